@@ -1,0 +1,203 @@
+"""TimeSformer (arXiv:2102.05095), read from top to bottom: schemes, attention, block, model.
+
+Tokens are kept as two tensors: patches [B, T, H, W, D] on their grid, and the class token [B, D].
+A scheme is a row of a table that says, for each attention step of a block, which tokens meet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce, repeat
+from torch import Tensor, nn
+
+from vidattn.config import TimeSformerConfig
+
+EPS = 1e-6  # of every LayerNorm; official code, vit.py
+
+
+@dataclass(frozen=True)
+class Attend:
+    """One attention step: `groups` is an einops pattern whose axes are rows, tokens that meet, width."""
+
+    name: str
+    groups: str
+    cls: bool
+    """Whether the class token joins each group; its copies are averaged afterwards."""
+
+
+SCHEMES: dict[str, tuple[Attend, ...]] = {
+    "divided": (
+        Attend("time", "(b h w) t d", cls=False),
+        Attend("space", "(b t) (h w) d", cls=True),
+    ),
+}
+"""Attention schemes by name. All but the last step of a block end in an extra, zero-initialised
+linear layer, so that a fresh block with image weights is that image model's block."""
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over the middle axis of [rows, tokens, D]."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [R, N, D]; every token of a row sees every token of that row. Returns [R, N, D]."""
+        q, k, v = rearrange(self.qkv(x), "r n (three k d) -> three r k n d", three=3, k=self.heads)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(rearrange(y, "r k n d -> r n (k d)"))
+
+
+class Step(nn.Module):
+    """Norm, attention among the tokens of `attend.groups`, residual."""
+
+    def __init__(self, attend: Attend, width: int, heads: int, drop: float, *, last: bool) -> None:
+        super().__init__()
+        self.attend = attend
+        self.norm = nn.LayerNorm(width, eps=EPS)
+        self.attn = SelfAttention(width, heads)
+        self.drop = DropPath(drop)
+        self.out = nn.Identity() if last else nn.Linear(width, width)
+
+    def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """cls: [B, D]; x: [B, T, H, W, D]; returns both, same shapes."""
+        grid = dict(zip("bthw", x.shape[:4], strict=True))
+        tokens = rearrange(x, f"b t h w d -> {self.attend.groups}", **grid)
+        if not self.attend.cls:
+            y = self.out(self.drop(self.attn(self.norm(tokens))))
+            return cls, x + rearrange(y, f"{self.attend.groups} -> b t h w d", **grid)
+        copies = tokens.shape[0] // cls.shape[0]
+        tokens = torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), tokens], dim=1)
+        y = self.out(self.drop(self.attn(self.norm(tokens))))
+        cls = cls + reduce(y[:, 0], "(b c) d -> b d", "mean", c=copies)
+        return cls, x + rearrange(y[:, 1:], f"{self.attend.groups} -> b t h w d", **grid)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training, drop whole rows (axis 0) and scale up the others.
+
+    A row is whatever attention sees as one: a tube, a frame, or a video (official code).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape; the identity in eval mode or at rate 0."""
+        if not self.training or self.rate == 0:
+            return x
+        kept = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= self.rate
+        return x * kept.to(x.dtype) / (1 - self.rate)
+
+
+class Block(nn.Module):
+    """The attention steps of a scheme, then the MLP. Pre-norm, residual throughout."""
+
+    def __init__(self, config: TimeSformerConfig, drop: float) -> None:
+        super().__init__()
+        scheme = SCHEMES[config.attention]
+        self.steps = nn.ModuleDict(
+            {
+                a.name: Step(a, config.width, config.heads, drop, last=a is scheme[-1])
+                for a in scheme
+            }
+        )
+        hidden = int(config.width * config.mlp_ratio)
+        self.norm = nn.LayerNorm(config.width, eps=EPS)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width)
+        )
+        self.drop = DropPath(drop)
+
+    def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """cls: [B, D]; x: [B, T, H, W, D]; returns both, same shapes."""
+        for step in self.steps.values():
+            cls, x = step(cls, x)
+        # One tensor, so that stochastic depth drops a video's class token and patches together.
+        tokens = torch.cat([cls[:, None], rearrange(x, "b t h w d -> b (t h w) d")], dim=1)
+        tokens = tokens + self.drop(self.mlp(self.norm(tokens)))
+        return tokens[:, 0], tokens[:, 1:].view_as(x)
+
+
+class TimeSformer(nn.Module):
+    """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's."""
+
+    def __init__(self, config: TimeSformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        side = config.size // config.patch
+        self.patch = nn.Conv2d(3, config.width, config.patch, config.patch)
+        self.cls = nn.Parameter(torch.zeros(config.width))
+        self.cls_pos = nn.Parameter(torch.zeros(config.width))
+        self.pos = nn.Parameter(torch.zeros(side, side, config.width))
+        self.time = nn.Parameter(torch.zeros(config.frames, config.width))
+        rates = torch.linspace(0, config.drop_path, config.depth).tolist()
+        self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+        self.norm = nn.LayerNorm(config.width, eps=EPS)
+        self.head = nn.Linear(config.width, config.classes)
+        init_weights(self)
+
+    def embed(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """clips: [B, 3, T, H, W], normalised. Returns class token [B, D], patches [B, T, h, w, D]."""
+        batch, _, frames = clips.shape[:3]
+        x = self.patch(rearrange(clips, "b c t h w -> (b t) c h w"))
+        x = rearrange(x, "(b t) d h w -> b t h w d", b=batch)
+        x = x + resize_space(self.pos, *x.shape[2:4])
+        x = x + resize_time(self.time, frames)[:, None, None]
+        return repeat(self.cls + self.cls_pos, "d -> b d", b=batch), x
+
+    def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens after the last block, before the final norm: [B, D] and [B, T, h, w, D]."""
+        cls, x = self.embed(clips)
+        for block in self.blocks:
+            cls, x = block(cls, x)
+        return cls, x
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
+        cls, _ = self.features(clips)
+        return self.head(self.norm(cls))
+
+
+def resize_space(pos: Tensor, height: int, width: int) -> Tensor:
+    """Position embedding [h0, w0, D] for a grid of [height, width, D], nearest neighbour.
+
+    Like the official code (vit.py), a grid with as many patches but another shape is not resized:
+    its patches are read in row-major order.
+    """
+    if pos.shape[0] * pos.shape[1] == height * width:
+        return pos.reshape(height, width, -1)
+    grid = rearrange(pos, "h w d -> 1 d h w")
+    return rearrange(F.interpolate(grid, (height, width), mode="nearest"), "1 d h w -> h w d")
+
+
+def resize_time(time: Tensor, frames: int) -> Tensor:
+    """Stretch a learned time embedding [T0, D] to [frames, D], nearest neighbour (official code)."""
+    if time.shape[0] == frames:
+        return time
+    line = rearrange(time, "t d -> 1 d t")
+    return rearrange(F.interpolate(line, frames, mode="nearest"), "1 d t -> t d")
+
+
+def init_weights(model: TimeSformer) -> None:
+    """All initial values in one place (official code, vit.py).
+
+    Linear weights and the class and position embeddings: normal, std .02, cut off at +-2; biases and
+    the time embedding zero; the extra linear layer after every attention step but the last zero.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.zeros_(module.bias)
+    for module in model.modules():
+        if isinstance(module, Step) and isinstance(module.out, nn.Linear):
+            nn.init.zeros_(module.out.weight)
+    for embedding in (model.cls, model.cls_pos, model.pos):
+        nn.init.trunc_normal_(embedding, std=0.02)

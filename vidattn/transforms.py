@@ -1,0 +1,118 @@
+"""From decoded frames to the clip a model was trained on: resize, crop, normalise.
+
+Frames are uint8 [T, H, W, 3], RGB; a clip is float32 [3, T, H, W].
+
+How this agrees with published preprocessing:
+
+- The official code resizes normalised floats, bilinear, `align_corners=False`, without antialiasing.
+  Resizing is linear and its weights sum to 1, so it commutes with normalising: `resize(...,
+  antialias=False)` followed by `normalise` equals it to float rounding.
+- The processors published with the Hugging Face weights resize 8-bit images with Pillow's antialiased
+  bilinear filter. `resize` with its default `antialias=True` stays within one grey level of it.
+- Readers resize while they decode, which is several times cheaper and within a few grey levels of
+  both; `eval_clip` then finds the short side right and leaves the pixels alone.
+
+Without antialiasing, detail finer than the target grid folds into false patterns that depend on the
+source resolution, so the default here is antialiased; the official behaviour stays one argument away.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidattn.config import ClipConfig
+from vidattn.types import Crop
+
+Frames = NDArray[np.uint8]
+
+
+def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(height, width) after the shorter one becomes `short_side`; the longer is rounded down."""
+    if height <= width:
+        return short_side, math.floor(width / height * short_side)
+    return math.floor(height / width * short_side), short_side
+
+
+def resize(clip: Tensor, short_side: int, *, antialias: bool = True) -> Tensor:
+    """Bilinear resize so that the shorter side is `short_side`; the same object when it already is.
+
+    clip: float [3, T, H, W], any value range. Returns float [3, T, H', W'].
+    """
+    height, width = clip.shape[2:]
+    if min(height, width) == short_side:
+        return clip
+    size = scaled_size(height, width, short_side)
+    frames = rearrange(clip, "c t h w -> t c h w")
+    frames = F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=antialias)
+    return rearrange(frames, "t c h w -> c t h w")
+
+
+def crop(clip: Tensor, size: int, where: Crop = "centre") -> Tensor:
+    """Cut a square out of [3, T, H, W]: returns a view [3, T, size, size].
+
+    "start" and "stop" are left and right of a wide clip, top and bottom of a tall one; the other axis
+    is always centred, and a centre that falls between two pixels takes the later one (official code).
+    Raises ValueError when the clip is smaller than `size`.
+    """
+    height, width = clip.shape[2:]
+    if min(height, width) < size:
+        raise ValueError(f"cannot cut {size}x{size} out of {width}x{height}")
+    top, left = math.ceil((height - size) / 2), math.ceil((width - size) / 2)
+    if where != "centre":
+        if width >= height:
+            left = 0 if where == "start" else width - size
+        else:
+            top = 0 if where == "start" else height - size
+    return clip[:, :, top : top + size, left : left + size]
+
+
+def normalise(clip: Tensor, config: ClipConfig) -> Tensor:
+    """From [0, 255] RGB to (x / 255 - mean) / std in the channel order of the weights; same shape."""
+    if config.channels == "bgr":
+        clip = clip.flip(0)
+    mean = torch.tensor(config.mean, dtype=clip.dtype, device=clip.device)[:, None, None, None]
+    std = torch.tensor(config.std, dtype=clip.dtype, device=clip.device)[:, None, None, None]
+    return (clip / 255 - mean) / std
+
+
+def to_clip(frames: Frames) -> Tensor:
+    """uint8 [T, H, W, 3] to float32 [3, T, H, W] in [0, 255]."""
+    return rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> c t h w").float()
+
+
+def eval_clip(
+    frames: Frames, config: ClipConfig, where: Crop = "centre", *, antialias: bool = True
+) -> Tensor:
+    """Test-time preprocessing: uint8 [T, H, W, 3] to float32 [3, T, crop, crop]."""
+    clip = resize(to_clip(frames), config.short_side, antialias=antialias)
+    return normalise(crop(clip, config.crop, where), config)
+
+
+def train_clip(
+    frames: Frames,
+    config: ClipConfig,
+    generator: np.random.Generator,
+    *,
+    jitter: tuple[int, int] = (256, 320),
+    flip: bool = True,
+) -> Tensor:
+    """Training augmentation of the official recipes: uint8 [T, H, W, 3] to [3, T, crop, crop].
+
+    The short side is drawn from `jitter` (both ends included), the crop anywhere, and with `flip` every
+    second clip is mirrored. All frames of a clip are treated alike.
+    """
+    short_side = max(int(generator.integers(jitter[0], jitter[1] + 1)), config.crop)
+    clip = resize(to_clip(frames), short_side)
+    top = int(generator.integers(0, clip.shape[2] - config.crop + 1))
+    left = int(generator.integers(0, clip.shape[3] - config.crop + 1))
+    clip = clip[:, :, top : top + config.crop, left : left + config.crop]
+    if flip and generator.random() < 0.5:
+        clip = clip.flip(3)
+    return normalise(clip, config)
