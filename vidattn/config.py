@@ -108,11 +108,11 @@ class DataConfig:
     dataset: str = "k400"
     """A known name or the path of a folder."""
     clips_per_epoch: int = 0
-    """Training clips in one epoch of an endless (procedural) set; 0 means the whole of a finite set."""
+    """Training clips per epoch of an endless (procedural) set; 0: the whole of a finite set."""
     val_clips: int = 2000
     """Validation clips drawn from a procedural set."""
     textures: str = ""
-    """Folder with images or videos that a procedural set takes its textures from; empty: procedural."""
+    """Folder of images or videos a procedural set takes its textures from; empty: procedural."""
     workers: int = 0
 
 
@@ -145,7 +145,7 @@ class Recipe:
     averaging: Averaging = "logit"
     seed: int = 0
     source: str = ""
-    """Where the values come from: a paper's table, a configuration file of the official code, or us."""
+    """Where the values come from: a paper's table, an official configuration file, or us."""
 
 
 def to_plain(value: Any) -> Any:

@@ -4,16 +4,16 @@ Frames are uint8 [T, H, W, 3], RGB; a clip is float32 [3, T, H, W].
 
 How this agrees with published preprocessing:
 
-- The official code resizes normalised floats, bilinear, `align_corners=False`, without antialiasing.
+- The official code resizes normalised floats, bilinear, `align_corners=False`, not antialiased.
   Resizing is linear and its weights sum to 1, so it commutes with normalising: `resize(...,
   antialias=False)` followed by `normalise` equals it to float rounding.
-- The processors published with the Hugging Face weights resize 8-bit images with Pillow's antialiased
-  bilinear filter. `resize` with its default `antialias=True` stays within one grey level of it.
-- Readers resize while they decode, which is several times cheaper and within a few grey levels of
-  both; `eval_clip` then finds the short side right and leaves the pixels alone.
+- The processors published with the Hugging Face weights resize 8-bit images with Pillow's
+  antialiased bilinear filter. `resize` as it is by default stays within one grey level of it.
+- Readers resize while they decode, which is several times cheaper; `eval_clip` then finds the short
+  side right and leaves the pixels alone.
 
 Without antialiasing, detail finer than the target grid folds into false patterns that depend on the
-source resolution, so the default here is antialiased; the official behaviour stays one argument away.
+source resolution. So the default is antialiased, and the official way is one argument away.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def resize(clip: Tensor, short_side: int, *, antialias: bool = True) -> Tensor:
 def crop(clip: Tensor, size: int, where: Crop = "centre") -> Tensor:
     """Cut a square out of [3, T, H, W]: returns a view [3, T, size, size].
 
-    "start" and "stop" are left and right of a wide clip, top and bottom of a tall one; the other axis
-    is always centred, and a centre that falls between two pixels takes the later one (official code).
+    "start" and "stop" are left and right of a wide clip, top and bottom of a tall one; the other
+    axis is centred, and a centre between two pixels takes the later one (official code).
     Raises ValueError when the clip is smaller than `size`.
     """
     height, width = clip.shape[2:]
@@ -74,7 +74,7 @@ def crop(clip: Tensor, size: int, where: Crop = "centre") -> Tensor:
 
 
 def normalise(clip: Tensor, config: ClipConfig) -> Tensor:
-    """From [0, 255] RGB to (x / 255 - mean) / std in the channel order of the weights; same shape."""
+    """From RGB in [0, 255] to (x / 255 - mean) / std in the channel order of the weights."""
     if config.channels == "bgr":
         clip = clip.flip(0)
     mean = torch.tensor(config.mean, dtype=clip.dtype, device=clip.device)[:, None, None, None]
@@ -105,8 +105,8 @@ def train_clip(
 ) -> Tensor:
     """Training augmentation of the official recipes: uint8 [T, H, W, 3] to [3, T, crop, crop].
 
-    The short side is drawn from `jitter` (both ends included), the crop anywhere, and with `flip` every
-    second clip is mirrored. All frames of a clip are treated alike.
+    The short side is drawn from `jitter` (both ends included), the crop is anywhere, and with `flip`
+    every second clip is mirrored. All frames of a clip are treated alike.
     """
     short_side = max(int(generator.integers(jitter[0], jitter[1] + 1)), config.crop)
     clip = resize(to_clip(frames), short_side)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Crop = Literal["start", "centre", "stop"]
-"""Which square of a frame: left, middle or right of a wide one, top, middle or bottom of a tall one."""
+"""Which square of a frame: left, middle, right of a wide one; top, middle, bottom of a tall one."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
