@@ -65,6 +65,9 @@ class ClipConfig:
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
     channels: Literal["rgb", "bgr"] = "rgb"
+    sampling: Literal["uniform", "dense"] = "uniform"
+    """How `classify` picks frames when not told: spread over the whole file, or (where the tempo of
+    the frames carries the answer) in clips that keep `step_seconds`."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "step_seconds", "short_side", "crop"):

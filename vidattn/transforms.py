@@ -105,7 +105,7 @@ def train_clip(
 ) -> Tensor:
     """Training augmentation of the official recipes: uint8 [T, H, W, 3] to [3, T, crop, crop].
 
-    The short side is drawn from `jitter` (both ends included), the crop is anywhere, and with `flip`
+    The short side is drawn from `jitter`, both ends included; the crop is anywhere; with `flip`
     every second clip is mirrored. All frames of a clip are treated alike.
     """
     short_side = max(int(generator.integers(jitter[0], jitter[1] + 1)), config.crop)
