@@ -20,7 +20,7 @@ EPS = 1e-6  # of every LayerNorm; official code, vit.py
 
 @dataclass(frozen=True)
 class Attend:
-    """One attention step: `groups` is an einops pattern whose axes are rows, tokens that meet, width."""
+    """One attention step; `groups` is an einops pattern: rows, then tokens that meet, then width."""
 
     name: str
     groups: str
@@ -51,7 +51,8 @@ class SelfAttention(nn.Module):
         """x: [R, N, D]; every token of a row sees every token of that row. Returns [R, N, D]."""
         q, k, v = rearrange(self.qkv(x), "r n (three k d) -> three r k n d", three=3, k=self.heads)
         y = F.scaled_dot_product_attention(q, k, v)
-        return self.proj(rearrange(y, "r k n d -> r n (k d)"))
+        out: Tensor = self.proj(rearrange(y, "r k n d -> r n (k d)"))
+        return out
 
 
 class Step(nn.Module):
@@ -138,14 +139,14 @@ class TimeSformer(nn.Module):
         self.cls_pos = nn.Parameter(torch.zeros(config.width))
         self.pos = nn.Parameter(torch.zeros(side, side, config.width))
         self.time = nn.Parameter(torch.zeros(config.frames, config.width))
-        rates = torch.linspace(0, config.drop_path, config.depth).tolist()
+        rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
         self.head = nn.Linear(config.width, config.classes)
         init_weights(self)
 
     def embed(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """clips: [B, 3, T, H, W], normalised. Returns class token [B, D], patches [B, T, h, w, D]."""
+        """clips: [B, 3, T, H, W]. Returns the class token [B, D] and patches [B, T, h, w, D]."""
         batch, _, frames = clips.shape[:3]
         x = self.patch(rearrange(clips, "b c t h w -> (b t) c h w"))
         x = rearrange(x, "(b t) d h w -> b t h w d", b=batch)
@@ -163,7 +164,8 @@ class TimeSformer(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
         cls, _ = self.features(clips)
-        return self.head(self.norm(cls))
+        logits: Tensor = self.head(self.norm(cls))
+        return logits
 
 
 def resize_space(pos: Tensor, height: int, width: int) -> Tensor:
@@ -179,7 +181,7 @@ def resize_space(pos: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_time(time: Tensor, frames: int) -> Tensor:
-    """Stretch a learned time embedding [T0, D] to [frames, D], nearest neighbour (official code)."""
+    """Stretch a time embedding [T0, D] to [frames, D], nearest neighbour (official code)."""
     if time.shape[0] == frames:
         return time
     line = rearrange(time, "t d -> 1 d t")
@@ -189,8 +191,8 @@ def resize_time(time: Tensor, frames: int) -> Tensor:
 def init_weights(model: TimeSformer) -> None:
     """All initial values in one place (official code, vit.py).
 
-    Linear weights and the class and position embeddings: normal, std .02, cut off at +-2; biases and
-    the time embedding zero; the extra linear layer after every attention step but the last zero.
+    Linear weights and the class and position embeddings: normal, std .02, cut off at +-2; biases
+    and the time embedding zero; the extra linear layer after all attention steps but the last zero.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):

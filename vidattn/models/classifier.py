@@ -1,0 +1,75 @@
+"""A model together with all that is needed to use it rightly: clips, labels, averaging, origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from vidattn.config import Averaging, ClipConfig, TimeSformerConfig
+from vidattn.models.timesformer import TimeSformer
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a model comes from and what may be done with it."""
+
+    name: str
+    license: str = ""
+    """An SPDX identifier, such as Apache-2.0 or CC-BY-NC-4.0; empty when unknown."""
+    source: str = ""
+    """The URL, hub id or recipe the weights come from."""
+    training_data: str = ""
+    expect: str = ""
+    """Published scores with their views, such as "K400 top-1 77.69, top-5 93.45 (3x1)"."""
+    notes: tuple[str, ...] = ()
+    """What was assumed rather than read when the file was opened, one sentence each."""
+    sha256: str = ""
+    """Of the file the weights were read from; empty for a model that was never in a file."""
+
+
+@dataclass
+class Classifier:
+    """A model and how to feed and read it.
+
+    `model` takes clips float [B, 3, T, H, W], prepared as `clip` says, to logits [B, K], and
+    `labels` names its K classes in order.
+    """
+
+    model: nn.Module
+    clip: ClipConfig
+    labels: tuple[str, ...]
+    averaging: Averaging = "logit"
+    card: Card = field(default_factory=lambda: Card("unnamed"))
+
+    def __post_init__(self) -> None:
+        classes = getattr(getattr(self.model, "config", None), "classes", len(self.labels))
+        if classes != len(self.labels):
+            raise ValueError(f"the model has {classes} classes, but {len(self.labels)} labels")
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Probabilities [..., K] of one clip seen in V views, from their logits [..., V, K].
+
+        Float32; averages logits or probabilities, as the authors of the weights did.
+        """
+        logits = logits.float()
+        if self.averaging == "logit":
+            return logits.mean(-2).softmax(-1)
+        return logits.softmax(-1).mean(-2)
+
+
+KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
+    "timesformer": (TimeSformerConfig, TimeSformer),
+}
+"""What a weights file may hold: the kind's name, its config class, and how to build the model."""
+
+
+def kind_of(model: nn.Module) -> str:
+    """The name in KINDS of a model. Raises ValueError for a model of another family."""
+    config = getattr(model, "config", None)
+    for name, (config_class, _) in KINDS.items():
+        if type(config) is config_class:
+            return name
+    raise ValueError(f"{type(model).__name__} is none of {', '.join(KINDS)}")

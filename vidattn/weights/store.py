@@ -1,0 +1,300 @@
+"""Our weights files: safetensors with a manifest in the header, written whole, read suspiciously.
+
+The header's metadata has one key, "vidattn": a JSON object that says how to build the model, how to
+cut clips for it, what its classes are called and where it comes from. A file either loads exactly,
+with every tensor accounted for, or is refused with its path and the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from vidattn.config import Averaging, ClipConfig, Recipe, from_plain, to_plain
+from vidattn.errors import OutputError, RecipeError, WeightsError
+from vidattn.models.classifier import KINDS, Card, Classifier, kind_of
+
+FORMAT = "vidattn/weights/1"
+KEY = "vidattn"
+MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors library
+MAX_SETTING = (
+    1 << 20
+)  # no number in a model config is near it; a lying file must not exhaust memory
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a weights file says about itself."""
+
+    name: str
+    clip: ClipConfig
+    labels: tuple[str, ...]
+    averaging: Averaging = "logit"
+    license: str = ""
+    source: str = ""
+    training_data: str = ""
+    expect: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Header:
+    """A weights file without its tensors."""
+
+    manifest: Manifest
+    kind: str
+    """A name in `vidattn.models.classifier.KINDS`."""
+    config: Any
+    """The model config of that kind, such as TimeSformerConfig."""
+    recipe: Mapping[str, Any] | None
+    """The plain form of the recipe that trained the weights, if they are ours."""
+
+
+def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None) -> Path:
+    """Write model, clip config, averaging, labels and origin to one .safetensors file.
+
+    The file appears under its name only when it is complete and on disk. The same classifier and
+    recipe give the same bytes. Raises OutputError when it cannot be written, WeightsError when a
+    tensor is not finite.
+    """
+    path = Path(path)
+    state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
+    require_finite(state, str(path))
+    text = json.dumps(_plain(classifier, recipe), separators=(",", ":"), sort_keys=True)
+    write_atomic(path, safetensors.torch.save(state, {KEY: text}))
+    return path
+
+
+def _plain(classifier: Classifier, recipe: Recipe | None) -> dict[str, Any]:
+    card, model = classifier.card, classifier.model
+    manifest = Manifest(
+        name=card.name,
+        clip=classifier.clip,
+        labels=classifier.labels,
+        averaging=classifier.averaging,
+        license=card.license,
+        source=card.source,
+        training_data=card.training_data,
+        expect=card.expect,
+        notes=card.notes,
+    )
+    config = to_plain(model.config)
+    return {
+        "format": FORMAT,
+        "model": {"kind": kind_of(model), **config},
+        "recipe": to_plain(recipe) if recipe else None,
+        **to_plain(manifest),
+    }
+
+
+def read(path: str | Path) -> Classifier:
+    """The classifier in one of our .safetensors files, on the CPU, float32, in eval mode.
+
+    The file is read once and never mapped, so that it may change or vanish later. Raises
+    WeightsError that names the file and what is wrong with it.
+    """
+    path = Path(path)
+    data = read_bytes(path)
+    header = parse_header(data, path)
+    model = build(header.kind, header.config, tensors_of(data, path), str(path))
+    manifest = header.manifest
+    card = Card(
+        name=manifest.name,
+        license=manifest.license,
+        source=manifest.source,
+        training_data=manifest.training_data,
+        expect=manifest.expect,
+        notes=manifest.notes,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    return Classifier(model, manifest.clip, manifest.labels, manifest.averaging, card)
+
+
+def read_header(path: str | Path) -> Header:
+    """What a weights file says about itself, without reading its tensors."""
+    path = Path(path)
+    _require_regular(path)
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            data = length.to_bytes(8, "little") + file.read(min(length, MAX_HEADER + 1))
+    except OSError as error:
+        refuse(path, f"cannot be read: {error.strerror}", error)
+    return parse_header(data, path)
+
+
+def parse_header(data: bytes, path: Path) -> Header:
+    """The checked header of a file of ours; data: at least its first 8 + header-length bytes."""
+    text = metadata_of(data, path).get(KEY)
+    if not isinstance(text, str):
+        raise WeightsError(
+            f"{path}: a safetensors file, but not one of vidattn: it carries no manifest",
+            hint="a Hugging Face model is loaded by its folder: config.json must lie beside it",
+        )
+    try:
+        plain = json.loads(text, parse_constant=_not_a_number, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        refuse(path, f"its manifest is not JSON: {error}", error)
+    if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
+        refuse(path, f"its manifest is not in the format {FORMAT}")
+    return _checked(plain, path)
+
+
+def _checked(plain: dict[str, Any], path: Path) -> Header:
+    model, recipe = plain.pop("model", None), plain.pop("recipe", None)
+    if not isinstance(model, dict) or model.get("kind") not in KINDS:
+        refuse(path, f"its manifest names no kind of model out of: {', '.join(KINDS)}")
+    if any(isinstance(v, int | float) and abs(v) > MAX_SETTING for v in model.values()):
+        refuse(path, "its manifest has a model setting that is absurdly large")
+    kind = model.pop("kind")
+    try:
+        config: Any = from_plain(KINDS[kind][0], model, "model")
+        manifest = from_plain(Manifest, plain)
+    except RecipeError as error:
+        refuse(path, f"its manifest is wrong: {error.message}", error)
+    if len(manifest.labels) != config.classes:
+        refuse(path, f"it names {len(manifest.labels)} classes for a model of {config.classes}")
+    return Header(manifest, kind, config, recipe)
+
+
+def metadata_of(data: bytes, path: Path) -> dict[str, Any]:
+    """The `__metadata__` of a safetensors file, from its first bytes."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > MAX_HEADER or len(data) < 8 + length:
+        refuse(path, f"not a safetensors file, or cut off ({len(data):,} bytes)")
+    try:
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        refuse(path, f"its safetensors header is broken: {error}", error)
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises WeightsError when the file lies about them."""
+    metadata_of(data, path)
+    try:
+        return safetensors.torch.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        refuse(path, f"broken safetensors: {error}", error)
+
+
+def build(kind: str, config: Any, state: Mapping[str, Tensor], where: str) -> nn.Module:
+    """A model of `kind` with exactly the tensors of `state`, in float32, in eval mode.
+
+    Raises WeightsError listing what is missing, unexpected, of another shape, or not finite.
+    """
+    if config.depth > len(state):
+        raise WeightsError(f"{where}: a model of depth {config.depth} in {len(state)} tensors")
+    try:
+        # On the meta device nothing is allocated or initialised: all values come from the file.
+        with torch.device("meta"):
+            model = KINDS[kind][1](config)
+    except RecipeError as error:
+        raise WeightsError(f"{where}: {error.message}", hint=error.hint) from error
+    require_same_keys(model.state_dict(), state, where)
+    require_finite(state, where)
+    model.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
+    return model.eval()
+
+
+def require_same_keys(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str
+) -> None:
+    """Raise WeightsError that counts the differences of keys and shapes and lists five."""
+    wrong = [f"missing {k}" for k in expected if k not in found]
+    wrong += [f"unexpected {k}" for k in found if k not in expected]
+    wrong += [
+        f"{k} is {list(found[k].shape)}, should be {list(v.shape)}"
+        for k, v in expected.items()
+        if k in found and found[k].shape != v.shape
+    ]
+    wrong += [f"{k} is {v.dtype}" for k, v in found.items() if not v.is_floating_point()]
+    if wrong:
+        more = "; ..." if len(wrong) > 5 else ""
+        noun = "difference" if len(wrong) == 1 else "differences"
+        listed = "; ".join(wrong[:5])
+        raise WeightsError(f"{where}: {len(wrong)} {noun} to the model: {listed}{more}")
+
+
+def require_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise WeightsError that names the tensors with NaN or infinite values."""
+    bad = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        listed = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
+        raise WeightsError(f"{where}: NaN or infinite values in {len(bad)} tensors: {listed}")
+
+
+def read_bytes(path: Path) -> bytes:
+    """All bytes of a regular file. Raises WeightsError."""
+    _require_regular(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        refuse(path, f"cannot be read: {error.strerror}", error)
+
+
+def _require_regular(path: Path) -> None:
+    if not path.exists():
+        refuse(path, "no such file")
+    if not path.is_file():  # opening a named pipe would wait for ever
+        refuse(path, "not a regular file")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write to a temporary name beside `path`, flush to disk, rename. Raises OutputError."""
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def with_name(classifier: Classifier, name: str) -> Classifier:
+    """The same classifier under another name."""
+    return replace(classifier, card=replace(classifier.card, name=name))
+
+
+def refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
+    """Raise the WeightsError for a file."""
+    raise WeightsError(f"{path}: {reason}") from cause
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, refused when a key occurs twice: readers disagree on which one counts."""
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"duplicate key {key!r}")
+        result[key] = value
+    return result
+
+
+def _not_a_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")
