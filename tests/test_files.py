@@ -1,0 +1,112 @@
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from vidattn.errors import OutputError
+from vidattn.files import replacing, write_atomically
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_file_is_written_and_nothing_else_is_left(tmp_path: Path) -> None:
+    assert write_atomically(tmp_path / "a.txt", b"one") == tmp_path / "a.txt"
+    assert write_atomically(str(tmp_path / "a.txt"), b"two") == tmp_path / "a.txt"
+    assert (tmp_path / "a.txt").read_bytes() == b"two"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_missing_directories_are_made(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "new" / "deep" / "a.txt", b"x")
+    assert (tmp_path / "new" / "deep" / "a.txt").read_bytes() == b"x"
+
+
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a.txt", b"x")
+    (tmp_path / "plain.txt").write_bytes(b"x")
+    modes = {stat.S_IMODE((tmp_path / n).stat().st_mode) for n in ("a.txt", "plain.txt")}
+    assert len(modes) == 1
+
+
+def test_a_failing_block_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+
+    def interrupted() -> None:
+        with replacing(path) as part:
+            part.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_named_and_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"a\.txt: cannot be written: No space left") as caught:
+        write_atomically(tmp_path / "a.txt", b"x")
+    assert caught.value.exit_code == 5
+    assert "-o" in (caught.value.hint or "")
+    assert names(tmp_path) == []
+
+
+def test_a_directory_and_a_device_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is not a regular file"):
+        write_atomically(tmp_path, b"x")
+    with pytest.raises(OutputError, match="is not a regular file"):
+        write_atomically("/dev/null", b"x")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="is not a regular file"):
+        write_atomically(tmp_path / "pipe", b"x")
+
+
+def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_atomically(tmp_path / "file" / "a.txt", b"x")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_bytes(b"old")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    write_atomically(tmp_path / "link.txt", b"new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_bytes() == b"new"
+
+
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
+    name = "n" * 255
+    write_atomically(tmp_path / name, b"x")
+    assert names(tmp_path) == [name]
+
+
+def test_the_data_reaches_the_disk_before_the_name_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        order.append("fsync")
+        fsync(descriptor)
+
+    def noted_replace(part: Path, target: Path) -> Path:
+        order.append("rename")
+        return replace(part, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write_atomically(tmp_path / "a.txt", b"x")
+    assert order == ["fsync", "rename", "fsync"]

@@ -1,0 +1,92 @@
+"""Files that are either wholly there or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vidattn.errors import OutputError
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    The block creates the temporary file and writes it. Afterwards it is flushed to disk and
+    renamed, and the directory is flushed, so a crash leaves the old file or the new one, never a
+    part. A missing directory is made; a symbolic link keeps pointing where it points. When the
+    block fails, the temporary file is removed and `path` is as it was.
+
+    Raises OutputError, with the path and the system's reason, when something cannot be written, and
+    when `path` is a directory, a device or a pipe.
+    """
+    target = Path(os.path.realpath(path))
+    part = target.with_name(f".vidattn-{secrets.token_hex(6)}.part")
+    try:
+        if target.exists() and not target.is_file():
+            raise OutputError(f"{path}: is not a regular file", hint="name a file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        _flush(part, os.O_RDWR)
+        part.replace(target)
+        _flush_directory(target.parent)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}", hint=_hint(error)
+        ) from error
+    finally:
+        _discard(part)
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
+    """Write `data` to `path` so that readers see the old content or all of the new; returns `path`.
+
+    Raises OutputError, see `replacing`.
+    """
+    with replacing(path) as part:
+        part.write_bytes(data)
+    return Path(path)
+
+
+def _flush(path: Path, flags: int) -> None:
+    """Push a file from the system's cache to the disk."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_directory(path: Path) -> None:
+    """Make a rename durable, where the system can: Windows and some network drives cannot."""
+    if os.name != "posix":
+        return
+    try:
+        _flush(path, os.O_RDONLY)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+
+
+def _discard(part: Path) -> None:
+    """Remove what is left of a temporary file; a directory that went away took it along."""
+    try:
+        part.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def _hint(error: OSError) -> str | None:
+    hints = {
+        errno.ENOSPC: "free some space, or choose another place with -o",
+        errno.EDQUOT: "free some space, or choose another place with -o",
+        errno.EROFS: "choose a place that can be written with -o",
+        errno.EACCES: "choose a place that can be written with -o",
+        errno.ENOTDIR: "a part of the path is a file, not a directory",
+        errno.ENAMETOOLONG: "choose a shorter name",
+    }
+    return hints.get(error.errno or 0)
