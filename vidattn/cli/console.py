@@ -1,0 +1,155 @@
+"""What reaches a person: results on stdout, everything else on stderr, one place for both."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TextIO
+
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from vidattn.errors import OutputError, VidattnError
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end. Exit code: 128 + its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+def stop_on_signals() -> None:
+    """Turn SIGINT and SIGTERM into `Stopped`; a second one ends the process at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped(number)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def clean(text: str) -> str:
+    """`text` with everything escaped that could steer a terminal or break a line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class Desk:
+    """The two streams of a command, and how much it talks."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.err = RichConsole(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.out = RichConsole(file=sys.stdout, highlight=False, soft_wrap=True)
+
+    def emit(self, line: str | Text = "") -> None:
+        """One line of results. A reader that has gone (`| head`) ends the process quietly."""
+        text = line if isinstance(line, Text) else Text(line)
+        try:
+            self.out.print(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _forget(sys.stdout)
+            raise Stopped(signal.SIGPIPE) from None
+        except OSError as error:
+            _forget(sys.stdout)
+            raise OutputError(f"standard output: {error.strerror}") from None
+
+    def note(self, message: str) -> None:
+        """Something worth knowing, on stderr, unless quiet."""
+        if not self.quiet:
+            self.err.print(Text.assemble(("note: ", "bold"), clean(message)))
+
+    def warn(self, message: str) -> None:
+        """Something that went wrong without stopping the work."""
+        self.err.print(Text.assemble(("warning: ", "bold yellow"), clean(message)))
+
+    def fail(self, error: VidattnError) -> None:
+        """An error and its hint."""
+        self.err.print(Text.assemble(("error: ", "bold red"), clean(error.message)))
+        if error.hint:
+            self.err.print(Text.assemble(("hint: ", "bold"), clean(error.hint)))
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Track]:
+        """A bar with the time left on a terminal, else a line for every tenth, on stderr."""
+        if self.quiet:
+            yield Track(total)
+        elif self.err.is_terminal:
+            bar = Progress(
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self.err,
+                transient=True,
+            )
+            with bar:
+                task = bar.add_task(clean(title), total=total)
+                yield Track(total, advance=lambda: bar.advance(task))
+        else:
+            yield LineTrack(total, clean(title), self.err)
+
+
+class Track:
+    """Counts finished pieces of work."""
+
+    def __init__(self, total: int, advance: object = None) -> None:
+        self.total = total
+        self.done = 0
+        self._advance = advance
+
+    def step(self) -> None:
+        """One piece more is done."""
+        self.done += 1
+        if callable(self._advance):
+            self._advance()
+
+
+class LineTrack(Track):
+    """Prints a line whenever another tenth is done, with the time left."""
+
+    def __init__(self, total: int, title: str, err: RichConsole) -> None:
+        super().__init__(total)
+        self._title, self._err = title, err
+        self._begin = time.monotonic()
+
+    def step(self) -> None:
+        """One piece more is done."""
+        tenth = self.done * 10 // self.total
+        super().step()
+        if self.done * 10 // self.total > tenth:
+            left = (time.monotonic() - self._begin) / self.done * (self.total - self.done)
+            self._err.print(
+                Text(f"  {self._title}: {self.done}/{self.total}, {clock_time(left)} left")
+            )
+
+
+def clock_time(seconds: float, *, decimals: int = 0) -> str:
+    """Seconds as HH:MM:SS, with a fraction if asked for."""
+    units = round(seconds * 10**decimals)
+    whole, fraction = divmod(units, 10**decimals)
+    text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{text}.{fraction:0{decimals}d}" if decimals else text
+
+
+def _forget(stream: TextIO) -> None:
+    """Send what is still buffered nowhere, so that the interpreter's last flush is silent."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):
+        return

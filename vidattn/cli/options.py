@@ -1,0 +1,69 @@
+"""Options that several commands share, described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, directories (searched below), patterns, @list.txt, or - for paths on stdin.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="A catalog name, a weights file, or a directory (see `vidattn models list`). "
+        "Default: timesformer-k400; the bundled motion-tiny where that cannot be had.",
+        show_default=False,
+    ),
+]
+Frames = Annotated[
+    int | None,
+    typer.Option("--frames", metavar="N", min=1, help="Frames to look at.", show_default=False),
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", help="Begin here (seconds or HH:MM:SS)."),
+]
+End = Annotated[
+    str | None, typer.Option("--end", metavar="TIME", help="Stop here (seconds or HH:MM:SS).")
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option("--precision", help="auto: bf16 on CUDA, else fp32."),
+]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", metavar="N", min=1, help="Clips per forward pass.")
+]
+Reader = Annotated[
+    Literal["auto", "pyav", "decord", "opencv", "torchcodec"],
+    typer.Option("--reader", help="What decodes the video."),
+]
+Formats = Annotated[
+    str | None,
+    typer.Option(
+        "--format", "-f", metavar="F,F...", help="Files to write: json, jsonl, csv, tsv, srt, vtt."
+    ),
+]
+OutputDir = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="DIR", help="Where files go.", show_default=False),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document; for several inputs, one in each line."),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]

@@ -1,0 +1,75 @@
+"""Where a model runs and in which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from vidattn.errors import UsageError
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a model runs; none of it changes what is computed beyond rounding."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps; auto takes the first that is there of cuda, mps, cpu."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto is bf16 on CUDA and fp32 elsewhere."""
+    batch_size: int = 8
+    """Clips per forward pass; halved by itself when memory runs out."""
+    reader: str = "auto"
+    """Which video reader, see `vidattn.open_video`."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError(f"the batch size must be at least 1, got {self.batch_size}")
+
+    def torch_device(self) -> torch.device:
+        """The device to use. Raises UsageError when the one asked for is not there."""
+        if self.device == "auto":
+            found = (
+                "cuda"
+                if torch.cuda.is_available()
+                else "mps"
+                if torch.backends.mps.is_available()
+                else "cpu"
+            )
+            return torch.device(found)
+        try:
+            device = torch.device(self.device)
+        except RuntimeError:
+            raise UsageError(
+                f"--device {self.device}: no such device", hint="auto, cpu, cuda, cuda:1 or mps"
+            ) from None
+        missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
+            device.type == "mps" and not torch.backends.mps.is_available()
+        )
+        if missing:
+            raise UsageError(
+                f"--device {self.device}: this machine has none that torch can use",
+                hint="leave --device out to take what is there",
+            )
+        return device
+
+    def resolved_precision(self) -> Precision:
+        """fp32 or bf16."""
+        if self.precision == "auto":
+            return "bf16" if self.torch_device().type == "cuda" else "fp32"
+        return self.precision
+
+
+@contextmanager
+def inference(device: torch.device, precision: Precision) -> Iterator[None]:
+    """No gradients; matrix products in bf16 where `precision` says so."""
+    with (
+        torch.inference_mode(),
+        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        yield

@@ -1,0 +1,191 @@
+"""Which frames of a file a model is shown: the request, the clip config and the file in, views out.
+
+Pure arithmetic over the times of the frames. A plan also says in words what it decided, because
+what share of a film an answer rests on is part of the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn import sampling
+from vidattn.config import ClipConfig, ViewConfig
+from vidattn.errors import UsageError
+from vidattn.types import View, Window
+
+Sampling = Literal["auto", "uniform", "dense"]
+Times = NDArray[np.float64]
+
+DENSE_FRAMES = 96
+"""Frames a dense classifier is shown of a file when nobody says how many."""
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Windows over a region and the frames of each."""
+
+    windows: tuple[Window, ...]
+    views: tuple[View, ...]
+    """One for each window."""
+    settings: dict[str, Any]
+    notes: tuple[str, ...]
+    """What the user should know about how their request was read, one sentence each."""
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """The views that one answer is averaged over."""
+
+    views: tuple[View, ...]
+    seen: tuple[Window, ...]
+    """The stretches of the file the clips stand for."""
+    settings: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def region_of(duration: float, start: float = 0.0, end: float | None = None) -> Window:
+    """The part [start, end) of a file, in seconds; an `end` beyond the file means its end.
+
+    Raises UsageError when nothing is left.
+    """
+    stop = duration if end is None else min(end, duration)
+    if not 0 <= start < stop:
+        asked = f"{start:g} to {'the end' if end is None else f'{end:g}'}"
+        raise UsageError(f"seconds {asked}: nothing to look at in a file of {duration:.2f} s")
+    return Window(start, stop)
+
+
+def plan_windows(
+    times: Times,
+    region: Window,
+    clip: ClipConfig,
+    *,
+    frames: int | None = None,
+    window: float | None = None,
+    stride: float | None = None,
+    overlap: float = 0.0,
+) -> WindowPlan:
+    """Windows that cover `region`, the last one moved back to end with it.
+
+    frames: clip length, that of `clip` by default. window: seconds, by default frames x the step of
+    `clip`. stride: seconds between windows, by default window x (1 - overlap).
+    """
+    count = _frame_count(frames, clip)
+    span = count * clip.step_seconds if window is None else window
+    if not 0 <= overlap < 1:
+        raise UsageError(f"an overlap lies in [0, 1), got {overlap:g}")
+    hop = span * (1 - overlap) if stride is None else stride
+    if not (span > 0 and hop > 0):
+        raise UsageError(f"windows and strides are longer than 0 s, got {span:g} and {hop:g}")
+    step = span / count
+    windows = tuple(
+        Window(region.start + w.start, region.start + w.stop)
+        for w in sampling.windows(region.duration, span, hop)
+    )
+    settings = {
+        "frames": count,
+        "step_seconds": round(step, 6),
+        "window_seconds": round(span, 6),
+        "stride_seconds": round(hop, 6),
+        "views": "1x1",
+    }
+    notes = [*_stretch_note(count, clip)]
+    if window is not None and not math.isclose(step, clip.step_seconds, rel_tol=0.25):
+        notes.append(
+            f"windows of {window:g} s show a frame every {step:.3g} s; the weights were trained at "
+            f"one every {clip.step_seconds:.3g} s"
+        )
+    if hop > span:
+        notes.append(f"a stride of {hop:g} s leaves {hop - span:g} s between windows unseen")
+    if region.duration < span:
+        notes.append(
+            f"the file is shorter than one window of {span:.2f} s: its last frame is repeated"
+        )
+    views = tuple(View(_spaced(times, region, w.start, step, count)) for w in windows)
+    return WindowPlan(windows, views, settings, tuple(notes))
+
+
+def plan_views(
+    times: Times,
+    region: Window,
+    clip: ClipConfig,
+    *,
+    frames: int | None = None,
+    mode: Sampling = "auto",
+    views: ViewConfig | None = None,
+) -> ViewPlan:
+    """The views for one answer about `region`.
+
+    "uniform": each clip has `frames` frames spread over the whole region. "dense": clips keep the
+    length and the step of `clip` and are spread evenly; `frames` in all, rounded up to whole clips,
+    or as many clips as `views` names. "auto" is `clip.sampling`.
+    """
+    wanted = views or ViewConfig(spatial=1, clips=1)
+    dense = (clip.sampling if mode == "auto" else mode) == "dense"
+    if dense:
+        count, clips, seen, step = _dense_clips(region, clip, frames, views)
+        starts = [w.start for w in seen]
+        notes: tuple[str, ...] = ()
+    else:
+        count, clips = _frame_count(frames, clip), wanted.clips
+        step = region.duration / count
+        # Several uniform clips interleave: clip i is shifted by i/clips of a step.
+        starts = [region.start + step * (i + 0.5) / clips - step / 2 for i in range(clips)]
+        seen = (region,)
+        notes = _stretch_note(count, clip)
+    settings = {
+        "sampling": "dense" if dense else "uniform",
+        "frames": count,
+        "clips": clips,
+        "step_seconds": round(step, 6),
+        "views": f"{wanted.spatial}x{clips}",
+    }
+    indices = [_spaced(times, region, start, step, count) for start in starts]
+    planned = sampling.views(ViewConfig(wanted.spatial, clips), indices)
+    return ViewPlan(tuple(planned), seen, settings, notes)
+
+
+def _dense_clips(
+    region: Window, clip: ClipConfig, frames: int | None, views: ViewConfig | None
+) -> tuple[int, int, tuple[Window, ...], float]:
+    """Clip length, number of clips, what they cover and their step."""
+    span = clip.span_seconds
+    if frames is not None and frames < clip.frames:
+        raise UsageError(
+            f"{frames} frames are fewer than the {clip.frames} of one clip of these weights",
+            hint="ask for more frames, or for --sampling uniform",
+        )
+    if views is not None and (frames is None or views.clips > 1):
+        clips = views.clips
+    else:
+        clips = math.ceil((frames or DENSE_FRAMES) / clip.frames)
+    # No more than tile the region: a further clip would only show the same frames again.
+    clips = max(1, min(clips, math.ceil(region.duration / span)))
+    room = max(region.duration - span, 0.0)
+    starts = region.start + sampling.clip_starts(room, clips)
+    seen = tuple(Window(float(s), min(float(s) + span, region.stop)) for s in starts)
+    return clip.frames, clips, seen, clip.step_seconds
+
+
+def _spaced(times: Times, region: Window, start: float, step: float, count: int) -> tuple[int, ...]:
+    """The frames on screen in the middle of `count` steps; the ends of the region repeat."""
+    seconds = start + step * (np.arange(count) + 0.5)
+    seconds = np.clip(seconds, region.start, np.nextafter(region.stop, region.start))
+    return tuple(int(i) for i in sampling.frame_at(times, seconds))
+
+
+def _frame_count(frames: int | None, clip: ClipConfig) -> int:
+    if frames is not None and frames < 1:
+        raise UsageError(f"a clip has at least 1 frame, got {frames}")
+    return frames or clip.frames
+
+
+def _stretch_note(count: int, clip: ClipConfig) -> tuple[str, ...]:
+    if count == clip.frames:
+        return ()
+    return (f"time embedding stretched from {clip.frames} to {count} frames (nearest)",)
