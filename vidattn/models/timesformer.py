@@ -14,28 +14,67 @@ from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
 
 from vidattn.config import TimeSformerConfig
+from vidattn.errors import RecipeError, UsageError
 
 EPS = 1e-6  # of every LayerNorm; official code, vit.py
 
 
 @dataclass(frozen=True)
 class Attend:
-    """One attention step; `groups` is an einops pattern: rows, then tokens that meet, then width."""
+    """One attention step of a block: which tokens meet."""
 
     name: str
     groups: str
+    """An einops pattern of three axes: rows, the tokens that meet in a row, width."""
     cls: bool
-    """Whether the class token joins each group; its copies are averaged afterwards."""
+    """Whether the class token joins each row; its copies are averaged afterwards."""
+    grid: str = "b t h w d"
+    """The pattern of the patches; an axis in parentheses is split in two halves or two strides."""
+    split: tuple[str, ...] = ()
+    """The axes out of t, h, w that `grid` splits; the factor of 2 is called t2, h2 or w2."""
+
+    def sizes(self, patches: Tensor) -> dict[str, int]:
+        """The length of every axis in the two patterns, for patches [B, T, H, W, D]."""
+        sizes = dict(zip("bthw", patches.shape[:4], strict=True))
+        for axis in self.split:
+            if sizes[axis] % 2:
+                raise UsageError(
+                    f"the {self.name} attention step halves {axis}, which is odd: {sizes[axis]}",
+                    hint="use an even number of frames, and of patches per row and column",
+                )
+            sizes |= {axis: sizes[axis] // 2, f"{axis}2": 2}
+        return sizes
 
 
 SCHEMES: dict[str, tuple[Attend, ...]] = {
+    "space": (Attend("space", "(b t) (h w) d", cls=True),),
+    "time": (Attend("time", "(b h w) t d", cls=True),),
+    "joint": (Attend("joint", "b (t h w) d", cls=True),),
     "divided": (
         Attend("time", "(b h w) t d", cls=False),
         Attend("space", "(b t) (h w) d", cls=True),
     ),
+    "local-global": (
+        Attend("local", "(b h2 w2) (t h w) d", False, "b t (h2 h) (w2 w) d", ("h", "w")),
+        Attend(
+            "global", "(b t2 h2 w2) (t h w) d", True, "b (t t2) (h h2) (w w2) d", ("t", "h", "w")
+        ),
+    ),
+    "axial": (
+        Attend("time", "(b h w) t d", cls=False),
+        Attend("width", "(b t h) w d", cls=False),
+        Attend("height", "(b t w) h d", cls=True),
+    ),
 }
-"""Attention schemes by name. All but the last step of a block end in an extra, zero-initialised
-linear layer, so that a fresh block with image weights is that image model's block."""
+"""Attention schemes by name (arXiv:2102.05095, Sec. 3 and Fig. 2).
+
+All but the last step of a block end in an extra, zero-initialised linear layer, so that a fresh
+divided block with image weights is that image model's block. Space, joint and divided agree with
+the official code. The others were never released and are our reading of the paper: local-global
+attends within the four quarters of the frame over all frames, then among every second patch along
+time, height and width; axial attends along time, width and height in turn; as in divided, only the
+last step includes the class token. Time is not in the paper; its class token joins every tube.
+"""
 
 
 class SelfAttention(nn.Module):
@@ -68,16 +107,16 @@ class Step(nn.Module):
 
     def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """cls: [B, D]; x: [B, T, H, W, D]; returns both, same shapes."""
-        grid = dict(zip("bthw", x.shape[:4], strict=True))
-        tokens = rearrange(x, f"b t h w d -> {self.attend.groups}", **grid)
+        grid, groups, sizes = self.attend.grid, self.attend.groups, self.attend.sizes(x)
+        tokens = rearrange(x, f"{grid} -> {groups}", **sizes)
         if not self.attend.cls:
             y = self.out(self.drop(self.attn(self.norm(tokens))))
-            return cls, x + rearrange(y, f"{self.attend.groups} -> b t h w d", **grid)
+            return cls, x + rearrange(y, f"{groups} -> {grid}", **sizes)
         copies = tokens.shape[0] // cls.shape[0]
         tokens = torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), tokens], dim=1)
         y = self.out(self.drop(self.attn(self.norm(tokens))))
         cls = cls + reduce(y[:, 0], "(b c) d -> b d", "mean", c=copies)
-        return cls, x + rearrange(y[:, 1:], f"{self.attend.groups} -> b t h w d", **grid)
+        return cls, x + rearrange(y[:, 1:], f"{groups} -> {grid}", **sizes)
 
 
 class DropPath(nn.Module):
@@ -128,17 +167,27 @@ class Block(nn.Module):
 
 
 class TimeSformer(nn.Module):
-    """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's."""
+    """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's.
+
+    With attention "space" every frame is an image of its own, with its own class token and without
+    a time embedding; the frames' class tokens are averaged before the final norm (official code).
+    """
 
     def __init__(self, config: TimeSformerConfig) -> None:
         super().__init__()
+        if config.attention not in SCHEMES:
+            known = ", ".join(SCHEMES)
+            raise RecipeError(f"no attention scheme {config.attention!r}", hint=f"known: {known}")
         self.config = config
         side = config.size // config.patch
         self.patch = nn.Conv2d(3, config.width, config.patch, config.patch)
         self.cls = nn.Parameter(torch.zeros(config.width))
         self.cls_pos = nn.Parameter(torch.zeros(config.width))
         self.pos = nn.Parameter(torch.zeros(side, side, config.width))
-        self.time = nn.Parameter(torch.zeros(config.frames, config.width))
+        if config.attention == "space":
+            self.register_parameter("time", None)
+        else:
+            self.time = nn.Parameter(torch.zeros(config.frames, config.width))
         rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
@@ -147,18 +196,31 @@ class TimeSformer(nn.Module):
 
     def embed(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """clips: [B, 3, T, H, W]. Returns the class token [B, D] and patches [B, T, h, w, D]."""
-        batch, _, frames = clips.shape[:3]
+        batch, _, frames, height, width = clips.shape
+        if height % self.config.patch or width % self.config.patch:
+            raise UsageError(
+                f"{width}x{height} pixels do not divide into the model's patches of "
+                f"{self.config.patch}x{self.config.patch}"
+            )
         x = self.patch(rearrange(clips, "b c t h w -> (b t) c h w"))
         x = rearrange(x, "(b t) d h w -> b t h w d", b=batch)
         x = x + resize_space(self.pos, *x.shape[2:4])
-        x = x + resize_time(self.time, frames)[:, None, None]
+        if self.time is not None:
+            x = x + resize_time(self.time, frames)[:, None, None]
         return repeat(self.cls + self.cls_pos, "d -> b d", b=batch), x
 
     def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens after the last block, before the final norm: [B, D] and [B, T, h, w, D]."""
+        batch, frames = clips.shape[0], clips.shape[2]
+        alone = self.config.attention == "space"
+        if alone:
+            clips = rearrange(clips, "b c t h w -> (b t) c 1 h w")
         cls, x = self.embed(clips)
         for block in self.blocks:
             cls, x = block(cls, x)
+        if alone:
+            cls = reduce(cls, "(b t) d -> b d", "mean", t=frames)
+            x = rearrange(x, "(b t) 1 h w d -> b t h w d", b=batch)
         return cls, x
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -201,5 +263,6 @@ def init_weights(model: TimeSformer) -> None:
     for module in model.modules():
         if isinstance(module, Step) and isinstance(module.out, nn.Linear):
             nn.init.zeros_(module.out.weight)
+    # In the official code the class and position embeddings share one parameter of [N + 1, D].
     for embedding in (model.cls, model.cls_pos, model.pos):
         nn.init.trunc_normal_(embedding, std=0.02)

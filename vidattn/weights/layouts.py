@@ -1,0 +1,223 @@
+"""How each family of checkpoints names the tensors of a TimeSformer: tables, and only renames.
+
+Ours, the official code's, Hugging Face's and mmaction2's tensors have the same shapes and the same
+values; only the embeddings are cut differently. So importing and exporting are exact.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidattn.config import TimeSformerConfig
+from vidattn.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One tensor, or a weight and a bias, under the names of the four families.
+
+    A name that does not place `{p}` (weight or bias) itself has `.{p}` at its end, except in EMBED.
+    """
+
+    ours: str
+    official: str
+    hf: str
+    mmaction2: str
+
+
+# The foreign cut, [1, 1, D], [1, N + 1, D] and [1, T, D]; see `unpack`.
+EMBED = (
+    Row("cls_token", "cls_token", "embeddings.cls_token", "cls_token"),
+    Row("pos_embed", "pos_embed", "embeddings.position_embeddings", "pos_embed"),
+    Row("time_embed", "time_embed", "embeddings.time_embeddings", "time_embed"),
+)
+TOP = (
+    Row(
+        "patch",
+        "patch_embed.proj",
+        "embeddings.patch_embeddings.projection",
+        "patch_embed.projection",
+    ),
+    Row("norm", "norm", "layernorm", "norm"),
+)
+HEAD = Row("head", "head", "classifier", "cls_head.fc_cls")
+TIME = (  # in divided blocks only
+    Row("steps.time.norm", "temporal_norm1", "temporal_layernorm", "attentions.0.norm"),
+    Row(
+        "steps.time.attn.qkv",
+        "temporal_attn.qkv",
+        "temporal_attention.attention.qkv",
+        "attentions.0.attn.in_proj_{p}",
+    ),
+    Row(
+        "steps.time.attn.proj",
+        "temporal_attn.proj",
+        "temporal_attention.output.dense",
+        "attentions.0.attn.out_proj",
+    ),
+    Row("steps.time.out", "temporal_fc", "temporal_dense", "attentions.0.temporal_fc"),
+)
+BLOCK = (
+    Row("steps.space.norm", "norm1", "layernorm_before", "attentions.1.norm"),
+    Row(
+        "steps.space.attn.qkv",
+        "attn.qkv",
+        "attention.attention.qkv",
+        "attentions.1.attn.in_proj_{p}",
+    ),
+    Row(
+        "steps.space.attn.proj", "attn.proj", "attention.output.dense", "attentions.1.attn.out_proj"
+    ),
+    Row("norm", "norm2", "layernorm_after", "ffns.0.norm"),
+    Row("mlp.0", "mlp.fc1", "intermediate.dense", "ffns.0.layers.0.0"),
+    Row("mlp.2", "mlp.fc2", "output.dense", "ffns.0.layers.1"),
+)
+SINGLE = {  # mmaction2's names in blocks with one attention step
+    "attentions.1.norm": "norms.0",
+    "attentions.1.attn.in_proj_{p}": "attentions.0.attn.in_proj_{p}",
+    "attentions.1.attn.out_proj": "attentions.0.attn.out_proj",
+    "ffns.0.norm": "norms.1",
+}
+
+BACKBONE = {"ours": "", "official": "", "hf": "timesformer.", "mmaction2": "backbone."}
+BLOCKS = {
+    "ours": "blocks",
+    "official": "blocks",
+    "hf": "timesformer.encoder.layer",
+    "mmaction2": "backbone.transformer_layers.layers",
+}
+LAYOUTS = ("official", "hf", "mmaction2")
+SCHEMES = ("divided", "joint", "space")
+"""The attention schemes that the foreign families know."""
+
+
+def names(layout: str, config: TimeSformerConfig) -> dict[str, str]:
+    """The table of one model: {name in `layout`: our name}, the embeddings in the foreign cut."""
+    if config.attention not in SCHEMES:
+        raise WeightsError(f"the {layout} layout has no names for {config.attention} attention")
+    theirs, ours = _names(layout, config), _names("ours", config)
+    return dict(zip(theirs, ours, strict=True))
+
+
+def _names(family: str, config: TimeSformerConfig) -> list[str]:
+    prefix = BACKBONE[family]
+    result = [prefix + str(getattr(row, family)) for row in EMBED]
+    if config.attention == "space":
+        del result[2]
+    for row in TOP:
+        result += _pair(prefix + getattr(row, family))
+    for i in range(config.depth):
+        for row in (*TIME, *BLOCK) if config.attention == "divided" else BLOCK:
+            result += _pair(f"{BLOCKS[family]}.{i}." + _in_block(row, family, config.attention))
+    return result + _pair(getattr(HEAD, family))
+
+
+def _pair(name: str) -> list[str]:
+    template = name if "{p}" in name else name + ".{p}"
+    return [template.format(p=p) for p in ("weight", "bias")]
+
+
+def _in_block(row: Row, family: str, attention: str) -> str:
+    name: str = getattr(row, family)
+    if family == "mmaction2" and attention != "divided":
+        return SINGLE.get(name, name)
+    if family == "ours" and attention == "joint":
+        return name.replace("steps.space", "steps.joint")
+    return name
+
+
+def recognise(state: Mapping[str, object]) -> str | None:
+    """Which of LAYOUTS a state dict has, judged by its keys; None when it has none of them."""
+    if "aggregate.cls_token" in state:  # STAM, whose spatial part has the official names
+        return None
+    for layout in LAYOUTS:
+        if all(key in state for key in _marks(layout).values()):
+            return layout
+    return None
+
+
+def _marks(layout: str) -> dict[str, str]:
+    """The names of the tensors whose shapes tell the shape of the model."""
+    prefix = BACKBONE[layout]
+    return {
+        "pos": prefix + getattr(EMBED[1], layout),
+        "patch": _pair(prefix + getattr(TOP[0], layout))[0],
+        "head": _pair(getattr(HEAD, layout))[0],
+        "hidden": _pair(f"{BLOCKS[layout]}.0." + getattr(BLOCK[4], layout))[0],
+    }
+
+
+def config_of(
+    state: Mapping[str, Tensor], layout: str, heads: int | None = None
+) -> TimeSformerConfig:
+    """The shape of the model behind a state dict that `recognise` took for `layout`.
+
+    Heads leave no trace in the shapes: one per 64 channels unless given. Raises WeightsError.
+    """
+    pos, patch, head, hidden = (state[key] for key in _marks(layout).values())
+    time = state.get(BACKBONE[layout] + getattr(EMBED[2], layout))
+    shapes = [t.ndim for t in (pos, patch, head, hidden)]
+    if shapes != [3, 4, 2, 2] or not (time is None or time.ndim == 3) or 0 in patch.shape:
+        raise WeightsError("its embeddings, first MLP or head have a shape no TimeSformer has")
+    patches = pos.shape[1] - 1
+    side = math.isqrt(max(patches, 0))
+    if side * side != patches or side == 0:
+        raise WeightsError(f"its position embedding is for {patches} patches, which is no square")
+    block = re.compile(re.escape(BLOCKS[layout]) + r"\.(\d+)\.")
+    extra = f"{BLOCKS[layout]}.0.{getattr(TIME[3], layout)}.weight"
+    width, size = patch.shape[0], patch.shape[-1]
+    return TimeSformerConfig(
+        attention="space" if time is None else "divided" if extra in state else "joint",
+        classes=head.shape[0],
+        frames=8 if time is None else time.shape[1],
+        size=side * size,
+        patch=size,
+        width=width,
+        depth=len({m[1] for key in state if (m := block.match(key))}),
+        heads=heads or max(width // 64, 1),
+        mlp_ratio=hidden.shape[0] / width,
+    )
+
+
+def to_ours(
+    state: Mapping[str, Tensor], layout: str, config: TimeSformerConfig
+) -> dict[str, Tensor]:
+    """Rename a complete foreign state dict to ours. Exact; raises KeyError for an unknown name."""
+    table = names(layout, config)
+    return unpack({table[k]: v for k, v in state.items()}, config)
+
+
+def from_ours(
+    state: Mapping[str, Tensor], layout: str, config: TimeSformerConfig
+) -> dict[str, Tensor]:
+    """The inverse of `to_ours`: our state dict under the names of a foreign family."""
+    packed = pack(state)
+    return {theirs: packed[ours] for theirs, ours in names(layout, config).items()}
+
+
+def unpack(state: Mapping[str, Tensor], config: TimeSformerConfig) -> dict[str, Tensor]:
+    """Cut cls_token [1, 1, D], pos_embed [1, N+1, D] and time_embed [1, T, D] the way we do."""
+    ours = {k: v for k, v in state.items() if k not in ("cls_token", "pos_embed", "time_embed")}
+    side, pos = config.size // config.patch, state["pos_embed"][0]
+    ours |= {"cls": state["cls_token"][0, 0], "cls_pos": pos[0]}
+    ours["pos"] = pos[1:].reshape(side, side, -1)
+    if "time_embed" in state:
+        ours["time"] = state["time_embed"][0]
+    return ours
+
+
+def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `unpack`."""
+    theirs = {k: v for k, v in state.items() if k not in ("cls", "cls_pos", "pos", "time")}
+    theirs["cls_token"] = state["cls"][None, None]
+    pos = torch.cat([state["cls_pos"][None], state["pos"].flatten(0, 1)])
+    theirs["pos_embed"] = pos[None]
+    if "time" in state:
+        theirs["time_embed"] = state["time"][None]
+    return theirs
