@@ -1,0 +1,268 @@
+"""Which frames, and which spans of time: numbers in, indices out.
+
+Two ways to name a frame meet here. `total` counts frames and knows nothing of time; `times` holds
+the PTS seconds of every frame (float64 [total], never falling) and is right for files whose frame
+rate varies. Frame i is on screen from times[i] until times[i + 1], the last one for ever: so a clip
+that reaches beyond the end of its file repeats the last frame, and one that would begin before the
+first frame begins with it. That is the padding rule of every function below.
+
+The functions named `official_` reproduce the index arithmetic of the published code, with its
+quirks, for comparison with published scores.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vidattn.config import ViewConfig
+from vidattn.errors import RecipeError, UsageError
+from vidattn.types import Crop, View, Window
+
+Indices = NDArray[np.int64]
+Times = NDArray[np.float64]
+Start = Literal["centre", "first"]
+
+SAME_INSTANT = 1e-6
+"""Seconds. A frame this little after the asked-for time counts as being on screen already, so that
+k / fps finds frame k however the division was rounded."""
+MOST_WINDOWS = 10_000_000
+CROPS: dict[int, tuple[Crop, ...]] = {1: ("centre",), 3: ("start", "centre", "stop")}
+"""Number of spatial crops -> which ones, in the order of the published code."""
+
+
+def uniform(frames: int, total: int) -> Indices:
+    """Centres of `frames` equal bins over `total` frames: int64 [frames], in [0, total), rising.
+
+    Repeats frames when there are fewer than asked for. Raises UsageError unless both are >= 1.
+    """
+    _check(frames, total)
+    odd: Indices = 2 * np.arange(frames, dtype=np.int64) + 1
+    return np.floor_divide(odd * total, 2 * frames)
+
+
+def bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Indices:
+    """One frame out of each of `frames` equal bins over `total` frames: int64 [frames], rising.
+
+    The frame at the centre of its bin, or with `rng` the one at a uniformly random instant of it.
+    Raises UsageError unless both are >= 1. Source: arXiv:1608.00859, Sec. 3.1 (there: segments).
+    """
+    if rng is None:
+        return uniform(frames, total)
+    _check(frames, total)
+    instants = (np.arange(frames) + rng.random(frames)) * (total / frames)
+    return np.minimum(instants.astype(np.int64), total - 1)
+
+
+def dense(
+    frames: int, total: int, stride: float, *, start: Start | float | np.random.Generator = "centre"
+) -> Indices:
+    """Frames at a constant stride: int64 [frames] in [0, total), the last one repeated.
+
+    stride: in frames, > 0, need not be whole. start: "centre" puts the clip in the middle, "first"
+    at the beginning; a number is the first frame, in [0, total); a generator draws it so that the
+    clip fits, if it can. A clip longer than the video begins with it.
+
+    Raises UsageError. Source: arXiv:2102.05095, Sec. 4 (8 frames, one in 32).
+    """
+    _check(frames, total)
+    _check_positive(stride, "a stride")
+    slack = max(total - 1 - (frames - 1) * stride, 0.0)
+    if isinstance(start, np.random.Generator):
+        first = int(start.integers(0, math.floor(slack), endpoint=True))
+    else:
+        first = math.floor(_start(start, slack, total - 1))
+    indices = np.floor(first + np.arange(frames) * float(stride) + SAME_INSTANT)
+    return np.clip(indices, 0, total - 1).astype(np.int64)
+
+
+def dense_seconds(
+    times: Times,
+    frames: int,
+    step: float,
+    *,
+    start: Start | float | np.random.Generator = "centre",
+) -> Indices:
+    """Frames at a constant distance in time: int64 [frames], the last frame repeated.
+
+    step: seconds, > 0. start: as of `dense`, a number being seconds. On a file of constant rate
+    this is `dense` with the stride step * fps.
+    """
+    _check(frames, len(times))
+    _check_positive(step, "a step")
+    length = float(times[-1] - times[0])
+    slack = max(length - (frames - 1) * step, 0.0)
+    if isinstance(start, np.random.Generator):
+        begin = float(start.uniform(0, slack))
+    else:
+        begin = _start(start, slack, length)
+    return frame_at(times, times[0] + begin + np.arange(frames) * step)
+
+
+def clip_starts(slack: float, clips: int) -> NDArray[np.float64]:
+    """Where clips begin that can be moved by `slack`: the centres of `clips` equal parts of it.
+
+    In the unit of `slack`: float64 [clips]. A single clip is centred.
+    """
+    if clips < 1:
+        raise UsageError(f"at least 1 clip is needed, got {clips}")
+    return (np.arange(clips, dtype=np.float64) + 0.5) * (max(slack, 0.0) / clips)
+
+
+def official_dense(
+    frames: int, rate: int, total: int, fps: float, *, view: int = 0, views: int = 1
+) -> Indices:
+    """The test clip of the official Kinetics loader: int64 [frames].
+
+    The clip spans frames * rate / 30 seconds whatever the rate of the file, its frames are spread
+    over the whole of that span (so 8x32 steps by 36.4 frames, not 32), the first view starts with
+    the file, and a short file repeats its last frame. One tick of the file's clock is one frame
+    here; with a finer clock the official loader may start one frame later when views > 1.
+
+    Raises UsageError. Source: official code, decoder.py.
+    """
+    _check(frames, total)
+    _check_positive(fps, "a frame rate")
+    if not 0 <= view < views:
+        raise UsageError(f"view {view} is not one of {views}")
+    length = rate * frames / 30 * fps
+    begin = max(total - length, 0.0) * view / views
+    first, last = int(begin), min(int(begin + length - 1), total - 1)
+    spread = _linspace32(length - 1, frames)
+    return first + np.clip(spread, 0, max(last - first, 0)).astype(np.int64)
+
+
+def official_bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Indices:
+    """The frames of the official Something-Something loader: int64 [frames].
+
+    Bins have their ends rounded half to even and share them; the middle of each, or with `rng` a
+    uniformly random frame of each. More views give the same frames. Source: official code, ssv2.py.
+    """
+    _check(frames, total)
+    edges = np.round((total - 1) / frames * np.arange(frames + 1)).astype(np.int64)
+    low, high = edges[:-1], edges[1:]
+    return (low + high) // 2 if rng is None else rng.integers(low, high, endpoint=True)
+
+
+def parse_views(text: str) -> ViewConfig:
+    """Read "SxT": S spatial crops (1 or 3) of T temporal clips.
+
+    Raises UsageError; for "10x3" its hint is "did you mean 3x10?".
+    """
+    match = re.fullmatch(r"\s*(\d{1,4})\s*[xX\u00d7]\s*(\d{1,4})\s*", text)
+    if match is None:
+        raise UsageError(
+            f"views {text!r}: expected SxT, spatial crops x temporal clips",
+            hint="for example 3x1, the protocol of the paper: 3 spatial crops of 1 clip",
+        )
+    try:
+        return ViewConfig(spatial=int(match[1]), clips=int(match[2]))
+    except RecipeError as error:
+        raise UsageError(error.message, hint=error.hint) from error
+
+
+def describe_views(config: ViewConfig) -> str:
+    """The views in words: "3 spatial crops of 1 clip"."""
+    crops = "1 spatial crop" if config.spatial == 1 else f"{config.spatial} spatial crops"
+    return f"{crops} of {'1 clip' if config.clips == 1 else f'{config.clips} clips'}"
+
+
+def views(config: ViewConfig, clips: Sequence[Sequence[int] | Indices]) -> list[View]:
+    """Every crop of every clip, all crops of the first clip first: config.spatial * config.clips.
+
+    clips: the frame indices of each clip. Raises UsageError unless they are `config.clips`.
+    """
+    if len(clips) != config.clips:
+        raise UsageError(f"{describe_views(config)} asked for, {len(clips)} clips given")
+    return [View(tuple(map(int, c)), crop) for c in clips for crop in CROPS[config.spatial]]
+
+
+def windows(duration: float, span: float, hop: float) -> tuple[Window, ...]:
+    """Windows of `span` seconds every `hop` seconds whose union is exactly [0, duration).
+
+    The last one is moved back to end at `duration`, so every window is `span` long; a file shorter
+    than that is one window, [0, duration). With hop > span there are gaps between the windows, and
+    the last one still ends at `duration`.
+
+    Raises UsageError when a number is not finite and > 0, or for more than ten million windows.
+    """
+    _check_positive(duration, "a duration")
+    _check_positive(span, "a window")
+    _check_positive(hop, "a stride")
+    last = duration - span
+    if last <= SAME_INSTANT:
+        return (Window(0.0, float(duration)),)
+    count = math.ceil((last - SAME_INSTANT) / hop)
+    if count > MOST_WINDOWS:
+        raise UsageError(
+            f"a stride of {hop:g} s makes {count:,} windows in {duration:g} s",
+            hint="choose a longer stride",
+        )
+    starts = [i * hop for i in range(count)] + [last]
+    stops = [start + span for start in starts[:-1]]
+    if hop <= span:
+        # start + span may fall short of the next start by its last bit, which would be a gap.
+        stops = [max(stop, start) for stop, start in zip(stops, starts[1:], strict=True)]
+    return tuple(map(Window, starts, [*stops, float(duration)]))
+
+
+def frame_at(times: Times, seconds: ArrayLike) -> Indices:
+    """The frame on screen at each of `seconds`: the last with PTS <= t; int64, shaped as `seconds`.
+
+    Before the first frame that is the first one. A PTS up to a microsecond after t counts as t.
+    Raises UsageError when there are no frames or a time is not a number.
+    """
+    _check(1, len(times))
+    wanted = np.asarray(seconds, dtype=np.float64)
+    if np.isnan(wanted).any():
+        raise UsageError("a time in seconds is not a number")
+    found = np.searchsorted(times, wanted + SAME_INSTANT, side="right") - 1
+    return np.maximum(found, 0).astype(np.int64)
+
+
+def window_indices(times: Times, window: Window, frames: int) -> Indices:
+    """The frames on screen at the centres of `frames` equal steps of a window: int64 [frames]."""
+    _check(frames, len(times))
+    steps = (np.arange(frames) + 0.5) * (window.duration / frames)
+    return frame_at(times, window.start + steps)
+
+
+def _start(start: Start | float, slack: float, last: float) -> float:
+    """Where a clip begins that can be moved by `slack`; `last` is the last place of all."""
+    if start == "centre":
+        return slack / 2
+    if start == "first":
+        return 0.0
+    if isinstance(start, str) or not 0 <= start <= last:
+        raise UsageError(f"a clip starts at 'centre', 'first' or in [0, {last:g}], got {start!r}")
+    return float(start)
+
+
+def _linspace32(stop: float, count: int) -> NDArray[np.float32]:
+    """`count` points from 0 to `stop` in single precision, as the official code computes them.
+
+    The second half is counted back from `stop`; the truncation that follows makes it matter.
+    """
+    if count == 1:
+        return np.zeros(1, np.float32)
+    end = np.float32(stop)
+    steps = end / np.float32(count - 1) * np.arange(count, dtype=np.float32)
+    half = count // 2
+    return np.concatenate([steps[:half], end - steps[: count - half][::-1]])
+
+
+def _check(frames: int, total: int) -> None:
+    if frames < 1:
+        raise UsageError(f"a clip has at least 1 frame, got {frames}")
+    if total < 1:
+        raise UsageError(f"a video has at least 1 frame, got {total}")
+
+
+def _check_positive(value: float, name: str) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{name} must be a number > 0, got {value:g}")
