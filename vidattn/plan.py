@@ -175,7 +175,7 @@ def _dense_clips(
 def _spaced(times: Times, region: Window, start: float, step: float, count: int) -> tuple[int, ...]:
     """The frames on screen in the middle of `count` steps; the ends of the region repeat."""
     seconds = start + step * (np.arange(count) + 0.5)
-    seconds = np.clip(seconds, region.start, np.nextafter(region.stop, region.start))
+    seconds = np.clip(seconds, region.start, region.stop - 2 * sampling.SAME_INSTANT)
     return tuple(int(i) for i in sampling.frame_at(times, seconds))
 
 
