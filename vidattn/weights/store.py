@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from vidattn.config import Averaging, ClipConfig, Recipe, from_plain, to_plain
-from vidattn.errors import OutputError, RecipeError, WeightsError
+from vidattn.errors import RecipeError, WeightsError
+from vidattn.files import write_atomically
 from vidattn.models.classifier import KINDS, Card, Classifier, kind_of
 
 FORMAT = "vidattn/weights/1"
@@ -71,8 +71,7 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
     require_finite(state, str(path))
     text = json.dumps(_plain(classifier, recipe), separators=(",", ":"), sort_keys=True)
-    write_atomic(path, safetensors.torch.save(state, {KEY: text}))
-    return path
+    return write_atomically(path, safetensors.torch.save(state, {KEY: text}))
 
 
 def _plain(classifier: Classifier, recipe: Recipe | None) -> dict[str, Any]:
@@ -249,36 +248,6 @@ def _require_regular(path: Path) -> None:
         refuse(path, "no such file")
     if not path.is_file():  # opening a named pipe would wait for ever
         refuse(path, "not a regular file")
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write to a temporary name beside `path`, flush to disk, rename. Raises OutputError."""
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def with_name(classifier: Classifier, name: str) -> Classifier:
-    """The same classifier under another name."""
-    return replace(classifier, card=replace(classifier.card, name=name))
 
 
 def refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
