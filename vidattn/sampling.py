@@ -42,8 +42,10 @@ def uniform(frames: int, total: int) -> Indices:
     Repeats frames when there are fewer than asked for. Raises UsageError unless both are >= 1.
     """
     _check(frames, total)
-    odd: Indices = 2 * np.arange(frames, dtype=np.int64) + 1
-    return np.floor_divide(odd * total, 2 * frames)
+    indices: Indices = np.arange(1, 2 * frames, 2, dtype=np.int64)
+    indices *= total
+    indices //= 2 * frames
+    return indices
 
 
 def bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Indices:

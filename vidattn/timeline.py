@@ -1,0 +1,425 @@
+"""What happens in a video and when: the one result type, and its JSON document.
+
+The document `vidattn/timeline/1` holds the scores of the windows beside the segments, so that a
+saved timeline can be decoded again with another threshold, without the model and without the video.
+For that to give the same segments, segments are always derived from the scores as they are saved:
+times in whole milliseconds, probabilities with 5 digits, and of more than 64 classes the strongest
+16 per window, the rest of the probability shared equally by the other classes.
+
+The same input and settings give the same bytes. What differs between two runs (seconds, memory)
+is in `run`, which is part of the document only when asked for; files never hold it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import InitVar, asdict, dataclass, field, fields, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import InputError, UsageError
+from vidattn.segments import BACKGROUND, Decoding, Segment, gather, grid, islands, merge, without
+from vidattn.types import Window
+
+__all__ = ["BACKGROUND", "SCHEMA", "Decoding", "Segment", "Timeline"]
+
+SCHEMA = "vidattn/timeline/1"
+DENSE_CLASSES = 64
+"""Up to this many classes all scores are saved."""
+KEPT_SCORES = 16
+"""Of more classes, so many of each window."""
+Scores = NDArray[np.float32]
+Unreadable = tuple[Window, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Windows of a video, the probabilities of the labels in each, and the segments they make.
+
+    Raises ValueError when the values do not fit one another or scores are not probabilities.
+    """
+
+    source: str
+    """The path of the video as the user gave it."""
+    labels: tuple[str, ...]
+    windows: tuple[Window, ...]
+    """Sorted; they may overlap. Seconds."""
+    scores: Scores
+    """float32 [N, K], probabilities: rows sum to 1."""
+    task: Literal["segment", "classify"] = "segment"
+    """A classification has one window, and one segment whatever the settings."""
+    duration: float | None = None
+    """Seconds of the video; by default the end of the last window."""
+    input: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    decoding: Decoding = field(default_factory=Decoding)
+    warnings: tuple[str, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    """Spans that could not be read and the reason code of each."""
+    seen: tuple[Window, ...] | None = None
+    """What the scores rest on if that is less than the windows: the clips of a classification."""
+    run: Mapping[str, Any] = field(default_factory=dict)
+    cell_frames: tuple[tuple[int, int], ...] | None = None
+    """First frame and frame after the last of every cell; made from `frame_times`."""
+    frame_times: InitVar[NDArray[np.float64] | None] = None
+    """PTS seconds of all frames, float64 [frames]; turns times into frame numbers."""
+
+    def __post_init__(self, frame_times: NDArray[np.float64] | None) -> None:
+        scores = np.array(self.scores, dtype=np.float32)
+        scores.setflags(write=False)
+        duration = self.duration
+        if duration is None:
+            duration = max((w.stop for w in self.windows), default=math.nan)
+        values = {
+            "labels": tuple(self.labels),
+            "windows": tuple(self.windows),
+            "scores": scores,
+            "duration": float(duration),
+            "warnings": tuple(self.warnings),
+            "unreadable": tuple((w, str(code)) for w, code in self.unreadable),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        _check(self)
+        if frame_times is not None:
+            object.__setattr__(self, "cell_frames", _frames_of(self._cells, frame_times))
+        if self.cell_frames is not None and len(self.cell_frames) != len(self._cells):
+            raise ValueError(f"{len(self.cell_frames)} cell frames for {len(self._cells)} cells")
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """What happens when: segments that tile all that was seen and could be read, in order."""
+        if not self._cells:
+            return ()
+        scores = _kept(self.scores)
+        if self.task == "classify":
+            return merge(self._cells, scores, self.labels, Decoding(), self.cell_frames)
+        fused = gather(self._spans, scores, grid(self._spans))
+        fused = fused.repeat([len(parts) for parts in self._parts], axis=0)
+        return merge(self._cells, fused, self.labels, self.decoding, self.cell_frames)
+
+    @property
+    def coverage(self) -> float:
+        """The share of the video, 0 to 1, that the scores rest on."""
+        seen = islands(_snapped(self.windows if self.seen is None else self.seen, self._stop))
+        left = [part.duration for parts in without(seen, self._lost) for part in parts]
+        return min(sum(left) / self._stop, 1.0)
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The strongest labels and their mean probability over all windows, falling."""
+        if not self.windows:
+            return []
+        means = self.scores.mean(axis=0, dtype=np.float64)
+        return [
+            (self.labels[k], float(means[k])) for k in np.argsort(-means, kind="stable")[:count]
+        ]
+
+    def decoded(self, **changes: Any) -> Timeline:
+        """The same scores with other settings, named as in `Decoding`: threshold, smooth, ..."""
+        return replace(self, decoding=replace(self.decoding, **changes))
+
+    def to_dict(self, *, run: bool = False) -> dict[str, Any]:
+        """The document `vidattn/timeline/1` as plain values."""
+        decoding = {} if self.task == "classify" else asdict(self.decoding)
+        source = _plain({"path": self.source, "duration": self._stop})
+        document: dict[str, Any] = {
+            "schema": SCHEMA,
+            "task": self.task,
+            "input": {**source, **_plain(self.input), **source},
+            "model": {**_plain(self.model), "classes": len(self.labels)},
+            "settings": {**_plain(self.settings), **decoding},
+            "coverage": self._coverage_dict(),
+            "segments": [_segment_dict(s) for s in self.segments],
+            "labels": self._totals(),
+            "warnings": list(self.warnings),
+            "scores": self._scores_dict(),
+        }
+        return {**document, "run": _plain(self.run)} if run else document
+
+    def to_json(self, *, run: bool = False, compact: bool = False) -> str:
+        """The document as text: a line per segment and window, or with `compact` one line in all.
+
+        Always valid UTF-8, without bare control characters, NaN or Infinity. run: with the figures
+        of this run, which differ from those of the next.
+        """
+        document = self.to_dict(run=run)
+        return _escaped(_dumps(document) if compact else _laid_out(document))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Timeline:
+        """Read a document that `to_json` wrote; its segments come out the same.
+
+        Raises InputError when it is not one, naming what is wrong.
+        """
+        try:
+            return _parsed(cls, json.loads(text, parse_constant=_refuse_constant))
+        except (AttributeError, IndexError, TypeError, ValueError, RecursionError, UsageError) as e:
+            reason = str(e)
+        except KeyError as e:
+            reason = f"{e.args[0]!r} is missing"
+        raise InputError(
+            f"not a {SCHEMA} document: {reason}",
+            hint="give a .json file that vidattn segment or classify has written",
+        )
+
+    @property
+    def _stop(self) -> float:
+        """The duration in whole milliseconds, at least one."""
+        assert self.duration is not None
+        return max(round(float(self.duration), 3), 0.001)
+
+    @cached_property
+    def _spans(self) -> tuple[Window, ...]:
+        return _snapped(self.windows, self._stop)
+
+    @cached_property
+    def _lost(self) -> list[Window]:
+        return islands(_snapped((w for w, _ in self.unreadable), self._stop))
+
+    @cached_property
+    def _parts(self) -> list[list[Window]]:
+        """Of each cell of the grid, the parts that could be read; a classification is one cell."""
+        if self.task == "classify":
+            return [[w] for w in self._spans]
+        return without(grid(self._spans), self._lost)
+
+    @cached_property
+    def _cells(self) -> tuple[Window, ...]:
+        return tuple(part for parts in self._parts for part in parts)
+
+    def _coverage_dict(self) -> dict[str, Any]:
+        coverage: dict[str, Any] = {
+            "windows": len(self.windows),
+            "fraction": round(self.coverage, 5),
+            "unreadable": [_pair(w) for w in _snapped((w for w, _ in self.unreadable), self._stop)],
+            "reasons": [code for _, code in self.unreadable],
+        }
+        if self.seen is not None:
+            coverage["seen"] = [_pair(w) for w in _snapped(self.seen, self._stop)]
+        return coverage
+
+    def _totals(self) -> list[dict[str, Any]]:
+        """Seconds, share of the video and number of segments of each label, the longest first."""
+        of: dict[str, list[float]] = {}
+        for segment in self.segments:
+            of.setdefault(segment.label, []).append(segment.window.duration)
+        rows = [(label, round(sum(d), 3), len(d)) for label, d in of.items()]
+        return [
+            {"label": label, "seconds": s, "share": round(s / self._stop, 5), "count": count}
+            for label, s, count in sorted(rows, key=lambda row: (-row[1], row[0]))
+        ]
+
+    def _scores_dict(self) -> dict[str, Any]:
+        saved: dict[str, Any] = {
+            "labels": list(self.labels),
+            "windows": [_pair(w) for w in self._spans],
+        }
+        if self.cell_frames is not None:
+            saved["frames"] = [list(pair) for pair in self.cell_frames]
+        if len(self.labels) <= DENSE_CLASSES:
+            return {**saved, "values": _kept(self.scores).tolist()}
+        ids, values = _strongest(self.scores)
+        rows = [v > 0 for v in values]
+        saved["ids"] = [i[r].tolist() for i, r in zip(ids, rows, strict=True)]
+        return {**saved, "values": [v[r].tolist() for v, r in zip(values, rows, strict=True)]}
+
+
+def _check(timeline: Timeline) -> None:
+    scores, count = timeline.scores, len(timeline.labels)
+    shape = (len(timeline.windows), count)
+    duration = timeline.duration
+    if not count:
+        raise ValueError("a timeline needs labels")
+    if duration is None or not (math.isfinite(duration) and duration > 0):
+        raise ValueError(f"a timeline needs a duration > 0, got {duration}")
+    if scores.shape != shape:
+        raise ValueError(f"scores [windows, labels] must be {shape}, got {scores.shape}")
+    if not np.isfinite(scores).all():
+        raise ValueError("scores must be finite")
+    # Rows that were saved with 5 digits each add up to 1 only so well.
+    off = 1e-3 + 1e-5 * count
+    if (scores < 0).any() or (np.abs(scores.sum(axis=1, dtype=np.float64) - 1) > off).any():
+        raise ValueError("scores must be probabilities: not below 0, and every row adds up to 1")
+    windows = timeline.windows
+    if list(windows) != sorted(windows):
+        raise ValueError("windows must be sorted")
+    if windows and not (windows[0].start >= 0 and windows[-1].start < duration):
+        raise ValueError(f"windows must begin in [0, {duration:g}), the duration of the video")
+    if timeline.task not in ("segment", "classify"):
+        raise ValueError(f"task {timeline.task!r}: expected segment or classify")
+    if timeline.task == "classify" and len(windows) > 1:
+        raise ValueError(f"a classification has one window, got {len(windows)}")
+
+
+def _snapped(windows: Iterable[Window], stop: float) -> tuple[Window, ...]:
+    """Windows in whole milliseconds, each at least one, none beyond `stop`."""
+    return tuple(
+        Window(
+            min(round(float(w.start), 3), round(stop - 0.001, 3)),
+            min(round(max(float(w.stop), round(w.start, 3) + 0.001), 3), stop),
+        )
+        for w in windows
+    )
+
+
+def _frames_of(cells: Sequence[Window], times: NDArray[np.float64]) -> tuple[tuple[int, int], ...]:
+    """First frame and frame after the last of each cell: those that begin in it.
+
+    Cells are in whole milliseconds and frames are not, so half of one is allowed for.
+    """
+    half = 0.0005 + 1e-9
+    starts = np.searchsorted(times, np.array([c.start for c in cells]) - half)
+    stops = np.searchsorted(times, np.array([c.stop for c in cells]) - half)
+    return tuple(zip(starts.tolist(), stops.tolist(), strict=True))
+
+
+def _strongest(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Of each row the ids [N, kept] of the strongest labels and their scores, falling, 5 digits."""
+    ids = np.sort(np.argsort(-scores, axis=1, kind="stable")[:, :KEPT_SCORES], axis=1)
+    values: NDArray[np.float64] = np.take_along_axis(scores, ids, axis=1).astype(np.float64)
+    values = values.round(5)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def _kept(scores: Scores) -> NDArray[np.float64]:
+    """The scores as a document keeps them, and as they come back from it: [N, K]."""
+    if scores.shape[1] <= DENSE_CLASSES:
+        return np.round(scores.astype(np.float64), 5)
+    ids, values = _strongest(scores)
+    return _spread(ids, values, scores.shape[1])
+
+
+def _spread(
+    ids: NDArray[np.int64], values: NDArray[np.float64], classes: int
+) -> NDArray[np.float64]:
+    """Scores [N, K] from the strongest: the others share what is missing to 1.
+
+    They stay below every one that was kept, so that keeping the strongest again keeps the same.
+    """
+    left = np.maximum(1 - values.sum(axis=1), 0) / (classes - ids.shape[1])
+    least = np.nextafter(values.min(axis=1).astype(np.float32), np.float32(0)).astype(np.float64)
+    rows: NDArray[np.float64] = np.repeat(np.minimum(left, least)[:, None], classes, axis=1)
+    np.put_along_axis(rows, ids, values, axis=1)
+    return rows
+
+
+def _segment_dict(segment: Segment) -> dict[str, Any]:
+    return {
+        "start": segment.window.start,
+        "end": segment.window.stop,
+        "start_frame": segment.start_frame,
+        "end_frame": segment.end_frame,
+        "label": segment.label,
+        "label_id": segment.label_id,
+        "score": round(segment.score, 5),
+        "alternatives": [{"label": k, "score": round(s, 5)} for k, s in segment.alternatives],
+    }
+
+
+def _pair(window: Window) -> list[float]:
+    return [window.start, window.stop]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say: fractions and windows become pairs, arrays and tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, Fraction):
+        return [value.numerator, value.denominator]
+    if isinstance(value, Window):
+        return _pair(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _laid_out(value: Any, pad: str = "\n") -> str:
+    """JSON with one line for each key of the document and each row of its tables."""
+    deeper = pad + "  "
+    if isinstance(value, dict) and (pad == "\n" or any(map(_is_table, value.values()))):
+        rows = [f"{_dumps(k)}: {_laid_out(v, deeper)}" for k, v in value.items()]
+        return "{" + deeper + ("," + deeper).join(rows) + pad + "}"
+    if _is_table(value):
+        return "[" + deeper + ("," + deeper).join(map(_dumps, value)) + pad + "]"
+    return _dumps(value)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list | dict)
+
+
+def _escaped(text: str) -> str:
+    r"""Control characters, line separators and the bytes of broken file names as \uXXXX."""
+    return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", text)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _parsed(kind: type[Timeline], document: Any) -> Timeline:
+    """The timeline of a document; raises whatever a wrong value leads to."""
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ValueError(f'its "schema" is not {SCHEMA}')
+    source, coverage, saved = (document[key] for key in ("input", "coverage", "scores"))
+    settings = dict(document["settings"])
+    known = [f.name for f in fields(Decoding) if f.name in settings]
+    decoding = Decoding(**{name: settings.pop(name) for name in known})
+    labels = tuple(map(str, saved["labels"]))
+    lost = zip(coverage["unreadable"], coverage["reasons"], strict=True)
+    return kind(
+        source=str(source["path"]),
+        labels=labels,
+        windows=_windows(saved["windows"]),
+        scores=_scores(saved, len(labels)),
+        task=document["task"],
+        duration=float(source["duration"]),
+        input=source,
+        model=document["model"],
+        settings=settings,
+        decoding=decoding,
+        warnings=tuple(map(str, document["warnings"])),
+        unreadable=tuple((Window(*map(float, pair)), code) for pair, code in lost),
+        seen=_windows(coverage["seen"]) if "seen" in coverage else None,
+        run=document.get("run", {}),
+        cell_frames=tuple((int(a), int(b)) for a, b in saved["frames"])
+        if "frames" in saved
+        else None,
+    )
+
+
+def _windows(pairs: Any) -> tuple[Window, ...]:
+    return tuple(Window(float(start), float(stop)) for start, stop in pairs)
+
+
+def _scores(saved: Mapping[str, Any], classes: int) -> Scores:
+    values = saved["values"]
+    if "ids" not in saved:
+        return np.array(values, dtype=np.float32).reshape(len(values), -1 if values else classes)
+    rows = np.zeros((len(values), classes), dtype=np.float32)
+    for row, ids, kept in zip(rows, saved["ids"], values, strict=True):
+        index, numbers = np.array(ids, dtype=np.int64), np.array(kept, dtype=np.float64)
+        if not (0 < len(index) == len(numbers) and index.min() >= 0):
+            raise ValueError("every row of scores needs as many ids >= 0 as values")
+        full = len(index) == KEPT_SCORES
+        row[:] = _spread(index[None], numbers[None], classes)[0] if full else 0
+        row[index] = numbers
+    return rows
