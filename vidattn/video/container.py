@@ -1,0 +1,112 @@
+"""Opening a file with FFmpeg so that it can reach nothing but that file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+from av.error import FFmpegError
+
+from vidattn.errors import VideoError
+from vidattn.video.boxes import unfinished
+from vidattn.video.protocol import Limits
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+MAX_ERRORS = 64
+"""Failures in a row after which the rest of a stream is given up."""
+
+# Demuxers of files that hold video themselves. Playlists (hls, dash, concat, sdp, image2) are left out:
+# they make the reader open other files and hosts.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,h263,vc1,av1,obu,ivf,"
+    "flv,asf,ogg,mxf,nut,rm,dv,gif,apng,yuv4mpegpipe,mjpeg,jpeg_pipe,png_pipe,wtv,gxf"
+)
+CODECS = frozenset(
+    "h264 hevc vp8 vp9 av1 mpeg4 mpeg1video mpeg2video h263 h263p h263i flv1 msmpeg4v1 msmpeg4v2 "
+    "msmpeg4v3 wmv1 wmv2 wmv3 vc1 mjpeg mjpegb gif prores dnxhd theora rawvideo dvvideo png apng vp6 vp6f "
+    "vp6a cinepak svq1 svq3 huffyuv ffvhuff ffv1 rv30 rv40 qtrle wrapped_avframe".split()
+)
+# The same as decoders are called; audio is named because probing opens its decoders too.
+DECODERS = ",".join(
+    sorted(CODECS | {"libdav1d", "libaom-av1", "libvpx", "libvpx-vp9", "aac", "mp3", "mp3float"})
+)
+
+
+def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoStream]:
+    """Open `source` and pick its video stream; raises VideoError without a path in the message."""
+    options = {
+        "format_whitelist": DEMUXERS,
+        "protocol_whitelist": "file,pipe,fd",
+        "max_pixels": str(limits.max_pixels),
+    }
+    if not limits.any_codec:
+        options["codec_whitelist"] = DECODERS
+    try:
+        container = av.open(source, options=options, metadata_errors="replace")
+    except FFmpegError as error:
+        raise _not_video(source, error) from None
+    stream = container.streams.best("video")
+    if stream is None or is_picture(stream):
+        container.close()
+        raise VideoError("no video stream in it", code="E_NO_VIDEO_STREAM")
+    _check(stream, limits)
+    if limits.threads:
+        stream.codec_context.thread_count = limits.threads
+    stream.codec_context.thread_type = "AUTO"
+    stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+    return container, stream
+
+
+def is_picture(stream: VideoStream) -> bool:
+    """Whether a stream is a cover picture."""
+    return bool(stream.disposition & type(stream.disposition).attached_pic)
+
+
+def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Packets of the stream in file order, going on behind damage, without empty ones.
+
+    An empty packet would tell the decoder that the stream has ended; AVI has them for repeated frames.
+    """
+    failures = 0
+    while failures < MAX_ERRORS:
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    failures = 0
+                    yield packet
+            return
+        except FFmpegError:
+            failures += 1
+
+
+def _check(stream: VideoStream, limits: Limits) -> None:
+    context = stream.codec_context
+    name = context.codec.canonical_name
+    if name not in CODECS and not limits.any_codec:
+        raise VideoError(
+            f"codec {name} is not on the list of common video codecs",
+            code="E_CODEC_NOT_ALLOWED",
+            hint="pass --any-codec if you trust the file",
+        )
+    if context.width * context.height > limits.max_pixels:
+        raise VideoError(
+            f"frames of {context.width}x{context.height} are more than {limits.max_pixels} pixels",
+            code="E_TOO_LARGE",
+            hint="raise --max-pixels if the file is meant to be so large",
+        )
+
+
+def _not_video(source: str, error: FFmpegError) -> VideoError:
+    with Path(source).open("rb") as file:
+        reason = unfinished(file)
+    if reason:
+        return VideoError(
+            reason, code="E_TRUNCATED", hint="the file was cut off; copy or download it again"
+        )
+    return VideoError(f"not a video file ({error.strerror})", code="E_NOT_VIDEO")

@@ -1,0 +1,91 @@
+"""From a decoded frame to upright RGB of the wanted size."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vidattn.video.protocol import Frames, target_size
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+FILTER = Interpolation.BILINEAR
+"""swscale's bilinear: its support grows with the reduction, so shrinking does not alias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How stored pixels become upright: mirrored left to right first, then turned clockwise."""
+
+    degrees: int = 0
+    mirrored: bool = False
+
+    @property
+    def swaps(self) -> bool:
+        """Whether width and height change places."""
+        return self.degrees % 180 == 90
+
+    def apply(self, frame: Frames) -> Frames:
+        """frame: uint8 [H, W, 3]; returns a contiguous array."""
+        if self.mirrored:
+            frame = frame[:, ::-1]
+        if self.degrees:
+            frame = np.rot90(frame, -self.degrees // 90)
+        return np.ascontiguousarray(frame)
+
+
+def turn_of(frame: VideoFrame) -> Turn:
+    """The turn that a frame's display matrix asks for; other matrices than quarter turns are ignored."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None or data.buffer_size < 36:
+        return Turn()
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
+    unit = max(abs(a), abs(b), 1)
+    grid = tuple(round(value / unit) for value in (a, b, c, d))
+    # The matrix maps a stored point (x, y) to (a x + c y, b x + d y), y pointing down.
+    return _TURNS.get(grid, Turn())
+
+
+_TURNS = {
+    (1, 0, 0, 1): Turn(0),
+    (0, 1, -1, 0): Turn(90),
+    (-1, 0, 0, -1): Turn(180),
+    (0, -1, 1, 0): Turn(270),
+    (-1, 0, 0, 1): Turn(0, mirrored=True),
+    (1, 0, 0, -1): Turn(180, mirrored=True),
+    (0, 1, 1, 0): Turn(270, mirrored=True),
+    (0, -1, -1, 0): Turn(90, mirrored=True),
+}
+
+
+class Converter:
+    """Turns frames of any size and pixel format into RGB of one size.
+
+    Colour matrix and range are those the frame names; unnamed ones are swscale's defaults (BT.601,
+    limited range). More than 8 bits are rounded to 8, alpha is dropped, nothing is tone mapped.
+    """
+
+    def __init__(self, width: int, height: int, turn: Turn, short_side: int | None) -> None:
+        """width, height: stored size, before turning."""
+        stored = target_size(width, height, short_side)
+        self._width, self._height = stored
+        self.width, self.height = stored[::-1] if turn.swaps else stored
+        self._turn = turn
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> Frames:
+        """uint8 [height, width, 3], contiguous."""
+        rgb = self._reformatter.reformat(
+            frame,
+            width=self._width,
+            height=self._height,
+            format="rgb24",
+            interpolation=FILTER,
+            threads=1,
+        )
+        return self._turn.apply(rgb.to_ndarray())

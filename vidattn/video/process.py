@@ -1,0 +1,181 @@
+"""The supervisor's side: one decoding child, its messages, its watchdog, its end."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from vidattn.video import wire
+from vidattn.video.protocol import Frames
+
+
+class Died(Exception):
+    """The child ended by itself; says how."""
+
+
+class Silent(Exception):
+    """The child said nothing for too long and was killed."""
+
+
+class Process:
+    """A spawned decoder. Messages are read only when somebody wants one, so its lead is a full pipe."""
+
+    def __init__(self, silence_seconds: float) -> None:
+        self._silence = silence_seconds
+        self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(silence_seconds)
+        self._noise, noise = os.pipe()
+        os.set_blocking(noise, False)  # a chatty library loses words, it does not stop
+        self._child = subprocess.Popen(
+            _command(),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=noise,
+            env=_environment(),
+            cwd="/",
+            start_new_session=True,
+        )
+        theirs.close()
+        os.close(noise)
+        assert self._child.stdout is not None
+        self._answers = self._child.stdout.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._answers, select.POLLIN)
+        self._owner = os.getpid()
+        self._number = 0
+        self._ended = 0
+        self._torn = False
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._child.pid
+
+    @property
+    def usable(self) -> bool:
+        """False after a message was left half read, after the end, and in a fork of the opener."""
+        return not self._torn and self._owner == os.getpid()
+
+    def current(self, number: int) -> bool:
+        """Whether request `number` is still the one being answered."""
+        return number == self._number and self.usable
+
+    def ask(self, meta: Mapping[str, Any], raw: bytes = b"", fd: int | None = None) -> int:
+        """Send a request, ending the one before it; returns its number."""
+        if self._ended != self._number:
+            self._send({"kind": "stop"})
+            for _ in self.answers(self._number):
+                pass  # what the abandoned request had still to say
+        return self._send(meta, raw, fd)
+
+    def _send(self, meta: Mapping[str, Any], raw: bytes = b"", fd: int | None = None) -> int:
+        self._number += 1
+        message = wire.encode({**meta, "number": self._number}, len(raw))
+        try:
+            head = wire.HEAD.size
+            sent = socket.send_fds(self._socket, [message[:head]], [] if fd is None else [fd])
+            self._socket.sendall(message[sent:] + raw)
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError:
+            raise self._died() from None
+        return self._number
+
+    def answers(self, number: int) -> Iterator[tuple[wire.Meta, Frames]]:
+        """Messages (JSON, raw bytes) of a request until its end.
+
+        Raises Died or Silent, after which the child is gone.
+        """
+        while True:
+            self._torn = True
+            head = bytes(self._exactly(wire.HEAD.size))
+            try:
+                text, raw = wire.lengths(head)
+                meta = wire.decode(bytes(self._exactly(text)))
+            except ValueError:
+                raise self._died() from None
+            data = self._exactly(raw)
+            self._torn = False
+            if meta["kind"] == "end":
+                self._ended = int(meta["number"])
+                if self._ended == number:
+                    return
+            elif meta["kind"] != "beat":
+                yield meta, data
+
+    def _exactly(self, count: int) -> Frames:
+        data = np.empty(count, np.uint8)
+        view = memoryview(data)
+        filled = 0
+        while filled < count:
+            if not self._poll.poll(self._silence * 1000):
+                raise self._silent()
+            got = os.readv(self._answers, [view[filled:]])
+            if not got:
+                raise self._died()
+            filled += got
+        return data
+
+    def _silent(self) -> Silent:
+        self.kill()
+        return Silent(f"the decoder said nothing for {self._silence:g} s")
+
+    def _died(self) -> Died:
+        try:
+            code = self._child.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            code = -signal.SIGKILL
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        words = self._last_words()
+        self.kill()
+        return Died(f"the decoder died ({how}){words}")
+
+    def _last_words(self) -> str:
+        os.set_blocking(self._noise, False)
+        try:
+            lines = os.read(self._noise, 1 << 16).decode("utf-8", "backslashreplace").splitlines()
+        except BlockingIOError:
+            return ""
+        said = [line.strip() for line in lines if line.strip()]
+        return f": {said[-1][:200]}" if said else ""
+
+    def kill(self) -> None:
+        """End the child at once and free everything; calling it twice is fine."""
+        self._torn = True
+        if self._socket.fileno() < 0:
+            return
+        self._socket.close()
+        os.close(self._noise)
+        assert self._child.stdout is not None
+        self._child.stdout.close()
+        if self._owner == os.getpid():
+            self._child.kill()
+            self._child.wait()
+
+
+def _command() -> list[str]:
+    # The kernel's parent-death signal follows the thread that spawned, so only the main thread asks for it.
+    main = threading.current_thread() is threading.main_thread()
+    command = [sys.executable, "-m", "vidattn.video.worker", str(os.getpid())]
+    return [*command, "die-with-thread"] if main else command
+
+
+def _environment() -> dict[str, str]:
+    """The same modules as here, found in the same order, and nothing from the current folder."""
+    folders = [os.path.abspath(folder) for folder in sys.path if folder]  # noqa: PTH100
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(folders),
+        "PYTHONSAFEPATH": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }

@@ -1,0 +1,152 @@
+"""The words of video reading: what a Video is, what is known of a file, what a reader may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.types import Window
+
+READERS = ("auto", "pyav", "decord", "opencv", "torchcodec")
+
+Frames = NDArray[np.uint8]
+Times = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may cost before it is refused or given up."""
+
+    max_pixels: int = 36_000_000
+    """Width times height of one frame; 8K is allowed, a decompression bomb is not."""
+    silence_seconds: float = 30.0
+    """The decoder is killed when it says nothing for so long while somebody waits for it."""
+    memory_bytes: int | None = 4 << 30
+    """Address space of the decoding process (Linux); None means no limit."""
+    any_codec: bool = False
+    """Allow decoders outside the list of common video codecs."""
+    threads: int = 0
+    """Decoder threads; 0 lets the decoder choose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a file says about its video, checked against its packets where that is cheap."""
+
+    width: int
+    """Pixels, upright, before any resizing."""
+    height: int
+    codec: str
+    container: str
+    pixel_format: str
+    fps: Fraction
+    """Average rate; times never come from it."""
+    vfr: bool
+    """Whether the gaps between frames differ by more than rounding."""
+    frames: int
+    duration: float
+    """Seconds; see Video.duration."""
+    declared_duration: float | None
+    """Seconds as the header promises, None when it does not."""
+    start_pts_seconds: float
+    """PTS of the first frame shown, which every time here counts from."""
+    rotation: int = 0
+    """Degrees clockwise that frames are turned to stand upright: 0, 90, 180 or 270."""
+    mirrored: bool = False
+    """Whether frames are mirrored left to right before they are turned."""
+    bit_depth: int = 8
+    hdr: bool = False
+    """PQ or HLG transfer; values are converted to 8 bit without tone mapping."""
+    sar: Fraction = Fraction(1)
+    """Shape of a pixel, width to height; frames are returned as stored, not stretched."""
+    audio: bool = False
+    streams: int = 1
+    """Number of real video streams; cover pictures do not count."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A part of a video that could not be decoded, and the reason code."""
+
+    window: Window
+    code: str
+
+
+class Video(Protocol):
+    """An open video: exact frames by number, upright RGB, times from PTS with the first frame at 0.
+
+    A context manager; `close` ends the process that decodes. Frames are numbered in the order in which
+    they are shown. One frame at a time is held, whatever the length of the file.
+    """
+
+    path: str
+    facts: Facts
+    reader: str
+    """Who reads: "pyav", "decord", "opencv", "torchcodec" or "memory"."""
+    fps: Fraction
+    """Average rate; times never come from it."""
+    frames: int
+    times: Times
+    """float64 [frames], seconds, strictly rising, times[0] == 0."""
+    duration: float
+    """Seconds: the last frame's time plus its own duration; for a truncated file what its header promises."""
+    width: int
+    """Pixels of a frame as returned."""
+    height: int
+    unreadable: list[Unreadable]
+    """Grows while decoding meets damage; a truncated tail is listed from the start."""
+
+    def read(self, indices: Sequence[int]) -> Frames:
+        """Decode frames by number, in any order, repeats allowed: uint8 [len(indices), H, W, 3] RGB.
+
+        Raises IndexError outside [0, frames), VideoError E_DECODE when a frame does not decode.
+        """
+        ...
+
+    def stream(self, indices: Iterable[int]) -> Iterator[tuple[int, Frames]]:
+        """Decode rising frame numbers in one pass: yields (index, uint8 [H, W, 3]) in bounded memory.
+
+        Frames that do not decode are left out and listed in `unreadable`.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the decoder; calling it twice is fine."""
+        ...
+
+    def __enter__(self) -> Video: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def target_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+    """Size (width, height) after the short side becomes `short_side`, up or down; aspect kept.
+
+    The long side is floor(long / short * short_side), as the published preprocessing has it.
+    """
+    if short_side is None:
+        return width, height
+    if width < height:
+        return short_side, height * short_side // width
+    return width * short_side // height, short_side
+
+
+def check_indices(indices: Iterable[int], frames: int, path: str) -> NDArray[np.int64]:
+    """Frame numbers as int64 [n]; raises IndexError when one lies outside [0, frames)."""
+    wanted = np.fromiter((int(i) for i in indices), np.int64)
+    if len(wanted) and (wanted.min() < 0 or wanted.max() >= frames):
+        bad = int(wanted.min() if wanted.min() < 0 else wanted.max())
+        raise IndexError(f"{path}: frame {bad} is outside [0, {frames})")
+    return wanted

@@ -1,0 +1,124 @@
+"""Exact frames through PyAV: planned jumps with unneeded packets left out, else a decode from the start."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.video.cursor import Cursor
+from vidattn.video.pixels import Converter
+from vidattn.video.plan import Group, groups
+from vidattn.video.protocol import Frames
+from vidattn.video.table import Source, Table, decoded
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+PATIENCE_FRAMES = 32
+"""A frame still missing when one so much later has come will not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A frame that does not decode."""
+
+    index: int
+
+
+Event = tuple[int, Frames] | Lost | None
+"""A frame, a lost frame, or None: still at work."""
+
+
+class PyAVReader:
+    """Yields wanted frames of one file in order, as events."""
+
+    name = "pyav"
+
+    def __init__(self, open_source: Callable[[], Source], table: Table, convert: Converter) -> None:
+        self._table = table
+        self._convert = convert
+        self._cursor = Cursor(open_source, table.packets)
+        self._numbers = {pts: index for index, pts in enumerate(table.pts.tolist())}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._cursor.close()
+
+    def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
+        """wanted: strictly rising frame numbers; yields each once, in order, as a frame or Lost."""
+        pending = deque(wanted.tolist())
+        table = self._table
+        if table.packets is not None:
+            for group in groups(table.packets, table.pts, table.positions, wanted.tolist()):
+                yield from self._deliver(pending, group.wanted, self._planned(group), give_up=False)
+                if pending and pending[0] <= group.wanted[-1]:
+                    break  # a frame did not come: from here on only a decode from the start is believed
+        if pending:
+            yield from self._deliver(pending, tuple(pending), self._replay(), give_up=True)
+
+    def _deliver(
+        self,
+        pending: deque[int],
+        wanted: tuple[int, ...],
+        source: Generator[tuple[int, VideoFrame] | None],
+        *,
+        give_up: bool,
+    ) -> Iterator[Event]:
+        """Put the frames of `source` in order; a missing one ends the pass, or is Lost with `give_up`."""
+        left, held = set(wanted), dict[int, Frames]()
+        for item in source:
+            if item is None:
+                yield None
+                continue
+            index, frame = item
+            if index in left:
+                left.remove(index)
+                held[index] = self._convert(frame)
+            else:
+                yield None
+            while pending and (pending[0] in held or pending[0] < index - PATIENCE_FRAMES):
+                if pending[0] in held:
+                    yield pending[0], held.pop(pending[0])
+                elif give_up:
+                    yield Lost(pending[0])
+                else:
+                    return
+                pending.popleft()
+            if not left and not held:
+                return
+        while pending and (pending[0] in held or (give_up and pending[0] <= wanted[-1])):
+            index = pending.popleft()
+            yield (index, held.pop(index)) if index in held else Lost(index)
+
+    def _planned(self, group: Group) -> Iterator[tuple[int, VideoFrame] | None]:
+        cursor = self._cursor
+        if not cursor.jump(group.start):
+            return
+        try:
+            feed = cursor.take(group.stop, group.feed)
+            for frame in decoded(cursor.stream, feed):
+                if frame is None or frame.pts is None or frame.is_corrupt:
+                    yield None
+                elif (index := self._numbers.get(frame.pts)) is not None:
+                    yield index, frame
+        finally:
+            cursor.stream.codec_context.flush_buffers()
+
+    def _replay(self) -> Iterator[tuple[int, VideoFrame] | None]:
+        feed = self._cursor.restart()
+        count = 0
+        for frame in decoded(self._cursor.stream, feed):
+            if frame is None:
+                yield None
+                continue
+            index: int | None = count
+            if self._table.keyed:
+                index = None if frame.pts is None else self._numbers.get(frame.pts)
+            count += 1
+            if index is not None:
+                yield index, frame

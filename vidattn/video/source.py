@@ -1,0 +1,71 @@
+"""From a path to an open regular file, without ever waiting on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+
+from vidattn.errors import VideoError
+
+_GONE = {errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ESTALE}
+_PERM = {errno.EACCES, errno.EPERM}
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+
+def readable_name(path: str | os.PathLike[str]) -> str:
+    """The path as text that can always be printed and encoded."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def open_regular(path: str | os.PathLike[str]) -> int:
+    """A read-only descriptor of a non-empty regular file.
+
+    Raises VideoError: E_GONE, E_PERM, E_NOT_REGULAR (folders, pipes, devices, URLs) or E_EMPTY.
+    """
+    name = readable_name(path)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise _cannot_open(name, error) from None
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and found.st_size > 0:
+        return fd
+    os.close(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise VideoError(
+            f"{name}: not a regular file but a {_kind(found.st_mode)}",
+            code="E_NOT_REGULAR",
+            hint="name a video file",
+        )
+    raise VideoError(f"{name}: the file is empty", code="E_EMPTY")
+
+
+def _cannot_open(name: str, error: OSError | ValueError) -> VideoError:
+    number = error.errno if isinstance(error, OSError) else errno.ENOENT
+    if _URL.match(name) and number in _GONE:
+        return VideoError(
+            f"{name}: not a file; addresses are not opened",
+            code="E_NOT_REGULAR",
+            hint="download it first",
+        )
+    if number in _PERM:
+        return VideoError(f"{name}: permission denied", code="E_PERM", hint="check its permissions")
+    if number in _GONE:
+        reason = os.strerror(number) if isinstance(error, OSError) else str(error)
+        return VideoError(f"{name}: {reason.lower()}", code="E_GONE", hint="check the path")
+    return VideoError(
+        f"{name}: cannot be opened: {os.strerror(number or errno.EIO)}", code="E_NOT_REGULAR"
+    )
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "folder",
+        stat.S_IFIFO: "pipe",
+        stat.S_IFSOCK: "socket",
+        stat.S_IFCHR: "device",
+        stat.S_IFBLK: "device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "special file")

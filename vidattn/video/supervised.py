@@ -1,0 +1,203 @@
+"""A Video whose decoding happens in a child process that may crash, hang or be killed."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import UsageError, VideoError
+from vidattn.types import Window
+from vidattn.video.process import Died, Process, Silent
+from vidattn.video.protocol import (
+    READERS,
+    Facts,
+    Frames,
+    Limits,
+    Unreadable,
+    check_indices,
+)
+from vidattn.video.source import open_regular, readable_name
+
+
+class SupervisedVideo:
+    """See Video. Made by open_video; for one thread at a time."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reader: str = "auto",
+        short_side: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        if reader not in READERS:
+            raise UsageError(f"no reader {reader!r}", hint=f"readers: {', '.join(READERS)}")
+        if short_side is not None and not 1 <= short_side <= 16384:
+            raise UsageError(f"short side {short_side} is outside 1 to 16384")
+        self.path = os.fspath(path)
+        self._name = readable_name(path)
+        self._short_side = short_side
+        self._limits = limits or Limits()
+        self.unreadable: list[Unreadable] = []
+        self._fd = open_regular(path)
+        self._process: Process | None = None
+        self._finalizer = weakref.finalize(self, os.close, self._fd)
+        try:
+            self._start(reader)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, reader: str) -> None:
+        """Spawn a child and let it open the file; fills in everything that is known of the video."""
+        self._end_process()
+        process = self._process = Process(self._limits.silence_seconds)
+        self._killer = weakref.finalize(self, process.kill)
+        request = {
+            "kind": "open",
+            "reader": reader,
+            "short_side": self._short_side,
+            "limits": asdict(self._limits),
+        }
+        try:
+            for meta, raw in process.answers(process.ask(request, fd=self._fd)):
+                if meta["kind"] == "error":
+                    raise self._error(meta)
+                self._learn(meta, raw)
+        except (Died, Silent) as error:
+            raise self._lost(error) from None
+
+    def _learn(self, meta: dict[str, Any], raw: NDArray[np.uint8]) -> None:
+        facts = meta["facts"]
+        facts["fps"], facts["sar"] = Fraction(*facts["fps"]), Fraction(*facts["sar"])
+        facts["warnings"] = tuple(facts["warnings"])
+        self.facts = Facts(**facts)
+        self.reader: str = meta["reader"]
+        self.times = raw.view(np.float64)
+        self.frames = len(self.times)
+        self.fps, self.duration = self.facts.fps, self.facts.duration
+        self.width, self.height = int(meta["width"]), int(meta["height"])
+        self._available = float(meta["available"])
+        if meta["truncated"] and not self.unreadable:
+            tail = Window(self._available, self.duration)
+            self.unreadable.append(Unreadable(tail, "E_TRUNCATED"))
+
+    def read(self, indices: Sequence[int]) -> Frames:
+        """Decode frames by number, in any order, repeats allowed: uint8 [len(indices), H, W, 3] RGB.
+
+        Raises IndexError outside [0, frames), VideoError E_DECODE when a frame does not decode.
+        """
+        wanted = check_indices(indices, self.frames, self._name)
+        unique, inverse = np.unique(wanted, return_inverse=True)
+        out = np.empty((len(wanted), self.height, self.width, 3), np.uint8)
+        for index, frame in self._decode(unique):
+            if frame is None:
+                raise VideoError(
+                    f"{self._name}: frame {index} does not decode",
+                    code="E_DECODE",
+                    hint="the file is damaged there; another reader may get further: --reader opencv",
+                )
+            out[inverse == np.searchsorted(unique, index)] = frame
+        return out
+
+    def stream(self, indices: Iterable[int]) -> Iterator[tuple[int, Frames]]:
+        """Decode rising frame numbers: yields (index, uint8 [H, W, 3]) in bounded memory.
+
+        Frames that do not decode are left out and listed in `unreadable`. Other calls may come between;
+        the stream then goes on where it was.
+        """
+        wanted = check_indices(indices, self.frames, self._name)
+        if (np.diff(wanted) <= 0).any():
+            raise ValueError("stream needs rising frame numbers")
+        for index, frame in self._decode(wanted):
+            if frame is not None:
+                yield index, frame
+
+    def _decode(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Frames | None]]:
+        """Each wanted frame, None when it is lost; a dead child is replaced once."""
+        done, lives = 0, 1
+        while done < len(wanted):
+            try:
+                for index, frame in self._request(wanted[done:]):
+                    done += 1
+                    yield index, frame
+            except (Died, Silent) as error:
+                lives -= 1
+                if lives < 0 or (isinstance(error, Silent) and self.reader == "pyav"):
+                    raise self._lost(error) from None
+                self._start("pyav")
+
+    def _request(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Frames | None]]:
+        """Frames of one request; ends early when another request came between."""
+        process = self._ready()
+        number = process.ask({"kind": "frames"}, wanted.tobytes())
+        shape = (self.height, self.width, 3)
+        for meta, raw in process.answers(number):
+            if meta["kind"] == "error":
+                raise self._error(meta)
+            index = int(meta["index"])
+            if meta["kind"] == "lost":
+                self._report(index)
+                yield index, None
+            else:
+                yield index, raw.reshape(shape)
+            if not process.current(number):
+                return
+
+    def _ready(self) -> Process:
+        if self._fd < 0:
+            raise ValueError(f"{self._name}: the video is closed")
+        if self._process is None or not self._process.usable:
+            self._start(self.reader)
+        assert self._process is not None
+        return self._process
+
+    def _report(self, index: int) -> None:
+        """Note that a frame is unreadable, joining it to the span before."""
+        start = float(self.times[index])
+        stop = float(self.times[index + 1]) if index + 1 < self.frames else self._available
+        last = self.unreadable[-1] if self.unreadable else None
+        if last and last.code == "E_DECODE" and last.window.stop == start:
+            self.unreadable[-1] = Unreadable(Window(last.window.start, stop), "E_DECODE")
+        elif all(not (u.window.start <= start < u.window.stop) for u in self.unreadable):
+            self.unreadable.append(Unreadable(Window(start, stop), "E_DECODE"))
+
+    def _error(self, meta: dict[str, Any]) -> VideoError:
+        text = f"{self._name}: {meta['message']}"
+        return VideoError(text, code=str(meta["code"]), hint=meta["hint"])
+
+    def _lost(self, error: Died | Silent) -> VideoError:
+        code = "E_TIMEOUT" if isinstance(error, Silent) else "E_DECODER_DIED"
+        return VideoError(
+            f"{self._name}: {error}", code=code, hint="the file may be damaged or hostile; skip it"
+        )
+
+    def _end_process(self) -> None:
+        if self._process is not None:
+            self._killer()
+            self._process = None
+
+    def close(self) -> None:
+        """End the child and let go of the file; calling it twice is fine."""
+        self._end_process()
+        self._finalizer()
+        self._fd = -1
+
+    def __enter__(self) -> SupervisedVideo:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

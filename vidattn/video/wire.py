@@ -1,0 +1,37 @@
+"""Messages between a decoding process and its supervisor: a length prefix, JSON, raw bytes."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+HEAD = struct.Struct("<IQ")
+"""Length of the JSON part and of the raw part, in bytes."""
+MAX_JSON = 8 << 20
+MAX_RAW = 4 << 30
+
+Meta = dict[str, Any]
+
+
+def encode(meta: Mapping[str, Any], raw_bytes: int = 0) -> bytes:
+    """Everything of a message but its raw part."""
+    text = json.dumps(meta).encode()
+    return HEAD.pack(len(text), raw_bytes) + text
+
+
+def lengths(head: bytes) -> tuple[int, int]:
+    """JSON and raw length of a message; raises ValueError when no honest sender would send them."""
+    text, raw = HEAD.unpack(head)
+    if text > MAX_JSON or raw > MAX_RAW:
+        raise ValueError(f"a message of {text} + {raw} bytes")
+    return text, raw
+
+
+def decode(text: bytes) -> Meta:
+    """The JSON part as a dict; raises ValueError when it is anything else."""
+    meta = json.loads(text)
+    if not isinstance(meta, dict) or "kind" not in meta:
+        raise ValueError("not a message")
+    return meta

@@ -1,0 +1,228 @@
+"""The decoding process: `python -m vidattn.video.worker PARENT_PID [die-with-thread]`.
+
+Requests come over a socket on standard input, each perhaps with an open file; answers leave through
+what was standard output, which libraries then find pointing to standard error. It imports no torch
+unless the torchcodec reader was asked for, and ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from select import select
+from typing import Any, Protocol
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import VideoError
+from vidattn.video import wire
+from vidattn.video.container import open_container
+from vidattn.video.pixels import Converter
+from vidattn.video.probe import Probe, probe
+from vidattn.video.protocol import Limits
+from vidattn.video.pyav_reader import Event, Lost, PyAVReader
+from vidattn.video.table import Source
+
+BEAT_SECONDS = 0.5
+FILE_BYTES = 0
+"""Size that any file written by the decoding process may reach."""
+
+
+class Reader(Protocol):
+    """What the worker needs of a reader."""
+
+    name: str
+
+    def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
+        """Each of `wanted`, strictly rising, once and in order."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class Channel:
+    """Both directions to the parent."""
+
+    def __init__(self, requests: socket.socket, answers: int) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._last = time.monotonic()
+
+    def receive(self) -> tuple[wire.Meta, bytes, int | None] | None:
+        """The next request, its raw part and the file that came with it; None at the end."""
+        head, fds = bytearray(), list[int]()
+        while len(head) < wire.HEAD.size:
+            part, new, _, _ = socket.recv_fds(self._requests, wire.HEAD.size - len(head), 1)
+            fds += new
+            if not part:
+                return None
+            head += part
+        text, raw = wire.lengths(bytes(head))
+        return wire.decode(self._exactly(text)), self._exactly(raw), fds[0] if fds else None
+
+    def _exactly(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            part = self._requests.recv(min(count - len(data), 1 << 20))
+            if not part:
+                raise SystemExit(0)
+            data += part
+        return bytes(data)
+
+    def waiting(self) -> bool:
+        """Whether the parent has said something new."""
+        return bool(select([self._requests], [], [], 0)[0])
+
+    def send(self, meta: Mapping[str, Any], raw: memoryview | bytes = b"") -> None:
+        """Send one message, waiting while the parent is busy."""
+        view = memoryview(raw).cast("B")
+        for part in (memoryview(wire.encode(meta, len(view))), view):
+            sent = 0
+            while sent < len(part):
+                sent += os.write(self._answers, part[sent:])
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        """Show that work goes on, twice a second at most."""
+        if time.monotonic() - self._last > BEAT_SECONDS:
+            self.send({"kind": "beat"})
+
+
+class Worker:
+    """Serves requests about one file at a time."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._reader: Reader | None = None
+
+    def serve(self) -> None:
+        """Answer until the parent closes its end."""
+        while (request := self._channel.receive()) is not None:
+            meta, raw, fd = request
+            number = meta.get("number")
+            try:
+                if meta["kind"] == "open":
+                    self._open(meta, fd)
+                elif meta["kind"] == "frames":
+                    self._frames(np.frombuffer(raw, np.int64))
+            except VideoError as error:
+                self._fail(error)
+            except MemoryError:
+                self._fail(VideoError("out of memory while decoding", code="E_DECODER_DIED"))
+            self._channel.send({"kind": "end", "number": number})
+
+    def _fail(self, error: VideoError) -> None:
+        answer = {"kind": "error", "message": error.message, "code": error.code, "hint": error.hint}
+        self._channel.send(answer)
+
+    def _open(self, meta: wire.Meta, fd: int | None) -> None:
+        limits = Limits(**meta["limits"])
+        source = _path_of(fd)
+
+        def open_source() -> Source:
+            return open_container(source, limits)
+
+        _rehearse_fault("open")
+        found = probe(open_source, self._channel.beat)
+        convert = Converter(*found.stored, found.turn, meta["short_side"])
+        self._reader = PyAVReader(open_source, found.table, convert)
+        self._tell(found, convert)
+
+    def _tell(self, found: Probe, convert: Converter) -> None:
+        facts = asdict(found.facts)
+        for name in ("fps", "sar"):
+            facts[name] = [facts[name].numerator, facts[name].denominator]
+        assert self._reader is not None
+        answer = {
+            "kind": "facts",
+            "facts": facts,
+            "reader": self._reader.name,
+            "width": convert.width,
+            "height": convert.height,
+            "available": found.table.duration,
+            "truncated": found.truncated,
+        }
+        self._channel.send(answer, found.table.times.tobytes())
+
+    def _frames(self, wanted: NDArray[np.int64]) -> None:
+        assert self._reader is not None
+        _rehearse_fault("frames")
+        for event in self._reader.frames(wanted):
+            if event is None:
+                self._channel.beat()
+            elif isinstance(event, Lost):
+                self._channel.send({"kind": "lost", "index": event.index})
+            else:
+                index, frame = event
+                self._channel.send({"kind": "frame", "index": index}, frame.data)
+            if self._channel.waiting():
+                return  # a new request, or the parent is gone
+
+
+def _path_of(fd: int | None) -> str:
+    if fd is None:
+        raise VideoError("no file came with the request", code="E_GONE")
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        if Path(folder).is_dir():
+            return f"{folder}/{fd}"
+    raise VideoError("this system has no /dev/fd", code="E_NOT_REGULAR")
+
+
+def _rehearse_fault(moment: str) -> None:
+    """Crash, spin or sleep on demand, so that tests can hold the supervisor to its word."""
+    fault = os.environ.get("VIDATTN_REHEARSE", "")
+    if fault == f"abort-{moment}":
+        os.abort()
+    while fault == f"spin-{moment}":
+        pass
+    if fault == f"sleep-{moment}":
+        time.sleep(3600)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _harden(parent: int, *, by_kernel: bool) -> None:
+    """Limits that hold until the process ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
+        if by_kernel:
+            _die_with_parent()
+
+
+def _die_with_parent() -> None:
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def main() -> None:
+    """Serve until the parent goes."""
+    parent, by_kernel = int(sys.argv[1]), sys.argv[2:] == ["die-with-thread"]
+    _harden(parent, by_kernel=by_kernel)
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    av.logging.set_level(None)
+    Worker(Channel(socket.socket(fileno=0), answers)).serve()
+
+
+if __name__ == "__main__":
+    main()
