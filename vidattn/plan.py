@@ -167,7 +167,9 @@ def _dense_clips(
     # No more than tile the region: a further clip would only show the same frames again.
     clips = max(1, min(clips, math.ceil(region.duration / span)))
     room = max(region.duration - span, 0.0)
-    starts = region.start + sampling.clip_starts(room, clips)
+    tiled = clips * span >= region.duration
+    offsets = np.linspace(0, room, clips) if tiled else sampling.clip_starts(room, clips)
+    starts = region.start + offsets
     seen = tuple(Window(float(s), min(float(s) + span, region.stop)) for s in starts)
     return clip.frames, clips, seen, clip.step_seconds
 

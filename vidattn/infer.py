@@ -1,0 +1,375 @@
+"""From a video and a classifier to a timeline: windows over a long file, or one answer for it.
+
+`stream` yields events while it works and prints nothing; `segment` and `classify` return the
+timeline. Memory is set by the window, not by the length of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidattn import plan, transforms
+from vidattn.clock import Clock
+from vidattn.config import ClipConfig, ViewConfig
+from vidattn.device import Runtime, inference
+from vidattn.errors import MemoryLimitError, VideoError
+from vidattn.models.classifier import Classifier
+from vidattn.segments import without
+from vidattn.timeline import Decoding, Timeline
+from vidattn.types import View, Window
+from vidattn.video import Facts, Unreadable, Video, open_video
+
+T = TypeVar("T")
+Frames = NDArray[np.uint8]
+Scores = NDArray[np.float32]
+Source = str | os.PathLike[str] | Video
+
+
+@dataclass(frozen=True)
+class Started:
+    """The file is open and the work is planned."""
+
+    source: str
+    task: Literal["segment", "classify"]
+    facts: Facts
+    times: NDArray[np.float64]
+    """PTS seconds of every frame."""
+    windows: tuple[Window, ...]
+    settings: dict[str, Any]
+    notes: tuple[str, ...]
+    """What the user should know about how their request was read, one sentence each."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One window is done. `scores`: probabilities [K], or None where too little could be read."""
+
+    index: int
+    window: Window
+    scores: Scores | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event."""
+
+    timeline: Timeline
+
+
+Event = Started | Scored | Finished
+
+
+def stream(
+    source: Source,
+    classifier: Classifier,
+    *,
+    frames: int | None = None,
+    window: float | None = None,
+    stride: float | None = None,
+    overlap: float = 0.0,
+    start: float = 0.0,
+    end: float | None = None,
+    decoding: Decoding = Decoding(),
+    runtime: Runtime = Runtime(),
+) -> Iterator[Event]:
+    """Slide a window over a file and score each position: Started, Scored per window, Finished.
+
+    frames: clip length, the classifier's own by default. window: seconds of one window, by default
+    frames x the step the classifier was trained with. stride: seconds between windows, by default
+    window x (1 - overlap). The last window is moved back to end with the file, so nothing is left
+    out. start, end: seconds, to look at a part of the file only.
+
+    Raises VideoError when the file cannot be read and UsageError when the numbers make no sense.
+    Stopping early is fine: `collect` makes a valid timeline of the events so far.
+    """
+    clock = Clock()
+    scorer = Scorer(classifier, runtime)
+    with _opened(source, classifier.clip, runtime) as video:
+        region = plan.region_of(_readable_end(video), start, end)
+        planned = plan.plan_windows(
+            video.times,
+            region,
+            classifier.clip,
+            frames=frames,
+            window=window,
+            stride=stride,
+            overlap=overlap,
+        )
+        settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
+        started = Started(
+            source=video.path,
+            task="segment",
+            facts=video.facts,
+            times=video.times,
+            windows=planned.windows,
+            settings=settings,
+            notes=planned.notes,
+        )
+        yield started
+        done: list[Scored] = []
+        clips = clock.timed("decode_s", view_clips(video, planned.views, classifier.clip))
+        for batch in _chunks(enumerate(clips), runtime.batch_size):
+            with clock("model_s"):
+                logits = iter(scorer([clip for _, clip in batch if clip is not None]))
+            for i, clip in batch:
+                scores = None if clip is None else _probabilities(classifier, [next(logits)])
+                done.append(Scored(i, planned.windows[i], scores))
+                yield done[-1]
+        yield Finished(
+            collect(started, done, classifier, decoding, video.unreadable, run=clock.report())
+        )
+
+
+def segment(
+    source: Source,
+    classifier: Classifier,
+    *,
+    frames: int | None = None,
+    window: float | None = None,
+    stride: float | None = None,
+    overlap: float = 0.0,
+    start: float = 0.0,
+    end: float | None = None,
+    decoding: Decoding = Decoding(),
+    runtime: Runtime = Runtime(),
+) -> Timeline:
+    """The timeline of a file: what happens, from when to when. Arguments and errors as `stream`."""
+    *_, last = stream(
+        source,
+        classifier,
+        frames=frames,
+        window=window,
+        stride=stride,
+        overlap=overlap,
+        start=start,
+        end=end,
+        decoding=decoding,
+        runtime=runtime,
+    )
+    assert isinstance(last, Finished)
+    return last.timeline
+
+
+def classify(
+    source: Source,
+    classifier: Classifier,
+    *,
+    frames: int | None = None,
+    sampling: plan.Sampling = "auto",
+    views: ViewConfig | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    runtime: Runtime = Runtime(),
+) -> Timeline:
+    """One answer for a whole file: a timeline with a single window.
+
+    sampling: "uniform" spreads the frames of each clip over the whole file; "dense" keeps the step
+    the classifier was trained with, in clips spread evenly over the file; "auto" is what the
+    weights ask for (`ClipConfig.sampling`). frames: how many are looked at. A uniform clip has just
+    as many, and the time embedding is stretched to it; dense clips keep the trained length, and
+    more frames mean more clips. views: spatial crops x temporal clips.
+
+    Raises VideoError when the file cannot be read, or no view of it can.
+    """
+    clock = Clock()
+    scorer = Scorer(classifier, runtime)
+    with _opened(source, classifier.clip, runtime) as video:
+        region = plan.region_of(_readable_end(video), start, end)
+        planned = plan.plan_views(
+            video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
+        )
+        settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
+        started = Started(
+            source=video.path,
+            task="classify",
+            facts=video.facts,
+            times=video.times,
+            windows=(region,),
+            settings=settings,
+            notes=planned.notes,
+        )
+        logits: list[Tensor] = []
+        clips = clock.timed("decode_s", view_clips(video, planned.views, classifier.clip))
+        for batch in _chunks((clip for clip in clips if clip is not None), runtime.batch_size):
+            with clock("model_s"):
+                logits.extend(scorer(batch))
+        scores = _probabilities(classifier, logits) if logits else None
+        done = [Scored(0, region, scores)]
+        return collect(
+            started,
+            done,
+            classifier,
+            unreadable=video.unreadable,
+            seen=planned.seen,
+            run=clock.report(),
+        )
+
+
+def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Iterator[Tensor | None]:
+    """The clip of each view, float32 [3, T, crop, crop], in the order given.
+
+    Views come in the order of their first frames, and every frame is decoded once and kept only as
+    long as a later view may need it. Where single frames of a view do not decode, the nearest one
+    of the same view stands in, and `video.unreadable` tells; a view that lost more than half of its
+    frames is None.
+    """
+    frames = video.stream(sorted({index for view in views for index in view.indices}))
+    # oldest[i]: the first frame that view i or a later one still needs.
+    firsts = [min(view.indices) for view in views]
+    oldest = np.minimum.accumulate(firsts[::-1])[::-1].tolist()
+    held: dict[int, Frames] = {}
+    reached = -1
+    for i, view in enumerate(views):
+        while reached < max(view.indices):
+            found = next(frames, None)
+            if found is None:
+                break
+            reached = found[0]
+            held[reached] = found[1]
+        yield _clip(view, held, config)
+        if i + 1 < len(views):
+            for index in [index for index in held if index < oldest[i + 1]]:
+                del held[index]
+
+
+def _clip(view: View, held: dict[int, Frames], config: ClipConfig) -> Tensor | None:
+    there = np.array(sorted(set(view.indices) & held.keys()))
+    lost = sum(index not in held for index in view.indices)
+    if 2 * lost > len(view.indices):
+        return None
+    chosen = (there[np.abs(there - index).argmin()] for index in view.indices)
+    return transforms.eval_clip(np.stack([held[i] for i in chosen]), config, view.crop)
+
+
+class Scorer:
+    """Runs a classifier's model on lists of clips; needs no more memory than there is."""
+
+    def __init__(self, classifier: Classifier, runtime: Runtime) -> None:
+        self.device = runtime.torch_device()
+        self.precision = runtime.resolved_precision()
+        self.model = classifier.model.eval().to(self.device)
+
+    def __call__(self, clips: Sequence[Tensor]) -> list[Tensor]:
+        """Clips [3, T, H, W] to float32 logits [K] on the CPU, one for each, in order.
+
+        When memory runs out the batch is halved, down to single clips; then MemoryLimitError.
+        """
+        if not clips:
+            return []
+        try:
+            with inference(self.device, self.precision):
+                logits = self.model(torch.stack(list(clips)).to(self.device)).float().cpu()
+        except torch.OutOfMemoryError:
+            if len(clips) == 1:
+                raise MemoryLimitError(
+                    "out of memory with a single clip",
+                    hint="try fewer --frames, a smaller model, or --device cpu",
+                ) from None
+            half = len(clips) // 2
+            return self(clips[:half]) + self(clips[half:])
+        if not logits.isfinite().all():
+            raise VideoError(
+                "the model's output is not finite", code="E_NONFINITE", hint="try --precision fp32"
+            )
+        return list(logits)
+
+
+def collect(
+    started: Started,
+    done: Sequence[Scored],
+    classifier: Classifier,
+    decoding: Decoding = Decoding(),
+    unreadable: Sequence[Unreadable] = (),
+    *,
+    seen: Sequence[Window] | None = None,
+    run: dict[str, float] | None = None,
+) -> Timeline:
+    """A timeline of the windows scored so far; what is missing is named, not guessed."""
+    scored = [event for event in done if event.scores is not None]
+    if not scored:
+        raise VideoError(
+            f"{started.source}: too few frames decode to say anything",
+            code="E_DECODE",
+            hint="the file is damaged; try a part of it with --start and --end",
+        )
+    covered = [event.window for event in scored]
+    lost = [(u.window, u.code) for u in unreadable]
+    lost += _unscored(started.windows, done, [*covered, *(window for window, _ in lost)])
+    facts, clip = started.facts, classifier.clip
+    return Timeline(
+        source=started.source,
+        labels=classifier.labels,
+        windows=tuple(covered),
+        scores=np.stack([event.scores for event in scored if event.scores is not None]),
+        task=started.task,
+        duration=facts.duration,
+        input={
+            "fps": facts.fps,
+            "vfr": facts.vfr,
+            "width": facts.width,
+            "height": facts.height,
+            "rotation": facts.rotation,
+            "codec": facts.codec,
+            "frames": facts.frames,
+        },
+        model={
+            "name": classifier.card.name,
+            "sha256": classifier.card.sha256,
+            "license": classifier.card.license,
+            "frames": clip.frames,
+            "step_seconds": round(clip.step_seconds, 6),
+        },
+        settings=started.settings,
+        decoding=decoding,
+        warnings=facts.warnings + started.notes,
+        unreadable=tuple(sorted(lost)),
+        seen=None if seen is None else tuple(seen),
+        run=run or {},
+        frame_times=started.times,
+    )
+
+
+def _unscored(
+    windows: Sequence[Window], done: Sequence[Scored], known: Sequence[Window]
+) -> Iterator[tuple[Window, str]]:
+    """What the windows without scores leave dark beyond `known`, and why."""
+    failed = {event.window for event in done if event.scores is None}
+    scored = {event.window for event in done if event.scores is not None}
+    dark = [window for window in windows if window not in scored]
+    for window, parts in zip(dark, without(dark, known), strict=True):
+        code = "E_DECODE" if window in failed else "E_INTERRUPTED"
+        yield from ((part, code) for part in parts)
+
+
+def _probabilities(classifier: Classifier, logits: Sequence[Tensor]) -> Scores:
+    scores: Scores = classifier.scores(torch.stack(list(logits))).numpy()
+    return scores
+
+
+def _opened(source: Source, clip: ClipConfig, runtime: Runtime) -> AbstractContextManager[Video]:
+    """A path is opened, and closed afterwards; a video stays open for its owner."""
+    if isinstance(source, str | os.PathLike):
+        return open_video(source, reader=runtime.reader, short_side=clip.short_side)
+    return nullcontext(source)
+
+
+def _readable_end(video: Video) -> float:
+    """Seconds until which there are frames: the duration, but for a file cut off before it."""
+    tails = [u.window.start for u in video.unreadable if u.window.stop >= video.duration]
+    return min([video.duration, *tails])
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
