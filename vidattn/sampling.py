@@ -58,7 +58,7 @@ def bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Ind
         return uniform(frames, total)
     _check(frames, total)
     instants = (np.arange(frames) + rng.random(frames)) * (total / frames)
-    return np.minimum(instants.astype(np.int64), total - 1)
+    return instants.clip(0, total - 1).astype(np.int64)
 
 
 def dense(
@@ -79,8 +79,8 @@ def dense(
         first = int(start.integers(0, math.floor(slack), endpoint=True))
     else:
         first = math.floor(_start(start, slack, total - 1))
-    indices = np.floor(first + np.arange(frames) * float(stride) + SAME_INSTANT)
-    return np.clip(indices, 0, total - 1).astype(np.int64)
+    places: Times = first + np.arange(frames) * float(stride) + SAME_INSTANT
+    return places.clip(0, total - 1).astype(np.int64)
 
 
 def dense_seconds(

@@ -29,7 +29,7 @@ from vidattn.errors import InputError, UsageError
 from vidattn.segments import BACKGROUND, Decoding, Segment, gather, grid, islands, merge, without
 from vidattn.types import Window
 
-__all__ = ["BACKGROUND", "SCHEMA", "Decoding", "Segment", "Timeline"]
+__all__ = ["BACKGROUND", "SCHEMA", "Decoding", "Segment", "Timeline", "one_line"]
 
 SCHEMA = "vidattn/timeline/1"
 DENSE_CLASSES = 64
@@ -152,7 +152,7 @@ class Timeline:
         of this run, which differ from those of the next.
         """
         document = self.to_dict(run=run)
-        return _escaped(_dumps(document) if compact else _laid_out(document))
+        return one_line(document) if compact else _escaped(_laid_out(document))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Timeline:
@@ -233,6 +233,14 @@ class Timeline:
         return {**saved, "values": [v[r].tolist() for v, r in zip(values, rows, strict=True)]}
 
 
+def one_line(value: Any) -> str:
+    """JSON on one line, in which no character can end the line, move a cursor or be no UTF-8.
+
+    Raises ValueError for NaN and Infinity.
+    """
+    return _escaped(_dumps(value))
+
+
 def _check(timeline: Timeline) -> None:
     scores, count = timeline.scores, len(timeline.labels)
     shape = (len(timeline.windows), count)
@@ -294,7 +302,8 @@ def _strongest(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 def _kept(scores: Scores) -> NDArray[np.float64]:
     """The scores as a document keeps them, and as they come back from it: [N, K]."""
     if scores.shape[1] <= DENSE_CLASSES:
-        return np.round(scores.astype(np.float64), 5)
+        rows: NDArray[np.float64] = scores.astype(np.float64).round(5)
+        return rows
     ids, values = _strongest(scores)
     return _spread(ids, values, scores.shape[1])
 

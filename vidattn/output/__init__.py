@@ -1,0 +1,81 @@
+"""Timelines as files: one pure function for each format, and one door that writes.
+
+A file appears whole or not at all. The same timeline gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
+from types import MappingProxyType
+
+from vidattn.errors import UsageError
+from vidattn.files import write_atomically
+from vidattn.output.subtitles import srt, vtt
+from vidattn.output.tables import csv, json, jsonl, tsv
+from vidattn.timeline import Timeline
+
+__all__ = ["FORMATS", "file_name", "format_of", "render", "write"]
+
+FORMATS: Mapping[str, Callable[[Timeline], str]] = MappingProxyType(
+    {"json": json, "jsonl": jsonl, "csv": csv, "tsv": tsv, "srt": srt, "vtt": vtt}
+)
+"""Format, which is also the extension -> the function that makes the text of a file."""
+
+LONGEST_STEM_BYTES = 80
+LONGEST_NAME_BYTES = 255
+
+
+def render(timeline: Timeline, fmt: str) -> str:
+    """The text of a file of format `fmt`, a name in FORMATS; always valid UTF-8.
+
+    The bytes of a file name that are not UTF-8 appear as \\udcXX. Raises UsageError.
+    """
+    if fmt not in FORMATS:
+        raise UsageError(f"no such format: {fmt!r}", hint="known: " + ", ".join(FORMATS))
+    return FORMATS[fmt](timeline).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def write(timeline: Timeline, path: str | os.PathLike[str], fmt: str | None = None) -> Path:
+    """Write a timeline to a file, in the format of its extension unless `fmt` names one.
+
+    Returns the path. The file is written under another name, flushed and renamed; missing
+    directories are made. Raises UsageError for an unknown format and OutputError when the file
+    cannot be written.
+    """
+    text = render(timeline, format_of(path) if fmt is None else fmt)
+    return write_atomically(path, text.encode("utf-8"))
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The format that the extension of a file name stands for; UsageError if none does."""
+    extension = PurePath(path).suffix.lower().removeprefix(".")
+    if extension in FORMATS:
+        return extension
+    raise UsageError(
+        f"{os.fspath(path)}: no format has the extension {extension!r}",
+        hint="known: " + ", ".join(FORMATS),
+    )
+
+
+def file_name(
+    source: str | os.PathLike[str], extension: str, *, keep_extension: bool = False
+) -> str:
+    """The name of the file that describes a video: "movie.mkv" -> "movie.vidattn.json".
+
+    keep_extension: "movie.mkv.vidattn.json", to tell movie.mkv from movie.mp4 in one directory. A
+    name that is too long, or holds control characters or bytes that are no text, is shortened or
+    cleaned and gets 16 digits of its SHA-256, so that names that differ stay different.
+    """
+    path = PurePath(source)
+    stem = (path.name if keep_extension else path.stem) or "video"
+    ending = f".vidattn.{extension.removeprefix('.')}"
+    clean = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "_", stem)
+    if clean == stem and len(f"{stem}{ending}".encode()) <= LONGEST_NAME_BYTES:
+        return stem + ending
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    short = clean.encode()[:LONGEST_STEM_BYTES].decode("utf-8", "ignore")
+    return f"{short}-{digest}{ending}"
