@@ -10,12 +10,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidattn.weights.source import load
-    from vidattn.weights.store import save
+    from vidattn.weights.classes import labels
+    from vidattn.weights.convert import export_hf, export_official
+    from vidattn.weights.source import load, resolve_default
+    from vidattn.weights.store import read_header, save
 
-__all__ = ["load", "save"]
+_HOME = {
+    "export_hf": "convert",
+    "export_official": "convert",
+    "labels": "classes",
+    "load": "source",
+    "read_header": "store",
+    "resolve_default": "source",
+    "save": "store",
+}
 
-_HOME = {"load": "source", "save": "store"}
+__all__ = [
+    "export_hf",
+    "export_official",
+    "labels",
+    "load",
+    "read_header",
+    "resolve_default",
+    "save",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,27 +1,154 @@
-"""From a name, a file or a directory to a classifier."""
+"""From what a user calls a model (a name, a file, a folder, nothing at all) to a classifier."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, cast
 
-from vidattn.errors import WeightsError
+from vidattn.errors import InputError, WeightsError
 from vidattn.models.classifier import Classifier
-from vidattn.weights import store
+from vidattn.weights import catalog, classes, convert, fetch, store
+from vidattn.weights.catalog import Entry
 
-BUNDLED = Path(__file__).parent / "bundled"
+BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+PICKLES = (".pyth", ".pth", ".pt", ".bin")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+Announce = Callable[[Entry], None]
+"""Called before a download begins, so that the licence can be shown."""
 
 
-def load(name_or_path: str | Path, *, offline: bool = False) -> Classifier:
-    """The classifier behind a catalog name, a weights file, or a directory that holds one.
+def load(
+    name_or_path: str | Path,
+    *,
+    offline: bool = False,
+    announce: Announce | None = None,
+    progress: fetch.Progress | None = None,
+) -> Classifier:
+    """The classifier behind a catalog name, a file, a folder, or a Hugging Face hub id.
 
-    With `offline`, nothing is downloaded. Raises WeightsError.
+    A file is ours (.safetensors), the official code's (.pyth) or mmaction2's (.pth); a folder is a
+    training run of ours or as transformers saves it. With `offline` nothing is downloaded. On the
+    CPU, float32, in eval mode. Raises WeightsError; a model asked for by name is never replaced.
     """
-    bundled = BUNDLED / f"{name_or_path}.safetensors"
-    if isinstance(name_or_path, str) and "/" not in name_or_path and bundled.exists():
-        return store.read(bundled)
-    path = Path(name_or_path)
+    text, path = str(name_or_path), Path(name_or_path)
+    if isinstance(name_or_path, str) and text in catalog.CATALOG:
+        return _load_entry(catalog.CATALOG[text], offline, announce, progress)
     if path.is_dir():
-        path = path / "model.safetensors"
-    if not path.exists():
-        raise WeightsError(f"{name_or_path}: no such model", hint="vidattn models list")
+        return _read_folder(path)
+    if path.exists():
+        return _read_file(path)
+    if isinstance(name_or_path, str) and HUB_ID.fullmatch(text) and path.suffix not in PICKLES:
+        known = next((e for e in catalog.CATALOG.values() if e.where == text), None)
+        if known:
+            return _load_entry(known, offline, announce, progress)
+        return _named(convert.read_folder(fetch.snapshot(text, offline=offline)), text)
+    if len(path.parts) > 1 or path.suffix in (".safetensors", *PICKLES):
+        raise WeightsError(f"{text}: no such file", hint="vidattn models list")
+    raise AssertionError(catalog.entry(text))  # raises: the name is not in the catalog
+
+
+def resolve_default(
+    frames: int | None = None,
+    offline: bool = False,
+    *,
+    announce: Announce | None = None,
+    progress: fetch.Progress | None = None,
+) -> tuple[Classifier, str | None]:
+    """The model to use when none was named, and one line to show when it is only the stand-in.
+
+    The default is timesformer-k400, or timesformer-l-k400 for 96 frames. When its weights are
+    neither here nor to be had, motion-tiny, which ships with the package, takes their place.
+    """
+    name = catalog.LONG if frames == 96 else catalog.DEFAULT
+    try:
+        return load(name, offline=offline, announce=announce, progress=progress), None
+    except WeightsError as error:
+        reason = error.message.removeprefix(f"{name}: ")
+    classifier = load(catalog.BUNDLED)
+    return classifier, (
+        f"{name} is not available ({reason}); using {catalog.BUNDLED}, which names camera motion. "
+        f"Name a model with -m to be sure of it."
+    )
+
+
+def _load_entry(
+    entry: Entry, offline: bool, announce: Announce | None, progress: fetch.Progress | None
+) -> Classifier:
+    if entry.is_bundled:
+        path = BUNDLED_FOLDER / entry.where
+        if not path.exists():
+            raise WeightsError(f"{entry.name}: this installation lacks {path.name}")
+        return store.read(path)
+    missing = not fetch.is_cached(entry.where)
+    if missing and announce and not fetch.is_offline(offline):
+        announce(entry)
+    try:
+        if entry.is_url:
+            path = fetch.download(
+                entry.where, sha256=entry.sha256, offline=offline, progress=progress
+            )
+            found = convert.read_checkpoint(path)
+        else:
+            found = convert.read_folder(fetch.snapshot(entry.where, offline=offline))
+    except InputError as error:
+        raise WeightsError(f"{entry.name}: {error.message}", hint=error.hint) from error
+    return _as_published(found, entry)
+
+
+def _as_published(found: Classifier, entry: Entry) -> Classifier:
+    """What the file says, completed by what the catalog knows about it."""
+    if not found.card.sha256.startswith(entry.sha256):
+        raise WeightsError(f"{entry.name}: sha256 is {found.card.sha256}, not {entry.sha256}...")
+    labels = found.labels
+    if entry.is_url and entry.dataset in classes.COUNTS:
+        labels = classes.labels(entry.dataset)
+        if len(labels) != len(found.labels):
+            raise WeightsError(
+                f"{entry.name}: {len(found.labels)} classes, but {entry.dataset} has {len(labels)}"
+            )
+    clip = replace(found.clip, channels=cast(Literal["rgb", "bgr"], entry.channels))
+    if entry.rate:
+        clip = replace(clip, step_seconds=entry.rate / 30)
+    card = replace(
+        found.card,
+        name=entry.name,
+        license=entry.license,
+        source=entry.where,
+        training_data=entry.dataset,
+        expect=entry.expect,
+        notes=(entry.note,) if entry.note else (),
+    )
+    return replace(found, labels=labels, clip=clip, card=card)
+
+
+def _read_folder(folder: Path) -> Classifier:
+    if (folder / "config.json").exists():
+        return convert.read_folder(folder)
+    if (folder / "model.safetensors").exists():
+        return store.read(folder / "model.safetensors")
+    raise WeightsError(
+        f"{folder}: holds neither model.safetensors nor config.json",
+        hint="name the weights file itself, a run directory, or a Hugging Face folder",
+    )
+
+
+def _read_file(path: Path) -> Classifier:
+    if path.suffix in PICKLES:
+        beside = path.name == "pytorch_model.bin" and (path.parent / "config.json").exists()
+        return convert.read_folder(path.parent) if beside else convert.read_checkpoint(path)
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"{path}: not a kind of weights file",
+            hint=f"known: .safetensors {' '.join(PICKLES)}, or a folder",
+        )
+    if (path.parent / "config.json").exists() and not store.is_ours(path):
+        return convert.read_folder(path.parent)
     return store.read(path)
+
+
+def _named(found: Classifier, name: str) -> Classifier:
+    return replace(found, card=replace(found.card, name=name, source=name))

@@ -122,14 +122,23 @@ def read(path: str | Path) -> Classifier:
 def read_header(path: str | Path) -> Header:
     """What a weights file says about itself, without reading its tensors."""
     path = Path(path)
+    return parse_header(_first_bytes(path), path)
+
+
+def _first_bytes(path: Path) -> bytes:
+    """As much of a safetensors file as its header takes."""
     _require_regular(path)
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            data = length.to_bytes(8, "little") + file.read(min(length, MAX_HEADER + 1))
+            length = file.read(8)
+            return length + file.read(min(int.from_bytes(length, "little"), MAX_HEADER))
     except OSError as error:
         refuse(path, f"cannot be read: {error.strerror}", error)
-    return parse_header(data, path)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a safetensors file carries a manifest of vidattn. Raises WeightsError if broken."""
+    return isinstance(metadata_of(_first_bytes(path), path).get(KEY), str)
 
 
 def parse_header(data: bytes, path: Path) -> Header:

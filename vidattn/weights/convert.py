@@ -1,0 +1,305 @@
+"""Checkpoints of other families: recognised by their keys, renamed, and given their own protocol.
+
+A family is more than names. Meta's, mmaction2's and the converted models on Hugging Face were
+trained on differently normalised frames, and their authors average views differently. All of it
+goes into the classifier; what had to be assumed is said in `card.notes`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidattn.config import Averaging, ClipConfig, TimeSformerConfig
+from vidattn.errors import RecipeError, WeightsError
+from vidattn.models.classifier import Card, Classifier
+from vidattn.models.timesformer import TimeSformer
+from vidattn.weights import classes, layouts, pickles, store
+
+
+@dataclass(frozen=True)
+class Family:
+    """What all checkpoints of a family share."""
+
+    title: str
+    mean: float
+    std: float
+    averaging: Averaging
+    license: str
+
+
+FAMILIES = {
+    "official": Family("official TimeSformer", 0.45, 0.225, "logit", "CC-BY-NC-4.0"),
+    "mmaction2": Family("mmaction2", 0.5, 0.5, "probability", "Apache-2.0"),
+    "hf": Family("Hugging Face", 0.45, 0.225, "logit", ""),
+}
+
+RATES = {8: 32, 16: 16, 32: 32, 64: 32, 96: 4}
+"""Frames of a published model, and out of how many at 30 fps it saw one (8x32, 16x16, 96x4)."""
+
+
+def step_of(frames: int, classes: int, rate: int | None = None) -> tuple[float, str | None]:
+    """Seconds between frames in training, and a note when that is assumed rather than known.
+
+    rate: one frame out of so many at 30 fps, when the file says it. The models of Something-
+    Something spread their frames over a whole video, some four seconds; those of HowTo100M (1059
+    classes) all saw one frame in 32.
+    """
+    if classes == 174:
+        return 4 / frames, None
+    if rate is None and classes == 1059:
+        rate = 32
+    if rate is not None:
+        return rate / 30, None
+    rate = RATES.get(frames, 32)
+    return rate / 30, f"one frame in {rate} at 30 fps is assumed: the file does not say"
+
+
+def read_checkpoint(path: Path) -> Classifier:
+    """The classifier in a .pth, .pyth, .pt or .bin file of the official code or of mmaction2.
+
+    Raises WeightsError.
+    """
+    data = store.read_bytes(path)
+    state, beside = pickles.read(data, path)
+    layout = layouts.recognise(state)
+    if layout is None:
+        some = ", ".join(list(state)[:3])
+        raise WeightsError(
+            f"{path}: the tensors are named like those of no model known here: {some}, ...",
+            hint="known: official TimeSformer, mmaction2, Hugging Face",
+        )
+    model = model_of(state, layout, path)
+    config, family = model.config, FAMILIES[layout]
+    names, note = _names_beside(beside, config.classes)
+    step, step_note = step_of(config.frames, config.classes, _rate_beside(beside))
+    clip = ClipConfig(
+        frames=config.frames,
+        step_seconds=step,
+        short_side=config.size,
+        crop=config.size,
+        mean=(family.mean,) * 3,
+        std=(family.std,) * 3,
+    )
+    notes = [note, step_note]
+    if layout == "official" and config.classes == 174:
+        clip = replace(clip, channels="bgr")
+        notes.append("frames are fed as BGR: the official code trained Something-Something so")
+    card = Card(
+        name=path.stem,
+        license=family.license,
+        source=f"{path.name}, a checkpoint of the {family.title} family",
+        notes=tuple(n for n in notes if n),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    return Classifier(model, clip, names, family.averaging, card)
+
+
+def read_folder(folder: Path) -> Classifier:
+    """The classifier in a folder as `save_pretrained` of Hugging Face transformers leaves it.
+
+    Needs config.json, preprocessor_config.json, and model.safetensors or pytorch_model.bin. Raises
+    WeightsError.
+    """
+    config = _json(folder / "config.json")
+    if config.get("model_type") != "timesformer":
+        store.refuse(folder, f"holds a model of type {config.get('model_type')!r}, not timesformer")
+    path = next(
+        (p for n in ("model.safetensors", "pytorch_model.bin") if (p := folder / n).exists()), None
+    )
+    if path is None:
+        store.refuse(folder, "has neither model.safetensors nor pytorch_model.bin")
+    data = store.read_bytes(path)
+    bare = path.suffix == ".safetensors"
+    state = store.tensors_of(data, path) if bare else pickles.read(data, path)[0]
+    if layouts.recognise(state) != "hf":
+        store.refuse(
+            path, "the tensors are not named like those of TimesformerForVideoClassification"
+        )
+    model = model_of(state, "hf", path, heads=_count(config, "num_attention_heads", folder))
+    notes = _disagreements(config, model.config, folder)
+    names, note = _names_in(config, model.config.classes, folder)
+    clip, step_note = _clip_of(folder, model.config)
+    if model.config.classes == 174:
+        notes.append("frames are fed as RGB; weights converted from the official ones want BGR")
+    card = Card(
+        name=folder.name,
+        license=_license(folder),
+        source=f"{folder.name}, a Hugging Face folder",
+        notes=tuple(n for n in (*notes, note, step_note) if n),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    return Classifier(model, clip, names, FAMILIES["hf"].averaging, card)
+
+
+def model_of(
+    state: Mapping[str, Tensor], layout: str, path: Path, heads: int | None = None
+) -> TimeSformer:
+    """The model of a foreign state dict; differences are listed under the file's own names."""
+    try:
+        config = layouts.config_of(state, layout, heads)
+        with torch.device("meta"):
+            empty = TimeSformer(config)
+    except RecipeError as error:
+        store.refuse(path, error.message, error)
+    except WeightsError as error:
+        store.refuse(path, error.message, error)
+    expected = layouts.from_ours(empty.state_dict(), layout, config)
+    store.require_same_keys(expected, state, str(path))
+    model = store.build("timesformer", config, layouts.to_ours(state, layout, config), str(path))
+    assert isinstance(model, TimeSformer)
+    return model
+
+
+def export_official(model: nn.Module) -> dict[str, Tensor]:
+    """A TimeSformer's weights as the official code names them, without its prefix "model.".
+
+    Raises WeightsError for an attention scheme that was never released.
+    """
+    return _export(model, "official")
+
+
+def export_hf(model: nn.Module) -> dict[str, Tensor]:
+    """A TimeSformer's weights as TimesformerForVideoClassification of transformers names them.
+
+    Raises WeightsError for an attention scheme it does not have.
+    """
+    return _export(model, "hf")
+
+
+def _export(model: nn.Module, layout: str) -> dict[str, Tensor]:
+    if not isinstance(model, TimeSformer):
+        raise WeightsError(f"a {type(model).__name__} has no {layout} layout")
+    return layouts.from_ours(model.state_dict(), layout, model.config)
+
+
+def _names_beside(beside: Mapping[str, Any], count: int) -> tuple[tuple[str, ...], str | None]:
+    """Class names from mmaction2's metadata, else guessed from their number."""
+    found: Any = beside.get("meta")
+    for key in ("dataset_meta", "classes"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if isinstance(found, list | tuple) and len(found) == count:
+        return tuple(str(name) for name in found), None
+    return classes.guessed(count)
+
+
+def _rate_beside(beside: Mapping[str, Any]) -> int | None:
+    """The sampling rate in the configuration text that official checkpoints carry."""
+    text = beside.get("cfg")
+    match = re.search(r"SAMPLING_RATE: *(\d{1,3})\b", text) if isinstance(text, str) else None
+    return int(match[1]) or None if match else None
+
+
+def _names_in(
+    config: Mapping[str, Any], count: int, folder: Path
+) -> tuple[tuple[str, ...], str | None]:
+    """Class names from id2label, unless they are the library's placeholders."""
+    table = config.get("id2label")
+    if not isinstance(table, Mapping) or not table:
+        return classes.guessed(count)
+    names = [table.get(str(i)) for i in range(len(table))]
+    if len(names) != count or not all(isinstance(n, str) for n in names):
+        store.refuse(folder / "config.json", f"id2label does not name {count} classes")
+    if names == [f"LABEL_{i}" for i in range(count)]:
+        return classes.guessed(count)
+    return tuple(str(n) for n in names), None
+
+
+def _disagreements(config: Mapping[str, Any], model: TimeSformerConfig, folder: Path) -> list[str]:
+    """Refuse a config.json that asks for another computation; note a frame count that is wrong."""
+    schemes = {"divided": "divided_space_time", "joint": "joint_space_time", "space": "space_only"}
+    expected = {
+        "attention_type": schemes[model.attention],
+        "image_size": model.size,
+        "patch_size": model.patch,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+    }
+    wrong = [
+        f"{k} is {config[k]!r}, not {v!r}" for k, v in expected.items() if config.get(k, v) != v
+    ]
+    if wrong:
+        store.refuse(folder / "config.json", "; ".join(wrong))
+    frames = config.get("num_frames", model.frames)
+    if frames != model.frames and model.attention != "space":
+        return [f"config.json says {frames} frames, the weights have {model.frames}: that is used"]
+    return []
+
+
+def _clip_of(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | None]:
+    path = folder / "preprocessor_config.json"
+    plain = _json(path)
+    for key in ("do_rescale", "do_normalize", "do_resize"):
+        if not plain.get(key, True):
+            store.refuse(path, f"{key} is false: such input is not supported")
+    factor = plain.get("rescale_factor", 1 / 255)
+    if not _is_number(factor) or abs(factor - 1 / 255) > 1e-6:
+        store.refuse(path, f"rescale_factor is {factor!r}, not 1/255")
+    crop = _side(plain, "crop_size", path)
+    step, note = step_of(model.frames, model.classes)
+    try:
+        clip = ClipConfig(
+            frames=model.frames,
+            step_seconds=step,
+            short_side=max(_side(plain, "size", path), crop),
+            crop=crop,
+            mean=_triple(plain, "image_mean", path),
+            std=_triple(plain, "image_std", path),
+        )
+    except RecipeError as error:
+        store.refuse(path, error.message, error)
+    return clip, note
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        plain = json.loads(store.read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        store.refuse(path, f"is not JSON: {error}", error)
+    if not isinstance(plain, dict):
+        store.refuse(path, "is not a JSON object")
+    return plain
+
+
+def _count(plain: Mapping[str, Any], key: str, path: Path) -> int:
+    value = plain.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        store.refuse(path, f"{key} should be a whole number above 0, is {value!r}")
+    return value
+
+
+def _side(plain: Mapping[str, Any], key: str, path: Path) -> int:
+    """A size that older and newer processors write as 224, {"shortest_edge"} or {"height"}."""
+    value = plain.get(key)
+    if isinstance(value, Mapping):
+        value = value.get("shortest_edge", value.get("height"))
+    return _count({key: value}, key, path)
+
+
+def _triple(plain: Mapping[str, Any], key: str, path: Path) -> tuple[float, float, float]:
+    value = plain.get(key)
+    if not (isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))):
+        store.refuse(path, f"{key} should be three numbers, is {value!r}")
+    return (float(value[0]), float(value[1]), float(value[2]))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool)
+
+
+def _license(folder: Path) -> str:
+    """The licence in the head of a model's README.md, upper case as SPDX writes them."""
+    try:
+        text = (folder / "README.md").read_text("utf-8", errors="replace")[:4000]
+    except OSError:
+        return ""
+    match = re.search(r"^license: *[\"']?([\w.+-]+)", text, re.MULTILINE)
+    return match[1].upper().replace("APACHE", "Apache") if match else ""

@@ -1,0 +1,246 @@
+"""Weights from the network into a cache: whole, checked, once.
+
+A download goes to a `.part` file under a lock, resumes where it broke off, is compared with the
+size the server promised and the sha256 the catalog knows, and gets its name last. So a name in the
+cache always stands for a whole file, also when two processes want it or one is killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import huggingface_hub.errors
+
+from vidattn.errors import WeightsError
+
+CONNECT_SECONDS = 5.0
+"""A machine without a network learns so fast, and goes on with the bundled model."""
+READ_SECONDS = 30.0
+ATTEMPTS = 4
+CHUNK = 1 << 20
+OFFLINE_HINT = "put the file there by hand, or run once with a network and without --offline"
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes there are so far, and those there will be if the server says so."""
+
+
+def is_offline(offline: bool = False) -> bool:
+    """Whether nothing may be downloaded: asked for, or by HF_HUB_OFFLINE in the environment."""
+    return offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def cache_folder() -> Path:
+    """$VIDATTN_CACHE, or ~/.cache/vidattn."""
+    chosen = os.environ.get("VIDATTN_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "vidattn"
+
+
+def place_of(url: str) -> Path:
+    """Where in the cache the file behind a URL lies or will lie."""
+    name = Path(urllib.parse.urlparse(url).path).name or "download"
+    return cache_folder() / "weights" / f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}"
+
+
+def is_cached(where: str) -> bool:
+    """Whether the file behind a URL, or the weights behind a hub id, are on this machine."""
+    if where.startswith("https://"):
+        return place_of(where).exists()
+    names = ("model.safetensors", "pytorch_model.bin")
+    found = (huggingface_hub.try_to_load_from_cache(where, name) for name in names)
+    return any(isinstance(path, str) for path in found)
+
+
+def download(
+    url: str, *, sha256: str = "", offline: bool = False, progress: Progress | None = None
+) -> Path:
+    """The file behind a URL, from the cache or the network.
+
+    sha256: the digest or its first digits; empty when unknown. Raises WeightsError when the file is
+    not in the cache and cannot be had, is a web page, is cut off, or is another file than expected.
+    """
+    path = place_of(url)
+    if path.exists():
+        return path
+    if is_offline(offline):
+        raise WeightsError(f"{url}: not in the cache, and offline", hint=f"{path}: {OFFLINE_HINT}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_name(path.name + ".lock")):
+            if not path.exists():
+                part = _fetched(url, path.with_name(path.name + ".part"), progress)
+                _require_digest(part, sha256, url)
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
+                part.replace(path)
+    except OSError as error:
+        raise WeightsError(f"{url}: cannot be stored in {path.parent}: {error}") from error
+    return path
+
+
+def _fetched(url: str, part: Path, progress: Progress | None) -> Path:
+    """Fill `part` with all the bytes of `url`, in several attempts if need be."""
+    reason = ""
+    for _ in range(ATTEMPTS):
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            missing = _continue(url, part, progress)
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # nothing after what we have: another file by now, or a whole one
+                part.unlink(missing_ok=True)
+                continue
+            raise WeightsError(f"{url}: the server answers {error.code} {error.reason}") from error
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, OSError) as error:
+            reason = str(getattr(error, "reason", error)) or type(error).__name__
+            if not part.exists():  # never connected: trying again would only take longer
+                break
+        else:
+            if not missing:
+                return part
+            reason = f"broke off {missing:,} bytes before the end"
+        if part.exists() and part.stat().st_size <= before:
+            break
+    raise WeightsError(
+        f"{url}: cannot be downloaded: {reason}",
+        hint="what has arrived is kept: the same command goes on from there",
+    )
+
+
+def _continue(url: str, part: Path, progress: Progress | None) -> int:
+    """One request for what is missing of `part`. Returns how many bytes are missing still."""
+    there = part.stat().st_size if part.exists() else 0
+    tag = part.with_name(part.name + ".tag")
+    headers = {"User-Agent": "vidattn", "Accept-Encoding": "identity"}
+    if there and tag.exists():
+        headers |= {"Range": f"bytes={there}-", "If-Range": tag.read_text()}
+    request = urllib.request.Request(url, headers=headers)
+    with _opener().open(request, timeout=CONNECT_SECONDS) as response:
+        if response.status != 206:
+            there = 0
+        _require_no_page(response, url)
+        length = response.headers.get("Content-Length")
+        total = there + int(length) if length and length.isdigit() else None
+        with part.open("ab" if there else "wb") as file:
+            tag.write_text(
+                response.headers.get("ETag") or response.headers.get("Last-Modified", "")
+            )
+            there += _copy(response, file, there, total, progress)
+    if total is None or there >= total:
+        tag.unlink(missing_ok=True)
+        return 0
+    return total - there
+
+
+def _copy(
+    response: Any, file: Any, there: int, total: int | None, progress: Progress | None
+) -> int:
+    copied = 0
+    while chunk := response.read1(CHUNK):
+        file.write(chunk)
+        copied += len(chunk)
+        if progress:
+            progress(there + copied, total)
+    return copied
+
+
+def _require_no_page(response: Any, url: str) -> None:
+    """A dead link often answers 200 with a page for people."""
+    if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
+        raise WeightsError(f"{url}: the server sent a web page instead of the file")
+
+
+def _require_digest(part: Path, sha256: str, url: str) -> None:
+    digest = hashlib.sha256()
+    with part.open("rb") as file:
+        start = file.read(16).lstrip().lower()
+        file.seek(0)
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    if start.startswith((b"<!doctype", b"<html")):
+        part.unlink()
+        raise WeightsError(f"{url}: the server sent a web page instead of the file")
+    if not digest.hexdigest().startswith(sha256.lower()):
+        part.unlink()
+        raise WeightsError(
+            f"{url}: sha256 is {digest.hexdigest()[:16]}..., should be {sha256}; deleted",
+            hint="try again; if it stays so, the file behind the link has changed",
+        )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Wait for, then hold, a lock that ends with the process whatever happens to it."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, request: Any) -> Any:
+        return self.do_open(_connection(http.client.HTTPSConnection), request)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, request: Any) -> Any:
+        return self.do_open(_connection(http.client.HTTPConnection), request)
+
+
+def _connection(
+    kind: type[http.client.HTTPConnection],
+) -> Callable[..., http.client.HTTPConnection]:
+    """A connection that is impatient to connect and patient to read."""
+
+    class Connection(kind):  # type: ignore[valid-type, misc]
+        def connect(self) -> None:
+            super().connect()
+            self.sock.settimeout(READ_SECONDS)
+
+    return Connection
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_Http, _Https)
+
+
+def snapshot(hub_id: str, *, offline: bool = False) -> Path:
+    """The folder of a model on the Hugging Face hub: its configuration, and its weights.
+
+    It lies in the hub's own cache, where other libraries find it too. Raises WeightsError.
+    """
+    folder = _snapshot(hub_id, ["*.json", "README.md", "model.safetensors"], offline=offline)
+    if not (folder / "model.safetensors").exists():
+        folder = _snapshot(hub_id, ["pytorch_model.bin"], offline=offline)
+    return folder
+
+
+def _snapshot(hub_id: str, patterns: list[str], *, offline: bool) -> Path:
+    # The hub's client lets the errors of its HTTP library through, and that has changed over time.
+    network: Any = huggingface_hub.errors.HfHubHTTPError.__bases__
+    try:
+        folder = huggingface_hub.snapshot_download(
+            hub_id,
+            allow_patterns=patterns,
+            local_files_only=is_offline(offline),
+            etag_timeout=CONNECT_SECONDS,
+        )
+    except (OSError, ValueError, *network) as error:
+        reason = "not in the cache, and offline" if is_offline(offline) else _first_line(error)
+        raise WeightsError(
+            f"{hub_id}: cannot be had from the Hugging Face hub: {reason}",
+            hint=f"where there is a network: hf download {hub_id}",
+        ) from error
+    return Path(folder)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,120 @@
+"""PyTorch's own checkpoint files, opened so that nothing in them can run.
+
+`torch.load(weights_only=True)` builds tensors and plain containers only. It is asked for by name
+each time, since an environment variable can switch the default off.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidattn.errors import WeightsError
+from vidattn.weights.store import refuse
+
+BROKEN = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    EOFError,
+    AssertionError,
+    ImportError,
+    OSError,
+    MemoryError,
+)
+"""What torch raises, depending on which byte is wrong."""
+
+
+class Inert:
+    """Stands in for an object that we neither need nor want to build; keeps nothing."""
+
+    def __new__(cls, *_: object) -> Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+# mmengine stores its training log beside the weights, as objects of its own and of numpy.
+IGNORED = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "__builtin__.getattr",
+    "builtins.getattr",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.ndarray",
+    "numpy.dtype",
+)
+
+
+def read(data: bytes, path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+    """The state dict in a .pth, .pyth or .bin file, and everything that lay beside it.
+
+    data: the whole file; path: for messages. The state dict is found under "model_state" (official
+    TimeSformer), "state_dict" (mmaction2), "model" (STAM) or at the top; a prefix "model." or
+    "module." that all keys share is cut off. Raises WeightsError.
+    """
+    _require_plain_archive(data, path)
+    inert: list[Any] = [(Inert, name) for name in IGNORED]
+    try:
+        with torch.serialization.safe_globals(inert):
+            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except BROKEN as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        unsafe = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
+        raise WeightsError(
+            f"{path}: refused, it holds more than tensors"
+            if unsafe
+            else f"{path}: not a readable PyTorch checkpoint: {reason[0][:200]}",
+            hint="convert it to safetensors where it was made; such a file could run any program"
+            if unsafe
+            else None,
+        ) from error
+    if not isinstance(loaded, Mapping):
+        refuse(path, f"holds a {type(loaded).__name__}, not a state dict")
+    nested = [loaded[k] for k in ("model_state", "state_dict", "model") if k in loaded]
+    state = nested[0] if nested and isinstance(nested[0], Mapping) else loaded
+    return _tensors(state, len(data), path), loaded
+
+
+def _require_plain_archive(data: bytes, path: Path) -> None:
+    """Torch stores its archives uncompressed; a deflated one can unfold to any size."""
+    if not data.startswith(b"PK"):
+        return
+    try:
+        members = zipfile.ZipFile(io.BytesIO(data)).infolist()
+    except (zipfile.BadZipFile, ValueError, struct.error) as error:
+        refuse(path, f"cut off or broken: {error}", error)
+    if sum(m.file_size for m in members) > len(data):
+        refuse(path, "a compressed archive: it would unfold to more than its size")
+
+
+def _tensors(state: Mapping[Any, Any], size: int, path: Path) -> dict[str, Tensor]:
+    odd = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+    if odd or not state:
+        refuse(path, f"holds no state dict: {odd[0]!r} is no tensor" if odd else "is empty")
+    if any(v.layout != torch.strided or v.is_quantized for v in state.values()):
+        refuse(path, "holds sparse or quantized tensors")
+    if sum(v.numel() * v.element_size() for v in state.values()) > size:
+        refuse(path, "its tensors claim more bytes than the file has")
+    result = dict(state)
+    for prefix in ("module.", "model."):
+        if all(key.startswith(prefix) for key in result):
+            result = {key[len(prefix) :]: value for key, value in result.items()}
+    return result
