@@ -1,3 +1,76 @@
-"""Know what happens in a long video, and when."""
+"""Know what happens in a long video, and when.
+
+    classifier = vidattn.load("timesformer-k400")              # a catalog name, a file, a folder
+    timeline = vidattn.segment("movie.mp4", classifier)        # or classify: one answer for all
+    timeline.segments, timeline.scores, timeline.labels
+    vidattn.write(timeline, "movie.srt")
+
+Names are resolved on first use: importing the package loads neither torch nor a decoder.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidattn.config import ViewConfig
+    from vidattn.device import Runtime
+    from vidattn.errors import VidattnError
+    from vidattn.infer import classify, segment, stream
+    from vidattn.output import write
+    from vidattn.timeline import Decoding, Segment, Timeline
+    from vidattn.types import Item, View, Window
+    from vidattn.video import open_video
+    from vidattn.weights import load, save
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Decoding",
+    "Item",
+    "Runtime",
+    "Segment",
+    "Timeline",
+    "VidattnError",
+    "View",
+    "ViewConfig",
+    "Window",
+    "__version__",
+    "classify",
+    "load",
+    "open_video",
+    "save",
+    "segment",
+    "stream",
+    "write",
+]
+
+_HOME = {
+    "Decoding": "timeline",
+    "Item": "types",
+    "Runtime": "device",
+    "Segment": "timeline",
+    "Timeline": "timeline",
+    "VidattnError": "errors",
+    "View": "types",
+    "ViewConfig": "config",
+    "Window": "types",
+    "classify": "infer",
+    "load": "weights",
+    "open_video": "video",
+    "save": "weights",
+    "segment": "infer",
+    "stream": "infer",
+    "write": "output",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -79,7 +79,7 @@ def dense(
         first = int(start.integers(0, math.floor(slack), endpoint=True))
     else:
         first = math.floor(_start(start, slack, total - 1))
-    places: Times = first + np.arange(frames) * float(stride) + SAME_INSTANT
+    places = first + np.arange(frames, dtype=np.float64) * float(stride) + SAME_INSTANT
     return places.clip(0, total - 1).astype(np.int64)
 
 

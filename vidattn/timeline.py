@@ -145,14 +145,14 @@ class Timeline:
         }
         return {**document, "run": _plain(self.run)} if run else document
 
-    def to_json(self, *, run: bool = False, compact: bool = False) -> str:
-        """The document as text: a line per segment and window, or with `compact` one line in all.
+    def to_json(self, *, indent: int | None = 2, run: bool = False) -> str:
+        """The document as text: a line per segment and window; with indent=None one line in all.
 
         Always valid UTF-8, without bare control characters, NaN or Infinity. run: with the figures
         of this run, which differ from those of the next.
         """
         document = self.to_dict(run=run)
-        return one_line(document) if compact else _escaped(_laid_out(document))
+        return one_line(document) if indent is None else _escaped(_laid_out(document, indent))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Timeline:
@@ -360,11 +360,11 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _laid_out(value: Any, pad: str = "\n") -> str:
+def _laid_out(value: Any, indent: int, pad: str = "\n") -> str:
     """JSON with one line for each key of the document and each row of its tables."""
-    deeper = pad + "  "
+    deeper = pad + " " * indent
     if isinstance(value, dict) and (pad == "\n" or any(map(_is_table, value.values()))):
-        rows = [f"{_dumps(k)}: {_laid_out(v, deeper)}" for k, v in value.items()]
+        rows = [f"{_dumps(k)}: {_laid_out(v, indent, deeper)}" for k, v in value.items()]
         return "{" + deeper + ("," + deeper).join(rows) + pad + "}"
     if _is_table(value):
         return "[" + deeper + ("," + deeper).join(map(_dumps, value)) + pad + "]"

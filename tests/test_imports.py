@@ -1,0 +1,95 @@
+"""What importing vidattn brings along, in a fresh interpreter each."""
+
+import subprocess
+import sys
+
+import pytest
+
+import vidattn
+
+HEAVY = ("torch", "timm", "transformers", "cv2", "av", "decord", "torchcodec")
+PUBLIC = [
+    "Decoding",
+    "Item",
+    "Runtime",
+    "Segment",
+    "Timeline",
+    "VidattnError",
+    "View",
+    "ViewConfig",
+    "Window",
+    "__version__",
+    "classify",
+    "load",
+    "open_video",
+    "save",
+    "segment",
+    "stream",
+    "write",
+]
+
+
+def loaded_by(code: str) -> set[str]:
+    """Which heavy packages a fresh interpreter has loaded after running `code`."""
+    report = f"import sys; print('loaded:', *(set({HEAVY}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rsplit("loaded:", 1)[1].split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import vidattn") == set()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = """
+import sys
+from vidattn.cli import main
+sys.argv = ["vidattn", "--help"]
+try:
+    main()
+except SystemExit as done:
+    assert not done.code, done.code
+"""
+    assert loaded_by(code) == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["video", "sampling", "timeline", "segments", "output", "files", "config", "plan"]
+)
+def test_parts_without_a_model_do_without_torch(module: str) -> None:
+    assert "torch" not in loaded_by(f"import vidattn.{module}")
+
+
+def test_reading_and_writing_a_timeline_needs_nothing_heavy() -> None:
+    code = """
+import vidattn
+t = vidattn.Timeline("a.mp4", ("x",), (vidattn.Window(0, 1),), [[1.0]])
+assert vidattn.Timeline.from_json(t.to_json()).segments[0].label == "x"
+from vidattn.output import FORMATS
+assert all(make(t) for make in FORMATS.values())
+"""
+    assert loaded_by(code) == set()
+
+
+def test_the_public_names_are_exactly_these() -> None:
+    assert sorted(vidattn.__all__) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(vidattn, name) is not None
+    assert name in dir(vidattn)
+
+
+def test_other_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'labels_of'"):
+        vidattn.labels_of  # noqa: B018
+
+
+def test_a_star_import_brings_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from vidattn import *", names)
+    assert set(PUBLIC) <= set(names)
