@@ -6,22 +6,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
 from rich.console import Console as RichConsole
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from vidattn.errors import OutputError, VidattnError
+
+
+SILENCE = 2.0
+"""Seconds that pass at least between two lines of progress."""
 
 
 class Stopped(BaseException):
@@ -69,6 +66,11 @@ class Desk:
             _forget(sys.stdout)
             raise OutputError(f"standard output: {error.strerror}") from None
 
+    def lines(self, lines: Iterable[str | Text]) -> None:
+        """Several lines of results."""
+        for line in lines:
+            self.emit(line)
+
     def note(self, message: str) -> None:
         """Something worth knowing, on stderr, unless quiet."""
         if not self.quiet:
@@ -90,6 +92,14 @@ class Desk:
         if self.quiet:
             yield Track(total)
         elif self.err.is_terminal:
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+
             bar = Progress(
                 TextColumn("  {task.description}"),
                 BarColumn(),
@@ -121,19 +131,21 @@ class Track:
 
 
 class LineTrack(Track):
-    """Prints a line whenever another tenth is done, with the time left."""
+    """Prints a line whenever another tenth is done, with the time left; quick work stays silent."""
 
     def __init__(self, total: int, title: str, err: RichConsole) -> None:
         super().__init__(total)
         self._title, self._err = title, err
-        self._begin = time.monotonic()
+        self._begin = self._last = time.monotonic()
 
     def step(self) -> None:
         """One piece more is done."""
         tenth = self.done * 10 // self.total
         super().step()
-        if self.done * 10 // self.total > tenth:
-            left = (time.monotonic() - self._begin) / self.done * (self.total - self.done)
+        now = time.monotonic()
+        if self.done * 10 // self.total > tenth and now - self._last >= SILENCE:
+            self._last = now
+            left = (now - self._begin) / self.done * (self.total - self.done)
             self._err.print(
                 Text(f"  {self._title}: {self.done}/{self.total}, {clock_time(left)} left")
             )

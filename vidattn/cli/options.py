@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from vidattn.errors import UsageError
 
 Inputs = Annotated[
     list[str],
@@ -67,3 +70,17 @@ Json = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
+
+
+def seconds(text: str | None) -> float | None:
+    """A point in time, given as seconds ("90.5") or as [HH:]MM:SS[.fraction].
+
+    Raises UsageError for anything else.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)", text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a time", hint="for example 90.5, 1:30.5 or 00:01:30.5")
+    hours, minutes, rest = match.groups(default="0")
+    return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)

@@ -1,0 +1,69 @@
+"""`vidattn models`: which models there are, and what each one is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vidattn.cli import options
+from vidattn.cli.console import Desk, clean
+
+app = typer.Typer(no_args_is_help=True, help="List models and say what each one is.")
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that can be named, with licence and published score.
+
+    Example: vidattn models list
+    """
+    from vidattn.weights import catalog
+
+    desk = Desk()
+    entries = catalog.CATALOG.values()
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        score = f"top-1 {entry.top1:g} ({entry.views})" if entry.top1 else ""
+        desk.emit(
+            f"{entry.name:<{width}}  {entry.frames:>2} frames  {entry.dataset:<10}  "
+            f"{entry.license:<12}  {score}".rstrip()
+        )
+
+
+@app.command("info")
+def info(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, a file or a directory.")],
+    offline: options.Offline = False,
+    as_json: options.Json = False,
+) -> None:
+    """Say where a model comes from, what it was trained for, and how it wants to be fed.
+
+    Example: vidattn models info motion-tiny
+    """
+    import json
+
+    from vidattn import weights
+    from vidattn.config import to_plain
+
+    classifier = weights.load(model, offline=offline)
+    parameters = sum(p.numel() for p in classifier.model.parameters())
+    facts = {
+        **to_plain(classifier.card),
+        "parameters": parameters,
+        "averaging": classifier.averaging,
+        "clip": to_plain(classifier.clip),
+        "model": to_plain(classifier.model.config),
+        "labels": list(classifier.labels),
+    }
+    desk = Desk()
+    if as_json:
+        desk.emit(json.dumps(facts, ensure_ascii=False))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {number}" for name, number in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value[:12])) + (f", ... ({len(value)})" * (len(value) > 12))
+        if value not in ("", None):
+            desk.emit(f"{key:<13}  {clean(str(value))}")

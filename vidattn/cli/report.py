@@ -1,0 +1,76 @@
+"""A timeline as text for people: what was seen of the file, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from vidattn.cli.console import clean, clock_time
+from vidattn.timeline import BACKGROUND, Timeline
+
+BAR = 20
+
+
+def header(timeline: Timeline) -> Iterator[Text]:
+    """Two lines: the file, and how much of it was looked at by what."""
+    facts, model = timeline.input, timeline.model
+    assert timeline.duration is not None
+    rate = facts["fps"]
+    shape = f"{facts['width']}x{facts['height']} {facts['codec']} {float(rate):.6g} fps"
+    extra = " VFR" * bool(facts["vfr"]) + f" turned {facts['rotation']}" * bool(facts["rotation"])
+    length = clock_time(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
+    yield Text.assemble((clean(timeline.source), "bold"), f"  {length}  {shape}{extra}")
+    license_ = f" ({model['license']})" if model["license"] else ""
+    yield Text.assemble(
+        f"  saw {_seen(timeline)}", "    ", (clean(f"{model['name']}{license_}"), "dim")
+    )
+
+
+def _seen(timeline: Timeline) -> str:
+    """How much of the file the answer rests on."""
+    settings, share = timeline.settings, timeline.coverage
+    part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
+    step, frames = settings["step_seconds"], settings["frames"]
+    if timeline.task == "segment":
+        count = len(timeline.windows)
+        return (
+            f"{count} windows of {settings['window_seconds']:.3g} s, one every "
+            f"{settings['stride_seconds']:.3g} s, {frames} frames each, {part}"
+        )
+    crops, clips = map(int, settings["views"].split("x"))
+    each = f", {crops} crops" if crops > 1 else ""
+    if clips == 1:
+        return f"{frames} frames, one every {step:.3g} s{each}, {part}"
+    return f"{frames * clips} frames in {clips} clips, one every {step:.3g} s{each}, {part}"
+
+
+def ranking(timeline: Timeline, count: int) -> Iterator[Text]:
+    """The `count` best labels of a classification with bars."""
+    best = timeline.top(count)
+    width = max(len(clean(label)) for label, _ in best)
+    for place, (label, score) in enumerate(best, 1):
+        yield Text.assemble(f"  {place:>2}  {clean(label):<{width}}  ", *_bar(score))
+
+
+def segments(timeline: Timeline) -> Iterator[Text]:
+    """A line for each segment, then the totals of each label."""
+    rows = timeline.segments
+    width = max((len(clean(row.label)) for row in rows), default=0)
+    for row in rows:
+        start, stop = (clock_time(t, decimals=1) for t in (row.window.start, row.window.stop))
+        style = "dim" if row.label == BACKGROUND else ""
+        yield Text.assemble(
+            f"  {start} - {stop}  ", (f"{clean(row.label):<{width}}  ", style), *_bar(row.score)
+        )
+    totals = timeline.to_dict()["labels"]
+    yield Text.assemble("  total: ", ", ".join(_total(row) for row in totals))
+
+
+def _total(row: dict[str, Any]) -> str:
+    return f"{clean(row['label'])} {100 * row['share']:.3g} % ({row['count']}x)"
+
+
+def _bar(score: float) -> tuple[str, tuple[str, str]]:
+    return f"{100 * score:5.1f} %  ", ("#" * round(BAR * score), "cyan")

@@ -1,0 +1,131 @@
+"""`vidattn segment`: the timeline of a long file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vidattn.cli import corpus, options
+from vidattn.cli.console import Desk, Stopped
+from vidattn.cli.inputs import expand
+
+if TYPE_CHECKING:
+    from vidattn.infer import Event
+    from vidattn.models.classifier import Classifier
+    from vidattn.timeline import Decoding, Timeline
+
+
+def segment(
+    inputs: options.Inputs,
+    model: options.Model = None,
+    frames: options.Frames = None,
+    window: Annotated[
+        float | None,
+        typer.Option("--window", metavar="SEC", help="Length of a window. Default: as trained."),
+    ] = None,
+    stride: Annotated[
+        float | None, typer.Option("--stride", metavar="SEC", help="From window to window.")
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option("--overlap", metavar="SHARE", help="Of a window, instead of --stride.")
+    ] = 0.0,
+    smooth: Annotated[
+        Literal["none", "median", "mean"],
+        typer.Option("--smooth", help="Over neighbouring windows, before labels are decided."),
+    ] = "none",
+    kernel: Annotated[
+        int, typer.Option("--kernel", metavar="N", help="Windows to smooth over, odd.")
+    ] = 3,
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", metavar="P", help="Below this probability: background."),
+    ] = 0.0,
+    min_duration: Annotated[
+        float, typer.Option("--min-duration", metavar="SEC", help="Shortest segment to keep.")
+    ] = 0.0,
+    start: options.Start = None,
+    end: options.End = None,
+    as_json: options.Json = False,
+    formats: options.Formats = None,
+    output: options.OutputDir = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    batch_size: options.BatchSize = 8,
+    reader: options.Reader = "auto",
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Say what happens in a long file, from when to when.
+
+    Writes <stem>.vidattn.json and .srt into the current directory; -f and -o say otherwise.
+
+    Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
+    """
+    from vidattn import infer
+    from vidattn.cli import report
+    from vidattn.cli.chosen import chosen
+    from vidattn.device import Runtime
+    from vidattn.timeline import Decoding
+
+    desk = Desk(quiet=quiet)
+    delivery = corpus.Delivery.of(
+        as_json=as_json, formats=formats, folder=output, default="json,srt"
+    )
+    if stride is not None and overlap:
+        raise typer.BadParameter("give --stride or --overlap, not both")
+    paths = expand(inputs)
+    decoding = Decoding(smooth, kernel, threshold, min_duration)
+    runtime = Runtime(device, precision, batch_size, reader)
+    begin, stop = options.seconds(start), options.seconds(end)
+    classifier = chosen(desk, model, frames, offline=offline)
+
+    def act(path: str, keep: Callable[[Timeline], None]) -> Timeline:
+        events = infer.stream(
+            path,
+            classifier,
+            frames=frames,
+            window=window,
+            stride=stride,
+            overlap=overlap,
+            start=begin or 0.0,
+            end=stop,
+            decoding=decoding,
+            runtime=runtime,
+        )
+        return _follow(desk, events, classifier, decoding, keep)
+
+    def show(timeline: Timeline) -> None:
+        desk.lines(report.header(timeline))
+        desk.lines(report.segments(timeline))
+
+    raise typer.Exit(corpus.run(desk, paths, act, show, delivery))
+
+
+def _follow(
+    desk: Desk,
+    events: Iterator[Event],
+    classifier: Classifier,
+    decoding: Decoding,
+    keep: Callable[[Timeline], None],
+) -> Timeline:
+    """Show progress until the timeline is there; when stopped, keep what is known by then."""
+    from vidattn import infer
+
+    started = next(events)
+    assert isinstance(started, infer.Started)
+    done: list[infer.Scored] = []
+    try:
+        with desk.progress(started.source, len(started.windows)) as track:
+            for event in events:
+                if isinstance(event, infer.Finished):
+                    return event.timeline
+                assert isinstance(event, infer.Scored)
+                done.append(event)
+                track.step()
+    except Stopped:
+        if any(event.scores is not None for event in done):
+            keep(infer.collect(started, done, classifier, decoding))
+        raise
+    raise AssertionError("a stream ends with its timeline")
