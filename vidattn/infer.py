@@ -365,8 +365,8 @@ def _opened(source: Source, clip: ClipConfig, runtime: Runtime) -> AbstractConte
 
 def _readable_end(video: Video) -> float:
     """Seconds until which there are frames: the duration, but for a file cut off before it."""
-    tails = [u.window.start for u in video.unreadable if u.window.stop >= video.duration]
-    return min([video.duration, *tails])
+    cuts = [u.window.start for u in video.unreadable if u.code == "E_TRUNCATED"]
+    return min([video.duration, *cuts])
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from vidattn.errors import OutputError, VidattnError
 
-
 SILENCE = 2.0
 """Seconds that pass at least between two lines of progress."""
 

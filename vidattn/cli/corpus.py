@@ -108,7 +108,7 @@ def _deliver(
     from vidattn import output
 
     if delivery.json:
-        desk.emit(timeline.to_json(run=True, compact=several))
+        desk.emit(timeline.to_json(indent=None if several else 2, run=True))
     else:
         show(timeline)
     written = [
