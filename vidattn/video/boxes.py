@@ -12,15 +12,16 @@ KNOWN = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp",
 
 
 def unfinished(file: BinaryIO) -> str | None:
-    """Why an mp4 or mov cannot be opened because its end is missing; None when that is not the reason."""
+    """Why an mp4 or mov cannot be opened: its end is missing; None when that is not the reason."""
     size = file.seek(0, os.SEEK_END)
     found = list(_boxes(file, size))
     if not found or found[0][0] not in KNOWN:
         return None
     kind, stop = found[-1]
     if stop > size:
-        missing = "" if kind == b"moov" or b"moov" in dict(found) else "; moov missing"
-        return f"cut off: box {kind.decode('latin-1')} ends {stop - size} bytes behind the file{missing}"
+        missing = "" if b"moov" in dict(found) else "; moov missing"
+        name = kind.decode("latin-1")
+        return f"cut off: box {name} ends {stop - size} bytes behind the file{missing}"
     return None if b"moov" in dict(found) else "cut off: moov missing"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import av
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 from vidattn.errors import VideoError
 from vidattn.video.boxes import unfinished
@@ -16,22 +17,22 @@ from vidattn.video.protocol import Limits
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
-    from av.video.stream import VideoStream
 
 MAX_ERRORS = 64
 """Failures in a row after which the rest of a stream is given up."""
 
-# Demuxers of files that hold video themselves. Playlists (hls, dash, concat, sdp, image2) are left out:
-# they make the reader open other files and hosts.
+# Demuxers of files that hold video themselves. Playlists (hls, dash, concat, sdp, image2) are left
+# out: they make the reader open other files and hosts.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,h263,vc1,av1,obu,ivf,"
     "flv,asf,ogg,mxf,nut,rm,dv,gif,apng,yuv4mpegpipe,mjpeg,jpeg_pipe,png_pipe,wtv,gxf"
 )
-CODECS = frozenset(
+_CODEC_NAMES = (
     "h264 hevc vp8 vp9 av1 mpeg4 mpeg1video mpeg2video h263 h263p h263i flv1 msmpeg4v1 msmpeg4v2 "
-    "msmpeg4v3 wmv1 wmv2 wmv3 vc1 mjpeg mjpegb gif prores dnxhd theora rawvideo dvvideo png apng vp6 vp6f "
-    "vp6a cinepak svq1 svq3 huffyuv ffvhuff ffv1 rv30 rv40 qtrle wrapped_avframe".split()
+    "msmpeg4v3 wmv1 wmv2 wmv3 vc1 mjpeg mjpegb gif prores dnxhd theora rawvideo dvvideo png apng "
+    "vp6 vp6f vp6a cinepak svq1 svq3 huffyuv ffvhuff ffv1 rv30 rv40 qtrle"
 )
+CODECS = frozenset(_CODEC_NAMES.split())
 # The same as decoders are called; audio is named because probing opens its decoders too.
 DECODERS = ",".join(
     sorted(CODECS | {"libdav1d", "libaom-av1", "libvpx", "libvpx-vp9", "aac", "mp3", "mp3float"})
@@ -52,7 +53,7 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
     except FFmpegError as error:
         raise _not_video(source, error) from None
     stream = container.streams.best("video")
-    if stream is None or is_picture(stream):
+    if not isinstance(stream, VideoStream) or is_picture(stream):
         container.close()
         raise VideoError("no video stream in it", code="E_NO_VIDEO_STREAM")
     _check(stream, limits)
@@ -71,7 +72,8 @@ def is_picture(stream: VideoStream) -> bool:
 def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
     """Packets of the stream in file order, going on behind damage, without empty ones.
 
-    An empty packet would tell the decoder that the stream has ended; AVI has them for repeated frames.
+    An empty packet would tell the decoder that the stream has ended; AVI has them for repeated
+    frames.
     """
     failures = 0
     while failures < MAX_ERRORS:

@@ -1,4 +1,4 @@
-"""A place in the packets of a file: going to a packet by number, and knowing when that went wrong."""
+"""A place in the packets of a file: going to a packet by number, knowing when that went wrong."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
-from numpy.typing import NDArray
 
-import numpy as np
-
+from vidattn.video.bitstream import droppable_test
 from vidattn.video.container import packets
-from vidattn.video.plan import Packets
+from vidattn.video.plan import Group, Packets
 from vidattn.video.table import NO_PTS, Source
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
@@ -25,7 +22,7 @@ SKIP_PACKETS = 200
 
 
 class Cursor:
-    """Walks the packets of one file; every packet is checked against the packet table by its PTS."""
+    """Walks the packets of one file, each checked against the packet table by its PTS."""
 
     def __init__(self, open_source: Callable[[], Source], table: Packets | None) -> None:
         self._open_source = open_source
@@ -33,15 +30,16 @@ class Cursor:
         self._dts: list[int] = [] if table is None else table.dts.tolist()
         seen = Counter(self._pts)
         self._numbers = {pts: n for n, pts in enumerate(self._pts) if seen[pts] == 1}
-        self._position: int | None = None
-        self.container, self.stream = self._open()
+        self._open()
+        context = self.stream.codec_context
+        self._droppable = droppable_test(context.codec.canonical_name, context.extradata)
 
-    def _open(self) -> Source:
-        container, stream = self._open_source()
-        self._feed: Iterator[Packet[VideoStream]] = packets(container, stream)
+    def _open(self) -> None:
+        self.container, self.stream = self._open_source()
+        self._feed: Iterator[Packet[VideoStream]] = packets(self.container, self.stream)
         self._ahead: Packet[VideoStream] | None = None
-        self._position = 0
-        return container, stream
+        self._position: int | None = 0
+        """Number of the packet that comes next; None when that is not known."""
 
     def close(self) -> None:
         """Close the file."""
@@ -50,7 +48,7 @@ class Cursor:
     def restart(self) -> Iterator[Packet[VideoStream]]:
         """Open the file anew and give all its packets; the cursor's own place is lost."""
         self.container.close()
-        self.container, self.stream = self._open()
+        self._open()
         self._position = None
         return self._feed
 
@@ -59,36 +57,30 @@ class Cursor:
         at = self._position
         if at is None or at > start or start - at > SKIP_PACKETS:
             at = self._seek(start)
-        if at is None:
-            return False
-        for _ in range(start - at):
-            if self._next() is None:
-                return False
-        return True
+        return at is not None and all(self._next() is not None for _ in range(start - at))
 
-    def take(self, stop: int, feed: NDArray[np.bool_]) -> Iterator[Packet[VideoStream]]:
-        """The packets from here to `stop` that `feed` marks; ends early when the file disagrees."""
-        for wanted in feed[: stop - (self._position or 0)].tolist():
+    def take(self, group: Group) -> Iterator[Packet[VideoStream]]:
+        """The packets that a group needs; ends early where the file is damaged or disagrees."""
+        for number in range(group.start, group.stop):
             packet = self._next()
-            if packet is None:
+            if packet is None or packet.is_corrupt:
                 return
-            if wanted:
+            if number in group.packets or not self._droppable(memoryview(packet)):
                 yield packet
 
     def _next(self) -> Packet[VideoStream] | None:
         packet = self._ahead or next(self._feed, None)
         self._ahead = None
-        if packet is None or self._position is None or self._position >= len(self._pts):
-            self._position = None
+        at, self._position = self._position, None
+        if packet is None or at is None or at >= len(self._pts):
             return None
-        if (NO_PTS if packet.pts is None else packet.pts) != self._pts[self._position]:
-            self._position = None
+        if (NO_PTS if packet.pts is None else packet.pts) != self._pts[at]:
             return None
-        self._position += 1
+        self._position = at + 1
         return packet
 
     def _seek(self, start: int) -> int | None:
-        """Seek to `start` or a little before it; the packet number reached, None without success."""
+        """Seek to packet `start` or a little before; the number reached, None without success."""
         self._position = self._ahead = None
         try:
             self.container.seek(self._dts[start], stream=self.stream)
@@ -99,7 +91,6 @@ class Cursor:
         if self._ahead is None or self._ahead.pts is None:
             return None
         reached = self._numbers.get(self._ahead.pts)
-        if reached is None or reached > start:
-            return None
-        self._position = reached
-        return reached
+        if reached is not None and reached <= start:
+            self._position = reached
+        return self._position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsBytes, cast
 
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -12,6 +12,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from vidattn.video.protocol import Frames, target_size
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from av.video.frame import VideoFrame
 
 FILTER = Interpolation.BILINEAR
@@ -40,9 +42,9 @@ class Turn:
 
 
 def turn_of(frame: VideoFrame) -> Turn:
-    """The turn that a frame's display matrix asks for; other matrices than quarter turns are ignored."""
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None or data.buffer_size < 36:
+    """The turn that a frame's display matrix asks for; only quarter turns are known."""
+    data = cast("Mapping[str, SupportsBytes]", frame.side_data).get("DISPLAYMATRIX")
+    if data is None:
         return Turn()
     a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
     unit = max(abs(a), abs(b), 1)
@@ -88,4 +90,4 @@ class Converter:
             interpolation=FILTER,
             threads=1,
         )
-        return self._turn.apply(rgb.to_ndarray())
+        return self._turn.apply(np.asarray(rgb.to_ndarray(), np.uint8))

@@ -15,7 +15,7 @@ from vidattn.video.protocol import Facts, Times
 from vidattn.video.table import Beat, Source, Table, build, decoded
 
 TRUNCATED_SECONDS = 1.0
-"""A header that promises this much more than the packets hold, and 2 % more, means a cut-off file."""
+"""A header that promises so much more than the packets hold, and 2 % more, means a cut-off file."""
 FIRST_PACKETS = 5_000
 HDR = {"smpte2084", "arib-std-b67", 16, 18}
 
@@ -87,7 +87,7 @@ def _is_vfr(times: Times, tick: float) -> bool:
     if len(gaps) < 2:
         return False
     usual = float(np.median(gaps))
-    return bool((np.abs(gaps - usual) > max(2.5 * tick, 0.02 * usual)).any())
+    return bool((np.abs(gaps - usual) > max(1.5 * tick, 0.02 * usual)).any())
 
 
 def _declared(container: int | None, stream: int | None, tick: Fraction | None) -> float | None:

@@ -18,16 +18,16 @@ from vidattn.video import wire
 from vidattn.video.protocol import Frames
 
 
-class Died(Exception):
+class DiedError(Exception):
     """The child ended by itself; says how."""
 
 
-class Silent(Exception):
+class SilentError(Exception):
     """The child said nothing for too long and was killed."""
 
 
 class Process:
-    """A spawned decoder. Messages are read only when somebody wants one, so its lead is a full pipe."""
+    """A spawned decoder; messages are read when somebody wants one, so its lead is a full pipe."""
 
     def __init__(self, silence_seconds: float) -> None:
         self._silence = silence_seconds
@@ -37,7 +37,7 @@ class Process:
         os.set_blocking(noise, False)  # a chatty library loses words, it does not stop
         self._child = subprocess.Popen(
             _command(),
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.PIPE,
             stderr=noise,
             env=_environment(),
@@ -58,7 +58,7 @@ class Process:
     @property
     def pid(self) -> int:
         """Process id of the child."""
-        return self._child.pid
+        return int(self._child.pid)
 
     @property
     def usable(self) -> bool:
@@ -93,7 +93,7 @@ class Process:
     def answers(self, number: int) -> Iterator[tuple[wire.Meta, Frames]]:
         """Messages (JSON, raw bytes) of a request until its end.
 
-        Raises Died or Silent, after which the child is gone.
+        Raises DiedError or SilentError, after which the child is gone.
         """
         while True:
             self._torn = True
@@ -114,7 +114,7 @@ class Process:
 
     def _exactly(self, count: int) -> Frames:
         data = np.empty(count, np.uint8)
-        view = memoryview(data)
+        view = data.data
         filled = 0
         while filled < count:
             if not self._poll.poll(self._silence * 1000):
@@ -125,11 +125,11 @@ class Process:
             filled += got
         return data
 
-    def _silent(self) -> Silent:
+    def _silent(self) -> SilentError:
         self.kill()
-        return Silent(f"the decoder said nothing for {self._silence:g} s")
+        return SilentError(f"the decoder said nothing for {self._silence:g} s")
 
-    def _died(self) -> Died:
+    def _died(self) -> DiedError:
         try:
             code = self._child.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -137,7 +137,7 @@ class Process:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         words = self._last_words()
         self.kill()
-        return Died(f"the decoder died ({how}){words}")
+        return DiedError(f"the decoder died ({how}){words}")
 
     def _last_words(self) -> str:
         os.set_blocking(self._noise, False)
@@ -163,7 +163,7 @@ class Process:
 
 
 def _command() -> list[str]:
-    # The kernel's parent-death signal follows the thread that spawned, so only the main thread asks for it.
+    # The kernel's parent-death signal follows the spawning thread: only the main one asks for it.
     main = threading.current_thread() is threading.main_thread()
     command = [sys.executable, "-m", "vidattn.video.worker", str(os.getpid())]
     return [*command, "die-with-thread"] if main else command

@@ -82,8 +82,8 @@ class Unreadable:
 class Video(Protocol):
     """An open video: exact frames by number, upright RGB, times from PTS with the first frame at 0.
 
-    A context manager; `close` ends the process that decodes. Frames are numbered in the order in which
-    they are shown. One frame at a time is held, whatever the length of the file.
+    A context manager; `close` ends the process that decodes. Frames are numbered in the order in
+    which they are shown. One frame at a time is held, whatever the length of the file.
     """
 
     path: str
@@ -96,7 +96,7 @@ class Video(Protocol):
     times: Times
     """float64 [frames], seconds, strictly rising, times[0] == 0."""
     duration: float
-    """Seconds: the last frame's time plus its own duration; for a truncated file what its header promises."""
+    """Seconds: the last time plus that frame's duration; of a cut-off file what its header says."""
     width: int
     """Pixels of a frame as returned."""
     height: int
@@ -104,14 +104,14 @@ class Video(Protocol):
     """Grows while decoding meets damage; a truncated tail is listed from the start."""
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """Decode frames by number, in any order, repeats allowed: uint8 [len(indices), H, W, 3] RGB.
+        """Decode frames by number, any order, repeats allowed: uint8 [len(indices), H, W, 3] RGB.
 
         Raises IndexError outside [0, frames), VideoError E_DECODE when a frame does not decode.
         """
         ...
 
     def stream(self, indices: Iterable[int]) -> Iterator[tuple[int, Frames]]:
-        """Decode rising frame numbers in one pass: yields (index, uint8 [H, W, 3]) in bounded memory.
+        """Decode rising frame numbers: yields (index, uint8 [H, W, 3]) in bounded memory.
 
         Frames that do not decode are left out and listed in `unreadable`.
         """

@@ -1,9 +1,9 @@
-"""Exact frames through PyAV: planned jumps with unneeded packets left out, else a decode from the start."""
+"""Exact frames through PyAV: planned jumps without unneeded packets, else a decode of it all."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class PyAVReader:
             for group in groups(table.packets, table.pts, table.positions, wanted.tolist()):
                 yield from self._deliver(pending, group.wanted, self._planned(group), give_up=False)
                 if pending and pending[0] <= group.wanted[-1]:
-                    break  # a frame did not come: from here on only a decode from the start is believed
+                    break  # a frame did not come: now only a decode from the start is believed
         if pending:
             yield from self._deliver(pending, tuple(pending), self._replay(), give_up=True)
 
@@ -65,11 +65,11 @@ class PyAVReader:
         self,
         pending: deque[int],
         wanted: tuple[int, ...],
-        source: Generator[tuple[int, VideoFrame] | None],
+        source: Iterator[tuple[int, VideoFrame] | None],
         *,
         give_up: bool,
     ) -> Iterator[Event]:
-        """Put the frames of `source` in order; a missing one ends the pass, or is Lost with `give_up`."""
+        """Put frames in order; one that is missing ends the pass, or is Lost with `give_up`."""
         left, held = set(wanted), dict[int, Frames]()
         for item in source:
             if item is None:
@@ -100,10 +100,11 @@ class PyAVReader:
         if not cursor.jump(group.start):
             return
         try:
-            feed = cursor.take(group.stop, group.feed)
-            for frame in decoded(cursor.stream, feed):
-                if frame is None or frame.pts is None or frame.is_corrupt:
+            for frame in decoded(cursor.stream, cursor.take(group), strict=True):
+                if frame is None:
                     yield None
+                elif frame.is_corrupt or frame.pts is None:
+                    return
                 elif (index := self._numbers.get(frame.pts)) is not None:
                     yield index, frame
         finally:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import Window
-from vidattn.video.process import Died, Process, Silent
+from vidattn.video.process import DiedError, Process, SilentError
 from vidattn.video.protocol import (
     READERS,
     Facts,
@@ -57,7 +57,7 @@ class SupervisedVideo:
             raise
 
     def _start(self, reader: str) -> None:
-        """Spawn a child and let it open the file; fills in everything that is known of the video."""
+        """Spawn a child and let it open the file; fills in what is known of the video."""
         self._end_process()
         process = self._process = Process(self._limits.silence_seconds)
         self._killer = weakref.finalize(self, process.kill)
@@ -72,7 +72,7 @@ class SupervisedVideo:
                 if meta["kind"] == "error":
                     raise self._error(meta)
                 self._learn(meta, raw)
-        except (Died, Silent) as error:
+        except (DiedError, SilentError) as error:
             raise self._lost(error) from None
 
     def _learn(self, meta: dict[str, Any], raw: NDArray[np.uint8]) -> None:
@@ -91,7 +91,7 @@ class SupervisedVideo:
             self.unreadable.append(Unreadable(tail, "E_TRUNCATED"))
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """Decode frames by number, in any order, repeats allowed: uint8 [len(indices), H, W, 3] RGB.
+        """Decode frames by number, any order, repeats allowed: uint8 [len(indices), H, W, 3] RGB.
 
         Raises IndexError outside [0, frames), VideoError E_DECODE when a frame does not decode.
         """
@@ -103,7 +103,7 @@ class SupervisedVideo:
                 raise VideoError(
                     f"{self._name}: frame {index} does not decode",
                     code="E_DECODE",
-                    hint="the file is damaged there; another reader may get further: --reader opencv",
+                    hint="the file is damaged there; --reader opencv may get further",
                 )
             out[inverse == np.searchsorted(unique, index)] = frame
         return out
@@ -111,8 +111,8 @@ class SupervisedVideo:
     def stream(self, indices: Iterable[int]) -> Iterator[tuple[int, Frames]]:
         """Decode rising frame numbers: yields (index, uint8 [H, W, 3]) in bounded memory.
 
-        Frames that do not decode are left out and listed in `unreadable`. Other calls may come between;
-        the stream then goes on where it was.
+        Frames that do not decode are left out and listed in `unreadable`. Other calls may come
+        between; the stream then goes on where it was.
         """
         wanted = check_indices(indices, self.frames, self._name)
         if (np.diff(wanted) <= 0).any():
@@ -129,9 +129,9 @@ class SupervisedVideo:
                 for index, frame in self._request(wanted[done:]):
                     done += 1
                     yield index, frame
-            except (Died, Silent) as error:
+            except (DiedError, SilentError) as error:
                 lives -= 1
-                if lives < 0 or (isinstance(error, Silent) and self.reader == "pyav"):
+                if lives < 0 or (isinstance(error, SilentError) and self.reader == "pyav"):
                     raise self._lost(error) from None
                 self._start("pyav")
 
@@ -174,8 +174,8 @@ class SupervisedVideo:
         text = f"{self._name}: {meta['message']}"
         return VideoError(text, code=str(meta["code"]), hint=meta["hint"])
 
-    def _lost(self, error: Died | Silent) -> VideoError:
-        code = "E_TIMEOUT" if isinstance(error, Silent) else "E_DECODER_DIED"
+    def _lost(self, error: DiedError | SilentError) -> VideoError:
+        code = "E_TIMEOUT" if isinstance(error, SilentError) else "E_DECODER_DIED"
         return VideoError(
             f"{self._name}: {error}", code=code, hint="the file may be damaged or hostile; skip it"
         )
