@@ -8,6 +8,7 @@ half-open and never overlap; what no window saw, or nobody could read, belongs t
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,9 +79,9 @@ def grid(windows: Sequence[Window]) -> tuple[Window, ...]:
     usual distance between windows. Windows side by side are their own cells. windows: sorted.
     """
     cells: list[Window] = []
+    starts = sorted({w.start for w in windows})
     for island in islands(windows):
-        starts = [w.start for w in windows if island.start <= w.start < island.stop]
-        edges = sorted(set(starts))
+        edges = starts[bisect_left(starts, island.start) : bisect_left(starts, island.stop)]
         tail = island.stop - edges[-1]
         hop = float(np.median(np.diff(edges))) if len(edges) > 1 else tail
         parts = max(round(tail / hop), 1)

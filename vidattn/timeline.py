@@ -80,6 +80,7 @@ class Timeline:
         if duration is None:
             duration = max((w.stop for w in self.windows), default=math.nan)
         values = {
+            "source": os.fspath(self.source),
             "labels": tuple(self.labels),
             "windows": tuple(self.windows),
             "scores": scores,
@@ -130,7 +131,7 @@ class Timeline:
     def to_dict(self, *, run: bool = False) -> dict[str, Any]:
         """The document `vidattn/timeline/1` as plain values."""
         decoding = {} if self.task == "classify" else asdict(self.decoding)
-        source = _plain({"path": self.source, "duration": self._stop})
+        source = {"path": self.source, "duration": self._stop}
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "task": self.task,

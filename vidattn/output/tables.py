@@ -1,19 +1,19 @@
 """Timelines as tables and documents: JSON, JSON Lines, CSV, TSV.
 
 A spreadsheet takes a cell that begins with = + - @ for a formula and runs it, and labels and file
-names come from strangers. In CSV and TSV such a cell begins with an apostrophe. JSON keeps the text
-as it is.
+names come from strangers. In CSV and TSV such a cell begins with an apostrophe, and line breaks and
+other control characters become blanks, so that every row is a line. JSON keeps all text as it is.
 """
 
 from __future__ import annotations
 
-import csv as csv_module
-import io
 import re
+from collections.abc import Iterable
 
 from vidattn.timeline import Timeline, one_line
 
 COLUMNS = ("path", "start", "end", "start_frame", "end_frame", "label", "label_id", "score")
+FORMULA = ("=", "+", "-", "@")
 
 
 def json(timeline: Timeline) -> str:
@@ -29,30 +29,33 @@ def jsonl(timeline: Timeline) -> str:
 
 def csv(timeline: Timeline) -> str:
     """One row for each segment under the header COLUMNS; times in seconds, empty where unknown."""
-    text = io.StringIO()
-    writer = csv_module.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = [",".join(COLUMNS) + "\n"]
     for s in timeline.segments:
         start, end = (f"{t:.3f}" for t in (s.window.start, s.window.stop))
-        frames = s.start_frame, s.end_frame
         path, label = safe_cell(timeline.source), safe_cell(s.label)
-        writer.writerow((path, start, end, *frames, label, s.label_id, f"{s.score:.5f}"))
-    return text.getvalue()
+        frames = s.start_frame, s.end_frame
+        rows.append(_csv_row((path, start, end, *frames, label, s.label_id, f"{s.score:.5f}")))
+    return "".join(rows)
 
 
 def tsv(timeline: Timeline) -> str:
-    """start, end, label, score of each segment under a header; times in whole milliseconds.
-
-    White space within a label becomes one blank, so that a row is a line and has four cells.
-    """
+    """start, end, label, score of each segment under a header; times in whole milliseconds."""
     rows = ["start\tend\tlabel\tscore\n"]
     for s in timeline.segments:
         start, end = (round(t * 1000) for t in (s.window.start, s.window.stop))
-        label = safe_cell(re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", s.label).strip())
-        rows.append(f"{start}\t{end}\t{label}\t{s.score:.5f}\n")
+        rows.append(f"{start}\t{end}\t{safe_cell(s.label)}\t{s.score:.5f}\n")
     return "".join(rows)
 
 
 def safe_cell(text: str) -> str:
-    """The text, with an apostrophe before it if a spreadsheet would take it for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    """Text on one line, with an apostrophe before it if a spreadsheet would run it as a formula."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+    begins_badly = text.startswith(("\t", "\r")) or line.lstrip().startswith(FORMULA)
+    return f"'{line}" if begins_badly else line
+
+
+def _csv_row(cells: Iterable[object]) -> str:
+    """A line of RFC 4180, the same from every version of Python."""
+    texts = ["" if cell is None else str(cell) for cell in cells]
+    quoted = ['"' + t.replace('"', '""') + '"' if re.search('[",]', t) else t for t in texts]
+    return ",".join(quoted) + "\n"

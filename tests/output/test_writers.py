@@ -1,0 +1,279 @@
+"""One suite over all writers, then the exact text of each."""
+
+import csv as csv_module
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidattn import output
+from vidattn.errors import OutputError, UsageError
+from vidattn.output import FORMATS, file_name, format_of, render
+from vidattn.output.tables import COLUMNS, safe_cell
+from vidattn.timeline import Decoding, Timeline
+from vidattn.types import Window
+
+HOSTILE = (
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-rf",
+    "@SUM(A1)",
+    "\tx",
+    "\rx",
+    'a,b;"c"\nd',
+    "<script>alert(1)</script>",
+    "1 --> 2",
+    "\x1b]0;title\x07[/b]",
+    "\udcff.mp4",
+    "\u2028\u2029\u0085\x00",
+    "",
+    "   ",
+    "日本語 🎬 Ünïcode",
+)
+"""Names and labels as strangers make them."""
+
+
+def two(**changes: Any) -> Timeline:
+    values: dict[str, Any] = {
+        "source": "a.mp4",
+        "labels": ("dive", "swim"),
+        "windows": (Window(0, 2), Window(2, 4)),
+        "scores": np.array([[0.9, 0.1], [0.2, 0.8]]),
+    }
+    return Timeline(**{**values, **changes})
+
+
+def timelines() -> dict[str, Timeline]:
+    hour = 3600.0
+    return {
+        "two segments": two(),
+        "one segment": two(task="classify", windows=(Window(0, 9),), scores=[[0.4, 0.6]]),
+        "no windows": two(windows=(), scores=np.zeros((0, 2)), duration=3.0),
+        "all unreadable": two(unreadable=((Window(0, 4), "E_DECODE"),)),
+        "all background": two(decoding=Decoding(threshold=1.0)),
+        "some background": two(decoding=Decoding(threshold=0.85)),
+        "a gap": two(unreadable=((Window(1, 2.5), "E_DECODE"),)),
+        "hours": two(windows=(Window(0, 100 * hour), Window(100 * hour, 100 * hour + 0.5))),
+        "a millisecond": two(windows=(Window(0, 0.001), Window(0.001, 0.002))),
+        "frame numbers": two(frame_times=np.arange(100) / 25),
+    }
+
+
+TIMELINES = timelines()
+
+
+def cues(text: str) -> Iterator[tuple[str, str, str]]:
+    """Start, stop and words of the cues of an SRT or VTT file."""
+    time = r"\d{2,}:[0-5]\d:[0-5]\d[.,]\d{3}"
+    for block in text.split("\n\n"):
+        lines = block.strip("\n").split("\n")
+        if len(lines) > 1 and (match := re.fullmatch(f"({time}) --> ({time})", lines[-2])):
+            yield match[1], match[2], lines[-1]
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("name", TIMELINES)
+def test_every_writer_writes_every_timeline(fmt: str, name: str) -> None:
+    text = render(TIMELINES[name], fmt)
+    assert text == render(TIMELINES[name], fmt)
+    assert text == "" or text.endswith("\n")
+    assert "\r" not in text
+    assert "nan" not in text.lower()
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: str) -> None:
+    timeline = two(source=hostile, labels=(hostile, "swim"), model={"name": hostile})
+    text = render(timeline, fmt)
+    text.encode("utf-8")
+    rows = {
+        "json": lambda: json.loads(text)["segments"],
+        "jsonl": lambda: [json.loads(line) for line in text.splitlines()],
+        "csv": lambda: list(csv_module.DictReader(io.StringIO(text, newline=""))),
+        "tsv": lambda: text.split("\n")[1:-1],
+        "srt": lambda: list(cues(text)),
+        "vtt": lambda: list(cues(text)),
+    }[fmt]()
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_control_character_reaches_a_terminal(fmt: str, hostile: str) -> None:
+    text = render(two(source=hostile, labels=(hostile, "swim")), fmt)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]", text)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_json_keeps_names_and_labels_as_they_are(hostile: str) -> None:
+    timeline = two(source=hostile, labels=(hostile, "swim"))
+    document = json.loads(render(timeline, "json"))
+    assert (document["input"]["path"], document["segments"][0]["label"]) == (hostile, hostile)
+    line = json.loads(render(timeline, "jsonl").splitlines()[0])
+    assert (line["path"], line["label"]) == (hostile, hostile)
+
+
+@pytest.mark.parametrize("fmt", ["csv", "tsv"])
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_cell_of_a_table_begins_like_a_formula(fmt: str, hostile: str) -> None:
+    text = render(two(source=hostile, labels=(hostile, "swim")), fmt)
+    delimiter = "," if fmt == "csv" else "\t"
+    quoting = csv_module.QUOTE_MINIMAL if fmt == "csv" else csv_module.QUOTE_NONE
+    rows = csv_module.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    for row in rows:
+        assert len(row) == (len(COLUMNS) if fmt == "csv" else 4)
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+def test_a_cell_is_marked_only_if_it_must_be() -> None:
+    assert safe_cell("=1+1") == "'=1+1"
+    assert safe_cell(" \n=1+1") == "'  =1+1"
+    assert safe_cell("\tx") == "' x"
+    assert safe_cell("playing chess - indoors") == "playing chess - indoors"
+
+
+def test_srt_is_exact() -> None:
+    assert render(two(), "srt") == (
+        "1\n00:00:00,000 --> 00:00:02,000\ndive (90%)\n\n"
+        "2\n00:00:02,000 --> 00:00:04,000\nswim (80%)\n"
+    )
+
+
+def test_vtt_is_exact() -> None:
+    timeline = two(model={"name": "tiny"}, labels=("a < b & c", "1 --> 2"))
+    assert render(timeline, "vtt") == (
+        "WEBVTT\n\nNOTE tiny: a.mp4\n\n"
+        "00:00:00.000 --> 00:00:02.000\na &lt; b &amp; c (90%)\n\n"
+        "00:00:02.000 --> 00:00:04.000\n1 -&gt; 2 (80%)\n"
+    )
+
+
+def test_csv_is_exact() -> None:
+    timeline = two(
+        labels=("dive, deep", "=swim"),
+        decoding=Decoding(threshold=0.85),
+        frame_times=np.arange(40) / 10,
+        windows=(Window(0, 1.23456), Window(1.23456, 4)),
+    )
+    assert render(timeline, "csv") == (
+        "path,start,end,start_frame,end_frame,label,label_id,score\n"
+        'a.mp4,0.000,1.235,0,13,"dive, deep",0,0.90000\n'
+        "a.mp4,1.235,4.000,13,40,background,,0.80000\n"
+    )
+
+
+def test_tsv_is_exact() -> None:
+    timeline = two(
+        labels=("=dive", "swim\tfar\nout"), windows=(Window(0, 1.23456), Window(1.23456, 4))
+    )
+    assert render(timeline, "tsv") == (
+        "start\tend\tlabel\tscore\n0\t1235\t'=dive\t0.90000\n1235\t4000\tswim far out\t0.80000\n"
+    )
+
+
+def test_jsonl_is_exact() -> None:
+    assert render(two(labels=("dive", "schwömm")), "jsonl") == (
+        '{"path": "a.mp4", "start": 0.0, "end": 2.0, "start_frame": null, "end_frame": null,'
+        ' "label": "dive", "label_id": 0, "score": 0.9,'
+        ' "alternatives": [{"label": "schwömm", "score": 0.1}]}\n'
+        '{"path": "a.mp4", "start": 2.0, "end": 4.0, "start_frame": null, "end_frame": null,'
+        ' "label": "schwömm", "label_id": 1, "score": 0.8,'
+        ' "alternatives": [{"label": "dive", "score": 0.2}]}\n'
+    )
+
+
+def test_json_reads_back() -> None:
+    text = render(two(), "json")
+    assert Timeline.from_json(text).to_json() + "\n" == text
+
+
+def test_subtitles_are_silent_about_background() -> None:
+    for fmt in ("srt", "vtt"):
+        assert [words for _, _, words in cues(render(TIMELINES["some background"], fmt))] == [
+            "dive (90%)"
+        ]
+        assert list(cues(render(TIMELINES["all background"], fmt))) == []
+
+
+def test_the_hours_of_a_subtitle_have_as_many_digits_as_they_need() -> None:
+    assert [stop for _, stop, _ in cues(render(TIMELINES["hours"], "srt"))] == [
+        "100:00:00,000",
+        "100:00:00,500",
+    ]
+
+
+def test_writing_chooses_the_format_by_the_extension(tmp_path: Path) -> None:
+    for fmt in FORMATS:
+        path = output.write(two(), tmp_path / f"a.vidattn.{fmt.upper()}")
+        assert path.read_bytes().decode("utf-8") == render(two(), fmt)
+    assert output.write(two(), str(tmp_path / "noext"), "srt").read_text() == render(two(), "srt")
+    assert len(list(tmp_path.iterdir())) == len(FORMATS) + 1
+
+
+@pytest.mark.parametrize("name", ["a.doc", "a", "json", ".srt"])
+def test_an_unknown_extension_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="no format has the extension") as caught:
+        output.write(two(), tmp_path / name)
+    assert "json, jsonl, csv, tsv, srt, vtt" in (caught.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match="no such format: 'doc'"):
+        render(two(), "doc")
+
+
+def test_a_file_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "dir.srt").mkdir()
+    with pytest.raises(OutputError, match=r"dir\.srt") as caught:
+        output.write(two(), tmp_path / "dir.srt")
+    assert caught.value.exit_code == 5
+    assert [p.name for p in tmp_path.iterdir()] == ["dir.srt"]
+
+
+def test_the_format_of_a_name_is_its_last_extension() -> None:
+    assert format_of("movie.json.vidattn.SRT") == "srt"
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ("movie.mp4", "movie.vidattn.json"),
+        ("/a/b.c/movie.part1.mkv", "movie.part1.vidattn.json"),
+        ("noext", "noext.vidattn.json"),
+        ("-rf.mp4", "-rf.vidattn.json"),
+        (".mp4", ".mp4.vidattn.json"),
+        ("日本語.mp4", "日本語.vidattn.json"),
+        ("../../etc/passwd", "passwd.vidattn.json"),
+        ("..", "...vidattn.json"),
+        ("", "video.vidattn.json"),
+        ("/", "video.vidattn.json"),
+    ],
+)
+def test_the_name_of_a_file_comes_from_the_stem(source: str, expected: str) -> None:
+    assert file_name(source, "json") == file_name(source, ".json") == expected
+    assert file_name(Path(source) if source else source, "json") == expected
+
+
+def test_the_extension_tells_two_files_of_one_stem_apart() -> None:
+    assert file_name("movie.mkv", "srt", keep_extension=True) == "movie.mkv.vidattn.srt"
+
+
+@pytest.mark.parametrize("stem", ["n" * 251, "日" * 83, "a\nb", "\x1b[2J", "\udcff", "x\u2028y"])
+def test_a_name_that_no_file_should_have_is_cleaned_and_stays_its_own(
+    stem: str, tmp_path: Path
+) -> None:
+    name = file_name(f"{stem}.mp4", "json")
+    assert len(name.encode()) <= 255
+    assert re.search(r"-[0-9a-f]{16}\.vidattn\.json$", name)
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", name)
+    assert name != file_name(f"{stem}x.mp4", "json")
+    assert name != file_name(f"{stem}.mkv", "json")
+    assert output.write(two(), tmp_path / name).is_file()
+
+
+def test_names_that_fit_are_left_alone() -> None:
+    assert file_name("n" * 242 + ".mp4", "json") == "n" * 242 + ".vidattn.json"
