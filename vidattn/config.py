@@ -40,6 +40,9 @@ class TimeSformerConfig:
     """Stochastic-depth rate of the last block; the first has 0 (official code)."""
 
     def __post_init__(self) -> None:
+        for name in ("classes", "frames", "size", "patch", "width", "depth", "heads", "mlp_ratio"):
+            if not getattr(self, name) > 0:
+                raise RecipeError(f"model.{name} must be > 0, got {getattr(self, name)}")
         if self.size % self.patch:
             raise RecipeError(
                 f"model.size {self.size} is not a multiple of model.patch {self.patch}"

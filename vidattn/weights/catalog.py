@@ -30,7 +30,7 @@ class Entry:
     """The training data, a name in `vidattn.weights.classes.COUNTS` or "howto100m" or "motion"."""
     license: str
     rate: int = 0
-    """One frame in so many at 30 fps in training; 0: spread over the whole video, or in the file."""
+    """One frame in so many at 30 fps; 0: spread over the whole video, or as the file says."""
     size: int = 224
     attention: str = "divided"
     top1: float | None = None
@@ -65,121 +65,28 @@ NC = "CC-BY-NC-4.0"
 BGR = "frames are fed as BGR: the official code trained Something-Something so"
 ORDER = "class names are taken to be in alphabetical order: the file has none"
 TASKS = "1059 numbered task categories; the score averages clips that tile the whole video"
-ZOO = "https://www.dropbox.com/s/{}?dl=1"
+ZOO = "https://www.dropbox.com/s/"
 MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/recognition/timesformer/"
 
 # The official model zoo (README of the code), each file also converted on the hub.
-# variant, dataset, frames, rate, size, top-1, top-5, file in the zoo, hub id
-OFFICIAL: tuple[tuple[str, str, int, int, int, float, float, str, str], ...] = (
-    # fmt: off
-    (
-        "",
-        "k400",
-        8,
-        32,
-        224,
-        77.9,
-        93.2,
-        "g5t24we9gl5yk88/TimeSformer_divST_8x32_224_K400.pyth",
-        "facebook/timesformer-base-finetuned-k400",
-    ),
-    (
-        "hr",
-        "k400",
-        16,
-        16,
-        448,
-        79.6,
-        94.0,
-        "6f0x172lpqy3oxt/TimeSformer_divST_16x16_448_K400.pyth",
-        "facebook/timesformer-hr-finetuned-k400",
-    ),
-    (
-        "l",
-        "k400",
-        96,
-        4,
-        224,
-        80.6,
-        94.7,
-        "r1iuxahif3sgimo/TimeSformer_divST_96x4_224_K400.pyth",
-        "fcakyon/timesformer-large-finetuned-k400",
-    ),
-    (
-        "",
-        "k600",
-        8,
-        32,
-        224,
-        79.1,
-        94.4,
-        "4h2qt41m2z3aqrb/TimeSformer_divST_8x32_224_K600.pyth",
-        "facebook/timesformer-base-finetuned-k600",
-    ),
-    (
-        "hr",
-        "k600",
-        16,
-        16,
-        448,
-        81.8,
-        95.8,
-        "ft1e92g2vhvxecv/TimeSformer_divST_16x16_448_K600.pyth",
-        "facebook/timesformer-hr-finetuned-k600",
-    ),
-    (
-        "l",
-        "k600",
-        96,
-        4,
-        224,
-        82.2,
-        95.6,
-        "857rx6xeclxfhdg/TimeSformer_divST_96x4_224_K600.pyth",
-        "fcakyon/timesformer-large-finetuned-k600",
-    ),
-    (
-        "",
-        "ssv2",
-        8,
-        0,
-        224,
-        59.1,
-        85.6,
-        "tybhuml57y24wpm/TimeSformer_divST_8_224_SSv2.pyth",
-        "facebook/timesformer-base-finetuned-ssv2",
-    ),
-    (
-        "hr",
-        "ssv2",
-        16,
-        0,
-        448,
-        61.8,
-        86.9,
-        "9t68uzk8w2fpfnv/TimeSformer_divST_16_448_SSv2.pyth",
-        "facebook/timesformer-hr-finetuned-ssv2",
-    ),
-    (
-        "l",
-        "ssv2",
-        64,
-        0,
-        224,
-        62.0,
-        87.5,
-        "3f1rm2al8mhprwa/TimeSformer_divST_64_224_SSv2.pyth",
-        "fcakyon/timesformer-large-finetuned-ssv2",
-    ),
-    # fmt: on
+# size of model, dataset, frames x rate, pixels, top-1, top-5, key of the file in the zoo
+OFFICIAL = (
+    ("base", "k400", "8x32", 224, 77.9, 93.2, "g5t24we9gl5yk88"),
+    ("hr", "k400", "16x16", 448, 79.6, 94.0, "6f0x172lpqy3oxt"),
+    ("large", "k400", "96x4", 224, 80.6, 94.7, "r1iuxahif3sgimo"),
+    ("base", "k600", "8x32", 224, 79.1, 94.4, "4h2qt41m2z3aqrb"),
+    ("hr", "k600", "16x16", 448, 81.8, 95.8, "ft1e92g2vhvxecv"),
+    ("large", "k600", "96x4", 224, 82.2, 95.6, "857rx6xeclxfhdg"),
+    ("base", "ssv2", "8", 224, 59.1, 85.6, "tybhuml57y24wpm"),
+    ("hr", "ssv2", "16", 448, 61.8, 86.9, "9t68uzk8w2fpfnv"),
+    ("large", "ssv2", "64", 224, 62.0, 87.5, "3f1rm2al8mhprwa"),
+    ("howto", "howto100m", "8x32", 224, 56.8, None, "9v8hcm88b9tc6ff"),
+    ("howto", "howto100m", "32x32", 224, 61.2, None, "4roflx4q1gscu85"),
+    ("howto", "howto100m", "64x32", 224, 62.2, None, "15bvqltl1j5vyp3"),
+    ("howto", "howto100m", "96x32", 224, 62.6, None, "t2mzgahnfhgakma"),
 )
-# frames, top-1, file in the zoo
-HOWTO100M = (
-    (8, 56.8, "9v8hcm88b9tc6ff/TimeSformer_divST_8x32_224_HowTo100M.pyth"),
-    (32, 61.2, "4roflx4q1gscu85/TimeSformer_divST_32x32_224_HowTo100M.pyth"),
-    (64, 62.2, "15bvqltl1j5vyp3/TimeSformer_divST_64x32_224_HowTo100M.pyth"),
-    (96, 62.6, "t2mzgahnfhgakma/TimeSformer_divST_96x32_224_HowTo100M.pyth"),
-)
+NAMED = {"k400": "K400", "k600": "K600", "ssv2": "SSv2", "howto100m": "HowTo100M"}
+VARIANT = {"base": "timesformer", "hr": "timesformer-hr", "large": "timesformer-l"}
 
 
 def _mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -> Entry:
@@ -198,40 +105,37 @@ def _mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -
     )
 
 
-def _official() -> list[Entry]:
-    entries = []
-    for variant, dataset, frames, rate, size, top1, top5, file, hub_id in OFFICIAL:
-        name = "-".join(part for part in ("timesformer", variant, dataset) if part)
-        moving = dataset == "ssv2"
-        hub = Entry(
-            name=f"{name}-hf" if name == DEFAULT else name,
-            where=hub_id,
-            frames=frames,
-            dataset=dataset,
-            license=NC,
-            rate=rate,
-            size=size,
-            top1=top1,
-            top5=top5,
-            channels="bgr" if moving else "rgb",
-            note=BGR if moving else "",
-        )
-        note = ORDER if dataset == "k600" else hub.note
-        entries += [hub, replace(hub, name=f"{name}-meta", where=ZOO.format(file), note=note)]
-    return entries
-
-
-def _howto100m(frames: int, top1: float, file: str) -> Entry:
+def _zoo(row: tuple[str, str, str, int, float, float | None, str]) -> Entry:
+    """A file of the official zoo."""
+    model, dataset, clip, size, top1, top5, key = row
+    frames, _, rate = clip.partition("x")
+    tiled = dataset == "howto100m"
     return Entry(
-        name=f"timesformer-howto100m-{frames}",
-        where=ZOO.format(file),
-        frames=frames,
-        dataset="howto100m",
+        name=f"timesformer-{dataset}-{frames}" if tiled else f"{VARIANT[model]}-{dataset}-meta",
+        where=f"{ZOO}{key}/TimeSformer_divST_{clip}_{size}_{NAMED[dataset]}.pyth?dl=1",
+        frames=int(frames),
+        dataset=dataset,
         license=NC,
-        rate=32,
+        rate=int(rate or 0),
+        size=size,
         top1=top1,
-        views="tiled",
-        note=TASKS,
+        top5=top5,
+        views="tiled" if tiled else "3x1",
+        channels="bgr" if dataset == "ssv2" else "rgb",
+        note={"ssv2": BGR, "k600": ORDER, "howto100m": TASKS}.get(dataset, ""),
+    )
+
+
+def _hub(row: tuple[str, str, str, int, float, float | None, str]) -> Entry:
+    """The same model as converted on the Hugging Face hub, with class names in the file."""
+    model, dataset = row[:2]
+    name = f"{VARIANT[model]}-{dataset}"
+    owner = "fcakyon" if model == "large" else "facebook"
+    return replace(
+        _zoo(row),
+        name=f"{name}-hf" if name == DEFAULT else name,
+        where=f"{owner}/timesformer-{model}-finetuned-{dataset}",
+        note=BGR if dataset == "ssv2" else "",
     )
 
 
@@ -242,8 +146,8 @@ CATALOG: dict[str, Entry] = {
         _mmaction2(DEFAULT, "divST", "a4d0d01f", 77.69, 93.45),
         _mmaction2("timesformer-joint-k400", "jointST", "8022d1c0", 76.95, 93.28),
         _mmaction2("timesformer-space-k400", "spaceOnly", "78f05367", 76.93, 92.88),
-        *_official(),
-        *(_howto100m(*row) for row in HOWTO100M),
+        *(_hub(row) for row in OFFICIAL if row[0] != "howto"),
+        *(_zoo(row) for row in OFFICIAL),
     )
 }
 """The entries by name. No digest of Meta's files is known; the hub checks its own downloads."""

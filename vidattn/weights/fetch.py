@@ -29,10 +29,13 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 ATTEMPTS = 4
 CHUNK = 1 << 20
-OFFLINE_HINT = "put the file there by hand, or run once with a network and without --offline"
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes there are so far, and those there will be if the server says so."""
+
+
+class UnavailableError(WeightsError):
+    """Weights that are not on this machine and could not be downloaded."""
 
 
 def is_offline(offline: bool = False) -> bool:
@@ -66,14 +69,14 @@ def download(
 ) -> Path:
     """The file behind a URL, from the cache or the network.
 
-    sha256: the digest or its first digits; empty when unknown. Raises WeightsError when the file is
-    not in the cache and cannot be had, is a web page, is cut off, or is another file than expected.
+    sha256: the digest or its first digits; empty when unknown. Raises UnavailableError when the
+    file is not in the cache and cannot be had, is a web page, cut off, or not the one expected.
     """
     path = place_of(url)
     if path.exists():
         return path
     if is_offline(offline):
-        raise WeightsError(f"{url}: not in the cache, and offline", hint=f"{path}: {OFFLINE_HINT}")
+        raise UnavailableError("not downloaded yet, and offline", hint=by_hand(url))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_name(path.name + ".lock")):
@@ -84,7 +87,8 @@ def download(
                     os.fsync(file.fileno())
                 part.replace(path)
     except OSError as error:
-        raise WeightsError(f"{url}: cannot be stored in {path.parent}: {error}") from error
+        hint = "VIDATTN_CACHE in the environment names another folder"
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
     return path
 
 
@@ -99,9 +103,10 @@ def _fetched(url: str, part: Path, progress: Progress | None) -> Path:
             if error.code == 416:  # nothing after what we have: another file by now, or a whole one
                 part.unlink(missing_ok=True)
                 continue
-            raise WeightsError(f"{url}: the server answers {error.code} {error.reason}") from error
+            reason = f"{error.code} {error.reason}"
+            break
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, OSError) as error:
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
+            reason = _reason(error)
             if not part.exists():  # never connected: trying again would only take longer
                 break
         else:
@@ -110,10 +115,24 @@ def _fetched(url: str, part: Path, progress: Progress | None) -> Path:
             reason = f"broke off {missing:,} bytes before the end"
         if part.exists() and part.stat().st_size <= before:
             break
-    raise WeightsError(
-        f"{url}: cannot be downloaded: {reason}",
-        hint="what has arrived is kept: the same command goes on from there",
+    kept = "what has arrived is kept, the same command goes on from there; or " * part.exists()
+    raise UnavailableError(
+        f"cannot be downloaded from {_host(url)}: {reason}", hint=kept + by_hand(url)
     )
+
+
+def by_hand(url: str) -> str:
+    """What to do without a working network."""
+    return f"get {url} by other means and name the file with -m, or: vidattn models import FILE"
+
+
+def _host(url: str) -> str:
+    return urllib.parse.urlparse(url).hostname or url
+
+
+def _reason(error: BaseException) -> str:
+    inner = getattr(error, "reason", None) or error
+    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
 
 
 def _continue(url: str, part: Path, progress: Progress | None) -> int:
@@ -156,7 +175,9 @@ def _copy(
 def _require_no_page(response: Any, url: str) -> None:
     """A dead link often answers 200 with a page for people."""
     if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
-        raise WeightsError(f"{url}: the server sent a web page instead of the file")
+        raise UnavailableError(
+            f"{_host(url)} sent a web page instead of the file", hint=by_hand(url)
+        )
 
 
 def _require_digest(part: Path, sha256: str, url: str) -> None:
@@ -168,11 +189,14 @@ def _require_digest(part: Path, sha256: str, url: str) -> None:
             digest.update(chunk)
     if start.startswith((b"<!doctype", b"<html")):
         part.unlink()
-        raise WeightsError(f"{url}: the server sent a web page instead of the file")
+        raise UnavailableError(
+            f"{_host(url)} sent a web page instead of the file", hint=by_hand(url)
+        )
     if not digest.hexdigest().startswith(sha256.lower()):
         part.unlink()
-        raise WeightsError(
-            f"{url}: sha256 is {digest.hexdigest()[:16]}..., should be {sha256}; deleted",
+        raise UnavailableError(
+            f"{_host(url)} sent another file: its sha256 is {digest.hexdigest()[:16]}..., "
+            f"not {sha256}; deleted",
             hint="try again; if it stays so, the file behind the link has changed",
         )
 
@@ -215,7 +239,7 @@ def _opener() -> urllib.request.OpenerDirector:
 def snapshot(hub_id: str, *, offline: bool = False) -> Path:
     """The folder of a model on the Hugging Face hub: its configuration, and its weights.
 
-    It lies in the hub's own cache, where other libraries find it too. Raises WeightsError.
+    It lies in the hub's own cache, where other libraries find it too. Raises UnavailableError.
     """
     folder = _snapshot(hub_id, ["*.json", "README.md", "model.safetensors"], offline=offline)
     if not (folder / "model.safetensors").exists():
@@ -234,13 +258,18 @@ def _snapshot(hub_id: str, patterns: list[str], *, offline: bool) -> Path:
             etag_timeout=CONNECT_SECONDS,
         )
     except (OSError, ValueError, *network) as error:
-        reason = "not in the cache, and offline" if is_offline(offline) else _first_line(error)
-        raise WeightsError(
-            f"{hub_id}: cannot be had from the Hugging Face hub: {reason}",
-            hint=f"where there is a network: hf download {hub_id}",
-        ) from error
+        message = f"cannot be downloaded from huggingface.co: {_root_reason(error)}"
+        if is_offline(offline):
+            message = "not downloaded yet, and offline"
+        hint = (
+            f"where there is a network: hf download {hub_id}; a copied folder works as well: -m DIR"
+        )
+        raise UnavailableError(message, hint=hint) from error
     return Path(folder)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _root_reason(error: BaseException) -> str:
+    """The first line of the error that started it all: the outer ones only say it was so."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return (_reason(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,7 +74,8 @@ def read(data: bytes, path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]
     _require_plain_archive(data, path)
     inert: list[Any] = [(Inert, name) for name in IGNORED]
     try:
-        with torch.serialization.safe_globals(inert):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
+            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
             loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except BROKEN as error:
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]

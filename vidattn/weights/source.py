@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
-from vidattn.errors import InputError, WeightsError
+from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.weights import catalog, classes, convert, fetch, store
 from vidattn.weights.catalog import Entry
@@ -48,7 +48,7 @@ def load(
         return _named(convert.read_folder(fetch.snapshot(text, offline=offline)), text)
     if len(path.parts) > 1 or path.suffix in (".safetensors", *PICKLES):
         raise WeightsError(f"{text}: no such file", hint="vidattn models list")
-    raise AssertionError(catalog.entry(text))  # raises: the name is not in the catalog
+    return _load_entry(catalog.entry(text), offline, announce, progress)
 
 
 def resolve_default(
@@ -62,11 +62,12 @@ def resolve_default(
 
     The default is timesformer-k400, or timesformer-l-k400 for 96 frames. When its weights are
     neither here nor to be had, motion-tiny, which ships with the package, takes their place.
+    Raises WeightsError when they are here but broken.
     """
     name = catalog.LONG if frames == 96 else catalog.DEFAULT
     try:
         return load(name, offline=offline, announce=announce, progress=progress), None
-    except WeightsError as error:
+    except fetch.UnavailableError as error:
         reason = error.message.removeprefix(f"{name}: ")
     classifier = load(catalog.BUNDLED)
     return classifier, (
@@ -94,8 +95,8 @@ def _load_entry(
             found = convert.read_checkpoint(path)
         else:
             found = convert.read_folder(fetch.snapshot(entry.where, offline=offline))
-    except InputError as error:
-        raise WeightsError(f"{entry.name}: {error.message}", hint=error.hint) from error
+    except WeightsError as error:
+        raise type(error)(f"{entry.name}: {error.message}", hint=error.hint) from error
     return _as_published(found, entry)
 
 

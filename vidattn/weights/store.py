@@ -160,11 +160,11 @@ def parse_header(data: bytes, path: Path) -> Header:
 
 def _checked(plain: dict[str, Any], path: Path) -> Header:
     model, recipe = plain.pop("model", None), plain.pop("recipe", None)
-    if not isinstance(model, dict) or model.get("kind") not in KINDS:
+    kind = model.pop("kind", None) if isinstance(model, dict) else None
+    if not isinstance(model, dict) or not isinstance(kind, str) or kind not in KINDS:
         refuse(path, f"its manifest names no kind of model out of: {', '.join(KINDS)}")
     if any(isinstance(v, int | float) and abs(v) > MAX_SETTING for v in model.values()):
         refuse(path, "its manifest has a model setting that is absurdly large")
-    kind = model.pop("kind")
     try:
         config: Any = from_plain(KINDS[kind][0], model, "model")
         manifest = from_plain(Manifest, plain)
