@@ -1,0 +1,212 @@
+"""The commands people type, in real processes: what is printed, what is written, the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, write_film
+
+
+def test_classify_says_what_it_saw_and_ranks_the_labels(
+    vidattn: Run, film: Path, model: Path
+) -> None:
+    done = vidattn("classify", film, "-m", model)
+    assert done.returncode == 0, done.stderr
+    facts, seen, *ranks = done.stdout.splitlines()
+    assert facts == f"{film}  00:00:04.00  96x64 h264 10 fps"
+    assert seen == "  saw 4 frames, one every 1 s, whole file    tiny (MIT)"
+    assert [line.split()[0] for line in ranks] == ["1", "2", "3"]
+    assert any("[b]jump" in line for line in ranks)
+
+
+def test_segment_prints_a_timeline_and_writes_it(
+    vidattn: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    done = vidattn("segment", film, "-m", model)
+    assert done.returncode == 0, done.stderr
+    assert "8 windows of 0.5 s, one every 0.5 s, 4 frames each, whole file" in done.stdout
+    assert "00:00:00.0 - " in done.stdout
+    document = json.loads((tmp_path / "walk.vidattn.json").read_text())
+    assert document["segments"][0]["start"] == 0.0
+    assert document["segments"][-1]["end"] == 4.0
+    assert (tmp_path / "walk.vidattn.srt").read_text().startswith("1\n00:00:00,000 --> ")
+    assert "wrote walk.vidattn.json, walk.vidattn.srt" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["classify", "segment"])
+def test_json_is_one_document_on_stdout_and_nothing_on_disk(
+    quick: Run, film: Path, model: Path, tmp_path: Path, command: str
+) -> None:
+    done = quick(command, film, "-m", model, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schema"] == "vidattn/timeline/1"
+    assert document["run"]["total_s"] > 0
+    assert list(tmp_path.glob("*.vidattn.*")) == []
+
+
+def test_several_inputs_give_a_json_line_each_failures_too(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "text.mp4").write_text("not a film")
+    done = quick("classify", film, "text.mp4", "-m", model, "--json")
+    assert done.returncode == 4
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["task"] == "classify"
+    assert second["error"]["code"] == "E_NOT_VIDEO"
+    assert "1 of 2 inputs complete" in done.stderr
+
+
+def test_directories_patterns_lists_and_stdin_name_the_same_films(
+    quick: Run, model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films" / "deep"
+    folder.mkdir(parents=True)
+    for name in ("a.mp4", "b.mp4"):
+        write_film(folder / name, seconds=0.5)
+    (folder / "notes.txt").write_text("no film")
+    (tmp_path / "list.txt").write_text("films/deep/a.mp4\nfilms/deep/b.mp4\n")
+    ways = (
+        (["films"], ""),
+        (["films/**/*.mp4"], ""),
+        (["@list.txt"], ""),
+        (["-"], "films/deep/a.mp4\nfilms/deep/b.mp4\n"),
+    )
+    for inputs, stdin in ways:
+        done = quick("classify", *inputs, "-m", model, "--json", stdin=stdin)
+        paths = [json.loads(line)["input"]["path"] for line in done.stdout.splitlines()]
+        assert paths == ["films/deep/a.mp4", "films/deep/b.mp4"], (inputs, done.stderr)
+
+
+def test_inputs_of_one_name_do_not_overwrite_one_another(
+    quick: Run, model: Path, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_film(tmp_path / name / "same.mp4", seconds=0.5)
+    done = quick("segment", "a", "b", "-m", model, "-f", "json", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    written = [json.loads(p.read_text())["input"]["path"] for p in (tmp_path / "out").iterdir()]
+    assert sorted(written) == ["a/same.mp4", "b/same.mp4"]
+
+
+def test_the_same_input_gives_the_same_bytes(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        assert quick("segment", film, "-m", model, "-o", folder, "-q").returncode == 0
+    one, two = (sorted((tmp_path / f).iterdir()) for f in ("one", "two"))
+    assert [p.name for p in one] == ["walk.vidattn.json", "walk.vidattn.srt"]
+    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
+
+
+def test_a_part_of_a_film_can_be_asked_for(quick: Run, film: Path, model: Path) -> None:
+    done = quick("segment", film, "-m", model, "--start", "0:01", "--end", "2.5", "--json")
+    segments = json.loads(done.stdout)["segments"]
+    assert (segments[0]["start"], segments[-1]["end"]) == (1.0, 2.5)
+
+
+def test_a_file_that_is_not_there_is_an_error_with_a_hint(vidattn: Run, model: Path) -> None:
+    done = vidattn("classify", "nosuch.mp4", "-m", model)
+    assert done.returncode == 3
+    assert done.stdout == ""
+    error, *rest = done.stderr.splitlines()
+    assert error.startswith("error: nosuch.mp4")
+    assert all(line.startswith(("hint: ", "note: ")) for line in rest)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--views", "10x3"], "did you mean 3x10?"),
+        (["--views", "many"], "expected SxT"),
+        (["-f", "docx"], "no such format"),
+        (["--start", "soon"], "is not a time"),
+        (["--device", "abacus"], "no such device"),
+        (["--frames", "none"], "--frames"),
+    ],
+)
+def test_requests_that_make_no_sense_exit_with_2(
+    quick: Run, film: Path, model: Path, arguments: list[str], expected: str
+) -> None:
+    done = quick("classify", film, "-m", model, *arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_cannot_steer_the_terminal(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    evil = tmp_path / "a\x1b[31m[b]red.mp4"
+    evil.write_bytes(film.read_bytes())
+    done = quick("segment", evil, "-m", model)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert r"a\x1b[31m[b]red.mp4" in done.stdout
+
+
+def test_an_output_that_cannot_be_written_exits_with_5(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = quick("segment", film, "-m", model, "-o", "file")
+    assert done.returncode == 5
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_the_timeline_so_far(
+    model: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    film = write_film(tmp_path / "long.mp4", seconds=600, fps=4)
+    command = [sys.executable, "-m", "vidattn", "segment", film, "-m", model]
+    with subprocess.Popen(
+        [*map(str, command), "--batch-size", "1", "--stride", "0.05"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "left" in line:  # the first line of progress
+                break
+        begin = time.monotonic()
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait(timeout=20) == code, rest
+    assert time.monotonic() - begin < 5
+    assert "Traceback" not in rest
+    document = json.loads((tmp_path / "long.vidattn.json").read_text())
+    assert 0 < document["coverage"]["fraction"] < 1
+    assert document["coverage"]["reasons"] == ["E_INTERRUPTED"] * len(
+        document["coverage"]["unreadable"]
+    )
+    assert not list(tmp_path.glob(".vidattn-*"))
+
+
+def test_a_reader_that_leaves_early_is_no_error(film: Path, model: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m vidattn segment {film} -m {model} | head -n 1"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
+
+
+def test_every_command_has_help_with_an_example(vidattn: Run) -> None:
+    for command in ("classify", "segment", "train", "eval", "models list", "models info"):
+        done = vidattn(*command.split(), "--help")
+        assert done.returncode == 0
+        assert f"Example: vidattn {command.split()[0]}" in done.stdout.replace("\n", " ")

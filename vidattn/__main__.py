@@ -1,0 +1,5 @@
+"""`python -m vidattn` is `vidattn`."""
+
+from vidattn.cli import main
+
+main()
