@@ -45,7 +45,7 @@ def load(
         known = next((e for e in catalog.CATALOG.values() if e.where == text), None)
         if known:
             return _load_entry(known, offline, announce, progress)
-        return _named(convert.read_folder(fetch.snapshot(text, offline=offline)), text)
+        return _load_from_hub(text, offline)
     if len(path.parts) > 1 or path.suffix in (".safetensors", *PICKLES):
         raise WeightsError(f"{text}: no such file", hint="vidattn models list")
     return _load_entry(catalog.entry(text), offline, announce, progress)
@@ -151,5 +151,10 @@ def _read_file(path: Path) -> Classifier:
     return store.read(path)
 
 
-def _named(found: Classifier, name: str) -> Classifier:
-    return replace(found, card=replace(found.card, name=name, source=name))
+def _load_from_hub(hub_id: str, offline: bool) -> Classifier:
+    try:
+        found = convert.read_folder(fetch.snapshot(hub_id, offline=offline))
+    except fetch.UnavailableError as error:
+        message = f"{hub_id}: no such file or folder; as a Hugging Face model: {error.message}"
+        raise fetch.UnavailableError(message, hint=error.hint) from error
+    return replace(found, card=replace(found.card, name=hub_id, source=hub_id))

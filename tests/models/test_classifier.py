@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.models.classifier import Classifier, kind_of
+from vidattn.models.timesformer import TimeSformer
+
+TINY = TimeSformerConfig(classes=2, frames=2, size=32, width=32, depth=1, heads=1)
+
+
+def classifier(averaging: str) -> Classifier:
+    return Classifier(TimeSformer(TINY), ClipConfig(), ("a", "b"), averaging)  # type: ignore[arg-type]
+
+
+def test_views_are_averaged_as_the_weights_want() -> None:
+    logits = torch.tensor([[4.0, 0.0], [0.0, 1.0]])
+    by_logit = classifier("logit").scores(logits)
+    by_probability = classifier("probability").scores(logits)
+    torch.testing.assert_close(by_logit, torch.tensor([2.0, 0.5]).softmax(0))
+    torch.testing.assert_close(by_probability, logits.softmax(-1).mean(0))
+
+
+def test_scores_are_float32_probabilities_of_every_clip() -> None:
+    for averaging in ("logit", "probability"):
+        scores = classifier(averaging).scores(torch.randn(5, 3, 2, dtype=torch.bfloat16))
+        assert scores.shape == (5, 2)
+        assert scores.dtype == torch.float32
+        torch.testing.assert_close(scores.sum(-1), torch.ones(5))
+
+
+def test_one_view_averages_alike() -> None:
+    logits = torch.randn(1, 2)
+    one = classifier("logit").scores(logits)
+    torch.testing.assert_close(one, classifier("probability").scores(logits))
+
+
+def test_labels_must_be_as_many_as_classes() -> None:
+    with pytest.raises(ValueError, match="2 classes, but 3 labels"):
+        Classifier(TimeSformer(TINY), ClipConfig(), ("a", "b", "c"))
+
+
+def test_kinds_have_names() -> None:
+    assert kind_of(TimeSformer(TINY)) == "timesformer"
+    with pytest.raises(ValueError, match="Linear is none of timesformer"):
+        kind_of(torch.nn.Linear(1, 1))
