@@ -1,0 +1,13 @@
+"""What does a whole file show? One answer, and how much of the file it rests on."""
+
+import film
+
+import vidattn
+
+path = film.write("film.mp4")
+classifier = vidattn.load("motion-tiny")
+timeline = vidattn.classify(path, classifier)
+
+for label, score in timeline.top(3):
+    print(f"{label:10} {score:.1%}")
+print(f"rests on {timeline.coverage:.0%} of {timeline.duration:.1f} s")

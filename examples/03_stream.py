@@ -1,0 +1,13 @@
+"""How do I react while a long film is still being read? Events arrive as windows close."""
+
+import film
+
+import vidattn
+from vidattn.infer import Scored
+
+classifier = vidattn.load("motion-tiny")
+for event in vidattn.stream(film.write("film.mp4"), classifier, stride=1.0):
+    if isinstance(event, Scored) and event.scores is not None:
+        best = int(event.scores.argmax())
+        if event.scores[best] > 0.5:
+            print(f"{event.window.start:5.1f} s: {classifier.labels[best]}")

@@ -1,0 +1,15 @@
+"""How do I try another threshold? From the saved scores, without the film and without the model."""
+
+from pathlib import Path
+
+import film
+
+import vidattn
+
+classifier = vidattn.load("motion-tiny")
+vidattn.write(vidattn.segment(film.write("film.mp4"), classifier), "film.vidattn.json")
+
+saved = vidattn.Timeline.from_json(Path("film.vidattn.json").read_text(encoding="utf-8"))
+for threshold in (0.0, 0.5, 0.9):
+    again = saved.decoded(threshold=threshold, min_duration=0.5)
+    print(threshold, [segment.label for segment in again.segments])
