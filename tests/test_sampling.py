@@ -313,11 +313,10 @@ def test_frame_at_is_the_frame_on_screen() -> None:
 def test_frame_at_finds_frame_k_at_k_over_fps() -> None:
     for fps in (24000 / 1001, 25, 29.97, 30, 59.94):
         times = np.array([round(k * 90000 / fps) / 90000 for k in range(5000)])
-        middle = (np.arange(5000) + 0.5) / fps
+        index = np.arange(5000, dtype=np.float64)
+        middle = (index + 0.5) / fps
         assert (frame_at(times, middle) == np.arange(5000)).all()
-        assert (
-            frame_at(np.arange(5000) * (1 / fps), np.arange(5000) / fps) == np.arange(5000)
-        ).all()
+        assert (frame_at(index * (1 / fps), index / fps) == np.arange(5000)).all()
 
 
 def test_frame_at_refuses_no_frames_and_no_numbers() -> None:

@@ -244,7 +244,7 @@ def test_segments_tile_the_cells_whatever_the_settings(seed: int) -> None:
     cells = [Window(a, b) for a, b in pairwise(edges) if rng.random() > 0.1]
     scores = rng.dirichlet(np.full(5, 0.3), len(cells))
     decoding = Decoding(
-        smooth=("none", "median", "mean")[seed % 3],  # type: ignore[arg-type]
+        smooth=("none", "median", "mean")[seed % 3],
         kernel=int(rng.choice([1, 3, 5])),
         threshold=float(rng.choice([0, 0.3, 0.6, 1])),
         min_duration=float(rng.choice([0, 1, 4, 1000])),

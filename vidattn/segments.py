@@ -64,7 +64,7 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.smooth not in ("none", "median", "mean"):
             raise UsageError(f"smooth {self.smooth!r}: expected none, median or mean")
-        if self.kernel < 1 or self.kernel % 2 == 0:
+        if not isinstance(self.kernel, int) or self.kernel < 1 or self.kernel % 2 == 0:
             raise UsageError(f"a smoothing kernel is odd and at least 1, got {self.kernel}")
         if not 0 <= self.threshold <= 1:
             raise UsageError(f"a threshold lies in [0, 1], got {self.threshold:g}")

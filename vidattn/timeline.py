@@ -4,7 +4,7 @@ The document `vidattn/timeline/1` holds the scores of the windows beside the seg
 saved timeline can be decoded again with another threshold, without the model and without the video.
 For that to give the same segments, segments are always derived from the scores as they are saved:
 times in whole milliseconds, probabilities with 5 digits, and of more than 64 classes the strongest
-16 per window, the rest of the probability shared equally by the other classes.
+16 of each window (`vidattn.compact`).
 
 The same input and settings give the same bytes. What differs between two runs (seconds, memory)
 is in `run`, which is part of the document only when asked for; files never hold it.
@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.compact import Scores, kept, pack, unpack
 from vidattn.errors import InputError, UsageError
 from vidattn.segments import BACKGROUND, Decoding, Segment, gather, grid, islands, merge, without
 from vidattn.types import Window
@@ -32,11 +33,8 @@ from vidattn.types import Window
 __all__ = ["BACKGROUND", "SCHEMA", "Decoding", "Segment", "Timeline", "one_line"]
 
 SCHEMA = "vidattn/timeline/1"
-DENSE_CLASSES = 64
-"""Up to this many classes all scores are saved."""
-KEPT_SCORES = 16
-"""Of more classes, so many of each window."""
-Scores = NDArray[np.float32]
+_WRONG = (ArithmeticError, AttributeError, IndexError, RecursionError, TypeError, ValueError)
+"""What a value of the wrong kind or size leads to."""
 Unreadable = tuple[Window, str]
 
 
@@ -74,7 +72,8 @@ class Timeline:
     """PTS seconds of all frames, float64 [frames]; turns times into frame numbers."""
 
     def __post_init__(self, frame_times: NDArray[np.float64] | None) -> None:
-        scores = np.array(self.scores, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes inf and is refused below
+            scores = np.array(self.scores, dtype=np.float32)
         scores.setflags(write=False)
         duration = self.duration
         if duration is None:
@@ -101,7 +100,7 @@ class Timeline:
         """What happens when: segments that tile all that was seen and could be read, in order."""
         if not self._cells:
             return ()
-        scores = _kept(self.scores)
+        scores = kept(self.scores)
         if self.task == "classify":
             return merge(self._cells, scores, self.labels, Decoding(), self.cell_frames)
         fused = gather(self._spans, scores, grid(self._spans))
@@ -163,7 +162,7 @@ class Timeline:
         """
         try:
             return _parsed(cls, json.loads(text, parse_constant=_refuse_constant))
-        except (AttributeError, IndexError, TypeError, ValueError, RecursionError, UsageError) as e:
+        except (*_WRONG, UsageError) as e:
             reason = str(e)
         except KeyError as e:
             reason = f"{e.args[0]!r} is missing"
@@ -226,12 +225,7 @@ class Timeline:
         }
         if self.cell_frames is not None:
             saved["frames"] = [list(pair) for pair in self.cell_frames]
-        if len(self.labels) <= DENSE_CLASSES:
-            return {**saved, "values": _kept(self.scores).tolist()}
-        ids, values = _strongest(self.scores)
-        rows = [v > 0 for v in values]
-        saved["ids"] = [i[r].tolist() for i, r in zip(ids, rows, strict=True)]
-        return {**saved, "values": [v[r].tolist() for v, r in zip(values, rows, strict=True)]}
+        return {**saved, **pack(self.scores)}
 
 
 def one_line(value: Any) -> str:
@@ -289,38 +283,6 @@ def _frames_of(cells: Sequence[Window], times: NDArray[np.float64]) -> tuple[tup
     starts = np.searchsorted(times, np.array([c.start for c in cells]) - half)
     stops = np.searchsorted(times, np.array([c.stop for c in cells]) - half)
     return tuple(zip(starts.tolist(), stops.tolist(), strict=True))
-
-
-def _strongest(scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Of each row the ids [N, kept] of the strongest labels and their scores, falling, 5 digits."""
-    ids = np.sort(np.argsort(-scores, axis=1, kind="stable")[:, :KEPT_SCORES], axis=1)
-    values: NDArray[np.float64] = np.take_along_axis(scores, ids, axis=1).astype(np.float64)
-    values = values.round(5)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1)
-
-
-def _kept(scores: Scores) -> NDArray[np.float64]:
-    """The scores as a document keeps them, and as they come back from it: [N, K]."""
-    if scores.shape[1] <= DENSE_CLASSES:
-        rows: NDArray[np.float64] = scores.astype(np.float64).round(5)
-        return rows
-    ids, values = _strongest(scores)
-    return _spread(ids, values, scores.shape[1])
-
-
-def _spread(
-    ids: NDArray[np.int64], values: NDArray[np.float64], classes: int
-) -> NDArray[np.float64]:
-    """Scores [N, K] from the strongest: the others share what is missing to 1.
-
-    They stay below every one that was kept, so that keeping the strongest again keeps the same.
-    """
-    left = np.maximum(1 - values.sum(axis=1), 0) / (classes - ids.shape[1])
-    least = np.nextafter(values.min(axis=1).astype(np.float32), np.float32(0)).astype(np.float64)
-    rows: NDArray[np.float64] = np.repeat(np.minimum(left, least)[:, None], classes, axis=1)
-    np.put_along_axis(rows, ids, values, axis=1)
-    return rows
 
 
 def _segment_dict(segment: Segment) -> dict[str, Any]:
@@ -399,17 +361,17 @@ def _parsed(kind: type[Timeline], document: Any) -> Timeline:
         source=str(source["path"]),
         labels=labels,
         windows=_windows(saved["windows"]),
-        scores=_scores(saved, len(labels)),
+        scores=unpack(saved, len(labels)),
         task=document["task"],
         duration=float(source["duration"]),
-        input=source,
-        model=document["model"],
+        input=dict(source),
+        model=dict(document["model"]),
         settings=settings,
         decoding=decoding,
         warnings=tuple(map(str, document["warnings"])),
         unreadable=tuple((Window(*map(float, pair)), code) for pair, code in lost),
         seen=_windows(coverage["seen"]) if "seen" in coverage else None,
-        run=document.get("run", {}),
+        run=dict(document.get("run", {})),
         cell_frames=tuple((int(a), int(b)) for a, b in saved["frames"])
         if "frames" in saved
         else None,
@@ -418,18 +380,3 @@ def _parsed(kind: type[Timeline], document: Any) -> Timeline:
 
 def _windows(pairs: Any) -> tuple[Window, ...]:
     return tuple(Window(float(start), float(stop)) for start, stop in pairs)
-
-
-def _scores(saved: Mapping[str, Any], classes: int) -> Scores:
-    values = saved["values"]
-    if "ids" not in saved:
-        return np.array(values, dtype=np.float32).reshape(len(values), -1 if values else classes)
-    rows = np.zeros((len(values), classes), dtype=np.float32)
-    for row, ids, kept in zip(rows, saved["ids"], values, strict=True):
-        index, numbers = np.array(ids, dtype=np.int64), np.array(kept, dtype=np.float64)
-        if not (0 < len(index) == len(numbers) and index.min() >= 0):
-            raise ValueError("every row of scores needs as many ids >= 0 as values")
-        full = len(index) == KEPT_SCORES
-        row[:] = _spread(index[None], numbers[None], classes)[0] if full else 0
-        row[index] = numbers
-    return rows

@@ -4,7 +4,7 @@ import csv as csv_module
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,15 +92,15 @@ def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: 
     timeline = two(source=hostile, labels=(hostile, "swim"), model={"name": hostile})
     text = render(timeline, fmt)
     text.encode("utf-8")
-    rows = {
+    parse: dict[str, Callable[[], list[Any]]] = {
         "json": lambda: json.loads(text)["segments"],
         "jsonl": lambda: [json.loads(line) for line in text.splitlines()],
         "csv": lambda: list(csv_module.DictReader(io.StringIO(text, newline=""))),
         "tsv": lambda: text.split("\n")[1:-1],
         "srt": lambda: list(cues(text)),
         "vtt": lambda: list(cues(text)),
-    }[fmt]()
-    assert len(rows) == 2
+    }
+    assert len(parse[fmt]()) == 2
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -123,9 +123,10 @@ def test_json_keeps_names_and_labels_as_they_are(hostile: str) -> None:
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_cell_of_a_table_begins_like_a_formula(fmt: str, hostile: str) -> None:
     text = render(two(source=hostile, labels=(hostile, "swim")), fmt)
-    delimiter = "," if fmt == "csv" else "\t"
-    quoting = csv_module.QUOTE_MINIMAL if fmt == "csv" else csv_module.QUOTE_NONE
-    rows = csv_module.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    if fmt == "csv":
+        rows = list(csv_module.reader(io.StringIO(text, newline="")))
+    else:
+        rows = [line.split("\t") for line in text.split("\n")[:-1]]
     for row in rows:
         assert len(row) == (len(COLUMNS) if fmt == "csv" else 4)
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)

@@ -1,0 +1,81 @@
+"""Scores as a saved timeline keeps them: 5 digits, and of many classes the strongest few.
+
+All scores of up to 64 classes are kept. Of more, the strongest 16 of each window are, and the other
+classes share equally what these leave of 1. Packing what was unpacked gives the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DENSE_CLASSES = 64
+KEPT_SCORES = 16
+Scores = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+
+def kept(scores: Scores) -> Floats:
+    """Scores [N, K] as they come back from a document."""
+    if scores.shape[1] <= DENSE_CLASSES:
+        rounded: Floats = scores.astype(np.float64).round(5)
+        return rounded
+    ids, values = _strongest(scores)
+    return _spread(ids, values, scores.shape[1])
+
+
+def pack(scores: Scores) -> dict[str, list[Any]]:
+    """Scores [N, K] as plain lists: `values`, and of many classes the `ids` they belong to."""
+    if scores.shape[1] <= DENSE_CLASSES:
+        return {"values": kept(scores).tolist()}
+    ids, values = _strongest(scores)
+    rows = [v > 0 for v in values]
+    return {
+        "ids": [i[r].tolist() for i, r in zip(ids, rows, strict=True)],
+        "values": [v[r].tolist() for v, r in zip(values, rows, strict=True)],
+    }
+
+
+def unpack(packed: Mapping[str, Any], classes: int) -> Scores:
+    """Scores [N, K] from what `pack` made; whatever a wrong value leads to, such as ValueError."""
+    with np.errstate(over="ignore"):  # too large a number becomes inf, which no timeline takes
+        return _unpacked(packed, classes).astype(np.float32)
+
+
+def _unpacked(packed: Mapping[str, Any], classes: int) -> Floats:
+    values = packed["values"]
+    if "ids" not in packed:
+        return np.array(values, dtype=np.float64).reshape(len(values), -1 if values else classes)
+    rows = np.zeros((len(values), classes))
+    for row, ids, numbers in zip(rows, packed["ids"], values, strict=True):
+        index, found = np.array(ids, dtype=np.int64), np.array(numbers, dtype=np.float64)
+        if not (0 < len(index) == len(found) and index.min() >= 0):
+            raise ValueError("every row of scores needs as many ids >= 0 as values")
+        if len(index) == KEPT_SCORES:  # with fewer, all others were rounded to 0
+            row[:] = _spread(index[None], found[None], classes)[0]
+        row[index] = found
+    return rows
+
+
+def _strongest(scores: Scores) -> tuple[NDArray[np.int64], Floats]:
+    """Of each row the ids [N, kept] of the strongest labels and their scores, falling, 5 digits."""
+    ids = np.sort(np.argsort(-scores, axis=1, kind="stable")[:, :KEPT_SCORES], axis=1)
+    values: Floats = np.take_along_axis(scores, ids, axis=1).astype(np.float64)
+    values = values.round(5)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def _spread(ids: NDArray[np.int64], values: Floats, classes: int) -> Floats:
+    """Scores [N, K] from the strongest: the others share what is missing to 1.
+
+    They stay below every one that was kept, so that keeping the strongest again keeps the same.
+    """
+    left = np.maximum(1 - values.sum(axis=1), 0) / (classes - ids.shape[1])
+    least = values.min(axis=1) * (1 - 2**-20)
+    rows: Floats = np.repeat(np.minimum(left, least)[:, None], classes, axis=1)
+    np.put_along_axis(rows, ids, values, axis=1)
+    return rows
