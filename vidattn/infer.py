@@ -314,7 +314,7 @@ def collect(
         task=started.task,
         duration=facts.duration,
         input={
-            "fps": facts.fps,
+            "fps": [facts.fps.numerator, facts.fps.denominator],
             "vfr": facts.vfr,
             "width": facts.width,
             "height": facts.height,

@@ -210,3 +210,18 @@ def test_every_command_has_help_with_an_example(vidattn: Run) -> None:
         done = vidattn(*command.split(), "--help")
         assert done.returncode == 0
         assert f"Example: vidattn {command.split()[0]}" in done.stdout.replace("\n", " ")
+
+
+def test_saved_scores_can_be_decided_again(quick: Run, film: Path, model: Path) -> None:
+    assert quick("segment", film, "-m", model).returncode == 0
+    done = quick("timeline", "walk.vidattn.json", "--threshold", "1", "-f", "vtt")
+    assert done.returncode == 0, done.stderr
+    assert "00:00:00.0 - 00:00:04.0  background" in done.stdout
+    assert Path("walk.vidattn.vtt").read_text().startswith("WEBVTT")
+
+
+def test_a_document_that_is_no_timeline_is_an_error(quick: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"schema": "something/else"}')
+    done = quick("timeline", "other.json")
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: other.json: not a vidattn/timeline/1 document")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +128,13 @@ def _failure(path: str, error: InputError) -> str:
 
 def _file_names(paths: Sequence[str]) -> dict[str, str]:
     """The name whose stem the output files of each path get: two inputs never share one."""
-    stems = [Path(path).stem for path in paths]
+    stems = [Path(path).stem.removesuffix(".vidattn") for path in paths]
+    shared = {stem for stem, count in Counter(stems).items() if count > 1}
     return {
-        path: path
-        if stems.count(stem) == 1
-        else f"{stem}-{hashlib.sha256(path.encode(errors='surrogateescape')).hexdigest()[:8]}.x"
+        path: f"{stem}-{_digest(path)}.x" if stem in shared else f"{stem}.x"
         for path, stem in zip(paths, stems, strict=True)
     }
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:8]

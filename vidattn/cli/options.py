@@ -40,6 +40,17 @@ Start = Annotated[
 End = Annotated[
     str | None, typer.Option("--end", metavar="TIME", help="Stop here (seconds or HH:MM:SS).")
 ]
+Smooth = Annotated[
+    Literal["none", "median", "mean"],
+    typer.Option("--smooth", help="Over neighbouring windows, before labels are decided."),
+]
+Kernel = Annotated[int, typer.Option("--kernel", metavar="N", help="Windows to smooth over, odd.")]
+Threshold = Annotated[
+    float, typer.Option("--threshold", metavar="P", help="Below this probability: background.")
+]
+MinDuration = Annotated[
+    float, typer.Option("--min-duration", metavar="SEC", help="Shortest segment to keep.")
+]
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
 ]

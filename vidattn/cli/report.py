@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.text import Text
@@ -17,21 +17,31 @@ def header(timeline: Timeline) -> Iterator[Text]:
     """Two lines: the file, and how much of it was looked at by what."""
     facts, model = timeline.input, timeline.model
     assert timeline.duration is not None
-    rate = facts["fps"]
-    shape = f"{facts['width']}x{facts['height']} {facts['codec']} {float(rate):.6g} fps"
-    extra = " VFR" * bool(facts["vfr"]) + f" turned {facts['rotation']}" * bool(facts["rotation"])
     length = clock_time(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
-    yield Text.assemble((clean(timeline.source), "bold"), f"  {length}  {shape}{extra}")
-    license_ = f" ({model['license']})" if model["license"] else ""
-    yield Text.assemble(
-        f"  saw {_seen(timeline)}", "    ", (clean(f"{model['name']}{license_}"), "dim")
-    )
+    yield Text.assemble((clean(timeline.source), "bold"), f"  {length}  {clean(_shape(facts))}")
+    license_ = f" ({model['license']})" if model.get("license") else ""
+    name = f"{model.get('name', 'unnamed model')}{license_}"
+    yield Text.assemble(f"  saw {_seen(timeline)}", "    ", (clean(name), "dim"))
+
+
+def _shape(facts: Mapping[str, Any]) -> str:
+    """Size, codec and rate, as far as the document has them."""
+    words = [f"{facts['width']}x{facts['height']}" if "width" in facts else ""]
+    words.append(str(facts.get("codec", "")))
+    if "fps" in facts:
+        numerator, denominator = facts["fps"]
+        words.append(f"{numerator / denominator:.6g} fps")
+    words.append("VFR" if facts.get("vfr") else "")
+    words.append(f"turned {facts['rotation']} degrees" if facts.get("rotation") else "")
+    return " ".join(word for word in words if word)
 
 
 def _seen(timeline: Timeline) -> str:
     """How much of the file the answer rests on."""
     settings, share = timeline.settings, timeline.coverage
     part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
+    if "step_seconds" not in settings:
+        return part
     step, frames = settings["step_seconds"], settings["frames"]
     if timeline.task == "segment":
         count = len(timeline.windows)

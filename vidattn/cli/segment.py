@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,20 +31,10 @@ def segment(
     overlap: Annotated[
         float, typer.Option("--overlap", metavar="SHARE", help="Of a window, instead of --stride.")
     ] = 0.0,
-    smooth: Annotated[
-        Literal["none", "median", "mean"],
-        typer.Option("--smooth", help="Over neighbouring windows, before labels are decided."),
-    ] = "none",
-    kernel: Annotated[
-        int, typer.Option("--kernel", metavar="N", help="Windows to smooth over, odd.")
-    ] = 3,
-    threshold: Annotated[
-        float,
-        typer.Option("--threshold", metavar="P", help="Below this probability: background."),
-    ] = 0.0,
-    min_duration: Annotated[
-        float, typer.Option("--min-duration", metavar="SEC", help="Shortest segment to keep.")
-    ] = 0.0,
+    smooth: options.Smooth = "none",
+    kernel: options.Kernel = 3,
+    threshold: options.Threshold = 0.0,
+    min_duration: options.MinDuration = 0.0,
     start: options.Start = None,
     end: options.End = None,
     as_json: options.Json = False,
