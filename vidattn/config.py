@@ -56,6 +56,40 @@ class TimeSformerConfig:
 
 
 @dataclass(frozen=True)
+class StamConfig:
+    """The shape of a STAM; the defaults are the paper's 16-frame model (arXiv:2103.13915)."""
+
+    classes: int = 400
+    frames: int = 16
+    """Length of the learned time embedding; other lengths are resized at inference."""
+    size: int = 224
+    """Side in pixels of the square image the position embedding was learned for."""
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    time_depth: int = 6
+    """Layers of the transformer over the frames."""
+    time_heads: int = 8
+    time_hidden: int = 2048
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise RecipeError(f"model.{name} must be > 0, got {value}")
+        if self.size % self.patch:
+            raise RecipeError(
+                f"model.size {self.size} is not a multiple of model.patch {self.patch}"
+            )
+        if self.width % self.heads or self.width % self.time_heads:
+            raise RecipeError(
+                f"model.width {self.width} is not a multiple of model.heads {self.heads} "
+                f"and of model.time_heads {self.time_heads}"
+            )
+
+
+@dataclass(frozen=True)
 class ClipConfig:
     """How frames of a video become the clip a model was trained on."""
 
@@ -105,6 +139,8 @@ class OptimConfig:
     clip_norm: float = 0.0
     """Largest gradient norm; 0 switches clipping off."""
     label_smoothing: float = 0.0
+    flow_weight: float = 0.0
+    """Weight of the auxiliary loss on the motion of every patch, where a data set knows it."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +156,10 @@ class DataConfig:
     textures: str = ""
     """Folder of images or videos a procedural set takes its textures from; empty: procedural."""
     workers: int = 0
+    easiest: float = 1.0
+    """Difficulty a procedural set starts with, from 0 to 1, which is full difficulty."""
+    ramp: float = 0.0
+    """Share of the run over which its difficulty rises to 1."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +189,8 @@ class Recipe:
     data: DataConfig = field(default_factory=DataConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
     averaging: Averaging = "logit"
+    start: Literal["paper", "scratch"] = "paper"
+    """Initial values: the paper's, made for image weights, or made for training from nothing."""
     seed: int = 0
     source: str = ""
     """Where the values come from: a paper's table, an official configuration file, or us."""

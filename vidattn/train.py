@@ -1,0 +1,333 @@
+"""Training: `fit` runs a recipe in a directory and yields what happens; it prints nothing.
+
+A run directory holds recipe.json, log.jsonl, state.safetensors (all that is needed to go on) and
+model.safetensors (a classifier that `vidattn.load` opens). Files are replaced whole, so that an
+interruption at any moment leaves the last checkpoint valid.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from vidattn import optim as optimizers
+from vidattn.config import Recipe, from_plain, to_plain
+from vidattn.data import motion
+from vidattn.data.motion import Batch
+from vidattn.device import Runtime
+from vidattn.errors import DataError, DivergenceError, OutputError, RecipeError
+from vidattn.evaluate import evaluate
+from vidattn.files import write_atomically
+from vidattn.models.classifier import Card, Classifier
+from vidattn.models.scratch import init_from_scratch
+from vidattn.models.timesformer import TimeSformer
+from vidattn.weights.source import load
+from vidattn.weights.state import load_state, save_state
+from vidattn.weights.store import save
+
+FLOW_UNIT = 0.02  # short sides per step: about the spread of what a camera does
+LOG_EVERY = 50  # steps
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step is done."""
+
+    step: int
+    """Counted from 1 through the whole run."""
+    epoch: int
+    loss: float
+    """Mean cross-entropy of the batch, without the auxiliary loss."""
+    lr: float
+    clips_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch is done and the model was measured on held-back clips."""
+
+    epoch: int
+    """Counted from 1."""
+    epochs: int
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The run directory holds the model as it is after this epoch."""
+
+    path: Path
+    epoch: int
+
+
+Event = Step | Epoch | Saved
+
+
+class TrainingSet(Protocol):
+    """What a run learns from: batches numbered through all epochs, and held-back ones."""
+
+    labels: tuple[str, ...]
+    steps_per_epoch: int
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """Batches from number `first` to the end of the run."""
+
+    def held_back(self) -> Iterator[Batch]:
+        """Clips never trained on, the same every time."""
+
+
+class MotionSet:
+    """The procedural set `motion` as a training set."""
+
+    labels = motion.LABELS
+
+    def __init__(self, recipe: Recipe, folder: Path | None) -> None:
+        self.recipe, self.folder = recipe, folder
+        self._training = motion.MotionBatches(recipe, folder)
+        self._held_back: list[Batch] | None = None
+        self.steps_per_epoch = self._training.steps_per_epoch
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """See TrainingSet."""
+        return self._training.batches(first)
+
+    def held_back(self) -> Iterator[Batch]:
+        """See TrainingSet."""
+        if self._held_back is None:
+            self._held_back = list(motion.held_back(self.recipe.clip, self.recipe.data.val_clips))
+        yield from self._held_back
+
+
+def training_set(recipe: Recipe, data_root: Path | None) -> TrainingSet:
+    """The data set a recipe names. Raises DataError when there is no such set."""
+    if recipe.data.dataset == "motion":
+        folder = data_root or (Path(recipe.data.textures) if recipe.data.textures else None)
+        return MotionSet(recipe, folder)
+    raise DataError(
+        f"{recipe.data.dataset}: training on this data set is not possible yet",
+        hint="the procedural set needs no files: vidattn train --dataset motion",
+    )
+
+
+@dataclass
+class TrainState:
+    """All that changes during a run."""
+
+    model: TimeSformer
+    flow_head: nn.Linear
+    """Reads the motion of a patch off its last token; used in training only."""
+    optimizer: Optimizer
+    step: int = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything as named tensors: the model, the auxiliary head, the optimizer, random bits."""
+        state = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        state |= {f"flow_head.{k}": v for k, v in self.flow_head.state_dict().items()}
+        for number, values in self.optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                state[f"optimizer.{number}.{key}"] = torch.as_tensor(value).clone()
+        return {**state, "random": torch.get_rng_state()}
+
+    def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Become the state that `tensors` was made from."""
+        self.model.load_state_dict(_below("model.", tensors))
+        self.flow_head.load_state_dict(_below("flow_head.", tensors))
+        plain = self.optimizer.state_dict()
+        for name, value in _below("optimizer.", tensors).items():
+            number, key = name.split(".")
+            plain["state"].setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict(plain)
+        torch.set_rng_state(tensors["random"])
+        self.step = step
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def new_state(recipe: Recipe, init: Path | None, device: torch.device) -> TrainState:
+    """A model with its initial values and an optimizer that has seen nothing.
+
+    With `init`, weights of the same shape are taken over; a head for other classes starts afresh.
+    """
+    torch.manual_seed(recipe.seed)
+    model = TimeSformer(recipe.model)
+    if recipe.start == "scratch":
+        init_from_scratch(model, torch.Generator().manual_seed(recipe.seed))
+    if init is not None:
+        take_over(model, load(str(init)).model, str(init))
+    model.to(device)
+    flow_head = nn.Linear(recipe.model.width, 2, device=device)
+    modules = [model, flow_head] if recipe.optim.flow_weight else [model]
+    return TrainState(model, flow_head, optimizers.optimizer(modules, recipe.optim))
+
+
+def take_over(model: nn.Module, source: nn.Module, where: str) -> None:
+    """Copy the weights of `source`, whose head may have other classes; RecipeError otherwise."""
+    own, given = model.state_dict(), source.state_dict()
+    odd = [k for k in own.keys() | given.keys() if k not in own or k not in given]
+    odd += [k for k in own.keys() & given.keys() if own[k].shape != given[k].shape]
+    fatal = sorted(k for k in odd if not k.startswith("head."))
+    if fatal:
+        raise RecipeError(
+            f"{where}: does not fit the model of the recipe: {', '.join(fatal[:5])}",
+            hint="--set model.* must describe the same model, class count aside",
+        )
+    model.load_state_dict({k: own[k] if k in odd else given[k] for k in own})
+
+
+def losses(state: TrainState, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the class, and smooth-L1 of the motion of patches (0 where unknown)."""
+    model = state.model
+    cls, patches = model.features(batch.clips.to(device))
+    logits = model.head(model.norm(cls))
+    named = F.cross_entropy(logits, batch.labels.to(device))
+    if batch.flow is None:
+        return named, named.new_zeros(())
+    flow = batch.flow.to(device) / FLOW_UNIT
+    known = torch.isfinite(flow)
+    if not known.any():
+        return named, named.new_zeros(())
+    seen = state.flow_head(model.norm(patches[:, :-1]))
+    return named, F.smooth_l1_loss(seen[known], flow[known])
+
+
+def steps(
+    state: TrainState, batches: Iterable[Batch], recipe: Recipe, per_epoch: int
+) -> Iterator[Step]:
+    """One optimizer step per batch. Changes `state`. Raises DivergenceError on a non-finite loss.
+
+    The weight of the auxiliary loss falls evenly to nothing over the run.
+    """
+    device, total = next(state.model.parameters()).device, per_epoch * recipe.optim.epochs
+    params = [p for group in state.optimizer.param_groups for p in group["params"]]
+    began, first = time.monotonic(), state.step
+    for batch in batches:
+        lr = optimizers.lr_at(recipe.optim, state.step, per_epoch)
+        for group in state.optimizer.param_groups:
+            group["lr"] = lr
+        state.model.train()
+        named, moved = losses(state, batch, device)
+        loss = named + recipe.optim.flow_weight * (1 - state.step / total) * moved
+        if not torch.isfinite(loss):
+            raise DivergenceError(
+                f"the loss is {loss.item()} at step {state.step + 1}",
+                hint="go on from the last checkpoint with a lower rate: --resume --set optim.lr=...",
+            )
+        state.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(params, recipe.optim.clip_norm or math.inf)
+        state.optimizer.step()
+        state.step += 1
+        spent = (time.monotonic() - began) / (state.step - first)
+        yield Step(
+            state.step,
+            (state.step - 1) // per_epoch + 1,
+            named.item(),
+            lr,
+            len(batch.labels) / spent,
+            spent * (total - state.step),
+        )
+
+
+def fit(
+    recipe: Recipe,
+    run_dir: Path,
+    *,
+    data_root: Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    init: Path | str | None = None,
+) -> Iterator[Event]:
+    """Train by `recipe` in `run_dir`; with `resume`, go on from its last checkpoint.
+
+    A resumed run on a CPU ends with the very weights of one that was never interrupted. The number
+    of epochs may be changed on resuming, nothing else of the recipe.
+
+    Raises DataError, RecipeError, DivergenceError, and OutputError when `run_dir` already holds a
+    run and `resume` is off.
+    """
+    where = Runtime(device=device).torch_device()
+    examples = training_set(recipe, data_root)
+    state = new_state(recipe, Path(init) if init else None, where)
+    if resume:
+        _go_on(state, recipe, run_dir)
+    elif (run_dir / "recipe.json").exists():
+        raise OutputError(
+            f"{run_dir}: already holds a run", hint="--resume goes on; or choose another --run-dir"
+        )
+    _write_json(run_dir / "recipe.json", to_plain(recipe))
+    log = _Log(run_dir / "log.jsonl", state.step)
+    per_epoch, epochs = examples.steps_per_epoch, recipe.optim.epochs
+    for event in steps(state, examples.batches(state.step), recipe, per_epoch):
+        yield event
+        if event.step % LOG_EVERY == 0:
+            log.add(event)
+        if event.step % per_epoch == 0:
+            found = evaluate(state.model, examples.held_back(), device=where)
+            scores = {"top1": found.top1, "mean_class": found.mean_class}
+            yield log.add(Epoch(event.epoch, epochs, scores))
+            yield _saved(state, recipe, examples, run_dir, event.epoch, found.top1)
+
+
+def _go_on(state: TrainState, recipe: Recipe, run_dir: Path) -> None:
+    tensors, facts = load_state(run_dir / "state.safetensors")
+    before = from_plain(Recipe, facts["recipe"])
+    same = replace(before, optim=replace(before.optim, epochs=recipe.optim.epochs))
+    if same != recipe:
+        raise RecipeError(
+            f"{run_dir}: was begun with another recipe",
+            hint="only the number of epochs may change; see recipe.json there",
+        )
+    state.restore(tensors, int(facts["step"]))
+
+
+def _saved(
+    state: TrainState, recipe: Recipe, examples: TrainingSet, run_dir: Path, epoch: int, top1: float
+) -> Saved:
+    """Write the checkpoint first and the model after it; either alone is valid."""
+    facts = {"step": state.step, "recipe": to_plain(recipe)}
+    save_state(run_dir / "state.safetensors", state.tensors(), facts)
+    card = Card(
+        name=recipe.name,
+        license="Apache-2.0",
+        source=f"vidattn train --dataset {recipe.data.dataset}",
+        training_data=recipe.data.dataset,
+        expect=f"{recipe.data.dataset} top-1 {100 * top1:.1f} (held-back clips)",
+    )
+    classifier = Classifier(state.model, recipe.clip, examples.labels, recipe.averaging, card)
+    return Saved(save(classifier, run_dir / "model.safetensors", recipe), epoch)
+
+
+class _Log:
+    """log.jsonl: what happened up to `step`, one JSON object a line; later lines are dropped."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        lines = path.read_text().splitlines() if step and path.exists() else []
+        self.path = path
+        self.lines = [line for line in lines if json.loads(line).get("step", 0) <= step]
+        self._flush()
+
+    def add(self, event: Any) -> Any:
+        """Append an event and hand it back."""
+        self.lines.append(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}))
+        self._flush()
+        return event
+
+    def _flush(self) -> None:
+        write_atomically(self.path, "".join(line + "\n" for line in self.lines).encode())
+
+
+def _write_json(path: Path, plain: Any) -> None:
+    write_atomically(path, (json.dumps(plain, indent=2) + "\n").encode())

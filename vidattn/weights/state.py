@@ -1,0 +1,38 @@
+"""The state of an unfinished training run: named tensors and a few words, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from vidattn.errors import WeightsError
+from vidattn.files import write_atomically
+from vidattn.weights.store import metadata_of, tensors_of
+
+KEY = "vidattn-state"
+
+
+def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
+    """Write `tensors` and `facts` (anything JSON can say) to `path`, whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return write_atomically(path, safetensors.torch.save(plain, {KEY: json.dumps(dict(facts))}))
+
+
+def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `save_state` wrote. Raises WeightsError when the file is missing, broken or another."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: no training state to go on from: {error.strerror}",
+            hint="leave out --resume to begin anew in another directory",
+        ) from error
+    text = metadata_of(data, path).get(KEY)
+    if not isinstance(text, str):
+        raise WeightsError(f"{path}: a safetensors file, but not the state of a training run")
+    return tensors_of(data, path), json.loads(text)
