@@ -18,15 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidattn import plan, transforms
+from vidattn import plan
 from vidattn.clock import Clock
 from vidattn.config import ClipConfig, ViewConfig
+from vidattn.data.views import readable_end, view_clips
 from vidattn.device import Runtime, inference
 from vidattn.errors import MemoryLimitError, VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.segments import without
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import View, Window
+from vidattn.types import Window
 from vidattn.video import Facts, Unreadable, Video, open_video
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ def stream(
     clock = Clock()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime) as video:
-        region = plan.region_of(_readable_end(video), start, end)
+        region = plan.region_of(readable_end(video), start, end)
         planned = plan.plan_windows(
             video.times,
             region,
@@ -184,7 +185,7 @@ def classify(
     clock = Clock()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime) as video:
-        region = plan.region_of(_readable_end(video), start, end)
+        region = plan.region_of(readable_end(video), start, end)
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
@@ -213,42 +214,6 @@ def classify(
             seen=planned.seen,
             run=clock.report(),
         )
-
-
-def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Iterator[Tensor | None]:
-    """The clip of each view, float32 [3, T, crop, crop], in the order given.
-
-    Views come in the order of their first frames, and every frame is decoded once and kept only as
-    long as a later view may need it. Where single frames of a view do not decode, the nearest one
-    of the same view stands in, and `video.unreadable` tells; a view that lost more than half of its
-    frames is None.
-    """
-    frames = video.stream(sorted({index for view in views for index in view.indices}))
-    # oldest[i]: the first frame that view i or a later one still needs.
-    firsts = [min(view.indices) for view in views]
-    oldest = np.minimum.accumulate(firsts[::-1])[::-1].tolist()
-    held: dict[int, Frames] = {}
-    reached = -1
-    for i, view in enumerate(views):
-        while reached < max(view.indices):
-            found = next(frames, None)
-            if found is None:
-                break
-            reached = found[0]
-            held[reached] = found[1]
-        yield _clip(view, held, config)
-        if i + 1 < len(views):
-            for index in [index for index in held if index < oldest[i + 1]]:
-                del held[index]
-
-
-def _clip(view: View, held: dict[int, Frames], config: ClipConfig) -> Tensor | None:
-    there = np.array(sorted(set(view.indices) & held.keys()))
-    lost = sum(index not in held for index in view.indices)
-    if 2 * lost > len(view.indices):
-        return None
-    chosen = (there[np.abs(there - index).argmin()] for index in view.indices)
-    return transforms.eval_clip(np.stack([held[i] for i in chosen]), config, view.crop)
 
 
 class Scorer:
@@ -361,12 +326,6 @@ def _opened(source: Source, clip: ClipConfig, runtime: Runtime) -> AbstractConte
     if isinstance(source, str | os.PathLike):
         return open_video(source, reader=runtime.reader, short_side=clip.short_side)
     return nullcontext(source)
-
-
-def _readable_end(video: Video) -> float:
-    """Seconds until which there are frames: the duration, but for a file cut off before it."""
-    cuts = [u.window.start for u in video.unreadable if u.code == "E_TRUNCATED"]
-    return min([video.duration, *cuts])
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
