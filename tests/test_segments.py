@@ -86,6 +86,10 @@ def test_overlapping_windows_make_cells_as_long_as_their_stride() -> None:
     )
 
 
+def test_windows_that_make_no_sense_do_not_fill_the_memory() -> None:
+    assert len(grid(W((0, 1e9), (0.001, 1e9)))) == 1001
+
+
 def test_cells_have_the_union_of_the_windows() -> None:
     rng = np.random.default_rng(1)
     for _ in range(200):

@@ -29,6 +29,8 @@ ALTERNATIVES = 4
 LEAST = 1e-5
 """Probabilities below this count as this when logarithms are averaged: one window that is sure that
 something is not there cannot outvote all others."""
+MOST_PARTS = 1000
+"""Cells after the beginning of the last window; a bound for windows that come out of a file."""
 _NOTHING = -1
 
 
@@ -84,7 +86,7 @@ def grid(windows: Sequence[Window]) -> tuple[Window, ...]:
         edges = starts[bisect_left(starts, island.start) : bisect_left(starts, island.stop)]
         tail = island.stop - edges[-1]
         hop = float(np.median(np.diff(edges))) if len(edges) > 1 else tail
-        parts = max(round(tail / hop), 1)
+        parts = min(max(round(tail / hop), 1), MOST_PARTS)
         edges += [round(edges[-1] + tail * i / parts, 3) for i in range(1, parts)]
         edges = sorted({*edges, island.stop})
         cells += (Window(a, b) for a, b in pairwise(edges))
