@@ -79,6 +79,10 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document; for several inputs, one in each line."),
 ]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", metavar="DIR", help="Where the data set lies.", show_default=False),
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
 

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 def train(
     dataset: Annotated[
-        str, typer.Option("--dataset", metavar="NAME|DIR", help="motion, k400, or a folder.")
+        str,
+        typer.Option(
+            "--dataset", metavar="NAME|DIR", help="motion, k400, k600, a folder or a list."
+        ),
     ],
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", metavar="RECIPE", help="Whose recipe to train with."),
     ] = None,
-    data_root: Annotated[
-        Path | None, typer.Option("--data-root", metavar="DIR", help="Where the data set lies.")
-    ] = None,
+    data_root: options.DataRoot = None,
     init: Annotated[
         str | None, typer.Option("--init", metavar="WEIGHTS", help="Start from these weights.")
     ] = None,
