@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from vidattn.video.cursor import Cursor
 from vidattn.video.pixels import Converter
 from vidattn.video.plan import Group, groups
 from vidattn.video.protocol import Frames
+from vidattn.video.reader import Event, Lost
 from vidattn.video.table import Source, Table, decoded
 
 if TYPE_CHECKING:
@@ -23,19 +23,8 @@ PATIENCE_FRAMES = 32
 """A frame still missing when one so much later has come will not come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A frame that does not decode."""
-
-    index: int
-
-
-Event = tuple[int, Frames] | Lost | None
-"""A frame, a lost frame, or None: still at work."""
-
-
 class PyAVReader:
-    """Yields wanted frames of one file in order, as events."""
+    """See Reader."""
 
     name = "pyav"
 
@@ -50,7 +39,7 @@ class PyAVReader:
         self._cursor.close()
 
     def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
-        """wanted: strictly rising frame numbers; yields each once, in order, as a frame or Lost."""
+        """See Reader."""
         pending = deque(wanted.tolist())
         table = self._table
         if table.packets is not None:

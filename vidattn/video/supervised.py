@@ -84,7 +84,7 @@ class SupervisedVideo:
         self.times = raw.view(np.float64)
         self.frames = len(self.times)
         self.fps, self.duration = self.facts.fps, self.facts.duration
-        self.width, self.height = int(meta["width"]), int(meta["height"])
+        self.width, self.height = map(int, meta["size"])
         self._available = float(meta["available"])
         if meta["truncated"] and not self.unreadable:
             tail = Window(self._available, self.duration)
@@ -98,7 +98,7 @@ class SupervisedVideo:
         wanted = check_indices(indices, self.frames, self._name)
         unique, inverse = np.unique(wanted, return_inverse=True)
         out = np.empty((len(wanted), self.height, self.width, 3), np.uint8)
-        for index, frame in self._decode(unique):
+        for index, frame in self._decode(unique, dense=False):
             if frame is None:
                 raise VideoError(
                     f"{self._name}: frame {index} does not decode",
@@ -117,16 +117,18 @@ class SupervisedVideo:
         wanted = check_indices(indices, self.frames, self._name)
         if (np.diff(wanted) <= 0).any():
             raise ValueError("stream needs rising frame numbers")
-        for index, frame in self._decode(wanted):
+        for index, frame in self._decode(wanted, dense=True):
             if frame is not None:
                 yield index, frame
 
-    def _decode(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Frames | None]]:
+    def _decode(
+        self, wanted: NDArray[np.int64], *, dense: bool
+    ) -> Iterator[tuple[int, Frames | None]]:
         """Each wanted frame, None when it is lost; a dead child is replaced once."""
         done, lives = 0, 1
         while done < len(wanted):
             try:
-                for index, frame in self._request(wanted[done:]):
+                for index, frame in self._request(wanted[done:], dense):
                     done += 1
                     yield index, frame
             except (DiedError, SilentError) as error:
@@ -135,10 +137,12 @@ class SupervisedVideo:
                     raise self._lost(error) from None
                 self._start("pyav")
 
-    def _request(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Frames | None]]:
+    def _request(
+        self, wanted: NDArray[np.int64], dense: bool
+    ) -> Iterator[tuple[int, Frames | None]]:
         """Frames of one request; ends early when another request came between."""
         process = self._ready()
-        number = process.ask({"kind": "frames"}, wanted.tobytes())
+        number = process.ask({"kind": "frames", "dense": dense}, wanted.tobytes())
         shape = (self.height, self.width, 3)
         for meta, raw in process.answers(number):
             if meta["kind"] == "error":

@@ -57,6 +57,8 @@ class Table:
     """For planned reading; None when only a decode from the start is exact."""
     positions: Ticks
     """int64 [N], packet number of every frame; empty without packets."""
+    proven: bool = False
+    """Whether it comes from the packets alone, so that other readers can be held to it."""
     sizes: int = 1
     """How many frame sizes were met, as far as is known."""
 
@@ -174,7 +176,7 @@ def _from_packets(entries: list[Entry], tick: float, leading: int) -> Table:
     pts = table.pts[positions]
     times = (pts - pts[0]) * tick
     stop = _stop(times, entries[int(positions[-1])].duration * tick)
-    return Table(times, stop, pts, True, table, positions)
+    return Table(times, stop, pts, True, table, positions, proven=True)
 
 
 def _from_decode(
@@ -217,8 +219,8 @@ def _by_pts(frames: list[Shown], entries: list[Entry], timed: bool, tick: float)
     positions = np.array([place.get(value, -1) for value in pts.tolist()], np.int64)
     sizes = len({frame.size for frame in frames})
     if positions.min() < 0 or len(place) != len(entries) or not entries[0].key:
-        return Table(times, stop, pts, True, None, positions[:0], sizes)
-    return Table(times, stop, pts, True, _packets(entries), positions, sizes)
+        return Table(times, stop, pts, True, None, positions[:0], sizes=sizes)
+    return Table(times, stop, pts, True, _packets(entries), positions, sizes=sizes)
 
 
 def _by_place(
@@ -231,16 +233,32 @@ def _by_place(
     """
     count = len(frames)
     length = float(np.median([frame.duration for frame in frames])) * tick
-    times = np.arange(count) * np.float64(length if length > 0 else 1 / rate)
+    length = length if length > 0 else 1 / rate
     # As many silent packets as frames come out at the end only mean delay.
     delay = count + len(silent) - len(entries)
     dropped = set(silent[max(delay, 0) :])
     stamps = sorted(entry.pts for n, entry in enumerate(entries) if n not in dropped)
     if NO_PTS not in stamps and len(set(stamps)) == len(stamps) == count:
-        times = (np.array(stamps, np.int64) - stamps[0]) * tick
+        times: Times = (np.array(stamps, np.int64) - stamps[0]) * np.float64(tick)
+    else:
+        times = _filled([frame.pts for frame in frames], tick, length)
     sizes = len({frame.size for frame in frames})
     none = np.empty(0, np.int64)
-    return Table(times, _stop(times, length), np.arange(count), False, None, none, sizes)
+    stop = _stop(times, length)
+    return Table(times, stop, np.arange(count), False, None, none, sizes=sizes)
+
+
+def _filled(pts: list[int], tick: float, length: float) -> Times:
+    """Times where only some frames have a PTS: the others follow at `length` seconds."""
+    number = np.arange(len(pts))
+    known = np.flatnonzero(np.array(pts, np.int64) != NO_PTS)
+    stamps = np.array(pts, np.int64)[known] * tick
+    if len(known) == 0 or (np.diff(stamps) <= 0).any():
+        return np.asarray(number * length, np.float64)
+    times = np.asarray(np.interp(number, known, stamps), np.float64)
+    times[: known[0]] += (number[: known[0]] - known[0]) * length
+    times[known[-1] + 1 :] += (number[known[-1] + 1 :] - known[-1]) * length
+    return np.asarray(times - times[0])
 
 
 def _stop(times: Times, last: float) -> float:

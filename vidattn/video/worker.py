@@ -14,11 +14,11 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from select import select
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import numpy as np
@@ -30,26 +30,11 @@ from vidattn.video.container import open_container
 from vidattn.video.pixels import Converter
 from vidattn.video.probe import Probe, probe
 from vidattn.video.protocol import Limits
-from vidattn.video.pyav_reader import Event, Lost, PyAVReader
+from vidattn.video.pyav_reader import PyAVReader
+from vidattn.video.reader import Lost, Reader
 from vidattn.video.table import Source
 
 BEAT_SECONDS = 0.5
-FILE_BYTES = 0
-"""Size that any file written by the decoding process may reach."""
-
-
-class Reader(Protocol):
-    """What the worker needs of a reader."""
-
-    name: str
-
-    def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
-        """Each of `wanted`, strictly rising, once and in order."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
-        ...
 
 
 class Channel:
@@ -105,7 +90,8 @@ class Worker:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._reader: Reader | None = None
+        self._sparse: Reader
+        self._dense: Reader
 
     def serve(self) -> None:
         """Answer until the parent closes its end."""
@@ -116,7 +102,8 @@ class Worker:
                 if meta["kind"] == "open":
                     self._open(meta, fd)
                 elif meta["kind"] == "frames":
-                    self._frames(np.frombuffer(raw, np.int64))
+                    reader = self._dense if meta["dense"] else self._sparse
+                    self._frames(reader, np.frombuffer(raw, np.int64))
             except VideoError as error:
                 self._fail(error)
             except MemoryError:
@@ -130,6 +117,8 @@ class Worker:
     def _open(self, meta: wire.Meta, fd: int | None) -> None:
         limits = Limits(**meta["limits"])
         source = _path_of(fd)
+        if meta["reader"] != "torchcodec":  # torch wants temporary files and address space
+            _confine(limits.memory_bytes)
 
         def open_source() -> Source:
             return open_container(source, limits)
@@ -137,29 +126,32 @@ class Worker:
         _rehearse_fault("open")
         found = probe(open_source, self._channel.beat)
         convert = Converter(*found.stored, found.turn, meta["short_side"])
-        self._reader = PyAVReader(open_source, found.table, convert)
-        self._tell(found, convert)
+        self._dense = self._sparse = PyAVReader(open_source, found.table, convert)
+        size = (convert.width, convert.height)
+        other = _other_reader(meta["reader"], source, found, size, limits)
+        if other is not None:
+            self._sparse = other
+            if other.name != "decord":
+                self._dense = other
+        self._tell(found, size)
 
-    def _tell(self, found: Probe, convert: Converter) -> None:
+    def _tell(self, found: Probe, size: tuple[int, int]) -> None:
         facts = asdict(found.facts)
         for name in ("fps", "sar"):
             facts[name] = [facts[name].numerator, facts[name].denominator]
-        assert self._reader is not None
         answer = {
             "kind": "facts",
             "facts": facts,
-            "reader": self._reader.name,
-            "width": convert.width,
-            "height": convert.height,
+            "reader": self._sparse.name,
+            "size": size,
             "available": found.table.duration,
             "truncated": found.truncated,
         }
         self._channel.send(answer, found.table.times.tobytes())
 
-    def _frames(self, wanted: NDArray[np.int64]) -> None:
-        assert self._reader is not None
+    def _frames(self, reader: Reader, wanted: NDArray[np.int64]) -> None:
         _rehearse_fault("frames")
-        for event in self._reader.frames(wanted):
+        for event in reader.frames(wanted):
             if event is None:
                 self._channel.beat()
             elif isinstance(event, Lost):
@@ -169,6 +161,25 @@ class Worker:
                 self._channel.send({"kind": "frame", "index": index}, frame.data)
             if self._channel.waiting():
                 return  # a new request, or the parent is gone
+
+
+def _other_reader(
+    name: str, source: str, found: Probe, size: tuple[int, int], limits: Limits
+) -> Reader | None:
+    """The reader asked for by name; None for PyAV, which "auto" means."""
+    if name == "decord":
+        from vidattn.video.decord_reader import DecordReader
+
+        return DecordReader(source, found, size, limits)
+    if name == "opencv":
+        from vidattn.video.opencv_reader import OpenCVReader
+
+        return OpenCVReader(source, found, size, limits)
+    if name == "torchcodec":
+        from vidattn.video.torchcodec_reader import TorchcodecReader
+
+        return TorchcodecReader(source, found, size, limits)
+    return None
 
 
 def _path_of(fd: int | None) -> str:
@@ -202,10 +213,16 @@ def _harden(parent: int, *, by_kernel: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux" and by_kernel:
+        _die_with_parent()
+
+
+def _confine(memory_bytes: int | None) -> None:
+    """No more memory than allowed, and no file written."""
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
-        if by_kernel:
-            _die_with_parent()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        if memory_bytes:
+            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 def _die_with_parent() -> None:

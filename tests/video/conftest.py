@@ -1,0 +1,153 @@
+"""Videos whose frames spell their own number, one for each trap that a reader can fall into."""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+FPS = 30
+COUNT = 90
+
+
+@dataclass(frozen=True)
+class Made:
+    """How to make a file, and what a reader must find in it."""
+
+    name: str
+    codec: str = "libx264"
+    options: dict[str, str] = field(default_factory=dict)
+    muxer: dict[str, str] = field(default_factory=dict)
+    pixels: str = "yuv420p"
+    size: tuple[int, int] = (96, 64)
+    pts: tuple[int, ...] = tuple(range(COUNT))
+    """In frames of 1/30 s."""
+    first: int = 0
+    """Number of the first frame that is shown."""
+    turned: int = 0
+    """Degrees clockwise in the display matrix; pixels are stored turned the other way."""
+    tolerance: float = 1.1e-3
+    """Seconds by which the container may round times."""
+
+
+GOP = {"g": "12", "bf": "3", "crf": "8", "preset": "ultrafast"}
+X265 = "keyint=12:min-keyint=12:bframes=3:log-level=none:scenecut=0"
+VFR = tuple(np.cumsum([0] + [1 + (7 * i) % 5 for i in range(COUNT - 1)]).tolist())
+
+FILES = [
+    Made("cfr.mp4", options={"g": "30", "bf": "0", "crf": "8"}),
+    Made("b_frames.mp4", options=GOP),
+    Made("no_key_frames.mp4", options={**GOP, "g": "1000"}),
+    Made("vfr.mp4", options=GOP, pts=VFR),
+    Made("open_gop.mp4", options={**GOP, "x264-params": "open-gop=1:scenecut=0"}),
+    Made("open_gop_hevc.mp4", "libx265", {"crf": "8", "x265-params": X265 + ":open-gop=1"}),
+    Made("layers_hevc.mkv", "libx265", {"crf": "8", "x265-params": X265 + ":temporal-layers=2"}),
+    Made("odd.mp4", options=GOP, pixels="yuv444p", size=(97, 65)),
+    Made("ten_bit.mp4", options=GOP, pixels="yuv420p10le"),
+    Made("turned_90.mp4", options=GOP, turned=90),
+    Made("turned_180.mp4", options=GOP, turned=180),
+    Made("turned_270.mov", options=GOP, turned=270),
+    Made("late.mp4", options=GOP, pts=tuple(range(300, 300 + COUNT))),
+    Made("edit_list.mp4", options=GOP, pts=tuple(range(-5, COUNT - 5)), first=5),
+    Made("fragmented.mp4", options=GOP, muxer={"movflags": "frag_keyframe+empty_moov"}),
+    Made("matroska.mkv", options=GOP),
+    Made("early.mkv", options=GOP, pts=tuple(range(-20, COUNT - 20)),
+         muxer={"avoid_negative_ts": "disabled"}, tolerance=0.008),
+    Made("vp9.webm", "libvpx-vp9", {"g": "20", "crf": "10", "deadline": "realtime"}),
+    Made("vp8.webm", "libvpx", {"g": "20", "b": "2M", "auto-alt-ref": "1", "lag-in-frames": "12"}),
+    Made("av1.mkv", "libsvtav1", {"g": "20", "crf": "15", "preset": "12"}),
+    Made("mpeg4.mp4", "mpeg4", {"g": "20", "bf": "2", "b": "4M"}),
+    Made("mpeg4.avi", "mpeg4", {"g": "20", "bf": "2", "b": "4M"}),
+    Made("h264.avi", options=GOP),
+    Made("stream.ts", options=GOP),
+    Made("program.mpg", "mpeg2video", {"g": "12", "bf": "2", "b": "4M"}),
+    Made("flash.flv", options=GOP),
+    Made("raw.h264", options=GOP),
+    Made("pictures.mkv", "mjpeg", {"qscale": "2"}, pixels="yuvj420p"),
+    Made("single.mp4", options=GOP, pts=(0,)),
+    Made("two.mp4", options=GOP, pts=(0, 1)),
+]  # fmt: skip
+
+
+def numbered(count: int, size: tuple[int, int] = (96, 64)) -> np.ndarray:
+    """uint8 [count, H, W, 3]; the top half of frame i spells i in 16 black or white blocks."""
+    width, height = size
+    frames = np.full((count, height, width, 3), 128, np.uint8)
+    bits = (np.arange(count)[:, None] >> np.arange(16)) & 1
+    frames[:, : height // 2, : width // 16 * 16] = (
+        bits.repeat(width // 16, axis=1) * 255)[:, None, :, None]  # fmt: skip
+    frames[:, height // 2 :, : width // 4] = 255  # left is bright, so that a mirror image shows
+    return frames
+
+
+def numbers(frames: np.ndarray) -> list[int]:
+    """The numbers that frames [N, H, W, 3] spell; -1 when mirrored or lying on its side."""
+    height, width = frames.shape[1:3]
+    columns = ((np.arange(16) + 0.5) * (width // 16)).astype(int)
+    bits = frames[:, height // 4][:, columns].mean(-1) > 127
+    upright = frames[:, height * 3 // 4, width // 8].mean(-1) > 170
+    return np.where(upright, bits @ (1 << np.arange(16)), -1).tolist()
+
+
+def write(path: Path, made: Made) -> None:
+    """Encode a file as described."""
+    frames = numbered(len(made.pts), made.size)
+    frames = np.rot90(frames, made.turned // 90, axes=(1, 2))
+    with av.open(str(path), "w", options=made.muxer) as container:
+        stream = container.add_stream(made.codec, rate=FPS, options=made.options)
+        stream.width, stream.height = frames.shape[2], frames.shape[1]
+        stream.pix_fmt = made.pixels
+        stream.codec_context.time_base = Fraction(1, FPS)
+        for pts, rgb in zip(made.pts, frames, strict=True):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+            frame.pts, frame.time_base = pts, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    if made.turned:
+        turn_track(path, made.turned)
+
+
+def turn_track(path: Path, degrees: int) -> None:
+    """Put a display matrix that turns by `degrees` clockwise into an mp4's track header."""
+    one = 1 << 16
+    a, b, c, d = {90: (0, one, -one, 0), 180: (-one, 0, 0, -one), 270: (0, -one, one, 0)}[degrees]
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of other fields
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="session")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Made], Path]:
+    """Make a file once per session."""
+    folder = tmp_path_factory.mktemp("videos")
+
+    def made_once(made: Made) -> Path:
+        path = folder / made.name
+        if not path.exists():
+            write(path, made)
+        return path
+
+    return made_once
+
+
+@pytest.fixture(params=FILES, ids=lambda made: made.name)
+def made(request: pytest.FixtureRequest) -> Made:
+    """Each of the files in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def small(make: Callable[[Made], Path]) -> Path:
+    """An ordinary file with B-frames."""
+    return make(FILES[1])
+
+
+def expected_times(made: Made) -> Sequence[float]:
+    """Seconds of the frames that are shown, the first at 0."""
+    shown = np.array(made.pts[made.first :], float)
+    return (shown - shown[0]) / FPS
