@@ -30,7 +30,7 @@ def labels(name: str) -> tuple[str, ...]:
             f"no class names ship for {name!r}",
             hint=f"did you mean {close[0]}?" if close else f"known: {', '.join(COUNTS)}",
         )
-    text = (resources.files("vidattn.weights") / "labels" / f"{name}.txt").read_text("utf-8")
+    text = (resources.files("vidattn") / "weights" / "labels" / f"{name}.txt").read_text("utf-8")
     return tuple(text.splitlines())
 
 

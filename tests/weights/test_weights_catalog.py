@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from vidattn import weights
+from vidattn import classes, weights
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import DataError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import SCHEMES, TimeSformer
-from vidattn.weights import catalog, classes, fetch, layouts, source
+from vidattn.weights import catalog, fetch, layouts, source
 from vidattn.weights.catalog import CATALOG
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from vidattn.classes import labels
+
 if TYPE_CHECKING:
-    from vidattn.weights.classes import labels
     from vidattn.weights.convert import export_hf, export_official
     from vidattn.weights.source import load, resolve_default
     from vidattn.weights.store import read_header, save
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _HOME = {
     "export_hf": "convert",
     "export_official": "convert",
-    "labels": "classes",
     "load": "source",
     "read_header": "store",
     "resolve_default": "source",

@@ -18,11 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vidattn import classes
 from vidattn.config import Averaging, ClipConfig, TimeSformerConfig
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import classes, layouts, pickles, store
+from vidattn.weights import layouts, pickles, store
 
 
 @dataclass(frozen=True)

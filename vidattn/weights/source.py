@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
+from vidattn import classes
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier
-from vidattn.weights import catalog, classes, convert, fetch, store
+from vidattn.weights import catalog, convert, fetch, store
 from vidattn.weights.catalog import Entry
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"

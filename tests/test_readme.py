@@ -1,0 +1,55 @@
+"""What the README promises is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from typer.main import get_command
+
+from vidattn import output
+from vidattn.cli import app
+from vidattn.errors import VidattnError
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> dict[str, object]:
+    """All commands by the words that call them."""
+    group = get_command(app)
+    found: dict[str, object] = {}
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", None)
+        found.update({f"{name} {k}": v for k, v in below.items()} if below else {name: command})
+    return found
+
+
+def test_every_command_is_in_the_readme_and_has_an_example_in_its_help() -> None:
+    assert "segment" in commands()
+    for name, command in commands().items():
+        assert re.search(rf"`?vidattn {name}\b", README), name
+        assert f"Example: vidattn {name}" in (getattr(command, "help", None) or ""), name
+
+
+def test_every_option_in_the_readme_exists() -> None:
+    known = {
+        option
+        for command in commands().values()
+        for parameter in command.params  # type: ignore[attr-defined]
+        for option in parameter.opts
+    }
+    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert shown
+    assert shown <= known, shown - known
+
+
+def test_every_format_and_every_exit_code_is_in_the_readme() -> None:
+    assert all(re.search(rf"\b{name}\b", README) for name in output.FORMATS)
+    codes = {VidattnError.exit_code, *(c.exit_code for c in _below(VidattnError))}
+    table = set(map(int, re.findall(r"^\| (\d+)", README, re.MULTILINE)))
+    assert codes <= table
+
+
+def _below(kind: type[VidattnError]) -> list[type[VidattnError]]:
+    return [found for k in kind.__subclasses__() for found in (k, *_below(k))]
