@@ -22,7 +22,7 @@ FLOOR = {
     # Stores and plans.
     "weights": 2, "data": 2, "plan": 2,
     # Acts.
-    "infer": 3, "evaluate": 3, "train": 3, "explain": 3, "export": 3, "bench": 3,
+    "infer": 3, "evaluate": 3, "evaluate_set": 3, "train": 3, "explain": 3, "export": 3, "bench": 3,
     # `import vidattn`: the front door.
     "": 4,
     # The desk.
@@ -31,6 +31,8 @@ FLOOR = {
 
 SAME_FLOOR = {
     ("evaluate", "infer"),
+    ("evaluate_set", "evaluate"),
+    ("evaluate_set", "infer"),
     ("train", "infer"),
     ("train", "evaluate"),
     ("explain", "infer"),
