@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,13 +51,15 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
         options["codec_whitelist"] = DECODERS
     try:
         container = av.open(source, options=options, metadata_errors="replace")
+        size = _refused_size(source, options) if _sizeless(container) else None
     except FFmpegError as error:
         raise _not_video(source, error) from None
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or is_picture(stream):
         container.close()
         raise VideoError("no video stream in it", code="E_NO_VIDEO_STREAM")
-    _check(stream, limits)
+    context = stream.codec_context
+    _check(context.codec.canonical_name, size or (context.width, context.height), limits)
     if limits.threads:
         stream.codec_context.thread_count = limits.threads
     stream.codec_context.thread_type = "AUTO"
@@ -87,18 +90,31 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
             failures += 1
 
 
-def _check(stream: VideoStream, limits: Limits) -> None:
-    context = stream.codec_context
-    name = context.codec.canonical_name
+def _sizeless(container: InputContainer) -> bool:
+    return any(stream.codec_context.width == 0 for stream in container.streams.video)
+
+
+def _refused_size(source: str, options: dict[str, str]) -> tuple[int, int] | None:
+    """The size that a decoder met while probing and found too large; only its log tells."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    with av.logging.Capture(local=False) as lines:
+        av.open(source, options=options, metadata_errors="replace").close()
+    av.logging.set_level(before)
+    found = re.search(r"Picture size (\d+)x(\d+) exceeds", "".join(line[2] for line in lines))
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _check(name: str, size: tuple[int, int], limits: Limits) -> None:
     if name not in CODECS and not limits.any_codec:
         raise VideoError(
             f"codec {name} is not on the list of common video codecs",
             code="E_CODEC_NOT_ALLOWED",
             hint="pass --any-codec if you trust the file",
         )
-    if context.width * context.height > limits.max_pixels:
+    if size[0] * size[1] > limits.max_pixels:
         raise VideoError(
-            f"frames of {context.width}x{context.height} are more than {limits.max_pixels} pixels",
+            f"frames of {size[0]}x{size[1]} are more than {limits.max_pixels} pixels",
             code="E_TOO_LARGE",
             hint="raise --max-pixels if the file is meant to be so large",
         )

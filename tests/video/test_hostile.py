@@ -1,0 +1,212 @@
+"""Files, names and decoders that mean no good: a reason code, quickly, and nothing else touched."""
+
+import os
+import shutil
+import socket
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidattn.errors import UsageError, VideoError
+from vidattn.video import Limits, open_video
+
+from .conftest import FILES, Made, numbers, write
+
+
+def code_of(path: str | os.PathLike[str], **options: object) -> str:
+    """The reason code with which a file is refused."""
+    start = time.monotonic()
+    with pytest.raises(VideoError) as caught:
+        open_video(path, **options)  # type: ignore[arg-type]
+    assert time.monotonic() - start < 20
+    assert str(caught.value).startswith(str(path).split("\udcff")[0][:20])
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "E_EMPTY"),
+        (b"only words, no pictures\n" * 50, "E_NOT_VIDEO"),
+        (b"1\n00:00:01,000 --> 00:00:02,000\nhello\n\n" * 20, "E_NOT_VIDEO"),
+        (np.random.default_rng(0).bytes(20_000), "E_NOT_VIDEO"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", "E_TRUNCATED"),
+        (b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{other}\n#EXT-X-ENDLIST\n", "E_NOT_VIDEO"),
+        (b"ffconcat version 1.0\nfile '{other}'\n", "E_NOT_VIDEO"),
+        (b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+         b"m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n", "E_NOT_VIDEO"),
+    ],
+    ids=["empty", "text", "subtitles", "random", "header", "hls", "concat", "sdp"],
+)  # fmt: skip
+def test_what_is_no_video_is_named(content: bytes, code: str, tmp_path: Path, small: Path) -> None:
+    path = tmp_path / "movie.mp4"
+    path.write_bytes(content.replace(b"{other}", os.fsencode(small)))
+    assert code_of(path) == code
+
+
+def test_addresses_are_never_opened(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.3)
+        port = server.getsockname()[1]
+        assert code_of(f"http://127.0.0.1:{port}/a.mp4") == "E_NOT_REGULAR"
+        with pytest.raises(TimeoutError):
+            server.accept()
+    for path in ("concat:a.mp4|b.mp4", "subfile:,,start,0,end,9,,:a.mp4", "file:a.mp4"):
+        assert code_of(path) == "E_NOT_REGULAR"
+
+
+def test_what_is_no_regular_file_is_named_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "dangling.mp4").symlink_to("nowhere.mp4")
+    start = time.monotonic()
+    assert code_of(tmp_path / "pipe.mp4") == "E_NOT_REGULAR"
+    assert code_of(tmp_path) == "E_NOT_REGULAR"
+    assert code_of("/dev/zero") == "E_NOT_REGULAR"
+    assert code_of(tmp_path / "loop.mp4") == "E_GONE"
+    assert code_of(tmp_path / "dangling.mp4") == "E_GONE"
+    assert code_of(tmp_path / "missing.mp4") == "E_GONE"
+    assert code_of(tmp_path / ("n" * 300)) == "E_GONE"
+    assert code_of("nul\0byte.mp4") == "E_GONE"
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_named(small: Path, tmp_path: Path) -> None:
+    path = tmp_path / "secret.mp4"
+    shutil.copy(small, path)
+    path.chmod(0)
+    assert code_of(path) == "E_PERM"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["-rf.mp4", "a\nb.mp4", "%d.mp4", "[b].mp4", "\x1b[31m.mp4", "film \udcff.mp4", "é.mp4"],
+)
+def test_strange_names_are_just_names(name: str, small: Path, tmp_path: Path) -> None:
+    path = tmp_path / name
+    shutil.copy(small, path)
+    with open_video(path) as video:
+        assert numbers(video.read([5])) == [5]
+
+
+def test_a_broken_file_with_a_strange_name_is_still_named(tmp_path: Path) -> None:
+    path = tmp_path / "film \udcff.mp4"
+    path.write_bytes(b"words")
+    with pytest.raises(VideoError, match=r"film \\xff.mp4: not a video file"):
+        open_video(path)
+
+
+def test_a_huge_frame_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    made = Made("big.mp4", "mpeg4", {"b": "1M"}, pts=(0,), size=(4096, 2304))
+    write(tmp_path / made.name, made)
+    limits = Limits(max_pixels=4096 * 2304 - 1)
+    assert code_of(tmp_path / made.name, limits=limits) == "E_TOO_LARGE"
+    with open_video(tmp_path / made.name, short_side=32) as video:
+        assert video.read([0]).shape == (1, 32, 56, 3)
+
+
+def test_a_frame_that_grows_behind_the_header_is_refused(tmp_path: Path) -> None:
+    small, big = (Made(f"{w}.h264", options=FILES[1].options, size=(w, w), pts=(0, 1, 2))
+                  for w in (64, 1024))  # fmt: skip
+    for made in (small, big):
+        write(tmp_path / made.name, made)
+    joined = tmp_path / "grows.h264"
+    joined.write_bytes(b"".join((tmp_path / made.name).read_bytes() for made in (small, big)))
+    with open_video(joined, limits=Limits(max_pixels=512 * 512)) as video:
+        assert video.frames == 3
+    with open_video(joined) as video:
+        assert video.frames == 6
+        assert video.read([5]).shape == (1, 64, 64, 3)
+        assert video.facts.warnings == ("2 frame sizes; all are resized to the first",)
+
+
+def test_an_exotic_codec_needs_a_word(tmp_path: Path) -> None:
+    made = Made("exotic.avi", "magicyuv", pixels="yuv444p", pts=tuple(range(5)))
+    write(tmp_path / made.name, made)
+    assert code_of(tmp_path / made.name) == "E_CODEC_NOT_ALLOWED"
+    with open_video(tmp_path / made.name, limits=Limits(any_codec=True)) as video:
+        assert numbers(video.read([3])) == [3]
+
+
+def test_a_file_cut_off_before_its_index_is_named(
+    make: Callable[[Made], Path], tmp_path: Path
+) -> None:
+    data = make(FILES[1]).read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data[: len(data) // 2])
+    assert code_of(path) == "E_TRUNCATED"
+
+
+def test_a_file_cut_off_behind_its_index_gives_what_is_there(tmp_path: Path) -> None:
+    made = Made("front.mp4", options=FILES[1].options, muxer={"movflags": "faststart"})
+    write(tmp_path / made.name, made)
+    data = (tmp_path / made.name).read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data[: len(data) * 6 // 10])
+    with open_video(path) as video:
+        assert 30 < video.frames < 60
+        assert video.duration == pytest.approx(3.0)
+        (tail,) = video.unreadable
+        assert tail.code == "E_TRUNCATED"
+        assert tail.window.stop == pytest.approx(3.0)
+        assert tail.window.start == pytest.approx(video.times[-1] + 1 / 30, abs=0.2)
+        found = list(video.stream(range(video.frames)))
+        sound = [n for n in numbers(np.stack([f for _, f in found])) if n >= 0]
+        assert sound[:30] == list(range(30))
+        assert "cut off" in video.facts.warnings[0]
+
+
+def test_damage_in_the_middle_is_left_out_and_listed(
+    make: Callable[[Made], Path], tmp_path: Path
+) -> None:
+    data = bytearray(make(FILES[1]).read_bytes())
+    start = data.index(b"mdat") + 4
+    size = struct.unpack(">I", data[start - 8 : start - 4])[0]
+    data[start + size * 4 // 10 : start + size * 6 // 10] = bytes(size * 6 // 10 - size * 4 // 10)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(data)
+    with open_video(path) as video:
+        assert video.frames == 90
+        found = dict(video.stream(range(90)))
+        lost = sorted(set(range(90)) - set(found))
+        assert 5 < len(lost) < 60
+        assert {u.code for u in video.unreadable} == {"E_DECODE"}
+        inside = sum(u.window.duration for u in video.unreadable)
+        assert inside == pytest.approx(len(lost) / 30)
+        assert numbers(np.stack([found[i] for i in (0, 10, 85, 89)])) == [0, 10, 85, 89]
+        assert numbers(video.read([88, 3])) == [88, 3]
+        with pytest.raises(VideoError, match=f"frame {lost[3]} does not decode") as caught:
+            video.read([lost[3]])
+        assert caught.value.code == "E_DECODE"
+
+
+def test_a_count_of_frames_in_the_header_is_not_believed(
+    make: Callable[[Made], Path], tmp_path: Path
+) -> None:
+    data = bytearray(make(FILES[0]).read_bytes())
+    at = data.index(b"stts") + 12
+    data[at : at + 4] = struct.pack(">I", 0x7FFFFFFF)
+    path = tmp_path / "liar.mp4"
+    path.write_bytes(data)
+    with open_video(path) as video:
+        assert video.frames == 90
+        assert numbers(video.read([89])) == [89]
+
+
+def test_bad_arguments_are_named(small: Path) -> None:
+    with pytest.raises(UsageError, match="no reader 'quicktime'"):
+        open_video(small, reader="quicktime")
+    with pytest.raises(UsageError, match="short side 0"):
+        open_video(small, short_side=0)
+    with open_video(small) as video:
+        with pytest.raises(IndexError, match=r"frame 90 is outside \[0, 90\)"):
+            video.read([90])
+        with pytest.raises(ValueError, match="rising"):
+            list(video.stream([3, 3]))
+    with pytest.raises(ValueError, match="closed"):
+        video.read([0])

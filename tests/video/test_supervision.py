@@ -1,0 +1,194 @@
+"""A decoder that crashes, hangs or outlives its parent is somebody's problem for seconds only."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vidattn.errors import VideoError
+from vidattn.video import Limits, open_video
+from vidattn.video.supervised import SupervisedVideo
+
+from .conftest import Made, numbers, write
+
+
+def child_of(video: object) -> psutil.Process:
+    """The decoding process of an open video."""
+    assert isinstance(video, SupervisedVideo)
+    assert video._process is not None
+    return psutil.Process(video._process.pid)
+
+
+def gone(pid: int, seconds: float = 3) -> bool:
+    """Whether a process ends in time."""
+    stop = time.monotonic() + seconds
+    while time.monotonic() < stop:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("moment", ["open", "frames"])
+@pytest.mark.parametrize(
+    ("fault", "code"), [("abort", "E_DECODER_DIED"), ("spin", "E_TIMEOUT"), ("sleep", "E_TIMEOUT")]
+)
+def test_a_decoder_that_fails_is_ended_and_named(
+    fault: str, code: str, moment: str, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_REHEARSE", f"{fault}-{moment}")
+    start = time.monotonic()
+    limits = Limits(silence_seconds=2)
+    with pytest.raises(VideoError) as caught, open_video(small, limits=limits) as video:
+        video.read([3])
+    assert caught.value.code == code
+    assert str(caught.value).startswith(f"{small}: the decoder ")
+    assert time.monotonic() - start < 15
+    assert not [c for c in psutil.Process().children() if "vidattn.video.worker" in c.cmdline()]
+
+
+def test_a_decoder_that_dies_once_is_replaced(small: Path) -> None:
+    with open_video(small) as video:
+        assert numbers(video.read([4])) == [4]
+        child_of(video).kill()
+        assert numbers(video.read([80, 2])) == [80, 2]
+        stream = video.stream(range(90))
+        assert [next(stream)[0] for _ in range(3)] == [0, 1, 2]
+        child_of(video).kill()
+        assert [i for i, _ in stream] == list(range(3, 90))
+
+
+def test_reading_between_the_frames_of_a_stream_is_fine(small: Path) -> None:
+    with open_video(small) as video:
+        found = []
+        for index, frame in video.stream(range(0, 90, 7)):
+            found.append((index, numbers(frame[None])[0]))
+            if index % 3 == 0:
+                assert numbers(video.read([89 - index])) == [89 - index]
+        assert found == [(i, i) for i in range(0, 90, 7)]
+        next(video.stream(range(90)))  # given up after one frame
+        assert numbers(video.read([1, 88])) == [1, 88]
+
+
+def test_an_interrupted_read_leaves_a_usable_video(small: Path) -> None:
+    with open_video(small) as video:
+        stream = video.stream(range(90))
+        next(stream)
+        threading.Timer(0.2, os.kill, (child_of(video).pid, signal.SIGSTOP)).start()
+        threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            while True:
+                video.read(range(90))
+        assert numbers(video.read([7])) == [7]
+
+
+def test_the_child_ignores_ctrl_c(small: Path) -> None:
+    with open_video(small) as video:
+        child = child_of(video)
+        child.send_signal(signal.SIGINT)
+        assert numbers(video.read([7])) == [7]
+        assert child_of(video).pid == child.pid
+
+
+def test_closing_ends_the_child_and_the_descriptor(small: Path) -> None:
+    before = psutil.Process().num_fds()
+    video = open_video(small)
+    pid = child_of(video).pid
+    video.close()
+    video.close()
+    assert gone(pid)
+    assert psutil.Process().num_fds() == before
+
+
+def test_a_forgotten_video_is_closed(small: Path) -> None:
+    video = open_video(small)
+    pid = child_of(video).pid
+    del video
+    gc.collect()
+    assert gone(pid)
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_no_decoder_outlives_its_killed_parent(where: str, small: Path) -> None:
+    script = f"""
+import threading, time
+from vidattn.video import open_video
+def run():
+    video = open_video({os.fspath(small)!r})
+    print(video._process.pid, flush=True)
+    time.sleep(60)
+run() if {where!r} == "main" else threading.Thread(target=run).start()
+"""
+    root = Path(__file__).parents[2]
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=root)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    assert psutil.pid_exists(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert gone(pid, 2)
+
+
+def test_a_video_opened_in_a_thread_survives_that_thread(small: Path) -> None:
+    opened: list[SupervisedVideo] = []
+    thread = threading.Thread(target=lambda: opened.append(open_video(small)))  # type: ignore[arg-type]
+    thread.start()
+    thread.join()
+    with opened[0] as video:
+        pid = child_of(video).pid
+        time.sleep(0.3)
+        assert numbers(video.read([9])) == [9]
+        assert child_of(video).pid == pid
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_fork_opens_its_own_decoder(small: Path) -> None:
+    with open_video(small) as video:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if numbers(video.read([50])) == [50] else 1)
+        _, status = os.waitpid(pid, 0)
+        assert status == 0
+        assert numbers(video.read([51])) == [51]
+
+
+def test_an_idle_consumer_costs_no_memory(tmp_path: Path) -> None:
+    made = Made("wide.mp4", options={"g": "30", "preset": "ultrafast"}, size=(1280, 720),
+                pts=tuple(range(150)))  # fmt: skip
+    write(tmp_path / made.name, made)
+    with open_video(tmp_path / made.name) as video:
+        stream = video.stream(range(150))
+        next(stream)
+        child = child_of(video)
+        time.sleep(0.5)
+        early = child.memory_info().rss
+        time.sleep(1.5)
+        assert child.memory_info().rss < early + (8 << 20)
+        assert early < 400 << 20
+        for _ in stream:
+            pass
+        assert child.memory_info().rss < early + (64 << 20)
+
+
+def test_a_decoder_imports_no_torch(small: Path) -> None:
+    with open_video(small) as video:
+        video.read([3])
+        maps = Path(f"/proc/{child_of(video).pid}/maps")
+        if not maps.exists():
+            pytest.skip("no /proc")
+        assert "torch" not in maps.read_text()
+        assert "libav" in maps.read_text()
+
+
+def test_memory_is_limited(small: Path) -> None:
+    with pytest.raises(VideoError) as caught:
+        open_video(small, limits=Limits(memory_bytes=100 << 20))
+    assert caught.value.code == "E_DECODER_DIED"
