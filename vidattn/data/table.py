@@ -1,0 +1,199 @@
+"""Layout: a list of videos and their labels, `path,label[,start,end][,split]`.
+
+Comma, tab, semicolon, bar or space between the fields, or one JSON object a line; with or without a
+header. Relative paths begin at the folder of the list, or at --data-root. Labels are class names,
+or class numbers that count from 0, whose names may stand in labels.txt beside the list, one a line.
+A list without a split column has a fifth held back: of every class by the hash of the file paths,
+or of the groups when a column `group` says what belongs together (the same person, the same film).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vidattn.data.labelled import (
+    HELD_BACK,
+    Example,
+    LabelledSet,
+    Split,
+    canonical,
+    existing,
+    held_back,
+    numbers_of,
+    shown,
+    split_of,
+)
+from vidattn.data.rows import Problems, Row, read_rows
+from vidattn.errors import DataError
+from vidattn.types import Window
+
+SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".list", ".jsonl", ".ndjson"})
+"""What the name of a list ends in."""
+
+NAME_FILES = ("labels.txt", "classes.txt")
+
+
+def open_table(
+    path: Path,
+    split: Split,
+    *,
+    root: Path | None = None,
+    names: Sequence[str] | None = None,
+    max_missing: float = 0.0,
+    name: str = "",
+) -> LabelledSet:
+    """One half of a set that is a single list.
+
+    root: where relative paths begin, by default the folder of the list. names: the classes in their
+    order, when known beforehand. Raises DataError that names every bad row of the file.
+    """
+    rows = read_rows(path)
+    labels, numbers = _labels({path: rows}, names)
+    examples = _examples(path, rows, root or path.parent, numbers)
+    halves, notes = _halves_of(path, rows, examples)
+    chosen = [example for example, half in zip(examples, halves, strict=True) if half == split]
+    if not chosen:
+        raise DataError(f"{path}: no row belongs to {split}")
+    items, missing = existing(chosen, str(path), max_missing)
+    return LabelledSet(
+        name or path.stem, root or path.parent, split, labels, items, notes + missing
+    )
+
+
+def open_lists(
+    lists: Mapping[Split, Path],
+    split: Split,
+    *,
+    root: Path,
+    names: Sequence[str] | None = None,
+    max_missing: float = 0.0,
+    name: str = "",
+) -> LabelledSet:
+    """One half of a set that has a list for each; both are read, so that the classes agree.
+
+    Arguments and errors as `open_table`.
+    """
+    if split not in lists:
+        raise DataError(f"{root}: there is no list {split}.csv in it")
+    tables = {path: read_rows(path) for path in lists.values()}
+    labels, numbers = _labels(tables, names)
+    path = lists[split]
+    items, missing = existing(_examples(path, tables[path], root, numbers), str(path), max_missing)
+    notes = [f"{path.name} serves for validation"] * (path.stem.casefold().startswith("test"))
+    return LabelledSet(name or root.name, root, split, labels, items, (*notes, *missing))
+
+
+def split_lists(folder: Path) -> dict[Split, Path]:
+    """The lists train.csv, val.csv and the like that lie directly in a folder."""
+    found: dict[Split, Path] = {}
+    rank = {name: i for i, name in enumerate(("val", "valid", "validate", "validation"))}
+    files = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    for path in sorted(files, key=lambda p: (rank.get(p.stem.casefold(), len(rank)), p.name)):
+        half = split_of(path.stem)
+        if half is not None:
+            found.setdefault(half, path)
+    return found
+
+
+def _labels(
+    tables: Mapping[Path, Sequence[Row]], names: Sequence[str] | None
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The classes in their order, and what each may be called in a row: text -> number."""
+    used = {row.fields.get("label", "") for rows in tables.values() for row in rows}
+    used.discard("")
+    if used and all(label.isdecimal() for label in used):
+        top = max(map(int, used))
+        known = names or _names_beside(next(iter(tables))) or [f"class {i}" for i in range(top + 1)]
+        return tuple(known), {label: int(label) for label in used if int(label) < len(known)}
+    labels = tuple(names) if names is not None else tuple(sorted(used))
+    exact = {label: number for number, label in enumerate(labels)}
+    if used <= exact.keys():
+        return labels, exact
+    by_key = numbers_of(labels)
+    return labels, {label: by_key[canonical(label)] for label in used if canonical(label) in by_key}
+
+
+def _names_beside(path: Path) -> list[str] | None:
+    for name in NAME_FILES:
+        file = path.with_name(name)
+        if file.is_file() and file != path:
+            lines = file.read_text("utf-8-sig").splitlines()
+            return [line.strip() for line in lines if line.strip()]
+    return None
+
+
+def _examples(
+    path: Path, rows: Sequence[Row], root: Path, numbers: Mapping[str, int]
+) -> list[Example]:
+    problems = Problems(path)
+    examples = []
+    for row in rows:
+        try:
+            examples.append(_example(row, root, numbers))
+        except ValueError as error:
+            problems.add(row.line, str(error))
+    problems.raise_if_any()
+    return examples
+
+
+def _example(row: Row, root: Path, numbers: Mapping[str, int]) -> Example:
+    """One row; raises ValueError that says what is wrong with it."""
+    fields = row.fields
+    name, label = fields.get("path", ""), fields.get("label", "")
+    if not name:
+        raise ValueError("no path")
+    if not label:
+        raise ValueError("no label")
+    if label not in numbers:
+        raise ValueError(f"the label {label!r} is no class of this set")
+    window = _window(fields.get("start", ""), fields.get("end", ""))
+    return Example(root / name, numbers[label], window, fields.get("group") or name)
+
+
+def _window(start: str, end: str) -> Window | None:
+    if not start and not end:
+        return None
+    try:
+        first, last = float(start or "0"), float(end)
+    except ValueError:
+        raise ValueError(f"start and end are seconds, got {start!r} and {end!r}") from None
+    if not (math.isfinite(first) and math.isfinite(last) and 0 <= first < last):
+        raise ValueError(f"start {start} and end {end}: expected 0 <= start < end")
+    return Window(first, last)
+
+
+def _halves_of(
+    path: Path, rows: Sequence[Row], examples: Sequence[Example]
+) -> tuple[list[Split | None], tuple[str, ...]]:
+    """Which half each example is in, and how that was decided."""
+    if any(row.fields.get("split") for row in rows):
+        problems = Problems(path)
+        found = [_stated(row, problems) for row in rows]
+        problems.raise_if_any()
+        return found, ()
+    grouped = any(row.fields.get("group") for row in rows)
+    back = held_back([e.key for e in examples], None if grouped else [e.label for e in examples])
+    halves: list[Split | None] = ["val" if b else "train" for b in back]
+    how = "groups" if grouped else "file paths of every class"
+    note = (
+        f"{path}: no column split, so {HELD_BACK:.0%} is held back by the hash of the {how}: "
+        f"{back.count(False)} videos to train, {back.count(True)} to validate"
+    )
+    absent = {e.label for e in examples} - {
+        e.label for e, b in zip(examples, back, strict=True) if b
+    }
+    notes = [f"{path}: {len(absent)} classes have nothing to validate"] if absent else []
+    return halves, (note, *notes)
+
+
+def _stated(row: Row, problems: Problems) -> Split | None:
+    text = row.fields["split"]
+    half = split_of(text)
+    if half is None:
+        problems.add(row.line, f"the split {text!r} is none of train, val and test")
+    return half
+
+
+__all__ = ["SUFFIXES", "open_lists", "open_table", "shown", "split_lists"]
