@@ -41,5 +41,5 @@ def test_labels_must_be_as_many_as_classes() -> None:
 
 def test_kinds_have_names() -> None:
     assert kind_of(TimeSformer(TINY)) == "timesformer"
-    with pytest.raises(ValueError, match="Linear is none of timesformer"):
+    with pytest.raises(ValueError, match="Linear is none of timesformer, stam"):
         kind_of(torch.nn.Linear(1, 1))

@@ -4,7 +4,14 @@ from torch import Tensor, nn
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
-from vidattn.models.timesformer import SCHEMES, Step, TimeSformer, resize_space, resize_time
+from vidattn.models.timesformer import (
+    SCHEMES,
+    Step,
+    TimeSformer,
+    attended,
+    resize_space,
+    resize_time,
+)
 
 PARAMETERS = {  # arXiv:2102.05095, Table 1 (SSv2 head), to the digit; time is not in the paper
     "space": 85_932_462,
@@ -129,6 +136,18 @@ def test_tokens_meet_as_the_scheme_says(attention: str) -> None:
         assert x.grad is not None
         seen = x.grad[0].abs().sum(-1) > 0
         assert torch.equal(seen, reach[step.attend.name](*grid)), step.attend.name
+
+
+def test_written_out_attention_agrees_with_the_fused_kernel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = torch.randn(3, 6, 2, 9, 8, generator=generator).unbind()
+    results = []
+    for attention in (attended, nn.functional.scaled_dot_product_attention):
+        leaves = [t.clone().requires_grad_() for t in (q, k, v)]
+        y = attention(*leaves)
+        y.square().sum().backward()
+        results.append([y, *(leaf.grad for leaf in leaves)])
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ def bundled(tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_every_entry_is_whole() -> None:
     for name, entry in CATALOG.items():
         assert entry.name == name
-        assert entry.attention in SCHEMES
+        assert entry.attention in (*SCHEMES, "stam")
         assert entry.license
         assert entry.is_bundled or entry.top1
         assert entry.is_bundled or entry.where.startswith("https://") or entry.where.count("/") == 1

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from vidattn import weights
-from vidattn.config import TimeSformerConfig
+from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier
+from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import convert, layouts, pickles
+from vidattn.weights import convert, layouts, pickles, stam
 
 CONFIG = TimeSformerConfig(classes=400, frames=4, size=32, width=64, depth=2, heads=1)
 PROCESSOR = {
@@ -382,3 +383,39 @@ def test_an_imported_model_can_be_stored_as_ours(tmp_path: Path) -> None:
     again = weights.load(weights.save(found, tmp_path / "b.safetensors"))
     assert again.card.notes == found.card.notes
     assert again.clip == found.clip
+
+
+STAM = StamConfig(frames=4, size=32, width=64, depth=2, heads=1, time_depth=1, time_hidden=32)
+
+
+def stam_file(path: Path, **without: bool) -> tuple[Path, Stam]:
+    torch.manual_seed(0)
+    source = Stam(STAM).eval()
+    state = stam.to_official(source.state_dict(), STAM)
+    if without.get("qkv_bias"):
+        state = {k: v for k, v in state.items() if not k.endswith("qkv.bias")}
+    torch.save({"model": state}, path)
+    return path, source
+
+
+@pytest.mark.parametrize("qkv_bias", [True, False])
+@torch.no_grad()
+def test_a_stam_file_brings_its_protocol(qkv_bias: bool, clip: Tensor, tmp_path: Path) -> None:
+    path, source = stam_file(tmp_path / "stam.pth", qkv_bias=qkv_bias)
+    found = weights.load(path)
+    torch.testing.assert_close(found.model(clip), source(clip))
+    assert (found.clip.mean, found.clip.std) == ((0.0,) * 3, (1.0,) * 3)
+    assert (found.clip.short_side, found.clip.crop) == (36, 32)
+    assert found.clip.span_seconds == pytest.approx(10)
+    assert found.card.license == "Apache-2.0"
+    again = weights.load(weights.save(found, tmp_path / "ours.safetensors"))
+    assert torch.equal(again.model(clip), found.model(clip))
+
+
+def test_a_stam_file_with_a_missing_layer_is_refused(tmp_path: Path) -> None:
+    path, _ = stam_file(tmp_path / "stam.pth")
+    state = torch.load(path, weights_only=True)["model"]
+    del state["aggregate.transformer_enc.layers.0.norm2.weight"]
+    torch.save({"model": state}, path)
+    with pytest.raises(WeightsError, match=r"1 difference to the model: missing aggregate\."):
+        weights.load(path)

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vidattn.config import Averaging, ClipConfig, TimeSformerConfig
+from vidattn.config import Averaging, ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 
 
@@ -62,6 +63,7 @@ class Classifier:
 
 KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
     "timesformer": (TimeSformerConfig, TimeSformer),
+    "stam": (StamConfig, Stam),
 }
 """What a weights file may hold: the kind's name, its config class, and how to build the model."""
 

@@ -99,7 +99,8 @@ def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     gradients are wanted, groups are small, and there is no GPU."""
     if not q.requires_grad or q.shape[2] > 64:
         return F.scaled_dot_product_attention(q, k, v)
-    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1) @ v
+    scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    return scores.softmax(-1) @ v
 
 
 class Step(nn.Module):

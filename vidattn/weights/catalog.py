@@ -1,4 +1,4 @@
-"""Every published TimeSformer, by a short name: where it lies, what it may be used for, its score.
+"""Every published TimeSformer and STAM: where it lies, what it may be used for, its score.
 
 A plain name stands for the copy that is easiest to use: under the freer licence, then on the
 Hugging Face hub. The same model from elsewhere has the place at the end of its name.
@@ -33,6 +33,7 @@ class Entry:
     """One frame in so many at 30 fps; 0: spread over the whole video, or as the file says."""
     size: int = 224
     attention: str = "divided"
+    """The scheme of a TimeSformer, or "stam"."""
     top1: float | None = None
     """Published accuracy in percent, one clip and three crops unless `note` says otherwise."""
     top5: float | None = None
@@ -66,6 +67,8 @@ BGR = "frames are fed as BGR: the official code trained Something-Something so"
 ORDER = "class names are taken to be in alphabetical order: the file has none"
 TASKS = "1059 numbered task categories; the score averages clips that tile the whole video"
 ZOO = "https://www.dropbox.com/s/"
+STAM_ZOO = "https://miil-public-eu.oss-eu-central-1.aliyuncs.com/model-zoo/STAM/v2/"
+LONG_ENOUGH = "the score is on the validation videos of at least ten seconds"
 MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/recognition/timesformer/"
 
 # The official model zoo (README of the code), each file also converted on the hub.
@@ -85,6 +88,7 @@ OFFICIAL = (
     ("howto", "howto100m", "64x32", 224, 62.2, None, "15bvqltl1j5vyp3"),
     ("howto", "howto100m", "96x32", 224, 62.6, None, "t2mzgahnfhgakma"),
 )
+STAM = ((8, 77.5), (16, 79.3), (32, 79.95), (64, 80.5))  # frames, top-1 (README, version 2)
 NAMED = {"k400": "K400", "k600": "K600", "ssv2": "SSv2", "howto100m": "HowTo100M"}
 VARIANT = {"base": "timesformer", "hr": "timesformer-hr", "large": "timesformer-l"}
 
@@ -139,6 +143,20 @@ def _hub(row: tuple[str, str, str, int, float, float | None, str]) -> Entry:
     )
 
 
+def _stam(frames: int, top1: float) -> Entry:
+    return Entry(
+        name=f"stam-{frames}-k400",
+        where=f"{STAM_ZOO}stam_{frames}.pth",
+        frames=frames,
+        dataset="k400",
+        license="Apache-2.0",
+        attention="stam",
+        top1=top1,
+        views="1x1",
+        note=LONG_ENOUGH,
+    )
+
+
 CATALOG: dict[str, Entry] = {
     entry.name: entry
     for entry in (
@@ -148,6 +166,7 @@ CATALOG: dict[str, Entry] = {
         _mmaction2("timesformer-space-k400", "spaceOnly", "78f05367", 76.93, 92.88),
         *(_hub(row) for row in OFFICIAL if row[0] != "howto"),
         *(_zoo(row) for row in OFFICIAL),
+        *(_stam(*row) for row in STAM),
     )
 }
 """The entries by name. No digest of Meta's files is known; the hub checks its own downloads."""

@@ -23,7 +23,7 @@ from vidattn.config import Averaging, ClipConfig, TimeSformerConfig
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import layouts, pickles, store
+from vidattn.weights import layouts, pickles, stam, store
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,29 @@ def step_of(frames: int, classes: int, rate: int | None = None) -> tuple[float, 
 
 
 def read_checkpoint(path: Path) -> Classifier:
-    """The classifier in a .pth, .pyth, .pt or .bin file of the official code or of mmaction2.
+    """The classifier in a .pth, .pyth, .pt or .bin file of the official codes or of mmaction2.
 
     Raises WeightsError.
     """
     data = store.read_bytes(path)
     state, beside = pickles.read(data, path)
-    layout = layouts.recognise(state)
-    if layout is None:
+    if stam.is_stam(state):
+        found = _stam(state, path)
+    elif layout := layouts.recognise(state):
+        found = _timesformer(state, layout, beside, path)
+    else:
         some = ", ".join(list(state)[:3])
         raise WeightsError(
             f"{path}: the tensors are named like those of no model known here: {some}, ...",
-            hint="known: official TimeSformer, mmaction2, Hugging Face",
+            hint="known: official TimeSformer and STAM, mmaction2, Hugging Face",
         )
+    found.card = replace(found.card, sha256=hashlib.sha256(data).hexdigest())
+    return found
+
+
+def _timesformer(
+    state: Mapping[str, Tensor], layout: str, beside: Mapping[str, Any], path: Path
+) -> Classifier:
     model = model_of(state, layout, path)
     config, family = model.config, FAMILIES[layout]
     names, note = _names_beside(beside, config.classes)
@@ -99,9 +109,20 @@ def read_checkpoint(path: Path) -> Classifier:
         license=family.license,
         source=f"{path.name}, a checkpoint of the {family.title} family",
         notes=tuple(n for n in notes if n),
-        sha256=hashlib.sha256(data).hexdigest(),
     )
     return Classifier(model, clip, names, family.averaging, card)
+
+
+def _stam(state: Mapping[str, Tensor], path: Path) -> Classifier:
+    model = stam.model_of(state, path)
+    names, note = classes.guessed(model.config.classes)
+    card = Card(
+        name=path.stem,
+        license="Apache-2.0",
+        source=f"{path.name}, an official STAM checkpoint",
+        notes=(note,),
+    )
+    return Classifier(model, stam.clip_of(model.config), names, "logit", card)
 
 
 def read_folder(folder: Path) -> Classifier:

@@ -1,0 +1,105 @@
+"""STAM (arXiv:2103.13915): an image transformer on every frame, then a small one over the frames.
+
+Facts that the paper leaves open follow the official code: LayerNorm with eps 1e-5, no attention
+between frames below the top, and a temporal part that is post-norm with ReLU.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from vidattn.config import StamConfig
+from vidattn.errors import UsageError
+from vidattn.models.timesformer import SelfAttention, resize_space, resize_time
+
+
+class FrameBlock(nn.Module):
+    """A block of the image transformer: pre-norm attention, then pre-norm MLP."""
+
+    def __init__(self, config: StamConfig) -> None:
+        super().__init__()
+        hidden = int(config.width * config.mlp_ratio)
+        self.attn_norm = nn.LayerNorm(config.width)
+        self.attn = SelfAttention(config.width, config.heads)
+        self.mlp_norm = nn.LayerNorm(config.width)
+        self.mlp = nn.Sequential(
+            nn.Linear(config.width, hidden), nn.GELU(), nn.Linear(hidden, config.width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [B * T, 1 + N, D], the class token of each frame first; same shape."""
+        x = x + self.attn(self.attn_norm(x))
+        out: Tensor = x + self.mlp(self.mlp_norm(x))
+        return out
+
+
+class Stam(nn.Module):
+    """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's."""
+
+    def __init__(self, config: StamConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, side = config.width, config.size // config.patch
+        self.patch = nn.Conv2d(3, width, config.patch, config.patch)
+        self.cls = nn.Parameter(torch.zeros(width))
+        self.cls_pos = nn.Parameter(torch.zeros(width))
+        self.pos = nn.Parameter(torch.zeros(side, side, width))
+        self.blocks = nn.ModuleList(FrameBlock(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(width)
+        self.time_cls = nn.Parameter(torch.zeros(width))
+        self.time_cls_pos = nn.Parameter(torch.zeros(width))
+        self.time = nn.Parameter(torch.zeros(config.frames, width))
+        self.over_time = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(
+                width, config.time_heads, config.time_hidden, dropout=0.1, batch_first=True
+            ),
+            config.time_depth,
+            nn.LayerNorm(width),
+            enable_nested_tensor=False,
+        )
+        self.head = nn.Linear(width, config.classes)
+        init_weights(self)
+
+    def embed_frames(self, clips: Tensor) -> Tensor:
+        """One vector per frame: [B, 3, T, H, W] to [B, T, D]."""
+        batch, height, width = clips.shape[0], *clips.shape[3:]
+        if height % self.config.patch or width % self.config.patch:
+            raise UsageError(
+                f"{width}x{height} pixels do not divide into the model's patches of "
+                f"{self.config.patch}x{self.config.patch}"
+            )
+        x = self.patch(rearrange(clips, "b c t h w -> (b t) c h w"))
+        x = rearrange(x, "n d h w -> n h w d")
+        x = rearrange(x + resize_space(self.pos, *x.shape[1:3]), "n h w d -> n (h w) d")
+        cls = repeat(self.cls + self.cls_pos, "d -> n 1 d", n=x.shape[0])
+        x = torch.cat([cls, x], dim=1)
+        for block in self.blocks:
+            x = block(x)
+        frames: Tensor = rearrange(self.norm(x)[:, 0], "(b t) d -> b t d", b=batch)
+        return frames
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
+        x = self.embed_frames(clips)
+        x = x + resize_time(self.time, x.shape[1])
+        cls = repeat(self.time_cls + self.time_cls_pos, "d -> b 1 d", b=x.shape[0])
+        x = self.over_time(torch.cat([cls, x], dim=1))
+        logits: Tensor = self.head(x[:, 0])
+        return logits
+
+
+def init_weights(model: Stam) -> None:
+    """Linear weights and embeddings: normal, folded at two deviations, std .02; biases zero.
+
+    Source: official code. The patch convolution keeps PyTorch's own initial values.
+    """
+    weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+    weights += [m.in_proj_weight for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
+    weights += [model.cls, model.cls_pos, model.pos, model.time_cls, model.time_cls_pos, model.time]
+    for weight in weights:
+        weight.data.normal_().fmod_(2).mul_(0.02)
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
