@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidattn import plan
+from vidattn import __version__, plan
 from vidattn.clock import Clock
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data.views import readable_end, view_clips
@@ -299,7 +299,7 @@ def collect(
         warnings=facts.warnings + started.notes,
         unreadable=tuple(sorted(lost)),
         seen=None if seen is None else tuple(seen),
-        run=run or {},
+        run={"version": __version__, **(run or {})},
         frame_times=started.times,
     )
 
