@@ -1,0 +1,112 @@
+"""Real files, if VIDATTN_MEDIA names a folder of them: what its README states is what we read."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidattn.errors import VideoError
+from vidattn.video import open_video
+
+MEDIA = Path(os.environ.get("VIDATTN_MEDIA", "."))
+ROW = re.compile(r"^\| `((?:clips|long|broken)/[^`]+)` \| (.*)$", re.MULTILINE)
+NOT_OPENED = {
+    "empty_0_bytes.webm": "E_EMPTY",
+    "chunk_out_of_range.mp4": "E_NOT_VIDEO",
+    "header_claims_297_frames.mp4": "E_TRUNCATED",
+    "encrypted_cenc.mp4": "E_DECODE",
+    "init_segment_only.mp4": "E_TRUNCATED",
+    "git_lfs_pointer.flv": "E_NOT_VIDEO",
+    "audio_only.mp4": "E_NO_VIDEO_STREAM",
+    "mkv_invalid_ebml_size.mkv": "E_NOT_VIDEO",
+    "truncated_half.mp4": "E_TRUNCATED",
+}
+DAMAGED = {"corrupt_mid_stream.mp4", "no_timescale.mp4", "truncated_claims_35s.mp4"}
+# Rows that state the duration of the audio, or of a video stream that is not the best one.
+OTHER_STREAM = {
+    "clips/nasa_multistream.mp4": ("13.01", "29.97", "480x270"),
+    "clips/earth_h264.avi": ("30.03", "30", "480x270"),
+}
+
+pytestmark = pytest.mark.skipif(
+    "VIDATTN_MEDIA" not in os.environ, reason="VIDATTN_MEDIA does not name a folder of videos"
+)
+
+
+def rows(*folders: str) -> list[tuple[str, list[str]]]:
+    """Path and cells of every file that the README describes."""
+    readme = MEDIA / "README.md"
+    text = readme.read_text() if readme.exists() and "VIDATTN_MEDIA" in os.environ else ""
+    return [
+        (path, [cell.strip() for cell in rest.split("|")])
+        for path, rest in ROW.findall(text)
+        if path.split("/")[0] in folders
+    ]
+
+
+@pytest.mark.parametrize(("path", "cells"), rows("clips", "long"), ids=lambda v: str(v)[:40])
+def test_count_duration_and_size_are_those_stated(path: str, cells: list[str]) -> None:
+    if path in OTHER_STREAM:
+        cells = [*OTHER_STREAM[path], *cells[3:]]
+    seconds, rate = float(cells[0]), float(cells[1])
+    stated = re.search(r"(\d+) decode", cells[7]) or re.search(r"(?<!\d )\b(\d+) frames", cells[7])
+    with open_video(MEDIA / path, short_side=32) as video:
+        if stated:
+            assert video.frames == int(stated[1])
+        else:
+            assert video.frames == pytest.approx(seconds * rate, abs=1.5)
+        gap = float(np.diff(video.times).max())
+        assert video.duration == pytest.approx(seconds, abs=2 * gap + 0.01)
+        wide, high = sorted(map(int, cells[2].split("x")))
+        assert sorted((video.facts.width, video.facts.height)) == [wide, high]
+        assert min(video.width, video.height) == 32
+        indices = range(0, video.frames, 1 if video.frames < 500 else 97)
+        assert [i for i, _ in video.stream(indices)] == list(indices)
+        assert not video.unreadable
+
+
+@pytest.mark.parametrize(("path", "cells"), rows("broken"), ids=lambda v: str(v)[:40])
+def test_broken_files_give_what_they_have_or_a_reason(path: str, cells: list[str]) -> None:
+    name = Path(path).name
+    if name in NOT_OPENED:
+        with pytest.raises(VideoError) as caught:
+            open_video(MEDIA / path)
+        assert caught.value.code == NOT_OPENED[name]
+        assert caught.value.message.startswith(str(MEDIA / path))
+        return
+    least = int(re.search(r"(\d+) frames decode", cells[2])[1])  # type: ignore[index]
+    with open_video(MEDIA / path, short_side=32) as video:
+        found = [i for i, _ in video.stream(range(video.frames))]
+        assert len(found) >= least
+        assert (name in DAMAGED) == bool(video.unreadable)
+        if name not in DAMAGED:
+            assert len(found) == video.frames == least
+
+
+def test_a_phone_video_stands_upright() -> None:
+    with open_video(MEDIA / "clips/phone_hevc_rotated.mov") as video:
+        assert (video.width, video.height) == (720, 1280)
+        assert video.facts.rotation == 90
+
+
+def test_the_better_video_stream_is_read_and_named() -> None:
+    with open_video(MEDIA / "clips/nasa_multistream.mp4") as video:
+        assert (video.width, video.height) == (480, 270)
+        assert video.facts.streams == 2
+        assert video.facts.warnings == ("2 video streams; stream 3 is read",)
+    with open_video(MEDIA / "broken/cover_art_second_stream.mkv") as video:
+        assert video.facts.streams == 1
+
+
+def test_facts_say_what_is_special() -> None:
+    with open_video(MEDIA / "clips/nasa_hevc_10bit.mp4") as video:
+        assert (video.facts.bit_depth, video.facts.hdr) == (10, True)
+    with open_video(MEDIA / "clips/format_zoo/sar_2by3.mp4") as video:
+        assert video.facts.sar == 2 / 3 or video.facts.sar.denominator == 3
+    with open_video(MEDIA / "clips/format_zoo/vfr_nasa.mp4") as video:
+        assert video.facts.vfr
+    with open_video(MEDIA / "broken/pts_start_8s.mp4") as video:
+        assert video.facts.start_pts_seconds == pytest.approx(8.333, abs=1e-3)
+        assert video.times[0] == 0
