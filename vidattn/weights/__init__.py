@@ -14,6 +14,7 @@ from vidattn.classes import labels
 if TYPE_CHECKING:
     from vidattn.weights.convert import export_hf, export_official
     from vidattn.weights.source import load, resolve_default
+    from vidattn.weights.start import start_from
     from vidattn.weights.store import read_header, save
 
 _HOME = {
@@ -23,6 +24,7 @@ _HOME = {
     "read_header": "store",
     "resolve_default": "source",
     "save": "store",
+    "start_from": "start",
 }
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "read_header",
     "resolve_default",
     "save",
+    "start_from",
 ]
 
 

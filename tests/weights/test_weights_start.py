@@ -1,0 +1,117 @@
+"""What a model to be trained takes over from another."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vidattn import weights
+from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.errors import WeightsError
+from vidattn.models.classifier import Classifier
+from vidattn.models.timesformer import SCHEMES, TimeSformer
+from vidattn.weights import convert
+
+LABELS = ("a", "b", "c")
+CONFIG = TimeSformerConfig(classes=3, frames=4, size=64, width=64, depth=2, heads=1, drop_path=0)
+
+
+def model(**changes: Any) -> TimeSformer:
+    torch.manual_seed(1)
+    return TimeSformer(replace(CONFIG, **changes)).eval()
+
+
+def image_file(path: Path) -> tuple[Path, TimeSformer]:
+    """A ViT as timm stores it: the official names, without time."""
+    torch.manual_seed(0)
+    image = TimeSformer(replace(CONFIG, attention="space", classes=7)).eval()
+    state = {k: v.contiguous() for k, v in convert.export_official(image).items()}
+    if path.suffix == ".safetensors":
+        path.write_bytes(safetensors.torch.save(state, {"format": "pt"}))
+    else:
+        torch.save(state, path)
+    return path, image
+
+
+def with_head_of(image: TimeSformer, other: TimeSformer) -> TimeSformer:
+    image.head = other.head
+    return image
+
+
+@pytest.mark.parametrize("name", ["vit.pth", "vit.safetensors", "model.safetensors"])
+@torch.no_grad()
+def test_a_divided_model_started_from_an_image_model_sees_a_still_as_it_does(
+    name: str, tmp_path: Path
+) -> None:
+    path, image = image_file(tmp_path / name)
+    started = model()
+    where = path.parent if name == "model.safetensors" else path
+    notes = weights.start_from(started, where, LABELS)
+    still = torch.randn(2, 3, 1, 64, 64)
+    expected = with_head_of(image, started)(still)
+    torch.testing.assert_close(started(still.expand(-1, -1, 4, -1, -1)), expected)
+    assert notes == ("the head starts afresh: the classes are others",)
+
+
+@pytest.mark.parametrize("attention", SCHEMES)
+def test_every_scheme_can_start_from_an_image_model(attention: str, tmp_path: Path) -> None:
+    path, image = image_file(tmp_path / "vit.pth")
+    started = model(attention=attention)
+    weights.start_from(started, path, LABELS)
+    expected = image.blocks[1].steps["space"].attn.qkv.weight
+    for step in started.blocks[1].steps.values():
+        assert torch.equal(step.attn.qkv.weight, expected)
+        assert step is list(started.blocks[1].steps.values())[-1] or not step.out.weight.any()
+
+
+def stored(path: Path, source: TimeSformer, labels: tuple[str, ...] = LABELS) -> Path:
+    return weights.save(Classifier(source, ClipConfig(), labels), path)
+
+
+def same(one: TimeSformer, two: TimeSformer, key: str) -> bool:
+    return torch.equal(one.state_dict()[key], two.state_dict()[key])
+
+
+def test_the_head_is_kept_only_for_the_very_same_classes(tmp_path: Path) -> None:
+    source, started = model(), model()
+    for value in source.parameters():
+        value.data += 1
+    path = stored(tmp_path / "w.safetensors", source)
+    assert len(weights.start_from(started, path, ("c", "b", "a"))) == 1
+    assert not same(started, source, "head.weight")
+    assert weights.start_from(started, path, LABELS) == ()
+    assert all(same(started, source, key) for key in source.state_dict())
+
+
+def test_another_length_and_size_are_resized_and_said(tmp_path: Path) -> None:
+    source, started = model(), model(frames=6, size=128)
+    source.time.data = torch.arange(4.0)[:, None].expand(4, 64).clone()
+    flat: Tensor = torch.full_like(source.pos, 0.25)
+    source.pos.data = flat
+    notes = weights.start_from(started, stored(tmp_path / "w.safetensors", source), LABELS)
+    assert notes == (
+        "positions are resized from 64 to 128 pixels, bicubic",
+        "times are resized from 4 to 6 frames",
+    )
+    assert started.time[:, 0].tolist() == [0, 0, 1, 2, 2, 3]
+    torch.testing.assert_close(started.pos, torch.full((8, 8, 64), 0.25))
+
+
+@pytest.mark.parametrize("change", [{"width": 128}, {"depth": 3}, {"patch": 8}, {"heads": 2}])
+def test_another_shape_is_refused_by_name(change: dict[str, int], tmp_path: Path) -> None:
+    path, _ = image_file(tmp_path / "vit.pth")
+    with pytest.raises(
+        WeightsError, match=f"of {next(iter(change))} {next(iter(change.values()))}"
+    ):
+        weights.start_from(model(**change), path, LABELS)
+
+
+def test_an_image_model_that_is_not_here_is_named() -> None:
+    with pytest.raises(WeightsError, match="not downloaded yet, and offline"):
+        weights.start_from(model(), "vit-b16-in21k", LABELS, offline=True)
+    with pytest.raises(WeightsError, match=r"gone\.pth: no such file"):
+        weights.start_from(model(), "gone.pth", LABELS)

@@ -1,0 +1,129 @@
+"""Initial values for training: from an image model, or from a video model of other classes.
+
+The paper starts from a ViT of ImageNet (arXiv:2102.05095, Sec. 4). Its attention goes into every
+attention step of a block; the extra linear layers and the time embedding stay zero, so that at
+first the model sees each frame as the image model does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidattn.errors import WeightsError
+from vidattn.models.timesformer import TimeSformer, resize_time
+from vidattn.weights import catalog, convert, fetch, layouts, pickles, source, store
+
+IMAGES = {
+    "vit-b16-in21k": "timm/vit_base_patch16_224.orig_in21k_ft_in1k",
+    "deit-b16-in1k": "timm/deit_base_patch16_224.fb_in1k",
+}
+"""Image models the paper starts from, by name: the hub ids of their weights (Apache-2.0)."""
+
+
+@torch.no_grad()
+def start_from(
+    model: TimeSformer, name_or_path: str | Path, labels: tuple[str, ...], *, offline: bool = False
+) -> tuple[str, ...]:
+    """Give `model` the weights of another one, as far as they fit; says in sentences what did not.
+
+    name_or_path: all that `load` takes, a name in IMAGES, a hub id of timm, or a file with a ViT
+    in timm's names. labels: the classes of `model`, in order; the head is taken over only from a
+    model of the very same classes. Other clip lengths and picture sizes are fine; another width,
+    depth, patch or number of heads raises WeightsError. Not the official procedure in one point:
+    positions are resized in two dimensions (bicubic), where the official code scrambles them.
+    """
+    given, theirs = _given(name_or_path, offline)
+    ours, config = model.config, given.config
+    for name in ("width", "depth", "patch", "heads", "mlp_ratio"):
+        if getattr(ours, name) != getattr(config, name):
+            raise WeightsError(
+                f"{name_or_path}: cannot start a model of {name} {getattr(ours, name)} "
+                f"from one of {name} {getattr(config, name)}",
+                hint="--set model.* must describe the same model, scheme, clip and classes aside",
+            )
+    notes = []
+    state = {k: v for k, v in given.state_dict().items() if ".steps." not in k and "head." not in k}
+    state |= _steps(model, given)
+    state["pos"] = _resized(state["pos"], model.pos.shape[0])
+    if model.pos.shape != given.pos.shape:
+        notes.append(f"positions are resized from {config.size} to {ours.size} pixels, bicubic")
+    if model.time is None:
+        state.pop("time", None)
+    elif given.time is not None:
+        state["time"] = resize_time(given.time, ours.frames)
+        if config.frames != ours.frames:
+            notes.append(f"times are resized from {config.frames} to {ours.frames} frames")
+    if theirs == labels:
+        state |= {f"head.{k}": v for k, v in given.head.state_dict().items()}
+    else:
+        notes.append("the head starts afresh: the classes are others")
+    model.load_state_dict({**model.state_dict(), **state})
+    return tuple(notes)
+
+
+def _steps(model: TimeSformer, given: TimeSformer) -> dict[str, Tensor]:
+    """The attention of every step: from the step of that name, else from the last (spatial) one."""
+    state: dict[str, Tensor] = {}
+    for i, (block, other) in enumerate(zip(model.blocks, given.blocks, strict=True)):
+        mine, theirs = _table(block, "steps"), _table(other, "steps")
+        last = list(theirs)[-1]
+        for name, step in mine.items():
+            found = theirs.get(name, theirs[last]).state_dict()
+            state |= {
+                f"blocks.{i}.steps.{name}.{k}": found.get(k, v)
+                for k, v in step.state_dict().items()
+            }
+    return state
+
+
+def _table(block: nn.Module, name: str) -> dict[str, nn.Module]:
+    return dict(block.get_submodule(name).named_children())
+
+
+def _resized(pos: Tensor, side: int) -> Tensor:
+    """Position embedding [h, w, D] on a grid of [side, side, D]."""
+    if pos.shape[0] == side:
+        return pos
+    grid = pos.permute(2, 0, 1)[None]
+    grid = F.interpolate(grid, (side, side), mode="bicubic", align_corners=False, antialias=True)
+    return grid[0].permute(1, 2, 0)
+
+
+def _given(name_or_path: str | Path, offline: bool) -> tuple[TimeSformer, tuple[str, ...] | None]:
+    """The model to start from and its classes; None for an image model's."""
+    text = str(name_or_path)
+    path = _image_file(text, offline)
+    if path is not None:
+        state = _state(path)
+        if layouts.recognise(state) == "official" and "time_embed" not in state:
+            return convert.model_of(state, "official", path), None
+    found = source.load(name_or_path, offline=offline)
+    if not isinstance(found.model, TimeSformer):
+        raise WeightsError(f"{text}: a {type(found.model).__name__} cannot start a TimeSformer")
+    return found.model, found.labels
+
+
+def _image_file(text: str, offline: bool) -> Path | None:
+    """The file that may hold an image model; None when `load` alone can know."""
+    if text in catalog.CATALOG:
+        return None
+    hub_id = IMAGES.get(text, text if text.startswith("timm/") else "")
+    path = Path(text)
+    if hub_id and not path.exists():
+        path = fetch.snapshot(hub_id, offline=offline)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    foreign = path.suffix in source.PICKLES or path.suffix == ".safetensors"
+    return path if foreign and path.exists() else None
+
+
+def _state(path: Path) -> Mapping[str, Tensor]:
+    data = store.read_bytes(path)
+    if path.suffix == ".safetensors":
+        return store.tensors_of(data, path)
+    return pickles.read(data, path)[0]
