@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from functools import cache
 from importlib import resources
 
@@ -43,3 +44,9 @@ def guessed(classes: int) -> tuple[tuple[str, ...], str]:
             ), f"class names are those of {name}: the file has none, but {count} classes"
     names = tuple(f"class {i}" for i in range(classes))
     return names, f"the {classes} classes have numbers for names: the file has none"
+
+
+def canonical(label: str) -> str:
+    """A class name as it is compared: without case, quotes, underscores and double spaces."""
+    plain = unicodedata.normalize("NFC", label).casefold().replace("_", " ").strip("\"' ")
+    return " ".join(plain.split())

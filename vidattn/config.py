@@ -105,6 +105,9 @@ class ClipConfig:
     sampling: Literal["uniform", "dense"] = "uniform"
     """How `classify` picks frames when not told: spread over the whole file, or (where the tempo of
     the frames carries the answer) in clips that keep `step_seconds`."""
+    drawn: Literal["dense", "bins"] = "dense"
+    """How clips are cut out of trimmed videos: with `step_seconds` between frames, or one frame of
+    each of `frames` equal parts. Training draws start or frames at random; `eval` centres them."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "step_seconds", "short_side", "crop"):
@@ -156,6 +159,12 @@ class DataConfig:
     textures: str = ""
     """Folder of images or videos a procedural set takes its textures from; empty: procedural."""
     workers: int = 0
+    """Processes that make clips; 0: the training process itself."""
+    flip: bool = True
+    """Whether every second training video is mirrored; not for sets where left and right differ."""
+    jitter: tuple[int, int] = (0, 0)
+    """Range the short side of a training video is drawn from, in pixels; (0, 0): 8/7 to 10/7 of
+    clip.crop."""
     easiest: float = 1.0
     """Difficulty a procedural set starts with, from 0 to 1, which is full difficulty."""
     ramp: float = 0.0

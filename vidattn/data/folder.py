@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from vidattn.classes import canonical
 from vidattn.data.labelled import (
     HELD_BACK,
     SPLITS,
     LabelledSet,
     Split,
-    canonical,
     held_back,
     numbers_of,
     shown,

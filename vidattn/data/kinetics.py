@@ -2,9 +2,9 @@
 
 What is looked for below the folder of the set, first found first taken:
 
-1. the official annotations, a csv with columns label, youtube_id, time_start, time_end[, split], and
-   videos called <youtube_id>_<start>_<end>.mp4 (six digits each) or <youtube_id>.mp4 anywhere below,
-   in class folders or not;
+1. the official annotations, a csv with label, youtube_id, time_start, time_end[, split], and videos
+   called <youtube_id>_<start>_<end>.mp4 (six digits each) or <youtube_id>.mp4 anywhere below, in
+   class folders or not;
 2. lists {train,val}.csv of `path label`, with any separator, as the official code reads them;
 3. class folders in train/ and val/.
 
@@ -18,13 +18,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from vidattn.classes import canonical
 from vidattn.classes import labels as names_of
 from vidattn.data import table
 from vidattn.data.folder import open_folder
 from vidattn.data.labelled import (
     LabelledSet,
     Split,
-    canonical,
     is_video,
     missing_note,
     numbers_of,

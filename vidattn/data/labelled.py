@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vidattn.classes import canonical
 from vidattn.errors import DataError
 from vidattn.types import Item, Window
 
@@ -70,12 +71,6 @@ def split_of(name: str) -> Split | None:
     return None
 
 
-def canonical(label: str) -> str:
-    """A class name as it is compared: without case, quotes, underscores and double spaces."""
-    plain = unicodedata.normalize("NFC", label).casefold().replace("_", " ").strip("\"' ")
-    return " ".join(plain.split())
-
-
 def numbers_of(labels: Sequence[str]) -> dict[str, int]:
     """Canonical class name to class number."""
     return {canonical(label): number for number, label in enumerate(labels)}
@@ -97,7 +92,7 @@ def held_back(keys: Sequence[str], strata: Sequence[Hashable] | None = None) -> 
 
 
 def _lowest(counts: dict[str, int]) -> set[str]:
-    """Keys in the order of their hashes until they have HELD_BACK of all, at least one of several."""
+    """Keys in the order of their hashes until they have HELD_BACK of all, one at least."""
     wanted = round(HELD_BACK * sum(counts.values()))
     taken: set[str] = set()
     got = 0

@@ -41,6 +41,8 @@ class Batch(NamedTuple):
     flow: Tensor | None = None
     """Float32 [B, T - 1, h, w, 2]: how far each patch's content moves to the next frame, in short
     sides; NaN where it is not the camera's doing."""
+    lost: tuple[tuple[str, str, str], ...] = ()
+    """Path, code and message of videos that did not decode and whose place others took."""
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,15 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vidattn.classes import canonical
 from vidattn.data.labelled import (
     HELD_BACK,
     Example,
     LabelledSet,
     Split,
-    canonical,
     existing,
     held_back,
     numbers_of,
-    shown,
     split_of,
 )
 from vidattn.data.rows import Problems, Row, read_rows
@@ -194,6 +193,3 @@ def _stated(row: Row, problems: Problems) -> Split | None:
     if half is None:
         problems.add(row.line, f"the split {text!r} is none of train, val and test")
     return half
-
-
-__all__ = ["SUFFIXES", "open_lists", "open_table", "shown", "split_lists"]

@@ -43,6 +43,7 @@ HIGH_RESOLUTION = replace(
     source="official code, TimeSformer_divST_16x16_448.yaml; paper: 79.7 top-1",
     model=TimeSformerConfig(frames=16, size=448),
     clip=ClipConfig(frames=16, step_seconds=16 / 30, short_side=448, crop=448),
+    data=replace(DIVIDED.data, jitter=(448, 512)),
 )
 
 LONG = replace(
