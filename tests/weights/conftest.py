@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 import torch
 
@@ -33,5 +34,5 @@ def clip() -> torch.Tensor:
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees, or fills, the cache of whoever runs it; none reaches a network."""
     monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

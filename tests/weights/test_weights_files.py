@@ -92,6 +92,15 @@ def test_a_failed_save_leaves_the_old_file(tiny: Classifier, tmp_path: Path) -> 
         weights.save(replace(tiny, model=weights.load(path).model), path / "below-a-file")
 
 
+def test_a_wrapped_model_is_not_stored_under_names_nobody_can_load(
+    tiny: Classifier, tmp_path: Path
+) -> None:
+    wrapped = torch.compile(tiny.model)
+    with pytest.raises(WeightsError, match="missing cls; "):
+        weights.save(replace(tiny, model=wrapped), tmp_path / "w.safetensors")
+    assert not (tmp_path / "w.safetensors").exists()
+
+
 def test_a_loaded_model_outlives_its_file(tiny: Classifier, clip: Tensor, tmp_path: Path) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors")
     program = (

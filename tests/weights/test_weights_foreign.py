@@ -181,6 +181,33 @@ def test_what_transformers_saves_loads_and_agrees(clip: Tensor, tmp_path: Path) 
     assert found.labels == tuple(f"class {i}" for i in range(5))
 
 
+def in_hub_cache(hub_id: str, source: TimeSformer, cache: Path) -> None:
+    """The model as the hub's own client keeps it."""
+    place = cache / f"models--{hub_id.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    (place / "snapshots").mkdir()
+    folder(place / "snapshots" / ("0" * 40), source)
+
+
+@torch.no_grad()
+def test_a_model_in_the_hub_cache_needs_no_network(clip: Tensor, tmp_path: Path) -> None:
+    source = model(classes=174)
+    hub_id = "facebook/timesformer-base-finetuned-ssv2"
+    in_hub_cache(hub_id, source, tmp_path / "hub")
+    announced: list[Any] = []
+    for name in (hub_id, "timesformer-ssv2"):
+        found = weights.load(name, announce=announced.append)
+        assert torch.equal(found.model(clip), source(clip))
+        assert (found.card.name, found.card.license) == ("timesformer-ssv2", "CC-BY-NC-4.0")
+        assert found.clip.channels == "bgr"
+        assert found.labels[0] == "name 0"
+    in_hub_cache("someone/theirs", source, tmp_path / "hub")
+    found = weights.load("someone/theirs", announce=announced.append)
+    assert (found.card.name, found.clip.channels) == ("someone/theirs", "rgb")
+    assert announced == []
+
+
 @pytest.mark.parametrize(
     "file, changes, reason",
     [

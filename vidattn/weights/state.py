@@ -1,4 +1,4 @@
-"""The state of an unfinished training run: named tensors and a few words, in one safetensors file."""
+"""The state of an unfinished training run: tensors and a few words in one safetensors file."""
 
 from __future__ import annotations
 

@@ -65,13 +65,21 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
 
     The file appears under its name only when it is complete and on disk. The same classifier and
     recipe give the same bytes. Raises OutputError when it cannot be written, WeightsError when a
-    tensor is not finite.
+    tensor is not finite or the file could not be loaded again.
     """
     path = Path(path)
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
     require_finite(state, str(path))
+    require_same_keys(_empty(classifier.model), state, str(path))  # a wrapped model renames them
     text = json.dumps(_plain(classifier, recipe), separators=(",", ":"), sort_keys=True)
     return write_atomically(path, safetensors.torch.save(state, {KEY: text}))
+
+
+def _empty(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of a fresh model of the same config, without values."""
+    with torch.device("meta"):
+        fresh = KINDS[kind_of(model)][1](model.config)
+    return fresh.state_dict()
 
 
 def _plain(classifier: Classifier, recipe: Recipe | None) -> dict[str, Any]:
