@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,12 +21,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vidattn import optim as optimizers
-from vidattn.config import Recipe, from_plain, to_plain
+from vidattn.config import Recipe, ViewConfig, from_plain, to_plain
 from vidattn.data import motion
+from vidattn.data.clips import Failure, FileSet
 from vidattn.data.motion import Batch
+from vidattn.data.sets import open_set
 from vidattn.device import Runtime
-from vidattn.errors import DataError, DivergenceError, OutputError, RecipeError
+from vidattn.errors import DivergenceError, OutputError, RecipeError
 from vidattn.evaluate import evaluate
+from vidattn.evaluate_set import planner_of
 from vidattn.files import write_atomically
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.scratch import init_from_scratch
@@ -51,6 +54,8 @@ class Step:
     lr: float
     clips_per_second: float
     seconds_left: float
+    lost: Sequence[tuple[str, str, str]] = ()
+    """Path, code and message of videos that did not decode and were replaced by others."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,14 @@ class Saved:
     epoch: int
 
 
-Event = Step | Epoch | Saved
+@dataclass(frozen=True)
+class Note:
+    """Something the user should know of the data, in a sentence."""
+
+    text: str
+
+
+Event = Step | Epoch | Saved | Note
 
 
 class TrainingSet(Protocol):
@@ -79,6 +91,10 @@ class TrainingSet(Protocol):
 
     labels: tuple[str, ...]
     steps_per_epoch: int
+    notes: tuple[str, ...]
+    """How the set was read, one sentence each."""
+    unreadable: Sequence[Failure]
+    """Held-back videos that did not decode when they were last gone through."""
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Batches from number `first` to the end of the run."""
@@ -90,7 +106,9 @@ class TrainingSet(Protocol):
 class MotionSet:
     """The procedural set `motion` as a training set."""
 
-    labels = motion.LABELS
+    labels: tuple[str, ...] = motion.LABELS
+    notes: tuple[str, ...] = ()
+    unreadable: Sequence[Failure] = ()
 
     def __init__(self, recipe: Recipe, folder: Path | None) -> None:
         self.recipe, self.folder = recipe, folder
@@ -110,14 +128,12 @@ class MotionSet:
 
 
 def training_set(recipe: Recipe, data_root: Path | None) -> TrainingSet:
-    """The data set a recipe names. Raises DataError when there is no such set."""
+    """The data set a recipe names. Raises DataError when it is not there or malformed."""
     if recipe.data.dataset == "motion":
         folder = data_root or (Path(recipe.data.textures) if recipe.data.textures else None)
         return MotionSet(recipe, folder)
-    raise DataError(
-        f"{recipe.data.dataset}: training on this data set is not possible yet",
-        hint="the procedural set needs no files: vidattn train --dataset motion",
-    )
+    train, val = (open_set(recipe.data.dataset, data_root, half) for half in ("train", "val"))
+    return FileSet(recipe, train, val, planner_of(recipe.clip, ViewConfig(spatial=1, clips=1)))
 
 
 @dataclass
@@ -131,7 +147,7 @@ class TrainState:
     step: int = 0
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything as named tensors: the model, the auxiliary head, the optimizer, random bits."""
+        """Everything as named tensors: model, auxiliary head, optimizer, random bits."""
         state = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         state |= {f"flow_head.{k}": v for k, v in self.flow_head.state_dict().items()}
         for number, values in self.optimizer.state_dict()["state"].items():
@@ -223,10 +239,10 @@ def steps(
         if not torch.isfinite(loss):
             raise DivergenceError(
                 f"the loss is {loss.item()} at step {state.step + 1}",
-                hint="go on from the last checkpoint with a lower rate: --resume --set optim.lr=...",
+                hint="begin again with a lower rate, such as --set optim.lr=1e-3",
             )
         state.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(params, recipe.optim.clip_norm or math.inf)
         state.optimizer.step()
         state.step += 1
@@ -238,6 +254,7 @@ def steps(
             lr,
             len(batch.labels) / spent,
             spent * (total - state.step),
+            batch.lost,
         )
 
 
@@ -252,14 +269,16 @@ def fit(
 ) -> Iterator[Event]:
     """Train by `recipe` in `run_dir`; with `resume`, go on from its last checkpoint.
 
-    A resumed run on a CPU ends with the very weights of one that was never interrupted. The number
-    of epochs may be changed on resuming, nothing else of the recipe.
+    The model gets as many classes as the data set has. A resumed run on a CPU ends with the very
+    weights of one that was never interrupted. The number of epochs may be changed on resuming,
+    nothing else of the recipe.
 
     Raises DataError, RecipeError, DivergenceError, and OutputError when `run_dir` already holds a
     run and `resume` is off.
     """
     where = Runtime(device=device).torch_device()
     examples = training_set(recipe, data_root)
+    recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
     state = new_state(recipe, Path(init) if init else None, where)
     if resume:
         _go_on(state, recipe, run_dir)
@@ -270,15 +289,23 @@ def fit(
     _write_json(run_dir / "recipe.json", to_plain(recipe))
     log = _Log(run_dir / "log.jsonl", state.step)
     per_epoch, epochs = examples.steps_per_epoch, recipe.optim.epochs
+    yield from (log.add(Note(text)) for text in examples.notes)
     for event in steps(state, examples.batches(state.step), recipe, per_epoch):
+        yield from (log.add(_lost(video, "replaced by another")) for video in event.lost)
         yield event
         if event.step % LOG_EVERY == 0:
             log.add(event)
         if event.step % per_epoch == 0:
             found = evaluate(state.model, examples.held_back(), device=where)
+            yield from (log.add(_lost(video, "not counted")) for video in examples.unreadable)
             scores = {"top1": found.top1, "mean_class": found.mean_class}
             yield log.add(Epoch(event.epoch, epochs, scores))
             yield _saved(state, recipe, examples, run_dir, event.epoch, found.top1)
+
+
+def _lost(video: tuple[str, str, str], fate: str) -> Note:
+    path, code, message = video
+    return Note(f"{path}: {fate} ({code}): {message.removeprefix(f'{path}: ')}")
 
 
 def _go_on(state: TrainState, recipe: Recipe, run_dir: Path) -> None:

@@ -150,6 +150,7 @@ class MotionBatches(Dataset[Batch]):
             sampler=range(first, len(self)),
             num_workers=workers,
             prefetch_factor=8 if workers else None,
+            generator=torch.Generator(),  # else starting it draws from the generator of the run
         )
         yield from loader
 

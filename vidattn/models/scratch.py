@@ -26,6 +26,7 @@ def init_from_scratch(model: TimeSformer, generator: torch.Generator) -> None:
     """Overwrite all weights but those of the head; the same for the same generator."""
     config = model.config
     model.patch.weight.copy_(cosine_filters(config.width, config.patch))
+    assert model.patch.bias is not None
     nn.init.zeros_(model.patch.bias)
     for name, module in model.blocks.named_modules():
         if isinstance(module, nn.Linear):

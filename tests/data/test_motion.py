@@ -1,0 +1,174 @@
+"""The procedural set: labels follow the camera, pictures the label, and all of it repeats."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
+from vidattn.data.camera import (
+    LABELS,
+    MOVE,
+    STILL,
+    CameraPath,
+    camera_path,
+    flow_of,
+    label_of,
+)
+from vidattn.data.filming import render
+from vidattn.data.motion import MotionBatches, example, held_back, mirrored
+from vidattn.data.textures import Drawn, Photographed
+from vidattn.errors import DataError
+
+CLIP = ClipConfig(frames=8, step_seconds=0.125, short_side=48, crop=48)
+TINY = Recipe(
+    name="tiny",
+    model=TimeSformerConfig(classes=10, frames=8, size=48, patch=12, width=16, depth=1, heads=2),
+    clip=CLIP,
+    optim=OptimConfig(batch_size=20, epochs=2),
+    data=DataConfig("motion", clips_per_epoch=40, easiest=0.2, ramp=0.5),
+)
+
+
+@pytest.fixture(scope="module")
+def textures() -> Drawn:
+    return Drawn((5,), 6)
+
+
+def steady(**speeds: float) -> np.ndarray:
+    """Poses [8, 4] of an even motion; x, y, zoom and roll per step."""
+    speed = [speeds.get(name, 0.0) for name in ("x", "y", "zoom", "roll")]
+    return np.arange(8)[:, None] * np.array(speed)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "name"),
+    [
+        ({}, "static"),
+        ({"x": -0.02}, "pan left"),
+        ({"x": 0.02}, "pan right"),
+        ({"y": -0.02}, "tilt up"),
+        ({"y": 0.02}, "tilt down"),
+        ({"zoom": 0.04}, "zoom in"),
+        ({"zoom": -0.04}, "zoom out"),
+        ({"roll": 0.04}, "roll cw"),
+        ({"roll": -0.04}, "roll ccw"),
+    ],
+)
+def test_the_label_is_read_off_the_path(speeds: dict[str, float], name: str) -> None:
+    label = label_of(steady(**speeds))
+    assert label is not None
+    assert LABELS[label] == name
+
+
+def test_a_motion_between_two_classes_has_no_label() -> None:
+    assert label_of(steady(x=(MOVE + STILL) / 2)) is None
+    assert label_of(steady(x=0.02, y=0.02)) is None
+
+
+def test_trembling_without_drift_is_handheld() -> None:
+    poses = np.zeros((8, 4))
+    poses[1::2, 0] = 0.03
+    label = label_of(poses)
+    assert label is not None
+    assert LABELS[label] == "handheld"
+
+
+@pytest.mark.parametrize("label", range(len(LABELS)))
+@pytest.mark.parametrize("difficulty", [0.0, 1.0])
+def test_a_drawn_path_has_the_label_asked_for(label: int, difficulty: float) -> None:
+    for seed in range(20):
+        path = camera_path(np.random.default_rng(seed), label, 8, difficulty)
+        assert label_of(path.points[1:-1]) == label
+
+
+def test_content_moves_against_the_camera() -> None:
+    assert np.allclose(flow_of(steady(x=0.02), 4), [-0.02, 0], atol=1e-6)
+    zoom = flow_of(steady(zoom=0.1), 4)
+    assert (zoom[:, :, -1, 0] > 0).all(), "zooming in drives the right part to the right"
+    roll = flow_of(steady(roll=0.1), 4)
+    assert (roll[:, 0, :, 0] < 0).all(), "a clockwise roll turns the content the other way"
+
+
+@pytest.mark.parametrize(("x", "y"), [(0.125, 0), (-0.125, 0), (0, 0.125), (0, -0.125)])
+def test_the_picture_moves_as_the_path_says(textures: Drawn, x: float, y: float) -> None:
+    path = CameraPath(np.arange(-1, 9)[:, None] * np.array([x, y, 0, 0]))
+    clip, flow = render(np.random.default_rng(3), textures, path, 64, 0.0)
+    grey = clip.mean(-1).astype(np.float32)
+    window = cv2.createHanningWindow((64, 64), cv2.CV_32F)
+    shift, _ = cv2.phaseCorrelate(grey[0], grey[1], window)
+    assert np.allclose(shift, flow[0].mean((0, 1)) * 64, atol=0.5)
+
+
+def test_the_same_seed_gives_the_same_clip_and_another_seed_another(textures: Drawn) -> None:
+    def film(seed: int) -> np.ndarray:
+        return example(np.random.default_rng(seed), textures, 3, CLIP).frames
+
+    assert np.array_equal(film(1), film(1))
+    assert not np.array_equal(film(1), film(2))
+
+
+@pytest.mark.parametrize("across", range(8))
+def test_a_mirrored_clip_has_the_mirrored_label_and_flow(textures: Drawn, across: int) -> None:
+    made = example(np.random.default_rng(4), textures, 2, CLIP, difficulty=0.0)
+    seen = mirrored(made, across)
+    mean = seen.flow.mean((0, 1, 2))
+    direction = {"pan left": (1, 0), "pan right": (-1, 0), "tilt up": (0, 1), "tilt down": (0, -1)}
+    assert np.argmax(np.abs(mean)) == np.argmax(np.abs(direction[LABELS[seen.label]]))
+    assert mean @ np.array(direction[LABELS[seen.label]]) > 0
+
+
+def test_mirroring_twice_gives_the_clip_back(textures: Drawn) -> None:
+    made = example(np.random.default_rng(4), textures, 7, CLIP)
+    again = mirrored(mirrored(made, 3), 3)
+    assert again.label == made.label
+    assert np.array_equal(again.frames, made.frames)
+
+
+def test_a_batch_depends_on_its_number_alone() -> None:
+    one, other = MotionBatches(TINY), MotionBatches(TINY)
+    expected = list(one.batches())
+    assert len(expected) == 4
+    late = next(iter(other.batches(first=3)))
+    assert torch.equal(late.clips, expected[3].clips)
+    assert torch.equal(late.labels, expected[3].labels)
+
+
+def test_a_batch_has_the_shapes_a_model_wants() -> None:
+    batch = MotionBatches(TINY)[0]
+    assert batch.clips.shape == (20, 3, 8, 48, 48)
+    assert batch.clips.dtype == torch.float32
+    assert batch.flow is not None
+    assert batch.flow.shape == (20, 7, 4, 4, 2)
+    assert torch.isfinite(batch.clips).all()
+
+
+def test_difficulty_rises_to_one() -> None:
+    batches = MotionBatches(TINY)
+    assert [batches.difficulty(s) for s in (0, 1, 2, 3)] == pytest.approx([0.2, 0.6, 1, 1])
+
+
+def test_held_back_clips_are_balanced_and_repeat() -> None:
+    first = list(held_back(CLIP, 40, batch_size=15))
+    labels = torch.cat([b.labels for b in first])
+    assert torch.bincount(labels).tolist() == [4] * 10
+    again = next(held_back(CLIP, 40, batch_size=15))
+    assert torch.equal(first[0].clips, again.clips)
+
+
+def test_photographs_serve_as_textures(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    found = Photographed(tmp_path)
+    assert len(found) == 1
+    assert min(found[0][0].shape[:2]) == 512
+    batch = next(held_back(CLIP, 10, folder=tmp_path))
+    assert batch.clips.shape == (10, 3, 8, 48, 48)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(DataError, match="no readable image or video"):
+        Photographed(tmp_path)
