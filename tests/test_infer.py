@@ -117,6 +117,14 @@ def test_scores_are_those_of_the_model_on_the_frames_of_the_window(
         np.testing.assert_allclose(scores, logits.softmax(0).numpy(), atol=1e-5)
 
 
+def test_windows_far_apart_still_make_segments_that_tile_and_own_up_to_what_was_seen(
+    video: MemoryVideo, classifier: Classifier
+) -> None:
+    timeline = infer.segment(video, classifier, stride=3.0)
+    assert spans(timeline) == [("red", 0.0, 2.0), ("green", 2.0, 8.0), ("blue", 8.0, 10.5)]
+    assert timeline.coverage == pytest.approx(4.5 / 10.5, abs=1e-3)
+
+
 def test_a_part_of_a_film_is_looked_at_alone(video: MemoryVideo, classifier: Classifier) -> None:
     timeline = infer.segment(video, classifier, start=4.0, end=9.0)
     assert spans(timeline) == [("green", 4.0, 8.0), ("blue", 8.0, 9.0)]

@@ -57,7 +57,13 @@ def test_a_part_of_a_file_is_never_shown_frames_from_outside() -> None:
 
 def test_a_stride_wider_than_a_window_is_said_aloud() -> None:
     planned = plan.plan_windows(times(60), region(60), DENSE, stride=5)
-    assert planned.notes == ("a stride of 5 s leaves 4 s between windows unseen",)
+    assert planned.notes == ("a stride of 5 s leaves 4 s between windows unlooked at",)
+
+
+def test_scores_of_windows_far_apart_stand_for_the_time_between_them() -> None:
+    planned = plan.plan_windows(times(11), region(11), DENSE, stride=5)
+    assert planned.seen == (Window(0, 1), Window(5, 6), Window(10, 11))
+    assert planned.windows == (Window(0, 3), Window(3, 8), Window(8, 11))
 
 
 def test_another_number_of_frames_stretches_the_time_embedding_and_says_so() -> None:
@@ -112,7 +118,7 @@ def test_three_crops_of_one_clip_are_three_views_of_the_same_frames() -> None:
 def test_several_uniform_clips_look_at_different_frames() -> None:
     planned = plan.plan_views(times(60), region(60), UNIFORM, views=ViewConfig(1, 3))
     assert len({v.indices for v in planned.views}) == 3
-    assert all(0 <= min(v.indices) and max(v.indices) < 1500 for v in planned.views)
+    assert all(min(v.indices) >= 0 and max(v.indices) < 1500 for v in planned.views)
 
 
 def test_a_dense_clip_cannot_be_cut_shorter() -> None:

@@ -46,6 +46,9 @@ class Started:
     times: NDArray[np.float64]
     """PTS seconds of every frame."""
     windows: tuple[Window, ...]
+    """What each score stands for."""
+    seen: tuple[tuple[Window, ...], ...]
+    """The stretches of the file that the score of each window rests on."""
     settings: dict[str, Any]
     notes: tuple[str, ...]
     """What the user should know about how their request was read, one sentence each."""
@@ -113,6 +116,7 @@ def stream(
             facts=video.facts,
             times=video.times,
             windows=planned.windows,
+            seen=tuple((window,) for window in planned.seen),
             settings=settings,
             notes=planned.notes,
         )
@@ -196,6 +200,7 @@ def classify(
             facts=video.facts,
             times=video.times,
             windows=(region,),
+            seen=(planned.seen,),
             settings=settings,
             notes=planned.notes,
         )
@@ -211,7 +216,6 @@ def classify(
             done,
             classifier,
             unreadable=video.unreadable,
-            seen=planned.seen,
             run=clock.report(),
         )
 
@@ -256,7 +260,6 @@ def collect(
     decoding: Decoding = Decoding(),
     unreadable: Sequence[Unreadable] = (),
     *,
-    seen: Sequence[Window] | None = None,
     run: dict[str, float] | None = None,
 ) -> Timeline:
     """A timeline of the windows scored so far; what is missing is named, not guessed."""
@@ -270,6 +273,7 @@ def collect(
     covered = [event.window for event in scored]
     lost = [(u.window, u.code) for u in unreadable]
     lost += _unscored(started.windows, done, [*covered, *(window for window, _ in lost)])
+    seen = tuple(window for event in scored for window in started.seen[event.index])
     facts, clip = started.facts, classifier.clip
     return Timeline(
         source=started.source,
@@ -298,7 +302,7 @@ def collect(
         decoding=decoding,
         warnings=facts.warnings + started.notes,
         unreadable=tuple(sorted(lost)),
-        seen=None if seen is None else tuple(seen),
+        seen=None if seen == tuple(covered) else seen,
         run={"version": __version__, **(run or {})},
         frame_times=started.times,
     )

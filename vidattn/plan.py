@@ -7,7 +7,9 @@ what share of a film an answer rests on is part of the answer.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -30,8 +32,11 @@ class WindowPlan:
     """Windows over a region and the frames of each."""
 
     windows: tuple[Window, ...]
+    """What each score stands for; they cover the region."""
     views: tuple[View, ...]
     """One for each window."""
+    seen: tuple[Window, ...]
+    """The stretch that each view shows: its window, or less where the stride is wider than that."""
     settings: dict[str, Any]
     notes: tuple[str, ...]
     """What the user should know about how their request was read, one sentence each."""
@@ -73,7 +78,8 @@ def plan_windows(
     """Windows that cover `region`, the last one moved back to end with it.
 
     frames: clip length, that of `clip` by default. window: seconds, by default frames x the step of
-    `clip`. stride: seconds between windows, by default window x (1 - overlap).
+    `clip`. stride: seconds between windows, by default window x (1 - overlap); where it is wider
+    than a window, each score stands for the time up to halfway to its neighbours.
     """
     count = _frame_count(frames, clip)
     span = count * clip.step_seconds if window is None else window
@@ -83,7 +89,7 @@ def plan_windows(
     if not (span > 0 and hop > 0):
         raise UsageError(f"windows and strides are longer than 0 s, got {span:g} and {hop:g}")
     step = span / count
-    windows = tuple(
+    seen = tuple(
         Window(region.start + w.start, region.start + w.stop)
         for w in sampling.windows(region.duration, span, hop)
     )
@@ -101,13 +107,20 @@ def plan_windows(
             f"one every {clip.step_seconds:.3g} s"
         )
     if hop > span:
-        notes.append(f"a stride of {hop:g} s leaves {hop - span:g} s between windows unseen")
+        notes.append(f"a stride of {hop:g} s leaves {hop - span:g} s between windows unlooked at")
     if region.duration < span:
         notes.append(
             f"the file is shorter than one window of {span:.2f} s: its last frame is repeated"
         )
-    views = tuple(View(_spaced(times, region, w.start, step, count)) for w in windows)
-    return WindowPlan(windows, views, settings, tuple(notes))
+    views = tuple(View(_spaced(times, region, w.start, step, count)) for w in seen)
+    windows = _widened(seen, region) if hop > span else seen
+    return WindowPlan(windows, views, seen, settings, tuple(notes))
+
+
+def _widened(seen: Sequence[Window], region: Window) -> tuple[Window, ...]:
+    """Windows that meet halfway between those given and cover the region."""
+    halfway = [(a.stop + b.start) / 2 for a, b in pairwise(seen)]
+    return tuple(map(Window, [region.start, *halfway], [*halfway, region.stop]))
 
 
 def plan_views(
