@@ -52,6 +52,17 @@ def test_every_entry_is_whole() -> None:
         assert entry.channels == ("bgr" if entry.dataset == "ssv2" else "rgb")
 
 
+def test_the_bundled_model_is_what_the_catalog_says() -> None:
+    entry = CATALOG[catalog.BUNDLED]
+    if not (source.BUNDLED_FOLDER / entry.where).exists():
+        pytest.skip("the bundled weights are not part of this checkout")
+    found = weights.load(catalog.BUNDLED, offline=True)
+    assert found.card.name == entry.name
+    assert found.card.license == entry.license
+    assert (found.clip.frames, found.clip.crop) == (entry.frames, entry.size)
+    assert (source.BUNDLED_FOLDER / entry.where).stat().st_size < 8_000_000
+
+
 def test_the_default_is_free_and_the_long_one_says_it_is_not() -> None:
     default, long = CATALOG[catalog.DEFAULT], CATALOG[catalog.LONG]
     assert (default.license, default.frames, default.top1) == ("Apache-2.0", 8, 77.69)

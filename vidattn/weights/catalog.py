@@ -25,7 +25,7 @@ class Entry:
     where: str
     """A URL, a Hugging Face hub id (owner/name), or the name of a file that ships with us."""
     frames: int
-    """Length of its clips; 0: as the file says."""
+    """Length of its clips."""
     dataset: str
     """The training data, a name in `vidattn.classes.COUNTS` or "howto100m" or "motion"."""
     license: str
@@ -160,7 +160,7 @@ def _stam(frames: int, top1: float) -> Entry:
 CATALOG: dict[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry(BUNDLED, f"{BUNDLED}.safetensors", 0, "motion", "Apache-2.0", size=0),
+        Entry(BUNDLED, f"{BUNDLED}.safetensors", 8, "motion", "Apache-2.0", size=48),
         _mmaction2(DEFAULT, "divST", "a4d0d01f", 77.69, 93.45),
         _mmaction2("timesformer-joint-k400", "jointST", "8022d1c0", 76.95, 93.28),
         _mmaction2("timesformer-space-k400", "spaceOnly", "78f05367", 76.93, 92.88),
