@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vidattn.video.memory import MemoryVideo
+    from vidattn.video.process import Spare
     from vidattn.video.protocol import Facts, Limits, Unreadable, Video
 
-__all__ = ["Facts", "Limits", "MemoryVideo", "Unreadable", "Video", "open_video"]
+__all__ = ["Facts", "Limits", "MemoryVideo", "Spare", "Unreadable", "Video", "open_video"]
 
 
 def open_video(
@@ -22,6 +23,7 @@ def open_video(
     reader: str = "auto",
     short_side: int | None = None,
     limits: Limits | None = None,
+    spare: Spare | None = None,
 ) -> Video:
     """Open a regular file as a Video, decoding in a process of its own.
 
@@ -29,12 +31,13 @@ def open_video(
     every file, and the fastest for sparse frames too, since it plans what it decodes.
     short_side: pixels of the shorter side of returned frames, resized up or down, aspect kept; None
     keeps the stored size.
+    spare: keeps the decoding process for the next file, for going through many short ones.
     Raises VideoError with a reason code when the file is no readable video, UsageError on bad
     arguments.
     """
     from vidattn.video.supervised import SupervisedVideo
 
-    return SupervisedVideo(path, reader=reader, short_side=short_side, limits=limits)
+    return SupervisedVideo(path, reader=reader, short_side=short_side, limits=limits, spare=spare)
 
 
 def __getattr__(name: str) -> Any:
@@ -42,6 +45,10 @@ def __getattr__(name: str) -> Any:
         from vidattn.video.memory import MemoryVideo
 
         return MemoryVideo
+    if name == "Spare":
+        from vidattn.video.process import Spare
+
+        return Spare
     if name in {"Facts", "Limits", "Unreadable", "Video"}:
         from vidattn.video import protocol
 

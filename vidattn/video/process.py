@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -9,13 +10,18 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from vidattn.video import wire
 from vidattn.video.protocol import Frames
+
+PIPE_BYTES = 1 << 20
+"""How far a decoder may be ahead of its consumer, in bytes of frames."""
 
 
 class DiedError(Exception):
@@ -48,9 +54,12 @@ class Process:
         os.close(noise)
         assert self._child.stdout is not None
         self._answers = self._child.stdout.fileno()
+        _widen(self._answers)
         self._poll = select.poll()
         self._poll.register(self._answers, select.POLLIN)
         self._owner = os.getpid()
+        self.files = 0
+        """How many were served to the end."""
         self._number = 0
         self._ended = 0
         self._torn = False
@@ -160,6 +169,57 @@ class Process:
         if self._owner == os.getpid():
             self._child.kill()
             self._child.wait()
+
+
+class Spare:
+    """Keeps one decoding process from one file to the next, where starting it is what costs.
+
+    Results are those of fresh processes: whoever meets an error with a kept one tries a fresh one
+    (`SupervisedVideo` does), and after `FILES` files it is let go. A copy in another process,
+    forked or pickled, starts empty.
+    """
+
+    FILES = 200
+
+    def __init__(self) -> None:
+        self._kept: list[Process] = []
+        self._finalizer = weakref.finalize(self, _kill_all, self._kept)
+
+    def take(self) -> Process | None:
+        """The kept process, which is the caller's then; None when there is none of any use."""
+        process = self._kept.pop() if self._kept else None
+        if process is None or process.usable:
+            return process
+        process.kill()
+        return None
+
+    def keep(self, process: Process) -> None:
+        """Keep a process that is in order, unless it is too old or one is kept already."""
+        process.files += 1
+        if self._kept or process.files >= self.FILES or not process.usable:
+            process.kill()
+        else:
+            self._kept.append(process)
+
+    def close(self) -> None:
+        """End the kept process; the next file brings a new one."""
+        _kill_all(self._kept)
+
+    def __reduce__(self) -> tuple[type[Spare], tuple[()]]:
+        return Spare, ()
+
+
+def _kill_all(processes: list[Process]) -> None:
+    while processes:
+        processes.pop().kill()
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold a few frames, so that the two processes take turns less often."""
+    if sys.platform == "linux":
+        # More than the user may have is refused; then the pipe stays as it is.
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _command() -> list[str]:

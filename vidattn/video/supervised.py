@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import Window
-from vidattn.video.process import DiedError, Process, SilentError
+from vidattn.video.process import DiedError, Process, SilentError, Spare
 from vidattn.video.protocol import (
     READERS,
     Facts,
@@ -37,6 +37,7 @@ class SupervisedVideo:
         reader: str = "auto",
         short_side: int | None = None,
         limits: Limits | None = None,
+        spare: Spare | None = None,
     ) -> None:
         if reader not in READERS:
             raise UsageError(f"no reader {reader!r}", hint=f"readers: {', '.join(READERS)}")
@@ -48,6 +49,7 @@ class SupervisedVideo:
         self._limits = limits or Limits()
         self.unreadable: list[Unreadable] = []
         self._fd = open_regular(path)
+        self._spare = spare
         self._process: Process | None = None
         self._finalizer = weakref.finalize(self, os.close, self._fd)
         try:
@@ -57,9 +59,19 @@ class SupervisedVideo:
             raise
 
     def _start(self, reader: str) -> None:
-        """Spawn a child and let it open the file; fills in what is known of the video."""
+        """Let a child open the file, a kept one or a new one; fills in what is known of it."""
         self._end_process()
-        process = self._process = Process(self._limits.silence_seconds)
+        kept = self._spare.take() if self._spare else None
+        if kept is not None:
+            try:
+                self._open_in(kept, reader)
+                return
+            except VideoError:
+                self._end_process()  # be it for the file's sake or for an earlier one's
+        self._open_in(Process(self._limits.silence_seconds), reader)
+
+    def _open_in(self, process: Process, reader: str) -> None:
+        self._process, self._in_order = process, False
         self._killer = weakref.finalize(self, process.kill)
         request = {
             "kind": "open",
@@ -72,6 +84,7 @@ class SupervisedVideo:
                 if meta["kind"] == "error":
                     raise self._error(meta)
                 self._learn(meta, raw)
+            self._in_order = True
         except (DiedError, SilentError) as error:
             raise self._lost(error) from None
 
@@ -175,6 +188,7 @@ class SupervisedVideo:
             self.unreadable.append(Unreadable(Window(start, stop), "E_DECODE"))
 
     def _error(self, meta: dict[str, Any]) -> VideoError:
+        self._in_order = False
         text = f"{self._name}: {meta['message']}"
         return VideoError(text, code=str(meta["code"]), hint=meta["hint"])
 
@@ -185,9 +199,14 @@ class SupervisedVideo:
         )
 
     def _end_process(self) -> None:
-        if self._process is not None:
+        if self._process is None:
+            return
+        if self._spare is not None and self._in_order:
+            self._killer.detach()
+            self._spare.keep(self._process)
+        else:
             self._killer()
-            self._process = None
+        self._process = None
 
     def close(self) -> None:
         """End the child and let go of the file; calling it twice is fine."""

@@ -90,6 +90,7 @@ class Worker:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._file: int | None = None
         self._sparse: Reader
         self._dense: Reader
 
@@ -116,7 +117,8 @@ class Worker:
 
     def _open(self, meta: wire.Meta, fd: int | None) -> None:
         limits = Limits(**meta["limits"])
-        source = _path_of(fd)
+        self._forget()
+        self._file, source = fd, _path_of(fd)
         if meta["reader"] != "torchcodec":  # torch wants temporary files and address space
             _confine(limits.memory_bytes)
 
@@ -134,6 +136,14 @@ class Worker:
             if other.name != "decord":
                 self._dense = other
         self._tell(found, size)
+
+    def _forget(self) -> None:
+        """Close the file served so far."""
+        for reader in {self.__dict__.pop(name, None) for name in ("_sparse", "_dense")} - {None}:
+            reader.close()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def _tell(self, found: Probe, size: tuple[int, int]) -> None:
         facts = asdict(found.facts)
