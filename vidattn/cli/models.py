@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vidattn.cli import options
 from vidattn.cli.console import Desk, clean
+from vidattn.errors import UsageError, WeightsError
 
 app = typer.Typer(no_args_is_help=True, help="List models and say what each one is.")
 
@@ -67,3 +69,70 @@ def info(
             value = ", ".join(map(str, value[:12])) + (f", ... ({len(value)})" * (len(value) > 12))
         if value not in ("", None):
             desk.emit(f"{key:<13}  {clean(str(value))}")
+
+
+@app.command("import")
+def import_model(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A foreign file or folder, a hub id, or a name.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to: a .safetensors file.")
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="Class names in order, one a line."),
+    ] = None,
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Turn any checkpoint vidattn can read into one file of ours, with all it takes to use it.
+
+    Example: vidattn models import checkpoint.pyth -o model.safetensors
+    """
+    from dataclasses import replace
+
+    from vidattn import weights
+    from vidattn.cli.chosen import chosen
+
+    desk = Desk(quiet=quiet)
+    if output.suffix != ".safetensors":
+        raise UsageError(f"-o {output}: the name of a weights file ends in .safetensors")
+    classifier = chosen(desk, model, None, offline=offline)
+    if labels:
+        classifier = replace(classifier, labels=_names(labels, len(classifier.labels)))
+    desk.emit(str(weights.save(classifier, output)))
+
+
+@app.command("verify")
+def verify(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, a file or a directory.")],
+    offline: options.Offline = False,
+) -> None:
+    """Read every tensor, check names, shapes, values and digest, and run one clip through.
+
+    Example: vidattn models verify model.safetensors
+    """
+    import torch
+
+    from vidattn import weights
+
+    classifier = weights.load(model, offline=offline)
+    clip, desk = classifier.clip, Desk()
+    with torch.inference_mode():
+        logits = classifier.model(torch.zeros(1, 3, clip.frames, clip.crop, clip.crop))
+    if logits.shape != (1, len(classifier.labels)) or not logits.isfinite().all():
+        raise WeightsError(f"{model}: a black clip gives no finite score for every class")
+    desk.emit(f"{clean(classifier.card.name)}: sound, sha256 {classifier.card.sha256}")
+
+
+def _names(path: Path, count: int) -> tuple[str, ...]:
+    """Class names out of a text file; as many as the model has classes."""
+    try:
+        names = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path}: {error}") from None
+    names = [name.strip() for name in names if name.strip()]
+    if len(names) != count:
+        raise WeightsError(f"{path}: {len(names)} names for {count} classes")
+    return tuple(names)

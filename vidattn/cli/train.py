@@ -80,6 +80,8 @@ def train(
             desk.emit(f"epoch {event.epoch}/{event.epochs}  {scores}")
         elif isinstance(event, trainer.Saved):
             desk.note(f"saved {event.path}")
+        elif isinstance(event, trainer.Note):
+            desk.note(event.text)
         elif event.step % 50 == 0:
             left = clock_time(event.seconds_left)
             desk.note(

@@ -1,0 +1,63 @@
+"""What models there are, what each one is, and turning foreign files into ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run
+
+
+def test_the_list_names_licences_and_published_scores(vidattn: Run) -> None:
+    done = vidattn("models", "list")
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert "Apache-2.0" in rows["timesformer-k400"]
+    assert "top-1 77.69" in rows["timesformer-k400"]
+    assert "CC-BY-NC-4.0" in rows["timesformer-l-k400"]
+    assert "motion-tiny" in rows
+
+
+def test_info_shows_how_a_model_wants_to_be_fed(quick: Run, model: Path) -> None:
+    done = quick("models", "info", model, "--json")
+    facts = json.loads(done.stdout)
+    assert facts["name"] == "tiny"
+    assert facts["license"] == "MIT"
+    assert facts["clip"]["step_seconds"] == 0.125
+    assert facts["labels"] == ["walk", "run", "[b]jump"]
+    assert "[b]jump" in quick("models", "info", model).stdout
+
+
+def test_an_unknown_model_is_an_error_that_suggests_one(vidattn: Run) -> None:
+    done = vidattn("models", "info", "timesformer-k40", "--offline")
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: ")
+    assert "timesformer-k400" in done.stderr
+
+
+def test_an_imported_model_is_verified_and_carries_new_names(
+    quick: Run, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_text("gehen\nrennen\nspringen\n", encoding="utf-8")
+    done = quick("models", "import", model, "-o", "mine.safetensors", "--labels", "names.txt")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "mine.safetensors"
+    assert "sound, sha256" in quick("models", "verify", "mine.safetensors").stdout
+    facts = json.loads(quick("models", "info", "mine.safetensors", "--json").stdout)
+    assert facts["labels"] == ["gehen", "rennen", "springen"]
+
+
+def test_a_wrong_number_of_names_is_refused(quick: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("gehen\n")
+    done = quick("models", "import", model, "-o", "mine.safetensors", "--labels", "names.txt")
+    assert done.returncode == 3
+    assert "1 names for 3 classes" in done.stderr
+    assert not (tmp_path / "mine.safetensors").exists()
+
+
+def test_a_cut_off_file_does_not_verify(quick: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.safetensors").write_bytes(model.read_bytes()[:-100])
+    done = quick("models", "verify", "cut.safetensors")
+    assert done.returncode == 3
+    assert "cut.safetensors" in done.stderr
+    assert "Traceback" not in done.stderr
