@@ -35,6 +35,7 @@ SAME_FLOOR = {
     ("evaluate_set", "infer"),
     ("train", "infer"),
     ("train", "evaluate"),
+    ("train", "evaluate_set"),
     ("explain", "infer"),
     ("bench", "infer"),
 }

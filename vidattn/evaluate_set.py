@@ -15,7 +15,7 @@ from torch import Tensor
 from vidattn import plan
 from vidattn.classes import canonical
 from vidattn.config import ClipConfig, ViewConfig
-from vidattn.data.clips import Failure, ViewedVideos
+from vidattn.data.clips import Failure, Planner, ViewedVideos
 from vidattn.data.labelled import LabelledSet
 from vidattn.device import Runtime
 from vidattn.errors import DataError
@@ -92,9 +92,9 @@ def evaluate_set(
     be read.
     """
     truth = aligned(source.labels, classifier.labels, source, classifier.card.name)
-    mode = sampling if sampling != "auto" else sampling_of(classifier.clip)
+    mode = sampling_of(classifier.clip) if sampling == "auto" else sampling
+    planner = planner_of(classifier.clip, views, mode)
     scorer = Scorer(classifier, runtime)
-    planner = partial(planned, clip=classifier.clip, mode=mode, views=views)
     videos = ViewedVideos(source, classifier.clip, planner, runtime.reader)
     failed: list[Failure] = []
     answers: list[NDArray[np.float32]] = []
@@ -134,7 +134,15 @@ def sampling_of(clip: ClipConfig) -> Literal["uniform", "dense"]:
     return "uniform" if clip.drawn == "bins" else "dense"
 
 
-def planned(
+def planner_of(
+    clip: ClipConfig, views: ViewConfig, sampling: Literal["auto", "uniform", "dense"] = "auto"
+) -> Planner:
+    """What plans the views of each video of a set; arguments as of `evaluate_set`."""
+    mode = sampling_of(clip) if sampling == "auto" else sampling
+    return partial(_planned, clip=clip, mode=mode, views=views)
+
+
+def _planned(
     times: Times,
     region: Window,
     *,

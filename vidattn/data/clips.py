@@ -24,7 +24,7 @@ from vidattn.data.views import part_of, view_clips
 from vidattn.errors import DataError, VideoError
 from vidattn.transforms import train_clip
 from vidattn.types import Item, View, Window
-from vidattn.video import open_video
+from vidattn.video import Spare, open_video
 
 T = TypeVar("T")
 Times = NDArray[np.float64]
@@ -85,6 +85,7 @@ class TrainingClips(Dataset[TrainingClip]):
         self.source, self.clip, self.seed = source, clip, seed
         self.jitter = jitter or (round(clip.crop * 8 / 7), round(clip.crop * 10 / 7))
         self.flip, self.on_error = flip, on_error
+        self._spare = Spare()
 
     def __len__(self) -> int:
         return len(self.source.items)
@@ -115,7 +116,7 @@ class TrainingClips(Dataset[TrainingClip]):
     def _clip(self, item: Item, rng: np.random.Generator) -> Tensor:
         short_side = int(rng.integers(self.jitter[0], self.jitter[1] + 1))
         short_side = max(short_side, self.clip.crop)
-        with open_video(item.path, short_side=short_side) as video:
+        with open_video(item.path, short_side=short_side, spare=self._spare) as video:
             region = part_of(video, item.window)
             indices = draw(video.times, region, self.clip, rng)
             frames = video.read(indices.tolist())
@@ -192,6 +193,7 @@ class ViewedVideos(Dataset[Viewed]):
         self, source: LabelledSet, clip: ClipConfig, planner: Planner, reader: str = "auto"
     ) -> None:
         self.source, self.clip, self.planner, self.reader = source, clip, planner, reader
+        self._spare = Spare()
 
     def __len__(self) -> int:
         return len(self.source.items)
@@ -208,8 +210,8 @@ class ViewedVideos(Dataset[Viewed]):
         return Viewed(index, torch.stack(clips))
 
     def _clips(self, item: Item) -> list[Tensor]:
-        side = self.clip.short_side
-        with open_video(item.path, reader=self.reader, short_side=side) as video:
+        side, spare = self.clip.short_side, self._spare
+        with open_video(item.path, reader=self.reader, short_side=side, spare=spare) as video:
             views = self.planner(video.times, part_of(video, item.window))
             return [c for c in view_clips(video, views, self.clip) if c is not None]
 
@@ -254,6 +256,7 @@ class FileSet:
         self._training = TrainingBatches(clips, recipe.optim.batch_size, recipe.optim.epochs)
         self._held_back = ViewedVideos(val, recipe.clip, planner)
         self._val = val
+        self.unreadable: Sequence[Failure] = ()
         self.steps_per_epoch = self._training.steps_per_epoch
 
     def batches(self, first: int) -> Iterator[Batch]:
@@ -261,8 +264,18 @@ class FileSet:
         return self._training.batches(first, self.recipe.data.workers)
 
     def held_back(self) -> Iterator[Batch]:
-        """One view of each video kept for validation; those that do not decode are left out."""
+        """One view of each held-back video; `unreadable` tells which could not be read."""
+        failed: list[Failure] = []
+        waiting: list[TrainingClip] = []
         for viewed in self._held_back.all(self.recipe.data.workers):
-            if viewed.clips is not None:
+            if viewed.clips is None:
+                failed += [viewed.failure] if viewed.failure else []
+            else:
                 label = self._val.items[viewed.number].label
-                yield Batch(viewed.clips[:1], torch.tensor([label]))
+                waiting.append(TrainingClip(viewed.clips[0], label))
+            if len(waiting) == self.recipe.optim.batch_size:
+                yield collate(waiting)
+                waiting = []
+        if waiting:
+            yield collate(waiting)
+        self.unreadable = tuple(failed)
