@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,22 @@ def test_closing_ends_the_child_and_the_descriptor(small: Path) -> None:
     video.close()
     assert gone(pid)
     assert psutil.Process().num_fds() == before
+
+
+def test_a_file_that_changes_while_it_is_read_is_noticed(small: Path, tmp_path: Path) -> None:
+    path = tmp_path / "growing.mp4"
+    shutil.copy(small, path)
+    with open_video(path) as video:
+        video.check_unchanged()
+        with path.open("ab") as file:
+            file.write(b"more")
+        with pytest.raises(VideoError, match="changed while") as caught:
+            video.check_unchanged()
+        assert caught.value.code == "E_CHANGED"
+    with open_video(path) as video:
+        path.unlink()
+        assert numbers(video.read([70])) == [70]
+        video.check_unchanged()
 
 
 def test_a_forgotten_video_is_closed(small: Path) -> None:

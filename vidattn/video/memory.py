@@ -64,6 +64,9 @@ class MemoryVideo:
         for index in check_indices(indices, self.frames, self.path).tolist():
             yield index, self._frames[index]
 
+    def check_unchanged(self) -> None:
+        """Frames in memory are the caller's business."""
+
     def close(self) -> None:
         """Nothing to end."""
 

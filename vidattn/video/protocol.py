@@ -117,6 +117,10 @@ class Video(Protocol):
         """
         ...
 
+    def check_unchanged(self) -> None:
+        """Raise VideoError E_CHANGED when the file is not the one that was opened any more."""
+        ...
+
     def close(self) -> None:
         """End the decoder; calling it twice is fine."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
 from types import TracebackType
@@ -25,6 +26,10 @@ from vidattn.video.protocol import (
     check_indices,
 )
 from vidattn.video.source import open_regular, readable_name
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class SupervisedVideo:
@@ -50,6 +55,7 @@ class SupervisedVideo:
         self.unreadable: list[Unreadable] = []
         self._fd = open_regular(path)
         self._spare = spare
+        self._identity = _identity(os.fstat(self._fd))
         self._process: Process | None = None
         self._finalizer = weakref.finalize(self, os.close, self._fd)
         try:
@@ -207,6 +213,21 @@ class SupervisedVideo:
         else:
             self._killer()
         self._process = None
+
+    def check_unchanged(self) -> None:
+        """Raise VideoError E_CHANGED when the file is not the one that was opened any more.
+
+        A file that was deleted meanwhile is still read to its end, so that is no change.
+        """
+        now = {_identity(os.fstat(self._fd))}
+        with suppress(OSError):
+            now.add(_identity(os.stat(self.path)))  # noqa: PTH116
+        if now != {self._identity}:
+            raise VideoError(
+                f"{self._name}: the file changed while it was read",
+                code="E_CHANGED",
+                hint="run again when it is complete",
+            )
 
     def close(self) -> None:
         """End the child and let go of the file; calling it twice is fine."""

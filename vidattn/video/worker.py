@@ -119,8 +119,10 @@ class Worker:
         limits = Limits(**meta["limits"])
         self._forget()
         self._file, source = fd, _path_of(fd)
-        if meta["reader"] != "torchcodec":  # torch wants temporary files and address space
-            _confine(limits.memory_bytes)
+        if meta["reader"] == "torchcodec":  # torch wants temporary files and address space
+            _confine(None, None)
+        else:
+            _confine(limits.memory_bytes, 0)
 
         def open_source() -> Source:
             return open_container(source, limits)
@@ -227,12 +229,14 @@ def _harden(parent: int, *, by_kernel: bool) -> None:
         _die_with_parent()
 
 
-def _confine(memory_bytes: int | None) -> None:
-    """No more memory than allowed, and no file written."""
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        if memory_bytes:
-            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+def _confine(memory_bytes: int | None, file_bytes: int | None) -> None:
+    """Limit memory and the size of any file written until the next file is opened; None is free."""
+    if sys.platform != "linux":
+        return
+    for what, most in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_FSIZE, file_bytes)):
+        _, hard = resource.getrlimit(what)
+        soft = hard if most is None else most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (soft, hard))
 
 
 def _die_with_parent() -> None:
