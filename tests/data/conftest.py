@@ -1,0 +1,60 @@
+"""Tiny labelled videos: a bright square that moves left to right, or from top to bottom."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+FPS = 10
+FRAMES = 20
+CLASSES = ("across", "down")
+
+
+def moving_square(label: str, seed: int) -> np.ndarray:
+    """uint8 [20, 48, 64, 3]: two seconds."""
+    rng = np.random.default_rng(seed)
+    colour = rng.integers(128, 256, 3)
+    place = int(rng.integers(4, 30))
+    frames = np.full((FRAMES, 48, 64, 3), 16, np.uint8)
+    for i, frame in enumerate(frames):
+        top, left = (place, 2 * i + 4) if label == "across" else (i + 8, place)
+        frame[top : top + 12, left : left + 12] = colour
+    return frames
+
+
+def write_video(path: Path, frames: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": "10", "preset": "fast"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each of two classes, six videos in each; do not change it."""
+    root = tmp_path_factory.mktemp("clips")
+    for number in range(6):
+        for i, label in enumerate(CLASSES):
+            write_video(root / label / f"{number}.mp4", moving_square(label, 10 * number + i))
+    return root
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[..., Path]:
+    """Makes empty files at the paths given; layouts are read without opening videos."""
+
+    def make(*paths: str) -> Path:
+        for path in paths:
+            file = tmp_path / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        return tmp_path
+
+    return make

@@ -1,0 +1,122 @@
+"""A folder for each class."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vidattn.data.folder import open_folder
+from vidattn.data.labelled import held_back
+from vidattn.data.sets import open_set
+from vidattn.errors import DataError
+
+Tree = Callable[..., Path]
+
+
+def names(root: Path, split: str, **options: object) -> list[str]:
+    items = open_folder(root, split, **options).items  # type: ignore[arg-type]
+    return [Path(item.path).relative_to(root).as_posix() for item in items]
+
+
+def test_halves_are_the_folders_train_and_val(tree: Tree) -> None:
+    root = tree("train/run/a.mp4", "train/jump/deep/b.MKV", "val/run/c.webm", "train/run/notes.txt")
+    train, val = open_folder(root, "train"), open_folder(root, "val")
+    assert train.labels == val.labels == ("jump", "run")
+    assert names(root, "train") == ["train/jump/deep/b.MKV", "train/run/a.mp4"]
+    assert names(root, "val") == ["val/run/c.webm"]
+    assert [item.label for item in train.items + val.items] == [0, 1, 1]
+    assert train.notes == val.notes == ()
+
+
+def test_classes_of_one_half_count_in_both(tree: Tree) -> None:
+    root = tree("train/b/1.mp4", "val/a/2.mp4", "val/c/3.mp4")
+    assert open_folder(root, "train").labels == open_folder(root, "val").labels == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("name", ["valid", "Validation", "test"])
+def test_the_half_to_validate_has_other_names_too(tree: Tree, name: str) -> None:
+    root = tree("train/a/1.mp4", f"{name}/a/2.mp4")
+    found = open_folder(root, "val")
+    assert [Path(item.path).name for item in found.items] == ["2.mp4"]
+    assert bool(found.notes) == (name == "test")
+
+
+def test_test_is_not_validation_where_there_is_both(tree: Tree) -> None:
+    root = tree("train/a/1.mp4", "val/a/2.mp4", "test/a/3.mp4")
+    assert names(root, "val") == ["val/a/2.mp4"]
+
+
+def test_without_halves_a_fifth_of_every_class_is_held_back(tree: Tree) -> None:
+    root = tree(*(f"{label}/{i}.mp4" for label in ("x", "y") for i in range(10)), "z/only.mp4")
+    train, val = open_folder(root, "train"), open_folder(root, "val")
+    assert Counter(item.label for item in val.items) == {0: 2, 1: 2}
+    assert Counter(item.label for item in train.items) == {0: 8, 1: 8, 2: 1}
+    assert not {i.path for i in train.items} & {i.path for i in val.items}
+    assert "20% of every class is held back" in val.notes[0]
+    assert "17 videos to train, 4 to validate" in val.notes[0]
+
+
+def test_what_is_held_back_depends_on_the_names_alone() -> None:
+    keys = [f"{i}.mp4" for i in range(20)]
+    chosen = {key for key, back in zip(keys, held_back(keys), strict=True) if back}
+    again = {k for k, b in zip(keys[::-1], held_back(keys[::-1]), strict=True) if b}
+    assert chosen == again == {"0.mp4", "7.mp4", "8.mp4", "9.mp4"}
+
+
+def test_a_lone_train_folder_is_divided(tree: Tree) -> None:
+    root = tree(*(f"train/a/{i}.mp4" for i in range(5)))
+    assert (len(names(root, "train")), len(names(root, "val"))) == (4, 1)
+
+
+def test_a_class_may_be_called_train(tree: Tree) -> None:
+    root = tree("train/1.mp4", "train/2.mp4", "bus/1.mp4", "bus/2.mp4")
+    assert open_folder(root, "train").labels == ("bus", "train")
+
+
+def test_training_needs_a_folder_train(tree: Tree) -> None:
+    root = tree("val/a/1.mp4")
+    assert len(open_folder(root, "val").items) == 1
+    with pytest.raises(DataError, match="no folder train"):
+        open_folder(root, "train")
+
+
+def test_what_is_left_out_is_told(tree: Tree) -> None:
+    root = tree("a/1.mp4", "a/2.mp4", "loose.mp4", "empty/readme.txt", ".hidden/x.mp4")
+    found = open_folder(root, "train")
+    assert found.labels == ("a",)
+    assert any("1 videos outside the class folders" in note for note in found.notes)
+    assert any("no classes: empty" in note for note in found.notes)
+
+
+def test_no_videos_is_an_error_that_names_the_layout(tree: Tree) -> None:
+    root = tree("a/picture.jpg")
+    with pytest.raises(DataError, match="no videos in class folders") as caught:
+        open_set(str(root))
+    assert "<class>/<video>.mp4" in (caught.value.hint or "")
+
+
+def test_known_names_give_the_numbers(tree: Tree) -> None:
+    root = tree("train/Air_Drumming/1.mp4", "train/abseiling/2.mp4")
+    found = open_folder(root, "train", names=("abseiling", "waxing legs", "air drumming"))
+    numbers = {Path(i.path).parent.name: i.label for i in found.items}
+    assert numbers == {"Air_Drumming": 2, "abseiling": 0}
+
+
+def test_a_folder_that_is_no_known_class_is_named(tree: Tree) -> None:
+    root = tree("train/abseiling/1.mp4", "train/juggling cats/2.mp4")
+    with pytest.raises(DataError, match="1 folders are no class of this set: juggling cats"):
+        open_folder(root, "train", names=("abseiling",))
+
+
+def test_names_that_are_neither_sets_nor_folders_get_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="known: motion, k400, k600") as caught:
+        open_set("k40")
+    assert caught.value.hint == "did you mean k400?"
+    with pytest.raises(DataError, match="no such file or folder"):
+        open_set(str(tmp_path / "nowhere"))
+
+
+def test_a_folder_may_lie_below_the_data_root(tree: Tree) -> None:
+    root = tree("mine/a/1.mp4", "mine/a/2.mp4")
+    assert open_set("mine", root).labels == ("a",)
