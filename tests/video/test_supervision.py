@@ -178,11 +178,11 @@ def test_a_fork_opens_its_own_decoder(small: Path) -> None:
 
 
 def test_an_idle_consumer_costs_no_memory(tmp_path: Path) -> None:
-    made = Made("wide.mp4", options={"g": "30", "preset": "ultrafast"}, size=(1280, 720),
-                pts=tuple(range(150)))  # fmt: skip
+    made = Made("wide.mp4", options={"g": "30", "preset": "ultrafast"}, size=(640, 360),
+                pts=tuple(range(90)))  # fmt: skip
     write(tmp_path / made.name, made)
     with open_video(tmp_path / made.name) as video:
-        stream = video.stream(range(150))
+        stream = video.stream(range(90))
         next(stream)
         child = child_of(video)
         time.sleep(0.5)

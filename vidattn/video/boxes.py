@@ -1,20 +1,41 @@
-"""Top-level boxes of ISO media files: enough to tell a cut-off file from one that is no video."""
+"""Boxes of ISO media files (mp4, mov): what was cut off, and the sample tables of a track.
+
+The tables give time and kind of every frame without reading the frames: a film of two hours opens
+in the time of a clip. They are only ever a proposal, which the packets must confirm.
+"""
 
 from __future__ import annotations
 
 import os
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 MAX_BOXES = 10_000
+MAX_MOOV = 256 << 20
+MAX_SAMPLES = 50_000_000
 KNOWN = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"uuid"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Every sample of a track in decode order, [N] each, in ticks of the track."""
+
+    pts: NDArray[np.int64]
+    """From an origin of its own."""
+    dts: NDArray[np.int64]
+    duration: NDArray[np.int64]
+    key: NDArray[np.bool_]
 
 
 def unfinished(file: BinaryIO) -> str | None:
     """Why an mp4 or mov cannot be opened: its end is missing; None when that is not the reason."""
     size = file.seek(0, os.SEEK_END)
-    found = list(_boxes(file, size))
+    found = [(kind, stop) for kind, _, stop in _top(file, size)]
     if not found or found[0][0] not in KNOWN:
         return None
     kind, stop = found[-1]
@@ -25,7 +46,110 @@ def unfinished(file: BinaryIO) -> str | None:
     return None if b"moov" in dict(found) else "cut off: moov missing"
 
 
-def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+def samples(file: BinaryIO, track: int) -> Samples | None:
+    """The sample table of a track; None when it is not the whole and plain truth.
+
+    That is when the file is fragmented or cut off, when an edit list hides frames, or when a table
+    is not what it should be.
+    """
+    size = file.seek(0, os.SEEK_END)
+    boxes = list(_top(file, size))
+    kinds = [kind for kind, _, _ in boxes]
+    if kinds.count(b"moov") != 1 or b"moof" in kinds or boxes[-1][2] > size:
+        return None
+    _, start, stop = boxes[kinds.index(b"moov")]
+    if stop - start > MAX_MOOV:
+        return None
+    file.seek(start)
+    moov = memoryview(file.read(stop - start))
+    if len(moov) < stop - start or _find(moov, b"mvex") is not None:
+        return None
+    for kind, trak in _inside(moov):
+        if kind == b"trak" and _track_id(trak) == track:
+            try:
+                return _samples(trak)
+            except (struct.error, ValueError):
+                return None
+    return None
+
+
+def _samples(trak: memoryview) -> Samples | None:
+    table = _find(trak, b"mdia", b"minf", b"stbl")
+    stts = _entries(_find(table, b"stts"), ">u4", 2)
+    if stts is None or not 0 < (count := int(stts[:, 0].sum())) <= MAX_SAMPLES:
+        return None
+    duration = np.repeat(stts[:, 1], stts[:, 0])
+    dts = np.concatenate([[0], np.cumsum(duration[:-1])])
+    pts = dts
+    if (box := _find(table, b"ctts")) is not None:
+        ctts = _entries(box, ">u4", 2)
+        if ctts is None or int(ctts[:, 0].sum()) != count:
+            return None
+        pts = dts + np.repeat(ctts[:, 1].astype(np.uint32).view(np.int32), ctts[:, 0])
+    key = np.ones(count, np.bool_)
+    if (box := _find(table, b"stss")) is not None:
+        stss = _entries(box, ">u4", 1)
+        if stss is None or not len(stss) or stss.max() > count or stss.min() < 1:
+            return None
+        key[:] = False
+        key[stss[:, 0] - 1] = True
+    whole = _is_whole(trak, int(pts.min()), int(pts.max()))
+    return Samples(pts, dts, duration, key) if whole else None
+
+
+def _is_whole(trak: memoryview, first: int, last: int) -> bool:
+    """Whether the edit list, if any, only shifts: one stretch from the first frame on.
+
+    How long it lasts is left to the packets, since players disagree about the last frame.
+    """
+    box = _find(trak, b"edts", b"elst")
+    if box is None:
+        return True
+    wide = box[0] == 1
+    edits = [struct.unpack_from(">QqI" if wide else ">IiI", box, 8 + n * (20 if wide else 12))
+             for n in range(min(struct.unpack_from(">I", box, 4)[0], 4))]  # fmt: skip
+    real = [edit for edit in edits if edit[1] != -1]
+    return len(real) == 1 and real[0] == edits[-1] and real[0][1] == first and real[0][2] == 1 << 16
+
+
+def _entries(box: memoryview | None, kind: str, width: int) -> NDArray[np.int64] | None:
+    """The rows of a table behind its count: int64 [count, width]; None when they do not fit."""
+    if box is None or len(box) < 8:
+        return None
+    count = int.from_bytes(box[4:8], "big")
+    if 8 + 4 * width * count > len(box):
+        return None
+    rows = np.frombuffer(box, kind, count * width, 8)
+    return rows.astype(np.int64).reshape(count, width)
+
+
+def _track_id(trak: memoryview) -> int | None:
+    box = _find(trak, b"tkhd")
+    if box is None or len(box) < 24:
+        return None
+    at = 20 if box[0] == 1 else 12
+    return int.from_bytes(box[at : at + 4], "big")
+
+
+def _find(box: memoryview | None, *path: bytes) -> memoryview | None:
+    """The content of the first box under `box` with these names."""
+    for name in path:
+        box = next((data for kind, data in _inside(box) if kind == name), None) if box else None
+    return box
+
+
+def _inside(box: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    at = 0
+    while at + 8 <= len(box):
+        length, kind = struct.unpack_from(">I4s", box, at)
+        if length < 8 or at + length > len(box):
+            return
+        yield kind, box[at + 8 : at + length]
+        at += length
+
+
+def _top(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start of the content, and end of the boxes of a file; the last may end behind it."""
     start = 0
     for _ in range(MAX_BOXES):
         file.seek(start)
@@ -33,11 +157,12 @@ def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
         if len(head) < 8:
             return
         length, kind = struct.unpack(">I4s", head[:8])
+        content = start + 8
         if length == 1 and len(head) == 16:
-            length = struct.unpack(">Q", head[8:])[0]
+            length, content = struct.unpack(">Q", head[8:])[0], start + 16
         elif length == 0:
             length = size - start
-        if length < 8 or not kind.isalnum():
+        if length < content - start or not kind.isalnum():
             return
-        yield kind, start + length
+        yield kind, content, start + length
         start += length

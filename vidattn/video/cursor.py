@@ -10,8 +10,9 @@ from av.error import FFmpegError
 
 from vidattn.video.bitstream import droppable_test
 from vidattn.video.container import packets
-from vidattn.video.plan import Group, Packets
-from vidattn.video.table import NO_PTS, Source
+from vidattn.video.plan import Group
+from vidattn.video.scan import NO_PTS, Packets
+from vidattn.video.table import Source
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -8,18 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.video.scan import Packets
+
 MIN_GAIN_PACKETS = 4
 """A jump to a later key frame must save so many packets; below it decoding on is cheaper."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Packets:
-    """The packets of a stream in decode order, [P] each."""
-
-    pts: NDArray[np.int64]
-    dts: NDArray[np.int64]
-    """Equal to pts where the file gives none."""
-    key: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,8 @@ from vidattn.errors import VideoError
 from vidattn.video.container import is_picture, packets
 from vidattn.video.pixels import Turn, turn_of
 from vidattn.video.protocol import Facts, Times
-from vidattn.video.table import Beat, Source, Table, build, decoded
+from vidattn.video.scan import Beat
+from vidattn.video.table import Source, Table, build, decoded
 
 TRUNCATED_SECONDS = 1.0
 """A header that promises so much more than the packets hold, and 2 % more, means a cut-off file."""

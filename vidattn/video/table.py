@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from av.error import FFmpegError
-from numpy.typing import NDArray
 
-from vidattn.video.bitstream import shown_test
 from vidattn.video.container import MAX_ERRORS, packets
-from vidattn.video.plan import Packets
 from vidattn.video.protocol import Times
+from vidattn.video.scan import NO_PTS, Beat, Packets, Ticks, from_index, scan
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -34,11 +32,8 @@ ONE_PER_PACKET = frozenset(
     ["h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "prores"]
 )
 TRIAL_PACKETS = 6
-NO_PTS = int(np.iinfo(np.int64).min)
 
 Source = tuple["InputContainer", "VideoStream"]
-Beat = Callable[[], None]
-Ticks = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,16 +58,6 @@ class Table:
     """How many frame sizes were met, as far as is known."""
 
 
-class Entry(NamedTuple):
-    """One packet."""
-
-    pts: int
-    dts: int
-    duration: int
-    key: bool
-    shown: bool
-
-
 class Shown(NamedTuple):
     """One decoded frame."""
 
@@ -85,26 +70,17 @@ def build(open_source: Callable[[], Source], beat: Beat) -> Table:
     """Read the packets once, and decode once where they do not suffice; may be empty."""
     container, stream = open_source()
     with container:
-        entries = scan(container, stream, beat)
         tick = float(stream.time_base or Fraction(1, 1_000_000))
         timed = container.format.name.split(",")[0] in TIMED
         trusted = timed and stream.codec_context.codec.canonical_name in ONE_PER_PACKET
-    if trusted and _sound(entries) and (leading := _trial(open_source, entries)) is not None:
-        return _from_packets(entries, tick, leading)
-    return _from_decode(open_source, entries, timed, beat)
-
-
-def scan(container: InputContainer, stream: VideoStream, beat: Beat) -> list[Entry]:
-    """Every packet of the stream, in file order."""
-    is_shown = shown_test(stream.codec_context.codec.canonical_name)
-    entries = []
-    for packet in packets(container, stream):
-        pts = NO_PTS if packet.pts is None else packet.pts
-        dts = pts if packet.dts is None else packet.dts
-        shown = not packet.is_discard and is_shown(memoryview(packet))
-        entries.append(Entry(pts, dts, packet.duration or 0, packet.is_keyframe, shown))
-        beat()
-    return entries
+        table = from_index(container, stream) if trusted else None
+    if table is None:
+        container, stream = open_source()
+        with container:
+            table = scan(container, stream, beat)
+    if trusted and _sound(table) and (leading := _trial(open_source, table)) is not None:
+        return _from_packets(table, tick, leading)
+    return _from_decode(open_source, table, timed, beat)
 
 
 def decoded(
@@ -144,43 +120,42 @@ def _drained(stream: VideoStream) -> Iterator[VideoFrame]:
             continue
 
 
-def _sound(entries: list[Entry]) -> bool:
+def _sound(table: Packets) -> bool:
     """Whether all shown packets have a PTS of their own and decoding can begin with the first."""
-    shown = [entry.pts for entry in entries if entry.shown]
-    return bool(shown) and NO_PTS not in shown and len(set(shown)) == len(shown) and entries[0].key
+    pts = table.pts[table.shown]
+    return len(pts) > 0 and NO_PTS not in pts and len(np.unique(pts)) == len(pts) and table.key[0]
 
 
-def _trial(open_source: Callable[[], Source], entries: list[Entry]) -> int | None:
+def _trial(open_source: Callable[[], Source], table: Packets) -> int | None:
     """Decode the first packets; None when their frames are not those that the packets promise.
 
     Returns how many of them show nothing because they refer to pictures before the file.
     """
-    count = min(TRIAL_PACKETS, len(entries))
-    while count < len(entries) and not entries[count - 1].shown:
+    count = min(TRIAL_PACKETS, len(table))
+    while count < len(table) and not table.shown[count - 1]:
         count += 1  # a long edit-list lead-in
     container, stream = open_source()
     with container:
         feed = islice(packets(container, stream), count)
         got = sorted(f.pts for f in decoded(stream, feed) if f is not None and f.pts is not None)
-    promised = sorted(entry.pts for entry in entries[:count] if entry.shown)
-    late = [pts for pts in promised if pts >= entries[0].pts]
+    promised = sorted(table.pts[:count][table.shown[:count]].tolist())
+    late = [pts for pts in promised if pts >= table.pts[0]]
     if got == promised:
         return 0
     return len(promised) - len(late) if got == late else None
 
 
-def _from_packets(entries: list[Entry], tick: float, leading: int) -> Table:
-    table = _packets(entries)
-    positions = np.flatnonzero([entry.shown for entry in entries])
+def _from_packets(table: Packets, tick: float, leading: int) -> Table:
+    positions = np.flatnonzero(table.shown)
     positions = positions[np.argsort(table.pts[positions], kind="stable")][leading:]
     pts = table.pts[positions]
     times = (pts - pts[0]) * tick
-    stop = _stop(times, entries[int(positions[-1])].duration * tick)
+    stop = _stop(times, float(table.duration[positions[-1]]) * tick)
     return Table(times, stop, pts, True, table, positions, proven=True)
 
 
 def _from_decode(
-    open_source: Callable[[], Source], entries: list[Entry], timed: bool, beat: Beat
+    open_source: Callable[[], Source], table: Packets, timed: bool, beat: Beat
 ) -> Table:
     container, stream = open_source()
     frames, silent = list[Shown](), list[int]()
@@ -201,12 +176,11 @@ def _from_decode(
     if not frames:
         none = np.empty(0, np.int64)
         return Table(np.empty(0), 0.0, none, False, None, none)
-    if (table := _by_pts(frames, entries, timed, tick)) is not None:
-        return table
-    return _by_place(frames, entries, silent, tick, rate)
+    found = _by_pts(frames, table, timed, tick)
+    return _by_place(frames, table, silent, tick, rate) if found is None else found
 
 
-def _by_pts(frames: list[Shown], entries: list[Entry], timed: bool, tick: float) -> Table | None:
+def _by_pts(frames: list[Shown], table: Packets, timed: bool, tick: float) -> Table | None:
     """A table of decoded frames that have a PTS of their own; None when they do not."""
     pts = np.array([frame.pts for frame in frames], np.int64)
     if timed:  # a decoder may give frames out of order before it knows how far to reorder
@@ -215,16 +189,16 @@ def _by_pts(frames: list[Shown], entries: list[Entry], timed: bool, tick: float)
         return None
     times = (pts - pts[0]) * tick
     stop = _stop(times, frames[-1].duration * tick)
-    place = {entry.pts: number for number, entry in enumerate(entries)}
+    place = {value: number for number, value in enumerate(table.pts.tolist())}
     positions = np.array([place.get(value, -1) for value in pts.tolist()], np.int64)
     sizes = len({frame.size for frame in frames})
-    if positions.min() < 0 or len(place) != len(entries) or not entries[0].key:
+    if positions.min() < 0 or len(place) != len(table) or not table.key[0]:
         return Table(times, stop, pts, True, None, positions[:0], sizes=sizes)
-    return Table(times, stop, pts, True, _packets(entries), positions, sizes=sizes)
+    return Table(times, stop, pts, True, table, positions, sizes=sizes)
 
 
 def _by_place(
-    frames: list[Shown], entries: list[Entry], silent: list[int], tick: float, rate: float
+    frames: list[Shown], table: Packets, silent: list[int], tick: float, rate: float
 ) -> Table:
     """A table of decoded frames without a usable PTS.
 
@@ -235,11 +209,11 @@ def _by_place(
     length = float(np.median([frame.duration for frame in frames])) * tick
     length = length if length > 0 else 1 / rate
     # As many silent packets as frames come out at the end only mean delay.
-    delay = count + len(silent) - len(entries)
-    dropped = set(silent[max(delay, 0) :])
-    stamps = sorted(entry.pts for n, entry in enumerate(entries) if n not in dropped)
-    if NO_PTS not in stamps and len(set(stamps)) == len(stamps) == count:
-        times: Times = (np.array(stamps, np.int64) - stamps[0]) * np.float64(tick)
+    delay = count + len(silent) - len(table)
+    dropped = [number for number in silent[max(delay, 0) :] if number < len(table)]
+    stamps = np.sort(np.delete(table.pts, dropped))
+    if len(stamps) == count and NO_PTS not in stamps and (np.diff(stamps) > 0).all():
+        times: Times = (stamps - stamps[0]) * np.float64(tick)
     else:
         times = _filled([frame.pts for frame in frames], tick, length)
     sizes = len({frame.size for frame in frames})
@@ -266,11 +240,3 @@ def _stop(times: Times, last: float) -> float:
     if last <= 0:
         last = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
     return float(times[-1]) + last
-
-
-def _packets(entries: list[Entry]) -> Packets:
-    return Packets(
-        np.array([entry.pts for entry in entries], np.int64),
-        np.array([entry.dts for entry in entries], np.int64),
-        np.array([entry.key for entry in entries], np.bool_),
-    )

@@ -1,0 +1,106 @@
+"""The packet table of a file: from its index where that is proven right, else from its packets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+
+from vidattn.video.bitstream import shown_test
+from vidattn.video.boxes import samples
+from vidattn.video.container import packets
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+NO_PTS = int(np.iinfo(np.int64).min)
+MIN_INDEXED = 2000
+"""Up to so many packets reading them all takes no time."""
+CHECKED_PACKETS = 8
+"""So many at the start and in the middle must agree with the index, at the end a whole group."""
+
+Beat = Callable[[], None]
+Ticks = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packets:
+    """The packets of a stream in decode order, [P] each, in ticks of the stream."""
+
+    pts: Ticks
+    """NO_PTS where there is none."""
+    dts: Ticks
+    """Equal to pts where the file gives none."""
+    duration: Ticks
+    key: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
+    """False where a packet holds no picture that is to be shown."""
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+
+def scan(container: InputContainer, stream: VideoStream, beat: Beat) -> Packets:
+    """Read every packet of the stream, in file order."""
+    is_shown = shown_test(stream.codec_context.codec.canonical_name)
+    rows = []
+    for packet in packets(container, stream):
+        shown = not packet.is_discard and is_shown(memoryview(packet))
+        rows.append((*_stamps(packet), packet.duration or 0, packet.is_keyframe, shown))
+        beat()
+    table = np.array(rows, np.int64).reshape(-1, 5).T
+    return Packets(table[0], table[1], table[2], table[3] > 0, table[4] > 0)
+
+
+def from_index(container: InputContainer, stream: VideoStream) -> Packets | None:
+    """The table as the index of an mp4 has it; None without one or when packets contradict it.
+
+    Moves the place of the container.
+    """
+    if stream.frames < MIN_INDEXED or not container.format.name.startswith("mov"):
+        return None
+    with Path(container.name).open("rb") as file:
+        found = samples(file, stream.id)
+    head = list(islice(packets(container, stream), CHECKED_PACKETS))
+    if found is None or not head or head[0].pts is None or head[0].dts is None:
+        return None
+    pts = found.pts + (head[0].pts - found.pts[0])
+    dts = found.dts + (head[0].dts - found.dts[0])
+    table = Packets(pts, dts, found.duration, found.key, np.ones(len(pts), np.bool_))
+    keys = np.flatnonzero(found.key)
+    if not len(keys) or not _agree(head, table, 0):
+        return None
+    for key, count in ((keys[len(keys) // 2], CHECKED_PACKETS), (keys[-1], None)):
+        try:
+            container.seek(int(dts[key]), stream=stream)
+        except FFmpegError:
+            return None
+        some = list(islice(packets(container, stream), count))
+        place = np.flatnonzero(pts == _stamps(some[0])[0]) if some else pts[:0]
+        if len(place) != 1 or not _agree(some, table, int(place[0])):
+            return None
+        if count is None and int(place[0]) + len(some) != len(table):
+            return None
+    return table
+
+
+def _agree(some: list[Packet[VideoStream]], table: Packets, at: int) -> bool:
+    """Whether packets are those of the table from number `at` on."""
+    rows = slice(at, at + len(some))
+    kinds = [(packet.is_keyframe, not packet.is_discard) for packet in some]
+    return [_stamps(packet) for packet in some] == list(
+        zip(table.pts[rows].tolist(), table.dts[rows].tolist(), strict=True)
+    ) and kinds == list(zip(table.key[rows].tolist(), table.shown[rows].tolist(), strict=True))
+
+
+def _stamps(packet: Packet[VideoStream]) -> tuple[int, int]:
+    pts = NO_PTS if packet.pts is None else packet.pts
+    return pts, pts if packet.dts is None else packet.dts
