@@ -6,7 +6,7 @@ clip.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -110,8 +110,7 @@ def render(
     clip = _exposed(lambda t: ground.seen(path.at(t), size), times, exposure)
     flow = flow_of(poses, grid)
     if rng.random() < 0.65 * difficulty:
-        for _ in range(1 + int(rng.random() < 0.3)):
-            hidden = _add_object(rng, clip, textures, poses)
+        for hidden in _add_objects(rng, clip, textures, poses):
             cover = np.stack(
                 [cv2.resize(h, (grid, grid), interpolation=cv2.INTER_AREA) for h in hidden]
             )
@@ -129,14 +128,34 @@ def _exposed(look: Callable[[Floats], Clip], times: Floats, exposure: float) -> 
     return mean.astype(np.uint8)
 
 
-def _add_object(
+def _add_objects(
     rng: np.random.Generator, clip: Clip, textures: Textures, camera: Floats
+) -> Iterator[NDArray[np.float32]]:
+    """Draw one large thing or several smaller ones, each its own way or, like traffic, all one."""
+    count = int(rng.choice([1, 2, 3, 5], p=[0.55, 0.2, 0.15, 0.1]))
+    together = rng.random() < 0.5
+    drift = _any_drift(rng)
+    for _ in range(count):
+        extent = rng.uniform(0.2, 0.75) / (1.0 if count < 3 else 1.7)
+        drift = drift if together else _any_drift(rng)
+        yield _add_object(rng, clip, textures, camera, extent, drift)
+
+
+def _any_drift(rng: np.random.Generator) -> Floats:
+    return rng.normal(0, 1, 4) * np.array([1, 1, 0.3, 0.5])
+
+
+def _add_object(
+    rng: np.random.Generator,
+    clip: Clip,
+    textures: Textures,
+    camera: Floats,
+    extent: float,
+    drift: Floats,
 ) -> NDArray[np.float32]:
-    """Draw something that moves by itself over `clip`; returns its opacity [T, size, size]."""
+    """Draw a thing that moves along `drift` over `clip`; returns its opacity [T, size, size]."""
     frames, size = clip.shape[:2]
-    extent = rng.uniform(0.2, 0.75)
     speed = log_uniform(rng, 0.004, 0.07)
-    drift = rng.normal(0, 1, 4) * np.array([1, 1, 0.3, 0.5])
     track = np.arange(frames)[:, None] * drift / np.linalg.norm(drift) * speed
     track = (
         track - track[int(rng.integers(frames))] + shaking(rng, frames, speed * rng.uniform(0, 1))
