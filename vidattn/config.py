@@ -38,6 +38,10 @@ class TimeSformerConfig:
     mlp_ratio: float = 4.0
     drop_path: float = 0.1
     """Stochastic-depth rate of the last block; the first has 0 (official code)."""
+    positions: Literal["none", "space", "space-time"] = "space-time"
+    """Which position embeddings are learned (Table 4); attention "space" never has one of time."""
+    order: Literal["time-space", "space-time", "parallel"] = "time-space"
+    """Of the two steps of divided attention: one after the other, or both on the same tokens."""
 
     def __post_init__(self) -> None:
         for name in ("classes", "frames", "size", "patch", "width", "depth", "heads", "mlp_ratio"):
@@ -142,6 +146,9 @@ class OptimConfig:
     clip_norm: float = 0.0
     """Largest gradient norm; 0 switches clipping off."""
     label_smoothing: float = 0.0
+    checkpoint: bool = False
+    """Whether blocks are computed again on the way back instead of remembered: about a third more
+    time, and memory for long clips."""
     flow_weight: float = 0.0
     """Weight of the auxiliary loss on the motion of every patch, where a data set knows it."""
 

@@ -184,6 +184,7 @@ def new_state(recipe: Recipe, init: Path | None, device: torch.device) -> TrainS
     if init is not None:
         take_over(model, load(str(init)).model, str(init))
     model.to(device)
+    model.checkpoint = recipe.optim.checkpoint
     flow_head = nn.Linear(recipe.model.width, 2, device=device)
     modules = [model, flow_head] if recipe.optim.flow_weight else [model]
     return TrainState(model, flow_head, optimizers.optimizer(modules, recipe.optim))

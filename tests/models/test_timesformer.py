@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
+from vidattn.models import timesformer
 from vidattn.models.timesformer import (
     SCHEMES,
     Step,
@@ -23,11 +26,10 @@ PARAMETERS = {  # arXiv:2102.05095, Table 1 (SSv2 head), to the digit; time is n
 }
 
 
-def tiny(attention: str = "divided", *, drop_path: float = 0.0) -> TimeSformer:
+def tiny(attention: str = "divided", **more: Any) -> TimeSformer:
     """A seeded model with nothing left at zero, in eval mode; its clips are [B, 3, 4, 64, 64]."""
-    config = TimeSformerConfig(
-        attention, 5, frames=4, size=64, width=32, depth=2, heads=2, drop_path=drop_path
-    )
+    shape = {"frames": 4, "size": 64, "width": 32, "depth": 2, "heads": 2, "drop_path": 0.0}
+    config = TimeSformerConfig(attention, 5, **(shape | more))
     torch.manual_seed(0)
     model = TimeSformer(config).eval()
     generator = torch.Generator().manual_seed(0)
@@ -207,3 +209,97 @@ def test_every_parameter_learns(attention: str) -> None:
     nn.functional.cross_entropy(model(clip(2, 3, 4, 64, 64)), torch.tensor([0, 1])).backward()
     still = [k for k, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert still == []
+
+
+ABLATIONS = [
+    *({"order": order} for order in ("space-time", "parallel")),
+    *({"positions": positions} for positions in ("none", "space")),
+]
+
+
+@pytest.mark.parametrize("change", ABLATIONS, ids=lambda change: "-".join(change.values()))
+def test_every_ablation_learns_with_every_parameter(change: dict[str, Any]) -> None:
+    model = tiny(**change).train()
+    before = {k: p.detach().clone() for k, p in model.named_parameters()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    nn.functional.cross_entropy(model(clip(2, 3, 4, 64, 64)), torch.tensor([0, 1])).backward()
+    optimizer.step()
+    assert [k for k, p in model.named_parameters() if torch.equal(p, before[k])] == []
+
+
+@torch.no_grad()
+def test_the_order_of_attention_has_the_same_parameters_and_another_result() -> None:
+    first = tiny()
+    logits = [first(clip())]
+    for order in ("space-time", "parallel"):
+        model = tiny(order=order)
+        assert model.state_dict().keys() == first.state_dict().keys()
+        model.load_state_dict(first.state_dict())
+        logits.append(model(clip()))
+    one, two, three = logits
+    assert min((a - b).abs().max() for a, b in ((one, two), (two, three), (one, three))) > 1e-4
+
+
+@torch.no_grad()
+def test_without_positions_patches_may_change_places() -> None:
+    model, first = tiny(positions="none"), clip()
+    assert not {"pos", "cls_pos", "time"} & model.state_dict().keys()
+    moved = first.roll(16, 3).roll(1, 2)
+    torch.testing.assert_close(model(first), model(moved), rtol=1e-4, atol=1e-4)
+    assert (tiny()(first) - tiny()(moved)).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_positions_of_space_alone_do_not_tell_the_order_of_frames() -> None:
+    model, first = tiny(positions="space"), clip()
+    torch.testing.assert_close(model(first), model(first.flip(2)), rtol=1e-4, atol=1e-4)
+    assert (model(first) - model(first.roll(16, 3))).abs().max() > 1e-3
+
+
+def test_only_divided_attention_has_orders() -> None:
+    with pytest.raises(RecipeError, match="joint attention has no order 'parallel'"):
+        tiny("joint", order="parallel")
+
+
+@pytest.mark.parametrize("attention", SCHEMES)
+@torch.no_grad()
+def test_chunks_change_the_memory_and_not_the_result(
+    attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, clips = tiny(attention), clip(2, 3, 8, 64, 64)
+    whole, rows = model(clips), []
+    in_chunks = timesformer.in_chunks
+    monkeypatch.setattr(timesformer, "CHUNK_TOKENS", 20)
+    monkeypatch.setattr(
+        timesformer,
+        "in_chunks",
+        lambda function, given: in_chunks(lambda some: rows.append(some) or function(some), given),
+    )
+    torch.testing.assert_close(model(clips), whole, rtol=0, atol=1e-5)
+    assert len(rows) > 12
+    assert all(some.shape[:-1].numel() <= 20 or some.shape[0] == 1 for some in rows)
+
+
+@pytest.mark.parametrize("attention", SCHEMES)
+def test_checkpointing_changes_no_gradient(attention: str) -> None:
+    gradients = []
+    for again in (False, True):
+        model = tiny(attention, drop_path=0.5).train()
+        model.checkpoint = again
+        torch.manual_seed(1)
+        model(clip(2, 3, 4, 64, 64)).logsumexp(-1).sum().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(*gradients)
+
+
+def test_checkpointing_keeps_less_for_the_way_back() -> None:
+    kept = []
+    for again in (False, True):
+        model, sizes = tiny(depth=6).train(), []
+        model.checkpoint = again
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t
+        ):
+            model(clip())
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 4

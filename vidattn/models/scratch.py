@@ -34,8 +34,10 @@ def init_from_scratch(model: TimeSformer, generator: torch.Generator) -> None:
             gain = 0.5 if ends_branch else 1.0
             nn.init.xavier_uniform_(module.weight, gain=gain, generator=generator)
             nn.init.zeros_(module.bias)
-    model.pos.copy_(_mixed(_grid_waves(config.size // config.patch), config.width, generator))
-    model.time.copy_(_mixed(_time_waves(config.frames), config.width, generator))
+    if model.pos is not None:
+        model.pos.copy_(_mixed(_grid_waves(config.size // config.patch), config.width, generator))
+    if model.time is not None:
+        model.time.copy_(_mixed(_time_waves(config.frames), config.width, generator))
 
 
 def cosine_filters(count: int, side: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vidattn.config import StamConfig
 from vidattn.errors import UsageError
-from vidattn.models.timesformer import SelfAttention, resize_space, resize_time
+from vidattn.models.timesformer import SelfAttention, in_chunks, resize_space, resize_time
 
 
 class FrameBlock(nn.Module):
@@ -76,7 +76,7 @@ class Stam(nn.Module):
         cls = repeat(self.cls + self.cls_pos, "d -> n 1 d", n=x.shape[0])
         x = torch.cat([cls, x], dim=1)
         for block in self.blocks:
-            x = block(x)
+            x = in_chunks(block, x)
         frames: Tensor = rearrange(self.norm(x)[:, 0], "(b t) d -> b t d", b=batch)
         return frames
 

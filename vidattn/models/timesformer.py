@@ -6,17 +6,22 @@ A scheme is a row of a table that says, for each attention step of a block, whic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
 
 EPS = 1e-6  # of every LayerNorm; official code, vit.py
+CHUNK_TOKENS = 2**15
+"""Tokens that go through attention or an MLP at once when no gradients are wanted. At width 768
+their widest layer takes 400 MB; 96 frames of 224 pixels (18,817 tokens) still are one chunk."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Attend:
     """The pattern of the patches; an axis in parentheses is split in two halves or two strides."""
     split: tuple[str, ...] = ()
     """The axes out of t, h, w that `grid` splits; the factor of 2 is called t2, h2 or w2."""
+    out: bool = False
+    """Whether the step ends in an extra linear layer, zero at first."""
 
     def sizes(self, patches: Tensor) -> dict[str, int]:
         """The length of every axis in the two patterns, for patches [B, T, H, W, D]."""
@@ -51,18 +58,18 @@ SCHEMES: dict[str, tuple[Attend, ...]] = {
     "time": (Attend("time", "(b h w) t d", cls=True),),
     "joint": (Attend("joint", "b (t h w) d", cls=True),),
     "divided": (
-        Attend("time", "(b h w) t d", cls=False),
+        Attend("time", "(b h w) t d", cls=False, out=True),
         Attend("space", "(b t) (h w) d", cls=True),
     ),
     "local-global": (
-        Attend("local", "(b h2 w2) (t h w) d", False, "b t (h2 h) (w2 w) d", ("h", "w")),
+        Attend("local", "(b h2 w2) (t h w) d", False, "b t (h2 h) (w2 w) d", ("h", "w"), out=True),
         Attend(
             "global", "(b t2 h2 w2) (t h w) d", True, "b (t t2) (h h2) (w w2) d", ("t", "h", "w")
         ),
     ),
     "axial": (
-        Attend("time", "(b h w) t d", cls=False),
-        Attend("width", "(b t h) w d", cls=False),
+        Attend("time", "(b h w) t d", cls=False, out=True),
+        Attend("width", "(b t h) w d", cls=False, out=True),
         Attend("height", "(b t w) h d", cls=True),
     ),
 }
@@ -75,6 +82,41 @@ attends within the four quarters of the frame over all frames, then among every 
 time, height and width; axial attends along time, width and height in turn; as in divided, only the
 last step includes the class token. Time is not in the paper; its class token joins every tube.
 """
+
+TIME, SPACE = SCHEMES["divided"]
+ORDERS: dict[str, tuple[Attend, ...]] = {
+    "time-space": (TIME, SPACE),
+    "space-time": (SPACE, replace(TIME, cls=True)),
+    "parallel": (replace(TIME, cls=True), SPACE),
+}
+"""The steps of divided attention by `TimeSformerConfig.order` (the paper: -0.5 and -0.4 points).
+
+Neither alternative was released. In both the class token joins the tubes too: no step comes after
+that would carry to it what the last attention over time found.
+"""
+
+
+def steps_of(config: TimeSformerConfig) -> tuple[Attend, ...]:
+    """The attention steps of every block. Raises RecipeError for what does not exist."""
+    if config.attention not in SCHEMES:
+        known = ", ".join(SCHEMES)
+        raise RecipeError(f"no attention scheme {config.attention!r}", hint=f"known: {known}")
+    if config.attention == "divided":
+        return ORDERS[config.order]
+    if config.order != TimeSformerConfig.order:
+        raise RecipeError(f"{config.attention} attention has no order {config.order!r}")
+    return SCHEMES[config.attention]
+
+
+def in_chunks(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """`function` of rows [R, ..., D] that do not see one another; the same result, less memory.
+
+    Without gradients it sees as many rows at once as hold CHUNK_TOKENS tokens, at least one.
+    """
+    size = max(1, CHUNK_TOKENS // max(1, rows.shape[1:-1].numel()))
+    if torch.is_grad_enabled() or size >= rows.shape[0]:
+        return function(rows)
+    return torch.cat([function(some) for some in torch.split(rows, size)])
 
 
 class SelfAttention(nn.Module):
@@ -104,28 +146,34 @@ def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class Step(nn.Module):
-    """Norm, attention among the tokens of `attend.groups`, residual."""
+    """Norm, then attention among the tokens of `attend.groups`: a residual branch of a block."""
 
-    def __init__(self, attend: Attend, width: int, heads: int, drop: float, *, last: bool) -> None:
+    def __init__(self, attend: Attend, width: int, heads: int, drop: float) -> None:
         super().__init__()
         self.attend = attend
         self.norm = nn.LayerNorm(width, eps=EPS)
         self.attn = SelfAttention(width, heads)
         self.drop = DropPath(drop)
-        self.out = nn.Identity() if last else nn.Linear(width, width)
+        self.out = nn.Linear(width, width) if attend.out else nn.Identity()
 
     def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """cls: [B, D]; x: [B, T, H, W, D]; returns both, same shapes."""
+        """cls: [B, D]; x: [B, T, H, W, D]. Returns what is added to both, same shapes."""
         grid, groups, sizes = self.attend.grid, self.attend.groups, self.attend.sizes(x)
-        tokens = rearrange(x, f"{grid} -> {groups}", **sizes)
+        rows = rearrange(x, f"{grid} -> {groups}", **sizes)
         if not self.attend.cls:
-            y = self.out(self.drop(self.attn(self.norm(tokens))))
-            return cls, x + rearrange(y, f"{groups} -> {grid}", **sizes)
-        copies = tokens.shape[0] // cls.shape[0]
-        tokens = torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), tokens], dim=1)
-        y = self.out(self.drop(self.attn(self.norm(tokens))))
-        cls = cls + reduce(y[:, 0], "(b c) d -> b d", "mean", c=copies)
-        return cls, x + rearrange(y[:, 1:], f"{groups} -> {grid}", **sizes)
+            y = in_chunks(self.branch, rows)
+            return torch.zeros_like(cls), rearrange(y, f"{groups} -> {grid}", **sizes)
+        copies = rows.shape[0] // cls.shape[0]
+        y = in_chunks(
+            self.branch, torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), rows], dim=1)
+        )
+        to_cls = reduce(y[:, 0], "(b c) d -> b d", "mean", c=copies)
+        return to_cls, rearrange(y[:, 1:], f"{groups} -> {grid}", **sizes)
+
+    def branch(self, rows: Tensor) -> Tensor:
+        """rows: [R, N, D]; every token of a row sees that row. Same shape."""
+        y: Tensor = self.out(self.drop(self.attn(self.norm(rows))))
+        return y
 
 
 class DropPath(nn.Module):
@@ -151,12 +199,9 @@ class Block(nn.Module):
 
     def __init__(self, config: TimeSformerConfig, drop: float) -> None:
         super().__init__()
-        scheme = SCHEMES[config.attention]
+        self.parallel = config.order == "parallel"
         self.steps = nn.ModuleDict(
-            {
-                a.name: Step(a, config.width, config.heads, drop, last=a is scheme[-1])
-                for a in scheme
-            }
+            {a.name: Step(a, config.width, config.heads, drop) for a in steps_of(config)}
         )
         hidden = int(config.width * config.mlp_ratio)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
@@ -167,12 +212,20 @@ class Block(nn.Module):
 
     def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """cls: [B, D]; x: [B, T, H, W, D]; returns both, same shapes."""
+        given = cls, x
         for step in self.steps.values():
-            cls, x = step(cls, x)
+            to_cls, to_x = step(*(given if self.parallel else (cls, x)))
+            cls, x = cls + to_cls, x + to_x
         # One tensor, so that stochastic depth drops a video's class token and patches together.
         tokens = torch.cat([cls[:, None], rearrange(x, "b t h w d -> b (t h w) d")], dim=1)
-        tokens = tokens + self.drop(self.mlp(self.norm(tokens)))
+        y = in_chunks(self.perceptron, tokens.flatten(0, 1)).view_as(tokens)
+        tokens = tokens + self.drop(y)
         return tokens[:, 0], tokens[:, 1:].view_as(x)
+
+    def perceptron(self, tokens: Tensor) -> Tensor:
+        """tokens: [..., D], each on its own. Same shape."""
+        y: Tensor = self.mlp(self.norm(tokens))
+        return y
 
 
 class TimeSformer(nn.Module):
@@ -184,19 +237,16 @@ class TimeSformer(nn.Module):
 
     def __init__(self, config: TimeSformerConfig) -> None:
         super().__init__()
-        if config.attention not in SCHEMES:
-            known = ", ".join(SCHEMES)
-            raise RecipeError(f"no attention scheme {config.attention!r}", hint=f"known: {known}")
         self.config = config
-        side = config.size // config.patch
+        self.checkpoint = False
+        """Whether gradients compute every block again instead of keeping what it made."""
+        side, alone = config.size // config.patch, config.attention == "space"
         self.patch = nn.Conv2d(3, config.width, config.patch, config.patch)
         self.cls = nn.Parameter(torch.zeros(config.width))
-        self.cls_pos = nn.Parameter(torch.zeros(config.width))
-        self.pos = nn.Parameter(torch.zeros(side, side, config.width))
-        if config.attention == "space":
-            self.register_parameter("time", None)
-        else:
-            self.time = nn.Parameter(torch.zeros(config.frames, config.width))
+        placed, timed = config.positions != "none", config.positions == "space-time" and not alone
+        self.cls_pos = embedding(config.width) if placed else None
+        self.pos = embedding(side, side, config.width) if placed else None
+        self.time = embedding(config.frames, config.width) if timed else None
         rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
@@ -213,10 +263,12 @@ class TimeSformer(nn.Module):
             )
         x = self.patch(rearrange(clips, "b c t h w -> (b t) c h w"))
         x = rearrange(x, "(b t) d h w -> b t h w d", b=batch)
-        x = x + resize_space(self.pos, *x.shape[2:4])
+        if self.pos is not None:
+            x = x + resize_space(self.pos, *x.shape[2:4])
         if self.time is not None:
             x = x + resize_time(self.time, frames)[:, None, None]
-        return repeat(self.cls + self.cls_pos, "d -> b d", b=batch), x
+        cls = self.cls if self.cls_pos is None else self.cls + self.cls_pos
+        return repeat(cls, "d -> b d", b=batch), x
 
     def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens after the last block, before the final norm: [B, D] and [B, T, h, w, D]."""
@@ -225,8 +277,9 @@ class TimeSformer(nn.Module):
         if alone:
             clips = rearrange(clips, "b c t h w -> (b t) c 1 h w")
         cls, x = self.embed(clips)
+        again = self.checkpoint and torch.is_grad_enabled()
         for block in self.blocks:
-            cls, x = block(cls, x)
+            cls, x = checkpoint(block, cls, x, use_reentrant=False) if again else block(cls, x)
         if alone:
             cls = reduce(cls, "(b t) d -> b d", "mean", t=frames)
             x = rearrange(x, "(b t) 1 h w d -> b t h w d", b=batch)
@@ -237,6 +290,11 @@ class TimeSformer(nn.Module):
         cls, _ = self.features(clips)
         logits: Tensor = self.head(self.norm(cls))
         return logits
+
+
+def embedding(*shape: int) -> nn.Parameter:
+    """A learned embedding, zero at first."""
+    return nn.Parameter(torch.zeros(shape))
 
 
 def resize_space(pos: Tensor, height: int, width: int) -> Tensor:
@@ -273,5 +331,6 @@ def init_weights(model: TimeSformer) -> None:
         if isinstance(module, Step) and isinstance(module.out, nn.Linear):
             nn.init.zeros_(module.out.weight)
     # In the official code the class and position embeddings share one parameter of [N + 1, D].
-    for embedding in (model.cls, model.cls_pos, model.pos):
-        nn.init.trunc_normal_(embedding, std=0.02)
+    for learned in (model.cls, model.cls_pos, model.pos):
+        if learned is not None:
+            nn.init.trunc_normal_(learned, std=0.02)

@@ -101,6 +101,11 @@ def names(layout: str, config: TimeSformerConfig) -> dict[str, str]:
     """The table of one model: {name in `layout`: our name}, the embeddings in the foreign cut."""
     if config.attention not in SCHEMES:
         raise WeightsError(f"the {layout} layout has no names for {config.attention} attention")
+    if (config.positions, config.order) != ("space-time", "time-space"):
+        raise WeightsError(
+            f"the {layout} layout has no names for positions {config.positions} and order "
+            f"{config.order}"
+        )
     theirs, ours = _names(layout, config), _names("ours", config)
     return dict(zip(theirs, ours, strict=True))
 

@@ -49,9 +49,12 @@ def start_from(
     notes = []
     state = {k: v for k, v in given.state_dict().items() if ".steps." not in k and "head." not in k}
     state |= _steps(model, given)
-    state["pos"] = _resized(state["pos"], model.pos.shape[0])
-    if model.pos.shape != given.pos.shape:
-        notes.append(f"positions are resized from {config.size} to {ours.size} pixels, bicubic")
+    if model.pos is None:
+        state = {k: v for k, v in state.items() if k not in ("pos", "cls_pos")}
+    elif given.pos is not None:
+        state["pos"] = _resized(given.pos, model.pos.shape[0])
+        if model.pos.shape != given.pos.shape:
+            notes.append(f"positions are resized from {config.size} to {ours.size} pixels, bicubic")
     if model.time is None:
         state.pop("time", None)
     elif given.time is not None:

@@ -1,0 +1,48 @@
+"""Memory and time of very long clips: ViT-B, divided attention, 224 pixels, random weights.
+
+    python examples/benchmarks/long_clip.py 1024            # one forward pass without gradients
+    python examples/benchmarks/long_clip.py 256 --train     # one step with activation checkpointing
+
+Prints the highest resident memory of the process and the seconds it took. A CPU needs minutes.
+"""
+
+import argparse
+import time
+
+import torch
+
+from vidattn.clock import peak_rss_mb
+from vidattn.config import TimeSformerConfig
+from vidattn.models.cost import macs
+from vidattn.models.timesformer import TimeSformer
+
+
+def main() -> None:
+    """Make the model and a clip of noise, run them once, print a line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("frames", type=int)
+    parser.add_argument("--train", action="store_true")
+    wanted = parser.parse_args()
+    torch.manual_seed(0)
+    config = TimeSformerConfig(frames=wanted.frames)
+    model = TimeSformer(config).train(wanted.train)
+    model.checkpoint = wanted.train
+    clip = torch.randn(1, 3, wanted.frames, config.size, config.size)
+    before, begin = peak_rss_mb(), time.perf_counter()
+    with torch.set_grad_enabled(wanted.train):
+        logits = model(clip)
+        if wanted.train:
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9)
+            torch.nn.functional.cross_entropy(logits, torch.tensor([0])).backward()
+            optimizer.step()
+    seconds = time.perf_counter() - begin
+    act = "training step" if wanted.train else "forward pass"
+    print(
+        f"{act} of {wanted.frames} frames ({macs(config) / 1e12:.2f} T multiply-adds forward): "
+        f"peak {peak_rss_mb() / 1e3:.1f} GB, of which {before / 1e3:.1f} GB model and clip; "
+        f"{seconds:.0f} s on {torch.get_num_threads()} threads"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What a forward pass costs: multiply-adds, counted from the table of who attends to whom.
+
+The "FLOPs" of arXiv:2102.05095 (Tables 2 and 5) are these multiply-adds, times three views.
+Norms, softmax, GELU and additions are left out, as usual.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+
+from vidattn.config import StamConfig, TimeSformerConfig
+from vidattn.models.timesformer import Attend, steps_of
+
+
+def macs(
+    config: TimeSformerConfig | StamConfig, frames: int | None = None, size: int | None = None
+) -> int:
+    """Multiply-adds of one clip of `frames` frames of `size` x `size` pixels; the config's own if
+    not given. Raises UsageError when the grid cannot be cut as the attention scheme wants."""
+    frames, side = frames or config.frames, (size or config.size) // config.patch
+    if isinstance(config, StamConfig):
+        return _stam(config, frames, side)
+    width, patches = config.width, frames * side * side
+    steps = sum(_step(attend, width, frames, side) for attend in steps_of(config))
+    tokens = patches + (frames if config.attention == "space" else 1)
+    block = steps + tokens * _perceptron(config)
+    return _embedding(config) * patches + config.depth * block + width * config.classes
+
+
+def _step(attend: Attend, width: int, frames: int, side: int) -> int:
+    """One attention step; a grid without values is rearranged as the model does its tokens."""
+    grid = torch.empty(1, frames, side, side, width, device="meta")
+    rows = rearrange(grid, f"{attend.grid} -> {attend.groups}", **attend.sizes(grid))
+    count, tokens = rows.shape[0], rows.shape[1] + attend.cls
+    return count * tokens * ((4 + attend.out) * width**2 + 2 * tokens * width)
+
+
+def _stam(config: StamConfig, frames: int, side: int) -> int:
+    """The image model on every frame, then a transformer over frames and a class token."""
+    width, tokens = config.width, side * side + 1
+    block = tokens * (4 * width**2 + 2 * tokens * width + _perceptron(config))
+    image = _embedding(config) * side * side + config.depth * block
+    hidden, tokens = config.time_hidden, frames + 1
+    layer = tokens * (4 * width**2 + 2 * tokens * width + 2 * width * hidden)
+    return frames * image + config.time_depth * layer + width * config.classes
+
+
+def _perceptron(config: TimeSformerConfig | StamConfig) -> int:
+    """The MLP of a block, for one token."""
+    return 2 * config.width * int(config.width * config.mlp_ratio)
+
+
+def _embedding(config: TimeSformerConfig | StamConfig) -> int:
+    """The convolution, for one patch."""
+    return 3 * config.patch**2 * config.width
