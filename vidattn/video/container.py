@@ -59,6 +59,9 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
         container.close()
         raise VideoError("no video stream in it", code="E_NO_VIDEO_STREAM")
     context = stream.codec_context
+    if context is None:
+        container.close()
+        raise VideoError("no decoder knows its codec", code="E_CODEC_NOT_ALLOWED")
     _check(context.codec.canonical_name, size or (context.width, context.height), limits)
     if limits.threads:
         stream.codec_context.thread_count = limits.threads
@@ -91,7 +94,8 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
 
 
 def _sizeless(container: InputContainer) -> bool:
-    return any(stream.codec_context.width == 0 for stream in container.streams.video)
+    contexts = [stream.codec_context for stream in container.streams.video]
+    return any(context is not None and context.width == 0 for context in contexts)
 
 
 def _refused_size(source: str, options: dict[str, str]) -> tuple[int, int] | None:
