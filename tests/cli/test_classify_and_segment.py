@@ -114,6 +114,12 @@ def test_a_part_of_a_film_can_be_asked_for(quick: Run, film: Path, model: Path) 
     assert (segments[0]["start"], segments[-1]["end"]) == (1.0, 2.5)
 
 
+def test_an_empty_list_names_no_input(quick: Run, model: Path) -> None:
+    done = quick("classify", "-", "-m", model)
+    assert done.returncode == 3
+    assert "names no input" in done.stderr
+
+
 def test_a_file_that_is_not_there_is_an_error_with_a_hint(vidattn: Run, model: Path) -> None:
     done = vidattn("classify", "nosuch.mp4", "-m", model)
     assert done.returncode == 3

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from vidattn.cli.console import Desk, Stopped
-from vidattn.errors import InputError, UsageError, VideoError
+from vidattn.errors import InputError, OutputError, UsageError, VideoError
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
@@ -66,6 +67,8 @@ def run(
     to `keep` first. An input that fails is reported and the others go on: 0 when all is well, 3
     when nothing came of any input, 4 when something is missing.
     """
+    if delivery.formats:
+        _require_writable(delivery.folder)
     names = _file_names(paths)
     whole = partial = 0
     for path in paths:
@@ -95,6 +98,19 @@ def run(
             f"{len(paths) - whole - partial} failed"
         )
     return INCOMPLETE if whole + partial else FAILED
+
+
+def _require_writable(folder: Path) -> None:
+    """Find out now, not after hours of work. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: cannot be written: {error.strerror}",
+            hint="choose a folder that can be written with -o",
+        ) from None
 
 
 def _deliver(

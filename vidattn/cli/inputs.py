@@ -23,9 +23,12 @@ def expand(inputs: Sequence[str]) -> list[str]:
     A directory stands for the videos below it (sorted by name), `@list.txt` for the lines of a
     file, `-` for the lines of standard input, and a pattern with `*`, `?` or `[` that is not itself
     a file for what it matches. Other paths are passed on as they are, for the reader to judge.
-    Raises InputError when a directory, list or pattern yields nothing.
+    Raises InputError when a directory, list or pattern yields nothing, or all of them together.
     """
-    return list(dict.fromkeys(_each(inputs)))
+    paths = list(dict.fromkeys(_each(inputs)))
+    if not paths:
+        raise InputError(f"{' '.join(inputs)}: names no input", hint="give one path a line")
+    return paths
 
 
 def _each(inputs: Iterable[str]) -> Iterator[str]:
