@@ -17,7 +17,7 @@ META = ClipConfig(frames=2, short_side=48, crop=48)
 
 
 def noise(height: int = 90, width: int = 130, frames: int = 2) -> np.ndarray:
-    """Smooth random frames, so that resizing filters can agree: uint8 [frames, height, width, 3]."""
+    """Smooth random frames, so that resizing filters can agree: uint8 [frames, H, W, 3]."""
     coarse = np.random.default_rng(0).integers(0, 256, (frames, 9, 13, 3), np.uint8)
     big = F.interpolate(
         torch.from_numpy(coarse).permute(0, 3, 1, 2).float(), (height, width), mode="bilinear"
@@ -74,7 +74,9 @@ def test_frames_of_the_right_size_are_only_normalised() -> None:
 def test_blue_comes_first_for_weights_trained_that_way() -> None:
     frames = np.zeros((1, 48, 48, 3), np.uint8)
     frames[..., 0] = 255
-    clip = transforms.eval_clip(frames, ClipConfig(frames=1, short_side=48, crop=48, channels="bgr"))
+    clip = transforms.eval_clip(
+        frames, ClipConfig(frames=1, short_side=48, crop=48, channels="bgr")
+    )
     assert clip[2].min() > 0 > clip[0].max()
 
 
