@@ -122,7 +122,9 @@ class SupervisedVideo:
                 raise VideoError(
                     f"{self._name}: frame {index} does not decode",
                     code="E_DECODE",
-                    hint="the file is damaged there; --reader opencv may get further",
+                    hint="the file is damaged there; --reader opencv may get further"
+                    if self.reader == "pyav"
+                    else "use --reader pyav",
                 )
             out[inverse == np.searchsorted(unique, index)] = frame
         return out
