@@ -98,15 +98,14 @@ def flow_of(poses: Floats, grid: int) -> NDArray[np.float32]:
     scene = here @ turn(poses[:-1]).transpose(0, 2, 1)[:, None] + poses[:-1, None, None, :2]
     back = np.linalg.inv(turn(poses[1:]))
     there = (scene - poses[1:, None, None, :2]) @ back.transpose(0, 2, 1)[:, None]
-    return (there - here).astype(np.float32)
+    return np.asarray(there - here, np.float32)
 
 
 def turn(poses: Floats) -> Floats:
     """The 2x2 matrices that take picture offsets to scene offsets: [N, 2, 2]."""
     cos, sin = np.cos(poses[:, 3]), np.sin(poses[:, 3])
-    return np.exp(-poses[:, 2])[:, None, None] * np.stack([cos, -sin, sin, cos], 1).reshape(
-        -1, 2, 2
-    )
+    turned = np.stack([cos, -sin, sin, cos], 1).reshape(-1, 2, 2)
+    return np.asarray(np.exp(-poses[:, 2])[:, None, None] * turned, np.float64)
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -123,7 +122,8 @@ def shaking(rng: np.random.Generator, frames: int, size: float) -> Floats:
         points[i] += memory * points[i - 1]
     points -= np.linspace(0, 1, frames)[:, None] * (points[-1] - points[0]) + points[0]
     steps = np.diff(points, axis=0) * EDGE
-    return points * (size / max(1e-9, float(np.sqrt((steps**2).sum(1).mean()))))
+    spread = float(np.sqrt((steps**2).sum(1).mean()))
+    return np.asarray(points * (size / max(1e-9, spread)), np.float64)
 
 
 def camera_path(rng: np.random.Generator, label: int, frames: int, difficulty: float) -> CameraPath:
@@ -169,4 +169,4 @@ def _pace(rng: np.random.Generator, count: int, difficulty: float) -> Floats:
         pace[: int(rng.integers(1, count // 2))] = 0.05
     if rng.random() < 0.5:
         pace = pace[::-1]
-    return pace / pace.mean()
+    return np.asarray(pace / pace.mean(), np.float64)

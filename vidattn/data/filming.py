@@ -19,6 +19,9 @@ from vidattn.data.textures import SIDE, Drawn, Photographed, Pyramid
 Clip = NDArray[np.uint8]
 Textures = Drawn | Photographed
 
+WIDEST = 420.0
+"""Texels across the widest view of a texture; the rest is room to move in."""
+
 EVENTFUL = 12.0
 """Mean difference of neighbours in a 16 x 16 view, both directions, that motion shows on."""
 
@@ -57,7 +60,7 @@ def _some_surface(rng: np.random.Generator, textures: Textures, difficulty: floa
     """A random part of a random texture, turned (a little or by any angle), mirrored, scaled."""
     levels = textures[int(rng.integers(len(textures)))]
     height, width = levels[0].shape[:2]
-    texels = log_uniform(rng, 70 + 80 * (1 - difficulty), 420)
+    texels = log_uniform(rng, textures.narrowest + 80 * (1 - difficulty), WIDEST)
     angle = rng.normal(0, 0.15) if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)
     base = texels * turn(np.array([[0, 0, 0, angle]]))[0]
     base[:, 0] *= rng.choice([-1, 1])
@@ -125,7 +128,7 @@ def _exposed(look: Callable[[Floats], Clip], times: Floats, exposure: float) -> 
     offsets = np.array([-0.5, -0.17, 0.17, 0.5]) * exposure
     shots = look((times[:, None] + offsets).ravel())
     mean = shots.reshape(len(times), len(offsets), *shots.shape[1:]).mean(1, dtype=np.float32)
-    return mean.astype(np.uint8)
+    return np.asarray(mean, np.uint8)
 
 
 def _add_objects(
@@ -142,7 +145,7 @@ def _add_objects(
 
 
 def _any_drift(rng: np.random.Generator) -> Floats:
-    return rng.normal(0, 1, 4) * np.array([1, 1, 0.3, 0.5])
+    return np.asarray(rng.normal(0, 1, 4) * np.array([1, 1, 0.3, 0.5]), np.float64)
 
 
 def _add_object(
@@ -235,7 +238,7 @@ def _grain(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float
     count = int(np.prod(shape))
     noise = np.frombuffer(rng.bytes(count), np.int8).astype(np.float32)
     noise += np.roll(noise, 9973 + int(rng.integers(1000)))
-    return (noise / np.float32(104.5)).reshape(shape)
+    return np.asarray((noise / np.float32(104.5)).reshape(shape), np.float32)
 
 
 def _squeezed(clip: Clip, quality: int) -> Clip:

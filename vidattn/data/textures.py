@@ -48,7 +48,7 @@ def power_noise(rng: np.random.Generator, beta: float, side: int = SIDE) -> NDAr
     spectrum = (np.exp(1j * phase) * size**-beta).astype(np.complex64)
     spectrum[0, 0] = 0
     noise = np.fft.irfft2(spectrum, (side, side)).astype(np.float32)
-    return noise / noise.std()
+    return np.asarray(noise / noise.std(), np.float32)
 
 
 def leaves(rng: np.random.Generator) -> Picture:
@@ -141,11 +141,14 @@ def draw(rng: np.random.Generator) -> Picture:
 
 
 def _clipped(values: NDArray[np.floating]) -> Picture:
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 class Drawn:
     """`count` procedural textures, drawn when first used; the same for the same seed."""
+
+    narrowest = 70.0
+    """Texels across the narrowest view: small, as there is something to see at every scale."""
 
     def __init__(self, seed: Sequence[int], count: int = 96) -> None:
         self.seed = tuple(seed)
@@ -166,6 +169,9 @@ class Photographed:
 
     Videos give `per_video` frames at equal distances. Raises DataError when nothing was found.
     """
+
+    narrowest = 200.0
+    """Texels across the narrowest view: 2/5 of the picture, which has little to show below that."""
 
     def __init__(self, folder: Path, per_video: int = 4, limit: int = 400) -> None:
         self._pyramids: list[Pyramid] = []
