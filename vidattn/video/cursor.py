@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 from av.error import FFmpegError
 
 from vidattn.video.bitstream import droppable_test
@@ -27,10 +27,7 @@ class Cursor:
 
     def __init__(self, open_source: Callable[[], Source], table: Packets | None) -> None:
         self._open_source = open_source
-        self._pts: list[int] = [] if table is None else table.pts.tolist()
-        self._dts: list[int] = [] if table is None else table.dts.tolist()
-        seen = Counter(self._pts)
-        self._numbers = {pts: n for n, pts in enumerate(self._pts) if seen[pts] == 1}
+        self._table = table
         self._open()
         context = self.stream.codec_context
         self._droppable = droppable_test(context.codec.canonical_name, context.extradata)
@@ -73,9 +70,9 @@ class Cursor:
         packet = self._ahead or next(self._feed, None)
         self._ahead = None
         at, self._position = self._position, None
-        if packet is None or at is None or at >= len(self._pts):
+        if packet is None or at is None or self._table is None or at >= len(self._table):
             return None
-        if (NO_PTS if packet.pts is None else packet.pts) != self._pts[at]:
+        if (NO_PTS if packet.pts is None else packet.pts) != self._table.pts[at]:
             return None
         self._position = at + 1
         return packet
@@ -83,15 +80,16 @@ class Cursor:
     def _seek(self, start: int) -> int | None:
         """Seek to packet `start` or a little before; the number reached, None without success."""
         self._position = self._ahead = None
+        assert self._table is not None
         try:
-            self.container.seek(self._dts[start], stream=self.stream)
+            self.container.seek(int(self._table.dts[start]), stream=self.stream)
         except FFmpegError:
             return None
         self._feed = packets(self.container, self.stream)
         self._ahead = next(self._feed, None)
         if self._ahead is None or self._ahead.pts is None:
             return None
-        reached = self._numbers.get(self._ahead.pts)
-        if reached is not None and reached <= start:
-            self._position = reached
+        places = np.flatnonzero(self._table.pts == self._ahead.pts)
+        if len(places) == 1 and places[0] <= start:
+            self._position = int(places[0])
         return self._position

@@ -32,7 +32,6 @@ class PyAVReader:
         self._table = table
         self._convert = convert
         self._cursor = Cursor(open_source, table.packets)
-        self._numbers = {pts: index for index, pts in enumerate(table.pts.tolist())}
 
     def close(self) -> None:
         """Close the file."""
@@ -84,6 +83,11 @@ class PyAVReader:
             index = pending.popleft()
             yield (index, held.pop(index)) if index in held else Lost(index)
 
+    def _index(self, pts: int) -> int | None:
+        """The number of the frame with this PTS."""
+        index = int(np.searchsorted(self._table.pts, pts))
+        return index if index < len(self._table.pts) and self._table.pts[index] == pts else None
+
     def _planned(self, group: Group) -> Iterator[tuple[int, VideoFrame] | None]:
         cursor = self._cursor
         if not cursor.jump(group.start):
@@ -94,7 +98,7 @@ class PyAVReader:
                     yield None
                 elif frame.is_corrupt or frame.pts is None:
                     return
-                elif (index := self._numbers.get(frame.pts)) is not None:
+                elif (index := self._index(frame.pts)) is not None:
                     yield index, frame
         finally:
             cursor.stream.codec_context.flush_buffers()
@@ -108,7 +112,7 @@ class PyAVReader:
                 continue
             index: int | None = count
             if self._table.keyed:
-                index = None if frame.pts is None else self._numbers.get(frame.pts)
+                index = None if frame.pts is None else self._index(frame.pts)
             count += 1
             if index is not None:
                 yield index, frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -51,12 +52,12 @@ class Packets:
 def scan(container: InputContainer, stream: VideoStream, beat: Beat) -> Packets:
     """Read every packet of the stream, in file order."""
     is_shown = shown_test(stream.codec_context.codec.canonical_name)
-    rows = []
+    rows = array("q")  # a day of video has millions of packets
     for packet in packets(container, stream):
         shown = not packet.is_discard and is_shown(memoryview(packet))
-        rows.append((*_stamps(packet), packet.duration or 0, packet.is_keyframe, shown))
+        rows.extend((*_stamps(packet), packet.duration or 0, packet.is_keyframe, shown))
         beat()
-    table = np.array(rows, np.int64).reshape(-1, 5).T
+    table = np.array(rows, np.int64).reshape(-1, 5).T.copy()
     return Packets(table[0], table[1], table[2], table[3] > 0, table[4] > 0)
 
 

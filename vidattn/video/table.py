@@ -7,11 +7,12 @@ once from first to last frame.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from av.error import FFmpegError
@@ -58,12 +59,15 @@ class Table:
     """How many frame sizes were met, as far as is known."""
 
 
-class Shown(NamedTuple):
-    """One decoded frame."""
+@dataclass(slots=True)
+class Decoded:
+    """What a decode from first to last frame met; arrays, since a day of video has millions."""
 
-    pts: int
-    duration: int
-    size: tuple[int, int]
+    pts: array[int] = field(default_factory=lambda: array("q"))
+    duration: array[int] = field(default_factory=lambda: array("q"))
+    silent: array[int] = field(default_factory=lambda: array("q"))
+    """Numbers of the packets that brought no frame."""
+    sizes: set[tuple[int, int]] = field(default_factory=set)
 
 
 def build(open_source: Callable[[], Source], beat: Beat) -> Table:
@@ -158,75 +162,73 @@ def _from_decode(
     open_source: Callable[[], Source], table: Packets, timed: bool, beat: Beat
 ) -> Table:
     container, stream = open_source()
-    frames, silent = list[Shown](), list[int]()
+    found = Decoded()
     with container:
         if not timed:  # frame threads would blur which packets bring no frame
             stream.codec_context.thread_type = "SLICE"
         tick = float(stream.time_base or Fraction(1, 1_000_000))
         rate = float(stream.average_rate or stream.guessed_rate or 25)
-        number = 0
         for frame in decoded(stream, packets(container, stream)):
             beat()
             if frame is None:
-                silent.append(number + len(silent))
+                found.silent.append(len(found.pts) + len(found.silent))
                 continue
-            number += 1
-            pts = NO_PTS if frame.pts is None else frame.pts
-            frames.append(Shown(pts, frame.duration or 0, (frame.width, frame.height)))
-    if not frames:
+            found.pts.append(NO_PTS if frame.pts is None else frame.pts)
+            found.duration.append(frame.duration or 0)
+            found.sizes.add((frame.width, frame.height))
+    if not found.pts:
         none = np.empty(0, np.int64)
         return Table(np.empty(0), 0.0, none, False, None, none)
-    found = _by_pts(frames, table, timed, tick)
-    return _by_place(frames, table, silent, tick, rate) if found is None else found
+    by_pts = _by_pts(found, table, timed, tick)
+    return _by_place(found, table, tick, rate) if by_pts is None else by_pts
 
 
-def _by_pts(frames: list[Shown], table: Packets, timed: bool, tick: float) -> Table | None:
+def _by_pts(found: Decoded, table: Packets, timed: bool, tick: float) -> Table | None:
     """A table of decoded frames that have a PTS of their own; None when they do not."""
-    pts = np.array([frame.pts for frame in frames], np.int64)
+    pts = np.array(found.pts, np.int64)
     if timed:  # a decoder may give frames out of order before it knows how far to reorder
         pts = np.sort(pts)
     if NO_PTS in pts or (np.diff(pts) <= 0).any():
         return None
     times = (pts - pts[0]) * tick
-    stop = _stop(times, frames[-1].duration * tick)
-    place = {value: number for number, value in enumerate(table.pts.tolist())}
-    positions = np.array([place.get(value, -1) for value in pts.tolist()], np.int64)
-    sizes = len({frame.size for frame in frames})
-    if positions.min() < 0 or len(place) != len(table) or not table.key[0]:
+    stop = _stop(times, found.duration[-1] * tick)
+    order = np.argsort(table.pts, kind="stable")
+    rows = np.searchsorted(table.pts, pts, sorter=order).clip(max=len(table) - 1)
+    positions, sizes = order[rows], len(found.sizes)
+    distinct = len(np.unique(table.pts)) == len(table)
+    if not distinct or not table.key[0] or not np.array_equal(table.pts[positions], pts):
         return Table(times, stop, pts, True, None, positions[:0], sizes=sizes)
     return Table(times, stop, pts, True, table, positions, sizes=sizes)
 
 
-def _by_place(
-    frames: list[Shown], table: Packets, silent: list[int], tick: float, rate: float
-) -> Table:
+def _by_place(found: Decoded, table: Packets, tick: float, rate: float) -> Table:
     """A table of decoded frames without a usable PTS.
 
     AVI numbers its packets and FFmpeg makes up a PTS for each: once the packets that bring no frame
     are taken out, the sorted rest are the frames' times. Otherwise frames follow one another.
     """
-    count = len(frames)
-    length = float(np.median([frame.duration for frame in frames])) * tick
+    count = len(found.pts)
+    length = float(np.median(np.array(found.duration))) * tick
     length = length if length > 0 else 1 / rate
     # As many silent packets as frames come out at the end only mean delay.
-    delay = count + len(silent) - len(table)
-    dropped = [number for number in silent[max(delay, 0) :] if number < len(table)]
+    delay = count + len(found.silent) - len(table)
+    dropped = [number for number in found.silent[max(delay, 0) :] if number < len(table)]
     stamps = np.sort(np.delete(table.pts, dropped))
     if len(stamps) == count and NO_PTS not in stamps and (np.diff(stamps) > 0).all():
         times: Times = (stamps - stamps[0]) * np.float64(tick)
     else:
-        times = _filled([frame.pts for frame in frames], tick, length)
-    sizes = len({frame.size for frame in frames})
+        times = _filled(np.array(found.pts, np.int64), tick, length)
+    sizes = len(found.sizes)
     none = np.empty(0, np.int64)
     stop = _stop(times, length)
     return Table(times, stop, np.arange(count), False, None, none, sizes=sizes)
 
 
-def _filled(pts: list[int], tick: float, length: float) -> Times:
+def _filled(pts: Ticks, tick: float, length: float) -> Times:
     """Times where only some frames have a PTS: the others follow at `length` seconds."""
     number = np.arange(len(pts))
-    known = np.flatnonzero(np.array(pts, np.int64) != NO_PTS)
-    stamps = np.array(pts, np.int64)[known] * tick
+    known = np.flatnonzero(pts != NO_PTS)
+    stamps = pts[known] * tick
     if len(known) == 0 or (np.diff(stamps) <= 0).any():
         return np.asarray(number * length, np.float64)
     times = np.asarray(np.interp(number, known, stamps), np.float64)
