@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.cli.console import Desk
+from vidattn.errors import WeightsError
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
     from vidattn.weights.catalog import Entry
 
 
-def chosen(desk: Desk, model: str | None, frames: int | None, *, offline: bool) -> Classifier:
+def chosen(
+    desk: Desk,
+    model: str | None,
+    *,
+    offline: bool,
+    frames: int | None = None,
+    labels: Path | None = None,
+) -> Classifier:
     """The model named; when none is, the default, or the bundled one where that cannot be had.
 
     Says on stderr what was assumed, what is downloaded, and the licence of weights that restrict
-    their use.
+    their use. labels: a file with other names for its classes, one a line, in order.
     """
     from vidattn.weights.source import load, resolve_default
 
@@ -32,4 +42,18 @@ def chosen(desk: Desk, model: str | None, frames: int | None, *, offline: bool) 
         desk.note(note)
     if "NC" in classifier.card.license:
         desk.note(f"{classifier.card.name} is {classifier.card.license}: no commercial use")
+    if labels is not None:
+        classifier = replace(classifier, labels=_names(labels, len(classifier.labels)))
     return classifier
+
+
+def _names(path: Path, count: int) -> tuple[str, ...]:
+    """Class names out of a text file; as many as the model has classes."""
+    try:
+        names = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{path}: {error}") from None
+    names = [name.strip() for name in names if name.strip()]
+    if len(names) != count:
+        raise WeightsError(f"{path}: {len(names)} names for {count} classes")
+    return tuple(names)

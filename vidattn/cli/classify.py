@@ -39,6 +39,7 @@ def classify(
     as_json: options.Json = False,
     formats: options.Formats = None,
     output: options.OutputDir = None,
+    labels: options.Labels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = 8,
@@ -62,7 +63,7 @@ def classify(
     runtime = Runtime(device, precision, batch_size, reader)
     config = None if views is None else sampler.parse_views(views)
     begin, stop = options.seconds(start), options.seconds(end)
-    classifier = chosen(desk, model, frames, offline=offline)
+    classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
     if config:
         desk.note(f"views {views}: {sampler.describe_views(config)}")
 

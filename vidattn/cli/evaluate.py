@@ -44,6 +44,7 @@ def evaluate(
         typer.Option("--expect", metavar="top1=P+-T", help="Exit with 7 when the score is off."),
     ] = None,
     as_json: options.Json = False,
+    labels: options.Labels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = 8,
@@ -63,7 +64,7 @@ def evaluate(
     wanted = _expectation(expect)
     config = sampling.parse_views(views)
     runtime = Runtime(device, precision, batch_size, reader)
-    classifier = chosen(desk, model, None, offline=offline)
+    classifier = chosen(desk, model, offline=offline, labels=labels)
     name = dataset or classifier.card.training_data
     if name == "motion":
         result = _motion(desk, classifier, config, data_root, clips, runtime)

@@ -79,10 +79,7 @@ def import_model(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where to: a .safetensors file.")
     ],
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", metavar="FILE", help="Class names in order, one a line."),
-    ] = None,
+    labels: options.Labels = None,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -90,17 +87,13 @@ def import_model(
 
     Example: vidattn models import checkpoint.pyth -o model.safetensors
     """
-    from dataclasses import replace
-
     from vidattn import weights
     from vidattn.cli.chosen import chosen
 
     desk = Desk(quiet=quiet)
     if output.suffix != ".safetensors":
         raise UsageError(f"-o {output}: the name of a weights file ends in .safetensors")
-    classifier = chosen(desk, model, None, offline=offline)
-    if labels:
-        classifier = replace(classifier, labels=_names(labels, len(classifier.labels)))
+    classifier = chosen(desk, model, offline=offline, labels=labels)
     desk.emit(str(weights.save(classifier, output)))
 
 
@@ -124,15 +117,3 @@ def verify(
     if logits.shape != (1, len(classifier.labels)) or not logits.isfinite().all():
         raise WeightsError(f"{model}: a black clip gives no finite score for every class")
     desk.emit(f"{clean(classifier.card.name)}: sound, sha256 {classifier.card.sha256}")
-
-
-def _names(path: Path, count: int) -> tuple[str, ...]:
-    """Class names out of a text file; as many as the model has classes."""
-    try:
-        names = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path}: {error}") from None
-    names = [name.strip() for name in names if name.strip()]
-    if len(names) != count:
-        raise WeightsError(f"{path}: {len(names)} names for {count} classes")
-    return tuple(names)

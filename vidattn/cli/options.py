@@ -79,6 +79,15 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document; for several inputs, one in each line."),
 ]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="Names for the classes of the model, one a line, instead of its own.",
+        show_default=False,
+    ),
+]
 DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", metavar="DIR", help="Where the data set lies.", show_default=False),

@@ -40,6 +40,7 @@ def segment(
     as_json: options.Json = False,
     formats: options.Formats = None,
     output: options.OutputDir = None,
+    labels: options.Labels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = 8,
@@ -69,7 +70,7 @@ def segment(
     decoding = Decoding(smooth, kernel, threshold, min_duration)
     runtime = Runtime(device, precision, batch_size, reader)
     begin, stop = options.seconds(start), options.seconds(end)
-    classifier = chosen(desk, model, frames, offline=offline)
+    classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
 
     def act(path: str, keep: Callable[[Timeline], None]) -> Timeline:
         events = infer.stream(
