@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from vidattn import infer
-from vidattn.config import ClipConfig, ViewConfig
+from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
 from vidattn.device import Runtime
 from vidattn.errors import MemoryLimitError, UsageError, VideoError
+from vidattn.models import folded
 from vidattn.models.classifier import Classifier
+from vidattn.models.timesformer import TimeSformer
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import View, Window
 from vidattn.video import MemoryVideo, Unreadable
@@ -283,3 +285,22 @@ def test_a_device_that_is_not_there_is_refused_with_a_hint(
 ) -> None:
     with pytest.raises(UsageError, match="no such device"):
         infer.segment(video, classifier, runtime=Runtime(device="abacus"))
+
+
+def test_the_scorer_runs_the_folded_model_and_answers_as_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(folded, "MIN_WIDTH", 32)
+    torch.manual_seed(0)
+    shape = TimeSformerConfig(classes=3, frames=4, size=32, width=32, depth=2, heads=2)
+    classifier = Classifier(TimeSformer(shape), ClipConfig(), ("a", "b", "c"))
+    clips = [torch.randn(3, 4, 32, 32) for _ in range(3)]
+    scorer = infer.Scorer(classifier, Runtime(device="cpu"))
+    assert isinstance(scorer.model, folded.Folded)
+    assert infer.Scorer(classifier, Runtime(device="cpu")).model is scorer.model
+    with torch.inference_mode():
+        expected = classifier.model(torch.stack(clips))
+    torch.testing.assert_close(torch.stack(scorer(clips)), expected, rtol=0, atol=1e-4)
+    monkeypatch.setattr(infer, "multiplies_bf16", lambda: True)
+    half = torch.stack(infer.Scorer(classifier, Runtime(device="cpu", precision="bf16"))(clips))
+    assert 0 < (half - expected).abs().max() < 0.1

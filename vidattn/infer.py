@@ -25,6 +25,7 @@ from vidattn.data.views import readable_end, view_clips
 from vidattn.device import Runtime, inference
 from vidattn.errors import MemoryLimitError, VideoError
 from vidattn.models.classifier import Classifier
+from vidattn.models.folded import multiplies_bf16
 from vidattn.segments import without
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
@@ -227,6 +228,13 @@ class Scorer:
         self.device = runtime.torch_device()
         self.precision = runtime.resolved_precision()
         self.model = classifier.model.eval().to(self.device)
+        # Autocast casts weights anew in every call; a folded model holds them as it needs them.
+        self.autocast = self.precision
+        if self.device.type == "cpu" and (self.precision == "fp32" or multiplies_bf16()):
+            dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+            self.model = classifier.fast(dtype)
+            if self.model is not classifier.model:
+                self.autocast = "fp32"
 
     def __call__(self, clips: Sequence[Tensor]) -> list[Tensor]:
         """Clips [3, T, H, W] to float32 logits [K] on the CPU, one for each, in order.
@@ -236,7 +244,7 @@ class Scorer:
         if not clips:
             return []
         try:
-            with inference(self.device, self.precision):
+            with inference(self.device, self.autocast):
                 logits = self.model(torch.stack(list(clips)).to(self.device)).float().cpu()
         except torch.OutOfMemoryError:
             if len(clips) == 1:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.models import folded
 from vidattn.models.classifier import Classifier, kind_of
 from vidattn.models.timesformer import TimeSformer
 
@@ -43,3 +44,19 @@ def test_kinds_have_names() -> None:
     assert kind_of(TimeSformer(TINY)) == "timesformer"
     with pytest.raises(ValueError, match="Linear is none of timesformer, stam"):
         kind_of(torch.nn.Linear(1, 1))
+
+
+def test_the_fast_form_is_made_again_when_weights_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folded, "MIN_WIDTH", 32)
+    mine, clip = classifier("logit"), torch.randn(1, 3, 2, 32, 32)
+    mine.model.eval()
+    with torch.no_grad():
+        first = mine.fast()
+        assert mine.fast() is first is not mine.model
+        mine.model.get_parameter("blocks.0.steps.time.out.weight").add_(0.5)
+        torch.testing.assert_close(mine.fast()(clip), mine.model(clip), rtol=1e-5, atol=1e-5)
+        assert mine.fast() is not first
+        last = mine.fast()
+        mine.model.load_state_dict({**mine.model.state_dict()}, assign=True)
+        assert mine.fast() is not last
+        assert mine.fast(torch.bfloat16) is not mine.fast()

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vidattn.config import Averaging, ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.models.folded import folded
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 
@@ -44,11 +46,24 @@ class Classifier:
     labels: tuple[str, ...]
     averaging: Averaging = "logit"
     card: Card = field(default_factory=lambda: Card("unnamed"))
+    _fast: tuple[object, nn.Module] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         classes = getattr(getattr(self.model, "config", None), "classes", len(self.labels))
         if classes != len(self.labels):
             raise ValueError(f"the model has {classes} classes, but {len(self.labels)} labels")
+
+    def fast(self, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """What `model`, in eval mode, runs as on a CPU; see `vidattn.models.folded`.
+
+        Made once, and again when the weights change (other than through `.data`, which hides it).
+        """
+        state = _Weights(self.model, dtype)
+        if self._fast is None or self._fast[0] != state:
+            self._fast = state, folded(self.model, dtype)
+        return self._fast[1]
 
     def scores(self, logits: Tensor) -> Tensor:
         """Probabilities [..., K] of one clip seen in V views, from their logits [..., V, K].
@@ -59,6 +74,24 @@ class Classifier:
         if self.averaging == "logit":
             return logits.mean(-2).softmax(-1)
         return logits.softmax(-1).mean(-2)
+
+
+class _Weights:
+    """The weights of a model at one moment: the same tensors, unchanged since, compare equal."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        self.tensors = tuple(model.parameters())
+        self.versions = (dtype, *(t._version for t in self.tensors if not t.is_inference()))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Weights)
+            and self.versions == other.versions
+            and len(self.tensors) == len(other.tensors)
+            and all(a is b for a, b in zip(self.tensors, other.tensors, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {

@@ -52,6 +52,14 @@ class Attend:
             sizes |= {axis: sizes[axis] // 2, f"{axis}2": 2}
         return sizes
 
+    def rows(self, cls: Tensor, x: Tensor) -> Tensor:
+        """The tokens that meet, row by row: [R, N, D]; a copy of the class token first, if any."""
+        rows: Tensor = rearrange(x, f"{self.grid} -> {self.groups}", **self.sizes(x))
+        if not self.cls:
+            return rows
+        copies = rows.shape[0] // cls.shape[0]
+        return torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), rows], dim=1)
+
 
 SCHEMES: dict[str, tuple[Attend, ...]] = {
     "space": (Attend("space", "(b t) (h w) d", cls=True),),
@@ -158,16 +166,11 @@ class Step(nn.Module):
 
     def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """cls: [B, D]; x: [B, T, H, W, D]. Returns what is added to both, same shapes."""
+        y = in_chunks(self.branch, self.attend.rows(cls, x))
         grid, groups, sizes = self.attend.grid, self.attend.groups, self.attend.sizes(x)
-        rows = rearrange(x, f"{grid} -> {groups}", **sizes)
         if not self.attend.cls:
-            y = in_chunks(self.branch, rows)
             return torch.zeros_like(cls), rearrange(y, f"{groups} -> {grid}", **sizes)
-        copies = rows.shape[0] // cls.shape[0]
-        y = in_chunks(
-            self.branch, torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), rows], dim=1)
-        )
-        to_cls = reduce(y[:, 0], "(b c) d -> b d", "mean", c=copies)
+        to_cls = reduce(y[:, 0], "(b c) d -> b d", "mean", b=cls.shape[0])
         return to_cls, rearrange(y[:, 1:], f"{groups} -> {grid}", **sizes)
 
     def branch(self, rows: Tensor) -> Tensor:

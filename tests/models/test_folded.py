@@ -1,0 +1,105 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidattn.config import TimeSformerConfig
+from vidattn.models import folded as subject
+from vidattn.models import timesformer
+from vidattn.models.folded import Folded, folded
+from vidattn.models.timesformer import SCHEMES, TimeSformer
+
+VARIANTS = [
+    *({"attention": name} for name in SCHEMES),
+    {"order": "space-time"},
+    {"order": "parallel"},
+    {"positions": "none"},
+    {"depth": 1},
+]
+PACK = [
+    False,
+    pytest.param(True, marks=pytest.mark.skipif(not subject.can_pack(), reason="oneDNN")),
+]
+
+
+@pytest.fixture(autouse=True)
+def _fold_narrow_models_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "MIN_WIDTH", 32)
+
+
+def model_of(**change: Any) -> TimeSformer:
+    """A seeded model with nothing left at zero, in eval mode."""
+    shape = {"classes": 5, "frames": 4, "size": 64, "width": 32, "depth": 2, "heads": 2}
+    torch.manual_seed(0)
+    model = TimeSformer(TimeSformerConfig(**(shape | change))).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape)
+    return model
+
+
+def clip(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("pack", PACK, ids=["plain", "packed"])
+@pytest.mark.parametrize("change", VARIANTS, ids=lambda change: str(*change.values()))
+@torch.inference_mode()
+def test_folding_changes_only_rounding(change: dict[str, Any], pack: bool) -> None:
+    model = model_of(**change)
+    fast = folded(model, pack=pack)
+    assert isinstance(fast, Folded)
+    for shape in [(1, 3, 4, 64, 64), (3, 3, 8, 64, 32), (2, 3, 2, 96, 96 + 32)]:
+        torch.testing.assert_close(fast(clip(*shape)), model(clip(*shape)), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("attention", SCHEMES)
+@torch.inference_mode()
+def test_chunks_do_not_change_the_folded_result(
+    attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = folded(model_of(attention=attention))
+    whole = fast(clip(2, 3, 4, 64, 64))
+    monkeypatch.setattr(timesformer, "CHUNK_TOKENS", 20)
+    torch.testing.assert_close(fast(clip(2, 3, 4, 64, 64)), whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pack", PACK, ids=["plain", "packed"])
+@torch.inference_mode()
+def test_bf16_is_near_and_answers_in_float32(pack: bool) -> None:
+    if pack and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("oneDNN has no bfloat16 on this processor")
+    model = model_of()
+    logits = folded(model, torch.bfloat16, pack=pack)(clip(2, 3, 4, 64, 64))
+    assert logits.dtype == torch.float32
+    expected = model(clip(2, 3, 4, 64, 64))
+    assert 0 < (logits - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_the_model_it_was_made_from_stays_as_it_was() -> None:
+    model = model_of()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fast = folded(model, pack=subject.can_pack())
+    fast(clip(1, 3, 4, 64, 64))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert type(model.blocks[-1]) is timesformer.Block
+
+
+def test_without_packing_only_folded_weights_are_copied() -> None:
+    model = model_of()
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    copies = [
+        name
+        for name, p in folded(model, pack=False).named_parameters()
+        if p.untyped_storage().data_ptr() not in own
+    ]
+    assert len(copies) == 4
+    assert all(".steps.time.attn.proj." in name or ".first." in name for name in copies)
+
+
+def test_other_and_narrow_models_stay_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear, narrow = nn.Linear(2, 2), model_of()
+    monkeypatch.setattr(subject, "MIN_WIDTH", 64)
+    assert folded(linear) is linear
+    assert folded(narrow) is narrow

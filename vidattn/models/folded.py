@@ -1,0 +1,181 @@
+"""The form in which a TimeSformer answers fastest on a CPU: the same function up to rounding.
+
+Exact savings, taken once from the finished weights (`TimeSformer` stays the reference):
+
+- the projection of an attention step and the linear layer after it are one linear layer;
+- in the last block nobody reads the patches: one query per row, the MLP for the class token only;
+- oneDNN gets the weights in the layout its kernels want, instead of MKL getting them plain, where
+  that pays; and in bfloat16 where the processor multiplies in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
+from torch import Tensor, nn
+
+from vidattn.models.timesformer import Block, Step, TimeSformer, in_chunks
+
+MIN_WIDTH = 256
+"""Narrower models stay as they are: their time goes into calls, not into multiplications."""
+
+
+def folded(
+    model: nn.Module, dtype: torch.dtype = torch.float32, *, pack: bool | None = None
+) -> nn.Module:
+    """What `model` should run as on a CPU when nothing is to be learned; itself if there is no
+    better form.
+
+    dtype: of the linear layers and attention; norms and sums stay float32. pack: whether oneDNN
+    packs the weights; by default where it pays. `model` is left as it is, later changes of its
+    weights do not reach the result, and what needs no folding or packing is shared, not copied.
+    """
+    if type(model) is not TimeSformer or model.config.width < MIN_WIDTH:
+        return model
+    return Folded(model, dtype, packing_pays() if pack is None else pack)
+
+
+def can_pack() -> bool:
+    """Whether torch has oneDNN with the two operators that packing takes."""
+    names = ("_reorder_linear_weight", "_linear_pointwise")
+    here = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(here) and all(hasattr(torch.ops.mkldnn, name) for name in names)
+
+
+def packing_pays() -> bool:
+    """Whether packed weights are faster: with AVX-512 (2.2x on AMD, where MKL does not use it);
+    with AVX2 both are equally fast, and packing only takes memory."""
+    return can_pack() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def multiplies_bf16() -> bool:
+    """Whether the processor multiplies in bfloat16 (AVX-512 BF16 or AMX) rather than emulating."""
+    flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))
+
+
+class Folded(nn.Module):
+    """Clips [B, 3, T, H, W] to logits [B, K], as the TimeSformer it was made from."""
+
+    def __init__(self, model: TimeSformer, dtype: torch.dtype, pack: bool) -> None:
+        super().__init__()
+        self.config = model.config
+        with torch.device("meta"):
+            twin = TimeSformer(model.config)
+        twin.load_state_dict(model.state_dict(), assign=True)
+        twin.eval().requires_grad_(False)
+        for step in _steps(twin):
+            _fold(step)
+        twin.blocks[-1] = LastBlock(twin.blocks[-1])  # type: ignore[arg-type]
+        if pack or dtype != torch.float32:
+            _freeze(twin.blocks, dtype, pack)
+        self.twin = twin
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: float32. Returns logits float32."""
+        logits: Tensor = self.twin(clips)
+        return logits
+
+
+class LastBlock(nn.Module):
+    """A block of which only the class token is wanted."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.norm, self.mlp = block.norm, block.mlp
+        *first, last = (step for step in block.steps.values() if isinstance(step, Step))
+        # One after the other, only the last step writes nothing but the class token that is read.
+        self.first = nn.ModuleList([] if block.parallel else first)
+        self.last = nn.ModuleList(
+            LastStep(s) for s in ([*first, last] if block.parallel else [last])
+        )
+
+    def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """cls: [B, D]; x: [B, T, H, W, D]. Returns the class token, and patches of no meaning."""
+        for step in self.first:
+            to_cls, to_x = step(cls, x)
+            cls, x = cls + to_cls, x + to_x
+        cls = cls + sum(step(cls, x) for step in self.last)
+        return cls + self.mlp(self.norm(cls)), x
+
+
+class LastStep(nn.Module):
+    """An attention step of which only the class token is wanted: a single query in each row."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__()
+        assert step.attend.cls, "the class token must take part in the last step"
+        weight, bias = step.attn.qkv.weight, step.attn.qkv.bias
+        width = weight.shape[1]
+        self.attend, self.norm, self.heads = step.attend, step.norm, step.attn.heads
+        self.q = _linear(weight[:width], bias[:width])
+        self.kv = _linear(weight[width:], bias[width:])
+        self.proj = step.attn.proj
+
+    def forward(self, cls: Tensor, x: Tensor) -> Tensor:
+        """cls: [B, D]; x: [B, T, H, W, D]. Returns what is added to the class token."""
+        y = in_chunks(self.branch, self.attend.rows(cls, x))
+        to_cls: Tensor = reduce(y, "(b c) 1 d -> b d", "mean", b=cls.shape[0])
+        return to_cls
+
+    def branch(self, rows: Tensor) -> Tensor:
+        """rows: [R, N, D], the class token first. Returns [R, 1, D]."""
+        rows = self.norm(rows)
+        q = rearrange(self.q(rows[:, :1]), "r n (k d) -> r k n d", k=self.heads)
+        k, v = rearrange(self.kv(rows), "r n (two k d) -> two r k n d", two=2, k=self.heads)
+        y = F.scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.proj(rearrange(y, "r k n d -> r n (k d)"))
+        return out
+
+
+class FrozenLinear(nn.Module):
+    """A linear layer in one dtype, its weight packed for oneDNN or plain."""
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, pack: bool) -> None:
+        super().__init__()
+        weight = linear.weight.detach().to(dtype)
+        self.dtype, self.packed = dtype, pack
+        self.bias = linear.bias.detach().to(dtype)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if pack else weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [..., D], of any float dtype. Returns [..., D'] in this layer's."""
+        x = x.to(self.dtype)
+        if not self.packed:
+            return F.linear(x, self.weight, self.bias)
+        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return y
+
+
+def _steps(model: TimeSformer) -> Iterator[Step]:
+    return (module for module in model.modules() if isinstance(module, Step))
+
+
+def _fold(step: Step) -> None:
+    """Take the linear layer after the attention of a step into its projection."""
+    proj, out = step.attn.proj, step.out
+    if isinstance(out, nn.Linear):
+        step.attn.proj = _linear(
+            out.weight @ proj.weight, F.linear(proj.bias, out.weight, out.bias)
+        )
+        step.out = nn.Identity()
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A linear layer of these very tensors."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    linear.bias = nn.Parameter(bias, requires_grad=False)
+    return linear
+
+
+def _freeze(module: nn.Module, dtype: torch.dtype, pack: bool) -> None:
+    """Put a FrozenLinear in the place of every linear layer below `module`."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.Linear):
+            setattr(module, name, FrozenLinear(child, dtype, pack))
+        else:
+            _freeze(child, dtype, pack)
