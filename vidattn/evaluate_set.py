@@ -171,8 +171,7 @@ def aligned(
         raise DataError(
             f"{source.name}: {len(strange)} of its {len(used)} classes are unknown to {model}: "
             f"{_some(strange)}; the model also has: {_some(others) if others else 'no others'}",
-            hint="name a model trained on these classes with -m, or train one: vidattn train "
-            f"--dataset {source.root}",
+            hint="name a model of these classes with -m, or train one: vidattn train --dataset ...",
         )
     return np.array([numbers.get(canonical(label), -1) for label in labels], np.int64)
 
