@@ -54,6 +54,7 @@ DOORS = {
     "rich": {"cli"},
     "safetensors": {"weights"},
     "timm": {"optim", "weights"},
+    "transformers": {"bench"},
     "torch": {"*"},
     "torchcodec": {"video/torchcodec_reader"},
     "typer": {"cli"},

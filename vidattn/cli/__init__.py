@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import vidattn
-from vidattn.cli import classify, evaluate, models, segment, timeline, train
+from vidattn.cli import bench, classify, evaluate, models, segment, timeline, train
 from vidattn.cli.console import Desk, Stopped, stop_on_signals
 from vidattn.errors import VidattnError
 
@@ -27,6 +27,7 @@ app.command("segment")(segment.segment)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("timeline")(timeline.timeline)
+app.command("bench")(bench.bench)
 app.add_typer(models.app, name="models")
 
 

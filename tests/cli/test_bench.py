@@ -1,0 +1,47 @@
+"""`vidattn bench`: the tables it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from vidattn import bench
+
+
+def test_all_counts_the_models_of_the_paper_and_runs_nothing(vidattn: Run) -> None:
+    done = vidattn("bench", "--model", "all")
+    assert done.returncode == 0, done.stderr
+    rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "divided 8 x 224 121.4 M 121.4 0.59 0.59 78.0 59.5" in rows
+    assert "divided, L 96 x 224 121.5 M 7.14 7.14 80.7 62.3" in rows
+
+
+def test_an_unknown_model_is_an_error_that_suggests_one(vidattn: Run) -> None:
+    done = vidattn("bench", "--model", "timesformer-k40")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: timesformer-k40: no such file")
+    assert "timesformer-k400" in done.stderr
+
+
+def test_a_file_is_measured_and_printed_or_given_as_json(
+    quick: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "SIDE", 64)
+    options = ("--rounds", "1", "--device", "cpu", "--frames", "2")
+    done = quick("bench", "-m", model, *options)
+    assert done.returncode == 0, done.stderr
+    assert "divided, 2 frames of 32x32" in done.stdout
+    assert "cpu, fp32" in done.stdout
+    facts = json.loads(quick("bench", "-m", model, *options, "--json").stdout)
+    assert facts["ways"][0]["way"] == "vidattn"
+    assert facts["ways"][0]["difference"] < 1e-5
+
+
+def test_the_table_of_the_paper_as_json(quick: Run) -> None:
+    rows = json.loads(quick("bench", "--json").stdout)
+    assert [row["name"] for row in rows][:3] == ["space", "joint", "divided"]
+    assert rows[2]["parameters"] == 121_392_558
