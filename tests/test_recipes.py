@@ -35,3 +35,10 @@ def test_an_unknown_recipe_is_answered_with_what_there_is() -> None:
     with pytest.raises(RecipeError) as caught:
         named("motion-huge")
     assert "motion-tiny" in str(caught.value.hint)
+
+
+def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
+    recipe = for_dataset("./mine")
+    assert recipe.name == "small"
+    assert recipe.clip.drawn == "bins"
+    assert recipe.clip.sampling == "uniform"

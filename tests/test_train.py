@@ -13,7 +13,7 @@ from vidattn import train
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
 from vidattn.data.camera import LABELS
 from vidattn.data.motion import Batch, MotionBatches
-from vidattn.errors import DataError, DivergenceError, OutputError, RecipeError
+from vidattn.errors import DataError, DivergenceError, OutputError, RecipeError, WeightsError
 from vidattn.weights.source import load
 
 TINY = Recipe(
@@ -119,7 +119,7 @@ def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(tmp_path: Pat
     assert started["head.weight"].shape[0] == 3
     assert_close(started["blocks.0.mlp.0.weight"], given["blocks.0.mlp.0.weight"], rtol=0, atol=0)
     wider = replace(TINY, model=replace(TINY.model, width=32))
-    with pytest.raises(RecipeError, match="does not fit"):
+    with pytest.raises(WeightsError, match="cannot start a model of width 32"):
         train.new_state(wider, path, torch.device("cpu"))
 
 

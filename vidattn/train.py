@@ -34,7 +34,7 @@ from vidattn.files import write_atomically
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.scratch import init_from_scratch
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights.source import load
+from vidattn.weights.start import start_from
 from vidattn.weights.state import load_state, save_state
 from vidattn.weights.store import save
 
@@ -145,6 +145,8 @@ class TrainState:
     """Reads the motion of a patch off its last token; used in training only."""
     optimizer: Optimizer
     step: int = 0
+    notes: tuple[str, ...] = ()
+    """What the weights it started from did not bring."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything as named tensors: model, auxiliary head, optimizer, random bits."""
@@ -172,36 +174,24 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def new_state(recipe: Recipe, init: Path | None, device: torch.device) -> TrainState:
+def new_state(
+    recipe: Recipe, init: Path | str | None, device: torch.device, labels: tuple[str, ...] = ()
+) -> TrainState:
     """A model with its initial values and an optimizer that has seen nothing.
 
-    With `init`, weights of the same shape are taken over; a head for other classes starts afresh.
+    With `init` it takes over the weights that fit, see `weights.start_from`. labels: its classes.
     """
     torch.manual_seed(recipe.seed)
     model = TimeSformer(recipe.model)
     if recipe.start == "scratch":
         init_from_scratch(model, torch.Generator().manual_seed(recipe.seed))
-    if init is not None:
-        take_over(model, load(str(init)).model, str(init))
+    notes = () if init is None else start_from(model, init, labels)
     model.to(device)
     model.checkpoint = recipe.optim.checkpoint
     flow_head = nn.Linear(recipe.model.width, 2, device=device)
     modules = [model, flow_head] if recipe.optim.flow_weight else [model]
-    return TrainState(model, flow_head, optimizers.optimizer(modules, recipe.optim))
-
-
-def take_over(model: nn.Module, source: nn.Module, where: str) -> None:
-    """Copy the weights of `source`, whose head may have other classes; RecipeError otherwise."""
-    own, given = model.state_dict(), source.state_dict()
-    odd = [k for k in own.keys() | given.keys() if k not in own or k not in given]
-    odd += [k for k in own.keys() & given.keys() if own[k].shape != given[k].shape]
-    fatal = sorted(k for k in odd if not k.startswith("head."))
-    if fatal:
-        raise RecipeError(
-            f"{where}: does not fit the model of the recipe: {', '.join(fatal[:5])}",
-            hint="--set model.* must describe the same model, class count aside",
-        )
-    model.load_state_dict({k: own[k] if k in odd else given[k] for k in own})
+    optimizer = optimizers.optimizer(modules, recipe.optim)
+    return TrainState(model, flow_head, optimizer, notes=notes)
 
 
 def losses(state: TrainState, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -280,7 +270,7 @@ def fit(
     where = Runtime(device=device).torch_device()
     examples = training_set(recipe, data_root)
     recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
-    state = new_state(recipe, Path(init) if init else None, where)
+    state = new_state(recipe, init, where, examples.labels)
     if resume:
         _go_on(state, recipe, run_dir)
     elif (run_dir / "recipe.json").exists():
@@ -290,7 +280,7 @@ def fit(
     _write_json(run_dir / "recipe.json", to_plain(recipe))
     log = _Log(run_dir / "log.jsonl", state.step)
     per_epoch, epochs = examples.steps_per_epoch, recipe.optim.epochs
-    yield from (log.add(Note(text)) for text in examples.notes)
+    yield from (log.add(Note(text)) for text in (*examples.notes, *state.notes))
     for event in steps(state, examples.batches(state.step), recipe, per_epoch):
         yield from (log.add(_lost(video, "replaced by another")) for video in event.lost)
         yield event

@@ -110,7 +110,7 @@ def test_an_unknown_name_suggests_close_ones() -> None:
     assert "vidattn models list" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("missing", ["gone.safetensors", "no/where", "x.pth", Path("motion-tiny")])
+@pytest.mark.parametrize("missing", ["gone.safetensors", "no/where", "x.pth", Path("motion-huge")])
 def test_a_missing_file_is_named(missing: str | Path) -> None:
     with pytest.raises(WeightsError, match=str(missing)):
         weights.load(missing)

@@ -24,11 +24,21 @@ def train(
     ],
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", metavar="RECIPE", help="Whose recipe to train with."),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="RECIPE",
+            help="Whose recipe to train with: small, motion-tiny, timesformer-k400, ...",
+        ),
     ] = None,
     data_root: options.DataRoot = None,
     init: Annotated[
-        str | None, typer.Option("--init", metavar="WEIGHTS", help="Start from these weights.")
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="WEIGHTS",
+            help="Start from these weights; a video model brings its shape and clips along.",
+        ),
     ] = None,
     frames: options.Frames = None,
     attention: Annotated[
@@ -57,10 +67,13 @@ def train(
     from vidattn import recipes
     from vidattn import train as trainer
     from vidattn.config import with_settings
+    from vidattn.weights.start import fitted
 
     desk = Desk(quiet=quiet)
     recipe = recipes.named(model) if model else recipes.for_dataset(dataset)
     recipe = replace(recipe, data=replace(recipe.data, dataset=dataset))
+    if init and not model:
+        recipe = fitted(recipe, init)
     recipe = with_settings(
         _with_options(recipe, frames, attention, epochs, batch_size), settings or []
     )

@@ -8,10 +8,13 @@ from vidattn.config import Recipe
 from vidattn.errors import RecipeError
 from vidattn.recipes.kinetics import DIVIDED, HIGH_RESOLUTION, LONG
 from vidattn.recipes.motion import MOTION_TINY
+from vidattn.recipes.small import SMALL
 
-RECIPES: dict[str, Recipe] = {r.name: r for r in (MOTION_TINY, DIVIDED, HIGH_RESOLUTION, LONG)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (MOTION_TINY, SMALL, DIVIDED, HIGH_RESOLUTION, LONG)
+}
 
-START = {"motion": MOTION_TINY}
+START = {"motion": MOTION_TINY, "k400": DIVIDED, "k600": DIVIDED}
 
 
 def named(name: str) -> Recipe:
@@ -22,6 +25,6 @@ def named(name: str) -> Recipe:
 
 
 def for_dataset(dataset: str) -> Recipe:
-    """What training on a data set starts from: its own recipe, or the paper's for Kinetics-400."""
-    recipe = START.get(dataset, DIVIDED)
+    """What training on a data set starts from: its own recipe, or `small` for one of yours."""
+    recipe = START.get(dataset, SMALL)
     return replace(recipe, data=replace(recipe.data, dataset=dataset))

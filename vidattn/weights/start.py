@@ -8,12 +8,14 @@ first the model sees each frame as the image model does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidattn.config import Recipe
 from vidattn.errors import WeightsError
 from vidattn.models.timesformer import TimeSformer, resize_time
 from vidattn.weights import catalog, convert, fetch, layouts, pickles, source, store
@@ -67,6 +69,20 @@ def start_from(
         notes.append("the head starts afresh: the classes are others")
     model.load_state_dict({**model.state_dict(), **state})
     return tuple(notes)
+
+
+def fitted(recipe: Recipe, name_or_path: str | Path, *, offline: bool = False) -> Recipe:
+    """The recipe with the model and the clips of the video model it is to start from.
+
+    How clips are drawn from a video stays that of the recipe. An image model, which has no clips,
+    leaves the recipe as it is. Raises WeightsError as `start_from` does.
+    """
+    given, theirs = _given(name_or_path, offline)
+    if theirs is None:
+        return recipe
+    clip = source.load(name_or_path, offline=offline).clip
+    clip = replace(clip, drawn=recipe.clip.drawn, sampling=recipe.clip.sampling)
+    return replace(recipe, model=given.config, clip=clip)
 
 
 def _steps(model: TimeSformer, given: TimeSformer) -> dict[str, Tensor]:
