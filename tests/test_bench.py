@@ -9,7 +9,6 @@ from vidattn import bench
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.device import Runtime
 from vidattn.errors import WeightsError
-from vidattn.models import folded
 from vidattn.models.cost import macs
 from vidattn.models.timesformer import TimeSformer
 
@@ -19,7 +18,6 @@ TINY = TimeSformerConfig(classes=5, frames=2, size=32, width=32, depth=2, heads=
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "SIDE", 64)
-    monkeypatch.setattr(folded, "MIN_WIDTH", 32)
 
 
 @pytest.mark.parametrize("row", bench.PAPER, ids=lambda row: row.name)

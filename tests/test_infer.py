@@ -290,7 +290,6 @@ def test_a_device_that_is_not_there_is_refused_with_a_hint(
 def test_the_scorer_runs_the_folded_model_and_answers_as_the_plain_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(folded, "MIN_WIDTH", 32)
     torch.manual_seed(0)
     shape = TimeSformerConfig(classes=3, frames=4, size=32, width=32, depth=2, heads=2)
     classifier = Classifier(TimeSformer(shape), ClipConfig(), ("a", "b", "c"))

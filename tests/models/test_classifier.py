@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
-from vidattn.models import folded
 from vidattn.models.classifier import Classifier, kind_of
 from vidattn.models.timesformer import TimeSformer
 
@@ -46,8 +45,7 @@ def test_kinds_have_names() -> None:
         kind_of(torch.nn.Linear(1, 1))
 
 
-def test_the_fast_form_is_made_again_when_weights_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folded, "MIN_WIDTH", 32)
+def test_the_fast_form_is_made_again_when_weights_change() -> None:
     mine, clip = classifier("logit"), torch.randn(1, 3, 2, 32, 32)
     mine.model.eval()
     with torch.no_grad():

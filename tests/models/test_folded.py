@@ -23,11 +23,6 @@ PACK = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _fold_narrow_models_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "MIN_WIDTH", 32)
-
-
 def model_of(**change: Any) -> TimeSformer:
     """A seeded model with nothing left at zero, in eval mode."""
     shape = {"classes": 5, "frames": 4, "size": 64, "width": 32, "depth": 2, "heads": 2}
@@ -98,8 +93,19 @@ def test_without_packing_only_folded_weights_are_copied() -> None:
     assert all(".steps.time.attn.proj." in name or ".first." in name for name in copies)
 
 
-def test_other_and_narrow_models_stay_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    linear, narrow = nn.Linear(2, 2), model_of()
-    monkeypatch.setattr(subject, "MIN_WIDTH", 64)
+def test_a_model_of_another_family_stays_itself() -> None:
+    linear = nn.Linear(2, 2)
     assert folded(linear) is linear
-    assert folded(narrow) is narrow
+
+
+@pytest.mark.skipif(not subject.can_pack(), reason="oneDNN")
+def test_wide_models_are_packed_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def packs() -> bool:
+        return any(isinstance(m, subject.FrozenLinear) for m in folded(model_of()).modules())
+
+    monkeypatch.setattr(subject, "packing_pays", lambda: True)
+    assert not packs()
+    monkeypatch.setattr(subject, "MIN_PACKED_WIDTH", 32)
+    assert packs()
+    monkeypatch.setattr(subject, "packing_pays", lambda: False)
+    assert not packs()
