@@ -7,7 +7,7 @@ import pytest
 
 from vidattn import plan
 from vidattn.config import ClipConfig, ViewConfig
-from vidattn.errors import UsageError
+from vidattn.errors import UsageError, VideoError
 from vidattn.types import Window
 
 UNIFORM = ClipConfig(frames=8, step_seconds=32 / 30)
@@ -126,11 +126,16 @@ def test_a_dense_clip_cannot_be_cut_shorter() -> None:
         plan.plan_views(times(60), region(60), DENSE, frames=4)
 
 
-@pytest.mark.parametrize(("start", "end"), [(70, None), (10, 10), (-1, 5), (20, 10)])
-def test_a_part_outside_the_file_is_refused(start: float, end: float | None) -> None:
-    with pytest.raises(UsageError, match="nothing to look at"):
-        plan.region_of(60.0, start, end)
+@pytest.mark.parametrize(("start", "end"), [(10, 10), (-1, 5), (20, 10), (-1, None)])
+def test_a_part_that_is_empty_in_any_file_is_refused(start: float, end: float | None) -> None:
+    with pytest.raises(UsageError, match="a part begins at 0 or later and then ends"):
+        plan.region_of("a.mp4", 60.0, start, end)
+
+
+def test_a_part_behind_the_end_is_a_fault_of_that_file() -> None:
+    with pytest.raises(VideoError, match=r"a\.mp4: ends at 60\.00 s, before 70 s"):
+        plan.region_of("a.mp4", 60.0, 70)
 
 
 def test_an_end_beyond_the_file_means_its_end() -> None:
-    assert plan.region_of(60.0, 10, 100) == Window(10, 60)
+    assert plan.region_of("a.mp4", 60.0, 10, 100) == Window(10, 60)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from vidattn import output
-from vidattn.cli import app
+from vidattn.cli.app import app
 from vidattn.errors import VidattnError
 
 ROOT = Path(__file__).parent.parent

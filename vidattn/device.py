@@ -48,6 +48,11 @@ class Runtime:
             raise UsageError(
                 f"--device {self.device}: no such device", hint="auto, cpu, cuda, cuda:1 or mps"
             ) from None
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise UsageError(
+                f"--device {self.device}: not a device vidattn runs on",
+                hint="auto, cpu, cuda, cuda:1 or mps",
+            )
         missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
             device.type == "mps" and not torch.backends.mps.is_available()
         )

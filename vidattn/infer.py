@@ -26,7 +26,7 @@ from vidattn.device import Runtime, inference
 from vidattn.errors import MemoryLimitError, VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.models.folded import multiplies_bf16
-from vidattn.segments import without
+from vidattn.segments import islands, without
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 from vidattn.video import Facts, Unreadable, Video, open_video
@@ -100,7 +100,7 @@ def stream(
     clock = Clock()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime) as video:
-        region = plan.region_of(readable_end(video), start, end)
+        region = plan.region_of(video.path, readable_end(video), start, end)
         planned = plan.plan_windows(
             video.times,
             region,
@@ -190,7 +190,7 @@ def classify(
     clock = Clock()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime) as video:
-        region = plan.region_of(readable_end(video), start, end)
+        region = plan.region_of(video.path, readable_end(video), start, end)
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
@@ -320,12 +320,11 @@ def _unscored(
     windows: Sequence[Window], done: Sequence[Scored], known: Sequence[Window]
 ) -> Iterator[tuple[Window, str]]:
     """What the windows without scores leave dark beyond `known`, and why."""
-    failed = {event.window for event in done if event.scores is None}
-    scored = {event.window for event in done if event.scores is not None}
-    dark = [window for window in windows if window not in scored]
-    for window, parts in zip(dark, without(dark, known), strict=True):
-        code = "E_DECODE" if window in failed else "E_INTERRUPTED"
+    known, failed = list(known), [event.window for event in done if event.scores is None]
+    for dark, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
+        parts = [part for parts in without(islands(dark), known) for part in parts]
         yield from ((part, code) for part in parts)
+        known += parts
 
 
 def _probabilities(classifier: Classifier, logits: Sequence[Tensor]) -> Scores:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from vidattn import sampling
 from vidattn.config import ClipConfig, ViewConfig
-from vidattn.errors import UsageError
+from vidattn.errors import UsageError, VideoError
 from vidattn.types import View, Window
 
 Sampling = Literal["auto", "uniform", "dense"]
 Times = NDArray[np.float64]
 
+MOST_FRAMES = 65_536
 DENSE_FRAMES = 96
 """Frames a dense classifier is shown of a file when nobody says how many."""
 
@@ -53,16 +54,17 @@ class ViewPlan:
     notes: tuple[str, ...]
 
 
-def region_of(duration: float, start: float = 0.0, end: float | None = None) -> Window:
+def region_of(path: str, duration: float, start: float = 0.0, end: float | None = None) -> Window:
     """The part [start, end) of a file, in seconds; an `end` beyond the file means its end.
 
-    Raises UsageError when nothing is left.
+    Raises UsageError when it is empty whatever the file, VideoError when the file ends before it.
     """
-    stop = duration if end is None else min(end, duration)
-    if not 0 <= start < stop:
-        asked = f"{start:g} to {'the end' if end is None else f'{end:g}'}"
-        raise UsageError(f"seconds {asked}: nothing to look at in a file of {duration:.2f} s")
-    return Window(start, stop)
+    if start < 0 or (end is not None and end <= start):
+        until = "the end" if end is None else f"{end:g}"
+        raise UsageError(f"seconds {start:g} to {until}: a part begins at 0 or later and then ends")
+    if start >= duration:
+        raise VideoError(f"{path}: ends at {duration:.2f} s, before {start:g} s", code="E_SHORT")
+    return Window(start, duration if end is None else min(end, duration))
 
 
 def plan_windows(
@@ -151,15 +153,17 @@ def plan_views(
         starts = [region.start + step * (i + 0.5) / clips - step / 2 for i in range(clips)]
         seen = (region,)
         notes = _stretch_note(count, clip)
+    indices = [_spaced(times, region, start, step, count) for start in starts]
+    planned = sampling.views(ViewConfig(wanted.spatial, clips), indices)
     settings = {
         "sampling": "dense" if dense else "uniform",
         "frames": count,
         "clips": clips,
+        "crops": wanted.spatial,
+        "different_frames": len({index for clip_ in indices for index in clip_}),
         "step_seconds": round(step, 6),
         "views": f"{wanted.spatial}x{clips}",
     }
-    indices = [_spaced(times, region, start, step, count) for start in starts]
-    planned = sampling.views(ViewConfig(wanted.spatial, clips), indices)
     return ViewPlan(tuple(planned), seen, settings, notes)
 
 
@@ -197,6 +201,8 @@ def _spaced(times: Times, region: Window, start: float, step: float, count: int)
 def _frame_count(frames: int | None, clip: ClipConfig) -> int:
     if frames is not None and frames < 1:
         raise UsageError(f"a clip has at least 1 frame, got {frames}")
+    if frames is not None and frames > MOST_FRAMES:
+        raise UsageError(f"a clip has at most {MOST_FRAMES:,} frames, got {frames:,}")
     return frames or clip.frames
 
 

@@ -137,6 +137,11 @@ def test_a_file_that_is_not_there_is_an_error_with_a_hint(vidattn: Run, model: P
         (["-f", "docx"], "no such format"),
         (["--start", "soon"], "is not a time"),
         (["--device", "abacus"], "no such device"),
+        (["--device", "meta"], "not a device vidattn runs on"),
+        (["--frames", "3000000"], "at most 65,536 frames"),
+        (["-f", ","], "names no format"),
+        (["--start", "0:61"], "minutes and seconds end at 59"),
+        (["--end", "0"], "a part begins at 0 or later"),
         (["--frames", "none"], "--frames"),
     ],
 )
@@ -202,13 +207,62 @@ def test_a_stopped_run_leaves_the_timeline_so_far(
 
 
 def test_a_reader_that_leaves_early_is_no_error(film: Path, model: Path, tmp_path: Path) -> None:
-    command = f"{sys.executable} -m vidattn segment {film} -m {model} | head -n 1"
+    segment = f"{sys.executable} -m vidattn segment {film} -m {model} --stride 0.01"
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"{segment} | head -n 1; exit ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 141)
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
+    assert (tmp_path / "walk.vidattn.json").exists()
+
+
+def test_results_that_nobody_can_take_are_still_on_disk(
+    film: Path, model: Path, tmp_path: Path
+) -> None:
+    command = f"{sys.executable} -m vidattn segment {film} -m {model} >/dev/full"
     done = subprocess.run(
         ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0
-    assert "Traceback" not in done.stderr
-    assert "error" not in done.stderr
+    assert done.returncode == 5
+    assert "error: standard output: No space left on device" in done.stderr
+    assert (tmp_path / "walk.vidattn.json").exists()
+
+
+def test_a_part_that_one_film_lacks_does_not_stop_the_others(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    short = write_film(tmp_path / "short.mp4", seconds=1)
+    done = quick("segment", short, film, "-m", model, "--start", "2", "--json")
+    assert done.returncode == 4
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["error"]["code"] == "E_SHORT"
+    assert second["segments"][0]["start"] == 2.0
+
+
+def test_what_was_made_of_a_request_is_said(quick: Run, film: Path, model: Path) -> None:
+    done = quick("segment", film, "-m", model, "--frames", "8")
+    assert "time embedding stretched from 4 to 8 frames" in done.stderr
+    done = quick("classify", film, "-m", model, "--frames", "100")
+    assert "saw 100 frames (40 different)" in done.stdout
+    assert "time embedding stretched from 4 to 100 frames" in done.stderr
+
+
+def test_a_timeline_that_somebody_edited_is_still_shown(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    assert quick("segment", film, "-m", model).returncode == 0
+    document = json.loads((tmp_path / "walk.vidattn.json").read_text())
+    document["input"]["fps"] = [24, 0]
+    del document["input"]["height"], document["settings"]["window_seconds"]
+    (tmp_path / "edited.json").write_text(json.dumps(document))
+    done = quick("timeline", "edited.json")
+    assert done.returncode == 0, done.stderr
+    assert "saw whole file" in done.stdout
 
 
 def test_every_command_has_help_with_an_example(vidattn: Run) -> None:

@@ -1,21 +1,13 @@
-"""The command line: wires options to the library, prints results, and turns errors into exit codes.
-
-Nothing here is imported by the library, and nothing here loads torch before a command runs.
-"""
+"""The commands and their names."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 import vidattn
 from vidattn.cli import bench, classify, evaluate, models, segment, timeline, train
-from vidattn.cli.console import Desk, Stopped, stop_on_signals
-from vidattn.errors import VidattnError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,19 +36,3 @@ def _root(
     ] = False,
 ) -> None:
     """What happens in a long video, and when: timelines from TimeSformer models."""
-
-
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit with its code; every VidattnError becomes two lines on stderr."""
-    stop_on_signals()
-    try:
-        app(args=None if arguments is None else list(arguments))
-    except VidattnError as error:
-        Desk().fail(error)
-        sys.exit(error.exit_code)
-    except Stopped as stopped:
-        # Not sys.exit: threads and workers of a run that was stopped must not hold up the end.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(stopped.exit_code)
-    sys.exit(0)

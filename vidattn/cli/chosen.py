@@ -51,8 +51,12 @@ def _names(path: Path, count: int) -> tuple[str, ...]:
     """Class names out of a text file; as many as the model has classes."""
     try:
         names = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path}: {error}") from None
+    except OSError as error:
+        raise WeightsError(f"--labels {path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise WeightsError(
+            f"--labels {path}: not UTF-8 text", hint="a text file of class names, one a line"
+        ) from None
     names = [name.strip() for name in names if name.strip()]
     if len(names) != count:
         raise WeightsError(f"{path}: {len(names)} names for {count} classes")

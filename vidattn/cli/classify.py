@@ -68,7 +68,7 @@ def classify(
         desk.note(f"views {views}: {sampler.describe_views(config)}")
 
     def act(path: str, keep: Callable[[Timeline], None]) -> Timeline:
-        return infer.classify(
+        timeline = infer.classify(
             path,
             classifier,
             frames=frames,
@@ -78,6 +78,9 @@ def classify(
             end=stop,
             runtime=runtime,
         )
+        for text in timeline.warnings:
+            desk.note(f"{path}: {text}")
+        return timeline
 
     def show(timeline: Timeline) -> None:
         desk.lines(report.header(timeline))

@@ -8,35 +8,16 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TextIO
 
 from rich.console import Console as RichConsole
 from rich.text import Text
 
+from vidattn.cli.stopping import Stopped
 from vidattn.errors import OutputError, VidattnError
 
 SILENCE = 2.0
 """Seconds that pass at least between two lines of progress."""
-
-
-class Stopped(BaseException):
-    """A signal asked the process to end. Exit code: 128 + its number."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.exit_code = 128 + number
-
-
-def stop_on_signals() -> None:
-    """Turn SIGINT and SIGTERM into `Stopped`; a second one ends the process at once."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise Stopped(number)
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
 
 
 def clean(text: str) -> str:
@@ -44,13 +25,20 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+class _Plain(RichConsole):
+    """Lets a reader that has gone be noticed, instead of ending the process with code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Desk:
     """The two streams of a command, and how much it talks."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.err = RichConsole(file=sys.stderr, highlight=False, soft_wrap=True)
-        self.out = RichConsole(file=sys.stdout, highlight=False, soft_wrap=True)
+        self.err = _Plain(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.out = _Plain(file=sys.stdout, highlight=False, soft_wrap=True)
 
     def emit(self, line: str | Text = "") -> None:
         """One line of results. A reader that has gone (`| head`) ends the process quietly."""
@@ -73,17 +61,24 @@ class Desk:
     def note(self, message: str) -> None:
         """Something worth knowing, on stderr, unless quiet."""
         if not self.quiet:
-            self.err.print(Text.assemble(("note: ", "bold"), clean(message)))
+            self._say(("note: ", "bold"), message)
 
     def warn(self, message: str) -> None:
         """Something that went wrong without stopping the work."""
-        self.err.print(Text.assemble(("warning: ", "bold yellow"), clean(message)))
+        self._say(("warning: ", "bold yellow"), message)
 
     def fail(self, error: VidattnError) -> None:
         """An error and its hint."""
-        self.err.print(Text.assemble(("error: ", "bold red"), clean(error.message)))
+        self._say(("error: ", "bold red"), error.message)
         if error.hint:
-            self.err.print(Text.assemble(("hint: ", "bold"), clean(error.hint)))
+            self._say(("hint: ", "bold"), error.hint)
+
+    def _say(self, tag: tuple[str, str], message: str) -> None:
+        """A line on stderr; when nobody can hear it, the work goes on."""
+        try:
+            self.err.print(Text.assemble(tag, clean(message)))
+        except OSError:
+            _forget(sys.stderr)
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Track]:

@@ -11,8 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from vidattn.cli.console import Desk, Stopped
-from vidattn.errors import InputError, OutputError, UsageError, VideoError
+from vidattn.cli.console import Desk
+from vidattn.cli.stopping import Stopped
+from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError, VideoError
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
@@ -46,6 +47,8 @@ class Delivery:
         if formats == "" and folder is not None:
             formats = "json"
         names = tuple(dict.fromkeys(name.strip().lower() for name in formats.split(",") if name))
+        if not names and formats:
+            raise UsageError(f"-f {formats!r}: names no format")
         for name in names:
             if name not in output.FORMATS:
                 raise UsageError(
@@ -83,6 +86,10 @@ def run(
             if delivery.json and len(paths) > 1:
                 desk.emit(_failure(path, error))
             continue
+        except MemoryError:
+            raise MemoryLimitError(
+                f"{path}: out of memory", hint="ask for fewer --frames, or a smaller model"
+            ) from None
         except Stopped:
             desk.warn(f"stopped during {path}; {whole + partial} of {len(paths)} inputs are done")
             raise
@@ -124,14 +131,15 @@ def _deliver(
 ) -> None:
     from vidattn import output
 
-    if delivery.json:
-        desk.emit(timeline.to_json(indent=None if several else 2, run=True))
-    else:
-        show(timeline)
+    # Files first: whatever happens to the reader of stdout, finished work is kept.
     written = [
         output.write(timeline, delivery.folder / output.file_name(name, extension))
         for extension in delivery.formats
     ]
+    if delivery.json:
+        desk.emit(timeline.to_json(indent=None if several else 2, run=True))
+    else:
+        show(timeline)
     if written:
         desk.note("wrote " + ", ".join(map(str, written)))
 

@@ -33,8 +33,14 @@ def evaluate(
     ] = None,
     model: options.Model = None,
     views: Annotated[
-        str, typer.Option("--views", metavar="SxT", help="Spatial crops (1 or 3) x clips.")
-    ] = "3x1",
+        str | None,
+        typer.Option(
+            "--views",
+            metavar="SxT",
+            help="Spatial crops (1 or 3) x clips. Default: as the recipe of the model says, or 3x1.",
+            show_default=False,
+        ),
+    ] = None,
     data_root: options.DataRoot = None,
     clips: Annotated[
         int, typer.Option("--clips", metavar="N", min=1, help="Clips of a procedural set.")
@@ -58,13 +64,18 @@ def evaluate(
     """
     from vidattn import sampling
     from vidattn.cli.chosen import chosen
+    from vidattn.config import ViewConfig
     from vidattn.device import Runtime
+    from vidattn.weights.source import recipe_of
 
     desk = Desk(quiet=quiet)
     wanted = _expectation(expect)
-    config = sampling.parse_views(views)
+    config = sampling.parse_views(views) if views else None
     runtime = Runtime(device, precision, batch_size, reader)
     classifier = chosen(desk, model, offline=offline, labels=labels)
+    if config is None:
+        recipe = recipe_of(model) if model else None
+        config = recipe.views if recipe else ViewConfig()
     name = dataset or classifier.card.training_data
     if name == "motion":
         result = _motion(desk, classifier, config, data_root, clips, runtime)
@@ -136,14 +147,17 @@ def _files(
                 track.step()
     assert result is not None
     for failure in result.failed:
-        desk.warn(f"{failure.path}: not counted ({failure.code}): {failure.message}")
+        reason = failure.message.removeprefix(f"{failure.path}: ")
+        desk.warn(f"{failure.path}: not counted ({failure.code}): {reason}")
     return result.to_dict()
 
 
 def _show(desk: Desk, result: dict[str, Any]) -> None:
     """Scores, then each class with what it was most often taken for."""
-    counted = result.get("clips", result.get("videos"))
-    desk.emit(f"{clean(result['model'])} on {clean(result['dataset'])}: {counted} clips")
+    counted = f"{result['clips']} clips" if "clips" in result else f"{result['scored']} videos"
+    if result.get("failed"):
+        counted += f" of {result['videos']}"
+    desk.emit(f"{clean(result['model'])} on {clean(result['dataset'])}: {counted}")
     for name in ("top1", "top5", "mean_class"):
         desk.emit(f"  {name:<11} {100 * result[name]:5.1f} %")
     labels, rows = result["labels"], result["confusion"]

@@ -33,6 +33,8 @@ def expand(inputs: Sequence[str]) -> list[str]:
 
 def _each(inputs: Iterable[str]) -> Iterator[str]:
     for given in inputs:
+        if not given:
+            raise InputError("an empty path names nothing")
         if given == "-":
             yield from _lines(sys.stdin)
         elif given.startswith("@") and not Path(given).exists():

@@ -45,10 +45,11 @@ def info(
     """
     import json
 
-    from vidattn import weights
+    from vidattn.cli.chosen import chosen
     from vidattn.config import to_plain
 
-    classifier = weights.load(model, offline=offline)
+    desk = Desk()
+    classifier = chosen(desk, model, offline=offline)
     parameters = sum(p.numel() for p in classifier.model.parameters())
     facts = {
         **to_plain(classifier.card),
@@ -58,7 +59,6 @@ def info(
         "model": to_plain(classifier.model.config),
         "labels": list(classifier.labels),
     }
-    desk = Desk()
     if as_json:
         desk.emit(json.dumps(facts, ensure_ascii=False))
         return
@@ -108,10 +108,11 @@ def verify(
     """
     import torch
 
-    from vidattn import weights
+    from vidattn.cli.chosen import chosen
 
-    classifier = weights.load(model, offline=offline)
-    clip, desk = classifier.clip, Desk()
+    desk = Desk()
+    classifier = chosen(desk, model, offline=offline)
+    clip = classifier.clip
     with torch.inference_mode():
         logits = classifier.model(torch.zeros(1, 3, clip.frames, clip.crop, clip.crop))
     if logits.shape != (1, len(classifier.labels)) or not logits.isfinite().all():

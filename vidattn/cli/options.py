@@ -107,4 +107,6 @@ def seconds(text: str | None) -> float | None:
     if match is None:
         raise UsageError(f"{text!r} is not a time", hint="for example 90.5, 1:30.5 or 00:01:30.5")
     hours, minutes, rest = match.groups(default="0")
+    if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
+        raise UsageError(f"{text!r} is not a time: minutes and seconds end at 59")
     return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)

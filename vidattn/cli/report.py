@@ -11,6 +11,11 @@ from vidattn.cli.console import clean, clock_time
 from vidattn.timeline import BACKGROUND, Timeline
 
 BAR = 20
+SETTINGS = {
+    "segment": ("frames", "step_seconds", "window_seconds", "stride_seconds"),
+    "classify": ("frames", "step_seconds", "clips", "crops", "different_frames"),
+}
+"""What the second line is made of."""
 
 
 def header(timeline: Timeline) -> Iterator[Text]:
@@ -26,11 +31,11 @@ def header(timeline: Timeline) -> Iterator[Text]:
 
 def _shape(facts: Mapping[str, Any]) -> str:
     """Size, codec and rate, as far as the document has them."""
-    words = [f"{facts['width']}x{facts['height']}" if "width" in facts else ""]
+    words = [f"{facts['width']}x{facts['height']}" if {"width", "height"} <= facts.keys() else ""]
     words.append(str(facts.get("codec", "")))
-    if "fps" in facts:
-        numerator, denominator = facts["fps"]
-        words.append(f"{numerator / denominator:.6g} fps")
+    rate = facts.get("fps")
+    if isinstance(rate, list | tuple) and len(rate) == 2 and all(isinstance(n, int) for n in rate):
+        words.append(f"{rate[0] / max(rate[1], 1):.6g} fps")
     words.append("VFR" if facts.get("vfr") else "")
     words.append(f"turned {facts['rotation']} degrees" if facts.get("rotation") else "")
     return " ".join(word for word in words if word)
@@ -40,20 +45,27 @@ def _seen(timeline: Timeline) -> str:
     """How much of the file the answer rests on."""
     settings, share = timeline.settings, timeline.coverage
     part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
-    if "step_seconds" not in settings:
-        return part
+    wanted = SETTINGS[timeline.task]
+    if not all(isinstance(settings.get(name), int | float) for name in wanted):
+        return part  # a document of another origin need not have them
     step, frames = settings["step_seconds"], settings["frames"]
     if timeline.task == "segment":
         count = len(timeline.windows)
         return (
-            f"{count} windows of {settings['window_seconds']:.3g} s, one every "
-            f"{settings['stride_seconds']:.3g} s, {frames} frames each, {part}"
+            f"{_count(count, 'window')} of {settings['window_seconds']:.3g} s, one every "
+            f"{settings['stride_seconds']:.3g} s, {_count(frames, 'frame')} each, {part}"
         )
-    crops, clips = map(int, settings["views"].split("x"))
+    clips, crops = settings["clips"], settings["crops"]
     each = f", {crops} crops" if crops > 1 else ""
-    if clips == 1:
-        return f"{frames} frames, one every {step:.3g} s{each}, {part}"
-    return f"{frames * clips} frames in {clips} clips, one every {step:.3g} s{each}, {part}"
+    total, different = frames * clips, settings["different_frames"]
+    seen = _count(total, "frame") + (f" ({different} different)" if different < total else "")
+    if clips > 1:
+        seen += f" in {clips} clips"
+    return f"{seen}, one every {step:.3g} s{each}, {part}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def ranking(timeline: Timeline, count: int) -> Iterator[Text]:

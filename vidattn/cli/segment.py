@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidattn.cli import corpus, options
-from vidattn.cli.console import Desk, Stopped
+from vidattn.cli.console import Desk
 from vidattn.cli.inputs import expand
+from vidattn.cli.stopping import Stopped
 
 if TYPE_CHECKING:
     from vidattn.infer import Event
@@ -106,6 +107,8 @@ def _follow(
 
     started = next(events)
     assert isinstance(started, infer.Started)
+    for text in (*started.facts.warnings, *started.notes):
+        desk.note(f"{started.source}: {text}")
     done: list[infer.Scored] = []
     try:
         with desk.progress(started.source, len(started.windows)) as track:

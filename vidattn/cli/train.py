@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidattn.cli import options
-from vidattn.cli.console import Desk, clock_time
+from vidattn.cli.console import Desk, Stopped, clock_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vidattn.config import Recipe
+    from vidattn.train import Event
 
 
 def train(
@@ -67,6 +71,7 @@ def train(
     from vidattn import recipes
     from vidattn import train as trainer
     from vidattn.config import with_settings
+    from vidattn.rundir import STATE
     from vidattn.weights.start import fitted
 
     desk = Desk(quiet=quiet)
@@ -77,7 +82,7 @@ def train(
     recipe = with_settings(
         _with_options(recipe, frames, attention, epochs, batch_size), settings or []
     )
-    folder = run_dir or Path("runs", Path(dataset).name)
+    folder = run_dir or Path("runs", _name_of(dataset))
     events = trainer.fit(
         recipe,
         folder,
@@ -87,6 +92,29 @@ def train(
         init=init,
     )
     desk.note(f"recipe {recipe.name} ({recipe.source or 'ours'}), run directory {folder}")
+    try:
+        _tell(desk, events)
+    except Stopped:
+        if (folder / STATE).exists():
+            desk.note(
+                "stopped; go on with the same settings and: "
+                + shlex.join(
+                    ["vidattn", "train", "--dataset", dataset, "--run-dir", str(folder), "--resume"]
+                )
+            )
+        raise
+
+
+def _name_of(dataset: str) -> str:
+    """What a data set is called: the last word of its path, also of "." and ".."."""
+    path = Path(dataset).expanduser()
+    return (path if path.name not in ("", "..") else path.resolve()).name or "data"
+
+
+def _tell(desk: Desk, events: Iterator[Event]) -> None:
+    """Train, and say what happens."""
+    from vidattn import train as trainer
+
     for event in events:
         if isinstance(event, trainer.Epoch):
             scores = "  ".join(f"{name} {value:.4g}" for name, value in event.scores.items())

@@ -1,0 +1,42 @@
+"""The command line: wires options to the library, prints results, and turns errors into exit codes.
+
+Nothing here is imported by the library, and nothing here loads torch before a command runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from vidattn.cli.stopping import Stopped, stop_on_signals
+from vidattn.errors import VidattnError
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code; every VidattnError becomes two lines on stderr."""
+    try:
+        stop_on_signals()
+        from vidattn.cli.app import app
+
+        app(args=None if arguments is None else list(arguments))
+    except VidattnError as error:
+        from vidattn.cli.console import Desk
+
+        Desk().fail(error)
+        sys.exit(error.exit_code)
+    except Stopped as stopped:
+        # Not sys.exit: threads and workers of a run that was stopped must not hold up the end.
+        _flush()
+        os._exit(stopped.exit_code)
+    sys.exit(0)
+
+
+def _flush() -> None:
+    """Let out what was printed; a stream that has gone away keeps the rest."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            continue
