@@ -30,7 +30,7 @@ MOTION_TINY = Recipe(
         mlp_ratio=2.0,
         drop_path=0.0,
     ),
-    clip=ClipConfig(frames=8, step_seconds=0.125, short_side=48, crop=48),
+    clip=ClipConfig(frames=8, step_seconds=0.125, short_side=48, crop=48, sampling="dense"),
     optim=OptimConfig(
         kind="adamw",
         lr=2e-3,
