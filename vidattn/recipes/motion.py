@@ -4,9 +4,9 @@ Trained from nothing on clips the package makes. What learning needed: patch fil
 cosines, the motion of every patch as a second task while the camera's motion is still hard to see,
 and easy clips (fast, clean) before hard ones.
 
-Expected: 94 % of held-back clips; 460,000 clips, 75 minutes on two CPU cores. The class is found
-between steps 250 and 350, at chance level before. The bundled weights come from this recipe, with
-the length of the run decided while it ran and scenes of several moving things from epoch 7 on.
+Expected: 94 % of held-back clips; 460,000 clips, 90 minutes on two busy CPU cores. Accuracy leaves
+chance level between steps 250 and 350. The bundled weights come from this recipe, with the length
+of the run decided while it ran and scenes of several moving things from epoch 7 on.
 
     vidattn train --dataset motion
     vidattn eval -m motion-tiny --dataset motion --expect top1=94.5+-1
