@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,26 @@ from vidattn.errors import RecipeError
 
 T = TypeVar("T")
 Averaging = Literal["logit", "probability"]
+
+MOST = 1 << 20
+"""No count in a recipe comes near it; one that exceeds it is a slip, and would exhaust memory."""
+MOST_FRAMES = 100_000
+LONGEST_STEP = 3600.0  # seconds
+LARGEST_SIDE = 1 << 14  # pixels
+
+
+def _require(section: str, config: Any, rules: Mapping[str, tuple[bool, str]]) -> None:
+    """Check settings by name: whether the value is good, and what it must be.
+
+    Raises RecipeError with the default as a hint. Rules are comparisons, so that NaN breaks them.
+    """
+    defaults = {f.name: f.default for f in fields(config)}
+    for name, (good, rule) in rules.items():
+        if not good:
+            raise RecipeError(
+                f"{section}{name} must be {rule}, got {getattr(config, name)}",
+                hint=f"the default is {json.dumps(to_plain(defaults[name]))}",
+            )
 
 
 @dataclass(frozen=True)
@@ -45,8 +66,10 @@ class TimeSformerConfig:
 
     def __post_init__(self) -> None:
         for name in ("classes", "frames", "size", "patch", "width", "depth", "heads", "mlp_ratio"):
-            if not getattr(self, name) > 0:
-                raise RecipeError(f"model.{name} must be > 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) <= MOST:
+                raise RecipeError(
+                    f"model.{name} must be > 0 and at most {MOST}, got {getattr(self, name)}"
+                )
         if self.size % self.patch:
             raise RecipeError(
                 f"model.size {self.size} is not a multiple of model.patch {self.patch}"
@@ -80,8 +103,8 @@ class StamConfig:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
-                raise RecipeError(f"model.{name} must be > 0, got {value}")
+            if not 0 < value <= MOST:
+                raise RecipeError(f"model.{name} must be > 0 and at most {MOST}, got {value}")
         if self.size % self.patch:
             raise RecipeError(
                 f"model.size {self.size} is not a multiple of model.patch {self.patch}"
@@ -114,13 +137,18 @@ class ClipConfig:
     each of `frames` equal parts. Training draws start or frames at random; `eval` centres them."""
 
     def __post_init__(self) -> None:
-        for name in ("frames", "step_seconds", "short_side", "crop"):
-            if not getattr(self, name) > 0:
-                raise RecipeError(f"clip.{name} must be > 0, got {getattr(self, name)}")
+        step, side = self.step_seconds, self.short_side
+        rules = {
+            "frames": (0 < self.frames <= MOST_FRAMES, f"> 0 and at most {MOST_FRAMES}"),
+            "step_seconds": (0 < step <= LONGEST_STEP, f"> 0 and at most {LONGEST_STEP:g}"),
+            "short_side": (0 < side <= LARGEST_SIDE, f"> 0 and at most {LARGEST_SIDE}"),
+            "crop": (self.crop > 0, "> 0"),
+            "mean": (all(map(math.isfinite, self.mean)), "finite"),
+            "std": (all(0 < s < math.inf for s in self.std), "> 0 and finite"),
+        }
+        _require("clip.", self, rules)
         if self.crop > self.short_side:
             raise RecipeError(f"clip.crop {self.crop} exceeds clip.short_side {self.short_side}")
-        if not all(s > 0 for s in self.std):
-            raise RecipeError(f"clip.std must be > 0, got {self.std}")
 
     @property
     def span_seconds(self) -> float:
@@ -146,11 +174,28 @@ class OptimConfig:
     clip_norm: float = 0.0
     """Largest gradient norm; 0 switches clipping off."""
     label_smoothing: float = 0.0
+    """Share of the target that is spread evenly over all classes."""
     checkpoint: bool = False
     """Whether blocks are computed again on the way back instead of remembered: about a third more
     time, and memory for long clips."""
     flow_weight: float = 0.0
     """Weight of the auxiliary loss on the motion of every patch, where a data set knows it."""
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
+        rules = {
+            "lr": (0 < self.lr < math.inf, "> 0 and finite"),
+            "batch_size": (1 <= self.batch_size <= MOST, f"from 1 to {MOST}"),
+            "epochs": (1 <= self.epochs <= MOST, f"from 1 to {MOST}"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more, and finite"),
+            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "milestones": (rising and min(self.milestones, default=0) >= 0, "rising, from 0 on"),
+            "warmup_epochs": (0 <= self.warmup_epochs < math.inf, "0 or more, and finite"),
+            "clip_norm": (0 <= self.clip_norm < math.inf, "0 or more, and finite"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
+            "flow_weight": (0 <= self.flow_weight < math.inf, "0 or more, and finite"),
+        }
+        _require("optim.", self, rules)
 
 
 @dataclass(frozen=True)
@@ -176,6 +221,18 @@ class DataConfig:
     """Difficulty a procedural set starts with, from 0 to 1, which is full difficulty."""
     ramp: float = 0.0
     """Share of the run over which its difficulty rises to 1."""
+
+    def __post_init__(self) -> None:
+        least, most = self.jitter
+        rules = {
+            "clips_per_epoch": (0 <= self.clips_per_epoch < 2**40, "0 or more, and below 2^40"),
+            "val_clips": (1 <= self.val_clips <= MOST, f"from 1 to {MOST}"),
+            "workers": (0 <= self.workers <= 1024, "from 0 to 1024"),
+            "jitter": (0 <= least <= most <= LARGEST_SIDE, f"rising, from 0 to {LARGEST_SIDE}"),
+            "easiest": (0 <= self.easiest <= 1, "from 0 to 1"),
+            "ramp": (0 <= self.ramp <= 1, "from 0 to 1"),
+        }
+        _require("data.", self, rules)
 
 
 @dataclass(frozen=True)
@@ -204,12 +261,16 @@ class Recipe:
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
+    """How `eval` looks at videos with the trained model when not told."""
     averaging: Averaging = "logit"
     start: Literal["paper", "scratch"] = "paper"
     """Initial values: the paper's, made for image weights, or made for training from nothing."""
     seed: int = 0
     source: str = ""
     """Where the values come from: a paper's table, an official configuration file, or us."""
+
+    def __post_init__(self) -> None:
+        _require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
 
 
 def to_plain(value: Any) -> Any:
@@ -269,7 +330,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             _value(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(inner, value, strict=True))
         )
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        # No float reaches 10^309; infinity is refused later, by the range of the setting.
+        return float(value) if abs(value) < 10**300 else math.inf * (1 if value > 0 else -1)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
         raise RecipeError(f"{where}: expected {names.get(hint, str(hint))}, got {value!r}")
@@ -294,7 +356,7 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # the parser refuses endless digits and depths
         return text
 
 

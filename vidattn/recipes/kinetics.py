@@ -4,7 +4,7 @@ Source: arXiv:2102.05095, Sec. 4 and official code, configs/Kinetics/TimeSformer
 the paper (Table 5). All start from ViT-B/16 image weights (`--init`); from random values they
 converge slowly or not at all.
 
-    vidattn train --dataset k400 --data-root /data/k400 --init vit-base-in21k
+    vidattn train --dataset k400 --data-root /data/k400 --init vit-b16-in21k
 """
 
 from dataclasses import replace
