@@ -18,7 +18,7 @@ FLOOR = {
     "compact": 0, "segments": 0, "timeline": 0,
     # Parts: strangers to one another.
     "models": 1, "video": 1, "sampling": 1, "transforms": 1, "metrics": 1, "output": 1,
-    "device": 1, "optim": 1, "dist": 1, "recipes": 1,
+    "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
     # Stores and plans.
     "weights": 2, "data": 2, "plan": 2,
     # Acts.

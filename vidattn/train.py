@@ -7,13 +7,12 @@ interruption at any moment leaves the last checkpoint valid.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,19 +20,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vidattn import optim as optimizers
+from vidattn import recipes
 from vidattn.config import Recipe, ViewConfig, from_plain, to_plain
 from vidattn.data import motion
 from vidattn.data.clips import Failure, FileSet
 from vidattn.data.motion import Batch
 from vidattn.data.sets import open_set
 from vidattn.device import Runtime
-from vidattn.errors import DivergenceError, OutputError, RecipeError
+from vidattn.errors import DivergenceError, RecipeError
 from vidattn.evaluate import evaluate
 from vidattn.evaluate_set import planner_of
-from vidattn.files import write_atomically
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.scratch import init_from_scratch
 from vidattn.models.timesformer import TimeSformer
+from vidattn.rundir import STATE, Log, begun_in, write_json
 from vidattn.weights.start import start_from
 from vidattn.weights.state import load_state, save_state
 from vidattn.weights.store import save
@@ -111,6 +111,12 @@ class MotionSet:
     unreadable: Sequence[Failure] = ()
 
     def __init__(self, recipe: Recipe, folder: Path | None) -> None:
+        if recipe.data.clips_per_epoch < recipe.optim.batch_size:
+            raise RecipeError(
+                f"data.clips_per_epoch {recipe.data.clips_per_epoch} is less than one batch of "
+                f"{recipe.optim.batch_size}",
+                hint="for example --set data.clips_per_epoch=12800, or a smaller --batch-size",
+            )
         self.recipe, self.folder = recipe, folder
         self._training = motion.MotionBatches(recipe, folder)
         self._held_back: list[Batch] | None = None
@@ -147,6 +153,8 @@ class TrainState:
     step: int = 0
     notes: tuple[str, ...] = ()
     """What the weights it started from did not bring."""
+    init: str = ""
+    """What weights it started from; empty when from none."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything as named tensors: model, auxiliary head, optimizer, random bits."""
@@ -191,15 +199,20 @@ def new_state(
     flow_head = nn.Linear(recipe.model.width, 2, device=device)
     modules = [model, flow_head] if recipe.optim.flow_weight else [model]
     optimizer = optimizers.optimizer(modules, recipe.optim)
-    return TrainState(model, flow_head, optimizer, notes=notes)
+    return TrainState(model, flow_head, optimizer, notes=notes, init=str(init or ""))
 
 
-def losses(state: TrainState, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the class, and smooth-L1 of the motion of patches (0 where unknown)."""
+def losses(
+    state: TrainState, batch: Batch, device: torch.device, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of the class, and smooth-L1 of the motion of patches (0 where unknown).
+
+    smoothing: as `OptimConfig.label_smoothing` (arXiv:1512.00567, Sec. 7).
+    """
     model = state.model
     cls, patches = model.features(batch.clips.to(device))
     logits = model.head(model.norm(cls))
-    named = F.cross_entropy(logits, batch.labels.to(device))
+    named = F.cross_entropy(logits, batch.labels.to(device), label_smoothing=smoothing)
     if batch.flow is None:
         return named, named.new_zeros(())
     flow = batch.flow.to(device) / FLOW_UNIT
@@ -225,7 +238,7 @@ def steps(
         for group in state.optimizer.param_groups:
             group["lr"] = lr
         state.model.train()
-        named, moved = losses(state, batch, device)
+        named, moved = losses(state, batch, device, recipe.optim.label_smoothing)
         loss = named + recipe.optim.flow_weight * (1 - state.step / total) * moved
         if not torch.isfinite(loss):
             raise DivergenceError(
@@ -262,25 +275,27 @@ def fit(
 
     The model gets as many classes as the data set has. A resumed run on a CPU ends with the very
     weights of one that was never interrupted. The number of epochs may be changed on resuming,
-    nothing else of the recipe.
+    nothing else of the recipe; when all of them are done, nothing is changed. A run that ended
+    before its first checkpoint begins anew, with `resume` or without.
 
-    Raises DataError, RecipeError, DivergenceError, and OutputError when `run_dir` already holds a
-    run and `resume` is off.
+    Raises DataError, RecipeError (also when there is nothing to resume), DivergenceError, and
+    OutputError when `run_dir` already holds a run and `resume` is off.
     """
     where = Runtime(device=device).torch_device()
+    begun = begun_in(run_dir, resume)
     examples = training_set(recipe, data_root)
     recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
     state = new_state(recipe, init, where, examples.labels)
-    if resume:
-        _go_on(state, recipe, run_dir)
-    elif (run_dir / "recipe.json").exists():
-        raise OutputError(
-            f"{run_dir}: already holds a run", hint="--resume goes on; or choose another --run-dir"
-        )
-    _write_json(run_dir / "recipe.json", to_plain(recipe))
-    log = _Log(run_dir / "log.jsonl", state.step)
     per_epoch, epochs = examples.steps_per_epoch, recipe.optim.epochs
-    yield from (log.add(Note(text)) for text in (*examples.notes, *state.notes))
+    if begun:
+        _go_on(state, recipe, run_dir)
+        if state.step >= per_epoch * epochs:
+            yield _nothing_left(run_dir, state.step // per_epoch, epochs)
+            return
+    write_json(run_dir / "recipe.json", to_plain(recipe))
+    log = Log(run_dir / "log.jsonl", state.step)
+    anew = [f"{run_dir}: no checkpoint yet, begins anew"] if resume and not begun else []
+    yield from (log.add(Note(text)) for text in (*anew, *examples.notes, *state.notes))
     for event in steps(state, examples.batches(state.step), recipe, per_epoch):
         yield from (log.add(_lost(video, "replaced by another")) for video in event.lost)
         yield event
@@ -294,13 +309,20 @@ def fit(
             yield _saved(state, recipe, examples, run_dir, event.epoch, found.top1)
 
 
+def _nothing_left(run_dir: Path, done: int, epochs: int) -> Note:
+    return Note(
+        f"{run_dir}: {done} epochs are done and {epochs} were asked for: nothing to do; "
+        f"--epochs {done + 1} or more goes on"
+    )
+
+
 def _lost(video: tuple[str, str, str], fate: str) -> Note:
     path, code, message = video
     return Note(f"{path}: {fate} ({code}): {message.removeprefix(f'{path}: ')}")
 
 
 def _go_on(state: TrainState, recipe: Recipe, run_dir: Path) -> None:
-    tensors, facts = load_state(run_dir / "state.safetensors")
+    tensors, facts = load_state(run_dir / STATE)
     before = from_plain(Recipe, facts["recipe"])
     same = replace(before, optim=replace(before.optim, epochs=recipe.optim.epochs))
     if same != recipe:
@@ -309,43 +331,30 @@ def _go_on(state: TrainState, recipe: Recipe, run_dir: Path) -> None:
             hint="only the number of epochs may change; see recipe.json there",
         )
     state.restore(tensors, int(facts["step"]))
+    state.init = facts.get("init", "")
 
 
 def _saved(
     state: TrainState, recipe: Recipe, examples: TrainingSet, run_dir: Path, epoch: int, top1: float
 ) -> Saved:
     """Write the checkpoint first and the model after it; either alone is valid."""
-    facts = {"step": state.step, "recipe": to_plain(recipe)}
-    save_state(run_dir / "state.safetensors", state.tensors(), facts)
-    card = Card(
-        name=recipe.name,
-        license="Apache-2.0",
-        source=f"vidattn train --dataset {recipe.data.dataset}",
-        training_data=recipe.data.dataset,
-        expect=f"{recipe.data.dataset} top-1 {100 * top1:.1f} (held-back clips)",
-    )
+    facts = {"step": state.step, "recipe": to_plain(recipe), "init": state.init}
+    save_state(run_dir / STATE, state.tensors(), facts)
+    card = _card(recipe, run_dir, state.init, top1)
     classifier = Classifier(state.model, recipe.clip, examples.labels, recipe.averaging, card)
     return Saved(save(classifier, run_dir / "model.safetensors", recipe), epoch)
 
 
-class _Log:
-    """log.jsonl: what happened up to `step`, one JSON object a line; later lines are dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        lines = path.read_text().splitlines() if step and path.exists() else []
-        self.path = path
-        self.lines = [line for line in lines if json.loads(line).get("step", 0) <= step]
-        self._flush()
-
-    def add(self, event: Any) -> Any:
-        """Append an event and hand it back."""
-        self.lines.append(json.dumps({"event": type(event).__name__.lower(), **asdict(event)}))
-        self._flush()
-        return event
-
-    def _flush(self) -> None:
-        write_atomically(self.path, "".join(line + "\n" for line in self.lines).encode())
-
-
-def _write_json(path: Path, plain: Any) -> None:
-    write_atomically(path, (json.dumps(plain, indent=2) + "\n").encode())
+def _card(recipe: Recipe, run_dir: Path, init: str, top1: float) -> Card:
+    """Who the model is: named as the recipe only on its data set, free only if all data is ours."""
+    dataset = recipe.data.dataset
+    shipped = recipes.RECIPES.get(recipe.name)
+    own = shipped is not None and shipped.data.dataset == dataset
+    ours = dataset == "motion" and not init
+    return Card(
+        name=recipe.name if own else run_dir.resolve().name,
+        license="Apache-2.0" if ours else "",
+        source=f"vidattn train --dataset {dataset}" + (f" --init {init}" if init else ""),
+        training_data=dataset,
+        expect=f"{dataset} top-1 {100 * top1:.1f} (held-back clips)",
+    )

@@ -37,7 +37,7 @@ def evaluate(
         typer.Option(
             "--views",
             metavar="SxT",
-            help="Spatial crops (1 or 3) x clips. Default: as the recipe of the model says, or 3x1.",
+            help="Spatial crops (1 or 3) x clips. Default: what the model's recipe says, or 3x1.",
             show_default=False,
         ),
     ] = None,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidattn.cli import options
-from vidattn.cli.console import Desk, Stopped, clock_time
+from vidattn.cli.console import Desk, clock_time
+from vidattn.cli.stopping import Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

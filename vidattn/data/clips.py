@@ -229,6 +229,13 @@ def _in_order(source: Dataset[T], numbers: range, workers: int) -> Iterator[T]:
     )
 
 
+def _unused(recipe: Recipe, count: int) -> tuple[str, ...]:
+    """What a recipe says that means nothing to a set of files."""
+    if not recipe.data.clips_per_epoch:
+        return ()
+    return (f"data.clips_per_epoch is for procedural sets: an epoch shows all {count} videos",)
+
+
 class FileSet:
     """A labelled set as what `train.fit` learns from.
 
@@ -251,7 +258,7 @@ class FileSet:
             flip=recipe.data.flip,
         )
         self.labels = train.labels
-        self.notes = tuple(dict.fromkeys(train.notes + val.notes))
+        self.notes = tuple(dict.fromkeys(train.notes + val.notes + _unused(recipe, len(clips))))
         self.recipe = recipe
         self._training = TrainingBatches(clips, recipe.optim.batch_size, recipe.optim.epochs)
         self._held_back = ViewedVideos(val, recipe.clip, planner)

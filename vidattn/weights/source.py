@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 from vidattn import classes
-from vidattn.errors import WeightsError
+from vidattn.config import Recipe, from_plain
+from vidattn.errors import RecipeError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.weights import catalog, convert, fetch, store
 from vidattn.weights.catalog import Entry
@@ -50,6 +51,26 @@ def load(
     if len(path.parts) > 1 or path.suffix in (".safetensors", *PICKLES):
         raise WeightsError(f"{text}: no such file", hint="vidattn models list")
     return _load_entry(catalog.entry(text), offline, announce, progress)
+
+
+def recipe_of(name_or_path: str | Path) -> Recipe | None:
+    """The recipe that trained a model: of a bundled name, a run directory or a file of ours.
+
+    None for weights of others, and when the recipe cannot be read by this version. No tensor is
+    read and nothing downloaded. Raises WeightsError as `load` does.
+    """
+    entry = catalog.CATALOG.get(str(name_or_path)) if isinstance(name_or_path, str) else None
+    path = Path(name_or_path)
+    if entry is not None:
+        path = BUNDLED_FOLDER / entry.where if entry.is_bundled else Path()
+    elif path.is_dir():
+        path = path / "model.safetensors"
+    if path.suffix != ".safetensors" or not path.is_file() or not store.is_ours(path):
+        return None
+    try:
+        return from_plain(Recipe, store.read_header(path).recipe)
+    except RecipeError:
+        return None
 
 
 def resolve_default(
