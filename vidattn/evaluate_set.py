@@ -62,10 +62,11 @@ class SetEvaluation:
             if totals[i]
         ]
         plain = self.scores.to_dict(self.labels)
+        scored_videos = plain.pop("clips")
         return {
             **plain,
             "videos": self.videos,
-            "scored": plain.pop("clips"),
+            "scored": scored_videos,
             "failed": [failure._asdict() for failure in self.failed],
             "settings": self.settings,
             "per_class": per_class,

@@ -73,6 +73,8 @@ def open_set(
                 hint=f"lists are called {', '.join(sorted(TABLES))}",
             )
         return open_table(path, split, root=data_root, max_missing=allowed)
+    if not path.is_dir():
+        raise DataError(f"{path}: is neither a folder nor a list", hint=f"a data set is {LAYOUTS}")
     lists = split_lists(path)
     if lists:
         return open_lists(lists, split, root=data_root or path, max_missing=allowed)

@@ -85,10 +85,17 @@ def open_lists(
 
 
 def split_lists(folder: Path) -> dict[Split, Path]:
-    """The lists train.csv, val.csv and the like that lie directly in a folder."""
+    """The lists train.csv, val.csv and the like that lie directly in a folder.
+
+    Raises DataError when it is not a folder that can be read.
+    """
     found: dict[Split, Path] = {}
     rank = {name: i for i, name in enumerate(("val", "valid", "validate", "validation"))}
-    files = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read as a folder: {error.strerror}") from None
+    files = (p for p in entries if p.suffix.lower() in SUFFIXES and p.is_file())
     for path in sorted(files, key=lambda p: (rank.get(p.stem.casefold(), len(rank)), p.name)):
         half = split_of(path.stem)
         if half is not None:

@@ -78,15 +78,14 @@ def read(data: bytes, path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
             loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except BROKEN as error:
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         unsafe = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
         raise WeightsError(
             f"{path}: refused, it holds more than tensors"
             if unsafe
-            else f"{path}: not a readable PyTorch checkpoint: {reason[0][:200]}",
+            else f"{path}: not a PyTorch checkpoint, or a broken one",
             hint="convert it to safetensors where it was made; such a file could run any program"
             if unsafe
-            else None,
+            else "download it again, or name another: vidattn models list",
         ) from error
     if not isinstance(loaded, Mapping):
         refuse(path, f"holds a {type(loaded).__name__}, not a state dict")
