@@ -71,6 +71,7 @@ def test_a_classifier_that_sees_the_motion_is_right(
     plain = last.to_dict()
     assert plain["top1"] == plain["mean_class"] == 1.0
     assert (plain["videos"], plain["scored"], plain["failed"]) == (6, 6, [])
+    assert "clips" not in plain
     assert plain["confusion"] == [[3, 0], [0, 3]]
     assert plain["per_class"] == [
         {"label": "across", "videos": 3, "right": 3},

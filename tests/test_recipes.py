@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vidattn.config import Recipe, from_plain, to_plain
+from vidattn.config import Recipe, from_plain, to_plain, with_settings
 from vidattn.data.camera import LABELS
 from vidattn.errors import RecipeError
 from vidattn.recipes import RECIPES, for_dataset, named
@@ -42,3 +42,28 @@ def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
     assert recipe.name == "small"
     assert recipe.clip.drawn == "bins"
     assert recipe.clip.sampling == "uniform"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("optim.lr=-1", "optim.lr=NaN", "optim.lr=Infinity", "optim.lr=1" + "0" * 400),
+        *("optim.batch_size=0", "optim.epochs=-1", "optim.weight_decay=-1", "optim.momentum=1"),
+        *("optim.milestones=[14,11]", "optim.warmup_epochs=-1", "optim.clip_norm=-0.1"),
+        *("optim.label_smoothing=1", "data.clips_per_epoch=-1", "data.val_clips=0"),
+        *("data.workers=-1", "data.jitter=[9,8]", "data.jitter=[-1,8]", "data.ramp=2"),
+        *("clip.step_seconds=Infinity", "clip.step_seconds=3601", "clip.frames=100001"),
+        *("model.mlp_ratio=Infinity", "seed=-1", f"seed={2**63}"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(setting: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        with_settings(named("small"), [setting])
+    name = setting.partition("=")[0]
+    assert caught.value.message.startswith(f"{name} must be ")
+    assert caught.value.hint or name.startswith("model.")
+
+
+def test_a_number_too_long_to_read_is_no_number() -> None:
+    with pytest.raises(RecipeError, match="seed: expected a whole number"):
+        with_settings(named("small"), ["seed=" + "1" * 5000])

@@ -87,6 +87,88 @@ def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(tmp_pa
     assert sum(isinstance(e, train.Epoch) for e in run(tmp_path, longer, resume=True)) == 1
 
 
+def begin(folder: Path) -> None:
+    """A run that ends before its first checkpoint."""
+    events = train.fit(TINY, folder, device="cpu")
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert {p.name for p in folder.iterdir()} == {"recipe.json", "log.jsonl"}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path, resume: bool) -> None:
+    begin(tmp_path)
+    events = run(tmp_path, resume=resume)
+    assert sum(isinstance(e, train.Epoch) for e in events) == 3
+    said = [e.text for e in events if isinstance(e, train.Note)]
+    assert any("begins anew" in text for text in said) == resume
+    assert "begins anew" not in (tmp_path / "recipe.json").read_text()
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="holds no run") as caught:
+        run(tmp_path / "nowhere", resume=True)
+    assert "--run-dir" in (caught.value.hint or "")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_model_whose_state_is_gone_is_not_overwritten(tmp_path: Path, resume: bool) -> None:
+    run(tmp_path)
+    (tmp_path / "state.safetensors").unlink()
+    with pytest.raises(OutputError, match="already holds a model"):
+        run(tmp_path, resume=resume)
+
+
+def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    run(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    fewer = replace(TINY, optim=replace(TINY.optim, epochs=1))
+    (note,) = run(tmp_path, fewer, resume=True)
+    assert isinstance(note, train.Note)
+    assert "3 epochs are done and 1 were asked for" in note.text
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_torn_lines_of_the_log_are_dropped_on_resuming(tmp_path: Path) -> None:
+    run(tmp_path)
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write(b'{"event": "epo\xc3\n7\n{"event": "ste')
+    run(tmp_path, replace(TINY, optim=replace(TINY.optim, epochs=4)), resume=True)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 4
+
+
+def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="clips_per_epoch 7 is less than one batch of 8"):
+        run(tmp_path, replace(TINY, data=replace(TINY.data, clips_per_epoch=7)))
+
+
+def test_smoothed_labels_cost_a_sure_model_more() -> None:
+    batch = MotionBatches(TINY)[0]
+    found = []
+    for smoothing in (0.0, 0.5):
+        recipe = replace(TINY, optim=replace(TINY.optim, label_smoothing=smoothing))
+        state = train.new_state(recipe, None, torch.device("cpu"))
+        with torch.no_grad():
+            state.model.head.bias.copy_(torch.arange(10.0))
+        (step,) = train.steps(state, [batch], recipe, per_epoch=1)
+        found.append(step.loss)
+    assert abs(found[0] - found[1]) > 0.1
+
+
+def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(tmp_path: Path) -> None:
+    run(tmp_path / "mine")
+    card = load(tmp_path / "mine").card
+    assert (card.name, card.license, card.training_data) == ("mine", "Apache-2.0", "motion")
+    run(tmp_path / "theirs", replace(TINY, name="motion-tiny"))
+    assert load(tmp_path / "theirs").card.name == "motion-tiny"
+    run(tmp_path / "tuned", init=tmp_path / "mine")
+    card = load(tmp_path / "tuned").card
+    assert card.license == ""
+    assert card.source == f"vidattn train --dataset motion --init {tmp_path / 'mine'}"
+
+
 def test_learning_lowers_the_loss_on_one_batch() -> None:
     batch = MotionBatches(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
     still = replace(TINY, optim=replace(TINY.optim, epochs=60))

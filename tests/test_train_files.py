@@ -59,6 +59,9 @@ def test_a_folder_of_clips_becomes_a_classifier_of_its_classes(
     assert kinds == ["Note", "Step", "Step", "Epoch", "Saved", "Step", "Step", "Epoch", "Saved"]
     classifier = load(str(tmp_path / "model.safetensors"))
     assert classifier.labels == CLASSES
+    card = classifier.card
+    assert (card.name, card.license, card.training_data) == (tmp_path.name, "", str(folder))
+    assert card.source == f"vidattn train --dataset {folder}"
     assert json.loads((tmp_path / "recipe.json").read_text())["model"]["classes"] == 2
     *_, found = evaluate_set(
         classifier, open_set(str(folder), None, "val"), ViewConfig(1, 1), runtime=Runtime("cpu")
@@ -94,6 +97,16 @@ def test_broken_videos_are_told_and_do_not_stop_a_run(folder: Path, tmp_path: Pa
     notes = [event.text for event in events if isinstance(event, train.Note)]
     assert sum("replaced by another (E_NOT_VIDEO)" in note for note in notes) == 1
     assert sum("not counted (E_NOT_VIDEO)" in note for note in notes) == 1
+
+
+def test_clips_per_epoch_is_said_to_mean_nothing_here(folder: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, data=replace(TINY.data, dataset=str(folder), clips_per_epoch=3))
+    note = next(
+        e
+        for e in train.fit(recipe, tmp_path, device="cpu")
+        if isinstance(e, train.Note) and "clips_per_epoch" in e.text
+    )
+    assert "an epoch shows all 10 videos" in note.text
 
 
 def test_nothing_is_written_when_the_set_is_not_there(tmp_path: Path) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
+from vidattn import weights
 
 
 def test_the_list_names_licences_and_published_scores(vidattn: Run) -> None:
@@ -53,6 +57,29 @@ def test_a_wrong_number_of_names_is_refused(quick: Run, model: Path, tmp_path: P
     assert done.returncode == 3
     assert "1 names for 3 classes" in done.stderr
     assert not (tmp_path / "mine.safetensors").exists()
+
+
+def test_names_that_cannot_be_read_are_an_error_of_ours(
+    quick: Run, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "latin.txt").write_bytes("Läufer\n".encode("latin-1"))
+    for name, reason in (("gone.txt", "No such file"), ("latin.txt", "not UTF-8 text")):
+        done = quick("models", "import", model, "-o", "mine.safetensors", "--labels", name)
+        assert done.returncode == 3
+        assert reason in done.stderr
+        assert not any(word in done.stderr for word in ("Errno", "codec"))
+
+
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_a_restricting_licence_is_told(
+    quick: Run, model: Path, tmp_path: Path, command: str
+) -> None:
+    found = weights.load(model)
+    card = replace(found.card, name="theirs", license="CC-BY-NC-4.0")
+    weights.save(replace(found, card=card), tmp_path / "theirs.safetensors")
+    done = quick("models", command, "theirs.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert "theirs is CC-BY-NC-4.0: no commercial use" in done.stderr
 
 
 def test_a_cut_off_file_does_not_verify(quick: Run, model: Path, tmp_path: Path) -> None:

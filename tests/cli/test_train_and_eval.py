@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +80,67 @@ def test_an_expectation_decides_the_exit_code(
 ) -> None:
     done = quick("eval", "-m", "motion-tiny", "--clips", "30", "--expect", expected, "--offline")
     assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["optim.lr=NaN", "optim.lr=-1", "optim.batch_size=0", "optim.epochs=-1", "data.workers=-1"],
+)
+def test_a_value_out_of_range_is_an_error_with_a_hint(quick: Run, setting: str) -> None:
+    done = quick("train", "--dataset", "motion", "--set", setting)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: {setting.partition('=')[0]} must be ")
+    assert "hint: the default is" in done.stderr
+
+
+def test_a_folder_named_by_a_dot_trains_below_runs(
+    quick: Run, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clips)
+    small = [*TINY[:4], "--device", "cpu", "--set", "data.workers=0", *TINY[-6:]]
+    done = quick("train", "--dataset", ".", *small)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (clips / "runs").iterdir()] == ["clips"]
+    broken = next(iter(sorted((clips / "long").iterdir())))
+    (clips / "val").mkdir()
+    (clips / "list.csv").write_text(f"path,label,split\nlong/{broken.name},long,val\n")
+    broken.write_bytes(b"")
+    with (clips / "list.csv").open("a") as file:
+        file.writelines(f"short/{i}.mp4,short,val\n" for i in range(2))
+    measured = quick("eval", "-m", "runs/clips", "--dataset", "list.csv", "--device", "cpu")
+    assert measured.returncode == 4, measured.stderr
+    assert measured.stdout.startswith("clips on list.csv: 2 videos of 3\n")
+    assert f"{broken.name}: not counted (E_EMPTY): the file is empty" in measured.stderr
+
+
+def test_views_are_those_of_the_recipe_unless_told(quick: Run, clips: Path) -> None:
+    done = quick(
+        *("train", "--dataset", clips, *TINY[:4], "--device", "cpu", *TINY[-6:]),
+        *("--set", "data.workers=0", "--set", "views.spatial=1", "--set", "views.clips=2"),
+        *("--run-dir", "run"),
+    )
+    assert done.returncode == 0, done.stderr
+    for told, views in (([], "1x2"), (["--views", "3x1"], "3x1")):
+        measured = quick("eval", "-m", "run", "--json", "-q", "--device", "cpu", *told)
+        assert json.loads(measured.stdout)["settings"]["views"] == views
+
+
+def test_a_run_that_is_stopped_tells_how_to_go_on(tmp_path: Path) -> None:
+    words = [*TINY, "--epochs", "5000", "--run-dir", "my run"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "vidattn", "train", "--dataset", "motion", *words],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "saved" in line)
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "vidattn train --dataset motion --run-dir 'my run' --resume" in rest
+    assert "Traceback" not in rest
 
 
 def test_an_expectation_that_cannot_be_read_is_refused(quick: Run) -> None:

@@ -197,3 +197,8 @@ def test_groups_stay_together(tree: Tree) -> None:
 def test_something_else_than_a_list_is_refused(root: Path) -> None:
     with pytest.raises(DataError, match="neither a folder nor a list"):
         open_set(str(root / "a.mp4"))
+
+
+def test_a_device_is_no_data_set() -> None:
+    with pytest.raises(DataError, match="/dev/null: is neither a folder nor a list"):
+        open_set("/dev/null")

@@ -1,6 +1,8 @@
 """Checkpoints of other families, written here as those families write them."""
 
+import io
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -447,3 +449,33 @@ def test_a_stam_file_with_a_missing_layer_is_refused(tmp_path: Path) -> None:
     torch.save({"model": state}, path)
     with pytest.raises(WeightsError, match=r"1 difference to the model: missing aggregate\."):
         weights.load(path)
+
+
+class Evil:
+    """Would run a program when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("name", ["evil.pth", "garbage.pth", "cut.pth", "list.pth"])
+def test_what_is_no_checkpoint_is_refused_in_one_line_of_ours(
+    name: str, protocol: int, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    stored = io.BytesIO()
+    torch.save({"a": torch.zeros(3)}, stored)
+    path.write_bytes(
+        {
+            "evil.pth": pickle.dumps({"state_dict": Evil()}, protocol),
+            "garbage.pth": b"\x80\x02garbage, not a pickle",
+            "cut.pth": stored.getvalue()[:-100],
+            "list.pth": pickle.dumps([1, 2], protocol),
+        }[name]
+    )
+    with pytest.raises(WeightsError) as caught:
+        weights.load(path)
+    text = caught.value.message
+    assert text.startswith(f"{path}: ")
+    assert not any(word in text for word in ("torch.", "\n", "Unsupported", "documentation"))
