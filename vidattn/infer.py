@@ -123,13 +123,16 @@ def stream(
         )
         yield started
         done: list[Scored] = []
+        # One table for all scores: small arrays that outlive large ones would fragment the heap.
+        table = np.empty((len(planned.windows), len(classifier.labels)), np.float32)
         clips = clock.timed("decode_s", view_clips(video, planned.views, classifier.clip))
         for batch in _chunks(enumerate(clips), runtime.batch_size):
             with clock("model_s"):
                 logits = iter(scorer([clip for _, clip in batch if clip is not None]))
             for i, clip in batch:
-                scores = None if clip is None else _probabilities(classifier, [next(logits)])
-                done.append(Scored(i, planned.windows[i], scores))
+                if clip is not None:
+                    table[i] = _probabilities(classifier, [next(logits)])
+                done.append(Scored(i, planned.windows[i], None if clip is None else table[i]))
                 yield done[-1]
         yield Finished(
             collect(started, done, classifier, decoding, video.unreadable, run=clock.report())
@@ -246,7 +249,9 @@ class Scorer:
         try:
             with inference(self.device, self.autocast):
                 logits = self.model(torch.stack(list(clips)).to(self.device)).float().cpu()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
             if len(clips) == 1:
                 raise MemoryLimitError(
                     "out of memory with a single clip",
@@ -325,6 +330,11 @@ def _unscored(
         parts = [part for parts in without(islands(dark), known) for part in parts]
         yield from ((part, code) for part in parts)
         known += parts
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch ran out of memory; on a CPU it says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _probabilities(classifier: Classifier, logits: Sequence[Tensor]) -> Scores:
