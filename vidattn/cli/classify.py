@@ -9,7 +9,7 @@ import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
-from vidattn.cli.inputs import expand
+from vidattn.cli.inputs import expand, require_one
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
@@ -60,6 +60,7 @@ def classify(
     desk = Desk(quiet=quiet)
     delivery = corpus.Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
     paths = expand(inputs)
+    require_one(paths)
     runtime = Runtime(device, precision, batch_size, reader)
     config = None if views is None else sampler.parse_views(views)
     begin, stop = options.seconds(start), options.seconds(end)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from vidattn.errors import InputError
+from vidattn.errors import InputError, VideoError
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov"}
@@ -29,6 +29,17 @@ def expand(inputs: Sequence[str]) -> list[str]:
     if not paths:
         raise InputError(f"{' '.join(inputs)}: names no input", hint="give one path a line")
     return paths
+
+
+def require_one(paths: Sequence[str]) -> None:
+    """Find out before a model is loaded, or downloaded, that no input is there.
+
+    Raises VideoError E_GONE. What is there, or is an address, is for the reader to judge.
+    """
+    if any("://" in path or os.path.lexists(path) for path in paths):
+        return
+    more = f", nor any of {len(paths) - 1} others" if len(paths) > 1 else ""
+    raise VideoError(f"{paths[0]}: no such file{more}", code="E_GONE", hint="check the path")
 
 
 def _each(inputs: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
-from vidattn.cli.inputs import expand
+from vidattn.cli.inputs import expand, require_one
 from vidattn.cli.stopping import Stopped
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def segment(
     if stride is not None and overlap:
         raise typer.BadParameter("give --stride or --overlap, not both")
     paths = expand(inputs)
+    require_one(paths)
     decoding = Decoding(smooth, kernel, threshold, min_duration)
     runtime = Runtime(device, precision, batch_size, reader)
     begin, stop = options.seconds(start), options.seconds(end)
