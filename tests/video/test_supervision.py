@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -78,6 +79,15 @@ def test_reading_between_the_frames_of_a_stream_is_fine(small: Path) -> None:
         assert numbers(video.read([1, 88])) == [1, 88]
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT means KeyboardInterrupt, also where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_read_leaves_a_usable_video(small: Path) -> None:
     with open_video(small) as video:
         stream = video.stream(range(90))
