@@ -110,17 +110,8 @@ def stream(
             stride=stride,
             overlap=overlap,
         )
-        settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
-        started = Started(
-            source=video.path,
-            task="segment",
-            facts=video.facts,
-            times=video.times,
-            windows=planned.windows,
-            seen=tuple((window,) for window in planned.seen),
-            settings=settings,
-            notes=planned.notes,
-        )
+        seen = tuple((window,) for window in planned.seen)
+        started = _started(video, "segment", planned.windows, seen, planned, scorer)
         yield started
         done: list[Scored] = []
         # One table for all scores: small arrays that outlive large ones would fragment the heap.
@@ -197,17 +188,7 @@ def classify(
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
-        settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
-        started = Started(
-            source=video.path,
-            task="classify",
-            facts=video.facts,
-            times=video.times,
-            windows=(region,),
-            seen=(planned.seen,),
-            settings=settings,
-            notes=planned.notes,
-        )
+        started = _started(video, "classify", (region,), (planned.seen,), planned, scorer)
         logits: list[Tensor] = []
         clips = clock.timed("decode_s", view_clips(video, planned.views, classifier.clip))
         for batch in _chunks((clip for clip in clips if clip is not None), runtime.batch_size):
@@ -222,6 +203,21 @@ def classify(
             unreadable=video.unreadable,
             run=clock.report(),
         )
+
+
+def _started(
+    video: Video,
+    task: Literal["segment", "classify"],
+    windows: tuple[Window, ...],
+    seen: tuple[tuple[Window, ...], ...],
+    planned: plan.WindowPlan | plan.ViewPlan,
+    scorer: Scorer,
+) -> Started:
+    """The first event of either act."""
+    settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
+    return Started(
+        video.path, task, video.facts, video.times, windows, seen, settings, planned.notes
+    )
 
 
 class Scorer:
