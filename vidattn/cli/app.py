@@ -12,6 +12,7 @@ from vidattn.cli import bench, classify, evaluate, models, segment, timeline, tr
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help in boxes takes twice as long to appear
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("classify")(classify.classify)
