@@ -15,7 +15,7 @@ ROOT = Path(vidattn.__file__).parent
 FLOOR = {
     # Words: everybody may use them, and they may use one another.
     "errors": 0, "types": 0, "config": 0, "classes": 0, "files": 0, "clock": 0,
-    "compact": 0, "segments": 0, "timeline": 0,
+    "compact": 0, "plain": 0, "segments": 0, "timeline": 0,
     # Parts: strangers to one another.
     "models": 1, "video": 1, "sampling": 1, "transforms": 1, "metrics": 1, "output": 1,
     "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
@@ -61,7 +61,7 @@ DOORS = {
     "typing_extensions": {"*"},
 }
 WITHOUT_TORCH = {
-    "errors", "types", "config", "files", "clock", "compact", "segments", "timeline",
+    "errors", "types", "config", "files", "clock", "compact", "plain", "segments", "timeline",
     "video", "sampling", "output", "plan",
 }  # fmt: skip
 

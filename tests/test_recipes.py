@@ -4,10 +4,13 @@ import json
 
 import pytest
 
-from vidattn.config import Recipe, from_plain, to_plain, with_settings
+from vidattn.config import Recipe
 from vidattn.data.camera import LABELS
 from vidattn.errors import RecipeError
+from vidattn.plain import from_plain, to_plain, with_settings
 from vidattn.recipes import RECIPES, for_dataset, named
+from vidattn.weights import read_header
+from vidattn.weights.source import BUNDLED_FOLDER
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -50,6 +53,9 @@ def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
         *("optim.lr=-1", "optim.lr=NaN", "optim.lr=Infinity", "optim.lr=1" + "0" * 400),
         *("optim.batch_size=0", "optim.epochs=-1", "optim.weight_decay=-1", "optim.momentum=1"),
         *("optim.milestones=[14,11]", "optim.warmup_epochs=-1", "optim.clip_norm=-0.1"),
+        *("optim.accumulate=0", "optim.accumulate=17", "optim.layer_decay=0", "optim.ema=1"),
+        *("optim.mixup=-1", "optim.cutmix=NaN", "optim.betas=[0.9,1]", "optim.eps=0"),
+        *("data.randaugment=weak", "data.randaugment=rand-m9-tweights", "data.randaugment=rand-"),
         *("optim.label_smoothing=1", "data.clips_per_epoch=-1", "data.val_clips=0"),
         *("data.workers=-1", "data.jitter=[9,8]", "data.jitter=[-1,8]", "data.ramp=2"),
         *("clip.step_seconds=Infinity", "clip.step_seconds=3601", "clip.frames=100001"),
@@ -67,3 +73,16 @@ def test_a_value_out_of_range_is_refused_by_name(setting: str) -> None:
 def test_a_number_too_long_to_read_is_no_number() -> None:
     with pytest.raises(RecipeError, match="seed: expected a whole number"):
         with_settings(named("small"), ["seed=" + "1" * 5000])
+
+
+@pytest.mark.parametrize("text", ["", "rand", "rand-m9-n2-mstd0.5", "rand-m7-n4-mstd0.5-inc1-p0.5"])
+def test_randaugment_is_written_as_in_timm(text: str) -> None:
+    assert with_settings(named("small"), [f"data.randaugment={text}"]).data.randaugment == text
+
+
+def test_a_recipe_written_before_a_setting_existed_still_loads() -> None:
+    plain = to_plain(named("small"))
+    del plain["optim"]["ema"], plain["data"]["randaugment"]
+    assert from_plain(Recipe, plain) == named("small")
+    bundled = read_header(BUNDLED_FOLDER / "motion-tiny.safetensors").recipe
+    assert from_plain(Recipe, bundled).name == "motion-tiny"

@@ -6,18 +6,16 @@ read, compared, saved beside a run and stored in the header of a weights file.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-import types
-import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, TypeVar
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from vidattn.errors import RecipeError
+from vidattn.plain import to_plain
 
-T = TypeVar("T")
 Averaging = Literal["logit", "probability"]
 
 MOST = 1 << 20
@@ -25,6 +23,9 @@ MOST = 1 << 20
 MOST_FRAMES = 100_000
 LONGEST_STEP = 3600.0  # seconds
 LARGEST_SIDE = 1 << 14  # pixels
+RANDAUGMENT = re.compile(r"rand(-(m\d+|n\d+|p[01]?(\.\d+)?|mstd\d+(\.\d+)?|mmax\d+|inc[01]))*")
+"""timm's notation; its text options, which could name operations that move frames apart, are not
+part of it."""
 
 
 def _require(section: str, config: Any, rules: Mapping[str, tuple[bool, str]]) -> None:
@@ -167,6 +168,11 @@ class OptimConfig:
     epochs: int = 15
     weight_decay: float = 1e-4
     momentum: float = 0.9
+    """Of `sgd`, with Nesterov's correction when above 0."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Of `adamw`: how slowly the means of the gradient and of its square follow."""
+    eps: float = 1e-8
+    """Of `adamw`: added to the root of the mean square."""
     schedule: Literal["steps", "cosine"] = "steps"
     milestones: tuple[int, ...] = (11, 14)
     """Epochs at which `steps` divides the learning rate by 10."""
@@ -180,6 +186,23 @@ class OptimConfig:
     time, and memory for long clips."""
     flow_weight: float = 0.0
     """Weight of the auxiliary loss on the motion of every patch, where a data set knows it."""
+    accumulate: int = 1
+    """Parts a batch is computed in, one after the other, before one optimizer step: the memory of a
+    smaller batch, the gradient of the whole."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What matrices are multiplied in; parameters and optimizer stay in fp32."""
+    layer_decay: float = 1.0
+    """The learning rate of each block, as a share of that of the block above it; 1: all alike."""
+    ema: float = 0.0
+    """Decay per step of the running mean of the weights, which is then what is evaluated and saved
+    (0.9999 is usual); 0: none is kept."""
+    mixup: float = 0.0
+    """Alpha of mixup (arXiv:1710.09412): clips are blended in pairs, share ~ Beta(alpha, alpha)."""
+    cutmix: float = 0.0
+    """Alpha of CutMix (arXiv:1905.04899): one box of a clip shows another, in all its frames. With
+    `mixup` too, each batch gets one of them, with even odds."""
+    tune: Literal["full", "head", "temporal"] = "full"
+    """What learns: all, the head alone, or what relates frames to one another, and the head."""
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
@@ -189,11 +212,18 @@ class OptimConfig:
             "epochs": (1 <= self.epochs <= MOST, f"from 1 to {MOST}"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more, and finite"),
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "betas": (all(0 <= b < 1 for b in self.betas), "in [0, 1)"),
+            "eps": (0 < self.eps < math.inf, "> 0 and finite"),
             "milestones": (rising and min(self.milestones, default=0) >= 0, "rising, from 0 on"),
             "warmup_epochs": (0 <= self.warmup_epochs < math.inf, "0 or more, and finite"),
             "clip_norm": (0 <= self.clip_norm < math.inf, "0 or more, and finite"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
             "flow_weight": (0 <= self.flow_weight < math.inf, "0 or more, and finite"),
+            "accumulate": (1 <= self.accumulate <= self.batch_size, "from 1 to optim.batch_size"),
+            "layer_decay": (0 < self.layer_decay <= 1, "> 0 and at most 1"),
+            "ema": (0 <= self.ema < 1, "in [0, 1)"),
+            "mixup": (0 <= self.mixup < math.inf, "0 or more, and finite"),
+            "cutmix": (0 <= self.cutmix < math.inf, "0 or more, and finite"),
         }
         _require("optim.", self, rules)
 
@@ -217,6 +247,9 @@ class DataConfig:
     jitter: tuple[int, int] = (0, 0)
     """Range the short side of a training video is drawn from, in pixels; (0, 0): 8/7 to 10/7 of
     clip.crop."""
+    randaugment: str = ""
+    """RandAugment of training clips (arXiv:1909.13719) in timm's notation, such as
+    "rand-m9-n2-mstd0.5"; the same for all frames of a clip. Empty: none."""
     easiest: float = 1.0
     """Difficulty a procedural set starts with, from 0 to 1, which is full difficulty."""
     ramp: float = 0.0
@@ -229,6 +262,10 @@ class DataConfig:
             "val_clips": (1 <= self.val_clips <= MOST, f"from 1 to {MOST}"),
             "workers": (0 <= self.workers <= 1024, "from 0 to 1024"),
             "jitter": (0 <= least <= most <= LARGEST_SIDE, f"rising, from 0 to {LARGEST_SIDE}"),
+            "randaugment": (
+                not self.randaugment or RANDAUGMENT.fullmatch(self.randaugment) is not None,
+                'empty or timm\'s notation, such as "rand-m9-n2-mstd0.5"',
+            ),
             "easiest": (0 <= self.easiest <= 1, "from 0 to 1"),
             "ramp": (0 <= self.ramp <= 1, "from 0 to 1"),
         }
@@ -271,106 +308,3 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
-
-
-def to_plain(value: Any) -> Any:
-    """Dataclasses to dicts and tuples to lists, all the way down: what `json.dumps` accepts."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, tuple | list):
-        return [to_plain(v) for v in value]
-    return value
-
-
-def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
-    """The inverse of `to_plain`: checks every key and type.
-
-    Raises RecipeError that names the offending key, such as "optim.lr: expected a number, got 'x'".
-    """
-    if not isinstance(plain, Mapping):
-        raise RecipeError(f"{where or kind.__name__}: expected an object, got {plain!r}")
-    hints = typing.get_type_hints(kind)
-    known = {f.name: f for f in fields(typing.cast(Any, kind))}
-    prefix = f"{where}." if where else ""
-    for key in plain:
-        if key not in known:
-            raise RecipeError(f"{prefix}{key}: no such setting", hint="known: " + ", ".join(known))
-    values = {k: _value(hints[k], v, f"{prefix}{k}") for k, v in plain.items()}
-    for f in known.values():
-        has_default = not (
-            f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        )
-        if f.name not in values and not has_default:
-            raise RecipeError(f"{prefix}{f.name}: missing")
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """Check `value` against a type hint; lists become the tuples the hint asks for."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if is_dataclass(hint):
-        return from_plain(typing.cast(type, hint), value, where)
-    if origin is Literal:
-        if value not in args:
-            raise RecipeError(
-                f"{where}: expected one of {', '.join(map(str, args))}, got {value!r}"
-            )
-        return value
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        return _value(next(a for a in args if a is not type(None)), value, where)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise RecipeError(f"{where}: expected a list, got {value!r}")
-        inner = args[:1] * len(value) if args[-1:] == (Ellipsis,) else args
-        if len(inner) != len(value):
-            raise RecipeError(f"{where}: expected {len(inner)} values, got {len(value)}")
-        return tuple(
-            _value(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(inner, value, strict=True))
-        )
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        # No float reaches 10^309; infinity is refused later, by the range of the setting.
-        return float(value) if abs(value) < 10**300 else math.inf * (1 if value > 0 else -1)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-        raise RecipeError(f"{where}: expected {names.get(hint, str(hint))}, got {value!r}")
-    return value
-
-
-def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
-    """Apply `--set` arguments such as "optim.lr=1e-3" or "clip.frames=16" in order.
-
-    Values are read as JSON where they are JSON and as text otherwise.
-    """
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise RecipeError(
-                f"--set {setting!r}: expected KEY=VALUE", hint="for example --set optim.lr=1e-3"
-            )
-        recipe = _replaced(recipe, key.strip().split("."), _parsed(text.strip()), key.strip())
-    return recipe
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # the parser refuses endless digits and depths
-        return text
-
-
-def _replaced(value: Any, path: list[str], new: Any, where: str) -> Any:
-    known = {f.name for f in fields(value)}
-    name, rest = path[0], path[1:]
-    if name not in known:
-        raise RecipeError(
-            f"--set {where}: no such setting", hint="known: " + ", ".join(sorted(known))
-        )
-    if rest and not is_dataclass(getattr(value, name)):
-        raise RecipeError(f"--set {where}: {name} has no settings below it")
-    hint = typing.get_type_hints(type(value))[name]
-    changed = (
-        _replaced(getattr(value, name), rest, new, where) if rest else _value(hint, new, where)
-    )
-    return replace(value, **{name: changed})

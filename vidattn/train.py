@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from vidattn import optim as optimizers
 from vidattn import recipes
-from vidattn.config import Recipe, ViewConfig, from_plain, to_plain
+from vidattn.config import Recipe, ViewConfig
 from vidattn.data import motion
 from vidattn.data.clips import Failure, FileSet
 from vidattn.data.motion import Batch
@@ -33,6 +33,7 @@ from vidattn.evaluate_set import planner_of
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.scratch import init_from_scratch
 from vidattn.models.timesformer import TimeSformer
+from vidattn.plain import from_plain, to_plain
 from vidattn.rundir import STATE, Log, begun_in, write_json
 from vidattn.weights.start import start_from
 from vidattn.weights.state import load_state, save_state

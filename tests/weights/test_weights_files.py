@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from vidattn import weights
-from vidattn.config import Recipe, to_plain
+from vidattn.config import Recipe
 from vidattn.errors import OutputError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import SCHEMES, TimeSformer
+from vidattn.plain import to_plain
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:

@@ -65,7 +65,7 @@ def bench(
 def _report(desk: Desk, events: Iterator[Subject | Measured], as_json: bool) -> None:
     """Say what is measured before it is measured, then a row for each way."""
     from vidattn.bench import Measured, Subject
-    from vidattn.config import to_plain
+    from vidattn.plain import to_plain
 
     subject = next(events)
     assert isinstance(subject, Subject)

@@ -46,7 +46,7 @@ def info(
     import json
 
     from vidattn.cli.chosen import chosen
-    from vidattn.config import to_plain
+    from vidattn.plain import to_plain
 
     desk = Desk()
     classifier = chosen(desk, model, offline=offline)

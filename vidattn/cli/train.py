@@ -71,7 +71,7 @@ def train(
     """
     from vidattn import recipes
     from vidattn import train as trainer
-    from vidattn.config import with_settings
+    from vidattn.plain import with_settings
     from vidattn.rundir import STATE
     from vidattn.weights.start import fitted
 

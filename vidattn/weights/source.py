@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal, cast
 
 from vidattn import classes
-from vidattn.config import Recipe, from_plain
+from vidattn.config import Recipe
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.models.classifier import Classifier
+from vidattn.plain import from_plain
 from vidattn.weights import catalog, convert, fetch, store
 from vidattn.weights.catalog import Entry
 

@@ -19,10 +19,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from vidattn.config import Averaging, ClipConfig, Recipe, from_plain, to_plain
+from vidattn.config import Averaging, ClipConfig, Recipe
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.files import write_atomically
 from vidattn.models.classifier import KINDS, Card, Classifier, kind_of
+from vidattn.plain import from_plain, to_plain
 
 FORMAT = "vidattn/weights/1"
 KEY = "vidattn"
