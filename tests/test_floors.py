@@ -20,7 +20,7 @@ FLOOR = {
     "models": 1, "video": 1, "sampling": 1, "transforms": 1, "metrics": 1, "output": 1,
     "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
     # Stores and plans.
-    "weights": 2, "data": 2, "plan": 2,
+    "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2,
     # Acts.
     "infer": 3, "evaluate": 3, "evaluate_set": 3, "train": 3, "explain": 3, "export": 3, "bench": 3,
     # `import vidattn`: the front door.
@@ -32,12 +32,10 @@ FLOOR = {
 SAME_FLOOR = {
     ("evaluate", "infer"),
     ("evaluate_set", "evaluate"),
-    ("evaluate_set", "infer"),
     ("train", "infer"),
     ("train", "evaluate"),
     ("train", "evaluate_set"),
     ("explain", "infer"),
-    ("bench", "infer"),
 }
 """Acts that begin with another act."""
 

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from vidattn import infer
+from vidattn import scorer as scorer_module
 from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
+from vidattn.data.views import view_clips
 from vidattn.device import Runtime
 from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.models import folded
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import TimeSformer
+from vidattn.scorer import Scorer
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import View, Window
 from vidattn.video import MemoryVideo, Unreadable
@@ -245,7 +248,7 @@ def test_frames_are_held_no_longer_than_a_view_needs_them() -> None:
 
     video = Watched(film(("red", 30)), fps=FPS)
     views = [View(tuple(range(i, i + 4))) for i in range(0, 290, 2)]
-    assert sum(1 for _ in infer.view_clips(video, views, CLIP)) == len(views)
+    assert sum(1 for _ in view_clips(video, views, CLIP)) == len(views)
     assert most <= 6
 
 
@@ -293,12 +296,12 @@ def test_the_scorer_runs_the_folded_model_and_answers_as_the_plain_one(
     shape = TimeSformerConfig(classes=3, frames=4, size=32, width=32, depth=2, heads=2)
     classifier = Classifier(TimeSformer(shape), ClipConfig(), ("a", "b", "c"))
     clips = [torch.randn(3, 4, 32, 32) for _ in range(3)]
-    scorer = infer.Scorer(classifier, Runtime(device="cpu"))
+    scorer = Scorer(classifier, Runtime(device="cpu"))
     assert isinstance(scorer.model, folded.Folded)
-    assert infer.Scorer(classifier, Runtime(device="cpu")).model is scorer.model
+    assert Scorer(classifier, Runtime(device="cpu")).model is scorer.model
     with torch.inference_mode():
         expected = classifier.model(torch.stack(clips))
     torch.testing.assert_close(torch.stack(scorer(clips)), expected, rtol=0, atol=1e-4)
-    monkeypatch.setattr(infer, "multiplies_bf16", lambda: True)
-    half = torch.stack(infer.Scorer(classifier, Runtime(device="cpu", precision="bf16"))(clips))
+    monkeypatch.setattr(scorer_module, "multiplies_bf16", lambda: True)
+    half = torch.stack(Scorer(classifier, Runtime(device="cpu", precision="bf16"))(clips))
     assert 0 < (half - expected).abs().max() < 0.1

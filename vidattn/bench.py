@@ -22,11 +22,11 @@ from vidattn import weights
 from vidattn.classes import COUNTS
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.device import Runtime, inference
-from vidattn.infer import Scorer
 from vidattn.models.classifier import KINDS, Classifier
 from vidattn.models.cost import macs
 from vidattn.models.folded import FrozenLinear, can_pack
 from vidattn.models.timesformer import TimeSformer
+from vidattn.scorer import Scorer
 from vidattn.weights import catalog, layouts
 
 Config = TimeSformerConfig | StamConfig

@@ -20,8 +20,8 @@ from vidattn.data.labelled import LabelledSet
 from vidattn.device import Runtime
 from vidattn.errors import DataError
 from vidattn.evaluate import Evaluation, scored
-from vidattn.infer import Scorer
 from vidattn.models.classifier import Classifier
+from vidattn.scorer import Scorer
 from vidattn.types import View, Window
 
 SHOWN = 5

@@ -9,69 +9,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from vidattn import __version__, plan
+from vidattn import plan
 from vidattn.clock import Clock
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data.views import readable_end, view_clips
-from vidattn.device import Runtime, inference
-from vidattn.errors import MemoryLimitError, VideoError
+from vidattn.device import Runtime
+from vidattn.events import Event, Finished, Scored, Scores, Started, collect
 from vidattn.models.classifier import Classifier
-from vidattn.models.folded import multiplies_bf16
-from vidattn.segments import islands, without
+from vidattn.scorer import Scorer
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
-from vidattn.video import Facts, Unreadable, Video, open_video
+from vidattn.video import Video, open_video
+
+__all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
 
 T = TypeVar("T")
-Frames = NDArray[np.uint8]
-Scores = NDArray[np.float32]
 Source = str | os.PathLike[str] | Video
-
-
-@dataclass(frozen=True)
-class Started:
-    """The file is open and the work is planned."""
-
-    source: str
-    task: Literal["segment", "classify"]
-    facts: Facts
-    times: NDArray[np.float64]
-    """PTS seconds of every frame."""
-    windows: tuple[Window, ...]
-    """What each score stands for."""
-    seen: tuple[tuple[Window, ...], ...]
-    """The stretches of the file that the score of each window rests on."""
-    settings: dict[str, Any]
-    notes: tuple[str, ...]
-    """What the user should know about how their request was read, one sentence each."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One window is done. `scores`: probabilities [K], or None where too little could be read."""
-
-    index: int
-    window: Window
-    scores: Scores | None
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The last event."""
-
-    timeline: Timeline
-
-
-Event = Started | Scored | Finished
 
 
 def stream(
@@ -218,119 +178,6 @@ def _started(
     return Started(
         video.path, task, video.facts, video.times, windows, seen, settings, planned.notes
     )
-
-
-class Scorer:
-    """Runs a classifier's model on lists of clips; needs no more memory than there is."""
-
-    def __init__(self, classifier: Classifier, runtime: Runtime) -> None:
-        self.device = runtime.torch_device()
-        self.precision = runtime.resolved_precision()
-        self.model = classifier.model.eval().to(self.device)
-        # Autocast casts weights anew in every call; a folded model holds them as it needs them.
-        self.autocast = self.precision
-        if self.device.type == "cpu" and (self.precision == "fp32" or multiplies_bf16()):
-            dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-            self.model = classifier.fast(dtype)
-            if self.model is not classifier.model:
-                self.autocast = "fp32"
-
-    def __call__(self, clips: Sequence[Tensor]) -> list[Tensor]:
-        """Clips [3, T, H, W] to float32 logits [K] on the CPU, one for each, in order.
-
-        When memory runs out the batch is halved, down to single clips; then MemoryLimitError.
-        """
-        if not clips:
-            return []
-        try:
-            with inference(self.device, self.autocast):
-                logits = self.model(torch.stack(list(clips)).to(self.device)).float().cpu()
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-            if len(clips) == 1:
-                raise MemoryLimitError(
-                    "out of memory with a single clip",
-                    hint="try fewer --frames, a smaller model, or --device cpu",
-                ) from None
-            half = len(clips) // 2
-            return self(clips[:half]) + self(clips[half:])
-        if not logits.isfinite().all():
-            raise VideoError(
-                "the model's output is not finite", code="E_NONFINITE", hint="try --precision fp32"
-            )
-        return list(logits)
-
-
-def collect(
-    started: Started,
-    done: Sequence[Scored],
-    classifier: Classifier,
-    decoding: Decoding = Decoding(),
-    unreadable: Sequence[Unreadable] = (),
-    *,
-    run: dict[str, float] | None = None,
-) -> Timeline:
-    """A timeline of the windows scored so far; what is missing is named, not guessed."""
-    scored = [event for event in done if event.scores is not None]
-    if not scored:
-        raise VideoError(
-            f"{started.source}: too few frames decode to say anything",
-            code="E_DECODE",
-            hint="the file is damaged; try a part of it with --start and --end",
-        )
-    covered = [event.window for event in scored]
-    lost = [(u.window, u.code) for u in unreadable]
-    lost += _unscored(started.windows, done, [*covered, *(window for window, _ in lost)])
-    seen = tuple(window for event in scored for window in started.seen[event.index])
-    facts, clip = started.facts, classifier.clip
-    return Timeline(
-        source=started.source,
-        labels=classifier.labels,
-        windows=tuple(covered),
-        scores=np.stack([event.scores for event in scored if event.scores is not None]),
-        task=started.task,
-        duration=facts.duration,
-        input={
-            "fps": [facts.fps.numerator, facts.fps.denominator],
-            "vfr": facts.vfr,
-            "width": facts.width,
-            "height": facts.height,
-            "rotation": facts.rotation,
-            "codec": facts.codec,
-            "frames": facts.frames,
-        },
-        model={
-            "name": classifier.card.name,
-            "sha256": classifier.card.sha256,
-            "license": classifier.card.license,
-            "frames": clip.frames,
-            "step_seconds": round(clip.step_seconds, 6),
-        },
-        settings=started.settings,
-        decoding=decoding,
-        warnings=facts.warnings + started.notes,
-        unreadable=tuple(sorted(lost)),
-        seen=None if seen == tuple(covered) else seen,
-        run={"version": __version__, **(run or {})},
-        frame_times=started.times,
-    )
-
-
-def _unscored(
-    windows: Sequence[Window], done: Sequence[Scored], known: Sequence[Window]
-) -> Iterator[tuple[Window, str]]:
-    """What the windows without scores leave dark beyond `known`, and why."""
-    known, failed = list(known), [event.window for event in done if event.scores is None]
-    for dark, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
-        parts = [part for parts in without(islands(dark), known) for part in parts]
-        yield from ((part, code) for part in parts)
-        known += parts
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of memory; on a CPU it says so in words only."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _probabilities(classifier: Classifier, logits: Sequence[Tensor]) -> Scores:

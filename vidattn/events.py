@@ -1,0 +1,123 @@
+"""What happens while a file is looked at, and the timeline of what happened so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn import __version__
+from vidattn.errors import VideoError
+from vidattn.models.classifier import Classifier
+from vidattn.segments import islands, without
+from vidattn.timeline import Decoding, Timeline
+from vidattn.types import Window
+from vidattn.video import Facts, Unreadable
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Started:
+    """The file is open and the work is planned."""
+
+    source: str
+    task: Literal["segment", "classify"]
+    facts: Facts
+    times: NDArray[np.float64]
+    """PTS seconds of every frame."""
+    windows: tuple[Window, ...]
+    """What each score stands for."""
+    seen: tuple[tuple[Window, ...], ...]
+    """The stretches of the file that the score of each window rests on."""
+    settings: dict[str, Any]
+    notes: tuple[str, ...]
+    """What the user should know about how their request was read, one sentence each."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One window is done. `scores`: probabilities [K], or None where too little could be read."""
+
+    index: int
+    window: Window
+    scores: Scores | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event."""
+
+    timeline: Timeline
+
+
+Event = Started | Scored | Finished
+
+
+def collect(
+    started: Started,
+    done: Sequence[Scored],
+    classifier: Classifier,
+    decoding: Decoding = Decoding(),
+    unreadable: Sequence[Unreadable] = (),
+    *,
+    run: dict[str, float] | None = None,
+) -> Timeline:
+    """A timeline of the windows scored so far; what is missing is named, not guessed."""
+    scored = [event for event in done if event.scores is not None]
+    if not scored:
+        raise VideoError(
+            f"{started.source}: too few frames decode to say anything",
+            code="E_DECODE",
+            hint="the file is damaged; try a part of it with --start and --end",
+        )
+    covered = [event.window for event in scored]
+    lost = [(u.window, u.code) for u in unreadable]
+    lost += _unscored(started.windows, done, [*covered, *(window for window, _ in lost)])
+    seen = tuple(window for event in scored for window in started.seen[event.index])
+    facts, clip = started.facts, classifier.clip
+    return Timeline(
+        source=started.source,
+        labels=classifier.labels,
+        windows=tuple(covered),
+        scores=np.stack([event.scores for event in scored if event.scores is not None]),
+        task=started.task,
+        duration=facts.duration,
+        input={
+            "fps": [facts.fps.numerator, facts.fps.denominator],
+            "vfr": facts.vfr,
+            "width": facts.width,
+            "height": facts.height,
+            "rotation": facts.rotation,
+            "codec": facts.codec,
+            "frames": facts.frames,
+        },
+        model={
+            "name": classifier.card.name,
+            "sha256": classifier.card.sha256,
+            "license": classifier.card.license,
+            "frames": clip.frames,
+            "step_seconds": round(clip.step_seconds, 6),
+        },
+        settings=started.settings,
+        decoding=decoding,
+        warnings=facts.warnings + started.notes,
+        unreadable=tuple(sorted(lost)),
+        seen=None if seen == tuple(covered) else seen,
+        run={"version": __version__, **(run or {})},
+        frame_times=started.times,
+    )
+
+
+def _unscored(
+    windows: Sequence[Window], done: Sequence[Scored], known: Sequence[Window]
+) -> Iterator[tuple[Window, str]]:
+    """What the windows without scores leave dark beyond `known`, and why."""
+    known, failed = list(known), [event.window for event in done if event.scores is None]
+    for dark, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
+        parts = [part for parts in without(islands(dark), known) for part in parts]
+        yield from ((part, code) for part in parts)
+        known += parts
