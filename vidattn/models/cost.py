@@ -28,6 +28,17 @@ def macs(
     return _embedding(config) * patches + config.depth * block + width * config.classes
 
 
+def frame_macs(config: TimeSformerConfig | StamConfig, size: int | None = None) -> int:
+    """Multiply-adds of one frame in `per_frame`: the share of `macs` that overlapping clips pay
+    once."""
+    side = (size or config.size) // config.patch
+    if isinstance(config, StamConfig):
+        return _image(config, side)
+    if config.attention == "space":
+        return macs(config, 1, size) - config.width * config.classes
+    return _embedding(config) * side * side
+
+
 def _step(attend: Attend, width: int, frames: int, side: int) -> int:
     """One attention step; a grid without values is rearranged as the model does its tokens."""
     grid = torch.empty(1, frames, side, side, width, device="meta")
@@ -38,12 +49,17 @@ def _step(attend: Attend, width: int, frames: int, side: int) -> int:
 
 def _stam(config: StamConfig, frames: int, side: int) -> int:
     """The image model on every frame, then a transformer over frames and a class token."""
+    width, hidden, tokens = config.width, config.time_hidden, frames + 1
+    layer = tokens * (4 * width**2 + 2 * tokens * width + 2 * width * hidden)
+    over_time = config.time_depth * layer
+    return frames * _image(config, side) + over_time + width * config.classes
+
+
+def _image(config: StamConfig, side: int) -> int:
+    """The image model, for one frame."""
     width, tokens = config.width, side * side + 1
     block = tokens * (4 * width**2 + 2 * tokens * width + _perceptron(config))
-    image = _embedding(config) * side * side + config.depth * block
-    hidden, tokens = config.time_hidden, frames + 1
-    layer = tokens * (4 * width**2 + 2 * tokens * width + 2 * width * hidden)
-    return frames * image + config.time_depth * layer + width * config.classes
+    return _embedding(config) * side * side + config.depth * block
 
 
 def _perceptron(config: TimeSformerConfig | StamConfig) -> int:

@@ -1,6 +1,6 @@
-"""The form in which a TimeSformer answers fastest on a CPU: the same function up to rounding.
+"""The form in which a model answers fastest on a CPU: the same function up to rounding.
 
-Exact savings, taken once from the finished weights (`TimeSformer` stays the reference):
+Exact savings, taken once from the finished weights (`TimeSformer` and `Stam` stay the reference):
 
 - the projection of an attention step and the linear layer after it are one linear layer;
 - in the last block nobody reads the patches: one query per row, the MLP for the class token only;
@@ -17,7 +17,10 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from vidattn.models.timesformer import Block, Step, TimeSformer, in_chunks
+from vidattn.config import StamConfig
+from vidattn.models.frames import from_clips
+from vidattn.models.stam import FrameBlock, Stam
+from vidattn.models.timesformer import Block, SelfAttention, Step, TimeSformer, in_chunks
 
 MIN_PACKED_WIDTH = 512
 """Narrower models are folded but not packed: calling oneDNN costs them more than it saves (with
@@ -34,7 +37,7 @@ def folded(
     packs the weights; by default where it pays. `model` is left as it is, later changes of its
     weights do not reach the result, and what needs no folding or packing is shared, not copied.
     """
-    if type(model) is not TimeSformer:
+    if not isinstance(model, TimeSformer | Stam):
         return model
     if pack is None:
         pack = model.config.width >= MIN_PACKED_WIDTH and packing_pays()
@@ -61,26 +64,32 @@ def multiplies_bf16() -> bool:
 
 
 class Folded(nn.Module):
-    """Clips [B, 3, T, H, W] to logits [B, K], as the TimeSformer it was made from."""
+    """Clips [B, 3, T, H, W] to logits [B, K], as the model it was made from."""
 
-    def __init__(self, model: TimeSformer, dtype: torch.dtype, pack: bool) -> None:
+    def __init__(self, model: TimeSformer | Stam, dtype: torch.dtype, pack: bool) -> None:
         super().__init__()
         self.config = model.config
-        with torch.device("meta"):
-            twin = TimeSformer(model.config)
-        twin.load_state_dict(model.state_dict(), assign=True)
-        twin.eval().requires_grad_(False)
+        twin = _twin(model)
         for step in _steps(twin):
             _fold(step)
-        twin.blocks[-1] = LastBlock(twin.blocks[-1])  # type: ignore[arg-type]
+        last = twin.blocks[-1]
+        assert isinstance(last, Block | FrameBlock)
+        twin.blocks[-1] = LastBlock(last) if isinstance(last, Block) else LastFrameBlock(last)
         if pack or dtype != torch.float32:
             _freeze(twin.blocks, dtype, pack)
         self.twin = twin
 
     def forward(self, clips: Tensor) -> Tensor:
         """clips: float32. Returns logits float32."""
-        logits: Tensor = self.twin(clips)
-        return logits
+        return from_clips(self, clips)
+
+    def per_frame(self, frames: Tensor) -> Tensor:
+        """frames: float32 [N, 3, H, W]. Returns tokens [N, ...] float32, as the model's own."""
+        return self.twin.per_frame(frames)
+
+    def from_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] of `per_frame`, in the order of time. Returns logits [B, K]."""
+        return self.twin.from_frames(tokens)
 
 
 class LastBlock(nn.Module):
@@ -106,31 +115,54 @@ class LastBlock(nn.Module):
 
 
 class LastStep(nn.Module):
-    """An attention step of which only the class token is wanted: a single query in each row."""
+    """An attention step of which only the class token is wanted."""
 
     def __init__(self, step: Step) -> None:
         super().__init__()
         assert step.attend.cls, "the class token must take part in the last step"
-        weight, bias = step.attn.qkv.weight, step.attn.qkv.bias
-        width = weight.shape[1]
-        self.attend, self.norm, self.heads = step.attend, step.norm, step.attn.heads
-        self.q = _linear(weight[:width], bias[:width])
-        self.kv = _linear(weight[width:], bias[width:])
-        self.proj = step.attn.proj
+        self.attend, self.attn = step.attend, OneQuery(step.norm, step.attn)
 
     def forward(self, cls: Tensor, x: Tensor) -> Tensor:
         """cls: [B, D]; x: [B, T, H, W, D]. Returns what is added to the class token."""
-        y = in_chunks(self.branch, self.attend.rows(cls, x))
-        to_cls: Tensor = reduce(y, "(b c) 1 d -> b d", "mean", b=cls.shape[0])
+        y = in_chunks(self.attn, self.attend.rows(cls, x))
+        to_cls: Tensor = reduce(y, "(b c) d -> b d", "mean", b=cls.shape[0])
         return to_cls
 
-    def branch(self, rows: Tensor) -> Tensor:
-        """rows: [R, N, D], the class token first. Returns [R, 1, D]."""
+
+class LastFrameBlock(nn.Module):
+    """A block of an image transformer of which only the class tokens are wanted."""
+
+    def __init__(self, block: FrameBlock) -> None:
+        super().__init__()
+        self.attn = OneQuery(block.attn_norm, block.attn)
+        self.mlp_norm, self.mlp = block.mlp_norm, block.mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [N, 1 + P, D], the class token first. Returns [N, 1, D]."""
+        cls = x[:, 0] + self.attn(x)
+        out: Tensor = (cls + self.mlp(self.mlp_norm(cls)))[:, None]
+        return out
+
+
+class OneQuery(nn.Module):
+    """Norm and self-attention of which only the first token of each row is wanted."""
+
+    def __init__(self, norm: nn.LayerNorm, attn: SelfAttention) -> None:
+        super().__init__()
+        weight, bias = attn.qkv.weight, attn.qkv.bias
+        width = weight.shape[1]
+        self.norm, self.heads = norm, attn.heads
+        self.q = _linear(weight[:width], bias[:width])
+        self.kv = _linear(weight[width:], bias[width:])
+        self.proj = attn.proj
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """rows: [R, N, D]. Returns [R, D]."""
         rows = self.norm(rows)
         q = rearrange(self.q(rows[:, :1]), "r n (k d) -> r k n d", k=self.heads)
         k, v = rearrange(self.kv(rows), "r n (two k d) -> two r k n d", two=2, k=self.heads)
         y = F.scaled_dot_product_attention(q, k, v)
-        out: Tensor = self.proj(rearrange(y, "r k n d -> r n (k d)"))
+        out: Tensor = self.proj(rearrange(y, "r k 1 d -> r (k d)"))
         return out
 
 
@@ -153,7 +185,16 @@ class FrozenLinear(nn.Module):
         return y
 
 
-def _steps(model: TimeSformer) -> Iterator[Step]:
+def _twin(model: TimeSformer | Stam) -> TimeSformer | Stam:
+    """A model of the same weights, to be taken apart."""
+    with torch.device("meta"):
+        config = model.config
+        twin = Stam(config) if isinstance(config, StamConfig) else TimeSformer(config)
+    twin.load_state_dict(model.state_dict(), assign=True)
+    return twin.eval().requires_grad_(False)
+
+
+def _steps(model: nn.Module) -> Iterator[Step]:
     return (module for module in model.modules() if isinstance(module, Step))
 
 

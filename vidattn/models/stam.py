@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vidattn.config import StamConfig
 from vidattn.errors import UsageError
+from vidattn.models.frames import from_clips
 from vidattn.models.timesformer import SelfAttention, in_chunks, resize_space, resize_time
 
 
@@ -62,32 +63,34 @@ class Stam(nn.Module):
         self.head = nn.Linear(width, config.classes)
         init_weights(self)
 
-    def embed_frames(self, clips: Tensor) -> Tensor:
-        """One vector per frame: [B, 3, T, H, W] to [B, T, D]."""
-        batch, height, width = clips.shape[0], *clips.shape[3:]
+    def per_frame(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W], H and W multiples of the patch. Returns vectors [N, D]."""
+        height, width = frames.shape[2:]
         if height % self.config.patch or width % self.config.patch:
             raise UsageError(
                 f"{width}x{height} pixels do not divide into the model's patches of "
                 f"{self.config.patch}x{self.config.patch}"
             )
-        x = self.patch(rearrange(clips, "b c t h w -> (b t) c h w"))
-        x = rearrange(x, "n d h w -> n h w d")
+        x = rearrange(self.patch(frames), "n d h w -> n h w d")
         x = rearrange(x + resize_space(self.pos, *x.shape[1:3]), "n h w d -> n (h w) d")
         cls = repeat(self.cls + self.cls_pos, "d -> n 1 d", n=x.shape[0])
         x = torch.cat([cls, x], dim=1)
         for block in self.blocks:
             x = in_chunks(block, x)
-        frames: Tensor = rearrange(self.norm(x)[:, 0], "(b t) d -> b t d", b=batch)
-        return frames
+        vectors: Tensor = self.norm(x[:, 0])
+        return vectors
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
-        x = self.embed_frames(clips)
-        x = x + resize_time(self.time, x.shape[1])
+    def from_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, D] of `per_frame`, in the order of time. Returns logits [B, K]."""
+        x = tokens + resize_time(self.time, tokens.shape[1])
         cls = repeat(self.time_cls + self.time_cls_pos, "d -> b 1 d", b=x.shape[0])
         x = self.over_time(torch.cat([cls, x], dim=1))
         logits: Tensor = self.head(x[:, 0])
         return logits
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
+        return from_clips(self, clips)
 
 
 def init_weights(model: Stam) -> None:

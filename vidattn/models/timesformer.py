@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
+from vidattn.models.frames import from_clips
 
 EPS = 1e-6  # of every LayerNorm; official code, vit.py
 CHUNK_TOKENS = 2**15
@@ -243,56 +244,68 @@ class TimeSformer(nn.Module):
         self.config = config
         self.checkpoint = False
         """Whether gradients compute every block again instead of keeping what it made."""
-        side, alone = config.size // config.patch, config.attention == "space"
+        self.alone = config.attention == "space"
+        """Whether frames never meet before their class tokens are averaged."""
+        side = config.size // config.patch
         self.patch = nn.Conv2d(3, config.width, config.patch, config.patch)
         self.cls = nn.Parameter(torch.zeros(config.width))
-        placed, timed = config.positions != "none", config.positions == "space-time" and not alone
+        placed, timed = config.positions != "none", config.positions == "space-time"
         self.cls_pos = embedding(config.width) if placed else None
         self.pos = embedding(side, side, config.width) if placed else None
-        self.time = embedding(config.frames, config.width) if timed else None
+        self.time = embedding(config.frames, config.width) if timed and not self.alone else None
         rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
         self.head = nn.Linear(config.width, config.classes)
         init_weights(self)
 
-    def embed(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """clips: [B, 3, T, H, W]. Returns the class token [B, D] and patches [B, T, h, w, D]."""
-        batch, _, frames, height, width = clips.shape
+    def embed(self, frames: Tensor) -> Tensor:
+        """frames: [N, 3, H, W]. Returns patches [N, h, w, D], placed in space but not in time."""
+        height, width = frames.shape[2:]
         if height % self.config.patch or width % self.config.patch:
             raise UsageError(
                 f"{width}x{height} pixels do not divide into the model's patches of "
                 f"{self.config.patch}x{self.config.patch}"
             )
-        x = self.patch(rearrange(clips, "b c t h w -> (b t) c h w"))
-        x = rearrange(x, "(b t) d h w -> b t h w d", b=batch)
-        if self.pos is not None:
-            x = x + resize_space(self.pos, *x.shape[2:4])
-        if self.time is not None:
-            x = x + resize_time(self.time, frames)[:, None, None]
-        cls = self.cls if self.cls_pos is None else self.cls + self.cls_pos
-        return repeat(cls, "d -> b d", b=batch), x
+        x: Tensor = rearrange(self.patch(frames), "n d h w -> n h w d")
+        return x if self.pos is None else x + resize_space(self.pos, *x.shape[1:3])
 
-    def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens after the last block, before the final norm: [B, D] and [B, T, h, w, D]."""
-        batch, frames = clips.shape[0], clips.shape[2]
-        alone = self.config.attention == "space"
-        if alone:
-            clips = rearrange(clips, "b c t h w -> (b t) c 1 h w")
-        cls, x = self.embed(clips)
+    def attend(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Patches [B, T, h, w, D] through all blocks, with a class token; [B, D] and the same."""
+        cls = self.cls if self.cls_pos is None else self.cls + self.cls_pos
+        cls = repeat(cls, "d -> b d", b=x.shape[0])
+        if self.time is not None:
+            x = x + resize_time(self.time, x.shape[1])[:, None, None]
         again = self.checkpoint and torch.is_grad_enabled()
         for block in self.blocks:
             cls, x = checkpoint(block, cls, x, use_reentrant=False) if again else block(cls, x)
-        if alone:
-            cls = reduce(cls, "(b t) d -> b d", "mean", t=frames)
-            x = rearrange(x, "(b t) 1 h w d -> b t h w d", b=batch)
         return cls, x
+
+    def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens after the last block, before the final norm: [B, D] and [B, T, h, w, D]."""
+        batch = clips.shape[0]
+        x = self.embed(rearrange(clips, "b c t h w -> (b t) c h w"))
+        if not self.alone:
+            return self.attend(rearrange(x, "(b t) h w d -> b t h w d", b=batch))
+        cls, x = self.attend(x[:, None])
+        cls = reduce(cls, "(b t) d -> b d", "mean", b=batch)
+        return cls, rearrange(x, "(b t) 1 h w d -> b t h w d", b=batch)
+
+    def per_frame(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W], H and W multiples of the patch. Returns their patches
+        [N, h, w, D]; with attention "space" their class tokens [N, D], after all blocks."""
+        x = self.embed(frames)
+        return self.attend(x[:, None])[0] if self.alone else x
+
+    def from_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] of `per_frame`, in the order of time. Returns logits [B, K]."""
+        cls = tokens.mean(1) if self.alone else self.attend(tokens)[0]
+        logits: Tensor = self.head(self.norm(cls))
+        return logits
 
     def forward(self, clips: Tensor) -> Tensor:
         """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
-        cls, _ = self.features(clips)
-        logits: Tensor = self.head(self.norm(cls))
-        return logits
+        return from_clips(self, clips)
 
 
 def embedding(*shape: int) -> nn.Parameter:

@@ -1,0 +1,30 @@
+"""What a model computes of every frame alone, so that overlapping clips can share it."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from einops import rearrange
+from torch import Tensor
+
+
+@runtime_checkable
+class FrameWise(Protocol):
+    """A model whose forward pass is `from_frames` of the tokens that `per_frame` gives.
+
+    How much of the work that shares is `vidattn.models.cost.frame_macs`: all but the small
+    transformer over time for STAM, all for a TimeSformer with attention "space", the patch
+    embedding alone for every other one, whose first attention step already mixes frames.
+    """
+
+    def per_frame(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W], of any videos. Returns tokens [N, ...], a row per frame."""
+
+    def from_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...], rows of `per_frame` in the order of time. Returns logits [B, K]."""
+
+
+def from_clips(model: FrameWise, clips: Tensor) -> Tensor:
+    """Clips [B, 3, T, H, W] to logits [B, K], nothing shared."""
+    tokens = model.per_frame(rearrange(clips, "b c t h w -> (b t) c h w"))
+    return model.from_frames(rearrange(tokens, "(b t) ... -> b t ...", b=clips.shape[0]))
