@@ -1,15 +1,35 @@
-"""Optimizers and learning-rate schedules."""
+"""Optimizers, learning rates, what of a model learns, and the running mean of its weights.
+
+Modules are known by the names of their parameters alone: `patch`, `cls`, `pos`, `time`,
+`blocks.<i>`, `norm`, `head`, and `over_time` of STAM.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from vidattn.config import OptimConfig
+from vidattn.errors import RecipeError
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+HEAD = r"head\."
+OVER_TIME = r"blocks\.\d+\.steps\.time\.|over_time\."
+LEARNS = {
+    "full": "",
+    "head": HEAD,
+    "temporal": rf"{HEAD}|{OVER_TIME}|time$|time_cls",
+}
+"""Tuning -> how the names of the parameters that learn begin."""
 
 
 def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:
@@ -28,26 +48,155 @@ def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:
     return optim.lr * min(1.0, warm) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def groups(modules: Iterable[nn.Module], optim: OptimConfig) -> list[dict[str, object]]:
-    """Parameters in two groups: weights, which decay, and norms, biases and embeddings.
+def with_batch_size(optim: OptimConfig, batch_size: int) -> tuple[OptimConfig, str]:
+    """The same training with another batch, and what was done to the learning rate, in words.
 
-    SGD decays all of them, as the official code does. Frozen parameters are left out.
+    The rate grows and shrinks with the batch (arXiv:1706.02677, Sec. 2.1), so that as many clips
+    move the weights as far. Raises RecipeError when the batch is too small for its parts.
     """
-    named = [(n, p) for m in modules for n, p in m.named_parameters() if p.requires_grad]
-    if optim.kind == "sgd":
-        return [{"params": [p for _, p in named], "weight_decay": optim.weight_decay}]
-    decays = [p for n, p in named if n.endswith("weight") and p.ndim >= 2]
-    others = [p for n, p in named if not (n.endswith("weight") and p.ndim >= 2)]
+    lr = optim.lr * batch_size / optim.batch_size
+    said = (
+        f"learning rate {lr:.3g} for batches of {batch_size}: the recipe's {optim.lr:.3g} is for "
+        f"batches of {optim.batch_size}"
+    )
+    return replace(optim, lr=lr, batch_size=batch_size), said if lr != optim.lr else ""
+
+
+def tune(model: nn.Module, which: Literal["full", "head", "temporal"]) -> None:
+    """Let all of a model learn, its head alone, or its head and what joins frames.
+
+    "temporal" is attention over time with its norm and extra linear layer, the time embedding, and
+    the head; the image model below stays as it was. Raises RecipeError for a model without such a
+    part, as one whose attention sees time and space at once.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    if which == "head" and not any(re.match(HEAD, name) for name in names):
+        raise RecipeError("optim.tune head: the model has no part called head")
+    if which == "temporal" and not any(re.match(OVER_TIME, name) for name in names):
+        raise RecipeError(
+            "optim.tune temporal: the model has no attention over time alone",
+            hint="divided and axial attention have; or --set optim.tune=head",
+        )
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(re.match(LEARNS[which], name) is not None)
+
+
+def training_mode(model: nn.Module) -> None:
+    """`model.train()`, except for modules of which nothing learns: those stay in eval mode.
+
+    So no stochastic depth or dropout disturbs what frozen layers compute.
+    """
+    model.train()
+    for module in model.modules():
+        learns = [parameter.requires_grad for parameter in module.parameters()]
+        if learns and not any(learns):
+            module.eval()
+
+
+def layers(module: nn.Module) -> dict[str, int]:
+    """How many layers lie between each parameter and the top: 0 is the head, the most the
+    embeddings.
+
+    As timm counts for a ViT: patches and embeddings are the first layer, each block is one, a final
+    norm goes with the last block, and whatever comes after is the top. The layers of STAM over the
+    frames stand above its blocks, and its time embedding goes with what they stand on.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    blocks, over_time = (_numbered(names, start) for start in ("blocks", "over_time.layers"))
+    top = blocks + over_time + 1
+    embeddings = r"(patch|cls|cls_pos|pos)(\.|$)" + ("" if over_time else "|time$")
+
+    def layer(name: str) -> int:
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) + 1
+        if name.startswith("over_time.layers."):
+            return blocks + int(name.split(".")[2]) + 1
+        if name.startswith("over_time."):
+            return blocks + over_time
+        if re.match(embeddings, name):
+            return 0
+        return blocks if re.match(r"norm\.|time", name) else top
+
+    return {name: top - layer(name) for name in names}
+
+
+def _numbered(names: Iterable[str], start: str) -> int:
+    """How many modules `start`.0, `start`.1 ... there are."""
+    found = (re.match(rf"{re.escape(start)}\.(\d+)\.", name) for name in names)
+    return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
+def groups(modules: Iterable[nn.Module], optim: OptimConfig) -> list[dict[str, object]]:
+    """The parameters that learn, in groups of one weight decay and one `scale` of learning rate.
+
+    SGD decays all of them, as the official code does; AdamW spares norms, biases and embeddings.
+    The scale is `optim.layer_decay` to the power of the number of layers above.
+    """
+    found: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for module in modules:
+        above = layers(module) if optim.layer_decay < 1 else {}
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                weight = name.endswith("weight") and parameter.ndim >= 2
+                spared = optim.kind == "adamw" and not weight
+                found.setdefault((above.get(name, 0), spared), []).append(parameter)
     return [
-        {"params": decays, "weight_decay": optim.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {
+            "params": found[distance, spared],
+            "weight_decay": 0.0 if spared else optim.weight_decay,
+            "scale": optim.layer_decay**distance,
+        }
+        for distance, spared in sorted(found)
     ]
 
 
 def optimizer(modules: Iterable[nn.Module], optim: OptimConfig) -> Optimizer:
-    """SGD with Nesterov momentum (official code), or AdamW with betas (.9, .98)."""
+    """SGD with Nesterov momentum (official code), or AdamW, over all that learns."""
     params = groups(modules, optim)
     if optim.kind == "sgd":
         nesterov = optim.momentum > 0
         return torch.optim.SGD(params, optim.lr, momentum=optim.momentum, nesterov=nesterov)
-    return torch.optim.AdamW(params, optim.lr, betas=(0.9, 0.98))
+    return torch.optim.AdamW(params, optim.lr, betas=optim.betas, eps=optim.eps)
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Let every group learn at `lr` times its scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("scale", 1.0)
+
+
+class Average:
+    """A running mean of a model's weights over the steps of its training, kept in `model`.
+
+    decay: the share of the mean that each update keeps. It is smaller at first, (1 + n) / (10 + n)
+    at update n, so that the initial values are soon forgotten. Buffers are copied.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._source = model
+
+        def follow(mean: Tensors, now: Tensors, count: Tensor | int) -> None:
+            torch._foreach_lerp_(mean, now, max(1 - decay, 9 / (10 + int(count))))
+
+        self._averaged = AveragedModel(model, multi_avg_fn=follow)
+        self._averaged.eval().requires_grad_(False)
+
+    @property
+    def model(self) -> nn.Module:
+        """The averaged model, in eval mode: to evaluate and to save."""
+        averaged: nn.Module = self._averaged.module
+        return averaged
+
+    def update(self) -> None:
+        """Take in the weights as they are after an optimizer step."""
+        self._averaged.update_parameters(self._source)
+        for mine, theirs in zip(self.model.buffers(), self._source.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is needed to go on averaging, by name."""
+        return dict(self._averaged.state_dict())
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Become the average that `tensors` was made from."""
+        self._averaged.load_state_dict(tensors)
