@@ -50,3 +50,5 @@ class Item:
     """Class number, an index into the labels of the data set."""
     window: Window | None = None
     """The part of the file that carries the label; None means all of it."""
+    frames: tuple[int, int] | None = None
+    """The same as frame numbers [first, stop), for sets that count frames; None: see `window`."""

@@ -60,8 +60,9 @@ def test_one_file_may_annotate_both_halves(tree: Tree) -> None:
 def test_the_annotations_of_the_other_half_are_not_taken(tree: Tree) -> None:
     root = tree(*files(""))
     annotations(root, "train.csv", "train")
-    with pytest.raises(DataError, match="no videos in class folders"):
+    with pytest.raises(DataError, match="nothing in it lists the val half of k400") as caught:
         found(root, "val")
+    assert "official annotations {train,val}.csv" in (caught.value.hint or "")
 
 
 def test_an_older_header_and_plain_ids_are_fine(tree: Tree) -> None:

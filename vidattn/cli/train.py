@@ -24,7 +24,10 @@ def train(
     dataset: Annotated[
         str,
         typer.Option(
-            "--dataset", metavar="NAME|DIR", help="motion, k400, k600, a folder or a list."
+            "--dataset",
+            metavar="NAME|DIR",
+            help="motion, k400, k600, k700, ssv2, diving48, howto100m, ucf101, hmdb51, or a folder "
+            "or list of yours.",
         ),
     ],
     model: Annotated[

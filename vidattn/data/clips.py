@@ -20,7 +20,7 @@ from vidattn import sampling
 from vidattn.config import ClipConfig, Recipe
 from vidattn.data.labelled import LabelledSet
 from vidattn.data.motion import Batch
-from vidattn.data.views import part_of, view_clips
+from vidattn.data.views import part_named, view_clips
 from vidattn.errors import DataError, VideoError
 from vidattn.transforms import train_clip
 from vidattn.types import Item, View, Window
@@ -117,7 +117,7 @@ class TrainingClips(Dataset[TrainingClip]):
         short_side = int(rng.integers(self.jitter[0], self.jitter[1] + 1))
         short_side = max(short_side, self.clip.crop)
         with open_video(item.path, short_side=short_side, spare=self._spare) as video:
-            region = part_of(video, item.window)
+            region = part_named(video, item)
             indices = draw(video.times, region, self.clip, rng)
             frames = video.read(indices.tolist())
         # The reader has resized already: train_clip draws from the one size that is left.
@@ -212,7 +212,7 @@ class ViewedVideos(Dataset[Viewed]):
     def _clips(self, item: Item) -> list[Tensor]:
         side, spare = self.clip.short_side, self._spare
         with open_video(item.path, reader=self.reader, short_side=side, spare=spare) as video:
-            views = self.planner(video.times, part_of(video, item.window))
+            views = self.planner(video.times, part_named(video, item))
             return [c for c in view_clips(video, views, self.clip) if c is not None]
 
     def all(self, workers: int = 0) -> Iterator[Viewed]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from vidattn.classes import canonical
 from vidattn.errors import DataError
@@ -49,6 +49,8 @@ class LabelledSet:
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
     """What the user should know (how the set was split, what is missing), one sentence each."""
+    missing: tuple[str, ...] = ()
+    """Videos that are listed but not there, as many as may be missing."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,15 @@ def is_video(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
 
 
-def existing(
-    examples: Sequence[Example], where: str, max_missing: float
-) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+class Present(NamedTuple):
+    """What is left of a list once it is known which files exist."""
+
+    items: tuple[Item, ...]
+    notes: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def existing(examples: Sequence[Example], where: str, max_missing: float) -> Present:
     """The examples whose files exist, as items, and a note on the others.
 
     max_missing: the share of files that may be missing, in [0, 1]. Raises DataError that counts and
@@ -133,7 +141,8 @@ def existing(
     there = {path: path.is_file() for path in {example.path for example in examples}}
     items = tuple(Item(str(e.path), e.label, e.window) for e in examples if there[e.path])
     missing = [str(path) for path in dict.fromkeys(e.path for e in examples) if not there[path]]
-    return items, missing_note(missing, len(there), where, max_missing)
+    notes = missing_note(missing, len(there), where, max_missing)
+    return Present(items, notes, tuple(missing))
 
 
 def missing_note(

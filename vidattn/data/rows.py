@@ -16,10 +16,14 @@ DELIMITERS = "\t,;|"
 SAMPLE = 200
 """Lines that are looked at to find the separator."""
 NAMED_PROBLEMS = 20
+ROWS_ARE = "rows are path,label[,start,end][,split]; quote a field that holds the separator"
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "filepath", "file_path", "video", "video_path", "clip"),
-    "label": ("label", "class", "class_name", "label_name", "category", "action", "label_id"),
+    "label": (
+        *("label", "class", "class_name", "label_name"),
+        *("category", "action", "label_id", "task_id"),
+    ),
     "start": ("start", "start_time", "time_start", "start_seconds", "begin"),
     "end": ("end", "end_time", "time_end", "end_seconds", "stop"),
     "split": ("split", "subset"),
@@ -42,13 +46,13 @@ class Row:
 class Problems:
     """Collects what is wrong with the rows of a file, to be reported once."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, unit: str = "line", hint: str = ROWS_ARE) -> None:
+        self._path, self._unit, self._hint = path, unit, hint
         self._found: list[str] = []
 
     def add(self, line: int, what: str) -> None:
         """Note one bad row."""
-        self._found.append(f"line {line}: {what}")
+        self._found.append(f"{self._unit} {line}: {what}")
 
     def raise_if_any(self) -> None:
         """Raises DataError that lists the bad rows."""
@@ -59,7 +63,7 @@ class Problems:
         rows = "1 bad row" if count == 1 else f"{count} bad rows"
         raise DataError(
             "\n  ".join([f"{self._path}: {rows}", *self._found[:NAMED_PROBLEMS], *more]),
-            hint="rows are path,label[,start,end][,split]; quote a field that holds the separator",
+            hint=self._hint,
         )
 
 
@@ -74,6 +78,30 @@ def read_rows(path: Path) -> list[Row]:
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return _json_rows(path, text)
     return _with_columns(path, _records(path, text))
+
+
+def read_json(path: Path) -> object:
+    """What a JSON file holds. Raises DataError when it cannot be read or is no JSON."""
+    try:
+        return json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}: line {error.lineno} is not JSON: {error.msg}") from None
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Number and text of every line that is not blank. Raises DataError when unreadable."""
+    lines = enumerate(_text(path).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def entries(path: Path, what: str) -> list[Mapping[str, object]]:
+    """The objects of a JSON list. Raises DataError when it is none; what: of what, in words."""
+    plain = read_json(path)
+    if not isinstance(plain, list) or not all(isinstance(entry, Mapping) for entry in plain):
+        raise DataError(f"{path}: is not a JSON list of {what}")
+    if not plain:
+        raise DataError(f"{path}: the list is empty")
+    return plain
 
 
 def _text(path: Path) -> str:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
+from vidattn.data import diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
+from vidattn.data.diving48 import open_diving48
 from vidattn.data.folder import open_folder
+from vidattn.data.hmdb51 import open_hmdb51
+from vidattn.data.howto100m import open_howto100m
 from vidattn.data.kinetics import open_kinetics
 from vidattn.data.labelled import LabelledSet, Split
+from vidattn.data.lists import MAX_MISSING
+from vidattn.data.ssv2 import open_ssv2
 from vidattn.data.table import SUFFIXES as TABLES
 from vidattn.data.table import open_lists, open_table, split_lists
+from vidattn.data.ucf101 import open_ucf101
 from vidattn.errors import DataError
 
 __all__ = ["KNOWN", "KnownSet", "LabelledSet", "open_set"]
@@ -23,24 +31,51 @@ LAYOUTS = (
 )
 
 
+class Opener(Protocol):
+    """Opens one half of a named set below a folder; see `open_kinetics`."""
+
+    def __call__(self, name: str, root: Path, split: Split, max_missing: float) -> LabelledSet: ...
+
+
+class FoldOpener(Protocol):
+    """The same for a set with several published splits."""
+
+    def __call__(
+        self, name: str, root: Path, split: Split, max_missing: float, *, fold: int
+    ) -> LabelledSet: ...
+
+
 @dataclass(frozen=True)
 class KnownSet:
     """A data set that goes by a name."""
 
     title: str
-    open: Callable[[str, Path, Split, float | None], LabelledSet]
+    open: Opener
     layouts: str
     """What is looked for in its folder, in words."""
+    folder: str = ""
+    """What its folder is called; empty: as the set."""
+
+
+def _folds(name: str, title: str, opener: FoldOpener, layouts: str) -> dict[str, KnownSet]:
+    """A set with three published splits: the first by its name, the others by name and number."""
+    return {
+        f"{name}-{fold}" if fold > 1 else name: KnownSet(
+            f"{title}, split {fold}", partial(opener, fold=fold), layouts, name
+        )
+        for fold in (1, 2, 3)
+    }
 
 
 KNOWN: dict[str, KnownSet] = {
-    name: KnownSet(
-        title,
-        open_kinetics,
-        "the official annotations {train,val}.csv with <youtube_id>_<start>_<end>.mp4 anywhere "
-        "below; or lists {train,val}.csv of `path label`; or train/<class>/ and val/<class>/",
-    )
-    for name, title in (("k400", "Kinetics-400"), ("k600", "Kinetics-600"))
+    "k400": KnownSet("Kinetics-400", open_kinetics, kinetics.LAYOUTS),
+    "k600": KnownSet("Kinetics-600", open_kinetics, kinetics.LAYOUTS),
+    "k700": KnownSet("Kinetics-700", open_kinetics, kinetics.LAYOUTS),
+    "ssv2": KnownSet("Something-Something V2", open_ssv2, ssv2.LAYOUTS),
+    "diving48": KnownSet("Diving-48", open_diving48, diving48.LAYOUTS),
+    "howto100m": KnownSet("HowTo100M", open_howto100m, howto100m.LAYOUTS),
+    **_folds("ucf101", "UCF101", open_ucf101, ucf101.LAYOUTS),
+    **_folds("hmdb51", "HMDB51", open_hmdb51, hmdb51.LAYOUTS),
 }
 """Name -> how it is opened."""
 
@@ -63,7 +98,8 @@ def open_set(
     """
     known = KNOWN.get(name_or_path)
     if known is not None:
-        return known.open(name_or_path, _root(name_or_path, known, data_root), split, max_missing)
+        allowed = MAX_MISSING if max_missing is None else max_missing
+        return known.open(name_or_path, _root(name_or_path, known, data_root), split, allowed)
     path = _path(name_or_path, data_root)
     allowed = max_missing or 0.0
     if path.is_file():
@@ -100,6 +136,7 @@ def _path(name: str, data_root: Path | None) -> Path:
 
 def _root(name: str, known: KnownSet, data_root: Path | None) -> Path:
     """The folder of a named set: the first place that exists."""
+    name = known.folder or name
     if data_root is not None:
         places = [data_root / name, data_root]
     else:

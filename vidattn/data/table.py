@@ -49,15 +49,21 @@ def open_table(
     order, when known beforehand. Raises DataError that names every bad row of the file.
     """
     rows = read_rows(path)
-    labels, numbers = _labels({path: rows}, names)
-    examples = _examples(path, rows, root or path.parent, numbers)
+    labels, numbers = classes_of({path: rows}, names)
+    examples = examples_of(path, rows, root or path.parent, numbers)
     halves, notes = _halves_of(path, rows, examples)
     chosen = [example for example, half in zip(examples, halves, strict=True) if half == split]
     if not chosen:
         raise DataError(f"{path}: no row belongs to {split}")
-    items, missing = existing(chosen, str(path), max_missing)
+    there = existing(chosen, str(path), max_missing)
     return LabelledSet(
-        name or path.stem, root or path.parent, split, labels, items, notes + missing
+        name or path.stem,
+        root or path.parent,
+        split,
+        labels,
+        there.items,
+        notes + there.notes,
+        there.missing,
     )
 
 
@@ -77,11 +83,13 @@ def open_lists(
     if split not in lists:
         raise DataError(f"{root}: there is no list {split}.csv in it")
     tables = {path: read_rows(path) for path in lists.values()}
-    labels, numbers = _labels(tables, names)
+    labels, numbers = classes_of(tables, names)
     path = lists[split]
-    items, missing = existing(_examples(path, tables[path], root, numbers), str(path), max_missing)
+    there = existing(examples_of(path, tables[path], root, numbers), str(path), max_missing)
     notes = [f"{path.name} serves for validation"] * (path.stem.casefold().startswith("test"))
-    return LabelledSet(name or root.name, root, split, labels, items, (*notes, *missing))
+    return LabelledSet(
+        name or root.name, root, split, labels, there.items, (*notes, *there.notes), there.missing
+    )
 
 
 def split_lists(folder: Path) -> dict[Split, Path]:
@@ -103,10 +111,13 @@ def split_lists(folder: Path) -> dict[Split, Path]:
     return found
 
 
-def _labels(
+def classes_of(
     tables: Mapping[Path, Sequence[Row]], names: Sequence[str] | None
 ) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes in their order, and what each may be called in a row: text -> number."""
+    """The classes of lists in their order, and what each may be called in a row: text -> number.
+
+    names: the classes when known beforehand. Class numbers without names are called "class 0" ...
+    """
     used = {row.fields.get("label", "") for rows in tables.values() for row in rows}
     used.discard("")
     if used and all(label.isdecimal() for label in used):
@@ -130,9 +141,10 @@ def _names_beside(path: Path) -> list[str] | None:
     return None
 
 
-def _examples(
+def examples_of(
     path: Path, rows: Sequence[Row], root: Path, numbers: Mapping[str, int]
 ) -> list[Example]:
+    """The rows of a list as examples. Raises DataError that names every bad row."""
     problems = Problems(path)
     examples = []
     for row in rows:

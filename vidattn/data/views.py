@@ -11,7 +11,7 @@ from torch import Tensor
 from vidattn import transforms
 from vidattn.config import ClipConfig
 from vidattn.errors import VideoError
-from vidattn.types import View, Window
+from vidattn.types import Item, View, Window
 from vidattn.video import Video
 
 Frames = NDArray[np.uint8]
@@ -36,6 +36,24 @@ def part_of(video: Video, window: Window | None) -> Window:
             code="E_SHORT",
         )
     return Window(start, stop)
+
+
+def part_named(video: Video, item: Item) -> Window:
+    """The part of a video that an item of a data set means, as far as there are frames.
+
+    Raises VideoError E_SHORT when there are none.
+    """
+    if item.frames is None:
+        return part_of(video, item.window)
+    first, stop = item.frames
+    if first >= video.frames:
+        raise VideoError(
+            f"{video.path}: nothing from frame {first} on, the file has {video.frames} frames",
+            code="E_SHORT",
+        )
+    start = float(video.times[first])
+    last = float(video.times[stop]) if stop < video.frames else video.duration
+    return part_of(video, Window(start, last))
 
 
 def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Iterator[Tensor | None]:

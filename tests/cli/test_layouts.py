@@ -1,0 +1,111 @@
+"""Named sets in the layouts they are distributed in: trained on and measured from the shell."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from tests.cli.conftest import Run
+from tests.data import layouts
+from tests.data.conftest import moving_square, write_video
+
+TINY = [
+    *("--epochs", "1", "--batch-size", "4", "--device", "cpu", "-m", "small"),
+    *("--set", "model.depth=1", "--set", "model.width=16", "--set", "model.heads=2"),
+    *("--set", "model.patch=8", "--set", "model.size=16", "--set", "clip.crop=16"),
+    *("--set", "clip.short_side=16", "--set", "clip.frames=2", "--set", "model.frames=2"),
+    *("--set", "data.workers=0"),
+]
+
+
+def some(names: Iterable[str], *quickly: str) -> list[ParameterSet]:
+    """All layouts; those not named wait for the slow tests (reading them is tested quickly)."""
+    return [pytest.param(name, marks=[] if name in quickly else pytest.mark.slow) for name in names]
+
+
+@pytest.fixture(scope="module")
+def put(tmp_path_factory: pytest.TempPathFactory) -> layouts.Place:
+    """Links one of a few generated videos, all different, to where a layout wants it."""
+    folder = tmp_path_factory.mktemp("originals")
+
+    def place(path: Path, kind: str, number: int) -> None:
+        original = folder / f"{kind}{number}.mp4"
+        if not original.exists():
+            write_video(original, moving_square(kind, 10 * number + len(kind))[:10])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(original, path)
+
+    return place
+
+
+def check_trains_and_measures(run: Run, dataset: str, root: Path, classes: int) -> None:
+    """One epoch, then the scores of every held-back video, by the name of the set alone."""
+    trained = run("train", "--dataset", dataset, "--data-root", root, *TINY)
+    assert trained.returncode == 0, trained.stderr
+    measured = run(
+        *("eval", "-m", f"runs/{dataset}", "--views", "1x1", "--data-root", root, "--json"),
+        *("--device", "cpu"),
+    )
+    assert measured.returncode == 0, measured.stderr
+    result = json.loads(measured.stdout)
+    assert (result["dataset"], result["videos"], result["scored"]) == (dataset, 4, 4)
+    assert len(result["labels"]) == classes
+    assert [row["videos"] for row in result["per_class"]] == [2, 2]
+
+
+@pytest.mark.parametrize("layout", some(layouts.KINETICS, "official", "lists", "folders"))
+def test_kinetics_trains_and_is_measured_in_every_layout(
+    layout: str, quick: Run, put: layouts.Place, tmp_path: Path
+) -> None:
+    layouts.KINETICS[layout](tmp_path / "k400", put)
+    check_trains_and_measures(quick, "k400", tmp_path, 400)
+
+
+@pytest.mark.parametrize(
+    "layout", some(layouts.OTHERS, "ssv2", "diving48", "howto100m", "ucf101", "hmdb51")
+)
+def test_other_named_sets_train_and_are_measured(
+    layout: str, quick: Run, put: layouts.Place, tmp_path: Path
+) -> None:
+    layouts.OTHERS[layout](tmp_path, put)
+    name = layout.split()[0]
+    classes = {"k600": 600, "k700": 700, "ssv2": 174, "diving48": 48, "howto100m": 6}
+    count = classes.get(name, {"ucf101": 101, "hmdb51": 51}.get(name.partition("-")[0], 0))
+    check_trains_and_measures(quick, name, tmp_path, count)
+
+
+@pytest.mark.parametrize("layout", some(["official", "lists", "folders"], "official"))
+def test_kinetics_trains_in_a_process_of_its_own(
+    layout: str, vidattn: Run, put: layouts.Place, tmp_path: Path
+) -> None:
+    layouts.KINETICS[layout](tmp_path / "data" / "k400", put)
+    trained = vidattn("train", "--dataset", "k400", *TINY)
+    assert trained.returncode == 0, trained.stderr
+    measured = vidattn("eval", "-m", "runs/k400", "--views", "3x1", "--device", "cpu")
+    assert measured.returncode == 0, measured.stderr
+    assert measured.stdout.startswith("k400 on k400: 4 videos\n")
+
+
+MEDIA = Path(os.environ.get("VIDATTN_MEDIA", "nowhere"), "labelled", "exercises")
+
+
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="VIDATTN_MEDIA names no folder of real clips")
+@pytest.mark.parametrize("layout", some(layouts.KINETICS, "one-file"))
+def test_real_clips_pass_for_kinetics(layout: str, quick: Run, tmp_path: Path) -> None:
+    folders = dict(zip(layouts.KINDS, ("pull_ups", "squats"), strict=True))
+    clips = {
+        kind: sorted((MEDIA / folder).iterdir(), key=lambda path: path.stat().st_size)
+        for kind, folder in folders.items()
+    }
+
+    def put(path: Path, kind: str, number: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(clips[kind][number])
+
+    layouts.KINETICS[layout](tmp_path / "k400", put)
+    check_trains_and_measures(quick, "k400", tmp_path, 400)
