@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from vidattn.data.motion import Batch
 from vidattn.errors import DataError
-from vidattn.evaluate import evaluate, scored
+from vidattn.evaluate import evaluate
+from vidattn.figures import scored
 
 
 class Brightest(nn.Module):

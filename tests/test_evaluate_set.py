@@ -14,10 +14,10 @@ from vidattn.data.labelled import LabelledSet
 from vidattn.data.sets import open_set
 from vidattn.device import Runtime
 from vidattn.errors import DataError
-from vidattn.evaluate_set import SetEvaluation, VideoScored, evaluate_set
+from vidattn.evaluate_set import Examination, SetEvaluation, VideoScored, evaluate_set
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import TimeSformer
-from vidattn.types import Item
+from vidattn.types import Item, Window
 
 from .data.conftest import CLASSES, moving_square, write_video
 
@@ -91,13 +91,13 @@ def test_a_video_gets_the_scores_that_classify_gives_it(
     clip = replace(CLIP, drawn=drawn)  # type: ignore[arg-type]
     model = TimeSformer(config)
     nn.init.normal_(model.head.weight, std=1)
-    classifier = Classifier(model, clip, CLASSES, averaging)  # type: ignore[arg-type]
+    classifier = Classifier(model, clip, CLASSES, averaging, temperature=1.7)  # type: ignore[arg-type]
     events, _ = outcome(classifier, found, views)
     mode = "uniform" if drawn == "bins" else "dense"
     for event in events[::4]:
         timeline = infer.classify(event.path, classifier, views=views, sampling=mode, runtime=CPU)  # type: ignore[arg-type]
         assert event.scores is not None
-        np.testing.assert_allclose(event.scores, timeline.scores[0], atol=1e-6)
+        np.testing.assert_array_equal(event.scores, timeline.scores[0])
     assert np.ptp([e.scores[0] for e in events if e.scores is not None]) > 1e-4
 
 
@@ -139,9 +139,9 @@ def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
     damaged = replace(found, items=(found.items[0], Item(str(path), 1), found.items[1]))
     events, last = outcome(classifier, damaged)
     assert [event.scores is None for event in events] == [False, True, False]
-    assert (last.videos, last.scores.clips) == (3, 2)
-    assert last.scores.top1 == 1.0
-    assert [(f.path, f.code) for f in last.failed] == [(str(path), "E_NOT_VIDEO")]
+    plain = last.to_dict()
+    assert (plain["videos"], plain["scored"], plain["top1"]) == (3, 2, 1.0)
+    assert [(f["path"], f["code"]) for f in plain["failed"]] == [(str(path), "E_NOT_VIDEO")]
     hopeless = replace(found, items=damaged.items[1:2])
     with pytest.raises(DataError, match="none of 1 videos could be read"):
         outcome(classifier, hopeless)
@@ -152,3 +152,37 @@ def test_worker_processes_change_nothing(found: LabelledSet, classifier: Classif
     for one, other in zip(alone, helped, strict=True):
         assert one.path == other.path
         np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def test_shares_of_a_set_make_the_whole_whatever_their_number(
+    found: LabelledSet, classifier: Classifier
+) -> None:
+    task = Examination(classifier, found, CENTRE, runtime=CPU)
+    whole = task.collected(task.videos())
+    for size in (2, 4, 7):  # more than there are videos, too
+        parts = [list(task.videos((rank, size))) for rank in range(size)]
+        assert sum(map(len, parts)) == len(found.items)
+        joined = task.collected(video for part in reversed(parts) for video in part)
+        assert joined.paths == whole.paths
+        np.testing.assert_array_equal(joined.logits, whole.logits)
+        np.testing.assert_array_equal(joined.labels, whole.labels)
+
+
+def test_more_frames_are_looked_at_when_asked(found: LabelledSet) -> None:
+    torch.manual_seed(0)
+    config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
+    classifier = Classifier(TimeSformer(config), replace(CLIP, drawn="bins"), CLASSES)
+    one = replace(found, items=found.items[:1])
+    *_, last = evaluate_set(classifier, one, CENTRE, frames=7, runtime=CPU)
+    timeline = infer.classify(one.items[0].path, classifier, frames=7, views=CENTRE, runtime=CPU)
+    assert isinstance(last, SetEvaluation)
+    scores = torch.from_numpy(last.answers.logits[0]).softmax(-1).numpy()
+    np.testing.assert_allclose(scores, timeline.scores[0], atol=1e-6)
+    assert last.answers.about["settings"]["frames"] == 7
+
+
+def test_parts_of_a_file_are_told_apart(found: LabelledSet, classifier: Classifier) -> None:
+    path = found.items[0].path
+    parts = (Item(path, 0, Window(0, 1)), Item(path, 0, Window(1, 1.75)))
+    events, _ = outcome(classifier, replace(found, items=parts))
+    assert [event.path for event in events] == [f"{path}#t=0,1", f"{path}#t=1,1.75"]

@@ -18,9 +18,9 @@ FLOOR = {
     "compact": 0, "plain": 0, "segments": 0, "timeline": 0,
     # Parts: strangers to one another.
     "models": 1, "video": 1, "sampling": 1, "transforms": 1, "metrics": 1, "output": 1,
-    "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
+    "answers": 1, "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
     # Stores and plans.
-    "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2,
+    "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2, "figures": 2,
     # Acts.
     "infer": 3, "evaluate": 3, "evaluate_set": 3, "train": 3, "explain": 3, "export": 3, "bench": 3,
     # `import vidattn`: the front door.
@@ -60,7 +60,7 @@ DOORS = {
 }
 WITHOUT_TORCH = {
     "errors", "types", "config", "files", "clock", "compact", "plain", "segments", "timeline",
-    "video", "sampling", "output", "plan",
+    "video", "sampling", "output", "plan", "metrics", "answers", "figures",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidattn import plan
+from vidattn.answers import Answers
 from vidattn.classes import canonical
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data.clips import Failure, Planner, ViewedVideos
 from vidattn.data.labelled import LabelledSet
 from vidattn.device import Runtime
 from vidattn.errors import DataError
-from vidattn.evaluate import Evaluation, scored
+from vidattn.figures import Evaluation, figures_of, scored
 from vidattn.models.classifier import Classifier
 from vidattn.scorer import Scorer
-from vidattn.types import View, Window
+from vidattn.types import Item, View, Window
 
 SHOWN = 5
 Times = NDArray[np.float64]
@@ -30,12 +31,18 @@ Times = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class VideoScored:
-    """One video is done. `scores`: probabilities [K], or None when it does not decode."""
+    """One video is done."""
 
+    number: int
+    """Its place in the set."""
     path: str
+    """With the part of the file that counts, if not all does: "film.mp4#t=1.5,4" (seconds)."""
     label: int
     """The true class, as the classifier numbers it."""
+    logits: NDArray[np.float32] | None
+    """Averaged over the views [K], see `Classifier.averaged`; None when it does not decode."""
     scores: NDArray[np.float32] | None
+    """Probabilities [K]."""
     failure: Failure | None = None
 
 
@@ -43,34 +50,103 @@ class VideoScored:
 class SetEvaluation:
     """The scores over all videos that decode; shares from 0 to 1."""
 
-    scores: Evaluation
-    labels: tuple[str, ...]
-    """Of the classifier."""
-    videos: int
-    """All of the set, also those that failed."""
-    failed: tuple[Failure, ...]
-    """Not counted in the scores, and not replaced."""
-    settings: dict[str, Any]
+    answers: Answers
+
+    @property
+    def scores(self) -> Evaluation:
+        """The figures; videos that failed are not counted and not replaced."""
+        return scored(self.answers.logits, self.answers.labels, self.answers.temperature)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        counts = self.scores.confusion
-        totals = counts.sum(1)
-        per_class = [
-            {"label": label, "videos": int(totals[i]), "right": int(counts[i, i])}
-            for i, label in enumerate(self.labels)
-            if totals[i]
-        ]
-        plain = self.scores.to_dict(self.labels)
-        scored_videos = plain.pop("clips")
-        return {
-            **plain,
-            "videos": self.videos,
-            "scored": scored_videos,
-            "failed": [failure._asdict() for failure in self.failed],
-            "settings": self.settings,
-            "per_class": per_class,
+        return figures_of(self.answers)
+
+
+class Examination:
+    """One classifier, one labelled set, and one way to look at its videos.
+
+    Every video is answered by itself: its answer is the same to the bit whatever else is in the
+    set and whoever (which process of how many) answers what.
+
+    sampling: as of `vidattn.classify`; "auto" is how the weights were trained (`ClipConfig.drawn`):
+    dense clips, or frames spread over the video. frames: as of `vidattn.classify`. Raises DataError
+    when the set has classes that the classifier does not know.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        source: LabelledSet,
+        views: ViewConfig,
+        *,
+        sampling: plan.Sampling = "auto",
+        frames: int | None = None,
+        runtime: Runtime = Runtime(),
+    ) -> None:
+        clip = classifier.clip
+        mode = sampling_of(clip) if sampling == "auto" else sampling
+        self.classifier, self.source, self.runtime = classifier, source, runtime
+        self.truth = aligned(source.labels, classifier.labels, source, classifier.card.name)
+        self.planner = planner_of(clip, views, mode, frames)
+        self.settings: dict[str, Any] = {
+            "views": f"{views.spatial}x{views.clips}",
+            "sampling": mode,
+            "frames": frames or clip.frames,
+            **({"step_seconds": round(clip.step_seconds, 6)} if mode == "dense" else {}),
+            "short_side": clip.short_side,
+            "crop": clip.crop,
+            "averaging": classifier.averaging,
+            "precision": runtime.resolved_precision(),
+            "reader": runtime.reader,
         }
+
+    def videos(self, share: tuple[int, int] = (0, 1), workers: int = 0) -> Iterator[VideoScored]:
+        """The answers to every n-th video beginning with number r, for share (r, n).
+
+        workers: processes that read videos ahead.
+        """
+        scorer = Scorer(self.classifier, self.runtime)
+        clips = ViewedVideos(self.source, self.classifier.clip, self.planner, self.runtime.reader)
+        numbers = range(share[0], len(self.source.items), share[1])
+        for viewed in clips.all(workers, numbers):
+            item = self.source.items[viewed.number]
+            path, label = _named(item), int(self.truth[item.label])
+            if viewed.clips is None:
+                yield VideoScored(viewed.number, path, label, None, None, viewed.failure)
+                continue
+            logits = _logits(scorer, viewed.clips, self.runtime.batch_size)
+            mean, scores = self.classifier.averaged(logits), self.classifier.scores(logits)
+            yield VideoScored(viewed.number, path, label, mean.numpy(), scores.numpy())
+
+    def collected(self, videos: Iterable[VideoScored]) -> Answers:
+        """All answers in the order of the set, whatever theirs; what failed is listed.
+
+        Raises DataError when no video could be read.
+        """
+        ordered = sorted(videos, key=lambda video: video.number)
+        failed = [video.failure for video in ordered if video.failure is not None]
+        answered = [video for video in ordered if video.logits is not None]
+        if not answered:
+            raise DataError(
+                f"{self.source.root}: none of {len(ordered)} videos could be read"
+                + (f"; the first: {failed[0].message}" if failed else "")
+            )
+        card = self.classifier.card
+        return Answers(
+            self.classifier.labels,
+            tuple(video.path for video in answered),
+            np.array([video.label for video in answered], np.int64),
+            np.stack([video.logits for video in answered if video.logits is not None]),
+            self.classifier.temperature,
+            {
+                "model": card.name,
+                "sha256": card.sha256,
+                "dataset": self.source.name,
+                "videos": len(ordered),
+                "failed": [failure._asdict() for failure in failed],
+                "settings": self.settings,
+            },
+        )
 
 
 def evaluate_set(
@@ -78,56 +154,23 @@ def evaluate_set(
     source: LabelledSet,
     views: ViewConfig,
     *,
-    sampling: Literal["auto", "uniform", "dense"] = "auto",
+    sampling: plan.Sampling = "auto",
+    frames: int | None = None,
     runtime: Runtime = Runtime(),
     workers: int = 0,
 ) -> Iterator[VideoScored | SetEvaluation]:
     """Answer every video of a set once: VideoScored for each, then one SetEvaluation.
 
-    sampling: as of `vidattn.classify`; "auto" is how the weights were trained (`ClipConfig.drawn`):
-    dense clips, or frames spread over the video. Logits or probabilities of all views of a video
-    are averaged, as the weights want. Videos that do not decode are listed, left out of the scores
-    and never replaced. workers: processes that read videos ahead.
-
-    Raises DataError when the set has classes that the classifier does not know, or no video could
-    be read.
+    Logits or probabilities of all views of a video are averaged, as the weights want. Videos that
+    do not decode are listed, left out of the scores and never replaced. Arguments and errors as of
+    `Examination` and its methods.
     """
-    truth = aligned(source.labels, classifier.labels, source, classifier.card.name)
-    mode = sampling_of(classifier.clip) if sampling == "auto" else sampling
-    planner = planner_of(classifier.clip, views, mode)
-    scorer = Scorer(classifier, runtime)
-    videos = ViewedVideos(source, classifier.clip, planner, runtime.reader)
-    failed: list[Failure] = []
-    answers: list[NDArray[np.float32]] = []
-    labels: list[int] = []
-    for viewed in videos.all(workers):
-        item = source.items[viewed.number]
-        label = truth[item.label]
-        scores = None
-        if viewed.clips is None:
-            assert viewed.failure is not None
-            failed.append(viewed.failure)
-        else:
-            scores = _answer(classifier, scorer, viewed.clips, runtime.batch_size)
-            answers.append(scores)
-            labels.append(label)
-        yield VideoScored(item.path, label, scores, viewed.failure)
-    if not answers:
-        raise DataError(
-            f"{source.root}: none of {len(source.items)} videos could be read"
-            + (f"; the first: {failed[0].message}" if failed else "")
-        )
-    settings = {
-        "views": f"{views.spatial}x{views.clips}",
-        "sampling": mode,
-        "frames": classifier.clip.frames,
-        "step_seconds": round(classifier.clip.step_seconds, 6),
-        "short_side": classifier.clip.short_side,
-        "averaging": classifier.averaging,
-        "precision": scorer.precision,
-    }
-    found = scored(np.stack(answers), np.array(labels))
-    yield SetEvaluation(found, classifier.labels, len(source.items), tuple(failed), settings)
+    task = Examination(classifier, source, views, sampling=sampling, frames=frames, runtime=runtime)
+    done: list[VideoScored] = []
+    for video in task.videos(workers=workers):
+        done.append(video)
+        yield video
+    yield SetEvaluation(task.collected(done))
 
 
 def sampling_of(clip: ClipConfig) -> Literal["uniform", "dense"]:
@@ -136,11 +179,14 @@ def sampling_of(clip: ClipConfig) -> Literal["uniform", "dense"]:
 
 
 def planner_of(
-    clip: ClipConfig, views: ViewConfig, sampling: Literal["auto", "uniform", "dense"] = "auto"
+    clip: ClipConfig,
+    views: ViewConfig,
+    sampling: plan.Sampling = "auto",
+    frames: int | None = None,
 ) -> Planner:
     """What plans the views of each video of a set; arguments as of `evaluate_set`."""
     mode = sampling_of(clip) if sampling == "auto" else sampling
-    return partial(_planned, clip=clip, mode=mode, views=views)
+    return partial(_planned, clip=clip, mode=mode, views=views, frames=frames)
 
 
 def _planned(
@@ -150,9 +196,10 @@ def _planned(
     clip: ClipConfig,
     mode: Literal["uniform", "dense"],
     views: ViewConfig,
+    frames: int | None,
 ) -> Sequence[View]:
     """The views of one video, as `vidattn.classify` has them."""
-    return plan.plan_views(times, region, clip, mode=mode, views=views).views
+    return plan.plan_views(times, region, clip, frames=frames, mode=mode, views=views).views
 
 
 def aligned(
@@ -182,12 +229,16 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def _answer(
-    classifier: Classifier, scorer: Scorer, clips: Tensor, batch_size: int
-) -> NDArray[np.float32]:
-    """Probabilities [K] from clips [V, 3, T, H, W]."""
+def _named(item: Item) -> str:
+    """The path of an item, and the part of the file it is (as W3C media fragments say it)."""
+    if item.window is None:
+        return item.path
+    return f"{item.path}#t={item.window.start:.10g},{item.window.stop:.10g}"
+
+
+def _logits(scorer: Scorer, clips: Tensor, batch_size: int) -> Tensor:
+    """Logits [V, K] of clips [V, 3, T, H, W], in the batches that `vidattn.classify` has."""
     logits: list[Tensor] = []
     for start in range(0, len(clips), batch_size):
         logits += scorer(list(clips[start : start + batch_size]))
-    scores: NDArray[np.float32] = classifier.scores(torch.stack(logits)).numpy()
-    return scores
+    return torch.stack(logits)

@@ -101,6 +101,7 @@ def collect(
             "license": classifier.card.license,
             "frames": clip.frames,
             "step_seconds": round(clip.step_seconds, 6),
+            **({"temperature": t} if (t := classifier.temperature) != 1 else {}),
         },
         settings=started.settings,
         decoding=decoding,

@@ -38,7 +38,7 @@ def test_a_run_leaves_a_model_that_can_be_used_and_measured(vidattn: Run, tmp_pa
     assert {p.name for p in run.iterdir()} >= {"recipe.json", "log.jsonl", "model.safetensors"}
     measured = vidattn("eval", "-m", run, "--clips", "20", "--views", "1x1", "--json", "-q")
     assert measured.returncode == 0, measured.stderr
-    assert json.loads(measured.stdout)["clips"] == 20
+    assert json.loads(measured.stdout)["scored"] == 20
 
 
 def test_a_finished_run_is_not_overwritten(quick: Run) -> None:

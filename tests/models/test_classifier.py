@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -32,6 +34,25 @@ def test_one_view_averages_alike() -> None:
     logits = torch.randn(1, 2)
     one = classifier("logit").scores(logits)
     torch.testing.assert_close(one, classifier("probability").scores(logits))
+
+
+@pytest.mark.parametrize("averaging", ["logit", "probability"])
+def test_a_temperature_softens_scores_and_keeps_their_order(averaging: str) -> None:
+    logits = 5 * torch.randn(50, 3, 2)
+    plain = classifier(averaging)
+    warm = replace(plain, temperature=2.0)
+    assert torch.equal(warm.averaged(logits), plain.averaged(logits))
+    cold, hot = plain.scores(logits), warm.scores(logits)
+    assert torch.equal(cold.argmax(-1), hot.argmax(-1))
+    torch.testing.assert_close(hot, cold.sqrt() / cold.sqrt().sum(-1, keepdim=True))
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="temperature"):
+            replace(plain, temperature=wrong)
+
+
+def test_impossible_classes_do_not_break_the_average() -> None:
+    logits = torch.tensor([[300.0, 0.0], [300.0, -10.0]])
+    assert classifier("probability").averaged(logits).isfinite().all()
 
 
 def test_labels_must_be_as_many_as_classes() -> None:

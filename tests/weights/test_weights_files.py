@@ -50,6 +50,14 @@ def test_a_classifier_comes_back_as_it_was(tiny: Classifier, clip: Tensor, tmp_p
     assert all(p.requires_grad for p in found.model.parameters())
 
 
+def test_a_temperature_is_stored_and_old_files_have_none(tiny: Classifier, tmp_path: Path) -> None:
+    warm = weights.save(replace(tiny, temperature=1.25), tmp_path / "warm.safetensors")
+    assert weights.load(warm).temperature == 1.25
+    cold = weights.save(tiny, tmp_path / "cold.safetensors")
+    assert weights.load(cold).temperature == 1.0
+    assert b"temperature" not in cold.read_bytes()
+
+
 @pytest.mark.parametrize("attention", SCHEMES)
 def test_every_scheme_can_be_stored(attention: str, tiny: Classifier, tmp_path: Path) -> None:
     model = TimeSformer(replace(tiny.model.config, attention=attention))
@@ -218,6 +226,8 @@ def test_every_difference_is_counted_and_five_are_listed(tiny: Classifier, tmp_p
         (lambda m: m.update(labels=None), "labels: expected a list"),
         (lambda m: m.pop("name"), "name: missing"),
         (lambda m: m.update(averaging="sum"), "averaging: expected one of"),
+        (lambda m: m.update(temperature=0.0), "its temperature is 0.0"),
+        (lambda m: m.update(temperature="hot"), "temperature"),
         (lambda m: m.update(extra=1), "extra: no such setting"),
     ],
 )

@@ -71,7 +71,7 @@ def run(
     when nothing came of any input, 4 when something is missing.
     """
     if delivery.formats:
-        _require_writable(delivery.folder)
+        require_writable(delivery.folder)
     names = _file_names(paths)
     whole = partial = 0
     for path in paths:
@@ -107,7 +107,7 @@ def run(
     return INCOMPLETE if whole + partial else FAILED
 
 
-def _require_writable(folder: Path) -> None:
+def require_writable(folder: Path) -> None:
     """Find out now, not after hours of work. Raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

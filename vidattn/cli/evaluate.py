@@ -2,53 +2,109 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vidattn.cli import options
-from vidattn.cli.console import Desk, clean
-from vidattn.errors import DataError, UsageError
+from vidattn.cli import expect, options
+from vidattn.cli.console import Desk
+from vidattn.cli.examine import Files, Look, answers_of, deliver, keep
+from vidattn.errors import UsageError
 
 if TYPE_CHECKING:
+    from vidattn.answers import Answers
     from vidattn.config import ViewConfig
-    from vidattn.device import Runtime
     from vidattn.models.classifier import Classifier
 
-EXPECT_NOT_MET = 7
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME|DIR",
+        help="A known set, a folder or a list. Default: what the model was trained on.",
+        show_default=False,
+    ),
+]
+Views = Annotated[
+    str | None,
+    typer.Option(
+        "--views",
+        metavar="SxT",
+        help="Spatial crops (1 or 3) x clips. Default: what the model's recipe says, or 3x1.",
+        show_default=False,
+    ),
+]
+Sampling = Annotated[
+    Literal["auto", "uniform", "dense"],
+    typer.Option("--sampling", help="As of classify; auto: as the weights were trained."),
+]
+Clips = Annotated[
+    int, typer.Option("--clips", metavar="N", min=1, help="Clips of a procedural set.")
+]
+Expected = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--expect",
+        metavar="NAME=P+-T",
+        help="Exit with 7 when a figure is off: top1, top5, mean_class, ece (percent), nll, "
+        "brier. May be repeated.",
+    ),
+]
+Dump = Annotated[
+    Path | None,
+    typer.Option("--dump", metavar="FILE", help="Keep every answer: an .npz or .jsonl file."),
+]
+FromDump = Annotated[
+    Path | None,
+    typer.Option("--from-dump", metavar="FILE", help="Count again, without model and videos."),
+]
+Confusion = Annotated[
+    Path | None,
+    typer.Option("--confusion", metavar="FILE", help="Write the confusion matrix as CSV."),
+]
+FitTemperature = Annotated[
+    bool,
+    typer.Option(
+        "--fit-temperature", help="Find what makes the scores mean what they say; -o keeps it."
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Where the model with its fitted temperature goes: a .safetensors file.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=0,
+        help="Processes that read videos ahead. Default: up to 8 with a GPU, else none.",
+        show_default=False,
+    ),
+]
 
 
 def evaluate(
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            metavar="NAME|DIR",
-            help="A known set, a folder or a list. Default: what the model was trained on.",
-            show_default=False,
-        ),
-    ] = None,
+    dataset: Dataset = None,
     model: options.Model = None,
-    views: Annotated[
-        str | None,
-        typer.Option(
-            "--views",
-            metavar="SxT",
-            help="Spatial crops (1 or 3) x clips. Default: what the model's recipe says, or 3x1.",
-            show_default=False,
-        ),
-    ] = None,
+    views: Views = None,
+    frames: options.Frames = None,
+    sampling: Sampling = "auto",
     data_root: options.DataRoot = None,
-    clips: Annotated[
-        int, typer.Option("--clips", metavar="N", min=1, help="Clips of a procedural set.")
-    ] = 2000,
-    expect: Annotated[
-        str | None,
-        typer.Option("--expect", metavar="top1=P+-T", help="Exit with 7 when the score is off."),
-    ] = None,
+    clips: Clips = 2000,
+    expected: Expected = None,
+    dump: Dump = None,
+    from_dump: FromDump = None,
+    confusion: Confusion = None,
+    fit_temperature: FitTemperature = False,
+    output: Output = None,
+    workers: Workers = None,
     as_json: options.Json = False,
     labels: options.Labels = None,
     device: options.Device = "auto",
@@ -58,126 +114,67 @@ def evaluate(
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure a model on a data set: top-1, top-5, mean class, who is taken for whom.
+    """Measure a model on a data set: top-1, top-5, mean class, calibration, who is taken for whom.
 
     Example: vidattn eval --views 3x1 --dataset k400 --data-root /data/k400
     """
-    from vidattn import sampling
-    from vidattn.cli.chosen import chosen
-    from vidattn.config import ViewConfig
-    from vidattn.device import Runtime
-    from vidattn.weights.source import recipe_of
+    from vidattn.figures import NAMES
 
     desk = Desk(quiet=quiet)
-    wanted = _expectation(expect)
-    config = sampling.parse_views(views) if views else None
-    runtime = Runtime(device, precision, batch_size, reader)
-    classifier = chosen(desk, model, offline=offline, labels=labels)
-    if config is None:
-        recipe = recipe_of(model) if model else None
-        config = recipe.views if recipe else ViewConfig()
-    name = dataset or classifier.card.training_data
-    if name == "motion":
-        result = _motion(desk, classifier, config, data_root, clips, runtime)
+    wanted = expect.parsed(expected or [], NAMES)
+    if output is not None and not fit_temperature:
+        raise UsageError("-o keeps what --fit-temperature finds: give both")
+    files = Files(dump, confusion, output)
+    files.check()
+    classifier: Classifier | None = None
+    if from_dump is not None:
+        if dataset or views or frames:
+            raise UsageError("--from-dump counts what was seen: no --dataset, --views or --frames")
+        answers = _dumped(from_dump)
+        if output is not None:
+            classifier = _answering(desk, answers, model, offline)
     else:
-        result = _files(desk, classifier, config, name, data_root, runtime)
-    result = {"model": classifier.card.name, "dataset": name, **result}
-    if as_json:
-        desk.emit(json.dumps(result, ensure_ascii=False))
-    else:
-        _show(desk, result)
-    if wanted and abs(100 * result[wanted[0]] - wanted[1]) > wanted[2]:
-        desk.warn(f"expected {expect}, measured {100 * result[wanted[0]]:.2f}")
-        raise typer.Exit(EXPECT_NOT_MET)
-    raise typer.Exit(4 if result.get("failed") else 0)
+        from vidattn import sampling as sampler
+        from vidattn.cli.chosen import chosen
+        from vidattn.device import Runtime
+
+        runtime = Runtime(device, precision, batch_size, reader)
+        config = sampler.parse_views(views) if views else _usual_views(model)
+        classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
+        look = Look(config, frames, sampling, workers, runtime)
+        name = dataset or classifier.card.training_data
+        answers = answers_of(desk, classifier, look, name, data_root, clips)
+    code, temperature = deliver(desk, answers, files, wanted, fit=fit_temperature, as_json=as_json)
+    if output is not None and classifier is not None and temperature is not None:
+        keep(desk, classifier, temperature, model or "", output)
+    raise typer.Exit(code)
 
 
-def _motion(
-    desk: Desk,
-    classifier: Classifier,
-    views: ViewConfig,
-    folder: Path | None,
-    count: int,
-    runtime: Runtime,
-) -> dict[str, Any]:
-    """On clips made for the purpose, with textures that training never saw."""
-    from vidattn.data.motion import LABELS, held_back
-    from vidattn.evaluate import evaluate as measure
+def _usual_views(model: str | None) -> ViewConfig:
+    """Those of the recipe that trained the model, or 3x1."""
+    from vidattn.config import ViewConfig
+    from vidattn.weights.source import recipe_of
 
-    if classifier.labels != LABELS:
-        raise DataError(
-            f"{classifier.card.name}: its labels are not those of the data set motion",
-            hint="name the set it was trained on with --dataset",
+    recipe = recipe_of(model) if model else None
+    return recipe.views if recipe else ViewConfig()
+
+
+def _dumped(path: Path) -> Answers:
+    from vidattn.answers import undump
+
+    return undump(path)
+
+
+def _answering(desk: Desk, answers: Answers, model: str | None, offline: bool) -> Classifier:
+    """The classifier that gave these answers; UsageError when `model` is another, or none."""
+    from vidattn.cli.chosen import chosen
+
+    if model is None:
+        raise UsageError("--from-dump with -o: name the model that gave these answers with -m")
+    classifier = chosen(desk, model, offline=offline)
+    if classifier.card.sha256 != answers.about.get("sha256"):
+        raise UsageError(
+            f"{model}: is not the model that gave these answers",
+            hint=f"they are those of {answers.about.get('model')}",
         )
-    if (views.spatial, views.clips) != (1, 1):
-        desk.note("clips of the set motion are square and as long as the model's: one view is all")
-    source = folder or "textures drawn for the purpose"
-    desk.note(f"{count} clips over {source}, full difficulty, all classes equally often")
-    found = measure(
-        classifier,
-        held_back(classifier.clip, count, folder=folder),
-        device=runtime.torch_device(),
-    )
-    return found.to_dict(classifier.labels)
-
-
-def _files(
-    desk: Desk,
-    classifier: Classifier,
-    views: ViewConfig,
-    name: str,
-    data_root: Path | None,
-    runtime: Runtime,
-) -> dict[str, Any]:
-    """On labelled videos: every one once, those that do not decode listed and never replaced."""
-    from vidattn import sampling
-    from vidattn.data.sets import open_set
-    from vidattn.evaluate_set import SetEvaluation, evaluate_set
-
-    found = open_set(name, data_root, "val")
-    for note in found.notes:
-        desk.note(note)
-    desk.note(f"{len(found.items)} videos, {sampling.describe_views(views)} each")
-    result = None
-    with desk.progress(name, len(found.items)) as track:
-        for event in evaluate_set(classifier, found, views, runtime=runtime):
-            if isinstance(event, SetEvaluation):
-                result = event
-            else:
-                track.step()
-    assert result is not None
-    for failure in result.failed:
-        reason = failure.message.removeprefix(f"{failure.path}: ")
-        desk.warn(f"{failure.path}: not counted ({failure.code}): {reason}")
-    return result.to_dict()
-
-
-def _show(desk: Desk, result: dict[str, Any]) -> None:
-    """Scores, then each class with what it was most often taken for."""
-    counted = f"{result['clips']} clips" if "clips" in result else f"{result['scored']} videos"
-    if result.get("failed"):
-        counted += f" of {result['videos']}"
-    desk.emit(f"{clean(result['model'])} on {clean(result['dataset'])}: {counted}")
-    for name in ("top1", "top5", "mean_class"):
-        desk.emit(f"  {name:<11} {100 * result[name]:5.1f} %")
-    labels, rows = result["labels"], result["confusion"]
-    width = max(len(clean(label)) for label in labels)
-    for i, (label, row) in enumerate(zip(labels, rows, strict=True)):
-        total = sum(row)
-        if not total:
-            continue
-        errors = sorted(((n, j) for j, n in enumerate(row) if j != i and n), reverse=True)[:2]
-        taken = ", ".join(f"{clean(labels[j])} {100 * n / total:.1f} %" for n, j in errors)
-        right = f"{100 * row[i] / total:5.1f} %"
-        desk.emit(f"  {clean(label):<{width}}  {right}" + f"  taken for {taken}" * bool(taken))
-
-
-def _expectation(text: str | None) -> tuple[str, float, float] | None:
-    """The name, value and tolerance in "top1=77.9+-0.3", in percent."""
-    if text is None:
-        return None
-    number = r"(\d+(?:\.\d+)?)"
-    match = re.fullmatch(rf"(top1|top5|mean_class)={number}(?:(?:\+-|±){number})?", text.strip())
-    if match is None:
-        raise UsageError(f"--expect {text!r}: cannot be read", hint="for example top1=77.9+-0.3")
-    return match[1], float(match[2]), float(match[3] or 0.05)
+    return classifier

@@ -55,6 +55,7 @@ def info(
         **to_plain(classifier.card),
         "parameters": parameters,
         "averaging": classifier.averaging,
+        "temperature": classifier.temperature,
         "clip": to_plain(classifier.clip),
         "model": to_plain(classifier.model.config),
         "labels": list(classifier.labels),

@@ -215,9 +215,9 @@ class ViewedVideos(Dataset[Viewed]):
             views = self.planner(video.times, part_named(video, item))
             return [c for c in view_clips(video, views, self.clip) if c is not None]
 
-    def all(self, workers: int = 0) -> Iterator[Viewed]:
-        """Every video, in the order of the set."""
-        return _in_order(self, range(len(self)), workers)
+    def all(self, workers: int = 0, numbers: range | None = None) -> Iterator[Viewed]:
+        """Every video, or those of these numbers, in the order of the set."""
+        return _in_order(self, range(len(self)) if numbers is None else numbers, workers)
 
 
 def _in_order(source: Dataset[T], numbers: range, workers: int) -> Iterator[T]:

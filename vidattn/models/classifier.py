@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,9 @@ class Classifier:
     labels: tuple[str, ...]
     averaging: Averaging = "logit"
     card: Card = field(default_factory=lambda: Card("unnamed"))
+    temperature: float = 1.0
+    """What averaged logits are divided by before they become probabilities; fitted on labelled
+    videos it makes them mean what they say (arXiv:1706.04599, Sec. 4.2). Never changes an order."""
     _fast: tuple[object, nn.Module] | None = field(
         default=None, init=False, repr=False, compare=False
     )
@@ -54,6 +58,8 @@ class Classifier:
         classes = getattr(getattr(self.model, "config", None), "classes", len(self.labels))
         if classes != len(self.labels):
             raise ValueError(f"the model has {classes} classes, but {len(self.labels)} labels")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"a temperature is > 0 and finite, got {self.temperature}")
 
     def fast(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """What `model`, in eval mode, runs as on a CPU; see `vidattn.models.folded`.
@@ -65,15 +71,23 @@ class Classifier:
             self._fast = state, folded(self.model, dtype)
         return self._fast[1]
 
-    def scores(self, logits: Tensor) -> Tensor:
-        """Probabilities [..., K] of one clip seen in V views, from their logits [..., V, K].
+    def averaged(self, logits: Tensor) -> Tensor:
+        """Logits [..., K] of one clip seen in V views, from those of each view [..., V, K].
 
-        Float32; averages logits or probabilities, as the authors of the weights did.
+        Float32. Their mean, or the logarithm of the mean of their probabilities, as the authors of
+        the weights did; not yet divided by the temperature.
         """
         logits = logits.float()
         if self.averaging == "logit":
-            return logits.mean(-2).softmax(-1)
-        return logits.softmax(-1).mean(-2)
+            return logits.mean(-2)
+        return logits.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2])
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Probabilities [..., K] of one clip seen in V views, from their logits [..., V, K].
+
+        Float32; averages as `averaged` does, then applies the temperature.
+        """
+        return (self.averaged(logits) / self.temperature).softmax(-1)
 
 
 class _Weights:

@@ -46,6 +46,8 @@ class Manifest:
     training_data: str = ""
     expect: str = ""
     notes: tuple[str, ...] = ()
+    temperature: float = 1.0
+    """See `Classifier.temperature`; written only when it is another."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,16 @@ def _plain(classifier: Classifier, recipe: Recipe | None) -> dict[str, Any]:
         training_data=card.training_data,
         expect=card.expect,
         notes=card.notes,
+        temperature=classifier.temperature,
     )
-    config = to_plain(model.config)
+    config, plain = to_plain(model.config), to_plain(manifest)
+    if manifest.temperature == 1.0:
+        del plain["temperature"]  # so that versions which do not know of it read the file too
     return {
         "format": FORMAT,
         "model": {"kind": kind_of(model), **config},
         "recipe": to_plain(recipe) if recipe else None,
-        **to_plain(manifest),
+        **plain,
     }
 
 
@@ -125,7 +130,9 @@ def read(path: str | Path) -> Classifier:
         notes=manifest.notes,
         sha256=hashlib.sha256(data).hexdigest(),
     )
-    return Classifier(model, manifest.clip, manifest.labels, manifest.averaging, card)
+    return Classifier(
+        model, manifest.clip, manifest.labels, manifest.averaging, card, manifest.temperature
+    )
 
 
 def read_header(path: str | Path) -> Header:
@@ -181,6 +188,8 @@ def _checked(plain: dict[str, Any], path: Path) -> Header:
         refuse(path, f"its manifest is wrong: {error.message}", error)
     if len(manifest.labels) != config.classes:
         refuse(path, f"it names {len(manifest.labels)} classes for a model of {config.classes}")
+    if not 0 < manifest.temperature <= MAX_SETTING:
+        refuse(path, f"its temperature is {manifest.temperature}")
     return Header(manifest, kind, config, recipe)
 
 

@@ -1,0 +1,200 @@
+"""The work of `vidattn eval`: from a model and a set, or a dump, to figures and files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from vidattn.cli import corpus, expect, figures
+from vidattn.cli.console import Desk, Track
+from vidattn.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from vidattn.answers import Answers
+    from vidattn.config import ViewConfig
+    from vidattn.device import Runtime
+    from vidattn.models.classifier import Classifier
+
+T = TypeVar("T")
+MOST_WORKERS = 8
+"""That are started unasked, to keep a GPU busy."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a model looks at the videos of a set."""
+
+    views: ViewConfig
+    frames: int | None
+    sampling: Literal["auto", "uniform", "dense"]
+    workers: int | None
+    runtime: Runtime
+
+    def reading(self) -> int:
+        """How many processes read ahead: with a GPU, which waits for them, some unasked."""
+        if self.workers is not None:
+            return self.workers
+        on_gpu = self.runtime.torch_device().type == "cuda"
+        return min(MOST_WORKERS, os.cpu_count() or 1) if on_gpu else 0
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is written beside the figures, each None when it is not wanted."""
+
+    dump: Path | None = None
+    confusion: Path | None = None
+    model: Path | None = None
+    """The classifier with its fitted temperature."""
+
+    def check(self) -> None:
+        """Find out now, not after hours, that something cannot be written or has a wrong name."""
+        from vidattn.answers import require_dump_name
+
+        if self.dump is not None:
+            require_dump_name(self.dump)
+        if self.model is not None and self.model.suffix != ".safetensors":
+            raise UsageError(f"-o {self.model}: the name of a weights file ends in .safetensors")
+        for path in (self.dump, self.confusion, self.model):
+            if path is not None:
+                corpus.require_writable(path.parent)
+
+
+def answers_of(
+    desk: Desk, classifier: Classifier, look: Look, name: str, data_root: Path | None, clips: int
+) -> Answers:
+    """What a classifier says to a set; `clips` of it if it is made for the purpose."""
+    if name == "motion":
+        return _motion(desk, classifier, look, data_root, clips)
+    return _files(desk, classifier, look, name, data_root)
+
+
+def _motion(
+    desk: Desk, classifier: Classifier, look: Look, folder: Path | None, count: int
+) -> Answers:
+    """On clips made for the purpose, with textures that training never saw."""
+    from vidattn.answers import Answers
+    from vidattn.data.motion import LABELS, held_back
+    from vidattn.evaluate import logits_of
+
+    if classifier.labels != LABELS:
+        raise DataError(
+            f"{classifier.card.name}: its labels are not those of the data set motion",
+            hint="name the set it was trained on with --dataset",
+        )
+    if look.frames not in (None, classifier.clip.frames):
+        raise UsageError("--frames: clips of the set motion are as long as the model's")
+    if (look.views.spatial, look.views.clips) != (1, 1):
+        desk.note("clips of the set motion are square and as long as the model's: one view is all")
+    source = folder or "textures drawn for the purpose"
+    desk.note(f"{count} clips over {source}, full difficulty, all classes equally often")
+    size = 50
+    batches = held_back(classifier.clip, count, folder=folder, batch_size=size)
+    with desk.progress("motion", -(-count // size)) as track:
+        logits, labels = logits_of(
+            classifier.model, _counted(batches, track), look.runtime.torch_device()
+        )
+    about = {
+        "model": classifier.card.name,
+        "sha256": classifier.card.sha256,
+        "dataset": "motion",
+        "videos": count,
+        "failed": [],
+        "settings": {"views": "1x1", "frames": classifier.clip.frames, "textures": str(source)},
+    }
+    paths = tuple(f"motion/{number:05d}" for number in range(count))
+    return Answers(classifier.labels, paths, labels, logits, classifier.temperature, about)
+
+
+def _counted(items: Iterable[T], track: Track) -> Iterator[T]:
+    for item in items:
+        yield item
+        track.step()
+
+
+def _files(
+    desk: Desk, classifier: Classifier, look: Look, name: str, data_root: Path | None
+) -> Answers:
+    """On labelled videos: every one once, those that do not decode listed and never replaced."""
+    from vidattn import sampling
+    from vidattn.data.sets import open_set
+    from vidattn.evaluate_set import Examination
+
+    found = open_set(name, data_root, "val")
+    for note in found.notes:
+        desk.note(note)
+    task = Examination(
+        classifier,
+        found,
+        look.views,
+        sampling=look.sampling,
+        frames=look.frames,
+        runtime=look.runtime,
+    )
+    desk.note(f"{len(found.items)} videos, {sampling.describe_views(look.views)} each")
+    with desk.progress(name, len(found.items)) as track:
+        done = list(_counted(task.videos(workers=look.reading()), track))
+    answers = task.collected(done)
+    return replace(answers, about={**answers.about, "dataset": name})
+
+
+def words_of(settings: dict[str, Any]) -> str:
+    """What a model was shown of each video, for people; empty when settings do not say it."""
+    from vidattn import sampling
+
+    if not {"views", "frames", "sampling", "short_side", "averaging"} <= settings.keys():
+        return ""
+    views = sampling.describe_views(sampling.parse_views(settings["views"]))
+    step = settings.get("step_seconds")
+    pace = f"one every {step:.3g} s" if step else "spread over the video"
+    return (
+        f"{views} of {settings['frames']} frames, {pace}, short side {settings['short_side']}; "
+        f"{settings['averaging']}s averaged"
+    )
+
+
+def deliver(
+    desk: Desk,
+    answers: Answers,
+    files: Files,
+    wanted: Sequence[expect.Expectation],
+    *,
+    fit: bool,
+    as_json: bool,
+) -> tuple[int, float | None]:
+    """Write and show all figures: the exit code, and the temperature if one was to be fitted."""
+    from vidattn.answers import dump
+    from vidattn.figures import calibrated, figures_of
+
+    result = figures_of(answers)
+    if fit:
+        result["calibration"] = calibrated(answers)
+    written = [dump(answers, files.dump)] if files.dump else []
+    if files.confusion:
+        written.append(figures.write_confusion(result, files.confusion))
+    for failure in result["failed"]:
+        reason = failure["message"].removeprefix(f"{failure['path']}: ")
+        desk.warn(f"{failure['path']}: not counted ({failure['code']}): {reason}")
+    if as_json:
+        desk.emit(json.dumps(result, ensure_ascii=False, allow_nan=False))
+    else:
+        desk.lines(figures.card(result, words_of(result.get("settings", {}))))
+        desk.lines(figures.calibration(result["calibration"]) if fit else ())
+    if written:
+        desk.note("wrote " + ", ".join(map(str, written)))
+    off = expect.unmet(desk, wanted, result)
+    code = expect.EXPECT_NOT_MET if off else corpus.INCOMPLETE if result["failed"] else corpus.DONE
+    return code, result["calibration"]["temperature"] if fit else None
+
+
+def keep(desk: Desk, classifier: Classifier, temperature: float, source: str, path: Path) -> None:
+    """Write a model with its temperature; source: what it was loaded from, for its recipe."""
+    from vidattn import weights
+    from vidattn.weights.source import recipe_of
+
+    weights.save(replace(classifier, temperature=temperature), path, recipe_of(source))
+    desk.note(f"wrote {path}: {classifier.card.name} with the temperature {temperature:.6g}")
