@@ -19,6 +19,7 @@ FLOOR = {
     # Parts: strangers to one another.
     "models": 1, "video": 1, "sampling": 1, "transforms": 1, "metrics": 1, "output": 1,
     "answers": 1, "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
+    "mixing": 1, "randaugment": 1,
     # Stores and plans.
     "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2, "figures": 2,
     # Acts.
@@ -48,10 +49,11 @@ DOORS = {
     "numpy": {"*"},
     "onnx": {"export"},
     "onnxruntime": {"export"},
+    "PIL": {"randaugment"},
     "psutil": {"bench", "cli"},
     "rich": {"cli"},
     "safetensors": {"weights"},
-    "timm": {"optim", "weights"},
+    "timm": {"randaugment"},
     "transformers": {"bench"},
     "torch": {"*"},
     "torchcodec": {"video/torchcodec_reader"},

@@ -206,6 +206,7 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
+        mixes = self.mixup > 0 or self.cutmix > 0
         rules = {
             "lr": (0 < self.lr < math.inf, "> 0 and finite"),
             "batch_size": (1 <= self.batch_size <= MOST, f"from 1 to {MOST}"),
@@ -218,12 +219,15 @@ class OptimConfig:
             "warmup_epochs": (0 <= self.warmup_epochs < math.inf, "0 or more, and finite"),
             "clip_norm": (0 <= self.clip_norm < math.inf, "0 or more, and finite"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
-            "flow_weight": (0 <= self.flow_weight < math.inf, "0 or more, and finite"),
+            "flow_weight": (
+                0 <= self.flow_weight < math.inf and not (self.flow_weight and mixes),
+                "0 or more, and finite; 0 with optim.mixup or optim.cutmix",
+            ),
             "accumulate": (1 <= self.accumulate <= self.batch_size, "from 1 to optim.batch_size"),
             "layer_decay": (0 < self.layer_decay <= 1, "> 0 and at most 1"),
             "ema": (0 <= self.ema < 1, "in [0, 1)"),
-            "mixup": (0 <= self.mixup < math.inf, "0 or more, and finite"),
-            "cutmix": (0 <= self.cutmix < math.inf, "0 or more, and finite"),
+            "mixup": (0 <= self.mixup <= 100, "from 0 to 100"),
+            "cutmix": (0 <= self.cutmix <= 100, "from 0 to 100"),
         }
         _require("optim.", self, rules)
 
@@ -247,6 +251,8 @@ class DataConfig:
     jitter: tuple[int, int] = (0, 0)
     """Range the short side of a training video is drawn from, in pixels; (0, 0): 8/7 to 10/7 of
     clip.crop."""
+    jitter_drawn: Literal["uniform", "inverse"] = "uniform"
+    """Whether the short side or its inverse is drawn evenly; the latter prefers small ones."""
     randaugment: str = ""
     """RandAugment of training clips (arXiv:1909.13719) in timm's notation, such as
     "rand-m9-n2-mstd0.5"; the same for all frames of a clip. Empty: none."""

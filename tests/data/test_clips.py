@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -106,6 +107,29 @@ def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     flipped = TrainingClips(found, wide, jitter=(48, 48))
     assert not any(plain[e, 0].clip[..., -8:].mean() > 0.5 for e in range(8))
     assert {bool(flipped[e, 0].clip[..., -8:].mean() > 0.1) for e in range(12)} == {True, False}
+
+
+def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabelledSet) -> None:
+    def mean(drawn: Literal["uniform", "inverse"]) -> float:
+        clips = TrainingClips(train, CLIP, jitter=(100, 300), jitter_drawn=drawn)
+        sides = [clips._short_side(np.random.default_rng(seed)) for seed in range(2000)]
+        assert 100 <= min(sides) < 105
+        assert 290 < max(sides) <= 300
+        return float(np.mean(sides))
+
+    assert mean("uniform") == pytest.approx(200, abs=5)
+    assert mean("inverse") == pytest.approx(np.log(3) * 150, abs=5)  # mean of 1 / U(1/300, 1/100)
+
+
+def test_augmented_clips_are_others_and_the_same_every_time(train: LabelledSet) -> None:
+    plain = TrainingClips(train, CLIP, flip=False)
+    one, other = (
+        TrainingClips(train, CLIP, flip=False, randaugment="rand-m9-n2-mstd0.5-p1")
+        for _ in range(2)
+    )
+    for place in ((0, 0), (1, 3)):
+        assert torch.equal(one[place].clip, other[place].clip)
+        assert not torch.equal(one[place].clip, plain[place].clip)
 
 
 def test_every_video_comes_once_an_epoch_in_an_order_of_its_own(train: LabelledSet) -> None:

@@ -22,6 +22,7 @@ from vidattn.data.labelled import LabelledSet
 from vidattn.data.motion import Batch
 from vidattn.data.views import part_named, view_clips
 from vidattn.errors import DataError, VideoError
+from vidattn.randaugment import RandAugment
 from vidattn.transforms import train_clip
 from vidattn.types import Item, View, Window
 from vidattn.video import Spare, open_video
@@ -68,6 +69,7 @@ class TrainingClips(Dataset[TrainingClip]):
 
     How frames are drawn is `clip.drawn`, see `draw`. jitter: range of the short side in pixels,
     ends included, by default 8/7 to 10/7 of the crop (256 to 320 for 224, official recipes).
+    jitter_drawn, randaugment: see DataConfig.
     on_error: "replace" puts another video, drawn by seed, epoch and index, in the place of one that
     does not decode; "raise" raises its VideoError.
     """
@@ -79,11 +81,15 @@ class TrainingClips(Dataset[TrainingClip]):
         *,
         seed: int = 0,
         jitter: tuple[int, int] | None = None,
+        jitter_drawn: Literal["uniform", "inverse"] = "uniform",
         flip: bool = True,
+        randaugment: str = "",
         on_error: Literal["replace", "raise"] = "replace",
     ) -> None:
         self.source, self.clip, self.seed = source, clip, seed
         self.jitter = jitter or (round(clip.crop * 8 / 7), round(clip.crop * 10 / 7))
+        self.jitter_drawn = jitter_drawn
+        self._augment = RandAugment(randaugment, _grey(clip)) if randaugment else None
         self.flip, self.on_error = flip, on_error
         self._spare = Spare()
 
@@ -114,16 +120,29 @@ class TrainingClips(Dataset[TrainingClip]):
         )
 
     def _clip(self, item: Item, rng: np.random.Generator) -> Tensor:
-        short_side = int(rng.integers(self.jitter[0], self.jitter[1] + 1))
-        short_side = max(short_side, self.clip.crop)
+        short_side = max(self._short_side(rng), self.clip.crop)
         with open_video(item.path, short_side=short_side, spare=self._spare) as video:
             region = part_named(video, item)
             indices = draw(video.times, region, self.clip, rng)
             frames = video.read(indices.tolist())
+        if self._augment:
+            frames = self._augment(frames, rng)
         # The reader has resized already: train_clip draws from the one size that is left.
         return train_clip(
             frames, self.clip, rng, jitter=(short_side, short_side), flip=self.flip
         ).contiguous()
+
+    def _short_side(self, rng: np.random.Generator) -> int:
+        least, most = self.jitter
+        if self.jitter_drawn == "inverse":
+            return round(1 / rng.uniform(1 / most, 1 / least))
+        return int(rng.integers(least, most + 1))
+
+
+def _grey(clip: ClipConfig) -> tuple[int, int, int]:
+    """The colour, RGB from 0 to 255, that is nothing to the model: its mean."""
+    red, green, blue = (min(255, max(0, round(255 * mean))) for mean in clip.mean)
+    return (blue, green, red) if clip.channels == "bgr" else (red, green, blue)
 
 
 def draw(
@@ -255,7 +274,9 @@ class FileSet:
             recipe.clip,
             seed=recipe.seed,
             jitter=recipe.data.jitter if any(recipe.data.jitter) else None,
+            jitter_drawn=recipe.data.jitter_drawn,
             flip=recipe.data.flip,
+            randaugment=recipe.data.randaugment,
         )
         self.labels = train.labels
         self.notes = tuple(dict.fromkeys(train.notes + val.notes + _unused(recipe, len(clips))))
