@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -154,6 +156,44 @@ def test_a_stream_that_is_stopped_early_makes_a_valid_timeline(
     assert spans(timeline) == [("red", 0.0, 3.0), ("green", 3.0, 4.0)]
     assert timeline.unreadable == ((Window(4.0, 10.5), "E_INTERRUPTED"),)
     assert Timeline.from_json(timeline.to_json()).segments == timeline.segments
+
+
+def test_a_film_that_breaks_off_with_an_error_says_so(classifier: Classifier) -> None:
+    class Torn(MemoryVideo):
+        def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
+            yield from list(super().stream(indices))[:6]
+            raise VideoError("torn", code="E_DECODER_DIED")
+
+    events = infer.stream(
+        Torn(film(("red", 4)), fps=FPS), classifier, runtime=Runtime(batch_size=1)
+    )
+    with pytest.raises(VideoError, match="torn"):
+        list(events)
+    assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
+
+
+def test_decoding_goes_on_while_the_model_works(classifier: Classifier) -> None:
+    decoded: list[int] = []
+
+    class Told(MemoryVideo):
+        def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
+            for index, frame in super().stream(indices):
+                decoded.append(index)
+                yield index, frame
+
+    class Patient(Reddest):
+        def forward(self, clips: Tensor) -> Tensor:
+            stop = time.monotonic() + 5
+            while len(decoded) < 16 and time.monotonic() < stop:
+                time.sleep(0.01)
+            return super().forward(clips)
+
+    patient = Classifier(Patient(), CLIP, ("red", "green", "blue"))
+    events = infer.stream(Told(film(("red", 6)), fps=FPS), patient, runtime=Runtime(batch_size=1))
+    next(events)
+    next(events)
+    assert len(decoded) >= 16
+    events.close()  # type: ignore[attr-defined]
 
 
 def test_single_lost_frames_are_stood_in_for_and_their_time_is_named(

@@ -7,8 +7,8 @@ timeline. Memory is set by the window, not by the length of the file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -19,18 +19,23 @@ from torch import Tensor
 from vidattn import plan
 from vidattn.clock import Clock
 from vidattn.config import ClipConfig, ViewConfig
-from vidattn.data.views import readable_end, view_clips
+from vidattn.data.views import Reel, readable_end, still_needed, wanted
 from vidattn.device import Runtime
 from vidattn.events import Event, Finished, Scored, Scores, Started, collect
+from vidattn.lookahead import ahead
 from vidattn.models.classifier import Classifier
 from vidattn.scorer import Scorer
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import Window
+from vidattn.types import View, Window
 from vidattn.video import Video, open_video
+from vidattn.viewer import Viewer
 
 __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
 
 T = TypeVar("T")
+LEAD_BYTES = 64 << 20
+"""Of decoded frames that wait for the model, LEAD_FRAMES at most."""
+LEAD_FRAMES = 256
 Source = str | os.PathLike[str] | Video
 
 
@@ -76,14 +81,11 @@ def stream(
         done: list[Scored] = []
         # One table for all scores: small arrays that outlive large ones would fragment the heap.
         table = np.empty((len(planned.windows), len(classifier.labels)), np.float32)
-        clips = clock.timed("decode_s", view_clips(video, planned.views, classifier.clip))
-        for batch in _chunks(enumerate(clips), runtime.batch_size):
-            with clock("model_s"):
-                logits = iter(scorer([clip for _, clip in batch if clip is not None]))
-            for i, clip in batch:
-                if clip is not None:
-                    table[i] = _probabilities(classifier, [next(logits)])
-                done.append(Scored(i, planned.windows[i], None if clip is None else table[i]))
+        with closing(_logits(video, planned.views, classifier.clip, scorer, clock)) as found:
+            for i, logits in enumerate(found):
+                if logits is not None:
+                    table[i] = _probabilities(classifier, [logits])
+                done.append(Scored(i, planned.windows[i], None if logits is None else table[i]))
                 yield done[-1]
         yield Finished(
             collect(started, done, classifier, decoding, video.unreadable, run=clock.report())
@@ -149,11 +151,8 @@ def classify(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
         started = _started(video, "classify", (region,), (planned.seen,), planned, scorer)
-        logits: list[Tensor] = []
-        clips = clock.timed("decode_s", view_clips(video, planned.views, classifier.clip))
-        for batch in _chunks((clip for clip in clips if clip is not None), runtime.batch_size):
-            with clock("model_s"):
-                logits.extend(scorer(batch))
+        with closing(_logits(video, planned.views, classifier.clip, scorer, clock)) as found:
+            logits = [one for one in found if one is not None]
         scores = _probabilities(classifier, logits) if logits else None
         done = [Scored(0, region, scores)]
         return collect(
@@ -163,6 +162,31 @@ def classify(
             unreadable=video.unreadable,
             run=clock.report(),
         )
+
+
+def _logits(
+    video: Video, views: Sequence[View], clip: ClipConfig, scorer: Scorer, clock: Clock
+) -> Generator[Tensor | None, None, None]:
+    """Logits of views in order of their first frames; None where too little could be read.
+
+    Decoding runs ahead in a thread; what it takes is `decode_s`, and `wait_s` the part of it that
+    the model had to wait for.
+    """
+    frames = clock.timed("decode_s", video.stream(wanted(views)))
+    with closing(ahead(frames, _lead(video, views), video.interrupt)) as coming:
+        viewer = Viewer(Reel(clock.timed("wait_s", coming)), clip, scorer)
+        planned = zip(views, still_needed(views), strict=True)
+        for batch in _chunks(planned, scorer.batch_size):
+            viewer.wind(batch[0][1], max(max(view.indices) for view, _ in batch))
+            with clock("model_s"):
+                logits = viewer([view for view, _ in batch])
+            yield from logits
+
+
+def _lead(video: Video, views: Sequence[View]) -> int:
+    """How many frames decoding may be ahead: those of one view, or what LEAD_BYTES hold."""
+    one = max(len(view.indices) for view in views)
+    return max(one, min(LEAD_BYTES // (3 * video.width * video.height), LEAD_FRAMES))
 
 
 def _started(

@@ -219,3 +219,17 @@ def test_memory_is_limited(small: Path) -> None:
     with pytest.raises(VideoError) as caught:
         open_video(small, limits=Limits(memory_bytes=100 << 20))
     assert caught.value.code == "E_DECODER_DIED"
+
+
+def test_a_wait_for_a_hanging_decoder_can_be_interrupted_from_another_thread(
+    small: Path,
+) -> None:
+    with open_video(small) as video:
+        child_of(video).suspend()
+        threading.Timer(0.5, video.interrupt).start()
+        begin = time.monotonic()
+        with pytest.raises(VideoError) as caught:
+            list(video.stream(range(90)))
+        assert caught.value.code == "E_DECODER_DIED"
+        assert time.monotonic() - begin < 10
+        assert numbers(video.read([7])) == [7]

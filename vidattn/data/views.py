@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,29 +64,61 @@ def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Itera
     of the same view stands in, and `video.unreadable` tells; a view that lost more than half of its
     frames is None.
     """
-    frames = video.stream(sorted({index for view in views for index in view.indices}))
-    # oldest[i]: the first frame that view i or a later one still needs.
+    reel = Reel(video.stream(wanted(views)))
+    oldest = still_needed(views)
+    for view, first in zip(views, oldest, strict=True):
+        reel.wind(first, max(view.indices))
+        chosen = reel.stand_ins(view)
+        if chosen is None:
+            yield None
+        else:
+            frames = np.stack([reel[index] for index in chosen])
+            yield transforms.eval_clip(frames, config, view.crop)
+
+
+def wanted(views: Iterable[View]) -> list[int]:
+    """The frames that views show, each once, rising."""
+    return sorted({index for view in views for index in view.indices})
+
+
+def still_needed(views: Sequence[View]) -> list[int]:
+    """For each view the first frame that it or a later one shows."""
     firsts = [min(view.indices) for view in views]
-    oldest = np.minimum.accumulate(firsts[::-1])[::-1].tolist()
-    held: dict[int, Frames] = {}
-    reached = -1
-    for i, view in enumerate(views):
-        while reached < max(view.indices):
-            found = next(frames, None)
+    oldest: list[int] = np.minimum.accumulate(firsts[::-1])[::-1].tolist()
+    return oldest
+
+
+class Reel:
+    """Frames as they come from a video, each held only as long as it may be needed."""
+
+    def __init__(self, frames: Iterator[tuple[int, Frames]]) -> None:
+        self._frames = frames
+        self._held: dict[int, Frames] = {}
+        self._reached = -1
+
+    def __getitem__(self, index: int) -> Frames:
+        return self._held[index]
+
+    def wind(self, first: int, last: int) -> None:
+        """Let go of the frames before number `first` and take in those up to `last`."""
+        for index in [index for index in self._held if index < first]:
+            del self._held[index]
+        while self._reached < last:
+            found = next(self._frames, None)
             if found is None:
                 break
-            reached = found[0]
-            held[reached] = found[1]
-        yield _clip(view, held, config)
-        if i + 1 < len(views):
-            for index in [index for index in held if index < oldest[i + 1]]:
-                del held[index]
+            self._reached, frame = found
+            self._held[self._reached] = frame
 
+    def stand_ins(self, view: View) -> tuple[int, ...] | None:
+        """The frames to show as a view: its own, and for lost ones the nearest of the same view.
 
-def _clip(view: View, held: dict[int, Frames], config: ClipConfig) -> Tensor | None:
-    there = np.array(sorted(set(view.indices) & held.keys()))
-    lost = sum(index not in held for index in view.indices)
-    if 2 * lost > len(view.indices):
-        return None
-    chosen = (there[np.abs(there - index).argmin()] for index in view.indices)
-    return transforms.eval_clip(np.stack([held[i] for i in chosen]), config, view.crop)
+        None when more than half of them are lost.
+        """
+        there = np.array(sorted(set(view.indices) & self._held.keys()))
+        lost = sum(index not in self._held for index in view.indices)
+        if 2 * lost > len(view.indices):
+            return None
+        if not lost:
+            return view.indices
+        return tuple(int(there[np.abs(there - index).argmin()]) for index in view.indices)

@@ -67,6 +67,9 @@ class MemoryVideo:
     def check_unchanged(self) -> None:
         """Frames in memory are the caller's business."""
 
+    def interrupt(self) -> None:
+        """Nobody ever waits."""
+
     def close(self) -> None:
         """Nothing to end."""
 

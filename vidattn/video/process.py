@@ -157,6 +157,10 @@ class Process:
         said = [line.strip() for line in lines if line.strip()]
         return f": {said[-1][:200]}" if said else ""
 
+    def interrupt(self) -> None:
+        """End the child; who waits for it in another thread gets DiedError, and must `kill`."""
+        self._child.kill()
+
     def kill(self) -> None:
         """End the child at once and free everything; calling it twice is fine."""
         self._torn = True

@@ -121,6 +121,10 @@ class Video(Protocol):
         """Raise VideoError E_CHANGED when the file is not the one that was opened any more."""
         ...
 
+    def interrupt(self) -> None:
+        """Make what waits for a frame in another thread fail soon; later calls work again."""
+        ...
+
     def close(self) -> None:
         """End the decoder; calling it twice is fine."""
         ...

@@ -57,6 +57,7 @@ class SupervisedVideo:
         self._spare = spare
         self._identity = _identity(os.fstat(self._fd))
         self._process: Process | None = None
+        self._interrupted: Process | None = None
         self._finalizer = weakref.finalize(self, os.close, self._fd)
         try:
             self._start(reader)
@@ -154,7 +155,8 @@ class SupervisedVideo:
                     yield index, frame
             except (DiedError, SilentError) as error:
                 lives -= 1
-                if lives < 0 or (isinstance(error, SilentError) and self.reader == "pyav"):
+                hung = isinstance(error, SilentError) and self.reader == "pyav"
+                if lives < 0 or hung or self._interrupted is self._process:
                     raise self._lost(error) from None
                 self._start("pyav")
 
@@ -230,6 +232,12 @@ class SupervisedVideo:
                 code="E_CHANGED",
                 hint="run again when it is complete",
             )
+
+    def interrupt(self) -> None:
+        """Make what waits for a frame in another thread fail soon; later calls work again."""
+        if self._process is not None:
+            self._interrupted = self._process
+            self._process.interrupt()
 
     def close(self) -> None:
         """End the child and let go of the file; calling it twice is fine."""
