@@ -246,6 +246,9 @@ class DataConfig:
     """Folder of images or videos a procedural set takes its textures from; empty: procedural."""
     workers: int = 0
     """Processes that make clips; 0: the training process itself."""
+    keep_mb: int = 0
+    """Memory in MB that each process that makes clips may fill with short decoded videos, for small
+    sets that are shown again and again; 0: every epoch decodes anew."""
     flip: bool = True
     """Whether every second training video is mirrored; not for sets where left and right differ."""
     jitter: tuple[int, int] = (0, 0)
@@ -267,6 +270,7 @@ class DataConfig:
             "clips_per_epoch": (0 <= self.clips_per_epoch < 2**40, "0 or more, and below 2^40"),
             "val_clips": (1 <= self.val_clips <= MOST, f"from 1 to {MOST}"),
             "workers": (0 <= self.workers <= 1024, "from 0 to 1024"),
+            "keep_mb": (0 <= self.keep_mb <= MOST, f"from 0 to {MOST}"),
             "jitter": (0 <= least <= most <= LARGEST_SIDE, f"rising, from 0 to {LARGEST_SIDE}"),
             "randaugment": (
                 not self.randaugment or RANDAUGMENT.fullmatch(self.randaugment) is not None,

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vidattn import sampling
 from vidattn.config import ClipConfig, Recipe
+from vidattn.data.kept import KeptVideos
 from vidattn.data.labelled import LabelledSet
 from vidattn.data.motion import Batch
 from vidattn.data.views import part_named, view_clips
@@ -25,7 +26,6 @@ from vidattn.errors import DataError, VideoError
 from vidattn.randaugment import RandAugment
 from vidattn.transforms import train_clip
 from vidattn.types import Item, View, Window
-from vidattn.video import Spare, open_video
 
 T = TypeVar("T")
 Times = NDArray[np.float64]
@@ -71,7 +71,8 @@ class TrainingClips(Dataset[TrainingClip]):
     ends included, by default 8/7 to 10/7 of the crop (256 to 320 for 224, official recipes).
     jitter_drawn, randaugment: see DataConfig.
     on_error: "replace" puts another video, drawn by seed, epoch and index, in the place of one that
-    does not decode; "raise" raises its VideoError.
+    does not decode; "raise" raises its VideoError. videos: who opens them, by default one who keeps
+    nothing.
     """
 
     def __init__(
@@ -85,13 +86,14 @@ class TrainingClips(Dataset[TrainingClip]):
         flip: bool = True,
         randaugment: str = "",
         on_error: Literal["replace", "raise"] = "replace",
+        videos: KeptVideos | None = None,
     ) -> None:
         self.source, self.clip, self.seed = source, clip, seed
         self.jitter = jitter or (round(clip.crop * 8 / 7), round(clip.crop * 10 / 7))
         self.jitter_drawn = jitter_drawn
         self._augment = RandAugment(randaugment, _grey(clip)) if randaugment else None
         self.flip, self.on_error = flip, on_error
-        self._spare = Spare()
+        self._videos = videos or KeptVideos()
 
     def __len__(self) -> int:
         return len(self.source.items)
@@ -121,13 +123,14 @@ class TrainingClips(Dataset[TrainingClip]):
 
     def _clip(self, item: Item, rng: np.random.Generator) -> Tensor:
         short_side = max(self._short_side(rng), self.clip.crop)
-        with open_video(item.path, short_side=short_side, spare=self._spare) as video:
+        # What stays in memory stays in one size, from which train_clip makes the smaller ones.
+        read = max(self.jitter[1], short_side) if self._videos.keeps else short_side
+        with self._videos.open(item.path, read) as video:
             region = part_named(video, item)
             indices = draw(video.times, region, self.clip, rng)
             frames = video.read(indices.tolist())
         if self._augment:
             frames = self._augment(frames, rng)
-        # The reader has resized already: train_clip draws from the one size that is left.
         return train_clip(
             frames, self.clip, rng, jitter=(short_side, short_side), flip=self.flip
         ).contiguous()
@@ -212,7 +215,7 @@ class ViewedVideos(Dataset[Viewed]):
         self, source: LabelledSet, clip: ClipConfig, planner: Planner, reader: str = "auto"
     ) -> None:
         self.source, self.clip, self.planner, self.reader = source, clip, planner, reader
-        self._spare = Spare()
+        self._videos = KeptVideos()
 
     def __len__(self) -> int:
         return len(self.source.items)
@@ -229,8 +232,7 @@ class ViewedVideos(Dataset[Viewed]):
         return Viewed(index, torch.stack(clips))
 
     def _clips(self, item: Item) -> list[Tensor]:
-        side, spare = self.clip.short_side, self._spare
-        with open_video(item.path, reader=self.reader, short_side=side, spare=spare) as video:
+        with self._videos.open(item.path, self.clip.short_side, self.reader) as video:
             views = self.planner(video.times, part_named(video, item))
             return [c for c in view_clips(video, views, self.clip) if c is not None]
 
@@ -277,6 +279,7 @@ class FileSet:
             jitter_drawn=recipe.data.jitter_drawn,
             flip=recipe.data.flip,
             randaugment=recipe.data.randaugment,
+            videos=KeptVideos(recipe.data.keep_mb),
         )
         self.labels = train.labels
         self.notes = tuple(dict.fromkeys(train.notes + val.notes + _unused(recipe, len(clips))))
@@ -284,6 +287,7 @@ class FileSet:
         self._training = TrainingBatches(clips, recipe.optim.batch_size, recipe.optim.epochs)
         self._held_back = ViewedVideos(val, recipe.clip, planner)
         self._val = val
+        self._seen: list[Batch] | None = None
         self.unreadable: Sequence[Failure] = ()
         self.steps_per_epoch = self._training.steps_per_epoch
 
@@ -292,7 +296,23 @@ class FileSet:
         return self._training.batches(first, self.recipe.data.workers)
 
     def held_back(self) -> Iterator[Batch]:
-        """One view of each held-back video; `unreadable` tells which could not be read."""
+        """One view of each held-back video; `unreadable` tells which could not be read.
+
+        They are read once if they fit into the memory the recipe gives to videos.
+        """
+        if self._seen is not None:
+            yield from self._seen
+            return
+        seen: list[Batch] = []
+        room = self.recipe.data.keep_mb * 2**20
+        for batch in self._read_held_back():
+            room -= batch.clips.nbytes
+            if room >= 0:
+                seen.append(batch)
+            yield batch
+        self._seen = seen if room >= 0 else None
+
+    def _read_held_back(self) -> Iterator[Batch]:
         failed: list[Failure] = []
         waiting: list[TrainingClip] = []
         for viewed in self._held_back.all(self.recipe.data.workers):

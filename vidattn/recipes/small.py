@@ -3,6 +3,10 @@
 The shape is that of motion-tiny, so that training can start from it; frames are drawn from the
 whole of each clip, since its label speaks of all of it.
 
+Made for sets of some hundred clips: 72 of them take 1,200 steps. Training from nothing stays at
+chance level for the first 150 to 300. At a rate of 1e-3 most attention schemes learn faster, but
+axial never. For thousands of clips lower `--epochs`.
+
     vidattn train --dataset ./my_clips --init motion-tiny
 """
 
@@ -14,18 +18,18 @@ from vidattn.recipes.motion import MOTION_TINY
 SMALL = Recipe(
     name="small",
     source="ours",
-    model=replace(MOTION_TINY.model, drop_path=0.1),
+    model=MOTION_TINY.model,
     clip=replace(MOTION_TINY.clip, drawn="bins", sampling="uniform"),
     optim=OptimConfig(
         kind="adamw",
         lr=5e-4,
         batch_size=16,
-        epochs=60,
+        epochs=300,
         weight_decay=0.03,
         schedule="cosine",
-        warmup_epochs=2,
+        warmup_epochs=20,
         clip_norm=1.0,
     ),
-    data=DataConfig(dataset="", workers=1),
+    data=DataConfig(dataset="", workers=1, jitter=(48, 52), keep_mb=1024),
     start="scratch",
 )

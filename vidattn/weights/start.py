@@ -74,15 +74,18 @@ def start_from(
 def fitted(recipe: Recipe, name_or_path: str | Path, *, offline: bool = False) -> Recipe:
     """The recipe with the model and the clips of the video model it is to start from.
 
-    How clips are drawn from a video stays that of the recipe. An image model, which has no clips,
-    leaves the recipe as it is. Raises WeightsError as `start_from` does.
+    How clips are drawn from a video stays that of the recipe; its jitter grows or shrinks with the
+    crop. An image model, which has no clips, leaves the recipe as it is. Raises WeightsError as
+    `start_from` does.
     """
     given, theirs = _given(name_or_path, offline)
     if theirs is None:
         return recipe
     clip = source.load(name_or_path, offline=offline).clip
     clip = replace(clip, drawn=recipe.clip.drawn, sampling=recipe.clip.sampling)
-    return replace(recipe, model=given.config, clip=clip)
+    least, most = (round(side * clip.crop / recipe.clip.crop) for side in recipe.data.jitter)
+    data = replace(recipe.data, jitter=(least, most))
+    return replace(recipe, model=given.config, clip=clip, data=data)
 
 
 def _steps(model: TimeSformer, given: TimeSformer) -> dict[str, Tensor]:
