@@ -23,8 +23,8 @@ FLOOR = {
     # Stores and plans.
     "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2, "figures": 2,
     # Acts.
-    "infer": 3, "viewer": 3, "evaluate": 3, "evaluate_set": 3, "train": 3, "explain": 3,
-    "export": 3, "bench": 3,
+    "infer": 3, "viewer": 3, "evaluate": 3, "evaluate_set": 3, "evaluate_time": 3, "train": 3,
+    "explain": 3, "export": 3, "bench": 3,
     # `import vidattn`: the front door.
     "": 4,
     # The desk.
@@ -65,6 +65,7 @@ DOORS = {
 WITHOUT_TORCH = {
     "errors", "types", "config", "files", "clock", "compact", "plain", "segments", "timeline",
     "video", "sampling", "output", "plan", "metrics", "answers", "figures",
+    "evaluate_time",
 }  # fmt: skip
 
 

@@ -6,14 +6,20 @@ import pytest
 from vidattn.metrics import (
     COLDEST,
     HOTTEST,
+    average_precision,
     best_temperature,
     brier,
     calibration_error,
     confusion,
+    edit_score,
+    f1,
+    f1_counts,
     mean_class,
     most_confused,
     nll,
+    overlaps,
     probabilities,
+    runs,
     top_k,
 )
 
@@ -103,3 +109,170 @@ def test_a_temperature_has_bounds() -> None:
 def test_logits_may_be_huge() -> None:
     assert nll(np.array([[1e30, 0], [0, 1e30]]), np.array([0, 1])) == 0
     assert np.isfinite(best_temperature(np.array([[1e4, 0], [0, 1e4]]), np.array([0, 0])))
+
+
+def ids(text: str) -> np.ndarray:
+    """Labels of frames out of letters; "." is background."""
+    return np.array([-1 if letter == "." else ord(letter) - ord("a") for letter in text], np.int64)
+
+
+def counts(predicted: str, truth: str, overlap: float) -> tuple[int, int, int]:
+    return f1_counts(*runs(ids(predicted)), *runs(ids(truth)), overlap)
+
+
+def edit(predicted: str, truth: str) -> float:
+    return edit_score(runs(ids(predicted))[1], runs(ids(truth))[1])
+
+
+def test_runs_are_stretches_of_equal_labels_without_background() -> None:
+    bounds, labels = runs(ids("..aab.bb"))
+    assert bounds.tolist() == [[2, 4], [4, 5], [6, 8]]
+    assert labels.tolist() == [0, 1, 1]
+    for nothing in ("", "...."):
+        assert [len(part) for part in runs(ids(nothing))] == [0, 0]
+    assert runs(ids("aaa"))[0].tolist() == [[0, 3]]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "truth", "by_hand"),
+    [
+        ("aabbcc", "abbbbc", 1.0),  # the order is right; when does not matter
+        ("aaccbb", "aabbcc", 1 - 2 / 3),  # a c b to a b c: two changed
+        ("aabb", "aabbcc", 1 - 1 / 3),  # c is lacking
+        ("ababab", "aaabbb", 1 - 4 / 6),  # four too many of six
+        ("...", "..", 1.0),  # nothing on both sides
+        ("...", "abc", 0.0),
+        ("aaa", "...", 0.0),
+        ("a.a", "aaa", 1 - 1 / 2),  # a gap makes two of one
+        ("bbb", "aaa", 0.0),
+    ],
+)
+def test_edit_score_by_hand(predicted: str, truth: str, by_hand: float) -> None:
+    assert edit(predicted, truth) == pytest.approx(by_hand)
+    assert edit(truth, predicted) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "truth", "overlap", "by_hand"),
+    [
+        ("aaaabbbb", "aaaabbbb", 0.5, (2, 0, 0)),
+        # a: 2 of 6 frames shared, and so has b
+        ("aabbbbbb", "aaaaaabb", 0.25, (2, 0, 0)),
+        ("aabbbbbb", "aaaaaabb", 0.34, (0, 2, 2)),
+        # Two predictions within one event: the first takes it, the other is wrong.
+        ("aa..aa", "aaaaaa", 0.25, (1, 1, 0)),
+        ("aa..aa", "aaaaaa", 0.5, (0, 2, 1)),
+        # One prediction over two events: IoU 3/8 and 4/8, it can be only one of them.
+        ("aaaaaaaa", "aaa.aaaa", 0.5, (1, 0, 1)),
+        ("bbbb", "aaaa", 0.1, (0, 1, 1)),
+        ("....", "aa..", 0.1, (0, 0, 1)),
+        ("aa..", "....", 0.1, (0, 1, 0)),
+        ("....", "....", 0.1, (0, 0, 0)),
+        ("", "", 0.1, (0, 0, 0)),
+    ],
+)
+def test_segments_are_counted_as_by_hand(
+    predicted: str, truth: str, overlap: float, by_hand: tuple[int, int, int]
+) -> None:
+    assert counts(predicted, truth, overlap) == by_hand
+
+
+def test_an_overlap_of_exactly_the_threshold_is_enough() -> None:
+    assert counts("aaaa", "aa..", 0.5) == (1, 0, 0)
+    assert counts("aaaa....", "aa......", 0.5000001) == (0, 1, 1)
+
+
+def test_f1_of_counts() -> None:
+    assert f1(1, 1, 0) == pytest.approx(2 / 3)  # precision 1/2, recall 1
+    assert f1(0, 3, 0) == f1(0, 0, 2) == 0.0
+    assert f1(5, 0, 0) == 1.0
+    assert np.isnan(f1(0, 0, 0))
+
+
+def test_overlaps_of_spans() -> None:
+    spans = np.array([[0, 10], [20, 30]])
+    others = np.array([[0, 5], [5, 25], [10, 20]])
+    assert overlaps(spans, others) == pytest.approx(np.array([[0.5, 0.2, 0], [0, 0.2, 0]]))
+
+
+def precision(found: list[tuple], truth: list[tuple], *thresholds: float) -> list[float]:
+    """found: (video, start, end, score); truth: (video, start, end)."""
+    f, t = np.array(found, float).reshape(-1, 4), np.array(truth, float).reshape(-1, 3)
+    return average_precision(
+        (f[:, 0].astype(int), f[:, 1:3], f[:, 3]),
+        (t[:, 0].astype(int), t[:, 1:]),
+        np.array(thresholds),
+    ).tolist()
+
+
+def test_average_precision_by_hand() -> None:
+    """Four events. In falling score: right, wrong, right, wrong, right; one is never found.
+
+    Precision at the right ones is 1, 2/3, 3/5, and never rises again, so it is its own hull;
+    recall grows by 1/4 with each: (1 + 2/3 + 3/5) / 4.
+    """
+    truth = [(0, 0, 10), (0, 20, 30), (1, 0, 10), (1, 50, 60)]
+    found = [
+        (0, 0, 10, 0.9),
+        (0, 40, 50, 0.8),
+        (1, 0, 10, 0.7),
+        (2, 0, 10, 0.6),
+        (0, 20, 30, 0.5),
+    ]
+    by_hand = (1 + 2 / 3 + 3 / 5) / 4
+    assert precision(found, truth, 0.5) == pytest.approx([by_hand])
+    for seed in range(5):  # rows in any order
+        rng = np.random.default_rng(seed)
+        shuffled = [found[i] for i in rng.permutation(5)]
+        assert precision(shuffled, [truth[i] for i in rng.permutation(4)], 0.5) == [
+            pytest.approx(by_hand)
+        ]
+
+
+def test_precision_is_the_best_at_any_higher_recall() -> None:
+    """Wrong, right, right: precision 0, 1/2, 2/3; the hull is 2/3 at both events."""
+    found = [(0, 50, 60, 0.9), (0, 0, 10, 0.8), (0, 20, 30, 0.7)]
+    assert precision(found, [(0, 0, 10), (0, 20, 30)], 0.5) == pytest.approx([2 / 3])
+
+
+def test_an_event_is_found_once_and_by_the_surest() -> None:
+    truth = [(0, 0, 10)]
+    twice = [(0, 0, 8, 0.9), (0, 0, 10, 0.8)]  # IoU .8 and 1
+    assert precision(twice, truth, 0.5, 0.8, 0.9, 1.0) == pytest.approx([1, 1, 0.5, 0.5])
+
+
+def test_a_taken_event_leaves_the_next_best_one() -> None:
+    """Both overlap event [0, 10) most; the second then takes [8, 20), which it overlaps by 4/16."""
+    truth = [(0, 0, 10), (0, 8, 20)]
+    found = [(0, 0, 10, 0.9), (0, 4, 12, 0.8)]
+    assert precision(found, truth, 0.25, 0.3) == pytest.approx([1.0, 0.5])
+
+
+def test_equal_scores_do_not_depend_on_the_order_of_rows() -> None:
+    truth = [(0, 0, 10), (1, 0, 10)]
+    found = [(0, 0, 10, 0.5), (0, 20, 30, 0.5), (1, 0, 10, 0.5), (1, 20, 30, 0.5)]
+    first = precision(found, truth, 0.5)
+    assert first == precision(found[::-1], truth[::-1], 0.5) == pytest.approx([(1 + 2 / 3) / 2])
+
+
+def test_average_precision_where_there_is_nothing() -> None:
+    assert precision([], [(0, 0, 10)], 0.5) == [0.0]
+    assert np.isnan(precision([(0, 0, 10, 0.5)], [], 0.5)).all()
+    assert np.isnan(precision([], [], 0.5)).all()
+    assert precision([(3, 0, 10, 0.5)], [(0, 0, 10)], 0.5) == [0.0]
+
+
+def test_perfect_predictions_are_perfect_and_worse_ones_are_not_better() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(30):
+        truth = rng.integers(-1, 4, 12).repeat(rng.integers(1, 9, 12))
+        bounds, labels = runs(truth)
+        assert edit_score(labels, labels) == 1.0
+        assert f1_counts(bounds, labels, bounds, labels, 1.0) == (len(labels), 0, 0)
+        noisy = np.where(rng.random(len(truth)) < 0.3, rng.integers(-1, 4, len(truth)), truth)
+        found = runs(noisy)
+        rights = [f1_counts(*found, bounds, labels, x)[0] for x in (0.1, 0.25, 0.5, 0.9)]
+        assert rights == sorted(rights, reverse=True)
+        for right, wrong, missed in (f1_counts(*found, bounds, labels, x) for x in (0.1, 0.5)):
+            assert (right + wrong, right + missed) == (len(found[1]), len(labels))
+        assert 0 <= edit_score(found[1], labels) <= 1

@@ -139,3 +139,117 @@ def _log_probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -
     scaled -= scaled.max(1, keepdims=True)
     scaled -= np.log(np.exp(scaled).sum(1, keepdims=True))
     return scaled
+
+
+def runs(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Stretches of equal labels [n]: first and end [R, 2] in frames, half-open, and labels [R].
+
+    Labels below 0 are background and make no stretch. Source: MS-TCN, eval.py.
+    """
+    if len(labels) == 0:
+        return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
+    edges = np.flatnonzero(np.diff(labels)) + 1
+    bounds = np.stack([np.append(0, edges), np.append(edges, len(labels))], 1)
+    found = labels[bounds[:, 0]].astype(np.int64)
+    return bounds[found >= 0], found[found >= 0]
+
+
+def edit_score(predicted: NDArray[np.integer], truth: NDArray[np.integer]) -> float:
+    """1 - Levenshtein distance of two sequences of labels / the longer length: 0 .. 1.
+
+    Sees the order of events and not when they happen. Two empty sequences agree. Source:
+    arXiv:1611.05267, Sec. 3.3, and MS-TCN, eval.py (there x 100).
+    """
+    longer = max(len(predicted), len(truth))
+    if longer == 0:
+        return 1.0
+    previous = list(range(len(truth) + 1))
+    for i, own in enumerate(predicted.tolist(), 1):
+        row = [i]
+        for j, other in enumerate(truth.tolist(), 1):
+            row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (own != other)))
+        previous = row
+    return 1 - previous[-1] / longer
+
+
+def overlaps(spans: NDArray[np.number], others: NDArray[np.number]) -> Floats:
+    """Intersection over union of spans [N, 2] and others [M, 2], half-open: [N, M] in 0 .. 1."""
+    low = np.maximum(spans[:, None, 0], others[None, :, 0])
+    high = np.minimum(spans[:, None, 1], others[None, :, 1])
+    shared = np.maximum(high - low, 0).astype(np.float64)
+    lengths = (spans[:, 1] - spans[:, 0])[:, None] + (others[:, 1] - others[:, 0])[None, :]
+    ious: Floats = shared / (lengths - shared)
+    return ious
+
+
+def f1_counts(
+    spans: NDArray[np.number],
+    labels: NDArray[np.integer],
+    true_spans: NDArray[np.number],
+    true_labels: NDArray[np.integer],
+    overlap: float,
+) -> tuple[int, int, int]:
+    """Right, wrong and missed spans of one video: (tp, fp, fn).
+
+    Each predicted span [N, 2], in order, is compared with the true span [M, 2] of its label that it
+    overlaps most: it is right when that is `overlap` (IoU, > 0) or more and no span before it took
+    the same one, and wrong otherwise. What nobody took is missed. Counts of videos are added up
+    before `f1`. Source: arXiv:1611.05267, Sec. 3.3, and MS-TCN, eval.py.
+    """
+    if len(labels) == 0 or len(true_labels) == 0:
+        return 0, len(labels), len(true_labels)
+    ious = overlaps(spans, true_spans) * (labels[:, None] == true_labels[None, :])
+    best = ious.argmax(1)
+    taken: set[int] = set()
+    for row, j in enumerate(best.tolist()):
+        if ious[row, j] >= overlap:
+            taken.add(j)
+    return len(taken), len(labels) - len(taken), len(true_labels) - len(taken)
+
+
+def f1(right: int, wrong: int, missed: int) -> float:
+    """2 tp / (2 tp + fp + fn): 0 .. 1, NaN when there is nothing to find and nothing was found."""
+    total = 2 * right + wrong + missed
+    return 2 * right / total if total else float("nan")
+
+
+def average_precision(
+    found: tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.floating]],
+    truth: tuple[NDArray[np.integer], NDArray[np.floating]],
+    thresholds: NDArray[np.floating],
+) -> Floats:
+    """Interpolated average precision of detections of one class, for each IoU threshold: [T].
+
+    found: video numbers [N], spans [N, 2], scores [N]. truth: video numbers [M], spans [M, 2].
+    From the highest score on, a detection takes the true span of its video that it overlaps most
+    and that is still free; it is right if that IoU reaches the threshold. Precision at a recall is
+    the highest at that or any higher recall. Equal scores are taken in the order of video, start
+    and end, so the order of the rows never matters. NaN when there is no truth. Source:
+    ActivityNet, eval_detection.py.
+    """
+    videos, spans, scores = found
+    true_videos, true_spans = truth
+    if len(true_videos) == 0:
+        return np.full(len(thresholds), np.nan)
+    order = np.lexsort((spans[:, 1], spans[:, 0], videos, -scores))
+    places = {int(v): np.flatnonzero(true_videos == v) for v in np.unique(true_videos)}
+    free = np.ones((len(thresholds), len(true_videos)), bool)
+    right = np.zeros((len(thresholds), len(order)), bool)
+    for rank, row in enumerate(order.tolist()):
+        there = places.get(int(videos[row]))
+        if there is None:
+            continue
+        ious = overlaps(spans[row : row + 1], true_spans[there])[0]
+        for column in np.argsort(-ious, kind="stable").tolist():
+            takes = free[:, there[column]] & ~right[:, rank] & (ious[column] >= thresholds)
+            right[:, rank] |= takes
+            free[takes, there[column]] = False
+    return np.array([_interpolated(row, len(true_videos)) for row in right])
+
+
+def _interpolated(right: NDArray[np.bool_], positives: int) -> float:
+    """Area under the falling hull of precision over recall, of detections in falling score."""
+    hits = right.cumsum()
+    precision = hits / np.arange(1, len(right) + 1)
+    hull = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(hull[right].sum() / positives)

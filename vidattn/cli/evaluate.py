@@ -9,6 +9,7 @@ import typer
 
 from vidattn.cli import expect, options
 from vidattn.cli.console import Desk
+from vidattn.cli.evaluate_time import Maker, TimeRequest, measure_time
 from vidattn.cli.examine import Files, Look, answers_of, deliver, keep
 from vidattn.errors import UsageError
 
@@ -89,8 +90,56 @@ Workers = Annotated[
     ),
 ]
 
+Predictions = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PREDICTION...]",
+        help="With --truth: timelines that `segment` wrote, or videos to make them from.",
+        show_default=False,
+    ),
+]
+Task = Annotated[
+    Literal["classify", "segment"] | None,
+    typer.Option(
+        "--task",
+        help="classify: one label for each video. segment: what happens when; needs --truth.",
+        show_default=False,
+    ),
+]
+TruthPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--truth",
+        metavar="FILE|DIR",
+        help="What happens when: a folder of frame labels, ActivityNet's json, or a table of "
+        "path,label,start,end.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", metavar="NAME", help="The subset of the truth that counts."),
+]
+Background = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--background", metavar="LABEL", help="A label of the truth that means nothing. Repeat."
+    ),
+]
+TruthFps = Annotated[
+    float | None,
+    typer.Option("--truth-fps", metavar="R", min=0.01, help="Frames a second of frame labels."),
+]
+Stride = Annotated[
+    float | None, typer.Option("--stride", metavar="SEC", help="From window to window, of videos.")
+]
+Overlap = Annotated[
+    float, typer.Option("--overlap", metavar="SHARE", help="Of windows, instead of --stride.")
+]
+
 
 def evaluate(
+    predictions: Predictions = None,
+    task: Task = None,
     dataset: Dataset = None,
     model: options.Model = None,
     views: Views = None,
@@ -105,6 +154,16 @@ def evaluate(
     fit_temperature: FitTemperature = False,
     output: Output = None,
     workers: Workers = None,
+    truth: TruthPath = None,
+    split: Split = None,
+    background: Background = None,
+    truth_fps: TruthFps = None,
+    stride: Stride = None,
+    overlap: Overlap = 0.0,
+    smooth: options.Smooth | None = None,
+    kernel: options.Kernel | None = None,
+    threshold: options.Threshold | None = None,
+    min_duration: options.MinDuration | None = None,
     as_json: options.Json = False,
     labels: options.Labels = None,
     device: options.Device = "auto",
@@ -116,11 +175,36 @@ def evaluate(
 ) -> None:
     """Measure a model on a data set: top-1, top-5, mean class, calibration, who is taken for whom.
 
+    With --truth, measure timelines: frame accuracy, edit score, F1 and mean average precision.
+
     Example: vidattn eval --views 3x1 --dataset k400 --data-root /data/k400
+
+    Example: vidattn eval --truth annotations.csv results/*.vidattn.json
     """
     from vidattn.figures import NAMES
 
     desk = Desk(quiet=quiet)
+    if task == "segment" or (task is None and truth is not None):
+        named = {"smooth": smooth, "kernel": kernel, "threshold": threshold}
+        decoding = {**named, "min_duration": min_duration}
+        request = TimeRequest(
+            inputs=[*(predictions or []), *([dataset] if dataset else [])],
+            truth=truth,
+            split=split,
+            background=tuple(background or ()),
+            truth_fps=truth_fps,
+            expected=tuple(expected or ()),
+            changes={name: value for name, value in decoding.items() if value is not None},
+            window={"frames": frames, "stride": stride, "overlap": overlap},
+        )
+        request.check(dump or from_dump or confusion or output or views or fit_temperature)
+        maker = Maker(model, labels, offline, device, precision, batch_size, reader)
+        raise typer.Exit(measure_time(desk, request, maker, as_json=as_json))
+    if predictions or truth:
+        raise UsageError(
+            f"{predictions[0] if predictions else truth}: predictions are judged with --truth FILE",
+            hint="to measure a model on labelled videos: vidattn eval -m MODEL --dataset DIR",
+        )
     wanted = expect.parsed(expected or [], NAMES)
     if output is not None and not fit_temperature:
         raise UsageError("-o keeps what --fit-temperature finds: give both")

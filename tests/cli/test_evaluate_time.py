@@ -1,0 +1,96 @@
+"""`vidattn eval --truth`: saved timelines and videos against what happened."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+HEADER = "path,label,start,end\n"
+
+
+@pytest.fixture
+def saved(quick: Run, film: Path, model: Path) -> Path:
+    """The timeline of a film of four seconds."""
+    done = quick("segment", film, "-m", model, "-f", "json", "-o", "out", "-q", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    return Path("out/walk.vidattn.json")
+
+
+def test_a_saved_timeline_is_judged_without_torch(saved: Path, quick: Run, tmp_path: Path) -> None:
+    rows = json.loads(saved.read_text())["segments"]
+    lines = [f"films/walk.mp4,{row['label']},{row['start']},{row['end']}\n" for row in rows]
+    Path("truth.csv").write_text(HEADER + "".join(lines))
+    code = (
+        "import sys; sys.modules['torch'] = None; from vidattn.cli import main; main(sys.argv[1:])"
+    )
+    words = ("eval", "--truth", "truth.csv", "out", "--expect", "map=100", "--expect", "f1@50=100")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("tiny on truth.csv: 1 videos of 1\n  frame accuracy   100.0 %\n")
+    figures = json.loads(
+        quick("eval", "--task", "segment", "--truth", "truth.csv", saved, "--json").stdout
+    )
+    assert (figures["edit"], figures["map"], figures["missing"]) == (1.0, 1.0, [])
+
+
+def test_what_is_missing_is_named_and_counts(saved: Path, quick: Run) -> None:
+    Path("truth.csv").write_text(HEADER + "walk,walk,0,4\nlost.mp4,run,0,4\n")
+    done = quick("eval", "--truth", "truth.csv", saved, "--json")
+    assert done.returncode == 4
+    assert "1 video without a prediction" in done.stderr
+    assert json.loads(done.stdout)["missing"] == ["lost.mp4"]
+    off = quick("eval", "--truth", "truth.csv", saved, "--expect", "frame_accuracy=99+-0.5")
+    assert off.returncode == 7
+
+
+def test_videos_are_judged_on_the_spot_as_saved_ones_are(
+    saved: Path, quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    labels = "".join(f"{name}\n" for name in ["SIL"] * 10 + ["walk"] * 15 + ["run"] * 15)
+    Path("groundTruth").mkdir()
+    Path("groundTruth/walk.txt").write_text(labels)
+    Path("groundTruth/broken.txt").write_text(labels)
+    (tmp_path / "broken.mp4").write_bytes(b"")
+    shared = ("eval", "--truth", ".", "--background", "SIL", "--threshold", "0.34", "--json")
+    before = quick(*shared, saved)
+    spot = quick(*shared, film, "broken.mp4", "-m", model, "--device", "cpu")
+    assert (before.returncode, spot.returncode) == (4, 4), spot.stderr
+    assert "broken.mp4: the file is empty" in spot.stderr
+    one, other = json.loads(before.stdout), json.loads(spot.stdout)
+    assert [failure["path"] for failure in other.pop("failed")] == ["broken.mp4"]
+    assert one.pop("failed") == []
+    assert one == other
+    assert one["frames"] == 80
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--task", "segment", "x.json"), 2, "say with --truth"),
+        (("--truth", "truth.csv"), 2, "name the predictions"),
+        (("x.json",), 2, "judged with --truth"),
+        (("--truth", "none.csv", "x.json"), 3, "none.csv"),
+        (("--truth", "truth.csv", "x.vidattn.json"), 3, "No such file"),
+        (("--truth", "truth.csv", "truth.json"), 3, "not a vidattn/timeline/1"),
+        (("--truth", "truth.csv", "x.json", "--views", "3x1"), 2, "labelled videos"),
+        (("--truth", "truth.csv", "x.json", "--expect", "top1=3"), 2, "no figure 'top1'"),
+        (("--truth", "truth.csv", "x", "--stride", "1", "--overlap", "0.5"), 2, "not both"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_told_so(
+    quick: Run, words: tuple[str, ...], code: int, message: str
+) -> None:
+    Path("truth.csv").write_text(HEADER + "walk,walk,0,4\n")
+    Path("truth.json").write_text("{}")
+    done = quick("eval", *words)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "hint" in done.stderr or code == 2 or "No such file" in done.stderr

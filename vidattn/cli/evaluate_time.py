@@ -1,0 +1,213 @@
+"""The work of `vidattn eval --truth`: from timelines, or videos, to how right they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vidattn.cli import corpus, expect
+from vidattn.cli.chosen import chosen
+from vidattn.cli.console import Desk, clean
+from vidattn.cli.inputs import expand
+from vidattn.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from vidattn.models.classifier import Classifier
+    from vidattn.timeline import Timeline
+
+MOST_ROWS = 40
+NAMED = 5
+"""Videos without a partner that are named; JSON names them all."""
+
+
+@dataclass(frozen=True)
+class TimeRequest:
+    """What is to be compared with what."""
+
+    inputs: Sequence[str]
+    truth: Path | None
+    split: str | None
+    background: tuple[str, ...]
+    truth_fps: float | None
+    expected: tuple[str, ...]
+    changes: Mapping[str, Any]
+    """How scores become segments, where it differs from what a timeline says; see Decoding."""
+    window: Mapping[str, Any]
+    """frames, stride and overlap of the windows over videos."""
+
+    def check(self, foreign: object) -> None:
+        """Raises UsageError; foreign: whether options were given that are for other tasks."""
+        if self.truth is None:
+            raise UsageError("--task segment: say with --truth FILE what happens when")
+        if foreign:
+            raise UsageError(
+                "--views, --dump, --from-dump, --confusion, --fit-temperature and -o are for "
+                "labelled videos; timelines are already kept answers"
+            )
+        if not self.inputs:
+            raise UsageError(
+                "--truth: name the predictions",
+                hint="vidattn eval --truth FILE results/*.vidattn.json, or videos with -m MODEL",
+            )
+        if self.window["stride"] is not None and self.window["overlap"]:
+            raise UsageError("give --stride or --overlap, not both")
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes timelines of videos, for which it loads a model once, and only then."""
+
+    model: str | None
+    labels: Path | None
+    offline: bool
+    device: str
+    precision: Literal["auto", "fp32", "bf16"]
+    batch_size: int
+    reader: str
+
+    def timelines(
+        self, desk: Desk, videos: Sequence[str], request: TimeRequest
+    ) -> Iterator[tuple[str, Timeline | InputError]]:
+        """The timeline of each video, or why there is none."""
+        from vidattn import infer
+        from vidattn.device import Runtime
+        from vidattn.timeline import Decoding
+
+        decoding = Decoding(**request.changes)
+        runtime = Runtime(self.device, self.precision, self.batch_size, self.reader)
+        classifier = self._classifier(desk, request.window["frames"])
+        with desk.progress("videos", len(videos)) as track:
+            for path in videos:
+                try:
+                    yield (
+                        path,
+                        infer.segment(
+                            path, classifier, decoding=decoding, runtime=runtime, **request.window
+                        ),
+                    )
+                except InputError as error:
+                    yield path, error
+                track.step()
+
+    def _classifier(self, desk: Desk, frames: int | None) -> Classifier:
+        return chosen(desk, self.model, offline=self.offline, frames=frames, labels=self.labels)
+
+
+def measure_time(desk: Desk, request: TimeRequest, maker: Maker, *, as_json: bool) -> int:
+    """Compare, show and return the exit code."""
+    from vidattn.data.truth import read_truth
+    from vidattn.evaluate_time import SHARES, evaluate_time, paired
+
+    assert request.truth is not None
+    wanted = expect.parsed(request.expected, SHARES)
+    truth = read_truth(request.truth, request.split)
+    for note in truth.notes:
+        desk.note(note)
+    timelines, failed = _timelines(desk, request, maker)
+    pairing = paired(truth.videos, timelines)
+    found = evaluate_time(
+        pairing.pairs, background=request.background, rate=request.truth_fps
+    ).to_dict()
+    _tell(desk, pairing.missing, "without a prediction: what happens in them counts as missed")
+    _tell(desk, pairing.unused, "not in the truth: left out")
+    if found["framewise"] < found["videos"]:
+        count = found["videos"] - found["framewise"]
+        desk.note(f"in {count} videos labels overlap: frame accuracy, edit and F1 leave them out")
+    result = {
+        "task": "segment",
+        "truth": str(request.truth),
+        "models": sorted({str(t.model.get("name", "")) for t in timelines}),
+        **found,
+        "missing": list(pairing.missing),
+        "unused": list(pairing.unused),
+        "failed": failed,
+    }
+    if as_json:
+        desk.emit(json.dumps(result, ensure_ascii=False, allow_nan=False))
+    else:
+        desk.lines(_card(result))
+    if expect.unmet(desk, wanted, result):
+        return expect.EXPECT_NOT_MET
+    return corpus.INCOMPLETE if pairing.missing or failed else corpus.DONE
+
+
+def _timelines(
+    desk: Desk, request: TimeRequest, maker: Maker
+) -> tuple[list[Timeline], list[dict[str, str]]]:
+    """All predictions, and the videos nothing could be said about."""
+    from vidattn.timeline import Timeline
+
+    saved, videos = _sorted_out(request.inputs, maker.model)
+    timelines = []
+    for path in saved:
+        try:
+            timeline = Timeline.from_json(Path(path).read_bytes())
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error.message}", hint=error.hint) from None
+        timelines.append(timeline.decoded(**request.changes) if request.changes else timeline)
+    failed = []
+    for path, made in maker.timelines(desk, videos, request) if videos else ():
+        if isinstance(made, InputError):
+            desk.fail(made)
+            failed.append({"path": path, "message": made.message})
+        else:
+            timelines.append(made)
+    return timelines, failed
+
+
+def _sorted_out(inputs: Sequence[str], model: str | None) -> tuple[list[str], list[str]]:
+    """Saved timelines, and videos. A folder means the timelines in it, unless a model is named."""
+    saved: list[str] = []
+    rest: list[str] = []
+    for given in inputs:
+        inside = sorted(Path(given).rglob("*.vidattn.json")) if Path(given).is_dir() else []
+        if inside and model is None:
+            saved += map(str, inside)
+        else:
+            rest.append(given)
+    videos = expand(rest) if rest else []
+    saved += [path for path in videos if Path(path).suffix == ".json"]
+    return list(dict.fromkeys(saved)), [p for p in videos if Path(p).suffix != ".json"]
+
+
+def _tell(desk: Desk, names: Sequence[str], fate: str) -> None:
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        noun = "video" if len(names) == 1 else "videos"
+        desk.warn(f"{len(names)} {noun} {fate}: {', '.join(names[:NAMED])}{more}")
+
+
+def _card(result: Mapping[str, Any]) -> Iterator[str]:
+    """The figures as text, in percent, as papers have them."""
+    predicted = result["videos"] - len(result["missing"])
+    model = ", ".join(name for name in result["models"] if name) or "timelines"
+    yield f"{clean(model)} on {clean(result['truth'])}: {predicted} videos of {result['videos']}"
+    rows = (
+        ("frame accuracy", "frame_accuracy"),
+        ("  of events only", "frame_accuracy_foreground"),
+        ("edit score", "edit"),
+        *((f"F1 @ {name[3:]}", name) for name in result if name.startswith("f1@")),
+        ("mAP .5:.95", "map"),
+        ("mAP .3:.7", "map_thumos"),
+        ("mAP @ .5", "map@0.5"),
+    )
+    for title, name in rows:
+        yield f"  {title:<16} {_percent(result[name])}"
+    classes = result["per_class"]
+    width = max((len(clean(row["label"])) for row in classes), default=0)
+    for row in classes[:MOST_ROWS]:
+        yield (
+            f"  {clean(row['label']):<{width}}  {row['found']} found, {row['spans']} there, "
+            f"AP @ .5 {_percent(row['ap@0.5']).strip()}"
+        )
+    if len(classes) > MOST_ROWS:
+        yield f"  and {len(classes) - MOST_ROWS} more classes (all of them: --json)"
+
+
+def _percent(share: float | None) -> str:
+    return "     -" if share is None else f"{100 * share:5.1f} %"
