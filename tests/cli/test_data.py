@@ -1,0 +1,82 @@
+"""`vidattn data check` from the shell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.data.conftest import moving_square, write_video
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A folder of two classes, two videos each in both halves."""
+    for half in ("train", "val"):
+        for kind in ("across", "down"):
+            for number in range(2):
+                seed = number + 10 * (half == "val")
+                frames = moving_square(kind, seed)[:8]
+                write_video(tmp_path / "clips" / half / kind / f"{number}.mp4", frames)
+    return tmp_path / "clips"
+
+
+def test_a_sound_set_ends_with_zero_and_a_report_of_every_file(
+    vidattn: Run, clips: Path, tmp_path: Path
+) -> None:
+    done = vidattn("data", "check", clips, "-o", "report.jsonl", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1] == "  train  4 examples of 2 classes, 2 to 2 of each (median 2)"
+    assert lines[-1] == "sound"
+    assert "wrote report.jsonl" in done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert len(rows) == 9
+    assert rows[0]["uses"] == [{"half": "train", "label": "across", "part": None}]
+    assert len(rows[0]["sha256"]) == 64
+    assert rows[-1]["schema"] == "vidattn/data/1"
+
+
+def test_a_leak_and_a_broken_file_end_with_four(quick: Run, clips: Path) -> None:
+    shutil.copy(clips / "train" / "down" / "0.mp4", clips / "val" / "down" / "x.mp4")
+    (clips / "train" / "across" / "1.mp4").write_bytes(b"broken")
+    done = quick("data", "check", clips)
+    assert done.returncode == 4
+    assert "error    1 cannot be read\n" in done.stdout
+    assert "error    1 in train and in val\n" in done.stdout
+    assert "(E_NOT_VIDEO)" in done.stdout
+    assert done.stdout.endswith("not sound\n")
+    as_json = quick("data", "check", clips, "--json", "-q")
+    assert as_json.returncode == 4
+    verdict = json.loads(as_json.stdout)
+    assert {k for k, found in verdict["findings"].items() if found["serious"]} == {
+        "unreadable",
+        "leak",
+    }
+    assert as_json.stderr == ""
+
+
+def test_what_is_not_there_ends_with_three_and_the_places(quick: Run, tmp_path: Path) -> None:
+    done = quick("data", "check", "ssv2", "-o", "report.jsonl")
+    assert done.returncode == 3
+    assert "searched: data/ssv2" in done.stderr
+    assert "something-something-v2-{train,validation}.json" in done.stderr
+    assert not (tmp_path / "report.jsonl").exists()
+    assert quick("data", "check", "motion").returncode == 2
+
+
+def test_a_report_that_cannot_be_written_is_said_before_any_work(quick: Run, clips: Path) -> None:
+    (clips / "folder.jsonl").mkdir()
+    done = quick("data", "check", clips, "-o", clips / "folder.jsonl")
+    assert done.returncode == 5
+    assert "is not a regular file" in done.stderr
+
+
+def test_names_cannot_steer_the_terminal(quick: Run, clips: Path) -> None:
+    (clips / "train" / "down" / "\x1b[31mred.mp4").write_bytes(b"")
+    done = quick("data", "check", clips)
+    assert done.returncode == 4
+    assert "\x1b" not in done.stdout
