@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from vidattn.errors import InputError
+from vidattn.pooling import Pool
 from vidattn.sampling import windows as sliding
 from vidattn.segments import islands, without
 from vidattn.timeline import Decoding, Timeline, one_line
@@ -171,6 +173,10 @@ def test_the_document_is_as_published() -> None:
             "kernel": 3,
             "threshold": 0.85,
             "min_duration": 0.0,
+            "switch_cost": 2.0,
+            "leave": None,
+            "merge_gap": 0.0,
+            "snap": False,
         },
         "coverage": {
             "windows": 2,
@@ -257,6 +263,36 @@ def test_a_classification_is_one_segment_whatever_is_set_or_lost() -> None:
     assert "threshold" not in document["settings"]
     assert document["coverage"]["seen"] == [[5.0, 15.0], [40.0, 50.0]]
     assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
+
+
+def test_pooled_windows_are_one_answer() -> None:
+    whole = small().pooled(Pool("max"))
+    assert (whole.task, len(whole.segments)) == ("classify", 1)
+    assert whole.windows == (Window(0, 4),)
+    assert whole.scores[0] == pytest.approx(np.array([0.9, 0.8]) / 1.7, abs=1e-5)
+    assert whole.settings["pool"] == "max"
+    again = Timeline.from_json(whole.to_json())
+    assert again.to_json() == whole.to_json()
+    assert again.coverage == pytest.approx(small().coverage)
+
+
+def test_boundaries_snap_to_known_cuts_and_the_cuts_are_saved() -> None:
+    timeline = Timeline(
+        source="a.mp4",
+        labels=("dive", "swim"),
+        windows=(Window(0, 2), Window(2, 4)),
+        scores=np.array([[0.9, 0.1], [0.2, 0.8]]),
+        input={"fps": [10, 1], "vfr": False},
+        cuts=(1.32, 3.2),
+        frame_times=np.arange(40) / 10,
+    )
+    assert [s.window.stop for s in timeline.segments] == [2, 4]
+    snapped = Timeline.from_json(timeline.to_json()).decoded(snap=True)
+    assert [s.window.stop for s in snapped.segments] == [1.32, 4]
+    assert [(s.start_frame, s.end_frame) for s in snapped.segments] == [(0, 14), (14, 40)]
+    assert snapped.to_dict()["cuts"] == [1.32, 3.2]
+    varying = replace(snapped, input={"fps": [10, 1], "vfr": True})
+    assert [s.start_frame for s in varying.segments] == [0, None]
 
 
 def test_top_is_the_mean_over_all_windows() -> None:

@@ -7,31 +7,25 @@ half-open and never overlap; what no window saw, or nobody could read, belongs t
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.errors import UsageError
+from vidattn.decoding import LEAST, NOTHING, Decoding, decide
+from vidattn.runs import Runs, absorbed, closed
 from vidattn.types import Window
 
 Floats = NDArray[np.float64]
-Smooth = Literal["none", "median", "mean"]
 
 BACKGROUND = "background"
 """The label of time in which no label reaches the threshold; its `label_id` is None."""
 ALTERNATIVES = 4
-LEAST = 1e-5
-"""Probabilities below this count as this when logarithms are averaged: one window that is sure that
-something is not there cannot outvote all others."""
 MOST_PARTS = 1000
 """Cells after the beginning of the last window; a bound for windows that come out of a file."""
-_NOTHING = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +43,6 @@ class Segment:
     start_frame: int | None = None
     end_frame: int | None = None
     """Numbers of the first frame and of the one after the last; None if nobody knows them."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How scores become segments; a saved timeline can be decoded again with other values."""
-
-    smooth: Smooth = "none"
-    kernel: int = 3
-    """Cells the smoothing looks at, odd; a cell is as long as the stride of the windows."""
-    threshold: float = 0.0
-    """Time in which no label reaches this probability is background."""
-    min_duration: float = 0.0
-    """Seconds. A shorter segment goes to the neighbour that fits it better, if it has one."""
-
-    def __post_init__(self) -> None:
-        if self.smooth not in ("none", "median", "mean"):
-            raise UsageError(f"smooth {self.smooth!r}: expected none, median or mean")
-        if not isinstance(self.kernel, int) or self.kernel < 1 or self.kernel % 2 == 0:
-            raise UsageError(f"a smoothing kernel is odd and at least 1, got {self.kernel}")
-        if not 0 <= self.threshold <= 1:
-            raise UsageError(f"a threshold lies in [0, 1], got {self.threshold:g}")
-        if not 0 <= self.min_duration < math.inf:
-            raise UsageError(f"a least duration is 0 s or more, got {self.min_duration:g}")
 
 
 def grid(windows: Sequence[Window]) -> tuple[Window, ...]:
@@ -145,23 +116,6 @@ def gather(
     return _normalised(np.exp(total / weight))
 
 
-def smooth(scores: NDArray[np.floating], kernel: int, how: Smooth = "median") -> Floats:
-    """Median or mean of `kernel` neighbouring rows, each label for itself: [N, K], rows sum to 1.
-
-    The first and last rows are repeated at the ends. kernel: odd.
-    """
-    rows = np.asarray(scores, dtype=np.float64)
-    if how == "none" or kernel == 1 or len(rows) < 2:
-        return rows
-    padded = np.pad(rows, ((kernel // 2, kernel // 2), (0, 0)), mode="edge")
-    merged = np.empty_like(rows)
-    combine = np.median if how == "median" else np.mean
-    for column in range(rows.shape[1]):  # one label at a time: memory stays small on a long film
-        views = np.lib.stride_tricks.sliding_window_view(padded[:, column], kernel)
-        merged[:, column] = combine(views, axis=-1)
-    return _normalised(np.maximum(merged, 1e-12))
-
-
 def merge(
     cells: Sequence[Window],
     scores: NDArray[np.floating],
@@ -173,17 +127,20 @@ def merge(
 
     cells: sorted; cells that do not touch are never joined. scores: probabilities [cells, K].
     cell_frames: first frame and frame after the last of every cell. Labels are decided on the
-    smoothed scores; the scores of the segments are means of the scores as given.
+    smoothed scores (for Viterbi a cell counts as often as it is longer than the usual one); the
+    scores of the segments are means of the scores as given.
     """
     if not cells:
         return ()
     scores = np.asarray(scores, dtype=np.float64)
     island = np.cumsum([0, *(a.stop != b.start for a, b in pairwise(cells))])
     blocks = np.split(scores, np.flatnonzero(np.diff(island)) + 1)
-    decided = np.concatenate([smooth(b, decoding.kernel, decoding.smooth) for b in blocks])
-    choice = np.where(decided.max(1) >= decoding.threshold, decided.argmax(1), _NOTHING)
     lengths = np.array([c.duration for c in cells])
-    runs = _absorbed(_Runs(np.arange(len(cells)), choice, island), decided, lengths, decoding)
+    weights = np.split(lengths / np.median(lengths), np.flatnonzero(np.diff(island)) + 1)
+    found = [decide(b, decoding, w) for b, w in zip(blocks, weights, strict=True)]
+    choice, decided = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    runs = closed(Runs(np.arange(len(cells)), choice, island), lengths, decoding.merge_gap)
+    runs = absorbed(runs, decided, lengths, decoding)
     bounds = [*runs.first, len(cells)]
     means = np.add.reduceat(scores * lengths[:, None], runs.first, axis=0)
     means /= np.add.reduceat(lengths, runs.first)[:, None]
@@ -191,43 +148,6 @@ def merge(
         _segment(cells[a:b], means[i], int(runs.label[i]), labels, cell_frames and cell_frames[a:b])
         for i, (a, b) in enumerate(pairwise(bounds))
     )
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """Cells of equal label in a row: the first cell, the label and the island of each run."""
-
-    first: NDArray[np.int64]
-    label: NDArray[np.int64]
-    island: NDArray[np.int64]
-
-    def joined(self) -> _Runs:
-        """The same labels with neighbours of equal label as one run."""
-        touching = self.island[1:] == self.island[:-1]
-        keep = np.concatenate([[True], ~((self.label[1:] == self.label[:-1]) & touching)])
-        return _Runs(self.first[keep], self.label[keep], self.island[keep])
-
-
-def _absorbed(runs: _Runs, decided: Floats, lengths: Floats, decoding: Decoding) -> _Runs:
-    """Give runs shorter than the least duration to a neighbour, the shortest first."""
-    ends = np.concatenate([[0.0], np.cumsum(lengths)])
-    runs = runs.joined()
-    while decoding.min_duration > 0:
-        bounds = np.append(runs.first, len(lengths))
-        seconds = np.diff(ends[bounds])
-        touching = np.concatenate([[False], runs.island[1:] == runs.island[:-1], [False]])
-        seconds[~(touching[1:] | touching[:-1])] = np.inf
-        i = int(seconds.argmin())
-        if seconds[i] >= decoding.min_duration - 1e-9:
-            break
-        span = slice(bounds[i], bounds[i + 1])
-        means = np.average(decided[span], axis=0, weights=lengths[span])
-        near = [j for j, touches in ((i - 1, touching[i]), (i + 1, touching[i + 1])) if touches]
-        # Background is as good as the threshold: a label above it is better, one below is not.
-        fit = [means[k] if (k := runs.label[j]) >= 0 else decoding.threshold for j in near]
-        runs.label[i] = runs.label[near[int(np.argmax(fit))]]
-        runs = runs.joined()
-    return runs
 
 
 def _segment(
@@ -241,9 +161,9 @@ def _segment(
     others = [k for k in order if k != label][:ALTERNATIVES]
     return Segment(
         window=Window(cells[0].start, cells[-1].stop),
-        label=BACKGROUND if label == _NOTHING else labels[label],
-        score=min(float(means.max() if label == _NOTHING else means[label]), 1.0),
-        label_id=None if label == _NOTHING else label,
+        label=BACKGROUND if label == NOTHING else labels[label],
+        score=min(float(means.max() if label == NOTHING else means[label]), 1.0),
+        label_id=None if label == NOTHING else label,
         alternatives=tuple((labels[k], min(float(means[k]), 1.0)) for k in others),
         start_frame=frames[0][0] if frames else None,
         end_frame=frames[-1][1] if frames else None,

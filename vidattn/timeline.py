@@ -15,10 +15,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, asdict, dataclass, field, fields, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
@@ -26,8 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.compact import Scores, kept, pack, unpack
+from vidattn.cuts import snapped
+from vidattn.decoding import Decoding
 from vidattn.errors import InputError, UsageError
-from vidattn.segments import BACKGROUND, Decoding, Segment, gather, grid, islands, merge, without
+from vidattn.layout import laid_out, one_line, plain
+from vidattn.pooling import Pool
+from vidattn.segments import BACKGROUND, Segment, gather, grid, islands, merge, without
 from vidattn.types import Window
 
 __all__ = ["BACKGROUND", "SCHEMA", "Decoding", "Segment", "Timeline", "one_line"]
@@ -65,6 +67,8 @@ class Timeline:
     """Spans that could not be read and the reason code of each."""
     seen: tuple[Window, ...] | None = None
     """What the scores rest on if that is less than the windows: the clips of a classification."""
+    cuts: tuple[float, ...] | None = None
+    """Seconds at which a new shot begins, rising; None when nobody has looked for cuts."""
     run: Mapping[str, Any] = field(default_factory=dict)
     cell_frames: tuple[tuple[int, int], ...] | None = None
     """First frame and frame after the last of every cell; made from `frame_times`."""
@@ -85,6 +89,7 @@ class Timeline:
             "scores": scores,
             "duration": float(duration),
             "warnings": tuple(self.warnings),
+            "cuts": None if self.cuts is None else tuple(round(float(t), 3) for t in self.cuts),
             "unreadable": tuple((w, str(code)) for w, code in self.unreadable),
         }
         for name, value in values.items():
@@ -105,7 +110,11 @@ class Timeline:
             return merge(self._cells, scores, self.labels, Decoding(), self.cell_frames)
         fused = gather(self._spans, scores, grid(self._spans))
         fused = fused.repeat([len(parts) for parts in self._parts], axis=0)
-        return merge(self._cells, fused, self.labels, self.decoding, self.cell_frames)
+        found = merge(self._cells, fused, self.labels, self.decoding, self.cell_frames)
+        if not (self.decoding.snap and self.cuts):
+            return found
+        half = float(np.median([w.duration for w in self._spans])) / 2
+        return snapped(found, self.cuts, half, self._frame_at)
 
     @property
     def coverage(self) -> float:
@@ -127,6 +136,22 @@ class Timeline:
         """The same scores with other settings, named as in `Decoding`: threshold, smooth, ..."""
         return replace(self, decoding=replace(self.decoding, **changes))
 
+    def pooled(self, pool: Pool) -> Timeline:
+        """One answer for all windows together, as a classification has it."""
+        if not self.windows:
+            return replace(self, task="classify", cell_frames=None)
+        whole = Window(self._spans[0].start, max(w.stop for w in self._spans))
+        frames = self.cell_frames
+        return replace(
+            self,
+            task="classify",
+            windows=(whole,),
+            scores=pool(self.scores)[None].astype(np.float32),
+            settings={**self.settings, "pool": str(pool)},
+            seen=self.windows if self.seen is None else self.seen,
+            cell_frames=frames and ((frames[0][0], frames[-1][1]),),
+        )
+
     def to_dict(self, *, run: bool = False) -> dict[str, Any]:
         """The document `vidattn/timeline/1` as plain values."""
         decoding = {} if self.task == "classify" else asdict(self.decoding)
@@ -134,16 +159,17 @@ class Timeline:
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "task": self.task,
-            "input": {**source, **_plain(self.input), **source},
-            "model": {**_plain(self.model), "classes": len(self.labels)},
-            "settings": {**_plain(self.settings), **decoding},
+            "input": {**source, **plain(self.input), **source},
+            "model": {**plain(self.model), "classes": len(self.labels)},
+            "settings": {**plain(self.settings), **decoding},
             "coverage": self._coverage_dict(),
             "segments": [_segment_dict(s) for s in self.segments],
             "labels": self._totals(),
+            **({} if self.cuts is None else {"cuts": list(self.cuts)}),
             "warnings": list(self.warnings),
             "scores": self._scores_dict(),
         }
-        return {**document, "run": _plain(self.run)} if run else document
+        return {**document, "run": plain(self.run)} if run else document
 
     def to_json(self, *, indent: int | None = 2, run: bool = False) -> str:
         """The document as text: a line per segment and window; with indent=None one line in all.
@@ -152,7 +178,7 @@ class Timeline:
         of this run, which differ from those of the next.
         """
         document = self.to_dict(run=run)
-        return one_line(document) if indent is None else _escaped(_laid_out(document, indent))
+        return one_line(document) if indent is None else laid_out(document, indent)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Timeline:
@@ -180,6 +206,15 @@ class Timeline:
     @cached_property
     def _spans(self) -> tuple[Window, ...]:
         return _snapped(self.windows, self._stop)
+
+    def _frame_at(self, time: float) -> int | None:
+        """The first frame at or after a time; None where the rate varies, for nobody knows then."""
+        rate = plain(self.input.get("fps"))
+        if self.input.get("vfr", True) is not False or not isinstance(rate, list):
+            return None
+        if len(rate) != 2 or not all(isinstance(n, int) and n > 0 for n in rate):
+            return None
+        return math.ceil((time - 0.0005) * float(rate[0]) / float(rate[1]))
 
     @cached_property
     def _lost(self) -> list[Window]:
@@ -228,14 +263,6 @@ class Timeline:
         return {**saved, **pack(self.scores)}
 
 
-def one_line(value: Any) -> str:
-    """JSON on one line, in which no character can end the line, move a cursor or be no UTF-8.
-
-    Raises ValueError for NaN and Infinity.
-    """
-    return _escaped(_dumps(value))
-
-
 def _check(timeline: Timeline) -> None:
     scores, count = timeline.scores, len(timeline.labels)
     shape = (len(timeline.windows), count)
@@ -257,6 +284,9 @@ def _check(timeline: Timeline) -> None:
         raise ValueError("windows must be sorted")
     if windows and not (windows[0].start >= 0 and windows[-1].start < duration):
         raise ValueError(f"windows must begin in [0, {duration:g}), the duration of the video")
+    cuts = timeline.cuts or ()
+    if list(cuts) != sorted(set(cuts)) or not all(0 <= t < math.inf for t in cuts):
+        raise ValueError("cuts are times in seconds, rising")
     if timeline.task not in ("segment", "classify"):
         raise ValueError(f"task {timeline.task!r}: expected segment or classify")
     if timeline.task == "classify" and len(windows) > 1:
@@ -302,47 +332,6 @@ def _pair(window: Window) -> list[float]:
     return [window.start, window.stop]
 
 
-def _plain(value: Any) -> Any:
-    """What JSON can say: fractions and windows become pairs, arrays and tuples lists."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, Fraction):
-        return [value.numerator, value.denominator]
-    if isinstance(value, Window):
-        return _pair(value)
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value
-
-
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _laid_out(value: Any, indent: int, pad: str = "\n") -> str:
-    """JSON with one line for each key of the document and each row of its tables."""
-    deeper = pad + " " * indent
-    if isinstance(value, dict) and (pad == "\n" or any(map(_is_table, value.values()))):
-        rows = [f"{_dumps(k)}: {_laid_out(v, indent, deeper)}" for k, v in value.items()]
-        return "{" + deeper + ("," + deeper).join(rows) + pad + "}"
-    if _is_table(value):
-        return "[" + deeper + ("," + deeper).join(map(_dumps, value)) + pad + "]"
-    return _dumps(value)
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], list | dict)
-
-
-def _escaped(text: str) -> str:
-    r"""Control characters, line separators and the bytes of broken file names as \uXXXX."""
-    return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", text)
-
-
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
@@ -371,6 +360,7 @@ def _parsed(kind: type[Timeline], document: Any) -> Timeline:
         warnings=tuple(map(str, document["warnings"])),
         unreadable=tuple((Window(*map(float, pair)), code) for pair, code in lost),
         seen=_windows(coverage["seen"]) if "seen" in coverage else None,
+        cuts=tuple(map(float, document["cuts"])) if "cuts" in document else None,
         run=dict(document.get("run", {})),
         cell_frames=tuple((int(a), int(b)) for a, b in saved["frames"])
         if "frames" in saved

@@ -1,0 +1,67 @@
+"""JSON that a person can read and nothing in it can steer a terminal with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from vidattn.types import Window
+
+
+def one_line(value: Any) -> str:
+    """JSON on one line, in which no character can end the line, move a cursor or be no UTF-8.
+
+    Raises ValueError for NaN and Infinity.
+    """
+    return _escaped(_dumps(value))
+
+
+def laid_out(value: Any, indent: int) -> str:
+    """As `one_line`, with one line for each key of the document and each row of its tables."""
+    return _escaped(_laid_out(value, indent))
+
+
+def plain(value: Any) -> Any:
+    """What JSON can say: fractions and windows become pairs, arrays and tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, Fraction):
+        return [value.numerator, value.denominator]
+    if isinstance(value, Window):
+        return [value.start, value.stop]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _laid_out(value: Any, indent: int, pad: str = "\n") -> str:
+    deeper = pad + " " * indent
+    if isinstance(value, dict) and (pad == "\n" or any(map(_is_table, value.values()))):
+        rows = [f"{_dumps(k)}: {_laid_out(v, indent, deeper)}" for k, v in value.items()]
+        return "{" + deeper + ("," + deeper).join(rows) + pad + "}"
+    if _is_table(value):
+        return "[" + deeper + ("," + deeper).join(map(_dumps, value)) + pad + "]"
+    return _dumps(value)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], list | dict)
+
+
+def _escaped(text: str) -> str:
+    r"""Control characters, line separators and the bytes of broken file names as \uXXXX."""
+    return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", text)
