@@ -74,11 +74,12 @@ def test_viterbi_finds_the_best_of_all_paths(seed: int) -> None:
     assert path_value(rows, tuple(viterbi(rows, cost)), cost) == pytest.approx(best)
 
 
-def test_background_is_a_label_of_viterbi_that_has_the_threshold_everywhere() -> None:
-    rows = np.array([[0.9, 0.1], [0.9, 0.1], [0.55, 0.45], [0.52, 0.48], [0.45, 0.55], [0.1, 0.9]])
-    assert viterbi(rows, 0.0, 0.6).tolist() == [0, 0, NOTHING, NOTHING, NOTHING, 1]
-    assert viterbi(rows, 0.5, 0.6).tolist() == [0, 0, 0, 0, 1, 1]
-    assert viterbi(rows, 1.0, 0.6).tolist() == [NOTHING] * 6
+def test_a_stretch_of_the_path_is_background_when_its_mean_is_below_the_threshold() -> None:
+    rows = np.array([[0.9, 0.1], [0.5, 0.5], [0.9, 0.1], [0.1, 0.9], [0.45, 0.55], [0.4, 0.6]])
+    wanted = Decoding("viterbi", switch_cost=1.0, threshold=0.7)
+    assert decide(rows, wanted)[0].tolist() == [0, 0, 0, NOTHING, NOTHING, NOTHING]
+    weights = np.array([1.0, 1, 1, 3, 1, 1])  # (3 x 0.9 + 0.55 + 0.6) / 5 = 0.77
+    assert decide(rows, wanted, weights)[0].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_row_of_no_weight_says_nothing() -> None:

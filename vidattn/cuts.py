@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +75,17 @@ def parsed(text: str, name: str) -> tuple[float, ...]:
             )
         times.add(round(float(cell), 3))
     return tuple(sorted(t for t in times if 0 < t < math.inf))
+
+
+def load(path: str | os.PathLike[str]) -> tuple[float, ...]:
+    """The cut times in a file, see `parsed`. Raises DataError when it cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8 text", hint="a list of times, one a line") from None
+    return parsed(text, str(path))
 
 
 def snapped(

@@ -33,7 +33,8 @@ class Decoding:
     kernel: int = 3
     """Cells that median and mean look at, odd; a cell is as long as the stride of the windows."""
     threshold: float = 0.0
-    """Time in which no label reaches this probability is background."""
+    """Time in which no label reaches this probability is background; after Viterbi, a stretch of
+    one label whose mean does not."""
     min_duration: float = 0.0
     """Seconds. A shorter segment goes to the neighbour that fits it better, if it has one."""
     switch_cost: float = 2.0
@@ -84,7 +85,8 @@ def decide(
     """
     rows = np.asarray(scores, dtype=np.float64)
     if decoding.smooth == "viterbi":
-        return viterbi(rows, decoding.switch_cost, decoding.threshold, weights), rows
+        path = viterbi(rows, decoding.switch_cost, weights)
+        return _sure(path, rows, decoding.threshold, weights), rows
     rows = smooth(rows, decoding.kernel, decoding.smooth)
     if decoding.leave is None:
         return np.where(rows.max(1) >= decoding.threshold, rows.argmax(1), NOTHING), rows
@@ -112,19 +114,15 @@ def smooth(scores: NDArray[np.floating], kernel: int, how: Smooth = "median") ->
 def viterbi(
     scores: NDArray[np.floating],
     switch_cost: float,
-    background: float = 0.0,
     weights: Floats | None = None,
 ) -> Labels:
     """The labels [N] with the greatest sum of log-probabilities, less the cost of every change.
 
     This is the most likely path of a hidden Markov model that stays in its state, and goes to any
-    other with a probability exp(-switch_cost) times that of staying. switch_cost: nats.
-    background: the probability that background has in every row; 0 leaves it out. weights: [N], how
-    often each row counts. Of equal paths the one that changes earlier wins.
+    other with a probability exp(-switch_cost) times that of staying. switch_cost: nats. weights:
+    [N], how often each row counts. Of equal paths the one that changes earlier wins.
     """
     rows = np.log(np.maximum(scores, LEAST), dtype=np.float64)
-    if background > 0:
-        rows = np.column_stack([rows, np.full(len(rows), np.log(background))])
     if weights is not None:
         rows = rows * weights[:, None]
     best, stays = np.zeros(rows.shape[1]), np.ones(rows.shape, dtype=bool)
@@ -141,7 +139,17 @@ def viterbi(
     for i in range(len(rows) - 1, -1, -1):
         path[i] = state
         state = state if stays[i, state] else int(origin[i])
-    return np.where(path < np.shape(scores)[1], path, NOTHING)
+    return path
+
+
+def _sure(path: Labels, rows: Floats, threshold: float, weights: Floats | None) -> Labels:
+    """The path with every stretch of one label as background that has too low a mean score."""
+    first = np.flatnonzero(np.concatenate([[True], path[1:] != path[:-1]]))
+    each = np.ones(len(path)) if weights is None else weights
+    sums = np.add.reduceat(rows[np.arange(len(path)), path] * each, first)
+    means = sums / np.add.reduceat(each, first)
+    lasts = np.diff(np.append(first, len(path)))
+    return np.where((means >= threshold - 1e-12).repeat(lasts), path, NOTHING)
 
 
 def hysteresis(scores: NDArray[np.floating], enter: float, leave: float) -> Labels:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -24,6 +25,7 @@ from vidattn.device import Runtime
 from vidattn.events import Event, Finished, Scored, Scores, Started, collect
 from vidattn.lookahead import ahead
 from vidattn.models.classifier import Classifier
+from vidattn.pooling import Pool
 from vidattn.scorer import Scorer
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import View, Window
@@ -129,6 +131,7 @@ def classify(
     frames: int | None = None,
     sampling: plan.Sampling = "auto",
     views: ViewConfig | None = None,
+    pool: Pool | None = None,
     start: float = 0.0,
     end: float | None = None,
     runtime: Runtime = Runtime(),
@@ -139,7 +142,8 @@ def classify(
     the classifier was trained with, in clips spread evenly over the file; "auto" is what the
     weights ask for (`ClipConfig.sampling`). frames: how many are looked at. A uniform clip has just
     as many, and the time embedding is stretched to it; dense clips keep the trained length, and
-    more frames mean more clips. views: spatial crops x temporal clips.
+    more frames mean more clips. views: spatial crops x temporal clips. pool: how the probabilities
+    of the views become one answer, instead of the averaging that the weights ask for.
 
     Raises VideoError when the file cannot be read, or no view of it can.
     """
@@ -153,7 +157,9 @@ def classify(
         started = _started(video, "classify", (region,), (planned.seen,), planned, scorer)
         with closing(_logits(video, planned.views, classifier.clip, scorer, clock)) as found:
             logits = [one for one in found if one is not None]
-        scores = _probabilities(classifier, logits) if logits else None
+        if pool is not None:
+            started = replace(started, settings={**started.settings, "pool": str(pool)})
+        scores = _probabilities(classifier, logits, pool) if logits else None
         done = [Scored(0, region, scores)]
         return collect(
             started,
@@ -204,8 +210,13 @@ def _started(
     )
 
 
-def _probabilities(classifier: Classifier, logits: Sequence[Tensor]) -> Scores:
-    scores: Scores = classifier.scores(torch.stack(list(logits))).numpy()
+def _probabilities(
+    classifier: Classifier, logits: Sequence[Tensor], pool: Pool | None = None
+) -> Scores:
+    views = torch.stack(list(logits))
+    if pool is not None:
+        return pool(classifier.scores(views[:, None]).numpy()).astype(np.float32)
+    scores: Scores = classifier.scores(views).numpy()
     return scores
 
 

@@ -25,13 +25,19 @@ from vidattn.models.timesformer import TimeSformer
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def write_film(path: Path, seconds: float = 4.0, fps: int = 10) -> Path:
-    """A bright square that wanders over a dark ground, as H.264."""
+def write_film(
+    path: Path, seconds: float = 4.0, fps: int = 10, shots: tuple[int, ...] = (0,)
+) -> Path:
+    """A bright square that wanders over a dark ground, as H.264.
+
+    shots: their first frames; in every second one the ground is light.
+    """
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for i in range(round(seconds * fps)):
-            frame = np.full((64, 96, 3), 40, np.uint8)
+            light = sum(first <= i for first in shots) % 2 == 0
+            frame = np.full((64, 96, 3), 200 if light else 40, np.uint8)
             frame[20:40, i % 76 : i % 76 + 20] = (220, 180, 90)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

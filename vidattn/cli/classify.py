@@ -31,6 +31,7 @@ def classify(
         str | None,
         typer.Option("--views", metavar="SxT", help="Spatial crops (1 or 3) x clips, as 3x1."),
     ] = None,
+    pool: options.Pool = None,
     top: Annotated[
         int, typer.Option("-k", metavar="N", min=1, help="How many labels to show.")
     ] = 5,
@@ -56,6 +57,7 @@ def classify(
     from vidattn.cli import report
     from vidattn.cli.chosen import chosen
     from vidattn.device import Runtime
+    from vidattn.pooling import Pool
 
     desk = Desk(quiet=quiet)
     delivery = corpus.Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
@@ -63,6 +65,7 @@ def classify(
     require_one(paths)
     runtime = Runtime(device, precision, batch_size, reader)
     config = None if views is None else sampler.parse_views(views)
+    pooling = None if pool is None else Pool.parse(pool)
     begin, stop = options.seconds(start), options.seconds(end)
     classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
     if config:
@@ -75,6 +78,7 @@ def classify(
             frames=frames,
             sampling=sampling,
             views=config,
+            pool=pooling,
             start=begin or 0.0,
             end=stop,
             runtime=runtime,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,12 +42,51 @@ End = Annotated[
     str | None, typer.Option("--end", metavar="TIME", help="Stop here (seconds or HH:MM:SS).")
 ]
 Smooth = Annotated[
-    Literal["none", "median", "mean"],
-    typer.Option("--smooth", help="Over neighbouring windows, before labels are decided."),
+    Literal["none", "median", "mean", "viterbi"],
+    typer.Option("--smooth", help="How neighbouring windows help to decide a label."),
 ]
-Kernel = Annotated[int, typer.Option("--kernel", metavar="N", help="Windows to smooth over, odd.")]
+Kernel = Annotated[
+    int, typer.Option("--kernel", metavar="N", help="Windows that median and mean look at, odd.")
+]
+SwitchCost = Annotated[
+    float,
+    typer.Option("--switch-cost", metavar="NATS", help="What Viterbi pays for a change of label."),
+]
 Threshold = Annotated[
     float, typer.Option("--threshold", metavar="P", help="Below this probability: background.")
+]
+Leave = Annotated[
+    float | None,
+    typer.Option(
+        "--leave",
+        metavar="P",
+        help="A label that has reached the threshold lasts until it falls below this.",
+        show_default=False,
+    ),
+]
+MergeGap = Annotated[
+    float,
+    typer.Option(
+        "--merge-gap", metavar="SEC", help="Background so short between two of a label joins them."
+    ),
+]
+Cuts = Annotated[
+    Path | None,
+    typer.Option(
+        "--cuts",
+        metavar="FILE",
+        help="Shot cuts to move boundaries to: seconds, one a line, or PySceneDetect's csv.",
+        show_default=False,
+    ),
+]
+Pool = Annotated[
+    str | None,
+    typer.Option(
+        "--pool",
+        metavar="HOW",
+        help="One answer for the whole file: mean, max, or topN as top5.",
+        show_default=False,
+    ),
 ]
 MinDuration = Annotated[
     float, typer.Option("--min-duration", metavar="SEC", help="Shortest segment to keep.")
@@ -110,3 +150,12 @@ def seconds(text: str | None) -> float | None:
     if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
         raise UsageError(f"{text!r} is not a time: minutes and seconds end at 59")
     return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
+
+
+def cuts_of_one(cuts: tuple[float, ...], inputs: Sequence[str]) -> tuple[float, ...]:
+    """The cuts, if there is one input that they can belong to; raises UsageError otherwise."""
+    if len(inputs) != 1:
+        raise UsageError(
+            f"--cuts is about one film, and there are {len(inputs)}", hint="name one input"
+        )
+    return cuts

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from vidattn.cli.console import clean, clock_time
+from vidattn.errors import InputError
 from vidattn.timeline import BACKGROUND, Timeline
 
 BAR = 20
@@ -16,6 +18,18 @@ SETTINGS = {
     "classify": ("frames", "step_seconds", "clips", "crops", "different_frames"),
 }
 """What the second line is made of."""
+
+
+def saved(path: str) -> Timeline:
+    """The timeline in a JSON file; raises InputError, with the path, when there is none."""
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    try:
+        return Timeline.from_json(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from None
 
 
 def header(timeline: Timeline) -> Iterator[Text]:
@@ -46,6 +60,9 @@ def _seen(timeline: Timeline) -> str:
     settings, share = timeline.settings, timeline.coverage
     part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
     wanted = SETTINGS[timeline.task]
+    if timeline.task == "classify" and "pool" in settings and "clips" not in settings:
+        count = len(timeline.seen or timeline.windows)
+        return f"{_count(count, 'window')} pooled by {clean(str(settings['pool']))}, {part}"
     if not all(isinstance(settings.get(name), int | float) for name in wanted):
         return part  # a document of another origin need not have them
     step, frames = settings["step_seconds"], settings["frames"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,8 +35,18 @@ def segment(
     ] = 0.0,
     smooth: options.Smooth = "none",
     kernel: options.Kernel = 3,
+    switch_cost: options.SwitchCost = 2.0,
     threshold: options.Threshold = 0.0,
+    leave: options.Leave = None,
+    merge_gap: options.MergeGap = 0.0,
     min_duration: options.MinDuration = 0.0,
+    snap: Annotated[
+        bool,
+        typer.Option(
+            "--snap-to-cuts", help="Find shot cuts in a pass of its own; move boundaries to them."
+        ),
+    ] = False,
+    cuts: options.Cuts = None,
     start: options.Start = None,
     end: options.End = None,
     as_json: options.Json = False,
@@ -58,6 +69,7 @@ def segment(
     from vidattn import infer
     from vidattn.cli import report
     from vidattn.cli.chosen import chosen
+    from vidattn.cuts import load
     from vidattn.device import Runtime
     from vidattn.timeline import Decoding
 
@@ -69,7 +81,17 @@ def segment(
         raise typer.BadParameter("give --stride or --overlap, not both")
     paths = expand(inputs)
     require_one(paths)
-    decoding = Decoding(smooth, kernel, threshold, min_duration)
+    known = None if cuts is None else options.cuts_of_one(load(cuts), paths)
+    decoding = Decoding(
+        smooth=smooth,
+        kernel=kernel,
+        threshold=threshold,
+        min_duration=min_duration,
+        switch_cost=switch_cost,
+        leave=leave,
+        merge_gap=merge_gap,
+        snap=snap or known is not None,
+    )
     runtime = Runtime(device, precision, batch_size, reader)
     begin, stop = options.seconds(start), options.seconds(end)
     classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
@@ -87,13 +109,33 @@ def segment(
             decoding=decoding,
             runtime=runtime,
         )
-        return _follow(desk, events, classifier, decoding, keep)
+        timeline = _follow(desk, events, classifier, decoding, keep)
+        if not decoding.snap:
+            return timeline
+        return replace(timeline, cuts=_cuts(desk, path, reader) if known is None else known)
 
     def show(timeline: Timeline) -> None:
         desk.lines(report.header(timeline))
         desk.lines(report.segments(timeline))
 
     raise typer.Exit(corpus.run(desk, paths, act, show, delivery))
+
+
+def _cuts(desk: Desk, path: str, reader: str) -> tuple[float, ...]:
+    """The shot cuts of a film, found with a bar to look at."""
+    from vidattn.cuts import found
+    from vidattn.shots import changes
+
+    rows = changes(path, reader)
+    first = next(rows, None)
+    if first is None:
+        return ()
+    seen = [first]
+    with desk.progress(f"{path}, looking for cuts", first.frames - 1) as track:
+        for row in rows:
+            seen.append(row)
+            track.step()
+    return found([row.difference for row in seen], [row.time for row in seen])
 
 
 def _follow(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,8 +23,24 @@ def timeline(
     ],
     smooth: options.Smooth | None = None,
     kernel: options.Kernel | None = None,
+    switch_cost: options.SwitchCost | None = None,
     threshold: options.Threshold | None = None,
+    leave: options.Leave = None,
+    merge_gap: options.MergeGap | None = None,
     min_duration: options.MinDuration | None = None,
+    snap: Annotated[
+        bool | None,
+        typer.Option(
+            "--snap-to-cuts/--no-snap-to-cuts",
+            help="Move boundaries to the shot cuts that were saved.",
+            show_default=False,
+        ),
+    ] = None,
+    cuts: options.Cuts = None,
+    pool: options.Pool = None,
+    top: Annotated[
+        int, typer.Option("-k", metavar="N", min=1, help="How many labels --pool shows.")
+    ] = 5,
     as_json: options.Json = False,
     formats: options.Formats = None,
     output: options.OutputDir = None,
@@ -35,31 +51,40 @@ def timeline(
     Example: vidattn timeline match.vidattn.json --threshold 0.5 -f srt
     """
     from vidattn.cli import report
-    from vidattn.timeline import Timeline
+    from vidattn.cuts import load
+    from vidattn.pooling import Pool
 
     desk = Desk(quiet=quiet)
     delivery = corpus.Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
     wanted: dict[str, Any] = {
         "smooth": smooth,
         "kernel": kernel,
+        "switch_cost": switch_cost,
         "threshold": threshold,
+        "leave": leave,
+        "merge_gap": merge_gap,
         "min_duration": min_duration,
+        "snap": True if cuts is not None and snap is None else snap,
     }
     changes = {name: value for name, value in wanted.items() if value is not None}
 
+    pooling = None if pool is None else Pool.parse(pool)
+    known = None if cuts is None else options.cuts_of_one(load(cuts), inputs)
+
     def act(path: str, keep: Callable[[Timeline], None]) -> Timeline:
-        try:
-            text = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from None
-        try:
-            saved = Timeline.from_json(text)
-        except InputError as error:
-            raise InputError(f"{path}: {error.message}", hint=error.hint) from None
-        return saved.decoded(**changes) if changes else saved
+        saved = report.saved(path)
+        saved = saved if known is None else replace(saved, cuts=known)
+        if saved.task == "segment" and snap and saved.cuts is None:
+            raise InputError(
+                f"{path}: nobody has looked for shot cuts",
+                hint="name a list of them with --cuts, or: vidattn segment --snap-to-cuts",
+            )
+        saved = saved.decoded(**changes) if changes else saved
+        return saved if pooling is None else saved.pooled(pooling)
 
     def show(timeline: Timeline) -> None:
         desk.lines(report.header(timeline))
-        desk.lines(report.segments(timeline))
+        whole = timeline.task == "classify"
+        desk.lines(report.ranking(timeline, top) if whole else report.segments(timeline))
 
     raise typer.Exit(corpus.run(desk, inputs, act, show, delivery))

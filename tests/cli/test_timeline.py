@@ -1,0 +1,127 @@
+"""Deciding again on saved scores: no film, no model, no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Run, write_film
+from vidattn.timeline import Timeline
+from vidattn.types import Window
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """Eight windows of a second: walk, a blip of run, walk, something unsure, run."""
+    walk = [0.9, 0.9, 0.3, 0.9, 0.55, 0.55, 0.1, 0.1]
+    timeline = Timeline(
+        source="park.mp4",
+        labels=("walk", "run"),
+        windows=tuple(Window(i, i + 1) for i in range(8)),
+        scores=np.array([[p, 1 - p] for p in walk]),
+        input={"fps": [10, 1], "vfr": False},
+        frame_times=np.arange(80) / 10,
+    )
+    path = tmp_path / "park.vidattn.json"
+    path.write_text(timeline.to_json())
+    return path
+
+
+def rows(text: str) -> list[tuple[float, float, str]]:
+    return [(s["start"], s["end"], s["label"]) for s in json.loads(text)["segments"]]
+
+
+def test_a_change_has_to_be_worth_its_cost(quick: Run, saved: Path) -> None:
+    dear = quick("timeline", saved, "--smooth", "viterbi", "--json")
+    assert rows(dear.stdout) == [(0, 6, "walk"), (6, 8, "run")]
+    cheap = quick("timeline", saved, "--smooth", "viterbi", "--switch-cost", 0.1, "--json")
+    assert rows(cheap.stdout)[:3] == [(0, 2, "walk"), (2, 3, "run"), (3, 6, "walk")]
+
+
+def test_a_label_lasts_until_it_falls_low(quick: Run, saved: Path) -> None:
+    done = quick("timeline", saved, "--threshold", 0.8, "--leave", 0.4, "--json")
+    assert rows(done.stdout) == [
+        (0, 2, "walk"),
+        (2, 3, "background"),
+        (3, 6, "walk"),
+        (6, 8, "run"),
+    ]
+    joined = quick(
+        "timeline", saved, "--threshold", 0.8, "--leave", 0.4, "--merge-gap", 1, "--json"
+    )
+    assert rows(joined.stdout) == [(0, 6, "walk"), (6, 8, "run")]
+
+
+def test_one_answer_for_the_whole_file(quick: Run, saved: Path) -> None:
+    done = quick("timeline", saved, "--pool", "max")
+    assert done.returncode == 0, done.stderr
+    assert "saw 8 windows pooled by max, whole file" in done.stdout
+    assert done.stdout.splitlines()[2].split()[:3] == ["1", "walk", "50.0"]
+    document = json.loads(quick("timeline", saved, "--pool", "mean", "--json").stdout)
+    assert (document["task"], document["settings"]["pool"]) == ("classify", "mean")
+    assert document["segments"][0]["score"] == pytest.approx(0.5375)
+
+
+def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "cuts.txt").write_text("1.7\n5.2\n")
+    wanted = ["--smooth", "viterbi", "--cuts", "cuts.txt", "-f", "json", "-o", "out"]
+    assert quick("timeline", saved, *wanted).returncode == 0
+    text = (tmp_path / "out" / "park.vidattn.json").read_text()
+    assert rows(text) == [(0, 6, "walk"), (6, 8, "run")]  # both are too far away
+    (tmp_path / "cuts.txt").write_text("6.4\n")
+    assert quick("timeline", saved, *wanted).returncode == 0
+    text = (tmp_path / "out" / "park.vidattn.json").read_text()
+    assert rows(text) == [(0, 6.4, "walk"), (6.4, 8, "run")]
+    assert [s["start_frame"] for s in json.loads(text)["segments"]] == [0, 64]
+    # The cuts are saved beside the scores, and need not be used.
+    back = quick("timeline", "out/park.vidattn.json", "--no-snap-to-cuts", "--json")
+    assert rows(back.stdout) == [(0, 6, "walk"), (6, 8, "run")]
+
+
+@pytest.mark.parametrize(
+    "words, code, message",
+    [
+        (["--snap-to-cuts"], 3, "nobody has looked for shot cuts"),
+        (["--cuts", "none.txt"], 3, "none.txt: cannot be read"),
+        (["--cuts", "bad.txt"], 3, "bad.txt, line 1: 'soon' is not a time"),
+        (["--pool", "topmost"], 2, "expected mean, max or topN"),
+        (["--leave", "0.5"], 2, "between 0 and the threshold"),
+        (["other.json", "--cuts", "good.txt"], 2, "--cuts is about one film"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    quick: Run, saved: Path, tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "bad.txt").write_text("soon\n")
+    (tmp_path / "good.txt").write_text("1\n")
+    done = quick("timeline", saved, *words)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "hint" in done.stderr or code == 2 or "none.txt" in message
+
+
+def test_no_torch_is_needed(saved: Path) -> None:
+    script = (
+        "import sys; from vidattn.cli import main\n"
+        "try: main(['timeline', sys.argv[1], '--smooth', 'viterbi', '--pool', 'top2'])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules and 'av' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(saved)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_segment_finds_the_cuts_it_moves_boundaries_to(
+    quick: Run, model: Path, tmp_path: Path
+) -> None:
+    film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
+    done = quick("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "shots.vidattn.json").read_text())["cuts"] == [1.7]
