@@ -1,14 +1,19 @@
 """Shipped recipes are values that survive a trip through JSON and fit their models."""
 
+import importlib
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from vidattn.config import Recipe
+from vidattn.classes import COUNTS
+from vidattn.config import OptimConfig, Recipe
 from vidattn.data.camera import LABELS
+from vidattn.data.sets import KNOWN
 from vidattn.errors import RecipeError
 from vidattn.plain import from_plain, to_plain, with_settings
-from vidattn.recipes import RECIPES, for_dataset, named
+from vidattn.recipes import RECIPES, for_dataset, named, read
 from vidattn.weights import read_header
 from vidattn.weights.source import BUNDLED_FOLDER
 
@@ -37,7 +42,95 @@ def test_a_data_set_has_a_recipe_to_start_from() -> None:
 def test_an_unknown_recipe_is_answered_with_what_there_is() -> None:
     with pytest.raises(RecipeError) as caught:
         named("motion-huge")
-    assert "motion-tiny" in str(caught.value.hint)
+    assert caught.value.hint == "did you mean motion-tiny? vidattn recipe list"
+
+
+@pytest.mark.parametrize("dataset", KNOWN)
+def test_every_known_data_set_has_a_recipe_of_its_own_with_its_number_of_classes(
+    dataset: str,
+) -> None:
+    recipe, name = for_dataset(dataset), dataset.partition("-")[0]
+    assert recipe.name != "small"
+    assert recipe.data.dataset == dataset
+    assert recipe.model.classes == {"howto100m": 1059, **COUNTS}[name]
+
+
+def test_the_official_settings_are_those_of_the_configuration_files() -> None:
+    official = [r for r in RECIPES.values() if r.model.width == 768 and "ours" not in r.source]
+    assert len(official) == 18
+    for recipe in official:
+        optim = recipe.optim
+        assert (optim.kind, optim.lr, optim.batch_size, optim.epochs) == ("sgd", 0.005, 64, 15)
+        assert (optim.momentum, optim.weight_decay, optim.milestones) == (0.9, 1e-4, (11, 14))
+        assert (optim.warmup_epochs, optim.clip_norm, optim.label_smoothing) == (0, 0, 0)
+        assert (recipe.clip.mean, recipe.clip.std) == ((0.45,) * 3, (0.225,) * 3)
+        assert recipe.data.jitter == ((448, 512) if recipe.clip.crop == 448 else (256, 320))
+        ssv2 = recipe.data.dataset == "ssv2"
+        assert (recipe.clip.channels, recipe.clip.drawn) == (("bgr", "bins") if ssv2 else
+                                                             ("rgb", "dense"))  # fmt: skip
+        assert (recipe.data.flip, recipe.data.jitter_drawn) == ((False, "inverse") if ssv2 else
+                                                                (True, "uniform"))  # fmt: skip
+        assert "expected top-1" in recipe.source
+        assert recipe.init
+    seconds = {r.name: r.clip.span_seconds for r in official}
+    assert (
+        seconds["timesformer-k400"] == seconds["timesformer-hr-k400"] == pytest.approx(8.533, 1e-3)
+    )
+    assert seconds["timesformer-l-k400"] == pytest.approx(12.8)
+    assert seconds["timesformer-howto100m-96"] == pytest.approx(102.4)
+
+
+@pytest.mark.parametrize("module", ["kinetics", "ssv2", "diving48", "howto100m", "transfer",
+                                    "motion", "small"])  # fmt: skip
+def test_the_commands_a_recipe_states_exist(module: str) -> None:
+    text = importlib.import_module(f"vidattn.recipes.{module}").__doc__ or ""
+    commands = re.findall(
+        r"^ {4}vidattn train --dataset (\S+)(?: .*?-m (\S+))?", text, re.MULTILINE
+    )
+    assert commands
+    for dataset, name in commands:
+        recipe = named(name) if name else for_dataset(dataset)
+        assert recipe.data.dataset in (dataset, "")
+
+
+def test_a_recipe_file_is_read_as_it_was_shown(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"name": "mine", "optim": {"lr": 0.25, "milestones": [1, 2]}}))
+    assert read(path).optim == OptimConfig(lr=0.25, milestones=(1, 2))
+    for recipe in RECIPES.values():
+        path.write_text(json.dumps(to_plain(recipe)))
+        assert read(path) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('{"name": "x", "optim": {"larning_rate": 1}}', "optim.larning_rate: no such setting",
+         "known: "),
+        ('{"name": "x", "optim": {"epoch": 1}}', "optim.epoch: no such setting",
+         "did you mean epochs?"),
+        ('{"name": "x", "seed": 1.5}', "seed: expected a whole number, got 1.5", ""),
+        ('{"name": "x", "optim": {"lr": -1}}', "optim.lr must be > 0 and finite", "the default is"),
+        ('{"seed": 1}', "name: missing", ""),
+        ("[]", "Recipe: expected an object", ""),
+        ("{", "not JSON", "vidattn recipe show small"),
+        ("[" * 100_000, "not JSON", ""),
+    ],
+)  # fmt: skip
+def test_a_wrong_recipe_file_is_refused_by_file_and_key(
+    text: str, message: str, hint: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        read(path)
+    assert caught.value.message.startswith(f"{path}: {message}")
+    assert hint in str(caught.value.hint)
+
+
+def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"gone\.json: cannot be read: No such file"):
+        read(tmp_path / "gone.json")
 
 
 def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:

@@ -312,6 +312,8 @@ class Recipe:
     averaging: Averaging = "logit"
     start: Literal["paper", "scratch"] = "paper"
     """Initial values: the paper's, made for image weights, or made for training from nothing."""
+    init: str = ""
+    """Weights to start from when none are named, as `--init` takes them; empty: none."""
     seed: int = 0
     source: str = ""
     """Where the values come from: a paper's table, an official configuration file, or us."""

@@ -6,6 +6,7 @@ Reading is strict: every key must be known and every value of its type, and erro
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 import types
@@ -40,7 +41,7 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
     prefix = f"{where}." if where else ""
     for key in plain:
         if key not in known:
-            raise RecipeError(f"{prefix}{key}: no such setting", hint="known: " + ", ".join(known))
+            raise RecipeError(f"{prefix}{key}: no such setting", hint=_meant(str(key), known))
     values = {k: _value(hints[k], v, f"{prefix}{k}") for k, v in plain.items()}
     for f in known.values():
         has_default = not (
@@ -49,6 +50,13 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
         if f.name not in values and not has_default:
             raise RecipeError(f"{prefix}{f.name}: missing")
     return kind(**values)
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """What somebody who wrote `name` may have meant: the closest name, or all there are."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else "known: " + ", ".join(known)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -110,9 +118,7 @@ def _replaced(value: Any, path: list[str], new: Any, where: str) -> Any:
     known = {f.name for f in fields(value)}
     name, rest = path[0], path[1:]
     if name not in known:
-        raise RecipeError(
-            f"--set {where}: no such setting", hint="known: " + ", ".join(sorted(known))
-        )
+        raise RecipeError(f"--set {where}: no such setting", hint=_meant(name, sorted(known)))
     if rest and not is_dataclass(getattr(value, name)):
         raise RecipeError(f"--set {where}: {name} has no settings below it")
     hint = typing.get_type_hints(type(value))[name]

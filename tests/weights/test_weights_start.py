@@ -1,5 +1,6 @@
 """What a model to be trained takes over from another."""
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+import vidattn
 from vidattn import weights
-from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.config import ClipConfig, Recipe, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights import convert
+from vidattn.weights.start import begin
 
 LABELS = ("a", "b", "c")
 CONFIG = TimeSformerConfig(classes=3, frames=4, size=64, width=64, depth=2, heads=1, drop_path=0)
@@ -66,6 +69,55 @@ def test_every_scheme_can_start_from_an_image_model(attention: str, tmp_path: Pa
     for step in started.blocks[1].steps.values():
         assert torch.equal(step.attn.qkv.weight, expected)
         assert step is list(started.blocks[1].steps.values())[-1] or not step.out.weight.any()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("wrap", [None, "model", "state_dict"])
+@torch.no_grad()
+def test_a_still_is_to_the_video_model_what_the_picture_is_to_the_vit_of_timm(
+    wrap: str | None, tmp_path: Path
+) -> None:
+    timm = importlib.import_module("timm")
+    torch.manual_seed(0)
+    vit = timm.create_model("vit_tiny_patch16_224", depth=2, img_size=64, num_classes=5).eval()
+    state = vit.state_dict()
+    torch.save({wrap: state} if wrap else state, tmp_path / "vit.pth")
+    started = model(width=192, heads=3, classes=5, frames=6)
+    notes = weights.start_from(started, tmp_path / "vit.pth", ("a", "b", "c", "d", "e"))
+    assert notes == ("the head starts afresh: the classes are others",)
+    picture = torch.randn(2, 3, 64, 64)
+    cls, _ = started.features(picture[:, :, None].expand(-1, -1, 6, -1, -1))
+    torch.testing.assert_close(started.norm(cls), vit.forward_features(picture)[:, 0])
+
+
+def test_names_runs_and_official_files_are_taken(tmp_path: Path) -> None:
+    tiny = vidattn.load("motion-tiny")
+    for where in ("motion-tiny", weights.save(tiny, tmp_path / "run" / "model.safetensors").parent):
+        started = TimeSformer(replace(tiny.model.config, classes=2))
+        weights.start_from(started, where, ("x", "y"))
+        assert same(started, tiny.model, "blocks.3.steps.time.out.weight")
+    video, started = model(), model()
+    video.time.data += 1
+    state = {"model." + k: v for k, v in convert.export_official(video).items()}
+    torch.save({"model_state": state, "epoch": 14}, tmp_path / "checkpoint.pyth")
+    weights.start_from(started, tmp_path / "checkpoint.pyth", LABELS)
+    assert same(started, video, "time")
+
+
+def test_what_a_recipe_wishes_to_start_from_is_taken_or_missed_in_words(tmp_path: Path) -> None:
+    path, image = image_file(tmp_path / "vit.pth")
+    recipe, started = Recipe("mine", model=CONFIG, init=str(path)), model()
+    assert begin(started, recipe, None, LABELS)[0] == f"starts from {path}"
+    assert same(started, image, "patch.weight")
+
+    path.unlink()
+    (said,) = begin(started, recipe, None, LABELS)
+    assert said.startswith(f"starts from random values, not from {path} as the recipe has it: ")
+    (said,) = begin(started, replace(recipe, init="vit-b16-in21k"), None, LABELS)
+    assert said.endswith("model.width is another")
+    assert begin(started, recipe, "none", LABELS) == ()
+    with pytest.raises(WeightsError, match=r"gone\.pth: no such file"):
+        begin(started, recipe, "gone.pth", LABELS)
 
 
 def stored(path: Path, source: TimeSformer, labels: tuple[str, ...] = LABELS) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vidattn
-from vidattn.cli import bench, classify, data, evaluate, models, segment, timeline, train
+from vidattn.cli import bench, classify, data, evaluate, models, recipe, segment, timeline, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +23,7 @@ app.command("timeline")(timeline.timeline)
 app.command("bench")(bench.bench)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
+app.add_typer(recipe.app, name="recipe")
 
 
 def _version(wanted: bool) -> None:

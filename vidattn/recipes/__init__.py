@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 from vidattn.config import Recipe
 from vidattn.errors import RecipeError
-from vidattn.recipes.kinetics import DIVIDED, HIGH_RESOLUTION, LONG
+from vidattn.plain import from_plain
+from vidattn.recipes import diving48, howto100m, kinetics, ssv2, transfer
 from vidattn.recipes.motion import MOTION_TINY
 from vidattn.recipes.small import SMALL
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (MOTION_TINY, SMALL, DIVIDED, HIGH_RESOLUTION, LONG)
+    recipe.name: recipe
+    for recipe in (
+        *(MOTION_TINY, SMALL),
+        *kinetics.RECIPES,
+        *ssv2.RECIPES,
+        *diving48.RECIPES,
+        *howto100m.RECIPES,
+        *transfer.RECIPES,
+    )
 }
-
-START = {"motion": MOTION_TINY, "k400": DIVIDED, "k600": DIVIDED}
+SPLITS = re.compile(r"(ucf101|hmdb51)-[23]")
+"""Names of data sets that are another split of the one before the dash."""
 
 
 def named(name: str) -> Recipe:
-    """The recipe of that name. Raises RecipeError that lists what there is."""
+    """The recipe of that name. Raises RecipeError with the closest names."""
     if name not in RECIPES:
-        raise RecipeError(f"no recipe {name!r}", hint="there are: " + ", ".join(RECIPES))
+        close = difflib.get_close_matches(name, RECIPES, n=3)
+        meant = f"did you mean {' or '.join(close)}? " if close else ""
+        raise RecipeError(f"no recipe {name!r}", hint=f"{meant}vidattn recipe list")
     return RECIPES[name]
 
 
 def for_dataset(dataset: str) -> Recipe:
-    """What training on a data set starts from: its own recipe, or `small` for one of yours."""
-    recipe = START.get(dataset, SMALL)
+    """What training on a data set starts from: the first recipe for it, or `small` for yours."""
+    split = SPLITS.fullmatch(dataset)
+    name = split[1] if split else dataset
+    recipe = next((r for r in RECIPES.values() if r.data.dataset == name), SMALL)
     return replace(recipe, data=replace(recipe.data, dataset=dataset))
+
+
+def read(path: Path) -> Recipe:
+    """The recipe in a JSON file. Raises RecipeError that names the file and the bad key or value.
+
+    Every key must be known; a key that is missing has its default. See `vidattn.plain`.
+    """
+    try:
+        plain = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(
+            f"{path}: not JSON: {error}", hint="vidattn recipe show small prints one that is"
+        ) from error
+    try:
+        return from_plain(Recipe, plain)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error.message}", hint=error.hint) from error

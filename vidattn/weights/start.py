@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidattn.config import Recipe
+from vidattn.config import Recipe, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.models.timesformer import TimeSformer, resize_time
 from vidattn.weights import catalog, convert, fetch, layouts, pickles, source, store
@@ -25,6 +25,33 @@ IMAGES = {
     "deit-b16-in1k": "timm/deit_base_patch16_224.fb_in1k",
 }
 """Image models the paper starts from, by name: the hub ids of their weights (Apache-2.0)."""
+
+SHAPE = ("width", "depth", "patch", "heads", "mlp_ratio")
+"""Settings that a model and the one it starts from must share."""
+
+
+def begin(
+    model: TimeSformer, recipe: Recipe, named: str | Path | None, labels: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Give a model its first weights, and say in sentences where they came from.
+
+    named: as `start_from` takes it, and it raises the same errors; "none": nothing but the values
+    the model has; None: what `recipe.init` names. That is a wish: when it cannot be had, or is of
+    another shape, a sentence says so, and the model keeps the values it has.
+    """
+    if named == "none" or not (named or recipe.init):
+        return ()
+    if named:
+        return start_from(model, named, labels)
+    missed = f"starts from random values, not from {recipe.init} as the recipe has it: "
+    other = [n for n in SHAPE if getattr(model.config, n) != getattr(TimeSformerConfig(), n)]
+    if other and not Path(recipe.init).exists():
+        return (f"{missed}model.{other[0]} is another",)  # without a download in vain
+    try:
+        notes = start_from(model, recipe.init, labels)
+    except WeightsError as error:
+        return (missed + error.message,)
+    return (f"starts from {recipe.init}", *notes)
 
 
 @torch.no_grad()
@@ -41,7 +68,7 @@ def start_from(
     """
     given, theirs = _given(name_or_path, offline)
     ours, config = model.config, given.config
-    for name in ("width", "depth", "patch", "heads", "mlp_ratio"):
+    for name in SHAPE:
         if getattr(ours, name) != getattr(config, name):
             raise WeightsError(
                 f"{name_or_path}: cannot start a model of {name} {getattr(ours, name)} "

@@ -1,0 +1,42 @@
+"""Recipes on the command line: listed, printed, changed and printed again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Run
+from vidattn.config import Recipe
+from vidattn.plain import from_plain
+from vidattn.recipes import RECIPES
+
+
+def test_the_list_tells_data_sets_and_expected_scores(vidattn: Run) -> None:
+    done = vidattn("recipe", "list")
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert rows.keys() == RECIPES.keys()
+    assert "78.0" in rows["timesformer-k400"]
+    assert "your own" in rows["small"]
+
+
+def test_what_is_shown_is_the_recipe(quick: Run, tmp_path: Path) -> None:
+    shown = quick("recipe", "show", "timesformer-hr-ssv2")
+    assert shown.returncode == 0, shown.stderr
+    assert from_plain(Recipe, json.loads(shown.stdout)) == RECIPES["timesformer-hr-ssv2"]
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.json").write_text(shown.stdout)
+    again = quick("recipe", "show", run, "--set", "optim.lr=0.5", "--set", "name=mine")
+    changed = json.loads(again.stdout)
+    assert (changed["optim"]["lr"], changed["name"]) == (0.5, "mine")
+    assert quick("recipe", "show", run / "recipe.json").stdout == shown.stdout
+
+
+def test_what_is_no_recipe_is_answered_with_what_is_close(quick: Run) -> None:
+    done = quick("recipe", "show", "timesformer-ssv3")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "timesformer-ssv2" in done.stderr
+    wrong = quick("recipe", "show", "small", "--set", "optim.emma=0.9")
+    assert wrong.returncode == 3
+    assert "did you mean ema?" in wrong.stderr
