@@ -88,3 +88,28 @@ def test_a_cut_off_file_does_not_verify(quick: Run, model: Path, tmp_path: Path)
     assert done.returncode == 3
     assert "cut.safetensors" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("layout, name", [("official", "theirs.pyth"), ("hf", "theirs")])
+def test_an_exported_model_is_the_same_when_imported(
+    quick: Run, model: Path, tmp_path: Path, layout: str, name: str
+) -> None:
+    done = quick("models", "export", model, "--layout", layout, "-o", name)
+    assert (done.returncode, done.stdout.strip()) == (0, name), done.stderr
+    done = quick("models", "import", name, "-o", "again.safetensors")
+    assert done.returncode == 0, done.stderr
+    one, other = (
+        json.loads(quick("models", "info", path, "--json").stdout)
+        for path in (model, "again.safetensors")
+    )
+    assert {**one, "sha256": ""} == {**other, "sha256": ""}
+    again = (tmp_path / "again.safetensors").read_bytes()
+    weights.save(weights.load(model), tmp_path / "plain.safetensors")
+    assert again == (tmp_path / "plain.safetensors").read_bytes()
+
+
+def test_a_layout_and_a_path_that_do_not_fit_are_refused(quick: Run, model: Path) -> None:
+    for layout, name in (("official", "folder"), ("hf", "file.pyth")):
+        done = quick("models", "export", model, "--layout", layout, "-o", name)
+        assert done.returncode == 2
+        assert f"-o {name}: --layout {layout} writes a" in done.stderr

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
-from vidattn.models import timesformer
 from vidattn.models.timesformer import (
     SCHEMES,
     Step,
@@ -68,33 +67,6 @@ def test_parameter_counts_are_those_of_the_released_files(
     assert parameters(config) == count
 
 
-@pytest.mark.parametrize("attention", SCHEMES)
-@torch.no_grad()
-def test_a_video_does_not_see_its_batch(attention: str) -> None:
-    model, clips = tiny(attention), clip(3, 3, 4, 64, 64)
-    alone = torch.cat([model(one[None]) for one in clips])
-    torch.testing.assert_close(model(clips), alone, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("attention", SCHEMES)
-@torch.no_grad()
-def test_every_patch_reaches_the_logits(attention: str) -> None:
-    model, first = tiny(attention), clip()
-    logits = model(first)
-    for t, y, x in [(0, 0, 0), (3, 63, 63), (1, 20, 40)]:
-        other = first.clone()
-        other[0, :, t, y, x] += 3
-        assert (model(other) - logits).abs().max() > 1e-6
-
-
-@pytest.mark.parametrize("attention", SCHEMES)
-@torch.no_grad()
-def test_only_space_ignores_the_order_of_frames(attention: str) -> None:
-    model, first = tiny(attention), clip()
-    moved = (model(first) - model(first[:, :, [2, 0, 3, 1]])).abs().max()
-    assert (moved < 1e-5) == (attention == "space")
-
-
 @torch.no_grad()
 def test_a_fresh_divided_model_ignores_the_order_of_frames() -> None:
     torch.manual_seed(0)
@@ -124,15 +96,15 @@ def test_tokens_meet_as_the_scheme_says(attention: str) -> None:
         "space": lambda t, h, w: t == 2,
         "time": lambda t, h, w: (h == 1) & (w == 2),
         "joint": lambda t, h, w: t >= 0,
-        "local": lambda t, h, w: (h < 2) & (w >= 2),
+        "local": lambda t, h, w: (h == 1) & (w < 3),
         "global": lambda t, h, w: (t % 2 == 0) & (h % 2 == 1) & (w % 2 == 0),
         "width": lambda t, h, w: (t == 2) & (h == 1),
         "height": lambda t, h, w: (t == 2) & (w == 2),
     }
-    grid = torch.meshgrid(*[torch.arange(4)] * 3, indexing="ij")
+    grid = torch.meshgrid(*map(torch.arange, (4, 2, 6)), indexing="ij")
     for step in tiny(attention).blocks[0].steps.values():
         assert isinstance(step, Step)
-        x = torch.randn(1, 4, 4, 4, 32, requires_grad=True)
+        x = torch.randn(1, 4, 2, 6, 32, requires_grad=True)
         _, y = step(torch.randn(1, 32), x)
         y[0, 2, 1, 2].sum().backward()
         assert x.grad is not None
@@ -203,14 +175,6 @@ def test_an_odd_number_of_frames_cannot_be_halved() -> None:
         tiny("local-global")(clip(1, 3, 3, 64, 64))
 
 
-@pytest.mark.parametrize("attention", SCHEMES)
-def test_every_parameter_learns(attention: str) -> None:
-    model = tiny(attention).train()
-    nn.functional.cross_entropy(model(clip(2, 3, 4, 64, 64)), torch.tensor([0, 1])).backward()
-    still = [k for k, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert still == []
-
-
 ABLATIONS = [
     *({"order": order} for order in ("space-time", "parallel")),
     *({"positions": positions} for positions in ("none", "space")),
@@ -259,37 +223,6 @@ def test_positions_of_space_alone_do_not_tell_the_order_of_frames() -> None:
 def test_only_divided_attention_has_orders() -> None:
     with pytest.raises(RecipeError, match="joint attention has no order 'parallel'"):
         tiny("joint", order="parallel")
-
-
-@pytest.mark.parametrize("attention", SCHEMES)
-@torch.no_grad()
-def test_chunks_change_the_memory_and_not_the_result(
-    attention: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, clips = tiny(attention), clip(2, 3, 8, 64, 64)
-    whole, rows = model(clips), []
-    in_chunks = timesformer.in_chunks
-    monkeypatch.setattr(timesformer, "CHUNK_TOKENS", 20)
-    monkeypatch.setattr(
-        timesformer,
-        "in_chunks",
-        lambda function, given: in_chunks(lambda some: rows.append(some) or function(some), given),
-    )
-    torch.testing.assert_close(model(clips), whole, rtol=0, atol=1e-5)
-    assert len(rows) > 12
-    assert all(some.shape[:-1].numel() <= 20 or some.shape[0] == 1 for some in rows)
-
-
-@pytest.mark.parametrize("attention", SCHEMES)
-def test_checkpointing_changes_no_gradient(attention: str) -> None:
-    gradients = []
-    for again in (False, True):
-        model = tiny(attention, drop_path=0.5).train()
-        model.checkpoint = again
-        torch.manual_seed(1)
-        model(clip(2, 3, 4, 64, 64)).logsumexp(-1).sum().backward()
-        gradients.append([p.grad for p in model.parameters()])
-    torch.testing.assert_close(*gradients)
 
 
 def test_checkpointing_keeps_less_for_the_way_back() -> None:

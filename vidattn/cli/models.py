@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vidattn.cli import options
 from vidattn.cli.console import Desk, clean
 from vidattn.errors import UsageError, WeightsError
+
+Layout = Literal["official", "hf"]
 
 app = typer.Typer(no_args_is_help=True, help="List models and say what each one is.")
 
@@ -96,6 +98,40 @@ def import_model(
         raise UsageError(f"-o {output}: the name of a weights file ends in .safetensors")
     classifier = chosen(desk, model, offline=offline, labels=labels)
     desk.emit(str(weights.save(classifier, output)))
+
+
+@app.command("export")
+def export_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, a file or a directory.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="A .pyth or .pth file, or a new folder for hf."
+        ),
+    ],
+    layout: Annotated[
+        Layout, typer.Option(help="Whose program reads it: the official code, or transformers.")
+    ] = "official",
+    offline: options.Offline = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write a model as the official code or Hugging Face transformers reads it; nothing is lost.
+
+    Example: vidattn models export model.safetensors --layout hf -o folder
+    """
+    from vidattn import weights
+    from vidattn.cli.chosen import chosen
+
+    desk = Desk(quiet=quiet)
+    is_file = output.suffix in (".pyth", ".pth")
+    if is_file != (layout == "official"):
+        raise UsageError(
+            f"-o {output}: --layout {layout} writes a "
+            + ("file that ends in .pyth or .pth" if layout == "official" else "folder")
+        )
+    classifier = chosen(desk, model, offline=offline)
+    save = weights.save_official if layout == "official" else weights.save_hf
+    desk.emit(str(save(classifier, output)))
 
 
 @app.command("verify")

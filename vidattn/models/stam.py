@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import StamConfig
 from vidattn.errors import UsageError
@@ -42,6 +43,8 @@ class Stam(nn.Module):
     def __init__(self, config: StamConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpoint = False
+        """Whether gradients compute every block again instead of keeping what it made."""
         width, side = config.width, config.size // config.patch
         self.patch = nn.Conv2d(3, width, config.patch, config.patch)
         self.cls = nn.Parameter(torch.zeros(width))
@@ -75,8 +78,9 @@ class Stam(nn.Module):
         x = rearrange(x + resize_space(self.pos, *x.shape[1:3]), "n h w d -> n (h w) d")
         cls = repeat(self.cls + self.cls_pos, "d -> n 1 d", n=x.shape[0])
         x = torch.cat([cls, x], dim=1)
+        again = self.checkpoint and torch.is_grad_enabled()
         for block in self.blocks:
-            x = in_chunks(block, x)
+            x = checkpoint(block, x, use_reentrant=False) if again else in_chunks(block, x)
         vectors: Tensor = self.norm(x[:, 0])
         return vectors
 

@@ -1,7 +1,8 @@
 """Where models come from: our files, foreign checkpoints, the catalog, the bundled model.
 
-`load` takes a catalog name, a file or a directory; `save` writes one of our files. Names are
-resolved on first use, so that listing the catalog does not load torch.
+`load` takes a catalog name, a file or a directory; `save` writes one of our files, `save_official`
+and `save_hf` those of others. Names are resolved on first use, so that listing the catalog does not
+load torch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from vidattn.classes import labels
 
 if TYPE_CHECKING:
     from vidattn.weights.convert import export_hf, export_official
+    from vidattn.weights.export import save_hf, save_official
     from vidattn.weights.source import load, resolve_default
     from vidattn.weights.start import start_from
     from vidattn.weights.store import read_header, save
@@ -24,6 +26,8 @@ _HOME = {
     "read_header": "store",
     "resolve_default": "source",
     "save": "store",
+    "save_hf": "export",
+    "save_official": "export",
     "start_from": "start",
 }
 
@@ -35,6 +39,8 @@ __all__ = [
     "read_header",
     "resolve_default",
     "save",
+    "save_hf",
+    "save_official",
     "start_from",
 ]
 

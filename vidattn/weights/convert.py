@@ -43,6 +43,9 @@ FAMILIES = {
     "hf": Family("Hugging Face", 0.45, 0.225, "logit", ""),
 }
 
+BESIDE = "vidattn"
+"""The entry in which an exported file keeps what its format has no place for."""
+
 RATES = {8: 32, 16: 16, 32: 32, 64: 32, 96: 4}
 """Frames of a published model, and out of how many at 30 fps it saw one (8x32, 16x16, 96x4)."""
 
@@ -71,9 +74,14 @@ def read_checkpoint(path: Path) -> Classifier:
     """
     data = store.read_bytes(path)
     state, beside = pickles.read(data, path)
-    if stam.is_stam(state):
+    sha256 = hashlib.sha256(data).hexdigest()
+    layout = "stam" if stam.is_stam(state) else layouts.recognise(state)
+    if layout and (header := _exported(state, layout, beside.get(BESIDE), path)):
+        model = _model(state, layout, path, header.config)
+        return store.classifier_of(model, header.manifest, sha256)
+    if layout == "stam":
         found = _stam(state, path)
-    elif layout := layouts.recognise(state):
+    elif layout:
         found = _timesformer(state, layout, beside, path)
     else:
         some = ", ".join(list(state)[:3])
@@ -81,8 +89,31 @@ def read_checkpoint(path: Path) -> Classifier:
             f"{path}: the tensors are named like those of no model known here: {some}, ...",
             hint="known: official TimeSformer and STAM, mmaction2, Hugging Face",
         )
-    found.card = replace(found.card, sha256=hashlib.sha256(data).hexdigest())
+    found.card = replace(found.card, sha256=sha256)
     return found
+
+
+def _exported(
+    state: Mapping[str, Tensor], layout: str, entry: object, path: Path
+) -> store.Header | None:
+    """What vidattn itself said about weights that it wrote in a foreign layout.
+
+    None where the file says nothing, or other classes were taught since. Raises WeightsError.
+    """
+    if not isinstance(entry, str):
+        return None
+    header = store.header_of(entry, path)
+    head = state.get("classifier.weight" if layout == "hf" else "head.weight")
+    same = head is not None and head.shape[0] == header.config.classes
+    return (
+        header if same and header.kind == ("stam" if layout == "stam" else "timesformer") else None
+    )
+
+
+def _model(state: Mapping[str, Tensor], layout: str, path: Path, config: Any) -> nn.Module:
+    if layout == "stam":
+        return stam.model_of(state, path, config)
+    return model_of(state, layout, path, config)
 
 
 def _timesformer(
@@ -147,10 +178,21 @@ def read_folder(folder: Path) -> Classifier:
         store.refuse(
             path, "the tensors are not named like those of TimesformerForVideoClassification"
         )
-    model = model_of(state, "hf", path, heads=_count(config, "num_attention_heads", folder))
+    heads = _count(config, "num_attention_heads", folder)
+    header = _exported(state, "hf", config.get(BESIDE), folder / "config.json")
+    shape = replace(header.config, heads=heads) if header else None
+    model = model_of(state, "hf", path, shape, heads)
     notes = _disagreements(config, model.config, folder)
     names, note = _names_in(config, model.config.classes, folder)
     clip, step_note = _clip_of(folder, model.config)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if header:  # what transformers knows of too may have been changed since
+        places = {name: getattr(clip, name) for name in ("short_side", "crop", "mean", "std")}
+        told, notes = header.manifest, [n for n in notes if n not in header.manifest.notes]
+        told = replace(
+            told, labels=names, clip=replace(told.clip, **places), notes=(*told.notes, *notes)
+        )
+        return store.classifier_of(model, told, sha256)
     if model.config.classes == 174:
         notes.append("frames are fed as RGB; weights converted from the official ones want BGR")
     card = Card(
@@ -158,17 +200,24 @@ def read_folder(folder: Path) -> Classifier:
         license=_license(folder),
         source=f"{folder.name}, a Hugging Face folder",
         notes=tuple(n for n in (*notes, note, step_note) if n),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
     )
     return Classifier(model, clip, names, FAMILIES["hf"].averaging, card)
 
 
 def model_of(
-    state: Mapping[str, Tensor], layout: str, path: Path, heads: int | None = None
+    state: Mapping[str, Tensor],
+    layout: str,
+    path: Path,
+    config: TimeSformerConfig | None = None,
+    heads: int | None = None,
 ) -> TimeSformer:
-    """The model of a foreign state dict; differences are listed under the file's own names."""
+    """The model of a foreign state dict; differences are listed under the file's own names.
+
+    config: its shape, where that is known; otherwise read from the tensors, with `heads`.
+    """
     try:
-        config = layouts.config_of(state, layout, heads)
+        config = config or layouts.config_of(state, layout, heads)
         with torch.device("meta"):
             empty = TimeSformer(config)
     except RecipeError as error:

@@ -55,7 +55,7 @@ def names(config: StamConfig) -> dict[str, str]:
     return table | {name: name for name in EMBED}
 
 
-def config_of(state: Mapping[str, Tensor], path: Path, heads: int | None = None) -> StamConfig:
+def config_of(state: Mapping[str, Tensor], path: Path) -> StamConfig:
     """The shape of the model behind a state dict. Raises WeightsError for `path`."""
     marks = ("patch_embed.proj.weight", "pos_embed", "aggregate.pos_embed", "head.weight")
     first = ("blocks.0.mlp.fc1.weight", "aggregate.transformer_enc.layers.0.linear1.weight")
@@ -76,7 +76,7 @@ def config_of(state: Mapping[str, Tensor], path: Path, heads: int | None = None)
             patch=patch.shape[-1],
             width=patch.shape[0],
             depth=_count(state, r"blocks\.(\d+)\."),
-            heads=heads or max(patch.shape[0] // 64, 1),
+            heads=max(patch.shape[0] // 64, 1),
             mlp_ratio=hidden.shape[0] / patch.shape[0],
             time_depth=_count(state, r"aggregate\.transformer_enc\.layers\.(\d+)\."),
             time_hidden=time_hidden.shape[0],
@@ -89,9 +89,12 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     return len({m[1] for key in state if (m := re.match(pattern, key))})
 
 
-def model_of(state: Mapping[str, Tensor], path: Path, heads: int | None = None) -> Stam:
-    """The model of an official state dict; differences are listed under the file's own names."""
-    config = config_of(state, path, heads)
+def model_of(state: Mapping[str, Tensor], path: Path, config: StamConfig | None = None) -> Stam:
+    """The model of an official state dict; differences are listed under the file's own names.
+
+    config: its shape, where that is known; otherwise read from the tensors.
+    """
+    config = config or config_of(state, path)
     with torch.device("meta"):
         expected = to_official(Stam(config).state_dict(), config)
     # The first release had no bias here, which is the same as a bias of zero.

@@ -74,8 +74,12 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
     require_finite(state, str(path))
     require_same_keys(_empty(classifier.model), state, str(path))  # a wrapped model renames them
-    text = json.dumps(_plain(classifier, recipe), separators=(",", ":"), sort_keys=True)
-    return write_atomically(path, safetensors.torch.save(state, {KEY: text}))
+    return write_atomically(path, safetensors.torch.save(state, {KEY: told(classifier, recipe)}))
+
+
+def told(classifier: Classifier, recipe: Recipe | None = None) -> str:
+    """Everything about a classifier but its tensors, as JSON; `header_of` reads it."""
+    return json.dumps(_plain(classifier, recipe), separators=(",", ":"), sort_keys=True)
 
 
 def _empty(model: nn.Module) -> dict[str, Tensor]:
@@ -120,7 +124,11 @@ def read(path: str | Path) -> Classifier:
     data = read_bytes(path)
     header = parse_header(data, path)
     model = build(header.kind, header.config, tensors_of(data, path), str(path))
-    manifest = header.manifest
+    return classifier_of(model, header.manifest, hashlib.sha256(data).hexdigest())
+
+
+def classifier_of(model: nn.Module, manifest: Manifest, sha256: str) -> Classifier:
+    """A model with what its file says about it. sha256: of that file."""
     card = Card(
         name=manifest.name,
         license=manifest.license,
@@ -128,7 +136,7 @@ def read(path: str | Path) -> Classifier:
         training_data=manifest.training_data,
         expect=manifest.expect,
         notes=manifest.notes,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
     )
     return Classifier(
         model, manifest.clip, manifest.labels, manifest.averaging, card, manifest.temperature
@@ -165,6 +173,11 @@ def parse_header(data: bytes, path: Path) -> Header:
             f"{path}: a safetensors file, but not one of vidattn: it carries no manifest",
             hint="a Hugging Face model is loaded by its folder: config.json must lie beside it",
         )
+    return header_of(text, path)
+
+
+def header_of(text: str, path: Path) -> Header:
+    """The inverse of `told`, checked. Raises WeightsError for `path`."""
     try:
         plain = json.loads(text, parse_constant=_not_a_number, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:

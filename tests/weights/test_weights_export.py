@@ -1,0 +1,152 @@
+"""Models written as other programs read them, and read again."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidattn import weights
+from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.errors import OutputError, WeightsError
+from vidattn.models.classifier import Card, Classifier
+from vidattn.models.stam import Stam
+from vidattn.models.timesformer import TimeSformer
+
+CARD = Card("mine", "Apache-2.0", "a test", "nothing", "top-1 33.3", ("a note",))
+
+
+def classifier(attention: str = "divided") -> Classifier:
+    """One whose heads, pace, averaging and channels no foreign format tells."""
+    torch.manual_seed(0)
+    shape = {"classes": 3, "frames": 4, "size": 32, "width": 64, "depth": 2, "heads": 4}
+    stam = StamConfig(**shape, time_depth=1, time_heads=2, time_hidden=48)
+    config = TimeSformerConfig(attention, **shape, drop_path=0.3) if attention != "stam" else stam
+    model = Stam(config) if isinstance(config, StamConfig) else TimeSformer(config)
+    clip = ClipConfig(4, 0.7, 40, 32, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bgr", "dense", "bins")
+    labels = ("dive", "плавать", "LABEL_2")
+    return Classifier(model.eval(), clip, labels, "probability", CARD, temperature=1.7)
+
+
+def is_the_same(one: Classifier, other: Classifier) -> bool:
+    tensors, others = one.model.state_dict(), other.model.state_dict()
+    return (
+        tensors.keys() == others.keys()
+        and all(torch.equal(tensors[key], others[key]) for key in tensors)
+        and one.model.config == other.model.config
+        and (one.clip, one.labels, one.averaging) == (other.clip, other.labels, other.averaging)
+        and one.temperature == other.temperature
+        and replace(one.card, sha256="") == replace(other.card, sha256="")
+    )
+
+
+@pytest.mark.parametrize("attention", ["divided", "joint", "space", "stam"])
+def test_a_model_comes_back_from_the_official_layout_as_it_went(
+    attention: str, tmp_path: Path
+) -> None:
+    mine = classifier(attention)
+    again = weights.load(weights.save_official(mine, tmp_path / "a.pyth"))
+    assert is_the_same(again, mine)
+    assert is_the_same(weights.load(weights.save_official(again, tmp_path / "b.pyth")), mine)
+
+
+@pytest.mark.parametrize("attention", ["divided", "joint"])
+def test_a_model_comes_back_from_the_hugging_face_layout_as_it_went(
+    attention: str, tmp_path: Path
+) -> None:
+    mine = classifier(attention)
+    again = weights.load(weights.save_hf(mine, tmp_path / "hf"))
+    assert is_the_same(again, mine)
+    assert (tmp_path / "hf" / "README.md").read_text().startswith("---\nlicense: apache-2.0\n")
+
+
+@pytest.mark.parametrize("attention", ["divided", "joint"])
+@torch.no_grad()
+def test_transformers_loads_an_exported_folder_and_agrees(
+    attention: str, clip: Tensor, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    mine = classifier(attention)
+    folder = weights.save_hf(mine, tmp_path / "hf")
+    theirs, told = transformers.TimesformerForVideoClassification.from_pretrained(
+        folder, output_loading_info=True
+    )
+    assert not any(told[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    logits = theirs.eval()(clip.transpose(1, 2)).logits
+    torch.testing.assert_close(logits, mine.model(clip), rtol=0, atol=1e-5)
+    assert tuple(theirs.config.id2label.values()) == mine.labels
+    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    assert (tuple(processor.image_mean), tuple(processor.image_std)) == (
+        mine.clip.mean,
+        mine.clip.std,
+    )
+    theirs.save_pretrained(tmp_path / "saved again")
+    processor.save_pretrained(tmp_path / "saved again")
+    assert is_the_same(weights.load(tmp_path / "saved again"), mine)
+
+
+def test_the_official_code_finds_what_it_looks_for(tmp_path: Path) -> None:
+    mine = classifier()
+    stored = torch.load(weights.save_official(mine, tmp_path / "a.pyth"), weights_only=True)
+    assert stored["epoch"] == 0
+    assert "model.blocks.1.temporal_attn.qkv.bias" in stored["model_state"]
+    assert len(stored["model_state"]) == 3 + 2 + 20 * 2 + 2 + 2
+    assert "ATTENTION_TYPE: divided_space_time" in stored["cfg"]
+    stam = torch.load(weights.save_official(classifier("stam"), tmp_path / "s"), weights_only=True)
+    assert "aggregate.transformer_enc.layers.0.linear1.weight" in stam["model"]
+
+
+def test_other_classes_taught_elsewhere_win_over_what_we_said(tmp_path: Path) -> None:
+    folder = weights.save_hf(classifier(), tmp_path / "hf")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {"0": "a", "1": "b", "2": "c"}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert weights.load(folder).labels == ("a", "b", "c")
+
+    path = weights.save_official(classifier(), tmp_path / "a.pyth")
+    stored = torch.load(path, weights_only=True)
+    for name in ("weight", "bias"):
+        old = stored["model_state"][f"model.head.{name}"]
+        stored["model_state"][f"model.head.{name}"] = old.repeat_interleave(2, 0)
+    torch.save(stored, path)
+    found = weights.load(path)
+    assert len(found.labels) == 6
+    assert found.clip.mean == (0.45,) * 3
+
+
+def test_a_broken_entry_of_ours_is_refused(tmp_path: Path) -> None:
+    path = weights.save_official(classifier(), tmp_path / "a.pyth")
+    stored = torch.load(path, weights_only=True)
+    torch.save({**stored, "vidattn": "{}"}, path)
+    with pytest.raises(WeightsError, match="not in the format vidattn/weights/1"):
+        weights.load(path)
+
+
+def test_what_a_layout_has_no_names_for_is_not_written(tmp_path: Path) -> None:
+    for save in (weights.save_official, weights.save_hf):
+        with pytest.raises(WeightsError, match="no names for axial attention"):
+            save(classifier("axial"), tmp_path / "a")
+    with pytest.raises(WeightsError, match="logits for every frame"):
+        weights.save_hf(classifier("space"), tmp_path / "a")
+    with pytest.raises(WeightsError, match="a Stam has no hf layout"):
+        weights.save_hf(classifier("stam"), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_appears_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "theirs.txt").write_text("keep me")
+    with pytest.raises(OutputError, match="is there and not empty"):
+        weights.save_hf(classifier(), tmp_path / "full")
+    monkeypatch.setattr(Path, "replace", _refused)
+    with pytest.raises(OutputError, match="cannot be written"):
+        weights.save_hf(classifier(), tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def _refused(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
