@@ -3,7 +3,10 @@
 import hashlib
 import http.server
 import multiprocessing
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +28,9 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.ranges: list[str | None] = []
+        self.asked: list[str] = []
         self.lock = threading.Lock()
+        self.patience = threading.Event()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -37,6 +42,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.server.lock:
             self.server.ranges.append(self.headers["Range"])
+            self.server.asked.append(self.path)
             count = len(self.server.ranges)
         body, tag = BODY, '"one"'
         if "changes" in self.path and count > 1:
@@ -59,6 +65,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if "breaks" in self.path and count <= int(self.path[-1]):
             rest = rest[: len(rest) // 3]
+        if "stalls" in self.path and count == 1:
+            self.wfile.write(rest[: length // 2])
+            self.wfile.flush()
+            self.server.patience.wait(20)  # says nothing more, and does not hang up either
+            return
+        if "drips" in self.path:
+            for begin in range(0, length, length // 7):
+                self.server.patience.wait(0.02)
+                self.wfile.write(rest[begin : begin + length // 7])
+            return
         self.wfile.write(rest[:length])
 
     def log_message(self, *_: Any) -> None: ...
@@ -71,6 +87,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with Server() as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
+        server.patience.set()
         server.shutdown()
 
 
@@ -110,6 +127,19 @@ def test_a_later_run_goes_on_with_what_is_there(server: Server, tmp_path: Path) 
     assert "breaks-4" not in left(tmp_path)
     assert fetch.download(server.url("breaks-4"), sha256=DIGEST).read_bytes() == BODY
     assert server.ranges[4] is not None
+
+
+def test_a_slow_server_is_waited_for(server: Server) -> None:
+    assert fetch.download(server.url("drips"), sha256=DIGEST).read_bytes() == BODY
+    assert server.ranges == [None]
+
+
+def test_a_server_that_falls_silent_is_asked_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "READ_SECONDS", 0.5)
+    assert fetch.download(server.url("stalls"), sha256=DIGEST).read_bytes() == BODY
+    assert server.ranges == [None, f"bytes={len(BODY) // 2}-"]
 
 
 def test_a_file_that_changed_meanwhile_is_fetched_anew(server: Server) -> None:
@@ -189,3 +219,22 @@ def test_processes_that_want_the_same_file_share_one_download(server: Server) ->
     for worker in workers:
         worker.join()
     assert server.ranges == [None]
+
+
+def test_the_hub_may_be_a_mirror(server: Server, tmp_path: Path) -> None:
+    """HF_ENDPOINT is read once, when the hub's client is loaded."""
+    program = (
+        "from vidattn.weights import fetch\n"
+        "try: fetch.snapshot('someone/missing')\n"
+        "except fetch.UnavailableError as error: print(error.message)"
+    )
+    places = {"HF_ENDPOINT": server.url("").rstrip("/"), "HF_HUB_CACHE": str(tmp_path / "hub")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **places, "HF_HUB_OFFLINE": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "cannot be downloaded from 127.0.0.1: " in done.stdout
+    assert any(path.startswith("/api/models/someone/missing") for path in server.asked)

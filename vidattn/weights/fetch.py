@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import huggingface_hub.constants
 import huggingface_hub.errors
 
 from vidattn.errors import WeightsError
@@ -258,7 +259,8 @@ def _snapshot(hub_id: str, patterns: list[str], *, offline: bool) -> Path:
             etag_timeout=CONNECT_SECONDS,
         )
     except (OSError, ValueError, *network) as error:
-        message = f"cannot be downloaded from huggingface.co: {_root_reason(error)}"
+        host = _host(huggingface_hub.constants.ENDPOINT)  # HF_ENDPOINT in the environment
+        message = f"cannot be downloaded from {host}: {_root_reason(error)}"
         if is_offline(offline):
             message = "not downloaded yet, and offline"
         hint = (
