@@ -99,14 +99,13 @@ def test_broken_videos_are_told_and_do_not_stop_a_run(folder: Path, tmp_path: Pa
     assert sum("not counted (E_NOT_VIDEO)" in note for note in notes) == 1
 
 
-def test_clips_per_epoch_is_said_to_mean_nothing_here(folder: Path, tmp_path: Path) -> None:
-    recipe = replace(TINY, data=replace(TINY.data, dataset=str(folder), clips_per_epoch=3))
-    note = next(
-        e
-        for e in train.fit(recipe, tmp_path, device="cpu")
-        if isinstance(e, train.Note) and "clips_per_epoch" in e.text
-    )
-    assert "an epoch shows all 10 videos" in note.text
+def test_small_sets_are_gone_through_until_an_epoch_is_full(folder: Path, tmp_path: Path) -> None:
+    data = replace(TINY.data, dataset=str(folder), clips_per_epoch=23)
+    events = list(train.fit(replace(TINY, data=data), tmp_path, device="cpu"))
+    steps = [event for event in events if isinstance(event, train.Step)]
+    # Ten videos make two batches of five; three passes reach 23 clips.
+    assert [step.epoch for step in steps] == [1] * 6 + [2] * 6
+    assert [e.epoch for e in events if isinstance(e, train.Epoch)] == [1, 2]
 
 
 def test_nothing_is_written_when_the_set_is_not_there(tmp_path: Path) -> None:

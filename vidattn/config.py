@@ -239,7 +239,8 @@ class DataConfig:
     dataset: str = "k400"
     """A known name or the path of a folder."""
     clips_per_epoch: int = 0
-    """Training clips per epoch of an endless (procedural) set; 0: the whole of a finite set."""
+    """Training clips per epoch: of a procedural set so many, of a finite one at least so many, for
+    which small sets are gone through several times; 0: once."""
     val_clips: int = 2000
     """Validation clips drawn from a procedural set."""
     textures: str = ""

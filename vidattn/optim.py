@@ -156,7 +156,8 @@ def optimizer(modules: Iterable[nn.Module], optim: OptimConfig) -> Optimizer:
     if optim.kind == "sgd":
         nesterov = optim.momentum > 0
         return torch.optim.SGD(params, optim.lr, momentum=optim.momentum, nesterov=nesterov)
-    return torch.optim.AdamW(params, optim.lr, betas=optim.betas, eps=optim.eps)
+    # Fused: of the same numbers, and a small model spends a twentieth of its time otherwise.
+    return torch.optim.AdamW(params, optim.lr, betas=optim.betas, eps=optim.eps, fused=True)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

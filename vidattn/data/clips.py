@@ -7,6 +7,7 @@ taken up at any step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
@@ -250,16 +251,10 @@ def _in_order(source: Dataset[T], numbers: range, workers: int) -> Iterator[T]:
     )
 
 
-def _unused(recipe: Recipe, count: int) -> tuple[str, ...]:
-    """What a recipe says that means nothing to a set of files."""
-    if not recipe.data.clips_per_epoch:
-        return ()
-    return (f"data.clips_per_epoch is for procedural sets: an epoch shows all {count} videos",)
-
-
 class FileSet:
     """A labelled set as what `train.fit` learns from.
 
+    An epoch is as many passes through the set as reach `data.clips_per_epoch`, one at least.
     planner: the view of a held-back video. Raises DataError when a half has no videos.
     """
 
@@ -282,14 +277,17 @@ class FileSet:
             videos=KeptVideos(recipe.data.keep_mb),
         )
         self.labels = train.labels
-        self.notes = tuple(dict.fromkeys(train.notes + val.notes + _unused(recipe, len(clips))))
+        self.notes = tuple(dict.fromkeys(train.notes + val.notes))
         self.recipe = recipe
-        self._training = TrainingBatches(clips, recipe.optim.batch_size, recipe.optim.epochs)
+        passes = max(1, math.ceil(recipe.data.clips_per_epoch / max(1, len(clips))))
+        self._training = TrainingBatches(
+            clips, recipe.optim.batch_size, recipe.optim.epochs * passes
+        )
         self._held_back = ViewedVideos(val, recipe.clip, planner)
         self._val = val
         self._seen: list[Batch] | None = None
         self.unreadable: Sequence[Failure] = ()
-        self.steps_per_epoch = self._training.steps_per_epoch
+        self.steps_per_epoch = self._training.steps_per_epoch * passes
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Batches from number `first` to the end of the run."""
