@@ -4,7 +4,8 @@ Comma, tab, semicolon, bar or space between the fields, or one JSON object a lin
 header. Relative paths begin at the folder of the list, or at --data-root. Labels are class names,
 or class numbers that count from 0, whose names may stand in labels.txt beside the list, one a line.
 A list without a split column has a fifth held back: of every class by the hash of the file paths,
-or of the groups when a column `group` says what belongs together (the same person, the same film).
+or of the files when rows are spans of them, or of the groups when a column `group` says what
+belongs together (the same person, the same film).
 """
 
 from __future__ import annotations
@@ -54,7 +55,14 @@ def open_table(
     halves, notes = _halves_of(path, rows, examples)
     chosen = [example for example, half in zip(examples, halves, strict=True) if half == split]
     if not chosen:
-        raise DataError(f"{path}: no row belongs to {split}")
+        alone = len({example.key for example in examples}) == 1
+        raise DataError(
+            f"{path}: no row belongs to {split}",
+            hint="all rows are of one file or group, which stays together; add a column split of "
+            "train and val"
+            if alone
+            else None,
+        )
     there = existing(chosen, str(path), max_missing)
     return LabelledSet(
         name or path.stem,
@@ -191,10 +199,12 @@ def _halves_of(
         found = [_stated(row, problems) for row in rows]
         problems.raise_if_any()
         return found, ()
-    grouped = any(row.fields.get("group") for row in rows)
+    # Spans of one film look alike: all of them go to the same half.
+    cut = any(example.window is not None for example in examples)
+    grouped = cut or any(row.fields.get("group") for row in rows)
     back = held_back([e.key for e in examples], None if grouped else [e.label for e in examples])
     halves: list[Split | None] = ["val" if b else "train" for b in back]
-    how = "groups" if grouped else "file paths of every class"
+    how = "groups" if grouped and not cut else "files" if cut else "file paths of every class"
     note = (
         f"{path}: no column split, so {HELD_BACK:.0%} is held back by the hash of the {how}: "
         f"{back.count(False)} videos to train, {back.count(True)} to validate"

@@ -1,0 +1,138 @@
+"""Labelled spans inside longer files: what is shown is what the label speaks of."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.conftest import write_video
+from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
+from vidattn.data.clips import FileSet, TrainingClips, Viewed, ViewedVideos
+from vidattn.data.labelled import LabelledSet
+from vidattn.data.sets import open_set
+from vidattn.data.table import open_table
+from vidattn.errors import DataError
+from vidattn.evaluate_set import planner_of
+from vidattn.types import Item
+
+CLIP = ClipConfig(frames=4, step_seconds=0.3, short_side=32, crop=32, mean=(0, 0, 0), std=(1, 1, 1))
+SPREAD = replace(CLIP, drawn="bins", sampling="uniform")
+LEVELS = {"dark": 20, "grey": 120, "bright": 220}
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds at 10 frames a second: one dark, one grey, one bright."""
+    seconds = [np.full((10, 48, 64, 3), level, np.uint8) for level in LEVELS.values()]
+    path = tmp_path_factory.mktemp("spans") / "film.mp4"
+    return write_video(path, np.concatenate(seconds))
+
+
+def opened(film: Path, *rows: str) -> LabelledSet:
+    """The rows `label,start,end` as a set, in their order."""
+    path = film.with_name("list.csv")
+    lines = "".join(f"film.mp4,{row},train\n" for row in rows)
+    path.write_text("path,label,start,end,split\n" + lines)
+    return open_table(path, "train", names=tuple(LEVELS))
+
+
+def viewed(found: LabelledSet, clip: ClipConfig) -> Sequence[Viewed]:
+    return list(ViewedVideos(found, clip, planner_of(clip, ViewConfig(1, 1))).all())
+
+
+@pytest.mark.parametrize("clip", [CLIP, SPREAD], ids=["dense", "bins"])
+@pytest.mark.parametrize("length", [0.01, 0.1, 0.35, 1.0])
+def test_a_span_shows_its_own_frames_however_short(
+    film: Path, clip: ClipConfig, length: float
+) -> None:
+    rows = [f"{label},{place + 0.0},{place + length}" for place, label in enumerate(LEVELS)]
+    found = opened(film, *rows)
+    clips = TrainingClips(found, clip)
+    seen = viewed(found, clip)
+    for number, level in enumerate(LEVELS.values()):
+        trained = [clips[epoch, number].clip for epoch in range(4)]
+        judged = seen[number].clips
+        assert judged is not None
+        for shown in (*trained, judged):
+            assert float((shown - level / 255).abs().max()) < 0.03
+
+
+@pytest.mark.parametrize("clip", [CLIP, SPREAD], ids=["dense", "bins"])
+def test_a_span_that_ends_after_its_file_is_cut_there(film: Path, clip: ClipConfig) -> None:
+    found = opened(film, "dark,0,1", "bright,2,60")
+    judged = viewed(found, clip)[1].clips
+    trained = TrainingClips(found, clip)[0, 1].clip
+    assert judged is not None
+    assert min(float(judged.min()), float(trained.min())) > 0.8
+
+
+def test_a_span_after_its_file_is_listed_in_judging_and_replaced_in_training(film: Path) -> None:
+    found = opened(film, "dark,0,1", "bright,7,8")
+    failure = viewed(found, CLIP)[1].failure
+    assert failure is not None
+    assert failure.code == "E_SHORT"
+    made = TrainingClips(found, CLIP)[0, 1]
+    assert [lost.code for lost in made.lost] == ["E_SHORT"]
+    assert made.label == 0  # that of the video in its place
+
+
+def test_spans_may_overlap_and_keep_their_own_labels(film: Path) -> None:
+    found = opened(film, "dark,0,2", "grey,0.5,1.5", "bright,0,3")
+    assert [item.label for item in found.items] == [0, 1, 2]
+    clips = TrainingClips(found, SPREAD)
+    assert [clips[0, number].label for number in range(3)] == [0, 1, 2]
+    means = [float(clips[0, number].clip.mean()) for number in (0, 1)]
+    assert means == pytest.approx([70 / 255, 70 / 255], abs=0.12)
+    assert float(clips[0, 2].clip.max()) > 0.8
+
+
+def test_frame_numbers_name_a_part_too(film: Path) -> None:
+    parts = [(0, 10), (10, 11), (20, 99), (40, 50)]
+    items = tuple(Item(str(film), 0, frames=part) for part in parts)
+    found = LabelledSet("x", film.parent, "train", tuple(LEVELS), items)
+    seen = viewed(found, CLIP)
+    for number, level in enumerate(LEVELS.values()):
+        clips = seen[number].clips
+        assert clips is not None
+        assert float((clips - level / 255).abs().max()) < 0.03
+    assert seen[3].failure is not None
+    assert seen[3].failure.code == "E_SHORT"
+
+
+def test_spans_of_one_file_make_a_training_set(film: Path) -> None:
+    rows = [f"film.mp4,{label},{i + 0.1 * n},{i + 0.1 * n + 0.3},{half}\n"
+            for i, label in enumerate(LEVELS)
+            for n, half in enumerate(("train", "train", "train", "val"))]  # fmt: skip
+    path = film.with_name("halves.csv")
+    path.write_text("path,label,start,end,split\n" + "".join(rows))
+    train, val = open_set(str(path), None, "train"), open_set(str(path), None, "val")
+    for keep in (0, 64):
+        recipe = Recipe(
+            "x", clip=CLIP, optim=OptimConfig(batch_size=3), data=DataConfig(keep_mb=keep)
+        )
+        found = FileSet(recipe, train, val, planner_of(CLIP, ViewConfig(1, 1)))
+        batch = next(iter(found.batches(0)))
+        judged = next(iter(found.held_back()))
+        for clips, labels in ((batch.clips, batch.labels), (judged.clips, judged.labels)):
+            levels = [LEVELS[train.labels[label]] / 255 for label in labels.tolist()]
+            assert clips.mean((1, 2, 3, 4)).numpy() == pytest.approx(levels, abs=0.03)
+
+
+def test_spans_of_one_file_stay_in_one_half_unless_the_list_says_otherwise(film: Path) -> None:
+    path = film.with_name("undecided.csv")
+    header = "path,label,start,end\n"
+    path.write_text(header + "film.mp4,dark,0,1\nfilm.mp4,grey,1,2\n")
+    with pytest.raises(DataError, match="no row belongs to val") as caught:
+        open_set(str(path), None, "val")
+    assert "add a column split" in (caught.value.hint or "")
+    names = [f"{n}.mp4" for n in range(10)]
+    for name in names:
+        film.with_name(name).touch()
+    rows = [f"{name},{label},{i},{i + 1}\n" for name in names for i, label in enumerate(LEVELS)]
+    path.write_text(header + "".join(rows))
+    train, val = open_set(str(path), None, "train"), open_set(str(path), None, "val")
+    assert not {item.path for item in train.items} & {item.path for item in val.items}
+    assert (len(train.items), len(val.items)) == (24, 6)
+    assert "20% is held back by the hash of the files" in val.notes[0]
