@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from vidattn.errors import VideoError
-from vidattn.video import Spare, open_video
+from vidattn.video import Limits, Spare, open_video
+from vidattn.video.container import open_container
+from vidattn.video.probe import Probe, Probes, probe
 
 from .test_supervision import child_of, gone
 
@@ -88,3 +90,48 @@ def test_a_copy_starts_empty_and_a_forgotten_spare_ends_its_process(small: Path)
     assert pickle.loads(pickle.dumps(spare)).take() is None
     del spare, video
     assert gone(pid)
+
+
+def test_a_file_that_comes_back_is_known_and_one_that_changed_is_not(
+    small: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(small.read_bytes())
+    spare = Spare()
+    with open_video(film, spare=spare) as video:
+        frames, times = video.read([0, 7]), video.times
+    with open_video(film, spare=spare, short_side=24) as video:
+        assert np.array_equal(video.times, times)
+        assert video.height == 24
+    film.write_bytes(small.read_bytes()[:-1] + b"\0")
+    with open_video(film, spare=spare) as video:
+        assert np.array_equal(video.read([0, 7]), frames)
+    film.write_bytes(b"something else")
+    with pytest.raises(VideoError):
+        open_video(film, spare=spare)
+    spare.close()
+
+
+def test_what_is_known_of_files_is_bounded_and_the_last_used_stays(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_video(small) as video:
+        rows = 2 * video.frames
+    monkeypatch.setattr(Probes, "ROWS", 2 * rows)
+    known, limits, made = Probes(), Limits(), []
+
+    def ask(name: str) -> None:
+        path = tmp_path / name
+        if not path.exists():
+            path.write_bytes(small.read_bytes())
+        with path.open("rb") as file:
+
+            def make() -> Probe:
+                made.append(name)
+                return probe(lambda: open_container(str(path), limits), lambda: None)
+
+            assert known.of(file.fileno(), limits, make).facts.frames == rows // 2
+
+    for name in ("a", "b", "a", "c", "a", "b"):
+        ask(name)
+    assert made == ["a", "b", "c", "b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +12,7 @@ import numpy as np
 from vidattn.errors import VideoError
 from vidattn.video.container import is_picture, packets
 from vidattn.video.pixels import Turn, turn_of
-from vidattn.video.protocol import Facts, Times
+from vidattn.video.protocol import Facts, Limits, Times
 from vidattn.video.scan import Beat
 from vidattn.video.table import Source, Table, build, decoded
 
@@ -31,6 +32,36 @@ class Probe:
     stored: tuple[int, int]
     """Width and height of the first frame as stored."""
     truncated: bool
+
+
+class Probes:
+    """What is known of files that were opened before, for those who come back to them.
+
+    Spans of a long film are read one by one; reading its packets each time costs more than the
+    frames. Keeps the tables of ROWS frames in all, those used last.
+    """
+
+    ROWS = 500_000
+    """About 40 MB."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Probe] = {}
+
+    def of(self, fd: int, limits: Limits, make: Callable[[], Probe]) -> Probe:
+        """The facts of an open file, from `make` unless it is known and has not changed."""
+        found = os.fstat(fd)
+        times = found.st_mtime_ns, found.st_ctime_ns
+        key = (found.st_dev, found.st_ino, found.st_size, *times, limits)
+        known = self._known.pop(key, None) or make()
+        self._known[key] = known
+        while len(self._known) > 1 and sum(map(_rows, self._known.values())) > self.ROWS:
+            del self._known[next(iter(self._known))]
+        return known
+
+
+def _rows(found: Probe) -> int:
+    packets = found.table.packets
+    return len(found.table.times) + (0 if packets is None else len(packets))
 
 
 def probe(open_source: Callable[[], Source], beat: Beat) -> Probe:

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from select import select
@@ -28,7 +28,7 @@ from vidattn.errors import VideoError
 from vidattn.video import wire
 from vidattn.video.container import open_container
 from vidattn.video.pixels import Converter
-from vidattn.video.probe import Probe, probe
+from vidattn.video.probe import Probe, Probes, probe
 from vidattn.video.protocol import Limits
 from vidattn.video.pyav_reader import PyAVReader
 from vidattn.video.reader import Lost, Reader
@@ -91,6 +91,7 @@ class Worker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._file: int | None = None
+        self._probes = Probes()
         self._sparse: Reader
         self._dense: Reader
 
@@ -128,7 +129,7 @@ class Worker:
             return open_container(source, limits)
 
         _rehearse_fault("open")
-        found = probe(open_source, self._channel.beat)
+        found = self._known(fd, limits, open_source)
         convert = Converter(*found.stored, found.turn, meta["short_side"])
         self._dense = self._sparse = PyAVReader(open_source, found.table, convert)
         size = (convert.width, convert.height)
@@ -138,6 +139,12 @@ class Worker:
             if other.name != "decord":
                 self._dense = other
         self._tell(found, size)
+
+    def _known(self, fd: int | None, limits: Limits, open_source: Callable[[], Source]) -> Probe:
+        def make() -> Probe:
+            return probe(open_source, self._channel.beat)
+
+        return make() if fd is None else self._probes.of(fd, limits, make)
 
     def _forget(self) -> None:
         """Close the file served so far."""
