@@ -48,8 +48,8 @@ Expected = Annotated[
     typer.Option(
         "--expect",
         metavar="NAME=P+-T",
-        help="Exit with 7 when a figure is off: top1, top5, mean_class, ece (percent), nll, "
-        "brier. May be repeated.",
+        help="Exit with 7 when a figure is off: top1, top5, mean_class, ece (percent), nll, brier; "
+        "with --truth frame_accuracy, edit, f1@10, map, map@0.5 ... May be repeated.",
     ),
 ]
 Dump = Annotated[
@@ -135,6 +135,21 @@ Stride = Annotated[
 Overlap = Annotated[
     float, typer.Option("--overlap", metavar="SHARE", help="Of windows, instead of --stride.")
 ]
+Smooth = Annotated[
+    Literal["none", "median", "mean"] | None,
+    typer.Option("--smooth", help="Of timelines: over neighbouring windows."),
+]
+Kernel = Annotated[
+    int | None, typer.Option("--kernel", metavar="N", help="Of timelines: windows to smooth over.")
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", metavar="P", help="Of timelines: below this, background."),
+]
+MinDuration = Annotated[
+    float | None,
+    typer.Option("--min-duration", metavar="SEC", help="Of timelines: shortest segment to keep."),
+]
 
 
 def evaluate(
@@ -160,10 +175,10 @@ def evaluate(
     truth_fps: TruthFps = None,
     stride: Stride = None,
     overlap: Overlap = 0.0,
-    smooth: options.Smooth | None = None,
-    kernel: options.Kernel | None = None,
-    threshold: options.Threshold | None = None,
-    min_duration: options.MinDuration | None = None,
+    smooth: Smooth = None,
+    kernel: Kernel = None,
+    threshold: Threshold = None,
+    min_duration: MinDuration = None,
     as_json: options.Json = False,
     labels: options.Labels = None,
     device: options.Device = "auto",

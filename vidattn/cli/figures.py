@@ -34,7 +34,7 @@ def card(result: Mapping[str, Any], words: str) -> Iterator[str]:
         f"nll {result['nll']:.4f}  brier {result['brier']:.4f}{cooled}"
     )
     yield from _classes(result)
-    yield from _pairs(result["confused"], noun)
+    yield from _pairs(result["confused"])
 
 
 def _classes(result: Mapping[str, Any]) -> Iterator[str]:
@@ -55,10 +55,10 @@ def _classes(result: Mapping[str, Any]) -> Iterator[str]:
         yield left
 
 
-def _pairs(confused: Sequence[Mapping[str, Any]], noun: str) -> Iterator[str]:
+def _pairs(confused: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if confused:
         pairs = [
-            f"{clean(pair['label'])} for {clean(pair['taken_for'])} ({pair['count']} {noun})"
+            f"{clean(pair['label'])} for {clean(pair['taken_for'])} ({pair['count']}x)"
             for pair in confused[:PAIRS]
         ]
         yield f"  most confused: {', '.join(pairs)}"
