@@ -43,8 +43,11 @@ class Scored:
     """One window is done. `scores`: probabilities [K], or None where too little could be read."""
 
     index: int
+    """Its place in `Started.windows`; windows that refining added are numbered on from there."""
     window: Window
     scores: Scores | None
+    reused: bool = False
+    """Whether the scores are those of an earlier window that shows the same."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,9 @@ def collect(
     run: dict[str, float] | None = None,
 ) -> Timeline:
     """A timeline of the windows scored so far; what is missing is named, not guessed."""
+    given = len(started.windows)
     scored = [event for event in done if event.scores is not None]
+    scored.sort(key=lambda event: event.window)
     if not scored:
         raise VideoError(
             f"{started.source}: too few frames decode to say anything",
@@ -76,8 +81,13 @@ def collect(
         )
     covered = [event.window for event in scored]
     lost = [(u.window, u.code) for u in unreadable]
-    lost += _unscored(started.windows, done, [*covered, *(window for window, _ in lost)])
-    seen = tuple(window for event in scored for window in started.seen[event.index])
+    planned = [event for event in done if event.index < given]
+    lost += _unscored(started.windows, planned, [*covered, *(window for window, _ in lost)])
+    seen = tuple(
+        window
+        for event in scored
+        for window in (started.seen[event.index] if event.index < given else (event.window,))
+    )
     facts, clip = started.facts, classifier.clip
     return Timeline(
         source=started.source,
@@ -103,7 +113,7 @@ def collect(
             "step_seconds": round(clip.step_seconds, 6),
             **({"temperature": t} if (t := classifier.temperature) != 1 else {}),
         },
-        settings=started.settings,
+        settings={**started.settings, **_spent(started, done)},
         decoding=decoding,
         warnings=facts.warnings + started.notes,
         unreadable=tuple(sorted(lost)),
@@ -111,6 +121,15 @@ def collect(
         run={"version": __version__, **(run or {})},
         frame_times=started.times,
     )
+
+
+def _spent(started: Started, done: Sequence[Scored]) -> dict[str, int]:
+    """How many windows were added and reused, where either was asked for."""
+    counts = {
+        "refine_seconds": ("added_windows", sum(e.index >= len(started.windows) for e in done)),
+        "skip_static": ("reused_windows", sum(event.reused for event in done)),
+    }
+    return {name: count for asked, (name, count) in counts.items() if asked in started.settings}
 
 
 def _unscored(

@@ -7,8 +7,8 @@ timeline. Memory is set by the window, not by the length of the file.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import Literal, TypeVar
@@ -20,24 +20,22 @@ from torch import Tensor
 from vidattn import plan
 from vidattn.clock import Clock
 from vidattn.config import ClipConfig, ViewConfig
-from vidattn.data.views import Reel, readable_end, still_needed, wanted
+from vidattn.data.views import readable_end, still_needed
 from vidattn.device import Runtime
+from vidattn.economy import Economy
 from vidattn.events import Event, Finished, Scored, Scores, Started, collect
-from vidattn.lookahead import ahead
 from vidattn.models.classifier import Classifier
 from vidattn.pooling import Pool
 from vidattn.scorer import Scorer
+from vidattn.survey import Survey
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import View, Window
+from vidattn.types import Window
 from vidattn.video import Video, open_video
-from vidattn.viewer import Viewer
+from vidattn.viewer import viewing
 
 __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
 
 T = TypeVar("T")
-LEAD_BYTES = 64 << 20
-"""Of decoded frames that wait for the model, LEAD_FRAMES at most."""
-LEAD_FRAMES = 256
 Source = str | os.PathLike[str] | Video
 
 
@@ -51,6 +49,7 @@ def stream(
     overlap: float = 0.0,
     start: float = 0.0,
     end: float | None = None,
+    economy: Economy = Economy(),
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
 ) -> Iterator[Event]:
@@ -59,7 +58,8 @@ def stream(
     frames: clip length, the classifier's own by default. window: seconds of one window, by default
     frames x the step the classifier was trained with. stride: seconds between windows, by default
     window x (1 - overlap). The last window is moved back to end with the file, so nothing is left
-    out. start, end: seconds, to look at a part of the file only.
+    out. start, end: seconds, to look at a part of the file only. economy: windows added where it
+    matters, and windows saved where nothing moves.
 
     Raises VideoError when the file cannot be read and UsageError when the numbers make no sense.
     Stopping early is fine: `collect` makes a valid timeline of the events so far.
@@ -77,18 +77,19 @@ def stream(
             stride=stride,
             overlap=overlap,
         )
+        added = plan.added_windows(video.times, region, planned, economy.refine)
+        planned = replace(planned, settings=planned.settings | economy.settings())
         seen = tuple((window,) for window in planned.seen)
         started = _started(video, "segment", planned.windows, seen, planned, scorer)
         yield started
         done: list[Scored] = []
-        # One table for all scores: small arrays that outlive large ones would fragment the heap.
-        table = np.empty((len(planned.windows), len(classifier.labels)), np.float32)
-        with closing(_logits(video, planned.views, classifier.clip, scorer, clock)) as found:
-            for i, logits in enumerate(found):
-                if logits is not None:
-                    table[i] = _probabilities(classifier, [logits])
-                done.append(Scored(i, planned.windows[i], None if logits is None else table[i]))
-                yield done[-1]
+        views = dict(zip(planned.windows, planned.views, strict=True))
+        shown = [*planned.views, *added.values()]
+        with viewing(video, shown, classifier.clip, scorer, clock) as viewer:
+            survey = Survey(views, added, classifier, viewer, economy)
+            for event in survey.scored(runtime.batch_size, clock):
+                done.append(event)
+                yield event
         yield Finished(
             collect(started, done, classifier, decoding, video.unreadable, run=clock.report())
         )
@@ -104,6 +105,7 @@ def segment(
     overlap: float = 0.0,
     start: float = 0.0,
     end: float | None = None,
+    economy: Economy = Economy(),
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
 ) -> Timeline:
@@ -117,6 +119,7 @@ def segment(
         overlap=overlap,
         start=start,
         end=end,
+        economy=economy,
         decoding=decoding,
         runtime=runtime,
     )
@@ -155,8 +158,14 @@ def classify(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
         started = _started(video, "classify", (region,), (planned.seen,), planned, scorer)
-        with closing(_logits(video, planned.views, classifier.clip, scorer, clock)) as found:
-            logits = [one for one in found if one is not None]
+        logits: list[Tensor] = []
+        with viewing(video, planned.views, classifier.clip, scorer, clock) as viewer:
+            shown = zip(planned.views, still_needed(planned.views), strict=True)
+            for batch in _chunks(shown, runtime.batch_size):
+                viewer.wind(batch[0][1], max(max(view.indices) for view, _ in batch))
+                with clock("model_s"):
+                    found = viewer([view for view, _ in batch])
+                logits += [one for one in found if one is not None]
         if pool is not None:
             started = replace(started, settings={**started.settings, "pool": str(pool)})
         scores = _probabilities(classifier, logits, pool) if logits else None
@@ -168,31 +177,6 @@ def classify(
             unreadable=video.unreadable,
             run=clock.report(),
         )
-
-
-def _logits(
-    video: Video, views: Sequence[View], clip: ClipConfig, scorer: Scorer, clock: Clock
-) -> Generator[Tensor | None, None, None]:
-    """Logits of views in order of their first frames; None where too little could be read.
-
-    Decoding runs ahead in a thread; what it takes is `decode_s`, and `wait_s` the part of it that
-    the model had to wait for.
-    """
-    frames = clock.timed("decode_s", video.stream(wanted(views)))
-    with closing(ahead(frames, _lead(video, views), video.interrupt)) as coming:
-        viewer = Viewer(Reel(clock.timed("wait_s", coming)), clip, scorer)
-        planned = zip(views, still_needed(views), strict=True)
-        for batch in _chunks(planned, scorer.batch_size):
-            viewer.wind(batch[0][1], max(max(view.indices) for view, _ in batch))
-            with clock("model_s"):
-                logits = viewer([view for view, _ in batch])
-            yield from logits
-
-
-def _lead(video: Video, views: Sequence[View]) -> int:
-    """How many frames decoding may be ahead: those of one view, or what LEAD_BYTES hold."""
-    one = max(len(view.indices) for view in views)
-    return max(one, min(LEAD_BYTES // (3 * video.width * video.height), LEAD_FRAMES))
 
 
 def _started(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vidattn import sampling
 from vidattn.config import ClipConfig, ViewConfig
+from vidattn.economy import between, halfway
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import View, Window
 
@@ -117,6 +118,32 @@ def plan_windows(
     views = tuple(View(_spaced(times, region, w.start, step, count)) for w in seen)
     windows = _widened(seen, region) if hop > span else seen
     return WindowPlan(windows, views, seen, settings, tuple(notes))
+
+
+def added_windows(
+    times: Times, region: Window, planned: WindowPlan, finest: float | None
+) -> dict[Window, View]:
+    """Every window that refining a plan down to strides of `finest` seconds may add; {} for None.
+
+    Raises UsageError when the plan leaves gaps between windows, which no window in between closes.
+    """
+    if finest is None:
+        return {}
+    hop, span = planned.settings["stride_seconds"], planned.settings["window_seconds"]
+    if hop > span:
+        raise UsageError(
+            f"a stride of {hop:g} s leaves gaps between windows of {span:g} s; refining cannot see "
+            "what lies in them",
+            hint="leave --stride out",
+        )
+    if halfway(Window(0, span), Window(hop, hop + span), finest) is None:
+        raise UsageError(
+            f"windows {hop:g} s apart cannot be refined to {finest:g} s",
+            hint=f"--refine {hop / 4:g} adds windows up to four times as dense",
+        )
+    found = (window for pair in pairwise(planned.windows) for window in between(*pair, finest))
+    count = planned.settings["frames"]
+    return {w: View(_spaced(times, region, w.start, w.duration / count, count)) for w in found}
 
 
 def _widened(seen: Sequence[Window], region: Window) -> tuple[Window, ...]:

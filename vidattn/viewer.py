@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import numpy as np
 from torch import Tensor, stack
 
 from vidattn import transforms
+from vidattn.clock import Clock
 from vidattn.config import ClipConfig
-from vidattn.data.views import Reel
+from vidattn.data.views import Reel, wanted
+from vidattn.lookahead import ahead
 from vidattn.scorer import Scorer
 from vidattn.types import Crop, View
+from vidattn.video import Video
 
+LEAD_BYTES = 64 << 20
+"""Of decoded frames that wait for the model, LEAD_FRAMES at most."""
+LEAD_FRAMES = 256
 Shot = tuple[int, Crop]
 """A frame by number, and the crop of it."""
+
+
+@contextmanager
+def viewing(
+    video: Video, views: Collection[View], clip: ClipConfig, scorer: Scorer, clock: Clock
+) -> Iterator[Viewer]:
+    """A viewer of views of an open video, while decoding runs ahead in a thread.
+
+    What decoding takes is `decode_s`; `wait_s` is the part of it that somebody waited for.
+    """
+    frames = clock.timed("decode_s", video.stream(wanted(views)))
+    longest = max(len(view.indices) for view in views)
+    lead = max(longest, min(LEAD_BYTES // (3 * video.width * video.height), LEAD_FRAMES))
+    with closing(ahead(frames, lead, video.interrupt)) as coming:
+        yield Viewer(Reel(clock.timed("wait_s", coming)), clip, scorer)
 
 
 class Viewer:
@@ -38,6 +60,15 @@ class Viewer:
         clips = [stack([self._tokens[shot] for shot in shots]) for shots in shown if shots]
         logits = iter(self._scorer.from_frames(clips))
         return [next(logits) if shots else None for shots in shown]
+
+    def pixels(self, view: View) -> Tensor | None:
+        """The frames of a view at the model's size, float32 [3, T, crop, crop] in [0, 255]."""
+        chosen = self._reel.stand_ins(view)
+        if chosen is None:
+            return None
+        pixels = np.stack([self._reel[index] for index in chosen])
+        clip = transforms.resize(transforms.to_clip(pixels), self._clip.short_side)
+        return transforms.crop(clip, self._clip.crop, view.crop)
 
     def _shots(self, view: View) -> list[Shot] | None:
         chosen = self._reel.stand_ins(view)

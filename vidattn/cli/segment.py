@@ -33,6 +33,26 @@ def segment(
     overlap: Annotated[
         float, typer.Option("--overlap", metavar="SHARE", help="Of a window, instead of --stride.")
     ] = 0.0,
+    refine: Annotated[
+        float | None,
+        typer.Option(
+            "--refine",
+            metavar="SEC",
+            help="Add windows where neighbours disagree or are unsure, down to this stride.",
+        ),
+    ] = None,
+    unsure: Annotated[
+        float, typer.Option("--unsure", metavar="P", help="For --refine: below it, unsure.")
+    ] = 0.5,
+    skip_static: Annotated[
+        float | None,
+        typer.Option(
+            "--skip-static",
+            metavar="LEVEL",
+            help="Keep the scores of the last window computed while no frame differs from its by "
+            "more than so many levels (of 255) on average.",
+        ),
+    ] = None,
     smooth: options.Smooth = "none",
     kernel: options.Kernel = 3,
     switch_cost: options.SwitchCost = 2.0,
@@ -71,6 +91,7 @@ def segment(
     from vidattn.cli.chosen import chosen
     from vidattn.cuts import load
     from vidattn.device import Runtime
+    from vidattn.economy import Economy
     from vidattn.timeline import Decoding
 
     desk = Desk(quiet=quiet)
@@ -81,6 +102,7 @@ def segment(
         raise typer.BadParameter("give --stride or --overlap, not both")
     paths = expand(inputs)
     require_one(paths)
+    economy = Economy(refine, unsure, skip_static)
     known = None if cuts is None else options.cuts_of_one(load(cuts), paths)
     decoding = Decoding(
         smooth=smooth,
@@ -104,6 +126,7 @@ def segment(
             window=window,
             stride=stride,
             overlap=overlap,
+            economy=economy,
             start=begin or 0.0,
             end=stop,
             decoding=decoding,
@@ -160,7 +183,8 @@ def _follow(
                     return event.timeline
                 assert isinstance(event, infer.Scored)
                 done.append(event)
-                track.step()
+                if event.index < len(started.windows):
+                    track.step()
     except Stopped:
         if any(event.scores is not None for event in done):
             keep(infer.collect(started, done, classifier, decoding))
