@@ -15,9 +15,11 @@ from vidattn import weights
 from vidattn.config import ClipConfig, Recipe, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier
+from vidattn.models.scratch import init_from_scratch
 from vidattn.models.timesformer import SCHEMES, TimeSformer
+from vidattn.recipes import named
 from vidattn.weights import convert
-from vidattn.weights.start import begin
+from vidattn.weights.start import begin, fitted
 
 LABELS = ("a", "b", "c")
 CONFIG = TimeSformerConfig(classes=3, frames=4, size=64, width=64, depth=2, heads=1, drop_path=0)
@@ -83,6 +85,7 @@ def test_a_still_is_to_the_video_model_what_the_picture_is_to_the_vit_of_timm(
     state = vit.state_dict()
     torch.save({wrap: state} if wrap else state, tmp_path / "vit.pth")
     started = model(width=192, heads=3, classes=5, frames=6)
+    init_from_scratch(started, torch.Generator().manual_seed(0))  # time would say something
     notes = weights.start_from(started, tmp_path / "vit.pth", ("a", "b", "c", "d", "e"))
     assert notes == ("the head starts afresh: the classes are others",)
     picture = torch.randn(2, 3, 64, 64)
@@ -118,6 +121,29 @@ def test_what_a_recipe_wishes_to_start_from_is_taken_or_missed_in_words(tmp_path
     assert begin(started, recipe, "none", LABELS) == ()
     with pytest.raises(WeightsError, match=r"gone\.pth: no such file"):
         begin(started, recipe, "gone.pth", LABELS)
+
+
+def test_a_recipe_takes_the_shape_of_an_image_model_and_the_clips_of_a_video_model(
+    tmp_path: Path,
+) -> None:
+    path, _ = image_file(tmp_path / "vit.pth")
+    recipe = fitted(named("small"), path)
+    assert (recipe.model.width, recipe.model.depth, recipe.model.patch) == (64, 2, 16)
+    assert (recipe.model.size, recipe.clip.crop, recipe.clip.short_side) == (64, 64, 64)
+    assert recipe.data.jitter == (64, 69)  # 48 to 52 pixels for a crop of 48
+    assert recipe.clip.frames == recipe.model.frames == 8
+    weights.start_from(TimeSformer(recipe.model), path, LABELS)
+
+    alike = replace(named("small"), model=replace(CONFIG, size=128))
+    assert fitted(alike, path) is alike
+    video = fitted(named("timesformer-k400"), "motion-tiny")
+    assert (video.clip.step_seconds, video.clip.drawn, video.model.width) == (0.125, "dense", 64)
+
+
+def test_a_name_that_nobody_bears_is_answered_with_the_image_models(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError) as caught:
+        weights.start_from(model(), "vit-b16-in22k", LABELS)
+    assert "did you mean vit-b16-in21k? image models: vit-b16-in21k, deit" in str(caught.value.hint)
 
 
 def stored(path: Path, source: TimeSformer, labels: tuple[str, ...] = LABELS) -> Path:

@@ -7,6 +7,7 @@ first the model sees each frame as the image model does.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidattn.config import Recipe, TimeSformerConfig
+from vidattn.config import DataConfig, Recipe, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.models.timesformer import TimeSformer, resize_time
 from vidattn.weights import catalog, convert, fetch, layouts, pickles, source, store
@@ -86,7 +87,9 @@ def start_from(
             notes.append(f"positions are resized from {config.size} to {ours.size} pixels, bicubic")
     if model.time is None:
         state.pop("time", None)
-    elif given.time is not None:
+    elif given.time is None:
+        state["time"] = torch.zeros_like(model.time)
+    else:
         state["time"] = resize_time(given.time, ours.frames)
         if config.frames != ours.frames:
             notes.append(f"times are resized from {config.frames} to {ours.frames} frames")
@@ -102,21 +105,45 @@ def fitted(recipe: Recipe, name_or_path: str | Path, *, offline: bool = False) -
     """The recipe with the model and the clips of the video model it is to start from.
 
     How clips are drawn from a video stays that of the recipe; its jitter grows or shrinks with the
-    crop. An image model, which has no clips, leaves the recipe as it is. Raises WeightsError as
-    `start_from` does.
+    crop. An image model has no clips: it gives the recipe its shape and the size of its pictures,
+    unless the shape is that already. Raises WeightsError as `start_from` does.
     """
     given, theirs = _given(name_or_path, offline)
     if theirs is None:
-        return recipe
+        return _shaped(recipe, given.config)
     clip = source.load(name_or_path, offline=offline).clip
     clip = replace(clip, drawn=recipe.clip.drawn, sampling=recipe.clip.sampling)
-    least, most = (round(side * clip.crop / recipe.clip.crop) for side in recipe.data.jitter)
-    data = replace(recipe.data, jitter=(least, most))
-    return replace(recipe, model=given.config, clip=clip, data=data)
+    return replace(recipe, model=given.config, clip=clip, data=_jittered(recipe, clip.crop))
+
+
+def _jittered(recipe: Recipe, crop: int) -> DataConfig:
+    """How the recipe draws clips, with the jitter in proportion to another crop."""
+    least, most = (round(side * crop / recipe.clip.crop) for side in recipe.data.jitter)
+    return replace(recipe.data, jitter=(least, most))
+
+
+def _shaped(recipe: Recipe, image: TimeSformerConfig) -> Recipe:
+    """The recipe for a model, and pictures, as large as those of an image model."""
+    if all(getattr(recipe.model, name) == getattr(image, name) for name in SHAPE):
+        return recipe
+    model = replace(
+        recipe.model,
+        width=image.width,
+        depth=image.depth,
+        patch=image.patch,
+        heads=image.heads,
+        mlp_ratio=image.mlp_ratio,
+        size=image.size,
+    )
+    clip = replace(recipe.clip, short_side=image.size, crop=image.size)
+    return replace(recipe, model=model, clip=clip, data=_jittered(recipe, image.size))
 
 
 def _steps(model: TimeSformer, given: TimeSformer) -> dict[str, Tensor]:
-    """The attention of every step: from the step of that name, else from the last (spatial) one."""
+    """The attention of every step: from the step of that name, else from the last (spatial) one.
+
+    The extra linear layer of a step that the other does not have is zero, so that it says nothing.
+    """
     state: dict[str, Tensor] = {}
     for i, (block, other) in enumerate(zip(model.blocks, given.blocks, strict=True)):
         mine, theirs = _table(block, "steps"), _table(other, "steps")
@@ -124,7 +151,7 @@ def _steps(model: TimeSformer, given: TimeSformer) -> dict[str, Tensor]:
         for name, step in mine.items():
             found = theirs.get(name, theirs[last]).state_dict()
             state |= {
-                f"blocks.{i}.steps.{name}.{k}": found.get(k, v)
+                f"blocks.{i}.steps.{name}.{k}": found.get(k, torch.zeros_like(v))
                 for k, v in step.state_dict().items()
             }
     return state
@@ -151,6 +178,11 @@ def _given(name_or_path: str | Path, offline: bool) -> tuple[TimeSformer, tuple[
         state = _state(path)
         if layouts.recognise(state) == "official" and "time_embed" not in state:
             return convert.model_of(state, "official", path), None
+    elif not (text in catalog.CATALOG or Path(text).suffix or "/" in text or Path(text).exists()):
+        close = difflib.get_close_matches(text, [*IMAGES, *catalog.CATALOG], n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}? " if close else ""
+        hint += f"image models: {', '.join(IMAGES)}; others: vidattn models list"
+        raise WeightsError(f"{text}: no such file and no model of that name", hint=hint)
     found = source.load(name_or_path, offline=offline)
     if not isinstance(found.model, TimeSformer):
         raise WeightsError(f"{text}: a {type(found.model).__name__} cannot start a TimeSformer")
