@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def test_a_file_is_measured_and_printed_or_given_as_json(
     assert done.returncode == 0, done.stderr
     assert "divided, 2 frames of 32x32" in done.stdout
     assert "cpu, fp32" in done.stdout
+    beside = importlib.util.find_spec("transformers") is not None
+    assert ("x Hugging Face's speed" in done.stdout) == beside
     facts = json.loads(quick("bench", "-m", model, *options, "--json").stdout)
     assert facts["ways"][0]["way"] == "vidattn"
     assert facts["ways"][0]["difference"] < 1e-5

@@ -29,6 +29,17 @@ def test_multiply_adds_are_the_known_ones(
     assert macs(config) / 1e9 == pytest.approx(giga, rel=0.001)
 
 
+@pytest.mark.parametrize(
+    "attention, without, copies", [("time", 134.4, 196), ("axial", 246.2, 8 * 14)]
+)
+def test_copies_of_the_class_token_count_in_every_row(
+    attention: str, without: float, copies: int
+) -> None:
+    linear = 12 * copies * 4 * 768**2 / 1e9
+    found = macs(TimeSformerConfig(attention)) / 1e9
+    assert found == pytest.approx(without + linear, rel=0.001)
+
+
 @pytest.mark.parametrize("config, tera", [(BASE, 0.59), (HR, 5.11), (LONG, 7.14)], ids=str)
 def test_three_views_cost_what_the_paper_says(config: TimeSformerConfig, tera: float) -> None:
     assert round(3 * macs(config) / 1e12, 2) == tera
