@@ -19,7 +19,7 @@ TINY = [
     *("--set", "model.depth=1", "--set", "model.width=16", "--set", "model.heads=2"),
     *("--set", "model.patch=8", "--set", "model.size=16", "--set", "clip.crop=16"),
     *("--set", "clip.short_side=16", "--set", "clip.frames=2", "--set", "model.frames=2"),
-    *("--set", "data.workers=0"),
+    *("--set", "data.workers=0", "--set", "data.clips_per_epoch=0"),
 ]
 
 
