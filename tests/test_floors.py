@@ -15,19 +15,19 @@ ROOT = Path(vidattn.__file__).parent
 FLOOR = {
     # Words: everybody may use them, and they may use one another.
     "errors": 0, "types": 0, "config": 0, "classes": 0, "files": 0, "clock": 0,
-    "compact": 0, "lookahead": 0, "economy": 0, "plain": 0, "segments": 0, "timeline": 0,
+    "compact": 0, "lookahead": 0, "economy": 0, "plain": 0, "reports": 0, "segments": 0,
+    "timeline": 0,
     "decoding": 0, "runs": 0, "cuts": 0, "pooling": 0, "layout": 0,
     # Parts: strangers to one another.
     "models": 1, "video": 1, "sampling": 1, "transforms": 1, "metrics": 1, "output": 1,
     "answers": 1, "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
-    "mixing": 1, "randaugment": 1,
+    "curves": 1, "mixing": 1, "randaugment": 1,
     # Stores and plans.
     "shots": 2,
     "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2, "figures": 2,
     # Acts.
     "infer": 3, "viewer": 3, "survey": 3, "evaluate": 3, "evaluate_set": 3, "evaluate_time": 3,
-    "train": 3,
-    "explain": 3, "export": 3, "bench": 3,
+    "train": 3, "explain": 3, "export": 3, "bench": 3, "lessons": 3, "learner": 3, "outcome": 3,
     # `import vidattn`: the front door.
     "": 4,
     # The desk.
@@ -37,12 +37,15 @@ FLOOR = {
 SAME_FLOOR = {
     ("evaluate", "infer"),
     ("evaluate_set", "evaluate"),
-    ("train", "infer"),
-    ("train", "evaluate"),
-    ("train", "evaluate_set"),
     ("infer", "survey"),
     ("infer", "viewer"),
     ("survey", "viewer"),
+    ("lessons", "evaluate_set"),
+    ("outcome", "learner"),
+    ("outcome", "lessons"),
+    ("train", "learner"),
+    ("train", "lessons"),
+    ("train", "outcome"),
     ("explain", "infer"),
 }
 """Acts that begin with another act."""

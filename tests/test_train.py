@@ -1,7 +1,8 @@
 """Training on the procedural set, small enough for seconds."""
 
+import csv
 import json
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from torch.testing import assert_close
 from vidattn import train
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
 from vidattn.data.camera import LABELS
-from vidattn.data.motion import Batch, MotionBatches
-from vidattn.errors import DataError, DivergenceError, OutputError, RecipeError, WeightsError
+from vidattn.errors import DataError, OutputError, RecipeError, WeightsError
+from vidattn.learner import new_state
+from vidattn.rundir import owned
 from vidattn.weights.source import load
+from vidattn.weights.state import load_state, save_state
 
 TINY = Recipe(
     name="tiny",
@@ -42,9 +45,14 @@ def test_a_run_tells_its_steps_epochs_and_checkpoints(tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
         "recipe.json",
         "log.jsonl",
-        "state.safetensors",
+        "metrics.csv",
+        "curves.svg",
+        "checkpoints",
         "model.safetensors",
+        "best.safetensors",
     }
+    kept = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["00000004.safetensors", "00000006.safetensors"]
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 3
 
@@ -55,22 +63,6 @@ def test_the_model_of_a_run_loads_with_its_labels_and_clip(tmp_path: Path) -> No
     assert classifier.labels == LABELS
     assert classifier.clip == TINY.clip
     assert not any("flow" in name for name in classifier.model.state_dict())
-
-
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    run(tmp_path / "whole")
-    events = train.fit(TINY, tmp_path / "parts", device="cpu")
-    for event in events:
-        if isinstance(event, train.Saved):
-            break
-    next(events)  # a step that is lost
-    events.close()  # type: ignore[attr-defined]
-    torch.manual_seed(123)
-    rest = run(tmp_path / "parts", resume=True)
-    assert next(e.step for e in rest if isinstance(e, train.Step)) == 3
-    whole = load(str(tmp_path / "whole" / "model.safetensors")).model.state_dict()
-    parts = load(str(tmp_path / "parts" / "model.safetensors")).model.state_dict()
-    assert_close(parts, whole, rtol=0, atol=0)
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
@@ -85,6 +77,10 @@ def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(tmp_pa
         run(tmp_path, replace(TINY, seed=1), resume=True)
     longer = replace(TINY, optim=replace(TINY.optim, epochs=4))
     assert sum(isinstance(e, train.Epoch) for e in run(tmp_path, longer, resume=True)) == 1
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def begin(folder: Path) -> None:
@@ -115,19 +111,19 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_model_whose_state_is_gone_is_not_overwritten(tmp_path: Path, resume: bool) -> None:
     run(tmp_path)
-    (tmp_path / "state.safetensors").unlink()
+    shutil.rmtree(tmp_path / "checkpoints")
     with pytest.raises(OutputError, match="already holds a model"):
         run(tmp_path, resume=resume)
 
 
 def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(tmp_path: Path) -> None:
     run(tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = contents(tmp_path)
     fewer = replace(TINY, optim=replace(TINY.optim, epochs=1))
     (note,) = run(tmp_path, fewer, resume=True)
     assert isinstance(note, train.Note)
     assert "3 epochs are done and 1 were asked for" in note.text
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert contents(tmp_path) == before
 
 
 def test_torn_lines_of_the_log_are_dropped_on_resuming(tmp_path: Path) -> None:
@@ -144,19 +140,6 @@ def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:
         run(tmp_path, replace(TINY, data=replace(TINY.data, clips_per_epoch=7)))
 
 
-def test_smoothed_labels_cost_a_sure_model_more() -> None:
-    batch = MotionBatches(TINY)[0]
-    found = []
-    for smoothing in (0.0, 0.5):
-        recipe = replace(TINY, optim=replace(TINY.optim, label_smoothing=smoothing))
-        state = train.new_state(recipe, None, torch.device("cpu"))
-        with torch.no_grad():
-            state.model.head.bias.copy_(torch.arange(10.0))
-        (step,) = train.steps(state, [batch], recipe, per_epoch=1)
-        found.append(step.loss)
-    assert abs(found[0] - found[1]) > 0.1
-
-
 def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(tmp_path: Path) -> None:
     run(tmp_path / "mine")
     card = load(tmp_path / "mine").card
@@ -169,42 +152,114 @@ def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(tmp_path:
     assert card.source == f"vidattn train --dataset motion --init {tmp_path / 'mine'}"
 
 
-def test_learning_lowers_the_loss_on_one_batch() -> None:
-    batch = MotionBatches(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
-    still = replace(TINY, optim=replace(TINY.optim, epochs=60))
-    state = train.new_state(still, None, torch.device("cpu"))
-    found = [s.loss for s in train.steps(state, [batch] * 100, still, per_epoch=2)]
-    assert sum(found[-5:]) < 0.5 * sum(found[:5])
-
-
-def test_a_loss_that_is_not_finite_stops_training(tmp_path: Path) -> None:
-    def broken() -> Iterator[Batch]:
-        batch = MotionBatches(TINY)[0]
-        yield batch._replace(clips=batch.clips * float("nan"))
-
-    state = train.new_state(TINY, None, torch.device("cpu"))
-    with pytest.raises(DivergenceError, match="step 1"):
-        list(train.steps(state, broken(), TINY, per_epoch=2))
-
-
-def test_the_same_seed_starts_from_the_same_weights() -> None:
-    one, other = (train.new_state(TINY, None, torch.device("cpu")) for _ in range(2))
-    assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
-
-
 def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(tmp_path: Path) -> None:
     run(tmp_path)
     path = tmp_path / "model.safetensors"
     given = load(str(path)).model.state_dict()
     other = replace(TINY, model=replace(TINY.model, classes=3))
-    started = train.new_state(other, path, torch.device("cpu")).model.state_dict()
+    started = new_state(other, path).model.state_dict()
     assert started["head.weight"].shape[0] == 3
     assert_close(started["blocks.0.mlp.0.weight"], given["blocks.0.mlp.0.weight"], rtol=0, atol=0)
     wider = replace(TINY, model=replace(TINY.model, width=32))
     with pytest.raises(WeightsError, match="cannot start a model of width 32"):
-        train.new_state(wider, path, torch.device("cpu"))
+        new_state(wider, path)
 
 
 def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         run(tmp_path, replace(TINY, data=replace(TINY.data, dataset="nowhere")))
+
+
+def test_the_log_repeats_exactly_and_metrics_but_for_their_timings(tmp_path: Path) -> None:
+    rows = []
+    for name in ("one", "other"):
+        run(tmp_path / name)
+        with (tmp_path / name / "metrics.csv").open(newline="") as file:
+            rows.append(list(csv.DictReader(file)))
+    assert (tmp_path / "one" / "log.jsonl").read_bytes() == (
+        tmp_path / "other" / "log.jsonl"
+    ).read_bytes()
+    for one, other in zip(*rows, strict=True):
+        timed = {key for key in one if one[key] != other[key]}
+        assert timed <= {"seconds", "waiting"}
+        assert float(one["seconds"]) > 0
+    assert [row["epoch"] for row in rows[0]] == ["1", "2", "3"]
+
+
+def test_the_best_model_is_the_first_with_the_highest_top1(tmp_path: Path) -> None:
+    events = run(tmp_path)
+    top1 = [e.scores["top1"] for e in events if isinstance(e, train.Epoch)]
+    best, last = (load(tmp_path / f"{name}.safetensors") for name in ("best", "model"))
+    assert best.card.expect == f"motion top-1 {100 * max(top1):.1f} (held-back clips)"
+    first = top1.index(max(top1)) == len(top1) - 1
+    same = torch.equal(best.model.state_dict()["cls"], last.model.state_dict()["cls"])
+    assert same == first
+
+
+def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
+    seen: list[train.Event] = []
+    asked = {"number": 0}
+    for event in train.fit(TINY, parts, device="cpu", asked=lambda: asked["number"]):
+        seen.append(event)
+        if isinstance(event, train.Step) and event.step == 2:
+            asked["number"] = 15
+    assert seen[-1] == train.Halted(2, 15)  # in the middle of measuring the first epoch
+    assert not (parts / "model.safetensors").exists()
+    run(parts, resume=True)
+    run(whole)
+    same_but_for_timings(parts, whole)
+
+
+def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path) -> None:
+    events = train.fit(TINY, tmp_path, device="cpu", manner=train.Manner(save_every=1, keep=3))
+    for event in events:
+        if isinstance(event, train.Step) and event.step == 5:
+            break
+    events.close()  # type: ignore[attr-defined]
+    kept = sorted(p.stem for p in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["00000003", "00000004", "00000005"]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, step: int) -> None:
+    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
+    run(whole)
+    events = train.fit(TINY, parts, device="cpu", manner=train.Manner(save_every=1))
+    next(e for e in events if isinstance(e, train.Step) and e.step == step)
+    events.close()  # type: ignore[attr-defined]
+    torch.manual_seed(123)
+    rest = run(parts, resume=True)
+    assert next(e.step for e in rest if isinstance(e, train.Step)) == step + 1
+    same_but_for_timings(parts, whole)
+
+
+def test_a_directory_in_which_another_process_trains_is_refused(tmp_path: Path) -> None:
+    with owned(tmp_path), pytest.raises(OutputError, match="another process trains here"):
+        run(tmp_path)
+
+
+def test_half_written_files_of_a_killed_run_are_cleared_away(tmp_path: Path) -> None:
+    begin(tmp_path)
+    left = tmp_path / "checkpoints" / ".vidattn-0123.part"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    run(tmp_path)
+    assert not left.exists()
+
+
+def test_a_set_that_has_changed_since_is_refused(tmp_path: Path) -> None:
+    run(tmp_path)
+    fewer = replace(TINY, data=replace(TINY.data, workers=0))
+    state = tmp_path / "checkpoints" / "00000006.safetensors"
+    tensors, facts = load_state(state)
+    save_state(state, tensors, {**facts, "steps_per_epoch": 3})
+    with pytest.raises(RecipeError, match="an epoch had 3 steps and would now have 2"):
+        run(tmp_path, fewer, resume=True)
+
+
+def same_but_for_timings(one: Path, other: Path) -> None:
+    """The outcome of two runs, byte for byte."""
+    names = ["log.jsonl", "recipe.json", "curves.svg", "model.safetensors", "best.safetensors"]
+    for name in (*names, "checkpoints/00000006.safetensors"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name

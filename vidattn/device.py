@@ -78,3 +78,8 @@ def inference(device: torch.device, precision: Precision) -> Iterator[None]:
         torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
     ):
         yield
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch ran out of memory; on a CPU it says so in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

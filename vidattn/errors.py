@@ -9,7 +9,8 @@
     |   `-- DataError                    a data set that is missing or malformed
     |-- OutputError                   5: a result could not be written
     |-- MemoryLimitError              6: out of memory even at batch size 1
-    `-- DivergenceError               8: training produced a non-finite loss
+    |-- DivergenceError               8: training produced a non-finite loss
+    `-- DistributedError              9: a process of a training run died or lost the others
 
 The command line prints `error: <message>` and `hint: <hint>` and exits with `exit_code`.
 """
@@ -81,3 +82,9 @@ class DivergenceError(VidattnError):
     """Training met a loss that is not finite."""
 
     exit_code = 8
+
+
+class DistributedError(VidattnError):
+    """A process that trains together with others died, or cannot reach them."""
+
+    exit_code = 9

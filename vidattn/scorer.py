@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vidattn.device import Runtime, inference
+from vidattn.device import Runtime, inference, out_of_memory
 from vidattn.errors import MemoryLimitError, VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.models.folded import multiplies_bf16
@@ -69,7 +69,7 @@ class Scorer:
             with inference(self.device, self.autocast):
                 return list(function(torch.stack(list(items)).to(self.device)))
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if len(items) == 1:
                 raise MemoryLimitError(
@@ -95,8 +95,3 @@ class _Whole(nn.Module):
         """tokens: [B, T, 3, H, W]. Returns logits [B, K]."""
         logits: Tensor = self.model(tokens.transpose(1, 2).contiguous())
         return logits
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of memory; on a CPU it says so in words only."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -168,8 +168,8 @@ def test_processes_share_a_batch_without_overlap(train: LabelledSet) -> None:
     clips = TrainingClips(train, CLIP)
     whole = TrainingBatches(clips, 4, 1)[0]
     parts = [TrainingBatches(clips, 4, 1, share=(rank, 2))[0] for rank in range(2)]
-    assert torch.equal(whole.clips[0::2], parts[0].clips)
-    assert torch.equal(whole.clips[1::2], parts[1].clips)
+    assert torch.equal(whole.clips[:2], parts[0].clips)
+    assert torch.equal(whole.clips[2:], parts[1].clips)
 
 
 def test_fewer_videos_than_a_batch_make_one_smaller_batch(train: LabelledSet) -> None:

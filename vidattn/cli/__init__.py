@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         stop_on_signals()
         from vidattn.cli.app import app
 
-        app(args=None if arguments is None else list(arguments))
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        app(args=words, obj=words)
     except VidattnError as error:
         from vidattn.cli.console import Desk
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType
 
@@ -23,3 +24,29 @@ def stop_on_signals() -> None:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+
+
+class Asked:
+    """Remembers the signal that asks to stop, for work that must come to a point where it can."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        """Of the signal; 0 for none."""
+
+    def listen(self) -> None:
+        """From now on SIGINT and SIGTERM are remembered; a second one ends the process at once.
+
+        torchrun hands on a Ctrl-C that the process has got already: there a second one is nothing.
+        """
+        then = signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL
+
+        def remember(number: int, frame: FrameType | None) -> None:
+            self.number = number
+            signal.signal(signal.SIGINT, then)
+            signal.signal(signal.SIGTERM, then)
+
+        signal.signal(signal.SIGINT, remember)
+        signal.signal(signal.SIGTERM, remember)
+
+    def __call__(self) -> int:
+        return self.number

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vidattn.cli import options
-from vidattn.cli.console import Desk, clock_time
-from vidattn.cli.stopping import Stopped
+from vidattn.cli import options, processes
+from vidattn.cli.console import Desk
+from vidattn.cli.follow import Board, Follower
+from vidattn.cli.stopping import Asked, Stopped
+from vidattn.cli.wanted import Wanted
+from vidattn.errors import DistributedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vidattn.config import Recipe
-    from vidattn.train import Event
+    from vidattn.train import Manner
+
+Tune = Literal["full", "head", "temporal"]
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--dataset",
             metavar="NAME|DIR",
             help="motion, k400, k600, k700, ssv2, diving48, howto100m, ucf101, hmdb51, or a folder "
             "or list of yours.",
         ),
-    ],
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -38,6 +45,10 @@ def train(
             metavar="RECIPE",
             help="Whose recipe to train with: small, motion-tiny, timesformer-k400, ...",
         ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="FILE.json", help="A recipe, as recipe.json of a run."),
     ] = None,
     data_root: options.DataRoot = None,
     init: Annotated[
@@ -48,12 +59,23 @@ def train(
             help="Start from these weights; a video model brings its shape and clips along.",
         ),
     ] = None,
+    tune: Annotated[
+        Tune | None, typer.Option("--tune", help="What learns: all, the head, what sees time.")
+    ] = None,
     frames: options.Frames = None,
     attention: Annotated[
         str | None, typer.Option("--attention", metavar="SCHEME", help="Such as divided.")
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1)] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            "--batch-size",
+            metavar="N|auto",
+            help="Clips per step, of all processes; the learning rate is scaled along. "
+            "auto: the recipe's, computed in as large parts as fit into memory.",
+        ),
+    ] = None,
     run_dir: Annotated[
         Path | None,
         typer.Option("--run-dir", metavar="DIR", help="Default: runs/<dataset>."),
@@ -61,6 +83,21 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run-dir.")] = (
         False
     ),
+    save_every: Annotated[
+        int,
+        typer.Option("--save-every", metavar="STEPS", min=0, help="Default: every ten minutes."),
+    ] = 0,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Checkpoints to keep.")] = 2,
+    nproc: Annotated[
+        int, typer.Option("--nproc", metavar="N", min=1, help="Processes on this machine.")
+    ] = 1,
+    strategy: Annotated[
+        Literal["ddp", "fsdp"],
+        typer.Option("--strategy", help="What each process holds: the model, or a part of it."),
+    ] = "ddp",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write curves for TensorBoard, too.")
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
@@ -72,87 +109,117 @@ def train(
 
     Example: vidattn train --dataset motion --epochs 2
     """
-    from vidattn import recipes
-    from vidattn import train as trainer
-    from vidattn.plain import with_settings
-    from vidattn.rundir import STATE
-    from vidattn.weights.start import fitted
-
-    desk = Desk(quiet=quiet)
-    recipe = recipes.named(model) if model else recipes.for_dataset(dataset)
-    recipe = replace(recipe, data=replace(recipe.data, dataset=dataset))
-    if init and not model:
-        recipe = fitted(recipe, init)
-    recipe = with_settings(
-        _with_options(recipe, frames, attention, epochs, batch_size), settings or []
+    helping = processes.launched()
+    if nproc > 1 and not helping:
+        raise typer.Exit(processes.run(nproc, context.obj or []))
+    changes = {
+        "clip.frames": frames,
+        "model.frames": frames,
+        "model.attention": attention,
+        "optim.epochs": epochs,
+        "optim.tune": tune,
+    }
+    wanted = Wanted(dataset, model, recipe, init, changes, _clips(batch_size), settings or [])
+    start = Start(
+        run_dir or Path("runs", _name_of(dataset)),
+        data_root=data_root,
+        init=init,
+        resume=resume,
+        device=device,
+        tensorboard=tensorboard,
     )
-    folder = run_dir or Path("runs", _name_of(dataset))
-    events = trainer.fit(
+    with _one_voice(helping):
+        from vidattn.train import Manner
+
+        manner = Manner(strategy, batch_size == "auto", save_every, keep)
+        _run(Desk(quiet=quiet), wanted, start, manner)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins, apart from its recipe."""
+
+    folder: Path
+    data_root: Path | None
+    init: str | None
+    resume: bool
+    device: str
+    tensorboard: bool
+
+    def again(self, dataset: str | None) -> str:
+        """The command that goes on with the run."""
+        words = ["vidattn", "train", *(["--dataset", dataset] if dataset else [])]
+        words += ["--data-root", str(self.data_root)] if self.data_root else []
+        return shlex.join([*words, "--run-dir", str(self.folder), "--resume"])
+
+
+def _run(desk: Desk, wanted: Wanted, start: Start, manner: Manner) -> None:
+    """Train, and say what happens; the first of several processes speaks for all."""
+    from vidattn.reports import Halted, Step
+    from vidattn.rundir import checkpoints
+    from vidattn.train import fit
+
+    lead, asked, folder = os.environ.get("RANK", "0") == "0", Asked(), start.folder
+    begun = folder / "recipe.json"
+    recipe, said = wanted.recipe(begun if start.resume and begun.exists() else None)
+    board = Board(folder / "tensorboard") if start.tensorboard and lead else None
+    events = fit(
         recipe,
         folder,
-        data_root=data_root,
-        device=device,
-        resume=resume,
-        init=init,
+        data_root=start.data_root,
+        device=start.device,
+        resume=start.resume,
+        init=start.init,
+        manner=manner,
+        asked=asked,
     )
-    desk.note(f"recipe {recipe.name} ({recipe.source or 'ours'}), run directory {folder}")
+    if lead:
+        desk.note(f"recipe {recipe.name} ({recipe.source or 'ours'}), run directory {folder}")
+        for text in said:
+            desk.note(text)
     try:
-        _tell(desk, events)
+        with Follower(desk) as follower:
+            for event in events:
+                if isinstance(event, Step):
+                    asked.listen()
+                if isinstance(event, Halted):
+                    raise Stopped(event.signal)
+                for told in (follower, board) if lead else ():
+                    if told:
+                        told.tell(event)
     except Stopped:
-        if (folder / STATE).exists():
-            desk.note(
-                "stopped; go on with the same settings and: "
-                + shlex.join(
-                    ["vidattn", "train", "--dataset", dataset, "--run-dir", str(folder), "--resume"]
-                )
-            )
+        if lead and checkpoints(folder):
+            again = start.again(wanted.dataset)
+            desk.note(f"stopped; go on with the same settings and: {again}")
         raise
+    finally:
+        if board:
+            board.close()
 
 
-def _name_of(dataset: str) -> str:
+@contextmanager
+def _one_voice(helping: bool) -> Iterator[None]:
+    """A process started by --nproc leaves it to that one to say that another has died."""
+    try:
+        yield
+    except DistributedError as error:
+        if not helping:
+            raise
+        raise typer.Exit(error.exit_code) from None
+
+
+def _clips(batch_size: str | None) -> int | None:
+    """The number in --batch-size, if it is one."""
+    if batch_size in (None, "auto"):
+        return None
+    if batch_size.isdecimal() and int(batch_size) > 0:
+        return int(batch_size)
+    raise UsageError(f"--batch-size {batch_size}: neither a number above 0 nor auto")
+
+
+def _name_of(dataset: str | None) -> str:
     """What a data set is called: the last word of its path, also of "." and ".."."""
+    if dataset is None:
+        return "data"
     path = Path(dataset).expanduser()
     return (path if path.name not in ("", "..") else path.resolve()).name or "data"
-
-
-def _tell(desk: Desk, events: Iterator[Event]) -> None:
-    """Train, and say what happens."""
-    from vidattn import train as trainer
-
-    for event in events:
-        if isinstance(event, trainer.Epoch):
-            scores = "  ".join(f"{name} {value:.4g}" for name, value in event.scores.items())
-            desk.emit(f"epoch {event.epoch}/{event.epochs}  {scores}")
-        elif isinstance(event, trainer.Saved):
-            desk.note(f"saved {event.path}")
-        elif isinstance(event, trainer.Note):
-            desk.note(event.text)
-        elif event.step % 50 == 0:
-            left = clock_time(event.seconds_left)
-            desk.note(
-                f"step {event.step}  loss {event.loss:.4f}  lr {event.lr:.2e}  "
-                f"{event.clips_per_second:.0f} clips/s  {left} left"
-            )
-
-
-def _with_options(
-    recipe: Recipe,
-    frames: int | None,
-    attention: str | None,
-    epochs: int | None,
-    batch_size: int | None,
-) -> Recipe:
-    """The options that have a name of their own, put where the recipe keeps them."""
-    if frames:
-        recipe = replace(
-            recipe,
-            clip=replace(recipe.clip, frames=frames),
-            model=replace(recipe.model, frames=frames),
-        )
-    if attention:
-        recipe = replace(recipe, model=replace(recipe.model, attention=attention))
-    if epochs:
-        recipe = replace(recipe, optim=replace(recipe.optim, epochs=epochs))
-    if batch_size:
-        recipe = replace(recipe, optim=replace(recipe.optim, batch_size=batch_size))
-    return recipe

@@ -23,6 +23,7 @@ from vidattn.data.kept import KeptVideos
 from vidattn.data.labelled import LabelledSet
 from vidattn.data.motion import Batch
 from vidattn.data.views import part_named, view_clips
+from vidattn.dist import share_of
 from vidattn.errors import DataError, VideoError
 from vidattn.randaugment import RandAugment
 from vidattn.transforms import train_clip
@@ -193,7 +194,8 @@ class TrainingBatches(Dataset[Batch]):
         epoch, place = divmod(step, self.steps_per_epoch)
         first = place * self.batch_size
         chosen = self.clips.order(epoch)[first : first + self.batch_size]
-        return collate([self.clips[epoch, int(i)] for i in chosen[self.share[0] :: self.share[1]]])
+        mine = share_of(self.batch_size, *self.share)
+        return collate([self.clips[epoch, int(chosen[i])] for i in mine])
 
     def batches(self, first: int = 0, workers: int = 0) -> Iterator[Batch]:
         """Batches from number `first` to the end, made by `workers` processes, or by this one."""
@@ -255,11 +257,17 @@ class FileSet:
     """A labelled set as what `train.fit` learns from.
 
     An epoch is as many passes through the set as reach `data.clips_per_epoch`, one at least.
-    planner: the view of a held-back video. Raises DataError when a half has no videos.
+    planner: the view of a held-back video. share: this process's number and how many share batches
+    and held-back videos. Raises DataError when a half has no videos.
     """
 
     def __init__(
-        self, recipe: Recipe, train: LabelledSet, val: LabelledSet, planner: Planner
+        self,
+        recipe: Recipe,
+        train: LabelledSet,
+        val: LabelledSet,
+        planner: Planner,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         for half in (train, val):
             if not half.items:
@@ -279,15 +287,17 @@ class FileSet:
         self.labels = train.labels
         self.notes = tuple(dict.fromkeys(train.notes + val.notes))
         self.recipe = recipe
+        self._share = share
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / max(1, len(clips))))
         self._training = TrainingBatches(
-            clips, recipe.optim.batch_size, recipe.optim.epochs * passes
+            clips, recipe.optim.batch_size, recipe.optim.epochs * passes, share
         )
         self._held_back = ViewedVideos(val, recipe.clip, planner)
         self._val = val
         self._seen: list[Batch] | None = None
         self.unreadable: Sequence[Failure] = ()
         self.steps_per_epoch = self._training.steps_per_epoch * passes
+        self.batch_size = self._training.batch_size
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Batches from number `first` to the end of the run."""
@@ -313,7 +323,8 @@ class FileSet:
     def _read_held_back(self) -> Iterator[Batch]:
         failed: list[Failure] = []
         waiting: list[TrainingClip] = []
-        for viewed in self._held_back.all(self.recipe.data.workers):
+        numbers = range(len(self._held_back))[self._share[0] :: self._share[1]]
+        for viewed in self._held_back.all(self.recipe.data.workers, numbers):
             if viewed.clips is None:
                 failed += [viewed.failure] if viewed.failure else []
             else:

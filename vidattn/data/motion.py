@@ -22,6 +22,7 @@ from vidattn.config import ClipConfig, Recipe
 from vidattn.data.camera import LABELS, camera_path
 from vidattn.data.filming import Clip, Textures, develop, render
 from vidattn.data.textures import Drawn, Photographed
+from vidattn.dist import share_of
 
 __all__ = ["LABELS", "Batch", "Example", "MotionBatches", "example", "held_back", "mirrored"]
 
@@ -99,11 +100,14 @@ class MotionBatches(Dataset[Batch]):
     """Batch number n of a training run, for any n in [0, steps).
 
     A quarter of a batch is filmed, the rest is the same clips seen in mirrors, which are different
-    classes of motion over the same texture and cost nothing.
+    classes of motion over the same texture and cost nothing. `share`: this process's number and how
+    many share each batch.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path | None = None) -> None:
-        self.recipe = recipe
+    def __init__(
+        self, recipe: Recipe, folder: Path | None = None, share: tuple[int, int] = (0, 1)
+    ) -> None:
+        self.recipe, self.share = recipe, share
         self.steps_per_epoch = max(1, recipe.data.clips_per_epoch // recipe.optim.batch_size)
         self._photographed = Photographed(folder) if folder else None
         self._drawn: tuple[int, Drawn] | None = None
@@ -131,15 +135,17 @@ class MotionBatches(Dataset[Batch]):
         cv2.setNumThreads(1)  # the pictures are far too small to share between threads
         textures = self.textures(step // self.steps_per_epoch)
         grid = recipe.model.size // recipe.model.patch
-        filmed = -(-size // (1 + MIRRORS))
+        filmed, mine = -(-size // (1 + MIRRORS)), share_of(size, *self.share)
+        first = mine.start // (1 + MIRRORS)
         examples = []
-        for i in range(filmed):
+        for i in range(first, -(-mine.stop // (1 + MIRRORS))):
             rng = np.random.default_rng((TRAINING, recipe.seed, step, i))
             label = (step * filmed + i) % len(LABELS)
             made = example(rng, textures, label, recipe.clip, self.difficulty(step), grid)
             ways = rng.choice(np.arange(1, 8), MIRRORS, replace=False)
             examples += [made, *(mirrored(made, int(way)) for way in ways)]
-        return collate(examples[:size], recipe.clip)
+        skipped = first * (1 + MIRRORS)
+        return collate(examples[mine.start - skipped : mine.stop - skipped], recipe.clip)
 
     def batches(self, first: int = 0) -> Iterator[Batch]:
         """Batches `first`, `first` + 1 ... to the end of the run."""
@@ -156,14 +162,21 @@ class MotionBatches(Dataset[Batch]):
 
 
 def held_back(
-    clip: ClipConfig, count: int, *, folder: Path | None = None, batch_size: int = 50, seed: int = 0
+    clip: ClipConfig,
+    count: int,
+    *,
+    folder: Path | None = None,
+    batch_size: int = 50,
+    seed: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """`count` clips at full difficulty, all classes equally often, for measuring a model.
 
-    Textures are drawn from seeds that training never uses, or come from `folder`.
+    Textures are drawn from seeds that training never uses, or come from `folder`. share: this
+    process's number and how many share the batches.
     """
     textures: Textures = Photographed(folder) if folder else Drawn((HELD_BACK, seed), 200)
-    for start in range(0, count, batch_size):
+    for start in range(0, count, batch_size)[share[0] :: share[1]]:
         numbers = range(start, min(start + batch_size, count))
         rngs = ((i, np.random.default_rng((HELD_BACK, seed, i))) for i in numbers)
         examples = [example(rng, textures, i % len(LABELS), clip) for i, rng in rngs]

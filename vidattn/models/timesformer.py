@@ -190,12 +190,18 @@ class DropPath(nn.Module):
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
+        self.part: tuple[range, int] | None = None
+        """Which videos of a batch of how many `x` comes from, when it is learned in parts; what
+        is drawn is then what the whole batch would draw."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape; the identity in eval mode or at rate 0."""
+        """Same shape; the identity in eval mode or at rate 0. Rows of a video come together."""
         if not self.training or self.rate == 0:
             return x
-        kept = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= self.rate
+        videos, of = self.part or (range(1), 1)
+        rows = x.shape[0] // len(videos)
+        drawn = torch.rand(of * rows, *[1] * (x.ndim - 1), device=x.device)
+        kept = drawn[videos.start * rows : videos.stop * rows] >= self.rate
         return x * kept.to(x.dtype) / (1 - self.rate)
 
 

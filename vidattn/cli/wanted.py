@@ -1,0 +1,71 @@
+"""The recipe that the options of `vidattn train` ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vidattn.config import Recipe
+from vidattn.errors import UsageError
+from vidattn.plain import with_settings
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was said on the command line; None where nothing was."""
+
+    dataset: str | None = None
+    model: str | None = None
+    """The name of a shipped recipe."""
+    file: Path | None = None
+    """A recipe as JSON."""
+    init: str | None = None
+    changes: Mapping[str, Any] | None = None
+    """Settings with an option of their own, by their names in a recipe."""
+    batch_size: int | None = None
+    settings: Sequence[str] = ()
+
+    def recipe(self, begun: Path | None) -> tuple[Recipe, list[str]]:
+        """The recipe, and what to say of it. begun: the recipe of the run to go on with, if any."""
+        from vidattn.optim import with_batch_size
+
+        recipe = self._base(begun)
+        if self.dataset:
+            recipe = replace(recipe, data=replace(recipe.data, dataset=self.dataset))
+        if not recipe.data.dataset:
+            raise UsageError("no data set", hint="name one with --dataset")
+        if self.init and begun is None and not (self.model or self.file):
+            from vidattn.weights.start import fitted
+
+            recipe = fitted(recipe, self.init)
+        for name, value in (self.changes or {}).items():
+            if value is not None:
+                recipe = with_settings(recipe, [f"{name}={json.dumps(value)}"])
+        said = []
+        if self.batch_size and self.batch_size != recipe.optim.batch_size:
+            optim, text = with_batch_size(recipe.optim, self.batch_size)
+            recipe = replace(recipe, optim=optim)
+            said = [] if any(s.startswith("optim.lr=") for s in self.settings) else [text]
+        return with_settings(recipe, self.settings), said
+
+    def _base(self, begun: Path | None) -> Recipe:
+        """What the other options change."""
+        from vidattn import recipes
+
+        if self.file and self.model:
+            raise UsageError("--recipe and --model both name a recipe", hint="leave one out")
+        if self.file:
+            return recipes.read(self.file)
+        if self.model:
+            return recipes.named(self.model)
+        if begun:
+            return recipes.read(begun)
+        if not self.dataset:
+            raise UsageError(
+                "nothing to train on",
+                hint="--dataset NAME|DIR; or --resume with the --run-dir of a run",
+            )
+        return recipes.for_dataset(self.dataset)
