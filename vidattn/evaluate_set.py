@@ -19,6 +19,7 @@ from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data.clips import Failure, Planner, ViewedVideos
 from vidattn.data.labelled import LabelledSet
 from vidattn.device import Runtime
+from vidattn.dist import World
 from vidattn.errors import DataError
 from vidattn.figures import Evaluation, figures_of, scored
 from vidattn.models.classifier import Classifier
@@ -117,6 +118,23 @@ class Examination:
             logits = _logits(scorer, viewed.clips, self.runtime.batch_size)
             mean, scores = self.classifier.averaged(logits), self.classifier.scores(logits)
             yield VideoScored(viewed.number, path, label, mean.numpy(), scores.numpy())
+
+    def shared(self, world: World, videos: Iterable[VideoScored]) -> list[VideoScored]:
+        """The answers of all processes, known to each; every process must ask, with its own."""
+        mine = list(videos)
+        if world.size == 1:
+            return mine
+        facts = world.told([[v.number, v.path, v.label, v.failure] for v in mine])
+        none = [np.zeros((0, 2, len(self.classifier.labels)), np.float32)]
+        both = [(v.logits, v.scores) for v in mine]
+        rows = [np.stack([a, b])[None] for a, b in both if a is not None and b is not None]
+        answers = iter(world.gathered(torch.from_numpy(np.concatenate(none + rows))).numpy())
+        return [
+            VideoScored(number, path, label, None, None, Failure(*failure))
+            if failure
+            else VideoScored(number, path, label, *next(answers))
+            for number, path, label, failure in facts
+        ]
 
     def collected(self, videos: Iterable[VideoScored]) -> Answers:
         """All answers in the order of the set, whatever theirs; what failed is listed.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -127,3 +129,28 @@ def test_motion_is_counted_the_same_way(quick: Run) -> None:
     assert quick("eval", "--from-dump", "m.jsonl", "--json").stdout == done.stdout
     assert json.loads(done.stdout)["scored"] == 20
     assert quick(*words, "--frames", "9").returncode == 2
+
+
+def test_several_processes_count_every_video_once(
+    quick: Run, clips: Path, model: Path, tmp_path: Path
+) -> None:
+    words = ("eval", "-m", str(model), "--dataset", str(clips), "--device", "cpu", "--json", "-q")
+    alone = quick(*words)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    crew = [
+        subprocess.Popen(
+            [sys.executable, "-m", "vidattn", *words],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    (lead, told), (other, heard) = (member.communicate(timeout=200) for member in crew)
+    assert lead == alone.stdout, told
+    assert (other, [member.returncode for member in crew]) == ("", [4, 0]), heard

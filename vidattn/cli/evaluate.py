@@ -10,7 +10,7 @@ import typer
 from vidattn.cli import expect, options
 from vidattn.cli.console import Desk
 from vidattn.cli.evaluate_time import Maker, TimeRequest, measure_time
-from vidattn.cli.examine import Files, Look, answers_of, deliver, keep
+from vidattn.cli.examine import Files, Look, answers_of, deliver, keep, leads
 from vidattn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def evaluate(
     """
     from vidattn.figures import NAMES
 
-    desk = Desk(quiet=quiet)
+    desk = Desk(quiet=quiet or not leads())
     if task == "segment" or (task is None and truth is not None):
         named = {"smooth": smooth, "kernel": kernel, "threshold": threshold}
         decoding = {**named, "min_duration": min_duration}
@@ -242,7 +242,11 @@ def evaluate(
         classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
         look = Look(config, frames, sampling, workers, runtime)
         name = dataset or classifier.card.training_data
+        if name == "motion" and not leads():
+            raise typer.Exit  # one process is enough for them
         answers = answers_of(desk, classifier, look, name, data_root, clips)
+    if not leads():
+        raise typer.Exit
     code, temperature = deliver(desk, answers, files, wanted, fit=fit_temperature, as_json=as_json)
     if output is not None and classifier is not None and temperature is not None:
         keep(desk, classifier, temperature, model or "", output)

@@ -20,8 +20,15 @@ if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
 
 T = TypeVar("T")
+RANK = "RANK"
+"""Environment variable with the number of this process among several, see `vidattn.dist`."""
 MOST_WORKERS = 8
 """That are started unasked, to keep a GPU busy."""
+
+
+def leads() -> bool:
+    """Whether this process speaks and writes for all that measure together."""
+    return os.environ.get(RANK, "0") == "0"
 
 
 @dataclass(frozen=True)
@@ -122,22 +129,25 @@ def _files(
     """On labelled videos: every one once, those that do not decode listed and never replaced."""
     from vidattn import sampling
     from vidattn.data.sets import open_set
+    from vidattn.dist import joined
     from vidattn.evaluate_set import Examination
 
     found = open_set(name, data_root, "val")
     for note in found.notes:
         desk.note(note)
-    task = Examination(
-        classifier,
-        found,
-        look.views,
-        sampling=look.sampling,
-        frames=look.frames,
-        runtime=look.runtime,
-    )
     desk.note(f"{len(found.items)} videos, {sampling.describe_views(look.views)} each")
-    with desk.progress(name, len(found.items)) as track:
-        done = list(_counted(task.videos(workers=look.reading()), track))
+    with joined(look.runtime.torch_device()) as world:
+        task = Examination(
+            classifier,
+            found,
+            look.views,
+            sampling=look.sampling,
+            frames=look.frames,
+            runtime=replace(look.runtime, device=str(world.device)),
+        )
+        mine = task.videos((world.rank, world.size), look.reading())
+        with desk.progress(name, -(-len(found.items) // world.size)) as track:
+            done = task.shared(world, _counted(mine, track))
     answers = task.collected(done)
     return replace(answers, about={**answers.about, "dataset": name})
 
