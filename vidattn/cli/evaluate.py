@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vidattn.cli import expect, options
+from vidattn.cli import expect, options, processes
 from vidattn.cli.console import Desk
 from vidattn.cli.evaluate_time import Maker, TimeRequest, measure_time
 from vidattn.cli.examine import Files, Look, answers_of, deliver, keep, leads
@@ -106,6 +106,10 @@ Task = Annotated[
         show_default=False,
     ),
 ]
+Processes = Annotated[
+    int,
+    typer.Option("--nproc", metavar="N", min=1, help="Processes that share the videos."),
+]
 TruthPath = Annotated[
     Path | None,
     typer.Option(
@@ -153,6 +157,7 @@ MinDuration = Annotated[
 
 
 def evaluate(
+    context: typer.Context,
     predictions: Predictions = None,
     task: Task = None,
     dataset: Dataset = None,
@@ -169,6 +174,7 @@ def evaluate(
     fit_temperature: FitTemperature = False,
     output: Output = None,
     workers: Workers = None,
+    nproc: Processes = 1,
     truth: TruthPath = None,
     split: Split = None,
     background: Background = None,
@@ -198,6 +204,8 @@ def evaluate(
     """
     from vidattn.figures import NAMES
 
+    if nproc > 1 and not processes.launched():
+        raise typer.Exit(processes.run(nproc, context.obj or []))
     desk = Desk(quiet=quiet or not leads())
     if task == "segment" or (task is None and truth is not None):
         named = {"smooth": smooth, "kernel": kernel, "threshold": threshold}
