@@ -29,7 +29,7 @@ from vidattn.errors import DivergenceError, MemoryLimitError, UsageError
 from vidattn.mixing import mixed
 from vidattn.models.scratch import init_from_scratch
 from vidattn.models.timesformer import DropPath, TimeSformer
-from vidattn.weights.start import start_from
+from vidattn.weights.start import begin
 
 FLOW_UNIT = 0.02  # short sides per step: about the spread of what a camera does
 MIXING = 3  # first word of the seeds of mixing
@@ -128,13 +128,14 @@ def new_state(
 ) -> TrainState:
     """A model with its initial values and an optimizer that has seen nothing.
 
-    With `init` it takes over the weights that fit, see `weights.start_from`. labels: its classes.
+    With `init`, or what the recipe names, it takes over the weights that fit; "none" takes none.
+    See `weights.start.begin`. labels: its classes.
     """
     torch.manual_seed(recipe.seed)
     model = TimeSformer(recipe.model)
     if recipe.start == "scratch":
         init_from_scratch(model, torch.Generator().manual_seed(recipe.seed))
-    notes = () if init is None else start_from(model, init, labels)
+    notes = begin(model, recipe, init, labels)
     model.checkpoint = recipe.optim.checkpoint
     optim = recipe.optim
     flow_head = nn.Linear(recipe.model.width, 2) if optim.flow_weight else None
@@ -147,7 +148,9 @@ def new_state(
     average = optimizers.Average(model, optim.ema) if optim.ema else None
     modules = [model, flow_head] if flow_head else [model]
     optimizer = optimizers.optimizer(modules, optim)
-    return TrainState(network, optimizer, average, notes=notes, init=str(init or ""))
+    return TrainState(
+        network, optimizer, average, notes=notes, init="" if init in (None, "none") else str(init)
+    )
 
 
 def precise(recipe: Recipe, world: World) -> torch.autocast:

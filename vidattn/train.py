@@ -87,7 +87,7 @@ def fit(
         begun = begun_in(run_dir, resume)
         examples = training_set(recipe, data_root, (world.rank, world.size))
         recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
-        start = None if begun else init
+        start = "none" if begun else init
         state = new_state(recipe, start, world, examples.labels, manner.strategy)
         run = Run(recipe, run_dir, examples, state, world, manner, asked)
         with owned(run_dir) if world.lead else nullcontext():

@@ -56,7 +56,8 @@ def train(
         typer.Option(
             "--init",
             metavar="WEIGHTS",
-            help="Start from these weights; a video model brings its shape and clips along.",
+            help="Start from these weights; a video model brings its shape and clips along. "
+            "Default: what the recipe names; none: random values.",
         ),
     ] = None,
     tune: Annotated[

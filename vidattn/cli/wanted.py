@@ -37,10 +37,11 @@ class Wanted:
             recipe = replace(recipe, data=replace(recipe.data, dataset=self.dataset))
         if not recipe.data.dataset:
             raise UsageError("no data set", hint="name one with --dataset")
-        if self.init and begun is None and not (self.model or self.file):
+        init = None if self.init == "none" else self.init
+        if init and begun is None and not (self.model or self.file):
             from vidattn.weights.start import fitted
 
-            recipe = fitted(recipe, self.init)
+            recipe = fitted(recipe, init)
         for name, value in (self.changes or {}).items():
             if value is not None:
                 recipe = with_settings(recipe, [f"{name}={json.dumps(value)}"])
