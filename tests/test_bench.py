@@ -48,7 +48,7 @@ def test_clips_may_have_another_length_and_models_another_kind() -> None:
     assert subject.macs == macs(TINY, frames=4)
     stam = StamConfig(5, 2, 32, width=32, depth=1, heads=2, time_depth=1, time_heads=2)
     _, *rows = bench.bench("stam", stam, rounds=1, runtime=Runtime("cpu"))
-    assert [getattr(row, "way", "") for row in rows] == ["vidattn"]
+    assert [getattr(row, "way", "") for row in rows] == ["vidattn", "plain"]
 
 
 def test_shapes_come_from_the_catalog_without_weights() -> None:
