@@ -59,9 +59,10 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--depth", type=int, default=6)
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--windows", type=int, default=16)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("stam", "space", "divided"))
     wanted = parser.parse_args()
     torch.manual_seed(0)
     size = wanted.size
@@ -70,6 +71,8 @@ def main() -> None:
     noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     video = MemoryVideo(noise, fps=10)
     for name, model in models(wanted.width, wanted.depth, wanted.frames, size).items():
+        if wanted.only not in (None, name):
+            continue
         classifier = Classifier(model.eval(), clip, tuple("abcdefghij"))
         seconds = {overlap: [] for overlap in OVERLAPS}
         for _ in range(wanted.rounds):

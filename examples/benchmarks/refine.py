@@ -56,8 +56,8 @@ def hits(found: list[Span], true: list[Span], overlap: float) -> int:
 def main() -> None:
     """Make the films, look at each in three ways, print a line for each."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--films", type=int, default=8)
-    parser.add_argument("--shots", type=int, default=25)
+    parser.add_argument("--films", type=int, default=4)
+    parser.add_argument("--shots", type=int, default=20)
     parser.add_argument("--unsure", type=float, default=Economy.unsure)
     wanted = parser.parse_args()
     classifier = vidattn.load("motion-tiny")

@@ -1,0 +1,38 @@
+"""What --skip-static saves on film from fixed cameras, and how often the answer stays the same.
+
+python examples/benchmarks/static.py FILM...
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import vidattn
+from vidattn.economy import Economy
+
+
+def main() -> None:
+    """Look at every film in full, then with rising thresholds; print a line for each."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("films", nargs="+", type=Path)
+    parser.add_argument("--model", default="motion-tiny")
+    parser.add_argument("--levels", type=float, nargs="+", default=[0.5, 1.0, 2.0, 4.0])
+    wanted = parser.parse_args()
+    classifier = vidattn.load(wanted.model)
+    for film in wanted.films:
+        full = vidattn.segment(film, classifier)
+        best, count = full.scores.argmax(1), len(full.windows)
+        for level in wanted.levels:
+            some = vidattn.segment(film, classifier, economy=Economy(static=level))
+            reused, same = some.settings["reused_windows"], some.scores.argmax(1) == best
+            off = np.abs(some.scores - full.scores).max(1)
+            print(
+                f"{film.name}, LEVEL {level:g}: {reused} of {count} windows reused "
+                f"({100 * reused / count:.0f} %), same label in {100 * same.mean():.1f} %, "
+                f"scores differ by {off.mean():.3f} on average, {off.max():.3f} at most"
+            )
+
+
+if __name__ == "__main__":
+    main()
