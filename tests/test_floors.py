@@ -18,12 +18,13 @@ FLOOR = {
     "compact": 0, "lookahead": 0, "economy": 0, "plain": 0, "reports": 0, "segments": 0,
     "timeline": 0,
     "decoding": 0, "runs": 0, "cuts": 0, "pooling": 0, "layout": 0,
+    "windowlog": 0,
     # Parts: strangers to one another.
     "models": 1, "video": 1, "sampling": 1, "transforms": 1, "metrics": 1, "output": 1,
     "answers": 1, "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
     "curves": 1, "mixing": 1, "randaugment": 1,
     # Stores and plans.
-    "shots": 2,
+    "shots": 2, "resume": 3, "forecast": 3,
     "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2, "figures": 2,
     # Acts.
     "infer": 3, "viewer": 3, "survey": 3, "evaluate": 3, "evaluate_set": 3, "evaluate_time": 3,
@@ -35,9 +36,12 @@ FLOOR = {
 }  # fmt: skip
 
 SAME_FLOOR = {
+    ("infer", "resume"),
+    ("forecast", "infer"),
     ("evaluate", "infer"),
     ("evaluate_set", "evaluate"),
     ("infer", "survey"),
+    ("survey", "resume"),
     ("infer", "viewer"),
     ("survey", "viewer"),
     ("lessons", "evaluate_set"),
@@ -71,7 +75,7 @@ DOORS = {
     "typing_extensions": {"*"},
 }
 WITHOUT_TORCH = {
-    "decoding", "runs", "cuts", "pooling", "layout", "shots",
+    "decoding", "runs", "cuts", "pooling", "layout", "shots", "windowlog",
     "errors", "types", "config", "files", "clock", "compact", "plain", "segments", "timeline",
     "video", "sampling", "output", "plan", "metrics", "answers", "figures",
     "evaluate_time",

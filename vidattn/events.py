@@ -88,7 +88,7 @@ def collect(
         for event in scored
         for window in (started.seen[event.index] if event.index < given else (event.window,))
     )
-    facts, clip = started.facts, classifier.clip
+    facts = started.facts
     return Timeline(
         source=started.source,
         labels=classifier.labels,
@@ -96,23 +96,8 @@ def collect(
         scores=np.stack([event.scores for event in scored if event.scores is not None]),
         task=started.task,
         duration=facts.duration,
-        input={
-            "fps": [facts.fps.numerator, facts.fps.denominator],
-            "vfr": facts.vfr,
-            "width": facts.width,
-            "height": facts.height,
-            "rotation": facts.rotation,
-            "codec": facts.codec,
-            "frames": facts.frames,
-        },
-        model={
-            "name": classifier.card.name,
-            "sha256": classifier.card.sha256,
-            "license": classifier.card.license,
-            "frames": clip.frames,
-            "step_seconds": round(clip.step_seconds, 6),
-            **({"temperature": t} if (t := classifier.temperature) != 1 else {}),
-        },
+        input=input_of(facts),
+        model=model_of(classifier),
         settings={**started.settings, **_spent(started, done)},
         decoding=decoding,
         warnings=facts.warnings + started.notes,
@@ -130,6 +115,32 @@ def _spent(started: Started, done: Sequence[Scored]) -> dict[str, int]:
         "skip_static": ("reused_windows", sum(event.reused for event in done)),
     }
     return {name: count for asked, (name, count) in counts.items() if asked in started.settings}
+
+
+def input_of(facts: Facts) -> dict[str, Any]:
+    """What a timeline says of the file."""
+    return {
+        "fps": [facts.fps.numerator, facts.fps.denominator],
+        "vfr": facts.vfr,
+        "width": facts.width,
+        "height": facts.height,
+        "rotation": facts.rotation,
+        "codec": facts.codec,
+        "frames": facts.frames,
+    }
+
+
+def model_of(classifier: Classifier) -> dict[str, Any]:
+    """What a timeline says of the model."""
+    card, clip = classifier.card, classifier.clip
+    return {
+        "name": card.name,
+        "sha256": card.sha256,
+        "license": card.license,
+        "frames": clip.frames,
+        "step_seconds": round(clip.step_seconds, 6),
+        **({"temperature": t} if (t := classifier.temperature) != 1 else {}),
+    }
 
 
 def _unscored(

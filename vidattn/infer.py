@@ -7,7 +7,7 @@ timeline. Memory is set by the window, not by the length of the file.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -26,12 +26,14 @@ from vidattn.economy import Economy
 from vidattn.events import Event, Finished, Scored, Scores, Started, collect
 from vidattn.models.classifier import Classifier
 from vidattn.pooling import Pool
+from vidattn.resume import Part, identity
 from vidattn.scorer import Scorer
 from vidattn.survey import Survey
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 from vidattn.video import Video, open_video
 from vidattn.viewer import viewing
+from vidattn.windowlog import Record, WindowLog
 
 __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
 
@@ -52,19 +54,21 @@ def stream(
     economy: Economy = Economy(),
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
-) -> Iterator[Event]:
+    log: WindowLog | None = None,
+) -> Generator[Event, None, None]:
     """Slide a window over a file and score each position: Started, Scored per window, Finished.
 
     frames: clip length, the classifier's own by default. window: seconds of one window, by default
     frames x the step the classifier was trained with. stride: seconds between windows, by default
     window x (1 - overlap). The last window is moved back to end with the file, so nothing is left
     out. start, end: seconds, to look at a part of the file only. economy: windows added where it
-    matters, and windows saved where nothing moves.
+    matters, and windows saved where nothing moves. log: keeps the scores as they come, and has
+    those of a run that was killed; begun after Started, and not with an economy.
 
     Raises VideoError when the file cannot be read and UsageError when the numbers make no sense.
     Stopping early is fine: `collect` makes a valid timeline of the events so far.
     """
-    clock = Clock()
+    clock, classes = Clock(), len(classifier.labels)
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime) as video:
         region = plan.region_of(video.path, readable_end(video), start, end)
@@ -82,12 +86,19 @@ def stream(
         seen = tuple((window,) for window in planned.seen)
         started = _started(video, "segment", planned.windows, seen, planned, scorer)
         yield started
-        done: list[Scored] = []
+        log = log if economy == Economy() else None
+        known = {} if log is None else log.begin(identity(started, classifier, scorer), classes)
+        part = Part.of(known, planned.views, runtime.batch_size)
+        done = [Scored(i, planned.windows[i], known[i].scores) for i in range(part.first)]
+        yield from done
         views = dict(zip(planned.windows, planned.views, strict=True))
-        shown = [*planned.views, *added.values()]
+        shown = [*planned.views[part.begin :], *added.values()]
+        lost = len(video.unreadable)
         with viewing(video, shown, classifier.clip, scorer, clock) as viewer:
             survey = Survey(views, added, classifier, viewer, economy)
-            for event in survey.scored(runtime.batch_size, clock):
+            for event in survey.scored(runtime.batch_size, clock, part):
+                if log is not None and event.index not in known:
+                    log.add(Record(event.index, event.scores, len(video.unreadable) == lost))
                 done.append(event)
                 yield event
         yield Finished(

@@ -13,6 +13,7 @@ from vidattn.data.views import still_needed
 from vidattn.economy import Economy, halfway
 from vidattn.events import Scored, Scores
 from vidattn.models.classifier import Classifier
+from vidattn.resume import FRESH_BATCHES, Part
 from vidattn.types import View, Window
 from vidattn.viewer import Viewer
 
@@ -37,16 +38,20 @@ class Survey:
         self._last: Scored | None = None
         self._still: Tensor | None = None
 
-    def scored(self, batch_size: int, clock: Clock) -> Iterator[Scored]:
-        """Every window once, `batch_size` at a time; windows that are added come after the batch
-        that called for them, numbered on from the last of those given."""
+    def scored(self, batch_size: int, clock: Clock, part: Part = Part()) -> Iterator[Scored]:
+        """Every window of `part` once, `batch_size` at a time; windows that are added come after
+        the batch that called for them, numbered on from the last of those given."""
         views = [self._views[window] for window in self._windows]
         oldest = still_needed(views)
-        for first in range(0, len(views), batch_size):
+        for first in range(part.begin, len(views), batch_size):
             batch = range(first, min(first + batch_size, len(views)))
             # What is added may lie between this batch and the one before.
             keep = oldest[first - 1 if first and self._economy.refine else first]
             self._viewer.wind(keep, max(max(views[i].indices) for i in batch))
+            if first < part.first:
+                continue
+            if first % (FRESH_BATCHES * batch_size) == 0:
+                self._viewer.forget()
             before = self._last
             with clock("model_s"):
                 done = self._in_order(batch)

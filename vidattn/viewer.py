@@ -33,7 +33,7 @@ def viewing(
     What decoding takes is `decode_s`; `wait_s` is the part of it that somebody waited for.
     """
     frames = clock.timed("decode_s", video.stream(wanted(views)))
-    longest = max(len(view.indices) for view in views)
+    longest = max((len(view.indices) for view in views), default=1)
     lead = max(longest, min(LEAD_BYTES // (3 * video.width * video.height), LEAD_FRAMES))
     with closing(ahead(frames, lead, video.interrupt)) as coming:
         yield Viewer(Reel(clock.timed("wait_s", coming)), clip, scorer)
@@ -51,6 +51,10 @@ class Viewer:
         self._reel.wind(first, last)
         for shot in [shot for shot in self._tokens if shot[0] < first]:
             del self._tokens[shot]
+
+    def forget(self) -> None:
+        """Compute everything anew from here, as one who begins here does."""
+        self._tokens.clear()
 
     def __call__(self, views: Sequence[View]) -> list[Tensor | None]:
         """Logits float32 [K] of each view, whose frames were wound to; None where too many of them

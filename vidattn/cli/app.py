@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 import vidattn
-from vidattn.cli import bench, classify, data, evaluate, models, recipe, segment, timeline, train
+from vidattn.cli import (
+    bench,
+    classify,
+    data,
+    doctor,
+    evaluate,
+    models,
+    recipe,
+    segment,
+    timeline,
+    train,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +32,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
 app.command("timeline")(timeline.timeline)
 app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(recipe.app, name="recipe")

@@ -71,7 +71,7 @@ def classify(
     if config:
         desk.note(f"views {views}: {sampler.describe_views(config)}")
 
-    def act(path: str, keep: Callable[[Timeline], None]) -> Timeline:
+    def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
         timeline = infer.classify(
             path,
             classifier,
@@ -85,6 +85,7 @@ def classify(
         )
         for text in timeline.warnings:
             desk.note(f"{path}: {text}")
+        deliver(timeline)
         return timeline
 
     def show(timeline: Timeline) -> None:

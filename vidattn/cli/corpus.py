@@ -64,15 +64,15 @@ def run(
     show: Callable[[Timeline], None],
     delivery: Delivery,
 ) -> int:
-    """Do `act` to every path, deliver each timeline at once, and return the exit code.
+    """Do `act` to every path and return the exit code.
 
-    `act(path, keep)` returns the timeline of a path; when a signal stops it, it hands what it has
-    to `keep` first. An input that fails is reported and the others go on: 0 when all is well, 3
-    when nothing came of any input, 4 when something is missing.
+    `act(path, deliver)` hands the timeline of a path to `deliver` as soon as it is there, or what
+    there is of it when a signal stops it, and returns it. An input that fails is reported and the
+    others go on: 0 when all is well, 3 when nothing came of any input, 4 when something is missing.
     """
     if delivery.formats:
         require_writable(delivery.folder)
-    names = _file_names(paths)
+    names = file_names(paths)
     whole = partial = 0
     for path in paths:
 
@@ -93,7 +93,6 @@ def run(
         except Stopped:
             desk.warn(f"stopped during {path}; {whole + partial} of {len(paths)} inputs are done")
             raise
-        deliver(timeline)
         for window, code in timeline.unreadable:
             desk.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
         whole, partial = whole + (not timeline.unreadable), partial + bool(timeline.unreadable)
@@ -150,7 +149,7 @@ def _failure(path: str, error: InputError) -> str:
     return json.dumps({"schema": "vidattn/failure/1", "input": {"path": path}, "error": record})
 
 
-def _file_names(paths: Sequence[str]) -> dict[str, str]:
+def file_names(paths: Sequence[str]) -> dict[str, str]:
     """The name whose stem the output files of each path get: two inputs never share one."""
     stems = [Path(path).stem.removesuffix(".vidattn") for path in paths]
     shared = {stem for stem, count in Counter(stems).items() if count > 1}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
 from vidattn.cli.inputs import expand, require_one
-from vidattn.cli.stopping import Stopped
 
 if TYPE_CHECKING:
-    from vidattn.infer import Event
-    from vidattn.models.classifier import Classifier
-    from vidattn.timeline import Decoding, Timeline
+    from vidattn.timeline import Timeline
 
 
 def segment(
@@ -78,6 +75,14 @@ def segment(
     batch_size: options.BatchSize = 8,
     reader: options.Reader = "auto",
     offline: options.Offline = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where a run that was stopped or killed has left off."),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what it would take, going by a few windows."),
+    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Say what happens in a long file, from when to when.
@@ -89,10 +94,14 @@ def segment(
     from vidattn import infer
     from vidattn.cli import report
     from vidattn.cli.chosen import chosen
+    from vidattn.cli.doctor import each, forecasts
+    from vidattn.cli.following import Job, cuts_of
     from vidattn.cuts import load
     from vidattn.device import Runtime
     from vidattn.economy import Economy
+    from vidattn.forecast import forecast
     from vidattn.timeline import Decoding
+    from vidattn.windowlog import WindowLog
 
     desk = Desk(quiet=quiet)
     delivery = corpus.Delivery.of(
@@ -100,6 +109,8 @@ def segment(
     )
     if stride is not None and overlap:
         raise typer.BadParameter("give --stride or --overlap, not both")
+    if resume and not delivery.formats:
+        raise typer.BadParameter("--resume goes on with files, and none are written: add -o DIR")
     paths = expand(inputs)
     require_one(paths)
     economy = Economy(refine, unsure, skip_static)
@@ -115,78 +126,43 @@ def segment(
         snap=snap or known is not None,
     )
     runtime = Runtime(device, precision, batch_size, reader)
-    begin, stop = options.seconds(start), options.seconds(end)
+    wanted: dict[str, Any] = {
+        "frames": frames,
+        "window": window,
+        "stride": stride,
+        "overlap": overlap,
+        "economy": economy,
+        "start": options.seconds(start) or 0.0,
+        "end": options.seconds(end),
+    }
+    names = corpus.file_names(paths)
     classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
 
-    def act(path: str, keep: Callable[[Timeline], None]) -> Timeline:
-        events = infer.stream(
-            path,
-            classifier,
-            frames=frames,
-            window=window,
-            stride=stride,
-            overlap=overlap,
-            economy=economy,
-            start=begin or 0.0,
-            end=stop,
-            decoding=decoding,
-            runtime=runtime,
+    if dry_run:
+        lines = forecasts(
+            classifier, lambda path: forecast(path, classifier, runtime, **wanted), as_json=as_json
         )
-        timeline = _follow(desk, events, classifier, decoding, keep)
-        if not decoding.snap:
-            return timeline
-        return replace(timeline, cuts=_cuts(desk, path, reader) if known is None else known)
+        raise typer.Exit(each(desk, paths, lines))
+
+    def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
+        place = delivery.folder / names[path]
+        with WindowLog(place.with_suffix(".vidattn.log"), resume=resume) as log:
+            kept = log if delivery.formats else None
+            events = infer.stream(
+                path, classifier, **wanted, decoding=decoding, runtime=runtime, log=kept
+            )
+            job = Job(desk, classifier, decoding, deliver, log)
+            finished = place.with_suffix(".vidattn.json") if resume else None
+            timeline = job.follow(events, finished)
+            if decoding.snap:
+                found = cuts_of(desk, path, reader) if known is None else known
+                timeline = replace(timeline, cuts=found)
+            deliver(timeline)
+            log.remove()
+        return timeline
 
     def show(timeline: Timeline) -> None:
         desk.lines(report.header(timeline))
         desk.lines(report.segments(timeline))
 
     raise typer.Exit(corpus.run(desk, paths, act, show, delivery))
-
-
-def _cuts(desk: Desk, path: str, reader: str) -> tuple[float, ...]:
-    """The shot cuts of a film, found with a bar to look at."""
-    from vidattn.cuts import found
-    from vidattn.shots import changes
-
-    rows = changes(path, reader)
-    first = next(rows, None)
-    if first is None:
-        return ()
-    seen = [first]
-    with desk.progress(f"{path}, looking for cuts", first.frames - 1) as track:
-        for row in rows:
-            seen.append(row)
-            track.step()
-    return found([row.difference for row in seen], [row.time for row in seen])
-
-
-def _follow(
-    desk: Desk,
-    events: Iterator[Event],
-    classifier: Classifier,
-    decoding: Decoding,
-    keep: Callable[[Timeline], None],
-) -> Timeline:
-    """Show progress until the timeline is there; when stopped, keep what is known by then."""
-    from vidattn import infer
-
-    started = next(events)
-    assert isinstance(started, infer.Started)
-    for text in (*started.facts.warnings, *started.notes):
-        desk.note(f"{started.source}: {text}")
-    done: list[infer.Scored] = []
-    try:
-        with desk.progress(started.source, len(started.windows)) as track:
-            for event in events:
-                if isinstance(event, infer.Finished):
-                    return event.timeline
-                assert isinstance(event, infer.Scored)
-                done.append(event)
-                if event.index < len(started.windows):
-                    track.step()
-    except Stopped:
-        if any(event.scores is not None for event in done):
-            keep(infer.collect(started, done, classifier, decoding))
-        raise
-    raise AssertionError("a stream ends with its timeline")

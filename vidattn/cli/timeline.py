@@ -71,7 +71,7 @@ def timeline(
     pooling = None if pool is None else Pool.parse(pool)
     known = None if cuts is None else options.cuts_of_one(load(cuts), inputs)
 
-    def act(path: str, keep: Callable[[Timeline], None]) -> Timeline:
+    def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
         saved = report.saved(path)
         saved = saved if known is None else replace(saved, cuts=known)
         if saved.task == "segment" and snap and saved.cuts is None:
@@ -80,7 +80,9 @@ def timeline(
                 hint="name a list of them with --cuts, or: vidattn segment --snap-to-cuts",
             )
         saved = saved.decoded(**changes) if changes else saved
-        return saved if pooling is None else saved.pooled(pooling)
+        saved = saved if pooling is None else saved.pooled(pooling)
+        deliver(saved)
+        return saved
 
     def show(timeline: Timeline) -> None:
         desk.lines(report.header(timeline))

@@ -102,6 +102,7 @@ def probe(open_source: Callable[[], Source], beat: Beat) -> Probe:
             audio=bool(container.streams.audio),
             streams=len(videos),
             warnings=_warnings(table, len(videos), stream.index, declared if truncated else None),
+            key_seconds=_key_seconds(table),
         )
     return Probe(facts, table, turn, stored, truncated)
 
@@ -112,6 +113,12 @@ def average_rate(times: Times, duration: float, stated: Fraction | None) -> Frac
     if stated and abs(float(stated) / real - 1) < 0.01:
         return Fraction(stated)
     return Fraction(real).limit_denominator(1001)
+
+
+def _key_seconds(table: Table) -> float | None:
+    """How far key frames are apart, on average."""
+    count = 0 if table.packets is None else int(table.packets.key.sum())
+    return table.duration / count if count else None
 
 
 def _is_vfr(times: Times, tick: float) -> bool:

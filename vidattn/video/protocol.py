@@ -69,6 +69,8 @@ class Facts:
     streams: int = 1
     """Number of real video streams; cover pictures do not count."""
     warnings: tuple[str, ...] = ()
+    key_seconds: float | None = None
+    """Seconds from one key frame to the next, on average; None where the packets do not tell."""
 
 
 @dataclass(frozen=True, slots=True)

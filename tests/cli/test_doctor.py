@@ -1,0 +1,80 @@
+"""What a film is, what it would cost, and what is installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, write_film
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials that end soon."""
+    monkeypatch.setattr("vidattn.forecast.TRIAL_SECONDS", 0.05)
+    monkeypatch.setattr("vidattn.forecast.DECODE_SECONDS", 0.05)
+
+
+def test_a_film_is_described_and_reckoned_up(quick: Run, film: Path, model: Path) -> None:
+    done = quick("doctor", film, "-m", model)
+    assert done.returncode == 0, done.stderr
+    name, *rows = done.stdout.splitlines()
+    assert name == f"{film}  00:00:04.00  96x64 h264 10 fps"
+    facts = dict(row.split(None, 1) for row in rows)
+    assert facts["file"].startswith("mov, yuv420p (8 bit), constant frame rate, upright, a key")
+    assert facts["windows"] == "8 of 0.5 s, one every 0.5 s, 4 frames each"
+    assert facts["model"] == "tiny (MIT), fp32"
+    assert facts["needs"].endswith("going by 8 windows")
+    assert "by pyav" in facts["decode"]
+
+
+def test_a_dry_run_reckons_with_its_options_and_writes_nothing(
+    quick: Run, model: Path, tmp_path: Path
+) -> None:
+    write_film(tmp_path / "walk.mp4", seconds=12)
+    words = ["walk.mp4", "-m", model, "--overlap", "0.5", "--batch-size", "2", "--start", "2"]
+    done = quick("segment", *words, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schema"] == "vidattn/forecast/1"
+    assert (document["windows"], document["settings"]["stride_seconds"]) == (39, 0.25)
+    assert 0 < document["tried"] <= 39
+    assert document["decode_fps"] > 0
+    assert document["total_s"] >= document["windows"] * document["window_s"]
+    assert document["memory_mb"] > 50
+    assert document["input"]["key_seconds"] > 0
+    assert [p.name for p in tmp_path.iterdir()] == ["walk.mp4"]
+
+
+def test_every_film_is_looked_at_and_failures_are_named(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.mp4").touch()
+    done = quick("doctor", "empty.mp4", film, "-m", model, "--json")
+    assert done.returncode == 4
+    assert "empty.mp4: the file is empty" in done.stderr
+    assert json.loads(done.stdout)["input"]["path"] == str(film)
+    assert quick("doctor", "empty.mp4", "-m", model).returncode == 3
+    assert quick("doctor", "none.mp4", "-m", model).returncode == 3
+
+
+def test_the_installation_is_listed(quick: Run) -> None:
+    done = quick("doctor", "--offline", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["readers"]["pyav"]
+    assert found["cpu"]["capability"]
+    assert "motion-tiny" in found["models"]
+    assert found["network"] == "not to be used"
+    text = quick("doctor", "--offline").stdout
+    assert [line.split()[0] for line in text.splitlines()] == [
+        "vidattn",
+        "cpu",
+        "devices",
+        "readers",
+        "cache",
+        "models",
+        "network",
+    ]

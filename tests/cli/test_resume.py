@@ -1,0 +1,179 @@
+"""Runs of `vidattn segment` that are killed, stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, write_film
+from vidattn.windowlog import HEAD, MAGIC
+
+WANTED = ("--stride", "0.1", "--batch-size", "2", "-f", "json,csv")
+RECORD = HEAD.size + 5 + 4 * 3
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def cut(log: Path, windows: int, more: int = 0) -> None:
+    """Leave so many windows of a log and some bytes of the next."""
+    data = log.read_bytes()
+    header = HEAD.size + HEAD.unpack_from(data, len(MAGIC))[0] + len(MAGIC)
+    log.write_bytes(data[: header + windows * RECORD + more])
+
+
+def kept_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    """A finished run, as if it had been killed before it took its log away."""
+    with monkeypatch.context() as patch:
+        patch.setattr("vidattn.windowlog.WindowLog.remove", lambda self: self.close())
+        assert quick(*words).returncode == 0
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
+    vidattn: Run, model: Path, tmp_path: Path
+) -> None:
+    film = write_film(tmp_path / "walk.mp4", seconds=12)
+    words = ["segment", str(film), "-m", str(model), *WANTED]
+    assert vidattn(*words, "-o", "whole").returncode == 0
+    log = tmp_path / "killed" / "walk.vidattn.log"
+    command = [sys.executable, "-m", "vidattn", *words, "-q", "-o", "killed", "--resume"]
+    for windows in (7, 31, 33):
+        wanted = size(log) + windows * RECORD
+        with subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        ) as process:
+            until = time.monotonic() + 60
+            while size(log) < wanted and time.monotonic() < until:
+                time.sleep(0.001)
+            process.kill()
+        assert size(log) >= wanted
+        assert not (tmp_path / "killed" / "walk.vidattn.json").exists()
+    done = vidattn(*words, "-o", "killed", "--resume")
+    assert done.returncode == 0, done.stderr
+    one, two = (sorted((tmp_path / name).iterdir()) for name in ("whole", "killed"))
+    assert [p.name for p in two] == ["walk.vidattn.csv", "walk.vidattn.json"]
+    assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
+
+
+@pytest.mark.parametrize("windows", [0, 1, 5, 31, 32, 33, 35])
+def test_wherever_a_run_ended_it_goes_on_to_the_same_bytes(
+    quick: Run,
+    film: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    windows: int,
+) -> None:
+    words = ("segment", film, "-m", model, *WANTED)
+    kept_log(quick, monkeypatch, *words)
+    whole = (tmp_path / "walk.vidattn.json").read_bytes()
+    (tmp_path / "walk.vidattn.json").unlink()
+    cut(tmp_path / "walk.vidattn.log", windows, more=9)
+    done = quick(*words, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert f"record {windows + 1} is torn" in done.stderr
+    assert (tmp_path / "walk.vidattn.json").read_bytes() == whole
+    assert not (tmp_path / "walk.vidattn.log").exists()
+
+
+def test_known_windows_are_not_computed_again(
+    quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("segment", film, "-m", model, "--batch-size", "2", "-f", "json")  # side by side
+    kept_log(quick, monkeypatch, *words)
+    cut(tmp_path / "walk.vidattn.log", 5)
+    shown: list[int] = []
+    with monkeypatch.context() as patch:
+        from vidattn.viewer import Viewer
+
+        plain = Viewer.__call__
+        patch.setattr(Viewer, "__call__", lambda s, v: (shown.append(len(v)), plain(s, v))[1])
+        assert quick(*words, "--resume").returncode == 0
+    assert sum(shown) == 4  # 8 windows, of which the first 2 batches of 2 are known
+
+
+def test_a_run_with_other_settings_is_refused_and_the_log_kept(
+    quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept_log(quick, monkeypatch, "segment", film, "-m", model, *WANTED)
+    log = (tmp_path / "walk.vidattn.log").read_bytes()
+    other = quick("segment", film, "-m", model, *WANTED, "--stride", 0.2, "--resume")
+    assert other.returncode == 3
+    assert "stride_seconds was 0.1, is 0.2" in other.stderr
+    assert "leave out --resume" in other.stderr
+    assert (tmp_path / "walk.vidattn.log").read_bytes() == log
+    # How scores become segments is no part of a run.
+    fine = quick("segment", film, "-m", model, *WANTED, "--threshold", 0.5, "--resume")
+    assert fine.returncode == 0, fine.stderr
+
+
+def test_a_film_that_has_changed_is_refused(
+    quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_film(tmp_path / "walk.mp4")
+    kept_log(quick, monkeypatch, "segment", film, "-m", model, *WANTED)
+    os.utime(film, (1, 1))
+    done = quick("segment", film, "-m", model, *WANTED, "--resume")
+    assert done.returncode == 3
+    assert "input modified was" in done.stderr
+
+
+def test_finished_films_are_passed_over(quick: Run, model: Path, tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        write_film(tmp_path / name, seconds=1)
+    assert quick("segment", "a.mp4", "-m", model, "-f", "json", "-o", "out").returncode == 0
+    before = (tmp_path / "out" / "a.vidattn.json").read_bytes()
+    words = ("segment", "a.mp4", "b.mp4", "-m", model, "-f", "json", "-o", "out", "--resume")
+    done = quick(*words)
+    assert done.returncode == 0, done.stderr
+    assert "a.mp4: was finished before" in done.stderr
+    assert "b.mp4: was finished before" not in done.stderr
+    assert (tmp_path / "out" / "a.vidattn.json").read_bytes() == before
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "a.vidattn.json",
+        "b.vidattn.json",
+    ]
+    other = quick(*words, "--stride", 0.3)
+    assert other.returncode == 3
+    assert "a.vidattn.json: is of another run: settings stride_seconds was 0.5" in other.stderr
+
+
+def test_an_interrupted_timeline_is_completed(
+    quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("segment", film, "-m", model, *WANTED)
+    assert quick(*words, "-o", "whole").returncode == 0
+    from vidattn.cli.console import LineTrack
+    from vidattn.cli.stopping import Stopped
+
+    def stop(track: LineTrack) -> None:
+        track.done += 1
+        if track.done == 20:
+            raise Stopped(15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LineTrack, "step", stop)
+        patch.setattr("os._exit", sys.exit)
+        assert quick(*words).returncode == 143
+    part = json.loads((tmp_path / "walk.vidattn.json").read_text())
+    assert part["coverage"]["reasons"] == ["E_INTERRUPTED"]
+    assert (tmp_path / "walk.vidattn.log").exists()
+    assert quick(*words, "--resume").returncode == 0
+    name = "walk.vidattn.json"
+    assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_resume_without_files_makes_no_sense(quick: Run, film: Path, model: Path) -> None:
+    done = quick("segment", film, "-m", model, "--json", "--resume")
+    assert done.returncode == 2
+    assert "none are written" in done.stderr

@@ -1,0 +1,106 @@
+"""Following the segmentation of one file: progress, notes, and what is kept when it is stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vidattn.cli import report
+from vidattn.cli.console import Desk
+from vidattn.cli.stopping import Stopped
+from vidattn.cuts import found
+from vidattn.errors import InputError
+from vidattn.events import Event, Finished, Scored, Started, collect, input_of, model_of
+from vidattn.layout import plain
+from vidattn.models.classifier import Classifier
+from vidattn.shots import changes
+from vidattn.timeline import Decoding, Timeline
+from vidattn.windowlog import WindowLog
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file that is being segmented."""
+
+    desk: Desk
+    classifier: Classifier
+    decoding: Decoding
+    keep: Callable[[Timeline], None]
+    """Takes what is known when a signal ends the work."""
+    log: WindowLog
+
+    def follow(self, events: Iterator[Event], finished: Path | None) -> Timeline:
+        """Show progress until the timeline is there.
+
+        finished: where an earlier run would have put it; then it is not made again.
+        """
+        started = next(events)
+        assert isinstance(started, Started)
+        if finished is not None and (saved := self._saved(started, finished)) is not None:
+            self.desk.note(f"{started.source}: was finished before")
+            return saved
+        for text in (*started.facts.warnings, *started.notes):
+            self.desk.note(f"{started.source}: {text}")
+        done: list[Scored] = []
+        try:
+            with self.desk.progress(started.source, len(started.windows)) as track:
+                for event in events:
+                    while self.log.notes:
+                        self.desk.note(self.log.notes.pop(0))
+                    if isinstance(event, Finished):
+                        return event.timeline
+                    assert isinstance(event, Scored)
+                    done.append(event)
+                    if event.index < len(started.windows):
+                        track.step()
+        except Stopped:
+            if any(event.scores is not None for event in done):
+                self.keep(collect(started, done, self.classifier, self.decoding))
+            raise
+        raise AssertionError("a stream ends with its timeline")
+
+    def _saved(self, started: Started, path: Path) -> Timeline | None:
+        """The timeline of an earlier run, if it came to its end.
+
+        Raises InputError when it is one of another film, model or settings.
+        """
+        if self.log.path.exists() or not path.exists():
+            return None
+        saved = report.saved(str(path))
+        if any(code == "E_INTERRUPTED" for _, code in saved.unreadable):
+            return None
+        there = {"input": saved.input, "model": saved.model, "settings": saved.settings}
+        wanted = {
+            "input": {"path": started.source, **input_of(started.facts)},
+            "model": model_of(self.classifier),
+            "settings": started.settings,
+        }
+        differences = [
+            f"{part} {key} was {plain(there[part].get(key))}, is {plain(value)}"
+            for part, rows in wanted.items()
+            for key, value in rows.items()
+            if plain(there[part].get(key)) != plain(value)
+        ]
+        if saved.labels != self.classifier.labels:
+            differences.append("the labels are others")
+        if differences:
+            raise InputError(
+                f"{path}: is of another run: {'; '.join(differences)}",
+                hint="repeat what that run was asked for, or leave out --resume to begin anew",
+            )
+        return saved.decoded(**asdict(self.decoding))
+
+
+def cuts_of(desk: Desk, path: str, reader: str) -> tuple[float, ...]:
+    """The shot cuts of a film, found with a bar to look at."""
+    rows = changes(path, reader)
+    first = next(rows, None)
+    if first is None:
+        return ()
+    seen = [first]
+    with desk.progress(f"{path}, looking for cuts", first.frames - 1) as track:
+        for row in rows:
+            seen.append(row)
+            track.step()
+    return found([row.difference for row in seen], [row.time for row in seen])

@@ -1,0 +1,145 @@
+"""What segmenting a file would take, measured on a few of its windows."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from vidattn.clock import peak_rss_mb
+from vidattn.device import Runtime
+from vidattn.events import Event, Scored, Started
+from vidattn.infer import stream
+from vidattn.models.classifier import Classifier
+from vidattn.video import Facts, Video, open_video
+
+PLACES = (0.0, 0.4, 0.8)
+"""Where in a file windows are tried, as shares of it: a dark opening says little of the rest."""
+TRIAL_SECONDS = 3.0
+TRIAL_BATCHES = 2
+DECODE_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is known of a file, and what segmenting all of it would take here."""
+
+    path: str
+    facts: Facts
+    reader: str
+    settings: dict[str, Any]
+    windows: int
+    tried: int
+    """Windows that were really run."""
+    decode_fps: float
+    """Frames decoded in a second, in order, at the size the model needs."""
+    open_s: float
+    window_s: float
+    """Seconds for one window, decoding and model together, in batches."""
+    total_s: float
+    memory_mb: float
+    """The most that this command and its decoder held together while trying, in 1e6 bytes; it does
+    not grow with the length of the file."""
+    notes: tuple[str, ...]
+
+
+def forecast(
+    path: str, classifier: Classifier, runtime: Runtime = Runtime(), **wanted: Any
+) -> Forecast:
+    """Try some windows at a few places of a file and reckon what all of them take.
+
+    wanted: frames, window, stride, overlap, start and end as of `vidattn.infer.stream`. Raises what
+    that raises.
+    """
+    begin = time.perf_counter()
+    with open_video(path, reader=runtime.reader, short_side=classifier.clip.short_side) as video:
+        opened = time.perf_counter() - begin
+        started, first, trials = _trials(video, classifier, runtime, wanted)
+        speed = _decode_speed(video)
+        facts, reader = video.facts, video.reader
+    tried = sum(count for count, _ in trials)
+    each = sum(seconds for _, seconds in trials) / max(tried, 1)
+    count = len(started.windows)
+    batch = min(runtime.batch_size, count)
+    each = each or first / batch
+    warm_up = max(first - batch * each, 0.0)
+    return Forecast(
+        path=path,
+        facts=facts,
+        reader=reader,
+        settings=started.settings,
+        windows=count,
+        tried=tried + batch,
+        decode_fps=speed,
+        open_s=opened,
+        window_s=each,
+        total_s=opened + warm_up + count * each,
+        memory_mb=round(peak_rss_mb() + _children_mb() + 8e-6 * count * len(classifier.labels), 1),
+        notes=started.notes,
+    )
+
+
+def _trials(
+    video: Video, classifier: Classifier, runtime: Runtime, wanted: dict[str, Any]
+) -> tuple[Started, float, list[tuple[int, float]]]:
+    """The plan for the whole file, the seconds of the first batch, and windows and seconds of each
+    trial after its own first batch."""
+    plan: Started | None = None
+    first = 0.0
+    trials = []
+    for share in PLACES:
+        if plan is not None:
+            if len(plan.windows) <= runtime.batch_size * (1 + TRIAL_BATCHES):
+                break
+            at = plan.windows[int(share * len(plan.windows))].start
+            wanted = {**wanted, "start": at}
+        with closing(stream(video, classifier, runtime=runtime, **wanted)) as events:
+            started = next(events)
+            assert isinstance(started, Started)
+            seconds, count, warm = _timed(events, runtime.batch_size)
+        if plan is None:
+            plan, first = started, warm
+        trials.append((count, seconds))
+    assert plan is not None
+    return plan, first, trials
+
+
+def _timed(events: Iterator[Event], batch: int) -> tuple[float, int, float]:
+    """Seconds and windows of a trial without its first batch, and the seconds of that."""
+    begin = time.perf_counter()
+    warm = seconds = 0.0
+    count = 0
+    for done, event in enumerate(events, 1):
+        if not isinstance(event, Scored):
+            break
+        now = time.perf_counter() - begin
+        if done == batch:
+            warm = now
+        elif done > batch and done % batch == 0:
+            seconds, count = now - warm, done - batch
+            if seconds >= TRIAL_SECONDS and count >= TRIAL_BATCHES * batch:
+                break
+    if not count:
+        warm = warm or time.perf_counter() - begin
+    return seconds, count, warm
+
+
+def _decode_speed(video: Video) -> float:
+    """Frames in a second, from the middle of the file on."""
+    begin = time.perf_counter()
+    count = 0
+    for _ in video.stream(range(video.frames // 2, video.frames)):
+        count += 1
+        if time.perf_counter() - begin > DECODE_SECONDS:
+            break
+    return count / (time.perf_counter() - begin)
+
+
+def _children_mb() -> float:
+    """The most memory that an ended child process held, in units of 1e6 bytes."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
