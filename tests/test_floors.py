@@ -29,6 +29,7 @@ FLOOR = {
     # Acts.
     "infer": 3, "viewer": 3, "survey": 3, "evaluate": 3, "evaluate_set": 3, "evaluate_time": 3,
     "train": 3, "explain": 3, "export": 3, "bench": 3, "lessons": 3, "learner": 3, "outcome": 3,
+    "bench_train": 3,
     # `import vidattn`: the front door.
     "": 4,
     # The desk.
@@ -44,6 +45,8 @@ SAME_FLOOR = {
     ("survey", "resume"),
     ("infer", "viewer"),
     ("survey", "viewer"),
+    ("bench_train", "learner"),
+    ("bench_train", "lessons"),
     ("lessons", "evaluate_set"),
     ("outcome", "learner"),
     ("outcome", "lessons"),

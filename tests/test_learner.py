@@ -196,3 +196,12 @@ def test_memory_for_not_a_single_clip_is_an_error(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(MemoryLimitError) as caught:
         Learner(Small(monkeypatch, 4).state, TINY, per_epoch=2).learn(BATCHES[0])
     assert "--batch-size auto" in (caught.value.hint or "")
+
+
+def test_the_time_of_a_step_is_told_by_phase() -> None:
+    from vidattn.bench_train import PHASES, step_times
+
+    found = step_times(TINY, None, device="cpu", rounds=2)
+    assert tuple(found.seconds) == PHASES
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    assert found.clips_per_second == pytest.approx(8 / sum(found.seconds.values()))

@@ -7,7 +7,7 @@ how a batch is divided among processes or computed in parts, nor on what happene
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +190,8 @@ class Learner:
         self.state, self.recipe, self.world, self.per_epoch = state, recipe, world, per_epoch
         self.total = per_epoch * recipe.optim.epochs
         self.parts = parts or recipe.optim.accumulate
+        self.mark: Callable[[str], object] = lambda phase: None
+        """Is told when a phase of a step has ended: forward, backward, optimizer."""
         self._network = world.together(state.network)
         self._params = learning(state.optimizer)
         self._drops = [m for m in state.model.modules() if isinstance(m, DropPath)]
@@ -216,8 +218,10 @@ class Learner:
                 with self._synced(number == parts - 1), precise(self.recipe, self.world):
                     part, goal = _cut(batch, chosen), targets[chosen.start : chosen.stop]
                     loss, mine = self._losses(part, goal, clips, known)
+                    self.mark("forward")
                     # Gradients are averaged over the processes, losses added up.
                     (loss * world.size).backward()  # type: ignore[no-untyped-call]
+                self.mark("backward")
                 named += mine.item()
             norm = nn.utils.clip_grad_norm_(self._params, self.recipe.optim.clip_norm or math.inf)
             norm = whole(norm)
@@ -228,6 +232,7 @@ class Learner:
             state.optimizer.step()
             if state.average:
                 state.average.update()
+        self.mark("optimizer")
         state.step += 1
         self._count(mean, finite)
         return Learnt(mean, lr, clips, finite, heard)

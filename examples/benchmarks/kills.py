@@ -31,8 +31,8 @@ from vidattn.cli import main
 from vidattn.rundir import checkpoints
 
 RECIPE = [
-    *("--dataset", "motion", "--device", "cpu", "--epochs", "4", "--batch-size", "16"),
-    *("--set", "data.clips_per_epoch=192", "--set", "data.val_clips=40", "--set", "data.workers=0"),
+    *("--dataset", "motion", "--device", "cpu", "--epochs", "2", "--batch-size", "16"),
+    *("--set", "data.clips_per_epoch=192", "--set", "data.val_clips=20", "--set", "data.workers=0"),
     *("--set", "model.depth=2", "--set", "model.width=32", "--set", "model.heads=2"),
     *("--set", "model.drop_path=0.1", "--set", "optim.ema=0.9", "--set", "optim.accumulate=2"),
     *("--save-every", "2", "--quiet"),
@@ -69,7 +69,10 @@ def ended(crew: list[int], within: float) -> bool:
     deadline, waiting = time.monotonic() + within, list(crew)
     while waiting and time.monotonic() < deadline:
         for child in list(waiting):
-            if os.waitpid(child, os.WNOHANG)[0]:
+            found, status = os.waitpid(child, os.WNOHANG)
+            if status:
+                sys.exit(f"a run ended by itself with status {status}")
+            if found:
                 waiting.remove(child)
                 crew.remove(child)
         time.sleep(0.002)

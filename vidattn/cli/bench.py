@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +37,13 @@ def bench(
     run: Annotated[
         bool, typer.Option("--run", help="With --model all: measure each, not only count.")
     ] = False,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train", help="Where the time of a training step goes; --model is then a recipe."
+        ),
+    ] = False,
+    data_root: options.DataRoot = None,
     as_json: options.Json = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -45,10 +53,13 @@ def bench(
 
     Example: vidattn bench --model timesformer-k400
     """
+    desk = Desk()
+    if train:
+        desk.lines(_training(model, data_root, device, rounds, as_json))
+        return
     from vidattn import bench as acts
     from vidattn.device import Runtime
 
-    desk = Desk()
     runtime = Runtime(device, precision, batch_size)
     named: list[tuple[str, TimeSformerConfig | StamConfig]] = []
     if model != ALL:
@@ -60,6 +71,29 @@ def bench(
     for name, config in named:
         events = acts.bench(name, config, frames=frames, rounds=rounds, runtime=runtime)
         _report(desk, events, as_json)
+
+
+def _training(
+    model: str, data_root: Path | None, device: str, rounds: int, as_json: bool
+) -> Iterator[str]:
+    """Where the time of a step goes, phase by phase."""
+    from dataclasses import asdict
+
+    from vidattn import recipes
+    from vidattn.bench_train import step_times
+
+    recipe = recipes.named("motion-tiny" if model == ALL else model)
+    found = step_times(recipe, data_root, device=device, rounds=rounds)
+    if as_json:
+        yield json.dumps({**asdict(found), "clips_per_second": found.clips_per_second})
+        return
+    yield (
+        f"{found.recipe}: steps of {found.clips} clips, {found.device}, {found.workers} workers, "
+        f"{found.clips_per_second:.3g} clips/s"
+    )
+    total = sum(found.seconds.values())
+    for phase, seconds in found.seconds.items():
+        yield f"  {phase:<10}{1000 * seconds:>10.1f} ms{100 * seconds / total:>7.1f} %"
 
 
 def _report(desk: Desk, events: Iterator[Subject | Measured], as_json: bool) -> None:

@@ -58,6 +58,7 @@ class _Crew:
 
     def __init__(self, count: int, words: Sequence[str]) -> None:
         self.asked = 0
+        self._stopped: set[int] = set()
         self._heard: list[IO[bytes]] = []
         self._open = ExitStack()
         self._members: list[subprocess.Popen[bytes]] = []
@@ -117,6 +118,7 @@ class _Crew:
                 failed = next(rank for rank, code in enumerate(codes) if code)
                 deadline = time.monotonic() + GRACE
             if not self.asked and time.monotonic() > deadline:
+                self._stopped |= {r for r, m in enumerate(self._members) if m.poll() is None}
                 self._end(signal.SIGKILL)
             time.sleep(0.05)
         if failed is None:
@@ -130,7 +132,8 @@ class _Crew:
         if telling:
             self._repeat(telling[0])
             return codes[telling[0]]
-        dead = next((rank for rank, code in enumerate(codes) if code < 0), failed)
+        died = [rank for rank, code in enumerate(codes) if code < 0 and rank not in self._stopped]
+        dead = died[0] if died else failed
         self._repeat(failed)
         code = codes[dead]
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"

@@ -1,0 +1,111 @@
+"""`vidattn train --nproc`: signals and deaths, and what the options make of a recipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.test_train_and_eval import TINY
+from vidattn.cli.wanted import Wanted
+from vidattn.errors import RecipeError, UsageError
+from vidattn.recipes import SMALL
+from vidattn.rundir import checkpoints
+
+
+@contextmanager
+def training(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A long run in two processes, once it has made a checkpoint."""
+    command = ["train", "--dataset", "motion", *TINY, "--epochs", "5000", "--nproc", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "vidattn", *command, "--save-every", "1", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not checkpoints(folder / "runs" / "motion"):
+            assert process.poll() is None
+            time.sleep(0.1)
+        yield process
+        process.kill()
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(word) for word in task.read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_all_processes_save_and_end_on_a_signal(tmp_path: Path) -> None:
+    with training(tmp_path) as process:
+        crew = children(process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert said.count("stopped; go on with the same settings and: vidattn train") == 1
+    assert "Traceback" not in said
+    assert not any(Path(f"/proc/{number}").exists() for number in crew)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_that_dies_ends_the_others_with_one_clear_line(tmp_path: Path) -> None:
+    with training(tmp_path, "--quiet") as process:
+        os.kill(children(process)[1], signal.SIGKILL)
+        assert process.wait(60) == 9
+        assert process.stderr is not None
+        said = process.stderr.read().splitlines()
+    assert said == [
+        "error: process 1 of 2 was ended by signal 9",
+        "hint: what was saved is valid: --resume goes on from the last checkpoint",
+    ]
+
+
+def test_the_learning_rate_follows_the_batch_unless_it_is_given() -> None:
+    recipe, said = Wanted("x", batch_size=32).recipe(None)
+    assert recipe.optim.lr == pytest.approx(2 * SMALL.optim.lr)
+    assert "for batches of 32" in said[0]
+    recipe, said = Wanted("x", batch_size=32, settings=["optim.lr=0.5"]).recipe(None)
+    assert (recipe.optim.lr, said) == (0.5, [])
+
+
+def test_options_change_what_they_name() -> None:
+    changes = {"clip.frames": 4, "model.frames": 4, "optim.tune": "head", "optim.epochs": None}
+    recipe, _ = Wanted("x", changes=changes).recipe(None)
+    assert (recipe.clip.frames, recipe.model.frames, recipe.optim.tune) == (4, 4, "head")
+    assert recipe.optim.epochs == SMALL.optim.epochs
+
+
+def test_a_run_is_gone_on_with_by_its_own_recipe(quick: Run, tmp_path: Path) -> None:
+    words = [*TINY, "--set", "optim.lr=0.125", "--run-dir", "run"]
+    assert quick("train", "--dataset", "motion", *words).returncode == 0
+    more = quick("train", "--run-dir", "run", "--resume", "--epochs", "2", "--device", "cpu")
+    assert more.returncode == 0, more.stderr
+    assert more.stdout.startswith("epoch 2/2")
+    again = quick("train", "--recipe", "run/recipe.json", "--run-dir", "other", "--device", "cpu")
+    assert again.returncode == 0, again.stderr
+    assert '"lr": 0.125' in (tmp_path / "other" / "recipe.json").read_text()
+
+
+def test_contradictions_and_missing_words_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to train on"):
+        Wanted().recipe(None)
+    with pytest.raises(UsageError, match="both name a recipe"):
+        Wanted("x", "small", tmp_path / "x.json").recipe(None)
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Wanted("x", file=tmp_path / "x.json").recipe(None)
+
+
+def test_a_batch_size_is_a_number_or_auto(quick: Run) -> None:
+    done = quick("train", "--dataset", "motion", "--batch-size", "many")
+    assert done.returncode == 2
+    assert "--batch-size many: neither a number above 0 nor auto" in done.stderr
