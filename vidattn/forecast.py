@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vidattn.clock import peak_rss_mb
@@ -60,7 +60,7 @@ def forecast(
         opened = time.perf_counter() - begin
         started, first, trials = _trials(video, classifier, runtime, wanted)
         speed = _decode_speed(video)
-        facts, reader = video.facts, video.reader
+        facts, reader, decoder = video.facts, video.reader, _children_mb()
     tried = sum(count for count, _ in trials)
     each = sum(seconds for _, seconds in trials) / max(tried, 1)
     count = len(started.windows)
@@ -78,7 +78,7 @@ def forecast(
         open_s=opened,
         window_s=each,
         total_s=opened + warm_up + count * each,
-        memory_mb=round(peak_rss_mb() + _children_mb() + 8e-6 * count * len(classifier.labels), 1),
+        memory_mb=round(peak_rss_mb() + decoder + 8e-6 * count * len(classifier.labels), 1),
         notes=started.notes,
     )
 
@@ -140,6 +140,18 @@ def _decode_speed(video: Video) -> float:
 
 
 def _children_mb() -> float:
-    """The most memory that an ended child process held, in units of 1e6 bytes."""
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+    """The most memory that each process this one has started holds or held, added up; 1e6 bytes.
+
+    From /proc, since what the system reports of ended children counts the pages of their parent.
+    """
+    total = 0
+    for children in Path("/proc/self/task").glob("*/children"):
+        try:
+            statuses = [
+                Path("/proc", n, "status").read_text() for n in children.read_text().split()
+            ]
+        except OSError:  # it has just ended
+            continue
+        found = (re.search(r"VmHWM:\s+(\d+) kB", status) for status in statuses)
+        total += sum(int(match[1]) for match in found if match)
+    return total * 1024 / 1e6
