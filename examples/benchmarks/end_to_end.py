@@ -20,7 +20,8 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from decoding import PIECE, encode, repeat
+from decoding import PIECE, encode
+from memory import repeat
 from transformers import VideoMAEImageProcessor
 
 import vidattn
