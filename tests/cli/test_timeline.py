@@ -83,6 +83,14 @@ def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, saved: Path, tmp_path
     assert rows(back.stdout) == [(0, 6, "walk"), (6, 8, "run")]
 
 
+def test_the_first_frame_can_have_a_timecode(quick: Run, saved: Path, tmp_path: Path) -> None:
+    done = quick("timeline", saved, "-f", "edl,otio,eaf", "--start-timecode", "10:00:00:00")
+    assert done.returncode == 0, done.stderr
+    assert "10:00:00:00 10:00:02:00" in (tmp_path / "park.vidattn.edl").read_text()
+    otio = json.loads((tmp_path / "park.vidattn.otio").read_text())
+    assert otio["global_start_time"]["value"] == 360_000
+
+
 @pytest.mark.parametrize(
     "words, code, message",
     [
@@ -90,6 +98,7 @@ def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, saved: Path, tmp_path
         (["--cuts", "none.txt"], 3, "none.txt: cannot be read"),
         (["--cuts", "bad.txt"], 3, "bad.txt, line 1: 'soon' is not a time"),
         (["--pool", "topmost"], 2, "expected mean, max or topN"),
+        (["--start-timecode", "soon", "-f", "edl"], 2, "'soon' is not a timecode"),
         (["--leave", "0.5"], 2, "between 0 and the threshold"),
         (["other.json", "--cuts", "good.txt"], 2, "--cuts is about one film"),
     ],

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -99,6 +100,9 @@ def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: 
         "tsv": lambda: text.split("\n")[1:-1],
         "srt": lambda: list(cues(text)),
         "vtt": lambda: list(cues(text)),
+        "edl": lambda: re.findall(r"^\d{3}  [A-Z0-9 ]{8} V     C        [\d:]{11} ", text, re.M),
+        "otio": lambda: json.loads(text)["tracks"]["children"][0]["children"],
+        "eaf": lambda: ElementTree.fromstring(text).findall(".//ALIGNABLE_ANNOTATION"),
     }
     assert len(parse[fmt]()) == 2
 

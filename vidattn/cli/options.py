@@ -108,7 +108,10 @@ Reader = Annotated[
 Formats = Annotated[
     str | None,
     typer.Option(
-        "--format", "-f", metavar="F,F...", help="Files to write: json, jsonl, csv, tsv, srt, vtt."
+        "--format",
+        "-f",
+        metavar="F,F...",
+        help="Files to write: json, jsonl, csv, tsv, srt, vtt, edl, otio, eaf.",
     ),
 ]
 OutputDir = Annotated[

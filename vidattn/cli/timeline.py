@@ -38,6 +38,15 @@ def timeline(
     ] = None,
     cuts: options.Cuts = None,
     pool: options.Pool = None,
+    start_timecode: Annotated[
+        str | None,
+        typer.Option(
+            "--start-timecode",
+            metavar="TC",
+            help="What editors call the first frame: 01:00:00:00, or 01:00:00;00 for drop-frame.",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[
         int, typer.Option("-k", metavar="N", min=1, help="How many labels --pool shows.")
     ] = 5,
@@ -52,6 +61,7 @@ def timeline(
     """
     from vidattn.cli import report
     from vidattn.cuts import load
+    from vidattn.output.timecode import started
     from vidattn.pooling import Pool
 
     desk = Desk(quiet=quiet)
@@ -81,6 +91,7 @@ def timeline(
             )
         saved = saved.decoded(**changes) if changes else saved
         saved = saved if pooling is None else saved.pooled(pooling)
+        saved = saved if start_timecode is None else started(saved, start_timecode)
         deliver(saved)
         return saved
 

@@ -14,6 +14,9 @@ from types import MappingProxyType
 
 from vidattn.errors import UsageError
 from vidattn.files import write_atomically
+from vidattn.output.eaf import eaf
+from vidattn.output.edl import edl
+from vidattn.output.otio import otio
 from vidattn.output.subtitles import srt, vtt
 from vidattn.output.tables import csv, json, jsonl, tsv
 from vidattn.timeline import Timeline
@@ -21,7 +24,17 @@ from vidattn.timeline import Timeline
 __all__ = ["FORMATS", "file_name", "format_of", "render", "write"]
 
 FORMATS: Mapping[str, Callable[[Timeline], str]] = MappingProxyType(
-    {"json": json, "jsonl": jsonl, "csv": csv, "tsv": tsv, "srt": srt, "vtt": vtt}
+    {
+        "json": json,
+        "jsonl": jsonl,
+        "csv": csv,
+        "tsv": tsv,
+        "srt": srt,
+        "vtt": vtt,
+        "edl": edl,
+        "otio": otio,
+        "eaf": eaf,
+    }
 )
 """Format, which is also the extension -> the function that makes the text of a file."""
 

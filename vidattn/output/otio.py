@@ -1,0 +1,93 @@
+"""Timelines for OpenTimelineIO, as its JSON, which editors read or convert: a clip each segment.
+
+What is background, or was not seen, is a gap. Clips carry a marker with the label, and score and
+alternatives in their metadata under "vidattn".
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from vidattn.layout import laid_out
+from vidattn.output.markup import address, title
+from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, placed
+from vidattn.timeline import Timeline
+
+COLOURS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PINK", "PURPLE")
+
+
+def otio(timeline: Timeline) -> str:
+    """An OpenTimelineIO document (Timeline.1, Clip.1) at the film's rate.
+
+    Raises UsageError when the setting `start_timecode` of the timeline is none at this rate.
+    """
+    clock = clock_of(timeline)
+    media = {
+        "OTIO_SCHEMA": "ExternalReference.1",
+        "name": title(timeline.source),
+        "target_url": address(timeline.source),
+        "available_range": _range(clock.start, frame_count(timeline, clock.fps), clock.fps),
+        "metadata": {},
+    }
+    children, at = [], 0
+    for event in placed(timeline, clock.fps):
+        if event.first > at:
+            children.append(_gap(event.first - at, clock.fps))
+        children.append(_clip(event, clock, media))
+        at = event.after
+    track = _container("Track.1", "labels", children) | {"kind": "Video"}
+    document = {
+        "OTIO_SCHEMA": "Timeline.1",
+        "name": title(timeline.source),
+        "global_start_time": _time(clock.start, clock.fps),
+        "metadata": {"vidattn": {"model": str(timeline.model.get("name", ""))}},
+        "tracks": _container("Stack.1", "tracks", [track]),
+    }
+    return laid_out(document, 2) + "\n"
+
+
+def _clip(event: Placed, clock: Clock, media: dict[str, Any]) -> dict[str, Any]:
+    segment, source = event.segment, clock.start + event.first
+    length = event.after - event.first
+    marker = {
+        "OTIO_SCHEMA": "Marker.2",
+        "name": segment.label,
+        "color": COLOURS[(segment.label_id or 0) % len(COLOURS)],
+        "marked_range": _range(source, length, clock.fps),
+        "metadata": {},
+    }
+    about = {
+        "label": segment.label,
+        "score": round(segment.score, 5),
+        "start": segment.window.start,
+        "end": segment.window.stop,
+        "alternatives": {label: round(score, 5) for label, score in segment.alternatives},
+    }
+    item = _item("Clip.1", segment.label) | {"source_range": _range(source, length, clock.fps)}
+    return item | {"media_reference": media, "markers": [marker], "metadata": {"vidattn": about}}
+
+
+def _gap(length: int, fps: Fraction) -> dict[str, Any]:
+    return _item("Gap.1", "") | {"source_range": _range(0, length, fps)}
+
+
+def _container(schema: str, name: str, children: list[dict[str, Any]]) -> dict[str, Any]:
+    return _item(schema, name) | {"children": children}
+
+
+def _item(schema: str, name: str) -> dict[str, Any]:
+    empty: dict[str, Any] = {"metadata": {}, "source_range": None, "effects": [], "markers": []}
+    return {"OTIO_SCHEMA": schema, "name": name, "enabled": True, **empty}
+
+
+def _range(start: int, length: int, fps: Fraction) -> dict[str, Any]:
+    return {
+        "OTIO_SCHEMA": "TimeRange.1",
+        "start_time": _time(start, fps),
+        "duration": _time(length, fps),
+    }
+
+
+def _time(frames: int, fps: Fraction) -> dict[str, Any]:
+    return {"OTIO_SCHEMA": "RationalTime.1", "value": float(frames), "rate": float(fps)}

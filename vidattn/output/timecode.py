@@ -1,0 +1,172 @@
+"""Where segments lie in frames of an editor's timeline, and timecodes, in whole numbers only.
+
+An editor counts frames at one rate. In a file of constant rate these are the file's own frames; one
+of variable rate is laid out by presentation times. The rate is a fraction: at 23.976 taken for 24
+or for 23.98 an hour of film drifts by seconds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from vidattn.errors import UsageError
+from vidattn.layout import plain
+from vidattn.timeline import Segment, Timeline
+
+STANDARD = (
+    *(Fraction(n * 1000, 1001) for n in (24, 30, 60)),
+    *(Fraction(n) for n in (24, 25, 30, 48, 50, 60)),
+)
+"""The rates editors know, beside whole numbers."""
+UNKNOWN = Fraction(25)
+"""When a timeline does not say how many frames a second its film has."""
+HIGHEST = 120
+SAME = 2e-4
+"""Rates so close are one: containers that count milliseconds tell 23.976 only so well."""
+START = "start_timecode"
+"""The setting of a timeline that holds the timecode of the first frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A segment at frames [first, after) of an editor's timeline that begins at 0."""
+
+    segment: Segment
+    first: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How an editor counts: frames a second, their names, and the number of the first one."""
+
+    fps: Fraction
+    drop: bool = False
+    """Drop-frame: numbers are left out so that names keep pace with the clock on the wall."""
+    start: int = 0
+
+    @property
+    def nominal(self) -> int:
+        """The frames that a second of timecode counts."""
+        return math.ceil(self.fps)
+
+    @property
+    def dropped(self) -> int:
+        """The numbers left out at the beginning of a minute, unless it is a tenth one."""
+        return self.nominal // 15 if self.drop else 0
+
+    def name(self, frame: int) -> str:
+        """Timecode of a frame counted from 0, without `start`: HH:MM:SS:FF, with ; if drop."""
+        if self.drop:
+            minute = 60 * self.nominal - self.dropped
+            tens, rest = divmod(frame, 10 * minute + self.dropped)
+            frame += self.dropped * (9 * tens + max(rest - self.dropped, 0) // minute)
+        seconds, frames = divmod(frame, self.nominal)
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours:02d}:{minutes:02d}:{seconds:02d}{';' if self.drop else ':'}{frames:02d}"
+
+    def frame(self, name: str) -> int:
+        """The frame that a timecode names, the inverse of `name`; raises UsageError."""
+        match = re.fullmatch(r"(\d{1,2}):([0-5]\d):([0-5]\d)[:;.,](\d{2,3})", name.strip())
+        if match is None or int(match[4]) >= self.nominal:
+            raise UsageError(
+                f"{name!r} is not a timecode at {float(self.fps):.6g} frames a second",
+                hint=f"HH:MM:SS:FF with FF below {self.nominal}, such as 01:00:00:00",
+            )
+        hours, minutes, seconds, frames = map(int, match.groups())
+        minutes += 60 * hours
+        if minutes % 10 and not seconds and frames < self.dropped:
+            raise UsageError(f"{name!r} names no frame: drop-frame timecode leaves it out")
+        whole = (60 * minutes + seconds) * self.nominal + frames
+        return whole - self.dropped * (minutes - minutes // 10)
+
+
+def clock_of(timeline: Timeline) -> Clock:
+    """How an editor counts the frames of a film, with the timeline's start timecode.
+
+    29.97 and 59.94 are counted drop-frame, unless the start timecode has a colon before its frames.
+    Raises UsageError when there can be no such start timecode.
+    """
+    fps = rate_of(timeline)
+    start = timeline.settings.get(START)
+    drop = fps.denominator == 1001 and math.ceil(fps) % 30 == 0
+    if not isinstance(start, str):
+        return Clock(fps, drop)
+    if ";" in start and not drop:
+        raise UsageError(
+            f"{start!r}: there is no drop-frame timecode at {float(fps):.6g} frames a second",
+            hint="write a colon before the frames",
+        )
+    clock = Clock(fps, drop and ";" in start)
+    return Clock(fps, clock.drop, clock.frame(start))
+
+
+def started(timeline: Timeline, name: str) -> Timeline:
+    """The timeline with a timecode for its first frame; raises UsageError as `clock_of`."""
+    named = replace(timeline, settings={**timeline.settings, START: name})
+    clock_of(named)
+    return named
+
+
+def rate_of(timeline: Timeline) -> Fraction:
+    """The frames a second of an editor's timeline of a film: its own rate, or the nearest known."""
+    fps = own_rate(timeline)
+    if fps is None:
+        return UNKNOWN
+    if fps.denominator == 1 and fps <= HIGHEST and timeline.input.get("vfr") is False:
+        return fps
+    return min(STANDARD, key=lambda rate: abs(math.log(rate / fps)))
+
+
+def own_rate(timeline: Timeline) -> Fraction | None:
+    """The frames a second that a timeline tells of its film; None when it tells none."""
+    rate = plain(timeline.input.get("fps"))
+    if not isinstance(rate, list) or len(rate) != 2:
+        return None
+    if not all(isinstance(n, int) and n > 0 for n in rate):
+        return None
+    return Fraction(*rate)
+
+
+def at_rate(seconds: float, fps: Fraction) -> int:
+    """The first frame at or after a time that is known to the millisecond."""
+    return max(math.ceil((round(seconds * 1000) - Fraction(1, 2)) * fps / 1000), 0)
+
+
+def placed(timeline: Timeline, fps: Fraction | None = None) -> list[Placed]:
+    """The segments of an editor's timeline at `fps`, by default that of `rate_of`.
+
+    Background is left out, and so is what is too short to hold a frame. They never overlap.
+    """
+    fps = rate_of(timeline) if fps is None else fps
+    own = own_rate(timeline)
+    counts = own is not None and timeline.input.get("vfr") is False and abs(own / fps - 1) < SAME
+    found = []
+    for segment in timeline.segments:
+        first, after = (
+            _frame(number if counts else None, time, fps)
+            for number, time in (
+                (segment.start_frame, segment.window.start),
+                (segment.end_frame, segment.window.stop),
+            )
+        )
+        if segment.label_id is not None and first < after:
+            found.append(Placed(segment, first, after))
+    return found
+
+
+def frame_count(timeline: Timeline, fps: Fraction) -> int:
+    """The frames of the whole film at a rate, at least one."""
+    assert timeline.duration is not None
+    last = max((p.after for p in placed(timeline, fps)), default=1)
+    return max(at_rate(timeline.duration, fps), last)
+
+
+def _frame(number: int | None, seconds: float, fps: Fraction) -> int:
+    by_time = at_rate(seconds, fps)
+    # A file that lost frames numbers what is left; an editor goes by their times.
+    return number if number is not None and abs(number - by_time) <= 1 else by_time
