@@ -28,7 +28,7 @@ class Delivery:
     json: bool
     """Print documents instead of text."""
     formats: tuple[str, ...]
-    """Files to write for each input, by extension."""
+    """Files to write for each input."""
     folder: Path
 
     @classmethod
@@ -132,8 +132,12 @@ def _deliver(
 
     # Files first: whatever happens to the reader of stdout, finished work is kept.
     written = [
-        output.write(timeline, delivery.folder / output.file_name(name, extension))
-        for extension in delivery.formats
+        output.write(
+            timeline,
+            delivery.folder / output.file_name(name, output.EXTENSIONS.get(fmt, fmt)),
+            fmt,
+        )
+        for fmt in delivery.formats
     ]
     if delivery.json:
         desk.emit(timeline.to_json(indent=None if several else 2, run=True))

@@ -111,7 +111,8 @@ Formats = Annotated[
         "--format",
         "-f",
         metavar="F,F...",
-        help="Files to write: json, jsonl, csv, tsv, srt, vtt, edl, otio, eaf.",
+        help="Files to write: json, jsonl, csv, tsv, srt, vtt, edl, otio, fcpxml, eaf, "
+        "labelstudio, cvat, activitynet, fiftyone.",
     ),
 ]
 OutputDir = Annotated[

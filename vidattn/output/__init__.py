@@ -14,14 +14,16 @@ from types import MappingProxyType
 
 from vidattn.errors import UsageError
 from vidattn.files import write_atomically
+from vidattn.output.annotators import activitynet, cvat, fiftyone, labelstudio
 from vidattn.output.eaf import eaf
 from vidattn.output.edl import edl
+from vidattn.output.fcpxml import fcpxml
 from vidattn.output.otio import otio
 from vidattn.output.subtitles import srt, vtt
 from vidattn.output.tables import csv, json, jsonl, tsv
 from vidattn.timeline import Timeline
 
-__all__ = ["FORMATS", "file_name", "format_of", "render", "write"]
+__all__ = ["EXTENSIONS", "FORMATS", "file_name", "format_of", "render", "write"]
 
 FORMATS: Mapping[str, Callable[[Timeline], str]] = MappingProxyType(
     {
@@ -33,10 +35,25 @@ FORMATS: Mapping[str, Callable[[Timeline], str]] = MappingProxyType(
         "vtt": vtt,
         "edl": edl,
         "otio": otio,
+        "fcpxml": fcpxml,
         "eaf": eaf,
+        "labelstudio": labelstudio,
+        "cvat": cvat,
+        "activitynet": activitynet,
+        "fiftyone": fiftyone,
     }
 )
-"""Format, which is also the extension -> the function that makes the text of a file."""
+"""Format -> the function that makes the text of a file."""
+
+EXTENSIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "labelstudio": "labelstudio.json",
+        "cvat": "cvat.xml",
+        "activitynet": "activitynet.json",
+        "fiftyone": "fiftyone.json",
+    }
+)
+"""Format -> how the names of its files end, where that is not the name of the format."""
 
 LONGEST_STEM_BYTES = 80
 LONGEST_NAME_BYTES = 255
@@ -65,7 +82,9 @@ def write(timeline: Timeline, path: str | os.PathLike[str], fmt: str | None = No
 
 def format_of(path: str | os.PathLike[str]) -> str:
     """The format that the extension of a file name stands for; UsageError if none does."""
-    extension = PurePath(path).suffix.lower().removeprefix(".")
+    name = PurePath(path).name.lower()
+    longer = next((f for f, end in EXTENSIONS.items() if name.endswith(f".{end}")), None)
+    extension = longer or PurePath(name).suffix.removeprefix(".")
     if extension in FORMATS:
         return extension
     raise UsageError(

@@ -1,0 +1,140 @@
+"""Timelines for those who annotate and judge: Label Studio, CVAT, ActivityNet, FiftyOne.
+
+Background is left out: it is the absence of an annotation.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from vidattn.layout import laid_out
+from vidattn.output.markup import add, document, title
+from vidattn.output.timecode import UNKNOWN, frame_count, own_rate, placed
+from vidattn.timeline import Segment, Timeline
+
+FROM, TO = "videoLabels", "video"
+"""What Label Studio's template for video timelines calls its labels and its video."""
+
+
+def labelstudio(timeline: Timeline) -> str:
+    """A task for Label Studio, with the segments as predictions of a TimelineLabels tag.
+
+    Ranges count frames from 1 and hold their last one, at the rate in `data.fps`: the labelling
+    setup needs <Video name="video" value="$video" frameRate="$fps"/> and
+    <TimelineLabels name="videoLabels" toName="video">.
+    """
+    fps = _rate(timeline)
+    spans = placed(timeline, fps)
+    results = [
+        {
+            "id": f"vidattn{number}",
+            "type": "timelinelabels",
+            "from_name": FROM,
+            "to_name": TO,
+            "value": {
+                "ranges": [{"start": span.first + 1, "end": span.after}],
+                "timelinelabels": [span.segment.label],
+            },
+            "score": round(span.segment.score, 5),
+        }
+        for number, span in enumerate(spans, start=1)
+    ]
+    scores = [span.segment.score for span in spans]
+    prediction = {
+        "model_version": str(timeline.model.get("name", "vidattn")),
+        "score": round(sum(scores) / len(scores), 5) if scores else 0.0,
+        "result": results,
+    }
+    rate: float | int = int(fps) if fps.denominator == 1 else float(fps)
+    task = {
+        "data": {"video": timeline.source, "fps": rate, "duration": timeline.duration},
+        "predictions": [prediction],
+    }
+    return laid_out([task], 2) + "\n"
+
+
+def cvat(timeline: Timeline) -> str:
+    """CVAT's XML 1.1 with a tag on each frame that belongs to a segment, for a task of this video.
+
+    CVAT numbers frames as they are decoded, from 0, at variable rates, too.
+    """
+    spans = _frames(timeline)
+    root = Element("annotations")
+    add(root, "version", "1.1")
+    task = add(add(root, "meta"), "task")
+    add(task, "name", title(timeline.source))
+    add(task, "size", str(_count(timeline)))
+    add(task, "mode", "annotation")
+    labels = add(task, "labels")
+    for name in dict.fromkeys(segment.label for segment, _, _ in spans):
+        label = add(labels, "label")
+        add(label, "name", name)
+        add(label, "type", "tag")
+    size = {key: timeline.input.get(key) for key in ("width", "height")}
+    for segment, first, after in spans:
+        for frame in range(first, after):
+            image = add(root, "image", id=frame, name=f"frame_{frame:06d}", **size)
+            add(image, "tag", label=segment.label, source="auto")
+    return document(root)
+
+
+def activitynet(timeline: Timeline) -> str:
+    """Results as the ActivityNet detection challenge takes them, by the name of the video."""
+    rows = [
+        {
+            "label": segment.label,
+            "score": round(segment.score, 5),
+            "segment": [segment.window.start, segment.window.stop],
+        }
+        for segment in _named(timeline)
+    ]
+    used = {"used": False, "details": ""}
+    results = {title(timeline.source).removeprefix("v_"): rows}
+    whole = {"version": "VERSION 1.3", "results": results, "external_data": used}
+    return laid_out(whole, 2) + "\n"
+
+
+def fiftyone(timeline: Timeline) -> str:
+    """The labels.json of a FiftyOneTemporalDetectionDataset, beside whose data/ it belongs.
+
+    Supports are numbers of frames from 1, the last included, where the timeline knows frames;
+    otherwise timestamps in seconds.
+    """
+    known = all(s.start_frame is not None for s in timeline.segments)
+    rows: list[dict[str, Any]] = []
+    for segment, first, after in _frames(timeline) if known else []:
+        rows.append({**_detection(segment), "support": [first + 1, after]})
+    for segment in [] if known else _named(timeline):
+        span = [segment.window.start, segment.window.stop]
+        rows.append({**_detection(segment), "timestamps": span})
+    return laid_out({"labels": {title(timeline.source): rows}}, 2) + "\n"
+
+
+def _detection(segment: Segment) -> dict[str, Any]:
+    return {"label": segment.label, "confidence": round(segment.score, 5)}
+
+
+def _named(timeline: Timeline) -> list[Segment]:
+    return [segment for segment in timeline.segments if segment.label_id is not None]
+
+
+def _frames(timeline: Timeline) -> list[tuple[Segment, int, int]]:
+    """Segments with the numbers of their decoded frames, those without a frame left out."""
+    named = _named(timeline)
+    if all(s.start_frame is not None and s.end_frame is not None for s in named):
+        spans = [(s, s.start_frame or 0, s.end_frame or 0) for s in named]
+    else:
+        fps = _rate(timeline)
+        spans = [(span.segment, span.first, span.after) for span in placed(timeline, fps)]
+    return [span for span in spans if span[1] < span[2]]
+
+
+def _count(timeline: Timeline) -> int:
+    count = timeline.input.get("frames")
+    return count if isinstance(count, int) else frame_count(timeline, _rate(timeline))
+
+
+def _rate(timeline: Timeline) -> Fraction:
+    return own_rate(timeline) or UNKNOWN
