@@ -24,7 +24,7 @@ FLOOR = {
     "answers": 1, "device": 1, "optim": 1, "dist": 1, "recipes": 1, "rundir": 1,
     "curves": 1, "mixing": 1, "randaugment": 1,
     # Stores and plans.
-    "shots": 2, "resume": 3, "forecast": 3,
+    "shots": 2, "stills": 2, "resume": 3, "forecast": 3,
     "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2, "figures": 2,
     # Acts.
     "infer": 3, "viewer": 3, "survey": 3, "evaluate": 3, "evaluate_set": 3, "evaluate_time": 3,
@@ -63,6 +63,8 @@ DOORS = {
     "decord": {"video/decord_reader"},
     "einops": {"models", "transforms"},
     "huggingface_hub": {"weights"},
+    "jinja2": {"output"},
+    "markupsafe": {"output"},
     "numpy": {"*"},
     "onnx": {"export"},
     "onnxruntime": {"export"},

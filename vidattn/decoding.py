@@ -23,6 +23,9 @@ LEAST = 1e-5
 not there cannot outvote all others."""
 NOTHING = -1
 """The label number of background."""
+DIGITS = 5
+"""Of the scores that decide, as many as are saved: what is shown as 0.5 reaches 0.5, and what
+differs by less is equal, on every machine."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,9 @@ def decide(
     rows = np.asarray(scores, dtype=np.float64)
     if decoding.smooth == "viterbi":
         path = viterbi(rows, decoding.switch_cost, weights)
+        rows = rows.round(DIGITS)
         return _sure(path, rows, decoding.threshold, weights), rows
-    rows = smooth(rows, decoding.kernel, decoding.smooth)
+    rows = smooth(rows, decoding.kernel, decoding.smooth).round(DIGITS)
     if decoding.leave is None:
         return np.where(rows.max(1) >= decoding.threshold, rows.argmax(1), NOTHING), rows
     return hysteresis(rows, decoding.threshold, decoding.leave), rows

@@ -30,7 +30,7 @@ class Runs:
 
     def seconds(self, ends: Floats) -> Floats:
         """How long each run lasts; ends: 0 and how long the cells last up to the end of each."""
-        return np.asarray(np.diff(ends[np.append(self.first, len(ends) - 1)]))
+        return np.asarray(np.diff(ends[np.append(self.first, len(ends) - 1)]).round(6))
 
 
 def closed(runs: Runs, lengths: Floats, gap: float) -> Runs:
@@ -66,7 +66,9 @@ def absorbed(runs: Runs, decided: Floats, lengths: Floats, decoding: Decoding) -
         near = [j for j, touches in ((i - 1, touching[i]), (i + 1, touching[i + 1])) if touches]
         # Background is as good as the threshold: a label above it is better, one below is not.
         fit = [means[k] if (k := runs.label[j]) >= 0 else decoding.threshold for j in near]
-        runs.label[i] = runs.label[near[int(np.argmax(fit))]]
+        # Equal is equal, whatever the means are rounded to: the neighbour before it is taken.
+        after = len(near) > 1 and fit[1] > fit[0] + 1e-12
+        runs.label[i] = runs.label[near[int(after)]]
         runs = runs.joined()
     return runs
 

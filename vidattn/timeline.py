@@ -96,25 +96,39 @@ class Timeline:
             object.__setattr__(self, name, value)
         _check(self)
         if frame_times is not None:
-            object.__setattr__(self, "cell_frames", _frames_of(self._cells, frame_times))
-        if self.cell_frames is not None and len(self.cell_frames) != len(self._cells):
-            raise ValueError(f"{len(self.cell_frames)} cell frames for {len(self._cells)} cells")
+            object.__setattr__(self, "cell_frames", _frames_of(self.cells, frame_times))
+        if self.cell_frames is not None and len(self.cell_frames) != len(self.cells):
+            raise ValueError(f"{len(self.cell_frames)} cell frames for {len(self.cells)} cells")
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
         """What happens when: segments that tile all that was seen and could be read, in order."""
-        if not self._cells:
+        if not self.cells:
             return ()
-        scores = kept(self.scores)
-        if self.task == "classify":
-            return merge(self._cells, scores, self.labels, Decoding(), self.cell_frames)
-        fused = gather(self._spans, scores, grid(self._spans))
-        fused = fused.repeat([len(parts) for parts in self._parts], axis=0)
-        found = merge(self._cells, fused, self.labels, self.decoding, self.cell_frames)
-        if not (self.decoding.snap and self.cuts):
+        decoding = Decoding() if self.task == "classify" else self.decoding
+        found = merge(self.cells, self.fused, self.labels, decoding, self.cell_frames)
+        if not (decoding.snap and self.cuts):
             return found
-        half = float(np.median([w.duration for w in self._spans])) / 2
-        return snapped(found, self.cuts, half, self._frame_at)
+        return snapped(found, self.cuts, self.reach, self._frame_at)
+
+    @cached_property
+    def cells(self) -> tuple[Window, ...]:
+        """What segments are made of: spans seen by the same windows, without what was not read."""
+        return tuple(part for parts in self._parts for part in parts)
+
+    @cached_property
+    def fused(self) -> NDArray[np.float64]:
+        """The scores of overlapping windows in one: probabilities [cells, K], rows sum to 1."""
+        scores = kept(self.scores)
+        if self.task == "classify" or not self.windows:
+            return scores
+        rows = gather(self._spans, scores, grid(self._spans))
+        return rows.repeat([len(parts) for parts in self._parts], axis=0)
+
+    @property
+    def reach(self) -> float:
+        """Seconds that a boundary moves at most to meet a shot cut: half a window."""
+        return float(np.median([w.duration for w in self._spans])) / 2 if self.windows else 0.0
 
     @property
     def coverage(self) -> float:
@@ -226,10 +240,6 @@ class Timeline:
         if self.task == "classify":
             return [[w] for w in self._spans]
         return without(grid(self._spans), self._lost)
-
-    @cached_property
-    def _cells(self) -> tuple[Window, ...]:
-        return tuple(part for parts in self._parts for part in parts)
 
     def _coverage_dict(self) -> dict[str, Any]:
         coverage: dict[str, Any] = {

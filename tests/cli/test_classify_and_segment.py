@@ -38,7 +38,7 @@ def test_segment_prints_a_timeline_and_writes_it(
     assert document["segments"][0]["start"] == 0.0
     assert document["segments"][-1]["end"] == 4.0
     assert (tmp_path / "walk.vidattn.srt").read_text().startswith("1\n00:00:00,000 --> ")
-    assert "wrote walk.vidattn.json, walk.vidattn.srt" in done.stderr
+    assert "wrote walk.vidattn.json, walk.vidattn.srt, walk.vidattn.html" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["classify", "segment"])
@@ -104,7 +104,7 @@ def test_the_same_input_gives_the_same_bytes(
     for folder in ("one", "two"):
         assert quick("segment", film, "-m", model, "-o", folder, "-q").returncode == 0
     one, two = (sorted((tmp_path / f).iterdir()) for f in ("one", "two"))
-    assert [p.name for p in one] == ["walk.vidattn.json", "walk.vidattn.srt"]
+    assert [p.suffix for p in one] == [".html", ".json", ".srt"]
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
 
 

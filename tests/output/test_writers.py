@@ -86,7 +86,7 @@ def test_every_writer_writes_every_timeline(fmt: str, name: str) -> None:
     assert text == render(TIMELINES[name], fmt)
     assert text == "" or text.endswith("\n")
     assert "\r" not in text
-    assert "nan" not in text.lower()
+    assert fmt == "html" or "nan" not in text.lower()  # in base64 it is a word like others
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -110,6 +110,7 @@ def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: 
         "activitynet": lambda: next(iter(json.loads(text)["results"].values())),
         "fiftyone": lambda: next(iter(json.loads(text)["labels"].values())),
         "eaf": lambda: ElementTree.fromstring(text).findall(".//ALIGNABLE_ANNOTATION"),
+        "html": lambda: re.findall(r"<tr><td", text),
     }
     assert len(parse[fmt]()) == 2
 
@@ -223,7 +224,8 @@ def test_the_hours_of_a_subtitle_have_as_many_digits_as_they_need() -> None:
 def test_writing_chooses_the_format_by_the_extension(tmp_path: Path) -> None:
     for fmt in FORMATS:
         path = output.write(two(), tmp_path / f"a.vidattn.{fmt.upper()}")
-        assert path.read_bytes().decode("utf-8") == render(two(), fmt)
+        if fmt != "html":  # which says where the film lies, seen from there
+            assert path.read_bytes().decode("utf-8") == render(two(), fmt)
     assert output.write(two(), str(tmp_path / "noext"), "srt").read_text() == render(two(), "srt")
     assert len(list(tmp_path.iterdir())) == len(FORMATS) + 1
 

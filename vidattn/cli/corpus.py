@@ -129,6 +129,7 @@ def _deliver(
     several: bool,
 ) -> None:
     from vidattn import output
+    from vidattn.stills import stills
 
     # Files first: whatever happens to the reader of stdout, finished work is kept.
     written = [
@@ -136,6 +137,7 @@ def _deliver(
             timeline,
             delivery.folder / output.file_name(name, output.EXTENSIONS.get(fmt, fmt)),
             fmt,
+            stills=stills(timeline) if fmt == "html" else None,
         )
         for fmt in delivery.formats
     ]

@@ -111,7 +111,7 @@ Formats = Annotated[
         "--format",
         "-f",
         metavar="F,F...",
-        help="Files to write: json, jsonl, csv, tsv, srt, vtt, edl, otio, fcpxml, eaf, "
+        help="Files to write: json, jsonl, csv, tsv, srt, vtt, html, edl, otio, fcpxml, eaf, "
         "labelstudio, cvat, activitynet, fiftyone.",
     ),
 ]

@@ -87,7 +87,7 @@ def segment(
 ) -> None:
     """Say what happens in a long file, from when to when.
 
-    Writes <stem>.vidattn.json and .srt into the current directory; -f and -o say otherwise.
+    Writes <stem>.vidattn.json, .srt and .html into the current directory; -f and -o say otherwise.
 
     Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
     """
@@ -105,7 +105,7 @@ def segment(
 
     desk = Desk(quiet=quiet)
     delivery = corpus.Delivery.of(
-        as_json=as_json, formats=formats, folder=output, default="json,srt"
+        as_json=as_json, formats=formats, folder=output, default="json,srt,html"
     )
     if stride is not None and overlap:
         raise typer.BadParameter("give --stride or --overlap, not both")

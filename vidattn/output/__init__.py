@@ -19,6 +19,7 @@ from vidattn.output.eaf import eaf
 from vidattn.output.edl import edl
 from vidattn.output.fcpxml import fcpxml
 from vidattn.output.otio import otio
+from vidattn.output.page import html
 from vidattn.output.subtitles import srt, vtt
 from vidattn.output.tables import csv, json, jsonl, tsv
 from vidattn.timeline import Timeline
@@ -33,6 +34,7 @@ FORMATS: Mapping[str, Callable[[Timeline], str]] = MappingProxyType(
         "tsv": tsv,
         "srt": srt,
         "vtt": vtt,
+        "html": html,
         "edl": edl,
         "otio": otio,
         "fcpxml": fcpxml,
@@ -69,14 +71,24 @@ def render(timeline: Timeline, fmt: str) -> str:
     return FORMATS[fmt](timeline).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def write(timeline: Timeline, path: str | os.PathLike[str], fmt: str | None = None) -> Path:
+def write(
+    timeline: Timeline,
+    path: str | os.PathLike[str],
+    fmt: str | None = None,
+    *,
+    stills: Mapping[float, bytes] | None = None,
+) -> Path:
     """Write a timeline to a file, in the format of its extension unless `fmt` names one.
 
-    Returns the path. The file is written under another name, flushed and renamed; missing
-    directories are made. Raises UsageError for an unknown format and OutputError when the file
-    cannot be written.
+    stills: JPEG files by second, for formats that show some (`vidattn.stills`). Returns the path.
+    The file is written under another name, flushed and renamed; missing directories are made.
+    Raises UsageError for an unknown format and OutputError when the file cannot be written.
     """
-    text = render(timeline, format_of(path) if fmt is None else fmt)
+    fmt = format_of(path) if fmt is None else fmt
+    if fmt == "html":
+        text = html(timeline, folder=Path(path).parent, stills=stills)
+    else:
+        text = render(timeline, fmt)
     return write_atomically(path, text.encode("utf-8"))
 
 

@@ -1,0 +1,198 @@
+"""Timelines as one page of HTML that needs nothing else: no network, no server, no other file.
+
+The page decides the segments again when its sliders move, from scores that are in it: see `table`.
+Names of files and labels come from strangers. The template escapes them, the data lies in a block
+that is never run, and the policy of the page lets nothing run but the script that belongs to it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from vidattn.layout import one_line
+from vidattn.output.page.table import packed
+from vidattn.timeline import Timeline
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+HERE = Path(__file__).parent
+STILL_HEIGHT = 96
+"""Pixels of the shorter side of a picture: twice those of its row."""
+HOUR = 3600.0
+LONGEST_TABLE = 400
+"""Rows that are there before the script runs, and for those who run none."""
+_UNSEEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+
+
+def html(
+    timeline: Timeline,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    stills: Mapping[float, bytes] | None = None,
+) -> str:
+    """The page of a timeline.
+
+    folder: where the page will lie, to find the film from there; None: beside the film. stills:
+    JPEG files by the second of the film that they show. Without them the page has no pictures.
+    """
+    from markupsafe import Markup
+
+    document = timeline.to_dict()
+    script, style = _asset("derive.js") + _asset("page.js"), _asset("page.css")
+    data = {**packed(timeline), **_words(timeline, document, folder, stills or {})}
+    return _template().render(
+        data=Markup(_inert(one_line(data))),
+        script=Markup(script),
+        style=Markup(style),
+        policy=_policy(script, style),
+        name=data["name"],
+        facts=[shown(fact) for fact in _facts(document["input"])],
+        model=shown(_model(document["model"])),
+        seen=shown(_seen(timeline, document)),
+        warnings=[shown(warning) for warning in timeline.warnings],
+        task=timeline.task,
+        video=data["video"],
+        segments=timeline.segments[:LONGEST_TABLE],
+        count=len(timeline.segments),
+        clock=partial(clock, hours=document["input"]["duration"] >= HOUR),
+        shown=shown,
+    )
+
+
+def clock(seconds: float, hours: bool) -> str:
+    """M:SS.s, or H:MM:SS.s, as the script of the page writes it."""
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    rest = f"{tenths // 10:02d}.{tenths % 10}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest}" if hours else f"{minutes}:{rest}"
+
+
+def shown(text: str) -> str:
+    """Text in which signs that reorder or hide what is around them are visible."""
+    return re.sub(_UNSEEN, "\ufffd", text)
+
+
+def jpeg(frame: Any) -> bytes:
+    """A JPEG file of a frame, uint8 [H, W, 3] RGB."""
+    import cv2
+
+    done, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 72])
+    assert done, "OpenCV wrote no JPEG"
+    return bytes(data)
+
+
+def _words(
+    timeline: Timeline,
+    document: Mapping[str, Any],
+    folder: str | os.PathLike[str] | None,
+    stills: Mapping[float, bytes],
+) -> dict[str, Any]:
+    """All of the page's data that is not scores."""
+    settings = document["settings"]
+    return {
+        "name": shown(PurePath(timeline.source).name) or "video",
+        "video": _address(timeline.source, folder),
+        "duration": document["input"]["duration"],
+        "task": timeline.task,
+        "decoding": {k: settings[k] for k in _DECODING if k in settings},
+        "lost": document["coverage"]["unreadable"],
+        "stills": [
+            [time, base64.b64encode(stills[time]).decode("ascii")] for time in sorted(stills)
+        ],
+    }
+
+
+_DECODING = ("smooth", "kernel", "threshold", "min_duration", "switch_cost", "leave", "merge_gap")
+
+
+def _address(source: str, folder: str | os.PathLike[str] | None) -> str:
+    """How the page refers to the film: never by an absolute path."""
+    path = PurePath(source).name
+    if folder is not None:
+        try:
+            path = os.path.relpath(source, folder)
+        except ValueError:  # on another drive
+            path = PurePath(source).name
+    return quote(Path(path).as_posix().encode("utf-8", "surrogateescape"), safe="/")
+
+
+def _inert(text: str) -> str:
+    """JSON in which nothing can end a script element or begin a comment."""
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _policy(script: str, style: str) -> str:
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_hash(script)}'",
+            f"style-src '{_hash(style)}'",
+            "img-src data:",
+            "media-src 'self' file: blob:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+@cache
+def _asset(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined
+
+    house = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    return house.from_string(_asset("report.html.j2"))
+
+
+def _facts(facts: Mapping[str, Any]) -> list[str]:
+    """Length, size, codec and rate, as far as the document has them."""
+    words = [clock(facts["duration"], facts["duration"] >= HOUR)]
+    if {"width", "height"} <= facts.keys():
+        words.append(f"{facts['width']}x{facts['height']}")
+    words.append(str(facts.get("codec", "")))
+    rate = facts.get("fps")
+    if isinstance(rate, list) and len(rate) == 2 and all(isinstance(n, int) for n in rate):
+        varies = ", variable" if facts.get("vfr") else ""
+        words.append(f"{rate[0] / max(rate[1], 1):.6g} fps{varies}")
+    if facts.get("rotation"):
+        words.append(f"turned {facts['rotation']}°")
+    return [word for word in words if word]
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    name = str(model.get("name", "unnamed model"))
+    return f"{name} ({model['license']})" if model.get("license") else name
+
+
+def _seen(timeline: Timeline, document: Mapping[str, Any]) -> str:
+    """What of the film the answer rests on, in a sentence."""
+    coverage, settings = document["coverage"], document["settings"]
+    count = coverage["windows"]
+    words = f"{count:,} window{'' if count == 1 else 's'}"
+    numbers = [settings.get(k) for k in ("window_seconds", "stride_seconds", "frames")]
+    if timeline.task == "segment" and all(isinstance(n, int | float) for n in numbers):
+        words += " of {:.3g} s, one every {:.3g} s, {} frames each".format(*numbers)
+    share = coverage["fraction"]
+    words += "; the whole film" if share > 0.9995 else f"; {100 * share:.3g} % of the film"
+    lost = {re.sub(r"\s+", " ", code) for code in coverage["reasons"]}
+    return words + (f"; not everything could be read ({', '.join(sorted(lost))})" if lost else "")
