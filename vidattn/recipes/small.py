@@ -4,8 +4,8 @@ The shape is that of motion-tiny, so that training can start from it; frames are
 whole of each clip, since its label speaks of all of it.
 
 However small the set, training takes about 1,200 steps: from nothing it stays at chance level for
-the first 150 to 400. Axial attention wants half the rate: at 1e-3 it learns and falls back to
-chance level.
+the first 150 to 400. Axial attention learns at half the rate only. What was tried and measured:
+examples/benchmarks/README.md.
 
     vidattn train --dataset ./my_clips --init motion-tiny
 """
@@ -27,7 +27,7 @@ SMALL = Recipe(
         epochs=20,
         weight_decay=0.03,
         schedule="cosine",
-        warmup_epochs=6,
+        warmup_epochs=1.5,
         clip_norm=1.0,
     ),
     data=DataConfig(dataset="", clips_per_epoch=960, workers=1, jitter=(48, 52), keep_mb=1024),
