@@ -36,6 +36,12 @@ def test_equal_logits_earn_nothing() -> None:
     assert top_k(np.zeros((4, 3)), LABELS, 1) == 0.0
 
 
+def test_answers_that_are_no_numbers_earn_nothing() -> None:
+    broken = np.full((4, 3), np.nan)
+    assert top_k(broken, LABELS, 1) == top_k(broken, LABELS, 5) == 0.0
+    assert top_k(np.where(LOGITS == 1, np.nan, LOGITS), LABELS, 1) == 0.0
+
+
 def test_of_no_clips_there_is_no_score() -> None:
     assert np.isnan(top_k(LOGITS[:0], LABELS[:0], 1))
     assert np.isnan(mean_class(np.zeros((3, 3), np.int64)))

@@ -73,8 +73,12 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(tmp_path: Path) -> None:
     run(tmp_path)
-    with pytest.raises(RecipeError, match="another recipe"):
-        run(tmp_path, replace(TINY, seed=1), resume=True)
+    other = replace(TINY, seed=1, optim=replace(TINY.optim, lr=0.5))
+    with pytest.raises(RecipeError, match=r"recipe: optim.lr was 0.003, is 0.5; seed was 0, is 1$"):
+        run(tmp_path, other, resume=True)
+    # Videos are read in another size where they are kept.
+    with pytest.raises(RecipeError, match=r"data.keep_mb was 0, is 1$"):
+        run(tmp_path, replace(TINY, data=replace(TINY.data, keep_mb=9)), resume=True)
     longer = replace(TINY, optim=replace(TINY.optim, epochs=4))
     assert sum(isinstance(e, train.Epoch) for e in run(tmp_path, longer, resume=True)) == 1
 
@@ -149,6 +153,9 @@ def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(tmp_path:
     run(tmp_path / "tuned", init=tmp_path / "mine")
     card = load(tmp_path / "tuned").card
     assert card.license == ""
+    told = replace(TINY, init=str(tmp_path / "mine"))
+    run(tmp_path / "told", told)
+    assert load(tmp_path / "told").card.license == ""
     assert card.source == f"vidattn train --dataset motion --init {tmp_path / 'mine'}"
 
 

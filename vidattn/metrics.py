@@ -16,13 +16,14 @@ COLDEST, HOTTEST = 0.05, 20.0
 def top_k(logits: NDArray[np.floating], labels: NDArray[np.integer], k: int) -> float:
     """Share of rows of logits [N, K] whose label [N] is among the k largest; 0 .. 1, NaN if N is 0.
 
-    Equal logits count against the model: a constant answer is not right about everything.
+    Equal logits count against the model: a constant answer is not right about everything; nor is
+    an answer of NaN.
     """
     if len(logits) == 0:
         return float("nan")
     own = logits[np.arange(len(labels)), labels]
-    better = (logits >= own[:, None]).sum(1)  # counts the label itself
-    return float((better <= k).mean())
+    worse = (logits < own[:, None]).sum(1)
+    return float(((worse >= logits.shape[1] - k) & ~np.isnan(own)).mean())
 
 
 def confusion(

@@ -105,7 +105,7 @@ def card_of(recipe: Recipe, run_dir: Path, init: str, top1: float) -> Card:
     dataset = recipe.data.dataset
     shipped = recipes.RECIPES.get(recipe.name)
     own = shipped is not None and shipped.data.dataset == dataset
-    ours = dataset == "motion" and not init
+    ours = dataset == "motion" and not (init or recipe.init)
     return Card(
         name=recipe.name if own else run_dir.resolve().name,
         license="Apache-2.0" if ours else "",

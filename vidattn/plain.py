@@ -107,6 +107,15 @@ def with_settings(recipe: T, settings: Iterable[str]) -> T:
     return recipe
 
 
+def differences(one: Any, other: Any, name: str = "") -> list[str]:
+    """In what two dataclasses of one kind differ, such as "optim.lr was 0.1, is 0.2"."""
+    if is_dataclass(one):
+        below = (f.name for f in fields(one))
+        pairs = ((f"{name}.{f}" if name else f, getattr(one, f), getattr(other, f)) for f in below)
+        return [text for where, a, b in pairs for text in differences(a, b, where)]
+    return [f"{name} was {json.dumps(one)}, is {json.dumps(other)}"] if one != other else []
+
+
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)

@@ -24,7 +24,7 @@ from vidattn.dist import Strategy, World, joined
 from vidattn.errors import RecipeError
 from vidattn.learner import Learner, Learnt, TrainState, largest_part, new_state
 from vidattn.lessons import TrainingSet, training_set
-from vidattn.plain import from_plain, to_plain
+from vidattn.plain import differences, from_plain, to_plain
 from vidattn.reports import Epoch, Event, Halted, Note, Saved, Step
 from vidattn.rundir import (
     Log,
@@ -283,10 +283,11 @@ class Run:
     def _restored(self) -> dict[str, Any]:
         """Become what the newest checkpoint holds; what it says besides."""
         tensors, facts = load_state(checkpoints(self.run_dir)[0])
-        if _fixed(from_plain(Recipe, facts["recipe"])) != _fixed(self.recipe):
+        changed = differences(_fixed(from_plain(Recipe, facts["recipe"])), _fixed(self.recipe))
+        if changed:
             raise RecipeError(
-                f"{self.run_dir}: was begun with another recipe",
-                hint="only epochs, parts and workers may change; see recipe.json there",
+                f"{self.run_dir}: was begun with another recipe: {'; '.join(changed)}",
+                hint="name --run-dir and --resume alone; epochs, parts and workers may change",
             )
         if facts["steps_per_epoch"] != self.per_epoch:
             raise RecipeError(
@@ -319,4 +320,5 @@ class Run:
 def _fixed(recipe: Recipe) -> Recipe:
     """What of a recipe may not change while it is followed."""
     optim = replace(recipe.optim, epochs=1, accumulate=1)
-    return replace(recipe, optim=optim, data=replace(recipe.data, workers=0, keep_mb=0))
+    kept = min(1, recipe.data.keep_mb)  # kept videos are read in another size, however much is kept
+    return replace(recipe, optim=optim, data=replace(recipe.data, workers=0, keep_mb=kept))

@@ -96,6 +96,11 @@ def test_a_run_is_gone_on_with_by_its_own_recipe(quick: Run, tmp_path: Path) -> 
     assert '"lr": 0.125' in (tmp_path / "other" / "recipe.json").read_text()
 
 
+def test_a_folder_is_called_alike_with_a_slash_at_its_end_and_without() -> None:
+    (one, _), (other, _) = (Wanted(name).recipe(None) for name in ("./x/", "./x"))
+    assert one == other
+
+
 def test_contradictions_and_missing_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to train on"):
         Wanted().recipe(None)

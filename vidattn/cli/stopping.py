@@ -37,7 +37,10 @@ class Asked:
         """From now on SIGINT and SIGTERM are remembered; a second one ends the process at once.
 
         torchrun hands on a Ctrl-C that the process has got already: there a second one is nothing.
+        May be called again and again; once a signal has come, nothing changes any more.
         """
+        if self.number:
+            return
         then = signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL
 
         def remember(number: int, frame: FrameType | None) -> None:

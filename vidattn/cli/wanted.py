@@ -34,7 +34,8 @@ class Wanted:
 
         recipe = self._base(begun)
         if self.dataset:
-            recipe = replace(recipe, data=replace(recipe.data, dataset=self.dataset))
+            name = self.dataset.rstrip("/") or "/"  # as shells complete the names of folders
+            recipe = replace(recipe, data=replace(recipe.data, dataset=name))
         if not recipe.data.dataset:
             raise UsageError("no data set", hint="name one with --dataset")
         init = None if self.init == "none" else self.init
