@@ -40,6 +40,16 @@ def test_a_sound_set_ends_with_zero_and_a_report_of_every_file(
     assert rows[-1]["schema"] == "vidattn/data/1"
 
 
+def test_names_that_are_no_text_are_escaped(quick: Run, clips: Path, tmp_path: Path) -> None:
+    odd = clips / "train" / "down" / "\udcff\u2028.mp4"
+    (clips / "train" / "down" / "0.mp4").rename(odd)
+    done = quick("data", "check", clips, "--json", "-q", "-o", "report.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    rows = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
+    assert [row["path"] for row in rows[:-1]].count(str(odd)) == 1
+
+
 def test_a_leak_and_a_broken_file_end_with_four(quick: Run, clips: Path) -> None:
     shutil.copy(clips / "train" / "down" / "0.mp4", clips / "val" / "down" / "x.mp4")
     (clips / "train" / "across" / "1.mp4").write_bytes(b"broken")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 from vidattn.cli import options
 from vidattn.cli.console import Desk, clean, clock_time
 from vidattn.errors import UsageError
+from vidattn.layout import one_line
 
 if TYPE_CHECKING:
     from vidattn.data.audit import Halves
@@ -89,7 +89,7 @@ def check(
         verdict = _checked(desk, halves, workers or _processors(), full, write)
         write(verdict)
     if as_json:
-        desk.emit(json.dumps(verdict, ensure_ascii=False))
+        desk.emit(one_line(verdict))
     else:
         _show(desk, verdict)
     if output is not None:
@@ -110,7 +110,7 @@ def _report(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield lambda plain: None
         return
     with replacing(path) as part, part.open("w", encoding="utf-8") as file:
-        yield lambda plain: print(json.dumps(plain, ensure_ascii=False), file=file)
+        yield lambda plain: print(one_line(plain), file=file)
 
 
 def _checked(

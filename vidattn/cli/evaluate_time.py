@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from vidattn.cli.chosen import chosen
 from vidattn.cli.console import Desk, clean
 from vidattn.cli.inputs import expand
 from vidattn.errors import InputError, UsageError
+from vidattn.layout import one_line
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -126,7 +126,7 @@ def measure_time(desk: Desk, request: TimeRequest, maker: Maker, *, as_json: boo
         "failed": failed,
     }
     if as_json:
-        desk.emit(json.dumps(result, ensure_ascii=False, allow_nan=False))
+        desk.emit(one_line(result))
     else:
         desk.lines(_card(result))
     if expect.unmet(desk, wanted, result):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from vidattn.cli import corpus, expect, figures
 from vidattn.cli.console import Desk, Track
 from vidattn.errors import DataError, UsageError
+from vidattn.layout import one_line
 
 if TYPE_CHECKING:
     from vidattn.answers import Answers
@@ -190,7 +190,7 @@ def deliver(
         reason = failure["message"].removeprefix(f"{failure['path']}: ")
         desk.warn(f"{failure['path']}: not counted ({failure['code']}): {reason}")
     if as_json:
-        desk.emit(json.dumps(result, ensure_ascii=False, allow_nan=False))
+        desk.emit(one_line(result))
     else:
         desk.lines(figures.card(result, words_of(result.get("settings", {}))))
         desk.lines(figures.calibration(result["calibration"]) if fit else ())
