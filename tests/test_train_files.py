@@ -87,6 +87,14 @@ def test_a_run_goes_on_in_the_middle_as_if_nothing_had_happened(
         assert torch.equal(one, other)
 
 
+def test_a_set_of_one_class_is_refused(folder: Path, tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    shutil.copytree(folder, above / "clips")
+    with pytest.raises(DataError, match="all videos are of one class, clips: there is nothing to"):
+        run(above, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_broken_videos_are_told_and_do_not_stop_a_run(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "mine")
     for half in ("train", "val"):

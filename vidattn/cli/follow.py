@@ -22,6 +22,8 @@ class Follower:
         self._desk = desk
         self._last, self._tenth = time.monotonic(), 0
         self._bar: Any = None
+        self._told: set[str] = set()
+        self._again = 0
 
     def __enter__(self) -> Follower:
         return self
@@ -34,6 +36,8 @@ class Follower:
     ) -> None:
         if self._bar:
             self._bar.stop()
+        if self._again:
+            self._desk.note(f"{self._again} of these happened again; all of them are in log.jsonl")
 
     def tell(self, event: Event) -> None:
         """Say what happened, or move the bar."""
@@ -43,7 +47,10 @@ class Follower:
             scores = "  ".join(f"{name} {value:.4g}" for name, value in event.scores.items())
             line = f"epoch {event.epoch}/{event.epochs}  {scores}  loss {event.loss:.4f}"
             self._aside(lambda: self._desk.emit(line))
+        elif isinstance(event, Note) and event.text in self._told:
+            self._again += 1  # a broken video comes up in every epoch
         elif isinstance(event, Note):
+            self._told.add(event.text)
             self._aside(lambda: self._desk.note(event.text))
         elif isinstance(event, Saved):
             self._aside(lambda: self._desk.note(f"saved {event.path}"))

@@ -258,7 +258,7 @@ class FileSet:
 
     An epoch is as many passes through the set as reach `data.clips_per_epoch`, one at least.
     planner: the view of a held-back video. share: this process's number and how many share batches
-    and held-back videos. Raises DataError when a half has no videos.
+    and held-back videos. Raises DataError when a half has no videos, or the set a single class.
     """
 
     def __init__(
@@ -274,6 +274,12 @@ class FileSet:
                 raise DataError(
                     f"{half.root}: no videos to {'train on' if half is train else 'validate with'}"
                 )
+        if len(train.labels) < 2:
+            raise DataError(
+                f"{train.root}: all videos are of one class, {', '.join(train.labels)}: there is "
+                "nothing to tell apart",
+                hint="name the folder that holds the folders of the classes, or a list",
+            )
         clips = TrainingClips(
             train,
             recipe.clip,
