@@ -88,11 +88,25 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def begin(folder: Path) -> None:
-    """A run that ends before its first checkpoint."""
+    """A run that ends before its first checkpoint, as those of older versions did for long."""
     events = train.fit(TINY, folder, device="cpu")
     next(events)
     events.close()  # type: ignore[attr-defined]
+    shutil.rmtree(folder / "checkpoints")
     assert {p.name for p in folder.iterdir()} == {"recipe.json", "log.jsonl"}
+
+
+def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_began_with(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path / "given")
+    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
+    run(whole, init=tmp_path / "given")
+    events = train.fit(TINY, parts, device="cpu", init=tmp_path / "given")
+    next(e for e in events if isinstance(e, train.Step))
+    events.close()  # type: ignore[attr-defined]
+    run(parts, resume=True)  # without naming them
+    same_but_for_timings(parts, whole)
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -115,17 +115,19 @@ class World:
         """The network with gradients averaged over all processes, unless it is sharded."""
         if self.size == 1 or is_sharded(network):
             return network
-        return DistributedDataParallel(network)
+        with noticing():
+            return DistributedDataParallel(network)
 
     def shard(self, network: nn.Module, blocks: Iterable[nn.Module]) -> None:
         """Spread parameters, gradients and optimizer state over the processes (FSDP2)."""
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard  # takes a second to load
 
-        mesh = init_device_mesh(self.device.type, (self.size,))
-        for block in blocks:
-            fully_shard(block, mesh=mesh)
-        fully_shard(network, mesh=mesh)
+        with noticing():
+            mesh = init_device_mesh(self.device.type, (self.size,))
+            for block in blocks:
+                fully_shard(block, mesh=mesh)
+            fully_shard(network, mesh=mesh)
 
 
 @contextmanager

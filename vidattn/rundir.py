@@ -99,7 +99,7 @@ class Log:
     """
 
     def __init__(self, path: Path, size: int = 0, step: int = 0) -> None:
-        data = path.read_bytes() if step and path.exists() else b""
+        data = path.read_bytes() if (size or step) and path.exists() else b""
         rows = [*_rows(data[:size])]
         later = [*_rows(data[size:])]
         ends = [i for i, row in enumerate(later) if row["event"] == "epoch"]

@@ -74,7 +74,7 @@ def fit(
     The model gets as many classes as the data set has. A resumed run on a CPU ends with the very
     files of one that was never interrupted, timings aside. Of the recipe, only the number of
     epochs, of parts and of workers may change on resuming; when all is done, nothing is changed. A
-    run that ended before its first checkpoint begins anew, with `resume` or without.
+    run has a checkpoint before its first step; one that ended even before begins anew.
 
     asked: the number of the signal that asks to stop, 0 for none; the run stops after the step at
     hand. Where several processes were started (torchrun, `--nproc`), all must call this alike.
@@ -163,9 +163,12 @@ class Run:
         if self.world.lead:
             self.log = Log(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
             self.metrics = Metrics(self.run_dir / "metrics.csv", len(self.log.epochs()))
-            write_json(self.run_dir / "recipe.json", to_plain(self.recipe))
         for text in (*self.examples.notes, *state.notes):
             yield Note(text) if begun else self._logged(Note(text))
+        if not begun:
+            self._save()  # what it starts from is asked for once and never again
+        if self.world.lead:
+            write_json(self.run_dir / "recipe.json", to_plain(self.recipe))
         if state.step and state.step % self.per_epoch == 0:
             yield from self._end_of_epoch()
         if self.signal:
@@ -189,12 +192,13 @@ class Run:
             if not done.finite:
                 text = f"step {state.step}: the gradient is not finite, the step is left out"
                 yield self._logged(Note(text, state.step))
-            yield self._stepped(done, first)
-            if state.step % self.per_epoch == 0:
+            event = self._stepped(done, first)
+            ends = state.step % self.per_epoch == 0
+            if ends or halt or due:
                 self._save()
-                yield from () if halt else self._end_of_epoch()
-            elif halt or due:
-                self._save()
+            yield event  # whoever hears of a step may end the run: its checkpoint is there
+            if ends and not halt:
+                yield from self._end_of_epoch()
             if halt:
                 self.signal = world.most(self.asked())
             if self.signal:
