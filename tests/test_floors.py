@@ -28,6 +28,7 @@ FLOOR = {
     "weights": 2, "data": 2, "plan": 2, "scorer": 2, "events": 2, "figures": 2,
     # Acts.
     "infer": 3, "viewer": 3, "survey": 3, "evaluate": 3, "evaluate_set": 3, "evaluate_time": 3,
+    "compare": 3,
     "train": 3, "explain": 3, "export": 3, "bench": 3, "lessons": 3, "learner": 3, "outcome": 3,
     "bench_train": 3,
     # `import vidattn`: the front door.
@@ -83,7 +84,7 @@ WITHOUT_TORCH = {
     "decoding", "runs", "cuts", "pooling", "layout", "shots", "windowlog",
     "errors", "types", "config", "files", "clock", "compact", "plain", "segments", "timeline",
     "video", "sampling", "output", "plan", "metrics", "answers", "figures",
-    "evaluate_time",
+    "evaluate_time", "compare",
 }  # fmt: skip
 
 

@@ -91,6 +91,32 @@ def test_the_first_frame_can_have_a_timecode(quick: Run, saved: Path, tmp_path: 
     assert otio["global_start_time"]["value"] == 360_000
 
 
+def test_differences_from_a_corrected_file_are_listed(
+    quick: Run, saved: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "truth.csv").write_text(
+        "path,label,start,end\npark.mp4,walk,0,5\npark.mp4,run,5,8\n"
+    )
+    wanted = ["--smooth", "viterbi", "--diff", "truth.csv"]
+    done = quick("timeline", saved, *wanted)
+    assert done.returncode == 0, done.stderr
+    assert "park.mp4 and park.mp4: 87.5 % of the time agrees" in done.stdout
+    assert "  00:00:05.00 - 00:00:06.00  walk, truth: run" in done.stdout
+    document = json.loads(quick("timeline", saved, *wanted, "--json").stdout)
+    assert document["disagreements"] == [
+        {"start": 5.0, "end": 6.0, "timeline": "walk", "truth": ["run"]}
+    ]
+    offs = {row["label"]: (row["start_off"], row["end_off"]) for row in document["labels"]}
+    assert offs == {"walk": (0.0, 1.0), "run": (1.0, 0.0)}
+    # What was saved agrees with itself, in every layout.
+    assert quick("timeline", saved, "-f", "eaf,csv,json", "-o", "out").returncode == 0
+    for name in ("eaf", "csv", "json"):
+        done = quick("timeline", saved, "--diff", f"out/park.vidattn.{name}", "--json")
+        assert json.loads(done.stdout)["share"] == 1.0, name
+    assert "leave out -f" in quick("timeline", saved, *wanted, "-f", "srt").stderr
+    assert quick("timeline", saved, "--diff", "none.eaf").returncode == 3
+
+
 @pytest.mark.parametrize(
     "words, code, message",
     [

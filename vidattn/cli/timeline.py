@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,6 +48,16 @@ def timeline(
             show_default=False,
         ),
     ] = None,
+    diff: Annotated[
+        Path | None,
+        typer.Option(
+            "--diff",
+            metavar="TRUTH",
+            help="Show where it differs from this: annotations as `eval --truth` and annotators "
+            "have them, or another saved timeline.",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[
         int, typer.Option("-k", metavar="N", min=1, help="How many labels --pool shows.")
     ] = 5,
@@ -60,6 +71,7 @@ def timeline(
     Example: vidattn timeline match.vidattn.json --threshold 0.5 -f srt
     """
     from vidattn.cli import report
+    from vidattn.cli.difference import show_differences
     from vidattn.cuts import load
     from vidattn.output.timecode import started
     from vidattn.pooling import Pool
@@ -81,7 +93,7 @@ def timeline(
     pooling = None if pool is None else Pool.parse(pool)
     known = None if cuts is None else options.cuts_of_one(load(cuts), inputs)
 
-    def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
+    def decided(path: str) -> Timeline:
         saved = report.saved(path)
         saved = saved if known is None else replace(saved, cuts=known)
         if saved.task == "segment" and snap and saved.cuts is None:
@@ -91,9 +103,18 @@ def timeline(
             )
         saved = saved.decoded(**changes) if changes else saved
         saved = saved if pooling is None else saved.pooled(pooling)
-        saved = saved if start_timecode is None else started(saved, start_timecode)
-        deliver(saved)
-        return saved
+        return saved if start_timecode is None else started(saved, start_timecode)
+
+    if diff is not None:
+        if delivery.formats or pooling is not None:
+            raise typer.BadParameter("--diff compares and writes nothing: leave out -f, -o, --pool")
+        found = [decided(path) for path in inputs]
+        raise typer.Exit(show_differences(desk, found, diff, as_json=as_json))
+
+    def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
+        timeline = decided(path)
+        deliver(timeline)
+        return timeline
 
     def show(timeline: Timeline) -> None:
         desk.lines(report.header(timeline))

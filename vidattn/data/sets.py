@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vidattn.data import diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
+from vidattn.data.annotated import FORMS, is_annotated
 from vidattn.data.diving48 import open_diving48
 from vidattn.data.folder import open_folder
 from vidattn.data.hmdb51 import open_hmdb51
@@ -27,7 +28,8 @@ __all__ = ["KNOWN", "KnownSet", "LabelledSet", "open_set"]
 
 LAYOUTS = (
     "a folder for each class (<class>/<video>.mp4, in train/ and val/ or without them), "
-    "or a list of `path,label[,start,end][,split]` as csv, tsv, jsonl or separated by spaces"
+    "a list of `path,label[,start,end][,split]` as csv, tsv, jsonl or separated by spaces, "
+    "or spans that were labelled by hand: .eaf files of ELAN, a JSON export of Label Studio"
 )
 
 
@@ -102,11 +104,13 @@ def open_set(
         return known.open(name_or_path, _root(name_or_path, known, data_root), split, allowed)
     path = _path(name_or_path, data_root)
     allowed = max_missing or 0.0
+    if is_annotated(path):
+        return open_table(path, split, root=data_root, max_missing=allowed)
     if path.is_file():
         if path.suffix.lower() not in TABLES:
             raise DataError(
                 f"{path}: is neither a folder nor a list",
-                hint=f"lists are called {', '.join(sorted(TABLES))}",
+                hint=f"lists are called {', '.join(sorted(TABLES))}; annotations are {FORMS}",
             )
         return open_table(path, split, root=data_root, max_missing=allowed)
     if not path.is_dir():

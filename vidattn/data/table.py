@@ -5,7 +5,8 @@ header. Relative paths begin at the folder of the list, or at --data-root. Label
 or class numbers that count from 0, whose names may stand in labels.txt beside the list, one a line.
 A list without a split column has a fifth held back: of every class by the hash of the file paths,
 or of the files when rows are spans of them, or of the groups when a column `group` says what
-belongs together (the same person, the same film).
+belongs together (the same person, the same film). What annotators saved (see `annotated`) is read
+as such a list, too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidattn.classes import canonical
+from vidattn.data.annotated import is_annotated, located, read_annotated
 from vidattn.data.labelled import (
     HELD_BACK,
     Example,
@@ -27,6 +29,7 @@ from vidattn.data.labelled import (
 )
 from vidattn.data.rows import Problems, Row, read_rows
 from vidattn.errors import DataError
+from vidattn.segments import BACKGROUND
 from vidattn.types import Window
 
 SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".list", ".jsonl", ".ndjson"})
@@ -49,9 +52,14 @@ def open_table(
     root: where relative paths begin, by default the folder of the list. names: the classes in their
     order, when known beforehand. Raises DataError that names every bad row of the file.
     """
-    rows = read_rows(path)
+    near = root or (path if path.is_dir() else path.parent)
+    said: tuple[str, ...] = ()
+    if is_annotated(path):
+        rows, said = _by_hand(path, near)
+    else:
+        rows = read_rows(path)
     labels, numbers = classes_of({path: rows}, names)
-    examples = examples_of(path, rows, root or path.parent, numbers)
+    examples = examples_of(path, rows, near, numbers)
     halves, notes = _halves_of(path, rows, examples)
     chosen = [example for example, half in zip(examples, halves, strict=True) if half == split]
     if not chosen:
@@ -66,13 +74,36 @@ def open_table(
     there = existing(chosen, str(path), max_missing)
     return LabelledSet(
         name or path.stem,
-        root or path.parent,
+        near,
         split,
         labels,
         there.items,
-        notes + there.notes,
+        (*said, *notes, *there.notes),
         there.missing,
     )
+
+
+def _by_hand(path: Path, near: Path) -> tuple[list[Row], tuple[str, ...]]:
+    """The spans that annotators labelled as rows of a list, background left out; and notes.
+
+    Where all are of one film each is a group of its own: there is nothing else to hold back.
+    """
+    films, notes = read_annotated(path)
+    alone = len({film.film for film in films}) == 1
+    rows: list[Row] = []
+    for film in films:
+        where = str(located(film.film, near).absolute())
+        for window, label in film.spans:
+            if canonical(label) == BACKGROUND:
+                continue
+            span = {"start": repr(window.start), "end": repr(window.stop)}
+            group = {"group": f"{film.film} {window.start}"} if alone else {}
+            rows.append(Row(len(rows) + 1, {"path": where, "label": label, **span, **group}))
+    if not rows:
+        raise DataError(f"{path}: labels no span of any film")
+    if alone:
+        notes = (*notes, f"{path}: all spans are of one film, so scores on it will flatter")
+    return rows, notes
 
 
 def open_lists(
@@ -201,10 +232,11 @@ def _halves_of(
         return found, ()
     # Spans of one film look alike: all of them go to the same half.
     cut = any(example.window is not None for example in examples)
-    grouped = cut or any(row.fields.get("group") for row in rows)
+    named = any(row.fields.get("group") for row in rows)
+    grouped = cut or named
     back = held_back([e.key for e in examples], None if grouped else [e.label for e in examples])
     halves: list[Split | None] = ["val" if b else "train" for b in back]
-    how = "groups" if grouped and not cut else "files" if cut else "file paths of every class"
+    how = "groups" if named else "files" if cut else "file paths of every class"
     note = (
         f"{path}: no column split, so {HELD_BACK:.0%} is held back by the hash of the {how}: "
         f"{back.count(False)} videos to train, {back.count(True)} to validate"

@@ -1,8 +1,8 @@
-"""What happens when in long videos, as people annotated it: three layouts, one form.
+"""What happens when in long videos, as people annotated it: four layouts, one form.
 
 A folder (or one file) of texts with a label for each frame, as MS-TCN distributes Breakfast,
 50Salads and GTEA; one JSON file as ActivityNet, THUMOS and HACS have it; a table of
-`path,label,start,end[,split]`.
+`path,label,start,end[,split]`; what annotators saved, see `annotated`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.classes import canonical
+from vidattn.data.annotated import is_annotated, read_annotated
 from vidattn.data.labelled import SPLITS, shown
 from vidattn.data.rows import Problems, Row, read_rows
 from vidattn.errors import DataError
@@ -22,7 +23,8 @@ from vidattn.types import Window
 
 LAYOUTS = (
     "a folder of .txt files with a label a line for each frame (mapping.txt beside them), "
-    "a .json file with a database of annotations, or a table of path,label,start,end[,split]"
+    "a .json file with a database of annotations, a table of path,label,start,end[,split], "
+    "an .eaf file of ELAN or a folder of them, or a JSON export of Label Studio"
 )
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 NOT_TRUTH = frozenset({"mapping", "labels", "classes", "readme"})
@@ -58,7 +60,9 @@ def read_truth(path: Path, split: str | None = None) -> TruthSet:
     splits/), by default all; otherwise a value of the column or key, by default that for
     validation. Raises DataError that names what is wrong and where.
     """
-    if path.is_dir() or path.suffix.lower() == ".txt":
+    if is_annotated(path):
+        found = _by_hand(path, split)
+    elif path.is_dir() or path.suffix.lower() == ".txt":
         found = _frame_texts(path, split)
     elif path.suffix.lower() == ".json":
         found = _database(path, split)
@@ -70,6 +74,13 @@ def read_truth(path: Path, split: str | None = None) -> TruthSet:
     if not found.videos:
         raise DataError(f"{path}: annotates no video", hint=f"a ground truth is {LAYOUTS}")
     return found
+
+
+def _by_hand(path: Path, split: str | None) -> TruthSet:
+    films, notes = read_annotated(path)
+    _subset(path, [], split)
+    videos = (Truth(film.film, spans=film.spans, duration=film.duration) for film in films)
+    return TruthSet(tuple(videos), notes)
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,91 @@
+"""A timeline beside the truth: seconds, boundaries, and the list of what differs."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidattn.compare import NOT_SEEN, compare, truth_of
+from vidattn.data.truth import Truth
+from vidattn.timeline import Decoding, Timeline
+from vidattn.types import Window
+
+
+def said(choice: str, **more: Any) -> Timeline:
+    """A second for each letter: d(ive), s(wim), or u(nsure), which is background."""
+    scores = {"d": [0.9, 0.1], "s": [0.1, 0.9], "u": [0.5, 0.5]}
+    return Timeline(
+        source="a.mp4",
+        labels=("dive", "swim"),
+        windows=tuple(Window(i, i + 1) for i in range(len(choice))),
+        scores=[scores[c] for c in choice],
+        decoding=Decoding(threshold=0.8),
+        **more,
+    )
+
+
+def spans(*rows: tuple[float, float, str]) -> Truth:
+    return Truth("a", spans=tuple((Window(a, b), label) for a, b, label in rows))
+
+
+def rows(found: Any) -> list[tuple[float, float, str, tuple[str, ...]]]:
+    return [(d.window.start, d.window.stop, d.said, d.true) for d in found.disagreements]
+
+
+def test_what_agrees_has_no_disagreements() -> None:
+    timeline = said("ddssuu")
+    found = compare(timeline, truth_of(timeline))
+    assert (found.agreed, found.seconds, rows(found)) == (6, 6, [])
+    assert [t.to_dict()["iou"] for t in found.labels] == [1, 1]
+
+
+def test_every_stretch_that_differs_is_listed_once() -> None:
+    found = compare(said("ddssuu"), spans((0.5, 2.5, "Dive"), (2.5, 3, "swim"), (4, 5, "swim")))
+    assert rows(found) == [
+        (0, 0.5, "Dive", ()),
+        (2, 2.5, "swim", ("Dive",)),
+        (3, 4, "swim", ()),
+        (4, 5, "background", ("swim",)),
+    ]
+    assert found.agreed == pytest.approx(1.5 + 0.5 + 1)
+    dive = next(t for t in found.labels if t.label == "Dive").to_dict()
+    assert (dive["agreed"], dive["only_timeline"], dive["only_truth"]) == (1.5, 0.5, 0.5)
+    assert (dive["matched"], dive["start_off"], dive["end_off"]) == (1, 0.5, 0.5)
+    document = found.to_dict()
+    assert document["boundaries"][-1]["start_off"] == -0.5
+    assert document["disagreements"][0]["truth"] == ["background"]
+
+
+def test_any_of_several_labels_at_a_time_is_right() -> None:
+    found = compare(said("dds"), spans((0, 3, "dive"), (1, 3, "swim")))
+    assert rows(found) == []
+    assert found.agreed == 3
+    assert {t.label: t.only_true for t in found.labels} == {"dive": 1, "swim": 1}
+
+
+def test_time_that_was_not_seen_does_not_agree() -> None:
+    found = compare(said("dddd", unreadable=((Window(1, 2), "E_DECODE"),)), spans((0, 9, "dive")))
+    assert rows(found) == [(1, 2, NOT_SEEN, ("dive",))]
+    assert (found.agreed, found.seconds) == (3, 4)
+
+
+def test_labels_of_frames_are_spread_over_the_film() -> None:
+    found = compare(said("ddss"), Truth("a", frames=("dive",) * 10 + ("SIL",) * 10))
+    assert rows(found) == [(2, 4, "swim", ("SIL",))]
+    found = compare(said("dduu"), Truth("a", frames=("dive",) * 10 + ("background",) * 10))
+    assert rows(found) == []
+
+
+def test_the_seconds_of_random_spans_add_up() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        timeline = said("".join(random.choice(list("dsu"), 30)))
+        edges = np.sort(random.choice(3000, 12, replace=False)) / 100
+        names = random.choice(["dive", "swim", "jump"], 6)
+        pairs = zip(edges[::2], edges[1::2], names, strict=True)
+        found = compare(timeline, spans(*((float(a), float(b), str(n)) for a, b, n in pairs)))
+        lost = sum(d.window.duration for d in found.disagreements)
+        assert found.agreed + lost == pytest.approx(found.seconds)
+        for tally in found.labels:
+            own = sum(s.window.duration for s in timeline.segments if s.label == tally.label)
+            assert tally.both + tally.only_said == pytest.approx(own)

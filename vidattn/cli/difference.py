@@ -1,0 +1,92 @@
+"""The work of `vidattn timeline --diff`: timelines beside what really happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidattn.cli import corpus
+from vidattn.cli.console import Desk, clean, clock_time
+
+if TYPE_CHECKING:
+    from vidattn.compare import Difference, Tally
+    from vidattn.data.truth import TruthSet
+    from vidattn.timeline import Timeline
+
+MOST_ROWS = 40
+"""Of labels and of disagreements; JSON has them all."""
+
+
+def show_differences(
+    desk: Desk, timelines: Sequence[Timeline], truth: Path, *, as_json: bool
+) -> int:
+    """Compare each timeline with the truth about its film; returns the exit code."""
+    from vidattn.compare import compare
+    from vidattn.evaluate_time import paired
+
+    known = _truth(truth)
+    for note in known.notes:
+        desk.note(note)
+    unused: tuple[str, ...] = ()
+    if len(known.videos) == len(timelines) == 1:
+        # Whoever names one of each means this pair, whatever the film was called.
+        pairs = [(known.videos[0], timelines[0])]
+    else:
+        pairing = paired(known.videos, timelines)
+        pairs = [(video, timeline) for video, timeline in pairing.pairs if timeline is not None]
+        unused = pairing.unused
+    for name in unused:
+        desk.warn(f"{name}: is not in {truth}")
+    for video, timeline in pairs:
+        found = compare(timeline, video)
+        if as_json:
+            desk.emit(json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False))
+        else:
+            desk.lines(_card(found))
+    return corpus.INCOMPLETE if unused else corpus.DONE
+
+
+def _truth(path: Path) -> TruthSet:
+    """An annotation in any layout, or another saved timeline."""
+    from vidattn.cli import report
+    from vidattn.compare import truth_of
+    from vidattn.data.truth import TruthSet, read_truth
+    from vidattn.timeline import SCHEMA
+
+    if path.suffix.lower() == ".json" and path.is_file():
+        with path.open("rb") as file:
+            if SCHEMA.encode() in file.read(200):
+                return TruthSet((truth_of(report.saved(str(path))),))
+    return read_truth(path)
+
+
+def _card(found: Difference) -> Iterator[str]:
+    share = 100 * found.agreed / found.seconds
+    yield f"{clean(found.source)} and {clean(found.truth)}: {share:.1f} % of the time agrees"
+    width = max([5, *(len(clean(tally.label)) for tally in found.labels[:MOST_ROWS])])
+    yield f"  {'label':<{width}}    agreed  only here  only truth  matched  start off  end off"
+    for tally in found.labels[:MOST_ROWS]:
+        yield f"  {clean(tally.label):<{width}}  {_row(tally)}"
+    if len(found.labels) > MOST_ROWS:
+        yield f"  and {len(found.labels) - MOST_ROWS} more labels (all of them: --json)"
+    for one in found.disagreements[:MOST_ROWS]:
+        times = " - ".join(clock_time(t, decimals=2) for t in (one.window.start, one.window.stop))
+        true = " and ".join(map(clean, one.true)) or "background"
+        yield f"  {times}  {clean(one.said)}, truth: {true}"
+    if len(found.disagreements) > MOST_ROWS:
+        yield f"  and {len(found.disagreements) - MOST_ROWS} more (all of them: --json)"
+
+
+def _row(tally: Tally) -> str:
+    values = tally.to_dict()
+    offs = (
+        "       -" if v is None else f"{v:6.2f} s" for v in (values["start_off"], values["end_off"])
+    )
+    start, end = offs
+    matched = f"{len(tally.matches)} of {tally.true_spans}"
+    return (
+        f"{tally.both:6.1f} s   {tally.only_said:6.1f} s    {tally.only_true:6.1f} s"
+        f"  {matched:>7}   {start} {end}"
+    )

@@ -1,0 +1,236 @@
+"""Where a timeline and what happened differ: moment by moment, boundary by boundary.
+
+Needs neither model nor video. Names are compared as `classes.canonical` has them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from vidattn import metrics
+from vidattn.classes import canonical
+from vidattn.data.truth import Truth
+from vidattn.segments import BACKGROUND
+from vidattn.timeline import Timeline
+from vidattn.types import Window
+
+NOT_SEEN = "not seen"
+"""What a timeline says of time that it has no segment for."""
+LEAST = 0.0015
+"""Seconds; timelines are in whole milliseconds, so shorter differences are rounding."""
+
+Spans = list[tuple[Window, str]]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A stretch of time that timeline and truth name differently."""
+
+    window: Window
+    said: str
+    """A label, "background" or "not seen"."""
+    true: tuple[str, ...]
+    """The labels of the truth; several where its spans overlap, none where nothing happens."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A segment and the span of the truth that it stands for: same label, most overlap."""
+
+    label: str
+    said: Window
+    true: Window
+
+    @property
+    def shifts(self) -> tuple[float, float]:
+        """Seconds by which the segment begins and ends too late; below 0: too early."""
+        return self.said.start - self.true.start, self.said.stop - self.true.stop
+
+
+@dataclass
+class Tally:
+    """What became of one label."""
+
+    label: str
+    both: float = 0.0
+    """Seconds that timeline and truth give it; then those that only one of them does."""
+    only_said: float = 0.0
+    only_true: float = 0.0
+    said_spans: int = 0
+    true_spans: int = 0
+    matches: list[Match] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; shifts are medians of their sizes, None without a match."""
+        shifts = np.abs([match.shifts for match in self.matches])
+        medians = np.median(shifts, axis=0).tolist() if self.matches else [None, None]
+        union = self.both + self.only_said + self.only_true
+        return {
+            "label": self.label,
+            "agreed": round(self.both, 3),
+            "only_timeline": round(self.only_said, 3),
+            "only_truth": round(self.only_true, 3),
+            "iou": round(self.both / union, 5) if union else None,
+            "segments": self.said_spans,
+            "spans": self.true_spans,
+            "matched": len(self.matches),
+            "start_off": None if medians[0] is None else round(medians[0], 3),
+            "end_off": None if medians[1] is None else round(medians[1], 3),
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A timeline beside the truth."""
+
+    source: str
+    truth: str
+    seconds: float
+    agreed: float
+    labels: tuple[Tally, ...]
+    """By the seconds that they disagree about, falling."""
+    disagreements: tuple[Disagreement, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, schema vidattn/difference/1."""
+        return {
+            "schema": "vidattn/difference/1",
+            "input": {"path": self.source, "duration": self.seconds},
+            "truth": self.truth,
+            "agreed": round(self.agreed, 3),
+            "share": round(self.agreed / self.seconds, 5),
+            "labels": [tally.to_dict() for tally in self.labels],
+            "disagreements": [
+                {
+                    "start": round(d.window.start, 3),
+                    "end": round(d.window.stop, 3),
+                    "timeline": d.said,
+                    "truth": list(d.true) or [BACKGROUND],
+                }
+                for d in self.disagreements
+            ],
+            "boundaries": [_boundary(m) for tally in self.labels for m in tally.matches],
+        }
+
+
+def compare(timeline: Timeline, truth: Truth) -> Difference:
+    """Lay a timeline over the truth about the same film.
+
+    A moment agrees when the timeline names a label that the truth has there, or background where
+    the truth has none. Time after the end of the film does not count.
+    """
+    assert timeline.duration is not None
+    end = timeline.duration
+    true = _clipped(_spans_of(truth, end), end)
+    said = _clipped([(s.window, s.label) for s in timeline.segments], end)
+    names: dict[str, str] = {canonical(BACKGROUND): BACKGROUND}
+    for _, label in [*true, *said]:
+        names.setdefault(canonical(label), label)
+    true = [
+        (w, names[canonical(label)]) for w, label in true if names[canonical(label)] != BACKGROUND
+    ]
+    said = [(w, names[canonical(label)]) for w, label in said]
+    tallies = {label: Tally(label) for label in names.values() if label != BACKGROUND}
+    agreed, differing = 0.0, []
+    for window, own, others in _moments(said, true, end):
+        agreed += window.duration * _count(tallies, own, others, window.duration)
+        if own not in others and not (own == BACKGROUND and not others):
+            differing.append(Disagreement(window, own, others))
+    _match(tallies, said, true)
+    ranked = sorted(tallies.values(), key=lambda t: (-(t.only_said + t.only_true), t.label))
+    seen = tuple(t for t in ranked if t.said_spans or t.true_spans)
+    long = tuple(d for d in differing if d.window.duration >= LEAST)
+    return Difference(timeline.source, truth.name, end, agreed, seen, long)
+
+
+def truth_of(timeline: Timeline) -> Truth:
+    """Another timeline, taken for the truth."""
+    spans = [(s.window, s.label) for s in timeline.segments if s.label_id is not None]
+    return Truth(timeline.source, spans=tuple(spans), duration=timeline.duration)
+
+
+def _spans_of(truth: Truth, end: float) -> Spans:
+    """Labels of frames as spans: spread over the film, as they say no times."""
+    if not truth.frames:
+        return list(truth.spans)
+    edges = [i for i, (a, b) in enumerate(pairwise(truth.frames), start=1) if a != b]
+    step = end / len(truth.frames)
+    bounds = pairwise([0, *edges, len(truth.frames)])
+    return [(Window(a * step, b * step), truth.frames[a]) for a, b in bounds]
+
+
+def _clipped(spans: Spans, end: float) -> Spans:
+    return [(Window(w.start, min(w.stop, end)), label) for w, label in spans if w.start < end]
+
+
+def _moments(said: Spans, true: Spans, end: float) -> Iterator[tuple[Window, str, tuple[str, ...]]]:
+    """The longest stretches in which neither side changes: what each says there."""
+    changes: dict[float, list[tuple[int, str, int]]] = defaultdict(list)
+    for side, spans in enumerate((said, true)):
+        for window, label in spans:
+            changes[window.start].append((side, label, 1))
+            changes[window.stop].append((side, label, -1))
+    active: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    begun = 0.0
+    held: tuple[str, tuple[str, ...]] = (NOT_SEEN, ())
+    for time in sorted({0.0, *changes}):
+        for side, label, step in changes[time]:
+            active[side][label] += step
+        current = next(iter(+active[0]), NOT_SEEN), tuple(sorted(+active[1]))
+        if current != held and begun < time:
+            yield Window(begun, time), *held
+        if current != held:
+            begun, held = time, current
+    if begun < end:
+        yield Window(begun, end), *held
+
+
+def _count(tallies: dict[str, Tally], said: str, true: Sequence[str], seconds: float) -> bool:
+    """Add a stretch to what became of its labels; whether it agrees."""
+    for label in true:
+        if label == said:
+            tallies[label].both += seconds
+        else:
+            tallies[label].only_true += seconds
+    if said in tallies and said not in true:
+        tallies[said].only_said += seconds
+    return said in true or (said == BACKGROUND and not true)
+
+
+def _match(tallies: dict[str, Tally], said: Spans, true: Spans) -> None:
+    """Pair segments and spans of a label, those that overlap most first."""
+    for label, tally in tallies.items():
+        ours = [w for w, name in said if name == label]
+        theirs = [w for w, name in true if name == label]
+        tally.said_spans, tally.true_spans = len(ours), len(theirs)
+        if not (ours and theirs):
+            continue
+        bounds = (np.array([(w.start, w.stop) for w in side]) for side in (ours, theirs))
+        ious = metrics.overlaps(*bounds)
+        rows, columns = set(range(len(ours))), set(range(len(theirs)))
+        for place in np.argsort(-ious, axis=None, kind="stable").tolist():
+            i, j = divmod(place, len(theirs))
+            if not ious[i, j]:
+                break
+            if i in rows and j in columns:
+                rows.remove(i)
+                columns.remove(j)
+                tally.matches.append(Match(label, ours[i], theirs[j]))
+        tally.matches.sort(key=lambda match: match.true)
+
+
+def _boundary(match: Match) -> dict[str, Any]:
+    start, stop = match.shifts
+    return {
+        "label": match.label,
+        "timeline": [match.said.start, match.said.stop],
+        "truth": [round(match.true.start, 3), round(match.true.stop, 3)],
+        "start_off": round(start, 3),
+        "end_off": round(stop, 3),
+    }
