@@ -125,10 +125,8 @@ def _address(source: str, folder: str | os.PathLike[str] | None) -> str:
 
 
 def _inert(text: str) -> str:
-    """JSON in which nothing can end a script element or begin a comment."""
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
+    """JSON in which nothing can end a script element, begin a comment or reorder the text."""
+    return re.sub(f"[<>&]|{_UNSEEN}", lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def _policy(script: str, style: str) -> str:

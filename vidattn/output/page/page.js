@@ -113,7 +113,8 @@
   function track({ label, seconds, count, segments }) {
     const name = make("button", { type: "button", class: "name", title: `Next: ${nameOf(label)}` }, make("bdi", { text: nameOf(label) }));
     name.addEventListener("click", () => go((segments.find((s) => s.start > state.now + 1e-3) ?? segments[0]).start));
-    const d = segments.map((s) => block(s.start, s.stop, 100)).join("");
+    // Even a moment of a long film is as wide as can be seen.
+    const d = segments.map((s) => block(s.start, Math.max(s.stop, s.start + duration / 900), 100)).join("");
     const words = `${nameOf(label)}: ${count} segment${count === 1 ? "" : "s"}, ${clock(seconds)}`;
     const box = { viewBox: "0 0 1000 100", preserveAspectRatio: "none", class: "track", role: "img", "aria-label": words };
     const cells = [clock(seconds, 0), `${((100 * seconds) / duration).toFixed(0)} %`, `${count}×`];
@@ -192,10 +193,12 @@
       if (row.segment === s && s) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
     }
-    at("now-time").textContent = s ? `${clock(state.now)} – in ${clock(s.start)} to ${clock(s.stop)}` : clock(state.now);
+    const whole = data.task === "classify";
+    if (whole) at("now-time").textContent = "The whole film";
+    else at("now-time").textContent = s ? `${clock(state.now)} – in ${clock(s.start)} to ${clock(s.stop)}` : clock(state.now);
     at("now-label").replaceChildren(make("bdi", { text: s ? nameOf(s.label) : "not seen" }));
     const c = cellAt(state.now);
-    const best = c < 0 ? [] : film.shown.map((column, k) => [column[c] / 1e5, k]).sort((a, b) => b[0] - a[0]).slice(0, 5);
+    const best = c < 0 ? [] : film.shown.map((column, k) => [column[c] / 1e5, k]).sort((a, b) => b[0] - a[0]).slice(0, whole ? 10 : 5);
     at("now-scores").replaceChildren(
       ...best.flatMap(([score, k]) => {
         const meter = make("i", { class: colourOf(k) });
@@ -226,7 +229,6 @@
   }
 
   function method() {
-    if (data.task === "classify") return "One answer for the whole film.";
     const smooth = data.decoding.smooth;
     const count = data.labels.length;
     const kept =
@@ -323,7 +325,7 @@
       }
       if (typing || e.ctrlKey || e.metaKey || e.altKey) return;
       if (e.key === "ArrowRight") go((state.segments.find((s) => s.start > state.now + 1e-3) ?? { start: state.now }).start);
-      else if (e.key === "ArrowLeft") go((state.segments.findLast((s) => s.start < state.now - 0.5) ?? { start: 0 }).start);
+      else if (e.key === "ArrowLeft") go((state.segments.findLast((s) => s.start < state.now - (video.paused ? 1e-3 : 0.5)) ?? { start: 0 }).start);
       else if (e.key === " " && !e.target.matches("button, video")) video.paused ? video.play().catch(() => {}) : video.pause();
       else if (e.key === "/") at("filter").focus();
       else return;

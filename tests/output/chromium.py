@@ -1,0 +1,143 @@
+"""A headless Chromium that a test can ask things, over the pipe that it offers for that."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FOUND = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+SWITCHES = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--mute-audio",
+    "--remote-debugging-pipe",
+)
+WRONG = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
+
+
+class Page:
+    """One tab: what it is told and what it says."""
+
+    def __init__(self, into: int, out: int) -> None:
+        self._into, self._out, self._rest = into, os.fdopen(out, "rb"), b""
+        self._count, self._session = 0, None
+        self.events: list[dict[str, Any]] = []
+        target = self.tell("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.tell("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.tell(f"{domain}.enable")
+
+    def tell(self, method: str, **params: Any) -> Any:
+        """Send a command and wait for its answer."""
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._into, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._count:
+                assert "error" not in answer, answer["error"]
+                return answer["result"]
+
+    def ask(self, expression: str) -> Any:
+        """The value of an expression of JavaScript in the page, awaited."""
+        answer = self.tell(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait(self, expression: str) -> None:
+        """Until an expression is true; ten seconds at most in the time of the page."""
+        until = (
+            f"new Promise((done, no) => {{ let n = 0; const look = () => ({expression}) ? done()"
+        )
+        self.ask(f"{until} : n++ > 400 ? no(`{expression}`) : setTimeout(look, 25); look(); }})")
+
+    def open(self, path: Path) -> None:
+        """Load a page and wait until its script has run."""
+        self.events.clear()
+        self.tell("Page.navigate", url=path.absolute().as_uri())
+        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+            self._next()
+        self.wait("document.documentElement.dataset.ready === 'yes'")
+
+    def press(self, key: str, **more: Any) -> None:
+        """A key, down and up."""
+        for kind in ("keyDown", "keyUp"):
+            self.tell("Input.dispatchKeyEvent", type=kind, key=key, **more)
+
+    def complaints(self) -> list[dict[str, Any]]:
+        """Errors, refusals of the policy and whatever the page wrote on the console.
+
+        A film that is not there is none of them.
+        """
+        found = [event for event in self.events if event["method"] in WRONG]
+        return [e for e in found if e["params"].get("entry", {}).get("source") != "network"]
+
+    def addresses(self) -> set[str]:
+        """All that was asked for since the page was opened."""
+        return {
+            event["params"]["request"]["url"]
+            for event in self.events
+            if event["method"] == "Network.requestWillBeSent"
+        }
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            data = self._out.read1(1 << 20)
+            assert data, "Chromium has gone"
+            self._rest += data
+        line, self._rest = self._rest.split(b"\0", 1)
+        message: dict[str, Any] = json.loads(line)
+        if "method" in message:
+            self.events.append(message)
+        return message
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Page]:
+    """A page in a browser with a profile of its own in `folder`; both go when the block ends."""
+    reading, into = os.pipe()
+    out, writing = os.pipe()
+
+    def as_three_and_four() -> None:
+        # By way of numbers that are neither, in case the pipes have these already.
+        first, second = os.dup(reading), os.dup(writing)
+        os.dup2(first, 3)
+        os.dup2(second, 4)
+
+    process = subprocess.Popen(
+        [str(FOUND), *SWITCHES, f"--user-data-dir={folder}", "--window-size=1280,1000"],
+        preexec_fn=as_three_and_four,
+        pass_fds=(3, 4),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(reading)
+    os.close(writing)
+    try:
+        page = Page(into, out)
+        yield page
+        page._out.close()
+    finally:
+        os.close(into)
+        process.terminate()
+        process.wait(20)
