@@ -63,6 +63,13 @@ def test_any_of_several_labels_at_a_time_is_right() -> None:
     assert {t.label: t.only_true for t in found.labels} == {"dive": 1, "swim": 1}
 
 
+def test_spans_of_a_label_that_touch_are_one() -> None:
+    found = compare(said("ddds"), spans((0, 1, "dive"), (1, 2, "dive"), (2, 4, "swim")))
+    tallies = {t.label: t.to_dict() for t in found.labels}
+    assert (tallies["dive"]["spans"], tallies["dive"]["end_off"]) == (1, 1)
+    assert tallies["swim"]["start_off"] == 1
+
+
 def test_time_that_was_not_seen_does_not_agree() -> None:
     found = compare(said("dddd", unreadable=((Window(1, 2), "E_DECODE"),)), spans((0, 9, "dive")))
     assert rows(found) == [(1, 2, NOT_SEEN, ("dive",))]

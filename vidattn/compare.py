@@ -135,6 +135,7 @@ def compare(timeline: Timeline, truth: Truth) -> Difference:
     true = [
         (w, names[canonical(label)]) for w, label in true if names[canonical(label)] != BACKGROUND
     ]
+    true = _joined(true)
     said = [(w, names[canonical(label)]) for w, label in said]
     tallies = {label: Tally(label) for label in names.values() if label != BACKGROUND}
     agreed, differing = 0.0, []
@@ -167,6 +168,18 @@ def _spans_of(truth: Truth, end: float) -> Spans:
 
 def _clipped(spans: Spans, end: float) -> Spans:
     return [(Window(w.start, min(w.stop, end)), label) for w, label in spans if w.start < end]
+
+
+def _joined(spans: Spans) -> Spans:
+    """Spans of a label that touch become one: whoever renames a segment leaves two."""
+    of: dict[str, list[Window]] = defaultdict(list)
+    for window, label in sorted(spans):
+        own = of[label]
+        if own and window.start <= own[-1].stop + LEAST:
+            own[-1] = Window(own[-1].start, max(own[-1].stop, window.stop))
+        else:
+            own.append(window)
+    return sorted((window, label) for label, own in of.items() for window in own)
 
 
 def _moments(said: Spans, true: Spans, end: float) -> Iterator[tuple[Window, str, tuple[str, ...]]]:

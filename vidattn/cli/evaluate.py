@@ -115,8 +115,8 @@ TruthPath = Annotated[
     typer.Option(
         "--truth",
         metavar="FILE|DIR",
-        help="What happens when: a folder of frame labels, ActivityNet's json, or a table of "
-        "path,label,start,end.",
+        help="What happens when: a folder of frame labels, ActivityNet's json, a table of "
+        "path,label,start,end, .eaf files of ELAN, or a JSON export of Label Studio.",
     ),
 ]
 Split = Annotated[

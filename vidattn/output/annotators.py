@@ -49,7 +49,7 @@ def labelstudio(timeline: Timeline) -> str:
     }
     rate: float | int = int(fps) if fps.denominator == 1 else float(fps)
     task = {
-        "data": {"video": timeline.source, "fps": rate, "duration": timeline.duration},
+        "data": {"video": timeline.source, "fps": rate, "duration": _duration(timeline)},
         "predictions": [prediction],
     }
     return laid_out([task], 2) + "\n"
@@ -134,6 +134,11 @@ def _frames(timeline: Timeline) -> list[tuple[Segment, int, int]]:
 def _count(timeline: Timeline) -> int:
     count = timeline.input.get("frames")
     return count if isinstance(count, int) else frame_count(timeline, _rate(timeline))
+
+
+def _duration(timeline: Timeline) -> float:
+    assert timeline.duration is not None
+    return round(timeline.duration, 3)
 
 
 def _rate(timeline: Timeline) -> Fraction:
