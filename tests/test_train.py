@@ -1,8 +1,11 @@
 """Training on the procedural set, small enough for seconds."""
 
 import csv
+import fcntl
 import json
+import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,7 +258,18 @@ def test_a_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, step: int) -> 
     same_but_for_timings(parts, whole)
 
 
-def test_a_directory_in_which_another_process_trains_is_refused(tmp_path: Path) -> None:
+def test_what_lingers_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
+    left = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(left, fcntl.LOCK_EX)
+    threading.Timer(0.3, os.close, [left]).start()
+    with owned(tmp_path), pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(left)
+
+
+def test_a_directory_in_which_another_process_trains_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidattn.rundir.LINGER", 0.0)
     with owned(tmp_path), pytest.raises(OutputError, match="another process trains here"):
         run(tmp_path)
 

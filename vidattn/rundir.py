@@ -15,6 +15,7 @@ import fcntl
 import io
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from vidattn.errors import OutputError, RecipeError
 from vidattn.files import write_atomically
 
 CHECKPOINTS = "checkpoints"
+LINGER = 15.0
+"""Seconds to wait for another process to leave the directory."""
 TIMINGS = ("steps", "clips_per_second", "seconds_left", "seconds", "waiting")
 """Fields of events that say how long something takes; the log, which repeats exactly, has none."""
 
@@ -78,17 +81,28 @@ def owned(run_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{run_dir}: cannot be written: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor):
             raise OutputError(
                 f"{run_dir}: another process trains here", hint="choose another --run-dir"
-            ) from None
+            )
         for path in (*run_dir.glob(".vidattn-*.part"), *run_dir.glob("*/.vidattn-*.part")):
             path.unlink(missing_ok=True)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock could be had; what reads ahead for a killed run has it for some seconds."""
+    until = time.monotonic() + LINGER
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.1)
 
 
 class Log:
