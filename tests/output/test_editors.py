@@ -118,6 +118,13 @@ def test_rates_that_a_container_tells_badly_are_the_standard_ones() -> None:
     assert rate_of(film(Fraction(25, 2), [0, 9, 18])) == NTSC_FILM
 
 
+@pytest.mark.parametrize("fps", [None, [0, 1], [25], ["25", 1], [10**400, 1], [1, 10**400], 25.0])
+def test_a_rate_that_is_none_is_taken_for_25(fps: object) -> None:
+    timeline = film(Fraction(25), [0, 50, 75], input={"fps": fps, "vfr": False})
+    assert rate_of(timeline) == 25
+    assert [p.first for p in placed(timeline)] == [0, 50]
+
+
 def test_an_edl_is_exact() -> None:
     assert render(film(Fraction(25), [0, 50, 75]), "edl") == (
         "TITLE: my movie\nFCM: NON-DROP FRAME\n\n"

@@ -129,7 +129,8 @@ def own_rate(timeline: Timeline) -> Fraction | None:
         return None
     if not all(isinstance(n, int) and n > 0 for n in rate):
         return None
-    return Fraction(*rate)
+    fps = Fraction(*rate)
+    return fps if Fraction(1, 10**6) < fps < 10**6 else None
 
 
 def at_rate(seconds: float, fps: Fraction) -> int:
