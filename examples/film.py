@@ -30,10 +30,10 @@ def texture(size: int, seed: int = 1) -> np.ndarray:
     return np.clip(128 + 150 * picture, 0, 255).astype(np.uint8)
 
 
-def frames() -> list[np.ndarray]:
+def frames(scenes: tuple[tuple[str, float], ...] = SCENES) -> list[np.ndarray]:
     """The whole film: uint8 [HEIGHT, WIDTH, 3] each."""
     ground, x, y, zoom, film = texture(1400), 700.0, 700.0, 1.0, []
-    for move, seconds in SCENES:
+    for move, seconds in scenes:
         for _ in range(round(seconds * FPS)):
             x += 2.0 * (move == "pan right")
             y -= 2.0 * (move == "tilt up")
@@ -44,12 +44,12 @@ def frames() -> list[np.ndarray]:
     return film
 
 
-def write(path: str) -> str:
+def write(path: str, scenes: tuple[tuple[str, float], ...] = SCENES) -> str:
     """Encode the film as H.264 and return its path."""
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(FPS))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for frame in frames():
+        for frame in frames(scenes):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     return path

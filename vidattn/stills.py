@@ -9,7 +9,7 @@ from vidattn.output.page import STILL_HEIGHT, jpeg
 from vidattn.timeline import Segment, Timeline
 from vidattn.video import open_video
 
-MOST = 100
+MOST = 60
 """Pictures of a film; of more segments the longest get one."""
 
 

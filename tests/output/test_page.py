@@ -122,7 +122,7 @@ def test_hours_are_told_only_where_there_are_some() -> None:
     assert [clock(t, False) for t in (0, 9.96, 61.25, 3599.99)] == [
         "0:00.0",
         "0:10.0",
-        "1:01.2",
+        "1:01.3",
         "60:00.0",
     ]
     assert clock(7325.5, True) == "2:02:05.5"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ def html(
 
 def clock(seconds: float, hours: bool) -> str:
     """M:SS.s, or H:MM:SS.s, as the script of the page writes it."""
-    minutes, tenths = divmod(round(seconds * 10), 600)
+    minutes, tenths = divmod(math.floor(seconds * 10 + 0.5), 600)
     rest = f"{tenths // 10:02d}.{tenths % 10}"
     return f"{minutes // 60}:{minutes % 60:02d}:{rest}" if hours else f"{minutes}:{rest}"
 
