@@ -50,7 +50,7 @@ class DamagedVideo(MemoryVideo):
 
     def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
         span = Window(min(self.damaged) / FPS, (max(self.damaged) + 1) / FPS)
-        self.unreadable = [Unreadable(span, "E_DECODE")]
+        self.unreadable[:] = [Unreadable(span, "E_DECODE")]
         for index, frame in super().stream(indices):
             if index not in self.damaged:
                 yield index, frame
@@ -136,6 +136,21 @@ def test_a_part_of_a_film_is_looked_at_alone(video: MemoryVideo, classifier: Cla
     timeline = infer.segment(video, classifier, start=4.0, end=9.0)
     assert spans(timeline) == [("green", 4.0, 8.0), ("blue", 8.0, 9.0)]
     assert timeline.coverage == pytest.approx(5 / 10.5, abs=1e-4)
+
+
+def test_what_did_not_decode_before_an_early_stop_is_named(classifier: Classifier) -> None:
+    video = DamagedVideo(film(("red", 2), ("green", 2)), damaged={11, 12})
+    events = infer.stream(video, classifier, runtime=Runtime(batch_size=1))
+    started = next(events)
+    assert isinstance(started, infer.Started)
+    done = [next(events) for _ in range(3)]
+    events.close()
+    timeline = infer.collect(started, done, classifier)  # type: ignore[arg-type]
+    assert timeline.unreadable == (
+        (Window(1.1, 1.3), "E_DECODE"),
+        (Window(3.0, 4.0), "E_INTERRUPTED"),
+    )
+    assert timeline.segments[0].window == Window(0.0, 1.1)
 
 
 def test_a_film_shorter_than_a_window_still_gets_its_segment(classifier: Classifier) -> None:

@@ -63,7 +63,7 @@ def test_refining_finds_boundaries_as_a_denser_pass_does_with_fewer_windows(
     fine = infer.segment(video, classifier, runtime=CPU, economy=Economy(refine=0.25))
     dense = infer.segment(video, classifier, runtime=CPU, stride=0.25)
     assert len(coarse.windows) < len(fine.windows) < len(dense.windows) / 2
-    assert fine.settings["added_windows"] == len(fine.windows) - len(coarse.windows)
+    assert fine.added == len(fine.windows) - len(coarse.windows)
     assert boundaries(fine) == pytest.approx([3.4, 8.6], abs=0.2)
     true = np.array([3.4, 8.6])
     off = [np.abs(np.array(boundaries(t)) - true).max() for t in (coarse, fine, dense)]
@@ -105,7 +105,7 @@ def test_added_windows_are_numbered_on_and_an_early_stop_stays_valid(
     assert [event.index for event in done] == [0, 1, 2, 3, 4, 5, 12, 13]  # type: ignore[union-attr]
     timeline = infer.collect(started, done, classifier)  # type: ignore[arg-type]
     assert timeline.unreadable == ((Window(6.0, 12.0), "E_INTERRUPTED"),)
-    assert timeline.settings["added_windows"] == 2
+    assert timeline.added == 2
 
 
 def test_a_still_film_is_computed_once_and_says_so(classifier: Classifier) -> None:
@@ -114,7 +114,9 @@ def test_a_still_film_is_computed_once_and_says_so(classifier: Classifier) -> No
     video = MemoryVideo(np.where(still > 128, still - noise, still + noise), fps=FPS)
     timeline = infer.segment(video, classifier, runtime=CPU, economy=Economy(static=1.5))
     assert [s.label for s in timeline.segments] == ["red", "green"]
-    assert timeline.settings["reused_windows"] == 5
+    assert timeline.reused == 5
+    assert timeline.to_dict()["coverage"]["reused"] == 5
+    assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
     assert classifier.model.clips == 2  # type: ignore[union-attr]
 
 
@@ -123,7 +125,7 @@ def test_slow_change_adds_up_until_it_is_noticed(classifier: Classifier) -> None
     fade[..., 0] = np.arange(80)[:, None, None] * 3
     economy = Economy(static=10.0)
     timeline = infer.segment(MemoryVideo(fade, fps=FPS), classifier, runtime=CPU, economy=economy)
-    assert 0 < timeline.settings["reused_windows"] < len(timeline.windows) - 1
+    assert 0 < (timeline.reused or 0) < len(timeline.windows) - 1
 
 
 def test_requests_that_make_no_sense_are_refused(

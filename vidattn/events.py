@@ -36,6 +36,8 @@ class Started:
     settings: dict[str, Any]
     notes: tuple[str, ...]
     """What the user should know about how their request was read, one sentence each."""
+    unreadable: Sequence[Unreadable] = ()
+    """What does not decode; grows as the work goes on."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,6 @@ def collect(
     done: Sequence[Scored],
     classifier: Classifier,
     decoding: Decoding = Decoding(),
-    unreadable: Sequence[Unreadable] = (),
     *,
     run: dict[str, float] | None = None,
 ) -> Timeline:
@@ -80,7 +81,7 @@ def collect(
             hint="the file is damaged; try a part of it with --start and --end",
         )
     covered = [event.window for event in scored]
-    lost = [(u.window, u.code) for u in unreadable]
+    lost = [(u.window, u.code) for u in started.unreadable]
     planned = [event for event in done if event.index < given]
     lost += _unscored(started.windows, planned, [*covered, *(window for window, _ in lost)])
     seen = tuple(
@@ -89,6 +90,7 @@ def collect(
         for window in (started.seen[event.index] if event.index < given else (event.window,))
     )
     facts = started.facts
+    added, reused = _spent(started, done)
     return Timeline(
         source=started.source,
         labels=classifier.labels,
@@ -98,23 +100,26 @@ def collect(
         duration=facts.duration,
         input=input_of(facts),
         model=model_of(classifier),
-        settings={**started.settings, **_spent(started, done)},
+        settings=started.settings,
         decoding=decoding,
         warnings=facts.warnings + started.notes,
         unreadable=tuple(sorted(lost)),
         seen=None if seen == tuple(covered) else seen,
+        added=added,
+        reused=reused,
         run={"version": __version__, **(run or {})},
         frame_times=started.times,
     )
 
 
-def _spent(started: Started, done: Sequence[Scored]) -> dict[str, int]:
-    """How many windows were added and reused, where either was asked for."""
-    counts = {
-        "refine_seconds": ("added_windows", sum(e.index >= len(started.windows) for e in done)),
-        "skip_static": ("reused_windows", sum(event.reused for event in done)),
-    }
-    return {name: count for asked, (name, count) in counts.items() if asked in started.settings}
+def _spent(started: Started, done: Sequence[Scored]) -> tuple[int | None, int | None]:
+    """How many windows were added and reused, None where that was not asked for."""
+    added = sum(event.index >= len(started.windows) for event in done)
+    reused = sum(event.reused for event in done)
+    return (
+        added if "refine_seconds" in started.settings else None,
+        reused if "skip_static" in started.settings else None,
+    )
 
 
 def input_of(facts: Facts) -> dict[str, Any]:

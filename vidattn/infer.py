@@ -86,7 +86,7 @@ def stream(
         seen = tuple((window,) for window in planned.seen)
         started = _started(video, "segment", planned.windows, seen, planned, scorer)
         yield started
-        log = log if economy == Economy() else None
+        log = None if economy.settings() else log
         known = {} if log is None else log.begin(identity(started, classifier, scorer), classes)
         part = Part.of(known, planned.views, runtime.batch_size)
         done = [Scored(i, planned.windows[i], known[i].scores) for i in range(part.first)]
@@ -101,9 +101,7 @@ def stream(
                     log.add(Record(event.index, event.scores, len(video.unreadable) == lost))
                 done.append(event)
                 yield event
-        yield Finished(
-            collect(started, done, classifier, decoding, video.unreadable, run=clock.report())
-        )
+        yield Finished(collect(started, done, classifier, decoding, run=clock.report()))
 
 
 def segment(
@@ -181,13 +179,7 @@ def classify(
             started = replace(started, settings={**started.settings, "pool": str(pool)})
         scores = _probabilities(classifier, logits, pool) if logits else None
         done = [Scored(0, region, scores)]
-        return collect(
-            started,
-            done,
-            classifier,
-            unreadable=video.unreadable,
-            run=clock.report(),
-        )
+        return collect(started, done, classifier, run=clock.report())
 
 
 def _started(
@@ -201,7 +193,15 @@ def _started(
     """The first event of either act."""
     settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
     return Started(
-        video.path, task, video.facts, video.times, windows, seen, settings, planned.notes
+        video.path,
+        task,
+        video.facts,
+        video.times,
+        windows,
+        seen,
+        settings,
+        planned.notes,
+        video.unreadable,
     )
 
 

@@ -6,7 +6,10 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from vidattn.cuts import CUT_SIDE, difference
+from vidattn.types import Window
 from vidattn.video import open_video
 
 
@@ -18,17 +21,18 @@ class Change(NamedTuple):
     difference: float
     """To the frame before it, see `vidattn.cuts`; 0 for the first."""
     frames: int
-    """How many frames the file has."""
+    """How many frames there are to look at."""
 
 
-def changes(path: str | os.PathLike[str], reader: str = "auto") -> Iterator[Change]:
-    """Every frame in order; `vidattn.cuts.found` makes cuts of them.
+def changes(path: str | os.PathLike[str], part: Window, reader: str = "auto") -> Iterator[Change]:
+    """Every frame of a part in order; `vidattn.cuts.found` makes cuts of them.
 
     Raises VideoError when the file cannot be read.
     """
     with open_video(path, reader=reader, short_side=CUT_SIDE) as video:
         before = None
-        for index, frame in video.stream(range(video.frames)):
+        first, after = np.searchsorted(video.times, [part.start, part.stop]).tolist()
+        for index, frame in video.stream(range(first, after)):
             amount = 0.0 if before is None else difference(before, frame)
-            yield Change(float(video.times[index]), amount, video.frames)
+            yield Change(float(video.times[index]), amount, after - first)
             before = frame

@@ -67,6 +67,10 @@ class Timeline:
     """Spans that could not be read and the reason code of each."""
     seen: tuple[Window, ...] | None = None
     """What the scores rest on if that is less than the windows: the clips of a classification."""
+    added: int | None = None
+    """How many of the windows refining added; None where nobody asked for that."""
+    reused: int | None = None
+    """How many of the windows took over the scores of an earlier one; None as above."""
     cuts: tuple[float, ...] | None = None
     """Seconds at which a new shot begins, rising; None when nobody has looked for cuts."""
     run: Mapping[str, Any] = field(default_factory=dict)
@@ -244,6 +248,8 @@ class Timeline:
     def _coverage_dict(self) -> dict[str, Any]:
         coverage: dict[str, Any] = {
             "windows": len(self.windows),
+            **({} if self.added is None else {"added": self.added}),
+            **({} if self.reused is None else {"reused": self.reused}),
             "fraction": round(self.coverage, 5),
             "unreadable": [_pair(w) for w in _snapped((w for w, _ in self.unreadable), self._stop)],
             "reasons": [code for _, code in self.unreadable],
@@ -370,6 +376,8 @@ def _parsed(kind: type[Timeline], document: Any) -> Timeline:
         warnings=tuple(map(str, document["warnings"])),
         unreadable=tuple((Window(*map(float, pair)), code) for pair, code in lost),
         seen=_windows(coverage["seen"]) if "seen" in coverage else None,
+        added=int(coverage["added"]) if "added" in coverage else None,
+        reused=int(coverage["reused"]) if "reused" in coverage else None,
         cuts=tuple(map(float, document["cuts"])) if "cuts" in document else None,
         run=dict(document.get("run", {})),
         cell_frames=tuple((int(a), int(b)) for a, b in saved["frames"])

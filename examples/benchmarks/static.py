@@ -25,7 +25,7 @@ def main() -> None:
         best, count = full.scores.argmax(1), len(full.windows)
         for level in wanted.levels:
             some = vidattn.segment(film, classifier, economy=Economy(static=level))
-            reused, same = some.settings["reused_windows"], some.scores.argmax(1) == best
+            reused, same = some.reused or 0, some.scores.argmax(1) == best
             off = np.abs(some.scores - full.scores).max(1)
             print(
                 f"{film.name}, LEVEL {level:g}: {reused} of {count} windows reused "

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import Run, write_film
 from vidattn.windowlog import HEAD, MAGIC
@@ -36,36 +37,77 @@ def kept_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object) -> Non
         assert quick(*words).returncode == 0
 
 
-def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
-    vidattn: Run, model: Path, tmp_path: Path
+def killed(log: Path, words: list[str], windows: int) -> None:
+    """Run a command in a process and kill it when it has added so many windows to its log."""
+    wanted = size(log) + windows * RECORD
+    threads = str(torch.get_num_threads())
+    with subprocess.Popen(
+        [sys.executable, "-m", "vidattn", *words, "-q"],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": threads},
+    ) as process:
+        until = time.monotonic() + 120
+        while size(log) < wanted and time.monotonic() < until and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+    assert size(log) >= wanted
+
+
+@pytest.mark.parametrize(
+    "kills", [(33,), pytest.param((7, 31, 33), marks=pytest.mark.slow)], ids=["once", "thrice"]
+)
+def test_a_killed_run_ends_with_the_same_bytes(
+    quick: Run, model: Path, tmp_path: Path, kills: tuple[int, ...]
 ) -> None:
     film = write_film(tmp_path / "walk.mp4", seconds=12)
     words = ["segment", str(film), "-m", str(model), *WANTED]
-    assert vidattn(*words, "-o", "whole").returncode == 0
-    log = tmp_path / "killed" / "walk.vidattn.log"
-    command = [sys.executable, "-m", "vidattn", *words, "-q", "-o", "killed", "--resume"]
-    for windows in (7, 31, 33):
-        wanted = size(log) + windows * RECORD
-        with subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        ) as process:
-            until = time.monotonic() + 60
-            while size(log) < wanted and time.monotonic() < until:
-                time.sleep(0.001)
-            process.kill()
-        assert size(log) >= wanted
+    assert quick(*words, "-o", "whole").returncode == 0
+    again = [*words, "-o", str(tmp_path / "killed"), "--resume"]
+    for windows in kills:
+        killed(tmp_path / "killed" / "walk.vidattn.log", again, windows)
         assert not (tmp_path / "killed" / "walk.vidattn.json").exists()
-    done = vidattn(*words, "-o", "killed", "--resume")
+    done = quick(*again)
     assert done.returncode == 0, done.stderr
     one, two = (sorted((tmp_path / name).iterdir()) for name in ("whole", "killed"))
     assert [p.name for p in two] == ["walk.vidattn.csv", "walk.vidattn.json"]
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
 
 
-@pytest.mark.parametrize("windows", [0, 1, 5, 31, 32, 33, 35])
+def test_a_damaged_film_is_gone_on_with_to_the_same_bytes(
+    quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_film(tmp_path / "walk.mp4", seconds=12)
+    data = bytearray(film.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 300] = bytes(300)
+    film.write_bytes(data)
+    words = ("segment", film, "-m", model, *WANTED)
+    with monkeypatch.context() as patch:
+        patch.setattr("vidattn.windowlog.WindowLog.remove", lambda self: self.close())
+        assert quick(*words).returncode == 4
+    saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
+    whole, kept = saved.read_bytes(), log.read_bytes()
+    assert set(json.loads(whole)["coverage"]["reasons"]) == {"E_DECODE"}
+    for windows in (33, 100):  # before the damage and after it
+        log.write_bytes(kept)
+        cut(log, windows)
+        assert quick(*words, "--resume").returncode == 4
+        assert saved.read_bytes() == whole
+
+
+def test_it_is_said_when_there_is_no_log_to_go_on_with(
+    quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("segment", film, "-m", model, "-f", "json", "--resume")
+    kept_log(quick, monkeypatch, *words, "--unsure", 0.4)
+    assert (tmp_path / "walk.vidattn.log").exists()
+    (tmp_path / "walk.vidattn.log").unlink()
+    done = quick(*words, "--skip-static", 1, "-o", "other")
+    assert done.returncode == 0, done.stderr
+    assert "no log is kept" in done.stderr
+
+
+@pytest.mark.parametrize("windows", [0, 5, 32, 33])
 def test_wherever_a_run_ended_it_goes_on_to_the_same_bytes(
     quick: Run,
     film: Path,

@@ -159,4 +159,34 @@ def test_segment_finds_the_cuts_it_moves_boundaries_to(
     film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
     done = quick("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "shots.vidattn.json").read_text())["cuts"] == [1.7]
+    saved = tmp_path / "shots.vidattn.json"
+    assert json.loads(saved.read_text())["cuts"] == [1.7]
+    assert quick("segment", film, "-m", model, "--snap-to-cuts", "--end", 1.5).returncode == 0
+    assert json.loads(saved.read_text())["cuts"] == []  # looks no further than was asked
+
+
+def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
+    quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
+    words = ("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
+    from vidattn.cli import following
+    from vidattn.cli.stopping import Stopped
+
+    def stop(*_: object) -> None:
+        raise Stopped(15)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(following, "changes", stop)
+        patch.setattr("os._exit", sys.exit)
+        assert quick(*words).returncode == 143
+    saved = tmp_path / "shots.vidattn.json"
+    document = json.loads(saved.read_text())
+    assert document["coverage"]["fraction"] == 1
+    assert "cuts" not in document
+    assert saved.with_suffix(".log").exists()
+    assert quick(*words, "--resume").returncode == 0
+    assert json.loads(saved.read_text())["cuts"] == [1.7]
+    with monkeypatch.context() as patch:  # nothing is left to look for
+        patch.setattr(following, "changes", stop)
+        assert quick(*words, "--resume").returncode == 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vidattn.cli import report
@@ -16,6 +17,7 @@ from vidattn.layout import plain
 from vidattn.models.classifier import Classifier
 from vidattn.shots import changes
 from vidattn.timeline import Decoding, Timeline
+from vidattn.types import Window
 from vidattn.windowlog import WindowLog
 
 
@@ -60,6 +62,20 @@ class Job:
             raise
         raise AssertionError("a stream ends with its timeline")
 
+    def cut(self, timeline: Timeline, reader: str) -> Timeline:
+        """The timeline with the shot cuts of what it covers, unless it has them already.
+
+        What was known without them is kept when a signal ends the search.
+        """
+        if timeline.cuts is not None:
+            return timeline
+        part = Window(timeline.windows[0].start, max(w.stop for w in timeline.windows))
+        try:
+            return replace(timeline, cuts=_cuts(self.desk, timeline.source, part, reader))
+        except Stopped:
+            self.keep(timeline)
+            raise
+
     def _saved(self, started: Started, path: Path) -> Timeline | None:
         """The timeline of an earlier run, if it came to its end.
 
@@ -92,15 +108,16 @@ class Job:
         return saved.decoded(**asdict(self.decoding))
 
 
-def cuts_of(desk: Desk, path: str, reader: str) -> tuple[float, ...]:
-    """The shot cuts of a film, found with a bar to look at."""
-    rows = changes(path, reader)
+def _cuts(desk: Desk, path: str, part: Window, reader: str) -> tuple[float, ...]:
+    """The shot cuts of a part of a film, found with a bar to look at."""
+    rows = changes(path, part, reader)
     first = next(rows, None)
     if first is None:
         return ()
-    seen = [first]
+    differences, times = array("d", [first.difference]), array("d", [first.time])
     with desk.progress(f"{path}, looking for cuts", first.frames - 1) as track:
         for row in rows:
-            seen.append(row)
+            differences.append(row.difference)
+            times.append(row.time)
             track.step()
-    return found([row.difference for row in seen], [row.time for row in seen])
+    return found(differences, times)

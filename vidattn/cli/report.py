@@ -69,7 +69,8 @@ def _seen(timeline: Timeline) -> str:
     if timeline.task == "segment":
         count = len(timeline.windows)
         return (
-            f"{_count(count, 'window')} of {settings['window_seconds']:.3g} s, one every "
+            f"{_count(count, 'window')}{_spent(timeline)} of "
+            f"{settings['window_seconds']:.3g} s, one every "
             f"{settings['stride_seconds']:.3g} s, {_count(frames, 'frame')} each, {part}"
         )
     clips, crops = settings["clips"], settings["crops"]
@@ -79,6 +80,13 @@ def _seen(timeline: Timeline) -> str:
     if clips > 1:
         seen += f" in {clips} clips"
     return f"{seen}, one every {step:.3g} s{each}, {part}"
+
+
+def _spent(timeline: Timeline) -> str:
+    """How many windows were added, and how many not computed."""
+    counts = {"added": timeline.added, "reused": timeline.reused}
+    words = [f"{count} {what}" for what, count in counts.items() if count is not None]
+    return f" ({', '.join(words)})" if words else ""
 
 
 def _count(number: int, thing: str) -> str:

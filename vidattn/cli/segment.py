@@ -95,7 +95,7 @@ def segment(
     from vidattn.cli import report
     from vidattn.cli.chosen import chosen
     from vidattn.cli.doctor import each, forecasts
-    from vidattn.cli.following import Job, cuts_of
+    from vidattn.cli.following import Job
     from vidattn.cuts import load
     from vidattn.device import Runtime
     from vidattn.economy import Economy
@@ -138,7 +138,11 @@ def segment(
     names = corpus.file_names(paths)
     classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
 
+    if resume and economy.settings():
+        desk.note("with --refine or --skip-static no log is kept: unfinished inputs begin anew")
     if dry_run:
+        if refine is not None or (snap and known is None):
+            desk.note("what --refine adds and the pass that looks for cuts come on top of this")
         lines = forecasts(
             classifier, lambda path: forecast(path, classifier, runtime, **wanted), as_json=as_json
         )
@@ -154,9 +158,10 @@ def segment(
             job = Job(desk, classifier, decoding, deliver, log)
             finished = place.with_suffix(".vidattn.json") if resume else None
             timeline = job.follow(events, finished)
-            if decoding.snap:
-                found = cuts_of(desk, path, reader) if known is None else known
-                timeline = replace(timeline, cuts=found)
+            if known is not None:
+                timeline = replace(timeline, cuts=known)
+            elif decoding.snap:
+                timeline = job.cut(timeline, reader)
             deliver(timeline)
             log.remove()
         return timeline
