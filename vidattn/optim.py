@@ -52,7 +52,7 @@ def with_batch_size(optim: OptimConfig, batch_size: int) -> tuple[OptimConfig, s
     """The same training with another batch, and what was done to the learning rate, in words.
 
     The rate grows and shrinks with the batch (arXiv:1706.02677, Sec. 2.1), so that as many clips
-    move the weights as far. Raises RecipeError when the batch is too small for its parts.
+    move the weights as far.
     """
     lr = optim.lr * batch_size / optim.batch_size
     said = (

@@ -263,9 +263,7 @@ def _snapshot(hub_id: str, patterns: list[str], *, offline: bool) -> Path:
         message = f"cannot be downloaded from {host}: {_root_reason(error)}"
         if is_offline(offline):
             message = "not downloaded yet, and offline"
-        hint = (
-            f"where there is a network: hf download {hub_id}; a copied folder works as well: -m DIR"
-        )
+        hint = f"where there is a network: hf download {hub_id}; name the folder in its place"
         raise UnavailableError(message, hint=hint) from error
     return Path(folder)
 
