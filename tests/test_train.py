@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from vidattn import train
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
 from vidattn.data.camera import LABELS
-from vidattn.errors import DataError, OutputError, RecipeError, WeightsError
+from vidattn.errors import DataError, OutputError, RecipeError, UsageError, WeightsError
 from vidattn.learner import new_state
 from vidattn.rundir import owned
 from vidattn.weights.source import load
@@ -256,6 +256,13 @@ def test_a_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, step: int) -> 
     rest = run(parts, resume=True)
     assert next(e.step for e in rest if isinstance(e, train.Step)) == step + 1
     same_but_for_timings(parts, whole)
+
+
+def test_a_sharded_model_does_not_try_out_how_much_fits(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot try out") as caught:
+        run(tmp_path / "run", manner=train.Manner("fsdp", auto_parts=True))
+    assert "optim.accumulate" in (caught.value.hint or "")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_lingers_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from vidattn.config import Recipe
 from vidattn.data.motion import Batch
 from vidattn.device import Runtime
 from vidattn.dist import Strategy, World, joined
-from vidattn.errors import RecipeError
-from vidattn.learner import Learner, Learnt, TrainState, largest_part, new_state
+from vidattn.errors import RecipeError, UsageError
+from vidattn.learner import Learner, Learnt, TrainState, largest_part, new_state, telling_memory
 from vidattn.lessons import TrainingSet, training_set
 from vidattn.plain import differences, from_plain, to_plain
 from vidattn.reports import Epoch, Event, Halted, Note, Saved, Step
@@ -83,6 +83,11 @@ def fit(
     MemoryLimitError, DistributedError, and OutputError when `run_dir` already holds a run and
     `resume` is off.
     """
+    if manner.strategy == "fsdp" and manner.auto_parts:
+        raise UsageError(
+            "--strategy fsdp cannot try out how much fits into memory",
+            hint="--set optim.accumulate=N computes batches in N parts",
+        )
     with joined(Runtime(device=device).torch_device()) as world:
         begun = begun_in(run_dir, resume)
         examples = training_set(recipe, data_root, (world.rank, world.size))
@@ -107,7 +112,8 @@ class Pace:
         """The batches; the time until each is there counts as waiting."""
         while True:
             asked = time.monotonic()
-            batch = next(batches, None)
+            with telling_memory():
+                batch = next(batches, None)
             self._waited += time.monotonic() - asked
             if batch is None:
                 return
@@ -258,10 +264,9 @@ class Run:
         size = largest_part(self.state, self.recipe, self.world, most)
         self.parts = math.ceil(most / size)
         here = f" in each of {self.world.size} processes" if self.world.size > 1 else ""
-        yield Note(
-            f"batches of {self.examples.batch_size} clips are computed in {self.parts} parts of "
-            f"up to {size} clips{here}"
-        )
+        how = f"are computed in {self.parts} parts of up to {size} clips"
+        how = how if self.parts > 1 else "fit into memory whole"
+        yield Note(f"batches of {self.examples.batch_size} clips {how}{here}")
 
     def _save_is_due(self) -> bool:
         if self.manner.save_every:

@@ -9,14 +9,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.conftest import Run
 from tests.cli.test_train_and_eval import TINY
 from vidattn.cli.wanted import Wanted
 from vidattn.errors import RecipeError, UsageError
+from vidattn.learner import Network
 from vidattn.recipes import SMALL
 from vidattn.rundir import checkpoints
 
@@ -114,3 +117,24 @@ def test_a_batch_size_is_a_number_or_auto(quick: Run) -> None:
     done = quick("train", "--dataset", "motion", "--batch-size", "many")
     assert done.returncode == 2
     assert "--batch-size many: neither a number above 0 nor auto" in done.stderr
+
+
+@pytest.mark.parametrize(("most", "code"), [(3, 0), (0, 6)])
+def test_auto_computes_batches_in_parts_that_fit(
+    quick: Run, monkeypatch: pytest.MonkeyPatch, most: int, code: int
+) -> None:
+    forward = Network.forward
+
+    def limited(network: Network, clips: torch.Tensor) -> object:
+        if network.training and len(clips) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(network, clips)
+
+    monkeypatch.setattr(Network, "forward", limited)
+    words = ["auto" if before == "--batch-size" else word for before, word in pairwise(["", *TINY])]
+    words += ["--set", "optim.batch_size=8", "--run-dir", "run"]
+    done = quick("train", "--dataset", "motion", *words)
+    assert done.returncode == code, done.stderr
+    said = "batches of 8 clips are computed in 4 parts of up to 2 clips"
+    assert (said in done.stderr) == (code == 0)
+    assert ("out of memory with a single clip" in done.stderr) == (code == 6)
