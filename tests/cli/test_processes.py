@@ -138,3 +138,13 @@ def test_auto_computes_batches_in_parts_that_fit(
     said = "batches of 8 clips are computed in 4 parts of up to 2 clips"
     assert (said in done.stderr) == (code == 0)
     assert ("out of memory with a single clip" in done.stderr) == (code == 6)
+
+
+def test_a_board_that_is_not_installed_is_named_before_anything_is_written(
+    quick: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    done = quick("train", "--dataset", "motion", *TINY, "--tensorboard", "--run-dir", "run")
+    assert done.returncode == 2
+    assert "pip install 'vidattn[tensorboard]'" in done.stderr
+    assert not (tmp_path / "run").exists()
