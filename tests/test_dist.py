@@ -1,5 +1,7 @@
 """Processes that train together: what they know and tell, and what happens when one goes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,46 +11,36 @@ from vidattn.errors import DistributedError, UsageError
 from .together import together
 
 TALK = """
-import torch
-from vidattn.dist import joined
-
-with joined(torch.device("cpu")) as world:
-    rows = torch.full((world.rank * 2, 3), float(world.rank))
-    print(json.dumps([
-        world.rank, world.size, world.lead, str(world.device),
-        world.sums(1.5, world.rank), world.most(world.rank + 3),
-        world.gathered(rows).tolist(), world.told([{"I": world.rank}] * (2 - world.rank)),
-    ]))
-"""
-LONELY = """
-import os, signal, torch
+import os, torch
 from vidattn.dist import joined
 from vidattn.errors import DistributedError
 
 try:
     with joined(torch.device("cpu")) as world:
-        world.sums(1)
+        rows = torch.full((world.rank * 2, 3), float(world.rank))
+        heard = [
+            world.rank, world.size, world.lead, str(world.device),
+            world.sums(1.5, world.rank), world.most(world.rank + 3),
+            world.gathered(rows).tolist(), world.told([{"I": world.rank}] * (2 - world.rank)),
+        ]
         if world.rank == 1:
-            print(json.dumps("gone"), flush=True)
+            print(json.dumps([heard, "gone"]), flush=True)
             os._exit(0)
         world.sums(1)
 except DistributedError as error:
-    print(json.dumps(error.message))
+    print(json.dumps([heard, error.message]))
 """
 
 
-def test_processes_add_up_gather_and_tell() -> None:
-    for rank, heard in enumerate(together(TALK)):
+def test_processes_add_up_gather_and_tell_and_who_is_left_alone_says_so(tmp_path: Path) -> None:
+    told = together(TALK, tmp_path / "told")
+    for rank, (heard, _) in enumerate(told):
         assert heard[:4] == [rank, 2, rank == 0, "cpu"]
         assert heard[4:6] == [[3.0, 1.0], 4]
         assert heard[6] == [[1.0] * 3] * 2
         assert heard[7] == [{"I": 0}, {"I": 0}, {"I": 1}]
-
-
-def test_who_is_left_alone_says_so() -> None:
-    left, gone = together(LONELY)
-    assert gone == "gone"
-    assert left.startswith("process 0 of 2 lost the others: ")
+    assert told[0][1].startswith("process 0 of 2 lost the others: ")
+    assert told[1][1] == "gone"
 
 
 def test_one_process_is_a_world_of_its_own() -> None:

@@ -51,42 +51,57 @@ def test_what_a_step_draws_does_not_depend_on_what_came_before() -> None:
 
 
 TOGETHER = """
-import torch
 from pathlib import Path
+import torch
 from vidattn import train
 from vidattn.config import Recipe
+from vidattn.dist import joined
 from vidattn.plain import from_plain
 
-plain, folder, strategy = sys.argv[1:]
-recipe = from_plain(Recipe, json.loads(plain))
-manner = train.Manner(strategy=strategy)
-events = list(train.fit(recipe, Path(folder), device="cpu", manner=manner))
-print(json.dumps({
-    "loss": [e.loss for e in events if isinstance(e, train.Step)],
-    "scores": [dict(e.scores) for e in events if isinstance(e, train.Epoch)],
-    "threads": torch.get_num_threads(),
-}))
+plain, folder = sys.argv[1:]
+recipe, told = from_plain(Recipe, json.loads(plain)), []
+with joined(torch.device("cpu")):
+    for name, strategy, resume in json.loads(RUNS):
+        seen, folder_of = [], Path(folder, name, "run")
+        options = {"device": "cpu", "manner": train.Manner(strategy), "resume": resume}
+        asked = lambda: 15 if name == "parts" and not resume and len(seen) > 3 else 0
+        for event in train.fit(recipe, folder_of, asked=asked, **options):
+            seen.append(event)
+        told.append({
+            "loss": [e.loss for e in seen if isinstance(e, train.Step)],
+            "scores": [dict(e.scores) for e in seen if isinstance(e, train.Epoch)],
+        })
+print(json.dumps(told))
 """
+RUNS = [("ddp", "ddp", 0), ("fsdp", "fsdp", 0), ("parts", "ddp", 0), ("parts", "ddp", 1)]
 
 
-@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp", marks=pytest.mark.slow)])
-def test_two_processes_learn_what_one_does(tmp_path: Path, strategy: str) -> None:
+def test_three_processes_learn_what_one_does_and_go_on_exactly(tmp_path: Path) -> None:
     from vidattn import train
     from vidattn.weights.source import load
 
-    # Seven clips do not divide evenly, and their second part is smaller than their first.
+    # Seven clips do not divide evenly, nor do their parts.
     recipe = changed(batch_size=7, accumulate=2, kind="sgd", lr=0.05, epochs=2)
     recipe = changed(recipe, mixup=0.8, flow_weight=0.0)
-    recipe = replace(recipe, data=replace(recipe.data, val_clips=60))
-    events = list(train.fit(recipe, tmp_path / "one", device="cpu"))
+    recipe = replace(recipe, data=replace(recipe.data, val_clips=7))
+    events = list(train.fit(recipe, tmp_path / "one" / "run", device="cpu"))
     alone = [e.loss for e in events if isinstance(e, train.Step)]
     scores = [dict(e.scores) for e in events if isinstance(e, train.Epoch)]
-    told = together(TOGETHER, json.dumps(to_plain(recipe)), tmp_path / "two", strategy)
-    assert told[0] == told[1]
-    assert told[0]["loss"] == pytest.approx(alone, rel=1e-5)
-    assert told[0]["scores"] == scores  # every held-back clip counts once
-    one, two = (load(tmp_path / name).model.state_dict() for name in ("one", "two"))
-    assert_close(two, one, rtol=1e-4, atol=1e-5)
+    code = f"RUNS = {json.dumps(RUNS)!r}\n{TOGETHER}"
+    told = together(code, tmp_path / "told", json.dumps(to_plain(recipe)), tmp_path, count=3)
+    assert told[0] == told[1] == told[2]
+    one = load(tmp_path / "one" / "run").model.state_dict()
+    for found, (strategy, *_) in zip(told[0], RUNS[:2], strict=False):
+        assert found["loss"] == pytest.approx(alone, rel=1e-5)
+        assert found["scores"] == scores  # every held-back clip counts once
+        three = load(tmp_path / strategy / "run").model.state_dict()
+        assert_close(three, one, rtol=1e-4, atol=1e-5)
+    halted, resumed = (found["loss"] for found in told[0][2:])
+    assert len(halted) == 3  # it was asked to stop in the second of two epochs
+    assert halted + resumed == told[0][0]["loss"]
+    for name in ("model.safetensors", "log.jsonl", "checkpoints/00000004.safetensors"):
+        parts, whole = (tmp_path / run / "run" / name for run in ("parts", "ddp"))
+        assert parts.read_bytes() == whole.read_bytes(), name
 
 
 def test_bf16_learns_nearly_the_same_and_keeps_parameters_in_fp32() -> None:

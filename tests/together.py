@@ -11,14 +11,33 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+START = """
+import json, os, sys
+import torch, vidattn.train  # loaded once; there are no threads yet, so that forking is safe
+torch.optim.SGD([torch.zeros(1)])  # the first one loads half of torch
+
+code, folder, count, *sys.argv[1:] = sys.argv[1:]
+members = []
+for rank in range(int(count)):
+    members.append(os.fork())
+    if not members[-1]:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        os.dup2(os.open(f"{folder}/{rank}", os.O_WRONLY | os.O_CREAT), 1)
+        exec(code, {"json": json, "sys": sys, "__name__": "member"})
+        sys.exit()
+sys.exit(any([os.waitpid(member, 0)[1] for member in members]))
+"""
 
 
-def together(code: str, *arguments: object, count: int = 2) -> list[Any]:
-    """What each of `count` processes prints last, as JSON; the code has `sys` and `json`."""
+def together(code: str, folder: Path, *arguments: object, count: int = 2) -> list[Any]:
+    """What each of `count` processes prints last, as JSON; the code has `sys` and `json`.
+
+    folder: where they may leave what they print; it is made.
+    """
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    everyone = {
+    environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "WORLD_SIZE": str(count),
@@ -26,20 +45,15 @@ def together(code: str, *arguments: object, count: int = 2) -> list[Any]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    crew = [
-        subprocess.Popen(
-            [sys.executable, "-c", f"import json, sys\n{code}", *map(str, arguments)],
-            env={**everyone, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-    try:
-        texts = [member.communicate(timeout=240)[0] for member in crew]
-    finally:
-        for member in crew:
-            member.kill()
-            member.wait()
-    assert [member.returncode for member in crew] == [0] * count
+    folder.mkdir(parents=True)
+    words = [code, folder, count, *arguments]
+    with subprocess.Popen(
+        [sys.executable, "-c", START, *map(str, words)], env=environment, start_new_session=True
+    ) as launcher:
+        try:
+            assert launcher.wait(timeout=280) == 0
+        finally:
+            if launcher.poll() is None:
+                os.killpg(launcher.pid, 9)
+    texts = [(folder / str(rank)).read_text() for rank in range(count)]
     return [json.loads(text.splitlines()[-1]) for text in texts]

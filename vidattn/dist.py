@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,18 +117,41 @@ class World:
         if self.size == 1 or is_sharded(network):
             return network
         with noticing():
-            return DistributedDataParallel(network)
+            tied = DistributedDataParallel(network)
+        if self.device.type == "cpu":
+            tied.register_comm_hook(
+                self.size, lambda size, bucket: _mean_in_order(bucket.buffer(), size)
+            )
+        return tied
 
     def shard(self, network: nn.Module, blocks: Iterable[nn.Module]) -> None:
         """Spread parameters, gradients and optimizer state over the processes (FSDP2)."""
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard  # takes a second to load
 
+        # Blocks return views; nothing is ever done to them in place.
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
         with noticing():
             mesh = init_device_mesh(self.device.type, (self.size,))
             for block in blocks:
                 fully_shard(block, mesh=mesh)
             fully_shard(network, mesh=mesh)
+
+
+def _mean_in_order(mine: Tensor, size: int) -> torch.futures.Future[Tensor]:
+    """Mean gradients, added up in the order of the processes.
+
+    The ring of gloo adds up in an order that depends on where in a bucket a gradient lies, and that
+    differs between the first step of a process and later ones: a resumed run would not repeat.
+    """
+    parts = [torch.empty_like(mine) for _ in range(size)]
+    torch_dist.all_gather(parts, mine)
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    mean: torch.futures.Future[Tensor] = torch.futures.Future()
+    mean.set_result(total / size)
+    return mean
 
 
 @contextmanager
