@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from vidattn.models.classifier import Classifier
 from vidattn.video import Facts, Video, open_video
 
 PLACES = (0.0, 0.4, 0.8)
-"""Where in a file windows are tried, as shares of it: a dark opening says little of the rest."""
+"""Where in a file windows are tried, as shares of it: a dark opening says little of the rest. Each
+trial ends where the next begins; all of a short file is one."""
 TRIAL_SECONDS = 3.0
 TRIAL_BATCHES = 2
 DECODE_SECONDS = 1.5
@@ -91,24 +93,27 @@ def _trials(
     plan: Started | None = None
     first = 0.0
     trials = []
-    for share in PLACES:
+    for share, until in zip(PLACES, (*PLACES[1:], 1.0), strict=True):
         if plan is not None:
-            if len(plan.windows) <= runtime.batch_size * (1 + TRIAL_BATCHES):
-                break
             at = plan.windows[int(share * len(plan.windows))].start
             wanted = {**wanted, "start": at}
         with closing(stream(video, classifier, runtime=runtime, **wanted)) as events:
             started = next(events)
             assert isinstance(started, Started)
-            seconds, count, warm = _timed(events, runtime.batch_size)
-        if plan is None:
-            plan, first = started, warm
-        trials.append((count, seconds))
+            plan = plan or started
+            count = len(plan.windows)
+            short = count <= runtime.batch_size * (1 + TRIAL_BATCHES) * len(PLACES)
+            most = count if short else int(until * count) - int(share * count)
+            seconds, tried, warm = _timed(islice(events, most), runtime.batch_size)
+        first = first or warm
+        trials.append((tried, seconds))
+        if short:
+            break
     assert plan is not None
     return plan, first, trials
 
 
-def _timed(events: Iterator[Event], batch: int) -> tuple[float, int, float]:
+def _timed(events: Iterable[Event], batch: int) -> tuple[float, int, float]:
     """Seconds and windows of a trial without its first batch, and the seconds of that."""
     begin = time.perf_counter()
     warm = seconds = 0.0
