@@ -44,12 +44,12 @@ SETS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "shapes": ("optim.lr=1e-3", "optim.epochs=16", "optim.warmup_epochs=1.5"),
-    "gestures": ("optim.epochs=8", "optim.warmup_epochs=2.4", "data.flip=false"),
-    "exercises": ("optim.epochs=2", "optim.warmup_epochs=0.6"),
+    "gestures": ("optim.epochs=14", "data.flip=false"),
+    "exercises": ("optim.epochs=8",),
 }
 """What differs from the recipe `small`: shorter runs, and no mirroring where left is a class."""
 SCHEMES = ("divided", "space", "axial", "joint")
-CALMER = {"axial": ("optim.lr=5e-4", "optim.epochs=14")}
+CALMER = {"axial": ("optim.lr=5e-4", "optim.epochs=28", "optim.warmup_epochs=3")}
 """Axial attention does not learn at twice this rate."""
 
 
