@@ -49,6 +49,12 @@ def test_no_clips_are_an_error_not_a_score() -> None:
         scored(np.zeros((0, 3)), np.zeros(0, np.int64))
 
 
+def test_ties_are_wrong_in_every_figure() -> None:
+    found = scored(np.array([[1.0, 1, 0], [0, 0, 2]]), np.array([0, 2]))
+    assert (found.top1, found.mean_class) == (0.5, 0.5)
+    assert found.confusion.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
+
+
 def test_the_plain_form_names_the_classes() -> None:
     found = evaluate(Brightest(), batches([0, 1], [0, 1], 2))
     plain = found.to_dict("abcdef")

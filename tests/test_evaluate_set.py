@@ -143,7 +143,7 @@ def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
     assert (plain["videos"], plain["scored"], plain["top1"]) == (3, 2, 1.0)
     assert [(f["path"], f["code"]) for f in plain["failed"]] == [(str(path), "E_NOT_VIDEO")]
     hopeless = replace(found, items=damaged.items[1:2])
-    with pytest.raises(DataError, match="none of 1 videos could be read"):
+    with pytest.raises(DataError, match="of 1 video none could be read"):
         outcome(classifier, hopeless)
 
 

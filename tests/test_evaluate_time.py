@@ -7,7 +7,7 @@ import pytest
 
 from vidattn.data.truth import Truth
 from vidattn.errors import DataError
-from vidattn.evaluate_time import SHARES, evaluate_time, paired
+from vidattn.evaluate_time import SHARES, best_threshold, evaluate_time, paired
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -173,3 +173,13 @@ def test_doubtful_pairs_are_refused() -> None:
         paired([spans("f")], [timeline("g", "s")])
     with pytest.raises(DataError, match="there are none"):
         paired([spans("f")], [])
+
+
+def test_the_best_threshold_lies_between_what_happens_and_what_does_not() -> None:
+    windows = tuple(Window(i, i + 1) for i in range(4))
+    scores = np.array([[0.9, 0.1], [0.62, 0.38], [0.3, 0.7], [0.55, 0.45]])
+    timeline = Timeline(source="a.mp4", labels=("walk", "run"), windows=windows, scores=scores)
+    truth = Truth("a.mp4", spans=((Window(0, 1), "walk"), (Window(2, 3), "run")), duration=4.0)
+    threshold, f1 = best_threshold([(truth, timeline)])
+    assert 0.62 < threshold <= 0.7
+    assert f1 == 1.0

@@ -10,6 +10,7 @@ import vidattn
 HEAVY = ("torch", "timm", "transformers", "cv2", "av", "decord", "torchcodec")
 PUBLIC = [
     "Decoding",
+    "Explanation",
     "Item",
     "Runtime",
     "Segment",
@@ -19,7 +20,10 @@ PUBLIC = [
     "ViewConfig",
     "Window",
     "__version__",
+    "annotate",
     "classify",
+    "clips",
+    "explain",
     "load",
     "open_video",
     "save",
@@ -57,7 +61,8 @@ except SystemExit as done:
 
 
 @pytest.mark.parametrize(
-    "module", ["video", "sampling", "timeline", "segments", "output", "files", "config", "plan"]
+    "module",
+    ["video", "sampling", "timeline", "gathering.segments", "output", "files", "config", "plan"],
 )
 def test_parts_without_a_model_do_without_torch(module: str) -> None:
     assert "torch" not in loaded_by(f"import vidattn.{module}")

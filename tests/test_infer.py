@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from vidattn import infer
-from vidattn import scorer as scorer_module
 from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
 from vidattn.data.views import view_clips
 from vidattn.device import Runtime
@@ -20,7 +19,8 @@ from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.models import folded
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import TimeSformer
-from vidattn.scorer import Scorer
+from vidattn.streaming import scorer as scorer_module
+from vidattn.streaming.scorer import Scorer
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import View, Window
 from vidattn.video import MemoryVideo, Unreadable

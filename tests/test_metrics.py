@@ -6,6 +6,7 @@ import pytest
 from vidattn.metrics import (
     COLDEST,
     HOTTEST,
+    answered,
     average_precision,
     best_temperature,
     brier,
@@ -45,6 +46,18 @@ def test_answers_that_are_no_numbers_earn_nothing() -> None:
 def test_of_no_clips_there_is_no_score() -> None:
     assert np.isnan(top_k(LOGITS[:0], LABELS[:0], 1))
     assert np.isnan(mean_class(np.zeros((3, 3), np.int64)))
+
+
+@pytest.mark.parametrize("values", [2, 3])
+def test_an_answer_is_right_if_and_only_if_top1_counts_it(values: int) -> None:
+    rng = np.random.default_rng(values)
+    logits = rng.integers(0, values, (500, 4)).astype(np.float32)  # more ties than not
+    labels = rng.integers(0, 4, 500)
+    found = answered(logits, labels)
+    assert (found == labels).mean() == top_k(logits, labels, 1)
+    assert (logits[np.arange(500), found] == logits.max(1)).all()
+    sure = np.sort(logits, 1)[:, -1] > np.sort(logits, 1)[:, -2]
+    assert (found == logits.argmax(1))[sure].all()
 
 
 def test_rows_of_the_confusion_matrix_are_the_truth() -> None:

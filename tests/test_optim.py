@@ -19,10 +19,10 @@ from vidattn.optim import (
     layers,
     lr_at,
     optimizer,
+    rate_for,
     set_lr,
     training_mode,
     tune,
-    with_batch_size,
 )
 
 STEPS = OptimConfig(lr=0.005, epochs=15, milestones=(11, 14), schedule="steps")
@@ -89,12 +89,12 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def test_the_learning_rate_follows_the_batch_and_says_so() -> None:
-    changed, said = with_batch_size(OptimConfig(lr=0.005, batch_size=64), 16)
-    assert (changed.lr, changed.batch_size) == (0.00125, 16)
+    lr, said = rate_for(OptimConfig(lr=0.005, batch_size=64), 16)
+    assert lr == 0.00125
     assert (
         said == "learning rate 0.00125 for batches of 16: the recipe's 0.005 is for batches of 64"
     )
-    assert with_batch_size(changed, 16) == (changed, "")
+    assert rate_for(OptimConfig(lr=lr, batch_size=16), 16) == (lr, "")
 
 
 def test_every_group_learns_at_its_scale() -> None:

@@ -14,7 +14,7 @@ from vidattn.data.sets import KNOWN
 from vidattn.errors import RecipeError
 from vidattn.plain import from_plain, to_plain, with_settings
 from vidattn.recipes import RECIPES, for_dataset, named, read
-from vidattn.weights import read_header
+from vidattn.weights import read_header, stam
 from vidattn.weights.source import BUNDLED_FOLDER
 
 
@@ -56,7 +56,8 @@ def test_every_known_data_set_has_a_recipe_of_its_own_with_its_number_of_classes
 
 
 def test_the_official_settings_are_those_of_the_configuration_files() -> None:
-    official = [r for r in RECIPES.values() if r.model.width == 768 and "ours" not in r.source]
+    large = [r for r in RECIPES.values() if r.model.width == 768 and r.model.kind == "timesformer"]
+    official = [r for r in large if "ours" not in r.source]
     assert len(official) == 18
     for recipe in official:
         optim = recipe.optim
@@ -80,8 +81,18 @@ def test_the_official_settings_are_those_of_the_configuration_files() -> None:
     assert seconds["timesformer-howto100m-96"] == pytest.approx(102.4)
 
 
+def test_stam_learns_as_its_authors_said() -> None:
+    for frames, lr, batch_size in ((16, 1e-5, 64), (32, 1e-5, 64), (64, 2.5e-6, 16)):
+        recipe = named(f"stam-{frames}-k400")
+        optim = recipe.optim
+        assert (recipe.model.frames, optim.lr, optim.batch_size) == (frames, lr, batch_size)
+        assert (optim.kind, optim.weight_decay) == ("adamw", 1e-3)
+        assert (optim.schedule, optim.epochs, optim.warmup_epochs) == ("cosine", 100, 10)
+        assert recipe.clip == stam.clip_of(recipe.model)  # as the published weights have it
+
+
 @pytest.mark.parametrize("module", ["kinetics", "ssv2", "diving48", "howto100m", "transfer",
-                                    "motion", "small"])  # fmt: skip
+                                    "motion", "small", "stam"])  # fmt: skip
 def test_the_commands_a_recipe_states_exist(module: str) -> None:
     text = importlib.import_module(f"vidattn.recipes.{module}").__doc__ or ""
     commands = re.findall(
@@ -161,6 +172,26 @@ def test_a_value_out_of_range_is_refused_by_name(setting: str) -> None:
     name = setting.partition("=")[0]
     assert caught.value.message.startswith(f"{name} must be ")
     assert caught.value.hint or name.startswith("model.")
+
+
+@pytest.mark.parametrize("crop", [24, 96])  # below and above the 48 of the recipe
+def test_settings_are_held_against_one_another_when_all_are_made(crop: int) -> None:
+    settings = [f"clip.crop={crop}", f"clip.short_side={crop}", "clip.frames=4"]
+    one, other = (with_settings(named("small"), order) for order in (settings, settings[::-1]))
+    assert one == other
+    assert (one.clip.crop, one.clip.short_side, one.clip.frames) == (crop, crop, 4)
+    with pytest.raises(RecipeError, match=r"clip\.crop 96 exceeds clip\.short_side 48"):
+        with_settings(named("small"), ["clip.crop=96"])
+
+
+def test_the_last_setting_of_a_name_counts_also_of_a_whole_section() -> None:
+    assert with_settings(named("small"), ["seed=1", "seed=2"]).seed == 2
+    recipe = with_settings(named("small"), ["views.clips=9", 'views={"spatial": 1}'])
+    assert (recipe.views.spatial, recipe.views.clips) == (1, 1)
+    recipe = with_settings(named("small"), ['views={"spatial": 1}', "views.clips=9"])
+    assert (recipe.views.spatial, recipe.views.clips) == (1, 9)
+    with pytest.raises(RecipeError, match="seed has no settings below it"):
+        with_settings(named("small"), ["seed.x=1"])
 
 
 def test_a_number_too_long_to_read_is_no_number() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from vidattn.errors import InputError
-from vidattn.pooling import Pool
+from vidattn.gathering.pooling import Pool
+from vidattn.gathering.segments import islands, without
 from vidattn.sampling import windows as sliding
-from vidattn.segments import islands, without
 from vidattn.timeline import Decoding, Timeline, one_line
 from vidattn.types import Window
 

@@ -17,8 +17,10 @@ from vidattn import train
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
 from vidattn.data.camera import LABELS
 from vidattn.errors import DataError, OutputError, RecipeError, UsageError, WeightsError
-from vidattn.learner import new_state
-from vidattn.rundir import owned
+from vidattn.training.learner import Learner, new_state
+from vidattn.training.lessons import training_set
+from vidattn.training.outcome import card_of
+from vidattn.training.rundir import owned
 from vidattn.weights.source import load
 from vidattn.weights.state import load_state, save_state
 
@@ -40,50 +42,76 @@ def run(folder: Path, recipe: Recipe = TINY, **options: object) -> list[train.Ev
     return list(train.fit(recipe, folder, device="cpu", **options))  # type: ignore[arg-type]
 
 
-def test_a_run_tells_its_steps_epochs_and_checkpoints(tmp_path: Path) -> None:
-    events = run(tmp_path / "run")
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[train.Event]]:
+    """A run of TINY, done once for all who only look at it, and what it told."""
+    folder = tmp_path_factory.mktemp("told") / "run"
+    return folder, run(folder)
+
+
+@pytest.fixture
+def whole(told: tuple[Path, list[train.Event]]) -> Path:
+    """The directory of that run, not to be touched."""
+    return told[0]
+
+
+@pytest.fixture
+def done(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it that may be changed."""
+    return shutil.copytree(whole, tmp_path / "done" / "run")
+
+
+def test_a_run_tells_its_steps_epochs_and_checkpoints(
+    told: tuple[Path, list[train.Event]],
+) -> None:
+    folder, events = told
     kinds = [type(e).__name__ for e in events]
     assert kinds == ["Step", "Step", "Epoch", "Saved"] * 3
     assert [e.step for e in events if isinstance(e, train.Step)] == [1, 2, 3, 4, 5, 6]
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+    assert {p.name for p in folder.iterdir()} == {
         "recipe.json",
         "log.jsonl",
         "metrics.csv",
         "curves.svg",
+        "curves.html",
         "checkpoints",
         "model.safetensors",
         "best.safetensors",
     }
-    kept = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    kept = sorted(p.name for p in (folder / "checkpoints").iterdir())
     assert kept == ["00000004.safetensors", "00000006.safetensors"]
-    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    lines = (folder / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 3
 
 
-def test_the_model_of_a_run_loads_with_its_labels_and_clip(tmp_path: Path) -> None:
-    run(tmp_path)
-    classifier = load(str(tmp_path / "model.safetensors"))
+def test_the_model_of_a_run_loads_with_its_labels_and_clip(whole: Path) -> None:
+    classifier = load(str(whole / "model.safetensors"))
     assert classifier.labels == LABELS
     assert classifier.clip == TINY.clip
     assert not any("flow" in name for name in classifier.model.state_dict())
 
 
-def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    run(tmp_path)
+def test_a_run_is_not_overwritten(done: Path) -> None:
+    before = contents(done)
     with pytest.raises(OutputError, match="already holds a run"):
-        run(tmp_path)
+        run(done)
+    assert contents(done) == before
 
 
-def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(tmp_path: Path) -> None:
-    run(tmp_path)
+def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(done: Path) -> None:
     other = replace(TINY, seed=1, optim=replace(TINY.optim, lr=0.5))
     with pytest.raises(RecipeError, match=r"recipe: optim.lr was 0.003, is 0.5; seed was 0, is 1$"):
-        run(tmp_path, other, resume=True)
+        run(done, other, resume=True)
     # Videos are read in another size where they are kept.
     with pytest.raises(RecipeError, match=r"data.keep_mb was 0, is 1$"):
-        run(tmp_path, replace(TINY, data=replace(TINY.data, keep_mb=9)), resume=True)
+        run(done, replace(TINY, data=replace(TINY.data, keep_mb=9)), resume=True)
+    # What a killed run leaves at the end of the log is dropped.
+    with (done / "log.jsonl").open("ab") as file:
+        file.write(b'{"event": "epo\xc3\n7\n{"event": "ste')
     longer = replace(TINY, optim=replace(TINY.optim, epochs=4))
-    assert sum(isinstance(e, train.Epoch) for e in run(tmp_path, longer, resume=True)) == 1
+    assert sum(isinstance(e, train.Epoch) for e in run(done, longer, resume=True)) == 1
+    lines = (done / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 4
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -100,16 +128,15 @@ def begin(folder: Path) -> None:
 
 
 def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_began_with(
-    tmp_path: Path,
+    whole: Path, tmp_path: Path
 ) -> None:
-    run(tmp_path / "given")
-    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
-    run(whole, init=tmp_path / "given")
-    events = train.fit(TINY, parts, device="cpu", init=tmp_path / "given")
+    tuned, parts = tmp_path / "tuned" / "run", tmp_path / "parts" / "run"
+    run(tuned, init=whole)
+    events = train.fit(TINY, parts, device="cpu", init=whole)
     next(e for e in events if isinstance(e, train.Step))
     events.close()  # type: ignore[attr-defined]
     run(parts, resume=True)  # without naming them
-    same_but_for_timings(parts, whole)
+    same_but_for_timings(parts, tuned)
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -130,30 +157,19 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_model_whose_state_is_gone_is_not_overwritten(tmp_path: Path, resume: bool) -> None:
-    run(tmp_path)
-    shutil.rmtree(tmp_path / "checkpoints")
+def test_a_model_whose_state_is_gone_is_not_overwritten(done: Path, resume: bool) -> None:
+    shutil.rmtree(done / "checkpoints")
     with pytest.raises(OutputError, match="already holds a model"):
-        run(tmp_path, resume=resume)
+        run(done, resume=resume)
 
 
-def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(tmp_path: Path) -> None:
-    run(tmp_path)
-    before = contents(tmp_path)
+def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(done: Path) -> None:
+    before = contents(done)
     fewer = replace(TINY, optim=replace(TINY.optim, epochs=1))
-    (note,) = run(tmp_path, fewer, resume=True)
+    (note,) = run(done, fewer, resume=True)
     assert isinstance(note, train.Note)
-    assert "3 epochs are done and 1 were asked for" in note.text
-    assert contents(tmp_path) == before
-
-
-def test_torn_lines_of_the_log_are_dropped_on_resuming(tmp_path: Path) -> None:
-    run(tmp_path)
-    with (tmp_path / "log.jsonl").open("ab") as file:
-        file.write(b'{"event": "epo\xc3\n7\n{"event": "ste')
-    run(tmp_path, replace(TINY, optim=replace(TINY.optim, epochs=4)), resume=True)
-    lines = (tmp_path / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 4
+    assert "3 epochs done and 1 asked for" in note.text
+    assert contents(done) == before
 
 
 def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:
@@ -161,24 +177,23 @@ def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:
         run(tmp_path, replace(TINY, data=replace(TINY.data, clips_per_epoch=7)))
 
 
-def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(tmp_path: Path) -> None:
-    run(tmp_path / "mine")
-    card = load(tmp_path / "mine").card
-    assert (card.name, card.license, card.training_data) == ("mine", "Apache-2.0", "motion")
-    run(tmp_path / "theirs", replace(TINY, name="motion-tiny"))
-    assert load(tmp_path / "theirs").card.name == "motion-tiny"
-    run(tmp_path / "tuned", init=tmp_path / "mine")
+def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(
+    whole: Path, tmp_path: Path
+) -> None:
+    card = load(whole).card
+    assert (card.name, card.license, card.training_data) == ("run", "Apache-2.0", "motion")
+    theirs = card_of(replace(TINY, name="motion-tiny"), tmp_path / "mine", "", 0.5)
+    assert (theirs.name, theirs.license) == ("motion-tiny", "Apache-2.0")
+    once = replace(TINY, optim=replace(TINY.optim, epochs=1))
+    run(tmp_path / "tuned", once, init=whole)
     card = load(tmp_path / "tuned").card
-    assert card.license == ""
-    told = replace(TINY, init=str(tmp_path / "mine"))
-    run(tmp_path / "told", told)
-    assert load(tmp_path / "told").card.license == ""
-    assert card.source == f"vidattn train --dataset motion --init {tmp_path / 'mine'}"
+    assert (card.name, card.license) == ("tuned", "")
+    assert card.source == f"vidattn train --dataset motion --init {whole}"
+    assert card_of(replace(TINY, init=str(whole)), tmp_path / "mine", "", 0.5).license == ""
 
 
-def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(tmp_path: Path) -> None:
-    run(tmp_path)
-    path = tmp_path / "model.safetensors"
+def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(whole: Path) -> None:
+    path = whole / "model.safetensors"
     given = load(str(path)).model.state_dict()
     other = replace(TINY, model=replace(TINY.model, classes=3))
     started = new_state(other, path).model.state_dict()
@@ -194,15 +209,15 @@ def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
         run(tmp_path, replace(TINY, data=replace(TINY.data, dataset="nowhere")))
 
 
-def test_the_log_repeats_exactly_and_metrics_but_for_their_timings(tmp_path: Path) -> None:
+def test_the_log_repeats_exactly_and_metrics_but_for_their_timings(
+    whole: Path, tmp_path: Path
+) -> None:
+    run(tmp_path)
     rows = []
-    for name in ("one", "other"):
-        run(tmp_path / name)
-        with (tmp_path / name / "metrics.csv").open(newline="") as file:
+    for folder in (whole, tmp_path):
+        with (folder / "metrics.csv").open(newline="") as file:
             rows.append(list(csv.DictReader(file)))
-    assert (tmp_path / "one" / "log.jsonl").read_bytes() == (
-        tmp_path / "other" / "log.jsonl"
-    ).read_bytes()
+    assert (whole / "log.jsonl").read_bytes() == (tmp_path / "log.jsonl").read_bytes()
     for one, other in zip(*rows, strict=True):
         timed = {key for key in one if one[key] != other[key]}
         assert timed <= {"seconds", "waiting"}
@@ -210,18 +225,22 @@ def test_the_log_repeats_exactly_and_metrics_but_for_their_timings(tmp_path: Pat
     assert [row["epoch"] for row in rows[0]] == ["1", "2", "3"]
 
 
-def test_the_best_model_is_the_first_with_the_highest_top1(tmp_path: Path) -> None:
-    events = run(tmp_path)
+def test_the_best_model_is_the_first_with_the_highest_top1(
+    told: tuple[Path, list[train.Event]],
+) -> None:
+    folder, events = told
     top1 = [e.scores["top1"] for e in events if isinstance(e, train.Epoch)]
-    best, last = (load(tmp_path / f"{name}.safetensors") for name in ("best", "model"))
+    best, last = (load(folder / f"{name}.safetensors") for name in ("best", "model"))
     assert best.card.expect == f"motion top-1 {100 * max(top1):.1f} (held-back clips)"
     first = top1.index(max(top1)) == len(top1) - 1
     same = torch.equal(best.model.state_dict()["cls"], last.model.state_dict()["cls"])
     assert same == first
 
 
-def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
+def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(
+    whole: Path, tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts" / "run"
     seen: list[train.Event] = []
     asked = {"number": 0}
     for event in train.fit(TINY, parts, device="cpu", asked=lambda: asked["number"]):
@@ -231,8 +250,36 @@ def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(tmp_path: Pat
     assert seen[-1] == train.Halted(2, 15)  # in the middle of measuring the first epoch
     assert not (parts / "model.safetensors").exists()
     run(parts, resume=True)
-    run(whole)
     same_but_for_timings(parts, whole)
+
+
+def test_a_signal_that_comes_in_the_middle_of_a_step_waits_for_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"number": 0}
+    losses = Learner._losses
+
+    def signalled(learner: Learner, *words: object) -> object:
+        asked["number"] = 2 if learner.state.step == 2 else 0
+        return losses(learner, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "_losses", signalled)
+    seen = list(train.fit(TINY, tmp_path, device="cpu", asked=lambda: asked["number"]))
+    assert [e.step for e in seen if isinstance(e, train.Step)] == [1, 2, 3]
+    assert seen[-1] == train.Halted(3, 2)
+    assert (tmp_path / "checkpoints" / "00000003.safetensors").exists()
+
+
+@pytest.mark.parametrize("optim", [{"mixup": 0.8}, {"cutmix": 1.0}])
+def test_a_batch_without_pairs_is_not_mixed_in_silence(optim: dict[str, float]) -> None:
+    recipe = replace(TINY, optim=replace(TINY.optim, batch_size=3, flow_weight=0.0, **optim))
+    assert training_set(recipe, None).batch_size == 3  # the odd one stays as it is
+    with pytest.raises(RecipeError, match=r"mix pairs, and batches of 3 leave 2 processes") as told:
+        training_set(recipe, None, (0, 2))
+    assert told.value.hint == "batches of 4 or more have a partner for each; see --batch-size"
+    single = replace(recipe, optim=replace(recipe.optim, batch_size=1))
+    with pytest.raises(RecipeError, match="batches of 1 leave a single clip"):
+        training_set(single, None)
 
 
 def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path) -> None:
@@ -246,9 +293,8 @@ def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-def test_a_run_goes_on_as_if_nothing_had_happened(tmp_path: Path, step: int) -> None:
-    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
-    run(whole)
+def test_a_run_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, step: int) -> None:
+    parts = tmp_path / "parts" / "run"
     events = train.fit(TINY, parts, device="cpu", manner=train.Manner(save_every=1))
     next(e for e in events if isinstance(e, train.Step) and e.step == step)
     events.close()  # type: ignore[attr-defined]
@@ -276,7 +322,7 @@ def test_what_lingers_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
 def test_a_directory_in_which_another_process_trains_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vidattn.rundir.LINGER", 0.0)
+    monkeypatch.setattr("vidattn.training.rundir.LINGER", 0.0)
     with owned(tmp_path), pytest.raises(OutputError, match="another process trains here"):
         run(tmp_path)
 
@@ -290,18 +336,24 @@ def test_half_written_files_of_a_killed_run_are_cleared_away(tmp_path: Path) -> 
     assert not left.exists()
 
 
-def test_a_set_that_has_changed_since_is_refused(tmp_path: Path) -> None:
-    run(tmp_path)
+def test_a_set_that_has_changed_since_is_refused(done: Path) -> None:
     fewer = replace(TINY, data=replace(TINY.data, workers=0))
-    state = tmp_path / "checkpoints" / "00000006.safetensors"
+    state = done / "checkpoints" / "00000006.safetensors"
     tensors, facts = load_state(state)
     save_state(state, tensors, {**facts, "steps_per_epoch": 3})
     with pytest.raises(RecipeError, match="an epoch had 3 steps and would now have 2"):
-        run(tmp_path, fewer, resume=True)
+        run(done, fewer, resume=True)
 
 
 def same_but_for_timings(one: Path, other: Path) -> None:
     """The outcome of two runs, byte for byte."""
-    names = ["log.jsonl", "recipe.json", "curves.svg", "model.safetensors", "best.safetensors"]
+    names = [
+        "log.jsonl",
+        "recipe.json",
+        "curves.svg",
+        "curves.html",
+        "model.safetensors",
+        "best.safetensors",
+    ]
     for name in (*names, "checkpoints/00000006.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name

@@ -19,11 +19,13 @@ from vidattn.config import (
 )
 from vidattn.data.sets import open_set
 from vidattn.device import Runtime
-from vidattn.errors import DataError
+from vidattn.errors import DataError, OutputError
 from vidattn.evaluate_set import SetEvaluation, evaluate_set
+from vidattn.plain import to_plain
 from vidattn.weights.source import load
 
 from .data.conftest import CLASSES, moving_square, write_video
+from .together import together
 
 TINY = Recipe(
     name="tiny",
@@ -95,16 +97,80 @@ def test_a_set_of_one_class_is_refused(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_broken_videos_are_told_and_do_not_stop_a_run(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "mine")
+@pytest.fixture(scope="module")
+def damaged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy in which one video to train on and one that is held back are broken."""
+    root = tmp_path_factory.mktemp("damaged") / "mine"
+    shutil.copytree(folder, root)
     for half in ("train", "val"):
-        items = open_set(str(tmp_path / "mine"), None, half).items  # type: ignore[arg-type]
+        items = open_set(str(root), None, half).items  # type: ignore[arg-type]
         Path(items[0].path).write_bytes(b"broken")
+    return root
+
+
+def rows(run_dir: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+
+
+def test_broken_videos_are_told_once_and_do_not_stop_a_run(damaged: Path, tmp_path: Path) -> None:
+    events = run(damaged, tmp_path / "run")
+    assert events[-1] == train.Incomplete(1, 1, tmp_path / "run" / "log.jsonl")
+    lost = [event for event in events if isinstance(event, train.Lost)]
+    assert [(event.fate, event.code) for event in lost] == [
+        ("replaced", "E_NOT_VIDEO"),
+        ("not counted", "E_NOT_VIDEO"),
+    ]
+    assert lost[0].text.startswith(f"{lost[0].path}: replaced by another (E_NOT_VIDEO): ")
+    named = [row["path"] for row in rows(tmp_path / "run") if row["event"] == "lost"]
+    assert named == [event.path for event in lost]  # in two epochs
+
+
+def test_broken_videos_met_before_an_interruption_are_not_forgotten(
+    damaged: Path, tmp_path: Path
+) -> None:
+    run(damaged, tmp_path / "whole" / "run")
+    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
+    recipe = replace(TINY, data=replace(TINY.data, dataset=str(damaged)))
+    for event in train.fit(recipe, parts, device="cpu"):
+        if isinstance(event, train.Saved):
+            break
+    rest = run(damaged, parts, resume=True)
+    assert not any(isinstance(event, train.Lost) for event in rest)
+    assert rest[-1] == train.Incomplete(1, 1, parts / "log.jsonl")
+    assert (parts / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
+
+
+TOGETHER = """
+from pathlib import Path
+import torch
+from vidattn import train
+from vidattn.config import Recipe
+from vidattn.dist import joined
+from vidattn.plain import from_plain
+
+with joined(torch.device("cpu")):
+    recipe = from_plain(Recipe, json.loads(sys.argv[1]))
+    *_, last = train.fit(recipe, Path(sys.argv[2]), device="cpu")
+    print(json.dumps([type(last).__name__, last.replaced, last.not_counted]))
+"""
+
+
+def test_all_processes_know_that_videos_were_broken(damaged: Path, tmp_path: Path) -> None:
     recipe = replace(TINY, optim=replace(TINY.optim, epochs=1))
-    events = run(tmp_path / "mine", tmp_path / "run", recipe)
-    notes = [event.text for event in events if isinstance(event, train.Note)]
-    assert sum("replaced by another (E_NOT_VIDEO)" in note for note in notes) == 1
-    assert sum("not counted (E_NOT_VIDEO)" in note for note in notes) == 1
+    recipe = replace(recipe, data=replace(TINY.data, dataset=str(damaged)))
+    words = json.dumps(to_plain(recipe)), tmp_path / "run"
+    assert together(TOGETHER, tmp_path / "told", *words) == [["Incomplete", 1, 1]] * 2
+    assert [row["event"] for row in rows(tmp_path / "run")] == ["note", "lost", "lost", "epoch"]
+
+
+def test_where_nothing_can_be_written_is_found_out_before_the_set_is_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for run_dir in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run")):
+        with pytest.raises(OutputError, match=f"{run_dir}: cannot be written") as caught:
+            run(tmp_path / "nowhere", run_dir)
+        assert caught.value.hint == "choose another --run-dir"
 
 
 def test_small_sets_are_gone_through_until_an_epoch_is_full(folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from vidattn.config import ViewConfig
     from vidattn.device import Runtime
     from vidattn.errors import VidattnError
+    from vidattn.evidence import explain
+    from vidattn.explanation import Explanation
+    from vidattn.film import annotate, clips
     from vidattn.infer import classify, segment, stream
     from vidattn.output import write
     from vidattn.timeline import Decoding, Segment, Timeline
@@ -28,6 +31,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Decoding",
+    "Explanation",
     "Item",
     "Runtime",
     "Segment",
@@ -37,7 +41,10 @@ __all__ = [
     "ViewConfig",
     "Window",
     "__version__",
+    "annotate",
     "classify",
+    "clips",
+    "explain",
     "load",
     "open_video",
     "save",
@@ -48,6 +55,7 @@ __all__ = [
 
 _HOME = {
     "Decoding": "timeline",
+    "Explanation": "explanation",
     "Item": "types",
     "Runtime": "device",
     "Segment": "timeline",
@@ -56,7 +64,10 @@ _HOME = {
     "View": "types",
     "ViewConfig": "config",
     "Window": "types",
+    "annotate": "film",
     "classify": "infer",
+    "clips": "film",
+    "explain": "evidence",
     "load": "weights",
     "open_video": "video",
     "save": "weights",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.archive import BROKEN, arrays
 from vidattn.errors import InputError, UsageError
 from vidattn.files import write_atomically
 from vidattn.timeline import one_line
 
 SCHEMA = "vidattn/answers/1"
 SUFFIXES = (".npz", ".jsonl")
+ARRAYS = ("about", "paths", "labels", "logits")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +85,14 @@ def undump(path: Path) -> Answers:
     require_dump_name(path)
     try:
         data = path.read_bytes()
-        return _from_archive(data) if path.suffix == ".npz" else _from_lines(data)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return _from_archive(data) if path.suffix == ".npz" else _from_lines(data)
     except KeyError as error:
         reason = f"{error.args[0]} is missing"
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, RecursionError) as error:
-        reason = str(error)
+    except BROKEN as error:
+        reason = str(error).split("\n")[0]
     raise InputError(
         f"{path}: not the answers of a model: {reason}",
         hint="give a file that vidattn eval --dump has written",
@@ -138,10 +140,9 @@ def _archive(answers: Answers) -> bytes:
 
 
 def _from_archive(data: bytes) -> Answers:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        head = _parsed_head(arrays["about"].tobytes().decode())
-        paths = list(map(str, json.loads(arrays["paths"].tobytes())))
-        return _made(head, paths, arrays["labels"], arrays["logits"])
+    about, paths, labels, logits = arrays(data, ARRAYS)
+    names = list(map(str, json.loads(paths.tobytes())))
+    return _made(_parsed_head(about.tobytes().decode()), names, labels, logits)
 
 
 def _lines(answers: Answers) -> bytes:

@@ -22,11 +22,13 @@ from vidattn import weights
 from vidattn.classes import COUNTS
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.device import Runtime, inference
+from vidattn.files import is_there
 from vidattn.models.classifier import KINDS, Classifier
 from vidattn.models.cost import macs
 from vidattn.models.folded import FrozenLinear, can_pack
+from vidattn.models.int8 import Int8Linear
 from vidattn.models.timesformer import TimeSformer
-from vidattn.scorer import Scorer
+from vidattn.streaming.scorer import Scorer
 from vidattn.weights import catalog, layouts
 
 Config = TimeSformerConfig | StamConfig
@@ -115,7 +117,7 @@ def parameters(config: Config) -> int:
 
 def config_of(name: str) -> Config:
     """The shape of a model in the catalog, a file or a folder. Raises WeightsError."""
-    if Path(name).exists() or name == catalog.BUNDLED:
+    if is_there(Path(name)) or name == catalog.BUNDLED:
         config = weights.load(name).model.config
         assert isinstance(config, TimeSformerConfig | StamConfig)
         return config
@@ -249,7 +251,9 @@ def _product(device: torch.device, precision: str) -> Callable[[], Tensor]:
     x = torch.randn(SIDE, SIDE, device=device, dtype=dtype)
     weight, bias = linear.weight.detach().to(x), linear.bias.detach().to(x)
     kernels: list[Callable[[Tensor], Tensor]] = [lambda x: F.linear(x, weight, bias)]
-    if device.type == "cpu" and dtype == torch.float32 and can_pack():
+    if precision == "int8":
+        kernels = [Int8Linear(linear)]
+    elif device.type == "cpu" and dtype == torch.float32 and can_pack():
         kernels.append(FrozenLinear(linear, dtype, pack=True))
 
     def run(kernel: Callable[[Tensor], Tensor]) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from vidattn.config import Recipe
 from vidattn.device import Runtime
 from vidattn.dist import World
-from vidattn.learner import Learner, new_state
-from vidattn.lessons import training_set
+from vidattn.training.learner import Learner, new_state
+from vidattn.training.lessons import training_set
 
 PHASES = ("data", "forward", "backward", "optimizer")
 

@@ -7,6 +7,7 @@ classes share equally what these leave of 1. Packing what was unpacked gives the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,18 @@ def _unpacked(packed: Mapping[str, Any], classes: int) -> Floats:
     values = packed["values"]
     if "ids" not in packed:
         return np.array(values, dtype=np.float64).reshape(len(values), -1 if values else classes)
-    rows = np.zeros((len(values), classes))
-    for row, ids, numbers in zip(rows, packed["ids"], values, strict=True):
-        index, found = np.array(ids, dtype=np.int64), np.array(numbers, dtype=np.float64)
-        if not (0 < len(index) == len(found) and index.min() >= 0):
-            raise ValueError("every row of scores needs as many ids >= 0 as values")
-        if len(index) == KEPT_SCORES:  # with fewer, all others were rounded to 0
-            row[:] = _spread(index[None], found[None], classes)[0]
-        row[index] = found
+    pairs = zip(values, packed["ids"], strict=True)
+    counts = np.array([len(v) if len(v) == len(i) else 0 for v, i in pairs], dtype=np.int64)
+    ids = np.array(list(chain.from_iterable(packed["ids"])), dtype=np.int64)
+    found = np.array(list(chain.from_iterable(values)), dtype=np.float64)
+    if not counts.all() or (ids < 0).any():
+        raise ValueError("every row of scores needs as many ids >= 0 as values")
+    rows = np.zeros((len(counts), classes))
+    full = counts == KEPT_SCORES  # with fewer, all others were rounded to 0
+    among = full.repeat(counts)
+    strongest = [part[among].reshape(-1, KEPT_SCORES) for part in (ids, found)]
+    rows[full] = _spread(strongest[0], strongest[1], classes)
+    rows[np.arange(len(counts)).repeat(counts), ids] = found
     return rows
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from vidattn import metrics
 from vidattn.classes import canonical
 from vidattn.data.truth import Truth
-from vidattn.segments import BACKGROUND
+from vidattn.gathering.segments import BACKGROUND
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 

@@ -64,6 +64,7 @@ class TimeSformerConfig:
     """Which position embeddings are learned (Table 4); attention "space" never has one of time."""
     order: Literal["time-space", "space-time", "parallel"] = "time-space"
     """Of the two steps of divided attention: one after the other, or both on the same tokens."""
+    kind: Literal["timesformer"] = "timesformer"
 
     def __post_init__(self) -> None:
         for name in ("classes", "frames", "size", "patch", "width", "depth", "heads", "mlp_ratio"):
@@ -101,10 +102,11 @@ class StamConfig:
     """Layers of the transformer over the frames."""
     time_heads: int = 8
     time_hidden: int = 2048
+    kind: Literal["stam"] = "stam"
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 < value <= MOST:
+            if name != "kind" and not 0 < value <= MOST:
                 raise RecipeError(f"model.{name} must be > 0 and at most {MOST}, got {value}")
         if self.size % self.patch:
             raise RecipeError(
@@ -114,6 +116,46 @@ class StamConfig:
             raise RecipeError(
                 f"model.width {self.width} is not a multiple of model.heads {self.heads} "
                 f"and of model.time_heads {self.time_heads}"
+            )
+
+
+ModelConfig = TimeSformerConfig | StamConfig
+"""The shape of a model; in JSON its `kind` says of which (a TimeSformer's where there is none)."""
+
+
+@dataclass(frozen=True)
+class TemporalConfig:
+    """The shape of a head over the windows of a film, and whose vectors it takes."""
+
+    classes: int = 2
+    vector: int = 768
+    """Numbers in the vector of a window; given by the films it learns from."""
+    windows: int = 64
+    """Places between the first and the last window that are learned; others lie between them."""
+    width: int = 128
+    depth: int = 2
+    """Layers of the transformer; 0 is the mean of the windows, whatever their order."""
+    heads: int = 4
+    mlp_ratio: float = 2.0
+    drop: float = 0.1
+    """Share of the windows that is left out of every film in training, drawn anew each time."""
+    model: str = ""
+    """The name of the model that saw the windows, and the sha256 of its file."""
+    sha256: str = ""
+    window_seconds: float = 0.0
+    stride_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "vector", "windows", "width", "heads", "mlp_ratio"):
+            if not 0 < getattr(self, name) <= MOST:
+                raise RecipeError(
+                    f"long.{name} must be > 0 and at most {MOST}, got {getattr(self, name)}"
+                )
+        if not (0 <= self.depth <= MOST and 0 <= self.drop < 1):
+            raise RecipeError("long.depth must be 0 or more, long.drop in [0, 1)")
+        if self.width % self.heads:
+            raise RecipeError(
+                f"long.width {self.width} is not a multiple of long.heads {self.heads}"
             )
 
 
@@ -304,7 +346,7 @@ class Recipe:
     """All that decides a training run, besides paths and devices."""
 
     name: str
-    model: TimeSformerConfig = field(default_factory=TimeSformerConfig)
+    model: ModelConfig = field(default_factory=TimeSformerConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -318,6 +360,14 @@ class Recipe:
     seed: int = 0
     source: str = ""
     """Where the values come from: a paper's table, an official configuration file, or us."""
+    long: TemporalConfig | None = None
+    """The head to train on embeddings of films, in the place of `model`."""
 
     def __post_init__(self) -> None:
         _require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
+        optim = self.optim
+        if self.long and (optim.mixup or optim.cutmix or optim.flow_weight or self.init):
+            raise RecipeError(
+                "a head over windows has no pictures to mix: optim.mixup, optim.cutmix and "
+                "optim.flow_weight are 0, and init is empty"
+            )

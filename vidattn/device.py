@@ -11,7 +11,7 @@ import torch
 
 from vidattn.errors import UsageError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Runtime:
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps; auto takes the first that is there of cuda, mps, cpu."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto is bf16 on CUDA and fp32 elsewhere."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """auto is bf16 on CUDA, and on CPUs that multiply it for large models, where it agrees with
+    fp32; otherwise fp32. int8 is for CPUs, and an approximation."""
     batch_size: int = 8
     """Clips per forward pass; halved by itself when memory runs out."""
     reader: str = "auto"
@@ -64,9 +65,16 @@ class Runtime:
         return device
 
     def resolved_precision(self) -> Precision:
-        """fp32 or bf16."""
+        """fp32, bf16 or int8, before a model is known. Raises UsageError for int8 elsewhere than on
+        a CPU."""
+        device = self.torch_device().type
         if self.precision == "auto":
-            return "bf16" if self.torch_device().type == "cuda" else "fp32"
+            return "bf16" if device == "cuda" else "fp32"
+        if self.precision == "int8" and device != "cpu":
+            raise UsageError(
+                f"--precision int8 runs on CPUs, not on {device}",
+                hint="add --device cpu, or take --precision bf16",
+            )
         return self.precision
 
 

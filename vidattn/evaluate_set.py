@@ -23,8 +23,9 @@ from vidattn.dist import World
 from vidattn.errors import DataError
 from vidattn.figures import Evaluation, figures_of, scored
 from vidattn.models.classifier import Classifier
-from vidattn.scorer import Scorer
+from vidattn.streaming.scorer import Scorer, precision_of
 from vidattn.types import Item, View, Window
+from vidattn.wording import counted
 
 SHOWN = 5
 Times = NDArray[np.float64]
@@ -97,7 +98,7 @@ class Examination:
             "short_side": clip.short_side,
             "crop": clip.crop,
             "averaging": classifier.averaging,
-            "precision": runtime.resolved_precision(),
+            "precision": precision_of(classifier, runtime),
             "reader": runtime.reader,
         }
 
@@ -146,7 +147,7 @@ class Examination:
         answered = [video for video in ordered if video.logits is not None]
         if not answered:
             raise DataError(
-                f"{self.source.root}: none of {len(ordered)} videos could be read"
+                f"{self.source.root}: of {counted(len(ordered), 'video')} none could be read"
                 + (f"; the first: {failed[0].message}" if failed else "")
             )
         card = self.classifier.card

@@ -19,7 +19,7 @@ from vidattn import metrics
 from vidattn.classes import canonical
 from vidattn.data.truth import Truth
 from vidattn.errors import DataError
-from vidattn.segments import BACKGROUND
+from vidattn.gathering.segments import BACKGROUND
 from vidattn.timeline import Timeline
 
 RATE = 25.0
@@ -186,6 +186,44 @@ def evaluate_time(
     shown = {name: None if math.isnan(figures[name]) else figures[name] for name in SHARES}
     frames = sum(len(video.predicted) for video in clear)
     return TimeEvaluation(shown, tuple(per_class), len(compared), len(clear), frames)
+
+
+def best_threshold(
+    pairs: Sequence[tuple[Truth, Timeline | None]],
+    *,
+    background: Collection[str] = (),
+    rate: float | None = None,
+) -> tuple[float, float]:
+    """The threshold from 0 to 1 whose segments have the best F1@50, and that F1.
+
+    Where labels overlap in all videos it is mAP@0.5 that counts. Steps of 0.05 are tried, then of
+    0.01 around the best; of equally good ones the one in the middle is taken. Everything else is
+    decided as the timelines say. Raises DataError when there is nothing to measure it on.
+    """
+
+    def value(threshold: float) -> float:
+        changed = [
+            (truth, None if one is None else one.decoded(threshold=threshold, leave=None))
+            for truth, one in pairs
+        ]
+        figures = evaluate_time(changed, background=background, rate=rate).figures
+        found = figures["f1@50"] if figures["f1@50"] is not None else figures["map@0.5"]
+        if found is None:
+            raise DataError("nothing happens in the truth: there is no best threshold")
+        return found
+
+    tried = {i: value(i / 100) for i in range(0, 100, 5)}
+    best = _middle(tried)
+    tried |= {i: value(i / 100) for i in range(max(best - 4, 0), best + 5) if i not in tried}
+    best = _middle(tried)
+    return best / 100, tried[best]
+
+
+def _middle(values: Mapping[int, float]) -> int:
+    """Of the numbers with the greatest value the one in the middle."""
+    most = max(values.values())
+    best = sorted(i for i, value in values.items() if value >= most - 1e-12)
+    return best[len(best) // 2]
 
 
 def _compared(

@@ -66,8 +66,9 @@ def scored(
     """The scores of logits [N, K] against labels [N]. Raises DataError when N is 0."""
     if len(labels) == 0:
         raise DataError("nothing to evaluate: the data set has no clips")
-    counts = metrics.confusion(logits.argmax(1), labels, logits.shape[1])
-    scores = metrics.probabilities(logits, temperature)
+    counts = metrics.confusion(metrics.answered(logits, labels), labels, logits.shape[1])
+    logs = metrics.log_probabilities(logits, temperature)
+    scores = np.exp(logs)
     return Evaluation(
         top1=metrics.top_k(logits, labels, 1),
         top5=metrics.top_k(logits, labels, 5),
@@ -75,7 +76,7 @@ def scored(
         confusion=counts,
         clips=len(labels),
         ece=metrics.calibration_error(scores, labels),
-        nll=metrics.nll(logits, labels, temperature),
+        nll=metrics.nll_of(logs, labels),
         brier=metrics.brier(scores, labels),
         temperature=temperature,
     )

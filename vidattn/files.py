@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,6 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vidattn.errors import OutputError
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a regular file is there; False too where the system will not say.
+
+    Names that are too long and folders that may not be searched raise with pathlib; here they are
+    as good as absent, and whoever opens them learns why.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is there; see `is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether anything is there; see `is_file`."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 @contextmanager
@@ -25,9 +45,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     when `path` is a directory, a device or a pipe.
     """
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".vidattn-{secrets.token_hex(6)}.part")
+    part = target.with_name(f".vidattn-{_mark(target)}{secrets.token_hex(6)}.part")
     try:
-        if target.exists() and not target.is_file():
+        if is_there(target) and not is_file(target):
             raise OutputError(f"{path}: is not a regular file", hint="name a file")
         target.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -40,6 +60,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from error
     finally:
         _discard(part)
+
+
+def discard_parts(path: str | os.PathLike[str]) -> None:
+    """Remove what killed processes have left of `path`; for who alone may write it."""
+    target = Path(os.path.realpath(path))
+    for part in target.parent.glob(f".vidattn-{_mark(target)}*.part"):
+        _discard(part)
+
+
+def _mark(target: Path) -> str:
+    """What the temporary files of a path have in common."""
+    return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:

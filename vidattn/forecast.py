@@ -13,9 +13,9 @@ from typing import Any
 
 from vidattn.clock import peak_rss_mb
 from vidattn.device import Runtime
-from vidattn.events import Event, Scored, Started
 from vidattn.infer import stream
 from vidattn.models.classifier import Classifier
+from vidattn.streaming.events import Event, Scored, Started
 from vidattn.video import Facts, Video, open_video
 
 PLACES = (0.0, 0.4, 0.8)
@@ -60,7 +60,7 @@ def forecast(
     begin = time.perf_counter()
     with open_video(path, reader=runtime.reader, short_side=classifier.clip.short_side) as video:
         opened = time.perf_counter() - begin
-        started, first, trials = _trials(video, classifier, runtime, wanted)
+        started, prepared, first, trials = _trials(video, classifier, runtime, wanted)
         speed = _decode_speed(video)
         facts, reader, decoder = video.facts, video.reader, _children_mb()
     tried = sum(count for count, _ in trials)
@@ -79,7 +79,7 @@ def forecast(
         decode_fps=speed,
         open_s=opened,
         window_s=each,
-        total_s=opened + warm_up + count * each,
+        total_s=opened + prepared + warm_up + count * each,
         memory_mb=round(peak_rss_mb() + decoder + 8e-6 * count * len(classifier.labels), 1),
         notes=started.notes,
     )
@@ -87,18 +87,20 @@ def forecast(
 
 def _trials(
     video: Video, classifier: Classifier, runtime: Runtime, wanted: dict[str, Any]
-) -> tuple[Started, float, list[tuple[int, float]]]:
-    """The plan for the whole file, the seconds of the first batch, and windows and seconds of each
-    trial after its own first batch."""
+) -> tuple[Started, float, float, list[tuple[int, float]]]:
+    """The plan for the whole file, the seconds until it was there (int8 is compared with float32
+    first) and of the first batch, and windows and seconds of each trial after its first batch."""
     plan: Started | None = None
-    first = 0.0
+    prepared = first = 0.0
     trials = []
     for share, until in zip(PLACES, (*PLACES[1:], 1.0), strict=True):
         if plan is not None:
             at = plan.windows[int(share * len(plan.windows))].start
             wanted = {**wanted, "start": at}
         with closing(stream(video, classifier, runtime=runtime, **wanted)) as events:
+            begin = time.perf_counter()
             started = next(events)
+            prepared = prepared or time.perf_counter() - begin
             assert isinstance(started, Started)
             plan = plan or started
             count = len(plan.windows)
@@ -110,7 +112,7 @@ def _trials(
         if short:
             break
     assert plan is not None
-    return plan, first, trials
+    return plan, prepared, first, trials
 
 
 def _timed(events: Iterable[Event], batch: int) -> tuple[float, int, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import Literal, TypeVar
@@ -23,17 +23,20 @@ from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data.views import readable_end, still_needed
 from vidattn.device import Runtime
 from vidattn.economy import Economy
-from vidattn.events import Event, Finished, Scored, Scores, Started, collect
+from vidattn.errors import VideoError
+from vidattn.gathering.pooling import Pool
 from vidattn.models.classifier import Classifier
-from vidattn.pooling import Pool
-from vidattn.resume import Part, identity
-from vidattn.scorer import Scorer
-from vidattn.survey import Survey
+from vidattn.streaming.agreement import Agreement, agreement, to_be_checked
+from vidattn.streaming.events import Event, Finished, Scored, Scores, Started, collect, vectors_of
+from vidattn.streaming.resume import identity, taken_up
+from vidattn.streaming.scorer import Scorer
+from vidattn.streaming.survey import Survey
+from vidattn.streaming.viewer import viewing
+from vidattn.streaming.windowlog import Record, WindowLog
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import Window
+from vidattn.types import View, Window
 from vidattn.video import Video, open_video
-from vidattn.viewer import viewing
-from vidattn.windowlog import Record, WindowLog
+from vidattn.video.source import readable_name
 
 __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
 
@@ -55,6 +58,7 @@ def stream(
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
     log: WindowLog | None = None,
+    vectors: bool = False,
 ) -> Generator[Event, None, None]:
     """Slide a window over a file and score each position: Started, Scored per window, Finished.
 
@@ -63,13 +67,14 @@ def stream(
     window x (1 - overlap). The last window is moved back to end with the file, so nothing is left
     out. start, end: seconds, to look at a part of the file only. economy: windows added where it
     matters, and windows saved where nothing moves. log: keeps the scores as they come, and has
-    those of a run that was killed; begun after Started, and not with an economy.
+    those of a run that was killed; begun after Started. vectors: whether what the head of the model
+    sees of each window is kept, too.
 
     Raises VideoError when the file cannot be read and UsageError when the numbers make no sense.
     Stopping early is fine: `collect` makes a valid timeline of the events so far.
     """
     clock, classes = Clock(), len(classifier.labels)
-    scorer = Scorer(classifier, runtime)
+    scorer = Scorer(classifier, runtime, vectors=vectors)
     with _opened(source, classifier.clip, runtime) as video:
         region = plan.region_of(video.path, readable_end(video), start, end)
         planned = plan.plan_windows(
@@ -84,24 +89,37 @@ def stream(
         added = plan.added_windows(video.times, region, planned, economy.refine)
         planned = replace(planned, settings=planned.settings | economy.settings())
         seen = tuple((window,) for window in planned.seen)
-        started = _started(video, "segment", planned.windows, seen, planned, scorer)
+        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime)
+        started = _started(video, "segment", planned.windows, seen, planned, scorer, checked)
         yield started
-        log = None if economy.settings() else log
-        known = {} if log is None else log.begin(identity(started, classifier, scorer), classes)
-        part = Part.of(known, planned.views, runtime.batch_size)
-        done = [Scored(i, planned.windows[i], known[i].scores) for i in range(part.first)]
+        known = {}
+        if log is not None:
+            known = log.begin(identity(started, classifier, scorer), classes + scorer.width)
+        views, size = dict(zip(planned.windows, planned.views, strict=True)), runtime.batch_size
+        part, done = taken_up(known, views, economy, size, classes)
         yield from done
-        views = dict(zip(planned.windows, planned.views, strict=True))
-        shown = [*planned.views[part.begin :], *added.values()]
         lost = len(video.unreadable)
+        nearest = planned.windows[max(part.begin - 1, 0)]
+        later = {window: view for window, view in added.items() if window > nearest}
+        shown = [*part.shown(planned.views, size), *later.values()]
         with viewing(video, shown, classifier.clip, scorer, clock) as viewer:
-            survey = Survey(views, added, classifier, viewer, economy)
-            for event in survey.scored(runtime.batch_size, clock, part):
+            survey = Survey(views, added, classifier, viewer, economy, scorer.width)
+            for event in survey.scored(size, clock, part):
                 if log is not None and event.index not in known:
-                    log.add(Record(event.index, event.scores, len(video.unreadable) == lost))
+                    log.add(_record(event, len(planned.windows), len(video.unreadable) == lost))
                 done.append(event)
                 yield event
-        yield Finished(collect(started, done, classifier, decoding, run=clock.report()))
+        timeline = collect(started, done, classifier, decoding, run=clock.report())
+        yield Finished(timeline, vectors_of(done))
+
+
+def _record(event: Scored, given: int, whole: bool) -> Record:
+    """What the log keeps of a window; given: how many were planned."""
+    row = event.scores
+    if row is not None and event.vector is not None:
+        row = np.concatenate([row, event.vector])
+    added = event.window if event.index >= given else None
+    return Record(event.index, row, whole, event.reused, added)
 
 
 def segment(
@@ -166,7 +184,8 @@ def classify(
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
-        started = _started(video, "classify", (region,), (planned.seen,), planned, scorer)
+        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime)
+        started = _started(video, "classify", (region,), (planned.seen,), planned, scorer, checked)
         logits: list[Tensor] = []
         with viewing(video, planned.views, classifier.clip, scorer, clock) as viewer:
             shown = zip(planned.views, still_needed(planned.views), strict=True)
@@ -189,9 +208,13 @@ def _started(
     seen: tuple[tuple[Window, ...], ...],
     planned: plan.WindowPlan | plan.ViewPlan,
     scorer: Scorer,
+    checked: Agreement | None,
 ) -> Started:
     """The first event of either act."""
     settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
+    notes = planned.notes
+    if checked is not None and (checked.precision == "int8" or not checked.near):
+        notes += (str(checked) if checked.near else f"computed in float32: {checked}",)
     return Started(
         video.path,
         task,
@@ -200,9 +223,32 @@ def _started(
         windows,
         seen,
         settings,
-        planned.notes,
+        notes,
         video.unreadable,
+        {} if checked is None else checked.record(),
     )
+
+
+def _checked(
+    source: Source,
+    views: Sequence[View],
+    classifier: Classifier,
+    scorer: Scorer,
+    runtime: Runtime,
+) -> tuple[Scorer, Agreement | None]:
+    """A scorer that is near float32 on this film, and how near; None where nothing is in question.
+
+    Where `auto` chose too few bits, it is one of float32. The film is opened anew, so that what
+    does not decode is found in its place later.
+    """
+    if not to_be_checked(scorer, runtime):
+        return scorer, None
+    with _opened(source, classifier.clip, runtime) as video:
+        found = agreement(video, views, classifier, scorer, runtime)
+    if found is None or found.near:
+        return scorer, found
+    exact = replace(runtime, precision="fp32")
+    return Scorer(classifier, exact, vectors=scorer.width > 0), found
 
 
 def _probabilities(
@@ -215,11 +261,23 @@ def _probabilities(
     return scores
 
 
-def _opened(source: Source, clip: ClipConfig, runtime: Runtime) -> AbstractContextManager[Video]:
-    """A path is opened, and closed afterwards; a video stays open for its owner."""
+@contextmanager
+def _opened(source: Source, clip: ClipConfig, runtime: Runtime) -> Iterator[Video]:
+    """A path is opened, and closed afterwards; a video stays open for its owner.
+
+    What a model says of its numbers gets the name of the film it was shown.
+    """
+    opened: AbstractContextManager[Video] = nullcontext(source)  # type: ignore[arg-type]
     if isinstance(source, str | os.PathLike):
-        return open_video(source, reader=runtime.reader, short_side=clip.short_side)
-    return nullcontext(source)
+        opened = open_video(source, reader=runtime.reader, short_side=clip.short_side)
+    with opened as video:
+        try:
+            yield video
+        except VideoError as error:
+            if error.code != "E_NONFINITE":
+                raise
+            named = f"{readable_name(video.path)}: {error.message}"
+            raise VideoError(named, code=error.code, hint=error.hint) from None
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from vidattn.types import Window
 
 
@@ -35,7 +33,7 @@ def plain(value: Any) -> Any:
         return [value.numerator, value.denominator]
     if isinstance(value, Window):
         return [value.start, value.stop]
-    if isinstance(value, np.ndarray | np.generic):
+    if hasattr(value, "tolist"):  # arrays and their scalars, without loading numpy for --help
         return plain(value.tolist())
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]

@@ -34,6 +34,18 @@ def confusion(
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
+def answered(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The class each row of logits [N, K] is called, int64 [N]: that of the largest.
+
+    Where the label [N] shares the first place with others it is one of them, so that an answer is
+    right if and only if `top_k` counts it for k = 1.
+    """
+    rows = np.arange(len(labels))
+    others = np.where(np.arange(logits.shape[1]) == labels[:, None], -np.inf, logits)
+    rival = others.argmax(1)
+    return np.where(logits[rows, labels] > others[rows, rival], labels, rival).astype(np.int64)
+
+
 def mean_class(counts: NDArray[np.integer]) -> float:
     """Mean over the classes that occur of the share called rightly, from a confusion matrix."""
     seen = counts.sum(1)
@@ -56,16 +68,20 @@ def most_confused(counts: NDArray[np.integer], limit: int) -> list[tuple[int, in
 
 def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
     """softmax(logits / temperature), float64 [N, K]."""
-    return np.exp(_log_probabilities(logits, temperature))
+    return np.exp(log_probabilities(logits, temperature))
 
 
 def nll(
     logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
 ) -> float:
     """Mean negative log-likelihood of the labels, in nats; NaN if there are none."""
+    return nll_of(log_probabilities(logits, temperature), labels)
+
+
+def nll_of(logs: Floats, labels: NDArray[np.integer]) -> float:
+    """As `nll`, from the logarithms of the probabilities [N, K]."""
     if len(labels) == 0:
         return float("nan")
-    logs = _log_probabilities(logits, temperature)
     return float(-logs[np.arange(len(labels)), labels].mean())
 
 
@@ -92,7 +108,7 @@ def calibration_error(
     if len(labels) == 0:
         return float("nan")
     confidence = scores.max(1)
-    right = scores.argmax(1) == labels
+    right = answered(scores, labels) == labels
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(place, weights=confidence - right, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
@@ -134,7 +150,7 @@ def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) 
     return 1 / inverse
 
 
-def _log_probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
+def log_probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
     """Logarithms of softmax(logits / temperature), float64 [N, K]."""
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(1, keepdims=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -48,8 +47,8 @@ def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:
     return optim.lr * min(1.0, warm) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def with_batch_size(optim: OptimConfig, batch_size: int) -> tuple[OptimConfig, str]:
-    """The same training with another batch, and what was done to the learning rate, in words.
+def rate_for(optim: OptimConfig, batch_size: int) -> tuple[float, str]:
+    """The learning rate for batches of another size, and what was done to it, in words.
 
     The rate grows and shrinks with the batch (arXiv:1706.02677, Sec. 2.1), so that as many clips
     move the weights as far.
@@ -59,7 +58,7 @@ def with_batch_size(optim: OptimConfig, batch_size: int) -> tuple[OptimConfig, s
         f"learning rate {lr:.3g} for batches of {batch_size}: the recipe's {optim.lr:.3g} is for "
         f"batches of {optim.batch_size}"
     )
-    return replace(optim, lr=lr, batch_size=batch_size), said if lr != optim.lr else ""
+    return lr, said if lr != optim.lr else ""
 
 
 def tune(model: nn.Module, which: Literal["full", "head", "temporal"]) -> None:

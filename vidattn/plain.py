@@ -18,6 +18,8 @@ from typing import Any, Literal, TypeVar
 from vidattn.errors import RecipeError
 
 T = TypeVar("T")
+KIND = "kind"
+"""The field that tells apart the dataclasses that may stand in one place."""
 
 
 def to_plain(value: Any) -> Any:
@@ -73,7 +75,9 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _value(next(a for a in args if a is not type(None)), value, where)
+        return _value(
+            _meant_kind([a for a in args if a is not type(None)], value, where), value, where
+        )
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise RecipeError(f"{where}: expected a list, got {value!r}")
@@ -92,28 +96,40 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def with_settings(recipe: T, settings: Iterable[str]) -> T:
-    """Apply `--set` arguments such as "optim.lr=1e-3" or "clip.frames=16" to a dataclass, in order.
+def _meant_kind(hints: list[Any], value: Any, where: str) -> Any:
+    """Which of several dataclasses a value is, by its `kind`; the first where it does not say."""
+    if len(hints) == 1 or not isinstance(value, Mapping) or "kind" not in value:
+        return hints[0]
+    kinds = {hint.kind: hint for hint in hints}
+    return kinds[_value(Literal[tuple(kinds)], value["kind"], f"{where}.kind")]
 
-    Values are read as JSON where they are JSON and as text otherwise. Raises RecipeError.
+
+def with_settings(recipe: T, settings: Iterable[str]) -> T:
+    """Apply `--set` arguments such as "optim.lr=1e-3" or "clip.frames=16" to a dataclass.
+
+    All of them, the last one of a name, before values are held against one another: their order
+    does not matter. Values are read as JSON where they are JSON and as text otherwise. Raises
+    RecipeError.
     """
+    draft = _Draft(recipe)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise RecipeError(
                 f"--set {setting!r}: expected KEY=VALUE", hint="for example --set optim.lr=1e-3"
             )
-        recipe = _replaced(recipe, key.strip().split("."), _parsed(text.strip()), key.strip())
-    return recipe
+        draft.put(key.strip().split("."), _parsed(text.strip()), key.strip())
+    return typing.cast(T, draft.made())
 
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:
     """In what two dataclasses of one kind differ, such as "optim.lr was 0.1, is 0.2"."""
-    if is_dataclass(one):
+    if is_dataclass(one) and is_dataclass(other):
         below = (f.name for f in fields(one))
         pairs = ((f"{name}.{f}" if name else f, getattr(one, f), getattr(other, f)) for f in below)
         return [text for where, a, b in pairs for text in differences(a, b, where)]
-    return [f"{name} was {json.dumps(one)}, is {json.dumps(other)}"] if one != other else []
+    before, now = json.dumps(to_plain(one)), json.dumps(to_plain(other))
+    return [f"{name} was {before}, is {now}"] if one != other else []
 
 
 def _parsed(text: str) -> Any:
@@ -123,15 +139,36 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def _replaced(value: Any, path: list[str], new: Any, where: str) -> Any:
-    known = {f.name for f in fields(value)}
-    name, rest = path[0], path[1:]
-    if name not in known:
-        raise RecipeError(f"--set {where}: no such setting", hint=_meant(name, sorted(known)))
-    if rest and not is_dataclass(getattr(value, name)):
-        raise RecipeError(f"--set {where}: {name} has no settings below it")
-    hint = typing.get_type_hints(type(value))[name]
-    changed = (
-        _replaced(getattr(value, name), rest, new, where) if rest else _value(hint, new, where)
-    )
-    return replace(value, **{name: changed})
+class _Draft:
+    """A dataclass and what is to be changed in it, before the new one is made and checked."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._changes: dict[str, Any] = {}
+
+    def put(self, path: list[str], new: Any, where: str) -> None:
+        """Change the setting at a path. Raises RecipeError for an unknown name or a wrong type."""
+        name, rest = path[0], path[1:]
+        known = {f.name for f in fields(self._value)}
+        if name not in known:
+            raise RecipeError(f"--set {where}: no such setting", hint=_meant(name, sorted(known)))
+        if name == KIND and new != getattr(self._value, KIND):
+            raise RecipeError(
+                f"--set {where}: the kind of model is that of the recipe",
+                hint="vidattn recipe list shows those of other kinds; name one with -m",
+            )
+        if not rest:
+            hint = typing.get_type_hints(type(self._value))[name]
+            self._changes[name] = _value(hint, new, where)
+            return
+        below = self._changes.get(name, getattr(self._value, name))
+        if not isinstance(below, _Draft):
+            if not is_dataclass(below):
+                raise RecipeError(f"--set {where}: {name} has no settings below it")
+            below = self._changes[name] = _Draft(below)
+        below.put(rest, new, where)
+
+    def made(self) -> Any:
+        """The changed dataclass, which checks itself."""
+        changes = {k: v.made() if isinstance(v, _Draft) else v for k, v in self._changes.items()}
+        return replace(self._value, **changes) if changes else self._value

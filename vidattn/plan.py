@@ -25,6 +25,8 @@ Sampling = Literal["auto", "uniform", "dense"]
 Times = NDArray[np.float64]
 
 MOST_FRAMES = 65_536
+LONGEST_SECONDS = 1e7
+"""No recording lasts so long; a file that says so must not be cut into windows in memory."""
 DENSE_FRAMES = 96
 """Frames a dense classifier is shown of a file when nobody says how many."""
 
@@ -65,7 +67,14 @@ def region_of(path: str, duration: float, start: float = 0.0, end: float | None 
         raise UsageError(f"seconds {start:g} to {until}: a part begins at 0 or later and then ends")
     if start >= duration:
         raise VideoError(f"{path}: ends at {duration:.2f} s, before {start:g} s", code="E_SHORT")
-    return Window(start, duration if end is None else min(end, duration))
+    stop = duration if end is None else min(end, duration)
+    if stop - start > LONGEST_SECONDS:
+        raise VideoError(
+            f"{path}: claims to last {duration / 86400:,.0f} days",
+            code="E_TOO_LARGE",
+            hint="name the part that is meant with --start and --end",
+        )
+    return Window(start, stop)
 
 
 def plan_windows(

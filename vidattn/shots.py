@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vidattn.cuts import CUT_SIDE, difference
+from vidattn.gathering.cuts import CUT_SIDE, difference
 from vidattn.types import Window
 from vidattn.video import open_video
 
@@ -19,13 +19,13 @@ class Change(NamedTuple):
     time: float
     """PTS seconds."""
     difference: float
-    """To the frame before it, see `vidattn.cuts`; 0 for the first."""
+    """To the frame before it, see `vidattn.gathering.cuts`; 0 for the first."""
     frames: int
     """How many frames there are to look at."""
 
 
 def changes(path: str | os.PathLike[str], part: Window, reader: str = "auto") -> Iterator[Change]:
-    """Every frame of a part in order; `vidattn.cuts.found` makes cuts of them.
+    """Every frame of a part in order; `vidattn.gathering.cuts.found` makes cuts of them.
 
     Raises VideoError when the file cannot be read.
     """

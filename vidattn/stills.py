@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vidattn.errors import VideoError
-from vidattn.output.page import STILL_HEIGHT, jpeg
+from vidattn.output.page import STILL_HEIGHT
+from vidattn.output.page.evidence import jpeg
 from vidattn.timeline import Segment, Timeline
 from vidattn.video import open_video
 

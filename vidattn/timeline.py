@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.compact import Scores, kept, pack, unpack
-from vidattn.cuts import snapped
-from vidattn.decoding import Decoding
 from vidattn.errors import InputError, UsageError
+from vidattn.gathering.cuts import snapped
+from vidattn.gathering.decoding import Decoding
+from vidattn.gathering.pooling import Pool
+from vidattn.gathering.segments import BACKGROUND, Segment, gather, grid, islands, merge, without
 from vidattn.layout import laid_out, one_line, plain
-from vidattn.pooling import Pool
-from vidattn.segments import BACKGROUND, Segment, gather, grid, islands, merge, without
 from vidattn.types import Window
 
 __all__ = ["BACKGROUND", "SCHEMA", "Decoding", "Segment", "Timeline", "one_line"]
@@ -126,8 +126,9 @@ class Timeline:
         scores = kept(self.scores)
         if self.task == "classify" or not self.windows:
             return scores
-        rows = gather(self._spans, scores, grid(self._spans))
-        return rows.repeat([len(parts) for parts in self._parts], axis=0)
+        rows = gather(self._spans, scores, self._grid)
+        counts = [len(parts) for parts in self._parts]
+        return rows if set(counts) == {1} else rows.repeat(counts, axis=0)
 
     @property
     def reach(self) -> float:
@@ -182,7 +183,7 @@ class Timeline:
             "settings": {**plain(self.settings), **decoding},
             "coverage": self._coverage_dict(),
             "segments": [_segment_dict(s) for s in self.segments],
-            "labels": self._totals(),
+            "labels": self.totals(),
             **({} if self.cuts is None else {"cuts": list(self.cuts)}),
             "warnings": list(self.warnings),
             "scores": self._scores_dict(),
@@ -206,6 +207,8 @@ class Timeline:
         """
         try:
             return _parsed(cls, json.loads(text, parse_constant=_refuse_constant))
+        except UnicodeDecodeError:
+            reason = "it is no text"
         except (*_WRONG, UsageError) as e:
             reason = str(e)
         except KeyError as e:
@@ -243,7 +246,11 @@ class Timeline:
         """Of each cell of the grid, the parts that could be read; a classification is one cell."""
         if self.task == "classify":
             return [[w] for w in self._spans]
-        return without(grid(self._spans), self._lost)
+        return without(self._grid, self._lost)
+
+    @cached_property
+    def _grid(self) -> tuple[Window, ...]:
+        return grid(self._spans)
 
     def _coverage_dict(self) -> dict[str, Any]:
         coverage: dict[str, Any] = {
@@ -258,7 +265,7 @@ class Timeline:
             coverage["seen"] = [_pair(w) for w in _snapped(self.seen, self._stop)]
         return coverage
 
-    def _totals(self) -> list[dict[str, Any]]:
+    def totals(self) -> list[dict[str, Any]]:
         """Seconds, share of the video and number of segments of each label, the longest first."""
         of: dict[str, list[float]] = {}
         for segment in self.segments:

@@ -1,7 +1,7 @@
 """Training: `fit` runs a recipe in a directory and yields what happens; it prints nothing.
 
-What a run directory holds is said in `vidattn.rundir`. Files are replaced whole, so that an
-interruption at any moment leaves the last checkpoint valid, and a run that goes on from it ends
+What a run directory holds is said in `vidattn.training.rundir`. Files are replaced whole, so that
+an interruption at any moment leaves the last checkpoint valid, and a run that goes on from it ends
 with the very files of one that was never interrupted.
 """
 
@@ -9,24 +9,42 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vidattn import optim as optimizers
-from vidattn import outcome
 from vidattn.config import Recipe
 from vidattn.data.motion import Batch
 from vidattn.device import Runtime
 from vidattn.dist import Strategy, World, joined
 from vidattn.errors import RecipeError, UsageError
-from vidattn.learner import Learner, Learnt, TrainState, largest_part, new_state, telling_memory
-from vidattn.lessons import TrainingSet, training_set
 from vidattn.plain import differences, from_plain, to_plain
-from vidattn.reports import Epoch, Event, Halted, Note, Saved, Step
-from vidattn.rundir import (
+from vidattn.training import outcome
+from vidattn.training.learner import (
+    Learner,
+    Learnt,
+    TrainState,
+    largest_part,
+    new_state,
+    telling_memory,
+)
+from vidattn.training.lessons import TrainingSet, fitted, training_set
+from vidattn.training.reports import (
+    FATES,
+    Epoch,
+    Event,
+    Fate,
+    Halted,
+    Incomplete,
+    Lost,
+    Note,
+    Saved,
+    Step,
+)
+from vidattn.training.rundir import (
     Log,
     Metrics,
     begun_in,
@@ -34,11 +52,24 @@ from vidattn.rundir import (
     checkpoints,
     keep_last,
     owned,
+    require_writable,
     write_json,
 )
 from vidattn.weights.state import load_state, save_state
+from vidattn.wording import counted
 
-__all__ = ["Epoch", "Event", "Halted", "Manner", "Note", "Saved", "Step", "fit"]
+__all__ = [
+    "Epoch",
+    "Event",
+    "Halted",
+    "Incomplete",
+    "Lost",
+    "Manner",
+    "Note",
+    "Saved",
+    "Step",
+    "fit",
+]
 
 LOG_EVERY = 50  # steps
 SAVE_SECONDS = 600.0
@@ -76,6 +107,8 @@ def fit(
     epochs, of parts and of workers may change on resuming; when all is done, nothing is changed. A
     run has a checkpoint before its first step; one that ended even before begins anew.
 
+    A video that cannot be read is told once; a finished run that has met some ends with Incomplete.
+
     asked: the number of the signal that asks to stop, 0 for none; the run stops after the step at
     hand. Where several processes were started (torchrun, `--nproc`), all must call this alike.
 
@@ -89,9 +122,13 @@ def fit(
             hint="--set optim.accumulate=N computes batches in N parts",
         )
     with joined(Runtime(device=device).torch_device()) as world:
-        begun = begun_in(run_dir, resume)
+        # All see the same directory: nobody looks before what the first process wrote for another
+        # run is there, and it writes nothing before all have looked.
+        world.most(0)
+        begun = bool(world.most(begun_in(run_dir, resume)))
+        require_writable(run_dir)
         examples = training_set(recipe, data_root, (world.rank, world.size))
-        recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
+        recipe = fitted(recipe, examples)
         start = "none" if begun else init
         state = new_state(recipe, start, world, examples.labels, manner.strategy)
         run = Run(recipe, run_dir, examples, state, world, manner, asked)
@@ -177,13 +214,12 @@ class Run:
             write_json(self.run_dir / "recipe.json", to_plain(self.recipe))
         if state.step and state.step % self.per_epoch == 0:
             yield from self._end_of_epoch()
-        if self.signal:
-            yield Halted(state.step, self.signal)
-        elif state.step == self.total:
+        if state.step == self.total and not self.signal:
             yield self._nothing_left()
-        else:
+        elif not self.signal:
             yield from self._sized()
             yield from self._steps()
+        yield from self._ended()
 
     def _steps(self) -> Iterator[Event]:
         state, world = self.state, self.world
@@ -191,25 +227,38 @@ class Run:
         self.pace, first = Pace(), state.step
         for batch in self.pace.timed(self.examples.batches(first)):
             due = world.lead and self._save_is_due()
-            done = learner.learn(batch, self.asked() > 0, due, len(batch.lost))
-            halt, due, lost = (count > 0 for count in done.said)
-            for video in world.told(batch.lost) if lost else ():
-                yield self._logged(self._lost(video, "replaced by another"))
+            done = learner.learn(batch, due, len(batch.lost))
+            due, lost = (count > 0 for count in done.said)
+            yield from self._lost(world.told(batch.lost) if lost else (), "replaced")
             if not done.finite:
                 text = f"step {state.step}: the gradient is not finite, the step is left out"
                 yield self._logged(Note(text, state.step))
             event = self._stepped(done, first)
             ends = state.step % self.per_epoch == 0
-            if ends or halt or due:
+            if ends or due:
                 self._save()
             yield event  # whoever hears of a step may end the run: its checkpoint is there
-            if ends and not halt:
+            if ends and not self._halts():
                 yield from self._end_of_epoch()
-            if halt:
-                self.signal = world.most(self.asked())
-            if self.signal:
-                yield Halted(state.step, self.signal)
+            if self.signal or (state.step < self.total and self._halts()):
+                if not (ends or due):
+                    self._save()
                 return
+
+    def _halts(self) -> bool:
+        """Whether any process was asked to stop. Every process must ask."""
+        self.signal = self.world.most(self.asked())
+        return self.signal > 0
+
+    def _ended(self) -> Iterator[Event]:
+        """What is to be said at the end: that it was stopped, or that videos were missing."""
+        if self.signal:
+            yield Halted(self.state.step, self.signal)
+            return
+        counts = [len(self.log.lost[fate]) if self.world.lead else 0 for fate in FATES]
+        replaced, not_counted = map(self.world.most, counts)
+        if replaced or not_counted:
+            yield Incomplete(replaced, not_counted, self.run_dir / "log.jsonl")
 
     def _stepped(self, done: Learnt, first: int) -> Step:
         """Tell of a step, and log it now and then."""
@@ -236,10 +285,9 @@ class Run:
         if not world.most(known):
             found = outcome.measured(state, self.examples, self.recipe, world, self.asked)
             if found is None:
-                self.signal = world.most(self.asked())
+                self._halts()
                 return
-            for video in world.told(self.examples.unreadable):
-                yield self._logged(self._lost(video, "not counted"))
+            yield from self._lost(world.told(self.examples.unreadable), "not counted")
             event = self._epoch({"top1": found.top1, "mean_class": found.mean_class})
             timings = event.seconds, event.waiting
             yield self._logged(event)
@@ -264,9 +312,9 @@ class Run:
         size = largest_part(self.state, self.recipe, self.world, most)
         self.parts = math.ceil(most / size)
         here = f" in each of {self.world.size} processes" if self.world.size > 1 else ""
-        how = f"are computed in {self.parts} parts of up to {size} clips"
+        how = f"are computed in {self.parts} parts of up to {counted(size, 'clip')}"
         how = how if self.parts > 1 else "fit into memory whole"
-        yield Note(f"batches of {self.examples.batch_size} clips {how}{here}")
+        yield Note(f"batches of {counted(self.examples.batch_size, 'clip')} {how}{here}")
 
     def _save_is_due(self) -> bool:
         if self.manner.save_every:
@@ -311,14 +359,15 @@ class Run:
     def _nothing_left(self) -> Note:
         done = self.state.step // self.per_epoch
         return Note(
-            f"{self.run_dir}: {done} epochs are done and {self.epochs} were asked for: nothing to "
-            f"do; --epochs {done + 1} or more goes on"
+            f"{self.run_dir}: {counted(done, 'epoch')} done and {self.epochs} asked for: nothing "
+            f"to do; --epochs {done + 1} or more goes on"
         )
 
-    def _lost(self, video: tuple[str, str, str], fate: str) -> Note:
-        path, code, message = video
-        text = f"{path}: {fate} ({code}): {message.removeprefix(f'{path}: ')}"
-        return Note(text, self.state.step)
+    def _lost(self, videos: Sequence[tuple[str, str, str]], fate: Fate) -> Iterator[Event]:
+        """Tell of those that were not told of before."""
+        for path, code, message in videos if self.world.lead else ():
+            if path not in self.log.lost[fate]:
+                yield self._logged(Lost(self.state.step, path, fate, code, message))
 
     def _logged(self, event: Event) -> Event:
         if self.world.lead:

@@ -74,12 +74,13 @@ def theirs(path: Path) -> int:
 
 def seconds(read: Callable[[Path], int], path: Path) -> tuple[float, float, int]:
     """Processor seconds, seconds on the clock, and the number of frames."""
-    begin, before = time.perf_counter(), _processor()
+    begin, before = time.perf_counter(), processor()
     count = read(path)
-    return _processor() - before, time.perf_counter() - begin, count
+    return processor() - before, time.perf_counter() - begin, count
 
 
-def _processor() -> float:
+def processor() -> float:
+    """Seconds of processor time so far, with ended children."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 

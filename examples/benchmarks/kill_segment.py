@@ -2,12 +2,13 @@
 
     python examples/benchmarks/kill_segment.py FILM [KILLS] [SEED]
 
-Each run is killed when some windows more than before are in its log, and up to 50 ms later; the
-last one may end. Prints what every kill left, and whether the files are those of a run that was
-never interrupted, byte for byte.
+Each run is killed when some windows more than before are in its log, and up to 50 ms later. A film
+that is done before all kills are spent is compared, and begun again. Prints what every kill left,
+and whether the files are those of a run that was never interrupted, byte for byte.
 """
 
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,36 +30,43 @@ def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def struck(film: str, folder: Path, rng: random.Random) -> bool:
+    """Begin or go on, and kill; whether the run was still at it."""
+    log = folder / f"{Path(film).stem}.vidattn.log"
+    before = size(log)
+    wanted = max(before, 1) + rng.randrange(1, 4000)
+    process = start(film, folder, "--resume")
+    while process.poll() is None and size(log) < wanted:
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.05))
+    if process.poll() is not None:
+        assert process.returncode == 0
+        return False
+    process.kill()
+    process.wait()
+    left = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    print(f"  {size(log) - before} bytes more, {size(log)} in all; left: {left}", flush=True)
+    return True
+
+
 def main(film: str, kills: int = 20, seed: int = 0) -> int:
     """Kill, go on, compare; 0 when all is well."""
-    rng = random.Random(seed)
+    rng, done, runs, same = random.Random(seed), 0, 0, 0
     with tempfile.TemporaryDirectory() as name:
         whole, killed = Path(name, "whole"), Path(name, "killed")
         begin = time.monotonic()
         assert start(film, whole).wait() == 0
         print(f"uninterrupted: {time.monotonic() - begin:.1f} s", flush=True)
-        log = killed / f"{Path(film).stem}.vidattn.log"
-        struck = 0
-        while struck < kills:
-            before = size(log)
-            wanted = max(before, 1) + rng.randrange(1, 4000)
-            process = start(film, killed, "--resume")
-            while process.poll() is None and size(log) < wanted:
-                time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.05))
-            if process.poll() is not None:
-                break
-            process.kill()
-            process.wait()
-            struck += 1
-            print(f"kill {struck}: {size(log) - before} bytes more, {size(log)} in all", flush=True)
-        left = sorted(path.name for path in killed.iterdir())
-        assert start(film, killed, "--resume").wait() == 0
-        one, two = (sorted(p for p in folder.iterdir()) for folder in (whole, killed))
-        same = [p.name for p in one] == [p.name for p in two]
-        same = same and all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
-        print(f"{struck} kills; left by the last: {left}; {'identical' if same else 'DIFFERENT'}")
-        return 0 if same and struck == kills else 1
+        expected = {path.name: path.read_bytes() for path in whole.iterdir()}
+        while done < kills:
+            while done < kills and struck(film, killed, rng):
+                done += 1
+            assert start(film, killed, "--resume").wait() == 0
+            runs += 1
+            same += {path.name: path.read_bytes() for path in killed.iterdir()} == expected
+            print(f"{done} kills; identical in {same} of {runs} runs", flush=True)
+            shutil.rmtree(killed)
+    return 0 if same == runs else 1
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ import torch
 from vidattn import train  # noqa: F401  loaded once, here
 from vidattn.cli import app as _app  # noqa: F401
 from vidattn.cli import main
-from vidattn.rundir import checkpoints
+from vidattn.training.rundir import checkpoints
 
 torch.optim.AdamW([torch.zeros(1)])  # the first one loads half of torch
 

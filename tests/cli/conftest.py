@@ -105,7 +105,7 @@ def vidattn(tmp_path: Path) -> Run:
             text=True,
             cwd=tmp_path,
             env=environment,
-            timeout=120,
+            timeout=280,
             check=False,
         )
 

@@ -55,7 +55,9 @@ def test_every_film_is_looked_at_and_failures_are_named(
     done = quick("doctor", "empty.mp4", film, "-m", model, "--json")
     assert done.returncode == 4
     assert "empty.mp4: the file is empty" in done.stderr
-    assert json.loads(done.stdout)["input"]["path"] == str(film)
+    failed, found = map(json.loads, done.stdout.splitlines())
+    assert (failed["schema"], failed["error"]["code"]) == ("vidattn/failure/1", "E_EMPTY")
+    assert (failed["input"]["path"], found["input"]["path"]) == ("empty.mp4", str(film))
     assert quick("doctor", "empty.mp4", "-m", model).returncode == 3
     assert quick("doctor", "none.mp4", "-m", model).returncode == 3
 

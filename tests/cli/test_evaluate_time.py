@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def test_a_saved_timeline_is_judged_without_torch(saved: Path, quick: Run, tmp_p
         [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("tiny on truth.csv: 1 videos of 1\n  frame accuracy   100.0 %\n")
+    assert done.stdout.startswith("tiny on truth.csv: 1 video of 1\n  frame accuracy   100.0 %\n")
     figures = json.loads(
         quick("eval", "--task", "segment", "--truth", "truth.csv", saved, "--json").stdout
     )
@@ -94,3 +95,58 @@ def test_a_request_that_makes_no_sense_is_told_so(
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "hint" in done.stderr or code == 2 or "No such file" in done.stderr
+
+
+def test_the_best_threshold_is_found_kept_and_used(
+    saved: Path, quick: Run, film: Path, model: Path
+) -> None:
+    scores = json.loads(saved.read_text())["scores"]["values"]
+    best = [max(row) for row in scores]
+    # What happens is what scores highest: the other half is nothing.
+    middle = sorted(best)[len(best) // 2]
+    document = json.loads(saved.read_text())
+    windows, names = document["scores"]["windows"], document["scores"]["labels"]
+    rows = [
+        f"walk.mp4,{names[row.index(max(row))]},{a},{b}\n"
+        for (a, b), row in zip(windows, scores, strict=True)
+        if max(row) >= middle
+    ]
+    Path("truth.csv").write_text(HEADER + "".join(rows))
+    words = ("eval", "--truth", "truth.csv", saved, "--fit-threshold", "-m", model)
+    done = quick(*words, "-o", "fitted.safetensors", "--json")
+    assert done.returncode == 0, done.stderr
+    fitted = json.loads(done.stdout)["fitted"]
+    assert fitted["value"] == json.loads(done.stdout)["f1@50"]
+    for other in (0, 0.2, 0.35, 0.4, 0.6):
+        one = quick("eval", "--truth", "truth.csv", saved, "--threshold", other, "--json")
+        assert json.loads(one.stdout)["f1@50"] <= fitted["value"]
+    kept = ("segment", film, "-m", "fitted.safetensors", "-f", "json", "-q", "--device", "cpu")
+    assert quick(*kept, "--threshold", "auto", "-o", "auto").returncode == 0
+    settings = json.loads(Path("auto/walk.vidattn.json").read_text())["settings"]
+    assert settings["threshold"] == fitted["threshold"]
+    shown = quick("models", "info", "fitted.safetensors")
+    refused = quick("segment", film, "-m", model, "--threshold", "auto")
+    assert (refused.returncode, "--fit-threshold" in refused.stderr) == (2, True)
+    assert quick("segment", film, "-m", model, "--threshold", "soon").returncode == 2
+    assert quick(*words, "--threshold", 0.5).returncode == 2
+    assert f"threshold      {fitted['threshold']:g}" in shown.stdout
+    named = quick(*words, "-o", "a.bin")
+    assert (named.returncode, named.stdout, ".safetensors" in named.stderr) == (2, "", True)
+    other = quick("eval", "--truth", "truth.csv", saved, "--fit-threshold", "-o", "a.safetensors")
+    assert (other.returncode, other.stdout, "name the model" in other.stderr) == (2, "", True)
+
+
+def test_a_model_is_kept_though_nobody_reads_the_figures(
+    saved: Path, film: Path, model: Path, tmp_path: Path
+) -> None:
+    Path("truth.csv").write_text(HEADER + "walk.mp4,walk,0,4\n")
+    fit = ("--fit-threshold", "-m", model, "-o", "a.safetensors")
+    words = [sys.executable, "-m", "vidattn", "eval", "--truth", "truth.csv", saved, *fit]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        list(map(str, words)), stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path, check=False
+    )
+    os.close(writing)
+    assert done.returncode == 141, done.stderr
+    assert (tmp_path / "a.safetensors").exists()

@@ -19,9 +19,9 @@ from tests.cli.conftest import Run
 from tests.cli.test_train_and_eval import TINY
 from vidattn.cli.wanted import Wanted
 from vidattn.errors import RecipeError, UsageError
-from vidattn.learner import Network
 from vidattn.recipes import SMALL
-from vidattn.rundir import checkpoints
+from vidattn.training.learner import Network
+from vidattn.training.rundir import checkpoints
 
 
 @contextmanager
@@ -86,6 +86,13 @@ def test_options_change_what_they_name() -> None:
     recipe, _ = Wanted("x", changes=changes).recipe(None)
     assert (recipe.clip.frames, recipe.model.frames, recipe.optim.tune) == (4, 4, "head")
     assert recipe.optim.epochs == SMALL.optim.epochs
+
+
+def test_options_and_settings_are_held_against_one_another_when_all_are_made() -> None:
+    accumulating = ["optim.accumulate=2", "clip.crop=96", "clip.short_side=96"]
+    recipe, _ = Wanted("x", batch_size=2, settings=accumulating).recipe(None)
+    assert (recipe.optim.batch_size, recipe.optim.accumulate, recipe.clip.crop) == (2, 2, 96)
+    assert recipe.optim.lr == pytest.approx(SMALL.optim.lr / 8)
 
 
 def test_a_run_is_gone_on_with_by_its_own_recipe(quick: Run, tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.cli.conftest import Run, write_film
-from vidattn.windowlog import HEAD, MAGIC
+from vidattn.streaming.windowlog import HEAD, MAGIC
 
 WANTED = ("--stride", "0.1", "--batch-size", "2", "-f", "json,csv")
 RECORD = HEAD.size + 5 + 4 * 3
@@ -33,7 +34,7 @@ def cut(log: Path, windows: int, more: int = 0) -> None:
 def kept_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
     """A finished run, as if it had been killed before it took its log away."""
     with monkeypatch.context() as patch:
-        patch.setattr("vidattn.windowlog.WindowLog.remove", lambda self: self.close())
+        patch.setattr("vidattn.streaming.windowlog.WindowLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 0
 
 
@@ -83,7 +84,7 @@ def test_a_damaged_film_is_gone_on_with_to_the_same_bytes(
     film.write_bytes(data)
     words = ("segment", film, "-m", model, *WANTED)
     with monkeypatch.context() as patch:
-        patch.setattr("vidattn.windowlog.WindowLog.remove", lambda self: self.close())
+        patch.setattr("vidattn.streaming.windowlog.WindowLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 4
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
     whole, kept = saved.read_bytes(), log.read_bytes()
@@ -95,16 +96,49 @@ def test_a_damaged_film_is_gone_on_with_to_the_same_bytes(
         assert saved.read_bytes() == whole
 
 
-def test_it_is_said_when_there_is_no_log_to_go_on_with(
-    quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+ECONOMIES = {
+    "refined": ("--stride", "0.2", "--refine", "0.1", "--unsure", "0.6"),
+    "static": ("--stride", "0.1", "--skip-static", "4"),
+    "both": ("--stride", "0.2", "--refine", "0.05", "--skip-static", "4"),
+}
+
+
+@pytest.mark.parametrize("economy", ECONOMIES)
+def test_runs_that_add_and_reuse_windows_go_on_to_the_same_bytes(
+    quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, economy: str
 ) -> None:
-    words = ("segment", film, "-m", model, "-f", "json", "--resume")
-    kept_log(quick, monkeypatch, *words, "--unsure", 0.4)
-    assert (tmp_path / "walk.vidattn.log").exists()
-    (tmp_path / "walk.vidattn.log").unlink()
-    done = quick(*words, "--skip-static", 1, "-o", "other")
-    assert done.returncode == 0, done.stderr
-    assert "no log is kept" in done.stderr
+    film = write_film(tmp_path / "walk.mp4", seconds=12)
+    words = ("segment", film, "-m", model, "--batch-size", "2", "-f", "json", *ECONOMIES[economy])
+    kept_log(quick, monkeypatch, *words)
+    saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
+    whole, kept = saved.read_bytes(), log.read_bytes()
+    spent = {k: v for k, v in json.loads(whole)["coverage"].items() if k in ("added", "reused")}
+    assert spent
+    assert all(count > 3 for count in spent.values()), spent
+    ends = list(record_ends(kept))
+    computed: list[int] = []
+    with monkeypatch.context() as patch:
+        from vidattn.streaming.viewer import Viewer
+
+        plain = Viewer.__call__
+        patch.setattr(Viewer, "__call__", lambda s, v: (computed.append(len(v)), plain(s, v))[1])
+        for share in (0.45, 0.8, 1.0):
+            log.write_bytes(kept[: ends[int(share * len(ends)) - 1]] + b"torn")
+            saved.unlink()
+            computed.clear()
+            done = quick(*words, "--resume")
+            assert done.returncode == 0, done.stderr
+            assert saved.read_bytes() == whole, share
+            assert not log.exists()
+    assert sum(computed) < len(ends) / 2  # of a log with all windows little is done again
+
+
+def record_ends(log: bytes) -> Iterator[int]:
+    """Where each record of a log ends, the first one, which says what they depend on, aside."""
+    at = len(MAGIC)
+    while at < len(log):
+        at += HEAD.size + HEAD.unpack_from(log, at)[0]
+        yield at
 
 
 @pytest.mark.parametrize("windows", [0, 5, 32, 33])
@@ -136,7 +170,7 @@ def test_known_windows_are_not_computed_again(
     cut(tmp_path / "walk.vidattn.log", 5)
     shown: list[int] = []
     with monkeypatch.context() as patch:
-        from vidattn.viewer import Viewer
+        from vidattn.streaming.viewer import Viewer
 
         plain = Viewer.__call__
         patch.setattr(Viewer, "__call__", lambda s, v: (shown.append(len(v)), plain(s, v))[1])

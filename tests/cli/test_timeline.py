@@ -140,6 +140,19 @@ def test_what_cannot_be_done_is_said(
     assert "hint" in done.stderr or code == 2 or "none.txt" in message
 
 
+@pytest.mark.parametrize("data", [b"\x00\x00\x00 ftypisom", b"\x89\xff", b"{\xff}", b"", b"a film"])
+def test_what_is_no_timeline_is_refused_in_plain_words(
+    quick: Run, tmp_path: Path, data: bytes
+) -> None:
+    (tmp_path / "film.mp4").write_bytes(data)
+    done = quick("timeline", "film.mp4")
+    assert done.returncode == 3
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: film.mp4: not a ")
+    assert "codec" not in error
+    assert hint.startswith("hint: give a .json file")
+
+
 def test_no_torch_is_needed(saved: Path) -> None:
     script = (
         "import sys; from vidattn.cli import main\n"

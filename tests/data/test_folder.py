@@ -85,7 +85,7 @@ def test_what_is_left_out_is_told(tree: Tree) -> None:
     root = tree("a/1.mp4", "a/2.mp4", "loose.mp4", "empty/readme.txt", ".hidden/x.mp4")
     found = open_folder(root, "train")
     assert found.labels == ("a",)
-    assert any("1 videos outside the class folders" in note for note in found.notes)
+    assert any("left out: 1 video outside the class folders" in note for note in found.notes)
     assert any("no classes: empty" in note for note in found.notes)
 
 

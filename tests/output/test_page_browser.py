@@ -85,6 +85,24 @@ def test_the_sliders_find_what_python_finds(page: Page, tmp_path: Path) -> None:
     assert page.complaints() == []
 
 
+def test_a_slider_joins_segments_across_short_background(page: Page, tmp_path: Path) -> None:
+    strong, weak = [0.8, 0.1, 0.1], [0.4, 0.3, 0.3]
+    film = timeline(scores=np.array([strong, weak, strong, strong, weak, weak, strong, strong]))
+    film = film.decoded(threshold=0.5)
+    page.open(output.write(film, tmp_path / "a.html"))
+    assert labels(page) == ["walk", "background", "walk", "background", "walk"]
+    slide(page, "gap", 0.5)
+    assert labels(page) == expected(film.decoded(merge_gap=0.5)) == ["walk", "background", "walk"]
+    text = page.ask("document.body.innerText")
+    assert "--threshold 0.5 --min-duration 0 --merge-gap 0.5" in text
+    slide(page, "gap", 1)
+    assert labels(page) == ["walk"]
+    page.ask("document.getElementById('reset').click()")
+    page.ask("new Promise((done) => setTimeout(done, 250))")
+    assert len(labels(page)) == 5
+    assert page.complaints() == []
+
+
 def test_a_click_and_keys_seek_the_film_beside_the_page(page: Page, tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     film = timeline(source=str(write_film(tmp_path / "films" / "walk #1?.mp4")))

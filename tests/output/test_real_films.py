@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from vidattn.events import input_of
 from vidattn.output.timecode import Clock, placed, rate_of
+from vidattn.streaming.events import input_of
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 from vidattn.video import open_video

@@ -110,3 +110,12 @@ def test_facts_say_what_is_special() -> None:
     with open_video(MEDIA / "broken/pts_start_8s.mp4") as video:
         assert video.facts.start_pts_seconds == pytest.approx(8.333, abs=1e-3)
         assert video.times[0] == 0
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGED))
+def test_damaged_files_show_the_same_pictures_every_time(name: str) -> None:
+    shown = []
+    for _ in range(4):
+        with open_video(MEDIA / "broken" / name, short_side=48) as video:
+            shown.append([(i, one.tobytes()) for i, one in video.stream(range(video.frames))])
+    assert all(again == shown[0] for again in shown[1:])

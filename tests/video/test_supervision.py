@@ -56,6 +56,14 @@ def test_a_decoder_that_fails_is_ended_and_named(
     assert not [c for c in psutil.Process().children() if "vidattn.video.worker" in c.cmdline()]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="older Pythons start it in a session")
+def test_a_decoder_is_scheduled_with_its_owner_and_spared_its_ctrl_c(small: Path) -> None:
+    with open_video(small) as video:
+        pid = child_of(video).pid
+        assert os.getsid(pid) == os.getsid(0)
+        assert os.getpgid(pid) == pid != os.getpgid(0)
+
+
 def test_a_decoder_that_dies_once_is_replaced(small: Path) -> None:
     with open_video(small) as video:
         assert numbers(video.read([4])) == [4]

@@ -16,6 +16,7 @@ from vidattn.errors import VidattnError
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; every VidattnError becomes two lines on stderr."""
+    _have_streams()
     try:
         stop_on_signals()
         from vidattn.cli.app import app
@@ -32,6 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _flush()
         os._exit(stopped.exit_code)
     sys.exit(0)
+
+
+def _have_streams() -> None:
+    """Put nothing in the place of streams that were closed: no other file may get their number."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(opened)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _flush() -> None:

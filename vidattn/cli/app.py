@@ -13,6 +13,7 @@ from vidattn.cli import (
     data,
     doctor,
     evaluate,
+    explain,
     models,
     recipe,
     segment,
@@ -30,6 +31,7 @@ app.command("classify")(classify.classify)
 app.command("segment")(segment.segment)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate)
+app.command("explain")(explain.explain)
 app.command("timeline")(timeline.timeline)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)

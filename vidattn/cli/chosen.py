@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from vidattn.weights.catalog import Entry
 
 
+HEAD = "head="
+"""What comes before the name of a head over windows, for --pool."""
+
+
 def chosen(
     desk: Desk,
     model: str | None,
@@ -45,6 +49,18 @@ def chosen(
     if labels is not None:
         classifier = replace(classifier, labels=_names(labels, len(classifier.labels)))
     return classifier
+
+
+def loaded_head(desk: Desk, pool: str, *, offline: bool) -> Classifier:
+    """The head over windows that `--pool head=RUN` names. Raises UsageError for another model."""
+    from vidattn.long import head_of
+    from vidattn.weights.source import load
+
+    head = load(pool.removeprefix(HEAD), offline=offline)
+    head_of(head)
+    for note in head.card.notes:
+        desk.note(note)
+    return head
 
 
 def _names(path: Path, count: int) -> tuple[str, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
-from vidattn.cli.inputs import expand, require_one
+from vidattn.cli.finished import Request
+from vidattn.cli.inputs import found_by, require_one
+from vidattn.errors import UsageError
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
@@ -46,6 +49,9 @@ def classify(
     batch_size: options.BatchSize = 8,
     reader: options.Reader = "auto",
     offline: options.Offline = False,
+    skip_existing: options.SkipExisting = False,
+    retry_failed: options.RetryFailed = False,
+    shard: options.Shard = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Say what a whole file shows, and how much of it the answer rests on.
@@ -55,23 +61,40 @@ def classify(
     from vidattn import infer
     from vidattn import sampling as sampler
     from vidattn.cli import report
-    from vidattn.cli.chosen import chosen
+    from vidattn.cli.chosen import HEAD, chosen, loaded_head
+    from vidattn.cli.following import followed
     from vidattn.device import Runtime
-    from vidattn.pooling import Pool
+    from vidattn.gathering.pooling import Pool
+    from vidattn.long import card_of, head_of, windows_of
 
     desk = Desk(quiet=quiet)
     delivery = corpus.Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
-    paths = expand(inputs)
-    require_one(paths)
+    found = found_by(inputs)
+    require_one([one.path for one in found])
+    whole = corpus.Corpus.of(found, delivery, shard=shard, skip=skip_existing, retry=retry_failed)
     runtime = Runtime(device, precision, batch_size, reader)
     config = None if views is None else sampler.parse_views(views)
-    pooling = None if pool is None else Pool.parse(pool)
+    named = pool is not None and pool.startswith(HEAD)
+    head = loaded_head(desk, pool or "", offline=offline) if named else None
+    pooling = None if pool is None or head else Pool.parse(pool)
     begin, stop = options.seconds(start), options.seconds(end)
+    if head is not None:
+        if views or frames or sampling != "auto" or labels:
+            raise UsageError(
+                "--pool head=RUN looks at films as that head has learned it: leave out --views, "
+                "--frames, --sampling and --labels"
+            )
+        model = model or head_of(head).config.model
     classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
     if config:
         desk.note(f"views {views}: {sampler.describe_views(config)}")
 
     def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
+        if head is not None:
+            wanted = {"start": begin or 0.0, "end": stop, "runtime": runtime}
+            timeline = followed(desk, windows_of(path, classifier, head, **wanted))
+            deliver(timeline)
+            return timeline
         timeline = infer.classify(
             path,
             classifier,
@@ -89,7 +112,21 @@ def classify(
         return timeline
 
     def show(timeline: Timeline) -> None:
-        desk.lines(report.header(timeline))
-        desk.lines(report.ranking(timeline, top))
+        report.show(desk, timeline, top)
 
-    raise typer.Exit(corpus.run(desk, paths, act, show, delivery))
+    asked = {
+        "frames": frames,
+        "sampling": sampling,
+        "views": views,
+        "pool": pool,
+        "start": begin or 0.0,
+        "end": stop,
+        "reader": reader,
+        "precision": runtime.resolved_precision(),
+    }
+    request = Request.of("classify", classifier, asked, {})
+    if head is not None:
+        request = replace(
+            request, model={**request.model, "head": card_of(head)}, labels=head.labels
+        )
+    raise typer.Exit(corpus.run(desk, whole, act, show, request))

@@ -40,6 +40,11 @@ class Desk:
         self.err = _Plain(file=sys.stderr, highlight=False, soft_wrap=True)
         self.out = _Plain(file=sys.stdout, highlight=False, soft_wrap=True)
 
+    @staticmethod
+    def lively(console: RichConsole) -> bool:
+        """Whether a stream is a terminal that can do more than print lines."""
+        return console.is_terminal and not console.is_dumb_terminal
+
     def emit(self, line: str | Text = "") -> None:
         """One line of results. A reader that has gone (`| head`) ends the process quietly."""
         text = line if isinstance(line, Text) else Text(line)
@@ -72,6 +77,14 @@ class Desk:
         self._say(("error: ", "bold red"), error.message)
         if error.hint:
             self._say(("hint: ", "bold"), error.hint)
+
+    def passed_on(self, text: str) -> None:
+        """What another process has said on stderr."""
+        try:
+            self.err.file.write(text)
+            self.err.file.flush()
+        except OSError:
+            _forget(sys.stderr)
 
     def _say(self, tag: tuple[str, str], message: str) -> None:
         """A line on stderr; when nobody can hear it, the work goes on."""

@@ -1,24 +1,34 @@
-"""Many inputs in one run: each on its own, none lost, one exit code for all."""
+"""Many inputs in one run: each on its own, none lost, none done twice, one exit code for all."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from vidattn.cli.claims import claimed
 from vidattn.cli.console import Desk
+from vidattn.cli.failures import Failure, Failures, code_of, failure, failure_of
+from vidattn.cli.films import MP4, Films
+from vidattn.cli.finished import Request, Result, found, require_own
+from vidattn.cli.inputs import Input
+from vidattn.cli.names import names_of, place_of
 from vidattn.cli.stopping import Stopped
-from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError, VideoError
+from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError
+from vidattn.files import discard_parts
 
 if TYPE_CHECKING:
+    from vidattn.explanation import Explanation
     from vidattn.timeline import Timeline
 
 DONE, FAILED, INCOMPLETE = 0, 3, 4
+PASSING = frozenset({"E_DECODER_DIED", "E_TIMEOUT"})
+"""Reasons for gaps that may have been bad luck."""
+Deliver = Callable[["Timeline"], None]
+Act = Callable[[str, Deliver], "Timeline"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,11 @@ class Delivery:
     formats: tuple[str, ...]
     """Files to write for each input."""
     folder: Path
+    named: bool = False
+    """Whether the folder was named, and not just happens to be the current one."""
+    films: Films = field(default_factory=Films)
+    explain: Callable[[Timeline], Sequence[Explanation]] | None = None
+    """What a report says of what labels rest on; None: nothing."""
 
     @classmethod
     def of(
@@ -50,60 +65,300 @@ class Delivery:
         if not names and formats:
             raise UsageError(f"-f {formats!r}: names no format")
         for name in names:
-            if name not in output.FORMATS:
-                raise UsageError(
-                    f"-f {name}: no such format", hint="there are " + ", ".join(output.FORMATS)
-                )
-        return cls(as_json, names, folder or Path())
+            if name not in output.FORMATS and name != MP4:
+                known = ", ".join((*output.FORMATS, MP4))
+                raise UsageError(f"-f {name}: no such format", hint=f"there are {known}")
+        films = Films(annotated=MP4 in names)
+        texts = tuple(name for name in names if name != MP4)
+        return cls(as_json, texts, folder or Path(), folder is not None, films)
+
+    def cutting(self, clips: Path | None, *, exact: bool, film: str | None = None) -> Delivery:
+        """With clips, too, and the place of the film; raises UsageError as `Films.checked`."""
+        films = replace(self.films, clips=clips, exact=exact, film=film)
+        return replace(self, films=films.checked())
+
+    def files(self, name: str) -> dict[str, Path]:
+        """By format, the files of a name."""
+        from vidattn import output
+
+        return {
+            fmt: place_of(self.folder, name, output.EXTENSIONS.get(fmt, fmt))
+            for fmt in self.formats
+        }
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is to be done, and what of it is left out."""
+
+    paths: tuple[str, ...]
+    names: Mapping[str, str]
+    """Of all inputs, also those of other shards."""
+    delivery: Delivery
+    skip: bool = False
+    """Leave out what has a complete result, or has failed before."""
+    retry: bool = False
+    """Do what has failed before."""
+    several: bool = field(default=False)
+    """Whether there is more than one input, be it in other shards."""
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Sequence[Input],
+        delivery: Delivery,
+        *,
+        shard: str | None = None,
+        skip: bool = False,
+        retry: bool = False,
+    ) -> Corpus:
+        """From the options of a command; `retry` leaves out what is complete, too.
+
+        Raises UsageError when no file would tell what is complete, or for a shard that is none.
+        """
+        from vidattn.cli import shards
+
+        if (skip or retry) and "json" not in delivery.formats:
+            raise UsageError(
+                "what is complete is told by the json files, and none are written",
+                hint="add json to -f, or leave out --skip-existing and --retry-failed",
+            )
+        mine = inputs if shard is None else shards.share(inputs, *shards.parsed(shard))
+        paths = tuple(one.path for one in mine)
+        names = names_of(inputs)
+        return cls(paths, names, delivery, skip or retry, retry, several=len(inputs) > 1)
+
+    def place(self, path: str, extension: str) -> Path:
+        """A file of an input."""
+        return place_of(self.delivery.folder, self.names[path], extension)
 
 
 def run(
     desk: Desk,
-    paths: Sequence[str],
-    act: Callable[[str, Callable[[Timeline], None]], Timeline],
+    corpus: Corpus,
+    act: Act,
     show: Callable[[Timeline], None],
-    delivery: Delivery,
+    request: Request | None = None,
 ) -> int:
     """Do `act` to every path and return the exit code.
 
     `act(path, deliver)` hands the timeline of a path to `deliver` as soon as it is there, or what
     there is of it when a signal stops it, and returns it. An input that fails is reported and the
     others go on: 0 when all is well, 3 when nothing came of any input, 4 when something is missing.
+
+    request: what makes a result that of this command; without one every input is done, whoever else
+    does it. Of several processes with one folder each input is done by one; who finds no more waits
+    for the others, and does what a killed one has left.
     """
-    if delivery.formats:
-        require_writable(delivery.folder)
-    names = file_names(paths)
-    whole = partial = 0
-    for path in paths:
-
-        def deliver(timeline: Timeline, path: str = path) -> None:
-            _deliver(desk, timeline, names[path], show, delivery, several=len(paths) > 1)
-
+    if corpus.delivery.formats or corpus.delivery.films.annotated:
+        require_writable(corpus.delivery.folder)
+    if corpus.delivery.films.clips is not None:
+        require_writable(corpus.delivery.films.clips)
+    turn = Turn(desk, corpus, act, show, request)
+    counts: Counter[str] = Counter()
+    waiting: list[str] = []
+    for path, wait in ((p, w) for w in (False, True) for p in (waiting if w else corpus.paths)):
         try:
-            timeline = act(path, deliver)
-        except InputError as error:
-            desk.fail(error)
-            if delivery.json and len(paths) > 1:
-                desk.emit(_failure(path, error))
-            continue
+            outcome = turn.do(path, wait=wait)
         except MemoryError:
             raise MemoryLimitError(
                 f"{path}: out of memory", hint="ask for fewer --frames, or a smaller model"
             ) from None
         except Stopped:
-            desk.warn(f"stopped during {path}; {whole + partial} of {len(paths)} inputs are done")
+            done = counts["whole"] + counts["partial"]
+            desk.warn(f"stopped during {path}; {done} of {len(corpus.paths)} inputs are done")
+            turn.settle()
             raise
-        for window, code in timeline.unreadable:
-            desk.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
-        whole, partial = whole + (not timeline.unreadable), partial + bool(timeline.unreadable)
-    if whole == len(paths):
+        if outcome == "elsewhere":
+            waiting.append(path)
+        counts[outcome] += 1
+    turn.settle()
+    return summary(desk, counts, len(corpus.paths))
+
+
+def summary(desk: Desk, counts: Mapping[str, int], total: int) -> int:
+    """Say what came of the inputs, and return the exit code."""
+    whole, partial = counts["whole"], counts["partial"]
+    if whole == total:
         return DONE
-    if len(paths) > 1:
+    if total > 1:
         desk.warn(
-            f"{whole} of {len(paths)} inputs complete, {partial} in part, "
-            f"{len(paths) - whole - partial} failed"
+            f"{whole} of {total} inputs complete, {partial} in part, "
+            f"{total - whole - partial} failed"
         )
     return INCOMPLETE if whole + partial else FAILED
+
+
+class Turn:
+    """One run over a corpus."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        corpus: Corpus,
+        act: Act,
+        show: Callable[[Timeline], None],
+        request: Request | None,
+    ) -> None:
+        self.desk, self.corpus, self.request = desk, corpus, request
+        self._act, self._show = act, show
+        self._shared = bool(request and corpus.delivery.formats)
+        self._keeps = self._shared and (corpus.delivery.named or corpus.skip)
+        self._failures = Failures(corpus.delivery.folder)
+        self._failed_before = self._failures.read() if self._keeps else {}
+        self._there_before = {path: self._stamp(path) for path in self._rivals()}
+        self._done: set[str] = set()
+
+    def do(self, path: str, *, wait: bool = False) -> str:
+        """What came of an input: whole, partial or failed, or elsewhere: somebody else is at it.
+
+        wait: until nobody else is.
+        """
+        if not self._shared:
+            return self._made(path)
+        claim = self.corpus.place(path, "claim")
+        # By somebody who is at it, or was killed.
+        left = claim.exists() or self.corpus.place(path, "log").exists()
+        if self.corpus.skip and not left and (result := self._result(path)):
+            return self._passed(path, result)
+        with claimed(claim, wait=wait) as mine:
+            if not mine and not self.corpus.several:
+                raise OutputError(
+                    f"{self.corpus.place(path, 'json')}: another run is writing it",
+                    hint="wait for that run, or choose another folder with -o",
+                )
+            if not mine:
+                return "elsewhere"
+            if left:
+                for file in self.corpus.delivery.files(self.corpus.names[path]).values():
+                    discard_parts(file)
+            if self._is_news(path) and (result := self._result(path)):
+                self.corpus.place(path, "log").unlink(missing_ok=True)
+                return self._passed(path, result)
+            if self._keeps and (known := self._known_failure(path)):
+                self.desk.warn(
+                    f"{path}: has failed before ({known.code}); --retry-failed tries again"
+                )
+                return "failed"
+            return self._made(path)
+
+    def settle(self) -> None:
+        """Put the list of failures in order."""
+        if self._keeps:
+            self._failures.settle(self._done)
+
+    def _made(self, path: str) -> str:
+        """Do an input, whatever is there."""
+        try:
+            if self._shared and "json" in self.corpus.delivery.formats:
+                require_own(self.corpus.place(path, "json"), path)
+            timeline = self._act(path, lambda timeline: self._deliver(timeline, path))
+            self.corpus.delivery.films.make(
+                self.desk, timeline, self.corpus.names[path], self.corpus.place(path, MP4)
+            )
+        except InputError as error:
+            self._failed(path, error)
+            return "failed"
+        for window, code in timeline.unreadable:
+            self.desk.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
+        self._done.add(path)
+        return "partial" if timeline.unreadable else "whole"
+
+    def _deliver(self, timeline: Timeline, path: str) -> None:
+        from vidattn import output
+        from vidattn.stills import stills
+
+        if self.request:
+            timeline = self.request.signed(timeline, path)
+        explain = self.corpus.delivery.explain
+        # Files first: whatever happens to the reader of stdout, finished work is kept.
+        written = [
+            output.write(
+                timeline,
+                file,
+                fmt,
+                stills=stills(timeline) if fmt == "html" else None,
+                explained=explain(timeline) if fmt == "html" and explain else (),
+            )
+            for fmt, file in self.corpus.delivery.files(self.corpus.names[path]).items()
+        ]
+        self._tell(timeline)
+        if written:
+            self.desk.note("wrote " + ", ".join(map(str, written)))
+
+    def _tell(self, timeline: Timeline) -> None:
+        if self.corpus.delivery.json:
+            indent = None if self.corpus.several else 2
+            self.desk.emit(timeline.to_json(indent=indent, run=bool(timeline.run)))
+        else:
+            self._show(timeline)
+
+    def _passed(self, path: str, result: Result) -> str:
+        """Leave out an input that is done."""
+        from vidattn.cli.report import saved
+
+        self.desk.note(f"{path}: is done")
+        place = self.corpus.place(path, "json")
+        try:
+            self.corpus.delivery.films.cut_missing(self.desk, place, self.corpus.names[path])
+        except InputError as error:
+            self._failed(path, error)
+            return "failed"
+        if self.corpus.delivery.json:
+            self._tell(saved(str(place)))
+        self._done.add(path)
+        if result.partial:
+            self.desk.warn(f"{path}: not all of it was seen ({', '.join(result.reasons)})")
+        return "partial" if result.partial else "whole"
+
+    def _failed(self, path: str, error: InputError) -> None:
+        digest = self.request.digest if self.request else ""
+        last = self._failed_before.get(path)
+        failed(self.desk, self.corpus, path, error, digest if self._keeps else None, last)
+
+    def _known_failure(self, path: str) -> Failure | None:
+        """A failure that is not to be tried again: an old one, or one that others just had."""
+        last = self._failures.read().get(path)
+        assert self.request is not None
+        if last is None or not last.is_of(failure_of(path, self.request.digest)):
+            return None
+        old = last == self._failed_before.get(path)
+        return last if not old or (self.corpus.skip and not self.corpus.retry) else None
+
+    def _result(self, path: str) -> Result | None:
+        """A complete result with all its files."""
+        assert self.request is not None
+        files = self.corpus.delivery.files(self.corpus.names[path])
+        wanted = [*files.values(), *self._others(path)]
+        if "json" not in files or not all(file.exists() for file in wanted):
+            return None
+        result = found(files["json"], path, self.request)
+        again = self.corpus.retry and result is not None and not PASSING.isdisjoint(result.reasons)
+        return None if again else result
+
+    def _others(self, path: str) -> list[Path]:
+        """What belongs to a result beside the files of its formats; clips are looked at later."""
+        kept = self.request is not None and "embeddings" in self.request.asked
+        wanted = {MP4: self.corpus.delivery.films.annotated, "npz": kept}
+        return [self.corpus.place(path, name) for name, is_one in wanted.items() if is_one]
+
+    def _rivals(self) -> Sequence[str]:
+        """Inputs of which another run may make the result while this one is under way."""
+        shared = self._shared and self.corpus.several and "json" in self.corpus.delivery.formats
+        return self.corpus.paths if shared and not self.corpus.skip else ()
+
+    def _is_news(self, path: str) -> bool:
+        """Whether a result counts: any to skip, else one that came since this run has begun."""
+        if self.corpus.skip:
+            return True
+        return path in self._there_before and self._stamp(path) != self._there_before[path]
+
+    def _stamp(self, path: str) -> tuple[int, int] | None:
+        try:
+            there = self.corpus.place(path, "json").stat()
+        except OSError:
+            return None
+        return there.st_ino, there.st_mtime_ns
 
 
 def require_writable(folder: Path) -> None:
@@ -119,51 +374,22 @@ def require_writable(folder: Path) -> None:
         ) from None
 
 
-def _deliver(
+def failed(
     desk: Desk,
-    timeline: Timeline,
-    name: str,
-    show: Callable[[Timeline], None],
-    delivery: Delivery,
-    *,
-    several: bool,
+    corpus: Corpus,
+    path: str,
+    error: InputError,
+    digest: str | None,
+    last: Failure | None = None,
 ) -> None:
-    from vidattn import output
-    from vidattn.stills import stills
+    """Report an input that failed, and list it.
 
-    # Files first: whatever happens to the reader of stdout, finished work is kept.
-    written = [
-        output.write(
-            timeline,
-            delivery.folder / output.file_name(name, output.EXTENSIONS.get(fmt, fmt)),
-            fmt,
-            stills=stills(timeline) if fmt == "html" else None,
-        )
-        for fmt in delivery.formats
-    ]
-    if delivery.json:
-        desk.emit(timeline.to_json(indent=None if several else 2, run=True))
-    else:
-        show(timeline)
-    if written:
-        desk.note("wrote " + ", ".join(map(str, written)))
-
-
-def _failure(path: str, error: InputError) -> str:
-    code = error.code if isinstance(error, VideoError) else "E_INPUT"
-    record = {"path": path, "code": code, "message": error.message, "hint": error.hint}
-    return json.dumps({"schema": "vidattn/failure/1", "input": {"path": path}, "error": record})
-
-
-def file_names(paths: Sequence[str]) -> dict[str, str]:
-    """The name whose stem the output files of each path get: two inputs never share one."""
-    stems = [Path(path).stem.removesuffix(".vidattn") for path in paths]
-    shared = {stem for stem, count in Counter(stems).items() if count > 1}
-    return {
-        path: f"{stem}-{_digest(path)}.x" if stem in shared else f"{stem}.x"
-        for path, stem in zip(paths, stems, strict=True)
-    }
-
-
-def _digest(path: str) -> str:
-    return hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:8]
+    digest: of the request, None where no list is kept. last: an earlier failure of that input.
+    """
+    desk.fail(error)
+    if corpus.delivery.json and corpus.several:
+        desk.emit(failure(path, error))
+    if digest is not None:
+        this = failure_of(path, digest, code_of(error), error.message)
+        attempt = last.attempt + 1 if last is not None and last.is_of(this) else 1
+        Failures(corpus.delivery.folder).add(replace(this, attempt=attempt))

@@ -14,6 +14,7 @@ from vidattn.cli import options
 from vidattn.cli.console import Desk, clean, clock_time
 from vidattn.errors import UsageError
 from vidattn.layout import one_line
+from vidattn.wording import counted
 
 if TYPE_CHECKING:
     from vidattn.data.audit import Halves
@@ -135,11 +136,13 @@ def _show(desk: Desk, verdict: dict[str, Any]) -> None:
     for half, counts in verdict["halves"].items():
         absent = f", {counts['missing']} missing" * bool(counts["missing"])
         desk.emit(
-            f"  {half:<6} {counts['items']} examples of {counts['classes']} classes, "
+            f"  {half:<6} {counted(counts['items'], 'example')} of "
+            f"{counted(counts['classes'], 'class')}, "
             f"{counts['fewest']} to {counts['most']} of each (median {counts['median']:g}){absent}"
         )
     desk.emit(
-        f"  {verdict['files']} files, {_size(verdict['bytes'])}, {clock_time(seconds['total'])}; "
+        f"  {counted(verdict['files'], 'file')}, {_size(verdict['bytes'])}, "
+        f"{clock_time(seconds['total'])}; "
         f"{seconds['shortest']:.2f} to {seconds['longest']:.2f} s each "
         f"(median {seconds['median']:.2f})"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli import corpus
 from vidattn.cli.console import Desk, clean, clock_time
+from vidattn.files import is_file
 
 if TYPE_CHECKING:
     from vidattn.compare import Difference, Tally
@@ -55,7 +56,7 @@ def _truth(path: Path) -> TruthSet:
     from vidattn.data.truth import TruthSet, read_truth
     from vidattn.timeline import SCHEMA
 
-    if path.suffix.lower() == ".json" and path.is_file():
+    if path.suffix.lower() == ".json" and is_file(path):
         with path.open("rb") as file:
             if SCHEMA.encode() in file.read(200):
                 return TruthSet((truth_of(report.saved(str(path))),))

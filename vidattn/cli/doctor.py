@@ -10,6 +10,7 @@ import typer
 
 from vidattn.cli import options
 from vidattn.cli.console import Desk, clean, clock_time
+from vidattn.cli.failures import failure
 from vidattn.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,10 +55,12 @@ def doctor(
     runtime = Runtime(device, precision, batch_size, reader)
     classifier = chosen(desk, model, offline=offline)
     act = forecasts(classifier, lambda path: forecast(path, classifier, runtime), as_json=as_json)
-    raise typer.Exit(each(desk, paths, act))
+    raise typer.Exit(each(desk, paths, act, as_json=as_json))
 
 
-def each(desk: Desk, paths: Sequence[str], act: Callable[[str], Iterator[str]]) -> int:
+def each(
+    desk: Desk, paths: Sequence[str], act: Callable[[str], Iterator[str]], *, as_json: bool
+) -> int:
     """Print what `act` says of every path; 0, or 3 or 4 when all or some of them fail."""
     failed = 0
     for path in paths:
@@ -65,6 +68,8 @@ def each(desk: Desk, paths: Sequence[str], act: Callable[[str], Iterator[str]]) 
             desk.lines(act(path))
         except InputError as error:
             desk.fail(error)
+            if as_json and len(paths) > 1:
+                desk.emit(failure(path, error))
             failed += 1
     return 0 if not failed else 3 if failed == len(paths) else 4
 

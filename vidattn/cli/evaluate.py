@@ -62,7 +62,11 @@ FromDump = Annotated[
 ]
 Confusion = Annotated[
     Path | None,
-    typer.Option("--confusion", metavar="FILE", help="Write the confusion matrix as CSV."),
+    typer.Option(
+        "--confusion",
+        metavar="FILE",
+        help="Write the confusion matrix: CSV, or a page if it ends in .html.",
+    ),
 ]
 FitTemperature = Annotated[
     bool,
@@ -76,7 +80,15 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Where the model with its fitted temperature goes: a .safetensors file.",
+        help="Where the model with what was fitted goes: a .safetensors file.",
+    ),
+]
+FitThreshold = Annotated[
+    bool,
+    typer.Option(
+        "--fit-threshold",
+        help="With --truth: find the threshold with the best F1@50; -o keeps it in the model, for "
+        "`segment --threshold auto`.",
     ),
 ]
 Workers = Annotated[
@@ -172,6 +184,7 @@ def evaluate(
     from_dump: FromDump = None,
     confusion: Confusion = None,
     fit_temperature: FitTemperature = False,
+    fit_threshold: FitThreshold = False,
     output: Output = None,
     workers: Workers = None,
     nproc: Processes = 1,
@@ -219,8 +232,11 @@ def evaluate(
             expected=tuple(expected or ()),
             changes={name: value for name, value in decoding.items() if value is not None},
             window={"frames": frames, "stride": stride, "overlap": overlap},
+            fit=fit_threshold,
+            output=output,
         )
-        request.check(dump or from_dump or confusion or output or views or fit_temperature)
+        request.check(dump or from_dump or confusion or views or fit_temperature)
+        Files(None, None, output).check()
         maker = Maker(model, labels, offline, device, precision, batch_size, reader)
         raise typer.Exit(measure_time(desk, request, maker, as_json=as_json))
     if predictions or truth:
@@ -255,10 +271,13 @@ def evaluate(
         answers = answers_of(desk, classifier, look, name, data_root, clips)
     if not leads():
         raise typer.Exit
-    code, temperature = deliver(desk, answers, files, wanted, fit=fit_temperature, as_json=as_json)
-    if output is not None and classifier is not None and temperature is not None:
-        keep(desk, classifier, temperature, model or "", output)
-    raise typer.Exit(code)
+
+    def fitted(temperature: float) -> None:
+        if output is not None and classifier is not None:
+            keep(desk, classifier, temperature, model or "", output)
+
+    told = fitted if fit_temperature else None
+    raise typer.Exit(deliver(desk, answers, files, wanted, fitted=told, as_json=as_json))
 
 
 def _usual_views(model: str | None) -> ViewConfig:

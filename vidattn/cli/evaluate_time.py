@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,9 @@ from vidattn.cli.chosen import chosen
 from vidattn.cli.console import Desk, clean
 from vidattn.cli.inputs import expand
 from vidattn.errors import InputError, UsageError
+from vidattn.files import is_folder
 from vidattn.layout import one_line
+from vidattn.wording import counted
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -37,6 +39,10 @@ class TimeRequest:
     """How scores become segments, where it differs from what a timeline says; see Decoding."""
     window: Mapping[str, Any]
     """frames, stride and overlap of the windows over videos."""
+    fit: bool = False
+    """Whether the best threshold is to be found, and then used."""
+    output: Path | None = None
+    """Where the model with that threshold goes."""
 
     def check(self, foreign: object) -> None:
         """Raises UsageError; foreign: whether options were given that are for other tasks."""
@@ -44,9 +50,13 @@ class TimeRequest:
             raise UsageError("--task segment: say with --truth FILE what happens when")
         if foreign:
             raise UsageError(
-                "--views, --dump, --from-dump, --confusion, --fit-temperature and -o are for "
-                "labelled videos; timelines are already kept answers"
+                "--views, --dump, --from-dump, --confusion and --fit-temperature are for labelled "
+                "videos; timelines are already kept answers"
             )
+        if self.output is not None and not self.fit:
+            raise UsageError("-o keeps what --fit-threshold finds: give both")
+        if self.fit and "threshold" in self.changes:
+            raise UsageError("give --threshold or --fit-threshold, not both")
         if not self.inputs:
             raise UsageError(
                 "--truth: name the predictions",
@@ -64,7 +74,7 @@ class Maker:
     labels: Path | None
     offline: bool
     device: str
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16", "int8"]
     batch_size: int
     reader: str
 
@@ -78,7 +88,7 @@ class Maker:
 
         decoding = Decoding(**request.changes)
         runtime = Runtime(self.device, self.precision, self.batch_size, self.reader)
-        classifier = self._classifier(desk, request.window["frames"])
+        classifier = self.classifier(desk, request.window["frames"])
         with desk.progress("videos", len(videos)) as track:
             for path in videos:
                 try:
@@ -92,63 +102,86 @@ class Maker:
                     yield path, error
                 track.step()
 
-    def _classifier(self, desk: Desk, frames: int | None) -> Classifier:
+    def classifier(self, desk: Desk, frames: int | None) -> Classifier:
         return chosen(desk, self.model, offline=self.offline, frames=frames, labels=self.labels)
 
 
 def measure_time(desk: Desk, request: TimeRequest, maker: Maker, *, as_json: bool) -> int:
     """Compare, show and return the exit code."""
     from vidattn.data.truth import read_truth
-    from vidattn.evaluate_time import SHARES, evaluate_time, paired
+    from vidattn.evaluate_time import SHARES, best_threshold, evaluate_time, paired
 
     assert request.truth is not None
     wanted = expect.parsed(request.expected, SHARES)
+    if request.output is not None and maker.model is None:
+        raise UsageError("-o: name the model that made these timelines with -m")
     truth = read_truth(request.truth, request.split)
     for note in truth.notes:
         desk.note(note)
     timelines, failed = _timelines(desk, request, maker)
     pairing = paired(truth.videos, timelines)
-    found = evaluate_time(
-        pairing.pairs, background=request.background, rate=request.truth_fps
-    ).to_dict()
+    how: dict[str, Any] = {"background": request.background, "rate": request.truth_fps}
+    pairs, fitted = pairing.pairs, dict[str, float]()
+    if request.fit:
+        threshold, f1 = best_threshold(pairs, **how)
+        fitted = {"threshold": threshold, "value": f1}
+        pairs = tuple((t, one and one.decoded(threshold=threshold, leave=None)) for t, one in pairs)
+    found = evaluate_time(pairs, **how).to_dict()
     _tell(desk, pairing.missing, "without a prediction: what happens in them counts as missed")
     _tell(desk, pairing.unused, "not in the truth: left out")
     if found["framewise"] < found["videos"]:
         count = found["videos"] - found["framewise"]
-        desk.note(f"in {count} videos labels overlap: frame accuracy, edit and F1 leave them out")
+        desk.note(
+            f"in {counted(count, 'video')} labels overlap: not in frame accuracy, edit and F1"
+        )
     result = {
         "task": "segment",
         "truth": str(request.truth),
         "models": sorted({str(t.model.get("name", "")) for t in timelines}),
         **found,
+        **({"fitted": fitted} if fitted else {}),
         "missing": list(pairing.missing),
         "unused": list(pairing.unused),
         "failed": failed,
     }
+    if request.output is not None:
+        _keep(desk, maker, timelines, fitted["threshold"], request.output)
     if as_json:
         desk.emit(one_line(result))
     else:
         desk.lines(_card(result))
+        if fitted:
+            desk.emit(f"  best threshold   {fitted['threshold']:.2f}, which these figures are of")
     if expect.unmet(desk, wanted, result):
         return expect.EXPECT_NOT_MET
     return corpus.INCOMPLETE if pairing.missing or failed else corpus.DONE
+
+
+def _keep(
+    desk: Desk, maker: Maker, timelines: Sequence[Timeline], threshold: float, path: Path
+) -> None:
+    """Write the model of all timelines with their best threshold. Raises UsageError for another."""
+    from vidattn import weights
+    from vidattn.weights.source import recipe_of
+
+    assert maker.model is not None
+    classifier = maker.classifier(desk, None)
+    if any(t.model.get("sha256") != classifier.card.sha256 for t in timelines):
+        raise UsageError(f"{maker.model}: is not the model that made these timelines")
+    weights.save(replace(classifier, threshold=threshold), path, recipe_of(maker.model))
+    desk.note(f"wrote {path}: {classifier.card.name} with the threshold {threshold:.2f}")
 
 
 def _timelines(
     desk: Desk, request: TimeRequest, maker: Maker
 ) -> tuple[list[Timeline], list[dict[str, str]]]:
     """All predictions, and the videos nothing could be said about."""
-    from vidattn.timeline import Timeline
+    from vidattn.cli import report
 
     saved, videos = _sorted_out(request.inputs, maker.model)
     timelines = []
     for path in saved:
-        try:
-            timeline = Timeline.from_json(Path(path).read_bytes())
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}") from None
-        except InputError as error:
-            raise InputError(f"{path}: {error.message}", hint=error.hint) from None
+        timeline = report.saved(path)
         timelines.append(timeline.decoded(**request.changes) if request.changes else timeline)
     failed = []
     for path, made in maker.timelines(desk, videos, request) if videos else ():
@@ -165,7 +198,7 @@ def _sorted_out(inputs: Sequence[str], model: str | None) -> tuple[list[str], li
     saved: list[str] = []
     rest: list[str] = []
     for given in inputs:
-        inside = sorted(Path(given).rglob("*.vidattn.json")) if Path(given).is_dir() else []
+        inside = sorted(Path(given).rglob("*.vidattn.json")) if is_folder(Path(given)) else []
         if inside and model is None:
             saved += map(str, inside)
         else:
@@ -186,7 +219,8 @@ def _card(result: Mapping[str, Any]) -> Iterator[str]:
     """The figures as text, in percent, as papers have them."""
     predicted = result["videos"] - len(result["missing"])
     model = ", ".join(name for name in result["models"] if name) or "timelines"
-    yield f"{clean(model)} on {clean(result['truth'])}: {predicted} videos of {result['videos']}"
+    seen = f"{counted(predicted, 'video')} of {result['videos']}"
+    yield f"{clean(model)} on {clean(result['truth'])}: {seen}"
     rows = (
         ("frame accuracy", "frame_accuracy"),
         ("  of events only", "frame_accuracy_foreground"),

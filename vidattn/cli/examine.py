@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -12,6 +12,7 @@ from vidattn.cli import corpus, expect, figures
 from vidattn.cli.console import Desk, Track
 from vidattn.errors import DataError, UsageError
 from vidattn.layout import one_line
+from vidattn.wording import counted
 
 if TYPE_CHECKING:
     from vidattn.answers import Answers
@@ -75,9 +76,26 @@ def answers_of(
     desk: Desk, classifier: Classifier, look: Look, name: str, data_root: Path | None, clips: int
 ) -> Answers:
     """What a classifier says to a set; `clips` of it if it is made for the purpose."""
+    from vidattn.models.temporal import TemporalHead
+
+    if isinstance(classifier.model, TemporalHead):
+        return _long(desk, classifier, name, data_root)
     if name == "motion":
         return _motion(desk, classifier, look, data_root, clips)
     return _files(desk, classifier, look, name, data_root)
+
+
+def _long(desk: Desk, head: Classifier, name: str, data_root: Path | None) -> Answers:
+    """On films, from the embeddings of their windows."""
+    from vidattn.data.sets import open_set
+    from vidattn.long import answers_of as answers_over_windows
+
+    found = open_set(name, data_root, "val")
+    for note in found.notes:
+        desk.note(note)
+    desk.note(f"{len(found.items)} films, all of their windows")
+    answers = answers_over_windows(head, found)
+    return replace(answers, about={**answers.about, "dataset": name})
 
 
 def _motion(
@@ -98,7 +116,7 @@ def _motion(
     if (look.views.spatial, look.views.clips) != (1, 1):
         desk.note("clips of the set motion are square and as long as the model's: one view is all")
     source = folder or "textures drawn for the purpose"
-    desk.note(f"{count} clips over {source}, full difficulty, all classes equally often")
+    desk.note(f"{counted(count, 'clip')} over {source}, full difficulty, all classes equally often")
     size = 50
     batches = held_back(classifier.clip, count, folder=folder, batch_size=size)
     with desk.progress("motion", -(-count // size)) as track:
@@ -135,7 +153,7 @@ def _files(
     found = open_set(name, data_root, "val")
     for note in found.notes:
         desk.note(note)
-    desk.note(f"{len(found.items)} videos, {sampling.describe_views(look.views)} each")
+    desk.note(f"{counted(len(found.items), 'video')}, {sampling.describe_views(look.views)} each")
     with joined(look.runtime.torch_device()) as world:
         task = Examination(
             classifier,
@@ -173,16 +191,21 @@ def deliver(
     files: Files,
     wanted: Sequence[expect.Expectation],
     *,
-    fit: bool,
+    fitted: Callable[[float], None] | None,
     as_json: bool,
-) -> tuple[int, float | None]:
-    """Write and show all figures: the exit code, and the temperature if one was to be fitted."""
+) -> int:
+    """Write and show all figures; the exit code.
+
+    fitted: what becomes of the temperature that fits best, before anything is shown; without it
+    none is looked for.
+    """
     from vidattn.answers import dump
     from vidattn.figures import calibrated, figures_of
 
     result = figures_of(answers)
-    if fit:
+    if fitted:
         result["calibration"] = calibrated(answers)
+        fitted(result["calibration"]["temperature"])
     written = [dump(answers, files.dump)] if files.dump else []
     if files.confusion:
         written.append(figures.write_confusion(result, files.confusion))
@@ -193,12 +216,11 @@ def deliver(
         desk.emit(one_line(result))
     else:
         desk.lines(figures.card(result, words_of(result.get("settings", {}))))
-        desk.lines(figures.calibration(result["calibration"]) if fit else ())
+        desk.lines(figures.calibration(result["calibration"]) if fitted else ())
     if written:
         desk.note("wrote " + ", ".join(map(str, written)))
     off = expect.unmet(desk, wanted, result)
-    code = expect.EXPECT_NOT_MET if off else corpus.INCOMPLETE if result["failed"] else corpus.DONE
-    return code, result["calibration"]["temperature"] if fit else None
+    return expect.EXPECT_NOT_MET if off else corpus.INCOMPLETE if result["failed"] else corpus.DONE
 
 
 def keep(desk: Desk, classifier: Classifier, temperature: float, source: str, path: Path) -> None:

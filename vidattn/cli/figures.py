@@ -10,6 +10,7 @@ from typing import Any
 
 from vidattn.cli.console import clean
 from vidattn.files import write_atomically
+from vidattn.wording import counted
 
 MOST_ROWS = 40
 """Classes that are all shown; of more only the worst."""
@@ -19,11 +20,10 @@ PAIRS = 5
 
 def card(result: Mapping[str, Any], words: str) -> Iterator[str]:
     """Scores, then each class with what it was most often taken for. words: what was looked at."""
-    noun = "clips" if result["dataset"] == "motion" else "videos"
-    counted = f"{result['scored']} {noun}"
+    seen = counted(result["scored"], "clip" if result["dataset"] == "motion" else "video")
     if result["failed"]:
-        counted += f" of {result['videos']}"
-    yield f"{clean(result['model'])} on {clean(result['dataset'])}: {counted}"
+        seen += f" of {result['videos']}"
+    yield f"{clean(result['model'])} on {clean(result['dataset'])}: {seen}"
     if words:
         yield f"  saw {words}"
     for name in ("top1", "top5", "mean_class"):
@@ -65,7 +65,12 @@ def _pairs(confused: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def write_confusion(result: Mapping[str, Any], path: Path) -> Path:
-    """The confusion matrix as CSV: a row for each true class, a column for each answer."""
+    """The confusion matrix as CSV, a row for each true class and a column for each answer, or, in
+    a file whose name ends in .html, as a page to look at."""
+    if path.suffix.lower() == ".html":
+        from vidattn.output.page.confusion import confusion_page
+
+        return write_atomically(path, confusion_page(result).encode("utf-8", "backslashreplace"))
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["truth \\ answer", *result["labels"]])

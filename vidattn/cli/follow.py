@@ -10,7 +10,8 @@ from typing import Any
 
 from vidattn.cli.console import SILENCE, Desk, clock_time
 from vidattn.errors import UsageError
-from vidattn.reports import Epoch, Event, Note, Saved, Step
+from vidattn.training.reports import Epoch, Event, Incomplete, Lost, Note, Saved, Step
+from vidattn.wording import counted
 
 MINUTE = 60.0
 
@@ -22,8 +23,6 @@ class Follower:
         self._desk = desk
         self._last, self._tenth = time.monotonic(), 0
         self._bar: Any = None
-        self._told: set[str] = set()
-        self._again = 0
 
     def __enter__(self) -> Follower:
         return self
@@ -36,8 +35,6 @@ class Follower:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        if self._again:
-            self._desk.note(f"{self._again} of these happened again; all of them are in log.jsonl")
 
     def tell(self, event: Event) -> None:
         """Say what happened, or move the bar."""
@@ -47,11 +44,12 @@ class Follower:
             scores = "  ".join(f"{name} {value:.4g}" for name, value in event.scores.items())
             line = f"epoch {event.epoch}/{event.epochs}  {scores}  loss {event.loss:.4f}"
             self._aside(lambda: self._desk.emit(line))
-        elif isinstance(event, Note) and event.text in self._told:
-            self._again += 1  # a broken video comes up in every epoch
         elif isinstance(event, Note):
-            self._told.add(event.text)
             self._aside(lambda: self._desk.note(event.text))
+        elif isinstance(event, Lost):
+            self._aside(lambda: self._desk.warn(event.text))
+        elif isinstance(event, Incomplete):
+            self._aside(lambda: self._desk.warn(_missing(event)))
         elif isinstance(event, Saved):
             self._aside(lambda: self._desk.note(f"saved {event.path}"))
 
@@ -93,8 +91,19 @@ def _figures(event: Step) -> str:
     )
 
 
+def _missing(event: Incomplete) -> str:
+    """How many videos could not be read, and where their names are."""
+    fates = [(event.replaced, "replaced by others"), (event.not_counted, "not counted")]
+    parts = [f"{counted(count, 'video')} {fate}" for count, fate in fates if count]
+    return f"{' and '.join(parts)}: what could not be read is named in {event.log}"
+
+
 class Board:
-    """Curves for TensorBoard in a folder. Raises UsageError where that is not installed."""
+    """Curves for TensorBoard in a folder. Raises UsageError where that is not installed.
+
+    Nothing is written before there is something to draw. Of a run that goes on, what was drawn
+    after its last checkpoint is drawn again, and TensorBoard told to forget it.
+    """
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -104,19 +113,29 @@ class Board:
                 "--tensorboard: the package tensorboard is not installed",
                 hint="pip install 'vidattn[tensorboard]'",
             ) from None
-        self._writer: Any = SummaryWriter(str(folder))
+        self._open: Callable[[int], Any] = lambda first: SummaryWriter(
+            str(folder), purge_step=first
+        )
+        self._writer: Any = None
 
     def tell(self, event: Event) -> None:
         """Draw what has a number."""
         if isinstance(event, Step):
-            self._writer.add_scalar("train/loss", event.loss, event.step)
-            self._writer.add_scalar("train/lr", event.lr, event.step)
-            self._writer.add_scalar("train/clips_per_second", event.clips_per_second, event.step)
+            self._draw("train/loss", event.loss, event.step)
+            self._draw("train/lr", event.lr, event.step)
+            self._draw("train/clips_per_second", event.clips_per_second, event.step)
         elif isinstance(event, Epoch):
             for name, value in event.scores.items():
-                self._writer.add_scalar(f"held_back/{name}", value, event.step)
+                self._draw(f"held_back/{name}", value, event.step, first=event.step + 1)
             self._writer.flush()
+
+    def _draw(self, name: str, value: float, step: int, first: int | None = None) -> None:
+        """first: from which step on what was drawn before is obsolete; this one if None."""
+        if self._writer is None:
+            self._writer = self._open(step if first is None else first)
+        self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Write what is left."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from vidattn.cli import report
 from vidattn.cli.console import Desk
+from vidattn.cli.live import watching
 from vidattn.cli.stopping import Stopped
-from vidattn.cuts import found
+from vidattn.embeddings import of_windows, save
 from vidattn.errors import InputError
-from vidattn.events import Event, Finished, Scored, Started, collect, input_of, model_of
+from vidattn.gathering.cuts import found
 from vidattn.layout import plain
 from vidattn.models.classifier import Classifier
 from vidattn.shots import changes
+from vidattn.streaming.events import Event, Finished, Scored, Started, collect, input_of, model_of
+from vidattn.streaming.windowlog import WindowLog
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
-from vidattn.windowlog import WindowLog
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Job:
     """Takes what is known when a signal ends the work."""
     log: WindowLog
 
-    def follow(self, events: Iterator[Event], finished: Path | None) -> Timeline:
+    def follow(self, events: Iterator[Event], finished: Path | None) -> Finished:
         """Show progress until the timeline is there.
 
         finished: where an earlier run would have put it; then it is not made again.
@@ -41,26 +43,37 @@ class Job:
         assert isinstance(started, Started)
         if finished is not None and (saved := self._saved(started, finished)) is not None:
             self.desk.note(f"{started.source}: was finished before")
-            return saved
+            return Finished(saved)
         for text in (*started.facts.warnings, *started.notes):
             self.desk.note(f"{started.source}: {text}")
         done: list[Scored] = []
         try:
-            with self.desk.progress(started.source, len(started.windows)) as track:
+            with watching(
+                self.desk, started, self.classifier.labels, self.decoding.threshold
+            ) as watch:
                 for event in events:
                     while self.log.notes:
                         self.desk.note(self.log.notes.pop(0))
                     if isinstance(event, Finished):
-                        return event.timeline
+                        return event
                     assert isinstance(event, Scored)
                     done.append(event)
                     if event.index < len(started.windows):
-                        track.step()
+                        watch.step(event)
         except Stopped:
             if any(event.scores is not None for event in done):
                 self.keep(collect(started, done, self.classifier, self.decoding))
             raise
         raise AssertionError("a stream ends with its timeline")
+
+    def keep_vectors(self, found: Finished, path: Path) -> Path:
+        """Write what the model saw of each window. Raises OutputError."""
+        timeline, vectors = found.timeline, found.vectors
+        assert vectors is not None
+        seen = of_windows(
+            timeline.source, timeline.windows, vectors, timeline.model, timeline.settings
+        )
+        return save(seen, path)
 
     def cut(self, timeline: Timeline, reader: str) -> Timeline:
         """The timeline with the shot cuts of what it covers, unless it has them already.
@@ -106,6 +119,20 @@ class Job:
                 hint="repeat what that run was asked for, or leave out --resume to begin anew",
             )
         return saved.decoded(**asdict(self.decoding))
+
+
+def followed(desk: Desk, events: Iterator[Event]) -> Timeline:
+    """Show the progress of one file until its timeline is there; nothing is kept on a stop."""
+    started = next(events)
+    assert isinstance(started, Started)
+    for text in (*started.facts.warnings, *started.notes):
+        desk.note(f"{started.source}: {text}")
+    with desk.progress(started.source, len(started.windows)) as track:
+        for event in events:
+            if isinstance(event, Finished):
+                return event.timeline
+            track.step()
+    raise AssertionError("a stream ends with its timeline")
 
 
 def _cuts(desk: Desk, path: str, part: Window, reader: str) -> tuple[float, ...]:

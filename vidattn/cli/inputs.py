@@ -1,4 +1,9 @@
-"""INPUT arguments to a list of paths: files, directories, globs, @lists and standard input."""
+"""INPUT arguments to a list of paths: files, directories, globs, @lists and standard input.
+
+Each path comes with the folder, below that of all results, in which its results belong: a file that
+was named itself has none; what lies below a directory keeps its place there and the directory its
+name, as `cp -r` would; what a list or a pattern names keeps its path, as `cp --parents` would.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,28 @@ import glob
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, VideoError
+from vidattn.files import is_folder, is_there
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov"}
     | {".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
 """What a directory is searched for; a file named directly may be called anything."""
+ANNOTATED = ".vidattn.mp4"
+"""Films that vidattn made of others are no input, unless one is named itself."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A path to do, and where its results belong."""
+
+    path: str
+    folder: str = ""
+    """Relative to the folder of all results."""
 
 
 def expand(inputs: Sequence[str]) -> list[str]:
@@ -25,10 +43,17 @@ def expand(inputs: Sequence[str]) -> list[str]:
     a file for what it matches. Other paths are passed on as they are, for the reader to judge.
     Raises InputError when a directory, list or pattern yields nothing, or all of them together.
     """
-    paths = list(dict.fromkeys(_each(inputs)))
-    if not paths:
+    return [found.path for found in found_by(inputs)]
+
+
+def found_by(inputs: Sequence[str]) -> list[Input]:
+    """As `expand`, with the folders in which results belong."""
+    found: dict[str, Input] = {}
+    for one in _each(inputs):
+        found.setdefault(one.path, one)
+    if not found:
         raise InputError(f"{' '.join(inputs)}: names no input", hint="give one path a line")
-    return paths
+    return list(found.values())
 
 
 def require_one(paths: Sequence[str]) -> None:
@@ -42,21 +67,35 @@ def require_one(paths: Sequence[str]) -> None:
     raise VideoError(f"{paths[0]}: no such file{more}", code="E_GONE", hint="check the path")
 
 
-def _each(inputs: Iterable[str]) -> Iterator[str]:
+def _each(inputs: Iterable[str]) -> Iterator[Input]:
     for given in inputs:
         if not given:
             raise InputError("an empty path names nothing")
         if given == "-":
-            yield from _lines(sys.stdin)
-        elif given.startswith("@") and not Path(given).exists():
-            yield from _list_file(Path(given[1:]))
-        elif Path(given).is_dir():
-            yield from _found(given, _videos_below(given), "no videos below this directory")
+            yield from map(_written, _lines(sys.stdin))
+        elif given.startswith("@") and not is_there(Path(given)):
+            yield from map(_written, _list_file(Path(given[1:])))
+        elif is_folder(Path(given)):
+            paths = _found(given, _videos_below(given), "no videos below this directory")
+            root = os.path.dirname(os.path.normpath(given))  # noqa: PTH120 - "." stays "."
+            yield from (Input(path, _kept(os.path.relpath(path, root or "."))) for path in paths)
         elif glob.has_magic(given) and not os.path.lexists(given):
             matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - any path, absolute too
-            yield from _found(given, _flatten(matches), "nothing matches this pattern")
+            yield from map(
+                _written, _found(given, _flatten(matches), "nothing matches this pattern")
+            )
         else:
-            yield given
+            yield Input(given)
+
+
+def _written(path: str) -> Input:
+    return Input(path, _kept(path))
+
+
+def _kept(path: str) -> str:
+    """The folder of a path, made relative; never one above."""
+    parts = PurePath(os.path.normpath(path)).parent.parts
+    return str(PurePath(*(part for part in parts if part not in ("/", "//", ".."))))
 
 
 def _lines(lines: Iterable[str]) -> Iterator[str]:
@@ -76,13 +115,16 @@ def _videos_below(directory: str) -> Iterator[str]:
     for folder, folders, files in os.walk(directory):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES:
+            if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.endswith(ANNOTATED):
                 yield str(Path(folder, name))
 
 
 def _flatten(paths: Iterable[str]) -> Iterator[str]:
     for path in paths:
-        yield from _videos_below(path) if Path(path).is_dir() else [path]
+        if is_folder(Path(path)):
+            yield from _videos_below(path)
+        elif not path.endswith(ANNOTATED):
+            yield path
 
 
 def _found(given: str, paths: Iterable[str], complaint: str) -> list[str]:

@@ -58,6 +58,7 @@ def info(
         "parameters": parameters,
         "averaging": classifier.averaging,
         "temperature": classifier.temperature,
+        "threshold": classifier.threshold,
         "clip": to_plain(classifier.clip),
         "model": to_plain(classifier.model.config),
         "labels": list(classifier.labels),

@@ -55,6 +55,14 @@ SwitchCost = Annotated[
 Threshold = Annotated[
     float, typer.Option("--threshold", metavar="P", help="Below this probability: background.")
 ]
+ThresholdOrAuto = Annotated[
+    str,
+    typer.Option(
+        "--threshold",
+        metavar="P|auto",
+        help="Below this probability: background. auto: what `eval --fit-threshold` has found.",
+    ),
+]
 Leave = Annotated[
     float | None,
     typer.Option(
@@ -84,7 +92,8 @@ Pool = Annotated[
     typer.Option(
         "--pool",
         metavar="HOW",
-        help="One answer for the whole file: mean, max, or topN as top5.",
+        help="One answer for the whole file: mean, max, or topN as top5; `classify` also takes "
+        "head=RUN, what `train --task long` made.",
         show_default=False,
     ),
 ]
@@ -95,8 +104,11 @@ Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
 ]
 Precision = Annotated[
-    Literal["auto", "fp32", "bf16"],
-    typer.Option("--precision", help="auto: bf16 on CUDA, else fp32."),
+    Literal["auto", "fp32", "bf16", "int8"],
+    typer.Option(
+        "--precision",
+        help="auto: bf16 where fast and in agreement, else fp32. int8: CPU only, compared first.",
+    ),
 ]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", metavar="N", min=1, help="Clips per forward pass.")
@@ -112,7 +124,22 @@ Formats = Annotated[
         "-f",
         metavar="F,F...",
         help="Files to write: json, jsonl, csv, tsv, srt, vtt, html, edl, otio, fcpxml, eaf, "
-        "labelstudio, cvat, activitynet, fiftyone.",
+        "labelstudio, cvat, activitynet, fiftyone; mp4, the film with its labels in it.",
+    ),
+]
+Clips = Annotated[
+    Path | None,
+    typer.Option(
+        "--clips",
+        metavar="DIR",
+        help="Cut each segment out of the film into a file here.",
+        show_default=False,
+    ),
+]
+ClipsExact = Annotated[
+    bool,
+    typer.Option(
+        "--clips-exact", help="Encode every clip anew, to begin and end with the very frame."
     ),
 ]
 OutputDir = Annotated[
@@ -136,8 +163,43 @@ DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", metavar="DIR", help="Where the data set lies.", show_default=False),
 ]
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing",
+        help="Leave out inputs whose result is there, complete and of the same model and settings, "
+        "or that have failed before; go on with unfinished ones.",
+    ),
+]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed",
+        help="As --skip-existing, but try again what has failed, or has gaps because the decoder "
+        "died or fell silent.",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the inputs of share I of N, counted from 0, of about equal size.",
+        show_default=False,
+    ),
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
+
+
+def threshold_of(text: str) -> float | None:
+    """The number in --threshold, None for "auto". Raises UsageError for anything else."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--threshold {text!r}: neither a number from 0 to 1 nor auto") from None
 
 
 def seconds(text: str | None) -> float | None:
@@ -156,10 +218,9 @@ def seconds(text: str | None) -> float | None:
     return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
 
 
-def cuts_of_one(cuts: tuple[float, ...], inputs: Sequence[str]) -> tuple[float, ...]:
-    """The cuts, if there is one input that they can belong to; raises UsageError otherwise."""
-    if len(inputs) != 1:
+def of_one(value: object, option: str, inputs: Sequence[str]) -> None:
+    """Raises UsageError where an option that is about one film meets several inputs."""
+    if value is not None and len(inputs) != 1:
         raise UsageError(
-            f"--cuts is about one film, and there are {len(inputs)}", hint="name one input"
+            f"{option} is about one film, and there are {len(inputs)}", hint="name one input"
         )
-    return cuts

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vidattn.cli.console import Desk
+from vidattn.files import is_folder, is_there
 
 app = typer.Typer(no_args_is_help=True, help="List recipes for training and print one.")
 
@@ -47,8 +48,8 @@ def show(
     from vidattn.plain import to_plain, with_settings
 
     path = Path(name)
-    if name not in recipes.RECIPES and path.exists():
-        recipe = recipes.read(path / "recipe.json" if path.is_dir() else path)
+    if name not in recipes.RECIPES and is_there(path):
+        recipe = recipes.read(path / "recipe.json" if is_folder(path) else path)
     else:
         recipe = recipes.named(name)
     plain = to_plain(with_settings(recipe, settings or []))

@@ -8,11 +8,15 @@ from typing import Any
 
 from rich.text import Text
 
-from vidattn.cli.console import clean, clock_time
+from vidattn.cli.console import Desk, clean, clock_time
+from vidattn.cli.ribbon import Look, bars, rows, tracks
 from vidattn.errors import InputError
 from vidattn.timeline import BACKGROUND, Timeline
+from vidattn.types import Window
 
 BAR = 20
+BEGINS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
+"""What JSON that can be read may begin with."""
 SETTINGS = {
     "segment": ("frames", "step_seconds", "window_seconds", "stride_seconds"),
     "classify": ("frames", "step_seconds", "clips", "crops", "different_frames"),
@@ -23,13 +27,55 @@ SETTINGS = {
 def saved(path: str) -> Timeline:
     """The timeline in a JSON file; raises InputError, with the path, when there is none."""
     try:
-        text = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            text = file.read(1)
+            # A film is not read to its end to find that it is none.
+            text += file.read() if text in BEGINS else b""
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
+    if text[:1] not in BEGINS:
+        raise InputError(
+            f"{path}: not a timeline in JSON",
+            hint="give a .json file that vidattn segment or classify has written",
+        )
     try:
         return Timeline.from_json(text)
     except InputError as error:
         raise InputError(f"{path}: {error.message}", hint=error.hint) from None
+
+
+def show(desk: Desk, timeline: Timeline, count: int = 5) -> None:
+    """Print a timeline: plain lines, the same everywhere, or on a terminal what has room there.
+
+    count: labels that are shown of a classification.
+    """
+    if desk.lively(desk.out):
+        desk.lines(lively(timeline, count, Look.of(desk.out)))
+        return
+    desk.lines(header(timeline))
+    desk.lines(ranking(timeline, count) if timeline.task == "classify" else segments(timeline))
+
+
+def lively(timeline: Timeline, count: int, look: Look) -> Iterator[Text]:
+    """A timeline as a terminal shows it: facts, segments, a track for each label, how fast it was.
+
+    count: labels that are shown of a classification.
+    """
+    for line in header(timeline):
+        yield from look.folded(line)
+    if not timeline.windows:
+        return
+    total = timeline.run.get("total_s")
+    part = Window(timeline.windows[0].start, max(w.stop for w in timeline.windows))
+    if timeline.task == "classify":
+        yield from bars(timeline, count, look)
+    else:
+        yield from rows(timeline.segments, look)
+        yield Text("")
+        yield from tracks(timeline.segments, part, look)
+    if isinstance(total, int | float) and total > 0:
+        speed = f", {part.duration / total:.3g}x real time" if timeline.task == "segment" else ""
+        yield Text(f"  took {total:.1f} s{speed}", "dim")
 
 
 def header(timeline: Timeline) -> Iterator[Text]:
@@ -111,8 +157,7 @@ def segments(timeline: Timeline) -> Iterator[Text]:
         yield Text.assemble(
             f"  {start} - {stop}  ", (f"{clean(row.label):<{width}}  ", style), *_bar(row.score)
         )
-    totals = timeline.to_dict()["labels"]
-    yield Text.assemble("  total: ", ", ".join(_total(row) for row in totals))
+    yield Text.assemble("  total: ", ", ".join(_total(row) for row in timeline.totals()))
 
 
 def _total(row: dict[str, Any]) -> str:

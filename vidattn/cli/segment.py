@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
-from vidattn.cli.inputs import expand, require_one
+from vidattn.cli.inputs import found_by, require_one
 
 if TYPE_CHECKING:
-    from vidattn.timeline import Timeline
+    from vidattn.forecast import Forecast
 
 
 def segment(
@@ -53,7 +51,7 @@ def segment(
     smooth: options.Smooth = "none",
     kernel: options.Kernel = 3,
     switch_cost: options.SwitchCost = 2.0,
-    threshold: options.Threshold = 0.0,
+    threshold: options.ThresholdOrAuto = "0",
     leave: options.Leave = None,
     merge_gap: options.MergeGap = 0.0,
     min_duration: options.MinDuration = 0.0,
@@ -69,6 +67,8 @@ def segment(
     as_json: options.Json = False,
     formats: options.Formats = None,
     output: options.OutputDir = None,
+    clips: options.Clips = None,
+    clips_exact: options.ClipsExact = False,
     labels: options.Labels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -79,9 +79,50 @@ def segment(
         bool,
         typer.Option("--resume", help="Go on where a run that was stopped or killed has left off."),
     ] = False,
+    skip_existing: options.SkipExisting = False,
+    retry_failed: options.RetryFailed = False,
+    shard: options.Shard = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Show in the report what the longest segments rest on (see `vidattn explain`).",
+        ),
+    ] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="ray: on the machines of a Ray cluster."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help="Of the Ray cluster, or auto; by default one is begun here.",
+            show_default=False,
+        ),
+    ] = None,
+    actors: Annotated[
+        int | None,
+        typer.Option(
+            "--actors",
+            metavar="N",
+            min=1,
+            help="Workers of the cluster. Default: one a GPU, or a processor.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only say what it would take, going by a few windows."),
+    ] = False,
+    embeddings: Annotated[
+        bool,
+        typer.Option(
+            "--embeddings",
+            help="Keep what the model saw of each window, too: <stem>.vidattn.npz, for "
+            "`train --task long`.",
+        ),
     ] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -91,83 +132,84 @@ def segment(
 
     Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
     """
-    from vidattn import infer
-    from vidattn.cli import report
-    from vidattn.cli.chosen import chosen
+    from vidattn.cli import cluster
     from vidattn.cli.doctor import each, forecasts
-    from vidattn.cli.following import Job
-    from vidattn.cuts import load
+    from vidattn.cli.segmenting import Segmenter, Wanted
     from vidattn.device import Runtime
     from vidattn.economy import Economy
     from vidattn.forecast import forecast
+    from vidattn.gathering.cuts import load
     from vidattn.timeline import Decoding
-    from vidattn.windowlog import WindowLog
 
     desk = Desk(quiet=quiet)
     delivery = corpus.Delivery.of(
         as_json=as_json, formats=formats, folder=output, default="json,srt,html"
-    )
+    ).cutting(clips, exact=clips_exact)
     if stride is not None and overlap:
         raise typer.BadParameter("give --stride or --overlap, not both")
+    if explain and "html" not in delivery.formats:
+        raise typer.BadParameter("--explain is a part of the report: add -f html")
+    if engine != "ray" and (address is not None or actors is not None):
+        raise typer.BadParameter("--address and --actors are for --engine ray")
     if resume and not delivery.formats:
         raise typer.BadParameter("--resume goes on with files, and none are written: add -o DIR")
-    paths = expand(inputs)
+    found = found_by(inputs)
+    paths = [one.path for one in found]
     require_one(paths)
-    economy = Economy(refine, unsure, skip_static)
-    known = None if cuts is None else options.cuts_of_one(load(cuts), paths)
-    decoding = Decoding(
-        smooth=smooth,
-        kernel=kernel,
-        threshold=threshold,
-        min_duration=min_duration,
-        switch_cost=switch_cost,
-        leave=leave,
-        merge_gap=merge_gap,
-        snap=snap or known is not None,
+    least = options.threshold_of(threshold)
+    known = None if cuts is None else load(cuts)
+    options.of_one(known, "--cuts", paths)
+    whole = corpus.Corpus.of(found, delivery, shard=shard, skip=skip_existing, retry=retry_failed)
+    wanted = Wanted(
+        model=model,
+        labels=labels,
+        offline=offline,
+        frames=frames,
+        windows={
+            "window": window,
+            "stride": stride,
+            "overlap": overlap,
+            "start": options.seconds(start) or 0.0,
+            "end": options.seconds(end),
+        },
+        economy=Economy(refine, unsure, skip_static),
+        decoding=Decoding(
+            smooth=smooth,
+            kernel=kernel,
+            # Until the model is there that knows it; the most that --leave is held against.
+            threshold=1.0 if least is None else least,
+            min_duration=min_duration,
+            switch_cost=switch_cost,
+            leave=leave,
+            merge_gap=merge_gap,
+            snap=snap or known is not None,
+        ),
+        runtime=Runtime(device, precision, batch_size, reader),
+        cuts=known,
+        resume=resume,
+        explain=explain,
+        embeddings=embeddings,
+        auto_threshold=least is None,
     )
-    runtime = Runtime(device, precision, batch_size, reader)
-    wanted: dict[str, Any] = {
-        "frames": frames,
-        "window": window,
-        "stride": stride,
-        "overlap": overlap,
-        "economy": economy,
-        "start": options.seconds(start) or 0.0,
-        "end": options.seconds(end),
-    }
-    names = corpus.file_names(paths)
-    classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
-
-    if resume and economy.settings():
-        desk.note("with --refine or --skip-static no log is kept: unfinished inputs begin anew")
+    if engine == "ray" and not dry_run:
+        raise typer.Exit(cluster.run(desk, whole, wanted, address, actors))
+    segmenter = Segmenter(desk, wanted, whole)
+    if explain:
+        whole = segmenter.explaining()
     if dry_run:
         if refine is not None or (snap and known is None):
             desk.note("what --refine adds and the pass that looks for cuts come on top of this")
-        lines = forecasts(
-            classifier, lambda path: forecast(path, classifier, runtime, **wanted), as_json=as_json
-        )
-        raise typer.Exit(each(desk, paths, lines))
 
-    def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
-        place = delivery.folder / names[path]
-        with WindowLog(place.with_suffix(".vidattn.log"), resume=resume) as log:
-            kept = log if delivery.formats else None
-            events = infer.stream(
-                path, classifier, **wanted, decoding=decoding, runtime=runtime, log=kept
+        def measure(path: str) -> Forecast:
+            return forecast(
+                path,
+                segmenter.classifier,
+                wanted.runtime,
+                frames=frames,
+                economy=wanted.economy,
+                **wanted.windows,
             )
-            job = Job(desk, classifier, decoding, deliver, log)
-            finished = place.with_suffix(".vidattn.json") if resume else None
-            timeline = job.follow(events, finished)
-            if known is not None:
-                timeline = replace(timeline, cuts=known)
-            elif decoding.snap:
-                timeline = job.cut(timeline, reader)
-            deliver(timeline)
-            log.remove()
-        return timeline
 
-    def show(timeline: Timeline) -> None:
-        desk.lines(report.header(timeline))
-        desk.lines(report.segments(timeline))
-
-    raise typer.Exit(corpus.run(desk, paths, act, show, delivery))
+        lines = forecasts(segmenter.classifier, measure, as_json=as_json)
+        raise typer.Exit(each(desk, whole.paths, lines, as_json=as_json))
+    raise typer.Exit(corpus.run(desk, whole, segmenter, segmenter.show, segmenter.request))

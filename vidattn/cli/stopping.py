@@ -13,6 +13,8 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.exit_code = 128 + number
+        self.reader_gone = number == signal.SIGPIPE
+        """Whether nobody reads standard output any more."""
 
 
 def stop_on_signals() -> None:

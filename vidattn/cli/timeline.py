@@ -11,6 +11,7 @@ import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
+from vidattn.cli.inputs import Input
 from vidattn.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,6 +65,17 @@ def timeline(
     as_json: options.Json = False,
     formats: options.Formats = None,
     output: options.OutputDir = None,
+    film: Annotated[
+        str | None,
+        typer.Option(
+            "--film",
+            metavar="FILM",
+            help="Where the film is, for -f mp4 and --clips, if not where it was.",
+            show_default=False,
+        ),
+    ] = None,
+    clips: options.Clips = None,
+    clips_exact: options.ClipsExact = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Decide again on saved scores: no video and no model needed.
@@ -72,12 +84,14 @@ def timeline(
     """
     from vidattn.cli import report
     from vidattn.cli.difference import show_differences
-    from vidattn.cuts import load
+    from vidattn.gathering.cuts import load
+    from vidattn.gathering.pooling import Pool
     from vidattn.output.timecode import started
-    from vidattn.pooling import Pool
 
     desk = Desk(quiet=quiet)
+    options.of_one(film, "--film", inputs)
     delivery = corpus.Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
+    delivery = delivery.cutting(clips, exact=clips_exact, film=film)
     wanted: dict[str, Any] = {
         "smooth": smooth,
         "kernel": kernel,
@@ -91,7 +105,8 @@ def timeline(
     changes = {name: value for name, value in wanted.items() if value is not None}
 
     pooling = None if pool is None else Pool.parse(pool)
-    known = None if cuts is None else options.cuts_of_one(load(cuts), inputs)
+    known = None if cuts is None else load(cuts)
+    options.of_one(known, "--cuts", inputs)
 
     def decided(path: str) -> Timeline:
         saved = report.saved(path)
@@ -106,7 +121,7 @@ def timeline(
         return saved if start_timecode is None else started(saved, start_timecode)
 
     if diff is not None:
-        if delivery.formats or pooling is not None:
+        if delivery.formats or delivery.films or pooling is not None:
             raise typer.BadParameter("--diff compares and writes nothing: leave out -f, -o, --pool")
         found = [decided(path) for path in inputs]
         raise typer.Exit(show_differences(desk, found, diff, as_json=as_json))
@@ -117,8 +132,7 @@ def timeline(
         return timeline
 
     def show(timeline: Timeline) -> None:
-        desk.lines(report.header(timeline))
-        whole = timeline.task == "classify"
-        desk.lines(report.ranking(timeline, top) if whole else report.segments(timeline))
+        report.show(desk, timeline, top)
 
-    raise typer.Exit(corpus.run(desk, inputs, act, show, delivery))
+    saved = [Input(path) for path in dict.fromkeys(inputs)]
+    raise typer.Exit(corpus.run(desk, corpus.Corpus.of(saved, delivery), act, show))

@@ -13,10 +13,12 @@ import typer
 
 from vidattn.cli import options, processes
 from vidattn.cli.console import Desk
+from vidattn.cli.corpus import DONE, INCOMPLETE
 from vidattn.cli.follow import Board, Follower
 from vidattn.cli.stopping import Asked, Stopped
 from vidattn.cli.wanted import Wanted
 from vidattn.errors import DistributedError, UsageError
+from vidattn.files import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +39,21 @@ def train(
             "or list of yours.",
         ),
     ] = None,
+    task: Annotated[
+        Literal["clips", "long"],
+        typer.Option(
+            "--task",
+            help="clips: a model of clips. long: a head that labels whole films, from a list of "
+            "what `segment --embeddings` wrote.",
+        ),
+    ] = "clips",
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
             metavar="RECIPE",
-            help="Whose recipe to train with: small, motion-tiny, timesformer-k400, ...",
+            help="Whose recipe to train with: small, small-stam, timesformer-k400, ...",
         ),
     ] = None,
     recipe: Annotated[
@@ -120,6 +130,8 @@ def train(
         "optim.epochs": epochs,
         "optim.tune": tune,
     }
+    if task == "long" and not (model or recipe or resume):
+        model = "long"
     wanted = Wanted(dataset, model, recipe, init, changes, _clips(batch_size), settings or [])
     start = Start(
         run_dir or Path("runs", _name_of(dataset)),
@@ -133,7 +145,7 @@ def train(
         from vidattn.train import Manner
 
         manner = Manner(strategy, batch_size == "auto", save_every, keep)
-        _run(Desk(quiet=quiet), wanted, start, manner)
+        raise typer.Exit(_run(Desk(quiet=quiet), wanted, start, manner))
 
 
 @dataclass(frozen=True)
@@ -154,15 +166,19 @@ class Start:
         return shlex.join([*words, "--run-dir", str(self.folder), "--resume"])
 
 
-def _run(desk: Desk, wanted: Wanted, start: Start, manner: Manner) -> None:
-    """Train, and say what happens; the first of several processes speaks for all."""
-    from vidattn.reports import Halted, Step
-    from vidattn.rundir import checkpoints
+def _run(desk: Desk, wanted: Wanted, start: Start, manner: Manner) -> int:
+    """Train, and say what happens; the first of several processes speaks for all.
+
+    Returns the exit code.
+    """
     from vidattn.train import fit
+    from vidattn.training.reports import Halted, Incomplete, Step
+    from vidattn.training.rundir import checkpoints
 
     lead, asked, folder = os.environ.get("RANK", "0") == "0", Asked(), start.folder
+    code = DONE
     begun = folder / "recipe.json"
-    recipe, said = wanted.recipe(begun if start.resume and begun.exists() else None)
+    recipe, said = wanted.recipe(begun if start.resume and is_there(begun) else None)
     board = Board(folder / "tensorboard") if start.tensorboard and lead else None
     events = fit(
         recipe,
@@ -185,6 +201,8 @@ def _run(desk: Desk, wanted: Wanted, start: Start, manner: Manner) -> None:
                     asked.listen()
                 if isinstance(event, Halted):
                     raise Stopped(event.signal)
+                if isinstance(event, Incomplete):
+                    code = INCOMPLETE
                 for told in (follower, board) if lead else ():
                     if told:
                         told.tell(event)
@@ -196,6 +214,7 @@ def _run(desk: Desk, wanted: Wanted, start: Start, manner: Manner) -> None:
     finally:
         if board:
             board.close()
+    return code
 
 
 @contextmanager
@@ -222,5 +241,5 @@ def _name_of(dataset: str | None) -> str:
     """What a data set is called: the last word of its path, also of "." and ".."."""
     if dataset is None:
         return "data"
-    path = Path(dataset).expanduser()
+    path = Path(os.path.expanduser(dataset))  # noqa: PTH111 - pathlib raises for unknown users
     return (path if path.name not in ("", "..") else path.resolve()).name or "data"

@@ -30,7 +30,7 @@ class Wanted:
 
     def recipe(self, begun: Path | None) -> tuple[Recipe, list[str]]:
         """The recipe, and what to say of it. begun: the recipe of the run to go on with, if any."""
-        from vidattn.optim import with_batch_size
+        from vidattn.optim import rate_for
 
         recipe = self._base(begun)
         if self.dataset:
@@ -43,15 +43,14 @@ class Wanted:
             from vidattn.weights.start import fitted
 
             recipe = fitted(recipe, init)
-        for name, value in (self.changes or {}).items():
-            if value is not None:
-                recipe = with_settings(recipe, [f"{name}={json.dumps(value)}"])
+        named = {name: value for name, value in (self.changes or {}).items() if value is not None}
         said = []
         if self.batch_size and self.batch_size != recipe.optim.batch_size:
-            optim, text = with_batch_size(recipe.optim, self.batch_size)
-            recipe = replace(recipe, optim=optim)
+            lr, text = rate_for(recipe.optim, self.batch_size)
+            named |= {"optim.batch_size": self.batch_size, "optim.lr": lr}
             said = [] if any(s.startswith("optim.lr=") for s in self.settings) else [text]
-        return with_settings(recipe, self.settings), said
+        options = [f"{name}={json.dumps(value)}" for name, value in named.items()]
+        return with_settings(recipe, [*options, *self.settings]), said
 
     def _base(self, begun: Path | None) -> Recipe:
         """What the other options change."""

@@ -18,11 +18,13 @@ from xml.etree import ElementTree
 
 from vidattn.data.labelled import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
+from vidattn.files import is_file, is_folder
 from vidattn.types import Window
 
 SUFFIXES = frozenset({".eaf", ".json"})
 OURS = "vidattn"
 """The tier that `-f eaf` writes; where it is, other tiers are somebody's notes."""
+MILLISECONDS = re.compile(r"-?\d{1,15}")
 RATE_KEYS = ("fps", "frameRate", "framerate", "frame_rate")
 """Where a task of Label Studio may say how many frames a second its video has."""
 FORMS = "a task list exported from Label Studio as JSON, or an .eaf file of ELAN"
@@ -46,7 +48,7 @@ def read_annotated(path: Path) -> tuple[tuple[Annotated, ...], tuple[str, ...]]:
     Raises DataError that names what is wrong and where.
     """
     notes: list[str] = []
-    if path.is_dir():
+    if is_folder(path):
         found = [_elan(file, notes) for file in sorted(path.glob("*.eaf"))]
     elif path.suffix.lower() == ".eaf":
         found = [_elan(path, notes)]
@@ -57,7 +59,7 @@ def read_annotated(path: Path) -> tuple[tuple[Annotated, ...], tuple[str, ...]]:
 
 def is_annotated(path: Path) -> bool:
     """Whether a file or folder looks like one of these; reads a few bytes of a .json file."""
-    if path.is_dir():
+    if is_folder(path):
         return next(path.glob("*.eaf"), None) is not None
     if path.suffix.lower() != ".json":
         return path.suffix.lower() == ".eaf"
@@ -74,7 +76,7 @@ def located(film: str, near: Path) -> Path:
     """Where a film is: at its path, below `near` or in it, else where it should be below `near`."""
     path = Path(film)
     places = [near / path, near / path.name, path]
-    return next((place for place in places if place.is_file()), places[0])
+    return next((place for place in places if is_file(place)), places[0])
 
 
 def _elan(path: Path, notes: list[str]) -> Annotated:
@@ -85,7 +87,7 @@ def _elan(path: Path, notes: list[str]) -> Annotated:
     slots = {}
     for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
         value = slot.get("TIME_VALUE", "")
-        if value.isdecimal():
+        if MILLISECONDS.fullmatch(value):
             slots[slot.get("TIME_SLOT_ID")] = (int(value) + offset) / 1000
     tiers = {
         tier.get("TIER_ID", ""): tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
@@ -113,7 +115,7 @@ def _media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
             film = film_of(one.get(key) or "")
             if PurePosixPath(film).suffix.lower() in VIDEOS:
                 origin = one.get("TIME_ORIGIN", "0")
-                return film, int(origin) if origin.lstrip("-").isdecimal() else 0
+                return film, int(origin) if MILLISECONDS.fullmatch(origin) else 0
     return path.stem.removesuffix(".vidattn"), 0
 
 
@@ -123,7 +125,8 @@ def _xml(path: Path) -> ElementTree.Element:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     # Entities can grow without bound, and none of these formats needs a definition.
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+    plain = data.replace(b"\0", b"")  # in UTF-16 every other byte is zero
+    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
         raise DataError(f"{path}: has a document type definition, which is refused")
     try:
         return ElementTree.fromstring(data)
@@ -192,8 +195,10 @@ def _task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Annotat
             for part in row["ranges"]:
                 span = _span((int(part["start"]) - 1) / fps, int(part["end"]) / fps, str(label))
                 spans += [span] if span else []
-    duration = data.get("duration")
-    return Annotated(film_of(film), _sorted(spans), float(duration) if duration else None)
+    duration = float(data["duration"]) if data.get("duration") else None
+    if duration is not None and not 0 < duration < math.inf:
+        raise ValueError(f"its duration is {duration:g} s")
+    return Annotated(film_of(film), _sorted(spans), duration)
 
 
 def _hint(error: Exception) -> str | None:
@@ -207,7 +212,10 @@ def film_of(address: str) -> str:
 
     file:///a/b.mp4, ./b%20c.mp4, /data/local-files/?d=a/b.mp4, /data/upload/1/0123abcd-b.mp4
     """
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # half a bracket where a host should be
+        return address
     if "local-files" in parts.path and "d" in parse_qs(parts.query):
         return parse_qs(parts.query)["d"][0]
     if "/upload/" in parts.path:

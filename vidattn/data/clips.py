@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,10 +22,10 @@ from vidattn.config import ClipConfig, Recipe
 from vidattn.data.kept import KeptVideos
 from vidattn.data.labelled import LabelledSet
 from vidattn.data.motion import Batch
+from vidattn.data.randaugment import RandAugment
 from vidattn.data.views import part_named, view_clips
 from vidattn.dist import share_of
 from vidattn.errors import DataError, VideoError
-from vidattn.randaugment import RandAugment
 from vidattn.transforms import train_clip
 from vidattn.types import Item, View, Window
 
@@ -173,6 +173,17 @@ def draw(
     return sampling.frame_at(times, np.clip(seconds, region.start, max(latest, region.start)))
 
 
+class Examples(Protocol):
+    """What batches are drawn from, as TrainingClips."""
+
+    def __len__(self) -> int: ...
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The order of the examples in an epoch, int64 [len]: every one once."""
+
+    def __getitem__(self, place: tuple[int, int]) -> TrainingClip: ...
+
+
 class TrainingBatches(Dataset[Batch]):
     """Batch number n of a run, through all its epochs.
 
@@ -181,7 +192,7 @@ class TrainingBatches(Dataset[Batch]):
     """
 
     def __init__(
-        self, clips: TrainingClips, batch_size: int, epochs: int, share: tuple[int, int] = (0, 1)
+        self, clips: Examples, batch_size: int, epochs: int, share: tuple[int, int] = (0, 1)
     ) -> None:
         self.clips, self.epochs, self.share = clips, epochs, share
         self.batch_size = min(batch_size, len(clips))

@@ -13,6 +13,7 @@ import numpy as np
 from vidattn.classes import canonical
 from vidattn.data.labelled import Split
 from vidattn.errors import VideoError
+from vidattn.files import is_file
 from vidattn.types import Item
 from vidattn.video import Spare, Video, open_video
 
@@ -108,7 +109,7 @@ def _digest(path: str) -> str:
     """Of the content, in hexadecimal; empty when it cannot be read or is no regular file."""
     whole = hashlib.sha256()
     try:
-        if not Path(path).is_file():
+        if not is_file(Path(path)):
             return ""
         with Path(path).open("rb") as file:
             while chunk := file.read(CHUNK):

@@ -26,6 +26,7 @@ from vidattn.data.labelled import (
 )
 from vidattn.errors import DataError
 from vidattn.types import Item
+from vidattn.wording import counted
 
 Classes = dict[str, list[Path]]
 """Folder name -> its videos, sorted."""
@@ -89,7 +90,7 @@ def _divided(
     counts = [sum(map(len, half.values())) for half in (train, val)]
     notes.append(
         f"{root}: no folders train and val, so {HELD_BACK:.0%} of every class is held back by the "
-        f"hash of the file names: {counts[0]} videos to train, {counts[1]} to validate"
+        f"hash of the file names: {counted(counts[0], 'video')} to train, {counts[1]} to validate"
     )
     return {"train": train, "val": val}, notes
 
@@ -112,7 +113,9 @@ def _classes(root: Path, folders: Sequence[Path]) -> Classes:
 
 def _loose(root: Path) -> list[str]:
     loose = [path for path in videos_below(root) if path.parent == root]
-    return [f"{root}: {len(loose)} videos outside the class folders are left out"] if loose else []
+    if not loose:
+        return []
+    return [f"{root}: left out: {counted(len(loose), 'video')} outside the class folders"]
 
 
 def _empty(root: Path, classes: Classes) -> str:

@@ -30,6 +30,7 @@ LAYOUTS = (
     "HowTo100M_v1.csv [and task_ids.csv] with <video_id>.mp4 anywhere below; or lists "
     "{train,val}.csv of `video_id label` or `path label`; or train/<class>/ and val/<class>/"
 )
+TASK = re.compile(r"\d{1,18}")
 FEWEST = 100
 """Videos that a task needs to be a class (arXiv:2102.05095, Sec. 4.4)."""
 
@@ -64,7 +65,7 @@ def _tasks(path: Path) -> dict[str, list[str]]:
     task_of: dict[str, str] = {}
     for row in read_rows(path):
         video, task = row.fields.get("youtube_id", ""), row.fields.get("label", "")
-        if not video or not task.isdecimal():
+        if not video or not TASK.fullmatch(task):
             problems.add(row.line, "no video_id, or a task_id that is no number")
         else:
             task_of.setdefault(video, task)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from vidattn.classes import canonical
 from vidattn.errors import DataError
+from vidattn.files import is_file
 from vidattn.types import Item, Window
 
 Split = Literal["train", "val"]
@@ -138,7 +139,7 @@ def existing(examples: Sequence[Example], where: str, max_missing: float) -> Pre
     max_missing: the share of files that may be missing, in [0, 1]. Raises DataError that counts and
     names them when more are, or when none is left.
     """
-    there = {path: path.is_file() for path in {example.path for example in examples}}
+    there = {path: is_file(path) for path in {example.path for example in examples}}
     items = tuple(Item(str(e.path), e.label, e.window) for e in examples if there[e.path])
     missing = [str(path) for path in dict.fromkeys(e.path for e in examples) if not there[path]]
     notes = missing_note(missing, len(there), where, max_missing)

@@ -19,6 +19,7 @@ from vidattn.data.index import VideoIndex, Wanted, frame_of, matched
 from vidattn.data.labelled import LabelledSet, Split, is_video, split_of
 from vidattn.data.rows import Row, read_rows
 from vidattn.errors import DataError
+from vidattn.files import is_file, is_folder
 
 MAX_MISSING = 0.1
 """The share of a named set that may be missing: videos vanish from the source all the time."""
@@ -35,7 +36,7 @@ Fits = Callable[[Path], bool]
 def first_file(root: Path, names: Iterable[str], folders: Sequence[str] = FOLDERS) -> Path | None:
     """The first of several files that is in one of the folders below `root`."""
     places = (root / folder / name for name in names for folder in folders)
-    return next((path for path in places if path.is_file()), None)
+    return next((path for path in places if is_file(path)), None)
 
 
 def open_otherwise(
@@ -58,7 +59,7 @@ def open_otherwise(
         # The other half matters only where the lists themselves have to say which classes exist.
         lists = found if labels is None else {split: found[split]}
         return _open_list(name, root, split, lists, labels, max_missing)
-    if any(split_of(child.name) for child in root.iterdir() if child.is_dir() and fits(child)):
+    if any(split_of(child.name) for child in root.iterdir() if is_folder(child) and fits(child)):
         return open_folder(root, split, name=name, names=labels)
     raise DataError(f"{root}: nothing in it lists the {split} half of {name}", hint=layouts)
 
@@ -119,9 +120,9 @@ def lists_of(root: Path, split: Split) -> list[Path]:
     files = [
         path
         for folder in FOLDERS
-        if (root / folder).is_dir()
+        if is_folder(root / folder)
         for path in sorted((root / folder).iterdir())
-        if path.suffix.lower() in table.SUFFIXES and path.is_file()
+        if path.suffix.lower() in table.SUFFIXES and is_file(path)
     ]
     ranked = [(rank(path, split), len(path.name), i) for i, path in enumerate(files)]
     return [files[i] for place, _, i in sorted(ranked) if place < 3]
@@ -143,7 +144,7 @@ def _base(root: Path, rows: Sequence[Row], split: Split) -> Path:
     sample = [row.fields.get("path", "") for row in rows[:50]]
 
     def hits(base: Path, paths: Iterable[str] = sample) -> int:
-        return sum((base / p).is_file() for p in paths)
+        return sum(is_file(base / p) for p in paths)
 
     places = [root / folder.format(split=split) for folder in VIDEO_FOLDERS]
     return max(places, key=hits)

@@ -86,6 +86,8 @@ def read_json(path: Path) -> object:
         return json.loads(_text(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: line {error.lineno} is not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # endless digits, endless depth
+        raise DataError(f"{path}: is not JSON that can be read: {error}") from None
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
@@ -121,10 +123,13 @@ def _text(path: Path) -> str:
 
 def _records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     """Line number and fields of each record that is not blank."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(text)
-    if delimiter == " ":
-        lines = enumerate(text.splitlines(), 1)
-        return [(number, _spaced(line)) for number, line in lines if line.strip()]
+    try:
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(text)
+        if delimiter == " ":
+            lines = enumerate(text.splitlines(), 1)
+            return [(number, _spaced(line)) for number, line in lines if line.strip()]
+    except csv.Error as error:
+        raise DataError(f"{path}: is no list: {error}") from None
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
     )
@@ -227,8 +232,8 @@ def _json_rows(path: Path, text: str) -> list[Row]:
             continue
         try:
             plain = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.add(number, f"is not JSON: {error.msg}")
+        except (ValueError, RecursionError) as error:
+            problems.add(number, f"is not JSON: {getattr(error, 'msg', error)}")
             continue
         if isinstance(plain, Mapping):
             rows.append(Row(number, _json_fields(plain)))

@@ -23,6 +23,7 @@ from vidattn.data.table import SUFFIXES as TABLES
 from vidattn.data.table import open_lists, open_table, split_lists
 from vidattn.data.ucf101 import open_ucf101
 from vidattn.errors import DataError
+from vidattn.files import is_file, is_folder, is_there
 
 __all__ = ["KNOWN", "KnownSet", "LabelledSet", "open_set"]
 
@@ -106,14 +107,14 @@ def open_set(
     allowed = max_missing or 0.0
     if is_annotated(path):
         return open_table(path, split, root=data_root, max_missing=allowed)
-    if path.is_file():
+    if is_file(path):
         if path.suffix.lower() not in TABLES:
             raise DataError(
                 f"{path}: is neither a folder nor a list",
                 hint=f"lists are called {', '.join(sorted(TABLES))}; annotations are {FORMS}",
             )
         return open_table(path, split, root=data_root, max_missing=allowed)
-    if not path.is_dir():
+    if not is_folder(path):
         raise DataError(f"{path}: is neither a folder nor a list", hint=f"a data set is {LAYOUTS}")
     lists = split_lists(path)
     if lists:
@@ -122,11 +123,11 @@ def open_set(
 
 
 def _path(name: str, data_root: Path | None) -> Path:
-    places = [Path(name).expanduser()]
+    places = [Path(os.path.expanduser(name))]  # noqa: PTH111 - pathlib raises for unknown users
     if data_root is not None:
         places.append(data_root / name)
     for place in places:
-        if place.exists():
+        if is_there(place):
             return place
     if len(Path(name).parts) > 1 or Path(name).suffix or name.startswith("."):
         raise DataError(f"{name}: no such file or folder", hint=f"a data set is {LAYOUTS}")
@@ -148,7 +149,7 @@ def _root(name: str, known: KnownSet, data_root: Path | None) -> Path:
         places = [Path(home, name)] if home else []
         places.append(Path("data", name))
     for place in places:
-        if place.is_dir():
+        if is_folder(place):
             return place
     searched = ", ".join(map(str, places))
     more = "" if data_root or os.environ.get("VIDATTN_DATA") else "; $VIDATTN_DATA is not set"

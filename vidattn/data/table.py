@@ -29,12 +29,16 @@ from vidattn.data.labelled import (
 )
 from vidattn.data.rows import Problems, Row, read_rows
 from vidattn.errors import DataError
-from vidattn.segments import BACKGROUND
+from vidattn.files import is_file, is_folder
+from vidattn.gathering.segments import BACKGROUND
 from vidattn.types import Window
+from vidattn.wording import counted
 
 SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".list", ".jsonl", ".ndjson"})
 """What the name of a list ends in."""
 
+MAX_CLASSES = 1_000_000
+"""No set has so many; a slip in a list must not exhaust memory."""
 NAME_FILES = ("labels.txt", "classes.txt")
 
 
@@ -52,7 +56,7 @@ def open_table(
     root: where relative paths begin, by default the folder of the list. names: the classes in their
     order, when known beforehand. Raises DataError that names every bad row of the file.
     """
-    near = root or (path if path.is_dir() else path.parent)
+    near = root or (path if is_folder(path) else path.parent)
     said: tuple[str, ...] = ()
     if is_annotated(path):
         rows, said = _by_hand(path, near)
@@ -142,7 +146,7 @@ def split_lists(folder: Path) -> dict[Split, Path]:
         entries = list(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder}: cannot be read as a folder: {error.strerror}") from None
-    files = (p for p in entries if p.suffix.lower() in SUFFIXES and p.is_file())
+    files = (p for p in entries if p.suffix.lower() in SUFFIXES and is_file(p))
     for path in sorted(files, key=lambda p: (rank.get(p.stem.casefold(), len(rank)), p.name)):
         half = split_of(path.stem)
         if half is not None:
@@ -160,7 +164,12 @@ def classes_of(
     used = {row.fields.get("label", "") for rows in tables.values() for row in rows}
     used.discard("")
     if used and all(label.isdecimal() for label in used):
-        top = max(map(int, used))
+        top = max(map(_number, used))
+        if top >= MAX_CLASSES:
+            raise DataError(
+                f"{next(iter(tables))}: a class number is above {MAX_CLASSES - 1:,}",
+                hint="class numbers count from 0; a label of digits that is a name needs names",
+            )
         known = names or _names_beside(next(iter(tables))) or [f"class {i}" for i in range(top + 1)]
         return tuple(known), {label: int(label) for label in used if int(label) < len(known)}
     labels = tuple(names) if names is not None else tuple(sorted(used))
@@ -171,10 +180,15 @@ def classes_of(
     return labels, {label: by_key[canonical(label)] for label in used if canonical(label) in by_key}
 
 
+def _number(label: str) -> int:
+    """A class number; what is longer than any is too large in any case."""
+    return int(label) if len(label) <= len(str(MAX_CLASSES)) else MAX_CLASSES
+
+
 def _names_beside(path: Path) -> list[str] | None:
     for name in NAME_FILES:
         file = path.with_name(name)
-        if file.is_file() and file != path:
+        if is_file(file) and file != path:
             lines = file.read_text("utf-8-sig").splitlines()
             return [line.strip() for line in lines if line.strip()]
     return None
@@ -239,17 +253,18 @@ def _halves_of(
     how = "groups" if named else "files" if cut else "file paths of every class"
     note = (
         f"{path}: no column split, so {HELD_BACK:.0%} is held back by the hash of the {how}: "
-        f"{back.count(False)} videos to train, {back.count(True)} to validate"
+        f"{counted(back.count(False), 'video')} to train, {back.count(True)} to validate"
     )
     absent = {e.label for e in examples} - {
         e.label for e, b in zip(examples, back, strict=True) if b
     }
-    notes = [f"{path}: {len(absent)} classes have nothing to validate"] if absent else []
+    lacking = counted(len(absent), "class")
+    notes = [f"{path}: nothing to validate of {lacking}"] if absent else []
     return halves, (note, *notes)
 
 
 def _stated(row: Row, problems: Problems) -> Split | None:
-    text = row.fields["split"]
+    text = row.fields.get("split", "")
     half = split_of(text)
     if half is None:
         problems.add(row.line, f"the split {text!r} is none of train, val and test")

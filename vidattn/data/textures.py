@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import DataError
+from vidattn.files import is_file
 
 Picture = NDArray[np.uint8]
 Pyramid = tuple[Picture, ...]
@@ -191,7 +192,7 @@ class Photographed:
 
 def pictures(folder: Path, per_video: int) -> Iterator[Picture]:
     """Every image below `folder`, and `per_video` frames of every video: RGB uint8 [H, W, 3]."""
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if is_file(p)):
         if path.suffix.lower() in IMAGES:
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if image is not None:

@@ -19,6 +19,7 @@ from vidattn.data.annotated import is_annotated, read_annotated
 from vidattn.data.labelled import SPLITS, shown
 from vidattn.data.rows import Problems, Row, read_rows
 from vidattn.errors import DataError
+from vidattn.files import is_file, is_folder, is_there
 from vidattn.types import Window
 
 LAYOUTS = (
@@ -62,14 +63,14 @@ def read_truth(path: Path, split: str | None = None) -> TruthSet:
     """
     if is_annotated(path):
         found = _by_hand(path, split)
-    elif path.is_dir() or path.suffix.lower() == ".txt":
+    elif is_folder(path) or path.suffix.lower() == ".txt":
         found = _frame_texts(path, split)
     elif path.suffix.lower() == ".json":
         found = _database(path, split)
     elif path.suffix.lower() in TABLES:
         found = _table(path, split)
     else:
-        missing = "" if path.exists() else "no such file or folder; "
+        missing = "" if is_there(path) else "no such file or folder; "
         raise DataError(f"{path}: {missing}not a ground truth", hint=f"it is {LAYOUTS}")
     if not found.videos:
         raise DataError(f"{path}: annotates no video", hint=f"a ground truth is {LAYOUTS}")
@@ -94,12 +95,12 @@ def _text(path: Path) -> str:
 
 def _frame_texts(path: Path, split: str | None) -> TruthSet:
     """MS-TCN: <root>/groundTruth/<video>.txt, <root>/mapping.txt, <root>/splits/<name>.bundle."""
-    folder = path / "groundTruth" if (path / "groundTruth").is_dir() else path
-    files = [path] if path.is_file() else sorted(folder.glob("*.txt"))
+    folder = path / "groundTruth" if is_folder(path / "groundTruth") else path
+    files = [path] if is_file(path) else sorted(folder.glob("*.txt"))
     files = [f for f in files if f == path or f.stem.casefold() not in NOT_TRUTH]
     if not files:
         raise DataError(f"{path}: holds no .txt files", hint=f"a ground truth is {LAYOUTS}")
-    near = [folder if path.is_dir() else path.parent, folder.parent, path.parent.parent]
+    near = [folder if is_folder(path) else path.parent, folder.parent, path.parent.parent]
     if split is not None:
         files = _listed(files, _split_file(split, near))
     names = _mapping(near)
@@ -110,7 +111,7 @@ def _split_file(split: str, near: Sequence[Path]) -> Path:
     """The list of names that a split is."""
     places = [Path(split)]
     places += [p / "splits" / f"{split}{end}" for p in near for end in ("", ".bundle", ".txt")]
-    found = next((place for place in places if place.is_file()), None)
+    found = next((place for place in places if is_file(place)), None)
     if found is None:
         known = sorted({p.stem for where in near for p in (where / "splits").glob("*.bundle")})
         raise DataError(
@@ -131,7 +132,7 @@ def _listed(files: Sequence[Path], bundle: Path) -> list[Path]:
 
 def _mapping(folders: Iterable[Path]) -> dict[str, str] | None:
     """mapping.txt: a line `number label` for each class; None when there is none."""
-    path = next((p / "mapping.txt" for p in folders if (p / "mapping.txt").is_file()), None)
+    path = next((p / "mapping.txt" for p in folders if is_file(p / "mapping.txt")), None)
     if path is None:
         return None
     rows = [line.split(None, 1) for line in _text(path).splitlines() if line.strip()]
@@ -191,7 +192,9 @@ def _annotated(path: Path, name: str, video: Mapping[str, Any], empty: list[str]
             else:
                 empty.append(name)
         duration = float(video["duration"]) if video.get("duration") else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+        if duration is not None and not 0 < duration < math.inf:
+            raise ValueError
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise DataError(f"{path}: {name}: an annotation is not {{segment, label}}") from None
     return Truth(name, spans=_sorted(spans), duration=duration)
 

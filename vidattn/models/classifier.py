@@ -10,9 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidattn.config import Averaging, ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.config import (
+    Averaging,
+    ClipConfig,
+    ModelConfig,
+    StamConfig,
+    TemporalConfig,
+    TimeSformerConfig,
+)
+from vidattn.errors import VideoError
 from vidattn.models.folded import folded
 from vidattn.models.stam import Stam
+from vidattn.models.temporal import TemporalHead
 from vidattn.models.timesformer import TimeSformer
 
 
@@ -50,6 +59,8 @@ class Classifier:
     temperature: float = 1.0
     """What averaged logits are divided by before they become probabilities; fitted on labelled
     videos it makes them mean what they say (arXiv:1706.04599, Sec. 4.2). Never changes an order."""
+    threshold: float | None = None
+    """The score below which nothing happens, as far as that was found on annotated videos."""
     _fast: tuple[object, nn.Module] | None = field(
         default=None, init=False, repr=False, compare=False
     )
@@ -60,6 +71,8 @@ class Classifier:
             raise ValueError(f"the model has {classes} classes, but {len(self.labels)} labels")
         if not 0 < self.temperature < math.inf:
             raise ValueError(f"a temperature is > 0 and finite, got {self.temperature}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"a threshold lies in [0, 1], got {self.threshold}")
 
     def fast(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """What `model`, in eval mode, runs as on a CPU; see `vidattn.models.folded`.
@@ -85,9 +98,13 @@ class Classifier:
     def scores(self, logits: Tensor) -> Tensor:
         """Probabilities [..., K] of one clip seen in V views, from their logits [..., V, K].
 
-        Float32; averages as `averaged` does, then applies the temperature.
+        Float32; averages as `averaged` does, then applies the temperature. Raises VideoError
+        E_NONFINITE where finite logits are too large for that.
         """
-        return (self.averaged(logits) / self.temperature).softmax(-1)
+        found = (self.averaged(logits) / self.temperature).softmax(-1)
+        if not found.isfinite().all():
+            raise VideoError("the model's scores are not finite", code="E_NONFINITE")
+        return found
 
 
 class _Weights:
@@ -108,11 +125,22 @@ class _Weights:
     __hash__ = None  # type: ignore[assignment]
 
 
-KINDS: dict[str, tuple[type, Callable[[Any], nn.Module]]] = {
+Model = TimeSformer | Stam
+"""What takes clips, and can be trained, saved and loaded."""
+
+KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead]]] = {
     "timesformer": (TimeSformerConfig, TimeSformer),
     "stam": (StamConfig, Stam),
+    "temporal": (TemporalConfig, TemporalHead),
 }
 """What a weights file may hold: the kind's name, its config class, and how to build the model."""
+
+
+def built(config: ModelConfig) -> Model:
+    """A model of that shape with initial values."""
+    model = KINDS[config.kind][1](config)
+    assert not isinstance(model, TemporalHead)
+    return model
 
 
 def kind_of(model: nn.Module) -> str:

@@ -6,11 +6,13 @@ Exact savings, taken once from the finished weights (`TimeSformer` and `Stam` st
 - in the last block nobody reads the patches: one query per row, the MLP for the class token only;
 - oneDNN gets the weights in the layout its kernels want, instead of MKL getting them plain, where
   that pays; and in bfloat16 where the processor multiplies in it.
+
+In 8-bit integers, which only happens on request, it is an approximation: see `int8`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from vidattn.config import StamConfig
 from vidattn.models.frames import from_clips
+from vidattn.models.int8 import Int8Linear
 from vidattn.models.stam import FrameBlock, Stam
 from vidattn.models.timesformer import Block, SelfAttention, Step, TimeSformer, in_chunks
 
@@ -33,8 +36,9 @@ def folded(
     """What `model` should run as on a CPU when nothing is to be learned; itself if there is no
     better form.
 
-    dtype: of the linear layers and attention; norms and sums stay float32. pack: whether oneDNN
-    packs the weights; by default where it pays. `model` is left as it is, later changes of its
+    dtype: of the linear layers and attention; norms and sums stay float32. With int8, which needs
+    `can_multiply_int8`, only the linear layers of the blocks are. pack: whether oneDNN packs the
+    weights; by default where it pays. `model` is left as it is, later changes of its
     weights do not reach the result, and what needs no folding or packing is shared, not copied.
     """
     if not isinstance(model, TimeSformer | Stam):
@@ -75,8 +79,10 @@ class Folded(nn.Module):
         last = twin.blocks[-1]
         assert isinstance(last, Block | FrameBlock)
         twin.blocks[-1] = LastBlock(last) if isinstance(last, Block) else LastFrameBlock(last)
-        if pack or dtype != torch.float32:
-            _freeze(twin.blocks, dtype, pack)
+        if dtype == torch.int8:
+            _put(twin.blocks, Int8Linear)
+        elif pack or dtype != torch.float32:
+            _put(twin.blocks, lambda linear: FrozenLinear(linear, dtype, pack))
         self.twin = twin
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -90,6 +96,15 @@ class Folded(nn.Module):
     def from_frames(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, ...] of `per_frame`, in the order of time. Returns logits [B, K]."""
         return self.twin.from_frames(tokens)
+
+    def vectors(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] of `per_frame`. Returns what the head sees of each clip, [B, D]."""
+        return self.twin.vectors(tokens)
+
+    @property
+    def head(self) -> nn.Linear:
+        """From what it sees of a clip to logits."""
+        return self.twin.head
 
 
 class LastBlock(nn.Module):
@@ -216,10 +231,10 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     return linear
 
 
-def _freeze(module: nn.Module, dtype: torch.dtype, pack: bool) -> None:
-    """Put a FrozenLinear in the place of every linear layer below `module`."""
+def _put(module: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> None:
+    """Put what `make` makes of it in the place of every linear layer below `module`."""
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):
-            setattr(module, name, FrozenLinear(child, dtype, pack))
+            setattr(module, name, make(child))
         else:
-            _freeze(child, dtype, pack)
+            _put(child, make)

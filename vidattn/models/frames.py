@@ -1,11 +1,11 @@
-"""What a model computes of every frame alone, so that overlapping clips can share it."""
+"""What models of several families have in common, as far as others rely on it."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -22,6 +22,30 @@ class FrameWise(Protocol):
 
     def from_frames(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, ...], rows of `per_frame` in the order of time. Returns logits [B, K]."""
+
+
+@runtime_checkable
+class PatchWise(Protocol):
+    """A model that knows, up to its last block, which patch of which frame a token stands for."""
+
+    norm: nn.LayerNorm
+    head: nn.Linear
+
+    def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
+        """clips: [B, 3, T, H, W]. Returns the tokens after the last block, before the final norm:
+        that of the class [B, D] and those of the patches [B, T, h, w, D]."""
+
+
+@runtime_checkable
+class Embedding(FrameWise, Protocol):
+    """One whose `from_frames` is `head` of the vectors that `vectors` gives."""
+
+    @property
+    def head(self) -> nn.Linear:
+        """From vectors [B, D] to logits [B, K]."""
+
+    def vectors(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] as of `from_frames`. Returns [B, D]."""
 
 
 def from_clips(model: FrameWise, clips: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Initial values for a small TimeSformer that is trained from nothing.
+"""Initial values for a small model that is trained from nothing.
 
 The paper's initialisation expects image weights; from random values with a standard deviation of
 .02 a narrow model sees almost only the mean colour of a patch and takes very long to discover
@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 
 LUMA = (0.299, 0.587, 0.114)
@@ -22,18 +23,21 @@ LUMA_SHARE = 0.85
 
 
 @torch.no_grad()
-def init_from_scratch(model: TimeSformer, generator: torch.Generator) -> None:
+def init_from_scratch(model: TimeSformer | Stam, generator: torch.Generator) -> None:
     """Overwrite all weights but those of the head; the same for the same generator."""
     config = model.config
     model.patch.weight.copy_(cosine_filters(config.width, config.patch))
     assert model.patch.bias is not None
     nn.init.zeros_(model.patch.bias)
-    for name, module in model.blocks.named_modules():
-        if isinstance(module, nn.Linear):
-            ends_branch = name.endswith(("proj", "mlp.2", "out"))
-            gain = 0.5 if ends_branch else 1.0
-            nn.init.xavier_uniform_(module.weight, gain=gain, generator=generator)
-            nn.init.zeros_(module.bias)
+    for part in model.layers():
+        for name, module in part.named_modules():
+            if isinstance(module, nn.Linear):
+                ends_branch = name.endswith(("proj", "mlp.2", "out", "linear2"))
+                gain = 0.5 if ends_branch else 1.0
+                nn.init.xavier_uniform_(module.weight, gain=gain, generator=generator)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.MultiheadAttention):
+                nn.init.xavier_uniform_(module.in_proj_weight, generator=generator)
     if model.pos is not None:
         model.pos.copy_(_mixed(_grid_waves(config.size // config.patch), config.width, generator))
     if model.time is not None:

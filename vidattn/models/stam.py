@@ -7,14 +7,18 @@ between frames below the top, and a temporal part that is post-norm with ReLU.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import StamConfig
 from vidattn.errors import UsageError
+from vidattn.models.drops import Dropout
 from vidattn.models.frames import from_clips
 from vidattn.models.timesformer import SelfAttention, in_chunks, resize_space, resize_time
+
+DROPOUT = 0.1  # of the transformer over the frames, official code
 
 
 class FrameBlock(nn.Module):
@@ -37,6 +41,40 @@ class FrameBlock(nn.Module):
         return out
 
 
+class TimeLayer(nn.TransformerEncoderLayer):
+    """A layer of the transformer over the frames: post-norm, ReLU, dropout 0.1 (official code).
+
+    In eval mode it is PyTorch's own; in training its dropout is that of the whole batch.
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__(width, heads, hidden, dropout=0.0, batch_first=True)
+        # Of the hidden numbers, and of what attention and the MLP add.
+        for name in ("dropout", "dropout1", "dropout2"):
+            setattr(self, name, Dropout(DROPOUT))
+        self.attn_drop = Dropout(DROPOUT)
+
+    def _sa_block(
+        self,
+        x: Tensor,
+        attn_mask: Tensor | None,
+        key_padding_mask: Tensor | None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        """x: [B, N, D]; every token sees every other, there are no masks. Same shape."""
+        own = self.self_attn
+        q, k, v = rearrange(
+            F.linear(x, own.in_proj_weight, own.in_proj_bias),
+            "b n (three k d) -> three b k n d",
+            three=3,
+            k=own.num_heads,
+        )
+        seen = self.attn_drop((q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1))
+        y = own.out_proj(rearrange(seen @ v, "b k n d -> b n (k d)"))
+        out: Tensor = self.dropout1(y)
+        return out
+
+
 class Stam(nn.Module):
     """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's."""
 
@@ -56,9 +94,7 @@ class Stam(nn.Module):
         self.time_cls_pos = nn.Parameter(torch.zeros(width))
         self.time = nn.Parameter(torch.zeros(config.frames, width))
         self.over_time = nn.TransformerEncoder(
-            nn.TransformerEncoderLayer(
-                width, config.time_heads, config.time_hidden, dropout=0.1, batch_first=True
-            ),
+            TimeLayer(width, config.time_heads, config.time_hidden),
             config.time_depth,
             nn.LayerNorm(width),
             enable_nested_tensor=False,
@@ -66,8 +102,13 @@ class Stam(nn.Module):
         self.head = nn.Linear(width, config.classes)
         init_weights(self)
 
-    def per_frame(self, frames: Tensor) -> Tensor:
-        """frames: float [N, 3, H, W], H and W multiples of the patch. Returns vectors [N, D]."""
+    def layers(self) -> list[nn.Module]:
+        """The parts that are computed one after the other, as large as they come."""
+        return [*self.blocks, *self.over_time.layers]
+
+    def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first block sees of frames [N, 3, H, W]: class tokens [N, D] and patches
+        [N, h, w, D], placed."""
         height, width = frames.shape[2:]
         if height % self.config.patch or width % self.config.patch:
             raise UsageError(
@@ -75,21 +116,35 @@ class Stam(nn.Module):
                 f"{self.config.patch}x{self.config.patch}"
             )
         x = rearrange(self.patch(frames), "n d h w -> n h w d")
-        x = rearrange(x + resize_space(self.pos, *x.shape[1:3]), "n h w d -> n (h w) d")
-        cls = repeat(self.cls + self.cls_pos, "d -> n 1 d", n=x.shape[0])
-        x = torch.cat([cls, x], dim=1)
+        cls = repeat(self.cls + self.cls_pos, "d -> n d", n=x.shape[0])
+        return cls, x + resize_space(self.pos, *x.shape[1:3])
+
+    def per_frame(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W], H and W multiples of the patch. Returns vectors [N, D]."""
+        cls, x = self.before(frames)
+        x = torch.cat([cls[:, None], rearrange(x, "n h w d -> n (h w) d")], dim=1)
         again = self.checkpoint and torch.is_grad_enabled()
         for block in self.blocks:
             x = checkpoint(block, x, use_reentrant=False) if again else in_chunks(block, x)
         vectors: Tensor = self.norm(x[:, 0])
         return vectors
 
+    def before_time(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """What the transformer over the frames sees: a class token [B, D] and vectors [B, T, D]."""
+        cls = repeat(self.time_cls + self.time_cls_pos, "d -> b d", b=tokens.shape[0])
+        return cls, tokens + resize_time(self.time, tokens.shape[1])
+
+    def vectors(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, D] of `per_frame`, in the order of time. Returns what the head sees of
+        each clip, [B, D]."""
+        cls, x = self.before_time(tokens)
+        x = self.over_time(torch.cat([cls[:, None], x], dim=1))
+        first: Tensor = x[:, 0]
+        return first
+
     def from_frames(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, D] of `per_frame`, in the order of time. Returns logits [B, K]."""
-        x = tokens + resize_time(self.time, tokens.shape[1])
-        cls = repeat(self.time_cls + self.time_cls_pos, "d -> b 1 d", b=x.shape[0])
-        x = self.over_time(torch.cat([cls, x], dim=1))
-        logits: Tensor = self.head(x[:, 0])
+        logits: Tensor = self.head(self.vectors(tokens))
         return logits
 
     def forward(self, clips: Tensor) -> Tensor:

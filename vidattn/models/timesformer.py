@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
+from vidattn.models.drops import DropPath
 from vidattn.models.frames import from_clips
 
 EPS = 1e-6  # of every LayerNorm; official code, vit.py
@@ -60,6 +61,15 @@ class Attend:
             return rows
         copies = rows.shape[0] // cls.shape[0]
         return torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), rows], dim=1)
+
+    def back(self, rows: Tensor, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What `rows` of these tokens became, in their shapes; the copies of a class token are
+        averaged, and one that took no part gets zeros."""
+        sizes = self.sizes(x)
+        if not self.cls:
+            return torch.zeros_like(cls), rearrange(rows, f"{self.groups} -> {self.grid}", **sizes)
+        to_cls = reduce(rows[:, 0], "(b c) d -> b d", "mean", b=cls.shape[0])
+        return to_cls, rearrange(rows[:, 1:], f"{self.groups} -> {self.grid}", **sizes)
 
 
 SCHEMES: dict[str, tuple[Attend, ...]] = {
@@ -140,8 +150,17 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [R, N, D]; every token of a row sees every token of that row. Returns [R, N, D]."""
-        q, k, v = rearrange(self.qkv(x), "r n (three k d) -> three r k n d", three=3, k=self.heads)
+        q, k, v = self.heads_of(x)
         y = attended(q, k, v) if x.device.type == "cpu" else F.scaled_dot_product_attention(q, k, v)
+        return self.joined(y)
+
+    def heads_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [R, heads, N, D / heads] of [R, N, D]."""
+        q, k, v = rearrange(self.qkv(x), "r n (three k d) -> three r k n d", three=3, k=self.heads)
+        return q, k, v
+
+    def joined(self, y: Tensor) -> Tensor:
+        """What the heads found, [R, heads, N, D / heads], as [R, N, D]."""
         out: Tensor = self.proj(rearrange(y, "r k n d -> r n (k d)"))
         return out
 
@@ -168,41 +187,12 @@ class Step(nn.Module):
 
     def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """cls: [B, D]; x: [B, T, H, W, D]. Returns what is added to both, same shapes."""
-        y = in_chunks(self.branch, self.attend.rows(cls, x))
-        grid, groups, sizes = self.attend.grid, self.attend.groups, self.attend.sizes(x)
-        if not self.attend.cls:
-            return torch.zeros_like(cls), rearrange(y, f"{groups} -> {grid}", **sizes)
-        to_cls = reduce(y[:, 0], "(b c) d -> b d", "mean", b=cls.shape[0])
-        return to_cls, rearrange(y[:, 1:], f"{groups} -> {grid}", **sizes)
+        return self.attend.back(in_chunks(self.branch, self.attend.rows(cls, x)), cls, x)
 
     def branch(self, rows: Tensor) -> Tensor:
         """rows: [R, N, D]; every token of a row sees that row. Same shape."""
         y: Tensor = self.out(self.drop(self.attn(self.norm(rows))))
         return y
-
-
-class DropPath(nn.Module):
-    """Stochastic depth: in training, drop whole rows (axis 0) and scale up the others.
-
-    A row is whatever attention sees as one: a tube, a frame, or a video (official code).
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-        self.part: tuple[range, int] | None = None
-        """Which videos of a batch of how many `x` comes from, when it is learned in parts; what
-        is drawn is then what the whole batch would draw."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Same shape; the identity in eval mode or at rate 0. Rows of a video come together."""
-        if not self.training or self.rate == 0:
-            return x
-        videos, of = self.part or (range(1), 1)
-        rows = x.shape[0] // len(videos)
-        drawn = torch.rand(of * rows, *[1] * (x.ndim - 1), device=x.device)
-        kept = drawn[videos.start * rows : videos.stop * rows] >= self.rate
-        return x * kept.to(x.dtype) / (1 - self.rate)
 
 
 class Block(nn.Module):
@@ -227,6 +217,10 @@ class Block(nn.Module):
         for step in self.steps.values():
             to_cls, to_x = step(*(given if self.parallel else (cls, x)))
             cls, x = cls + to_cls, x + to_x
+        return self.fed(cls, x)
+
+    def fed(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens after the MLP; same shapes."""
         # One tensor, so that stochastic depth drops a video's class token and patches together.
         tokens = torch.cat([cls[:, None], rearrange(x, "b t h w d -> b (t h w) d")], dim=1)
         y = in_chunks(self.perceptron, tokens.flatten(0, 1)).view_as(tokens)
@@ -266,6 +260,10 @@ class TimeSformer(nn.Module):
         self.head = nn.Linear(config.width, config.classes)
         init_weights(self)
 
+    def layers(self) -> list[nn.Module]:
+        """The parts that are computed one after the other, as large as they come."""
+        return list(self.blocks)
+
     def embed(self, frames: Tensor) -> Tensor:
         """frames: [N, 3, H, W]. Returns patches [N, h, w, D], placed in space but not in time."""
         height, width = frames.shape[2:]
@@ -279,14 +277,18 @@ class TimeSformer(nn.Module):
 
     def attend(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Patches [B, T, h, w, D] through all blocks, with a class token; [B, D] and the same."""
-        cls = self.cls if self.cls_pos is None else self.cls + self.cls_pos
-        cls = repeat(cls, "d -> b d", b=x.shape[0])
-        if self.time is not None:
-            x = x + resize_time(self.time, x.shape[1])[:, None, None]
+        cls, x = self.before(x)
         again = self.checkpoint and torch.is_grad_enabled()
         for block in self.blocks:
             cls, x = checkpoint(block, cls, x, use_reentrant=False) if again else block(cls, x)
         return cls, x
+
+    def before(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the first block sees of patches [B, T, h, w, D]: a class token [B, D], and them."""
+        cls = self.cls if self.cls_pos is None else self.cls + self.cls_pos
+        if self.time is not None:
+            x = x + resize_time(self.time, x.shape[1])[:, None, None]
+        return repeat(cls, "d -> b d", b=x.shape[0]), x
 
     def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens after the last block, before the final norm: [B, D] and [B, T, h, w, D]."""
@@ -304,10 +306,16 @@ class TimeSformer(nn.Module):
         x = self.embed(frames)
         return self.attend(x[:, None])[0] if self.alone else x
 
+    def vectors(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] of `per_frame`, in the order of time. Returns what the head sees of
+        each clip, [B, D]."""
+        cls = tokens.mean(1) if self.alone else self.attend(tokens)[0]
+        normed: Tensor = self.norm(cls)
+        return normed
+
     def from_frames(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, ...] of `per_frame`, in the order of time. Returns logits [B, K]."""
-        cls = tokens.mean(1) if self.alone else self.attend(tokens)[0]
-        logits: Tensor = self.head(self.norm(cls))
+        logits: Tensor = self.head(self.vectors(tokens))
         return logits
 
     def forward(self, clips: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from types import MappingProxyType
 
 from vidattn.errors import UsageError
+from vidattn.explanation import Explanation
 from vidattn.files import write_atomically
 from vidattn.output.annotators import activitynet, cvat, fiftyone, labelstudio
 from vidattn.output.eaf import eaf
@@ -24,7 +25,7 @@ from vidattn.output.subtitles import srt, vtt
 from vidattn.output.tables import csv, json, jsonl, tsv
 from vidattn.timeline import Timeline
 
-__all__ = ["EXTENSIONS", "FORMATS", "file_name", "format_of", "render", "write"]
+__all__ = ["EXTENSIONS", "FORMATS", "clip_name", "file_name", "format_of", "render", "write"]
 
 FORMATS: Mapping[str, Callable[[Timeline], str]] = MappingProxyType(
     {
@@ -59,6 +60,7 @@ EXTENSIONS: Mapping[str, str] = MappingProxyType(
 
 LONGEST_STEM_BYTES = 80
 LONGEST_NAME_BYTES = 255
+_CONTROLS = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
 
 def render(timeline: Timeline, fmt: str) -> str:
@@ -77,16 +79,18 @@ def write(
     fmt: str | None = None,
     *,
     stills: Mapping[float, bytes] | None = None,
+    explained: Sequence[Explanation] = (),
 ) -> Path:
     """Write a timeline to a file, in the format of its extension unless `fmt` names one.
 
-    stills: JPEG files by second, for formats that show some (`vidattn.stills`). Returns the path.
+    stills, explained: JPEG files by second (`vidattn.stills`) and what windows rest on
+    (`vidattn.highlights`), for formats that show them. Returns the path.
     The file is written under another name, flushed and renamed; missing directories are made.
     Raises UsageError for an unknown format and OutputError when the file cannot be written.
     """
     fmt = format_of(path) if fmt is None else fmt
     if fmt == "html":
-        text = html(timeline, folder=Path(path).parent, stills=stills)
+        text = html(timeline, folder=Path(path).parent, stills=stills, explained=explained)
     else:
         text = render(timeline, fmt)
     return write_atomically(path, text.encode("utf-8"))
@@ -99,6 +103,11 @@ def format_of(path: str | os.PathLike[str]) -> str:
     extension = longer or PurePath(name).suffix.removeprefix(".")
     if extension in FORMATS:
         return extension
+    if extension == "mp4":
+        raise UsageError(
+            f"{os.fspath(path)}: is a film, not a text",
+            hint="vidattn.annotate(timeline, path) makes it",
+        )
     raise UsageError(
         f"{os.fspath(path)}: no format has the extension {extension!r}",
         hint="known: " + ", ".join(FORMATS),
@@ -117,9 +126,22 @@ def file_name(
     path = PurePath(source)
     stem = (path.name if keep_extension else path.stem) or "video"
     ending = f".vidattn.{extension.removeprefix('.')}"
-    clean = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "_", stem)
+    clean = re.sub(_CONTROLS, "_", stem)
     if clean == stem and len(f"{stem}{ending}".encode()) <= LONGEST_NAME_BYTES:
         return stem + ending
     digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     short = clean.encode()[:LONGEST_STEM_BYTES].decode("utf-8", "ignore")
     return f"{short}-{digest}{ending}"
+
+
+def clip_name(source: str | os.PathLike[str], number: int, count: int, label: str) -> str:
+    """The name of a clip cut out of a film: "movie.03.pan-right.mp4", the third of 10 to 99.
+
+    What a label has beside letters, digits and . _ + becomes a hyphen; long ones are shortened.
+    """
+    stem = file_name(source, "mp4").removesuffix(".vidattn.mp4")
+    word = re.sub(r"[^\w.+]+", "-", label).strip("-.")
+    word = word.encode("utf-8", "ignore")[:LONGEST_STEM_BYTES].decode("utf-8", "ignore")
+    number_word = f"{number:0{max(2, len(str(count)))}d}"
+    short = stem.encode()[: LONGEST_NAME_BYTES - 100].decode("utf-8", "ignore")
+    return f"{short}.{number_word}.{word or 'label'}.mp4"

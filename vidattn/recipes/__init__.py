@@ -11,15 +11,17 @@ from pathlib import Path
 from vidattn.config import Recipe
 from vidattn.errors import RecipeError
 from vidattn.plain import from_plain
-from vidattn.recipes import diving48, howto100m, kinetics, ssv2, transfer
+from vidattn.recipes import diving48, howto100m, kinetics, ssv2, stam, transfer
+from vidattn.recipes.long import LONG
 from vidattn.recipes.motion import MOTION_TINY
-from vidattn.recipes.small import SMALL
+from vidattn.recipes.small import SMALL, SMALL_STAM
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        *(MOTION_TINY, SMALL),
+        *(MOTION_TINY, SMALL, SMALL_STAM, LONG),
         *kinetics.RECIPES,
+        *stam.RECIPES,
         *ssv2.RECIPES,
         *diving48.RECIPES,
         *howto100m.RECIPES,

@@ -46,14 +46,14 @@ JOINT = replace(
     DIVIDED,
     name="timesformer-joint-k400",
     source="official code, TimeSformer_jointST_8x32_224.yaml; expected top-1 77.4",
-    model=replace(DIVIDED.model, attention="joint"),
+    model=TimeSformerConfig(attention="joint"),
 )
 
 SPACE = replace(
     DIVIDED,
     name="timesformer-space-k400",
     source="official code, TimeSformer_spaceOnly_8x32_224.yaml; expected top-1 76.9",
-    model=replace(DIVIDED.model, attention="space"),
+    model=TimeSformerConfig(attention="space"),
 )
 
 HIGH_RESOLUTION = replace(

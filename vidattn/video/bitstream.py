@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from vidattn.video import av1
+
 Question = Callable[[memoryview], bool]
 
 
@@ -12,6 +14,8 @@ def droppable_test(codec: str, extradata: bytes | None) -> Question:
 
     H.264: all slices have nal_ref_idc 0. HEVC: sub-layer non-reference pictures (even nal types
     below 16) of the highest temporal layer; pictures of higher layers may refer to the others.
+    AV1: pictures that fill no reference slot. Ask of every packet that is decoded, in order: it may
+    change what headers mean.
     """
     extradata = extradata or b""
     if codec == "h264":
@@ -20,6 +24,8 @@ def droppable_test(codec: str, extradata: bytes | None) -> Question:
     if codec == "hevc" and (size := _length_size(extradata, 21)):
         layers = extradata[21] >> 3 & 7
         return lambda data: _hevc_droppable(_units(data, size), layers)
+    if codec == "av1":
+        return av1.Droppable(extradata)
     return lambda data: False
 
 

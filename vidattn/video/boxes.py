@@ -67,16 +67,17 @@ def samples(file: BinaryIO, track: int) -> Samples | None:
     for kind, trak in _inside(moov):
         if kind == b"trak" and _track_id(trak) == track:
             try:
-                return _samples(trak)
+                return _samples(trak, min(size, MAX_SAMPLES))
             except (struct.error, ValueError):
                 return None
     return None
 
 
-def _samples(trak: memoryview) -> Samples | None:
+def _samples(trak: memoryview, most: int) -> Samples | None:
+    """most: samples that the file can hold at all."""
     table = _find(trak, b"mdia", b"minf", b"stbl")
     stts = _entries(_find(table, b"stts"), ">u4", 2)
-    if stts is None or not 0 < (count := int(stts[:, 0].sum())) <= MAX_SAMPLES:
+    if stts is None or not 0 < (count := int(stts[:, 0].sum())) <= most:
         return None
     duration = np.repeat(stts[:, 1], stts[:, 0])
     dts = np.concatenate([[0], np.cumsum(duration[:-1])])

@@ -25,15 +25,22 @@ SKIP_PACKETS = 200
 class Cursor:
     """Walks the packets of one file, each checked against the packet table by its PTS."""
 
-    def __init__(self, open_source: Callable[[], Source], table: Packets | None) -> None:
+    def __init__(
+        self, open_source: Callable[[], Source], table: Packets | None, *, damaged: bool = False
+    ) -> None:
         self._open_source = open_source
         self._table = table
+        self._damaged = damaged
         self._open()
         context = self.stream.codec_context
         self._droppable = droppable_test(context.codec.canonical_name, context.extradata)
 
     def _open(self) -> None:
         self.container, self.stream = self._open_source()
+        if self._damaged:
+            # What takes the place of a picture that did not decode would depend on how far the
+            # other threads have come.
+            self.stream.codec_context.thread_count = 1
         self._feed: Iterator[Packet[VideoStream]] = packets(self.container, self.stream)
         self._ahead: Packet[VideoStream] | None = None
         self._position: int | None = 0
@@ -43,9 +50,13 @@ class Cursor:
         """Close the file."""
         self.container.close()
 
-    def restart(self) -> Iterator[Packet[VideoStream]]:
-        """Open the file anew and give all its packets; the cursor's own place is lost."""
+    def restart(self, *, damaged: bool) -> Iterator[Packet[VideoStream]]:
+        """Open the file anew and give all its packets; the cursor's own place is lost.
+
+        damaged: whether the file is now known to be.
+        """
         self.container.close()
+        self._damaged = self._damaged or damaged
         self._open()
         self._position = None
         return self._feed
@@ -63,7 +74,8 @@ class Cursor:
             packet = self._next()
             if packet is None or packet.is_corrupt:
                 return
-            if number in group.packets or not self._droppable(memoryview(packet)):
+            droppable = self._droppable(memoryview(packet))
+            if number in group.packets or not droppable:
                 yield packet
 
     def _next(self) -> Packet[VideoStream] | None:

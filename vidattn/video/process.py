@@ -22,6 +22,11 @@ from vidattn.video.protocol import Frames
 
 PIPE_BYTES = 1 << 20
 """How far a decoder may be ahead of its consumer, in bytes of frames."""
+_APART: dict[str, Any] = (
+    {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
+)
+"""A Ctrl-C does not reach the child. A session of its own would do that too, but Linux may schedule
+sessions, not processes: the child would escape the caller's `nice`, or starve beside the model."""
 
 
 class DiedError(Exception):
@@ -35,20 +40,21 @@ class SilentError(Exception):
 class Process:
     """A spawned decoder; messages are read when somebody wants one, so its lead is a full pipe."""
 
-    def __init__(self, silence_seconds: float) -> None:
+    def __init__(self, silence_seconds: float, module: str = "vidattn.video.worker") -> None:
+        """module: what the child runs; it speaks the messages of `wire`."""
         self._silence = silence_seconds
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(silence_seconds)
         self._noise, noise = os.pipe()
         os.set_blocking(noise, False)  # a chatty library loses words, it does not stop
         self._child = subprocess.Popen(
-            _command(),
+            _command(module),
             stdin=theirs.fileno(),
             stdout=subprocess.PIPE,
             stderr=noise,
             env=_environment(),
             cwd="/",
-            start_new_session=True,
+            **_APART,
         )
         theirs.close()
         os.close(noise)
@@ -62,6 +68,7 @@ class Process:
         """How many were served to the end."""
         self._number = 0
         self._ended = 0
+        self._most_bytes = 0
         self._torn = False
 
     @property
@@ -78,21 +85,35 @@ class Process:
         """Whether request `number` is still the one being answered."""
         return number == self._number and self.usable
 
-    def ask(self, meta: Mapping[str, Any], raw: bytes = b"", fd: int | None = None) -> int:
-        """Send a request, ending the one before it; returns its number."""
+    def ask(
+        self,
+        meta: Mapping[str, Any],
+        raw: bytes | memoryview = b"",
+        fd: int | None = None,
+        *,
+        most_bytes: int = wire.MAX_RAW,
+    ) -> int:
+        """Send a request, ending the one before it; returns its number.
+
+        most_bytes: no answer may have a longer raw part.
+        """
         if self._ended != self._number:
             self._send({"kind": "stop"})
             for _ in self.answers(self._number):
                 pass  # what the abandoned request had still to say
+        self._most_bytes = most_bytes
         return self._send(meta, raw, fd)
 
-    def _send(self, meta: Mapping[str, Any], raw: bytes = b"", fd: int | None = None) -> int:
+    def _send(
+        self, meta: Mapping[str, Any], raw: bytes | memoryview = b"", fd: int | None = None
+    ) -> int:
         self._number += 1
         message = wire.encode({**meta, "number": self._number}, len(raw))
         try:
             head = wire.HEAD.size
             sent = socket.send_fds(self._socket, [message[:head]], [] if fd is None else [fd])
-            self._socket.sendall(message[sent:] + raw)
+            self._socket.sendall(message[sent:])
+            self._socket.sendall(raw)
         except TimeoutError:
             raise self._silent() from None
         except OSError:
@@ -108,14 +129,14 @@ class Process:
             self._torn = True
             head = bytes(self._exactly(wire.HEAD.size))
             try:
-                text, raw = wire.lengths(head)
+                text, raw = wire.lengths(head, self._most_bytes)
                 meta = wire.decode(bytes(self._exactly(text)))
             except ValueError:
-                raise self._died() from None
+                raise self.nonsense() from None
             data = self._exactly(raw)
             self._torn = False
             if meta["kind"] == "end":
-                self._ended = int(meta["number"])
+                self._ended = meta["number"]
                 if self._ended == number:
                     return
             elif meta["kind"] != "beat":
@@ -138,7 +159,12 @@ class Process:
         self.kill()
         return SilentError(f"the decoder said nothing for {self._silence:g} s")
 
-    def _died(self) -> DiedError:
+    def nonsense(self) -> DiedError:
+        """End a child whose answer no honest one gives: a file may have taken it over."""
+        self.kill()
+        return DiedError("the decoder made no sense and was ended")
+
+    def _died(self) -> DiedError | SilentError:
         try:
             code = self._child.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -146,6 +172,8 @@ class Process:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         words = self._last_words()
         self.kill()
+        if code == -signal.SIGXCPU:
+            return SilentError("the decoder came to nothing in all the processor time it may have")
         return DiedError(f"the decoder died ({how}){words}")
 
     def _last_words(self) -> str:
@@ -226,10 +254,10 @@ def _widen(pipe: int) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def _command() -> list[str]:
+def _command(module: str) -> list[str]:
     # The kernel's parent-death signal follows the spawning thread: only the main one asks for it.
     main = threading.current_thread() is threading.main_thread()
-    command = [sys.executable, "-m", "vidattn.video.worker", str(os.getpid())]
+    command = [sys.executable, "-m", module, str(os.getpid())]
     return [*command, "die-with-thread"] if main else command
 
 

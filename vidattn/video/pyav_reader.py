@@ -31,7 +31,7 @@ class PyAVReader:
     def __init__(self, open_source: Callable[[], Source], table: Table, convert: Converter) -> None:
         self._table = table
         self._convert = convert
-        self._cursor = Cursor(open_source, table.packets)
+        self._cursor = Cursor(open_source, table.packets, damaged=table.damaged)
 
     def close(self) -> None:
         """Close the file."""
@@ -104,7 +104,8 @@ class PyAVReader:
             cursor.stream.codec_context.flush_buffers()
 
     def _replay(self) -> Iterator[tuple[int, VideoFrame] | None]:
-        feed = self._cursor.restart()
+        # Only what a plan could not read is read again.
+        feed = self._cursor.restart(damaged=self._table.packets is not None)
         count = 0
         for frame in decoded(self._cursor.stream, feed):
             if frame is None:

@@ -13,6 +13,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
+from vidattn.errors import VideoError
 from vidattn.video.bitstream import shown_test
 from vidattn.video.boxes import samples
 from vidattn.video.container import packets
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 NO_PTS = int(np.iinfo(np.int64).min)
 MIN_INDEXED = 2000
 """Up to so many packets reading them all takes no time."""
+OVERLAP, SLACK_BYTES = 4, 64 << 20
+"""Packets of a file that points to its own bytes again and again could be endless."""
 CHECKED_PACKETS = 8
 """So many at the start and in the middle must agree with the index, at the end a whole group."""
 
@@ -53,7 +56,14 @@ def scan(container: InputContainer, stream: VideoStream, beat: Beat) -> Packets:
     """Read every packet of the stream, in file order."""
     is_shown = shown_test(stream.codec_context.codec.canonical_name)
     rows = array("q")  # a day of video has millions of packets
+    most = container.size * OVERLAP + SLACK_BYTES
     for packet in packets(container, stream):
+        most -= packet.size
+        if most < 0:
+            raise VideoError(
+                f"its packets hold more than {OVERLAP} times the bytes of the file",
+                code="E_TOO_LARGE",
+            )
         shown = not packet.is_discard and is_shown(memoryview(packet))
         rows.extend((*_stamps(packet), packet.duration or 0, packet.is_keyframe, shown))
         beat()

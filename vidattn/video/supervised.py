@@ -27,6 +27,9 @@ from vidattn.video.protocol import (
 )
 from vidattn.video.source import open_regular, readable_name
 
+MAX_SIDE = 1 << 20
+"""Pixels that no frame has, whatever it is resized to."""
+
 
 def _identity(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
@@ -90,13 +93,16 @@ class SupervisedVideo:
             for meta, raw in process.answers(process.ask(request, fd=self._fd)):
                 if meta["kind"] == "error":
                     raise self._error(meta)
-                self._learn(meta, raw)
+                try:
+                    self._learn(meta, raw)
+                except (LookupError, TypeError, ValueError, ArithmeticError):
+                    raise process.nonsense() from None
             self._in_order = True
         except (DiedError, SilentError) as error:
             raise self._lost(error) from None
 
     def _learn(self, meta: dict[str, Any], raw: NDArray[np.uint8]) -> None:
-        facts = meta["facts"]
+        facts = dict(meta["facts"])
         facts["fps"], facts["sar"] = Fraction(*facts["fps"]), Fraction(*facts["sar"])
         facts["warnings"] = tuple(facts["warnings"])
         self.facts = Facts(**facts)
@@ -106,9 +112,20 @@ class SupervisedVideo:
         self.fps, self.duration = self.facts.fps, self.facts.duration
         self.width, self.height = map(int, meta["size"])
         self._available = float(meta["available"])
+        self._require_sound()
         if meta["truncated"] and not self.unreadable:
             tail = Window(self._available, self.duration)
             self.unreadable.append(Unreadable(tail, "E_TRUNCATED"))
+
+    def _require_sound(self) -> None:
+        """Raise ValueError unless what the child says of the file can be true."""
+        rising = self.frames > 0 and self.times[0] == 0 and (np.diff(self.times) > 0).all()
+        if not rising or not self.times[-1] <= self._available < np.inf:
+            raise ValueError("times do not rise from 0 to the end")
+        if not self._available <= self.duration < np.inf or self.facts.frames != self.frames:
+            raise ValueError("the file does not last until its last frame")
+        if not 0 < min(self.width, self.height) <= max(self.width, self.height) <= MAX_SIDE:
+            raise ValueError("frames have no such size")
 
     def read(self, indices: Sequence[int]) -> Frames:
         """Decode frames by number, any order, repeats allowed: uint8 [len(indices), H, W, 3] RGB.
@@ -165,13 +182,19 @@ class SupervisedVideo:
     ) -> Iterator[tuple[int, Frames | None]]:
         """Frames of one request; ends early when another request came between."""
         process = self._ready()
-        number = process.ask({"kind": "frames", "dense": dense}, wanted.tobytes())
         shape = (self.height, self.width, 3)
+        size = self.height * self.width * 3
+        request = {"kind": "frames", "dense": dense}
+        number = process.ask(request, wanted.tobytes(), most_bytes=size)
+        expected = iter(wanted.tolist())
         for meta, raw in process.answers(number):
             if meta["kind"] == "error":
                 raise self._error(meta)
-            index = int(meta["index"])
-            if meta["kind"] == "lost":
+            index = next(expected, None)
+            lost = meta["kind"] == "lost"
+            if index is None or meta.get("index") != index or raw.size != (0 if lost else size):
+                raise process.nonsense()
+            if lost:
                 self._report(index)
                 yield index, None
             else:
@@ -199,8 +222,10 @@ class SupervisedVideo:
 
     def _error(self, meta: dict[str, Any]) -> VideoError:
         self._in_order = False
-        text = f"{self._name}: {meta['message']}"
-        return VideoError(text, code=str(meta["code"]), hint=meta["hint"])
+        text, hint = f"{self._name}: {meta.get('message')}", meta.get("hint")
+        return VideoError(
+            text, code=str(meta.get("code")), hint=None if hint is None else str(hint)
+        )
 
     def _lost(self, error: DiedError | SilentError) -> VideoError:
         code = "E_TIMEOUT" if isinstance(error, SilentError) else "E_DECODER_DIED"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -57,6 +57,8 @@ class Table:
     """Whether it comes from the packets alone, so that other readers can be held to it."""
     sizes: int = 1
     """How many frame sizes were met, as far as is known."""
+    damaged: bool = False
+    """Whether some of it did not decode, as far as is known."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,12 @@ class Decoded:
     silent: array[int] = field(default_factory=lambda: array("q"))
     """Numbers of the packets that brought no frame."""
     sizes: set[tuple[int, int]] = field(default_factory=set)
+    damaged: bool = False
+    """Whether something did not decode, or not well."""
+
+    def damage(self) -> None:
+        """Note that something did not decode."""
+        self.damaged = True
 
 
 def build(open_source: Callable[[], Source], beat: Beat) -> Table:
@@ -88,11 +96,16 @@ def build(open_source: Callable[[], Source], beat: Beat) -> Table:
 
 
 def decoded(
-    stream: VideoStream, feed: Iterable[Packet[VideoStream]], *, strict: bool = False
+    stream: VideoStream,
+    feed: Iterable[Packet[VideoStream]],
+    *,
+    strict: bool = False,
+    damage: Callable[[], None] = lambda: None,
 ) -> Iterator[VideoFrame | None]:
     """Frames as the decoder gives them; None after a packet that brought none.
 
-    Goes on behind damage until it gets too much; with `strict` damage ends it.
+    Goes on behind damage until it gets too much; with `strict` damage ends it. damage: is told of
+    packets that do not decode.
     """
     failures = 0
     for packet in feed:
@@ -102,6 +115,7 @@ def decoded(
         except FFmpegError:
             frames = []
             failures += 1
+            damage()
             if strict:
                 return
         yield from frames
@@ -168,7 +182,7 @@ def _from_decode(
             stream.codec_context.thread_type = "SLICE"
         tick = float(stream.time_base or Fraction(1, 1_000_000))
         rate = float(stream.average_rate or stream.guessed_rate or 25)
-        for frame in decoded(stream, packets(container, stream)):
+        for frame in decoded(stream, packets(container, stream), damage=found.damage):
             beat()
             if frame is None:
                 found.silent.append(len(found.pts) + len(found.silent))
@@ -176,11 +190,12 @@ def _from_decode(
             found.pts.append(NO_PTS if frame.pts is None else frame.pts)
             found.duration.append(frame.duration or 0)
             found.sizes.add((frame.width, frame.height))
+            found.damaged = found.damaged or frame.is_corrupt
     if not found.pts:
         none = np.empty(0, np.int64)
         return Table(np.empty(0), 0.0, none, False, None, none)
-    by_pts = _by_pts(found, table, timed, tick)
-    return _by_place(found, table, tick, rate) if by_pts is None else by_pts
+    made = _by_pts(found, table, timed, tick) or _by_place(found, table, tick, rate)
+    return replace(made, damaged=found.damaged)
 
 
 def _by_pts(found: Decoded, table: Packets, timed: bool, tick: float) -> Table | None:

@@ -21,17 +21,22 @@ def encode(meta: Mapping[str, Any], raw_bytes: int = 0) -> bytes:
     return HEAD.pack(len(text), raw_bytes) + text
 
 
-def lengths(head: bytes) -> tuple[int, int]:
+def lengths(head: bytes, most_raw: int = MAX_RAW) -> tuple[int, int]:
     """JSON and raw length of a message; raises ValueError when no honest sender would send them."""
     text, raw = HEAD.unpack(head)
-    if text > MAX_JSON or raw > MAX_RAW:
+    if text > MAX_JSON or raw > most_raw:
         raise ValueError(f"a message of {text} + {raw} bytes")
     return text, raw
 
 
 def decode(text: bytes) -> Meta:
     """The JSON part as a dict; raises ValueError when it is anything else."""
-    meta = json.loads(text)
+    try:
+        meta = json.loads(text)
+    except RecursionError:
+        raise ValueError("not a message") from None
     if not isinstance(meta, dict) or "kind" not in meta:
+        raise ValueError("not a message")
+    if meta["kind"] == "end" and not isinstance(meta.get("number"), int):
         raise ValueError("not a message")
     return meta

@@ -7,6 +7,7 @@ unless the torchcodec reader was asked for, and ends when its parent does.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
@@ -35,6 +36,12 @@ from vidattn.video.reader import Lost, Reader
 from vidattn.video.table import Source
 
 BEAT_SECONDS = 0.5
+MOST_THREADS = 16
+"""Of a decoder, as FFmpeg chooses them."""
+MOST_FILES = 256
+
+PARENT_DEATH_SIGNAL, NO_NEW_PRIVILEGES = 1, 38  # linux/prctl.h
+NEW_USERS, NEW_NETWORK = 0x10000000, 0x40000000  # linux/sched.h
 
 
 class Channel:
@@ -43,7 +50,9 @@ class Channel:
     def __init__(self, requests: socket.socket, answers: int) -> None:
         self._requests = requests
         self._answers = answers
-        self._last = time.monotonic()
+        self._last = self._allowed = time.monotonic()
+        self.cpu_seconds = 0.0
+        """Processor time that may pass from one word to the next; 0 for any."""
 
     def receive(self) -> tuple[wire.Meta, bytes, int | None] | None:
         """The next request, its raw part and the file that came with it; None at the end."""
@@ -78,11 +87,19 @@ class Channel:
             while sent < len(part):
                 sent += os.write(self._answers, part[sent:])
         self._last = time.monotonic()
+        if self.cpu_seconds and self._last - self._allowed > BEAT_SECONDS:
+            self.allow()
 
     def beat(self) -> None:
         """Show that work goes on, twice a second at most."""
         if time.monotonic() - self._last > BEAT_SECONDS:
             self.send({"kind": "beat"})
+
+    def allow(self) -> None:
+        """Begin to count processor time anew; the kernel ends a process that uses up its own."""
+        self._allowed = time.monotonic()
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        _limit(resource.RLIMIT_CPU, int(used + self.cpu_seconds) + 1)
 
 
 class Worker:
@@ -118,12 +135,15 @@ class Worker:
 
     def _open(self, meta: wire.Meta, fd: int | None) -> None:
         limits = Limits(**meta["limits"])
+        threads = limits.threads or min(os.cpu_count() or 1, MOST_THREADS)
+        self._channel.cpu_seconds = limits.silence_seconds * threads
+        self._channel.allow()
         self._forget()
-        self._file, source = fd, _path_of(fd)
+        self._file, source = fd, path_of(fd)
         if meta["reader"] == "torchcodec":  # torch wants temporary files and address space
-            _confine(None, None)
+            confine(None, None)
         else:
-            _confine(limits.memory_bytes, 0)
+            confine(limits.memory_bytes, 0)
 
         def open_source() -> Source:
             return open_container(source, limits)
@@ -131,6 +151,12 @@ class Worker:
         _rehearse_fault("open")
         found = self._known(fd, limits, open_source)
         convert = Converter(*found.stored, found.turn, meta["short_side"])
+        if convert.width * convert.height > limits.max_pixels:
+            raise VideoError(
+                f"frames of {found.stored[0]}x{found.stored[1]} would become {convert.width}x"
+                f"{convert.height}, more than {limits.max_pixels} pixels",
+                code="E_TOO_LARGE",
+            )
         self._dense = self._sparse = PyAVReader(open_source, found.table, convert)
         size = (convert.width, convert.height)
         other = _other_reader(meta["reader"], source, found, size, limits)
@@ -201,7 +227,8 @@ def _other_reader(
     return None
 
 
-def _path_of(fd: int | None) -> str:
+def path_of(fd: int | None) -> str:
+    """A path that opens the file behind a descriptor; raises VideoError."""
     if fd is None:
         raise VideoError("no file came with the request", code="E_GONE")
     for folder in ("/proc/self/fd", "/dev/fd"):
@@ -227,35 +254,45 @@ def _end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _harden(parent: int, *, by_kernel: bool) -> None:
-    """Limits that hold until the process ends."""
+def harden(parent: int, *, by_kernel: bool) -> None:
+    """Limits that hold until the process ends: what a file could do with it if it took it over.
+
+    No network and no new privileges (Linux), few open files, no core dump. It may still read the
+    user's files: that would take a list of allowed system calls, which differs between libraries.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux" and by_kernel:
-        _die_with_parent()
+    _limit(resource.RLIMIT_NOFILE, MOST_FILES)
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        # A network of its own has no way out. Who is not root needs a user space of its own for
+        # it; neither may be allowed here, and then it goes without. Before the first thread.
+        own = NEW_NETWORK if os.geteuid() == 0 else NEW_NETWORK | NEW_USERS
+        libc.unshare(own)
+        libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        if by_kernel:
+            libc.prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _confine(memory_bytes: int | None, file_bytes: int | None) -> None:
+def confine(memory_bytes: int | None, file_bytes: int | None) -> None:
     """Limit memory and the size of any file written until the next file is opened; None is free."""
-    if sys.platform != "linux":
-        return
-    for what, most in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_FSIZE, file_bytes)):
-        _, hard = resource.getrlimit(what)
-        soft = hard if most is None else most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (soft, hard))
+    if sys.platform == "linux":
+        _limit(resource.RLIMIT_AS, memory_bytes)
+        _limit(resource.RLIMIT_FSIZE, file_bytes)
 
 
-def _die_with_parent() -> None:
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+def _limit(what: int, most: int | None) -> None:
+    """Set a limit that can be changed again, never above what the system allows this process."""
+    _, hard = resource.getrlimit(what)
+    soft = hard if most is None else most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (soft, hard))
 
 
 def main() -> None:
     """Serve until the parent goes."""
     parent, by_kernel = int(sys.argv[1]), sys.argv[2:] == ["die-with-thread"]
-    _harden(parent, by_kernel=by_kernel)
+    harden(parent, by_kernel=by_kernel)
     answers = os.dup(1)
     os.dup2(2, 1)
     av.logging.set_level(None)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from vidattn import classes
 from vidattn.config import Averaging, ClipConfig, TimeSformerConfig
 from vidattn.errors import RecipeError, WeightsError
+from vidattn.files import is_there
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import layouts, pickles, stam, store
@@ -167,7 +168,7 @@ def read_folder(folder: Path) -> Classifier:
     if config.get("model_type") != "timesformer":
         store.refuse(folder, f"holds a model of type {config.get('model_type')!r}, not timesformer")
     path = next(
-        (p for n in ("model.safetensors", "pytorch_model.bin") if (p := folder / n).exists()), None
+        (p for n in ("model.safetensors", "pytorch_model.bin") if is_there(p := folder / n)), None
     )
     if path is None:
         store.refuse(folder, "has neither model.safetensors nor pytorch_model.bin")
@@ -365,7 +366,10 @@ def _triple(plain: Mapping[str, Any], key: str, path: Path) -> tuple[float, floa
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, float | int) and not isinstance(value, bool)
+    """Whether a value is a number that floats can hold; NaN is none."""
+    if not isinstance(value, float | int) or isinstance(value, bool):
+        return False
+    return -1e300 < value < 1e300
 
 
 def _license(folder: Path) -> str:

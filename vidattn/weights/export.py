@@ -19,7 +19,7 @@ import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.errors import OutputError, WeightsError
-from vidattn.files import write_atomically
+from vidattn.files import is_folder, is_there, write_atomically
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
@@ -85,7 +85,7 @@ def save_hf(classifier: Classifier, folder: str | Path) -> Path:
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> Path:
     """All files, or no folder: written beside it and renamed."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if is_there(folder) and not (is_folder(folder) and not any(folder.iterdir())):
         raise OutputError(f"{folder}: is there and not empty", hint="name a new folder")
     part = folder.absolute().with_name(f".vidattn-{secrets.token_hex(6)}.part")
     try:
@@ -95,9 +95,9 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> Path:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:
-        for name in files if part.exists() else ():
+        for name in files if is_there(part) else ():
             (part / name).unlink(missing_ok=True)
-        if part.exists():
+        if is_there(part):
             part.rmdir()
     return folder
 

@@ -11,6 +11,7 @@ from typing import Literal, cast
 from vidattn import classes
 from vidattn.config import Recipe
 from vidattn.errors import RecipeError, WeightsError
+from vidattn.files import is_file, is_folder, is_there
 from vidattn.models.classifier import Classifier
 from vidattn.plain import from_plain
 from vidattn.weights import catalog, convert, fetch, store
@@ -40,9 +41,9 @@ def load(
     text, path = str(name_or_path), Path(name_or_path)
     if isinstance(name_or_path, str) and text in catalog.CATALOG:
         return _load_entry(catalog.CATALOG[text], offline, announce, progress)
-    if path.is_dir():
+    if is_folder(path):
         return _read_folder(path)
-    if path.exists():
+    if is_there(path):
         return _read_file(path)
     if isinstance(name_or_path, str) and HUB_ID.fullmatch(text) and path.suffix not in PICKLES:
         known = next((e for e in catalog.CATALOG.values() if e.where == text), None)
@@ -64,9 +65,9 @@ def recipe_of(name_or_path: str | Path) -> Recipe | None:
     path = Path(name_or_path)
     if entry is not None:
         path = BUNDLED_FOLDER / entry.where if entry.is_bundled else Path()
-    elif path.is_dir():
+    elif is_folder(path):
         path = path / "model.safetensors"
-    if path.suffix != ".safetensors" or not path.is_file() or not store.is_ours(path):
+    if path.suffix != ".safetensors" or not is_file(path) or not store.is_ours(path):
         return None
     try:
         return from_plain(Recipe, store.read_header(path).recipe)
@@ -104,7 +105,7 @@ def _load_entry(
 ) -> Classifier:
     if entry.is_bundled:
         path = BUNDLED_FOLDER / entry.where
-        if not path.exists():
+        if not is_there(path):
             raise WeightsError(f"{entry.name}: this installation lacks {path.name}")
         return store.read(path)
     missing = not fetch.is_cached(entry.where)
@@ -150,9 +151,9 @@ def _as_published(found: Classifier, entry: Entry) -> Classifier:
 
 
 def _read_folder(folder: Path) -> Classifier:
-    if (folder / "config.json").exists():
+    if is_there(folder / "config.json"):
         return convert.read_folder(folder)
-    if (folder / "model.safetensors").exists():
+    if is_there(folder / "model.safetensors"):
         return store.read(folder / "model.safetensors")
     raise WeightsError(
         f"{folder}: holds neither model.safetensors nor config.json",
@@ -162,14 +163,14 @@ def _read_folder(folder: Path) -> Classifier:
 
 def _read_file(path: Path) -> Classifier:
     if path.suffix in PICKLES:
-        beside = path.name == "pytorch_model.bin" and (path.parent / "config.json").exists()
+        beside = path.name == "pytorch_model.bin" and is_there(path.parent / "config.json")
         return convert.read_folder(path.parent) if beside else convert.read_checkpoint(path)
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"{path}: not a kind of weights file",
             hint=f"known: .safetensors {' '.join(PICKLES)}, or a folder",
         )
-    if (path.parent / "config.json").exists() and not store.is_ours(path):
+    if is_there(path.parent / "config.json") and not store.is_ours(path):
         return convert.read_folder(path.parent)
     return store.read(path)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vidattn.errors import WeightsError
 from vidattn.files import write_atomically
-from vidattn.weights.store import metadata_of, tensors_of
+from vidattn.weights.store import metadata_of, refuse, tensors_of
 
 KEY = "vidattn-state"
 
@@ -35,4 +35,10 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     text = metadata_of(data, path).get(KEY)
     if not isinstance(text, str):
         raise WeightsError(f"{path}: a safetensors file, but not the state of a training run")
-    return tensors_of(data, path), json.loads(text)
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        refuse(path, f"what it says of the run is not JSON: {error}", error)
+    if not isinstance(facts, dict):
+        refuse(path, "what it says of the run is no JSON object")
+    return tensors_of(data, path), facts

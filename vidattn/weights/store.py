@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ class Manifest:
     notes: tuple[str, ...] = ()
     temperature: float = 1.0
     """See `Classifier.temperature`; written only when it is another."""
+    threshold: float | None = None
+    """See `Classifier.threshold`; written only when there is one."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,13 @@ def _plain(classifier: Classifier, recipe: Recipe | None) -> dict[str, Any]:
         expect=card.expect,
         notes=card.notes,
         temperature=classifier.temperature,
+        threshold=classifier.threshold,
     )
     config, plain = to_plain(model.config), to_plain(manifest)
     if manifest.temperature == 1.0:
         del plain["temperature"]  # so that versions which do not know of it read the file too
+    if manifest.threshold is None:
+        del plain["threshold"]
     return {
         "format": FORMAT,
         "model": {"kind": kind_of(model), **config},
@@ -139,7 +145,13 @@ def classifier_of(model: nn.Module, manifest: Manifest, sha256: str) -> Classifi
         sha256=sha256,
     )
     return Classifier(
-        model, manifest.clip, manifest.labels, manifest.averaging, card, manifest.temperature
+        model,
+        manifest.clip,
+        manifest.labels,
+        manifest.averaging,
+        card,
+        manifest.temperature,
+        manifest.threshold,
     )
 
 
@@ -203,6 +215,8 @@ def _checked(plain: dict[str, Any], path: Path) -> Header:
         refuse(path, f"it names {len(manifest.labels)} classes for a model of {config.classes}")
     if not 0 < manifest.temperature <= MAX_SETTING:
         refuse(path, f"its temperature is {manifest.temperature}")
+    if manifest.threshold is not None and not 0 <= manifest.threshold <= 1:
+        refuse(path, f"its threshold is {manifest.threshold}")
     return Header(manifest, kind, config, recipe)
 
 
@@ -284,9 +298,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _require_regular(path: Path) -> None:
-    if not path.exists():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
         refuse(path, "no such file")
-    if not path.is_file():  # opening a named pipe would wait for ever
+    except (OSError, ValueError) as error:
+        refuse(path, f"cannot be read: {getattr(error, 'strerror', error)}", error)
+    if not stat.S_ISREG(mode):  # opening a named pipe would wait for ever
         refuse(path, "not a regular file")
 
 

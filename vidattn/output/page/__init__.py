@@ -8,30 +8,27 @@ that is never run, and the policy of the page lets nothing run but the script th
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 import os
 import re
-from collections.abc import Mapping
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+from vidattn.explanation import Explanation
 from vidattn.layout import one_line
+from vidattn.output.page.evidence import evidence
+from vidattn.output.page.house import UNSEEN, asset, policy, shown, template
 from vidattn.output.page.table import packed
 from vidattn.timeline import Timeline
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-HERE = Path(__file__).parent
 STILL_HEIGHT = 96
 """Pixels of the shorter side of a picture: twice those of its row."""
 HOUR = 3600.0
 LONGEST_TABLE = 400
 """Rows that are there before the script runs, and for those who run none."""
-_UNSEEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def html(
@@ -39,22 +36,25 @@ def html(
     *,
     folder: str | os.PathLike[str] | None = None,
     stills: Mapping[float, bytes] | None = None,
+    explained: Sequence[Explanation] = (),
 ) -> str:
     """The page of a timeline.
 
     folder: where the page will lie, to find the film from there; None: beside the film. stills:
     JPEG files by the second of the film that they show. Without them the page has no pictures.
+    explained: what some of its windows rest on, for a section about that.
     """
     from markupsafe import Markup
 
     document = timeline.to_dict()
-    script, style = _asset("derive.js") + _asset("page.js"), _asset("page.css")
+    script = asset("theme.js") + asset("derive.js") + asset("page.js")
+    style = asset("style.css") + asset("page.css")
     data = {**packed(timeline), **_words(timeline, document, folder, stills or {})}
-    return _template().render(
+    return template("report.html.j2").render(
         data=Markup(_inert(one_line(data))),
         script=Markup(script),
         style=Markup(style),
-        policy=_policy(script, style),
+        policy=policy(script, style),
         name=data["name"],
         facts=[shown(fact) for fact in _facts(document["input"])],
         model=shown(_model(document["model"])),
@@ -64,6 +64,7 @@ def html(
         video=data["video"],
         segments=timeline.segments[:LONGEST_TABLE],
         count=len(timeline.segments),
+        evidence=[evidence(one) for one in explained],
         clock=partial(clock, hours=document["input"]["duration"] >= HOUR),
         shown=shown,
     )
@@ -74,20 +75,6 @@ def clock(seconds: float, hours: bool) -> str:
     minutes, tenths = divmod(math.floor(seconds * 10 + 0.5), 600)
     rest = f"{tenths // 10:02d}.{tenths % 10}"
     return f"{minutes // 60}:{minutes % 60:02d}:{rest}" if hours else f"{minutes}:{rest}"
-
-
-def shown(text: str) -> str:
-    """Text in which signs that reorder or hide what is around them are visible."""
-    return re.sub(_UNSEEN, "\ufffd", text)
-
-
-def jpeg(frame: Any) -> bytes:
-    """A JPEG file of a frame, uint8 [H, W, 3] RGB."""
-    import cv2
-
-    done, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 72])
-    assert done, "OpenCV wrote no JPEG"
-    return bytes(data)
 
 
 def _words(
@@ -127,40 +114,7 @@ def _address(source: str, folder: str | os.PathLike[str] | None) -> str:
 
 def _inert(text: str) -> str:
     """JSON in which nothing can end a script element, begin a comment or reorder the text."""
-    return re.sub(f"[<>&]|{_UNSEEN}", lambda m: f"\\u{ord(m[0]):04x}", text)
-
-
-def _policy(script: str, style: str) -> str:
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src '{_hash(script)}'",
-            f"style-src '{_hash(style)}'",
-            "img-src data:",
-            "media-src 'self' file: blob:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-
-@cache
-def _asset(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, StrictUndefined
-
-    house = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
-    return house.from_string(_asset("report.html.j2"))
+    return re.sub(f"[<>&]|{UNSEEN}", lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def _facts(facts: Mapping[str, Any]) -> list[str]:

@@ -220,11 +220,13 @@
     const idle = state.segments.filter((s) => s.label === NOTHING).reduce((sum, s) => sum + s.stop - s.start, 0);
     const words = `${real.length} segment${real.length === 1 ? "" : "s"} of ${labels} label${labels === 1 ? "" : "s"}`;
     at("summary").textContent = words + (idle > 0 ? `, ${clock(idle)} of background` : "");
-    const changed = state.threshold !== saved.threshold || state.minDuration !== saved.minDuration;
+    const changed = ["threshold", "minDuration", "mergeGap"].some((name) => state[name] !== saved[name]);
     at("reset").hidden = !changed;
     at("threshold-value").textContent = +state.threshold.toFixed(5);
     at("least-value").textContent = `${+state.minDuration.toFixed(3)} s`;
-    const command = `vidattn timeline SAVED.json --threshold ${state.threshold} --min-duration ${state.minDuration}`;
+    at("gap-value").textContent = `${+state.mergeGap.toFixed(3)} s`;
+    const gap = state.mergeGap > 0 || saved.mergeGap > 0 ? ` --merge-gap ${state.mergeGap}` : "";
+    const command = `vidattn timeline SAVED.json --threshold ${state.threshold} --min-duration ${state.minDuration}${gap}`;
     at("method").replaceChildren(method(), ...(data.task === "segment" ? [" The same on the command line:", make("code", { text: command })] : []));
   }
 
@@ -259,17 +261,21 @@
   }
 
   function sliders() {
-    const least = at("least");
-    const most = Math.max(10, 4 * saved.minDuration, Math.min(duration / 10, 120));
-    least.max = Math.ceil(most);
-    least.step = most > 20 ? 0.5 : 0.1;
+    const [least, gap] = [at("least"), at("gap")];
+    const most = Math.max(10, 4 * saved.minDuration, 4 * saved.mergeGap, Math.min(duration / 10, 120));
+    for (const slider of [least, gap]) {
+      slider.max = Math.ceil(most);
+      slider.step = most > 20 ? 0.5 : 0.1;
+    }
     const show = () => {
       at("threshold").value = state.threshold;
       least.value = state.minDuration;
+      gap.value = state.mergeGap;
     };
     show();
     at("threshold").addEventListener("input", (e) => ((state.threshold = Number(e.target.value)), soon()));
     least.addEventListener("input", (e) => ((state.minDuration = Number(e.target.value)), soon()));
+    gap.addEventListener("input", (e) => ((state.mergeGap = Number(e.target.value)), soon()));
     at("filter").addEventListener("input", (e) => ((state.filter = e.target.value.trim().toLowerCase()), soon()));
     at("controls").addEventListener("submit", (e) => e.preventDefault());
     at("reset").addEventListener("click", (e) => {
@@ -355,20 +361,13 @@
     video.addEventListener("seeked", follow);
   }
 
-  function theme() {
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
-    const name = () => (at("theme").textContent = isDark() ? "Light" : "Dark");
-    at("theme").hidden = false;
-    at("theme").addEventListener("click", () => {
-      document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-      name();
-    });
-    dark.addEventListener("change", name);
-    name();
+  function evidence() {
+    for (const button of document.querySelectorAll("[data-time]")) {
+      button.disabled = false;
+      button.addEventListener("click", () => go(Number(button.dataset.time)));
+    }
   }
 
-  theme();
   player();
   at("overview").hidden = at("now").hidden = false;
   if (!data.stills.length) document.querySelector("table").classList.add("pictureless");
@@ -377,6 +376,7 @@
   sliders();
   pointer();
   keyboard();
+  evidence();
   decide();
   table();
   axis();

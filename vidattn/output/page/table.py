@@ -1,8 +1,8 @@
 """The scores of a timeline, small enough for a page and enough to decide its segments again.
 
 A segment can only get a label that wins in some cell, so the others are left out. Scores are whole
-numbers of 1e-5, which `vidattn.decoding` decides on: the page loses nothing. Each row is one
-common value and what differs from it; all numbers are 32 bits, by planes of bytes, deflated.
+numbers of 1e-5, which `vidattn.gathering.decoding` decides on: the page loses nothing. Each row is
+one common value and what differs from it; all numbers are 32 bits, by planes of bytes, deflated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.decoding import DIGITS, Decoding, smooth, viterbi
+from vidattn.gathering.decoding import DIGITS, Decoding, smooth, viterbi
 from vidattn.timeline import Timeline
 
 Ints = NDArray[np.int32]

@@ -1,0 +1,223 @@
+"""One clip through a model: vidattn beside Hugging Face, ONNX Runtime and OpenVINO, in turns.
+
+    python examples/benchmarks/peers.py                # ViT-B divided, 8 frames of 224 pixels
+    python examples/benchmarks/peers.py --threads 1 2 --minutes 10
+    python examples/benchmarks/peers.py --width 192 --depth 4 --rounds 3
+
+All have the same random weights. The exported model is ours, through torch.onnx; OpenVINO reads the
+same file. int8: ours as `--precision int8`, theirs as onnxruntime's dynamic quantisation and, where
+nncf is installed, OpenVINO's static one, calibrated on noise. bf16 is run where the processor has
+it. What is not installed is left out and named: pip install transformers onnx onnxscript
+onnxruntime openvino nncf.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import logging
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import vidattn
+from vidattn.bench import hugging_face
+from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.models.classifier import Classifier
+from vidattn.models.folded import multiplies_bf16
+from vidattn.models.int8 import can_multiply_int8
+from vidattn.models.timesformer import TimeSformer
+from vidattn.streaming.scorer import Scorer
+
+Run = Callable[[torch.Tensor], np.ndarray]
+"""Clips float32 [B, 3, T, H, W] to logits [B, K]."""
+
+
+def random_model(width: int, depth: int) -> TimeSformer:
+    """Divided attention with 8 frames of 224 pixels and 400 classes, nothing left at zero."""
+    torch.manual_seed(0)
+    shape = TimeSformerConfig(width=width, depth=depth, heads=width // 64)
+    model = TimeSformer(shape).eval()
+    for parameter in model.parameters():
+        if not parameter.any():  # what starts at zero would hide mistakes
+            torch.nn.init.normal_(parameter, std=0.02)
+    return model
+
+
+def ours(model: TimeSformer, precision: str) -> Run:
+    """As the commands run it."""
+    labels = tuple(map(str, range(model.config.classes)))
+    runtime = vidattn.Runtime(device="cpu", precision=precision)
+    scorer = Scorer(Classifier(model, ClipConfig(), labels), runtime)
+    return lambda clips: torch.stack(scorer(list(clips))).numpy()
+
+
+def theirs(model: TimeSformer, autocast: bool = False) -> Run | None:
+    """Hugging Face's model, eager."""
+    network = hugging_face(model)
+    if network is None:
+        return None
+
+    def run(clips: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            return network(clips.transpose(1, 2)).logits.float().numpy()
+
+    return run
+
+
+def exported(model: TimeSformer, path: Path) -> Path:
+    """The model as an ONNX file for one clip at a time."""
+    config = model.config
+    clip = torch.randn(1, 3, config.frames, config.size, config.size)
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (clip,),
+            path,
+            input_names=["clips"],
+            output_names=["logits"],
+            dynamo=True,
+            verbose=False,
+        )
+    return path
+
+
+def onnx_runtime(path: Path, threads: int) -> Run:
+    """A session of ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda clips: np.concatenate(
+        [session.run(None, {"clips": clip[None].numpy()})[0] for clip in clips]
+    )
+
+
+def onnx_int8(path: Path, target: Path) -> Path:
+    """The exported model with weights in 8 bits, quantised as ONNX Runtime does on the fly."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(path)
+    del model.graph.value_info[:]  # what the exporter says of shapes contradicts the quantiser
+    quantize_dynamic(
+        model, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
+    )
+    return target
+
+
+def openvino(path: Path, threads: int, precision: str) -> Run:
+    """A compiled model of OpenVINO; int8 by nncf."""
+    import openvino as ov
+
+    core = ov.Core()
+    model = core.read_model(path)
+    if precision == "int8":
+        import nncf
+
+        noise = [np.random.default_rng(i).normal(size=(1, 3, 8, 224, 224)) for i in range(4)]
+        data = nncf.Dataset([clip.astype(np.float32) for clip in noise])
+        model = nncf.quantize(model, data, model_type=nncf.ModelType.TRANSFORMER)
+    hint = "bf16" if precision == "bf16" else "f32"
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return lambda clips: np.concatenate(
+        [request.infer({0: clip[None].numpy()})[0].copy() for clip in clips]
+    )
+
+
+def ways(model: TimeSformer, threads: int, folder: Path) -> Iterator[tuple[str, Run | str]]:
+    """Every way to run the model here, Hugging Face's first; or why there is none."""
+    both = ["fp32", "bf16"] if multiplies_bf16() else ["fp32"]
+    for precision in both:
+        run = theirs(model, precision == "bf16")
+        yield f"Hugging Face {precision}", run or "transformers is not installed"
+    for precision in [*both, *(["int8"] if can_multiply_int8() else [])]:
+        yield f"vidattn {precision}", ours(model, precision)
+    if missing := [name for name in ("onnx", "onnxscript") if not there(name)]:
+        yield "ONNX Runtime, OpenVINO", f"no export: {', '.join(missing)} not installed"
+        return
+    path = folder / "model.onnx"
+    if not path.exists():
+        exported(model, path)
+    if there("onnxruntime"):
+        yield "ONNX Runtime fp32", onnx_runtime(path, threads)
+        small = folder / "int8.onnx"
+        yield (
+            "ONNX Runtime int8",
+            onnx_runtime(small if small.exists() else onnx_int8(path, small), threads),
+        )
+    else:
+        yield "ONNX Runtime", "onnxruntime is not installed"
+    for precision in [*both, "int8"]:
+        if not there("openvino"):
+            yield "OpenVINO", "openvino is not installed"
+            break
+        known = precision != "int8" or there("nncf")
+        run = openvino(path, threads, precision) if known else "nncf is not installed"
+        yield f"OpenVINO {precision}", run
+
+
+def there(package: str) -> bool:
+    """Whether a package can be imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+def measured(found: dict[str, Run], clip: torch.Tensor, rounds: int, seconds: float) -> None:
+    """Run all in turns, for so many rounds or seconds, and print a line for each."""
+    logits = {name: run(clip)[0] for name, run in found.items()}
+    taken: dict[str, list[float]] = {name: [] for name in found}
+    until = time.perf_counter() + seconds
+    for _ in range(rounds):
+        for name, run in found.items():
+            begin = time.perf_counter()
+            run(clip)
+            taken[name].append(time.perf_counter() - begin)
+        if time.perf_counter() > until:
+            break
+    median = {name: statistics.median(times) for name, times in taken.items()}
+    first = next(iter(found))
+    for name, value in median.items():
+        off = np.abs(logits[name] - logits["vidattn fp32"]).max()
+        print(
+            f"  {name:18} {value:7.3f} s  {median[first] / value:5.2f}x {first}, "
+            f"{len(taken[name])} rounds, logits differ from vidattn's in fp32 by {off:.1e}"
+        )
+
+
+def main() -> None:
+    """Make the model, every way to run it, and measure them."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--minutes", type=float, default=10, help="at most, for each of --threads")
+    parser.add_argument("--width", type=int, default=768)
+    parser.add_argument("--depth", type=int, default=12)
+    wanted = parser.parse_args()
+    model = random_model(wanted.width, wanted.depth)
+    clip = torch.randn(1, 3, 8, 224, 224)
+    with tempfile.TemporaryDirectory() as folder:
+        for threads in wanted.threads:
+            torch.set_num_threads(threads)
+            found = dict(ways(model, threads, Path(folder)))
+            print(
+                f"divided, 8 x 224, width {wanted.width}, depth {wanted.depth}, {threads} threads"
+            )
+            for name, run in found.items():
+                if isinstance(run, str):
+                    print(f"  {name:18} not measured: {run}")
+            runs = {name: run for name, run in found.items() if not isinstance(run, str)}
+            measured(runs, clip, wanted.rounds, 60 * wanted.minutes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Ways to spoil a file, each drawn from a seeded generator: bytes, words, JSON values, archives."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import random
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 62)
+WORDS = (
+    *("", "0", "-1", "1e999", "NaN", "-0.0", "9" * 400, "1" * 5000, "null", "true", "[]", "{}"),
+    *(
+        "a",
+        "\x00",
+        "\ud7ff",
+        "\u202e",
+        "../../etc/passwd",
+        "/dev/zero",
+        "%s%n",
+        '"',
+        "'",
+        ",",
+        "\t",
+    ),
+    *("<b>", "=1+1", "[" * 3000, "{" * 20, "\x1b[2J", "\r", "1;2", "é" * 300),
+)
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, 10**400, 0.5, -0.0, 1e308, 1e-300),
+    *("", "x", "0", "NaN", "\x00", "a" * 9999, [], {}, [0], [[]], [None], {"a": 1}, [1, 2, 3, 4]),
+)
+TAGS = re.compile(
+    rb"moov|trak|mvhd|tkhd|mdhd|elst|stts|ctts|stss|stsz|stsc|stco|co64|stsd|avc1|avcC|mvex|trun|tfhd|mdat"
+    rb"|ftyp|\x1aE\xdf\xa3|\x15I\xa9f|\x16T\xaek|\x1fC\xb6u|\x1cS\xbbk|RIFF|avih|strh|strf|idx1|movi"
+    rb"|FLV|GIF8|\x00\x00\x01|vp09|vpcC|hvcC|dvvC|onMetaData|OggS|AVIF|\x30\x26\xb2\x75"
+)
+
+
+def spoiled(data: bytes, chance: random.Random, other: bytes) -> bytes:
+    """One to eight changes of bytes; every other one where a container keeps its facts.
+
+    other: a file of the same kind, from which pieces are taken.
+    """
+    new = bytearray(data)
+    tags = [found.start() for found in TAGS.finditer(data)]
+    for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
+        if not new:
+            break
+        if tags and chance.random() < 0.5:
+            at = min(chance.choice(tags) + chance.randrange(-8, 40), len(new) - 1)
+        else:
+            at = chance.randrange(len(new)) if chance.random() < 0.6 else chance.randrange(256)
+        chance.choice(CHANGES)(new, min(max(at, 0), len(new) - 1), chance, other)
+    return bytes(new)
+
+
+Change = Callable[[bytearray, int, random.Random, bytes], None]
+
+
+def _byte(new: bytearray, at: int, chance: random.Random, other: bytes) -> None:
+    new[at] = chance.randrange(256)
+
+
+def _bit(new: bytearray, at: int, chance: random.Random, other: bytes) -> None:
+    new[at] ^= 1 << chance.randrange(8)
+
+
+def _number(new: bytearray, at: int, chance: random.Random, other: bytes) -> None:
+    width = chance.choice((1, 2, 4, 4, 8))
+    value = chance.choice((*NUMBERS, len(new), chance.getrandbits(8 * width)))
+    order: Any = chance.choice(("big", "little"))
+    new[at : at + width] = (value & (1 << 8 * width) - 1).to_bytes(width, order)
+
+
+def _cut(new: bytearray, at: int, chance: random.Random, other: bytes) -> None:
+    del new[at:]
+
+
+def _remove(new: bytearray, at: int, chance: random.Random, other: bytes) -> None:
+    del new[at : at + chance.choice((1, 2, 4, 16, 188, 4096))]
+
+
+def _repeat(new: bytearray, at: int, chance: random.Random, other: bytes) -> None:
+    size = chance.choice((1, 4, 16, 188, 4096))
+    new[at:at] = new[at : at + size] * chance.choice((1, 2, 50))
+
+
+def _wipe(new: bytearray, at: int, chance: random.Random, other: bytes) -> None:
+    size = min(chance.choice((4, 64, 1024, len(new) // 5)), len(new) - at)
+    new[at : at + size] = bytes(size) if chance.random() < 0.5 else chance.randbytes(size)
+
+
+def _splice(new: bytearray, at: int, chance: random.Random, other: bytes) -> None:
+    start = chance.randrange(len(other) + 1)
+    new[at:] = other[start:]
+
+
+CHANGES: tuple[Change, ...] = (
+    *(_byte, _bit, _bit, _number, _number, _number),
+    *(_cut, _remove, _repeat, _wipe, _splice),
+)
+
+
+def misspelled(data: bytes, chance: random.Random, other: bytes) -> bytes:
+    """A text with another word or line somewhere; now and then other bytes."""
+    if chance.random() < 0.25 or not data:
+        return spoiled(data, chance, other)
+    text = data.decode("utf-8", "surrogateescape")
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        lines = text.split("\n")
+        at = chance.randrange(len(lines))
+        pieces = re.split(r"([,;:\s<>\"|=]+)", lines[at])
+        kind = chance.randrange(5)
+        if kind <= 2:
+            pieces[chance.randrange(len(pieces))] = chance.choice(WORDS)
+            lines[at] = "".join(pieces)
+        elif kind == 3:
+            lines[at:at] = [lines[chance.randrange(len(lines))]] * chance.choice((1, 3, 100))
+        else:
+            del lines[at]
+        text = "\n".join(lines)
+    return text.encode("utf-8", "surrogateescape")
+
+
+def falsified(data: bytes, chance: random.Random, other: bytes) -> bytes:
+    """A JSON document with other values in some places; now and then other words or bytes."""
+    if chance.random() < 0.3:
+        return misspelled(data, chance, other)
+    document = json.loads(data)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        _falsify(document, chance)
+    return json.dumps(document).encode("utf-8", "surrogatepass")
+
+
+def _falsify(node: Any, chance: random.Random) -> None:
+    """Change one value somewhere below `node`."""
+    while node:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = chance.choice(keys)
+        deeper = isinstance(node[key], dict | list) and node[key]
+        if not deeper or chance.random() < 0.2:
+            kind = chance.randrange(6)
+            if kind == 0:
+                del node[key]
+            elif kind == 1 and isinstance(node, dict):
+                node[chance.choice(("x", "", "schema", "kind", "depth"))] = node.pop(key)
+            elif kind == 1 or (kind == 2 and isinstance(node, list)):
+                node += [copy.deepcopy(node[key])]
+            else:
+                node[key] = copy.deepcopy(chance.choice(VALUES))
+            return
+        node = node[key]
+
+
+def falsified_lines(data: bytes, chance: random.Random, other: bytes) -> bytes:
+    """JSON Lines, one of which says something else."""
+    if chance.random() < 0.3:
+        return misspelled(data, chance, other)
+    lines = data.splitlines()
+    at = chance.randrange(len(lines))
+    lines[at] = falsified(lines[at], chance, lines[chance.randrange(len(lines))])
+    return b"\n".join(lines) + b"\n"
+
+
+def safetensors(data: bytes, chance: random.Random, other: bytes) -> bytes:
+    """A safetensors file whose header lies, mostly with a length that is right."""
+    if chance.random() < 0.3:
+        return spoiled(data, chance, other)
+    length = int.from_bytes(data[:8], "little")
+    header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]
+    told = header.get("__metadata__", {}).get("vidattn")
+    if told and chance.random() < 0.6:
+        header["__metadata__"]["vidattn"] = falsified(told.encode(), chance, b"{}").decode(
+            "utf-8", "surrogateescape"
+        )
+        text = json.dumps(header, ensure_ascii=True).encode()
+    else:
+        text = falsified(json.dumps(header).encode(), chance, data[8:200])
+    if chance.random() < 0.2:
+        tensors = spoiled(tensors, chance, other)
+    return len(text).to_bytes(8, "little") + text + tensors
+
+
+def archive(data: bytes, chance: random.Random, other: bytes) -> bytes:
+    """A zip file, such as torch and numpy write, with one member spoiled and its checksum right."""
+    if chance.random() < 0.4 or not data.startswith(b"PK"):
+        return spoiled(data, chance, other)
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(out, "w") as after:
+        names = before.namelist()
+        chosen = chance.choice([name for name in names if name.endswith((".pkl", ".npy"))] or names)
+        for name in names:
+            member = before.read(name)
+            new = spoiled(member, chance, other) if name == chosen else member
+            after.writestr(zipfile.ZipInfo(name), new)
+    return out.getvalue()
+
+
+def records(data: bytes, chance: random.Random, other: bytes) -> bytes:
+    """A window log with one record spoiled, mostly with a checksum that is right."""
+    if chance.random() < 0.4:
+        return spoiled(data, chance, other)
+    head, at, parts = data[: data.index(b"\n") + 1], data.index(b"\n") + 1, []
+    while at + 8 <= len(data):
+        length = struct.unpack_from("<I", data, at)[0]
+        parts.append(data[at + 8 : at + 8 + length])
+        at += 8 + length
+    chosen = chance.randrange(len(parts))
+    change = falsified if chosen == 0 else spoiled
+    parts[chosen] = change(parts[chosen], chance, parts[-1])
+    if chance.random() < 0.2:
+        chance.shuffle(parts)
+    return head + b"".join(struct.pack("<II", len(p), zlib.crc32(p)) + p for p in parts)

@@ -1,0 +1,201 @@
+"""What vidattn does with a file of each kind, through its public doors, and what must hold after.
+
+A target returns one word about what came of a file, or raises VidattnError. Anything else is a
+finding: another exception, or an answer that contradicts itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import mutate
+import numpy as np
+import torch
+from seeds import IDENTITY
+
+import vidattn
+from vidattn import answers, recipes, weights
+from vidattn.data.table import open_table
+from vidattn.data.truth import read_truth
+from vidattn.errors import VideoError
+from vidattn.gathering import cuts
+from vidattn.output import FORMATS, render
+from vidattn.streaming.windowlog import WindowLog
+from vidattn.timeline import Timeline
+from vidattn.video import Limits, Spare, open_video
+from vidattn.weights.state import load_state
+
+SILENCE = 10.0
+"""Seconds after which a silent decoder is given up here."""
+FRAMES = 60
+WHOLE = 0.05
+"""Share of the videos that are segmented as well as decoded."""
+SMALL_CLIP = 1 << 22
+"""Values of a clip that is tried with a model that loaded."""
+
+
+class Videos:
+    """Decodes videos, all in one kept process, and segments some of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.spare = Spare()
+        self._classifier = weights.load("motion-tiny")
+        self._seed = seed
+
+    def __call__(self, path: Path, chance: random.Random) -> str:
+        """Read some frames here and there, then the first ones in order."""
+        lost = False
+        with open_video(
+            path, short_side=32, limits=Limits(silence_seconds=SILENCE), spare=self.spare
+        ) as video:
+            times = video.times
+            assert len(times) == video.frames > 0
+            assert times[0] == 0
+            assert np.isfinite(times).all()
+            assert (np.diff(times) > 0).all()
+            assert times[-1] <= video.duration < float("inf")
+            try:
+                some = video.read(sorted({0, video.frames // 2, video.frames - 1}))
+                assert some.shape[1:] == (video.height, video.width, 3)
+            except VideoError:
+                lost = True
+            seen = [i for i, _ in video.stream(range(min(video.frames, FRAMES)))]
+            assert seen == sorted(set(seen))
+            for part in video.unreadable:
+                assert 0 <= part.window.start < part.window.stop
+            lost = lost or bool(video.unreadable)
+        if chance.random() < WHOLE:
+            timeline = vidattn.segment(path, self._classifier, end=4.0)
+            _consistent(timeline)
+        return "in part" if lost else "whole"
+
+
+def _consistent(timeline: Timeline) -> None:
+    """A timeline can be written and read again."""
+    again = Timeline.from_json(timeline.to_json())
+    assert [s.label for s in again.segments] == [s.label for s in timeline.segments]
+    rows = timeline.segments
+    assert all(a.window.stop <= b.window.start for a, b in pairwise(rows))
+
+
+def timeline(path: Path, chance: random.Random) -> str:
+    """Read a saved timeline, decide again, write it in some formats."""
+    found = Timeline.from_json(path.read_bytes())
+    _consistent(found)
+    for fmt in chance.sample(sorted(FORMATS), 4):
+        render(found, fmt).encode()
+    return "whole"
+
+
+def table(path: Path, chance: random.Random) -> str:
+    """Open a list as a data set."""
+    found = [len(open_table(path, half, max_missing=1.0).items) for half in ("train", "val")]
+    return f"{'whole' if sum(found) else 'in part'}"
+
+
+def truth(path: Path, chance: random.Random) -> str:
+    """Read annotations."""
+    assert read_truth(path).videos
+    return "whole"
+
+
+def scenes(path: Path, chance: random.Random) -> str:
+    """Read shot cuts."""
+    times = cuts.load(path)
+    assert list(times) == sorted(set(times))
+    return "whole"
+
+
+def recipe(path: Path, chance: random.Random) -> str:
+    """Read a recipe."""
+    recipes.read(path)
+    return "whole"
+
+
+def log(path: Path, chance: random.Random) -> str:
+    """Go on with a window log."""
+    with WindowLog(path, resume=True) as found:
+        known = found.begin(IDENTITY, 3)
+    assert list(known) == list(range(len(known)))
+    return "in part" if found.notes else "whole"
+
+
+def kept_answers(path: Path, chance: random.Random) -> str:
+    """Read a dump of answers."""
+    found = answers.undump(path)
+    assert np.isfinite(found.logits).all()
+    return "whole"
+
+
+def state(path: Path, chance: random.Random) -> str:
+    """Read the state of a training run."""
+    load_state(path)
+    return "whole"
+
+
+def model(path: Path, chance: random.Random) -> str:
+    """Load a model, and let it answer when its clips are not large."""
+    found = weights.load(path)
+    config = found.model.config
+    shape = (1, 3, config.frames, config.size, config.size)
+    if np.prod(shape) <= SMALL_CLIP:
+        with torch.no_grad():
+            logits = found.model(torch.zeros(shape))
+        assert logits.shape == (1, len(found.labels))
+    return "whole"
+
+
+def folder(path: Path, chance: random.Random) -> str:
+    """Load the Hugging Face folder that a file lies in."""
+    return model(path.parent, chance)
+
+
+@dataclass(frozen=True)
+class Target:
+    """How files of a kind are spoiled, how they are read, and by which command."""
+
+    spoil: Callable[[bytes, random.Random, bytes], bytes]
+    read: Callable[[Path, random.Random], str]
+    command: tuple[str, ...] = ()
+    """Words of the command line; FILE is the file. Empty where no command takes one alone."""
+    share: float = 1.0
+    """How often this kind is drawn, beside others."""
+
+
+CUTS = ("timeline", "clip_0.vidattn.json", "--cuts", "FILE")
+DUMP = ("eval", "--from-dump", "FILE")
+SEGMENT = ("segment", "FILE", "-m", "motion-tiny", "--end", "4", "-f", "json,srt", "-o", "out")
+TRUTH = ("eval", "--truth", "FILE", "clip_0.vidattn.json")
+INFO = ("models", "verify", "FILE")
+
+
+def targets(seed: int) -> dict[str, Target]:
+    """All kinds by their names."""
+    return {
+        "video": Target(mutate.spoiled, Videos(seed), SEGMENT, 12),
+        "timeline": Target(mutate.falsified, timeline, ("timeline", "FILE", "-f", "srt,html"), 2),
+        "log": Target(mutate.records, log),
+        "table": Target(mutate.misspelled, table, ("data", "check", "FILE")),
+        "lines": Target(mutate.falsified_lines, table, ("data", "check", "FILE")),
+        "truth": Target(mutate.misspelled, truth, TRUTH),
+        "database": Target(mutate.falsified, truth, TRUTH),
+        "annotations": Target(mutate.misspelled, truth, TRUTH),
+        "tasks": Target(mutate.falsified, truth, TRUTH),
+        "cuts": Target(
+            mutate.misspelled, scenes, ("timeline", "clip_0.vidattn.json", "--cuts", "FILE")
+        ),
+        "recipe": Target(mutate.falsified, recipe),
+        "answers": Target(mutate.archive, kept_answers, DUMP),
+        "answer-lines": Target(
+            mutate.falsified_lines, kept_answers, ("eval", "--from-dump", "FILE")
+        ),
+        "state": Target(mutate.safetensors, state),
+        "weights": Target(mutate.safetensors, model, INFO, 2),
+        "pickle": Target(mutate.archive, model, INFO, 2),
+        "hub-json": Target(mutate.falsified, folder),
+        "hub-weights": Target(mutate.safetensors, folder),
+    }

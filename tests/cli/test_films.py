@@ -1,0 +1,113 @@
+"""`-f mp4` and `--clips`: what people type, what is there afterwards and what is said."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, write_film
+from vidattn.video import open_video
+
+
+@pytest.fixture
+def saved(quick: Run, film: Path, model: Path, tmp_path: Path) -> Path:
+    """A saved timeline of the film."""
+    assert quick("segment", film, "-m", model, "-f", "json").returncode == 0
+    return tmp_path / "walk.vidattn.json"
+
+
+def test_segment_makes_a_film_and_clips(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    done = quick("segment", film, "-m", model, "-f", "mp4,srt", "--clips", "cuts", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["walk.vidattn.mp4", "walk.vidattn.srt"]
+    with open_video(tmp_path / "out" / "walk.vidattn.mp4") as video:
+        assert (video.frames, video.height) == (40, 144)
+    cuts = sorted(p.name for p in (tmp_path / "cuts").iterdir())
+    assert cuts[0].startswith("walk.01.")
+    count = "1 clip" if len(cuts) == 1 else f"{len(cuts)} clips"
+    assert f"wrote {count} to cuts (" in done.stderr
+    assert "wrote out/walk.vidattn.mp4" in done.stderr
+    # A film that was made of another is not taken for one of those to look at.
+    again = quick("segment", "out", "-m", model, "-f", "json")
+    assert "no videos below this directory" in again.stderr
+    assert quick("segment", "out/*.mp4", "-m", model, "-f", "json").returncode == 3
+
+
+def test_timeline_finds_the_film_that_was_moved(
+    quick: Run, saved: Path, film: Path, tmp_path: Path
+) -> None:
+    saved.write_text(saved.read_text().replace(str(film), "gone/walk.mp4"))
+    done = quick("timeline", saved, "-f", "mp4")
+    assert done.returncode == 3
+    assert "gone/walk.mp4: the film is not there" in done.stderr
+    assert "--film" in done.stderr
+    words = ["--film", film, "-f", "mp4", "--clips", ".", "--clips-exact"]
+    done = quick("timeline", saved, *words)
+    assert done.returncode == 0, done.stderr
+    assert "encoded anew, exact to the frame)" in done.stderr
+    assert (tmp_path / "walk.vidattn.mp4").exists()
+    assert list(tmp_path.glob("walk.01.*.mp4"))
+
+
+def test_classify_makes_a_film_with_its_answer(quick: Run, film: Path, model: Path) -> None:
+    done = quick("classify", film, "-m", model, "-f", "mp4")
+    assert done.returncode == 0, done.stderr
+    assert Path("walk.vidattn.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--clips-exact"], 2, "--clips-exact is about clips"),
+        (["--film", "a.mp4"], 2, "--film is for -f mp4 and --clips"),
+        (["other.json", "--film", "a.mp4", "-f", "mp4"], 2, "--film is about one film"),
+        (["-f", "mp4", "-o", "file"], 5, "cannot be written"),
+        (["--clips", "file"], 5, "cannot be written"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    quick: Run, saved: Path, tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = quick("timeline", saved, *words)
+    assert done.returncode == code
+    assert message in done.stderr
+
+
+def test_the_film_itself_is_never_overwritten(quick: Run, model: Path, tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.vidattn.mp4", seconds=1)
+    before = path.read_bytes()
+    done = quick("segment", path, "-m", model, "-f", "mp4")
+    assert done.returncode == 5
+    assert "is the film itself" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_stopping_a_film_leaves_the_timeline_and_no_half_film(model: Path, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "long.mp4", seconds=900, fps=4)
+    words = ["segment", film, "-m", model, "-f", "json,mp4", "--stride", "60", "-o", "out"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "vidattn", *map(str, words)],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "making a film" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=20) == 130, rest
+    assert "Traceback" not in rest
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["long.vidattn.json"]

@@ -1,0 +1,83 @@
+"""Names that mean no good: too long, full of signs, or of things that are not files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+LONG = "n" * 300
+COMMANDS = [
+    ("segment", f"{LONG}.mp4", "-m", "motion-tiny"),
+    ("segment", "{film}", "-m", f"./{LONG}.pth"),
+    ("segment", "{film}", "-m", LONG),
+    ("segment", f"@{LONG}", "-m", "motion-tiny"),
+    ("segment", "{film}", "-m", "motion-tiny", "--cuts", LONG),
+    ("classify", f"{LONG}/a.mp4", "-m", "motion-tiny"),
+    ("timeline", f"{LONG}.json"),
+    ("timeline", f"{LONG}.json", "--diff", f"{LONG}.eaf"),
+    ("eval", "--truth", f"{LONG}.csv", LONG),
+    ("eval", "--from-dump", f"{LONG}.npz"),
+    ("train", "--dataset", f"./{LONG}"),
+    ("train", "--dataset", "~nobody-of-that-name/clips"),
+    ("train", "--dataset", "motion", "--recipe", f"{LONG}.json"),
+    ("train", "--dataset", "motion", "--init", f"{LONG}.pth", "--run-dir", "run"),
+    ("recipe", "show", LONG),
+    ("models", "verify", f"{LONG}.safetensors"),
+    ("models", "info", LONG),
+    ("data", "check", LONG),
+    ("doctor", LONG),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words).replace(LONG, "LONG"))
+def test_a_name_longer_than_any_is_as_good_as_absent(
+    words: tuple[str, ...], quick: Run, film: Path
+) -> None:
+    done = quick(*[word.replace("{film}", str(film)) for word in words])
+    assert done.returncode in (2, 3, 4, 5), done.stderr
+    assert "Traceback" not in done.stderr
+    assert any(word in done.stderr for word in ("error: ", "Usage: ", "warning: "))
+
+
+@pytest.mark.parametrize("option", [("-o", "{long}"), ("-o", "file/below")])
+def test_an_output_that_can_be_no_folder_is_named(
+    option: tuple[str, str], quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    done = quick("segment", film, "-m", model, option[0], option[1].format(long=LONG))
+    assert done.returncode == 5
+    assert done.stderr.startswith("error: ")
+
+
+def test_films_of_any_name_get_files_and_documents(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    names = [
+        "-rf.mp4",
+        "a\nb.mp4",
+        "%d%s.mp4",
+        "[b]x[_b].mp4",
+        "\x1b[31mred.mp4",
+        "bad \udcff.mp4",
+        "=cmd().mp4",
+        "<script>alert(1)<.mp4",
+        "..mp4.mp4",
+        "n" * 251 + ".mp4",
+    ]
+    for name in names:
+        (folder / name).symlink_to(film)
+    done = quick("segment", folder, "-m", model, "--json", "-o", "out", "-f", "json,srt,html")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(documents) == len(names)
+    written = [path for path in (tmp_path / "out").rglob("*.vidattn.*") if path.is_file()]
+    assert len(written) == 3 * len(names)
+    assert all(b"<script>alert" not in p.read_bytes() for p in written if p.suffix == ".html")
+    assert all(json.loads(p.read_bytes())["segments"] for p in written if p.suffix == ".json")

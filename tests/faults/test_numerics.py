@@ -1,0 +1,108 @@
+"""Numbers at their limits: what is defined has a test, what is not is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import vidattn
+from vidattn.config import ClipConfig
+from vidattn.errors import VideoError
+from vidattn.models.classifier import Classifier
+
+
+class Says(nn.Module):
+    """A model that answers every clip with the same logits."""
+
+    def __init__(self, logits: list[float], dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits, dtype=dtype))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.logits.expand(len(clips), -1) + 0 * clips.mean().to(self.logits.dtype)
+
+
+def classifier(logits: list[float], **changes: object) -> Classifier:
+    labels = tuple(f"class {i}" for i in range(len(logits)))
+    clip = ClipConfig(frames=4, step_seconds=0.125, short_side=32, crop=32)
+    return Classifier(Says(logits), clip, labels, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("act", [vidattn.segment, vidattn.classify])
+def test_an_output_that_is_not_finite_is_an_error_of_that_film(
+    act: object, bad: float, film: Path
+) -> None:
+    assert callable(act)
+    with pytest.raises(VideoError, match=f"^{film}: the model's output is not finite") as caught:
+        act(film, classifier([0.0, bad, 1.0]))
+    assert caught.value.code == "E_NONFINITE"
+    assert "fp32" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("averaging", ["logit", "probability"])
+def test_logits_at_the_end_of_their_range_still_give_scores(averaging: str, film: Path) -> None:
+    found = vidattn.classify(film, classifier([-3e38, 0.0, 1e38], averaging=averaging))
+    assert found.scores.tolist() == [[0.0, 0.0, 1.0]]
+    assert found.segments[0].label == "class 2"
+
+
+def test_scores_that_cannot_be_computed_are_refused(film: Path) -> None:
+    views = vidattn.ViewConfig(1, 4)
+    with pytest.raises(VideoError, match="scores are not finite") as caught:
+        vidattn.classify(film, classifier([3e38, -3e38, 3e38]), views=views, sampling="dense")
+    assert caught.value.code == "E_NONFINITE"
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e3, 1e30])
+def test_any_temperature_gives_probabilities(temperature: float, film: Path) -> None:
+    sure = classifier([0.0, 80.0, -80.0], temperature=temperature)
+    found = vidattn.classify(film, sure)
+    assert found.scores.sum() == pytest.approx(1, abs=1e-6)
+    assert found.scores.argmax() == 1 or temperature >= 1e30
+
+
+@pytest.mark.parametrize("smooth", ["none", "median", "mean", "viterbi"])
+def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, film: Path) -> None:
+    decoding = vidattn.Decoding(smooth=smooth)  # type: ignore[arg-type]
+    found = vidattn.segment(film, classifier([0.5, 0.5, 0.5]), decoding=decoding, overlap=0.5)
+    assert [segment.label for segment in found.segments] == ["class 0"]
+    assert found.segments[0].score == pytest.approx(1 / 3, abs=1e-5)
+    assert [label for label, _ in found.segments[0].alternatives] == ["class 1", "class 2"]
+    again = vidattn.Timeline.from_json(found.to_json())
+    assert again.segments == found.segments
+
+
+def test_a_single_class_is_certain(film: Path) -> None:
+    found = vidattn.segment(film, classifier([-7.0]))
+    assert (found.scores == 1).all()
+    assert [segment.label for segment in found.segments] == ["class 0"]
+    assert vidattn.classify(film, classifier([-7.0])).segments[0].score == 1
+
+
+def test_low_precision_that_overflows_is_named_and_full_precision_works(film: Path) -> None:
+    class Large(Says):
+        def forward(self, clips: Tensor) -> Tensor:
+            logits: Tensor = super().forward(clips)
+            if torch.is_autocast_enabled("cpu"):
+                return (logits * 1e30).to(torch.bfloat16) * 1e30
+            return logits
+
+    large = classifier([1.0, 2.0])
+    large.model = Large([1.0, 2.0])
+    low = vidattn.Runtime(precision="bf16")
+    with pytest.raises(VideoError, match="not finite") as caught:
+        vidattn.classify(film, large, runtime=low)
+    assert caught.value.code == "E_NONFINITE"
+    found = vidattn.classify(film, large, runtime=vidattn.Runtime(precision="fp32"))
+    assert np.isfinite(found.scores).all()
+
+
+def test_a_file_never_holds_a_number_that_is_none(film: Path) -> None:
+    text = vidattn.segment(film, classifier([0.0, 1.0])).to_json(run=True)
+    assert "NaN" not in text
+    assert "Infinity" not in text

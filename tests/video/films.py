@@ -1,0 +1,106 @@
+"""Films with numbered frames at given times and with a beep, and what ffprobe says of a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from tests.video.conftest import numbered
+
+FFPROBE = shutil.which("ffprobe")
+RATES = {
+    "23.976": Fraction(24000, 1001),
+    "25": Fraction(25),
+    "29.97": Fraction(30000, 1001),
+}
+TICKS = {
+    **{name: (1 / rate, list(range(50))) for name, rate in RATES.items()},
+    "variable": (Fraction(1, 1000), np.cumsum([0] + [33 + 17 * (i % 4) for i in range(49)])),
+}
+"""By name: a clock, and the times of 50 frames on it."""
+
+
+def write_numbered(
+    path: Path,
+    clock: Fraction,
+    ticks: Sequence[int],
+    *,
+    options: dict[str, str] | None = None,
+    sound: str | None = None,
+    beep: float = 1.0,
+    early: float = 0.0,
+) -> Path:
+    """A film whose frame i spells i, shown at ticks[i]; with `sound`, a beep after `beep` seconds.
+
+    early: seconds by which the sound begins before the pictures.
+    """
+    with av.open(str(path), "w") as container:
+        options = {"g": "10", "crf": "8", "preset": "ultrafast", **(options or {})}
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = clock
+        track = container.add_stream(sound, rate=48000, layout="mono") if sound else None
+        for pts, rgb in zip(ticks, numbered(len(ticks)), strict=True):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            frame.pts, frame.time_base = round(early / clock) + int(pts), clock
+            container.mux(stream.encode(frame))
+        if track is not None:
+            seconds = early + float(ticks[-1] * clock) + 0.05
+            for start in range(0, round(seconds * 48000), 1024):
+                container.mux(track.encode(_sine(start, early + beep)))
+            container.mux(track.encode(None))
+        container.mux(stream.encode(None))
+    return path
+
+
+def _sine(start: int, beep: float) -> av.AudioFrame:
+    times = (start + np.arange(1024)) / 48000
+    loud = (times >= beep) & (times < beep + 0.2)
+    samples = np.where(loud, 0.5 * np.sin(2 * np.pi * 1000 * times), 0).astype(np.float32)
+    frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+    frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
+    return frame
+
+
+def beeps_at(path: Path) -> float:
+    """Seconds after which a film's sound gets loud."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            samples = np.abs(frame.to_ndarray().astype(np.float64)).max(axis=0)
+            loud = np.flatnonzero(samples > 0.1)
+            if len(loud) and frame.time is not None:
+                return frame.time + loud[0] / frame.sample_rate
+    raise AssertionError("the film is silent")
+
+
+def sound_packets(path: Path) -> list[bytes]:
+    """The packets of a film's sound."""
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+
+def probed(path: Path) -> dict[str, Any]:
+    """What ffprobe says of a file: its pictures' stream, `sound` and `times` of frames."""
+    done = subprocess.run(
+        [
+            *(str(FFPROBE), "-v", "error", "-of", "json", "-show_streams"),
+            *("-show_entries", "frame=pts_time,media_type", "-show_frames", str(path)),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not done.stderr, done.stderr
+    document = json.loads(done.stdout)
+    streams = {stream["codec_type"]: stream for stream in document["streams"]}
+    frames = [f for f in document["frames"] if f["media_type"] == "video"]
+    times = [float(frame["pts_time"]) for frame in frames]
+    return {**streams["video"], "sound": streams.get("audio"), "times": times}

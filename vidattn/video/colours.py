@@ -1,0 +1,63 @@
+"""From RGB back to the YUV of a file, so that its colours stay what they were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import av
+from av.video.reformatter import ColorRange, Colorspace
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from vidattn.video.protocol import Frames
+
+UNNAMED = 2
+"""What FFmpeg calls "unspecified", for matrix, primaries and transfer alike."""
+BT709 = 1
+_MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU624, 6: Colorspace.SMPTE170M}
+"""By FFmpeg's number. Others are BT.709 afterwards."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Matrix, primaries and transfer of a film that is made from another."""
+
+    matrix: int
+    primaries: int
+    transfer: int
+
+    @classmethod
+    def like(cls, stream: VideoStream) -> Colours:
+        """As a file names them, where RGB made of it can go back there; else BT.709.
+
+        A file that names no matrix was read as BT.601 and is written so, again without a name: its
+        values are what they were.
+        """
+        context = stream.codec_context
+        matrix = int(context.colorspace)
+        if matrix == UNNAMED:
+            return cls(UNNAMED, int(context.color_primaries), int(context.color_trc))
+        if matrix in _MATRICES:
+            return cls(matrix, int(context.color_primaries), int(context.color_trc))
+        return cls(BT709, BT709, BT709)
+
+    def tag(self, stream: VideoStream) -> None:
+        """Name them in a stream that is to be encoded."""
+        context = stream.codec_context
+        context.colorspace = self.matrix
+        context.color_primaries = self.primaries
+        context.color_trc = self.transfer
+        context.color_range = ColorRange.MPEG
+
+    def frame(self, rgb: Frames) -> VideoFrame:
+        """rgb: uint8 [H, W, 3], H and W even; returns a frame in yuv420p."""
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+        return frame.reformat(
+            format="yuv420p",
+            dst_colorspace=_MATRICES.get(self.matrix, Colorspace.ITU601),
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
