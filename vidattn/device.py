@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from vidattn.errors import UsageError
 
@@ -76,6 +77,13 @@ class Runtime:
                 hint="add --device cpu, or take --precision bf16",
             )
         return self.precision
+
+
+def moved(batch: Tensor, device: torch.device) -> Tensor:
+    """A batch on a device; to a GPU it goes while the processor goes on."""
+    if device.type == "cuda" and batch.device.type == "cpu":
+        return batch.pin_memory().to(device, non_blocking=True)
+    return batch.to(device)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class Classifier:
             raise ValueError(f"a threshold lies in [0, 1], got {self.threshold}")
 
     def fast(self, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """What `model`, in eval mode, runs as on a CPU; see `vidattn.models.folded`.
+        """What `model`, in eval mode, runs as where it is; see `vidattn.models.folded`.
 
         Made once, and again when the weights change (other than through `.data`, which hides it).
         """
@@ -108,11 +108,14 @@ class Classifier:
 
 
 class _Weights:
-    """The weights of a model at one moment: the same tensors, unchanged since, compare equal."""
+    """The weights of a model at one moment: the same tensors in the same place, unchanged since,
+    compare equal."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         self.tensors = tuple(model.parameters())
-        self.versions = (dtype, *(t._version for t in self.tensors if not t.is_inference()))
+        places = {t.device for t in self.tensors}  # moving a model keeps its parameters' identity
+        versions = (t._version for t in self.tensors if not t.is_inference())
+        self.versions = (dtype, places, *versions)
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -1,11 +1,12 @@
-"""The form in which a model answers fastest on a CPU: the same function up to rounding.
+"""The form in which a model answers fastest: the same function up to rounding.
 
 Exact savings, taken once from the finished weights (`TimeSformer` and `Stam` stay the reference):
 
 - the projection of an attention step and the linear layer after it are one linear layer;
 - in the last block nobody reads the patches: one query per row, the MLP for the class token only;
-- oneDNN gets the weights in the layout its kernels want, instead of MKL getting them plain, where
-  that pays; and in bfloat16 where the processor multiplies in it.
+- on a CPU, oneDNN gets the weights in the layout its kernels want, instead of MKL getting them
+  plain, where that pays;
+- weights are cast to bfloat16 once, where that is what is multiplied in, not in every call.
 
 In 8-bit integers, which only happens on request, it is an approximation: see `int8`.
 """
@@ -33,8 +34,8 @@ AVX2, a clip took 1.27 times as long at width 64 and 1.21 times at width 256).""
 def folded(
     model: nn.Module, dtype: torch.dtype = torch.float32, *, pack: bool | None = None
 ) -> nn.Module:
-    """What `model` should run as on a CPU when nothing is to be learned; itself if there is no
-    better form.
+    """What `model` should run as, where its weights are, when nothing is to be learned; itself if
+    there is no better form.
 
     dtype: of the linear layers and attention; norms and sums stay float32. With int8, which needs
     `can_multiply_int8`, only the linear layers of the blocks are. pack: whether oneDNN packs the
@@ -44,7 +45,8 @@ def folded(
     if not isinstance(model, TimeSformer | Stam):
         return model
     if pack is None:
-        pack = model.config.width >= MIN_PACKED_WIDTH and packing_pays()
+        on_cpu = model.cls.device.type == "cpu"
+        pack = on_cpu and model.config.width >= MIN_PACKED_WIDTH and packing_pays()
     return Folded(model, dtype, pack)
 
 

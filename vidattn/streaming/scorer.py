@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vidattn.device import Precision, Runtime, inference, out_of_memory
+from vidattn.device import Precision, Runtime, inference, moved, out_of_memory
 from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.models.folded import multiplies_bf16
@@ -41,7 +41,9 @@ class Scorer:
         self.autocast = self.precision
         if self.precision == "int8":
             self.model = _in_int8(classifier)
-        elif self.device.type == "cpu" and (self.precision == "fp32" or multiplies_bf16()):
+        elif self.device.type == "cuda" or (
+            self.device.type == "cpu" and (self.precision == "fp32" or multiplies_bf16())
+        ):
             dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
             self.model = classifier.fast(dtype)
             if self.model is not classifier.model:
@@ -92,7 +94,7 @@ class Scorer:
             return []
         try:
             with inference(self.device, self.autocast):
-                return list(function(torch.stack(list(items)).to(self.device)))
+                return list(function(moved(torch.stack(list(items)), self.device)))
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
