@@ -139,3 +139,41 @@ def test_a_part_behind_the_end_is_a_fault_of_that_file() -> None:
 
 def test_an_end_beyond_the_file_means_its_end() -> None:
     assert plan.region_of("a.mp4", 60.0, 10, 100) == Window(10, 60)
+
+
+def test_a_time_lapse_of_a_frame_a_minute_is_cut_into_windows() -> None:
+    minutes = np.arange(0, 3_600, 60.0)
+    planned = plan.plan_windows(minutes, region(3_600), DENSE, stride=0.2)
+    assert len(planned.windows) == 17_996
+
+
+def test_a_night_without_frames_is_cut_into_windows() -> None:
+    watched = np.concatenate([times(600), 4 * 3_600 + times(600)])
+    planned = plan.plan_windows(watched, region(4 * 3_600 + 600), DENSE)
+    assert len(planned.windows) == 4 * 3_600 + 600
+
+
+@pytest.mark.parametrize(("days", "stride"), [(2, None), (20, 0.1), (100, None), (1e6, 1e-300)])
+def test_days_without_frames_are_refused_before_they_are_cut(
+    days: float, stride: float | None
+) -> None:
+    sparse = np.concatenate([times(1.2), days * 86_400 + times(1.2)])
+    whole = region(days * 86_400 + 1.2)
+    with pytest.raises(VideoError, match=r"^a\.mp4: .* days with 60 frames make .*") as caught:
+        plan.plan_windows(sparse, whole, DENSE, stride=stride, path="a.mp4")
+    assert caught.value.code == "E_TOO_LARGE"
+    plan.plan_windows(sparse, region(60), DENSE)  # a part of it without the pause
+
+
+def test_an_hour_of_film_and_a_month_without_frames_is_refused() -> None:
+    sparse = np.concatenate([times(1_800), 30 * 86_400 + times(1_800)])
+    with pytest.raises(VideoError, match="in pauses of up to 2,590,200 s between frames"):
+        plan.plan_windows(sparse, region(30 * 86_400 + 1_800), DENSE)
+
+
+def test_a_film_of_more_windows_than_fit_is_a_fault_of_that_film_and_stride() -> None:
+    with pytest.raises(VideoError, match=r"make 11,999,001 windows$"):
+        plan.plan_windows(times(12_000), region(12_000), DENSE, stride=0.001)
+    planned = plan.plan_windows(times(60), region(60), DENSE)
+    with pytest.raises(VideoError, match="refining its 60 windows to 1e-08 s"):
+        plan.added_windows(times(60), region(60), planned, 1e-8)

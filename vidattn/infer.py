@@ -85,8 +85,9 @@ def stream(
             window=window,
             stride=stride,
             overlap=overlap,
+            path=video.path,
         )
-        added = plan.added_windows(video.times, region, planned, economy.refine)
+        added = plan.added_windows(video.times, region, planned, economy.refine, path=video.path)
         planned = replace(planned, settings=planned.settings | economy.settings())
         seen = tuple((window,) for window in planned.seen)
         scorer, checked = _checked(source, planned.views, classifier, scorer, runtime)

@@ -25,8 +25,10 @@ Sampling = Literal["auto", "uniform", "dense"]
 Times = NDArray[np.float64]
 
 MOST_FRAMES = 65_536
-LONGEST_SECONDS = 1e7
-"""No recording lasts so long; a file that says so must not be cut into windows in memory."""
+MOST_OF_A_FRAME = 1_000
+"""So many windows may begin from one frame to the next, as in a time-lapse; any more are idle."""
+MOST_IDLE = 10_000
+"""So many idle windows a film may have, or as many as it has frames."""
 DENSE_FRAMES = 96
 """Frames a dense classifier is shown of a file when nobody says how many."""
 
@@ -68,12 +70,6 @@ def region_of(path: str, duration: float, start: float = 0.0, end: float | None 
     if start >= duration:
         raise VideoError(f"{path}: ends at {duration:.2f} s, before {start:g} s", code="E_SHORT")
     stop = duration if end is None else min(end, duration)
-    if stop - start > LONGEST_SECONDS:
-        raise VideoError(
-            f"{path}: claims to last {duration / 86400:,.0f} days",
-            code="E_TOO_LARGE",
-            hint="name the part that is meant with --start and --end",
-        )
     return Window(start, stop)
 
 
@@ -86,12 +82,16 @@ def plan_windows(
     window: float | None = None,
     stride: float | None = None,
     overlap: float = 0.0,
+    path: str = "the film",
 ) -> WindowPlan:
     """Windows that cover `region`, the last one moved back to end with it.
 
     frames: clip length, that of `clip` by default. window: seconds, by default frames x the step of
     `clip`. stride: seconds between windows, by default window x (1 - overlap); where it is wider
-    than a window, each score stands for the time up to halfway to its neighbours.
+    than a window, each score stands for the time up to halfway to its neighbours. path: of the
+    film, for messages. Raises UsageError for numbers that make no sense of any film, VideoError
+    E_TOO_LARGE when there are more windows than memory for them, or out of all proportion to the
+    frames.
     """
     count = _frame_count(frames, clip)
     span = count * clip.step_seconds if window is None else window
@@ -100,6 +100,7 @@ def plan_windows(
     hop = span * (1 - overlap) if stride is None else stride
     if not (span > 0 and hop > 0):
         raise UsageError(f"windows and strides are longer than 0 s, got {span:g} and {hop:g}")
+    _require_few(path, times, region, span, hop)
     step = span / count
     seen = tuple(
         Window(region.start + w.start, region.start + w.stop)
@@ -129,12 +130,44 @@ def plan_windows(
     return WindowPlan(windows, views, seen, settings, tuple(notes))
 
 
+def _require_few(path: str, times: Times, region: Window, span: float, hop: float) -> None:
+    """Raise VideoError E_TOO_LARGE for windows that are too many, before they are made.
+
+    A pause of days between two frames, be it a fault of the file or its purpose, is cut into as
+    many windows as a film of days; all of them show the one frame.
+    """
+    count = sampling.window_count(region.duration, span, hop)
+    if count <= MOST_IDLE:
+        return
+    inside = times[(times > region.start) & (times < region.stop)]
+    gaps = np.diff(inside, prepend=region.start, append=region.stop)
+    idle = float(np.maximum(gaps / max(hop, 1e-9) - MOST_OF_A_FRAME, 0).sum())
+    if idle > max(MOST_IDLE, len(inside)):
+        why = f", most of them in pauses of up to {gaps.max():,.0f} s between frames"
+    elif count > sampling.MOST_WINDOWS:
+        why = ""
+    else:
+        return
+    raise VideoError(
+        f"{path}: {region.duration / 86400:,.2f} days with {len(inside) + 1:,} frames make "
+        f"{count:,} windows{why}",
+        code="E_TOO_LARGE",
+        hint="choose a longer --stride, or name the part that is meant with --start and --end",
+    )
+
+
 def added_windows(
-    times: Times, region: Window, planned: WindowPlan, finest: float | None
+    times: Times,
+    region: Window,
+    planned: WindowPlan,
+    finest: float | None,
+    *,
+    path: str = "the film",
 ) -> dict[Window, View]:
     """Every window that refining a plan down to strides of `finest` seconds may add; {} for None.
 
-    Raises UsageError when the plan leaves gaps between windows, which no window in between closes.
+    Raises UsageError when the plan leaves gaps between windows, which no window in between closes,
+    and VideoError E_TOO_LARGE when there are more windows than memory for them.
     """
     if finest is None:
         return {}
@@ -149,6 +182,14 @@ def added_windows(
         raise UsageError(
             f"windows {hop:g} s apart cannot be refined to {finest:g} s",
             hint=f"--refine {hop / 4:g} adds windows up to four times as dense",
+        )
+    each = 2.0 ** math.floor(math.log2(hop / finest * (1 + 1e-6)))
+    if (len(planned.windows) - 1) * each > sampling.MOST_WINDOWS:
+        raise VideoError(
+            f"{path}: refining its {len(planned.windows):,} windows to {finest:g} s makes more "
+            f"than {sampling.MOST_WINDOWS:,} of them",
+            code="E_TOO_LARGE",
+            hint="choose a longer --refine",
         )
     found = (window for pair in pairwise(planned.windows) for window in between(*pair, finest))
     count = planned.settings["frames"]

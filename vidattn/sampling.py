@@ -193,24 +193,29 @@ def windows(duration: float, span: float, hop: float) -> tuple[Window, ...]:
 
     Raises UsageError when a number is not finite and > 0, or for more than ten million windows.
     """
-    _check_positive(duration, "a duration")
-    _check_positive(span, "a window")
-    _check_positive(hop, "a stride")
-    last = duration - span
-    if last <= SAME_INSTANT:
+    count = window_count(duration, span, hop)
+    if count == 1:
         return (Window(0.0, float(duration)),)
-    count = math.ceil((last - SAME_INSTANT) / hop)
     if count > MOST_WINDOWS:
         raise UsageError(
             f"a stride of {hop:g} s makes {count:,} windows in {duration:g} s",
             hint="choose a longer stride",
         )
-    starts = [i * hop for i in range(count)] + [last]
+    starts = [i * hop for i in range(count - 1)] + [duration - span]
     stops = [start + span for start in starts[:-1]]
     if hop <= span:
         # start + span may fall short of the next start by its last bit, which would be a gap.
         stops = [max(stop, start) for stop, start in zip(stops, starts[1:], strict=True)]
     return tuple(map(Window, starts, [*stops, float(duration)]))
+
+
+def window_count(duration: float, span: float, hop: float) -> int:
+    """How many windows `windows` gives. Raises UsageError unless all are finite and > 0."""
+    _check_positive(duration, "a duration")
+    _check_positive(span, "a window")
+    _check_positive(hop, "a stride")
+    most = 1e18  # of floats that are whole numbers, too
+    return 1 + math.ceil(min(max(duration - span - SAME_INSTANT, 0.0) / hop, most))
 
 
 def frame_at(times: Times, seconds: ArrayLike) -> Indices:

@@ -19,6 +19,7 @@ from tests.cli.conftest import Run, write_film
 from vidattn.cli import cluster, corpus
 from vidattn.cli.cluster import Answer, Crew
 from vidattn.cli.console import Desk
+from vidattn.cli.delivery import Delivery
 from vidattn.cli.failures import Failures
 from vidattn.cli.inputs import Input
 from vidattn.cli.stopping import Stopped
@@ -90,7 +91,7 @@ class Played:
 
 
 def crew(ray: Played, folder: Path, count: int) -> Crew:
-    delivery = corpus.Delivery(False, ("json",), folder, named=True)
+    delivery = Delivery(False, ("json",), folder, named=True)
     whole = corpus.Corpus.of([Input(f"{i}.mp4") for i in range(count)], delivery)
     return Crew(Desk(), whole, SimpleNamespace(runtime=Runtime()), ray, None)  # type: ignore[arg-type]
 

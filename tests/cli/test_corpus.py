@@ -7,17 +7,21 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run, write_film
+from tests.video.films import write_numbered
+from vidattn import infer
 from vidattn.cli.claims import claimed
 from vidattn.cli.failures import Failure, Failures
 from vidattn.cli.inputs import Input, found_by
 from vidattn.cli.names import names_of
 from vidattn.cli.shards import parsed, share
-from vidattn.errors import InputError, UsageError
+from vidattn.errors import InputError, MemoryLimitError, UsageError, VideoError
 from vidattn.files import write_atomically
 
 WANTED = ("-f", "json,csv", "-o", "out")
@@ -132,6 +136,101 @@ def test_what_is_complete_or_has_failed_is_passed_over(
     assert quick(*words, "--skip-existing").returncode == 0
     assert not (out / "failures.jsonl").exists()
     assert (out / "films" / "c.vidattn.json").exists()
+
+
+def test_a_film_with_days_between_two_frames_is_a_failure_of_that_film(
+    quick: Run, model: Path, corpus: Path, tmp_path: Path
+) -> None:
+    ticks = [i * 100 + (20 * 86_400_000 if i >= 30 else 0) for i in range(60)]
+    write_numbered(corpus / "b.mkv", Fraction(1, 1000), ticks)
+    (corpus / "c.mp4").unlink()
+    done = quick("segment", "films", "-m", model, *WANTED, "--stride", 0.1)
+    assert done.returncode == 4
+    assert "pauses of up to 1,728,000 s between frames" in done.stderr
+    assert "choose a longer --stride" in done.stderr
+    assert [one["code"] for one in failures(tmp_path / "out")] == ["E_TOO_LARGE"]
+    assert len(list((tmp_path / "out").rglob("*.json"))) == 2
+    part = quick("segment", corpus / "b.mkv", "-m", model, *WANTED, "--end", 3)
+    assert part.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("lacking", "code", "codes"),
+    [
+        ({"films/a.mp4"}, 4, ["E_MEMORY", "E_NOT_VIDEO"]),
+        ({"films/a.mp4", "films/deep/b.mp4"}, 6, ["E_MEMORY", "E_NOT_VIDEO", "E_MEMORY"]),
+    ],
+)
+def test_films_that_memory_is_lacking_for_are_failures_and_the_others_go_on(
+    quick: Run,
+    model: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lacking: set[str],
+    code: int,
+    codes: list[str],
+) -> None:
+    from vidattn.cli.segmenting import Segmenter
+
+    plain = Segmenter.__call__
+
+    def call(self: Segmenter, path: str, deliver: object) -> object:
+        if path in lacking:
+            raise MemoryError
+        return plain(self, path, deliver)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Segmenter, "__call__", call)
+    done = quick("segment", "films", "-m", model, *WANTED)
+    assert done.returncode == code
+    assert "films/a.mp4: out of memory" in done.stderr
+    assert [one["code"] for one in failures(tmp_path / "out")] == codes
+    monkeypatch.setattr(Segmenter, "__call__", plain)  # there may be more memory another time
+    assert "has failed before (E_NOT" in quick("segment", "films", "-m", model, *WANTED,
+                                               "--skip-existing").stderr  # fmt: skip
+    assert [one["code"] for one in failures(tmp_path / "out")] == ["E_NOT_VIDEO"]
+
+
+def test_a_run_that_memory_is_lacking_for_again_and_again_ends(
+    quick: Run, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4"):
+        write_film(corpus / name, seconds=0.5)
+    lack = MemoryLimitError("out of memory with a single clip", hint="fewer --frames")
+    monkeypatch.setattr("vidattn.infer.stream", raising(lack))
+    done = quick("segment", "films", "-m", model, *WANTED)
+    assert done.returncode == 6
+    assert "error: films/c.mp4: out of memory with a single clip" in done.stderr
+    assert "films/d.mp4" not in done.stderr
+    alone = quick("segment", corpus / "a.mp4", "-m", model, *WANTED)
+    assert alone.returncode == 6
+
+
+def raising(error: Exception) -> Callable[..., Iterator[object]]:
+    """What stands in for `stream` and fails when its first event is asked for."""
+
+    def stream(*_: object, **__: object) -> Iterator[object]:
+        raise error
+        yield
+
+    return stream
+
+
+def test_bad_luck_is_tried_again_two_times(
+    quick: Run, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = VideoError("films/a.mp4: the decoder died", code="E_DECODER_DIED")
+    plain = infer.stream
+    monkeypatch.setattr("vidattn.infer.stream", raising(dead))
+    words = ("segment", "films/a.mp4", "-m", model, *WANTED)
+    for attempt in (1, 2, 3):
+        done = quick(*words, "--skip-existing")
+        assert (done.returncode, failures(tmp_path / "out")[0]["attempt"]) == (3, attempt)
+    again = quick(*words, "--skip-existing")
+    assert "has failed before (E_DECODER_DIED); --retry-failed tries again" in again.stderr
+    assert failures(tmp_path / "out")[0]["attempt"] == 3
+    monkeypatch.setattr("vidattn.infer.stream", plain)
+    assert quick(*words, "--retry-failed").returncode == 0
 
 
 def test_clips_and_vectors_that_are_gone_are_made_again(

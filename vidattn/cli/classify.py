@@ -10,6 +10,7 @@ import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
+from vidattn.cli.delivery import Delivery
 from vidattn.cli.finished import Request
 from vidattn.cli.inputs import found_by, require_one
 from vidattn.errors import UsageError
@@ -68,7 +69,7 @@ def classify(
     from vidattn.long import card_of, head_of, windows_of
 
     desk = Desk(quiet=quiet)
-    delivery = corpus.Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
+    delivery = Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
     found = found_by(inputs)
     require_one([one.path for one in found])
     whole = corpus.Corpus.of(found, delivery, shard=shard, skip=skip_existing, retry=retry_failed)

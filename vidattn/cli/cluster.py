@@ -23,8 +23,16 @@ from typing import TYPE_CHECKING, Any
 from vidattn.cli import corpus as corpora
 from vidattn.cli.console import Desk
 from vidattn.cli.corpus import Corpus
+from vidattn.cli.delivery import require_writable
 from vidattn.cli.stopping import Asked, Stopped
-from vidattn.errors import DistributedError, OutputError, UsageError, VidattnError, VideoError
+from vidattn.errors import (
+    DistributedError,
+    MemoryLimitError,
+    OutputError,
+    UsageError,
+    VidattnError,
+    VideoError,
+)
 from vidattn.wording import counted
 
 if TYPE_CHECKING:
@@ -35,7 +43,12 @@ DEATHS = 3
 START_SECONDS = 300.0
 """So long there may be no worker at all."""
 KNOCK_SECONDS = 10.0
-OUTCOMES = {corpora.DONE: "whole", corpora.INCOMPLETE: "partial", corpora.FAILED: "failed"}
+OUTCOMES = {
+    corpora.DONE: "whole",
+    corpora.INCOMPLETE: "partial",
+    corpora.FAILED: "failed",
+    MemoryLimitError.exit_code: "failed",
+}
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ def run(desk: Desk, corpus: Corpus, wanted: Wanted, address: str | None, actors:
         raise UsageError("--engine ray: Ray is not installed", hint="pip install 'vidattn[ray]'")
     if not corpus.delivery.formats:
         raise UsageError("--engine ray writes files", hint="add -o DIR, or -f json")
-    corpora.require_writable(corpus.delivery.folder)
+    require_writable(corpus.delivery.folder)
     # Not before now: it reports how it is used to its makers, unless told otherwise.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray

@@ -6,85 +6,32 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from vidattn.cli.claims import claimed
 from vidattn.cli.console import Desk
+from vidattn.cli.delivery import Delivery, require_writable
 from vidattn.cli.failures import Failure, Failures, code_of, failure, failure_of
-from vidattn.cli.films import MP4, Films
+from vidattn.cli.films import MP4
 from vidattn.cli.finished import Request, Result, found, require_own
 from vidattn.cli.inputs import Input
 from vidattn.cli.names import names_of, place_of
 from vidattn.cli.stopping import Stopped
-from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError
+from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError, VideoError
 from vidattn.files import discard_parts
 
 if TYPE_CHECKING:
-    from vidattn.explanation import Explanation
     from vidattn.timeline import Timeline
 
 DONE, FAILED, INCOMPLETE = 0, 3, 4
-PASSING = frozenset({"E_DECODER_DIED", "E_TIMEOUT"})
-"""Reasons for gaps that may have been bad luck."""
+PASSING = frozenset({"E_DECODER_DIED", "E_TIMEOUT", "E_MEMORY"})
+"""Reasons for failures and gaps that may have been bad luck."""
+ATTEMPTS = 3
+"""So often what may have been bad luck is tried, from run to run, before it counts as settled."""
+STARVED = 3
+"""When memory is lacking for so many inputs in a row the run ends."""
 Deliver = Callable[["Timeline"], None]
 Act = Callable[[str, Deliver], "Timeline"]
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """Where the results of a run go."""
-
-    json: bool
-    """Print documents instead of text."""
-    formats: tuple[str, ...]
-    """Files to write for each input."""
-    folder: Path
-    named: bool = False
-    """Whether the folder was named, and not just happens to be the current one."""
-    films: Films = field(default_factory=Films)
-    explain: Callable[[Timeline], Sequence[Explanation]] | None = None
-    """What a report says of what labels rest on; None: nothing."""
-
-    @classmethod
-    def of(
-        cls, *, as_json: bool, formats: str | None, folder: Path | None, default: str
-    ) -> Delivery:
-        """From the options of a command; `default` are the formats when none are named.
-
-        With `--json` and neither -f nor -o no files are written. Raises UsageError for a format
-        that does not exist.
-        """
-        from vidattn import output
-
-        if formats is None:
-            formats = "" if as_json and folder is None else default
-        if formats == "" and folder is not None:
-            formats = "json"
-        names = tuple(dict.fromkeys(name.strip().lower() for name in formats.split(",") if name))
-        if not names and formats:
-            raise UsageError(f"-f {formats!r}: names no format")
-        for name in names:
-            if name not in output.FORMATS and name != MP4:
-                known = ", ".join((*output.FORMATS, MP4))
-                raise UsageError(f"-f {name}: no such format", hint=f"there are {known}")
-        films = Films(annotated=MP4 in names)
-        texts = tuple(name for name in names if name != MP4)
-        return cls(as_json, texts, folder or Path(), folder is not None, films)
-
-    def cutting(self, clips: Path | None, *, exact: bool, film: str | None = None) -> Delivery:
-        """With clips, too, and the place of the film; raises UsageError as `Films.checked`."""
-        films = replace(self.films, clips=clips, exact=exact, film=film)
-        return replace(self, films=films.checked())
-
-    def files(self, name: str) -> dict[str, Path]:
-        """By format, the files of a name."""
-        from vidattn import output
-
-        return {
-            fmt: place_of(self.folder, name, output.EXTENSIONS.get(fmt, fmt))
-            for fmt in self.formats
-        }
 
 
 @dataclass(frozen=True)
@@ -144,7 +91,9 @@ def run(
 
     `act(path, deliver)` hands the timeline of a path to `deliver` as soon as it is there, or what
     there is of it when a signal stops it, and returns it. An input that fails is reported and the
-    others go on: 0 when all is well, 3 when nothing came of any input, 4 when something is missing.
+    others go on: 0 when all is well, 3 when nothing came of any input (6 when memory was lacking),
+    4 when something is missing. Raises MemoryLimitError when memory is lacking for the only input
+    or for several in a row.
 
     request: what makes a result that of this command; without one every input is done, whoever else
     does it. Of several processes with one folder each input is done by one; who finds no more waits
@@ -160,10 +109,6 @@ def run(
     for path, wait in ((p, w) for w in (False, True) for p in (waiting if w else corpus.paths)):
         try:
             outcome = turn.do(path, wait=wait)
-        except MemoryError:
-            raise MemoryLimitError(
-                f"{path}: out of memory", hint="ask for fewer --frames, or a smaller model"
-            ) from None
         except Stopped:
             done = counts["whole"] + counts["partial"]
             desk.warn(f"stopped during {path}; {done} of {len(corpus.paths)} inputs are done")
@@ -173,7 +118,8 @@ def run(
             waiting.append(path)
         counts[outcome] += 1
     turn.settle()
-    return summary(desk, counts, len(corpus.paths))
+    code = summary(desk, counts, len(corpus.paths))
+    return MemoryLimitError.exit_code if code == FAILED and turn.starved else code
 
 
 def summary(desk: Desk, counts: Mapping[str, int], total: int) -> int:
@@ -208,6 +154,8 @@ class Turn:
         self._failed_before = self._failures.read() if self._keeps else {}
         self._there_before = {path: self._stamp(path) for path in self._rivals()}
         self._done: set[str] = set()
+        self.starved = 0
+        """How many inputs in a row memory was lacking for."""
 
     def do(self, path: str, *, wait: bool = False) -> str:
         """What came of an input: whole, partial or failed, or elsewhere: somebody else is at it.
@@ -259,9 +207,17 @@ class Turn:
         except InputError as error:
             self._failed(path, error)
             return "failed"
+        except MemoryLimitError as error:
+            self._lacking(path, f"{path}: {error.message}", error.hint)
+            return "failed"
+        except MemoryError:
+            hint = "ask for fewer --frames, or a smaller model"
+            self._lacking(path, f"{path}: out of memory", hint)
+            return "failed"
         for window, code in timeline.unreadable:
             self.desk.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
         self._done.add(path)
+        self.starved = 0
         return "partial" if timeline.unreadable else "whole"
 
     def _deliver(self, timeline: Timeline, path: str) -> None:
@@ -316,14 +272,25 @@ class Turn:
         last = self._failed_before.get(path)
         failed(self.desk, self.corpus, path, error, digest if self._keeps else None, last)
 
+    def _lacking(self, path: str, message: str, hint: str | None) -> None:
+        """One film may be too large where others are not; that several in a row are is the model's
+        or the request's doing. Raises MemoryLimitError then."""
+        self.starved += 1
+        if not self.corpus.several or self.starved == STARVED:
+            raise MemoryLimitError(message, hint=hint)
+        self._failed(path, VideoError(message, code="E_MEMORY", hint=hint))
+
     def _known_failure(self, path: str) -> Failure | None:
-        """A failure that is not to be tried again: an old one, or one that others just had."""
+        """A failure that is not to be tried again: one that others just had, or an old one, unless
+        that may have been bad luck."""
         last = self._failures.read().get(path)
         assert self.request is not None
         if last is None or not last.is_of(failure_of(path, self.request.digest)):
             return None
-        old = last == self._failed_before.get(path)
-        return last if not old or (self.corpus.skip and not self.corpus.retry) else None
+        if last != self._failed_before.get(path):
+            return last
+        passing = last.code in PASSING and last.attempt < ATTEMPTS
+        return last if self.corpus.skip and not self.corpus.retry and not passing else None
 
     def _result(self, path: str) -> Result | None:
         """A complete result with all its files."""
@@ -359,19 +326,6 @@ class Turn:
         except OSError:
             return None
         return there.st_ino, there.st_mtime_ns
-
-
-def require_writable(folder: Path) -> None:
-    """Find out now, not after hours of work. Raises OutputError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written: {error.strerror}",
-            hint="choose a folder that can be written with -o",
-        ) from None
 
 
 def failed(

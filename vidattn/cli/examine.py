@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from vidattn.cli import corpus, expect, figures
 from vidattn.cli.console import Desk, Track
+from vidattn.cli.delivery import require_writable
 from vidattn.errors import DataError, UsageError
 from vidattn.layout import one_line
 from vidattn.wording import counted
@@ -69,7 +70,7 @@ class Files:
             raise UsageError(f"-o {self.model}: the name of a weights file ends in .safetensors")
         for path in (self.dump, self.confusion, self.model):
             if path is not None:
-                corpus.require_writable(path.parent)
+                require_writable(path.parent)
 
 
 def answers_of(

@@ -72,7 +72,8 @@ def explain(
     Example: vidattn explain match.mp4 --at 1:30 -o results
     """
     from vidattn.cli.chosen import chosen
-    from vidattn.cli.corpus import INCOMPLETE, require_writable
+    from vidattn.cli.corpus import INCOMPLETE
+    from vidattn.cli.delivery import require_writable
     from vidattn.device import Runtime
     from vidattn.evidence import explained_by, label_of
 

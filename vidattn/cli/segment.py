@@ -8,6 +8,7 @@ import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
+from vidattn.cli.delivery import Delivery
 from vidattn.cli.inputs import found_by, require_one
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def segment(
     from vidattn.timeline import Decoding
 
     desk = Desk(quiet=quiet)
-    delivery = corpus.Delivery.of(
+    delivery = Delivery.of(
         as_json=as_json, formats=formats, folder=output, default="json,srt,html"
     ).cutting(clips, exact=clips_exact)
     if stride is not None and overlap:

@@ -11,6 +11,7 @@ import typer
 
 from vidattn.cli import corpus, options
 from vidattn.cli.console import Desk
+from vidattn.cli.delivery import Delivery
 from vidattn.cli.inputs import Input
 from vidattn.errors import InputError
 
@@ -90,7 +91,7 @@ def timeline(
 
     desk = Desk(quiet=quiet)
     options.of_one(film, "--film", inputs)
-    delivery = corpus.Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
+    delivery = Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
     delivery = delivery.cutting(clips, exact=clips_exact, film=film)
     wanted: dict[str, Any] = {
         "smooth": smooth,
