@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from vidattn.cli.failures import Failure, Failures
 from vidattn.errors import OutputError
-from vidattn.files import replacing, write_atomically
+from vidattn.files import make_folder, replacing, write_atomically
+from vidattn.streaming.windowlog import WindowLog
 
 
 def names(directory: Path) -> list[str]:
@@ -110,3 +112,43 @@ def test_the_data_reaches_the_disk_before_the_name_does(
     monkeypatch.setattr(Path, "replace", noted_replace)
     write_atomically(tmp_path / "a.txt", b"x")
     assert order == ["fsync", "rename", "fsync"]
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is flushed to the disk, in order."""
+    found: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        found.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return found
+
+
+def test_new_folders_are_flushed_from_the_top_down(tmp_path: Path, flushed: list[str]) -> None:
+    write_atomically(tmp_path / "new" / "deep" / "a.txt", b"x")
+    assert flushed[:2] == [str(tmp_path), str(tmp_path / "new")]
+    assert flushed[-1] == str(tmp_path / "new" / "deep")
+    assert len(flushed) == 4
+
+
+def test_relative_folders_are_flushed_too(
+    tmp_path: Path, flushed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("new/deep"))
+    make_folder(Path("new/deep"))
+    assert flushed == [str(tmp_path), str(tmp_path / "new")]
+
+
+def test_names_of_logs_are_flushed(tmp_path: Path, flushed: list[str]) -> None:
+    with WindowLog(tmp_path / "out" / "a.log") as log:
+        log.begin({}, 2)
+    assert flushed == [str(tmp_path), str(tmp_path / "out" / "a.log"), str(tmp_path / "out")]
+    flushed.clear()
+    Failures(tmp_path / "list").add(Failure("a.mp4", "E_EMPTY", "a.mp4: empty"))
+    assert flushed[0] == str(tmp_path)
+    assert flushed[-2:] == [str(tmp_path / "list" / "failures.jsonl"), str(tmp_path / "list")]

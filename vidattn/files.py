@@ -49,11 +49,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         if is_there(target) and not is_file(target):
             raise OutputError(f"{path}: is not a regular file", hint="name a file")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         yield part
-        _flush(part, os.O_RDWR)
-        part.replace(target)
-        _flush_directory(target.parent)
+        move_into_place(part, target)
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written: {error.strerror or error}", hint=_hint(error)
@@ -84,6 +82,25 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     return Path(path)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, so that a power cut leaves them there.
+
+    What is flushed into a folder is lost with the folder, if that has no entry yet in the one above
+    it. Raises OSError.
+    """
+    missing = [folder for folder in (path, *path.parents) if not is_there(folder)]
+    path.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        flush_folder(made.parent)
+
+
+def move_into_place(part: Path, target: Path) -> None:
+    """Give a finished file its name, when all of it is on the disk. Raises OSError."""
+    _flush(part, os.O_RDWR)
+    part.replace(target)
+    flush_folder(target.parent)
+
+
 def _flush(path: Path, flags: int) -> None:
     """Push a file from the system's cache to the disk."""
     descriptor = os.open(path, flags)
@@ -93,8 +110,9 @@ def _flush(path: Path, flags: int) -> None:
         os.close(descriptor)
 
 
-def _flush_directory(path: Path) -> None:
-    """Make a rename durable, where the system can: Windows and some network drives cannot."""
+def flush_folder(path: Path) -> None:
+    """Make new names in a folder durable, where the system can: Windows and some network drives
+    cannot. Raises OSError."""
     if os.name != "posix":
         return
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
+from vidattn.answers import Answers, dump
 
 LONG = "n" * 300
 COMMANDS = [
@@ -81,3 +84,19 @@ def test_films_of_any_name_get_files_and_documents(
     assert len(written) == 3 * len(names)
     assert all(b"<script>alert" not in p.read_bytes() for p in written if p.suffix == ".html")
     assert all(json.loads(p.read_bytes())["segments"] for p in written if p.suffix == ".json")
+
+
+def test_no_class_is_a_formula_in_the_confusion_matrix(quick: Run, tmp_path: Path) -> None:
+    classes = ("=cmd|' /C calc'!A0", "+1", "walk", "\t=1", "a,\nb", "bad \udcff")
+    count = len(classes)
+    about = {"model": "m", "sha256": "", "dataset": "d", "videos": count, "failed": [],
+             "settings": {"views": "1x1"}}  # fmt: skip
+    paths = tuple(f"{i}.mp4" for i in range(count))
+    dump(Answers(classes, paths, np.arange(count), np.eye(count, dtype=np.float32), 1.0, about),
+         tmp_path / "d.npz")  # fmt: skip
+    done = quick("eval", "--from-dump", "d.npz", "--confusion", "who.csv")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "who.csv").read_text(encoding="utf-8", errors="surrogateescape")
+    rows = list(csv.reader(text.splitlines()))
+    cells = ["'=cmd|' /C calc'!A0", "'+1", "walk", "' =1", "a, b", "bad \udcff"]
+    assert rows[0][1:] == [row[0] for row in rows[1:]] == cells

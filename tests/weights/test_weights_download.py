@@ -1,5 +1,6 @@
 """Downloads from a server that misbehaves in every way it can think of."""
 
+import errno
 import hashlib
 import http.server
 import multiprocessing
@@ -12,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 
+from vidattn.errors import OutputError
 from vidattn.weights import fetch
 
 BODY = bytes(range(256)) * 4000
@@ -31,6 +34,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.asked: list[str] = []
         self.lock = threading.Lock()
         self.patience = threading.Event()
+
+    def handle_error(self, *_: Any) -> None:
+        """Whoever hung up had a reason."""
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -57,7 +63,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         page = "page" in self.path
         self.send_header("Content-Type", "text/html" if page else "application/octet-stream")
-        self.send_header("ETag", tag)
+        if "nameless" not in self.path:
+            self.send_header("ETag", tag)
         rest = b"<!DOCTYPE html><p>gone" if "masked" in self.path else body[start:]
         length = len(rest) // 2 if "short" in self.path else len(rest)
         if "endless" not in self.path:
@@ -202,6 +209,44 @@ def test_a_cache_that_cannot_be_written_is_named(
     with pytest.raises(fetch.UnavailableError, match="cannot be written") as caught:
         fetch.download(server.url("good.pth"))
     assert "VIDATTN_CACHE" in (caught.value.hint or "")
+
+
+def test_a_server_that_has_no_name_for_a_version_is_begun_anew(
+    server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(fetch.UnavailableError, match="broke off") as caught:
+        fetch.download(server.url("nameless-breaks-9"))
+    assert "goes on from there" not in (caught.value.hint or "")
+    assert left(tmp_path) == ["nameless-breaks-9.lock"]
+    assert set(server.ranges) == {None}
+
+
+def test_a_full_disk_is_named_when_the_hub_client_meets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(OutputError, match="hub: cannot be written: No space left") as caught:
+        fetch.snapshot("someone/model")
+    assert "HF_HUB_CACHE" in (caught.value.hint or "")
+
+
+def test_the_name_of_a_download_reaches_the_disk_after_its_bytes(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = fetch.download(server.url("good.pth"))
+    cache = tmp_path / "cache"
+    assert flushed == [*map(str, (tmp_path, cache, f"{path}.part", cache / "weights"))]
 
 
 def _digest_of(url: str, answers: Any) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vidattn.errors import OutputError
+from vidattn.files import make_folder
 
 POLL_SECONDS = 0.2
 
@@ -26,7 +27,7 @@ def claimed(path: Path, *, wait: bool = False) -> Iterator[bool]:
     made or the file system knows no locks.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         descriptor = _locked(path)
         while wait and descriptor is None:
             time.sleep(POLL_SECONDS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vidattn.cli.films import MP4, Films
 from vidattn.cli.names import place_of
 from vidattn.errors import OutputError, UsageError
+from vidattn.files import make_folder
 
 if TYPE_CHECKING:
     from vidattn.explanation import Explanation
@@ -76,7 +77,7 @@ class Delivery:
 def require_writable(folder: Path) -> None:
     """Find out now, not after hours of work. Raises OutputError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:

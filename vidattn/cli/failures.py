@@ -18,7 +18,7 @@ from typing import Any
 
 from vidattn.cli.finished import bytes_of
 from vidattn.errors import InputError, OutputError, VideoError
-from vidattn.files import write_atomically
+from vidattn.files import flush_folder, make_folder, write_atomically
 from vidattn.layout import one_line
 
 NAME = "failures.jsonl"
@@ -74,6 +74,7 @@ class Failures:
                 line = b"\n" + line  # after what a power cut has torn
             os.write(descriptor, line)
             os.fsync(descriptor)
+            flush_folder(self.path.parent)
 
     def settle(self, done: set[str]) -> None:
         """One line for each input that is still failed, by path; no file when there is none.
@@ -94,7 +95,7 @@ class Failures:
     def _held(self) -> Iterator[int]:
         """The file open and locked; another process may have replaced it while this one waited."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             while True:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
                 try:

@@ -66,15 +66,18 @@ def _pairs(confused: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def write_confusion(result: Mapping[str, Any], path: Path) -> Path:
     """The confusion matrix as CSV, a row for each true class and a column for each answer, or, in
-    a file whose name ends in .html, as a page to look at."""
+    a file whose name ends in .html, as a page to look at. No label is a formula there."""
     if path.suffix.lower() == ".html":
         from vidattn.output.page.confusion import confusion_page
 
         return write_atomically(path, confusion_page(result).encode("utf-8", "backslashreplace"))
+    from vidattn.output.tables import safe_cell
+
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["truth \\ answer", *result["labels"]])
-    for label, row in zip(result["labels"], result["confusion"], strict=True):
+    labels = [safe_cell(label) for label in result["labels"]]
+    table.writerow(["truth \\ answer", *labels])
+    for label, row in zip(labels, result["confusion"], strict=True):
         table.writerow([label, *row])
     return write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
 

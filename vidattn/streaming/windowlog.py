@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import InputError, OutputError
+from vidattn.files import flush_folder, make_folder
 from vidattn.types import Window
 
 MAGIC = b"vidattn/log/1\n"
@@ -91,6 +92,7 @@ class WindowLog:
             if not end:
                 self._write(MAGIC + _framed(json.dumps(plain).encode()))
             self._flush()
+            flush_folder(self.path.parent)
         except OSError as error:
             raise self._failed(error) from error
         return records
@@ -136,7 +138,7 @@ class WindowLog:
 
     def _open(self) -> bytes:
         """Take the file for this process, and read it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             raise OutputError(f"{self.path}: is not a regular file", hint="move it away")

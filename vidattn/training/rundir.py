@@ -24,7 +24,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from vidattn.errors import OutputError, RecipeError
-from vidattn.files import is_there, write_atomically
+from vidattn.files import is_there, make_folder, write_atomically
 from vidattn.training.reports import FATES
 
 CHECKPOINTS = "checkpoints"
@@ -97,7 +97,7 @@ def owned(run_dir: Path) -> Iterator[None]:
     The lock goes with the process that holds it, however that ends. Raises OutputError.
     """
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(run_dir)
         descriptor = os.open(run_dir, os.O_RDONLY)
     except OSError as error:
         raise _unwritable(run_dir, error) from error

@@ -19,7 +19,7 @@ import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.errors import OutputError, WeightsError
-from vidattn.files import is_folder, is_there, write_atomically
+from vidattn.files import flush_folder, is_folder, is_there, write_atomically
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
@@ -92,6 +92,7 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> Path:
         for name, data in files.items():
             write_atomically(part / name, data)
         part.replace(folder)
+        flush_folder(folder.absolute().parent)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:

@@ -2,11 +2,14 @@
 
 A download goes to a `.part` file under a lock, resumes where it broke off, is compared with the
 size the server promised and the sha256 the catalog knows, and gets its name last. So a name in the
-cache always stands for a whole file, also when two processes want it or one is killed.
+cache always stands for a whole file, also when two processes want it, one is killed, or the power
+goes. A disk that is full is not a network that fails: nothing stands in for weights that would have
+been there.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import http.client
@@ -23,13 +26,16 @@ import huggingface_hub
 import huggingface_hub.constants
 import huggingface_hub.errors
 
-from vidattn.errors import WeightsError
+from vidattn.errors import OutputError, WeightsError
+from vidattn.files import make_folder, move_into_place
 
 CONNECT_SECONDS = 5.0
 """A machine without a network learns so fast, and goes on with the bundled model."""
 READ_SECONDS = 30.0
 ATTEMPTS = 4
 CHUNK = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk says that is full, or broken."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes there are so far, and those there will be if the server says so."""
@@ -71,7 +77,8 @@ def download(
     """The file behind a URL, from the cache or the network.
 
     sha256: the digest or its first digits; empty when unknown. Raises UnavailableError when the
-    file is not in the cache and cannot be had, is a web page, cut off, or not the one expected.
+    file is not in the cache and cannot be had, is a web page, cut off, or not the one expected, and
+    OutputError when the disk is full.
     """
     path = place_of(url)
     if path.exists():
@@ -79,18 +86,27 @@ def download(
     if is_offline(offline):
         raise UnavailableError("not downloaded yet, and offline", hint=by_hand(url))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with _locked(path.with_name(path.name + ".lock")):
             if not path.exists():
                 part = _fetched(url, path.with_name(path.name + ".part"), progress)
                 _require_digest(part, sha256, url)
-                with part.open("rb") as file:
-                    os.fsync(file.fileno())
-                part.replace(path)
+                move_into_place(part, path)
     except OSError as error:
-        hint = "VIDATTN_CACHE in the environment names another folder"
-        raise UnavailableError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
+        raise _unwritable(path.parent, error, "VIDATTN_CACHE") from error
     return path
+
+
+def _unwritable(folder: Path, error: OSError, variable: str) -> OutputError | UnavailableError:
+    """A cache that is full is the user's to clear; one that may not be written is as good as none.
+
+    variable: of the environment, which names another folder.
+    """
+    message = f"{folder}: cannot be written: {error.strerror}"
+    hint = f"{variable} in the environment names another folder"
+    if error.errno in FULL:
+        return OutputError(message, hint=f"free some space there; or {hint}")
+    return UnavailableError(message, hint=hint)
 
 
 def _fetched(url: str, part: Path, progress: Progress | None) -> Path:
@@ -106,7 +122,10 @@ def _fetched(url: str, part: Path, progress: Progress | None) -> Path:
                 continue
             reason = f"{error.code} {error.reason}"
             break
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, OSError) as error:
+        except (http.client.HTTPException, OSError) as error:
+            if isinstance(error, OSError) and error.errno in FULL:  # no network says that
+                _keep(part)
+                raise
             reason = _reason(error)
             if not part.exists():  # never connected: trying again would only take longer
                 break
@@ -116,10 +135,28 @@ def _fetched(url: str, part: Path, progress: Progress | None) -> Path:
             reason = f"broke off {missing:,} bytes before the end"
         if part.exists() and part.stat().st_size <= before:
             break
-    kept = "what has arrived is kept, the same command goes on from there; or " * part.exists()
+    kept = "what has arrived is kept, the same command goes on from there; or " * _keep(part)
     raise UnavailableError(
         f"cannot be downloaded from {_host(url)}: {reason}", hint=kept + by_hand(url)
     )
+
+
+def _tag(part: Path) -> Path:
+    """Where the server's name for the version of a file lies while that is fetched."""
+    return part.with_name(part.name + ".tag")
+
+
+def _told(tag: Path) -> str:
+    return tag.read_text() if tag.exists() else ""
+
+
+def _keep(part: Path) -> bool:
+    """Whether a later run can go on with what has arrived; what it cannot is removed."""
+    if part.exists() and part.stat().st_size and _told(_tag(part)):
+        return True
+    for path in (part, _tag(part)):
+        path.unlink(missing_ok=True)
+    return False
 
 
 def by_hand(url: str) -> str:
@@ -139,10 +176,10 @@ def _reason(error: BaseException) -> str:
 def _continue(url: str, part: Path, progress: Progress | None) -> int:
     """One request for what is missing of `part`. Returns how many bytes are missing still."""
     there = part.stat().st_size if part.exists() else 0
-    tag = part.with_name(part.name + ".tag")
+    tag = _tag(part)
     headers = {"User-Agent": "vidattn", "Accept-Encoding": "identity"}
-    if there and tag.exists():
-        headers |= {"Range": f"bytes={there}-", "If-Range": tag.read_text()}
+    if there and (told := _told(tag)):
+        headers |= {"Range": f"bytes={there}-", "If-Range": told}
     request = urllib.request.Request(url, headers=headers)
     with _opener().open(request, timeout=CONNECT_SECONDS) as response:
         if response.status != 206:
@@ -251,6 +288,7 @@ def snapshot(hub_id: str, *, offline: bool = False) -> Path:
 def _snapshot(hub_id: str, patterns: list[str], *, offline: bool) -> Path:
     # The hub's client lets the errors of its HTTP library through, and that has changed over time.
     network: Any = huggingface_hub.errors.HfHubHTTPError.__bases__
+    cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
     try:
         folder = huggingface_hub.snapshot_download(
             hub_id,
@@ -259,6 +297,8 @@ def _snapshot(hub_id: str, patterns: list[str], *, offline: bool) -> Path:
             etag_timeout=CONNECT_SECONDS,
         )
     except (OSError, ValueError, *network) as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise _unwritable(cache, error, "HF_HUB_CACHE") from error
         host = _host(huggingface_hub.constants.ENDPOINT)  # HF_ENDPOINT in the environment
         message = f"cannot be downloaded from {host}: {_root_reason(error)}"
         if is_offline(offline):
