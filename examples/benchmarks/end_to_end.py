@@ -4,23 +4,34 @@
     python examples/benchmarks/end_to_end.py --minutes 10 --threads 1 2 --overlaps 0 0.5
     python examples/benchmarks/end_to_end.py FILM --minutes 2 --peers --rounds 3
     python examples/benchmarks/end_to_end.py --width 192 --depth 4
+    python examples/benchmarks/end_to_end.py FILM --minutes 10 --model motion-tiny
+    python examples/benchmarks/end_to_end.py --minutes 10 --keep FOLDER --at-most 60
 
-Windows are 8 frames 32/30 s apart. "once" decodes the film once with PyAV and shows its windows,
-through Hugging Face's processor, to its model in float32; "anew" opens, seeks, decodes and prepares
-for each window. --peers: "once" with the exported model in ONNX Runtime and OpenVINO, too. All have
-the same random weights. Medians of --rounds; "decoding" is the share of the time in which frames
-were being read (vidattn reads them beside the model). Scores differ from the loops' since vidattn's
-frames are resized while they are decoded, not after; --precisions fp32 bf16 int8 are of one mind on
-that. The film, H.264 with B-frames, is made once
-and kept in the temporary folder. Needs transformers.
+Windows are 8 frames 32/30 s apart and weights random, or both as --model has them. The model is
+written as `vidattn models export --layout hf` does, and what transformers makes of that folder runs
+in float32: "once" decodes the film once with PyAV and shows its windows, through Hugging Face's
+processor, to its model; "anew" opens, seeks, decodes and prepares for each window. --peers: "once"
+with the exported model in ONNX Runtime and OpenVINO, too.
+
+A line is printed as soon as a way has run: medians of the rounds so far, ratios and same top-1 to
+the first way. --keep writes the figures of every run there and repeats none that it finds;
+--at-most begins no run after so many minutes: so a long comparison can be had in pieces. "decoding"
+is the share of the time in which frames were being read (vidattn reads them beside the model).
+Scores differ from the loops' since vidattn's frames are resized while they are decoded, not after
+(--precisions fp32 bf16 int8 are of one mind on that), and, where an odd number of pixels is to be
+cropped, since Hugging Face's processor takes the odd one off another side than the official code:
+with --crop official the loops crop like that, too. The film, H.264 with B-frames, is made once and
+kept in the temporary folder. Needs transformers.
 """
 
 import argparse
+import re
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import av
@@ -28,21 +39,24 @@ import numpy as np
 import torch
 from decoding import PIECE, encode, processor
 from memory import repeat
-from peers import Run, exported, onnx_runtime, openvino, ours, random_model, theirs, there
-from transformers import VideoMAEImageProcessor
+from peers import Run, exported, onnx_runtime, openvino, ours, random_model, there
+from transformers import TimesformerForVideoClassification, VideoMAEImageProcessor
+from transformers.utils.logging import disable_progress_bar
 
 import vidattn
 from vidattn.config import ClipConfig
 from vidattn.models.classifier import Classifier
 from vidattn.plan import plan_windows
+from vidattn.transforms import crop
 from vidattn.types import View, Window
+from vidattn.weights.export import save_hf
 
 MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 H264 = {"preset": "veryfast", "bf": "3", "g": "150"}
 CLIP = ClipConfig(short_side=224, crop=224, mean=MEAN, std=STD)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Answer:
     """What one way made of the film."""
 
@@ -59,12 +73,25 @@ class Row:
     processor: list[float] = field(default_factory=list)
     answer: Answer | None = None
 
-    def add(self, run: Callable[[], Answer]) -> None:
-        """One round."""
-        begin, before = time.perf_counter(), processor()
-        self.answer = run()
-        self.clock.append(time.perf_counter() - begin)
-        self.processor.append(processor() - before)
+    def add(self, run: Callable[[], Answer], kept: Path | None) -> None:
+        """One round, or what is kept of it."""
+        if kept is None or not kept.exists():
+            begin, before = time.perf_counter(), processor()
+            self.answer = run()
+            self.clock.append(time.perf_counter() - begin)
+            self.processor.append(processor() - before)
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                taken = [self.clock[-1], self.processor[-1], self.answer.decoding]
+                part = kept.with_suffix(".part.npz")
+                np.savez(part, taken=taken, scores=self.answer.scores)
+                part.replace(kept)
+            return
+        with np.load(kept) as found:
+            clock, used, decoding = found["taken"].tolist()
+            self.answer = Answer(found["scores"], decoding)
+        self.clock.append(clock)
+        self.processor.append(used)
 
 
 def film(minutes: float) -> Path:
@@ -79,24 +106,32 @@ def film(minutes: float) -> Path:
     return path
 
 
-class Loop:
-    """A model with Hugging Face's processor, `batch_size` windows at a time."""
+@dataclass(frozen=True)
+class Exported:
+    """A model as Hugging Face has it, and what its processor is told."""
 
-    def __init__(self, run: Run, batch_size: int) -> None:
-        self.run, self.batch_size = run, batch_size
-        self.prepare = VideoMAEImageProcessor(
-            size={"shortest_edge": 224},
-            crop_size={"height": 224, "width": 224},
-            image_mean=MEAN,
-            image_std=STD,
+    folder: Path
+    crop: str
+    """"theirs", or "official": where the rest is odd, a pixel later than Hugging Face crops."""
+    size: int
+    temperature: float
+
+
+class Loop:
+    """Windows through Hugging Face's processor to a model, `batch_size` at a time."""
+
+    def __init__(self, run: Run, model: Exported, batch_size: int) -> None:
+        self.run, self.model, self.batch_size = run, model, batch_size
+        self.prepare = VideoMAEImageProcessor.from_pretrained(
+            model.folder, do_center_crop=model.crop == "theirs"
         )
         self.clips: list[torch.Tensor] = []
         self.scores: list[np.ndarray] = []
 
     def show(self, frames: Sequence[np.ndarray]) -> None:
         """Frames uint8 [H, W, 3] of the next window."""
-        clip = self.prepare(list(frames), return_tensors="pt")["pixel_values"]
-        self.clips.append(clip.transpose(1, 2))
+        clip = self.prepare(list(frames), return_tensors="pt")["pixel_values"].transpose(1, 2)
+        self.clips.append(crop(clip[0], self.model.size)[None])
         if len(self.clips) == self.batch_size:
             self.flush()
 
@@ -104,8 +139,19 @@ class Loop:
         """Answer what has been shown."""
         if self.clips:
             logits = torch.from_numpy(self.run(torch.cat(self.clips)))
-            self.scores += list(logits.softmax(-1).numpy())
+            self.scores += list((logits / self.model.temperature).softmax(-1).numpy())
             self.clips = []
+
+
+def theirs(model: Exported) -> Run:
+    """What transformers makes of an exported folder, eager and in float32."""
+    network = TimesformerForVideoClassification.from_pretrained(model.folder).eval()
+
+    def run(clips: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            return network(clips.transpose(1, 2)).logits.numpy()
+
+    return run
 
 
 def once(path: Path, views: Sequence[View], loop: Loop) -> Answer:
@@ -172,8 +218,93 @@ def peers(model: torch.nn.Module, threads: int, folder: Path) -> Iterator[tuple[
         yield "OpenVINO, once", openvino(path, threads, "fp32")
 
 
+def chosen(wanted: argparse.Namespace) -> Classifier:
+    """The model named, or one of random weights."""
+    if wanted.model is None:
+        model = random_model(wanted.width, wanted.depth)
+        return Classifier(model, CLIP, tuple(f"class {k}" for k in range(400)))
+    classifier = vidattn.load(wanted.model)
+    if classifier.clip.channels != "rgb":
+        raise SystemExit(f"{wanted.model}: wants BGR, which Hugging Face's processor does not give")
+    return classifier
+
+
+@dataclass(frozen=True)
+class Case:
+    """A part of a film, a model, and how to run both."""
+
+    path: Path
+    end: float
+    classifier: Classifier
+    exported: Exported
+    others: dict[str, Run]
+    precisions: Sequence[str]
+    batch_size: int
+    overlap: float
+
+    def ways(self) -> dict[str, Callable[[], Answer]]:
+        """Every way from file to scores; the first is what ratios are to."""
+        with vidattn.open_video(self.path) as video:
+            times = video.times
+        part, clip = Window(0.0, self.end), self.classifier.clip
+        views = plan_windows(times, part, clip, overlap=self.overlap).views
+        found: dict[str, Callable[[], Answer]] = {}
+        for precision in self.precisions:
+            runtime = vidattn.Runtime("cpu", precision, self.batch_size)
+            found[f"vidattn {precision}"] = partial(
+                segmented, self.path, self.classifier, self.end, self.overlap, runtime
+            )
+        hf = theirs(self.exported)
+        for name, run in {"Hugging Face, once": hf, **self.others}.items():
+            found[name] = lambda r=run: once(
+                self.path, views, Loop(r, self.exported, self.batch_size)
+            )
+        found["Hugging Face, anew"] = lambda: anew(
+            self.path, views, times, Loop(hf, self.exported, 1)
+        )
+        return found
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How often, how long, and where figures are kept."""
+
+    rounds: int
+    until: float
+    keep: Path | None
+
+    def run(self, ways: dict[str, Callable[[], Answer]], key: str) -> None:
+        """Run all in turns and print a line after each; ratios are to the first."""
+        rows = {name: Row() for name in ways}
+        first = next(iter(rows.values()))
+        for number in range(self.rounds):
+            for name, run in ways.items():
+                slug = re.sub(r"[^\w.]+", "-", f"{key} {name} {number}.npz")
+                kept = self.keep and self.keep / slug
+                if time.perf_counter() > self.until and not (kept and kept.exists()):
+                    print(f"  {name:20} not begun: no time left", flush=True)
+                    continue
+                rows[name].add(run, kept)
+                if first.answer is not None:
+                    print(f"  {name:20} {said(rows[name], first)}", flush=True)
+
+
+def said(row: Row, first: Row) -> str:
+    """What a way took, and how it compares."""
+    clock, used = statistics.median(row.clock), statistics.median(row.processor)
+    one, mine = row.answer, first.answer
+    return (
+        f"{len(one.scores)} windows, "
+        f"clock {clock:7.1f} s ({clock / statistics.median(first.clock):.2f}x), "
+        f"processor {used:7.1f} s ({used / statistics.median(first.processor):.2f}x), "
+        f"decoding {100 * one.decoding / row.clock[-1]:.0f} %, "
+        f"same top-1 {100 * (one.scores.argmax(1) == mine.scores.argmax(1)).mean():.1f} %, "
+        f"scores differ by {np.abs(one.scores - mine.scores).max():.1e}"
+    )
+
+
 def main() -> None:
-    """Make film and model, run all ways in turns, print a line for each."""
+    """Make or find film and model, run all ways in turns, print a line for each."""
     parser = argparse.ArgumentParser()
     parser.add_argument("film", type=Path, nargs="?", help="by default one that is made")
     parser.add_argument("--minutes", type=float, default=1, help="of film to look at")
@@ -182,60 +313,42 @@ def main() -> None:
     parser.add_argument("--overlaps", type=float, nargs="+", default=[0.0, 0.5])
     parser.add_argument("--precisions", nargs="+", default=["fp32", "int8"])
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--model", help="a name, file or folder, in place of random weights")
+    parser.add_argument("--crop", choices=["theirs", "official"], default="theirs")
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--depth", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of figures, to go on from")
+    parser.add_argument("--at-most", type=float, default=float("inf"), metavar="MINUTES")
     wanted = parser.parse_args()
-    model = random_model(wanted.width, wanted.depth)
-    classifier = Classifier(model, CLIP, tuple(f"class {k}" for k in range(400)))
+    turns = Turns(wanted.rounds, time.perf_counter() + 60 * wanted.at_most, wanted.keep)
+    classifier = chosen(wanted)
     path = wanted.film or film(wanted.minutes)
     with vidattn.open_video(path) as video:
-        times, facts = video.times, video.facts
+        facts = video.facts
     end = min(60 * wanted.minutes, facts.duration)
-    print(
-        f"{end:g} s of {facts.width}x{facts.height} {facts.codec}, width {wanted.width}, "
-        f"depth {wanted.depth}, batch {wanted.batch_size}"
+    what = wanted.model or f"width {wanted.width} depth {wanted.depth}"
+    key = f"{path.stem}, {end:g} s of {facts.width}x{facts.height} {facts.codec}, {what}, " + (
+        f"crop {wanted.crop}, batch {wanted.batch_size}"
     )
-    clip = torch.randn(1, 3, 8, 224, 224)
-    off = np.abs(theirs(model)(clip) - ours(model, "fp32")(clip)).max()
-    print(f"logits of one clip in fp32 differ from Hugging Face's by {off:.1e}")
+    print(key)
+    disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
+        size, temperature = classifier.clip.crop, classifier.temperature
+        model = Exported(save_hf(classifier, Path(folder, "hf")), wanted.crop, size, temperature)
+        clip = torch.randn(1, 3, classifier.clip.frames, size, size)
+        off = np.abs(theirs(model)(clip) - ours(classifier.model, "fp32")(clip)).max()
+        print(f"logits of one clip in fp32 differ from Hugging Face's by {off:.1e}", flush=True)
         for threads in wanted.threads:
             torch.set_num_threads(threads)
-            others = dict(peers(model, threads, Path(folder))) if wanted.peers else {}
+            others = dict(peers(classifier.model, threads, Path(folder))) if wanted.peers else {}
             for overlap in wanted.overlaps:
-                views = plan_windows(times, Window(0.0, end), CLIP, overlap=overlap).views
-                ways = {
-                    f"vidattn {p}": lambda o=overlap, p=p: segmented(
-                        path, classifier, end, o, vidattn.Runtime("cpu", p, wanted.batch_size)
-                    )
-                    for p in wanted.precisions
-                }
-                hf = theirs(model)
-                for name, run in {"Hugging Face, once": hf, **others}.items():
-                    ways[name] = lambda r=run, v=views: once(path, v, Loop(r, wanted.batch_size))
-                ways["Hugging Face, anew"] = lambda r=hf, v=views: anew(path, v, times, Loop(r, 1))
-                print(f"overlap {100 * overlap:g} %, {len(views)} windows, {threads} threads")
-                compare(ways, wanted.rounds)
-
-
-def compare(ways: dict[str, Callable[[], Answer]], rounds: int) -> None:
-    """Run all in turns and print a line for each; ratios are to the first."""
-    rows = {name: Row() for name in ways}
-    for _ in range(rounds):
-        for name, run in ways.items():
-            rows[name].add(run)
-    first = next(iter(rows.values()))
-    for name, row in rows.items():
-        clock, used = statistics.median(row.clock), statistics.median(row.processor)
-        one, mine = row.answer, first.answer
-        print(
-            f"  {name:20} clock {clock:7.1f} s ({clock / statistics.median(first.clock):.2f}x), "
-            f"processor {used:7.1f} s ({used / statistics.median(first.processor):.2f}x), "
-            f"decoding {100 * one.decoding / row.clock[-1]:.0f} %, "
-            f"same top-1 {100 * (one.scores.argmax(1) == mine.scores.argmax(1)).mean():.1f} %, "
-            f"scores differ by {np.abs(one.scores - mine.scores).max():.1e}"
-        )
+                case = Case(
+                    *(path, end, classifier, model, others),
+                    *(wanted.precisions, wanted.batch_size, overlap),
+                )
+                print(f"overlap {100 * overlap:g} %, {threads} threads", flush=True)
+                turns.run(case.ways(), f"{key} {threads} {overlap}")
 
 
 if __name__ == "__main__":
