@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import vidattn
-from tests.cli.conftest import Run, film, model, quick  # noqa: F401 - fixtures
+from tests.cli.conftest import Run, film, model, quick, write_film  # noqa: F401 - fixtures
 from vidattn import transforms
 from vidattn.config import StamConfig
 from vidattn.data.motion import held_back
@@ -80,6 +80,22 @@ def test_without_a_moment_the_surest_window_is_explained(
     assert other.label == "run"
     assert other.score == pytest.approx(float(timeline.scores[:, 1].max()), abs=1e-5)
     assert strongest(timeline, 1).window == other.window
+
+
+def test_of_a_film_shorter_than_a_window_the_frames_are_those_that_segment_saw(
+    tmp_path: Path,
+    classifier: Classifier,
+) -> None:
+    short = write_film(tmp_path / "short.mp4", seconds=0.3)
+    timeline = vidattn.segment(short, classifier)
+    for found in (
+        explain(short, classifier),
+        explain(short, classifier, at=0.1),
+        *highlights(timeline, classifier),
+    ):
+        assert found.window.duration == pytest.approx(0.3)
+        assert found.frames == (0, 1, 2, 2)
+        np.testing.assert_allclose(found.scores, timeline.scores[0], atol=1e-5)
 
 
 def test_deleting_what_is_hot_lowers_the_score_faster_than_chance_on_motion_tiny() -> None:

@@ -50,6 +50,9 @@ class Question:
 
     window: Window
     label_id: int | None = None
+    span: float | None = None
+    """Seconds that the frames are spread over, where a film shorter than that makes the window
+    shorter: its last frame is repeated. None: those of the window."""
 
 
 def explain(
@@ -77,7 +80,7 @@ def explain(
         timeline = segment(source, classifier, frames=frames, runtime=runtime)
         question = strongest(timeline, label_id)
     else:
-        question = Question(window_at(source, at, classifier, frames, runtime), label_id)
+        question = question_at(source, at, classifier, label_id, frames, runtime)
     (found,) = explanations(
         source, classifier, [question], method=method, frames=frames, runtime=runtime
     )
@@ -107,13 +110,14 @@ def explanations(
         open_video(source, reader=runtime.reader, short_side=large) as clear,
     ):
         for question in questions:
-            view = _view(video, question.window, config, frames)
+            view = _view(video, question, config, frames)
             yield look.explained(video, clear, view, question)
 
 
-def _view(video: Video, window: Window, clip: ClipConfig, frames: int | None) -> View:
-    """The frames that a classifier is shown of a window."""
-    count, span = frames or clip.frames, window.duration
+def _view(video: Video, question: Question, clip: ClipConfig, frames: int | None) -> View:
+    """The frames that a classifier is shown of a window, as `segment` shows them."""
+    window, count = question.window, frames or clip.frames
+    span = window.duration if question.span is None else question.span
     planned = plan.plan_windows(video.times, window, clip, frames=count, window=span)
     return planned.views[0]
 
@@ -147,19 +151,28 @@ def strongest(timeline: Timeline, label_id: int | None = None) -> Question:
     """The window of a timeline with the highest score, of any label or of the one named."""
     scores = timeline.scores if label_id is None else timeline.scores[:, label_id]
     best = int(np.argmax(scores.reshape(len(timeline.windows), -1).max(1)))
-    return Question((timeline.seen or timeline.windows)[best], label_id)
+    return Question((timeline.seen or timeline.windows)[best], label_id, span_of(timeline))
 
 
-def window_at(
+def span_of(timeline: Timeline) -> float | None:
+    """Seconds that the frames of a window of a timeline were spread over; None if it tells none."""
+    span = timeline.settings.get("window_seconds")
+    return float(span) if isinstance(span, int | float) and span > 0 else None
+
+
+def question_at(
     source: Source,
     at: float,
     classifier: Classifier,
+    label_id: int | None = None,
     frames: int | None = None,
     runtime: Runtime = Runtime(),
-) -> Window:
+) -> Question:
     """The window `around` a moment of a film that is not open."""
+    clip = classifier.clip
     with open_video(source, reader=runtime.reader) as video:
-        return around(video, at, classifier.clip, frames)
+        window = around(video, at, clip, frames)
+    return Question(window, label_id, (frames or clip.frames) * clip.step_seconds)
 
 
 def around(video: Video, at: float, clip: ClipConfig, frames: int | None = None) -> Window:

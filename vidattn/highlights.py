@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vidattn.device import Runtime
 from vidattn.errors import VideoError
-from vidattn.evidence import Question, explanations
+from vidattn.evidence import Question, explanations, span_of
 from vidattn.explanation import Explanation
 from vidattn.gathering.segments import Segment
 from vidattn.models.classifier import Classifier
@@ -50,6 +50,5 @@ def _surest(timeline: Timeline, segment: Segment) -> Question:
     inside = inside or [min(range(len(centres)), key=lambda i: abs(centres[i] - middle))]
     best = max(inside, key=lambda i: timeline.scores[i, segment.label_id])
     seen = timeline.seen if timeline.seen is not None else timeline.windows
-    return Question(
-        seen[best] if len(seen) == len(centres) else timeline.windows[best], segment.label_id
-    )
+    window = seen[best] if len(seen) == len(centres) else timeline.windows[best]
+    return Question(window, segment.label_id, span_of(timeline))

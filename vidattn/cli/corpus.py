@@ -109,9 +109,13 @@ def run(
     for path, wait in ((p, w) for w in (False, True) for p in (waiting if w else corpus.paths)):
         try:
             outcome = turn.do(path, wait=wait)
-        except Stopped:
+        except Stopped as stopped:
             done = counts["whole"] + counts["partial"]
-            desk.warn(f"stopped during {path}; {done} of {len(corpus.paths)} inputs are done")
+            left = len(corpus.paths) - done - counts["failed"] - 1
+            if not stopped.reader_gone:
+                desk.warn(f"stopped during {path}; {done} of {len(corpus.paths)} inputs are done")
+            elif left:
+                desk.warn(f"nobody reads standard output; {left} inputs after {path} are not done")
             turn.settle()
             raise
         if outcome == "elsewhere":
@@ -238,9 +242,11 @@ class Turn:
             )
             for fmt, file in self.corpus.delivery.files(self.corpus.names[path]).items()
         ]
-        self._tell(timeline)
-        if written:
-            self.desk.note("wrote " + ", ".join(map(str, written)))
+        try:
+            self._tell(timeline)
+        finally:
+            if written:
+                self.desk.note("wrote " + ", ".join(map(str, written)))
 
     def _tell(self, timeline: Timeline) -> None:
         if self.corpus.delivery.json:

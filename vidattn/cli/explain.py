@@ -118,14 +118,17 @@ class Request:
     def answered(self, desk: Desk) -> tuple[Explanation, tuple[Unreadable, ...]]:
         """The explanation, and what could not be seen where all windows of a film are looked at
         first; says how far that is."""
-        from vidattn.evidence import Question, explanations, strongest, window_at
+        from vidattn.evidence import explanations, question_at, strongest
 
         if self.at is None:
             timeline = self._timeline(desk)
             question, unreadable = strongest(timeline, self.label_id), timeline.unreadable
         else:
-            window = window_at(self.path, self.at, self.classifier, self.frames, self.runtime)
-            question, unreadable = Question(window, self.label_id), ()
+            question = question_at(
+                *(self.path, self.at, self.classifier, self.label_id),
+                *(self.frames, self.runtime),
+            )
+            unreadable: tuple[Unreadable, ...] = ()
         (found,) = explanations(
             self.path,
             self.classifier,
