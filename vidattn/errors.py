@@ -17,6 +17,8 @@ The command line prints `error: <message>` and `hint: <hint>` and exits with `ex
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class VidattnError(Exception):
     """The root of every error vidattn raises on purpose: what, where, and a hint what to do."""
@@ -27,6 +29,14 @@ class VidattnError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As exceptions do it, but without asking __init__, whose keywords pickle does not know."""
+        return _unpickled, (type(self), self.args), self.__dict__
+
+
+def _unpickled(kind: type[VidattnError], words: tuple[Any, ...]) -> VidattnError:
+    return kind.__new__(kind, *words)
 
 
 class UsageError(VidattnError):

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from vidattn import sampling
 from vidattn.config import ClipConfig, Recipe
+from vidattn.data.ahead import in_order
 from vidattn.data.kept import KeptVideos
 from vidattn.data.labelled import LabelledSet
 from vidattn.data.motion import Batch
@@ -29,7 +30,6 @@ from vidattn.errors import DataError, VideoError
 from vidattn.transforms import train_clip
 from vidattn.types import Item, View, Window
 
-T = TypeVar("T")
 Times = NDArray[np.float64]
 Planner = Callable[[Times, Window], Sequence[View]]
 """From the times of the frames and the part of the file that counts to the views of it."""
@@ -210,7 +210,7 @@ class TrainingBatches(Dataset[Batch]):
 
     def batches(self, first: int = 0, workers: int = 0) -> Iterator[Batch]:
         """Batches from number `first` to the end, made by `workers` processes, or by this one."""
-        return _in_order(self, range(first, len(self)), workers)
+        return in_order(self, range(first, len(self)), workers)
 
 
 def collate(clips: Sequence[TrainingClip]) -> Batch:
@@ -252,16 +252,7 @@ class ViewedVideos(Dataset[Viewed]):
 
     def all(self, workers: int = 0, numbers: range | None = None) -> Iterator[Viewed]:
         """Every video, or those of these numbers, in the order of the set."""
-        return _in_order(self, range(len(self)) if numbers is None else numbers, workers)
-
-
-def _in_order(source: Dataset[T], numbers: range, workers: int) -> Iterator[T]:
-    """The examples of these numbers, made by `workers` processes ahead of time, or by this one."""
-    if not workers:
-        return (source[number] for number in numbers)
-    return iter(
-        DataLoader(source, batch_size=None, sampler=numbers, num_workers=min(workers, len(numbers)))
-    )
+        return in_order(self, range(len(self)) if numbers is None else numbers, workers)
 
 
 class FileSet:

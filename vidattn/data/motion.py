@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from vidattn.config import ClipConfig, Recipe
+from vidattn.data.ahead import in_order
 from vidattn.data.camera import LABELS, camera_path
 from vidattn.data.filming import Clip, Textures, develop, render
 from vidattn.data.textures import Drawn, Photographed
@@ -149,16 +150,7 @@ class MotionBatches(Dataset[Batch]):
 
     def batches(self, first: int = 0) -> Iterator[Batch]:
         """Batches `first`, `first` + 1 ... to the end of the run."""
-        workers = self.recipe.data.workers
-        loader = DataLoader(
-            self,
-            batch_size=None,
-            sampler=range(first, len(self)),
-            num_workers=workers,
-            prefetch_factor=8 if workers else None,
-            generator=torch.Generator(),  # else starting it draws from the generator of the run
-        )
-        yield from loader
+        return in_order(self, range(first, len(self)), self.recipe.data.workers, ahead=8)
 
 
 def held_back(

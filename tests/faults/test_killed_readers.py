@@ -1,0 +1,96 @@
+"""Processes that read ahead for `vidattn eval` and `vidattn train` are killed; nobody notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch.utils.data import get_worker_info
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from tests.cli.conftest import Run, write_film
+from tests.cli.test_train_and_eval import TINY
+from vidattn.data.clips import ViewedVideos
+from vidattn.data.motion import MotionBatches
+from vidattn.training.rundir import checkpoints
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch looks every five seconds whether its workers live."""
+    asked = _MultiProcessingDataLoaderIter._try_get_data
+    monkeypatch.setattr(asked, "__defaults__", (0.1,))
+
+
+def kill_who_makes(
+    kind: Any, number: int, lives: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL to so many of the processes that make this example."""
+    folder.mkdir()
+    made = kind.__getitem__
+
+    def make(source: object, index: int) -> object:
+        if index == number and get_worker_info() and len(list(folder.iterdir())) < lives:
+            (folder / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return made(source, index)
+
+    monkeypatch.setattr(kind, "__getitem__", make)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """A set of four videos whose names are classes of `model`."""
+    for label in ("walk", "run"):
+        film = tmp_path / "clips" / "val" / label / "0.mp4"
+        film.parent.mkdir(parents=True)
+        write_film(film, 1.0)
+        shutil.copy(film, film.with_name("1.mp4"))
+    shutil.copytree(tmp_path / "clips" / "val", tmp_path / "clips" / "train")
+    return tmp_path / "clips"
+
+
+def test_a_measurement_ends_as_ever(
+    quick: Run, model: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["eval", "-m", model, "--dataset", clips, "--json", "--workers"]
+    whole = quick(*words, "0")
+    assert whole.returncode == 0, whole.stderr
+    kill_who_makes(ViewedVideos, 2, 1, tmp_path / "killed", monkeypatch)
+    done = quick(*words, "2")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == json.loads(whole.stdout)
+    assert len(list((tmp_path / "killed").iterdir())) == 1
+
+
+def test_a_video_that_kills_whoever_reads_it_ends_the_measurement_with_clear_words(
+    quick: Run, model: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_who_makes(ViewedVideos, 1, 99, tmp_path / "killed", monkeypatch)
+    done = quick("eval", "-m", model, "--dataset", clips, "--workers", "2", "-q")
+    assert done.returncode == 3
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: number 1 of what is read ahead: 3 times a process has died of")
+    assert hint.startswith(
+        "hint: mostly memory runs out: fewer processes need less (eval --workers"
+    )
+
+
+def test_a_run_ends_with_the_same_files(
+    quick: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidattn.data.motion.TEXTURES_PER_EPOCH", 2)
+    words = ["train", "--dataset", "motion", *TINY, "--set", "data.workers=2", "--run-dir"]
+    assert quick(*words, "whole/run").returncode == 0
+    kill_who_makes(MotionBatches, 1, 1, tmp_path / "killed", monkeypatch)
+    done = quick(*words, "again/run")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "killed").iterdir())) == 1
+    one, other = tmp_path / "whole" / "run", tmp_path / "again" / "run"
+    for name in ("model.safetensors", "log.jsonl", checkpoints(one)[0].relative_to(one)):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
