@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -32,16 +33,41 @@ def test_every_command_is_in_the_readme_and_has_an_example_in_its_help() -> None
         assert f"Example: vidattn {name}" in (getattr(command, "help", None) or ""), name
 
 
-def test_every_option_in_the_readme_exists() -> None:
-    known = {
+def options() -> set[str]:
+    """All options of all commands."""
+    return {
         option
         for command in commands().values()
         for parameter in command.params  # type: ignore[attr-defined]
         for option in parameter.opts
     }
-    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))
-    assert shown
-    assert shown <= known, shown - known
+
+
+def named(text: str) -> set[str]:
+    """The options that a text names."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text))
+
+
+def test_every_option_in_the_readme_exists() -> None:
+    assert named(README)
+    assert named(README) <= options(), named(README) - options()
+
+
+def test_every_option_in_an_error_exists() -> None:
+    """In messages and hints of whatever is raised, and in hints that are kept apart."""
+    shown: set[str] = set()
+    for path in (ROOT / "vidattn").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "").endswith("Error"):
+                texts = [*ast.walk(node)]
+            elif isinstance(node, ast.keyword) and node.arg == "hint":
+                texts = [*ast.walk(node.value)]
+            else:
+                continue
+            shown |= named(" ".join(str(t.value) for t in texts if isinstance(t, ast.Constant)))
+    assert {"--max-pixels", "--frames", "--reader"} <= shown
+    of_others = {"--head"}  # ray start --head
+    assert shown <= options() | of_others, shown - options()
 
 
 def test_every_format_and_every_exit_code_is_in_the_readme() -> None:

@@ -32,7 +32,7 @@ from vidattn.streaming.events import input_of, model_of
 from vidattn.streaming.scorer import Scorer
 from vidattn.timeline import Timeline
 from vidattn.types import View, Window
-from vidattn.video import Video, open_video
+from vidattn.video import Opening, Video, open_video
 
 MOST_RUNS = 32
 """Parts that the frames of a window are taken out in; longer clips lose several at a time."""
@@ -95,6 +95,7 @@ def explanations(
     method: Method = "relevance",
     frames: int | None = None,
     runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
 ) -> Iterator[Explanation]:
     """An explanation for each question, in order; `frames` are spread over each window.
 
@@ -106,8 +107,8 @@ def explanations(
     # A person gets to see more than the model, which is shown frames decoded at its own size.
     large = max(config.short_side, PICTURE * config.short_side // config.crop)
     with (
-        open_video(source, reader=runtime.reader, short_side=config.short_side) as video,
-        open_video(source, reader=runtime.reader, short_side=large) as clear,
+        opening(source, reader=runtime.reader, short_side=config.short_side) as video,
+        opening(source, reader=runtime.reader, short_side=large) as clear,
     ):
         for question in questions:
             view = _view(video, question, config, frames)

@@ -17,7 +17,7 @@ from vidattn.output import clip_name
 from vidattn.output.overlay import Overlay
 from vidattn.timeline import Timeline
 from vidattn.types import Window
-from vidattn.video import Video, open_video
+from vidattn.video import Opening, Video, open_video
 from vidattn.video.recorder import Recorder, Sound
 
 SMALLEST = 144
@@ -65,14 +65,16 @@ def annotating(
     *,
     film: str | os.PathLike[str] | None = None,
     reader: str = "auto",
+    opening: Opening = open_video,
 ) -> Iterator[Drawn | Made]:
     """Make a film with label, score and a track of the segments in it: a Drawn for each frame.
 
     H.264 with the sound of the film, upright, every frame at its time; the part that the timeline
-    covers. film: where it is, if not where the timeline says. Nothing is at `path` before `Made`.
-    Raises VideoError when the film cannot be read, InputError when it is another one, OutputError.
+    covers. film: where it is, if not where the timeline says. opening: who opens it. Nothing is at
+    `path` before `Made`. Raises VideoError when the film cannot be read, InputError when it is
+    another one, OutputError.
     """
-    with _opened(timeline, film, reader) as (video, recorder):
+    with _opened(timeline, film, reader, opening) as (video, recorder):
         part = _part(timeline, video)
         first, after = _frames(video, part)
         size = video.width, video.height
@@ -110,6 +112,7 @@ def clipping(
     film: str | os.PathLike[str] | None = None,
     exact: bool = False,
     reader: str = "auto",
+    opening: Opening = open_video,
 ) -> Iterator[Drawn | Made]:
     """Cut every segment but background out of a film into a file of its own, with its sound.
 
@@ -119,7 +122,7 @@ def clipping(
     frame of the film that belongs to a segment, and a Made for each file. Raises as `annotating`.
     """
     wanted = clip_paths(timeline, folder, name)
-    with _opened(timeline, film, reader, smallest=1) as (video, recorder):
+    with _opened(timeline, film, reader, opening, smallest=1) as (video, recorder):
         spans = [_frames(video, segment.window) for segment, _ in wanted]
         total = sum(after - first for first, after in spans)
         for (segment, path), (first, after) in zip(wanted, spans, strict=True):
@@ -167,11 +170,12 @@ def _opened(
     timeline: Timeline,
     film: str | os.PathLike[str] | None,
     reader: str,
+    opening: Opening,
     smallest: int = SMALLEST,
 ) -> Iterator[tuple[Video, Recorder]]:
     """The film of a timeline, enlarged if it is very small, and a recorder for it."""
     path = timeline.source if film is None else film
-    with _found(path, reader) as video:
+    with _found(path, reader, opening) as video:
         short = min(video.width, video.height)
         if abs(video.duration - (timeline.duration or 0.0)) > SAME_LENGTH:
             raise InputError(
@@ -184,18 +188,18 @@ def _opened(
                 yield video, recorder
             return
     with (
-        open_video(path, reader=reader, short_side=smallest) as larger,
+        opening(path, reader=reader, short_side=smallest) as larger,
         Recorder(larger) as recorder,
     ):
         yield larger, recorder
 
 
-def _found(path: str | os.PathLike[str], reader: str) -> Video:
+def _found(path: str | os.PathLike[str], reader: str, opening: Opening) -> Video:
     if not os.path.lexists(path):
         raise InputError(
             f"{os.fspath(path)}: the film is not there", hint="say where it is with --film"
         )
-    return open_video(path, reader=reader)
+    return opening(path, reader=reader)
 
 
 def _part(timeline: Timeline, video: Video) -> Window:

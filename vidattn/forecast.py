@@ -16,7 +16,7 @@ from vidattn.device import Runtime
 from vidattn.infer import stream
 from vidattn.models.classifier import Classifier
 from vidattn.streaming.events import Event, Scored, Started
-from vidattn.video import Facts, Video, open_video
+from vidattn.video import Facts, Opening, Video, open_video
 
 PLACES = (0.0, 0.4, 0.8)
 """Where in a file windows are tried, as shares of it: a dark opening says little of the rest. Each
@@ -50,7 +50,11 @@ class Forecast:
 
 
 def forecast(
-    path: str, classifier: Classifier, runtime: Runtime = Runtime(), **wanted: Any
+    path: str,
+    classifier: Classifier,
+    runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
+    **wanted: Any,
 ) -> Forecast:
     """Try some windows at a few places of a file and reckon what all of them take.
 
@@ -58,7 +62,7 @@ def forecast(
     that raises.
     """
     begin = time.perf_counter()
-    with open_video(path, reader=runtime.reader, short_side=classifier.clip.short_side) as video:
+    with opening(path, reader=runtime.reader, short_side=classifier.clip.short_side) as video:
         opened = time.perf_counter() - begin
         started, prepared, first, trials = _trials(video, classifier, runtime, wanted)
         speed = _decode_speed(video)

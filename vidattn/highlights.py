@@ -11,13 +11,17 @@ from vidattn.explanation import Explanation
 from vidattn.gathering.segments import Segment
 from vidattn.models.classifier import Classifier
 from vidattn.timeline import Timeline
+from vidattn.video import Opening, open_video
 
 MOST = 6
 """Segments that are explained: the longest, so that the page stays small."""
 
 
 def highlights(
-    timeline: Timeline, classifier: Classifier, runtime: Runtime = Runtime()
+    timeline: Timeline,
+    classifier: Classifier,
+    runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
 ) -> Iterator[Explanation]:
     """An explanation for each of the longest segments, in the order of time.
 
@@ -29,7 +33,12 @@ def highlights(
         question = _surest(timeline, segment)
         try:
             yield from explanations(
-                timeline.source, classifier, [question], frames=frames, runtime=runtime
+                timeline.source,
+                classifier,
+                [question],
+                frames=frames,
+                runtime=runtime,
+                opening=opening,
             )
         except VideoError:
             continue

@@ -35,7 +35,7 @@ from vidattn.streaming.viewer import viewing
 from vidattn.streaming.windowlog import Record, WindowLog
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import View, Window
-from vidattn.video import Video, open_video
+from vidattn.video import Opening, Video, open_video
 from vidattn.video.source import readable_name
 
 __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
@@ -59,6 +59,7 @@ def stream(
     runtime: Runtime = Runtime(),
     log: WindowLog | None = None,
     vectors: bool = False,
+    opening: Opening = open_video,
 ) -> Generator[Event, None, None]:
     """Slide a window over a file and score each position: Started, Scored per window, Finished.
 
@@ -68,14 +69,16 @@ def stream(
     out. start, end: seconds, to look at a part of the file only. economy: windows added where it
     matters, and windows saved where nothing moves. log: keeps the scores as they come, and has
     those of a run that was killed; begun after Started. vectors: whether what the head of the model
-    sees of each window is kept, too.
+    sees of each window is kept, too. opening: who opens the film; a `vidattn.video.Opener` makes
+    many short ones go faster.
 
-    Raises VideoError when the file cannot be read and UsageError when the numbers make no sense.
+    Raises VideoError when the file cannot be read, or is not the same at the end (E_CHANGED), and
+    UsageError when the numbers make no sense.
     Stopping early is fine: `collect` makes a valid timeline of the events so far.
     """
     clock, classes = Clock(), len(classifier.labels)
     scorer = Scorer(classifier, runtime, vectors=vectors)
-    with _opened(source, classifier.clip, runtime) as video:
+    with _opened(source, classifier.clip, runtime, opening) as video:
         region = plan.region_of(video.path, readable_end(video), start, end)
         planned = plan.plan_windows(
             video.times,
@@ -90,7 +93,7 @@ def stream(
         added = plan.added_windows(video.times, region, planned, economy.refine, path=video.path)
         planned = replace(planned, settings=planned.settings | economy.settings())
         seen = tuple((window,) for window in planned.seen)
-        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime)
+        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
         started = _started(video, "segment", planned.windows, seen, planned, scorer, checked)
         yield started
         known = {}
@@ -110,6 +113,7 @@ def stream(
                     log.add(_record(event, len(planned.windows), len(video.unreadable) == lost))
                 done.append(event)
                 yield event
+        video.check_unchanged()
         timeline = collect(started, done, classifier, decoding, run=clock.report())
         yield Finished(timeline, vectors_of(done))
 
@@ -166,6 +170,7 @@ def classify(
     start: float = 0.0,
     end: float | None = None,
     runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
 ) -> Timeline:
     """One answer for a whole file: a timeline with a single window.
 
@@ -174,18 +179,20 @@ def classify(
     weights ask for (`ClipConfig.sampling`). frames: how many are looked at. A uniform clip has just
     as many, and the time embedding is stretched to it; dense clips keep the trained length, and
     more frames mean more clips. views: spatial crops x temporal clips. pool: how the probabilities
-    of the views become one answer, instead of the averaging that the weights ask for.
+    of the views become one answer, instead of the averaging that the weights ask for. opening: as
+    of `stream`.
 
-    Raises VideoError when the file cannot be read, or no view of it can.
+    Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
+    the end.
     """
     clock = Clock()
     scorer = Scorer(classifier, runtime)
-    with _opened(source, classifier.clip, runtime) as video:
+    with _opened(source, classifier.clip, runtime, opening) as video:
         region = plan.region_of(video.path, readable_end(video), start, end)
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
-        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime)
+        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
         started = _started(video, "classify", (region,), (planned.seen,), planned, scorer, checked)
         logits: list[Tensor] = []
         with viewing(video, planned.views, classifier.clip, scorer, clock) as viewer:
@@ -195,6 +202,7 @@ def classify(
                 with clock("model_s"):
                     found = viewer([view for view, _ in batch])
                 logits += [one for one in found if one is not None]
+        video.check_unchanged()
         if pool is not None:
             started = replace(started, settings={**started.settings, "pool": str(pool)})
         scores = _probabilities(classifier, logits, pool) if logits else None
@@ -236,6 +244,7 @@ def _checked(
     classifier: Classifier,
     scorer: Scorer,
     runtime: Runtime,
+    opening: Opening,
 ) -> tuple[Scorer, Agreement | None]:
     """A scorer that is near float32 on this film, and how near; None where nothing is in question.
 
@@ -244,7 +253,7 @@ def _checked(
     """
     if not to_be_checked(scorer, runtime):
         return scorer, None
-    with _opened(source, classifier.clip, runtime) as video:
+    with _opened(source, classifier.clip, runtime, opening) as video:
         found = agreement(video, views, classifier, scorer, runtime)
     if found is None or found.near:
         return scorer, found
@@ -263,14 +272,16 @@ def _probabilities(
 
 
 @contextmanager
-def _opened(source: Source, clip: ClipConfig, runtime: Runtime) -> Iterator[Video]:
+def _opened(
+    source: Source, clip: ClipConfig, runtime: Runtime, opening: Opening
+) -> Iterator[Video]:
     """A path is opened, and closed afterwards; a video stays open for its owner.
 
     What a model says of its numbers gets the name of the film it was shown.
     """
     opened: AbstractContextManager[Video] = nullcontext(source)  # type: ignore[arg-type]
     if isinstance(source, str | os.PathLike):
-        opened = open_video(source, reader=runtime.reader, short_side=clip.short_side)
+        opened = opening(source, reader=runtime.reader, short_side=clip.short_side)
     with opened as video:
         try:
             yield video

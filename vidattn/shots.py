@@ -10,7 +10,7 @@ import numpy as np
 
 from vidattn.gathering.cuts import CUT_SIDE, difference
 from vidattn.types import Window
-from vidattn.video import open_video
+from vidattn.video import Opening, open_video
 
 
 class Change(NamedTuple):
@@ -24,15 +24,21 @@ class Change(NamedTuple):
     """How many frames there are to look at."""
 
 
-def changes(path: str | os.PathLike[str], part: Window, reader: str = "auto") -> Iterator[Change]:
+def changes(
+    path: str | os.PathLike[str],
+    part: Window,
+    reader: str = "auto",
+    opening: Opening = open_video,
+) -> Iterator[Change]:
     """Every frame of a part in order; `vidattn.gathering.cuts.found` makes cuts of them.
 
-    Raises VideoError when the file cannot be read.
+    Raises VideoError when the file cannot be read, or changes meanwhile.
     """
-    with open_video(path, reader=reader, short_side=CUT_SIDE) as video:
+    with opening(path, reader=reader, short_side=CUT_SIDE) as video:
         before = None
         first, after = np.searchsorted(video.times, [part.start, part.stop]).tolist()
         for index, frame in video.stream(range(first, after)):
             amount = 0.0 if before is None else difference(before, frame)
             yield Change(float(video.times[index]), amount, after - first)
             before = frame
+        video.check_unchanged()

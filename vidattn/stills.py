@@ -8,19 +8,21 @@ from vidattn.errors import VideoError
 from vidattn.output.page import STILL_HEIGHT
 from vidattn.output.page.evidence import jpeg
 from vidattn.timeline import Segment, Timeline
-from vidattn.video import open_video
+from vidattn.video import Opening, open_video
 
 MOST = 60
 """Pictures of a film; of more segments the longest get one."""
 
 
-def stills(timeline: Timeline, reader: str = "auto") -> dict[float, bytes]:
+def stills(
+    timeline: Timeline, reader: str = "auto", opening: Opening = open_video
+) -> dict[float, bytes]:
     """JPEG files by the second of the frame that each shows: the middle of the longest segments.
 
     A film that is gone, does not open or lasts longer or shorter than the timeline has none.
     """
     try:
-        with open_video(timeline.source, reader=reader, short_side=STILL_HEIGHT) as video:
+        with opening(timeline.source, reader=reader, short_side=STILL_HEIGHT) as video:
             if abs(video.duration - (timeline.duration or 0.0)) > 1.0:
                 return {}
             middles = [s.window.centre for s in _chosen(timeline.segments)]

@@ -83,6 +83,16 @@ def test_a_process_is_let_go_after_many_files(small: Path, monkeypatch: pytest.M
     spare.close()
 
 
+def test_as_many_processes_are_kept_as_are_wanted(small: Path) -> None:
+    spare = Spare(2)
+    pids = []
+    for _ in range(2):
+        with open_video(small, spare=spare) as one, open_video(small, spare=spare) as other:
+            pids.append({child_of(one).pid, child_of(other).pid})
+    assert pids[0] == pids[1]
+    spare.close()
+
+
 def test_a_copy_starts_empty_and_a_forgotten_spare_ends_its_process(small: Path) -> None:
     spare = Spare()
     with open_video(small, spare=spare) as video:

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from vidattn.errors import VideoError
-from vidattn.video import Limits, open_video
+from vidattn.video import Limits, Spare, open_video
+from vidattn.video.process import Process
 from vidattn.video.supervised import SupervisedVideo
 
 from .conftest import Made, numbers, write
@@ -73,6 +74,51 @@ def test_a_decoder_that_dies_once_is_replaced(small: Path) -> None:
         assert [next(stream)[0] for _ in range(3)] == [0, 1, 2]
         child_of(video).kill()
         assert [i for i, _ in stream] == list(range(3, 90))
+
+
+def test_a_decoder_that_dies_while_it_opens_is_replaced_once(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Process] = []
+
+    class Mortal(Process):
+        def __init__(self, silence_seconds: float) -> None:
+            super().__init__(silence_seconds)
+            made.append(self)
+            if len(made) <= deaths:
+                psutil.Process(self.pid).kill()
+
+    monkeypatch.setattr("vidattn.video.supervised.Process", Mortal)
+    deaths = 1
+    with open_video(small) as video:
+        assert numbers(video.read([4])) == [4]
+    assert len(made) == 2
+    made.clear()
+    deaths = 3
+    with pytest.raises(VideoError) as caught:
+        open_video(small)
+    assert caught.value.code == "E_DECODER_DIED"
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
+    kept: bool, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(silence_seconds=1)
+    spare = Spare()
+    if kept:
+        open_video(small, spare=spare, limits=limits).close()
+        psutil.Process(spare._kept[0].pid).suspend()
+    monkeypatch.setenv("VIDATTN_REHEARSE", "sleep-open")
+    made: list[float] = []
+    monkeypatch.setattr(
+        "vidattn.video.supervised.Process", lambda seconds: made.append(seconds) or Process(seconds)
+    )
+    with pytest.raises(VideoError) as caught:
+        open_video(small, spare=spare, limits=limits)
+    assert caught.value.code == "E_TIMEOUT"
+    assert len(made) == (not kept)
 
 
 def test_reading_between_the_frames_of_a_stream_is_fine(small: Path) -> None:

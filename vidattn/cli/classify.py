@@ -49,6 +49,8 @@ def classify(
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = 8,
     reader: options.Reader = "auto",
+    max_pixels: options.MaxPixels = None,
+    any_codec: options.AnyCodec = False,
     offline: options.Offline = False,
     skip_existing: options.SkipExisting = False,
     retry_failed: options.RetryFailed = False,
@@ -67,6 +69,7 @@ def classify(
     from vidattn.device import Runtime
     from vidattn.gathering.pooling import Pool
     from vidattn.long import card_of, head_of, windows_of
+    from vidattn.video import Opener
 
     desk = Desk(quiet=quiet)
     delivery = Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
@@ -87,12 +90,13 @@ def classify(
             )
         model = model or head_of(head).config.model
     classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
+    opener = Opener(options.limits(max_pixels, any_codec))
     if config:
         desk.note(f"views {views}: {sampler.describe_views(config)}")
 
     def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
         if head is not None:
-            wanted = {"start": begin or 0.0, "end": stop, "runtime": runtime}
+            wanted = {"start": begin or 0.0, "end": stop, "runtime": runtime, "opening": opener}
             timeline = followed(desk, windows_of(path, classifier, head, **wanted))
             deliver(timeline)
             return timeline
@@ -106,11 +110,15 @@ def classify(
             start=begin or 0.0,
             end=stop,
             runtime=runtime,
+            opening=opener,
         )
         for text in timeline.warnings:
             desk.note(f"{path}: {text}")
         deliver(timeline)
         return timeline
+
+    def expect(path: str) -> None:
+        opener.expect(path, reader=reader, short_side=classifier.clip.short_side)
 
     def show(timeline: Timeline) -> None:
         report.show(desk, timeline, top)
@@ -130,4 +138,6 @@ def classify(
         request = replace(
             request, model={**request.model, "head": card_of(head)}, labels=head.labels
         )
-    raise typer.Exit(corpus.run(desk, whole, act, show, request))
+    with opener:
+        code = corpus.run(desk, whole, act, show, request, opening=opener, expect=expect)
+    raise typer.Exit(code)

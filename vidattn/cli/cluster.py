@@ -33,6 +33,7 @@ from vidattn.errors import (
     VidattnError,
     VideoError,
 )
+from vidattn.video import Opener
 from vidattn.wording import counted
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Worker:
         self._wanted, self._corpus, self._folder = wanted, corpus, folder
         self._quiet = quiet
         self._segmenter: Segmenter | None = None
+        self._opener = Opener(wanted.limits)
 
     def begin(self) -> Answer:
         """Load the model."""
@@ -86,7 +88,7 @@ class Worker:
                     f"{self._folder}: {error.strerror} on a machine of the cluster",
                     hint="all machines must have films and results under the same paths",
                 ) from None
-            self._segmenter = Segmenter(desk, self._wanted, self._corpus)
+            self._segmenter = Segmenter(desk, self._wanted, self._corpus, opener=self._opener)
             return 0
 
         answer = self._heard(load)
@@ -101,10 +103,11 @@ class Worker:
             assert self._segmenter is not None
             skip = self._corpus.skip or again
             one = replace(self._corpus, paths=(path,), skip=skip)
-            segmenter = Segmenter(desk, self._wanted, one, self._segmenter.classifier)
+            before = self._segmenter
+            segmenter = Segmenter(desk, self._wanted, one, before.classifier, self._opener)
             if self._wanted.explain:
                 one = segmenter.explaining()
-            return corpora.run(desk, one, segmenter, segmenter.show, segmenter.request)
+            return segmenter.run(one)
 
         return self._heard(run)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,11 @@ from vidattn.cli.names import names_of, place_of
 from vidattn.cli.stopping import Stopped
 from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError, VideoError
 from vidattn.files import discard_parts
+from vidattn.video import open_video
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
+    from vidattn.video import Opening
 
 DONE, FAILED, INCOMPLETE = 0, 3, 4
 PASSING = frozenset({"E_DECODER_DIED", "E_TIMEOUT", "E_MEMORY"})
@@ -86,6 +89,9 @@ def run(
     act: Act,
     show: Callable[[Timeline], None],
     request: Request | None = None,
+    *,
+    opening: Opening = open_video,
+    expect: Callable[[str], None] = lambda path: None,
 ) -> int:
     """Do `act` to every path and return the exit code.
 
@@ -98,12 +104,15 @@ def run(
     request: what makes a result that of this command; without one every input is done, whoever else
     does it. Of several processes with one folder each input is done by one; who finds no more waits
     for the others, and does what a killed one has left.
+
+    opening: who opens films for what is made beside `act`. expect: is told, before `act` gets a
+    path, which one comes next.
     """
     if corpus.delivery.formats or corpus.delivery.films.annotated:
         require_writable(corpus.delivery.folder)
     if corpus.delivery.films.clips is not None:
         require_writable(corpus.delivery.films.clips)
-    turn = Turn(desk, corpus, act, show, request)
+    turn = Turn(desk, corpus, act, show, request, opening, expect)
     counts: Counter[str] = Counter()
     waiting: list[str] = []
     for path, wait in ((p, w) for w in (False, True) for p in (waiting if w else corpus.paths)):
@@ -149,9 +158,13 @@ class Turn:
         act: Act,
         show: Callable[[Timeline], None],
         request: Request | None,
+        opening: Opening,
+        expect: Callable[[str], None],
     ) -> None:
         self.desk, self.corpus, self.request = desk, corpus, request
         self._act, self._show = act, show
+        self._opening, self._expect = opening, expect
+        self._next = dict(pairwise(corpus.paths))
         self._shared = bool(request and corpus.delivery.formats)
         self._keeps = self._shared and (corpus.delivery.named or corpus.skip)
         self._failures = Failures(corpus.delivery.folder)
@@ -204,9 +217,15 @@ class Turn:
         try:
             if self._shared and "json" in self.corpus.delivery.formats:
                 require_own(self.corpus.place(path, "json"), path)
+            if (coming := self._next.get(path)) and self._is_to_be_done(coming):
+                self._expect(coming)
             timeline = self._act(path, lambda timeline: self._deliver(timeline, path))
             self.corpus.delivery.films.make(
-                self.desk, timeline, self.corpus.names[path], self.corpus.place(path, MP4)
+                self.desk,
+                timeline,
+                self.corpus.names[path],
+                self.corpus.place(path, MP4),
+                self._opening,
             )
         except InputError as error:
             self._failed(path, error)
@@ -225,23 +244,11 @@ class Turn:
         return "partial" if timeline.unreadable else "whole"
 
     def _deliver(self, timeline: Timeline, path: str) -> None:
-        from vidattn import output
-        from vidattn.stills import stills
-
         if self.request:
             timeline = self.request.signed(timeline, path)
-        explain = self.corpus.delivery.explain
+        files = self.corpus.delivery.files(self.corpus.names[path])
         # Files first: whatever happens to the reader of stdout, finished work is kept.
-        written = [
-            output.write(
-                timeline,
-                file,
-                fmt,
-                stills=stills(timeline) if fmt == "html" else None,
-                explained=explain(timeline) if fmt == "html" and explain else (),
-            )
-            for fmt, file in self.corpus.delivery.files(self.corpus.names[path]).items()
-        ]
+        written = self.corpus.delivery.write(timeline, files, self._opening)
         try:
             self._tell(timeline)
         finally:
@@ -262,7 +269,9 @@ class Turn:
         self.desk.note(f"{path}: is done")
         place = self.corpus.place(path, "json")
         try:
-            self.corpus.delivery.films.cut_missing(self.desk, place, self.corpus.names[path])
+            self.corpus.delivery.films.cut_missing(
+                self.desk, place, self.corpus.names[path], self._opening
+            )
         except InputError as error:
             self._failed(path, error)
             return "failed"
@@ -297,6 +306,13 @@ class Turn:
             return last
         passing = last.code in PASSING and last.attempt < ATTEMPTS
         return last if self.corpus.skip and not self.corpus.retry and not passing else None
+
+    def _is_to_be_done(self, path: str) -> bool:
+        """Whether an input looks as if it had to be done, by this process."""
+        if not self._shared:
+            return True
+        begun = self.corpus.place(path, "claim").exists() or path in self._failed_before
+        return not (begun or (self.corpus.skip and self.corpus.place(path, "json").exists()))
 
     def _result(self, path: str) -> Result | None:
         """A complete result with all its files."""

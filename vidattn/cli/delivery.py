@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -12,10 +12,12 @@ from vidattn.cli.films import MP4, Films
 from vidattn.cli.names import place_of
 from vidattn.errors import OutputError, UsageError
 from vidattn.files import make_folder
+from vidattn.video import open_video
 
 if TYPE_CHECKING:
     from vidattn.explanation import Explanation
     from vidattn.timeline import Timeline
+    from vidattn.video import Opening
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,24 @@ class Delivery:
             fmt: place_of(self.folder, name, output.EXTENSIONS.get(fmt, fmt))
             for fmt in self.formats
         }
+
+    def write(
+        self, timeline: Timeline, files: Mapping[str, Path], opening: Opening = open_video
+    ) -> list[Path]:
+        """Write the files of a timeline, by format; returns their paths. Raises OutputError."""
+        from vidattn import output
+        from vidattn.stills import stills
+
+        return [
+            output.write(
+                timeline,
+                file,
+                fmt,
+                stills=stills(timeline, opening=opening) if fmt == "html" else None,
+                explained=self.explain(timeline) if fmt == "html" and self.explain else (),
+            )
+            for fmt, file in files.items()
+        ]
 
 
 def require_writable(folder: Path) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.console import Desk
 from vidattn.errors import OutputError, UsageError
+from vidattn.video import open_video
 
 if TYPE_CHECKING:
     from vidattn.film import Drawn, Made
     from vidattn.timeline import Timeline
+    from vidattn.video import Opening
 
 MP4 = "mp4"
 """The format that is no text but a film."""
@@ -41,10 +43,18 @@ class Films:
             raise UsageError("--film is for -f mp4 and --clips", hint="add one of them")
         return self
 
-    def make(self, desk: Desk, timeline: Timeline, name: str, path: Path) -> None:
+    def make(
+        self,
+        desk: Desk,
+        timeline: Timeline,
+        name: str,
+        path: Path,
+        opening: Opening = open_video,
+    ) -> None:
         """Make the films of a timeline and say so.
 
-        path: of the annotated one. name: what clips are called after. Raises as `vidattn.film`.
+        path: of the annotated one. name: what clips are called after. opening: who opens the film.
+        Raises as `vidattn.film`.
         """
         if not self:
             return
@@ -56,14 +66,16 @@ class Films:
                 raise OutputError(
                     f"{path}: is the film itself", hint="choose another folder with -o"
                 )
-            events = film.annotating(timeline, path, film=self.film)
+            events = film.annotating(timeline, path, film=self.film, opening=opening)
             made = _followed(desk, f"{source}, making a film", events)
             notes = "; ".join(made[0].notes)
             desk.note(f"wrote {path}" + f" ({notes})" * bool(notes))
         if self.clips is not None:
-            self._cut(desk, timeline, self.clips, name)
+            self._cut(desk, timeline, self.clips, name, opening)
 
-    def cut_missing(self, desk: Desk, saved: Path, name: str) -> None:
+    def cut_missing(
+        self, desk: Desk, saved: Path, name: str, opening: Opening = open_video
+    ) -> None:
         """Cut the clips of a timeline that was saved, unless they are all there.
 
         Raises as `make`.
@@ -76,9 +88,11 @@ class Films:
         timeline = report.saved(str(saved))
         folder, inner = self.clips / PurePath(name).parent, PurePath(name).name
         if not all(path.exists() for _, path in clip_paths(timeline, folder, f"{inner}.mp4")):
-            self._cut(desk, timeline, self.clips, name)
+            self._cut(desk, timeline, self.clips, name, opening)
 
-    def _cut(self, desk: Desk, timeline: Timeline, clips: Path, name: str) -> None:
+    def _cut(
+        self, desk: Desk, timeline: Timeline, clips: Path, name: str, opening: Opening
+    ) -> None:
         from vidattn import film
 
         events = film.clipping(
@@ -87,6 +101,7 @@ class Films:
             name=f"{PurePath(name).name}.mp4",
             film=self.film,
             exact=self.exact,
+            opening=opening,
         )
         title = f"{self.film or timeline.source}, cutting"
         desk.note(_told(_followed(desk, title, events), clips))

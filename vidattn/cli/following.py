@@ -21,6 +21,7 @@ from vidattn.streaming.events import Event, Finished, Scored, Started, collect, 
 from vidattn.streaming.windowlog import WindowLog
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
+from vidattn.video import Opening, open_video
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Job:
         )
         return save(seen, path)
 
-    def cut(self, timeline: Timeline, reader: str) -> Timeline:
+    def cut(self, timeline: Timeline, reader: str, opening: Opening = open_video) -> Timeline:
         """The timeline with the shot cuts of what it covers, unless it has them already.
 
         What was known without them is kept when a signal ends the search.
@@ -84,7 +85,7 @@ class Job:
             return timeline
         part = Window(timeline.windows[0].start, max(w.stop for w in timeline.windows))
         try:
-            return replace(timeline, cuts=_cuts(self.desk, timeline.source, part, reader))
+            return replace(timeline, cuts=_cuts(self.desk, timeline.source, part, reader, opening))
         except Stopped:
             self.keep(timeline)
             raise
@@ -135,9 +136,9 @@ def followed(desk: Desk, events: Iterator[Event]) -> Timeline:
     raise AssertionError("a stream ends with its timeline")
 
 
-def _cuts(desk: Desk, path: str, part: Window, reader: str) -> tuple[float, ...]:
+def _cuts(desk: Desk, path: str, part: Window, reader: str, opening: Opening) -> tuple[float, ...]:
     """The shot cuts of a part of a film, found with a bar to look at."""
-    rows = changes(path, part, reader)
+    rows = changes(path, part, reader, opening)
     first = next(rows, None)
     if first is None:
         return ()

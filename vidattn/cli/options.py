@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vidattn.errors import UsageError
+
+if TYPE_CHECKING:
+    from vidattn.video import Limits
 
 Inputs = Annotated[
     list[str],
@@ -117,6 +121,20 @@ Reader = Annotated[
     Literal["auto", "pyav", "decord", "opencv", "torchcodec"],
     typer.Option("--reader", help="What decodes the video."),
 ]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        metavar="N",
+        min=1,
+        help="Refuse films with frames of more pixels. Default: 36 million.",
+        show_default=False,
+    ),
+]
+AnyCodec = Annotated[
+    bool,
+    typer.Option("--any-codec", help="Let uncommon codecs be decoded, too, of films you trust."),
+]
 Formats = Annotated[
     str | None,
     typer.Option(
@@ -190,6 +208,14 @@ Shard = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
+
+
+def limits(max_pixels: int | None, any_codec: bool) -> Limits:
+    """What a film may cost, from --max-pixels and --any-codec."""
+    from vidattn.video import Limits
+
+    usual = Limits(any_codec=any_codec)
+    return usual if max_pixels is None else replace(usual, max_pixels=max_pixels)
 
 
 def threshold_of(text: str) -> float | None:

@@ -75,6 +75,8 @@ def segment(
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = 8,
     reader: options.Reader = "auto",
+    max_pixels: options.MaxPixels = None,
+    any_codec: options.AnyCodec = False,
     offline: options.Offline = False,
     resume: Annotated[
         bool,
@@ -186,6 +188,7 @@ def segment(
             snap=snap or known is not None,
         ),
         runtime=Runtime(device, precision, batch_size, reader),
+        limits=options.limits(max_pixels, any_codec),
         cuts=known,
         resume=resume,
         explain=explain,
@@ -208,9 +211,11 @@ def segment(
                 wanted.runtime,
                 frames=frames,
                 economy=wanted.economy,
+                opening=segmenter.opener,
                 **wanted.windows,
             )
 
         lines = forecasts(segmenter.classifier, measure, as_json=as_json)
         raise typer.Exit(each(desk, whole.paths, lines, as_json=as_json))
-    raise typer.Exit(corpus.run(desk, whole, segmenter, segmenter.show, segmenter.request))
+    with segmenter.opener:
+        raise typer.Exit(segmenter.run(whole))

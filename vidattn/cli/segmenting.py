@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.console import Desk
-from vidattn.cli.corpus import Corpus
+from vidattn.cli.corpus import Corpus, run
 from vidattn.cli.finished import Request
 from vidattn.cli.stopping import Stopped
-from vidattn.errors import UsageError
+from vidattn.errors import UsageError, VideoError
+from vidattn.video import Limits, Opener
 
 if TYPE_CHECKING:
     from vidattn.device import Runtime
@@ -36,6 +38,7 @@ class Wanted:
     economy: Economy
     decoding: Decoding
     runtime: Runtime
+    limits: Limits = field(default_factory=Limits)
     cuts: tuple[float, ...] | None = None
     resume: bool = False
     explain: bool = False
@@ -71,14 +74,23 @@ class Wanted:
 
 
 class Segmenter:
-    """Makes timelines of the inputs of a corpus; loads the model unless one is given."""
+    """Makes timelines of the inputs of a corpus; loads the model unless one is given.
+
+    opener: who opens the films, by default one of its own.
+    """
 
     def __init__(
-        self, desk: Desk, wanted: Wanted, corpus: Corpus, classifier: Classifier | None = None
+        self,
+        desk: Desk,
+        wanted: Wanted,
+        corpus: Corpus,
+        classifier: Classifier | None = None,
+        opener: Opener | None = None,
     ) -> None:
         from vidattn.cli.chosen import chosen
 
         self.desk, self.corpus = desk, corpus
+        self.opener = opener or Opener(wanted.limits)
         self.classifier = classifier or chosen(
             desk,
             wanted.model,
@@ -113,18 +125,25 @@ class Segmenter:
                 runtime=wanted.runtime,
                 log=log if corpus.delivery.formats else None,
                 vectors=wanted.embeddings,
+                opening=self.opener,
             )
             job = Job(self.desk, self.classifier, wanted.decoding, deliver, log)
             place = corpus.place(path, "npz")
             finished = wanted.resume and (place.exists() or not wanted.embeddings)
-            last = job.follow(events, corpus.place(path, "json") if finished else None)
+            try:
+                with closing(events):  # its decoder is free for what follows
+                    last = job.follow(events, corpus.place(path, "json") if finished else None)
+            except VideoError as error:
+                if error.code == "E_CHANGED":  # the scores are of a film that is no more
+                    log.remove()
+                raise
             timeline = last.timeline
             if last.vectors is not None:
                 self.desk.note(f"wrote {job.keep_vectors(last, place)}")
             if wanted.cuts is not None:
                 timeline = replace(timeline, cuts=wanted.cuts)
             elif wanted.decoding.snap:
-                timeline = job.cut(timeline, wanted.runtime.reader)
+                timeline = job.cut(timeline, wanted.runtime.reader, self.opener)
             try:
                 deliver(timeline)
             except Stopped as stopped:
@@ -133,6 +152,23 @@ class Segmenter:
                 raise
             log.remove()
         return timeline
+
+    def expect(self, path: str) -> None:
+        """Let a path be opened that comes soon."""
+        side = self.classifier.clip.short_side
+        self.opener.expect(path, reader=self.wanted.runtime.reader, short_side=side)
+
+    def run(self, corpus: Corpus) -> int:
+        """Do what `corpus.run` does; returns the exit code."""
+        return run(
+            self.desk,
+            corpus,
+            self,
+            self.show,
+            self.request,
+            opening=self.opener,
+            expect=self.expect,
+        )
 
     def show(self, timeline: Timeline) -> None:
         """Print a timeline for people."""
@@ -155,7 +191,7 @@ class Segmenter:
         def explain(timeline: Timeline) -> Sequence[Explanation]:
             if any(code == "E_INTERRUPTED" for _, code in timeline.unreadable):
                 return ()  # who has pressed Ctrl-C does not want to wait
-            return list(highlights(timeline, self.classifier, precise))
+            return list(highlights(timeline, self.classifier, precise, self.opener))
 
         delivery = replace(self.corpus.delivery, explain=explain)
         return replace(self.corpus, delivery=delivery)

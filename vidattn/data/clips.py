@@ -131,6 +131,7 @@ class TrainingClips(Dataset[TrainingClip]):
             region = part_named(video, item)
             indices = draw(video.times, region, self.clip, rng)
             frames = video.read(indices.tolist())
+            video.check_unchanged()
         if self._augment:
             frames = self._augment(frames, rng)
         return train_clip(
@@ -248,7 +249,9 @@ class ViewedVideos(Dataset[Viewed]):
     def _clips(self, item: Item) -> list[Tensor]:
         with self._videos.open(item.path, self.clip.short_side, self.reader) as video:
             views = self.planner(video.times, part_named(video, item))
-            return [c for c in view_clips(video, views, self.clip) if c is not None]
+            clips = [c for c in view_clips(video, views, self.clip) if c is not None]
+            video.check_unchanged()
+            return clips
 
     def all(self, workers: int = 0, numbers: range | None = None) -> Iterator[Viewed]:
         """Every video, or those of these numbers, in the order of the set."""

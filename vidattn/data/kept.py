@@ -53,6 +53,7 @@ def _in_memory(video: Video) -> MemoryVideo | None:
     frames = [frame.copy() for _, frame in video.stream(range(video.frames))]
     if video.unreadable or len(frames) < video.frames:
         return None
+    video.check_unchanged()
     kept = MemoryVideo(np.stack(frames), times=video.times, path=video.path)
     kept.duration = video.duration
     return kept

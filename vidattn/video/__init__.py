@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vidattn.video.memory import MemoryVideo
+    from vidattn.video.opener import Opener
     from vidattn.video.process import Spare
-    from vidattn.video.protocol import Facts, Limits, Unreadable, Video
+    from vidattn.video.protocol import Facts, Limits, Opening, Unreadable, Video
 
-__all__ = ["Facts", "Limits", "MemoryVideo", "Spare", "Unreadable", "Video", "open_video"]
+__all__ = [
+    "Facts",
+    "Limits",
+    "MemoryVideo",
+    "Opener",
+    "Opening",
+    "Spare",
+    "Unreadable",
+    "Video",
+    "open_video",
+]
 
 
 def open_video(
@@ -49,7 +60,11 @@ def __getattr__(name: str) -> Any:
         from vidattn.video.process import Spare
 
         return Spare
-    if name in {"Facts", "Limits", "Unreadable", "Video"}:
+    if name == "Opener":
+        from vidattn.video.opener import Opener
+
+        return Opener
+    if name in {"Facts", "Limits", "Opening", "Unreadable", "Video"}:
         from vidattn.video import protocol
 
         return getattr(protocol, name)

@@ -48,7 +48,7 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
     options = {
         "format_whitelist": DEMUXERS,
         "protocol_whitelist": "file,pipe,fd",
-        "max_pixels": str(limits.max_pixels),
+        "max_pixels": _decoders_most(limits),
     }
     if not limits.any_codec:
         options["codec_whitelist"] = DECODERS
@@ -70,7 +70,7 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
     if limits.threads or alone:
         stream.codec_context.thread_count = limits.threads or 1
     stream.codec_context.thread_type = "AUTO"
-    stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+    stream.codec_context.options = {"max_pixels": _decoders_most(limits)}
     return container, stream
 
 
@@ -113,18 +113,24 @@ def _refused_size(source: str, options: dict[str, str]) -> tuple[int, int] | Non
     return (int(found[1]), int(found[2])) if found else None
 
 
+def _decoders_most(limits: Limits) -> str:
+    """The most pixels for FFmpeg, which counts those that it rounds sizes up to."""
+    return str(limits.max_pixels + limits.max_pixels // 8 + (1 << 17))
+
+
 def _check(name: str, size: tuple[int, int], limits: Limits) -> None:
     if name not in CODECS and not limits.any_codec:
         raise VideoError(
             f"codec {name} is not on the list of common video codecs",
             code="E_CODEC_NOT_ALLOWED",
-            hint="pass --any-codec if you trust the file",
+            hint="if you trust the file, segment and classify take --any-codec",
         )
     if size[0] * size[1] > limits.max_pixels:
         raise VideoError(
             f"frames of {size[0]}x{size[1]} are more than {limits.max_pixels} pixels",
             code="E_TOO_LARGE",
-            hint="raise --max-pixels if the file is meant to be so large",
+            hint="if it is meant to be so large, segment and classify take "
+            f"--max-pixels {size[0] * size[1]}",
         )
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
-from vidattn.video.protocol import Facts, Frames, Times, Unreadable, check_indices
+from vidattn.video.protocol import Facts, Frames, Limits, Times, Unreadable, check_indices
 
 
 class MemoryVideo:
@@ -40,6 +40,7 @@ class MemoryVideo:
             raise ValueError("times must be [N], strictly rising, and start at 0")
         gap = float(np.median(np.diff(self.times))) if self.frames > 1 else 1 / float(self.fps)
         self.duration = float(self.times[-1]) + gap
+        self.limits = Limits()
         self.unreadable: list[Unreadable] = []
         self.facts = Facts(
             width=self.width,

@@ -204,41 +204,43 @@ class Process:
 
 
 class Spare:
-    """Keeps one decoding process from one file to the next, where starting it is what costs.
+    """Keeps decoding processes from one file to the next, where starting them is what costs.
 
     Results are those of fresh processes: whoever meets an error with a kept one tries a fresh one
     (`SupervisedVideo` does), and after `FILES` files it is let go. A copy in another process,
-    forked or pickled, starts empty.
+    forked or pickled, starts empty. most: how many are kept.
     """
 
     FILES = 200
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1) -> None:
+        self._most = most
         self._kept: list[Process] = []
         self._finalizer = weakref.finalize(self, _kill_all, self._kept)
 
     def take(self) -> Process | None:
-        """The kept process, which is the caller's then; None when there is none of any use."""
-        process = self._kept.pop() if self._kept else None
-        if process is None or process.usable:
-            return process
-        process.kill()
+        """A kept process, which is the caller's then; None when there is none of any use."""
+        while self._kept:
+            process = self._kept.pop()
+            if process.usable:
+                return process
+            process.kill()
         return None
 
     def keep(self, process: Process) -> None:
-        """Keep a process that is in order, unless it is too old or one is kept already."""
+        """Keep a process that is in order, unless it is too old or enough are kept already."""
         process.files += 1
-        if self._kept or process.files >= self.FILES or not process.usable:
+        if len(self._kept) >= self._most or process.files >= self.FILES or not process.usable:
             process.kill()
         else:
             self._kept.append(process)
 
     def close(self) -> None:
-        """End the kept process; the next file brings a new one."""
+        """End the kept processes; the next file brings a new one."""
         _kill_all(self._kept)
 
-    def __reduce__(self) -> tuple[type[Spare], tuple[()]]:
-        return Spare, ()
+    def __reduce__(self) -> tuple[type[Spare], tuple[int]]:
+        return Spare, (self._most,)
 
 
 def _kill_all(processes: list[Process]) -> None:

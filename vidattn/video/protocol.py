@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -102,6 +103,8 @@ class Video(Protocol):
     width: int
     """Pixels of a frame as returned."""
     height: int
+    limits: Limits
+    """What reading it may cost."""
     unreadable: list[Unreadable]
     """Grows while decoding meets damage; a truncated tail is listed from the start."""
 
@@ -139,6 +142,20 @@ class Video(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+class Opening(Protocol):
+    """Opens a film: `open_video`, or what does so with processes or limits of its own."""
+
+    def __call__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reader: str = "auto",
+        short_side: int | None = None,
+    ) -> Video:
+        """See `open_video`."""
+        ...
 
 
 def target_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:

@@ -41,8 +41,8 @@ class Recorder:
     """
 
     def __init__(self, video: Video, limits: Limits | None = None) -> None:
-        """video: the open film; it stays open and is not read."""
-        limits = limits or Limits()
+        """video: the open film; it stays open and is not read. limits: by default its own."""
+        limits = limits or video.limits
         self._name = readable_name(video.path)
         self._facts = video.facts
         self._process = Process(limits.silence_seconds, "vidattn.video.recording")

@@ -46,7 +46,10 @@ class SupervisedVideo:
         short_side: int | None = None,
         limits: Limits | None = None,
         spare: Spare | None = None,
+        ahead: bool = False,
     ) -> None:
+        """As `open_video`. ahead: a child begins to open the file; `wait` must be called before
+        anything else, and raises what is wrong with it."""
         if reader not in READERS:
             raise UsageError(f"no reader {reader!r}", hint=f"readers: {', '.join(READERS)}")
         if short_side is not None and not 1 <= short_side <= 16384:
@@ -54,7 +57,7 @@ class SupervisedVideo:
         self.path = os.fspath(path)
         self._name = readable_name(path)
         self._short_side = short_side
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self.unreadable: list[Unreadable] = []
         self._fd = open_regular(path)
         self._spare = spare
@@ -62,44 +65,77 @@ class SupervisedVideo:
         self._process: Process | None = None
         self._interrupted: Process | None = None
         self._finalizer = weakref.finalize(self, os.close, self._fd)
+        self._first_reader = reader
         try:
-            self._start(reader)
+            if ahead:
+                self._begin(reader)
+            else:
+                self._start(reader)
+        except (DiedError, SilentError) as error:
+            self.close()
+            raise self._lost(error) from None
         except BaseException:
             self.close()
             raise
 
-    def _start(self, reader: str) -> None:
-        """Let a child open the file, a kept one or a new one; fills in what is known of it."""
-        self._end_process()
-        kept = self._spare.take() if self._spare else None
-        if kept is not None:
+    def wait(self) -> None:
+        """What `ahead` has begun; raises as `open_video`."""
+        try:
+            self._start(self._first_reader, begun=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, reader: str, *, begun: bool = False) -> None:
+        """Let a child open the file, a kept one or a new one; fills in what is known of it.
+
+        What goes wrong in a kept one may be an earlier file's doing, and a new one that dies may
+        have been out of luck: either is replaced once. One that falls silent is not, since that
+        would double the wait. begun: a child is at it already.
+        """
+        fresh, lives = False, 1
+        while True:
             try:
-                self._open_in(kept, reader)
+                if not begun:
+                    self._begin(reader, fresh=fresh)
+                self._finish()
                 return
             except VideoError:
-                self._end_process()  # be it for the file's sake or for an earlier one's
-        self._open_in(Process(self._limits.silence_seconds), reader)
+                if not self._is_kept:
+                    raise
+            except (DiedError, SilentError) as error:
+                lives -= not self._is_kept
+                if isinstance(error, SilentError) or lives < 0:
+                    raise self._lost(error) from None
+            begun, fresh = False, True
 
-    def _open_in(self, process: Process, reader: str) -> None:
-        self._process, self._in_order = process, False
-        self._killer = weakref.finalize(self, process.kill)
+    def _begin(self, reader: str, *, fresh: bool = False) -> None:
+        """Tell a child to open the file. Raises DiedError or SilentError."""
+        self._end_process()
+        kept = self._spare.take() if self._spare and not fresh else None
+        self._is_kept, self._in_order = kept is not None, False
+        self._process = kept or Process(self.limits.silence_seconds)
+        self._killer = weakref.finalize(self, self._process.kill)
         request = {
             "kind": "open",
             "reader": reader,
             "short_side": self._short_side,
-            "limits": asdict(self._limits),
+            "limits": asdict(self.limits),
         }
-        try:
-            for meta, raw in process.answers(process.ask(request, fd=self._fd)):
-                if meta["kind"] == "error":
-                    raise self._error(meta)
-                try:
-                    self._learn(meta, raw)
-                except (LookupError, TypeError, ValueError, ArithmeticError):
-                    raise process.nonsense() from None
-            self._in_order = True
-        except (DiedError, SilentError) as error:
-            raise self._lost(error) from None
+        self._opening = self._process.ask(request, fd=self._fd)
+
+    def _finish(self) -> None:
+        """Take in what the child found. Raises VideoError, DiedError or SilentError."""
+        process = self._process
+        assert process is not None
+        for meta, raw in process.answers(self._opening):
+            if meta["kind"] == "error":
+                raise self._error(meta)
+            try:
+                self._learn(meta, raw)
+            except (LookupError, TypeError, ValueError, ArithmeticError):
+                raise process.nonsense() from None
+        self._in_order = True
 
     def _learn(self, meta: dict[str, Any], raw: NDArray[np.uint8]) -> None:
         facts = dict(meta["facts"])
