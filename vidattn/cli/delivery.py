@@ -78,11 +78,14 @@ class Delivery:
     def write(
         self, timeline: Timeline, files: Mapping[str, Path], opening: Opening = open_video
     ) -> list[Path]:
-        """Write the files of a timeline, by format; returns their paths. Raises OutputError."""
+        """Write the files of a timeline, by format; returns their paths. Raises OutputError.
+
+        json comes last: it says that all the others are there, and of this run.
+        """
         from vidattn import output
         from vidattn.stills import stills
 
-        return [
+        for fmt, file in sorted(files.items(), key=lambda item: item[0] == "json"):
             output.write(
                 timeline,
                 file,
@@ -90,8 +93,7 @@ class Delivery:
                 stills=stills(timeline, opening=opening) if fmt == "html" else None,
                 explained=self.explain(timeline) if fmt == "html" and self.explain else (),
             )
-            for fmt, file in files.items()
-        ]
+        return list(files.values())
 
 
 def require_writable(folder: Path) -> None:

@@ -18,6 +18,8 @@ from vidattn.video.table import Source, Table, build, decoded
 
 TRUNCATED_SECONDS = 1.0
 """A header that promises so much more than the packets hold, and 2 % more, means a cut-off file."""
+BELIEVED_SECONDS = 30 * 86400.0
+"""A header that promises more is wrong: the frames that are there are what there is."""
 FIRST_PACKETS = 5_000
 HDR = {"smpte2084", "arib-std-b67", 16, 18}
 
@@ -130,10 +132,9 @@ def _is_vfr(times: Times, tick: float) -> bool:
 
 
 def _declared(container: int | None, stream: int | None, tick: Fraction | None) -> float | None:
-    """Seconds that the header promises for the video, else for the file."""
-    if stream and tick:
-        return float(stream * tick)
-    return container / 1e6 if container else None
+    """Seconds that the header promises for the video, else for the file; None for nonsense."""
+    promised = float(stream * tick) if stream and tick else (container or 0) / 1e6
+    return promised if 0 < promised <= BELIEVED_SECONDS else None
 
 
 def _is_truncated(declared: float | None, available: float, container: str) -> bool:

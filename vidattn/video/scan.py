@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +47,8 @@ class Packets:
     key: NDArray[np.bool_]
     shown: NDArray[np.bool_]
     """False where a packet holds no picture that is to be shown."""
+    torn: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Numbers of the packets of which a part is missing, as far as the container tells."""
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -55,7 +57,7 @@ class Packets:
 def scan(container: InputContainer, stream: VideoStream, beat: Beat) -> Packets:
     """Read every packet of the stream, in file order."""
     is_shown = shown_test(stream.codec_context.codec.canonical_name)
-    rows = array("q")  # a day of video has millions of packets
+    rows, torn = array("q"), array("q")  # a day of video has millions of packets
     most = container.size * OVERLAP + SLACK_BYTES
     for packet in packets(container, stream):
         most -= packet.size
@@ -64,11 +66,14 @@ def scan(container: InputContainer, stream: VideoStream, beat: Beat) -> Packets:
                 f"its packets hold more than {OVERLAP} times the bytes of the file",
                 code="E_TOO_LARGE",
             )
+        if packet.is_corrupt:
+            torn.append(len(rows) // 5)
         shown = not packet.is_discard and is_shown(memoryview(packet))
         rows.extend((*_stamps(packet), packet.duration or 0, packet.is_keyframe, shown))
         beat()
     table = np.array(rows, np.int64).reshape(-1, 5).T.copy()
-    return Packets(table[0], table[1], table[2], table[3] > 0, table[4] > 0)
+    gone = np.array(torn, np.int64)
+    return Packets(table[0], table[1], table[2], table[3] > 0, table[4] > 0, gone)
 
 
 def from_index(container: InputContainer, stream: VideoStream) -> Packets | None:

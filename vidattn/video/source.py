@@ -55,9 +55,10 @@ def _cannot_open(name: str, error: OSError | ValueError) -> VideoError:
     if number in _GONE:
         reason = os.strerror(number) if isinstance(error, OSError) else str(error)
         return VideoError(f"{name}: {reason.lower()}", code="E_GONE", hint="check the path")
-    return VideoError(
-        f"{name}: cannot be opened: {os.strerror(number or errno.EIO)}", code="E_NOT_REGULAR"
-    )
+    reason = f"cannot be opened: {os.strerror(number or errno.EIO)}"
+    if number == errno.ENXIO:  # what opening says of a socket
+        reason = "not a regular file but a socket"
+    return VideoError(f"{name}: {reason}", code="E_NOT_REGULAR")
 
 
 def _kind(mode: int) -> str:

@@ -149,6 +149,9 @@ class SupervisedVideo:
         self.width, self.height = map(int, meta["size"])
         self._available = float(meta["available"])
         self._require_sound()
+        if not self.unreadable:
+            holes = [Window(float(start), float(stop)) for start, stop in meta["holes"]]
+            self.unreadable += [Unreadable(hole, "E_DECODE") for hole in holes]
         if meta["truncated"] and not self.unreadable:
             tail = Window(self._available, self.duration)
             self.unreadable.append(Unreadable(tail, "E_TRUNCATED"))

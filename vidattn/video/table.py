@@ -59,6 +59,8 @@ class Table:
     """How many frame sizes were met, as far as is known."""
     damaged: bool = False
     """Whether some of it did not decode, as far as is known."""
+    holes: tuple[tuple[float, float], ...] = ()
+    """Seconds from when to when something is missing; no frame of the table lies inside."""
 
 
 @dataclass(slots=True)
@@ -200,16 +202,40 @@ def _from_decode(
 
 def _by_pts(found: Decoded, table: Packets, timed: bool, tick: float) -> Table | None:
     """A table of decoded frames that have a PTS of their own; None when they do not."""
-    pts = np.array(found.pts, np.int64)
+    pts, last = np.array(found.pts, np.int64), found.duration[-1]
     if timed:  # a decoder may give frames out of order before it knows how far to reorder
         pts = np.sort(pts)
-    if NO_PTS in pts or (np.diff(pts) <= 0).any():
+    spans = [] if timed else _torn_spans(table)
+    if spans:  # what a decoder makes up there comes at any time
+        sound = np.all([(pts < start) | (pts >= stop) for start, stop in spans], axis=0)
+        pts, last = pts[sound], np.array(found.duration)[sound][-1:].sum()
+    if not len(pts) or NO_PTS in pts or (np.diff(pts) <= 0).any():
         return None
     times = (pts - pts[0]) * tick
-    stop = _stop(times, found.duration[-1] * tick)
+    holes = tuple(((a - int(pts[0])) * tick, (b - int(pts[0])) * tick) for a, b in spans)
+    made = _placed(pts, times, _stop(times, last * tick), table, len(found.sizes))
+    return replace(made, holes=holes)
+
+
+def _torn_spans(table: Packets) -> list[tuple[int, int]]:
+    """From when to when, in ticks, pictures refer to some that are not there: from a packet of
+    which a part is missing to the next key frame, if there is one, in the order shown."""
+    keys, spans = np.flatnonzero(table.key), list[tuple[int, int]]()
+    for number in table.torn.tolist():
+        later = keys[keys > number]
+        if not len(later) or (spans and table.pts[number] < spans[-1][1]):
+            continue
+        known = table.pts[number : later[0] + 1]
+        if NO_PTS not in known and known[-1] > table.pts[keys[0]]:
+            spans.append((max(int(known.min()), int(table.pts[keys[0]])), int(known[-1])))
+    return spans
+
+
+def _placed(pts: Ticks, times: Times, stop: float, table: Packets, sizes: int) -> Table:
+    """A table of frames with a PTS of their own, with the packets they are from if that is sure."""
     order = np.argsort(table.pts, kind="stable")
     rows = np.searchsorted(table.pts, pts, sorter=order).clip(max=len(table) - 1)
-    positions, sizes = order[rows], len(found.sizes)
+    positions = order[rows]
     distinct = len(np.unique(table.pts)) == len(table)
     if not distinct or not table.key[0] or not np.array_equal(table.pts[positions], pts):
         return Table(times, stop, pts, True, None, positions[:0], sizes=sizes)

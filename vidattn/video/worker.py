@@ -191,6 +191,7 @@ class Worker:
             "size": size,
             "available": found.table.duration,
             "truncated": found.truncated,
+            "holes": found.table.holes,
         }
         self._channel.send(answer, found.table.times.tobytes())
 
