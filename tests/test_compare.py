@@ -7,6 +7,7 @@ import pytest
 
 from vidattn.compare import NOT_SEEN, compare, truth_of
 from vidattn.data.truth import Truth
+from vidattn.errors import DataError
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -35,7 +36,7 @@ def rows(found: Any) -> list[tuple[float, float, str, tuple[str, ...]]]:
 def test_what_agrees_has_no_disagreements() -> None:
     timeline = said("ddssuu")
     found = compare(timeline, truth_of(timeline))
-    assert (found.agreed, found.seconds, rows(found)) == (6, 6, [])
+    assert (found.agreed, found.part.duration, rows(found)) == (6, 6, [])
     assert [t.to_dict()["iou"] for t in found.labels] == [1, 1]
 
 
@@ -73,7 +74,34 @@ def test_spans_of_a_label_that_touch_are_one() -> None:
 def test_time_that_was_not_seen_does_not_agree() -> None:
     found = compare(said("dddd", unreadable=((Window(1, 2), "E_DECODE"),)), spans((0, 9, "dive")))
     assert rows(found) == [(1, 2, NOT_SEEN, ("dive",))]
-    assert (found.agreed, found.seconds) == (3, 4)
+    assert (found.agreed, found.part.duration) == (3, 4)
+
+
+def test_only_the_part_that_both_speak_of_counts() -> None:
+    whole = said("ddssuu", duration=60.0)
+    assert (whole.part, whole.is_whole) == (Window(0, 6), False)
+    found = compare(whole, truth_of(whole))
+    assert (found.share, rows(found)) == (1, [])
+    assert found.to_dict()["part"] == [0, 6]
+    found = compare(whole, spans((3, 9, "swim"), (30, 50, "dive")))
+    assert rows(found) == [
+        (0, 2, "dive", ()),
+        (2, 3, "swim", ()),
+        (4, 6, "background", ("swim",)),
+    ]
+    first = Truth("a", spans=((Window(0, 2), "dive"),), part=Window(0, 2))
+    assert compare(whole, first).share == 1
+    with pytest.raises(DataError, match="speaks of 0 to 6 s, and a of 7 to 9 s"):
+        compare(whole, Truth("a", part=Window(7, 9)))
+
+
+def test_a_difference_that_no_frame_lies_in_is_none() -> None:
+    timeline = said("ddss", input={"fps": [24, 1], "vfr": True})
+    off = 0.9 / 24
+    found = compare(timeline, spans((0, 2 + off, "dive"), (2 + off, 4 - off, "swim")))
+    assert len(rows(found)) == 1  # the frame at 2 s
+    found = compare(timeline, spans((0, 2 - off, "dive"), (2, 4, "swim")))
+    assert (rows(found), found.share) == ([], pytest.approx(1))
 
 
 def test_labels_of_frames_are_spread_over_the_film() -> None:
@@ -92,7 +120,7 @@ def test_the_seconds_of_random_spans_add_up() -> None:
         pairs = zip(edges[::2], edges[1::2], names, strict=True)
         found = compare(timeline, spans(*((float(a), float(b), str(n)) for a, b, n in pairs)))
         lost = sum(d.window.duration for d in found.disagreements)
-        assert found.agreed + lost == pytest.approx(found.seconds)
+        assert found.agreed + lost == pytest.approx(found.part.duration)
         for tally in found.labels:
             own = sum(s.window.duration for s in timeline.segments if s.label == tally.label)
             assert tally.both + tally.only_said == pytest.approx(own)

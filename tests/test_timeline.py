@@ -181,6 +181,7 @@ def test_the_document_is_as_published() -> None:
         "coverage": {
             "windows": 2,
             "fraction": 0.7,
+            "part": [0.0, 4.0],
             "unreadable": [[3.5, 4.0]],
             "reasons": ["E_DECODE"],
         },
@@ -210,8 +211,8 @@ def test_the_document_is_as_published() -> None:
             },
         ],
         "labels": [
-            {"label": "dive", "seconds": 2.0, "share": 0.4, "count": 1},
-            {"label": "background", "seconds": 1.5, "share": 0.3, "count": 1},
+            {"label": "dive", "seconds": 2.0, "share": 0.5, "count": 1},
+            {"label": "background", "seconds": 1.5, "share": 0.375, "count": 1},
         ],
         "warnings": ["w"],
         "scores": {

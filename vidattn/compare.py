@@ -16,7 +16,9 @@ import numpy as np
 from vidattn import metrics
 from vidattn.classes import canonical
 from vidattn.data.truth import Truth
+from vidattn.errors import DataError
 from vidattn.gathering.segments import BACKGROUND
+from vidattn.output.timecode import at_rate, own_rate
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 
@@ -91,20 +93,29 @@ class Difference:
 
     source: str
     truth: str
-    seconds: float
+    duration: float
+    """Seconds of the film."""
+    part: Window
+    """The part that both speak of; nothing else counts."""
     agreed: float
     labels: tuple[Tally, ...]
     """By the seconds that they disagree about, falling."""
     disagreements: tuple[Disagreement, ...]
 
+    @property
+    def share(self) -> float:
+        """What of the part agrees, 0 to 1."""
+        return self.agreed / self.part.duration
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, schema vidattn/difference/1."""
         return {
             "schema": "vidattn/difference/1",
-            "input": {"path": self.source, "duration": self.seconds},
+            "input": {"path": self.source, "duration": self.duration},
             "truth": self.truth,
+            "part": [self.part.start, self.part.stop],
             "agreed": round(self.agreed, 3),
-            "share": round(self.agreed / self.seconds, 5),
+            "share": round(self.share, 5),
             "labels": [tally.to_dict() for tally in self.labels],
             "disagreements": [
                 {
@@ -120,15 +131,16 @@ class Difference:
 
 
 def compare(timeline: Timeline, truth: Truth) -> Difference:
-    """Lay a timeline over the truth about the same film.
+    """Lay a timeline over the truth about the same film, where both speak of it.
 
     A moment agrees when the timeline names a label that the truth has there, or background where
-    the truth has none. Time after the end of the film does not count.
+    the truth has none; and so does a difference so short that no frame of the film lies in it, as
+    annotators who count frames make them. Raises DataError when they have no moment in common.
     """
     assert timeline.duration is not None
-    end = timeline.duration
-    true = _clipped(_spans_of(truth, end), end)
-    said = _clipped([(s.window, s.label) for s in timeline.segments], end)
+    part = _common(timeline, truth)
+    true = _clipped(_spans_of(truth, timeline.duration), part)
+    said = _clipped([(s.window, s.label) for s in timeline.segments], part)
     names: dict[str, str] = {canonical(BACKGROUND): BACKGROUND}
     for _, label in [*true, *said]:
         names.setdefault(canonical(label), label)
@@ -139,21 +151,42 @@ def compare(timeline: Timeline, truth: Truth) -> Difference:
     said = [(w, names[canonical(label)]) for w, label in said]
     tallies = {label: Tally(label) for label in names.values() if label != BACKGROUND}
     agreed, differing = 0.0, []
-    for window, own, others in _moments(said, true, end):
+    fps = own_rate(timeline)
+    for window, own, others in _moments(said, true, part):
+        frames = fps is None or at_rate(window.stop, fps) > at_rate(window.start, fps)
+        if window.duration < LEAST or not frames:
+            others = () if own in (BACKGROUND, NOT_SEEN) else (own,)
+            own = BACKGROUND if own == NOT_SEEN else own
         agreed += window.duration * _count(tallies, own, others, window.duration)
         if own not in others and not (own == BACKGROUND and not others):
             differing.append(Disagreement(window, own, others))
     _match(tallies, said, true)
     ranked = sorted(tallies.values(), key=lambda t: (-(t.only_said + t.only_true), t.label))
     seen = tuple(t for t in ranked if t.said_spans or t.true_spans)
-    long = tuple(d for d in differing if d.window.duration >= LEAST)
-    return Difference(timeline.source, truth.name, end, agreed, seen, long)
+    agreed = min(agreed, part.duration)
+    return Difference(
+        timeline.source, truth.name, timeline.duration, part, agreed, seen, tuple(differing)
+    )
 
 
 def truth_of(timeline: Timeline) -> Truth:
     """Another timeline, taken for the truth."""
     spans = [(s.window, s.label) for s in timeline.segments if s.label_id is not None]
-    return Truth(timeline.source, spans=tuple(spans), duration=timeline.duration)
+    return Truth(
+        timeline.source, spans=tuple(spans), duration=timeline.duration, part=timeline.part
+    )
+
+
+def _common(timeline: Timeline, truth: Truth) -> Window:
+    """The part that both speak of."""
+    ours, theirs = timeline.part, truth.part or timeline.part
+    start, stop = max(ours.start, theirs.start), min(ours.stop, theirs.stop)
+    if start >= stop:
+        raise DataError(
+            f"{timeline.source}: speaks of {ours.start:g} to {ours.stop:g} s, and {truth.name} of "
+            f"{theirs.start:g} to {theirs.stop:g} s"
+        )
+    return Window(start, stop)
 
 
 def _spans_of(truth: Truth, end: float) -> Spans:
@@ -166,8 +199,12 @@ def _spans_of(truth: Truth, end: float) -> Spans:
     return [(Window(a * step, b * step), truth.frames[a]) for a, b in bounds]
 
 
-def _clipped(spans: Spans, end: float) -> Spans:
-    return [(Window(w.start, min(w.stop, end)), label) for w, label in spans if w.start < end]
+def _clipped(spans: Spans, part: Window) -> Spans:
+    return [
+        (Window(max(w.start, part.start), min(w.stop, part.stop)), label)
+        for w, label in spans
+        if w.start < part.stop and w.stop > part.start
+    ]
 
 
 def _joined(spans: Spans) -> Spans:
@@ -182,7 +219,9 @@ def _joined(spans: Spans) -> Spans:
     return sorted((window, label) for label, own in of.items() for window in own)
 
 
-def _moments(said: Spans, true: Spans, end: float) -> Iterator[tuple[Window, str, tuple[str, ...]]]:
+def _moments(
+    said: Spans, true: Spans, part: Window
+) -> Iterator[tuple[Window, str, tuple[str, ...]]]:
     """The longest stretches in which neither side changes: what each says there."""
     changes: dict[float, list[tuple[int, str, int]]] = defaultdict(list)
     for side, spans in enumerate((said, true)):
@@ -190,9 +229,9 @@ def _moments(said: Spans, true: Spans, end: float) -> Iterator[tuple[Window, str
             changes[window.start].append((side, label, 1))
             changes[window.stop].append((side, label, -1))
     active: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-    begun = 0.0
+    begun = part.start
     held: tuple[str, tuple[str, ...]] = (NOT_SEEN, ())
-    for time in sorted({0.0, *changes}):
+    for time in sorted({part.start, *changes}):
         for side, label, step in changes[time]:
             active[side][label] += step
         current = next(iter(+active[0]), NOT_SEEN), tuple(sorted(+active[1]))
@@ -200,8 +239,8 @@ def _moments(said: Spans, true: Spans, end: float) -> Iterator[tuple[Window, str
             yield Window(begun, time), *held
         if current != held:
             begun, held = time, current
-    if begun < end:
-        yield Window(begun, end), *held
+    if begun < part.stop:
+        yield Window(begun, part.stop), *held
 
 
 def _count(tallies: dict[str, Tally], said: str, true: Sequence[str], seconds: float) -> bool:

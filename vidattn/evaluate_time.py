@@ -65,11 +65,11 @@ def paired(truths: Sequence[Truth], timelines: Iterable[Timeline]) -> Pairing:
     """
     by_key: dict[str, list[int]] = {}
     for number, truth in enumerate(truths):
-        by_key.setdefault(_key(truth.name), []).append(number)
+        by_key.setdefault(key_of(truth.name), []).append(number)
     chosen: dict[int, Timeline] = {}
     unused = []
     for timeline in timelines:
-        candidates = by_key.get(_key(timeline.source), [])
+        candidates = by_key.get(key_of(timeline.source), [])
         if not candidates:
             unused.append(timeline.source)
             continue
@@ -89,7 +89,8 @@ def paired(truths: Sequence[Truth], timelines: Iterable[Timeline]) -> Pairing:
     return Pairing(pairs, missing, tuple(unused))
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """What the name of a film and those of files about it have in common."""
     stem = PurePath(name).name.removesuffix(PurePath(name).suffix)
     return stem.removesuffix(".vidattn").removeprefix("v_")
 

@@ -28,7 +28,16 @@ from vidattn.errors import InputError, UsageError
 from vidattn.gathering.cuts import snapped
 from vidattn.gathering.decoding import Decoding
 from vidattn.gathering.pooling import Pool
-from vidattn.gathering.segments import BACKGROUND, Segment, gather, grid, islands, merge, without
+from vidattn.gathering.segments import (
+    BACKGROUND,
+    Segment,
+    gather,
+    grid,
+    islands,
+    merge,
+    reached,
+    without,
+)
 from vidattn.layout import laid_out, one_line, plain
 from vidattn.types import Window
 
@@ -134,6 +143,17 @@ class Timeline:
     def reach(self) -> float:
         """Seconds that a boundary moves at most to meet a shot cut: half a window."""
         return float(np.median([w.duration for w in self._spans])) / 2 if self.windows else 0.0
+
+    @cached_property
+    def part(self) -> Window:
+        """The part of the video that was asked for: all windows, and what could not be read
+        between and beside them. Shares of labels are shares of it."""
+        return reached(self._spans, self._lost) or Window(0.0, self._stop)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether that part is all of the video, to half a hundredth of a second."""
+        return self.part.start < 0.005 and self.part.stop > self._stop - 0.005
 
     @property
     def coverage(self) -> float:
@@ -258,6 +278,7 @@ class Timeline:
             **({} if self.added is None else {"added": self.added}),
             **({} if self.reused is None else {"reused": self.reused}),
             "fraction": round(self.coverage, 5),
+            "part": _pair(self.part),
             "unreadable": [_pair(w) for w in _snapped((w for w, _ in self.unreadable), self._stop)],
             "reasons": [code for _, code in self.unreadable],
         }
@@ -266,13 +287,18 @@ class Timeline:
         return coverage
 
     def totals(self) -> list[dict[str, Any]]:
-        """Seconds, share of the video and number of segments of each label, the longest first."""
+        """Seconds, share of `part` and number of segments of each label, the longest first."""
         of: dict[str, list[float]] = {}
         for segment in self.segments:
             of.setdefault(segment.label, []).append(segment.window.duration)
         rows = [(label, round(sum(d), 3), len(d)) for label, d in of.items()]
         return [
-            {"label": label, "seconds": s, "share": round(s / self._stop, 5), "count": count}
+            {
+                "label": label,
+                "seconds": s,
+                "share": round(s / self.part.duration, 5),
+                "count": count,
+            }
             for label, s, count in sorted(rows, key=lambda row: (-row[1], row[0]))
         ]
 

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run, write_film
+from vidattn.cli.console import clock_time
+from vidattn.cli.report import lively, segments
+from vidattn.cli.ribbon import Look
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 
@@ -109,12 +112,51 @@ def test_differences_from_a_corrected_file_are_listed(
     offs = {row["label"]: (row["start_off"], row["end_off"]) for row in document["labels"]}
     assert offs == {"walk": (0.0, 1.0), "run": (1.0, 0.0)}
     # What was saved agrees with itself, in every layout.
-    assert quick("timeline", saved, "-f", "eaf,csv,json", "-o", "out").returncode == 0
-    for name in ("eaf", "csv", "json"):
+    assert quick("timeline", saved, "-f", "eaf,csv,json,srt,vtt", "-o", "out").returncode == 0
+    for name in ("eaf", "csv", "json", "srt", "vtt"):
         done = quick("timeline", saved, "--diff", f"out/park.vidattn.{name}", "--json")
         assert json.loads(done.stdout)["share"] == 1.0, name
+        assert done.stderr == ""
     assert "leave out -f" in quick("timeline", saved, *wanted, "-f", "srt").stderr
     assert quick("timeline", saved, "--diff", "none.eaf").returncode == 3
+
+
+def test_a_truth_about_another_film_is_doubted(quick: Run, saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "lake.csv").write_text("path,label,start,end\nlake.mp4,walk,0,8\n")
+    done = quick("timeline", saved, "--diff", "lake.csv")
+    assert done.returncode == 0
+    assert "warning: lake.csv: is about lake.mp4, not park.mp4; is it" in done.stderr
+    (tmp_path / "long.vtt").write_text("WEBVTT\n\n00:07.000 --> 00:09.000\nwalk\n")
+    done = quick("timeline", saved, "--diff", "long.vtt")
+    assert "long.vtt: goes on until 9.0 s, and park.mp4 lasts 8.0 s" in done.stderr
+
+
+def test_shares_are_shares_of_the_part_and_say_so(quick: Run, saved: Path, tmp_path: Path) -> None:
+    document = json.loads(saved.read_text())
+    document["input"]["duration"] = 100.0
+    saved.write_text(json.dumps(document))
+    wanted = ["--smooth", "viterbi"]
+    done = quick("timeline", saved, *wanted)
+    last = done.stdout.splitlines()[-1]
+    assert last == "  total of 00:00:00.0 - 00:00:08.0: walk 75 % (1x), run 25 % (1x)"
+    again = json.loads(quick("timeline", saved, *wanted, "--json").stdout)
+    assert [row["share"] for row in again["labels"]] == [0.75, 0.25]
+    assert again["coverage"]["part"] == [0, 8]
+    drawn = lively(Timeline.from_json(json.dumps(again)), 5, Look(80))
+    lines = [line.plain for line in drawn]
+    assert any(line.startswith("  walk") and " 75.0 %" in line for line in lines)
+    assert "  % of 00:00:00.0 - 00:00:08.0" in lines
+    done = quick("timeline", saved, *wanted, "--diff", saved)
+    assert " of 00:00:00.0 - 00:00:08.0 agrees" in done.stdout
+
+
+def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
+    assert clock_time(1.25, decimals=1) == "00:00:01.3"
+    windows = (Window(0, 1.25), Window(1.25, 1.29), Window(1.29, 3))
+    brief = Timeline("a.mp4", ("x", "y"), windows, np.array([[1, 0], [0, 1], [1, 0]]))
+    lines = [line.plain for line in segments(brief)]
+    assert lines[0].startswith("  00:00:00.0 - 00:00:01.3")
+    assert lines[1].startswith("  00:00:01.25 - 00:00:01.29")
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_a_table_of_spans(tmp_path: Path) -> None:
         ("t.json", '{"database": {}}', "annotates no video"),
         ("t.txt", "\n\n", "is empty"),
         ("t.xml", "<a/>", "not a ground truth"),
+        ("t.srt", "1\n00:00:02,000 --> 00:00:02,000\nwalk\n", "line 2: a cue ends before"),
     ],
 )
 def test_what_is_malformed_is_named(tmp_path: Path, name: str, text: str, complaint: str) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from vidattn.cli.stopping import Stopped
 from vidattn.errors import OutputError, VidattnError
+from vidattn.wording import ticks
 
 SILENCE = 2.0
 """Seconds that pass at least between two lines of progress."""
@@ -160,7 +161,7 @@ class LineTrack(Track):
 
 def clock_time(seconds: float, *, decimals: int = 0) -> str:
     """Seconds as HH:MM:SS, with a fraction if asked for."""
-    units = round(seconds * 10**decimals)
+    units = ticks(seconds, decimals)
     whole, fraction = divmod(units, 10**decimals)
     text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
     return f"{text}.{fraction:0{decimals}d}" if decimals else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,11 @@ from vidattn.files import is_file
 
 if TYPE_CHECKING:
     from vidattn.compare import Difference, Tally
-    from vidattn.data.truth import TruthSet
+    from vidattn.data.truth import Truth, TruthSet
     from vidattn.timeline import Timeline
 
+NAMELESS = (".txt", ".srt", ".vtt")
+"""Files that do not say which film they are about."""
 MOST_ROWS = 40
 """Of labels and of disagreements; JSON has them all."""
 
@@ -34,6 +37,8 @@ def show_differences(
     if len(known.videos) == len(timelines) == 1:
         # Whoever names one of each means this pair, whatever the film was called.
         pairs = [(known.videos[0], timelines[0])]
+        for doubt in _doubts(*pairs[0], names=truth.suffix.lower() not in NAMELESS):
+            desk.warn(f"{truth}: {doubt}; is it about the same film?")
     else:
         pairing = paired(known.videos, timelines)
         pairs = [(video, timeline) for video, timeline in pairing.pairs if timeline is not None]
@@ -47,6 +52,22 @@ def show_differences(
         else:
             desk.lines(_card(found))
     return corpus.INCOMPLETE if unused else corpus.DONE
+
+
+def _doubts(video: Truth, timeline: Timeline, *, names: bool) -> Iterator[str]:
+    """What speaks against a truth being about the film of a timeline."""
+    from vidattn.evaluate_time import key_of
+
+    assert timeline.duration is not None
+    name, lasts = Path(timeline.source).name, timeline.duration
+    if names and key_of(video.name) != key_of(timeline.source):
+        yield f"is about {Path(video.name).name}, not {name}"
+    ends = max((window.stop for window, _ in video.spans), default=0.0)
+    least = ends if video.duration is None else video.duration
+    most = math.inf if video.duration is None else video.duration
+    off = max(0.5, 0.01 * lasts)
+    if least > lasts + off or most < lasts - off:
+        yield f"goes on until {least:.1f} s, and {name} lasts {lasts:.1f} s"
 
 
 def _truth(path: Path) -> TruthSet:
@@ -64,8 +85,11 @@ def _truth(path: Path) -> TruthSet:
 
 
 def _card(found: Difference) -> Iterator[str]:
-    share = 100 * found.agreed / found.seconds
-    yield f"{clean(found.source)} and {clean(found.truth)}: {share:.1f} % of the time agrees"
+    part, what = found.part, "the time"
+    if part.duration < found.duration - 0.01:
+        what = " - ".join(clock_time(t, decimals=1) for t in (part.start, part.stop))
+    both = f"{clean(found.source)} and {clean(found.truth)}"
+    yield f"{both}: {100 * found.share:.1f} % of {what} agrees"
     width = max([5, *(len(clean(tally.label)) for tally in found.labels[:MOST_ROWS])])
     yield f"  {'label':<{width}}    agreed  only here  only truth  matched  start off  end off"
     for tally in found.labels[:MOST_ROWS]:

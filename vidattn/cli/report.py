@@ -12,16 +12,11 @@ from vidattn.cli.console import Desk, clean, clock_time
 from vidattn.cli.ribbon import Look, bars, rows, tracks
 from vidattn.errors import InputError
 from vidattn.timeline import BACKGROUND, Timeline
-from vidattn.types import Window
+from vidattn.wording import digits, seen
 
 BAR = 20
 BEGINS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
 """What JSON that can be read may begin with."""
-SETTINGS = {
-    "segment": ("frames", "step_seconds", "window_seconds", "stride_seconds"),
-    "classify": ("frames", "step_seconds", "clips", "crops", "different_frames"),
-}
-"""What the second line is made of."""
 
 
 def saved(path: str) -> Timeline:
@@ -66,13 +61,15 @@ def lively(timeline: Timeline, count: int, look: Look) -> Iterator[Text]:
     if not timeline.windows:
         return
     total = timeline.run.get("total_s")
-    part = Window(timeline.windows[0].start, max(w.stop for w in timeline.windows))
+    part = timeline.part
     if timeline.task == "classify":
         yield from bars(timeline, count, look)
     else:
         yield from rows(timeline.segments, look)
         yield Text("")
         yield from tracks(timeline.segments, part, look)
+        if not timeline.is_whole:
+            yield Text(f"  % of {_part(timeline)}", "dim")
     if isinstance(total, int | float) and total > 0:
         speed = f", {part.duration / total:.3g}x real time" if timeline.task == "segment" else ""
         yield Text(f"  took {total:.1f} s{speed}", "dim")
@@ -86,7 +83,7 @@ def header(timeline: Timeline) -> Iterator[Text]:
     yield Text.assemble((clean(timeline.source), "bold"), f"  {length}  {clean(_shape(facts))}")
     license_ = f" ({model['license']})" if model.get("license") else ""
     name = f"{model.get('name', 'unnamed model')}{license_}"
-    yield Text.assemble(f"  saw {_seen(timeline)}", "    ", (clean(name), "dim"))
+    yield Text.assemble(f"  saw {clean(seen(timeline))}", "    ", (clean(name), "dim"))
 
 
 def _shape(facts: Mapping[str, Any]) -> str:
@@ -99,44 +96,6 @@ def _shape(facts: Mapping[str, Any]) -> str:
     words.append("VFR" if facts.get("vfr") else "")
     words.append(f"turned {facts['rotation']} degrees" if facts.get("rotation") else "")
     return " ".join(word for word in words if word)
-
-
-def _seen(timeline: Timeline) -> str:
-    """How much of the file the answer rests on."""
-    settings, share = timeline.settings, timeline.coverage
-    part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
-    wanted = SETTINGS[timeline.task]
-    if timeline.task == "classify" and "pool" in settings and "clips" not in settings:
-        count = len(timeline.seen or timeline.windows)
-        return f"{_count(count, 'window')} pooled by {clean(str(settings['pool']))}, {part}"
-    if not all(isinstance(settings.get(name), int | float) for name in wanted):
-        return part  # a document of another origin need not have them
-    step, frames = settings["step_seconds"], settings["frames"]
-    if timeline.task == "segment":
-        count = len(timeline.windows)
-        return (
-            f"{_count(count, 'window')}{_spent(timeline)} of "
-            f"{settings['window_seconds']:.3g} s, one every "
-            f"{settings['stride_seconds']:.3g} s, {_count(frames, 'frame')} each, {part}"
-        )
-    clips, crops = settings["clips"], settings["crops"]
-    each = f", {crops} crops" if crops > 1 else ""
-    total, different = frames * clips, settings["different_frames"]
-    seen = _count(total, "frame") + (f" ({different} different)" if different < total else "")
-    if clips > 1:
-        seen += f" in {clips} clips"
-    return f"{seen}, one every {step:.3g} s{each}, {part}"
-
-
-def _spent(timeline: Timeline) -> str:
-    """How many windows were added, and how many not computed."""
-    counts = {"added": timeline.added, "reused": timeline.reused}
-    words = [f"{count} {what}" for what, count in counts.items() if count is not None]
-    return f" ({', '.join(words)})" if words else ""
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def ranking(timeline: Timeline, count: int) -> Iterator[Text]:
@@ -152,12 +111,22 @@ def segments(timeline: Timeline) -> Iterator[Text]:
     rows = timeline.segments
     width = max((len(clean(row.label)) for row in rows), default=0)
     for row in rows:
-        start, stop = (clock_time(t, decimals=1) for t in (row.window.start, row.window.stop))
+        window = row.window
+        start, stop = (
+            clock_time(t, decimals=digits(window.duration)) for t in (window.start, window.stop)
+        )
         style = "dim" if row.label == BACKGROUND else ""
         yield Text.assemble(
             f"  {start} - {stop}  ", (f"{clean(row.label):<{width}}  ", style), *_bar(row.score)
         )
-    yield Text.assemble("  total: ", ", ".join(_total(row) for row in timeline.totals()))
+    base = "" if timeline.is_whole else f" of {_part(timeline)}"
+    yield Text.assemble(f"  total{base}: ", ", ".join(map(_total, timeline.totals())))
+
+
+def _part(timeline: Timeline) -> str:
+    """What shares are shares of, where that is not the whole film."""
+    start, stop = (clock_time(t, decimals=1) for t in (timeline.part.start, timeline.part.stop))
+    return f"{start} - {stop}"
 
 
 def _total(row: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from vidattn.gathering.segments import BACKGROUND, Segment
 from vidattn.palette import NONE, Colour, colours
 from vidattn.timeline import Timeline
 from vidattn.types import Window
+from vidattn.wording import digits
 
 NARROW = 60
 """Columns below which a row says only when a segment begins."""
@@ -83,7 +84,9 @@ def row(
     segment: Segment, room: int, bar: int, colour: Colour, look: Look, *, closed: bool = True
 ) -> Text:
     """The line of a segment; one that is not closed has no end yet."""
-    begin, end = (clock_time(t, decimals=1) for t in (segment.window.start, segment.window.stop))
+    window = segment.window
+    decimals = digits(window.duration) if closed else 1
+    begin, end = (clock_time(t, decimals=decimals) for t in (window.start, window.stop))
     when = f"  {begin}  " if look.width < NARROW else f"  {begin} - {end if closed else ' ' * 10}  "
     named = segment.label_id is not None
     line = Text.assemble(

@@ -1,8 +1,8 @@
-"""What happens when in long videos, as people annotated it: four layouts, one form.
+"""What happens when in long videos, as people annotated it: five layouts, one form.
 
 A folder (or one file) of texts with a label for each frame, as MS-TCN distributes Breakfast,
 50Salads and GTEA; one JSON file as ActivityNet, THUMOS and HACS have it; a table of
-`path,label,start,end[,split]`; what annotators saved, see `annotated`.
+`path,label,start,end[,split]`; what annotators saved, see `annotated`; subtitles, see `cues`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.classes import canonical
+from vidattn.data import cues
 from vidattn.data.annotated import is_annotated, read_annotated
 from vidattn.data.labelled import SPLITS, shown
 from vidattn.data.rows import Problems, Row, read_rows
@@ -25,7 +26,8 @@ from vidattn.types import Window
 LAYOUTS = (
     "a folder of .txt files with a label a line for each frame (mapping.txt beside them), "
     "a .json file with a database of annotations, a table of path,label,start,end[,split], "
-    "an .eaf file of ELAN or a folder of them, or a JSON export of Label Studio"
+    "an .eaf file of ELAN or a folder of them, a JSON export of Label Studio, or subtitles "
+    "(.srt, .vtt) with a label in each cue"
 )
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 NOT_TRUTH = frozenset({"mapping", "labels", "classes", "readme"})
@@ -44,6 +46,8 @@ class Truth:
     """Sorted; they may overlap. Time in none of them is background."""
     duration: float | None = None
     """Seconds, where the annotation tells them."""
+    part: Window | None = None
+    """The part of the video that it speaks of, where that is known not to be all of it."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,10 @@ def read_truth(path: Path, split: str | None = None) -> TruthSet:
         found = _database(path, split)
     elif path.suffix.lower() in TABLES:
         found = _table(path, split)
+    elif path.suffix.lower() in cues.SUFFIXES and is_file(path):
+        _subset(path, [], split)
+        film = path.stem.removesuffix(".vidattn")
+        found = TruthSet((Truth(film, spans=cues.read_cues(_text(path), str(path))),))
     else:
         missing = "" if is_there(path) else "no such file or folder; "
         raise DataError(f"{path}: {missing}not a ground truth", hint=f"it is {LAYOUTS}")

@@ -77,6 +77,20 @@ def islands(windows: Iterable[Window]) -> list[Window]:
     return [Window(*ends) for ends in union]
 
 
+def reached(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
+    """From the first to the last moment of windows, and of lost spans that touch what is between.
+
+    None without windows.
+    """
+    if not windows:
+        return None
+    start, stop = windows[0].start, max(window.stop for window in windows)
+    for span in lost:
+        if span.start <= stop and span.stop >= start:
+            start, stop = min(start, span.start), max(stop, span.stop)
+    return Window(start, stop)
+
+
 def without(windows: Iterable[Window], holes: Iterable[Window]) -> list[list[Window]]:
     """What is left of each window outside all holes: a list of parts, empty where nothing is."""
     holes = islands(holes)
