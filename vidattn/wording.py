@@ -25,7 +25,7 @@ def counted(count: int, noun: str) -> str:
 
 def ticks(seconds: float, decimals: int) -> int:
     """A time in units of its last digit, halves up: one rule for terminal, report and script."""
-    return math.floor(seconds * 10**decimals + 0.5)
+    return math.floor(seconds * 10.0**decimals + 0.5)
 
 
 def digits(seconds: float) -> int:

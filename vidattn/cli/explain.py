@@ -120,15 +120,15 @@ class Request:
         first; says how far that is."""
         from vidattn.evidence import explanations, question_at, strongest
 
+        unreadable: tuple[Unreadable, ...] = ()
         if self.at is None:
             timeline = self._timeline(desk)
             question, unreadable = strongest(timeline, self.label_id), timeline.unreadable
         else:
+            frames, runtime = self.frames, self.runtime
             question = question_at(
-                *(self.path, self.at, self.classifier, self.label_id),
-                *(self.frames, self.runtime),
+                self.path, self.at, self.classifier, self.label_id, frames, runtime
             )
-            unreadable: tuple[Unreadable, ...] = ()
         (found,) = explanations(
             self.path,
             self.classifier,

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import cv2
 import torch
@@ -56,7 +56,7 @@ def in_order(
             if isinstance(example, VidattnError):
                 raise example
             deaths, numbers = 0, numbers[1:]
-            yield cast("T", example)
+            yield example
         del made  # what is left of the processes goes before others start
 
 
