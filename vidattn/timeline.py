@@ -191,8 +191,8 @@ class Timeline:
             cell_frames=frames and ((frames[0][0], frames[-1][1]),),
         )
 
-    def to_dict(self, *, run: bool = False) -> dict[str, Any]:
-        """The document `vidattn/timeline/1` as plain values."""
+    def to_dict(self, *, run: bool = False, scores: bool = True) -> dict[str, Any]:
+        """The document `vidattn/timeline/1` as plain values; scores: whether with those."""
         decoding = {} if self.task == "classify" else asdict(self.decoding)
         source = {"path": self.source, "duration": self._stop}
         document: dict[str, Any] = {
@@ -206,7 +206,7 @@ class Timeline:
             "labels": self.totals(),
             **({} if self.cuts is None else {"cuts": list(self.cuts)}),
             "warnings": list(self.warnings),
-            "scores": self._scores_dict(),
+            **({"scores": self._scores_dict()} if scores else {}),
         }
         return {**document, "run": plain(self.run)} if run else document
 

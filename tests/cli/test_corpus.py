@@ -250,9 +250,49 @@ def test_clips_and_vectors_that_are_gone_are_made_again(
     assert clip.read_bytes() == there
     assert quick(*words, "--embeddings").returncode == 0
     (vectors,) = (tmp_path / "out").rglob("*.npz")
-    vectors.unlink()
-    assert quick(*words, "--embeddings").returncode == 0
-    assert vectors.exists()
+    seen = vectors.read_bytes()
+    vectors.write_bytes(seen[:-40])
+    assert "is done" not in quick(*words, "--embeddings").stderr
+    assert vectors.read_bytes() == seen
+    assert "is done" in quick(*words, "--embeddings").stderr
+
+
+def test_what_is_damaged_is_made_again_from_the_scores(
+    quick: Run, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (corpus / "c.mp4").unlink()
+    words = ("segment", "films", "-m", model, "-o", "out", "--skip-existing", "--explain")
+    formats = "json,csv,srt,html"
+    assert quick(*words, "-f", formats).returncode == 0
+    folder = tmp_path / "out" / "films"
+    whole = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.vidattn.*")}
+    assert len(whole) == 8
+    never = raising(AssertionError("the model is not needed"))
+    monkeypatch.setattr("vidattn.infer.stream", never)
+
+    def damage(name: str, data: bytes | None) -> None:
+        """One of a film's files is damaged; the next run mends it, and says so, and no other."""
+        place = folder / name
+        before = {path: path.stat().st_ino for path in whole if path != place}
+        place.unlink() if data is None else place.write_bytes(data)
+        again = quick(*words, "-f", formats)
+        assert again.returncode == 0
+        mended = f"films/a.mp4: made again from its scores: out/films/{name}"
+        assert mended in " ".join(again.stderr.split())
+        assert "films/deep/b.mp4: is done" in again.stderr
+        assert {path: path.read_bytes() for path in whole} == whole
+        assert {path: path.stat().st_ino for path in before} == before
+
+    csv, page, saved = (whole[folder / f"a.vidattn.{ext}"] for ext in ("csv", "html", "json"))
+    damage("a.vidattn.csv", csv.replace(b"0.000", b"0.001", 1))
+    damage("a.vidattn.srt", b"")
+    damage("a.vidattn.html", page.replace(b"<title>", b"<title>my ", 1))
+    document = json.loads(saved)
+    document["segments"][0]["label"] = "fly"
+    damage("a.vidattn.json", json.dumps(document).encode())
+    assert "made again" not in quick(*words, "-f", formats).stderr
+    other = quick(*words, "-f", "json,vtt,html")  # another format needs no model either
+    assert "out/films/deep/b.vidattn.vtt" in " ".join(other.stderr.split())
 
 
 def test_only_a_result_of_the_same_file_model_and_settings_counts(
@@ -270,8 +310,6 @@ def test_only_a_result_of_the_same_file_model_and_settings_counts(
     assert redone("--end", 0.9)
     (tmp_path / "names").write_text("x\ny\nz\n")
     assert redone("--labels", tmp_path / "names")
-    assert redone()
-    (tmp_path / "out" / "films" / "a.vidattn.csv").unlink()
     assert redone()
     document = json.loads(saved.read_text())
     document["coverage"] |= {"unreadable": [[0.5, 1.0]], "reasons": ["E_INTERRUPTED"]}

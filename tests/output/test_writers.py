@@ -293,3 +293,17 @@ def test_a_name_that_no_file_should_have_is_cleaned_and_stays_its_own(
 
 def test_names_that_fit_are_left_alone() -> None:
     assert file_name("n" * 242 + ".mp4", "json") == "n" * 242 + ".vidattn.json"
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_file_that_was_altered_is_not_whole(fmt: str, tmp_path: Path) -> None:
+    timeline = Timeline.from_json(two(frame_times=np.arange(100) / 25).to_json())
+    page = {"stills": {0.5: b"picture", 1.5: b"another"}} if fmt == "html" else {}
+    path = output.write(timeline, tmp_path / "a", fmt, **page)  # type: ignore[arg-type]
+    there = path.read_bytes()
+    assert output.is_whole(timeline, path, fmt)
+    for altered in (b"", there[:-2], there.replace(b"dive", b"dove", 1), there + b"\n"):
+        path.write_bytes(altered)
+        assert not output.is_whole(timeline, path, fmt)
+    path.unlink()
+    assert not output.is_whole(timeline, path, fmt)

@@ -184,7 +184,8 @@ class Turn:
         claim = self.corpus.place(path, "claim")
         # By somebody who is at it, or was killed.
         left = claim.exists() or self.corpus.place(path, "log").exists()
-        if self.corpus.skip and not left and (result := self._result(path)):
+        result = self._result(path) if self.corpus.skip and not left else None
+        if result is not None and not result.damaged(self._files(path)):
             return self._passed(path, result)
         with claimed(claim, wait=wait) as mine:
             if not mine and not self.corpus.several:
@@ -195,10 +196,11 @@ class Turn:
             if not mine:
                 return "elsewhere"
             if left:
-                for file in self.corpus.delivery.files(self.corpus.names[path]).values():
+                for file in self._files(path).values():
                     discard_parts(file)
             if self._is_news(path) and (result := self._result(path)):
                 self.corpus.place(path, "log").unlink(missing_ok=True)
+                self._mend(path, result)
                 return self._passed(path, result)
             if self._keeps and (known := self._known_failure(path)):
                 self.desk.warn(
@@ -246,9 +248,8 @@ class Turn:
     def _deliver(self, timeline: Timeline, path: str) -> None:
         if self.request:
             timeline = self.request.signed(timeline, path)
-        files = self.corpus.delivery.files(self.corpus.names[path])
         # Files first: whatever happens to the reader of stdout, finished work is kept.
-        written = self.corpus.delivery.write(timeline, files, self._opening)
+        written = self.corpus.delivery.write(timeline, self._files(path), self._opening)
         try:
             self._tell(timeline)
         finally:
@@ -262,21 +263,29 @@ class Turn:
         else:
             self._show(timeline)
 
+    def _mend(self, path: str, result: Result) -> None:
+        """Make what is gone or damaged of a result again, from its scores."""
+        damaged = result.damaged(self._files(path))
+        written = self.corpus.delivery.write(result.timeline, damaged, self._opening)
+        if written:
+            self.desk.note(f"{path}: made again from its scores: " + ", ".join(map(str, written)))
+
     def _passed(self, path: str, result: Result) -> str:
         """Leave out an input that is done."""
-        from vidattn.cli.report import saved
-
         self.desk.note(f"{path}: is done")
-        place = self.corpus.place(path, "json")
         try:
-            self.corpus.delivery.films.cut_missing(
-                self.desk, place, self.corpus.names[path], self._opening
+            self.corpus.delivery.films.make_missing(
+                self.desk,
+                result.timeline,
+                self.corpus.names[path],
+                self.corpus.place(path, MP4),
+                self._opening,
             )
         except InputError as error:
             self._failed(path, error)
             return "failed"
         if self.corpus.delivery.json:
-            self._tell(saved(str(place)))
+            self._tell(result.timeline)
         self._done.add(path)
         if result.partial:
             self.desk.warn(f"{path}: not all of it was seen ({', '.join(result.reasons)})")
@@ -315,21 +324,30 @@ class Turn:
         return not (begun or (self.corpus.skip and self.corpus.place(path, "json").exists()))
 
     def _result(self, path: str) -> Result | None:
-        """A complete result with all its files."""
+        """A complete result; what is made of its scores may be gone or damaged."""
         assert self.request is not None
-        files = self.corpus.delivery.files(self.corpus.names[path])
-        wanted = [*files.values(), *self._others(path)]
-        if "json" not in files or not all(file.exists() for file in wanted):
+        files = self._files(path)
+        if "json" not in files or not self._has_vectors(path):
             return None
         result = found(files["json"], path, self.request)
         again = self.corpus.retry and result is not None and not PASSING.isdisjoint(result.reasons)
         return None if again else result
 
-    def _others(self, path: str) -> list[Path]:
-        """What belongs to a result beside the files of its formats; clips are looked at later."""
-        kept = self.request is not None and "embeddings" in self.request.asked
-        wanted = {MP4: self.corpus.delivery.films.annotated, "npz": kept}
-        return [self.corpus.place(path, name) for name, is_one in wanted.items() if is_one]
+    def _files(self, path: str) -> dict[str, Path]:
+        """By format, the files of an input."""
+        return self.corpus.delivery.files(self.corpus.names[path])
+
+    def _has_vectors(self, path: str) -> bool:
+        """Whether what the model saw is there and whole, if it was asked for."""
+        if self.request is None or "embeddings" not in self.request.asked:
+            return True
+        from vidattn.embeddings import load
+
+        try:
+            load(self.corpus.place(path, "npz"))
+        except InputError:
+            return False
+        return True
 
     def _rivals(self) -> Sequence[str]:
         """Inputs of which another run may make the result while this one is under way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -73,22 +73,21 @@ class Films:
         if self.clips is not None:
             self._cut(desk, timeline, self.clips, name, opening)
 
-    def cut_missing(
-        self, desk: Desk, saved: Path, name: str, opening: Opening = open_video
+    def make_missing(
+        self, desk: Desk, timeline: Timeline, name: str, path: Path, opening: Opening
     ) -> None:
-        """Cut the clips of a timeline that was saved, unless they are all there.
-
-        Raises as `make`.
-        """
-        if self.clips is None:
+        """As `make`, of what is not there; clips are cut unless all of them are."""
+        if not self:
             return
-        from vidattn.cli import report
         from vidattn.film import clip_paths
 
-        timeline = report.saved(str(saved))
-        folder, inner = self.clips / PurePath(name).parent, PurePath(name).name
-        if not all(path.exists() for _, path in clip_paths(timeline, folder, f"{inner}.mp4")):
-            self._cut(desk, timeline, self.clips, name, opening)
+        clips = self.clips
+        if clips is not None:
+            folder, inner = clips / PurePath(name).parent, PurePath(name).name
+            if all(place.exists() for _, place in clip_paths(timeline, folder, f"{inner}.mp4")):
+                clips = None
+        missing = replace(self, annotated=self.annotated and not path.exists(), clips=clips)
+        missing.make(desk, timeline, name, path, opening)
 
     def _cut(
         self, desk: Desk, timeline: Timeline, clips: Path, name: str, opening: Opening

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vidattn.errors import VideoError
+from vidattn.errors import InputError, VideoError
 from vidattn.layout import one_line, plain
 
 if TYPE_CHECKING:
@@ -73,6 +73,19 @@ class Result:
     partial: bool
     """Whether spans of the file could not be read."""
     reasons: tuple[str, ...]
+    timeline: Timeline
+    altered: bool
+    """Whether the file says something else than what follows from its scores."""
+
+    def damaged(self, files: Mapping[str, Path]) -> dict[str, Path]:
+        """Of the files of the result, by format, those that are gone or hold something else."""
+        from vidattn import output
+
+        return {
+            fmt: path
+            for fmt, path in files.items()
+            if (self.altered if fmt == "json" else not output.is_whole(self.timeline, path, fmt))
+        }
 
 
 def found(saved: Path, path: str, request: Request) -> Result | None:
@@ -80,6 +93,8 @@ def found(saved: Path, path: str, request: Request) -> Result | None:
 
     The input is the same when path and size are, and the file was not changed since.
     """
+    from vidattn.timeline import Timeline
+
     document = _document(saved)
     try:
         there = document["task"], document["model"], document["settings"], document["input"]
@@ -98,7 +113,13 @@ def found(saved: Path, path: str, request: Request) -> Result | None:
         return None
     if not same or UNFINISHED in reasons:
         return None
-    return Result(bool(reasons), reasons)
+    try:
+        timeline = Timeline.from_json(saved.read_bytes())
+    except (OSError, InputError):
+        return None
+    rest = {name: value for name, value in document.items() if name != "scores"}
+    altered = json.loads(one_line(timeline.to_dict(scores=False))) != rest
+    return Result(bool(reasons), reasons, timeline, altered)
 
 
 def require_own(saved: Path, path: str) -> None:

@@ -20,12 +20,21 @@ from vidattn.output.eaf import eaf
 from vidattn.output.edl import edl
 from vidattn.output.fcpxml import fcpxml
 from vidattn.output.otio import otio
-from vidattn.output.page import html
+from vidattn.output.page import bare, html
 from vidattn.output.subtitles import srt, vtt
 from vidattn.output.tables import csv, json, jsonl, tsv
 from vidattn.timeline import Timeline
 
-__all__ = ["EXTENSIONS", "FORMATS", "clip_name", "file_name", "format_of", "render", "write"]
+__all__ = [
+    "EXTENSIONS",
+    "FORMATS",
+    "clip_name",
+    "file_name",
+    "format_of",
+    "is_whole",
+    "render",
+    "write",
+]
 
 FORMATS: Mapping[str, Callable[[Timeline], str]] = MappingProxyType(
     {
@@ -94,6 +103,21 @@ def write(
     else:
         text = render(timeline, fmt)
     return write_atomically(path, text.encode("utf-8"))
+
+
+def is_whole(timeline: Timeline, path: str | os.PathLike[str], fmt: str) -> bool:
+    """Whether a file is there and holds what `write` makes of a timeline in a format.
+
+    The pictures of a page and its section on what labels rest on, which need the film and the
+    model, are passed over.
+    """
+    try:
+        there = Path(path).read_bytes()
+    except OSError:
+        return False
+    if fmt == "html":
+        return bare(there) == bare(html(timeline, folder=Path(path).parent).encode())
+    return there == render(timeline, fmt).encode()
 
 
 def format_of(path: str | os.PathLike[str]) -> str:

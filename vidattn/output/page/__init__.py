@@ -70,6 +70,12 @@ def html(
     )
 
 
+def bare(page: bytes) -> bytes:
+    """A page without its pictures and its section on what labels rest on."""
+    page = re.sub(rb'"stills": \[\[[^<]*?"\]\]', b'"stills": []', page, count=1)
+    return re.sub(rb'\n<section id="evidence".*?</section>', b"", page, count=1, flags=re.DOTALL)
+
+
 def clock(seconds: float, hours: bool) -> str:
     """M:SS.s, or H:MM:SS.s, as the script of the page writes it."""
     minutes, tenths = divmod(math.floor(seconds * 10 + 0.5), 600)
