@@ -522,3 +522,18 @@ def test_what_stops_between_two_files_of_a_result_is_not_taken_for_complete(
     rows = Path("out/a.vidattn.csv").read_bytes()
     assert quick(*words[:-1], "--overlap", "0.5").returncode == 0
     assert Path("out/a.vidattn.csv").read_bytes() == rows
+
+
+def test_links_to_folders_are_followed_and_each_folder_is_searched_once(tmp_path: Path) -> None:
+    films, elsewhere = tmp_path / "films", tmp_path / "elsewhere"
+    for folder in (films / "z", elsewhere / "deep"):
+        folder.mkdir(parents=True)
+        (folder / "a.mp4").touch()
+    (films / "a").symlink_to(films / "z")  # the folder itself comes first, whatever its name
+    (films / "b").symlink_to(elsewhere)
+    (films / "c").symlink_to(elsewhere / "deep")
+    (films / "z" / "up").symlink_to(films)
+    (elsewhere / "round").symlink_to(tmp_path)
+    (films / "nowhere").symlink_to(tmp_path / "gone")
+    found = [Path(one.path).relative_to(films) for one in found_by([str(films)])]
+    assert found == [Path("z/a.mp4"), Path("b/deep/a.mp4")]

@@ -210,3 +210,29 @@ def test_bad_arguments_are_named(small: Path) -> None:
             list(video.stream([3, 3]))
     with pytest.raises(ValueError, match="closed"):
         video.read([0])
+
+
+def test_a_header_that_promises_more_frames_than_the_file_has_bytes_is_not_believed(
+    make: Callable[[Made], Path], tmp_path: Path
+) -> None:
+    data = bytearray(make(FILES[0]).read_bytes())
+    for kind, place, value in ((b"stsz", 8, 1), (b"stsz", 12, 2_000_000)):
+        at = data.index(kind) + place
+        data[at : at + 4] = struct.pack(">I", value)
+    liar = tmp_path / "liar.mp4"
+    liar.write_bytes(data)
+    with pytest.raises(VideoError, match="promises 2,000,000 frames, and the file has") as caught:
+        open_video(liar)
+    assert caught.value.code == "E_TOO_LARGE"
+
+
+@pytest.mark.parametrize("name", ["cfr.mp4", "matroska.mkv", "raw.h264"])
+def test_a_file_of_more_frames_than_allowed_is_refused(
+    name: str, make: Callable[[Made], Path]
+) -> None:
+    path = make(next(made for made in FILES if made.name == name))
+    with open_video(path, limits=Limits(max_frames=90)) as video:
+        assert video.frames == 90
+    with pytest.raises(VideoError, match="more than 89 frames") as caught:
+        open_video(path, limits=Limits(max_frames=89))
+    assert caught.value.code == "E_TOO_LARGE"

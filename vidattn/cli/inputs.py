@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -38,7 +39,8 @@ class Input:
 def expand(inputs: Sequence[str]) -> list[str]:
     """The paths meant by INPUT arguments, in order, each once.
 
-    A directory stands for the videos below it (sorted by name), `@list.txt` for the lines of a
+    A directory stands for the videos below it (sorted by name; links to folders are followed, each
+    folder once), `@list.txt` for the lines of a
     file, `-` for the lines of standard input, and a pattern with `*`, `?` or `[` that is not itself
     a file for what it matches. Other paths are passed on as they are, for the reader to judge.
     Raises InputError when a directory, list or pattern yields nothing, or all of them together.
@@ -112,11 +114,23 @@ def _list_file(path: Path) -> list[str]:
 
 
 def _videos_below(directory: str) -> Iterator[str]:
-    for folder, folders, files in os.walk(directory):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.endswith(ANNOTATED):
-                yield str(Path(folder, name))
+    """Real folders first, so that what links lead to keeps its own path where it has one here; then
+    linked ones. Each folder is searched once, so links that lead in circles end."""
+    searched: set[str] = set()
+    links = deque([directory])
+    while links:
+        for folder, folders, files in os.walk(links.popleft()):
+            place = os.path.realpath(folder)
+            if place in searched:
+                folders.clear()
+                continue
+            searched.add(place)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            below = (Path(folder, name) for name in folders)
+            links += (str(path) for path in below if path.is_symlink())
+            for name in sorted(files):
+                if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.endswith(ANNOTATED):
+                    yield str(Path(folder, name))
 
 
 def _flatten(paths: Iterable[str]) -> Iterator[str]:

@@ -46,6 +46,36 @@ def unfinished(file: BinaryIO) -> str | None:
     return None if b"moov" in dict(found) else "cut off: moov missing"
 
 
+def promised(file: BinaryIO) -> int:
+    """How many pictures of one size an mp4 promises; 0 where it lists the size of each.
+
+    A reader makes an index of so many before it looks at the first, whatever the file can hold.
+    """
+    size = file.seek(0, os.SEEK_END)
+    most = 0
+    for trak in _below(file, (0, size), b"moov", b"trak"):
+        kinds = [_read(file, at + 8, 4) for at, _ in _below(file, trak, b"mdia", b"hdlr")]
+        for at, _ in _below(file, trak, b"mdia", b"minf", b"stbl", b"stsz"):
+            head = _read(file, at, 12)
+            if kinds == [b"vide"] and len(head) == 12 and head[4:8] != bytes(4):
+                most = max(most, int.from_bytes(head[8:], "big"))
+    return most
+
+
+def _read(file: BinaryIO, at: int, count: int) -> bytes:
+    file.seek(at)
+    return file.read(count)
+
+
+def _below(file: BinaryIO, box: tuple[int, int], *path: bytes) -> Iterator[tuple[int, int]]:
+    """Where the contents of the boxes with these names begin and end, read from the file."""
+    for kind, start, stop in _top(file, box[1], box[0]):
+        if kind == path[0] and len(path) == 1:
+            yield start, stop
+        elif kind == path[0]:
+            yield from _below(file, (start, min(stop, box[1])), *path[1:])
+
+
 def samples(file: BinaryIO, track: int) -> Samples | None:
     """The sample table of a track; None when it is not the whole and plain truth.
 
@@ -149,12 +179,12 @@ def _inside(box: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         at += length
 
 
-def _top(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start of the content, and end of the boxes of a file; the last may end behind it."""
-    start = 0
+def _top(file: BinaryIO, size: int, start: int = 0) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start of the content, and end of the boxes of a file, or from `start` up to `size`; the
+    last may end behind it."""
     for _ in range(MAX_BOXES):
         file.seek(start)
-        head = file.read(16)
+        head = file.read(min(16, max(size - start, 0)))
         if len(head) < 8:
             return
         length, kind = struct.unpack(">I4s", head[:8])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from vidattn.errors import VideoError
-from vidattn.video.boxes import unfinished
+from vidattn.video.boxes import promised, unfinished
 from vidattn.video.protocol import Limits
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_ERRORS = 64
 """Failures in a row after which the rest of a stream is given up."""
+FEW_FRAMES = 10_000
+"""Of so many an index takes no time."""
 AV1_ALONE = 640 * 480
 """Pixels. Frames of AV1 up to this size are decoded by one thread: dav1d's others then cost more
 than they do (640x360 on two cores: 0.6 s of processor time instead of 1.3 s, and no slower)."""
@@ -52,6 +55,13 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
     }
     if not limits.any_codec:
         options["codec_whitelist"] = DECODERS
+    with Path(source).open("rb") as file:
+        promise, size_bytes = promised(file), file.seek(0, os.SEEK_END)
+    if promise > max(size_bytes, FEW_FRAMES):
+        raise VideoError(
+            f"its header promises {promise:,} frames, and the file has {size_bytes:,} bytes",
+            code="E_TOO_LARGE",
+        )
     try:
         container = av.open(source, options=options, metadata_errors="replace")
         size = _refused_size(source, options) if _sizeless(container) else None
@@ -65,6 +75,8 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
     if context is None:
         container.close()
         raise VideoError("no decoder knows its codec", code="E_CODEC_NOT_ALLOWED")
+    if container.format.name.startswith("mov"):  # elsewhere nothing is made for a mere promise
+        check_count(stream.frames, limits.max_frames)
     _check(context.codec.canonical_name, size or (context.width, context.height), limits)
     alone = context.codec.canonical_name == "av1" and context.width * context.height <= AV1_ALONE
     if limits.threads or alone:
@@ -72,6 +84,16 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
     stream.codec_context.thread_type = "AUTO"
     stream.codec_context.options = {"max_pixels": _decoders_most(limits)}
     return container, stream
+
+
+def check_count(frames: int, most: int) -> None:
+    """Raise VideoError E_TOO_LARGE for more frames than one file may have."""
+    if frames > most:
+        raise VideoError(
+            f"it has more than {most:,} frames",
+            code="E_TOO_LARGE",
+            hint="cut it into parts",
+        )
 
 
 def is_picture(stream: VideoStream) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from vidattn.errors import VideoError
 from vidattn.video.container import is_picture, packets
 from vidattn.video.pixels import Turn, turn_of
-from vidattn.video.protocol import Facts, Limits, Times
+from vidattn.video.protocol import MAX_FRAMES, Facts, Limits, Times
 from vidattn.video.scan import Beat
 from vidattn.video.table import Source, Table, build, decoded
 
@@ -66,9 +66,9 @@ def _rows(found: Probe) -> int:
     return len(found.table.times) + (0 if packets is None else len(packets))
 
 
-def probe(open_source: Callable[[], Source], beat: Beat) -> Probe:
+def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_FRAMES) -> Probe:
     """Read the facts of a file; raises VideoError when it shows no frame."""
-    table = build(open_source, beat)
+    table = build(open_source, beat, max_frames)
     container, stream = open_source()
     with container:
         declared = _declared(container.duration, stream.duration, stream.time_base)

@@ -16,6 +16,9 @@ from vidattn.types import Window
 
 READERS = ("auto", "pyav", "decord", "opencv", "torchcodec")
 
+MAX_FRAMES = 20_000_000
+"""Nine days at 25 frames a second; their table takes 2 GB of the decoding process."""
+
 Frames = NDArray[np.uint8]
 Times = NDArray[np.float64]
 
@@ -26,6 +29,8 @@ class Limits:
 
     max_pixels: int = 36_000_000
     """Width times height of one frame; 8K is allowed, a decompression bomb is not."""
+    max_frames: int = MAX_FRAMES
+    """Of one file, shown or not."""
     silence_seconds: float = 30.0
     """The decoder is killed when it says nothing for so long while somebody waits for it."""
     memory_bytes: int | None = 4 << 30

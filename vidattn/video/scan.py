@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from vidattn.errors import VideoError
 from vidattn.video.bitstream import shown_test
 from vidattn.video.boxes import samples
-from vidattn.video.container import packets
+from vidattn.video.container import FEW_FRAMES, check_count, packets
+from vidattn.video.protocol import MAX_FRAMES
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -54,16 +55,22 @@ class Packets:
         return len(self.pts)
 
 
-def scan(container: InputContainer, stream: VideoStream, beat: Beat) -> Packets:
-    """Read every packet of the stream, in file order."""
+def scan(
+    container: InputContainer, stream: VideoStream, beat: Beat, max_frames: int = MAX_FRAMES
+) -> Packets:
+    """Read every packet of the stream, in file order. Raises VideoError E_TOO_LARGE for packets
+    that are more than frames may be, or that the file has no bytes for."""
     is_shown = shown_test(stream.codec_context.codec.canonical_name)
     rows, torn = array("q"), array("q")  # a day of video has millions of packets
     most = container.size * OVERLAP + SLACK_BYTES
-    for packet in packets(container, stream):
+    for count, packet in enumerate(packets(container, stream), 1):
         most -= packet.size
-        if most < 0:
+        check_count(count, max_frames)
+        if most < 0 or count > container.size + FEW_FRAMES:
             raise VideoError(
-                f"its packets hold more than {OVERLAP} times the bytes of the file",
+                f"its packets hold more than {OVERLAP} times the bytes of the file"
+                if most < 0
+                else "it has more packets than bytes",
                 code="E_TOO_LARGE",
             )
         if packet.is_corrupt:

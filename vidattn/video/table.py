@@ -18,7 +18,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from vidattn.video.container import MAX_ERRORS, packets
-from vidattn.video.protocol import Times
+from vidattn.video.protocol import MAX_FRAMES, Times
 from vidattn.video.scan import NO_PTS, Beat, Packets, Ticks, from_index, scan
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Decoded:
         self.damaged = True
 
 
-def build(open_source: Callable[[], Source], beat: Beat) -> Table:
+def build(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_FRAMES) -> Table:
     """Read the packets once, and decode once where they do not suffice; may be empty."""
     container, stream = open_source()
     with container:
@@ -91,7 +91,7 @@ def build(open_source: Callable[[], Source], beat: Beat) -> Table:
     if table is None:
         container, stream = open_source()
         with container:
-            table = scan(container, stream, beat)
+            table = scan(container, stream, beat, max_frames)
     if trusted and _sound(table) and (leading := _trial(open_source, table)) is not None:
         return _from_packets(table, tick, leading)
     return _from_decode(open_source, table, timed, beat)

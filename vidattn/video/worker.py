@@ -168,7 +168,7 @@ class Worker:
 
     def _known(self, fd: int | None, limits: Limits, open_source: Callable[[], Source]) -> Probe:
         def make() -> Probe:
-            return probe(open_source, self._channel.beat)
+            return probe(open_source, self._channel.beat, limits.max_frames)
 
         return make() if fd is None else self._probes.of(fd, limits, make)
 
