@@ -17,12 +17,15 @@ from vidattn import train
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
 from vidattn.data.camera import LABELS
 from vidattn.errors import DataError, OutputError, RecipeError, UsageError, WeightsError
+from vidattn.plain import to_plain
 from vidattn.training.learner import Learner, new_state
 from vidattn.training.lessons import training_set
 from vidattn.training.outcome import card_of
 from vidattn.training.rundir import owned
 from vidattn.weights.source import load
 from vidattn.weights.state import load_state, save_state
+
+from .together import together
 
 TINY = Recipe(
     name="tiny",
@@ -188,7 +191,7 @@ def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(
     run(tmp_path / "tuned", once, init=whole)
     card = load(tmp_path / "tuned").card
     assert (card.name, card.license) == ("tuned", "")
-    assert card.source == f"vidattn train --dataset motion --init {whole}"
+    assert card.source == f"vidattn train --dataset motion --init {whole.name}"
     assert card_of(replace(TINY, init=str(whole)), tmp_path / "mine", "", 0.5).license == ""
 
 
@@ -302,6 +305,33 @@ def test_a_run_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, s
     rest = run(parts, resume=True)
     assert next(e.step for e in rest if isinstance(e, train.Step)) == step + 1
     same_but_for_timings(parts, whole)
+
+
+HALF = """
+from pathlib import Path
+from vidattn.config import Recipe
+from vidattn.plain import from_plain
+
+recipe = from_plain(Recipe, json.loads(sys.argv[1]))
+for event in vidattn.train.fit(
+    recipe, Path(sys.argv[2]), device="cpu", manner=vidattn.train.Manner(save_every=1)
+):
+    if isinstance(event, vidattn.train.Step) and event.step == 3:
+        break
+print(event.step, flush=True)
+os._exit(0)
+"""
+
+
+def test_what_two_processes_began_one_can_finish(whole: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts" / "run"
+    words = json.dumps(to_plain(TINY)), parts
+    assert together("import vidattn.train, os\n" + HALF, tmp_path / "told", *words) == [3, 3]
+    run(parts, resume=True)
+    clips = torch.randn(8, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, other = (load(folder).model(clips) for folder in (whole, parts))
+    assert_close(other, one, rtol=0, atol=1e-4)
 
 
 def test_a_sharded_model_does_not_try_out_how_much_fits(tmp_path: Path) -> None:

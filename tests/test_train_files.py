@@ -62,8 +62,8 @@ def test_a_folder_of_clips_becomes_a_classifier_of_its_classes(
     classifier = load(str(tmp_path / "model.safetensors"))
     assert classifier.labels == CLASSES
     card = classifier.card
-    assert (card.name, card.license, card.training_data) == (tmp_path.name, "", str(folder))
-    assert card.source == f"vidattn train --dataset {folder}"
+    assert (card.name, card.license, card.training_data) == (tmp_path.name, "", folder.name)
+    assert card.source == f"vidattn train --dataset {folder.name}"
     assert json.loads((tmp_path / "recipe.json").read_text())["model"]["classes"] == 2
     *_, found = evaluate_set(
         classifier, open_set(str(folder), None, "val"), ViewConfig(1, 1), runtime=Runtime("cpu")

@@ -23,8 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from vidattn.errors import DistributedError, UsageError
 
 Strategy = Literal["ddp", "fsdp"]
-SILENCE = timedelta(minutes=10)
-"""How long one process waits for the others before it gives up."""
+SILENCE, ASSEMBLY = 120.0, 120.0
+"""Seconds that one process waits for the others before it gives up: at work, and at the start."""
 LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "TCPStore", "Socket")
 """Words in the messages with which torch says that another process has gone."""
 
@@ -155,11 +155,12 @@ def _mean_in_order(mine: Tensor, size: int) -> torch.futures.Future[Tensor]:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[World]:
+def joined(device: torch.device, silence: float = SILENCE) -> Iterator[World]:
     """Meet the other processes, and part from them at the end.
 
     Each takes the CUDA device of its number on its machine, unless `device` names one. A process
-    group that exists already is used and left as it is.
+    group that exists already is used and left as it is. silence: seconds that one may keep the
+    others waiting before they raise DistributedError.
     """
     rank, size, local = rank_of(os.environ)
     if size > 1 and device.type == "cuda" and device.index is None:
@@ -170,9 +171,15 @@ def joined(device: torch.device) -> Iterator[World]:
         yield World(rank, size, device)
         return
     with noticing():
+        # Some take longer to load than others: patience at the start is not for work.
+        patience = timedelta(seconds=max(silence, ASSEMBLY))
+        store, _, _ = next(torch_dist.rendezvous("env://", rank, size, timeout=patience))
         torch_dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
-            timeout=SILENCE,
+            store=torch_dist.PrefixStore("default_pg", store),
+            rank=rank,
+            world_size=size,
+            timeout=timedelta(seconds=silence),
             device_id=device if device.type == "cuda" else None,
         )
     try:

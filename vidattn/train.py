@@ -19,7 +19,7 @@ from vidattn import optim as optimizers
 from vidattn.config import Recipe
 from vidattn.data.motion import Batch
 from vidattn.device import Runtime
-from vidattn.dist import Strategy, World, joined
+from vidattn.dist import SILENCE, Strategy, World, joined
 from vidattn.errors import RecipeError, UsageError
 from vidattn.plain import differences, from_plain, to_plain
 from vidattn.training import outcome
@@ -87,6 +87,8 @@ class Manner:
     """Steps between checkpoints within an epoch; 0: ten minutes instead."""
     keep: int = 2
     """How many checkpoints to keep."""
+    timeout: float = SILENCE
+    """Seconds that one of several processes may keep the others waiting."""
 
 
 def fit(
@@ -121,7 +123,7 @@ def fit(
             "--strategy fsdp cannot try out how much fits into memory",
             hint="--set optim.accumulate=N computes batches in N parts",
         )
-    with joined(Runtime(device=device).torch_device()) as world:
+    with joined(Runtime(device=device).torch_device(), manner.timeout) as world:
         # All see the same directory: nobody looks before what the first process wrote for another
         # run is there, and it writes nothing before all have looked.
         world.most(0)

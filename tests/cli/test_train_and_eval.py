@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,31 @@ def test_a_folder_named_by_a_dot_trains_below_runs(
     assert f"{broken.name}: not counted (E_EMPTY): the file is empty" in measured.stderr
 
 
+def test_weights_say_what_a_set_is_called_and_the_run_where_it_lies(
+    quick: Run, clips: Path, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    assert quick("models", "import", "motion-tiny", "-o", start).returncode == 0
+    done = quick(
+        *("train", "--dataset", clips, "--init", start, "--epochs", "1", *ONCE),
+        *("--batch-size", "4", "--run-dir", "run", "--device", "cpu"),
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("model.safetensors", "best.safetensors", "curves.html"):
+        assert os.fsencode(tmp_path) not in (tmp_path / "run" / name).read_bytes(), name
+    assert str(clips) in (tmp_path / "run" / "recipe.json").read_text()
+    for model in ("run", "run/best.safetensors"):
+        measured = quick("eval", "-m", model, "--views", "1x1", "-q", "--device", "cpu")
+        assert measured.returncode == 0, measured.stderr
+    again = quick("train", "--run-dir", "run", "--resume", "--epochs", "2", "--device", "cpu")
+    assert again.returncode == 0, again.stderr
+    shutil.copy(tmp_path / "run" / "model.safetensors", tmp_path / "sent.safetensors")
+    clips.rename(tmp_path / "elsewhere")
+    measured = quick("eval", "-m", "sent.safetensors", "--views", "1x1")
+    assert measured.returncode == 3
+    assert "'clips' is neither a known data set nor a folder here" in measured.stderr
+
+
 def test_views_are_those_of_the_recipe_unless_told(quick: Run, clips: Path) -> None:
     done = quick(
         *("train", "--dataset", clips, *TINY[:4], "--device", "cpu", *TINY[-6:]),
@@ -183,7 +209,13 @@ def test_views_are_those_of_the_recipe_unless_told(quick: Run, clips: Path) -> N
         assert json.loads(measured.stdout)["settings"]["views"] == views
 
 
-def test_a_run_that_is_stopped_tells_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
+def test_a_run_that_is_stopped_tells_at_once_how_to_go_on(
+    tmp_path: Path, number: int, code: int
+) -> None:
     words = [*TINY, "--epochs", "5000", "--run-dir", "my run"]
     with subprocess.Popen(
         [sys.executable, "-m", "vidattn", "train", "--dataset", "motion", *words],
@@ -194,9 +226,12 @@ def test_a_run_that_is_stopped_tells_how_to_go_on(tmp_path: Path) -> None:
     ) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "saved" in line)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
+        began = time.monotonic()
         rest = process.stderr.read()
-    assert process.returncode == 130
+        process.wait()
+        assert time.monotonic() - began < 5
+    assert process.returncode == code
     assert "vidattn train --dataset motion --run-dir 'my run' --resume" in rest
     assert "Traceback" not in rest
 

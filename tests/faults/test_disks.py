@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, write_film
+from tests.cli.test_train_and_eval import TINY
 
 
 def names(folder: Path) -> list[str]:
@@ -102,6 +103,22 @@ def test_training_on_a_full_disk_says_so_and_keeps_its_checkpoints(
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((small_disk / "run").rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_the_first_of_several_processes_ends_all_with_one_cause(
+    vidattn: Run, small_disk: Path
+) -> None:
+    done = vidattn(
+        *("train", "--dataset", "motion", *TINY, "--run-dir", small_disk / "run"),
+        *("--nproc", "2", "--quiet"),
+    )
+    assert done.returncode == 5, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
+        line for line in done.stderr.splitlines() if "No space left on device" in line
+    ]
+    assert done.stderr.count("error: ") == 1
+    assert "Traceback" not in done.stderr
 
 
 def test_a_limit_on_the_size_of_files_is_named(film: Path, model: Path, tmp_path: Path) -> None:

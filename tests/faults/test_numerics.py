@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import vidattn
+from tests.cli.conftest import Run
+from tests.cli.test_train_and_eval import TINY
+from vidattn import weights
 from vidattn.config import ClipConfig
 from vidattn.errors import VideoError
 from vidattn.models.classifier import Classifier
+from vidattn.training.rundir import checkpoints
+from vidattn.weights.state import load_state
 
 
 class Says(nn.Module):
@@ -106,3 +112,38 @@ def test_a_file_never_holds_a_number_that_is_none(film: Path) -> None:
     text = vidattn.segment(film, classifier([0.0, 1.0])).to_json(run=True)
     assert "NaN" not in text
     assert "Infinity" not in text
+
+
+def test_a_model_that_answers_with_no_numbers_is_named_by_every_command(
+    quick: Run, film: Path, model: Path, tmp_path: Path
+) -> None:
+    large = vidattn.load(model)
+    large.model.get_parameter("head.weight").data.fill_(3e38)
+    bad = weights.save(large, tmp_path / "large.safetensors")
+    done = quick("segment", film, "-m", bad, "-o", "out", "--skip-existing")
+    assert done.returncode in (3, 4), done.stderr
+    (row,) = map(json.loads, (tmp_path / "out" / "failures.jsonl").read_text().splitlines())
+    assert (row["path"], row["code"]) == (str(film), "E_NONFINITE")
+    assert not list((tmp_path / "out").glob("*.json"))
+    done = quick("classify", film, "-m", bad, "--json")
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith(f"error: {film}: the model's output is not finite")
+    assert "NaN" not in done.stdout
+
+
+def test_a_run_that_diverges_ends_with_its_code_and_keeps_finite_checkpoints(
+    quick: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("vidattn.data.motion.TEXTURES_PER_EPOCH", 2)
+    steep = ["--set", "optim.lr=1e30", "--set", "optim.warmup_epochs=0", "--set", "optim.ema=0"]
+    words = ["--dataset", "motion", *TINY, *steep, "--save-every", "1", "--run-dir", "run"]
+    done = quick("train", *words)
+    assert done.returncode == 8, done.stderr
+    assert done.stderr.splitlines()[-2].startswith("error: the loss is ")
+    assert "lower rate" in done.stderr.splitlines()[-1]
+    kept = checkpoints(tmp_path / "run")
+    assert kept
+    for path in kept:
+        tensors, _ = load_state(path)
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    assert not (tmp_path / "run" / "model.safetensors").exists()

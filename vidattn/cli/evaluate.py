@@ -217,9 +217,9 @@ def evaluate(
     """
     from vidattn.figures import NAMES
 
-    if nproc > 1 and not processes.launched():
-        raise typer.Exit(processes.run(nproc, context.obj or []))
     desk = Desk(quiet=quiet or not leads())
+    if nproc > 1 and not processes.launched():
+        raise typer.Exit(processes.run(nproc, context.obj or [], desk))
     if task == "segment" or (task is None and truth is not None):
         named = {"smooth": smooth, "kernel": kernel, "threshold": threshold}
         decoding = {**named, "min_duration": min_duration}
@@ -265,7 +265,7 @@ def evaluate(
         config = sampler.parse_views(views) if views else _usual_views(model)
         classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
         look = Look(config, frames, sampling, workers, runtime)
-        name = dataset or classifier.card.training_data
+        name = dataset or _trained_on(model, classifier)
         if name == "motion" and not leads():
             raise typer.Exit  # one process is enough for them
         answers = answers_of(desk, classifier, look, name, data_root, clips)
@@ -287,6 +287,14 @@ def _usual_views(model: str | None) -> ViewConfig:
 
     recipe = recipe_of(model) if model else None
     return recipe.views if recipe else ViewConfig()
+
+
+def _trained_on(model: str | None, classifier: Classifier) -> str:
+    """The set that a model was trained on: its name, or where it lies."""
+    from vidattn.weights.source import dataset_of
+
+    named = classifier.card.training_data
+    return dataset_of(model, named) if model else named
 
 
 def _dumped(path: Path) -> Answers:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RANK = "RANK"
 """Environment variable with the number of this process among several, see `vidattn.dist`."""
+UNEVEN = 600.0
+"""Seconds that one process may be done with its share of the videos before another."""
 MOST_WORKERS = 8
 """That are started unasked, to keep a GPU busy."""
 
@@ -155,7 +157,7 @@ def _files(
     for note in found.notes:
         desk.note(note)
     desk.note(f"{counted(len(found.items), 'video')}, {sampling.describe_views(look.views)} each")
-    with joined(look.runtime.torch_device()) as world:
+    with joined(look.runtime.torch_device(), UNEVEN) as world:
         task = Examination(
             classifier,
             found,

@@ -12,8 +12,9 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
-from typing import IO
+from typing import IO, Protocol
 
+from vidattn.cli.console import Desk
 from vidattn.cli.stopping import Stopped
 from vidattn.errors import DistributedError, UsageError
 
@@ -22,6 +23,9 @@ PARENT = "VIDATTN_LAUNCHED_BY"
 OWN_CODES = range(2, 9)
 """Exit codes that say what is wrong; the others are a death."""
 GRACE = 5.0  # seconds for the others to end by themselves after one has
+FAILURES = 3
+"""So often may processes die or hang since the same checkpoint."""
+COMMAND = (sys.executable, "-m", "vidattn")
 
 
 def launched() -> bool:
@@ -37,45 +41,84 @@ def launched() -> bool:
     return True
 
 
-def run(count: int, words: Sequence[str]) -> int:
+class Checkpoints(Protocol):
+    """Where processes that have died can be started again from."""
+
+    def step(self) -> int:
+        """The newest checkpoint's, -1 before there is one."""
+
+    def words(self) -> Sequence[str]:
+        """The command that goes on from there."""
+
+
+def run(count: int, words: Sequence[str], desk: Desk, *, saved: Checkpoints | None = None) -> int:
     """`vidattn WORDS` in `count` processes; returns the exit code they end with.
 
     Signals are handed on: the first lets the processes save, a second ends them at once. When one
-    fails the others are stopped. Its exit code is handed on where it says what is wrong; else
-    DistributedError is raised. Only the first process prints, unless another is the one that fails.
+    fails the others are stopped. Its exit code is handed on where it says what is wrong. Where one
+    has died or hangs, all start again from what was saved; DistributedError is raised when that is
+    nowhere, or at the third time since the same checkpoint. Only the first process prints, unless
+    another is the one that fails.
     """
     if "RANK" in os.environ:
         raise UsageError("--nproc under torchrun, which starts the processes itself")
-    with _Crew(count, words) as crew:
-        failed = crew.watch()
-        if crew.asked:
-            raise Stopped(crew.asked)
-        return 0 if failed is None else crew.verdict(failed)
+    failures, since = 0, -2
+    with _Crew(count) as crew:
+        while True:
+            crew.begin(words)
+            failed = crew.watch()
+            if crew.asked:
+                raise Stopped(crew.asked)
+            if failed is None:
+                return 0
+            code = crew.telling(failed)
+            if code is not None:
+                return code
+            step = saved.step() if saved else -1
+            failures, since = (failures + 1 if step == since else 1), step
+            loss = crew.loss(failed)
+            if saved is None or failures == FAILURES or not crew.died(failed):
+                often = f" ({failures} times since step {max(step, 0)})" if failures > 1 else ""
+                raise DistributedError(
+                    loss + often,
+                    hint="what was saved is valid: --resume goes on from the last checkpoint",
+                )
+            whence = f"go on from step {step}" if step >= 0 else "begin again"
+            desk.warn(f"{loss}; all {whence}")
+            words = saved.words()
 
 
 class _Crew:
-    """The processes, from their start to the end of all of them."""
+    """The processes, from their start to the end of all of them, again and again."""
 
-    def __init__(self, count: int, words: Sequence[str]) -> None:
+    def __init__(self, count: int) -> None:
         self.asked = 0
+        self._count = count
         self._stopped: set[int] = set()
         self._heard: list[IO[bytes]] = []
         self._open = ExitStack()
         self._members: list[subprocess.Popen[bytes]] = []
-        self._port, self._words, self._count = _free_port(), words, count
 
     def __enter__(self) -> _Crew:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hand_on)
-        for rank in range(self._count):
-            self._start(rank)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end(signal.SIGKILL)
         self._open.close()
 
-    def _start(self, rank: int) -> None:
+    def begin(self, words: Sequence[str]) -> None:
+        """Start all of them; none is left of those before."""
+        self._open.close()
+        self._members, self._heard, self._stopped = [], [], set()
+        port = _free_port()  # dead processes are never asked for by where they were
+        for rank in range(self._count):
+            self._start(rank, port, words)
+        if self.asked:
+            self._end(self.asked)
+
+    def _start(self, rank: int, port: int, words: Sequence[str]) -> None:
         threads = str(max(1, (os.cpu_count() or 1) // self._count))
         environment = {
             "OMP_NUM_THREADS": threads,
@@ -84,14 +127,14 @@ class _Crew:
             "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(self._count),
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(self._port),
+            "MASTER_PORT": str(port),
             PARENT: str(os.getpid()),
         }
         heard = tempfile.TemporaryFile()  # noqa: SIM115
         self._heard.append(self._open.enter_context(heard))
         self._members.append(
             subprocess.Popen(
-                [sys.executable, "-m", "vidattn", *self._words],
+                [*COMMAND, *words],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=None if rank == 0 else subprocess.DEVNULL,
@@ -125,22 +168,35 @@ class _Crew:
             failed = next((r for r, member in enumerate(self._members) if member.returncode), None)
         return failed
 
-    def verdict(self, failed: int) -> int:
-        """The exit code of all, when one has failed."""
+    def telling(self, failed: int) -> int | None:
+        """The exit code that says what is wrong, if one does; what else was said is repeated."""
         codes = [member.returncode for member in self._members]
-        telling = [rank for rank, code in enumerate(codes) if code in OWN_CODES]
-        if telling:
-            self._repeat(telling[0])
-            return codes[telling[0]]
+        rank = next((rank for rank, code in enumerate(codes) if code in OWN_CODES), None)
+        self._repeat(failed if rank is None else rank)
+        return None if rank is None else codes[rank]
+
+    def _lost(self, failed: int) -> int:
+        """Which has died, or did not answer the others: all but that say that one is lost."""
+        codes = [member.returncode for member in self._members]
         died = [rank for rank, code in enumerate(codes) if code < 0 and rank not in self._stopped]
-        dead = died[0] if died else failed
-        self._repeat(failed)
-        code = codes[dead]
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise DistributedError(
-            f"process {dead} of {self._count} {how}",
-            hint="what was saved is valid: --resume goes on from the last checkpoint",
-        )
+        if died or codes[failed] != DistributedError.exit_code:
+            return died[0] if died else failed
+        return min(self._stopped, default=failed)
+
+    def died(self, failed: int) -> bool:
+        """Whether that was no error of the program, so that another attempt may end well."""
+        code = self._members[self._lost(failed)].returncode
+        return code < 0 or code == DistributedError.exit_code
+
+    def loss(self, failed: int) -> str:
+        """What became of the one that is lost, in words."""
+        rank = self._lost(failed)
+        code = self._members[rank].returncode
+        if rank in self._stopped:
+            how = "did not answer"
+        else:
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+        return f"process {rank} of {self._count} {how}"
 
     def _repeat(self, rank: int) -> None:
         """Say what a process other than the first said before it failed."""

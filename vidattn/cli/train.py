@@ -21,7 +21,7 @@ from vidattn.errors import DistributedError, UsageError
 from vidattn.files import is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from vidattn.train import Manner
 
@@ -106,6 +106,16 @@ def train(
         Literal["ddp", "fsdp"],
         typer.Option("--strategy", help="What each process holds: the model, or a part of it."),
     ] = "ddp",
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SEC",
+            min=1,
+            max=86400,
+            help="How long processes wait for one another before one counts as hung.",
+        ),
+    ] = 120.0,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write curves for TensorBoard, too.")
     ] = False,
@@ -121,8 +131,10 @@ def train(
     Example: vidattn train --dataset motion --epochs 2
     """
     helping = processes.launched()
+    folder = run_dir or Path("runs", _name_of(dataset))
     if nproc > 1 and not helping:
-        raise typer.Exit(processes.run(nproc, context.obj or []))
+        saved = Progress(folder, context.obj or [], resume)
+        raise typer.Exit(processes.run(nproc, saved.asked, Desk(quiet=quiet), saved=saved))
     changes = {
         "clip.frames": frames,
         "model.frames": frames,
@@ -134,7 +146,7 @@ def train(
         model = "long"
     wanted = Wanted(dataset, model, recipe, init, changes, _clips(batch_size), settings or [])
     start = Start(
-        run_dir or Path("runs", _name_of(dataset)),
+        folder,
         data_root=data_root,
         init=init,
         resume=resume,
@@ -144,7 +156,7 @@ def train(
     with _one_voice(helping):
         from vidattn.train import Manner
 
-        manner = Manner(strategy, batch_size == "auto", save_every, keep)
+        manner = Manner(strategy, batch_size == "auto", save_every, keep, timeout)
         raise typer.Exit(_run(Desk(quiet=quiet), wanted, start, manner))
 
 
@@ -164,6 +176,31 @@ class Start:
         words = ["vidattn", "train", *(["--dataset", dataset] if dataset else [])]
         words += ["--data-root", str(self.data_root)] if self.data_root else []
         return shlex.join([*words, "--run-dir", str(self.folder), "--resume"])
+
+
+class Progress:
+    """How far a run has come, for those who start its processes again.
+
+    asked: the words of the command; resume: whether they ask to go on with a run.
+    """
+
+    def __init__(self, folder: Path, asked: Sequence[str], resume: bool) -> None:
+        self.folder, self.asked = folder, asked
+        # A run of others is never gone on with unasked, whoever dies before refusing it.
+        self._ours = not resume and not self._begun()
+
+    def _begun(self) -> bool:
+        return is_there(self.folder / "recipe.json") or self.step() >= 0
+
+    def step(self) -> int:
+        """The newest checkpoint's, -1 before there is one."""
+        from vidattn.training.rundir import checkpoints
+
+        return max((int(path.stem) for path in checkpoints(self.folder)), default=-1)
+
+    def words(self) -> Sequence[str]:
+        """The command that goes on from there."""
+        return [*self.asked, "--resume"] if self._ours and self._begun() else self.asked
 
 
 def _run(desk: Desk, wanted: Wanted, start: Start, manner: Manner) -> int:

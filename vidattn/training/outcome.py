@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from vidattn import recipes
 from vidattn.config import Recipe
 from vidattn.dist import World, is_sharded, whole
 from vidattn.figures import Evaluation, scored
-from vidattn.files import write_atomically
+from vidattn.files import is_there, write_atomically
 from vidattn.models.classifier import Card, Classifier, built
 from vidattn.models.temporal import TemporalHead
 from vidattn.output.page.curves import curves, curves_page
@@ -94,6 +96,7 @@ def leave(
     """
     top1 = [row["scores"]["top1"] for row in rows if row["event"] == "epoch"]
     card = card_of(recipe, run_dir, init, top1[-1])
+    recipe, init = shareable(recipe), named(init)
     classifier = Classifier(model, recipe.clip, labels, recipe.averaging, card)
     if top1[-1] > max(top1[:-1], default=-1.0):
         save(classifier, run_dir / "best.safetensors", recipe)
@@ -104,12 +107,34 @@ def leave(
     return save(classifier, run_dir / "model.safetensors", recipe)
 
 
+def shareable(recipe: Recipe) -> Recipe:
+    """A recipe as weights files carry it: it names its files, but not where they lie.
+
+    Whole it is in the run directory alone.
+    """
+    data = replace(
+        recipe.data,
+        dataset=named(recipe.data.dataset),
+        textures=named(recipe.data.textures),
+    )
+    return replace(recipe, init=named(recipe.init), data=data)
+
+
+def named(place: str) -> str:
+    """What something is called that was named by its path; names, and ids of hubs, stay."""
+    if not place:
+        return ""
+    path = Path(os.path.expanduser(place))  # noqa: PTH111 - pathlib raises for unknown users
+    by_path = path.is_absolute() or place.startswith(".") or is_there(path)
+    return (path if path.name not in ("", "..") else path.resolve()).name if by_path else place
+
+
 def card_of(recipe: Recipe, run_dir: Path, init: str, top1: float) -> Card:
     """Who the model is: named as the recipe only on its data set, free only if all data is ours."""
-    dataset = recipe.data.dataset
+    dataset, init = named(recipe.data.dataset), named(init)
     shipped = recipes.RECIPES.get(recipe.name)
-    own = shipped is not None and shipped.data.dataset == dataset
-    ours = dataset == "motion" and not (init or recipe.init)
+    own = shipped is not None and shipped.data.dataset == recipe.data.dataset
+    ours = recipe.data.dataset == "motion" and not (init or recipe.init)
     return Card(
         name=recipe.name if own else run_dir.resolve().name,
         license="Apache-2.0" if ours else "",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
-from vidattn import classes
+from vidattn import classes, recipes
 from vidattn.config import Recipe
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.files import is_file, is_folder, is_there
@@ -73,6 +73,22 @@ def recipe_of(name_or_path: str | Path) -> Recipe | None:
         return from_plain(Recipe, store.read_header(path).recipe)
     except RecipeError:
         return None
+
+
+def dataset_of(name_or_path: str | Path, named: str) -> str:
+    """Where the set that a model in its run directory was trained on lies; `named` for others.
+
+    named: what the weights call the set.
+    """
+    path = Path(name_or_path)
+    begun = (path if is_folder(path) else path.parent) / "recipe.json"
+    if not is_there(path) or not is_file(begun):
+        return named
+    try:
+        place = recipes.read(begun).data.dataset
+    except RecipeError:
+        return named
+    return place if named in (Path(place).name, Path(place).resolve().name) else named
 
 
 def resolve_default(
