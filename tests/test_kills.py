@@ -6,18 +6,29 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "examples" / "benchmarks" / "kills.py"
+from tests.cli.conftest import write_film
+
+SCRIPTS = Path(__file__).parent.parent / "examples" / "benchmarks"
+
+
+def last_line(*words: object) -> str:
+    """What a script says at the end; it must say that all is well."""
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("processes", [1, 2])
-def test_twenty_kills_change_nothing(processes: int) -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "20", "--processes", str(processes)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("20 kills in ")
+@pytest.mark.parametrize(("kills", "processes"), [(50, 1), (20, 2)])
+def test_kills_change_nothing_in_training(kills: int, processes: int) -> None:
+    said = last_line(SCRIPTS / "kills.py", kills, "--processes", processes)
+    assert said.startswith(f"{kills} kills in ")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_fifty_kills_change_nothing_in_a_timeline(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "walk.mp4", seconds=120.0)
+    assert last_line(SCRIPTS / "kill_segment.py", film, 50).startswith("50 kills; identical in ")

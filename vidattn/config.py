@@ -302,6 +302,8 @@ class DataConfig:
     randaugment: str = ""
     """RandAugment of training clips (arXiv:1909.13719) in timm's notation, such as
     "rand-m9-n2-mstd0.5"; the same for all frames of a clip. Empty: none."""
+    max_unreadable: float = 0.01
+    """Share of the training videos that may turn out not to decode before a run stops; nine may."""
     easiest: float = 1.0
     """Difficulty a procedural set starts with, from 0 to 1, which is full difficulty."""
     ramp: float = 0.0
@@ -319,6 +321,7 @@ class DataConfig:
                 not self.randaugment or RANDAUGMENT.fullmatch(self.randaugment) is not None,
                 'empty or timm\'s notation, such as "rand-m9-n2-mstd0.5"',
             ),
+            "max_unreadable": (0 <= self.max_unreadable <= 1, "from 0 to 1"),
             "easiest": (0 <= self.easiest <= 1, "from 0 to 1"),
             "ramp": (0 <= self.ramp <= 1, "from 0 to 1"),
         }

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as torch_dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from vidattn.errors import DistributedError, UsageError
@@ -173,10 +174,10 @@ def joined(device: torch.device, silence: float = SILENCE) -> Iterator[World]:
     with noticing():
         # Some take longer to load than others: patience at the start is not for work.
         patience = timedelta(seconds=max(silence, ASSEMBLY))
-        store, _, _ = next(torch_dist.rendezvous("env://", rank, size, timeout=patience))
+        store, _, _ = next(rendezvous("env://", rank, size, timeout=patience))
         torch_dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
-            store=torch_dist.PrefixStore("default_pg", store),
+            store=store,
             rank=rank,
             world_size=size,
             timeout=timedelta(seconds=silence),

@@ -20,7 +20,7 @@ from vidattn.config import Recipe
 from vidattn.data.motion import Batch
 from vidattn.device import Runtime
 from vidattn.dist import SILENCE, Strategy, World, joined
-from vidattn.errors import RecipeError, UsageError
+from vidattn.errors import DataError, RecipeError, UsageError
 from vidattn.plain import differences, from_plain, to_plain
 from vidattn.training import outcome
 from vidattn.training.learner import (
@@ -73,6 +73,8 @@ __all__ = [
 
 LOG_EVERY = 50  # steps
 SAVE_SECONDS = 600.0
+MANY = 10
+"""So many videos that do not decode may be more than a set can do without."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ def fit(
 
     The model gets as many classes as the data set has. A resumed run on a CPU ends with the very
     files of one that was never interrupted, timings aside. Of the recipe, only the number of
-    epochs, of parts and of workers may change on resuming; when all is done, nothing is changed. A
-    run has a checkpoint before its first step; one that ended even before begins anew.
+    epochs, parts and workers and `data.max_unreadable` may change on resuming; when all is done,
+    nothing is changed. A run that ended before its first checkpoint begins anew.
 
     A video that cannot be read is told once; a finished run that has met some ends with Incomplete.
 
@@ -232,6 +234,8 @@ class Run:
             done = learner.learn(batch, due, len(batch.lost))
             due, lost = (count > 0 for count in done.said)
             yield from self._lost(world.told(batch.lost) if lost else (), "replaced")
+            if lost:
+                self._require_enough()
             if not done.finite:
                 text = f"step {state.step}: the gradient is not finite, the step is left out"
                 yield self._logged(Note(text, state.step))
@@ -246,6 +250,18 @@ class Run:
                 if not (ends or due):
                     self._save()
                 return
+
+    def _require_enough(self) -> None:
+        """Raise DataError, in all processes, when too many training videos do not decode."""
+        dataset, videos = self.recipe.data.dataset, self.examples.videos
+        lost = self.world.most(len(self.log.lost["replaced"]) if self.world.lead else 0)
+        if lost >= MANY and lost > self.recipe.data.max_unreadable * videos:
+            raise DataError(
+                f"{dataset}: {lost} of {videos} videos to train on do not decode "
+                f"({lost / videos:.1%}); they are named in {self.run_dir / 'log.jsonl'}",
+                hint="mend them and go on with --resume, or let it go on without them: "
+                f"--resume --set data.max_unreadable={min(1.0, 2 * lost / videos):.2g}",
+            )
 
     def _halts(self) -> bool:
         """Whether any process was asked to stop. Every process must ask."""
@@ -381,4 +397,5 @@ def _fixed(recipe: Recipe) -> Recipe:
     """What of a recipe may not change while it is followed."""
     optim = replace(recipe.optim, epochs=1, accumulate=1)
     kept = min(1, recipe.data.keep_mb)  # kept videos are read in another size, however much is kept
-    return replace(recipe, optim=optim, data=replace(recipe.data, workers=0, keep_mb=kept))
+    data = replace(recipe.data, workers=0, keep_mb=kept, max_unreadable=0.0)
+    return replace(recipe, optim=optim, data=data)

@@ -120,6 +120,29 @@ def test_videos_that_could_not_be_read_are_counted_in_the_exit_code(
     )
 
 
+def test_a_run_stops_when_too_many_videos_do_not_decode(
+    quick: Run, clips: Path, tmp_path: Path
+) -> None:
+    listed = [(path, path.parent.name) for path in sorted(clips.rglob("*.mp4"))]
+    rows = [f"{path},{label},train\n" for path, label in listed]
+    rows += [f"{path},{label},val\n" for path, label in (listed[-1], listed[0])]
+    (tmp_path / "list.csv").write_text("path,label,split\n" + "".join(rows))
+    for path, _ in listed[:10]:
+        path.write_bytes(b"")
+    words = ["train", "--epochs", "2", "--batch-size", "4", *TINY[-6:], *ONCE, "--device", "cpu"]
+    done = quick(*words, "--dataset", "list.csv", "--run-dir", "run")
+    assert done.returncode == 3, done.stderr
+    assert "list: 2 videos to train on also validate, which flatters the scores" in done.stderr
+    *_, error, hint = done.stderr.splitlines()
+    assert error == (
+        "error: list.csv: 10 of 20 videos to train on do not decode (50.0%); they are named in "
+        "run/log.jsonl"
+    )
+    assert hint.endswith("go on without them: --resume --set data.max_unreadable=1")
+    more = ["--resume", "--set", "data.max_unreadable=1", "-q"]
+    assert quick("train", "--run-dir", "run", *more, "--device", "cpu").returncode == 4
+
+
 def test_a_data_set_that_is_not_there_names_the_places_searched(vidattn: Run) -> None:
     done = vidattn("train", "--dataset", "k400")
     assert done.returncode == 3

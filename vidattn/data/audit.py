@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from vidattn.data.file_check import CheckedFile, Finding, Kind, Use, check_file
-from vidattn.data.labelled import SHOWN, LabelledSet, Split, shown
+from vidattn.data.labelled import SHOWN, LabelledSet, Split, shown, span_of
 from vidattn.data.lists import MAX_MISSING
 from vidattn.data.sets import KNOWN, open_set
 from vidattn.errors import DataError
-from vidattn.types import Item
 from vidattn.video import Spare
 
 HALVES: tuple[Split, Split] = ("train", "val")
@@ -236,7 +235,7 @@ def _repeated(
         text = "in both halves" if leaks else "parts of it in both halves, none of them shared"
         yield Finding("leak" if leaks else "shared", f"{names}: {text}")
     for half, own in parts.items():
-        repeated = len(own) - len({_span(use.item) for use in own})
+        repeated = len(own) - len({span_of(use.item) for use in own})
         if repeated:
             yield Finding("duplicate", f"{names}: {repeated + 1} times the same in {half}")
     others = defaultdict(list)
@@ -257,11 +256,4 @@ def _meet(some: Iterable[Use], others: Iterable[Use]) -> bool:
 
 
 def _of_use(use: Use) -> tuple[float, float]:
-    return _span(use.item)
-
-
-def _span(item: Item) -> tuple[float, float]:
-    """What part of its file an item is, in frames or seconds; a set has one or the other."""
-    if item.frames is not None:
-        return item.frames
-    return (item.window.start, item.window.stop) if item.window else (0.0, float("inf"))
+    return span_of(use.item)

@@ -21,7 +21,7 @@ from vidattn import sampling
 from vidattn.config import ClipConfig, Recipe
 from vidattn.data.ahead import in_order
 from vidattn.data.kept import KeptVideos
-from vidattn.data.labelled import LabelledSet
+from vidattn.data.labelled import LabelledSet, in_both
 from vidattn.data.motion import Batch
 from vidattn.data.randaugment import RandAugment
 from vidattn.data.views import part_named, view_clips
@@ -296,7 +296,8 @@ class FileSet:
             videos=KeptVideos(recipe.data.keep_mb),
         )
         self.labels = train.labels
-        self.notes = tuple(dict.fromkeys(train.notes + val.notes))
+        self.videos = len({item.path for item in train.items})
+        self.notes = tuple(dict.fromkeys(train.notes + val.notes + in_both(train, val)))
         self.recipe = recipe
         self._share = share
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / max(1, len(clips))))

@@ -15,6 +15,7 @@ from vidattn.classes import canonical
 from vidattn.errors import DataError
 from vidattn.files import is_file
 from vidattn.types import Item, Window
+from vidattn.wording import counted
 
 Split = Literal["train", "val"]
 
@@ -171,3 +172,30 @@ def shown(names: Iterable[str]) -> str:
     all_names = list(names)
     more = f" and {len(all_names) - SHOWN} more" if len(all_names) > SHOWN else ""
     return ", ".join(all_names[:SHOWN]) + more
+
+
+def span_of(item: Item) -> tuple[float, float]:
+    """What part of its file an item is, in frames or seconds; a set has one or the other."""
+    if item.frames is not None:
+        return item.frames
+    return (item.window.start, item.window.stop) if item.window else (0.0, float("inf"))
+
+
+def in_both(train: LabelledSet, val: LabelledSet) -> tuple[str, ...]:
+    """A sentence on files that are in both halves with parts that overlap, if any; by their paths.
+
+    The same content under two names is found by `vidattn.data.audit` alone.
+    """
+    parts: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for item in val.items:
+        parts[item.path].append(span_of(item))
+    both = {
+        item.path: None
+        for item in train.items
+        for start, stop in parts.get(item.path, ())
+        if start < span_of(item)[1] and span_of(item)[0] < stop
+    }
+    if not both:
+        return ()
+    text = f"{counted(len(both), 'video')} to train on also validate, which flatters the scores"
+    return (f"{train.name}: {text}: {shown(both)}",)

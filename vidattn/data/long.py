@@ -102,6 +102,7 @@ class LongSet:
     An epoch is as many passes through the list as reach `data.clips_per_epoch`, one at least.
     """
 
+    videos = 0
     notes: tuple[str, ...]
     unreadable: Sequence[Failure] = ()
 

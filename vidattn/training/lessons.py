@@ -24,6 +24,8 @@ class TrainingSet(Protocol):
     steps_per_epoch: int
     batch_size: int
     """Of all processes together."""
+    videos: int
+    """Files to train on that may turn out not to decode."""
     notes: tuple[str, ...]
     """How the set was read, one sentence each."""
     unreadable: Sequence[Failure]
@@ -40,6 +42,7 @@ class MotionSet:
     """The procedural set `motion` as a training set."""
 
     labels: tuple[str, ...] = motion.LABELS
+    videos = 0
     notes: tuple[str, ...] = ()
     unreadable: Sequence[Failure] = ()
 
