@@ -4,8 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
 import vidattn
+from vidattn.cli.app import COMMANDS, app
 
 HEAVY = ("torch", "timm", "transformers", "cv2", "av", "decord", "torchcodec")
 PUBLIC = [
@@ -58,6 +61,36 @@ except SystemExit as done:
     assert not done.code, done.code
 """
     assert loaded_by(code) == set()
+
+
+def test_a_command_loads_no_other() -> None:
+    code = """
+import sys
+from vidattn.cli import main
+for words in (["--help"], ["timeline", "--help"]):
+    try:
+        main(words)
+    except SystemExit as done:
+        assert not done.code, done.code
+    found = {name[12:] for name in sys.modules if name.startswith("vidattn.cli.")}
+    from vidattn.cli.app import COMMANDS
+    assert found & {*COMMANDS, "evaluate"} <= set(words), found
+"""
+    assert loaded_by(code) == set()
+
+
+def test_help_says_of_every_command_what_its_own_help_begins_with() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert list(commands) == list(COMMANDS)
+    for name, said in COMMANDS.items():
+        begins = " ".join(commands[name].help.split())
+        assert begins.startswith(said.removesuffix(".")), name
+
+
+def test_a_command_that_is_not_there_is_met_with_one_that_is() -> None:
+    done = CliRunner().invoke(app, ["timelin"])
+    assert done.exit_code == 2
+    assert "'timeline'" in done.output
 
 
 @pytest.mark.parametrize(

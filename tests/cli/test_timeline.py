@@ -86,6 +86,22 @@ def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, saved: Path, tmp_path
     assert rows(back.stdout) == [(0, 6, "walk"), (6, 8, "run")]
 
 
+@pytest.mark.parametrize(
+    "text, names",
+    [("Gehen\nLaufen\n", ["Gehen", "Laufen"]), ("run\tto run\n", ["walk", "to run"])],
+)
+def test_labels_get_other_names(
+    quick: Run, saved: Path, tmp_path: Path, text: str, names: list[str]
+) -> None:
+    (tmp_path / "names.txt").write_text(text)
+    done = quick("timeline", saved, "--labels", "names.txt", "--json")
+    document = json.loads(done.stdout)
+    assert document["scores"]["labels"] == names
+    assert document["segments"][0]["label"] == names[0]
+    assert document["segments"][1]["label"] == names[1]
+    assert document["segments"][0]["alternatives"][0]["label"] == names[1]
+
+
 def test_the_first_frame_can_have_a_timecode(quick: Run, saved: Path, tmp_path: Path) -> None:
     done = quick("timeline", saved, "-f", "edl,otio,eaf", "--start-timecode", "10:00:00:00")
     assert done.returncode == 0, done.stderr
@@ -165,6 +181,8 @@ def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
         (["--snap-to-cuts"], 3, "nobody has looked for shot cuts"),
         (["--cuts", "none.txt"], 3, "none.txt: cannot be read"),
         (["--cuts", "bad.txt"], 3, "bad.txt, line 1: 'soon' is not a time"),
+        (["--labels", "good.txt"], 3, "good.txt: 1 names for 2 classes"),
+        (["--labels", "renamed.txt"], 3, "there is no label 'jump' to rename"),
         (["--pool", "topmost"], 2, "expected mean, max or topN"),
         (["--start-timecode", "soon", "-f", "edl"], 2, "'soon' is not a timecode"),
         (["--leave", "0.5"], 2, "between 0 and the threshold"),
@@ -176,10 +194,11 @@ def test_what_cannot_be_done_is_said(
 ) -> None:
     (tmp_path / "bad.txt").write_text("soon\n")
     (tmp_path / "good.txt").write_text("1\n")
+    (tmp_path / "renamed.txt").write_text("jump\thop\n")
     done = quick("timeline", saved, *words)
     assert done.returncode == code
     assert message in done.stderr
-    assert "hint" in done.stderr or code == 2 or "none.txt" in message
+    assert "hint" in done.stderr or code == 2 or "none.txt" in message or "rename" in message
 
 
 @pytest.mark.parametrize("data", [b"\x00\x00\x00 ftypisom", b"\x89\xff", b"{\xff}", b"", b"a film"])

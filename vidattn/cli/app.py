@@ -1,43 +1,102 @@
-"""The commands and their names."""
+"""The commands and their names. What runs a command is imported when that command is called."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 import vidattn
-from vidattn.cli import (
-    bench,
-    classify,
-    data,
-    doctor,
-    evaluate,
-    explain,
-    models,
-    recipe,
-    segment,
-    timeline,
-    train,
-)
+
+COMMANDS = {
+    "classify": "Say what a whole file shows, and how much of it the answer rests on.",
+    "segment": "Say what happens in a long file, from when to when.",
+    "train": "Train a model on a data set.",
+    "eval": "Measure a model on a data set: top-1, top-5, mean class, calibration.",
+    "explain": "Show what the answer for a window rests on: heat over its frames.",
+    "timeline": "Decide again on saved scores: no video and no model needed.",
+    "bench": "Measure speed, memory and agreement of a model, beside Hugging Face's.",
+    "doctor": "Say what a film is and what segmenting it would take, measured here; or what is "
+    "installed.",
+    "models": "List models and say what each one is.",
+    "data": "Look at a data set before training on it.",
+    "recipe": "List recipes for training and print one.",
+}
+"""Every command, with what its help begins with."""
+MODULES = {"eval": "evaluate"}
+"""Where a command is, if not in a module of its name."""
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name, each imported when it is looked at."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._known:
+            self._known[name] = _imported(name)
+        return self._known[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._known[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+
+def _imported(name: str) -> Any:
+    """A command as typer makes it. KeyError where there is none of that name."""
+    if name not in COMMANDS:
+        raise KeyError(name)
+    word = MODULES.get(name, name)
+    module = import_module(f"vidattn.cli.{word}")
+    home = typer.Typer(add_completion=False, rich_markup_mode=None)
+    home.callback()(lambda: None)  # with it typer makes a group even of one command
+    if hasattr(module, "app"):
+        home.add_typer(module.app, name=name)
+    else:
+        home.command(name)(getattr(module, word))
+    return get_command(home).commands[name]  # type: ignore[attr-defined]
+
+
+class _Group(TyperGroup):
+    """All commands, without importing those that are only named."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = _Commands()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, as `--help` lists them."""
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The part of `--help` about them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
 
 app = typer.Typer(
+    cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help in boxes takes twice as long to appear
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("classify")(classify.classify)
-app.command("segment")(segment.segment)
-app.command("train")(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command("explain")(explain.explain)
-app.command("timeline")(timeline.timeline)
-app.command("bench")(bench.bench)
-app.command("doctor")(doctor.doctor)
-app.add_typer(models.app, name="models")
-app.add_typer(data.app, name="data")
-app.add_typer(recipe.app, name="recipe")
 
 
 def _version(wanted: bool) -> None:

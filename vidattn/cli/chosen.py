@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ def chosen(
     """The model named; when none is, the default, or the bundled one where that cannot be had.
 
     Says on stderr what was assumed, what is downloaded, and the licence of weights that restrict
-    their use. labels: a file with other names for its classes, one a line, in order.
+    their use. labels: a file with other names for its classes, as `class_names` reads it.
     """
     from vidattn.weights.source import load, resolve_default
 
@@ -47,7 +48,7 @@ def chosen(
     if "NC" in classifier.card.license:
         desk.note(f"{classifier.card.name} is {classifier.card.license}: no commercial use")
     if labels is not None:
-        classifier = replace(classifier, labels=_names(labels, len(classifier.labels)))
+        classifier = replace(classifier, labels=class_names(labels, classifier.labels))
     return classifier
 
 
@@ -63,8 +64,10 @@ def loaded_head(desk: Desk, pool: str, *, offline: bool) -> Classifier:
     return head
 
 
-def _names(path: Path, count: int) -> tuple[str, ...]:
-    """Class names out of a text file; as many as the model has classes."""
+def class_names(path: Path, known: Sequence[str]) -> tuple[str, ...]:
+    """Names out of a text file in place of `known`: as many, one a line, in order; or, where every
+    line is `old<TAB>new`, those with new names for some. Raises WeightsError for anything else.
+    """
     try:
         names = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -74,6 +77,15 @@ def _names(path: Path, count: int) -> tuple[str, ...]:
             f"--labels {path}: not UTF-8 text", hint="a text file of class names, one a line"
         ) from None
     names = [name.strip() for name in names if name.strip()]
-    if len(names) != count:
-        raise WeightsError(f"{path}: {len(names)} names for {count} classes")
+    if names and all("\t" in name for name in names):
+        pairs = [name.split("\t", 1) for name in names]
+        renamed = {old.strip(): new.strip() for old, new in pairs}
+        if unknown := [old for old in renamed if old not in known]:
+            raise WeightsError(f"{path}: there is no label {unknown[0]!r} to rename")
+        return tuple(renamed.get(name, name) for name in known)
+    if len(names) != len(known):
+        raise WeightsError(
+            f"{path}: {len(names)} names for {len(known)} classes",
+            hint="one a line, in order; or lines of old and new name, a tab between them",
+        )
     return tuple(names)

@@ -173,7 +173,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="FILE",
-        help="Names for the classes of the model, one a line, instead of its own.",
+        help="Other names for the labels: as many, one a line; or lines of old name, tab, new.",
         show_default=False,
     ),
 ]

@@ -40,6 +40,7 @@ def timeline(
         ),
     ] = None,
     cuts: options.Cuts = None,
+    labels: options.Labels = None,
     pool: options.Pool = None,
     start_timecode: Annotated[
         str | None,
@@ -84,6 +85,7 @@ def timeline(
     Example: vidattn timeline match.vidattn.json --threshold 0.5 -f srt
     """
     from vidattn.cli import report
+    from vidattn.cli.chosen import class_names
     from vidattn.cli.difference import show_differences
     from vidattn.gathering.cuts import load
     from vidattn.gathering.pooling import Pool
@@ -112,6 +114,8 @@ def timeline(
     def decided(path: str) -> Timeline:
         saved = report.saved(path)
         saved = saved if known is None else replace(saved, cuts=known)
+        if labels is not None:
+            saved = replace(saved, labels=class_names(labels, saved.labels))
         if saved.task == "segment" and snap and saved.cuts is None:
             raise InputError(
                 f"{path}: nobody has looked for shot cuts",
