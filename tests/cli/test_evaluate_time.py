@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
+from vidattn.timeline import Timeline
+from vidattn.types import Window
 
 HEADER = "path,label,start,end\n"
 
@@ -70,6 +73,28 @@ def test_videos_are_judged_on_the_spot_as_saved_ones_are(
     assert one.pop("failed") == []
     assert one == other
     assert one["frames"] == 80
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--smooth", "viterbi", "--switch-cost", "3"),
+        ("--threshold", "0.85", "--leave", "0.25"),
+        ("--threshold", "0.85", "--merge-gap", "1"),
+    ],
+)
+def test_timelines_are_decided_again_as_timeline_does(quick: Run, words: tuple[str, ...]) -> None:
+    walk = np.array([0.9, 0.9, 0.3, 0.9, 0.9, 0.9, 0.1, 0.1])
+    windows = tuple(Window(i, i + 1) for i in range(8))
+    timeline = Timeline("park.mp4", ("walk", "run"), windows, np.stack([walk, 1 - walk], 1))
+    Path("park.vidattn.json").write_text(timeline.to_json())
+    Path("truth.csv").write_text(HEADER + "park,walk,0,6\npark,run,6,8\n")
+    shared = ("eval", "--truth", "truth.csv", "park.vidattn.json", "--json")
+    as_saved = json.loads(quick(*shared).stdout)
+    again = json.loads(quick(*shared, *words).stdout)
+    assert as_saved["edit"] < 1
+    assert again["edit"] == 1
+    assert again["f1@50"] == 1
 
 
 @pytest.mark.parametrize(

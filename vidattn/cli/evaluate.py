@@ -151,21 +151,6 @@ Stride = Annotated[
 Overlap = Annotated[
     float, typer.Option("--overlap", metavar="SHARE", help="Of windows, instead of --stride.")
 ]
-Smooth = Annotated[
-    Literal["none", "median", "mean"] | None,
-    typer.Option("--smooth", help="Of timelines: over neighbouring windows."),
-]
-Kernel = Annotated[
-    int | None, typer.Option("--kernel", metavar="N", help="Of timelines: windows to smooth over.")
-]
-Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", metavar="P", help="Of timelines: below this, background."),
-]
-MinDuration = Annotated[
-    float | None,
-    typer.Option("--min-duration", metavar="SEC", help="Of timelines: shortest segment to keep."),
-]
 
 
 def evaluate(
@@ -194,10 +179,13 @@ def evaluate(
     truth_fps: TruthFps = None,
     stride: Stride = None,
     overlap: Overlap = 0.0,
-    smooth: Smooth = None,
-    kernel: Kernel = None,
-    threshold: Threshold = None,
-    min_duration: MinDuration = None,
+    smooth: options.Smooth | None = None,
+    kernel: options.Kernel | None = None,
+    switch_cost: options.SwitchCost | None = None,
+    threshold: options.Threshold | None = None,
+    leave: options.Leave = None,
+    merge_gap: options.MergeGap | None = None,
+    min_duration: options.MinDuration | None = None,
     as_json: options.Json = False,
     labels: options.Labels = None,
     device: options.Device = "auto",
@@ -221,8 +209,15 @@ def evaluate(
     if nproc > 1 and not processes.launched():
         raise typer.Exit(processes.run(nproc, context.obj or [], desk))
     if task == "segment" or (task is None and truth is not None):
-        named = {"smooth": smooth, "kernel": kernel, "threshold": threshold}
-        decoding = {**named, "min_duration": min_duration}
+        decoding = {
+            "smooth": smooth,
+            "kernel": kernel,
+            "switch_cost": switch_cost,
+            "threshold": threshold,
+            "leave": leave,
+            "merge_gap": merge_gap,
+            "min_duration": min_duration,
+        }
         request = TimeRequest(
             inputs=[*(predictions or []), *([dataset] if dataset else [])],
             truth=truth,
