@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, write_film
 from vidattn import bench
 
 
@@ -48,3 +48,20 @@ def test_the_table_of_the_paper_as_json(quick: Run) -> None:
     rows = json.loads(quick("bench", "--json").stdout)
     assert [row["name"] for row in rows][:3] == ["space", "joint", "divided"]
     assert rows[2]["parameters"] == 121_392_558
+
+
+def test_a_set_of_ones_own_can_be_timed(quick: Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        for i in range(2):
+            write_film(tmp_path / "clips" / name / f"{i}.mp4", 0.5)
+    given = ("data.workers=0", "data.clips_per_epoch=8", "optim.batch_size=2", "model.depth=1")
+    words = [word for setting in given for word in ("--set", setting)]
+    shared = ("bench", "--dataset", "clips", *words)
+    done = quick(*shared, "--train", "--rounds", 1, "--device", "cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["recipe"], found["clips"]) == ("small", 2)
+    assert set(found["seconds"]) == {"data", "forward", "backward", "optimizer"}
+    refused = quick(*shared)
+    assert (refused.returncode, "are for --train" in refused.stderr) == (2, True)

@@ -11,9 +11,11 @@ import typer
 
 from vidattn.cli import options
 from vidattn.cli.console import Desk, clean
+from vidattn.errors import UsageError
 
 if TYPE_CHECKING:
     from vidattn.bench import Measured, Subject
+    from vidattn.cli.wanted import Wanted
     from vidattn.config import StamConfig, TimeSformerConfig
 
 ALL = "all"
@@ -40,10 +42,14 @@ def bench(
     train: Annotated[
         bool,
         typer.Option(
-            "--train", help="Where the time of a training step goes; --model is then a recipe."
+            "--train",
+            help="Where the time of a training step goes; --model, --dataset and --set are then "
+            "those of `vidattn train`.",
         ),
     ] = False,
+    dataset: options.TrainingSet = None,
     data_root: options.DataRoot = None,
+    settings: options.Settings = None,
     as_json: options.Json = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -55,34 +61,39 @@ def bench(
     """
     desk = Desk()
     if train:
-        desk.lines(_training(model, data_root, device, rounds, as_json))
+        from vidattn.cli.wanted import Wanted
+
+        named = None if model == ALL else model
+        wanted = Wanted(dataset or (None if named else "motion"), named, settings=settings or ())
+        desk.lines(_training(wanted, data_root, device, rounds, as_json))
         return
+    if dataset or data_root or settings:
+        raise UsageError("--dataset, --data-root and --set are for --train")
     from vidattn import bench as acts
     from vidattn.device import Runtime
 
     runtime = Runtime(device, precision, batch_size)
-    named: list[tuple[str, TimeSformerConfig | StamConfig]] = []
+    models: list[tuple[str, TimeSformerConfig | StamConfig]] = []
     if model != ALL:
-        named = [(model, acts.config_of(model))]
+        models = [(model, acts.config_of(model))]
     elif run:
-        named = [(row.name, row.config) for row in acts.PAPER]
+        models = [(row.name, row.config) for row in acts.PAPER]
     if model == ALL and not (as_json and run):
         desk.lines(_paper_json() if as_json else _paper())
-    for name, config in named:
+    for name, config in models:
         events = acts.bench(name, config, frames=frames, rounds=rounds, runtime=runtime)
         _report(desk, events, as_json)
 
 
 def _training(
-    model: str, data_root: Path | None, device: str, rounds: int, as_json: bool
+    wanted: Wanted, data_root: Path | None, device: str, rounds: int, as_json: bool
 ) -> Iterator[str]:
     """Where the time of a step goes, phase by phase."""
     from dataclasses import asdict
 
-    from vidattn import recipes
     from vidattn.bench_train import step_times
 
-    recipe = recipes.named("motion-tiny" if model == ALL else model)
+    recipe, _ = wanted.recipe(None)
     found = step_times(recipe, data_root, device=device, rounds=rounds)
     if as_json:
         yield json.dumps({**asdict(found), "clips_per_second": found.clips_per_second})

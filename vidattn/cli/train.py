@@ -30,15 +30,7 @@ Tune = Literal["full", "head", "temporal"]
 
 def train(
     context: typer.Context,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            metavar="NAME|DIR",
-            help="motion, k400, k600, k700, ssv2, diving48, howto100m, ucf101, hmdb51, or a folder "
-            "or list of yours.",
-        ),
-    ] = None,
+    dataset: options.TrainingSet = None,
     task: Annotated[
         Literal["clips", "long"],
         typer.Option(
@@ -119,10 +111,7 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write curves for TensorBoard, too.")
     ] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
-    ] = None,
+    settings: options.Settings = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
