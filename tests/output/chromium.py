@@ -83,6 +83,37 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self.tell("Input.dispatchKeyEvent", type=kind, key=key, **more)
 
+    def middle(self, selector: str, number: int = 0) -> tuple[float, float]:
+        """Where on the screen the middle of an element is, after scrolling to it."""
+        found = self.ask(
+            f"(() => {{ const e = document.querySelectorAll('{selector}')[{number}];"
+            " e.scrollIntoView({ block: 'nearest' }); const b = e.getBoundingClientRect();"
+            " return [b.left + b.width / 2, b.top + b.height / 2]; })()"
+        )
+        return found[0], found[1]
+
+    def click(self, selector: str, number: int = 0, share: float = 0.5) -> None:
+        """A real click of the mouse on an element, so far across it."""
+        x, y = self.middle(selector, number)
+        width = self.ask(
+            f"document.querySelectorAll('{selector}')[{number}].getBoundingClientRect().width"
+        )
+        place = {"x": x + (share - 0.5) * width, "y": y, "button": "left", "clickCount": 1}
+        self.tell("Input.dispatchMouseEvent", type="mouseMoved", x=place["x"], y=y)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.tell("Input.dispatchMouseEvent", type=kind, **place)
+
+    def wheel(self, selector: str, turns: float, **more: Any) -> None:
+        """The wheel over an element; below 0: away from oneself."""
+        x, y = self.middle(selector)
+        self.tell(
+            "Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=turns, **more
+        )
+
+    def close(self) -> None:
+        """Hear no more of it."""
+        self._out.close()
+
     def complaints(self) -> list[dict[str, Any]]:
         """Errors, refusals of the policy and whatever the page wrote on the console.
 
@@ -133,11 +164,13 @@ def browser(folder: Path) -> Iterator[Page]:
     )
     os.close(reading)
     os.close(writing)
+    page = None
     try:
         page = Page(into, out)
         yield page
-        page._out.close()
     finally:
+        if page is not None:
+            page.close()
         os.close(into)
         process.terminate()
         process.wait(20)

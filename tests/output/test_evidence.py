@@ -80,6 +80,9 @@ def test_in_a_browser_it_is_drawn_seeks_and_is_inert(tmp_path: Path) -> None:
     path = output.write(timeline(), tmp_path / "a.html", explained=[explanation(label=EVIL)])
     with browser(tmp_path / "profile") as page:
         page.open(path)
+        assert page.ask("document.getElementById('evidence').offsetHeight") < 60  # closed
+        page.click("summary")
+        page.wait("document.querySelector('#evidence img').naturalWidth")
         assert page.ask("document.querySelector('#evidence img').naturalWidth") == 4 * SIDE
         widths = "document.querySelector('#evidence {}').getBoundingClientRect().width"
         assert page.ask(widths.format("img")) == page.ask(widths.format("svg"))

@@ -8,7 +8,6 @@ that is never run, and the policy of the page lets nothing run but the script th
 from __future__ import annotations
 
 import base64
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from vidattn.output.page.evidence import evidence
 from vidattn.output.page.house import UNSEEN, asset, policy, shown, template
 from vidattn.output.page.table import packed
 from vidattn.timeline import Timeline
+from vidattn.wording import digits, seen, ticks
 
 STILL_HEIGHT = 96
 """Pixels of the shorter side of a picture: twice those of its row."""
@@ -47,7 +47,7 @@ def html(
     from markupsafe import Markup
 
     document = timeline.to_dict()
-    script = asset("theme.js") + asset("derive.js") + asset("page.js")
+    script = asset("theme.js") + asset("parts.js") + asset("derive.js") + asset("page.js")
     style = asset("style.css") + asset("page.css")
     data = {**packed(timeline), **_words(timeline, document, folder, stills or {})}
     return template("report.html.j2").render(
@@ -58,7 +58,7 @@ def html(
         name=data["name"],
         facts=[shown(fact) for fact in _facts(document["input"])],
         model=shown(_model(document["model"])),
-        seen=shown(_seen(timeline, document)),
+        seen=shown(seen(timeline) + _lost(document["coverage"]["reasons"])),
         warnings=[shown(warning) for warning in timeline.warnings],
         task=timeline.task,
         video=data["video"],
@@ -66,6 +66,8 @@ def html(
         count=len(timeline.segments),
         evidence=[evidence(one) for one in explained],
         clock=partial(clock, hours=document["input"]["duration"] >= HOUR),
+        digits=digits,
+        fixed=fixed,
         shown=shown,
     )
 
@@ -76,11 +78,17 @@ def bare(page: bytes) -> bytes:
     return re.sub(rb'\n<section id="evidence".*?</section>', b"", page, count=1, flags=re.DOTALL)
 
 
-def clock(seconds: float, hours: bool) -> str:
+def clock(seconds: float, hours: bool, decimals: int = 1) -> str:
     """M:SS.s, or H:MM:SS.s, as the script of the page writes it."""
-    minutes, tenths = divmod(math.floor(seconds * 10 + 0.5), 600)
-    rest = f"{tenths // 10:02d}.{tenths % 10}"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest}" if hours else f"{minutes}:{rest}"
+    whole, rest = divmod(ticks(seconds, decimals), 10**decimals)
+    minutes, whole = divmod(whole, 60)
+    end = f"{whole:02d}.{rest:0{decimals}d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{end}" if hours else f"{minutes}:{end}"
+
+
+def fixed(number: float, decimals: int) -> str:
+    """A number with so many decimals, halves up."""
+    return f"{ticks(number, decimals) / 10**decimals:.{decimals}f}"
 
 
 def _words(
@@ -95,6 +103,7 @@ def _words(
         "name": shown(PurePath(timeline.source).name) or "video",
         "video": _address(timeline.source, folder),
         "duration": document["input"]["duration"],
+        "part": document["coverage"]["part"],
         "task": timeline.task,
         "decoding": {k: settings[k] for k in _DECODING if k in settings},
         "lost": document["coverage"]["unreadable"],
@@ -143,15 +152,7 @@ def _model(model: Mapping[str, Any]) -> str:
     return f"{name} ({model['license']})" if model.get("license") else name
 
 
-def _seen(timeline: Timeline, document: Mapping[str, Any]) -> str:
-    """What of the film the answer rests on, in a sentence."""
-    coverage, settings = document["coverage"], document["settings"]
-    count = coverage["windows"]
-    words = f"{count:,} window{'' if count == 1 else 's'}"
-    numbers = [settings.get(k) for k in ("window_seconds", "stride_seconds", "frames")]
-    if timeline.task == "segment" and all(isinstance(n, int | float) for n in numbers):
-        words += " of {:.3g} s, one every {:.3g} s, {} frames each".format(*numbers)
-    share = coverage["fraction"]
-    words += "; the whole film" if share > 0.9995 else f"; {100 * share:.3g} % of the film"
-    lost = {re.sub(r"\s+", " ", code) for code in coverage["reasons"]}
-    return words + (f"; not everything could be read ({', '.join(sorted(lost))})" if lost else "")
+def _lost(reasons: Sequence[str]) -> str:
+    """The reasons for what could not be read, as the end of a sentence."""
+    lost = sorted({re.sub(r"\s+", " ", code) for code in reasons})
+    return f"; not everything could be read ({', '.join(lost)})" if lost else ""

@@ -9,6 +9,10 @@
   const data = JSON.parse(at("data").textContent);
   const film = await Vidattn.unpack(data);
   const duration = data.duration;
+  const { clean, fixed, digits, make, counted } = Parts;
+  const clock = (seconds, decimals) => Parts.clock(seconds, duration >= 3600, decimals);
+  const stretch = new Stretch(data.part);
+  const isPart = data.part[0] >= 0.005 || data.part[1] <= duration - 0.005;
   const saved = {
     threshold: data.decoding.threshold ?? 0,
     minDuration: data.decoding.min_duration ?? 0,
@@ -22,32 +26,6 @@
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const wide = (node, share) => (node.style.width = `${(100 * share).toFixed(2)}%`);
   const nameOf = (label) => (label === NOTHING ? "background" : clean(data.labels[label]));
-
-  /** Signs that reorder or hide the text around them become visible. */
-  function clean(text) {
-    return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
-  }
-
-  function clock(seconds, digits = 1) {
-    const unit = 10 ** digits;
-    const ticks = Math.round(seconds * unit);
-    const minutes = Math.floor(ticks / unit / 60);
-    const rest = ((ticks - minutes * 60 * unit) / unit).toFixed(digits);
-    const two = (n) => String(n).padStart(2, "0");
-    const end = rest.padStart(digits ? 3 + digits : 2, "0");
-    return duration >= 3600 ? `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${end}` : `${minutes}:${end}`;
-  }
-
-  function make(tag, words = {}, ...children) {
-    const svg = ["path", "line", "rect", "svg"].includes(tag);
-    const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-    for (const [key, value] of Object.entries(words)) {
-      if (key === "text") node.textContent = value;
-      else if (value !== null) node.setAttribute(key, value);
-    }
-    node.append(...children.filter((child) => child !== null));
-    return node;
-  }
 
   // Colours belong to labels by what the saved segments hold most, and stay when sliders move.
   const colour = new Map();
@@ -70,17 +48,23 @@
   }
 
   const matches = (label) => nameOf(label).toLowerCase().includes(state.filter);
-  const x = (seconds) => ((1000 * seconds) / duration).toFixed(2);
+  const x = (seconds) => (1000 * Math.min(Math.max(stretch.share(seconds), 0), 1)).toFixed(2);
+  const shown = ({ start, stop }) => start < stretch.to && stop > stretch.from;
   const block = (start, stop, height, top = 100 - height) =>
     `M${x(start)} ${top.toFixed(1)}H${x(stop)}V${(top + height).toFixed(1)}H${x(start)}Z`;
 
   /** How high the score of a segment's own label stands over each moment, in few enough columns. */
   function skyline() {
     const paths = new Map();
-    const step = duration / COLUMNS;
-    for (const s of state.segments) {
+    const step = stretch.length / COLUMNS;
+    for (const s of state.segments.filter(shown)) {
       let d = paths.get(s.label) ?? "";
       for (let c = s.first; c < s.after; ) {
+        if (film.stops[c] / 1000 <= stretch.from) {
+          c++;
+          continue;
+        }
+        if (film.starts[c] / 1000 >= stretch.to) break;
         const start = film.starts[c] / 1000;
         let [sum, length] = [0, 0];
         for (; c < s.after && (!length || film.stops[c] / 1000 - start < step); c++) {
@@ -95,7 +79,7 @@
     const nodes = [...paths].map(([label, d]) => {
       return make("path", { d, class: colourOf(label) + (matches(label) ? "" : " dim") });
     });
-    const lost = data.lost.map(([a, b]) => make("path", { d: block(a, b, 100), class: "lost" }));
+    const lost = data.lost.filter(([start, stop]) => shown({ start, stop })).map(([a, b]) => make("path", { d: block(a, b, 100), class: "lost" }));
     const limit = 100 - 100 * state.threshold;
     const line = state.threshold > 0 ? make("line", { x1: 0, x2: 1000, y1: limit, y2: limit, class: "limit" }) : null;
     at("skyline").replaceChildren(...lost, ...nodes, ...(line ? [line] : []));
@@ -103,41 +87,83 @@
 
   function tracks() {
     const rows = totals(state.segments).filter((row) => matches(row.label));
-    const shown = rows.slice(0, state.tracks);
-    at("tracks").replaceChildren(...shown.flatMap((row) => track(row)));
-    const left = rows.length - shown.length;
+    const first = rows.slice(0, state.tracks);
+    at("tracks").replaceChildren(...first.flatMap((row) => track(row)));
+    bars();
+    const left = rows.length - first.length;
     at("others").hidden = left <= 0;
-    at("others").firstElementChild.textContent = `${left} more label${left === 1 ? "" : "s"}`;
+    at("others").firstElementChild.textContent = counted(left, "more label");
   }
 
   function track({ label, seconds, count, segments }) {
-    const name = make("button", { type: "button", class: "name", title: `Next: ${nameOf(label)}` }, make("bdi", { text: nameOf(label) }));
-    name.addEventListener("click", () => go((segments.find((s) => s.start > state.now + 1e-3) ?? segments[0]).start));
-    // Even a moment of a long film is as wide as can be seen.
-    const d = segments.map((s) => block(s.start, Math.max(s.stop, s.start + duration / 900), 100)).join("");
-    const words = `${nameOf(label)}: ${count} segment${count === 1 ? "" : "s"}, ${clock(seconds)}`;
+    const name = make("button", { type: "button", class: "name jump", title: `Next: ${nameOf(label)}` }, make("bdi", { text: nameOf(label) }));
+    name.addEventListener("click", () => go((segments.find((s) => s.start > state.now + 1e-3) ?? segments[0]).start, true));
+    const words = `${nameOf(label)}: ${counted(count, "segment")}, ${clock(seconds)}`;
     const box = { viewBox: "0 0 1000 100", preserveAspectRatio: "none", class: "track", role: "img", "aria-label": words };
-    const cells = [clock(seconds, 0), `${((100 * seconds) / duration).toFixed(0)} %`, `${count}×`];
+    const bar = make("path", { class: colourOf(label) });
+    bar.segments = segments;
+    const cells = [clock(seconds, 0), `${fixed((100 * seconds) / stretch.whole, 0)} %`, `${count}×`];
     return [
       name,
-      make("svg", box, make("path", { d, class: colourOf(label) })),
-      make("div", { class: "total" }, ...cells.map((text) => make("span", { text }))),
+      make("svg", box, bar),
+      make("div", { class: "total", title: `Shares are of ${isPart ? "this part" : "the whole film"}` }, ...cells.map((text) => make("span", { text }))),
     ];
   }
 
+  /** The bars of the tracks; even a moment of a long film is as wide as can be seen. */
+  function bars() {
+    const least = stretch.length / 900;
+    for (const bar of document.querySelectorAll(".track path")) {
+      const seen = bar.segments.filter(shown);
+      bar.setAttribute("d", seen.map((s) => block(s.start, Math.max(s.stop, s.start + least), 100)).join(""));
+    }
+  }
+
+  let across = 0; // pixels
+  /** Takes the measure of the plot, which asks the browser for a layout. */
+  function fit() {
+    const box = at("skyline").getBoundingClientRect();
+    across = box.width;
+    at("over").style.left = `${box.left - at("plot").getBoundingClientRect().left}px`;
+    at("over").style.width = `${across}px`;
+    axis();
+  }
+
   function axis() {
-    const room = Math.max(2, at("skyline").clientWidth / 90);
+    const room = Math.max(2, across / 90);
     const steps = [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200];
-    const step = steps.find((s) => duration / s <= room) ?? 86400;
+    const step = steps.find((s) => stretch.length / s <= room) ?? 86400;
     const marks = [];
-    for (let i = 0; i * step <= duration * 0.985; i++) {
+    for (let i = Math.ceil(stretch.from / step - 1e-9); i * step <= stretch.from + stretch.length * 0.985; i++) {
       const mark = make("span", { text: clock(i * step, step < 1 ? 1 : 0) });
-      mark.style.left = `${(100 * i * step) / duration}%`;
+      const share = stretch.share(i * step);
+      if (share < 0.015) mark.className = "edge";
+      mark.style.left = `${100 * share}%`;
       marks.push(mark);
     }
     at("axis").replaceChildren(...marks);
-    at("over").style.left = `${at("skyline").getBoundingClientRect().left - at("plot").getBoundingClientRect().left}px`;
-    at("over").style.width = `${at("skyline").getBoundingClientRect().width}px`;
+    at("map").firstElementChild.style.left = `${(100 * (stretch.from - stretch.first)) / stretch.whole}%`;
+    wide(at("map").firstElementChild, stretch.length / stretch.whole);
+    at("map").classList.toggle("whole", stretch.isWhole);
+    at("whole").disabled = at("out").disabled = stretch.isWhole;
+    at("in").disabled = stretch.length <= stretch.least;
+  }
+
+  let drawing = 0;
+  /** Draws another stretch with the next picture of the screen. */
+  function redraw() {
+    cancelAnimationFrame(drawing);
+    drawing = requestAnimationFrame(() => {
+      skyline();
+      bars();
+      axis();
+      point();
+    });
+  }
+
+  function zoom(factor, around = stretch.holds(state.now) ? state.now : (stretch.from + stretch.to) / 2) {
+    stretch.zoom(factor, around);
+    redraw();
   }
 
   const keys = {
@@ -150,9 +176,11 @@
     const turn = state.falling ? -1 : 1;
     const found = state.segments.filter((s) => matches(s.label));
     found.sort((a, b) => turn * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) || a.start - b.start);
-    const shown = state.all ? found : found.slice(0, ROWS);
-    at("rows").replaceChildren(...shown.map(line));
-    at("more").hidden = shown.length === found.length;
+    const first = state.all ? found : found.slice(0, ROWS);
+    at("rows").replaceChildren(...first.map(line));
+    at("more").hidden = first.length === found.length;
+    at("nothing").hidden = found.length > 0 || !state.filter;
+    at("nothing").textContent = `No segment has a label with “${clean(state.filter)}” in it.`;
     at("more").firstElementChild.textContent = `Show all ${found.length} segments`;
     for (const th of document.querySelectorAll("th[data-sort]")) {
       if (th.dataset.sort !== state.sort) th.removeAttribute("aria-sort");
@@ -164,8 +192,8 @@
   function line(s) {
     const still = data.stills.find(([time]) => time >= s.start && time < s.stop);
     const picture = still ? make("img", { src: `data:image/jpeg;base64,${still[1]}`, alt: "", loading: "lazy" }) : null;
-    const jump = make("button", { type: "button", text: clock(s.start), "aria-label": `Go to ${clock(s.start)}, ${nameOf(s.label)}` });
-    jump.addEventListener("click", () => go(s.start));
+    const begins = clock(s.start, digits(s));
+    const jump = make("button", { type: "button", class: "jump", text: begins, "aria-label": `Play from ${begins}, ${nameOf(s.label)}` });
     const bar = make("i", { class: colourOf(s.label) });
     wide(bar, s.score);
     const score = s.label === NOTHING ? [] : [make("span", { class: "bar", "aria-hidden": "true" }, bar), percent(s.score)];
@@ -173,21 +201,24 @@
       "tr", { class: s.label === NOTHING ? "background" : null },
       make("td", { class: "picture" }, picture),
       make("td", {}, jump),
-      make("td", { class: "end", text: clock(s.stop) }),
-      make("td", { text: (s.stop - s.start).toFixed(1) }),
-      make("td", { class: "words" }, make("span", { class: `swatch ${colourOf(s.label)}` }), make("bdi", { text: nameOf(s.label) })),
+      make("td", { class: "end", text: clock(s.stop, digits(s)) }),
+      make("td", { text: fixed(s.stop - s.start, digits(s)) }),
+      make("td", { class: "words" }, make("span", { class: "label" }, make("span", { class: `swatch ${colourOf(s.label)}` }), make("bdi", { text: nameOf(s.label) }))),
       make("td", { class: "words" }, ...score),
     );
     row.segment = s;
     return row;
   }
 
-  const segmentAt = (time) => state.segments.find((s) => time >= s.start && time < s.stop);
-  const cellAt = (time) => film.starts.findIndex((start, c) => time * 1000 >= start && time * 1000 < film.stops[c]);
+  // A film that was sent to the beginning of a segment may be a little before it.
+  const NEAR = 1e-3;
+  const segmentAt = (time) => state.segments.find((s) => time + NEAR >= s.start && time + NEAR < s.stop);
+  const cellAt = (time) => film.starts.findIndex((start, c) => (time + NEAR) * 1000 >= start && (time + NEAR) * 1000 < film.stops[c]);
 
   /** Shows where the film stands: the line over the tracks, the row of the list, the best labels. */
   function point() {
-    at("head").style.left = `${Math.min(100, (100 * state.now) / duration)}%`;
+    at("head").hidden = !stretch.holds(state.now);
+    at("head").style.left = `${100 * stretch.share(state.now)}%`;
     const s = segmentAt(state.now);
     for (const row of at("rows").children) {
       if (row.segment === s && s) row.setAttribute("aria-current", "true");
@@ -195,7 +226,7 @@
     }
     const whole = data.task === "classify";
     if (whole) at("now-time").textContent = "The whole film";
-    else at("now-time").textContent = s ? `${clock(state.now)} – in ${clock(s.start)} to ${clock(s.stop)}` : clock(state.now);
+    else at("now-time").textContent = s ? `${clock(state.now)} – in ${clock(s.start, digits(s))} to ${clock(s.stop, digits(s))}` : clock(state.now);
     at("now-label").replaceChildren(make("bdi", { text: s ? nameOf(s.label) : "not seen" }));
     const c = cellAt(state.now);
     const best = c < 0 ? [] : film.shown.map((column, k) => [column[c] / 1e5, k]).sort((a, b) => b[0] - a[0]).slice(0, whole ? 10 : 5);
@@ -208,39 +239,35 @@
     );
   }
 
-  function go(time) {
+  /** Sends the film to a time and, for a click, plays it from there. */
+  function go(time, plays = false) {
     state.now = Math.max(0, Math.min(time, duration));
     if (video.readyState) video.currentTime = state.now;
+    if (plays) play();
+    if (stretch.reach(state.now)) redraw();
     point();
+  }
+
+  /** A film that is gone, or in an unknown codec, is told of by the element itself. */
+  function play() {
+    video.play().catch(() => {});
   }
 
   function summary() {
     const real = state.segments.filter((s) => s.label !== NOTHING);
     const labels = new Set(real.map((s) => s.label)).size;
     const idle = state.segments.filter((s) => s.label === NOTHING).reduce((sum, s) => sum + s.stop - s.start, 0);
-    const words = `${real.length} segment${real.length === 1 ? "" : "s"} of ${labels} label${labels === 1 ? "" : "s"}`;
+    const part = isPart ? ` from ${clock(data.part[0])} to ${clock(data.part[1])} of ${clock(duration)}` : "";
+    const words = `${counted(real.length, "segment")} of ${counted(labels, "label")}${part}`;
     at("summary").textContent = words + (idle > 0 ? `, ${clock(idle)} of background` : "");
     const changed = ["threshold", "minDuration", "mergeGap"].some((name) => state[name] !== saved[name]);
-    at("reset").hidden = !changed;
+    at("reset").disabled = !changed;
     at("threshold-value").textContent = +state.threshold.toFixed(5);
     at("least-value").textContent = `${+state.minDuration.toFixed(3)} s`;
     at("gap-value").textContent = `${+state.mergeGap.toFixed(3)} s`;
     const gap = state.mergeGap > 0 || saved.mergeGap > 0 ? ` --merge-gap ${state.mergeGap}` : "";
-    const command = `vidattn timeline SAVED.json --threshold ${state.threshold} --min-duration ${state.minDuration}${gap}`;
-    at("method").replaceChildren(method(), ...(data.task === "segment" ? [" The same on the command line:", make("code", { text: command })] : []));
-  }
-
-  function method() {
-    const smooth = data.decoding.smooth;
-    const count = data.labels.length;
-    const kept =
-      count === data.classes
-        ? `Scores of all ${count} labels are in this page.`
-        : `Scores of the ${count} labels (of ${data.classes}) that win in some moment are in this page.`;
-    if (smooth === "viterbi") return `${kept} The labels follow the path that Viterbi found; the sliders decide which of its parts are sure enough and long enough.`;
-    const how = smooth === "none" || !smooth ? "" : ` Scores were smoothed (${smooth} of ${data.decoding.kernel} windows) before.`;
-    const leave = state.leave === null ? "" : ` A label lasts until it falls below ${state.leave}.`;
-    return kept + how + leave;
+    const command = `vidattn timeline ${Parts.word(Parts.savedName(data.name))} --threshold ${state.threshold} --min-duration ${state.minDuration}${gap}`;
+    at("method").replaceChildren(Parts.method(data), ...(data.task === "segment" ? [" The same on the command line:", make("code", { text: command })] : []));
   }
 
   let waiting = 0;
@@ -301,14 +328,14 @@
     const timeOf = (e) => {
       const box = at("skyline").getBoundingClientRect();
       const share = (e.clientX - box.left) / box.width;
-      return share >= 0 && share <= 1 ? share * duration : null;
+      return share >= 0 && share <= 1 ? stretch.from + share * stretch.length : null;
     };
     plot.addEventListener("pointermove", (e) => {
       const time = timeOf(e);
       at("cross").hidden = at("tip").hidden = time === null;
       if (time === null) return;
       const s = segmentAt(time);
-      const share = (100 * time) / duration;
+      const share = 100 * stretch.share(time);
       at("cross").style.left = `${share}%`;
       at("tip").textContent = `${clock(time)}  ${s ? `${nameOf(s.label)} ${s.label === NOTHING ? "" : percent(s.score)}` : "not seen"}`;
       at("tip").style.left = share < 60 ? `${share}%` : "auto";
@@ -317,11 +344,40 @@
     plot.addEventListener("pointerleave", () => (at("cross").hidden = at("tip").hidden = true));
     plot.addEventListener("click", (e) => {
       const time = e.target.closest("button") ? null : timeOf(e);
-      if (time !== null) go(time);
+      if (time !== null) go(time, true);
     });
+    plot.addEventListener("wheel", (e) => {
+      const time = timeOf(e);
+      const turn = e.shiftKey ? e.deltaY || e.deltaX : e.deltaX;
+      if (time !== null && (e.ctrlKey || e.metaKey)) zoom(Math.exp(-Math.max(-100, Math.min(e.deltaY, 100)) / 250), time);
+      else if (!stretch.isWhole && Math.abs(turn) > (e.shiftKey ? 0 : Math.abs(e.deltaY))) {
+        stretch.show(stretch.from + (turn / across) * stretch.length, stretch.length);
+        redraw();
+      } else return;
+      e.preventDefault();
+    }, { passive: false });
+    at("in").addEventListener("click", () => zoom(2));
+    at("out").addEventListener("click", () => zoom(0.5));
+    at("whole").addEventListener("click", () => zoom(0));
+    const drag = (e) => {
+      const box = at("map").getBoundingClientRect();
+      const middle = stretch.first + ((e.clientX - box.left) / box.width) * stretch.whole;
+      stretch.show(middle - stretch.length / 2, stretch.length);
+      redraw();
+    };
+    at("map").addEventListener("pointerdown", (e) => (at("map").setPointerCapture(e.pointerId), drag(e)));
+    at("map").addEventListener("pointermove", (e) => e.buttons && drag(e));
+    at("rows").addEventListener("click", (e) => {
+      const row = e.target.closest("tr");
+      if (row?.segment && getSelection().isCollapsed) go(row.segment.start, true);
+    });
+    // Whoever clicks wants what the button does, not the focus on it: space is for the film.
+    document.addEventListener("click", (e) => e.detail && e.target.closest("button")?.blur());
   }
 
   function keyboard() {
+    const playing = (e) => e.key === " " && !e.target.matches("video, input:not([type=range]), button:not(.jump), summary");
+    document.addEventListener("keyup", (e) => playing(e) && e.preventDefault()); // a button acts on that
     document.addEventListener("keydown", (e) => {
       const typing = e.target.matches("input, textarea, select");
       if (e.key === "Escape" && e.target === at("filter")) {
@@ -329,11 +385,12 @@
         at("filter").blur();
         soon();
       }
-      if (typing || e.ctrlKey || e.metaKey || e.altKey) return;
+      if (e.ctrlKey || e.metaKey || e.altKey || (typing && !playing(e))) return;
       if (e.key === "ArrowRight") go((state.segments.find((s) => s.start > state.now + 1e-3) ?? { start: state.now }).start);
-      else if (e.key === "ArrowLeft") go((state.segments.findLast((s) => s.start < state.now - (video.paused ? 1e-3 : 0.5)) ?? { start: 0 }).start);
-      else if (e.key === " " && !e.target.matches("button, video")) video.paused ? video.play().catch(() => {}) : video.pause();
+      else if (e.key === "ArrowLeft") go((state.segments.findLast((s) => s.start < state.now - (video.paused ? 1e-3 : 0.5)) ?? { start: data.part[0] }).start);
+      else if (playing(e)) video.paused ? play() : video.pause();
       else if (e.key === "/") at("filter").focus();
+      else if (data.task === "segment" && "+=-_0".includes(e.key)) zoom({ "-": 0.5, _: 0.5, 0: 0 }[e.key] ?? 2);
       else return;
       e.preventDefault();
       if (e.key.startsWith("Arrow")) document.querySelector("tr[aria-current]")?.scrollIntoView({ block: "nearest" });
@@ -343,6 +400,7 @@
   function player() {
     const failed = () => (at("unplayable").hidden = false);
     if (video.error) failed();
+    if (video.readyState && state.now) video.currentTime = state.now;
     video.addEventListener("error", failed);
     video.addEventListener("loadedmetadata", () => {
       at("unplayable").hidden = true;
@@ -354,6 +412,7 @@
     });
     const follow = () => {
       state.now = video.currentTime;
+      if (!video.paused && stretch.reach(state.now)) redraw();
       point();
       if (!video.paused) requestAnimationFrame(follow);
     };
@@ -364,14 +423,15 @@
   function evidence() {
     for (const button of document.querySelectorAll("[data-time]")) {
       button.disabled = false;
-      button.addEventListener("click", () => go(Number(button.dataset.time)));
+      button.addEventListener("click", () => go(Number(button.dataset.time), true));
     }
   }
 
+  state.segments = Vidattn.derive(film, state);
+  state.now = state.segments[0]?.start ?? data.part[0];
   player();
   at("overview").hidden = at("now").hidden = false;
   if (!data.stills.length) document.querySelector("table").classList.add("pictureless");
-  state.segments = Vidattn.derive(film, state);
   totals(state.segments).filter((row) => row.label !== NOTHING).slice(0, COLOURS).forEach((row, i) => colour.set(row.label, i));
   sliders();
   pointer();
@@ -379,7 +439,7 @@
   evidence();
   decide();
   table();
-  axis();
-  new ResizeObserver(axis).observe(at("plot"));
+  fit();
+  new ResizeObserver(fit).observe(at("plot"));
   document.documentElement.dataset.ready = "yes";
 })();
