@@ -1,22 +1,25 @@
 """The pictures of this folder: the report of a film, what one label rests on, terminal and film.
 
-    python examples/gallery/make.py
+    python examples/gallery/make.py big_buck_bunny.mp4 --at 6.5
 
 Makes a film whose camera moves are known, its timeline with motion-tiny and the report, and takes
-pictures of it in light, in dark and on a narrow screen; explains the moment in which the camera
-begins to move; shows what `vidattn segment` leaves on a terminal, and a frame of a film that
-`-f mp4` makes. Needs Chromium.
+pictures of it in light, in dark and on a narrow screen, and of what `vidattn segment` leaves on a
+terminal (needs Chromium). Of the film that is named it explains one moment, and shows that moment
+as `-f mp4` draws it. `--only explain,annotated` makes just these; `-o DIR` writes elsewhere.
 """
 
+import argparse
 import io
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from PIL import Image
 from rich.console import Console
 
@@ -37,10 +40,11 @@ SCENES = (
     *(("static", 4.0), ("pan right", 5.0), ("static", 3.0), ("tilt up", 4.0), ("zoom in", 3.0)),
     *(("static", 5.0), ("pan right", 3.0), ("tilt up", 5.0), ("static", 4.0), ("zoom in", 2.0)),
 )
-BEGINS = 4.0
-"""Seconds after which the camera moves for the first time."""
+BEFORE, AFTER = 6.5, 4.5
+"""Seconds around a moment that are segmented for the annotated film."""
 PICTURES = {"light": (1280, 1120, 1), "dark": (1280, 1120, 0), "narrow": (500, 1180, 1)}
 """Name -> width, height in pixels and the scheme that the system prefers: 0 is dark, 1 light."""
+KINDS = ("explain", "annotated", "terminal", "report")
 SWITCHES = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 
 
@@ -61,21 +65,20 @@ def screenshot(address: str, size: tuple[int, int], scheme: int, folder: Path) -
     return Image.open(shot).convert("RGB")
 
 
-def keep(picture: Image.Image, name: str) -> Path:
+def keep(picture: Image.Image, path: Path) -> Path:
     """A picture in 128 colours, which is smaller and looks the same."""
-    path = HERE / f"{name}.png"
     picture.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
 
 
-def take(page: Path, name: str, folder: Path) -> Path:
+def take(page: Path, name: str, folder: Path, out: Path) -> Path:
     """A picture of a page."""
     width, height, scheme = PICTURES[name]
     shot = screenshot(page.as_uri(), (width, height), scheme, folder)
-    return keep(shot, f"report-{name}")
+    return keep(shot, out / f"report-{name}.png")
 
 
-def terminal(timeline: vidattn.Timeline, folder: Path) -> Path:
+def terminal(timeline: vidattn.Timeline, folder: Path, out: Path) -> Path:
     """What `vidattn segment` leaves on a terminal of 80 columns."""
     console = Console(
         file=io.StringIO(), record=True, width=80, force_terminal=True, highlight=False,
@@ -90,7 +93,7 @@ def terminal(timeline: vidattn.Timeline, folder: Path) -> Path:
     drawing = re.sub(r"@font-face\s*{.*?}", "", drawing, flags=re.DOTALL)  # they are on the network
     (folder / "terminal.svg").write_text(drawing, encoding="utf-8")
     shot = screenshot((folder / "terminal.svg").as_uri(), (1000, 900), 0, folder)
-    return keep(shot.crop(_inside(shot)), "terminal")
+    return keep(shot.crop(_inside(shot)), out / "terminal.png")
 
 
 def _inside(shot: Image.Image) -> tuple[int, int, int, int]:
@@ -100,17 +103,23 @@ def _inside(shot: Image.Image) -> tuple[int, int, int, int]:
     return box
 
 
-def annotated(folder: Path) -> Path:
+def annotated(source: str, at: float, folder: Path, out: Path) -> Path:
     """A frame of an annotated film."""
-    film.WIDTH, film.HEIGHT = 640, 360
-    scenes = (("static", 2.0), ("pan right", 3.0), ("zoom in", 2.0))
-    source = film.write(str(folder / "short.mp4"), scenes)
-    timeline = vidattn.segment(source, vidattn.load("motion-tiny"), overlap=0.75)
-    path = vidattn.annotate(timeline, folder / "short.vidattn.mp4")
+    start = max(at - BEFORE, 0.0)
+    timeline = vidattn.segment(
+        source,
+        vidattn.load("motion-tiny"),
+        overlap=0.75,
+        start=start,
+        end=at + AFTER,
+        decoding=Decoding(smooth="median", min_duration=0.8),
+    )
+    path = vidattn.annotate(timeline, folder / "annotated.vidattn.mp4")
     with vidattn.open_video(path) as video:
-        frame = video.read([round(3.6 * film.FPS)])[0]
-    picture = HERE / "annotated.jpg"
-    Image.fromarray(frame).save(picture, quality=72, optimize=True)
+        number = int(np.searchsorted(video.times, at - timeline.part.start))
+        frame = video.read([min(number, video.frames - 1)])[0]
+    picture = out / "annotated.jpg"
+    Image.fromarray(frame).save(picture, quality=85, optimize=True)
     return picture
 
 
@@ -122,21 +131,46 @@ def walk_through(folder: Path) -> vidattn.Timeline:
     return vidattn.segment(path, vidattn.load("motion-tiny"), overlap=0.75, decoding=decoding)
 
 
-def explained(path: str) -> Path:
-    """What the label rests on when the camera begins to move."""
-    strip = heat.strip(vidattn.explain(path, vidattn.load("motion-tiny"), at=BEGINS))
-    picture = HERE / "explain.jpg"
-    Image.fromarray(strip).save(picture, quality=85)
+def explained(source: str, at: float, out: Path) -> Path:
+    """What the label of a moment rests on, as the paper shows it in its Figure 7."""
+    strip = heat.strip(vidattn.explain(source, vidattn.load("motion-tiny"), at=at))
+    picture = out / "explain.jpg"
+    Image.fromarray(strip).save(picture, quality=85, optimize=True)
     return picture
 
 
-if __name__ == "__main__":
+def made(source: str | None, at: float, wanted: set[str], out: Path) -> Iterator[Path]:
+    """The pictures that are wanted: explain, annotated, terminal, report."""
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        print(annotated(folder))
+        if source is not None and "explain" in wanted:
+            yield explained(source, at, out)
+        if source is not None and "annotated" in wanted:
+            yield annotated(source, at, folder, out)
+        if not wanted & {"terminal", "report"}:
+            return
         timeline = walk_through(folder)
-        print(terminal(timeline, folder))
-        print(explained(timeline.source))
-        page = output.write(timeline, folder / "report.html", stills=stills(timeline))
-        for name in PICTURES:
-            print(take(page, name, folder))
+        if "terminal" in wanted:
+            yield terminal(timeline, folder, out)
+        if "report" in wanted:
+            page = output.write(
+                timeline, folder / "walk_through.vidattn.html", stills=stills(timeline)
+            )
+            for name in PICTURES:
+                yield take(page, name, folder, out)
+
+
+def main() -> None:
+    """Make them, and say where they are."""
+    words = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    words.add_argument("film", nargs="?", help="a real film; without it only the others are made")
+    words.add_argument("--at", type=float, default=6.5, help="the moment that is shown, in seconds")
+    words.add_argument("--only", default=",".join(KINDS), help="some of these, with commas between")
+    words.add_argument("-o", type=Path, default=HERE, metavar="DIR")
+    asked = words.parse_args()
+    for path in made(asked.film, asked.at, set(asked.only.split(",")), asked.o):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
