@@ -1,6 +1,7 @@
 """Corrected annotations come back: as ground truth and as training data."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from vidattn.data.annotated import film_of, located, read_annotated
 from vidattn.data.sets import open_set
 from vidattn.data.truth import read_truth
 from vidattn.errors import DataError
-from vidattn.output import render
+from vidattn.output import render, write
 from vidattn.timeline import Timeline
 
 EDGES = [0, 41, 600, 1234]
@@ -42,6 +43,21 @@ def test_an_elan_file_comes_back_to_the_millisecond(tmp_path: Path) -> None:
     path.write_text(render(film(NTSC_FILM, EDGES), "eaf"), "utf-8")
     assert spans(path) == SPANS
     assert read_truth(path).videos[0].name == "my movie.mp4"
+
+
+def test_an_elan_file_finds_its_film_from_another_folder_and_when_moved(tmp_path: Path) -> None:
+    source = tmp_path / "films" / "my movie.mp4"
+    source.parent.mkdir()
+    source.touch()
+    path = write(replace(film(NTSC_FILM, EDGES), source=str(source)), tmp_path / "out" / "a.eaf")
+    assert 'RELATIVE_MEDIA_URL="../films/my%20movie.mp4"' in path.read_text()
+    ((found, *_), _) = read_annotated(path)
+    assert located(found.film, path.parent).samefile(source)
+    moved = tmp_path / "elsewhere" / "deep" / "a.eaf"
+    moved.parent.mkdir(parents=True)
+    path.rename(moved)
+    ((found, *_), _) = read_annotated(moved)
+    assert located(found.film, moved.parent).samefile(source)
 
 
 def test_label_studio_comes_back_to_the_frame(tmp_path: Path) -> None:

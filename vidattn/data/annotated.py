@@ -109,13 +109,16 @@ def _elan(path: Path, notes: list[str]) -> Annotated:
 
 def _media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
     """The film of an ELAN document, and the milliseconds that its time 0 is into it."""
-    media = root.findall("HEADER/MEDIA_DESCRIPTOR")
-    for one in media:
-        for key in ("RELATIVE_MEDIA_URL", "MEDIA_URL"):
-            film = film_of(one.get(key) or "")
-            if PurePosixPath(film).suffix.lower() in VIDEOS:
-                origin = one.get("TIME_ORIGIN", "0")
-                return film, int(origin) if MILLISECONDS.fullmatch(origin) else 0
+    found = []
+    for one in root.findall("HEADER/MEDIA_DESCRIPTOR"):
+        origin = one.get("TIME_ORIGIN", "0")
+        offset = int(origin) if MILLISECONDS.fullmatch(origin) else 0
+        films = (film_of(one.get(key) or "") for key in ("RELATIVE_MEDIA_URL", "MEDIA_URL"))
+        found += [(f, offset) for f in films if PurePosixPath(f).suffix.lower() in VIDEOS]
+    # A document that was moved may know one way only to its film.
+    there = (one for one in found if is_file(located(one[0], path.parent)))
+    if found:
+        return next(there, found[0])
     return path.stem.removesuffix(".vidattn"), 0
 
 

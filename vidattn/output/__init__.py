@@ -79,7 +79,11 @@ def render(timeline: Timeline, fmt: str) -> str:
     """
     if fmt not in FORMATS:
         raise UsageError(f"no such format: {fmt!r}", hint="known: " + ", ".join(FORMATS))
-    return FORMATS[fmt](timeline).encode("utf-8", "backslashreplace").decode("utf-8")
+    return _utf8(FORMATS[fmt](timeline))
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def write(
@@ -100,6 +104,8 @@ def write(
     fmt = format_of(path) if fmt is None else fmt
     if fmt == "html":
         text = html(timeline, folder=Path(path).parent, stills=stills, explained=explained)
+    elif fmt == "eaf":
+        text = _utf8(eaf(timeline, Path(path).parent))
     else:
         text = render(timeline, fmt)
     return write_atomically(path, text.encode("utf-8"))

@@ -6,10 +6,11 @@ annotators do.
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePath
 from xml.etree.ElementTree import Element
 
-from vidattn.output.markup import add, address, document
+from vidattn.output.markup import add, address, beside, document
 from vidattn.timeline import Segment, Timeline
 
 LABELS, SCORES = "vidattn", "vidattn score"
@@ -27,13 +28,16 @@ TYPES = {
 }
 
 
-def eaf(timeline: Timeline) -> str:
-    """An ELAN annotation document, format 3.0."""
+def eaf(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str:
+    """An ELAN annotation document, format 3.0.
+
+    folder: where the document will lie, to find the film from there; None: beside the film.
+    """
     segments = [s for s in timeline.segments if s.label_id is not None]
     root = Element("ANNOTATION_DOCUMENT", AUTHOR="vidattn", DATE=MADE, FORMAT="3.0", VERSION="3.0")
     root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
     root.set("xsi:noNamespaceSchemaLocation", SCHEMA)
-    _header(root, timeline.source, last=2 * len(segments))
+    _header(root, timeline.source, folder, last=2 * len(segments))
     order = add(root, "TIME_ORDER")
     times = [t for s in segments for t in (s.window.start, s.window.stop)]
     for number, time in enumerate(times, start=1):
@@ -63,14 +67,14 @@ def eaf(timeline: Timeline) -> str:
     return document(root)
 
 
-def _header(root: Element, source: str, last: int) -> None:
+def _header(root: Element, source: str, folder: str | os.PathLike[str] | None, last: int) -> None:
     header = add(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     add(
         header,
         "MEDIA_DESCRIPTOR",
         MEDIA_URL=address(source),
         MIME_TYPE=TYPES.get(PurePath(source).suffix.lower(), "unknown"),
-        RELATIVE_MEDIA_URL=address(PurePath(source).name),
+        RELATIVE_MEDIA_URL=address(beside(source, folder)),
     )
     # ELAN numbers what is added from here on.
     add(header, "PROPERTY", str(last), NAME="lastUsedAnnotationId")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePath
 from urllib.parse import quote
@@ -39,6 +40,16 @@ def address(source: str) -> str:
         return "file://" + quoted
     # A colon in the first part would make it a scheme, and a dash an option.
     return f"./{quoted}" if source and not source.startswith(("./", "../")) else quoted
+
+
+def beside(source: str, folder: str | os.PathLike[str] | None) -> str:
+    """The path of a film from a folder, never an absolute one; None: the one it lies in."""
+    if folder is not None:
+        try:
+            return os.path.relpath(source, folder)
+        except ValueError:  # on another drive
+            pass
+    return PurePath(source).name
 
 
 def title(source: str) -> str:

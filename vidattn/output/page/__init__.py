@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from vidattn.explanation import Explanation
 from vidattn.layout import one_line
+from vidattn.output.markup import beside
 from vidattn.output.page.evidence import evidence
 from vidattn.output.page.house import UNSEEN, asset, policy, shown, template
 from vidattn.output.page.table import packed
@@ -118,12 +119,7 @@ _DECODING = ("smooth", "kernel", "threshold", "min_duration", "switch_cost", "le
 
 def _address(source: str, folder: str | os.PathLike[str] | None) -> str:
     """How the page refers to the film: never by an absolute path."""
-    path = PurePath(source).name
-    if folder is not None:
-        try:
-            path = os.path.relpath(source, folder)
-        except ValueError:  # on another drive
-            path = PurePath(source).name
+    path = beside(source, folder)
     return quote(Path(path).as_posix().encode("utf-8", "surrogateescape"), safe="/")
 
 
