@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -135,6 +136,40 @@ def test_an_edl_is_exact() -> None:
         "* FROM CLIP NAME: my movie.mp4\n"
         "* LOC: 00:00:02:00 GREEN   swim\n* COMMENT: swim (80%)\n"
     )
+
+
+@pytest.mark.parametrize("rate", RATES, ids=str)
+@pytest.mark.parametrize("audio", [False, True])
+def test_another_reader_finds_events_channels_and_markers_in_an_edl(
+    rate: Fraction, audio: bool, tmp_path: Path
+) -> None:
+    pytest.importorskip("otio_cmx3600_adapter")
+    otio = pytest.importorskip("opentimelineio")
+    edges = [0, 100, 250, 251, 2500]
+    heard = film(rate, edges)
+    path = tmp_path / "a.edl"
+    path.write_text(render(replace(heard, input={**heard.input, "audio": audio}), "edl"))
+    read = otio.adapters.read_from_file(str(path), rate=float(rate))
+    assert [track.kind for track in read.tracks] == ["Video", "Audio", "Audio"][: 1 + 2 * audio]
+    for track in read.tracks:
+        clips = list(track.find_clips())
+        assert [int(c.source_range.start_time.value) for c in clips] == edges[:-1]
+        assert [int(c.source_range.duration.value) for c in clips] == np.diff(edges).tolist()
+        assert [c.markers[0].name for c in clips] == ["dive", "swim", "dive", "swim"]
+
+
+def test_editors_get_the_sound_of_a_film_that_has_some() -> None:
+    silent = film(Fraction(25), [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
+    heard = replace(silent, input={**silent.input, "audio": True})
+    tracks = json.loads(render(heard, "otio"))["tracks"]["children"]
+    assert [track["kind"] for track in tracks] == ["Video", "Audio"]
+    kinds = [[child["OTIO_SCHEMA"] for child in track["children"]] for track in tracks]
+    assert kinds[0] == kinds[1] == ["Clip.1", "Gap.1", "Clip.1"]
+    assert not any(child["markers"] for child in tracks[1]["children"])
+    assert 'hasAudio="1"' in render(heard, "fcpxml")
+    assert "  AA/V  C  " in render(heard, "edl")
+    assert "hasAudio" not in render(silent, "fcpxml")
+    assert len(json.loads(render(silent, "otio"))["tracks"]["children"]) == 1
 
 
 def test_out_points_are_exclusive_and_events_touch() -> None:

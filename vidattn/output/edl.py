@@ -1,7 +1,8 @@
 """Timelines as an edit decision list, CMX 3600: an event for each segment.
 
-Out-points are exclusive. Source and record times are the same, so that the list lays every piece
-where it lies in the film; background is left out.
+Events are of picture and sound where the film has both. Out-points are exclusive. Source and record
+times are the same, so that the list lays every piece where it lies in the film; background is left
+out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import unicodedata
 from pathlib import PurePath
 
 from vidattn.output.markup import inert, title
-from vidattn.output.timecode import clock_of, placed
+from vidattn.output.timecode import clock_of, is_heard, placed
 from vidattn.timeline import Timeline
 
 REEL_LETTERS = 8
@@ -26,7 +27,7 @@ def edl(timeline: Timeline) -> str:
     `start_timecode` of the timeline is none at this rate.
     """
     clock = clock_of(timeline)
-    reel = reel_of(timeline.source)
+    reel, channels = reel_of(timeline.source), "AA/V" if is_heard(timeline) else "V"
     lines = [
         f"TITLE: {inert(title(timeline.source))}",
         f"FCM: {'DROP FRAME' if clock.drop else 'NON-DROP FRAME'}",
@@ -37,9 +38,11 @@ def edl(timeline: Timeline) -> str:
         label = inert(event.segment.label)
         colour = COLOURS[(event.segment.label_id or 0) % len(COLOURS)]
         lines += [
-            f"{number:03d}  {reel:<{REEL_LETTERS}} V     C        {first} {after} {first} {after}",
+            f"{number:03d}  {reel:<{REEL_LETTERS}} {channels:<5} C        "
+            f"{first} {after} {first} {after}",
             f"* FROM CLIP NAME: {inert(PurePath(timeline.source).name)}",
-            f"* LOC: {first} {colour:<7} {label}",
+            # Readers know markers by colons alone; how to count is said at the top (FCM).
+            f"* LOC: {first.replace(';', ':')} {colour:<7} {label}",
             f"* COMMENT: {label} ({event.segment.score * 100:.0f}%)",
         ]
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from fractions import Fraction
 from xml.etree.ElementTree import Element
 
 from vidattn.output.markup import add, address, document, title
-from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, placed
+from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, is_heard, placed
 from vidattn.timeline import Segment, Timeline
 
 VERSION = "1.10"
@@ -65,6 +65,8 @@ def _resources(root: Element, timeline: Timeline, clock: Clock, count: int) -> N
         duration=_time(count, clock.fps),
         hasVideo=1,
         format=FORMAT,
+        hasAudio=1 if is_heard(timeline) else None,
+        audioSources=1 if is_heard(timeline) else None,
     )
     add(film, "media-rep", kind="original-media", src=address(timeline.source))
 

@@ -1,7 +1,8 @@
 """Timelines for OpenTimelineIO, as its JSON, which editors read or convert: a clip each segment.
 
 What is background, or was not seen, is a gap. Clips carry a marker with the label, and score and
-alternatives in their metadata under "vidattn".
+alternatives in their metadata under "vidattn". The sound of a film has a track of its own, cut
+alike.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from vidattn.layout import laid_out
 from vidattn.output.markup import address, title
-from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, placed
+from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, is_heard, placed
 from vidattn.timeline import Timeline
 
 COLOURS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PINK", "PURPLE")
@@ -36,13 +37,16 @@ def otio(timeline: Timeline) -> str:
             children.append(_gap(event.first - at, clock.fps))
         children.append(_clip(event, clock, media))
         at = event.after
-    track = _container("Track.1", "labels", children) | {"kind": "Video"}
+    tracks = [_container("Track.1", "labels", children) | {"kind": "Video"}]
+    if is_heard(timeline):
+        sound = [child | {"markers": []} for child in children]
+        tracks.append(_container("Track.1", "sound", sound) | {"kind": "Audio"})
     document = {
         "OTIO_SCHEMA": "Timeline.1",
         "name": title(timeline.source),
         "global_start_time": _time(clock.start, clock.fps),
         "metadata": {"vidattn": {"model": str(timeline.model.get("name", ""))}},
-        "tracks": _container("Stack.1", "tracks", [track]),
+        "tracks": _container("Stack.1", "tracks", tracks),
     }
     return laid_out(document, 2) + "\n"
 

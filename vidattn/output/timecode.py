@@ -133,6 +133,11 @@ def own_rate(timeline: Timeline) -> Fraction | None:
     return fps if Fraction(1, 10**6) < fps < 10**6 else None
 
 
+def is_heard(timeline: Timeline) -> bool:
+    """Whether a timeline tells of sound in its film; older documents tell nothing of it."""
+    return timeline.input.get("audio") is True
+
+
 def at_rate(seconds: float, fps: Fraction) -> int:
     """The first frame at or after a time that is known to the millisecond."""
     return max(math.ceil((round(seconds * 1000) - Fraction(1, 2)) * fps / 1000), 0)

@@ -145,6 +145,7 @@ def input_of(facts: Facts) -> dict[str, Any]:
         "rotation": facts.rotation,
         "codec": facts.codec,
         "frames": facts.frames,
+        "audio": facts.audio,
     }
 
 
