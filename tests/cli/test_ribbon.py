@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from vidattn.cli import live, ribbon
+from vidattn.cli import live, report, ribbon
 from vidattn.cli.ribbon import Look
 from vidattn.gathering.pooling import Pool
 from vidattn.gathering.segments import Segment
@@ -182,6 +183,32 @@ def on_a_terminal(words: list[str], folder: Path, columns: int, **variables: str
         assert process.wait(timeout=60) == 0, said
     os.close(leader)
     return said.decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def columns(text: str) -> int:
+    """Those of a terminal to which marks that join letters are columns of their own."""
+    return cell_len(text) + sum(category(sign)[0] == "M" for sign in text)
+
+
+def test_wide_and_joining_signs_stay_within_the_width() -> None:
+    names = ("कैमरा दाईं ओर घूमता है", "カメラが右に動く", "walk")
+    windows = tuple(Window(i, i + 1) for i in range(6))
+    scores = np.eye(3)[[0, 1, 2, 0, 1, 2]]
+    wide = Timeline("फिल्मों की फिल्म/映画.mp4", names, windows, scores)
+    look = Look(80)
+    lines = [line.plain for line in report.lively(wide, 5, look)]
+    assert max(map(columns, lines)) <= 80
+    whole = Timeline("a.mp4", names, windows[:1], scores[:1], task="classify")
+    assert max(columns(line.plain) for line in report.lively(whole, 3, look)) <= 80
+    # Plain lines have their columns below one another.
+    plain = [line.plain for line in report.segments(wide)][:3]
+    assert len({cell_len(line.split("100.0")[0]) for line in plain}) == 1
+    started: Any = SimpleNamespace(source="फिल्मों की फिल्म " * 9 + ".mp4", windows=windows)
+    found = live._Found(started, names, 0.3)
+    for index, row in enumerate(scores):
+        found.add(Scored(index, windows[index], np.array(row, np.float32)))
+    picture = live.picture(found, 2.0, look)
+    assert max(columns(line.plain) for line in picture.renderables) <= 80  # type: ignore[union-attr]
 
 
 def bare(text: str) -> str:

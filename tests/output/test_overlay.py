@@ -102,6 +102,15 @@ def test_signs_without_a_font_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -
     lettering._font_with.cache_clear()
 
 
+def test_marks_that_join_letters_are_not_taken_for_known() -> None:
+    path = next((p for p in lettering._files() if "dejavusans." in p.lower()), None)
+    if path is None:
+        pytest.skip("no DejaVu fonts here")
+    font = lettering._loaded(path, 20)  # it has no Devanagari
+    assert not any(lettering._has(font, sign) for sign in "\u0915\u0948\u093e\u0902")
+    assert lettering._has(font, "\u0301")
+
+
 def test_a_font_of_the_computer_serves_other_scripts() -> None:
     if not any("dejavu" in path.lower() for path in lettering._files()):
         pytest.skip("no DejaVu fonts here")

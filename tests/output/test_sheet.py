@@ -78,6 +78,16 @@ def test_curves_have_a_row_for_every_epoch_and_the_colours_of_the_report() -> No
     ElementTree.fromstring(curves([], "nothing yet"))
 
 
+def test_epochs_without_lines_of_steps_are_joined_and_the_axis_says_what_it_counts() -> None:
+    epochs = [row for row in log(4) if row["event"] == "epoch"]
+    picture = curves(epochs, "short")
+    assert picture.count("<polyline") == 3
+    assert f">step {epochs[-1]['step']}</text>" in picture
+    # Twelve pixels a sign at most are less than 0.6 of that each: no label leaves the picture.
+    ends = re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]*)<', picture)
+    assert all(float(x) - 7.2 * len(words) > 0 for x, words in ends)
+
+
 def test_the_name_of_a_file_says_whether_it_is_a_table_or_a_page(tmp_path: Path) -> None:
     made = result(["walk", "run"])
     assert write_confusion(made, tmp_path / "who.csv").read_text().startswith("truth")

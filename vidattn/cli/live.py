@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
 from vidattn.cli.console import Desk, Track, clean, clock_time
-from vidattn.cli.ribbon import Look, row, tracks
+from vidattn.cli.ribbon import Look, doubtful, row, tracks
 from vidattn.gathering.segments import BACKGROUND, Segment
 from vidattn.palette import colours
 from vidattn.streaming.events import Scored, Started
@@ -118,12 +119,14 @@ def picture(found: _Found, seconds: float, look: Look) -> Group:
     started = found.started
     windows = started.windows
     whole = Window(windows[0].start, max(window.stop for window in windows))
-    lines = [look.label(f"  {clean(started.source)}", look.width, "bold")]
+    title = f"  {clean(started.source)}"
+    lines = [look.label(title, look.width - doubtful(title), "bold")]
     lines += tracks(found.segments, whole, look, TRACKS)
     hues = colours(found.segments)
     recent = found.segments[-CLOSED - 1 :]
-    room = max((len(clean(segment.label)) for segment in recent), default=0)
-    room = min(room, max(look.width - 46, 10))
+    names = [clean(segment.label) for segment in recent]
+    room = max(map(cell_len, names), default=0)
+    room = min(room, max(look.width - 46 - doubtful(*names), 10))
     for number, segment in enumerate(recent, 1):
         closed = number < len(recent)
         lines.append(row(segment, room, 0, hues[segment.label_id], look, closed=closed))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from vidattn.cli.console import Desk, clean, clock_time
@@ -101,15 +102,15 @@ def _shape(facts: Mapping[str, Any]) -> str:
 def ranking(timeline: Timeline, count: int) -> Iterator[Text]:
     """The `count` best labels of a classification with bars."""
     best = timeline.top(count)
-    width = max(len(clean(label)) for label, _ in best)
+    width = max(cell_len(clean(label)) for label, _ in best)
     for place, (label, score) in enumerate(best, 1):
-        yield Text.assemble(f"  {place:>2}  {clean(label):<{width}}  ", *_bar(score))
+        yield Text.assemble(f"  {place:>2}  {set_cell_size(clean(label), width)}  ", *_bar(score))
 
 
 def segments(timeline: Timeline) -> Iterator[Text]:
     """A line for each segment, then the totals of each label."""
     rows = timeline.segments
-    width = max((len(clean(row.label)) for row in rows), default=0)
+    width = max((cell_len(clean(row.label)) for row in rows), default=0)
     for row in rows:
         window = row.window
         start, stop = (
@@ -117,7 +118,9 @@ def segments(timeline: Timeline) -> Iterator[Text]:
         )
         style = "dim" if row.label == BACKGROUND else ""
         yield Text.assemble(
-            f"  {start} - {stop}  ", (f"{clean(row.label):<{width}}  ", style), *_bar(row.score)
+            f"  {start} - {stop}  ",
+            (f"{set_cell_size(clean(row.label), width)}  ", style),
+            *_bar(row.score),
         )
     base = "" if timeline.is_whole else f" of {_part(timeline)}"
     yield Text.assemble(f"  total{base}: ", ", ".join(map(_total, timeline.totals())))

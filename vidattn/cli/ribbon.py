@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from unicodedata import category
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -55,13 +56,21 @@ class Look:
 
     def folded(self, text: Text) -> Iterator[Text]:
         """A long line as several that fit."""
-        if text.cell_len <= self.width:
+        width = self.width - doubtful(text.plain)
+        if text.cell_len <= width:
             yield text
             return
-        lines = text.wrap(Console(width=self.width), self.width - 4, no_wrap=False)
+        lines = text.wrap(Console(width=self.width), max(width - 4, 10), no_wrap=False)
         for number, line in enumerate(lines):
             line.rstrip()
             yield Text.assemble("    " if number else "", line)
+
+
+def doubtful(*texts: str) -> int:
+    """Columns that a terminal may take beyond those that rich counts: they disagree about marks
+    that join a letter, as in Devanagari. A line that is one too long leaves its rest behind."""
+    joining = (sum(category(sign)[0] == "M" for sign in text) for text in texts)
+    return max(joining, default=0)
 
 
 def style_of(colour: Colour) -> str:
@@ -75,7 +84,8 @@ def rows(segments: Sequence[Segment], look: Look) -> Iterator[Text]:
     narrow = look.width < NARROW
     taken = 14 + 9 if narrow else 27 + 11 + 8
     room = min(_widest(segments), max(look.width - taken, 6), LONGEST_LABEL if narrow else 60)
-    bar = 0 if narrow else min(BAR, look.width - 27 - room - 2 - 9 - 2)
+    left = look.width - 27 - room - 2 - 9 - 2 - doubtful(*(s.label for s in segments))
+    bar = 0 if narrow else min(BAR, left)
     for segment in segments:
         yield row(segment, room, max(bar, 0), hues[segment.label_id], look)
 
@@ -112,7 +122,7 @@ def tracks(
     shown = order[:most]
     room = min(_widest(of[k][0] for k in shown), look.width * 3 // 10, LONGEST_LABEL)
     narrow = look.width < NARROW
-    width = look.width - room - (12 if narrow else 18)
+    width = look.width - room - (12 if narrow else 18) - doubtful(*(of[k][0].label for k in shown))
     if width < 8 or not shown:
         return
     for label in shown:
@@ -137,7 +147,7 @@ def bars(timeline: Timeline, count: int, look: Look) -> Iterator[Text]:
     best = timeline.top(count)
     widest = max(cell_len(clean(label)) for label, _ in best)
     room = min(widest, max(look.width - 17, 6))
-    bar = min(2 * BAR, look.width - room - 19)
+    bar = min(2 * BAR, look.width - room - 19 - doubtful(*(label for label, _ in best)))
     hue = style_of(next(iter(colours(timeline.segments).values()), NONE))
     for place, (label, score) in enumerate(best, 1):
         first = "bold" if place == 1 else ""

@@ -146,5 +146,14 @@ def _has(font: FreeTypeFont, sign: str) -> bool:
     """Whether a font has a sign: what it draws is not what it draws for a sign it lacks."""
     if sign.isspace():
         return True
-    here, absent = font.getmask(sign), font.getmask(ABSENT)
+    plain = _unshaped(font)
+    here, absent = plain.getmask(sign), plain.getmask(ABSENT)
     return (here.size, bytes(here)) != (absent.size, bytes(absent))
+
+
+@lru_cache(maxsize=64)
+def _unshaped(font: FreeTypeFont) -> FreeTypeFont:
+    """The font without shaping, which puts a circle below a mark that stands alone."""
+    from PIL import ImageFont
+
+    return font.font_variant(layout_engine=ImageFont.Layout.BASIC)

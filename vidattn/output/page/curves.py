@@ -12,7 +12,7 @@ from vidattn.output.page.sheet import Bar, Section, sheet
 
 Points = Sequence[tuple[float, float]]
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 180, 64, 16, 28, 28
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 180, 80, 16, 28, 28
 """Of one panel, in pixels, and the margins in it."""
 MOST = 600
 """Points of a curve; longer ones are thinned out evenly."""
@@ -21,7 +21,8 @@ MOST = 600
 def curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     """Loss, learning rate and held-back top-1 over steps, from the lines of log.jsonl.
 
-    Lines of steps become curves, lines of epochs dots. The same lines give the same text, which is
+    Lines of steps become curves, lines of epochs dots; dots are joined where there are no two
+    lines of steps. The same lines give the same text, which is
     readable on light and on dark ground.
     """
     panels = _panels(rows)
@@ -98,7 +99,9 @@ def _panels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         ("learning rate", _points(steps, "lr"), _points(epochs, "lr")),
         ("top-1 on held-back clips, %", top1, top1),
     )
-    return [(name, _panel(line, dots, last)) for name, line, dots in panels]
+    return [
+        (name, _panel(line if len(line) > 1 else dots, dots, last)) for name, line, dots in panels
+    ]
 
 
 def _points(rows: Sequence[Mapping[str, Any]], name: str) -> Points:
@@ -122,8 +125,8 @@ def _panel(line: Points, dots: Points, last: int) -> str:
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{value:.3g}</text>')
     for step in sorted({0, last // 2, last}):
         x = at(step, low)[0]
-        anchor = "end" if step == last else "middle"
-        parts.append(f'<text x="{x}" y="{HEIGHT - 8}" text-anchor="{anchor}">{step}</text>')
+        anchor, words = ("end", f"step {step}") if step == last else ("middle", str(step))
+        parts.append(f'<text x="{x}" y="{HEIGHT - 8}" text-anchor="{anchor}">{words}</text>')
     places = [at(*point) for point in line]
     if len(places) > 1:
         path = " ".join(f"{x},{y}" for x, y in places)
