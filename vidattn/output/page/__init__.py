@@ -76,7 +76,7 @@ def html(
 def bare(page: bytes) -> bytes:
     """A page without its pictures and its section on what labels rest on."""
     page = re.sub(rb'"stills": \[\[[^<]*?"\]\]', b'"stills": []', page, count=1)
-    return re.sub(rb'\n<section id="evidence".*?</section>', b"", page, count=1, flags=re.DOTALL)
+    return re.sub(rb'\n<details id="evidence">.*?</details>', b"", page, count=1, flags=re.DOTALL)
 
 
 def clock(seconds: float, hours: bool, decimals: int = 1) -> str:
