@@ -102,13 +102,19 @@ def write(
     Raises UsageError for an unknown format and OutputError when the file cannot be written.
     """
     fmt = format_of(path) if fmt is None else fmt
+    folder = Path(path).parent
     if fmt == "html":
-        text = html(timeline, folder=Path(path).parent, stills=stills, explained=explained)
-    elif fmt == "eaf":
-        text = _utf8(eaf(timeline, Path(path).parent))
+        text = html(timeline, folder=folder, stills=stills, explained=explained)
     else:
-        text = render(timeline, fmt)
+        text = _seen_from(folder, timeline, fmt)
     return write_atomically(path, text.encode("utf-8"))
+
+
+def _seen_from(folder: Path, timeline: Timeline, fmt: str) -> str:
+    """The text of a file in `folder`: as `render`, but some formats say where the film lies."""
+    if fmt == "html":
+        return html(timeline, folder=folder)
+    return _utf8(eaf(timeline, folder)) if fmt == "eaf" else render(timeline, fmt)
 
 
 def is_whole(timeline: Timeline, path: str | os.PathLike[str], fmt: str) -> bool:
@@ -121,9 +127,8 @@ def is_whole(timeline: Timeline, path: str | os.PathLike[str], fmt: str) -> bool
         there = Path(path).read_bytes()
     except OSError:
         return False
-    if fmt == "html":
-        return bare(there) == bare(html(timeline, folder=Path(path).parent).encode())
-    return there == render(timeline, fmt).encode()
+    wanted = _seen_from(Path(path).parent, timeline, fmt).encode()
+    return bare(there) == bare(wanted) if fmt == "html" else there == wanted
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
