@@ -26,10 +26,12 @@ def main() -> None:
         for level in wanted.levels:
             some = vidattn.segment(film, classifier, economy=Economy(static=level))
             reused, same = some.reused or 0, some.scores.argmax(1) == best
+            spent = [f"{t.run['model_s']:.1f} s" for t in (some, full)]
             off = np.abs(some.scores - full.scores).max(1)
             print(
                 f"{film.name}, LEVEL {level:g}: {reused} of {count} windows reused "
-                f"({100 * reused / count:.0f} %), same label in {100 * same.mean():.1f} %, "
+                f"({100 * reused / count:.0f} %), model {spent[0]} of {spent[1]}, "
+                f"same label in {100 * same.mean():.1f} %, "
                 f"scores differ by {off.mean():.3f} on average, {off.max():.3f} at most"
             )
 
