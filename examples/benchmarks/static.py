@@ -21,6 +21,7 @@ def main() -> None:
     wanted = parser.parse_args()
     classifier = vidattn.load(wanted.model)
     for film in wanted.films:
+        vidattn.segment(film, classifier, end=2.0)  # the first run of all prepares much
         full = vidattn.segment(film, classifier)
         best, count = full.scores.argmax(1), len(full.windows)
         for level in wanted.levels:
