@@ -76,3 +76,22 @@ def test_a_long_file_is_read_by_its_index(make: Callable[[Made], Path]) -> None:
         assert video.frames == 2500
         assert numbers(video.read([0, 2499, 1234])) == [0, 2499, 1234]
         assert [i for i, _ in video.stream(range(0, 2500, 480))] == list(range(0, 2500, 480))
+
+
+def test_more_packets_than_bytes_are_too_many(
+    make: Callable[[Made], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where every entry of an index points to the same byte."""
+    path = make(BY_NAME["single.mp4"])
+    container, stream = open_container(str(path), Limits())
+    with container:
+        (packet,) = scan.packets(container, stream)
+        most = container.size + scan.FEW_FRAMES
+        monkeypatch.setattr(scan, "SLACK_BYTES", most * packet.size)
+        monkeypatch.setattr(scan, "packets", lambda *_: [packet] * count)
+        count = most
+        assert len(scan.scan(container, stream, lambda: None)) == most
+        count += 1
+        with pytest.raises(VideoError, match="more packets than bytes") as caught:
+            scan.scan(container, stream, lambda: None)
+    assert caught.value.code == "E_TOO_LARGE"

@@ -75,8 +75,6 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
     if context is None:
         container.close()
         raise VideoError("no decoder knows its codec", code="E_CODEC_NOT_ALLOWED")
-    if container.format.name.startswith("mov"):  # elsewhere nothing is made for a mere promise
-        check_count(stream.frames, limits.max_frames)
     _check(context.codec.canonical_name, size or (context.width, context.height), limits)
     alone = context.codec.canonical_name == "av1" and context.width * context.height <= AV1_ALONE
     if limits.threads or alone:

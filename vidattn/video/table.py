@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.error import FFmpegError
 
-from vidattn.video.container import MAX_ERRORS, packets
+from vidattn.video.container import MAX_ERRORS, check_count, packets
 from vidattn.video.protocol import MAX_FRAMES, Times
 from vidattn.video.scan import NO_PTS, Beat, Packets, Ticks, from_index, scan
 
@@ -92,6 +92,7 @@ def build(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
         container, stream = open_source()
         with container:
             table = scan(container, stream, beat, max_frames)
+    check_count(len(table), max_frames)
     if trusted and _sound(table) and (leading := _trial(open_source, table)) is not None:
         return _from_packets(table, tick, leading)
     return _from_decode(open_source, table, timed, beat)
