@@ -15,13 +15,13 @@ import pytest
 
 from tests.cli.conftest import Run, write_film
 from tests.video.films import write_numbered
-from vidattn import infer, output
+from vidattn import infer
 from vidattn.cli.claims import claimed
 from vidattn.cli.failures import Failure, Failures
 from vidattn.cli.inputs import Input, found_by
 from vidattn.cli.names import names_of
 from vidattn.cli.shards import parsed, share
-from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError, VideoError
+from vidattn.errors import InputError, MemoryLimitError, UsageError, VideoError
 from vidattn.files import write_atomically
 
 WANTED = ("-f", "json,csv", "-o", "out")
@@ -498,30 +498,6 @@ def test_lines_of_anything_else_are_no_failures(tmp_path: Path, line: str) -> No
 def test_an_empty_folder_is_still_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no videos below"):
         found_by([str(tmp_path)])
-
-
-def test_what_stops_between_two_files_of_a_result_is_not_taken_for_complete(
-    quick: Run, corpus: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = ("segment", "films/a.mp4", "-m", model, *WANTED, "--skip-existing")
-    assert quick(*words, "--overlap", "0").returncode == 0
-    write = output.write
-
-    def full_after_one(*given: object, **more: object) -> Path:
-        monkeypatch.setattr(output, "write", full)
-        return write(*given, **more)  # type: ignore[arg-type]
-
-    def full(*_: object, **__: object) -> Path:
-        raise OutputError("out: cannot be written: No space left on device")
-
-    monkeypatch.setattr(output, "write", full_after_one)
-    assert quick(*words, "--overlap", "0.5").returncode == 5
-    monkeypatch.setattr(output, "write", write)
-    again = quick(*words, "--overlap", "0.5")
-    assert (again.returncode, "is done" in again.stderr) == (0, False)
-    rows = Path("out/a.vidattn.csv").read_bytes()
-    assert quick(*words[:-1], "--overlap", "0.5").returncode == 0
-    assert Path("out/a.vidattn.csv").read_bytes() == rows
 
 
 def test_links_to_folders_are_followed_and_each_folder_is_searched_once(tmp_path: Path) -> None:
