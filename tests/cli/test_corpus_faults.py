@@ -46,15 +46,14 @@ def test_a_decoder_that_dies_of_one_film_costs_no_other(
     (tmp_path / "films").mkdir()
     for name in "abc":
         write_film(tmp_path / "films" / f"{name}.mp4", seconds=1)
-    start = SupervisedVideo._start
+    begin = SupervisedVideo._begin
 
-    def rehearsed(video: SupervisedVideo, reader: str) -> None:
-        video._spare = None  # a decoder that is kept has another environment
+    def rehearsed(video: SupervisedVideo, reader: str, *, fresh: bool = False) -> None:
         bad = video._name.endswith("b.mp4")
         monkeypatch.setenv("VIDATTN_REHEARSE", f"abort-{moment}" if bad else "")
-        start(video, reader)
+        begin(video, reader, fresh=True)  # a decoder that is kept has another environment
 
-    monkeypatch.setattr(SupervisedVideo, "_start", rehearsed)
+    monkeypatch.setattr(SupervisedVideo, "_begin", rehearsed)
     done = quick("segment", "films", "-m", model, *WANTED)
     assert done.returncode == 4, done.stderr
     assert [(one["path"], one["code"]) for one in failures(tmp_path / "out")] == [
