@@ -17,12 +17,12 @@ from vidattn.errors import VidattnError
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; every VidattnError becomes two lines on stderr."""
     _have_streams()
+    code = 0
     try:
         stop_on_signals()
-        from vidattn.cli.app import app
+        from vidattn.cli.app import run
 
-        words = sys.argv[1:] if arguments is None else list(arguments)
-        app(args=words, obj=words)
+        code = run(sys.argv[1:] if arguments is None else list(arguments))
     except VidattnError as error:
         from vidattn.cli.console import Desk
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Not sys.exit: threads and workers of a run that was stopped must not hold up the end.
         _flush()
         os._exit(stopped.exit_code)
-    sys.exit(0)
+    sys.exit(code)
 
 
 def _have_streams() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import vidattn
+from vidattn.errors import UsageError
 
 COMMANDS = {
     "classify": "Say what a whole file shows, and how much of it the answer rests on.",
@@ -112,3 +113,24 @@ def _root(
     ] = False,
 ) -> None:
     """What happens in a long video, and when: timelines from TimeSformer models."""
+
+
+Misused: type[Any] = typer.BadParameter.__mro__[1]
+"""What is raised for words that make no command; typer does not export it."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Do what the words after `vidattn` ask for, and return the exit code.
+
+    Raises VidattnError: UsageError for words that make no command.
+    """
+    try:
+        code = app(list(words), "vidattn", obj=list(words), standalone_mode=False)
+    except Misused as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # not a mistake yet: the help
+            return int(error.exit_code)
+        path = error.ctx.command_path if error.ctx else "vidattn"
+        text = error.format_message().removesuffix(".")
+        raise UsageError(text[:1].lower() + text[1:], hint=f"see {path} --help") from None
+    return code if isinstance(code, int) else 0
