@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,14 @@ import numpy as np
 from vidattn.errors import InputError
 from vidattn.files import replacing
 from vidattn.gathering.segments import Segment
+from vidattn.layout import one_line
 from vidattn.output import clip_name
 from vidattn.output.overlay import Overlay
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 from vidattn.video import Opening, Video, open_video
 from vidattn.video.recorder import Recorder, Sound
+from vidattn.video.seal import is_sealed, seal
 
 SMALLEST = 144
 """Pixels of the shorter side; smaller films are enlarged so that letters fit on them."""
@@ -88,6 +91,7 @@ def annotating(
                     recorder.frame(index - first, frame)
                     yield Drawn(after - first)
             video.check_unchanged()
+            seal(place, _digest(timeline))
         yield Made(Path(path), notes=(*_heard(sound), *_spelled(overlay)))
 
 
@@ -136,6 +140,7 @@ def clipping(
                     else _encoded(video, recorder, place, segment, (first, after))
                 ):
                     yield Drawn(total)
+                seal(place, _digest(timeline, exact=exact))
             yield Made(path, copied)
         video.check_unchanged()
 
@@ -150,6 +155,17 @@ def clip_paths(
         (segment, Path(folder) / clip_name(source, number, count, segment.label))
         for number, segment in enumerate(wanted, 1)
     ]
+
+
+def is_of(timeline: Timeline, path: str | os.PathLike[str], *, exact: bool = False) -> bool:
+    """Whether a film is there, uncut, and `annotating` or `clipping` made it of this timeline."""
+    return is_sealed(path, _digest(timeline, exact=exact))
+
+
+def _digest(timeline: Timeline, *, exact: bool = False) -> bytes:
+    """32 bytes that stand for what a timeline says, and how it is cut."""
+    said = [timeline.to_dict(scores=False), {"exact": exact}]
+    return hashlib.sha256(one_line(said).encode("utf-8", "backslashreplace")).digest()
 
 
 def _encoded(

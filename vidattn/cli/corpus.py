@@ -224,7 +224,7 @@ class Turn:
             timeline = self._act(path, lambda timeline: self._deliver(timeline, path))
             self.corpus.delivery.films.make(
                 self.desk,
-                timeline,
+                self._signed(timeline, path),
                 self.corpus.names[path],
                 self.corpus.place(path, MP4),
                 self._opening,
@@ -246,8 +246,7 @@ class Turn:
         return "partial" if timeline.unreadable else "whole"
 
     def _deliver(self, timeline: Timeline, path: str) -> None:
-        if self.request:
-            timeline = self.request.signed(timeline, path)
+        timeline = self._signed(timeline, path)
         # Files first: whatever happens to the reader of stdout, finished work is kept.
         written = self.corpus.delivery.write(timeline, self._files(path), self._opening)
         try:
@@ -255,6 +254,9 @@ class Turn:
         finally:
             if written:
                 self.desk.note("wrote " + ", ".join(map(str, written)))
+
+    def _signed(self, timeline: Timeline, path: str) -> Timeline:
+        return self.request.signed(timeline, path) if self.request else timeline
 
     def _tell(self, timeline: Timeline) -> None:
         if self.corpus.delivery.json:

@@ -76,17 +76,20 @@ class Films:
     def make_missing(
         self, desk: Desk, timeline: Timeline, name: str, path: Path, opening: Opening
     ) -> None:
-        """As `make`, of what is not there; clips are cut unless all of them are."""
+        """As `make`, of what is not there, not whole or of another timeline; clips are cut unless
+        all of them are there and of this one."""
         if not self:
             return
-        from vidattn.film import clip_paths
+        from vidattn.film import clip_paths, is_of
 
         clips = self.clips
         if clips is not None:
             folder, inner = clips / PurePath(name).parent, PurePath(name).name
-            if all(place.exists() for _, place in clip_paths(timeline, folder, f"{inner}.mp4")):
+            places = [place for _, place in clip_paths(timeline, folder, f"{inner}.mp4")]
+            if all(is_of(timeline, place, exact=self.exact) for place in places):
                 clips = None
-        missing = replace(self, annotated=self.annotated and not path.exists(), clips=clips)
+        annotated = self.annotated and not is_of(timeline, path)
+        missing = replace(self, annotated=annotated, clips=clips)
         missing.make(desk, timeline, name, path, opening)
 
     def _cut(

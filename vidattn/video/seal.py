@@ -1,0 +1,39 @@
+"""The last box of an mp4 file: what the film was made of, and that all of it is there.
+
+A free box, which every player passes over. What is cut off has lost it, and the film of somebody
+else has none, so a few bytes at the end tell whether a film needs to be made again.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+MARK = b"vidattn:"
+_HEAD = struct.Struct(">I4s8sQ")
+"""Length and kind of the box, who wrote it, the bytes before it."""
+
+
+def seal(path: Path, digest: bytes) -> None:
+    """Add the box to a finished file; digest: stands for what it was made of. Raises OSError."""
+    with path.open("ab") as file:
+        file.write(_box(digest, file.tell()))
+
+
+def is_sealed(path: str | os.PathLike[str], digest: bytes) -> bool:
+    """Whether a file is there, ends where it was sealed, and was made of the same."""
+    length = _HEAD.size + len(digest)
+    try:
+        with Path(path).open("rb") as file:
+            before = file.seek(0, os.SEEK_END) - length
+            if before < 0:
+                return False
+            file.seek(before)
+            return file.read(length) == _box(digest, before)
+    except OSError:
+        return False
+
+
+def _box(digest: bytes, before: int) -> bytes:
+    return _HEAD.pack(_HEAD.size + len(digest), b"free", MARK, before) + digest
