@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Run, write_film
-from tests.cli.test_corpus import WANTED, corpus, failures
+from tests.cli.test_corpus import WANTED, corpus, failures, raising
 from vidattn import output
 from vidattn.errors import OutputError
 from vidattn.video.supervised import SupervisedVideo
@@ -39,9 +40,45 @@ def test_what_stops_between_two_files_of_a_result_is_not_taken_for_complete(
     assert Path("out/a.vidattn.csv").read_bytes() == rows
 
 
+def test_a_film_of_another_timeline_is_not_taken_for_this_one(
+    quick: Run, corpus: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("segment", "films/a.mp4", "-m", model, "-f", "json,mp4", "-o", "out")
+    made = Path("out/a.vidattn.mp4")
+    again = (*words, "--skip-existing", "--threshold", "0.2")
+    assert quick(*words).returncode == 0
+    old = made.read_bytes()
+    with monkeypatch.context() as killed:
+        killed.setattr("vidattn.film.annotating", raising(OutputError("out: No space left")))
+        assert quick(*again).returncode == 5
+    assert made.read_bytes() == old
+    assert "wrote out/a.vidattn.mp4" in quick(*again).stderr
+    new = made.read_bytes()
+    assert new != old
+    assert "wrote" not in quick(*again).stderr
+    made.write_bytes(new[:-1])
+    assert "wrote out/a.vidattn.mp4" in quick(*again).stderr
+    assert made.read_bytes() == new
+
+
 @pytest.mark.parametrize("moment", ["open", "frames"])
-def test_a_decoder_that_dies_of_one_film_costs_no_other(
-    moment: str, quick: Run, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "code", "reason"),
+    [
+        ("abort", "E_DECODER_DIED", "the decoder died (signal SIGABRT)"),
+        ("sleep", "E_TIMEOUT", "the decoder said nothing for 0.7 s"),
+        ("hoard", "E_MEMORY", "out of memory while decoding: "),
+    ],
+)
+def test_a_decoder_that_fails_with_one_film_costs_no_other(
+    fault: str,
+    code: str,
+    reason: str,
+    moment: str,
+    quick: Run,
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "films").mkdir()
     for name in "abc":
@@ -50,14 +87,16 @@ def test_a_decoder_that_dies_of_one_film_costs_no_other(
 
     def rehearsed(video: SupervisedVideo, reader: str, *, fresh: bool = False) -> None:
         bad = video._name.endswith("b.mp4")
-        monkeypatch.setenv("VIDATTN_REHEARSE", f"abort-{moment}" if bad else "")
+        monkeypatch.setenv("VIDATTN_REHEARSE", f"{fault}-{moment}" if bad else "")
+        if bad and fault == "sleep":
+            video.limits = replace(video.limits, silence_seconds=0.7)
         begin(video, reader, fresh=True)  # a decoder that is kept has another environment
 
     monkeypatch.setattr(SupervisedVideo, "_begin", rehearsed)
     done = quick("segment", "films", "-m", model, *WANTED)
     assert done.returncode == 4, done.stderr
-    assert [(one["path"], one["code"]) for one in failures(tmp_path / "out")] == [
-        ("films/b.mp4", "E_DECODER_DIED")
-    ]
+    (one,) = failures(tmp_path / "out")
+    assert (one["path"], one["code"]) == ("films/b.mp4", code)
+    assert reason in str(one["message"])
     written = sorted(path.name for path in (tmp_path / "out" / "films").glob("*.json"))
     assert written == ["a.vidattn.json", "c.vidattn.json"]

@@ -269,6 +269,32 @@ def test_a_decoder_imports_no_torch(small: Path) -> None:
         assert "libav" in maps.read_text()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux")
+def test_a_film_that_takes_too_much_memory_is_not_called_damaged(tmp_path: Path) -> None:
+    made = Made("large.mp4", "libx264", {"preset": "ultrafast"}, size=(1920, 1080),
+                pts=tuple(range(12)))  # fmt: skip
+    path = tmp_path / made.name
+    write(path, made)
+    with open_video(path, short_side=64, limits=Limits(threads=2)) as video:
+        assert len(list(video.stream(range(12)))) == video.frames == 12
+        status = Path(f"/proc/{child_of(video).pid}/status").read_text()
+    most = int(status.split("VmPeak:")[1].split()[0]) << 10
+    errors: list[VideoError] = []
+    most -= 96 << 20
+    while len(errors) < 2:
+        most -= 24 << 20  # much of the peak was reserved and never needed
+        limits = Limits(threads=2, memory_bytes=most)
+        try:
+            with open_video(path, short_side=64, limits=limits) as video:
+                assert len(list(video.stream(range(12)))) == video.frames == 12
+                assert not video.unreadable
+        except VideoError as error:
+            errors.append(error)
+    assert {error.code for error in errors} <= {"E_MEMORY", "E_DECODER_DIED"}
+    said = "out of memory while decoding: a decoder may take 0."
+    assert all(said in error.message for error in errors if error.code == "E_MEMORY")
+
+
 def test_memory_is_limited(small: Path) -> None:
     with pytest.raises(VideoError) as caught:
         open_video(small, limits=Limits(memory_bytes=100 << 20))

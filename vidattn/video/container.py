@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 MAX_ERRORS = 64
+ROOM = 256 << 20
+"""Bytes that a decoder should have left: a few of the largest frames."""
 """Failures in a row after which the rest of a stream is given up."""
 FEW_FRAMES = 10_000
 """Of so many an index takes no time."""
@@ -66,6 +69,7 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
         container = av.open(source, options=options, metadata_errors="replace")
         size = _refused_size(source, options) if _sizeless(container) else None
     except FFmpegError as error:
+        require_memory()
         raise _not_video(source, error) from None
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or is_picture(stream):
@@ -114,7 +118,19 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
                     yield packet
             return
         except FFmpegError:
+            require_memory()
             failures += 1
+
+
+def require_memory() -> None:
+    """Raise MemoryError when little is left of what this process may have.
+
+    For who has met an error: FFmpeg may call the lack of memory damage of the file.
+    """
+    try:
+        mmap(-1, ROOM).close()
+    except OSError:
+        raise MemoryError from None
 
 
 def _sizeless(container: InputContainer) -> bool:
@@ -143,13 +159,13 @@ def _check(name: str, size: tuple[int, int], limits: Limits) -> None:
         raise VideoError(
             f"codec {name} is not on the list of common video codecs",
             code="E_CODEC_NOT_ALLOWED",
-            hint="if you trust the file, segment and classify take --any-codec",
+            hint="if you trust the file, segment, classify and explain take --any-codec",
         )
     if size[0] * size[1] > limits.max_pixels:
         raise VideoError(
             f"frames of {size[0]}x{size[1]} are more than {limits.max_pixels} pixels",
             code="E_TOO_LARGE",
-            hint="if it is meant to be so large, segment and classify take "
+            hint="if it is meant to be so large, segment, classify and explain take "
             f"--max-pixels {size[0] * size[1]}",
         )
 

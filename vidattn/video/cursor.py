@@ -9,7 +9,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from vidattn.video.bitstream import droppable_test
-from vidattn.video.container import packets
+from vidattn.video.container import packets, require_memory
 from vidattn.video.plan import Group
 from vidattn.video.scan import NO_PTS, Packets
 from vidattn.video.table import Source
@@ -96,6 +96,7 @@ class Cursor:
         try:
             self.container.seek(int(self._table.dts[start]), stream=self.stream)
         except FFmpegError:
+            require_memory()
             return None
         self._feed = packets(self.container, self.stream)
         self._ahead = next(self._feed, None)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vidattn.errors import VideoError
 from vidattn.video.bitstream import shown_test
 from vidattn.video.boxes import samples
-from vidattn.video.container import FEW_FRAMES, check_count, packets
+from vidattn.video.container import FEW_FRAMES, check_count, packets, require_memory
 from vidattn.video.protocol import MAX_FRAMES
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def from_index(container: InputContainer, stream: VideoStream) -> Packets | None
         try:
             container.seek(int(dts[key]), stream=stream)
         except FFmpegError:
+            require_memory()
             return None
         some = list(islice(packets(container, stream), count))
         place = np.flatnonzero(pts == _stamps(some[0])[0]) if some else pts[:0]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.error import FFmpegError
 
-from vidattn.video.container import MAX_ERRORS, check_count, packets
+from vidattn.video.container import MAX_ERRORS, check_count, packets, require_memory
 from vidattn.video.protocol import MAX_FRAMES, Times
 from vidattn.video.scan import NO_PTS, Beat, Packets, Ticks, from_index, scan
 
@@ -116,6 +116,7 @@ def decoded(
             frames = stream.codec_context.decode(packet)
             failures = 0
         except FFmpegError:
+            require_memory()
             frames = []
             failures += 1
             damage()
@@ -138,6 +139,7 @@ def _drained(stream: VideoStream) -> Iterator[VideoFrame]:
         except EOFError:
             return
         except FFmpegError:
+            require_memory()
             continue
 
 

@@ -39,6 +39,8 @@ BEAT_SECONDS = 0.5
 MOST_THREADS = 16
 """Of a decoder, as FFmpeg chooses them."""
 MOST_FILES = 256
+MOST_HOARDED = 1024
+"""Pieces of 32 MiB that a rehearsal takes, 32 GiB in all."""
 
 PARENT_DEATH_SIGNAL, NO_NEW_PRIVILEGES = 1, 38  # linux/prctl.h
 NEW_USERS, NEW_NETWORK = 0x10000000, 0x40000000  # linux/sched.h
@@ -108,6 +110,7 @@ class Worker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._file: int | None = None
+        self._lacking = "out of memory while decoding"
         self._probes = Probes()
         self._sparse: Reader
         self._dense: Reader
@@ -126,7 +129,7 @@ class Worker:
             except VideoError as error:
                 self._fail(error)
             except MemoryError:
-                self._fail(VideoError("out of memory while decoding", code="E_DECODER_DIED"))
+                self._fail(VideoError(self._lacking, code="E_MEMORY"))
             self._channel.send({"kind": "end", "number": number})
 
     def _fail(self, error: VideoError) -> None:
@@ -144,6 +147,9 @@ class Worker:
             confine(None, None)
         else:
             confine(limits.memory_bytes, 0)
+            if limits.memory_bytes is not None:
+                most = f"{limits.memory_bytes / 1e9:.2g} GB"
+                self._lacking = f"out of memory while decoding: a decoder may take {most}"
 
         def open_source() -> Source:
             return open_container(source, limits)
@@ -239,7 +245,7 @@ def path_of(fd: int | None) -> str:
 
 
 def _rehearse_fault(moment: str) -> None:
-    """Crash, spin or sleep on demand, so that tests can hold the supervisor to its word."""
+    """Crash, spin, sleep or take all memory on demand: tests hold the supervisor to its word."""
     fault = os.environ.get("VIDATTN_REHEARSE", "")
     if fault == f"abort-{moment}":
         os.abort()
@@ -247,6 +253,9 @@ def _rehearse_fault(moment: str) -> None:
         pass
     if fault == f"sleep-{moment}":
         time.sleep(3600)
+    if fault == f"hoard-{moment}":
+        hoard = [np.empty(32 << 20, np.uint8) for _ in range(MOST_HOARDED)]
+        raise AssertionError(f"{len(hoard)} pieces of memory and no limit")
 
 
 def _end_with(parent: int) -> None:
