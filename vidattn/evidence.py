@@ -168,10 +168,11 @@ def question_at(
     label_id: int | None = None,
     frames: int | None = None,
     runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
 ) -> Question:
     """The window `around` a moment of a film that is not open."""
     clip = classifier.clip
-    with open_video(source, reader=runtime.reader) as video:
+    with opening(source, reader=runtime.reader) as video:
         window = around(video, at, clip, frames)
     return Question(window, label_id, (frames or clip.frames) * clip.step_seconds)
 

@@ -10,7 +10,7 @@ import numpy as np
 from vidattn.explanation import Explanation
 from vidattn.files import replacing
 from vidattn.output import heat
-from vidattn.video import open_video
+from vidattn.video import Opening, open_video
 from vidattn.video.recorder import Recorder
 
 SMALLEST = 240
@@ -18,18 +18,23 @@ SMALLEST = 240
 
 
 def heat_film(
-    explanation: Explanation, path: str | os.PathLike[str], *, reader: str = "auto"
+    explanation: Explanation,
+    path: str | os.PathLike[str],
+    *,
+    reader: str = "auto",
+    opening: Opening = open_video,
 ) -> Path:
     """Write the window of an explanation as H.264 with its sound; returns the path.
 
+    opening: who opens the film.
     Every frame has the heat of the nearest one that the model was shown; what the model does not
     see of it is dimmed. Raises VideoError when the film cannot be read, OutputError.
     """
-    with open_video(explanation.source, reader=reader) as video:
+    with opening(explanation.source, reader=reader) as video:
         short = max(SMALLEST, min(video.width, video.height))
     warmth, window = heat.scaled(explanation), explanation.window
     with (
-        open_video(explanation.source, reader=reader, short_side=short) as video,
+        opening(explanation.source, reader=reader, short_side=short) as video,
         Recorder(video) as recorder,
         replacing(path) as place,
     ):

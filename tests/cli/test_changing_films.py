@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -13,6 +14,7 @@ from tests.cli.conftest import Run, write_film
 from vidattn.streaming.scorer import Scorer
 from vidattn.video import Limits, Opener
 from vidattn.video.process import Process
+from vidattn.video.supervised import SupervisedVideo
 
 WANTED = ("-f", "json,html", "-o", "out")
 
@@ -101,15 +103,32 @@ def test_what_is_done_already_is_not_opened_ahead(
 
 def test_larger_frames_and_other_codecs_can_be_allowed(quick: Run, model: Path, film: Path) -> None:
     limits: list[Limits] = []
-    for command in ("classify", "segment"):
+    for command in ("classify", "segment", "explain"):
         words = (command, film, "-m", model, "--json")
         refused = quick(*words, "--max-pixels", 6143)
         assert refused.returncode == 3
         assert "frames of 96x64 are more than 6143 pixels" in refused.stderr
-        assert "segment and classify take --max-pixels 6144" in refused.stderr
-        assert quick(*words, "--max-pixels", 6144).returncode == 0
+        assert "segment, classify and explain take --max-pixels 6144" in refused.stderr
+        enough = 100_000 if command == "explain" else 6144  # whose pictures are enlarged
+        assert quick(*words, "--max-pixels", enough).returncode == 0
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Opener, "__call__", lambda self, *_, **__: limits.append(self.limits))
             with pytest.raises(TypeError):  # None is no film
                 quick(*words, "--any-codec")
-    assert limits == [Limits(any_codec=True)] * 2
+    assert limits == [Limits(any_codec=True)] * 3
+
+
+def test_every_look_at_an_explained_film_is_under_the_limits_given(
+    quick: Run, model: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[Limits | None] = []
+    begin = SupervisedVideo.__init__
+
+    def noted(video: SupervisedVideo, *given: Any, **more: Any) -> None:
+        limits.append(more.get("limits"))
+        begin(video, *given, **more)
+
+    monkeypatch.setattr(SupervisedVideo, "__init__", noted)
+    words = ("explain", film, "-m", model, "--at", "1", "--mp4", "--max-pixels", 200_000)
+    assert quick(*words).returncode == 0
+    assert limits == [Limits(max_pixels=200_000)] * 5

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vidattn.explanation import Explanation, Method
     from vidattn.models.classifier import Classifier
     from vidattn.timeline import Timeline, Unreadable
+    from vidattn.video import Opening
 
 BAR = 20
 
@@ -61,6 +62,8 @@ def explain(
     device: options.Device = "auto",
     batch_size: options.BatchSize = 8,
     reader: options.Reader = "auto",
+    max_pixels: options.MaxPixels = None,
+    any_codec: options.AnyCodec = False,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -76,6 +79,7 @@ def explain(
     from vidattn.cli.delivery import require_writable
     from vidattn.device import Runtime
     from vidattn.evidence import explained_by, label_of
+    from vidattn.video import Opener
 
     desk = Desk(quiet=quiet)
     require_one([path])
@@ -88,9 +92,10 @@ def explain(
     explained_by(classifier)
     runtime = Runtime(device, "fp32", batch_size, reader)
     label_id = None if label is None else label_of(classifier, label)
-    request = Request(path, classifier, moment, label_id, method, frames, runtime)
-    found, unreadable = request.answered(desk)
-    written = _write(found, folder, reader if mp4 else None) if files else []
+    with Opener(options.limits(max_pixels, any_codec)) as opener:
+        request = Request(path, classifier, moment, label_id, method, frames, runtime, opener)
+        found, unreadable = request.answered(desk)
+        written = _write(found, folder, mp4, reader, opener) if files else []
     if as_json:
         desk.emit(found.to_json())
     else:
@@ -114,6 +119,7 @@ class Request:
     method: Method
     frames: int | None
     runtime: Runtime
+    opening: Opening
 
     def answered(self, desk: Desk) -> tuple[Explanation, tuple[Unreadable, ...]]:
         """The explanation, and what could not be seen where all windows of a film are looked at
@@ -127,7 +133,7 @@ class Request:
         else:
             frames, runtime = self.frames, self.runtime
             question = question_at(
-                self.path, self.at, self.classifier, self.label_id, frames, runtime
+                self.path, self.at, self.classifier, self.label_id, frames, runtime, self.opening
             )
         (found,) = explanations(
             self.path,
@@ -136,6 +142,7 @@ class Request:
             method=self.method,
             frames=self.frames,
             runtime=self.runtime,
+            opening=self.opening,
         )
         return found, unreadable
 
@@ -144,7 +151,13 @@ class Request:
         from vidattn import infer
         from vidattn.streaming.events import Finished, Scored, Started
 
-        events = infer.stream(self.path, self.classifier, frames=self.frames, runtime=self.runtime)
+        events = infer.stream(
+            self.path,
+            self.classifier,
+            frames=self.frames,
+            runtime=self.runtime,
+            opening=self.opening,
+        )
         started = next(events)
         assert isinstance(started, Started)
         with desk.progress(self.path, len(started.windows)) as track:
@@ -155,17 +168,20 @@ class Request:
         return event.timeline
 
 
-def _write(found: Explanation, folder: Path, reader: str | None) -> list[Path]:
-    """The picture, and with a reader for it the film."""
+def _write(
+    found: Explanation, folder: Path, mp4: bool, reader: str, opening: Opening
+) -> list[Path]:
+    """The picture, and with `mp4` the film."""
     from vidattn.files import write_atomically
     from vidattn.output import file_name, heat
 
     place = folder / file_name(found.source, "explain.png")
     written = [write_atomically(place, heat.png(heat.strip(found)))]
-    if reader is not None:
+    if mp4:
         from vidattn.heatfilm import heat_film
 
-        written.append(heat_film(found, place.with_suffix(".mp4"), reader=reader))
+        film = place.with_suffix(".mp4")
+        written.append(heat_film(found, film, reader=reader, opening=opening))
     return written
 
 
