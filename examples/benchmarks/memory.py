@@ -2,22 +2,32 @@
 
     python examples/benchmarks/memory.py
     python examples/benchmarks/memory.py --minutes 5 120 --fps 5    # fewer frames, as many windows
+    python examples/benchmarks/memory.py --minutes 0.4 1.4 --fps 5 --width 768      # a ViT-B
 
-Prints the highest resident memory of the command and its decoder together, and the ratio. Needs
-psutil (in the `dev` extra).
+Prints the highest resident memory of the command and its decoder together, the ratio, and after how
+many seconds the scores of the first window were there, starting and loading included. -m takes any
+model; --width makes one of random weights, divided attention in 12 blocks, 8 frames of 224 pixels.
+Needs psutil (in the `dev` extra).
 """
 
 import argparse
+import math
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import psutil
+
+import vidattn
+from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.models.classifier import Classifier
+from vidattn.models.timesformer import TimeSformer
 
 WIDTH, HEIGHT, SECONDS = 1920, 1080, 20
 
@@ -50,10 +60,30 @@ def repeat(source: Path, target: Path, times: int) -> None:
                     out.mux(packet)
 
 
-def peak(film: Path) -> tuple[float, float]:
-    """Highest memory in MB and the seconds that `vidattn segment` takes."""
-    command = [sys.executable, "-m", "vidattn", "segment", film, "-m", "motion-tiny", "-f", "json"]
-    begin, most = time.monotonic(), 0
+def random_model(width: int, folder: Path) -> Path:
+    """The weights file of a model that nobody has trained."""
+    shape = TimeSformerConfig(width=width, heads=max(width // 64, 1))
+    labels = tuple(map(str, range(shape.classes)))
+    classifier = Classifier(TimeSformer(shape), ClipConfig(), labels)
+    return vidattn.save(classifier, folder / "random.safetensors")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one `vidattn segment` took."""
+
+    megabytes: float
+    """The highest that the command and its decoder held together."""
+    first: float
+    """Seconds until the scores of a window were there."""
+    seconds: float
+
+
+def peak(film: Path, model: str) -> Run:
+    """Watch `vidattn segment`."""
+    command = [sys.executable, "-m", "vidattn", "segment", film, "-m", model, "-f", "json"]
+    begin, most, first = time.monotonic(), 0, math.nan
+    log, head = film.with_suffix(".vidattn.log"), math.inf
     with subprocess.Popen(
         list(map(str, command)),
         cwd=film.parent,
@@ -67,29 +97,41 @@ def peak(film: Path) -> tuple[float, float]:
                 most = max(most, sum(member.memory_info().rss for member in family))
             except psutil.NoSuchProcess:
                 pass
+            size = log.stat().st_size if log.exists() else 0
+            head = min(head, size or math.inf)  # of the log, before it has a window
+            if size > head and math.isnan(first):
+                first = time.monotonic() - begin
             time.sleep(0.05)
     if process.returncode:
         raise SystemExit(f"vidattn segment {film.name}: exit code {process.returncode}")
-    return most / 1e6, time.monotonic() - begin
+    return Run(most / 1e6, first, time.monotonic() - begin)
 
 
 def main() -> None:
     """Make the films, run the command on each, print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--minutes", type=int, nargs=2, default=(2, 60))
+    parser.add_argument("--minutes", type=float, nargs=2, default=(2, 60))
     parser.add_argument("--fps", type=int, default=30)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("-m", "--model", default="motion-tiny")
+    which.add_argument("--width", type=int)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         piece = Path(folder, "piece.mp4")
         encode(piece, wanted.fps)
-        found = {}
+        model = wanted.model
+        if wanted.width is not None:
+            model = str(random_model(wanted.width, Path(folder)))
+        runs = []
         for minutes in wanted.minutes:
-            film = Path(folder, f"{minutes}min.mp4")
-            repeat(piece, film, minutes * 60 // SECONDS)
-            found[minutes], seconds = peak(film)
-            print(f"{minutes:>3} min of {WIDTH}x{HEIGHT}: {found[minutes]:.0f} MB, {seconds:.0f} s")
-        short, long = wanted.minutes
-        print(f"ratio {found[long] / found[short]:.3f}")
+            film = Path(folder, f"{minutes:g}min.mp4")
+            repeat(piece, film, round(minutes * 60 / SECONDS))
+            runs.append(peak(film, model))
+            print(
+                f"{minutes:>4g} min of {WIDTH}x{HEIGHT}: {runs[-1].megabytes:.0f} MB, first scores "
+                f"after {runs[-1].first:.1f} s, {runs[-1].seconds:.0f} s in all"
+            )
+        print(f"ratio {runs[1].megabytes / runs[0].megabytes:.3f}")
 
 
 if __name__ == "__main__":
