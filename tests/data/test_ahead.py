@@ -24,6 +24,8 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 class Numbers(Dataset[int]):
     """Every number as itself; `deadly` kills the first processes that make it, `bad` raises."""
 
+    signal = signal.SIGKILL
+
     def __init__(
         self, folder: Path, deadly: int = -1, lives: int = 0, bad: int = -1, slow: float = 0.0
     ) -> None:
@@ -35,7 +37,7 @@ class Numbers(Dataset[int]):
         if number == self.deadly and len(list(self.folder.iterdir())) < self.lives:
             assert get_worker_info()
             (self.folder / str(os.getpid())).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.signal)
         if number == self.bad:
             raise VideoError("x.mp4: no video", code="E_NOT_VIDEO", hint="look at it")
         return number
@@ -57,6 +59,27 @@ def test_what_kills_three_processes_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^number 1 of what is read ahead: 3 times") as caught:
         next(numbers)
     assert "memory" in (caught.value.hint or "")
+
+
+class Halting(Numbers):
+    """The same; the first processes to make `deadly` stand still."""
+
+    signal = signal.SIGSTOP
+
+
+def test_a_process_that_stands_still_is_replaced(tmp_path: Path) -> None:
+    source = Halting(tmp_path, 3, lives=1)
+    began = time.monotonic()
+    assert list(in_order(source, range(6), workers=2, timeout=0.5)) == list(range(6))
+    assert time.monotonic() - began < 4  # nobody waits for it to end by itself
+    (halted,) = (int(path.name) for path in tmp_path.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(halted, 0)
+
+
+def test_what_three_processes_stand_still_over_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^number 0 .* the last: not heard of for 0\.3 s$"):
+        list(in_order(Halting(tmp_path, 0, lives=9), range(2), workers=1, timeout=0.3))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -6,10 +6,12 @@ and nobody can tell afterwards.
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 import cv2
@@ -21,16 +23,23 @@ from vidattn.errors import DataError, VidattnError
 T = TypeVar("T")
 DEATHS = 3
 """So many processes may die of one example."""
+SILENCE = 300.0
+"""Seconds without any example after which the processes that make them count as dead."""
 
 
 def in_order(
-    source: Dataset[T], numbers: range, workers: int, ahead: int | None = None
+    source: Dataset[T],
+    numbers: range,
+    workers: int,
+    ahead: int | None = None,
+    timeout: float = SILENCE,
 ) -> Iterator[T]:
     """The examples of these numbers, made by `workers` processes ahead of time, or by this one.
 
-    ahead: how many each of them is ahead by, two unless told. When one dies, those that were under
-    way are made again, one at a time by a single process, which tells who is deadly. Raises
-    DataError when three processes have died of the same one.
+    ahead: how many each of them is ahead by, two unless told. When one dies, or when none of them
+    is heard of for `timeout` seconds, those that were under way are made again, one at a time by a
+    single process, which tells who is deadly. Raises DataError when three processes have died of
+    the same one.
     """
     if not workers:
         yield from (source[number] for number in numbers)
@@ -39,19 +48,23 @@ def in_order(
     while numbers:
         if deaths:
             due = numbers[: workers * (ahead or 2)]
-            made = _started(honest, due, 1, 1)
+            made, processes = _started(honest, due, 1, 1)
         else:
             due = numbers
-            made = _started(honest, due, min(workers, len(due)), ahead)
+            made, processes = _started(honest, due, min(workers, len(due)), ahead)
         for _ in due:
+            silent = threading.Event()
             try:
-                example = next(made)
+                with _ended_after(timeout, processes, silent):
+                    example = next(made)
             except (RuntimeError, OSError, EOFError) as error:
                 if not _is_death(error):
                     raise
                 deaths += 1
+                _end(processes)
                 if deaths == DEATHS:
-                    raise _given_up(numbers[0], error) from error
+                    said = f"not heard of for {timeout:g} s" if silent.is_set() else str(error)
+                    raise _given_up(numbers[0], said) from error
                 break
             if isinstance(example, VidattnError):
                 raise example
@@ -73,7 +86,10 @@ class _Honest(Dataset[T | VidattnError]):
             return error
 
 
-def _started(source: Dataset[T], numbers: range, workers: int, ahead: int | None) -> Iterator[T]:
+def _started(
+    source: Dataset[T], numbers: range, workers: int, ahead: int | None
+) -> tuple[Iterator[T], set[BaseProcess]]:
+    """The examples as they come, and the processes that make them."""
     loader = DataLoader(
         source,
         batch_size=None,
@@ -83,7 +99,37 @@ def _started(source: Dataset[T], numbers: range, workers: int, ahead: int | None
         generator=torch.Generator(),  # else starting it draws from the generator of the run
     )
     with _forkable_pictures(), _deaths_unannounced():
-        return iter(loader)
+        before = set(multiprocessing.active_children())
+        made = iter(loader)
+        return made, set(multiprocessing.active_children()) - before
+
+
+@contextmanager
+def _ended_after(
+    seconds: float, processes: Iterable[BaseProcess], silent: threading.Event
+) -> Iterator[None]:
+    """End the processes, which is then noticed as a death, if what is done within takes longer.
+
+    A timeout of torch's own would have it look for deaths no sooner than that.
+    """
+
+    def end() -> None:
+        silent.set()
+        _end(processes)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _end(processes: Iterable[BaseProcess]) -> None:
+    """By the one signal that also those hear that stand still."""
+    for process in processes:
+        process.kill()
 
 
 @contextmanager
@@ -123,10 +169,10 @@ def _is_death(error: Exception) -> bool:
     return isinstance(error, ConnectionError | FileNotFoundError | EOFError)
 
 
-def _given_up(number: int, error: Exception) -> DataError:
+def _given_up(number: int, said: str) -> DataError:
     return DataError(
         f"number {number} of what is read ahead: {DEATHS} times a process has died of it; the "
-        f"last: {error}",
+        f"last: {said}",
         hint="mostly memory runs out: fewer processes need less (eval --workers N, train --set "
         "data.workers=N); 0 reads in the process itself",
     )
