@@ -15,6 +15,7 @@ from vidattn.errors import RecipeError
 from vidattn.plain import from_plain, to_plain, with_settings
 from vidattn.recipes import RECIPES, for_dataset, named, read
 from vidattn.weights import read_header, stam
+from vidattn.weights.catalog import CATALOG
 from vidattn.weights.source import BUNDLED_FOLDER
 
 
@@ -64,6 +65,7 @@ def test_the_official_settings_are_those_of_the_configuration_files() -> None:
         assert (optim.kind, optim.lr, optim.batch_size, optim.epochs) == ("sgd", 0.005, 64, 15)
         assert (optim.momentum, optim.weight_decay, optim.milestones) == (0.9, 1e-4, (11, 14))
         assert (optim.warmup_epochs, optim.clip_norm, optim.label_smoothing) == (0, 0, 0)
+        assert optim.evaluate_every == 5
         assert (recipe.clip.mean, recipe.clip.std) == ((0.45,) * 3, (0.225,) * 3)
         assert recipe.data.jitter == ((448, 512) if recipe.clip.crop == 448 else (256, 320))
         ssv2 = recipe.data.dataset == "ssv2"
@@ -71,7 +73,7 @@ def test_the_official_settings_are_those_of_the_configuration_files() -> None:
                                                              ("rgb", "dense"))  # fmt: skip
         assert (recipe.data.flip, recipe.data.jitter_drawn) == ((False, "inverse") if ssv2 else
                                                                 (True, "uniform"))  # fmt: skip
-        assert "expected top-1" in recipe.source
+        assert recipe.expect is not None
         assert recipe.init
     seconds = {r.name: r.clip.span_seconds for r in official}
     assert (
@@ -79,6 +81,37 @@ def test_the_official_settings_are_those_of_the_configuration_files() -> None:
     )
     assert seconds["timesformer-l-k400"] == pytest.approx(12.8)
     assert seconds["timesformer-howto100m-96"] == pytest.approx(102.4)
+
+
+def test_the_scores_to_expect_are_the_published_ones() -> None:
+    """arXiv:2102.05095, Tables 1, 3, 5, 6, 7 and 8; the model zoo is also in the catalog."""
+    rows = {r.name: r.expect for r in RECIPES.values() if r.expect and r.name != "motion-tiny"}
+    assert len(rows) == 18
+    assert {name: e.top1 for name, e in rows.items() if e.top5 is None} == {
+        "timesformer-joint-k400": 77.4,
+        "timesformer-space-k400": 76.9,
+        "timesformer-ssv2": 59.5,
+        "timesformer-hr-ssv2": 62.5,
+        "timesformer-l-ssv2": 62.3,
+        "timesformer-diving48": 74.9,
+        "timesformer-hr-diving48": 78.0,
+        "timesformer-l-diving48": 81.0,
+        "timesformer-howto100m-8": 56.8,
+        "timesformer-howto100m-32": 61.2,
+        "timesformer-howto100m-64": 62.2,
+        "timesformer-howto100m-96": 62.6,
+    }
+    assert {name: (e.top1, e.top5) for name, e in rows.items() if e.top5 is not None} == {
+        "timesformer-k400": (78.0, 93.7),
+        "timesformer-hr-k400": (79.7, 94.4),
+        "timesformer-l-k400": (80.7, 94.7),
+        "timesformer-k600": (79.1, 94.4),
+        "timesformer-hr-k600": (81.8, 95.8),
+        "timesformer-l-k600": (82.2, 95.6),
+    }
+    zoo = {name: e.zoo_top1 for name, e in rows.items() if e.zoo_top1 is not None}
+    assert zoo == {name: CATALOG[f"{name}-meta"].top1 for name in zoo}
+    assert len(zoo) == 9
 
 
 def test_stam_learns_as_its_authors_said() -> None:
@@ -122,6 +155,7 @@ def test_a_recipe_file_is_read_as_it_was_shown(tmp_path: Path) -> None:
          "did you mean epochs?"),
         ('{"name": "x", "seed": 1.5}', "seed: expected a whole number, got 1.5", ""),
         ('{"name": "x", "optim": {"lr": -1}}', "optim.lr must be > 0 and finite", "the default is"),
+        ('{"name": "x", "expect": {"top1": 101}}', "expect.top1 must be from 0 to 100", ""),
         ('{"seed": 1}', "name: missing", ""),
         ("[]", "Recipe: expected an object", ""),
         ("{", "not JSON", "vidattn recipe show small"),
@@ -146,6 +180,7 @@ def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
     recipe = for_dataset("./mine")
+    assert recipe.optim.evaluate_every == 1
     assert recipe.name == "small"
     assert recipe.clip.drawn == "bins"
     assert recipe.clip.sampling == "uniform"
@@ -158,7 +193,13 @@ def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
         *("optim.batch_size=0", "optim.epochs=-1", "optim.weight_decay=-1", "optim.momentum=1"),
         *("optim.milestones=[14,11]", "optim.warmup_epochs=-1", "optim.clip_norm=-0.1"),
         *("optim.accumulate=0", "optim.accumulate=17", "optim.layer_decay=0", "optim.ema=1"),
-        *("optim.mixup=-1", "optim.cutmix=NaN", "optim.betas=[0.9,1]", "optim.eps=0"),
+        *(
+            "optim.evaluate_every=0",
+            "optim.mixup=-1",
+            "optim.cutmix=NaN",
+            "optim.betas=[0.9,1]",
+            "optim.eps=0",
+        ),
         *("data.randaugment=weak", "data.randaugment=rand-m9-tweights", "data.randaugment=rand-"),
         *("optim.label_smoothing=1", "data.clips_per_epoch=-1", "data.val_clips=0"),
         *("data.workers=-1", "data.jitter=[9,8]", "data.jitter=[-1,8]", "data.ramp=2"),
@@ -206,7 +247,8 @@ def test_randaugment_is_written_as_in_timm(text: str) -> None:
 
 def test_a_recipe_written_before_a_setting_existed_still_loads() -> None:
     plain = to_plain(named("small"))
-    del plain["optim"]["ema"], plain["data"]["randaugment"]
+    del plain["optim"]["ema"], plain["optim"]["evaluate_every"]
+    del plain["data"]["randaugment"], plain["expect"]
     assert from_plain(Recipe, plain) == named("small")
     bundled = read_header(BUNDLED_FOLDER / "motion-tiny.safetensors").recipe
     assert from_plain(Recipe, bundled).name == "motion-tiny"

@@ -240,6 +240,53 @@ def test_the_best_model_is_the_first_with_the_highest_top1(
     assert same == first
 
 
+def epochs_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_measures_as_seldom_as_asked_and_after_its_last_epoch(
+    whole: Path, tmp_path: Path
+) -> None:
+    seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=2))
+    events, said = train.fit(seldom, tmp_path / "run", device="cpu"), []
+    for event in events:
+        if isinstance(event, train.Saved):
+            said.append(load(event.path).card.expect)
+            assert (tmp_path / "run" / "best.safetensors").exists() == (event.epoch > 1)
+    often, found = epochs_of(whole), epochs_of(tmp_path / "run")
+    assert [row["top1"] for row in found] == ["", often[1]["top1"], often[2]["top1"]]
+    assert [row["loss"] for row in found] == [row["loss"] for row in often]
+    assert [bool(text) for text in said] == [False, True, True]
+    assert "not measured" in (tmp_path / "run" / "curves.html").read_text()
+    # Stopped after an epoch that is not measured, it leaves the same.
+    parts = tmp_path / "parts" / "run"
+    events = train.fit(seldom, parts, device="cpu")
+    next(event for event in events if isinstance(event, train.Saved))
+    events.close()  # type: ignore[attr-defined]
+    run(parts, seldom, resume=True)
+    for name in ("log.jsonl", "best.safetensors", "curves.svg"):
+        assert (parts / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+
+
+def test_an_epoch_that_becomes_the_last_is_measured_and_counts_once(tmp_path: Path) -> None:
+    seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=3))
+    events = train.fit(seldom, tmp_path, device="cpu")
+    next(event for event in events if isinstance(event, train.Saved))
+    events.close()  # type: ignore[attr-defined]
+    before = epochs_of(tmp_path)
+    one = replace(seldom, optim=replace(seldom.optim, epochs=1))
+    assert [e.epoch for e in run(tmp_path, one, resume=True) if isinstance(e, train.Epoch)] == [1]
+    now = epochs_of(tmp_path)
+    assert (before[0]["top1"], len(now)) == ("", 1)
+    assert now[0]["top1"]
+    assert {**now[0], "top1": "", "mean_class": ""} == before[0]
+    run(tmp_path, seldom, resume=True)
+    assert [bool(row["top1"]) for row in epochs_of(tmp_path)] == [True, False, True]
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
 def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(
     whole: Path, tmp_path: Path
 ) -> None:

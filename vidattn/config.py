@@ -243,6 +243,9 @@ class OptimConfig:
     cutmix: float = 0.0
     """Alpha of CutMix (arXiv:1905.04899): one box of a clip shows another, in all its frames. With
     `mixup` too, each batch gets one of them, with even odds."""
+    evaluate_every: int = 1
+    """Epochs from one measurement on held-back clips to the next; the last one is always measured.
+    """
     tune: Literal["full", "head", "temporal"] = "full"
     """What learns: all, the head alone, or what relates frames to one another, and the head."""
 
@@ -268,6 +271,7 @@ class OptimConfig:
             "accumulate": (1 <= self.accumulate <= self.batch_size, "from 1 to optim.batch_size"),
             "layer_decay": (0 < self.layer_decay <= 1, "> 0 and at most 1"),
             "ema": (0 <= self.ema < 1, "in [0, 1)"),
+            "evaluate_every": (1 <= self.evaluate_every <= MOST, f"from 1 to {MOST}"),
             "mixup": (0 <= self.mixup <= 100, "from 0 to 100"),
             "cutmix": (0 <= self.cutmix <= 100, "from 0 to 100"),
         }
@@ -345,6 +349,22 @@ class ViewConfig:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What came of a recipe, in percent of the held-back videos, looked at with its views."""
+
+    top1: float
+    """As published; of our own recipes, as measured."""
+    top5: float | None = None
+    zoo_top1: float | None = None
+    """Of the weights its authors gave away, which another run made."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not 0 <= value <= 100:
+                raise RecipeError(f"expect.{name} must be from 0 to 100, got {value}")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that decides a training run, besides paths and devices."""
 
@@ -363,6 +383,8 @@ class Recipe:
     seed: int = 0
     source: str = ""
     """Where the values come from: a paper's table, an official configuration file, or us."""
+    expect: Expected | None = None
+    """The score to expect on its own data set, where one is known."""
     long: TemporalConfig | None = None
     """The head to train on embeddings of films, in the place of `model`."""
 

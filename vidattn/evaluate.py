@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vidattn.data.motion import Batch
+from vidattn.device import moved
 from vidattn.errors import DataError
 from vidattn.figures import Evaluation, scored
 from vidattn.models.classifier import Classifier
@@ -25,7 +26,7 @@ def logits_of(
     answers, labels = [], []
     try:
         for batch in batches:
-            answers.append(model(batch.clips.to(device)).float().cpu().numpy())
+            answers.append(model(moved(batch.clips, torch.device(device))).float().cpu().numpy())
             labels.append(batch.labels.numpy())
     finally:
         model.train(training)

@@ -17,7 +17,6 @@ from typing import Any
 
 from vidattn import optim as optimizers
 from vidattn.config import Recipe
-from vidattn.data.motion import Batch
 from vidattn.device import Runtime
 from vidattn.dist import SILENCE, Strategy, World, joined
 from vidattn.errors import DataError, RecipeError, UsageError
@@ -29,11 +28,12 @@ from vidattn.training.learner import (
     TrainState,
     largest_part,
     new_state,
-    telling_memory,
 )
 from vidattn.training.lessons import TrainingSet, fitted, training_set
+from vidattn.training.pace import Pace
 from vidattn.training.reports import (
     FATES,
+    SCORES,
     Epoch,
     Event,
     Fate,
@@ -108,8 +108,9 @@ def fit(
 
     The model gets as many classes as the data set has. A resumed run on a CPU ends with the very
     files of one that was never interrupted, timings aside. Of the recipe, only the number of
-    epochs, parts and workers and `data.max_unreadable` may change on resuming; when all is done,
-    nothing is changed. A run that ended before its first checkpoint begins anew.
+    epochs, parts and workers, `optim.evaluate_every` and `data.max_unreadable` may change on
+    resuming; when all is done, nothing is changed. A run that ended before its first checkpoint
+    begins anew.
 
     A video that cannot be read is told once; a finished run that has met some ends with Incomplete.
 
@@ -140,43 +141,6 @@ def fit(
             if resume and not begun:
                 yield Note(f"{run_dir}: no checkpoint yet, begins anew")
             yield from run.events(begun)
-
-
-class Pace:
-    """How fast a run goes, and how much of the time it waits for clips."""
-
-    def __init__(self) -> None:
-        self._began, self._waited, self.clips = time.monotonic(), 0.0, 0
-        self._lap = (self._began, 0.0)
-
-    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The batches; the time until each is there counts as waiting."""
-        while True:
-            asked = time.monotonic()
-            with telling_memory():
-                batch = next(batches, None)
-            self._waited += time.monotonic() - asked
-            if batch is None:
-                return
-            yield batch
-
-    @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return max(time.monotonic() - self._began, 1e-9)
-
-    @property
-    def waiting(self) -> float:
-        """Share of the time, from 0 to 1."""
-        return min(1.0, self._waited / self.seconds)
-
-    def lap(self) -> tuple[float, float]:
-        """Seconds since the last lap, and the share of them spent waiting."""
-        now = time.monotonic()
-        began, waited = self._lap
-        self._lap = (now, self._waited)
-        seconds = max(now - began, 1e-9)
-        return seconds, min(1.0, (self._waited - waited) / seconds)
 
 
 class Run:
@@ -297,16 +261,21 @@ class Run:
         return event
 
     def _end_of_epoch(self) -> Iterator[Event]:
-        """Measure, unless that was done before an interruption; then write what came of it."""
+        """Measure, if due and not done before an interruption; then write what came of it."""
         state, world, timings = self.state, self.world, (0.0, 0.0)
-        known = world.lead and any(row["step"] == state.step for row in self.log.epochs())
-        if not world.most(known):
-            found = outcome.measured(state, self.examples, self.recipe, world, self.asked)
-            if found is None:
-                self._halts()
-                return
-            yield from self._lost(world.told(self.examples.unreadable), "not counted")
-            event = self._epoch({"top1": found.top1, "mean_class": found.mean_class})
+        every = self.recipe.optim.evaluate_every * self.per_epoch
+        due = state.step == self.total or state.step % every == 0
+        told = [row for row in self.log.epochs() if row["step"] == state.step] if world.lead else []
+        if not world.most(any(row["scores"] or not due for row in told)):
+            scores = dict[str, float]()
+            if due:
+                found = outcome.measured(state, self.examples, self.recipe, world, self.asked)
+                if found is None:
+                    self._halts()
+                    return
+                yield from self._lost(world.told(self.examples.unreadable), "not counted")
+                scores = {name: getattr(found, name) for name in SCORES}
+            event = self._epoch(scores)
             timings = event.seconds, event.waiting
             yield self._logged(event)
         model, path = outcome.finished(state), self.run_dir / "model.safetensors"
@@ -395,7 +364,7 @@ class Run:
 
 def _fixed(recipe: Recipe) -> Recipe:
     """What of a recipe may not change while it is followed."""
-    optim = replace(recipe.optim, epochs=1, accumulate=1)
+    optim = replace(recipe.optim, epochs=1, accumulate=1, evaluate_every=1)
     kept = min(1, recipe.data.keep_mb)  # kept videos are read in another size, however much is kept
     data = replace(recipe.data, workers=0, keep_mb=kept, max_unreadable=0.0)
-    return replace(recipe, optim=optim, data=data)
+    return replace(recipe, optim=optim, data=data, source="", expect=None)

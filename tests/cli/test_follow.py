@@ -25,6 +25,16 @@ def test_what_could_not_be_read_is_said_at_once_and_counted_at_the_end(
     ]
 
 
+def test_an_epoch_that_was_not_measured_has_no_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    with Follower(Desk()) as follower:
+        follower.tell(Epoch(4, 1, 2, 1.0, 0.1, {}, 1.0, 0.0))
+        follower.tell(Epoch(8, 2, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0))
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 1/2  loss 1.0000",
+        "epoch 2/2  top1 0.5  loss 1.0000",
+    ]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_drawn_again_after_an_interruption_counts_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")

@@ -13,8 +13,11 @@ from vidattn.config import Recipe
 from vidattn.data.motion import Batch, MotionBatches
 from vidattn.dist import World
 from vidattn.errors import DivergenceError, MemoryLimitError
+from vidattn.evaluate import logits_of
 from vidattn.plain import to_plain
 from vidattn.training.learner import PATIENCE, Learner, TrainState, largest_part, new_state
+from vidattn.training.lessons import training_set
+from vidattn.training.outcome import measured
 
 from ..test_train import TINY
 from ..together import together
@@ -168,6 +171,28 @@ def test_learning_lowers_the_loss_on_one_batch() -> None:
     learner = Learner(new_state(recipe, None), recipe, per_epoch=2)
     found = [learner.learn(batch).loss for _ in range(100)]
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
+
+
+def test_clips_are_moved_in_the_way_that_gpus_need_not_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = list[torch.Size]()
+
+    def moved(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+        seen.append(batch.shape)
+        return batch.to(device)
+
+    for module in ("training.learner", "training.outcome", "evaluate"):
+        monkeypatch.setattr(f"vidattn.{module}.moved", moved)
+    clips = BATCHES[0].clips.shape
+    state, _ = learnt(TINY, steps=1)
+    assert clips in seen
+    seen.clear()
+    measured(state, training_set(TINY, None), TINY, World())
+    assert seen
+    seen.clear()
+    logits_of(state.model, [BATCHES[0]])
+    assert seen == [clips]
 
 
 def test_the_same_seed_starts_from_the_same_weights() -> None:

@@ -41,9 +41,9 @@ class Follower:
         if isinstance(event, Step):
             self._step(event)
         elif isinstance(event, Epoch):
-            scores = "  ".join(f"{name} {value:.4g}" for name, value in event.scores.items())
-            line = f"epoch {event.epoch}/{event.epochs}  {scores}  loss {event.loss:.4f}"
-            self._aside(lambda: self._desk.emit(line))
+            scores = [f"{name} {value:.4g}" for name, value in event.scores.items()]
+            words = [f"epoch {event.epoch}/{event.epochs}", *scores, f"loss {event.loss:.4f}"]
+            self._aside(lambda: self._desk.emit("  ".join(words)))
         elif isinstance(event, Note):
             self._aside(lambda: self._desk.note(event.text))
         elif isinstance(event, Lost):
@@ -127,7 +127,8 @@ class Board:
         elif isinstance(event, Epoch):
             for name, value in event.scores.items():
                 self._draw(f"held_back/{name}", value, event.step, first=event.step + 1)
-            self._writer.flush()
+            if self._writer is not None:
+                self._writer.flush()
 
     def _draw(self, name: str, value: float, step: int, first: int | None = None) -> None:
         """first: from which step on what was drawn before is obsolete; this one if None."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidattn.cli.console import Desk
 from vidattn.files import is_folder, is_there
+
+if TYPE_CHECKING:
+    from vidattn.config import Recipe
 
 app = typer.Typer(no_args_is_help=True, help="List recipes for training and print one.")
 
@@ -25,7 +28,18 @@ def list_recipes() -> None:
     width = max(map(len, RECIPES))
     for recipe in RECIPES.values():
         dataset = recipe.data.dataset or "your own"
-        desk.emit(f"{recipe.name:<{width}}  {dataset:<9}  {recipe.source}")
+        told = "; ".join(filter(None, (recipe.source, _expected(recipe))))
+        desk.emit(f"{recipe.name:<{width}}  {dataset:<9}  {told}")
+
+
+def _expected(recipe: Recipe) -> str:
+    """The score to expect, in words, such as "expected top-1 76.9, views 3x1"."""
+    expect, views = recipe.expect, recipe.views
+    if expect is None:
+        return ""
+    zoo = "" if expect.zoo_top1 is None else f" (model zoo: {expect.zoo_top1:.1f})"
+    top5 = "" if expect.top5 is None else f", top-5 {expect.top5:.1f}"
+    return f"expected top-1 {expect.top1:.1f}{zoo}{top5}, views {views.spatial}x{views.clips}"
 
 
 @app.command("show")

@@ -35,7 +35,8 @@ class Wanted:
         recipe = self._base(begun)
         if self.dataset:
             name = self.dataset.rstrip("/") or "/"  # as shells complete the names of folders
-            recipe = replace(recipe, data=replace(recipe.data, dataset=name))
+            expect = recipe.expect if name == recipe.data.dataset else None
+            recipe = replace(recipe, data=replace(recipe.data, dataset=name), expect=expect)
         if not recipe.data.dataset:
             raise UsageError("no data set", hint="name one with --dataset")
         init = None if self.init == "none" else self.init
@@ -50,7 +51,18 @@ class Wanted:
             named |= {"optim.batch_size": self.batch_size, "optim.lr": lr}
             said = [] if any(s.startswith("optim.lr=") for s in self.settings) else [text]
         options = [f"{name}={json.dumps(value)}" for name, value in named.items()]
-        return with_settings(recipe, [*options, *self.settings]), said
+        recipe = with_settings(recipe, [*options, *self.settings])
+        self._require_as_said(recipe)
+        return recipe, said
+
+    def _require_as_said(self, recipe: Recipe) -> None:
+        """Raise UsageError where an option says one thing and `--set` another."""
+        for name, value in (self.changes or {}).items():
+            section, _, setting = name.partition(".")
+            if value is not None and (made := getattr(getattr(recipe, section), setting)) != value:
+                raise UsageError(
+                    f"--{setting} {value}, but --set {name}={made}", hint="leave one of them out"
+                )
 
     def _base(self, begun: Path | None) -> Recipe:
         """What the other options change."""

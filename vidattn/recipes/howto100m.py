@@ -11,7 +11,7 @@ side and are averaged; how many crops each has is not said: three, as elsewhere.
 
 from dataclasses import replace
 
-from vidattn.config import Recipe, ViewConfig
+from vidattn.config import Expected, Recipe, ViewConfig
 from vidattn.recipes.kinetics import DIVIDED
 
 CLASSES = 1059
@@ -22,7 +22,8 @@ def tiled(frames: int, clips: int, top1: float) -> Recipe:
     return replace(
         DIVIDED,
         name=f"timesformer-howto100m-{frames}",
-        source=f"arXiv:2102.05095, Table 8; expected top-1 {top1}",
+        source="arXiv:2102.05095, Table 8",
+        expect=Expected(top1),
         model=replace(DIVIDED.model, classes=CLASSES, frames=frames),
         clip=replace(DIVIDED.clip, frames=frames, sampling="dense"),
         data=replace(DIVIDED.data, dataset="howto100m"),

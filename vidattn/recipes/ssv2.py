@@ -3,7 +3,7 @@
 Source: official code, configs/SSv2/TimeSformer_divST_*.yaml. Left and right are classes of their
 own, so nothing is mirrored; the inverse of the short side is drawn evenly. Frames are fed as BGR:
 the official code reads them so and its switch that turns them does nothing for this model. Top-1 is
-that of the paper from ImageNet-21k (Table 3), and in brackets that of the official model zoo; 3x1
+that of the paper from ImageNet-21k (Table 3), and beside it that of the official model zoo; 3x1
 views. From ImageNet-1k (`--init deit-b16-in1k`) the paper has 59.5, 62.2 and 62.4.
 
     vidattn train --dataset ssv2 --data-root /data/ssv2
@@ -12,13 +12,14 @@ views. From ImageNet-1k (`--init deit-b16-in1k`) the paper has 59.5, 62.2 and 62
 
 from dataclasses import replace
 
-from vidattn.config import ClipConfig, Recipe
+from vidattn.config import ClipConfig, Expected, Recipe
 from vidattn.recipes.kinetics import DIVIDED
 
 BASE = replace(
     DIVIDED,
     name="timesformer-ssv2",
-    source="official code, TimeSformer_divST_8_224.yaml; expected top-1 59.5 (model zoo: 59.1)",
+    source="official code, TimeSformer_divST_8_224.yaml",
+    expect=Expected(59.5, zoo_top1=59.1),
     model=replace(DIVIDED.model, classes=174),
     clip=ClipConfig(frames=8, channels="bgr", drawn="bins", sampling="uniform"),
     data=replace(DIVIDED.data, dataset="ssv2", workers=4, flip=False, jitter_drawn="inverse"),
@@ -27,7 +28,8 @@ BASE = replace(
 HIGH_RESOLUTION = replace(
     BASE,
     name="timesformer-hr-ssv2",
-    source="official code, TimeSformer_divST_16_448.yaml; expected top-1 62.5 (model zoo: 61.8)",
+    source="official code, TimeSformer_divST_16_448.yaml",
+    expect=Expected(62.5, zoo_top1=61.8),
     model=replace(BASE.model, frames=16, size=448),
     clip=replace(BASE.clip, frames=16, short_side=448, crop=448),
     data=replace(BASE.data, jitter=(448, 512)),
@@ -36,7 +38,8 @@ HIGH_RESOLUTION = replace(
 LONG = replace(
     BASE,
     name="timesformer-l-ssv2",
-    source="official code, TimeSformer_divST_64_224.yaml; expected top-1 62.3 (model zoo: 62.0)",
+    source="official code, TimeSformer_divST_64_224.yaml",
+    expect=Expected(62.3, zoo_top1=62.0),
     model=replace(BASE.model, frames=64),
     clip=replace(BASE.clip, frames=64),
 )

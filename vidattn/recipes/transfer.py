@@ -32,6 +32,6 @@ HALF = (0.5, 0.5, 0.5)  # mean and deviation of the pixels, as the model they st
 WHOLE = replace(DIVIDED, optim=FINE, clip=ClipConfig(frames=8, mean=HALF, std=HALF, drawn="bins"))
 
 RECIPES: tuple[Recipe, ...] = (
-    on(WHOLE, "ucf101", 101, OURS, KINETICS),
-    on(WHOLE, "hmdb51", 51, OURS, KINETICS),
+    on(WHOLE, "ucf101", 101, OURS, init=KINETICS),
+    on(WHOLE, "hmdb51", 51, OURS, init=KINETICS),
 )

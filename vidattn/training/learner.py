@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from vidattn import optim as optimizers
 from vidattn.config import Recipe, TemporalConfig
 from vidattn.data.motion import Batch
-from vidattn.device import out_of_memory
+from vidattn.device import moved, out_of_memory
 from vidattn.dist import Strategy, World, is_sharded, noticing, share_of, spread, whole
 from vidattn.errors import DivergenceError, MemoryLimitError, RecipeError, UsageError
 from vidattn.models.classifier import Model, built
@@ -303,18 +303,18 @@ class Learner:
         known, its weight falling evenly to nothing over the run.
         """
         device = self.world.device
-        logits, seen = self._network(part.clips.to(device))
-        named = F.cross_entropy(logits.float(), targets.to(device), reduction="sum")
+        logits, seen = self._network(moved(part.clips, device))
+        named = F.cross_entropy(logits.float(), moved(targets, device), reduction="sum")
         loss = named / clips
         if seen is None:
             return loss, named.detach()
         if part.flow is None or not known:
             return loss + 0 * seen.sum(), named.detach()  # every parameter has a gradient
-        flow = part.flow.to(device) / FLOW_UNIT
+        flow = moved(part.flow, device) / FLOW_UNIT
         sure = torch.isfinite(flow)
-        moved = F.smooth_l1_loss(seen.float()[sure], flow[sure], reduction="sum")
+        off = F.smooth_l1_loss(seen.float()[sure], flow[sure], reduction="sum")
         weight = self.recipe.optim.flow_weight * (1 - self.state.step / self.total)
-        return loss + weight * moved / known, named.detach()
+        return loss + weight * off / known, named.detach()
 
     def _count(self, loss: float, finite: bool) -> None:
         state = self.state

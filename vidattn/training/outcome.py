@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vidattn import recipes
 from vidattn.config import Recipe
+from vidattn.device import moved
 from vidattn.dist import World, is_sharded, whole
 from vidattn.figures import Evaluation, scored
 from vidattn.files import is_there, write_atomically
@@ -55,7 +56,7 @@ def measured(
             continue
         # A sharded model runs in step: who has nothing left goes along with a blank.
         with precise(recipe, world):
-            shown = (blank if batch is None else batch.clips).to(device)
+            shown = moved(blank if batch is None else batch.clips, device)
             found = mean(shown) if mean else network(shown)[0]
         if batch is not None:
             logits.append(found.float().cpu())
@@ -91,14 +92,14 @@ def leave(
 ) -> Path:
     """Write model.safetensors, best.safetensors where the last epoch is the best, and the curves.
 
-    rows: the lines of the log. Among equally good epochs the first is the best. Returns the path of
-    the model.
+    rows: the lines of the log. Among equally good epochs the first is the best, and one that was
+    not measured is not. Returns the path of the model.
     """
-    top1 = [row["scores"]["top1"] for row in rows if row["event"] == "epoch"]
-    card = card_of(recipe, run_dir, init, top1[-1])
+    *before, top1 = (row["scores"].get("top1") for row in rows if row["event"] == "epoch")
+    card = card_of(recipe, run_dir, init, top1)
     recipe, init = shareable(recipe), named(init)
     classifier = Classifier(model, recipe.clip, labels, recipe.averaging, card)
-    if top1[-1] > max(top1[:-1], default=-1.0):
+    if top1 is not None and top1 > max((t for t in before if t is not None), default=-1.0):
         save(classifier, run_dir / "best.safetensors", recipe)
     write_atomically(run_dir / "curves.svg", curves(rows, recipe.name).encode())
     facts = (recipe.data.dataset, card.expect, f"started from {init}" if init else "")
@@ -129,8 +130,11 @@ def named(place: str) -> str:
     return (path if path.name not in ("", "..") else path.resolve()).name if by_path else place
 
 
-def card_of(recipe: Recipe, run_dir: Path, init: str, top1: float) -> Card:
-    """Who the model is: named as the recipe only on its data set, free only if all data is ours."""
+def card_of(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> Card:
+    """Who the model is: named as the recipe only on its data set, free only if all data is ours.
+
+    top1: on held-back clips, None when it was not measured.
+    """
     dataset, init = named(recipe.data.dataset), named(init)
     shipped = recipes.RECIPES.get(recipe.name)
     own = shipped is not None and shipped.data.dataset == recipe.data.dataset
@@ -140,5 +144,5 @@ def card_of(recipe: Recipe, run_dir: Path, init: str, top1: float) -> Card:
         license="Apache-2.0" if ours else "",
         source=f"vidattn train --dataset {dataset}" + (f" --init {init}" if init else ""),
         training_data=dataset,
-        expect=f"{dataset} top-1 {100 * top1:.1f} (held-back clips)",
+        expect="" if top1 is None else f"{dataset} top-1 {100 * top1:.1f} (held-back clips)",
     )

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+SCORES = ("top1", "mean_class")
+"""What is measured on held-back clips."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -28,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch is done and the model was measured on held-back clips."""
+    """An epoch is done; the model was measured on held-back clips if that was due."""
 
     step: int
     epoch: int
@@ -39,6 +42,7 @@ class Epoch:
     lr: float
     """Of its last step."""
     scores: Mapping[str, float]
+    """By the names in SCORES; empty when it was not measured."""
     seconds: float
     """That it took, the part before an interruption left out."""
     waiting: float

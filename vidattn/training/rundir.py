@@ -16,7 +16,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import Any
 
 from vidattn.errors import OutputError, RecipeError
 from vidattn.files import is_there, make_folder, write_atomically
-from vidattn.training.reports import FATES
+from vidattn.training.reports import FATES, SCORES
 
 CHECKPOINTS = "checkpoints"
 LINGER = 15.0
@@ -130,22 +130,23 @@ class Log:
     """log.jsonl: one JSON object a line. What a process writes into it is there when it returns.
 
     size, step: how long the file was when the checkpoint of that step was made. Lines after it are
-    dropped, to be made again, except for those that end in the measurement of that very step.
+    dropped, to be made again, except for those that end in the measurement of that very step. Of an
+    epoch that was measured later, when it had become the last one, only that line counts.
     """
 
     def __init__(self, path: Path, size: int = 0, step: int = 0) -> None:
         data = path.read_bytes() if (size or step) and is_there(path) else b""
         rows = [*_rows(data[:size])]
         later = [*_rows(data[size:])]
-        ends = [i for i, row in enumerate(later) if row["event"] == "epoch"]
-        if ends and later[ends[0]]["step"] == step:
-            rows += later[: ends[0] + 1]
-        self.path, self.rows = path, rows
+        ends = [i for i, row in enumerate(later) if row["event"] == "epoch" and row["step"] == step]
+        if ends:
+            rows += later[: ends[-1] + 1]
+        self.path, self.rows = path, _latest(rows)
         self.lost: dict[str, set[str]] = {fate: set() for fate in FATES}
         """The videos that could not be read, by what became of them."""
         for row in rows:
             self._note(row)
-        text = b"".join(map(_line, rows))
+        text = b"".join(map(_line, self.rows))
         self.size = len(text)
         write_atomically(path, text)
 
@@ -161,7 +162,7 @@ class Log:
                 os.fsync(file.fileno())
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
-        self.rows.append(row)
+        self.rows = _latest([*self.rows, row]) if row["event"] == "epoch" else [*self.rows, row]
         self._note(row)
         self.size += len(line)
         return event
@@ -173,6 +174,12 @@ class Log:
     def epochs(self) -> list[dict[str, Any]]:
         """The lines that speak of finished epochs."""
         return [row for row in self.rows if row["event"] == "epoch"]
+
+
+def _latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the first of two lines that speak of the same epoch."""
+    last = {row["step"]: i for i, row in enumerate(rows) if row["event"] == "epoch"}
+    return [row for i, row in enumerate(rows) if row["event"] != "epoch" or last[row["step"]] == i]
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
@@ -192,7 +199,7 @@ def _rows(data: bytes) -> Iterator[dict[str, Any]]:
 
 
 class Metrics:
-    """metrics.csv: a row for every epoch, for people and spreadsheets.
+    """metrics.csv: a row for every epoch, for people and spreadsheets; no scores, not measured.
 
     The columns `seconds` and `waiting` (the share of them in which the model waited for data) are
     the only ones that differ between two runs of the same recipe.
@@ -205,13 +212,18 @@ class Metrics:
                 self._rows = list(csv.DictReader(file))[:epochs]
 
     def add(self, epoch: Mapping[str, Any], seconds: float, waiting: float) -> None:
-        """Append the row of an epoch, given its line of the log, unless it is there."""
+        """Append the row of an epoch, given its line of the log; scores alone where it is there."""
         row = {name: epoch[name] for name in ("epoch", "step", "loss", "lr")}
-        row |= {**epoch["scores"], "seconds": seconds, "waiting": waiting}
+        row |= {name: epoch["scores"].get(name, "") for name in SCORES}
+        row |= {"seconds": seconds, "waiting": waiting}
         plain = {key: f"{v:.6g}" if isinstance(v, float) else str(v) for key, v in row.items()}
-        if any(known.get("epoch") == plain["epoch"] for known in self._rows):
+        known = next((r for r in self._rows if r.get("epoch") == plain["epoch"]), None)
+        if known is None:
+            self._rows.append(plain)
+        elif any(known.get(name) != plain[name] for name in SCORES):
+            known.update({name: plain[name] for name in SCORES})
+        else:
             return
-        self._rows.append(plain)
         text = io.StringIO()
         writer = csv.DictWriter(
             text, list(plain), extrasaction="ignore", restval="", lineterminator="\n"

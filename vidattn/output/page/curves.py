@@ -62,12 +62,16 @@ def curves_page(rows: Sequence[Mapping[str, Any]], title: str, facts: Sequence[s
             str(row["step"]),
             f"{row['loss']:.4f}",
             f"{row['lr']:.2e}",
-            Bar(row["scores"]["top1"], f"{100 * row['scores']['top1']:.1f} %"),
+            _share(row["scores"].get("top1")),
         )
         for row in epochs
     ]
     head = ("epoch", "steps", "loss", "learning rate", "top-1 on held-back clips")
     return sheet(title, facts, [*drawings, Section("Epochs", head=head, rows=table)])
+
+
+def _share(top1: float | None) -> Bar | str:
+    return "not measured" if top1 is None else Bar(top1, f"{100 * top1:.1f} %")
 
 
 def _style() -> str:
@@ -93,7 +97,7 @@ def _panels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     steps = [row for row in rows if row.get("event") == "step"]
     epochs = [row for row in rows if row.get("event") == "epoch"]
     last = max((row["step"] for row in (*steps, *epochs)), default=1)
-    top1 = [(e["step"], 100 * e["scores"]["top1"]) for e in epochs]
+    top1 = [(e["step"], 100 * e["scores"]["top1"]) for e in epochs if e["scores"]]
     panels = (
         ("loss", _points(steps, "loss"), _points(epochs, "loss")),
         ("learning rate", _points(steps, "lr"), _points(epochs, "lr")),
