@@ -111,7 +111,8 @@ def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(done: 
     # What a killed run leaves at the end of the log is dropped.
     with (done / "log.jsonl").open("ab") as file:
         file.write(b'{"event": "epo\xc3\n7\n{"event": "ste')
-    longer = replace(TINY, optim=replace(TINY.optim, epochs=4))
+    # Nor does it matter what is said of a recipe, or how often the model is measured.
+    longer = replace(TINY, optim=replace(TINY.optim, epochs=4, evaluate_every=3), source="new")
     assert sum(isinstance(e, train.Epoch) for e in run(done, longer, resume=True)) == 1
     lines = (done / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 4

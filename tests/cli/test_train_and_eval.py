@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -155,6 +156,24 @@ def test_an_unknown_setting_is_refused(quick: Run) -> None:
     done = quick("train", "--dataset", "motion", "--set", "optim.learning_rate=1")
     assert done.returncode == 3
     assert "optim.learning_rate: no such setting" in done.stderr
+
+
+def test_an_option_is_the_setting_of_its_name_and_never_contradicts_it(
+    quick: Run, tmp_path: Path
+) -> None:
+    command = ("train", "--dataset", "motion", *TINY, "--precision", "bf16")
+    assert quick(*command, "--set", "optim.precision=bf16").returncode == 0
+    recipe = json.loads((tmp_path / "runs" / "motion" / "recipe.json").read_text())
+    assert recipe["optim"]["precision"] == "bf16"
+    wrong = quick(*command, "--run-dir", "other", "--set", "optim.precision=fp32")
+    assert wrong.returncode == 2
+    assert "--precision bf16, but --set optim.precision=fp32" in wrong.stderr
+    assert not Path("other").exists()
+
+
+def test_what_is_measured_stands_beside_what_the_card_says(quick: Run) -> None:
+    done = quick("eval", "-m", "motion-tiny", "--clips", "10", "--offline")
+    assert re.search(r"^  its card says motion top-1 9\d\.\d", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("expected", "code"), [("top1=50+-50", 0), ("top1=10+-5", 7)])

@@ -245,6 +245,7 @@ def evaluate(
     files = Files(dump, confusion, output)
     files.check()
     classifier: Classifier | None = None
+    published = ""
     if from_dump is not None:
         if dataset or views or frames:
             raise UsageError("--from-dump counts what was seen: no --dataset, --views or --frames")
@@ -264,6 +265,7 @@ def evaluate(
         if name == "motion" and not leads():
             raise typer.Exit  # one process is enough for them
         answers = answers_of(desk, classifier, look, name, data_root, clips)
+        published = classifier.card.expect if name == classifier.card.training_data else ""
     if not leads():
         raise typer.Exit
 
@@ -272,7 +274,9 @@ def evaluate(
             keep(desk, classifier, temperature, model or "", output)
 
     told = fitted if fit_temperature else None
-    raise typer.Exit(deliver(desk, answers, files, wanted, fitted=told, as_json=as_json))
+    raise typer.Exit(
+        deliver(desk, answers, files, wanted, published=published, fitted=told, as_json=as_json)
+    )
 
 
 def _usual_views(model: str | None) -> ViewConfig:

@@ -194,13 +194,14 @@ def deliver(
     files: Files,
     wanted: Sequence[expect.Expectation],
     *,
+    published: str = "",
     fitted: Callable[[float], None] | None,
     as_json: bool,
 ) -> int:
     """Write and show all figures; the exit code.
 
-    fitted: what becomes of the temperature that fits best, before anything is shown; without it
-    none is looked for.
+    published: what the model's card says of its scores on this set. fitted: what becomes of the
+    temperature that fits best, before anything is shown; without it none is looked for.
     """
     from vidattn.answers import dump
     from vidattn.figures import calibrated, figures_of
@@ -218,7 +219,7 @@ def deliver(
     if as_json:
         desk.emit(one_line(result))
     else:
-        desk.lines(figures.card(result, words_of(result.get("settings", {}))))
+        desk.lines(figures.card(result, words_of(result.get("settings", {})), published))
         desk.lines(figures.calibration(result["calibration"]) if fitted else ())
     if written:
         desk.note("wrote " + ", ".join(map(str, written)))

@@ -18,8 +18,11 @@ WORST = 20
 PAIRS = 5
 
 
-def card(result: Mapping[str, Any], words: str) -> Iterator[str]:
-    """Scores, then each class with what it was most often taken for. words: what was looked at."""
+def card(result: Mapping[str, Any], words: str, published: str = "") -> Iterator[str]:
+    """Scores, then each class with what it was most often taken for.
+
+    words: what was looked at; published: what the model's card says of its scores on this set.
+    """
     seen = counted(result["scored"], "clip" if result["dataset"] == "motion" else "video")
     if result["failed"]:
         seen += f" of {result['videos']}"
@@ -33,6 +36,8 @@ def card(result: Mapping[str, Any], words: str) -> Iterator[str]:
         f"  {'ece':<11} {100 * result['ece']:5.1f} %  "
         f"nll {result['nll']:.4f}  brier {result['brier']:.4f}{cooled}"
     )
+    if published:
+        yield f"  its card says {clean(published)}"
     yield from _classes(result)
     yield from _pairs(result["confused"])
 

@@ -79,6 +79,14 @@ def train(
             "auto: the recipe's, computed in as large parts as fit into memory.",
         ),
     ] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16"] | None,
+        typer.Option(
+            "--precision",
+            help="What matrices are multiplied in; parameters stay in fp32. Default: the recipe's, "
+            "mostly fp32.",
+        ),
+    ] = None,
     run_dir: Annotated[
         Path | None,
         typer.Option("--run-dir", metavar="DIR", help="Default: runs/<dataset>."),
@@ -130,6 +138,7 @@ def train(
         "model.attention": attention,
         "optim.epochs": epochs,
         "optim.tune": tune,
+        "optim.precision": precision,
     }
     if task == "long" and not (model or recipe or resume):
         model = "long"
