@@ -222,6 +222,9 @@ def test_finished_films_are_passed_over(quick: Run, model: Path, tmp_path: Path)
     other = quick(*words, "--stride", 0.3)
     assert other.returncode == 3
     assert "a.vidattn.json: is of another run: settings stride_seconds was 0.5" in other.stderr
+    part = quick(*words, "--end", 0.8)
+    assert part.returncode == 3
+    assert "a.vidattn.json: is of another run: part end was None, is 0.8" in part.stderr
 
 
 def test_an_interrupted_timeline_is_completed(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from vidattn.cli import report
@@ -34,6 +34,8 @@ class Job:
     keep: Callable[[Timeline], None]
     """Takes what is known when a signal ends the work."""
     log: WindowLog
+    part: Mapping[str, float | None] = field(default_factory=dict)
+    """What of the file was asked for: "start" and "end", in seconds."""
 
     def follow(self, events: Iterator[Event], finished: Path | None) -> Finished:
         """Show progress until the timeline is there.
@@ -106,6 +108,8 @@ class Job:
             "model": model_of(self.classifier),
             "settings": started.settings,
         }
+        if isinstance(asked := saved.settings.get("asked"), dict):
+            there["part"], wanted["part"] = asked, dict(self.part)
         differences = [
             f"{part} {key} was {plain(there[part].get(key))}, is {plain(value)}"
             for part, rows in wanted.items()

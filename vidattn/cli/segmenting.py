@@ -127,7 +127,8 @@ class Segmenter:
                 vectors=wanted.embeddings,
                 opening=self.opener,
             )
-            job = Job(self.desk, self.classifier, wanted.decoding, deliver, log)
+            part = {name: wanted.windows.get(name) for name in ("start", "end")}
+            job = Job(self.desk, self.classifier, wanted.decoding, deliver, log, part)
             place = corpus.place(path, "npz")
             finished = wanted.resume and (place.exists() or not wanted.embeddings)
             try:
