@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from tests.cli.conftest import Run, write_film
+from vidattn.cli.app import COMMANDS, app
 from vidattn.models.int8 import can_multiply_int8
 
 
@@ -292,6 +294,14 @@ def test_every_command_has_help_with_an_example(quick: Run) -> None:
         done = quick(*command.split(), "--help")
         assert done.returncode == 0
         assert f"Example: vidattn {command.split()[0]}" in done.stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_says_what_it_is(name: str) -> None:
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+    for one in getattr(command, "commands", {name: command}).values():
+        for option in one.params:
+            assert option.name == "help" or option.help, f"{name} {option.opts}"
 
 
 def test_saved_scores_can_be_decided_again(quick: Run, film: Path, model: Path) -> None:

@@ -45,19 +45,23 @@ Start = Annotated[
 End = Annotated[
     str | None, typer.Option("--end", metavar="TIME", help="Stop here (seconds or HH:MM:SS).")
 ]
-Smooth = Annotated[
-    Literal["none", "median", "mean", "viterbi"],
-    typer.Option("--smooth", help="How neighbouring windows help to decide a label."),
-]
-Kernel = Annotated[
-    int, typer.Option("--kernel", metavar="N", help="Windows that median and mean look at, odd.")
-]
-SwitchCost = Annotated[
-    float,
-    typer.Option("--switch-cost", metavar="NATS", help="What Viterbi pays for a change of label."),
-]
-Threshold = Annotated[
-    float, typer.Option("--threshold", metavar="P", help="Below this probability: background.")
+SmoothName = Literal["none", "median", "mean", "viterbi"]
+_SMOOTH = typer.Option("--smooth", help="How neighbouring windows help to decide a label.")
+Smooth = Annotated[SmoothName, _SMOOTH]
+SmoothAgain = Annotated[SmoothName | None, _SMOOTH]
+"""This and what else is called so: where None leaves what was saved. An alias that is itself made
+optional, `Smooth | None`, would lose its option."""
+_KERNEL = typer.Option("--kernel", metavar="N", help="Windows that median and mean look at, odd.")
+Kernel = Annotated[int, _KERNEL]
+KernelAgain = Annotated[int | None, _KERNEL]
+_SWITCH_COST = typer.Option(
+    "--switch-cost", metavar="NATS", help="What Viterbi pays for a change of label."
+)
+SwitchCost = Annotated[float, _SWITCH_COST]
+SwitchCostAgain = Annotated[float | None, _SWITCH_COST]
+ThresholdAgain = Annotated[
+    float | None,
+    typer.Option("--threshold", metavar="P", help="Below this probability: background."),
 ]
 ThresholdOrAuto = Annotated[
     str,
@@ -76,12 +80,11 @@ Leave = Annotated[
         show_default=False,
     ),
 ]
-MergeGap = Annotated[
-    float,
-    typer.Option(
-        "--merge-gap", metavar="SEC", help="Background so short between two of a label joins them."
-    ),
-]
+_MERGE_GAP = typer.Option(
+    "--merge-gap", metavar="SEC", help="Background so short between two of a label joins them."
+)
+MergeGap = Annotated[float, _MERGE_GAP]
+MergeGapAgain = Annotated[float | None, _MERGE_GAP]
 Cuts = Annotated[
     Path | None,
     typer.Option(
@@ -101,9 +104,9 @@ Pool = Annotated[
         show_default=False,
     ),
 ]
-MinDuration = Annotated[
-    float, typer.Option("--min-duration", metavar="SEC", help="Shortest segment to keep.")
-]
+_MIN_DURATION = typer.Option("--min-duration", metavar="SEC", help="Shortest segment to keep.")
+MinDuration = Annotated[float, _MIN_DURATION]
+MinDurationAgain = Annotated[float | None, _MIN_DURATION]
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
 ]

@@ -69,7 +69,10 @@ def train(
     attention: Annotated[
         str | None, typer.Option("--attention", metavar="SCHEME", help="Such as divided.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", metavar="N", min=1, help="Passes; default: the recipe's."),
+    ] = None,
     batch_size: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +101,9 @@ def train(
         int,
         typer.Option("--save-every", metavar="STEPS", min=0, help="Default: every ten minutes."),
     ] = 0,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Checkpoints to keep.")] = 2,
+    keep: Annotated[
+        int, typer.Option("--keep", metavar="N", min=1, help="Checkpoints to keep.")
+    ] = 2,
     nproc: Annotated[
         int, typer.Option("--nproc", metavar="N", min=1, help="Processes on this machine.")
     ] = 1,
