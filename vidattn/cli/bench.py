@@ -12,6 +12,7 @@ import typer
 from vidattn.cli import options
 from vidattn.cli.console import Desk, clean
 from vidattn.errors import UsageError
+from vidattn.wording import counted
 
 if TYPE_CHECKING:
     from vidattn.bench import Measured, Subject
@@ -99,7 +100,8 @@ def _training(
         yield json.dumps({**asdict(found), "clips_per_second": found.clips_per_second})
         return
     yield (
-        f"{found.recipe}: steps of {found.clips} clips, {found.device}, {found.workers} workers, "
+        f"{found.recipe}: steps of {found.clips} clips, {found.device}, "
+        f"{counted(found.workers, 'worker')}, "
         f"{found.clips_per_second:.3g} clips/s"
     )
     total = sum(found.seconds.values())
