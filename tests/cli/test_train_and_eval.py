@@ -215,6 +215,14 @@ def test_a_folder_named_by_a_dot_trains_below_runs(
     assert f"{broken.name}: not counted (E_EMPTY): the file is empty" in measured.stderr
 
 
+def test_a_run_is_called_after_its_set_and_a_list_has_no_ending(quick: Run, tmp_path: Path) -> None:
+    (tmp_path / "films.csv").write_text("path,label\n")
+    (tmp_path / "clips.v2").mkdir()
+    for name, run in (("films.csv", "runs/films"), ("clips.v2", "runs/clips.v2")):
+        done = quick("train", "--dataset", name)
+        assert f"run directory {run}\n" in done.stderr
+
+
 def test_weights_say_what_a_set_is_called_and_the_run_where_it_lies(
     quick: Run, clips: Path, tmp_path: Path
 ) -> None:

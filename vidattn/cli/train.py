@@ -18,7 +18,7 @@ from vidattn.cli.follow import Board, Follower
 from vidattn.cli.stopping import Asked, Stopped
 from vidattn.cli.wanted import Wanted
 from vidattn.errors import DistributedError, UsageError
-from vidattn.files import is_there
+from vidattn.files import is_file, is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -278,8 +278,10 @@ def _clips(batch_size: str | None) -> int | None:
 
 
 def _name_of(dataset: str | None) -> str:
-    """What a data set is called: the last word of its path, also of "." and ".."."""
+    """What a data set is called: the last word of its path, also of "." and ".."; of a list without
+    its ending."""
     if dataset is None:
         return "data"
     path = Path(os.path.expanduser(dataset))  # noqa: PTH111 - pathlib raises for unknown users
-    return (path if path.name not in ("", "..") else path.resolve()).name or "data"
+    path = path if path.name not in ("", "..") else path.resolve()
+    return (path.stem if is_file(path) else path.name) or "data"
