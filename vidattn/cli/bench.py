@@ -133,7 +133,7 @@ def _header(subject: Subject) -> Iterator[str]:
         f", {_short(subject.parameters)} parameters, {_short(subject.macs)} multiply-adds"
     )
     yield (
-        f"  {subject.device}, {subject.precision}, {subject.threads} threads, "
+        f"  {subject.device}, {subject.precision}, {counted(subject.threads, 'thread')}, "
         f"batch {subject.batch_size}, random weights"
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import vidattn
+from vidattn.wording import counted
 
 READERS = {"pyav": "av", "decord": "decord", "opencv": "opencv-python", "torchcodec": "torchcodec"}
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
@@ -56,8 +57,8 @@ def rows(found: dict[str, Any]) -> Iterator[str]:
     devices = [*found["cuda"], *(["mps"] if found["mps"] else [])]
     yield f"vidattn   {found['vidattn']}, Python {found['python']}, torch {found['torch']}"
     yield (
-        f"cpu       {cpu['cores']} cores, {cpu['threads']} threads, torch uses {cpu['capability']}"
-        f"; has {' '.join(cpu['flags']) or 'no wide vectors'}"
+        f"cpu       {counted(cpu['cores'], 'core')}, {counted(cpu['threads'], 'thread')}, "
+        f"torch uses {cpu['capability']}; has {' '.join(cpu['flags']) or 'no wide vectors'}"
     )
     yield f"devices   {', '.join(['cpu', *devices])}"
     there = (f"{name} {number or 'missing'}" for name, number in found["readers"].items())
