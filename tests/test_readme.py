@@ -66,7 +66,7 @@ def test_every_option_in_an_error_exists() -> None:
                 continue
             shown |= named(" ".join(str(t.value) for t in texts if isinstance(t, ast.Constant)))
     assert {"--max-pixels", "--frames", "--reader"} <= shown
-    of_others = {"--head"}  # ray start --head
+    of_others = {"--head", "--help"}  # ray start --head; every command has --help
     assert shown <= options() | of_others, shown - options()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ def annotating(
     film: str | os.PathLike[str] | None = None,
     reader: str = "auto",
     opening: Opening = open_video,
-) -> Iterator[Drawn | Made]:
+) -> Generator[Drawn | Made, None, None]:
     """Make a film with label, score and a track of the segments in it: a Drawn for each frame.
 
     H.264 with the sound of the film, upright, every frame at its time; the part that the timeline
@@ -117,7 +117,7 @@ def clipping(
     exact: bool = False,
     reader: str = "auto",
     opening: Opening = open_video,
-) -> Iterator[Drawn | Made]:
+) -> Generator[Drawn | Made, None, None]:
     """Cut every segment but background out of a film into a file of its own, with its sound.
 
     Where a key frame lies within TOLERANCE of a segment and nothing else speaks against it, its

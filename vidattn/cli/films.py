@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePath
@@ -109,20 +110,21 @@ class Films:
         desk.note(_told(_followed(desk, title, events), clips))
 
 
-def _followed(desk: Desk, title: str, events: Iterator[Drawn | Made]) -> list[Made]:
-    """Show how far the work is; what was made."""
+def _followed(desk: Desk, title: str, events: Generator[Drawn | Made, None, None]) -> list[Made]:
+    """Show how far the work is; what was made. A stop between two frames leaves no half film."""
     from vidattn.film import Made
 
     made: list[Made] = []
-    first = next(events, None)
-    if first is None or isinstance(first, Made):
-        return [] if first is None else [first]  # a film whose every frame is lost
-    with desk.progress(title, first.frames) as track:
-        for event in chain([first], events):
-            if isinstance(event, Made):
-                made.append(event)
-            else:
-                track.step()
+    with closing(events):
+        first = next(events, None)
+        if first is None or isinstance(first, Made):
+            return [] if first is None else [first]  # a film whose every frame is lost
+        with desk.progress(title, first.frames) as track:
+            for event in chain([first], events):
+                if isinstance(event, Made):
+                    made.append(event)
+                else:
+                    track.step()
     return made
 
 
