@@ -49,7 +49,7 @@ LARGER = (
 """Pictures in which hands can be seen."""
 SETTINGS: dict[str, tuple[str, ...]] = {
     "shapes": ("optim.lr=1e-3", "optim.epochs=16", "optim.warmup_epochs=1.5"),
-    "gestures": (*LARGER, "optim.epochs=30"),
+    "gestures": (*LARGER, "optim.epochs=12"),
     "exercises": (
         *(*LARGER, "optim.epochs=6"),
         *("clip.sampling=dense", "clip.drawn=dense", "clip.step_seconds=0.25"),
