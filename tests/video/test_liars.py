@@ -192,6 +192,14 @@ def test_a_hole_in_a_transport_stream_is_a_gap(
         assert numbers(video.read([first, 0])) == [found[first], 0]
 
 
+def test_a_hole_before_the_first_frame_is_no_gap(packets: list[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "early.ts"
+    for torn in range(3, 12):
+        path.write_bytes(b"".join(packets[:torn] + packets[torn + 1 :]))
+        with open_video(path) as video:
+            assert all(0 <= u.window.start < u.window.stop for u in video.unreadable), torn
+
+
 def test_a_transport_stream_may_begin_anywhere(
     packets: list[bytes], ask: Ask, tmp_path: Path
 ) -> None:

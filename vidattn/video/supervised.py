@@ -151,6 +151,8 @@ class SupervisedVideo:
         self._require_sound()
         if not self.unreadable:
             holes = [Window(float(start), float(stop)) for start, stop in meta["holes"]]
+            if not all(0 <= hole.start < hole.stop <= self._available for hole in holes):
+                raise ValueError("holes lie outside the film")
             self.unreadable += [Unreadable(hole, "E_DECODE") for hole in holes]
         if meta["truncated"] and not self.unreadable:
             tail = Window(self._available, self.duration)

@@ -215,9 +215,12 @@ def _by_pts(found: Decoded, table: Packets, timed: bool, tick: float) -> Table |
     if not len(pts) or NO_PTS in pts or (np.diff(pts) <= 0).any():
         return None
     times = (pts - pts[0]) * tick
-    holes = tuple(((a - int(pts[0])) * tick, (b - int(pts[0])) * tick) for a, b in spans)
-    made = _placed(pts, times, _stop(times, last * tick), table, len(found.sizes))
-    return replace(made, holes=holes)
+    stop = _stop(times, last * tick)
+    made = _placed(pts, times, stop, table, len(found.sizes))
+    # What is missing before the first frame or after the last is no part of the film.
+    missing = [((a - int(pts[0])) * tick, (b - int(pts[0])) * tick) for a, b in spans]
+    inside = ((max(start, 0.0), min(end, stop)) for start, end in missing)
+    return replace(made, holes=tuple(hole for hole in inside if hole[0] < hole[1]))
 
 
 def _torn_spans(table: Packets) -> list[tuple[int, int]]:
