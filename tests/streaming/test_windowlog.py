@@ -72,6 +72,16 @@ def test_a_damaged_record_is_named_and_what_follows_is_given_up(tmp_path: Path) 
     assert notes == [f"{path}: record 2 is damaged; going on after 1 windows"]
 
 
+def test_nothing_counts_after_a_record_that_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    data = written(path)
+    second = len(data) - 2 * RECORD - (HEAD.size + 5)
+    path.write_bytes(data[:second] + data[second + RECORD :])
+    records, notes = resumed(path)
+    assert list(records) == [0]
+    assert notes == [f"{path}: record 2 is damaged; going on after 1 windows"]
+
+
 def test_a_resumed_log_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     data = written(path)

@@ -172,10 +172,15 @@ class WindowLog:
                 hint="repeat what that run was asked for, or leave out --resume to begin anew",
             )
         records: dict[int, Record] = {}
+        due = 0  # those that were planned come in order; one that is missing would never be done
         for payload, after in found:
             record = _record(payload, classes)
             if record is None or record.index in records:
                 break
+            if record.added is None:
+                if record.index != due:
+                    break
+                due += 1
             records[record.index], end = record, after
         if end < len(data):
             what = "is torn, as a killed run leaves it" if _torn(data, end) else "is damaged"
