@@ -16,7 +16,7 @@ from tests.cli.conftest import Run, film, model, quick, write_film  # noqa: F401
 from vidattn import transforms
 from vidattn.config import StamConfig
 from vidattn.data.motion import held_back
-from vidattn.errors import UsageError
+from vidattn.errors import UsageError, VideoError
 from vidattn.evidence import MOST_RUNS, Question, around, explain, explanations, strongest
 from vidattn.explanation import METHODS, Explanation
 from vidattn.highlights import MOST, highlights
@@ -55,8 +55,11 @@ def test_the_window_lies_around_the_moment_and_within_the_film(
         assert around(video, 0.0, classifier.clip) == Window(0.0, 0.5)
         assert around(video, 3.99, classifier.clip) == Window(3.5, 4.0)
         assert around(video, 2.0, classifier.clip, frames=99) == Window(0.0, 4.0)
-        with pytest.raises(UsageError, match="second 9 lies outside the film"):
+        with pytest.raises(VideoError, match=r"ends at 4.00 s, before 9 s") as caught:
             around(video, 9.0, classifier.clip)
+        assert caught.value.code == "E_SHORT"
+        with pytest.raises(UsageError, match="second -1: a film begins at 0"):
+            around(video, -1.0, classifier.clip)
 
 
 def test_the_scores_are_those_of_segment(
@@ -279,7 +282,6 @@ def test_json_is_one_document_and_leaves_no_file(
 @pytest.mark.parametrize(
     "words, code, message",
     [
-        (("--at", "99"), 2, "second 99 lies outside the film"),
         (("--label", "swim"), 2, "has no label 'swim'"),
         (("--at", "soon"), 2, "'soon' is not a time"),
     ],
@@ -298,6 +300,18 @@ def test_what_cannot_be_explained_is_said(
     assert "Traceback" not in done.stderr
     gone = quick("explain", "gone.mp4", "-m", model)
     assert gone.returncode == 3
+
+
+def test_a_moment_after_the_film_is_refused_as_segment_refuses_it(
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+) -> None:
+    done = quick("explain", film, "-m", model, "--at", "99")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"error: {film}: ends at 4.00 s, before 99 s\nhint: name an earlier" in done.stderr
+    same = quick("segment", film, "-m", model, "--start", "99")
+    assert (same.returncode, same.stderr) == (3, done.stderr)
 
 
 def test_damage_is_named_where_the_whole_film_was_looked_at(

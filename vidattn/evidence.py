@@ -71,8 +71,8 @@ def explain(
     scored, side by side, and the one with the highest score is explained. label: its name; without
     it that of the highest score. frames: clip length, the classifier's own by default.
 
-    Raises UsageError for a label the classifier does not know, a time outside the film and a model
-    that is neither TimeSformer nor STAM, VideoError when the film cannot be read.
+    Raises UsageError for a label the classifier does not know, a time below 0 and a model that is
+    neither TimeSformer nor STAM, VideoError when the film cannot be read or is over by `at`.
     """
     label_id = None if label is None else label_of(classifier, label)
     explained_by(classifier)
@@ -180,11 +180,12 @@ def question_at(
 def around(video: Video, at: float, clip: ClipConfig, frames: int | None = None) -> Window:
     """The window as long as a clip with `at` in its middle, moved to lie within the film.
 
-    Raises UsageError when the film is over by then.
+    Raises UsageError for a moment before the film, VideoError E_SHORT when it is over by then.
     """
+    if not at >= 0:
+        raise UsageError(f"second {at:g}: a film begins at 0")
     end = readable_end(video)
-    if not 0 <= at < end:
-        raise UsageError(f"{video.path}: second {at:g} lies outside the film, which has {end:.2f}")
+    plan.require_reached(video.path, end, at)
     span = min((frames or clip.frames) * clip.step_seconds, end)
     start = min(max(at - span / 2, 0.0), end - span)
     return Window(start, start + span)

@@ -67,10 +67,19 @@ def region_of(path: str, duration: float, start: float = 0.0, end: float | None 
     if start < 0 or (end is not None and end <= start):
         until = "the end" if end is None else f"{end:g}"
         raise UsageError(f"seconds {start:g} to {until}: a part begins at 0 or later and then ends")
-    if start >= duration:
-        raise VideoError(f"{path}: ends at {duration:.2f} s, before {start:g} s", code="E_SHORT")
+    require_reached(path, duration, start)
     stop = duration if end is None else min(end, duration)
     return Window(start, stop)
+
+
+def require_reached(path: str, duration: float, moment: float) -> None:
+    """Raise VideoError E_SHORT when a file is over by `moment`; both in seconds."""
+    if moment >= duration:
+        raise VideoError(
+            f"{path}: ends at {duration:.2f} s, before {moment:g} s",
+            code="E_SHORT",
+            hint="name an earlier moment, in seconds or as HH:MM:SS",
+        )
 
 
 def plan_windows(
