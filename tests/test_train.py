@@ -176,6 +176,18 @@ def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(done: Path) -> No
     assert contents(done) == before
 
 
+def test_resuming_a_finished_run_says_that_it_is_complete_and_nothing_else(done: Path) -> None:
+    before = contents(done)
+    words = "the run is complete, 3 epochs done and 3 asked for; --epochs 4 or more goes on"
+    assert run(done, resume=True) == [train.Note(f"{done}: {words}")]
+    assert contents(done) == before
+    # A model that an interruption has kept from the disk is news.
+    (done / "model.safetensors").unlink()
+    saved, note = run(done, resume=True)
+    assert (type(saved), type(note)) == (train.Saved, train.Note)
+    assert contents(done) == before
+
+
 def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="clips_per_epoch 7 is less than one batch of 8"):
         run(tmp_path, replace(TINY, data=replace(TINY.data, clips_per_epoch=7)))

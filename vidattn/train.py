@@ -174,17 +174,18 @@ class Run:
         if self.world.lead:
             self.log = Log(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
             self.metrics = Metrics(self.run_dir / "metrics.csv", len(self.log.epochs()))
-        for text in (*self.examples.notes, *state.notes):
-            yield Note(text) if begun else self._logged(Note(text))
+        notes = [Note(text) for text in (*self.examples.notes, *state.notes)]
         if not begun:
+            yield from map(self._logged, notes)
             self._save()  # what it starts from is asked for once and never again
         if self.world.lead:
             write_json(self.run_dir / "recipe.json", to_plain(self.recipe))
         if state.step and state.step % self.per_epoch == 0:
-            yield from self._end_of_epoch()
+            yield from self._made_good()
         if state.step == self.total and not self.signal:
             yield self._nothing_left()
         elif not self.signal:
+            yield from notes if begun else ()
             yield from self._sized()
             yield from self._steps()
         yield from self._ended()
@@ -285,6 +286,14 @@ class Run:
             outcome.leave(model, recipe, labels, self.run_dir, state.init, self.log.rows)
         yield Saved(path, state.step // self.per_epoch)
 
+    def _made_good(self) -> Iterator[Event]:
+        """What an interruption left undone of the last epoch; a model that was there is no news."""
+        path = self.run_dir / "model.safetensors"
+        before = outcome.digest(path)
+        for event in self._end_of_epoch():
+            if not (isinstance(event, Saved) and outcome.digest(path) == before):
+                yield event
+
     def _epoch(self, scores: Mapping[str, float]) -> Epoch:
         step, (losses, count) = self.state.step, self.state.tally
         lr = optimizers.lr_at(self.recipe.optim, step - 1, self.per_epoch)
@@ -346,8 +355,8 @@ class Run:
     def _nothing_left(self) -> Note:
         done = self.state.step // self.per_epoch
         return Note(
-            f"{self.run_dir}: {counted(done, 'epoch')} done and {self.epochs} asked for: nothing "
-            f"to do; --epochs {done + 1} or more goes on"
+            f"{self.run_dir}: the run is complete, {counted(done, 'epoch')} done and {self.epochs} "
+            f"asked for; --epochs {done + 1} or more goes on"
         )
 
     def _lost(self, videos: Sequence[tuple[str, str, str]], fate: Fate) -> Iterator[Event]:

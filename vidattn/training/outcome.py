@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -106,6 +107,11 @@ def leave(
     page = curves_page(rows, recipe.name, [fact for fact in facts if fact])
     write_atomically(run_dir / "curves.html", page.encode("utf-8", "backslashreplace"))
     return save(classifier, run_dir / "model.safetensors", recipe)
+
+
+def digest(path: Path) -> bytes:
+    """What only files of the same content share; nothing for one that is not there."""
+    return hashlib.sha256(path.read_bytes()).digest() if is_there(path) else b""
 
 
 def shareable(recipe: Recipe) -> Recipe:
