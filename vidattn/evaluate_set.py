@@ -25,6 +25,7 @@ from vidattn.figures import Evaluation, figures_of, scored
 from vidattn.models.classifier import Classifier
 from vidattn.streaming.scorer import Scorer, precision_of
 from vidattn.types import Item, View, Window
+from vidattn.video import Limits
 from vidattn.wording import counted
 
 SHOWN = 5
@@ -71,8 +72,8 @@ class Examination:
     set and whoever (which process of how many) answers what.
 
     sampling: as of `vidattn.classify`; "auto" is how the weights were trained (`ClipConfig.drawn`):
-    dense clips, or frames spread over the video. frames: as of `vidattn.classify`. Raises DataError
-    when the set has classes that the classifier does not know.
+    dense clips, or frames spread over the video. frames: as of `vidattn.classify`. limits: of every
+    video. Raises DataError when the set has classes that the classifier does not know.
     """
 
     def __init__(
@@ -84,10 +85,12 @@ class Examination:
         sampling: plan.Sampling = "auto",
         frames: int | None = None,
         runtime: Runtime = Runtime(),
+        limits: Limits | None = None,
     ) -> None:
         clip = classifier.clip
         mode = sampling_of(clip) if sampling == "auto" else sampling
         self.classifier, self.source, self.runtime = classifier, source, runtime
+        self.limits = limits
         self.truth = aligned(source.labels, classifier.labels, source, classifier.card.name)
         self.planner = planner_of(clip, views, mode, frames)
         self.settings: dict[str, Any] = {
@@ -108,7 +111,9 @@ class Examination:
         workers: processes that read videos ahead.
         """
         scorer = Scorer(self.classifier, self.runtime)
-        clips = ViewedVideos(self.source, self.classifier.clip, self.planner, self.runtime.reader)
+        clips = ViewedVideos(
+            self.source, self.classifier.clip, self.planner, self.runtime.reader, self.limits
+        )
         numbers = range(share[0], len(self.source.items), share[1])
         for viewed in clips.all(workers, numbers):
             item = self.source.items[viewed.number]

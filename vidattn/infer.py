@@ -140,6 +140,7 @@ def segment(
     economy: Economy = Economy(),
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
 ) -> Timeline:
     """The timeline of a file: what happens, from when to when. Arguments and errors as `stream`."""
     *_, last = stream(
@@ -154,6 +155,7 @@ def segment(
         economy=economy,
         decoding=decoding,
         runtime=runtime,
+        opening=opening,
     )
     assert isinstance(last, Finished)
     return last.timeline

@@ -108,7 +108,7 @@ def test_larger_frames_and_other_codecs_can_be_allowed(quick: Run, model: Path, 
         refused = quick(*words, "--max-pixels", 6143)
         assert refused.returncode == 3
         assert "frames of 96x64 are more than 6143 pixels" in refused.stderr
-        assert "segment, classify and explain take --max-pixels 6144" in refused.stderr
+        assert "timeline, eval and doctor take --max-pixels 6144" in refused.stderr
         enough = 100_000 if command == "explain" else 6144  # whose pictures are enlarged
         assert quick(*words, "--max-pixels", enough).returncode == 0
         with pytest.MonkeyPatch.context() as patch:
@@ -132,3 +132,23 @@ def test_every_look_at_an_explained_film_is_under_the_limits_given(
     words = ("explain", film, "-m", model, "--at", "1", "--mp4", "--max-pixels", 200_000)
     assert quick(*words).returncode == 0
     assert limits == [Limits(max_pixels=200_000)] * 5
+
+
+def test_films_looked_at_by_the_other_commands_are_under_the_limits_given(
+    quick: Run, model: Path, film: Path
+) -> None:
+    assert quick("segment", film, "-m", model, "-f", "json").returncode == 0
+    Path("truth.csv").write_text("path,label,start,end\nwalk,walk,0,4\n")
+    Path("list.csv").write_text(f"path,label,split\n{film},walk,val\n")
+    for words in (
+        ("doctor", film, "-m", model),
+        ("timeline", "walk.vidattn.json", "-f", "mp4"),
+        ("eval", "--truth", "truth.csv", film, "-m", model),
+        ("eval", "--dataset", "list.csv", "-m", model, "--views", "1x1"),
+        ("eval", "--dataset", "list.csv", "-m", model, "--views", "1x1", "--workers", "1"),
+    ):
+        refused = quick(*words, "--max-pixels", 6143)
+        assert refused.returncode in (3, 4), words
+        assert "frames of 96x64 are more than 6143 pixels" in refused.stderr, words
+        allowed = quick(*words, "--max-pixels", 100_000, "--any-codec")
+        assert allowed.returncode == 0, allowed.stderr

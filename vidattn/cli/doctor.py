@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,8 @@ def doctor(
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = 8,
     reader: options.Reader = "auto",
+    max_pixels: options.MaxPixels = None,
+    any_codec: options.AnyCodec = False,
     offline: options.Offline = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -49,12 +52,19 @@ def doctor(
     from vidattn.cli.inputs import expand, require_one
     from vidattn.device import Runtime
     from vidattn.forecast import forecast
+    from vidattn.video import open_video
 
     paths = expand(inputs)
     require_one(paths)
     runtime = Runtime(device, precision, batch_size, reader)
     classifier = chosen(desk, model, offline=offline)
-    act = forecasts(classifier, lambda path: forecast(path, classifier, runtime), as_json=as_json)
+    # A process for each film: what another has left in one would count as this film's memory.
+    opening = partial(open_video, limits=options.limits(max_pixels, any_codec))
+
+    def measure(path: str) -> Forecast:
+        return forecast(path, classifier, runtime, opening)
+
+    act = forecasts(classifier, measure, as_json=as_json)
     raise typer.Exit(each(desk, paths, act, as_json=as_json))
 
 

@@ -192,6 +192,8 @@ def evaluate(
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = 8,
     reader: options.Reader = "auto",
+    max_pixels: options.MaxPixels = None,
+    any_codec: options.AnyCodec = False,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -205,7 +207,7 @@ def evaluate(
     """
     from vidattn.figures import NAMES
 
-    desk = Desk(quiet=quiet or not leads())
+    desk, limits = Desk(quiet=quiet or not leads()), options.limits(max_pixels, any_codec)
     if nproc > 1 and not processes.launched():
         raise typer.Exit(processes.run(nproc, context.obj or [], desk))
     if task == "segment" or (task is None and truth is not None):
@@ -232,7 +234,7 @@ def evaluate(
         )
         request.check(dump or from_dump or confusion or views or fit_temperature)
         Files(None, None, output).check()
-        maker = Maker(model, labels, offline, device, precision, batch_size, reader)
+        maker = Maker(model, labels, offline, device, precision, batch_size, reader, limits)
         raise typer.Exit(measure_time(desk, request, maker, as_json=as_json))
     if predictions or truth:
         raise UsageError(
@@ -260,7 +262,7 @@ def evaluate(
         runtime = Runtime(device, precision, batch_size, reader)
         config = sampler.parse_views(views) if views else _usual_views(model)
         classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
-        look = Look(config, frames, sampling, workers, runtime)
+        look = Look(config, frames, sampling, workers, runtime, limits)
         name = dataset or _trained_on(model, classifier)
         if name == "motion" and not leads():
             raise typer.Exit  # one process is enough for them

@@ -19,6 +19,7 @@ from vidattn.wording import counted
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
     from vidattn.timeline import Timeline
+    from vidattn.video import Limits
 
 MOST_ROWS = 40
 NAMED = 5
@@ -77,6 +78,7 @@ class Maker:
     precision: Literal["auto", "fp32", "bf16", "int8"]
     batch_size: int
     reader: str
+    limits: Limits
 
     def timelines(
         self, desk: Desk, videos: Sequence[str], request: TimeRequest
@@ -85,19 +87,16 @@ class Maker:
         from vidattn import infer
         from vidattn.device import Runtime
         from vidattn.timeline import Decoding
+        from vidattn.video import Opener
 
         decoding = Decoding(**request.changes)
         runtime = Runtime(self.device, self.precision, self.batch_size, self.reader)
         classifier = self.classifier(desk, request.window["frames"])
-        with desk.progress("videos", len(videos)) as track:
+        with Opener(self.limits) as opener, desk.progress("videos", len(videos)) as track:
+            how = {"decoding": decoding, "runtime": runtime, "opening": opener, **request.window}
             for path in videos:
                 try:
-                    yield (
-                        path,
-                        infer.segment(
-                            path, classifier, decoding=decoding, runtime=runtime, **request.window
-                        ),
-                    )
+                    yield path, infer.segment(path, classifier, **how)
                 except InputError as error:
                     yield path, error
                 track.step()

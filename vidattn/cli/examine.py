@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vidattn.config import ViewConfig
     from vidattn.device import Runtime
     from vidattn.models.classifier import Classifier
+    from vidattn.video import Limits
 
 T = TypeVar("T")
 RANK = "RANK"
@@ -44,6 +45,7 @@ class Look:
     sampling: Literal["auto", "uniform", "dense"]
     workers: int | None
     runtime: Runtime
+    limits: Limits
 
     def reading(self) -> int:
         """How many processes read ahead: with a GPU, which waits for them, some unasked."""
@@ -165,6 +167,7 @@ def _files(
             sampling=look.sampling,
             frames=look.frames,
             runtime=replace(look.runtime, device=str(world.device)),
+            limits=look.limits,
         )
         mine = task.videos((world.rank, world.size), look.reading())
         with desk.progress(name, -(-len(found.items) // world.size)) as track:

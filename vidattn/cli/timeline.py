@@ -78,6 +78,8 @@ def timeline(
     ] = None,
     clips: options.Clips = None,
     clips_exact: options.ClipsExact = False,
+    max_pixels: options.MaxPixels = None,
+    any_codec: options.AnyCodec = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Decide again on saved scores: no video and no model needed.
@@ -90,6 +92,7 @@ def timeline(
     from vidattn.gathering.cuts import load
     from vidattn.gathering.pooling import Pool
     from vidattn.output.timecode import started
+    from vidattn.video import Opener
 
     desk = Desk(quiet=quiet)
     options.of_one(film, "--film", inputs)
@@ -140,4 +143,6 @@ def timeline(
         report.show(desk, timeline, top)
 
     saved = [Input(path) for path in dict.fromkeys(inputs)]
-    raise typer.Exit(corpus.run(desk, corpus.Corpus.of(saved, delivery), act, show))
+    whole = corpus.Corpus.of(saved, delivery)
+    with Opener(options.limits(max_pixels, any_codec)) as opener:
+        raise typer.Exit(corpus.run(desk, whole, act, show, opening=opener))

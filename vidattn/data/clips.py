@@ -29,6 +29,7 @@ from vidattn.dist import share_of
 from vidattn.errors import DataError, VideoError
 from vidattn.transforms import train_clip
 from vidattn.types import Item, View, Window
+from vidattn.video import Limits
 
 Times = NDArray[np.float64]
 Planner = Callable[[Times, Window], Sequence[View]]
@@ -227,10 +228,15 @@ class ViewedVideos(Dataset[Viewed]):
     """Every video of a set once, in the views that `planner` names; none is ever replaced."""
 
     def __init__(
-        self, source: LabelledSet, clip: ClipConfig, planner: Planner, reader: str = "auto"
+        self,
+        source: LabelledSet,
+        clip: ClipConfig,
+        planner: Planner,
+        reader: str = "auto",
+        limits: Limits | None = None,
     ) -> None:
         self.source, self.clip, self.planner, self.reader = source, clip, planner, reader
-        self._videos = KeptVideos()
+        self._videos = KeptVideos(limits=limits)
 
     def __len__(self) -> int:
         return len(self.source.items)

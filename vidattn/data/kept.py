@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidattn.video import MemoryVideo, Spare, Video, open_video
+from vidattn.video import Limits, MemoryVideo, Spare, Video, open_video
 
 LARGEST = 16
 """A video that would fill more than one part in so many of the memory is not kept."""
@@ -19,16 +19,16 @@ class KeptVideos:
 
     megabytes: what may be kept in all, 0 for nothing. What came first stays: every epoch shows all
     videos, so throwing out the oldest would keep none. A video with a frame that does not decode is
-    never kept. Frames are the same, kept or not.
+    never kept. Frames are the same, kept or not. limits: of every video.
     """
 
-    def __init__(self, megabytes: int = 0) -> None:
+    def __init__(self, megabytes: int = 0, limits: Limits | None = None) -> None:
         self.keeps = megabytes > 0
         self._room = megabytes * 2**20
         self._largest = self._room // LARGEST
         self._kept: dict[tuple[str, int, str], MemoryVideo | None] = {}
         """None: not to be kept."""
-        self._spare = Spare()
+        self._limits, self._spare = limits, Spare()
 
     def open(self, path: str, short_side: int, reader: str = "auto") -> Video:
         """The video at `path` with frames of `short_side`. Raises VideoError as `open_video`."""
@@ -36,7 +36,9 @@ class KeptVideos:
         kept = self._kept.get(key)
         if kept is not None:
             return kept
-        video = open_video(path, reader=reader, short_side=short_side, spare=self._spare)
+        video = open_video(
+            path, reader=reader, short_side=short_side, limits=self._limits, spare=self._spare
+        )
         size = video.frames * video.height * video.width * 3
         if key in self._kept or size > min(self._room, self._largest):
             return video

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 MAX_ERRORS = 64
+WHO_MAY = "segment, classify, explain, timeline, eval and doctor"
+"""The commands that open what their user allows."""
 ROOM = 256 << 20
 """Bytes that a decoder should have left: a few of the largest frames."""
 """Failures in a row after which the rest of a stream is given up."""
@@ -159,14 +161,13 @@ def _check(name: str, size: tuple[int, int], limits: Limits) -> None:
         raise VideoError(
             f"codec {name} is not on the list of common video codecs",
             code="E_CODEC_NOT_ALLOWED",
-            hint="if you trust the file, segment, classify and explain take --any-codec",
+            hint=f"if you trust the file, {WHO_MAY} take --any-codec",
         )
     if size[0] * size[1] > limits.max_pixels:
         raise VideoError(
             f"frames of {size[0]}x{size[1]} are more than {limits.max_pixels} pixels",
             code="E_TOO_LARGE",
-            hint="if it is meant to be so large, segment, classify and explain take "
-            f"--max-pixels {size[0] * size[1]}",
+            hint=f"if it is meant to be so large, {WHO_MAY} take --max-pixels {size[0] * size[1]}",
         )
 
 
