@@ -15,8 +15,8 @@ ROOT = Path(vidattn.__file__).parent
 FLOOR = {
     # Words: everybody may use them, and they may use one another.
     "errors": 0, "types": 0, "config": 0, "classes": 0, "files": 0, "clock": 0,
-    "archive": 0, "compact": 0, "document": 0, "economy": 0, "explanation": 0, "gathering": 0,
-    "layout": 0, "palette": 0, "plain": 0, "timeline": 0, "wording": 0,
+    "archive": 0, "closing": 0, "compact": 0, "document": 0, "economy": 0, "explanation": 0,
+    "gathering": 0, "layout": 0, "palette": 0, "plain": 0, "timeline": 0, "wording": 0,
     # Parts: strangers to one another.
     "models": 1, "video": 1, "sampling": 1, "transforms": 1, "metrics": 1, "output": 1,
     "answers": 1, "embeddings": 1, "device": 1, "optim": 1, "dist": 1, "recipes": 1,

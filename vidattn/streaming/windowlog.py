@@ -20,12 +20,12 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.closing import Closing
 from vidattn.errors import InputError, OutputError
 from vidattn.files import flush_folder, make_folder
 from vidattn.types import Window
@@ -55,7 +55,7 @@ class Record:
     """The window itself, if it is none of those that were planned."""
 
 
-class WindowLog:
+class WindowLog(Closing):
     """A window log, for one run; a context manager that closes it. Nothing is opened until `begin`.
 
     resume: go on with what is there, which otherwise is thrown away. anew: throw it away also when
@@ -124,17 +124,6 @@ class WindowLog:
         if self._fd >= 0:
             descriptor, self._fd = self._fd, -1
             os.close(descriptor)
-
-    def __enter__(self) -> WindowLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _open(self) -> bytes:
         """Take the file for this process, and read it."""

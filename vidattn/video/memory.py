@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from types import TracebackType
 
 import numpy as np
 
+from vidattn.closing import Closing
 from vidattn.video.protocol import Facts, Frames, Limits, Times, Unreadable, check_indices
 
 
-class MemoryVideo:
+class MemoryVideo(Closing):
     """A Video over frames in memory: for tests, synthetic data and frames from elsewhere.
 
     frames: uint8 [N, H, W, 3] RGB, N >= 1, not copied. times: float64 [N] seconds, rising, first 0;
@@ -73,14 +73,3 @@ class MemoryVideo:
 
     def close(self) -> None:
         """Nothing to end."""
-
-    def __enter__(self) -> MemoryVideo:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

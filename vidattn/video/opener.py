@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from types import TracebackType
 from typing import NamedTuple
 
+from vidattn.closing import Closing
 from vidattn.errors import VideoError
 from vidattn.video.process import Spare
 from vidattn.video.protocol import Limits, Video
@@ -28,7 +28,7 @@ def _is_still(video: SupervisedVideo) -> bool:
     return os.path.lexists(video.path)
 
 
-class Opener:
+class Opener(Closing):
     """Opens films as `open_video` does, for who goes through many of them.
 
     Frames and errors are those of `open_video`. Decoding processes are kept from film to film (see
@@ -90,14 +90,3 @@ class Opener:
         while self._coming:
             self._coming.popitem()[1].close()
         self._spare.close()
-
-    def __enter__(self) -> Opener:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from vidattn.closing import Closing
 from vidattn.errors import OutputError, VideoError
 from vidattn.types import Window
 from vidattn.video.process import DiedError, Process, SilentError
@@ -34,7 +34,7 @@ class Sound:
     """Its own packets; otherwise it was encoded anew, as AAC."""
 
 
-class Recorder:
+class Recorder(Closing):
     """Makes mp4 files of frames, with the sound of the film they come from, or of its packets.
 
     Whatever is read of that film, sound included, is read in the recording process. For one thread.
@@ -137,17 +137,6 @@ class Recorder:
     def close(self) -> None:
         """End the process; calling it twice is fine."""
         self._killer()
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _created(path: Path) -> int:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.closing import Closing
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import Window
 from vidattn.video.process import DiedError, Process, SilentError, Spare
@@ -35,7 +35,7 @@ def _identity(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-class SupervisedVideo:
+class SupervisedVideo(Closing):
     """See Video. Made by open_video; for one thread at a time."""
 
     def __init__(
@@ -310,14 +310,3 @@ class SupervisedVideo:
         self._end_process()
         self._finalizer()
         self._fd = -1
-
-    def __enter__(self) -> SupervisedVideo:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
