@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -204,6 +205,34 @@ def test_a_run_that_memory_is_lacking_for_again_and_again_ends(
     assert "films/d.mp4" not in done.stderr
     alone = quick("segment", corpus / "a.mp4", "-m", model, *WANTED)
     assert alone.returncode == 6
+
+
+def test_inputs_that_memory_is_lacking_for_between_others_end_no_run(
+    quick: Run, model: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4"):
+        write_film(corpus / name, seconds=0.5)
+    (corpus / "deep" / "b.mp4").unlink()
+    (corpus / "b1.mp4").write_bytes(b"no film")
+    plain = infer.stream
+    words = ("segment", "films", "-m", model, *WANTED)
+    lack = MemoryLimitError("out of memory with a single clip", hint="fewer --frames")
+    monkeypatch.setattr(
+        "vidattn.infer.stream",
+        lambda path, *a, **b: (plain if "b1" in path else raising(lack))(path, *a, **b),
+    )
+    done = quick(*words)  # a, b, (b1), c, d
+    assert done.returncode == 6, done.stderr
+    codes = [one["code"] for one in failures(tmp_path / "out")]
+    assert codes.count("E_MEMORY") == 4, done.stderr
+    # Nor does it count what is done already.
+    (corpus / "b1.mp4").unlink()
+    shutil.rmtree(tmp_path / "out")
+    write_film(corpus / "b1.mp4", seconds=0.5)
+    assert quick("segment", "films/b1.mp4", "-m", model, *WANTED).returncode == 0
+    done = quick(*words, "--skip-existing")
+    assert done.returncode == 4, done.stderr
+    assert "films/d.mp4: out of memory" in done.stderr
 
 
 def raising(error: Exception) -> Callable[..., Iterator[object]]:

@@ -132,7 +132,7 @@ def run(
         counts[outcome] += 1
     turn.settle()
     code = summary(desk, counts, len(corpus.paths))
-    return MemoryLimitError.exit_code if code == FAILED and turn.starved else code
+    return MemoryLimitError.exit_code if code == FAILED and turn.lacked else code
 
 
 def summary(desk: Desk, counts: Mapping[str, int], total: int) -> int:
@@ -171,7 +171,9 @@ class Turn:
         self._failed_before = self._failures.read() if self._keeps else {}
         self._there_before = {path: self._stamp(path) for path in self._rivals()}
         self._done: set[str] = set()
-        self.starved = 0
+        self.lacked = False
+        """Whether memory was lacking for an input."""
+        self._starved = 0
         """How many inputs in a row memory was lacking for."""
 
     def do(self, path: str, *, wait: bool = False) -> str:
@@ -179,6 +181,15 @@ class Turn:
 
         wait: until nobody else is.
         """
+        outcome = self._outcome(path, wait=wait)
+        if outcome == "starved":
+            return "failed"
+        if outcome != "elsewhere":
+            self._starved = 0
+        return outcome
+
+    def _outcome(self, path: str, *, wait: bool) -> str:
+        """As `do`, or starved: failed for want of memory."""
         if not self._shared:
             return self._made(path)
         claim = self.corpus.place(path, "claim")
@@ -206,7 +217,7 @@ class Turn:
                 self.desk.warn(
                     f"{path}: has failed before ({known.code}); --retry-failed tries again"
                 )
-                return "failed"
+                return "starved" if known.code == "E_MEMORY" else "failed"
             return self._made(path)
 
     def settle(self) -> None:
@@ -234,15 +245,14 @@ class Turn:
             return "failed"
         except MemoryLimitError as error:
             self._lacking(path, f"{path}: {error.message}", error.hint)
-            return "failed"
+            return "starved"
         except MemoryError:
             hint = "ask for fewer --frames, or a smaller model"
             self._lacking(path, f"{path}: out of memory", hint)
-            return "failed"
+            return "starved"
         for window, code in timeline.unreadable:
             self.desk.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
         self._done.add(path)
-        self.starved = 0
         return "partial" if timeline.unreadable else "whole"
 
     def _deliver(self, timeline: Timeline, path: str) -> None:
@@ -301,8 +311,9 @@ class Turn:
     def _lacking(self, path: str, message: str, hint: str | None) -> None:
         """One film may be too large where others are not; that several in a row are is the model's
         or the request's doing. Raises MemoryLimitError then."""
-        self.starved += 1
-        if not self.corpus.several or self.starved == STARVED:
+        self.lacked = True
+        self._starved += 1
+        if not self.corpus.several or self._starved == STARVED:
             raise MemoryLimitError(message, hint=hint)
         self._failed(path, VideoError(message, code="E_MEMORY", hint=hint))
 
