@@ -114,12 +114,12 @@ def test_differences_from_a_corrected_file_are_listed(
     quick: Run, saved: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "truth.csv").write_text(
-        "path,label,start,end\npark.mp4,walk,0,5\npark.mp4,run,5,8\n"
+        "path,label,start,end\n../../park.mp4,walk,0,5\n../../park.mp4,run,5,8\n"
     )
     wanted = ["--smooth", "viterbi", "--diff", "truth.csv"]
     done = quick("timeline", saved, *wanted)
     assert done.returncode == 0, done.stderr
-    assert "park.mp4 and park.mp4: 87.5 % of the time agrees" in done.stdout
+    assert "park.mp4 and truth.csv: 87.5 % of the time agrees" in done.stdout
     assert "  00:00:05.00 - 00:00:06.00  walk, truth: run" in done.stdout
     document = json.loads(quick("timeline", saved, *wanted, "--json").stdout)
     assert document["disagreements"] == [

@@ -50,7 +50,7 @@ def show_differences(
         if as_json:
             desk.emit(json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False))
         else:
-            desk.lines(_card(found))
+            desk.lines(_card(found, truth))
     return corpus.INCOMPLETE if unused else corpus.DONE
 
 
@@ -84,11 +84,12 @@ def _truth(path: Path) -> TruthSet:
     return read_truth(path)
 
 
-def _card(found: Difference) -> Iterator[str]:
+def _card(found: Difference, truth: Path) -> Iterator[str]:
+    """What a person reads; truth: as they named it, whatever path to the film it has inside."""
     part, what = found.part, "the time"
     if part.duration < found.duration - 0.01:
         what = " - ".join(clock_time(t, decimals=1) for t in (part.start, part.stop))
-    both = f"{clean(found.source)} and {clean(found.truth)}"
+    both = f"{clean(found.source)} and {clean(str(truth))}"
     yield f"{both}: {100 * found.share:.1f} % of {what} agrees"
     width = max([5, *(len(clean(tally.label)) for tally in found.labels[:MOST_ROWS])])
     yield f"  {'label':<{width}}    agreed  only here  only truth  matched  start off  end off"
