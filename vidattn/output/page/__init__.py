@@ -48,7 +48,8 @@ def html(
     from markupsafe import Markup
 
     document = timeline.to_dict()
-    script = asset("theme.js") + asset("parts.js") + asset("derive.js") + asset("page.js")
+    names = ("theme.js", "parts.js", "derive.js", "hands.js", "page.js")
+    script = "".join(map(asset, names))
     style = asset("style.css") + asset("page.css")
     data = {**packed(timeline), **_words(timeline, document, folder, stills or {})}
     return template("report.html.j2").render(
