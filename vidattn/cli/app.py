@@ -23,7 +23,7 @@ COMMANDS = {
     "bench": "Measure speed, memory and agreement of a model, beside Hugging Face's.",
     "doctor": "Say what a film is and what segmenting it would take, measured here; or what is "
     "installed.",
-    "models": "List models and say what each one is.",
+    "models": "List, describe, import, export and verify models.",
     "data": "Look at a data set before training on it.",
     "recipe": "List recipes for training and print one.",
 }

@@ -63,7 +63,7 @@ def check(
     full: Annotated[
         bool, typer.Option("--full", help="Decode every frame, not only a few of each video.")
     ] = False,
-    as_json: options.Json = False,
+    as_json: options.JsonOfOne = False,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -23,7 +23,7 @@ def doctor(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[INPUT...]", help="Films; without any: the installation.", show_default=False
+            metavar="INPUT", help="Films; without any: the installation.", show_default=False
         ),
     ] = None,
     model: options.Model = None,

@@ -38,11 +38,13 @@ Views = Annotated[
 ]
 Sampling = Annotated[
     Literal["auto", "uniform", "dense"],
-    typer.Option("--sampling", help="As of classify; auto: as the weights were trained."),
+    typer.Option(
+        "--sampling",
+        help="uniform: frames spread over the video. dense: clips at the trained step. auto: as "
+        "the weights were trained.",
+    ),
 ]
-Clips = Annotated[
-    int, typer.Option("--clips", metavar="N", min=1, help="Clips of a procedural set.")
-]
+Clips = Annotated[int, typer.Option("--clips", metavar="N", min=1, help="Clips of the set motion.")]
 Expected = Annotated[
     list[str] | None,
     typer.Option(
@@ -105,7 +107,7 @@ Workers = Annotated[
 Predictions = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PREDICTION...]",
+        metavar="PREDICTION",
         help="With --truth: timelines that `segment` wrote, or videos to make them from.",
         show_default=False,
     ),
@@ -138,18 +140,14 @@ Split = Annotated[
 Background = Annotated[
     list[str] | None,
     typer.Option(
-        "--background", metavar="LABEL", help="A label of the truth that means nothing. Repeat."
+        "--background",
+        metavar="LABEL",
+        help="A label of the truth that means nothing. May be repeated.",
     ),
 ]
 TruthFps = Annotated[
     float | None,
     typer.Option("--truth-fps", metavar="R", min=0.01, help="Frames a second of frame labels."),
-]
-Stride = Annotated[
-    float | None, typer.Option("--stride", metavar="SEC", help="From window to window, of videos.")
-]
-Overlap = Annotated[
-    float, typer.Option("--overlap", metavar="SHARE", help="Of windows, instead of --stride.")
 ]
 
 
@@ -177,8 +175,8 @@ def evaluate(
     split: Split = None,
     background: Background = None,
     truth_fps: TruthFps = None,
-    stride: Stride = None,
-    overlap: Overlap = 0.0,
+    stride: options.Stride = None,
+    overlap: options.Overlap = 0.0,
     smooth: options.SmoothAgain = None,
     kernel: options.KernelAgain = None,
     switch_cost: options.SwitchCostAgain = None,
@@ -186,7 +184,7 @@ def evaluate(
     leave: options.Leave = None,
     merge_gap: options.MergeGapAgain = None,
     min_duration: options.MinDurationAgain = None,
-    as_json: options.Json = False,
+    as_json: options.JsonOfOne = False,
     labels: options.Labels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",

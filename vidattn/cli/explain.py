@@ -52,8 +52,8 @@ def explain(
         ),
     ] = "relevance",
     model: options.Model = None,
-    frames: options.Frames = None,
-    as_json: options.Json = False,
+    frames: options.ClipFrames = None,
+    as_json: options.JsonOfOne = False,
     output: options.OutputDir = None,
     mp4: Annotated[
         bool, typer.Option("--mp4", help="Write the window as a film with its heat, too.")

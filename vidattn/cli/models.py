@@ -13,7 +13,7 @@ from vidattn.errors import UsageError, WeightsError
 
 Layout = Literal["official", "hf"]
 
-app = typer.Typer(no_args_is_help=True, help="List models and say what each one is.")
+app = typer.Typer(no_args_is_help=True, help="List, describe, import, export and verify models.")
 
 
 @app.command("list")
@@ -39,7 +39,7 @@ def list_models() -> None:
 def info(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, a file or a directory.")],
     offline: options.Offline = False,
-    as_json: options.Json = False,
+    as_json: options.JsonOfOne = False,
 ) -> None:
     """Say where a model comes from, what it was trained for, and how it wants to be fed.
 

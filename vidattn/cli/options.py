@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT...",
+        metavar="INPUT",
         help="Files, directories (searched below), patterns, @list.txt, or - for paths on stdin.",
         show_default=False,
     ),
@@ -37,6 +37,16 @@ Model = Annotated[
 Frames = Annotated[
     int | None,
     typer.Option("--frames", metavar="N", min=1, help="Frames to look at.", show_default=False),
+]
+ClipFrames = Annotated[
+    int | None,
+    typer.Option(
+        "--frames",
+        metavar="N",
+        min=1,
+        help="Frames of a clip. Default: as trained.",
+        show_default=False,
+    ),
 ]
 Start = Annotated[
     str | None,
@@ -102,6 +112,21 @@ Pool = Annotated[
         help="One answer for the whole file: mean, max, or topN as top5; `classify` also takes "
         "head=RUN, what `train --task long` made.",
         show_default=False,
+    ),
+]
+Stride = Annotated[
+    float | None,
+    typer.Option(
+        "--stride",
+        metavar="SEC",
+        help="From the start of a window to that of the next. Default: side by side.",
+        show_default=False,
+    ),
+]
+Overlap = Annotated[
+    float,
+    typer.Option(
+        "--overlap", metavar="SHARE", help="Of a window that the next one shares; or --stride."
     ),
 ]
 _MIN_DURATION = typer.Option("--min-duration", metavar="SEC", help="Shortest segment to keep.")
@@ -171,6 +196,7 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON document; for several inputs, one in each line."),
 ]
+JsonOfOne = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Labels = Annotated[
     Path | None,
     typer.Option(

@@ -18,17 +18,13 @@ if TYPE_CHECKING:
 def segment(
     inputs: options.Inputs,
     model: options.Model = None,
-    frames: options.Frames = None,
+    frames: options.ClipFrames = None,
     window: Annotated[
         float | None,
         typer.Option("--window", metavar="SEC", help="Length of a window. Default: as trained."),
     ] = None,
-    stride: Annotated[
-        float | None, typer.Option("--stride", metavar="SEC", help="From window to window.")
-    ] = None,
-    overlap: Annotated[
-        float, typer.Option("--overlap", metavar="SHARE", help="Of a window, instead of --stride.")
-    ] = 0.0,
+    stride: options.Stride = None,
+    overlap: options.Overlap = 0.0,
     refine: Annotated[
         float | None,
         typer.Option(
@@ -38,7 +34,10 @@ def segment(
         ),
     ] = None,
     unsure: Annotated[
-        float, typer.Option("--unsure", metavar="P", help="For --refine: below it, unsure.")
+        float,
+        typer.Option(
+            "--unsure", metavar="P", help="For --refine: a best score below this is unsure."
+        ),
     ] = 0.5,
     skip_static: Annotated[
         float | None,

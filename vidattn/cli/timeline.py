@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def timeline(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="What `segment -f json` wrote.", show_default=False),
+        typer.Argument(metavar="FILE", help="What `segment -f json` wrote.", show_default=False),
     ],
     smooth: options.SmoothAgain = None,
     kernel: options.KernelAgain = None,

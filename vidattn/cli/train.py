@@ -65,13 +65,23 @@ def train(
     tune: Annotated[
         Tune | None, typer.Option("--tune", help="What learns: all, the head, what sees time.")
     ] = None,
-    frames: options.Frames = None,
+    frames: options.ClipFrames = None,
     attention: Annotated[
-        str | None, typer.Option("--attention", metavar="SCHEME", help="Such as divided.")
+        str | None,
+        typer.Option(
+            "--attention",
+            metavar="SCHEME",
+            help="Who attends to whom: divided, joint, space, time, local-global or axial.",
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", metavar="N", min=1, help="Passes; default: the recipe's."),
+        typer.Option(
+            "--epochs",
+            metavar="N",
+            min=1,
+            help="Passes through the data set. Default: the recipe's.",
+        ),
     ] = None,
     batch_size: Annotated[
         str | None,
@@ -92,14 +102,22 @@ def train(
     ] = None,
     run_dir: Annotated[
         Path | None,
-        typer.Option("--run-dir", metavar="DIR", help="Default: runs/<dataset>."),
+        typer.Option(
+            "--run-dir", metavar="DIR", help="Where the run is kept. Default: runs/<dataset>."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run-dir.")] = (
         False
     ),
     save_every: Annotated[
         int,
-        typer.Option("--save-every", metavar="STEPS", min=0, help="Default: every ten minutes."),
+        typer.Option(
+            "--save-every",
+            metavar="STEPS",
+            min=0,
+            help="From checkpoint to checkpoint. Default: ten minutes, and after every epoch.",
+            show_default=False,
+        ),
     ] = 0,
     keep: Annotated[
         int, typer.Option("--keep", metavar="N", min=1, help="Checkpoints to keep.")
