@@ -134,28 +134,30 @@ def bench(
     *,
     frames: int | None = None,
     rounds: int = 5,
-    runtime: Runtime = Runtime(batch_size=1),
+    runtime: Runtime = Runtime(),
 ) -> Iterator[Subject | Measured]:
     """Measure a model of random weights: one Subject, then one Measured for each way to run it.
 
     "vidattn" is how the commands run it, "plain" the unfolded model; "Hugging Face" is float32 and
     eager with the same weights, where transformers is installed and knows the attention scheme.
-    frames: length of the clips, the config's by default.
+    frames: length of the clips, the config's by default. runtime: without a batch size, clips are
+    scored one by one.
     """
     config = replace(config, frames=frames or config.frames)
     device, precision = runtime.torch_device(), runtime.resolved_precision()
+    batch = runtime.batch_size or 1
     torch.manual_seed(0)
     model = _build(config).eval()
     for parameter in model.parameters():
         if not parameter.any():  # what starts at zero would hide mistakes
             torch.nn.init.normal_(parameter, std=0.02)
-    clips = torch.randn(runtime.batch_size, 3, config.frames, config.size, config.size)
+    clips = torch.randn(batch, 3, config.frames, config.size, config.size)
     yield Subject(
         name,
         config,
         sum(p.numel() for p in model.parameters()),
         macs(config),
-        runtime.batch_size,
+        batch,
         str(device),
         precision,
         torch.get_num_threads(),

@@ -24,13 +24,14 @@ class Runtime:
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """auto is bf16 on CUDA, and on CPUs that multiply it for large models, where it agrees with
     fp32; otherwise fp32. int8 is for CPUs, and an approximation."""
-    batch_size: int = 8
-    """Clips per forward pass; halved by itself when memory runs out."""
+    batch_size: int | None = None
+    """Clips per forward pass, by default as many as are fastest; halved by itself when memory runs
+    out."""
     reader: str = "auto"
     """Which video reader, see `vidattn.open_video`."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"the batch size must be at least 1, got {self.batch_size}")
 
     def torch_device(self) -> torch.device:

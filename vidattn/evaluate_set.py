@@ -121,7 +121,7 @@ class Examination:
             if viewed.clips is None:
                 yield VideoScored(viewed.number, path, label, None, None, viewed.failure)
                 continue
-            logits = _logits(scorer, viewed.clips, self.runtime.batch_size)
+            logits = _logits(scorer, viewed.clips)
             mean, scores = self.classifier.averaged(logits), self.classifier.scores(logits)
             yield VideoScored(viewed.number, path, label, mean.numpy(), scores.numpy())
 
@@ -260,9 +260,10 @@ def _named(item: Item) -> str:
     return f"{item.path}#t={item.window.start:.10g},{item.window.stop:.10g}"
 
 
-def _logits(scorer: Scorer, clips: Tensor, batch_size: int) -> Tensor:
+def _logits(scorer: Scorer, clips: Tensor) -> Tensor:
     """Logits [V, K] of clips [V, 3, T, H, W], in the batches that `vidattn.classify` has."""
     logits: list[Tensor] = []
-    for start in range(0, len(clips), batch_size):
-        logits += scorer(list(clips[start : start + batch_size]))
+    size = scorer.batch_size(clips.shape[2])
+    for start in range(0, len(clips), size):
+        logits += scorer(list(clips[start : start + size]))
     return torch.stack(logits)

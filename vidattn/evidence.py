@@ -238,7 +238,7 @@ class _Look:
         firsts = range(0, count, run) if count > run else range(0)
         variants = [range(count), *(_without(count, first, run) for first in firsts)]
         logits: list[Tensor] = []
-        for some in self._batches(variants):
+        for some in self._batches(variants, count):
             clips = [torch.stack([tokens[i] for i in variant]) for variant in some]
             logits += self.scorer.from_frames(clips)
         found = self.classifier.averaged(torch.stack(logits)[:, None])
@@ -266,7 +266,7 @@ class _Look:
         colour = clip.mean((1, 2, 3))[:, None, None]
         whole = self.scorer([clip])[0][label_id]
         losses: list[float] = []
-        for some in self._batches(places):
+        for some in self._batches(places, clip.shape[1]):
             clips = [clip.clone() for _ in some]
             for covered, (t, y, x) in zip(clips, some, strict=True):
                 covered[:, t, y * side : (y + 1) * side, x * side : (x + 1) * side] = colour
@@ -274,8 +274,8 @@ class _Look:
         shape = clip.shape[1], height, width
         return np.maximum(np.array(losses, np.float32), 0).reshape(shape)
 
-    def _batches(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
-        size = self.scorer.batch_size
+    def _batches(self, items: Sequence[T], frames: int) -> Iterator[Sequence[T]]:
+        size = self.scorer.batch_size(frames)
         return (items[i : i + size] for i in range(0, len(items), size))
 
 

@@ -16,6 +16,7 @@ from vidattn.device import Runtime
 from vidattn.infer import stream
 from vidattn.models.classifier import Classifier
 from vidattn.streaming.events import Event, Scored, Started
+from vidattn.streaming.scorer import batch_size_of
 from vidattn.video import Facts, Opening, Video, open_video
 
 PLACES = (0.0, 0.4, 0.8)
@@ -70,7 +71,7 @@ def forecast(
     tried = sum(count for count, _ in trials)
     each = sum(seconds for _, seconds in trials) / max(tried, 1)
     count = len(started.windows)
-    batch = min(runtime.batch_size, count)
+    batch = min(_batch(classifier, runtime, wanted), count)
     each = each or first / batch
     warm_up = max(first - batch * each, 0.0)
     return Forecast(
@@ -94,6 +95,7 @@ def _trials(
 ) -> tuple[Started, float, float, list[tuple[int, float]]]:
     """The plan for the whole file, the seconds until it was there (int8 is compared with float32
     first) and of the first batch, and windows and seconds of each trial after its first batch."""
+    batch = _batch(classifier, runtime, wanted)
     plan: Started | None = None
     prepared = first = 0.0
     trials = []
@@ -108,15 +110,20 @@ def _trials(
             assert isinstance(started, Started)
             plan = plan or started
             count = len(plan.windows)
-            short = count <= runtime.batch_size * (1 + TRIAL_BATCHES) * len(PLACES)
+            short = count <= batch * (1 + TRIAL_BATCHES) * len(PLACES)
             most = count if short else int(until * count) - int(share * count)
-            seconds, tried, warm = _timed(islice(events, most), runtime.batch_size)
+            seconds, tried, warm = _timed(islice(events, most), batch)
         first = first or warm
         trials.append((tried, seconds))
         if short:
             break
     assert plan is not None
     return plan, prepared, first, trials
+
+
+def _batch(classifier: Classifier, runtime: Runtime, wanted: dict[str, Any]) -> int:
+    """Windows that are scored at once."""
+    return batch_size_of(classifier, runtime, wanted.get("frames") or classifier.clip.frames)
 
 
 def _timed(events: Iterable[Event], batch: int) -> tuple[float, int, float]:

@@ -96,10 +96,11 @@ def stream(
         scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
         started = _started(video, "segment", planned.windows, seen, planned, scorer, checked)
         yield started
+        views = dict(zip(planned.windows, planned.views, strict=True))
+        size = scorer.batch_size(max(len(view.indices) for view in planned.views))
         known = {}
         if log is not None:
-            known = log.begin(identity(started, classifier, scorer), classes + scorer.width)
-        views, size = dict(zip(planned.windows, planned.views, strict=True)), runtime.batch_size
+            known = log.begin(identity(started, classifier, scorer, size), classes + scorer.width)
         part, done = taken_up(known, views, economy, size, classes)
         yield from done
         lost = len(video.unreadable)
@@ -199,7 +200,7 @@ def classify(
         logits: list[Tensor] = []
         with viewing(video, planned.views, classifier.clip, scorer, clock) as viewer:
             shown = zip(planned.views, still_needed(planned.views), strict=True)
-            for batch in _chunks(shown, runtime.batch_size):
+            for batch in _chunks(shown, scorer.batch_size(len(planned.views[0].indices))):
                 viewer.wind(batch[0][1], max(max(view.indices) for view, _ in batch))
                 with clock("model_s"):
                     found = viewer([view for view, _ in batch])

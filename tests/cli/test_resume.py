@@ -108,6 +108,7 @@ def test_runs_that_add_and_reuse_windows_go_on_to_the_same_bytes(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, economy: str
 ) -> None:
     film = write_film(tmp_path / "walk.mp4", seconds=12)
+    monkeypatch.setattr("vidattn.streaming.resume.FRESH_WINDOWS", 32)  # as in a longer film
     words = ("segment", film, "-m", model, "--batch-size", "2", "-f", "json", *ECONOMIES[economy])
     kept_log(quick, monkeypatch, *words)
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"

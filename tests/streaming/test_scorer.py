@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.device import Runtime
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import TimeSformer
-from vidattn.streaming.scorer import Scorer
+from vidattn.streaming.scorer import Scorer, batch_size_of
 
 CLIP = ClipConfig(frames=4, step_seconds=0.2, short_side=32, crop=32)
 SHAPE = TimeSformerConfig(classes=3, frames=4, size=32, patch=16, width=32, depth=2, heads=2)
@@ -41,3 +43,30 @@ def test_a_gpu_gives_the_logits_of_the_processor(
     assert tokens[0].device.type == "cuda"
     again = scorer.from_frames([torch.stack(tokens)])[0]
     torch.testing.assert_close(again, expected[0], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("config", "frames", "expected"),
+    [
+        (TimeSformerConfig(classes=400), 8, 1),  # 196e9 multiply-adds
+        (TimeSformerConfig(classes=400, width=192, heads=3, size=112), 8, 7),  # 3.1e9
+        (TimeSformerConfig(classes=400, width=192, heads=3, size=112), 32, 1),
+        (SHAPE, 4, 16),
+    ],
+)
+def test_on_a_processor_large_models_are_shown_clips_one_by_one_and_small_ones_many_at_once(
+    config: TimeSformerConfig, frames: int, expected: int
+) -> None:
+    with torch.device("meta"):
+        model = TimeSformer(config)
+    clip = ClipConfig(frames=8, short_side=config.size, crop=config.size)
+    classifier = Classifier(model, clip, tuple(map(str, range(config.classes))))
+    assert batch_size_of(classifier, Runtime("cpu"), frames) == expected
+    assert batch_size_of(classifier, Runtime("cpu", batch_size=5), frames) == 5
+
+
+def test_a_model_that_cannot_be_counted_is_shown_eight_clips_at_once(
+    classifier: Classifier,
+) -> None:
+    other = replace(classifier, model=torch.nn.Flatten())
+    assert batch_size_of(other, Runtime("cpu"), 4) == 8

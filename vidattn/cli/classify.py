@@ -47,7 +47,7 @@ def classify(
     labels: options.Labels = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = None,
     reader: options.Reader = "auto",
     max_pixels: options.MaxPixels = None,
     any_codec: options.AnyCodec = False,

@@ -76,7 +76,7 @@ class Maker:
     offline: bool
     device: str
     precision: Literal["auto", "fp32", "bf16", "int8"]
-    batch_size: int
+    batch_size: int | None
     reader: str
     limits: Limits
 

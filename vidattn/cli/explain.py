@@ -60,7 +60,7 @@ def explain(
     ] = False,
     labels: options.Labels = None,
     device: options.Device = "auto",
-    batch_size: options.BatchSize = 8,
+    batch_size: options.BatchSize = None,
     reader: options.Reader = "auto",
     max_pixels: options.MaxPixels = None,
     any_codec: options.AnyCodec = False,

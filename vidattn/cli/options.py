@@ -143,7 +143,14 @@ Precision = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", metavar="N", min=1, help="Clips per forward pass.")
+    int | None,
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        min=1,
+        help="Clips per forward pass. Default: as many as are fastest with the model.",
+        show_default=False,
+    ),
 ]
 Reader = Annotated[
     Literal["auto", "pyav", "decord", "opencv", "torchcodec"],

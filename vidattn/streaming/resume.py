@@ -28,20 +28,30 @@ from vidattn.streaming.scorer import Scorer
 from vidattn.streaming.windowlog import Record
 from vidattn.types import View, Window
 
-FRESH_BATCHES = 16
-"""What overlapping windows share is computed anew at every so-many-th batch."""
+FRESH_WINDOWS = 64
+"""What overlapping windows share is computed anew after so many, at the next batch."""
 END_BYTES = 1 << 20
 
 
-def identity(started: Started, classifier: Classifier, scorer: Scorer) -> dict[str, Any]:
-    """All that the scores of a run depend on. Raises VideoError when the file is gone."""
+def fresh_every(batch: int) -> int:
+    """Windows from one batch that begins anew to the next, a multiple of the batch size."""
+    return -(-FRESH_WINDOWS // batch) * batch
+
+
+def identity(
+    started: Started, classifier: Classifier, scorer: Scorer, batch: int
+) -> dict[str, Any]:
+    """All that the scores of a run in batches of so many windows depend on.
+
+    Raises VideoError when the file is gone.
+    """
     parts: dict[str, Mapping[str, Any]] = {
         "input": {"path": started.source, **_file(started.source), **input_of(started.facts)},
         "model": {**model_of(classifier), "labels": _digest(one_line(classifier.labels))},
         "settings": started.settings,
         "run": {
             "windows": len(started.windows),
-            "batch size": scorer.batch_size,
+            "batch size": batch,
             **({"embeddings": scorer.width} if scorer.width else {}),
             "device": str(scorer.device),
             "threads": torch.get_num_threads(),
@@ -63,14 +73,14 @@ def first_window(
     """
     planned = sum(index < len(views) for index in known)
     if refined:
-        return max(planned - 1, 0) // (FRESH_BATCHES * batch) * FRESH_BATCHES * batch
+        return max(planned - 1, 0) // fresh_every(batch) * fresh_every(batch)
     if planned >= len(views):
         return len(views)
     first = planned // batch * batch
     shown_later = min(min(view.indices) for view in views[first:]) if first else 0
     shown = [max(view.indices) for view in views[:first]]
     most = np.maximum.accumulate(shown).tolist() if shown else []
-    while first and not (first % (FRESH_BATCHES * batch) == 0 or most[first - 1] < shown_later):
+    while first and not (first % fresh_every(batch) == 0 or most[first - 1] < shown_later):
         first -= batch
         shown_later = min([shown_later, *(min(v.indices) for v in views[first : first + batch])])
     return first

@@ -13,7 +13,7 @@ from vidattn.data.views import still_needed
 from vidattn.economy import Economy, halfway
 from vidattn.models.classifier import Classifier
 from vidattn.streaming.events import Scored, Scores
-from vidattn.streaming.resume import FRESH_BATCHES, Part
+from vidattn.streaming.resume import Part, fresh_every
 from vidattn.streaming.viewer import Viewer
 from vidattn.types import View, Window
 
@@ -56,7 +56,7 @@ class Survey:
                 if part.still in batch:
                     self._still = self._viewer.pixels(views[part.still])
                 continue
-            if first % (FRESH_BATCHES * batch_size) == 0:
+            if first % fresh_every(batch_size) == 0:
                 self._viewer.forget()
             before = self._last
             with clock("model_s"):
