@@ -1,10 +1,14 @@
 """Fixtures that several parts share."""
 
+import os
 import zlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several tests at a time: each has a processor of its own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

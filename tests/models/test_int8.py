@@ -69,15 +69,14 @@ def test_a_token_of_zeros_gives_the_bias() -> None:
     torch.testing.assert_close(Int8Linear(linear)(torch.zeros(1, 16))[0], linear.bias)
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        *(TimeSformer(TimeSformerConfig(a, **SMALL)) for a in ("divided", "space", "joint")),
-        Stam(StamConfig(**SMALL, time_heads=2, time_hidden=128)),
-    ],
-    ids=["divided", "space", "joint", "stam"],
-)
-def test_models_answer_almost_as_in_float32(model: nn.Module) -> None:
+@pytest.mark.parametrize("scheme", ["divided", "space", "joint", "stam"])
+def test_models_answer_almost_as_in_float32(scheme: str) -> None:
+    torch.manual_seed(0)
+    model: nn.Module
+    if scheme == "stam":
+        model = Stam(StamConfig(**SMALL, time_heads=2, time_hidden=128))
+    else:
+        model = TimeSformer(TimeSformerConfig(scheme, **SMALL))
     for parameter in model.eval().parameters():
         parameter.add_(0.05 * torch.randn(parameter.shape))
     clips = torch.randn(2, 3, 4, 64, 64)

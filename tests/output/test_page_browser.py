@@ -159,6 +159,7 @@ def test_a_click_plays_from_there_and_space_pauses(
     assert begins <= page.ask(TIME) < begins + 1
     page.press(" ", text=" ")
     assert page.ask(PAUSED)
+    page.ask("new Promise((done) => setTimeout(done, 100))")  # a frame may still be on its way
     stood = page.ask(TIME)
     page.ask("new Promise((done) => setTimeout(done, 100))")
     assert page.ask(f"[{TIME}, {PAUSED}]") == [stood, True]

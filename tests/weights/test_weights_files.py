@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from vidattn import weights
-from vidattn.config import Recipe
+from vidattn.config import ClipConfig, Recipe, TimeSformerConfig
 from vidattn.errors import OutputError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.plain import to_plain
+from vidattn.weights.export import save_official
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -122,6 +123,28 @@ def test_a_loaded_model_outlives_its_file(tiny: Classifier, clip: Tensor, tmp_pa
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "torch.Size([1, 3])\n"), done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+@pytest.mark.parametrize("layout", ["ours", "archive"])
+def test_weights_are_in_memory_once_while_they_are_read(layout: str, tmp_path: Path) -> None:
+    shape = TimeSformerConfig(classes=3, width=512, depth=4, heads=8, frames=4, size=32)
+    clip = ClipConfig(frames=4, short_side=32, crop=32)
+    made = Classifier(TimeSformer(shape), clip, ("a", "b", "c"))
+    path = weights.save(made, tmp_path / "a.safetensors")
+    if layout == "archive":
+        path = save_official(made, tmp_path / "a.pyth")
+    program = (
+        "import re, sys, vidattn.weights as w, vidattn.weights.convert;"
+        "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]);"
+        "before = peak(); c = w.load(sys.argv[1]); print(1024 * (peak() - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert path.stat().st_size > 50_000_000
+    assert int(done.stdout) < 1.5 * path.stat().st_size
 
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 500, -1, -5000])

@@ -26,6 +26,7 @@ from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import convert, layouts, pickles, stam
+from vidattn.weights.held import held
 
 CONFIG = TimeSformerConfig(classes=400, frames=4, size=32, width=64, depth=2, heads=1)
 PROCESSOR = {
@@ -363,7 +364,8 @@ def test_the_ignored_names_of_a_log_cannot_be_turned_into_calls(tmp_path: Path) 
             return getattr, ("text", "upper")
 
     path = official(tmp_path / "a.pyth", model(), extra=Getter())
-    state, beside = pickles.read(path.read_bytes(), path)
+    with held(path) as file:
+        state, beside = pickles.read(file)
     assert type(beside["extra"]).__name__ == "Inert"
     assert "cls_token" in state
 

@@ -7,7 +7,6 @@ goes into the classifier; what had to be assumed is said in `card.notes`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from vidattn.files import is_there
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import layouts, pickles, stam, store
+from vidattn.weights.held import held
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,12 @@ def read_checkpoint(path: Path) -> Classifier:
 
     Raises WeightsError.
     """
-    data = store.read_bytes(path)
-    state, beside = pickles.read(data, path)
-    sha256 = hashlib.sha256(data).hexdigest()
+    with held(path) as file:
+        state, beside = pickles.read(file)
     layout = "stam" if stam.is_stam(state) else layouts.recognise(state)
     if layout and (header := _exported(state, layout, beside.get(BESIDE), path)):
         model = _model(state, layout, path, header.config)
-        return store.classifier_of(model, header.manifest, sha256)
+        return store.classifier_of(model, header.manifest, file.sha256)
     if layout == "stam":
         found = _stam(state, path)
     elif layout:
@@ -90,7 +89,7 @@ def read_checkpoint(path: Path) -> Classifier:
             f"{path}: the tensors are named like those of no model known here: {some}, ...",
             hint="known: official TimeSformer and STAM, mmaction2, Hugging Face",
         )
-    found.card = replace(found.card, sha256=sha256)
+    found.card = replace(found.card, sha256=file.sha256)
     return found
 
 
@@ -172,9 +171,9 @@ def read_folder(folder: Path) -> Classifier:
     )
     if path is None:
         store.refuse(folder, "has neither model.safetensors nor pytorch_model.bin")
-    data = store.read_bytes(path)
-    bare = path.suffix == ".safetensors"
-    state = store.tensors_of(data, path) if bare else pickles.read(data, path)[0]
+    with held(path) as file:
+        bare = path.suffix == ".safetensors"
+        state = store.tensors_of(file) if bare else pickles.read(file)[0]
     if layouts.recognise(state) != "hf":
         store.refuse(
             path, "the tensors are not named like those of TimesformerForVideoClassification"
@@ -186,14 +185,13 @@ def read_folder(folder: Path) -> Classifier:
     notes = _disagreements(config, model.config, folder)
     names, note = _names_in(config, model.config.classes, folder)
     clip, step_note = _clip_of(folder, model.config)
-    sha256 = hashlib.sha256(data).hexdigest()
     if header:  # what transformers knows of too may have been changed since
         places = {name: getattr(clip, name) for name in ("short_side", "crop", "mean", "std")}
         told, notes = header.manifest, [n for n in notes if n not in header.manifest.notes]
         told = replace(
             told, labels=names, clip=replace(told.clip, **places), notes=(*told.notes, *notes)
         )
-        return store.classifier_of(model, told, sha256)
+        return store.classifier_of(model, told, file.sha256)
     if model.config.classes == 174:
         notes.append("frames are fed as RGB; weights converted from the official ones want BGR")
     card = Card(
@@ -201,7 +199,7 @@ def read_folder(folder: Path) -> Classifier:
         license=_license(folder),
         source=f"{folder.name}, a Hugging Face folder",
         notes=tuple(n for n in (*notes, note, step_note) if n),
-        sha256=sha256,
+        sha256=file.sha256,
     )
     return Classifier(model, clip, names, FAMILIES["hf"].averaging, card)
 
@@ -335,7 +333,8 @@ def _clip_of(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        plain = json.loads(store.read_bytes(path))
+        with held(path) as file:
+            plain = json.loads(file.copy.read_bytes())
     except (ValueError, RecursionError) as error:
         store.refuse(path, f"is not JSON: {error}", error)
     if not isinstance(plain, dict):

@@ -6,7 +6,6 @@ each time, since an environment variable can switch the default off.
 
 from __future__ import annotations
 
-import io
 import pickle
 import struct
 import warnings
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vidattn.errors import WeightsError
+from vidattn.weights.held import Held
 from vidattn.weights.store import refuse
 
 BROKEN = (
@@ -64,19 +64,20 @@ IGNORED = (
 )
 
 
-def read(data: bytes, path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+def read(file: Held) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     """The state dict in a .pth, .pyth or .bin file, and everything that lay beside it.
 
-    data: the whole file; path: for messages. The state dict is found under "model_state" (official
+    The state dict is found under "model_state" (official
     TimeSformer), "state_dict" (mmaction2), "model" (STAM) or at the top; a prefix "model." or
     "module." that all keys share is cut off. Raises WeightsError.
     """
-    _require_plain_archive(data, path)
+    path, is_archive = file.path, _is_archive(file)
     inert: list[Any] = [(Inert, name) for name in IGNORED]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
-            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            # Only an archive can be mapped: its tensors are then parts of what is held.
+            loaded = torch.load(file.copy, map_location="cpu", weights_only=True, mmap=is_archive)
     except BROKEN as error:
         unsafe = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
         raise WeightsError(
@@ -91,19 +92,25 @@ def read(data: bytes, path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]
         refuse(path, f"holds a {type(loaded).__name__}, not a state dict")
     nested = [loaded[k] for k in ("model_state", "state_dict", "model") if k in loaded]
     state = nested[0] if nested and isinstance(nested[0], Mapping) else loaded
-    return _tensors(state, len(data), path), loaded
+    return _tensors(state, file.size, path), loaded
 
 
-def _require_plain_archive(data: bytes, path: Path) -> None:
-    """Torch stores its archives uncompressed; a deflated one can unfold to any size."""
-    if not data.startswith(b"PK"):
-        return
+def _is_archive(file: Held) -> bool:
+    """Whether torch wrote an archive, as it does by default, and not one of its older files.
+
+    Raises WeightsError for one that is deflated, which torch's are not: it can unfold to any size.
+    """
+    with file.copy.open("rb") as start:
+        if start.read(2) != b"PK":
+            return False
     try:
-        members = zipfile.ZipFile(io.BytesIO(data)).infolist()
+        with zipfile.ZipFile(file.copy) as archive:
+            members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, struct.error) as error:
-        refuse(path, f"cut off or broken: {error}", error)
-    if sum(m.file_size for m in members) > len(data):
-        refuse(path, "a compressed archive: it would unfold to more than its size")
+        refuse(file.path, f"cut off or broken: {error}", error)
+    if sum(m.file_size for m in members) > file.size:
+        refuse(file.path, "a compressed archive: it would unfold to more than its size")
+    return True
 
 
 def _tensors(state: Mapping[Any, Any], size: int, path: Path) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from vidattn.config import ClipConfig, StamConfig
 from vidattn.errors import RecipeError
 from vidattn.models.stam import Stam
 from vidattn.weights import store
+from vidattn.weights.layouts import behind
 
 # ours, theirs
 TOP = (
@@ -138,8 +139,8 @@ def to_ours(state: Mapping[str, Tensor], config: StamConfig) -> dict[str, Tensor
 def to_official(state: Mapping[str, Tensor], config: StamConfig) -> dict[str, Tensor]:
     """The inverse of `to_ours`."""
     theirs = {k: state[v] for k, v in names(config).items() if k not in EMBED}
-    pos = torch.cat([state["cls_pos"][None], state["pos"].flatten(0, 1)])
-    time = torch.cat([state["time_cls_pos"][None], state["time"]])
+    pos = behind(state["cls_pos"], state["pos"].flatten(0, 1))
+    time = behind(state["time_cls_pos"], state["time"])
     return theirs | {
         "cls_token": state["cls"][None, None],
         "pos_embed": pos[None],

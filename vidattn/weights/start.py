@@ -23,6 +23,7 @@ from vidattn.models.classifier import Model
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer, resize_time
 from vidattn.weights import catalog, convert, fetch, layouts, pickles, source, store
+from vidattn.weights.held import held
 
 IMAGES = {
     "vit-b16-in21k": "timm/vit_base_patch16_224.orig_in21k_ft_in1k",
@@ -265,7 +266,7 @@ def _with_biases(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _state(path: Path) -> Mapping[str, Tensor]:
-    data = store.read_bytes(path)
-    if path.suffix == ".safetensors":
-        return store.tensors_of(data, path)
-    return pickles.read(data, path)[0]
+    with held(path) as file:
+        if path.suffix == ".safetensors":
+            return store.tensors_of(file)
+        return pickles.read(file)[0]

@@ -11,8 +11,9 @@ import safetensors.torch
 from torch import Tensor
 
 from vidattn.errors import WeightsError
-from vidattn.files import write_atomically
-from vidattn.weights.store import metadata_of, refuse, tensors_of
+from vidattn.files import is_there, write_atomically
+from vidattn.weights.held import held
+from vidattn.weights.store import first_bytes, metadata_of, refuse, tensors_of
 
 KEY = "vidattn-state"
 
@@ -25,20 +26,20 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, An
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `save_state` wrote. Raises WeightsError when the file is missing, broken or another."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
+    if not is_there(path):
         raise WeightsError(
-            f"{path}: no training state to go on from: {error.strerror}",
+            f"{path}: no training state to go on from",
             hint="leave out --resume to begin anew in another directory",
-        ) from error
-    text = metadata_of(data, path).get(KEY)
-    if not isinstance(text, str):
-        raise WeightsError(f"{path}: a safetensors file, but not the state of a training run")
+        )
+    with held(path) as file:
+        text = metadata_of(first_bytes(file.copy), path).get(KEY)
+        if not isinstance(text, str):
+            raise WeightsError(f"{path}: a safetensors file, but not the state of a training run")
+        tensors = tensors_of(file)
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
         refuse(path, f"what it says of the run is not JSON: {error}", error)
     if not isinstance(facts, dict):
         refuse(path, "what it says of the run is no JSON object")
-    return tensors_of(data, path), facts
+    return tensors, facts

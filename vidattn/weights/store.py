@@ -7,9 +7,7 @@ with every tensor accounted for, or is refused with its path and the reason.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from vidattn.errors import RecipeError, WeightsError
 from vidattn.files import write_atomically
 from vidattn.models.classifier import KINDS, Card, Classifier, kind_of
 from vidattn.plain import from_plain, to_plain
+from vidattn.weights.held import Held, held, require_regular
 
 FORMAT = "vidattn/weights/1"
 KEY = "vidattn"
@@ -123,14 +122,13 @@ def _plain(classifier: Classifier, recipe: Recipe | None) -> dict[str, Any]:
 def read(path: str | Path) -> Classifier:
     """The classifier in one of our .safetensors files, on the CPU, float32, in eval mode.
 
-    The file is read once and never mapped, so that it may change or vanish later. Raises
+    The file is read once, so that it may change or vanish later. Raises
     WeightsError that names the file and what is wrong with it.
     """
-    path = Path(path)
-    data = read_bytes(path)
-    header = parse_header(data, path)
-    model = build(header.kind, header.config, tensors_of(data, path), str(path))
-    return classifier_of(model, header.manifest, hashlib.sha256(data).hexdigest())
+    with held(Path(path)) as file:
+        header = parse_header(first_bytes(file.copy), file.path)
+        model = build(header.kind, header.config, tensors_of(file), str(file.path))
+    return classifier_of(model, header.manifest, file.sha256)
 
 
 def classifier_of(model: nn.Module, manifest: Manifest, sha256: str) -> Classifier:
@@ -158,12 +156,12 @@ def classifier_of(model: nn.Module, manifest: Manifest, sha256: str) -> Classifi
 def read_header(path: str | Path) -> Header:
     """What a weights file says about itself, without reading its tensors."""
     path = Path(path)
-    return parse_header(_first_bytes(path), path)
+    require_regular(path)
+    return parse_header(first_bytes(path), path)
 
 
-def _first_bytes(path: Path) -> bytes:
-    """As much of a safetensors file as its header takes."""
-    _require_regular(path)
+def first_bytes(path: Path) -> bytes:
+    """As much of a safetensors file as its header takes. Raises WeightsError."""
     try:
         with path.open("rb") as file:
             length = file.read(8)
@@ -174,7 +172,8 @@ def _first_bytes(path: Path) -> bytes:
 
 def is_ours(path: Path) -> bool:
     """Whether a safetensors file carries a manifest of vidattn. Raises WeightsError if broken."""
-    return isinstance(metadata_of(_first_bytes(path), path).get(KEY), str)
+    require_regular(path)
+    return isinstance(metadata_of(first_bytes(path), path).get(KEY), str)
 
 
 def parse_header(data: bytes, path: Path) -> Header:
@@ -233,13 +232,14 @@ def metadata_of(data: bytes, path: Path) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
+def tensors_of(file: Held) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises WeightsError when the file lies about them."""
-    metadata_of(data, path)
+    metadata_of(first_bytes(file.copy), file.path)
     try:
-        return safetensors.torch.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        refuse(path, f"broken safetensors: {error}", error)
+        with safetensors.safe_open(file.copy, framework="pt") as tensors:
+            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+        refuse(file.path, f"broken safetensors: {error}", error)
 
 
 def build(kind: str, config: Any, state: Mapping[str, Tensor], where: str) -> nn.Module:
@@ -286,26 +286,6 @@ def require_finite(state: Mapping[str, Tensor], where: str) -> None:
     if bad:
         listed = ", ".join(bad[:5]) + (", ..." if len(bad) > 5 else "")
         raise WeightsError(f"{where}: NaN or infinite values in {len(bad)} tensors: {listed}")
-
-
-def read_bytes(path: Path) -> bytes:
-    """All bytes of a regular file. Raises WeightsError."""
-    _require_regular(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        refuse(path, f"cannot be read: {error.strerror}", error)
-
-
-def _require_regular(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        refuse(path, "no such file")
-    except (OSError, ValueError) as error:
-        refuse(path, f"cannot be read: {getattr(error, 'strerror', error)}", error)
-    if not stat.S_ISREG(mode):  # opening a named pipe would wait for ever
-        refuse(path, "not a regular file")
 
 
 def refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
