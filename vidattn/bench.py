@@ -138,8 +138,9 @@ def bench(
 ) -> Iterator[Subject | Measured]:
     """Measure a model of random weights: one Subject, then one Measured for each way to run it.
 
-    "vidattn" is how the commands run it, "plain" the unfolded model; "Hugging Face" is float32 and
-    eager with the same weights, where transformers is installed and knows the attention scheme.
+    "vidattn" is how the commands run it, "compiled" how they do with `--compile`, "plain" the
+    unfolded model; "Hugging Face" is float32 and eager with the same weights, where transformers is
+    installed and knows the attention scheme.
     frames: length of the clips, the config's by default. runtime: without a batch size, clips are
     scored one by one.
     """
@@ -164,7 +165,7 @@ def bench(
     )
     with inference(device, "fp32"):
         reference = model.to(device)(clips.to(device)).float().cpu()
-    runners = _runners(model, config.classes, clips, runtime)
+    runners = _runners(model, config, clips, replace(runtime, batch_size=batch))
     product = _Runner("matrix product", _product(device, precision))
     for runner in runners:
         runner.memory_mb = _memory(runner, device)
@@ -191,11 +192,14 @@ def _build(config: Config) -> nn.Module:
     return next(build(config) for kind, build in KINDS.values() if type(config) is kind)
 
 
-def _runners(model: nn.Module, classes: int, clips: Tensor, runtime: Runtime) -> list[_Runner]:
+def _runners(model: nn.Module, config: Config, clips: Tensor, runtime: Runtime) -> list[_Runner]:
     """All ways to run `model` on this device, ours first."""
-    device, labels = runtime.torch_device(), tuple(map(str, range(classes)))
-    scorer = Scorer(Classifier(model, ClipConfig(), labels), runtime)
+    device, labels = runtime.torch_device(), tuple(map(str, range(config.classes)))
+    clip = ClipConfig(frames=config.frames, short_side=config.size, crop=config.size)
+    scorer = Scorer(Classifier(model, clip, labels), runtime)
     found = [_Runner("vidattn", lambda: torch.stack(scorer(list(clips))))]
+    if runtime.compile:
+        found.append(_Runner("compiled", _in_halves(scorer, clips)))
     if scorer.model is not model:
         found.append(_Runner("plain", _once(model, clips, device, scorer.precision)))
     theirs = hugging_face(model)
@@ -204,6 +208,17 @@ def _runners(model: nn.Module, classes: int, clips: Tensor, runtime: Runtime) ->
         run = _once(lambda x: network(x.transpose(1, 2)).logits, clips, device, "fp32")
         found.append(_Runner("Hugging Face", run))
     return found
+
+
+def _in_halves(scorer: Scorer, clips: Tensor) -> Callable[[], Tensor]:
+    """What films go through: first frame by frame, then clip by clip."""
+    frames = list(clips.transpose(1, 2).flatten(0, 1))
+
+    def run() -> Tensor:
+        tokens = torch.stack(scorer.per_frame(frames)).chunk(len(clips))
+        return torch.stack(scorer.from_frames(tokens))
+
+    return run
 
 
 def _once(

@@ -29,6 +29,8 @@ class Runtime:
     out."""
     reader: str = "auto"
     """Which video reader, see `vidattn.open_video`."""
+    compile: bool = False
+    """Whether torch compiles the model first, which takes a minute or more."""
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:

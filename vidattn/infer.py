@@ -224,6 +224,8 @@ def _started(
 ) -> Started:
     """The first event of either act."""
     settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
+    if scorer.compiled:
+        settings["compiled"] = True
     notes = planned.notes
     if checked is not None and (checked.precision == "int8" or not checked.near):
         notes += (str(checked) if checked.near else f"computed in float32: {checked}",)

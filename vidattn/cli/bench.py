@@ -55,6 +55,7 @@ def bench(
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = 1,
+    compiled: options.Compile = False,
 ) -> None:
     """Measure speed, memory and agreement of a model, beside Hugging Face's in the same run.
 
@@ -73,7 +74,7 @@ def bench(
     from vidattn import bench as acts
     from vidattn.device import Runtime
 
-    runtime = Runtime(device, precision, batch_size)
+    runtime = Runtime(device, precision, batch_size, compile=compiled)
     models: list[tuple[str, TimeSformerConfig | StamConfig]] = []
     if model != ALL:
         models = [(model, acts.config_of(model))]

@@ -142,6 +142,14 @@ Precision = Annotated[
         help="auto: bf16 where fast and in agreement, else fp32. int8: CPU only, compared first.",
     ),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Let torch compile the model first: a minute or more in which nothing comes, "
+        "then faster. For hours of footage.",
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

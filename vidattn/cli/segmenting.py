@@ -69,6 +69,7 @@ class Wanted:
             "reader": self.runtime.reader,
             "precision": self.runtime.resolved_precision(),
             "cuts": cuts,
+            **({"compiled": True} if self.runtime.compile else {}),
             **({"embeddings": True} if self.embeddings else {}),
         }
 

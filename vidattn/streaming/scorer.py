@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vidattn.device import Precision, Runtime, inference, moved, out_of_memory
 from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.models.classifier import Classifier
-from vidattn.models.cost import macs
+from vidattn.models.cost import frame_macs, macs
 from vidattn.models.folded import multiplies_bf16
 from vidattn.models.frames import Embedding, FrameWise
 from vidattn.models.int8 import can_multiply_int8
@@ -70,6 +70,11 @@ class Scorer:
                 raise UsageError(f"{classifier.card.name}: a model that has no embeddings")
             self.width = self.parts.head.in_features
             self.parts = _WithVectors(self.parts)
+        self._per_frame: Callable[[Tensor], Tensor] = self.parts.per_frame
+        self._from_frames: Callable[[Tensor], Tensor] = self.parts.from_frames
+        self.compiled = runtime.compile
+        if self.compiled:
+            self._compile(classifier)
 
     def batch_size(self, frames: int) -> int:
         """How many clips of so many frames to score at once."""
@@ -87,12 +92,28 @@ class Scorer:
 
         Errors as of a call.
         """
-        return self._run(self.parts.per_frame, frames)
+        return self._run(self._per_frame, frames)
 
     def from_frames(self, clips: Sequence[Tensor]) -> list[Tensor]:
         """What `per_frame` gave for the frames of each clip, [T, ...], to logits as of a call; with
         `vectors` to [K + D], the logits and then the vector."""
-        return self._logits(self.parts.from_frames, clips)
+        return self._logits(self._from_frames, clips)
+
+    def _compile(self, classifier: Classifier) -> None:
+        """Compile the half of the model that has most of the work."""
+        from vidattn.streaming.compiled import Compiled  # it loads much
+
+        frames = classifier.clip.frames
+        if _works_by_frame(classifier):
+            # Small lots, of what windows that overlap by three quarters have not in common.
+            few = max(frames // 4, 1)
+            self._per_frame = Compiled(self._per_frame, lambda _: few, self.device.type)
+        else:
+            self._from_frames = Compiled(
+                self._from_frames,
+                lambda tokens: self.batch_size(tokens.shape[1]),
+                self.device.type,
+            )
 
     def _logits(
         self, function: Callable[[Tensor], Tensor], items: Sequence[Tensor]
@@ -142,6 +163,14 @@ def batch_size_of(classifier: Classifier, runtime: Runtime, frames: int) -> int:
         return BATCH
     work = macs(model.config, frames, classifier.clip.crop)
     return int(min(max(CPU_BATCH_MACS // work, 1), CPU_BATCH))
+
+
+def _works_by_frame(classifier: Classifier) -> bool:
+    """Whether most of what a model computes of a clip, it computes of single frames."""
+    model = classifier.model
+    if not isinstance(model, TimeSformer | Stam):
+        return False
+    return 2 * model.config.frames * frame_macs(model.config) > macs(model.config)
 
 
 def _in_int8(classifier: Classifier) -> nn.Module:
