@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from vidattn.cli.console import SILENCE, Desk, clock_time
+from vidattn.closing import Closing
 from vidattn.errors import UsageError
 from vidattn.training.reports import Epoch, Event, Incomplete, Lost, Note, Saved, Step
 from vidattn.wording import counted
@@ -16,7 +16,7 @@ from vidattn.wording import counted
 MINUTE = 60.0
 
 
-class Follower:
+class Follower(Closing):
     """Tells of the events of a run on a desk."""
 
     def __init__(self, desk: Desk) -> None:
@@ -24,15 +24,8 @@ class Follower:
         self._last, self._tenth = time.monotonic(), 0
         self._bar: Any = None
 
-    def __enter__(self) -> Follower:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         if self._bar:
             self._bar.stop()
 
