@@ -2,9 +2,9 @@
 
     python examples/benchmarks/short.py FOLDER [MODEL]
 
-Films (*.mp4) are classified one after the other, as `vidattn classify FOLDER` does. Then as many windows of
-noise go through the model in the batches that these films made, and in full ones: the difference
-is the most that windows of different films in one batch could save.
+Films (*.mp4) are classified one after the other, as `vidattn classify FOLDER` does. Then as many
+windows of noise go through the model in the batches that these films made, and in full ones: the
+difference is the most that windows of different films in one batch could save.
 """
 
 import argparse
