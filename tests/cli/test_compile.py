@@ -39,7 +39,9 @@ def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_compiler_it_says_what_is_missing(
     no_compiler: None, vidattn: Run, film: Path, model: Path
 ) -> None:
-    done = vidattn("segment", film, "-m", model, "--compile", "--device", "cpu")
+    done = vidattn(
+        *("segment", film, "-m", model, "--batch-size", "4", "--compile", "--device", "cpu")
+    )
     assert done.returncode == 2
     assert "error: --compile: torch cannot compile this model here: " in done.stderr
     assert "hint: leave --compile out; on a CPU it takes a C++ compiler (g++)" in done.stderr

@@ -57,6 +57,27 @@ def test_only_batches_of_one_size_are_compiled(kind: str, monkeypatch: pytest.Mo
     assert {size[0] for size in seen} == {2 if kind != "divided" else 4}
 
 
+def test_when_memory_runs_out_smaller_batches_are_not_filled_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def compiling(function: object, **_: object) -> Callable[[Tensor], Tensor]:
+        def run(batch: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("no room")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    clips = list(torch.randn(4, 3, 8, 32, 32))
+    expected = halves(Scorer(classifier("divided"), fresh(False)), clips)
+    found = halves(Scorer(classifier("divided"), fresh()), clips)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_integers_are_not_compiled() -> None:
+    with pytest.raises(UsageError, match="--compile is not for --precision int8"):
+        Scorer(classifier("divided"), Runtime("cpu", "int8", compile=True))
+
+
 def test_what_cannot_be_compiled_is_a_hint_away_from_running(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -70,7 +91,7 @@ def test_what_cannot_be_compiled_is_a_hint_away_from_running(
     with pytest.raises(
         UsageError, match=r"--compile: .* here: no working C.. compiler found$"
     ) as e:
-        halves(Scorer(classifier("divided"), fresh()), list(torch.randn(1, 3, 8, 32, 32)))
+        halves(Scorer(classifier("divided"), fresh()), list(torch.randn(4, 3, 8, 32, 32)))
     assert "leave --compile out" in (e.value.hint or "")
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vidattn import weights
 from vidattn.config import ClipConfig, Recipe, TimeSformerConfig
-from vidattn.errors import OutputError, WeightsError
+from vidattn.errors import OutputError, VidattnError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.plain import to_plain
@@ -145,6 +145,58 @@ def test_weights_are_in_memory_once_while_they_are_read(layout: str, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert path.stat().st_size > 50_000_000
     assert int(done.stdout) < 1.5 * path.stat().st_size
+
+
+def test_weights_are_read_where_no_file_can_be_held_in_memory(
+    tiny: Classifier, clip: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = weights.save(tiny, tmp_path / "tiny.safetensors")
+    monkeypatch.delattr(os, "memfd_create")
+    torch.testing.assert_close(weights.load(path).model(clip), tiny.model(clip))
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "kind"),
+    [
+        (RuntimeError("unable to mmap: Cannot allocate memory (12)"), "out of memory", 6),
+        (MemoryError(), "out of memory", 6),
+        (RuntimeError("unable to open file: Too many open files (24)"), "too many open files", 3),
+    ],
+)
+def test_what_this_process_lacks_is_not_blamed_on_the_file(
+    tiny: Classifier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    words: str,
+    kind: int,
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    ours = weights.save(tiny, tmp_path / "a.safetensors")
+    theirs = save_official(tiny, tmp_path / "a.pyth")
+    monkeypatch.setattr("safetensors.safe_open", failing)
+    monkeypatch.setattr("torch.load", failing)
+    for path in (ours, theirs):
+        with pytest.raises(VidattnError, match=words) as caught:
+            weights.load(path)
+        assert caught.value.exit_code == kind
+        assert caught.value.message.startswith(str(path))
+
+
+def test_a_limit_on_the_size_of_files_is_named(
+    tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = weights.save(tiny, tmp_path / "tiny.safetensors")
+    program = (
+        "import resource, sys, vidattn.weights as w;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); w.load(sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
+    )
+    assert "cannot be held in memory: File too large" in done.stderr
 
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 500, -1, -5000])

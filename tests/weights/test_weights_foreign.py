@@ -370,6 +370,15 @@ def test_the_ignored_names_of_a_log_cannot_be_turned_into_calls(tmp_path: Path) 
     assert "cls_token" in state
 
 
+def test_an_archive_of_a_version_to_come_is_refused(tmp_path: Path) -> None:
+    path = official(tmp_path / "a.pyth", model())
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 6] = 154  # "version needed" of its last member
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="cut off or broken: zip file version"):
+        weights.load(path)
+
+
 def test_a_compressed_archive_is_refused_unread(tmp_path: Path) -> None:
     path = official(tmp_path / "a.pyth", model())
     with zipfile.ZipFile(path) as archive:

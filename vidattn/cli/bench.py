@@ -54,7 +54,9 @@ def bench(
     as_json: options.Json = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
-    batch_size: options.BatchSize = 1,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", metavar="N", min=1, help="Clips per forward pass.")
+    ] = 1,
     compiled: options.Compile = False,
 ) -> None:
     """Measure speed, memory and agreement of a model, beside Hugging Face's in the same run.

@@ -72,7 +72,7 @@ def agreement(
     clips = [clip for clip in found if clip is not None]
     if not clips:
         return None
-    exact = Scorer(classifier, replace(runtime, precision="fp32"))
+    exact = Scorer(classifier, replace(runtime, precision="fp32", compile=False))
     pairs = [
         [classifier.scores(run([clip])[0][None]).numpy() for run in (exact, scorer)]
         for clip in clips

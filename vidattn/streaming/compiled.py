@@ -19,8 +19,9 @@ logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 class Compiled:
     """A function of batches [N, ...], compiled for batches of one size.
 
-    Batches of any other are cut and filled up, since each size would be compiled anew. On GPUs what
-    is compiled is replayed as a CUDA graph. A call raises UsageError where torch cannot compile.
+    Larger ones are cut; what is left over is computed as ever, since each size would be compiled
+    anew. On GPUs what is compiled is replayed as a CUDA graph. A call raises UsageError where torch
+    cannot compile.
     """
 
     def __init__(
@@ -28,23 +29,25 @@ class Compiled:
     ) -> None:
         """size: how many items of a batch go through at once. device: "cpu", "cuda" or "mps"."""
         mode = "reduce-overhead" if device == "cuda" else "default"
-        self._function: Any = torch.compile(function, dynamic=False, mode=mode)
-        self._size = size
+        self._plain, self._size = function, size
+        self._compiled: Any = torch.compile(function, dynamic=False, mode=mode)
 
     def __call__(self, batch: Tensor) -> Tensor:
         """As the function."""
         size = self._size(batch)
-        return torch.cat([self._lot(lot, size) for lot in batch.split(size)])  # type: ignore[no-untyped-call]
+        lots = torch.split(batch, size)
+        return torch.cat(
+            [self._full(lot) if len(lot) == size else self._plain(lot) for lot in lots]
+        )
 
-    def _lot(self, lot: Tensor, size: int) -> Tensor:
-        missing = size - len(lot)
-        full = torch.cat([lot, lot[-1:].expand(missing, *lot.shape[1:])]) if missing else lot
+    def _full(self, lot: Tensor) -> Tensor:
         try:
-            found: Tensor = self._function(full.contiguous())
+            found: Tensor = self._compiled(lot.contiguous())
         except TorchDynamoException as error:
             reason = str(error).strip().partition("\n")[0]
+            needs = "; on a CPU it takes a C++ compiler (g++)" if "compiler" in reason else ""
             raise UsageError(
                 f"--compile: torch cannot compile this model here: {reason}",
-                hint="leave --compile out; on a CPU it takes a C++ compiler (g++)",
+                hint=f"leave --compile out{needs}",
             ) from error
-        return found[: len(lot)].clone()  # a graph writes where it wrote the last time
+        return found.clone()  # a graph writes where it wrote the last time

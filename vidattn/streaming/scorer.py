@@ -52,6 +52,10 @@ class Scorer:
         # Autocast casts weights anew in every call; a folded model holds them as it needs them.
         self.autocast = self.precision
         if self.precision == "int8":
+            if runtime.compile:
+                raise UsageError(
+                    "--compile is not for --precision int8", hint="leave one of them out"
+                )
             self.model = _in_int8(classifier)
         elif self.device.type == "cuda" or (
             self.device.type == "cpu" and (self.precision == "fp32" or multiplies_bf16())

@@ -24,7 +24,7 @@ from vidattn.files import is_there
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import layouts, pickles, stam, store
-from vidattn.weights.held import held
+from vidattn.weights.held import held, require_regular
 
 
 @dataclass(frozen=True)
@@ -332,9 +332,11 @@ def _clip_of(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | 
 
 
 def _json(path: Path) -> dict[str, Any]:
+    require_regular(path)
     try:
-        with held(path) as file:
-            plain = json.loads(file.copy.read_bytes())
+        plain = json.loads(path.read_bytes())
+    except OSError as error:
+        store.refuse(path, f"cannot be read: {error.strerror}", error)
     except (ValueError, RecursionError) as error:
         store.refuse(path, f"is not JSON: {error}", error)
     if not isinstance(plain, dict):

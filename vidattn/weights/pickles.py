@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vidattn.errors import WeightsError
-from vidattn.weights.held import Held
+from vidattn.weights.held import Held, require_means
 from vidattn.weights.store import refuse
 
 BROKEN = (
@@ -79,6 +79,7 @@ def read(file: Held) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
             # Only an archive can be mapped: its tensors are then parts of what is held.
             loaded = torch.load(file.copy, map_location="cpu", weights_only=True, mmap=is_archive)
     except BROKEN as error:
+        require_means(error, path)
         unsafe = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
         raise WeightsError(
             f"{path}: refused, it holds more than tensors"
@@ -106,7 +107,7 @@ def _is_archive(file: Held) -> bool:
     try:
         with zipfile.ZipFile(file.copy) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
         refuse(file.path, f"cut off or broken: {error}", error)
     if sum(m.file_size for m in members) > file.size:
         refuse(file.path, "a compressed archive: it would unfold to more than its size")

@@ -23,7 +23,7 @@ from vidattn.errors import RecipeError, WeightsError
 from vidattn.files import write_atomically
 from vidattn.models.classifier import KINDS, Card, Classifier, kind_of
 from vidattn.plain import from_plain, to_plain
-from vidattn.weights.held import Held, held, require_regular
+from vidattn.weights.held import Held, held, require_means, require_regular
 
 FORMAT = "vidattn/weights/1"
 KEY = "vidattn"
@@ -238,7 +238,15 @@ def tensors_of(file: Held) -> dict[str, Tensor]:
     try:
         with safetensors.safe_open(file.copy, framework="pt") as tensors:
             return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+    except (
+        safetensors.SafetensorError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        OSError,
+        MemoryError,
+    ) as error:
+        require_means(error, file.path)
         refuse(file.path, f"broken safetensors: {error}", error)
 
 
