@@ -147,12 +147,17 @@ def test_weights_are_in_memory_once_while_they_are_read(layout: str, tmp_path: P
     assert int(done.stdout) < 1.5 * path.stat().st_size
 
 
+@pytest.mark.parametrize("layout", ["ours", "archive"])
 def test_weights_are_read_where_no_file_can_be_held_in_memory(
-    tiny: Classifier, clip: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    layout: str, tiny: Classifier, clip: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors")
+    if layout == "archive":
+        path = save_official(tiny, tmp_path / "tiny.pyth")
     monkeypatch.delattr(os, "memfd_create")
-    torch.testing.assert_close(weights.load(path).model(clip), tiny.model(clip))
+    model = weights.load(path).model
+    path.write_bytes(b"")
+    torch.testing.assert_close(model(clip), tiny.model(clip))
 
 
 @pytest.mark.parametrize(
@@ -185,8 +190,8 @@ def test_what_this_process_lacks_is_not_blamed_on_the_file(
         assert caught.value.message.startswith(str(path))
 
 
-def test_a_limit_on_the_size_of_files_is_named(
-    tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_limit_on_the_size_of_files_is_none_on_what_is_read(
+    tiny: Classifier, tmp_path: Path
 ) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors")
     program = (
@@ -196,7 +201,7 @@ def test_a_limit_on_the_size_of_files_is_named(
     done = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
     )
-    assert "cannot be held in memory: File too large" in done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("kept", [0, 4, 8, 500, -1, -5000])

@@ -6,10 +6,10 @@ however it changes or vanishes meanwhile, where bytes would be there beside what
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,58 +28,63 @@ class Held:
 
     path: Path
     """Where it lies, for messages."""
-    copy: Path
-    """Where the bytes are found until `held` ends; what was mapped from there stays."""
+    place: Path
+    """Where the bytes are found until `held` ends."""
+    apart: bool
+    """Whether they are in memory, and what is mapped from there stays as it is; otherwise `place`
+    is `path`, which may change."""
     size: int
     sha256: str
 
 
 @contextmanager
 def held(path: Path) -> Iterator[Held]:
-    """A regular file, read once. Raises WeightsError that names it where that fails."""
+    """A regular file, read once. Raises WeightsError that names it where that fails.
+
+    Where a system cannot hold it in memory under a path (none but Linux can; there not without
+    /dev/fd, nor above a limit on the size of files), its bytes are found where it lies.
+    """
     require_regular(path)
-    with _nowhere(path) as (copy, place):
+    with _memory(path) as copy:
         digest, size = hashlib.sha256(), 0
         try:
             with path.open("rb") as file:
                 while piece := file.read(PIECE):
                     digest.update(piece)
-                    size += _kept(copy, piece, path)
+                    size += len(piece)
+                    if copy and not _kept(copy, piece, path):
+                        copy = None
         except OSError as error:
             raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
-        yield Held(path, place, size, digest.hexdigest())
+        place = Path(f"/dev/fd/{copy.fileno()}") if copy else path
+        yield Held(path, place, copy is not None, size, digest.hexdigest())
 
 
 @contextmanager
-def _nowhere(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """A file that nobody else knows, and its path: in memory on Linux, elsewhere on a disk."""
+def _memory(path: Path) -> Iterator[IO[bytes] | None]:
+    """A file in memory that nobody else knows, if there can be one."""
     if not hasattr(os, "memfd_create"):
-        with tempfile.NamedTemporaryFile(buffering=0) as file:
-            yield file.file, Path(file.name)
+        yield None
         return
     try:
         number = os.memfd_create("weights")
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
     with os.fdopen(number, "w+b", buffering=0) as file:
-        place = Path(f"/dev/fd/{number}")
-        if not is_there(place):
-            raise WeightsError(f"{path}: cannot be read: this system has no /dev/fd")
-        yield file, place
+        yield file if is_there(f"/dev/fd/{number}") else None
 
 
-def _kept(copy: IO[bytes], piece: bytes, path: Path) -> int:
-    """Write all of a piece; its size."""
+def _kept(copy: IO[bytes], piece: bytes, path: Path) -> bool:
+    """Write all of a piece; whether it was allowed to."""
     try:
         left = memoryview(piece)
         while left:
             left = left[copy.write(left) :]
     except OSError as error:
-        raise WeightsError(
-            f"{path}: cannot be held in memory: {error.strerror}",
-            hint="`ulimit -a` shows the limits of this shell",
-        ) from error
-    return len(piece)
+        if error.errno == errno.EFBIG:
+            return False
+        raise WeightsError(f"{path}: cannot be held in memory: {error.strerror}") from error
+    return True
 
 
 def require_means(error: Exception, path: Path) -> None:

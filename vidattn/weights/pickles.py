@@ -67,9 +67,9 @@ IGNORED = (
 def read(file: Held) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     """The state dict in a .pth, .pyth or .bin file, and everything that lay beside it.
 
-    The state dict is found under "model_state" (official
-    TimeSformer), "state_dict" (mmaction2), "model" (STAM) or at the top; a prefix "model." or
-    "module." that all keys share is cut off. Raises WeightsError.
+    The state dict is found under "model_state" (official TimeSformer), "state_dict" (mmaction2),
+    "model" (STAM) or at the top; a prefix "model." or "module." that all keys share is cut off.
+    Raises WeightsError.
     """
     path, is_archive = file.path, _is_archive(file)
     inert: list[Any] = [(Inert, name) for name in IGNORED]
@@ -77,7 +77,9 @@ def read(file: Held) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
         with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
             # Only an archive can be mapped: its tensors are then parts of what is held.
-            loaded = torch.load(file.copy, map_location="cpu", weights_only=True, mmap=is_archive)
+            loaded = torch.load(
+                file.place, map_location="cpu", weights_only=True, mmap=is_archive and file.apart
+            )
     except BROKEN as error:
         require_means(error, path)
         unsafe = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
@@ -101,11 +103,11 @@ def _is_archive(file: Held) -> bool:
 
     Raises WeightsError for one that is deflated, which torch's are not: it can unfold to any size.
     """
-    with file.copy.open("rb") as start:
+    with file.place.open("rb") as start:
         if start.read(2) != b"PK":
             return False
     try:
-        with zipfile.ZipFile(file.copy) as archive:
+        with zipfile.ZipFile(file.place) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
         refuse(file.path, f"cut off or broken: {error}", error)

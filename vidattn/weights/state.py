@@ -32,7 +32,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             hint="leave out --resume to begin anew in another directory",
         )
     with held(path) as file:
-        text = metadata_of(first_bytes(file.copy), path).get(KEY)
+        text = metadata_of(first_bytes(file.place), path).get(KEY)
         if not isinstance(text, str):
             raise WeightsError(f"{path}: a safetensors file, but not the state of a training run")
         tensors = tensors_of(file)

@@ -126,7 +126,7 @@ def read(path: str | Path) -> Classifier:
     WeightsError that names the file and what is wrong with it.
     """
     with held(Path(path)) as file:
-        header = parse_header(first_bytes(file.copy), file.path)
+        header = parse_header(first_bytes(file.place), file.path)
         model = build(header.kind, header.config, tensors_of(file), str(file.path))
     return classifier_of(model, header.manifest, file.sha256)
 
@@ -234,10 +234,11 @@ def metadata_of(data: bytes, path: Path) -> dict[str, Any]:
 
 def tensors_of(file: Held) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises WeightsError when the file lies about them."""
-    metadata_of(first_bytes(file.copy), file.path)
+    metadata_of(first_bytes(file.place), file.path)
     try:
-        with safetensors.safe_open(file.copy, framework="pt") as tensors:
-            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+        with safetensors.safe_open(file.place, framework="pt") as tensors:
+            found = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+            return found if file.apart else {key: one.clone() for key, one in found.items()}
     except (
         safetensors.SafetensorError,
         KeyError,
