@@ -146,8 +146,8 @@ Compile = Annotated[
     bool,
     typer.Option(
         "--compile",
-        help="Let torch compile the model first: a minute or more in which nothing comes, "
-        "then faster. For hours of footage.",
+        help="Let torch compile the model first, which takes a minute. For GPUs, or small models "
+        "and hours of footage.",
     ),
 ]
 BatchSize = Annotated[

@@ -1,4 +1,4 @@
-"""A model compiled by torch: faster for hours of footage, after a minute in which nothing comes."""
+"""A model compiled by torch: after a minute in which nothing comes it may be faster."""
 
 from __future__ import annotations
 
