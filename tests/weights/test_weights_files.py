@@ -35,6 +35,12 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     return path
 
 
+def ran(program: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """A program in a process of its own, which is given a path."""
+    words = [sys.executable, "-c", program, str(path)]
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
 def manifest(plain: Any) -> dict[str, str]:
     return {"vidattn": plain if isinstance(plain, str) else json.dumps(plain)}
 
@@ -119,9 +125,7 @@ def test_a_loaded_model_outlives_its_file(tiny: Classifier, clip: Tensor, tmp_pa
         "import sys, torch, vidattn.weights as w; c = w.load(sys.argv[1]);"
         "open(sys.argv[1], 'wb').close(); print(c.model(torch.zeros(1, 3, 4, 32, 32)).shape)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
-    )
+    done = ran(program, path)
     assert (done.returncode, done.stdout) == (0, "torch.Size([1, 3])\n"), done.stderr
 
 
@@ -139,9 +143,7 @@ def test_weights_are_in_memory_once_while_they_are_read(layout: str, tmp_path: P
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]);"
         "before = peak(); c = w.load(sys.argv[1]); print(1024 * (peak() - before))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
-    )
+    done = ran(program, path)
     assert done.returncode == 0, done.stderr
     assert path.stat().st_size > 50_000_000
     assert int(done.stdout) < 1.5 * path.stat().st_size
@@ -198,9 +200,7 @@ def test_a_limit_on_the_size_of_files_is_none_on_what_is_read(
         "import resource, sys, vidattn.weights as w;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); w.load(sys.argv[1])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False
-    )
+    done = ran(program, path)
     assert done.returncode == 0, done.stderr
 
 

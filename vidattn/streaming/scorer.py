@@ -28,8 +28,8 @@ BATCH = 8
 CPU_BATCH_MACS, CPU_BATCH = 25e9, 16
 """On a CPU a batch pays until it is this much work: what a model computes of one ViT-B clip of 8 x
 224 (196e9) is more than its caches hold. In batches of 8 that takes 1.1 times as long as alone, in
-8-bit integers 1.4 times, and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes 3 times as
-long as in a batch of 16, beyond which nothing is gained."""
+8-bit integers 1.5 times, and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes 2.7 times as
+long as in a batch of 16, beyond which nothing is gained (`examples/benchmarks/batches.py`)."""
 
 
 class Scorer:
