@@ -3,7 +3,7 @@
 import film
 
 import vidattn
-from vidattn.infer import Scored
+from vidattn.inference.stream import Scored
 
 classifier = vidattn.load("motion-tiny")
 for event in vidattn.stream(film.write("film.mp4"), classifier, stride=1.0):

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 import vidattn
-from vidattn.data.camera import EDGE, MOVE, NAMED, STILL
-from vidattn.data.motion import held_back
-from vidattn.evaluate import evaluate
+from vidattn.data.motion.camera import EDGE, MOVE, NAMED, STILL
+from vidattn.data.motion.dataset import held_back
+from vidattn.evaluation.evaluate import evaluate
 
 SIZE = 192  # corners are found best on pictures scaled up a little
 

@@ -72,7 +72,7 @@ for words in (["--help"], ["timeline", "--help"]):
         main(words)
     except SystemExit as done:
         assert not done.code, done.code
-    found = {name[12:] for name in sys.modules if name.startswith("vidattn.cli.")}
+    found = {name[21:] for name in sys.modules if name.startswith("vidattn.cli.commands.")}
     from vidattn.cli.app import COMMANDS
     assert found & {*COMMANDS, "evaluate"} <= set(words), found
 """
@@ -95,7 +95,7 @@ def test_a_command_that_is_not_there_is_met_with_one_that_is() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["video", "sampling", "timeline", "gathering.segments", "output", "files", "config", "plan"],
+    ["video", "data.sampling", "timeline", "output", "io", "config", "data.plan"],
 )
 def test_parts_without_a_model_do_without_torch(module: str) -> None:
     assert "torch" not in loaded_by(f"import vidattn.{module}")

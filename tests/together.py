@@ -13,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 START = """
 import json, os, sys
-import torch, vidattn.train  # loaded once; there are no threads yet, so that forking is safe
+import torch, vidattn.training.fit  # loaded once; there are no threads yet, so that forking is safe
 torch.optim.SGD([torch.zeros(1)])  # the first one loads half of torch
 
 code, folder, count, *sys.argv[1:] = sys.argv[1:]

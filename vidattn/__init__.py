@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vidattn.config import ViewConfig
-    from vidattn.device import Runtime
     from vidattn.errors import VidattnError
-    from vidattn.evidence import explain
-    from vidattn.explanation import Explanation
-    from vidattn.film import annotate, clips
-    from vidattn.infer import classify, segment, stream
+    from vidattn.inference.explain import explain
+    from vidattn.inference.stream import classify, segment, stream
+    from vidattn.models.device import Runtime
     from vidattn.output import write
+    from vidattn.output.video.annotate import annotate, clips
     from vidattn.timeline import Decoding, Segment, Timeline
+    from vidattn.timeline.explanation import Explanation
     from vidattn.types import Item, View, Window
     from vidattn.video import open_video
     from vidattn.weights import load, save
@@ -55,24 +55,24 @@ __all__ = [
 
 _HOME = {
     "Decoding": "timeline",
-    "Explanation": "explanation",
+    "Explanation": "timeline.explanation",
     "Item": "types",
-    "Runtime": "device",
+    "Runtime": "models.device",
     "Segment": "timeline",
     "Timeline": "timeline",
     "VidattnError": "errors",
     "View": "types",
     "ViewConfig": "config",
     "Window": "types",
-    "annotate": "film",
-    "classify": "infer",
-    "clips": "film",
-    "explain": "evidence",
+    "annotate": "output.video.annotate",
+    "classify": "inference.stream",
+    "clips": "output.video.annotate",
+    "explain": "inference.explain",
     "load": "weights",
     "open_video": "video",
     "save": "weights",
-    "segment": "infer",
-    "stream": "infer",
+    "segment": "inference.stream",
+    "stream": "inference.stream",
     "write": "output",
 }
 

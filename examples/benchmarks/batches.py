@@ -15,9 +15,9 @@ import torch
 
 import vidattn
 from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.inference.scorer import Scorer, batch_size_of
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import TimeSformer
-from vidattn.streaming.scorer import Scorer, batch_size_of
 
 SIZES = (1, 2, 4, 8, 16, 32)
 VIT_B = TimeSformerConfig(classes=400)

@@ -21,13 +21,13 @@ from peers import random_model
 from torch import Tensor, nn
 
 import vidattn
-from vidattn.bench import SIDE
 from vidattn.config import ClipConfig
+from vidattn.evaluation.benchmark import SIDE
+from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
-from vidattn.models.folded import FrozenLinear, OneQuery, can_pack
+from vidattn.models.fused import FrozenLinear, OneQuery, can_pack
 from vidattn.models.int8 import Int8Linear
 from vidattn.models.timesformer import SelfAttention
-from vidattn.streaming.scorer import Scorer
 
 LINEAR = (nn.Linear, FrozenLinear, Int8Linear)
 PARTS = ("qkv", "projection", "MLP", "attention", "norms", "GELU", "patches, head", "rest")

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from decoding import ENCODERS, SHORT, encode, repeat
 
-from vidattn.video import plan
-from vidattn.video.container import open_container
+from vidattn.video.container import seek_plan
+from vidattn.video.container.open import open_container
+from vidattn.video.container.probe import probe
 from vidattn.video.pixels import Converter
-from vidattn.video.probe import probe
 from vidattn.video.protocol import Limits
-from vidattn.video.pyav_reader import PyAVReader
+from vidattn.video.readers.pyav import PyAVReader
 
 NEVER = 1 << 40
 RULES = (0, 4, 8, 16, 32, 64, NEVER)
@@ -48,11 +48,11 @@ class Film:
         convert = Converter(*self.found.stored, self.found.turn, SHORT)
         reader = PyAVReader(self.source, self.found.table, convert)
         wanted = np.arange(step // 2, len(self.found.table.times), step)
-        before, plan.MIN_GAIN_PACKETS = plan.MIN_GAIN_PACKETS, rule
+        before, seek_plan.MIN_GAIN_PACKETS = seek_plan.MIN_GAIN_PACKETS, rule
         begin = time.process_time()
         count = sum(1 for event in reader.frames(wanted) if event)
         taken = time.process_time() - begin
-        plan.MIN_GAIN_PACKETS = before
+        seek_plan.MIN_GAIN_PACKETS = before
         reader.close()
         assert count == len(wanted)
         return taken
@@ -68,7 +68,7 @@ def main() -> None:
     wanted = parser.parse_args()
     width, height = map(int, wanted.size.split("x"))
     encoder, container, options = ENCODERS[wanted.codec]
-    own = plan.MIN_GAIN_PACKETS
+    own = seek_plan.MIN_GAIN_PACKETS
     rules = sorted({*RULES, own})
     names = ["never" if rule == NEVER else f"{rule}{'*' * (rule == own)}" for rule in rules]
     print(f"{wanted.codec}, {wanted.seconds} s of {wanted.size}; least packets to spare for a jump")

@@ -25,8 +25,8 @@ import numpy as np
 
 from vidattn import open_video
 from vidattn.errors import VideoError
-from vidattn.gathering.cuts import found
-from vidattn.shots import changes
+from vidattn.inference.shot_detection import changes
+from vidattn.timeline.shot_cuts import found
 from vidattn.types import Window
 
 FPS, SIZE = 25, (640, 360)

@@ -45,9 +45,9 @@ from transformers.utils.logging import disable_progress_bar
 
 import vidattn
 from vidattn.config import ClipConfig
+from vidattn.data.plan import plan_windows
+from vidattn.data.transforms import crop
 from vidattn.models.classifier import Classifier
-from vidattn.plan import plan_windows
-from vidattn.transforms import crop
 from vidattn.types import View, Window
 from vidattn.weights.export import save_hf
 

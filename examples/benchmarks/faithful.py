@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 import vidattn
-from vidattn import plan
-from vidattn.data.motion import held_back
-from vidattn.data.views import view_clips
+from vidattn.data import plan
+from vidattn.data.frames import view_clips
+from vidattn.data.motion.dataset import held_back
+from vidattn.models.attribution import relevance, rollout
 from vidattn.models.classifier import Classifier
-from vidattn.models.rollout import relevance, rollout
 from vidattn.types import Window
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)

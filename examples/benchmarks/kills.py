@@ -27,10 +27,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from vidattn import train  # noqa: F401  loaded once, here
 from vidattn.cli import app as _app  # noqa: F401
 from vidattn.cli import main
-from vidattn.training.rundir import checkpoints
+from vidattn.training import fit  # noqa: F401  loaded once, here
+from vidattn.training.run_dir import checkpoints
 
 torch.optim.AdamW([torch.zeros(1)])  # the first one loads half of torch
 

@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 
 import vidattn
-from vidattn import embeddings, infer
-from vidattn.data.camera import LABELS
-from vidattn.data.motion import HELD_BACK, example
-from vidattn.data.textures import Drawn
+from vidattn.data import embeddings
+from vidattn.data.motion.camera import LABELS
+from vidattn.data.motion.dataset import HELD_BACK, example
+from vidattn.data.motion.textures import Drawn
+from vidattn.inference import stream
 from vidattn.video import MemoryVideo
 
 FPS, SHOTS, SECONDS = 8, 6, 4
@@ -56,8 +57,8 @@ def look(folder: Path, count: int) -> Path:
     for number in range(count):
         kind = number % len(CLASSES)
         video = film(rng, kind, classifier.clip, textures)
-        *_, last = infer.stream(video, classifier, vectors=True)
-        assert isinstance(last, infer.Finished)
+        *_, last = stream.stream(video, classifier, vectors=True)
+        assert isinstance(last, stream.Finished)
         assert last.vectors is not None
         timeline, name = last.timeline, f"{number:04d}.vidattn.npz"
         seen = (timeline.windows, last.vectors, timeline.model, timeline.settings)

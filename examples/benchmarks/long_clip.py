@@ -17,10 +17,10 @@ import time
 
 import torch
 
-from vidattn.clock import peak_rss_mb
 from vidattn.config import TimeSformerConfig
-from vidattn.models.cost import macs
-from vidattn.models.rollout import relevance, rollout
+from vidattn.inference.profiling import peak_rss_mb
+from vidattn.models.attribution import relevance, rollout
+from vidattn.models.flops import macs
 from vidattn.models.timesformer import TimeSformer
 
 

@@ -17,11 +17,11 @@ import torch
 
 import vidattn
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
-from vidattn.data.views import view_clips
+from vidattn.data.frames import view_clips
+from vidattn.data.plan import plan_windows
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.plan import plan_windows
 from vidattn.types import Window
 from vidattn.video import MemoryVideo
 

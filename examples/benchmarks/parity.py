@@ -21,13 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from vidattn import weights
-from vidattn.bench import hugging_face
 from vidattn.config import StamConfig, TimeSformerConfig
-from vidattn.data.motion import held_back
-from vidattn.models.folded import folded
+from vidattn.data.motion.dataset import held_back
+from vidattn.evaluation.benchmark import hugging_face
+from vidattn.models.fused import folded
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import convert, layouts, stam
+from vidattn.weights import convert, key_maps, stam_keys
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "models" / "golden"
 TINY = TimeSformerConfig(classes=10, frames=4, size=64, width=96, depth=3, heads=4, drop_path=0)
@@ -47,17 +47,17 @@ def values(empty: dict[str, Tensor]) -> dict[str, Tensor]:
 def timesformer(config: TimeSformerConfig, layout: str) -> TimeSformer:
     """Read from a file's worth of tensors as `layout` names them."""
     with torch.device("meta"):
-        empty = layouts.from_ours(TimeSformer(config).state_dict(), "official", config)
-    ours = layouts.to_ours(values(empty), "official", config)
-    theirs = layouts.from_ours(ours, layout, config)
+        empty = key_maps.from_ours(TimeSformer(config).state_dict(), "official", config)
+    ours = key_maps.to_ours(values(empty), "official", config)
+    theirs = key_maps.from_ours(ours, layout, config)
     return convert.model_of(theirs, layout, Path("drawn"), config)
 
 
 def stam_model(config: StamConfig) -> Stam:
     """Read from a file's worth of tensors, as the official code names them."""
     with torch.device("meta"):
-        empty = stam.to_official(Stam(config).state_dict(), config)
-    return stam.model_of(values(empty), Path("drawn"), config)
+        empty = stam_keys.to_official(Stam(config).state_dict(), config)
+    return stam_keys.model_of(values(empty), Path("drawn"), config)
 
 
 def noise(shape: str) -> Tensor:

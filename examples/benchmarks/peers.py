@@ -27,13 +27,13 @@ import numpy as np
 import torch
 
 import vidattn
-from vidattn.bench import hugging_face
 from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.evaluation.benchmark import hugging_face
+from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
-from vidattn.models.folded import multiplies_bf16
+from vidattn.models.fused import multiplies_bf16
 from vidattn.models.int8 import can_multiply_int8
 from vidattn.models.timesformer import TimeSformer
-from vidattn.streaming.scorer import Scorer
 
 Run = Callable[[torch.Tensor], np.ndarray]
 """Clips float32 [B, 3, T, H, W] to logits [B, K]."""

@@ -26,10 +26,10 @@ from statistics import stdev
 import numpy as np
 
 import vidattn
-from vidattn.data.camera import LABELS
-from vidattn.data.motion import HELD_BACK, example
-from vidattn.data.textures import Drawn
-from vidattn.economy import Economy
+from vidattn.data.motion.camera import LABELS
+from vidattn.data.motion.dataset import HELD_BACK, example
+from vidattn.data.motion.textures import Drawn
+from vidattn.inference.adaptive import Economy
 from vidattn.models.classifier import Classifier
 from vidattn.video import MemoryVideo
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 import vidattn
-from vidattn import infer
+from vidattn.inference import stream
+from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
-from vidattn.streaming.scorer import Scorer
 from vidattn.video import Opener
 
 
@@ -30,12 +30,12 @@ def main() -> None:
     classifier = vidattn.load(wanted.model)
     films = sorted(wanted.folder.rglob("*.mp4"))
     with Opener() as opener:
-        infer.classify(films[0], classifier, opening=opener)  # what is begun once is begun
+        stream.classify(films[0], classifier, opening=opener)  # what is begun once is begun
         begin, model, waited, windows = time.perf_counter(), 0.0, 0.0, []
         for film, coming in zip(films, [*films[1:], None], strict=True):
             if coming:
                 opener.expect(coming, short_side=classifier.clip.short_side)
-            found = infer.classify(film, classifier, opening=opener)
+            found = stream.classify(film, classifier, opening=opener)
             model += found.run["model_s"]
             waited += found.run["wait_s"]
             windows.append(len(found.seen or ()))

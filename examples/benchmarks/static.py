@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import vidattn
-from vidattn.economy import Economy
+from vidattn.inference.adaptive import Economy
 
 
 def main() -> None:

@@ -30,13 +30,13 @@ from transformers import (
     set_seed,
 )
 
-from vidattn import recipes, train
-from vidattn.config import Recipe, ViewConfig
-from vidattn.data.clips import FileSet, TrainingClips
-from vidattn.data.kept import KeptVideos
-from vidattn.data.sets import open_set
-from vidattn.evaluate_set import planner_of
-from vidattn.plain import with_settings
+from vidattn.config import Recipe, ViewConfig, recipes
+from vidattn.config.serialization import with_settings
+from vidattn.data.clip_dataset import FileSet, TrainingClips
+from vidattn.data.sets.registry import open_set
+from vidattn.data.video_cache import KeptVideos
+from vidattn.evaluation.dataset import planner_of
+from vidattn.training import fit
 
 
 def peer_of(recipe: Recipe, classes: int) -> TimesformerForVideoClassification:
@@ -175,14 +175,14 @@ def in_turns(recipe: Recipe, count: int) -> None:
         return found.loss
 
     with tempfile.TemporaryDirectory() as folder:
-        events = train.fit(recipe, Path(folder, "run"), device="cpu")
+        events = fit.fit(recipe, Path(folder, "run"), device="cpu")
         spent: dict[str, list[float]] = {"vidattn": [], "transformers": []}
         warm = 16  # some passes through a small set: by then all videos are in memory
         while len(spent["vidattn"]) < warm + count:
             began = time.process_time()
             event = next(events)
             seconds = time.process_time() - began
-            if not isinstance(event, train.Step):
+            if not isinstance(event, fit.Step):
                 continue
             spent["vidattn"].append(seconds)
             began = time.process_time()

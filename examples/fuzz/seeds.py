@@ -13,16 +13,17 @@ import numpy as np
 import torch
 
 import vidattn
-from vidattn import answers, weights
+from vidattn import weights
 from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.config.recipes import RECIPES
+from vidattn.config.serialization import to_plain
+from vidattn.evaluation import predictions
+from vidattn.inference.score_log import Record, WindowLog
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import TimeSformer
 from vidattn.output import render
-from vidattn.plain import to_plain
-from vidattn.recipes import RECIPES
-from vidattn.streaming.windowlog import Record, WindowLog
+from vidattn.training.checkpoint import save_state
 from vidattn.weights import export
-from vidattn.weights.state import save_state
 
 LARGEST = 1_500_000
 """Bytes of a file that is taken from a folder of media."""
@@ -162,13 +163,13 @@ def _results(folder: Path) -> list[tuple[str, Path]]:
         for i, row in enumerate(scores):
             open_log.add(Record(i, row if i % 3 else None, i % 2 == 0))
     names = tuple(f"clip_{i}.mp4" for i in range(8))
-    kept = answers.Answers(("walk", "run", "jump"), names, np.arange(8) % 3, np.log(scores))
+    kept = predictions.Answers(("walk", "run", "jump"), names, np.arange(8) % 3, np.log(scores))
     state = {"model.head.weight": torch.zeros(3, 8), "rng": torch.zeros(16, dtype=torch.uint8)}
     return [
         ("timeline", _written(folder / "clip_0.vidattn.json", _timeline().to_json())),
         ("log", log),
-        ("answers", answers.dump(kept, folder / "scores.npz")),
-        ("answer-lines", answers.dump(kept, folder / "scores.jsonl")),
+        ("answers", predictions.dump(kept, folder / "scores.npz")),
+        ("answer-lines", predictions.dump(kept, folder / "scores.jsonl")),
         ("state", save_state(folder / "state.safetensors", state, {"step": 3, "epoch": 1})),
     ]
 

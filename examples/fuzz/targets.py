@@ -18,16 +18,17 @@ import torch
 from seeds import IDENTITY
 
 import vidattn
-from vidattn import answers, recipes, weights
-from vidattn.data.table import open_table
-from vidattn.data.truth import read_truth
+from vidattn import weights
+from vidattn.config import recipes
+from vidattn.data.annotations.ground_truth import read_truth
+from vidattn.data.sets.csv_list import open_table
 from vidattn.errors import VideoError
-from vidattn.gathering import cuts
+from vidattn.evaluation import predictions
+from vidattn.inference.score_log import WindowLog
 from vidattn.output import FORMATS, render
-from vidattn.streaming.windowlog import WindowLog
-from vidattn.timeline import Timeline
+from vidattn.timeline import Timeline, shot_cuts
+from vidattn.training.checkpoint import load_state
 from vidattn.video import Limits, Spare, open_video
-from vidattn.weights.state import load_state
 
 SILENCE = 10.0
 """Seconds after which a silent decoder is given up here."""
@@ -105,7 +106,7 @@ def truth(path: Path, chance: random.Random) -> str:
 
 def scenes(path: Path, chance: random.Random) -> str:
     """Read shot cuts."""
-    times = cuts.load(path)
+    times = shot_cuts.load(path)
     assert list(times) == sorted(set(times))
     return "whole"
 
@@ -126,7 +127,7 @@ def log(path: Path, chance: random.Random) -> str:
 
 def kept_answers(path: Path, chance: random.Random) -> str:
     """Read a dump of answers."""
-    found = answers.undump(path)
+    found = predictions.undump(path)
     assert np.isfinite(found.logits).all()
     return "whole"
 

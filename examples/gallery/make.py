@@ -30,10 +30,10 @@ import film  # noqa: E402
 
 import vidattn  # noqa: E402
 from vidattn import output  # noqa: E402
-from vidattn.cli import report  # noqa: E402
-from vidattn.cli.ribbon import Look  # noqa: E402
-from vidattn.output import heat  # noqa: E402
-from vidattn.stills import stills  # noqa: E402
+from vidattn.cli.terminal import timeline as report  # noqa: E402
+from vidattn.cli.terminal.tracks import Look  # noqa: E402
+from vidattn.output.thumbnails import stills  # noqa: E402
+from vidattn.output.video import heatmap  # noqa: E402
 from vidattn.timeline import Decoding  # noqa: E402
 
 SCENES = (
@@ -133,7 +133,7 @@ def walk_through(folder: Path) -> vidattn.Timeline:
 
 def explained(source: str, at: float, out: Path) -> Path:
     """What the label of a moment rests on, as the paper shows it in its Figure 7."""
-    strip = heat.strip(vidattn.explain(source, vidattn.load("motion-tiny"), at=at))
+    strip = heatmap.strip(vidattn.explain(source, vidattn.load("motion-tiny"), at=at))
     picture = out / "explain.jpg"
     Image.fromarray(strip).save(picture, quality=85, optimize=True)
     return picture

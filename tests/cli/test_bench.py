@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run, write_film
-from vidattn import bench
+from vidattn.evaluation import benchmark
 
 
 def test_all_counts_the_models_of_the_paper_and_runs_nothing(vidattn: Run) -> None:
@@ -31,7 +31,7 @@ def test_an_unknown_model_is_an_error_that_suggests_one(vidattn: Run) -> None:
 def test_a_file_is_measured_and_printed_or_given_as_json(
     quick: Run, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "SIDE", 64)
+    monkeypatch.setattr(benchmark, "SIDE", 64)
     options = ("--rounds", "1", "--device", "cpu", "--frames", "2")
     done = quick("bench", "-m", model, *options)
     assert done.returncode == 0, done.stderr

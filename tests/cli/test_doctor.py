@@ -13,8 +13,8 @@ from tests.cli.conftest import Run, write_film
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials that end soon."""
-    monkeypatch.setattr("vidattn.forecast.TRIAL_SECONDS", 0.05)
-    monkeypatch.setattr("vidattn.forecast.DECODE_SECONDS", 0.05)
+    monkeypatch.setattr("vidattn.inference.estimate.TRIAL_SECONDS", 0.05)
+    monkeypatch.setattr("vidattn.inference.estimate.DECODE_SECONDS", 0.05)
 
 
 def test_a_film_is_described_and_reckoned_up(quick: Run, film: Path, model: Path) -> None:

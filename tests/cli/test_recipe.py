@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Run
-from vidattn.cli.wanted import Wanted
+from vidattn.cli.commands.recipe_options import Wanted
 from vidattn.config import Recipe
-from vidattn.plain import from_plain
-from vidattn.recipes import RECIPES, named
+from vidattn.config.recipes import RECIPES, named
+from vidattn.config.serialization import from_plain
 
 
 def test_the_list_tells_data_sets_and_expected_scores(vidattn: Run) -> None:

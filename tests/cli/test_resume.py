@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.cli.conftest import Run, write_film
-from vidattn.streaming.windowlog import HEAD, MAGIC
+from vidattn.inference.score_log import HEAD, MAGIC
 
 WANTED = ("--stride", "0.1", "--batch-size", "2", "-f", "json,csv")
 RECORD = HEAD.size + 5 + 4 * 3
@@ -34,7 +34,7 @@ def cut(log: Path, windows: int, more: int = 0) -> None:
 def kept_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
     """A finished run, as if it had been killed before it took its log away."""
     with monkeypatch.context() as patch:
-        patch.setattr("vidattn.streaming.windowlog.WindowLog.remove", lambda self: self.close())
+        patch.setattr("vidattn.inference.score_log.WindowLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 0
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_film_is_gone_on_with_to_the_same_bytes(
     film.write_bytes(data)
     words = ("segment", film, "-m", model, *WANTED)
     with monkeypatch.context() as patch:
-        patch.setattr("vidattn.streaming.windowlog.WindowLog.remove", lambda self: self.close())
+        patch.setattr("vidattn.inference.score_log.WindowLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 4
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
     whole, kept = saved.read_bytes(), log.read_bytes()
@@ -108,7 +108,7 @@ def test_runs_that_add_and_reuse_windows_go_on_to_the_same_bytes(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, economy: str
 ) -> None:
     film = write_film(tmp_path / "walk.mp4", seconds=12)
-    monkeypatch.setattr("vidattn.streaming.resume.FRESH_WINDOWS", 32)  # as in a longer film
+    monkeypatch.setattr("vidattn.inference.resume.FRESH_WINDOWS", 32)  # as in a longer film
     words = ("segment", film, "-m", model, "--batch-size", "2", "-f", "json", *ECONOMIES[economy])
     kept_log(quick, monkeypatch, *words)
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
@@ -119,7 +119,7 @@ def test_runs_that_add_and_reuse_windows_go_on_to_the_same_bytes(
     ends = list(record_ends(kept))
     computed: list[int] = []
     with monkeypatch.context() as patch:
-        from vidattn.streaming.viewer import Viewer
+        from vidattn.inference.feature_cache import Viewer
 
         plain = Viewer.__call__
         patch.setattr(Viewer, "__call__", lambda s, v: (computed.append(len(v)), plain(s, v))[1])
@@ -171,7 +171,7 @@ def test_known_windows_are_not_computed_again(
     cut(tmp_path / "walk.vidattn.log", 5)
     shown: list[int] = []
     with monkeypatch.context() as patch:
-        from vidattn.streaming.viewer import Viewer
+        from vidattn.inference.feature_cache import Viewer
 
         plain = Viewer.__call__
         patch.setattr(Viewer, "__call__", lambda s, v: (shown.append(len(v)), plain(s, v))[1])
@@ -233,8 +233,8 @@ def test_an_interrupted_timeline_is_completed(
 ) -> None:
     words = ("segment", film, "-m", model, *WANTED)
     assert quick(*words, "-o", "whole").returncode == 0
-    from vidattn.cli.console import LineTrack
-    from vidattn.cli.stopping import Stopped
+    from vidattn.cli.terminal.console import LineTrack
+    from vidattn.cli.terminal.signals import Stopped
 
     def stop(track: LineTrack) -> None:
         track.done += 1

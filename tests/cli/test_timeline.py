@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run, write_film
-from vidattn.cli.console import clock_time
-from vidattn.cli.report import lively, segments
-from vidattn.cli.ribbon import Look
+from vidattn.cli.terminal.console import clock_time
+from vidattn.cli.terminal.timeline import lively, segments
+from vidattn.cli.terminal.tracks import Look
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 
@@ -244,14 +244,14 @@ def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
 ) -> None:
     film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
     words = ("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
-    from vidattn.cli import following
-    from vidattn.cli.stopping import Stopped
+    from vidattn.cli.batch import progress
+    from vidattn.cli.terminal.signals import Stopped
 
     def stop(*_: object) -> None:
         raise Stopped(15)
 
     with monkeypatch.context() as patch:
-        patch.setattr(following, "changes", stop)
+        patch.setattr(progress, "changes", stop)
         patch.setattr("os._exit", sys.exit)
         assert quick(*words).returncode == 143
     saved = tmp_path / "shots.vidattn.json"
@@ -262,5 +262,5 @@ def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
     assert quick(*words, "--resume").returncode == 0
     assert json.loads(saved.read_text())["cuts"] == [1.7]
     with monkeypatch.context() as patch:  # nothing is left to look for
-        patch.setattr(following, "changes", stop)
+        patch.setattr(progress, "changes", stop)
         assert quick(*words, "--resume").returncode == 0

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from vidattn.classes import labels
+from vidattn.config.labels import labels
 
 Place = Callable[[Path, str, int], None]
 """Puts a video of a kind ("across" or "down") and a number at a path."""

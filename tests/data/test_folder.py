@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.data.folder import open_folder
-from vidattn.data.labelled import held_back
-from vidattn.data.sets import open_set
+from vidattn.data.labeled_set import held_back
+from vidattn.data.sets.folder import open_folder
+from vidattn.data.sets.registry import open_set
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]

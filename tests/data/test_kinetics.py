@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.classes import labels
-from vidattn.data.sets import open_set
+from vidattn.config.labels import labels
+from vidattn.data.sets.registry import open_set
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]

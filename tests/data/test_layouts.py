@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.data import layouts
-from vidattn.classes import COUNTS, labels
-from vidattn.data.sets import KNOWN, open_set
+from vidattn.config.labels import COUNTS, labels
+from vidattn.data.sets.registry import KNOWN, open_set
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]

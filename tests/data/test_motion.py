@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
-from vidattn.data.camera import (
+from vidattn.data.motion.camera import (
     LABELS,
     MOVE,
     STILL,
@@ -17,9 +17,9 @@ from vidattn.data.camera import (
     flow_of,
     label_of,
 )
-from vidattn.data.filming import render
-from vidattn.data.motion import MotionBatches, example, held_back, mirrored
-from vidattn.data.textures import Drawn, Photographed
+from vidattn.data.motion.dataset import MotionBatches, example, held_back, mirrored
+from vidattn.data.motion.scene import render
+from vidattn.data.motion.textures import Drawn, Photographed
 from vidattn.errors import DataError
 
 CLIP = ClipConfig(frames=8, step_seconds=0.125, short_side=48, crop=48)

@@ -9,12 +9,12 @@ import pytest
 
 from tests.data.conftest import write_video
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
-from vidattn.data.clips import FileSet, TrainingClips, Viewed, ViewedVideos
-from vidattn.data.labelled import LabelledSet
-from vidattn.data.sets import open_set
-from vidattn.data.table import open_table
+from vidattn.data.clip_dataset import FileSet, TrainingClips, Viewed, ViewedVideos
+from vidattn.data.labeled_set import LabelledSet
+from vidattn.data.sets.csv_list import open_table
+from vidattn.data.sets.registry import open_set
 from vidattn.errors import DataError
-from vidattn.evaluate_set import planner_of
+from vidattn.evaluation.dataset import planner_of
 from vidattn.types import Item
 
 CLIP = ClipConfig(frames=4, step_seconds=0.3, short_side=32, crop=32, mean=(0, 0, 0), std=(1, 1, 1))

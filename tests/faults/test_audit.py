@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .test_lowest import lowest
+from tests.faults.test_lowest import lowest
 
 
 def findings(report: str, needed: set[str]) -> list[str]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.weights.test_weights_download import BODY, DIGEST, Server, left, server
+from tests.weights.test_download import BODY, DIGEST, Server, left, server
 from vidattn import weights
 from vidattn.errors import OutputError
-from vidattn.weights import fetch
+from vidattn.weights import download as fetch
 
 __all__ = ["server"]
 

@@ -15,9 +15,9 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from tests.cli.conftest import Run, write_film
 from tests.cli.test_train_and_eval import TINY
-from vidattn.data.clips import ViewedVideos
-from vidattn.data.motion import MotionBatches
-from vidattn.training.rundir import checkpoints
+from vidattn.data.clip_dataset import ViewedVideos
+from vidattn.data.motion.dataset import MotionBatches
+from vidattn.training.run_dir import checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_a_video_that_kills_whoever_reads_it_ends_the_measurement_with_clear_wor
 def test_a_run_ends_with_the_same_files(
     quick: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vidattn.data.motion.TEXTURES_PER_EPOCH", 2)
+    monkeypatch.setattr("vidattn.data.motion.dataset.TEXTURES_PER_EPOCH", 2)
     words = ["train", "--dataset", "motion", *TINY, "--set", "data.workers=2", "--run-dir"]
     assert quick(*words, "whole/run").returncode == 0
     kill_who_makes(MotionBatches, 1, 1, tmp_path / "killed", monkeypatch)

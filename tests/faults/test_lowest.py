@@ -33,7 +33,11 @@ COMMANDS = (
      "--init", "none", "--tensorboard", *TINY),
     ("eval", "-m", "run", "--clips", "4", "--views", "1x1"),
 )  # fmt: skip
-TESTS = ("tests/video/test_readers.py", "tests/output/test_writers.py", "tests/test_timeline.py")
+TESTS = (
+    "tests/video/test_readers.py",
+    "tests/output/test_writers.py",
+    "tests/timeline/test_timeline.py",
+)
 GIGABYTES = 15
 """What the wheels of torch take, downloaded and unpacked."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
-from vidattn.answers import Answers, dump
+from vidattn.evaluation.predictions import Answers, dump
 
 LONG = "n" * 300
 COMMANDS = [

@@ -17,8 +17,8 @@ from vidattn import weights
 from vidattn.config import ClipConfig
 from vidattn.errors import VideoError
 from vidattn.models.classifier import Classifier
-from vidattn.training.rundir import checkpoints
-from vidattn.weights.state import load_state
+from vidattn.training.checkpoint import load_state
+from vidattn.training.run_dir import checkpoints
 
 
 class Says(nn.Module):
@@ -134,7 +134,7 @@ def test_a_model_that_answers_with_no_numbers_is_named_by_every_command(
 def test_a_run_that_diverges_ends_with_its_code_and_keeps_finite_checkpoints(
     quick: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("vidattn.data.motion.TEXTURES_PER_EPOCH", 2)
+    monkeypatch.setattr("vidattn.data.motion.dataset.TEXTURES_PER_EPOCH", 2)
     steep = ["--set", "optim.lr=1e30", "--set", "optim.warmup_epochs=0", "--set", "optim.ema=0"]
     words = ["--dataset", "motion", *TINY, *steep, "--save-every", "1", "--run-dir", "run"]
     done = quick("train", *words)

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Run, write_film
 from tests.cli.test_train_and_eval import TINY
 from vidattn.errors import VideoError
-from vidattn.video.source import open_regular
+from vidattn.video.process.open_file import open_regular
 
 ROOT = Path(__file__).parents[2]
 NO_NETWORK = """

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from vidattn import answers
-from vidattn.data.annotated import read_annotated
-from vidattn.data.rows import read_rows
-from vidattn.data.table import open_table
-from vidattn.data.truth import read_truth
+from vidattn.data.annotations.elan_labelstudio import read_annotated
+from vidattn.data.annotations.ground_truth import read_truth
+from vidattn.data.sets.csv_list import open_table
+from vidattn.data.tabular import read_rows
 from vidattn.errors import DataError, InputError, OutputError, WeightsError
-from vidattn.gathering import cuts
-from vidattn.streaming.windowlog import MAGIC, WindowLog
-from vidattn.weights.state import load_state
+from vidattn.evaluation import predictions
+from vidattn.inference.score_log import MAGIC, WindowLog
+from vidattn.timeline import shot_cuts
+from vidattn.training.checkpoint import load_state
 
 
 def written(path: Path, data: str | bytes) -> Path:
@@ -70,7 +70,7 @@ def test_a_duration_that_is_none_is_named(duration: str, tmp_path: Path) -> None
 
 def test_cuts_in_a_table_that_is_none_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a table"):
-        cuts.load(written(tmp_path / "a.csv", "x" * 200_000 + "\n"))
+        shot_cuts.load(written(tmp_path / "a.csv", "x" * 200_000 + "\n"))
 
 
 @pytest.mark.parametrize("header", [b"\xff\xfe\0\0\1", b"[]", b"7", b"{", b"[" * 100_000])
@@ -96,13 +96,15 @@ def test_a_state_that_says_nothing_of_its_run_is_refused(facts: str, tmp_path: P
 def test_answers_with_any_byte_wrong_are_read_or_named(at: int, tmp_path: Path) -> None:
     import numpy as np
 
-    whole = answers.Answers(("a", "b"), ("x", "y"), np.array([0, 1]), np.eye(2, dtype=np.float32))
-    path = answers.dump(whole, tmp_path / "a.npz")
+    whole = predictions.Answers(
+        ("a", "b"), ("x", "y"), np.array([0, 1]), np.eye(2, dtype=np.float32)
+    )
+    path = predictions.dump(whole, tmp_path / "a.npz")
     data = bytearray(path.read_bytes())
     data[at % len(data)] ^= 0x81
     path.write_bytes(data)
     try:
-        found = answers.undump(path)
+        found = predictions.undump(path)
     except InputError as error:
         assert "not the answers of a model" in error.message  # noqa: PT017
     else:

@@ -15,8 +15,7 @@ import pytest
 import torch
 
 from tests.cli.conftest import write_film
-
-from .test_exploits import FORMS, TRAPS
+from tests.faults.test_exploits import FORMS, TRAPS
 
 ROOT = Path(__file__).parents[2]
 STRACE = shutil.which("strace")

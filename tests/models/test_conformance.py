@@ -11,7 +11,7 @@ from vidattn import weights
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.models import stam, timesformer
 from vidattn.models.classifier import Card, Classifier
-from vidattn.models.folded import Folded, can_pack, folded
+from vidattn.models.fused import Folded, can_pack, folded
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 

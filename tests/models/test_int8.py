@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models import int8
-from vidattn.models.folded import folded
+from vidattn.models.fused import folded
 from vidattn.models.int8 import Int8Linear, can_multiply_int8, token_levels
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vidattn.config import TimeSformerConfig
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import layouts, store
+from vidattn.weights import key_maps, safetensors_file
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "timesformer.json").read_text())
 SHAPES = ["2x3x4x64x64", "1x3x6x64x64", "1x3x4x96x64", "1x3x4x96x96", "1x3x8x32x128"]
@@ -27,14 +27,14 @@ def tiny(attention: str) -> TimeSformerConfig:
 
 def official_state(config: TimeSformerConfig, fill: Fill) -> dict[str, Tensor]:
     with torch.device("meta"):
-        empty = layouts.from_ours(TimeSformer(config).state_dict(), "official", config)
+        empty = key_maps.from_ours(TimeSformer(config).state_dict(), "official", config)
     values = fill({name: tuple(value.shape) for name, value in empty.items()})
     return {name: torch.from_numpy(value) for name, value in values.items()}
 
 
 def from_official(config: TimeSformerConfig, fill: Fill) -> Any:
-    state = layouts.to_ours(official_state(config, fill), "official", config)
-    return store.build("timesformer", config, state, "known values")
+    state = key_maps.to_ours(official_state(config, fill), "official", config)
+    return safetensors_file.build("timesformer", config, state, "known values")
 
 
 def known_clip(shape: str) -> Tensor:
@@ -81,19 +81,19 @@ def test_logits_are_those_of_transformers(attention: str, known_values: Fill) ->
         )
     ).eval()
     ours = from_official(config, known_values)
-    theirs.load_state_dict(layouts.from_ours(ours.state_dict(), "hf", config))
+    theirs.load_state_dict(key_maps.from_ours(ours.state_dict(), "hf", config))
     clip = known_clip("2x3x4x64x64")
     expected = theirs(clip.transpose(1, 2)).logits  # [B, T, C, H, W], and only T == num_frames
     torch.testing.assert_close(ours(clip), expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("layout", layouts.LAYOUTS)
-@pytest.mark.parametrize("attention", layouts.SCHEMES)
+@pytest.mark.parametrize("layout", key_maps.LAYOUTS)
+@pytest.mark.parametrize("attention", key_maps.SCHEMES)
 def test_a_trip_through_every_foreign_layout_changes_nothing(
     attention: str, layout: str, known_values: Fill
 ) -> None:
     config = tiny(attention)
-    ours = layouts.to_ours(official_state(config, known_values), "official", config)
-    back = layouts.to_ours(layouts.from_ours(ours, layout, config), layout, config)
+    ours = key_maps.to_ours(official_state(config, known_values), "official", config)
+    back = key_maps.to_ours(key_maps.from_ours(ours, layout, config), layout, config)
     assert back.keys() == ours.keys()
     assert all(torch.equal(back[key], ours[key]) for key in ours)

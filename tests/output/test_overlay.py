@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidattn.gathering.segments import Segment
-from vidattn.output import lettering
-from vidattn.output.lettering import Lettering
-from vidattn.output.overlay import Overlay
-from vidattn.palette import COLOURS
+from vidattn.output.palette import COLOURS
+from vidattn.output.video import text
+from vidattn.output.video.overlay import Overlay
+from vidattn.output.video.text import Lettering
+from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 
 SIZES = [(176, 144), (320, 180), (1920, 1080), (3840, 2160), (720, 1280), (640, 144)]
@@ -91,28 +91,28 @@ def test_one_answer_for_the_whole_film_fills_the_track_as_it_plays() -> None:
 
 
 def test_signs_without_a_font_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lettering, "FOLDERS", ())
-    lettering._files.cache_clear()
-    lettering._font_with.cache_clear()
+    monkeypatch.setattr(text, "FOLDERS", ())
+    text._files.cache_clear()
+    text._font_with.cache_clear()
     some = Lettering(20)
     assert (some.mask("go \u8d70", 500) == some.mask("go \\u8d70", 500)).all()
     assert some.missing == {"\u8d70"}
     monkeypatch.undo()
-    lettering._files.cache_clear()
-    lettering._font_with.cache_clear()
+    text._files.cache_clear()
+    text._font_with.cache_clear()
 
 
 def test_marks_that_join_letters_are_not_taken_for_known() -> None:
-    path = next((p for p in lettering._files() if "dejavusans." in p.lower()), None)
+    path = next((p for p in text._files() if "dejavusans." in p.lower()), None)
     if path is None:
         pytest.skip("no DejaVu fonts here")
-    font = lettering._loaded(path, 20)  # it has no Devanagari
-    assert not any(lettering._has(font, sign) for sign in "\u0915\u0948\u093e\u0902")
-    assert lettering._has(font, "\u0301")
+    font = text._loaded(path, 20)  # it has no Devanagari
+    assert not any(text._has(font, sign) for sign in "\u0915\u0948\u093e\u0902")
+    assert text._has(font, "\u0301")
 
 
 def test_a_font_of_the_computer_serves_other_scripts() -> None:
-    if not any("dejavu" in path.lower() for path in lettering._files()):
+    if not any("dejavu" in path.lower() for path in text._files()):
         pytest.skip("no DejaVu fonts here")
     some = Lettering(20)
     mask = some.mask("ходьба", 500)

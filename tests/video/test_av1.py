@@ -11,8 +11,8 @@ import pytest
 
 from tests.video.conftest import Made, numbers
 from vidattn import open_video
-from vidattn.video import av1
-from vidattn.video.bitstream import droppable_test
+from vidattn.video.container import av1
+from vidattn.video.container.bitstream import droppable_test
 
 LONG = Made("one_group.mp4", "libsvtav1", {"g": "300", "crf": "15", "preset": "12"})
 needs_encoder = pytest.mark.skipif(

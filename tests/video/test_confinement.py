@@ -12,12 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.video.conftest import Made, numbers, write
 from vidattn.errors import VideoError
 from vidattn.video import Limits, open_video
-from vidattn.video.process import DiedError, Process
-from vidattn.video.supervised import SupervisedVideo
-
-from .conftest import Made, numbers, write
+from vidattn.video.process.child import DiedError, Process
+from vidattn.video.process.client import SupervisedVideo
 
 ROOT = Path(__file__).parents[2]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
@@ -76,7 +75,7 @@ def test_the_decoder_has_a_network_of_its_own_where_that_is_allowed(small: Path)
 def test_a_decoder_that_spins_while_nobody_waits_is_ended_by_the_kernel() -> None:
     program = """
 import socket
-from vidattn.video.worker import Channel
+from vidattn.video.process.worker import Channel
 channel = Channel(socket.socketpair()[0], 1)
 channel.cpu_seconds = 0.1
 channel.allow()
@@ -146,12 +145,14 @@ LIES: dict[str, Any] = {
 def test_an_answer_that_makes_no_sense_ends_the_decoder(
     lie: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vidattn.video.supervised.Process", Liar)
+    monkeypatch.setattr("vidattn.video.process.client.Process", Liar)
     monkeypatch.setattr(Liar, "change", staticmethod(LIES[lie]))
     with pytest.raises(VideoError, match="made no sense") as caught, open_video(small) as video:
         video.read([0, 5])
     assert caught.value.code == "E_DECODER_DIED"
-    assert not [c for c in psutil.Process().children() if "vidattn.video.worker" in c.cmdline()]
+    assert not [
+        c for c in psutil.Process().children() if "vidattn.video.process.worker" in c.cmdline()
+    ]
 
 
 def test_a_message_longer_than_a_frame_is_not_taken_in(

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.video.conftest import FILES, Made, numbers, write
 from vidattn.errors import UsageError, VideoError
 from vidattn.video import Limits, open_video
-
-from .conftest import FILES, Made, numbers, write
 
 
 def code_of(path: str | os.PathLike[str], **options: object) -> str:

@@ -18,9 +18,8 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Run, model, quick
+from tests.video.conftest import FPS, GOP, Made, numbered, numbers, write
 from vidattn.video import open_video
-
-from .conftest import FPS, GOP, Made, numbered, numbers, write
 
 __all__ = ["model", "quick"]
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.video.conftest import FILES, FPS, Made, expected_times, numbers
 from vidattn.errors import VideoError
 from vidattn.video import open_video
-
-from .conftest import FILES, FPS, Made, expected_times, numbers
 
 MODULES = {"decord": "decord", "opencv": "cv2", "torchcodec": "torchcodec"}
 OTHERS = [

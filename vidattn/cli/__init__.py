@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vidattn.cli.stopping import Stopped, stop_on_signals
+from vidattn.cli.terminal.signals import Stopped, stop_on_signals
 from vidattn.errors import VidattnError
 
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         code = run(sys.argv[1:] if arguments is None else list(arguments))
     except VidattnError as error:
-        from vidattn.cli.console import Desk
+        from vidattn.cli.terminal.console import Desk
 
         Desk().fail(error)
         sys.exit(error.exit_code)

@@ -64,7 +64,7 @@ def _imported(name: str) -> Any:
     if name not in COMMANDS:
         raise KeyError(name)
     word = MODULES.get(name, name)
-    module = import_module(f"vidattn.cli.{word}")
+    module = import_module(f"vidattn.cli.commands.{word}")
     home = typer.Typer(add_completion=False, rich_markup_mode=None)
     home.callback()(lambda: None)  # with it typer makes a group even of one command
     if hasattr(module, "app"):

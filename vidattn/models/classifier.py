@@ -19,9 +19,9 @@ from vidattn.config import (
     TimeSformerConfig,
 )
 from vidattn.errors import VideoError
-from vidattn.models.folded import folded
+from vidattn.models.fused import folded
 from vidattn.models.stam import Stam
-from vidattn.models.temporal import TemporalHead
+from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
 
 
@@ -75,7 +75,7 @@ class Classifier:
             raise ValueError(f"a threshold lies in [0, 1], got {self.threshold}")
 
     def fast(self, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """What `model`, in eval mode, runs as where it is; see `vidattn.models.folded`.
+        """What `model`, in eval mode, runs as where it is; see `vidattn.models.fused`.
 
         Made once, and again when the weights change (other than through `.data`, which hides it).
         """

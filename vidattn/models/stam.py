@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import StamConfig
 from vidattn.errors import UsageError
-from vidattn.models.drops import Dropout
-from vidattn.models.frames import from_clips
+from vidattn.models.dropout import Dropout
+from vidattn.models.protocols import from_clips
 from vidattn.models.timesformer import SelfAttention, in_chunks, resize_space, resize_time
 
 DROPOUT = 0.1  # of the transformer over the frames, official code

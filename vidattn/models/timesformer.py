@@ -17,8 +17,8 @@ from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
-from vidattn.models.drops import DropPath
-from vidattn.models.frames import from_clips
+from vidattn.models.dropout import DropPath
+from vidattn.models.protocols import from_clips
 
 EPS = 1e-6  # of every LayerNorm; official code, vit.py
 CHUNK_TOKENS = 2**15

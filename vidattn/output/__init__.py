@@ -13,17 +13,17 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 
 from vidattn.errors import UsageError
-from vidattn.explanation import Explanation
-from vidattn.files import write_atomically
+from vidattn.io.files import write_atomically
 from vidattn.output.annotators import activitynet, cvat, fiftyone, labelstudio
-from vidattn.output.eaf import eaf
 from vidattn.output.edl import edl
+from vidattn.output.elan import eaf
 from vidattn.output.fcpxml import fcpxml
 from vidattn.output.otio import otio
-from vidattn.output.page import bare, html
+from vidattn.output.report import bare, html
 from vidattn.output.subtitles import srt, vtt
 from vidattn.output.tables import csv, json, jsonl, tsv
 from vidattn.timeline import Timeline
+from vidattn.timeline.explanation import Explanation
 
 __all__ = [
     "EXTENSIONS",
@@ -96,8 +96,8 @@ def write(
 ) -> Path:
     """Write a timeline to a file, in the format of its extension unless `fmt` names one.
 
-    stills, explained: JPEG files by second (`vidattn.stills`) and what windows rest on
-    (`vidattn.highlights`), for formats that show them. Returns the path.
+    stills, explained: JPEG files by second (`vidattn.output.thumbnails`) and what windows rest on
+    (`vidattn.inference.highlights`), for formats that show them. Returns the path.
     The file is written under another name, flushed and renamed; missing directories are made.
     Raises UsageError for an unknown format and OutputError when the file cannot be written.
     """

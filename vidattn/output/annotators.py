@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from vidattn.layout import laid_out
-from vidattn.output.markup import add, document, title
+from vidattn.io.json import laid_out
 from vidattn.output.timecode import UNKNOWN, frame_count, own_rate, placed
+from vidattn.output.xml import add, document, title
 from vidattn.timeline import Segment, Timeline
 
 FROM, TO = "videoLabels", "video"

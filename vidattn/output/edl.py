@@ -11,8 +11,8 @@ import re
 import unicodedata
 from pathlib import PurePath
 
-from vidattn.output.markup import inert, title
 from vidattn.output.timecode import clock_of, is_heard, placed
+from vidattn.output.xml import inert, title
 from vidattn.timeline import Timeline
 
 REEL_LETTERS = 8

@@ -9,8 +9,8 @@ from __future__ import annotations
 from fractions import Fraction
 from xml.etree.ElementTree import Element
 
-from vidattn.output.markup import add, address, document, title
 from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, is_heard, placed
+from vidattn.output.xml import add, address, document, title
 from vidattn.timeline import Segment, Timeline
 
 VERSION = "1.10"

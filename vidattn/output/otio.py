@@ -10,9 +10,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from vidattn.layout import laid_out
-from vidattn.output.markup import address, title
+from vidattn.io.json import laid_out
 from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, is_heard, placed
+from vidattn.output.xml import address, title
 from vidattn.timeline import Timeline
 
 COLOURS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PINK", "PURPLE")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from vidattn.timeline import Timeline, one_line
+from vidattn.io.json import one_line
+from vidattn.timeline import Timeline
 
 COLUMNS = ("path", "start", "end", "start_frame", "end_frame", "label", "label_id", "score")
 FORMULA = ("=", "+", "-", "@")

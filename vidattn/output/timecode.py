@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from vidattn.errors import UsageError
-from vidattn.layout import plain
+from vidattn.io.json import plain
 from vidattn.timeline import Segment, Timeline
 
 STANDARD = (

@@ -10,10 +10,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidattn.video.memory import MemoryVideo
-    from vidattn.video.opener import Opener
-    from vidattn.video.process import Spare
+    from vidattn.video.process.child import Spare
+    from vidattn.video.process.pool import Opener
     from vidattn.video.protocol import Facts, Limits, Opening, Unreadable, Video
+    from vidattn.video.readers.memory import MemoryVideo
 
 __all__ = [
     "Facts",
@@ -46,22 +46,22 @@ def open_video(
     Raises VideoError with a reason code when the file is no readable video, UsageError on bad
     arguments.
     """
-    from vidattn.video.supervised import SupervisedVideo
+    from vidattn.video.process.client import SupervisedVideo
 
     return SupervisedVideo(path, reader=reader, short_side=short_side, limits=limits, spare=spare)
 
 
 def __getattr__(name: str) -> Any:
     if name == "MemoryVideo":
-        from vidattn.video.memory import MemoryVideo
+        from vidattn.video.readers.memory import MemoryVideo
 
         return MemoryVideo
     if name == "Spare":
-        from vidattn.video.process import Spare
+        from vidattn.video.process.child import Spare
 
         return Spare
     if name == "Opener":
-        from vidattn.video.opener import Opener
+        from vidattn.video.process.pool import Opener
 
         return Opener
     if name in {"Facts", "Limits", "Opening", "Unreadable", "Video"}:

@@ -10,25 +10,25 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from vidattn.classes import labels
+from vidattn.config.labels import labels
 
 if TYPE_CHECKING:
     from vidattn.weights.convert import export_hf, export_official
     from vidattn.weights.export import save_hf, save_official
-    from vidattn.weights.source import load, resolve_default
-    from vidattn.weights.start import start_from
-    from vidattn.weights.store import read_header, save
+    from vidattn.weights.initialize import start_from
+    from vidattn.weights.loading import load, resolve_default
+    from vidattn.weights.safetensors_file import read_header, save
 
 _HOME = {
     "export_hf": "convert",
     "export_official": "convert",
-    "load": "source",
-    "read_header": "store",
-    "resolve_default": "source",
-    "save": "store",
+    "load": "loading",
+    "read_header": "safetensors_file",
+    "resolve_default": "loading",
+    "save": "safetensors_file",
     "save_hf": "export",
     "save_official": "export",
-    "start_from": "start",
+    "start_from": "initialize",
 }
 
 __all__ = [

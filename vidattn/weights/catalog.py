@@ -27,7 +27,7 @@ class Entry:
     frames: int
     """Length of its clips."""
     dataset: str
-    """The training data, a name in `vidattn.classes.COUNTS` or "howto100m" or "motion"."""
+    """The training data, a name in `vidattn.config.labels.COUNTS` or "howto100m" or "motion"."""
     license: str
     rate: int = 0
     """One frame in so many at 30 fps; 0: spread over the whole video, or as the file says."""

@@ -17,14 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidattn import classes
-from vidattn.config import Averaging, ClipConfig, TimeSformerConfig
+from vidattn.config import Averaging, ClipConfig, TimeSformerConfig, labels
 from vidattn.errors import RecipeError, WeightsError
-from vidattn.files import is_there
+from vidattn.io.files import is_there
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import layouts, pickles, stam, store
-from vidattn.weights.held import held, require_regular
+from vidattn.weights import key_maps, safetensors_file, stam_keys, torch_checkpoint
+from vidattn.weights.snapshot import held, require_regular
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ def read_checkpoint(path: Path) -> Classifier:
     Raises WeightsError.
     """
     with held(path) as file:
-        state, beside = pickles.read(file)
-    layout = "stam" if stam.is_stam(state) else layouts.recognise(state)
+        state, beside = torch_checkpoint.read(file)
+    layout = "stam" if stam_keys.is_stam(state) else key_maps.recognise(state)
     if layout and (header := _exported(state, layout, beside.get(BESIDE), path)):
         model = _model(state, layout, path, header.config)
-        return store.classifier_of(model, header.manifest, file.sha256)
+        return safetensors_file.classifier_of(model, header.manifest, file.sha256)
     if layout == "stam":
         found = _stam(state, path)
     elif layout:
@@ -95,14 +94,14 @@ def read_checkpoint(path: Path) -> Classifier:
 
 def _exported(
     state: Mapping[str, Tensor], layout: str, entry: object, path: Path
-) -> store.Header | None:
+) -> safetensors_file.Header | None:
     """What vidattn itself said about weights that it wrote in a foreign layout.
 
     None where the file says nothing, or other classes were taught since. Raises WeightsError.
     """
     if not isinstance(entry, str):
         return None
-    header = store.header_of(entry, path)
+    header = safetensors_file.header_of(entry, path)
     head = state.get("classifier.weight" if layout == "hf" else "head.weight")
     same = head is not None and head.shape[0] == header.config.classes
     return (
@@ -112,7 +111,7 @@ def _exported(
 
 def _model(state: Mapping[str, Tensor], layout: str, path: Path, config: Any) -> nn.Module:
     if layout == "stam":
-        return stam.model_of(state, path, config)
+        return stam_keys.model_of(state, path, config)
     return model_of(state, layout, path, config)
 
 
@@ -146,15 +145,15 @@ def _timesformer(
 
 
 def _stam(state: Mapping[str, Tensor], path: Path) -> Classifier:
-    model = stam.model_of(state, path)
-    names, note = classes.guessed(model.config.classes)
+    model = stam_keys.model_of(state, path)
+    names, note = labels.guessed(model.config.classes)
     card = Card(
         name=path.stem,
         license="Apache-2.0",
         source=f"{path.name}, an official STAM checkpoint",
         notes=(note,),
     )
-    return Classifier(model, stam.clip_of(model.config), names, "logit", card)
+    return Classifier(model, stam_keys.clip_of(model.config), names, "logit", card)
 
 
 def read_folder(folder: Path) -> Classifier:
@@ -165,17 +164,19 @@ def read_folder(folder: Path) -> Classifier:
     """
     config = _json(folder / "config.json")
     if config.get("model_type") != "timesformer":
-        store.refuse(folder, f"holds a model of type {config.get('model_type')!r}, not timesformer")
+        safetensors_file.refuse(
+            folder, f"holds a model of type {config.get('model_type')!r}, not timesformer"
+        )
     path = next(
         (p for n in ("model.safetensors", "pytorch_model.bin") if is_there(p := folder / n)), None
     )
     if path is None:
-        store.refuse(folder, "has neither model.safetensors nor pytorch_model.bin")
+        safetensors_file.refuse(folder, "has neither model.safetensors nor pytorch_model.bin")
     with held(path) as file:
         bare = path.suffix == ".safetensors"
-        state = store.tensors_of(file) if bare else pickles.read(file)[0]
-    if layouts.recognise(state) != "hf":
-        store.refuse(
+        state = safetensors_file.tensors_of(file) if bare else torch_checkpoint.read(file)[0]
+    if key_maps.recognise(state) != "hf":
+        safetensors_file.refuse(
             path, "the tensors are not named like those of TimesformerForVideoClassification"
         )
     heads = _count(config, "num_attention_heads", folder)
@@ -191,7 +192,7 @@ def read_folder(folder: Path) -> Classifier:
         told = replace(
             told, labels=names, clip=replace(told.clip, **places), notes=(*told.notes, *notes)
         )
-        return store.classifier_of(model, told, file.sha256)
+        return safetensors_file.classifier_of(model, told, file.sha256)
     if model.config.classes == 174:
         notes.append("frames are fed as RGB; weights converted from the official ones want BGR")
     card = Card(
@@ -216,16 +217,18 @@ def model_of(
     config: its shape, where that is known; otherwise read from the tensors, with `heads`.
     """
     try:
-        config = config or layouts.config_of(state, layout, heads)
+        config = config or key_maps.config_of(state, layout, heads)
         with torch.device("meta"):
             empty = TimeSformer(config)
     except RecipeError as error:
-        store.refuse(path, error.message, error)
+        safetensors_file.refuse(path, error.message, error)
     except WeightsError as error:
-        store.refuse(path, error.message, error)
-    expected = layouts.from_ours(empty.state_dict(), layout, config)
-    store.require_same_keys(expected, state, str(path))
-    model = store.build("timesformer", config, layouts.to_ours(state, layout, config), str(path))
+        safetensors_file.refuse(path, error.message, error)
+    expected = key_maps.from_ours(empty.state_dict(), layout, config)
+    safetensors_file.require_same_keys(expected, state, str(path))
+    model = safetensors_file.build(
+        "timesformer", config, key_maps.to_ours(state, layout, config), str(path)
+    )
     assert isinstance(model, TimeSformer)
     return model
 
@@ -249,7 +252,7 @@ def export_hf(model: nn.Module) -> dict[str, Tensor]:
 def _export(model: nn.Module, layout: str) -> dict[str, Tensor]:
     if not isinstance(model, TimeSformer):
         raise WeightsError(f"a {type(model).__name__} has no {layout} layout")
-    return layouts.from_ours(model.state_dict(), layout, model.config)
+    return key_maps.from_ours(model.state_dict(), layout, model.config)
 
 
 def _names_beside(beside: Mapping[str, Any], count: int) -> tuple[tuple[str, ...], str | None]:
@@ -259,7 +262,7 @@ def _names_beside(beside: Mapping[str, Any], count: int) -> tuple[tuple[str, ...
         found = found.get(key) if isinstance(found, Mapping) else None
     if isinstance(found, list | tuple) and len(found) == count:
         return tuple(str(name) for name in found), None
-    return classes.guessed(count)
+    return labels.guessed(count)
 
 
 def _rate_beside(beside: Mapping[str, Any]) -> int | None:
@@ -275,12 +278,12 @@ def _names_in(
     """Class names from id2label, unless they are the library's placeholders."""
     table = config.get("id2label")
     if not isinstance(table, Mapping) or not table:
-        return classes.guessed(count)
+        return labels.guessed(count)
     names = [table.get(str(i)) for i in range(len(table))]
     if len(names) != count or not all(isinstance(n, str) for n in names):
-        store.refuse(folder / "config.json", f"id2label does not name {count} classes")
+        safetensors_file.refuse(folder / "config.json", f"id2label does not name {count} classes")
     if names == [f"LABEL_{i}" for i in range(count)]:
-        return classes.guessed(count)
+        return labels.guessed(count)
     return tuple(str(n) for n in names), None
 
 
@@ -298,7 +301,7 @@ def _disagreements(config: Mapping[str, Any], model: TimeSformerConfig, folder: 
         f"{k} is {config[k]!r}, not {v!r}" for k, v in expected.items() if config.get(k, v) != v
     ]
     if wrong:
-        store.refuse(folder / "config.json", "; ".join(wrong))
+        safetensors_file.refuse(folder / "config.json", "; ".join(wrong))
     frames = config.get("num_frames", model.frames)
     if frames != model.frames and model.attention != "space":
         return [f"config.json says {frames} frames, the weights have {model.frames}: that is used"]
@@ -310,10 +313,10 @@ def _clip_of(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | 
     plain = _json(path)
     for key in ("do_rescale", "do_normalize", "do_resize"):
         if not plain.get(key, True):
-            store.refuse(path, f"{key} is false: such input is not supported")
+            safetensors_file.refuse(path, f"{key} is false: such input is not supported")
     factor = plain.get("rescale_factor", 1 / 255)
     if not _is_number(factor) or abs(factor - 1 / 255) > 1e-6:
-        store.refuse(path, f"rescale_factor is {factor!r}, not 1/255")
+        safetensors_file.refuse(path, f"rescale_factor is {factor!r}, not 1/255")
     crop = _side(plain, "crop_size", path)
     step, note = step_of(model.frames, model.classes)
     try:
@@ -327,7 +330,7 @@ def _clip_of(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | 
             drawn="bins" if model.classes == 174 else "dense",  # Something-Something
         )
     except RecipeError as error:
-        store.refuse(path, error.message, error)
+        safetensors_file.refuse(path, error.message, error)
     return clip, note
 
 
@@ -336,18 +339,18 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         plain = json.loads(path.read_bytes())
     except OSError as error:
-        store.refuse(path, f"cannot be read: {error.strerror}", error)
+        safetensors_file.refuse(path, f"cannot be read: {error.strerror}", error)
     except (ValueError, RecursionError) as error:
-        store.refuse(path, f"is not JSON: {error}", error)
+        safetensors_file.refuse(path, f"is not JSON: {error}", error)
     if not isinstance(plain, dict):
-        store.refuse(path, "is not a JSON object")
+        safetensors_file.refuse(path, "is not a JSON object")
     return plain
 
 
 def _count(plain: Mapping[str, Any], key: str, path: Path) -> int:
     value = plain.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        store.refuse(path, f"{key} should be a whole number above 0, is {value!r}")
+        safetensors_file.refuse(path, f"{key} should be a whole number above 0, is {value!r}")
     return value
 
 
@@ -362,7 +365,7 @@ def _side(plain: Mapping[str, Any], key: str, path: Path) -> int:
 def _triple(plain: Mapping[str, Any], key: str, path: Path) -> tuple[float, float, float]:
     value = plain.get(key)
     if not (isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))):
-        store.refuse(path, f"{key} should be three numbers, is {value!r}")
+        safetensors_file.refuse(path, f"{key} should be three numbers, is {value!r}")
     return (float(value[0]), float(value[1]), float(value[2]))
 
 

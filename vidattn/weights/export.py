@@ -19,11 +19,11 @@ import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.errors import OutputError, WeightsError
-from vidattn.files import flush_folder, is_folder, is_there, write_atomically
+from vidattn.io.files import flush_folder, is_folder, is_there, write_atomically
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import convert, stam, store
+from vidattn.weights import convert, safetensors_file, stam_keys
 
 SCHEMES = {
     "divided": "divided_space_time",
@@ -40,9 +40,9 @@ def save_official(classifier: Classifier, path: str | Path) -> Path:
     an attention scheme that was never released, OutputError when it cannot be written.
     """
     model, stored = classifier.model, io.BytesIO()
-    beside = store.told(classifier)
+    beside = safetensors_file.told(classifier)
     if isinstance(model, Stam):
-        state = stam.to_official(model.state_dict(), model.config)
+        state = stam_keys.to_official(model.state_dict(), model.config)
         torch.save({"model": _contiguous(state), convert.BESIDE: beside}, stored)
     else:
         state = {f"model.{name}": v for name, v in convert.export_official(model).items()}
@@ -75,7 +75,9 @@ def save_hf(classifier: Classifier, folder: str | Path) -> Path:
             hint="--layout official keeps the meaning",
         )
     files = {
-        "config.json": _json(_hf_config(model.config, classifier.labels, store.told(classifier))),
+        "config.json": _json(
+            _hf_config(model.config, classifier.labels, safetensors_file.told(classifier))
+        ),
         "preprocessor_config.json": _json(_hf_processor(classifier.clip)),
         "README.md": _hf_readme(classifier).encode(),
         "model.safetensors": safetensors.torch.save(state, {"format": "pt"}),

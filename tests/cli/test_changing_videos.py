@@ -1,0 +1,154 @@
+"""Films that change under a command, and many films through few decoders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from tests.cli.conftest import Run, write_film
+from vidattn.inference.scorer import Scorer
+from vidattn.video import Limits, Opener
+from vidattn.video.process.child import Process
+from vidattn.video.process.client import SupervisedVideo
+
+WANTED = ("-f", "json,html", "-o", "out")
+
+
+@pytest.mark.parametrize("how", ["grown", "written over", "replaced"])
+@pytest.mark.parametrize("command", ["segment", "classify"])
+def test_nothing_is_written_of_a_film_that_changes_while_it_is_read(
+    quick: Run,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    how: str,
+) -> None:
+    (tmp_path / "films").mkdir()
+    films = [write_film(tmp_path / "films" / f"{name}.mp4", seconds=1) for name in "ab"]
+    looked = Scorer.from_frames
+
+    def look(self: Scorer, clips: Sequence[Tensor]) -> list[Tensor]:
+        if films[0].stat().st_ino == inode and films[0].stat().st_size == size:
+            if how == "replaced":
+                write_film(tmp_path / "other.mp4", seconds=1).replace(films[0])
+            else:
+                with films[0].open("ab" if how == "grown" else "wb") as file:
+                    file.write(b"more of it")
+        return looked(self, clips)
+
+    size, inode = films[0].stat().st_size, films[0].stat().st_ino
+    monkeypatch.setattr(Scorer, "from_frames", look)
+    done = quick(command, "films", "-m", model, *WANTED)
+    assert done.returncode == 4
+    assert "films/a.mp4: the file changed while it was read" in done.stderr
+    (failure,) = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
+    assert json.loads(failure)["code"] == "E_CHANGED"
+    there = sorted(path.name for path in (tmp_path / "out" / "films").iterdir())
+    assert there == ["b.vidattn.html", "b.vidattn.json"]
+
+
+def test_many_films_share_two_decoders_and_give_what_each_gives_alone(
+    quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for i in range(3):
+        write_film(folder / f"{i}.mp4", seconds=0.6 + 0.1 * i, shots=(0, 3) if i % 2 else (0,))
+    (folder / "1b.mp4").write_bytes((folder / "1.mp4").read_bytes()[:900])
+    made: list[str] = []
+    plain = Process.__init__
+
+    def begin(self: Process, *given: object) -> None:
+        made.append("one")
+        plain(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Process, "__init__", begin)
+    words = ("-m", model, "-f", "json,html,csv", "--snap-to-cuts")
+    assert quick("segment", "films", *words, "-o", "together").returncode == 4
+    # Two to begin with; the broken film takes its own along, and is tried again in one of its own.
+    assert len(made) <= 2 + 2
+    for i in range(3):
+        assert quick("segment", f"films/{i}.mp4", *words, "-o", "alone/films").returncode == 0
+    together, alone = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.vidattn.*")}
+        for root in (tmp_path / "together", tmp_path / "alone")
+    )
+    assert len(together) == 9
+    assert together == alone
+
+
+def test_what_is_done_already_is_not_opened_ahead(
+    quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "films").mkdir()
+    for name in "abc":
+        write_film(tmp_path / "films" / f"{name}.mp4", seconds=0.5)
+    expected: list[str] = []
+    monkeypatch.setattr(Opener, "expect", lambda self, path, **_: expected.append(path))
+    words = ("classify", "films", "-m", model, *WANTED, "--skip-existing")
+    assert quick(*words).returncode == 0
+    assert expected == ["films/b.mp4", "films/c.mp4"]
+    for name in "ac":
+        (tmp_path / "out" / "films" / f"{name}.vidattn.json").unlink()
+    expected.clear()
+    assert quick(*words).returncode == 0
+    assert expected == []
+
+
+def test_larger_frames_and_other_codecs_can_be_allowed(quick: Run, model: Path, film: Path) -> None:
+    limits: list[Limits] = []
+    for command in ("classify", "segment", "explain"):
+        words = (command, film, "-m", model, "--json")
+        refused = quick(*words, "--max-pixels", 6143)
+        assert refused.returncode == 3
+        assert "frames of 96x64 are more than 6143 pixels" in refused.stderr
+        assert "timeline, eval and doctor take --max-pixels 6144" in refused.stderr
+        enough = 100_000 if command == "explain" else 6144  # whose pictures are enlarged
+        assert quick(*words, "--max-pixels", enough).returncode == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Opener, "__call__", lambda self, *_, **__: limits.append(self.limits))
+            with pytest.raises(TypeError):  # None is no film
+                quick(*words, "--any-codec")
+    assert limits == [Limits(any_codec=True)] * 3
+
+
+def test_every_look_at_an_explained_film_is_under_the_limits_given(
+    quick: Run, model: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[Limits | None] = []
+    begin = SupervisedVideo.__init__
+
+    def noted(video: SupervisedVideo, *given: Any, **more: Any) -> None:
+        limits.append(more.get("limits"))
+        begin(video, *given, **more)
+
+    monkeypatch.setattr(SupervisedVideo, "__init__", noted)
+    words = ("explain", film, "-m", model, "--at", "1", "--mp4", "--max-pixels", 200_000)
+    assert quick(*words).returncode == 0
+    assert limits == [Limits(max_pixels=200_000)] * 5
+
+
+def test_films_looked_at_by_the_other_commands_are_under_the_limits_given(
+    quick: Run, model: Path, film: Path
+) -> None:
+    assert quick("segment", film, "-m", model, "-f", "json").returncode == 0
+    Path("truth.csv").write_text("path,label,start,end\nwalk,walk,0,4\n")
+    Path("list.csv").write_text(f"path,label,split\n{film},walk,val\n")
+    for words in (
+        ("doctor", film, "-m", model),
+        ("timeline", "walk.vidattn.json", "-f", "mp4"),
+        ("eval", "--truth", "truth.csv", film, "-m", model),
+        ("eval", "--dataset", "list.csv", "-m", model, "--views", "1x1"),
+        ("eval", "--dataset", "list.csv", "-m", model, "--views", "1x1", "--workers", "1"),
+    ):
+        refused = quick(*words, "--max-pixels", 6143)
+        assert refused.returncode in (3, 4), words
+        assert "frames of 96x64 are more than 6143 pixels" in refused.stderr, words
+        allowed = quick(*words, "--max-pixels", 100_000, "--any-codec")
+        assert allowed.returncode == 0, allowed.stderr

@@ -1,0 +1,156 @@
+"""`vidattn eval` on files: what it shows, keeps, recounts and expects."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run, write_film
+
+LABELS = ("walk", "run", "[b]jump")
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Two videos of each of two classes of the tiny model, one of which does not decode."""
+    for name in LABELS[:2]:
+        (tmp_path / "clips" / "val" / name).mkdir(parents=True)
+        for i, seconds in enumerate((0.6, 1.0)):
+            write_film(tmp_path / "clips" / "val" / name / f"{i}.mp4", seconds)
+    (tmp_path / "clips" / "val" / "run" / "broken.mp4").write_bytes(b"")
+    return tmp_path / "clips"
+
+
+def test_a_dump_gives_every_figure_again_without_a_model(
+    quick: Run, clips: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("eval", "-m", model, "--dataset", clips, "--views", "3x2", "--device", "cpu")
+    first = quick(*command, "--json", "--dump", "out/scores.npz", "--confusion", "out/who.csv")
+    assert first.returncode == 4, first.stderr
+    assert "broken.mp4: not counted (E_EMPTY)" in first.stderr
+    assert "5 videos, 3 spatial crops of 2 clips each" in first.stderr
+    figures = json.loads(first.stdout)
+    assert (figures["videos"], figures["scored"], len(figures["failed"])) == (5, 4, 1)
+    assert figures["settings"]["views"] == "3x2"
+    table = list(csv.reader(Path("out/who.csv").read_text().splitlines()))
+    assert table[0] == ["truth \\ answer", *LABELS]
+    assert [[int(n) for n in row[1:]] for row in table[1:]] == figures["confusion"]
+
+    again = quick(*command, "--json", "--dump", "out/scores.jsonl", "--workers", "1")
+    assert again.stdout == first.stdout
+    monkeypatch.setattr("vidattn.weights.loading.load", None)
+    for name in ("scores.npz", "scores.jsonl"):
+        recount = quick("eval", "--from-dump", f"out/{name}", "--json")
+        assert (recount.returncode, recount.stdout) == (4, first.stdout)
+    shown = quick("eval", "--from-dump", "out/scores.npz").stdout
+    assert shown.startswith(
+        f"tiny on {clips}: 4 videos of 5\n  saw 3 spatial crops of 2 clips of 4"
+    )
+
+
+def test_a_recount_needs_no_torch(quick: Run, clips: Path, model: Path, tmp_path: Path) -> None:
+    command = ("eval", "-m", model, "--dataset", clips, "--device", "cpu", "-q")
+    assert quick(*command, "--dump", "scores.npz").returncode == 4
+    code = (
+        "import sys; sys.modules['torch'] = None; from vidattn.cli import main; main(sys.argv[1:])"
+    )
+    words = ("eval", "--from-dump", "scores.npz", "--fit-temperature", "--confusion", "who.csv")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 4, done.stderr
+    assert "fitted temperature" in done.stdout
+
+
+def test_a_fitted_temperature_is_kept_and_used(quick: Run, clips: Path, model: Path) -> None:
+    command = ("eval", "--dataset", clips, "--device", "cpu", "--json", "-q")
+    first = quick(*command, "-m", model, "--fit-temperature", "-o", "warm.safetensors")
+    assert first.returncode == 4, first.stderr
+    found = json.loads(first.stdout)["calibration"]
+    assert found["nll"][1] <= found["nll"][0]
+    cold = json.loads(first.stdout)
+    warm = json.loads(quick(*command, "-m", "warm.safetensors").stdout)
+    assert warm["temperature"] == pytest.approx(found["temperature"], rel=1e-12)
+    assert (warm["nll"], warm["top1"]) == (found["nll"][1], cold["top1"])
+    video = clips / "val" / "walk" / "0.mp4"
+    top = [
+        json.loads(quick("classify", video, "-m", m, "--json").stdout)["segments"][0]["score"]
+        for m in (model, "warm.safetensors")
+    ]
+    assert top[0] != top[1]
+
+
+def test_a_temperature_is_stored_in_the_model_it_was_fitted_to_only(
+    quick: Run, clips: Path, model: Path
+) -> None:
+    command = ("eval", "-m", model, "--dataset", clips, "--device", "cpu", "-q")
+    quick(*command, "--dump", "scores.npz")
+    recount = ("eval", "--from-dump", "scores.npz", "--fit-temperature", "-o", "warm.safetensors")
+    assert quick(*recount, "-m", "motion-tiny").returncode == 2
+    assert "name the model" in quick(*recount).stderr
+    assert not Path("warm.safetensors").exists()
+    assert quick(*recount, "-m", model).returncode == 4
+    assert Path("warm.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--expect", "top5=100", "--expect", "top1=50+-50"), 4, "not counted"),
+        (("--expect", "top5=100", "--expect", "top1=1,nll=0"), 7, "expected nll=0, measured"),
+        (("--expect", "map=1"), 2, "no figure 'map'"),
+        (("--expect", "top2=1"), 2, "did you mean"),
+        (("-o", "x.safetensors"), 2, "give both"),
+        (("--fit-temperature", "-o", "x.bin"), 2, ".safetensors"),
+        (("--dump", "x.pkl"), 2, ".npz or .jsonl"),
+        (("--views", "10x3"), 2, "did you mean 3x10?"),
+        (("--from-dump", "none.npz", "--views", "3x1"), 2, "what was seen"),
+    ],
+)
+def test_requests_are_checked_and_expectations_decide(
+    quick: Run, clips: Path, model: Path, words: tuple[str, ...], code: int, message: str
+) -> None:
+    done = quick("eval", "-m", model, "--dataset", clips, "--device", "cpu", *words)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+
+
+def test_motion_is_counted_the_same_way(quick: Run) -> None:
+    words = ("eval", "-m", "motion-tiny", "--clips", "20", "--json", "-q", "--device", "cpu")
+    done = quick(*words, "--dump", "m.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert quick("eval", "--from-dump", "m.jsonl", "--json").stdout == done.stdout
+    assert json.loads(done.stdout)["scored"] == 20
+    assert quick(*words, "--frames", "9").returncode == 2
+
+
+def test_several_processes_count_every_video_once(
+    quick: Run, clips: Path, model: Path, tmp_path: Path
+) -> None:
+    words = ("eval", "-m", str(model), "--dataset", str(clips), "--device", "cpu", "--json", "-q")
+    alone = quick(*words)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    crew = [
+        subprocess.Popen(
+            [sys.executable, "-m", "vidattn", *words],
+            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    (lead, told), (other, heard) = (member.communicate(timeout=200) for member in crew)
+    assert lead == alone.stdout, told
+    assert (other, [member.returncode for member in crew]) == ("", [4, 0]), heard

@@ -1,0 +1,219 @@
+"""`vidattn train --nproc`: signals and deaths, and what the options make of a recipe."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli.conftest import Run
+from tests.cli.test_train_and_eval import TINY
+from vidattn.cli.commands.recipe_options import Wanted
+from vidattn.config.recipes import SMALL
+from vidattn.errors import RecipeError, UsageError
+from vidattn.training.run_dir import checkpoints
+from vidattn.training.trainer import Network
+
+
+@contextmanager
+def training(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A long run in two processes, once it has made a checkpoint."""
+    command = ["train", "--dataset", "motion", *TINY, "--epochs", "5000", "--nproc", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "vidattn", *command, "--save-every", "1", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not checkpoints(folder / "runs" / "motion"):
+            assert process.poll() is None
+            time.sleep(0.1)
+        yield process
+        process.kill()
+
+
+def step_of(folder: Path) -> int:
+    """The newest checkpoint's."""
+    return int(checkpoints(folder / "runs" / "motion")[0].stem)
+
+
+def is_alive(number: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(word) for word in task.read_text().split()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_all_processes_save_and_end_on_a_signal(tmp_path: Path) -> None:
+    with training(tmp_path) as process:
+        crew = children(process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert said.count("stopped; go on with the same settings and: vidattn train") == 1
+    assert "Traceback" not in said
+    assert not any(Path(f"/proc/{number}").exists() for number in crew)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_that_dies_is_replaced_and_none_outlives_a_killed_parent(tmp_path: Path) -> None:
+    with training(tmp_path, "--quiet") as process:
+        dead = children(process)
+        os.kill(dead[1], signal.SIGKILL)
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        assert re.fullmatch(
+            r"warning: process 1 of 2 was ended by signal 9; all go on from step \d+\n", said
+        )
+        reached = step_of(tmp_path)
+        while step_of(tmp_path) <= reached:
+            assert process.poll() is None
+            time.sleep(0.05)
+        crew = children(process)
+        assert not set(crew) & set(dead)
+        process.kill()
+        process.wait()
+        until = time.monotonic() + 5
+        while any(map(is_alive, crew)):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+SMALL_RUN = [*TINY, "--epochs", "3", "--save-every", "1", "--nproc", "2", "--timeout", "8"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
+    vidattn: Run, tmp_path: Path, rank: int, number: int
+) -> None:
+    words = ["train", "--dataset", "motion", *SMALL_RUN, "--run-dir", "run"]
+    (tmp_path / "struck").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "vidattn", *words],
+        cwd=tmp_path / "struck",
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        folder = tmp_path / "struck" / "run"
+        while len(children(process)) < 2 or not checkpoints(folder):
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(children(process)[rank], number)
+        _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    how = "was ended by signal 9" if number == signal.SIGKILL else "did not answer"
+    assert f"warning: process {rank} of 2 {how}; all go on from step" in said
+    assert "Traceback" not in said
+    whole = vidattn(*words)
+    assert whole.returncode == 0, whole.stderr
+    one, other = folder, tmp_path / "run"
+    names = "model.safetensors", "log.jsonl", checkpoints(other)[0].relative_to(other)
+    for name in names:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_the_learning_rate_follows_the_batch_unless_it_is_given() -> None:
+    recipe, said = Wanted("x", batch_size=32).recipe(None)
+    assert recipe.optim.lr == pytest.approx(2 * SMALL.optim.lr)
+    assert "for batches of 32" in said[0]
+    recipe, said = Wanted("x", batch_size=32, settings=["optim.lr=0.5"]).recipe(None)
+    assert (recipe.optim.lr, said) == (0.5, [])
+
+
+def test_options_change_what_they_name() -> None:
+    changes = {"clip.frames": 4, "model.frames": 4, "optim.tune": "head", "optim.epochs": None}
+    recipe, _ = Wanted("x", changes=changes).recipe(None)
+    assert (recipe.clip.frames, recipe.model.frames, recipe.optim.tune) == (4, 4, "head")
+    assert recipe.optim.epochs == SMALL.optim.epochs
+
+
+def test_options_and_settings_are_held_against_one_another_when_all_are_made() -> None:
+    accumulating = ["optim.accumulate=2", "clip.crop=96", "clip.short_side=96"]
+    recipe, _ = Wanted("x", batch_size=2, settings=accumulating).recipe(None)
+    assert (recipe.optim.batch_size, recipe.optim.accumulate, recipe.clip.crop) == (2, 2, 96)
+    assert recipe.optim.lr == pytest.approx(SMALL.optim.lr / 8)
+
+
+def test_a_run_is_gone_on_with_by_its_own_recipe(quick: Run, tmp_path: Path) -> None:
+    words = [*TINY, "--set", "optim.lr=0.125", "--run-dir", "run"]
+    assert quick("train", "--dataset", "motion", *words).returncode == 0
+    more = quick("train", "--run-dir", "run", "--resume", "--epochs", "2", "--device", "cpu")
+    assert more.returncode == 0, more.stderr
+    assert more.stdout.startswith("epoch 2/2")
+    again = quick("train", "--recipe", "run/recipe.json", "--run-dir", "other", "--device", "cpu")
+    assert again.returncode == 0, again.stderr
+    assert '"lr": 0.125' in (tmp_path / "other" / "recipe.json").read_text()
+
+
+def test_a_folder_is_called_alike_with_a_slash_at_its_end_and_without() -> None:
+    (one, _), (other, _) = (Wanted(name).recipe(None) for name in ("./x/", "./x"))
+    assert one == other
+
+
+def test_contradictions_and_missing_words_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to train on"):
+        Wanted().recipe(None)
+    with pytest.raises(UsageError, match="both name a recipe"):
+        Wanted("x", "small", tmp_path / "x.json").recipe(None)
+    with pytest.raises(RecipeError, match="cannot be read"):
+        Wanted("x", file=tmp_path / "x.json").recipe(None)
+
+
+def test_a_batch_size_is_a_number_or_auto(quick: Run) -> None:
+    done = quick("train", "--dataset", "motion", "--batch-size", "many")
+    assert done.returncode == 2
+    assert "--batch-size many: neither a number above 0 nor auto" in done.stderr
+
+
+@pytest.mark.parametrize(("most", "code"), [(3, 0), (0, 6)])
+def test_auto_computes_batches_in_parts_that_fit(
+    quick: Run, monkeypatch: pytest.MonkeyPatch, most: int, code: int
+) -> None:
+    forward = Network.forward
+
+    def limited(network: Network, clips: torch.Tensor) -> object:
+        if network.training and len(clips) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(network, clips)
+
+    monkeypatch.setattr(Network, "forward", limited)
+    words = ["auto" if before == "--batch-size" else word for before, word in pairwise(["", *TINY])]
+    words += ["--set", "optim.batch_size=8", "--run-dir", "run"]
+    done = quick("train", "--dataset", "motion", *words)
+    assert done.returncode == code, done.stderr
+    said = "batches of 8 clips are computed in 4 parts of up to 2 clips"
+    assert (said in done.stderr) == (code == 0)
+    assert ("out of memory with a single clip" in done.stderr) == (code == 6)
+
+
+def test_a_board_that_is_not_installed_is_named_before_anything_is_written(
+    quick: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    done = quick("train", "--dataset", "motion", *TINY, "--tensorboard", "--run-dir", "run")
+    assert done.returncode == 2
+    assert "pip install 'vidattn[tensorboard]'" in done.stderr
+    assert not (tmp_path / "run").exists()

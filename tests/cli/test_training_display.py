@@ -1,0 +1,70 @@
+"""What a run shows while it goes on."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.training import Board, Follower
+from vidattn.training.events import Epoch, Event, Incomplete, Lost, Step
+
+
+def test_what_could_not_be_read_is_said_at_once_and_counted_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Follower(Desk(quiet=True)) as follower:
+        follower.tell(Lost(3, "a.mp4", "replaced", "E_EMPTY", "a.mp4: the file is empty"))
+        follower.tell(Incomplete(1, 2, Path("run/log.jsonl")))
+        follower.tell(Incomplete(0, 1, Path("run/log.jsonl")))
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: a.mp4: replaced by another (E_EMPTY): the file is empty",
+        "warning: 1 video replaced by others and 2 videos not counted: what could not be read is "
+        "named in run/log.jsonl",
+        "warning: 1 video not counted: what could not be read is named in run/log.jsonl",
+    ]
+
+
+def test_an_epoch_that_was_not_measured_has_no_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    with Follower(Desk()) as follower:
+        follower.tell(Epoch(4, 1, 2, 1.0, 0.1, {}, 1.0, 0.0))
+        follower.tell(Epoch(8, 2, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0))
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 1/2  loss 1.0000",
+        "epoch 2/2  top1 0.5  loss 1.0000",
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_drawn_again_after_an_interruption_counts_once(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    reading = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
+
+    def steps(first: int, last: int) -> list[Event]:
+        return [Step(n, 9, 1, n / first, 0.1, 1.0, 1.0, 0.0) for n in range(first, last)]
+
+    epoch = Epoch(4, 1, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0)
+    # Killed in step 6; the last checkpoint is that of step 4, then taken up before measuring.
+    for events in (steps(1, 7), [epoch, *steps(5, 7)], steps(6, 8)):
+        board = Board(tmp_path / "board")
+        for event in events:
+            board.tell(event)
+        board.close()
+    found = reading.EventAccumulator(str(tmp_path / "board")).Reload()
+    points = [(point.step, point.value) for point in found.Scalars("train/loss")]
+    assert points == [
+        (1, 1.0),
+        (2, 2.0),
+        (3, 3.0),
+        (4, 4.0),
+        (5, 1.0),
+        (6, 1.0),
+        (7, pytest.approx(7 / 6)),
+    ]
+    assert [point.step for point in found.Scalars("held_back/top1")] == [4]
+
+
+def test_a_board_leaves_nothing_before_there_is_something_to_draw(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    Board(tmp_path / "board").close()
+    assert not (tmp_path / "board").exists()

@@ -1,0 +1,204 @@
+"""Lists of videos and labels, as people write them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vidattn.data.sets.csv_list import open_table
+from vidattn.data.sets.registry import open_set
+from vidattn.errors import DataError
+from vidattn.types import Item, Window
+
+Tree = Callable[..., Path]
+
+
+@pytest.fixture
+def root(tree: Tree) -> Path:
+    return tree("a.mp4", "b.mp4", "my clip, take 2.mp4", "sub/c d.mp4")
+
+
+def written(root: Path, text: str, name: str = "list.csv") -> Path:
+    path = root / name
+    path.write_bytes(text.encode())
+    return path
+
+
+def read(path: Path, **options: object) -> list[tuple[str, str, Window | None, str]]:
+    """(path, label, window, split) of every row, both halves."""
+    rows = []
+    for split in ("train", "val"):
+        found = open_table(path, split, **options)  # type: ignore[arg-type]
+        for item in found.items:
+            name = Path(item.path).relative_to(path.parent).as_posix()
+            rows.append((name, found.labels[item.label], item.window, split))
+    return sorted(rows, key=str)
+
+
+EXPECTED = [
+    ("a.mp4", "run", None, "train"),
+    ("my clip, take 2.mp4", "high jump", None, "val"),
+]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a.mp4,run,train\n"my clip, take 2.mp4",high jump,val\n',
+        'path,label,split\na.mp4,run,train\n"my clip, take 2.mp4",high jump,val\n',
+        '\ufeffpath,label,split\r\na.mp4,run,train\r\n"my clip, take 2.mp4",high jump,val\r\n',
+        'Label;File;Subset\nrun;a.mp4;training\nhigh jump;"my clip, take 2.mp4";validation',
+        "a.mp4\trun\ttrain\nmy clip, take 2.mp4\thigh jump\ttest\n",
+        '\n\nid,split, label, video\n7,train, run, a.mp4\n8,val,high jump,"my clip, take 2.mp4"\n',
+        "a.mp4|run|train\nmy clip, take 2.mp4|high jump|val",
+    ],
+    ids=["plain", "header", "bom_crlf", "semicolons", "tabs", "other_columns", "bars"],
+)
+def test_all_ways_of_writing_a_list_mean_the_same(root: Path, text: str) -> None:
+    assert read(written(root, text)) == EXPECTED
+
+
+def test_json_lines_mean_the_same(root: Path) -> None:
+    rows = [
+        {"path": "a.mp4", "label": "run", "split": "train", "note": {"deep": 1}},
+        {"split": "val", "label": "high jump", "path": "my clip, take 2.mp4", "start": None},
+    ]
+    path = written(root, "\n".join(map(json.dumps, rows)), "list.jsonl")
+    assert read(path) == EXPECTED
+
+
+def test_utf_16_from_a_spreadsheet_is_read(root: Path) -> None:
+    path = root / "list.txt"
+    path.write_bytes("a.mp4\trün\ttrain\r\nb.mp4\tgo\tval\r\n".encode("utf-16"))
+    assert [row[1] for row in read(path)] == ["rün", "go"]
+
+
+def test_spaces_separate_a_path_from_a_number(root: Path) -> None:
+    written(root, 'a.mp4 0\nsub/c d.mp4 1\n"my clip, take 2.mp4" 1\n', "train.csv")
+    written(root, "b.mp4 2\n", "val.csv")
+    found = open_set(str(root), None, "train")
+    assert found.labels == ("class 0", "class 1", "class 2")
+    assert [(Path(i.path).name, i.label) for i in found.items] == [
+        ("a.mp4", 0),
+        ("c d.mp4", 1),
+        ("my clip, take 2.mp4", 1),
+    ]
+    assert [i.label for i in open_set(str(root), None, "val").items] == [2]
+
+
+def test_windows_are_seconds_and_may_be_open_at_the_start(root: Path) -> None:
+    text = "path,label,start,end,split\na.mp4,x,1.5,3,train\na.mp4,y,,1,train\nb.mp4,x,,,train\n"
+    found = open_table(written(root, text), "train")
+    assert [item.window for item in found.items] == [Window(1.5, 3), Window(0, 1), None]
+    assert found.items[0] == Item(str(root / "a.mp4"), 0, Window(1.5, 3))
+
+
+def test_numbers_take_their_names_from_the_file_beside(root: Path) -> None:
+    written(root, "run\nhigh jump\n", "labels.txt")
+    path = written(root, 'a.mp4,0,train\n"my clip, take 2.mp4",1,val', "numbers.csv")
+    assert read(path) == EXPECTED
+
+
+def test_a_number_beyond_the_names_is_a_bad_row(root: Path) -> None:
+    written(root, "run\n", "labels.txt")
+    with pytest.raises(DataError, match="line 2: the label '1' is no class"):
+        open_table(written(root, "a.mp4,0\nb.mp4,1\n"), "train")
+
+
+def test_all_bad_rows_are_named_at_once(root: Path) -> None:
+    text = "path,label,start,end\na.mp4,x,1,2\n,x,,\na.mp4,,,\na.mp4,x,3,2\na.mp4,x,one,2\n"
+    with pytest.raises(DataError) as caught:
+        open_table(written(root, text), "train")
+    assert caught.value.message == (
+        f"{root / 'list.csv'}: 4 bad rows\n"
+        "  line 3: no path\n"
+        "  line 4: no label\n"
+        "  line 5: start 3 and end 2: expected 0 <= start < end\n"
+        "  line 6: start and end are seconds, got 'one' and '2'"
+    )
+
+
+def test_a_row_with_too_many_fields_is_named(root: Path) -> None:
+    with pytest.raises(DataError, match="line 3: 3 fields where the first line has 2") as caught:
+        open_table(written(root, "a.mp4,x\nb.mp4,y\nmy clip, take 2.mp4,x\n"), "train")
+    assert "quote a field" in (caught.value.hint or "")
+
+
+def test_many_bad_rows_are_cut_short(root: Path) -> None:
+    text = "path,label\n" + ",x\n" * 100
+    with pytest.raises(DataError, match="100 bad rows") as caught:
+        open_table(written(root, text), "train")
+    assert caught.value.message.endswith("and 80 more")
+
+
+def test_an_unknown_split_is_a_bad_row(root: Path) -> None:
+    with pytest.raises(DataError, match="line 2: the split 'dev2' is none of train, val and test"):
+        open_table(written(root, "path,label,split\na.mp4,x,dev2\n"), "train")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"path,label\n", "no row"),
+        (b"a.mp4,\xff\n", "line 1 is not UTF-8"),
+        (b"a,b,c,d,e,f,g\n" * 3, "cannot tell what its 7 columns are"),
+        (b'a.mp4,"x\n', "line 1: "),
+    ],
+)
+def test_what_is_no_list_is_named(root: Path, content: bytes, message: str) -> None:
+    path = root / "list.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        open_table(path, "train")
+
+
+def test_missing_files_are_counted_and_named(root: Path) -> None:
+    rows = ["a.mp4,x", "b.mp4,y", *(f"lost{i}.mp4,x" for i in range(8))]
+    path = written(root, "".join(f"{row},train\n" for row in rows))
+    with pytest.raises(DataError) as caught:
+        open_table(path, "train")
+    assert "8 of 10 listed videos are missing (80.0%)" in caught.value.message
+    assert "lost0.mp4" in caught.value.message
+    assert caught.value.message.endswith("and 3 more")
+    found = open_table(path, "train", max_missing=0.8)
+    assert len(found.items) == 2
+    assert "8 of 10" in found.notes[0]
+
+
+def test_paths_begin_at_the_data_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("lists") / "mine.csv"
+    path.write_text("a.mp4,x,train\n")
+    assert open_set(str(path), root).items[0].path == str(root / "a.mp4")
+
+
+def test_without_a_split_column_a_share_of_every_class_is_held_back(tree: Tree) -> None:
+    root = tree(*(f"{i}.mp4" for i in range(20)))
+    path = written(root, "".join(f"{i}.mp4,{'xy'[i % 2]}\n" for i in range(20)))
+    val = open_table(path, "val")
+    assert sorted(item.label for item in val.items) == [0, 0, 1, 1]
+    assert "16 videos to train, 4 to validate" in val.notes[0]
+
+
+def test_groups_stay_together(tree: Tree) -> None:
+    root = tree(*(f"{i}.mp4" for i in range(30)))
+    rows = "".join(f"{i}.mp4,{'xy'[i % 2]},person {i // 6}\n" for i in range(30))
+    path = written(root, "path,label,subject\n" + rows)
+    people = [
+        {int(Path(item.path).stem) // 6 for item in open_table(path, split).items}
+        for split in ("train", "val")
+    ]
+    assert not people[0] & people[1]
+    assert people[0] | people[1] == {0, 1, 2, 3, 4}
+    assert len(people[1]) == 1
+
+
+def test_something_else_than_a_list_is_refused(root: Path) -> None:
+    with pytest.raises(DataError, match="neither a folder nor a list"):
+        open_set(str(root / "a.mp4"))
+
+
+def test_a_device_is_no_data_set() -> None:
+    with pytest.raises(DataError, match="/dev/null: is neither a folder nor a list"):
+        open_set("/dev/null")

@@ -1,0 +1,224 @@
+"""Corrected annotations come back: as ground truth and as training data."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.output.test_editors import NTSC_FILM, film
+from vidattn.data.annotations.elan_labelstudio import film_of, located, read_annotated
+from vidattn.data.annotations.ground_truth import read_truth
+from vidattn.data.sets.registry import open_set
+from vidattn.errors import DataError
+from vidattn.output import render, write
+from vidattn.timeline import Timeline
+
+EDGES = [0, 41, 600, 1234]
+SPANS = [(0, 1.71, "dive"), (1.71, 25.025, "swim"), (25.025, 51.468, "dive")]
+
+
+def annotate(timeline: Timeline) -> list[dict[str, Any]]:
+    """What Label Studio exports when somebody has accepted our predictions."""
+    tasks = json.loads(render(timeline, "labelstudio"))
+    for number, task in enumerate(tasks):
+        task |= {"id": number, "annotations": task["predictions"], "predictions": []}
+    return tasks
+
+
+def save(path: Path, tasks: Any) -> Path:
+    path.write_text(json.dumps(tasks), "utf-8")
+    return path
+
+
+def spans(path: Path) -> list[tuple[float, float, str]]:
+    [video] = read_truth(path).videos
+    return [(w.start, w.stop, label) for w, label in video.spans]
+
+
+def test_an_elan_file_comes_back_to_the_millisecond(tmp_path: Path) -> None:
+    path = tmp_path / "a.eaf"
+    path.write_text(render(film(NTSC_FILM, EDGES), "eaf"), "utf-8")
+    assert spans(path) == SPANS
+    assert read_truth(path).videos[0].name == "my movie.mp4"
+
+
+def test_an_elan_file_finds_its_film_from_another_folder_and_when_moved(tmp_path: Path) -> None:
+    source = tmp_path / "films" / "my movie.mp4"
+    source.parent.mkdir()
+    source.touch()
+    path = write(replace(film(NTSC_FILM, EDGES), source=str(source)), tmp_path / "out" / "a.eaf")
+    assert 'RELATIVE_MEDIA_URL="../films/my%20movie.mp4"' in path.read_text()
+    ((found, *_), _) = read_annotated(path)
+    assert located(found.film, path.parent).samefile(source)
+    moved = tmp_path / "elsewhere" / "deep" / "a.eaf"
+    moved.parent.mkdir(parents=True)
+    path.rename(moved)
+    ((found, *_), _) = read_annotated(moved)
+    assert located(found.film, moved.parent).samefile(source)
+
+
+def test_label_studio_comes_back_to_the_frame(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.json", annotate(film(NTSC_FILM, EDGES)))
+    found = spans(path)
+    assert [label for _, _, label in found] == ["dive", "swim", "dive"]
+    assert [round(a * NTSC_FILM, 3) for a, _, _ in found] == EDGES[:-1]
+    assert [round(b * NTSC_FILM, 3) for _, b, _ in found] == EDGES[1:]
+    [video] = read_truth(path).videos
+    assert (video.name, video.duration) == ("films/my movie.mp4", pytest.approx(51.468, abs=1e-3))
+
+
+def test_the_short_export_of_label_studio_is_understood(tmp_path: Path) -> None:
+    ranges = [{"ranges": [{"start": 26, "end": 50}], "timelinelabels": ["dive", "wet"]}]
+    task = {"id": 1, "video": "/data/upload/3/0123abcd-my%20movie.mp4", "fps": 25, "x": ranges}
+    path = save(tmp_path / "a.json", [task])
+    assert spans(path) == [(1, 2, "dive"), (1, 2, "wet")]
+    assert read_truth(path).videos[0].name == "my movie.mp4"
+
+
+def test_of_several_annotations_the_last_that_was_not_cancelled_counts(tmp_path: Path) -> None:
+    [task] = annotate(film(Fraction(25), [0, 50, 75]))
+    first = {"result": []}
+    cancelled = {"result": [], "was_cancelled": True}
+    task["annotations"] = [first, *task["annotations"], cancelled]
+    path = save(tmp_path / "a.json", [task, {"data": {"video": "b.mp4"}, "annotations": []}])
+    assert spans(path) == [(0, 2, "dive"), (2, 3, "swim")]
+    assert read_truth(path).notes == (f"{path}: 1 tasks nobody has annotated: left out",)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda task: task["data"].pop("fps"), "task 1: 'fps'"),
+        (lambda task: task["data"].update(fps=0), "task 1: 'fps'"),
+        (lambda task: task["data"].update(fps="quick"), "task 1: could not convert"),
+        (lambda task: task["data"].pop("video"), "task 1: its data names no video"),
+        (lambda task: task.update(annotations=7), "task 1: 'int' object"),
+        (lambda task: task.update(annotations=[]), "nobody has annotated any of its 1 tasks"),
+        (lambda task: task.pop("annotations"), "nobody has annotated any of its 1 tasks"),
+    ],
+)
+def test_an_export_that_cannot_be_used_says_why(tmp_path: Path, change: Any, message: str) -> None:
+    [task] = annotate(film(Fraction(25), [0, 50, 75]))
+    change(task)
+    path = save(tmp_path / "a.json", [task])
+    with pytest.raises(DataError, match=message) as caught:
+        read_truth(path)
+    assert caught.value.hint
+    with pytest.raises(DataError, match=message):
+        open_set(str(path))
+
+
+EAF = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT><HEADER>
+<MEDIA_DESCRIPTOR MEDIA_URL="file:///elsewhere/sound.wav"/>
+<MEDIA_DESCRIPTOR MEDIA_URL="file:///elsewhere/my%20film.mp4" TIME_ORIGIN="500"/>
+</HEADER><TIME_ORDER>
+<TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="0"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="1500"/>
+<TIME_SLOT TIME_SLOT_ID="c"/></TIME_ORDER>
+<TIER TIER_ID="Action">
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="1" TIME_SLOT_REF1="a" TIME_SLOT_REF2="b">
+<ANNOTATION_VALUE> dive &amp; swim </ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="2" TIME_SLOT_REF1="b" TIME_SLOT_REF2="c">
+<ANNOTATION_VALUE>no time</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
+<TIER TIER_ID="Person">
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="3" TIME_SLOT_REF1="a" TIME_SLOT_REF2="b">
+<ANNOTATION_VALUE/></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>
+</ANNOTATION_DOCUMENT>"""
+
+
+def test_an_elan_file_of_somebody_else_is_understood(tmp_path: Path) -> None:
+    path = tmp_path / "coded.eaf"
+    path.write_text(EAF)
+    assert spans(path) == [(0.5, 2.0, "dive & swim")]
+    truth = read_truth(path)
+    assert truth.videos[0].name == "/elsewhere/my film.mp4"
+    assert truth.notes == (
+        f"{path}: the labels are those of the tiers Action, Person",
+        f"{path}: 2 annotations have no label or no times: left out",
+    )
+
+
+def test_a_folder_of_elan_files_is_one_annotation(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        timeline = film(Fraction(25), [0, 50, 75], source=f"{name}.mp4")
+        (tmp_path / f"{name}.vidattn.eaf").write_text(render(timeline, "eaf"))
+    assert [video.name for video in read_truth(tmp_path).videos] == ["a.mp4", "b.mp4"]
+    with pytest.raises(DataError, match="has no subset 'test'"):
+        read_truth(tmp_path, "test")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "is not XML"),
+        ("<a>", "is not XML"),
+        ("<a/>", "is no ELAN document"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "document type definition"),
+        ('<?xml version="1.0" encoding="none"?><a/>', "is not XML"),
+    ],
+)
+def test_what_is_no_elan_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.eaf"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_annotated(path)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_annotated(tmp_path / "none.eaf")
+
+
+@pytest.mark.parametrize(
+    "address, path",
+    [
+        ("file:///a/b%20c.mp4", "/a/b c.mp4"),
+        ("./b%20c.mp4", "b c.mp4"),
+        ("films/b.mp4", "films/b.mp4"),
+        ("/data/local-files/?d=films/b.mp4", "films/b.mp4"),
+        ("/data/upload/1/0123abcd-b.mp4", "b.mp4"),
+        ("s3://bucket/films/b.mp4", "b.mp4"),
+        ("https://example.org/films/b%20c.mp4?key=1", "b c.mp4"),
+    ],
+)
+def test_the_film_of_an_address(address: str, path: str) -> None:
+    assert film_of(address) == path
+
+
+def test_a_film_is_found_beside_its_annotation(tmp_path: Path) -> None:
+    (tmp_path / "b.mp4").touch()
+    assert located("/gone/films/b.mp4", tmp_path) == tmp_path / "b.mp4"
+    assert located("films/c.mp4", tmp_path) == tmp_path / "films" / "c.mp4"
+
+
+def test_corrected_files_are_training_data(tmp_path: Path) -> None:
+    timelines = [film(Fraction(25), [0, 50, 75], source=f"{n}.mp4") for n in range(10)]
+    for number, timeline in enumerate(timelines):
+        (tmp_path / f"{number}.mp4").touch()
+        (tmp_path / f"{number}.eaf").write_text(render(timeline, "eaf"))
+    tasks = save(tmp_path / "tasks.json", [t for line in timelines for t in annotate(line)])
+    rows = [render(line, "csv").splitlines() for line in timelines]
+    table = tmp_path / "all.csv"
+    table.write_text("\n".join([rows[0][0], *(row for part in rows for row in part[1:])]))
+    found = []
+    for given in (tmp_path, tasks, table):
+        train, val = (open_set(str(given), split=split) for split in ("train", "val"))
+        assert train.labels == val.labels == ("dive", "swim")
+        items = sorted(train.items + val.items, key=lambda item: (item.path, item.label))
+        assert {i.path for i in train.items}.isdisjoint(i.path for i in val.items)
+        assert len(val.items) == 4
+        found.append([(Path(i.path).name, i.label, i.window) for i in items])
+    assert found[0] == found[1] == found[2]
+
+
+def test_spans_of_a_single_film_are_divided_and_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "my movie.mp4").touch()
+    labels = ("dive", "background")
+    timeline = film(Fraction(25), list(range(0, 1100, 50)), labels=labels)
+    path = tmp_path / "a.eaf"
+    path.write_text(render(timeline, "eaf"))
+    train, val = (open_set(str(path), split=split) for split in ("train", "val"))
+    assert train.labels == ("dive",)
+    assert (len(train.items), len(val.items)) == (9, 2)
+    assert any("all spans are of one film" in note for note in train.notes)
+    assert Path(train.items[0].path) == tmp_path / "my movie.mp4"

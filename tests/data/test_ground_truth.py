@@ -1,0 +1,117 @@
+"""Annotations of long videos, in the layouts in which they come."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vidattn.data.annotations.ground_truth import Truth, read_truth
+from vidattn.errors import DataError
+from vidattn.types import Window
+
+
+@pytest.fixture
+def breakfast(tmp_path: Path) -> Path:
+    """Two videos as MS-TCN distributes them."""
+    (tmp_path / "groundTruth").mkdir()
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "mapping.txt").write_text("0 SIL\n1 pour_milk\n2 stir milk\n")
+    (tmp_path / "groundTruth" / "P01.txt").write_text("SIL\nSIL\npour_milk\n")
+    (tmp_path / "groundTruth" / "P02.txt").write_text("2\n1\n\n")
+    (tmp_path / "splits" / "test.split1.bundle").write_text("P02.txt\n")
+    return tmp_path
+
+
+def test_texts_have_a_label_for_each_frame(breakfast: Path) -> None:
+    first = Truth("P01", frames=("SIL", "SIL", "pour_milk"))
+    second = Truth("P02", frames=("stir milk", "pour_milk"))
+    assert read_truth(breakfast).videos == (first, second)
+    assert read_truth(breakfast / "groundTruth").videos == (first, second)
+    assert read_truth(breakfast / "groundTruth" / "P01.txt").videos == (first,)
+
+
+@pytest.mark.parametrize("split", ["test.split1", "test.split1.bundle"])
+def test_a_bundle_says_which_videos_count(breakfast: Path, split: str) -> None:
+    assert [t.name for t in read_truth(breakfast, split).videos] == ["P02"]
+    own = str(breakfast / "splits" / "test.split1.bundle")
+    assert [t.name for t in read_truth(breakfast, own).videos] == ["P02"]
+    with pytest.raises(DataError, match="neither a file nor a list") as caught:
+        read_truth(breakfast, "test.split7")
+    assert caught.value.hint == "there are test.split1"
+
+
+def test_labels_that_no_mapping_knows_are_refused(breakfast: Path) -> None:
+    (breakfast / "groundTruth" / "P02.txt").write_text("SIL\npour_mlik\n")
+    with pytest.raises(DataError, match=r"P02.txt: line 2: 'pour_mlik' is no class"):
+        read_truth(breakfast)
+    (breakfast / "groundTruth" / "P02.txt").write_text("SIL\n\nSIL\n")
+    with pytest.raises(DataError, match="line 2 is empty"):
+        read_truth(breakfast)
+
+
+DATABASE = {
+    "v1": {
+        "subset": "validation",
+        "duration": 30.5,
+        "annotations": [
+            {"segment": [10, 20.5], "label": "Kayaking"},
+            {"segment": [2.0, 9], "label": "Rope skipping"},
+        ],
+    },
+    "v2": {"subset": "training", "duration": 5, "annotations": []},
+    "v3": {"subset": "validation", "annotations": [{"segment": [3, 3], "label": "Kayaking"}]},
+}
+
+
+def test_a_database_of_annotations(tmp_path: Path) -> None:
+    path = tmp_path / "anet.json"
+    path.write_text(json.dumps({"database": DATABASE, "version": "1.3"}))
+    found = read_truth(path)
+    spans = ((Window(2, 9), "Rope skipping"), (Window(10, 20.5), "Kayaking"))
+    assert found.videos == (Truth("v1", spans=spans, duration=30.5), Truth("v3"))
+    assert "its subset validation counts" in found.notes[0]
+    assert "1 annotations have no length: v3" in found.notes[1]
+    assert read_truth(path, "Training").videos == (Truth("v2", duration=5.0),)
+    with pytest.raises(DataError, match="no subset 'test'") as caught:
+        read_truth(path, "test")
+    assert caught.value.hint == "it has validation, training"
+
+
+def test_a_table_of_spans(tmp_path: Path) -> None:
+    path = tmp_path / "truth.csv"
+    path.write_text("path,label,start,end\na.mp4,dive,4,6.5\na.mp4,swim,0,4\nb.mp4,,,\n")
+    spans = ((Window(0, 4), "swim"), (Window(4, 6.5), "dive"))
+    assert read_truth(path).videos == (Truth("a.mp4", spans=spans), Truth("b.mp4"))
+    path.write_text("path,label,start,end,split\na,x,0,1,train\nb,y,0,1,test\n")
+    assert [t.name for t in read_truth(path).videos] == ["b"]
+    assert [t.name for t in read_truth(path, "train").videos] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("t.csv", "path,label,start,end\na,x,2,1\nb,,0,1\n,x,0,1\n", "3 bad rows"),
+        ("t.csv", "path,label,start,end\na,x,nan,1\n", "line 2: needs start < end"),
+        ("t.csv", "", "the list is empty"),
+        ("t.json", "[]", "no JSON with a"),
+        ("t.json", "{", "no JSON with a"),
+        ("t.json", '{"database": {"v": {"annotations": [{"segment": [1]}]}}}', "v: an annotation"),
+        ("t.json", '{"database": {"v": {"annotations": 3}}}', "v: an annotation"),
+        ("t.json", '{"database": {"v": 3}}', "no JSON with a"),
+        ("t.json", '{"database": {}}', "annotates no video"),
+        ("t.txt", "\n\n", "is empty"),
+        ("t.xml", "<a/>", "not a ground truth"),
+        ("t.srt", "1\n00:00:02,000 --> 00:00:02,000\nwalk\n", "line 2: a cue ends before"),
+    ],
+)
+def test_what_is_malformed_is_named(tmp_path: Path, name: str, text: str, complaint: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=complaint) as caught:
+        read_truth(tmp_path / name)
+    assert caught.value.message.startswith(str(tmp_path / name))
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    for name in ("none.csv", "none.json", "none.txt", "none", "."):
+        with pytest.raises(DataError):
+            read_truth(tmp_path / name)

@@ -1,0 +1,349 @@
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidattn.config import ViewConfig
+from vidattn.data.sampling import (
+    bins,
+    clip_starts,
+    dense,
+    dense_seconds,
+    describe_views,
+    frame_at,
+    official_bins,
+    official_dense,
+    parse_views,
+    uniform,
+    views,
+    window_indices,
+    windows,
+)
+from vidattn.errors import UsageError
+from vidattn.types import Window
+
+FRAMES = [1, 2, 8, 96]
+TOTALS = [1, 2, 7, 8, 300, 1_000_000, 2**40]
+SAMPLERS: dict[str, Callable[[int, int], Any]] = {
+    "uniform": uniform,
+    "bins": bins,
+    "random bins": lambda n, t: bins(n, t, np.random.default_rng(0)),
+    "dense": lambda n, t: dense(n, t, 32),
+    "dense, random": lambda n, t: dense(n, t, 32, start=np.random.default_rng(0)),
+    "dense, slow": lambda n, t: dense(n, t, 0.4),
+    "dense, last frame": lambda n, t: dense(n, t, 2, start=t - 1),
+    "official dense": lambda n, t: official_dense(n, 32, t, 29.97),
+    "official dense, third view": lambda n, t: official_dense(n, 4, t, 25, view=2, views=3),
+    "official bins": official_bins,
+    "random official bins": lambda n, t: official_bins(n, t, np.random.default_rng(0)),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("frames", FRAMES)
+@pytest.mark.parametrize("total", TOTALS)
+def test_every_sampler_stays_inside_and_in_order(name: str, frames: int, total: int) -> None:
+    indices = SAMPLERS[name](frames, total)
+    assert indices.dtype == np.int64
+    assert indices.shape == (frames,)
+    assert indices.min() >= 0
+    assert indices.max() < total
+    assert (np.diff(indices) >= 0).all()
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("frames, total", [(0, 5), (-1, 5), (5, 0), (5, -3)])
+def test_every_sampler_refuses_nothing(name: str, frames: int, total: int) -> None:
+    with pytest.raises(UsageError, match="at least 1 frame"):
+        SAMPLERS[name](frames, total)
+
+
+def test_uniform_takes_the_centres() -> None:
+    assert list(uniform(4, 8)) == [1, 3, 5, 7]
+    assert list(uniform(3, 4)) == [0, 2, 3]
+    assert list(uniform(1, 301)) == [150]
+    assert list(uniform(4, 2)) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("frames", FRAMES)
+def test_uniform_leaves_no_part_of_a_video_out(frames: int) -> None:
+    edges = np.concatenate([[0], uniform(frames, 9600), [9600]])
+    assert np.diff(edges).max() <= 9600 / frames + 1
+
+
+def test_random_bins_reach_every_frame_and_keep_to_their_bin() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.stack([bins(4, 12, rng) for _ in range(300)])
+    assert [set(column) for column in drawn.T] == [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}, {9, 10, 11}]
+
+
+def test_the_same_generator_state_draws_the_same_frames() -> None:
+    one, two = (bins(8, 300, np.random.default_rng(5)) for _ in range(2))
+    assert (one == two).all()
+
+
+def test_dense_is_centred_at_the_nominal_stride() -> None:
+    assert list(dense(8, 300, 32)) == [37, 69, 101, 133, 165, 197, 229, 261]
+    assert list(dense(8, 300, 32, start="first")) == [0, 32, 64, 96, 128, 160, 192, 224]
+    assert list(dense(4, 300, 10, start=100)) == [100, 110, 120, 130]
+    assert list(dense(5, 100, 2.5, start="first")) == [0, 2, 5, 7, 10]
+
+
+def test_dense_repeats_the_last_frame_of_a_short_video() -> None:
+    assert list(dense(8, 100, 32)) == [0, 32, 64, 96, 99, 99, 99, 99]
+    assert list(dense(4, 1, 32)) == [0, 0, 0, 0]
+
+
+def test_random_dense_reaches_the_first_and_the_last_place() -> None:
+    rng = np.random.default_rng(0)
+    firsts = {int(dense(3, 10, 3, start=rng)[0]) for _ in range(200)}
+    assert firsts == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("start", ["center", -1, 300, float("nan")])
+def test_dense_refuses_a_start_outside_the_video(start: Any) -> None:
+    with pytest.raises(UsageError, match="a clip starts at 'centre', 'first' or in"):
+        dense(8, 300, 2, start=start)
+
+
+@pytest.mark.parametrize("stride", [0, -1, float("nan"), float("inf")])
+def test_dense_refuses_a_stride_that_is_none(stride: float) -> None:
+    with pytest.raises(UsageError, match="a stride must be a number > 0"):
+        dense(8, 300, stride)
+
+
+@pytest.mark.parametrize("fps", [24000 / 1001, 25, 29.97, 30, 60])
+@pytest.mark.parametrize("total", [1, 50, 299, 300, 5000])
+@pytest.mark.parametrize("stride", [1, 2, 16, 32])
+def test_dense_by_seconds_is_dense_by_frames_at_a_constant_rate(
+    fps: float, total: int, stride: int
+) -> None:
+    times = np.arange(total) / fps
+    assert list(dense_seconds(times, 8, stride / fps)) == list(dense(8, total, stride))
+
+
+def test_dense_by_seconds_follows_the_clock_of_a_file_with_a_varying_rate() -> None:
+    times = np.concatenate([np.arange(100) / 10, 10 + np.arange(300) / 30])
+    indices = dense_seconds(times, 5, 4.0, start="first")
+    assert list(indices) == [0, 40, 80, 160, 280]
+    assert np.allclose(np.diff(times[indices]), 4.0)
+
+
+def test_random_dense_by_seconds_fits_when_it_can() -> None:
+    rng, times = np.random.default_rng(0), np.arange(300) / 30
+    for _ in range(50):
+        assert len(set(dense_seconds(times, 8, 1.0, start=rng))) == 8
+
+
+def test_clips_are_spread_evenly_and_a_single_one_is_centred() -> None:
+    assert list(clip_starts(44.0, 1)) == [22.0]
+    assert list(clip_starts(60.0, 3)) == [10.0, 30.0, 50.0]
+    assert list(clip_starts(-1.0, 2)) == [0.0, 0.0]
+    with pytest.raises(UsageError, match="at least 1 clip"):
+        clip_starts(1.0, 0)
+
+
+@pytest.mark.parametrize(
+    "frames, rate, total, fps, expected",
+    [
+        (8, 32, 300, 30, [0, 36, 72, 109, 145, 182, 218, 255]),
+        (8, 32, 250, 25, [0, 30, 60, 91, 121, 151, 182, 212]),
+        (8, 32, 100, 30, [0, 36, 72, 99, 99, 99, 99, 99]),
+        (16, 16, 300, 30, list(range(0, 256, 17))),
+        (1, 1, 300, 30, [0]),
+    ],
+)
+def test_official_dense_gives_the_frames_of_the_official_code(
+    frames: int, rate: int, total: int, fps: float, expected: list[int]
+) -> None:
+    assert list(official_dense(frames, rate, total, fps)) == expected
+
+
+def test_official_dense_repeats_the_tail_when_the_clip_is_longer_than_the_file() -> None:
+    indices = official_dense(96, 4, 300, 30)
+    assert (indices == 299).sum() == 21
+    assert len(set(indices[:-21])) == 75
+
+
+def test_official_views_start_where_the_official_code_starts_them() -> None:
+    starts = [int(official_dense(8, 32, 300, 30, view=v, views=3)[0]) for v in range(3)]
+    assert starts == [0, 14, 29]
+    with pytest.raises(UsageError, match="view 3 is not one of 3"):
+        official_dense(8, 32, 300, 30, view=3, views=3)
+
+
+@pytest.mark.parametrize("fps", [0, -30, float("nan")])
+def test_official_dense_needs_a_frame_rate(fps: float) -> None:
+    with pytest.raises(UsageError, match="a frame rate must be a number > 0"):
+        official_dense(8, 32, 300, fps)
+
+
+def test_official_bins_give_the_frames_of_the_official_code() -> None:
+    assert list(official_bins(8, 50)) == [3, 9, 15, 21, 27, 34, 40, 46]
+    assert list(official_bins(8, 1)) == [0] * 8
+
+
+def test_random_official_bins_include_both_ends() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.stack([official_bins(2, 7, rng) for _ in range(200)])
+    assert [set(column) for column in drawn.T] == [{0, 1, 2, 3}, {3, 4, 5, 6}]
+
+
+@pytest.mark.parametrize("text", ["3x1", "3X1", " 3 x 1 ", "3\u00d71"])
+def test_views_are_spatial_crops_times_clips(text: str) -> None:
+    assert parse_views(text) == ViewConfig(spatial=3, clips=1)
+
+
+def test_views_the_wrong_way_round_are_refused_with_the_right_way() -> None:
+    with pytest.raises(UsageError, match="10x3") as caught:
+        parse_views("10x3")
+    assert caught.value.hint == "did you mean 3x10?"
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "3", "3x", "x1", "3x1x1", "-3x1", "3.0x1", "axb", "3x99999999"]
+)
+def test_views_that_are_none_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match="expected SxT") as caught:
+        parse_views(text)
+    assert "3x1" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("text", ["2x1", "0x1", "3x0", "4x4"])
+def test_views_out_of_range_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="spatial crops are 1 or 3"):
+        parse_views(text)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("3x1", "3 spatial crops of 1 clip"),
+        ("1x1", "1 spatial crop of 1 clip"),
+        ("3x10", "3 spatial crops of 10 clips"),
+    ],
+)
+def test_views_are_echoed_in_words(text: str, words: str) -> None:
+    assert describe_views(parse_views(text)) == words
+
+
+def test_views_take_all_crops_of_a_clip_before_the_next_clip() -> None:
+    made = views(ViewConfig(3, 2), [np.array([0, 1]), [5, 6]])
+    assert [(v.indices, v.crop) for v in made] == [
+        ((0, 1), "start"),
+        ((0, 1), "centre"),
+        ((0, 1), "stop"),
+        ((5, 6), "start"),
+        ((5, 6), "centre"),
+        ((5, 6), "stop"),
+    ]
+    assert [v.crop for v in views(ViewConfig(1, 1), [[0]])] == ["centre"]
+    with pytest.raises(UsageError, match="3 spatial crops of 2 clips asked for, 1 clips given"):
+        views(ViewConfig(3, 2), [[0]])
+
+
+def test_windows_cover_the_tail_with_a_whole_window() -> None:
+    assert windows(10, 4, 2) == (Window(0, 4), Window(2, 6), Window(4, 8), Window(6, 10))
+    assert windows(9, 4, 4) == (Window(0, 4), Window(4, 8), Window(5, 9))
+    assert windows(3, 4, 2) == (Window(0, 3),)
+    assert windows(4, 4, 2) == (Window(0, 4),)
+
+
+def random_windows() -> list[tuple[float, float, float]]:
+    rng = np.random.default_rng(7)
+    spans = rng.uniform(0.05, 20, 200)
+    hops = spans * np.where(rng.random(200) < 0.3, 1.0, rng.uniform(0.05, 1, 200))
+    return [
+        (float(d), float(s), float(h))
+        for d, s, h in zip(rng.uniform(0.01, 500, 200), spans, hops, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    "duration, span, hop",
+    [
+        (6730.0, 256 / 30, 128 / 30),
+        (3600.0, 0.1, 0.1),
+        (0.3, 0.1, 0.1),
+        (1 / 30, 8.5, 4.25),
+        *random_windows(),
+    ],
+)
+def test_the_union_of_the_windows_is_the_whole_file(
+    duration: float, span: float, hop: float
+) -> None:
+    made = windows(duration, span, hop)
+    assert made[0].start == 0
+    assert made[-1].stop == duration
+    assert all(a.start < b.start <= a.stop for a, b in pairwise(made))
+    assert all(w.duration == pytest.approx(min(span, duration), abs=2e-6) for w in made)
+
+
+def test_windows_with_gaps_still_end_with_the_file() -> None:
+    assert windows(10, 1, 4) == (Window(0, 1), Window(4, 5), Window(8, 9), Window(9, 10))
+
+
+@pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf")])
+def test_windows_refuse_numbers_that_make_no_sense(bad: float) -> None:
+    for arguments, name in [
+        ((bad, 1, 1), "duration"),
+        ((1, bad, 1), "window"),
+        ((1, 1, bad), "stride"),
+    ]:
+        with pytest.raises(UsageError, match=f"a {name} must be a number > 0"):
+            windows(*arguments)
+
+
+def test_windows_refuse_to_fill_the_memory() -> None:
+    with pytest.raises(UsageError, match="windows in 86400 s") as caught:
+        windows(86400, 1, 1e-5)
+    assert caught.value.hint == "choose a longer stride"
+
+
+def test_frame_at_is_the_frame_on_screen() -> None:
+    times = np.array([0.0, 1.0, 1.5, 4.0])
+    assert list(frame_at(times, [-5, 0, 0.99, 1, 1.4, 3.9, 4, 1e9])) == [0, 0, 0, 1, 1, 2, 3, 3]
+    assert frame_at(times, 1.6) == 2
+    assert list(frame_at(times, [])) == []
+
+
+def test_frame_at_finds_frame_k_at_k_over_fps() -> None:
+    for fps in (24000 / 1001, 25, 29.97, 30, 59.94):
+        times = np.array([round(k * 90000 / fps) / 90000 for k in range(5000)])
+        index = np.arange(5000, dtype=np.float64)
+        middle = (index + 0.5) / fps
+        assert (frame_at(times, middle) == np.arange(5000)).all()
+        assert (frame_at(index * (1 / fps), index / fps) == np.arange(5000)).all()
+
+
+def test_frame_at_refuses_no_frames_and_no_numbers() -> None:
+    with pytest.raises(UsageError, match="at least 1 frame"):
+        frame_at(np.array([]), [1.0])
+    with pytest.raises(UsageError, match="not a number"):
+        frame_at(np.array([0.0]), [float("nan")])
+
+
+def test_window_indices_are_the_centres_of_equal_steps() -> None:
+    times = np.arange(300) / 30
+    assert list(window_indices(times, Window(2, 4), 4)) == [67, 82, 97, 112]
+    assert list(window_indices(times, Window(9.9, 12), 3)) == [299, 299, 299]
+
+
+def test_window_indices_of_the_whole_file_are_uniform() -> None:
+    for total in (1, 7, 300, 4321):
+        times = np.arange(total) / 25
+        assert list(window_indices(times, Window(0, total / 25), 8)) == list(uniform(8, total))
+
+
+def test_window_indices_stay_inside_for_any_clock() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        times = np.concatenate([[0.0], np.cumsum(rng.exponential(0.04, int(rng.integers(0, 200))))])
+        start = float(rng.uniform(0, times[-1] + 1))
+        indices = window_indices(times, Window(start, start + float(rng.uniform(0.01, 9))), 8)
+        assert indices.min() >= 0
+        assert indices.max() < len(times)
+        assert (np.diff(indices) >= 0).all()

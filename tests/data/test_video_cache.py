@@ -1,0 +1,94 @@
+"""Videos that stay in memory: the same frames, opened once, within the room there is."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
+from vidattn.data.clip_dataset import FileSet, TrainingClips
+from vidattn.data.sets.registry import open_set
+from vidattn.data.video_cache import KeptVideos
+from vidattn.errors import VideoError
+from vidattn.evaluation.dataset import planner_of
+from vidattn.video import open_video
+
+CLIP = ClipConfig(frames=4, short_side=32, crop=32, drawn="bins", sampling="uniform")
+
+
+@pytest.fixture
+def own(clips: Path, tmp_path: Path) -> Path:
+    """A copy of the clips that may be changed."""
+    return Path(shutil.copytree(clips, tmp_path / "own"))
+
+
+def a_video(clips: Path) -> Path:
+    return sorted(clips.rglob("*.mp4"))[0]
+
+
+def test_a_kept_video_is_the_video(clips: Path) -> None:
+    path = str(a_video(clips))
+    videos = KeptVideos(64)
+    with open_video(path, short_side=32) as video:
+        frames, times, duration = video.read([0, 3, 3, 1]), video.times, video.duration
+    for _ in range(2):
+        with videos.open(path, 32) as kept:
+            assert kept.reader == "memory"
+            assert np.array_equal(kept.read([0, 3, 3, 1]), frames)
+            assert np.array_equal(kept.times, times)
+            assert kept.duration == duration
+
+
+def test_a_kept_video_is_not_opened_again(own: Path) -> None:
+    path = a_video(own)
+    kept, forgetful = KeptVideos(64), KeptVideos(0)
+    for videos in (kept, forgetful):
+        videos.open(str(path), 32).close()
+    path.unlink()
+    kept.open(str(path), 32).close()
+    with pytest.raises(VideoError):
+        kept.open(str(path), 24)  # another size is another video
+    with pytest.raises(VideoError):
+        forgetful.open(str(path), 32)
+
+
+def test_what_exceeds_the_room_is_read_from_its_file(clips: Path) -> None:
+    videos = KeptVideos(1)
+    path = str(a_video(clips))
+    with videos.open(path, 240) as video:
+        assert video.frames * video.height * video.width * 3 > 2**20 / 16
+        assert video.reader != "memory"
+
+
+def test_clips_are_the_same_whether_there_is_room_or_not(clips: Path) -> None:
+    train = open_set(str(clips), None, "train")
+    full, roomy = (
+        TrainingClips(train, CLIP, seed=5, jitter=(200, 240), videos=KeptVideos(megabytes))
+        for megabytes in (1, 64)
+    )
+    for epoch in range(2):
+        for index in range(3):
+            assert torch.equal(full[epoch, index].clip, roomy[epoch, index].clip)
+
+
+@pytest.mark.parametrize(("keep_mb", "read_once"), [(64, True), (0, False)])
+def test_held_back_videos_are_read_once_if_there_is_room(
+    own: Path, keep_mb: int, read_once: bool
+) -> None:
+    recipe = Recipe(
+        "small",
+        clip=CLIP,
+        optim=OptimConfig(batch_size=2, epochs=1),
+        data=DataConfig(dataset=str(own), keep_mb=keep_mb),
+    )
+    train, val = (open_set(str(own), None, half) for half in ("train", "val"))
+    examples = FileSet(recipe, train, val, planner_of(CLIP, ViewConfig(1, 1)))
+    first = list(examples.held_back())
+    for item in val.items:
+        Path(item.path).unlink()
+    again = list(examples.held_back())
+    assert bool(again) == read_once
+    assert bool(examples.unreadable) != read_once
+    assert all(torch.equal(a.clips, b.clips) for a, b in zip(first, again, strict=False))

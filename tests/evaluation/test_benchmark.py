@@ -1,0 +1,67 @@
+"""What the bench counts and measures, on models small enough to be quick."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vidattn.config import StamConfig, TimeSformerConfig
+from vidattn.errors import WeightsError
+from vidattn.evaluation import benchmark
+from vidattn.models.device import Runtime
+from vidattn.models.flops import macs
+from vidattn.models.timesformer import TimeSformer
+
+TINY = TimeSformerConfig(classes=5, frames=2, size=32, width=32, depth=2, heads=2)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "SIDE", 64)
+
+
+@pytest.mark.parametrize("row", benchmark.PAPER, ids=lambda row: row.name)
+def test_counts_are_those_the_paper_prints(row: benchmark.Published) -> None:
+    if row.parameters is not None:
+        assert benchmark.parameters(row.config) / 1e6 == pytest.approx(row.parameters, abs=0.06)
+    if row.tera is not None:
+        assert 3 * macs(row.config) / 1e12 == pytest.approx(row.tera, abs=0.006)
+
+
+def test_every_way_is_measured_and_agrees_with_the_plain_model() -> None:
+    pytest.importorskip("transformers")
+    subject, *rows = benchmark.bench("tiny", TINY, rounds=2, runtime=Runtime("cpu", batch_size=2))
+    assert isinstance(subject, benchmark.Subject)
+    assert (subject.macs, subject.batch_size, subject.precision) == (macs(TINY), 2, "fp32")
+    assert [row.way for row in rows] == ["vidattn", "plain", "Hugging Face"]
+    for row in rows:
+        assert isinstance(row, benchmark.Measured)
+        assert row.difference < 1e-4
+        assert row.clips_per_second == pytest.approx(2 / row.seconds)
+        assert row.ceiling > 0
+        assert row.memory_mb is None or row.memory_mb >= 0
+
+
+def test_clips_may_have_another_length_and_models_another_kind() -> None:
+    subject, *_ = benchmark.bench("tiny", TINY, frames=4, rounds=1, runtime=Runtime("cpu"))
+    assert isinstance(subject, benchmark.Subject)
+    assert subject.macs == macs(TINY, frames=4)
+    stam = StamConfig(5, 2, 32, width=32, depth=1, heads=2, time_depth=1, time_heads=2)
+    _, *rows = benchmark.bench("stam", stam, rounds=1, runtime=Runtime("cpu"))
+    assert [getattr(row, "way", "") for row in rows] == ["vidattn", "plain"]
+
+
+def test_shapes_come_from_the_catalog_without_weights() -> None:
+    assert benchmark.config_of("timesformer-k400") == TimeSformerConfig()
+    assert benchmark.config_of("timesformer-hr-ssv2") == TimeSformerConfig("divided", 174, 16, 448)
+    assert benchmark.config_of("stam-32-k400") == StamConfig(frames=32)
+    assert benchmark.config_of("timesformer-howto100m-32").classes == 1059
+    with pytest.raises(WeightsError, match="timesformer-k40"):
+        benchmark.config_of("timesformer-k40")
+
+
+def test_only_what_transformers_knows_is_compared_with_it() -> None:
+    for attention in ("space", "axial"):
+        shape = TimeSformerConfig(attention, 5, 2, 32, width=32, depth=1, heads=2)
+        assert benchmark.hugging_face(TimeSformer(shape)) is None
+    assert benchmark.hugging_face(torch.nn.Linear(1, 1)) is None

@@ -1,0 +1,187 @@
+"""Measuring a classifier on labelled files: every one once, as `classify` sees it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.data.conftest import CLASSES, moving_square, write_video
+from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
+from vidattn.data.labeled_set import LabelledSet
+from vidattn.data.sets.registry import open_set
+from vidattn.errors import DataError
+from vidattn.evaluation.dataset import Examination, SetEvaluation, VideoScored, evaluate_set
+from vidattn.inference import stream
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.models.timesformer import TimeSformer
+from vidattn.types import Item, Window
+
+CENTRE = ViewConfig(1, 1)
+CPU = Runtime(device="cpu", batch_size=2)
+CLIP = ClipConfig(frames=4, step_seconds=0.2, short_side=32, crop=32, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+class FollowsTheSquare(nn.Module):
+    """Says in which direction the bright spot moved: logits [B, 2]."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        bright = (clips.mean(1) > 0.3).float() + 1e-6
+        places = torch.arange(clips.shape[-1], dtype=torch.float32)
+        x = (bright.sum(2) * places).sum(2) / bright.sum((2, 3))
+        y = (bright.sum(3) * places).sum(2) / bright.sum((2, 3))
+        moved = torch.stack([x[:, -1] - x[:, 0], y[:, -1] - y[:, 0]], 1)
+        return moved.abs()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> LabelledSet:
+    root = tmp_path_factory.mktemp("judged")
+    for number in range(3):
+        for i, label in enumerate(CLASSES):
+            write_video(
+                root / "val" / label / f"{number}.mp4", moving_square(label, 7 * number + i)
+            )
+    return open_set(str(root), None, "val")
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    return Classifier(FollowsTheSquare(), CLIP, CLASSES)
+
+
+def outcome(
+    classifier: Classifier, found: LabelledSet, views: ViewConfig = CENTRE, workers: int = 0
+) -> tuple[list[VideoScored], SetEvaluation]:
+    *events, last = evaluate_set(classifier, found, views, runtime=CPU, workers=workers)
+    assert isinstance(last, SetEvaluation)
+    assert all(isinstance(event, VideoScored) for event in events)
+    return events, last  # type: ignore[return-value]
+
+
+def test_a_classifier_that_sees_the_motion_is_right(
+    classifier: Classifier, found: LabelledSet
+) -> None:
+    events, last = outcome(classifier, found)
+    assert [event.path for event in events] == [item.path for item in found.items]
+    plain = last.to_dict()
+    assert plain["top1"] == plain["mean_class"] == 1.0
+    assert (plain["videos"], plain["scored"], plain["failed"]) == (6, 6, [])
+    assert "clips" not in plain
+    assert plain["confusion"] == [[3, 0], [0, 3]]
+    assert plain["per_class"] == [
+        {"label": "across", "videos": 3, "right": 3},
+        {"label": "down", "videos": 3, "right": 3},
+    ]
+    assert plain["settings"]["views"] == "1x1"
+
+
+@pytest.mark.parametrize("views", [ViewConfig(1, 1), ViewConfig(3, 2)])
+@pytest.mark.parametrize("averaging", ["logit", "probability"])
+@pytest.mark.parametrize("drawn", ["dense", "bins"])
+def test_a_video_gets_the_scores_that_classify_gives_it(
+    found: LabelledSet, views: ViewConfig, averaging: str, drawn: str
+) -> None:
+    torch.manual_seed(0)
+    config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
+    clip = replace(CLIP, drawn=drawn)  # type: ignore[arg-type]
+    model = TimeSformer(config)
+    nn.init.normal_(model.head.weight, std=1)
+    classifier = Classifier(model, clip, CLASSES, averaging, temperature=1.7)  # type: ignore[arg-type]
+    events, _ = outcome(classifier, found, views)
+    mode = "uniform" if drawn == "bins" else "dense"
+    for event in events[::4]:
+        timeline = stream.classify(event.path, classifier, views=views, sampling=mode, runtime=CPU)  # type: ignore[arg-type]
+        assert event.scores is not None
+        np.testing.assert_array_equal(event.scores, timeline.scores[0])
+    assert np.ptp([e.scores[0] for e in events if e.scores is not None]) > 1e-4
+
+
+def test_labels_are_matched_by_name_whatever_their_order(
+    found: LabelledSet, classifier: Classifier
+) -> None:
+    other = replace(found, labels=("Down", "a_cross"), items=found.items[3:])
+    swapped = replace(other, items=tuple(Item(i.path, 0) for i in other.items))
+    assert outcome(classifier, swapped)[1].scores.top1 == 1.0
+
+
+def test_a_model_may_know_more_classes(found: LabelledSet) -> None:
+    class More(FollowsTheSquare):
+        def forward(self, clips: Tensor) -> Tensor:
+            across, down = super().forward(clips).unbind(1)
+            return torch.stack([down, down * 0 - 1, across], 1)
+
+    model = Classifier(More(), CLIP, ("down", "still", "across"))
+    _, last = outcome(model, found)
+    assert last.scores.top1 == last.scores.mean_class == 1.0
+    assert last.scores.confusion.tolist() == [[3, 0, 0], [0, 0, 0], [0, 0, 3]]
+
+
+def test_classes_the_model_does_not_know_are_listed(
+    found: LabelledSet, classifier: Classifier
+) -> None:
+    strange = replace(found, labels=("across", "upwards"))
+    with pytest.raises(DataError, match="1 of its 2 classes are unknown") as caught:
+        outcome(classifier, strange)
+    assert "upwards; the model also has: down" in caught.value.message
+    assert "vidattn train --dataset" in (caught.value.hint or "")
+
+
+def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
+    found: LabelledSet, classifier: Classifier, tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"nothing")
+    damaged = replace(found, items=(found.items[0], Item(str(path), 1), found.items[1]))
+    events, last = outcome(classifier, damaged)
+    assert [event.scores is None for event in events] == [False, True, False]
+    plain = last.to_dict()
+    assert (plain["videos"], plain["scored"], plain["top1"]) == (3, 2, 1.0)
+    assert [(f["path"], f["code"]) for f in plain["failed"]] == [(str(path), "E_NOT_VIDEO")]
+    hopeless = replace(found, items=damaged.items[1:2])
+    with pytest.raises(DataError, match="of 1 video none could be read"):
+        outcome(classifier, hopeless)
+
+
+def test_worker_processes_change_nothing(found: LabelledSet, classifier: Classifier) -> None:
+    alone, helped = (outcome(classifier, found, workers=n)[0] for n in (0, 2))
+    for one, other in zip(alone, helped, strict=True):
+        assert one.path == other.path
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
+def test_shares_of_a_set_make_the_whole_whatever_their_number(
+    found: LabelledSet, classifier: Classifier
+) -> None:
+    task = Examination(classifier, found, CENTRE, runtime=CPU)
+    whole = task.collected(task.videos())
+    for size in (2, 7):  # more than there are videos, too
+        parts = [list(task.videos((rank, size))) for rank in range(size)]
+        assert sum(map(len, parts)) == len(found.items)
+        joined = task.collected(video for part in reversed(parts) for video in part)
+        assert joined.paths == whole.paths
+        np.testing.assert_array_equal(joined.logits, whole.logits)
+        np.testing.assert_array_equal(joined.labels, whole.labels)
+
+
+def test_more_frames_are_looked_at_when_asked(found: LabelledSet) -> None:
+    torch.manual_seed(0)
+    config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
+    classifier = Classifier(TimeSformer(config), replace(CLIP, drawn="bins"), CLASSES)
+    one = replace(found, items=found.items[:1])
+    *_, last = evaluate_set(classifier, one, CENTRE, frames=7, runtime=CPU)
+    timeline = stream.classify(one.items[0].path, classifier, frames=7, views=CENTRE, runtime=CPU)
+    assert isinstance(last, SetEvaluation)
+    scores = torch.from_numpy(last.answers.logits[0]).softmax(-1).numpy()
+    np.testing.assert_allclose(scores, timeline.scores[0], atol=1e-6)
+    assert last.answers.about["settings"]["frames"] == 7
+
+
+def test_parts_of_a_file_are_told_apart(found: LabelledSet, classifier: Classifier) -> None:
+    path = found.items[0].path
+    parts = (Item(path, 0, Window(0, 1)), Item(path, 0, Window(1, 1.75)))
+    events, _ = outcome(classifier, replace(found, items=parts))
+    assert [event.path for event in events] == [f"{path}#t=0,1", f"{path}#t=1,1.75"]

@@ -1,0 +1,185 @@
+"""How right timelines are, on days short enough to count by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vidattn.data.annotations.ground_truth import Truth
+from vidattn.errors import DataError
+from vidattn.evaluation.segmentation import SHARES, best_threshold, evaluate_time, paired
+from vidattn.timeline import Decoding, Timeline
+from vidattn.types import Window
+
+LABELS = ("swim", "dive", "rest")
+
+
+def timeline(source: str, text: str, sure: float = 0.9, **more: object) -> Timeline:
+    """A second for each letter: s, d, r; "." is below the threshold, "x" could not be read."""
+    windows, scores, lost = [], [], []
+    for second, letter in enumerate(text):
+        window = Window(second, second + 1)
+        if letter == "x":
+            lost.append((window, "E_DECODE"))
+            continue
+        windows.append(window)
+        rest = (1 - sure) / 2
+        row = [sure if name[0] == letter else rest for name in LABELS]
+        scores.append([1 / 3] * 3 if letter == "." else row)
+    return Timeline(
+        source,
+        LABELS,
+        tuple(windows),
+        np.array(scores),
+        duration=len(text),
+        unreadable=tuple(lost),
+        decoding=Decoding(threshold=0.5),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def spans(name: str, *rows: tuple[float, float, str], duration: float | None = None) -> Truth:
+    found = tuple((Window(a, b), label) for a, b, label in rows)
+    return Truth(name, spans=found, duration=duration)
+
+
+def frames(name: str, text: str) -> Truth:
+    names = {"s": "swim", "d": "Dive", "r": "rest", ".": "SIL"}
+    return Truth(name, frames=tuple(names[letter] for letter in text))
+
+
+def figures(*pairs: tuple[Truth, Timeline | None], **more: object) -> dict[str, float | None]:
+    return dict(evaluate_time(pairs, **more).figures)  # type: ignore[arg-type]
+
+
+def test_a_day_counted_by_hand() -> None:
+    """Ten seconds. True: 0-4 swim, 6-10 dive. Predicted: 0-5 swim, 6-8 rest, 8-10 dive.
+
+    Right: 4 s of swim, second 5, 2 s of dive: 7 of 10; of the 8 s with events, 6. Two events in
+    order swim, dive against swim, rest, dive: one of three too many. Overlaps: swim 4/5, dive 2/4,
+    rest is wrong: F1 = 2 * 2 / (2 * 2 + 1). As detections swim is found up to an IoU of .8 and dive
+    up to .5.
+    """
+    truth = spans("a.mp4", (0, 4, "swim"), (6, 10, "dive"))
+    found = figures((truth, timeline("a.mp4", "sssss.rrdd")))
+    assert found["frame_accuracy"] == pytest.approx(0.7)
+    assert found["frame_accuracy_foreground"] == pytest.approx(0.75)
+    assert found["edit"] == pytest.approx(1 - 1 / 3)
+    assert found["f1@10"] == found["f1@25"] == found["f1@50"] == pytest.approx(0.8)
+    at = {t: found[f"map@{t:g}"] for t in (0.3, 0.5, 0.55, 0.8, 0.85)}
+    assert at == {0.3: 1.0, 0.5: 1.0, 0.55: 0.5, 0.8: 0.5, 0.85: 0.0}
+    # .5 counts 1; .55, .6 ... .8 count 1/2 each; .85, .9, .95 nothing
+    assert found["map"] == pytest.approx((1 + 6 * 0.5) / 10)
+    assert found["map_thumos"] == pytest.approx((1 + 1 + 1 + 0.5 + 0.5) / 5)
+
+
+def test_a_label_for_each_frame_says_the_same() -> None:
+    truth = frames("a", "s" * 8 + "." * 4 + "d" * 8)  # two frames a second
+    made = timeline("a.mp4", "sssss.rrdd")
+    by_spans = figures((spans("a.mp4", (0, 4, "swim"), (6, 10, "dive")), made))
+    for rate in (None, 2.0):
+        found = figures((truth, made), background=("SIL",), rate=rate)
+        assert found == pytest.approx(by_spans)
+    assert figures((truth, made))["frame_accuracy"] == pytest.approx(0.6)  # SIL as an event
+
+
+def test_frames_count_by_number_where_they_are_as_many() -> None:
+    """A file of six frames, five of them in the first second."""
+    times = np.array([0, 0.2, 0.4, 0.6, 0.8, 1.5])
+    made = timeline("a.mp4", "sd", input={"frames": 6}, frame_times=times)
+    truth = frames("a", "sssssd")
+    assert figures((truth, made))["frame_accuracy"] == 1.0
+    spread = replace(made, input={"frames": 7}, frame_times=None)
+    assert figures((truth, spread))["frame_accuracy"] == pytest.approx(4 / 6)
+
+
+def test_perfect_timelines_have_full_marks_whatever_their_order() -> None:
+    texts = {"a": "ssddr.", "b": "rrr", "c": "..s.s", "d": "dsdsd"}
+    pairs = []
+    for name, text in texts.items():
+        words = {"s": "swim", "d": "dive", "r": "rest"}
+        rows = [(i, i + 1, words[c]) for i, c in enumerate(text) if c != "."]
+        merged: list[tuple[float, float, str]] = []
+        for start, stop, label in rows:
+            if merged and merged[-1][1:] == (start, label):
+                merged[-1] = (merged[-1][0], stop, label)
+            else:
+                merged.append((start, stop, label))
+        truth = spans(name, *merged, duration=len(text))
+        pairs.append((truth, timeline(name, text)))
+    assert figures(*pairs) == dict.fromkeys(SHARES, 1.0)
+    worse = [(truth, made) for truth, made in pairs[:-1]] + [(pairs[-1][0], timeline("d", "ddsss"))]
+    assert figures(*worse) == figures(*worse[::-1])
+    assert all((value or 0) < 1 for value in figures(*worse).values())
+
+
+def test_a_video_without_a_prediction_is_missed_not_left_out() -> None:
+    one = (spans("a", (0, 4, "swim"), duration=4), timeline("a", "ssss"))
+    other = (spans("b", (0, 4, "dive"), duration=4), None)
+    found = figures(one, other)
+    assert found["frame_accuracy"] == found["edit"] == found["map"] == 0.5
+    assert found["f1@50"] == pytest.approx(2 / 3)
+
+
+def test_what_could_not_be_read_is_wrong_even_where_nothing_happened() -> None:
+    truth = spans("a", (0, 2, "swim"), duration=4)
+    assert figures((truth, timeline("a", "ss..")))["frame_accuracy"] == 1.0
+    assert figures((truth, timeline("a", "ss.x")))["frame_accuracy"] == 0.75
+
+
+def test_of_nothing_there_are_no_figures_but_no_errors() -> None:
+    quiet = (spans("a", duration=3), timeline("a", "..."))
+    found = figures(quiet)
+    assert (found["frame_accuracy"], found["edit"]) == (1.0, 1.0)
+    nothing = ("frame_accuracy_foreground", "f1@10", "map", "map_thumos")
+    assert [found[name] for name in nothing] == [None] * 4
+    noisy = figures((spans("a", duration=3), timeline("a", "sss")))
+    assert (noisy["frame_accuracy"], noisy["edit"], noisy["f1@10"], noisy["map"]) == (0, 0, 0, None)
+    assert figures((spans("a"), None))["frame_accuracy"] is None
+
+
+def test_labels_that_overlap_leave_detection_only() -> None:
+    both = spans("a", (0, 4, "swim"), (2, 4, "dive"), duration=4)
+    plain = (spans("b", (0, 2, "swim"), duration=2), timeline("b", "ss"))
+    found = evaluate_time([(both, timeline("a", "ssss")), plain])
+    assert (found.videos, found.framewise, found.frames) == (2, 1, 50)
+    assert found.figures["frame_accuracy"] == 1.0
+    assert found.figures["map"] == 0.5
+    assert [dict(row) for row in found.per_class] == [
+        {"label": "swim", "spans": 2, "found": 2, "ap@0.5": 1.0},
+        {"label": "dive", "spans": 1, "found": 0, "ap@0.5": 0.0},
+    ]
+    twice = spans("a", (0, 3, "swim"), (1, 4, "Swim"), duration=4)  # the same label: no conflict
+    assert figures((twice, timeline("a", "ssss")))["frame_accuracy"] == 1.0
+
+
+def test_predictions_find_their_truth_by_name() -> None:
+    truths = [spans("v1"), spans("x/film.mp4"), spans("y/film.mp4"), spans("P01")]
+    made = [timeline(name, "s") for name in ("in/v_v1.mkv", "/data/y/film.avi", "other.mp4")]
+    found = paired(truths, made)
+    assert [t and t.source for _, t in found.pairs] == [
+        *("in/v_v1.mkv", None, "/data/y/film.avi"),
+        None,
+    ]
+    assert (found.missing, found.unused) == (("x/film.mp4", "P01"), ("other.mp4",))
+
+
+def test_doubtful_pairs_are_refused() -> None:
+    with pytest.raises(DataError, match="their folders do not tell"):
+        paired([spans("x/film.mp4"), spans("y/film.mp4")], [timeline("z/film.mp4", "s")])
+    with pytest.raises(DataError, match=r"a/f.mp4 and b/f.mp4 are both about f"):
+        paired([spans("f")], [timeline("a/f.mp4", "s"), timeline("b/f.mp4", "s")])
+    with pytest.raises(DataError, match="none of the predictions"):
+        paired([spans("f")], [timeline("g", "s")])
+    with pytest.raises(DataError, match="there are none"):
+        paired([spans("f")], [])
+
+
+def test_the_best_threshold_lies_between_what_happens_and_what_does_not() -> None:
+    windows = tuple(Window(i, i + 1) for i in range(4))
+    scores = np.array([[0.9, 0.1], [0.62, 0.38], [0.3, 0.7], [0.55, 0.45]])
+    timeline = Timeline(source="a.mp4", labels=("walk", "run"), windows=windows, scores=scores)
+    truth = Truth("a.mp4", spans=((Window(0, 1), "walk"), (Window(2, 3), "run")), duration=4.0)
+    threshold, f1 = best_threshold([(truth, timeline)])
+    assert 0.62 < threshold <= 0.7
+    assert f1 == 1.0

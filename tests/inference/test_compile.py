@@ -1,0 +1,113 @@
+"""Models that torch compiles answer as those that it does not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+
+from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.errors import UsageError
+from vidattn.inference.scorer import Scorer
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.models.stam import Stam
+from vidattn.models.timesformer import TimeSformer
+
+SHAPE = {"classes": 3, "frames": 8, "size": 32, "patch": 16, "width": 32, "depth": 2, "heads": 2}
+CLIP = ClipConfig(frames=8, short_side=32, crop=32)
+MODELS = ("divided", "space", "stam")
+
+
+def classifier(kind: str) -> Classifier:
+    torch.manual_seed(0)
+    model: Any
+    if kind == "stam":
+        model = Stam(StamConfig(**SHAPE, time_heads=2, time_hidden=64))
+    else:
+        model = TimeSformer(TimeSformerConfig(kind, **SHAPE))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return Classifier(model.eval(), CLIP, ("a", "b", "c"))
+
+
+def halves(scorer: Scorer, clips: list[Tensor]) -> Tensor:
+    """As films go through a model."""
+    tokens = [torch.stack(scorer.per_frame(list(clip.transpose(0, 1)))) for clip in clips]
+    return torch.stack(scorer.from_frames(tokens))
+
+
+def fresh(compiled: bool = True) -> Runtime:
+    return Runtime("cpu", "fp32", 4, compile=compiled)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_only_batches_of_one_size_are_compiled(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[torch.Size] = set()
+
+    def compiling(function: Callable[[Tensor], Tensor], **_: object) -> Callable[[Tensor], Tensor]:
+        return lambda batch: (seen.add(batch.shape), function(batch))[1]
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    clips = list(torch.randn(6, 3, 8, 32, 32))
+    found = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
+    torch.testing.assert_close(*found, rtol=0, atol=1e-5)
+    assert {size[0] for size in seen} == {2 if kind != "divided" else 4}
+
+
+def test_when_memory_runs_out_smaller_batches_are_not_filled_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def compiling(function: object, **_: object) -> Callable[[Tensor], Tensor]:
+        def run(batch: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("no room")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    clips = list(torch.randn(4, 3, 8, 32, 32))
+    expected = halves(Scorer(classifier("divided"), fresh(False)), clips)
+    found = halves(Scorer(classifier("divided"), fresh()), clips)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_integers_are_not_compiled() -> None:
+    with pytest.raises(UsageError, match="--compile is not for --precision int8"):
+        Scorer(classifier("divided"), Runtime("cpu", "int8", compile=True))
+
+
+def test_what_cannot_be_compiled_is_a_hint_away_from_running(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def compiling(function: object, **_: object) -> Callable[[Tensor], Tensor]:
+        def run(batch: Tensor) -> Tensor:
+            raise TorchDynamoException("no working C++ compiler found\nand more")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    with pytest.raises(
+        UsageError, match=r"--compile: .* here: no working C.. compiler found$"
+    ) as e:
+        halves(Scorer(classifier("divided"), fresh()), list(torch.randn(4, 3, 8, 32, 32)))
+    assert "leave --compile out" in (e.value.hint or "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_compiled_model_answers_as_ever(kind: str) -> None:
+    clips = list(torch.randn(6, 3, 8, 32, 32))
+    found = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
+    torch.testing.assert_close(*found, rtol=0, atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_graph_answers_as_ever() -> None:
+    clips = list(torch.randn(6, 3, 8, 32, 32))
+    runtimes = [Runtime("cuda", "fp32", 4, compile=c) for c in (True, False)]
+    scorers = [Scorer(classifier("divided"), runtime) for runtime in runtimes]
+    for _ in range(3):  # recorded, then replayed
+        torch.testing.assert_close(*(halves(s, clips) for s in scorers), rtol=0, atol=1e-3)

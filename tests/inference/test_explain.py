@@ -1,0 +1,363 @@
+"""Explanations of films: which window, which frames, which patches, as text, JSON and a picture."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import vidattn
+from tests.cli.conftest import Run, film, model, quick, write_film  # noqa: F401 - fixtures
+from vidattn.config import StamConfig
+from vidattn.data import transforms
+from vidattn.data.motion.dataset import held_back
+from vidattn.errors import UsageError, VideoError
+from vidattn.inference.explain import MOST_RUNS, Question, around, explain, explanations, strongest
+from vidattn.inference.highlights import MOST, highlights
+from vidattn.models.attribution import relevance
+from vidattn.models.classifier import Classifier
+from vidattn.models.stam import Stam
+from vidattn.output.video import heatmap
+from vidattn.timeline.explanation import METHODS, Explanation
+from vidattn.types import Window
+from vidattn.video import open_video
+
+
+@pytest.fixture(scope="module")
+def classifier(model: Path) -> Classifier:  # noqa: F811
+    """Three classes, half a second of 4 frames of 2 x 2 patches; nothing is left at zero."""
+    found = vidattn.load(str(model))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in found.model.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(film: Path, classifier: Classifier) -> Explanation:  # noqa: F811
+    return explain(film, classifier, at=1.0)
+
+
+def test_the_window_lies_around_the_moment_and_within_the_film(
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+    found: Explanation,
+) -> None:
+    assert found.window == Window(0.75, 1.25)
+    assert len(set(found.frames)) == 4
+    assert all(0.75 <= time < 1.25 for time in found.times)
+    with open_video(film) as video:
+        assert around(video, 0.0, classifier.clip) == Window(0.0, 0.5)
+        assert around(video, 3.99, classifier.clip) == Window(3.5, 4.0)
+        assert around(video, 2.0, classifier.clip, frames=99) == Window(0.0, 4.0)
+        with pytest.raises(VideoError, match=r"ends at 4.00 s, before 9 s") as caught:
+            around(video, 9.0, classifier.clip)
+        assert caught.value.code == "E_SHORT"
+        with pytest.raises(UsageError, match="second -1: a film begins at 0"):
+            around(video, -1.0, classifier.clip)
+
+
+def test_the_scores_are_those_of_segment(
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+    found: Explanation,
+) -> None:
+    timeline = vidattn.segment(film, classifier, start=0.75, end=1.25)
+    np.testing.assert_allclose(found.scores, timeline.scores[0], atol=1e-5)
+    assert found.label == classifier.labels[int(timeline.scores[0].argmax())]
+
+
+def test_without_a_moment_the_surest_window_is_explained(
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+) -> None:
+    timeline = vidattn.segment(film, classifier)
+    best = explain(film, classifier)
+    assert best.score == pytest.approx(float(timeline.scores.max()), abs=1e-5)
+    other = explain(film, classifier, label="RUN")
+    assert other.label == "run"
+    assert other.score == pytest.approx(float(timeline.scores[:, 1].max()), abs=1e-5)
+    assert strongest(timeline, 1).window == other.window
+
+
+def test_of_a_film_shorter_than_a_window_the_frames_are_those_that_segment_saw(
+    tmp_path: Path,
+    classifier: Classifier,
+) -> None:
+    short = write_film(tmp_path / "short.mp4", seconds=0.3)
+    timeline = vidattn.segment(short, classifier)
+    for found in (
+        explain(short, classifier),
+        explain(short, classifier, at=0.1),
+        *highlights(timeline, classifier),
+    ):
+        assert found.window.duration == pytest.approx(0.3)
+        assert found.frames == (0, 1, 2, 2)
+        np.testing.assert_allclose(found.scores, timeline.scores[0], atol=1e-5)
+
+
+def test_deleting_what_is_hot_lowers_the_score_faster_than_chance_on_motion_tiny() -> None:
+    tiny = vidattn.load("motion-tiny")
+    clips = torch.cat([batch.clips for batch in held_back(tiny.clip, 24, seed=7)])
+    with torch.no_grad():
+        first = tiny.model(clips).softmax(1)
+    classes = first.argmax(1)
+    heat_of = relevance(tiny.model, clips, classes).patches.flatten(1)  # type: ignore[arg-type]
+    colour = clips.mean((2, 3, 4), keepdim=True)
+
+    def left(order: torch.Tensor) -> float:
+        gone = torch.zeros_like(order, dtype=torch.bool)
+        gone.scatter_(1, order[:, : order.shape[1] * 3 // 10], True)
+        pixels = gone.view(-1, 8, 4, 4).repeat_interleave(12, 2).repeat_interleave(12, 3)
+        with torch.no_grad():
+            scores = tiny.model(torch.where(pixels[:, None], colour, clips)).softmax(1)
+        return float(scores.gather(1, classes[:, None]).mean())
+
+    generator = torch.Generator().manual_seed(0)
+    draws = [torch.rand(heat_of.shape, generator=generator).argsort(1) for _ in range(3)]
+    chance = sum(map(left, draws)) / 3
+    assert left(heat_of.argsort(1, descending=True)) < chance - 0.05
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shares_are_positive_and_sum_to_one(
+    method: str,
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+) -> None:
+    (one,) = explanations(film, classifier, [Question(Window(1.0, 1.5))], method=method)  # type: ignore[arg-type]
+    assert one.patches.shape == (4, 2, 2)
+    assert (one.patches >= 0).all()
+    assert one.patches.sum() == pytest.approx(1, abs=1e-5)
+    assert one.pictures.shape == (4, 224, 224, 3)
+
+
+def test_a_drop_is_what_replacing_the_frame_by_the_one_before_takes(
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+    found: Explanation,
+) -> None:
+    with open_video(film, short_side=32) as video:
+        seen = video.read(found.frames)
+    clip = transforms.eval_clip(seen, classifier.clip)
+    scores = []
+    for order in ([0, 1, 2, 3], [1, 1, 2, 3], [0, 0, 2, 3], [0, 1, 1, 3], [0, 1, 2, 2]):
+        with torch.no_grad():
+            scores.append(classifier.model(clip[None, :, order]).softmax(-1)[0, found.label_id])
+    expected = [float(scores[0] - one) for one in scores[1:]]
+    np.testing.assert_allclose(found.drops, expected, atol=1e-5)
+    assert np.abs(found.drops).max() > 1e-4
+    odds = [float(torch.logit(one)) for one in scores]
+    np.testing.assert_allclose(found.odds, [odds[0] - one for one in odds[1:]], atol=1e-3)
+
+
+def test_a_long_clip_loses_several_frames_at_a_time(
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+) -> None:
+    long = explain(film, classifier, at=2.0, frames=MOST_RUNS + 8)
+    assert long.run == 2
+    assert len(long.drops) == MOST_RUNS + 8
+    np.testing.assert_array_equal(long.drops[0::2], long.drops[1::2])
+    assert heatmap.strip(long).shape[0] > 4 * heatmap.TILE  # of 40 frames 32, in four rows
+
+
+@torch.no_grad()
+def test_occlusion_covers_one_patch_after_the_other(
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+    found: Explanation,
+) -> None:
+    one = explain(film, classifier, at=1.0, method="occlusion")
+    with open_video(film, short_side=32) as video:
+        clip = transforms.eval_clip(video.read(found.frames), classifier.clip)
+    whole = classifier.model(clip[None])[0, found.label_id]
+    losses = torch.zeros(4, 2, 2)
+    for t, y, x in np.ndindex(4, 2, 2):
+        covered = clip.clone()
+        for channel in range(3):
+            covered[channel, t, 16 * y : 16 * y + 16, 16 * x : 16 * x + 16] = clip[channel].mean()
+        losses[t, y, x] = whole - classifier.model(covered[None])[0, found.label_id]
+    expected = losses.clamp(min=0) / losses.clamp(min=0).sum()
+    np.testing.assert_allclose(one.patches, expected, atol=1e-4)
+
+
+def test_a_stam_is_explained_and_a_model_of_another_kind_is_not(
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+) -> None:
+    torch.manual_seed(0)
+    shape = {"classes": 3, "frames": 4, "size": 32, "width": 32, "depth": 1, "heads": 2}
+    stam = Stam(StamConfig(**shape, time_depth=1, time_heads=4, time_hidden=48))
+    other = Classifier(stam, classifier.clip, classifier.labels)
+    assert explain(film, other, at=1.0).patches.sum() == pytest.approx(1, abs=1e-5)
+    linear = Classifier(torch.nn.Linear(1, 1), classifier.clip, classifier.labels)
+    with pytest.raises(UsageError, match="Linear cannot be explained"):
+        explain(film, linear, at=1.0)
+
+
+def test_the_strip_has_a_tile_for_each_frame_and_heat_where_the_patches_say() -> None:
+    patches = np.zeros((2, 2, 2), np.float32)
+    patches[1, 0, 1] = 1
+    grey = np.full((2, 64, 64, 3), 128, np.uint8)
+    one = Explanation(
+        "a.mp4", Window(0, 1), ("x", "y"), np.array([0.25, 0.75], np.float32), 1, (0, 3),
+        (0.25, 0.75), "relevance", patches, np.array([0.5, -0.1], np.float32),
+        np.array([3, -1], np.float32), 1, grey,
+    )  # fmt: skip
+    scaled = heatmap.scaled(one)
+    cold, hot = (heatmap.overlaid(grey[t], scaled[t]) for t in (0, 1))
+    assert (cold == 128).all()
+    assert hot[8, 56].tolist() != [128] * 3
+    assert np.abs(hot[56, 8].astype(int) - 128).max() < 10
+    picture = heatmap.strip(one)
+    assert picture.shape[2] == 3
+    decoded = cv2.imdecode(np.frombuffer(heatmap.png(picture), np.uint8), cv2.IMREAD_COLOR)
+    assert (decoded[..., ::-1] == picture).all()
+
+
+def test_the_command_writes_a_picture_and_prints_the_frames(
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    done = quick("explain", film, "-m", model, "--at", "0:01", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "walk.mp4  0.75 to 1.25 s" in done.stdout
+    assert done.stdout.count("share ") == 4
+    picture = tmp_path / "out" / "walk.vidattn.explain.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert str(picture) in done.stderr
+
+
+def test_the_film_of_a_window_has_its_frames_at_their_times(
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    done = quick("explain", film, "-m", model, "--at", "1", "--mp4")
+    assert done.returncode == 0, done.stderr
+    with (
+        open_video(film) as whole,
+        open_video(tmp_path / "walk.vidattn.explain.mp4") as part,
+    ):
+        inside = whole.times[(whole.times >= 0.7495) & (whole.times < 1.2495)]
+        np.testing.assert_allclose(part.times, inside - inside[0], atol=2e-3)
+        assert min(part.width, part.height) == 240
+        assert part.read([0])[0, :, 60:300].std() > 5
+
+
+def test_what_the_model_does_not_see_is_dimmed(found: Explanation) -> None:
+    frame = np.full((240, 400, 3), 200, np.uint8)
+    none = np.zeros((2, 2), np.float32)
+    half = replace(found, crop=0.5)
+    picture = heatmap.warmed(half, frame, none, 1.0)
+    assert (picture[60:180, 140:260] == 200).all()
+    assert (picture[:60] == 70).all()
+
+
+def test_json_is_one_document_and_leaves_no_file(
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    done = quick("explain", film, "-m", model, "--at", "1", "--json", "--label", "run")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schema"] == "vidattn/explanation/1"
+    assert document["label"] == "run"
+    assert [len(document["frames"]), len(document["patches"]), document["grid"]] == [4, 4, [2, 2]]
+    assert sum(map(sum, document["patches"])) == pytest.approx(1, abs=1e-4)
+    assert list(tmp_path.glob("*.png")) == []
+
+
+@pytest.mark.parametrize(
+    "words, code, message",
+    [
+        (("--label", "swim"), 2, "has no label 'swim'"),
+        (("--at", "soon"), 2, "'soon' is not a time"),
+    ],
+)
+def test_what_cannot_be_explained_is_said(
+    words: tuple[str, ...],
+    code: int,
+    message: str,
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+) -> None:
+    done = quick("explain", film, "-m", model, *words)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    gone = quick("explain", "gone.mp4", "-m", model)
+    assert gone.returncode == 3
+
+
+def test_a_moment_after_the_film_is_refused_as_segment_refuses_it(
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+) -> None:
+    done = quick("explain", film, "-m", model, "--at", "99")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"error: {film}: ends at 4.00 s, before 99 s\nhint: name an earlier" in done.stderr
+    same = quick("segment", film, "-m", model, "--start", "99")
+    assert (same.returncode, same.stderr) == (3, done.stderr)
+
+
+def test_damage_is_named_where_the_whole_film_was_looked_at(
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    data = bytearray(film.read_bytes())
+    stop = data.index(b"moov") - 4
+    data[stop - 200 : stop] = bytes(200)  # the last pictures
+    holed = tmp_path / "holed.mp4"
+    holed.write_bytes(data)
+    done = quick("explain", holed, "-m", model)
+    assert done.returncode == 4
+    assert "not seen (E_DECODE)" in done.stderr
+    assert (tmp_path / "holed.vidattn.explain.png").exists()
+    assert quick("explain", holed, "-m", model, "--at", "0.5").returncode == 0
+
+
+def test_segments_are_explained_in_their_surest_windows(
+    film: Path,  # noqa: F811
+    classifier: Classifier,
+) -> None:
+    timeline = vidattn.segment(film, classifier, overlap=0.5)
+    found = list(highlights(timeline, classifier))
+    real = [s for s in timeline.segments if s.label_id is not None]
+    assert len(found) == min(len(real), MOST)
+    for one in found:
+        segment = next(s for s in real if s.window.start <= one.window.centre < s.window.stop)
+        assert one.label == segment.label
+        row = timeline.scores[timeline.windows.index(one.window), one.label_id]
+        assert one.score == pytest.approx(float(row), abs=1e-4)
+    gone = replace(timeline, source="gone.mp4")
+    assert list(highlights(gone, classifier)) == []
+
+
+def test_segment_puts_explanations_into_its_report(
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    done = quick("segment", film, "-m", model, "--explain", "-f", "html")
+    assert done.returncode == 0, done.stderr
+    assert "What the labels rest on" in (tmp_path / "walk.vidattn.html").read_text("utf-8")
+    done = quick("segment", film, "-m", model, "--explain", "-f", "json")
+    assert done.returncode == 2
+    assert "--explain is a part of the report: add -f html" in done.stderr

@@ -1,0 +1,140 @@
+"""A film in fewer bits: compared with float32 first, and not accepted when it differs too much."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.errors import InputError, UsageError
+from vidattn.inference import precision_check, scorer, stream
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.models.int8 import can_multiply_int8
+from vidattn.models.timesformer import TimeSformer
+from vidattn.video import MemoryVideo
+
+here = pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
+INT8 = Runtime("cpu", "int8", batch_size=2)
+CLIP = ClipConfig(frames=4, step_seconds=0.2, short_side=32, crop=32)
+
+
+@pytest.fixture
+def video() -> MemoryVideo:
+    frames = np.random.default_rng(0).integers(0, 256, (160, 32, 40, 3), np.uint8)
+    return MemoryVideo(frames, fps=10)
+
+
+def classifier(scale: float = 1.0) -> Classifier:
+    torch.manual_seed(0)
+    model = TimeSformer(TimeSformerConfig("divided", 5, 4, 32, width=64, depth=2, heads=2))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+        model.head.weight *= scale
+    return Classifier(model.eval(), CLIP, tuple("abcde"))
+
+
+@here
+def test_scores_are_near_float32_and_the_timeline_says_how_near(video: MemoryVideo) -> None:
+    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
+    timeline = stream.segment(video, classifier(), runtime=INT8)
+    assert timeline.settings["precision"] == "int8"
+    assert 0 < np.abs(timeline.scores - exact.scores).max() < 0.05
+    checked = timeline.model["int8"]
+    assert checked["windows"] == 2
+    assert checked["same_label"] == 2
+    assert 0 < checked["max_difference"] < 0.05
+    assert any("int8 beside float32 in 2 of the windows" in text for text in timeline.warnings)
+    assert json.loads(timeline.to_json())["model"]["int8"] == checked
+    assert "int8" not in exact.model
+
+
+@here
+def test_scores_do_not_depend_on_the_batch(video: MemoryVideo) -> None:
+    one, many = (
+        stream.segment(video, classifier(), runtime=Runtime("cpu", "int8", batch_size=size))
+        for size in (1, 7)
+    )
+    np.testing.assert_allclose(one.scores, many.scores, atol=1e-5)
+
+
+@here
+def test_classify_is_compared_too(video: MemoryVideo) -> None:
+    timeline = stream.classify(video, classifier(), runtime=INT8)
+    assert timeline.model["int8"]["windows"] == 1
+
+
+@here
+def test_too_large_a_difference_is_refused(
+    video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_check, "MOST_APART", 1e-6)
+    with pytest.raises(InputError, match="refused: int8 beside float32") as caught:
+        stream.segment(video, classifier(), runtime=INT8)
+    assert "leave --precision int8 out" in str(caught.value.hint)
+
+
+@here
+def test_models_of_another_make_have_no_such_form(video: MemoryVideo) -> None:
+    other = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 32 * 32, 2)), CLIP, ("a", "b"))
+    with pytest.raises(UsageError, match="--precision int8: not for a Sequential"):
+        stream.segment(video, other, runtime=INT8)
+
+
+def test_elsewhere_than_on_a_cpu_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Runtime, "torch_device", lambda self: torch.device("cuda"))
+    with pytest.raises(UsageError, match="int8 runs on CPUs, not on cuda"):
+        Runtime("cuda", "int8").resolved_precision()
+
+
+@pytest.fixture
+def multiplying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that multiplies in bfloat16, and for which every model is large."""
+    monkeypatch.setattr(scorer, "multiplies_bf16", lambda: True)
+    monkeypatch.setattr(scorer, "LARGE", 0)
+
+
+@pytest.mark.usefixtures("multiplying")
+def test_auto_takes_bfloat16_where_it_agrees(video: MemoryVideo) -> None:
+    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
+    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
+    assert timeline.settings["precision"] == "bf16"
+    assert 0 < np.abs(timeline.scores - exact.scores).max() < 0.05
+    assert timeline.model["bf16"]["windows"] == 2
+    assert timeline.warnings == exact.warnings
+
+
+@pytest.mark.usefixtures("multiplying")
+def test_auto_goes_back_to_float32_where_it_does_not_and_says_so(
+    video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_check, "MOST_APART", 1e-6)
+    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
+    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
+    assert timeline.settings["precision"] == "fp32"
+    np.testing.assert_array_equal(timeline.scores, exact.scores)
+    assert any("computed in float32: bf16 beside float32" in text for text in timeline.warnings)
+    assert (
+        stream.classify(video, classifier(), runtime=Runtime("cpu")).settings["precision"] == "fp32"
+    )
+
+
+@pytest.mark.usefixtures("multiplying")
+def test_what_is_asked_for_by_name_is_not_checked(video: MemoryVideo) -> None:
+    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu", "bf16"))
+    assert timeline.settings["precision"] == "bf16"
+    assert "bf16" not in timeline.model
+
+
+def test_auto_leaves_small_models_in_float32(
+    video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer, "multiplies_bf16", lambda: True)
+    assert (
+        stream.classify(video, classifier(), runtime=Runtime("cpu")).settings["precision"] == "fp32"
+    )

@@ -1,0 +1,72 @@
+"""A model at work on whatever device there is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.inference.scorer import Scorer, batch_size_of
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.models.timesformer import TimeSformer
+
+CLIP = ClipConfig(frames=4, step_seconds=0.2, short_side=32, crop=32)
+SHAPE = TimeSformerConfig(classes=3, frames=4, size=32, patch=16, width=32, depth=2, heads=2)
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    torch.manual_seed(0)
+    model = TimeSformer(SHAPE).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return Classifier(model, CLIP, ("a", "b", "c"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.2)])
+def test_a_gpu_gives_the_logits_of_the_processor(
+    classifier: Classifier, precision: str, tolerance: float
+) -> None:
+    # One classifier on both: what was folded on the processor must not be taken for it.
+    clips = list(torch.randn(5, 3, 4, 32, 32))
+    expected = Scorer(classifier, Runtime(device="cpu", precision="fp32"))(clips)
+    scorer = Scorer(classifier, Runtime(device="cuda", precision=precision))  # type: ignore[arg-type]
+    assert scorer.model is not classifier.model
+    for mine, theirs in zip(scorer(clips), expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance)
+    tokens = scorer.per_frame(list(clips[0].transpose(0, 1)))
+    assert tokens[0].device.type == "cuda"
+    again = scorer.from_frames([torch.stack(tokens)])[0]
+    torch.testing.assert_close(again, expected[0], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("config", "frames", "expected"),
+    [
+        (TimeSformerConfig(classes=400), 8, 1),  # 196e9 multiply-adds
+        (TimeSformerConfig(classes=400, width=192, heads=3, size=112), 8, 7),  # 3.1e9
+        (TimeSformerConfig(classes=400, width=192, heads=3, size=112), 32, 1),
+        (SHAPE, 4, 16),
+    ],
+)
+def test_on_a_processor_large_models_are_shown_clips_one_by_one_and_small_ones_many_at_once(
+    config: TimeSformerConfig, frames: int, expected: int
+) -> None:
+    with torch.device("meta"):
+        model = TimeSformer(config)
+    clip = ClipConfig(frames=8, short_side=config.size, crop=config.size)
+    classifier = Classifier(model, clip, tuple(map(str, range(config.classes))))
+    assert batch_size_of(classifier, Runtime("cpu"), frames) == expected
+    assert batch_size_of(classifier, Runtime("cpu", batch_size=5), frames) == 5
+
+
+def test_a_model_that_cannot_be_counted_is_shown_eight_clips_at_once(
+    classifier: Classifier,
+) -> None:
+    other = replace(classifier, model=torch.nn.Flatten())
+    assert batch_size_of(other, Runtime("cpu"), 4) == 8

@@ -1,0 +1,362 @@
+"""Timelines are right about a film whose content is known: colours that change at known times."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
+from vidattn.data.frames import view_clips
+from vidattn.errors import MemoryLimitError, UsageError, VideoError
+from vidattn.inference import scorer as scorer_module
+from vidattn.inference import stream as infer
+from vidattn.inference.scorer import Scorer
+from vidattn.models import fused
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.models.timesformer import TimeSformer
+from vidattn.timeline import Decoding, Timeline
+from vidattn.types import View, Window
+from vidattn.video import MemoryVideo, Unreadable
+
+CLIP = ClipConfig(frames=4, step_seconds=0.25, short_side=8, crop=8, mean=(0, 0, 0), std=(1, 1, 1))
+FPS = 10
+
+
+class Reddest(nn.Module):
+    """Names the strongest colour of a clip; remembers how large its batches were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def forward(self, clips: Tensor) -> Tensor:
+        self.batches.append(len(clips))
+        return 20 * clips.mean((2, 3, 4))
+
+
+class DamagedVideo(MemoryVideo):
+    """A film some of whose frames do not decode."""
+
+    def __init__(self, frames: np.ndarray, damaged: set[int]) -> None:
+        super().__init__(frames, fps=FPS)
+        self.damaged = damaged
+
+    def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
+        span = Window(min(self.damaged) / FPS, (max(self.damaged) + 1) / FPS)
+        self.unreadable[:] = [Unreadable(span, "E_DECODE")]
+        for index, frame in super().stream(indices):
+            if index not in self.damaged:
+                yield index, frame
+
+
+def film(*scenes: tuple[str, float], width: int = 12) -> np.ndarray:
+    """Frames of plain colours: ("red", 2.0) is two seconds of red."""
+    colours = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+    return np.concatenate(
+        [
+            np.broadcast_to(np.array(colours[c], np.uint8), (round(s * FPS), 8, width, 3))
+            for c, s in scenes
+        ]
+    )
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    return Classifier(Reddest(), CLIP, ("red", "green", "blue"))
+
+
+@pytest.fixture
+def video() -> MemoryVideo:
+    return MemoryVideo(film(("red", 3), ("green", 5), ("blue", 2.5)), fps=FPS)
+
+
+def spans(timeline: Timeline) -> list[tuple[str, float, float]]:
+    return [(s.label, s.window.start, s.window.stop) for s in timeline.segments]
+
+
+def test_segments_begin_and_end_where_the_film_changes(
+    video: MemoryVideo, classifier: Classifier
+) -> None:
+    timeline = infer.segment(video, classifier)
+    assert spans(timeline) == [("red", 0.0, 3.0), ("green", 3.0, 8.0), ("blue", 8.0, 10.5)]
+    assert timeline.coverage == 1.0
+    assert [s.start_frame for s in timeline.segments] == [0, 30, 80]
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.8])
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_neither_overlap_nor_batch_size_changes_what_happens(
+    video: MemoryVideo, classifier: Classifier, overlap: float, batch_size: int
+) -> None:
+    runtime = Runtime(batch_size=batch_size)
+    timeline = infer.segment(video, classifier, overlap=overlap, runtime=runtime)
+    assert [label for label, _, _ in spans(timeline)] == ["red", "green", "blue"]
+    for (_, start, _), change in zip(spans(timeline)[1:], (3, 8), strict=True):
+        assert abs(start - change) <= 0.5
+    assert max(classifier.model.batches) <= batch_size  # type: ignore[operator,arg-type]
+
+
+def test_events_come_in_order_and_count_every_window(
+    video: MemoryVideo, classifier: Classifier
+) -> None:
+    started, *scored, finished = infer.stream(video, classifier, stride=0.5)
+    assert isinstance(started, infer.Started)
+    assert isinstance(finished, infer.Finished)
+    assert [event.index for event in scored] == list(range(len(started.windows)))  # type: ignore[union-attr]
+    assert finished.timeline.windows == started.windows
+
+
+def test_scores_are_those_of_the_model_on_the_frames_of_the_window(
+    video: MemoryVideo, classifier: Classifier
+) -> None:
+    timeline = infer.segment(video, classifier)
+    for window, scores in zip(timeline.windows, timeline.scores, strict=True):
+        seconds = window.start + 0.25 * (np.arange(4) + 0.5)
+        frames = video.read([int(t * FPS + 1e-6) for t in seconds])
+        logits = 20 * torch.tensor(frames[:, :, 2:10].mean((0, 1, 2)) / 255)
+        np.testing.assert_allclose(scores, logits.softmax(0).numpy(), atol=1e-5)
+
+
+def test_windows_far_apart_still_make_segments_that_tile_and_own_up_to_what_was_seen(
+    video: MemoryVideo, classifier: Classifier
+) -> None:
+    timeline = infer.segment(video, classifier, stride=3.0)
+    assert spans(timeline) == [("red", 0.0, 2.0), ("green", 2.0, 8.0), ("blue", 8.0, 10.5)]
+    assert timeline.coverage == pytest.approx(4.5 / 10.5, abs=1e-3)
+
+
+def test_a_part_of_a_film_is_looked_at_alone(video: MemoryVideo, classifier: Classifier) -> None:
+    timeline = infer.segment(video, classifier, start=4.0, end=9.0)
+    assert spans(timeline) == [("green", 4.0, 8.0), ("blue", 8.0, 9.0)]
+    assert timeline.coverage == pytest.approx(5 / 10.5, abs=1e-4)
+
+
+def test_what_did_not_decode_before_an_early_stop_is_named(classifier: Classifier) -> None:
+    video = DamagedVideo(film(("red", 2), ("green", 2)), damaged={11, 12})
+    events = infer.stream(video, classifier, runtime=Runtime(batch_size=1))
+    started = next(events)
+    assert isinstance(started, infer.Started)
+    done = [next(events) for _ in range(3)]
+    events.close()
+    timeline = infer.collect(started, done, classifier)  # type: ignore[arg-type]
+    assert timeline.unreadable == (
+        (Window(1.1, 1.3), "E_DECODE"),
+        (Window(3.0, 4.0), "E_INTERRUPTED"),
+    )
+    assert timeline.segments[0].window == Window(0.0, 1.1)
+
+
+def test_a_film_shorter_than_a_window_still_gets_its_segment(classifier: Classifier) -> None:
+    timeline = infer.segment(MemoryVideo(film(("blue", 0.3)), fps=FPS), classifier)
+    assert spans(timeline) == [("blue", 0.0, 0.3)]
+    assert "shorter than one window" in timeline.warnings[0]
+
+
+def test_a_stream_that_is_stopped_early_makes_a_valid_timeline(
+    video: MemoryVideo, classifier: Classifier
+) -> None:
+    events = infer.stream(video, classifier, runtime=Runtime(batch_size=1))
+    started = next(events)
+    assert isinstance(started, infer.Started)
+    done = [next(events) for _ in range(4)]
+    events.close()  # type: ignore[attr-defined]
+    timeline = infer.collect(started, done, classifier)  # type: ignore[arg-type]
+    assert spans(timeline) == [("red", 0.0, 3.0), ("green", 3.0, 4.0)]
+    assert timeline.unreadable == ((Window(4.0, 10.5), "E_INTERRUPTED"),)
+    assert Timeline.from_json(timeline.to_json()).segments == timeline.segments
+
+
+def test_a_film_that_breaks_off_with_an_error_says_so(classifier: Classifier) -> None:
+    class Torn(MemoryVideo):
+        def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
+            yield from list(super().stream(indices))[:6]
+            raise VideoError("torn", code="E_DECODER_DIED")
+
+    events = infer.stream(
+        Torn(film(("red", 4)), fps=FPS), classifier, runtime=Runtime(batch_size=1)
+    )
+    with pytest.raises(VideoError, match="torn"):
+        list(events)
+    assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
+
+
+def test_decoding_goes_on_while_the_model_works(classifier: Classifier) -> None:
+    decoded: list[int] = []
+
+    class Told(MemoryVideo):
+        def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
+            for index, frame in super().stream(indices):
+                decoded.append(index)
+                yield index, frame
+
+    class Patient(Reddest):
+        def forward(self, clips: Tensor) -> Tensor:
+            stop = time.monotonic() + 5
+            while len(decoded) < 16 and time.monotonic() < stop:
+                time.sleep(0.01)
+            return super().forward(clips)
+
+    patient = Classifier(Patient(), CLIP, ("red", "green", "blue"))
+    events = infer.stream(Told(film(("red", 6)), fps=FPS), patient, runtime=Runtime(batch_size=1))
+    next(events)
+    next(events)
+    assert len(decoded) >= 16
+    events.close()  # type: ignore[attr-defined]
+
+
+def test_single_lost_frames_are_stood_in_for_and_their_time_is_named(
+    classifier: Classifier,
+) -> None:
+    video = DamagedVideo(film(("red", 2), ("green", 2)), damaged={11, 12})
+    timeline = infer.segment(video, classifier)
+    assert spans(timeline) == [("red", 0.0, 1.1), ("red", 1.3, 2.0), ("green", 2.0, 4.0)]
+    assert timeline.unreadable == ((Window(1.1, 1.3), "E_DECODE"),)
+
+
+def test_a_window_that_lost_most_of_its_frames_is_not_guessed(classifier: Classifier) -> None:
+    video = DamagedVideo(film(("red", 2), ("green", 2)), damaged=set(range(11, 20)))
+    timeline = infer.segment(video, classifier)
+    assert spans(timeline) == [("red", 0.0, 1.0), ("green", 2.0, 4.0)]
+    assert [window for window, _ in timeline.unreadable] == [Window(1.0, 1.1), Window(1.1, 2.0)]
+
+
+def test_a_film_of_which_nothing_decodes_is_an_error(classifier: Classifier) -> None:
+    video = DamagedVideo(film(("red", 2)), damaged=set(range(20)))
+    for act in (infer.segment, infer.classify):
+        with pytest.raises(VideoError, match="too few frames decode") as caught:
+            act(video, classifier)
+        assert caught.value.code == "E_DECODE"
+
+
+def test_the_threshold_makes_background(video: MemoryVideo, classifier: Classifier) -> None:
+    timeline = infer.segment(video, classifier, decoding=Decoding(threshold=1.0))
+    assert [label for label, _, _ in spans(timeline)] == ["background"]
+
+
+def test_classify_weighs_the_whole_film(video: MemoryVideo, classifier: Classifier) -> None:
+    timeline = infer.classify(video, classifier, frames=21)
+    assert timeline.windows == (Window(0.0, 10.5),)
+    assert timeline.top(1)[0][0] == "green"
+    assert timeline.coverage == 1.0
+    assert timeline.settings["frames"] == 21
+    assert "stretched from 4 to 21" in timeline.warnings[0]
+
+
+def test_dense_classification_says_which_parts_it_saw(
+    video: MemoryVideo, classifier: Classifier
+) -> None:
+    timeline = infer.classify(
+        video, classifier, sampling="dense", views=ViewConfig(spatial=1, clips=3)
+    )
+    assert timeline.seen is not None
+    assert [round(w.start, 2) for w in timeline.seen] == [1.58, 4.75, 7.92]
+    assert timeline.coverage == pytest.approx(3 / 10.5, abs=1e-3)
+
+
+def test_three_crops_see_the_sides_of_a_wide_film(classifier: Classifier) -> None:
+    frames = film(("green", 2), width=40).copy()
+    frames[:, :, :10] = frames[:, :, 30:] = (255, 0, 0)
+    video = MemoryVideo(frames, fps=FPS)
+    one = infer.classify(video, classifier)
+    three = infer.classify(video, classifier, views=ViewConfig(spatial=3, clips=1))
+    assert one.top(1)[0][0] == "green"
+    assert three.top(1)[0][0] == "red"
+
+
+def test_averaging_follows_the_weights(video: MemoryVideo) -> None:
+    scores = {}
+    for averaging in ("logit", "probability"):
+        one = Classifier(Reddest(), CLIP, ("red", "green", "blue"), averaging=averaging)  # type: ignore[arg-type]
+        views = ViewConfig(spatial=1, clips=10)
+        scores[averaging] = infer.classify(video, one, sampling="dense", views=views).scores[0]
+    assert np.abs(scores["logit"] - scores["probability"]).max() > 0.01
+    np.testing.assert_allclose(scores["probability"], [0.25, 0.55, 0.2], atol=0.01)
+
+
+def test_frames_are_held_no_longer_than_a_view_needs_them() -> None:
+    alive: set[int] = set()
+    most = 0
+
+    class Watched(MemoryVideo):
+        def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
+            nonlocal most
+            for index, frame in super().stream(indices):
+                copy = frame.copy()
+                alive.add(index)
+                _finalizers.append(_finalize(copy, index))
+                most = max(most, len(alive))
+                yield index, copy
+
+    import weakref
+
+    _finalizers: list[object] = []
+
+    def _finalize(frame: np.ndarray, index: int) -> object:
+        return weakref.finalize(frame, alive.discard, index)
+
+    video = Watched(film(("red", 30)), fps=FPS)
+    views = [View(tuple(range(i, i + 4))) for i in range(0, 290, 2)]
+    assert sum(1 for _ in view_clips(video, views, CLIP)) == len(views)
+    assert most <= 6
+
+
+def test_memory_that_runs_out_halves_the_batch(video: MemoryVideo) -> None:
+    class Small(Reddest):
+        def forward(self, clips: Tensor) -> Tensor:
+            if len(clips) > 2:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(clips)
+
+    small = Classifier(Small(), CLIP, ("red", "green", "blue"))
+    assert len(spans(infer.segment(video, small))) == 3
+
+
+def test_memory_that_does_not_hold_one_clip_is_an_error(video: MemoryVideo) -> None:
+    class Tiny(Reddest):
+        def forward(self, clips: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("out of memory")
+
+    with pytest.raises(MemoryLimitError, match="single clip"):
+        infer.segment(video, Classifier(Tiny(), CLIP, ("red", "green", "blue")))
+
+
+def test_scores_that_are_no_numbers_are_an_error(video: MemoryVideo) -> None:
+    class Broken(Reddest):
+        def forward(self, clips: Tensor) -> Tensor:
+            return super().forward(clips) * float("nan")
+
+    with pytest.raises(VideoError, match="not finite") as caught:
+        infer.segment(video, Classifier(Broken(), CLIP, ("red", "green", "blue")))
+    assert caught.value.code == "E_NONFINITE"
+
+
+def test_a_device_that_is_not_there_is_refused_with_a_hint(
+    video: MemoryVideo, classifier: Classifier
+) -> None:
+    with pytest.raises(UsageError, match="no such device"):
+        infer.segment(video, classifier, runtime=Runtime(device="abacus"))
+
+
+def test_the_scorer_runs_the_folded_model_and_answers_as_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    shape = TimeSformerConfig(classes=3, frames=4, size=32, width=32, depth=2, heads=2)
+    classifier = Classifier(TimeSformer(shape), ClipConfig(), ("a", "b", "c"))
+    clips = [torch.randn(3, 4, 32, 32) for _ in range(3)]
+    scorer = Scorer(classifier, Runtime(device="cpu"))
+    assert isinstance(scorer.model, fused.Folded)
+    assert Scorer(classifier, Runtime(device="cpu")).model is scorer.model
+    with torch.inference_mode():
+        expected = classifier.model(torch.stack(clips))
+    torch.testing.assert_close(torch.stack(scorer(clips)), expected, rtol=0, atol=1e-4)
+    monkeypatch.setattr(scorer_module, "multiplies_bf16", lambda: True)
+    half = torch.stack(Scorer(classifier, Runtime(device="cpu", precision="bf16"))(clips))
+    assert 0 < (half - expected).abs().max() < 0.1

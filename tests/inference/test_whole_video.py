@@ -1,0 +1,178 @@
+"""One label for a whole film, by a head that has learned from what a model saw of its windows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.cli.conftest import Run, film, model, quick  # noqa: F401
+from vidattn.config import TemporalConfig
+from vidattn.data import embeddings
+from vidattn.data.embedding_dataset import LongFilms
+from vidattn.data.embeddings import Embeddings
+from vidattn.data.sets.registry import open_set
+from vidattn.errors import DataError
+from vidattn.models.temporal_head import TemporalHead
+from vidattn.types import Window
+
+SEEN_BY = {"name": "tiny", "sha256": "a" * 64}
+SETTINGS = {"window_seconds": 1.0, "stride_seconds": 1.0, "frames": 8, "step_seconds": 0.125}
+CONFIG = TemporalConfig(classes=2, vector=6, windows=8, width=16, depth=1, heads=2)
+
+
+def seen(count: int, rng: np.random.Generator) -> Embeddings:
+    """So many windows of a second each."""
+    ends = np.stack([np.arange(count), np.arange(count) + 1], 1).astype(np.float64)
+    vectors = rng.normal((0, 0, 0, 0, 2, -2), 0.1, (count, 6)).astype(np.float32)
+    return Embeddings("film.mp4", ends, vectors, SEEN_BY, SETTINGS)
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """A list of 64 films of 6 to 9 windows: what is high first, number 0 or number 1, is the label.
+    The mean of a film tells nothing."""
+    rng = np.random.default_rng(0)
+    rows = ["path,label,split"]
+    for number in range(64):
+        found = seen(int(rng.integers(6, 10)), rng)
+        first, later = sorted(rng.choice(len(found.vectors), 2, replace=False))
+        found.vectors[first, number % 2] = found.vectors[later, 1 - number % 2] = 2.0
+        embeddings.save(found, tmp_path / f"{number}.vidattn.npz")
+        split = "val" if number % 8 > 5 else "train"
+        rows.append(f"{number}.vidattn.npz,{'ab'[number % 2]} first,{split}")
+    (tmp_path / "films.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "films.csv"
+
+
+def test_embeddings_come_back_and_give_the_same_bytes(tmp_path: Path) -> None:
+    found = seen(5, np.random.default_rng(1))
+    path = embeddings.save(found, tmp_path / "a.vidattn.npz")
+    data = path.read_bytes()
+    back = embeddings.load(path)
+    assert np.array_equal(back.vectors, found.vectors)
+    assert np.array_equal(back.windows, found.windows)
+    assert (back.source, back.model, back.settings) == ("film.mp4", SEEN_BY, SETTINGS)
+    assert embeddings.save(back, path).read_bytes() == data
+    assert len(back.inside(Window(1.2, 3.5))) == 2
+
+
+@pytest.mark.parametrize("data", [b"", b"no archive", b"PK\x03\x04 cut off"])
+def test_what_holds_no_embeddings_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(DataError, match="no embeddings of windows"):
+        embeddings.load(tmp_path / "a.npz")
+    with pytest.raises(DataError, match="cannot be read"):
+        embeddings.load(tmp_path / "none.npz")
+    np.savez(tmp_path / "b.npz", about=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(DataError, match="no embeddings"):
+        embeddings.load(tmp_path / "b.npz")
+
+
+def test_archives_that_are_bombs_locked_or_of_another_kind_are_refused(tmp_path: Path) -> None:
+    path = embeddings.save(seen(5, np.random.default_rng(1)), tmp_path / "a.vidattn.npz")
+    data = path.read_bytes()
+    entry = data.index(b"PK\x01\x02")
+    for offset, value in ((8, 0x01), (10, 99), (6, 250)):  # encrypted, of no known kind, too new
+        spoiled = bytearray(data)
+        spoiled[entry + offset] = value
+        path.write_bytes(spoiled)
+        with pytest.raises(DataError, match="no embeddings"):
+            embeddings.load(path)
+    np.savez_compressed(path, about=np.zeros(1_000_000, np.uint8), windows=[], vectors=[])
+    with pytest.raises(DataError, match="compressed archive"):
+        embeddings.load(path)
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_what_fills_up_a_batch_changes_no_answer(depth: int) -> None:
+    torch.manual_seed(0)
+    head = TemporalHead(replace(CONFIG, depth=depth)).eval()
+    vectors = torch.randn(1, 5, 6)
+    filled = torch.cat([vectors, torch.full((1, 4, 6), torch.nan)], dim=1)
+    both = torch.cat([filled, torch.randn(1, 9, 6)])
+    with torch.inference_mode():
+        alone = head(vectors)
+        assert torch.allclose(head(filled), alone, atol=1e-6)
+        assert torch.allclose(head(both)[:1], alone, atol=1e-6)
+
+
+def test_order_counts_unless_the_head_is_a_mean() -> None:
+    torch.manual_seed(0)
+    vectors = torch.randn(1, 5, 6)
+    for depth, same in ((0, True), (1, False)):
+        head = TemporalHead(replace(CONFIG, depth=depth)).eval()
+        with torch.inference_mode():
+            assert torch.allclose(head(vectors), head(vectors.flip(1)), atol=1e-6) == same
+
+
+def test_films_seen_in_different_ways_are_refused(films: Path) -> None:
+    other = seen(4, np.random.default_rng(2))
+    changed = replace(other, settings={**SETTINGS, "stride_seconds": 0.5})
+    embeddings.save(changed, films.parent / "1.vidattn.npz")
+    with pytest.raises(DataError, match=r"stride_seconds is 0.5, and 1.0"):
+        LongFilms(open_set(str(films)))
+
+
+def test_a_head_learns_an_order_that_the_mean_cannot_see(
+    quick: Run,  # noqa: F811
+    films: Path,
+    tmp_path: Path,
+) -> None:
+    words = ["--dataset", films, "--batch-size", 16, "--set", "data.clips_per_epoch=320"]
+    words += ["--epochs", 12, "--set", "long.width=32", "--set", "optim.lr=3e-3", "-q"]
+    found = {}
+    for depth in (0, 2):
+        run = tmp_path / f"run{depth}"
+        done = quick(
+            "train", "--task", "long", *words, "--run-dir", run, "--set", f"long.depth={depth}"
+        )
+        assert done.returncode == 0, done.stderr
+        done = quick("eval", "-m", run, "--json", "-q")
+        assert done.returncode == 0, done.stderr
+        found[depth] = json.loads(done.stdout)["top1"]
+    assert found[2] >= 0.85
+    assert found[0] <= 0.75
+    done = quick("train", "--task", "long", *words, "--run-dir", tmp_path / "run2", "--resume")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_head_is_asked_about_a_film(
+    quick: Run,  # noqa: F811
+    film: Path,  # noqa: F811
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    look = ("segment", film, "-m", model, "-f", "json", "--overlap", 0.5)
+    assert quick(*look).returncode == 0
+    plain = json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"]
+    assert quick(*look, "--embeddings").returncode == 0
+    assert json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"] == plain
+    found = embeddings.load(tmp_path / "walk.vidattn.npz")
+    assert found.vectors.shape == (15, 32)
+    (tmp_path / "parts.csv").write_text(
+        "path,label,start,end,split\n"
+        + "".join(
+            f"walk.vidattn.npz,{'ab'[i % 2]},{i / 2},{i / 2 + 1},{'train' if i < 4 else 'val'}\n"
+            for i in range(6)
+        )
+    )
+    words = ("--dataset", "parts.csv", "--epochs", 1, "--set", "data.clips_per_epoch=4")
+    done = quick("train", "--task", "long", *words, "--run-dir", "run", "-q")
+    assert done.returncode == 0, done.stderr
+    done = quick("classify", film, "-m", model, "--pool", "head=run", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["scores"]["labels"] == ["a", "b"]
+    assert document["coverage"]["windows"] == 1
+    assert document["settings"]["stride_seconds"] == 0.25
+    assert document["settings"]["pool"] == "head run"
+    refused = quick("classify", film, "-m", "motion-tiny", "--pool", "head=run")
+    assert refused.returncode == 2
+    assert "has learned from what tiny saw" in refused.stderr
+    assert "takes what another model saw" in quick("segment", film, "-m", "run").stderr
+    assert "no head over windows" in quick("classify", film, "--pool", f"head={model}").stderr

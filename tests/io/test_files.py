@@ -1,0 +1,154 @@
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from vidattn.cli.batch.failures import Failure, Failures
+from vidattn.errors import OutputError
+from vidattn.inference.score_log import WindowLog
+from vidattn.io.files import make_folder, replacing, write_atomically
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_file_is_written_and_nothing_else_is_left(tmp_path: Path) -> None:
+    assert write_atomically(tmp_path / "a.txt", b"one") == tmp_path / "a.txt"
+    assert write_atomically(str(tmp_path / "a.txt"), b"two") == tmp_path / "a.txt"
+    assert (tmp_path / "a.txt").read_bytes() == b"two"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_missing_directories_are_made(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "new" / "deep" / "a.txt", b"x")
+    assert (tmp_path / "new" / "deep" / "a.txt").read_bytes() == b"x"
+
+
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a.txt", b"x")
+    (tmp_path / "plain.txt").write_bytes(b"x")
+    modes = {stat.S_IMODE((tmp_path / n).stat().st_mode) for n in ("a.txt", "plain.txt")}
+    assert len(modes) == 1
+
+
+def test_a_failing_block_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"old")
+
+    def interrupted() -> None:
+        with replacing(path) as part:
+            part.write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_named_and_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"a\.txt: cannot be written: No space left") as caught:
+        write_atomically(tmp_path / "a.txt", b"x")
+    assert caught.value.exit_code == 5
+    assert "-o" in (caught.value.hint or "")
+    assert names(tmp_path) == []
+
+
+def test_a_directory_and_a_device_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is not a regular file"):
+        write_atomically(tmp_path, b"x")
+    with pytest.raises(OutputError, match="is not a regular file"):
+        write_atomically("/dev/null", b"x")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="is not a regular file"):
+        write_atomically(tmp_path / "pipe", b"x")
+
+
+def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_atomically(tmp_path / "file" / "a.txt", b"x")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_bytes(b"old")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    write_atomically(tmp_path / "link.txt", b"new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_bytes() == b"new"
+
+
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
+    name = "n" * 255
+    write_atomically(tmp_path / name, b"x")
+    assert names(tmp_path) == [name]
+
+
+def test_the_data_reaches_the_disk_before_the_name_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(descriptor: int) -> None:
+        order.append("fsync")
+        fsync(descriptor)
+
+    def noted_replace(part: Path, target: Path) -> Path:
+        order.append("rename")
+        return replace(part, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write_atomically(tmp_path / "a.txt", b"x")
+    assert order == ["fsync", "rename", "fsync"]
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is flushed to the disk, in order."""
+    found: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        found.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return found
+
+
+def test_new_folders_are_flushed_from_the_top_down(tmp_path: Path, flushed: list[str]) -> None:
+    write_atomically(tmp_path / "new" / "deep" / "a.txt", b"x")
+    assert flushed[:2] == [str(tmp_path), str(tmp_path / "new")]
+    assert flushed[-1] == str(tmp_path / "new" / "deep")
+    assert len(flushed) == 4
+
+
+def test_relative_folders_are_flushed_too(
+    tmp_path: Path, flushed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("new/deep"))
+    make_folder(Path("new/deep"))
+    assert flushed == [str(tmp_path), str(tmp_path / "new")]
+
+
+def test_names_of_logs_are_flushed(tmp_path: Path, flushed: list[str]) -> None:
+    with WindowLog(tmp_path / "out" / "a.log") as log:
+        log.begin({}, 2)
+    assert flushed == [str(tmp_path), str(tmp_path / "out" / "a.log"), str(tmp_path / "out")]
+    flushed.clear()
+    Failures(tmp_path / "list").add(Failure("a.mp4", "E_EMPTY", "a.mp4: empty"))
+    assert flushed[0] == str(tmp_path)
+    assert flushed[-2:] == [str(tmp_path / "list" / "failures.jsonl"), str(tmp_path / "list")]

@@ -1,0 +1,73 @@
+"""Processes that train together: what they know and tell, and what happens when one goes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.together import together
+from vidattn.errors import DistributedError, UsageError
+from vidattn.models.distributed import World, noticing, rank_of, share_of
+
+TALK = """
+import os, torch
+from vidattn.models.distributed import joined
+from vidattn.errors import DistributedError
+
+try:
+    with joined(torch.device("cpu")) as world:
+        rows = torch.full((world.rank * 2, 3), float(world.rank))
+        heard = [
+            world.rank, world.size, world.lead, str(world.device),
+            world.sums(1.5, world.rank), world.most(world.rank + 3),
+            world.gathered(rows).tolist(), world.told([{"I": world.rank}] * (2 - world.rank)),
+        ]
+        if world.rank == 1:
+            print(json.dumps([heard, "gone"]), flush=True)
+            os._exit(0)
+        world.sums(1)
+except DistributedError as error:
+    print(json.dumps([heard, error.message]))
+"""
+
+
+def test_processes_add_up_gather_and_tell_and_who_is_left_alone_says_so(tmp_path: Path) -> None:
+    told = together(TALK, tmp_path / "told")
+    for rank, (heard, _) in enumerate(told):
+        assert heard[:4] == [rank, 2, rank == 0, "cpu"]
+        assert heard[4:6] == [[3.0, 1.0], 4]
+        assert heard[6] == [[1.0] * 3] * 2
+        assert heard[7] == [{"I": 0}, {"I": 0}, {"I": 1}]
+    assert told[0][1].startswith("process 0 of 2 lost the others: ")
+    assert told[1][1] == "gone"
+
+
+def test_one_process_is_a_world_of_its_own() -> None:
+    world = World()
+    assert world.lead
+    assert world.sums(1, 2.5) == [1.0, 2.5]
+    assert world.told(["x"]) == ["x"]
+    network = torch.nn.Linear(1, 1)
+    assert world.together(network) is network
+
+
+def test_who_we_are_is_read_from_the_environment() -> None:
+    assert rank_of({}) == (0, 1, 0)
+    assert rank_of({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == (5, 8, 1)
+    with pytest.raises(UsageError, match="RANK is set"):
+        rank_of({"RANK": "5"})
+
+
+@pytest.mark.parametrize(("size", "of"), [(7, 3), (8, 2), (3, 5), (0, 2)])
+def test_shares_cover_everything_once_and_evenly(size: int, of: int) -> None:
+    shares = [share_of(size, number, of) for number in range(of)]
+    assert [i for share in shares for i in share] == list(range(size))
+    assert max(map(len, shares)) - min(map(len, shares)) <= (2 if size >= 2 * of else 1)
+    assert all(share.start % 2 == 0 for share in shares if size >= 2 * of)
+
+
+def test_only_lost_connections_are_taken_for_such() -> None:
+    with pytest.raises(DistributedError), noticing():
+        raise RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+    with pytest.raises(RuntimeError, match="shapes"), noticing():
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

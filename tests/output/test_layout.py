@@ -1,0 +1,120 @@
+"""Curves and confusions as pages: whole, inert, and saying what the figures say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from tests.output.chromium import FOUND, browser
+from tests.output.test_report import Reader
+from vidattn.cli.terminal.metrics import write_confusion
+from vidattn.evaluation.classification import scored
+from vidattn.output.report.confusion import confusion_page, drawn
+from vidattn.output.report.curves import curves, curves_page
+from vidattn.output.report.page import colours
+
+EVIL = "</script><img src=x onerror=window.hacked=1>"
+
+
+def result(labels: list[str], per_class: int = 10) -> dict[str, object]:
+    """Every class is right 8 of 10 times, and else taken for the next."""
+    truth = np.repeat(np.arange(len(labels)), per_class)
+    answers = np.where(np.arange(len(truth)) % 10 < 8, truth, (truth + 1) % len(labels))
+    logits = np.eye(len(labels))[answers] * 5
+    about = {"model": "tiny", "dataset": "steps", "scored": len(truth), "videos": len(truth)}
+    return {**scored(logits, truth).to_dict(labels), **about, "failed": []}
+
+
+def log(epochs: int) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for epoch in range(1, epochs + 1):
+        step = {"step": 10 * epoch, "loss": 1 / epoch, "lr": 1e-3 / epoch}
+        rows.append({"event": "step", **step})
+        rows.append({"event": "epoch", "epoch": epoch, **step, "scores": {"top1": 0.25 * epoch}})
+    return rows
+
+
+def test_the_matrix_has_a_cell_for_every_count_that_is_not_zero() -> None:
+    labels = ["walk", "run", "jump"]
+    matrix = result(labels)["confusion"]
+    root = ElementTree.fromstring(drawn(labels, matrix))  # type: ignore[arg-type]
+    titles = sorted(node.text or "" for node in root.iter("title"))
+    assert len(titles) == 6
+    assert titles[0] == "jump taken for walk: 2 of 10 (20 %)"
+    assert "walk, right: 8 of 10 (80 %)" in titles
+
+
+def test_the_page_of_400_classes_stays_small_and_names_stand_in_its_cells() -> None:
+    text = confusion_page(result([f"class {i}" for i in range(400)]))
+    assert len(text) < 1_000_000
+    assert "class 7 taken for class 8: 2 of 10" in text
+    assert "<text" not in text.split("</svg>")[0]
+
+
+@pytest.mark.parametrize("kind", ["confusion", "curves"])
+def test_pages_run_nothing_but_their_own_script(kind: str) -> None:
+    made = {
+        "confusion": confusion_page(result(["walk", EVIL])),
+        "curves": curves_page(log(3), EVIL, [EVIL]),
+    }
+    page = Reader(made[kind])
+    assert page.handlers == page.loads == []
+    assert page.policy.startswith("default-src 'none';")
+    assert "unsafe" not in page.policy
+    assert "<img" not in made[kind]
+
+
+def test_curves_have_a_row_for_every_epoch_and_the_colours_of_the_report() -> None:
+    text = curves_page(log(4), "small", ["steps"])
+    assert re.findall(r"([\d.]+) %</td>", text) == ["25.0", "50.0", "75.0", "100.0"]
+    assert text == curves_page(log(4), "small", ["steps"])
+    picture = curves(log(4), "a & b")
+    ElementTree.fromstring(picture)
+    assert all(colour in picture for colour in colours()["k0"])
+    ElementTree.fromstring(curves([], "nothing yet"))
+
+
+def test_epochs_without_lines_of_steps_are_joined_and_the_axis_says_what_it_counts() -> None:
+    epochs = [row for row in log(4) if row["event"] == "epoch"]
+    picture = curves(epochs, "short")
+    assert picture.count("<polyline") == 3
+    assert f">step {epochs[-1]['step']}</text>" in picture
+    # Twelve pixels a sign at most are less than 0.6 of that each: no label leaves the picture.
+    ends = re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]*)<', picture)
+    assert all(float(x) - 7.2 * len(words) > 0 for x, words in ends)
+
+
+def test_the_name_of_a_file_says_whether_it_is_a_table_or_a_page(tmp_path: Path) -> None:
+    made = result(["walk", "run"])
+    assert write_confusion(made, tmp_path / "who.csv").read_text().startswith("truth")
+    page = write_confusion(made, tmp_path / "who.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert page == confusion_page(made)
+
+
+@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
+def test_in_a_browser_the_pages_are_drawn_and_turn_dark(tmp_path: Path) -> None:
+    with browser(tmp_path / "profile") as page:
+        for name, text in (
+            ("who.html", confusion_page(result(["walk", EVIL]))),
+            ("curves.html", curves_page(log(3), "small", ["steps"])),
+        ):
+            (tmp_path / name).write_text(text)
+            page.events.clear()
+            page.tell("Page.navigate", url=(tmp_path / name).as_uri())
+            page.wait("document.readyState === 'complete' && document.querySelector('footer')")
+            page.wait("!document.getElementById('theme').hidden")
+            ground = "getComputedStyle(document.body).backgroundColor"
+            before = page.ask(ground)
+            page.ask("document.getElementById('theme').click()")
+            assert page.ask(ground) != before
+            assert (
+                page.ask("document.querySelector('.drawing svg').getBoundingClientRect().width")
+                > 50
+            )
+            assert page.ask("window.hacked") is None
+            assert page.complaints() == []

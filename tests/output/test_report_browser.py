@@ -1,0 +1,360 @@
+"""The report in a real browser: what a person does with it, and what a hostile name cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import write_film
+from tests.output.chromium import FOUND, Page, browser
+from vidattn import output
+from vidattn.output.thumbnails import stills
+from vidattn.timeline import Decoding, Timeline
+from vidattn.types import Window
+
+pytestmark = pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
+
+EVIL = (
+    "</script><script>window.hacked = 1</script>",
+    '" onerror="window.hacked = 1',
+    "<img src=x onerror=window.hacked=1>",
+    "{{ 7 * 7 }}<!--",
+    "film\u202egpj.exe",
+    "very long " * 60,
+)
+ROWS = (
+    "[...document.querySelectorAll('#rows tr')]"
+    ".map((tr) => [...tr.cells].slice(1).map((cell) => cell.innerText))"
+)
+
+
+SETTLED = (
+    "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame("
+    "() => setTimeout(done, 150))))"
+)
+"""The page has decided with the next picture, and made its list a little later."""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def timeline(**changes: Any) -> Timeline:
+    """Four seconds in eight windows; walk, run and jump in turn, less and less sure."""
+    order = np.array([0, 0, 1, 0, 2, 2, 2, 1])
+    scores = np.full((8, 3), 0.1)
+    scores[np.arange(8), order] = [0.8, 0.8, 0.8, 0.7, 0.6, 0.6, 0.6, 0.45]
+    values: dict[str, Any] = {
+        "source": "walk.mp4",
+        "labels": ("walk", "run", "jump"),
+        "windows": tuple(Window(i / 2, i / 2 + 0.5) for i in range(8)),
+        "scores": scores / scores.sum(axis=1, keepdims=True),
+        "decoding": Decoding(),
+    }
+    return Timeline(**{**values, **changes})
+
+
+def labels(page: Page) -> list[str]:
+    return [row[3].strip() for row in page.ask(ROWS)]
+
+
+def slide(page: Page, slider: str, value: float) -> None:
+    page.ask(
+        f"(() => {{ const s = document.getElementById('{slider}'); s.value = {value};"
+        " s.dispatchEvent(new Event('input')); })()"
+    )
+    page.ask(SETTLED)
+
+
+def expected(timeline: Timeline) -> list[str]:
+    return [segment.label for segment in timeline.segments]
+
+
+def test_the_sliders_find_what_python_finds(page: Page, tmp_path: Path) -> None:
+    film = timeline()
+    page.open(output.write(film, tmp_path / "a.html"))
+    assert labels(page) == expected(film) == ["walk", "run", "walk", "jump", "run"]
+    slide(page, "threshold", 0.72)
+    assert labels(page) == expected(film.decoded(threshold=0.72))
+    assert "background" in labels(page)
+    slide(page, "least", 1)
+    assert labels(page) == expected(film.decoded(threshold=0.72, min_duration=1.0))
+    assert "--threshold 0.72 --min-duration 1" in page.ask("document.body.innerText")
+    page.ask("document.getElementById('reset').click()")
+    page.ask(SETTLED)
+    assert labels(page) == expected(film)
+    assert page.complaints() == []
+
+
+def test_a_slider_joins_segments_across_short_background(page: Page, tmp_path: Path) -> None:
+    strong, weak = [0.8, 0.1, 0.1], [0.4, 0.3, 0.3]
+    film = timeline(scores=np.array([strong, weak, strong, strong, weak, weak, strong, strong]))
+    film = film.decoded(threshold=0.5)
+    page.open(output.write(film, tmp_path / "a.html"))
+    assert labels(page) == ["walk", "background", "walk", "background", "walk"]
+    slide(page, "gap", 0.5)
+    assert labels(page) == expected(film.decoded(merge_gap=0.5)) == ["walk", "background", "walk"]
+    text = page.ask("document.body.innerText")
+    assert "--threshold 0.5 --min-duration 0 --merge-gap 0.5" in text
+    slide(page, "gap", 1)
+    assert labels(page) == ["walk"]
+    page.ask("document.getElementById('reset').click()")
+    page.ask(SETTLED)
+    assert len(labels(page)) == 5
+    assert page.complaints() == []
+
+
+def test_a_click_and_keys_seek_the_film_beside_the_page(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    film = timeline(source=str(write_film(tmp_path / "films" / "walk #1?.mp4")))
+    path = output.write(film, tmp_path / "out" / "a.html", stills=stills(film))
+    assert str(tmp_path) not in path.read_text("utf-8")
+    page.open(path)
+    page.wait("document.getElementById('video').readyState > 0")
+    assert page.ask("document.getElementById('unplayable').hidden")
+    assert page.ask("document.querySelectorAll('#rows img').length") == 5
+    assert page.ask("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
+    page.ask("document.querySelectorAll('#rows button')[2].click()")
+    assert page.ask("document.getElementById('video').currentTime") == pytest.approx(1.5)
+    page.press("ArrowRight")
+    assert page.ask("document.getElementById('video').currentTime") == pytest.approx(2.0)
+    assert page.ask("document.querySelector('tr[aria-current]').innerText.includes('jump')")
+    page.press("ArrowLeft")
+    page.press("ArrowLeft")
+    assert page.ask("document.getElementById('video').currentTime") == pytest.approx(1.0)
+    page.press(" ", text=" ")
+    page.wait("!document.getElementById('video').paused")
+    page.press(" ", text=" ")
+    assert page.ask("document.getElementById('video').paused")
+    assert {address.split(":")[0] for address in page.addresses()} <= {"file", "data"}
+    assert page.complaints() == []
+
+
+TIME, PAUSED = (f"document.getElementById('video').{what}" for what in ("currentTime", "paused"))
+
+
+@pytest.mark.parametrize(
+    ("selector", "number", "begins"),
+    [
+        ("#rows button", 2, 1.5),
+        ("#rows td.words", 4, 1.5),  # the label of the third row
+        ("#rows img", 3, 2.0),
+        ("#tracks button", 1, 2.0),
+    ],
+)
+def test_a_click_plays_from_there_and_space_pauses(
+    page: Page, tmp_path: Path, selector: str, number: int, begins: float
+) -> None:
+    film = timeline(source=str(write_film(tmp_path / "walk.mp4")))
+    page.open(output.write(film, tmp_path / "a.html", stills=stills(film)))
+    page.wait("document.getElementById('video').readyState > 0")
+    page.click(selector, number)
+    page.wait(f"!{PAUSED}")
+    assert begins <= page.ask(TIME) < begins + 1
+    page.press(" ", text=" ")
+    assert page.ask(PAUSED)
+    page.ask("new Promise((done) => setTimeout(done, 100))")  # a frame may still be on its way
+    stood = page.ask(TIME)
+    page.ask("new Promise((done) => setTimeout(done, 100))")
+    assert page.ask(f"[{TIME}, {PAUSED}]") == [stood, True]
+    page.press(" ", text=" ")
+    page.wait(f"!{PAUSED}")
+    assert page.complaints() == []
+
+
+def test_a_click_into_the_plot_plays_from_that_time(page: Page, tmp_path: Path) -> None:
+    film = timeline(source=str(write_film(tmp_path / "walk.mp4")))
+    page.open(output.write(film, tmp_path / "a.html"))
+    page.wait("document.getElementById('video').readyState > 0")
+    page.click("#skyline", share=0.75)
+    page.wait(f"!{PAUSED}")
+    assert 2.9 < page.ask(TIME) < 3.9
+    assert page.complaints() == []
+
+
+def test_a_click_without_a_film_complains_of_nothing(page: Page, tmp_path: Path) -> None:
+    page.open(output.write(timeline(source="gone.mp4"), tmp_path / "a.html"))
+    page.wait("!document.getElementById('unplayable').hidden")
+    page.click("#rows td.words", 4)
+    page.press(" ", text=" ")
+    assert "1.5" in page.ask("document.getElementById('now-time').innerText")
+    assert page.complaints() == []
+
+
+def test_of_a_part_that_part_is_drawn_and_opened(page: Page, tmp_path: Path) -> None:
+    windows = tuple(Window(50 + i / 2, 50.5 + i / 2) for i in range(8))
+    film = timeline(windows=windows, duration=600.0)
+    page.open(output.write(film, tmp_path / "a.html"))
+    marks = page.ask("[...document.querySelectorAll('#axis span')].map((s) => s.innerText)")
+    assert (marks[0], marks[-1] < "0:54") == ("0:50.0", True)
+    assert page.ask("document.getElementById('now-label').innerText") == "walk"
+    summary = page.ask("document.getElementById('summary').innerText")
+    assert summary == "5 segments of 3 labels from 0:50.0 to 0:54.0 of 10:00.0"
+    paths = page.ask("[...document.querySelectorAll('.track path')].map((p) => p.getBBox().x)")
+    assert min(paths) == 0
+    total = page.ask("document.querySelector('#tracks .total').innerText").split()
+    assert total[1:3] == ["38", "%"]
+    assert page.ask("document.getElementById('whole').disabled")
+
+
+def test_keys_buttons_and_the_wheel_zoom(page: Page, tmp_path: Path) -> None:
+    count = 3600
+    order = np.arange(count) // 2 % 3
+    scores = np.full((count, 3), 0.1)
+    scores[np.arange(count), order] = 0.8
+    windows = tuple(Window(2 * i, 2 * i + 2) for i in range(count))
+    page.open(output.write(timeline(windows=windows, scores=scores), tmp_path / "a.html"))
+    pixels = (
+        "Math.max(...[...document.querySelectorAll('.track path')].map((p) =>"
+        " p.getBoundingClientRect().width / Math.max(1, p.segments.filter((s) =>"
+        " s.start < 40).length)))"
+    )
+    marks = "[...document.querySelectorAll('#axis span')].map((s) => s.innerText)"
+    whole = page.ask(marks)
+    assert whole[-1] > "1:40"
+    picture = "new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20)))"
+    for _ in range(8):
+        page.press("+", text="+")
+    page.ask(picture)
+    assert page.ask(marks)[-1] < "0:00:30"
+    assert page.ask(pixels) > 20
+    page.press("ArrowRight")
+    page.click("#out")
+    page.ask(picture)
+    assert "0:00:50" in page.ask(marks)
+    page.press("0", text="0")
+    page.ask(picture)
+    assert page.ask(marks) == whole
+    page.wheel("#skyline", -100, modifiers=2)
+    page.wait(f"{marks}.length && {marks}[0] !== '0:00:00'")
+    assert page.ask("innerWidth * devicePixelRatio") == 1280  # the page itself is as large as ever
+    # What is drawn again with every turn is a path for each label, however long the film is.
+    assert page.ask("document.querySelectorAll('#plot *').length") < 120
+    assert page.complaints() == []
+
+
+def test_small_things_that_people_stumble_over(page: Page, tmp_path: Path) -> None:
+    film = timeline(source="it's a walk.mp4").decoded(threshold=0.1)
+    page.open(output.write(film, tmp_path / "it's a walk.vidattn.html"))
+    plot = "document.getElementById('plot').getBoundingClientRect().top + scrollY"
+    top = page.ask(plot)
+    slide(page, "threshold", 0.3)
+    assert page.ask(plot) == top
+    text = page.ask("document.body.innerText")
+    assert "vidattn timeline 'it'\\''s a walk.vidattn.json' --threshold 0.3" in text
+    page.click("#skyline", share=0.2)
+    box = "document.getElementById('{}').getBoundingClientRect().{}"
+    assert page.ask(box.format("tip", "top")) > page.ask(box.format("summary", "bottom"))
+    page.press("/", text="/")
+    page.tell("Input.insertText", text="zzz")
+    page.wait("!document.getElementById('nothing').hidden")
+    assert "“zzz”" in page.ask("document.getElementById('nothing').innerText")
+    one = timeline(labels=("walk",), scores=np.ones((8, 1)))
+    page.open(output.write(one, tmp_path / "one.html"))
+    assert "The scores of the one label are in" in page.ask("document.body.innerText")
+
+
+@pytest.mark.parametrize("width", [500, 1000])
+def test_rows_stay_in_one_line_on_narrow_screens(page: Page, tmp_path: Path, width: int) -> None:
+    labels_ = ("a label of quite some length, and more", "run", "jump")
+    film = timeline(labels=labels_).decoded(threshold=0.5)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.tell("Emulation.setDeviceMetricsOverride", **size)
+    try:
+        page.open(output.write(film, tmp_path / "a.html"))
+        assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+        last = (
+            "[...document.querySelectorAll('#rows tr')].filter((r) => {"
+            " const s = r.querySelector('.swatch').getBoundingClientRect();"
+            " const b = r.querySelector('bdi').getBoundingClientRect();"
+            " return b.top > s.bottom || b.left < s.right; }).length"
+        )
+        assert page.ask(last) == 0
+        tall = (
+            "[...document.querySelectorAll('#rows td:last-child')].filter((d) => {"
+            " const r = document.createRange(); r.selectNodeContents(d);"
+            " return r.getBoundingClientRect().height > 26; }).length"
+        )
+        assert page.ask(tall) == 0
+    finally:
+        page.tell("Emulation.clearDeviceMetricsOverride")
+
+
+def test_without_the_film_the_page_works_and_says_so(page: Page, tmp_path: Path) -> None:
+    page.open(output.write(timeline(source="gone.mp4"), tmp_path / "a.html"))
+    page.wait("!document.getElementById('unplayable').hidden")
+    assert len(labels(page)) == 5
+    page.press("ArrowRight")
+    assert "run" in page.ask("document.getElementById('now').innerText")
+
+
+def test_the_list_sorts_and_filters(page: Page, tmp_path: Path) -> None:
+    page.open(output.write(timeline(), tmp_path / "a.html"))
+    page.ask("document.querySelector('th[data-sort=score] button').click()")
+    assert labels(page)[-1] == "run"
+    assert page.ask("document.querySelector('th[data-sort=score]').ariaSort") == "descending"
+    page.press("/", text="/")
+    assert page.ask("document.activeElement.id") == "filter"
+    page.tell("Input.insertText", text="JU")
+    page.ask(SETTLED)
+    assert labels(page) == ["jump"]
+    page.press("Escape")
+    page.ask(SETTLED)
+    assert len(labels(page)) == 5
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_hostile_names_and_labels_are_inert(page: Page, tmp_path: Path, evil: str) -> None:
+    film = timeline(
+        source=f"{evil.replace('/', '')}.mp4",
+        labels=(evil, "run", "jump"),
+        warnings=(evil,),
+        model={"name": evil, "license": evil},
+        input={"codec": evil},
+    )
+    page.open(output.write(film, tmp_path / "a.html"))
+    page.wait("!document.getElementById('unplayable').hidden")
+    assert page.ask("window.hacked") is None
+    assert page.ask("document.scripts.length") == 2
+    assert page.ask("document.images.length") == 0
+    assert evil.replace("\u202e", "\ufffd").strip() in labels(page)
+    assert "\u202e" not in page.ask("document.documentElement.textContent")
+    assert page.ask("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_policy_runs_nothing_that_is_not_the_page_s_own(page: Page, tmp_path: Path) -> None:
+    page.open(output.write(timeline(), tmp_path / "a.html"))
+    page.ask(
+        "document.body.insertAdjacentHTML('beforeend',"
+        ' \'<img src="data:," onerror="window.hacked = 1"><a style="color: red">x</a>\');'
+        " document.body.append(Object.assign(document.createElement('script'),"
+        " { textContent: 'window.hacked = 2' }))"
+    )
+    page.ask("new Promise((done) => setTimeout(done, 100))")
+    assert page.ask("window.hacked") is None
+    assert (
+        page.ask("fetch('https://example.org/').then(() => 'sent', () => 'refused')") == "refused"
+    )
+    assert not any(address.startswith("http") for address in page.addresses())
+
+
+def test_light_and_dark_follow_the_system_and_the_button(page: Page, tmp_path: Path) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page.tell(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}]
+    )
+    page.open(output.write(timeline(), tmp_path / "a.html"))
+    dark = page.ask(ground)
+    page.ask("document.getElementById('theme').click()")
+    light = page.ask(ground)
+    page.tell(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}]
+    )
+    page.open(tmp_path / "a.html")
+    assert page.ask(ground) == light != dark

@@ -1,0 +1,162 @@
+"""The script of the page decides as the Python code does: the same labels, the same edges."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidattn import output
+from vidattn.output.report.scores import packed
+from vidattn.timeline import Decoding, Timeline
+from vidattn.types import Window
+
+NODE = shutil.which("node")
+DERIVE = Path(output.__file__).parent / "report" / "segments.js"
+RUN = """
+(async () => {
+  const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
+  const answers = [];
+  for (const { film, wanted } of cases) {
+    const numbers = await Vidattn.unpack(film);
+    answers.push(wanted.map((settings) => Vidattn.derive(numbers, settings).map(
+      (s) => [s.start, s.stop, s.label < 0 ? null : film.labels[s.label], s.score])));
+  }
+  process.stdout.write(JSON.stringify(answers));
+})();
+"""
+pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
+
+
+def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> Any:
+    """For each timeline and decoding the segments as the script finds them."""
+    script = tmp_path / "run.js"
+    script.write_text(DERIVE.read_text(encoding="utf-8") + RUN, encoding="utf-8")
+    words = [
+        {
+            "film": packed(timeline),
+            "wanted": [
+                {
+                    "threshold": d.threshold,
+                    "minDuration": d.min_duration,
+                    "mergeGap": d.merge_gap,
+                    "leave": d.leave,
+                }
+                for d in wanted
+            ],
+        }
+        for timeline, wanted in cases
+    ]
+    done = subprocess.run(
+        [str(NODE), str(script)],
+        input=json.dumps(words),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def agree(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> int:
+    """Hold all answers of the script to those of the Python code; how many segments there were."""
+    count = 0
+    for (timeline, wanted), answers in zip(cases, in_script(cases, tmp_path), strict=True):
+        for decoding, answer in zip(wanted, answers, strict=True):
+            again = timeline.decoded(**vars(decoding))
+            expected = [
+                (s.window.start, s.window.stop, s.label if s.label_id is not None else None)
+                for s in again.segments
+            ]
+            assert [tuple(row[:3]) for row in answer] == expected, decoding
+            for row, segment in zip(answer, again.segments, strict=True):
+                if segment.label_id is not None:
+                    assert row[3] == pytest.approx(segment.score, abs=2e-5)
+            count += len(expected)
+    return count
+
+
+def drawn(seed: int) -> Timeline:
+    """A film of random size, overlaps, gaps, damage, cuts and scores, many of them equal."""
+    rng = np.random.default_rng(seed)
+    count, classes = int(rng.integers(1, 60)), int(rng.choice([1, 2, 3, 8, 70]))
+    stride = float(rng.choice([0.5, 1.0, 0.333, 2.135]))
+    starts = np.arange(count) * stride
+    starts = starts[rng.random(count) < 0.9]
+    length = stride * float(rng.choice([0.7, 1, 1, 1.5, 2, 3.3]))
+    # Few levels make ties of labels, of lengths and of means.
+    levels = rng.integers(0, int(rng.choice([3, 6, 1000])), (len(starts), classes)) + 1e-3
+    blur = rng.random() < 0.5 and len(starts) > 2
+    if blur:
+        levels[1:-1] = (levels[:-2] + levels[1:-1] + levels[2:]) / 3
+    lost = [] if rng.random() < 0.7 else [(Window(stride * 2.25, stride * 3.5), "E_DECODE")]
+    duration = float(count * stride + length)
+    return Timeline(
+        source="a.mp4",
+        labels=tuple(f"label {k}" for k in range(classes)),
+        windows=tuple(Window(s, s + length) for s in starts.tolist()),
+        scores=levels / levels.sum(axis=1, keepdims=True),
+        duration=duration,
+        unreadable=tuple(lost),
+        cuts=tuple(sorted({round(t, 3) for t in rng.uniform(0.1, duration, 6).tolist()})),
+    )
+
+
+def settings(rng: np.random.Generator, base: Decoding) -> list[Decoding]:
+    """The same way of deciding at several places of the sliders."""
+    found = []
+    for _ in range(6):
+        threshold = float(rng.choice([0, 0.25, 1 / 3, 0.5, 1, round(rng.random(), 2)]))
+        found.append(
+            Decoding(
+                smooth=base.smooth,
+                kernel=base.kernel,
+                snap=base.snap,
+                leave=None if base.leave is None else min(base.leave, threshold),
+                threshold=threshold,
+                min_duration=float(rng.choice([0, 0.5, 1, 2, 5, 30, rng.random() * 6])),
+                merge_gap=float(rng.choice([0, 0, 0.5, 2, 10])),
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        Decoding(),
+        Decoding(snap=True),
+        Decoding(smooth="median", kernel=3),
+        Decoding(smooth="mean", kernel=5),
+        Decoding(smooth="viterbi"),
+        Decoding(leave=0.2, threshold=0.5),
+        Decoding(smooth="mean", leave=0.2, threshold=0.5, snap=True),
+    ],
+    ids=lambda d: f"{d.smooth}, leave {d.leave}, snap {d.snap}",
+)
+def test_the_page_finds_the_segments_that_python_finds(base: Decoding, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    cases = []
+    for seed in range(25):
+        timeline = drawn(seed).decoded(**vars(base))
+        cases.append((timeline, settings(rng, base)))
+    assert agree(cases, tmp_path) > 400
+
+
+def test_no_windows_are_no_segments(tmp_path: Path) -> None:
+    empty = Timeline("a.mp4", ("walk", "run"), (), np.zeros((0, 2)), duration=3.0)
+    assert in_script([(empty, [Decoding()])], tmp_path) == [[[]]]
+
+
+def test_a_classification_is_one_segment(tmp_path: Path) -> None:
+    scores = np.random.default_rng(1).dirichlet(np.ones(90))[None]
+    one = Timeline("a.mp4", tuple(map(str, range(90))), (Window(0, 9),), scores, task="classify")
+    (((start, stop, label, score),),) = in_script([(one, [Decoding()])], tmp_path)[0]
+    assert (start, stop, label) == (0, 9, one.segments[0].label)
+    assert score == pytest.approx(one.segments[0].score, abs=1e-5)

@@ -1,0 +1,427 @@
+import json
+import re
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidattn.data.sampling import windows as sliding
+from vidattn.errors import InputError
+from vidattn.io.json import one_line
+from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.pooling import Pool
+from vidattn.timeline.segments import islands, without
+from vidattn.types import Window
+
+
+def small(**changes: Any) -> Timeline:
+    values: dict[str, Any] = {
+        "source": "a.mp4",
+        "labels": ("dive", "swim"),
+        "windows": (Window(0, 2), Window(2, 4)),
+        "scores": np.array([[0.9, 0.1], [0.2, 0.8]]),
+    }
+    return Timeline(**{**values, **changes})
+
+
+def random_timeline(seed: int, classes: int = 5, **changes: Any) -> Timeline:
+    """Overlapping windows over some minute, unreadable spans, any settings, 25 frames a second."""
+    rng = np.random.default_rng(seed)
+    duration = float(rng.uniform(0.02, 120))
+    windows = sliding(duration, float(rng.uniform(1, 9)), float(rng.uniform(0.5, 5)))
+    starts = rng.uniform(0, duration * 0.99, int(rng.integers(0, 4)))
+    lost = [
+        (Window(s, min(s + rng.uniform(0.0001, 5), duration)), "E_DECODE")
+        for s in map(float, starts)
+    ]
+    values: dict[str, Any] = {
+        "source": f"{seed}.mp4",
+        "labels": tuple(f"label {k}" for k in range(classes)),
+        "windows": windows,
+        "scores": rng.dirichlet(np.full(classes, 0.2), len(windows)),
+        "duration": duration,
+        "unreadable": tuple(sorted(lost)),
+        "decoding": Decoding("median", 3, float(rng.choice([0, 0.5])), float(rng.choice([0, 3]))),
+        "frame_times": np.arange(max(int(duration * 25), 1)) / 25,
+    }
+    return Timeline(**{**values, **changes})
+
+
+def lost_of(timeline: Timeline) -> list[Window]:
+    return [Window(*pair) for pair in timeline.to_dict()["coverage"]["unreadable"]]
+
+
+def test_the_segments_of_two_windows() -> None:
+    first, second = small().segments
+    assert (first.window, first.label, first.label_id, first.score) == (
+        Window(0, 2),
+        "dive",
+        0,
+        0.9,
+    )
+    assert (second.window, second.label, second.score) == (Window(2, 4), "swim", 0.8)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_segments_tile_the_file_without_what_is_unreadable(seed: int) -> None:
+    timeline = random_timeline(seed, decoding=Decoding(threshold=0.3 * (seed % 3)))
+    assert timeline.duration is not None
+    gapless = islands(Window(round(w.start, 3), round(w.stop, 3)) for w in timeline.windows)
+    expected = [part for parts in without(gapless, lost_of(timeline)) for part in parts]
+    assert islands(s.window for s in timeline.segments) == islands(expected)
+    assert all(a.window.stop <= b.window.start for a, b in pairwise(timeline.segments))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_frames_tile_the_file_as_seconds_do(seed: int) -> None:
+    timeline = random_timeline(seed, unreadable=())
+    pairs = [(s.start_frame, s.end_frame) for s in timeline.segments]
+    cells = timeline.cell_frames
+    assert cells is not None
+    assert all(a <= b for a, b in cells)
+    for a, b in pairwise(timeline.segments):
+        if a.window.stop == b.window.start:
+            assert a.end_frame == b.start_frame
+    if timeline.coverage == 1:
+        assert timeline.duration is not None
+        assert pairs[0][0] == 0
+        assert pairs[-1][1] == max(int(timeline.duration * 25), 1)
+
+
+def test_a_segment_begins_with_the_first_frame_at_or_after_its_start() -> None:
+    times = np.arange(90) / 30
+    windows = (Window(0, 1 / 3), Window(1 / 3, 2 / 3), Window(2 / 3, 3.0))
+    timeline = small(windows=windows, scores=np.eye(2)[[0, 1, 0]], frame_times=times)
+    assert [(s.start_frame, s.end_frame) for s in timeline.segments] == [
+        (0, 10),
+        (10, 20),
+        (20, 90),
+    ]
+
+
+def test_frames_are_unknown_without_frame_times() -> None:
+    assert [(s.start_frame, s.end_frame) for s in small().segments] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize("classes, seed", [(1, 0), (2, 1), (5, 2), (64, 3), (65, 4), (400, 5)])
+def test_a_saved_timeline_comes_back_as_it_was(classes: int, seed: int) -> None:
+    timeline = random_timeline(seed, classes)
+    text = timeline.to_json()
+    loaded = Timeline.from_json(text)
+    assert loaded.segments == timeline.segments
+    assert loaded.to_json() == text
+    changed = {"threshold": 0.4, "smooth": "mean", "min_duration": 1.0}
+    assert loaded.decoded(**changed).segments == timeline.decoded(**changed).segments
+
+
+@pytest.mark.parametrize("rows", [np.full((2, 401), 1 / 401), np.eye(401)[[7, 400]]])
+def test_a_saved_timeline_comes_back_when_many_classes_tie(rows: np.ndarray) -> None:
+    timeline = small(labels=tuple(map(str, range(401))), scores=rows)
+    loaded = Timeline.from_json(timeline.to_json())
+    assert loaded.to_json() == timeline.to_json()
+    assert loaded.segments == timeline.segments
+    assert Timeline.from_json(loaded.to_json()).to_json() == timeline.to_json()
+
+
+def test_of_many_classes_the_strongest_sixteen_are_saved() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.dirichlet(np.full(400, 0.3), 2)
+    saved = small(labels=tuple(map(str, range(400))), scores=scores).to_dict()["scores"]
+    assert [len(row) for row in saved["ids"]] == [16, 16]
+    assert saved["ids"][0] == np.argsort(-scores[0])[:16].tolist()
+    loaded = Timeline.from_json(small(labels=tuple(map(str, range(400))), scores=scores).to_json())
+    assert loaded.scores.sum(1) == pytest.approx(1, abs=5e-3)
+    assert (loaded.scores.argmax(1) == scores.argmax(1)).all()
+
+
+def test_the_same_timeline_gives_the_same_bytes_whatever_the_run() -> None:
+    one, two = (small(run={"total_s": seconds}) for seconds in (1.0, 2.0))
+    assert one.to_json() == two.to_json()
+    assert "run" not in one.to_dict()
+    assert one.to_dict(run=True)["run"] == {"total_s": 1.0}
+    assert Timeline.from_json(one.to_json(run=True)).run == {"total_s": 1.0}
+
+
+def test_the_document_is_as_published() -> None:
+    timeline = small(
+        duration=5.0,
+        input={"fps": Fraction(24000, 1001), "vfr": False, "codec": "h264"},
+        model={"name": "motion-tiny", "sha256": "ab"},
+        settings={"stride_seconds": 2.0},
+        decoding=Decoding(threshold=0.85),
+        warnings=("w",),
+        unreadable=((Window(3.5, 4.0), "E_DECODE"),),
+        frame_times=np.arange(50) / 10,
+    )
+    assert timeline.to_dict() == {
+        "schema": "vidattn/timeline/1",
+        "task": "segment",
+        "input": {
+            "path": "a.mp4",
+            "duration": 5.0,
+            "fps": [24000, 1001],
+            "vfr": False,
+            "codec": "h264",
+        },
+        "model": {"name": "motion-tiny", "sha256": "ab", "classes": 2},
+        "settings": {
+            "stride_seconds": 2.0,
+            "smooth": "none",
+            "kernel": 3,
+            "threshold": 0.85,
+            "min_duration": 0.0,
+            "switch_cost": 2.0,
+            "leave": None,
+            "merge_gap": 0.0,
+            "snap": False,
+        },
+        "coverage": {
+            "windows": 2,
+            "fraction": 0.7,
+            "part": [0.0, 4.0],
+            "unreadable": [[3.5, 4.0]],
+            "reasons": ["E_DECODE"],
+        },
+        "segments": [
+            {
+                "start": 0.0,
+                "end": 2.0,
+                "start_frame": 0,
+                "end_frame": 20,
+                "label": "dive",
+                "label_id": 0,
+                "score": 0.9,
+                "alternatives": [{"label": "swim", "score": 0.1}],
+            },
+            {
+                "start": 2.0,
+                "end": 3.5,
+                "start_frame": 20,
+                "end_frame": 35,
+                "label": "background",
+                "label_id": None,
+                "score": 0.8,
+                "alternatives": [
+                    {"label": "swim", "score": 0.8},
+                    {"label": "dive", "score": 0.2},
+                ],
+            },
+        ],
+        "labels": [
+            {"label": "dive", "seconds": 2.0, "share": 0.5, "count": 1},
+            {"label": "background", "seconds": 1.5, "share": 0.375, "count": 1},
+        ],
+        "warnings": ["w"],
+        "scores": {
+            "labels": ["dive", "swim"],
+            "windows": [[0.0, 2.0], [2.0, 4.0]],
+            "frames": [[0, 20], [20, 35]],
+            "values": [[0.9, 0.1], [0.2, 0.8]],
+        },
+    }
+
+
+def test_the_keys_come_in_the_published_order() -> None:
+    assert list(small().to_dict(run=True)) == [
+        "schema",
+        "task",
+        "input",
+        "model",
+        "settings",
+        "coverage",
+        "segments",
+        "labels",
+        "warnings",
+        "scores",
+        "run",
+    ]
+
+
+def test_both_layouts_say_the_same() -> None:
+    timeline = random_timeline(4)
+    lines, line = timeline.to_json(), timeline.to_json(indent=None)
+    assert json.loads(lines) == json.loads(line) == timeline.to_dict()
+    assert "\n" not in line
+    assert max(map(len, lines.splitlines())) < 400
+
+
+def test_a_classification_is_one_segment_whatever_is_set_or_lost() -> None:
+    timeline = small(
+        task="classify",
+        windows=(Window(0, 60),),
+        scores=[[0.3, 0.7]],
+        decoding=Decoding(threshold=0.9),
+        unreadable=((Window(10, 20), "E_DECODE"),),
+        seen=(Window(5, 15), Window(40, 50)),
+    )
+    (segment,) = timeline.segments
+    assert (segment.window, segment.label, segment.score) == (Window(0, 60), "swim", 0.7)
+    assert timeline.coverage == pytest.approx(15 / 60)
+    document = timeline.to_dict()
+    assert "threshold" not in document["settings"]
+    assert document["coverage"]["seen"] == [[5.0, 15.0], [40.0, 50.0]]
+    assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
+
+
+def test_pooled_windows_are_one_answer() -> None:
+    whole = small().pooled(Pool("max"))
+    assert (whole.task, len(whole.segments)) == ("classify", 1)
+    assert whole.windows == (Window(0, 4),)
+    assert whole.scores[0] == pytest.approx(np.array([0.9, 0.8]) / 1.7, abs=1e-5)
+    assert whole.settings["pool"] == "max"
+    again = Timeline.from_json(whole.to_json())
+    assert again.to_json() == whole.to_json()
+    assert again.coverage == pytest.approx(small().coverage)
+
+
+def test_boundaries_snap_to_known_cuts_and_the_cuts_are_saved() -> None:
+    timeline = Timeline(
+        source="a.mp4",
+        labels=("dive", "swim"),
+        windows=(Window(0, 2), Window(2, 4)),
+        scores=np.array([[0.9, 0.1], [0.2, 0.8]]),
+        input={"fps": [10, 1], "vfr": False},
+        cuts=(1.32, 3.2),
+        frame_times=np.arange(40) / 10,
+    )
+    assert [s.window.stop for s in timeline.segments] == [2, 4]
+    snapped = Timeline.from_json(timeline.to_json()).decoded(snap=True)
+    assert [s.window.stop for s in snapped.segments] == [1.32, 4]
+    assert [(s.start_frame, s.end_frame) for s in snapped.segments] == [(0, 14), (14, 40)]
+    assert snapped.to_dict()["cuts"] == [1.32, 3.2]
+    varying = replace(snapped, input={"fps": [10, 1], "vfr": True})
+    assert [s.start_frame for s in varying.segments] == [0, None]
+
+
+def test_top_is_the_mean_over_all_windows() -> None:
+    ((label, score),) = small().top(1)
+    assert (label, round(score, 6)) == ("dive", 0.55)
+    assert [label for label, _ in small().top()] == ["dive", "swim"]
+
+
+def test_a_timeline_without_windows_has_no_segments() -> None:
+    empty = small(windows=(), scores=np.zeros((0, 2)), duration=9.0)
+    assert empty.segments == ()
+    assert empty.coverage == 0
+    assert empty.top() == []
+    assert Timeline.from_json(empty.to_json()).to_json() == empty.to_json()
+
+
+def test_a_file_that_is_wholly_unreadable_has_no_segments() -> None:
+    dark = small(unreadable=((Window(0, 4), "E_DECODE"),), frame_times=np.arange(40) / 10)
+    assert dark.segments == ()
+    assert dark.coverage == 0
+    assert Timeline.from_json(dark.to_json()).to_json() == dark.to_json()
+
+
+@pytest.mark.parametrize("duration", [1e-4, 0.001, 1 / 30, 1 / 1000.4, 86400 * 3 + 0.0004])
+def test_any_duration_makes_a_document(duration: float) -> None:
+    timeline = small(windows=(Window(0, duration),), scores=[[0.5, 0.5]])
+    assert len(timeline.segments) == 1
+    assert timeline.coverage == 1
+    assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"labels": ()}, "needs labels"),
+        ({"scores": [[0.9, 0.1]]}, r"must be \(2, 2\), got \(1, 2\)"),
+        ({"scores": [[0.9, 0.1], [np.nan, 1]]}, "must be finite"),
+        ({"scores": [[0.9, 0.1], [0.2, 0.7]]}, "adds up to 1"),
+        ({"scores": [[1.1, -0.1], [0.2, 0.8]]}, "not below 0"),
+        ({"scores": [[3.2, -1.0], [0.2, 0.8]]}, "must be probabilities"),
+        ({"windows": (Window(2, 4), Window(0, 2))}, "must be sorted"),
+        ({"windows": (Window(-1, 2), Window(2, 4))}, r"must begin in \[0, 4\)"),
+        ({"duration": 2.0}, r"must begin in \[0, 2\)"),
+        ({"duration": 0.0}, "duration > 0"),
+        ({"duration": float("inf")}, "duration > 0"),
+        ({"windows": (), "scores": np.zeros((0, 2))}, "duration > 0"),
+        ({"task": "classify"}, "a classification has one window, got 2"),
+        ({"task": "guess"}, "expected segment or classify"),
+        ({"cell_frames": ((0, 1),)}, "1 cell frames for 2 cells"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small(**changes)
+
+
+def test_scores_cannot_be_changed_behind_the_segments() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
+    timeline = small(scores=scores)
+    scores[0] = (0.1, 0.9)
+    assert timeline.segments[0].label == "dive"
+    with pytest.raises(ValueError, match="read-only"):
+        timeline.scores[0, 0] = 0
+
+
+def test_numbers_that_json_cannot_say_are_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        small(input={"fps": float("nan")}).to_json()
+
+
+def test_hostile_names_stay_inside_their_strings() -> None:
+    name = "\udcff\x1b]0;x\x07\n\x7f\x9b2J\u2028\u2029\u0085🎬</script>.mp4"
+    timeline = small(source=name, labels=(name, "swim"))
+    for text in (timeline.to_json(), timeline.to_json(indent=None), one_line(name)):
+        text.encode("utf-8")
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", text)
+    assert len(timeline.to_json(indent=None).splitlines()) == 1
+    loaded = Timeline.from_json(timeline.to_json())
+    assert (loaded.source, loaded.labels[0]) == (name, name)
+
+
+def mutilated() -> list[tuple[str, str]]:
+    document = small(labels=tuple(map(str, range(70))), scores=np.eye(70)[:2]).to_dict()
+
+    def broken(change: Any) -> str:
+        copy = json.loads(json.dumps(document))
+        change(copy)
+        return json.dumps(copy)
+
+    return [
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
+        ("[]", '"schema" is not'),
+        ("7", '"schema" is not'),
+        ('{"schema": "vidattn/timeline/2"}', '"schema" is not'),
+        ('{"schema": "vidattn/timeline/1"}', "'input' is missing"),
+        ('{"schema": NaN}', "NaN is not a number"),
+        ("[" * 200_000, "recursion"),
+        (broken(lambda d: d["scores"].pop("labels")), "'labels' is missing"),
+        (broken(lambda d: d["scores"]["ids"][0].__setitem__(0, 70)), "out of bounds"),
+        (broken(lambda d: d["scores"]["ids"][0].__setitem__(0, -1)), "ids >= 0"),
+        (broken(lambda d: d["scores"]["ids"].pop()), "shorter"),
+        (broken(lambda d: d["scores"]["values"][0].__setitem__(0, 0.5)), "adds up to 1"),
+        (broken(lambda d: d["scores"]["windows"][0].__setitem__(1, -3)), "start < stop"),
+        (broken(lambda d: d["scores"].update(windows=7)), "iterable"),
+        (broken(lambda d: d["settings"].update(kernel=2)), "odd and at least 1"),
+        (broken(lambda d: d["settings"].update(threshold="x")), "not supported between"),
+        (broken(lambda d: d["coverage"].update(unreadable=[[0, 1]])), "longer|shorter"),
+        (broken(lambda d: d["input"].update(duration="x")), "could not convert"),
+    ]
+
+
+@pytest.mark.parametrize("text, reason", mutilated(), ids=range(len(mutilated())))
+def test_a_document_that_is_none_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(InputError, match="not a vidattn/timeline/1 document") as caught:
+        Timeline.from_json(text)
+    assert re.search(reason, caught.value.message)
+    assert caught.value.exit_code == 3
+
+
+def test_a_path_becomes_text() -> None:
+    assert small(source=Path("a") / "b.mp4").source == str(Path("a") / "b.mp4")
+
+
+def test_a_day_with_gaps_is_decoded_in_seconds() -> None:
+    windows = sliding(86_400, 1, 4)  # and one more, to end with the file
+    scores = np.random.default_rng(0).dirichlet(np.ones(4), len(windows))
+    timeline = small(windows=windows, labels=tuple("abcd"), scores=scores, unreadable=())
+    assert len(timeline.segments) == 21_601
+    assert timeline.coverage == pytest.approx(0.25, abs=1e-4)

@@ -1,0 +1,196 @@
+"""Training on files: `train.fit` on a folder of clips, and what it makes of broken ones."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.data.conftest import CLASSES, moving_square, write_video
+from tests.together import together
+from vidattn.config import (
+    ClipConfig,
+    DataConfig,
+    OptimConfig,
+    Recipe,
+    TimeSformerConfig,
+    ViewConfig,
+)
+from vidattn.config.serialization import to_plain
+from vidattn.data.sets.registry import open_set
+from vidattn.errors import DataError, OutputError
+from vidattn.evaluation.dataset import SetEvaluation, evaluate_set
+from vidattn.models.device import Runtime
+from vidattn.training import fit
+from vidattn.weights.loading import load
+
+TINY = Recipe(
+    name="tiny",
+    model=TimeSformerConfig(
+        classes=400, frames=4, size=32, patch=8, width=32, depth=2, heads=2, drop_path=0.0
+    ),
+    clip=ClipConfig(frames=4, step_seconds=0.4, short_side=32, crop=32),
+    optim=OptimConfig(kind="adamw", lr=2e-3, batch_size=5, epochs=2, schedule="cosine"),
+    data=DataConfig(flip=False, jitter=(32, 34)),
+    start="scratch",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("mine")
+    for number in range(6):
+        for i, label in enumerate(CLASSES):
+            write_video(root / label / f"{number}.mp4", moving_square(label, 10 * number + i))
+    return root
+
+
+def run(folder: Path, run_dir: Path, recipe: Recipe = TINY, **options: bool) -> list[fit.Event]:
+    recipe = replace(recipe, data=replace(recipe.data, dataset=str(folder)))
+    return list(fit.fit(recipe, run_dir, device="cpu", **options))
+
+
+def test_a_folder_of_clips_becomes_a_classifier_of_its_classes(
+    folder: Path, tmp_path: Path
+) -> None:
+    events = run(folder, tmp_path)
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["Note", "Step", "Step", "Epoch", "Saved", "Step", "Step", "Epoch", "Saved"]
+    classifier = load(str(tmp_path / "model.safetensors"))
+    assert classifier.labels == CLASSES
+    card = classifier.card
+    assert (card.name, card.license, card.training_data) == (tmp_path.name, "", folder.name)
+    assert card.source == f"vidattn train --dataset {folder.name}"
+    assert json.loads((tmp_path / "recipe.json").read_text())["model"]["classes"] == 2
+    *_, found = evaluate_set(
+        classifier, open_set(str(folder), None, "val"), ViewConfig(1, 1), runtime=Runtime("cpu")
+    )
+    assert isinstance(found, SetEvaluation)
+    epochs = [event for event in events if isinstance(event, fit.Epoch)]
+    assert found.scores.top1 == epochs[-1].scores["top1"]
+
+
+def test_a_run_goes_on_in_the_middle_as_if_nothing_had_happened(
+    folder: Path, tmp_path: Path
+) -> None:
+    run(folder, tmp_path / "whole")
+    half = replace(TINY, data=replace(TINY.data, dataset=str(folder)))
+    for event in fit.fit(half, tmp_path / "halves", device="cpu"):
+        if isinstance(event, fit.Saved):
+            break
+    run(folder, tmp_path / "halves", resume=True)
+    whole, halves = (
+        load(str(tmp_path / name / "model.safetensors")).model for name in ("whole", "halves")
+    )
+    for one, other in zip(whole.parameters(), halves.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_set_of_one_class_is_refused(folder: Path, tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    shutil.copytree(folder, above / "clips")
+    with pytest.raises(DataError, match="all videos are of one class, clips: there is nothing to"):
+        run(above, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def damaged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy in which one video to train on and one that is held back are broken."""
+    root = tmp_path_factory.mktemp("damaged") / "mine"
+    shutil.copytree(folder, root)
+    for half in ("train", "val"):
+        items = open_set(str(root), None, half).items  # type: ignore[arg-type]
+        Path(items[0].path).write_bytes(b"broken")
+    return root
+
+
+def rows(run_dir: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
+
+
+def test_broken_videos_are_told_once_and_do_not_stop_a_run(damaged: Path, tmp_path: Path) -> None:
+    events = run(damaged, tmp_path / "run")
+    assert events[-1] == fit.Incomplete(1, 1, tmp_path / "run" / "log.jsonl")
+    lost = [event for event in events if isinstance(event, fit.Lost)]
+    assert [(event.fate, event.code) for event in lost] == [
+        ("replaced", "E_NOT_VIDEO"),
+        ("not counted", "E_NOT_VIDEO"),
+    ]
+    assert lost[0].text.startswith(f"{lost[0].path}: replaced by another (E_NOT_VIDEO): ")
+    named = [row["path"] for row in rows(tmp_path / "run") if row["event"] == "lost"]
+    assert named == [event.path for event in lost]  # in two epochs
+
+
+def test_broken_videos_met_before_an_interruption_are_not_forgotten(
+    damaged: Path, tmp_path: Path
+) -> None:
+    run(damaged, tmp_path / "whole" / "run")
+    whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
+    recipe = replace(TINY, data=replace(TINY.data, dataset=str(damaged)))
+    for event in fit.fit(recipe, parts, device="cpu"):
+        if isinstance(event, fit.Saved):
+            break
+    rest = run(damaged, parts, resume=True)
+    assert not any(isinstance(event, fit.Lost) for event in rest)
+    assert rest[-1] == fit.Incomplete(1, 1, parts / "log.jsonl")
+    assert (parts / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
+
+
+TOGETHER = """
+from pathlib import Path
+import torch
+from vidattn.training import fit
+from vidattn.config import Recipe
+from vidattn.models.distributed import joined
+from vidattn.config.serialization import from_plain
+
+with joined(torch.device("cpu")):
+    recipe = from_plain(Recipe, json.loads(sys.argv[1]))
+    *_, last = fit.fit(recipe, Path(sys.argv[2]), device="cpu")
+    print(json.dumps([type(last).__name__, last.replaced, last.not_counted]))
+"""
+
+
+def test_all_processes_know_that_videos_were_broken(damaged: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, optim=replace(TINY.optim, epochs=1))
+    recipe = replace(recipe, data=replace(TINY.data, dataset=str(damaged)))
+    words = json.dumps(to_plain(recipe)), tmp_path / "run"
+    assert together(TOGETHER, tmp_path / "told", *words) == [["Incomplete", 1, 1]] * 2
+    assert [row["event"] for row in rows(tmp_path / "run")] == ["note", "lost", "lost", "epoch"]
+
+
+def test_where_nothing_can_be_written_is_found_out_before_the_set_is_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    for run_dir in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run")):
+        with pytest.raises(OutputError, match=f"{run_dir}: cannot be written") as caught:
+            run(tmp_path / "nowhere", run_dir)
+        assert caught.value.hint == "choose another --run-dir"
+
+
+def test_small_sets_are_gone_through_until_an_epoch_is_full(folder: Path, tmp_path: Path) -> None:
+    data = replace(TINY.data, dataset=str(folder), clips_per_epoch=23)
+    events = list(fit.fit(replace(TINY, data=data), tmp_path, device="cpu"))
+    steps = [event for event in events if isinstance(event, fit.Step)]
+    # Ten videos make two batches of five; three passes reach 23 clips.
+    assert [step.epoch for step in steps] == [1] * 6 + [2] * 6
+    assert [e.epoch for e in events if isinstance(e, fit.Epoch)] == [1, 2]
+
+
+def test_nothing_is_written_when_the_set_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
+        run(tmp_path / "nowhere", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_motion_is_learned_from_files(folder: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, optim=replace(TINY.optim, lr=1e-3, epochs=40))
+    events = run(folder, tmp_path, recipe)
+    losses = [event.loss for event in events if isinstance(event, fit.Step)]
+    assert sum(losses[-4:]) / 4 < 0.65 < sum(losses[:4]) / 4  # log 2 is .69

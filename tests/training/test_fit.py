@@ -1,0 +1,448 @@
+"""Training on the procedural set, small enough for seconds."""
+
+import csv
+import fcntl
+import json
+import os
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from tests.together import together
+from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
+from vidattn.config.serialization import to_plain
+from vidattn.data.motion.camera import LABELS
+from vidattn.errors import DataError, OutputError, RecipeError, UsageError, WeightsError
+from vidattn.training import fit
+from vidattn.training.artifacts import card_of
+from vidattn.training.checkpoint import load_state, save_state
+from vidattn.training.data import training_set
+from vidattn.training.run_dir import owned
+from vidattn.training.trainer import Learner, new_state
+from vidattn.weights.loading import load
+
+TINY = Recipe(
+    name="tiny",
+    model=TimeSformerConfig(
+        classes=10, frames=4, size=16, patch=8, width=16, depth=2, heads=2, drop_path=0.1
+    ),
+    clip=ClipConfig(frames=4, step_seconds=0.125, short_side=16, crop=16),
+    optim=OptimConfig(
+        kind="adamw", lr=3e-3, batch_size=8, epochs=3, schedule="cosine", flow_weight=1.0
+    ),
+    data=DataConfig("motion", clips_per_epoch=16, val_clips=4),
+    start="scratch",
+)
+
+
+def run(folder: Path, recipe: Recipe = TINY, **options: object) -> list[fit.Event]:
+    return list(fit.fit(recipe, folder, device="cpu", **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fit.Event]]:
+    """A run of TINY, done once for all who only look at it, and what it told."""
+    folder = tmp_path_factory.mktemp("told") / "run"
+    return folder, run(folder)
+
+
+@pytest.fixture
+def whole(told: tuple[Path, list[fit.Event]]) -> Path:
+    """The directory of that run, not to be touched."""
+    return told[0]
+
+
+@pytest.fixture
+def done(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it that may be changed."""
+    return shutil.copytree(whole, tmp_path / "done" / "run")
+
+
+def test_a_run_tells_its_steps_epochs_and_checkpoints(
+    told: tuple[Path, list[fit.Event]],
+) -> None:
+    folder, events = told
+    kinds = [type(e).__name__ for e in events]
+    assert kinds == ["Step", "Step", "Epoch", "Saved"] * 3
+    assert [e.step for e in events if isinstance(e, fit.Step)] == [1, 2, 3, 4, 5, 6]
+    assert {p.name for p in folder.iterdir()} == {
+        "recipe.json",
+        "log.jsonl",
+        "metrics.csv",
+        "curves.svg",
+        "curves.html",
+        "checkpoints",
+        "model.safetensors",
+        "best.safetensors",
+    }
+    kept = sorted(p.name for p in (folder / "checkpoints").iterdir())
+    assert kept == ["00000004.safetensors", "00000006.safetensors"]
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 3
+
+
+def test_the_model_of_a_run_loads_with_its_labels_and_clip(whole: Path) -> None:
+    classifier = load(str(whole / "model.safetensors"))
+    assert classifier.labels == LABELS
+    assert classifier.clip == TINY.clip
+    assert not any("flow" in name for name in classifier.model.state_dict())
+
+
+def test_a_run_is_not_overwritten(done: Path) -> None:
+    before = contents(done)
+    with pytest.raises(OutputError, match="already holds a run"):
+        run(done)
+    assert contents(done) == before
+
+
+def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(done: Path) -> None:
+    other = replace(TINY, seed=1, optim=replace(TINY.optim, lr=0.5))
+    with pytest.raises(RecipeError, match=r"recipe: optim.lr was 0.003, is 0.5; seed was 0, is 1$"):
+        run(done, other, resume=True)
+    # Videos are read in another size where they are kept.
+    with pytest.raises(RecipeError, match=r"data.keep_mb was 0, is 1$"):
+        run(done, replace(TINY, data=replace(TINY.data, keep_mb=9)), resume=True)
+    # What a killed run leaves at the end of the log is dropped.
+    with (done / "log.jsonl").open("ab") as file:
+        file.write(b'{"event": "epo\xc3\n7\n{"event": "ste')
+    # Nor does it matter what is said of a recipe, or how often the model is measured.
+    longer = replace(TINY, optim=replace(TINY.optim, epochs=4, evaluate_every=3), source="new")
+    assert sum(isinstance(e, fit.Epoch) for e in run(done, longer, resume=True)) == 1
+    lines = (done / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 4
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def begin(folder: Path) -> None:
+    """A run that ends before its first checkpoint, as those of older versions did for long."""
+    events = fit.fit(TINY, folder, device="cpu")
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    shutil.rmtree(folder / "checkpoints")
+    assert {p.name for p in folder.iterdir()} == {"recipe.json", "log.jsonl"}
+
+
+def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_began_with(
+    whole: Path, tmp_path: Path
+) -> None:
+    tuned, parts = tmp_path / "tuned" / "run", tmp_path / "parts" / "run"
+    run(tuned, init=whole)
+    events = fit.fit(TINY, parts, device="cpu", init=whole)
+    next(e for e in events if isinstance(e, fit.Step))
+    events.close()  # type: ignore[attr-defined]
+    run(parts, resume=True)  # without naming them
+    same_but_for_timings(parts, tuned)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path, resume: bool) -> None:
+    begin(tmp_path)
+    events = run(tmp_path, resume=resume)
+    assert sum(isinstance(e, fit.Epoch) for e in events) == 3
+    said = [e.text for e in events if isinstance(e, fit.Note)]
+    assert any("begins anew" in text for text in said) == resume
+    assert "begins anew" not in (tmp_path / "recipe.json").read_text()
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="holds no run") as caught:
+        run(tmp_path / "nowhere", resume=True)
+    assert "--run-dir" in (caught.value.hint or "")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_model_whose_state_is_gone_is_not_overwritten(done: Path, resume: bool) -> None:
+    shutil.rmtree(done / "checkpoints")
+    with pytest.raises(OutputError, match="already holds a model"):
+        run(done, resume=resume)
+
+
+def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(done: Path) -> None:
+    before = contents(done)
+    fewer = replace(TINY, optim=replace(TINY.optim, epochs=1))
+    (note,) = run(done, fewer, resume=True)
+    assert isinstance(note, fit.Note)
+    assert "3 epochs done and 1 asked for" in note.text
+    assert contents(done) == before
+
+
+def test_resuming_a_finished_run_says_that_it_is_complete_and_nothing_else(done: Path) -> None:
+    before = contents(done)
+    words = "the run is complete, 3 epochs done and 3 asked for; --epochs 4 or more goes on"
+    assert run(done, resume=True) == [fit.Note(f"{done}: {words}")]
+    assert contents(done) == before
+    # A model that an interruption has kept from the disk is news.
+    (done / "model.safetensors").unlink()
+    saved, note = run(done, resume=True)
+    assert (type(saved), type(note)) == (fit.Saved, fit.Note)
+    assert contents(done) == before
+
+
+def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="clips_per_epoch 7 is less than one batch of 8"):
+        run(tmp_path, replace(TINY, data=replace(TINY.data, clips_per_epoch=7)))
+
+
+def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(
+    whole: Path, tmp_path: Path
+) -> None:
+    card = load(whole).card
+    assert (card.name, card.license, card.training_data) == ("run", "Apache-2.0", "motion")
+    theirs = card_of(replace(TINY, name="motion-tiny"), tmp_path / "mine", "", 0.5)
+    assert (theirs.name, theirs.license) == ("motion-tiny", "Apache-2.0")
+    once = replace(TINY, optim=replace(TINY.optim, epochs=1))
+    run(tmp_path / "tuned", once, init=whole)
+    card = load(tmp_path / "tuned").card
+    assert (card.name, card.license) == ("tuned", "")
+    assert card.source == f"vidattn train --dataset motion --init {whole.name}"
+    assert card_of(replace(TINY, init=str(whole)), tmp_path / "mine", "", 0.5).license == ""
+
+
+def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(whole: Path) -> None:
+    path = whole / "model.safetensors"
+    given = load(str(path)).model.state_dict()
+    other = replace(TINY, model=replace(TINY.model, classes=3))
+    started = new_state(other, path).model.state_dict()
+    assert started["head.weight"].shape[0] == 3
+    assert_close(started["blocks.0.mlp.0.weight"], given["blocks.0.mlp.0.weight"], rtol=0, atol=0)
+    wider = replace(TINY, model=replace(TINY.model, width=32))
+    with pytest.raises(WeightsError, match="cannot start a model of width 32"):
+        new_state(wider, path)
+
+
+def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        run(tmp_path, replace(TINY, data=replace(TINY.data, dataset="nowhere")))
+
+
+def test_the_log_repeats_exactly_and_metrics_but_for_their_timings(
+    whole: Path, tmp_path: Path
+) -> None:
+    run(tmp_path)
+    rows = []
+    for folder in (whole, tmp_path):
+        with (folder / "metrics.csv").open(newline="") as file:
+            rows.append(list(csv.DictReader(file)))
+    assert (whole / "log.jsonl").read_bytes() == (tmp_path / "log.jsonl").read_bytes()
+    for one, other in zip(*rows, strict=True):
+        timed = {key for key in one if one[key] != other[key]}
+        assert timed <= {"seconds", "waiting"}
+        assert float(one["seconds"]) > 0
+    assert [row["epoch"] for row in rows[0]] == ["1", "2", "3"]
+
+
+def test_the_best_model_is_the_first_with_the_highest_top1(
+    told: tuple[Path, list[fit.Event]],
+) -> None:
+    folder, events = told
+    top1 = [e.scores["top1"] for e in events if isinstance(e, fit.Epoch)]
+    best, last = (load(folder / f"{name}.safetensors") for name in ("best", "model"))
+    assert best.card.expect == f"motion top-1 {100 * max(top1):.1f} (held-back clips)"
+    first = top1.index(max(top1)) == len(top1) - 1
+    same = torch.equal(best.model.state_dict()["cls"], last.model.state_dict()["cls"])
+    assert same == first
+
+
+def epochs_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_measures_as_seldom_as_asked_and_after_its_last_epoch(
+    whole: Path, tmp_path: Path
+) -> None:
+    seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=2))
+    events, said = fit.fit(seldom, tmp_path / "run", device="cpu"), []
+    for event in events:
+        if isinstance(event, fit.Saved):
+            said.append(load(event.path).card.expect)
+            assert (tmp_path / "run" / "best.safetensors").exists() == (event.epoch > 1)
+    often, found = epochs_of(whole), epochs_of(tmp_path / "run")
+    assert [row["top1"] for row in found] == ["", often[1]["top1"], often[2]["top1"]]
+    assert [row["loss"] for row in found] == [row["loss"] for row in often]
+    assert [bool(text) for text in said] == [False, True, True]
+    assert "not measured" in (tmp_path / "run" / "curves.html").read_text()
+    # Stopped after an epoch that is not measured, it leaves the same.
+    parts = tmp_path / "parts" / "run"
+    events = fit.fit(seldom, parts, device="cpu")
+    next(event for event in events if isinstance(event, fit.Saved))
+    events.close()  # type: ignore[attr-defined]
+    run(parts, seldom, resume=True)
+    for name in ("log.jsonl", "best.safetensors", "curves.svg"):
+        assert (parts / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
+
+
+def test_an_epoch_that_becomes_the_last_is_measured_and_counts_once(tmp_path: Path) -> None:
+    seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=3))
+    events = fit.fit(seldom, tmp_path, device="cpu")
+    next(event for event in events if isinstance(event, fit.Saved))
+    events.close()  # type: ignore[attr-defined]
+    before = epochs_of(tmp_path)
+    one = replace(seldom, optim=replace(seldom.optim, epochs=1))
+    assert [e.epoch for e in run(tmp_path, one, resume=True) if isinstance(e, fit.Epoch)] == [1]
+    now = epochs_of(tmp_path)
+    assert (before[0]["top1"], len(now)) == ("", 1)
+    assert now[0]["top1"]
+    assert {**now[0], "top1": "", "mean_class": ""} == before[0]
+    run(tmp_path, seldom, resume=True)
+    assert [bool(row["top1"]) for row in epochs_of(tmp_path)] == [True, False, True]
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+
+
+def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(
+    whole: Path, tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts" / "run"
+    seen: list[fit.Event] = []
+    asked = {"number": 0}
+    for event in fit.fit(TINY, parts, device="cpu", asked=lambda: asked["number"]):
+        seen.append(event)
+        if isinstance(event, fit.Step) and event.step == 2:
+            asked["number"] = 15
+    assert seen[-1] == fit.Halted(2, 15)  # in the middle of measuring the first epoch
+    assert not (parts / "model.safetensors").exists()
+    run(parts, resume=True)
+    same_but_for_timings(parts, whole)
+
+
+def test_a_signal_that_comes_in_the_middle_of_a_step_waits_for_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"number": 0}
+    losses = Learner._losses
+
+    def signalled(learner: Learner, *words: object) -> object:
+        asked["number"] = 2 if learner.state.step == 2 else 0
+        return losses(learner, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "_losses", signalled)
+    seen = list(fit.fit(TINY, tmp_path, device="cpu", asked=lambda: asked["number"]))
+    assert [e.step for e in seen if isinstance(e, fit.Step)] == [1, 2, 3]
+    assert seen[-1] == fit.Halted(3, 2)
+    assert (tmp_path / "checkpoints" / "00000003.safetensors").exists()
+
+
+@pytest.mark.parametrize("optim", [{"mixup": 0.8}, {"cutmix": 1.0}])
+def test_a_batch_without_pairs_is_not_mixed_in_silence(optim: dict[str, float]) -> None:
+    recipe = replace(TINY, optim=replace(TINY.optim, batch_size=3, flow_weight=0.0, **optim))
+    assert training_set(recipe, None).batch_size == 3  # the odd one stays as it is
+    with pytest.raises(RecipeError, match=r"mix pairs, and batches of 3 leave 2 processes") as told:
+        training_set(recipe, None, (0, 2))
+    assert told.value.hint == "batches of 4 or more have a partner for each; see --batch-size"
+    single = replace(recipe, optim=replace(recipe.optim, batch_size=1))
+    with pytest.raises(RecipeError, match="batches of 1 leave a single clip"):
+        training_set(single, None)
+
+
+def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path) -> None:
+    events = fit.fit(TINY, tmp_path, device="cpu", manner=fit.Manner(save_every=1, keep=3))
+    for event in events:
+        if isinstance(event, fit.Step) and event.step == 5:
+            break
+    events.close()  # type: ignore[attr-defined]
+    kept = sorted(p.stem for p in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["00000003", "00000004", "00000005"]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_run_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, step: int) -> None:
+    parts = tmp_path / "parts" / "run"
+    events = fit.fit(TINY, parts, device="cpu", manner=fit.Manner(save_every=1))
+    next(e for e in events if isinstance(e, fit.Step) and e.step == step)
+    events.close()  # type: ignore[attr-defined]
+    torch.manual_seed(123)
+    rest = run(parts, resume=True)
+    assert next(e.step for e in rest if isinstance(e, fit.Step)) == step + 1
+    same_but_for_timings(parts, whole)
+
+
+HALF = """
+from pathlib import Path
+from vidattn.config import Recipe
+from vidattn.config.serialization import from_plain
+
+recipe = from_plain(Recipe, json.loads(sys.argv[1]))
+for event in vidattn.training.fit.fit(
+    recipe, Path(sys.argv[2]), device="cpu", manner=vidattn.training.fit.Manner(save_every=1)
+):
+    if isinstance(event, vidattn.training.fit.Step) and event.step == 3:
+        break
+print(event.step, flush=True)
+os._exit(0)
+"""
+
+
+def test_what_two_processes_began_one_can_finish(whole: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts" / "run"
+    words = json.dumps(to_plain(TINY)), parts
+    assert together("import vidattn.training.fit, os\n" + HALF, tmp_path / "told", *words) == [3, 3]
+    run(parts, resume=True)
+    clips = torch.randn(8, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, other = (load(folder).model(clips) for folder in (whole, parts))
+    assert_close(other, one, rtol=0, atol=1e-4)
+
+
+def test_a_sharded_model_does_not_try_out_how_much_fits(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot try out") as caught:
+        run(tmp_path / "run", manner=fit.Manner("fsdp", auto_parts=True))
+    assert "optim.accumulate" in (caught.value.hint or "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_lingers_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
+    left = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(left, fcntl.LOCK_EX)
+    threading.Timer(0.3, os.close, [left]).start()
+    with owned(tmp_path), pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(left)
+
+
+def test_a_directory_in_which_another_process_trains_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidattn.training.run_dir.LINGER", 0.0)
+    with owned(tmp_path), pytest.raises(OutputError, match="another process trains here"):
+        run(tmp_path)
+
+
+def test_half_written_files_of_a_killed_run_are_cleared_away(tmp_path: Path) -> None:
+    begin(tmp_path)
+    left = tmp_path / "checkpoints" / ".vidattn-0123.part"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    run(tmp_path)
+    assert not left.exists()
+
+
+def test_a_set_that_has_changed_since_is_refused(done: Path) -> None:
+    fewer = replace(TINY, data=replace(TINY.data, workers=0))
+    state = done / "checkpoints" / "00000006.safetensors"
+    tensors, facts = load_state(state)
+    save_state(state, tensors, {**facts, "steps_per_epoch": 3})
+    with pytest.raises(RecipeError, match="an epoch had 3 steps and would now have 2"):
+        run(done, fewer, resume=True)
+
+
+def same_but_for_timings(one: Path, other: Path) -> None:
+    """The outcome of two runs, byte for byte."""
+    names = [
+        "log.jsonl",
+        "recipe.json",
+        "curves.svg",
+        "curves.html",
+        "model.safetensors",
+        "best.safetensors",
+    ]
+    for name in (*names, "checkpoints/00000006.safetensors"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name

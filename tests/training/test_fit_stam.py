@@ -1,0 +1,238 @@
+"""STAM learns as TimeSformer does: in parts, together, resumed, tuned, from what others know."""
+
+import importlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from tests.together import together
+from tests.training import test_fit
+from tests.training.test_trainer import BATCHES
+from vidattn import weights
+from vidattn.config import ClipConfig, Recipe, StamConfig, TimeSformerConfig
+from vidattn.config.recipes import RECIPES, named
+from vidattn.config.serialization import from_plain, to_plain, with_settings
+from vidattn.data.motion.dataset import MotionBatches
+from vidattn.errors import RecipeError, WeightsError
+from vidattn.models.classifier import Classifier
+from vidattn.models.dropout import Drop
+from vidattn.models.stam import Stam, TimeLayer
+from vidattn.models.timesformer import TimeSformer
+from vidattn.training import fit
+from vidattn.training.trainer import Learner, TrainState, new_state
+from vidattn.weights.loading import load, recipe_of
+
+SHAPE = StamConfig(
+    classes=10,
+    frames=4,
+    size=16,
+    patch=8,
+    width=16,
+    depth=2,
+    heads=2,
+    time_depth=2,
+    time_heads=2,
+    time_hidden=24,
+)
+TINY = replace(
+    test_fit.TINY, model=SHAPE, optim=replace(test_fit.TINY.optim, flow_weight=0.0, epochs=2)
+)
+
+
+def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
+    return replace(recipe, optim=replace(recipe.optim, **optim))  # type: ignore[arg-type]
+
+
+def learnt(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
+    """The state after some steps, and their losses."""
+    state = new_state(recipe, None)
+    learner = Learner(state, recipe, per_epoch=2)
+    return state, [learner.learn(BATCHES[number]).loss for number in range(steps)]
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_parts_of_a_batch_drop_what_the_whole_does(parts: int) -> None:
+    recipe = changed(kind="sgd", lr=0.05)
+    whole, parted = learnt(recipe), learnt(changed(recipe, accumulate=parts))
+    assert parted[1] == pytest.approx(whole[1], rel=1e-5)
+    assert_close(parted[0].model.state_dict(), whole[0].model.state_dict(), rtol=1e-4, atol=2e-5)
+
+
+def test_what_is_dropped_counts() -> None:
+    kept, dropping = new_state(TINY, None), new_state(TINY, None)
+    for drop in (m for m in kept.model.modules() if isinstance(m, Drop)):
+        drop.rate = 0.0
+    found = [Learner(state, TINY, per_epoch=2) for state in (kept, dropping)]
+    losses = [learner.learn(BATCHES[0]).loss for learner in found]
+    assert abs(losses[0] - losses[1]) > 1e-4
+
+
+def test_a_layer_over_time_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    ours = TimeLayer(16, 2, 24)
+    theirs = nn.TransformerEncoderLayer(16, 2, 24, dropout=0.0, batch_first=True)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 5, 16)
+    for drop in (m for m in ours.modules() if isinstance(m, Drop)):
+        drop.rate = 0.0
+    assert_close(ours(x), theirs(x))  # in training mode
+    with torch.no_grad():
+        assert_close(ours.eval()(x), theirs.eval()(x), rtol=0, atol=0)
+
+
+def test_learning_lowers_the_loss_on_one_batch() -> None:
+    batch = MotionBatches(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
+    recipe = changed(epochs=60)
+    learner = Learner(new_state(recipe, None), recipe, per_epoch=2)
+    found = [learner.learn(batch).loss for _ in range(100)]
+    assert sum(found[-5:]) < 0.5 * sum(found[:5])
+
+
+def test_the_motion_of_patches_is_not_learned_by_frames_alone() -> None:
+    with pytest.raises(RecipeError, match="a Stam does not follow patches over time") as caught:
+        new_state(changed(flow_weight=1.0), None)
+    assert caught.value.hint == "--set optim.flow_weight=0"
+
+
+def test_a_run_goes_on_exactly_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
+    recipe, whole, parts = changed(ema=0.9), tmp_path / "whole" / "run", tmp_path / "parts" / "run"
+    test_fit.run(whole, recipe)
+    events = fit.fit(recipe, parts, device="cpu", manner=fit.Manner(save_every=1))
+    next(e for e in events if isinstance(e, fit.Step) and e.step == 3)
+    events.close()  # type: ignore[attr-defined]
+    test_fit.run(parts, recipe, resume=True)
+    for name in ("log.jsonl", "model.safetensors", "checkpoints/00000004.safetensors"):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
+    classifier = load(whole)
+    assert isinstance(classifier.model, Stam)
+    assert (classifier.model.config, classifier.clip) == (SHAPE, recipe.clip)
+    assert recipe_of(whole) == recipe
+
+
+TOGETHER = """
+from pathlib import Path
+from vidattn.training import fit
+from vidattn.config import Recipe
+from vidattn.config.serialization import from_plain
+
+recipe = from_plain(Recipe, json.loads(sys.argv[1]))
+for strategy in ("ddp", "fsdp"):
+    folder = Path(sys.argv[2], strategy)
+    *_, last = fit.fit(recipe, folder, device="cpu", manner=fit.Manner(strategy))
+    print(json.dumps(type(last).__name__))
+"""
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    recipe = changed(kind="sgd", lr=0.05, epochs=1)
+    test_fit.run(tmp_path / "one", recipe)
+    one = load(tmp_path / "one").model.state_dict()
+    words = json.dumps(to_plain(recipe)), tmp_path
+    assert together(TOGETHER, tmp_path / "told", *words) == ["Saved"] * 2
+    for strategy in ("ddp", "fsdp"):
+        found = load(tmp_path / strategy).model.state_dict()
+        assert_close(found, one, rtol=1e-4, atol=1e-5)
+
+
+def test_only_what_sees_time_is_tuned() -> None:
+    recipe = changed(tune="temporal")
+    state, _ = learnt(recipe)
+    before = new_state(recipe, None).model.state_dict()
+    moved = {k for k, v in state.model.state_dict().items() if not torch.equal(v, before[k])}
+    assert {name.partition(".")[0] for name in moved} == {
+        *("over_time", "time", "time_cls", "time_cls_pos", "head")
+    }
+
+
+def as_elsewhere(model: Stam) -> Stam:
+    """With the eps of timm and TimeSformer, so that only the weights count."""
+    for norm in (m for m in model.modules() if isinstance(m, nn.LayerNorm)):
+        norm.eps = 1e-6
+    return model
+
+
+LABELS = ("a", "b", "c")
+WIDE = StamConfig(classes=3, frames=4, size=64, width=192, depth=2, heads=3, time_depth=1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("biased", [True, False])  # the ViT of MIIL has no biases there
+@torch.no_grad()
+def test_a_frame_is_to_the_video_model_what_it_is_to_the_vit_of_timm(
+    biased: bool, tmp_path: Path
+) -> None:
+    timm = importlib.import_module("timm")
+    torch.manual_seed(0)
+    options = {"depth": 2, "img_size": 64, "num_classes": 5, "qkv_bias": biased}
+    vit = timm.create_model("vit_tiny_patch16_224", **options).eval()
+    torch.save(vit.state_dict(), tmp_path / "vit.pth")
+    started = Stam(WIDE).eval()
+    assert weights.start_from(started, tmp_path / "vit.pth", LABELS) == (
+        "the transformer over the frames starts afresh",
+        "the head starts afresh: the classes are others",
+    )
+    picture = torch.randn(2, 3, 64, 64)
+    expected = vit.forward_features(picture)[:, 0]
+    assert_close(as_elsewhere(started).per_frame(picture), expected)
+
+
+@pytest.mark.parametrize("attention", ["divided", "joint", "space"])
+@torch.no_grad()
+def test_a_timesformer_lends_its_spatial_part(attention: str, tmp_path: Path) -> None:
+    shape = TimeSformerConfig(attention, 3, 4, 64, width=192, depth=2, heads=3)
+    given = TimeSformer(shape).eval()
+    path = weights.save(Classifier(given, ClipConfig(), LABELS), tmp_path / "w.safetensors")
+    started = Stam(WIDE).eval()
+    notes = weights.start_from(started, path, LABELS)
+    assert notes == ("the transformer over the frames starts afresh",)
+    assert torch.equal(started.head.weight, given.head.weight)
+    if attention == "space":
+        picture = torch.randn(2, 3, 64, 64)
+        expected = given.norm(given.per_frame(picture))
+        assert_close(as_elsewhere(started).per_frame(picture), expected)
+
+
+def test_a_stam_lends_all_of_it_to_one_of_other_frames_but_not_to_a_timesformer(
+    tmp_path: Path,
+) -> None:
+    given = Stam(WIDE)
+    path = weights.save(Classifier(given, ClipConfig(), LABELS), tmp_path / "w.safetensors")
+    started = Stam(replace(WIDE, frames=6))
+    notes = weights.start_from(started, path, LABELS)
+    assert notes == ("times are resized from 4 to 6 frames",)
+    for name, value in started.state_dict().items():
+        assert name == "time" or torch.equal(value, given.state_dict()[name]), name
+    deeper = Stam(replace(WIDE, time_depth=2))
+    assert weights.start_from(deeper, path, LABELS) == (
+        "the transformer over the frames starts afresh: model.time_depth is another",
+    )
+    with pytest.raises(WeightsError, match="a STAM cannot start a TimeSformer"):
+        weights.start_from(
+            TimeSformer(TimeSformerConfig(width=192, depth=2, heads=3)), path, LABELS
+        )
+
+
+def test_a_recipe_says_which_kind_of_model_it_is_of() -> None:
+    for recipe in RECIPES.values():
+        assert from_plain(Recipe, to_plain(recipe)) == recipe
+    plain = to_plain(named("small-stam"))
+    assert plain["model"]["kind"] == "stam"
+    with pytest.raises(RecipeError, match=r"model.kind: expected one of timesformer, stam, got"):
+        from_plain(Recipe, plain | {"model": {"kind": "resnet"}})
+    with pytest.raises(RecipeError, match=r"model.time_depth: no such setting"):
+        from_plain(Recipe, plain | {"model": {"time_depth": 2}})
+
+
+def test_settings_of_a_recipe_do_not_change_the_kind_of_its_model() -> None:
+    changed = with_settings(named("small-stam"), ["model.time_depth=3", "model.kind=stam"])
+    assert changed.model == replace(named("small-stam").model, time_depth=3)
+    with pytest.raises(RecipeError, match="the kind of model is that of the recipe") as caught:
+        with_settings(named("small"), ["model.kind=stam"])
+    assert "vidattn recipe list" in str(caught.value.hint)
+    with pytest.raises(RecipeError, match=r"model.attention: no such setting"):
+        with_settings(named("stam-16-k400"), ["model.attention=joint"])

@@ -1,0 +1,258 @@
+"""One optimizer step after another: parts, processes, precision, gradients without end."""
+
+import functools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from tests.together import together
+from tests.training.test_fit import TINY
+from vidattn.config import Recipe
+from vidattn.config.serialization import to_plain
+from vidattn.data.motion.dataset import Batch, MotionBatches
+from vidattn.errors import DivergenceError, MemoryLimitError
+from vidattn.evaluation.evaluate import logits_of
+from vidattn.models.distributed import World
+from vidattn.training.artifacts import measured
+from vidattn.training.data import training_set
+from vidattn.training.trainer import PATIENCE, Learner, TrainState, largest_part, new_state
+
+
+class Remembered:
+    """Batches that are made once: drawing them takes longer than learning from them."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._made = functools.cache(MotionBatches(recipe).__getitem__)
+
+    def __getitem__(self, number: int) -> Batch:
+        return self._made(number)
+
+
+BATCHES = Remembered(TINY)
+
+
+def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
+    return replace(recipe, optim=replace(recipe.optim, **optim))  # type: ignore[arg-type]
+
+
+def learnt(recipe: Recipe, steps: int = 2, parts: int = 0) -> tuple[TrainState, list[float]]:
+    """The state after some steps, and their losses."""
+    state = new_state(recipe, None)
+    learner = Learner(state, recipe, per_epoch=2, parts=parts)
+    return state, [learner.learn(BATCHES[number]).loss for number in range(steps)]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+@pytest.mark.parametrize("mix", [{}, {"mixup": 0.8, "cutmix": 1.0, "flow_weight": 0.0}])
+def test_parts_of_a_batch_teach_what_the_whole_does(parts: int, mix: dict[str, float]) -> None:
+    recipe = changed(kind="sgd", lr=0.05, clip_norm=0.5, **mix)
+    whole, parted = learnt(recipe), learnt(changed(recipe, accumulate=parts))
+    assert parted[1] == pytest.approx(whole[1], rel=1e-5)
+    assert_close(parted[0].model.state_dict(), whole[0].model.state_dict(), rtol=1e-4, atol=2e-5)
+
+
+def test_what_a_step_draws_does_not_depend_on_what_came_before() -> None:
+    one, other = new_state(TINY, None), new_state(TINY, None)
+    torch.manual_seed(5)
+    Learner(one, TINY, per_epoch=2).learn(BATCHES[0])
+    torch.manual_seed(6)
+    Learner(other, TINY, per_epoch=2).learn(BATCHES[0])
+    assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
+
+
+TOGETHER = """
+from pathlib import Path
+import torch
+from vidattn.training import fit
+from vidattn.config import Recipe
+from vidattn.models.distributed import joined
+from vidattn.config.serialization import from_plain
+
+plain, folder = sys.argv[1:]
+recipe, told = from_plain(Recipe, json.loads(plain)), []
+with joined(torch.device("cpu")):
+    for name, strategy, resume in json.loads(RUNS):
+        seen, folder_of = [], Path(folder, name, "run")
+        options = {"device": "cpu", "manner": fit.Manner(strategy), "resume": resume}
+        asked = lambda: 15 if name == "parts" and not resume and len(seen) > 4 else 0
+        for event in fit.fit(recipe, folder_of, asked=asked, **options):
+            seen.append(event)
+        told.append({
+            "loss": [e.loss for e in seen if isinstance(e, train.Step)],
+            "scores": [dict(e.scores) for e in seen if isinstance(e, train.Epoch)],
+        })
+print(json.dumps(told))
+"""
+RUNS = [("ddp", "ddp", 0), ("fsdp", "fsdp", 0), ("parts", "ddp", 0), ("parts", "ddp", 1)]
+
+
+def test_three_processes_learn_what_one_does_and_go_on_exactly(tmp_path: Path) -> None:
+    from vidattn.training import fit
+    from vidattn.weights.loading import load
+
+    # Seven clips do not divide evenly, nor do their parts.
+    recipe = changed(batch_size=7, accumulate=2, kind="sgd", lr=0.05, epochs=2)
+    recipe = changed(recipe, mixup=0.8, flow_weight=0.0)
+    recipe = replace(recipe, data=replace(recipe.data, val_clips=7))
+    events = list(fit.fit(recipe, tmp_path / "one" / "run", device="cpu"))
+    alone = [e.loss for e in events if isinstance(e, fit.Step)]
+    scores = [dict(e.scores) for e in events if isinstance(e, fit.Epoch)]
+    code = f"RUNS = {json.dumps(RUNS)!r}\n{TOGETHER}"
+    told = together(code, tmp_path / "told", json.dumps(to_plain(recipe)), tmp_path, count=3)
+    assert told[0] == told[1] == told[2]
+    one = load(tmp_path / "one" / "run").model.state_dict()
+    for found, (strategy, *_) in zip(told[0], RUNS[:2], strict=False):
+        assert found["loss"] == pytest.approx(alone, rel=1e-5)
+        assert found["scores"] == scores  # every held-back clip counts once
+        three = load(tmp_path / strategy / "run").model.state_dict()
+        assert_close(three, one, rtol=1e-4, atol=1e-5)
+    halted, resumed = (found["loss"] for found in told[0][2:])
+    assert len(halted) == 3  # it was asked to stop in the second of two epochs
+    assert halted + resumed == told[0][0]["loss"]
+    for name in ("model.safetensors", "log.jsonl", "checkpoints/00000004.safetensors"):
+        parts, whole = (tmp_path / run / "run" / name for run in ("parts", "ddp"))
+        assert parts.read_bytes() == whole.read_bytes(), name
+
+
+def test_bf16_learns_nearly_the_same_and_keeps_parameters_in_fp32() -> None:
+    exact, rough = learnt(TINY, 6), learnt(changed(precision="bf16"), 6)
+    assert rough[1] == pytest.approx(exact[1], rel=0.05)
+    assert rough[1] != exact[1]
+    assert {p.dtype for p in rough[0].model.parameters()} == {torch.float32}
+
+
+def poisoned(number: int) -> Batch:
+    batch = BATCHES[number]
+    return batch._replace(clips=batch.clips * float("nan"))
+
+
+def test_fp32_stops_at_the_first_loss_that_is_not_finite() -> None:
+    state = new_state(TINY, None)
+    before = {k: v.clone() for k, v in state.model.state_dict().items()}
+    with pytest.raises(DivergenceError, match=r"not finite, at step 1$"):
+        Learner(state, TINY, per_epoch=2).learn(poisoned(0))
+    assert_close(state.model.state_dict(), before, rtol=0, atol=0)
+
+
+def test_bf16_leaves_out_such_steps_and_stops_after_several_in_a_row() -> None:
+    recipe = changed(precision="bf16", ema=0.9)
+    state = new_state(recipe, None)
+    learner = Learner(state, recipe, per_epoch=2)
+    learner.learn(BATCHES[0])
+    before = {k: v.clone() for k, v in state.tensors().items()}
+    assert not learner.learn(poisoned(1)).finite
+    assert_close(state.tensors(), before, rtol=0, atol=0)
+    assert learner.learn(BATCHES[1]).finite
+    for _ in range(PATIENCE - 1):
+        learner.learn(poisoned(1))
+    with pytest.raises(DivergenceError, match=f"for the {PATIENCE}th time in a row"):
+        learner.learn(poisoned(1))
+
+
+def test_smoothed_labels_cost_a_sure_model_more() -> None:
+    found = []
+    for smoothing in (0.0, 0.5):
+        recipe = changed(label_smoothing=smoothing)
+        state = new_state(recipe, None)
+        with torch.no_grad():
+            state.model.head.bias.copy_(torch.arange(10.0))
+        found.append(Learner(state, recipe, per_epoch=1).learn(BATCHES[0]).loss)
+    assert abs(found[0] - found[1]) > 0.1
+
+
+def test_learning_lowers_the_loss_on_one_batch() -> None:
+    batch = MotionBatches(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
+    recipe = changed(epochs=60)
+    learner = Learner(new_state(recipe, None), recipe, per_epoch=2)
+    found = [learner.learn(batch).loss for _ in range(100)]
+    assert sum(found[-5:]) < 0.5 * sum(found[:5])
+
+
+def test_clips_are_moved_in_the_way_that_gpus_need_not_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = list[torch.Size]()
+
+    def moved(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
+        seen.append(batch.shape)
+        return batch.to(device)
+
+    for module in ("training.learner", "training.outcome", "evaluate"):
+        monkeypatch.setattr(f"vidattn.{module}.moved", moved)
+    clips = BATCHES[0].clips.shape
+    state, _ = learnt(TINY, steps=1)
+    assert clips in seen
+    seen.clear()
+    measured(state, training_set(TINY, None), TINY, World())
+    assert seen
+    seen.clear()
+    logits_of(state.model, [BATCHES[0]])
+    assert seen == [clips]
+
+
+def test_the_same_seed_starts_from_the_same_weights() -> None:
+    one, other = new_state(TINY, None), new_state(TINY, None)
+    assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
+
+
+def test_only_what_is_tuned_changes() -> None:
+    recipe = changed(tune="head")
+    state, _ = learnt(recipe)
+    before = new_state(recipe, None).model.state_dict()
+    moved = {k for k, v in state.model.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {"head.weight", "head.bias"}
+
+
+def test_a_state_is_restored_to_the_bit(tmp_path: Path) -> None:
+    recipe = changed(ema=0.9)
+    state, _ = learnt(recipe, 3)
+    tensors = {k: v.clone() for k, v in state.tensors().items()}
+    other = new_state(replace(recipe, seed=4), None)
+    other.restore(tensors, state.facts())
+    assert_close(other.tensors(), tensors, rtol=0, atol=0)
+    assert other.facts() == state.facts()
+
+
+class Small:
+    """A network in a memory that holds `most` clips."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+        self.state = new_state(TINY, None)
+        forward = self.state.network.forward
+
+        def limited(clips: torch.Tensor) -> object:
+            if len(clips) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return forward(clips)
+
+        monkeypatch.setattr(self.state.network, "forward", limited)
+
+
+@pytest.mark.parametrize(("most", "found"), [(99, 8), (7, 4), (3, 2), (1, 1)])
+def test_parts_are_halved_until_they_fit(
+    monkeypatch: pytest.MonkeyPatch, most: int, found: int
+) -> None:
+    state = Small(monkeypatch, most).state
+    assert largest_part(state, TINY, World(), 8) == found
+    assert all(p.grad is None for p in state.model.parameters())
+
+
+def test_memory_for_not_a_single_clip_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MemoryLimitError, match="a single clip"):
+        largest_part(Small(monkeypatch, 0).state, TINY, World(), 8)
+    with pytest.raises(MemoryLimitError) as caught:
+        Learner(Small(monkeypatch, 4).state, TINY, per_epoch=2).learn(BATCHES[0])
+    assert "--batch-size auto" in (caught.value.hint or "")
+
+
+def test_the_time_of_a_step_is_told_by_phase() -> None:
+    from vidattn.training.benchmark import PHASES, step_times
+
+    found = step_times(TINY, None, device="cpu", rounds=2)
+    assert tuple(found.seconds) == PHASES
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    assert found.clips_per_second == pytest.approx(8 / sum(found.seconds.values()))

@@ -1,0 +1,97 @@
+"""The quick way to the packet table and the slow one agree, and the quick one knows its limits."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.video.conftest import FILES, Made, numbers
+from vidattn.errors import VideoError
+from vidattn.video import open_video
+from vidattn.video.container import packets
+from vidattn.video.container.mp4_boxes import samples
+from vidattn.video.container.open import open_container
+from vidattn.video.protocol import Limits
+
+BY_NAME = {made.name: made for made in FILES}
+PLAIN = ["cfr.mp4", "b_frames.mp4", "vfr.mp4", "open_gop.mp4", "open_gop_hevc.mp4", "late.mp4"]
+COLUMNS = ("pts", "dts", "duration", "key", "shown")
+
+
+def both(path: Path) -> tuple[packets.Packets | None, packets.Packets]:
+    """The table from the index, and from the packets."""
+    container, stream = open_container(str(path), Limits())
+    with container:
+        quick = packets.from_index(container, stream)
+    container, stream = open_container(str(path), Limits())
+    with container:
+        return quick, packets.scan(container, stream, lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def even_short_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packets, "MIN_INDEXED", 1)
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "turned_270.mov", "mpeg4.mp4", "single.mp4"])
+def test_the_index_says_what_the_packets_say(name: str, make: Callable[[Made], Path]) -> None:
+    quick, slow = both(make(BY_NAME[name]))
+    assert quick is not None
+    for column in COLUMNS:
+        assert np.array_equal(getattr(quick, column), getattr(slow, column))
+
+
+@pytest.mark.parametrize("name", ["edit_list.mp4", "fragmented.mp4", "matroska.mkv", "stream.ts"])
+def test_the_index_is_not_believed_where_it_is_not_plain(
+    name: str, make: Callable[[Made], Path]
+) -> None:
+    assert both(make(BY_NAME[name]))[0] is None
+
+
+@pytest.mark.parametrize("table", [b"stts", b"ctts", b"stss"])
+@pytest.mark.parametrize("at", [8, 12, 16])
+@pytest.mark.parametrize("value", [0, 3, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_wrong_table_is_never_believed_over_the_packets(
+    table: bytes, at: int, value: int, make: Callable[[Made], Path], tmp_path: Path
+) -> None:
+    data = bytearray(make(BY_NAME["b_frames.mp4"]).read_bytes())
+    struct.pack_into(">I", data, data.index(table) + at, value)
+    path = tmp_path / "wrong.mp4"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        samples(file, 1)  # whatever it says, it does not crash
+    try:
+        quick, slow = both(path)
+    except VideoError:
+        return  # not even a video any more
+    for column in COLUMNS if quick is not None else ():
+        assert np.array_equal(getattr(quick, column), getattr(slow, column))
+
+
+def test_a_long_file_is_read_by_its_index(make: Callable[[Made], Path]) -> None:
+    made = Made("long.mp4", "mpeg4", {"g": "50", "b": "4M"}, pts=tuple(range(2500)))
+    with open_video(make(made)) as video:
+        assert video.frames == 2500
+        assert numbers(video.read([0, 2499, 1234])) == [0, 2499, 1234]
+        assert [i for i, _ in video.stream(range(0, 2500, 480))] == list(range(0, 2500, 480))
+
+
+def test_more_packets_than_bytes_are_too_many(
+    make: Callable[[Made], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where every entry of an index points to the same byte."""
+    path = make(BY_NAME["single.mp4"])
+    container, stream = open_container(str(path), Limits())
+    with container:
+        (packet,) = packets.packets(container, stream)
+        most = container.size + packets.FEW_FRAMES
+        monkeypatch.setattr(packets, "SLACK_BYTES", most * packet.size)
+        monkeypatch.setattr(packets, "packets", lambda *_: [packet] * count)
+        count = most
+        assert len(packets.scan(container, stream, lambda: None)) == most
+        count += 1
+        with pytest.raises(VideoError, match="more packets than bytes") as caught:
+            packets.scan(container, stream, lambda: None)
+    assert caught.value.code == "E_TOO_LARGE"

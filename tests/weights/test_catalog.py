@@ -1,0 +1,205 @@
+"""The catalog, class names, and what a name, a path or nothing at all leads to."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vidattn import weights
+from vidattn.config import TimeSformerConfig, labels
+from vidattn.errors import DataError, WeightsError
+from vidattn.models.classifier import Classifier
+from vidattn.models.timesformer import SCHEMES, TimeSformer
+from vidattn.weights import catalog, download, key_maps, loading
+from vidattn.weights.catalog import CATALOG
+
+
+def put(url: str, model: TimeSformer, layout: str) -> Path:
+    """A checkpoint where a download would have left it."""
+    path = download.place_of(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = key_maps.from_ours(model.state_dict(), layout, model.config)
+    prefix, key = ("model.", "model_state") if layout == "official" else ("", "state_dict")
+    torch.save({key: {prefix + k: v for k, v in state.items()}}, path)
+    return path
+
+
+def small(classes: int, frames: int = 8) -> TimeSformer:
+    return TimeSformer(
+        TimeSformerConfig(classes=classes, frames=frames, size=32, width=64, depth=1, heads=1)
+    )
+
+
+@pytest.fixture
+def bundled(tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Classifier:
+    monkeypatch.setattr(loading, "BUNDLED_FOLDER", tmp_path / "bundled")
+    named = replace(tiny, card=replace(tiny.card, name="motion-tiny"))
+    weights.save(named, tmp_path / "bundled" / "motion-tiny.safetensors")
+    return named
+
+
+def test_every_entry_is_whole() -> None:
+    for name, entry in CATALOG.items():
+        assert entry.name == name
+        assert entry.attention in (*SCHEMES, "stam")
+        assert entry.license
+        assert entry.is_bundled or entry.top1 or entry.note == "no score was published"
+        assert entry.is_bundled or entry.where.startswith("https://") or entry.where.count("/") == 1
+        assert entry.dataset in (*labels.COUNTS, "howto100m", "motion")
+        assert entry.channels == ("bgr" if entry.dataset == "ssv2" else "rgb")
+
+
+def test_the_bundled_model_is_what_the_catalog_says() -> None:
+    entry = CATALOG[catalog.BUNDLED]
+    if not (loading.BUNDLED_FOLDER / entry.where).exists():
+        pytest.skip("the bundled weights are not part of this checkout")
+    found = weights.load(catalog.BUNDLED, offline=True)
+    assert found.card.name == entry.name
+    assert found.card.license == entry.license
+    assert (found.clip.frames, found.clip.crop) == (entry.frames, entry.size)
+    assert (loading.BUNDLED_FOLDER / entry.where).stat().st_size < 8_000_000
+
+
+def test_the_default_is_free_and_the_long_one_says_it_is_not() -> None:
+    default, long = CATALOG[catalog.DEFAULT], CATALOG[catalog.LONG]
+    assert (default.license, default.frames, default.top1) == ("Apache-2.0", 8, 77.69)
+    assert default.where.endswith("-a4d0d01f.pth")
+    assert default.sha256 == "a4d0d01f"
+    assert (long.license, long.frames, long.rate) == ("CC-BY-NC-4.0", 96, 4)
+    assert long.where == "fcakyon/timesformer-large-finetuned-k400"
+    assert default.expect == "k400 top-1 77.69, top-5 93.45 (views 3x1)"
+
+
+def test_reading_the_catalog_does_not_load_torch() -> None:
+    program = (
+        "import sys, vidattn.weights.catalog, vidattn.weights as w; w.labels('k400');"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("name", labels.COUNTS)
+def test_shipped_class_names_are_as_many_as_they_should_be(name: str) -> None:
+    names = weights.labels(name)
+    assert len(names) == len(set(names)) == labels.COUNTS[name]
+    assert all(n == n.strip() and n for n in names)
+
+
+def test_shipped_class_names_are_in_their_order() -> None:
+    assert weights.labels("k400")[:2] == ("abseiling", "air drumming")
+    assert weights.labels("ssv2")[0] == "Approaching something with your camera"
+    assert list(weights.labels("k600")) == sorted(weights.labels("k600"))
+
+
+def test_unknown_class_names_suggest_known_ones() -> None:
+    with pytest.raises(DataError) as caught:
+        weights.labels("k40")
+    assert caught.value.hint == "did you mean k400?"
+
+
+def test_an_unknown_name_suggests_close_ones() -> None:
+    with pytest.raises(WeightsError, match="timesformr-k400: no such file and no model") as caught:
+        weights.load("timesformr-k400")
+    assert "timesformer-k400" in (caught.value.hint or "")
+    assert "vidattn models list" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("missing", ["gone.safetensors", "no/where", "x.pth", Path("motion-huge")])
+def test_a_missing_file_is_named(missing: str | Path) -> None:
+    with pytest.raises(WeightsError, match=str(missing)):
+        weights.load(missing)
+
+
+def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "movie.mp4").write_bytes(b"x")
+    with pytest.raises(WeightsError, match="not a kind of weights file"):
+        weights.load(tmp_path / "movie.mp4")
+    with pytest.raises(WeightsError, match=r"neither model\.safetensors nor"):
+        weights.load(tmp_path)
+
+
+def test_a_named_model_never_falls_back(bundled: Classifier) -> None:
+    for name in ("timesformer-k400", "timesformer-l-k400", "facebook/timesformer-x"):
+        with pytest.raises(
+            download.UnavailableError, match="not downloaded yet, and offline"
+        ) as caught:
+            weights.load(name)
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "frames, name",
+    [(None, "timesformer-k400"), (8, "timesformer-k400"), (96, "timesformer-l-k400")],
+)
+def test_without_a_name_the_bundled_model_stands_in_and_says_so(
+    frames: int | None, name: str, bundled: Classifier
+) -> None:
+    found, notice = weights.resolve_default(frames, offline=True)
+    assert found.labels == bundled.labels
+    assert notice == (
+        f"{name} is not available (not downloaded yet, and offline); using motion-tiny, which "
+        "names camera motion. Name a model with -m to be sure of it."
+    )
+
+
+def test_the_default_in_the_cache_needs_no_stand_in(bundled: Classifier) -> None:
+    entry = CATALOG["timesformer-k400"]
+    path = put(entry.where, small(400), "mmaction2")
+    with pytest.raises(WeightsError, match="sha256 is"):  # it is not the published file
+        weights.resolve_default()
+    assert path.exists()
+
+
+def test_an_entry_completes_what_its_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = replace(CATALOG["timesformer-k400"], sha256="")
+    monkeypatch.setitem(CATALOG, "timesformer-k400", entry)
+    put(entry.where, small(400), "mmaction2")
+    found, notice = weights.resolve_default()
+    assert notice is None
+    assert found.labels == weights.labels("k400")
+    assert found.clip.step_seconds == 32 / 30
+    assert found.averaging == "probability"
+    assert found.card.name == "timesformer-k400"
+    assert found.card.license == "Apache-2.0"
+    assert found.card.expect == "k400 top-1 77.69, top-5 93.45 (views 3x1)"
+    assert found.card.notes == ()
+
+
+def test_something_something_is_fed_bgr_wherever_it_comes_from() -> None:
+    entry = CATALOG["timesformer-ssv2-meta"]
+    put(entry.where, small(174), "official")
+    found = weights.load("timesformer-ssv2-meta")
+    assert found.clip.channels == "bgr"
+    assert found.labels == weights.labels("ssv2")
+
+
+def test_an_entry_whose_file_has_other_classes_is_refused() -> None:
+    put(CATALOG["timesformer-k600-meta"].where, small(400), "official")
+    with pytest.raises(WeightsError, match="400 classes, but k600 has 600"):
+        weights.load("timesformer-k600-meta")
+
+
+def test_a_download_is_announced_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(download, "download", lambda *_, **__: seen.append("download") or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        weights.load("timesformer-k400", announce=lambda entry: seen.append(entry.license))
+    assert seen == ["Apache-2.0", "download"]
+
+
+def test_a_path_is_never_taken_for_a_name(
+    bundled: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert weights.load("motion-tiny").card.name == "motion-tiny"
+    weights.save(bundled, tmp_path / "motion-tiny" / "model.safetensors")
+    assert weights.load(Path("motion-tiny")).card.name == "motion-tiny"
+    with pytest.raises(WeightsError):
+        weights.load(Path("timesformer-k400"))

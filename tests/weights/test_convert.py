@@ -1,0 +1,492 @@
+"""Checkpoints of other families, written here as those families write them."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vidattn import weights
+from vidattn.config import StamConfig, TimeSformerConfig
+from vidattn.errors import WeightsError
+from vidattn.models.classifier import Classifier
+from vidattn.models.stam import Stam
+from vidattn.models.timesformer import TimeSformer
+from vidattn.weights import convert, key_maps, stam_keys, torch_checkpoint
+from vidattn.weights.snapshot import held
+
+CONFIG = TimeSformerConfig(classes=400, frames=4, size=32, width=64, depth=2, heads=1)
+PROCESSOR = {
+    "do_center_crop": True,
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "crop_size": {"height": 32, "width": 32},
+    "image_mean": [0.45, 0.4, 0.5],
+    "image_std": [0.225, 0.2, 0.25],
+    "rescale_factor": 1 / 255,
+    "size": {"shortest_edge": 36},
+}
+
+
+def model(**changes: Any) -> TimeSformer:
+    torch.manual_seed(0)
+    return TimeSformer(replace(CONFIG, **changes)).eval()
+
+
+def official(path: Path, source: TimeSformer, **beside: Any) -> Path:
+    state = OrderedDict((f"model.{k}", v) for k, v in convert.export_official(source).items())
+    torch.save({"epoch": 14, "model_state": state, **beside}, path)
+    return path
+
+
+def mmaction2(path: Path, source: TimeSformer, **beside: Any) -> Path:
+    state = key_maps.from_ours(source.state_dict(), "mmaction2", source.config)
+    torch.save({"state_dict": OrderedDict(state), "meta": {"epoch": 15}, **beside}, path)
+    return path
+
+
+def folder(path: Path, source: TimeSformer, *, pickled: bool = False, **changes: Any) -> Path:
+    c = source.config
+    path.mkdir()
+    config = {
+        "model_type": "timesformer",
+        "attention_type": {"divided": "divided_space_time", "joint": "joint_space_time"}[
+            c.attention
+        ],
+        "num_frames": c.frames,
+        "image_size": c.size,
+        "patch_size": c.patch,
+        "num_attention_heads": c.heads,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "id2label": {str(i): f"name {i}" for i in range(c.classes)},
+        **changes,
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    state = convert.export_hf(source)
+    if pickled:
+        torch.save(state, path / "pytorch_model.bin")
+    else:
+        state = {k: v.contiguous() for k, v in state.items()}
+        data = safetensors.torch.save(state, {"format": "pt"})
+        (path / "model.safetensors").write_bytes(data)
+    return path
+
+
+def edited(path: Path, **changes: Any) -> None:
+    plain = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in (plain | changes).items() if v is not None}))
+
+
+@pytest.mark.parametrize("attention", ["divided", "joint", "space"])
+@torch.no_grad()
+def test_an_official_file_brings_its_protocol(attention: str, clip: Tensor, tmp_path: Path) -> None:
+    source = model(attention=attention)
+    found = weights.load(official(tmp_path / "a.pyth", source, cfg="DATA:\n  SAMPLING_RATE: 16\n"))
+    assert torch.equal(found.model(clip), source(clip))
+    assert found.model.config.attention == attention
+    assert found.clip.mean == (0.45,) * 3
+    assert found.clip.std == (0.225,) * 3
+    assert (found.clip.short_side, found.clip.crop, found.clip.channels) == (32, 32, "rgb")
+    assert found.clip.step_seconds == 16 / 30
+    assert found.averaging == "logit"
+    assert found.labels == weights.labels("k400")
+    assert found.card.license == "CC-BY-NC-4.0"
+    assert any("class names are those of k400" in note for note in found.card.notes)
+
+
+def test_something_something_of_the_official_code_is_fed_bgr(tmp_path: Path) -> None:
+    found = weights.load(official(tmp_path / "a.pyth", model(classes=174)))
+    assert found.clip.channels == "bgr"
+    assert found.clip.drawn == "bins"
+    assert found.clip.span_seconds == pytest.approx(4)
+    assert any("BGR" in note for note in found.card.notes)
+
+
+@pytest.mark.parametrize("attention", ["divided", "joint", "space"])
+@torch.no_grad()
+def test_an_mmaction2_file_brings_its_protocol(
+    attention: str, clip: Tensor, tmp_path: Path
+) -> None:
+    source = model(attention=attention)
+    found = weights.load(mmaction2(tmp_path / "a.pth", source))
+    assert torch.equal(found.model(clip), source(clip))
+    assert found.clip.mean == found.clip.std == (0.5,) * 3
+    assert found.averaging == "probability"
+    assert found.card.license == "Apache-2.0"
+
+
+def test_class_names_beside_the_weights_win(tmp_path: Path) -> None:
+    names = [f"n{i}" for i in range(400)]
+    found = weights.load(
+        mmaction2(tmp_path / "a.pth", model(), meta={"dataset_meta": {"classes": names}})
+    )
+    assert found.labels == tuple(names)
+
+
+def test_a_class_count_of_no_known_set_gives_numbers(tmp_path: Path) -> None:
+    found = weights.load(official(tmp_path / "a.pyth", model(classes=7)))
+    assert found.labels == tuple(f"class {i}" for i in range(7))
+    assert any("numbers for names" in note for note in found.card.notes)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+@torch.no_grad()
+def test_a_hugging_face_folder_says_all_itself(pickled: bool, clip: Tensor, tmp_path: Path) -> None:
+    source = model(heads=2)
+    path = folder(tmp_path / "hf", source, pickled=pickled)
+    (path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
+    found = weights.load(path)
+    assert torch.equal(found.model(clip), source(clip))
+    assert found.clip.mean == (0.45, 0.4, 0.5)
+    assert found.clip.std == (0.225, 0.2, 0.25)
+    assert (found.clip.short_side, found.clip.crop) == (36, 32)
+    assert found.labels[:2] == ("name 0", "name 1")
+    assert (found.card.name, found.card.license) == ("hf", "Apache-2.0")
+    inner = path / ("pytorch_model.bin" if pickled else "model.safetensors")
+    assert weights.load(inner).labels == found.labels
+
+
+@torch.no_grad()
+def test_what_transformers_saves_loads_and_agrees(clip: Tensor, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    theirs = transformers.TimesformerForVideoClassification(
+        transformers.TimesformerConfig(
+            image_size=32,
+            num_frames=4,
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=96,
+            num_labels=5,
+        )
+    ).eval()
+    theirs.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    found = weights.load(tmp_path)
+    expected = theirs(clip.transpose(1, 2)).logits
+    torch.testing.assert_close(found.model(clip), expected, rtol=0, atol=1e-5)
+    assert found.labels == tuple(f"class {i}" for i in range(5))
+
+
+def in_hub_cache(hub_id: str, source: TimeSformer, cache: Path) -> None:
+    """The model as the hub's own client keeps it."""
+    place = cache / f"models--{hub_id.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    (place / "snapshots").mkdir()
+    folder(place / "snapshots" / ("0" * 40), source)
+
+
+@torch.no_grad()
+def test_a_model_in_the_hub_cache_needs_no_network(clip: Tensor, tmp_path: Path) -> None:
+    source = model(classes=174)
+    hub_id = "facebook/timesformer-base-finetuned-ssv2"
+    in_hub_cache(hub_id, source, tmp_path / "hub")
+    announced: list[Any] = []
+    for name in (hub_id, "timesformer-ssv2"):
+        found = weights.load(name, announce=announced.append)
+        assert torch.equal(found.model(clip), source(clip))
+        assert (found.card.name, found.card.license) == ("timesformer-ssv2", "CC-BY-NC-4.0")
+        assert found.clip.channels == "bgr"
+        assert found.labels[0] == "name 0"
+    in_hub_cache("someone/theirs", source, tmp_path / "hub")
+    found = weights.load("someone/theirs", announce=announced.append)
+    assert (found.card.name, found.clip.channels) == ("someone/theirs", "rgb")
+    assert announced == []
+
+
+@pytest.mark.parametrize(
+    "file, changes, reason",
+    [
+        ("config.json", {"model_type": "vivit"}, "a model of type 'vivit'"),
+        ("config.json", {"attention_type": "joint_space_time"}, "attention_type is"),
+        ("config.json", {"hidden_act": "relu"}, "hidden_act is 'relu', not 'gelu'"),
+        ("config.json", {"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05"),
+        ("config.json", {"num_attention_heads": None}, "num_attention_heads should be"),
+        ("config.json", {"num_attention_heads": 7}, "not a multiple of model.heads 7"),
+        ("config.json", {"id2label": {"0": "a"}}, "id2label does not name 400 classes"),
+        ("preprocessor_config.json", {"image_mean": None}, "image_mean should be three"),
+        ("preprocessor_config.json", {"image_std": [0, 0, 0]}, "clip.std must be > 0"),
+        ("preprocessor_config.json", {"do_normalize": False}, "do_normalize is false"),
+        ("preprocessor_config.json", {"rescale_factor": 1}, "rescale_factor is 1, not 1/255"),
+        ("preprocessor_config.json", {"crop_size": "big"}, "crop_size should be a whole"),
+    ],
+)
+def test_a_folder_that_asks_for_something_else_is_refused(
+    file: str, changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    path = folder(tmp_path / "hf", model())
+    edited(path / file, **changes)
+    with pytest.raises(WeightsError) as caught:
+        weights.load(path)
+    assert reason in caught.value.message
+    assert str(path) in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "model.safetensors"])
+def test_an_incomplete_folder_is_refused(name: str, tmp_path: Path) -> None:
+    path = folder(tmp_path / "hf", model())
+    (path / name).unlink()
+    with pytest.raises(WeightsError, match=str(path)):
+        weights.load(path)
+
+
+def test_the_tensors_decide_how_many_frames_there_are(tmp_path: Path) -> None:
+    found = weights.load(folder(tmp_path / "hf", model(), num_frames=96))
+    assert found.clip.frames == found.model.config.frames == 4
+    assert "config.json says 96 frames, the weights have 4: that is used" in found.card.notes
+
+
+def test_differences_are_listed_under_the_names_in_the_file(tmp_path: Path) -> None:
+    state = {f"model.{k}": v for k, v in convert.export_official(model()).items()}
+    for i in range(2):
+        del state[f"model.blocks.{i}.temporal_norm1.weight"]
+        state[f"model.blocks.{i}.temporal_temporal_attn.qkv.weight"] = torch.zeros(1)
+    torch.save({"model_state": state}, tmp_path / "a.pyth")
+    with pytest.raises(WeightsError) as caught:
+        weights.load(tmp_path / "a.pyth")
+    assert caught.value.message == (
+        f"{tmp_path}/a.pyth: 4 differences to the model: missing blocks.0.temporal_norm1.weight; "
+        "missing blocks.1.temporal_norm1.weight; "
+        "unexpected blocks.0.temporal_temporal_attn.qkv.weight; "
+        "unexpected blocks.1.temporal_temporal_attn.qkv.weight"
+    )
+
+
+def test_unknown_names_are_shown(tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.zeros(2), "fc.bias": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"no model known here: conv1\.weight, fc\.bias"):
+        weights.load(tmp_path / "a.pth")
+
+
+def test_not_a_number_in_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    source = model()
+    source.cls.data[3] = float("nan")
+    with pytest.raises(WeightsError, match=r"a\.pyth: NaN or infinite values in 1 tensors: cls"):
+        weights.load(official(tmp_path / "a.pyth", source))
+
+
+def test_a_position_embedding_of_no_square_is_refused(tmp_path: Path) -> None:
+    state = dict(convert.export_official(model()))
+    state["pos_embed"] = torch.zeros(1, 6, 64)
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="5 patches, which is no square"):
+        weights.load(tmp_path / "a.pth")
+
+
+class HistoryBuffer:
+    """As in mmengine: an object with numpy arrays and methods in a pickle."""
+
+    def __init__(self) -> None:
+        self.log = np.arange(3.0)
+        self.last = np.float64(2)
+        self.minimum = HistoryBuffer.least
+
+    def least(self) -> float:
+        return 0.0
+
+
+HistoryBuffer.__module__ = "mmengine.logging.history_buffer"
+
+
+def test_a_training_log_beside_the_weights_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = type(sys)("mmengine.logging.history_buffer")
+    fake.HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        for name in ("mmengine", "mmengine.logging"):
+            patch.setitem(sys.modules, name, type(sys)(name))
+        patch.setitem(sys.modules, fake.__name__, fake)
+        path = mmaction2(tmp_path / "a.pth", model(), message_hub={"loss": HistoryBuffer()})
+    assert weights.load(path).clip.mean == (0.5,) * 3
+
+
+class Exploit:
+    """A pickle of it makes a file when it is opened carelessly."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
+        return open, (str(self.canary), "w")
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.pyth", "a.bin", "a.pt", "a.safetensors"])
+@pytest.mark.parametrize("form", ["zip", "legacy", "bare"])
+def test_a_malicious_pickle_never_runs(
+    form: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    canary, path = tmp_path / "canary", tmp_path / name
+    state = {"cls_token": torch.zeros(1), "evil": Exploit(canary)}
+    if form == "bare":
+        path.write_bytes(pickle.dumps(state["evil"]))
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "zip")
+    assert not canary.exists()
+    with pytest.raises(WeightsError, match=name):
+        weights.load(path)
+    assert not canary.exists()
+    program = "import pickle, sys; pickle.loads(open(sys.argv[1], 'rb').read())"
+    if form == "bare":  # the trap does work
+        subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+        assert canary.exists()
+
+
+def test_a_malicious_pickle_says_so(tmp_path: Path) -> None:
+    torch.save({"evil": Exploit(tmp_path / "canary")}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="refused, it holds more than tensors") as caught:
+        weights.load(tmp_path / "a.pth")
+    assert "safetensors" in (caught.value.hint or "")
+
+
+def test_the_ignored_names_of_a_log_cannot_be_turned_into_calls(tmp_path: Path) -> None:
+    class Getter:
+        def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
+            return getattr, ("text", "upper")
+
+    path = official(tmp_path / "a.pyth", model(), extra=Getter())
+    with held(path) as file:
+        state, beside = torch_checkpoint.read(file)
+    assert type(beside["extra"]).__name__ == "Inert"
+    assert "cls_token" in state
+
+
+def test_an_archive_of_a_version_to_come_is_refused(tmp_path: Path) -> None:
+    path = official(tmp_path / "a.pyth", model())
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 6] = 154  # "version needed" of its last member
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="cut off or broken: zip file version"):
+        weights.load(path)
+
+
+def test_a_compressed_archive_is_refused_unread(tmp_path: Path) -> None:
+    path = official(tmp_path / "a.pyth", model())
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+        archive.writestr("bomb", bytes(50_000_000))
+    with pytest.raises(WeightsError, match="compressed archive"):
+        weights.load(path)
+
+
+def test_a_tensor_larger_than_its_file_is_refused(tmp_path: Path) -> None:
+    state = dict(convert.export_official(model()))
+    state["head.weight"] = torch.zeros(1).expand(10**12, 64)
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="claim more bytes than the file has"):
+        weights.load(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100, -1, -200])
+def test_a_checkpoint_cut_off_anywhere_is_refused(kept: int, tmp_path: Path) -> None:
+    path = official(tmp_path / "a.pyth", model())
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(WeightsError, match=r"a\.pyth: "):
+        weights.load(path)
+
+
+@pytest.mark.parametrize("loaded", [[1, 2], {}, {"state_dict": {"a": 1}}, torch.zeros(3)])
+def test_a_pickle_without_a_state_dict_is_refused(loaded: Any, tmp_path: Path) -> None:
+    torch.save(loaded, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=r"a\.pth: "):
+        weights.load(tmp_path / "a.pth")
+
+
+def test_a_scheme_that_was_never_released_has_no_foreign_layout() -> None:
+    with pytest.raises(WeightsError, match="the hf layout has no names for axial attention"):
+        convert.export_hf(model(attention="axial"))
+
+
+def test_an_imported_model_can_be_stored_as_ours(tmp_path: Path) -> None:
+    found: Classifier = weights.load(official(tmp_path / "a.pyth", model()))
+    again = weights.load(weights.save(found, tmp_path / "b.safetensors"))
+    assert again.card.notes == found.card.notes
+    assert again.clip == found.clip
+
+
+STAM = StamConfig(frames=4, size=32, width=64, depth=2, heads=1, time_depth=1, time_hidden=32)
+
+
+def stam_file(path: Path, **without: bool) -> tuple[Path, Stam]:
+    torch.manual_seed(0)
+    source = Stam(STAM).eval()
+    state = stam_keys.to_official(source.state_dict(), STAM)
+    if without.get("qkv_bias"):
+        state = {k: v for k, v in state.items() if not k.endswith("qkv.bias")}
+    torch.save({"model": state}, path)
+    return path, source
+
+
+@pytest.mark.parametrize("qkv_bias", [True, False])
+@torch.no_grad()
+def test_a_stam_file_brings_its_protocol(qkv_bias: bool, clip: Tensor, tmp_path: Path) -> None:
+    path, source = stam_file(tmp_path / "stam.pth", qkv_bias=qkv_bias)
+    found = weights.load(path)
+    torch.testing.assert_close(found.model(clip), source(clip))
+    assert (found.clip.mean, found.clip.std) == ((0.0,) * 3, (1.0,) * 3)
+    assert (found.clip.short_side, found.clip.crop) == (36, 32)
+    assert found.clip.span_seconds == pytest.approx(10)
+    assert found.card.license == "Apache-2.0"
+    again = weights.load(weights.save(found, tmp_path / "ours.safetensors"))
+    assert torch.equal(again.model(clip), found.model(clip))
+
+
+def test_a_stam_file_with_a_missing_layer_is_refused(tmp_path: Path) -> None:
+    path, _ = stam_file(tmp_path / "stam.pth")
+    state = torch.load(path, weights_only=True)["model"]
+    del state["aggregate.transformer_enc.layers.0.norm2.weight"]
+    torch.save({"model": state}, path)
+    with pytest.raises(WeightsError, match=r"1 difference to the model: missing aggregate\."):
+        weights.load(path)
+
+
+class Evil:
+    """Would run a program when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("true",)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("name", ["evil.pth", "garbage.pth", "cut.pth", "list.pth"])
+def test_what_is_no_checkpoint_is_refused_in_one_line_of_ours(
+    name: str, protocol: int, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    stored = io.BytesIO()
+    torch.save({"a": torch.zeros(3)}, stored)
+    path.write_bytes(
+        {
+            "evil.pth": pickle.dumps({"state_dict": Evil()}, protocol),
+            "garbage.pth": b"\x80\x02garbage, not a pickle",
+            "cut.pth": stored.getvalue()[:-100],
+            "list.pth": pickle.dumps([1, 2], protocol),
+        }[name]
+    )
+    with pytest.raises(WeightsError) as caught:
+        weights.load(path)
+    text = caught.value.message
+    assert text.startswith(f"{path}: ")
+    assert not any(word in text for word in ("torch.", "\n", "Unsupported", "documentation"))

@@ -1,0 +1,285 @@
+"""Downloads from a server that misbehaves in every way it can think of."""
+
+import errno
+import hashlib
+import http.server
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+
+from vidattn.errors import OutputError
+from vidattn.weights import download
+
+BODY = bytes(range(256)) * 4000
+DIGEST = hashlib.sha256(BODY).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves BODY at any path; the path says how it misbehaves."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.ranges: list[str | None] = []
+        self.asked: list[str] = []
+        self.lock = threading.Lock()
+        self.patience = threading.Event()
+
+    def handle_error(self, *_: Any) -> None:
+        """Whoever hung up had a reason."""
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Any
+
+    def do_GET(self) -> None:
+        with self.server.lock:
+            self.server.ranges.append(self.headers["Range"])
+            self.server.asked.append(self.path)
+            count = len(self.server.ranges)
+        body, tag = BODY, '"one"'
+        if "changes" in self.path and count > 1:
+            body, tag = BODY[::-1], '"two"'
+        start = 0
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        if asked and self.headers["If-Range"] == tag:
+            start = int(asked[1])
+        if "missing" in self.path:
+            self.send_error(404)
+            return
+        self.send_response(206 if start else 200)
+        page = "page" in self.path
+        self.send_header("Content-Type", "text/html" if page else "application/octet-stream")
+        if "nameless" not in self.path:
+            self.send_header("ETag", tag)
+        rest = b"<!DOCTYPE html><p>gone" if "masked" in self.path else body[start:]
+        length = len(rest) // 2 if "short" in self.path else len(rest)
+        if "endless" not in self.path:
+            self.send_header("Content-Length", str(length + 1000 * ("lies" in self.path)))
+        self.end_headers()
+        if "breaks" in self.path and count <= int(self.path[-1]):
+            rest = rest[: len(rest) // 3]
+        if "stalls" in self.path and count == 1:
+            self.wfile.write(rest[: length // 2])
+            self.wfile.flush()
+            self.server.patience.wait(20)  # says nothing more, and does not hang up either
+            return
+        if "drips" in self.path:
+            for begin in range(0, length, length // 7):
+                self.server.patience.wait(0.02)
+                self.wfile.write(rest[begin : begin + length // 7])
+            return
+        self.wfile.write(rest[:length])
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.patience.set()
+        server.shutdown()
+
+
+def left(cache: Path) -> list[str]:
+    return sorted(p.name.split("-", 1)[1] for p in (cache / "cache" / "weights").iterdir())
+
+
+def test_a_file_arrives_whole_and_only_once(server: Server, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    path = download.download(
+        server.url("good.pth"), sha256=DIGEST, progress=lambda *step: seen.append(step)
+    )
+    assert path.read_bytes() == BODY
+    assert seen[-1] == (len(BODY), len(BODY))
+    assert download.download(server.url("good.pth"), offline=True) == path
+    assert len(server.ranges) == 1
+    assert left(tmp_path) == ["good.pth", "good.pth.lock"]
+
+
+def test_the_first_digits_of_a_digest_are_enough(server: Server) -> None:
+    assert download.download(server.url("good.pth"), sha256=DIGEST[:8].upper()).exists()
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(server: Server) -> None:
+    path = download.download(server.url("breaks-2"), sha256=DIGEST)
+    assert path.read_bytes() == BODY
+    third = len(BODY) // 3
+    assert server.ranges == [None, f"bytes={third}-", f"bytes={third + (len(BODY) - third) // 3}-"]
+
+
+def test_a_later_run_goes_on_with_what_is_there(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(
+        download.UnavailableError, match=r"broke off .* bytes before the end"
+    ) as caught:
+        download.download(server.url("breaks-4"), sha256=DIGEST)
+    assert "goes on from there" in (caught.value.hint or "")
+    assert "breaks-4" not in left(tmp_path)
+    assert download.download(server.url("breaks-4"), sha256=DIGEST).read_bytes() == BODY
+    assert server.ranges[4] is not None
+
+
+def test_a_slow_server_is_waited_for(server: Server) -> None:
+    assert download.download(server.url("drips"), sha256=DIGEST).read_bytes() == BODY
+    assert server.ranges == [None]
+
+
+def test_a_server_that_falls_silent_is_asked_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "READ_SECONDS", 0.5)
+    assert download.download(server.url("stalls"), sha256=DIGEST).read_bytes() == BODY
+    assert server.ranges == [None, f"bytes={len(BODY) // 2}-"]
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(server: Server) -> None:
+    path = download.download(server.url("changes-breaks-1"))
+    assert path.read_bytes() == BODY[::-1]
+
+
+def test_a_server_that_promises_too_much_is_not_believed(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(download.UnavailableError, match="broke off 1,000 bytes before the end"):
+        download.download(server.url("lies"))
+    assert "lies" not in left(tmp_path)
+
+
+def test_a_server_that_promises_too_little_is_found_out(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(download.UnavailableError, match="sent another file: its sha256 is"):
+        download.download(server.url("short"), sha256=DIGEST)
+    assert left(tmp_path) == ["short.lock"]
+
+
+def test_a_server_that_promises_nothing_can_still_be_checked(server: Server) -> None:
+    assert download.download(server.url("endless"), sha256=DIGEST).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("path", ["page.pth", "masked.pth"])
+def test_a_web_page_is_not_a_file(path: str, server: Server, tmp_path: Path) -> None:
+    with pytest.raises(download.UnavailableError, match="sent a web page instead of the file"):
+        download.download(server.url(path))
+    assert left(tmp_path) == [f"{path}.lock"]
+
+
+def test_a_dead_link_says_what_the_server_says(server: Server) -> None:
+    with pytest.raises(download.UnavailableError, match=r"127\.0\.0\.1: 404 Not Found") as caught:
+        download.download(server.url("missing"))
+    assert server.url("missing") in (caught.value.hint or "")
+
+
+def test_nobody_listening_is_told_at_once(server: Server) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(download.UnavailableError, match=r"127\.0\.0\.1: Connection refused"):
+        download.download(server.url("good.pth"))
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_offline_never_connects(
+    variable: bool, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(download.UnavailableError, match="not downloaded yet, and offline"):
+        download.download(server.url("good.pth"), offline=not variable)
+    assert server.ranges == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(download.UnavailableError, match="cannot be written") as caught:
+        download.download(server.url("good.pth"))
+    assert "VIDATTN_CACHE" in (caught.value.hint or "")
+
+
+def test_a_server_that_has_no_name_for_a_version_is_begun_anew(
+    server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(download.UnavailableError, match="broke off") as caught:
+        download.download(server.url("nameless-breaks-9"))
+    assert "goes on from there" not in (caught.value.hint or "")
+    assert left(tmp_path) == ["nameless-breaks-9.lock"]
+    assert set(server.ranges) == {None}
+
+
+def test_a_full_disk_is_named_when_the_hub_client_meets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(OutputError, match="hub: cannot be written: No space left") as caught:
+        download.snapshot("someone/model")
+    assert "HF_HUB_CACHE" in (caught.value.hint or "")
+
+
+def test_the_name_of_a_download_reaches_the_disk_after_its_bytes(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = download.download(server.url("good.pth"))
+    cache = tmp_path / "cache"
+    assert flushed == [*map(str, (tmp_path, cache, f"{path}.part", cache / "weights"))]
+
+
+def _digest_of(url: str, answers: Any) -> None:
+    answers.put(hashlib.sha256(download.download(url, sha256=DIGEST).read_bytes()).hexdigest())
+
+
+def test_processes_that_want_the_same_file_share_one_download(server: Server) -> None:
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    url = server.url("good.pth")
+    workers = [context.Process(target=_digest_of, args=(url, answers)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    assert {answers.get(timeout=60) for _ in workers} == {DIGEST}
+    for worker in workers:
+        worker.join()
+    assert server.ranges == [None]
+
+
+def test_the_hub_may_be_a_mirror(server: Server, tmp_path: Path) -> None:
+    """HF_ENDPOINT is read once, when the hub's client is loaded."""
+    program = (
+        "from vidattn.weights import download\n"
+        "try: download.snapshot('someone/missing')\n"
+        "except download.UnavailableError as error: print(error.message)"
+    )
+    places = {"HF_ENDPOINT": server.url("").rstrip("/"), "HF_HUB_CACHE": str(tmp_path / "hub")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **places, "HF_HUB_OFFLINE": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "cannot be downloaded from 127.0.0.1: " in done.stdout
+    assert any(path.startswith("/api/models/someone/missing") for path in server.asked)

@@ -1,0 +1,241 @@
+"""The work of `vidattn eval`: from a model and a set, or a dump, to figures and files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from vidattn.cli.batch import runner
+from vidattn.cli.batch.writing import require_writable
+from vidattn.cli.commands import expect
+from vidattn.cli.terminal import metrics
+from vidattn.cli.terminal.console import Desk, Track
+from vidattn.errors import DataError, UsageError
+from vidattn.io.json import one_line
+from vidattn.io.text import counted
+
+if TYPE_CHECKING:
+    from vidattn.config import ViewConfig
+    from vidattn.evaluation.predictions import Answers
+    from vidattn.models.classifier import Classifier
+    from vidattn.models.device import Runtime
+    from vidattn.video import Limits
+
+T = TypeVar("T")
+RANK = "RANK"
+"""Environment variable with the number of this process, see `vidattn.models.distributed`."""
+UNEVEN = 600.0
+"""Seconds that one process may be done with its share of the videos before another."""
+MOST_WORKERS = 8
+"""That are started unasked, to keep a GPU busy."""
+
+
+def leads() -> bool:
+    """Whether this process speaks and writes for all that measure together."""
+    return os.environ.get(RANK, "0") == "0"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a model looks at the videos of a set."""
+
+    views: ViewConfig
+    frames: int | None
+    sampling: Literal["auto", "uniform", "dense"]
+    workers: int | None
+    runtime: Runtime
+    limits: Limits
+
+    def reading(self) -> int:
+        """How many processes read ahead: with a GPU, which waits for them, some unasked."""
+        if self.workers is not None:
+            return self.workers
+        on_gpu = self.runtime.torch_device().type == "cuda"
+        return min(MOST_WORKERS, os.cpu_count() or 1) if on_gpu else 0
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is written beside the figures, each None when it is not wanted."""
+
+    dump: Path | None = None
+    confusion: Path | None = None
+    model: Path | None = None
+    """The classifier with its fitted temperature."""
+
+    def check(self) -> None:
+        """Find out now, not after hours, that something cannot be written or has a wrong name."""
+        from vidattn.evaluation.predictions import require_dump_name
+
+        if self.dump is not None:
+            require_dump_name(self.dump)
+        if self.model is not None and self.model.suffix != ".safetensors":
+            raise UsageError(f"-o {self.model}: the name of a weights file ends in .safetensors")
+        for path in (self.dump, self.confusion, self.model):
+            if path is not None:
+                require_writable(path.parent)
+
+
+def answers_of(
+    desk: Desk, classifier: Classifier, look: Look, name: str, data_root: Path | None, clips: int
+) -> Answers:
+    """What a classifier says to a set; `clips` of it if it is made for the purpose."""
+    from vidattn.models.temporal_head import TemporalHead
+
+    if isinstance(classifier.model, TemporalHead):
+        return _long(desk, classifier, name, data_root)
+    if name == "motion":
+        return _motion(desk, classifier, look, data_root, clips)
+    return _files(desk, classifier, look, name, data_root)
+
+
+def _long(desk: Desk, head: Classifier, name: str, data_root: Path | None) -> Answers:
+    """On films, from the embeddings of their windows."""
+    from vidattn.data.sets.registry import open_set
+    from vidattn.evaluation.whole_video import answers_of as answers_over_windows
+
+    found = open_set(name, data_root, "val")
+    for note in found.notes:
+        desk.note(note)
+    desk.note(f"{len(found.items)} films, all of their windows")
+    answers = answers_over_windows(head, found)
+    return replace(answers, about={**answers.about, "dataset": name})
+
+
+def _motion(
+    desk: Desk, classifier: Classifier, look: Look, folder: Path | None, count: int
+) -> Answers:
+    """On clips made for the purpose, with textures that training never saw."""
+    from vidattn.data.motion.dataset import LABELS, held_back
+    from vidattn.evaluation.evaluate import logits_of
+    from vidattn.evaluation.predictions import Answers
+
+    if classifier.labels != LABELS:
+        raise DataError(
+            f"{classifier.card.name}: its labels are not those of the data set motion",
+            hint="name the set it was trained on with --dataset",
+        )
+    if look.frames not in (None, classifier.clip.frames):
+        raise UsageError("--frames: clips of the set motion are as long as the model's")
+    if (look.views.spatial, look.views.clips) != (1, 1):
+        desk.note("clips of the set motion are square and as long as the model's: one view is all")
+    source = folder or "textures drawn for the purpose"
+    desk.note(f"{counted(count, 'clip')} over {source}, full difficulty, all classes equally often")
+    size = 50
+    batches = held_back(classifier.clip, count, folder=folder, batch_size=size)
+    with desk.progress("motion", -(-count // size)) as track:
+        logits, labels = logits_of(
+            classifier.model, _counted(batches, track), look.runtime.torch_device()
+        )
+    about = {
+        "model": classifier.card.name,
+        "sha256": classifier.card.sha256,
+        "dataset": "motion",
+        "videos": count,
+        "failed": [],
+        "settings": {"views": "1x1", "frames": classifier.clip.frames, "textures": str(source)},
+    }
+    paths = tuple(f"motion/{number:05d}" for number in range(count))
+    return Answers(classifier.labels, paths, labels, logits, classifier.temperature, about)
+
+
+def _counted(items: Iterable[T], track: Track) -> Iterator[T]:
+    for item in items:
+        yield item
+        track.step()
+
+
+def _files(
+    desk: Desk, classifier: Classifier, look: Look, name: str, data_root: Path | None
+) -> Answers:
+    """On labelled videos: every one once, those that do not decode listed and never replaced."""
+    from vidattn.data import sampling
+    from vidattn.data.sets.registry import open_set
+    from vidattn.evaluation.dataset import Examination
+    from vidattn.models.distributed import joined
+
+    found = open_set(name, data_root, "val")
+    for note in found.notes:
+        desk.note(note)
+    desk.note(f"{counted(len(found.items), 'video')}, {sampling.describe_views(look.views)} each")
+    with joined(look.runtime.torch_device(), UNEVEN) as world:
+        task = Examination(
+            classifier,
+            found,
+            look.views,
+            sampling=look.sampling,
+            frames=look.frames,
+            runtime=replace(look.runtime, device=str(world.device)),
+            limits=look.limits,
+        )
+        mine = task.videos((world.rank, world.size), look.reading())
+        with desk.progress(name, -(-len(found.items) // world.size)) as track:
+            done = task.shared(world, _counted(mine, track))
+    answers = task.collected(done)
+    return replace(answers, about={**answers.about, "dataset": name})
+
+
+def words_of(settings: dict[str, Any]) -> str:
+    """What a model was shown of each video, for people; empty when settings do not say it."""
+    from vidattn.data import sampling
+
+    if not {"views", "frames", "sampling", "short_side", "averaging"} <= settings.keys():
+        return ""
+    views = sampling.describe_views(sampling.parse_views(settings["views"]))
+    step = settings.get("step_seconds")
+    pace = f"one every {step:.3g} s" if step else "spread over the video"
+    return (
+        f"{views} of {settings['frames']} frames, {pace}, short side {settings['short_side']}; "
+        f"{settings['averaging']}s averaged"
+    )
+
+
+def deliver(
+    desk: Desk,
+    answers: Answers,
+    files: Files,
+    wanted: Sequence[expect.Expectation],
+    *,
+    published: str = "",
+    fitted: Callable[[float], None] | None,
+    as_json: bool,
+) -> int:
+    """Write and show all figures; the exit code.
+
+    published: what the model's card says of its scores on this set. fitted: what becomes of the
+    temperature that fits best, before anything is shown; without it none is looked for.
+    """
+    from vidattn.evaluation.classification import calibrated, figures_of
+    from vidattn.evaluation.predictions import dump
+
+    result = figures_of(answers)
+    if fitted:
+        result["calibration"] = calibrated(answers)
+        fitted(result["calibration"]["temperature"])
+    written = [dump(answers, files.dump)] if files.dump else []
+    if files.confusion:
+        written.append(metrics.write_confusion(result, files.confusion))
+    for failure in result["failed"]:
+        reason = failure["message"].removeprefix(f"{failure['path']}: ")
+        desk.warn(f"{failure['path']}: not counted ({failure['code']}): {reason}")
+    if as_json:
+        desk.emit(one_line(result))
+    else:
+        desk.lines(metrics.card(result, words_of(result.get("settings", {})), published))
+        desk.lines(metrics.calibration(result["calibration"]) if fitted else ())
+    if written:
+        desk.note("wrote " + ", ".join(map(str, written)))
+    off = expect.unmet(desk, wanted, result)
+    return expect.EXPECT_NOT_MET if off else runner.INCOMPLETE if result["failed"] else runner.DONE
+
+
+def keep(desk: Desk, classifier: Classifier, temperature: float, source: str, path: Path) -> None:
+    """Write a model with its temperature; source: what it was loaded from, for its recipe."""
+    from vidattn import weights
+    from vidattn.weights.loading import recipe_of
+
+    weights.save(replace(classifier, temperature=temperature), path, recipe_of(source))
+    desk.note(f"wrote {path}: {classifier.card.name} with the temperature {temperature:.6g}")

@@ -1,0 +1,70 @@
+"""`vidattn recipe`: how models are trained, as values to read, change and give to `train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidattn.cli.terminal.console import Desk
+from vidattn.io.files import is_folder, is_there
+
+if TYPE_CHECKING:
+    from vidattn.config import Recipe
+
+app = typer.Typer(no_args_is_help=True, help="List recipes for training and print one.")
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """List the recipes that ship, with their data sets, sources and expected scores.
+
+    Example: vidattn recipe list
+    """
+    from vidattn.config.recipes import RECIPES
+
+    desk = Desk()
+    width = max(map(len, RECIPES))
+    for recipe in RECIPES.values():
+        dataset = recipe.data.dataset or "your own"
+        told = "; ".join(filter(None, (recipe.source, _expected(recipe))))
+        desk.emit(f"{recipe.name:<{width}}  {dataset:<9}  {told}")
+
+
+def _expected(recipe: Recipe) -> str:
+    """The score to expect, in words, such as "expected top-1 76.9, views 3x1"."""
+    expect, views = recipe.expect, recipe.views
+    if expect is None:
+        return ""
+    zoo = "" if expect.zoo_top1 is None else f" (model zoo: {expect.zoo_top1:.1f})"
+    top5 = "" if expect.top5 is None else f", top-5 {expect.top5:.1f}"
+    return f"expected top-1 {expect.top1:.1f}{zoo}{top5}, views {views.spatial}x{views.clips}"
+
+
+@app.command("show")
+def show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of a recipe; or a run directory, or a file.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
+    ] = None,
+) -> None:
+    """Print a recipe as JSON, for `vidattn train --recipe`.
+
+    Example: vidattn recipe show timesformer-k400 > mine.json
+    """
+    import json
+
+    from vidattn.config import recipes
+    from vidattn.config.serialization import to_plain, with_settings
+
+    path = Path(name)
+    if name not in recipes.RECIPES and is_there(path):
+        recipe = recipes.read(path / "recipe.json" if is_folder(path) else path)
+    else:
+        recipe = recipes.named(name)
+    plain = to_plain(with_settings(recipe, settings or []))
+    Desk().emit(json.dumps(plain, indent=2, ensure_ascii=False))

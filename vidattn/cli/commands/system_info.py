@@ -1,0 +1,98 @@
+"""What is installed here: torch, processors, readers, weights, network."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import vidattn
+from vidattn.io.text import counted
+
+READERS = {"pyav": "av", "decord": "decord", "opencv": "opencv-python", "torchcodec": "torchcodec"}
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
+HUB = ("huggingface.co", 443)
+PATIENCE_SECONDS = 2.0
+
+
+def installation(*, offline: bool) -> dict[str, Any]:
+    """All of it as plain values. offline: do not try the network."""
+    import torch
+
+    from vidattn.weights import catalog, download
+
+    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    cached = [e.name for e in catalog.CATALOG.values() if not e.is_bundled]
+    entries = catalog.CATALOG
+    return {
+        "schema": "vidattn/installation/1",
+        "vidattn": vidattn.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cpu": {
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "flags": _flags(),
+        },
+        "cuda": cuda,
+        "mps": torch.backends.mps.is_available(),
+        "readers": {name: _version(package) for name, package in READERS.items()},
+        "cache": str(download.cache_folder()),
+        "models": [
+            *[name for name, entry in entries.items() if entry.is_bundled],
+            *[name for name in cached if download.is_cached(entries[name].where)],
+        ],
+        "network": _network(download.is_offline(offline)),
+    }
+
+
+def rows(found: dict[str, Any]) -> Iterator[str]:
+    """The same as lines."""
+    cpu = found["cpu"]
+    devices = [*found["cuda"], *(["mps"] if found["mps"] else [])]
+    yield f"vidattn   {found['vidattn']}, Python {found['python']}, torch {found['torch']}"
+    yield (
+        f"cpu       {counted(cpu['cores'], 'core')}, {counted(cpu['threads'], 'thread')}, "
+        f"torch uses {cpu['capability']}; has {' '.join(cpu['flags']) or 'no wide vectors'}"
+    )
+    yield f"devices   {', '.join(['cpu', *devices])}"
+    there = (f"{name} {number or 'missing'}" for name, number in found["readers"].items())
+    yield f"readers   {', '.join(there)}"
+    yield f"cache     {found['cache']}"
+    yield f"models    {', '.join(found['models'])}"
+    yield f"network   {found['network']}"
+
+
+def _flags() -> list[str]:
+    """Of the instruction sets that matter, those that the processor has; Linux only."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return []
+    lines = (line.split(":", 1)[1].split() for line in text.splitlines() if line[:5] == "flags")
+    has = set(next(lines, []))
+    return [flag for flag in FLAGS if flag in has]
+
+
+def _version(package: str) -> str | None:
+    for name in (package, f"{package}-headless"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _network(offline: bool) -> str:
+    if offline:
+        return "not to be used"
+    try:
+        with socket.create_connection(HUB, timeout=PATIENCE_SECONDS):
+            return f"{HUB[0]} answers"
+    except OSError as error:
+        return f"{HUB[0]} cannot be reached: {error.strerror or error}"

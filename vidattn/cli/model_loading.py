@@ -1,0 +1,91 @@
+"""Which model a command works with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidattn.cli.terminal.console import Desk
+from vidattn.errors import WeightsError
+
+if TYPE_CHECKING:
+    from vidattn.models.classifier import Classifier
+    from vidattn.weights.catalog import Entry
+
+
+HEAD = "head="
+"""What comes before the name of a head over windows, for --pool."""
+
+
+def chosen(
+    desk: Desk,
+    model: str | None,
+    *,
+    offline: bool,
+    frames: int | None = None,
+    labels: Path | None = None,
+) -> Classifier:
+    """The model named; when none is, the default, or the bundled one where that cannot be had.
+
+    Says on stderr what was assumed, what is downloaded, and the licence of weights that restrict
+    their use. labels: a file with other names for its classes, as `class_names` reads it.
+    """
+    from vidattn.weights.loading import load, resolve_default
+
+    def announce(entry: Entry) -> None:
+        desk.note(f"downloading {entry.name} ({entry.license}) from {entry.where}")
+
+    if model is not None:
+        classifier = load(model, offline=offline, announce=announce)
+    else:
+        classifier, notice = resolve_default(frames, offline, announce=announce)
+        if notice:
+            desk.note(notice)
+    for note in classifier.card.notes:
+        desk.note(note)
+    if "NC" in classifier.card.license:
+        desk.note(f"{classifier.card.name} is {classifier.card.license}: no commercial use")
+    if labels is not None:
+        classifier = replace(classifier, labels=class_names(labels, classifier.labels))
+    return classifier
+
+
+def loaded_head(desk: Desk, pool: str, *, offline: bool) -> Classifier:
+    """The head over windows that `--pool head=RUN` names. Raises UsageError for another model."""
+    from vidattn.inference.whole_video import head_of
+    from vidattn.weights.loading import load
+
+    head = load(pool.removeprefix(HEAD), offline=offline)
+    head_of(head)
+    for note in head.card.notes:
+        desk.note(note)
+    return head
+
+
+def class_names(path: Path, known: Sequence[str]) -> tuple[str, ...]:
+    """Names out of a text file in place of `known`: as many, one a line, in order; or, where every
+    line is `old<TAB>new`, those with new names for some. Raises WeightsError for anything else.
+    """
+    try:
+        names = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise WeightsError(f"--labels {path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise WeightsError(
+            f"--labels {path}: not UTF-8 text", hint="a text file of class names, one a line"
+        ) from None
+    names = [name.strip() for name in names if name.strip()]
+    if names and all("\t" in name for name in names):
+        pairs = [name.split("\t", 1) for name in names]
+        renamed = {old.strip(): new.strip() for old, new in pairs}
+        if unknown := [old for old in renamed if old not in known]:
+            raise WeightsError(f"{path}: there is no label {unknown[0]!r} to rename")
+        return tuple(renamed.get(name, name) for name in known)
+    if len(names) != len(known):
+        raise WeightsError(
+            f"{path}: {len(names)} names for {len(known)} classes",
+            hint="one a line, in order; or lines of old and new name, a tab between them",
+        )
+    return tuple(names)

@@ -1,0 +1,98 @@
+"""The figures of an evaluation as text for people, and the confusion matrix as a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vidattn.cli.terminal.console import clean
+from vidattn.io.files import write_atomically
+from vidattn.io.text import counted
+
+MOST_ROWS = 40
+"""Classes that are all shown; of more only the worst."""
+WORST = 20
+PAIRS = 5
+
+
+def card(result: Mapping[str, Any], words: str, published: str = "") -> Iterator[str]:
+    """Scores, then each class with what it was most often taken for.
+
+    words: what was looked at; published: what the model's card says of its scores on this set.
+    """
+    seen = counted(result["scored"], "clip" if result["dataset"] == "motion" else "video")
+    if result["failed"]:
+        seen += f" of {result['videos']}"
+    yield f"{clean(result['model'])} on {clean(result['dataset'])}: {seen}"
+    if words:
+        yield f"  saw {words}"
+    for name in ("top1", "top5", "mean_class"):
+        yield f"  {name:<11} {100 * result[name]:5.1f} %"
+    cooled = f", temperature {result['temperature']:.4g}" if result["temperature"] != 1 else ""
+    yield (
+        f"  {'ece':<11} {100 * result['ece']:5.1f} %  "
+        f"nll {result['nll']:.4f}  brier {result['brier']:.4f}{cooled}"
+    )
+    if published:
+        yield f"  its card says {clean(published)}"
+    yield from _classes(result)
+    yield from _pairs(result["confused"])
+
+
+def _classes(result: Mapping[str, Any]) -> Iterator[str]:
+    labels, rows = result["labels"], result["confusion"]
+    seen = [i for i, row in enumerate(rows) if sum(row)]
+    left = ""
+    if len(seen) > MOST_ROWS:
+        left = f"  and {len(seen) - WORST} better classes (all of them: --json)"
+        seen = sorted(seen, key=lambda i: rows[i][i] / sum(rows[i]))[:WORST]
+    width = max(len(clean(labels[i])) for i in seen)
+    for i in seen:
+        row, total = rows[i], sum(rows[i])
+        errors = sorted(((n, j) for j, n in enumerate(row) if j != i and n), reverse=True)[:2]
+        taken = ", ".join(f"{clean(labels[j])} {100 * n / total:.1f} %" for n, j in errors)
+        right = f"{100 * row[i] / total:5.1f} %"
+        yield f"  {clean(labels[i]):<{width}}  {right}" + f"  taken for {taken}" * bool(taken)
+    if left:
+        yield left
+
+
+def _pairs(confused: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if confused:
+        pairs = [
+            f"{clean(pair['label'])} for {clean(pair['taken_for'])} ({pair['count']}x)"
+            for pair in confused[:PAIRS]
+        ]
+        yield f"  most confused: {', '.join(pairs)}"
+
+
+def write_confusion(result: Mapping[str, Any], path: Path) -> Path:
+    """The confusion matrix as CSV, a row for each true class and a column for each answer, or, in
+    a file whose name ends in .html, as a page to look at. No label is a formula there."""
+    if path.suffix.lower() == ".html":
+        from vidattn.output.report.confusion import confusion_page
+
+        return write_atomically(path, confusion_page(result).encode("utf-8", "backslashreplace"))
+    from vidattn.output.tables import safe_cell
+
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    labels = [safe_cell(label) for label in result["labels"]]
+    table.writerow(["truth \\ answer", *labels])
+    for label, row in zip(labels, result["confusion"], strict=True):
+        table.writerow([label, *row])
+    return write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def calibration(found: Mapping[str, Any]) -> Iterator[str]:
+    """What a fitted temperature changes, before and after; the same videos served for both."""
+    (before, after), nll = found["ece"], found["nll"]
+    yield (
+        f"  fitted temperature {found['temperature']:.4g}: ece {100 * before:.1f} -> "
+        f"{100 * after:.1f} %, nll {nll[0]:.4f} -> {nll[1]:.4f} (on these very videos)"
+    )
+    if found["at_edge"]:
+        yield "  it lies at the end of the range: these videos cannot tell it"

@@ -1,0 +1,140 @@
+"""A timeline as text for people: what was seen of the file, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from vidattn.cli.terminal.console import Desk, clean, clock_time
+from vidattn.cli.terminal.tracks import Look, bars, rows, tracks
+from vidattn.errors import InputError
+from vidattn.output.text import digits, seen
+from vidattn.timeline import BACKGROUND, Timeline
+
+BAR = 20
+BEGINS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
+"""What JSON that can be read may begin with."""
+
+
+def saved(path: str) -> Timeline:
+    """The timeline in a JSON file; raises InputError, with the path, when there is none."""
+    try:
+        with Path(path).open("rb") as file:
+            text = file.read(1)
+            # A film is not read to its end to find that it is none.
+            text += file.read() if text in BEGINS else b""
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    if text[:1] not in BEGINS:
+        raise InputError(
+            f"{path}: not a timeline in JSON",
+            hint="give a .json file that vidattn segment or classify has written",
+        )
+    try:
+        return Timeline.from_json(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from None
+
+
+def show(desk: Desk, timeline: Timeline, count: int = 5) -> None:
+    """Print a timeline: plain lines, the same everywhere, or on a terminal what has room there.
+
+    count: labels that are shown of a classification.
+    """
+    if desk.lively(desk.out):
+        desk.lines(lively(timeline, count, Look.of(desk.out)))
+        return
+    desk.lines(header(timeline))
+    desk.lines(ranking(timeline, count) if timeline.task == "classify" else segments(timeline))
+
+
+def lively(timeline: Timeline, count: int, look: Look) -> Iterator[Text]:
+    """A timeline as a terminal shows it: facts, segments, a track for each label, how fast it was.
+
+    count: labels that are shown of a classification.
+    """
+    for line in header(timeline):
+        yield from look.folded(line)
+    if not timeline.windows:
+        return
+    total = timeline.run.get("total_s")
+    part = timeline.part
+    if timeline.task == "classify":
+        yield from bars(timeline, count, look)
+    else:
+        yield from rows(timeline.segments, look)
+        yield Text("")
+        yield from tracks(timeline.segments, part, look)
+        if not timeline.is_whole:
+            yield Text(f"  % of {_part(timeline)}", "dim")
+    if isinstance(total, int | float) and total > 0:
+        speed = f", {part.duration / total:.3g}x real time" if timeline.task == "segment" else ""
+        yield Text(f"  took {total:.1f} s{speed}", "dim")
+
+
+def header(timeline: Timeline) -> Iterator[Text]:
+    """Two lines: the file, and how much of it was looked at by what."""
+    facts, model = timeline.input, timeline.model
+    assert timeline.duration is not None
+    length = clock_time(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
+    yield Text.assemble((clean(timeline.source), "bold"), f"  {length}  {clean(_shape(facts))}")
+    license_ = f" ({model['license']})" if model.get("license") else ""
+    name = f"{model.get('name', 'unnamed model')}{license_}"
+    yield Text.assemble(f"  saw {clean(seen(timeline))}", "    ", (clean(name), "dim"))
+
+
+def _shape(facts: Mapping[str, Any]) -> str:
+    """Size, codec and rate, as far as the document has them."""
+    words = [f"{facts['width']}x{facts['height']}" if {"width", "height"} <= facts.keys() else ""]
+    words.append(str(facts.get("codec", "")))
+    rate = facts.get("fps")
+    if isinstance(rate, list | tuple) and len(rate) == 2 and all(isinstance(n, int) for n in rate):
+        words.append(f"{rate[0] / max(rate[1], 1):.6g} fps")
+    words.append("VFR" if facts.get("vfr") else "")
+    words.append(f"turned {facts['rotation']} degrees" if facts.get("rotation") else "")
+    return " ".join(word for word in words if word)
+
+
+def ranking(timeline: Timeline, count: int) -> Iterator[Text]:
+    """The `count` best labels of a classification with bars."""
+    best = timeline.top(count)
+    width = max(cell_len(clean(label)) for label, _ in best)
+    for place, (label, score) in enumerate(best, 1):
+        yield Text.assemble(f"  {place:>2}  {set_cell_size(clean(label), width)}  ", *_bar(score))
+
+
+def segments(timeline: Timeline) -> Iterator[Text]:
+    """A line for each segment, then the totals of each label."""
+    rows = timeline.segments
+    width = max((cell_len(clean(row.label)) for row in rows), default=0)
+    for row in rows:
+        window = row.window
+        start, stop = (
+            clock_time(t, decimals=digits(window.duration)) for t in (window.start, window.stop)
+        )
+        style = "dim" if row.label == BACKGROUND else ""
+        yield Text.assemble(
+            f"  {start} - {stop}  ",
+            (f"{set_cell_size(clean(row.label), width)}  ", style),
+            *_bar(row.score),
+        )
+    base = "" if timeline.is_whole else f" of {_part(timeline)}"
+    yield Text.assemble(f"  total{base}: ", ", ".join(map(_total, timeline.totals())))
+
+
+def _part(timeline: Timeline) -> str:
+    """What shares are shares of, where that is not the whole film."""
+    start, stop = (clock_time(t, decimals=1) for t in (timeline.part.start, timeline.part.stop))
+    return f"{start} - {stop}"
+
+
+def _total(row: dict[str, Any]) -> str:
+    return f"{clean(row['label'])} {100 * row['share']:.3g} % ({row['count']}x)"
+
+
+def _bar(score: float) -> tuple[str, tuple[str, str]]:
+    return f"{100 * score:5.1f} %  ", ("#" * round(BAR * score), "cyan")

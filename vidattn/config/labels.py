@@ -1,0 +1,52 @@
+"""The class names of well-known data sets, in their order."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from functools import cache
+from importlib import resources
+
+from vidattn.errors import DataError
+
+COUNTS = {
+    "k400": 400,
+    "k600": 600,
+    "k700": 700,
+    "ssv2": 174,
+    "diving48": 48,
+    "ucf101": 101,
+    "hmdb51": 51,
+    "jester": 27,
+}
+"""The data sets whose names ship with the package, and how many classes each has; all differ."""
+
+
+@cache
+def labels(name: str) -> tuple[str, ...]:
+    """The class names of a data set in COUNTS, by class number. Raises DataError."""
+    if name not in COUNTS:
+        close = difflib.get_close_matches(name, COUNTS, n=1)
+        raise DataError(
+            f"no class names ship for {name!r}",
+            hint=f"did you mean {close[0]}?" if close else f"known: {', '.join(COUNTS)}",
+        )
+    text = (resources.files("vidattn.config") / "class_names" / f"{name}.txt").read_text("utf-8")
+    return tuple(text.splitlines())
+
+
+def guessed(classes: int) -> tuple[tuple[str, ...], str]:
+    """Names for a model that brings none, and a sentence saying where they come from."""
+    for name, count in COUNTS.items():
+        if count == classes:
+            return labels(
+                name
+            ), f"class names are those of {name}: the file has none, but {count} classes"
+    names = tuple(f"class {i}" for i in range(classes))
+    return names, f"the {classes} classes have numbers for names: the file has none"
+
+
+def canonical(label: str) -> str:
+    """A class name as it is compared: without case, quotes, underscores and double spaces."""
+    plain = unicodedata.normalize("NFC", label).casefold().replace("_", " ").strip("\"' ")
+    return " ".join(plain.split())

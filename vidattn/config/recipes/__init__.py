@@ -1,0 +1,69 @@
+"""What we train and how: values only. `RECIPES` lists them by name."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from vidattn.config.recipes import diving48, howto100m, kinetics, ssv2, stam, transfer
+from vidattn.config.recipes.motion import MOTION_TINY
+from vidattn.config.recipes.small import SMALL, SMALL_STAM
+from vidattn.config.recipes.temporal_head import LONG
+from vidattn.config.schema import Recipe
+from vidattn.config.serialization import from_plain
+from vidattn.errors import RecipeError
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        *(MOTION_TINY, SMALL, SMALL_STAM, LONG),
+        *kinetics.RECIPES,
+        *stam.RECIPES,
+        *ssv2.RECIPES,
+        *diving48.RECIPES,
+        *howto100m.RECIPES,
+        *transfer.RECIPES,
+    )
+}
+SPLITS = re.compile(r"(ucf101|hmdb51)-[23]")
+"""Names of data sets that are another split of the one before the dash."""
+
+
+def named(name: str) -> Recipe:
+    """The recipe of that name. Raises RecipeError with the closest names."""
+    if name not in RECIPES:
+        close = difflib.get_close_matches(name, RECIPES, n=3)
+        meant = f"did you mean {' or '.join(close)}? " if close else ""
+        raise RecipeError(f"no recipe {name!r}", hint=f"{meant}vidattn recipe list")
+    return RECIPES[name]
+
+
+def for_dataset(dataset: str) -> Recipe:
+    """What training on a data set starts from: the first recipe for it, or `small` for yours."""
+    split = SPLITS.fullmatch(dataset)
+    name = split[1] if split else dataset
+    recipe = next((r for r in RECIPES.values() if r.data.dataset == name), SMALL)
+    return replace(recipe, data=replace(recipe.data, dataset=dataset))
+
+
+def read(path: Path) -> Recipe:
+    """The recipe in a JSON file. Raises RecipeError that names the file and the bad key or value.
+
+    Every key must be known; a key that is missing has its default. See
+    `vidattn.config.serialization`.
+    """
+    try:
+        plain = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(
+            f"{path}: not JSON: {error}", hint="vidattn recipe show small prints one that is"
+        ) from error
+    try:
+        return from_plain(Recipe, plain)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error.message}", hint=error.hint) from error

@@ -1,0 +1,57 @@
+"""Clips of your own, on a computer of your own: a small model for a folder of short clips.
+
+The shape is that of motion-tiny, so that training can start from it; frames are drawn from the
+whole of each clip, since its label speaks of all of it.
+
+However small the set, training takes about 1,200 steps: from nothing it stays at chance level for
+the first 150 to 400. Axial attention learns at half the rate only. What was tried and measured:
+examples/benchmarks/README.md.
+
+`small-stam` is a STAM of that shape: frames meet only above its blocks, so that overlapping windows
+share nearly all of the work.
+
+    vidattn train --dataset ./my_clips --init motion-tiny
+    vidattn train --dataset ./my_clips -m small-stam
+"""
+
+from dataclasses import replace
+
+from vidattn.config.recipes.motion import MOTION_TINY
+from vidattn.config.schema import DataConfig, OptimConfig, Recipe, StamConfig
+
+SMALL = Recipe(
+    name="small",
+    source="ours",
+    model=MOTION_TINY.model,
+    clip=replace(MOTION_TINY.clip, drawn="bins", sampling="uniform"),
+    optim=OptimConfig(
+        kind="adamw",
+        lr=1e-3,
+        batch_size=16,
+        epochs=20,
+        weight_decay=0.03,
+        schedule="cosine",
+        warmup_epochs=1.5,
+        clip_norm=1.0,
+    ),
+    data=DataConfig(dataset="", clips_per_epoch=960, workers=1, jitter=(48, 52), keep_mb=1024),
+    start="scratch",
+)
+
+SMALL_STAM = replace(
+    SMALL,
+    name="small-stam",
+    model=StamConfig(
+        classes=10,
+        frames=8,
+        size=48,
+        patch=12,
+        width=64,
+        depth=4,
+        heads=4,
+        mlp_ratio=2.0,
+        time_depth=2,
+        time_heads=4,
+        time_hidden=128,
+    ),
+)

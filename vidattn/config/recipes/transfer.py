@@ -1,0 +1,37 @@
+"""UCF101 and HMDB51: small sets of short clips, which take a model of Kinetics to start from.
+
+Source: ours; the authors of TimeSformer did not try these sets, and we state no score. Few videos
+and much that is known already: a low rate, lower still in the lower layers, smoothed labels. Frames
+are drawn from the whole of each video, which is shorter than a clip of Kinetics.
+
+    vidattn train --dataset ucf101 --data-root /data/ucf101
+    vidattn train --dataset hmdb51-2 --data-root /data/hmdb51
+"""
+
+from dataclasses import replace
+
+from vidattn.config.recipes.kinetics import DIVIDED, on
+from vidattn.config.schema import ClipConfig, OptimConfig, Recipe
+
+KINETICS = "timesformer-k400"
+OURS = "ours, from a model of Kinetics-400; no score is known"
+FINE = OptimConfig(
+    kind="adamw",
+    lr=1e-4,
+    batch_size=64,
+    epochs=20,
+    weight_decay=0.05,
+    betas=(0.9, 0.999),
+    schedule="cosine",
+    warmup_epochs=2,
+    clip_norm=1.0,
+    label_smoothing=0.1,
+    layer_decay=0.75,
+)
+HALF = (0.5, 0.5, 0.5)  # mean and deviation of the pixels, as the model they start from has them
+WHOLE = replace(DIVIDED, optim=FINE, clip=ClipConfig(frames=8, mean=HALF, std=HALF, drawn="bins"))
+
+RECIPES: tuple[Recipe, ...] = (
+    on(WHOLE, "ucf101", 101, OURS, init=KINETICS),
+    on(WHOLE, "hmdb51", 51, OURS, init=KINETICS),
+)

@@ -1,0 +1,398 @@
+"""What a model, a clip and a training run are made of: frozen values, exchanged as JSON.
+
+Every class here is plain data without behaviour beyond checking its own values, so a recipe can be
+read, compared, saved beside a run and stored in the header of a weights file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from vidattn.config.serialization import to_plain
+from vidattn.errors import RecipeError
+
+Averaging = Literal["logit", "probability"]
+
+MOST = 1 << 20
+"""No count in a recipe comes near it; one that exceeds it is a slip, and would exhaust memory."""
+MOST_FRAMES = 100_000
+LONGEST_STEP = 3600.0  # seconds
+LARGEST_SIDE = 1 << 14  # pixels
+RANDAUGMENT = re.compile(r"rand(-(m\d+|n\d+|p[01]?(\.\d+)?|mstd\d+(\.\d+)?|mmax\d+|inc[01]))*")
+"""timm's notation; its text options, which could name operations that move frames apart, are not
+part of it."""
+
+
+def _require(section: str, config: Any, rules: Mapping[str, tuple[bool, str]]) -> None:
+    """Check settings by name: whether the value is good, and what it must be.
+
+    Raises RecipeError with the default as a hint. Rules are comparisons, so that NaN breaks them.
+    """
+    defaults = {f.name: f.default for f in fields(config)}
+    for name, (good, rule) in rules.items():
+        if not good:
+            raise RecipeError(
+                f"{section}{name} must be {rule}, got {getattr(config, name)}",
+                hint=f"the default is {json.dumps(to_plain(defaults[name]))}",
+            )
+
+
+@dataclass(frozen=True)
+class TimeSformerConfig:
+    """The shape of a TimeSformer; the defaults are the paper's base model (arXiv:2102.05095)."""
+
+    attention: str = "divided"
+    """A name in `vidattn.models.timesformer.SCHEMES`."""
+    classes: int = 400
+    frames: int = 8
+    """Length of the learned time embedding; other lengths are resized at inference."""
+    size: int = 224
+    """Side in pixels of the square image the position embedding was learned for."""
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.1
+    """Stochastic-depth rate of the last block; the first has 0 (official code)."""
+    positions: Literal["none", "space", "space-time"] = "space-time"
+    """Which position embeddings are learned (Table 4); attention "space" never has one of time."""
+    order: Literal["time-space", "space-time", "parallel"] = "time-space"
+    """Of the two steps of divided attention: one after the other, or both on the same tokens."""
+    kind: Literal["timesformer"] = "timesformer"
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "frames", "size", "patch", "width", "depth", "heads", "mlp_ratio"):
+            if not 0 < getattr(self, name) <= MOST:
+                raise RecipeError(
+                    f"model.{name} must be > 0 and at most {MOST}, got {getattr(self, name)}"
+                )
+        if self.size % self.patch:
+            raise RecipeError(
+                f"model.size {self.size} is not a multiple of model.patch {self.patch}"
+            )
+        if self.width % self.heads:
+            raise RecipeError(
+                f"model.width {self.width} is not a multiple of model.heads {self.heads}"
+            )
+        if not 0 <= self.drop_path < 1:
+            raise RecipeError(f"model.drop_path must lie in [0, 1), got {self.drop_path}")
+
+
+@dataclass(frozen=True)
+class StamConfig:
+    """The shape of a STAM; the defaults are the paper's 16-frame model (arXiv:2103.13915)."""
+
+    classes: int = 400
+    frames: int = 16
+    """Length of the learned time embedding; other lengths are resized at inference."""
+    size: int = 224
+    """Side in pixels of the square image the position embedding was learned for."""
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    time_depth: int = 6
+    """Layers of the transformer over the frames."""
+    time_heads: int = 8
+    time_hidden: int = 2048
+    kind: Literal["stam"] = "stam"
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name != "kind" and not 0 < value <= MOST:
+                raise RecipeError(f"model.{name} must be > 0 and at most {MOST}, got {value}")
+        if self.size % self.patch:
+            raise RecipeError(
+                f"model.size {self.size} is not a multiple of model.patch {self.patch}"
+            )
+        if self.width % self.heads or self.width % self.time_heads:
+            raise RecipeError(
+                f"model.width {self.width} is not a multiple of model.heads {self.heads} "
+                f"and of model.time_heads {self.time_heads}"
+            )
+
+
+ModelConfig = TimeSformerConfig | StamConfig
+"""The shape of a model; in JSON its `kind` says of which (a TimeSformer's where there is none)."""
+
+
+@dataclass(frozen=True)
+class TemporalConfig:
+    """The shape of a head over the windows of a film, and whose vectors it takes."""
+
+    classes: int = 2
+    vector: int = 768
+    """Numbers in the vector of a window; given by the films it learns from."""
+    windows: int = 64
+    """Places between the first and the last window that are learned; others lie between them."""
+    width: int = 128
+    depth: int = 2
+    """Layers of the transformer; 0 is the mean of the windows, whatever their order."""
+    heads: int = 4
+    mlp_ratio: float = 2.0
+    drop: float = 0.1
+    """Share of the windows that is left out of every film in training, drawn anew each time."""
+    model: str = ""
+    """The name of the model that saw the windows, and the sha256 of its file."""
+    sha256: str = ""
+    window_seconds: float = 0.0
+    stride_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "vector", "windows", "width", "heads", "mlp_ratio"):
+            if not 0 < getattr(self, name) <= MOST:
+                raise RecipeError(
+                    f"long.{name} must be > 0 and at most {MOST}, got {getattr(self, name)}"
+                )
+        if not (0 <= self.depth <= MOST and 0 <= self.drop < 1):
+            raise RecipeError("long.depth must be 0 or more, long.drop in [0, 1)")
+        if self.width % self.heads:
+            raise RecipeError(
+                f"long.width {self.width} is not a multiple of long.heads {self.heads}"
+            )
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """How frames of a video become the clip a model was trained on."""
+
+    frames: int = 8
+    step_seconds: float = 32 / 30
+    """Seconds between neighbouring frames of a clip; 8x32 at 30 fps is 32/30."""
+    short_side: int = 224
+    """Pixels of the shorter side after resizing and before cropping, at test time."""
+    crop: int = 224
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    channels: Literal["rgb", "bgr"] = "rgb"
+    sampling: Literal["uniform", "dense"] = "uniform"
+    """How `classify` picks frames when not told: spread over the whole file, or (where the tempo of
+    the frames carries the answer) in clips that keep `step_seconds`."""
+    drawn: Literal["dense", "bins"] = "dense"
+    """How clips are cut out of trimmed videos: with `step_seconds` between frames, or one frame of
+    each of `frames` equal parts. Training draws start or frames at random; `eval` centres them."""
+
+    def __post_init__(self) -> None:
+        step, side = self.step_seconds, self.short_side
+        rules = {
+            "frames": (0 < self.frames <= MOST_FRAMES, f"> 0 and at most {MOST_FRAMES}"),
+            "step_seconds": (0 < step <= LONGEST_STEP, f"> 0 and at most {LONGEST_STEP:g}"),
+            "short_side": (0 < side <= LARGEST_SIDE, f"> 0 and at most {LARGEST_SIDE}"),
+            "crop": (self.crop > 0, "> 0"),
+            "mean": (all(map(math.isfinite, self.mean)), "finite"),
+            "std": (all(0 < s < math.inf for s in self.std), "> 0 and finite"),
+        }
+        _require("clip.", self, rules)
+        if self.crop > self.short_side:
+            raise RecipeError(f"clip.crop {self.crop} exceeds clip.short_side {self.short_side}")
+
+    @property
+    def span_seconds(self) -> float:
+        """Seconds of video one clip stands for: each frame covers one step."""
+        return self.frames * self.step_seconds
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimizer and schedule."""
+
+    kind: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.005
+    """Peak learning rate at `batch_size`."""
+    batch_size: int = 64
+    epochs: int = 15
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    """Of `sgd`, with Nesterov's correction when above 0."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Of `adamw`: how slowly the means of the gradient and of its square follow."""
+    eps: float = 1e-8
+    """Of `adamw`: added to the root of the mean square."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    milestones: tuple[int, ...] = (11, 14)
+    """Epochs at which `steps` divides the learning rate by 10."""
+    warmup_epochs: float = 0.0
+    clip_norm: float = 0.0
+    """Largest gradient norm; 0 switches clipping off."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread evenly over all classes."""
+    checkpoint: bool = False
+    """Whether blocks are computed again on the way back instead of remembered: about a third more
+    time, and memory for long clips."""
+    flow_weight: float = 0.0
+    """Weight of the auxiliary loss on the motion of every patch, where a data set knows it."""
+    accumulate: int = 1
+    """Parts a batch is computed in, one after the other, before one optimizer step: the memory of a
+    smaller batch, the gradient of the whole."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What matrices are multiplied in; parameters and optimizer stay in fp32."""
+    layer_decay: float = 1.0
+    """The learning rate of each block, as a share of that of the block above it; 1: all alike."""
+    ema: float = 0.0
+    """Decay per step of the running mean of the weights, which is then what is evaluated and saved
+    (0.9999 is usual); 0: none is kept."""
+    mixup: float = 0.0
+    """Alpha of mixup (arXiv:1710.09412): clips are blended in pairs, share ~ Beta(alpha, alpha)."""
+    cutmix: float = 0.0
+    """Alpha of CutMix (arXiv:1905.04899): one box of a clip shows another, in all its frames. With
+    `mixup` too, each batch gets one of them, with even odds."""
+    evaluate_every: int = 1
+    """Epochs from one measurement on held-back clips to the next; the last one is always measured.
+    """
+    tune: Literal["full", "head", "temporal"] = "full"
+    """What learns: all, the head alone, or what relates frames to one another, and the head."""
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
+        mixes = self.mixup > 0 or self.cutmix > 0
+        rules = {
+            "lr": (0 < self.lr < math.inf, "> 0 and finite"),
+            "batch_size": (1 <= self.batch_size <= MOST, f"from 1 to {MOST}"),
+            "epochs": (1 <= self.epochs <= MOST, f"from 1 to {MOST}"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more, and finite"),
+            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "betas": (all(0 <= b < 1 for b in self.betas), "in [0, 1)"),
+            "eps": (0 < self.eps < math.inf, "> 0 and finite"),
+            "milestones": (rising and min(self.milestones, default=0) >= 0, "rising, from 0 on"),
+            "warmup_epochs": (0 <= self.warmup_epochs < math.inf, "0 or more, and finite"),
+            "clip_norm": (0 <= self.clip_norm < math.inf, "0 or more, and finite"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
+            "flow_weight": (
+                0 <= self.flow_weight < math.inf and not (self.flow_weight and mixes),
+                "0 or more, and finite; 0 with optim.mixup or optim.cutmix",
+            ),
+            "accumulate": (1 <= self.accumulate <= self.batch_size, "from 1 to optim.batch_size"),
+            "layer_decay": (0 < self.layer_decay <= 1, "> 0 and at most 1"),
+            "ema": (0 <= self.ema < 1, "in [0, 1)"),
+            "evaluate_every": (1 <= self.evaluate_every <= MOST, f"from 1 to {MOST}"),
+            "mixup": (0 <= self.mixup <= 100, "from 0 to 100"),
+            "cutmix": (0 <= self.cutmix <= 100, "from 0 to 100"),
+        }
+        _require("optim.", self, rules)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which data set, and how its clips are drawn."""
+
+    dataset: str = "k400"
+    """A known name or the path of a folder."""
+    clips_per_epoch: int = 0
+    """Training clips per epoch: of a procedural set so many, of a finite one at least so many, for
+    which small sets are gone through several times; 0: once."""
+    val_clips: int = 2000
+    """Validation clips drawn from a procedural set."""
+    textures: str = ""
+    """Folder of images or videos a procedural set takes its textures from; empty: procedural."""
+    workers: int = 0
+    """Processes that make clips; 0: the training process itself."""
+    keep_mb: int = 0
+    """Memory in MB that each process that makes clips may fill with short decoded videos, for small
+    sets that are shown again and again; 0: every epoch decodes anew."""
+    flip: bool = True
+    """Whether every second training video is mirrored; not for sets where left and right differ."""
+    jitter: tuple[int, int] = (0, 0)
+    """Range the short side of a training video is drawn from, in pixels; (0, 0): 8/7 to 10/7 of
+    clip.crop."""
+    jitter_drawn: Literal["uniform", "inverse"] = "uniform"
+    """Whether the short side or its inverse is drawn evenly; the latter prefers small ones."""
+    randaugment: str = ""
+    """RandAugment of training clips (arXiv:1909.13719) in timm's notation, such as
+    "rand-m9-n2-mstd0.5"; the same for all frames of a clip. Empty: none."""
+    max_unreadable: float = 0.01
+    """Share of the training videos that may turn out not to decode before a run stops; nine may."""
+    easiest: float = 1.0
+    """Difficulty a procedural set starts with, from 0 to 1, which is full difficulty."""
+    ramp: float = 0.0
+    """Share of the run over which its difficulty rises to 1."""
+
+    def __post_init__(self) -> None:
+        least, most = self.jitter
+        rules = {
+            "clips_per_epoch": (0 <= self.clips_per_epoch < 2**40, "0 or more, and below 2^40"),
+            "val_clips": (1 <= self.val_clips <= MOST, f"from 1 to {MOST}"),
+            "workers": (0 <= self.workers <= 1024, "from 0 to 1024"),
+            "keep_mb": (0 <= self.keep_mb <= MOST, f"from 0 to {MOST}"),
+            "jitter": (0 <= least <= most <= LARGEST_SIDE, f"rising, from 0 to {LARGEST_SIDE}"),
+            "randaugment": (
+                not self.randaugment or RANDAUGMENT.fullmatch(self.randaugment) is not None,
+                'empty or timm\'s notation, such as "rand-m9-n2-mstd0.5"',
+            ),
+            "max_unreadable": (0 <= self.max_unreadable <= 1, "from 0 to 1"),
+            "easiest": (0 <= self.easiest <= 1, "from 0 to 1"),
+            "ramp": (0 <= self.ramp <= 1, "from 0 to 1"),
+        }
+        _require("data.", self, rules)
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """Test-time views: `spatial` crops of `clips` temporal clips."""
+
+    spatial: int = 3
+    clips: int = 1
+
+    def __post_init__(self) -> None:
+        if self.spatial not in (1, 3) or self.clips < 1:
+            hint = f"did you mean {self.clips}x{self.spatial}?" if self.clips in (1, 3) else None
+            raise RecipeError(
+                f"views {self.spatial}x{self.clips}: spatial crops are 1 or 3, clips at least 1",
+                hint=hint,
+            )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What came of a recipe, in percent of the held-back videos, looked at with its views."""
+
+    top1: float
+    """As published; of our own recipes, as measured."""
+    top5: float | None = None
+    zoo_top1: float | None = None
+    """Of the weights its authors gave away, which another run made."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not 0 <= value <= 100:
+                raise RecipeError(f"expect.{name} must be from 0 to 100, got {value}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a training run, besides paths and devices."""
+
+    name: str
+    model: ModelConfig = field(default_factory=TimeSformerConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
+    """How `eval` looks at videos with the trained model when not told."""
+    averaging: Averaging = "logit"
+    start: Literal["paper", "scratch"] = "paper"
+    """Initial values: the paper's, made for image weights, or made for training from nothing."""
+    init: str = ""
+    """Weights to start from when none are named, as `--init` takes them; empty: none."""
+    seed: int = 0
+    source: str = ""
+    """Where the values come from: a paper's table, an official configuration file, or us."""
+    expect: Expected | None = None
+    """The score to expect on its own data set, where one is known."""
+    long: TemporalConfig | None = None
+    """The head to train on embeddings of films, in the place of `model`."""
+
+    def __post_init__(self) -> None:
+        _require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
+        optim = self.optim
+        if self.long and (optim.mixup or optim.cutmix or optim.flow_weight or self.init):
+            raise RecipeError(
+                "a head over windows has no pictures to mix: optim.mixup, optim.cutmix and "
+                "optim.flow_weight are 0, and init is empty"
+            )

@@ -1,0 +1,1 @@
+"""Segments that people annotated: tables, subtitles, ELAN, Label Studio."""

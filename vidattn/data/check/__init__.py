@@ -1,0 +1,1 @@
+"""What is wrong with a dataset, or with one video of it."""

@@ -1,0 +1,125 @@
+"""What a model saw of every window of a film, and the file that keeps it.
+
+The vectors are those that the head of the model turned into logits: what is left to learn from when
+the label of a whole film is asked for. The file is an .npz archive of plain arrays; the same film,
+model and settings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import DataError
+from vidattn.io.files import write_atomically
+from vidattn.io.json import one_line, plain
+from vidattn.io.npz import BROKEN, arrays
+from vidattn.types import Window
+
+SCHEMA = "vidattn/embeddings/1"
+SUFFIX = ".vidattn.npz"
+ARRAYS = ("about", "windows", "vectors")
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """The vectors of the windows of a film. Raises ValueError when values do not fit together."""
+
+    source: str
+    """The path of the film as the user gave it."""
+    windows: NDArray[np.float64]
+    """[N, 2], seconds, sorted; they may overlap."""
+    vectors: NDArray[np.float32]
+    """[N, D]"""
+    model: Mapping[str, Any]
+    """Whose they are, as a timeline says it: name, sha256, ..."""
+    settings: Mapping[str, Any]
+    """How windows were cut, as a timeline says it: window_seconds, stride_seconds, frames, ..."""
+
+    def __post_init__(self) -> None:
+        if self.windows.shape != (len(self.vectors), 2) or self.vectors.ndim != 2:
+            raise ValueError(
+                f"windows {list(self.windows.shape)} and vectors {list(self.vectors.shape)}"
+            )
+        if not (np.isfinite(self.windows).all() and np.isfinite(self.vectors).all()):
+            raise ValueError("windows and vectors must be finite")
+
+    def inside(self, window: Window | None) -> NDArray[np.float32]:
+        """The vectors of windows whose centre lies in a part of the film, all for None."""
+        if window is None:
+            return self.vectors
+        centres = self.windows.mean(axis=1)
+        return np.asarray(self.vectors[(window.start <= centres) & (centres < window.stop)])
+
+
+def of_windows(
+    source: str,
+    windows: Sequence[Window],
+    vectors: NDArray[np.float32],
+    model: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Embeddings:
+    """The vectors [N, D] of windows, in their order, to milliseconds."""
+    ends = np.array([[w.start, w.stop] for w in windows], np.float64).reshape(-1, 2).round(3)
+    return Embeddings(source, ends, vectors, plain(model), plain(settings))
+
+
+def save(found: Embeddings, path: Path) -> Path:
+    """Write an .npz file, whole or not at all. Raises OutputError."""
+    about = {"schema": SCHEMA, "source": found.source, "model": found.model}
+    head = one_line({**about, "settings": found.settings})
+    data = io.BytesIO()
+    np.savez(
+        data,
+        about=np.frombuffer(head.encode(), np.uint8),  # as bytes: no text in arrays, no pickles
+        windows=found.windows,
+        vectors=found.vectors,
+    )
+    return write_atomically(path, data.getvalue())
+
+
+def load(path: Path) -> Embeddings:
+    """Read what `save` wrote. Raises DataError that says what is wrong with the file.
+
+    Arrays are read as numbers only; a pickle in the archive is refused.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}",
+            hint="vidattn segment FILM --embeddings makes such files",
+        ) from None
+    try:
+        about, windows, vectors = arrays(data, ARRAYS)
+        head = json.loads(about.tobytes())
+        if not isinstance(head, dict) or head.get("schema") != SCHEMA:
+            raise ValueError(f'its "schema" is not {SCHEMA}')
+        return Embeddings(
+            str(head["source"]),
+            np.asarray(windows, np.float64),
+            np.asarray(vectors, np.float32),
+            dict(head["model"]),
+            dict(head["settings"]),
+        )
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except BROKEN as error:
+        reason = str(error).split("\n")[0]
+    raise DataError(
+        f"{path}: no embeddings of windows: {reason}",
+        hint="give a file that vidattn segment --embeddings has written",
+    )
+
+
+def file_of(film: str) -> Path:
+    """Where the embeddings of a film lie: beside it, unless `film` is such a file itself."""
+    path = Path(film)
+    return path if path.suffix == ".npz" else path.with_name(path.stem + SUFFIX)

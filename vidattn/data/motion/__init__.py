@@ -1,0 +1,1 @@
+"""The procedural dataset of camera motions."""

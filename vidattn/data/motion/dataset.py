@@ -1,0 +1,175 @@
+"""The procedural data set `motion`: clips whose camera motion is known, made as they are needed.
+
+A batch depends on nothing but the seed and its number, so a run can be taken up at any step and any
+worker can make any batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vidattn.config import ClipConfig, Recipe
+from vidattn.data.loader import in_order
+from vidattn.data.motion.camera import LABELS, camera_path
+from vidattn.data.motion.scene import Clip, Textures, develop, render
+from vidattn.data.motion.textures import Drawn, Photographed
+from vidattn.models.distributed import share_of
+
+__all__ = ["LABELS", "Batch", "Example", "MotionBatches", "example", "held_back", "mirrored"]
+
+TRAINING, HELD_BACK = 0, 1  # first words of the seeds: the textures of one are never in the other
+
+TEXTURES_PER_EPOCH = 96
+MIRRORS = 3  # mirrored copies of every clip filmed for training
+
+
+class Batch(NamedTuple):
+    """Clips ready for a model, and what is known of them."""
+
+    clips: Tensor
+    """Float32 [B, 3, T, H, W], normalised."""
+    labels: Tensor
+    """Int64 [B]."""
+    flow: Tensor | None = None
+    """Float32 [B, T - 1, h, w, 2]: how far each patch's content moves to the next frame, in short
+    sides; NaN where it is not the camera's doing."""
+    lost: tuple[tuple[str, str, str], ...] = ()
+    """Path, code and message of videos that did not decode and whose place others took."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip uint8 [T, H, W, 3], its label, and its flow float32 [T - 1, h, w, 2]."""
+
+    frames: Clip
+    label: int
+    flow: NDArray[np.float32]
+
+
+def example(
+    rng: np.random.Generator,
+    textures: Textures,
+    label: int,
+    clip: ClipConfig,
+    difficulty: float = 1.0,
+    grid: int = 4,
+) -> Example:
+    """One clip of class `label`; difficulty from 0 (fast, clean) to 1 (slow, disturbed, faint)."""
+    path = camera_path(rng, label, clip.frames, difficulty)
+    frames, flow = render(rng, textures, path, clip.crop, difficulty, grid)
+    return Example(develop(rng, frames, difficulty), label, flow)
+
+
+def mirrored(example: Example, across: int) -> Example:
+    """The example seen in a mirror: bit 0 left-right, bit 1 top-bottom, bit 2 x and y swapped.
+
+    All eight values of `across` are exact: mirroring a picture mirrors the motion in it.
+    """
+    frames, label, flow = example.frames, example.label, example.flow
+    if across & 1:
+        frames, flow = frames[:, :, ::-1], flow[:, :, ::-1] * np.array([-1, 1], np.float32)
+        label = (0, 2, 1, 3, 4, 5, 6, 8, 7, 9)[label]
+    if across & 2:
+        frames, flow = frames[:, ::-1], flow[:, ::-1] * np.array([1, -1], np.float32)
+        label = (0, 1, 2, 4, 3, 5, 6, 8, 7, 9)[label]
+    if across & 4:
+        frames, flow = frames.transpose(0, 2, 1, 3), flow.transpose(0, 2, 1, 3)[..., ::-1]
+        label = (0, 3, 4, 1, 2, 5, 6, 8, 7, 9)[label]
+    return Example(frames, label, flow)
+
+
+def collate(examples: list[Example], clip: ClipConfig) -> Batch:
+    """Stack examples and normalise their pixels as `clip` says."""
+    pixels = torch.from_numpy(np.stack([e.frames for e in examples]))
+    mean, std = torch.tensor(clip.mean), torch.tensor(clip.std)
+    clips = ((pixels.float() / 255 - mean) / std).permute(0, 4, 1, 2, 3).contiguous()
+    labels = torch.tensor([e.label for e in examples])
+    return Batch(clips, labels, torch.from_numpy(np.stack([e.flow for e in examples])))
+
+
+class MotionBatches(Dataset[Batch]):
+    """Batch number n of a training run, for any n in [0, steps).
+
+    A quarter of a batch is filmed, the rest is the same clips seen in mirrors, which are different
+    classes of motion over the same texture and cost nothing. `share`: this process's number and how
+    many share each batch.
+    """
+
+    def __init__(
+        self, recipe: Recipe, folder: Path | None = None, share: tuple[int, int] = (0, 1)
+    ) -> None:
+        self.recipe, self.share = recipe, share
+        self.steps_per_epoch = max(1, recipe.data.clips_per_epoch // recipe.optim.batch_size)
+        self._photographed = Photographed(folder) if folder else None
+        self._drawn: tuple[int, Drawn] | None = None
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch * self.recipe.optim.epochs
+
+    def textures(self, epoch: int) -> Textures:
+        """Every epoch has drawn textures of its own; photographed ones stay."""
+        if self._photographed:
+            return self._photographed
+        if self._drawn is None or self._drawn[0] != epoch:
+            seed = (TRAINING, self.recipe.seed, epoch)
+            self._drawn = (epoch, Drawn(seed, TEXTURES_PER_EPOCH))
+        return self._drawn[1]
+
+    def difficulty(self, step: int) -> float:
+        """Rises evenly from `data.easiest` to 1 over the first `data.ramp` of the run."""
+        data = self.recipe.data
+        done = 1.0 if data.ramp == 0 else min(1.0, step / (data.ramp * len(self)))
+        return data.easiest + (1 - data.easiest) * done
+
+    def __getitem__(self, step: int) -> Batch:
+        recipe, size = self.recipe, self.recipe.optim.batch_size
+        cv2.setNumThreads(1)  # the pictures are far too small to share between threads
+        textures = self.textures(step // self.steps_per_epoch)
+        grid = recipe.model.size // recipe.model.patch
+        filmed, mine = -(-size // (1 + MIRRORS)), share_of(size, *self.share)
+        first = mine.start // (1 + MIRRORS)
+        examples = []
+        for i in range(first, -(-mine.stop // (1 + MIRRORS))):
+            rng = np.random.default_rng((TRAINING, recipe.seed, step, i))
+            label = (step * filmed + i) % len(LABELS)
+            made = example(rng, textures, label, recipe.clip, self.difficulty(step), grid)
+            ways = rng.choice(np.arange(1, 8), MIRRORS, replace=False)
+            examples += [made, *(mirrored(made, int(way)) for way in ways)]
+        skipped = first * (1 + MIRRORS)
+        return collate(examples[mine.start - skipped : mine.stop - skipped], recipe.clip)
+
+    def batches(self, first: int = 0) -> Iterator[Batch]:
+        """Batches `first`, `first` + 1 ... to the end of the run."""
+        return in_order(self, range(first, len(self)), self.recipe.data.workers, ahead=8)
+
+
+def held_back(
+    clip: ClipConfig,
+    count: int,
+    *,
+    folder: Path | None = None,
+    batch_size: int = 50,
+    seed: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """`count` clips at full difficulty, all classes equally often, for measuring a model.
+
+    Textures are drawn from seeds that training never uses, or come from `folder`. share: this
+    process's number and how many share the batches.
+    """
+    textures: Textures = Photographed(folder) if folder else Drawn((HELD_BACK, seed), 200)
+    for start in range(0, count, batch_size)[share[0] :: share[1]]:
+        numbers = range(start, min(start + batch_size, count))
+        rngs = ((i, np.random.default_rng((HELD_BACK, seed, i))) for i in numbers)
+        examples = [example(rng, textures, i % len(LABELS), clip) for i, rng in rngs]
+        yield collate(examples, clip)._replace(flow=None)

@@ -1,0 +1,225 @@
+"""Pictures to move a camera over: drawn ones with the statistics of nature, or frames of files.
+
+Natural images are well described as opaque shapes of all sizes lying over one another ("dead
+leaves", Lee, Mumford and Huang 2001) with a 1/f spectrum; smooth, periodic and faint pictures are
+added because footage has those too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import DataError
+from vidattn.io.files import is_file
+
+Picture = NDArray[np.uint8]
+Pyramid = tuple[Picture, ...]
+"""A picture and its halvings, each uint8 [H, W, 3]."""
+
+SIDE = 512
+"""Pixels of a drawn texture's side, and of the shorter side of a photographed one."""
+
+LEVELS = 5
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".gif")
+
+
+def pyramid(picture: Picture) -> Pyramid:
+    """The picture [H, W, 3] at full size, 1/2, 1/4, 1/8 and 1/16."""
+    levels = [picture]
+    for _ in range(LEVELS - 1):
+        height, width = levels[-1].shape[:2]
+        half = cv2.resize(levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(half, np.uint8))
+    return tuple(levels)
+
+
+def power_noise(rng: np.random.Generator, beta: float, side: int = SIDE) -> NDArray[np.float32]:
+    """Noise whose amplitude falls as 1 / frequency**beta: float32 [side, side], mean 0, std 1."""
+    rows = np.fft.fftfreq(side)[:, None]
+    columns = np.fft.rfftfreq(side)[None]
+    size = np.sqrt(rows**2 + columns**2)
+    size[0, 0] = 1
+    phase = rng.random(size.shape, np.float32) * np.float32(2 * np.pi)
+    spectrum = (np.exp(1j * phase) * size**-beta).astype(np.complex64)
+    spectrum[0, 0] = 0
+    noise = np.fft.irfft2(spectrum, (side, side)).astype(np.float32)
+    return np.asarray(noise / noise.std(), np.float32)
+
+
+def leaves(rng: np.random.Generator) -> Picture:
+    """Ellipses, boxes and polygons with power-law sizes over one another, with a rough surface."""
+    count = int(rng.integers(150, 900))
+    palette = rng.uniform(0, 255, (int(rng.integers(3, 12)), 3)) * rng.uniform(0.3, 1, 3)
+    picture = np.empty((SIDE, SIDE, 3), np.uint8)
+    picture[:] = palette[0]
+    smallest, largest = rng.uniform(3, 8), rng.uniform(80, 220)
+    # Area density ~ r**-3: the exponent that makes dead leaves scale invariant.
+    radii = (rng.uniform(largest**-2, smallest**-2, count)) ** -0.5
+    radii[: count // 8] *= 2
+    for radius in radii:
+        colour = palette[rng.integers(len(palette))] * rng.uniform(0.6, 1.3)
+        _leaf(rng, picture, float(radius), tuple(np.clip(colour, 0, 255).tolist()))
+    rough = power_noise(rng, rng.uniform(0.7, 1.4)) * np.float32(rng.uniform(0, 22))
+    return _clipped(picture + rough[..., None])
+
+
+def _leaf(
+    rng: np.random.Generator, picture: Picture, radius: float, colour: Sequence[float]
+) -> None:
+    x, y = rng.uniform(-20, SIDE + 20, 2)
+    shape, thin, turn = rng.random(), rng.uniform(0.25, 1), rng.uniform(0, 360)
+    if shape < 0.45:
+        axes = (max(1, int(radius)), max(1, int(radius * thin)))
+        cv2.ellipse(picture, (int(x), int(y)), axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
+        return
+    if shape < 0.8:
+        corners = cv2.boxPoints(((x, y), (2 * radius, 2 * radius * thin), turn))
+    else:
+        angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 8))))
+        reach = radius * rng.uniform(0.4, 1.4, len(angles))
+        corners = np.stack([x + reach * np.cos(angles), y + reach * np.sin(angles)], 1)
+    cv2.fillPoly(picture, [np.asarray(corners, np.int32)], colour, cv2.LINE_AA)
+
+
+def clouds(rng: np.random.Generator) -> Picture:
+    """Coloured 1/f noise, from rough (beta 0.9) to smooth (beta 2.2)."""
+    beta = rng.uniform(0.9, 2.2)
+    grey = power_noise(rng, beta)[..., None]
+    tint = power_noise(rng, beta + 0.4)[..., None] * rng.normal(0, 0.4, 3)
+    return _clipped(rng.uniform(70, 180) + rng.uniform(25, 60) * (grey + tint))
+
+
+def waves(rng: np.random.Generator) -> Picture:
+    """A few gratings, stripes or a lattice, bent and lit unevenly: fences, tiles, windows."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    bend = power_noise(rng, 2.2) * np.float32(rng.uniform(0, 12))
+    total = np.zeros((SIDE, SIDE), np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        turn, length = rng.uniform(0, np.pi), rng.uniform(20, 160)
+        wave = np.sin((x * np.cos(turn) + y * np.sin(turn) + bend) * np.float32(2 * np.pi / length))
+        total += np.tanh(wave * np.float32(rng.uniform(0.5, 6))).astype(np.float32)
+    light = power_noise(rng, rng.uniform(1.0, 1.8)) * np.float32(rng.uniform(0.4, 1.2))
+    colour = rng.uniform(0.5, 1.2, 3)
+    return _clipped((rng.uniform(80, 170) + 30 * (total + light))[..., None] * colour)
+
+
+def rooms(rng: np.random.Generator) -> Picture:
+    """Large even surfaces in soft light with small things on them: interiors, skies, walls."""
+    picture = np.empty((SIDE, SIDE, 3), np.uint8)
+    base = rng.uniform(40, 220)
+    picture[:] = np.clip(base + rng.normal(0, 15, 3), 0, 255)
+    sizes = np.concatenate(
+        [rng.uniform(90, 260, 8), rng.uniform(8, 45, int(rng.integers(15, 120)))]
+    )
+    for radius in sizes:
+        colour = np.clip(rng.uniform(10, 245) + rng.normal(0, 25, 3), 0, 255)
+        _leaf(rng, picture, float(radius), tuple(colour.tolist()))
+    light = power_noise(rng, 2.0) * np.float32(rng.uniform(5, 30))
+    return _clipped(picture + light[..., None])
+
+
+DRAWN: tuple[tuple[Callable[[np.random.Generator], Picture], float], ...] = (
+    (leaves, 0.5),
+    (clouds, 0.2),
+    (rooms, 0.2),
+    (waves, 0.1),
+)
+"""Kinds of drawn texture and how often each is used."""
+
+
+def draw(rng: np.random.Generator) -> Picture:
+    """One texture uint8 [512, 512, 3] of a random kind, softened by a random lens."""
+    kinds, shares = zip(*DRAWN, strict=True)
+    picture = kinds[int(rng.choice(len(kinds), p=shares))](rng)
+    blur = rng.uniform(0.3, 2.0)
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
+
+
+def _clipped(values: NDArray[np.floating]) -> Picture:
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
+
+
+class Drawn:
+    """`count` procedural textures, drawn when first used; the same for the same seed."""
+
+    narrowest = 70.0
+    """Texels across the narrowest view: small, as there is something to see at every scale."""
+
+    def __init__(self, seed: Sequence[int], count: int = 96) -> None:
+        self.seed = tuple(seed)
+        self.count = count
+        self._made: dict[int, Pyramid] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Pyramid:
+        if index not in self._made:
+            self._made[index] = pyramid(draw(np.random.default_rng((*self.seed, index))))
+        return self._made[index]
+
+
+class Photographed:
+    """Still images, and frames of videos, below a folder; every one is kept in memory.
+
+    Videos give `per_video` frames at equal distances. Raises DataError when nothing was found.
+    """
+
+    narrowest = 200.0
+    """Texels across the narrowest view: 2/5 of the picture, which has little to show below that."""
+
+    def __init__(self, folder: Path, per_video: int = 4, limit: int = 400) -> None:
+        self._pyramids: list[Pyramid] = []
+        for picture in pictures(folder, per_video):
+            self._pyramids.append(pyramid(_fitted(picture)))
+            if len(self._pyramids) == limit:
+                break
+        if not self._pyramids:
+            raise DataError(f"{folder}: no readable image or video to take textures from")
+
+    def __len__(self) -> int:
+        return len(self._pyramids)
+
+    def __getitem__(self, index: int) -> Pyramid:
+        return self._pyramids[index]
+
+
+def pictures(folder: Path, per_video: int) -> Iterator[Picture]:
+    """Every image below `folder`, and `per_video` frames of every video: RGB uint8 [H, W, 3]."""
+    for path in sorted(p for p in folder.rglob("*") if is_file(p)):
+        if path.suffix.lower() in IMAGES:
+            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if image is not None:
+                yield np.ascontiguousarray(image[..., ::-1], np.uint8)
+        elif path.suffix.lower() in VIDEOS:
+            yield from frames_of(path, per_video)
+
+
+def frames_of(path: Path, count: int) -> Iterator[Picture]:
+    """Up to `count` frames at equal distances: RGB uint8 [H, W, 3]; none of an unreadable file."""
+    source = cv2.VideoCapture(str(path))
+    total = int(source.get(cv2.CAP_PROP_FRAME_COUNT))
+    wanted = {int((i + 0.5) * total / count) for i in range(count)} if total > 0 else set()
+    for index in range(max(wanted, default=-1) + 1):
+        if not source.grab():
+            break
+        if index in wanted:
+            found, image = source.retrieve()
+            if found:
+                yield np.ascontiguousarray(image[..., ::-1], np.uint8)
+    source.release()
+
+
+def _fitted(picture: Picture) -> Picture:
+    """The picture with its shorter side at SIDE pixels."""
+    height, width = picture.shape[:2]
+    scale = SIDE / min(height, width)
+    size = (max(SIDE, round(width * scale)), max(SIDE, round(height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)

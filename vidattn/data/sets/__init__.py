@@ -1,0 +1,1 @@
+"""Datasets by name, and datasets of one's own: folders, lists, tables."""

@@ -1,0 +1,1 @@
+"""How right a model is: metrics, datasets, timelines against ground truth, benchmarks."""

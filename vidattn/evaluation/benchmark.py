@@ -1,0 +1,312 @@
+"""How fast a model runs on this machine, beside its plain form and Hugging Face's, in one run.
+
+Weights are random: speed and agreement do not depend on them, and nothing is downloaded. What is
+compared runs in turns, so that other load on the machine falls on all alike; medians are reported.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidattn import weights
+from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.config.labels import COUNTS
+from vidattn.inference.scorer import Scorer
+from vidattn.io.files import is_there
+from vidattn.models.classifier import KINDS, Classifier
+from vidattn.models.device import Runtime, inference
+from vidattn.models.flops import macs
+from vidattn.models.fused import FrozenLinear, can_pack
+from vidattn.models.int8 import Int8Linear
+from vidattn.models.timesformer import TimeSformer
+from vidattn.weights import catalog, key_maps
+
+Config = TimeSformerConfig | StamConfig
+OTHERS = {"howto100m": 1059}
+SIDE = 2048
+"""Of the square matrices whose product is the ceiling; larger ones are no faster."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What arXiv:2102.05095 says of a model, and its shape."""
+
+    name: str
+    config: TimeSformerConfig
+    parameters: float | None
+    """Millions, with the 174 classes of Something-Something (Table 1), where it says."""
+    tera: float | None
+    """1e12 multiply-adds of three views (Tables 2 and 5), where it says."""
+    k400: float
+    ssv2: float
+    """Top-1 in percent from ImageNet-21k (Tables 1, 3 and 5)."""
+
+
+PAPER = tuple(
+    Published(name, TimeSformerConfig(classes=174, **shape), *numbers)
+    for name, shape, *numbers in (
+        ("space", {"attention": "space"}, 85.9, None, 76.9, 36.6),
+        ("joint", {"attention": "joint"}, 85.9, None, 77.4, 58.5),
+        ("divided", {}, 121.4, 0.59, 78.0, 59.5),
+        ("local-global", {"attention": "local-global"}, 121.4, None, 75.9, 56.3),
+        ("axial", {"attention": "axial"}, 156.8, None, 73.5, 56.2),
+        ("divided, HR", {"frames": 16, "size": 448}, None, 5.11, 79.7, 62.5),
+        ("divided, L", {"frames": 96}, None, 7.14, 80.7, 62.3),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured."""
+
+    name: str
+    config: Config
+    parameters: int
+    macs: int
+    """Multiply-adds of one clip, without those that folding saves."""
+    batch_size: int
+    device: str
+    precision: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way to run it."""
+
+    way: str
+    seconds: float
+    """Median of one batch."""
+    clips_per_second: float
+    ceiling: float
+    """Share of the speed at which this machine multiplied large matrices in the same run."""
+    memory_mb: float | None
+    """What one pass took beyond the weights, in 1e6 bytes; None where that cannot be told."""
+    difference: float
+    """Largest absolute difference of a logit to the plain model in float32."""
+
+
+@dataclass
+class _Runner:
+    """A way to run the model: clips to logits on the CPU."""
+
+    way: str
+    run: Callable[[], Tensor]
+    seconds: list[float] = field(default_factory=list)
+    memory_mb: float | None = None
+    logits: Tensor | None = None
+
+
+def parameters(config: Config) -> int:
+    """How many numbers a model learns."""
+    with torch.device("meta"):
+        model = _build(config)
+    return sum(p.numel() for p in model.parameters())
+
+
+def config_of(name: str) -> Config:
+    """The shape of a model in the catalog, a file or a folder. Raises WeightsError."""
+    if is_there(Path(name)) or name == catalog.BUNDLED:
+        config = weights.load(name).model.config
+        assert isinstance(config, TimeSformerConfig | StamConfig)
+        return config
+    entry = catalog.entry(name)
+    classes = OTHERS.get(entry.dataset) or COUNTS[entry.dataset]
+    if entry.attention == "stam":
+        return StamConfig(classes=classes, frames=entry.frames)
+    return TimeSformerConfig(entry.attention, classes, entry.frames, entry.size)
+
+
+def bench(
+    name: str,
+    config: Config,
+    *,
+    frames: int | None = None,
+    rounds: int = 5,
+    runtime: Runtime = Runtime(),
+) -> Iterator[Subject | Measured]:
+    """Measure a model of random weights: one Subject, then one Measured for each way to run it.
+
+    "vidattn" is how the commands run it, "compiled" how they do with `--compile`, "plain" the
+    unfolded model; "Hugging Face" is float32 and eager with the same weights, where transformers is
+    installed and knows the attention scheme.
+    frames: length of the clips, the config's by default. runtime: without a batch size, clips are
+    scored one by one.
+    """
+    config = replace(config, frames=frames or config.frames)
+    device, precision = runtime.torch_device(), runtime.resolved_precision()
+    batch = runtime.batch_size or 1
+    torch.manual_seed(0)
+    model = _build(config).eval()
+    for parameter in model.parameters():
+        if not parameter.any():  # what starts at zero would hide mistakes
+            torch.nn.init.normal_(parameter, std=0.02)
+    clips = torch.randn(batch, 3, config.frames, config.size, config.size)
+    yield Subject(
+        name,
+        config,
+        sum(p.numel() for p in model.parameters()),
+        macs(config),
+        batch,
+        str(device),
+        precision,
+        torch.get_num_threads(),
+    )
+    with inference(device, "fp32"):
+        reference = model.to(device)(clips.to(device)).float().cpu()
+    runners = _runners(model, config, clips, replace(runtime, batch_size=batch))
+    product = _Runner("matrix product", _product(device, precision))
+    for runner in runners:
+        runner.memory_mb = _memory(runner, device)
+    for _ in range(rounds):
+        for runner in (product, *runners):
+            begin = time.perf_counter()
+            runner.run()
+            runner.seconds.append(time.perf_counter() - begin)
+    peak = SIDE**3 / statistics.median(product.seconds)
+    for runner in runners:
+        assert runner.logits is not None
+        seconds = statistics.median(runner.seconds)
+        yield Measured(
+            runner.way,
+            seconds,
+            len(clips) / seconds,
+            len(clips) * macs(config) / seconds / peak,
+            runner.memory_mb,
+            (runner.logits - reference).abs().max().item(),
+        )
+
+
+def _build(config: Config) -> nn.Module:
+    return next(build(config) for kind, build in KINDS.values() if type(config) is kind)
+
+
+def _runners(model: nn.Module, config: Config, clips: Tensor, runtime: Runtime) -> list[_Runner]:
+    """All ways to run `model` on this device, ours first."""
+    device, labels = runtime.torch_device(), tuple(map(str, range(config.classes)))
+    clip = ClipConfig(frames=config.frames, short_side=config.size, crop=config.size)
+    scorer = Scorer(Classifier(model, clip, labels), runtime)
+    found = [_Runner("vidattn", lambda: torch.stack(scorer(list(clips))))]
+    if runtime.compile:
+        found.append(_Runner("compiled", _in_halves(scorer, clips)))
+    if scorer.model is not model:
+        found.append(_Runner("plain", _once(model, clips, device, scorer.precision)))
+    theirs = hugging_face(model)
+    if theirs is not None:
+        network = theirs.to(device)
+        run = _once(lambda x: network(x.transpose(1, 2)).logits, clips, device, "fp32")
+        found.append(_Runner("Hugging Face", run))
+    return found
+
+
+def _in_halves(scorer: Scorer, clips: Tensor) -> Callable[[], Tensor]:
+    """What films go through: first frame by frame, then clip by clip."""
+    frames = list(clips.transpose(1, 2).flatten(0, 1))
+
+    def run() -> Tensor:
+        tokens = torch.stack(scorer.per_frame(frames)).chunk(len(clips))
+        return torch.stack(scorer.from_frames(tokens))
+
+    return run
+
+
+def _once(
+    model: Callable[[Tensor], Tensor], clips: Tensor, device: torch.device, precision: str
+) -> Callable[[], Tensor]:
+    def run() -> Tensor:
+        with inference(device, "bf16" if precision == "bf16" else "fp32"):
+            return model(clips.to(device)).float().cpu()
+
+    return run
+
+
+def hugging_face(model: nn.Module) -> nn.Module | None:
+    """The same model, weights copied, as transformers has it; None where it has none."""
+    if not isinstance(model, TimeSformer):
+        return None
+    config = model.config
+    # Its space-only attention gives logits for every frame, not for the clip.
+    known = config.attention in ("divided", "joint")
+    if not known or (config.positions, config.order) != ("space-time", "time-space"):
+        return None
+    try:
+        import transformers
+    except ImportError:
+        return None
+    package: Any = transformers
+    shape = package.TimesformerConfig(
+        image_size=config.size,
+        patch_size=config.patch,
+        num_frames=config.frames,
+        hidden_size=config.width,
+        num_hidden_layers=config.depth,
+        num_attention_heads=config.heads,
+        intermediate_size=int(config.width * config.mlp_ratio),
+        attention_type=f"{config.attention}_space_time",
+        num_labels=config.classes,
+    )
+    theirs: nn.Module = package.TimesformerForVideoClassification(shape).eval()
+    theirs.load_state_dict(key_maps.from_ours(model.state_dict(), "hf", config))
+    return theirs
+
+
+def _product(device: torch.device, precision: str) -> Callable[[], Tensor]:
+    """A product of large square matrices, through the fastest kernel torch has for it here."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    linear = nn.Linear(SIDE, SIDE)
+    x = torch.randn(SIDE, SIDE, device=device, dtype=dtype)
+    weight, bias = linear.weight.detach().to(x), linear.bias.detach().to(x)
+    kernels: list[Callable[[Tensor], Tensor]] = [lambda x: F.linear(x, weight, bias)]
+    if precision == "int8":
+        kernels = [Int8Linear(linear)]
+    elif device.type == "cpu" and dtype == torch.float32 and can_pack():
+        kernels.append(FrozenLinear(linear, dtype, pack=True))
+
+    def run(kernel: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.inference_mode():
+            return kernel(x)[:1].cpu()  # waits for the device
+
+    def seconds(kernel: Callable[[Tensor], Tensor]) -> float:
+        run(kernel)
+        begin = time.perf_counter()
+        run(kernel)
+        return time.perf_counter() - begin
+
+    fastest = min(kernels, key=seconds)
+    return lambda: run(fastest)
+
+
+def _memory(runner: _Runner, device: torch.device) -> float | None:
+    """Run once, keep the logits, and say what that took at most on top of what was there."""
+    runner.logits = runner.run()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        runner.run()
+        return (torch.cuda.max_memory_allocated(device) - before) / 1e6
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        resident = _status("VmRSS")
+        runner.run()
+        return (_status("VmHWM") - resident) / 1e3 if device.type == "cpu" else None
+    except (OSError, ValueError):
+        return None
+
+
+def _status(key: str) -> float:
+    """A number of /proc/self/status, in units of 1000 bytes."""
+    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if found is None:
+        raise ValueError(key)
+    return int(found[1]) * 1.024

@@ -1,0 +1,110 @@
+"""All figures of a classifier's answers: how often it is right, and what its certainty is worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import DataError
+from vidattn.evaluation import metrics
+from vidattn.evaluation.predictions import Answers
+
+PAIRS = 20
+"""Of the most frequent confusions that JSON lists beside the whole matrix."""
+SHARES = ("top1", "top5", "mean_class", "ece")
+"""Figures that are shares from 0 to 1, shown in percent."""
+NAMES = (*SHARES, "nll", "brier")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores as shares from 0 to 1, and who was taken for whom."""
+
+    top1: float
+    top5: float
+    mean_class: float
+    confusion: NDArray[np.int64]
+    """[K, K]: rows are the true classes, columns the answers."""
+    clips: int
+    ece: float
+    """Expected calibration error, see `metrics.calibration_error`."""
+    nll: float
+    brier: float
+    temperature: float = 1.0
+    """What logits were divided by; changes the last three figures only."""
+
+    def to_dict(self, labels: Sequence[str]) -> dict[str, Any]:
+        """Plain values for JSON, with the names of the classes."""
+        totals = self.confusion.sum(1)
+        pairs = metrics.most_confused(self.confusion, PAIRS)
+        return {
+            **{name: getattr(self, name) for name in NAMES},
+            "temperature": self.temperature,
+            "clips": self.clips,
+            "labels": list(labels),
+            "per_class": [
+                {"label": label, "videos": int(total), "right": int(self.confusion[i, i])}
+                for i, (label, total) in enumerate(zip(labels, totals, strict=True))
+                if total
+            ],
+            "confused": [
+                {"label": labels[i], "taken_for": labels[j], "count": count}
+                for i, j, count in pairs
+            ],
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def scored(
+    logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
+) -> Evaluation:
+    """The scores of logits [N, K] against labels [N]. Raises DataError when N is 0."""
+    if len(labels) == 0:
+        raise DataError("nothing to evaluate: the data set has no clips")
+    counts = metrics.confusion(metrics.answered(logits, labels), labels, logits.shape[1])
+    logs = metrics.log_probabilities(logits, temperature)
+    scores = np.exp(logs)
+    return Evaluation(
+        top1=metrics.top_k(logits, labels, 1),
+        top5=metrics.top_k(logits, labels, 5),
+        mean_class=metrics.mean_class(counts),
+        confusion=counts,
+        clips=len(labels),
+        ece=metrics.calibration_error(scores, labels),
+        nll=metrics.nll_of(logs, labels),
+        brier=metrics.brier(scores, labels),
+        temperature=temperature,
+    )
+
+
+def figures_of(answers: Answers) -> dict[str, Any]:
+    """Every figure of answers and what they are about, as plain values for JSON.
+
+    Depends on the answers alone: of a dump it is the same to the digit. Raises DataError when there
+    are no answers.
+    """
+    plain = scored(answers.logits, answers.labels, answers.temperature).to_dict(answers.classes)
+    about = dict(answers.about)
+    failed = about.pop("failed", [])
+    counted = plain.pop("clips")
+    total = about.pop("videos", counted + len(failed))
+    head = {name: about.pop(name, "") for name in ("model", "sha256", "dataset")}
+    return {**head, **plain, "videos": total, "scored": counted, "failed": failed, **about}
+
+
+def calibrated(answers: Answers) -> dict[str, Any]:
+    """The temperature that fits these answers best, and the figures it changes, before and after.
+
+    Plain values: temperature, and of ece, nll and brier a pair each. Fitted and measured on the
+    same videos, so a little better than on others.
+    """
+    fitted = metrics.best_temperature(answers.logits, answers.labels)
+    before, after = (scored(answers.logits, answers.labels, t) for t in (1.0, fitted))
+    pairs = {name: [getattr(e, name) for e in (before, after)] for name in ("ece", "nll", "brier")}
+    at_edge = any(math.isclose(fitted, t) for t in (metrics.COLDEST, metrics.HOTTEST))
+    return {"temperature": fitted, "at_edge": at_edge, **pairs}

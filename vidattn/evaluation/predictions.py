@@ -1,0 +1,165 @@
+"""What a classifier answered to every video of a set, and the file that keeps it.
+
+Every figure can be made again from these, without model and videos. The file is an .npz archive of
+plain arrays, or JSON Lines: a line about the whole, then one for each video. Both keep float32
+exactly, and the same answers give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import InputError, UsageError
+from vidattn.io.files import write_atomically
+from vidattn.io.json import one_line
+from vidattn.io.npz import BROKEN, arrays
+
+SCHEMA = "vidattn/answers/1"
+SUFFIXES = (".npz", ".jsonl")
+ARRAYS = ("about", "paths", "labels", "logits")
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers to the videos of a set that could be read, in the order of the set.
+
+    Raises ValueError when the values do not fit one another.
+    """
+
+    classes: tuple[str, ...]
+    """Of the classifier."""
+    paths: tuple[str, ...]
+    labels: NDArray[np.int64]
+    """[N], the true classes as the classifier numbers them."""
+    logits: NDArray[np.float32]
+    """[N, K], averaged over the views of each video, not yet divided by the temperature. Where
+    probabilities are averaged these are the logarithms of their means."""
+    temperature: float = 1.0
+    """What the classifier divides them by."""
+    about: Mapping[str, Any] = None  # type: ignore[assignment]
+    """Plain values: model, sha256, dataset, videos (how many the set has), failed, settings."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "about", dict(self.about or {}))
+        count, classes = len(self.paths), len(self.classes)
+        if self.labels.shape != (count,) or self.logits.shape != (count, classes):
+            raise ValueError(
+                f"{count} videos and {classes} classes, but labels {list(self.labels.shape)} and "
+                f"logits {list(self.logits.shape)}"
+            )
+        if not np.isfinite(self.logits).all():
+            raise ValueError("logits must be finite")
+        if count and not (self.labels.min() >= 0 and self.labels.max() < classes):
+            raise ValueError(f"labels must lie in [0, {classes})")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"a temperature is > 0 and finite, got {self.temperature}")
+
+
+def require_dump_name(path: Path) -> Path:
+    """`path`, if its name says which of the two formats it has; else UsageError."""
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: answers are kept in .npz or .jsonl files")
+    return path
+
+
+def dump(answers: Answers, path: Path) -> Path:
+    """Write answers to an .npz or .jsonl file, whole or not at all. Raises OutputError."""
+    kind = require_dump_name(path).suffix
+    return write_atomically(path, _archive(answers) if kind == ".npz" else _lines(answers))
+
+
+def undump(path: Path) -> Answers:
+    """Read what `dump` wrote. Raises InputError that says what is wrong with the file.
+
+    Arrays are read as numbers and text only; a pickle in the archive is refused.
+    """
+    require_dump_name(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return _from_archive(data) if path.suffix == ".npz" else _from_lines(data)
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except BROKEN as error:
+        reason = str(error).split("\n")[0]
+    raise InputError(
+        f"{path}: not the answers of a model: {reason}",
+        hint="give a file that vidattn eval --dump has written",
+    )
+
+
+def _head(answers: Answers) -> str:
+    """Everything about the whole, as one line of JSON."""
+    whole = {"schema": SCHEMA, "temperature": answers.temperature, "about": answers.about}
+    return one_line({**whole, "classes": list(answers.classes)})
+
+
+def _parsed_head(text: str) -> dict[str, Any]:
+    head = json.loads(text)
+    if not isinstance(head, dict) or head.get("schema") != SCHEMA:
+        raise ValueError(f'its "schema" is not {SCHEMA}')
+    if not isinstance(head["about"], dict):
+        raise ValueError('its "about" is not an object')
+    return head
+
+
+def _made(head: dict[str, Any], paths: list[str], labels: Any, logits: Any) -> Answers:
+    classes = tuple(map(str, head["classes"]))
+    return Answers(
+        classes,
+        tuple(paths),
+        np.asarray(labels, np.int64),
+        np.asarray(logits, np.float32).reshape(len(paths), len(classes)),
+        float(head["temperature"]),
+        head["about"],
+    )
+
+
+def _archive(answers: Answers) -> bytes:
+    data = io.BytesIO()
+    np.savez(
+        data,
+        # As bytes: arrays of text would need as much for each path as for the longest.
+        about=np.frombuffer(_head(answers).encode(), np.uint8),
+        paths=np.frombuffer(one_line(list(answers.paths)).encode(), np.uint8),
+        labels=answers.labels,
+        logits=answers.logits,
+    )
+    return data.getvalue()
+
+
+def _from_archive(data: bytes) -> Answers:
+    about, paths, labels, logits = arrays(data, ARRAYS)
+    names = list(map(str, json.loads(paths.tobytes())))
+    return _made(_parsed_head(about.tobytes().decode()), names, labels, logits)
+
+
+def _lines(answers: Answers) -> bytes:
+    lines = [_head(answers)]
+    for path, label, row in zip(answers.paths, answers.labels, answers.logits, strict=True):
+        # The shortest decimals that are read back as the same float32.
+        logits = [float(str(value)) for value in row]
+        name = answers.classes[label]
+        lines.append(
+            one_line({"path": path, "label": name, "label_id": int(label), "logits": logits})
+        )
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def _from_lines(data: bytes) -> Answers:
+    first, *rest = data.decode().splitlines() or [""]
+    head = _parsed_head(first)
+    rows = [json.loads(line) for line in rest if line]
+    paths = [str(row["path"]) for row in rows]
+    return _made(head, paths, [row["label_id"] for row in rows], [row["logits"] for row in rows])

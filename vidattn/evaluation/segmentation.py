@@ -1,0 +1,359 @@
+"""How well timelines tell what happens when: framewise, by segments, and as detections.
+
+Needs neither model nor video: predictions are timelines, saved or fresh. A moment in which nothing
+was predicted (unreadable, or the whole video is missing) is wrong, not left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.config.labels import canonical
+from vidattn.data.annotations.ground_truth import Truth
+from vidattn.errors import DataError
+from vidattn.evaluation import metrics
+from vidattn.timeline import Timeline
+from vidattn.timeline.segments import BACKGROUND
+
+RATE = 25.0
+"""Instants a second at which labelled spans are compared framewise."""
+OVERLAPS = (0.10, 0.25, 0.50)
+"""Of F1, as MS-TCN reports it."""
+ACTIVITYNET = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+THUMOS = (0.3, 0.4, 0.5, 0.6, 0.7)
+THRESHOLDS = tuple(sorted({*ACTIVITYNET, *THUMOS}))
+SHARES = (
+    "frame_accuracy",
+    "frame_accuracy_foreground",
+    "edit",
+    *(f"f1@{round(100 * overlap)}" for overlap in OVERLAPS),
+    "map",
+    "map_thumos",
+    *(f"map@{threshold:g}" for threshold in THRESHOLDS),
+)
+"""The figures, all from 0 to 1."""
+NOTHING, UNSEEN = -1, -2
+"""Background, and moments nothing was said about; labels are 0 and more."""
+
+Bounds = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Truth and prediction, video by video, and what has no partner."""
+
+    pairs: tuple[tuple[Truth, Timeline | None], ...]
+    missing: tuple[str, ...]
+    """Videos of the truth without a prediction: all that happens in them counts as missed."""
+    unused: tuple[str, ...]
+    """Predictions about videos that the truth does not know; they are left out."""
+
+
+def paired(truths: Sequence[Truth], timelines: Iterable[Timeline]) -> Pairing:
+    """Match predictions to annotations by file name, without folder, ending and a leading "v_".
+
+    Where several videos of the truth have the same name, folders decide. Raises DataError when that
+    leaves a doubt, when two predictions are about the same video, or when nothing matches.
+    """
+    by_key: dict[str, list[int]] = {}
+    for number, truth in enumerate(truths):
+        by_key.setdefault(key_of(truth.name), []).append(number)
+    chosen: dict[int, Timeline] = {}
+    unused = []
+    for timeline in timelines:
+        candidates = by_key.get(key_of(timeline.source), [])
+        if not candidates:
+            unused.append(timeline.source)
+            continue
+        number = _closest(timeline.source, truths, candidates)
+        if number in chosen:
+            other = chosen[number].source
+            raise DataError(f"{other} and {timeline.source} are both about {truths[number].name}")
+        chosen[number] = timeline
+    if not chosen:
+        raise DataError(
+            f"none of the predictions ({', '.join(unused[:3]) or 'there are none'}) is about a "
+            f"video of the truth ({', '.join(truth.name for truth in truths[:3])} ...)",
+            hint="they are matched by file name, without folder and ending",
+        )
+    pairs = tuple((truth, chosen.get(number)) for number, truth in enumerate(truths))
+    missing = tuple(truth.name for truth, timeline in pairs if timeline is None)
+    return Pairing(pairs, missing, tuple(unused))
+
+
+def key_of(name: str) -> str:
+    """What the name of a film and those of files about it have in common."""
+    stem = PurePath(name).name.removesuffix(PurePath(name).suffix)
+    return stem.removesuffix(".vidattn").removeprefix("v_")
+
+
+def _closest(source: str, truths: Sequence[Truth], candidates: Sequence[int]) -> int:
+    """The candidate whose last folders are those of `source`."""
+
+    def alike(number: int) -> int:
+        pairs = zip(
+            reversed(PurePath(source).parent.parts),
+            reversed(PurePath(truths[number].name).parent.parts),
+            strict=False,
+        )
+        return next((i for i, (a, b) in enumerate(pairs) if a != b), 99)
+
+    ranked = sorted(candidates, key=lambda number: (-alike(number), number))
+    if len(ranked) > 1 and alike(ranked[0]) == alike(ranked[1]):
+        names = ", ".join(truths[number].name for number in ranked[:2])
+        raise DataError(f"{source}: may be {names}; their folders do not tell")
+    return ranked[0]
+
+
+@dataclass
+class _Labels:
+    """Numbers for names; all names of background share one."""
+
+    background: Collection[str]
+    names: list[str] = field(default_factory=list)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._numbers = {canonical(name): NOTHING for name in (*self.background, BACKGROUND)}
+
+    def number(self, name: str) -> int:
+        """The number of a label, NOTHING for background."""
+        key = canonical(name)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.names)
+            self.names.append(name)
+        return self._numbers[key]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """One video: labels of its moments, or None where spans of the truth overlap; and spans."""
+
+    truth: Ids | None
+    predicted: Ids
+    true_spans: tuple[Ids, Bounds]
+    found_spans: tuple[Ids, Bounds, Bounds]
+
+
+@dataclass(frozen=True)
+class TimeEvaluation:
+    """The figures over all videos of the truth."""
+
+    figures: Mapping[str, float | None]
+    """Each of SHARES; None when there is nothing to measure it on."""
+    per_class: tuple[Mapping[str, Any], ...]
+    videos: int
+    framewise: int
+    """Videos that frame accuracy, edit and F1 are of; in the others spans overlap."""
+    frames: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        head = {"videos": self.videos, "framewise": self.framewise, "frames": self.frames}
+        return {**self.figures, **head, "per_class": [dict(row) for row in self.per_class]}
+
+
+def evaluate_time(
+    pairs: Sequence[tuple[Truth, Timeline | None]],
+    *,
+    background: Collection[str] = (),
+    rate: float | None = None,
+) -> TimeEvaluation:
+    """Compare timelines with what happened; a None is a video nothing was said about.
+
+    background: labels of the truth that mean that nothing happens, beside "background". rate: the
+    frames a second of truths that have a label for each frame; by default as many as spread them
+    over the video, or exactly its frames where they are as many. Frame accuracy is over all frames
+    of all videos, edit the mean of the videos, F1 from the counts of all (MS-TCN, eval.py). Mean
+    average precision is over the classes of the truth, with a segment's score as its certainty
+    (ActivityNet, eval_detection.py); "map" is its mean at IoU 0.5, 0.55 ... 0.95, "map_thumos" at
+    0.3 ... 0.7.
+    """
+    labels = _Labels(background)
+    # By name: among detections of equal score the first video's come first.
+    ordered = sorted(pairs, key=lambda pair: pair[0].name)
+    compared = [_compared(truth, timeline, labels, rate) for truth, timeline in ordered]
+    clear = [video for video in compared if video.truth is not None]
+    precisions, per_class = _detection(compared, labels.names)
+    figures = {**_framewise(clear), **precisions}
+    shown = {name: None if math.isnan(figures[name]) else figures[name] for name in SHARES}
+    frames = sum(len(video.predicted) for video in clear)
+    return TimeEvaluation(shown, tuple(per_class), len(compared), len(clear), frames)
+
+
+def best_threshold(
+    pairs: Sequence[tuple[Truth, Timeline | None]],
+    *,
+    background: Collection[str] = (),
+    rate: float | None = None,
+) -> tuple[float, float]:
+    """The threshold from 0 to 1 whose segments have the best F1@50, and that F1.
+
+    Where labels overlap in all videos it is mAP@0.5 that counts. Steps of 0.05 are tried, then of
+    0.01 around the best; of equally good ones the one in the middle is taken. Everything else is
+    decided as the timelines say. Raises DataError when there is nothing to measure it on.
+    """
+
+    def value(threshold: float) -> float:
+        changed = [
+            (truth, None if one is None else one.decoded(threshold=threshold, leave=None))
+            for truth, one in pairs
+        ]
+        figures = evaluate_time(changed, background=background, rate=rate).figures
+        found = figures["f1@50"] if figures["f1@50"] is not None else figures["map@0.5"]
+        if found is None:
+            raise DataError("nothing happens in the truth: there is no best threshold")
+        return found
+
+    tried = {i: value(i / 100) for i in range(0, 100, 5)}
+    best = _middle(tried)
+    tried |= {i: value(i / 100) for i in range(max(best - 4, 0), best + 5) if i not in tried}
+    best = _middle(tried)
+    return best / 100, tried[best]
+
+
+def _middle(values: Mapping[int, float]) -> int:
+    """Of the numbers with the greatest value the one in the middle."""
+    most = max(values.values())
+    best = sorted(i for i, value in values.items() if value >= most - 1e-12)
+    return best[len(best) // 2]
+
+
+def _compared(
+    truth: Truth, timeline: Timeline | None, labels: _Labels, rate: float | None
+) -> _Compared:
+    # The truth first: its names are the ones shown.
+    true_ids = np.array([labels.number(name) for name in truth.frames], np.int64)
+    spans = [(w.start, w.stop, labels.number(name)) for w, name in truth.spans]
+    segments = timeline.segments if timeline is not None else ()
+    found = [(s.window.start, s.window.stop, labels.number(s.label), s.score) for s in segments]
+    duration = timeline.duration if timeline is not None else truth.duration
+    if truth.frames:
+        count = len(truth.frames)
+        rate = rate or (count / duration if duration else 1.0)
+        predicted = _of_frames(timeline, labels, count)
+        known: Ids | None = true_ids
+        bounds, numbers = metrics.runs(true_ids)
+        spans = [(a / rate, b / rate, n) for (a, b), n in zip(bounds, numbers, strict=True)]
+    else:
+        duration = truth.duration or duration or max((s[1] for s in spans), default=0.0)
+        rate, count = RATE, math.ceil(duration * RATE)
+        known, predicted = _painted([s for s in spans if s[2] >= 0], count, RATE, NOTHING), None
+    if predicted is None:
+        rows = [(a, b, number) for a, b, number, _ in found]
+        predicted = _painted(rows, count, rate, UNSEEN)
+        assert predicted is not None, "segments of a timeline never overlap"
+    return _Compared(known, predicted, _true(spans), _found(found))
+
+
+def _true(spans: Sequence[tuple[float, float, int]]) -> tuple[Ids, Bounds]:
+    rows = [row for row in spans if row[2] >= 0]
+    return (
+        np.array([row[2] for row in rows], np.int64),
+        np.array([row[:2] for row in rows], np.float64).reshape(-1, 2),
+    )
+
+
+def _found(spans: Sequence[tuple[float, float, int, float]]) -> tuple[Ids, Bounds, Bounds]:
+    numbers, bounds = _true([row[:3] for row in spans])
+    return numbers, bounds, np.array([row[3] for row in spans if row[2] >= 0], np.float64)
+
+
+def _of_frames(timeline: Timeline | None, labels: _Labels, count: int) -> Ids | None:
+    """The label of each frame by its number, if the timeline knows them and they are as many."""
+    if timeline is None or timeline.input.get("frames") != count:
+        return None
+    segments = timeline.segments
+    if any(s.start_frame is None or s.end_frame is None for s in segments):
+        return None
+    ids = np.full(count, UNSEEN)
+    for segment in segments:
+        ids[segment.start_frame : segment.end_frame] = labels.number(segment.label)
+    return ids
+
+
+def _painted(
+    spans: Sequence[tuple[float, float, int]], count: int, rate: float, empty: int
+) -> Ids | None:
+    """The label at the middle of each of `count` frames; None if spans contradict one another."""
+    ids = np.full(count, empty)
+    for start, stop, number in spans:
+        # The middle of frame i is (i + 0.5) / rate; those in [start, stop).
+        first, after = (max(math.ceil(t * rate - 0.5 - 1e-9), 0) for t in (start, stop))
+        part = ids[first:after]
+        if ((part != empty) & (part != number)).any():
+            return None
+        part[:] = number
+    return ids
+
+
+def _framewise(videos: Sequence[_Compared]) -> dict[str, float]:
+    """Accuracy, edit and F1 of the videos whose truth is one label at a time."""
+    right = total = acting = right_acting = 0
+    edits = []
+    counts = np.zeros((len(OVERLAPS), 3), np.int64)
+    for video in videos:
+        assert video.truth is not None
+        same, busy = video.truth == video.predicted, video.truth >= 0
+        right, total = right + int(same.sum()), total + len(same)
+        right_acting, acting = right_acting + int(same[busy].sum()), acting + int(busy.sum())
+        spans, labels = metrics.runs(video.predicted)
+        true_spans, true_labels = metrics.runs(video.truth)
+        edits.append(metrics.edit_score(labels, true_labels))
+        for i, overlap in enumerate(OVERLAPS):
+            counts[i] += metrics.f1_counts(spans, labels, true_spans, true_labels, overlap)
+    nan = float("nan")
+    return {
+        "frame_accuracy": right / total if total else nan,
+        "frame_accuracy_foreground": right_acting / acting if acting else nan,
+        "edit": float(np.mean(edits)) if edits else nan,
+        **{
+            f"f1@{round(100 * overlap)}": metrics.f1(*map(int, row))
+            for overlap, row in zip(OVERLAPS, counts, strict=True)
+        },
+    }
+
+
+def _detection(
+    videos: Sequence[_Compared], names: Sequence[str]
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Mean average precision at every threshold, and a row for each class of the truth."""
+    truth = _joined([video.true_spans for video in videos])
+    found = _joined([video.found_spans[:2] for video in videos])
+    scores = np.concatenate([np.zeros(0), *(video.found_spans[2] for video in videos)])
+    rows, table = [], []
+    for number in np.unique(truth[1]).tolist():
+        own, theirs = truth[1] == number, found[1] == number
+        precision = metrics.average_precision(
+            (found[0][theirs], found[2][theirs], scores[theirs]),
+            (truth[0][own], truth[2][own]),
+            np.array(THRESHOLDS) - 1e-9,  # an IoU of exactly a threshold reaches it
+        )
+        rows.append(precision)
+        half = float(precision[THRESHOLDS.index(0.5)])
+        counts = {"spans": int(own.sum()), "found": int(theirs.sum())}
+        table.append({"label": names[number], **counts, "ap@0.5": half})
+    means = np.mean(rows, axis=0) if rows else np.full(len(THRESHOLDS), np.nan)
+    at = dict(zip(THRESHOLDS, means.tolist(), strict=True))
+    result = {f"map@{threshold:g}": mean for threshold, mean in at.items()}
+    result["map"] = float(np.mean([at[threshold] for threshold in ACTIVITYNET]))
+    result["map_thumos"] = float(np.mean([at[threshold] for threshold in THUMOS]))
+    return result, table
+
+
+def _joined(parts: Sequence[tuple[Ids, Bounds]]) -> tuple[Ids, Ids, Bounds]:
+    """Video numbers, labels and spans of all videos."""
+    videos = [np.full(len(ids), number) for number, (ids, _) in enumerate(parts)]
+    return (
+        np.concatenate([np.zeros(0, np.int64), *videos]),
+        np.concatenate([np.zeros(0, np.int64), *(ids for ids, _ in parts)]),
+        np.concatenate([np.zeros((0, 2)), *(bounds for _, bounds in parts)]),
+    )

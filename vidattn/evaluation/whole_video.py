@@ -1,0 +1,59 @@
+"""What a head over whole videos predicts for a dataset of embeddings."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from vidattn.data.embedding_dataset import vectors_of
+from vidattn.data.labeled_set import LabelledSet
+from vidattn.errors import DataError
+from vidattn.evaluation.dataset import aligned
+from vidattn.evaluation.predictions import Answers
+from vidattn.inference.whole_video import answered, head_of
+from vidattn.models.classifier import Classifier
+
+
+def answers_of(head: Classifier, source: LabelledSet) -> Answers:
+    """What a head says to every film of a set, from its embeddings; those without are listed.
+
+    Raises DataError when there is no film with embeddings, or a class that the head does not know.
+    """
+    truth = aligned(source.labels, head.labels, source, head.card.name)
+    config = head_of(head).config
+    rows: list[torch.Tensor] = []
+    paths: list[str] = []
+    labels: list[int] = []
+    failed: list[dict[str, str]] = []
+    for item in source.items:
+        try:
+            found, vectors = vectors_of(item)
+            if found.model.get("sha256") != config.sha256:
+                raise DataError(f"{item.path}: seen by another model than {config.model}")
+        except DataError as error:
+            failed.append({"path": item.path, "code": "E_INPUT", "message": error.message})
+            continue
+        rows.append(answered(head, vectors.numpy()))
+        paths.append(item.path)
+        labels.append(int(truth[item.label]))
+    if not rows:
+        raise DataError(f"{source.root}: none of its films has embeddings: {failed[0]['message']}")
+    return Answers(
+        head.labels,
+        tuple(paths),
+        np.array(labels, np.int64),
+        torch.stack(rows).numpy(),
+        head.temperature,
+        {
+            "model": head.card.name,
+            "sha256": head.card.sha256,
+            "dataset": source.name,
+            "videos": len(source.items),
+            "failed": failed,
+            "settings": {
+                "seen_by": config.model,
+                "window_seconds": config.window_seconds,
+                "stride_seconds": config.stride_seconds,
+            },
+        },
+    )

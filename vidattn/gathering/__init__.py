@@ -1,1 +1,0 @@
-"""From the scores of windows to labels over time: fused, smoothed, decided, joined."""

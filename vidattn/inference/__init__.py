@@ -1,0 +1,1 @@
+"""What a model says of a video: window by window, as a timeline, and why."""

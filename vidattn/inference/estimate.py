@@ -1,0 +1,176 @@
+"""What segmenting a file would take, measured on a few of its windows."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vidattn.inference.events import Event, Scored, Started
+from vidattn.inference.profiling import peak_rss_mb
+from vidattn.inference.scorer import batch_size_of
+from vidattn.inference.stream import stream
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.video import Facts, Opening, Video, open_video
+
+PLACES = (0.0, 0.4, 0.8)
+"""Where in a file windows are tried, as shares of it: a dark opening says little of the rest. Each
+trial ends where the next begins; all of a short file is one."""
+TRIAL_SECONDS = 3.0
+TRIAL_BATCHES = 2
+DECODE_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is known of a file, and what segmenting all of it would take here."""
+
+    path: str
+    facts: Facts
+    reader: str
+    settings: dict[str, Any]
+    windows: int
+    tried: int
+    """Windows that were really run."""
+    decode_fps: float
+    """Frames decoded in a second, in order, at the size the model needs."""
+    open_s: float
+    window_s: float
+    """Seconds for one window, decoding and model together, in batches."""
+    total_s: float
+    memory_mb: float
+    """The most that this command and its decoder held together while trying, in 1e6 bytes; it does
+    not grow with the length of the file."""
+    notes: tuple[str, ...]
+
+
+def forecast(
+    path: str,
+    classifier: Classifier,
+    runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
+    **wanted: Any,
+) -> Forecast:
+    """Try some windows at a few places of a file and reckon what all of them take.
+
+    wanted: frames, window, stride, overlap, start and end as of `vidattn.stream`, whose
+    errors are raised.
+    """
+    begin = time.perf_counter()
+    with opening(path, reader=runtime.reader, short_side=classifier.clip.short_side) as video:
+        opened = time.perf_counter() - begin
+        started, prepared, first, trials = _trials(video, classifier, runtime, wanted)
+        speed = _decode_speed(video)
+        facts, reader, decoder = video.facts, video.reader, _children_mb()
+    tried = sum(count for count, _ in trials)
+    each = sum(seconds for _, seconds in trials) / max(tried, 1)
+    count = len(started.windows)
+    batch = min(_batch(classifier, runtime, wanted), count)
+    each = each or first / batch
+    warm_up = max(first - batch * each, 0.0)
+    return Forecast(
+        path=path,
+        facts=facts,
+        reader=reader,
+        settings=started.settings,
+        windows=count,
+        tried=tried + batch,
+        decode_fps=speed,
+        open_s=opened,
+        window_s=each,
+        total_s=opened + prepared + warm_up + count * each,
+        memory_mb=round(peak_rss_mb() + decoder + 8e-6 * count * len(classifier.labels), 1),
+        notes=started.notes,
+    )
+
+
+def _trials(
+    video: Video, classifier: Classifier, runtime: Runtime, wanted: dict[str, Any]
+) -> tuple[Started, float, float, list[tuple[int, float]]]:
+    """The plan for the whole file, the seconds until it was there (int8 is compared with float32
+    first) and of the first batch, and windows and seconds of each trial after its first batch."""
+    batch = _batch(classifier, runtime, wanted)
+    plan: Started | None = None
+    prepared = first = 0.0
+    trials = []
+    for share, until in zip(PLACES, (*PLACES[1:], 1.0), strict=True):
+        if plan is not None:
+            at = plan.windows[int(share * len(plan.windows))].start
+            wanted = {**wanted, "start": at}
+        with closing(stream(video, classifier, runtime=runtime, **wanted)) as events:
+            begin = time.perf_counter()
+            started = next(events)
+            prepared = prepared or time.perf_counter() - begin
+            assert isinstance(started, Started)
+            plan = plan or started
+            count = len(plan.windows)
+            short = count <= batch * (1 + TRIAL_BATCHES) * len(PLACES)
+            most = count if short else int(until * count) - int(share * count)
+            seconds, tried, warm = _timed(islice(events, most), batch)
+        first = first or warm
+        trials.append((tried, seconds))
+        if short:
+            break
+    assert plan is not None
+    return plan, prepared, first, trials
+
+
+def _batch(classifier: Classifier, runtime: Runtime, wanted: dict[str, Any]) -> int:
+    """Windows that are scored at once."""
+    return batch_size_of(classifier, runtime, wanted.get("frames") or classifier.clip.frames)
+
+
+def _timed(events: Iterable[Event], batch: int) -> tuple[float, int, float]:
+    """Seconds and windows of a trial without its first batch, and the seconds of that."""
+    begin = time.perf_counter()
+    warm = seconds = 0.0
+    count = 0
+    for done, event in enumerate(events, 1):
+        if not isinstance(event, Scored):
+            break
+        now = time.perf_counter() - begin
+        if done == batch:
+            warm = now
+        elif done > batch and done % batch == 0:
+            seconds, count = now - warm, done - batch
+            if seconds >= TRIAL_SECONDS and count >= TRIAL_BATCHES * batch:
+                break
+    if not count:
+        warm = warm or time.perf_counter() - begin
+    return seconds, count, warm
+
+
+def _decode_speed(video: Video) -> float:
+    """Frames in a second, from the middle of the file on; finding the middle does not count."""
+    begin = time.perf_counter()
+    for count, _ in enumerate(video.stream(range(video.frames // 2, video.frames))):
+        now = time.perf_counter()
+        if not count:
+            begin = now
+        elif now - begin > DECODE_SECONDS:
+            return count / (now - begin)
+    return max(video.frames - video.frames // 2 - 1, 1) / (time.perf_counter() - begin)
+
+
+def _children_mb() -> float:
+    """The most memory that each process this one has started holds or held, added up; 1e6 bytes.
+
+    From /proc, since what the system reports of ended children counts the pages of their parent.
+    """
+    total = 0
+    for children in Path("/proc/self/task").glob("*/children"):
+        try:
+            statuses = [
+                Path("/proc", n, "status").read_text() for n in children.read_text().split()
+            ]
+        except OSError:  # it has just ended
+            continue
+        found = (re.search(r"VmHWM:\s+(\d+) kB", status) for status in statuses)
+        total += sum(int(match[1]) for match in found if match)
+    return total * 1024 / 1e6

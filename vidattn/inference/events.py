@@ -1,0 +1,173 @@
+"""What happens while a file is looked at, and the timeline of what happened so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import VideoError
+from vidattn.models.classifier import Classifier
+from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.segments import islands, without
+from vidattn.types import Window
+from vidattn.video import Facts, Unreadable
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Started:
+    """The file is open and the work is planned."""
+
+    source: str
+    task: Literal["segment", "classify"]
+    facts: Facts
+    times: NDArray[np.float64]
+    """PTS seconds of every frame."""
+    windows: tuple[Window, ...]
+    """What each score stands for."""
+    seen: tuple[tuple[Window, ...], ...]
+    """The stretches of the file that the score of each window rests on."""
+    settings: dict[str, Any]
+    notes: tuple[str, ...]
+    """What the user should know about how their request was read, one sentence each."""
+    unreadable: Sequence[Unreadable] = ()
+    """What does not decode; grows as the work goes on."""
+    checked: Mapping[str, Any] = field(default_factory=dict)
+    """What was measured of the model before it began, for the `model` of a timeline."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One window is done. `scores`: probabilities [K], or None where too little could be read."""
+
+    index: int
+    """Its place in `Started.windows`; windows that refining added are numbered on from there."""
+    window: Window
+    scores: Scores | None
+    reused: bool = False
+    """Whether the scores are those of an earlier window that shows the same."""
+    vector: Scores | None = None
+    """What the head of the model saw of the window, float32 [D], where that was asked for."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event."""
+
+    timeline: Timeline
+    vectors: Scores | None = None
+    """Those of the windows of the timeline, [N, D], where they were asked for."""
+
+
+Event = Started | Scored | Finished
+
+
+def collect(
+    started: Started,
+    done: Sequence[Scored],
+    classifier: Classifier,
+    decoding: Decoding = Decoding(),
+    *,
+    run: dict[str, float] | None = None,
+) -> Timeline:
+    """A timeline of the windows scored so far; what is missing is named, not guessed."""
+    given = len(started.windows)
+    scored = [event for event in done if event.scores is not None]
+    scored.sort(key=lambda event: event.window)
+    if not scored:
+        raise VideoError(
+            f"{started.source}: too few frames decode to say anything",
+            code="E_DECODE",
+            hint="the file is damaged; try a part of it with --start and --end",
+        )
+    covered = [event.window for event in scored]
+    lost = [(u.window, u.code) for u in started.unreadable]
+    planned = [event for event in done if event.index < given]
+    lost += _unscored(started.windows, planned, [*covered, *(window for window, _ in lost)])
+    seen = tuple(
+        window
+        for event in scored
+        for window in (started.seen[event.index] if event.index < given else (event.window,))
+    )
+    facts = started.facts
+    added, reused = _spent(started, done)
+    return Timeline(
+        source=started.source,
+        labels=classifier.labels,
+        windows=tuple(covered),
+        scores=np.stack([event.scores for event in scored if event.scores is not None]),
+        task=started.task,
+        duration=facts.duration,
+        input=input_of(facts),
+        model={**model_of(classifier), **started.checked},
+        settings=started.settings,
+        decoding=decoding,
+        warnings=facts.warnings + started.notes,
+        unreadable=tuple(sorted(lost)),
+        seen=None if seen == tuple(covered) else seen,
+        added=added,
+        reused=reused,
+        run={"version": version("vidattn"), **(run or {})},
+        frame_times=started.times,
+    )
+
+
+def vectors_of(done: Sequence[Scored]) -> Scores | None:
+    """The vectors of the windows that `collect` puts into a timeline, in its order."""
+    scored = sorted((event for event in done if event.scores is not None), key=lambda e: e.window)
+    rows = [event.vector for event in scored if event.vector is not None]
+    return np.stack(rows) if rows else None
+
+
+def _spent(started: Started, done: Sequence[Scored]) -> tuple[int | None, int | None]:
+    """How many windows were added and reused, None where that was not asked for."""
+    added = sum(event.index >= len(started.windows) for event in done)
+    reused = sum(event.reused for event in done)
+    return (
+        added if "refine_seconds" in started.settings else None,
+        reused if "skip_static" in started.settings else None,
+    )
+
+
+def input_of(facts: Facts) -> dict[str, Any]:
+    """What a timeline says of the file."""
+    return {
+        "fps": [facts.fps.numerator, facts.fps.denominator],
+        "vfr": facts.vfr,
+        "width": facts.width,
+        "height": facts.height,
+        "rotation": facts.rotation,
+        "codec": facts.codec,
+        "frames": facts.frames,
+        "audio": facts.audio,
+    }
+
+
+def model_of(classifier: Classifier) -> dict[str, Any]:
+    """What a timeline says of the model."""
+    card, clip = classifier.card, classifier.clip
+    return {
+        "name": card.name,
+        "sha256": card.sha256,
+        "license": card.license,
+        "frames": clip.frames,
+        "step_seconds": round(clip.step_seconds, 6),
+        **({"temperature": t} if (t := classifier.temperature) != 1 else {}),
+    }
+
+
+def _unscored(
+    windows: Sequence[Window], done: Sequence[Scored], known: Sequence[Window]
+) -> Iterator[tuple[Window, str]]:
+    """What the windows without scores leave dark beyond `known`, and why."""
+    known, failed = list(known), [event.window for event in done if event.scores is None]
+    for dark, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
+        parts = [part for parts in without(islands(dark), known) for part in parts]
+        yield from ((part, code) for part in parts)
+        known += parts

@@ -1,0 +1,251 @@
+"""The scores of a long run on disk while it is under way, so that a killed run can go on.
+
+The file begins with `MAGIC`; then come records, each `length, crc32` (uint32, little-endian) and so
+many bytes. The first is JSON: what the scores depend on. Every other is one window: its number
+(uint32), flags (uint8: 1 scored, 2 whole, 4 reused, 8 added), of an added one where it begins and
+ends (float64), and its scores (float32 [K]). A record is handed to the
+system when its window closes, which survives the process, and flushed to disk every few seconds,
+which survives the machine. The log is removed when the timeline is written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import struct
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import InputError, OutputError
+from vidattn.io.closing import Closing
+from vidattn.io.files import flush_folder, make_folder
+from vidattn.types import Window
+
+MAGIC = b"vidattn/log/1\n"
+HEAD = struct.Struct("<II")
+WINDOW = struct.Struct("<IB")
+SPAN = struct.Struct("<dd")
+SCORED, WHOLE, REUSED, ADDED = 1, 2, 4, 8
+FLUSH_SECONDS = 5.0
+"""A power cut loses no more than so much work."""
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What is known of one window."""
+
+    index: int
+    scores: NDArray[np.float32] | None
+    """Probabilities [K], and whatever else is kept of a window; None where too little could be
+    read."""
+    whole: bool
+    """Whether all frames up to here could be read."""
+    reused: bool = False
+    """Whether the scores are those of an earlier window."""
+    added: Window | None = None
+    """The window itself, if it is none of those that were planned."""
+
+
+class WindowLog(Closing):
+    """A window log, for one run; a context manager that closes it. Nothing is opened until `begin`.
+
+    resume: go on with what is there, which otherwise is thrown away. anew: throw it away also when
+    it is of a run with another model or other settings, instead of refusing it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, resume: bool = False, anew: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self.resume = resume
+        self.anew = anew
+        self.notes: list[str] = []
+        """What the user should know about what was found, one sentence each."""
+        self._fd = -1
+        self._flushed = 0.0
+
+    def begin(self, identity: Mapping[str, Any], classes: int) -> dict[int, Record]:
+        """Open the file for a run and return the windows it holds by number, as they were added.
+
+        identity: whatever the scores depend on, as JSON can say it. classes: how many numbers are
+        kept of each window. Raises InputError when the
+        windows there are of another run, naming the differences, and OutputError when the file
+        cannot be written, is in use, or is no window log.
+        """
+        plain = json.loads(json.dumps(dict(identity)))
+        try:
+            data = self._open()
+            records, end = self._kept(data, plain, classes) if self.resume else ({}, 0)
+            if not self.resume and (count := sum(1 for _ in _payloads(data)) - 1) > 0:
+                self.notes.append(f"{self.path}: {count} windows of an earlier run were given up")
+            os.ftruncate(self._fd, end)
+            os.lseek(self._fd, end, os.SEEK_SET)
+            if not end:
+                self._write(MAGIC + _framed(json.dumps(plain).encode()))
+            self._flush()
+            flush_folder(self.path.parent)
+        except OSError as error:
+            raise self._failed(error) from error
+        return records
+
+    def add(self, record: Record) -> None:
+        """Append a window. Raises OutputError when that is not possible."""
+        flags = SCORED * (record.scores is not None) + WHOLE * record.whole
+        flags += REUSED * record.reused + ADDED * (record.added is not None)
+        payload = WINDOW.pack(record.index, flags)
+        if record.added is not None:
+            payload += SPAN.pack(record.added.start, record.added.stop)
+        if record.scores is not None:
+            payload += np.asarray(record.scores, dtype="<f4").tobytes()
+        try:
+            self._write(_framed(payload))
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._flush()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def remove(self) -> None:
+        """The run is complete and written: the log is not needed any more."""
+        if self._fd >= 0:
+            self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Leave the log for another run; calling it twice is fine."""
+        if self._fd >= 0:
+            descriptor, self._fd = self._fd, -1
+            os.close(descriptor)
+
+    def _open(self) -> bytes:
+        """Take the file for this process, and read it."""
+        make_folder(self.path.parent)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            raise OutputError(f"{self.path}: is not a regular file", hint="move it away")
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"{self.path}: another run is writing it",
+                hint="wait for that run, or choose another folder with -o",
+            ) from None
+        with open(self._fd, "rb", closefd=False) as file:
+            data = file.read()
+        if data[: len(MAGIC)] != MAGIC[: len(data)]:
+            raise OutputError(f"{self.path}: is no window log of vidattn", hint="move it away")
+        return data
+
+    def _kept(
+        self, data: bytes, identity: Mapping[str, Any], classes: int
+    ) -> tuple[dict[int, Record], int]:
+        """The windows in the file, and where the last good record ends; 0 to begin anew."""
+        found = _payloads(data)
+        header, end = next(found, (b"", 0))
+        if not end:
+            return {}, 0
+        if changed := _changed(self._identity(header), identity):
+            if self.anew:
+                self.notes.append(f"{self.path}: begun anew: {'; '.join(changed)}")
+                return {}, 0
+            raise InputError(
+                f"{self.path}: is of another run: {'; '.join(changed)}",
+                hint="repeat what that run was asked for, or leave out --resume to begin anew",
+            )
+        records: dict[int, Record] = {}
+        due = 0  # those that were planned come in order; one that is missing would never be done
+        for payload, after in found:
+            record = _record(payload, classes)
+            if record is None or record.index in records:
+                break
+            if record.added is None:
+                if record.index != due:
+                    break
+                due += 1
+            records[record.index], end = record, after
+        if end < len(data):
+            what = "is torn, as a killed run leaves it" if _torn(data, end) else "is damaged"
+            self.notes.append(
+                f"{self.path}: record {len(records) + 1} {what}; "
+                f"going on after {len(records)} windows"
+            )
+        return records, end
+
+    def _identity(self, header: bytes) -> Mapping[str, Any]:
+        """What the first record says of the run that wrote it."""
+        try:
+            plain = json.loads(header)
+        except (ValueError, RecursionError):
+            plain = None
+        if not isinstance(plain, dict):
+            raise OutputError(f"{self.path}: is no window log of vidattn", hint="move it away")
+        return plain
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def _flush(self) -> None:
+        os.fsync(self._fd)
+        self._flushed = time.monotonic()
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.path}: cannot be written: {error.strerror or error}",
+            hint="free some space, or choose another place with -o",
+        )
+
+
+def _torn(data: bytes, at: int) -> bool:
+    """Whether the record that begins at `at` is cut off by the end of the file."""
+    begun = at + HEAD.size <= len(data)
+    return not begun or at + HEAD.size + HEAD.unpack_from(data, at)[0] > len(data)
+
+
+def _framed(payload: bytes) -> bytes:
+    return HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _payloads(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """The good records from the beginning, and where each ends; stops before the first bad one."""
+    at = len(MAGIC)
+    while at + HEAD.size <= len(data):
+        length, checksum = HEAD.unpack_from(data, at)
+        payload = data[at + HEAD.size : at + HEAD.size + length]
+        if len(payload) < length or zlib.crc32(payload) != checksum:
+            return
+        at += HEAD.size + length
+        yield payload, at
+
+
+def _record(payload: bytes, classes: int) -> Record | None:
+    """A window, or None when the bytes are none."""
+    if len(payload) < WINDOW.size:
+        return None
+    index, flags = WINDOW.unpack_from(payload)
+    scored, at = bool(flags & SCORED), WINDOW.size + SPAN.size * bool(flags & ADDED)
+    if len(payload) != at + 4 * classes * scored:
+        return None
+    try:
+        added = Window(*SPAN.unpack_from(payload, WINDOW.size)) if flags & ADDED else None
+    except ValueError:
+        return None
+    scores = np.frombuffer(payload, "<f4", offset=at).astype(np.float32) if scored else None
+    return Record(index, scores, bool(flags & WHOLE), bool(flags & REUSED), added)
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """In words, what differs between two runs."""
+    return [
+        f"{key} was {before.get(key, 'unknown')}, is {now.get(key, 'unknown')}"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+    ]

@@ -1,0 +1,303 @@
+"""From a video and a classifier to a timeline: windows over a long file, or one answer for it.
+
+`stream` yields events while it works and prints nothing; `segment` and `classify` return the
+timeline. Memory is set by the window, not by the length of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from itertools import islice
+from typing import Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidattn.config import ClipConfig, ViewConfig
+from vidattn.data import plan
+from vidattn.data.frames import readable_end, still_needed
+from vidattn.errors import VideoError
+from vidattn.inference.adaptive import Economy
+from vidattn.inference.events import Event, Finished, Scored, Scores, Started, collect, vectors_of
+from vidattn.inference.feature_cache import viewing
+from vidattn.inference.precision_check import Agreement, agreement, to_be_checked
+from vidattn.inference.profiling import Clock
+from vidattn.inference.resume import identity, taken_up
+from vidattn.inference.score_log import Record, WindowLog
+from vidattn.inference.scorer import Scorer
+from vidattn.inference.window_scoring import Survey
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.pooling import Pool
+from vidattn.types import View, Window
+from vidattn.video import Opening, Video, open_video
+from vidattn.video.process.open_file import readable_name
+
+__all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
+
+T = TypeVar("T")
+Source = str | os.PathLike[str] | Video
+
+
+def stream(
+    source: Source,
+    classifier: Classifier,
+    *,
+    frames: int | None = None,
+    window: float | None = None,
+    stride: float | None = None,
+    overlap: float = 0.0,
+    start: float = 0.0,
+    end: float | None = None,
+    economy: Economy = Economy(),
+    decoding: Decoding = Decoding(),
+    runtime: Runtime = Runtime(),
+    log: WindowLog | None = None,
+    vectors: bool = False,
+    opening: Opening = open_video,
+) -> Generator[Event, None, None]:
+    """Slide a window over a file and score each position: Started, Scored per window, Finished.
+
+    frames: clip length, the classifier's own by default. window: seconds of one window, by default
+    frames x the step the classifier was trained with. stride: seconds between windows, by default
+    window x (1 - overlap). The last window is moved back to end with the file, so nothing is left
+    out. start, end: seconds, to look at a part of the file only. economy: windows added where it
+    matters, and windows saved where nothing moves. log: keeps the scores as they come, and has
+    those of a run that was killed; begun after Started. vectors: whether what the head of the model
+    sees of each window is kept, too. opening: who opens the film; a `vidattn.video.Opener` makes
+    many short ones go faster.
+
+    Raises VideoError when the file cannot be read, or is not the same at the end (E_CHANGED), and
+    UsageError when the numbers make no sense.
+    Stopping early is fine: `collect` makes a valid timeline of the events so far.
+    """
+    clock, classes = Clock(), len(classifier.labels)
+    scorer = Scorer(classifier, runtime, vectors=vectors)
+    with _opened(source, classifier.clip, runtime, opening) as video:
+        region = plan.region_of(video.path, readable_end(video), start, end)
+        planned = plan.plan_windows(
+            video.times,
+            region,
+            classifier.clip,
+            frames=frames,
+            window=window,
+            stride=stride,
+            overlap=overlap,
+            path=video.path,
+        )
+        added = plan.added_windows(video.times, region, planned, economy.refine, path=video.path)
+        planned = replace(planned, settings=planned.settings | economy.settings())
+        seen = tuple((window,) for window in planned.seen)
+        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
+        started = _started(video, "segment", planned.windows, seen, planned, scorer, checked)
+        yield started
+        views = dict(zip(planned.windows, planned.views, strict=True))
+        size = scorer.batch_size(max(len(view.indices) for view in planned.views))
+        known = {}
+        if log is not None:
+            known = log.begin(identity(started, classifier, scorer, size), classes + scorer.width)
+        part, done = taken_up(known, views, economy, size, classes)
+        yield from done
+        lost = len(video.unreadable)
+        nearest = planned.windows[max(part.begin - 1, 0)]
+        later = {window: view for window, view in added.items() if window > nearest}
+        shown = [*part.shown(planned.views, size), *later.values()]
+        with viewing(video, shown, classifier.clip, scorer, clock) as viewer:
+            survey = Survey(views, added, classifier, viewer, economy, scorer.width)
+            for event in survey.scored(size, clock, part):
+                if log is not None and event.index not in known:
+                    log.add(_record(event, len(planned.windows), len(video.unreadable) == lost))
+                done.append(event)
+                yield event
+        video.check_unchanged()
+        timeline = collect(started, done, classifier, decoding, run=clock.report())
+        yield Finished(timeline, vectors_of(done))
+
+
+def _record(event: Scored, given: int, whole: bool) -> Record:
+    """What the log keeps of a window; given: how many were planned."""
+    row = event.scores
+    if row is not None and event.vector is not None:
+        row = np.concatenate([row, event.vector])
+    added = event.window if event.index >= given else None
+    return Record(event.index, row, whole, event.reused, added)
+
+
+def segment(
+    source: Source,
+    classifier: Classifier,
+    *,
+    frames: int | None = None,
+    window: float | None = None,
+    stride: float | None = None,
+    overlap: float = 0.0,
+    start: float = 0.0,
+    end: float | None = None,
+    economy: Economy = Economy(),
+    decoding: Decoding = Decoding(),
+    runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
+) -> Timeline:
+    """The timeline of a file: what happens, from when to when. Arguments and errors as `stream`."""
+    *_, last = stream(
+        source,
+        classifier,
+        frames=frames,
+        window=window,
+        stride=stride,
+        overlap=overlap,
+        start=start,
+        end=end,
+        economy=economy,
+        decoding=decoding,
+        runtime=runtime,
+        opening=opening,
+    )
+    assert isinstance(last, Finished)
+    return last.timeline
+
+
+def classify(
+    source: Source,
+    classifier: Classifier,
+    *,
+    frames: int | None = None,
+    sampling: plan.Sampling = "auto",
+    views: ViewConfig | None = None,
+    pool: Pool | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
+) -> Timeline:
+    """One answer for a whole file: a timeline with a single window.
+
+    sampling: "uniform" spreads the frames of each clip over the whole file; "dense" keeps the step
+    the classifier was trained with, in clips spread evenly over the file; "auto" is what the
+    weights ask for (`ClipConfig.sampling`). frames: how many are looked at. A uniform clip has just
+    as many, and the time embedding is stretched to it; dense clips keep the trained length, and
+    more frames mean more clips. views: spatial crops x temporal clips. pool: how the probabilities
+    of the views become one answer, instead of the averaging that the weights ask for. opening: as
+    of `stream`.
+
+    Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
+    the end.
+    """
+    clock = Clock()
+    scorer = Scorer(classifier, runtime)
+    with _opened(source, classifier.clip, runtime, opening) as video:
+        region = plan.region_of(video.path, readable_end(video), start, end)
+        planned = plan.plan_views(
+            video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
+        )
+        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
+        started = _started(video, "classify", (region,), (planned.seen,), planned, scorer, checked)
+        logits: list[Tensor] = []
+        with viewing(video, planned.views, classifier.clip, scorer, clock) as viewer:
+            shown = zip(planned.views, still_needed(planned.views), strict=True)
+            for batch in _chunks(shown, scorer.batch_size(len(planned.views[0].indices))):
+                viewer.wind(batch[0][1], max(max(view.indices) for view, _ in batch))
+                with clock("model_s"):
+                    found = viewer([view for view, _ in batch])
+                logits += [one for one in found if one is not None]
+        video.check_unchanged()
+        if pool is not None:
+            started = replace(started, settings={**started.settings, "pool": str(pool)})
+        scores = _probabilities(classifier, logits, pool) if logits else None
+        done = [Scored(0, region, scores)]
+        return collect(started, done, classifier, run=clock.report())
+
+
+def _started(
+    video: Video,
+    task: Literal["segment", "classify"],
+    windows: tuple[Window, ...],
+    seen: tuple[tuple[Window, ...], ...],
+    planned: plan.WindowPlan | plan.ViewPlan,
+    scorer: Scorer,
+    checked: Agreement | None,
+) -> Started:
+    """The first event of either act."""
+    settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
+    if scorer.compiled:
+        settings["compiled"] = True
+    notes = planned.notes
+    if checked is not None and (checked.precision == "int8" or not checked.near):
+        notes += (str(checked) if checked.near else f"computed in float32: {checked}",)
+    return Started(
+        video.path,
+        task,
+        video.facts,
+        video.times,
+        windows,
+        seen,
+        settings,
+        notes,
+        video.unreadable,
+        {} if checked is None else checked.record(),
+    )
+
+
+def _checked(
+    source: Source,
+    views: Sequence[View],
+    classifier: Classifier,
+    scorer: Scorer,
+    runtime: Runtime,
+    opening: Opening,
+) -> tuple[Scorer, Agreement | None]:
+    """A scorer that is near float32 on this film, and how near; None where nothing is in question.
+
+    Where `auto` chose too few bits, it is one of float32. The film is opened anew, so that what
+    does not decode is found in its place later.
+    """
+    if not to_be_checked(scorer, runtime):
+        return scorer, None
+    with _opened(source, classifier.clip, runtime, opening) as video:
+        found = agreement(video, views, classifier, scorer, runtime)
+    if found is None or found.near:
+        return scorer, found
+    exact = replace(runtime, precision="fp32")
+    return Scorer(classifier, exact, vectors=scorer.width > 0), found
+
+
+def _probabilities(
+    classifier: Classifier, logits: Sequence[Tensor], pool: Pool | None = None
+) -> Scores:
+    views = torch.stack(list(logits))
+    if pool is not None:
+        return pool(classifier.scores(views[:, None]).numpy()).astype(np.float32)
+    scores: Scores = classifier.scores(views).numpy()
+    return scores
+
+
+@contextmanager
+def _opened(
+    source: Source, clip: ClipConfig, runtime: Runtime, opening: Opening
+) -> Iterator[Video]:
+    """A path is opened, and closed afterwards; a video stays open for its owner.
+
+    What a model says of its numbers gets the name of the film it was shown.
+    """
+    opened: AbstractContextManager[Video] = nullcontext(source)  # type: ignore[arg-type]
+    if isinstance(source, str | os.PathLike):
+        opened = opening(source, reader=runtime.reader, short_side=clip.short_side)
+    with opened as video:
+        try:
+            yield video
+        except VideoError as error:
+            if error.code != "E_NONFINITE":
+                raise
+            named = f"{readable_name(video.path)}: {error.message}"
+            raise VideoError(named, code=error.code, hint=error.hint) from None
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,79 @@
+"""One label for a whole film, from what a model saw of its windows, by a head that learned it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidattn.errors import UsageError
+from vidattn.inference.events import Event, Finished
+from vidattn.inference.stream import stream
+from vidattn.models.classifier import Classifier
+from vidattn.models.temporal_head import TemporalHead
+from vidattn.timeline import Timeline
+from vidattn.timeline.pooling import Pool
+
+
+def head_of(classifier: Classifier) -> TemporalHead:
+    """The model of a classifier of whole films. Raises UsageError for one of clips."""
+    if not isinstance(classifier.model, TemporalHead):
+        raise UsageError(
+            f"{classifier.card.name}: no head over windows",
+            hint="vidattn train --task long makes one",
+        )
+    return classifier.model
+
+
+@torch.inference_mode()
+def answered(head: Classifier, vectors: NDArray[np.float32]) -> torch.Tensor:
+    """Logits float32 [K] of a film, from the vectors [N, D] of its windows in order."""
+    model = head_of(head)
+    device = next(model.parameters()).device
+    logits: torch.Tensor = model.eval()(torch.from_numpy(vectors)[None].to(device))[0].float().cpu()
+    return logits
+
+
+def windows_of(
+    source: str | os.PathLike[str], classifier: Classifier, head: Classifier, **wanted: Any
+) -> Iterator[Event]:
+    """Look at a film as the films were looked at that a head learned from; events as `stream`.
+
+    The last one holds the one answer that the head gives. wanted: as of `stream`, but for how
+    windows are cut. Raises UsageError when the head learned from what another model saw.
+    """
+    config = head_of(head).config
+    if classifier.card.sha256 != config.sha256:
+        raise UsageError(
+            f"{head.card.name} has learned from what {config.model} saw, and not "
+            f"{classifier.card.name}",
+            hint=f"name that model: -m {config.model}",
+        )
+    wanted |= {"window": config.window_seconds, "stride": config.stride_seconds}
+    wanted["frames"] = head.clip.frames
+    for event in stream(source, classifier, vectors=True, **wanted):
+        if isinstance(event, Finished):
+            assert event.vectors is not None
+            event = Finished(_pooled(event.timeline, head, event.vectors), event.vectors)
+        yield event
+
+
+def card_of(head: Classifier) -> dict[str, str]:
+    """What a timeline says of a head."""
+    return {"name": head.card.name, "sha256": head.card.sha256}
+
+
+def _pooled(timeline: Timeline, head: Classifier, vectors: NDArray[np.float32]) -> Timeline:
+    scores = head.scores(answered(head, vectors)[None]).numpy()
+    return replace(
+        timeline.pooled(Pool("mean")),
+        labels=head.labels,
+        scores=scores[None],
+        model={**timeline.model, "head": card_of(head)},
+        settings={**timeline.settings, "pool": f"head {head.card.name}"},
+    )

@@ -1,0 +1,155 @@
+"""Timelines as one page of HTML that needs nothing else: no network, no server, no other file.
+
+The page decides the segments again when its sliders move, from scores that are in it: see `table`.
+Names of files and labels come from strangers. The template escapes them, the data lies in a block
+that is never run, and the policy of the page lets nothing run but the script that belongs to it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any
+from urllib.parse import quote
+
+from vidattn.io.json import one_line
+from vidattn.output.report.explanation import evidence
+from vidattn.output.report.page import UNSEEN, asset, policy, shown, template
+from vidattn.output.report.scores import packed
+from vidattn.output.text import digits, seen, ticks
+from vidattn.output.xml import beside
+from vidattn.timeline import Timeline
+from vidattn.timeline.explanation import Explanation
+
+STILL_HEIGHT = 96
+"""Pixels of the shorter side of a picture: twice those of its row."""
+HOUR = 3600.0
+LONGEST_TABLE = 400
+"""Rows that are there before the script runs, and for those who run none."""
+
+
+def html(
+    timeline: Timeline,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    stills: Mapping[float, bytes] | None = None,
+    explained: Sequence[Explanation] = (),
+) -> str:
+    """The page of a timeline.
+
+    folder: where the page will lie, to find the film from there; None: beside the film. stills:
+    JPEG files by the second of the film that they show. Without them the page has no pictures.
+    explained: what some of its windows rest on, for a section about that.
+    """
+    from markupsafe import Markup
+
+    document = timeline.to_dict()
+    names = ("theme.js", "dom.js", "segments.js", "controls.js", "report.js")
+    script = "".join(map(asset, names))
+    style = asset("base.css") + asset("report.css")
+    data = {**packed(timeline), **_words(timeline, document, folder, stills or {})}
+    return template("report.html.j2").render(
+        data=Markup(_inert(one_line(data))),
+        script=Markup(script),
+        style=Markup(style),
+        policy=policy(script, style),
+        name=data["name"],
+        facts=[shown(fact) for fact in _facts(document["input"])],
+        model=shown(_model(document["model"])),
+        seen=shown(seen(timeline) + _lost(document["coverage"]["reasons"])),
+        warnings=[shown(warning) for warning in timeline.warnings],
+        task=timeline.task,
+        video=data["video"],
+        segments=timeline.segments[:LONGEST_TABLE],
+        count=len(timeline.segments),
+        evidence=[evidence(one) for one in explained],
+        clock=partial(clock, hours=document["input"]["duration"] >= HOUR),
+        digits=digits,
+        fixed=fixed,
+        shown=shown,
+    )
+
+
+def bare(page: bytes) -> bytes:
+    """A page without its pictures and its section on what labels rest on."""
+    page = re.sub(rb'"stills": \[\[[^<]*?"\]\]', b'"stills": []', page, count=1)
+    return re.sub(rb'\n<details id="evidence">.*?</details>', b"", page, count=1, flags=re.DOTALL)
+
+
+def clock(seconds: float, hours: bool, decimals: int = 1) -> str:
+    """M:SS.s, or H:MM:SS.s, as the script of the page writes it."""
+    whole, rest = divmod(ticks(seconds, decimals), 10**decimals)
+    minutes, whole = divmod(whole, 60)
+    end = f"{whole:02d}.{rest:0{decimals}d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{end}" if hours else f"{minutes}:{end}"
+
+
+def fixed(number: float, decimals: int) -> str:
+    """A number with so many decimals, halves up."""
+    return f"{ticks(number, decimals) / 10**decimals:.{decimals}f}"
+
+
+def _words(
+    timeline: Timeline,
+    document: Mapping[str, Any],
+    folder: str | os.PathLike[str] | None,
+    stills: Mapping[float, bytes],
+) -> dict[str, Any]:
+    """All of the page's data that is not scores."""
+    settings = document["settings"]
+    return {
+        "name": shown(PurePath(timeline.source).name) or "video",
+        "video": _address(timeline.source, folder),
+        "duration": document["input"]["duration"],
+        "part": document["coverage"]["part"],
+        "task": timeline.task,
+        "decoding": {k: settings[k] for k in _DECODING if k in settings},
+        "lost": document["coverage"]["unreadable"],
+        "stills": [
+            [time, base64.b64encode(stills[time]).decode("ascii")] for time in sorted(stills)
+        ],
+    }
+
+
+_DECODING = ("smooth", "kernel", "threshold", "min_duration", "switch_cost", "leave", "merge_gap")
+
+
+def _address(source: str, folder: str | os.PathLike[str] | None) -> str:
+    """How the page refers to the film: never by an absolute path."""
+    path = beside(source, folder)
+    return quote(Path(path).as_posix().encode("utf-8", "surrogateescape"), safe="/")
+
+
+def _inert(text: str) -> str:
+    """JSON in which nothing can end a script element, begin a comment or reorder the text."""
+    return re.sub(f"[<>&]|{UNSEEN}", lambda m: f"\\u{ord(m[0]):04x}", text)
+
+
+def _facts(facts: Mapping[str, Any]) -> list[str]:
+    """Length, size, codec and rate, as far as the document has them."""
+    words = [clock(facts["duration"], facts["duration"] >= HOUR)]
+    if {"width", "height"} <= facts.keys():
+        words.append(f"{facts['width']}x{facts['height']}")
+    words.append(str(facts.get("codec", "")))
+    rate = facts.get("fps")
+    if isinstance(rate, list) and len(rate) == 2 and all(isinstance(n, int) for n in rate):
+        varies = ", variable" if facts.get("vfr") else ""
+        words.append(f"{rate[0] / max(rate[1], 1):.6g} fps{varies}")
+    if facts.get("rotation"):
+        words.append(f"turned {facts['rotation']}°")
+    return [word for word in words if word]
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    name = str(model.get("name", "unnamed model"))
+    return f"{name} ({model['license']})" if model.get("license") else name
+
+
+def _lost(reasons: Sequence[str]) -> str:
+    """The reasons for what could not be read, as the end of a sentence."""
+    lost = sorted({re.sub(r"\s+", " ", code) for code in reasons})
+    return f"; not everything could be read ({', '.join(lost)})" if lost else ""

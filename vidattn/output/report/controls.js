@@ -1,0 +1,145 @@
+"use strict";
+// What a person does to the page: each of these takes what report.js has drawn and how to draw anew.
+const Hands = (() => {
+  function sliders({ at, state, saved, duration, soon, tracks, table }) {
+    const [least, gap] = [at("least"), at("gap")];
+    const most = Math.max(10, 4 * saved.minDuration, 4 * saved.mergeGap, Math.min(duration / 10, 120));
+    for (const slider of [least, gap]) {
+      slider.max = Math.ceil(most);
+      slider.step = most > 20 ? 0.5 : 0.1;
+    }
+    const show = () => {
+      at("threshold").value = state.threshold;
+      least.value = state.minDuration;
+      gap.value = state.mergeGap;
+    };
+    show();
+    at("threshold").addEventListener("input", (e) => ((state.threshold = Number(e.target.value)), soon()));
+    least.addEventListener("input", (e) => ((state.minDuration = Number(e.target.value)), soon()));
+    gap.addEventListener("input", (e) => ((state.mergeGap = Number(e.target.value)), soon()));
+    at("filter").addEventListener("input", (e) => ((state.filter = e.target.value.trim().toLowerCase()), soon()));
+    at("controls").addEventListener("submit", (e) => e.preventDefault());
+    at("reset").addEventListener("click", (e) => {
+      e.preventDefault();
+      Object.assign(state, saved);
+      show();
+      soon();
+    });
+    at("others").addEventListener("click", () => ((state.tracks = Infinity), tracks()));
+    at("more").addEventListener("click", () => ((state.all = true), table()));
+    for (const th of document.querySelectorAll("th[data-sort]")) {
+      th.firstElementChild.disabled = false;
+      th.firstElementChild.addEventListener("click", () => {
+        state.falling = state.sort === th.dataset.sort ? !state.falling : th.dataset.sort === "score";
+        state.sort = th.dataset.sort;
+        table();
+      });
+    }
+  }
+
+  function pointer({ at, stretch, clock, percent, nameOf, segmentAt, go, zoom, redraw, across }) {
+    const plot = at("plot");
+    const timeOf = (e) => {
+      const box = at("skyline").getBoundingClientRect();
+      const share = (e.clientX - box.left) / box.width;
+      return share >= 0 && share <= 1 ? stretch.from + share * stretch.length : null;
+    };
+    plot.addEventListener("pointermove", (e) => {
+      const time = timeOf(e);
+      at("cross").hidden = at("tip").hidden = time === null;
+      if (time === null) return;
+      const s = segmentAt(time);
+      const share = 100 * stretch.share(time);
+      at("cross").style.left = `${share}%`;
+      at("tip").textContent = `${clock(time)}  ${s ? `${nameOf(s.label)} ${s.label === Vidattn.NOTHING ? "" : percent(s.score)}` : "not seen"}`;
+      at("tip").style.left = share < 60 ? `${share}%` : "auto";
+      at("tip").style.right = share < 60 ? "auto" : `${100 - share}%`;
+    });
+    plot.addEventListener("pointerleave", () => (at("cross").hidden = at("tip").hidden = true));
+    plot.addEventListener("click", (e) => {
+      const time = e.target.closest("button") ? null : timeOf(e);
+      if (time !== null) go(time, true);
+    });
+    plot.addEventListener("wheel", (e) => {
+      const time = timeOf(e);
+      const turn = e.shiftKey ? e.deltaY || e.deltaX : e.deltaX;
+      if (time !== null && (e.ctrlKey || e.metaKey)) zoom(Math.exp(-Math.max(-100, Math.min(e.deltaY, 100)) / 250), time);
+      else if (!stretch.isWhole && Math.abs(turn) > (e.shiftKey ? 0 : Math.abs(e.deltaY))) {
+        stretch.show(stretch.from + (turn / across()) * stretch.length, stretch.length);
+        redraw();
+      } else return;
+      e.preventDefault();
+    }, { passive: false });
+    at("in").addEventListener("click", () => zoom(2));
+    at("out").addEventListener("click", () => zoom(0.5));
+    at("whole").addEventListener("click", () => zoom(0));
+    const drag = (e) => {
+      const box = at("map").getBoundingClientRect();
+      const middle = stretch.first + ((e.clientX - box.left) / box.width) * stretch.whole;
+      stretch.show(middle - stretch.length / 2, stretch.length);
+      redraw();
+    };
+    at("map").addEventListener("pointerdown", (e) => (at("map").setPointerCapture(e.pointerId), drag(e)));
+    at("map").addEventListener("pointermove", (e) => e.buttons && drag(e));
+    at("rows").addEventListener("click", (e) => {
+      const row = e.target.closest("tr");
+      if (row?.segment && getSelection().isCollapsed) go(row.segment.start, true);
+    });
+    // Whoever clicks wants what the button does, not the focus on it: space is for the film.
+    document.addEventListener("click", (e) => e.detail && e.target.closest("button")?.blur());
+  }
+
+  function keyboard({ at, data, state, video, soon, go, zoom, play }) {
+    const playing = (e) => e.key === " " && !e.target.matches("video, input:not([type=range]), button:not(.jump), summary");
+    document.addEventListener("keyup", (e) => playing(e) && e.preventDefault()); // a button acts on that
+    document.addEventListener("keydown", (e) => {
+      const typing = e.target.matches("input, textarea, select");
+      if (e.key === "Escape" && e.target === at("filter")) {
+        at("filter").value = state.filter = "";
+        at("filter").blur();
+        soon();
+      }
+      if (e.ctrlKey || e.metaKey || e.altKey || (typing && !playing(e))) return;
+      if (e.key === "ArrowRight") go((state.segments.find((s) => s.start > state.now + 1e-3) ?? { start: state.now }).start);
+      else if (e.key === "ArrowLeft") go((state.segments.findLast((s) => s.start < state.now - (video.paused ? 1e-3 : 0.5)) ?? { start: data.part[0] }).start);
+      else if (playing(e)) video.paused ? play() : video.pause();
+      else if (e.key === "/") at("filter").focus();
+      else if (data.task === "segment" && "+=-_0".includes(e.key)) zoom({ "-": 0.5, _: 0.5, 0: 0 }[e.key] ?? 2);
+      else return;
+      e.preventDefault();
+      if (e.key.startsWith("Arrow")) document.querySelector("tr[aria-current]")?.scrollIntoView({ block: "nearest" });
+    });
+  }
+
+  function player({ at, state, stretch, video, redraw, point }) {
+    const failed = () => (at("unplayable").hidden = false);
+    if (video.error) failed();
+    if (video.readyState && state.now) video.currentTime = state.now;
+    video.addEventListener("error", failed);
+    video.addEventListener("loadedmetadata", () => {
+      at("unplayable").hidden = true;
+      if (!video.videoWidth) failed(); // sound alone: the codec of the pictures is unknown here
+      else if (state.now) video.currentTime = state.now;
+    });
+    at("file").addEventListener("change", (e) => {
+      if (e.target.files.length) video.src = URL.createObjectURL(e.target.files[0]);
+    });
+    const follow = () => {
+      state.now = video.currentTime;
+      if (!video.paused && stretch.reach(state.now)) redraw();
+      point();
+      if (!video.paused) requestAnimationFrame(follow);
+    };
+    video.addEventListener("play", () => requestAnimationFrame(follow));
+    video.addEventListener("seeked", follow);
+  }
+
+  function evidence({ go }) {
+    for (const button of document.querySelectorAll("[data-time]")) {
+      button.disabled = false;
+      button.addEventListener("click", () => go(Number(button.dataset.time), true));
+    }
+  }
+
+  return { sliders, pointer, keyboard, player, evidence };
+})();

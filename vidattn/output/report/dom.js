@@ -1,0 +1,106 @@
+"use strict";
+// What pages are made of: words, times and nodes.
+const Parts = (() => {
+  /** Signs that reorder or hide the text around them become visible. */
+  function clean(text) {
+    return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
+  }
+
+  /** A number with so many decimals, halves up, as vidattn/output/text.py has it. */
+  function fixed(number, digits) {
+    const unit = 10 ** digits;
+    return (Math.floor(number * unit + 0.5) / unit).toFixed(digits);
+  }
+
+  /** M:SS.s, or H:MM:SS.s. */
+  function clock(seconds, hours, digits = 1) {
+    const unit = 10 ** digits;
+    const ticks = Math.floor(seconds * unit + 0.5);
+    const minutes = Math.floor(ticks / unit / 60);
+    const rest = ((ticks - minutes * 60 * unit) / unit).toFixed(digits);
+    const two = (n) => String(n).padStart(2, "0");
+    const end = rest.padStart(digits ? 3 + digits : 2, "0");
+    return hours ? `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${end}` : `${minutes}:${end}`;
+  }
+
+  /** The decimals that the edges of a segment are told with: of a short one more. */
+  const digits = (s) => (s.stop - s.start > 0.1 - 1e-9 ? 1 : 2);
+
+  function make(tag, words = {}, ...children) {
+    const svg = ["path", "line", "rect", "svg"].includes(tag);
+    const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    for (const [key, value] of Object.entries(words)) {
+      if (key === "text") node.textContent = value;
+      else if (value !== null) node.setAttribute(key, value);
+    }
+    node.append(...children.filter((child) => child !== null));
+    return node;
+  }
+
+  /** A number and its noun. */
+  const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+  /** What a shell takes for one word. */
+  const word = (text) => (/^[\w.+,@%/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+  /** The file of scores that lies beside this page, by the names that vidattn gives. */
+  function savedName(film) {
+    const own = decodeURIComponent(location.pathname.split("/").pop());
+    const stem = own.endsWith(".vidattn.html") ? own.slice(0, -5) : `${film.replace(/\.[^.]*$/, "")}.vidattn`;
+    return clean(`${stem}.json`);
+  }
+
+  /** Which scores there are, and how they were decided on. */
+  function method({ decoding, labels, classes }) {
+    const one = labels.length === 1;
+    const of = one ? "the one label" : `the ${labels.length} labels`;
+    const which = labels.length === classes ? "" : ` (of ${classes}) that win${one ? "s" : ""} in some moment`;
+    const kept = `The scores of ${of}${which} are in this page.`;
+    const { smooth, kernel, leave } = decoding;
+    if (smooth === "viterbi") return `${kept} The labels follow the path that Viterbi found; the sliders decide which of its parts are sure enough and long enough.`;
+    const how = smooth === "none" || !smooth ? "" : ` Scores were smoothed (${smooth} of ${kernel} windows) before.`;
+    return kept + how + ((leave ?? null) === null ? "" : ` A label lasts until it falls below ${leave}.`);
+  }
+
+  return { clean, fixed, clock, digits, make, counted, word, savedName, method };
+})();
+
+/** The stretch of time that the plot shows: the whole part that was looked at, or less of it. */
+class Stretch {
+  constructor([first, last]) {
+    Object.assign(this, { first, last, from: first, to: last });
+    this.least = Math.min(this.whole, Math.max(1, this.whole / 20000));
+  }
+  get whole() {
+    return this.last - this.first;
+  }
+  get length() {
+    return this.to - this.from;
+  }
+  get isWhole() {
+    return this.length >= this.whole * (1 - 1e-9);
+  }
+  /** Where a time lies: 0 at the left edge, 1 at the right one, beyond them outside. */
+  share(seconds) {
+    return (seconds - this.from) / this.length;
+  }
+  holds(seconds) {
+    return seconds >= this.from && seconds <= this.to;
+  }
+  show(from, length) {
+    const span = Math.min(Math.max(length, this.least), this.whole);
+    this.from = Math.min(Math.max(from, this.first), this.last - span);
+    this.to = this.from + span;
+  }
+  /** A factor above 1 shows less; the time `around` stays where it is. */
+  zoom(factor, around) {
+    const length = Math.min(Math.max(this.length / factor, this.least), this.whole);
+    this.show(around - this.share(around) * length, length);
+  }
+  /** Moves so far that a time is shown; whether it had to. */
+  reach(seconds) {
+    if (this.holds(seconds) || seconds < this.first || seconds > this.last) return false;
+    this.show(seconds - this.length / 10, this.length);
+    return true;
+  }
+}

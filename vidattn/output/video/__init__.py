@@ -1,0 +1,1 @@
+"""Videos with something drawn on them: labels, heatmaps."""

@@ -1,1 +1,0 @@
-"""Hours of film through a model: windows in order, what they share computed once, scores kept."""

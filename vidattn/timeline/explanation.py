@@ -1,0 +1,124 @@
+"""Why a model gave the answer it gave for a window: which patches and which frames it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.io.json import laid_out, one_line, plain
+from vidattn.types import Window
+
+SCHEMA = "vidattn/explanation/1"
+DIGITS = 6
+
+Method = Literal["relevance", "rollout", "occlusion"]
+METHODS: Mapping[Method, str] = {
+    "relevance": "attention weighted with its gradient",
+    "rollout": "attention rollout, the same for every label",
+    "occlusion": "loss of score when a patch is covered",
+}
+"""Where heat comes from, in words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What an answer for one window rests on. Raises ValueError when shapes do not fit."""
+
+    source: str
+    window: Window
+    """Seconds that the frames stand for."""
+    labels: tuple[str, ...]
+    scores: NDArray[np.float32]
+    """[K], probabilities of the window."""
+    label_id: int
+    """The label that is explained."""
+    frames: tuple[int, ...]
+    """Numbers of the frames the model was shown, in order."""
+    times: tuple[float, ...]
+    """PTS seconds of each."""
+    method: Method
+    patches: NDArray[np.float32]
+    """[T, h, w], >= 0: the share of each patch in what speaks for the label; the sum is 1, or 0
+    where nothing speaks for it."""
+    drops: NDArray[np.float32]
+    """[T]: what the score of the label loses without a frame, from -1 to 1; see `run`."""
+    odds: NDArray[np.float32]
+    """[T]: what its log-odds lose so; that tells something when scores are near 0 or 1, too. 2.3 is
+    a label ten times less likely."""
+    run: int
+    """How many frames in a row are taken out together. The frame before them is shown instead, and
+    in place of the first ones the frame after them."""
+    pictures: NDArray[np.uint8]
+    """[T, S, S, 3], RGB: the part of each frame that the model sees, large enough to look at."""
+    crop: float = 1.0
+    """The side of that square, as a share of the shorter side of the frame; it lies in the
+    middle."""
+    input: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(self.frames)
+        rows = (self.times, self.patches, self.drops, self.odds, self.pictures)
+        sizes = tuple(map(len, rows))
+        if sizes != (count,) * 5 or self.patches.ndim != 3 or self.pictures.ndim != 4:
+            raise ValueError(f"{count} frames, but times, patches, drops, odds, pictures: {sizes}")
+        if self.scores.shape != (len(self.labels),) or not 0 <= self.label_id < len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels, scores {self.scores.shape}")
+
+    @property
+    def label(self) -> str:
+        """The name of the label that is explained."""
+        return self.labels[self.label_id]
+
+    @property
+    def score(self) -> float:
+        """Its probability in the window."""
+        return float(self.scores[self.label_id])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document `vidattn/explanation/1` as plain values."""
+        grid = [[round(float(v), DIGITS) for v in frame.flat] for frame in self.patches]
+        return {
+            "schema": SCHEMA,
+            "input": {"path": self.source, **plain(self.input)},
+            "model": {**plain(self.model), "classes": len(self.labels)},
+            "window": {"start": round(self.window.start, 3), "end": round(self.window.stop, 3)},
+            "label": self.label,
+            "label_id": self.label_id,
+            "score": round(self.score, DIGITS),
+            "best": [
+                {"label": self.labels[k], "score": round(float(self.scores[k]), DIGITS)}
+                for k in np.argsort(-self.scores, kind="stable")[:5]
+            ],
+            "method": self.method,
+            "meaning": {
+                "share": METHODS[self.method],
+                "drop": f"of the score, when {self.run} frame(s) give way to the one before",
+                "odds": "what the log-odds lose so, in nats",
+                "patches": "rows from the top, the shares of each from left to right",
+            },
+            "crop": round(self.crop, DIGITS),
+            "grid": list(self.patches.shape[1:]),
+            "frames": [
+                {
+                    "frame": frame,
+                    "time": round(time, 3),
+                    "share": round(float(patches.sum()), DIGITS),
+                    "drop": round(float(drop), DIGITS),
+                    "odds": round(float(odds), DIGITS),
+                }
+                for frame, time, patches, drop, odds in zip(
+                    self.frames, self.times, self.patches, self.drops, self.odds, strict=True
+                )
+            ],
+            "patches": grid,
+        }
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The document as text; with indent=None on one line."""
+        document = self.to_dict()
+        return one_line(document) if indent is None else laid_out(document, indent)

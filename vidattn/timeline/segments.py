@@ -1,0 +1,235 @@
+"""From the scores of windows to labelled segments, without a model: gather, smooth, merge.
+
+Overlapping windows are fused on a grid of cells, each cell gets a label, equal neighbours become
+one segment, and segments too short to stand alone go to a neighbour. Cells and segments are
+half-open and never overlap; what no window saw, or nobody could read, belongs to none of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.timeline.decoding import LEAST, NOTHING, Decoding, decide
+from vidattn.timeline.merging import Runs, absorbed, closed
+from vidattn.types import Window
+
+Floats = NDArray[np.float64]
+
+BACKGROUND = "background"
+"""The label of time in which no label reaches the threshold; its `label_id` is None."""
+ALTERNATIVES = 4
+PAIRS = 1024
+"""Of a window and a cell that are fused at once; what they take stays in the caches."""
+MOST_PARTS = 1000
+"""Cells after the beginning of the last window; a bound for windows that come out of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What happens in one span of a video."""
+
+    window: Window
+    label: str
+    score: float
+    """Mean probability of the label over the span; of the strongest label if it is background."""
+    label_id: int | None = None
+    """Index into the labels; None is background."""
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """The next labels and their mean probabilities, falling."""
+    start_frame: int | None = None
+    end_frame: int | None = None
+    """Numbers of the first frame and of the one after the last; None if nobody knows them."""
+
+
+def grid(windows: Sequence[Window]) -> tuple[Window, ...]:
+    """Cells whose union is that of the windows: they begin where a window begins.
+
+    Where windows overlap beyond the last beginning, the rest is split into cells as long as the
+    usual distance between windows. Windows side by side are their own cells. windows: sorted.
+    """
+    cells: list[Window] = []
+    starts = sorted({w.start for w in windows})
+    for island in islands(windows):
+        edges = starts[bisect_left(starts, island.start) : bisect_left(starts, island.stop)]
+        tail = island.stop - edges[-1]
+        hop = float(np.median(np.diff(edges))) if len(edges) > 1 else tail
+        parts = min(max(round(tail / hop), 1), MOST_PARTS)
+        edges += [round(edges[-1] + tail * i / parts, 3) for i in range(1, parts)]
+        edges = sorted({*edges, island.stop})
+        cells += (Window(a, b) for a, b in pairwise(edges))
+    return tuple(cells)
+
+
+def islands(windows: Iterable[Window]) -> list[Window]:
+    """The union of windows as the fewest windows that do not touch, in order."""
+    union: list[tuple[float, float]] = []
+    for start, stop in sorted((window.start, window.stop) for window in windows):
+        if union and start <= union[-1][1]:
+            union[-1] = (union[-1][0], max(union[-1][1], stop))
+        else:
+            union.append((start, stop))
+    return [Window(*ends) for ends in union]
+
+
+def reached(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
+    """From the first to the last moment of windows, and of lost spans that touch what is between.
+
+    None without windows.
+    """
+    if not windows:
+        return None
+    start, stop = windows[0].start, max(window.stop for window in windows)
+    for span in lost:
+        if span.start <= stop and span.stop >= start:
+            start, stop = min(start, span.start), max(stop, span.stop)
+    return Window(start, stop)
+
+
+def without(windows: Iterable[Window], holes: Iterable[Window]) -> list[list[Window]]:
+    """What is left of each window outside all holes: a list of parts, empty where nothing is."""
+    holes = islands(holes)
+    if not holes:
+        return [[window] for window in windows]
+    starts = np.array([h.start for h in holes])
+    stops = np.array([h.stop for h in holes])
+    left = []
+    for window in windows:
+        first = int(np.searchsorted(stops, window.start, side="right"))
+        after = int(np.searchsorted(starts, window.stop, side="left"))
+        inside = holes[first:after]
+        edges = [window.start, *(t for h in inside for t in (h.start, h.stop)), window.stop]
+        pairs = zip(edges[::2], edges[1::2], strict=True)
+        left.append([Window(a, b) for a, b in pairs if a < b])
+    return left
+
+
+def gather(
+    windows: Sequence[Window], scores: NDArray[np.floating], cells: Sequence[Window]
+) -> Floats:
+    """Fuse the scores of overlapping windows: probabilities [cells, K], rows sum to 1.
+
+    A cell gets the mean of the logarithms of all windows that see a part of it. A window counts for
+    as much as the triangle over it (highest at its centre, 0 at both ends) has area above the cell:
+    what lies in the middle of a window is known best.
+
+    windows: sorted; scores: probabilities [N, K]; cells: sorted, each seen by at least one window.
+    """
+    starts, stops = _ends(cells)
+    begins, ends = _ends(windows)
+    first = np.searchsorted(stops, begins, side="right")
+    after = np.searchsorted(starts, ends, side="left")
+    count = len(cells) + 1
+    many = np.cumsum(np.bincount(first, minlength=count) - np.bincount(after, minlength=count))
+    assert (many[:-1] > 0).all(), "a cell that no window sees"
+    logs = np.maximum(scores, LEAST, dtype=np.float64)
+    np.log(logs, out=logs)
+    rows = np.empty((len(cells), scores.shape[1]))
+    step = max(PAIRS // int(many.max(initial=1)), 1)
+    for low in range(0, len(cells), step):
+        high = min(low + step, len(cells))
+        near = np.flatnonzero((first < high) & (after > low))
+        window, cell = _pairs(near, first[near].clip(low), after[near].clip(max=high))
+        ends_of = begins[window], ends[window]
+        area = (_area(ends_of, stops[cell]) - _area(ends_of, starts[cell]))[:, None]
+        at = np.searchsorted(cell, np.arange(low, high))
+        total = np.add.reduceat(area * logs[window], at)
+        rows[low:high] = _normalised(np.exp(total / np.add.reduceat(area, at)))
+    return rows
+
+
+def _ends(windows: Sequence[Window]) -> tuple[Floats, Floats]:
+    return np.array([w.start for w in windows]), np.array([w.stop for w in windows])
+
+
+def _pairs(
+    windows: NDArray[np.int64], first: NDArray[np.int64], after: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every window with every cell from its first up to its last, in the order of the cells."""
+    counts = after - first
+    cells = np.arange(counts.sum()) + (first - np.cumsum(counts) + counts).repeat(counts)
+    order = np.argsort(cells, kind="stable")
+    return windows.repeat(counts)[order], cells[order]
+
+
+def merge(
+    cells: Sequence[Window],
+    scores: NDArray[np.floating],
+    labels: Sequence[str],
+    decoding: Decoding = Decoding(),
+    cell_frames: Sequence[tuple[int, int]] | None = None,
+) -> tuple[Segment, ...]:
+    """Label every cell and join neighbours of equal label: segments that tile the cells.
+
+    cells: sorted; cells that do not touch are never joined. scores: probabilities [cells, K].
+    cell_frames: first frame and frame after the last of every cell. Labels are decided on the
+    smoothed scores (for Viterbi a cell counts as often as it is longer than the usual one); the
+    scores of the segments are means of the scores as given.
+    """
+    if not cells:
+        return ()
+    scores = np.asarray(scores, dtype=np.float64)
+    island = np.cumsum([0, *(a.stop != b.start for a, b in pairwise(cells))])
+    blocks = np.split(scores, np.flatnonzero(np.diff(island)) + 1)
+    lengths = np.array([c.duration for c in cells])
+    weights = np.split(lengths / np.median(lengths), np.flatnonzero(np.diff(island)) + 1)
+    decisions = [decide(b, decoding, w) for b, w in zip(blocks, weights, strict=True)]
+    choice, decided = (np.concatenate(parts) for parts in zip(*decisions, strict=True))
+    runs = closed(Runs(np.arange(len(cells)), choice, island), lengths, decoding.merge_gap)
+    runs = absorbed(runs, decided, lengths, decoding)
+    bounds = [*runs.first.tolist(), len(cells)]
+    means = np.add.reduceat(scores * lengths[:, None], runs.first, axis=0)
+    means /= np.add.reduceat(lengths, runs.first)[:, None]
+    found = zip(pairwise(bounds), runs.label.tolist(), means, _best(means), strict=True)
+    return tuple(
+        _segment(cells[a:b], row, best, label, labels, cell_frames and cell_frames[a:b])
+        for (a, b), label, row, best in found
+    )
+
+
+def _best(means: Floats) -> list[list[int]]:
+    """Of each row the numbers of the labels that may be named, the strongest first."""
+    left, rows = means.copy(), np.arange(len(means))
+    found = np.empty((len(means), min(ALTERNATIVES + 1, means.shape[1])), np.int64)
+    for place in range(found.shape[1]):
+        found[:, place] = left.argmax(axis=1)
+        left[rows, found[:, place]] = -1
+    ranked: list[list[int]] = found.tolist()
+    return ranked
+
+
+def _segment(
+    cells: Sequence[Window],
+    means: Floats,
+    best: Sequence[int],
+    label: int,
+    labels: Sequence[str],
+    frames: Sequence[tuple[int, int]] | None,
+) -> Segment:
+    others = [k for k in best if k != label][:ALTERNATIVES]
+    return Segment(
+        window=Window(cells[0].start, cells[-1].stop),
+        label=BACKGROUND if label == NOTHING else labels[label],
+        score=min(float(means.max() if label == NOTHING else means[label]), 1.0),
+        label_id=None if label == NOTHING else label,
+        alternatives=tuple((labels[k], min(float(means[k]), 1.0)) for k in others),
+        start_frame=frames[0][0] if frames else None,
+        end_frame=frames[-1][1] if frames else None,
+    )
+
+
+def _area(windows: tuple[Floats, Floats], times: Floats) -> Floats:
+    """The share of the triangle over each window, given by its ends, that lies before a time."""
+    x = np.clip((times - windows[0]) / (windows[1] - windows[0]), 0, 1)
+    share: Floats = np.where(x < 0.5, 2 * x * x, 1 - 2 * (1 - x) ** 2) + 1e-9 * x
+    return share
+
+
+def _normalised(rows: Floats) -> Floats:
+    sums: Floats = rows.sum(axis=1, keepdims=True)
+    return rows / sums

@@ -1,0 +1,120 @@
+"""Shot cuts: found in frames, read from a file, and boundaries of segments moved to them.
+
+A cut is where a frame differs from the one before it by at least `LEAST_CHANGE`, and at least
+`STANDS_OUT` times as much as the frames around it differ. The difference of two frames is the mean
+absolute difference of all their values over a small picture, 0 to 1. Fast motion makes many large
+differences and is no cut; a flash makes two and is none either; fades and dissolves are not found.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.errors import DataError
+from vidattn.timeline.segments import Segment
+from vidattn.types import Window
+
+LEAST_CHANGE = 0.06
+STANDS_OUT = 3.0
+AROUND = 2
+"""How many differences before and after one it has to stand out from."""
+CUT_SIDE = 32
+"""Pixels of the short side of the frames that are compared."""
+
+
+def difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """How much two frames [H, W, 3] differ: 0 to 1."""
+    return float(np.abs(before.astype(np.int16) - after).mean()) / 255
+
+
+def found(differences: Sequence[float], times: Sequence[float]) -> tuple[float, ...]:
+    """Times of the cuts, rising. differences[i]: of the frame at times[i] to the one before it."""
+    values = np.asarray(differences, dtype=np.float64)
+    if not len(values):
+        return ()
+    padded = np.pad(values, AROUND)
+    views = np.lib.stride_tricks.sliding_window_view(padded, 2 * AROUND + 1).copy()
+    views[:, AROUND] = 0
+    cut = (values >= LEAST_CHANGE) & (values >= STANDS_OUT * views.max(axis=1))
+    return tuple(round(float(times[i]), 3) for i in np.flatnonzero(cut).tolist())
+
+
+def parsed(text: str, name: str) -> tuple[float, ...]:
+    """Cut times in seconds, rising, out of a text: one in each line, or a table of scenes.
+
+    The table is a csv with a column "Start Time (seconds)", as PySceneDetect's `list-scenes`
+    writes it; lines before its header are passed over. A cut at 0 is none. Lines that begin with #
+    are passed over. Raises DataError that names the line.
+    """
+    try:
+        rows = list(enumerate(csv.reader(text.lstrip("\ufeff").splitlines()), 1))
+    except csv.Error as error:
+        raise DataError(f"{name}: not a table: {error}") from None
+    column = 0
+    for place, (_, row) in enumerate(rows):
+        names = [cell.strip().lower() for cell in row]
+        if "start time (seconds)" in names:
+            column, rows = names.index("start time (seconds)"), rows[place + 1 :]
+            break
+    times = set()
+    for number, row in rows:
+        if not row or row[0].lstrip().startswith("#"):
+            continue
+        cell = row[column].strip() if column < len(row) else ""
+        if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", cell):
+            raise DataError(
+                f"{name}, line {number}: {cell!r} is not a time in seconds",
+                hint="one time in each line, or the csv of PySceneDetect's list-scenes",
+            )
+        times.add(round(float(cell), 3))
+    return tuple(sorted(t for t in times if 0 < t < math.inf))
+
+
+def load(path: str | os.PathLike[str]) -> tuple[float, ...]:
+    """The cut times in a file, see `parsed`. Raises DataError when it cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8 text", hint="a list of times, one a line") from None
+    return parsed(text, str(path))
+
+
+def snapped(
+    segments: Sequence[Segment],
+    cuts: Sequence[float],
+    within: float,
+    frame_at: Callable[[float], int | None],
+) -> tuple[Segment, ...]:
+    """Move every boundary between two segments to the nearest cut, if one is `within` seconds.
+
+    A segment never vanishes, and where segments do not touch nothing moves. The scores stay those
+    that were decided on. cuts: rising. frame_at: the number of the first frame at or after a time.
+    """
+    rows = list(segments)
+    times = np.asarray(cuts, dtype=np.float64)
+    for i, (first, second) in enumerate(pairwise(segments)):
+        edge = first.window.stop
+        inside = times[(times > rows[i].window.start) & (times < second.window.stop)]
+        if edge != second.window.start or not len(inside):
+            continue
+        cut = float(inside[np.abs(inside - edge).argmin()])
+        if abs(cut - edge) > within or cut == edge:
+            continue
+        frame = None if first.end_frame is None else frame_at(cut)
+        window = Window(rows[i].window.start, cut)
+        rows[i] = replace(rows[i], window=window, end_frame=frame)
+        window = Window(cut, second.window.stop)
+        rows[i + 1] = replace(second, window=window, start_frame=frame)
+    return tuple(rows)

@@ -1,0 +1,153 @@
+"""What comes of an epoch: scores on held-back clips, the model, the best so far, curves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidattn.config import Recipe, recipes
+from vidattn.evaluation.classification import Evaluation, scored
+from vidattn.io.files import is_there, write_atomically
+from vidattn.models.classifier import Card, Classifier, built
+from vidattn.models.device import moved
+from vidattn.models.distributed import World, is_sharded, whole
+from vidattn.models.temporal_head import TemporalHead
+from vidattn.output.report.curves import curves, curves_page
+from vidattn.training.data import TrainingSet
+from vidattn.training.trainer import TrainState, precise
+from vidattn.weights.safetensors_file import save
+
+
+@torch.no_grad()
+def measured(
+    state: TrainState,
+    examples: TrainingSet,
+    recipe: Recipe,
+    world: World,
+    asked: Callable[[], int] = lambda: 0,
+) -> Evaluation | None:
+    """Show every held-back clip once, whatever the number of processes, and count.
+
+    With a running mean of weights it is that which is measured. None when one of them was asked to
+    stop. Raises DataError when there are no clips.
+    """
+    clip, device = recipe.clip, world.device
+    logits: list[Tensor] = [torch.zeros(0, recipe.model.classes)]
+    labels: list[Tensor] = [torch.zeros(0, dtype=torch.int64)]
+    blank = torch.zeros(1, 3, clip.frames, clip.crop, clip.crop)
+    batches = examples.held_back()
+    network = state.network.eval()
+    mean = state.average.model if state.average else None
+    while True:
+        batch = next(batches, None)
+        left, stop = world.sums(batch is not None, asked() > 0)
+        if stop:
+            return None
+        if not left:
+            break
+        if batch is None and not is_sharded(network):
+            continue
+        # A sharded model runs in step: who has nothing left goes along with a blank.
+        with precise(recipe, world):
+            shown = moved(blank if batch is None else batch.clips, device)
+            found = mean(shown) if mean else network(shown)[0]
+        if batch is not None:
+            logits.append(found.float().cpu())
+            labels.append(batch.labels)
+    answers, truth = world.gathered(torch.cat(logits)), world.gathered(torch.cat(labels))
+    return scored(answers.numpy(), truth.numpy())
+
+
+def finished(state: TrainState) -> nn.Module:
+    """The model to keep, whole: the running mean of its weights, if there is one.
+
+    Every process must ask.
+    """
+    network = state.network
+    if state.average:
+        return state.average.model
+    if not is_sharded(network):
+        return network.model
+    weights = {name: whole(value) for name, value in network.model.state_dict().items()}
+    assert not isinstance(network.model, TemporalHead), "a head is never sharded"
+    model = built(network.model.config)
+    model.load_state_dict(weights)
+    return model
+
+
+def leave(
+    model: nn.Module,
+    recipe: Recipe,
+    labels: tuple[str, ...],
+    run_dir: Path,
+    init: str,
+    rows: Sequence[Mapping[str, Any]],
+) -> Path:
+    """Write model.safetensors, best.safetensors where the last epoch is the best, and the curves.
+
+    rows: the lines of the log. Among equally good epochs the first is the best, and one that was
+    not measured is not. Returns the path of the model.
+    """
+    *before, top1 = (row["scores"].get("top1") for row in rows if row["event"] == "epoch")
+    card = card_of(recipe, run_dir, init, top1)
+    recipe, init = shareable(recipe), named(init)
+    classifier = Classifier(model, recipe.clip, labels, recipe.averaging, card)
+    if top1 is not None and top1 > max((t for t in before if t is not None), default=-1.0):
+        save(classifier, run_dir / "best.safetensors", recipe)
+    write_atomically(run_dir / "curves.svg", curves(rows, recipe.name).encode())
+    facts = (recipe.data.dataset, card.expect, f"started from {init}" if init else "")
+    page = curves_page(rows, recipe.name, [fact for fact in facts if fact])
+    write_atomically(run_dir / "curves.html", page.encode("utf-8", "backslashreplace"))
+    return save(classifier, run_dir / "model.safetensors", recipe)
+
+
+def digest(path: Path) -> bytes:
+    """What only files of the same content share; nothing for one that is not there."""
+    return hashlib.sha256(path.read_bytes()).digest() if is_there(path) else b""
+
+
+def shareable(recipe: Recipe) -> Recipe:
+    """A recipe as weights files carry it: it names its files, but not where they lie.
+
+    Whole it is in the run directory alone.
+    """
+    data = replace(
+        recipe.data,
+        dataset=named(recipe.data.dataset),
+        textures=named(recipe.data.textures),
+    )
+    return replace(recipe, init=named(recipe.init), data=data)
+
+
+def named(place: str) -> str:
+    """What something is called that was named by its path; names, and ids of hubs, stay."""
+    if not place:
+        return ""
+    path = Path(os.path.expanduser(place))  # noqa: PTH111 - pathlib raises for unknown users
+    by_path = path.is_absolute() or place.startswith(".") or is_there(path)
+    return (path if path.name not in ("", "..") else path.resolve()).name if by_path else place
+
+
+def card_of(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> Card:
+    """Who the model is: named as the recipe only on its data set, free only if all data is ours.
+
+    top1: on held-back clips, None when it was not measured.
+    """
+    dataset, init = named(recipe.data.dataset), named(init)
+    shipped = recipes.RECIPES.get(recipe.name)
+    own = shipped is not None and shipped.data.dataset == recipe.data.dataset
+    ours = recipe.data.dataset == "motion" and not (init or recipe.init)
+    return Card(
+        name=recipe.name if own else run_dir.resolve().name,
+        license="Apache-2.0" if ours else "",
+        source=f"vidattn train --dataset {dataset}" + (f" --init {init}" if init else ""),
+        training_data=dataset,
+        expect="" if top1 is None else f"{dataset} top-1 {100 * top1:.1f} (held-back clips)",
+    )

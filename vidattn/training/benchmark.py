@@ -1,0 +1,86 @@
+"""Where the time of a training step goes: data, forward, backward, optimizer."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from vidattn.config import Recipe
+from vidattn.models.device import Runtime
+from vidattn.models.distributed import World
+from vidattn.training.data import training_set
+from vidattn.training.trainer import Learner, new_state
+
+PHASES = ("data", "forward", "backward", "optimizer")
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Medians over steps, in seconds."""
+
+    recipe: str
+    device: str
+    clips: int
+    """In a batch."""
+    workers: int
+    seconds: dict[str, float]
+    """By phase, see PHASES: waiting for a batch, then what learning from it takes."""
+
+    @property
+    def clips_per_second(self) -> float:
+        """With all phases one after the other."""
+        return self.clips / sum(self.seconds.values())
+
+
+def step_times(
+    recipe: Recipe, data_root: Path | None, *, device: str = "auto", rounds: int = 5
+) -> StepTimes:
+    """Take real steps on the recipe's data set; the first, which prepares much, is not counted.
+
+    Raises DataError when the data set is not there.
+    """
+    world = World(device=Runtime(device=device).torch_device())
+    examples = training_set(recipe, data_root)
+    recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
+    learner = Learner(new_state(recipe, None, world), recipe, examples.steps_per_epoch, world)
+    watch = _Watch(world.device)
+    learner.mark = watch
+    batches, clips = examples.batches(0), 0
+    for number in range(rounds + 1):
+        watch.begin()
+        batch = next(batches, None)
+        if batch is None:
+            break
+        watch("data")
+        clips = learner.learn(batch).clips
+        watch.end(counts=number > 0)
+    seconds = {phase: statistics.median(watch.found[phase]) for phase in PHASES}
+    return StepTimes(recipe.name, str(world.device), clips, recipe.data.workers, seconds)
+
+
+class _Watch:
+    """Adds up what each phase of a step takes; waits for the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.found: dict[str, list[float]] = {phase: [] for phase in PHASES}
+
+    def begin(self) -> None:
+        self._last, self._step = time.perf_counter(), dict.fromkeys(PHASES, 0.0)
+
+    def __call__(self, phase: str) -> None:
+        """The phase of this name has just ended."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        self._step[phase] += now - self._last
+        self._last = now
+
+    def end(self, *, counts: bool) -> None:
+        for phase, seconds in self._step.items():
+            if counts:
+                self.found[phase].append(seconds)

@@ -1,0 +1,110 @@
+"""What a run learns from: batches numbered through all epochs, and held-back clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from vidattn.config import Recipe, ViewConfig
+from vidattn.data.clip_dataset import Failure, FileSet
+from vidattn.data.embedding_dataset import LongSet
+from vidattn.data.motion import dataset
+from vidattn.data.motion.dataset import Batch
+from vidattn.data.sets.registry import open_set
+from vidattn.errors import RecipeError
+from vidattn.evaluation.dataset import planner_of
+
+
+class TrainingSet(Protocol):
+    """What a run learns from; of several processes, each sees its share."""
+
+    labels: tuple[str, ...]
+    steps_per_epoch: int
+    batch_size: int
+    """Of all processes together."""
+    videos: int
+    """Files to train on that may turn out not to decode."""
+    notes: tuple[str, ...]
+    """How the set was read, one sentence each."""
+    unreadable: Sequence[Failure]
+    """Held-back videos that did not decode when they were last gone through."""
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """Batches from number `first` to the end of the run."""
+
+    def held_back(self) -> Iterator[Batch]:
+        """Clips never trained on, the same every time."""
+
+
+class MotionSet:
+    """The procedural set `motion` as a training set."""
+
+    labels: tuple[str, ...] = dataset.LABELS
+    videos = 0
+    notes: tuple[str, ...] = ()
+    unreadable: Sequence[Failure] = ()
+
+    def __init__(self, recipe: Recipe, folder: Path | None, share: tuple[int, int]) -> None:
+        if recipe.data.clips_per_epoch < recipe.optim.batch_size:
+            raise RecipeError(
+                f"data.clips_per_epoch {recipe.data.clips_per_epoch} is less than one batch of "
+                f"{recipe.optim.batch_size}",
+                hint="for example --set data.clips_per_epoch=12800, or a smaller --batch-size",
+            )
+        self.recipe, self.share = recipe, share
+        self._training = dataset.MotionBatches(recipe, folder, share)
+        self._held_back: list[Batch] | None = None
+        self.steps_per_epoch = self._training.steps_per_epoch
+        self.batch_size = recipe.optim.batch_size
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """See TrainingSet."""
+        return self._training.batches(first)
+
+    def held_back(self) -> Iterator[Batch]:
+        """See TrainingSet."""
+        if self._held_back is None:
+            count = self.recipe.data.val_clips
+            made = dataset.held_back(self.recipe.clip, count, share=self.share)
+            self._held_back = list(made)
+        yield from self._held_back
+
+
+def fitted(recipe: Recipe, examples: TrainingSet) -> Recipe:
+    """A recipe whose model has the classes of a set, and takes what the set gives."""
+    recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
+    return examples.fitted(recipe) if isinstance(examples, LongSet) else recipe
+
+
+def training_set(
+    recipe: Recipe, data_root: Path | None, share: tuple[int, int] = (0, 1)
+) -> TrainingSet:
+    """The data set a recipe names; share: this process's number and how many there are.
+
+    Raises DataError when it is not there or malformed, RecipeError when batches are too small.
+    """
+    found: TrainingSet
+    if recipe.data.dataset == "motion":
+        folder = data_root or (Path(recipe.data.textures) if recipe.data.textures else None)
+        found = MotionSet(recipe, folder, share)
+    else:
+        train, val = (open_set(recipe.data.dataset, data_root, half) for half in ("train", "val"))
+        if recipe.long is not None:
+            return LongSet(recipe, train, val, share)
+        view = planner_of(recipe.clip, ViewConfig(spatial=1, clips=1))
+        found = FileSet(recipe, train, val, view, share)
+    if found.batch_size < share[1]:
+        raise RecipeError(
+            f"{share[1]} processes cannot share batches of {found.batch_size}",
+            hint="start fewer, or raise --batch-size",
+        )
+    if (recipe.optim.mixup or recipe.optim.cutmix) and found.batch_size < 2 * share[1]:
+        alone = "a single clip" if share[1] == 1 else f"{share[1]} processes a clip each at times"
+        raise RecipeError(
+            f"optim.mixup and optim.cutmix mix pairs, and batches of {found.batch_size} leave "
+            f"{alone}",
+            hint=f"batches of {2 * share[1]} or more have a partner for each; see --batch-size",
+        )
+    return found

@@ -1,0 +1,238 @@
+"""The directory of a training run: its checkpoints, its log, and a row for every epoch.
+
+recipe.json          what the run was asked to be
+log.jsonl            what happened; nothing in it differs between two runs of the same recipe
+metrics.csv          a row for every epoch, with the seconds it took
+curves.svg, .html    the same as a picture and as a page
+model.safetensors    the model after the last epoch; best.safetensors: after the best one
+checkpoints/         all that is needed to go on after a step; the last few are kept
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from vidattn.errors import OutputError, RecipeError
+from vidattn.io.files import is_there, make_folder, write_atomically
+from vidattn.training.events import FATES, SCORES
+
+CHECKPOINTS = "checkpoints"
+LINGER = 15.0
+"""Seconds to wait for another process to leave the directory."""
+TIMINGS = ("steps", "clips_per_second", "seconds_left", "seconds", "waiting")
+"""Fields of events that say how long something takes; the log, which repeats exactly, has none."""
+
+
+def checkpoints(run_dir: Path) -> list[Path]:
+    """The checkpoints in a run directory, the newest first."""
+    found = (run_dir / CHECKPOINTS).glob("*.safetensors")
+    return sorted((path for path in found if path.stem.isdigit()), reverse=True)
+
+
+def checkpoint_after(run_dir: Path, step: int) -> Path:
+    """Where the checkpoint after a step belongs."""
+    return run_dir / CHECKPOINTS / f"{step:08d}.safetensors"
+
+
+def keep_last(run_dir: Path, count: int) -> None:
+    """Remove all checkpoints but the newest."""
+    for path in checkpoints(run_dir)[count:]:
+        path.unlink(missing_ok=True)
+
+
+def begun_in(run_dir: Path, resume: bool) -> bool:
+    """Whether there is a checkpoint to go on from; raises unless that is what `resume` expects."""
+    begun = bool(checkpoints(run_dir))
+    if begun and not resume:
+        raise OutputError(
+            f"{run_dir}: already holds a run", hint="--resume goes on; or choose another --run-dir"
+        )
+    if not begun and is_there(run_dir / "model.safetensors"):
+        raise OutputError(
+            f"{run_dir}: already holds a model, but no {CHECKPOINTS} to go on from",
+            hint=f"choose another --run-dir; --init {run_dir} starts from that model",
+        )
+    if not begun and resume and not is_there(run_dir / "recipe.json"):
+        raise RecipeError(
+            f"{run_dir}: holds no run to go on with",
+            hint="name the directory of the run with --run-dir, or leave out --resume to begin one",
+        )
+    return begun
+
+
+def require_writable(run_dir: Path) -> None:
+    """Find out before any work, and leaving nothing behind, that a run could not be kept there.
+
+    Raises OutputError.
+    """
+    try:
+        there = next(path for path in (run_dir, *run_dir.absolute().parents) if is_there(path))
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise _unwritable(run_dir, error) from error
+
+
+def _unwritable(run_dir: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{run_dir}: cannot be written: {error.strerror}", hint="choose another --run-dir"
+    )
+
+
+@contextmanager
+def owned(run_dir: Path) -> Iterator[None]:
+    """Make the directory and let nobody else train in it; half-written files are cleared away.
+
+    The lock goes with the process that holds it, however that ends. Raises OutputError.
+    """
+    try:
+        make_folder(run_dir)
+        descriptor = os.open(run_dir, os.O_RDONLY)
+    except OSError as error:
+        raise _unwritable(run_dir, error) from error
+    try:
+        if not _locked(descriptor):
+            raise OutputError(
+                f"{run_dir}: another process trains here", hint="choose another --run-dir"
+            )
+        for path in (*run_dir.glob(".vidattn-*.part"), *run_dir.glob("*/.vidattn-*.part")):
+            path.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock could be had; what reads ahead for a killed run has it for some seconds."""
+    until = time.monotonic() + LINGER
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.1)
+
+
+class Log:
+    """log.jsonl: one JSON object a line. What a process writes into it is there when it returns.
+
+    size, step: how long the file was when the checkpoint of that step was made. Lines after it are
+    dropped, to be made again, except for those that end in the measurement of that very step. Of an
+    epoch that was measured later, when it had become the last one, only that line counts.
+    """
+
+    def __init__(self, path: Path, size: int = 0, step: int = 0) -> None:
+        data = path.read_bytes() if (size or step) and is_there(path) else b""
+        rows = [*_rows(data[:size])]
+        later = [*_rows(data[size:])]
+        ends = [i for i, row in enumerate(later) if row["event"] == "epoch" and row["step"] == step]
+        if ends:
+            rows += later[: ends[-1] + 1]
+        self.path, self.rows = path, _latest(rows)
+        self.lost: dict[str, set[str]] = {fate: set() for fate in FATES}
+        """The videos that could not be read, by what became of them."""
+        for row in rows:
+            self._note(row)
+        text = b"".join(map(_line, self.rows))
+        self.size = len(text)
+        write_atomically(path, text)
+
+    def add(self, event: Any) -> Any:
+        """Append an event, without its timings, and hand it back."""
+        plain = {key: value for key, value in asdict(event).items() if key not in TIMINGS}
+        row = {"event": type(event).__name__.lower(), **plain}
+        line = _line(row)
+        try:
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self.rows = _latest([*self.rows, row]) if row["event"] == "epoch" else [*self.rows, row]
+        self._note(row)
+        self.size += len(line)
+        return event
+
+    def _note(self, row: Mapping[str, Any]) -> None:
+        if row["event"] == "lost":
+            self.lost[row["fate"]].add(row["path"])
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """The lines that speak of finished epochs."""
+        return [row for row in self.rows if row["event"] == "epoch"]
+
+
+def _latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the first of two lines that speak of the same epoch."""
+    last = {row["step"]: i for i, row in enumerate(rows) if row["event"] == "epoch"}
+    return [row for i, row in enumerate(rows) if row["event"] != "epoch" or last[row["step"]] == i]
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row).encode() + b"\n"
+
+
+def _rows(data: bytes) -> Iterator[dict[str, Any]]:
+    """The lines of a log that are whole, up to the first that is not."""
+    for line in data.split(b"\n"):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return
+        if not isinstance(row, dict) or "event" not in row:
+            return
+        yield row
+
+
+class Metrics:
+    """metrics.csv: a row for every epoch, for people and spreadsheets; no scores, not measured.
+
+    The columns `seconds` and `waiting` (the share of them in which the model waited for data) are
+    the only ones that differ between two runs of the same recipe.
+    """
+
+    def __init__(self, path: Path, epochs: int = 0) -> None:
+        self.path, self._rows = path, list[dict[str, str]]()
+        if epochs and is_there(path):
+            with path.open(newline="", encoding="utf-8", errors="replace") as file:
+                self._rows = list(csv.DictReader(file))[:epochs]
+
+    def add(self, epoch: Mapping[str, Any], seconds: float, waiting: float) -> None:
+        """Append the row of an epoch, given its line of the log; scores alone where it is there."""
+        row = {name: epoch[name] for name in ("epoch", "step", "loss", "lr")}
+        row |= {name: epoch["scores"].get(name, "") for name in SCORES}
+        row |= {"seconds": seconds, "waiting": waiting}
+        plain = {key: f"{v:.6g}" if isinstance(v, float) else str(v) for key, v in row.items()}
+        known = next((r for r in self._rows if r.get("epoch") == plain["epoch"]), None)
+        if known is None:
+            self._rows.append(plain)
+        elif any(known.get(name) != plain[name] for name in SCORES):
+            known.update({name: plain[name] for name in SCORES})
+        else:
+            return
+        text = io.StringIO()
+        writer = csv.DictWriter(
+            text, list(plain), extrasaction="ignore", restval="", lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_atomically(self.path, text.getvalue().encode())
+
+
+def write_json(path: Path, plain: Any) -> None:
+    """Write what JSON can say to a file, whole or not at all."""
+    write_atomically(path, (json.dumps(plain, indent=2) + "\n").encode())

@@ -1,0 +1,46 @@
+"""How fast a training run goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from vidattn.data.motion.dataset import Batch
+from vidattn.training.trainer import telling_memory
+
+
+class Pace:
+    """How fast a run goes, and how much of the time it waits for clips."""
+
+    def __init__(self) -> None:
+        self._began, self._waited, self.clips = time.monotonic(), 0.0, 0
+        self._lap = (self._began, 0.0)
+
+    def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches; the time until each is there counts as waiting."""
+        while True:
+            asked = time.monotonic()
+            with telling_memory():
+                batch = next(batches, None)
+            self._waited += time.monotonic() - asked
+            if batch is None:
+                return
+            yield batch
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return max(time.monotonic() - self._began, 1e-9)
+
+    @property
+    def waiting(self) -> float:
+        """Share of the time, from 0 to 1."""
+        return min(1.0, self._waited / self.seconds)
+
+    def lap(self) -> tuple[float, float]:
+        """Seconds since the last lap, and the share of them spent waiting."""
+        now = time.monotonic()
+        began, waited = self._lap
+        self._lap = (now, self._waited)
+        seconds = max(now - began, 1e-9)
+        return seconds, min(1.0, (self._waited - waited) / seconds)

@@ -1,0 +1,395 @@
+"""What a run learns with: its state, its losses, and one optimizer step after another.
+
+The outcome of a step depends on recipe, seed and number of the step alone, up to rounding: not on
+how a batch is divided among processes or computed in parts, nor on what happened before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from vidattn.config import Recipe, TemporalConfig
+from vidattn.data.motion.dataset import Batch
+from vidattn.errors import DivergenceError, MemoryLimitError, RecipeError, UsageError
+from vidattn.models.classifier import Model, built
+from vidattn.models.device import moved, out_of_memory
+from vidattn.models.distributed import (
+    Strategy,
+    World,
+    is_sharded,
+    noticing,
+    share_of,
+    spread,
+    whole,
+)
+from vidattn.models.dropout import Drop
+from vidattn.models.init_scratch import init_from_scratch
+from vidattn.models.protocols import PatchWise
+from vidattn.models.temporal_head import TemporalHead
+from vidattn.training import optim as optimizers
+from vidattn.training.mixup import mixed
+from vidattn.weights.initialize import begin
+
+FLOW_UNIT = 0.02  # short sides per step: about the spread of what a camera does
+MIXING = 3  # first word of the seeds of mixing
+PATIENCE = 5
+"""Steps in a row without a finite gradient at which bf16 gives up; fp32 does so at the first."""
+
+
+class Network(nn.Module):
+    """A model and, in training, what reads the motion of a patch off its last token.
+
+    Raises RecipeError when that is wanted of a model whose tokens are no patches in time.
+    """
+
+    def __init__(self, model: Model | TemporalHead, flow_head: nn.Linear | None = None) -> None:
+        super().__init__()
+        self.model, self.flow_head = model, flow_head
+        if flow_head and not isinstance(model, PatchWise):
+            raise RecipeError(
+                f"optim.flow_weight: a {type(model).__name__} does not follow patches over time",
+                hint="--set optim.flow_weight=0",
+            )
+
+    def forward(self, clips: Tensor) -> tuple[Tensor, Tensor | None]:
+        """clips: [B, 3, T, H, W]. Returns logits [B, K] and motion [B, T - 1, h, w, 2] or None."""
+        model = self.model
+        if self.flow_head is None or not isinstance(model, PatchWise):
+            return model(clips), None
+        cls, patches = model.features(clips)
+        return model.head(model.norm(cls)), self.flow_head(model.norm(patches[:, :-1]))
+
+
+@dataclass
+class TrainState:
+    """All that changes during a run."""
+
+    network: Network
+    optimizer: Optimizer
+    average: optimizers.Average | None = None
+    """The running mean of the model's weights, where one is kept."""
+    step: int = 0
+    notes: tuple[str, ...] = ()
+    """What the weights it started from did not bring."""
+    init: str = ""
+    """What weights it started from; empty when from none."""
+    tally: tuple[float, int] = (0.0, 0)
+    """Losses of the epoch so far, added up, and how many they are."""
+    skipped: int = 0
+    """Steps without a finite gradient, in a row."""
+
+    @property
+    def model(self) -> Model | TemporalHead:
+        """The model itself."""
+        return self.network.model
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything as named tensors: model, auxiliary head, mean, optimizer.
+
+        Every process must ask.
+        """
+        state = {name: whole(value) for name, value in self.network.state_dict().items()}
+        for name, value in (self.average.tensors() if self.average else {}).items():
+            state[f"average.{name}"] = value
+        for number, values in self.optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                state[f"optimizer.{number}.{key}"] = whole(torch.as_tensor(value))
+        return state
+
+    def facts(self) -> dict[str, Any]:
+        """The rest of it, as JSON can say it."""
+        words = {"step": self.step, "init": self.init, "skipped": self.skipped}
+        return {**words, "tally": list(self.tally)}
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Become the state that `tensors` and `facts` were made from."""
+        own = self.network.state_dict()
+        self.network.load_state_dict({k: spread(tensors[k], v) for k, v in own.items()})
+        if self.average:
+            self.average.restore(_below("average.", tensors))
+        plain, params = self.optimizer.state_dict(), learning(self.optimizer)
+        for name, value in _below("optimizer.", tensors).items():
+            number, key = name.split(".")
+            value = spread(value, params[int(number)]) if value.ndim else value
+            plain["state"].setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict(plain)
+        self.step, self.init, self.skipped = facts["step"], facts["init"], facts["skipped"]
+        self.tally = (float(facts["tally"][0]), int(facts["tally"][1]))
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def learning(optimizer: Optimizer) -> list[nn.Parameter]:
+    """The parameters that learn, in the optimizer's order."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def new_state(
+    recipe: Recipe,
+    init: Path | str | None,
+    world: World = World(),
+    labels: tuple[str, ...] = (),
+    strategy: Strategy = "ddp",
+) -> TrainState:
+    """A model with its initial values and an optimizer that has seen nothing.
+
+    With `init`, or what the recipe names, it takes over the weights that fit; "none" takes none.
+    See `weights.start.begin`. labels: its classes.
+    """
+    torch.manual_seed(recipe.seed)
+    if recipe.long is not None:
+        return _new_head(recipe, recipe.long, init, world, strategy)
+    model = built(recipe.model)
+    if recipe.start == "scratch":
+        init_from_scratch(model, torch.Generator().manual_seed(recipe.seed))
+    notes = begin(model, recipe, init, labels)
+    model.checkpoint = recipe.optim.checkpoint
+    optim = recipe.optim
+    flow_head = nn.Linear(recipe.model.width, 2) if optim.flow_weight else None
+    network = Network(model, flow_head).to(world.device)
+    optimizers.tune(model, optim.tune)
+    if strategy == "fsdp":
+        if optim.ema:
+            raise UsageError("--strategy fsdp keeps no running mean of weights (optim.ema)")
+        world.shard(network, model.layers())
+    average = optimizers.Average(model, optim.ema) if optim.ema else None
+    modules = [model, flow_head] if flow_head else [model]
+    optimizer = optimizers.optimizer(modules, optim)
+    return TrainState(
+        network, optimizer, average, notes=notes, init="" if init in (None, "none") else str(init)
+    )
+
+
+def _new_head(
+    recipe: Recipe,
+    config: TemporalConfig,
+    init: Path | str | None,
+    world: World,
+    strategy: Strategy,
+) -> TrainState:
+    """The same for a head over windows."""
+    if init not in (None, "none") or strategy == "fsdp" or recipe.optim.tune != "full":
+        raise UsageError("--task long trains a small head from nothing: no --init, fsdp or --tune")
+    network = Network(TemporalHead(config)).to(world.device)
+    average = optimizers.Average(network.model, recipe.optim.ema) if recipe.optim.ema else None
+    return TrainState(network, optimizers.optimizer([network.model], recipe.optim), average)
+
+
+def precise(recipe: Recipe, world: World) -> torch.autocast:
+    """Matrices multiplied in bf16 within, where the recipe says so."""
+    bf16 = recipe.optim.precision == "bf16"
+    return torch.autocast(world.device.type, torch.bfloat16, enabled=bf16)
+
+
+class Learnt(NamedTuple):
+    """What one step did."""
+
+    loss: float
+    """Mean cross-entropy of the whole batch, without the auxiliary loss."""
+    lr: float
+    clips: int
+    """In the whole batch."""
+    finite: bool
+    """Whether the gradient was finite; if not, nothing was learned."""
+    said: list[float]
+    """What each process had to say, added up."""
+
+
+class Learner:
+    """Takes optimizer steps, alone or together with other processes. Changes `state`.
+
+    parts: how many pieces this process computes its share of a batch in, at most one a clip.
+    """
+
+    def __init__(
+        self,
+        state: TrainState,
+        recipe: Recipe,
+        per_epoch: int,
+        world: World = World(),
+        parts: int | None = None,
+    ) -> None:
+        self.state, self.recipe, self.world, self.per_epoch = state, recipe, world, per_epoch
+        self.total = per_epoch * recipe.optim.epochs
+        self.parts = parts or recipe.optim.accumulate
+        self.mark: Callable[[str], object] = lambda phase: None
+        """Is told when a phase of a step has ended: forward, backward, optimizer."""
+        self._network = world.together(state.network)
+        self._params = learning(state.optimizer)
+        self._drops = [m for m in state.model.modules() if isinstance(m, Drop)]
+
+    def learn(self, batch: Batch, *said: float) -> Learnt:
+        """One step on this process's share of a batch.
+
+        said: numbers that are added up over all processes. Raises DivergenceError when gradients
+        are not finite (bf16: several times in a row), and MemoryLimitError.
+        """
+        state, world = self.state, self.world
+        lr = self._set_rate()
+        optimizers.training_mode(state.network)
+        state.optimizer.zero_grad()
+        batch, targets = self._mixed(batch)
+        flow = torch.isfinite(batch.flow).sum() if batch.flow is not None else 0
+        clips, known = map(int, world.sums(len(batch.labels), float(flow)))
+        first = share_of(clips, world.rank, world.size).start
+        parts, named = max(1, min(self.parts, clips // world.size)), 0.0
+        with noticing(), telling_memory():
+            for number in range(parts):
+                chosen = share_of(len(batch.labels), number, parts)
+                self._place(range(first + chosen.start, first + chosen.stop), clips)
+                with self._synced(number == parts - 1), precise(self.recipe, self.world):
+                    part, goal = _cut(batch, chosen), targets[chosen.start : chosen.stop]
+                    loss, mine = self._losses(part, goal, clips, known)
+                    self.mark("forward")
+                    # Gradients are averaged over the processes, losses added up.
+                    (loss * world.size).backward()  # type: ignore[no-untyped-call]
+                self.mark("backward")
+                named += mine.item()
+            norm = nn.utils.clip_grad_norm_(self._params, self.recipe.optim.clip_norm or math.inf)
+            norm = whole(norm)
+        total, *heard = world.sums(named, *said)
+        mean = total / clips
+        finite = math.isfinite(mean) and bool(torch.isfinite(norm))
+        if finite:
+            state.optimizer.step()
+            if state.average:
+                state.average.update()
+        self.mark("optimizer")
+        state.step += 1
+        self._count(mean, finite)
+        return Learnt(mean, lr, clips, finite, heard)
+
+    def _set_rate(self) -> float:
+        lr = optimizers.lr_at(self.recipe.optim, self.state.step, self.per_epoch)
+        optimizers.set_lr(self.state.optimizer, lr)
+        return lr
+
+    def _mixed(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """The batch, its clips mixed where the recipe says so, and its targets [B, K]."""
+        rng = np.random.default_rng((MIXING, self.recipe.seed, self.state.step))
+        classes = self.recipe.model.classes
+        clips, targets = mixed(batch.clips, batch.labels, classes, self.recipe.optim, rng)
+        return batch._replace(clips=clips), targets
+
+    def _place(self, videos: range, clips: int) -> None:
+        """Draw as if the whole batch was there: same numbers, however it is divided."""
+        words = np.random.SeedSequence((self.recipe.seed, self.state.step)).generate_state(2)
+        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+        for drop in self._drops:
+            drop.part = (videos, clips)
+
+    @contextmanager
+    def _synced(self, last: bool) -> Iterator[None]:
+        """Only the last part of a batch makes the processes exchange gradients."""
+        network = self._network
+        if is_sharded(network):
+            network.set_requires_gradient_sync(last)  # type: ignore[operator]
+        tied = isinstance(network, DistributedDataParallel)
+        with network.no_sync() if tied and not last else nullcontext():  # type: ignore[operator]
+            yield
+
+    def _losses(
+        self, part: Batch, targets: Tensor, clips: int, known: int
+    ) -> tuple[Tensor, Tensor]:
+        """This part's share of the mean loss of the batch, and its cross-entropies added up.
+
+        To the mean cross-entropy comes the mean smooth-L1 of the motion of patches where it is
+        known, its weight falling evenly to nothing over the run.
+        """
+        device = self.world.device
+        logits, seen = self._network(moved(part.clips, device))
+        named = F.cross_entropy(logits.float(), moved(targets, device), reduction="sum")
+        loss = named / clips
+        if seen is None:
+            return loss, named.detach()
+        if part.flow is None or not known:
+            return loss + 0 * seen.sum(), named.detach()  # every parameter has a gradient
+        flow = moved(part.flow, device) / FLOW_UNIT
+        sure = torch.isfinite(flow)
+        off = F.smooth_l1_loss(seen.float()[sure], flow[sure], reduction="sum")
+        weight = self.recipe.optim.flow_weight * (1 - self.state.step / self.total)
+        return loss + weight * off / known, named.detach()
+
+    def _count(self, loss: float, finite: bool) -> None:
+        state = self.state
+        if finite:
+            fresh = (state.step - 1) % self.per_epoch == 0
+            so_far, count = (0.0, 0) if fresh else state.tally
+            state.tally, state.skipped = (so_far + loss, count + 1), 0
+            return
+        state.skipped += 1
+        if state.skipped >= (PATIENCE if self.recipe.optim.precision == "bf16" else 1):
+            times = f" for the {state.skipped}th time in a row" if state.skipped > 1 else ""
+            raise DivergenceError(
+                f"the loss is {loss}, its gradient not finite, at step {state.step}{times}",
+                hint="begin again with a lower rate, such as --set optim.lr=1e-3",
+            )
+
+
+MEMORY_HINT = "--batch-size auto computes batches in parts; --set optim.checkpoint=true needs less"
+
+
+@contextmanager
+def telling_memory() -> Iterator[None]:
+    """Raise MemoryLimitError where torch runs out of memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise MemoryLimitError("out of memory in training", hint=MEMORY_HINT) from error
+
+
+def _cut(batch: Batch, chosen: range) -> Batch:
+    """Some of the clips of a batch."""
+    part = slice(chosen.start, chosen.stop)
+    flow = None if batch.flow is None else batch.flow[part]
+    return Batch(batch.clips[part], batch.labels[part], flow)
+
+
+def largest_part(state: TrainState, recipe: Recipe, world: World, most: int) -> int:
+    """How many clips can be learned from at once, halving from `most` until they fit.
+
+    All processes must ask, before they learn. Raises MemoryLimitError when not even one fits.
+    """
+    size = most
+    while size and not _fits(state, recipe, world, size):
+        size = -(-size // 2) if size > 1 else 0
+    size = -world.most(-size)
+    if not size:
+        raise MemoryLimitError("out of memory with a single clip", hint=MEMORY_HINT)
+    return size
+
+
+def _fits(state: TrainState, recipe: Recipe, world: World, size: int) -> bool:
+    """Whether memory holds such a part, its gradients, and what the optimizer will remember."""
+    params, clip = learning(state.optimizer), recipe.clip
+    try:
+        room = [torch.empty_like(p) for p in params * (2 if recipe.optim.kind == "adamw" else 1)]
+        clips = torch.zeros(size, 3, clip.frames, clip.crop, clip.crop, device=world.device)
+        with precise(recipe, world):
+            logits, seen = state.network.train()(clips)
+            loss = logits.float().sum() + (0 if seen is None else seen.float().sum())
+            loss.backward()
+        del room
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        return False
+    finally:
+        state.optimizer.zero_grad()
+    return True

@@ -1,0 +1,1 @@
+"""What a container says of its frames: tables, packets, codecs, seek points."""

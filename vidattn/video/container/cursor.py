@@ -1,0 +1,108 @@
+"""A place in the packets of a file: going to a packet by number, knowing when that went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from av.error import FFmpegError
+
+from vidattn.video.container.bitstream import droppable_test
+from vidattn.video.container.frame_table import Source
+from vidattn.video.container.open import packets, require_memory
+from vidattn.video.container.packets import NO_PTS, Packets
+from vidattn.video.container.seek_plan import Group
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+SKIP_PACKETS = 200
+"""Reading on past so many packets without decoding them is cheaper than a seek."""
+
+
+class Cursor:
+    """Walks the packets of one file, each checked against the packet table by its PTS."""
+
+    def __init__(
+        self, open_source: Callable[[], Source], table: Packets | None, *, damaged: bool = False
+    ) -> None:
+        self._open_source = open_source
+        self._table = table
+        self._damaged = damaged
+        self._open()
+        context = self.stream.codec_context
+        self._droppable = droppable_test(context.codec.canonical_name, context.extradata)
+
+    def _open(self) -> None:
+        self.container, self.stream = self._open_source()
+        if self._damaged:
+            # What takes the place of a picture that did not decode would depend on how far the
+            # other threads have come.
+            self.stream.codec_context.thread_count = 1
+        self._feed: Iterator[Packet[VideoStream]] = packets(self.container, self.stream)
+        self._ahead: Packet[VideoStream] | None = None
+        self._position: int | None = 0
+        """Number of the packet that comes next; None when that is not known."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()
+
+    def restart(self, *, damaged: bool) -> Iterator[Packet[VideoStream]]:
+        """Open the file anew and give all its packets; the cursor's own place is lost.
+
+        damaged: whether the file is now known to be.
+        """
+        self.container.close()
+        self._damaged = self._damaged or damaged
+        self._open()
+        self._position = None
+        return self._feed
+
+    def jump(self, start: int) -> bool:
+        """Go to packet number `start`; False when the file does not let us."""
+        at = self._position
+        if at is None or at > start or start - at > SKIP_PACKETS:
+            at = self._seek(start)
+        return at is not None and all(self._next() is not None for _ in range(start - at))
+
+    def take(self, group: Group) -> Iterator[Packet[VideoStream]]:
+        """The packets that a group needs; ends early where the file is damaged or disagrees."""
+        for number in range(group.start, group.stop):
+            packet = self._next()
+            if packet is None or packet.is_corrupt:
+                return
+            droppable = self._droppable(memoryview(packet))
+            if number in group.packets or not droppable:
+                yield packet
+
+    def _next(self) -> Packet[VideoStream] | None:
+        packet = self._ahead or next(self._feed, None)
+        self._ahead = None
+        at, self._position = self._position, None
+        if packet is None or at is None or self._table is None or at >= len(self._table):
+            return None
+        if (NO_PTS if packet.pts is None else packet.pts) != self._table.pts[at]:
+            return None
+        self._position = at + 1
+        return packet
+
+    def _seek(self, start: int) -> int | None:
+        """Seek to packet `start` or a little before; the number reached, None without success."""
+        self._position = self._ahead = None
+        assert self._table is not None
+        try:
+            self.container.seek(int(self._table.dts[start]), stream=self.stream)
+        except FFmpegError:
+            require_memory()
+            return None
+        self._feed = packets(self.container, self.stream)
+        self._ahead = next(self._feed, None)
+        if self._ahead is None or self._ahead.pts is None:
+            return None
+        places = np.flatnonzero(self._table.pts == self._ahead.pts)
+        if len(places) == 1 and places[0] <= start:
+            self._position = int(places[0])
+        return self._position

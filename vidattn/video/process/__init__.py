@@ -1,0 +1,1 @@
+"""Decoding in a supervised process of its own."""

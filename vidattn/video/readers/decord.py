@@ -1,0 +1,89 @@
+"""Sparse frames through decord, on the files where its frames are known to be the right ones.
+
+decord 0.6 counts frames that an edit list hides, is off on open GOPs, MPEG-TS, AVI and negative
+PTS, and decodes ahead without bound; so it is opened per request, at the target size, and only for
+files whose frame table rules all of that out. Streams are left to PyAV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.video.container.probe import Probe
+from vidattn.video.protocol import Limits
+from vidattn.video.readers.reader import Event, Lost, declines, missing
+
+BATCH_FRAMES = 16
+CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg2video", "mjpeg"})
+
+
+class DecordReader:
+    """See Reader."""
+
+    name = "decord"
+
+    def __init__(self, source: str, probe: Probe, size: tuple[int, int], limits: Limits) -> None:
+        try:
+            import decord
+        except (ImportError, OSError) as error:
+            raise missing("decord", str(error)) from None
+        if reason := _unsafe(probe):
+            raise declines("decord", reason)
+        self._decord = decord
+        self._source = source
+        self._size = size
+        self._threads = limits.threads
+        self._table = probe.table
+        self._start = probe.facts.start_pts_seconds
+        self._open()
+
+    def _open(self) -> Any:
+        width, height = self._size
+        try:
+            video = self._decord.VideoReader(
+                self._source, width=width, height=height, num_threads=self._threads
+            )
+            stamps = video.get_frame_timestamp(np.arange(len(video)))[:, 0]
+        except self._decord.DECORDError as error:
+            raise declines("decord", str(error).strip().splitlines()[-1]) from None
+        times = self._table.times
+        if len(stamps) != len(times):
+            raise declines("decord", f"it counts {len(stamps)} frames, not {len(times)}")
+        gap = float(np.diff(times).min()) if len(times) > 1 else 1.0
+        if np.abs(stamps - stamps[0] - times).max() > gap / 2:
+            raise declines("decord", "its time stamps differ")
+        return video
+
+    def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
+        """See Reader."""
+        video = self._open()
+        for start in range(0, len(wanted), BATCH_FRAMES):
+            batch = wanted[start : start + BATCH_FRAMES].tolist()
+            try:
+                frames = video.get_batch(batch).asnumpy()
+            except self._decord.DECORDError:
+                yield from map(Lost, batch)
+                continue
+            yield from zip(batch, frames, strict=True)
+
+    def close(self) -> None:
+        """Nothing is held between requests."""
+
+
+def _unsafe(probe: Probe) -> str | None:
+    """Why decord's frames may be wrong ones; None when they are right."""
+    table, facts = probe.table, probe.facts
+    if not table.proven or table.packets is None:
+        return f"the packets of {facts.container} with {facts.codec} do not tell its frames"
+    if facts.codec not in CODECS:
+        return f"it does not decode {facts.codec}"
+    if facts.start_pts_seconds < 0 or len(table.packets.pts) != len(table.times):
+        return "some packets are not shown"
+    later = np.minimum.accumulate(table.packets.pts[::-1])[::-1]
+    if (later[table.packets.key] < table.packets.pts[table.packets.key]).any():
+        return "its groups of pictures are open"
+    return None

@@ -1,0 +1,119 @@
+"""Exact frames through PyAV: planned jumps without unneeded packets, else a decode of it all."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.video.container.cursor import Cursor
+from vidattn.video.container.frame_table import Source, Table, decoded
+from vidattn.video.container.seek_plan import Group, groups
+from vidattn.video.pixels import Converter
+from vidattn.video.protocol import Frames
+from vidattn.video.readers.reader import Event, Lost
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+PATIENCE_FRAMES = 32
+"""A frame still missing when one so much later has come will not come."""
+
+
+class PyAVReader:
+    """See Reader."""
+
+    name = "pyav"
+
+    def __init__(self, open_source: Callable[[], Source], table: Table, convert: Converter) -> None:
+        self._table = table
+        self._convert = convert
+        self._cursor = Cursor(open_source, table.packets, damaged=table.damaged)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._cursor.close()
+
+    def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
+        """See Reader."""
+        pending = deque(wanted.tolist())
+        table = self._table
+        if table.packets is not None:
+            for group in groups(table.packets, table.pts, table.positions, wanted.tolist()):
+                yield from self._deliver(pending, group.wanted, self._planned(group), give_up=False)
+                if pending and pending[0] <= group.wanted[-1]:
+                    break  # a frame did not come: now only a decode from the start is believed
+        if pending:
+            yield from self._deliver(pending, tuple(pending), self._replay(), give_up=True)
+
+    def _deliver(
+        self,
+        pending: deque[int],
+        wanted: tuple[int, ...],
+        source: Iterator[tuple[int, VideoFrame] | None],
+        *,
+        give_up: bool,
+    ) -> Iterator[Event]:
+        """Put frames in order; one that is missing ends the pass, or is Lost with `give_up`."""
+        left, held = set(wanted), dict[int, Frames]()
+        for item in source:
+            if item is None:
+                yield None
+                continue
+            index, frame = item
+            if index in left:
+                left.remove(index)
+                held[index] = self._convert(frame)
+            else:
+                yield None
+            while pending and (pending[0] in held or pending[0] < index - PATIENCE_FRAMES):
+                if pending[0] in held:
+                    yield pending[0], held.pop(pending[0])
+                elif give_up:
+                    yield Lost(pending[0])
+                else:
+                    return
+                pending.popleft()
+            if not left and not held:
+                return
+        while pending and (pending[0] in held or (give_up and pending[0] <= wanted[-1])):
+            index = pending.popleft()
+            yield (index, held.pop(index)) if index in held else Lost(index)
+
+    def _index(self, pts: int) -> int | None:
+        """The number of the frame with this PTS."""
+        index = int(np.searchsorted(self._table.pts, pts))
+        return index if index < len(self._table.pts) and self._table.pts[index] == pts else None
+
+    def _planned(self, group: Group) -> Iterator[tuple[int, VideoFrame] | None]:
+        cursor = self._cursor
+        if not cursor.jump(group.start):
+            return
+        try:
+            for frame in decoded(cursor.stream, cursor.take(group), strict=True):
+                if frame is None:
+                    yield None
+                elif frame.is_corrupt or frame.pts is None:
+                    return
+                elif (index := self._index(frame.pts)) is not None:
+                    yield index, frame
+        finally:
+            cursor.stream.codec_context.flush_buffers()
+
+    def _replay(self) -> Iterator[tuple[int, VideoFrame] | None]:
+        # Only what a plan could not read is read again.
+        feed = self._cursor.restart(damaged=self._table.packets is not None)
+        count = 0
+        for frame in decoded(self._cursor.stream, feed):
+            if frame is None:
+                yield None
+                continue
+            index: int | None = count
+            if self._table.keyed:
+                index = None if frame.pts is None else self._index(frame.pts)
+            count += 1
+            if index is not None:
+                yield index, frame

@@ -1,0 +1,1 @@
+"""Writing video and sound, in a process of its own."""

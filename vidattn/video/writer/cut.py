@@ -1,0 +1,119 @@
+"""A part of a file as a file of its own, packet by packet, without decoding anything.
+
+Runs in the recording process alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from vidattn.errors import VideoError
+from vidattn.video.container.cursor import Cursor
+from vidattn.video.container.frame_table import Source, Table, build
+from vidattn.video.container.seek_plan import Group
+from vidattn.video.writer.audio import Sound
+
+CARRIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
+"""Pictures that players expect in an mp4."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Packets from a key frame on, and what they show: seconds from the first frame of the file."""
+
+    first: int
+    after: int
+    start: float
+    stop: float
+
+
+class Excerpt:
+    """Cuts one file at its key frames."""
+
+    def __init__(
+        self, open_source: Callable[[], Source], source: str, beat: Callable[[], None]
+    ) -> None:
+        self._open, self._source, self._beat = open_source, source, beat
+        container, stream = open_source()
+        with container:
+            self._tick = stream.time_base or Fraction(1, 90_000)
+            carried = stream.codec_context.codec.canonical_name in CARRIED
+        self._table: Table | None = build(open_source, beat) if carried else None
+
+    def span(self, start: float, stop: float, tolerance: float) -> Span | None:
+        """The packets that show [start, stop) of the film with edges off by `tolerance` at most.
+
+        None where no key frame is near enough, or the packets of the file do not tell.
+        """
+        table = self._table
+        if table is None or table.packets is None or not table.proven:
+            return None
+        packets, tick, zero = table.packets, float(self._tick), int(table.pts[0])
+        begins = (packets.pts - zero) * tick
+        keys = np.flatnonzero(packets.key & packets.shown & (np.abs(begins - start) <= tolerance))
+        if not len(keys):
+            return None
+        first = int(keys[np.argmin(np.abs(begins[keys] - start))])
+        inside = np.flatnonzero(begins < stop - 1e-3)
+        inside = inside[inside >= first]
+        if not len(inside):
+            return None
+        after = int(inside[-1]) + 1
+        # What the last frames refer to may be shown after them, and comes along.
+        shown = begins[first:after].max() + float(packets.duration[after - 1]) * tick
+        if not abs(shown - stop) <= tolerance:
+            return None
+        return Span(first, after, float(begins[first]), float(shown))
+
+    def write(self, target: str, span: Span) -> None:
+        """Write a span and its sound as an mp4. Raises VideoError where the file disagrees."""
+        table = self._table
+        assert table is not None
+        assert table.packets is not None
+        zero = float(table.pts[0] * self._tick)
+        cursor = Cursor(self._open, table.packets)
+        sound = Sound(self._source, zero + span.start, zero + span.stop, self._beat)
+        try:
+            self._mux(target, cursor, sound, span)
+        finally:
+            cursor.close()
+            sound.close()
+
+    def _mux(self, target: str, cursor: Cursor, sound: Sound, span: Span) -> None:
+        assert self._table is not None
+        assert self._table.packets is not None
+        shift = int(self._table.packets.pts[span.first])
+        everything = frozenset(range(span.first, span.after))
+        group = Group(span.first, span.after, (), everything)
+        if not cursor.jump(span.first):
+            raise _disagrees()
+        count = 0
+        with av.open(target, "w", format="mp4") as output:
+            pictures = output.add_stream_from_template(cursor.stream)
+            if sound.there:
+                sound.join(output)
+            for packet in cursor.take(group):
+                count += 1
+                if packet.pts is None or packet.dts is None:
+                    raise _disagrees()
+                if packet.pts < shift:
+                    continue  # shown before the key frame, from pictures that are not here
+                if sound.there:
+                    sound.until(float(packet.dts * self._tick))
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = pictures
+                output.mux(packet)
+                self._beat()
+            if sound.there:
+                sound.finish()
+        if count < len(everything):
+            raise _disagrees()
+
+
+def _disagrees() -> VideoError:
+    return VideoError("the packets of the file are not those of its index", code="E_DECODE")
