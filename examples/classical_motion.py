@@ -15,7 +15,7 @@ import numpy as np
 
 import vidattn
 from vidattn.data.motion.camera import EDGE, MOVE, NAMED, STILL
-from vidattn.data.motion.dataset import held_back
+from vidattn.data.motion.dataset import validation_samples
 from vidattn.evaluation.evaluate import evaluate
 
 SIZE = 192  # corners are found best on pictures scaled up a little
@@ -52,7 +52,7 @@ if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else None
     tiny = vidattn.load("motion-tiny")
-    batches = list(held_back(tiny.clip, count, folder=folder))
+    batches = list(validation_samples(tiny.clip, count, folder=folder))
     clips = np.concatenate([b.clips.permute(0, 2, 3, 4, 1).numpy() for b in batches])
     pixels = np.clip((clips * tiny.clip.std + tiny.clip.mean) * 255, 0, 255).astype(np.uint8)
     labels = np.concatenate([b.labels for b in batches])

@@ -25,7 +25,7 @@ PUBLIC = [
     "__version__",
     "annotate",
     "classify",
-    "clips",
+    "excerpts",
     "explain",
     "load",
     "open_video",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vidattn.inference.stream import classify, segment, stream
     from vidattn.models.device import Runtime
     from vidattn.output import write
-    from vidattn.output.video.annotate import annotate, clips
+    from vidattn.output.video.annotate import annotate, excerpts
     from vidattn.timeline import Decoding, Segment, Timeline
     from vidattn.timeline.explanation import Explanation
     from vidattn.types import Item, View, Window
@@ -43,7 +43,7 @@ __all__ = [
     "__version__",
     "annotate",
     "classify",
-    "clips",
+    "excerpts",
     "explain",
     "load",
     "open_video",
@@ -66,7 +66,7 @@ _HOME = {
     "Window": "types",
     "annotate": "output.video.annotate",
     "classify": "inference.stream",
-    "clips": "output.video.annotate",
+    "excerpts": "output.video.annotate",
     "explain": "inference.explain",
     "load": "weights",
     "open_video": "video",

@@ -25,8 +25,8 @@ import numpy as np
 
 from vidattn import open_video
 from vidattn.errors import VideoError
-from vidattn.inference.shot_detection import changes
-from vidattn.timeline.shot_cuts import found
+from vidattn.inference.shot_detection import measure_changes
+from vidattn.timeline.shot_cuts import find_cuts
 from vidattn.types import Window
 
 FPS, SIZE = 25, (640, 360)
@@ -73,8 +73,8 @@ def joined(shots: Sequence[np.ndarray], path: Path) -> tuple[float, ...]:
 
 def ours(path: Path) -> tuple[float, ...]:
     """As the command finds them."""
-    rows = list(changes(path, Window(0.0, 1e9)))
-    return found([row.difference for row in rows], [row.time for row in rows])
+    rows = list(measure_changes(path, Window(0.0, 1e9)))
+    return find_cuts([row.difference for row in rows], [row.time for row in rows])
 
 
 def theirs(path: Path, threshold: float) -> tuple[float, ...]:

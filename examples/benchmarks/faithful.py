@@ -24,7 +24,7 @@ from torch import Tensor
 import vidattn
 from vidattn.data import plan
 from vidattn.data.frames import view_clips
-from vidattn.data.motion.dataset import held_back
+from vidattn.data.motion.dataset import validation_samples
 from vidattn.models.attribution import relevance, rollout
 from vidattn.models.classifier import Classifier
 from vidattn.types import Window
@@ -37,7 +37,10 @@ BATCH = 32
 def motion(count: int) -> Iterator[tuple[Classifier, Tensor]]:
     """Generated clips that motion-tiny never saw."""
     classifier = vidattn.load("motion-tiny")
-    yield classifier, torch.cat([b.clips for b in held_back(classifier.clip, count, seed=7)])
+    yield (
+        classifier,
+        torch.cat([b.clips for b in validation_samples(classifier.clip, count, seed=7)]),
+    )
 
 
 def trained(pairs: list[str]) -> Iterator[tuple[Classifier, Tensor]]:

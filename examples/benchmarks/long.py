@@ -22,7 +22,7 @@ import vidattn
 from vidattn.data import embeddings
 from vidattn.data.motion.camera import LABELS
 from vidattn.data.motion.dataset import HELD_BACK, example
-from vidattn.data.motion.textures import Drawn
+from vidattn.data.motion.textures import DrawnTextures
 from vidattn.inference import stream
 from vidattn.video import MemoryVideo
 
@@ -31,7 +31,7 @@ CLASSES = ("left, then right", "right, then left", "still", "still but for a mom
 
 
 def film(
-    rng: np.random.Generator, kind: int, clip: vidattn.config.ClipConfig, textures: Drawn
+    rng: np.random.Generator, kind: int, clip: vidattn.config.ClipConfig, textures: DrawnTextures
 ) -> MemoryVideo:
     """A film of one of CLASSES."""
 
@@ -53,7 +53,7 @@ def film(
 def look(folder: Path, count: int) -> Path:
     """Make films, keep what motion-tiny sees of them, and list them."""
     classifier, rng = vidattn.load("motion-tiny"), np.random.default_rng((HELD_BACK, 11))
-    textures, rows = Drawn((HELD_BACK, 12), 24), ["path,label,split"]
+    textures, rows = DrawnTextures((HELD_BACK, 12), 24), ["path,label,split"]
     for number in range(count):
         kind = number % len(CLASSES)
         video = film(rng, kind, classifier.clip, textures)
@@ -62,7 +62,7 @@ def look(folder: Path, count: int) -> Path:
         assert last.vectors is not None
         timeline, name = last.timeline, f"{number:04d}.vidattn.npz"
         seen = (timeline.windows, last.vectors, timeline.model, timeline.settings)
-        embeddings.save(embeddings.of_windows(name, *seen), folder / name)
+        embeddings.save_embeddings(embeddings.from_timeline(name, *seen), folder / name)
         split = "val" if number // len(CLASSES) % 4 == 3 else "train"
         rows.append(f'{name},"{CLASSES[kind]}",{split}')
     table = folder / "films.csv"

@@ -20,7 +20,7 @@ import torch
 from vidattn.config import TimeSformerConfig
 from vidattn.inference.profiling import peak_rss_mb
 from vidattn.models.attribution import relevance, rollout
-from vidattn.models.flops import macs
+from vidattn.models.flops import count_macs
 from vidattn.models.timesformer import TimeSformer
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     act = wanted.explain or ("training step" if wanted.train else "forward pass")
     print(
         f"{act} of {wanted.frames} frames through {wanted.blocks} blocks "
-        f"({macs(config) / 1e12:.2f} T multiply-adds forward): "
+        f"({count_macs(config) / 1e12:.2f} T multiply-adds forward): "
         f"peak {peak_rss_mb() / 1e3:.1f} GB, of which {before / 1e3:.1f} GB model and clip; "
         f"{seconds:.0f} s on {torch.get_num_threads()} threads"
     )

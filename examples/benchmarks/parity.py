@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from vidattn import weights
 from vidattn.config import StamConfig, TimeSformerConfig
-from vidattn.data.motion.dataset import held_back
+from vidattn.data.motion.dataset import validation_samples
 from vidattn.evaluation.benchmark import hugging_face
-from vidattn.models.fused import folded
+from vidattn.models.fused import fuse
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import convert, key_maps, stam_keys
@@ -120,13 +120,13 @@ def rounding(count: int, full: bool) -> Iterator[tuple[str, Tensor, Tensor]]:
         yield "divided, ViT-B, 4 x 64, noise", *both(model, noise("32x3x4x64x64"))
     yield "STAM, tiny, noise", *both(stam_model(TINY_STAM), videos("400x3x64x64", 100))
     motion = weights.load("motion-tiny")
-    clips = torch.cat([batch.clips for batch in held_back(motion.clip, count, seed=7)])
+    clips = torch.cat([batch.clips for batch in validation_samples(motion.clip, count, seed=7)])
     yield f"motion-tiny, {count:,} generated clips", *both(motion.model, clips)
 
 
 def both(model: nn.Module, clips: Tensor) -> tuple[Tensor, Tensor]:
     """Logits [clips, K] in float32 and in bfloat16, as the commands compute them on a CPU."""
-    forms = (folded(model, dtype, pack=False) for dtype in (torch.float32, torch.bfloat16))
+    forms = (fuse(model, dtype, pack=False) for dtype in (torch.float32, torch.bfloat16))
     exact, near = (torch.cat([form(some) for some in clips.split(16)]) for form in forms)
     return exact, near
 

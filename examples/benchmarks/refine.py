@@ -28,8 +28,8 @@ import numpy as np
 import vidattn
 from vidattn.data.motion.camera import LABELS
 from vidattn.data.motion.dataset import HELD_BACK, example
-from vidattn.data.motion.textures import Drawn
-from vidattn.inference.adaptive import Economy
+from vidattn.data.motion.textures import DrawnTextures
+from vidattn.inference.adaptive import AdaptiveSampling
 from vidattn.models.classifier import Classifier
 from vidattn.video import MemoryVideo
 
@@ -39,7 +39,7 @@ Span = tuple[float, float, str]
 Film = tuple[MemoryVideo, list[Span]]
 
 
-def filmed(seed: int, shots: int, clip: vidattn.config.ClipConfig, textures: Drawn) -> Film:
+def filmed(seed: int, shots: int, clip: vidattn.config.ClipConfig, textures: DrawnTextures) -> Film:
     """A film of so many camera motions, and what it shows from when to when."""
     rng = np.random.default_rng((HELD_BACK, 7, seed))
     frames, labels, last = [], list[str](), -1
@@ -104,7 +104,7 @@ def films(wanted: argparse.Namespace) -> Iterator[tuple[Film, Classifier]]:
     """All films, and who looks at each."""
     if not wanted.tables:
         classifier = vidattn.load("motion-tiny")
-        textures = Drawn((HELD_BACK, 7), 60)
+        textures = DrawnTextures((HELD_BACK, 7), 60)
         for seed in range(wanted.films):
             yield filmed(seed, wanted.shots, classifier.clip, textures), classifier
     for number, (table, name) in enumerate(zip(wanted.tables, wanted.model, strict=True)):
@@ -122,12 +122,12 @@ def main() -> None:
     parser.add_argument("--window", type=float, help="seconds; by default the model's")
     parser.add_argument("--films", type=int, default=4, help="of each table")
     parser.add_argument("--shots", type=int, default=20)
-    parser.add_argument("--unsure", type=float, default=Economy.unsure)
+    parser.add_argument("--unsure", type=float, default=AdaptiveSampling.unsure)
     wanted = parser.parse_args()
     ways: dict[str, list[tuple[int, int, dict[float, int]]]] = defaultdict(list)
     for (video, spans), classifier in films(wanted):
         window = wanted.window or classifier.clip.span_seconds
-        fine = Economy(refine=window / 4, unsure=wanted.unsure)
+        fine = AdaptiveSampling(refine=window / 4, unsure=wanted.unsure)
         for name, how in {
             "side by side": {},
             "four times denser": {"stride": window / 4},

@@ -18,7 +18,7 @@ import vidattn
 from vidattn.inference import stream
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
-from vidattn.video import Opener
+from vidattn.video import Prefetcher
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     wanted = parser.parse_args()
     classifier = vidattn.load(wanted.model)
     films = sorted(wanted.folder.rglob("*.mp4"))
-    with Opener() as opener:
+    with Prefetcher() as opener:
         stream.classify(films[0], classifier, opening=opener)  # what is begun once is begun
         begin, model, waited, windows = time.perf_counter(), 0.0, 0.0, []
         for film, coming in zip(films, [*films[1:], None], strict=True):

@@ -31,11 +31,11 @@ from transformers import (
 )
 
 from vidattn.config import Recipe, ViewConfig, recipes
-from vidattn.config.serialization import with_settings
-from vidattn.data.clip_dataset import FileSet, TrainingClips
-from vidattn.data.sets.registry import open_set
-from vidattn.data.video_cache import KeptVideos
-from vidattn.evaluation.dataset import planner_of
+from vidattn.config.serialization import apply_settings
+from vidattn.data.clip_dataset import TrainingClips, VideoDataset
+from vidattn.data.sets.registry import open_dataset
+from vidattn.data.video_cache import VideoCache
+from vidattn.evaluation.dataset import make_planner
 from vidattn.training import fit
 
 
@@ -57,10 +57,10 @@ def peer_of(recipe: Recipe, classes: int) -> TimesformerForVideoClassification:
     )
 
 
-def file_set(recipe: Recipe) -> FileSet:
+def file_set(recipe: Recipe) -> VideoDataset:
     """Both halves of the set of a recipe, as `vidattn train` opens them."""
-    halves = (open_set(recipe.data.dataset, None, half) for half in ("train", "val"))
-    return FileSet(recipe, *halves, planner_of(recipe.clip, ViewConfig(spatial=1, clips=1)))
+    halves = (open_dataset(recipe.data.dataset, None, half) for half in ("train", "val"))
+    return VideoDataset(recipe, *halves, make_planner(recipe.clip, ViewConfig(spatial=1, clips=1)))
 
 
 class InOrder(Dataset[dict[str, Any]]):
@@ -68,12 +68,12 @@ class InOrder(Dataset[dict[str, Any]]):
 
     def __init__(self, recipe: Recipe, steps: int) -> None:
         self.clips = TrainingClips(
-            open_set(recipe.data.dataset, None, "train"),
+            open_dataset(recipe.data.dataset, None, "train"),
             recipe.clip,
             seed=recipe.seed,
             jitter=recipe.data.jitter,
             flip=recipe.data.flip,
-            videos=KeptVideos(recipe.data.keep_mb),
+            videos=VideoCache(recipe.data.keep_mb),
         )
         self.batch_size = min(recipe.optim.batch_size, len(self.clips))
         used = len(self.clips) // self.batch_size * self.batch_size
@@ -120,7 +120,7 @@ def arguments(recipe: Recipe, per_epoch: int, batch_size: int, folder: str) -> T
 
 
 @torch.no_grad()
-def top1(model: nn.Module, examples: FileSet) -> float:
+def top1(model: nn.Module, examples: VideoDataset) -> float:
     """The share of held-back clips that get their label."""
     model.eval()
     right = total = 0
@@ -182,7 +182,7 @@ def in_turns(recipe: Recipe, count: int) -> None:
             began = time.process_time()
             event = next(events)
             seconds = time.process_time() - began
-            if not isinstance(event, fit.Step):
+            if not isinstance(event, fit.StepDone):
                 continue
             spent["vidattn"].append(seconds)
             began = time.process_time()
@@ -202,7 +202,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     settings = ["data.workers=0", *given.settings]
-    recipe = with_settings(recipes.for_dataset(given.dataset), settings)
+    recipe = apply_settings(recipes.recipe_for(given.dataset), settings)
     if given.time:
         in_turns(recipe, given.time)
     else:

@@ -18,7 +18,7 @@ from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.config.recipes import RECIPES
 from vidattn.config.serialization import to_plain
 from vidattn.evaluation import predictions
-from vidattn.inference.score_log import Record, WindowLog
+from vidattn.inference.score_log import ScoreLog, ScoreRecord
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import TimeSformer
 from vidattn.output import render
@@ -158,18 +158,18 @@ def _results(folder: Path) -> list[tuple[str, Path]]:
     """What vidattn has written itself, and somebody else then changed."""
     scores = np.random.default_rng(2).dirichlet([1, 1, 1], 8).astype(np.float32)
     log = folder / "walk.vidattn.log"
-    with WindowLog(log) as open_log:
+    with ScoreLog(log) as open_log:
         open_log.begin(IDENTITY, 3)
         for i, row in enumerate(scores):
-            open_log.add(Record(i, row if i % 3 else None, i % 2 == 0))
+            open_log.add(ScoreRecord(i, row if i % 3 else None, i % 2 == 0))
     names = tuple(f"clip_{i}.mp4" for i in range(8))
-    kept = predictions.Answers(("walk", "run", "jump"), names, np.arange(8) % 3, np.log(scores))
+    kept = predictions.Predictions(("walk", "run", "jump"), names, np.arange(8) % 3, np.log(scores))
     state = {"model.head.weight": torch.zeros(3, 8), "rng": torch.zeros(16, dtype=torch.uint8)}
     return [
         ("timeline", _written(folder / "clip_0.vidattn.json", _timeline().to_json())),
         ("log", log),
-        ("answers", predictions.dump(kept, folder / "scores.npz")),
-        ("answer-lines", predictions.dump(kept, folder / "scores.jsonl")),
+        ("answers", predictions.save_predictions(kept, folder / "scores.npz")),
+        ("answer-lines", predictions.save_predictions(kept, folder / "scores.jsonl")),
         ("state", save_state(folder / "state.safetensors", state, {"step": 3, "epoch": 1})),
     ]
 

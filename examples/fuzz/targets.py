@@ -20,15 +20,15 @@ from seeds import IDENTITY
 import vidattn
 from vidattn import weights
 from vidattn.config import recipes
-from vidattn.data.annotations.ground_truth import read_truth
+from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.csv_list import open_table
 from vidattn.errors import VideoError
 from vidattn.evaluation import predictions
-from vidattn.inference.score_log import WindowLog
+from vidattn.inference.score_log import ScoreLog
 from vidattn.output import FORMATS, render
 from vidattn.timeline import Timeline, shot_cuts
 from vidattn.training.checkpoint import load_state
-from vidattn.video import Limits, Spare, open_video
+from vidattn.video import Limits, ProcessPool, open_video
 
 SILENCE = 10.0
 """Seconds after which a silent decoder is given up here."""
@@ -43,7 +43,7 @@ class Videos:
     """Decodes videos, all in one kept process, and segments some of them."""
 
     def __init__(self, seed: int) -> None:
-        self.spare = Spare()
+        self.spare = ProcessPool()
         self._classifier = weights.load("motion-tiny")
         self._seed = seed
 
@@ -100,26 +100,26 @@ def table(path: Path, chance: random.Random) -> str:
 
 def truth(path: Path, chance: random.Random) -> str:
     """Read annotations."""
-    assert read_truth(path).videos
+    assert read_ground_truth(path).videos
     return "whole"
 
 
 def scenes(path: Path, chance: random.Random) -> str:
     """Read shot cuts."""
-    times = shot_cuts.load(path)
+    times = shot_cuts.load_cuts(path)
     assert list(times) == sorted(set(times))
     return "whole"
 
 
 def recipe(path: Path, chance: random.Random) -> str:
     """Read a recipe."""
-    recipes.read(path)
+    recipes.read_recipe(path)
     return "whole"
 
 
 def log(path: Path, chance: random.Random) -> str:
     """Go on with a window log."""
-    with WindowLog(path, resume=True) as found:
+    with ScoreLog(path, resume=True) as found:
         known = found.begin(IDENTITY, 3)
     assert list(known) == list(range(len(known)))
     return "in part" if found.notes else "whole"
@@ -127,7 +127,7 @@ def log(path: Path, chance: random.Random) -> str:
 
 def kept_answers(path: Path, chance: random.Random) -> str:
     """Read a dump of answers."""
-    found = predictions.undump(path)
+    found = predictions.load_predictions(path)
     assert np.isfinite(found.logits).all()
     return "whole"
 

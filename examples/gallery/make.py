@@ -31,8 +31,8 @@ import film  # noqa: E402
 import vidattn  # noqa: E402
 from vidattn import output  # noqa: E402
 from vidattn.cli.terminal import timeline as report  # noqa: E402
-from vidattn.cli.terminal.tracks import Look  # noqa: E402
-from vidattn.output.thumbnails import stills  # noqa: E402
+from vidattn.cli.terminal.tracks import TerminalStyle  # noqa: E402
+from vidattn.output.thumbnails import thumbnails  # noqa: E402
 from vidattn.output.video import heatmap  # noqa: E402
 from vidattn.timeline import Decoding  # noqa: E402
 
@@ -87,7 +87,7 @@ def terminal(timeline: vidattn.Timeline, folder: Path, out: Path) -> Path:
     console.print("$ vidattn segment walk_through.mp4 --overlap 0.75 \\", style="bold")
     console.print("      --smooth median --min-duration 0.8", style="bold")
     shown = replace(timeline, source=Path(timeline.source).name)
-    for line in report.lively(shown, 5, Look.of(console)):
+    for line in report.lively(shown, 5, TerminalStyle.of(console)):
         console.print(line)
     drawing = console.export_svg(title="")
     drawing = re.sub(r"@font-face\s*{.*?}", "", drawing, flags=re.DOTALL)  # they are on the network
@@ -133,7 +133,7 @@ def walk_through(folder: Path) -> vidattn.Timeline:
 
 def explained(source: str, at: float, out: Path) -> Path:
     """What the label of a moment rests on, as the paper shows it in its Figure 7."""
-    strip = heatmap.strip(vidattn.explain(source, vidattn.load("motion-tiny"), at=at))
+    strip = heatmap.heatmap_strip(vidattn.explain(source, vidattn.load("motion-tiny"), at=at))
     picture = out / "explain.jpg"
     Image.fromarray(strip).save(picture, quality=85, optimize=True)
     return picture
@@ -154,7 +154,7 @@ def made(source: str | None, at: float, wanted: set[str], out: Path) -> Iterator
             yield terminal(timeline, folder, out)
         if "report" in wanted:
             page = output.write(
-                timeline, folder / "walk_through.vidattn.html", stills=stills(timeline)
+                timeline, folder / "walk_through.vidattn.html", stills=thumbnails(timeline)
             )
             for name in PICTURES:
                 yield take(page, name, folder, out)

@@ -26,7 +26,7 @@ import torch
 from vidattn.evaluation import dataset
 from vidattn.inference import stream  # loaded once; there are no threads yet
 from vidattn.cli import app, main
-from vidattn.cli.terminal.signals import Stopped, stop_on_signals
+from vidattn.cli.terminal.signals import StopRequested, stop_on_signals
 from vidattn.weights import download
 
 def begun(words, err=os.devnull):
@@ -45,7 +45,7 @@ def begun(words, err=os.devnull):
         except SystemExit as ended:
             sys.stderr.flush()
             os._exit(int(ended.code or 0))
-        except Stopped as stopped:  # before the command has begun
+        except StopRequested as stopped:  # before the command has begun
             os._exit(stopped.exit_code)
     os.read(ready, 1)
     return child

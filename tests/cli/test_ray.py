@@ -22,8 +22,8 @@ from vidattn.cli.batch.failures import Failures
 from vidattn.cli.batch.inputs import Input
 from vidattn.cli.batch.ray import Answer, Crew
 from vidattn.cli.batch.writing import Delivery
-from vidattn.cli.terminal.console import Desk
-from vidattn.cli.terminal.signals import Stopped
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import DistributedError
 from vidattn.models.device import Runtime
 
@@ -94,7 +94,7 @@ class Played:
 def crew(ray: Played, folder: Path, count: int) -> Crew:
     delivery = Delivery(False, ("json",), folder, named=True)
     whole = runner.Corpus.of([Input(f"{i}.mp4") for i in range(count)], delivery)
-    return Crew(Desk(), whole, SimpleNamespace(runtime=Runtime()), ray, None)  # type: ignore[arg-type]
+    return Crew(Console(), whole, SimpleNamespace(runtime=Runtime()), ray, None)  # type: ignore[arg-type]
 
 
 def test_a_path_that_kills_its_workers_fails_and_the_others_go_on(
@@ -149,7 +149,7 @@ def test_what_ends_a_worker_for_good_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_signal_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     signals = iter((0, 0, 0, 15))
-    with pytest.raises(Stopped) as ended:
+    with pytest.raises(StopRequested) as ended:
         crew(Played(lambda path: Answer()), tmp_path, 9).work(lambda: next(signals))
     assert ended.value.exit_code == 143
     assert "of 9 inputs are done" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.cli.conftest import Run
 from vidattn.cli.commands.recipe_options import Wanted
 from vidattn.config import Recipe
-from vidattn.config.recipes import RECIPES, named
+from vidattn.config.recipes import RECIPES, find_recipe
 from vidattn.config.serialization import from_plain
 
 
@@ -37,7 +37,7 @@ def test_what_is_shown_is_the_recipe(quick: Run, tmp_path: Path) -> None:
 
 
 def test_a_score_is_expected_on_the_data_set_of_the_recipe_alone() -> None:
-    for dataset, expect in (("k400", named("timesformer-k400").expect), ("./mine", None)):
+    for dataset, expect in (("k400", find_recipe("timesformer-k400").expect), ("./mine", None)):
         recipe, _ = Wanted(dataset, model="timesformer-k400").recipe(None)
         assert (recipe.data.dataset, recipe.expect) == (dataset, expect)
 

@@ -11,7 +11,7 @@ import pytest
 
 from vidattn.cli import launch
 from vidattn.cli.commands.train import Progress
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 from vidattn.errors import DistributedError
 
 MEMBER = """
@@ -56,7 +56,7 @@ def test_all_start_again_when_one_has_died_or_hangs(
     code: str, said: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     saved = Saved(DONE, 4)
-    assert launch.run(2, [code], Desk(), saved=saved) == 0
+    assert launch.run(2, [code], Console(), saved=saved) == 0
     assert saved.attempts == 2
     assert capfd.readouterr().err == f"warning: process 1 of 2 {said}; all go on from step 4\n"
 
@@ -66,7 +66,7 @@ def test_three_deaths_since_the_same_checkpoint_are_the_end(
 ) -> None:
     saved = Saved(DIES, -1, -1, 8, 8, 8)
     with pytest.raises(DistributedError) as caught:
-        launch.run(2, [DIES], Desk(), saved=saved)
+        launch.run(2, [DIES], Console(), saved=saved)
     assert caught.value.message == "process 1 of 2 was ended by signal 9 (3 times since step 8)"
     assert saved.attempts == 5
     assert capfd.readouterr().err.count("all begin again\n") == 2
@@ -80,7 +80,7 @@ def test_what_one_says_is_wrong_ends_all_with_that_cause_alone(
     fails = f"""if rank == {rank}: sys.stderr.write("error: this\\n"); sys.exit({code})
 time.sleep(0.1); sys.exit(9)"""
     saved = Saved(DONE, 4)
-    assert launch.run(2, [fails], Desk(), saved=saved) == code
+    assert launch.run(2, [fails], Console(), saved=saved) == code
     assert saved.attempts == 1
     assert capfd.readouterr().err == "error: this\n"
 
@@ -88,13 +88,13 @@ time.sleep(0.1); sys.exit(9)"""
 def test_an_error_of_the_program_is_not_tried_again() -> None:
     saved = Saved(DONE, 4)
     with pytest.raises(DistributedError, match=r"^process 1 of 2 ended with code 1$"):
-        launch.run(2, ["sys.exit(rank)"], Desk(), saved=saved)
+        launch.run(2, ["sys.exit(rank)"], Console(), saved=saved)
     assert saved.attempts == 1
 
 
 def test_what_saves_nothing_ends_with_the_first_death() -> None:
     with pytest.raises(DistributedError, match=r"^process 1 of 2 was ended by signal 9$"):
-        launch.run(2, [DIES], Desk())
+        launch.run(2, [DIES], Console())
 
 
 def test_a_run_is_gone_on_with_and_one_of_others_is_not(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def cut(log: Path, windows: int, more: int = 0) -> None:
 def kept_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
     """A finished run, as if it had been killed before it took its log away."""
     with monkeypatch.context() as patch:
-        patch.setattr("vidattn.inference.score_log.WindowLog.remove", lambda self: self.close())
+        patch.setattr("vidattn.inference.score_log.ScoreLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 0
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_film_is_gone_on_with_to_the_same_bytes(
     film.write_bytes(data)
     words = ("segment", film, "-m", model, *WANTED)
     with monkeypatch.context() as patch:
-        patch.setattr("vidattn.inference.score_log.WindowLog.remove", lambda self: self.close())
+        patch.setattr("vidattn.inference.score_log.ScoreLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 4
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
     whole, kept = saved.read_bytes(), log.read_bytes()
@@ -119,10 +119,12 @@ def test_runs_that_add_and_reuse_windows_go_on_to_the_same_bytes(
     ends = list(record_ends(kept))
     computed: list[int] = []
     with monkeypatch.context() as patch:
-        from vidattn.inference.feature_cache import Viewer
+        from vidattn.inference.feature_cache import FeatureCache
 
-        plain = Viewer.__call__
-        patch.setattr(Viewer, "__call__", lambda s, v: (computed.append(len(v)), plain(s, v))[1])
+        plain = FeatureCache.__call__
+        patch.setattr(
+            FeatureCache, "__call__", lambda s, v: (computed.append(len(v)), plain(s, v))[1]
+        )
         for share in (0.45, 0.8, 1.0):
             log.write_bytes(kept[: ends[int(share * len(ends)) - 1]] + b"torn")
             saved.unlink()
@@ -171,10 +173,10 @@ def test_known_windows_are_not_computed_again(
     cut(tmp_path / "walk.vidattn.log", 5)
     shown: list[int] = []
     with monkeypatch.context() as patch:
-        from vidattn.inference.feature_cache import Viewer
+        from vidattn.inference.feature_cache import FeatureCache
 
-        plain = Viewer.__call__
-        patch.setattr(Viewer, "__call__", lambda s, v: (shown.append(len(v)), plain(s, v))[1])
+        plain = FeatureCache.__call__
+        patch.setattr(FeatureCache, "__call__", lambda s, v: (shown.append(len(v)), plain(s, v))[1])
         assert quick(*words, "--resume").returncode == 0
     assert sum(shown) == 4  # 8 windows, of which the first 2 batches of 2 are known
 
@@ -233,16 +235,16 @@ def test_an_interrupted_timeline_is_completed(
 ) -> None:
     words = ("segment", film, "-m", model, *WANTED)
     assert quick(*words, "-o", "whole").returncode == 0
-    from vidattn.cli.terminal.console import LineTrack
-    from vidattn.cli.terminal.signals import Stopped
+    from vidattn.cli.terminal.console import PlainProgress
+    from vidattn.cli.terminal.signals import StopRequested
 
-    def stop(track: LineTrack) -> None:
+    def stop(track: PlainProgress) -> None:
         track.done += 1
         if track.done == 20:
-            raise Stopped(15)
+            raise StopRequested(15)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LineTrack, "step", stop)
+        patch.setattr(PlainProgress, "step", stop)
         patch.setattr("os._exit", sys.exit)
         assert quick(*words).returncode == 143
     part = json.loads((tmp_path / "walk.vidattn.json").read_text())

@@ -8,9 +8,9 @@ import pytest
 
 CODE = """
 import os, signal
-from vidattn.cli.terminal.signals import Asked
+from vidattn.cli.terminal.signals import StopFlag
 
-asked = Asked()
+asked = StopFlag()
 asked.listen()
 os.kill(os.getpid(), signal.SIGTERM)
 asked.listen()  # as after the next step

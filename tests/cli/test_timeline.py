@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run, write_film
-from vidattn.cli.terminal.console import clock_time
+from vidattn.cli.terminal.console import format_clock
 from vidattn.cli.terminal.timeline import lively, segments
-from vidattn.cli.terminal.tracks import Look
+from vidattn.cli.terminal.tracks import TerminalStyle
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 
@@ -158,7 +158,7 @@ def test_shares_are_shares_of_the_part_and_say_so(quick: Run, saved: Path, tmp_p
     again = json.loads(quick("timeline", saved, *wanted, "--json").stdout)
     assert [row["share"] for row in again["labels"]] == [0.75, 0.25]
     assert again["coverage"]["part"] == [0, 8]
-    drawn = lively(Timeline.from_json(json.dumps(again)), 5, Look(80))
+    drawn = lively(Timeline.from_json(json.dumps(again)), 5, TerminalStyle(80))
     lines = [line.plain for line in drawn]
     assert any(line.startswith("  walk") and " 75.0 %" in line for line in lines)
     assert "  % of 00:00:00.0 - 00:00:08.0" in lines
@@ -167,7 +167,7 @@ def test_shares_are_shares_of_the_part_and_say_so(quick: Run, saved: Path, tmp_p
 
 
 def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
-    assert clock_time(1.25, decimals=1) == "00:00:01.3"
+    assert format_clock(1.25, decimals=1) == "00:00:01.3"
     windows = (Window(0, 1.25), Window(1.25, 1.29), Window(1.29, 3))
     brief = Timeline("a.mp4", ("x", "y"), windows, np.array([[1, 0], [0, 1], [1, 0]]))
     lines = [line.plain for line in segments(brief)]
@@ -245,10 +245,10 @@ def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
     film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
     words = ("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
     from vidattn.cli.batch import progress
-    from vidattn.cli.terminal.signals import Stopped
+    from vidattn.cli.terminal.signals import StopRequested
 
     def stop(*_: object) -> None:
-        raise Stopped(15)
+        raise StopRequested(15)
 
     with monkeypatch.context() as patch:
         patch.setattr(progress, "changes", stop)

@@ -5,18 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.cli.terminal.console import Desk
-from vidattn.cli.terminal.training import Board, Follower
-from vidattn.training.events import Epoch, Event, Incomplete, Lost, Step
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.training import TensorBoardWriter, TrainingDisplay
+from vidattn.training.events import (
+    EpochDone,
+    Event,
+    IncompleteValidation,
+    StepDone,
+    UnreadableVideo,
+)
 
 
 def test_what_could_not_be_read_is_said_at_once_and_counted_at_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with Follower(Desk(quiet=True)) as follower:
-        follower.tell(Lost(3, "a.mp4", "replaced", "E_EMPTY", "a.mp4: the file is empty"))
-        follower.tell(Incomplete(1, 2, Path("run/log.jsonl")))
-        follower.tell(Incomplete(0, 1, Path("run/log.jsonl")))
+    with TrainingDisplay(Console(quiet=True)) as follower:
+        follower.tell(
+            UnreadableVideo(3, "a.mp4", "replaced", "E_EMPTY", "a.mp4: the file is empty")
+        )
+        follower.tell(IncompleteValidation(1, 2, Path("run/log.jsonl")))
+        follower.tell(IncompleteValidation(0, 1, Path("run/log.jsonl")))
     assert capsys.readouterr().err.splitlines() == [
         "warning: a.mp4: replaced by another (E_EMPTY): the file is empty",
         "warning: 1 video replaced by others and 2 videos not counted: what could not be read is "
@@ -26,9 +34,9 @@ def test_what_could_not_be_read_is_said_at_once_and_counted_at_the_end(
 
 
 def test_an_epoch_that_was_not_measured_has_no_scores(capsys: pytest.CaptureFixture[str]) -> None:
-    with Follower(Desk()) as follower:
-        follower.tell(Epoch(4, 1, 2, 1.0, 0.1, {}, 1.0, 0.0))
-        follower.tell(Epoch(8, 2, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0))
+    with TrainingDisplay(Console()) as follower:
+        follower.tell(EpochDone(4, 1, 2, 1.0, 0.1, {}, 1.0, 0.0))
+        follower.tell(EpochDone(8, 2, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0))
     assert capsys.readouterr().out.splitlines() == [
         "epoch 1/2  loss 1.0000",
         "epoch 2/2  top1 0.5  loss 1.0000",
@@ -41,12 +49,12 @@ def test_what_is_drawn_again_after_an_interruption_counts_once(tmp_path: Path) -
     reading = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
 
     def steps(first: int, last: int) -> list[Event]:
-        return [Step(n, 9, 1, n / first, 0.1, 1.0, 1.0, 0.0) for n in range(first, last)]
+        return [StepDone(n, 9, 1, n / first, 0.1, 1.0, 1.0, 0.0) for n in range(first, last)]
 
-    epoch = Epoch(4, 1, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0)
+    epoch = EpochDone(4, 1, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0)
     # Killed in step 6; the last checkpoint is that of step 4, then taken up before measuring.
     for events in (steps(1, 7), [epoch, *steps(5, 7)], steps(6, 8)):
-        board = Board(tmp_path / "board")
+        board = TensorBoardWriter(tmp_path / "board")
         for event in events:
             board.tell(event)
         board.close()
@@ -66,5 +74,5 @@ def test_what_is_drawn_again_after_an_interruption_counts_once(tmp_path: Path) -
 
 def test_a_board_leaves_nothing_before_there_is_something_to_draw(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
-    Board(tmp_path / "board").close()
+    TensorBoardWriter(tmp_path / "board").close()
     assert not (tmp_path / "board").exists()

@@ -9,8 +9,8 @@ import pytest
 
 from vidattn.config import OptimConfig, Recipe
 from vidattn.config.labels import COUNTS
-from vidattn.config.recipes import RECIPES, for_dataset, named, read
-from vidattn.config.serialization import from_plain, to_plain, with_settings
+from vidattn.config.recipes import RECIPES, find_recipe, read_recipe, recipe_for
+from vidattn.config.serialization import apply_settings, from_plain, to_plain
 from vidattn.data.motion.camera import LABELS
 from vidattn.data.sets.registry import KNOWN
 from vidattn.errors import RecipeError
@@ -34,15 +34,15 @@ def test_clips_fit_the_model(recipe: Recipe) -> None:
 
 
 def test_a_data_set_has_a_recipe_to_start_from() -> None:
-    assert for_dataset("motion").name == "motion-tiny"
-    assert for_dataset("motion").model.classes == len(LABELS)
-    assert for_dataset("k400") == RECIPES["timesformer-k400"]
-    assert for_dataset("./mine").data.dataset == "./mine"
+    assert recipe_for("motion").name == "motion-tiny"
+    assert recipe_for("motion").model.classes == len(LABELS)
+    assert recipe_for("k400") == RECIPES["timesformer-k400"]
+    assert recipe_for("./mine").data.dataset == "./mine"
 
 
 def test_an_unknown_recipe_is_answered_with_what_there_is() -> None:
     with pytest.raises(RecipeError) as caught:
-        named("motion-huge")
+        find_recipe("motion-huge")
     assert caught.value.hint == "did you mean motion-tiny? vidattn recipe list"
 
 
@@ -50,7 +50,7 @@ def test_an_unknown_recipe_is_answered_with_what_there_is() -> None:
 def test_every_known_data_set_has_a_recipe_of_its_own_with_its_number_of_classes(
     dataset: str,
 ) -> None:
-    recipe, name = for_dataset(dataset), dataset.partition("-")[0]
+    recipe, name = recipe_for(dataset), dataset.partition("-")[0]
     assert recipe.name != "small"
     assert recipe.data.dataset == dataset
     assert recipe.model.classes == {"howto100m": 1059, **COUNTS}[name]
@@ -116,7 +116,7 @@ def test_the_scores_to_expect_are_the_published_ones() -> None:
 
 def test_stam_learns_as_its_authors_said() -> None:
     for frames, lr, batch_size in ((16, 1e-5, 64), (32, 1e-5, 64), (64, 2.5e-6, 16)):
-        recipe = named(f"stam-{frames}-k400")
+        recipe = find_recipe(f"stam-{frames}-k400")
         optim = recipe.optim
         assert (recipe.model.frames, optim.lr, optim.batch_size) == (frames, lr, batch_size)
         assert (optim.kind, optim.weight_decay) == ("adamw", 1e-3)
@@ -133,17 +133,17 @@ def test_the_commands_a_recipe_states_exist(module: str) -> None:
     )
     assert commands
     for dataset, name in commands:
-        recipe = named(name) if name else for_dataset(dataset)
+        recipe = find_recipe(name) if name else recipe_for(dataset)
         assert recipe.data.dataset in (dataset, "")
 
 
 def test_a_recipe_file_is_read_as_it_was_shown(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"name": "mine", "optim": {"lr": 0.25, "milestones": [1, 2]}}))
-    assert read(path).optim == OptimConfig(lr=0.25, milestones=(1, 2))
+    assert read_recipe(path).optim == OptimConfig(lr=0.25, milestones=(1, 2))
     for recipe in RECIPES.values():
         path.write_text(json.dumps(to_plain(recipe)))
-        assert read(path) == recipe
+        assert read_recipe(path) == recipe
 
 
 @pytest.mark.parametrize(
@@ -168,18 +168,18 @@ def test_a_wrong_recipe_file_is_refused_by_file_and_key(
     path = tmp_path / "mine.json"
     path.write_text(text)
     with pytest.raises(RecipeError) as caught:
-        read(path)
+        read_recipe(path)
     assert caught.value.message.startswith(f"{path}: {message}")
     assert hint in str(caught.value.hint)
 
 
 def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"gone\.json: cannot be read: No such file"):
-        read(tmp_path / "gone.json")
+        read_recipe(tmp_path / "gone.json")
 
 
 def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
-    recipe = for_dataset("./mine")
+    recipe = recipe_for("./mine")
     assert recipe.optim.evaluate_every == 1
     assert recipe.name == "small"
     assert recipe.clip.drawn == "bins"
@@ -209,7 +209,7 @@ def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
 )
 def test_a_value_out_of_range_is_refused_by_name(setting: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        with_settings(named("small"), [setting])
+        apply_settings(find_recipe("small"), [setting])
     name = setting.partition("=")[0]
     assert caught.value.message.startswith(f"{name} must be ")
     assert caught.value.hint or name.startswith("model.")
@@ -218,37 +218,41 @@ def test_a_value_out_of_range_is_refused_by_name(setting: str) -> None:
 @pytest.mark.parametrize("crop", [24, 96])  # below and above the 48 of the recipe
 def test_settings_are_held_against_one_another_when_all_are_made(crop: int) -> None:
     settings = [f"clip.crop={crop}", f"clip.short_side={crop}", "clip.frames=4"]
-    one, other = (with_settings(named("small"), order) for order in (settings, settings[::-1]))
+    one, other = (
+        apply_settings(find_recipe("small"), order) for order in (settings, settings[::-1])
+    )
     assert one == other
     assert (one.clip.crop, one.clip.short_side, one.clip.frames) == (crop, crop, 4)
     with pytest.raises(RecipeError, match=r"clip\.crop 96 exceeds clip\.short_side 48"):
-        with_settings(named("small"), ["clip.crop=96"])
+        apply_settings(find_recipe("small"), ["clip.crop=96"])
 
 
 def test_the_last_setting_of_a_name_counts_also_of_a_whole_section() -> None:
-    assert with_settings(named("small"), ["seed=1", "seed=2"]).seed == 2
-    recipe = with_settings(named("small"), ["views.clips=9", 'views={"spatial": 1}'])
+    assert apply_settings(find_recipe("small"), ["seed=1", "seed=2"]).seed == 2
+    recipe = apply_settings(find_recipe("small"), ["views.clips=9", 'views={"spatial": 1}'])
     assert (recipe.views.spatial, recipe.views.clips) == (1, 1)
-    recipe = with_settings(named("small"), ['views={"spatial": 1}', "views.clips=9"])
+    recipe = apply_settings(find_recipe("small"), ['views={"spatial": 1}', "views.clips=9"])
     assert (recipe.views.spatial, recipe.views.clips) == (1, 9)
     with pytest.raises(RecipeError, match="seed has no settings below it"):
-        with_settings(named("small"), ["seed.x=1"])
+        apply_settings(find_recipe("small"), ["seed.x=1"])
 
 
 def test_a_number_too_long_to_read_is_no_number() -> None:
     with pytest.raises(RecipeError, match="seed: expected a whole number"):
-        with_settings(named("small"), ["seed=" + "1" * 5000])
+        apply_settings(find_recipe("small"), ["seed=" + "1" * 5000])
 
 
 @pytest.mark.parametrize("text", ["", "rand", "rand-m9-n2-mstd0.5", "rand-m7-n4-mstd0.5-inc1-p0.5"])
 def test_randaugment_is_written_as_in_timm(text: str) -> None:
-    assert with_settings(named("small"), [f"data.randaugment={text}"]).data.randaugment == text
+    assert (
+        apply_settings(find_recipe("small"), [f"data.randaugment={text}"]).data.randaugment == text
+    )
 
 
 def test_a_recipe_written_before_a_setting_existed_still_loads() -> None:
-    plain = to_plain(named("small"))
+    plain = to_plain(find_recipe("small"))
     del plain["optim"]["ema"], plain["optim"]["evaluate_every"]
     del plain["data"]["randaugment"], plain["expect"]
-    assert from_plain(Recipe, plain) == named("small")
+    assert from_plain(Recipe, plain) == find_recipe("small")
     bundled = read_header(BUNDLED_FOLDER / "motion-tiny.safetensors").recipe
     assert from_plain(Recipe, bundled).name == "motion-tiny"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from vidattn.config.labels import labels
+from vidattn.config.labels import load_labels
 
 Place = Callable[[Path, str, int], None]
 """Puts a video of a kind ("across" or "down") and a number at a path."""
@@ -17,7 +17,7 @@ HALVES = {"train": range(4), "val": range(4, 6)}
 
 def two(name: str) -> tuple[str, str]:
     """Two classes of a set that are far apart in its list."""
-    known = labels(name)
+    known = load_labels(name)
     return known[3], known[-2]
 
 
@@ -69,7 +69,7 @@ def ids_and_labels(root: Path, put: Place, name: str) -> Halves:
     for half in HALVES:
         path = root / "annotations" / f"{half}.csv"
         rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
-        known = labels(name)
+        known = load_labels(name)
         (root / f"{half}.csv").write_text("".join(f"{r[1]} {known.index(r[0])}\n" for r in rows))
         path.unlink()
     return found
@@ -82,7 +82,7 @@ def lists(
     rows: dict[str, list[str]] = {"train": [], "val": []}
 
     def place(half: str, label: str, number: int) -> Path:
-        shown = str(labels(name).index(label)) if separator == " " else label
+        shown = str(load_labels(name).index(label)) if separator == " " else label
         path = f"videos_{half}/{label.replace('/', '_')}/clip {number}{label[:1]}.mp4"
         rows[half].append(separator.join([path, shown]))
         return root / path
@@ -123,7 +123,7 @@ def diving48(root: Path, put: Place) -> Halves:
 
     def place(half: str, label: str, number: int) -> Path:
         video = f"{_id('diving48', label, number)}_{number:05d}"
-        numbered = labels("diving48").index(label)
+        numbered = load_labels("diving48").index(label)
         plain = {"vid_name": video, "label": numbered, "start_frame": 0, "end_frame": 9}
         entries[half].append(plain)
         return root / "rgb" / f"{video}.mp4"
@@ -131,7 +131,7 @@ def diving48(root: Path, put: Place) -> Halves:
     found = _each("diving48", place, put)
     for half, title in (("train", "train"), ("val", "test")):
         (root / f"Diving48_V2_{title}.json").write_text(json.dumps(entries[half]))
-    vocabulary = [name.split("+") for name in labels("diving48")]
+    vocabulary = [name.split("+") for name in load_labels("diving48")]
     (root / "Diving48_vocab.json").write_text(json.dumps(vocabulary))
     return found
 
@@ -141,7 +141,7 @@ def ucf101(root: Path, put: Place, fold: int = 1) -> Halves:
 
     def place(half: str, label: str, number: int) -> Path:
         path = f"{label}/v_{label}_g{number:02d}_c01.avi"
-        index = f" {labels('ucf101').index(label) + 1}" * (half == "train")
+        index = f" {load_labels('ucf101').index(label) + 1}" * (half == "train")
         lines[half].append(path + index)
         return root / "UCF-101" / path
 
@@ -150,13 +150,13 @@ def ucf101(root: Path, put: Place, fold: int = 1) -> Halves:
     folder.mkdir()
     (folder / f"trainlist{fold:02d}.txt").write_text("\n".join(lines["train"]) + "\n")
     (folder / f"testlist{fold:02d}.txt").write_text("\r\n".join(lines["val"]) + "\r\n")
-    names = "".join(f"{i} {label}\n" for i, label in enumerate(labels("ucf101"), 1))
+    names = "".join(f"{i} {label}\n" for i, label in enumerate(load_labels("ucf101"), 1))
     (folder / "classInd.txt").write_text(names)
     return found
 
 
 def hmdb51(root: Path, put: Place, fold: int = 1) -> Halves:
-    lines: dict[str, list[str]] = {label: ["unused_clip.avi 0 "] for label in labels("hmdb51")}
+    lines: dict[str, list[str]] = {label: ["unused_clip.avi 0 "] for label in load_labels("hmdb51")}
 
     def place(half: str, label: str, number: int) -> Path:
         video = f"#{number}_Some_Film!_{label}_u_nm_np1_ba_goo_0.avi"

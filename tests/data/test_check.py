@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import moving_square, write_video
-from vidattn.config.labels import labels
-from vidattn.data.check.dataset import Audit, Verdict, audit, open_halves
+from vidattn.config.labels import load_labels
+from vidattn.data.check.dataset import DatasetCheck, Verdict, check_dataset, open_splits
 from vidattn.data.check.file import CheckedFile
 from vidattn.errors import DataError
 
@@ -38,9 +38,9 @@ def root(originals: list[Path], tmp_path: Path) -> Path:
 def checked(
     name: object, root: Path | None = None, *, full: bool = False, workers: int = 2
 ) -> tuple[Verdict, dict[str, CheckedFile]]:
-    halves = open_halves(str(name), root)
-    whole, files = Audit(halves), {}
-    for file in audit(halves, workers=workers, full=full):
+    halves = open_splits(str(name), root)
+    whole, files = DatasetCheck(halves), {}
+    for file in check_dataset(halves, workers=workers, full=full):
         whole.add(file)
         files[Path(file.path).name] = file
     return whole.verdict(), files
@@ -75,8 +75,8 @@ def test_a_set_with_nothing_wrong_is_sound(root: Path) -> None:
 
 def test_workers_change_neither_order_nor_findings(root: Path) -> None:
     (root / "val" / "run" / "7.mp4").write_bytes(b"no video")
-    halves = open_halves(str(root))
-    alone, three = (list(audit(halves, workers=count)) for count in (1, 3))
+    halves = open_splits(str(root))
+    alone, three = (list(check_dataset(halves, workers=count)) for count in (1, 3))
     assert alone == three
     assert [file.path for file in alone] == list(halves.files())
 
@@ -93,9 +93,9 @@ def test_what_cannot_be_read_is_serious_and_has_its_code(root: Path) -> None:
 
 
 def test_a_file_that_goes_away_is_no_traceback(root: Path) -> None:
-    halves = open_halves(str(root))
+    halves = open_splits(str(root))
     (root / "train" / "walk" / "0.mp4").unlink()
-    first = next(f for f in audit(halves) if f.path.endswith("0.mp4"))
+    first = next(f for f in check_dataset(halves) if f.path.endswith("0.mp4"))
     assert [finding.code for finding in first.findings] == ["E_GONE"]
 
 
@@ -213,7 +213,7 @@ def test_missing_videos_are_serious_beyond_what_a_set_tolerates(
 
 
 def test_numbers_of_another_class_list_are_noticed(root: Path, originals: list[Path]) -> None:
-    names = labels("k400")
+    names = load_labels("k400")
     for half, original in zip(("train", "val"), originals, strict=False):
         folder = root / "k" / half / "zumba"
         folder.mkdir(parents=True)
@@ -232,11 +232,11 @@ def test_a_half_that_is_not_there_is_found_and_nothing_at_all_is_refused(
     assert not verdict["sound"]
     assert kinds(verdict) == {"half": 1}
     with pytest.raises(DataError, match="no such file or folder"):
-        open_halves(str(tmp_path / "nowhere"))
+        open_splits(str(tmp_path / "nowhere"))
 
 
 def test_an_audit_that_is_given_up_ends_its_decoders(root: Path) -> None:
-    files: Iterator[CheckedFile] = audit(open_halves(str(root)), workers=2)
+    files: Iterator[CheckedFile] = check_dataset(open_splits(str(root)), workers=2)
     next(files)
     files.close()  # type: ignore[attr-defined]
     assert list(files) == []

@@ -19,9 +19,15 @@ from vidattn.config import (
     ViewConfig,
 )
 from vidattn.data import plan
-from vidattn.data.clip_dataset import FileSet, TrainingBatches, TrainingClips, ViewedVideos, draw
-from vidattn.data.labeled_set import LabelledSet
-from vidattn.data.sets.registry import open_set
+from vidattn.data.clip_dataset import (
+    EvaluationVideos,
+    TrainingBatches,
+    TrainingClips,
+    VideoDataset,
+    draw_clip,
+)
+from vidattn.data.labeled_set import LabeledSet
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError, VideoError
 from vidattn.types import Item, View, Window
 
@@ -35,12 +41,12 @@ def centred(times: np.ndarray, region: Window) -> Sequence[View]:
 
 
 @pytest.fixture
-def train(clips: Path) -> LabelledSet:
-    return open_set(str(clips), None, "train")
+def train(clips: Path) -> LabeledSet:
+    return open_dataset(str(clips), None, "train")
 
 
 @pytest.fixture
-def broken(train: LabelledSet, tmp_path: Path) -> LabelledSet:
+def broken(train: LabeledSet, tmp_path: Path) -> LabeledSet:
     """The set with its third video replaced by one that does not decode."""
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no video at all")
@@ -52,7 +58,7 @@ def broken(train: LabelledSet, tmp_path: Path) -> LabelledSet:
 def test_dense_clips_keep_the_step_and_stay_inside() -> None:
     starts = set()
     for seed in range(200):
-        indices = draw(TIMES, Window(2.0, 6.0), CLIP, np.random.default_rng(seed))
+        indices = draw_clip(TIMES, Window(2.0, 6.0), CLIP, np.random.default_rng(seed))
         assert set(np.diff(indices)) <= {2, 3, 4}  # 0.3 s at 10 frames a second
         assert indices.min() >= 20
         assert indices.max() < 60
@@ -61,24 +67,24 @@ def test_dense_clips_keep_the_step_and_stay_inside() -> None:
 
 
 def test_a_short_video_repeats_its_last_frame() -> None:
-    indices = draw(TIMES[:5], Window(0, 0.5), CLIP, np.random.default_rng(0))
+    indices = draw_clip(TIMES[:5], Window(0, 0.5), CLIP, np.random.default_rng(0))
     assert indices.tolist() == [1, 4, 4, 4]
 
 
 def test_bins_show_one_frame_of_each_part() -> None:
     clip = replace(CLIP, drawn="bins")
-    drawn = np.array([draw(TIMES, WHOLE, clip, np.random.default_rng(i)) for i in range(300)])
+    drawn = np.array([draw_clip(TIMES, WHOLE, clip, np.random.default_rng(i)) for i in range(300)])
     assert (drawn // 25 == np.arange(4)).all()
     assert len(np.unique(drawn)) > 90
 
 
 def test_times_and_not_frame_numbers_place_a_clip() -> None:
     times = np.concatenate([np.arange(50) / 50, 1 + np.arange(10)])  # 50 frames in the first second
-    indices = draw(times, Window(0, 11), replace(CLIP, drawn="bins"), np.random.default_rng(1))
+    indices = draw_clip(times, Window(0, 11), replace(CLIP, drawn="bins"), np.random.default_rng(1))
     assert (indices[1:] >= 50).all()
 
 
-def test_a_training_clip_is_normalised_and_of_the_size_asked_for(train: LabelledSet) -> None:
+def test_a_training_clip_is_normalised_and_of_the_size_asked_for(train: LabeledSet) -> None:
     made = TrainingClips(train, CLIP)[0, 0]
     assert made.clip.shape == (3, 4, 32, 32)
     assert made.clip.dtype == torch.float32
@@ -87,7 +93,7 @@ def test_a_training_clip_is_normalised_and_of_the_size_asked_for(train: Labelled
     assert made.label == train.items[0].label
 
 
-def test_clips_depend_on_seed_epoch_and_index_alone(train: LabelledSet) -> None:
+def test_clips_depend_on_seed_epoch_and_index_alone(train: LabeledSet) -> None:
     one, other = TrainingClips(train, CLIP, seed=3), TrainingClips(train, CLIP, seed=3)
     other[0, 5], other[4, 1]
     assert torch.equal(one[2, 1].clip, other[2, 1].clip)
@@ -99,7 +105,7 @@ def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     frames = np.zeros((FRAMES, 48, 64, 3), np.uint8)
     frames[:, :, :16] = 255  # white on the left
     path = write_video(tmp_path / "a" / "left.mp4", frames)
-    found = LabelledSet("x", tmp_path, "train", ("a",), (Item(str(path), 0),))
+    found = LabeledSet("x", tmp_path, "train", ("a",), (Item(str(path), 0),))
     wide = replace(CLIP, short_side=48, crop=48)
 
     plain = TrainingClips(found, wide, flip=False, jitter=(48, 48))
@@ -108,7 +114,7 @@ def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     assert {bool(flipped[e, 0].clip[..., -8:].mean() > 0.1) for e in range(12)} == {True, False}
 
 
-def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabelledSet) -> None:
+def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabeledSet) -> None:
     def mean(drawn: Literal["uniform", "inverse"]) -> float:
         clips = TrainingClips(train, CLIP, jitter=(100, 300), jitter_drawn=drawn)
         sides = [clips._short_side(np.random.default_rng(seed)) for seed in range(2000)]
@@ -120,7 +126,7 @@ def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabelledSet) ->
     assert mean("inverse") == pytest.approx(np.log(3) * 150, abs=5)  # mean of 1 / U(1/300, 1/100)
 
 
-def test_augmented_clips_are_others_and_the_same_every_time(train: LabelledSet) -> None:
+def test_augmented_clips_are_others_and_the_same_every_time(train: LabeledSet) -> None:
     plain = TrainingClips(train, CLIP, flip=False)
     one, other = (
         TrainingClips(train, CLIP, flip=False, randaugment="rand-m9-n2-mstd0.5-p1")
@@ -131,7 +137,7 @@ def test_augmented_clips_are_others_and_the_same_every_time(train: LabelledSet) 
         assert not torch.equal(one[place].clip, plain[place].clip)
 
 
-def test_every_video_comes_once_an_epoch_in_an_order_of_its_own(train: LabelledSet) -> None:
+def test_every_video_comes_once_an_epoch_in_an_order_of_its_own(train: LabeledSet) -> None:
     clips = TrainingClips(train, CLIP)
     orders = [clips.order(epoch).tolist() for epoch in range(3)]
     assert all(sorted(order) == list(range(len(train.items))) for order in orders)
@@ -140,7 +146,7 @@ def test_every_video_comes_once_an_epoch_in_an_order_of_its_own(train: LabelledS
 
 
 def test_batches_are_numbered_through_the_epochs_and_can_begin_anywhere(
-    train: LabelledSet,
+    train: LabeledSet,
 ) -> None:
     batches = TrainingBatches(TrainingClips(train, CLIP), batch_size=4, epochs=2)
     assert len(train.items) == 10
@@ -155,7 +161,7 @@ def test_batches_are_numbered_through_the_epochs_and_can_begin_anywhere(
     assert rest[0].labels.tolist() == [train.items[i].label for i in order[4:8]]
 
 
-def test_worker_processes_change_nothing(broken: LabelledSet) -> None:
+def test_worker_processes_change_nothing(broken: LabeledSet) -> None:
     batches = TrainingBatches(TrainingClips(broken, CLIP), batch_size=5, epochs=1)
     for alone, helped in zip(batches.batches(), batches.batches(workers=2), strict=True):
         assert torch.equal(alone.clips, helped.clips)
@@ -163,7 +169,7 @@ def test_worker_processes_change_nothing(broken: LabelledSet) -> None:
         assert [tuple(f) for f in alone.lost] == [tuple(f) for f in helped.lost]
 
 
-def test_processes_share_a_batch_without_overlap(train: LabelledSet) -> None:
+def test_processes_share_a_batch_without_overlap(train: LabeledSet) -> None:
     clips = TrainingClips(train, CLIP)
     whole = TrainingBatches(clips, 4, 1)[0]
     parts = [TrainingBatches(clips, 4, 1, share=(rank, 2))[0] for rank in range(2)]
@@ -171,14 +177,14 @@ def test_processes_share_a_batch_without_overlap(train: LabelledSet) -> None:
     assert torch.equal(whole.clips[2:], parts[1].clips)
 
 
-def test_fewer_videos_than_a_batch_make_one_smaller_batch(train: LabelledSet) -> None:
+def test_fewer_videos_than_a_batch_make_one_smaller_batch(train: LabeledSet) -> None:
     few = replace(train, items=train.items[:3])
     batches = TrainingBatches(TrainingClips(few, CLIP), batch_size=64, epochs=1)
     assert batches.steps_per_epoch == 1
     assert len(batches[0].labels) == 3
 
 
-def test_a_broken_video_is_replaced_the_same_way_every_time_and_told(broken: LabelledSet) -> None:
+def test_a_broken_video_is_replaced_the_same_way_every_time_and_told(broken: LabeledSet) -> None:
     clips = TrainingClips(broken, CLIP)
     first, second = clips[0, 2], clips[0, 2]
     assert torch.equal(first.clip, second.clip)
@@ -188,19 +194,19 @@ def test_a_broken_video_is_replaced_the_same_way_every_time_and_told(broken: Lab
     assert {f.path for f in lost} == {broken.items[2].path}
 
 
-def test_replacing_can_be_refused(broken: LabelledSet) -> None:
+def test_replacing_can_be_refused(broken: LabeledSet) -> None:
     with pytest.raises(VideoError, match=r"broken\.mp4"):
         TrainingClips(broken, CLIP, on_error="raise")[0, 2]
 
 
-def test_a_set_of_broken_videos_only_is_an_error(broken: LabelledSet) -> None:
+def test_a_set_of_broken_videos_only_is_an_error(broken: LabeledSet) -> None:
     hopeless = replace(broken, items=broken.items[2:3])
     with pytest.raises(DataError, match="10 videos in a row do not decode"):
         TrainingClips(hopeless, CLIP)[0, 0]
 
 
-def test_views_for_judging_are_never_replaced(broken: LabelledSet) -> None:
-    seen = list(ViewedVideos(broken, CLIP, centred).all())
+def test_views_for_judging_are_never_replaced(broken: LabeledSet) -> None:
+    seen = list(EvaluationVideos(broken, CLIP, centred).all())
     assert [viewed.number for viewed in seen] == list(range(10))
     assert [viewed.number for viewed in seen if viewed.clips is None] == [2]
     assert seen[2].failure is not None
@@ -212,8 +218,8 @@ def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
     dark, bright = (np.full((10, 48, 64, 3), level, np.uint8) for level in (20, 220))
     path = str(write_video(tmp_path / "two.mp4", np.concatenate([dark, bright])))
     items = (Item(path, 0, Window(0, 1)), Item(path, 1, Window(1, 5)), Item(path, 0, Window(7, 8)))
-    found = LabelledSet("x", tmp_path, "train", ("dark", "bright"), items)
-    views = list(ViewedVideos(found, CLIP, centred).all())
+    found = LabeledSet("x", tmp_path, "train", ("dark", "bright"), items)
+    views = list(EvaluationVideos(found, CLIP, centred).all())
     assert views[0].clips is not None
     assert views[0].clips.max() < 0.2
     assert views[1].clips is not None
@@ -224,16 +230,16 @@ def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
     assert all(clips[e, 0].clip.max() < 0.2 < 0.7 < clips[e, 1].clip.min() for e in range(5))
 
 
-def test_a_half_without_videos_is_an_error(train: LabelledSet) -> None:
+def test_a_half_without_videos_is_an_error(train: LabeledSet) -> None:
     recipe = Recipe("x", model=TimeSformerConfig(classes=2), clip=CLIP, optim=OptimConfig())
     empty = replace(train, items=(), split="val")
     with pytest.raises(DataError, match="no videos to validate with"):
-        FileSet(recipe, train, empty, centred)
+        VideoDataset(recipe, train, empty, centred)
 
 
-def test_a_file_set_holds_back_every_video_once_and_lists_the_broken(broken: LabelledSet) -> None:
+def test_a_file_set_holds_back_every_video_once_and_lists_the_broken(broken: LabeledSet) -> None:
     recipe = Recipe("x", clip=CLIP, optim=OptimConfig(batch_size=4), data=DataConfig(workers=0))
-    found = FileSet(recipe, broken, broken, centred)
+    found = VideoDataset(recipe, broken, broken, centred)
     for _ in range(2):
         batches = list(found.held_back())
         assert [len(batch.labels) for batch in batches] == [4, 4, 1]

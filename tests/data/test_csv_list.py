@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidattn.data.sets.csv_list import open_table
-from vidattn.data.sets.registry import open_set
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
 from vidattn.types import Item, Window
 
@@ -77,14 +77,14 @@ def test_utf_16_from_a_spreadsheet_is_read(root: Path) -> None:
 def test_spaces_separate_a_path_from_a_number(root: Path) -> None:
     written(root, 'a.mp4 0\nsub/c d.mp4 1\n"my clip, take 2.mp4" 1\n', "train.csv")
     written(root, "b.mp4 2\n", "val.csv")
-    found = open_set(str(root), None, "train")
+    found = open_dataset(str(root), None, "train")
     assert found.labels == ("class 0", "class 1", "class 2")
     assert [(Path(i.path).name, i.label) for i in found.items] == [
         ("a.mp4", 0),
         ("c d.mp4", 1),
         ("my clip, take 2.mp4", 1),
     ]
-    assert [i.label for i in open_set(str(root), None, "val").items] == [2]
+    assert [i.label for i in open_dataset(str(root), None, "val").items] == [2]
 
 
 def test_windows_are_seconds_and_may_be_open_at_the_start(root: Path) -> None:
@@ -170,7 +170,7 @@ def test_missing_files_are_counted_and_named(root: Path) -> None:
 def test_paths_begin_at_the_data_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("lists") / "mine.csv"
     path.write_text("a.mp4,x,train\n")
-    assert open_set(str(path), root).items[0].path == str(root / "a.mp4")
+    assert open_dataset(str(path), root).items[0].path == str(root / "a.mp4")
 
 
 def test_without_a_split_column_a_share_of_every_class_is_held_back(tree: Tree) -> None:
@@ -196,9 +196,9 @@ def test_groups_stay_together(tree: Tree) -> None:
 
 def test_something_else_than_a_list_is_refused(root: Path) -> None:
     with pytest.raises(DataError, match="neither a folder nor a list"):
-        open_set(str(root / "a.mp4"))
+        open_dataset(str(root / "a.mp4"))
 
 
 def test_a_device_is_no_data_set() -> None:
     with pytest.raises(DataError, match="/dev/null: is neither a folder nor a list"):
-        open_set("/dev/null")
+        open_dataset("/dev/null")

@@ -10,8 +10,8 @@ import pytest
 
 from tests.output.test_editors import NTSC_FILM, film
 from vidattn.data.annotations.elan_labelstudio import film_of, located, read_annotated
-from vidattn.data.annotations.ground_truth import read_truth
-from vidattn.data.sets.registry import open_set
+from vidattn.data.annotations.ground_truth import read_ground_truth
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
 from vidattn.output import render, write
 from vidattn.timeline import Timeline
@@ -34,7 +34,7 @@ def save(path: Path, tasks: Any) -> Path:
 
 
 def spans(path: Path) -> list[tuple[float, float, str]]:
-    [video] = read_truth(path).videos
+    [video] = read_ground_truth(path).videos
     return [(w.start, w.stop, label) for w, label in video.spans]
 
 
@@ -42,7 +42,7 @@ def test_an_elan_file_comes_back_to_the_millisecond(tmp_path: Path) -> None:
     path = tmp_path / "a.eaf"
     path.write_text(render(film(NTSC_FILM, EDGES), "eaf"), "utf-8")
     assert spans(path) == SPANS
-    assert read_truth(path).videos[0].name == "my movie.mp4"
+    assert read_ground_truth(path).videos[0].name == "my movie.mp4"
 
 
 def test_an_elan_file_finds_its_film_from_another_folder_and_when_moved(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_label_studio_comes_back_to_the_frame(tmp_path: Path) -> None:
     assert [label for _, _, label in found] == ["dive", "swim", "dive"]
     assert [round(a * NTSC_FILM, 3) for a, _, _ in found] == EDGES[:-1]
     assert [round(b * NTSC_FILM, 3) for _, b, _ in found] == EDGES[1:]
-    [video] = read_truth(path).videos
+    [video] = read_ground_truth(path).videos
     assert (video.name, video.duration) == ("films/my movie.mp4", pytest.approx(51.468, abs=1e-3))
 
 
@@ -75,7 +75,7 @@ def test_the_short_export_of_label_studio_is_understood(tmp_path: Path) -> None:
     task = {"id": 1, "video": "/data/upload/3/0123abcd-my%20movie.mp4", "fps": 25, "x": ranges}
     path = save(tmp_path / "a.json", [task])
     assert spans(path) == [(1, 2, "dive"), (1, 2, "wet")]
-    assert read_truth(path).videos[0].name == "my movie.mp4"
+    assert read_ground_truth(path).videos[0].name == "my movie.mp4"
 
 
 def test_of_several_annotations_the_last_that_was_not_cancelled_counts(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_of_several_annotations_the_last_that_was_not_cancelled_counts(tmp_path:
     task["annotations"] = [first, *task["annotations"], cancelled]
     path = save(tmp_path / "a.json", [task, {"data": {"video": "b.mp4"}, "annotations": []}])
     assert spans(path) == [(0, 2, "dive"), (2, 3, "swim")]
-    assert read_truth(path).notes == (f"{path}: 1 tasks nobody has annotated: left out",)
+    assert read_ground_truth(path).notes == (f"{path}: 1 tasks nobody has annotated: left out",)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_an_export_that_cannot_be_used_says_why(tmp_path: Path, change: Any, mes
     change(task)
     path = save(tmp_path / "a.json", [task])
     with pytest.raises(DataError, match=message) as caught:
-        read_truth(path)
+        read_ground_truth(path)
     assert caught.value.hint
     with pytest.raises(DataError, match=message):
-        open_set(str(path))
+        open_dataset(str(path))
 
 
 EAF = """<?xml version="1.0" encoding="UTF-8"?>
@@ -133,7 +133,7 @@ def test_an_elan_file_of_somebody_else_is_understood(tmp_path: Path) -> None:
     path = tmp_path / "coded.eaf"
     path.write_text(EAF)
     assert spans(path) == [(0.5, 2.0, "dive & swim")]
-    truth = read_truth(path)
+    truth = read_ground_truth(path)
     assert truth.videos[0].name == "/elsewhere/my film.mp4"
     assert truth.notes == (
         f"{path}: the labels are those of the tiers Action, Person",
@@ -145,9 +145,9 @@ def test_a_folder_of_elan_files_is_one_annotation(tmp_path: Path) -> None:
     for name in ("a", "b"):
         timeline = film(Fraction(25), [0, 50, 75], source=f"{name}.mp4")
         (tmp_path / f"{name}.vidattn.eaf").write_text(render(timeline, "eaf"))
-    assert [video.name for video in read_truth(tmp_path).videos] == ["a.mp4", "b.mp4"]
+    assert [video.name for video in read_ground_truth(tmp_path).videos] == ["a.mp4", "b.mp4"]
     with pytest.raises(DataError, match="has no subset 'test'"):
-        read_truth(tmp_path, "test")
+        read_ground_truth(tmp_path, "test")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_corrected_files_are_training_data(tmp_path: Path) -> None:
     table.write_text("\n".join([rows[0][0], *(row for part in rows for row in part[1:])]))
     found = []
     for given in (tmp_path, tasks, table):
-        train, val = (open_set(str(given), split=split) for split in ("train", "val"))
+        train, val = (open_dataset(str(given), split=split) for split in ("train", "val"))
         assert train.labels == val.labels == ("dive", "swim")
         items = sorted(train.items + val.items, key=lambda item: (item.path, item.label))
         assert {i.path for i in train.items}.isdisjoint(i.path for i in val.items)
@@ -217,7 +217,7 @@ def test_spans_of_a_single_film_are_divided_and_it_is_said(tmp_path: Path) -> No
     timeline = film(Fraction(25), list(range(0, 1100, 50)), labels=labels)
     path = tmp_path / "a.eaf"
     path.write_text(render(timeline, "eaf"))
-    train, val = (open_set(str(path), split=split) for split in ("train", "val"))
+    train, val = (open_dataset(str(path), split=split) for split in ("train", "val"))
     assert train.labels == ("dive",)
     assert (len(train.items), len(val.items)) == (9, 2)
     assert any("all spans are of one film" in note for note in train.notes)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.data.labeled_set import held_back
+from vidattn.data.labeled_set import split_validation
 from vidattn.data.sets.folder import open_folder
-from vidattn.data.sets.registry import open_set
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]
@@ -59,8 +59,8 @@ def test_without_halves_a_fifth_of_every_class_is_held_back(tree: Tree) -> None:
 
 def test_what_is_held_back_depends_on_the_names_alone() -> None:
     keys = [f"{i}.mp4" for i in range(20)]
-    chosen = {key for key, back in zip(keys, held_back(keys), strict=True) if back}
-    again = {k for k, b in zip(keys[::-1], held_back(keys[::-1]), strict=True) if b}
+    chosen = {key for key, back in zip(keys, split_validation(keys), strict=True) if back}
+    again = {k for k, b in zip(keys[::-1], split_validation(keys[::-1]), strict=True) if b}
     assert chosen == again == {"0.mp4", "7.mp4", "8.mp4", "9.mp4"}
 
 
@@ -92,7 +92,7 @@ def test_what_is_left_out_is_told(tree: Tree) -> None:
 def test_no_videos_is_an_error_that_names_the_layout(tree: Tree) -> None:
     root = tree("a/picture.jpg")
     with pytest.raises(DataError, match="no videos in class folders") as caught:
-        open_set(str(root))
+        open_dataset(str(root))
     assert "<class>/<video>.mp4" in (caught.value.hint or "")
 
 
@@ -111,12 +111,12 @@ def test_a_folder_that_is_no_known_class_is_named(tree: Tree) -> None:
 
 def test_names_that_are_neither_sets_nor_folders_get_a_hint(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="known: motion, k400, k600") as caught:
-        open_set("k40")
+        open_dataset("k40")
     assert caught.value.hint == "did you mean k400?"
     with pytest.raises(DataError, match="no such file or folder"):
-        open_set(str(tmp_path / "nowhere"))
+        open_dataset(str(tmp_path / "nowhere"))
 
 
 def test_a_folder_may_lie_below_the_data_root(tree: Tree) -> None:
     root = tree("mine/a/1.mp4", "mine/a/2.mp4")
-    assert open_set("mine", root).labels == ("a",)
+    assert open_dataset("mine", root).labels == ("a",)

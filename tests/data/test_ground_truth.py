@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.data.annotations.ground_truth import Truth, read_truth
+from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
 from vidattn.errors import DataError
 from vidattn.types import Window
 
@@ -23,30 +23,30 @@ def breakfast(tmp_path: Path) -> Path:
 
 
 def test_texts_have_a_label_for_each_frame(breakfast: Path) -> None:
-    first = Truth("P01", frames=("SIL", "SIL", "pour_milk"))
-    second = Truth("P02", frames=("stir milk", "pour_milk"))
-    assert read_truth(breakfast).videos == (first, second)
-    assert read_truth(breakfast / "groundTruth").videos == (first, second)
-    assert read_truth(breakfast / "groundTruth" / "P01.txt").videos == (first,)
+    first = GroundTruth("P01", frames=("SIL", "SIL", "pour_milk"))
+    second = GroundTruth("P02", frames=("stir milk", "pour_milk"))
+    assert read_ground_truth(breakfast).videos == (first, second)
+    assert read_ground_truth(breakfast / "groundTruth").videos == (first, second)
+    assert read_ground_truth(breakfast / "groundTruth" / "P01.txt").videos == (first,)
 
 
 @pytest.mark.parametrize("split", ["test.split1", "test.split1.bundle"])
 def test_a_bundle_says_which_videos_count(breakfast: Path, split: str) -> None:
-    assert [t.name for t in read_truth(breakfast, split).videos] == ["P02"]
+    assert [t.name for t in read_ground_truth(breakfast, split).videos] == ["P02"]
     own = str(breakfast / "splits" / "test.split1.bundle")
-    assert [t.name for t in read_truth(breakfast, own).videos] == ["P02"]
+    assert [t.name for t in read_ground_truth(breakfast, own).videos] == ["P02"]
     with pytest.raises(DataError, match="neither a file nor a list") as caught:
-        read_truth(breakfast, "test.split7")
+        read_ground_truth(breakfast, "test.split7")
     assert caught.value.hint == "there are test.split1"
 
 
 def test_labels_that_no_mapping_knows_are_refused(breakfast: Path) -> None:
     (breakfast / "groundTruth" / "P02.txt").write_text("SIL\npour_mlik\n")
     with pytest.raises(DataError, match=r"P02.txt: line 2: 'pour_mlik' is no class"):
-        read_truth(breakfast)
+        read_ground_truth(breakfast)
     (breakfast / "groundTruth" / "P02.txt").write_text("SIL\n\nSIL\n")
     with pytest.raises(DataError, match="line 2 is empty"):
-        read_truth(breakfast)
+        read_ground_truth(breakfast)
 
 
 DATABASE = {
@@ -66,14 +66,14 @@ DATABASE = {
 def test_a_database_of_annotations(tmp_path: Path) -> None:
     path = tmp_path / "anet.json"
     path.write_text(json.dumps({"database": DATABASE, "version": "1.3"}))
-    found = read_truth(path)
+    found = read_ground_truth(path)
     spans = ((Window(2, 9), "Rope skipping"), (Window(10, 20.5), "Kayaking"))
-    assert found.videos == (Truth("v1", spans=spans, duration=30.5), Truth("v3"))
+    assert found.videos == (GroundTruth("v1", spans=spans, duration=30.5), GroundTruth("v3"))
     assert "its subset validation counts" in found.notes[0]
     assert "1 annotations have no length: v3" in found.notes[1]
-    assert read_truth(path, "Training").videos == (Truth("v2", duration=5.0),)
+    assert read_ground_truth(path, "Training").videos == (GroundTruth("v2", duration=5.0),)
     with pytest.raises(DataError, match="no subset 'test'") as caught:
-        read_truth(path, "test")
+        read_ground_truth(path, "test")
     assert caught.value.hint == "it has validation, training"
 
 
@@ -81,10 +81,13 @@ def test_a_table_of_spans(tmp_path: Path) -> None:
     path = tmp_path / "truth.csv"
     path.write_text("path,label,start,end\na.mp4,dive,4,6.5\na.mp4,swim,0,4\nb.mp4,,,\n")
     spans = ((Window(0, 4), "swim"), (Window(4, 6.5), "dive"))
-    assert read_truth(path).videos == (Truth("a.mp4", spans=spans), Truth("b.mp4"))
+    assert read_ground_truth(path).videos == (
+        GroundTruth("a.mp4", spans=spans),
+        GroundTruth("b.mp4"),
+    )
     path.write_text("path,label,start,end,split\na,x,0,1,train\nb,y,0,1,test\n")
-    assert [t.name for t in read_truth(path).videos] == ["b"]
-    assert [t.name for t in read_truth(path, "train").videos] == ["a"]
+    assert [t.name for t in read_ground_truth(path).videos] == ["b"]
+    assert [t.name for t in read_ground_truth(path, "train").videos] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -107,11 +110,11 @@ def test_a_table_of_spans(tmp_path: Path) -> None:
 def test_what_is_malformed_is_named(tmp_path: Path, name: str, text: str, complaint: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=complaint) as caught:
-        read_truth(tmp_path / name)
+        read_ground_truth(tmp_path / name)
     assert caught.value.message.startswith(str(tmp_path / name))
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     for name in ("none.csv", "none.json", "none.txt", "none", "."):
         with pytest.raises(DataError):
-            read_truth(tmp_path / name)
+            read_ground_truth(tmp_path / name)

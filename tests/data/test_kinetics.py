@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.config.labels import labels
-from vidattn.data.sets.registry import open_set
+from vidattn.config.labels import load_labels
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]
@@ -31,8 +31,8 @@ def files(where: str = "{label}/") -> list[str]:
 
 
 def found(root: Path, split: str = "val", **options: object) -> list[tuple[str, str]]:
-    opened = open_set("k400", root, split, **options)  # type: ignore[arg-type]
-    assert opened.labels == labels("k400")
+    opened = open_dataset("k400", root, split, **options)  # type: ignore[arg-type]
+    assert opened.labels == load_labels("k400")
     return [(Path(item.path).name, opened.labels[item.label]) for item in opened.items]
 
 
@@ -76,7 +76,7 @@ def test_an_older_header_and_plain_ids_are_fine(tree: Tree) -> None:
 @pytest.mark.parametrize("separator", [" ", ",", "\t"])
 def test_lists_of_paths_and_numbers_are_read(tree: Tree, separator: str) -> None:
     root = tree("train/abseiling/a b.mp4", "train/zumba/c.mp4")
-    numbers = {name: i for i, name in enumerate(labels("k400"))}
+    numbers = {name: i for i, name in enumerate(load_labels("k400"))}
     rows = [("train/abseiling/a b.mp4", "abseiling"), ("train/zumba/c.mp4", "zumba")]
     text = "".join(f"{path}{separator}{numbers[label]}\n" for path, label in rows)
     (root / "train.csv").write_text(text)
@@ -103,14 +103,14 @@ def test_a_tenth_may_be_missing_and_is_told(tree: Tree) -> None:
     )
     for i in range(2, 20):
         (root / f"id{i}_000000_000010.mp4").touch()
-    opened = open_set("k400", root, "val")
+    opened = open_dataset("k400", root, "val")
     assert len(opened.items) == 18
     assert "2 of 20 listed videos are missing (10.0%): id0_000000_000010.mp4" in opened.notes[0]
     with pytest.raises(DataError, match="2 of 20"):
-        open_set("k400", root, "val", max_missing=0.05)
+        open_dataset("k400", root, "val", max_missing=0.05)
     (root / "id2_000000_000010.mp4").unlink()
     with pytest.raises(DataError, match="3 of 20"):
-        open_set("k400", root, "val")
+        open_dataset("k400", root, "val")
 
 
 def test_rows_without_label_or_with_an_unknown_one_are_named(tree: Tree) -> None:
@@ -132,11 +132,11 @@ def test_a_set_is_looked_for_in_the_places_stated(
     monkeypatch.chdir(root)
     monkeypatch.delenv("VIDATTN_DATA", raising=False)
     with pytest.raises(DataError) as caught:
-        open_set("k400")
+        open_dataset("k400")
     assert caught.value.exit_code == 3
     assert "searched: data/k400" in caught.value.message
     assert "--data-root" in (caught.value.hint or "")
-    assert len(open_set("k600").items) == 1
-    assert len(open_set("k400", root).items) == 1
+    assert len(open_dataset("k600").items) == 1
+    assert len(open_dataset("k400", root).items) == 1
     monkeypatch.setenv("VIDATTN_DATA", str(root))
-    assert len(open_set("k400").items) == 1
+    assert len(open_dataset("k400").items) == 1

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.data import layouts
-from vidattn.config.labels import COUNTS, labels
-from vidattn.data.sets.registry import KNOWN, open_set
+from vidattn.config.labels import COUNTS, load_labels
+from vidattn.data.sets.registry import KNOWN, open_dataset
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]
@@ -22,10 +22,10 @@ def touch(path: Path, kind: str, number: int) -> None:
 def read(name: str, root: Path) -> layouts.Halves:
     found: layouts.Halves = {}
     for split in ("train", "val"):
-        half = open_set(name, root, split)  # type: ignore[arg-type]
+        half = open_dataset(name, root, split)  # type: ignore[arg-type]
         assert half.missing == ()
         if name.partition("-")[0] in COUNTS:
-            assert half.labels == labels(name.partition("-")[0])
+            assert half.labels == load_labels(name.partition("-")[0])
         found[split] = {Path(item.path).name: half.labels[item.label] for item in half.items}
     return found
 
@@ -49,7 +49,7 @@ def test_converted_videos_are_found_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["k700", "ssv2", "diving48", "howto100m", "ucf101", "hmdb51"])
 def test_an_empty_folder_is_refused_with_the_layouts(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        open_set(name, tmp_path)
+        open_dataset(name, tmp_path)
     assert caught.value.exit_code == 3
     assert caught.value.hint
     assert "train" in caught.value.hint
@@ -57,22 +57,22 @@ def test_an_empty_folder_is_refused_with_the_layouts(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["ucf101", "hmdb51"])
 def test_class_folders_without_splits_are_not_divided_at_random(tree: Tree, name: str) -> None:
-    root = tree(f"{labels(name)[0]}/a.avi", f"{labels(name)[1]}/b.avi")
+    root = tree(f"{load_labels(name)[0]}/a.avi", f"{load_labels(name)[1]}/b.avi")
     with pytest.raises(DataError, match=f"nothing in it lists the train half of {name}"):
-        open_set(name, root)
+        open_dataset(name, root)
 
 
 def test_another_split_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> None:
     layouts.lists(tmp_path, touch, "ucf101", " ", "ucf101_{half}_split_1.txt")
     with pytest.raises(DataError, match="train half of ucf101-2"):
-        open_set("ucf101-2", tmp_path)
+        open_dataset("ucf101-2", tmp_path)
 
 
 def test_splits_of_a_set_share_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hmdb51").mkdir()
     layouts.hmdb51(tmp_path / "hmdb51", touch, 2)
     monkeypatch.setenv("VIDATTN_DATA", str(tmp_path))
-    assert len(open_set("hmdb51-2").items) == 8
+    assert len(open_dataset("hmdb51-2").items) == 8
     assert [name for name in KNOWN if name.startswith("hmdb51")] == [
         "hmdb51",
         "hmdb51-2",
@@ -84,7 +84,7 @@ def test_a_split_file_that_is_missing_is_named(tmp_path: Path) -> None:
     layouts.hmdb51(tmp_path, touch)
     (tmp_path / "testTrainMulti_7030_splits" / "wave_test_split1.txt").unlink()
     with pytest.raises(DataError, match=r"1 split files are missing: wave_test_split1\.txt"):
-        open_set("hmdb51", tmp_path)
+        open_dataset("hmdb51", tmp_path)
 
 
 def test_bad_lines_of_split_files_are_named(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_bad_lines_of_split_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "ucfTrainTestlist" / "trainlist01.txt"
     path.write_text("Archery/v_Archery_g01_c01.avi 7\nJuggling/x.avi 1\nx.avi 2\n")
     with pytest.raises(DataError) as caught:
-        open_set("ucf101", tmp_path)
+        open_dataset("ucf101", tmp_path)
     assert "line 1: Archery/v_Archery_g01_c01.avi: the number 7 is not" in caught.value.message
     assert "line 2: 'Juggling/x.avi' does not begin with a class folder" in caught.value.message
     assert "line 3: 'x.avi' does not begin" in caught.value.message
@@ -102,7 +102,7 @@ def test_another_class_list_than_the_published_one_is_refused(tmp_path: Path) ->
     layouts.ucf101(tmp_path, touch)
     (tmp_path / "ucfTrainTestlist" / "classInd.txt").write_text("1 Archery\n2 ApplyEyeMakeup\n")
     with pytest.raises(DataError, match=r"line 1 is '1 Archery', expected '1 applyeyemakeup'"):
-        open_set("ucf101", tmp_path)
+        open_dataset("ucf101", tmp_path)
 
 
 def test_clips_of_one_name_are_told_apart_by_their_class_folder(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_clips_of_one_name_are_told_apart_by_their_class_folder(tmp_path: Path) 
     for label in ("catch", "wave"):
         (folder / f"{label}_test_split1.txt").write_text("same.avi 1\n")
         touch(tmp_path / "hmdb51_org" / label / "same.avi", "", 0)
-    items = open_set("hmdb51", tmp_path).items
-    names = labels("hmdb51")
+    items = open_dataset("hmdb51", tmp_path).items
+    names = load_labels("hmdb51")
     same = [item for item in items if item.path.endswith("same.avi")]
     assert {names[item.label] for item in same} == {"catch", "wave"}
     assert all(Path(item.path).parent.name == names[item.label] for item in same)
@@ -122,7 +122,7 @@ def test_templates_are_matched_without_their_brackets(tmp_path: Path) -> None:
     entries = [{"id": 7, "template": "Pushing [something] from left to right", "label": "x"}]
     (tmp_path / "train.json").write_text(json.dumps(entries))
     touch(tmp_path / "7.webm", "", 0)
-    found = open_set("ssv2", tmp_path)
+    found = open_dataset("ssv2", tmp_path)
     assert found.labels[found.items[0].label] == "Pushing something from left to right"
 
 
@@ -130,19 +130,19 @@ def test_bad_entries_of_json_lists_are_named(tmp_path: Path) -> None:
     entries = [{"template": "Pushing something from left to right"}, {"id": "2", "template": "x"}]
     (tmp_path / "something-something-v2-train.json").write_text(json.dumps(entries))
     with pytest.raises(DataError) as caught:
-        open_set("ssv2", tmp_path)
+        open_dataset("ssv2", tmp_path)
     assert "entry 1: no id" in caught.value.message
     assert "entry 2: the template 'x' is no class of ssv2" in caught.value.message
     for text, complaint in (("{}", "is not a JSON list"), ("[", "is not JSON"), ("[]", "empty")):
         (tmp_path / "something-something-v2-train.json").write_text(text)
         with pytest.raises(DataError, match=complaint):
-            open_set("ssv2", tmp_path)
+            open_dataset("ssv2", tmp_path)
 
 
 def test_the_test_half_of_ssv2_has_no_labels_and_does_not_validate(tmp_path: Path) -> None:
     (tmp_path / "test.json").write_text('[{"id": "1"}]')
     with pytest.raises(DataError, match="nothing in it lists the val half of ssv2"):
-        open_set("ssv2", tmp_path, "val")
+        open_dataset("ssv2", tmp_path, "val")
 
 
 def test_dives_out_of_range_are_named_and_later_starts_are_parts(tmp_path: Path) -> None:
@@ -154,20 +154,20 @@ def test_dives_out_of_range_are_named_and_later_starts_are_parts(tmp_path: Path)
     path = tmp_path / "Diving48_V2_train.json"
     path.write_text(json.dumps(entries))
     with pytest.raises(DataError) as caught:
-        open_set("diving48", tmp_path)
+        open_dataset("diving48", tmp_path)
     for complaint in ("the label 48 is none of 0 to 47", "start_frame 9 and end", "no vid_name"):
         assert complaint in caught.value.message
     path.write_text(json.dumps([{"vid_name": "a", "label": 1, "start_frame": 3, "end_frame": 8}]))
     touch(tmp_path / "rgb" / "a.mp4", "", 0)
-    assert open_set("diving48", tmp_path).items[0].frames == (3, 8)
+    assert open_dataset("diving48", tmp_path).items[0].frames == (3, 8)
 
 
 def test_a_vocabulary_of_another_version_is_refused(tmp_path: Path) -> None:
     layouts.diving48(tmp_path, touch)
-    names = [name.split("+") for name in labels("diving48")]
+    names = [name.split("+") for name in load_labels("diving48")]
     (tmp_path / "Diving48_vocab.json").write_text(json.dumps([names[1], names[0], *names[2:]]))
     with pytest.raises(DataError, match=r"number 0 is Back\+15som\+15Twis\+FREE, expected"):
-        open_set("diving48", tmp_path)
+        open_dataset("diving48", tmp_path)
 
 
 def test_tasks_of_a_hundred_videos_are_the_classes_of_howto100m(tmp_path: Path) -> None:
@@ -179,7 +179,10 @@ def test_tasks_of_a_hundred_videos_are_the_classes_of_howto100m(tmp_path: Path) 
     for task in (9, 30, 7):
         for i in range(120):
             touch(tmp_path / "videos" / f"v{task}_{i}.mp4", "", 0)
-    train, val = open_set("howto100m", tmp_path, "train"), open_set("howto100m", tmp_path, "val")
+    train, val = (
+        open_dataset("howto100m", tmp_path, "train"),
+        open_dataset("howto100m", tmp_path, "val"),
+    )
     assert train.labels == val.labels == ("Make Tea", "task 30")
     assert len(train.items) == 176
     assert len(val.items) == 44
@@ -187,7 +190,7 @@ def test_tasks_of_a_hundred_videos_are_the_classes_of_howto100m(tmp_path: Path) 
     assert "2 tasks have 100 videos or more; 20% of each is held back" in train.notes[0]
     (tmp_path / "HowTo100M_v1.csv").write_text(header + "a,Food,Drinks,1,none\n")
     with pytest.raises(DataError, match="line 2: no video_id, or a task_id that is no number"):
-        open_set("howto100m", tmp_path)
+        open_dataset("howto100m", tmp_path)
 
 
 def test_missing_videos_are_listed_with_the_suffix_they_were_published_with(
@@ -196,7 +199,7 @@ def test_missing_videos_are_listed_with_the_suffix_they_were_published_with(
     layouts.ssv2(tmp_path, touch, "labels/", "v")
     (tmp_path / "v" / "0.webm").unlink()
     with pytest.raises(DataError, match=r"1 of 8 listed videos are missing \(12.5%\): 0\.webm"):
-        open_set("ssv2", tmp_path)
-    found = open_set("ssv2", tmp_path, max_missing=0.2)
+        open_dataset("ssv2", tmp_path)
+    found = open_dataset("ssv2", tmp_path, max_missing=0.2)
     assert found.missing == ("0.webm",)
     assert len(found.items) == 7

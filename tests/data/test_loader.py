@@ -10,7 +10,7 @@ import pytest
 from torch.utils.data import Dataset, get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from vidattn.data.loader import in_order
+from vidattn.data.loader import load_in_order
 from vidattn.errors import DataError, VideoError
 
 
@@ -47,14 +47,14 @@ class Numbers(Dataset[int]):
 def test_what_a_killed_process_was_to_make_is_made_by_another(tmp_path: Path, deadly: int) -> None:
     before = signal.getsignal(signal.SIGCHLD)
     source = Numbers(tmp_path, deadly, lives=2)
-    assert list(in_order(source, range(3, 23, 2), workers=2)) == list(range(3, 23, 2))
+    assert list(load_in_order(source, range(3, 23, 2), workers=2)) == list(range(3, 23, 2))
     assert len(list(tmp_path.iterdir())) == 2
     assert signal.getsignal(signal.SIGCHLD) == before  # a death may not raise anywhere else
 
 
 def test_what_kills_three_processes_is_named(tmp_path: Path) -> None:
     # It is met, and its process missed, while others are still busy with those before it.
-    numbers = in_order(Numbers(tmp_path, 1, lives=99, slow=0.3), range(8), workers=2)
+    numbers = load_in_order(Numbers(tmp_path, 1, lives=99, slow=0.3), range(8), workers=2)
     assert next(numbers) == 0
     with pytest.raises(DataError, match=r"^number 1 of what is read ahead: 3 times") as caught:
         next(numbers)
@@ -70,7 +70,7 @@ class Halting(Numbers):
 def test_a_process_that_stands_still_is_replaced(tmp_path: Path) -> None:
     source = Halting(tmp_path, 3, lives=1)
     began = time.monotonic()
-    assert list(in_order(source, range(6), workers=2, timeout=0.5)) == list(range(6))
+    assert list(load_in_order(source, range(6), workers=2, timeout=0.5)) == list(range(6))
     assert time.monotonic() - began < 4  # nobody waits for it to end by itself
     (halted,) = (int(path.name) for path in tmp_path.iterdir())
     with pytest.raises(ProcessLookupError):
@@ -79,13 +79,13 @@ def test_a_process_that_stands_still_is_replaced(tmp_path: Path) -> None:
 
 def test_what_three_processes_stand_still_over_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^number 0 .* the last: not heard of for 0\.3 s$"):
-        list(in_order(Halting(tmp_path, 0, lives=9), range(2), workers=1, timeout=0.3))
+        list(load_in_order(Halting(tmp_path, 0, lives=9), range(2), workers=1, timeout=0.3))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_is_the_same_whoever_meets_it(tmp_path: Path, workers: int) -> None:
     with pytest.raises(VideoError) as caught:
-        list(in_order(Numbers(tmp_path, bad=2), range(4), workers))
+        list(load_in_order(Numbers(tmp_path, bad=2), range(4), workers))
     error = caught.value
     assert (error.message, error.code, error.hint) == (
         "x.mp4: no video",

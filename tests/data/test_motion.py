@@ -17,9 +17,9 @@ from vidattn.data.motion.camera import (
     flow_of,
     label_of,
 )
-from vidattn.data.motion.dataset import MotionBatches, example, held_back, mirrored
+from vidattn.data.motion.dataset import MotionSamples, example, mirror, validation_samples
 from vidattn.data.motion.scene import render
-from vidattn.data.motion.textures import Drawn, Photographed
+from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
 from vidattn.errors import DataError
 
 CLIP = ClipConfig(frames=8, step_seconds=0.125, short_side=48, crop=48)
@@ -33,8 +33,8 @@ TINY = Recipe(
 
 
 @pytest.fixture(scope="module")
-def textures() -> Drawn:
-    return Drawn((5,), 6)
+def textures() -> DrawnTextures:
+    return DrawnTextures((5,), 6)
 
 
 def steady(**speeds: float) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_content_moves_against_the_camera() -> None:
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.125, 0), (-0.125, 0), (0, 0.125), (0, -0.125)])
-def test_the_picture_moves_as_the_path_says(textures: Drawn, x: float, y: float) -> None:
+def test_the_picture_moves_as_the_path_says(textures: DrawnTextures, x: float, y: float) -> None:
     path = CameraPath(np.arange(-1, 9)[:, None] * np.array([x, y, 0, 0]))
     clip, flow = render(np.random.default_rng(3), textures, path, 64, 0.0)
     grey = clip.mean(-1).astype(np.float32)
@@ -102,7 +102,9 @@ def test_the_picture_moves_as_the_path_says(textures: Drawn, x: float, y: float)
     assert np.allclose(shift, flow[0].mean((0, 1)) * 64, atol=0.5)
 
 
-def test_the_same_seed_gives_the_same_clip_and_another_seed_another(textures: Drawn) -> None:
+def test_the_same_seed_gives_the_same_clip_and_another_seed_another(
+    textures: DrawnTextures,
+) -> None:
     def film(seed: int) -> np.ndarray:
         return example(np.random.default_rng(seed), textures, 3, CLIP).frames
 
@@ -111,24 +113,26 @@ def test_the_same_seed_gives_the_same_clip_and_another_seed_another(textures: Dr
 
 
 @pytest.mark.parametrize("across", range(8))
-def test_a_mirrored_clip_has_the_mirrored_label_and_flow(textures: Drawn, across: int) -> None:
+def test_a_mirrored_clip_has_the_mirrored_label_and_flow(
+    textures: DrawnTextures, across: int
+) -> None:
     made = example(np.random.default_rng(4), textures, 2, CLIP, difficulty=0.0)
-    seen = mirrored(made, across)
+    seen = mirror(made, across)
     mean = seen.flow.mean((0, 1, 2))
     direction = {"pan left": (1, 0), "pan right": (-1, 0), "tilt up": (0, 1), "tilt down": (0, -1)}
     assert np.argmax(np.abs(mean)) == np.argmax(np.abs(direction[LABELS[seen.label]]))
     assert mean @ np.array(direction[LABELS[seen.label]]) > 0
 
 
-def test_mirroring_twice_gives_the_clip_back(textures: Drawn) -> None:
+def test_mirroring_twice_gives_the_clip_back(textures: DrawnTextures) -> None:
     made = example(np.random.default_rng(4), textures, 7, CLIP)
-    again = mirrored(mirrored(made, 3), 3)
+    again = mirror(mirror(made, 3), 3)
     assert again.label == made.label
     assert np.array_equal(again.frames, made.frames)
 
 
 def test_a_batch_depends_on_its_number_alone() -> None:
-    one, other = MotionBatches(TINY), MotionBatches(TINY)
+    one, other = MotionSamples(TINY), MotionSamples(TINY)
     expected = list(one.batches())
     assert len(expected) == 4
     late = next(iter(other.batches(first=3)))
@@ -137,7 +141,7 @@ def test_a_batch_depends_on_its_number_alone() -> None:
 
 
 def test_a_batch_has_the_shapes_a_model_wants() -> None:
-    batch = MotionBatches(TINY)[0]
+    batch = MotionSamples(TINY)[0]
     assert batch.clips.shape == (20, 3, 8, 48, 48)
     assert batch.clips.dtype == torch.float32
     assert batch.flow is not None
@@ -146,29 +150,29 @@ def test_a_batch_has_the_shapes_a_model_wants() -> None:
 
 
 def test_difficulty_rises_to_one() -> None:
-    batches = MotionBatches(TINY)
+    batches = MotionSamples(TINY)
     assert [batches.difficulty(s) for s in (0, 1, 2, 3)] == pytest.approx([0.2, 0.6, 1, 1])
 
 
 def test_held_back_clips_are_balanced_and_repeat() -> None:
-    first = list(held_back(CLIP, 40, batch_size=15))
+    first = list(validation_samples(CLIP, 40, batch_size=15))
     labels = torch.cat([b.labels for b in first])
     assert torch.bincount(labels).tolist() == [4] * 10
-    again = next(held_back(CLIP, 40, batch_size=15))
+    again = next(validation_samples(CLIP, 40, batch_size=15))
     assert torch.equal(first[0].clips, again.clips)
 
 
 def test_photographs_serve_as_textures(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), picture)
-    found = Photographed(tmp_path)
+    found = PhotographedTextures(tmp_path)
     assert len(found) == 1
     assert min(found[0][0].shape[:2]) == 512
-    batch = next(held_back(CLIP, 10, folder=tmp_path))
+    batch = next(validation_samples(CLIP, 10, folder=tmp_path))
     assert batch.clips.shape == (10, 3, 8, 48, 48)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(DataError, match="no readable image or video"):
-        Photographed(tmp_path)
+        PhotographedTextures(tmp_path)

@@ -9,12 +9,12 @@ import pytest
 
 from tests.data.conftest import write_video
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
-from vidattn.data.clip_dataset import FileSet, TrainingClips, Viewed, ViewedVideos
-from vidattn.data.labeled_set import LabelledSet
+from vidattn.data.clip_dataset import EvaluationVideos, EvaluationViews, TrainingClips, VideoDataset
+from vidattn.data.labeled_set import LabeledSet
 from vidattn.data.sets.csv_list import open_table
-from vidattn.data.sets.registry import open_set
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
-from vidattn.evaluation.dataset import planner_of
+from vidattn.evaluation.dataset import make_planner
 from vidattn.types import Item
 
 CLIP = ClipConfig(frames=4, step_seconds=0.3, short_side=32, crop=32, mean=(0, 0, 0), std=(1, 1, 1))
@@ -30,7 +30,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(path, np.concatenate(seconds))
 
 
-def opened(film: Path, *rows: str) -> LabelledSet:
+def opened(film: Path, *rows: str) -> LabeledSet:
     """The rows `label,start,end` as a set, in their order."""
     path = film.with_name("list.csv")
     lines = "".join(f"film.mp4,{row},train\n" for row in rows)
@@ -38,8 +38,8 @@ def opened(film: Path, *rows: str) -> LabelledSet:
     return open_table(path, "train", names=tuple(LEVELS))
 
 
-def viewed(found: LabelledSet, clip: ClipConfig) -> Sequence[Viewed]:
-    return list(ViewedVideos(found, clip, planner_of(clip, ViewConfig(1, 1))).all())
+def viewed(found: LabeledSet, clip: ClipConfig) -> Sequence[EvaluationViews]:
+    return list(EvaluationVideos(found, clip, make_planner(clip, ViewConfig(1, 1))).all())
 
 
 @pytest.mark.parametrize("clip", [CLIP, SPREAD], ids=["dense", "bins"])
@@ -91,7 +91,7 @@ def test_spans_may_overlap_and_keep_their_own_labels(film: Path) -> None:
 def test_frame_numbers_name_a_part_too(film: Path) -> None:
     parts = [(0, 10), (10, 11), (20, 99), (40, 50)]
     items = tuple(Item(str(film), 0, frames=part) for part in parts)
-    found = LabelledSet("x", film.parent, "train", tuple(LEVELS), items)
+    found = LabeledSet("x", film.parent, "train", tuple(LEVELS), items)
     seen = viewed(found, CLIP)
     for number, level in enumerate(LEVELS.values()):
         clips = seen[number].clips
@@ -107,12 +107,12 @@ def test_spans_of_one_file_make_a_training_set(film: Path) -> None:
             for n, half in enumerate(("train", "train", "train", "val"))]  # fmt: skip
     path = film.with_name("halves.csv")
     path.write_text("path,label,start,end,split\n" + "".join(rows))
-    train, val = open_set(str(path), None, "train"), open_set(str(path), None, "val")
+    train, val = open_dataset(str(path), None, "train"), open_dataset(str(path), None, "val")
     for keep in (0, 64):
         recipe = Recipe(
             "x", clip=CLIP, optim=OptimConfig(batch_size=3), data=DataConfig(keep_mb=keep)
         )
-        found = FileSet(recipe, train, val, planner_of(CLIP, ViewConfig(1, 1)))
+        found = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))
         batch = next(iter(found.batches(0)))
         judged = next(iter(found.held_back()))
         for clips, labels in ((batch.clips, batch.labels), (judged.clips, judged.labels)):
@@ -125,14 +125,14 @@ def test_spans_of_one_file_stay_in_one_half_unless_the_list_says_otherwise(film:
     header = "path,label,start,end\n"
     path.write_text(header + "film.mp4,dark,0,1\nfilm.mp4,grey,1,2\n")
     with pytest.raises(DataError, match="no row belongs to val") as caught:
-        open_set(str(path), None, "val")
+        open_dataset(str(path), None, "val")
     assert "add a column split" in (caught.value.hint or "")
     names = [f"{n}.mp4" for n in range(10)]
     for name in names:
         film.with_name(name).touch()
     rows = [f"{name},{label},{i},{i + 1}\n" for name in names for i, label in enumerate(LEVELS)]
     path.write_text(header + "".join(rows))
-    train, val = open_set(str(path), None, "train"), open_set(str(path), None, "val")
+    train, val = open_dataset(str(path), None, "train"), open_dataset(str(path), None, "val")
     assert not {item.path for item in train.items} & {item.path for item in val.items}
     assert (len(train.items), len(val.items)) == (24, 6)
     assert "20% is held back by the hash of the files" in val.notes[0]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
-from vidattn.data.clip_dataset import FileSet, TrainingClips
-from vidattn.data.sets.registry import open_set
-from vidattn.data.video_cache import KeptVideos
+from vidattn.data.clip_dataset import TrainingClips, VideoDataset
+from vidattn.data.sets.registry import open_dataset
+from vidattn.data.video_cache import VideoCache
 from vidattn.errors import VideoError
-from vidattn.evaluation.dataset import planner_of
+from vidattn.evaluation.dataset import make_planner
 from vidattn.video import open_video
 
 CLIP = ClipConfig(frames=4, short_side=32, crop=32, drawn="bins", sampling="uniform")
@@ -30,7 +30,7 @@ def a_video(clips: Path) -> Path:
 
 def test_a_kept_video_is_the_video(clips: Path) -> None:
     path = str(a_video(clips))
-    videos = KeptVideos(64)
+    videos = VideoCache(64)
     with open_video(path, short_side=32) as video:
         frames, times, duration = video.read([0, 3, 3, 1]), video.times, video.duration
     for _ in range(2):
@@ -43,7 +43,7 @@ def test_a_kept_video_is_the_video(clips: Path) -> None:
 
 def test_a_kept_video_is_not_opened_again(own: Path) -> None:
     path = a_video(own)
-    kept, forgetful = KeptVideos(64), KeptVideos(0)
+    kept, forgetful = VideoCache(64), VideoCache(0)
     for videos in (kept, forgetful):
         videos.open(str(path), 32).close()
     path.unlink()
@@ -55,7 +55,7 @@ def test_a_kept_video_is_not_opened_again(own: Path) -> None:
 
 
 def test_what_exceeds_the_room_is_read_from_its_file(clips: Path) -> None:
-    videos = KeptVideos(1)
+    videos = VideoCache(1)
     path = str(a_video(clips))
     with videos.open(path, 240) as video:
         assert video.frames * video.height * video.width * 3 > 2**20 / 16
@@ -63,9 +63,9 @@ def test_what_exceeds_the_room_is_read_from_its_file(clips: Path) -> None:
 
 
 def test_clips_are_the_same_whether_there_is_room_or_not(clips: Path) -> None:
-    train = open_set(str(clips), None, "train")
+    train = open_dataset(str(clips), None, "train")
     full, roomy = (
-        TrainingClips(train, CLIP, seed=5, jitter=(200, 240), videos=KeptVideos(megabytes))
+        TrainingClips(train, CLIP, seed=5, jitter=(200, 240), videos=VideoCache(megabytes))
         for megabytes in (1, 64)
     )
     for epoch in range(2):
@@ -83,8 +83,8 @@ def test_held_back_videos_are_read_once_if_there_is_room(
         optim=OptimConfig(batch_size=2, epochs=1),
         data=DataConfig(dataset=str(own), keep_mb=keep_mb),
     )
-    train, val = (open_set(str(own), None, half) for half in ("train", "val"))
-    examples = FileSet(recipe, train, val, planner_of(CLIP, ViewConfig(1, 1)))
+    train, val = (open_dataset(str(own), None, half) for half in ("train", "val"))
+    examples = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))
     first = list(examples.held_back())
     for item in val.items:
         Path(item.path).unlink()

@@ -9,7 +9,7 @@ from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.evaluation import benchmark
 from vidattn.models.device import Runtime
-from vidattn.models.flops import macs
+from vidattn.models.flops import count_macs
 from vidattn.models.timesformer import TimeSformer
 
 TINY = TimeSformerConfig(classes=5, frames=2, size=32, width=32, depth=2, heads=2)
@@ -25,17 +25,19 @@ def test_counts_are_those_the_paper_prints(row: benchmark.Published) -> None:
     if row.parameters is not None:
         assert benchmark.parameters(row.config) / 1e6 == pytest.approx(row.parameters, abs=0.06)
     if row.tera is not None:
-        assert 3 * macs(row.config) / 1e12 == pytest.approx(row.tera, abs=0.006)
+        assert 3 * count_macs(row.config) / 1e12 == pytest.approx(row.tera, abs=0.006)
 
 
 def test_every_way_is_measured_and_agrees_with_the_plain_model() -> None:
     pytest.importorskip("transformers")
-    subject, *rows = benchmark.bench("tiny", TINY, rounds=2, runtime=Runtime("cpu", batch_size=2))
+    subject, *rows = benchmark.benchmark(
+        "tiny", TINY, rounds=2, runtime=Runtime("cpu", batch_size=2)
+    )
     assert isinstance(subject, benchmark.Subject)
-    assert (subject.macs, subject.batch_size, subject.precision) == (macs(TINY), 2, "fp32")
+    assert (subject.macs, subject.batch_size, subject.precision) == (count_macs(TINY), 2, "fp32")
     assert [row.way for row in rows] == ["vidattn", "plain", "Hugging Face"]
     for row in rows:
-        assert isinstance(row, benchmark.Measured)
+        assert isinstance(row, benchmark.Measurement)
         assert row.difference < 1e-4
         assert row.clips_per_second == pytest.approx(2 / row.seconds)
         assert row.ceiling > 0
@@ -43,11 +45,11 @@ def test_every_way_is_measured_and_agrees_with_the_plain_model() -> None:
 
 
 def test_clips_may_have_another_length_and_models_another_kind() -> None:
-    subject, *_ = benchmark.bench("tiny", TINY, frames=4, rounds=1, runtime=Runtime("cpu"))
+    subject, *_ = benchmark.benchmark("tiny", TINY, frames=4, rounds=1, runtime=Runtime("cpu"))
     assert isinstance(subject, benchmark.Subject)
-    assert subject.macs == macs(TINY, frames=4)
+    assert subject.macs == count_macs(TINY, frames=4)
     stam = StamConfig(5, 2, 32, width=32, depth=1, heads=2, time_depth=1, time_heads=2)
-    _, *rows = benchmark.bench("stam", stam, rounds=1, runtime=Runtime("cpu"))
+    _, *rows = benchmark.benchmark("stam", stam, rounds=1, runtime=Runtime("cpu"))
     assert [getattr(row, "way", "") for row in rows] == ["vidattn", "plain"]
 
 

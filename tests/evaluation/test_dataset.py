@@ -10,10 +10,15 @@ from torch import Tensor, nn
 
 from tests.data.conftest import CLASSES, moving_square, write_video
 from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
-from vidattn.data.labeled_set import LabelledSet
-from vidattn.data.sets.registry import open_set
+from vidattn.data.labeled_set import LabeledSet
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
-from vidattn.evaluation.dataset import Examination, SetEvaluation, VideoScored, evaluate_set
+from vidattn.evaluation.dataset import (
+    DatasetEvaluation,
+    DatasetEvaluator,
+    VideoPredicted,
+    evaluate_dataset,
+)
 from vidattn.inference import stream
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
@@ -38,14 +43,14 @@ class FollowsTheSquare(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> LabelledSet:
+def found(tmp_path_factory: pytest.TempPathFactory) -> LabeledSet:
     root = tmp_path_factory.mktemp("judged")
     for number in range(3):
         for i, label in enumerate(CLASSES):
             write_video(
                 root / "val" / label / f"{number}.mp4", moving_square(label, 7 * number + i)
             )
-    return open_set(str(root), None, "val")
+    return open_dataset(str(root), None, "val")
 
 
 @pytest.fixture
@@ -54,16 +59,16 @@ def classifier() -> Classifier:
 
 
 def outcome(
-    classifier: Classifier, found: LabelledSet, views: ViewConfig = CENTRE, workers: int = 0
-) -> tuple[list[VideoScored], SetEvaluation]:
-    *events, last = evaluate_set(classifier, found, views, runtime=CPU, workers=workers)
-    assert isinstance(last, SetEvaluation)
-    assert all(isinstance(event, VideoScored) for event in events)
+    classifier: Classifier, found: LabeledSet, views: ViewConfig = CENTRE, workers: int = 0
+) -> tuple[list[VideoPredicted], DatasetEvaluation]:
+    *events, last = evaluate_dataset(classifier, found, views, runtime=CPU, workers=workers)
+    assert isinstance(last, DatasetEvaluation)
+    assert all(isinstance(event, VideoPredicted) for event in events)
     return events, last  # type: ignore[return-value]
 
 
 def test_a_classifier_that_sees_the_motion_is_right(
-    classifier: Classifier, found: LabelledSet
+    classifier: Classifier, found: LabeledSet
 ) -> None:
     events, last = outcome(classifier, found)
     assert [event.path for event in events] == [item.path for item in found.items]
@@ -83,7 +88,7 @@ def test_a_classifier_that_sees_the_motion_is_right(
 @pytest.mark.parametrize("averaging", ["logit", "probability"])
 @pytest.mark.parametrize("drawn", ["dense", "bins"])
 def test_a_video_gets_the_scores_that_classify_gives_it(
-    found: LabelledSet, views: ViewConfig, averaging: str, drawn: str
+    found: LabeledSet, views: ViewConfig, averaging: str, drawn: str
 ) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
@@ -101,14 +106,14 @@ def test_a_video_gets_the_scores_that_classify_gives_it(
 
 
 def test_labels_are_matched_by_name_whatever_their_order(
-    found: LabelledSet, classifier: Classifier
+    found: LabeledSet, classifier: Classifier
 ) -> None:
     other = replace(found, labels=("Down", "a_cross"), items=found.items[3:])
     swapped = replace(other, items=tuple(Item(i.path, 0) for i in other.items))
     assert outcome(classifier, swapped)[1].scores.top1 == 1.0
 
 
-def test_a_model_may_know_more_classes(found: LabelledSet) -> None:
+def test_a_model_may_know_more_classes(found: LabeledSet) -> None:
     class More(FollowsTheSquare):
         def forward(self, clips: Tensor) -> Tensor:
             across, down = super().forward(clips).unbind(1)
@@ -121,7 +126,7 @@ def test_a_model_may_know_more_classes(found: LabelledSet) -> None:
 
 
 def test_classes_the_model_does_not_know_are_listed(
-    found: LabelledSet, classifier: Classifier
+    found: LabeledSet, classifier: Classifier
 ) -> None:
     strange = replace(found, labels=("across", "upwards"))
     with pytest.raises(DataError, match="1 of its 2 classes are unknown") as caught:
@@ -131,7 +136,7 @@ def test_classes_the_model_does_not_know_are_listed(
 
 
 def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
-    found: LabelledSet, classifier: Classifier, tmp_path: Path
+    found: LabeledSet, classifier: Classifier, tmp_path: Path
 ) -> None:
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"nothing")
@@ -146,7 +151,7 @@ def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
         outcome(classifier, hopeless)
 
 
-def test_worker_processes_change_nothing(found: LabelledSet, classifier: Classifier) -> None:
+def test_worker_processes_change_nothing(found: LabeledSet, classifier: Classifier) -> None:
     alone, helped = (outcome(classifier, found, workers=n)[0] for n in (0, 2))
     for one, other in zip(alone, helped, strict=True):
         assert one.path == other.path
@@ -154,9 +159,9 @@ def test_worker_processes_change_nothing(found: LabelledSet, classifier: Classif
 
 
 def test_shares_of_a_set_make_the_whole_whatever_their_number(
-    found: LabelledSet, classifier: Classifier
+    found: LabeledSet, classifier: Classifier
 ) -> None:
-    task = Examination(classifier, found, CENTRE, runtime=CPU)
+    task = DatasetEvaluator(classifier, found, CENTRE, runtime=CPU)
     whole = task.collected(task.videos())
     for size in (2, 7):  # more than there are videos, too
         parts = [list(task.videos((rank, size))) for rank in range(size)]
@@ -167,20 +172,20 @@ def test_shares_of_a_set_make_the_whole_whatever_their_number(
         np.testing.assert_array_equal(joined.labels, whole.labels)
 
 
-def test_more_frames_are_looked_at_when_asked(found: LabelledSet) -> None:
+def test_more_frames_are_looked_at_when_asked(found: LabeledSet) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
     classifier = Classifier(TimeSformer(config), replace(CLIP, drawn="bins"), CLASSES)
     one = replace(found, items=found.items[:1])
-    *_, last = evaluate_set(classifier, one, CENTRE, frames=7, runtime=CPU)
+    *_, last = evaluate_dataset(classifier, one, CENTRE, frames=7, runtime=CPU)
     timeline = stream.classify(one.items[0].path, classifier, frames=7, views=CENTRE, runtime=CPU)
-    assert isinstance(last, SetEvaluation)
+    assert isinstance(last, DatasetEvaluation)
     scores = torch.from_numpy(last.answers.logits[0]).softmax(-1).numpy()
     np.testing.assert_allclose(scores, timeline.scores[0], atol=1e-6)
     assert last.answers.about["settings"]["frames"] == 7
 
 
-def test_parts_of_a_file_are_told_apart(found: LabelledSet, classifier: Classifier) -> None:
+def test_parts_of_a_file_are_told_apart(found: LabeledSet, classifier: Classifier) -> None:
     path = found.items[0].path
     parts = (Item(path, 0, Window(0, 1)), Item(path, 0, Window(1, 1.75)))
     events, _ = outcome(classifier, replace(found, items=parts))

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidattn.data.annotations.ground_truth import Truth
+from vidattn.data.annotations.ground_truth import GroundTruth
 from vidattn.errors import DataError
-from vidattn.evaluation.diff import NOT_SEEN, compare, truth_of
+from vidattn.evaluation.diff import NOT_SEEN, as_ground_truth, diff
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -25,8 +25,8 @@ def said(choice: str, **more: Any) -> Timeline:
     )
 
 
-def spans(*rows: tuple[float, float, str]) -> Truth:
-    return Truth("a", spans=tuple((Window(a, b), label) for a, b, label in rows))
+def spans(*rows: tuple[float, float, str]) -> GroundTruth:
+    return GroundTruth("a", spans=tuple((Window(a, b), label) for a, b, label in rows))
 
 
 def rows(found: Any) -> list[tuple[float, float, str, tuple[str, ...]]]:
@@ -35,13 +35,13 @@ def rows(found: Any) -> list[tuple[float, float, str, tuple[str, ...]]]:
 
 def test_what_agrees_has_no_disagreements() -> None:
     timeline = said("ddssuu")
-    found = compare(timeline, truth_of(timeline))
+    found = diff(timeline, as_ground_truth(timeline))
     assert (found.agreed, found.part.duration, rows(found)) == (6, 6, [])
     assert [t.to_dict()["iou"] for t in found.labels] == [1, 1]
 
 
 def test_every_stretch_that_differs_is_listed_once() -> None:
-    found = compare(said("ddssuu"), spans((0.5, 2.5, "Dive"), (2.5, 3, "swim"), (4, 5, "swim")))
+    found = diff(said("ddssuu"), spans((0.5, 2.5, "Dive"), (2.5, 3, "swim"), (4, 5, "swim")))
     assert rows(found) == [
         (0, 0.5, "Dive", ()),
         (2, 2.5, "swim", ("Dive",)),
@@ -58,21 +58,21 @@ def test_every_stretch_that_differs_is_listed_once() -> None:
 
 
 def test_any_of_several_labels_at_a_time_is_right() -> None:
-    found = compare(said("dds"), spans((0, 3, "dive"), (1, 3, "swim")))
+    found = diff(said("dds"), spans((0, 3, "dive"), (1, 3, "swim")))
     assert rows(found) == []
     assert found.agreed == 3
     assert {t.label: t.only_true for t in found.labels} == {"dive": 1, "swim": 1}
 
 
 def test_spans_of_a_label_that_touch_are_one() -> None:
-    found = compare(said("ddds"), spans((0, 1, "dive"), (1, 2, "dive"), (2, 4, "swim")))
+    found = diff(said("ddds"), spans((0, 1, "dive"), (1, 2, "dive"), (2, 4, "swim")))
     tallies = {t.label: t.to_dict() for t in found.labels}
     assert (tallies["dive"]["spans"], tallies["dive"]["end_off"]) == (1, 1)
     assert tallies["swim"]["start_off"] == 1
 
 
 def test_time_that_was_not_seen_does_not_agree() -> None:
-    found = compare(said("dddd", unreadable=((Window(1, 2), "E_DECODE"),)), spans((0, 9, "dive")))
+    found = diff(said("dddd", unreadable=((Window(1, 2), "E_DECODE"),)), spans((0, 9, "dive")))
     assert rows(found) == [(1, 2, NOT_SEEN, ("dive",))]
     assert (found.agreed, found.part.duration) == (3, 4)
 
@@ -80,34 +80,34 @@ def test_time_that_was_not_seen_does_not_agree() -> None:
 def test_only_the_part_that_both_speak_of_counts() -> None:
     whole = said("ddssuu", duration=60.0)
     assert (whole.part, whole.is_whole) == (Window(0, 6), False)
-    found = compare(whole, truth_of(whole))
+    found = diff(whole, as_ground_truth(whole))
     assert (found.share, rows(found)) == (1, [])
     assert found.to_dict()["part"] == [0, 6]
-    found = compare(whole, spans((3, 9, "swim"), (30, 50, "dive")))
+    found = diff(whole, spans((3, 9, "swim"), (30, 50, "dive")))
     assert rows(found) == [
         (0, 2, "dive", ()),
         (2, 3, "swim", ()),
         (4, 6, "background", ("swim",)),
     ]
-    first = Truth("a", spans=((Window(0, 2), "dive"),), part=Window(0, 2))
-    assert compare(whole, first).share == 1
+    first = GroundTruth("a", spans=((Window(0, 2), "dive"),), part=Window(0, 2))
+    assert diff(whole, first).share == 1
     with pytest.raises(DataError, match="speaks of 0 to 6 s, and a of 7 to 9 s"):
-        compare(whole, Truth("a", part=Window(7, 9)))
+        diff(whole, GroundTruth("a", part=Window(7, 9)))
 
 
 def test_a_difference_that_no_frame_lies_in_is_none() -> None:
     timeline = said("ddss", input={"fps": [24, 1], "vfr": True})
     off = 0.9 / 24
-    found = compare(timeline, spans((0, 2 + off, "dive"), (2 + off, 4 - off, "swim")))
+    found = diff(timeline, spans((0, 2 + off, "dive"), (2 + off, 4 - off, "swim")))
     assert len(rows(found)) == 1  # the frame at 2 s
-    found = compare(timeline, spans((0, 2 - off, "dive"), (2, 4, "swim")))
+    found = diff(timeline, spans((0, 2 - off, "dive"), (2, 4, "swim")))
     assert (rows(found), found.share) == ([], pytest.approx(1))
 
 
 def test_labels_of_frames_are_spread_over_the_film() -> None:
-    found = compare(said("ddss"), Truth("a", frames=("dive",) * 10 + ("SIL",) * 10))
+    found = diff(said("ddss"), GroundTruth("a", frames=("dive",) * 10 + ("SIL",) * 10))
     assert rows(found) == [(2, 4, "swim", ("SIL",))]
-    found = compare(said("dduu"), Truth("a", frames=("dive",) * 10 + ("background",) * 10))
+    found = diff(said("dduu"), GroundTruth("a", frames=("dive",) * 10 + ("background",) * 10))
     assert rows(found) == []
 
 
@@ -118,7 +118,7 @@ def test_the_seconds_of_random_spans_add_up() -> None:
         edges = np.sort(random.choice(3000, 12, replace=False)) / 100
         names = random.choice(["dive", "swim", "jump"], 6)
         pairs = zip(edges[::2], edges[1::2], names, strict=True)
-        found = compare(timeline, spans(*((float(a), float(b), str(n)) for a, b, n in pairs)))
+        found = diff(timeline, spans(*((float(a), float(b), str(n)) for a, b, n in pairs)))
         lost = sum(d.window.duration for d in found.disagreements)
         assert found.agreed + lost == pytest.approx(found.part.duration)
         for tally in found.labels:

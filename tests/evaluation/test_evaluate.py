@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vidattn.data.motion.dataset import Batch
 from vidattn.errors import DataError
-from vidattn.evaluation.classification import scored
+from vidattn.evaluation.classification import measure
 from vidattn.evaluation.evaluate import evaluate
 
 
@@ -46,11 +46,11 @@ def test_no_clips_are_an_error_not_a_score() -> None:
     with pytest.raises(DataError, match="no clips"):
         evaluate(Brightest(), [])
     with pytest.raises(DataError, match="no clips"):
-        scored(np.zeros((0, 3)), np.zeros(0, np.int64))
+        measure(np.zeros((0, 3)), np.zeros(0, np.int64))
 
 
 def test_ties_are_wrong_in_every_figure() -> None:
-    found = scored(np.array([[1.0, 1, 0], [0, 0, 2]]), np.array([0, 2]))
+    found = measure(np.array([[1.0, 1, 0], [0, 0, 2]]), np.array([0, 2]))
     assert (found.top1, found.mean_class) == (0.5, 0.5)
     assert found.confusion.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]
 

@@ -6,12 +6,12 @@ import pytest
 from vidattn.evaluation.metrics import (
     COLDEST,
     HOTTEST,
-    answered,
     average_precision,
     best_temperature,
     brier,
     calibration_error,
     confusion,
+    covered_classes,
     edit_score,
     f1,
     f1_counts,
@@ -53,7 +53,7 @@ def test_an_answer_is_right_if_and_only_if_top1_counts_it(values: int) -> None:
     rng = np.random.default_rng(values)
     logits = rng.integers(0, values, (500, 4)).astype(np.float32)  # more ties than not
     labels = rng.integers(0, 4, 500)
-    found = answered(logits, labels)
+    found = covered_classes(logits, labels)
     assert (found == labels).mean() == top_k(logits, labels, 1)
     assert (logits[np.arange(500), found] == logits.max(1)).all()
     sure = np.sort(logits, 1)[:, -1] > np.sort(logits, 1)[:, -2]

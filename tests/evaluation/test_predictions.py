@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vidattn.errors import DataError, InputError, UsageError
-from vidattn.evaluation.classification import NAMES, calibrated, figures_of
-from vidattn.evaluation.predictions import Answers, dump, undump
+from vidattn.evaluation.classification import NAMES, fit_temperature, measure_predictions
+from vidattn.evaluation.predictions import Predictions, load_predictions, save_predictions
 
 ABOUT = {
     "model": "tiny",
@@ -21,29 +21,31 @@ ABOUT = {
 }
 
 
-def answers(count: int = 40) -> Answers:
+def answers(count: int = 40) -> Predictions:
     rng = np.random.default_rng(1)
     logits = rng.normal(size=(count, 4)).astype(np.float32) * np.float32(1.7)
     labels = np.where(rng.random(count) < 0.5, logits.argmax(1), rng.integers(0, 4, count))
     names = [f"clips/{i}, \u00fcber\u2028.mp4" for i in range(count - 1)] + ["bad\udcff.mp4"]
-    return Answers(("a", "b", "c d", "\u00e9"), tuple(names[:count]), labels, logits, 1.3, ABOUT)
+    return Predictions(
+        ("a", "b", "c d", "\u00e9"), tuple(names[:count]), labels, logits, 1.3, ABOUT
+    )
 
 
 @pytest.mark.parametrize("name", ["scores.npz", "scores.jsonl"])
 def test_every_figure_comes_out_of_a_dump_to_the_digit(tmp_path: Path, name: str) -> None:
     before = answers()
-    after = undump(dump(before, tmp_path / name))
+    after = load_predictions(save_predictions(before, tmp_path / name))
     assert (after.paths, after.classes, after.about) == (before.paths, before.classes, ABOUT)
     np.testing.assert_array_equal(after.logits, before.logits)
     assert after.logits.dtype == np.float32
-    assert figures_of(after) == figures_of(before)
-    assert calibrated(after) == calibrated(before)
-    again = dump(after, tmp_path / f"again{Path(name).suffix}")
+    assert measure_predictions(after) == measure_predictions(before)
+    assert fit_temperature(after) == fit_temperature(before)
+    again = save_predictions(after, tmp_path / f"again{Path(name).suffix}")
     assert again.read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_figures_say_what_they_are_about() -> None:
-    plain = figures_of(answers())
+    plain = measure_predictions(answers())
     assert plain.keys() >= {*NAMES, "confusion", "per_class", "confused", "temperature"}
     assert (plain["model"], plain["dataset"], plain["videos"], plain["scored"]) == (
         *("tiny", "clips", 41),
@@ -52,13 +54,13 @@ def test_figures_say_what_they_are_about() -> None:
     assert [failure["code"] for failure in plain["failed"]] == ["E_EMPTY"]
     json.dumps(plain, allow_nan=False)
     with pytest.raises(DataError, match="nothing to evaluate"):
-        figures_of(answers(0))
+        measure_predictions(answers(0))
 
 
 def test_a_temperature_moves_no_answer_but_what_it_is_worth() -> None:
     plain, warm = answers(), answers()
     object.__setattr__(warm, "temperature", 2.6)
-    one, other = figures_of(plain), figures_of(warm)
+    one, other = measure_predictions(plain), measure_predictions(warm)
     moved = {name for name in one if one[name] != other[name]}
     assert moved == {"temperature", "ece", "nll", "brier"}
 
@@ -83,11 +85,11 @@ def lines(path: Path) -> list[dict[str, object]]:
     ],
 )
 def test_a_dump_that_lies_is_refused(tmp_path: Path, change: object, complaint: str) -> None:
-    rows = lines(dump(answers(5), tmp_path / "a.jsonl"))
+    rows = lines(save_predictions(answers(5), tmp_path / "a.jsonl"))
     change(rows)  # type: ignore[operator]
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(InputError, match=complaint) as caught:
-        undump(tmp_path / "b.jsonl")
+        load_predictions(tmp_path / "b.jsonl")
     assert caught.value.message.startswith(f"{tmp_path / 'b.jsonl'}: not the answers of a model")
 
 
@@ -96,16 +98,16 @@ def test_an_archive_is_read_without_pickles(tmp_path: Path) -> None:
     np.savez(data, about=np.array([{"a": 1}], dtype=object))
     (tmp_path / "a.npz").write_bytes(data.getvalue())
     with pytest.raises(InputError, match="allow_pickle"):
-        undump(tmp_path / "a.npz")
-    whole = dump(answers(3), tmp_path / "whole.npz").read_bytes()
+        load_predictions(tmp_path / "a.npz")
+    whole = save_predictions(answers(3), tmp_path / "whole.npz").read_bytes()
     for cut in (0, 10, len(whole) // 2, len(whole) - 1):
         (tmp_path / "cut.npz").write_bytes(whole[:cut])
         with pytest.raises(InputError, match="not the answers"):
-            undump(tmp_path / "cut.npz")
+            load_predictions(tmp_path / "cut.npz")
 
 
 def test_names_decide_the_format(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"npz or \.jsonl"):
-        dump(answers(2), tmp_path / "scores.pkl")
+        save_predictions(answers(2), tmp_path / "scores.pkl")
     with pytest.raises(InputError, match="No such file"):
-        undump(tmp_path / "none.npz")
+        load_predictions(tmp_path / "none.npz")

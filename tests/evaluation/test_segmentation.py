@@ -5,9 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vidattn.data.annotations.ground_truth import Truth
+from vidattn.data.annotations.ground_truth import GroundTruth
 from vidattn.errors import DataError
-from vidattn.evaluation.segmentation import SHARES, best_threshold, evaluate_time, paired
+from vidattn.evaluation.segmentation import (
+    SHARES,
+    evaluate_segmentation,
+    fit_threshold,
+    pair_videos,
+)
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -38,18 +43,18 @@ def timeline(source: str, text: str, sure: float = 0.9, **more: object) -> Timel
     )
 
 
-def spans(name: str, *rows: tuple[float, float, str], duration: float | None = None) -> Truth:
+def spans(name: str, *rows: tuple[float, float, str], duration: float | None = None) -> GroundTruth:
     found = tuple((Window(a, b), label) for a, b, label in rows)
-    return Truth(name, spans=found, duration=duration)
+    return GroundTruth(name, spans=found, duration=duration)
 
 
-def frames(name: str, text: str) -> Truth:
+def frames(name: str, text: str) -> GroundTruth:
     names = {"s": "swim", "d": "Dive", "r": "rest", ".": "SIL"}
-    return Truth(name, frames=tuple(names[letter] for letter in text))
+    return GroundTruth(name, frames=tuple(names[letter] for letter in text))
 
 
-def figures(*pairs: tuple[Truth, Timeline | None], **more: object) -> dict[str, float | None]:
-    return dict(evaluate_time(pairs, **more).figures)  # type: ignore[arg-type]
+def figures(*pairs: tuple[GroundTruth, Timeline | None], **more: object) -> dict[str, float | None]:
+    return dict(evaluate_segmentation(pairs, **more).figures)  # type: ignore[arg-type]
 
 
 def test_a_day_counted_by_hand() -> None:
@@ -141,7 +146,7 @@ def test_of_nothing_there_are_no_figures_but_no_errors() -> None:
 def test_labels_that_overlap_leave_detection_only() -> None:
     both = spans("a", (0, 4, "swim"), (2, 4, "dive"), duration=4)
     plain = (spans("b", (0, 2, "swim"), duration=2), timeline("b", "ss"))
-    found = evaluate_time([(both, timeline("a", "ssss")), plain])
+    found = evaluate_segmentation([(both, timeline("a", "ssss")), plain])
     assert (found.videos, found.framewise, found.frames) == (2, 1, 50)
     assert found.figures["frame_accuracy"] == 1.0
     assert found.figures["map"] == 0.5
@@ -156,7 +161,7 @@ def test_labels_that_overlap_leave_detection_only() -> None:
 def test_predictions_find_their_truth_by_name() -> None:
     truths = [spans("v1"), spans("x/film.mp4"), spans("y/film.mp4"), spans("P01")]
     made = [timeline(name, "s") for name in ("in/v_v1.mkv", "/data/y/film.avi", "other.mp4")]
-    found = paired(truths, made)
+    found = pair_videos(truths, made)
     assert [t and t.source for _, t in found.pairs] == [
         *("in/v_v1.mkv", None, "/data/y/film.avi"),
         None,
@@ -166,20 +171,22 @@ def test_predictions_find_their_truth_by_name() -> None:
 
 def test_doubtful_pairs_are_refused() -> None:
     with pytest.raises(DataError, match="their folders do not tell"):
-        paired([spans("x/film.mp4"), spans("y/film.mp4")], [timeline("z/film.mp4", "s")])
+        pair_videos([spans("x/film.mp4"), spans("y/film.mp4")], [timeline("z/film.mp4", "s")])
     with pytest.raises(DataError, match=r"a/f.mp4 and b/f.mp4 are both about f"):
-        paired([spans("f")], [timeline("a/f.mp4", "s"), timeline("b/f.mp4", "s")])
+        pair_videos([spans("f")], [timeline("a/f.mp4", "s"), timeline("b/f.mp4", "s")])
     with pytest.raises(DataError, match="none of the predictions"):
-        paired([spans("f")], [timeline("g", "s")])
+        pair_videos([spans("f")], [timeline("g", "s")])
     with pytest.raises(DataError, match="there are none"):
-        paired([spans("f")], [])
+        pair_videos([spans("f")], [])
 
 
 def test_the_best_threshold_lies_between_what_happens_and_what_does_not() -> None:
     windows = tuple(Window(i, i + 1) for i in range(4))
     scores = np.array([[0.9, 0.1], [0.62, 0.38], [0.3, 0.7], [0.55, 0.45]])
     timeline = Timeline(source="a.mp4", labels=("walk", "run"), windows=windows, scores=scores)
-    truth = Truth("a.mp4", spans=((Window(0, 1), "walk"), (Window(2, 3), "run")), duration=4.0)
-    threshold, f1 = best_threshold([(truth, timeline)])
+    truth = GroundTruth(
+        "a.mp4", spans=((Window(0, 1), "walk"), (Window(2, 3), "run")), duration=4.0
+    )
+    threshold, f1 = fit_threshold([(truth, timeline)])
     assert 0.62 < threshold <= 0.7
     assert f1 == 1.0

@@ -48,4 +48,4 @@ def test_nothing_stands_in_for_weights_that_a_full_disk_could_not_hold(
     monkeypatch.setattr(fetch, "download", lambda _, **rest: download(server.url("good"), **rest))
     monkeypatch.setenv("VIDATTN_CACHE", str(small_disk))
     with pytest.raises(OutputError, match="No space left"):
-        weights.resolve_default()
+        weights.load_default()

@@ -15,8 +15,8 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from tests.cli.conftest import Run, write_film
 from tests.cli.test_train_and_eval import TINY
-from vidattn.data.clip_dataset import ViewedVideos
-from vidattn.data.motion.dataset import MotionBatches
+from vidattn.data.clip_dataset import EvaluationVideos
+from vidattn.data.motion.dataset import MotionSamples
 from vidattn.training.run_dir import checkpoints
 
 
@@ -61,7 +61,7 @@ def test_a_measurement_ends_as_ever(
     words = ["eval", "-m", model, "--dataset", clips, "--json", "--workers"]
     whole = quick(*words, "0")
     assert whole.returncode == 0, whole.stderr
-    kill_who_makes(ViewedVideos, 2, 1, tmp_path / "killed", monkeypatch)
+    kill_who_makes(EvaluationVideos, 2, 1, tmp_path / "killed", monkeypatch)
     done = quick(*words, "2")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(whole.stdout)
@@ -71,7 +71,7 @@ def test_a_measurement_ends_as_ever(
 def test_a_video_that_kills_whoever_reads_it_ends_the_measurement_with_clear_words(
     quick: Run, model: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill_who_makes(ViewedVideos, 1, 99, tmp_path / "killed", monkeypatch)
+    kill_who_makes(EvaluationVideos, 1, 99, tmp_path / "killed", monkeypatch)
     done = quick("eval", "-m", model, "--dataset", clips, "--workers", "2", "-q")
     assert done.returncode == 3
     error, hint = done.stderr.splitlines()
@@ -87,7 +87,7 @@ def test_a_run_ends_with_the_same_files(
     monkeypatch.setattr("vidattn.data.motion.dataset.TEXTURES_PER_EPOCH", 2)
     words = ["train", "--dataset", "motion", *TINY, "--set", "data.workers=2", "--run-dir"]
     assert quick(*words, "whole/run").returncode == 0
-    kill_who_makes(MotionBatches, 1, 1, tmp_path / "killed", monkeypatch)
+    kill_who_makes(MotionSamples, 1, 1, tmp_path / "killed", monkeypatch)
     done = quick(*words, "again/run")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "killed").iterdir())) == 1

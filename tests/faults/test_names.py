@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Run
-from vidattn.evaluation.predictions import Answers, dump
+from vidattn.evaluation.predictions import Predictions, save_predictions
 
 LONG = "n" * 300
 COMMANDS = [
@@ -92,7 +92,7 @@ def test_no_class_is_a_formula_in_the_confusion_matrix(quick: Run, tmp_path: Pat
     about = {"model": "m", "sha256": "", "dataset": "d", "videos": count, "failed": [],
              "settings": {"views": "1x1"}}  # fmt: skip
     paths = tuple(f"{i}.mp4" for i in range(count))
-    dump(Answers(classes, paths, np.arange(count), np.eye(count, dtype=np.float32), 1.0, about),
+    save_predictions(Predictions(classes, paths, np.arange(count), np.eye(count, dtype=np.float32), 1.0, about),
          tmp_path / "d.npz")  # fmt: skip
     done = quick("eval", "--from-dump", "d.npz", "--confusion", "who.csv")
     assert done.returncode == 0, done.stderr

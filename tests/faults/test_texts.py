@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from vidattn.data.annotations.elan_labelstudio import read_annotated
-from vidattn.data.annotations.ground_truth import read_truth
+from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.csv_list import open_table
 from vidattn.data.tabular import read_rows
 from vidattn.errors import DataError, InputError, OutputError, WeightsError
 from vidattn.evaluation import predictions
-from vidattn.inference.score_log import MAGIC, WindowLog
+from vidattn.inference.score_log import MAGIC, ScoreLog
 from vidattn.timeline import shot_cuts
 from vidattn.training.checkpoint import load_state
 
@@ -65,12 +65,12 @@ def test_an_address_that_is_none_is_a_film_that_is_not_there(tmp_path: Path) -> 
 def test_a_duration_that_is_none_is_named(duration: str, tmp_path: Path) -> None:
     text = '{"database": {"v": {"subset": "val", "duration": D, "annotations": []}}}'
     with pytest.raises(DataError, match="v: an annotation"):
-        read_truth(written(tmp_path / "a.json", text.replace("D", duration)))
+        read_ground_truth(written(tmp_path / "a.json", text.replace("D", duration)))
 
 
 def test_cuts_in_a_table_that_is_none_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a table"):
-        shot_cuts.load(written(tmp_path / "a.csv", "x" * 200_000 + "\n"))
+        shot_cuts.load_cuts(written(tmp_path / "a.csv", "x" * 200_000 + "\n"))
 
 
 @pytest.mark.parametrize("header", [b"\xff\xfe\0\0\1", b"[]", b"7", b"{", b"[" * 100_000])
@@ -79,7 +79,7 @@ def test_a_log_whose_first_record_is_something_else_is_no_log(
 ) -> None:
     data = MAGIC + struct.pack("<II", len(header), zlib.crc32(header)) + header
     path = written(tmp_path / "a.log", data)
-    with WindowLog(path, resume=True) as log, pytest.raises(OutputError, match="no window log"):
+    with ScoreLog(path, resume=True) as log, pytest.raises(OutputError, match="no window log"):
         log.begin({"a": 1}, 3)
     assert path.read_bytes() == data
 
@@ -96,15 +96,15 @@ def test_a_state_that_says_nothing_of_its_run_is_refused(facts: str, tmp_path: P
 def test_answers_with_any_byte_wrong_are_read_or_named(at: int, tmp_path: Path) -> None:
     import numpy as np
 
-    whole = predictions.Answers(
+    whole = predictions.Predictions(
         ("a", "b"), ("x", "y"), np.array([0, 1]), np.eye(2, dtype=np.float32)
     )
-    path = predictions.dump(whole, tmp_path / "a.npz")
+    path = predictions.save_predictions(whole, tmp_path / "a.npz")
     data = bytearray(path.read_bytes())
     data[at % len(data)] ^= 0x81
     path.write_bytes(data)
     try:
-        found = predictions.undump(path)
+        found = predictions.load_predictions(path)
     except InputError as error:
         assert "not the answers of a model" in error.message  # noqa: PT017
     else:

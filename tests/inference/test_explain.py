@@ -15,9 +15,16 @@ import vidattn
 from tests.cli.conftest import Run, film, model, quick, write_film  # noqa: F401 - fixtures
 from vidattn.config import StamConfig
 from vidattn.data import transforms
-from vidattn.data.motion.dataset import held_back
+from vidattn.data.motion.dataset import validation_samples
 from vidattn.errors import UsageError, VideoError
-from vidattn.inference.explain import MOST_RUNS, Question, around, explain, explanations, strongest
+from vidattn.inference.explain import (
+    MOST_RUNS,
+    ExplainTarget,
+    around,
+    explain,
+    explanations,
+    strongest_window,
+)
 from vidattn.inference.highlights import MOST, highlights
 from vidattn.models.attribution import relevance
 from vidattn.models.classifier import Classifier
@@ -82,7 +89,7 @@ def test_without_a_moment_the_surest_window_is_explained(
     other = explain(film, classifier, label="RUN")
     assert other.label == "run"
     assert other.score == pytest.approx(float(timeline.scores[:, 1].max()), abs=1e-5)
-    assert strongest(timeline, 1).window == other.window
+    assert strongest_window(timeline, 1).window == other.window
 
 
 def test_of_a_film_shorter_than_a_window_the_frames_are_those_that_segment_saw(
@@ -103,7 +110,7 @@ def test_of_a_film_shorter_than_a_window_the_frames_are_those_that_segment_saw(
 
 def test_deleting_what_is_hot_lowers_the_score_faster_than_chance_on_motion_tiny() -> None:
     tiny = vidattn.load("motion-tiny")
-    clips = torch.cat([batch.clips for batch in held_back(tiny.clip, 24, seed=7)])
+    clips = torch.cat([batch.clips for batch in validation_samples(tiny.clip, 24, seed=7)])
     with torch.no_grad():
         first = tiny.model(clips).softmax(1)
     classes = first.argmax(1)
@@ -130,7 +137,7 @@ def test_shares_are_positive_and_sum_to_one(
     film: Path,  # noqa: F811
     classifier: Classifier,
 ) -> None:
-    (one,) = explanations(film, classifier, [Question(Window(1.0, 1.5))], method=method)  # type: ignore[arg-type]
+    (one,) = explanations(film, classifier, [ExplainTarget(Window(1.0, 1.5))], method=method)  # type: ignore[arg-type]
     assert one.patches.shape == (4, 2, 2)
     assert (one.patches >= 0).all()
     assert one.patches.sum() == pytest.approx(1, abs=1e-5)
@@ -164,7 +171,7 @@ def test_a_long_clip_loses_several_frames_at_a_time(
     assert long.run == 2
     assert len(long.drops) == MOST_RUNS + 8
     np.testing.assert_array_equal(long.drops[0::2], long.drops[1::2])
-    assert heatmap.strip(long).shape[0] > 4 * heatmap.TILE  # of 40 frames 32, in four rows
+    assert heatmap.heatmap_strip(long).shape[0] > 4 * heatmap.TILE  # of 40 frames 32, in four rows
 
 
 @torch.no_grad()
@@ -215,9 +222,9 @@ def test_the_strip_has_a_tile_for_each_frame_and_heat_where_the_patches_say() ->
     assert (cold == 128).all()
     assert hot[8, 56].tolist() != [128] * 3
     assert np.abs(hot[56, 8].astype(int) - 128).max() < 10
-    picture = heatmap.strip(one)
+    picture = heatmap.heatmap_strip(one)
     assert picture.shape[2] == 3
-    decoded = cv2.imdecode(np.frombuffer(heatmap.png(picture), np.uint8), cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(np.frombuffer(heatmap.write_png(picture), np.uint8), cv2.IMREAD_COLOR)
     assert (decoded[..., ::-1] == picture).all()
 
 

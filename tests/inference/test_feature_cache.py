@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig, ViewConfig
-from vidattn.data.frames import Reel, view_clips
+from vidattn.data.frames import FrameBuffer, view_clips
 from vidattn.inference import stream
-from vidattn.inference.feature_cache import Viewer
+from vidattn.inference.feature_cache import FeatureCache
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
@@ -84,7 +84,7 @@ def test_every_frame_is_looked_at_once_and_forgotten(
         return plain(self, frames)
 
     monkeypatch.setattr(Scorer, "per_frame", counted)
-    viewer = Viewer(Reel(video.stream(range(60))), CLIP, Scorer(classifier, CPU))
+    viewer = FeatureCache(FrameBuffer(video.stream(range(60))), CLIP, Scorer(classifier, CPU))
     for first in range(0, 50, 2):
         viewer.wind(first, first + 7)
         (logits,) = viewer([View(tuple(range(first, first + 8, 2)))])

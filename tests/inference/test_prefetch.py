@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vidattn.inference.prefetch import ahead
+from vidattn.inference.prefetch import prefetch
 
 
 def nothing() -> None:
@@ -29,7 +29,7 @@ def test_items_come_in_order_and_the_lead_is_kept() -> None:
             yield number
 
     seen = []
-    for number in ahead(items(), 3, nothing):
+    for number in prefetch(items(), 3, nothing):
         seen.append(number)
         assert made <= number + 1 + 3
     assert seen == list(range(40))
@@ -45,7 +45,7 @@ def test_items_are_made_while_nobody_asks() -> None:
         ready.set()
         yield 2
 
-    coming = ahead(items(), 2, nothing)
+    coming = prefetch(items(), 2, nothing)
     assert next(coming) == 0
     assert ready.wait(5)
     assert list(coming) == [1, 2]
@@ -56,7 +56,7 @@ def test_an_error_comes_where_its_item_would_have() -> None:
         yield 0
         raise ValueError("one")
 
-    coming = ahead(items(), 5, nothing)
+    coming = prefetch(items(), 5, nothing)
     assert next(coming) == 0
     with pytest.raises(ValueError, match="one"):
         next(coming)
@@ -72,7 +72,7 @@ def test_stopping_early_ends_the_thread_and_closes_the_items() -> None:
         finally:
             closed.set()
 
-    coming = ahead(items(), 4, nothing)
+    coming = prefetch(items(), 4, nothing)
     assert next(coming) == 0
     coming.close()
     assert closed.is_set()
@@ -87,7 +87,7 @@ def test_an_item_that_takes_for_ever_is_interrupted() -> None:
         freed.wait(60)
         raise OSError("interrupted")
 
-    coming = ahead(items(), 1, freed.set)
+    coming = prefetch(items(), 1, freed.set)
     assert next(coming) == 0
     begin = time.monotonic()
     coming.close()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidattn.errors import InputError, OutputError
-from vidattn.inference.score_log import HEAD, MAGIC, Record, WindowLog
+from vidattn.inference.score_log import HEAD, MAGIC, ScoreLog, ScoreRecord
 
 WHO = {"input path": "a.mp4", "settings stride_seconds": 0.5, "run batch size": 8}
 RECORD = HEAD.size + 5 + 4 * 3
@@ -18,16 +18,16 @@ RECORD = HEAD.size + 5 + 4 * 3
 def written(path: Path, count: int = 4) -> bytes:
     """A log of `count` windows of three classes; the third could not be read."""
     rng = np.random.default_rng(0)
-    with WindowLog(path) as log:
+    with ScoreLog(path) as log:
         assert log.begin(WHO, 3) == {}
         for i in range(count):
             scores = None if i == 2 else rng.random(3, dtype=np.float32)
-            log.add(Record(i, scores, i < 2))
+            log.add(ScoreRecord(i, scores, i < 2))
     return path.read_bytes()
 
 
-def resumed(path: Path) -> tuple[dict[int, Record], list[str]]:
-    with WindowLog(path, resume=True) as log:
+def resumed(path: Path) -> tuple[dict[int, ScoreRecord], list[str]]:
+    with ScoreLog(path, resume=True) as log:
         return log.begin(WHO, 3), log.notes
 
 
@@ -86,12 +86,12 @@ def test_a_resumed_log_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     data = written(path)
     path.write_bytes(data[:-7])
-    with WindowLog(path, resume=True) as log:
+    with ScoreLog(path, resume=True) as log:
         records = log.begin(WHO, 3)
         assert len(records) == 3
         rng = np.random.default_rng(0)
         rows = [rng.random(3, dtype=np.float32) for _ in range(3)]
-        log.add(Record(3, rows[2], False))
+        log.add(ScoreRecord(3, rows[2], False))
     assert path.read_bytes() == data
 
 
@@ -99,7 +99,7 @@ def test_another_run_is_refused_with_all_differences(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     data = written(path)
     other = {**WHO, "settings stride_seconds": 0.25, "run device": "cuda"}
-    with WindowLog(path, resume=True) as log, pytest.raises(InputError) as refused:
+    with ScoreLog(path, resume=True) as log, pytest.raises(InputError) as refused:
         log.begin(other, 3)
     assert "settings stride_seconds was 0.5, is 0.25" in refused.value.message
     assert "run device was unknown, is cuda" in refused.value.message
@@ -110,7 +110,7 @@ def test_another_run_is_refused_with_all_differences(tmp_path: Path) -> None:
 def test_a_new_run_begins_a_new_log_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     written(path)
-    with WindowLog(path) as log:
+    with ScoreLog(path) as log:
         assert log.begin(WHO, 3) == {}
         assert log.notes == [f"{path}: 4 windows of an earlier run were given up"]
         log.remove()
@@ -119,14 +119,14 @@ def test_a_new_run_begins_a_new_log_and_says_so(tmp_path: Path) -> None:
 
 def test_a_log_in_use_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
-    with WindowLog(path) as log:
+    with ScoreLog(path) as log:
         log.begin(WHO, 3)
-        with WindowLog(path, resume=True) as second:
+        with ScoreLog(path, resume=True) as second:
             with pytest.raises(OutputError, match="another run is writing it"):
                 second.begin(WHO, 3)
             with pytest.raises(OutputError):
-                WindowLog(path).begin(WHO, 3)
-        log.add(Record(0, None, True))
+                ScoreLog(path).begin(WHO, 3)
+        log.add(ScoreRecord(0, None, True))
     assert len(resumed(path)[0]) == 1
 
 
@@ -134,25 +134,25 @@ def test_what_is_no_log_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"my notes\n")
     for resume in (False, True):
-        with WindowLog(path, resume=resume) as log, pytest.raises(OutputError, match="no window"):
+        with ScoreLog(path, resume=resume) as log, pytest.raises(OutputError, match="no window"):
             log.begin(WHO, 3)
     assert path.read_bytes() == b"my notes\n"
     os.mkfifo(tmp_path / "pipe")
-    with WindowLog(tmp_path / "pipe") as log, pytest.raises(OutputError, match="not a regular"):
+    with ScoreLog(tmp_path / "pipe") as log, pytest.raises(OutputError, match="not a regular"):
         log.begin(WHO, 3)
-    with WindowLog(tmp_path) as log, pytest.raises(OutputError, match="cannot be written"):
+    with ScoreLog(tmp_path) as log, pytest.raises(OutputError, match="cannot be written"):
         log.begin(WHO, 3)
 
 
 def test_records_of_another_shape_are_damage(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     written(path)
-    with WindowLog(path, resume=True) as log:
+    with ScoreLog(path, resume=True) as log:
         assert log.begin(WHO, 4) == {}
         assert "record 1 is damaged" in log.notes[0]
     assert path.read_bytes().startswith(MAGIC)
 
 
 def test_a_full_disk_is_an_error_of_the_output(tmp_path: Path) -> None:
-    with WindowLog("/dev/full") as log, pytest.raises(OutputError):
+    with ScoreLog("/dev/full") as log, pytest.raises(OutputError):
         log.begin(WHO, 3)

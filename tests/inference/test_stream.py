@@ -23,7 +23,7 @@ from vidattn.models.device import Runtime
 from vidattn.models.timesformer import TimeSformer
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import View, Window
-from vidattn.video import MemoryVideo, Unreadable
+from vidattn.video import MemoryVideo, UnreadableSpan
 
 CLIP = ClipConfig(frames=4, step_seconds=0.25, short_side=8, crop=8, mean=(0, 0, 0), std=(1, 1, 1))
 FPS = 10
@@ -50,7 +50,7 @@ class DamagedVideo(MemoryVideo):
 
     def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
         span = Window(min(self.damaged) / FPS, (max(self.damaged) + 1) / FPS)
-        self.unreadable[:] = [Unreadable(span, "E_DECODE")]
+        self.unreadable[:] = [UnreadableSpan(span, "E_DECODE")]
         for index, frame in super().stream(indices):
             if index not in self.damaged:
                 yield index, frame
@@ -352,7 +352,7 @@ def test_the_scorer_runs_the_folded_model_and_answers_as_the_plain_one(
     classifier = Classifier(TimeSformer(shape), ClipConfig(), ("a", "b", "c"))
     clips = [torch.randn(3, 4, 32, 32) for _ in range(3)]
     scorer = Scorer(classifier, Runtime(device="cpu"))
-    assert isinstance(scorer.model, fused.Folded)
+    assert isinstance(scorer.model, fused.FusedModel)
     assert Scorer(classifier, Runtime(device="cpu")).model is scorer.model
     with torch.inference_mode():
         expected = classifier.model(torch.stack(clips))

@@ -13,9 +13,9 @@ import torch
 from tests.cli.conftest import Run, film, model, quick  # noqa: F401
 from vidattn.config import TemporalConfig
 from vidattn.data import embeddings
-from vidattn.data.embedding_dataset import LongFilms
+from vidattn.data.embedding_dataset import EmbeddingSamples
 from vidattn.data.embeddings import Embeddings
-from vidattn.data.sets.registry import open_set
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.types import Window
@@ -42,7 +42,7 @@ def films(tmp_path: Path) -> Path:
         found = seen(int(rng.integers(6, 10)), rng)
         first, later = sorted(rng.choice(len(found.vectors), 2, replace=False))
         found.vectors[first, number % 2] = found.vectors[later, 1 - number % 2] = 2.0
-        embeddings.save(found, tmp_path / f"{number}.vidattn.npz")
+        embeddings.save_embeddings(found, tmp_path / f"{number}.vidattn.npz")
         split = "val" if number % 8 > 5 else "train"
         rows.append(f"{number}.vidattn.npz,{'ab'[number % 2]} first,{split}")
     (tmp_path / "films.csv").write_text("\n".join(rows) + "\n")
@@ -51,13 +51,13 @@ def films(tmp_path: Path) -> Path:
 
 def test_embeddings_come_back_and_give_the_same_bytes(tmp_path: Path) -> None:
     found = seen(5, np.random.default_rng(1))
-    path = embeddings.save(found, tmp_path / "a.vidattn.npz")
+    path = embeddings.save_embeddings(found, tmp_path / "a.vidattn.npz")
     data = path.read_bytes()
-    back = embeddings.load(path)
+    back = embeddings.load_embeddings(path)
     assert np.array_equal(back.vectors, found.vectors)
     assert np.array_equal(back.windows, found.windows)
     assert (back.source, back.model, back.settings) == ("film.mp4", SEEN_BY, SETTINGS)
-    assert embeddings.save(back, path).read_bytes() == data
+    assert embeddings.save_embeddings(back, path).read_bytes() == data
     assert len(back.inside(Window(1.2, 3.5))) == 2
 
 
@@ -65,16 +65,16 @@ def test_embeddings_come_back_and_give_the_same_bytes(tmp_path: Path) -> None:
 def test_what_holds_no_embeddings_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(DataError, match="no embeddings of windows"):
-        embeddings.load(tmp_path / "a.npz")
+        embeddings.load_embeddings(tmp_path / "a.npz")
     with pytest.raises(DataError, match="cannot be read"):
-        embeddings.load(tmp_path / "none.npz")
+        embeddings.load_embeddings(tmp_path / "none.npz")
     np.savez(tmp_path / "b.npz", about=np.array([{"a": 1}], dtype=object))
     with pytest.raises(DataError, match="no embeddings"):
-        embeddings.load(tmp_path / "b.npz")
+        embeddings.load_embeddings(tmp_path / "b.npz")
 
 
 def test_archives_that_are_bombs_locked_or_of_another_kind_are_refused(tmp_path: Path) -> None:
-    path = embeddings.save(seen(5, np.random.default_rng(1)), tmp_path / "a.vidattn.npz")
+    path = embeddings.save_embeddings(seen(5, np.random.default_rng(1)), tmp_path / "a.vidattn.npz")
     data = path.read_bytes()
     entry = data.index(b"PK\x01\x02")
     for offset, value in ((8, 0x01), (10, 99), (6, 250)):  # encrypted, of no known kind, too new
@@ -82,10 +82,10 @@ def test_archives_that_are_bombs_locked_or_of_another_kind_are_refused(tmp_path:
         spoiled[entry + offset] = value
         path.write_bytes(spoiled)
         with pytest.raises(DataError, match="no embeddings"):
-            embeddings.load(path)
+            embeddings.load_embeddings(path)
     np.savez_compressed(path, about=np.zeros(1_000_000, np.uint8), windows=[], vectors=[])
     with pytest.raises(DataError, match="compressed archive"):
-        embeddings.load(path)
+        embeddings.load_embeddings(path)
 
 
 @pytest.mark.parametrize("depth", [0, 2])
@@ -113,9 +113,9 @@ def test_order_counts_unless_the_head_is_a_mean() -> None:
 def test_films_seen_in_different_ways_are_refused(films: Path) -> None:
     other = seen(4, np.random.default_rng(2))
     changed = replace(other, settings={**SETTINGS, "stride_seconds": 0.5})
-    embeddings.save(changed, films.parent / "1.vidattn.npz")
+    embeddings.save_embeddings(changed, films.parent / "1.vidattn.npz")
     with pytest.raises(DataError, match=r"stride_seconds is 0.5, and 1.0"):
-        LongFilms(open_set(str(films)))
+        EmbeddingSamples(open_dataset(str(films)))
 
 
 def test_a_head_learns_an_order_that_the_mean_cannot_see(
@@ -152,7 +152,7 @@ def test_a_head_is_asked_about_a_film(
     plain = json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"]
     assert quick(*look, "--embeddings").returncode == 0
     assert json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"] == plain
-    found = embeddings.load(tmp_path / "walk.vidattn.npz")
+    found = embeddings.load_embeddings(tmp_path / "walk.vidattn.npz")
     assert found.vectors.shape == (15, 32)
     (tmp_path / "parts.csv").write_text(
         "path,label,start,end,split\n"

@@ -9,7 +9,7 @@ from tests.inference.test_stream import CLIP, FPS, Reddest, film
 from vidattn.data.plan import between, halfway
 from vidattn.errors import UsageError
 from vidattn.inference import stream
-from vidattn.inference.adaptive import Economy
+from vidattn.inference.adaptive import AdaptiveSampling
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Timeline
@@ -49,7 +49,7 @@ def test_halving_stops_at_the_finest_stride() -> None:
 
 
 def test_neighbours_that_disagree_or_are_unsure_are_unsettled() -> None:
-    economy = Economy(refine=1.0, unsure=0.6)
+    economy = AdaptiveSampling(refine=1.0, unsure=0.6)
     sure, other, unsure = (np.array(p, np.float32) for p in ((0.9, 0.1), (0.1, 0.9), (0.55, 0.45)))
     assert not economy.unsettled(sure, sure)
     assert economy.unsettled(sure, other)
@@ -60,7 +60,7 @@ def test_refining_finds_boundaries_as_a_denser_pass_does_with_fewer_windows(
     video: MemoryVideo, classifier: Classifier
 ) -> None:
     coarse = stream.segment(video, classifier, runtime=CPU)
-    fine = stream.segment(video, classifier, runtime=CPU, economy=Economy(refine=0.25))
+    fine = stream.segment(video, classifier, runtime=CPU, economy=AdaptiveSampling(refine=0.25))
     dense = stream.segment(video, classifier, runtime=CPU, stride=0.25)
     assert len(coarse.windows) < len(fine.windows) < len(dense.windows) / 2
     assert fine.added == len(fine.windows) - len(coarse.windows)
@@ -74,16 +74,16 @@ def test_refining_finds_boundaries_as_a_denser_pass_does_with_fewer_windows(
 def test_added_windows_have_the_scores_of_a_denser_pass(
     video: MemoryVideo, classifier: Classifier
 ) -> None:
-    fine = stream.segment(video, classifier, runtime=CPU, economy=Economy(refine=0.25))
+    fine = stream.segment(video, classifier, runtime=CPU, economy=AdaptiveSampling(refine=0.25))
     dense = stream.segment(video, classifier, runtime=CPU, stride=0.25)
     known = {round(w.start, 6): row for w, row in zip(dense.windows, dense.scores, strict=True)}
     for window, row in zip(fine.windows, fine.scores, strict=True):
         np.testing.assert_allclose(row, known[round(window.start, 6)], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("economy", [Economy(refine=0.25), Economy(static=1.0)])
+@pytest.mark.parametrize("economy", [AdaptiveSampling(refine=0.25), AdaptiveSampling(static=1.0)])
 def test_the_batch_size_changes_nothing(
-    video: MemoryVideo, classifier: Classifier, economy: Economy
+    video: MemoryVideo, classifier: Classifier, economy: AdaptiveSampling
 ) -> None:
     found = [
         stream.segment(
@@ -97,7 +97,7 @@ def test_the_batch_size_changes_nothing(
 def test_added_windows_are_numbered_on_and_an_early_stop_stays_valid(
     video: MemoryVideo, classifier: Classifier
 ) -> None:
-    events = stream.stream(video, classifier, runtime=CPU, economy=Economy(refine=0.25))
+    events = stream.stream(video, classifier, runtime=CPU, economy=AdaptiveSampling(refine=0.25))
     started = next(events)
     assert isinstance(started, stream.Started)
     done = [next(events) for _ in range(8)]
@@ -112,7 +112,7 @@ def test_a_still_film_is_computed_once_and_says_so(classifier: Classifier) -> No
     still = film(("red", 4), ("green", 3))
     noise = np.random.default_rng(0).integers(0, 2, still.shape, np.uint8)
     video = MemoryVideo(np.where(still > 128, still - noise, still + noise), fps=FPS)
-    timeline = stream.segment(video, classifier, runtime=CPU, economy=Economy(static=1.5))
+    timeline = stream.segment(video, classifier, runtime=CPU, economy=AdaptiveSampling(static=1.5))
     assert [s.label for s in timeline.segments] == ["red", "green"]
     assert timeline.reused == 5
     assert timeline.to_dict()["coverage"]["reused"] == 5
@@ -123,7 +123,7 @@ def test_a_still_film_is_computed_once_and_says_so(classifier: Classifier) -> No
 def test_slow_change_adds_up_until_it_is_noticed(classifier: Classifier) -> None:
     fade = np.zeros((80, 8, 12, 3), np.uint8)
     fade[..., 0] = np.arange(80)[:, None, None] * 3
-    economy = Economy(static=10.0)
+    economy = AdaptiveSampling(static=10.0)
     timeline = stream.segment(MemoryVideo(fade, fps=FPS), classifier, runtime=CPU, economy=economy)
     assert 0 < (timeline.reused or 0) < len(timeline.windows) - 1
 
@@ -133,8 +133,8 @@ def test_requests_that_make_no_sense_are_refused(
 ) -> None:
     for wrong in ({"refine": 0.0}, {"unsure": 1.5}, {"static": -1.0}):
         with pytest.raises(UsageError):
-            Economy(**wrong)  # type: ignore[arg-type]
+            AdaptiveSampling(**wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="cannot be refined"):
-        stream.segment(video, classifier, economy=Economy(refine=0.7))
+        stream.segment(video, classifier, economy=AdaptiveSampling(refine=0.7))
     with pytest.raises(UsageError, match="gaps between windows"):
-        stream.segment(video, classifier, stride=3.0, economy=Economy(refine=0.25))
+        stream.segment(video, classifier, stride=3.0, economy=AdaptiveSampling(refine=0.25))

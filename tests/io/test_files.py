@@ -7,8 +7,8 @@ import pytest
 
 from vidattn.cli.batch.failures import Failure, Failures
 from vidattn.errors import OutputError
-from vidattn.inference.score_log import WindowLog
-from vidattn.io.files import make_folder, replacing, write_atomically
+from vidattn.inference.score_log import ScoreLog
+from vidattn.io.files import make_folder, replacing_file, write_atomically
 
 
 def names(directory: Path) -> list[str]:
@@ -39,7 +39,7 @@ def test_a_failing_block_leaves_the_old_file_and_no_other(tmp_path: Path) -> Non
     path.write_bytes(b"old")
 
     def interrupted() -> None:
-        with replacing(path) as part:
+        with replacing_file(path) as part:
             part.write_bytes(b"half")
             raise KeyboardInterrupt
 
@@ -145,7 +145,7 @@ def test_relative_folders_are_flushed_too(
 
 
 def test_names_of_logs_are_flushed(tmp_path: Path, flushed: list[str]) -> None:
-    with WindowLog(tmp_path / "out" / "a.log") as log:
+    with ScoreLog(tmp_path / "out" / "a.log") as log:
         log.begin({}, 2)
     assert flushed == [str(tmp_path), str(tmp_path / "out" / "a.log"), str(tmp_path / "out")]
     flushed.clear()

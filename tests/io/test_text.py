@@ -2,7 +2,7 @@
 
 import pytest
 
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 
 
 @pytest.mark.parametrize(
@@ -10,4 +10,4 @@ from vidattn.io.text import counted
     [(1, "video", "1 video"), (0, "video", "0 videos"), (2, "class", "2 classes")],
 )
 def test_a_noun_agrees_with_its_number(count: int, noun: str, words: str) -> None:
-    assert counted(count, noun) == words
+    assert count_noun(count, noun) == words

@@ -42,7 +42,7 @@ class Watched:
             self.seen.append(scores)
             return scores @ v
 
-        monkeypatch.setattr(timesformer, "attended", attention)
+        monkeypatch.setattr(timesformer, "attention", attention)
 
 
 def number(t: int, h: int, w: int) -> int:

@@ -11,7 +11,7 @@ from vidattn import weights
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.models import stam, timesformer
 from vidattn.models.classifier import Card, Classifier
-from vidattn.models.fused import Folded, can_pack, folded
+from vidattn.models.fused import FusedModel, can_pack, fuse
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 
@@ -37,7 +37,7 @@ def test_the_same_clips_have_the_same_logits_to_the_bit(model: nn.Module, clips:
     first = model(clips)
     assert first.shape == (2, 5)
     assert first.isfinite().all()
-    for again in (model, folded(model)):
+    for again in (model, fuse(model)):
         assert torch.equal(again(clips), again(clips.clone()))
 
 
@@ -99,7 +99,7 @@ def test_every_parameter_learns(model: nn.Module, clips: Tensor) -> None:
 def test_chunks_change_the_memory_and_not_the_result(
     model: nn.Module, form: str, clips: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = folded(model) if form == "folded" else model
+    model = fuse(model) if form == "folded" else model
     whole, rows, in_chunks = model(clips), [], timesformer.in_chunks
 
     def watched(function: object, given: Tensor) -> Tensor:
@@ -115,8 +115,8 @@ def test_chunks_change_the_memory_and_not_the_result(
 @torch.inference_mode()
 def test_folding_and_packing_change_only_rounding(model: nn.Module, clips: Tensor) -> None:
     for pack in sorted({False, can_pack()}):
-        fast = folded(model, pack=pack)
-        assert isinstance(fast, Folded)
+        fast = fuse(model, pack=pack)
+        assert isinstance(fast, FusedModel)
         for film in (clips, *(noise(*shape) for shape in SHAPES)):
             torch.testing.assert_close(fast(film), model(film), rtol=1e-5, atol=1e-4)
 

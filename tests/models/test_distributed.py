@@ -7,25 +7,25 @@ import torch
 
 from tests.together import together
 from vidattn.errors import DistributedError, UsageError
-from vidattn.models.distributed import World, noticing, rank_of, share_of
+from vidattn.models.distributed import World, rank_of, share_of, translate_dist_errors
 
 TALK = """
 import os, torch
-from vidattn.models.distributed import joined
+from vidattn.models.distributed import join_world
 from vidattn.errors import DistributedError
 
 try:
-    with joined(torch.device("cpu")) as world:
+    with join_world(torch.device("cpu")) as world:
         rows = torch.full((world.rank * 2, 3), float(world.rank))
         heard = [
-            world.rank, world.size, world.lead, str(world.device),
-            world.sums(1.5, world.rank), world.most(world.rank + 3),
-            world.gathered(rows).tolist(), world.told([{"I": world.rank}] * (2 - world.rank)),
+            world.rank, world.size, world.is_main, str(world.device),
+            world.all_reduce_sum(1.5, world.rank), world.all_reduce_max(world.rank + 3),
+            world.all_gather(rows).tolist(), world.all_gather_objects([{"I": world.rank}] * (2 - world.rank)),
         ]
         if world.rank == 1:
             print(json.dumps([heard, "gone"]), flush=True)
             os._exit(0)
-        world.sums(1)
+        world.all_reduce_sum(1)
 except DistributedError as error:
     print(json.dumps([heard, error.message]))
 """
@@ -44,11 +44,11 @@ def test_processes_add_up_gather_and_tell_and_who_is_left_alone_says_so(tmp_path
 
 def test_one_process_is_a_world_of_its_own() -> None:
     world = World()
-    assert world.lead
-    assert world.sums(1, 2.5) == [1.0, 2.5]
-    assert world.told(["x"]) == ["x"]
+    assert world.is_main
+    assert world.all_reduce_sum(1, 2.5) == [1.0, 2.5]
+    assert world.all_gather_objects(["x"]) == ["x"]
     network = torch.nn.Linear(1, 1)
-    assert world.together(network) is network
+    assert world.wrap(network) is network
 
 
 def test_who_we_are_is_read_from_the_environment() -> None:
@@ -67,7 +67,7 @@ def test_shares_cover_everything_once_and_evenly(size: int, of: int) -> None:
 
 
 def test_only_lost_connections_are_taken_for_such() -> None:
-    with pytest.raises(DistributedError), noticing():
+    with pytest.raises(DistributedError), translate_dist_errors():
         raise RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer")
-    with pytest.raises(RuntimeError, match="shapes"), noticing():
+    with pytest.raises(RuntimeError, match="shapes"), translate_dist_errors():
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from vidattn.config import TimeSformerConfig
 from vidattn.models import fused as subject
 from vidattn.models import timesformer
-from vidattn.models.fused import folded
+from vidattn.models.fused import fuse
 from vidattn.models.timesformer import TimeSformer
 
 PACK = [
@@ -36,7 +36,7 @@ def test_bf16_is_near_and_answers_in_float32(pack: bool) -> None:
     if pack and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN has no bfloat16 on this processor")
     model = model_of()
-    logits = folded(model, torch.bfloat16, pack=pack)(clip(2, 3, 4, 64, 64))
+    logits = fuse(model, torch.bfloat16, pack=pack)(clip(2, 3, 4, 64, 64))
     assert logits.dtype == torch.float32
     expected = model(clip(2, 3, 4, 64, 64))
     assert 0 < (logits - expected).abs().max() < 0.05 * expected.abs().max()
@@ -45,7 +45,7 @@ def test_bf16_is_near_and_answers_in_float32(pack: bool) -> None:
 def test_the_model_it_was_made_from_stays_as_it_was() -> None:
     model = model_of()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fast = folded(model, pack=subject.can_pack())
+    fast = fuse(model, pack=subject.can_pack())
     fast(clip(1, 3, 4, 64, 64))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -57,7 +57,7 @@ def test_without_packing_only_folded_weights_are_copied() -> None:
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     copies = [
         name
-        for name, p in folded(model, pack=False).named_parameters()
+        for name, p in fuse(model, pack=False).named_parameters()
         if p.untyped_storage().data_ptr() not in own
     ]
     assert len(copies) == 4
@@ -66,13 +66,13 @@ def test_without_packing_only_folded_weights_are_copied() -> None:
 
 def test_a_model_of_another_family_stays_itself() -> None:
     linear = nn.Linear(2, 2)
-    assert folded(linear) is linear
+    assert fuse(linear) is linear
 
 
 @pytest.mark.skipif(not subject.can_pack(), reason="oneDNN")
 def test_wide_models_are_packed_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     def packs() -> bool:
-        return any(isinstance(m, subject.FrozenLinear) for m in folded(model_of()).modules())
+        return any(isinstance(m, subject.FrozenLinear) for m in fuse(model_of()).modules())
 
     monkeypatch.setattr(subject, "packing_pays", lambda: True)
     assert not packs()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models import int8
-from vidattn.models.fused import folded
+from vidattn.models.fused import fuse
 from vidattn.models.int8 import Int8Linear, can_multiply_int8, token_levels
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
@@ -80,7 +80,7 @@ def test_models_answer_almost_as_in_float32(scheme: str) -> None:
     for parameter in model.eval().parameters():
         parameter.add_(0.05 * torch.randn(parameter.shape))
     clips = torch.randn(2, 3, 4, 64, 64)
-    exact, fast = model(clips), folded(model, torch.int8)
+    exact, fast = model(clips), fuse(model, torch.int8)
     assert not any(isinstance(m, nn.Linear) for m in fast.twin.blocks.modules())
     assert 0 < (fast(clips) - exact).abs().max() < 0.1 * exact.abs().max()
 

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from vidattn.config import StamConfig, TimeSformerConfig
-from vidattn.models.flops import frame_macs, macs
-from vidattn.models.fused import folded
+from vidattn.models.flops import count_frame_macs, count_macs
+from vidattn.models.fused import fuse
 from vidattn.models.protocols import FrameWise
 
 
@@ -28,7 +28,7 @@ def overlapping(frames: Tensor, length: int, stride: int) -> Tensor:
 def test_overlapping_clips_have_the_logits_of_clips_computed_alone(
     model: nn.Module, form: str, length: int, size: tuple[int, int]
 ) -> None:
-    model = folded(model) if form == "folded" else model
+    model = fuse(model) if form == "folded" else model
     assert isinstance(model, FrameWise)
     film = video(10, *size)
     # In uneven pieces: what is computed of a frame does not depend on its neighbours.
@@ -41,7 +41,7 @@ def test_overlapping_clips_have_the_logits_of_clips_computed_alone(
 
 @torch.inference_mode()
 def test_sharing_in_bf16_moves_logits_no_more_than_its_rounding(model: nn.Module) -> None:
-    fast = folded(model, torch.bfloat16, pack=False)
+    fast = fuse(model, torch.bfloat16, pack=False)
     assert isinstance(fast, FrameWise)
     film = video(6)
     tokens = torch.cat([fast.per_frame(frame[None]) for frame in film])
@@ -76,4 +76,6 @@ def test_tokens_of_a_frame_are_all_that_a_clip_knows_of_it(model: nn.Module) -> 
 def test_the_share_that_overlapping_clips_pay_once(
     config: TimeSformerConfig | StamConfig, share: float
 ) -> None:
-    assert config.frames * frame_macs(config) / macs(config) == pytest.approx(share, abs=2e-4)
+    assert config.frames * count_frame_macs(config) / count_macs(config) == pytest.approx(
+        share, abs=2e-4
+    )

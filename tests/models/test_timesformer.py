@@ -8,9 +8,9 @@ from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
 from vidattn.models.timesformer import (
     SCHEMES,
-    Step,
+    AttentionStep,
     TimeSformer,
-    attended,
+    attention,
     resize_space,
     resize_time,
 )
@@ -103,7 +103,7 @@ def test_tokens_meet_as_the_scheme_says(attention: str) -> None:
     }
     grid = torch.meshgrid(*map(torch.arange, (4, 2, 6)), indexing="ij")
     for step in tiny(attention).blocks[0].steps.values():
-        assert isinstance(step, Step)
+        assert isinstance(step, AttentionStep)
         x = torch.randn(1, 4, 2, 6, 32, requires_grad=True)
         _, y = step(torch.randn(1, 32), x)
         y[0, 2, 1, 2].sum().backward()
@@ -116,9 +116,9 @@ def test_written_out_attention_agrees_with_the_fused_kernel() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = torch.randn(3, 6, 2, 9, 8, generator=generator).unbind()
     results = []
-    for attention in (attended, nn.functional.scaled_dot_product_attention):
+    for attend in (attention, nn.functional.scaled_dot_product_attention):
         leaves = [t.clone().requires_grad_() for t in (q, k, v)]
-        y = attention(*leaves)
+        y = attend(*leaves)
         y.square().sum().backward()
         results.append([y, *(leaf.grad for leaf in leaves)])
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)

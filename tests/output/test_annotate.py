@@ -12,8 +12,15 @@ import pytest
 from tests.video.conftest import numbers
 from tests.video.films import FFPROBE, TICKS, beeps_at, probed, write_numbered
 from vidattn.errors import InputError, UsageError, VideoError
-from vidattn.output import clip_name, write
-from vidattn.output.video.annotate import Drawn, Made, annotate, annotating, clipping, clips
+from vidattn.output import excerpt_name, write
+from vidattn.output.video.annotate import (
+    FileMade,
+    FrameDrawn,
+    annotate,
+    annotate_events,
+    excerpt_events,
+    excerpts,
+)
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 from vidattn.video import open_video
@@ -45,7 +52,7 @@ def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_every_clip_holds_the_very_frames_of_its_segment(film: Path, tmp_path: Path) -> None:
     timeline = timeline_of(film)
-    made = clips(timeline, tmp_path, exact=True)
+    made = excerpts(timeline, tmp_path, exact=True)
     assert [path.name for path in made] == [
         "a b.01.walk.mp4", "a b.02.run.mp4", "a b.03.jump-rest.mp4"
     ]  # fmt: skip
@@ -65,8 +72,8 @@ def test_every_clip_holds_the_very_frames_of_its_segment(film: Path, tmp_path: P
 @pytest.mark.skipif(FFPROBE is None, reason="ffprobe is not installed")
 def test_the_label_changes_with_the_very_frame(film: Path, tmp_path: Path) -> None:
     timeline = timeline_of(film)
-    events = list(annotating(timeline, tmp_path / "b.mp4"))
-    assert [type(e) for e in events] == [Drawn] * 50 + [Made]
+    events = list(annotate_events(timeline, tmp_path / "b.mp4"))
+    assert [type(e) for e in events] == [FrameDrawn] * 50 + [FileMade]
     found = probed(tmp_path / "b.mp4")
     assert (found["width"], found["height"]) == (216, 144)  # enlarged, so that letters fit
     assert found["sound"]["codec_name"] == "aac"
@@ -88,7 +95,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_clips_at_key_frames_are_copied_and_others_are_not(plain: Path, tmp_path: Path) -> None:
     # Key frames every 0.4 s and segments at 0, 0.5 and 1.5 s: always one within 0.2 s.
-    made = [e for e in clipping(timeline_of(plain), tmp_path, name="o") if isinstance(e, Made)]
+    made = [
+        e for e in excerpt_events(timeline_of(plain), tmp_path, name="o") if isinstance(e, FileMade)
+    ]
     assert [e.copied for e in made] == [True, True, True]
     first = []
     for event in made:
@@ -97,7 +106,7 @@ def test_clips_at_key_frames_are_copied_and_others_are_not(plain: Path, tmp_path
     assert first == [0, 10, 40]
     clock, ticks = TICKS["25"]
     rare = write_numbered(tmp_path / "rare.mp4", clock, ticks, options={"g": "50"})
-    made = [e for e in clipping(timeline_of(rare), tmp_path) if isinstance(e, Made)]
+    made = [e for e in excerpt_events(timeline_of(rare), tmp_path) if isinstance(e, FileMade)]
     assert [e.copied for e in made] == [True, False, False]  # it ends at any frame
     with open_video(made[1].path) as clip:
         assert numbers(clip.read([0, clip.frames - 1])) == [13, 37]
@@ -115,7 +124,7 @@ def test_a_part_gives_a_film_of_that_part(plain: Path, tmp_path: Path) -> None:
 
 def test_stopping_leaves_nothing_and_keeps_what_was_there(plain: Path, tmp_path: Path) -> None:
     (tmp_path / "b.mp4").write_text("before")
-    events = annotating(timeline_of(plain), tmp_path / "b.mp4")
+    events = annotate_events(timeline_of(plain), tmp_path / "b.mp4")
     for _ in range(10):
         next(events)
     events.close()  # type: ignore[attr-defined]
@@ -130,7 +139,7 @@ def test_another_film_is_refused_and_a_moved_one_can_be_named(plain: Path, tmp_p
         annotate(moved, tmp_path / "b.mp4")
     assert "--film" in (caught.value.hint or "")
     annotate(moved, tmp_path / "b.mp4", film=plain)
-    assert clips(moved, tmp_path, film=plain)[0].name == "plain.01.walk.mp4"
+    assert excerpts(moved, tmp_path, film=plain)[0].name == "plain.01.walk.mp4"
     longer = dataclasses.replace(timeline, duration=9.0)
     with pytest.raises(InputError, match=r"lasts 2.00 s, and the film of the timeline 9.00 s"):
         annotate(longer, tmp_path / "c.mp4")
@@ -159,6 +168,6 @@ def test_the_same_film_gives_the_same_bytes(plain: Path, tmp_path: Path) -> None
     ],
 )
 def test_names_of_clips_are_those_of_files(label: str, name: str) -> None:
-    assert clip_name("/a/m.mkv", 7, 120, label) == name
-    assert clip_name("m" * 300, 7, 120, label).endswith(name[1:])
-    assert len(clip_name("m" * 300, 7, 120, label).encode()) <= 255
+    assert excerpt_name("/a/m.mkv", 7, 120, label) == name
+    assert excerpt_name("m" * 300, 7, 120, label).endswith(name[1:])
+    assert len(excerpt_name("m" * 300, 7, 120, label).encode()) <= 255

@@ -14,7 +14,7 @@ import pytest
 from vidattn.errors import UsageError
 from vidattn.output import render
 from vidattn.output.edl import reel_of
-from vidattn.output.timecode import Clock, placed, rate_of
+from vidattn.output.timecode import TimecodeClock, place_segments, rate_of
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -60,17 +60,17 @@ RATES = (NTSC_FILM, Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(600
 def test_positions_are_the_numbers_of_the_frames(rate: Fraction, edges: list[int]) -> None:
     timeline = film(rate, edges)
     assert rate_of(timeline) == rate
-    pairs = [(p.first, p.after) for p in placed(timeline)]
+    pairs = [(p.first, p.after) for p in place_segments(timeline)]
     assert pairs == list(pairwise(edges))
     # A saved timeline without frame numbers says the same: its milliseconds are enough.
     plain = Timeline.from_json(film(rate, edges, frame_times=None).to_json())
-    assert [(p.first, p.after) for p in placed(plain)] == pairs
+    assert [(p.first, p.after) for p in place_segments(plain)] == pairs
 
 
 @pytest.mark.parametrize("rate", RATES, ids=str)
 def test_a_timecode_names_one_frame_and_a_frame_one_timecode(rate: Fraction) -> None:
     for drop in {False, rate.denominator == 1001 and rate > 29}:
-        clock = Clock(rate, drop)
+        clock = TimecodeClock(rate, drop)
         frames = [*range(1700, 4000), *range(17_900, 18_100), *range(107_800, 107_900), 2_589_408]
         names = [clock.name(frame) for frame in frames]
         assert len(set(names)) == len(names)
@@ -78,12 +78,12 @@ def test_a_timecode_names_one_frame_and_a_frame_one_timecode(rate: Fraction) -> 
 
 
 def test_drop_frame_timecode_keeps_pace_with_the_clock() -> None:
-    drop = Clock(NTSC, drop=True)
+    drop = TimecodeClock(NTSC, drop=True)
     assert drop.name(1799) == "00:00:59;29"
     assert drop.name(1800) == "00:01:00;02"
     assert drop.name(17_982) == "00:10:00;00"
     assert drop.name(107_892) == "01:00:00;00"
-    assert Clock(NTSC).name(107_892) == "00:59:56:12"
+    assert TimecodeClock(NTSC).name(107_892) == "00:59:56:12"
     with pytest.raises(UsageError, match="leaves it out"):
         drop.frame("00:01:00;01")
 
@@ -91,7 +91,7 @@ def test_drop_frame_timecode_keeps_pace_with_the_clock() -> None:
 def test_timecodes_agree_with_those_of_opentimelineio() -> None:
     opentime = pytest.importorskip("opentimelineio").opentime
     for rate, drop in ((NTSC_FILM, False), (Fraction(25), False), (NTSC, True), (NTSC, False)):
-        clock = Clock(rate, drop)
+        clock = TimecodeClock(rate, drop)
         for frame in (0, 1, 1799, 1800, 17_981, 17_982, 100_000, 107_892, 200_001):
             time = opentime.RationalTime(frame, float(rate))
             assert clock.name(frame) == opentime.to_timecode(time, float(rate), drop)
@@ -106,8 +106,8 @@ def test_variable_frame_rates_go_by_their_times() -> None:
     timeline = of_times(times, windows, Fraction(45, 2), 8.0, vfr=True)
     assert [s.start_frame for s in timeline.segments] == [0, 60, 120]
     assert rate_of(timeline) == NTSC_FILM
-    assert [p.first for p in placed(timeline)] == [0, 48, 144]
-    assert [p.first / float(NTSC_FILM) for p in placed(timeline)] == pytest.approx(
+    assert [p.first for p in place_segments(timeline)] == [0, 48, 144]
+    assert [p.first / float(NTSC_FILM) for p in place_segments(timeline)] == pytest.approx(
         edges[:3], abs=1.01 / 23.976
     )
 
@@ -123,7 +123,7 @@ def test_rates_that_a_container_tells_badly_are_the_standard_ones() -> None:
 def test_a_rate_that_is_none_is_taken_for_25(fps: object) -> None:
     timeline = film(Fraction(25), [0, 50, 75], input={"fps": fps, "vfr": False})
     assert rate_of(timeline) == 25
-    assert [p.first for p in placed(timeline)] == [0, 50]
+    assert [p.first for p in place_segments(timeline)] == [0, 50]
 
 
 def test_an_edl_is_exact() -> None:
@@ -217,7 +217,7 @@ def test_what_holds_no_frame_is_no_event() -> None:
     assert len(events(render(timeline, "edl"))) == 1
     windows = [Window(0, 0.05), Window(0.05, 0.06), Window(0.06, 0.2)]
     short = of_times(np.arange(5) / 25, windows, Fraction(25), 0.2, vfr=False)
-    assert [(p.first, p.after) for p in placed(short)] == [(0, 2), (2, 5)]
+    assert [(p.first, p.after) for p in place_segments(short)] == [(0, 2), (2, 5)]
 
 
 @pytest.mark.parametrize("rate", RATES, ids=str)

@@ -12,10 +12,10 @@ import pytest
 from tests.output.chromium import FOUND, browser
 from tests.output.test_report import Reader
 from vidattn.cli.terminal.metrics import write_confusion
-from vidattn.evaluation.classification import scored
+from vidattn.evaluation.classification import measure
 from vidattn.output.report.confusion import confusion_page, drawn
 from vidattn.output.report.curves import curves, curves_page
-from vidattn.output.report.page import colours
+from vidattn.output.report.page import page_colors
 
 EVIL = "</script><img src=x onerror=window.hacked=1>"
 
@@ -26,7 +26,7 @@ def result(labels: list[str], per_class: int = 10) -> dict[str, object]:
     answers = np.where(np.arange(len(truth)) % 10 < 8, truth, (truth + 1) % len(labels))
     logits = np.eye(len(labels))[answers] * 5
     about = {"model": "tiny", "dataset": "steps", "scored": len(truth), "videos": len(truth)}
-    return {**scored(logits, truth).to_dict(labels), **about, "failed": []}
+    return {**measure(logits, truth).to_dict(labels), **about, "failed": []}
 
 
 def log(epochs: int) -> list[dict[str, object]]:
@@ -74,7 +74,7 @@ def test_curves_have_a_row_for_every_epoch_and_the_colours_of_the_report() -> No
     assert text == curves_page(log(4), "small", ["steps"])
     picture = curves(log(4), "a & b")
     ElementTree.fromstring(picture)
-    assert all(colour in picture for colour in colours()["k0"])
+    assert all(colour in picture for colour in page_colors()["k0"])
     ElementTree.fromstring(curves([], "nothing yet"))
 
 

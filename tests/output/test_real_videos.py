@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from vidattn.inference.events import input_of
-from vidattn.output.timecode import Clock, placed, rate_of
+from vidattn.inference.events import describe_input
+from vidattn.output.timecode import TimecodeClock, place_segments, rate_of
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 from vidattn.video import open_video
@@ -44,7 +44,7 @@ def read(path: Path) -> tuple[Timeline, np.ndarray]:
     edges = [*(float(times[i]) for i in CUTS), facts.duration]
     windows = tuple(Window(a, b) for a, b in pairwise(edges))
     scores = [[0.9, 0.1] if i % 2 else [0.1, 0.9] for i in range(len(windows))]
-    about = {"duration": facts.duration, "input": input_of(facts), "frame_times": times}
+    about = {"duration": facts.duration, "input": describe_input(facts), "frame_times": times}
     return Timeline(str(path), ("dive", "swim"), windows, np.array(scores), **about), times
 
 
@@ -57,13 +57,13 @@ def test_a_change_of_label_is_at_the_very_frame(
     timeline, _ = read(write(tmp_path / f"a.{ending}", rate))
     assert timeline.input["vfr"] is False
     assert rate_of(timeline) == rate
-    assert [p.first for p in placed(timeline)] == CUTS
-    assert [p.after for p in placed(timeline)] == [*CUTS[1:], COUNT]
-    clock = Clock(rate, drop=rate == NTSC)
-    names = [clock.name(p.first) for p in placed(timeline)]
+    assert [p.first for p in place_segments(timeline)] == CUTS
+    assert [p.after for p in place_segments(timeline)] == [*CUTS[1:], COUNT]
+    clock = TimecodeClock(rate, drop=rate == NTSC)
+    names = [clock.name(p.first) for p in place_segments(timeline)]
     assert [clock.frame(name) for name in names] == CUTS
     saved = Timeline.from_json(timeline.to_json())
-    assert [p.first for p in placed(saved)] == CUTS
+    assert [p.first for p in place_segments(saved)] == CUTS
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
@@ -81,7 +81,7 @@ def test_where_the_rate_varies_a_change_is_where_its_frame_is_shown(
     # The first frame of the project at or after the time stamp, which is counted to half a ms.
     ends = [*shown, round(timeline.duration * 1000)]  # type: ignore[operator]
     wanted = [max(ceil((Fraction(ms) - Fraction(1, 2)) * rate / 1000), 0) for ms in ends]
-    spans = [(p.first, p.after) for p in placed(timeline)]
+    spans = [(p.first, p.after) for p in place_segments(timeline)]
     # A frame of 17 ms may be too short for the project.
     assert spans == [(a, b) for a, b in pairwise(wanted) if a < b]
     assert len(spans) >= len(CUTS) - 1

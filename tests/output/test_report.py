@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import write_film
 from vidattn import output
 from vidattn.output.report import clock, html
-from vidattn.output.thumbnails import stills
+from vidattn.output.thumbnails import thumbnails
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -103,7 +103,7 @@ def test_two_hours_of_400_labels_stay_below_3_megabytes(decoding: dict[str, obje
 
 def test_pictures_come_from_the_segments_of_the_film(tmp_path: Path) -> None:
     film = str(write_film(tmp_path / "walk.mp4", seconds=4))
-    pictures = stills(timeline(film))
+    pictures = thumbnails(timeline(film))
     assert [round(t) for t in pictures] == [1, 3]
     assert all(data.startswith(b"\xff\xd8\xff") for data in pictures.values())
     page = html(timeline(film), stills=pictures)
@@ -112,10 +112,10 @@ def test_pictures_come_from_the_segments_of_the_film(tmp_path: Path) -> None:
 
 def test_a_film_that_is_gone_or_another_one_has_no_pictures(tmp_path: Path) -> None:
     film = str(write_film(tmp_path / "walk.mp4", seconds=4))
-    assert stills(timeline(film, seconds=9.0)) == {}
+    assert thumbnails(timeline(film, seconds=9.0)) == {}
     (tmp_path / "text.mp4").write_text("no film")
-    assert stills(timeline(str(tmp_path / "text.mp4"))) == {}
-    assert stills(timeline(str(tmp_path / "gone.mp4"))) == {}
+    assert thumbnails(timeline(str(tmp_path / "text.mp4"))) == {}
+    assert thumbnails(timeline(str(tmp_path / "gone.mp4"))) == {}
 
 
 def test_hours_are_told_only_where_there_are_some() -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import write_film
 from tests.output.chromium import FOUND, Page, browser
 from vidattn import output
-from vidattn.output.thumbnails import stills
+from vidattn.output.thumbnails import thumbnails
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -113,7 +113,7 @@ def test_a_slider_joins_segments_across_short_background(page: Page, tmp_path: P
 def test_a_click_and_keys_seek_the_film_beside_the_page(page: Page, tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     film = timeline(source=str(write_film(tmp_path / "films" / "walk #1?.mp4")))
-    path = output.write(film, tmp_path / "out" / "a.html", stills=stills(film))
+    path = output.write(film, tmp_path / "out" / "a.html", stills=thumbnails(film))
     assert str(tmp_path) not in path.read_text("utf-8")
     page.open(path)
     page.wait("document.getElementById('video').readyState > 0")
@@ -152,7 +152,7 @@ def test_a_click_plays_from_there_and_space_pauses(
     page: Page, tmp_path: Path, selector: str, number: int, begins: float
 ) -> None:
     film = timeline(source=str(write_film(tmp_path / "walk.mp4")))
-    page.open(output.write(film, tmp_path / "a.html", stills=stills(film)))
+    page.open(output.write(film, tmp_path / "a.html", stills=thumbnails(film)))
     page.wait("document.getElementById('video').readyState > 0")
     page.click(selector, number)
     page.wait(f"!{PAUSED}")

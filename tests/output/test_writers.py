@@ -15,7 +15,7 @@ import pytest
 from vidattn import output
 from vidattn.errors import OutputError, UsageError
 from vidattn.output import EXTENSIONS, FORMATS, file_name, format_of, render
-from vidattn.output.tables import COLUMNS, safe_cell
+from vidattn.output.tables import COLUMNS, escape_cell
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -145,10 +145,10 @@ def test_no_cell_of_a_table_begins_like_a_formula(fmt: str, hostile: str) -> Non
 
 
 def test_a_cell_is_marked_only_if_it_must_be() -> None:
-    assert safe_cell("=1+1") == "'=1+1"
-    assert safe_cell(" \n=1+1") == "'  =1+1"
-    assert safe_cell("\tx") == "' x"
-    assert safe_cell("playing chess - indoors") == "playing chess - indoors"
+    assert escape_cell("=1+1") == "'=1+1"
+    assert escape_cell(" \n=1+1") == "'  =1+1"
+    assert escape_cell("\tx") == "' x"
+    assert escape_cell("playing chess - indoors") == "playing chess - indoors"
 
 
 def test_srt_is_exact() -> None:

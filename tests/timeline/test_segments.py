@@ -9,11 +9,11 @@ from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.segments import (
     BACKGROUND,
     Segment,
+    covered_spans,
     gather,
     grid,
-    islands,
     merge,
-    without,
+    remove_labels,
 )
 from vidattn.types import Window
 
@@ -40,18 +40,18 @@ def spans(segments: tuple[Segment, ...]) -> list[tuple[float, float, str]]:
 
 
 def test_islands_join_what_touches() -> None:
-    assert islands(W((4, 5), (0, 2), (1, 3), (3, 3.5))) == list(W((0, 3.5), (4, 5)))
-    assert islands([]) == []
+    assert covered_spans(W((4, 5), (0, 2), (1, 3), (3, 3.5))) == list(W((0, 3.5), (4, 5)))
+    assert covered_spans([]) == []
 
 
 def test_without_cuts_holes() -> None:
     holes = W((1, 2), (2, 3), (5, 9))
-    assert without(W((0, 4), (1.5, 2.5), (4, 6)), holes) == [
+    assert remove_labels(W((0, 4), (1.5, 2.5), (4, 6)), holes) == [
         list(W((0, 1), (3, 4))),
         [],
         list(W((4, 5))),
     ]
-    assert without(W((0, 4)), []) == [list(W((0, 4)))]
+    assert remove_labels(W((0, 4)), []) == [list(W((0, 4)))]
 
 
 def test_without_agrees_with_a_ruler() -> None:
@@ -65,7 +65,7 @@ def test_without_agrees_with_a_ruler() -> None:
             for n in (6, 4)
         ]
         covered = {t for w in made[1] for t in range(int(w.start), int(w.stop))}
-        for window, parts in zip(made[0], without(made[0], made[1]), strict=True):
+        for window, parts in zip(made[0], remove_labels(made[0], made[1]), strict=True):
             left = [t for p in parts for t in range(int(p.start), int(p.stop))]
             assert left == [
                 t for t in range(int(window.start), int(window.stop)) if t not in covered
@@ -96,7 +96,7 @@ def test_cells_have_the_union_of_the_windows() -> None:
         starts = np.sort(rng.uniform(0, 60, 9)).round(3)
         made = [Window(float(s), round(float(s + rng.uniform(0.01, 9)), 3)) for s in starts]
         cells = grid(made)
-        assert islands(cells) == islands(made)
+        assert covered_spans(cells) == covered_spans(made)
         assert all(a.stop <= b.start for a, b in pairwise(cells))
 
 
@@ -286,11 +286,11 @@ def test_segments_tile_the_cells_whatever_the_settings(seed: int) -> None:
         merge_gap=float(rng.choice([0, 2, 1000])),
     )
     segments = merge(cells, scores, "abcde", decoding)
-    assert islands(s.window for s in segments) == islands(cells)
+    assert covered_spans(s.window for s in segments) == covered_spans(cells)
     assert all(a.window.stop <= b.window.start for a, b in pairwise(segments))
     for a, b in pairwise(segments):
         assert a.label != b.label or a.window.stop < b.window.start
-    lonely = {(i.start, i.stop) for i in islands(cells)}
+    lonely = {(i.start, i.stop) for i in covered_spans(cells)}
     for s in segments:
         alone = (s.window.start, s.window.stop) in lonely
         assert alone or s.window.duration >= decoding.min_duration - 1e-6

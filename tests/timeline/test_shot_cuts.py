@@ -5,7 +5,7 @@ import pytest
 
 from vidattn.errors import DataError
 from vidattn.timeline.segments import Segment
-from vidattn.timeline.shot_cuts import difference, found, parsed, snapped
+from vidattn.timeline.shot_cuts import find_cuts, frame_difference, parse_cuts, snap_to_cuts
 from vidattn.types import Window
 
 
@@ -27,33 +27,33 @@ def frame_at(time: float) -> int:
 
 def test_the_difference_of_two_frames_is_that_of_their_values() -> None:
     black = np.zeros((2, 2, 3), np.uint8)
-    assert difference(black, black) == 0
-    assert difference(black, black + 255) == 1
+    assert frame_difference(black, black) == 0
+    assert frame_difference(black, black + 255) == 1
     half = black.copy()
     half[0] = 51
-    assert difference(half, black) == difference(black, half) == pytest.approx(0.1)
+    assert frame_difference(half, black) == frame_difference(black, half) == pytest.approx(0.1)
 
 
 def test_a_cut_stands_out_from_its_surroundings() -> None:
     differences = [0, 0.01, 0.02, 0.30, 0.02, 0.01, 0.01]
-    assert found(differences, [0.1 * i for i in range(7)]) == (0.3,)
+    assert find_cuts(differences, [0.1 * i for i in range(7)]) == (0.3,)
 
 
 def test_motion_flashes_and_small_changes_are_no_cuts() -> None:
     times = list(range(8))
-    assert found([0, 0.3, 0.25, 0.28, 0.31, 0.3, 0.27, 0.29], times) == ()
-    assert found([0, 0.01, 0.5, 0.5, 0.01, 0.01, 0.01, 0.01], times) == ()
-    assert found([0, 0, 0.05, 0, 0, 0, 0, 0], times) == ()
-    assert found([], []) == ()
+    assert find_cuts([0, 0.3, 0.25, 0.28, 0.31, 0.3, 0.27, 0.29], times) == ()
+    assert find_cuts([0, 0.01, 0.5, 0.5, 0.01, 0.01, 0.01, 0.01], times) == ()
+    assert find_cuts([0, 0, 0.05, 0, 0, 0, 0, 0], times) == ()
+    assert find_cuts([], []) == ()
 
 
 def test_a_cut_at_the_last_frame_is_found() -> None:
-    assert found([0, 0.01, 0.01, 0.4], [0, 1, 2, 3]) == (3.0,)
+    assert find_cuts([0, 0.01, 0.01, 0.4], [0, 1, 2, 3]) == (3.0,)
 
 
 def test_times_are_read_one_a_line() -> None:
-    assert parsed("# cuts\n12.5\n\n 3\n3.0\n0\n", "c.txt") == (3.0, 12.5)
-    assert parsed("", "c.txt") == ()
+    assert parse_cuts("# cuts\n12.5\n\n 3\n3.0\n0\n", "c.txt") == (3.0, 12.5)
+    assert parse_cuts("", "c.txt") == ()
 
 
 def test_the_table_of_a_scene_detector_is_read() -> None:
@@ -64,37 +64,37 @@ def test_the_table_of_a_scene_detector_is_read() -> None:
         "2,49,00:00:02.000,2.000,132\n"
         "3,133,00:00:05.500,5.500,200\n"
     )
-    assert parsed("\ufeff" + table, "s.csv") == (2.0, 5.5)
+    assert parse_cuts("\ufeff" + table, "s.csv") == (2.0, 5.5)
 
 
 @pytest.mark.parametrize("text", ["1.5\nabc\n", "1.5\n-3\n", "1.5\n1:30\n", "1.5\nnan\n"])
 def test_a_line_that_is_no_time_is_named(text: str) -> None:
     with pytest.raises(DataError, match=r"c\.txt, line 2: .* is not a time"):
-        parsed(text, "c.txt")
+        parse_cuts(text, "c.txt")
 
 
 def test_a_boundary_moves_to_the_nearest_cut_nearby() -> None:
-    moved = snapped(rows(0, 4, 10), (1.0, 3.0, 4.5, 9.0), 1.0, frame_at)
+    moved = snap_to_cuts(rows(0, 4, 10), (1.0, 3.0, 4.5, 9.0), 1.0, frame_at)
     assert edges(moved) == [0, 4.5, 10]
     assert [(s.start_frame, s.end_frame) for s in moved] == [(0, 45), (45, 100)]
     assert [s.score for s in moved] == [0.5, 0.5]
 
 
 def test_a_cut_too_far_away_moves_nothing() -> None:
-    assert snapped(rows(0, 4, 10), (2.0, 6.0), 1.0, frame_at) == rows(0, 4, 10)
+    assert snap_to_cuts(rows(0, 4, 10), (2.0, 6.0), 1.0, frame_at) == rows(0, 4, 10)
 
 
 def test_no_segment_vanishes() -> None:
-    moved = snapped(rows(0, 4, 5, 10), (4.6,), 9.0, frame_at)
+    moved = snap_to_cuts(rows(0, 4, 5, 10), (4.6,), 9.0, frame_at)
     assert edges(moved) == [0, 4.6, 5, 10]  # the second boundary cannot go where the first is
 
 
 def test_segments_that_do_not_touch_stay() -> None:
     apart = (rows(0, 4)[0], Segment(Window(5, 10), "b", 0.5))
-    assert snapped(apart, (4.4,), 9.0, frame_at) == apart
+    assert snap_to_cuts(apart, (4.4,), 9.0, frame_at) == apart
 
 
 def test_frames_that_nobody_knows_stay_unknown() -> None:
-    moved = snapped(rows(0, 4, 10), (4.5,), 1.0, lambda time: None)
+    moved = snap_to_cuts(rows(0, 4, 10), (4.5,), 1.0, lambda time: None)
     assert (moved[0].end_frame, moved[1].start_frame) == (None, None)
     assert (moved[0].start_frame, moved[1].end_frame) == (0, 100)

@@ -11,10 +11,10 @@ import pytest
 
 from vidattn.data.sampling import windows as sliding
 from vidattn.errors import InputError
-from vidattn.io.json import one_line
+from vidattn.io.json import dumps
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool
-from vidattn.timeline.segments import islands, without
+from vidattn.timeline.segments import covered_spans, remove_labels
 from vidattn.types import Window
 
 
@@ -70,9 +70,9 @@ def test_the_segments_of_two_windows() -> None:
 def test_segments_tile_the_file_without_what_is_unreadable(seed: int) -> None:
     timeline = random_timeline(seed, decoding=Decoding(threshold=0.3 * (seed % 3)))
     assert timeline.duration is not None
-    gapless = islands(Window(round(w.start, 3), round(w.stop, 3)) for w in timeline.windows)
-    expected = [part for parts in without(gapless, lost_of(timeline)) for part in parts]
-    assert islands(s.window for s in timeline.segments) == islands(expected)
+    gapless = covered_spans(Window(round(w.start, 3), round(w.stop, 3)) for w in timeline.windows)
+    expected = [part for parts in remove_labels(gapless, lost_of(timeline)) for part in parts]
+    assert covered_spans(s.window for s in timeline.segments) == covered_spans(expected)
     assert all(a.window.stop <= b.window.start for a, b in pairwise(timeline.segments))
 
 
@@ -368,7 +368,7 @@ def test_numbers_that_json_cannot_say_are_refused() -> None:
 def test_hostile_names_stay_inside_their_strings() -> None:
     name = "\udcff\x1b]0;x\x07\n\x7f\x9b2J\u2028\u2029\u0085🎬</script>.mp4"
     timeline = small(source=name, labels=(name, "swim"))
-    for text in (timeline.to_json(), timeline.to_json(indent=None), one_line(name)):
+    for text in (timeline.to_json(), timeline.to_json(indent=None), dumps(name)):
         text.encode("utf-8")
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", text)
     assert len(timeline.to_json(indent=None).splitlines()) == 1

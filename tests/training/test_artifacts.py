@@ -19,9 +19,9 @@ from vidattn.config import (
     ViewConfig,
 )
 from vidattn.config.serialization import to_plain
-from vidattn.data.sets.registry import open_set
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError, OutputError
-from vidattn.evaluation.dataset import SetEvaluation, evaluate_set
+from vidattn.evaluation.dataset import DatasetEvaluation, evaluate_dataset
 from vidattn.models.device import Runtime
 from vidattn.training import fit
 from vidattn.weights.loading import load
@@ -57,18 +57,28 @@ def test_a_folder_of_clips_becomes_a_classifier_of_its_classes(
 ) -> None:
     events = run(folder, tmp_path)
     kinds = [type(event).__name__ for event in events]
-    assert kinds == ["Note", "Step", "Step", "Epoch", "Saved", "Step", "Step", "Epoch", "Saved"]
+    assert kinds == [
+        "Note",
+        "StepDone",
+        "StepDone",
+        "EpochDone",
+        "CheckpointSaved",
+        "StepDone",
+        "StepDone",
+        "EpochDone",
+        "CheckpointSaved",
+    ]
     classifier = load(str(tmp_path / "model.safetensors"))
     assert classifier.labels == CLASSES
     card = classifier.card
     assert (card.name, card.license, card.training_data) == (tmp_path.name, "", folder.name)
     assert card.source == f"vidattn train --dataset {folder.name}"
     assert json.loads((tmp_path / "recipe.json").read_text())["model"]["classes"] == 2
-    *_, found = evaluate_set(
-        classifier, open_set(str(folder), None, "val"), ViewConfig(1, 1), runtime=Runtime("cpu")
+    *_, found = evaluate_dataset(
+        classifier, open_dataset(str(folder), None, "val"), ViewConfig(1, 1), runtime=Runtime("cpu")
     )
-    assert isinstance(found, SetEvaluation)
-    epochs = [event for event in events if isinstance(event, fit.Epoch)]
+    assert isinstance(found, DatasetEvaluation)
+    epochs = [event for event in events if isinstance(event, fit.EpochDone)]
     assert found.scores.top1 == epochs[-1].scores["top1"]
 
 
@@ -78,7 +88,7 @@ def test_a_run_goes_on_in_the_middle_as_if_nothing_had_happened(
     run(folder, tmp_path / "whole")
     half = replace(TINY, data=replace(TINY.data, dataset=str(folder)))
     for event in fit.fit(half, tmp_path / "halves", device="cpu"):
-        if isinstance(event, fit.Saved):
+        if isinstance(event, fit.CheckpointSaved):
             break
     run(folder, tmp_path / "halves", resume=True)
     whole, halves = (
@@ -102,7 +112,7 @@ def damaged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("damaged") / "mine"
     shutil.copytree(folder, root)
     for half in ("train", "val"):
-        items = open_set(str(root), None, half).items  # type: ignore[arg-type]
+        items = open_dataset(str(root), None, half).items  # type: ignore[arg-type]
         Path(items[0].path).write_bytes(b"broken")
     return root
 
@@ -113,8 +123,8 @@ def rows(run_dir: Path) -> list[dict[str, object]]:
 
 def test_broken_videos_are_told_once_and_do_not_stop_a_run(damaged: Path, tmp_path: Path) -> None:
     events = run(damaged, tmp_path / "run")
-    assert events[-1] == fit.Incomplete(1, 1, tmp_path / "run" / "log.jsonl")
-    lost = [event for event in events if isinstance(event, fit.Lost)]
+    assert events[-1] == fit.IncompleteValidation(1, 1, tmp_path / "run" / "log.jsonl")
+    lost = [event for event in events if isinstance(event, fit.UnreadableVideo)]
     assert [(event.fate, event.code) for event in lost] == [
         ("replaced", "E_NOT_VIDEO"),
         ("not counted", "E_NOT_VIDEO"),
@@ -131,11 +141,11 @@ def test_broken_videos_met_before_an_interruption_are_not_forgotten(
     whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
     recipe = replace(TINY, data=replace(TINY.data, dataset=str(damaged)))
     for event in fit.fit(recipe, parts, device="cpu"):
-        if isinstance(event, fit.Saved):
+        if isinstance(event, fit.CheckpointSaved):
             break
     rest = run(damaged, parts, resume=True)
-    assert not any(isinstance(event, fit.Lost) for event in rest)
-    assert rest[-1] == fit.Incomplete(1, 1, parts / "log.jsonl")
+    assert not any(isinstance(event, fit.UnreadableVideo) for event in rest)
+    assert rest[-1] == fit.IncompleteValidation(1, 1, parts / "log.jsonl")
     assert (parts / "log.jsonl").read_bytes() == (whole / "log.jsonl").read_bytes()
 
 
@@ -144,10 +154,10 @@ from pathlib import Path
 import torch
 from vidattn.training import fit
 from vidattn.config import Recipe
-from vidattn.models.distributed import joined
+from vidattn.models.distributed import join_world
 from vidattn.config.serialization import from_plain
 
-with joined(torch.device("cpu")):
+with join_world(torch.device("cpu")):
     recipe = from_plain(Recipe, json.loads(sys.argv[1]))
     *_, last = fit.fit(recipe, Path(sys.argv[2]), device="cpu")
     print(json.dumps([type(last).__name__, last.replaced, last.not_counted]))
@@ -158,7 +168,7 @@ def test_all_processes_know_that_videos_were_broken(damaged: Path, tmp_path: Pat
     recipe = replace(TINY, optim=replace(TINY.optim, epochs=1))
     recipe = replace(recipe, data=replace(TINY.data, dataset=str(damaged)))
     words = json.dumps(to_plain(recipe)), tmp_path / "run"
-    assert together(TOGETHER, tmp_path / "told", *words) == [["Incomplete", 1, 1]] * 2
+    assert together(TOGETHER, tmp_path / "told", *words) == [["IncompleteValidation", 1, 1]] * 2
     assert [row["event"] for row in rows(tmp_path / "run")] == ["note", "lost", "lost", "epoch"]
 
 
@@ -175,10 +185,10 @@ def test_where_nothing_can_be_written_is_found_out_before_the_set_is_read(
 def test_small_sets_are_gone_through_until_an_epoch_is_full(folder: Path, tmp_path: Path) -> None:
     data = replace(TINY.data, dataset=str(folder), clips_per_epoch=23)
     events = list(fit.fit(replace(TINY, data=data), tmp_path, device="cpu"))
-    steps = [event for event in events if isinstance(event, fit.Step)]
+    steps = [event for event in events if isinstance(event, fit.StepDone)]
     # Ten videos make two batches of five; three passes reach 23 clips.
     assert [step.epoch for step in steps] == [1] * 6 + [2] * 6
-    assert [e.epoch for e in events if isinstance(e, fit.Epoch)] == [1, 2]
+    assert [e.epoch for e in events if isinstance(e, fit.EpochDone)] == [1, 2]
 
 
 def test_nothing_is_written_when_the_set_is_not_there(tmp_path: Path) -> None:
@@ -192,5 +202,5 @@ def test_nothing_is_written_when_the_set_is_not_there(tmp_path: Path) -> None:
 def test_motion_is_learned_from_files(folder: Path, tmp_path: Path) -> None:
     recipe = replace(TINY, optim=replace(TINY.optim, lr=1e-3, epochs=40))
     events = run(folder, tmp_path, recipe)
-    losses = [event.loss for event in events if isinstance(event, fit.Step)]
+    losses = [event.loss for event in events if isinstance(event, fit.StepDone)]
     assert sum(losses[-4:]) / 4 < 0.65 < sum(losses[:4]) / 4  # log 2 is .69

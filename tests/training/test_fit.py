@@ -21,9 +21,9 @@ from vidattn.errors import DataError, OutputError, RecipeError, UsageError, Weig
 from vidattn.training import fit
 from vidattn.training.artifacts import card_of
 from vidattn.training.checkpoint import load_state, save_state
-from vidattn.training.data import training_set
-from vidattn.training.run_dir import owned
-from vidattn.training.trainer import Learner, new_state
+from vidattn.training.data import open_training_dataset
+from vidattn.training.run_dir import owning
+from vidattn.training.trainer import Trainer, new_state
 from vidattn.weights.loading import load
 
 TINY = Recipe(
@@ -68,8 +68,8 @@ def test_a_run_tells_its_steps_epochs_and_checkpoints(
 ) -> None:
     folder, events = told
     kinds = [type(e).__name__ for e in events]
-    assert kinds == ["Step", "Step", "Epoch", "Saved"] * 3
-    assert [e.step for e in events if isinstance(e, fit.Step)] == [1, 2, 3, 4, 5, 6]
+    assert kinds == ["StepDone", "StepDone", "EpochDone", "CheckpointSaved"] * 3
+    assert [e.step for e in events if isinstance(e, fit.StepDone)] == [1, 2, 3, 4, 5, 6]
     assert {p.name for p in folder.iterdir()} == {
         "recipe.json",
         "log.jsonl",
@@ -112,7 +112,7 @@ def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(done: 
         file.write(b'{"event": "epo\xc3\n7\n{"event": "ste')
     # Nor does it matter what is said of a recipe, or how often the model is measured.
     longer = replace(TINY, optim=replace(TINY.optim, epochs=4, evaluate_every=3), source="new")
-    assert sum(isinstance(e, fit.Epoch) for e in run(done, longer, resume=True)) == 1
+    assert sum(isinstance(e, fit.EpochDone) for e in run(done, longer, resume=True)) == 1
     lines = (done / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 4
 
@@ -136,7 +136,7 @@ def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_began_wit
     tuned, parts = tmp_path / "tuned" / "run", tmp_path / "parts" / "run"
     run(tuned, init=whole)
     events = fit.fit(TINY, parts, device="cpu", init=whole)
-    next(e for e in events if isinstance(e, fit.Step))
+    next(e for e in events if isinstance(e, fit.StepDone))
     events.close()  # type: ignore[attr-defined]
     run(parts, resume=True)  # without naming them
     same_but_for_timings(parts, tuned)
@@ -146,7 +146,7 @@ def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_began_wit
 def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path, resume: bool) -> None:
     begin(tmp_path)
     events = run(tmp_path, resume=resume)
-    assert sum(isinstance(e, fit.Epoch) for e in events) == 3
+    assert sum(isinstance(e, fit.EpochDone) for e in events) == 3
     said = [e.text for e in events if isinstance(e, fit.Note)]
     assert any("begins anew" in text for text in said) == resume
     assert "begins anew" not in (tmp_path / "recipe.json").read_text()
@@ -183,7 +183,7 @@ def test_resuming_a_finished_run_says_that_it_is_complete_and_nothing_else(done:
     # A model that an interruption has kept from the disk is news.
     (done / "model.safetensors").unlink()
     saved, note = run(done, resume=True)
-    assert (type(saved), type(note)) == (fit.Saved, fit.Note)
+    assert (type(saved), type(note)) == (fit.CheckpointSaved, fit.Note)
     assert contents(done) == before
 
 
@@ -244,7 +244,7 @@ def test_the_best_model_is_the_first_with_the_highest_top1(
     told: tuple[Path, list[fit.Event]],
 ) -> None:
     folder, events = told
-    top1 = [e.scores["top1"] for e in events if isinstance(e, fit.Epoch)]
+    top1 = [e.scores["top1"] for e in events if isinstance(e, fit.EpochDone)]
     best, last = (load(folder / f"{name}.safetensors") for name in ("best", "model"))
     assert best.card.expect == f"motion top-1 {100 * max(top1):.1f} (held-back clips)"
     first = top1.index(max(top1)) == len(top1) - 1
@@ -263,7 +263,7 @@ def test_a_run_measures_as_seldom_as_asked_and_after_its_last_epoch(
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=2))
     events, said = fit.fit(seldom, tmp_path / "run", device="cpu"), []
     for event in events:
-        if isinstance(event, fit.Saved):
+        if isinstance(event, fit.CheckpointSaved):
             said.append(load(event.path).card.expect)
             assert (tmp_path / "run" / "best.safetensors").exists() == (event.epoch > 1)
     often, found = epochs_of(whole), epochs_of(tmp_path / "run")
@@ -274,7 +274,7 @@ def test_a_run_measures_as_seldom_as_asked_and_after_its_last_epoch(
     # Stopped after an epoch that is not measured, it leaves the same.
     parts = tmp_path / "parts" / "run"
     events = fit.fit(seldom, parts, device="cpu")
-    next(event for event in events if isinstance(event, fit.Saved))
+    next(event for event in events if isinstance(event, fit.CheckpointSaved))
     events.close()  # type: ignore[attr-defined]
     run(parts, seldom, resume=True)
     for name in ("log.jsonl", "best.safetensors", "curves.svg"):
@@ -284,11 +284,11 @@ def test_a_run_measures_as_seldom_as_asked_and_after_its_last_epoch(
 def test_an_epoch_that_becomes_the_last_is_measured_and_counts_once(tmp_path: Path) -> None:
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=3))
     events = fit.fit(seldom, tmp_path, device="cpu")
-    next(event for event in events if isinstance(event, fit.Saved))
+    next(event for event in events if isinstance(event, fit.CheckpointSaved))
     events.close()  # type: ignore[attr-defined]
     before = epochs_of(tmp_path)
     one = replace(seldom, optim=replace(seldom.optim, epochs=1))
-    assert [e.epoch for e in run(tmp_path, one, resume=True) if isinstance(e, fit.Epoch)] == [1]
+    assert [e.epoch for e in run(tmp_path, one, resume=True) if isinstance(e, fit.EpochDone)] == [1]
     now = epochs_of(tmp_path)
     assert (before[0]["top1"], len(now)) == ("", 1)
     assert now[0]["top1"]
@@ -307,9 +307,9 @@ def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(
     asked = {"number": 0}
     for event in fit.fit(TINY, parts, device="cpu", asked=lambda: asked["number"]):
         seen.append(event)
-        if isinstance(event, fit.Step) and event.step == 2:
+        if isinstance(event, fit.StepDone) and event.step == 2:
             asked["number"] = 15
-    assert seen[-1] == fit.Halted(2, 15)  # in the middle of measuring the first epoch
+    assert seen[-1] == fit.Interrupted(2, 15)  # in the middle of measuring the first epoch
     assert not (parts / "model.safetensors").exists()
     run(parts, resume=True)
     same_but_for_timings(parts, whole)
@@ -319,35 +319,35 @@ def test_a_signal_that_comes_in_the_middle_of_a_step_waits_for_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = {"number": 0}
-    losses = Learner._losses
+    losses = Trainer._losses
 
-    def signalled(learner: Learner, *words: object) -> object:
+    def signalled(learner: Trainer, *words: object) -> object:
         asked["number"] = 2 if learner.state.step == 2 else 0
         return losses(learner, *words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Learner, "_losses", signalled)
+    monkeypatch.setattr(Trainer, "_losses", signalled)
     seen = list(fit.fit(TINY, tmp_path, device="cpu", asked=lambda: asked["number"]))
-    assert [e.step for e in seen if isinstance(e, fit.Step)] == [1, 2, 3]
-    assert seen[-1] == fit.Halted(3, 2)
+    assert [e.step for e in seen if isinstance(e, fit.StepDone)] == [1, 2, 3]
+    assert seen[-1] == fit.Interrupted(3, 2)
     assert (tmp_path / "checkpoints" / "00000003.safetensors").exists()
 
 
 @pytest.mark.parametrize("optim", [{"mixup": 0.8}, {"cutmix": 1.0}])
 def test_a_batch_without_pairs_is_not_mixed_in_silence(optim: dict[str, float]) -> None:
     recipe = replace(TINY, optim=replace(TINY.optim, batch_size=3, flow_weight=0.0, **optim))
-    assert training_set(recipe, None).batch_size == 3  # the odd one stays as it is
+    assert open_training_dataset(recipe, None).batch_size == 3  # the odd one stays as it is
     with pytest.raises(RecipeError, match=r"mix pairs, and batches of 3 leave 2 processes") as told:
-        training_set(recipe, None, (0, 2))
+        open_training_dataset(recipe, None, (0, 2))
     assert told.value.hint == "batches of 4 or more have a partner for each; see --batch-size"
     single = replace(recipe, optim=replace(recipe.optim, batch_size=1))
     with pytest.raises(RecipeError, match="batches of 1 leave a single clip"):
-        training_set(single, None)
+        open_training_dataset(single, None)
 
 
 def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path) -> None:
-    events = fit.fit(TINY, tmp_path, device="cpu", manner=fit.Manner(save_every=1, keep=3))
+    events = fit.fit(TINY, tmp_path, device="cpu", manner=fit.RunOptions(save_every=1, keep=3))
     for event in events:
-        if isinstance(event, fit.Step) and event.step == 5:
+        if isinstance(event, fit.StepDone) and event.step == 5:
             break
     events.close()  # type: ignore[attr-defined]
     kept = sorted(p.stem for p in (tmp_path / "checkpoints").iterdir())
@@ -357,12 +357,12 @@ def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_a_run_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, step: int) -> None:
     parts = tmp_path / "parts" / "run"
-    events = fit.fit(TINY, parts, device="cpu", manner=fit.Manner(save_every=1))
-    next(e for e in events if isinstance(e, fit.Step) and e.step == step)
+    events = fit.fit(TINY, parts, device="cpu", manner=fit.RunOptions(save_every=1))
+    next(e for e in events if isinstance(e, fit.StepDone) and e.step == step)
     events.close()  # type: ignore[attr-defined]
     torch.manual_seed(123)
     rest = run(parts, resume=True)
-    assert next(e.step for e in rest if isinstance(e, fit.Step)) == step + 1
+    assert next(e.step for e in rest if isinstance(e, fit.StepDone)) == step + 1
     same_but_for_timings(parts, whole)
 
 
@@ -373,9 +373,9 @@ from vidattn.config.serialization import from_plain
 
 recipe = from_plain(Recipe, json.loads(sys.argv[1]))
 for event in vidattn.training.fit.fit(
-    recipe, Path(sys.argv[2]), device="cpu", manner=vidattn.training.fit.Manner(save_every=1)
+    recipe, Path(sys.argv[2]), device="cpu", manner=vidattn.training.fit.RunOptions(save_every=1)
 ):
-    if isinstance(event, vidattn.training.fit.Step) and event.step == 3:
+    if isinstance(event, vidattn.training.fit.StepDone) and event.step == 3:
         break
 print(event.step, flush=True)
 os._exit(0)
@@ -395,7 +395,7 @@ def test_what_two_processes_began_one_can_finish(whole: Path, tmp_path: Path) ->
 
 def test_a_sharded_model_does_not_try_out_how_much_fits(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot try out") as caught:
-        run(tmp_path / "run", manner=fit.Manner("fsdp", auto_parts=True))
+        run(tmp_path / "run", manner=fit.RunOptions("fsdp", auto_parts=True))
     assert "optim.accumulate" in (caught.value.hint or "")
     assert not (tmp_path / "run").exists()
 
@@ -404,7 +404,7 @@ def test_what_lingers_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
     left = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(left, fcntl.LOCK_EX)
     threading.Timer(0.3, os.close, [left]).start()
-    with owned(tmp_path), pytest.raises(OSError, match="Bad file descriptor"):
+    with owning(tmp_path), pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(left)
 
 
@@ -412,7 +412,7 @@ def test_a_directory_in_which_another_process_trains_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vidattn.training.run_dir.LINGER", 0.0)
-    with owned(tmp_path), pytest.raises(OutputError, match="another process trains here"):
+    with owning(tmp_path), pytest.raises(OutputError, match="another process trains here"):
         run(tmp_path)
 
 

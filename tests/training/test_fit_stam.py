@@ -15,16 +15,16 @@ from tests.training import test_fit
 from tests.training.test_trainer import BATCHES
 from vidattn import weights
 from vidattn.config import ClipConfig, Recipe, StamConfig, TimeSformerConfig
-from vidattn.config.recipes import RECIPES, named
-from vidattn.config.serialization import from_plain, to_plain, with_settings
-from vidattn.data.motion.dataset import MotionBatches
+from vidattn.config.recipes import RECIPES, find_recipe
+from vidattn.config.serialization import apply_settings, from_plain, to_plain
+from vidattn.data.motion.dataset import MotionSamples
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.models.classifier import Classifier
-from vidattn.models.dropout import Drop
+from vidattn.models.dropout import RngDropout
 from vidattn.models.stam import Stam, TimeLayer
 from vidattn.models.timesformer import TimeSformer
 from vidattn.training import fit
-from vidattn.training.trainer import Learner, TrainState, new_state
+from vidattn.training.trainer import Trainer, TrainState, new_state
 from vidattn.weights.loading import load, recipe_of
 
 SHAPE = StamConfig(
@@ -51,7 +51,7 @@ def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
 def learnt(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
     """The state after some steps, and their losses."""
     state = new_state(recipe, None)
-    learner = Learner(state, recipe, per_epoch=2)
+    learner = Trainer(state, recipe, per_epoch=2)
     return state, [learner.learn(BATCHES[number]).loss for number in range(steps)]
 
 
@@ -65,9 +65,9 @@ def test_parts_of_a_batch_drop_what_the_whole_does(parts: int) -> None:
 
 def test_what_is_dropped_counts() -> None:
     kept, dropping = new_state(TINY, None), new_state(TINY, None)
-    for drop in (m for m in kept.model.modules() if isinstance(m, Drop)):
+    for drop in (m for m in kept.model.modules() if isinstance(m, RngDropout)):
         drop.rate = 0.0
-    found = [Learner(state, TINY, per_epoch=2) for state in (kept, dropping)]
+    found = [Trainer(state, TINY, per_epoch=2) for state in (kept, dropping)]
     losses = [learner.learn(BATCHES[0]).loss for learner in found]
     assert abs(losses[0] - losses[1]) > 1e-4
 
@@ -78,7 +78,7 @@ def test_a_layer_over_time_is_that_of_torch() -> None:
     theirs = nn.TransformerEncoderLayer(16, 2, 24, dropout=0.0, batch_first=True)
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(3, 5, 16)
-    for drop in (m for m in ours.modules() if isinstance(m, Drop)):
+    for drop in (m for m in ours.modules() if isinstance(m, RngDropout)):
         drop.rate = 0.0
     assert_close(ours(x), theirs(x))  # in training mode
     with torch.no_grad():
@@ -86,9 +86,9 @@ def test_a_layer_over_time_is_that_of_torch() -> None:
 
 
 def test_learning_lowers_the_loss_on_one_batch() -> None:
-    batch = MotionBatches(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
+    batch = MotionSamples(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
     recipe = changed(epochs=60)
-    learner = Learner(new_state(recipe, None), recipe, per_epoch=2)
+    learner = Trainer(new_state(recipe, None), recipe, per_epoch=2)
     found = [learner.learn(batch).loss for _ in range(100)]
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
 
@@ -102,8 +102,8 @@ def test_the_motion_of_patches_is_not_learned_by_frames_alone() -> None:
 def test_a_run_goes_on_exactly_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
     recipe, whole, parts = changed(ema=0.9), tmp_path / "whole" / "run", tmp_path / "parts" / "run"
     test_fit.run(whole, recipe)
-    events = fit.fit(recipe, parts, device="cpu", manner=fit.Manner(save_every=1))
-    next(e for e in events if isinstance(e, fit.Step) and e.step == 3)
+    events = fit.fit(recipe, parts, device="cpu", manner=fit.RunOptions(save_every=1))
+    next(e for e in events if isinstance(e, fit.StepDone) and e.step == 3)
     events.close()  # type: ignore[attr-defined]
     test_fit.run(parts, recipe, resume=True)
     for name in ("log.jsonl", "model.safetensors", "checkpoints/00000004.safetensors"):
@@ -123,7 +123,7 @@ from vidattn.config.serialization import from_plain
 recipe = from_plain(Recipe, json.loads(sys.argv[1]))
 for strategy in ("ddp", "fsdp"):
     folder = Path(sys.argv[2], strategy)
-    *_, last = fit.fit(recipe, folder, device="cpu", manner=fit.Manner(strategy))
+    *_, last = fit.fit(recipe, folder, device="cpu", manner=fit.RunOptions(strategy))
     print(json.dumps(type(last).__name__))
 """
 
@@ -133,7 +133,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     test_fit.run(tmp_path / "one", recipe)
     one = load(tmp_path / "one").model.state_dict()
     words = json.dumps(to_plain(recipe)), tmp_path
-    assert together(TOGETHER, tmp_path / "told", *words) == ["Saved"] * 2
+    assert together(TOGETHER, tmp_path / "told", *words) == ["CheckpointSaved"] * 2
     for strategy in ("ddp", "fsdp"):
         found = load(tmp_path / strategy).model.state_dict()
         assert_close(found, one, rtol=1e-4, atol=1e-5)
@@ -220,7 +220,7 @@ def test_a_stam_lends_all_of_it_to_one_of_other_frames_but_not_to_a_timesformer(
 def test_a_recipe_says_which_kind_of_model_it_is_of() -> None:
     for recipe in RECIPES.values():
         assert from_plain(Recipe, to_plain(recipe)) == recipe
-    plain = to_plain(named("small-stam"))
+    plain = to_plain(find_recipe("small-stam"))
     assert plain["model"]["kind"] == "stam"
     with pytest.raises(RecipeError, match=r"model.kind: expected one of timesformer, stam, got"):
         from_plain(Recipe, plain | {"model": {"kind": "resnet"}})
@@ -229,10 +229,10 @@ def test_a_recipe_says_which_kind_of_model_it_is_of() -> None:
 
 
 def test_settings_of_a_recipe_do_not_change_the_kind_of_its_model() -> None:
-    changed = with_settings(named("small-stam"), ["model.time_depth=3", "model.kind=stam"])
-    assert changed.model == replace(named("small-stam").model, time_depth=3)
+    changed = apply_settings(find_recipe("small-stam"), ["model.time_depth=3", "model.kind=stam"])
+    assert changed.model == replace(find_recipe("small-stam").model, time_depth=3)
     with pytest.raises(RecipeError, match="the kind of model is that of the recipe") as caught:
-        with_settings(named("small"), ["model.kind=stam"])
+        apply_settings(find_recipe("small"), ["model.kind=stam"])
     assert "vidattn recipe list" in str(caught.value.hint)
     with pytest.raises(RecipeError, match=r"model.attention: no such setting"):
-        with_settings(named("stam-16-k400"), ["model.attention=joint"])
+        apply_settings(find_recipe("stam-16-k400"), ["model.attention=joint"])

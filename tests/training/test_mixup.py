@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vidattn.config import OptimConfig
 from vidattn.errors import RecipeError
-from vidattn.training.mixup import box, mixed, partners
+from vidattn.training.mixup import box, mix_clips, partners
 
 LABELS = torch.tensor([0, 1, 2, 0])
 
@@ -20,7 +20,7 @@ def numbered(count: int) -> Tensor:
 
 def cut(seed: int, **changes: float) -> tuple[Tensor, Tensor]:
     optim = OptimConfig(cutmix=1.0, **changes)
-    return mixed(numbered(4), LABELS, 3, optim, np.random.default_rng(seed))
+    return mix_clips(numbered(4), LABELS, 3, optim, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,9 @@ def test_targets_are_the_shares_of_the_pixels() -> None:
 
 
 def test_mixup_blends_both_clips_and_targets_alike() -> None:
-    clips, targets = mixed(numbered(4), LABELS, 3, OptimConfig(mixup=0.8), np.random.default_rng(3))
+    clips, targets = mix_clips(
+        numbered(4), LABELS, 3, OptimConfig(mixup=0.8), np.random.default_rng(3)
+    )
     share = targets[0, 0].item()
     assert 0 < share < 1
     assert torch.allclose(clips[0], torch.tensor(share * 1 + (1 - share) * 2))
@@ -86,7 +88,7 @@ def test_the_loss_is_that_of_both_labels_in_their_shares() -> None:
 
 def test_without_mixing_targets_are_smoothed_labels_and_clips_untouched() -> None:
     given, logits = numbered(4), torch.eye(4, 3)
-    clips, targets = mixed(
+    clips, targets = mix_clips(
         given, LABELS, 3, OptimConfig(label_smoothing=0.3), np.random.default_rng(0)
     )
     assert clips is given
@@ -98,9 +100,9 @@ def test_without_mixing_targets_are_smoothed_labels_and_clips_untouched() -> Non
 def test_halves_of_a_batch_mix_as_the_whole_does(ways: dict[str, float]) -> None:
     optim, given = OptimConfig(**ways), torch.randn(4, 3, 2, 8, 8)
     for seed in range(4):
-        whole, targets = mixed(given, LABELS, 3, optim, np.random.default_rng(seed))
+        whole, targets = mix_clips(given, LABELS, 3, optim, np.random.default_rng(seed))
         halves = [
-            mixed(given[i : i + 2], LABELS[i : i + 2], 3, optim, np.random.default_rng(seed))
+            mix_clips(given[i : i + 2], LABELS[i : i + 2], 3, optim, np.random.default_rng(seed))
             for i in (0, 2)
         ]
         assert torch.equal(whole, torch.cat([clips for clips, _ in halves]))
@@ -110,14 +112,14 @@ def test_halves_of_a_batch_mix_as_the_whole_does(ways: dict[str, float]) -> None
 def test_both_ways_take_turns_by_chance() -> None:
     optim, pasted = OptimConfig(mixup=1.0, cutmix=1.0), 0
     for seed in range(60):
-        clips, _ = mixed(numbered(2), LABELS[:2], 3, optim, np.random.default_rng(seed))
+        clips, _ = mix_clips(numbered(2), LABELS[:2], 3, optim, np.random.default_rng(seed))
         pasted += bool(((clips == 1) | (clips == 2)).all())
     assert 18 <= pasted <= 42
 
 
 def test_a_clip_without_a_partner_stays_as_it_is() -> None:
     assert partners(5).tolist() == [1, 0, 3, 2, 4]
-    clips, targets = mixed(
+    clips, targets = mix_clips(
         numbered(1), LABELS[:1], 3, OptimConfig(mixup=1.0), np.random.default_rng(0)
     )
     assert torch.equal(clips, numbered(1))

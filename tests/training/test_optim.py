@@ -14,7 +14,8 @@ from vidattn.errors import RecipeError
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 from vidattn.training.optim import (
-    Average,
+    WeightAverage,
+    freeze_except,
     groups,
     layers,
     lr_at,
@@ -22,7 +23,6 @@ from vidattn.training.optim import (
     rate_for,
     set_lr,
     training_mode,
-    tune,
 )
 
 STEPS = OptimConfig(lr=0.005, epochs=15, milestones=(11, 14), schedule="steps")
@@ -158,7 +158,7 @@ def test_what_stands_beside_the_model_learns_at_full_rate() -> None:
 def test_only_the_head_learns_and_nothing_below_it_is_disturbed() -> None:
     torch.manual_seed(0)
     model, clips = tiny(drop_path=0.9, depth=4), torch.randn(2, 3, 2, 32, 32)
-    tune(model, "head")
+    freeze_except(model, "head")
     assert learning(model) == {"head.weight", "head.bias"}
     training_mode(model)
     assert torch.equal(model(clips), model(clips))
@@ -166,7 +166,7 @@ def test_only_the_head_learns_and_nothing_below_it_is_disturbed() -> None:
     model(clips).sum().backward()
     made.step()
     assert len(made.state) == 2
-    tune(model, "full")
+    freeze_except(model, "full")
     training_mode(model)
     assert all(module.training for module in model.modules())
     assert not torch.equal(model(clips), model(clips))
@@ -174,7 +174,7 @@ def test_only_the_head_learns_and_nothing_below_it_is_disturbed() -> None:
 
 def test_what_joins_frames_learns_and_the_image_model_stays() -> None:
     model = tiny(drop_path=0.5)
-    tune(model, "temporal")
+    freeze_except(model, "temporal")
     step = {"norm.weight", "norm.bias", "out.weight", "out.bias", "attn.qkv.weight",
             "attn.qkv.bias", "attn.proj.weight", "attn.proj.bias"}  # fmt: skip
     expected = {f"blocks.{i}.steps.time.{name}" for i in (0, 1) for name in step}
@@ -184,7 +184,7 @@ def test_what_joins_frames_learns_and_the_image_model_stays() -> None:
     assert steps.get_submodule("time").training
     assert not steps.get_submodule("space").training
     stam = Stam(TINY_STAM)
-    tune(stam, "temporal")
+    freeze_except(stam, "temporal")
     parts = {name.split(".")[0] for name in learning(stam)}
     assert parts == {"time", "time_cls", "time_cls_pos", "over_time", "head"}
 
@@ -192,12 +192,12 @@ def test_what_joins_frames_learns_and_the_image_model_stays() -> None:
 @pytest.mark.parametrize("attention", ["space", "joint", "local-global"])
 def test_a_model_without_attention_over_time_alone_says_so(attention: str) -> None:
     with pytest.raises(RecipeError, match="no attention over time alone"):
-        tune(tiny(attention=attention), "temporal")
+        freeze_except(tiny(attention=attention), "temporal")
 
 
 def test_the_mean_of_weights_is_the_sum_written_out() -> None:
     layer = nn.Linear(1, 1, bias=False)
-    average, mean = Average(layer, 0.5), 0.0
+    average, mean = WeightAverage(layer, 0.5), 0.0
     for number in range(30):
         layer.weight.data.fill_(float(number))
         average.update()
@@ -209,11 +209,11 @@ def test_the_mean_of_weights_is_the_sum_written_out() -> None:
 
 def test_a_mean_goes_on_from_its_tensors_as_if_never_left() -> None:
     layer, one = nn.Linear(2, 2), None
-    one = Average(layer, 0.9)
+    one = WeightAverage(layer, 0.9)
     for _ in range(3):
         layer.weight.data += 1
         one.update()
-    other = Average(nn.Linear(2, 2), 0.9)
+    other = WeightAverage(nn.Linear(2, 2), 0.9)
     other.restore({k: v.clone() for k, v in one.tensors().items()})
     other._source.load_state_dict(layer.state_dict())
     one.update()

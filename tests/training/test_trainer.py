@@ -13,20 +13,20 @@ from tests.together import together
 from tests.training.test_fit import TINY
 from vidattn.config import Recipe
 from vidattn.config.serialization import to_plain
-from vidattn.data.motion.dataset import Batch, MotionBatches
+from vidattn.data.motion.dataset import Batch, MotionSamples
 from vidattn.errors import DivergenceError, MemoryLimitError
-from vidattn.evaluation.evaluate import logits_of
+from vidattn.evaluation.evaluate import predict_logits
 from vidattn.models.distributed import World
-from vidattn.training.artifacts import measured
-from vidattn.training.data import training_set
-from vidattn.training.trainer import PATIENCE, Learner, TrainState, largest_part, new_state
+from vidattn.training.artifacts import validate
+from vidattn.training.data import open_training_dataset
+from vidattn.training.trainer import PATIENCE, Trainer, TrainState, largest_part, new_state
 
 
 class Remembered:
     """Batches that are made once: drawing them takes longer than learning from them."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._made = functools.cache(MotionBatches(recipe).__getitem__)
+        self._made = functools.cache(MotionSamples(recipe).__getitem__)
 
     def __getitem__(self, number: int) -> Batch:
         return self._made(number)
@@ -42,7 +42,7 @@ def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
 def learnt(recipe: Recipe, steps: int = 2, parts: int = 0) -> tuple[TrainState, list[float]]:
     """The state after some steps, and their losses."""
     state = new_state(recipe, None)
-    learner = Learner(state, recipe, per_epoch=2, parts=parts)
+    learner = Trainer(state, recipe, per_epoch=2, parts=parts)
     return state, [learner.learn(BATCHES[number]).loss for number in range(steps)]
 
 
@@ -58,9 +58,9 @@ def test_parts_of_a_batch_teach_what_the_whole_does(parts: int, mix: dict[str, f
 def test_what_a_step_draws_does_not_depend_on_what_came_before() -> None:
     one, other = new_state(TINY, None), new_state(TINY, None)
     torch.manual_seed(5)
-    Learner(one, TINY, per_epoch=2).learn(BATCHES[0])
+    Trainer(one, TINY, per_epoch=2).learn(BATCHES[0])
     torch.manual_seed(6)
-    Learner(other, TINY, per_epoch=2).learn(BATCHES[0])
+    Trainer(other, TINY, per_epoch=2).learn(BATCHES[0])
     assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
 
 
@@ -69,21 +69,21 @@ from pathlib import Path
 import torch
 from vidattn.training import fit
 from vidattn.config import Recipe
-from vidattn.models.distributed import joined
+from vidattn.models.distributed import join_world
 from vidattn.config.serialization import from_plain
 
 plain, folder = sys.argv[1:]
 recipe, told = from_plain(Recipe, json.loads(plain)), []
-with joined(torch.device("cpu")):
+with join_world(torch.device("cpu")):
     for name, strategy, resume in json.loads(RUNS):
         seen, folder_of = [], Path(folder, name, "run")
-        options = {"device": "cpu", "manner": fit.Manner(strategy), "resume": resume}
+        options = {"device": "cpu", "manner": fit.RunOptions(strategy), "resume": resume}
         asked = lambda: 15 if name == "parts" and not resume and len(seen) > 4 else 0
         for event in fit.fit(recipe, folder_of, asked=asked, **options):
             seen.append(event)
         told.append({
-            "loss": [e.loss for e in seen if isinstance(e, train.Step)],
-            "scores": [dict(e.scores) for e in seen if isinstance(e, train.Epoch)],
+            "loss": [e.loss for e in seen if isinstance(e, fit.StepDone)],
+            "scores": [dict(e.scores) for e in seen if isinstance(e, fit.EpochDone)],
         })
 print(json.dumps(told))
 """
@@ -99,8 +99,8 @@ def test_three_processes_learn_what_one_does_and_go_on_exactly(tmp_path: Path) -
     recipe = changed(recipe, mixup=0.8, flow_weight=0.0)
     recipe = replace(recipe, data=replace(recipe.data, val_clips=7))
     events = list(fit.fit(recipe, tmp_path / "one" / "run", device="cpu"))
-    alone = [e.loss for e in events if isinstance(e, fit.Step)]
-    scores = [dict(e.scores) for e in events if isinstance(e, fit.Epoch)]
+    alone = [e.loss for e in events if isinstance(e, fit.StepDone)]
+    scores = [dict(e.scores) for e in events if isinstance(e, fit.EpochDone)]
     code = f"RUNS = {json.dumps(RUNS)!r}\n{TOGETHER}"
     told = together(code, tmp_path / "told", json.dumps(to_plain(recipe)), tmp_path, count=3)
     assert told[0] == told[1] == told[2]
@@ -134,14 +134,14 @@ def test_fp32_stops_at_the_first_loss_that_is_not_finite() -> None:
     state = new_state(TINY, None)
     before = {k: v.clone() for k, v in state.model.state_dict().items()}
     with pytest.raises(DivergenceError, match=r"not finite, at step 1$"):
-        Learner(state, TINY, per_epoch=2).learn(poisoned(0))
+        Trainer(state, TINY, per_epoch=2).learn(poisoned(0))
     assert_close(state.model.state_dict(), before, rtol=0, atol=0)
 
 
 def test_bf16_leaves_out_such_steps_and_stops_after_several_in_a_row() -> None:
     recipe = changed(precision="bf16", ema=0.9)
     state = new_state(recipe, None)
-    learner = Learner(state, recipe, per_epoch=2)
+    learner = Trainer(state, recipe, per_epoch=2)
     learner.learn(BATCHES[0])
     before = {k: v.clone() for k, v in state.tensors().items()}
     assert not learner.learn(poisoned(1)).finite
@@ -160,14 +160,14 @@ def test_smoothed_labels_cost_a_sure_model_more() -> None:
         state = new_state(recipe, None)
         with torch.no_grad():
             state.model.head.bias.copy_(torch.arange(10.0))
-        found.append(Learner(state, recipe, per_epoch=1).learn(BATCHES[0]).loss)
+        found.append(Trainer(state, recipe, per_epoch=1).learn(BATCHES[0]).loss)
     assert abs(found[0] - found[1]) > 0.1
 
 
 def test_learning_lowers_the_loss_on_one_batch() -> None:
-    batch = MotionBatches(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
+    batch = MotionSamples(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
     recipe = changed(epochs=60)
-    learner = Learner(new_state(recipe, None), recipe, per_epoch=2)
+    learner = Trainer(new_state(recipe, None), recipe, per_epoch=2)
     found = [learner.learn(batch).loss for _ in range(100)]
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
 
@@ -181,16 +181,16 @@ def test_clips_are_moved_in_the_way_that_gpus_need_not_wait_for(
         seen.append(batch.shape)
         return batch.to(device)
 
-    for module in ("training.learner", "training.outcome", "evaluate"):
-        monkeypatch.setattr(f"vidattn.{module}.moved", moved)
+    for module in ("training.trainer", "training.artifacts", "evaluation.evaluate"):
+        monkeypatch.setattr(f"vidattn.{module}.to_device", moved)
     clips = BATCHES[0].clips.shape
     state, _ = learnt(TINY, steps=1)
     assert clips in seen
     seen.clear()
-    measured(state, training_set(TINY, None), TINY, World())
+    validate(state, open_training_dataset(TINY, None), TINY, World())
     assert seen
     seen.clear()
-    logits_of(state.model, [BATCHES[0]])
+    predict_logits(state.model, [BATCHES[0]])
     assert seen == [clips]
 
 
@@ -245,7 +245,7 @@ def test_memory_for_not_a_single_clip_is_an_error(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(MemoryLimitError, match="a single clip"):
         largest_part(Small(monkeypatch, 0).state, TINY, World(), 8)
     with pytest.raises(MemoryLimitError) as caught:
-        Learner(Small(monkeypatch, 4).state, TINY, per_epoch=2).learn(BATCHES[0])
+        Trainer(Small(monkeypatch, 4).state, TINY, per_epoch=2).learn(BATCHES[0])
     assert "--batch-size auto" in (caught.value.hint or "")
 
 

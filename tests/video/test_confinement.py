@@ -15,7 +15,7 @@ import pytest
 from tests.video.conftest import Made, numbers, write
 from vidattn.errors import VideoError
 from vidattn.video import Limits, open_video
-from vidattn.video.process.child import DiedError, Process
+from vidattn.video.process.child import DecoderProcess, DiedError
 from vidattn.video.process.client import SupervisedVideo
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def test_a_decoder_out_of_processor_time_is_named(small: Path) -> None:
         assert caught.value.code == "E_TIMEOUT"
 
 
-class Liar(Process):
+class Liar(DecoderProcess):
     """A decoder that answers as one that a file has taken over may."""
 
     change: Any = staticmethod(lambda meta, raw: (meta, raw))

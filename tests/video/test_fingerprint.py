@@ -7,7 +7,7 @@ import pytest
 
 from tests.video.films import TICKS, write_numbered
 from vidattn.video import open_video
-from vidattn.video.writer.fingerprint import is_sealed, seal
+from vidattn.video.writer.fingerprint import add_fingerprint, has_fingerprint
 
 THIS, OTHER = bytes(range(32)), bytes(32)
 
@@ -16,9 +16,9 @@ def test_a_sealed_film_plays_as_before(tmp_path: Path) -> None:
     path = write_numbered(tmp_path / "a.mp4", *TICKS["25"], sound="aac")
     with open_video(path) as video:
         facts, times = video.facts, video.times.tolist()
-    assert not is_sealed(path, THIS)
-    seal(path, THIS)
-    assert is_sealed(path, THIS)
+    assert not has_fingerprint(path, THIS)
+    add_fingerprint(path, THIS)
+    assert has_fingerprint(path, THIS)
     with open_video(path) as video:
         assert (video.facts, video.times.tolist()) == (facts, times)
         assert not video.unreadable
@@ -30,12 +30,12 @@ def test_what_is_cut_off_changed_or_of_something_else_is_noticed(
 ) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(film)
-    seal(path, THIS)
+    add_fingerprint(path, THIS)
     whole = path.read_bytes()
-    assert is_sealed(path, THIS)
-    assert not is_sealed(path, OTHER)
+    assert has_fingerprint(path, THIS)
+    assert not has_fingerprint(path, OTHER)
     for damaged in (whole[:-1], film, b"", whole + b"!", b"!" + whole, whole[1:], whole + whole):
         path.write_bytes(damaged)
-        assert not is_sealed(path, THIS)
-    assert not is_sealed(tmp_path / "gone.mp4", THIS)
-    assert not is_sealed(os.fspath(tmp_path), THIS)
+        assert not has_fingerprint(path, THIS)
+    assert not has_fingerprint(tmp_path / "gone.mp4", THIS)
+    assert not has_fingerprint(os.fspath(tmp_path), THIS)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.video.test_process import child_of, gone
 from vidattn.errors import VideoError
-from vidattn.video import Limits, Opener, open_video
+from vidattn.video import Limits, Prefetcher, open_video
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_expected_films_are_read_like_others_in_two_processes(films: list[Path])
     with open_video(films[0], short_side=32) as fresh:
         expected = fresh.read([5, 0, 30])
     pids = set()
-    with Opener() as opener:
+    with Prefetcher() as opener:
         for film, coming in zip(films * 2, [*films[1:], *films, None], strict=True):
             if coming is not None:
                 opener.expect(coming, short_side=32)
@@ -40,7 +40,7 @@ def test_what_is_wrong_with_an_expected_film_is_said_when_it_is_wanted(
 ) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(films[0].read_bytes()[:300])
-    with Opener() as opener:
+    with Prefetcher() as opener:
         for missing in (broken, tmp_path / "gone.mp4"):
             with pytest.raises(VideoError) as fresh:
                 open_video(missing)
@@ -54,7 +54,7 @@ def test_what_is_wrong_with_an_expected_film_is_said_when_it_is_wanted(
 
 @pytest.mark.parametrize("how", ["grown", "replaced", "deleted"])
 def test_an_expected_film_that_changed_is_opened_anew(films: list[Path], how: str) -> None:
-    with Opener() as opener:
+    with Prefetcher() as opener:
         opener.expect(films[1])
         if how == "grown":
             with films[1].open("ab") as file:
@@ -72,7 +72,7 @@ def test_an_expected_film_that_changed_is_opened_anew(films: list[Path], how: st
 
 
 def test_an_expected_film_whose_decoder_was_killed_is_opened_by_another(films: list[Path]) -> None:
-    with Opener() as opener:
+    with Prefetcher() as opener:
         opener.expect(films[1])
         (coming,) = opener._coming.values()
         child = child_of(coming)
@@ -83,7 +83,7 @@ def test_an_expected_film_whose_decoder_was_killed_is_opened_by_another(films: l
 
 
 def test_no_more_than_two_films_are_open_ahead(films: list[Path]) -> None:
-    opener = Opener()
+    opener = Prefetcher()
     pids = []
     for film in (films[0], films[0], *films[1:]):
         opener.expect(film)
@@ -96,7 +96,7 @@ def test_no_more_than_two_films_are_open_ahead(films: list[Path]) -> None:
 
 
 def test_limits_hold_for_every_film(films: list[Path]) -> None:
-    with Opener(Limits(max_pixels=100)) as opener:
+    with Prefetcher(Limits(max_pixels=100)) as opener:
         for film in films[:2]:
             opener.expect(film)
             with pytest.raises(VideoError) as caught:

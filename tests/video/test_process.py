@@ -16,8 +16,8 @@ import pytest
 
 from tests.video.conftest import Made, numbers, write
 from vidattn.errors import VideoError
-from vidattn.video import Limits, Spare, open_video
-from vidattn.video.process.child import Process
+from vidattn.video import Limits, ProcessPool, open_video
+from vidattn.video.process.child import DecoderProcess
 from vidattn.video.process.client import SupervisedVideo
 
 
@@ -80,9 +80,9 @@ def test_a_decoder_that_dies_once_is_replaced(small: Path) -> None:
 def test_a_decoder_that_dies_while_it_opens_is_replaced_once(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Process] = []
+    made: list[DecoderProcess] = []
 
-    class Mortal(Process):
+    class Mortal(DecoderProcess):
         def __init__(self, silence_seconds: float) -> None:
             super().__init__(silence_seconds)
             made.append(self)
@@ -107,7 +107,7 @@ def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
     kept: bool, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = Limits(silence_seconds=1)
-    spare = Spare()
+    spare = ProcessPool()
     if kept:
         open_video(small, spare=spare, limits=limits).close()
         psutil.Process(spare._kept[0].pid).suspend()
@@ -115,7 +115,7 @@ def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
     made: list[float] = []
     monkeypatch.setattr(
         "vidattn.video.process.client.Process",
-        lambda seconds: made.append(seconds) or Process(seconds),
+        lambda seconds: made.append(seconds) or DecoderProcess(seconds),
     )
     with pytest.raises(VideoError) as caught:
         open_video(small, spare=spare, limits=limits)

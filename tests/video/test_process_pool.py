@@ -8,13 +8,13 @@ import pytest
 
 from tests.video.test_process import child_of, gone
 from vidattn.errors import VideoError
-from vidattn.video import Limits, Spare, open_video
+from vidattn.video import Limits, ProcessPool, open_video
 from vidattn.video.container.open import open_container
 from vidattn.video.container.probe import Probe, Probes, probe
 
 
 def test_files_in_a_row_share_a_process_and_are_read_the_same(small: Path) -> None:
-    spare = Spare()
+    spare = ProcessPool()
     pids = set()
     for short_side in (32, 48, 32):
         with open_video(small, short_side=short_side) as fresh:
@@ -29,14 +29,14 @@ def test_files_in_a_row_share_a_process_and_are_read_the_same(small: Path) -> No
 
 
 def test_two_files_at_once_have_a_process_each(small: Path) -> None:
-    spare = Spare()
+    spare = ProcessPool()
     with open_video(small, spare=spare) as one, open_video(small, spare=spare) as other:
         assert child_of(one).pid != child_of(other).pid
     spare.close()
 
 
 def test_descriptors_do_not_pile_up_in_a_kept_process(small: Path) -> None:
-    spare = Spare()
+    spare = ProcessPool()
     counts = []
     for _ in range(4):
         with open_video(small, spare=spare) as video:
@@ -47,7 +47,7 @@ def test_descriptors_do_not_pile_up_in_a_kept_process(small: Path) -> None:
 
 
 def test_a_file_that_fails_takes_its_process_along(small: Path, tmp_path: Path) -> None:
-    spare = Spare()
+    spare = ProcessPool()
     with open_video(small, spare=spare) as video:
         first = child_of(video).pid
     broken = tmp_path / "broken.mp4"
@@ -61,7 +61,7 @@ def test_a_file_that_fails_takes_its_process_along(small: Path, tmp_path: Path) 
 
 
 def test_a_kept_process_that_died_meanwhile_is_no_fault_of_the_next_file(small: Path) -> None:
-    spare = Spare()
+    spare = ProcessPool()
     with open_video(small, spare=spare) as video:
         first = child_of(video)
     first.kill()
@@ -72,8 +72,8 @@ def test_a_kept_process_that_died_meanwhile_is_no_fault_of_the_next_file(small: 
 
 
 def test_a_process_is_let_go_after_many_files(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Spare, "FILES", 2)
-    spare = Spare()
+    monkeypatch.setattr(ProcessPool, "FILES", 2)
+    spare = ProcessPool()
     pids = []
     for _ in range(3):
         with open_video(small, spare=spare) as video:
@@ -83,7 +83,7 @@ def test_a_process_is_let_go_after_many_files(small: Path, monkeypatch: pytest.M
 
 
 def test_as_many_processes_are_kept_as_are_wanted(small: Path) -> None:
-    spare = Spare(2)
+    spare = ProcessPool(2)
     pids = []
     for _ in range(2):
         with open_video(small, spare=spare) as one, open_video(small, spare=spare) as other:
@@ -93,7 +93,7 @@ def test_as_many_processes_are_kept_as_are_wanted(small: Path) -> None:
 
 
 def test_a_copy_starts_empty_and_a_forgotten_spare_ends_its_process(small: Path) -> None:
-    spare = Spare()
+    spare = ProcessPool()
     with open_video(small, spare=spare) as video:
         pid = child_of(video).pid
     assert pickle.loads(pickle.dumps(spare)).take() is None
@@ -106,7 +106,7 @@ def test_a_file_that_comes_back_is_known_and_one_that_changed_is_not(
 ) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(small.read_bytes())
-    spare = Spare()
+    spare = ProcessPool()
     with open_video(film, spare=spare) as video:
         frames, times = video.read([0, 7]), video.times
     with open_video(film, spare=spare, short_side=24) as video:

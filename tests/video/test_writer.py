@@ -17,14 +17,14 @@ from tests.video.films import FFPROBE, TICKS, beeps_at, probed, sound_packets, w
 from vidattn.errors import OutputError
 from vidattn.types import Window
 from vidattn.video import open_video
-from vidattn.video.writer.client import Recorder, Sound
+from vidattn.video.writer.client import AudioSource, VideoWriter
 
 CLOCK, STEPS = TICKS["25"]
 
 
-def record(source: Path, path: Path, first: int = 0, after: int | None = None) -> Sound:
+def record(source: Path, path: Path, first: int = 0, after: int | None = None) -> AudioSource:
     """Copy a film frame by frame, or a part of it."""
-    with open_video(source) as video, Recorder(video) as recorder:
+    with open_video(source) as video, VideoWriter(video) as recorder:
         after = video.frames if after is None else after
         stop = video.duration if after == video.frames else float(video.times[after])
         size = video.width, video.height
@@ -107,7 +107,7 @@ def test_copied_sound_is_the_same_to_the_byte(tmp_path: Path) -> None:
 def test_sound_nobody_knows_is_left_out_and_named(tmp_path: Path) -> None:
     source = write_numbered(tmp_path / "a.mkv", CLOCK, STEPS, sound="tta")
     sound = record(source, tmp_path / "b.mp4")
-    assert sound == Sound("tta", heard=False, copied=False)
+    assert sound == AudioSource("tta", heard=False, copied=False)
     with open_video(tmp_path / "b.mp4") as video:
         assert not video.facts.audio
 
@@ -136,7 +136,7 @@ def test_a_part_is_copied_from_key_frame_to_key_frame_only(tmp_path: Path) -> No
     source = write_numbered(
         tmp_path / "a.mp4", CLOCK, STEPS, options=options, sound="aac", beep=0.6
     )
-    with open_video(source) as video, Recorder(video) as recorder:
+    with open_video(source) as video, VideoWriter(video) as recorder:
         part = recorder.copy(tmp_path / "b.mp4", Window(0.42, 1.2), 0.1)
         assert part == Window(0.4, 1.2)
         assert recorder.copy(tmp_path / "c.mp4", Window(0.6, 1.2), 0.1) is None
@@ -161,7 +161,7 @@ def test_a_full_disk_is_the_systems_error(tmp_path: Path) -> None:
 
 def test_an_encoder_that_dies_is_an_error_and_not_the_end(tmp_path: Path) -> None:
     source = write_numbered(tmp_path / "a.mp4", CLOCK, STEPS)
-    with open_video(source) as video, Recorder(video) as recorder:
+    with open_video(source) as video, VideoWriter(video) as recorder:
         frame = video.read([0])[0]
 
         def until_it_dies() -> None:

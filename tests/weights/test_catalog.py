@@ -19,7 +19,7 @@ from vidattn.weights.catalog import CATALOG
 
 def put(url: str, model: TimeSformer, layout: str) -> Path:
     """A checkpoint where a download would have left it."""
-    path = download.place_of(url)
+    path = download.cache_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = key_maps.from_ours(model.state_dict(), layout, model.config)
     prefix, key = ("model.", "model_state") if layout == "official" else ("", "state_dict")
@@ -75,7 +75,7 @@ def test_the_default_is_free_and_the_long_one_says_it_is_not() -> None:
 
 def test_reading_the_catalog_does_not_load_torch() -> None:
     program = (
-        "import sys, vidattn.weights.catalog, vidattn.weights as w; w.labels('k400');"
+        "import sys, vidattn.weights.catalog, vidattn.weights as w; w.load_labels('k400');"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run(
@@ -86,20 +86,20 @@ def test_reading_the_catalog_does_not_load_torch() -> None:
 
 @pytest.mark.parametrize("name", labels.COUNTS)
 def test_shipped_class_names_are_as_many_as_they_should_be(name: str) -> None:
-    names = weights.labels(name)
+    names = weights.load_labels(name)
     assert len(names) == len(set(names)) == labels.COUNTS[name]
     assert all(n == n.strip() and n for n in names)
 
 
 def test_shipped_class_names_are_in_their_order() -> None:
-    assert weights.labels("k400")[:2] == ("abseiling", "air drumming")
-    assert weights.labels("ssv2")[0] == "Approaching something with your camera"
-    assert list(weights.labels("k600")) == sorted(weights.labels("k600"))
+    assert weights.load_labels("k400")[:2] == ("abseiling", "air drumming")
+    assert weights.load_labels("ssv2")[0] == "Approaching something with your camera"
+    assert list(weights.load_labels("k600")) == sorted(weights.load_labels("k600"))
 
 
 def test_unknown_class_names_suggest_known_ones() -> None:
     with pytest.raises(DataError) as caught:
-        weights.labels("k40")
+        weights.load_labels("k40")
     assert caught.value.hint == "did you mean k400?"
 
 
@@ -140,7 +140,7 @@ def test_a_named_model_never_falls_back(bundled: Classifier) -> None:
 def test_without_a_name_the_bundled_model_stands_in_and_says_so(
     frames: int | None, name: str, bundled: Classifier
 ) -> None:
-    found, notice = weights.resolve_default(frames, offline=True)
+    found, notice = weights.load_default(frames, offline=True)
     assert found.labels == bundled.labels
     assert notice == (
         f"{name} is not available (not downloaded yet, and offline); using motion-tiny, which "
@@ -152,7 +152,7 @@ def test_the_default_in_the_cache_needs_no_stand_in(bundled: Classifier) -> None
     entry = CATALOG["timesformer-k400"]
     path = put(entry.where, small(400), "mmaction2")
     with pytest.raises(WeightsError, match="sha256 is"):  # it is not the published file
-        weights.resolve_default()
+        weights.load_default()
     assert path.exists()
 
 
@@ -160,9 +160,9 @@ def test_an_entry_completes_what_its_file_says(monkeypatch: pytest.MonkeyPatch) 
     entry = replace(CATALOG["timesformer-k400"], sha256="")
     monkeypatch.setitem(CATALOG, "timesformer-k400", entry)
     put(entry.where, small(400), "mmaction2")
-    found, notice = weights.resolve_default()
+    found, notice = weights.load_default()
     assert notice is None
-    assert found.labels == weights.labels("k400")
+    assert found.labels == weights.load_labels("k400")
     assert found.clip.step_seconds == 32 / 30
     assert found.averaging == "probability"
     assert found.card.name == "timesformer-k400"
@@ -176,7 +176,7 @@ def test_something_something_is_fed_bgr_wherever_it_comes_from() -> None:
     put(entry.where, small(174), "official")
     found = weights.load("timesformer-ssv2-meta")
     assert found.clip.channels == "bgr"
-    assert found.labels == weights.labels("ssv2")
+    assert found.labels == weights.load_labels("ssv2")
 
 
 def test_an_entry_whose_file_has_other_classes_is_refused() -> None:

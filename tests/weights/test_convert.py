@@ -26,7 +26,7 @@ from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import convert, key_maps, stam_keys, torch_checkpoint
-from vidattn.weights.snapshot import held
+from vidattn.weights.snapshot import snapshot_file
 
 CONFIG = TimeSformerConfig(classes=400, frames=4, size=32, width=64, depth=2, heads=1)
 PROCESSOR = {
@@ -105,7 +105,7 @@ def test_an_official_file_brings_its_protocol(attention: str, clip: Tensor, tmp_
     assert (found.clip.short_side, found.clip.crop, found.clip.channels) == (32, 32, "rgb")
     assert found.clip.step_seconds == 16 / 30
     assert found.averaging == "logit"
-    assert found.labels == weights.labels("k400")
+    assert found.labels == weights.load_labels("k400")
     assert found.card.license == "CC-BY-NC-4.0"
     assert any("class names are those of k400" in note for note in found.card.notes)
 
@@ -364,9 +364,9 @@ def test_the_ignored_names_of_a_log_cannot_be_turned_into_calls(tmp_path: Path) 
             return getattr, ("text", "upper")
 
     path = official(tmp_path / "a.pyth", model(), extra=Getter())
-    with held(path) as file:
+    with snapshot_file(path) as file:
         state, beside = torch_checkpoint.read(file)
-    assert type(beside["extra"]).__name__ == "Inert"
+    assert type(beside["extra"]).__name__ == "InertObject"
     assert "cls_token" in state
 
 

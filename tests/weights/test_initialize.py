@@ -13,13 +13,13 @@ from torch import Tensor
 import vidattn
 from vidattn import weights
 from vidattn.config import ClipConfig, Recipe, TimeSformerConfig
-from vidattn.config.recipes import named
+from vidattn.config.recipes import find_recipe
 from vidattn.errors import WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.init_scratch import init_from_scratch
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights import convert
-from vidattn.weights.initialize import begin, fitted
+from vidattn.weights.initialize import fit_shape, initialize
 
 LABELS = ("a", "b", "c")
 CONFIG = TimeSformerConfig(classes=3, frames=4, size=64, width=64, depth=2, heads=1, drop_path=0)
@@ -110,33 +110,33 @@ def test_names_runs_and_official_files_are_taken(tmp_path: Path) -> None:
 def test_what_a_recipe_wishes_to_start_from_is_taken_or_missed_in_words(tmp_path: Path) -> None:
     path, image = image_file(tmp_path / "vit.pth")
     recipe, started = Recipe("mine", model=CONFIG, init=str(path)), model()
-    assert begin(started, recipe, None, LABELS)[0] == f"starts from {path}"
+    assert initialize(started, recipe, None, LABELS)[0] == f"starts from {path}"
     assert same(started, image, "patch.weight")
 
     path.unlink()
-    (said,) = begin(started, recipe, None, LABELS)
+    (said,) = initialize(started, recipe, None, LABELS)
     assert said.startswith(f"starts from random values, not from {path} as the recipe has it: ")
-    (said,) = begin(started, replace(recipe, init="vit-b16-in21k"), None, LABELS)
+    (said,) = initialize(started, replace(recipe, init="vit-b16-in21k"), None, LABELS)
     assert said.endswith("model.width is another")
-    assert begin(started, recipe, "none", LABELS) == ()
+    assert initialize(started, recipe, "none", LABELS) == ()
     with pytest.raises(WeightsError, match=r"gone\.pth: no such file"):
-        begin(started, recipe, "gone.pth", LABELS)
+        initialize(started, recipe, "gone.pth", LABELS)
 
 
 def test_a_recipe_takes_the_shape_of_an_image_model_and_the_clips_of_a_video_model(
     tmp_path: Path,
 ) -> None:
     path, _ = image_file(tmp_path / "vit.pth")
-    recipe = fitted(named("small"), path)
+    recipe = fit_shape(find_recipe("small"), path)
     assert (recipe.model.width, recipe.model.depth, recipe.model.patch) == (64, 2, 16)
     assert (recipe.model.size, recipe.clip.crop, recipe.clip.short_side) == (64, 64, 64)
     assert recipe.data.jitter == (64, 69)  # 48 to 52 pixels for a crop of 48
     assert recipe.clip.frames == recipe.model.frames == 8
     weights.start_from(TimeSformer(recipe.model), path, LABELS)
 
-    alike = replace(named("small"), model=replace(CONFIG, size=128))
-    assert fitted(alike, path) is alike
-    video = fitted(named("timesformer-k400"), "motion-tiny")
+    alike = replace(find_recipe("small"), model=replace(CONFIG, size=128))
+    assert fit_shape(alike, path) is alike
+    video = fit_shape(find_recipe("timesformer-k400"), "motion-tiny")
     assert (video.clip.step_seconds, video.clip.drawn, video.model.width) == (0.125, "dense", 64)
 
 

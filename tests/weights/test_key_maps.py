@@ -43,7 +43,7 @@ def test_every_timesformer_file_is_known_to_the_last_tensor(name: str) -> None:
     theirs = key_maps.from_ours(ours, layout, config)
     prefix = "model." if layout == "official" else ""
     assert is_golden(name, {prefix + key: value for key, value in theirs.items()})
-    assert key_maps.recognise(theirs) == layout
+    assert key_maps.recognize(theirs) == layout
     read = key_maps.config_of(theirs, layout)
     assert read == config
     assert key_maps.to_ours(theirs, layout, read).keys() == ours.keys()
@@ -57,7 +57,7 @@ def test_every_stam_file_is_known_to_the_last_tensor(frames: int) -> None:
         theirs = stam_keys.to_official(ours, config)
     assert is_golden(f"stam_{frames}", theirs)
     assert stam_keys.is_stam(theirs)
-    assert key_maps.recognise(theirs) is None
+    assert key_maps.recognize(theirs) is None
     assert stam_keys.config_of(theirs, Path("stam.pth")) == config
     assert stam_keys.to_ours(theirs, config).keys() == ours.keys()
 

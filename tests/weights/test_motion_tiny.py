@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vidattn.config.recipes import named
-from vidattn.data.motion.dataset import LABELS, held_back
+from vidattn.config.recipes import find_recipe
+from vidattn.data.motion.dataset import LABELS, validation_samples
 from vidattn.evaluation.evaluate import evaluate
 from vidattn.weights.loading import BUNDLED_FOLDER, load
 from vidattn.weights.safetensors_file import read_header
@@ -16,14 +16,14 @@ def test_it_says_how_it_was_trained() -> None:
     header = read_header(FILE)
     assert header.manifest.labels == LABELS
     assert header.manifest.license == "Apache-2.0"
-    assert header.manifest.clip == named("motion-tiny").clip
-    assert header.config == named("motion-tiny").model
+    assert header.manifest.clip == find_recipe("motion-tiny").clip
+    assert header.config == find_recipe("motion-tiny").model
     assert FILE.stat().st_size < 8_000_000
 
 
 @pytest.mark.slow
 def test_it_names_nine_of_ten_held_back_clips_rightly() -> None:
     classifier = load("motion-tiny")
-    found = evaluate(classifier, held_back(classifier.clip, 300, seed=7))
+    found = evaluate(classifier, validation_samples(classifier.clip, 300, seed=7))
     assert found.top1 > 0.9
     assert np.diagonal(found.confusion).min() > 20

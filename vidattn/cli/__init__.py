@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vidattn.cli.terminal.signals import Stopped, stop_on_signals
+from vidattn.cli.terminal.signals import StopRequested, stop_on_signals
 from vidattn.errors import VidattnError
 
 
@@ -24,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         code = run(sys.argv[1:] if arguments is None else list(arguments))
     except VidattnError as error:
-        from vidattn.cli.terminal.console import Desk
+        from vidattn.cli.terminal.console import Console
 
-        Desk().fail(error)
+        Console().fail(error)
         sys.exit(error.exit_code)
-    except Stopped as stopped:
+    except StopRequested as stopped:
         # Not sys.exit: threads and workers of a run that was stopped must not hold up the end.
         _flush()
         os._exit(stopped.exit_code)

@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import IO, Protocol
 
-from vidattn.cli.terminal.console import Desk
-from vidattn.cli.terminal.signals import Stopped
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import DistributedError, UsageError
 
 PARENT = "VIDATTN_LAUNCHED_BY"
@@ -28,7 +28,7 @@ FAILURES = 3
 COMMAND = (sys.executable, "-m", "vidattn")
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Whether this process was started by `run`; it then ends when that one does."""
     if PARENT not in os.environ:
         return False
@@ -51,7 +51,9 @@ class Checkpoints(Protocol):
         """The command that goes on from there."""
 
 
-def run(count: int, words: Sequence[str], desk: Desk, *, saved: Checkpoints | None = None) -> int:
+def run(
+    count: int, words: Sequence[str], desk: Console, *, saved: Checkpoints | None = None
+) -> int:
     """`vidattn WORDS` in `count` processes; returns the exit code they end with.
 
     Signals are handed on: the first lets the processes save, a second ends them at once. When one
@@ -63,12 +65,12 @@ def run(count: int, words: Sequence[str], desk: Desk, *, saved: Checkpoints | No
     if "RANK" in os.environ:
         raise UsageError("--nproc under torchrun, which starts the processes itself")
     failures, since = 0, -2
-    with _Crew(count) as crew:
+    with _Processes(count) as crew:
         while True:
             crew.begin(words)
             failed = crew.watch()
             if crew.asked:
-                raise Stopped(crew.asked)
+                raise StopRequested(crew.asked)
             if failed is None:
                 return 0
             code = crew.telling(failed)
@@ -88,7 +90,7 @@ def run(count: int, words: Sequence[str], desk: Desk, *, saved: Checkpoints | No
             words = saved.words()
 
 
-class _Crew:
+class _Processes:
     """The processes, from their start to the end of all of them, again and again."""
 
     def __init__(self, count: int) -> None:
@@ -99,7 +101,7 @@ class _Crew:
         self._open = ExitStack()
         self._members: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> _Crew:
+    def __enter__(self) -> _Processes:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hand_on)
         return self

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 from vidattn.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ HEAD = "head="
 """What comes before the name of a head over windows, for --pool."""
 
 
-def chosen(
-    desk: Desk,
+def load_model(
+    desk: Console,
     model: str | None,
     *,
     offline: bool,
@@ -32,7 +32,7 @@ def chosen(
     Says on stderr what was assumed, what is downloaded, and the licence of weights that restrict
     their use. labels: a file with other names for its classes, as `class_names` reads it.
     """
-    from vidattn.weights.loading import load, resolve_default
+    from vidattn.weights.loading import load, load_default
 
     def announce(entry: Entry) -> None:
         desk.note(f"downloading {entry.name} ({entry.license}) from {entry.where}")
@@ -40,7 +40,7 @@ def chosen(
     if model is not None:
         classifier = load(model, offline=offline, announce=announce)
     else:
-        classifier, notice = resolve_default(frames, offline, announce=announce)
+        classifier, notice = load_default(frames, offline, announce=announce)
         if notice:
             desk.note(notice)
     for note in classifier.card.notes:
@@ -52,13 +52,13 @@ def chosen(
     return classifier
 
 
-def loaded_head(desk: Desk, pool: str, *, offline: bool) -> Classifier:
+def loaded_head(desk: Console, pool: str, *, offline: bool) -> Classifier:
     """The head over windows that `--pool head=RUN` names. Raises UsageError for another model."""
-    from vidattn.inference.whole_video import head_of
+    from vidattn.inference.whole_video import require_head
     from vidattn.weights.loading import load
 
     head = load(pool.removeprefix(HEAD), offline=offline)
-    head_of(head)
+    require_head(head)
     for note in head.card.notes:
         desk.note(note)
     return head

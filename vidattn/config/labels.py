@@ -23,7 +23,7 @@ COUNTS = {
 
 
 @cache
-def labels(name: str) -> tuple[str, ...]:
+def load_labels(name: str) -> tuple[str, ...]:
     """The class names of a data set in COUNTS, by class number. Raises DataError."""
     if name not in COUNTS:
         close = difflib.get_close_matches(name, COUNTS, n=1)
@@ -35,18 +35,18 @@ def labels(name: str) -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def guessed(classes: int) -> tuple[tuple[str, ...], str]:
+def guess_labels(classes: int) -> tuple[tuple[str, ...], str]:
     """Names for a model that brings none, and a sentence saying where they come from."""
     for name, count in COUNTS.items():
         if count == classes:
-            return labels(
+            return load_labels(
                 name
             ), f"class names are those of {name}: the file has none, but {count} classes"
     names = tuple(f"class {i}" for i in range(classes))
     return names, f"the {classes} classes have numbers for names: the file has none"
 
 
-def canonical(label: str) -> str:
+def normalize_label(label: str) -> str:
     """A class name as it is compared: without case, quotes, underscores and double spaces."""
     plain = unicodedata.normalize("NFC", label).casefold().replace("_", " ").strip("\"' ")
     return " ".join(plain.split())

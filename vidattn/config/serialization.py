@@ -104,7 +104,7 @@ def _meant_kind(hints: list[Any], value: Any, where: str) -> Any:
     return kinds[_value(Literal[tuple(kinds)], value["kind"], f"{where}.kind")]
 
 
-def with_settings(recipe: T, settings: Iterable[str]) -> T:
+def apply_settings(recipe: T, settings: Iterable[str]) -> T:
     """Apply `--set` arguments such as "optim.lr=1e-3" or "clip.frames=16" to a dataclass.
 
     All of them, the last one of a name, before values are held against one another: their order

@@ -39,7 +39,7 @@ class RandAugment:
         changed = np.empty_like(frames)
         for i, frame in enumerate(frames):
             image = Image.fromarray(frame)
-            with _drawing(seed):
+            with _with_seeded_random(seed):
                 for operation in operations:
                     image = operation(image)
             changed[i] = np.asarray(image)
@@ -47,7 +47,7 @@ class RandAugment:
 
 
 @contextmanager
-def _drawing(seed: int) -> Iterator[None]:
+def _with_seeded_random(seed: int) -> Iterator[None]:
     """timm draws whether, how strongly and which way from Python's own generator: the same draws
     within, and nobody else notices."""
     before = random.getstate()

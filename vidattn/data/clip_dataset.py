@@ -20,12 +20,12 @@ from torch.utils.data import Dataset
 from vidattn.config import ClipConfig, Recipe
 from vidattn.data import sampling
 from vidattn.data.augment import RandAugment
-from vidattn.data.frames import part_named, view_clips
-from vidattn.data.labeled_set import LabelledSet, in_both
-from vidattn.data.loader import in_order
+from vidattn.data.frames import find_span, view_clips
+from vidattn.data.labeled_set import LabeledSet, in_both
+from vidattn.data.loader import load_in_order
 from vidattn.data.motion.dataset import Batch
 from vidattn.data.transforms import train_clip
-from vidattn.data.video_cache import KeptVideos
+from vidattn.data.video_cache import VideoCache
 from vidattn.errors import DataError, VideoError
 from vidattn.models.distributed import share_of
 from vidattn.types import Item, View, Window
@@ -39,7 +39,7 @@ ORDER, CLIP = 1, 2  # first words of the seeds: what one draws says nothing of t
 TRIES = 10
 
 
-class Failure(NamedTuple):
+class UnreadableClip(NamedTuple):
     """A video that could not be used."""
 
     path: str
@@ -53,24 +53,24 @@ class TrainingClip(NamedTuple):
 
     clip: Tensor
     label: int
-    lost: tuple[Failure, ...] = ()
+    lost: tuple[UnreadableClip, ...] = ()
     """Videos that did not decode and whose place this one took."""
 
 
-class Viewed(NamedTuple):
+class EvaluationViews(NamedTuple):
     """All views of one item of a set, or why there are none."""
 
     number: int
     """Of the item in its set."""
     clips: Tensor | None
     """Float32 [V, 3, T, crop, crop]; views of which too little decodes are left out."""
-    failure: Failure | None = None
+    failure: UnreadableClip | None = None
 
 
 class TrainingClips(Dataset[TrainingClip]):
     """The videos of a set, each cut, resized, cropped and mirrored anew in every epoch.
 
-    How frames are drawn is `clip.drawn`, see `draw`. jitter: range of the short side in pixels,
+    How frames are drawn is `clip.drawn`, see `draw_clip`. jitter: range of the short side in pixels,
     ends included, by default 8/7 to 10/7 of the crop (256 to 320 for 224, official recipes).
     jitter_drawn, randaugment: see DataConfig.
     on_error: "replace" puts another video, drawn by seed, epoch and index, in the place of one that
@@ -80,7 +80,7 @@ class TrainingClips(Dataset[TrainingClip]):
 
     def __init__(
         self,
-        source: LabelledSet,
+        source: LabeledSet,
         clip: ClipConfig,
         *,
         seed: int = 0,
@@ -89,14 +89,14 @@ class TrainingClips(Dataset[TrainingClip]):
         flip: bool = True,
         randaugment: str = "",
         on_error: Literal["replace", "raise"] = "replace",
-        videos: KeptVideos | None = None,
+        videos: VideoCache | None = None,
     ) -> None:
         self.source, self.clip, self.seed = source, clip, seed
         self.jitter = jitter or (round(clip.crop * 8 / 7), round(clip.crop * 10 / 7))
         self.jitter_drawn = jitter_drawn
         self._augment = RandAugment(randaugment, _grey(clip)) if randaugment else None
         self.flip, self.on_error = flip, on_error
-        self._videos = videos or KeptVideos()
+        self._videos = videos or VideoCache()
 
     def __len__(self) -> int:
         return len(self.source.items)
@@ -107,7 +107,7 @@ class TrainingClips(Dataset[TrainingClip]):
 
     def __getitem__(self, place: tuple[int, int]) -> TrainingClip:
         """The clip of (epoch, index). Raises DataError when ten videos in a row do not decode."""
-        lost: list[Failure] = []
+        lost: list[UnreadableClip] = []
         for attempt in range(TRIES):
             rng = np.random.default_rng((CLIP, self.seed, *place, attempt))
             index = int(rng.integers(len(self))) if attempt else place[1]
@@ -117,7 +117,7 @@ class TrainingClips(Dataset[TrainingClip]):
             except VideoError as error:
                 if self.on_error == "raise":
                     raise
-                lost.append(Failure(item.path, error.code, error.message))
+                lost.append(UnreadableClip(item.path, error.code, error.message))
         raise DataError(
             f"{self.source.name}: {TRIES} videos in a row do not decode; the last: "
             f"{lost[-1].message}",
@@ -129,8 +129,8 @@ class TrainingClips(Dataset[TrainingClip]):
         # What stays in memory stays in one size, from which train_clip makes the smaller ones.
         read = max(self.jitter[1], short_side) if self._videos.keeps else short_side
         with self._videos.open(item.path, read) as video:
-            region = part_named(video, item)
-            indices = draw(video.times, region, self.clip, rng)
+            region = find_span(video, item)
+            indices = draw_clip(video.times, region, self.clip, rng)
             frames = video.read(indices.tolist())
             video.check_unchanged()
         if self._augment:
@@ -152,7 +152,7 @@ def _grey(clip: ClipConfig) -> tuple[int, int, int]:
     return (blue, green, red) if clip.channels == "bgr" else (red, green, blue)
 
 
-def draw(
+def draw_clip(
     times: Times,
     region: Window,
     clip: ClipConfig,
@@ -175,7 +175,7 @@ def draw(
     return sampling.frame_at(times, np.clip(seconds, region.start, max(latest, region.start)))
 
 
-class Examples(Protocol):
+class SampleStream(Protocol):
     """What batches are drawn from, as TrainingClips."""
 
     def __len__(self) -> int: ...
@@ -194,7 +194,7 @@ class TrainingBatches(Dataset[Batch]):
     """
 
     def __init__(
-        self, clips: Examples, batch_size: int, epochs: int, share: tuple[int, int] = (0, 1)
+        self, clips: SampleStream, batch_size: int, epochs: int, share: tuple[int, int] = (0, 1)
     ) -> None:
         self.clips, self.epochs, self.share = clips, epochs, share
         self.batch_size = min(batch_size, len(clips))
@@ -212,7 +212,7 @@ class TrainingBatches(Dataset[Batch]):
 
     def batches(self, first: int = 0, workers: int = 0) -> Iterator[Batch]:
         """Batches from number `first` to the end, made by `workers` processes, or by this one."""
-        return in_order(self, range(first, len(self)), workers)
+        return load_in_order(self, range(first, len(self)), workers)
 
 
 def collate(clips: Sequence[TrainingClip]) -> Batch:
@@ -224,47 +224,49 @@ def collate(clips: Sequence[TrainingClip]) -> Batch:
     )
 
 
-class ViewedVideos(Dataset[Viewed]):
+class EvaluationVideos(Dataset[EvaluationViews]):
     """Every video of a set once, in the views that `planner` names; none is ever replaced."""
 
     def __init__(
         self,
-        source: LabelledSet,
+        source: LabeledSet,
         clip: ClipConfig,
         planner: Planner,
         reader: str = "auto",
         limits: Limits | None = None,
     ) -> None:
         self.source, self.clip, self.planner, self.reader = source, clip, planner, reader
-        self._videos = KeptVideos(limits=limits)
+        self._videos = VideoCache(limits=limits)
 
     def __len__(self) -> int:
         return len(self.source.items)
 
-    def __getitem__(self, index: int) -> Viewed:
+    def __getitem__(self, index: int) -> EvaluationViews:
         item = self.source.items[index]
         try:
             clips = self._clips(item)
         except VideoError as error:
-            return Viewed(index, None, Failure(item.path, error.code, error.message))
+            return EvaluationViews(
+                index, None, UnreadableClip(item.path, error.code, error.message)
+            )
         if not clips:
             text = f"{item.path}: too few frames decode to say anything"
-            return Viewed(index, None, Failure(item.path, "E_DECODE", text))
-        return Viewed(index, torch.stack(clips))
+            return EvaluationViews(index, None, UnreadableClip(item.path, "E_DECODE", text))
+        return EvaluationViews(index, torch.stack(clips))
 
     def _clips(self, item: Item) -> list[Tensor]:
         with self._videos.open(item.path, self.clip.short_side, self.reader) as video:
-            views = self.planner(video.times, part_named(video, item))
+            views = self.planner(video.times, find_span(video, item))
             clips = [c for c in view_clips(video, views, self.clip) if c is not None]
             video.check_unchanged()
             return clips
 
-    def all(self, workers: int = 0, numbers: range | None = None) -> Iterator[Viewed]:
+    def all(self, workers: int = 0, numbers: range | None = None) -> Iterator[EvaluationViews]:
         """Every video, or those of these numbers, in the order of the set."""
-        return in_order(self, range(len(self)) if numbers is None else numbers, workers)
+        return load_in_order(self, range(len(self)) if numbers is None else numbers, workers)
 
 
-class FileSet:
+class VideoDataset:
     """A labelled set as what `train.fit` learns from.
 
     An epoch is as many passes through the set as reach `data.clips_per_epoch`, one at least.
@@ -275,8 +277,8 @@ class FileSet:
     def __init__(
         self,
         recipe: Recipe,
-        train: LabelledSet,
-        val: LabelledSet,
+        train: LabeledSet,
+        val: LabeledSet,
         planner: Planner,
         share: tuple[int, int] = (0, 1),
     ) -> None:
@@ -299,7 +301,7 @@ class FileSet:
             jitter_drawn=recipe.data.jitter_drawn,
             flip=recipe.data.flip,
             randaugment=recipe.data.randaugment,
-            videos=KeptVideos(recipe.data.keep_mb),
+            videos=VideoCache(recipe.data.keep_mb),
         )
         self.labels = train.labels
         self.videos = len({item.path for item in train.items})
@@ -310,10 +312,10 @@ class FileSet:
         self._training = TrainingBatches(
             clips, recipe.optim.batch_size, recipe.optim.epochs * passes, share
         )
-        self._held_back = ViewedVideos(val, recipe.clip, planner)
+        self._held_back = EvaluationVideos(val, recipe.clip, planner)
         self._val = val
         self._seen: list[Batch] | None = None
-        self.unreadable: Sequence[Failure] = ()
+        self.unreadable: Sequence[UnreadableClip] = ()
         self.steps_per_epoch = self._training.steps_per_epoch * passes
         self.batch_size = self._training.batch_size
 
@@ -339,7 +341,7 @@ class FileSet:
         self._seen = seen if room >= 0 else None
 
     def _read_held_back(self) -> Iterator[Batch]:
-        failed: list[Failure] = []
+        failed: list[UnreadableClip] = []
         waiting: list[TrainingClip] = []
         numbers = range(len(self._held_back))[self._share[0] :: self._share[1]]
         for viewed in self._held_back.all(self.recipe.data.workers, numbers):

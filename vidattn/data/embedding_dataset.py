@@ -18,9 +18,9 @@ from torch.utils.data import Dataset
 
 from vidattn.config import Recipe
 from vidattn.data import embeddings
-from vidattn.data.clip_dataset import Failure, TrainingBatches, TrainingClip, collate
+from vidattn.data.clip_dataset import TrainingBatches, TrainingClip, UnreadableClip, collate
 from vidattn.data.embeddings import Embeddings
-from vidattn.data.labeled_set import LabelledSet
+from vidattn.data.labeled_set import LabeledSet
 from vidattn.data.motion.dataset import Batch
 from vidattn.errors import DataError
 from vidattn.types import Item
@@ -30,29 +30,29 @@ ALIKE = ("window_seconds", "stride_seconds", "frames", "step_seconds")
 """Settings that all films of a set share with the ones that are asked about later."""
 
 
-def vectors_of(item: Item) -> tuple[Embeddings, Tensor]:
+def load_embedding(item: Item) -> tuple[Embeddings, Tensor]:
     """The embeddings of an item of a set, and the vectors of the part it means, [N, D].
 
     Raises DataError when the file is missing or malformed, or has no window in that part.
     """
-    path = embeddings.file_of(item.path)
-    found = embeddings.load(path)
+    path = embeddings.embedding_path(item.path)
+    found = embeddings.load_embeddings(path)
     vectors = found.inside(item.window)
     if not len(vectors):
         raise DataError(f"{path}: no window lies in the part that the list names")
     return found, torch.from_numpy(vectors.copy())
 
 
-class LongFilms(Dataset[TrainingClip]):
+class EmbeddingSamples(Dataset[TrainingClip]):
     """The films of a list, all held in memory; of each epoch some windows are left out by chance.
 
-    length: rows to which every film is filled up with NaN. Raises DataError as `vectors_of`, and
+    length: rows to which every film is filled up with NaN. Raises DataError as `load_embedding`, and
     when films were seen by different models or in different windows.
     """
 
-    def __init__(self, source: LabelledSet, *, seed: int = 0, drop: float = 0.0) -> None:
+    def __init__(self, source: LabeledSet, *, seed: int = 0, drop: float = 0.0) -> None:
         self.source, self.seed, self.drop = source, seed, drop
-        found = [vectors_of(item) for item in source.items]
+        found = [load_embedding(item) for item in source.items]
         self.films = [vectors for _, vectors in found]
         self.first = found[0][0]
         for item, (other, vectors) in zip(source.items, found, strict=True):
@@ -96,18 +96,18 @@ def _require_alike(first: Embeddings, other: Embeddings, path: str) -> None:
             )
 
 
-class LongSet:
-    """A list of films as what `train.fit` learns from; see `vidattn.training.data.TrainingSet`.
+class EmbeddingDataset:
+    """A list of films as what `train.fit` learns from; see `vidattn.training.data.TrainingDataset`.
 
     An epoch is as many passes through the list as reach `data.clips_per_epoch`, one at least.
     """
 
     videos = 0
     notes: tuple[str, ...]
-    unreadable: Sequence[Failure] = ()
+    unreadable: Sequence[UnreadableClip] = ()
 
     def __init__(
-        self, recipe: Recipe, train: LabelledSet, val: LabelledSet, share: tuple[int, int] = (0, 1)
+        self, recipe: Recipe, train: LabeledSet, val: LabeledSet, share: tuple[int, int] = (0, 1)
     ) -> None:
         assert recipe.long is not None
         for half in (train, val):
@@ -115,14 +115,14 @@ class LongSet:
                 raise DataError(f"{half.root}: no films in its half {half.split}")
         if len(train.labels) < 2:
             raise DataError(f"{train.root}: all films are of one class: nothing to tell apart")
-        films = LongFilms(train, seed=recipe.seed, drop=recipe.long.drop)
+        films = EmbeddingSamples(train, seed=recipe.seed, drop=recipe.long.drop)
         self.labels, self._share = train.labels, share
         self.notes = tuple(dict.fromkeys(train.notes + val.notes))
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(films)))
         self._training = TrainingBatches(
             films, recipe.optim.batch_size, recipe.optim.epochs * passes, share
         )
-        self._held_back = LongFilms(val)
+        self._held_back = EmbeddingSamples(val)
         _require_alike(films.first, self._held_back.first, val.items[0].path)
         self.steps_per_epoch = self._training.steps_per_epoch * passes
         self.batch_size = self._training.batch_size

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from vidattn.errors import DataError
 from vidattn.io.files import write_atomically
-from vidattn.io.json import one_line, plain
-from vidattn.io.npz import BROKEN, arrays
+from vidattn.io.json import dumps, to_json_value
+from vidattn.io.npz import BROKEN, read_arrays
 from vidattn.types import Window
 
 SCHEMA = "vidattn/embeddings/1"
@@ -59,7 +59,7 @@ class Embeddings:
         return np.asarray(self.vectors[(window.start <= centres) & (centres < window.stop)])
 
 
-def of_windows(
+def from_timeline(
     source: str,
     windows: Sequence[Window],
     vectors: NDArray[np.float32],
@@ -68,13 +68,13 @@ def of_windows(
 ) -> Embeddings:
     """The vectors [N, D] of windows, in their order, to milliseconds."""
     ends = np.array([[w.start, w.stop] for w in windows], np.float64).reshape(-1, 2).round(3)
-    return Embeddings(source, ends, vectors, plain(model), plain(settings))
+    return Embeddings(source, ends, vectors, to_json_value(model), to_json_value(settings))
 
 
-def save(found: Embeddings, path: Path) -> Path:
+def save_embeddings(found: Embeddings, path: Path) -> Path:
     """Write an .npz file, whole or not at all. Raises OutputError."""
     about = {"schema": SCHEMA, "source": found.source, "model": found.model}
-    head = one_line({**about, "settings": found.settings})
+    head = dumps({**about, "settings": found.settings})
     data = io.BytesIO()
     np.savez(
         data,
@@ -85,8 +85,8 @@ def save(found: Embeddings, path: Path) -> Path:
     return write_atomically(path, data.getvalue())
 
 
-def load(path: Path) -> Embeddings:
-    """Read what `save` wrote. Raises DataError that says what is wrong with the file.
+def load_embeddings(path: Path) -> Embeddings:
+    """Read what `save_embeddings` wrote. Raises DataError that says what is wrong with the file.
 
     Arrays are read as numbers only; a pickle in the archive is refused.
     """
@@ -98,7 +98,7 @@ def load(path: Path) -> Embeddings:
             hint="vidattn segment FILM --embeddings makes such files",
         ) from None
     try:
-        about, windows, vectors = arrays(data, ARRAYS)
+        about, windows, vectors = read_arrays(data, ARRAYS)
         head = json.loads(about.tobytes())
         if not isinstance(head, dict) or head.get("schema") != SCHEMA:
             raise ValueError(f'its "schema" is not {SCHEMA}')
@@ -119,7 +119,7 @@ def load(path: Path) -> Embeddings:
     )
 
 
-def file_of(film: str) -> Path:
+def embedding_path(film: str) -> Path:
     """Where the embeddings of a film lie: beside it, unless `film` is such a file itself."""
     path = Path(film)
     return path if path.suffix == ".npz" else path.with_name(path.stem + SUFFIX)

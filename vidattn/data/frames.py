@@ -23,7 +23,7 @@ def readable_end(video: Video) -> float:
     return min([video.duration, *cuts])
 
 
-def part_of(video: Video, window: Window | None) -> Window:
+def find_clip(video: Video, window: Window | None) -> Window:
     """The part of a video that an item means, as far as there are frames.
 
     Raises VideoError E_SHORT when there are none.
@@ -38,13 +38,13 @@ def part_of(video: Video, window: Window | None) -> Window:
     return Window(start, stop)
 
 
-def part_named(video: Video, item: Item) -> Window:
+def find_span(video: Video, item: Item) -> Window:
     """The part of a video that an item of a data set means, as far as there are frames.
 
     Raises VideoError E_SHORT when there are none.
     """
     if item.frames is None:
-        return part_of(video, item.window)
+        return find_clip(video, item.window)
     first, stop = item.frames
     if first >= video.frames:
         raise VideoError(
@@ -53,7 +53,7 @@ def part_named(video: Video, item: Item) -> Window:
         )
     start = float(video.times[first])
     last = float(video.times[stop]) if stop < video.frames else video.duration
-    return part_of(video, Window(start, last))
+    return find_clip(video, Window(start, last))
 
 
 def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Iterator[Tensor | None]:
@@ -64,8 +64,8 @@ def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Itera
     of the same view stands in, and `video.unreadable` tells; a view that lost more than half of its
     frames is None.
     """
-    reel = Reel(video.stream(wanted(views)))
-    oldest = still_needed(views)
+    reel = FrameBuffer(video.stream(needed_frames(views)))
+    oldest = oldest_needed(views)
     for view, first in zip(views, oldest, strict=True):
         reel.wind(first, max(view.indices))
         chosen = reel.stand_ins(view)
@@ -76,19 +76,19 @@ def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Itera
             yield transforms.eval_clip(frames, config, view.crop)
 
 
-def wanted(views: Iterable[View]) -> list[int]:
+def needed_frames(views: Iterable[View]) -> list[int]:
     """The frames that views show, each once, rising."""
     return sorted({index for view in views for index in view.indices})
 
 
-def still_needed(views: Sequence[View]) -> list[int]:
+def oldest_needed(views: Sequence[View]) -> list[int]:
     """For each view the first frame that it or a later one shows."""
     firsts = [min(view.indices) for view in views]
     oldest: list[int] = np.minimum.accumulate(firsts[::-1])[::-1].tolist()
     return oldest
 
 
-class Reel:
+class FrameBuffer:
     """Frames as they come from a video, each held only as long as it may be needed."""
 
     def __init__(self, frames: Iterator[tuple[int, Frames]]) -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from vidattn.config.labels import canonical
+from vidattn.config.labels import normalize_label
 from vidattn.errors import DataError
 from vidattn.io.files import is_file
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 from vidattn.types import Item, Window
 
 Split = Literal["train", "val"]
@@ -38,7 +38,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class LabelledSet:
+class LabeledSet:
     """Videos and their classes: one half, train or val, of a data set.
 
     Both halves of a set have the same `labels` in the same order.
@@ -56,7 +56,7 @@ class LabelledSet:
 
 
 @dataclass(frozen=True)
-class Example:
+class Sample:
     """One video as a layout lists it, before it is known whether its file exists."""
 
     path: Path
@@ -77,10 +77,10 @@ def split_of(name: str) -> Split | None:
 
 def numbers_of(labels: Sequence[str]) -> dict[str, int]:
     """Canonical class name to class number."""
-    return {canonical(label): number for number, label in enumerate(labels)}
+    return {normalize_label(label): number for number, label in enumerate(labels)}
 
 
-def held_back(keys: Sequence[str], strata: Sequence[Hashable] | None = None) -> list[bool]:
+def split_validation(keys: Sequence[str], strata: Sequence[Hashable] | None = None) -> list[bool]:
     """Which examples are for validation: HELD_BACK of each stratum, those whose keys hash lowest.
 
     keys: one for each example; equal keys fall on the same side. strata: within each of which the
@@ -126,7 +126,7 @@ def is_video(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
 
 
-class Present(NamedTuple):
+class PresentVideos(NamedTuple):
     """What is left of a list once it is known which files exist."""
 
     items: tuple[Item, ...]
@@ -134,7 +134,7 @@ class Present(NamedTuple):
     missing: tuple[str, ...]
 
 
-def existing(examples: Sequence[Example], where: str, max_missing: float) -> Present:
+def require_existing(examples: Sequence[Sample], where: str, max_missing: float) -> PresentVideos:
     """The examples whose files exist, as items, and a note on the others.
 
     max_missing: the share of files that may be missing, in [0, 1]. Raises DataError that counts and
@@ -144,7 +144,7 @@ def existing(examples: Sequence[Example], where: str, max_missing: float) -> Pre
     items = tuple(Item(str(e.path), e.label, e.window) for e in examples if there[e.path])
     missing = [str(path) for path in dict.fromkeys(e.path for e in examples) if not there[path]]
     notes = missing_note(missing, len(there), where, max_missing)
-    return Present(items, notes, tuple(missing))
+    return PresentVideos(items, notes, tuple(missing))
 
 
 def missing_note(
@@ -181,7 +181,7 @@ def span_of(item: Item) -> tuple[float, float]:
     return (item.window.start, item.window.stop) if item.window else (0.0, float("inf"))
 
 
-def in_both(train: LabelledSet, val: LabelledSet) -> tuple[str, ...]:
+def in_both(train: LabeledSet, val: LabeledSet) -> tuple[str, ...]:
     """A sentence on files that are in both halves with parts that overlap, if any; by their paths.
 
     The same content under two names is found by `vidattn.data.check.dataset` alone.
@@ -197,5 +197,5 @@ def in_both(train: LabelledSet, val: LabelledSet) -> tuple[str, ...]:
     }
     if not both:
         return ()
-    text = f"{counted(len(both), 'video')} to train on also validate, which flatters the scores"
+    text = f"{count_noun(len(both), 'video')} to train on also validate, which flatters the scores"
     return (f"{train.name}: {text}: {shown(both)}",)

@@ -27,7 +27,7 @@ SILENCE = 300.0
 """Seconds without any example after which the processes that make them count as dead."""
 
 
-def in_order(
+def load_in_order(
     source: Dataset[T],
     numbers: range,
     workers: int,
@@ -44,7 +44,7 @@ def in_order(
     if not workers:
         yield from (source[number] for number in numbers)
         return
-    deaths, honest = 0, _Honest(source)
+    deaths, honest = 0, _PlainErrors(source)
     while numbers:
         if deaths:
             due = numbers[: workers * (ahead or 2)]
@@ -73,7 +73,7 @@ def in_order(
         del made  # what is left of the processes goes before others start
 
 
-class _Honest(Dataset[T | VidattnError]):
+class _PlainErrors(Dataset[T | VidattnError]):
     """Hands errors over as they are: else they arrive with a traceback for a message."""
 
     def __init__(self, source: Dataset[T]) -> None:

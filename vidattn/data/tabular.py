@@ -43,7 +43,7 @@ class Row:
     fields: Fields
 
 
-class Problems:
+class RowErrors:
     """Collects what is wrong with the rows of a file, to be reported once."""
 
     def __init__(self, path: Path, unit: str = "line", hint: str = ROWS_ARE) -> None:
@@ -191,7 +191,7 @@ def _with_columns(path: Path, records: list[tuple[int, list[str]]]) -> list[Row]
         raise DataError(f"{path}: the list is empty")
     first = records[0][1]
     columns = purposes(first)
-    problems = Problems(path)
+    problems = RowErrors(path)
     if columns is not None:
         records = records[1:]
     else:
@@ -225,7 +225,7 @@ def _unnamed(count: int, path: Path, first: Sequence[str]) -> dict[str, int]:
 
 
 def _json_rows(path: Path, text: str) -> list[Row]:
-    problems = Problems(path)
+    problems = RowErrors(path)
     rows = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():

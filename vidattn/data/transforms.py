@@ -6,7 +6,7 @@ How this agrees with published preprocessing:
 
 - The official code resizes normalised floats, bilinear, `align_corners=False`, not antialiased.
   Resizing is linear and its weights sum to 1, so it commutes with normalising: `resize(...,
-  antialias=False)` followed by `normalise` equals it to float rounding.
+  antialias=False)` followed by `normalize` equals it to float rounding.
 - The processors published with the Hugging Face weights resize 8-bit images with Pillow's
   antialiased bilinear filter. `resize` as it is by default stays within one grey level of it.
 - Readers resize while they decode, which is several times cheaper; `eval_clip` then finds the short
@@ -73,7 +73,7 @@ def crop(clip: Tensor, size: int, where: Crop = "centre") -> Tensor:
     return clip[:, :, top : top + size, left : left + size]
 
 
-def normalise(clip: Tensor, config: ClipConfig) -> Tensor:
+def normalize(clip: Tensor, config: ClipConfig) -> Tensor:
     """From RGB in [0, 255] to (x / 255 - mean) / std in the channel order of the weights."""
     if config.channels == "bgr":
         clip = clip.flip(0)
@@ -92,7 +92,7 @@ def eval_clip(
 ) -> Tensor:
     """Test-time preprocessing: uint8 [T, H, W, 3] to float32 [3, T, crop, crop]."""
     clip = resize(to_clip(frames), config.short_side, antialias=antialias)
-    return normalise(crop(clip, config.crop, where), config)
+    return normalize(crop(clip, config.crop, where), config)
 
 
 def train_clip(
@@ -115,4 +115,4 @@ def train_clip(
     clip = clip[:, :, top : top + config.crop, left : left + config.crop]
     if flip and generator.random() < 0.5:
         clip = clip.flip(3)
-    return normalise(clip, config)
+    return normalize(clip, config)

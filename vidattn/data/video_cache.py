@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from vidattn.video import Limits, MemoryVideo, Spare, Video, open_video
+from vidattn.video import Limits, MemoryVideo, ProcessPool, Video, open_video
 
 LARGEST = 16
 """A video that would fill more than one part in so many of the memory is not kept."""
 
 
-class KeptVideos:
+class VideoCache:
     """Opens videos for reading; keeps all frames of short ones, at the size they were asked for.
 
     megabytes: what may be kept in all, 0 for nothing. What came first stays: every epoch shows all
@@ -28,7 +28,7 @@ class KeptVideos:
         self._largest = self._room // LARGEST
         self._kept: dict[tuple[str, int, str], MemoryVideo | None] = {}
         """None: not to be kept."""
-        self._limits, self._spare = limits, Spare()
+        self._limits, self._spare = limits, ProcessPool()
 
     def open(self, path: str, short_side: int, reader: str = "auto") -> Video:
         """The video at `path` with frames of `short_side`. Raises VideoError as `open_video`."""

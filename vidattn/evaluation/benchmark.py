@@ -22,10 +22,10 @@ from vidattn import weights
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.config.labels import COUNTS
 from vidattn.inference.scorer import Scorer
-from vidattn.io.files import is_there
+from vidattn.io.files import exists
 from vidattn.models.classifier import KINDS, Classifier
-from vidattn.models.device import Runtime, inference
-from vidattn.models.flops import macs
+from vidattn.models.device import Runtime, inference_mode
+from vidattn.models.flops import count_macs
 from vidattn.models.fused import FrozenLinear, can_pack
 from vidattn.models.int8 import Int8Linear
 from vidattn.models.timesformer import TimeSformer
@@ -82,7 +82,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One way to run it."""
 
     way: str
@@ -117,25 +117,25 @@ def parameters(config: Config) -> int:
 
 def config_of(name: str) -> Config:
     """The shape of a model in the catalog, a file or a folder. Raises WeightsError."""
-    if is_there(Path(name)) or name == catalog.BUNDLED:
+    if exists(Path(name)) or name == catalog.BUNDLED:
         config = weights.load(name).model.config
         assert isinstance(config, TimeSformerConfig | StamConfig)
         return config
-    entry = catalog.entry(name)
+    entry = catalog.find_entry(name)
     classes = OTHERS.get(entry.dataset) or COUNTS[entry.dataset]
     if entry.attention == "stam":
         return StamConfig(classes=classes, frames=entry.frames)
     return TimeSformerConfig(entry.attention, classes, entry.frames, entry.size)
 
 
-def bench(
+def benchmark(
     name: str,
     config: Config,
     *,
     frames: int | None = None,
     rounds: int = 5,
     runtime: Runtime = Runtime(),
-) -> Iterator[Subject | Measured]:
+) -> Iterator[Subject | Measurement]:
     """Measure a model of random weights: one Subject, then one Measured for each way to run it.
 
     "vidattn" is how the commands run it, "compiled" how they do with `--compile`, "plain" the
@@ -157,13 +157,13 @@ def bench(
         name,
         config,
         sum(p.numel() for p in model.parameters()),
-        macs(config),
+        count_macs(config),
         batch,
         str(device),
         precision,
         torch.get_num_threads(),
     )
-    with inference(device, "fp32"):
+    with inference_mode(device, "fp32"):
         reference = model.to(device)(clips.to(device)).float().cpu()
     runners = _runners(model, config, clips, replace(runtime, batch_size=batch))
     product = _Runner("matrix product", _product(device, precision))
@@ -178,11 +178,11 @@ def bench(
     for runner in runners:
         assert runner.logits is not None
         seconds = statistics.median(runner.seconds)
-        yield Measured(
+        yield Measurement(
             runner.way,
             seconds,
             len(clips) / seconds,
-            len(clips) * macs(config) / seconds / peak,
+            len(clips) * count_macs(config) / seconds / peak,
             runner.memory_mb,
             (runner.logits - reference).abs().max().item(),
         )
@@ -225,7 +225,7 @@ def _once(
     model: Callable[[Tensor], Tensor], clips: Tensor, device: torch.device, precision: str
 ) -> Callable[[], Tensor]:
     def run() -> Tensor:
-        with inference(device, "bf16" if precision == "bf16" else "fp32"):
+        with inference_mode(device, "bf16" if precision == "bf16" else "fp32"):
             return model(clips.to(device)).float().cpu()
 
     return run

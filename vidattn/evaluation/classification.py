@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
-from vidattn.evaluation.predictions import Answers
+from vidattn.evaluation.predictions import Predictions
 
 PAIRS = 20
 """Of the most frequent confusions that JSON lists beside the whole matrix."""
@@ -22,7 +22,7 @@ NAMES = (*SHARES, "nll", "brier")
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class ClassificationMetrics:
     """Scores as shares from 0 to 1, and who was taken for whom."""
 
     top1: float
@@ -60,16 +60,16 @@ class Evaluation:
         }
 
 
-def scored(
+def measure(
     logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
-) -> Evaluation:
+) -> ClassificationMetrics:
     """The scores of logits [N, K] against labels [N]. Raises DataError when N is 0."""
     if len(labels) == 0:
         raise DataError("nothing to evaluate: the data set has no clips")
-    counts = metrics.confusion(metrics.answered(logits, labels), labels, logits.shape[1])
+    counts = metrics.confusion(metrics.covered_classes(logits, labels), labels, logits.shape[1])
     logs = metrics.log_probabilities(logits, temperature)
     scores = np.exp(logs)
-    return Evaluation(
+    return ClassificationMetrics(
         top1=metrics.top_k(logits, labels, 1),
         top5=metrics.top_k(logits, labels, 5),
         mean_class=metrics.mean_class(counts),
@@ -82,13 +82,13 @@ def scored(
     )
 
 
-def figures_of(answers: Answers) -> dict[str, Any]:
+def measure_predictions(answers: Predictions) -> dict[str, Any]:
     """Every figure of answers and what they are about, as plain values for JSON.
 
     Depends on the answers alone: of a dump it is the same to the digit. Raises DataError when there
     are no answers.
     """
-    plain = scored(answers.logits, answers.labels, answers.temperature).to_dict(answers.classes)
+    plain = measure(answers.logits, answers.labels, answers.temperature).to_dict(answers.classes)
     about = dict(answers.about)
     failed = about.pop("failed", [])
     counted = plain.pop("clips")
@@ -97,14 +97,14 @@ def figures_of(answers: Answers) -> dict[str, Any]:
     return {**head, **plain, "videos": total, "scored": counted, "failed": failed, **about}
 
 
-def calibrated(answers: Answers) -> dict[str, Any]:
+def fit_temperature(answers: Predictions) -> dict[str, Any]:
     """The temperature that fits these answers best, and the figures it changes, before and after.
 
     Plain values: temperature, and of ece, nll and brier a pair each. Fitted and measured on the
     same videos, so a little better than on others.
     """
     fitted = metrics.best_temperature(answers.logits, answers.labels)
-    before, after = (scored(answers.logits, answers.labels, t) for t in (1.0, fitted))
+    before, after = (measure(answers.logits, answers.labels, t) for t in (1.0, fitted))
     pairs = {name: [getattr(e, name) for e in (before, after)] for name in ("ece", "nll", "brier")}
     at_edge = any(math.isclose(fitted, t) for t in (metrics.COLDEST, metrics.HOTTEST))
     return {"temperature": fitted, "at_edge": at_edge, **pairs}

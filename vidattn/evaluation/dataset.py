@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidattn.config import ClipConfig, ViewConfig
-from vidattn.config.labels import canonical
+from vidattn.config.labels import normalize_label
 from vidattn.data import plan
-from vidattn.data.clip_dataset import Failure, Planner, ViewedVideos
-from vidattn.data.labeled_set import LabelledSet
+from vidattn.data.clip_dataset import EvaluationVideos, Planner, UnreadableClip
+from vidattn.data.labeled_set import LabeledSet
 from vidattn.errors import DataError
-from vidattn.evaluation.classification import Evaluation, figures_of, scored
-from vidattn.evaluation.predictions import Answers
+from vidattn.evaluation.classification import ClassificationMetrics, measure, measure_predictions
+from vidattn.evaluation.predictions import Predictions
 from vidattn.inference.scorer import Scorer, precision_of
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.models.distributed import World
@@ -33,7 +33,7 @@ Times = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class VideoScored:
+class VideoPredicted:
     """One video is done."""
 
     number: int
@@ -46,26 +46,26 @@ class VideoScored:
     """Averaged over the views [K], see `Classifier.averaged`; None when it does not decode."""
     scores: NDArray[np.float32] | None
     """Probabilities [K]."""
-    failure: Failure | None = None
+    failure: UnreadableClip | None = None
 
 
 @dataclass(frozen=True)
-class SetEvaluation:
+class DatasetEvaluation:
     """The scores over all videos that decode; shares from 0 to 1."""
 
-    answers: Answers
+    answers: Predictions
 
     @property
-    def scores(self) -> Evaluation:
+    def scores(self) -> ClassificationMetrics:
         """The figures; videos that failed are not counted and not replaced."""
-        return scored(self.answers.logits, self.answers.labels, self.answers.temperature)
+        return measure(self.answers.logits, self.answers.labels, self.answers.temperature)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return figures_of(self.answers)
+        return measure_predictions(self.answers)
 
 
-class Examination:
+class DatasetEvaluator:
     """One classifier, one labelled set, and one way to look at its videos.
 
     Every video is answered by itself: its answer is the same to the bit whatever else is in the
@@ -79,7 +79,7 @@ class Examination:
     def __init__(
         self,
         classifier: Classifier,
-        source: LabelledSet,
+        source: LabeledSet,
         views: ViewConfig,
         *,
         sampling: plan.Sampling = "auto",
@@ -91,8 +91,8 @@ class Examination:
         mode = sampling_of(clip) if sampling == "auto" else sampling
         self.classifier, self.source, self.runtime = classifier, source, runtime
         self.limits = limits
-        self.truth = aligned(source.labels, classifier.labels, source, classifier.card.name)
-        self.planner = planner_of(clip, views, mode, frames)
+        self.truth = align_labels(source.labels, classifier.labels, source, classifier.card.name)
+        self.planner = make_planner(clip, views, mode, frames)
         self.settings: dict[str, Any] = {
             "views": f"{views.spatial}x{views.clips}",
             "sampling": mode,
@@ -105,13 +105,13 @@ class Examination:
             "reader": runtime.reader,
         }
 
-    def videos(self, share: tuple[int, int] = (0, 1), workers: int = 0) -> Iterator[VideoScored]:
+    def videos(self, share: tuple[int, int] = (0, 1), workers: int = 0) -> Iterator[VideoPredicted]:
         """The answers to every n-th video beginning with number r, for share (r, n).
 
         workers: processes that read videos ahead.
         """
         scorer = Scorer(self.classifier, self.runtime)
-        clips = ViewedVideos(
+        clips = EvaluationVideos(
             self.source, self.classifier.clip, self.planner, self.runtime.reader, self.limits
         )
         numbers = range(share[0], len(self.source.items), share[1])
@@ -119,30 +119,30 @@ class Examination:
             item = self.source.items[viewed.number]
             path, label = _named(item), int(self.truth[item.label])
             if viewed.clips is None:
-                yield VideoScored(viewed.number, path, label, None, None, viewed.failure)
+                yield VideoPredicted(viewed.number, path, label, None, None, viewed.failure)
                 continue
             logits = _logits(scorer, viewed.clips)
             mean, scores = self.classifier.averaged(logits), self.classifier.scores(logits)
-            yield VideoScored(viewed.number, path, label, mean.numpy(), scores.numpy())
+            yield VideoPredicted(viewed.number, path, label, mean.numpy(), scores.numpy())
 
-    def shared(self, world: World, videos: Iterable[VideoScored]) -> list[VideoScored]:
+    def shared(self, world: World, videos: Iterable[VideoPredicted]) -> list[VideoPredicted]:
         """The answers of all processes, known to each; every process must ask, with its own."""
         mine = list(videos)
         if world.size == 1:
             return mine
-        facts = world.told([[v.number, v.path, v.label, v.failure] for v in mine])
+        facts = world.all_gather_objects([[v.number, v.path, v.label, v.failure] for v in mine])
         none = [np.zeros((0, 2, len(self.classifier.labels)), np.float32)]
         both = [(v.logits, v.scores) for v in mine]
         rows = [np.stack([a, b])[None] for a, b in both if a is not None and b is not None]
-        answers = iter(world.gathered(torch.from_numpy(np.concatenate(none + rows))).numpy())
+        answers = iter(world.all_gather(torch.from_numpy(np.concatenate(none + rows))).numpy())
         return [
-            VideoScored(number, path, label, None, None, Failure(*failure))
+            VideoPredicted(number, path, label, None, None, UnreadableClip(*failure))
             if failure
-            else VideoScored(number, path, label, *next(answers))
+            else VideoPredicted(number, path, label, *next(answers))
             for number, path, label, failure in facts
         ]
 
-    def collected(self, videos: Iterable[VideoScored]) -> Answers:
+    def collected(self, videos: Iterable[VideoPredicted]) -> Predictions:
         """All answers in the order of the set, whatever theirs; what failed is listed.
 
         Raises DataError when no video could be read.
@@ -152,11 +152,11 @@ class Examination:
         answered = [video for video in ordered if video.logits is not None]
         if not answered:
             raise DataError(
-                f"{self.source.root}: of {counted(len(ordered), 'video')} none could be read"
+                f"{self.source.root}: of {count_noun(len(ordered), 'video')} none could be read"
                 + (f"; the first: {failed[0].message}" if failed else "")
             )
         card = self.classifier.card
-        return Answers(
+        return Predictions(
             self.classifier.labels,
             tuple(video.path for video in answered),
             np.array([video.label for video in answered], np.int64),
@@ -173,28 +173,30 @@ class Examination:
         )
 
 
-def evaluate_set(
+def evaluate_dataset(
     classifier: Classifier,
-    source: LabelledSet,
+    source: LabeledSet,
     views: ViewConfig,
     *,
     sampling: plan.Sampling = "auto",
     frames: int | None = None,
     runtime: Runtime = Runtime(),
     workers: int = 0,
-) -> Iterator[VideoScored | SetEvaluation]:
+) -> Iterator[VideoPredicted | DatasetEvaluation]:
     """Answer every video of a set once: VideoScored for each, then one SetEvaluation.
 
     Logits or probabilities of all views of a video are averaged, as the weights want. Videos that
     do not decode are listed, left out of the scores and never replaced. Arguments and errors as of
-    `Examination` and its methods.
+    `DatasetEvaluator` and its methods.
     """
-    task = Examination(classifier, source, views, sampling=sampling, frames=frames, runtime=runtime)
-    done: list[VideoScored] = []
+    task = DatasetEvaluator(
+        classifier, source, views, sampling=sampling, frames=frames, runtime=runtime
+    )
+    done: list[VideoPredicted] = []
     for video in task.videos(workers=workers):
         done.append(video)
         yield video
-    yield SetEvaluation(task.collected(done))
+    yield DatasetEvaluation(task.collected(done))
 
 
 def sampling_of(clip: ClipConfig) -> Literal["uniform", "dense"]:
@@ -202,13 +204,13 @@ def sampling_of(clip: ClipConfig) -> Literal["uniform", "dense"]:
     return "uniform" if clip.drawn == "bins" else "dense"
 
 
-def planner_of(
+def make_planner(
     clip: ClipConfig,
     views: ViewConfig,
     sampling: plan.Sampling = "auto",
     frames: int | None = None,
 ) -> Planner:
-    """What plans the views of each video of a set; arguments as of `evaluate_set`."""
+    """What plans the views of each video of a set; arguments as of `evaluate_dataset`."""
     mode = sampling_of(clip) if sampling == "auto" else sampling
     return partial(_planned, clip=clip, mode=mode, views=views, frames=frames)
 
@@ -226,26 +228,26 @@ def _planned(
     return plan.plan_views(times, region, clip, frames=frames, mode=mode, views=views).views
 
 
-def aligned(
-    labels: Sequence[str], known: Sequence[str], source: LabelledSet, model: str
+def align_labels(
+    labels: Sequence[str], known: Sequence[str], source: LabeledSet, model: str
 ) -> NDArray[np.int64]:
     """The classifier's number of each class of a set, by name: int64 [len(labels)].
 
     Case, underscores and spaces do not matter. The classifier may know more classes. Only classes
     that videos of the set have must be known; DataError lists those that are not.
     """
-    numbers = {canonical(label): number for number, label in enumerate(known)}
+    numbers = {normalize_label(label): number for number, label in enumerate(known)}
     used = {item.label for item in source.items}
-    strange = [labels[i] for i in sorted(used) if canonical(labels[i]) not in numbers]
+    strange = [labels[i] for i in sorted(used) if normalize_label(labels[i]) not in numbers]
     if strange:
-        own = {canonical(label) for label in labels}
-        others = [label for label in known if canonical(label) not in own]
+        own = {normalize_label(label) for label in labels}
+        others = [label for label in known if normalize_label(label) not in own]
         raise DataError(
             f"{source.name}: {len(strange)} of its {len(used)} classes are unknown to {model}: "
             f"{_some(strange)}; the model also has: {_some(others) if others else 'no others'}",
             hint="name a model of these classes with -m, or train one: vidattn train --dataset ...",
         )
-    return np.array([numbers.get(canonical(label), -1) for label in labels], np.int64)
+    return np.array([numbers.get(normalize_label(label), -1) for label in labels], np.int64)
 
 
 def _some(names: Sequence[str]) -> str:

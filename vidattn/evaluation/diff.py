@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from vidattn.config.labels import canonical
-from vidattn.data.annotations.ground_truth import Truth
+from vidattn.config.labels import normalize_label
+from vidattn.data.annotations.ground_truth import GroundTruth
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
 from vidattn.output.timecode import at_rate, own_rate
@@ -56,7 +56,7 @@ class Match:
 
 
 @dataclass
-class Tally:
+class LabelDifference:
     """What became of one label."""
 
     label: str
@@ -98,7 +98,7 @@ class Difference:
     part: Window
     """The part that both speak of; nothing else counts."""
     agreed: float
-    labels: tuple[Tally, ...]
+    labels: tuple[LabelDifference, ...]
     """By the seconds that they disagree about, falling."""
     disagreements: tuple[Disagreement, ...]
 
@@ -130,7 +130,7 @@ class Difference:
         }
 
 
-def compare(timeline: Timeline, truth: Truth) -> Difference:
+def diff(timeline: Timeline, truth: GroundTruth) -> Difference:
     """Lay a timeline over the truth about the same film, where both speak of it.
 
     A moment agrees when the timeline names a label that the truth has there, or background where
@@ -141,15 +141,17 @@ def compare(timeline: Timeline, truth: Truth) -> Difference:
     part = _common(timeline, truth)
     true = _clipped(_spans_of(truth, timeline.duration), part)
     said = _clipped([(s.window, s.label) for s in timeline.segments], part)
-    names: dict[str, str] = {canonical(BACKGROUND): BACKGROUND}
+    names: dict[str, str] = {normalize_label(BACKGROUND): BACKGROUND}
     for _, label in [*true, *said]:
-        names.setdefault(canonical(label), label)
+        names.setdefault(normalize_label(label), label)
     true = [
-        (w, names[canonical(label)]) for w, label in true if names[canonical(label)] != BACKGROUND
+        (w, names[normalize_label(label)])
+        for w, label in true
+        if names[normalize_label(label)] != BACKGROUND
     ]
     true = _joined(true)
-    said = [(w, names[canonical(label)]) for w, label in said]
-    tallies = {label: Tally(label) for label in names.values() if label != BACKGROUND}
+    said = [(w, names[normalize_label(label)]) for w, label in said]
+    tallies = {label: LabelDifference(label) for label in names.values() if label != BACKGROUND}
     agreed, differing = 0.0, []
     fps = own_rate(timeline)
     for window, own, others in _moments(said, true, part):
@@ -169,15 +171,15 @@ def compare(timeline: Timeline, truth: Truth) -> Difference:
     )
 
 
-def truth_of(timeline: Timeline) -> Truth:
+def as_ground_truth(timeline: Timeline) -> GroundTruth:
     """Another timeline, taken for the truth."""
     spans = [(s.window, s.label) for s in timeline.segments if s.label_id is not None]
-    return Truth(
+    return GroundTruth(
         timeline.source, spans=tuple(spans), duration=timeline.duration, part=timeline.part
     )
 
 
-def _common(timeline: Timeline, truth: Truth) -> Window:
+def _common(timeline: Timeline, truth: GroundTruth) -> Window:
     """The part that both speak of."""
     ours, theirs = timeline.part, truth.part or timeline.part
     start, stop = max(ours.start, theirs.start), min(ours.stop, theirs.stop)
@@ -189,7 +191,7 @@ def _common(timeline: Timeline, truth: Truth) -> Window:
     return Window(start, stop)
 
 
-def _spans_of(truth: Truth, end: float) -> Spans:
+def _spans_of(truth: GroundTruth, end: float) -> Spans:
     """Labels of frames as spans: spread over the film, as they say no times."""
     if not truth.frames:
         return list(truth.spans)
@@ -243,7 +245,9 @@ def _moments(
         yield Window(begun, part.stop), *held
 
 
-def _count(tallies: dict[str, Tally], said: str, true: Sequence[str], seconds: float) -> bool:
+def _count(
+    tallies: dict[str, LabelDifference], said: str, true: Sequence[str], seconds: float
+) -> bool:
     """Add a stretch to what became of its labels; whether it agrees."""
     for label in true:
         if label == said:
@@ -255,7 +259,7 @@ def _count(tallies: dict[str, Tally], said: str, true: Sequence[str], seconds: f
     return said in true or (said == BACKGROUND and not true)
 
 
-def _match(tallies: dict[str, Tally], said: Spans, true: Spans) -> None:
+def _match(tallies: dict[str, LabelDifference], said: Spans, true: Spans) -> None:
     """Pair segments and spans of a label, those that overlap most first."""
     for label, tally in tallies.items():
         ours = [w for w, name in said if name == label]

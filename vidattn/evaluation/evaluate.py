@@ -11,13 +11,13 @@ from torch import nn
 
 from vidattn.data.motion.dataset import Batch
 from vidattn.errors import DataError
-from vidattn.evaluation.classification import Evaluation, scored
+from vidattn.evaluation.classification import ClassificationMetrics, measure
 from vidattn.models.classifier import Classifier
-from vidattn.models.device import moved
+from vidattn.models.device import to_device
 
 
 @torch.no_grad()
-def logits_of(
+def predict_logits(
     model: nn.Module, batches: Iterable[Batch], device: str | torch.device = "cpu"
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Logits float32 [N, K] and labels int64 [N] of all clips; `model` is left as it was found."""
@@ -26,7 +26,9 @@ def logits_of(
     answers, labels = [], []
     try:
         for batch in batches:
-            answers.append(model(moved(batch.clips, torch.device(device))).float().cpu().numpy())
+            answers.append(
+                model(to_device(batch.clips, torch.device(device))).float().cpu().numpy()
+            )
             labels.append(batch.labels.numpy())
     finally:
         model.train(training)
@@ -37,8 +39,8 @@ def logits_of(
 
 def evaluate(
     model: Classifier | nn.Module, batches: Iterable[Batch], *, device: str | torch.device = "cpu"
-) -> Evaluation:
+) -> ClassificationMetrics:
     """Show every clip once and count. Raises DataError when there are no clips."""
     if isinstance(model, Classifier):
-        return scored(*logits_of(model.model, batches, device), model.temperature)
-    return scored(*logits_of(model, batches, device))
+        return measure(*predict_logits(model.model, batches, device), model.temperature)
+    return measure(*predict_logits(model, batches, device))

@@ -34,7 +34,7 @@ def confusion(
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def answered(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
+def covered_classes(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
     """The class each row of logits [N, K] is called, int64 [N]: that of the largest.
 
     Where the label [N] shares the first place with others it is one of them, so that an answer is
@@ -108,7 +108,7 @@ def calibration_error(
     if len(labels) == 0:
         return float("nan")
     confidence = scores.max(1)
-    right = answered(scores, labels) == labels
+    right = covered_classes(scores, labels) == labels
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(place, weights=confidence - right, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))

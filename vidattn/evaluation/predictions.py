@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from vidattn.errors import InputError, UsageError
 from vidattn.io.files import write_atomically
-from vidattn.io.json import one_line
-from vidattn.io.npz import BROKEN, arrays
+from vidattn.io.json import dumps
+from vidattn.io.npz import BROKEN, read_arrays
 
 SCHEMA = "vidattn/answers/1"
 SUFFIXES = (".npz", ".jsonl")
@@ -29,7 +29,7 @@ ARRAYS = ("about", "paths", "labels", "logits")
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """The answers to the videos of a set that could be read, in the order of the set.
 
     Raises ValueError when the values do not fit one another.
@@ -71,14 +71,14 @@ def require_dump_name(path: Path) -> Path:
     return path
 
 
-def dump(answers: Answers, path: Path) -> Path:
+def save_predictions(answers: Predictions, path: Path) -> Path:
     """Write answers to an .npz or .jsonl file, whole or not at all. Raises OutputError."""
     kind = require_dump_name(path).suffix
     return write_atomically(path, _archive(answers) if kind == ".npz" else _lines(answers))
 
 
-def undump(path: Path) -> Answers:
-    """Read what `dump` wrote. Raises InputError that says what is wrong with the file.
+def load_predictions(path: Path) -> Predictions:
+    """Read what `save_predictions` wrote. Raises InputError that says what is wrong with the file.
 
     Arrays are read as numbers and text only; a pickle in the archive is refused.
     """
@@ -99,10 +99,10 @@ def undump(path: Path) -> Answers:
     )
 
 
-def _head(answers: Answers) -> str:
+def _head(answers: Predictions) -> str:
     """Everything about the whole, as one line of JSON."""
     whole = {"schema": SCHEMA, "temperature": answers.temperature, "about": answers.about}
-    return one_line({**whole, "classes": list(answers.classes)})
+    return dumps({**whole, "classes": list(answers.classes)})
 
 
 def _parsed_head(text: str) -> dict[str, Any]:
@@ -114,9 +114,9 @@ def _parsed_head(text: str) -> dict[str, Any]:
     return head
 
 
-def _made(head: dict[str, Any], paths: list[str], labels: Any, logits: Any) -> Answers:
+def _made(head: dict[str, Any], paths: list[str], labels: Any, logits: Any) -> Predictions:
     classes = tuple(map(str, head["classes"]))
-    return Answers(
+    return Predictions(
         classes,
         tuple(paths),
         np.asarray(labels, np.int64),
@@ -126,38 +126,36 @@ def _made(head: dict[str, Any], paths: list[str], labels: Any, logits: Any) -> A
     )
 
 
-def _archive(answers: Answers) -> bytes:
+def _archive(answers: Predictions) -> bytes:
     data = io.BytesIO()
     np.savez(
         data,
         # As bytes: arrays of text would need as much for each path as for the longest.
         about=np.frombuffer(_head(answers).encode(), np.uint8),
-        paths=np.frombuffer(one_line(list(answers.paths)).encode(), np.uint8),
+        paths=np.frombuffer(dumps(list(answers.paths)).encode(), np.uint8),
         labels=answers.labels,
         logits=answers.logits,
     )
     return data.getvalue()
 
 
-def _from_archive(data: bytes) -> Answers:
-    about, paths, labels, logits = arrays(data, ARRAYS)
+def _from_archive(data: bytes) -> Predictions:
+    about, paths, labels, logits = read_arrays(data, ARRAYS)
     names = list(map(str, json.loads(paths.tobytes())))
     return _made(_parsed_head(about.tobytes().decode()), names, labels, logits)
 
 
-def _lines(answers: Answers) -> bytes:
+def _lines(answers: Predictions) -> bytes:
     lines = [_head(answers)]
     for path, label, row in zip(answers.paths, answers.labels, answers.logits, strict=True):
         # The shortest decimals that are read back as the same float32.
         logits = [float(str(value)) for value in row]
         name = answers.classes[label]
-        lines.append(
-            one_line({"path": path, "label": name, "label_id": int(label), "logits": logits})
-        )
+        lines.append(dumps({"path": path, "label": name, "label_id": int(label), "logits": logits}))
     return "".join(line + "\n" for line in lines).encode()
 
 
-def _from_lines(data: bytes) -> Answers:
+def _from_lines(data: bytes) -> Predictions:
     first, *rest = data.decode().splitlines() or [""]
     head = _parsed_head(first)
     rows = [json.loads(line) for line in rest if line]

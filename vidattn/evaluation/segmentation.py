@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.config.labels import canonical
-from vidattn.data.annotations.ground_truth import Truth
+from vidattn.config.labels import normalize_label
+from vidattn.data.annotations.ground_truth import GroundTruth
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
 from vidattn.timeline import Timeline
@@ -50,14 +50,14 @@ Ids = NDArray[np.int64]
 class Pairing:
     """Truth and prediction, video by video, and what has no partner."""
 
-    pairs: tuple[tuple[Truth, Timeline | None], ...]
+    pairs: tuple[tuple[GroundTruth, Timeline | None], ...]
     missing: tuple[str, ...]
     """Videos of the truth without a prediction: all that happens in them counts as missed."""
     unused: tuple[str, ...]
     """Predictions about videos that the truth does not know; they are left out."""
 
 
-def paired(truths: Sequence[Truth], timelines: Iterable[Timeline]) -> Pairing:
+def pair_videos(truths: Sequence[GroundTruth], timelines: Iterable[Timeline]) -> Pairing:
     """Match predictions to annotations by file name, without folder, ending and a leading "v_".
 
     Where several videos of the truth have the same name, folders decide. Raises DataError when that
@@ -65,11 +65,11 @@ def paired(truths: Sequence[Truth], timelines: Iterable[Timeline]) -> Pairing:
     """
     by_key: dict[str, list[int]] = {}
     for number, truth in enumerate(truths):
-        by_key.setdefault(key_of(truth.name), []).append(number)
+        by_key.setdefault(video_key(truth.name), []).append(number)
     chosen: dict[int, Timeline] = {}
     unused = []
     for timeline in timelines:
-        candidates = by_key.get(key_of(timeline.source), [])
+        candidates = by_key.get(video_key(timeline.source), [])
         if not candidates:
             unused.append(timeline.source)
             continue
@@ -89,13 +89,13 @@ def paired(truths: Sequence[Truth], timelines: Iterable[Timeline]) -> Pairing:
     return Pairing(pairs, missing, tuple(unused))
 
 
-def key_of(name: str) -> str:
+def video_key(name: str) -> str:
     """What the name of a film and those of files about it have in common."""
     stem = PurePath(name).name.removesuffix(PurePath(name).suffix)
     return stem.removesuffix(".vidattn").removeprefix("v_")
 
 
-def _closest(source: str, truths: Sequence[Truth], candidates: Sequence[int]) -> int:
+def _closest(source: str, truths: Sequence[GroundTruth], candidates: Sequence[int]) -> int:
     """The candidate whose last folders are those of `source`."""
 
     def alike(number: int) -> int:
@@ -122,11 +122,11 @@ class _Labels:
     _numbers: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._numbers = {canonical(name): NOTHING for name in (*self.background, BACKGROUND)}
+        self._numbers = {normalize_label(name): NOTHING for name in (*self.background, BACKGROUND)}
 
     def number(self, name: str) -> int:
         """The number of a label, NOTHING for background."""
-        key = canonical(name)
+        key = normalize_label(name)
         if key not in self._numbers:
             self._numbers[key] = len(self.names)
             self.names.append(name)
@@ -144,7 +144,7 @@ class _Compared:
 
 
 @dataclass(frozen=True)
-class TimeEvaluation:
+class SegmentationMetrics:
     """The figures over all videos of the truth."""
 
     figures: Mapping[str, float | None]
@@ -161,12 +161,12 @@ class TimeEvaluation:
         return {**self.figures, **head, "per_class": [dict(row) for row in self.per_class]}
 
 
-def evaluate_time(
-    pairs: Sequence[tuple[Truth, Timeline | None]],
+def evaluate_segmentation(
+    pairs: Sequence[tuple[GroundTruth, Timeline | None]],
     *,
     background: Collection[str] = (),
     rate: float | None = None,
-) -> TimeEvaluation:
+) -> SegmentationMetrics:
     """Compare timelines with what happened; a None is a video nothing was said about.
 
     background: labels of the truth that mean that nothing happens, beside "background". rate: the
@@ -186,11 +186,11 @@ def evaluate_time(
     figures = {**_framewise(clear), **precisions}
     shown = {name: None if math.isnan(figures[name]) else figures[name] for name in SHARES}
     frames = sum(len(video.predicted) for video in clear)
-    return TimeEvaluation(shown, tuple(per_class), len(compared), len(clear), frames)
+    return SegmentationMetrics(shown, tuple(per_class), len(compared), len(clear), frames)
 
 
-def best_threshold(
-    pairs: Sequence[tuple[Truth, Timeline | None]],
+def fit_threshold(
+    pairs: Sequence[tuple[GroundTruth, Timeline | None]],
     *,
     background: Collection[str] = (),
     rate: float | None = None,
@@ -207,7 +207,7 @@ def best_threshold(
             (truth, None if one is None else one.decoded(threshold=threshold, leave=None))
             for truth, one in pairs
         ]
-        figures = evaluate_time(changed, background=background, rate=rate).figures
+        figures = evaluate_segmentation(changed, background=background, rate=rate).figures
         found = figures["f1@50"] if figures["f1@50"] is not None else figures["map@0.5"]
         if found is None:
             raise DataError("nothing happens in the truth: there is no best threshold")
@@ -228,7 +228,7 @@ def _middle(values: Mapping[int, float]) -> int:
 
 
 def _compared(
-    truth: Truth, timeline: Timeline | None, labels: _Labels, rate: float | None
+    truth: GroundTruth, timeline: Timeline | None, labels: _Labels, rate: float | None
 ) -> _Compared:
     # The truth first: its names are the ones shown.
     true_ids = np.array([labels.number(name) for name in truth.frames], np.int64)

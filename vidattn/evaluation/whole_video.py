@@ -5,40 +5,40 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vidattn.data.embedding_dataset import vectors_of
-from vidattn.data.labeled_set import LabelledSet
+from vidattn.data.embedding_dataset import load_embedding
+from vidattn.data.labeled_set import LabeledSet
 from vidattn.errors import DataError
-from vidattn.evaluation.dataset import aligned
-from vidattn.evaluation.predictions import Answers
-from vidattn.inference.whole_video import answered, head_of
+from vidattn.evaluation.dataset import align_labels
+from vidattn.evaluation.predictions import Predictions
+from vidattn.inference.whole_video import predict_logits, require_head
 from vidattn.models.classifier import Classifier
 
 
-def answers_of(head: Classifier, source: LabelledSet) -> Answers:
+def predict_dataset(head: Classifier, source: LabeledSet) -> Predictions:
     """What a head says to every film of a set, from its embeddings; those without are listed.
 
     Raises DataError when there is no film with embeddings, or a class that the head does not know.
     """
-    truth = aligned(source.labels, head.labels, source, head.card.name)
-    config = head_of(head).config
+    truth = align_labels(source.labels, head.labels, source, head.card.name)
+    config = require_head(head).config
     rows: list[torch.Tensor] = []
     paths: list[str] = []
     labels: list[int] = []
     failed: list[dict[str, str]] = []
     for item in source.items:
         try:
-            found, vectors = vectors_of(item)
+            found, vectors = load_embedding(item)
             if found.model.get("sha256") != config.sha256:
                 raise DataError(f"{item.path}: seen by another model than {config.model}")
         except DataError as error:
             failed.append({"path": item.path, "code": "E_INPUT", "message": error.message})
             continue
-        rows.append(answered(head, vectors.numpy()))
+        rows.append(predict_logits(head, vectors.numpy()))
         paths.append(item.path)
         labels.append(int(truth[item.label]))
     if not rows:
         raise DataError(f"{source.root}: none of its films has embeddings: {failed[0]['message']}")
-    return Answers(
+    return Predictions(
         head.labels,
         tuple(paths),
         np.array(labels, np.int64),

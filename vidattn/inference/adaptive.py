@@ -14,7 +14,7 @@ from vidattn.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Economy:
+class AdaptiveSampling:
     """How a segmentation spends its windows. Raises UsageError for numbers that make no sense."""
 
     refine: float | None = None

@@ -16,7 +16,7 @@ from vidattn.errors import UsageError
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
-class Compiled:
+class CompiledModel:
     """A function of batches [N, ...], compiled for batches of one size.
 
     Larger ones are cut; what is left over is computed as ever, since each size would be compiled

@@ -17,7 +17,7 @@ from vidattn.inference.scorer import batch_size_of
 from vidattn.inference.stream import stream
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
-from vidattn.video import Facts, Opening, Video, open_video
+from vidattn.video import Opening, Video, VideoInfo, open_video
 
 PLACES = (0.0, 0.4, 0.8)
 """Where in a file windows are tried, as shares of it: a dark opening says little of the rest. Each
@@ -28,11 +28,11 @@ DECODE_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Estimate:
     """What is known of a file, and what segmenting all of it would take here."""
 
     path: str
-    facts: Facts
+    facts: VideoInfo
     reader: str
     settings: dict[str, Any]
     windows: int
@@ -50,13 +50,13 @@ class Forecast:
     notes: tuple[str, ...]
 
 
-def forecast(
+def estimate(
     path: str,
     classifier: Classifier,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
     **wanted: Any,
-) -> Forecast:
+) -> Estimate:
     """Try some windows at a few places of a file and reckon what all of them take.
 
     wanted: frames, window, stride, overlap, start and end as of `vidattn.stream`, whose
@@ -74,7 +74,7 @@ def forecast(
     batch = min(_batch(classifier, runtime, wanted), count)
     each = each or first / batch
     warm_up = max(first - batch * each, 0.0)
-    return Forecast(
+    return Estimate(
         path=path,
         facts=facts,
         reader=reader,

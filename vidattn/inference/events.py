@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from vidattn.errors import VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.timeline import Decoding, Timeline
-from vidattn.timeline.segments import islands, without
+from vidattn.timeline.segments import covered_spans, remove_labels
 from vidattn.types import Window
-from vidattn.video import Facts, Unreadable
+from vidattn.video import UnreadableSpan, VideoInfo
 
 Scores = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ class Started:
 
     source: str
     task: Literal["segment", "classify"]
-    facts: Facts
+    facts: VideoInfo
     times: NDArray[np.float64]
     """PTS seconds of every frame."""
     windows: tuple[Window, ...]
@@ -36,7 +36,7 @@ class Started:
     settings: dict[str, Any]
     notes: tuple[str, ...]
     """What the user should know about how their request was read, one sentence each."""
-    unreadable: Sequence[Unreadable] = ()
+    unreadable: Sequence[UnreadableSpan] = ()
     """What does not decode; grows as the work goes on."""
     checked: Mapping[str, Any] = field(default_factory=dict)
     """What was measured of the model before it began, for the `model` of a timeline."""
@@ -104,8 +104,8 @@ def collect(
         scores=np.stack([event.scores for event in scored if event.scores is not None]),
         task=started.task,
         duration=facts.duration,
-        input=input_of(facts),
-        model={**model_of(classifier), **started.checked},
+        input=describe_input(facts),
+        model={**describe_model(classifier), **started.checked},
         settings=started.settings,
         decoding=decoding,
         warnings=facts.warnings + started.notes,
@@ -135,7 +135,7 @@ def _spent(started: Started, done: Sequence[Scored]) -> tuple[int | None, int | 
     )
 
 
-def input_of(facts: Facts) -> dict[str, Any]:
+def describe_input(facts: VideoInfo) -> dict[str, Any]:
     """What a timeline says of the file."""
     return {
         "fps": [facts.fps.numerator, facts.fps.denominator],
@@ -149,7 +149,7 @@ def input_of(facts: Facts) -> dict[str, Any]:
     }
 
 
-def model_of(classifier: Classifier) -> dict[str, Any]:
+def describe_model(classifier: Classifier) -> dict[str, Any]:
     """What a timeline says of the model."""
     card, clip = classifier.card, classifier.clip
     return {
@@ -168,6 +168,6 @@ def _unscored(
     """What the windows without scores leave dark beyond `known`, and why."""
     known, failed = list(known), [event.window for event in done if event.scores is None]
     for dark, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
-        parts = [part for parts in without(islands(dark), known) for part in parts]
+        parts = [part for parts in remove_labels(covered_spans(dark), known) for part in parts]
         yield from ((part, code) for part in parts)
         known += parts

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from vidattn.config import ClipConfig
 from vidattn.data import plan, transforms
-from vidattn.data.frames import Reel, readable_end, wanted
+from vidattn.data.frames import FrameBuffer, needed_frames, readable_end
 from vidattn.errors import UsageError, VideoError
-from vidattn.inference.events import input_of, model_of
+from vidattn.inference.events import describe_input, describe_model
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.stream import segment
 from vidattn.models.attribution import relevance, rollout
@@ -45,7 +45,7 @@ Source = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
-class Question:
+class ExplainTarget:
     """A window, and the label to explain there; None is the one with the highest score."""
 
     window: Window
@@ -75,12 +75,12 @@ def explain(
     neither TimeSformer nor STAM, VideoError when the film cannot be read or is over by `at`.
     """
     label_id = None if label is None else label_of(classifier, label)
-    explained_by(classifier)
+    explain_with(classifier)
     if at is None:
         timeline = segment(source, classifier, frames=frames, runtime=runtime)
-        question = strongest(timeline, label_id)
+        question = strongest_window(timeline, label_id)
     else:
-        question = question_at(source, at, classifier, label_id, frames, runtime)
+        question = target_at(source, at, classifier, label_id, frames, runtime)
     (found,) = explanations(
         source, classifier, [question], method=method, frames=frames, runtime=runtime
     )
@@ -90,7 +90,7 @@ def explain(
 def explanations(
     source: Source,
     classifier: Classifier,
-    questions: Sequence[Question],
+    questions: Sequence[ExplainTarget],
     *,
     method: Method = "relevance",
     frames: int | None = None,
@@ -115,7 +115,7 @@ def explanations(
             yield look.explained(video, clear, view, question)
 
 
-def _view(video: Video, question: Question, clip: ClipConfig, frames: int | None) -> View:
+def _view(video: Video, question: ExplainTarget, clip: ClipConfig, frames: int | None) -> View:
     """The frames that a classifier is shown of a window, as `segment` shows them."""
     window, count = question.window, frames or clip.frames
     span = window.duration if question.span is None else question.span
@@ -139,7 +139,7 @@ def _lower(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(label.lower() for label in labels)
 
 
-def explained_by(classifier: Classifier) -> Model:
+def explain_with(classifier: Classifier) -> Model:
     """The model of a classifier, if it is of a kind that can be explained. Raises UsageError."""
     if isinstance(classifier.model, TimeSformer | Stam):
         return classifier.model
@@ -148,11 +148,11 @@ def explained_by(classifier: Classifier) -> Model:
     )
 
 
-def strongest(timeline: Timeline, label_id: int | None = None) -> Question:
+def strongest_window(timeline: Timeline, label_id: int | None = None) -> ExplainTarget:
     """The window of a timeline with the highest score, of any label or of the one named."""
     scores = timeline.scores if label_id is None else timeline.scores[:, label_id]
     best = int(np.argmax(scores.reshape(len(timeline.windows), -1).max(1)))
-    return Question((timeline.seen or timeline.windows)[best], label_id, span_of(timeline))
+    return ExplainTarget((timeline.seen or timeline.windows)[best], label_id, span_of(timeline))
 
 
 def span_of(timeline: Timeline) -> float | None:
@@ -161,7 +161,7 @@ def span_of(timeline: Timeline) -> float | None:
     return float(span) if isinstance(span, int | float) and span > 0 else None
 
 
-def question_at(
+def target_at(
     source: Source,
     at: float,
     classifier: Classifier,
@@ -169,12 +169,12 @@ def question_at(
     frames: int | None = None,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
-) -> Question:
+) -> ExplainTarget:
     """The window `around` a moment of a film that is not open."""
     clip = classifier.clip
     with opening(source, reader=runtime.reader) as video:
         window = around(video, at, clip, frames)
-    return Question(window, label_id, (frames or clip.frames) * clip.step_seconds)
+    return ExplainTarget(window, label_id, (frames or clip.frames) * clip.step_seconds)
 
 
 def around(video: Video, at: float, clip: ClipConfig, frames: int | None = None) -> Window:
@@ -195,11 +195,13 @@ class _Look:
     """Asks a model about a clip, again and again with something taken out."""
 
     def __init__(self, classifier: Classifier, method: Method, runtime: Runtime) -> None:
-        self.model = explained_by(classifier)
+        self.model = explain_with(classifier)
         self.classifier, self.method = classifier, method
         self.scorer = Scorer(classifier, runtime)
 
-    def explained(self, video: Video, clear: Video, view: View, question: Question) -> Explanation:
+    def explained(
+        self, video: Video, clear: Video, view: View, question: ExplainTarget
+    ) -> Explanation:
         """What the answer to a view of an open video rests on; `clear` is the same, larger."""
         config = self.classifier.clip
         indices, seen = _shown(video, view)
@@ -223,8 +225,8 @@ class _Look:
             run=run,
             pictures=_pictures(clear, view, config),
             crop=config.crop / config.short_side,
-            input=input_of(video.facts),
-            model=model_of(self.classifier),
+            input=describe_input(video.facts),
+            model=describe_model(self.classifier),
         )
 
     def frames(self, clip: Tensor) -> tuple[Tensor, int]:
@@ -303,7 +305,7 @@ def _without(count: int, first: int, run: int) -> list[int]:
 
 def _shown(video: Video, view: View) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
     """The frames of a view, uint8 [T, H, W, 3]; nearest ones stand in for those lost."""
-    reel = Reel(video.stream(wanted([view])))
+    reel = FrameBuffer(video.stream(needed_frames([view])))
     reel.wind(0, max(view.indices))
     chosen = reel.stand_ins(view)
     if chosen is None:

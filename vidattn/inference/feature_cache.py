@@ -10,9 +10,9 @@ from torch import Tensor, stack
 
 from vidattn.config import ClipConfig
 from vidattn.data import transforms
-from vidattn.data.frames import Reel, wanted
-from vidattn.inference.prefetch import ahead
-from vidattn.inference.profiling import Clock
+from vidattn.data.frames import FrameBuffer, needed_frames
+from vidattn.inference.prefetch import prefetch
+from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.scorer import Scorer
 from vidattn.types import Crop, View
 from vidattn.video import Video
@@ -25,24 +25,24 @@ Shot = tuple[int, Crop]
 
 
 @contextmanager
-def viewing(
-    video: Video, views: Collection[View], clip: ClipConfig, scorer: Scorer, clock: Clock
-) -> Iterator[Viewer]:
+def cached_features(
+    video: Video, views: Collection[View], clip: ClipConfig, scorer: Scorer, clock: Stopwatch
+) -> Iterator[FeatureCache]:
     """A viewer of views of an open video, while decoding runs ahead in a thread.
 
     What decoding takes is `decode_s`; `wait_s` is the part of it that somebody waited for.
     """
-    frames = clock.timed("decode_s", video.stream(wanted(views)))
+    frames = clock.timed("decode_s", video.stream(needed_frames(views)))
     longest = max((len(view.indices) for view in views), default=1)
     lead = max(longest, min(LEAD_BYTES // (3 * video.width * video.height), LEAD_FRAMES))
-    with closing(ahead(frames, lead, video.interrupt)) as coming:
-        yield Viewer(Reel(clock.timed("wait_s", coming)), clip, scorer)
+    with closing(prefetch(frames, lead, video.interrupt)) as coming:
+        yield FeatureCache(FrameBuffer(clock.timed("wait_s", coming)), clip, scorer)
 
 
-class Viewer:
+class FeatureCache:
     """Shows a model views of one video, and keeps what it made of single frames for the next."""
 
-    def __init__(self, reel: Reel, clip: ClipConfig, scorer: Scorer) -> None:
+    def __init__(self, reel: FrameBuffer, clip: ClipConfig, scorer: Scorer) -> None:
         self._reel, self._clip, self._scorer = reel, clip, scorer
         self._tokens: dict[Shot, Tensor] = {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vidattn.errors import VideoError
-from vidattn.inference.explain import Question, explanations, span_of
+from vidattn.inference.explain import ExplainTarget, explanations, span_of
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Timeline
@@ -50,7 +50,7 @@ def _longest(timeline: Timeline) -> list[Segment]:
     return sorted(longest, key=lambda s: s.window.start)
 
 
-def _surest(timeline: Timeline, segment: Segment) -> Question:
+def _surest(timeline: Timeline, segment: Segment) -> ExplainTarget:
     """The window with the middle inside a segment, or else nearest to it, surest of its label."""
     assert segment.label_id is not None
     span, middle = segment.window, segment.window.centre
@@ -60,4 +60,4 @@ def _surest(timeline: Timeline, segment: Segment) -> Question:
     best = max(inside, key=lambda i: timeline.scores[i, segment.label_id])
     seen = timeline.seen if timeline.seen is not None else timeline.windows
     window = seen[best] if len(seen) == len(centres) else timeline.windows[best]
-    return Question(window, segment.label_id, span_of(timeline))
+    return ExplainTarget(window, segment.label_id, span_of(timeline))

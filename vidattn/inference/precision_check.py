@@ -24,7 +24,7 @@ MOST_APART = 0.1
 
 
 @dataclass(frozen=True)
-class Agreement:
+class PrecisionCheck:
     """How the scores of some views in a precision and in float32 compare."""
 
     precision: Precision
@@ -52,16 +52,16 @@ class Agreement:
         return {self.precision: words | {"max_difference": round(self.max_difference, 5)}}
 
 
-def to_be_checked(scorer: Scorer, runtime: Runtime) -> bool:
+def windows_to_check(scorer: Scorer, runtime: Runtime) -> bool:
     """Whether `scorer` has fewer bits than float32 without having been told so in plain words."""
     return scorer.precision == "int8" or (
         runtime.precision == "auto" and scorer.precision == "bf16"
     )
 
 
-def agreement(
+def check_precision(
     video: Video, views: Sequence[View], classifier: Classifier, scorer: Scorer, runtime: Runtime
-) -> Agreement | None:
+) -> PrecisionCheck | None:
     """Compare `scorer` with float32 on a few of `views`, spread over all; None if none decodes.
 
     Raises InputError when int8 is too far off, see MOST_APART.
@@ -77,7 +77,7 @@ def agreement(
         [classifier.scores(run([clip])[0][None]).numpy() for run in (exact, scorer)]
         for clip in clips
     ]
-    result = Agreement(
+    result = PrecisionCheck(
         scorer.precision,
         len(pairs),
         sum(int(a.argmax() == b.argmax()) for a, b in pairs),

@@ -13,8 +13,10 @@ PATIENCE_SECONDS = 0.5
 """How long an early end waits for the item in hand before it interrupts it."""
 
 
-def ahead(items: Iterable[T], lead: int, interrupt: Callable[[], None]) -> Generator[T, None, None]:
-    """The same items, up to `lead` of them made before they are asked for.
+def prefetch(
+    items: Iterable[T], is_main: int, interrupt: Callable[[], None]
+) -> Generator[T, None, None]:
+    """The same items, up to `is_main` of them made before they are asked for.
 
     Errors come where their item would have. When whoever iterates stops early, at a `close` or an
     exception of their own, the thread has ended before they go on: should the item in hand take
@@ -24,7 +26,7 @@ def ahead(items: Iterable[T], lead: int, interrupt: Callable[[], None]) -> Gener
     pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
     waiting: deque[Future[Any]] = deque()
     try:
-        for _ in range(max(lead, 1)):
+        for _ in range(max(is_main, 1)):
             waiting.append(pool.submit(next, iterator, end))
         while (item := waiting[0].result()) is not end:
             waiting.popleft()

@@ -13,7 +13,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Clock:
+class Stopwatch:
     """Adds up seconds under names, from a monotonic clock."""
 
     def __init__(self) -> None:

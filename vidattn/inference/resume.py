@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 from vidattn.errors import VideoError
-from vidattn.inference.adaptive import Economy
-from vidattn.inference.events import Scored, Started, input_of, model_of
-from vidattn.inference.score_log import Record
+from vidattn.inference.adaptive import AdaptiveSampling
+from vidattn.inference.events import Scored, Started, describe_input, describe_model
+from vidattn.inference.score_log import ScoreRecord
 from vidattn.inference.scorer import Scorer
-from vidattn.io.json import one_line, plain
+from vidattn.io.json import dumps, to_json_value
 from vidattn.models.classifier import Classifier
 from vidattn.types import View, Window
 
@@ -46,8 +46,8 @@ def identity(
     Raises VideoError when the file is gone.
     """
     parts: dict[str, Mapping[str, Any]] = {
-        "input": {"path": started.source, **_file(started.source), **input_of(started.facts)},
-        "model": {**model_of(classifier), "labels": _digest(one_line(classifier.labels))},
+        "input": {"path": started.source, **_file(started.source), **describe_input(started.facts)},
+        "model": {**describe_model(classifier), "labels": _digest(dumps(classifier.labels))},
         "settings": started.settings,
         "run": {
             "windows": len(started.windows),
@@ -60,11 +60,11 @@ def identity(
         },
     }
     flat = {f"{part} {key}": value for part, rows in parts.items() for key, value in rows.items()}
-    return dict(plain(flat))
+    return dict(to_json_value(flat))
 
 
 def first_window(
-    known: Mapping[int, Record], views: Sequence[View], batch: int, *, refined: bool = False
+    known: Mapping[int, ScoreRecord], views: Sequence[View], batch: int, *, refined: bool = False
 ) -> int:
     """The window to go on with: all before it are known, and a run can begin there.
 
@@ -87,7 +87,7 @@ def first_window(
 
 
 @dataclass(frozen=True)
-class Part:
+class ResumePoint:
     """What of a run is left to do, and what the rest has left behind."""
 
     begin: int = 0
@@ -119,13 +119,13 @@ class Part:
         return [*apart, *views[self.begin - 1 :]]
 
 
-def taken_up(
-    known: Mapping[int, Record],
+def resume_from(
+    known: Mapping[int, ScoreRecord],
     plan: Mapping[Window, View],
-    economy: Economy,
+    economy: AdaptiveSampling,
     batch: int,
     classes: int,
-) -> tuple[Part, list[Scored]]:
+) -> tuple[ResumePoint, list[Scored]]:
     """What is left of a run that knows some windows, and what is not to be done again of it.
 
     plan: the windows given and what they show. classes: how many numbers of a record are scores;
@@ -144,7 +144,7 @@ def taken_up(
     given = [event for event in done if event.index < first]
     computed = [event for event in given if not event.reused]
     still = economy.static is not None and computed and computed[-1].scores is not None
-    return Part(
+    return ResumePoint(
         begin=first if all(record.whole for record in known.values()) else 0,
         first=first,
         added=len(done) - len(given),

@@ -40,7 +40,7 @@ FLUSH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class ScoreRecord:
     """What is known of one window."""
 
     index: int
@@ -55,7 +55,7 @@ class Record:
     """The window itself, if it is none of those that were planned."""
 
 
-class WindowLog(Closing):
+class ScoreLog(Closing):
     """A window log, for one run; a context manager that closes it. Nothing is opened until `begin`.
 
     resume: go on with what is there, which otherwise is thrown away. anew: throw it away also when
@@ -73,7 +73,7 @@ class WindowLog(Closing):
         self._fd = -1
         self._flushed = 0.0
 
-    def begin(self, identity: Mapping[str, Any], classes: int) -> dict[int, Record]:
+    def begin(self, identity: Mapping[str, Any], classes: int) -> dict[int, ScoreRecord]:
         """Open the file for a run and return the windows it holds by number, as they were added.
 
         identity: whatever the scores depend on, as JSON can say it. classes: how many numbers are
@@ -97,7 +97,7 @@ class WindowLog(Closing):
             raise self._failed(error) from error
         return records
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ScoreRecord) -> None:
         """Append a window. Raises OutputError when that is not possible."""
         flags = SCORED * (record.scores is not None) + WHOLE * record.whole
         flags += REUSED * record.reused + ADDED * (record.added is not None)
@@ -146,7 +146,7 @@ class WindowLog(Closing):
 
     def _kept(
         self, data: bytes, identity: Mapping[str, Any], classes: int
-    ) -> tuple[dict[int, Record], int]:
+    ) -> tuple[dict[int, ScoreRecord], int]:
         """The windows in the file, and where the last good record ends; 0 to begin anew."""
         found = _payloads(data)
         header, end = next(found, (b"", 0))
@@ -160,7 +160,7 @@ class WindowLog(Closing):
                 f"{self.path}: is of another run: {'; '.join(changed)}",
                 hint="repeat what that run was asked for, or leave out --resume to begin anew",
             )
-        records: dict[int, Record] = {}
+        records: dict[int, ScoreRecord] = {}
         due = 0  # those that were planned come in order; one that is missing would never be done
         for payload, after in found:
             record = _record(payload, classes)
@@ -226,7 +226,7 @@ def _payloads(data: bytes) -> Iterator[tuple[bytes, int]]:
         yield payload, at
 
 
-def _record(payload: bytes, classes: int) -> Record | None:
+def _record(payload: bytes, classes: int) -> ScoreRecord | None:
     """A window, or None when the bytes are none."""
     if len(payload) < WINDOW.size:
         return None
@@ -239,7 +239,7 @@ def _record(payload: bytes, classes: int) -> Record | None:
     except ValueError:
         return None
     scores = np.frombuffer(payload, "<f4", offset=at).astype(np.float32) if scored else None
-    return Record(index, scores, bool(flags & WHOLE), bool(flags & REUSED), added)
+    return ScoreRecord(index, scores, bool(flags & WHOLE), bool(flags & REUSED), added)
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.models.classifier import Classifier
-from vidattn.models.device import Precision, Runtime, inference, moved, out_of_memory
-from vidattn.models.flops import frame_macs, macs
+from vidattn.models.device import Precision, Runtime, inference_mode, is_out_of_memory, to_device
+from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import multiplies_bf16
 from vidattn.models.int8 import can_multiply_int8
-from vidattn.models.protocols import Embedding, FrameWise
+from vidattn.models.protocols import EmbeddingModel, FrameWise
 from vidattn.models.stam import Stam
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
@@ -70,7 +70,7 @@ class Scorer:
         self.width = 0
         """Numbers in the vector of a clip; 0 where none are wanted."""
         if vectors:
-            if not isinstance(self.parts, Embedding):
+            if not isinstance(self.parts, EmbeddingModel):
                 raise UsageError(f"{classifier.card.name}: a model that has no embeddings")
             self.width = self.parts.head.in_features
             self.parts = _WithVectors(self.parts)
@@ -105,15 +105,15 @@ class Scorer:
 
     def _compile(self, classifier: Classifier) -> None:
         """Compile the half of the model that has most of the work."""
-        from vidattn.inference.compile import Compiled  # it loads much
+        from vidattn.inference.compile import CompiledModel  # it loads much
 
         frames = classifier.clip.frames
         if _works_by_frame(classifier):
             # Small lots, of what windows that overlap by three quarters have not in common.
             few = max(frames // 4, 1)
-            self._per_frame = Compiled(self._per_frame, lambda _: few, self.device.type)
+            self._per_frame = CompiledModel(self._per_frame, lambda _: few, self.device.type)
         else:
-            self._from_frames = Compiled(
+            self._from_frames = CompiledModel(
                 self._from_frames,
                 lambda tokens: self.batch_size(tokens.shape[1]),
                 self.device.type,
@@ -134,10 +134,10 @@ class Scorer:
         if not items:
             return []
         try:
-            with inference(self.device, self.autocast):
-                return list(function(moved(torch.stack(list(items)), self.device)))
+            with inference_mode(self.device, self.autocast):
+                return list(function(to_device(torch.stack(list(items)), self.device)))
         except RuntimeError as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if len(items) == 1:
                 raise MemoryLimitError(
@@ -165,7 +165,7 @@ def batch_size_of(classifier: Classifier, runtime: Runtime, frames: int) -> int:
     model = classifier.model
     if runtime.torch_device().type != "cpu" or not isinstance(model, TimeSformer | Stam):
         return BATCH
-    work = macs(model.config, frames, classifier.clip.crop)
+    work = count_macs(model.config, frames, classifier.clip.crop)
     return int(min(max(CPU_BATCH_MACS // work, 1), CPU_BATCH))
 
 
@@ -174,7 +174,7 @@ def _works_by_frame(classifier: Classifier) -> bool:
     model = classifier.model
     if not isinstance(model, TimeSformer | Stam):
         return False
-    return 2 * model.config.frames * frame_macs(model.config) > macs(model.config)
+    return 2 * model.config.frames * count_frame_macs(model.config) > count_macs(model.config)
 
 
 def _in_int8(classifier: Classifier) -> nn.Module:
@@ -191,7 +191,7 @@ def _in_int8(classifier: Classifier) -> nn.Module:
 class _WithVectors(nn.Module):
     """A model whose logits are followed by what its head made them of."""
 
-    def __init__(self, model: Embedding) -> None:
+    def __init__(self, model: EmbeddingModel) -> None:
         super().__init__()
         self.model = model
 

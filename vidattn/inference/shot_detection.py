@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vidattn.timeline.shot_cuts import CUT_SIDE, difference
+from vidattn.timeline.shot_cuts import CUT_SIDE, frame_difference
 from vidattn.types import Window
 from vidattn.video import Opening, open_video
 
@@ -24,13 +24,13 @@ class Change(NamedTuple):
     """How many frames there are to look at."""
 
 
-def changes(
+def measure_changes(
     path: str | os.PathLike[str],
     part: Window,
     reader: str = "auto",
     opening: Opening = open_video,
 ) -> Iterator[Change]:
-    """Every frame of a part in order; `vidattn.timeline.shot_cuts.found` makes cuts of them.
+    """Every frame of a part in order; `vidattn.timeline.shot_cuts.find_cuts` makes cuts of them.
 
     Raises VideoError when the file cannot be read, or changes meanwhile.
     """
@@ -38,7 +38,7 @@ def changes(
         before = None
         first, after = np.searchsorted(video.times, [part.start, part.stop]).tolist()
         for index, frame in video.stream(range(first, after)):
-            amount = 0.0 if before is None else difference(before, frame)
+            amount = 0.0 if before is None else frame_difference(before, frame)
             yield Change(float(video.times[index]), amount, after - first)
             before = frame
         video.check_unchanged()

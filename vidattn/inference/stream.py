@@ -19,24 +19,24 @@ from torch import Tensor
 
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
-from vidattn.data.frames import readable_end, still_needed
+from vidattn.data.frames import oldest_needed, readable_end
 from vidattn.errors import VideoError
-from vidattn.inference.adaptive import Economy
+from vidattn.inference.adaptive import AdaptiveSampling
 from vidattn.inference.events import Event, Finished, Scored, Scores, Started, collect, vectors_of
-from vidattn.inference.feature_cache import viewing
-from vidattn.inference.precision_check import Agreement, agreement, to_be_checked
-from vidattn.inference.profiling import Clock
-from vidattn.inference.resume import identity, taken_up
-from vidattn.inference.score_log import Record, WindowLog
+from vidattn.inference.feature_cache import cached_features
+from vidattn.inference.precision_check import PrecisionCheck, check_precision, windows_to_check
+from vidattn.inference.profiling import Stopwatch
+from vidattn.inference.resume import identity, resume_from
+from vidattn.inference.score_log import ScoreLog, ScoreRecord
 from vidattn.inference.scorer import Scorer
-from vidattn.inference.window_scoring import Survey
+from vidattn.inference.window_scoring import WindowScorer
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool
 from vidattn.types import View, Window
 from vidattn.video import Opening, Video, open_video
-from vidattn.video.process.open_file import readable_name
+from vidattn.video.process.open_file import printable_path
 
 __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
 
@@ -54,10 +54,10 @@ def stream(
     overlap: float = 0.0,
     start: float = 0.0,
     end: float | None = None,
-    economy: Economy = Economy(),
+    economy: AdaptiveSampling = AdaptiveSampling(),
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
-    log: WindowLog | None = None,
+    log: ScoreLog | None = None,
     vectors: bool = False,
     opening: Opening = open_video,
 ) -> Generator[Event, None, None]:
@@ -76,7 +76,7 @@ def stream(
     UsageError when the numbers make no sense.
     Stopping early is fine: `collect` makes a valid timeline of the events so far.
     """
-    clock, classes = Clock(), len(classifier.labels)
+    clock, classes = Stopwatch(), len(classifier.labels)
     scorer = Scorer(classifier, runtime, vectors=vectors)
     with _opened(source, classifier.clip, runtime, opening) as video:
         region = plan.region_of(video.path, readable_end(video), start, end)
@@ -101,14 +101,14 @@ def stream(
         known = {}
         if log is not None:
             known = log.begin(identity(started, classifier, scorer, size), classes + scorer.width)
-        part, done = taken_up(known, views, economy, size, classes)
+        part, done = resume_from(known, views, economy, size, classes)
         yield from done
         lost = len(video.unreadable)
         nearest = planned.windows[max(part.begin - 1, 0)]
         later = {window: view for window, view in added.items() if window > nearest}
         shown = [*part.shown(planned.views, size), *later.values()]
-        with viewing(video, shown, classifier.clip, scorer, clock) as viewer:
-            survey = Survey(views, added, classifier, viewer, economy, scorer.width)
+        with cached_features(video, shown, classifier.clip, scorer, clock) as viewer:
+            survey = WindowScorer(views, added, classifier, viewer, economy, scorer.width)
             for event in survey.scored(size, clock, part):
                 if log is not None and event.index not in known:
                     log.add(_record(event, len(planned.windows), len(video.unreadable) == lost))
@@ -119,13 +119,13 @@ def stream(
         yield Finished(timeline, vectors_of(done))
 
 
-def _record(event: Scored, given: int, whole: bool) -> Record:
+def _record(event: Scored, given: int, whole: bool) -> ScoreRecord:
     """What the log keeps of a window; given: how many were planned."""
     row = event.scores
     if row is not None and event.vector is not None:
         row = np.concatenate([row, event.vector])
     added = event.window if event.index >= given else None
-    return Record(event.index, row, whole, event.reused, added)
+    return ScoreRecord(event.index, row, whole, event.reused, added)
 
 
 def segment(
@@ -138,7 +138,7 @@ def segment(
     overlap: float = 0.0,
     start: float = 0.0,
     end: float | None = None,
-    economy: Economy = Economy(),
+    economy: AdaptiveSampling = AdaptiveSampling(),
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
@@ -188,7 +188,7 @@ def classify(
     Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
     the end.
     """
-    clock = Clock()
+    clock = Stopwatch()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:
         region = plan.region_of(video.path, readable_end(video), start, end)
@@ -198,8 +198,8 @@ def classify(
         scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
         started = _started(video, "classify", (region,), (planned.seen,), planned, scorer, checked)
         logits: list[Tensor] = []
-        with viewing(video, planned.views, classifier.clip, scorer, clock) as viewer:
-            shown = zip(planned.views, still_needed(planned.views), strict=True)
+        with cached_features(video, planned.views, classifier.clip, scorer, clock) as viewer:
+            shown = zip(planned.views, oldest_needed(planned.views), strict=True)
             for batch in _chunks(shown, scorer.batch_size(len(planned.views[0].indices))):
                 viewer.wind(batch[0][1], max(max(view.indices) for view, _ in batch))
                 with clock("model_s"):
@@ -220,7 +220,7 @@ def _started(
     seen: tuple[tuple[Window, ...], ...],
     planned: plan.WindowPlan | plan.ViewPlan,
     scorer: Scorer,
-    checked: Agreement | None,
+    checked: PrecisionCheck | None,
 ) -> Started:
     """The first event of either act."""
     settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
@@ -250,16 +250,16 @@ def _checked(
     scorer: Scorer,
     runtime: Runtime,
     opening: Opening,
-) -> tuple[Scorer, Agreement | None]:
+) -> tuple[Scorer, PrecisionCheck | None]:
     """A scorer that is near float32 on this film, and how near; None where nothing is in question.
 
     Where `auto` chose too few bits, it is one of float32. The film is opened anew, so that what
     does not decode is found in its place later.
     """
-    if not to_be_checked(scorer, runtime):
+    if not windows_to_check(scorer, runtime):
         return scorer, None
     with _opened(source, classifier.clip, runtime, opening) as video:
-        found = agreement(video, views, classifier, scorer, runtime)
+        found = check_precision(video, views, classifier, scorer, runtime)
     if found is None or found.near:
         return scorer, found
     exact = replace(runtime, precision="fp32")
@@ -293,7 +293,7 @@ def _opened(
         except VideoError as error:
             if error.code != "E_NONFINITE":
                 raise
-            named = f"{readable_name(video.path)}: {error.message}"
+            named = f"{printable_path(video.path)}: {error.message}"
             raise VideoError(named, code=error.code, hint=error.hint) from None
 
 

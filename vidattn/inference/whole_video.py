@@ -20,7 +20,7 @@ from vidattn.timeline import Timeline
 from vidattn.timeline.pooling import Pool
 
 
-def head_of(classifier: Classifier) -> TemporalHead:
+def require_head(classifier: Classifier) -> TemporalHead:
     """The model of a classifier of whole films. Raises UsageError for one of clips."""
     if not isinstance(classifier.model, TemporalHead):
         raise UsageError(
@@ -31,15 +31,15 @@ def head_of(classifier: Classifier) -> TemporalHead:
 
 
 @torch.inference_mode()
-def answered(head: Classifier, vectors: NDArray[np.float32]) -> torch.Tensor:
+def predict_logits(head: Classifier, vectors: NDArray[np.float32]) -> torch.Tensor:
     """Logits float32 [K] of a film, from the vectors [N, D] of its windows in order."""
-    model = head_of(head)
+    model = require_head(head)
     device = next(model.parameters()).device
     logits: torch.Tensor = model.eval()(torch.from_numpy(vectors)[None].to(device))[0].float().cpu()
     return logits
 
 
-def windows_of(
+def stream_whole_video(
     source: str | os.PathLike[str], classifier: Classifier, head: Classifier, **wanted: Any
 ) -> Iterator[Event]:
     """Look at a film as the films were looked at that a head learned from; events as `stream`.
@@ -47,7 +47,7 @@ def windows_of(
     The last one holds the one answer that the head gives. wanted: as of `stream`, but for how
     windows are cut. Raises UsageError when the head learned from what another model saw.
     """
-    config = head_of(head).config
+    config = require_head(head).config
     if classifier.card.sha256 != config.sha256:
         raise UsageError(
             f"{head.card.name} has learned from what {config.model} saw, and not "
@@ -63,17 +63,17 @@ def windows_of(
         yield event
 
 
-def card_of(head: Classifier) -> dict[str, str]:
+def describe_head(head: Classifier) -> dict[str, str]:
     """What a timeline says of a head."""
     return {"name": head.card.name, "sha256": head.card.sha256}
 
 
 def _pooled(timeline: Timeline, head: Classifier, vectors: NDArray[np.float32]) -> Timeline:
-    scores = head.scores(answered(head, vectors)[None]).numpy()
+    scores = head.scores(predict_logits(head, vectors)[None]).numpy()
     return replace(
         timeline.pooled(Pool("mean")),
         labels=head.labels,
         scores=scores[None],
-        model={**timeline.model, "head": card_of(head)},
+        model={**timeline.model, "head": describe_head(head)},
         settings={**timeline.settings, "pool": f"head {head.card.name}"},
     )

@@ -8,18 +8,18 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
-from vidattn.data.frames import still_needed
+from vidattn.data.frames import oldest_needed
 from vidattn.data.plan import halfway
-from vidattn.inference.adaptive import Economy
+from vidattn.inference.adaptive import AdaptiveSampling
 from vidattn.inference.events import Scored, Scores
-from vidattn.inference.feature_cache import Viewer
-from vidattn.inference.profiling import Clock
-from vidattn.inference.resume import Part, fresh_every
+from vidattn.inference.feature_cache import FeatureCache
+from vidattn.inference.profiling import Stopwatch
+from vidattn.inference.resume import ResumePoint, fresh_every
 from vidattn.models.classifier import Classifier
 from vidattn.types import View, Window
 
 
-class Survey:
+class WindowScorer:
     """The windows of one film."""
 
     def __init__(
@@ -27,8 +27,8 @@ class Survey:
         windows: Mapping[Window, View],
         added: Mapping[Window, View],
         classifier: Classifier,
-        viewer: Viewer,
-        economy: Economy = Economy(),
+        viewer: FeatureCache,
+        economy: AdaptiveSampling = AdaptiveSampling(),
         width: int = 0,
     ) -> None:
         """added: windows that refining may ask for. width: of the vectors that the viewer gives
@@ -42,11 +42,13 @@ class Survey:
         self._last: Scored | None = None
         self._still: Tensor | None = None
 
-    def scored(self, batch_size: int, clock: Clock, part: Part = Part()) -> Iterator[Scored]:
+    def scored(
+        self, batch_size: int, clock: Stopwatch, part: ResumePoint = ResumePoint()
+    ) -> Iterator[Scored]:
         """Every window of `part` once, `batch_size` at a time; windows that are added come after
         the batch that called for them, numbered on from the last of those given."""
         views = [self._views[window] for window in self._windows]
-        oldest = still_needed(views)
+        oldest = oldest_needed(views)
         self._last, self._count = part.last, self._count + part.added
         for first in part.batches(len(views), batch_size):
             batch = range(first, min(first + batch_size, len(views)))
@@ -94,7 +96,9 @@ class Survey:
         self._still = pixels
         return True
 
-    def _refined(self, done: Sequence[Scored], batch_size: int, clock: Clock) -> Iterator[Scored]:
+    def _refined(
+        self, done: Sequence[Scored], batch_size: int, clock: Stopwatch
+    ) -> Iterator[Scored]:
         """Windows between neighbours that call for them, until none does."""
         gaps = list(pairwise(done))
         while wanted := [(a, w, b) for a, b in gaps if (w := self._wanted(a, b))]:

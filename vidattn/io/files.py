@@ -27,13 +27,13 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
-def is_there(path: str | os.PathLike[str]) -> bool:
+def exists(path: str | os.PathLike[str]) -> bool:
     """Whether anything is there; see `is_file`."""
     return os.path.exists(path)  # noqa: PTH110
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
     The block creates the temporary file and writes it. Afterwards it is flushed to disk and
@@ -47,11 +47,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     part = target.with_name(f".vidattn-{_mark(target)}{secrets.token_hex(6)}.part")
     try:
-        if is_there(target) and not is_file(target):
+        if exists(target) and not is_file(target):
             raise OutputError(f"{path}: is not a regular file", hint="name a file")
         make_folder(target.parent)
         yield part
-        move_into_place(part, target)
+        publish(part, target)
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written: {error.strerror or error}", hint=_hint(error)
@@ -60,7 +60,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         _discard(part)
 
 
-def discard_parts(path: str | os.PathLike[str]) -> None:
+def remove_partial_files(path: str | os.PathLike[str]) -> None:
     """Remove what killed processes have left of `path`; for who alone may write it."""
     target = Path(os.path.realpath(path))
     for part in target.parent.glob(f".vidattn-{_mark(target)}*.part"):
@@ -75,9 +75,9 @@ def _mark(target: Path) -> str:
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write `data` to `path` so that readers see the old content or all of the new; returns `path`.
 
-    Raises OutputError, see `replacing`.
+    Raises OutputError, see `replacing_file`.
     """
-    with replacing(path) as part:
+    with replacing_file(path) as part:
         part.write_bytes(data)
     return Path(path)
 
@@ -88,13 +88,13 @@ def make_folder(path: Path) -> None:
     What is flushed into a folder is lost with the folder, if that has no entry yet in the one above
     it. Raises OSError.
     """
-    missing = [folder for folder in (path, *path.parents) if not is_there(folder)]
+    missing = [folder for folder in (path, *path.parents) if not exists(folder)]
     path.mkdir(parents=True, exist_ok=True)
     for made in reversed(missing):
         flush_folder(made.parent)
 
 
-def move_into_place(part: Path, target: Path) -> None:
+def publish(part: Path, target: Path) -> None:
     """Give a finished file its name, when all of it is on the disk. Raises OSError."""
     _flush(part, os.O_RDWR)
     part.replace(target)

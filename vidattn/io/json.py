@@ -12,7 +12,7 @@ from typing import Any
 from vidattn.types import Window
 
 
-def one_line(value: Any) -> str:
+def dumps(value: Any) -> str:
     """JSON on one line, in which no character can end the line, move a cursor or be no UTF-8.
 
     Raises ValueError for NaN and Infinity.
@@ -20,23 +20,23 @@ def one_line(value: Any) -> str:
     return _escaped(_dumps(value))
 
 
-def laid_out(value: Any, indent: int) -> str:
-    """As `one_line`, with one line for each key of the document and each row of its tables."""
+def dumps_pretty(value: Any, indent: int) -> str:
+    """As `dumps`, with one line for each key of the document and each row of its tables."""
     return _escaped(_laid_out(value, indent))
 
 
-def plain(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     """What JSON can say: fractions and windows become pairs, arrays and tuples lists."""
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): to_json_value(v) for k, v in value.items()}
     if isinstance(value, Fraction):
         return [value.numerator, value.denominator]
     if isinstance(value, Window):
         return [value.start, value.stop]
     if hasattr(value, "tolist"):  # arrays and their scalars, without loading numpy for --help
-        return plain(value.tolist())
+        return to_json_value(value.tolist())
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [to_json_value(v) for v in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return value

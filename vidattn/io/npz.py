@@ -21,7 +21,7 @@ BROKEN = (
 """What json, zipfile and numpy raise, depending on which byte is wrong."""
 
 
-def arrays(data: bytes, names: Sequence[str]) -> list[NDArray[Any]]:
+def read_arrays(data: bytes, names: Sequence[str]) -> list[NDArray[Any]]:
     """The arrays of these names, in this order. Pickles and compressed members are refused.
 
     Raises KeyError for a name that is missing, one of BROKEN for an archive that is none.

@@ -23,7 +23,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidattn.models.stam import FrameBlock, Stam
-from vidattn.models.timesformer import SCHEMES, Attend, Block, SelfAttention, Step, TimeSformer
+from vidattn.models.timesformer import (
+    SCHEMES,
+    Attend,
+    AttentionStep,
+    Block,
+    SelfAttention,
+    TimeSformer,
+)
 
 LIMIT = 2**24
 """Entries of attention that are there at once: 64 MB of them."""
@@ -31,7 +38,7 @@ LIMIT = 2**24
 
 
 @dataclass(frozen=True)
-class Shares:
+class Attribution:
     """How much of the final class token comes from where."""
 
     patches: Tensor
@@ -80,7 +87,7 @@ Weights = tuple[Tensor, Tensor]
 """Of a class token [B, 1] and of patches [B, T, h, w, 1]."""
 
 
-def rollout(model: TimeSformer | Stam, clips: Tensor) -> Shares:
+def rollout(model: TimeSformer | Stam, clips: Tensor) -> Attribution:
     """Attention rollout of clips [B, 3, T, H, W], whatever the class.
 
     Memory grows with the number of tokens, not with its square; time is that of two forward passes.
@@ -89,7 +96,7 @@ def rollout(model: TimeSformer | Stam, clips: Tensor) -> Shares:
         return _followed(model, clips, None)
 
 
-def relevance(model: TimeSformer | Stam, clips: Tensor, classes: Tensor) -> Shares:
+def relevance(model: TimeSformer | Stam, clips: Tensor, classes: Tensor) -> Attribution:
     """What in clips [B, 3, T, H, W] speaks for `classes`, int64 [B]; not normalised, >= 0.
 
     Takes one forward and one backward pass, a block at a time.
@@ -98,7 +105,7 @@ def relevance(model: TimeSformer | Stam, clips: Tensor, classes: Tensor) -> Shar
         return _followed(model, clips, classes)
 
 
-def _followed(model: TimeSformer | Stam, clips: Tensor, classes: Tensor | None) -> Shares:
+def _followed(model: TimeSformer | Stam, clips: Tensor, classes: Tensor | None) -> Attribution:
     if isinstance(model, Stam):
         return _of_stam(model, clips, classes)
     batch = clips.shape[0]
@@ -116,10 +123,10 @@ def _followed(model: TimeSformer | Stam, clips: Tensor, classes: Tensor | None) 
     start = clips.new_full((batch * each, 1), 1 / each)
     (cls, patches), _ = chain.followed(start, slope)
     patches = rearrange(patches, "(b e) t h w 1 -> b (e t) h w", b=batch)
-    return Shares(patches, cls.view(batch, each).sum(1))
+    return Attribution(patches, cls.view(batch, each).sum(1))
 
 
-def _of_stam(model: Stam, clips: Tensor, classes: Tensor | None) -> Shares:
+def _of_stam(model: Stam, clips: Tensor, classes: Tensor | None) -> Attribution:
     """Over the frames first, then within each, with the weight that the frame has."""
     batch = clips.shape[0]
     cls, x = model.before(rearrange(clips, "b c t h w -> (b t) c h w"))
@@ -143,7 +150,7 @@ def _of_stam(model: Stam, clips: Tensor, classes: Tensor | None) -> Shares:
     start = rearrange(frames, "b t 1 1 one -> (b t) one")
     (cls, patches), _ = within.followed(start, slope)
     patches = rearrange(patches, "(b t) 1 h w 1 -> b t h w", b=batch)
-    return Shares(patches, own[:, 0] + cls.view(batch, -1).sum(1))
+    return Attribution(patches, own[:, 0] + cls.view(batch, -1).sum(1))
 
 
 def _slope(logits: Callable[[Tensor], Tensor], cls: Tensor, classes: Tensor) -> Tensor:
@@ -249,7 +256,7 @@ def _seen(block: nn.Module, cls: Tensor, x: Tensor) -> tuple[Tokens, list[Stage]
 def _block(block: Block, cls: Tensor, x: Tensor) -> tuple[Tokens, list[Stage]]:
     given, steps = (cls, x), list[Attended]()
     for step in block.steps.values():
-        assert isinstance(step, Step)
+        assert isinstance(step, AttentionStep)
         source = given if block.parallel else (cls, x)
         seen = _attended(step.attend, step.attn, step.norm(step.attend.rows(*source)))
         made = step.out(step.attn.joined(seen.found))

@@ -19,7 +19,7 @@ from vidattn.config import (
     TimeSformerConfig,
 )
 from vidattn.errors import VideoError
-from vidattn.models.fused import folded
+from vidattn.models.fused import fuse
 from vidattn.models.stam import Stam
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
@@ -81,7 +81,7 @@ class Classifier:
         """
         state = _Weights(self.model, dtype)
         if self._fast is None or self._fast[0] != state:
-            self._fast = state, folded(self.model, dtype)
+            self._fast = state, fuse(self.model, dtype)
         return self._fast[1]
 
     def averaged(self, logits: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead]]] = {
 """What a weights file may hold: the kind's name, its config class, and how to build the model."""
 
 
-def built(config: ModelConfig) -> Model:
+def build_model(config: ModelConfig) -> Model:
     """A model of that shape with initial values."""
     model = KINDS[config.kind][1](config)
     assert not isinstance(model, TemporalHead)

@@ -82,7 +82,7 @@ class Runtime:
         return self.precision
 
 
-def moved(batch: Tensor, device: torch.device) -> Tensor:
+def to_device(batch: Tensor, device: torch.device) -> Tensor:
     """A batch on a device; to a GPU it goes while the processor goes on."""
     if device.type == "cuda" and batch.device.type == "cpu":
         return batch.pin_memory().to(device, non_blocking=True)
@@ -90,7 +90,7 @@ def moved(batch: Tensor, device: torch.device) -> Tensor:
 
 
 @contextmanager
-def inference(device: torch.device, precision: Precision) -> Iterator[None]:
+def inference_mode(device: torch.device, precision: Precision) -> Iterator[None]:
     """No gradients; matrix products in bf16 where `precision` says so."""
     with (
         torch.inference_mode(),
@@ -99,6 +99,6 @@ def inference(device: torch.device, precision: Precision) -> Iterator[None]:
         yield
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch ran out of memory; on a CPU it says so in words only."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -68,56 +68,56 @@ class World:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
-    def lead(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the one process that prints and writes."""
         return self.rank == 0
 
-    def sums(self, *values: float) -> list[float]:
+    def all_reduce_sum(self, *values: float) -> list[float]:
         """Each value added up over all processes, in float64."""
         if self.size == 1:
             return [float(value) for value in values]
         kind = torch.float32 if self.device.type == "mps" else torch.float64
         row = torch.tensor(values, dtype=kind, device=self.device)
-        with noticing():
+        with translate_dist_errors():
             torch_dist.all_reduce(row)
         return [float(value) for value in row.tolist()]
 
-    def most(self, value: int) -> int:
+    def all_reduce_max(self, value: int) -> int:
         """The largest of all processes' values."""
         if self.size == 1:
             return value
         row = torch.tensor([value], device=self.device)
-        with noticing():
+        with translate_dist_errors():
             torch_dist.all_reduce(row, torch_dist.ReduceOp.MAX)
         return int(row.item())
 
-    def gathered(self, rows: Tensor) -> Tensor:
+    def all_gather(self, rows: Tensor) -> Tensor:
         """Rows [n, ...] of all processes under one another, [sum of n, ...], on the CPU."""
         if self.size == 1:
             return rows.cpu()
         rows = rows.to(self.device).contiguous()
         mine = (len(rows) if rank == self.rank else 0 for rank in range(self.size))
-        counts = [int(count) for count in self.sums(*mine)]
+        counts = [int(count) for count in self.all_reduce_sum(*mine)]
         padded = rows.new_zeros((max(counts), *rows.shape[1:]))
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in counts]
-        with noticing():
+        with translate_dist_errors():
             torch_dist.all_gather(parts, padded)
         return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)]).cpu()
 
-    def told(self, plain: Sequence[Any]) -> list[Any]:
+    def all_gather_objects(self, plain: Sequence[Any]) -> list[Any]:
         """What every process has to tell, as JSON can say it, in the order of their numbers."""
         if self.size == 1:
             return list(plain)
         lines = "".join(json.dumps(value) + "\n" for value in plain).encode()
-        heard = self.gathered(torch.tensor(list(lines), dtype=torch.uint8))
+        heard = self.all_gather(torch.tensor(list(lines), dtype=torch.uint8))
         return [json.loads(line) for line in bytes(heard.tolist()).splitlines()]
 
-    def together(self, network: nn.Module) -> nn.Module:
+    def wrap(self, network: nn.Module) -> nn.Module:
         """The network with gradients averaged over all processes, unless it is sharded."""
         if self.size == 1 or is_sharded(network):
             return network
-        with noticing():
+        with translate_dist_errors():
             tied = DistributedDataParallel(network)
         if self.device.type == "cpu":
             tied.register_comm_hook(
@@ -132,7 +132,7 @@ class World:
 
         # Blocks return views; nothing is ever done to them in place.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
-        with noticing():
+        with translate_dist_errors():
             mesh = init_device_mesh(self.device.type, (self.size,))
             for block in blocks:
                 fully_shard(block, mesh=mesh)
@@ -156,7 +156,7 @@ def _mean_in_order(mine: Tensor, size: int) -> torch.futures.Future[Tensor]:
 
 
 @contextmanager
-def joined(device: torch.device, silence: float = SILENCE) -> Iterator[World]:
+def join_world(device: torch.device, silence: float = SILENCE) -> Iterator[World]:
     """Meet the other processes, and part from them at the end.
 
     Each takes the CUDA device of its number on its machine, unless `device` names one. A process
@@ -171,7 +171,7 @@ def joined(device: torch.device, silence: float = SILENCE) -> Iterator[World]:
     if size == 1 or torch_dist.is_initialized():
         yield World(rank, size, device)
         return
-    with noticing():
+    with translate_dist_errors():
         # Some take longer to load than others: patience at the start is not for work.
         patience = timedelta(seconds=max(silence, ASSEMBLY))
         store, _, _ = next(rendezvous("env://", rank, size, timeout=patience))
@@ -190,7 +190,7 @@ def joined(device: torch.device, silence: float = SILENCE) -> Iterator[World]:
 
 
 @contextmanager
-def noticing() -> Iterator[None]:
+def translate_dist_errors() -> Iterator[None]:
     """Raise DistributedError where torch says that another process is not there (any more)."""
     try:
         yield
@@ -212,13 +212,13 @@ def is_sharded(network: nn.Module) -> bool:
     return hasattr(network, "set_requires_gradient_sync")
 
 
-def whole(tensor: Tensor) -> Tensor:
+def unshard(tensor: Tensor) -> Tensor:
     """A tensor without its sharding; all processes must ask."""
     value: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return value
 
 
-def spread(tensor: Tensor, like: Any) -> Tensor:
+def shard_like(tensor: Tensor, like: Any) -> Tensor:
     """A whole tensor, the same in all processes, sharded as `like` is."""
     if not hasattr(like, "full_tensor"):
         return tensor

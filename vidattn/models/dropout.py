@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Drop(nn.Module):
+class RngDropout(nn.Module):
     """Leaves out a share `rate` of its input in training and scales up the rest."""
 
     def __init__(self, rate: float) -> None:
@@ -27,7 +27,7 @@ class Drop(nn.Module):
         return (drawn[videos.start * rows : videos.stop * rows] >= self.rate).to(x.dtype)
 
 
-class DropPath(Drop):
+class DropPath(RngDropout):
     """Stochastic depth: drops whole rows (axis 0).
 
     A row is whatever attention sees as one: a tube, a frame, or a video (official code).
@@ -40,7 +40,7 @@ class DropPath(Drop):
         return x * self.kept(x, *[1] * (x.ndim - 1)) / (1 - self.rate)
 
 
-class Dropout(Drop):
+class Dropout(RngDropout):
     """Drops single numbers (arXiv:1207.0580)."""
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models.timesformer import Attend, steps_of
 
 
-def macs(
+def count_macs(
     config: TimeSformerConfig | StamConfig, frames: int | None = None, size: int | None = None
 ) -> int:
     """Multiply-adds of one clip of `frames` frames of `size` x `size` pixels; the config's own if
@@ -30,14 +30,14 @@ def macs(
     return _embedding(config) * patches + config.depth * block + width * config.classes
 
 
-def frame_macs(config: TimeSformerConfig | StamConfig, size: int | None = None) -> int:
-    """Multiply-adds of one frame in `per_frame`: the share of `macs` that overlapping clips pay
+def count_frame_macs(config: TimeSformerConfig | StamConfig, size: int | None = None) -> int:
+    """Multiply-adds of one frame in `per_frame`: the share of `count_macs` that overlapping clips pay
     once."""
     side = (size or config.size) // config.patch
     if isinstance(config, StamConfig):
         return _image(config, side)
     if config.attention == "space":
-        return macs(config, 1, size) - config.width * config.classes
+        return count_macs(config, 1, size) - config.width * config.classes
     return _embedding(config) * side * side
 
 

@@ -24,14 +24,14 @@ from vidattn.config import StamConfig
 from vidattn.models.int8 import Int8Linear
 from vidattn.models.protocols import from_clips
 from vidattn.models.stam import FrameBlock, Stam
-from vidattn.models.timesformer import Block, SelfAttention, Step, TimeSformer, in_chunks
+from vidattn.models.timesformer import AttentionStep, Block, SelfAttention, TimeSformer, in_chunks
 
 MIN_PACKED_WIDTH = 512
 """Narrower models are folded but not packed: calling oneDNN costs them more than it saves (with
 AVX2, a clip took 1.27 times as long at width 64 and 1.21 times at width 256)."""
 
 
-def folded(
+def fuse(
     model: nn.Module, dtype: torch.dtype = torch.float32, *, pack: bool | None = None
 ) -> nn.Module:
     """What `model` should run as, where its weights are, when nothing is to be learned; itself if
@@ -47,7 +47,7 @@ def folded(
     if pack is None:
         on_cpu = model.cls.device.type == "cpu"
         pack = on_cpu and model.config.width >= MIN_PACKED_WIDTH and packing_pays()
-    return Folded(model, dtype, pack)
+    return FusedModel(model, dtype, pack)
 
 
 def can_pack() -> bool:
@@ -69,7 +69,7 @@ def multiplies_bf16() -> bool:
     return bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))
 
 
-class Folded(nn.Module):
+class FusedModel(nn.Module):
     """Clips [B, 3, T, H, W] to logits [B, K], as the model it was made from."""
 
     def __init__(self, model: TimeSformer | Stam, dtype: torch.dtype, pack: bool) -> None:
@@ -115,7 +115,7 @@ class LastBlock(nn.Module):
     def __init__(self, block: Block) -> None:
         super().__init__()
         self.norm, self.mlp = block.norm, block.mlp
-        *first, last = (step for step in block.steps.values() if isinstance(step, Step))
+        *first, last = (step for step in block.steps.values() if isinstance(step, AttentionStep))
         # One after the other, only the last step writes nothing but the class token that is read.
         self.first = nn.ModuleList([] if block.parallel else first)
         self.last = nn.ModuleList(
@@ -134,7 +134,7 @@ class LastBlock(nn.Module):
 class LastStep(nn.Module):
     """An attention step of which only the class token is wanted."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: AttentionStep) -> None:
         super().__init__()
         assert step.attend.cls, "the class token must take part in the last step"
         self.attend, self.attn = step.attend, OneQuery(step.norm, step.attn)
@@ -211,11 +211,11 @@ def _twin(model: TimeSformer | Stam) -> TimeSformer | Stam:
     return twin.eval().requires_grad_(False)
 
 
-def _steps(model: nn.Module) -> Iterator[Step]:
-    return (module for module in model.modules() if isinstance(module, Step))
+def _steps(model: nn.Module) -> Iterator[AttentionStep]:
+    return (module for module in model.modules() if isinstance(module, AttentionStep))
 
 
-def _fold(step: Step) -> None:
+def _fold(step: AttentionStep) -> None:
     """Take the linear layer after the attention of a step into its projection."""
     proj, out = step.attn.proj, step.out
     if isinstance(out, nn.Linear):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class FrameWise(Protocol):
     """A model whose forward pass is `from_frames` of the tokens that `per_frame` gives.
 
-    How much of the work that shares is `vidattn.models.flops.frame_macs`: all but the small
+    How much of the work that shares is `vidattn.models.flops.count_frame_macs`: all but the small
     transformer over time for STAM, all for a TimeSformer with attention "space", the patch
     embedding alone for every other one, whose first attention step already mixes frames.
     """
@@ -37,7 +37,7 @@ class PatchWise(Protocol):
 
 
 @runtime_checkable
-class Embedding(FrameWise, Protocol):
+class EmbeddingModel(FrameWise, Protocol):
     """One whose `from_frames` is `head` of the vectors that `vectors` gives."""
 
     @property

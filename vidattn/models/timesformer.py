@@ -151,7 +151,11 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: [R, N, D]; every token of a row sees every token of that row. Returns [R, N, D]."""
         q, k, v = self.heads_of(x)
-        y = attended(q, k, v) if x.device.type == "cpu" else F.scaled_dot_product_attention(q, k, v)
+        y = (
+            attention(q, k, v)
+            if x.device.type == "cpu"
+            else F.scaled_dot_product_attention(q, k, v)
+        )
         return self.joined(y)
 
     def heads_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -165,7 +169,7 @@ class SelfAttention(nn.Module):
         return out
 
 
-def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention [R, heads, N, D], written out where that is faster than the fused kernel: when
     gradients are wanted, groups are small, and there is no GPU."""
     if not q.requires_grad or q.shape[2] > 64:
@@ -174,7 +178,7 @@ def attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return scores.softmax(-1) @ v
 
 
-class Step(nn.Module):
+class AttentionStep(nn.Module):
     """Norm, then attention among the tokens of `attend.groups`: a residual branch of a block."""
 
     def __init__(self, attend: Attend, width: int, heads: int, drop: float) -> None:
@@ -202,7 +206,7 @@ class Block(nn.Module):
         super().__init__()
         self.parallel = config.order == "parallel"
         self.steps = nn.ModuleDict(
-            {a.name: Step(a, config.width, config.heads, drop) for a in steps_of(config)}
+            {a.name: AttentionStep(a, config.width, config.heads, drop) for a in steps_of(config)}
         )
         hidden = int(config.width * config.mlp_ratio)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
@@ -359,7 +363,7 @@ def init_weights(model: TimeSformer) -> None:
             nn.init.trunc_normal_(module.weight, std=0.02)
             nn.init.zeros_(module.bias)
     for module in model.modules():
-        if isinstance(module, Step) and isinstance(module.out, nn.Linear):
+        if isinstance(module, AttentionStep) and isinstance(module.out, nn.Linear):
             nn.init.zeros_(module.out.weight)
     # In the official code the class and position embeddings share one parameter of [N + 1, D].
     for learned in (model.cls, model.cls_pos, model.pos):

@@ -28,7 +28,7 @@ from vidattn.timeline.explanation import Explanation
 __all__ = [
     "EXTENSIONS",
     "FORMATS",
-    "clip_name",
+    "excerpt_name",
     "file_name",
     "format_of",
     "is_whole",
@@ -169,7 +169,7 @@ def file_name(
     return f"{short}-{digest}{ending}"
 
 
-def clip_name(source: str | os.PathLike[str], number: int, count: int, label: str) -> str:
+def excerpt_name(source: str | os.PathLike[str], number: int, count: int, label: str) -> str:
     """The name of a clip cut out of a film: "movie.03.pan-right.mp4", the third of 10 to 99.
 
     What a label has beside letters, digits and . _ + becomes a hyphen; long ones are shortened.

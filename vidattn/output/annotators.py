@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from vidattn.io.json import laid_out
-from vidattn.output.timecode import UNKNOWN, frame_count, own_rate, placed
+from vidattn.io.json import dumps_pretty
+from vidattn.output.timecode import UNKNOWN, frame_count, own_rate, place_segments
 from vidattn.output.xml import add, document, title
 from vidattn.timeline import Segment, Timeline
 
@@ -26,7 +26,7 @@ def labelstudio(timeline: Timeline) -> str:
     <TimelineLabels name="videoLabels" toName="video">.
     """
     fps = _rate(timeline)
-    spans = placed(timeline, fps)
+    spans = place_segments(timeline, fps)
     results = [
         {
             "id": f"vidattn{number}",
@@ -52,7 +52,7 @@ def labelstudio(timeline: Timeline) -> str:
         "data": {"video": timeline.source, "fps": rate, "duration": _duration(timeline)},
         "predictions": [prediction],
     }
-    return laid_out([task], 2) + "\n"
+    return dumps_pretty([task], 2) + "\n"
 
 
 def cvat(timeline: Timeline) -> str:
@@ -93,7 +93,7 @@ def activitynet(timeline: Timeline) -> str:
     used = {"used": False, "details": ""}
     results = {title(timeline.source).removeprefix("v_"): rows}
     whole = {"version": "VERSION 1.3", "results": results, "external_data": used}
-    return laid_out(whole, 2) + "\n"
+    return dumps_pretty(whole, 2) + "\n"
 
 
 def fiftyone(timeline: Timeline) -> str:
@@ -109,7 +109,7 @@ def fiftyone(timeline: Timeline) -> str:
     for segment in [] if known else _named(timeline):
         span = [segment.window.start, segment.window.stop]
         rows.append({**_detection(segment), "timestamps": span})
-    return laid_out({"labels": {title(timeline.source): rows}}, 2) + "\n"
+    return dumps_pretty({"labels": {title(timeline.source): rows}}, 2) + "\n"
 
 
 def _detection(segment: Segment) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _frames(timeline: Timeline) -> list[tuple[Segment, int, int]]:
         spans = [(s, s.start_frame or 0, s.end_frame or 0) for s in named]
     else:
         fps = _rate(timeline)
-        spans = [(span.segment, span.first, span.after) for span in placed(timeline, fps)]
+        spans = [(span.segment, span.first, span.after) for span in place_segments(timeline, fps)]
     return [span for span in spans if span[1] < span[2]]
 
 

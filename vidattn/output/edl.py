@@ -11,8 +11,8 @@ import re
 import unicodedata
 from pathlib import PurePath
 
-from vidattn.output.timecode import clock_of, is_heard, placed
-from vidattn.output.xml import inert, title
+from vidattn.output.timecode import clock_of, has_audio, place_segments
+from vidattn.output.xml import escape_text, title
 from vidattn.timeline import Timeline
 
 REEL_LETTERS = 8
@@ -27,20 +27,20 @@ def edl(timeline: Timeline) -> str:
     `start_timecode` of the timeline is none at this rate.
     """
     clock = clock_of(timeline)
-    reel, channels = reel_of(timeline.source), "AA/V" if is_heard(timeline) else "V"
+    reel, channels = reel_of(timeline.source), "AA/V" if has_audio(timeline) else "V"
     lines = [
-        f"TITLE: {inert(title(timeline.source))}",
+        f"TITLE: {escape_text(title(timeline.source))}",
         f"FCM: {'DROP FRAME' if clock.drop else 'NON-DROP FRAME'}",
         "",
     ]
-    for number, event in enumerate(placed(timeline, clock.fps), start=1):
+    for number, event in enumerate(place_segments(timeline, clock.fps), start=1):
         first, after = (clock.name(clock.start + at) for at in (event.first, event.after))
-        label = inert(event.segment.label)
+        label = escape_text(event.segment.label)
         colour = COLOURS[(event.segment.label_id or 0) % len(COLOURS)]
         lines += [
             f"{number:03d}  {reel:<{REEL_LETTERS}} {channels:<5} C        "
             f"{first} {after} {first} {after}",
-            f"* FROM CLIP NAME: {inert(PurePath(timeline.source).name)}",
+            f"* FROM CLIP NAME: {escape_text(PurePath(timeline.source).name)}",
             # Readers know markers by colons alone; how to count is said at the top (FCM).
             f"* LOC: {first.replace(';', ':')} {colour:<7} {label}",
             f"* COMMENT: {label} ({event.segment.score * 100:.0f}%)",

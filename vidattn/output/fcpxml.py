@@ -9,7 +9,14 @@ from __future__ import annotations
 from fractions import Fraction
 from xml.etree.ElementTree import Element
 
-from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, is_heard, placed
+from vidattn.output.timecode import (
+    PlacedSegment,
+    TimecodeClock,
+    clock_of,
+    frame_count,
+    has_audio,
+    place_segments,
+)
 from vidattn.output.xml import add, address, document, title
 from vidattn.timeline import Segment, Timeline
 
@@ -38,7 +45,7 @@ def fcpxml(timeline: Timeline) -> str:
         tcFormat="DF" if clock.drop else "NDF",
     )
     spine, at = add(sequence, "spine"), 0
-    for event in placed(timeline, clock.fps):
+    for event in place_segments(timeline, clock.fps):
         _gap(spine, clock, at, event.first)
         _clip(spine, clock, event)
         at = event.after
@@ -46,7 +53,7 @@ def fcpxml(timeline: Timeline) -> str:
     return document(root, "fcpxml")
 
 
-def _resources(root: Element, timeline: Timeline, clock: Clock, count: int) -> None:
+def _resources(root: Element, timeline: Timeline, clock: TimecodeClock, count: int) -> None:
     resources = add(root, "resources")
     add(
         resources,
@@ -65,13 +72,13 @@ def _resources(root: Element, timeline: Timeline, clock: Clock, count: int) -> N
         duration=_time(count, clock.fps),
         hasVideo=1,
         format=FORMAT,
-        hasAudio=1 if is_heard(timeline) else None,
-        audioSources=1 if is_heard(timeline) else None,
+        hasAudio=1 if has_audio(timeline) else None,
+        audioSources=1 if has_audio(timeline) else None,
     )
     add(film, "media-rep", kind="original-media", src=address(timeline.source))
 
 
-def _clip(spine: Element, clock: Clock, event: Placed) -> None:
+def _clip(spine: Element, clock: TimecodeClock, event: PlacedSegment) -> None:
     start = _time(clock.start + event.first, clock.fps)
     segment = event.segment
     clip = add(
@@ -94,7 +101,7 @@ def _clip(spine: Element, clock: Clock, event: Placed) -> None:
     )
 
 
-def _gap(spine: Element, clock: Clock, first: int, after: int) -> None:
+def _gap(spine: Element, clock: TimecodeClock, first: int, after: int) -> None:
     if after > first:
         start, length = clock.start + first, after - first
         add(

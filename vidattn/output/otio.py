@@ -10,8 +10,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from vidattn.io.json import laid_out
-from vidattn.output.timecode import Clock, Placed, clock_of, frame_count, is_heard, placed
+from vidattn.io.json import dumps_pretty
+from vidattn.output.timecode import (
+    PlacedSegment,
+    TimecodeClock,
+    clock_of,
+    frame_count,
+    has_audio,
+    place_segments,
+)
 from vidattn.output.xml import address, title
 from vidattn.timeline import Timeline
 
@@ -32,13 +39,13 @@ def otio(timeline: Timeline) -> str:
         "metadata": {},
     }
     children, at = [], 0
-    for event in placed(timeline, clock.fps):
+    for event in place_segments(timeline, clock.fps):
         if event.first > at:
             children.append(_gap(event.first - at, clock.fps))
         children.append(_clip(event, clock, media))
         at = event.after
     tracks = [_container("Track.1", "labels", children) | {"kind": "Video"}]
-    if is_heard(timeline):
+    if has_audio(timeline):
         sound = [child | {"markers": []} for child in children]
         tracks.append(_container("Track.1", "sound", sound) | {"kind": "Audio"})
     document = {
@@ -48,10 +55,10 @@ def otio(timeline: Timeline) -> str:
         "metadata": {"vidattn": {"model": str(timeline.model.get("name", ""))}},
         "tracks": _container("Stack.1", "tracks", tracks),
     }
-    return laid_out(document, 2) + "\n"
+    return dumps_pretty(document, 2) + "\n"
 
 
-def _clip(event: Placed, clock: Clock, media: dict[str, Any]) -> dict[str, Any]:
+def _clip(event: PlacedSegment, clock: TimecodeClock, media: dict[str, Any]) -> dict[str, Any]:
     segment, source = event.segment, clock.start + event.first
     length = event.after - event.first
     marker = {

@@ -17,10 +17,10 @@ REST = (0x7D, 0x80, 0x86)
 NONE = (0x4B, 0x4E, 0x53)
 """Background."""
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
-def colours(segments: Iterable[Segment]) -> dict[int | None, Colour]:
+def label_colors(segments: Iterable[Segment]) -> dict[int | None, Color]:
     """The colour of every label id in segments; None is background."""
     seconds: dict[int, float] = {}
     for segment in segments:
@@ -28,6 +28,6 @@ def colours(segments: Iterable[Segment]) -> dict[int | None, Colour]:
             before = seconds.get(segment.label_id, 0.0)
             seconds[segment.label_id] = before + segment.window.duration
     order = sorted(seconds, key=lambda label: (-round(seconds[label], 3), label))
-    found: dict[int | None, Colour] = dict.fromkeys(order, REST)
+    found: dict[int | None, Color] = dict.fromkeys(order, REST)
     found |= dict(zip(order, COLOURS, strict=False))
     return {**found, None: NONE}

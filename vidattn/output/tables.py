@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from vidattn.io.json import one_line
+from vidattn.io.json import dumps
 from vidattn.timeline import Timeline
 
 COLUMNS = ("path", "start", "end", "start_frame", "end_frame", "label", "label_id", "score")
@@ -25,7 +25,7 @@ def json(timeline: Timeline) -> str:
 def jsonl(timeline: Timeline) -> str:
     """One JSON object a line for each segment: the columns of the CSV and the alternatives."""
     rows = timeline.to_dict()["segments"]
-    return "".join(one_line({"path": timeline.source, **row}) + "\n" for row in rows)
+    return "".join(dumps({"path": timeline.source, **row}) + "\n" for row in rows)
 
 
 def csv(timeline: Timeline) -> str:
@@ -33,7 +33,7 @@ def csv(timeline: Timeline) -> str:
     rows = [",".join(COLUMNS) + "\n"]
     for s in timeline.segments:
         start, end = (f"{t:.3f}" for t in (s.window.start, s.window.stop))
-        path, label = safe_cell(timeline.source), safe_cell(s.label)
+        path, label = escape_cell(timeline.source), escape_cell(s.label)
         frames = s.start_frame, s.end_frame
         rows.append(_csv_row((path, start, end, *frames, label, s.label_id, f"{s.score:.5f}")))
     return "".join(rows)
@@ -44,11 +44,11 @@ def tsv(timeline: Timeline) -> str:
     rows = ["start\tend\tlabel\tscore\n"]
     for s in timeline.segments:
         start, end = (round(t * 1000) for t in (s.window.start, s.window.stop))
-        rows.append(f"{start}\t{end}\t{safe_cell(s.label)}\t{s.score:.5f}\n")
+        rows.append(f"{start}\t{end}\t{escape_cell(s.label)}\t{s.score:.5f}\n")
     return "".join(rows)
 
 
-def safe_cell(text: str) -> str:
+def escape_cell(text: str) -> str:
     """Text on one line, with an apostrophe before it if a spreadsheet would run it as a formula."""
     line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
     begins_badly = text.startswith(("\t", "\r")) or line.lstrip().startswith(FORMULA)

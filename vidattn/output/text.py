@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
@@ -14,43 +14,43 @@ SETTINGS = {
     "segment": ("frames", "step_seconds", "window_seconds", "stride_seconds"),
     "classify": ("frames", "step_seconds", "clips", "crops", "different_frames"),
 }
-"""What `seen` is made of."""
+"""What `describe_coverage` is made of."""
 BRIEF = 0.1
 """Seconds; shorter segments are told with a digit more, or they would begin where they end."""
 
 
-def ticks(seconds: float, decimals: int) -> int:
+def round_ticks(seconds: float, decimals: int) -> int:
     """A time in units of its last digit, halves up: one rule for terminal, report and script."""
     return math.floor(seconds * 10.0**decimals + 0.5)
 
 
-def digits(seconds: float) -> int:
+def decimals_for(seconds: float) -> int:
     """The decimals that the edges of a segment of so many seconds are told with."""
     return 1 if seconds > BRIEF - 1e-9 else 2
 
 
-def seen(timeline: Timeline) -> str:
+def describe_coverage(timeline: Timeline) -> str:
     """What of a film an answer rests on: "96 frames in 12 clips, one every 2 s, whole file"."""
     settings, share = timeline.settings, timeline.coverage
     part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
     wanted = SETTINGS[timeline.task]
     if timeline.task == "classify" and "pool" in settings and "clips" not in settings:
         count = len(timeline.seen or timeline.windows)
-        return f"{counted(count, 'window')} pooled by {settings['pool']}, {part}"
+        return f"{count_noun(count, 'window')} pooled by {settings['pool']}, {part}"
     if not all(isinstance(settings.get(name), int | float) for name in wanted):
         return part  # a document of another origin need not have them
     step, frames = settings["step_seconds"], settings["frames"]
     if timeline.task == "segment":
         count = len(timeline.windows)
         return (
-            f"{counted(count, 'window')}{_spent(timeline)} of "
+            f"{count_noun(count, 'window')}{_spent(timeline)} of "
             f"{settings['window_seconds']:.3g} s, one every "
-            f"{settings['stride_seconds']:.3g} s, {counted(frames, 'frame')} each, {part}"
+            f"{settings['stride_seconds']:.3g} s, {count_noun(frames, 'frame')} each, {part}"
         )
     clips, crops = settings["clips"], settings["crops"]
     each = f", {crops} crops" if crops > 1 else ""
     total, different = frames * clips, settings["different_frames"]
-    shown = counted(total, "frame") + (f" ({different} different)" if different < total else "")
+    shown = count_noun(total, "frame") + (f" ({different} different)" if different < total else "")
     if clips > 1:
         shown += f" in {clips} clips"
     return f"{shown}, one every {step:.3g} s{each}, {part}"

@@ -14,7 +14,7 @@ MOST = 60
 """Pictures of a film; of more segments the longest get one."""
 
 
-def stills(
+def thumbnails(
     timeline: Timeline, reader: str = "auto", opening: Opening = open_video
 ) -> dict[float, bytes]:
     """JPEG files by the second of the frame that each shows: the middle of the longest segments.

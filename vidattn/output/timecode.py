@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from vidattn.errors import UsageError
-from vidattn.io.json import plain
+from vidattn.io.json import to_json_value
 from vidattn.timeline import Segment, Timeline
 
 STANDARD = (
@@ -31,7 +31,7 @@ START = "start_timecode"
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedSegment:
     """A segment at frames [first, after) of an editor's timeline that begins at 0."""
 
     segment: Segment
@@ -40,7 +40,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class TimecodeClock:
     """How an editor counts: frames a second, their names, and the number of the first one."""
 
     fps: Fraction
@@ -85,7 +85,7 @@ class Clock:
         return whole - self.dropped * (minutes - minutes // 10)
 
 
-def clock_of(timeline: Timeline) -> Clock:
+def clock_of(timeline: Timeline) -> TimecodeClock:
     """How an editor counts the frames of a film, with the timeline's start timecode.
 
     29.97 and 59.94 are counted drop-frame, unless the start timecode has a colon before its frames.
@@ -95,17 +95,17 @@ def clock_of(timeline: Timeline) -> Clock:
     start = timeline.settings.get(START)
     drop = fps.denominator == 1001 and math.ceil(fps) % 30 == 0
     if not isinstance(start, str):
-        return Clock(fps, drop)
+        return TimecodeClock(fps, drop)
     if ";" in start and not drop:
         raise UsageError(
             f"{start!r}: there is no drop-frame timecode at {float(fps):.6g} frames a second",
             hint="write a colon before the frames",
         )
-    clock = Clock(fps, drop and ";" in start)
-    return Clock(fps, clock.drop, clock.frame(start))
+    clock = TimecodeClock(fps, drop and ";" in start)
+    return TimecodeClock(fps, clock.drop, clock.frame(start))
 
 
-def started(timeline: Timeline, name: str) -> Timeline:
+def with_start_timecode(timeline: Timeline, name: str) -> Timeline:
     """The timeline with a timecode for its first frame; raises UsageError as `clock_of`."""
     named = replace(timeline, settings={**timeline.settings, START: name})
     clock_of(named)
@@ -124,7 +124,7 @@ def rate_of(timeline: Timeline) -> Fraction:
 
 def own_rate(timeline: Timeline) -> Fraction | None:
     """The frames a second that a timeline tells of its film; None when it tells none."""
-    rate = plain(timeline.input.get("fps"))
+    rate = to_json_value(timeline.input.get("fps"))
     if not isinstance(rate, list) or len(rate) != 2:
         return None
     if not all(isinstance(n, int) and n > 0 for n in rate):
@@ -133,7 +133,7 @@ def own_rate(timeline: Timeline) -> Fraction | None:
     return fps if Fraction(1, 10**6) < fps < 10**6 else None
 
 
-def is_heard(timeline: Timeline) -> bool:
+def has_audio(timeline: Timeline) -> bool:
     """Whether a timeline tells of sound in its film; older documents tell nothing of it."""
     return timeline.input.get("audio") is True
 
@@ -143,7 +143,7 @@ def at_rate(seconds: float, fps: Fraction) -> int:
     return max(math.ceil((round(seconds * 1000) - Fraction(1, 2)) * fps / 1000), 0)
 
 
-def placed(timeline: Timeline, fps: Fraction | None = None) -> list[Placed]:
+def place_segments(timeline: Timeline, fps: Fraction | None = None) -> list[PlacedSegment]:
     """The segments of an editor's timeline at `fps`, by default that of `rate_of`.
 
     Background is left out, and so is what is too short to hold a frame. They never overlap.
@@ -161,14 +161,14 @@ def placed(timeline: Timeline, fps: Fraction | None = None) -> list[Placed]:
             )
         )
         if segment.label_id is not None and first < after:
-            found.append(Placed(segment, first, after))
+            found.append(PlacedSegment(segment, first, after))
     return found
 
 
 def frame_count(timeline: Timeline, fps: Fraction) -> int:
     """The frames of the whole film at a rate, at least one."""
     assert timeline.duration is not None
-    last = max((p.after for p in placed(timeline, fps)), default=1)
+    last = max((p.after for p in place_segments(timeline, fps)), default=1)
     return max(at_rate(timeline.duration, fps), last)
 
 

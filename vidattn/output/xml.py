@@ -13,16 +13,16 @@ BARRED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+"
 """What XML cannot hold, and what steers terminals."""
 
 
-def inert(text: str) -> str:
+def escape_text(text: str) -> str:
     """Text on one line that any XML document can hold."""
     return BARRED.sub(" ", text)
 
 
 def add(parent: Element, tag: str, text: str | None = None, **attributes: object) -> Element:
     """A new last child; attributes that are None are left out."""
-    values = {k: inert(str(v)) for k, v in attributes.items() if v is not None}
+    values = {k: escape_text(str(v)) for k, v in attributes.items() if v is not None}
     child = ElementTree.SubElement(parent, tag, values)
-    child.text = None if text is None else inert(text)
+    child.text = None if text is None else escape_text(text)
     return child
 
 

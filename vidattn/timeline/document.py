@@ -18,7 +18,7 @@ _WRONG = (ArithmeticError, AttributeError, IndexError, RecursionError, TypeError
 T = TypeVar("T")
 
 
-def read(kind: Callable[..., T], text: str | bytes) -> T:
+def parse_document(kind: Callable[..., T], text: str | bytes) -> T:
     """A timeline from its document; kind: `vidattn.timeline.Timeline`, which refuses values that
     do not fit one another.
 

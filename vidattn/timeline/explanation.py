@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.io.json import laid_out, one_line, plain
+from vidattn.io.json import dumps, dumps_pretty, to_json_value
 from vidattn.types import Window
 
 SCHEMA = "vidattn/explanation/1"
@@ -84,8 +84,8 @@ class Explanation:
         grid = [[round(float(v), DIGITS) for v in frame.flat] for frame in self.patches]
         return {
             "schema": SCHEMA,
-            "input": {"path": self.source, **plain(self.input)},
-            "model": {**plain(self.model), "classes": len(self.labels)},
+            "input": {"path": self.source, **to_json_value(self.input)},
+            "model": {**to_json_value(self.model), "classes": len(self.labels)},
             "window": {"start": round(self.window.start, 3), "end": round(self.window.stop, 3)},
             "label": self.label,
             "label_id": self.label_id,
@@ -121,4 +121,4 @@ class Explanation:
     def to_json(self, *, indent: int | None = 2) -> str:
         """The document as text; with indent=None on one line."""
         document = self.to_dict()
-        return one_line(document) if indent is None else laid_out(document, indent)
+        return dumps(document) if indent is None else dumps_pretty(document, indent)

@@ -34,7 +34,7 @@ class Runs:
         return np.asarray(np.diff(ends[np.append(self.first, len(ends) - 1)]).round(6))
 
 
-def closed(runs: Runs, lengths: Floats, gap: float) -> Runs:
+def merge_gaps(runs: Runs, lengths: Floats, gap: float) -> Runs:
     """Background no longer than `gap` seconds between two runs of one label becomes that label."""
     runs = runs.joined()
     if gap <= 0 or len(runs.first) < 3:
@@ -48,7 +48,7 @@ def closed(runs: Runs, lengths: Floats, gap: float) -> Runs:
     return replace(runs, label=filled).joined()
 
 
-def absorbed(runs: Runs, decided: Floats, lengths: Floats, decoding: Decoding) -> Runs:
+def absorb_short(runs: Runs, decided: Floats, lengths: Floats, decoding: Decoding) -> Runs:
     """Give runs shorter than the least duration to a neighbour, the shortest first.
 
     decided: the scores [cells, K] that tell which neighbour fits better.

@@ -19,7 +19,7 @@ Scores = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 
-def kept(scores: Scores) -> Floats:
+def quantize_scores(scores: Scores) -> Floats:
     """Scores [N, K] as they come back from a document."""
     if scores.shape[1] <= DENSE_CLASSES:
         rounded: Floats = scores.astype(np.float64).round(5)
@@ -31,7 +31,7 @@ def kept(scores: Scores) -> Floats:
 def pack(scores: Scores) -> dict[str, list[Any]]:
     """Scores [N, K] as plain lists: `values`, and of many classes the `ids` they belong to."""
     if scores.shape[1] <= DENSE_CLASSES:
-        return {"values": kept(scores).tolist()}
+        return {"values": quantize_scores(scores).tolist()}
     ids, values = _strongest(scores)
     rows = [v > 0 for v in values]
     return {

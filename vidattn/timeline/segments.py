@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.timeline.decoding import LEAST, NOTHING, Decoding, decide
-from vidattn.timeline.merging import Runs, absorbed, closed
+from vidattn.timeline.merging import Runs, absorb_short, merge_gaps
 from vidattn.types import Window
 
 Floats = NDArray[np.float64]
@@ -55,7 +55,7 @@ def grid(windows: Sequence[Window]) -> tuple[Window, ...]:
     """
     cells: list[Window] = []
     starts = sorted({w.start for w in windows})
-    for island in islands(windows):
+    for island in covered_spans(windows):
         edges = starts[bisect_left(starts, island.start) : bisect_left(starts, island.stop)]
         tail = island.stop - edges[-1]
         hop = float(np.median(np.diff(edges))) if len(edges) > 1 else tail
@@ -66,7 +66,7 @@ def grid(windows: Sequence[Window]) -> tuple[Window, ...]:
     return tuple(cells)
 
 
-def islands(windows: Iterable[Window]) -> list[Window]:
+def covered_spans(windows: Iterable[Window]) -> list[Window]:
     """The union of windows as the fewest windows that do not touch, in order."""
     union: list[tuple[float, float]] = []
     for start, stop in sorted((window.start, window.stop) for window in windows):
@@ -77,7 +77,7 @@ def islands(windows: Iterable[Window]) -> list[Window]:
     return [Window(*ends) for ends in union]
 
 
-def reached(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
+def spans_reaching(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
     """From the first to the last moment of windows, and of lost spans that touch what is between.
 
     None without windows.
@@ -91,9 +91,9 @@ def reached(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
     return Window(start, stop)
 
 
-def without(windows: Iterable[Window], holes: Iterable[Window]) -> list[list[Window]]:
+def remove_labels(windows: Iterable[Window], holes: Iterable[Window]) -> list[list[Window]]:
     """What is left of each window outside all holes: a list of parts, empty where nothing is."""
-    holes = islands(holes)
+    holes = covered_spans(holes)
     if not holes:
         return [[window] for window in windows]
     starts = np.array([h.start for h in holes])
@@ -180,8 +180,8 @@ def merge(
     weights = np.split(lengths / np.median(lengths), np.flatnonzero(np.diff(island)) + 1)
     decisions = [decide(b, decoding, w) for b, w in zip(blocks, weights, strict=True)]
     choice, decided = (np.concatenate(parts) for parts in zip(*decisions, strict=True))
-    runs = closed(Runs(np.arange(len(cells)), choice, island), lengths, decoding.merge_gap)
-    runs = absorbed(runs, decided, lengths, decoding)
+    runs = merge_gaps(Runs(np.arange(len(cells)), choice, island), lengths, decoding.merge_gap)
+    runs = absorb_short(runs, decided, lengths, decoding)
     bounds = [*runs.first.tolist(), len(cells)]
     means = np.add.reduceat(scores * lengths[:, None], runs.first, axis=0)
     means /= np.add.reduceat(lengths, runs.first)[:, None]

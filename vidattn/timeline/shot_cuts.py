@@ -32,12 +32,12 @@ CUT_SIDE = 32
 """Pixels of the short side of the frames that are compared."""
 
 
-def difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+def frame_difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     """How much two frames [H, W, 3] differ: 0 to 1."""
     return float(np.abs(before.astype(np.int16) - after).mean()) / 255
 
 
-def found(differences: Sequence[float], times: Sequence[float]) -> tuple[float, ...]:
+def find_cuts(differences: Sequence[float], times: Sequence[float]) -> tuple[float, ...]:
     """Times of the cuts, rising. differences[i]: of the frame at times[i] to the one before it."""
     values = np.asarray(differences, dtype=np.float64)
     if not len(values):
@@ -49,7 +49,7 @@ def found(differences: Sequence[float], times: Sequence[float]) -> tuple[float, 
     return tuple(round(float(times[i]), 3) for i in np.flatnonzero(cut).tolist())
 
 
-def parsed(text: str, name: str) -> tuple[float, ...]:
+def parse_cuts(text: str, name: str) -> tuple[float, ...]:
     """Cut times in seconds, rising, out of a text: one in each line, or a table of scenes.
 
     The table is a csv with a column "Start Time (seconds)", as PySceneDetect's `list-scenes`
@@ -80,18 +80,18 @@ def parsed(text: str, name: str) -> tuple[float, ...]:
     return tuple(sorted(t for t in times if 0 < t < math.inf))
 
 
-def load(path: str | os.PathLike[str]) -> tuple[float, ...]:
-    """The cut times in a file, see `parsed`. Raises DataError when it cannot be read."""
+def load_cuts(path: str | os.PathLike[str]) -> tuple[float, ...]:
+    """The cut times in a file, see `parse_cuts`. Raises DataError when it cannot be read."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8 text", hint="a list of times, one a line") from None
-    return parsed(text, str(path))
+    return parse_cuts(text, str(path))
 
 
-def snapped(
+def snap_to_cuts(
     segments: Sequence[Segment],
     cuts: Sequence[float],
     within: float,

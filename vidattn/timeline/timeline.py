@@ -22,21 +22,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.io.json import laid_out, one_line, plain
+from vidattn.io.json import dumps, dumps_pretty, to_json_value
 from vidattn.timeline.decoding import Decoding
-from vidattn.timeline.document import SCHEMA, read
+from vidattn.timeline.document import SCHEMA, parse_document
 from vidattn.timeline.pooling import Pool
-from vidattn.timeline.quantize import Scores, kept, pack
+from vidattn.timeline.quantize import Scores, pack, quantize_scores
 from vidattn.timeline.segments import (
     Segment,
+    covered_spans,
     gather,
     grid,
-    islands,
     merge,
-    reached,
-    without,
+    remove_labels,
+    spans_reaching,
 )
-from vidattn.timeline.shot_cuts import snapped
+from vidattn.timeline.shot_cuts import snap_to_cuts
 from vidattn.types import Window
 
 Unreadable = tuple[Window, str]
@@ -115,7 +115,7 @@ class Timeline:
         found = merge(self.cells, self.fused, self.labels, decoding, self.cell_frames)
         if not (decoding.snap and self.cuts):
             return found
-        return snapped(found, self.cuts, self.reach, self._frame_at)
+        return snap_to_cuts(found, self.cuts, self.reach, self._frame_at)
 
     @cached_property
     def cells(self) -> tuple[Window, ...]:
@@ -125,7 +125,7 @@ class Timeline:
     @cached_property
     def fused(self) -> NDArray[np.float64]:
         """The scores of overlapping windows in one: probabilities [cells, K], rows sum to 1."""
-        scores = kept(self.scores)
+        scores = quantize_scores(self.scores)
         if self.task == "classify" or not self.windows:
             return scores
         rows = gather(self._spans, scores, self._grid)
@@ -141,7 +141,7 @@ class Timeline:
     def part(self) -> Window:
         """The part of the video that was asked for: all windows, and what could not be read
         between and beside them. Shares of labels are shares of it."""
-        return reached(self._spans, self._lost) or Window(0.0, self._stop)
+        return spans_reaching(self._spans, self._lost) or Window(0.0, self._stop)
 
     @property
     def is_whole(self) -> bool:
@@ -151,8 +151,8 @@ class Timeline:
     @property
     def coverage(self) -> float:
         """The share of the video, 0 to 1, that the scores rest on."""
-        seen = islands(_snapped(self.windows if self.seen is None else self.seen, self._stop))
-        left = [part.duration for parts in without(seen, self._lost) for part in parts]
+        seen = covered_spans(_snapped(self.windows if self.seen is None else self.seen, self._stop))
+        left = [part.duration for parts in remove_labels(seen, self._lost) for part in parts]
         return min(sum(left) / self._stop, 1.0)
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
@@ -191,9 +191,9 @@ class Timeline:
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "task": self.task,
-            "input": {**source, **plain(self.input), **source},
-            "model": {**plain(self.model), "classes": len(self.labels)},
-            "settings": {**plain(self.settings), **decoding},
+            "input": {**source, **to_json_value(self.input), **source},
+            "model": {**to_json_value(self.model), "classes": len(self.labels)},
+            "settings": {**to_json_value(self.settings), **decoding},
             "coverage": self._coverage_dict(),
             "segments": [_segment_dict(s) for s in self.segments],
             "labels": self.totals(),
@@ -201,7 +201,7 @@ class Timeline:
             "warnings": list(self.warnings),
             **({"scores": self._scores_dict()} if scores else {}),
         }
-        return {**document, "run": plain(self.run)} if run else document
+        return {**document, "run": to_json_value(self.run)} if run else document
 
     def to_json(self, *, indent: int | None = 2, run: bool = False) -> str:
         """The document as text: a line per segment and window; with indent=None one line in all.
@@ -210,7 +210,7 @@ class Timeline:
         of this run, which differ from those of the next.
         """
         document = self.to_dict(run=run)
-        return one_line(document) if indent is None else laid_out(document, indent)
+        return dumps(document) if indent is None else dumps_pretty(document, indent)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Timeline:
@@ -218,7 +218,7 @@ class Timeline:
 
         Raises InputError when it is not one, naming what is wrong.
         """
-        return read(cls, text)
+        return parse_document(cls, text)
 
     @property
     def _stop(self) -> float:
@@ -232,7 +232,7 @@ class Timeline:
 
     def _frame_at(self, time: float) -> int | None:
         """The first frame at or after a time; None where the rate varies, for nobody knows then."""
-        rate = plain(self.input.get("fps"))
+        rate = to_json_value(self.input.get("fps"))
         if self.input.get("vfr", True) is not False or not isinstance(rate, list):
             return None
         if len(rate) != 2 or not all(isinstance(n, int) and n > 0 for n in rate):
@@ -241,14 +241,14 @@ class Timeline:
 
     @cached_property
     def _lost(self) -> list[Window]:
-        return islands(_snapped((w for w, _ in self.unreadable), self._stop))
+        return covered_spans(_snapped((w for w, _ in self.unreadable), self._stop))
 
     @cached_property
     def _parts(self) -> list[list[Window]]:
         """Of each cell of the grid, the parts that could be read; a classification is one cell."""
         if self.task == "classify":
             return [[w] for w in self._spans]
-        return without(self._grid, self._lost)
+        return remove_labels(self._grid, self._lost)
 
     @cached_property
     def _grid(self) -> tuple[Window, ...]:

@@ -13,26 +13,26 @@ import torch
 from torch import Tensor, nn
 
 from vidattn.config import Recipe, recipes
-from vidattn.evaluation.classification import Evaluation, scored
-from vidattn.io.files import is_there, write_atomically
-from vidattn.models.classifier import Card, Classifier, built
-from vidattn.models.device import moved
-from vidattn.models.distributed import World, is_sharded, whole
+from vidattn.evaluation.classification import ClassificationMetrics, measure
+from vidattn.io.files import exists, write_atomically
+from vidattn.models.classifier import Card, Classifier, build_model
+from vidattn.models.device import to_device
+from vidattn.models.distributed import World, is_sharded, unshard
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.output.report.curves import curves, curves_page
-from vidattn.training.data import TrainingSet
+from vidattn.training.data import TrainingDataset
 from vidattn.training.trainer import TrainState, precise
 from vidattn.weights.safetensors_file import save
 
 
 @torch.no_grad()
-def measured(
+def validate(
     state: TrainState,
-    examples: TrainingSet,
+    examples: TrainingDataset,
     recipe: Recipe,
     world: World,
     asked: Callable[[], int] = lambda: 0,
-) -> Evaluation | None:
+) -> ClassificationMetrics | None:
     """Show every held-back clip once, whatever the number of processes, and count.
 
     With a running mean of weights it is that which is measured. None when one of them was asked to
@@ -47,7 +47,7 @@ def measured(
     mean = state.average.model if state.average else None
     while True:
         batch = next(batches, None)
-        left, stop = world.sums(batch is not None, asked() > 0)
+        left, stop = world.all_reduce_sum(batch is not None, asked() > 0)
         if stop:
             return None
         if not left:
@@ -56,16 +56,16 @@ def measured(
             continue
         # A sharded model runs in step: who has nothing left goes along with a blank.
         with precise(recipe, world):
-            shown = moved(blank if batch is None else batch.clips, device)
+            shown = to_device(blank if batch is None else batch.clips, device)
             found = mean(shown) if mean else network(shown)[0]
         if batch is not None:
             logits.append(found.float().cpu())
             labels.append(batch.labels)
-    answers, truth = world.gathered(torch.cat(logits)), world.gathered(torch.cat(labels))
-    return scored(answers.numpy(), truth.numpy())
+    answers, truth = world.all_gather(torch.cat(logits)), world.all_gather(torch.cat(labels))
+    return measure(answers.numpy(), truth.numpy())
 
 
-def finished(state: TrainState) -> nn.Module:
+def save_final(state: TrainState) -> nn.Module:
     """The model to keep, whole: the running mean of its weights, if there is one.
 
     Every process must ask.
@@ -75,14 +75,14 @@ def finished(state: TrainState) -> nn.Module:
         return state.average.model
     if not is_sharded(network):
         return network.model
-    weights = {name: whole(value) for name, value in network.model.state_dict().items()}
+    weights = {name: unshard(value) for name, value in network.model.state_dict().items()}
     assert not isinstance(network.model, TemporalHead), "a head is never sharded"
-    model = built(network.model.config)
+    model = build_model(network.model.config)
     model.load_state_dict(weights)
     return model
 
 
-def leave(
+def save_artifacts(
     model: nn.Module,
     recipe: Recipe,
     labels: tuple[str, ...],
@@ -110,7 +110,7 @@ def leave(
 
 def digest(path: Path) -> bytes:
     """What only files of the same content share; nothing for one that is not there."""
-    return hashlib.sha256(path.read_bytes()).digest() if is_there(path) else b""
+    return hashlib.sha256(path.read_bytes()).digest() if exists(path) else b""
 
 
 def shareable(recipe: Recipe) -> Recipe:
@@ -131,7 +131,7 @@ def named(place: str) -> str:
     if not place:
         return ""
     path = Path(os.path.expanduser(place))  # noqa: PTH111 - pathlib raises for unknown users
-    by_path = path.is_absolute() or place.startswith(".") or is_there(path)
+    by_path = path.is_absolute() or place.startswith(".") or exists(path)
     return (path if path.name not in ("", "..") else path.resolve()).name if by_path else place
 
 

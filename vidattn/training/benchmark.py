@@ -12,8 +12,8 @@ import torch
 from vidattn.config import Recipe
 from vidattn.models.device import Runtime
 from vidattn.models.distributed import World
-from vidattn.training.data import training_set
-from vidattn.training.trainer import Learner, new_state
+from vidattn.training.data import open_training_dataset
+from vidattn.training.trainer import Trainer, new_state
 
 PHASES = ("data", "forward", "backward", "optimizer")
 
@@ -44,9 +44,9 @@ def step_times(
     Raises DataError when the data set is not there.
     """
     world = World(device=Runtime(device=device).torch_device())
-    examples = training_set(recipe, data_root)
+    examples = open_training_dataset(recipe, data_root)
     recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
-    learner = Learner(new_state(recipe, None, world), recipe, examples.steps_per_epoch, world)
+    learner = Trainer(new_state(recipe, None, world), recipe, examples.steps_per_epoch, world)
     watch = _Watch(world.device)
     learner.mark = watch
     batches, clips = examples.batches(0), 0

@@ -11,9 +11,9 @@ import safetensors.torch
 from torch import Tensor
 
 from vidattn.errors import WeightsError
-from vidattn.io.files import is_there, write_atomically
-from vidattn.weights.safetensors_file import first_bytes, metadata_of, refuse, tensors_of
-from vidattn.weights.snapshot import held
+from vidattn.io.files import exists, write_atomically
+from vidattn.weights.safetensors_file import first_bytes, read_metadata, read_tensors, refuse
+from vidattn.weights.snapshot import snapshot_file
 
 KEY = "vidattn-state"
 
@@ -26,16 +26,16 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, An
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `save_state` wrote. Raises WeightsError when the file is missing, broken or another."""
-    if not is_there(path):
+    if not exists(path):
         raise WeightsError(
             f"{path}: no training state to go on from",
             hint="leave out --resume to begin anew in another directory",
         )
-    with held(path) as file:
-        text = metadata_of(first_bytes(file.place), path).get(KEY)
+    with snapshot_file(path) as file:
+        text = read_metadata(first_bytes(file.place), path).get(KEY)
         if not isinstance(text, str):
             raise WeightsError(f"{path}: a safetensors file, but not the state of a training run")
-        tensors = tensors_of(file)
+        tensors = read_tensors(file)
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:

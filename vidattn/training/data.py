@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Protocol
 
 from vidattn.config import Recipe, ViewConfig
-from vidattn.data.clip_dataset import Failure, FileSet
-from vidattn.data.embedding_dataset import LongSet
+from vidattn.data.clip_dataset import UnreadableClip, VideoDataset
+from vidattn.data.embedding_dataset import EmbeddingDataset
 from vidattn.data.motion import dataset
 from vidattn.data.motion.dataset import Batch
-from vidattn.data.sets.registry import open_set
+from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import RecipeError
-from vidattn.evaluation.dataset import planner_of
+from vidattn.evaluation.dataset import make_planner
 
 
-class TrainingSet(Protocol):
+class TrainingDataset(Protocol):
     """What a run learns from; of several processes, each sees its share."""
 
     labels: tuple[str, ...]
@@ -28,7 +28,7 @@ class TrainingSet(Protocol):
     """Files to train on that may turn out not to decode."""
     notes: tuple[str, ...]
     """How the set was read, one sentence each."""
-    unreadable: Sequence[Failure]
+    unreadable: Sequence[UnreadableClip]
     """Held-back videos that did not decode when they were last gone through."""
 
     def batches(self, first: int) -> Iterator[Batch]:
@@ -38,13 +38,13 @@ class TrainingSet(Protocol):
         """Clips never trained on, the same every time."""
 
 
-class MotionSet:
+class MotionDataset:
     """The procedural set `motion` as a training set."""
 
     labels: tuple[str, ...] = dataset.LABELS
     videos = 0
     notes: tuple[str, ...] = ()
-    unreadable: Sequence[Failure] = ()
+    unreadable: Sequence[UnreadableClip] = ()
 
     def __init__(self, recipe: Recipe, folder: Path | None, share: tuple[int, int]) -> None:
         if recipe.data.clips_per_epoch < recipe.optim.batch_size:
@@ -54,7 +54,7 @@ class MotionSet:
                 hint="for example --set data.clips_per_epoch=12800, or a smaller --batch-size",
             )
         self.recipe, self.share = recipe, share
-        self._training = dataset.MotionBatches(recipe, folder, share)
+        self._training = dataset.MotionSamples(recipe, folder, share)
         self._held_back: list[Batch] | None = None
         self.steps_per_epoch = self._training.steps_per_epoch
         self.batch_size = recipe.optim.batch_size
@@ -67,34 +67,36 @@ class MotionSet:
         """See TrainingSet."""
         if self._held_back is None:
             count = self.recipe.data.val_clips
-            made = dataset.held_back(self.recipe.clip, count, share=self.share)
+            made = dataset.validation_samples(self.recipe.clip, count, share=self.share)
             self._held_back = list(made)
         yield from self._held_back
 
 
-def fitted(recipe: Recipe, examples: TrainingSet) -> Recipe:
+def fit_recipe(recipe: Recipe, examples: TrainingDataset) -> Recipe:
     """A recipe whose model has the classes of a set, and takes what the set gives."""
     recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
-    return examples.fitted(recipe) if isinstance(examples, LongSet) else recipe
+    return examples.fitted(recipe) if isinstance(examples, EmbeddingDataset) else recipe
 
 
-def training_set(
+def open_training_dataset(
     recipe: Recipe, data_root: Path | None, share: tuple[int, int] = (0, 1)
-) -> TrainingSet:
+) -> TrainingDataset:
     """The data set a recipe names; share: this process's number and how many there are.
 
     Raises DataError when it is not there or malformed, RecipeError when batches are too small.
     """
-    found: TrainingSet
+    found: TrainingDataset
     if recipe.data.dataset == "motion":
         folder = data_root or (Path(recipe.data.textures) if recipe.data.textures else None)
-        found = MotionSet(recipe, folder, share)
+        found = MotionDataset(recipe, folder, share)
     else:
-        train, val = (open_set(recipe.data.dataset, data_root, half) for half in ("train", "val"))
+        train, val = (
+            open_dataset(recipe.data.dataset, data_root, half) for half in ("train", "val")
+        )
         if recipe.long is not None:
-            return LongSet(recipe, train, val, share)
-        view = planner_of(recipe.clip, ViewConfig(spatial=1, clips=1))
-        found = FileSet(recipe, train, val, view, share)
+            return EmbeddingDataset(recipe, train, val, share)
+        view = make_planner(recipe.clip, ViewConfig(spatial=1, clips=1))
+        found = VideoDataset(recipe, train, val, view, share)
     if found.batch_size < share[1]:
         raise RecipeError(
             f"{share[1]} processes cannot share batches of {found.batch_size}",

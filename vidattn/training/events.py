@@ -12,7 +12,7 @@ SCORES = ("top1", "mean_class")
 
 
 @dataclass(frozen=True)
-class Step:
+class StepDone:
     """One optimizer step is done."""
 
     step: int
@@ -30,7 +30,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochDone:
     """An epoch is done; the model was measured on held-back clips if that was due."""
 
     step: int
@@ -49,7 +49,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Saved:
+class CheckpointSaved:
     """The run directory holds the model as it is after this epoch."""
 
     path: Path
@@ -69,7 +69,7 @@ FATES: tuple[Fate, Fate] = ("replaced", "not counted")
 
 
 @dataclass(frozen=True)
-class Lost:
+class UnreadableVideo:
     """A video could not be read; told once in a run for each fate."""
 
     step: int
@@ -88,7 +88,7 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class Incomplete:
+class IncompleteValidation:
     """The run is finished, but there were videos that could not be read."""
 
     replaced: int
@@ -100,11 +100,30 @@ class Incomplete:
 
 
 @dataclass(frozen=True)
-class Halted:
+class Interrupted:
     """The run was asked to stop by a signal, and did so after saving a checkpoint."""
 
     step: int
     signal: int
 
 
-Event = Step | Epoch | Saved | Note | Lost | Halted | Incomplete
+Event = (
+    StepDone
+    | EpochDone
+    | CheckpointSaved
+    | Note
+    | UnreadableVideo
+    | Interrupted
+    | IncompleteValidation
+)
+
+LOG_NAMES: dict[type, str] = {
+    StepDone: "step",
+    EpochDone: "epoch",
+    CheckpointSaved: "saved",
+    Note: "note",
+    UnreadableVideo: "lost",
+    IncompleteValidation: "incomplete",
+    Interrupted: "halted",
+}
+"""What each event is called in `log.jsonl`."""

@@ -18,56 +18,56 @@ from typing import Any
 from vidattn.config import Recipe
 from vidattn.config.serialization import differences, from_plain, to_plain
 from vidattn.errors import DataError, RecipeError, UsageError
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
-from vidattn.models.distributed import SILENCE, Strategy, World, joined
+from vidattn.models.distributed import SILENCE, Strategy, World, join_world
 from vidattn.training import artifacts
 from vidattn.training import optim as optimizers
 from vidattn.training.checkpoint import load_state, save_state
-from vidattn.training.data import TrainingSet, fitted, training_set
+from vidattn.training.data import TrainingDataset, fit_recipe, open_training_dataset
 from vidattn.training.events import (
     FATES,
     SCORES,
-    Epoch,
+    CheckpointSaved,
+    EpochDone,
     Event,
     Fate,
-    Halted,
-    Incomplete,
-    Lost,
+    IncompleteValidation,
+    Interrupted,
     Note,
-    Saved,
-    Step,
+    StepDone,
+    UnreadableVideo,
 )
 from vidattn.training.run_dir import (
-    Log,
-    Metrics,
-    begun_in,
+    MetricsFile,
+    RunLog,
     checkpoint_after,
     checkpoints,
     keep_last,
-    owned,
+    owning,
+    recipe_in,
     require_writable,
     write_json,
 )
-from vidattn.training.throughput import Pace
+from vidattn.training.throughput import Throughput
 from vidattn.training.trainer import (
-    Learner,
-    Learnt,
+    StepResult,
+    Trainer,
     TrainState,
     largest_part,
     new_state,
 )
 
 __all__ = [
-    "Epoch",
+    "CheckpointSaved",
+    "EpochDone",
     "Event",
-    "Halted",
-    "Incomplete",
-    "Lost",
-    "Manner",
+    "IncompleteValidation",
+    "Interrupted",
     "Note",
-    "Saved",
-    "Step",
+    "RunOptions",
+    "StepDone",
+    "UnreadableVideo",
     "fit",
 ]
 
@@ -78,7 +78,7 @@ MANY = 10
 
 
 @dataclass(frozen=True)
-class Manner:
+class RunOptions:
     """How a run is carried out; nothing of it changes the outcome by more than rounding."""
 
     strategy: Strategy = "ddp"
@@ -101,7 +101,7 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     init: Path | str | None = None,
-    manner: Manner = Manner(),
+    manner: RunOptions = RunOptions(),
     asked: Callable[[], int] = lambda: 0,
 ) -> Iterator[Event]:
     """Train by `recipe` in `run_dir`; with `resume`, go on from its last checkpoint.
@@ -126,18 +126,18 @@ def fit(
             "--strategy fsdp cannot try out how much fits into memory",
             hint="--set optim.accumulate=N computes batches in N parts",
         )
-    with joined(Runtime(device=device).torch_device(), manner.timeout) as world:
+    with join_world(Runtime(device=device).torch_device(), manner.timeout) as world:
         # All see the same directory: nobody looks before what the first process wrote for another
         # run is there, and it writes nothing before all have looked.
-        world.most(0)
-        begun = bool(world.most(begun_in(run_dir, resume)))
+        world.all_reduce_max(0)
+        begun = bool(world.all_reduce_max(recipe_in(run_dir, resume)))
         require_writable(run_dir)
-        examples = training_set(recipe, data_root, (world.rank, world.size))
-        recipe = fitted(recipe, examples)
+        examples = open_training_dataset(recipe, data_root, (world.rank, world.size))
+        recipe = fit_recipe(recipe, examples)
         start = "none" if begun else init
         state = new_state(recipe, start, world, examples.labels, manner.strategy)
         run = Run(recipe, run_dir, examples, state, world, manner, asked)
-        with owned(run_dir) if world.lead else nullcontext():
+        with owning(run_dir) if world.is_main else nullcontext():
             if resume and not begun:
                 yield Note(f"{run_dir}: no checkpoint yet, begins anew")
             yield from run.events(begun)
@@ -150,10 +150,10 @@ class Run:
         self,
         recipe: Recipe,
         run_dir: Path,
-        examples: TrainingSet,
+        examples: TrainingDataset,
         state: TrainState,
         world: World,
-        manner: Manner,
+        manner: RunOptions,
         asked: Callable[[], int],
     ) -> None:
         self.recipe, self.run_dir, self.examples, self.state = recipe, run_dir, examples, state
@@ -162,7 +162,7 @@ class Run:
         self.total = self.per_epoch * self.epochs
         self.parts = 0  # what the recipe says
         self.signal = 0
-        self.pace = Pace()  # of the epoch
+        self.pace = Throughput()  # of the epoch
         self._saved_at = time.monotonic()
 
     def events(self, begun: bool) -> Iterator[Event]:
@@ -171,14 +171,14 @@ class Run:
         if state.step > self.total:
             yield self._nothing_left()
             return
-        if self.world.lead:
-            self.log = Log(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
-            self.metrics = Metrics(self.run_dir / "metrics.csv", len(self.log.epochs()))
+        if self.world.is_main:
+            self.log = RunLog(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
+            self.metrics = MetricsFile(self.run_dir / "metrics.csv", len(self.log.epochs()))
         notes = [Note(text) for text in (*self.examples.notes, *state.notes)]
         if not begun:
             yield from map(self._logged, notes)
             self._save()  # what it starts from is asked for once and never again
-        if self.world.lead:
+        if self.world.is_main:
             write_json(self.run_dir / "recipe.json", to_plain(self.recipe))
         if state.step and state.step % self.per_epoch == 0:
             yield from self._made_good()
@@ -192,13 +192,13 @@ class Run:
 
     def _steps(self) -> Iterator[Event]:
         state, world = self.state, self.world
-        learner = Learner(state, self.recipe, self.per_epoch, world, self.parts)
-        self.pace, first = Pace(), state.step
+        learner = Trainer(state, self.recipe, self.per_epoch, world, self.parts)
+        self.pace, first = Throughput(), state.step
         for batch in self.pace.timed(self.examples.batches(first)):
-            due = world.lead and self._save_is_due()
+            due = world.is_main and self._save_is_due()
             done = learner.learn(batch, due, len(batch.lost))
             due, lost = (count > 0 for count in done.said)
-            yield from self._lost(world.told(batch.lost) if lost else (), "replaced")
+            yield from self._lost(world.all_gather_objects(batch.lost) if lost else (), "replaced")
             if lost:
                 self._require_enough()
             if not done.finite:
@@ -219,7 +219,9 @@ class Run:
     def _require_enough(self) -> None:
         """Raise DataError, in all processes, when too many training videos do not decode."""
         dataset, videos = self.recipe.data.dataset, self.examples.videos
-        lost = self.world.most(len(self.log.lost["replaced"]) if self.world.lead else 0)
+        lost = self.world.all_reduce_max(
+            len(self.log.lost["replaced"]) if self.world.is_main else 0
+        )
         if lost >= MANY and lost > self.recipe.data.max_unreadable * videos:
             raise DataError(
                 f"{dataset}: {lost} of {videos} videos to train on do not decode "
@@ -230,24 +232,24 @@ class Run:
 
     def _halts(self) -> bool:
         """Whether any process was asked to stop. Every process must ask."""
-        self.signal = self.world.most(self.asked())
+        self.signal = self.world.all_reduce_max(self.asked())
         return self.signal > 0
 
     def _ended(self) -> Iterator[Event]:
         """What is to be said at the end: that it was stopped, or that videos were missing."""
         if self.signal:
-            yield Halted(self.state.step, self.signal)
+            yield Interrupted(self.state.step, self.signal)
             return
-        counts = [len(self.log.lost[fate]) if self.world.lead else 0 for fate in FATES]
-        replaced, not_counted = map(self.world.most, counts)
+        counts = [len(self.log.lost[fate]) if self.world.is_main else 0 for fate in FATES]
+        replaced, not_counted = map(self.world.all_reduce_max, counts)
         if replaced or not_counted:
-            yield Incomplete(replaced, not_counted, self.run_dir / "log.jsonl")
+            yield IncompleteValidation(replaced, not_counted, self.run_dir / "log.jsonl")
 
-    def _stepped(self, done: Learnt, first: int) -> Step:
+    def _stepped(self, done: StepResult, first: int) -> StepDone:
         """Tell of a step, and log it now and then."""
         step, pace = self.state.step, self.pace
         pace.clips += done.clips
-        event = Step(
+        event = StepDone(
             step,
             self.total,
             (step - 1) // self.per_epoch + 1,
@@ -266,39 +268,43 @@ class Run:
         state, world, timings = self.state, self.world, (0.0, 0.0)
         every = self.recipe.optim.evaluate_every * self.per_epoch
         due = state.step == self.total or state.step % every == 0
-        told = [row for row in self.log.epochs() if row["step"] == state.step] if world.lead else []
-        if not world.most(any(row["scores"] or not due for row in told)):
+        told = (
+            [row for row in self.log.epochs() if row["step"] == state.step] if world.is_main else []
+        )
+        if not world.all_reduce_max(any(row["scores"] or not due for row in told)):
             scores = dict[str, float]()
             if due:
-                found = artifacts.measured(state, self.examples, self.recipe, world, self.asked)
+                found = artifacts.validate(state, self.examples, self.recipe, world, self.asked)
                 if found is None:
                     self._halts()
                     return
-                yield from self._lost(world.told(self.examples.unreadable), "not counted")
+                yield from self._lost(
+                    world.all_gather_objects(self.examples.unreadable), "not counted"
+                )
                 scores = {name: getattr(found, name) for name in SCORES}
             event = self._epoch(scores)
             timings = event.seconds, event.waiting
             yield self._logged(event)
-        model, path = artifacts.finished(state), self.run_dir / "model.safetensors"
-        if world.lead:
+        model, path = artifacts.save_final(state), self.run_dir / "model.safetensors"
+        if world.is_main:
             self.metrics.add(self.log.epochs()[-1], *timings)
             recipe, labels = self.recipe, self.examples.labels
-            artifacts.leave(model, recipe, labels, self.run_dir, state.init, self.log.rows)
-        yield Saved(path, state.step // self.per_epoch)
+            artifacts.save_artifacts(model, recipe, labels, self.run_dir, state.init, self.log.rows)
+        yield CheckpointSaved(path, state.step // self.per_epoch)
 
     def _made_good(self) -> Iterator[Event]:
         """What an interruption left undone of the last epoch; a model that was there is no news."""
         path = self.run_dir / "model.safetensors"
         before = artifacts.digest(path)
         for event in self._end_of_epoch():
-            if not (isinstance(event, Saved) and artifacts.digest(path) == before):
+            if not (isinstance(event, CheckpointSaved) and artifacts.digest(path) == before):
                 yield event
 
-    def _epoch(self, scores: Mapping[str, float]) -> Epoch:
+    def _epoch(self, scores: Mapping[str, float]) -> EpochDone:
         step, (losses, count) = self.state.step, self.state.tally
         lr = optimizers.lr_at(self.recipe.optim, step - 1, self.per_epoch)
         epoch, loss = step // self.per_epoch, losses / max(1, count)
-        return Epoch(step, epoch, self.epochs, loss, lr, scores, *self.pace.lap())
+        return EpochDone(step, epoch, self.epochs, loss, lr, scores, *self.pace.lap())
 
     def _sized(self) -> Iterator[Event]:
         """Find out how much fits into memory, where that was asked for."""
@@ -308,9 +314,9 @@ class Run:
         size = largest_part(self.state, self.recipe, self.world, most)
         self.parts = math.ceil(most / size)
         here = f" in each of {self.world.size} processes" if self.world.size > 1 else ""
-        how = f"are computed in {self.parts} parts of up to {counted(size, 'clip')}"
+        how = f"are computed in {self.parts} parts of up to {count_noun(size, 'clip')}"
         how = how if self.parts > 1 else "fit into memory whole"
-        yield Note(f"batches of {counted(self.examples.batch_size, 'clip')} {how}{here}")
+        yield Note(f"batches of {count_noun(self.examples.batch_size, 'clip')} {how}{here}")
 
     def _save_is_due(self) -> bool:
         if self.manner.save_every:
@@ -321,7 +327,7 @@ class Run:
         """Write a checkpoint; the log up to here is on the disk already."""
         tensors = self.state.tensors()
         self._saved_at = time.monotonic()
-        if not self.world.lead:
+        if not self.world.is_main:
             return
         facts = {
             **self.state.facts(),
@@ -355,18 +361,18 @@ class Run:
     def _nothing_left(self) -> Note:
         done = self.state.step // self.per_epoch
         return Note(
-            f"{self.run_dir}: the run is complete, {counted(done, 'epoch')} done and {self.epochs} "
+            f"{self.run_dir}: the run is complete, {count_noun(done, 'epoch')} done and {self.epochs} "
             f"asked for; --epochs {done + 1} or more goes on"
         )
 
     def _lost(self, videos: Sequence[tuple[str, str, str]], fate: Fate) -> Iterator[Event]:
         """Tell of those that were not told of before."""
-        for path, code, message in videos if self.world.lead else ():
+        for path, code, message in videos if self.world.is_main else ():
             if path not in self.log.lost[fate]:
-                yield self._logged(Lost(self.state.step, path, fate, code, message))
+                yield self._logged(UnreadableVideo(self.state.step, path, fate, code, message))
 
     def _logged(self, event: Event) -> Event:
-        if self.world.lead:
+        if self.world.is_main:
             self.log.add(event)
         return event
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from vidattn.config import OptimConfig
 
 
-def mixed(
+def mix_clips(
     clips: Tensor, labels: Tensor, classes: int, optim: OptimConfig, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Clips mixed as `optim.mixup` and `optim.cutmix` say, and their targets.

@@ -61,7 +61,7 @@ def rate_for(optim: OptimConfig, batch_size: int) -> tuple[float, str]:
     return lr, said if lr != optim.lr else ""
 
 
-def tune(model: nn.Module, which: Literal["full", "head", "temporal"]) -> None:
+def freeze_except(model: nn.Module, which: Literal["full", "head", "temporal"]) -> None:
     """Let all of a model learn, its head alone, or its head and what joins frames.
 
     "temporal" is attention over time with its norm and extra linear layer, the time embedding, and
@@ -165,7 +165,7 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
         group["lr"] = lr * group.get("scale", 1.0)
 
 
-class Average:
+class WeightAverage:
     """A running mean of a model's weights over the steps of its training, kept in `model`.
 
     decay: the share of the mean that each update keeps. It is smaller at first, (1 + n) / (10 + n)

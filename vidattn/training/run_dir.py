@@ -24,8 +24,8 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from vidattn.errors import OutputError, RecipeError
-from vidattn.io.files import is_there, make_folder, write_atomically
-from vidattn.training.events import FATES, SCORES
+from vidattn.io.files import exists, make_folder, write_atomically
+from vidattn.training.events import FATES, LOG_NAMES, SCORES
 
 CHECKPOINTS = "checkpoints"
 LINGER = 15.0
@@ -51,19 +51,19 @@ def keep_last(run_dir: Path, count: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def begun_in(run_dir: Path, resume: bool) -> bool:
+def recipe_in(run_dir: Path, resume: bool) -> bool:
     """Whether there is a checkpoint to go on from; raises unless that is what `resume` expects."""
     begun = bool(checkpoints(run_dir))
     if begun and not resume:
         raise OutputError(
             f"{run_dir}: already holds a run", hint="--resume goes on; or choose another --run-dir"
         )
-    if not begun and is_there(run_dir / "model.safetensors"):
+    if not begun and exists(run_dir / "model.safetensors"):
         raise OutputError(
             f"{run_dir}: already holds a model, but no {CHECKPOINTS} to go on from",
             hint=f"choose another --run-dir; --init {run_dir} starts from that model",
         )
-    if not begun and resume and not is_there(run_dir / "recipe.json"):
+    if not begun and resume and not exists(run_dir / "recipe.json"):
         raise RecipeError(
             f"{run_dir}: holds no run to go on with",
             hint="name the directory of the run with --run-dir, or leave out --resume to begin one",
@@ -77,7 +77,7 @@ def require_writable(run_dir: Path) -> None:
     Raises OutputError.
     """
     try:
-        there = next(path for path in (run_dir, *run_dir.absolute().parents) if is_there(path))
+        there = next(path for path in (run_dir, *run_dir.absolute().parents) if exists(path))
         with TemporaryFile(dir=there):
             pass
     except OSError as error:
@@ -91,7 +91,7 @@ def _unwritable(run_dir: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def owned(run_dir: Path) -> Iterator[None]:
+def owning(run_dir: Path) -> Iterator[None]:
     """Make the directory and let nobody else train in it; half-written files are cleared away.
 
     The lock goes with the process that holds it, however that ends. Raises OutputError.
@@ -126,7 +126,7 @@ def _locked(descriptor: int) -> bool:
             time.sleep(0.1)
 
 
-class Log:
+class RunLog:
     """log.jsonl: one JSON object a line. What a process writes into it is there when it returns.
 
     size, step: how long the file was when the checkpoint of that step was made. Lines after it are
@@ -135,7 +135,7 @@ class Log:
     """
 
     def __init__(self, path: Path, size: int = 0, step: int = 0) -> None:
-        data = path.read_bytes() if (size or step) and is_there(path) else b""
+        data = path.read_bytes() if (size or step) and exists(path) else b""
         rows = [*_rows(data[:size])]
         later = [*_rows(data[size:])]
         ends = [i for i, row in enumerate(later) if row["event"] == "epoch" and row["step"] == step]
@@ -153,7 +153,7 @@ class Log:
     def add(self, event: Any) -> Any:
         """Append an event, without its timings, and hand it back."""
         plain = {key: value for key, value in asdict(event).items() if key not in TIMINGS}
-        row = {"event": type(event).__name__.lower(), **plain}
+        row = {"event": LOG_NAMES[type(event)], **plain}
         line = _line(row)
         try:
             with self.path.open("ab") as file:
@@ -198,7 +198,7 @@ def _rows(data: bytes) -> Iterator[dict[str, Any]]:
         yield row
 
 
-class Metrics:
+class MetricsFile:
     """metrics.csv: a row for every epoch, for people and spreadsheets; no scores, not measured.
 
     The columns `seconds` and `waiting` (the share of them in which the model waited for data) are
@@ -207,7 +207,7 @@ class Metrics:
 
     def __init__(self, path: Path, epochs: int = 0) -> None:
         self.path, self._rows = path, list[dict[str, str]]()
-        if epochs and is_there(path):
+        if epochs and exists(path):
             with path.open(newline="", encoding="utf-8", errors="replace") as file:
                 self._rows = list(csv.DictReader(file))[:epochs]
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 from vidattn.data.motion.dataset import Batch
-from vidattn.training.trainer import telling_memory
+from vidattn.training.trainer import translate_oom
 
 
-class Pace:
+class Throughput:
     """How fast a run goes, and how much of the time it waits for clips."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Pace:
         """The batches; the time until each is there counts as waiting."""
         while True:
             asked = time.monotonic()
-            with telling_memory():
+            with translate_oom():
                 batch = next(batches, None)
             self._waited += time.monotonic() - asked
             if batch is None:

@@ -23,24 +23,24 @@ from torch.optim import Optimizer
 from vidattn.config import Recipe, TemporalConfig
 from vidattn.data.motion.dataset import Batch
 from vidattn.errors import DivergenceError, MemoryLimitError, RecipeError, UsageError
-from vidattn.models.classifier import Model, built
-from vidattn.models.device import moved, out_of_memory
+from vidattn.models.classifier import Model, build_model
+from vidattn.models.device import is_out_of_memory, to_device
 from vidattn.models.distributed import (
     Strategy,
     World,
     is_sharded,
-    noticing,
+    shard_like,
     share_of,
-    spread,
-    whole,
+    translate_dist_errors,
+    unshard,
 )
-from vidattn.models.dropout import Drop
+from vidattn.models.dropout import RngDropout
 from vidattn.models.init_scratch import init_from_scratch
 from vidattn.models.protocols import PatchWise
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.training import optim as optimizers
-from vidattn.training.mixup import mixed
-from vidattn.weights.initialize import begin
+from vidattn.training.mixup import mix_clips
+from vidattn.weights.initialize import initialize
 
 FLOW_UNIT = 0.02  # short sides per step: about the spread of what a camera does
 MIXING = 3  # first word of the seeds of mixing
@@ -78,7 +78,7 @@ class TrainState:
 
     network: Network
     optimizer: Optimizer
-    average: optimizers.Average | None = None
+    average: optimizers.WeightAverage | None = None
     """The running mean of the model's weights, where one is kept."""
     step: int = 0
     notes: tuple[str, ...] = ()
@@ -100,12 +100,12 @@ class TrainState:
 
         Every process must ask.
         """
-        state = {name: whole(value) for name, value in self.network.state_dict().items()}
+        state = {name: unshard(value) for name, value in self.network.state_dict().items()}
         for name, value in (self.average.tensors() if self.average else {}).items():
             state[f"average.{name}"] = value
         for number, values in self.optimizer.state_dict()["state"].items():
             for key, value in values.items():
-                state[f"optimizer.{number}.{key}"] = whole(torch.as_tensor(value))
+                state[f"optimizer.{number}.{key}"] = unshard(torch.as_tensor(value))
         return state
 
     def facts(self) -> dict[str, Any]:
@@ -116,13 +116,13 @@ class TrainState:
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Become the state that `tensors` and `facts` were made from."""
         own = self.network.state_dict()
-        self.network.load_state_dict({k: spread(tensors[k], v) for k, v in own.items()})
+        self.network.load_state_dict({k: shard_like(tensors[k], v) for k, v in own.items()})
         if self.average:
             self.average.restore(_below("average.", tensors))
-        plain, params = self.optimizer.state_dict(), learning(self.optimizer)
+        plain, params = self.optimizer.state_dict(), learning_parameters(self.optimizer)
         for name, value in _below("optimizer.", tensors).items():
             number, key = name.split(".")
-            value = spread(value, params[int(number)]) if value.ndim else value
+            value = shard_like(value, params[int(number)]) if value.ndim else value
             plain["state"].setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict(plain)
         self.step, self.init, self.skipped = facts["step"], facts["init"], facts["skipped"]
@@ -133,7 +133,7 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def learning(optimizer: Optimizer) -> list[nn.Parameter]:
+def learning_parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     """The parameters that learn, in the optimizer's order."""
     return [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -153,20 +153,20 @@ def new_state(
     torch.manual_seed(recipe.seed)
     if recipe.long is not None:
         return _new_head(recipe, recipe.long, init, world, strategy)
-    model = built(recipe.model)
+    model = build_model(recipe.model)
     if recipe.start == "scratch":
         init_from_scratch(model, torch.Generator().manual_seed(recipe.seed))
-    notes = begin(model, recipe, init, labels)
+    notes = initialize(model, recipe, init, labels)
     model.checkpoint = recipe.optim.checkpoint
     optim = recipe.optim
     flow_head = nn.Linear(recipe.model.width, 2) if optim.flow_weight else None
     network = Network(model, flow_head).to(world.device)
-    optimizers.tune(model, optim.tune)
+    optimizers.freeze_except(model, optim.tune)
     if strategy == "fsdp":
         if optim.ema:
             raise UsageError("--strategy fsdp keeps no running mean of weights (optim.ema)")
         world.shard(network, model.layers())
-    average = optimizers.Average(model, optim.ema) if optim.ema else None
+    average = optimizers.WeightAverage(model, optim.ema) if optim.ema else None
     modules = [model, flow_head] if flow_head else [model]
     optimizer = optimizers.optimizer(modules, optim)
     return TrainState(
@@ -185,7 +185,9 @@ def _new_head(
     if init not in (None, "none") or strategy == "fsdp" or recipe.optim.tune != "full":
         raise UsageError("--task long trains a small head from nothing: no --init, fsdp or --tune")
     network = Network(TemporalHead(config)).to(world.device)
-    average = optimizers.Average(network.model, recipe.optim.ema) if recipe.optim.ema else None
+    average = (
+        optimizers.WeightAverage(network.model, recipe.optim.ema) if recipe.optim.ema else None
+    )
     return TrainState(network, optimizers.optimizer([network.model], recipe.optim), average)
 
 
@@ -195,7 +197,7 @@ def precise(recipe: Recipe, world: World) -> torch.autocast:
     return torch.autocast(world.device.type, torch.bfloat16, enabled=bf16)
 
 
-class Learnt(NamedTuple):
+class StepResult(NamedTuple):
     """What one step did."""
 
     loss: float
@@ -209,7 +211,7 @@ class Learnt(NamedTuple):
     """What each process had to say, added up."""
 
 
-class Learner:
+class Trainer:
     """Takes optimizer steps, alone or together with other processes. Changes `state`.
 
     parts: how many pieces this process computes its share of a batch in, at most one a clip.
@@ -228,11 +230,11 @@ class Learner:
         self.parts = parts or recipe.optim.accumulate
         self.mark: Callable[[str], object] = lambda phase: None
         """Is told when a phase of a step has ended: forward, backward, optimizer."""
-        self._network = world.together(state.network)
-        self._params = learning(state.optimizer)
-        self._drops = [m for m in state.model.modules() if isinstance(m, Drop)]
+        self._network = world.wrap(state.network)
+        self._params = learning_parameters(state.optimizer)
+        self._drops = [m for m in state.model.modules() if isinstance(m, RngDropout)]
 
-    def learn(self, batch: Batch, *said: float) -> Learnt:
+    def learn(self, batch: Batch, *said: float) -> StepResult:
         """One step on this process's share of a batch.
 
         said: numbers that are added up over all processes. Raises DivergenceError when gradients
@@ -244,10 +246,10 @@ class Learner:
         state.optimizer.zero_grad()
         batch, targets = self._mixed(batch)
         flow = torch.isfinite(batch.flow).sum() if batch.flow is not None else 0
-        clips, known = map(int, world.sums(len(batch.labels), float(flow)))
+        clips, known = map(int, world.all_reduce_sum(len(batch.labels), float(flow)))
         first = share_of(clips, world.rank, world.size).start
         parts, named = max(1, min(self.parts, clips // world.size)), 0.0
-        with noticing(), telling_memory():
+        with translate_dist_errors(), translate_oom():
             for number in range(parts):
                 chosen = share_of(len(batch.labels), number, parts)
                 self._place(range(first + chosen.start, first + chosen.stop), clips)
@@ -260,8 +262,8 @@ class Learner:
                 self.mark("backward")
                 named += mine.item()
             norm = nn.utils.clip_grad_norm_(self._params, self.recipe.optim.clip_norm or math.inf)
-            norm = whole(norm)
-        total, *heard = world.sums(named, *said)
+            norm = unshard(norm)
+        total, *heard = world.all_reduce_sum(named, *said)
         mean = total / clips
         finite = math.isfinite(mean) and bool(torch.isfinite(norm))
         if finite:
@@ -271,7 +273,7 @@ class Learner:
         self.mark("optimizer")
         state.step += 1
         self._count(mean, finite)
-        return Learnt(mean, lr, clips, finite, heard)
+        return StepResult(mean, lr, clips, finite, heard)
 
     def _set_rate(self) -> float:
         lr = optimizers.lr_at(self.recipe.optim, self.state.step, self.per_epoch)
@@ -282,7 +284,7 @@ class Learner:
         """The batch, its clips mixed where the recipe says so, and its targets [B, K]."""
         rng = np.random.default_rng((MIXING, self.recipe.seed, self.state.step))
         classes = self.recipe.model.classes
-        clips, targets = mixed(batch.clips, batch.labels, classes, self.recipe.optim, rng)
+        clips, targets = mix_clips(batch.clips, batch.labels, classes, self.recipe.optim, rng)
         return batch._replace(clips=clips), targets
 
     def _place(self, videos: range, clips: int) -> None:
@@ -311,14 +313,14 @@ class Learner:
         known, its weight falling evenly to nothing over the run.
         """
         device = self.world.device
-        logits, seen = self._network(moved(part.clips, device))
-        named = F.cross_entropy(logits.float(), moved(targets, device), reduction="sum")
+        logits, seen = self._network(to_device(part.clips, device))
+        named = F.cross_entropy(logits.float(), to_device(targets, device), reduction="sum")
         loss = named / clips
         if seen is None:
             return loss, named.detach()
         if part.flow is None or not known:
             return loss + 0 * seen.sum(), named.detach()  # every parameter has a gradient
-        flow = moved(part.flow, device) / FLOW_UNIT
+        flow = to_device(part.flow, device) / FLOW_UNIT
         sure = torch.isfinite(flow)
         off = F.smooth_l1_loss(seen.float()[sure], flow[sure], reduction="sum")
         weight = self.recipe.optim.flow_weight * (1 - self.state.step / self.total)
@@ -344,12 +346,12 @@ MEMORY_HINT = "--batch-size auto computes batches in parts; --set optim.checkpoi
 
 
 @contextmanager
-def telling_memory() -> Iterator[None]:
+def translate_oom() -> Iterator[None]:
     """Raise MemoryLimitError where torch runs out of memory."""
     try:
         yield
     except RuntimeError as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise MemoryLimitError("out of memory in training", hint=MEMORY_HINT) from error
 
@@ -361,15 +363,15 @@ def _cut(batch: Batch, chosen: range) -> Batch:
     return Batch(batch.clips[part], batch.labels[part], flow)
 
 
-def largest_part(state: TrainState, recipe: Recipe, world: World, most: int) -> int:
-    """How many clips can be learned from at once, halving from `most` until they fit.
+def largest_part(state: TrainState, recipe: Recipe, world: World, all_reduce_max: int) -> int:
+    """How many clips can be learned from at once, halving from `all_reduce_max` until they fit.
 
     All processes must ask, before they learn. Raises MemoryLimitError when not even one fits.
     """
-    size = most
+    size = all_reduce_max
     while size and not _fits(state, recipe, world, size):
         size = -(-size // 2) if size > 1 else 0
-    size = -world.most(-size)
+    size = -world.all_reduce_max(-size)
     if not size:
         raise MemoryLimitError("out of memory with a single clip", hint=MEMORY_HINT)
     return size
@@ -377,7 +379,7 @@ def largest_part(state: TrainState, recipe: Recipe, world: World, most: int) -> 
 
 def _fits(state: TrainState, recipe: Recipe, world: World, size: int) -> bool:
     """Whether memory holds such a part, its gradients, and what the optimizer will remember."""
-    params, clip = learning(state.optimizer), recipe.clip
+    params, clip = learning_parameters(state.optimizer), recipe.clip
     try:
         room = [torch.empty_like(p) for p in params * (2 if recipe.optim.kind == "adamw" else 1)]
         clips = torch.zeros(size, 3, clip.frames, clip.crop, clip.crop, device=world.device)
@@ -387,7 +389,7 @@ def _fits(state: TrainState, recipe: Recipe, world: World, size: int) -> bool:
             loss.backward()
         del room
     except RuntimeError as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return False
     finally:

@@ -10,20 +10,20 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidattn.video.process.child import Spare
-    from vidattn.video.process.pool import Opener
-    from vidattn.video.protocol import Facts, Limits, Opening, Unreadable, Video
+    from vidattn.video.process.child import ProcessPool
+    from vidattn.video.process.pool import Prefetcher
+    from vidattn.video.protocol import Limits, Opening, UnreadableSpan, Video, VideoInfo
     from vidattn.video.readers.memory import MemoryVideo
 
 __all__ = [
-    "Facts",
     "Limits",
     "MemoryVideo",
-    "Opener",
     "Opening",
-    "Spare",
-    "Unreadable",
+    "Prefetcher",
+    "ProcessPool",
+    "UnreadableSpan",
     "Video",
+    "VideoInfo",
     "open_video",
 ]
 
@@ -34,7 +34,7 @@ def open_video(
     reader: str = "auto",
     short_side: int | None = None,
     limits: Limits | None = None,
-    spare: Spare | None = None,
+    spare: ProcessPool | None = None,
 ) -> Video:
     """Open a regular file as a Video, decoding in a process of its own.
 
@@ -56,15 +56,15 @@ def __getattr__(name: str) -> Any:
         from vidattn.video.readers.memory import MemoryVideo
 
         return MemoryVideo
-    if name == "Spare":
-        from vidattn.video.process.child import Spare
+    if name == "ProcessPool":
+        from vidattn.video.process.child import ProcessPool
 
-        return Spare
-    if name == "Opener":
-        from vidattn.video.process.pool import Opener
+        return ProcessPool
+    if name == "Prefetcher":
+        from vidattn.video.process.pool import Prefetcher
 
-        return Opener
-    if name in {"Facts", "Limits", "Opening", "Unreadable", "Video"}:
+        return Prefetcher
+    if name in {"VideoInfo", "Limits", "Opening", "UnreadableSpan", "Video"}:
         from vidattn.video import protocol
 
         return getattr(protocol, name)

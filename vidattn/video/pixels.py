@@ -21,7 +21,7 @@ FILTER = Interpolation.BILINEAR
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Rotation:
     """How stored pixels become upright: mirrored left to right first, then turned clockwise."""
 
     degrees: int = 0
@@ -41,27 +41,27 @@ class Turn:
         return np.ascontiguousarray(frame)
 
 
-def turn_of(frame: VideoFrame) -> Turn:
+def rotation_from(frame: VideoFrame) -> Rotation:
     """The turn that a frame's display matrix asks for; only quarter turns are known."""
     data = cast("Mapping[str, SupportsBytes]", frame.side_data).get("DISPLAYMATRIX")
     if data is None:
-        return Turn()
+        return Rotation()
     a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
     unit = max(abs(a), abs(b), 1)
     grid = tuple(round(value / unit) for value in (a, b, c, d))
     # The matrix maps a stored point (x, y) to (a x + c y, b x + d y), y pointing down.
-    return _TURNS.get(grid, Turn())
+    return _TURNS.get(grid, Rotation())
 
 
 _TURNS = {
-    (1, 0, 0, 1): Turn(0),
-    (0, 1, -1, 0): Turn(90),
-    (-1, 0, 0, -1): Turn(180),
-    (0, -1, 1, 0): Turn(270),
-    (-1, 0, 0, 1): Turn(0, mirrored=True),
-    (1, 0, 0, -1): Turn(180, mirrored=True),
-    (0, 1, 1, 0): Turn(270, mirrored=True),
-    (0, -1, -1, 0): Turn(90, mirrored=True),
+    (1, 0, 0, 1): Rotation(0),
+    (0, 1, -1, 0): Rotation(90),
+    (-1, 0, 0, -1): Rotation(180),
+    (0, -1, 1, 0): Rotation(270),
+    (-1, 0, 0, 1): Rotation(0, mirrored=True),
+    (1, 0, 0, -1): Rotation(180, mirrored=True),
+    (0, 1, 1, 0): Rotation(270, mirrored=True),
+    (0, -1, -1, 0): Rotation(90, mirrored=True),
 }
 
 
@@ -72,7 +72,7 @@ class Converter:
     limited range). More than 8 bits are rounded to 8, alpha is dropped, nothing is tone mapped.
     """
 
-    def __init__(self, width: int, height: int, turn: Turn, short_side: int | None) -> None:
+    def __init__(self, width: int, height: int, turn: Rotation, short_side: int | None) -> None:
         """width, height: stored size, before turning."""
         stored = target_size(width, height, short_side)
         self._width, self._height = stored

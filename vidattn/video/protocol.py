@@ -42,7 +42,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class VideoInfo:
     """What a file says about its video, checked against its packets where that is cheap."""
 
     width: int
@@ -80,7 +80,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableSpan:
     """A part of a video that could not be decoded, and the reason code."""
 
     window: Window
@@ -95,7 +95,7 @@ class Video(Protocol):
     """
 
     path: str
-    facts: Facts
+    facts: VideoInfo
     reader: str
     """Who reads: "pyav", "decord", "opencv", "torchcodec" or "memory"."""
     fps: Fraction
@@ -110,7 +110,7 @@ class Video(Protocol):
     height: int
     limits: Limits
     """What reading it may cost."""
-    unreadable: list[Unreadable]
+    unreadable: list[UnreadableSpan]
     """Grows while decoding meets damage; a truncated tail is listed from the start."""
 
     def read(self, indices: Sequence[int]) -> Frames:

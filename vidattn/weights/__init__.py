@@ -10,13 +10,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from vidattn.config.labels import labels
+from vidattn.config.labels import load_labels
 
 if TYPE_CHECKING:
     from vidattn.weights.convert import export_hf, export_official
     from vidattn.weights.export import save_hf, save_official
     from vidattn.weights.initialize import start_from
-    from vidattn.weights.loading import load, resolve_default
+    from vidattn.weights.loading import load, load_default
     from vidattn.weights.safetensors_file import read_header, save
 
 _HOME = {
@@ -24,7 +24,7 @@ _HOME = {
     "export_official": "convert",
     "load": "loading",
     "read_header": "safetensors_file",
-    "resolve_default": "loading",
+    "load_default": "loading",
     "save": "safetensors_file",
     "save_hf": "export",
     "save_official": "export",
@@ -34,10 +34,10 @@ _HOME = {
 __all__ = [
     "export_hf",
     "export_official",
-    "labels",
     "load",
+    "load_default",
+    "load_labels",
     "read_header",
-    "resolve_default",
     "save",
     "save_hf",
     "save_official",

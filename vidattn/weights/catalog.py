@@ -174,7 +174,7 @@ CATALOG: dict[str, Entry] = {
 """The entries by name. No digest of Meta's files is known; the hub checks its own downloads."""
 
 
-def entry(name: str) -> Entry:
+def find_entry(name: str) -> Entry:
     """The entry of that name. Raises WeightsError with the closest names."""
     if name in CATALOG:
         return CATALOG[name]

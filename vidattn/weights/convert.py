@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from vidattn.config import Averaging, ClipConfig, TimeSformerConfig, labels
 from vidattn.errors import RecipeError, WeightsError
-from vidattn.io.files import is_there
+from vidattn.io.files import exists
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import key_maps, safetensors_file, stam_keys, torch_checkpoint
-from vidattn.weights.snapshot import held, require_regular
+from vidattn.weights.snapshot import require_regular, snapshot_file
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def read_checkpoint(path: Path) -> Classifier:
 
     Raises WeightsError.
     """
-    with held(path) as file:
+    with snapshot_file(path) as file:
         state, beside = torch_checkpoint.read(file)
-    layout = "stam" if stam_keys.is_stam(state) else key_maps.recognise(state)
+    layout = "stam" if stam_keys.is_stam(state) else key_maps.recognize(state)
     if layout and (header := _exported(state, layout, beside.get(BESIDE), path)):
         model = _model(state, layout, path, header.config)
-        return safetensors_file.classifier_of(model, header.manifest, file.sha256)
+        return safetensors_file.build_classifier(model, header.manifest, file.sha256)
     if layout == "stam":
         found = _stam(state, path)
     elif layout:
@@ -101,7 +101,7 @@ def _exported(
     """
     if not isinstance(entry, str):
         return None
-    header = safetensors_file.header_of(entry, path)
+    header = safetensors_file.parse_manifest(entry, path)
     head = state.get("classifier.weight" if layout == "hf" else "head.weight")
     same = head is not None and head.shape[0] == header.config.classes
     return (
@@ -146,7 +146,7 @@ def _timesformer(
 
 def _stam(state: Mapping[str, Tensor], path: Path) -> Classifier:
     model = stam_keys.model_of(state, path)
-    names, note = labels.guessed(model.config.classes)
+    names, note = labels.guess_labels(model.config.classes)
     card = Card(
         name=path.stem,
         license="Apache-2.0",
@@ -168,14 +168,14 @@ def read_folder(folder: Path) -> Classifier:
             folder, f"holds a model of type {config.get('model_type')!r}, not timesformer"
         )
     path = next(
-        (p for n in ("model.safetensors", "pytorch_model.bin") if is_there(p := folder / n)), None
+        (p for n in ("model.safetensors", "pytorch_model.bin") if exists(p := folder / n)), None
     )
     if path is None:
         safetensors_file.refuse(folder, "has neither model.safetensors nor pytorch_model.bin")
-    with held(path) as file:
+    with snapshot_file(path) as file:
         bare = path.suffix == ".safetensors"
-        state = safetensors_file.tensors_of(file) if bare else torch_checkpoint.read(file)[0]
-    if key_maps.recognise(state) != "hf":
+        state = safetensors_file.read_tensors(file) if bare else torch_checkpoint.read(file)[0]
+    if key_maps.recognize(state) != "hf":
         safetensors_file.refuse(
             path, "the tensors are not named like those of TimesformerForVideoClassification"
         )
@@ -192,7 +192,7 @@ def read_folder(folder: Path) -> Classifier:
         told = replace(
             told, labels=names, clip=replace(told.clip, **places), notes=(*told.notes, *notes)
         )
-        return safetensors_file.classifier_of(model, told, file.sha256)
+        return safetensors_file.build_classifier(model, told, file.sha256)
     if model.config.classes == 174:
         notes.append("frames are fed as RGB; weights converted from the official ones want BGR")
     card = Card(
@@ -226,7 +226,7 @@ def model_of(
         safetensors_file.refuse(path, error.message, error)
     expected = key_maps.from_ours(empty.state_dict(), layout, config)
     safetensors_file.require_same_keys(expected, state, str(path))
-    model = safetensors_file.build(
+    model = safetensors_file.build_model(
         "timesformer", config, key_maps.to_ours(state, layout, config), str(path)
     )
     assert isinstance(model, TimeSformer)
@@ -262,7 +262,7 @@ def _names_beside(beside: Mapping[str, Any], count: int) -> tuple[tuple[str, ...
         found = found.get(key) if isinstance(found, Mapping) else None
     if isinstance(found, list | tuple) and len(found) == count:
         return tuple(str(name) for name in found), None
-    return labels.guessed(count)
+    return labels.guess_labels(count)
 
 
 def _rate_beside(beside: Mapping[str, Any]) -> int | None:
@@ -278,12 +278,12 @@ def _names_in(
     """Class names from id2label, unless they are the library's placeholders."""
     table = config.get("id2label")
     if not isinstance(table, Mapping) or not table:
-        return labels.guessed(count)
+        return labels.guess_labels(count)
     names = [table.get(str(i)) for i in range(len(table))]
     if len(names) != count or not all(isinstance(n, str) for n in names):
         safetensors_file.refuse(folder / "config.json", f"id2label does not name {count} classes")
     if names == [f"LABEL_{i}" for i in range(count)]:
-        return labels.guessed(count)
+        return labels.guess_labels(count)
     return tuple(str(n) for n in names), None
 
 

@@ -27,7 +27,7 @@ import huggingface_hub.constants
 import huggingface_hub.errors
 
 from vidattn.errors import OutputError, WeightsError
-from vidattn.io.files import make_folder, move_into_place
+from vidattn.io.files import make_folder, publish
 
 CONNECT_SECONDS = 5.0
 """A machine without a network learns so fast, and goes on with the bundled model."""
@@ -56,7 +56,7 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "vidattn"
 
 
-def place_of(url: str) -> Path:
+def cache_path(url: str) -> Path:
     """Where in the cache the file behind a URL lies or will lie."""
     name = Path(urllib.parse.urlparse(url).path).name or "download"
     return cache_folder() / "weights" / f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}"
@@ -65,7 +65,7 @@ def place_of(url: str) -> Path:
 def is_cached(where: str) -> bool:
     """Whether the file behind a URL, or the weights behind a hub id, are on this machine."""
     if where.startswith("https://"):
-        return place_of(where).exists()
+        return cache_path(where).exists()
     names = ("model.safetensors", "pytorch_model.bin")
     found = (huggingface_hub.try_to_load_from_cache(where, name) for name in names)
     return any(isinstance(path, str) for path in found)
@@ -80,7 +80,7 @@ def download(
     file is not in the cache and cannot be had, is a web page, cut off, or not the one expected, and
     OutputError when the disk is full.
     """
-    path = place_of(url)
+    path = cache_path(url)
     if path.exists():
         return path
     if is_offline(offline):
@@ -91,7 +91,7 @@ def download(
             if not path.exists():
                 part = _fetched(url, path.with_name(path.name + ".part"), progress)
                 _require_digest(part, sha256, url)
-                move_into_place(part, path)
+                publish(part, path)
     except OSError as error:
         raise _unwritable(path.parent, error, "VIDATTN_CACHE") from error
     return path
@@ -146,13 +146,13 @@ def _tag(part: Path) -> Path:
     return part.with_name(part.name + ".tag")
 
 
-def _told(tag: Path) -> str:
+def _report_progress(tag: Path) -> str:
     return tag.read_text() if tag.exists() else ""
 
 
 def _keep(part: Path) -> bool:
     """Whether a later run can go on with what has arrived; what it cannot is removed."""
-    if part.exists() and part.stat().st_size and _told(_tag(part)):
+    if part.exists() and part.stat().st_size and _report_progress(_tag(part)):
         return True
     for path in (part, _tag(part)):
         path.unlink(missing_ok=True)
@@ -178,7 +178,7 @@ def _continue(url: str, part: Path, progress: Progress | None) -> int:
     there = part.stat().st_size if part.exists() else 0
     tag = _tag(part)
     headers = {"User-Agent": "vidattn", "Accept-Encoding": "identity"}
-    if there and (told := _told(tag)):
+    if there and (told := _report_progress(tag)):
         headers |= {"Range": f"bytes={there}-", "If-Range": told}
     request = urllib.request.Request(url, headers=headers)
     with _opener().open(request, timeout=CONNECT_SECONDS) as response:

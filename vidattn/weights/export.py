@@ -19,7 +19,7 @@ import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.errors import OutputError, WeightsError
-from vidattn.io.files import flush_folder, is_folder, is_there, write_atomically
+from vidattn.io.files import exists, flush_folder, is_folder, write_atomically
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
@@ -40,7 +40,7 @@ def save_official(classifier: Classifier, path: str | Path) -> Path:
     an attention scheme that was never released, OutputError when it cannot be written.
     """
     model, stored = classifier.model, io.BytesIO()
-    beside = safetensors_file.told(classifier)
+    beside = safetensors_file.dump_manifest(classifier)
     if isinstance(model, Stam):
         state = stam_keys.to_official(model.state_dict(), model.config)
         torch.save({"model": _contiguous(state), convert.BESIDE: beside}, stored)
@@ -76,7 +76,7 @@ def save_hf(classifier: Classifier, folder: str | Path) -> Path:
         )
     files = {
         "config.json": _json(
-            _hf_config(model.config, classifier.labels, safetensors_file.told(classifier))
+            _hf_config(model.config, classifier.labels, safetensors_file.dump_manifest(classifier))
         ),
         "preprocessor_config.json": _json(_hf_processor(classifier.clip)),
         "README.md": _hf_readme(classifier).encode(),
@@ -87,7 +87,7 @@ def save_hf(classifier: Classifier, folder: str | Path) -> Path:
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> Path:
     """All files, or no folder: written beside it and renamed."""
-    if is_there(folder) and not (is_folder(folder) and not any(folder.iterdir())):
+    if exists(folder) and not (is_folder(folder) and not any(folder.iterdir())):
         raise OutputError(f"{folder}: is there and not empty", hint="name a new folder")
     part = folder.absolute().with_name(f".vidattn-{secrets.token_hex(6)}.part")
     try:
@@ -98,9 +98,9 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> Path:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:
-        for name in files if is_there(part) else ():
+        for name in files if exists(part) else ():
             (part / name).unlink(missing_ok=True)
-        if is_there(part):
+        if exists(part):
             part.rmdir()
     return folder
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vidattn.config import DataConfig, ModelConfig, Recipe, TimeSformerConfig
 from vidattn.errors import WeightsError
-from vidattn.io.files import is_folder, is_there
+from vidattn.io.files import exists, is_folder
 from vidattn.models.classifier import Model
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer, resize_time
@@ -31,7 +31,7 @@ from vidattn.weights import (
     safetensors_file,
     torch_checkpoint,
 )
-from vidattn.weights.snapshot import held
+from vidattn.weights.snapshot import snapshot_file
 
 IMAGES = {
     "vit-b16-in21k": "timm/vit_base_patch16_224.orig_in21k_ft_in1k",
@@ -49,7 +49,7 @@ OVER_TIME = ("time_depth", "time_heads", "time_hidden")
 """Settings without which a STAM leaves its transformer over the frames as it is."""
 
 
-def begin(
+def initialize(
     model: Model, recipe: Recipe, named: str | Path | None, labels: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Give a model its first weights, and say in sentences where they came from.
@@ -64,7 +64,7 @@ def begin(
         return start_from(model, named, labels)
     missed = f"starts from random values, not from {recipe.init} as the recipe has it: "
     other = [n for n in SHAPE if getattr(model.config, n) != getattr(TimeSformerConfig(), n)]
-    if other and not is_there(Path(recipe.init)):
+    if other and not exists(Path(recipe.init)):
         return (f"{missed}model.{other[0]} is another",)  # without a download in vain
     try:
         notes = start_from(model, recipe.init, labels)
@@ -131,7 +131,7 @@ def _placed(model: Model, given: Model) -> tuple[dict[str, Tensor], list[str]]:
     return state, notes
 
 
-def fitted(recipe: Recipe, name_or_path: str | Path, *, offline: bool = False) -> Recipe:
+def fit_shape(recipe: Recipe, name_or_path: str | Path, *, offline: bool = False) -> Recipe:
     """The recipe with the model and the clips of the video model it is to start from.
 
     How clips are drawn from a video stays that of the recipe; its jitter grows or shrinks with the
@@ -239,9 +239,9 @@ def _given(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[str, .
     path = _image_file(text, offline)
     if path is not None:
         state = _state(path)
-        if key_maps.recognise(state) == "official" and "time_embed" not in state:
+        if key_maps.recognize(state) == "official" and "time_embed" not in state:
             return convert.model_of(_with_biases(state), "official", path), None
-    elif not (text in catalog.CATALOG or Path(text).suffix or "/" in text or is_there(Path(text))):
+    elif not (text in catalog.CATALOG or Path(text).suffix or "/" in text or exists(Path(text))):
         close = difflib.get_close_matches(text, [*IMAGES, *catalog.CATALOG], n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}? " if close else ""
         hint += f"image models: {', '.join(IMAGES)}; others: vidattn models list"
@@ -257,12 +257,12 @@ def _image_file(text: str, offline: bool) -> Path | None:
         return None
     hub_id = IMAGES.get(text, text if text.startswith("timm/") else "")
     path = Path(text)
-    if hub_id and not is_there(path):
+    if hub_id and not exists(path):
         path = download.snapshot(hub_id, offline=offline)
     if is_folder(path):
         path = path / "model.safetensors"
     foreign = path.suffix in loading.PICKLES or path.suffix == ".safetensors"
-    return path if foreign and is_there(path) else None
+    return path if foreign and exists(path) else None
 
 
 def _with_biases(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -274,7 +274,7 @@ def _with_biases(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _state(path: Path) -> Mapping[str, Tensor]:
-    with held(path) as file:
+    with snapshot_file(path) as file:
         if path.suffix == ".safetensors":
-            return safetensors_file.tensors_of(file)
+            return safetensors_file.read_tensors(file)
         return torch_checkpoint.read(file)[0]

@@ -136,7 +136,7 @@ def _in_block(row: Row, family: str, attention: str) -> str:
     return name
 
 
-def recognise(state: Mapping[str, object]) -> str | None:
+def recognize(state: Mapping[str, object]) -> str | None:
     """Which of LAYOUTS a state dict has, judged by its keys; None when it has none of them."""
     if "aggregate.cls_token" in state:  # STAM, whose spatial part has the official names
         return None
@@ -160,7 +160,7 @@ def _marks(layout: str) -> dict[str, str]:
 def config_of(
     state: Mapping[str, Tensor], layout: str, heads: int | None = None
 ) -> TimeSformerConfig:
-    """The shape of the model behind a state dict that `recognise` took for `layout`.
+    """The shape of the model behind a state dict that `recognize` took for `layout`.
 
     Heads leave no trace in the shapes: one per 64 channels unless given. Raises WeightsError.
     """

@@ -12,7 +12,7 @@ from vidattn.config import Recipe, recipes
 from vidattn.config import labels as classes
 from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError, WeightsError
-from vidattn.io.files import is_file, is_folder, is_there
+from vidattn.io.files import exists, is_file, is_folder
 from vidattn.models.classifier import Classifier
 from vidattn.weights import catalog, convert, download, safetensors_file
 from vidattn.weights.catalog import Entry
@@ -43,7 +43,7 @@ def load(
         return _load_entry(catalog.CATALOG[text], offline, announce, progress)
     if is_folder(path):
         return _read_folder(path)
-    if is_there(path):
+    if exists(path):
         return _read_file(path)
     if isinstance(name_or_path, str) and HUB_ID.fullmatch(text) and path.suffix not in PICKLES:
         known = next((e for e in catalog.CATALOG.values() if e.where == text), None)
@@ -52,7 +52,7 @@ def load(
         return _load_from_hub(text, offline)
     if len(path.parts) > 1 or path.suffix in (".safetensors", *PICKLES):
         raise WeightsError(f"{text}: no such file", hint="vidattn models list")
-    return _load_entry(catalog.entry(text), offline, announce, progress)
+    return _load_entry(catalog.find_entry(text), offline, announce, progress)
 
 
 def recipe_of(name_or_path: str | Path) -> Recipe | None:
@@ -82,16 +82,16 @@ def dataset_of(name_or_path: str | Path, named: str) -> str:
     """
     path = Path(name_or_path)
     begun = (path if is_folder(path) else path.parent) / "recipe.json"
-    if not is_there(path) or not is_file(begun):
+    if not exists(path) or not is_file(begun):
         return named
     try:
-        place = recipes.read(begun).data.dataset
+        place = recipes.read_recipe(begun).data.dataset
     except RecipeError:
         return named
     return place if named in (Path(place).name, Path(place).resolve().name) else named
 
 
-def resolve_default(
+def load_default(
     frames: int | None = None,
     offline: bool = False,
     *,
@@ -121,7 +121,7 @@ def _load_entry(
 ) -> Classifier:
     if entry.is_bundled:
         path = BUNDLED_FOLDER / entry.where
-        if not is_there(path):
+        if not exists(path):
             raise WeightsError(f"{entry.name}: this installation lacks {path.name}")
         return safetensors_file.read(path)
     missing = not download.is_cached(entry.where)
@@ -146,7 +146,7 @@ def _as_published(found: Classifier, entry: Entry) -> Classifier:
         raise WeightsError(f"{entry.name}: sha256 is {found.card.sha256}, not {entry.sha256}...")
     labels = found.labels
     if entry.is_url and entry.dataset in classes.COUNTS:
-        labels = classes.labels(entry.dataset)
+        labels = classes.load_labels(entry.dataset)
         if len(labels) != len(found.labels):
             raise WeightsError(
                 f"{entry.name}: {len(found.labels)} classes, but {entry.dataset} has {len(labels)}"
@@ -167,9 +167,9 @@ def _as_published(found: Classifier, entry: Entry) -> Classifier:
 
 
 def _read_folder(folder: Path) -> Classifier:
-    if is_there(folder / "config.json"):
+    if exists(folder / "config.json"):
         return convert.read_folder(folder)
-    if is_there(folder / "model.safetensors"):
+    if exists(folder / "model.safetensors"):
         return safetensors_file.read(folder / "model.safetensors")
     raise WeightsError(
         f"{folder}: holds neither model.safetensors nor config.json",
@@ -179,14 +179,14 @@ def _read_folder(folder: Path) -> Classifier:
 
 def _read_file(path: Path) -> Classifier:
     if path.suffix in PICKLES:
-        beside = path.name == "pytorch_model.bin" and is_there(path.parent / "config.json")
+        beside = path.name == "pytorch_model.bin" and exists(path.parent / "config.json")
         return convert.read_folder(path.parent) if beside else convert.read_checkpoint(path)
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"{path}: not a kind of weights file",
             hint=f"known: .safetensors {' '.join(PICKLES)}, or a folder",
         )
-    if is_there(path.parent / "config.json") and not safetensors_file.is_ours(path):
+    if exists(path.parent / "config.json") and not safetensors_file.is_ours(path):
         return convert.read_folder(path.parent)
     return safetensors_file.read(path)
 

@@ -23,7 +23,7 @@ from vidattn.config.serialization import from_plain, to_plain
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import write_atomically
 from vidattn.models.classifier import KINDS, Card, Classifier, kind_of
-from vidattn.weights.snapshot import Held, held, require_means, require_regular
+from vidattn.weights.snapshot import FileSnapshot, require_means, require_regular, snapshot_file
 
 FORMAT = "vidattn/weights/1"
 KEY = "vidattn"
@@ -76,11 +76,13 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
     require_finite(state, str(path))
     require_same_keys(_empty(classifier.model), state, str(path))  # a wrapped model renames them
-    return write_atomically(path, safetensors.torch.save(state, {KEY: told(classifier, recipe)}))
+    return write_atomically(
+        path, safetensors.torch.save(state, {KEY: dump_manifest(classifier, recipe)})
+    )
 
 
-def told(classifier: Classifier, recipe: Recipe | None = None) -> str:
-    """Everything about a classifier but its tensors, as JSON; `header_of` reads it."""
+def dump_manifest(classifier: Classifier, recipe: Recipe | None = None) -> str:
+    """Everything about a classifier but its tensors, as JSON; `parse_manifest` reads it."""
     return json.dumps(_plain(classifier, recipe), separators=(",", ":"), sort_keys=True)
 
 
@@ -125,13 +127,13 @@ def read(path: str | Path) -> Classifier:
     The file is read once, so that it may change or vanish later. Raises
     WeightsError that names the file and what is wrong with it.
     """
-    with held(Path(path)) as file:
+    with snapshot_file(Path(path)) as file:
         header = parse_header(first_bytes(file.place), file.path)
-        model = build(header.kind, header.config, tensors_of(file), str(file.path))
-    return classifier_of(model, header.manifest, file.sha256)
+        model = build_model(header.kind, header.config, read_tensors(file), str(file.path))
+    return build_classifier(model, header.manifest, file.sha256)
 
 
-def classifier_of(model: nn.Module, manifest: Manifest, sha256: str) -> Classifier:
+def build_classifier(model: nn.Module, manifest: Manifest, sha256: str) -> Classifier:
     """A model with what its file says about it. sha256: of that file."""
     card = Card(
         name=manifest.name,
@@ -173,22 +175,22 @@ def first_bytes(path: Path) -> bytes:
 def is_ours(path: Path) -> bool:
     """Whether a safetensors file carries a manifest of vidattn. Raises WeightsError if broken."""
     require_regular(path)
-    return isinstance(metadata_of(first_bytes(path), path).get(KEY), str)
+    return isinstance(read_metadata(first_bytes(path), path).get(KEY), str)
 
 
 def parse_header(data: bytes, path: Path) -> Header:
     """The checked header of a file of ours; data: at least its first 8 + header-length bytes."""
-    text = metadata_of(data, path).get(KEY)
+    text = read_metadata(data, path).get(KEY)
     if not isinstance(text, str):
         raise WeightsError(
             f"{path}: a safetensors file, but not one of vidattn: it carries no manifest",
             hint="a Hugging Face model is loaded by its folder: config.json must lie beside it",
         )
-    return header_of(text, path)
+    return parse_manifest(text, path)
 
 
-def header_of(text: str, path: Path) -> Header:
-    """The inverse of `told`, checked. Raises WeightsError for `path`."""
+def parse_manifest(text: str, path: Path) -> Header:
+    """The inverse of `dump_manifest`, checked. Raises WeightsError for `path`."""
     try:
         plain = json.loads(text, parse_constant=_not_a_number, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -219,7 +221,7 @@ def _checked(plain: dict[str, Any], path: Path) -> Header:
     return Header(manifest, kind, config, recipe)
 
 
-def metadata_of(data: bytes, path: Path) -> dict[str, Any]:
+def read_metadata(data: bytes, path: Path) -> dict[str, Any]:
     """The `__metadata__` of a safetensors file, from its first bytes."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > MAX_HEADER or len(data) < 8 + length:
@@ -232,9 +234,9 @@ def metadata_of(data: bytes, path: Path) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def tensors_of(file: Held) -> dict[str, Tensor]:
+def read_tensors(file: FileSnapshot) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises WeightsError when the file lies about them."""
-    metadata_of(first_bytes(file.place), file.path)
+    read_metadata(first_bytes(file.place), file.path)
     try:
         with safetensors.safe_open(file.place, framework="pt") as tensors:
             found = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
@@ -251,7 +253,7 @@ def tensors_of(file: Held) -> dict[str, Tensor]:
         refuse(file.path, f"broken safetensors: {error}", error)
 
 
-def build(kind: str, config: Any, state: Mapping[str, Tensor], where: str) -> nn.Module:
+def build_model(kind: str, config: Any, state: Mapping[str, Tensor], where: str) -> nn.Module:
     """A model of `kind` with exactly the tensors of `state`, in float32, in eval mode.
 
     Raises WeightsError listing what is missing, unexpected, of another shape, or not finite.

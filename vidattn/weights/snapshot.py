@@ -17,19 +17,19 @@ from pathlib import Path
 from typing import IO
 
 from vidattn.errors import MemoryLimitError, WeightsError
-from vidattn.io.files import is_there
+from vidattn.io.files import exists
 
 PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Held:
+class FileSnapshot:
     """The bytes that a file had when it was read."""
 
     path: Path
     """Where it lies, for messages."""
     place: Path
-    """Where the bytes are found until `held` ends."""
+    """Where the bytes are found until `snapshot_file` ends."""
     apart: bool
     """Whether they are in memory, and what is mapped from there stays as it is; otherwise `place`
     is `path`, which may change."""
@@ -38,7 +38,7 @@ class Held:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[Held]:
+def snapshot_file(path: Path) -> Iterator[FileSnapshot]:
     """A regular file, read once. Raises WeightsError that names it where that fails.
 
     Where a system cannot hold it in memory under a path (none but Linux can; there not without
@@ -57,7 +57,7 @@ def held(path: Path) -> Iterator[Held]:
         except OSError as error:
             raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
         place = Path(f"/dev/fd/{copy.fileno()}") if copy else path
-        yield Held(path, place, copy is not None, size, digest.hexdigest())
+        yield FileSnapshot(path, place, copy is not None, size, digest.hexdigest())
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def _memory(path: Path) -> Iterator[IO[bytes] | None]:
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
     with os.fdopen(number, "w+b", buffering=0) as file:
-        yield file if is_there(f"/dev/fd/{number}") else None
+        yield file if exists(f"/dev/fd/{number}") else None
 
 
 def _kept(copy: IO[bytes], piece: bytes, path: Path) -> bool:

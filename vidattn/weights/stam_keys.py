@@ -107,7 +107,7 @@ def model_of(state: Mapping[str, Tensor], path: Path, config: StamConfig | None 
     if not biases & state.keys():
         state = {**state, **{k: torch.zeros(expected[k].shape) for k in biases}}
     safetensors_file.require_same_keys(expected, state, str(path))
-    model = safetensors_file.build("stam", config, to_ours(state, config), str(path))
+    model = safetensors_file.build_model("stam", config, to_ours(state, config), str(path))
     assert isinstance(model, Stam)
     return model
 

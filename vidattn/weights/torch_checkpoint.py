@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidattn.errors import WeightsError
 from vidattn.weights.safetensors_file import refuse
-from vidattn.weights.snapshot import Held, require_means
+from vidattn.weights.snapshot import FileSnapshot, require_means
 
 BROKEN = (
     pickle.UnpicklingError,
@@ -39,10 +39,10 @@ BROKEN = (
 """What torch raises, depending on which byte is wrong."""
 
 
-class Inert:
+class InertObject:
     """Stands in for an object that we neither need nor want to build; keeps nothing."""
 
-    def __new__(cls, *_: object) -> Inert:
+    def __new__(cls, *_: object) -> InertObject:
         return super().__new__(cls)
 
     def __init__(self, *_: object) -> None: ...
@@ -64,7 +64,7 @@ IGNORED = (
 )
 
 
-def read(file: Held) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+def read(file: FileSnapshot) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     """The state dict in a .pth, .pyth or .bin file, and everything that lay beside it.
 
     The state dict is found under "model_state" (official TimeSformer), "state_dict" (mmaction2),
@@ -72,7 +72,7 @@ def read(file: Held) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     Raises WeightsError.
     """
     path, is_archive = file.path, _is_archive(file)
-    inert: list[Any] = [(Inert, name) for name in IGNORED]
+    inert: list[Any] = [(InertObject, name) for name in IGNORED]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
@@ -98,7 +98,7 @@ def read(file: Held) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     return _tensors(state, file.size, path), loaded
 
 
-def _is_archive(file: Held) -> bool:
+def _is_archive(file: FileSnapshot) -> bool:
     """Whether torch wrote an archive, as it does by default, and not one of its older files.
 
     Raises WeightsError for one that is deflated, which torch's are not: it can unfold to any size.

@@ -19,7 +19,7 @@ from typing import Any
 from vidattn.cli.batch.results import bytes_of
 from vidattn.errors import InputError, OutputError, VideoError
 from vidattn.io.files import flush_folder, make_folder, write_atomically
-from vidattn.io.json import one_line
+from vidattn.io.json import dumps
 
 NAME = "failures.jsonl"
 
@@ -67,7 +67,7 @@ class Failures:
 
     def add(self, failure: Failure) -> None:
         """Append a line. Raises OutputError."""
-        line = one_line(asdict(failure)).encode() + b"\n"
+        line = dumps(asdict(failure)).encode() + b"\n"
         with self._held() as descriptor:
             end = os.lseek(descriptor, 0, os.SEEK_END)
             if end and os.pread(descriptor, 1, end - 1) != b"\n":
@@ -86,7 +86,7 @@ class Failures:
         with self._held():
             rows = {k: v for k, v in self.read().items() if k not in done}
             if rows:
-                lines = [one_line(asdict(rows[path])) + "\n" for path in sorted(rows)]
+                lines = [dumps(asdict(rows[path])) + "\n" for path in sorted(rows)]
                 write_atomically(self.path, "".join(lines).encode())
             else:
                 self.path.unlink(missing_ok=True)

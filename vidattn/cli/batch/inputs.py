@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, VideoError
-from vidattn.io.files import is_folder, is_there
+from vidattn.io.files import exists, is_folder
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov"}
@@ -75,7 +75,7 @@ def _each(inputs: Iterable[str]) -> Iterator[Input]:
             raise InputError("an empty path names nothing")
         if given == "-":
             yield from map(_written, _lines(sys.stdin))
-        elif given.startswith("@") and not is_there(Path(given)):
+        elif given.startswith("@") and not exists(Path(given)):
             yield from map(_written, _list_file(Path(given[1:])))
         elif is_folder(Path(given)):
             paths = _found(given, _videos_below(given), "no videos below this directory")

@@ -8,18 +8,26 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from vidattn.cli.terminal import timeline as report
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.live import watching
-from vidattn.cli.terminal.signals import Stopped
-from vidattn.data.embeddings import of_windows, save
+from vidattn.cli.terminal.signals import StopRequested
+from vidattn.data.embeddings import from_timeline, save_embeddings
 from vidattn.errors import InputError
-from vidattn.inference.events import Event, Finished, Scored, Started, collect, input_of, model_of
-from vidattn.inference.score_log import WindowLog
-from vidattn.inference.shot_detection import changes
-from vidattn.io.json import plain
+from vidattn.inference.events import (
+    Event,
+    Finished,
+    Scored,
+    Started,
+    collect,
+    describe_input,
+    describe_model,
+)
+from vidattn.inference.score_log import ScoreLog
+from vidattn.inference.shot_detection import measure_changes
+from vidattn.io.json import to_json_value
 from vidattn.models.classifier import Classifier
 from vidattn.timeline import Decoding, Timeline
-from vidattn.timeline.shot_cuts import found
+from vidattn.timeline.shot_cuts import find_cuts
 from vidattn.types import Window
 from vidattn.video import Opening, open_video
 
@@ -28,12 +36,12 @@ from vidattn.video import Opening, open_video
 class Job:
     """One file that is being segmented."""
 
-    desk: Desk
+    desk: Console
     classifier: Classifier
     decoding: Decoding
     keep: Callable[[Timeline], None]
     """Takes what is known when a signal ends the work."""
-    log: WindowLog
+    log: ScoreLog
     part: Mapping[str, float | None] = field(default_factory=dict)
     """What of the file was asked for: "start" and "end", in seconds."""
 
@@ -63,7 +71,7 @@ class Job:
                     done.append(event)
                     if event.index < len(started.windows):
                         watch.step(event)
-        except Stopped:
+        except StopRequested:
             if any(event.scores is not None for event in done):
                 self.keep(collect(started, done, self.classifier, self.decoding))
             raise
@@ -73,10 +81,10 @@ class Job:
         """Write what the model saw of each window. Raises OutputError."""
         timeline, vectors = found.timeline, found.vectors
         assert vectors is not None
-        seen = of_windows(
+        seen = from_timeline(
             timeline.source, timeline.windows, vectors, timeline.model, timeline.settings
         )
-        return save(seen, path)
+        return save_embeddings(seen, path)
 
     def cut(self, timeline: Timeline, reader: str, opening: Opening = open_video) -> Timeline:
         """The timeline with the shot cuts of what it covers, unless it has them already.
@@ -88,7 +96,7 @@ class Job:
         part = Window(timeline.windows[0].start, max(w.stop for w in timeline.windows))
         try:
             return replace(timeline, cuts=_cuts(self.desk, timeline.source, part, reader, opening))
-        except Stopped:
+        except StopRequested:
             self.keep(timeline)
             raise
 
@@ -104,17 +112,17 @@ class Job:
             return None
         there = {"input": saved.input, "model": saved.model, "settings": saved.settings}
         wanted = {
-            "input": {"path": started.source, **input_of(started.facts)},
-            "model": model_of(self.classifier),
+            "input": {"path": started.source, **describe_input(started.facts)},
+            "model": describe_model(self.classifier),
             "settings": started.settings,
         }
         if isinstance(asked := saved.settings.get("asked"), dict):
             there["part"], wanted["part"] = asked, dict(self.part)
         differences = [
-            f"{part} {key} was {plain(there[part].get(key))}, is {plain(value)}"
+            f"{part} {key} was {to_json_value(there[part].get(key))}, is {to_json_value(value)}"
             for part, rows in wanted.items()
             for key, value in rows.items()
-            if plain(there[part].get(key)) != plain(value)
+            if to_json_value(there[part].get(key)) != to_json_value(value)
         ]
         if saved.labels != self.classifier.labels:
             differences.append("the labels are others")
@@ -126,7 +134,7 @@ class Job:
         return saved.decoded(**asdict(self.decoding))
 
 
-def followed(desk: Desk, events: Iterator[Event]) -> Timeline:
+def followed(desk: Console, events: Iterator[Event]) -> Timeline:
     """Show the progress of one file until its timeline is there; nothing is kept on a stop."""
     started = next(events)
     assert isinstance(started, Started)
@@ -140,9 +148,11 @@ def followed(desk: Desk, events: Iterator[Event]) -> Timeline:
     raise AssertionError("a stream ends with its timeline")
 
 
-def _cuts(desk: Desk, path: str, part: Window, reader: str, opening: Opening) -> tuple[float, ...]:
+def _cuts(
+    desk: Console, path: str, part: Window, reader: str, opening: Opening
+) -> tuple[float, ...]:
     """The shot cuts of a part of a film, found with a bar to look at."""
-    rows = changes(path, part, reader, opening)
+    rows = measure_changes(path, part, reader, opening)
     first = next(rows, None)
     if first is None:
         return ()
@@ -152,4 +162,4 @@ def _cuts(desk: Desk, path: str, part: Window, reader: str, opening: Opening) ->
             differences.append(row.difference)
             times.append(row.time)
             track.step()
-    return found(differences, times)
+    return find_cuts(differences, times)

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from vidattn.cli.batch import runner as corpora
 from vidattn.cli.batch.runner import Corpus
 from vidattn.cli.batch.writing import require_writable
-from vidattn.cli.terminal.console import Desk
-from vidattn.cli.terminal.signals import Asked, Stopped
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.signals import StopFlag, StopRequested
 from vidattn.errors import (
     DistributedError,
     MemoryLimitError,
@@ -33,8 +33,8 @@ from vidattn.errors import (
     VidattnError,
     VideoError,
 )
-from vidattn.io.text import counted
-from vidattn.video import Opener
+from vidattn.io.text import count_noun
+from vidattn.video import Prefetcher
 
 if TYPE_CHECKING:
     from vidattn.cli.batch.segmenter import Segmenter, Wanted
@@ -73,12 +73,12 @@ class Worker:
         self._wanted, self._corpus, self._folder = wanted, corpus, folder
         self._quiet = quiet
         self._segmenter: Segmenter | None = None
-        self._opener = Opener(wanted.limits)
+        self._opener = Prefetcher(wanted.limits)
 
     def begin(self) -> Answer:
         """Load the model."""
 
-        def load(desk: Desk) -> int:
+        def load(desk: Console) -> int:
             from vidattn.cli.batch.segmenter import Segmenter
 
             try:
@@ -97,7 +97,7 @@ class Worker:
     def do(self, path: str, again: bool) -> Answer:
         """Make the results of a path; again: go on from what a dead worker has left."""
 
-        def run(desk: Desk) -> int:
+        def run(desk: Console) -> int:
             from vidattn.cli.batch.segmenter import Segmenter
 
             assert self._segmenter is not None
@@ -116,13 +116,15 @@ class Worker:
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             try:
-                code, error = act(Desk(quiet=self._quiet)), None
+                code, error = act(Console(quiet=self._quiet)), None
             except VidattnError as failure:
                 code, error = failure.exit_code, (failure.message, failure.hint)
         return Answer(code, out.getvalue(), err.getvalue(), error)
 
 
-def run(desk: Desk, corpus: Corpus, wanted: Wanted, address: str | None, actors: int | None) -> int:
+def run(
+    desk: Console, corpus: Corpus, wanted: Wanted, address: str | None, actors: int | None
+) -> int:
     """As `corpus.run`, on a Ray cluster; without an address on one begun for this run.
 
     actors: how many workers; by default one for each GPU, or each processor where there is none.
@@ -151,7 +153,7 @@ def run(desk: Desk, corpus: Corpus, wanted: Wanted, address: str | None, actors:
             f"--address {address}: no Ray cluster: {str(error).splitlines()[0]}",
             hint="ray start --head begins one, and says its address",
         ) from None
-    asked = Asked()  # what is raised within Ray's own code ends as an error of Ray
+    asked = StopFlag()  # what is raised within Ray's own code ends as an error of Ray
     asked.listen()
     try:
         return Crew(desk, corpus, wanted, ray, actors).work(asked)
@@ -170,7 +172,7 @@ class Crew:
     """The workers of a run, and what is left to do."""
 
     def __init__(
-        self, desk: Desk, corpus: Corpus, wanted: Wanted, ray: Any, actors: int | None
+        self, desk: Console, corpus: Corpus, wanted: Wanted, ray: Any, actors: int | None
     ) -> None:
         self._desk, self._corpus, self._wanted, self._ray = desk, corpus, wanted, ray
         self._left = deque(corpus.paths)
@@ -190,8 +192,8 @@ class Crew:
         counts: Counter[str] = Counter()
         for _ in range(self._size):
             self._hire()
-        machines = counted(len(self._ray.nodes()), "machine")
-        self._desk.note(f"{counted(self._size, 'worker')} on {machines}")
+        machines = count_noun(len(self._ray.nodes()), "machine")
+        self._desk.note(f"{count_noun(self._size, 'worker')} on {machines}")
         heard = monotonic()
         while sum(counts.values()) < len(self._corpus.paths):
             ready, _ = self._ray.wait(list(self._busy), num_returns=1, timeout=1.0)
@@ -202,7 +204,7 @@ class Crew:
             if number := asked():
                 done = counts["whole"] + counts["partial"]
                 self._desk.warn(f"stopped; {done} of {len(self._corpus.paths)} inputs are done")
-                raise Stopped(number)
+                raise StopRequested(number)
             idle_for = monotonic() - heard
             if idle_for > START_SECONDS and all(path is None for _, path in self._busy.values()):
                 raise DistributedError(

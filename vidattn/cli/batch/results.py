@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidattn.errors import InputError, VideoError
-from vidattn.io.json import one_line, plain
+from vidattn.io.json import dumps, to_json_value
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -44,16 +44,16 @@ class Request:
         decoding: Mapping[str, Any],
     ) -> Request:
         """Of a command; what was not given (None) is left out."""
-        from vidattn.inference.events import model_of
+        from vidattn.inference.events import describe_model
 
-        given = {name: plain(value) for name, value in asked.items() if value is not None}
-        model = plain(model_of(classifier))
-        return cls(task, model, classifier.labels, given, plain(decoding))
+        given = {name: to_json_value(value) for name, value in asked.items() if value is not None}
+        model = to_json_value(describe_model(classifier))
+        return cls(task, model, classifier.labels, given, to_json_value(decoding))
 
     @cached_property
     def digest(self) -> str:
         """16 digits that stand for model, labels and options that scores depend on."""
-        text = one_line([self.task, self.model, self.labels, self.asked])
+        text = dumps([self.task, self.model, self.labels, self.asked])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def signed(self, timeline: Timeline, path: str) -> Timeline:
@@ -118,7 +118,7 @@ def found(saved: Path, path: str, request: Request) -> Result | None:
     except (OSError, InputError):
         return None
     rest = {name: value for name, value in document.items() if name != "scores"}
-    altered = json.loads(one_line(timeline.to_dict(scores=False))) != rest
+    altered = json.loads(dumps(timeline.to_dict(scores=False))) != rest
     return Result(bool(reasons), reasons, timeline, altered)
 
 

@@ -16,10 +16,10 @@ from vidattn.cli.batch.names import names_of, place_of
 from vidattn.cli.batch.results import Request, Result, found, require_own
 from vidattn.cli.batch.videos import MP4
 from vidattn.cli.batch.writing import Delivery, require_writable
-from vidattn.cli.terminal.console import Desk
-from vidattn.cli.terminal.signals import Stopped
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError, VideoError
-from vidattn.io.files import discard_parts
+from vidattn.io.files import remove_partial_files
 from vidattn.video import open_video
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Corpus:
 
 
 def run(
-    desk: Desk,
+    desk: Console,
     corpus: Corpus,
     act: Act,
     show: Callable[[Timeline], None],
@@ -118,7 +118,7 @@ def run(
     for path, wait in ((p, w) for w in (False, True) for p in (waiting if w else corpus.paths)):
         try:
             outcome = turn.do(path, wait=wait)
-        except Stopped as stopped:
+        except StopRequested as stopped:
             done = counts["whole"] + counts["partial"]
             left = len(corpus.paths) - done - counts["failed"] - 1
             if not stopped.reader_gone:
@@ -135,7 +135,7 @@ def run(
     return MemoryLimitError.exit_code if code == FAILED and turn.lacked else code
 
 
-def summary(desk: Desk, counts: Mapping[str, int], total: int) -> int:
+def summary(desk: Console, counts: Mapping[str, int], total: int) -> int:
     """Say what came of the inputs, and return the exit code."""
     whole, partial = counts["whole"], counts["partial"]
     if whole == total:
@@ -153,7 +153,7 @@ class Turn:
 
     def __init__(
         self,
-        desk: Desk,
+        desk: Console,
         corpus: Corpus,
         act: Act,
         show: Callable[[Timeline], None],
@@ -208,7 +208,7 @@ class Turn:
                 return "elsewhere"
             if left:
                 for file in self._files(path).values():
-                    discard_parts(file)
+                    remove_partial_files(file)
             if self._is_news(path) and (result := self._result(path)):
                 self.corpus.place(path, "log").unlink(missing_ok=True)
                 self._mend(path, result)
@@ -354,10 +354,10 @@ class Turn:
         """Whether what the model saw is there and whole, if it was asked for."""
         if self.request is None or "embeddings" not in self.request.asked:
             return True
-        from vidattn.data.embeddings import load
+        from vidattn.data.embeddings import load_embeddings
 
         try:
-            load(self.corpus.place(path, "npz"))
+            load_embeddings(self.corpus.place(path, "npz"))
         except InputError:
             return False
         return True
@@ -382,7 +382,7 @@ class Turn:
 
 
 def failed(
-    desk: Desk,
+    desk: Console,
     corpus: Corpus,
     path: str,
     error: InputError,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.batch.results import Request
 from vidattn.cli.batch.runner import Corpus, run
-from vidattn.cli.terminal.console import Desk
-from vidattn.cli.terminal.signals import Stopped
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import UsageError, VideoError
-from vidattn.video import Limits, Opener
+from vidattn.video import Limits, Prefetcher
 
 if TYPE_CHECKING:
-    from vidattn.inference.adaptive import Economy
+    from vidattn.inference.adaptive import AdaptiveSampling
     from vidattn.models.classifier import Classifier
     from vidattn.models.device import Runtime
     from vidattn.timeline import Timeline
@@ -35,7 +35,7 @@ class Wanted:
     frames: int | None
     windows: Mapping[str, Any]
     """Of `infer.stream`: window, stride, overlap, start, end."""
-    economy: Economy
+    economy: AdaptiveSampling
     decoding: Decoding
     runtime: Runtime
     limits: Limits = field(default_factory=Limits)
@@ -82,17 +82,17 @@ class Segmenter:
 
     def __init__(
         self,
-        desk: Desk,
+        desk: Console,
         wanted: Wanted,
         corpus: Corpus,
         classifier: Classifier | None = None,
-        opener: Opener | None = None,
+        opener: Prefetcher | None = None,
     ) -> None:
-        from vidattn.cli.model_loading import chosen
+        from vidattn.cli.model_loading import load_model
 
         self.desk, self.corpus = desk, corpus
-        self.opener = opener or Opener(wanted.limits)
-        self.classifier = classifier or chosen(
+        self.opener = opener or Prefetcher(wanted.limits)
+        self.classifier = classifier or load_model(
             desk,
             wanted.model,
             offline=wanted.offline,
@@ -108,11 +108,11 @@ class Segmenter:
         """The timeline of a path, which goes to `deliver`, too. Raises as `infer.stream`."""
         from vidattn.cli.batch.progress import Job
         from vidattn.inference import stream
-        from vidattn.inference.score_log import WindowLog
+        from vidattn.inference.score_log import ScoreLog
 
         wanted, corpus = self.wanted, self.corpus
         # What an earlier run of a corpus left unfinished is gone on with where that is the same.
-        log = WindowLog(
+        log = ScoreLog(
             corpus.place(path, "log"), resume=wanted.resume or corpus.skip, anew=corpus.skip
         )
         with log:
@@ -148,7 +148,7 @@ class Segmenter:
                 timeline = job.cut(timeline, wanted.runtime.reader, self.opener)
             try:
                 deliver(timeline)
-            except Stopped as stopped:
+            except StopRequested as stopped:
                 if stopped.reader_gone:  # its files are there
                     log.remove()
                 raise
@@ -183,10 +183,10 @@ class Segmenter:
 
         Raises UsageError for a model that cannot be explained.
         """
-        from vidattn.inference.explain import explained_by
+        from vidattn.inference.explain import explain_with
         from vidattn.inference.highlights import highlights
 
-        explained_by(self.classifier)
+        explain_with(self.classifier)
         # Attention is followed in float32, whatever the scores were computed in.
         precise = replace(self.wanted.runtime, precision="fp32")
 

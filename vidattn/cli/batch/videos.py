@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 from vidattn.errors import OutputError, UsageError
 from vidattn.video import open_video
 
 if TYPE_CHECKING:
-    from vidattn.output.video.annotate import Drawn, Made
+    from vidattn.output.video.annotate import FileMade, FrameDrawn
     from vidattn.timeline import Timeline
     from vidattn.video import Opening
 
@@ -46,7 +46,7 @@ class Films:
 
     def make(
         self,
-        desk: Desk,
+        desk: Console,
         timeline: Timeline,
         name: str,
         path: Path,
@@ -67,7 +67,7 @@ class Films:
                 raise OutputError(
                     f"{path}: is the film itself", hint="choose another folder with -o"
                 )
-            events = annotate.annotating(timeline, path, film=self.film, opening=opening)
+            events = annotate.annotate_events(timeline, path, film=self.film, opening=opening)
             made = _followed(desk, f"{source}, making a film", events)
             notes = "; ".join(made[0].notes)
             desk.note(f"wrote {path}" + f" ({notes})" * bool(notes))
@@ -75,30 +75,30 @@ class Films:
             self._cut(desk, timeline, self.clips, name, opening)
 
     def make_missing(
-        self, desk: Desk, timeline: Timeline, name: str, path: Path, opening: Opening
+        self, desk: Console, timeline: Timeline, name: str, path: Path, opening: Opening
     ) -> None:
         """As `make`, of what is not there, not whole or of another timeline; clips are cut unless
         all of them are there and of this one."""
         if not self:
             return
-        from vidattn.output.video.annotate import clip_paths, is_of
+        from vidattn.output.video.annotate import excerpt_paths, is_annotation_of
 
         clips = self.clips
         if clips is not None:
             folder, inner = clips / PurePath(name).parent, PurePath(name).name
-            places = [place for _, place in clip_paths(timeline, folder, f"{inner}.mp4")]
-            if all(is_of(timeline, place, exact=self.exact) for place in places):
+            places = [place for _, place in excerpt_paths(timeline, folder, f"{inner}.mp4")]
+            if all(is_annotation_of(timeline, place, exact=self.exact) for place in places):
                 clips = None
-        annotated = self.annotated and not is_of(timeline, path)
+        annotated = self.annotated and not is_annotation_of(timeline, path)
         missing = replace(self, annotated=annotated, clips=clips)
         missing.make(desk, timeline, name, path, opening)
 
     def _cut(
-        self, desk: Desk, timeline: Timeline, clips: Path, name: str, opening: Opening
+        self, desk: Console, timeline: Timeline, clips: Path, name: str, opening: Opening
     ) -> None:
         from vidattn.output.video import annotate
 
-        events = annotate.clipping(
+        events = annotate.excerpt_events(
             timeline,
             clips / PurePath(name).parent,
             name=f"{PurePath(name).name}.mp4",
@@ -110,25 +110,27 @@ class Films:
         desk.note(_told(_followed(desk, title, events), clips))
 
 
-def _followed(desk: Desk, title: str, events: Generator[Drawn | Made, None, None]) -> list[Made]:
+def _followed(
+    desk: Console, title: str, events: Generator[FrameDrawn | FileMade, None, None]
+) -> list[FileMade]:
     """Show how far the work is; what was made. A stop between two frames leaves no half film."""
-    from vidattn.output.video.annotate import Made
+    from vidattn.output.video.annotate import FileMade
 
-    made: list[Made] = []
+    made: list[FileMade] = []
     with closing(events):
         first = next(events, None)
-        if first is None or isinstance(first, Made):
+        if first is None or isinstance(first, FileMade):
             return [] if first is None else [first]  # a film whose every frame is lost
         with desk.progress(title, first.frames) as track:
             for event in chain([first], events):
-                if isinstance(event, Made):
+                if isinstance(event, FileMade):
                     made.append(event)
                 else:
                     track.step()
     return made
 
 
-def _told(made: list[Made], folder: Path) -> str:
+def _told(made: list[FileMade], folder: Path) -> str:
     from vidattn.output.video.annotate import TOLERANCE
 
     copied = sum(clip.copied for clip in made)

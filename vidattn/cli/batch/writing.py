@@ -83,14 +83,14 @@ class Delivery:
         json comes last: it says that all the others are there, and of this run.
         """
         from vidattn import output
-        from vidattn.output.thumbnails import stills
+        from vidattn.output.thumbnails import thumbnails
 
         for fmt, file in sorted(files.items(), key=lambda item: item[0] == "json"):
             output.write(
                 timeline,
                 file,
                 fmt,
-                stills=stills(timeline, opening=opening) if fmt == "html" else None,
+                stills=thumbnails(timeline, opening=opening) if fmt == "html" else None,
                 explained=self.explain(timeline) if fmt == "html" and self.explain else (),
             )
         return list(files.values())

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidattn.cli import options
-from vidattn.cli.terminal.console import Desk, clean
+from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import UsageError
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.cli.commands.recipe_options import Wanted
     from vidattn.config import StamConfig, TimeSformerConfig
-    from vidattn.evaluation.benchmark import Measured, Subject
+    from vidattn.evaluation.benchmark import Measurement, Subject
 
 ALL = "all"
 
@@ -63,7 +63,7 @@ def bench(
 
     Example: vidattn bench --model timesformer-k400
     """
-    desk = Desk()
+    desk = Console()
     if train:
         from vidattn.cli.commands.recipe_options import Wanted
 
@@ -85,7 +85,7 @@ def bench(
     if model == ALL and not (as_json and run):
         desk.lines(_paper_json() if as_json else _paper())
     for name, config in models:
-        events = acts.bench(name, config, frames=frames, rounds=rounds, runtime=runtime)
+        events = acts.benchmark(name, config, frames=frames, rounds=rounds, runtime=runtime)
         _report(desk, events, as_json)
 
 
@@ -104,7 +104,7 @@ def _training(
         return
     yield (
         f"{found.recipe}: steps of {found.clips} clips, {found.device}, "
-        f"{counted(found.workers, 'worker')}, "
+        f"{count_noun(found.workers, 'worker')}, "
         f"{found.clips_per_second:.3g} clips/s"
     )
     total = sum(found.seconds.values())
@@ -112,16 +112,16 @@ def _training(
         yield f"  {phase:<10}{1000 * seconds:>10.1f} ms{100 * seconds / total:>7.1f} %"
 
 
-def _report(desk: Desk, events: Iterator[Subject | Measured], as_json: bool) -> None:
+def _report(desk: Console, events: Iterator[Subject | Measurement], as_json: bool) -> None:
     """Say what is measured before it is measured, then a row for each way."""
     from vidattn.config.serialization import to_plain
-    from vidattn.evaluation.benchmark import Measured, Subject
+    from vidattn.evaluation.benchmark import Measurement, Subject
 
     subject = next(events)
     assert isinstance(subject, Subject)
     if not as_json:
         desk.lines(_header(subject))
-    rows = [event for event in events if isinstance(event, Measured)]
+    rows = [event for event in events if isinstance(event, Measurement)]
     if as_json:
         desk.emit(json.dumps({**to_plain(subject), "ways": to_plain(rows)}))
     else:
@@ -132,11 +132,11 @@ def _header(subject: Subject) -> Iterator[str]:
     config = subject.config
     attention = getattr(config, "attention", "stam")
     yield (
-        f"{clean(subject.name)}: {attention}, {config.frames} frames of {config.size}x{config.size}"
+        f"{printable(subject.name)}: {attention}, {config.frames} frames of {config.size}x{config.size}"
         f", {_short(subject.parameters)} parameters, {_short(subject.macs)} multiply-adds"
     )
     yield (
-        f"  {subject.device}, {subject.precision}, {counted(subject.threads, 'thread')}, "
+        f"  {subject.device}, {subject.precision}, {count_noun(subject.threads, 'thread')}, "
         f"batch {subject.batch_size}, random weights"
     )
 
@@ -147,7 +147,7 @@ def _short(number: float) -> str:
     return f"{number / 10**power:.1f} {' kMGT'[power // 3]}".rstrip()
 
 
-def _table(rows: list[Measured]) -> Iterator[str]:
+def _table(rows: list[Measurement]) -> Iterator[str]:
     """One line for each way; the ratio is to Hugging Face's time, where it was measured."""
     theirs = [row for row in rows if row.way == "Hugging Face"]
     yield f"  {'':<14}{'clips/s':>9}{'of ceiling':>12}{'memory':>10}{'max diff':>11}" + (
@@ -188,7 +188,7 @@ def _paper_json() -> Iterator[str]:
 
 def _counted() -> Iterator[dict[str, Any]]:
     from vidattn.evaluation.benchmark import PAPER, parameters
-    from vidattn.models.flops import macs
+    from vidattn.models.flops import count_macs
 
     for row in PAPER:
         yield {
@@ -197,7 +197,7 @@ def _counted() -> Iterator[dict[str, Any]]:
             "size": row.config.size,
             "parameters": parameters(row.config),
             "paper_parameters_m": row.parameters,
-            "tera": 3 * macs(row.config) / 1e12,
+            "tera": 3 * count_macs(row.config) / 1e12,
             "paper_tera": row.tera,
             "paper_k400": row.k400,
             "paper_ssv2": row.ssv2,

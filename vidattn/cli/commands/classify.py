@@ -13,7 +13,7 @@ from vidattn.cli.batch import runner
 from vidattn.cli.batch.inputs import found_by, require_one
 from vidattn.cli.batch.results import Request
 from vidattn.cli.batch.writing import Delivery
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 from vidattn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,16 +63,16 @@ def classify(
     Example: vidattn classify movie.mp4 --frames 96
     """
     from vidattn.cli.batch.progress import followed
-    from vidattn.cli.model_loading import HEAD, chosen, loaded_head
+    from vidattn.cli.model_loading import HEAD, load_model, loaded_head
     from vidattn.cli.terminal import timeline as report
     from vidattn.data import sampling as sampler
     from vidattn.inference import stream
-    from vidattn.inference.whole_video import card_of, head_of, windows_of
+    from vidattn.inference.whole_video import describe_head, require_head, stream_whole_video
     from vidattn.models.device import Runtime
     from vidattn.timeline.pooling import Pool
-    from vidattn.video import Opener
+    from vidattn.video import Prefetcher
 
-    desk = Desk(quiet=quiet)
+    desk = Console(quiet=quiet)
     delivery = Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
     found = found_by(inputs)
     require_one([one.path for one in found])
@@ -89,16 +89,16 @@ def classify(
                 "--pool head=RUN looks at films as that head has learned it: leave out --views, "
                 "--frames, --sampling and --labels"
             )
-        model = model or head_of(head).config.model
-    classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
-    opener = Opener(options.limits(max_pixels, any_codec))
+        model = model or require_head(head).config.model
+    classifier = load_model(desk, model, offline=offline, frames=frames, labels=labels)
+    opener = Prefetcher(options.limits(max_pixels, any_codec))
     if config:
         desk.note(f"views {views}: {sampler.describe_views(config)}")
 
     def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
         if head is not None:
             wanted = {"start": begin or 0.0, "end": stop, "runtime": runtime, "opening": opener}
-            timeline = followed(desk, windows_of(path, classifier, head, **wanted))
+            timeline = followed(desk, stream_whole_video(path, classifier, head, **wanted))
             deliver(timeline)
             return timeline
         timeline = stream.classify(
@@ -137,7 +137,7 @@ def classify(
     request = Request.of("classify", classifier, asked, {})
     if head is not None:
         request = replace(
-            request, model={**request.model, "head": card_of(head)}, labels=head.labels
+            request, model={**request.model, "head": describe_head(head)}, labels=head.labels
         )
     with opener:
         code = runner.run(desk, whole, act, show, request, opening=opener, expect=expect)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidattn.cli import options
-from vidattn.cli.terminal.console import Desk, clean, clock_time
+from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import UsageError
-from vidattn.io.json import one_line
-from vidattn.io.text import counted
+from vidattn.io.json import dumps
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
-    from vidattn.data.check.dataset import Halves
+    from vidattn.data.check.dataset import Splits
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
 
@@ -80,17 +80,17 @@ def check(
 
     Example: vidattn data check ./my_clips -o report.jsonl
     """
-    from vidattn.data.check.dataset import open_halves
+    from vidattn.data.check.dataset import open_splits
 
-    desk = Desk(quiet=quiet)
+    desk = Console(quiet=quiet)
     if dataset == "motion":
         raise UsageError("the set motion is made as it is needed: there is nothing to check")
-    halves = open_halves(dataset, data_root)
+    halves = open_splits(dataset, data_root)
     with _report(output) as write:
         verdict = _checked(desk, halves, workers or _processors(), full, write)
         write(verdict)
     if as_json:
-        desk.emit(one_line(verdict))
+        desk.emit(dumps(verdict))
     else:
         _show(desk, verdict)
     if output is not None:
@@ -105,44 +105,44 @@ def _processors() -> int:
 @contextmanager
 def _report(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Takes what is to be written, one object a line; the file appears when all of it is there."""
-    from vidattn.io.files import replacing
+    from vidattn.io.files import replacing_file
 
     if path is None:
         yield lambda plain: None
         return
-    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
-        yield lambda plain: print(one_line(plain), file=file)
+    with replacing_file(path) as part, part.open("w", encoding="utf-8") as file:
+        yield lambda plain: print(dumps(plain), file=file)
 
 
 def _checked(
-    desk: Desk, halves: Halves, workers: int, full: bool, write: Callable[[dict[str, Any]], None]
+    desk: Console, halves: Splits, workers: int, full: bool, write: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Check all files, write each, and return the verdict."""
-    from vidattn.data.check.dataset import Audit, audit
+    from vidattn.data.check.dataset import DatasetCheck, check_dataset
 
-    whole = Audit(halves)
+    whole = DatasetCheck(halves)
     with desk.progress(f"checking {halves.name}", len(halves.files())) as track:
-        for checked in audit(halves, workers=workers, full=full):
+        for checked in check_dataset(halves, workers=workers, full=full):
             whole.add(checked)
             write(checked.to_dict(halves.labels))
             track.step()
     return whole.verdict()
 
 
-def _show(desk: Desk, verdict: dict[str, Any]) -> None:
+def _show(desk: Console, verdict: dict[str, Any]) -> None:
     """The verdict for a person: how much there is, then what is wrong, the worst first."""
     seconds = verdict["seconds"]
-    desk.emit(f"{clean(verdict['dataset'])} in {clean(verdict['root'])}")
+    desk.emit(f"{printable(verdict['dataset'])} in {printable(verdict['root'])}")
     for half, counts in verdict["halves"].items():
         absent = f", {counts['missing']} missing" * bool(counts["missing"])
         desk.emit(
-            f"  {half:<6} {counted(counts['items'], 'example')} of "
-            f"{counted(counts['classes'], 'class')}, "
+            f"  {half:<6} {count_noun(counts['items'], 'example')} of "
+            f"{count_noun(counts['classes'], 'class')}, "
             f"{counts['fewest']} to {counts['most']} of each (median {counts['median']:g}){absent}"
         )
     desk.emit(
-        f"  {counted(verdict['files'], 'file')}, {_size(verdict['bytes'])}, "
-        f"{clock_time(seconds['total'])}; "
+        f"  {count_noun(verdict['files'], 'file')}, {_size(verdict['bytes'])}, "
+        f"{format_clock(seconds['total'])}; "
         f"{seconds['shortest']:.2f} to {seconds['longest']:.2f} s each "
         f"(median {seconds['median']:.2f})"
     )
@@ -156,7 +156,7 @@ def _show(desk: Desk, verdict: dict[str, Any]) -> None:
     for kind, found in verdict["findings"].items():
         grade = "error  " if found["serious"] else "warning"
         desk.emit(f"{grade}  {found['count']} {MEANINGS[kind]}")
-        desk.lines(f"           {clean(example)}" for example in found["examples"])
+        desk.lines(f"           {printable(example)}" for example in found["examples"])
         if found["count"] > len(found["examples"]):
             desk.emit(f"           and {found['count'] - len(found['examples'])} more")
     desk.emit("sound" if verdict["sound"] else "not sound")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.cli.batch import runner
-from vidattn.cli.terminal.console import Desk, clean, clock_time
+from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.io.files import is_file
 
 if TYPE_CHECKING:
-    from vidattn.data.annotations.ground_truth import Truth, TruthSet
-    from vidattn.evaluation.diff import Difference, Tally
+    from vidattn.data.annotations.ground_truth import GroundTruth, GroundTruthSet
+    from vidattn.evaluation.diff import Difference, LabelDifference
     from vidattn.timeline import Timeline
 
 NAMELESS = (".txt", ".srt", ".vtt")
@@ -24,11 +24,11 @@ MOST_ROWS = 40
 
 
 def show_differences(
-    desk: Desk, timelines: Sequence[Timeline], truth: Path, *, as_json: bool
+    desk: Console, timelines: Sequence[Timeline], truth: Path, *, as_json: bool
 ) -> int:
     """Compare each timeline with the truth about its film; returns the exit code."""
-    from vidattn.evaluation.diff import compare
-    from vidattn.evaluation.segmentation import paired
+    from vidattn.evaluation.diff import diff
+    from vidattn.evaluation.segmentation import pair_videos
 
     known = _truth(truth)
     for note in known.notes:
@@ -40,13 +40,13 @@ def show_differences(
         for doubt in _doubts(*pairs[0], names=truth.suffix.lower() not in NAMELESS):
             desk.warn(f"{truth}: {doubt}; is it about the same film?")
     else:
-        pairing = paired(known.videos, timelines)
+        pairing = pair_videos(known.videos, timelines)
         pairs = [(video, timeline) for video, timeline in pairing.pairs if timeline is not None]
         unused = pairing.unused
     for name in unused:
         desk.warn(f"{name}: is not in {truth}")
     for video, timeline in pairs:
-        found = compare(timeline, video)
+        found = diff(timeline, video)
         if as_json:
             desk.emit(json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False))
         else:
@@ -54,13 +54,13 @@ def show_differences(
     return runner.INCOMPLETE if unused else runner.DONE
 
 
-def _doubts(video: Truth, timeline: Timeline, *, names: bool) -> Iterator[str]:
+def _doubts(video: GroundTruth, timeline: Timeline, *, names: bool) -> Iterator[str]:
     """What speaks against a truth being about the film of a timeline."""
-    from vidattn.evaluation.segmentation import key_of
+    from vidattn.evaluation.segmentation import video_key
 
     assert timeline.duration is not None
     name, lasts = Path(timeline.source).name, timeline.duration
-    if names and key_of(video.name) != key_of(timeline.source):
+    if names and video_key(video.name) != video_key(timeline.source):
         yield f"is about {Path(video.name).name}, not {name}"
     ends = max((window.stop for window, _ in video.spans), default=0.0)
     least = ends if video.duration is None else video.duration
@@ -70,42 +70,42 @@ def _doubts(video: Truth, timeline: Timeline, *, names: bool) -> Iterator[str]:
         yield f"goes on until {least:.1f} s, and {name} lasts {lasts:.1f} s"
 
 
-def _truth(path: Path) -> TruthSet:
+def _truth(path: Path) -> GroundTruthSet:
     """An annotation in any layout, or another saved timeline."""
     from vidattn.cli.terminal import timeline as report
-    from vidattn.data.annotations.ground_truth import TruthSet, read_truth
-    from vidattn.evaluation.diff import truth_of
+    from vidattn.data.annotations.ground_truth import GroundTruthSet, read_ground_truth
+    from vidattn.evaluation.diff import as_ground_truth
     from vidattn.timeline import SCHEMA
 
     if path.suffix.lower() == ".json" and is_file(path):
         with path.open("rb") as file:
             if SCHEMA.encode() in file.read(200):
-                return TruthSet((truth_of(report.saved(str(path))),))
-    return read_truth(path)
+                return GroundTruthSet((as_ground_truth(report.saved(str(path))),))
+    return read_ground_truth(path)
 
 
 def _card(found: Difference, truth: Path) -> Iterator[str]:
     """What a person reads; truth: as they named it, whatever path to the film it has inside."""
     part, what = found.part, "the time"
     if part.duration < found.duration - 0.01:
-        what = " - ".join(clock_time(t, decimals=1) for t in (part.start, part.stop))
-    both = f"{clean(found.source)} and {clean(str(truth))}"
+        what = " - ".join(format_clock(t, decimals=1) for t in (part.start, part.stop))
+    both = f"{printable(found.source)} and {printable(str(truth))}"
     yield f"{both}: {100 * found.share:.1f} % of {what} agrees"
-    width = max([5, *(len(clean(tally.label)) for tally in found.labels[:MOST_ROWS])])
+    width = max([5, *(len(printable(tally.label)) for tally in found.labels[:MOST_ROWS])])
     yield f"  {'label':<{width}}    agreed  only here  only truth  matched  start off  end off"
     for tally in found.labels[:MOST_ROWS]:
-        yield f"  {clean(tally.label):<{width}}  {_row(tally)}"
+        yield f"  {printable(tally.label):<{width}}  {_row(tally)}"
     if len(found.labels) > MOST_ROWS:
         yield f"  and {len(found.labels) - MOST_ROWS} more labels (all of them: --json)"
     for one in found.disagreements[:MOST_ROWS]:
-        times = " - ".join(clock_time(t, decimals=2) for t in (one.window.start, one.window.stop))
-        true = " and ".join(map(clean, one.true)) or "background"
-        yield f"  {times}  {clean(one.said)}, truth: {true}"
+        times = " - ".join(format_clock(t, decimals=2) for t in (one.window.start, one.window.stop))
+        true = " and ".join(map(printable, one.true)) or "background"
+        yield f"  {times}  {printable(one.said)}, truth: {true}"
     if len(found.disagreements) > MOST_ROWS:
         yield f"  and {len(found.disagreements) - MOST_ROWS} more (all of them: --json)"
 
 
-def _row(tally: Tally) -> str:
+def _row(tally: LabelDifference) -> str:
     values = tally.to_dict()
     offs = (
         "       -" if v is None else f"{v:6.2f} s" for v in (values["start_off"], values["end_off"])

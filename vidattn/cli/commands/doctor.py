@@ -11,11 +11,11 @@ import typer
 
 from vidattn.cli import options
 from vidattn.cli.batch.failures import failure
-from vidattn.cli.terminal.console import Desk, clean, clock_time
+from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import InputError
 
 if TYPE_CHECKING:
-    from vidattn.inference.estimate import Forecast
+    from vidattn.inference.estimate import Estimate
     from vidattn.models.classifier import Classifier
 
 
@@ -41,7 +41,7 @@ def doctor(
 
     Example: vidattn doctor movie.mp4 -m motion-tiny
     """
-    desk = Desk(quiet=quiet)
+    desk = Console(quiet=quiet)
     if not inputs:
         from vidattn.cli.commands.system_info import installation, rows
 
@@ -49,27 +49,27 @@ def doctor(
         desk.lines([json.dumps(found)] if as_json else rows(found))
         raise typer.Exit(0)
     from vidattn.cli.batch.inputs import expand, require_one
-    from vidattn.cli.model_loading import chosen
-    from vidattn.inference.estimate import forecast
+    from vidattn.cli.model_loading import load_model
+    from vidattn.inference.estimate import estimate
     from vidattn.models.device import Runtime
     from vidattn.video import open_video
 
     paths = expand(inputs)
     require_one(paths)
     runtime = Runtime(device, precision, batch_size, reader)
-    classifier = chosen(desk, model, offline=offline)
+    classifier = load_model(desk, model, offline=offline)
     # A process for each film: what another has left in one would count as this film's memory.
     opening = partial(open_video, limits=options.limits(max_pixels, any_codec))
 
-    def measure(path: str) -> Forecast:
-        return forecast(path, classifier, runtime, opening)
+    def measure(path: str) -> Estimate:
+        return estimate(path, classifier, runtime, opening)
 
     act = forecasts(classifier, measure, as_json=as_json)
     raise typer.Exit(each(desk, paths, act, as_json=as_json))
 
 
 def each(
-    desk: Desk, paths: Sequence[str], act: Callable[[str], Iterator[str]], *, as_json: bool
+    desk: Console, paths: Sequence[str], act: Callable[[str], Iterator[str]], *, as_json: bool
 ) -> int:
     """Print what `act` says of every path; 0, or 3 or 4 when all or some of them fail."""
     failed = 0
@@ -85,7 +85,7 @@ def each(
 
 
 def forecasts(
-    classifier: Classifier, measure: Callable[[str], Forecast], *, as_json: bool
+    classifier: Classifier, measure: Callable[[str], Estimate], *, as_json: bool
 ) -> Callable[[str], Iterator[str]]:
     """For a path the lines that say what segmenting it would take."""
 
@@ -99,12 +99,12 @@ def forecasts(
     return act
 
 
-def _lines(found: Forecast, classifier: Classifier) -> Iterator[str]:
+def _lines(found: Estimate, classifier: Classifier) -> Iterator[str]:
     facts, settings, card = found.facts, found.settings, classifier.card
-    length = clock_time(facts.duration, decimals=0 if facts.duration >= 60 else 2)
+    length = format_clock(facts.duration, decimals=0 if facts.duration >= 60 else 2)
     rate = float(facts.fps)
     yield (
-        f"{clean(found.path)}  {length}  {facts.width}x{facts.height} {facts.codec} {rate:.6g} fps"
+        f"{printable(found.path)}  {length}  {facts.width}x{facts.height} {facts.codec} {rate:.6g} fps"
     )
     yield f"  file     {', '.join(_words(found))}"
     yield (
@@ -117,14 +117,14 @@ def _lines(found: Forecast, classifier: Classifier) -> Iterator[str]:
     )
     yield f"  model    {card.name} ({card.license or 'licence unknown'}), {settings['precision']}"
     yield (
-        f"  needs    about {clock_time(found.total_s)} and {found.memory_mb:.0f} MB here, going by "
+        f"  needs    about {format_clock(found.total_s)} and {found.memory_mb:.0f} MB here, going by "
         f"{found.tried} windows"
     )
     for note in (*facts.warnings, *found.notes):
-        yield f"  note     {clean(note)}"
+        yield f"  note     {printable(note)}"
 
 
-def _words(found: Forecast) -> Iterator[str]:
+def _words(found: Estimate) -> Iterator[str]:
     facts = found.facts
     yield f"{facts.container.split(',')[0]}, {facts.pixel_format} ({facts.bit_depth} bit)"
     if facts.hdr:
@@ -137,7 +137,7 @@ def _words(found: Forecast) -> Iterator[str]:
         yield f"a key frame every {facts.key_seconds:.3g} s"
 
 
-def _document(found: Forecast, classifier: Classifier) -> dict[str, Any]:
+def _document(found: Estimate, classifier: Classifier) -> dict[str, Any]:
     facts = found.facts
     return {
         "schema": "vidattn/forecast/1",

@@ -11,12 +11,12 @@ from vidattn.cli import launch, options
 from vidattn.cli.commands import expect
 from vidattn.cli.commands.evaluate_dataset import Files, Look, answers_of, deliver, keep, leads
 from vidattn.cli.commands.evaluate_timeline import Maker, TimeRequest, measure_time
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 from vidattn.errors import UsageError
 
 if TYPE_CHECKING:
     from vidattn.config import ViewConfig
-    from vidattn.evaluation.predictions import Answers
+    from vidattn.evaluation.predictions import Predictions
     from vidattn.models.classifier import Classifier
 
 Dataset = Annotated[
@@ -105,7 +105,7 @@ Workers = Annotated[
     ),
 ]
 
-Predictions = Annotated[
+PredictionFiles = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PREDICTION",
@@ -154,7 +154,7 @@ TruthFps = Annotated[
 
 def evaluate(
     context: typer.Context,
-    predictions: Predictions = None,
+    predictions: PredictionFiles = None,
     task: Task = None,
     dataset: Dataset = None,
     model: options.Model = None,
@@ -206,8 +206,8 @@ def evaluate(
     """
     from vidattn.evaluation.classification import NAMES
 
-    desk, limits = Desk(quiet=quiet or not leads()), options.limits(max_pixels, any_codec)
-    if nproc > 1 and not launch.launched():
+    desk, limits = Console(quiet=quiet or not leads()), options.limits(max_pixels, any_codec)
+    if nproc > 1 and not launch.is_launched():
         raise typer.Exit(launch.run(nproc, context.obj or [], desk))
     if task == "segment" or (task is None and truth is not None):
         decoding = {
@@ -254,13 +254,13 @@ def evaluate(
         if output is not None:
             classifier = _answering(desk, answers, model, offline)
     else:
-        from vidattn.cli.model_loading import chosen
+        from vidattn.cli.model_loading import load_model
         from vidattn.data import sampling as sampler
         from vidattn.models.device import Runtime
 
         runtime = Runtime(device, precision, batch_size, reader)
         config = sampler.parse_views(views) if views else _usual_views(model)
-        classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
+        classifier = load_model(desk, model, offline=offline, frames=frames, labels=labels)
         look = Look(config, frames, sampling, workers, runtime, limits)
         name = dataset or _trained_on(model, classifier)
         if name == "motion" and not leads():
@@ -297,19 +297,19 @@ def _trained_on(model: str | None, classifier: Classifier) -> str:
     return dataset_of(model, named) if model else named
 
 
-def _dumped(path: Path) -> Answers:
-    from vidattn.evaluation.predictions import undump
+def _dumped(path: Path) -> Predictions:
+    from vidattn.evaluation.predictions import load_predictions
 
-    return undump(path)
+    return load_predictions(path)
 
 
-def _answering(desk: Desk, answers: Answers, model: str | None, offline: bool) -> Classifier:
+def _answering(desk: Console, answers: Predictions, model: str | None, offline: bool) -> Classifier:
     """The classifier that gave these answers; UsageError when `model` is another, or none."""
-    from vidattn.cli.model_loading import chosen
+    from vidattn.cli.model_loading import load_model
 
     if model is None:
         raise UsageError("--from-dump with -o: name the model that gave these answers with -m")
-    classifier = chosen(desk, model, offline=offline)
+    classifier = load_model(desk, model, offline=offline)
     if classifier.card.sha256 != answers.about.get("sha256"):
         raise UsageError(
             f"{model}: is not the model that gave these answers",

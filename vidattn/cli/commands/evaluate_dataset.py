@@ -12,14 +12,14 @@ from vidattn.cli.batch import runner
 from vidattn.cli.batch.writing import require_writable
 from vidattn.cli.commands import expect
 from vidattn.cli.terminal import metrics
-from vidattn.cli.terminal.console import Desk, Track
+from vidattn.cli.terminal.console import Console, ProgressBar
 from vidattn.errors import DataError, UsageError
-from vidattn.io.json import one_line
-from vidattn.io.text import counted
+from vidattn.io.json import dumps
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.config import ViewConfig
-    from vidattn.evaluation.predictions import Answers
+    from vidattn.evaluation.predictions import Predictions
     from vidattn.models.classifier import Classifier
     from vidattn.models.device import Runtime
     from vidattn.video import Limits
@@ -80,8 +80,8 @@ class Files:
 
 
 def answers_of(
-    desk: Desk, classifier: Classifier, look: Look, name: str, data_root: Path | None, clips: int
-) -> Answers:
+    desk: Console, classifier: Classifier, look: Look, name: str, data_root: Path | None, clips: int
+) -> Predictions:
     """What a classifier says to a set; `clips` of it if it is made for the purpose."""
     from vidattn.models.temporal_head import TemporalHead
 
@@ -92,12 +92,12 @@ def answers_of(
     return _files(desk, classifier, look, name, data_root)
 
 
-def _long(desk: Desk, head: Classifier, name: str, data_root: Path | None) -> Answers:
+def _long(desk: Console, head: Classifier, name: str, data_root: Path | None) -> Predictions:
     """On films, from the embeddings of their windows."""
-    from vidattn.data.sets.registry import open_set
-    from vidattn.evaluation.whole_video import answers_of as answers_over_windows
+    from vidattn.data.sets.registry import open_dataset
+    from vidattn.evaluation.whole_video import predict_dataset as answers_over_windows
 
-    found = open_set(name, data_root, "val")
+    found = open_dataset(name, data_root, "val")
     for note in found.notes:
         desk.note(note)
     desk.note(f"{len(found.items)} films, all of their windows")
@@ -106,12 +106,12 @@ def _long(desk: Desk, head: Classifier, name: str, data_root: Path | None) -> An
 
 
 def _motion(
-    desk: Desk, classifier: Classifier, look: Look, folder: Path | None, count: int
-) -> Answers:
+    desk: Console, classifier: Classifier, look: Look, folder: Path | None, count: int
+) -> Predictions:
     """On clips made for the purpose, with textures that training never saw."""
-    from vidattn.data.motion.dataset import LABELS, held_back
-    from vidattn.evaluation.evaluate import logits_of
-    from vidattn.evaluation.predictions import Answers
+    from vidattn.data.motion.dataset import LABELS, validation_samples
+    from vidattn.evaluation.evaluate import predict_logits
+    from vidattn.evaluation.predictions import Predictions
 
     if classifier.labels != LABELS:
         raise DataError(
@@ -123,11 +123,13 @@ def _motion(
     if (look.views.spatial, look.views.clips) != (1, 1):
         desk.note("clips of the set motion are square and as long as the model's: one view is all")
     source = folder or "textures drawn for the purpose"
-    desk.note(f"{counted(count, 'clip')} over {source}, full difficulty, all classes equally often")
+    desk.note(
+        f"{count_noun(count, 'clip')} over {source}, full difficulty, all classes equally often"
+    )
     size = 50
-    batches = held_back(classifier.clip, count, folder=folder, batch_size=size)
+    batches = validation_samples(classifier.clip, count, folder=folder, batch_size=size)
     with desk.progress("motion", -(-count // size)) as track:
-        logits, labels = logits_of(
+        logits, labels = predict_logits(
             classifier.model, _counted(batches, track), look.runtime.torch_device()
         )
     about = {
@@ -139,30 +141,32 @@ def _motion(
         "settings": {"views": "1x1", "frames": classifier.clip.frames, "textures": str(source)},
     }
     paths = tuple(f"motion/{number:05d}" for number in range(count))
-    return Answers(classifier.labels, paths, labels, logits, classifier.temperature, about)
+    return Predictions(classifier.labels, paths, labels, logits, classifier.temperature, about)
 
 
-def _counted(items: Iterable[T], track: Track) -> Iterator[T]:
+def _counted(items: Iterable[T], track: ProgressBar) -> Iterator[T]:
     for item in items:
         yield item
         track.step()
 
 
 def _files(
-    desk: Desk, classifier: Classifier, look: Look, name: str, data_root: Path | None
-) -> Answers:
+    desk: Console, classifier: Classifier, look: Look, name: str, data_root: Path | None
+) -> Predictions:
     """On labelled videos: every one once, those that do not decode listed and never replaced."""
     from vidattn.data import sampling
-    from vidattn.data.sets.registry import open_set
-    from vidattn.evaluation.dataset import Examination
-    from vidattn.models.distributed import joined
+    from vidattn.data.sets.registry import open_dataset
+    from vidattn.evaluation.dataset import DatasetEvaluator
+    from vidattn.models.distributed import join_world
 
-    found = open_set(name, data_root, "val")
+    found = open_dataset(name, data_root, "val")
     for note in found.notes:
         desk.note(note)
-    desk.note(f"{counted(len(found.items), 'video')}, {sampling.describe_views(look.views)} each")
-    with joined(look.runtime.torch_device(), UNEVEN) as world:
-        task = Examination(
+    desk.note(
+        f"{count_noun(len(found.items), 'video')}, {sampling.describe_views(look.views)} each"
+    )
+    with join_world(look.runtime.torch_device(), UNEVEN) as world:
+        task = DatasetEvaluator(
             classifier,
             found,
             look.views,
@@ -194,8 +198,8 @@ def words_of(settings: dict[str, Any]) -> str:
 
 
 def deliver(
-    desk: Desk,
-    answers: Answers,
+    desk: Console,
+    answers: Predictions,
     files: Files,
     wanted: Sequence[expect.Expectation],
     *,
@@ -208,21 +212,21 @@ def deliver(
     published: what the model's card says of its scores on this set. fitted: what becomes of the
     temperature that fits best, before anything is shown; without it none is looked for.
     """
-    from vidattn.evaluation.classification import calibrated, figures_of
-    from vidattn.evaluation.predictions import dump
+    from vidattn.evaluation.classification import fit_temperature, measure_predictions
+    from vidattn.evaluation.predictions import save_predictions
 
-    result = figures_of(answers)
+    result = measure_predictions(answers)
     if fitted:
-        result["calibration"] = calibrated(answers)
+        result["calibration"] = fit_temperature(answers)
         fitted(result["calibration"]["temperature"])
-    written = [dump(answers, files.dump)] if files.dump else []
+    written = [save_predictions(answers, files.dump)] if files.dump else []
     if files.confusion:
         written.append(metrics.write_confusion(result, files.confusion))
     for failure in result["failed"]:
         reason = failure["message"].removeprefix(f"{failure['path']}: ")
         desk.warn(f"{failure['path']}: not counted ({failure['code']}): {reason}")
     if as_json:
-        desk.emit(one_line(result))
+        desk.emit(dumps(result))
     else:
         desk.lines(metrics.card(result, words_of(result.get("settings", {})), published))
         desk.lines(metrics.calibration(result["calibration"]) if fitted else ())
@@ -232,7 +236,9 @@ def deliver(
     return expect.EXPECT_NOT_MET if off else runner.INCOMPLETE if result["failed"] else runner.DONE
 
 
-def keep(desk: Desk, classifier: Classifier, temperature: float, source: str, path: Path) -> None:
+def keep(
+    desk: Console, classifier: Classifier, temperature: float, source: str, path: Path
+) -> None:
     """Write a model with its temperature; source: what it was loaded from, for its recipe."""
     from vidattn import weights
     from vidattn.weights.loading import recipe_of

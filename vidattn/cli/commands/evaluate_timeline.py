@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from vidattn.cli.batch import runner
 from vidattn.cli.batch.inputs import expand
 from vidattn.cli.commands import expect
-from vidattn.cli.model_loading import chosen
-from vidattn.cli.terminal.console import Desk, clean
+from vidattn.cli.model_loading import load_model
+from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import InputError, UsageError
 from vidattn.io.files import is_folder
-from vidattn.io.json import one_line
-from vidattn.io.text import counted
+from vidattn.io.json import dumps
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -82,18 +82,18 @@ class Maker:
     limits: Limits
 
     def timelines(
-        self, desk: Desk, videos: Sequence[str], request: TimeRequest
+        self, desk: Console, videos: Sequence[str], request: TimeRequest
     ) -> Iterator[tuple[str, Timeline | InputError]]:
         """The timeline of each video, or why there is none."""
         from vidattn.inference import stream
         from vidattn.models.device import Runtime
         from vidattn.timeline import Decoding
-        from vidattn.video import Opener
+        from vidattn.video import Prefetcher
 
         decoding = Decoding(**request.changes)
         runtime = Runtime(self.device, self.precision, self.batch_size, self.reader)
         classifier = self.classifier(desk, request.window["frames"])
-        with Opener(self.limits) as opener, desk.progress("videos", len(videos)) as track:
+        with Prefetcher(self.limits) as opener, desk.progress("videos", len(videos)) as track:
             how = {"decoding": decoding, "runtime": runtime, "opening": opener, **request.window}
             for path in videos:
                 try:
@@ -102,37 +102,42 @@ class Maker:
                     yield path, error
                 track.step()
 
-    def classifier(self, desk: Desk, frames: int | None) -> Classifier:
-        return chosen(desk, self.model, offline=self.offline, frames=frames, labels=self.labels)
+    def classifier(self, desk: Console, frames: int | None) -> Classifier:
+        return load_model(desk, self.model, offline=self.offline, frames=frames, labels=self.labels)
 
 
-def measure_time(desk: Desk, request: TimeRequest, maker: Maker, *, as_json: bool) -> int:
+def measure_time(desk: Console, request: TimeRequest, maker: Maker, *, as_json: bool) -> int:
     """Compare, show and return the exit code."""
-    from vidattn.data.annotations.ground_truth import read_truth
-    from vidattn.evaluation.segmentation import SHARES, best_threshold, evaluate_time, paired
+    from vidattn.data.annotations.ground_truth import read_ground_truth
+    from vidattn.evaluation.segmentation import (
+        SHARES,
+        evaluate_segmentation,
+        fit_threshold,
+        pair_videos,
+    )
 
     assert request.truth is not None
     wanted = expect.parsed(request.expected, SHARES)
     if request.output is not None and maker.model is None:
         raise UsageError("-o: name the model that made these timelines with -m")
-    truth = read_truth(request.truth, request.split)
+    truth = read_ground_truth(request.truth, request.split)
     for note in truth.notes:
         desk.note(note)
     timelines, failed = _timelines(desk, request, maker)
-    pairing = paired(truth.videos, timelines)
+    pairing = pair_videos(truth.videos, timelines)
     how: dict[str, Any] = {"background": request.background, "rate": request.truth_fps}
     pairs, fitted = pairing.pairs, dict[str, float]()
     if request.fit:
-        threshold, f1 = best_threshold(pairs, **how)
+        threshold, f1 = fit_threshold(pairs, **how)
         fitted = {"threshold": threshold, "value": f1}
         pairs = tuple((t, one and one.decoded(threshold=threshold, leave=None)) for t, one in pairs)
-    found = evaluate_time(pairs, **how).to_dict()
+    found = evaluate_segmentation(pairs, **how).to_dict()
     _tell(desk, pairing.missing, "without a prediction: what happens in them counts as missed")
     _tell(desk, pairing.unused, "not in the truth: left out")
     if found["framewise"] < found["videos"]:
         count = found["videos"] - found["framewise"]
         desk.note(
-            f"in {counted(count, 'video')} labels overlap: not in frame accuracy, edit and F1"
+            f"in {count_noun(count, 'video')} labels overlap: not in frame accuracy, edit and F1"
         )
     result = {
         "task": "segment",
@@ -147,7 +152,7 @@ def measure_time(desk: Desk, request: TimeRequest, maker: Maker, *, as_json: boo
     if request.output is not None:
         _keep(desk, maker, timelines, fitted["threshold"], request.output)
     if as_json:
-        desk.emit(one_line(result))
+        desk.emit(dumps(result))
     else:
         desk.lines(_card(result))
         if fitted:
@@ -158,7 +163,7 @@ def measure_time(desk: Desk, request: TimeRequest, maker: Maker, *, as_json: boo
 
 
 def _keep(
-    desk: Desk, maker: Maker, timelines: Sequence[Timeline], threshold: float, path: Path
+    desk: Console, maker: Maker, timelines: Sequence[Timeline], threshold: float, path: Path
 ) -> None:
     """Write the model of all timelines with their best threshold. Raises UsageError for another."""
     from vidattn import weights
@@ -173,7 +178,7 @@ def _keep(
 
 
 def _timelines(
-    desk: Desk, request: TimeRequest, maker: Maker
+    desk: Console, request: TimeRequest, maker: Maker
 ) -> tuple[list[Timeline], list[dict[str, str]]]:
     """All predictions, and the videos nothing could be said about."""
     from vidattn.cli.terminal import timeline as report
@@ -208,7 +213,7 @@ def _sorted_out(inputs: Sequence[str], model: str | None) -> tuple[list[str], li
     return list(dict.fromkeys(saved)), [p for p in videos if Path(p).suffix != ".json"]
 
 
-def _tell(desk: Desk, names: Sequence[str], fate: str) -> None:
+def _tell(desk: Console, names: Sequence[str], fate: str) -> None:
     if names:
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         noun = "video" if len(names) == 1 else "videos"
@@ -219,8 +224,8 @@ def _card(result: Mapping[str, Any]) -> Iterator[str]:
     """The figures as text, in percent, as papers have them."""
     predicted = result["videos"] - len(result["missing"])
     model = ", ".join(name for name in result["models"] if name) or "timelines"
-    seen = f"{counted(predicted, 'video')} of {result['videos']}"
-    yield f"{clean(model)} on {clean(result['truth'])}: {seen}"
+    seen = f"{count_noun(predicted, 'video')} of {result['videos']}"
+    yield f"{printable(model)} on {printable(result['truth'])}: {seen}"
     rows = (
         ("frame accuracy", "frame_accuracy"),
         ("  of events only", "frame_accuracy_foreground"),
@@ -233,10 +238,10 @@ def _card(result: Mapping[str, Any]) -> Iterator[str]:
     for title, name in rows:
         yield f"  {title:<16} {_percent(result[name])}"
     classes = result["per_class"]
-    width = max((len(clean(row["label"])) for row in classes), default=0)
+    width = max((len(printable(row["label"])) for row in classes), default=0)
     for row in classes[:MOST_ROWS]:
         yield (
-            f"  {clean(row['label']):<{width}}  {row['found']} found, {row['spans']} there, "
+            f"  {printable(row['label']):<{width}}  {row['found']} found, {row['spans']} there, "
             f"AP @ .5 {_percent(row['ap@0.5']).strip()}"
         )
     if len(classes) > MOST_ROWS:

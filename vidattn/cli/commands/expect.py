@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 from vidattn.errors import UsageError
 
 EXPECT_NOT_MET = 7
@@ -47,7 +47,7 @@ def _one(text: str, known: Sequence[str]) -> Expectation:
     return Expectation(match[1], float(match[2]), float(match[3] or TOLERANCE), text)
 
 
-def unmet(desk: Desk, expectations: Sequence[Expectation], figures: Mapping[str, Any]) -> bool:
+def unmet(desk: Console, expectations: Sequence[Expectation], figures: Mapping[str, Any]) -> bool:
     """Whether any figure is off, or could not be measured; a warning for each that is."""
     off = False
     for wanted in expectations:

@@ -11,7 +11,7 @@ import typer
 
 from vidattn.cli import options
 from vidattn.cli.batch.inputs import require_one
-from vidattn.cli.terminal.console import Desk, clean
+from vidattn.cli.terminal.console import Console, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -76,23 +76,23 @@ def explain(
     """
     from vidattn.cli.batch.runner import INCOMPLETE
     from vidattn.cli.batch.writing import require_writable
-    from vidattn.cli.model_loading import chosen
-    from vidattn.inference.explain import explained_by, label_of
+    from vidattn.cli.model_loading import load_model
+    from vidattn.inference.explain import explain_with, label_of
     from vidattn.models.device import Runtime
-    from vidattn.video import Opener
+    from vidattn.video import Prefetcher
 
-    desk = Desk(quiet=quiet)
+    desk = Console(quiet=quiet)
     require_one([path])
     moment = options.seconds(at)
     folder = output or Path()
     files = output is not None or mp4 or not as_json
     if files:
         require_writable(folder)
-    classifier = chosen(desk, model, offline=offline, frames=frames, labels=labels)
-    explained_by(classifier)
+    classifier = load_model(desk, model, offline=offline, frames=frames, labels=labels)
+    explain_with(classifier)
     runtime = Runtime(device, "fp32", batch_size, reader)
     label_id = None if label is None else label_of(classifier, label)
-    with Opener(options.limits(max_pixels, any_codec)) as opener:
+    with Prefetcher(options.limits(max_pixels, any_codec)) as opener:
         request = Request(path, classifier, moment, label_id, method, frames, runtime, opener)
         found, unreadable = request.answered(desk)
         written = _write(found, folder, mp4, reader, opener) if files else []
@@ -121,18 +121,18 @@ class Request:
     runtime: Runtime
     opening: Opening
 
-    def answered(self, desk: Desk) -> tuple[Explanation, tuple[Unreadable, ...]]:
+    def answered(self, desk: Console) -> tuple[Explanation, tuple[Unreadable, ...]]:
         """The explanation, and what could not be seen where all windows of a film are looked at
         first; says how far that is."""
-        from vidattn.inference.explain import explanations, question_at, strongest
+        from vidattn.inference.explain import explanations, strongest_window, target_at
 
         unreadable: tuple[Unreadable, ...] = ()
         if self.at is None:
             timeline = self._timeline(desk)
-            question, unreadable = strongest(timeline, self.label_id), timeline.unreadable
+            question, unreadable = strongest_window(timeline, self.label_id), timeline.unreadable
         else:
             frames, runtime = self.frames, self.runtime
-            question = question_at(
+            question = target_at(
                 self.path, self.at, self.classifier, self.label_id, frames, runtime, self.opening
             )
         (found,) = explanations(
@@ -146,7 +146,7 @@ class Request:
         )
         return found, unreadable
 
-    def _timeline(self, desk: Desk) -> Timeline:
+    def _timeline(self, desk: Console) -> Timeline:
         """The scores of all windows, side by side."""
         from vidattn.inference import stream
         from vidattn.inference.events import Finished, Scored, Started
@@ -177,12 +177,12 @@ def _write(
     from vidattn.output.video import heatmap
 
     place = folder / file_name(found.source, "explain.png")
-    written = [write_atomically(place, heatmap.png(heatmap.strip(found)))]
+    written = [write_atomically(place, heatmap.write_png(heatmap.heatmap_strip(found)))]
     if mp4:
-        from vidattn.output.video.heatmap_video import heat_film
+        from vidattn.output.video.heatmap_video import write_heatmap_video
 
         film = place.with_suffix(".mp4")
-        written.append(heat_film(found, film, reader=reader, opening=opening))
+        written.append(write_heatmap_video(found, film, reader=reader, opening=opening))
     return written
 
 
@@ -195,11 +195,11 @@ def lines(found: Explanation) -> Iterator[Text]:
     model = found.model
     license_ = f" ({model['license']})" if model.get("license") else ""
     start, stop = found.window.start, found.window.stop
-    yield Text.assemble((clean(found.source), "bold"), f"  {start:.2f} to {stop:.2f} s")
+    yield Text.assemble((printable(found.source), "bold"), f"  {start:.2f} to {stop:.2f} s")
     yield Text.assemble(
-        f"  {clean(found.label)} {100 * found.score:.1f} %, {len(found.frames)} frames",
+        f"  {printable(found.label)} {100 * found.score:.1f} %, {len(found.frames)} frames",
         "    ",
-        (f"{clean(str(model.get('name', 'unnamed model')))}{license_}", "dim"),
+        (f"{printable(str(model.get('name', 'unnamed model')))}{license_}", "dim"),
     )
     yield Text(f"  share: {METHODS[found.method]}")
     yield Text("  drop: points of the score lost without the frame; odds: log-odds lost so")

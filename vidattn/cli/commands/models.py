@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vidattn.cli import options
-from vidattn.cli.terminal.console import Desk, clean
+from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import UsageError, WeightsError
 
 Layout = Literal["official", "hf"]
@@ -24,7 +24,7 @@ def list_models() -> None:
     """
     from vidattn.weights import catalog
 
-    desk = Desk()
+    desk = Console()
     entries = catalog.CATALOG.values()
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
@@ -47,11 +47,11 @@ def info(
     """
     import json
 
-    from vidattn.cli.model_loading import chosen
+    from vidattn.cli.model_loading import load_model
     from vidattn.config.serialization import to_plain
 
-    desk = Desk()
-    classifier = chosen(desk, model, offline=offline)
+    desk = Console()
+    classifier = load_model(desk, model, offline=offline)
     parameters = sum(p.numel() for p in classifier.model.parameters())
     facts = {
         **to_plain(classifier.card),
@@ -72,7 +72,7 @@ def info(
         elif isinstance(value, list):
             value = ", ".join(map(str, value[:12])) + (f", ... ({len(value)})" * (len(value) > 12))
         if value not in ("", None):
-            desk.emit(f"{key:<13}  {clean(str(value))}")
+            desk.emit(f"{key:<13}  {printable(str(value))}")
 
 
 @app.command("import")
@@ -92,12 +92,12 @@ def import_model(
     Example: vidattn models import checkpoint.pyth -o model.safetensors
     """
     from vidattn import weights
-    from vidattn.cli.model_loading import chosen
+    from vidattn.cli.model_loading import load_model
 
-    desk = Desk(quiet=quiet)
+    desk = Console(quiet=quiet)
     if output.suffix != ".safetensors":
         raise UsageError(f"-o {output}: the name of a weights file ends in .safetensors")
-    classifier = chosen(desk, model, offline=offline, labels=labels)
+    classifier = load_model(desk, model, offline=offline, labels=labels)
     desk.emit(str(weights.save(classifier, output)))
 
 
@@ -121,16 +121,16 @@ def export_model(
     Example: vidattn models export model.safetensors --layout hf -o folder
     """
     from vidattn import weights
-    from vidattn.cli.model_loading import chosen
+    from vidattn.cli.model_loading import load_model
 
-    desk = Desk(quiet=quiet)
+    desk = Console(quiet=quiet)
     is_file = output.suffix in (".pyth", ".pth")
     if is_file != (layout == "official"):
         raise UsageError(
             f"-o {output}: --layout {layout} writes a "
             + ("file that ends in .pyth or .pth" if layout == "official" else "folder")
         )
-    classifier = chosen(desk, model, offline=offline)
+    classifier = load_model(desk, model, offline=offline)
     save = weights.save_official if layout == "official" else weights.save_hf
     desk.emit(str(save(classifier, output)))
 
@@ -146,13 +146,13 @@ def verify(
     """
     import torch
 
-    from vidattn.cli.model_loading import chosen
+    from vidattn.cli.model_loading import load_model
 
-    desk = Desk()
-    classifier = chosen(desk, model, offline=offline)
+    desk = Console()
+    classifier = load_model(desk, model, offline=offline)
     clip = classifier.clip
     with torch.inference_mode():
         logits = classifier.model(torch.zeros(1, 3, clip.frames, clip.crop, clip.crop))
     if logits.shape != (1, len(classifier.labels)) or not logits.isfinite().all():
         raise WeightsError(f"{model}: a black clip gives no finite score for every class")
-    desk.emit(f"{clean(classifier.card.name)}: sound, sha256 {classifier.card.sha256}")
+    desk.emit(f"{printable(classifier.card.name)}: sound, sha256 {classifier.card.sha256}")

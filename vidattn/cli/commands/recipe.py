@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidattn.cli.terminal.console import Desk
-from vidattn.io.files import is_folder, is_there
+from vidattn.cli.terminal.console import Console
+from vidattn.io.files import exists, is_folder
 
 if TYPE_CHECKING:
     from vidattn.config import Recipe
@@ -24,7 +24,7 @@ def list_recipes() -> None:
     """
     from vidattn.config.recipes import RECIPES
 
-    desk = Desk()
+    desk = Console()
     width = max(map(len, RECIPES))
     for recipe in RECIPES.values():
         dataset = recipe.data.dataset or "your own"
@@ -59,12 +59,12 @@ def show(
     import json
 
     from vidattn.config import recipes
-    from vidattn.config.serialization import to_plain, with_settings
+    from vidattn.config.serialization import apply_settings, to_plain
 
     path = Path(name)
-    if name not in recipes.RECIPES and is_there(path):
-        recipe = recipes.read(path / "recipe.json" if is_folder(path) else path)
+    if name not in recipes.RECIPES and exists(path):
+        recipe = recipes.read_recipe(path / "recipe.json" if is_folder(path) else path)
     else:
-        recipe = recipes.named(name)
-    plain = to_plain(with_settings(recipe, settings or []))
-    Desk().emit(json.dumps(plain, indent=2, ensure_ascii=False))
+        recipe = recipes.find_recipe(name)
+    plain = to_plain(apply_settings(recipe, settings or []))
+    Console().emit(json.dumps(plain, indent=2, ensure_ascii=False))

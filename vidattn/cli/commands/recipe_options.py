@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.config import Recipe
-from vidattn.config.serialization import with_settings
+from vidattn.config.serialization import apply_settings
 from vidattn.errors import UsageError
 
 
@@ -41,9 +41,9 @@ class Wanted:
             raise UsageError("no data set", hint="name one with --dataset")
         init = None if self.init == "none" else self.init
         if init and begun is None and not (self.model or self.file):
-            from vidattn.weights.initialize import fitted
+            from vidattn.weights.initialize import fit_shape
 
-            recipe = fitted(recipe, init)
+            recipe = fit_shape(recipe, init)
         named = {name: value for name, value in (self.changes or {}).items() if value is not None}
         said = []
         if self.batch_size and self.batch_size != recipe.optim.batch_size:
@@ -51,7 +51,7 @@ class Wanted:
             named |= {"optim.batch_size": self.batch_size, "optim.lr": lr}
             said = [] if any(s.startswith("optim.lr=") for s in self.settings) else [text]
         options = [f"{name}={json.dumps(value)}" for name, value in named.items()]
-        recipe = with_settings(recipe, [*options, *self.settings])
+        recipe = apply_settings(recipe, [*options, *self.settings])
         self._require_as_said(recipe)
         return recipe, said
 
@@ -71,14 +71,14 @@ class Wanted:
         if self.file and self.model:
             raise UsageError("--recipe and --model both name a recipe", hint="leave one out")
         if self.file:
-            return recipes.read(self.file)
+            return recipes.read_recipe(self.file)
         if self.model:
-            return recipes.named(self.model)
+            return recipes.find_recipe(self.model)
         if begun:
-            return recipes.read(begun)
+            return recipes.read_recipe(begun)
         if not self.dataset:
             raise UsageError(
                 "nothing to train on",
                 hint="--dataset NAME|DIR; or --resume with the --run-dir of a run",
             )
-        return recipes.for_dataset(self.dataset)
+        return recipes.recipe_for(self.dataset)

@@ -10,10 +10,10 @@ from vidattn.cli import options
 from vidattn.cli.batch import runner
 from vidattn.cli.batch.inputs import found_by, require_one
 from vidattn.cli.batch.writing import Delivery
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 
 if TYPE_CHECKING:
-    from vidattn.inference.estimate import Forecast
+    from vidattn.inference.estimate import Estimate
 
 
 def segment(
@@ -139,13 +139,13 @@ def segment(
     from vidattn.cli.batch import ray
     from vidattn.cli.batch.segmenter import Segmenter, Wanted
     from vidattn.cli.commands.doctor import each, forecasts
-    from vidattn.inference.adaptive import Economy
-    from vidattn.inference.estimate import forecast
+    from vidattn.inference.adaptive import AdaptiveSampling
+    from vidattn.inference.estimate import estimate
     from vidattn.models.device import Runtime
     from vidattn.timeline import Decoding
-    from vidattn.timeline.shot_cuts import load
+    from vidattn.timeline.shot_cuts import load_cuts
 
-    desk = Desk(quiet=quiet)
+    desk = Console(quiet=quiet)
     delivery = Delivery.of(
         as_json=as_json, formats=formats, folder=output, default="json,srt,html"
     ).cutting(clips, exact=clips_exact)
@@ -161,7 +161,7 @@ def segment(
     paths = [one.path for one in found]
     require_one(paths)
     least = options.threshold_of(threshold)
-    known = None if cuts is None else load(cuts)
+    known = None if cuts is None else load_cuts(cuts)
     options.of_one(known, "--cuts", paths)
     whole = runner.Corpus.of(found, delivery, shard=shard, skip=skip_existing, retry=retry_failed)
     wanted = Wanted(
@@ -176,7 +176,7 @@ def segment(
             "start": options.seconds(start) or 0.0,
             "end": options.seconds(end),
         },
-        economy=Economy(refine, unsure, skip_static),
+        economy=AdaptiveSampling(refine, unsure, skip_static),
         decoding=Decoding(
             smooth=smooth,
             kernel=kernel,
@@ -205,8 +205,8 @@ def segment(
         if refine is not None or (snap and known is None):
             desk.note("what --refine adds and the pass that looks for cuts come on top of this")
 
-        def measure(path: str) -> Forecast:
-            return forecast(
+        def measure(path: str) -> Estimate:
+            return estimate(
                 path,
                 segmenter.classifier,
                 wanted.runtime,

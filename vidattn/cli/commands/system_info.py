@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import vidattn
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 
 READERS = {"pyav": "av", "decord": "decord", "opencv": "opencv-python", "torchcodec": "torchcodec"}
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
@@ -57,7 +57,7 @@ def rows(found: dict[str, Any]) -> Iterator[str]:
     devices = [*found["cuda"], *(["mps"] if found["mps"] else [])]
     yield f"vidattn   {found['vidattn']}, Python {found['python']}, torch {found['torch']}"
     yield (
-        f"cpu       {counted(cpu['cores'], 'core')}, {counted(cpu['threads'], 'thread')}, "
+        f"cpu       {count_noun(cpu['cores'], 'core')}, {count_noun(cpu['threads'], 'thread')}, "
         f"torch uses {cpu['capability']}; has {' '.join(cpu['flags']) or 'no wide vectors'}"
     )
     yield f"devices   {', '.join(['cpu', *devices])}"

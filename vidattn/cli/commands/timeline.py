@@ -13,7 +13,7 @@ from vidattn.cli import options
 from vidattn.cli.batch import runner
 from vidattn.cli.batch.inputs import Input
 from vidattn.cli.batch.writing import Delivery
-from vidattn.cli.terminal.console import Desk
+from vidattn.cli.terminal.console import Console
 from vidattn.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ def timeline(
     from vidattn.cli.commands.diff import show_differences
     from vidattn.cli.model_loading import class_names
     from vidattn.cli.terminal import timeline as report
-    from vidattn.output.timecode import started
+    from vidattn.output.timecode import with_start_timecode
     from vidattn.timeline.pooling import Pool
-    from vidattn.timeline.shot_cuts import load
-    from vidattn.video import Opener
+    from vidattn.timeline.shot_cuts import load_cuts
+    from vidattn.video import Prefetcher
 
-    desk = Desk(quiet=quiet)
+    desk = Console(quiet=quiet)
     options.of_one(film, "--film", inputs)
     delivery = Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
     delivery = delivery.cutting(clips, exact=clips_exact, film=film)
@@ -112,7 +112,7 @@ def timeline(
     changes = {name: value for name, value in wanted.items() if value is not None}
 
     pooling = None if pool is None else Pool.parse(pool)
-    known = None if cuts is None else load(cuts)
+    known = None if cuts is None else load_cuts(cuts)
     options.of_one(known, "--cuts", inputs)
 
     def decided(path: str) -> Timeline:
@@ -127,7 +127,7 @@ def timeline(
             )
         saved = saved.decoded(**changes) if changes else saved
         saved = saved if pooling is None else saved.pooled(pooling)
-        return saved if start_timecode is None else started(saved, start_timecode)
+        return saved if start_timecode is None else with_start_timecode(saved, start_timecode)
 
     if diff is not None:
         if delivery.formats or delivery.films or pooling is not None:
@@ -145,5 +145,5 @@ def timeline(
 
     saved = [Input(path) for path in dict.fromkeys(inputs)]
     whole = runner.Corpus.of(saved, delivery)
-    with Opener(options.limits(max_pixels, any_codec)) as opener:
+    with Prefetcher(options.limits(max_pixels, any_codec)) as opener:
         raise typer.Exit(runner.run(desk, whole, act, show, opening=opener))

@@ -14,16 +14,16 @@ import typer
 from vidattn.cli import launch, options
 from vidattn.cli.batch.runner import DONE, INCOMPLETE
 from vidattn.cli.commands.recipe_options import Wanted
-from vidattn.cli.terminal.console import Desk
-from vidattn.cli.terminal.signals import Asked, Stopped
-from vidattn.cli.terminal.training import Board, Follower
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.signals import StopFlag, StopRequested
+from vidattn.cli.terminal.training import TensorBoardWriter, TrainingDisplay
 from vidattn.errors import DistributedError, UsageError
-from vidattn.io.files import is_file, is_there
+from vidattn.io.files import exists, is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vidattn.training.fit import Manner
+    from vidattn.training.fit import RunOptions
 
 Tune = Literal["full", "head", "temporal"]
 
@@ -150,11 +150,11 @@ def train(
 
     Example: vidattn train --dataset motion --epochs 2
     """
-    helping = launch.launched()
+    helping = launch.is_launched()
     folder = run_dir or Path("runs", _name_of(dataset))
     if nproc > 1 and not helping:
         saved = Progress(folder, context.obj or [], resume)
-        raise typer.Exit(launch.run(nproc, saved.asked, Desk(quiet=quiet), saved=saved))
+        raise typer.Exit(launch.run(nproc, saved.asked, Console(quiet=quiet), saved=saved))
     changes = {
         "clip.frames": frames,
         "model.frames": frames,
@@ -175,10 +175,10 @@ def train(
         tensorboard=tensorboard,
     )
     with _one_voice(helping):
-        from vidattn.training.fit import Manner
+        from vidattn.training.fit import RunOptions
 
-        manner = Manner(strategy, batch_size == "auto", save_every, keep, timeout)
-        raise typer.Exit(_run(Desk(quiet=quiet), wanted, start, manner))
+        manner = RunOptions(strategy, batch_size == "auto", save_every, keep, timeout)
+        raise typer.Exit(_run(Console(quiet=quiet), wanted, start, manner))
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Progress:
         self._ours = not resume and not self._begun()
 
     def _begun(self) -> bool:
-        return is_there(self.folder / "recipe.json") or self.step() >= 0
+        return exists(self.folder / "recipe.json") or self.step() >= 0
 
     def step(self) -> int:
         """The newest checkpoint's, -1 before there is one."""
@@ -224,20 +224,20 @@ class Progress:
         return [*self.asked, "--resume"] if self._ours and self._begun() else self.asked
 
 
-def _run(desk: Desk, wanted: Wanted, start: Start, manner: Manner) -> int:
+def _run(desk: Console, wanted: Wanted, start: Start, manner: RunOptions) -> int:
     """Train, and say what happens; the first of several processes speaks for all.
 
     Returns the exit code.
     """
-    from vidattn.training.events import Halted, Incomplete, Step
+    from vidattn.training.events import IncompleteValidation, Interrupted, StepDone
     from vidattn.training.fit import fit
     from vidattn.training.run_dir import checkpoints
 
-    lead, asked, folder = os.environ.get("RANK", "0") == "0", Asked(), start.folder
+    lead, asked, folder = os.environ.get("RANK", "0") == "0", StopFlag(), start.folder
     code = DONE
     begun = folder / "recipe.json"
-    recipe, said = wanted.recipe(begun if start.resume and is_there(begun) else None)
-    board = Board(folder / "tensorboard") if start.tensorboard and lead else None
+    recipe, said = wanted.recipe(begun if start.resume and exists(begun) else None)
+    board = TensorBoardWriter(folder / "tensorboard") if start.tensorboard and lead else None
     events = fit(
         recipe,
         folder,
@@ -253,18 +253,18 @@ def _run(desk: Desk, wanted: Wanted, start: Start, manner: Manner) -> int:
         for text in said:
             desk.note(text)
     try:
-        with Follower(desk) as follower:
+        with TrainingDisplay(desk) as follower:
             for event in events:
-                if isinstance(event, Step):
+                if isinstance(event, StepDone):
                     asked.listen()
-                if isinstance(event, Halted):
-                    raise Stopped(event.signal)
-                if isinstance(event, Incomplete):
+                if isinstance(event, Interrupted):
+                    raise StopRequested(event.signal)
+                if isinstance(event, IncompleteValidation):
                     code = INCOMPLETE
                 for told in (follower, board) if lead else ():
                     if told:
                         told.tell(event)
-    except Stopped:
+    except StopRequested:
         if lead and checkpoints(folder):
             again = start.again(wanted.dataset)
             desk.note(f"stopped; go on with the same settings and: {again}")

@@ -13,15 +13,15 @@ from typing import TextIO
 from rich.console import Console as RichConsole
 from rich.text import Text
 
-from vidattn.cli.terminal.signals import Stopped
+from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import OutputError, VidattnError
-from vidattn.output.text import ticks
+from vidattn.output.text import round_ticks
 
 SILENCE = 2.0
 """Seconds that pass at least between two lines of progress."""
 
 
-def clean(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with everything escaped that could steer a terminal or break a line."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
@@ -33,7 +33,7 @@ class _Plain(RichConsole):
         raise BrokenPipeError
 
 
-class Desk:
+class Console:
     """The two streams of a command, and how much it talks."""
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -54,7 +54,7 @@ class Desk:
             sys.stdout.flush()
         except BrokenPipeError:
             _forget(sys.stdout)
-            raise Stopped(signal.SIGPIPE) from None
+            raise StopRequested(signal.SIGPIPE) from None
         except OSError as error:
             _forget(sys.stdout)
             raise OutputError(f"standard output: {error.strerror}") from None
@@ -90,15 +90,15 @@ class Desk:
     def _say(self, tag: tuple[str, str], message: str) -> None:
         """A line on stderr; when nobody can hear it, the work goes on."""
         try:
-            self.err.print(Text.assemble(tag, clean(message)))
+            self.err.print(Text.assemble(tag, printable(message)))
         except OSError:
             _forget(sys.stderr)
 
     @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Track]:
+    def progress(self, title: str, total: int) -> Iterator[ProgressBar]:
         """A bar with the time left on a terminal, else a line for every tenth, on stderr."""
         if self.quiet:
-            yield Track(total)
+            yield ProgressBar(total)
         elif self.err.is_terminal:
             from rich.progress import (
                 BarColumn,
@@ -117,13 +117,13 @@ class Desk:
                 transient=True,
             )
             with bar:
-                task = bar.add_task(clean(title), total=total)
-                yield Track(total, advance=lambda: bar.advance(task))
+                task = bar.add_task(printable(title), total=total)
+                yield ProgressBar(total, advance=lambda: bar.advance(task))
         else:
-            yield LineTrack(total, clean(title), self.err)
+            yield PlainProgress(total, printable(title), self.err)
 
 
-class Track:
+class ProgressBar:
     """Counts finished pieces of work."""
 
     def __init__(self, total: int, advance: object = None) -> None:
@@ -138,7 +138,7 @@ class Track:
             self._advance()
 
 
-class LineTrack(Track):
+class PlainProgress(ProgressBar):
     """Prints a line whenever another tenth is done, with the time left; quick work stays silent."""
 
     def __init__(self, total: int, title: str, err: RichConsole) -> None:
@@ -155,13 +155,13 @@ class LineTrack(Track):
             self._last = now
             left = (now - self._begin) / self.done * (self.total - self.done)
             self._err.print(
-                Text(f"  {self._title}: {self.done}/{self.total}, {clock_time(left)} left")
+                Text(f"  {self._title}: {self.done}/{self.total}, {format_clock(left)} left")
             )
 
 
-def clock_time(seconds: float, *, decimals: int = 0) -> str:
+def format_clock(seconds: float, *, decimals: int = 0) -> str:
     """Seconds as HH:MM:SS, with a fraction if asked for."""
-    units = ticks(seconds, decimals)
+    units = round_ticks(seconds, decimals)
     whole, fraction = divmod(units, 10**decimals)
     text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
     return f"{text}.{fraction:0{decimals}d}" if decimals else text

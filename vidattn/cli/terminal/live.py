@@ -14,10 +14,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from vidattn.cli.terminal.console import Desk, Track, clean, clock_time
-from vidattn.cli.terminal.tracks import Look, doubtful, row, tracks
+from vidattn.cli.terminal.console import Console, ProgressBar, format_clock, printable
+from vidattn.cli.terminal.tracks import TerminalStyle, doubtful, row, tracks
 from vidattn.inference.events import Scored, Started
-from vidattn.output.palette import colours
+from vidattn.output.palette import label_colors
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
 
@@ -28,7 +28,7 @@ CLOSED = 3
 """Segments that are shown beside the one under way."""
 
 
-class Watch(Protocol):
+class LiveView(Protocol):
     """Is told of every window of those that were planned."""
 
     def step(self, event: Scored) -> None:
@@ -38,14 +38,14 @@ class Watch(Protocol):
 
 @contextmanager
 def watching(
-    desk: Desk, started: Started, labels: Sequence[str], threshold: float
-) -> Iterator[Watch]:
+    desk: Console, started: Started, labels: Sequence[str], threshold: float
+) -> Iterator[LiveView]:
     """Show how far the work is: what was found so far on a terminal, else a line now and then."""
     if desk.quiet or not desk.lively(desk.err):
         with desk.progress(started.source, len(started.windows)) as track:
             yield _Counting(track)
         return
-    look = Look.of(desk.err)
+    look = TerminalStyle.of(desk.err)
     with Live(
         console=desk.err,
         transient=True,
@@ -59,7 +59,7 @@ def watching(
 class _Counting:
     """Windows as steps of a bar."""
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: ProgressBar) -> None:
         self._track = track
 
     def step(self, event: Scored) -> None:
@@ -102,7 +102,7 @@ class _Found:
 class _Showing:
     """Draws what was found, a few times a second."""
 
-    def __init__(self, screen: Live, found: _Found, look: Look) -> None:
+    def __init__(self, screen: Live, found: _Found, look: TerminalStyle) -> None:
         self._screen, self._found, self._look = screen, found, look
         self._begin = self._last = time.monotonic()
 
@@ -114,17 +114,17 @@ class _Showing:
             self._screen.update(picture(self._found, now - self._begin, self._look), refresh=True)
 
 
-def picture(found: _Found, seconds: float, look: Look) -> Group:
+def picture(found: _Found, seconds: float, look: TerminalStyle) -> Group:
     """The tracks so far, the last segments, and how far and how fast the work is."""
     started = found.started
     windows = started.windows
     whole = Window(windows[0].start, max(window.stop for window in windows))
-    title = f"  {clean(started.source)}"
+    title = f"  {printable(started.source)}"
     lines = [look.label(title, look.width - doubtful(title), "bold")]
     lines += tracks(found.segments, whole, look, TRACKS)
-    hues = colours(found.segments)
+    hues = label_colors(found.segments)
     recent = found.segments[-CLOSED - 1 :]
-    names = [clean(segment.label) for segment in recent]
+    names = [printable(segment.label) for segment in recent]
     room = max(map(cell_len, names), default=0)
     room = min(room, max(look.width - 46 - doubtful(*names), 10))
     for number, segment in enumerate(recent, 1):
@@ -134,7 +134,7 @@ def picture(found: _Found, seconds: float, look: Look) -> Group:
     return Group(*lines)
 
 
-def _pace(found: _Found, whole: Window, seconds: float, look: Look) -> Text:
+def _pace(found: _Found, whole: Window, seconds: float, look: TerminalStyle) -> Text:
     """How many windows, how fast, how long still."""
     total = len(found.started.windows)
     share = found.done / total
@@ -143,7 +143,7 @@ def _pace(found: _Found, whole: Window, seconds: float, look: Look) -> Text:
         seen = found.segments[-1].window.stop - whole.start
         words.append(f"{seen / seconds:.3g}x real time")
     if share > 0:
-        words.append(f"{clock_time(seconds / share * (1 - share))} left")
+        words.append(f"{format_clock(seconds / share * (1 - share))} left")
     line = Text("  " + "  ".join(words), "dim")
     line.truncate(look.width, overflow="crop")
     return line

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidattn.cli.terminal.console import clean
+from vidattn.cli.terminal.console import printable
 from vidattn.io.files import write_atomically
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 
 MOST_ROWS = 40
 """Classes that are all shown; of more only the worst."""
@@ -23,10 +23,10 @@ def card(result: Mapping[str, Any], words: str, published: str = "") -> Iterator
 
     words: what was looked at; published: what the model's card says of its scores on this set.
     """
-    seen = counted(result["scored"], "clip" if result["dataset"] == "motion" else "video")
+    seen = count_noun(result["scored"], "clip" if result["dataset"] == "motion" else "video")
     if result["failed"]:
         seen += f" of {result['videos']}"
-    yield f"{clean(result['model'])} on {clean(result['dataset'])}: {seen}"
+    yield f"{printable(result['model'])} on {printable(result['dataset'])}: {seen}"
     if words:
         yield f"  saw {words}"
     for name in ("top1", "top5", "mean_class"):
@@ -37,7 +37,7 @@ def card(result: Mapping[str, Any], words: str, published: str = "") -> Iterator
         f"nll {result['nll']:.4f}  brier {result['brier']:.4f}{cooled}"
     )
     if published:
-        yield f"  its card says {clean(published)}"
+        yield f"  its card says {printable(published)}"
     yield from _classes(result)
     yield from _pairs(result["confused"])
 
@@ -49,13 +49,13 @@ def _classes(result: Mapping[str, Any]) -> Iterator[str]:
     if len(seen) > MOST_ROWS:
         left = f"  and {len(seen) - WORST} better classes (all of them: --json)"
         seen = sorted(seen, key=lambda i: rows[i][i] / sum(rows[i]))[:WORST]
-    width = max(len(clean(labels[i])) for i in seen)
+    width = max(len(printable(labels[i])) for i in seen)
     for i in seen:
         row, total = rows[i], sum(rows[i])
         errors = sorted(((n, j) for j, n in enumerate(row) if j != i and n), reverse=True)[:2]
-        taken = ", ".join(f"{clean(labels[j])} {100 * n / total:.1f} %" for n, j in errors)
+        taken = ", ".join(f"{printable(labels[j])} {100 * n / total:.1f} %" for n, j in errors)
         right = f"{100 * row[i] / total:5.1f} %"
-        yield f"  {clean(labels[i]):<{width}}  {right}" + f"  taken for {taken}" * bool(taken)
+        yield f"  {printable(labels[i]):<{width}}  {right}" + f"  taken for {taken}" * bool(taken)
     if left:
         yield left
 
@@ -63,7 +63,7 @@ def _classes(result: Mapping[str, Any]) -> Iterator[str]:
 def _pairs(confused: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if confused:
         pairs = [
-            f"{clean(pair['label'])} for {clean(pair['taken_for'])} ({pair['count']}x)"
+            f"{printable(pair['label'])} for {printable(pair['taken_for'])} ({pair['count']}x)"
             for pair in confused[:PAIRS]
         ]
         yield f"  most confused: {', '.join(pairs)}"
@@ -76,11 +76,11 @@ def write_confusion(result: Mapping[str, Any], path: Path) -> Path:
         from vidattn.output.report.confusion import confusion_page
 
         return write_atomically(path, confusion_page(result).encode("utf-8", "backslashreplace"))
-    from vidattn.output.tables import safe_cell
+    from vidattn.output.tables import escape_cell
 
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    labels = [safe_cell(label) for label in result["labels"]]
+    labels = [escape_cell(label) for label in result["labels"]]
     table.writerow(["truth \\ answer", *labels])
     for label, row in zip(labels, result["confusion"], strict=True):
         table.writerow([label, *row])

@@ -7,7 +7,7 @@ import signal
 from types import FrameType
 
 
-class Stopped(BaseException):
+class StopRequested(BaseException):
     """A signal asked the process to end. Exit code: 128 + its number."""
 
     def __init__(self, number: int) -> None:
@@ -18,17 +18,17 @@ class Stopped(BaseException):
 
 
 def stop_on_signals() -> None:
-    """Turn SIGINT and SIGTERM into `Stopped`; a second one ends the process at once."""
+    """Turn SIGINT and SIGTERM into `StopRequested`; a second one ends the process at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        raise Stopped(number)
+        raise StopRequested(number)
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
 
 
-class Asked:
+class StopFlag:
     """Remembers the signal that asks to stop, for work that must come to a point where it can."""
 
     def __init__(self) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from vidattn.cli.terminal.console import Desk, clean, clock_time
-from vidattn.cli.terminal.tracks import Look, bars, rows, tracks
+from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.tracks import TerminalStyle, bars, rows, tracks
 from vidattn.errors import InputError
-from vidattn.output.text import digits, seen
+from vidattn.output.text import decimals_for, describe_coverage
 from vidattn.timeline import BACKGROUND, Timeline
 
 BAR = 20
@@ -40,19 +40,19 @@ def saved(path: str) -> Timeline:
         raise InputError(f"{path}: {error.message}", hint=error.hint) from None
 
 
-def show(desk: Desk, timeline: Timeline, count: int = 5) -> None:
+def show(desk: Console, timeline: Timeline, count: int = 5) -> None:
     """Print a timeline: plain lines, the same everywhere, or on a terminal what has room there.
 
     count: labels that are shown of a classification.
     """
     if desk.lively(desk.out):
-        desk.lines(lively(timeline, count, Look.of(desk.out)))
+        desk.lines(lively(timeline, count, TerminalStyle.of(desk.out)))
         return
     desk.lines(header(timeline))
     desk.lines(ranking(timeline, count) if timeline.task == "classify" else segments(timeline))
 
 
-def lively(timeline: Timeline, count: int, look: Look) -> Iterator[Text]:
+def lively(timeline: Timeline, count: int, look: TerminalStyle) -> Iterator[Text]:
     """A timeline as a terminal shows it: facts, segments, a track for each label, how fast it was.
 
     count: labels that are shown of a classification.
@@ -80,11 +80,15 @@ def header(timeline: Timeline) -> Iterator[Text]:
     """Two lines: the file, and how much of it was looked at by what."""
     facts, model = timeline.input, timeline.model
     assert timeline.duration is not None
-    length = clock_time(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
-    yield Text.assemble((clean(timeline.source), "bold"), f"  {length}  {clean(_shape(facts))}")
+    length = format_clock(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
+    yield Text.assemble(
+        (printable(timeline.source), "bold"), f"  {length}  {printable(_shape(facts))}"
+    )
     license_ = f" ({model['license']})" if model.get("license") else ""
     name = f"{model.get('name', 'unnamed model')}{license_}"
-    yield Text.assemble(f"  saw {clean(seen(timeline))}", "    ", (clean(name), "dim"))
+    yield Text.assemble(
+        f"  saw {printable(describe_coverage(timeline))}", "    ", (printable(name), "dim")
+    )
 
 
 def _shape(facts: Mapping[str, Any]) -> str:
@@ -102,24 +106,27 @@ def _shape(facts: Mapping[str, Any]) -> str:
 def ranking(timeline: Timeline, count: int) -> Iterator[Text]:
     """The `count` best labels of a classification with bars."""
     best = timeline.top(count)
-    width = max(cell_len(clean(label)) for label, _ in best)
+    width = max(cell_len(printable(label)) for label, _ in best)
     for place, (label, score) in enumerate(best, 1):
-        yield Text.assemble(f"  {place:>2}  {set_cell_size(clean(label), width)}  ", *_bar(score))
+        yield Text.assemble(
+            f"  {place:>2}  {set_cell_size(printable(label), width)}  ", *_bar(score)
+        )
 
 
 def segments(timeline: Timeline) -> Iterator[Text]:
     """A line for each segment, then the totals of each label."""
     rows = timeline.segments
-    width = max((cell_len(clean(row.label)) for row in rows), default=0)
+    width = max((cell_len(printable(row.label)) for row in rows), default=0)
     for row in rows:
         window = row.window
         start, stop = (
-            clock_time(t, decimals=digits(window.duration)) for t in (window.start, window.stop)
+            format_clock(t, decimals=decimals_for(window.duration))
+            for t in (window.start, window.stop)
         )
         style = "dim" if row.label == BACKGROUND else ""
         yield Text.assemble(
             f"  {start} - {stop}  ",
-            (f"{set_cell_size(clean(row.label), width)}  ", style),
+            (f"{set_cell_size(printable(row.label), width)}  ", style),
             *_bar(row.score),
         )
     base = "" if timeline.is_whole else f" of {_part(timeline)}"
@@ -128,12 +135,12 @@ def segments(timeline: Timeline) -> Iterator[Text]:
 
 def _part(timeline: Timeline) -> str:
     """What shares are shares of, where that is not the whole film."""
-    start, stop = (clock_time(t, decimals=1) for t in (timeline.part.start, timeline.part.stop))
+    start, stop = (format_clock(t, decimals=1) for t in (timeline.part.start, timeline.part.stop))
     return f"{start} - {stop}"
 
 
 def _total(row: dict[str, Any]) -> str:
-    return f"{clean(row['label'])} {100 * row['share']:.3g} % ({row['count']}x)"
+    return f"{printable(row['label'])} {100 * row['share']:.3g} % ({row['count']}x)"
 
 
 def _bar(score: float) -> tuple[str, tuple[str, str]]:

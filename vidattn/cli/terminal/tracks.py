@@ -11,9 +11,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from vidattn.cli.terminal.console import clean, clock_time
-from vidattn.output.palette import NONE, Colour, colours
-from vidattn.output.text import digits
+from vidattn.cli.terminal.console import format_clock, printable
+from vidattn.output.palette import NONE, Color, label_colors
+from vidattn.output.text import decimals_for
 from vidattn.timeline import Timeline
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
@@ -27,14 +27,14 @@ WIDEST = 120
 
 
 @dataclass(frozen=True)
-class Look:
+class TerminalStyle:
     """What a terminal can show."""
 
     width: int
     ascii: bool = False
 
     @classmethod
-    def of(cls, console: Console) -> Look:
+    def of(cls, console: Console) -> TerminalStyle:
         """That of a console."""
         return cls(min(max(console.width, 20), WIDEST), console.options.ascii_only)
 
@@ -50,7 +50,7 @@ class Look:
 
     def label(self, text: str, room: int, style: str = "") -> Text:
         """A label in exactly `room` columns."""
-        made = Text(clean(text), style)
+        made = Text(printable(text), style)
         made.truncate(room, overflow="crop" if self.ascii else "ellipsis", pad=True)
         return made
 
@@ -73,14 +73,14 @@ def doubtful(*texts: str) -> int:
     return max(joining, default=0)
 
 
-def style_of(colour: Colour) -> str:
+def style_of(colour: Color) -> str:
     """A colour as rich names it."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def rows(segments: Sequence[Segment], look: Look) -> Iterator[Text]:
+def rows(segments: Sequence[Segment], look: TerminalStyle) -> Iterator[Text]:
     """A line for each segment: when, what, how sure."""
-    hues = colours(segments)
+    hues = label_colors(segments)
     narrow = look.width < NARROW
     taken = 14 + 9 if narrow else 27 + 11 + 8
     room = min(_widest(segments), max(look.width - taken, 6), LONGEST_LABEL if narrow else 60)
@@ -91,12 +91,18 @@ def rows(segments: Sequence[Segment], look: Look) -> Iterator[Text]:
 
 
 def row(
-    segment: Segment, room: int, bar: int, colour: Colour, look: Look, *, closed: bool = True
+    segment: Segment,
+    room: int,
+    bar: int,
+    colour: Color,
+    look: TerminalStyle,
+    *,
+    closed: bool = True,
 ) -> Text:
     """The line of a segment; one that is not closed has no end yet."""
     window = segment.window
-    decimals = digits(window.duration) if closed else 1
-    begin, end = (clock_time(t, decimals=decimals) for t in (window.start, window.stop))
+    decimals = decimals_for(window.duration) if closed else 1
+    begin, end = (format_clock(t, decimals=decimals) for t in (window.start, window.stop))
     when = f"  {begin}  " if look.width < NARROW else f"  {begin} - {end if closed else ' ' * 10}  "
     named = segment.label_id is not None
     line = Text.assemble(
@@ -111,10 +117,10 @@ def row(
 
 
 def tracks(
-    segments: Sequence[Segment], part: Window, look: Look, most: int = MOST_TRACKS
+    segments: Sequence[Segment], part: Window, look: TerminalStyle, most: int = MOST_TRACKS
 ) -> Iterator[Text]:
     """A track for each label, the longest first, with its share of the part; then the time."""
-    hues = colours(segments)
+    hues = label_colors(segments)
     of: dict[int | None, list[Segment]] = {}
     for segment in segments:
         of.setdefault(segment.label_id, []).append(segment)
@@ -142,13 +148,13 @@ def tracks(
         yield more
 
 
-def bars(timeline: Timeline, count: int, look: Look) -> Iterator[Text]:
+def bars(timeline: Timeline, count: int, look: TerminalStyle) -> Iterator[Text]:
     """The best labels of a classification."""
     best = timeline.top(count)
-    widest = max(cell_len(clean(label)) for label, _ in best)
+    widest = max(cell_len(printable(label)) for label, _ in best)
     room = min(widest, max(look.width - 17, 6))
     bar = min(2 * BAR, look.width - room - 19 - doubtful(*(label for label, _ in best)))
-    hue = style_of(next(iter(colours(timeline.segments).values()), NONE))
+    hue = style_of(next(iter(label_colors(timeline.segments).values()), NONE))
     for place, (label, score) in enumerate(best, 1):
         first = "bold" if place == 1 else ""
         line = Text.assemble((f"  {place:>2}  ", "dim"), look.label(label, room, first))
@@ -158,7 +164,9 @@ def bars(timeline: Timeline, count: int, look: Look) -> Iterator[Text]:
         yield line
 
 
-def _track(windows: Sequence[Window], part: Window, width: int, hue: str, look: Look) -> Text:
+def _track(
+    windows: Sequence[Window], part: Window, width: int, hue: str, look: TerminalStyle
+) -> Text:
     """A line that is thick where a label is, to half a column."""
     halves = [False] * (2 * width)
     for window in windows:
@@ -192,12 +200,12 @@ def _axis(part: Window, width: int) -> str:
 
 def _short(seconds: float, decimals: int) -> str:
     """A time without hours that are none."""
-    text = clock_time(seconds, decimals=decimals)
+    text = format_clock(seconds, decimals=decimals)
     return text.removeprefix("00:").removeprefix("0")
 
 
 def _widest(segments: Iterable[Segment]) -> int:
-    return max((cell_len(clean(s.label)) for s in segments), default=len(BACKGROUND))
+    return max((cell_len(printable(s.label)) for s in segments), default=len(BACKGROUND))
 
 
 def _seconds(segments: Iterable[Segment]) -> float:

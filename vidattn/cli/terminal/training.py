@@ -7,19 +7,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vidattn.cli.terminal.console import SILENCE, Desk, clock_time
+from vidattn.cli.terminal.console import SILENCE, Console, format_clock
 from vidattn.errors import UsageError
 from vidattn.io.closing import Closing
-from vidattn.io.text import counted
-from vidattn.training.events import Epoch, Event, Incomplete, Lost, Note, Saved, Step
+from vidattn.io.text import count_noun
+from vidattn.training.events import (
+    CheckpointSaved,
+    EpochDone,
+    Event,
+    IncompleteValidation,
+    Note,
+    StepDone,
+    UnreadableVideo,
+)
 
 MINUTE = 60.0
 
 
-class Follower(Closing):
+class TrainingDisplay(Closing):
     """Tells of the events of a run on a desk."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Console) -> None:
         self._desk = desk
         self._last, self._tenth = time.monotonic(), 0
         self._bar: Any = None
@@ -31,22 +39,22 @@ class Follower(Closing):
 
     def tell(self, event: Event) -> None:
         """Say what happened, or move the bar."""
-        if isinstance(event, Step):
+        if isinstance(event, StepDone):
             self._step(event)
-        elif isinstance(event, Epoch):
+        elif isinstance(event, EpochDone):
             scores = [f"{name} {value:.4g}" for name, value in event.scores.items()]
             words = [f"epoch {event.epoch}/{event.epochs}", *scores, f"loss {event.loss:.4f}"]
             self._aside(lambda: self._desk.emit("  ".join(words)))
         elif isinstance(event, Note):
             self._aside(lambda: self._desk.note(event.text))
-        elif isinstance(event, Lost):
+        elif isinstance(event, UnreadableVideo):
             self._aside(lambda: self._desk.warn(event.text))
-        elif isinstance(event, Incomplete):
+        elif isinstance(event, IncompleteValidation):
             self._aside(lambda: self._desk.warn(_missing(event)))
-        elif isinstance(event, Saved):
+        elif isinstance(event, CheckpointSaved):
             self._aside(lambda: self._desk.note(f"saved {event.path}"))
 
-    def _step(self, event: Step) -> None:
+    def _step(self, event: StepDone) -> None:
         if self._desk.quiet:
             return
         if self._desk.err.is_terminal:
@@ -58,7 +66,7 @@ class Follower(Closing):
             self._last, self._tenth = now, tenth
             self._desk.note(f"step {event.step}/{event.steps}  {_figures(event)}")
 
-    def _move(self, event: Step) -> None:
+    def _move(self, event: StepDone) -> None:
         if self._bar is None:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -77,21 +85,21 @@ class Follower(Closing):
             self._bar.start()
 
 
-def _figures(event: Step) -> str:
+def _figures(event: StepDone) -> str:
     return (
         f"loss {event.loss:.4f}  lr {event.lr:.2e}  {event.clips_per_second:.3g} clips/s, "
-        f"{100 * event.waiting:.0f} % waiting for data  {clock_time(event.seconds_left)} left"
+        f"{100 * event.waiting:.0f} % waiting for data  {format_clock(event.seconds_left)} left"
     )
 
 
-def _missing(event: Incomplete) -> str:
+def _missing(event: IncompleteValidation) -> str:
     """How many videos could not be read, and where their names are."""
     fates = [(event.replaced, "replaced by others"), (event.not_counted, "not counted")]
-    parts = [f"{counted(count, 'video')} {fate}" for count, fate in fates if count]
+    parts = [f"{count_noun(count, 'video')} {fate}" for count, fate in fates if count]
     return f"{' and '.join(parts)}: what could not be read is named in {event.log}"
 
 
-class Board:
+class TensorBoardWriter:
     """Curves for TensorBoard in a folder. Raises UsageError where that is not installed.
 
     Nothing is written before there is something to draw. Of a run that goes on, what was drawn
@@ -113,11 +121,11 @@ class Board:
 
     def tell(self, event: Event) -> None:
         """Draw what has a number."""
-        if isinstance(event, Step):
+        if isinstance(event, StepDone):
             self._draw("train/loss", event.loss, event.step)
             self._draw("train/lr", event.lr, event.step)
             self._draw("train/clips_per_second", event.clips_per_second, event.step)
-        elif isinstance(event, Epoch):
+        elif isinstance(event, EpochDone):
             for name, value in event.scores.items():
                 self._draw(f"held_back/{name}", value, event.step, first=event.step + 1)
             if self._writer is not None:

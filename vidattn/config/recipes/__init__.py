@@ -32,7 +32,7 @@ SPLITS = re.compile(r"(ucf101|hmdb51)-[23]")
 """Names of data sets that are another split of the one before the dash."""
 
 
-def named(name: str) -> Recipe:
+def find_recipe(name: str) -> Recipe:
     """The recipe of that name. Raises RecipeError with the closest names."""
     if name not in RECIPES:
         close = difflib.get_close_matches(name, RECIPES, n=3)
@@ -41,7 +41,7 @@ def named(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def for_dataset(dataset: str) -> Recipe:
+def recipe_for(dataset: str) -> Recipe:
     """What training on a data set starts from: the first recipe for it, or `small` for yours."""
     split = SPLITS.fullmatch(dataset)
     name = split[1] if split else dataset
@@ -49,7 +49,7 @@ def for_dataset(dataset: str) -> Recipe:
     return replace(recipe, data=replace(recipe.data, dataset=dataset))
 
 
-def read(path: Path) -> Recipe:
+def read_recipe(path: Path) -> Recipe:
     """The recipe in a JSON file. Raises RecipeError that names the file and the bad key or value.
 
     Every key must be known; a key that is missing has its default. See

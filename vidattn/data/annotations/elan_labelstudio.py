@@ -33,7 +33,7 @@ Spans = tuple[tuple[Window, str], ...]
 
 
 @dataclass(frozen=True)
-class Annotated:
+class AnnotatedVideo:
     """One film and its labelled spans, sorted; they may overlap."""
 
     film: str
@@ -42,7 +42,7 @@ class Annotated:
     duration: float | None = None
 
 
-def read_annotated(path: Path) -> tuple[tuple[Annotated, ...], tuple[str, ...]]:
+def read_annotated(path: Path) -> tuple[tuple[AnnotatedVideo, ...], tuple[str, ...]]:
     """The films of an .eaf file, a folder of them, or a Label Studio export; and notes.
 
     Raises DataError that names what is wrong and where.
@@ -79,7 +79,7 @@ def located(film: str, near: Path) -> Path:
     return next((place for place in places if is_file(place)), places[0])
 
 
-def _elan(path: Path, notes: list[str]) -> Annotated:
+def _elan(path: Path, notes: list[str]) -> AnnotatedVideo:
     root = _xml(path)
     if root.tag != "ANNOTATION_DOCUMENT":
         raise DataError(f"{path}: is no ELAN document, it begins with <{root.tag}>")
@@ -104,7 +104,7 @@ def _elan(path: Path, notes: list[str]) -> Annotated:
         left += span is None
     if left:
         notes.append(f"{path}: {left} annotations have no label or no times: left out")
-    return Annotated(film, _sorted(spans))
+    return AnnotatedVideo(film, _sorted(spans))
 
 
 def _media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
@@ -137,7 +137,7 @@ def _xml(path: Path) -> ElementTree.Element:
         raise DataError(f"{path}: is not XML: {error}") from None
 
 
-def _label_studio(path: Path, notes: list[str]) -> list[Annotated]:
+def _label_studio(path: Path, notes: list[str]) -> list[AnnotatedVideo]:
     try:
         tasks = json.loads(path.read_bytes())
     except OSError as error:
@@ -181,7 +181,7 @@ def _results(task: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     return rows or None
 
 
-def _task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Annotated:
+def _task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> AnnotatedVideo:
     texts = [value for value in data.values() if isinstance(value, str)]
     named = (text for text in texts if film_of(text).lower().endswith(tuple(VIDEOS)))
     film = data.get("video") or next(named, None)
@@ -201,7 +201,7 @@ def _task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Annotat
     duration = float(data["duration"]) if data.get("duration") else None
     if duration is not None and not 0 < duration < math.inf:
         raise ValueError(f"its duration is {duration:g} s")
-    return Annotated(film_of(film), _sorted(spans), duration)
+    return AnnotatedVideo(film_of(film), _sorted(spans), duration)
 
 
 def _hint(error: Exception) -> str | None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidattn.config.labels import canonical
+from vidattn.config.labels import normalize_label
 from vidattn.data.annotations import subtitles
 from vidattn.data.annotations.elan_labelstudio import is_annotated, read_annotated
 from vidattn.data.labeled_set import SPLITS, shown
-from vidattn.data.tabular import Problems, Row, read_rows
+from vidattn.data.tabular import Row, RowErrors, read_rows
 from vidattn.errors import DataError
-from vidattn.io.files import is_file, is_folder, is_there
+from vidattn.io.files import exists, is_file, is_folder
 from vidattn.types import Window
 
 LAYOUTS = (
@@ -35,7 +35,7 @@ NOT_TRUTH = frozenset({"mapping", "labels", "classes", "readme"})
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What happens in one video: labels of its frames, or labelled spans. Never both."""
 
     name: str
@@ -51,14 +51,14 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class TruthSet:
+class GroundTruthSet:
     """The videos of an annotation that are to be judged."""
 
-    videos: tuple[Truth, ...]
+    videos: tuple[GroundTruth, ...]
     notes: tuple[str, ...] = ()
 
 
-def read_truth(path: Path, split: str | None = None) -> TruthSet:
+def read_ground_truth(path: Path, split: str | None = None) -> GroundTruthSet:
     """Read an annotation in any of the layouts; no video is opened.
 
     split: the subset that counts. For texts of frames that is a list of names (a file, or one below
@@ -76,20 +76,22 @@ def read_truth(path: Path, split: str | None = None) -> TruthSet:
     elif path.suffix.lower() in subtitles.SUFFIXES and is_file(path):
         _subset(path, [], split)
         film = path.stem.removesuffix(".vidattn")
-        found = TruthSet((Truth(film, spans=subtitles.read_cues(_text(path), str(path))),))
+        found = GroundTruthSet(
+            (GroundTruth(film, spans=subtitles.read_subtitles(_text(path), str(path))),)
+        )
     else:
-        missing = "" if is_there(path) else "no such file or folder; "
+        missing = "" if exists(path) else "no such file or folder; "
         raise DataError(f"{path}: {missing}not a ground truth", hint=f"it is {LAYOUTS}")
     if not found.videos:
         raise DataError(f"{path}: annotates no video", hint=f"a ground truth is {LAYOUTS}")
     return found
 
 
-def _by_hand(path: Path, split: str | None) -> TruthSet:
+def _by_hand(path: Path, split: str | None) -> GroundTruthSet:
     films, notes = read_annotated(path)
     _subset(path, [], split)
-    videos = (Truth(film.film, spans=film.spans, duration=film.duration) for film in films)
-    return TruthSet(tuple(videos), notes)
+    videos = (GroundTruth(film.film, spans=film.spans, duration=film.duration) for film in films)
+    return GroundTruthSet(tuple(videos), notes)
 
 
 def _text(path: Path) -> str:
@@ -101,7 +103,7 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: is not UTF-8 text") from None
 
 
-def _frame_texts(path: Path, split: str | None) -> TruthSet:
+def _frame_texts(path: Path, split: str | None) -> GroundTruthSet:
     """MS-TCN: <root>/groundTruth/<video>.txt, <root>/mapping.txt, <root>/splits/<name>.bundle."""
     folder = path / "groundTruth" if is_folder(path / "groundTruth") else path
     files = [path] if is_file(path) else sorted(folder.glob("*.txt"))
@@ -112,7 +114,9 @@ def _frame_texts(path: Path, split: str | None) -> TruthSet:
     if split is not None:
         files = _listed(files, _split_file(split, near))
     names = _mapping(near)
-    return TruthSet(tuple(Truth(file.stem, frames=_labels(file, names)) for file in files))
+    return GroundTruthSet(
+        tuple(GroundTruth(file.stem, frames=_labels(file, names)) for file in files)
+    )
 
 
 def _split_file(split: str, near: Sequence[Path]) -> Path:
@@ -167,7 +171,7 @@ def _labels(path: Path, names: Mapping[str, str] | None) -> tuple[str, ...]:
     return tuple(names.get(label, label) if names else label for label in labels)
 
 
-def _database(path: Path, split: str | None) -> TruthSet:
+def _database(path: Path, split: str | None) -> GroundTruthSet:
     """ActivityNet: {"database": {id: {subset, duration, annotations: [{segment, label}]}}}."""
     try:
         plain = json.loads(_text(path))
@@ -185,10 +189,10 @@ def _database(path: Path, split: str | None) -> TruthSet:
             found.append(_annotated(path, name, video, empty))
     if empty:
         notes.append(f"{path}: {len(empty)} annotations have no length: {shown(empty)}")
-    return TruthSet(tuple(found), tuple(notes))
+    return GroundTruthSet(tuple(found), tuple(notes))
 
 
-def _annotated(path: Path, name: str, video: Mapping[str, Any], empty: list[str]) -> Truth:
+def _annotated(path: Path, name: str, video: Mapping[str, Any], empty: list[str]) -> GroundTruth:
     spans = []
     try:
         for row in video.get("annotations", ()):
@@ -204,23 +208,23 @@ def _annotated(path: Path, name: str, video: Mapping[str, Any], empty: list[str]
             raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise DataError(f"{path}: {name}: an annotation is not {{segment, label}}") from None
-    return Truth(name, spans=_sorted(spans), duration=duration)
+    return GroundTruth(name, spans=_sorted(spans), duration=duration)
 
 
-def _table(path: Path, split: str | None) -> TruthSet:
+def _table(path: Path, split: str | None) -> GroundTruthSet:
     rows = read_rows(path)
     chosen, notes = _subset(path, [row.fields.get("split", "") for row in rows], split)
-    problems = Problems(path)
+    problems = RowErrors(path)
     spans: dict[str, list[tuple[Window, str]]] = {}
     for row in rows:
         if chosen is None or row.fields.get("split", "").casefold() == chosen:
             _add(row, spans, problems)
     problems.raise_if_any()
-    videos = tuple(Truth(name, spans=_sorted(found)) for name, found in spans.items())
-    return TruthSet(videos, tuple(notes))
+    videos = tuple(GroundTruth(name, spans=_sorted(found)) for name, found in spans.items())
+    return GroundTruthSet(videos, tuple(notes))
 
 
-def _add(row: Row, spans: dict[str, list[tuple[Window, str]]], problems: Problems) -> None:
+def _add(row: Row, spans: dict[str, list[tuple[Window, str]]], problems: RowErrors) -> None:
     """One row; without label, start and end it says that in this video nothing happens."""
     name = row.fields.get("path") or row.fields.get("youtube_id", "")
     label, start, end = (row.fields.get(key, "") for key in ("label", "start", "end"))
@@ -242,7 +246,7 @@ def _add(row: Row, spans: dict[str, list[tuple[Window, str]]], problems: Problem
 
 
 def _sorted(spans: Iterable[tuple[Window, str]]) -> tuple[tuple[Window, str], ...]:
-    return tuple(sorted(spans, key=lambda span: (span[0], canonical(span[1]))))
+    return tuple(sorted(spans, key=lambda span: (span[0], normalize_label(span[1]))))
 
 
 def _subset(path: Path, values: Sequence[str], split: str | None) -> tuple[str | None, list[str]]:

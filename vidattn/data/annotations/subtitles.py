@@ -17,7 +17,7 @@ SCORE = re.compile(r"\s*\(\d{1,3}\s?%\)$")
 """What our writers put behind a label."""
 
 
-def read_cues(text: str, name: str) -> tuple[tuple[Window, str], ...]:
+def read_subtitles(text: str, name: str) -> tuple[tuple[Window, str], ...]:
     """The spans of SubRip or WebVTT, sorted: a label for each cue, without markup and score.
 
     Raises DataError, with `name` and the line, for a cue that ends before it begins.

@@ -1,6 +1,6 @@
 """What is wrong with a data set: every file opened, hashed and decoded in places, in parallel.
 
-`audit` yields each file as it is checked, in the order of the set, and the verdict on the whole set
+`check_dataset` yields each file as it is checked, in the order of the set, and the verdict on the whole set
 at the end. What is kept in memory is a few words for each file.
 """
 
@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from vidattn.data.check.file import CheckedFile, Finding, Kind, Use, check_file
-from vidattn.data.labeled_set import SHOWN, LabelledSet, Split, shown, span_of
+from vidattn.data.check.file import CheckedFile, Kind, Listing, Problem, check_file
+from vidattn.data.labeled_set import SHOWN, LabeledSet, Split, shown, span_of
 from vidattn.data.sets.lists import MAX_MISSING
-from vidattn.data.sets.registry import KNOWN, open_set
+from vidattn.data.sets.registry import KNOWN, open_dataset
 from vidattn.errors import DataError
-from vidattn.video import Spare
+from vidattn.video import ProcessPool
 
 HALVES: tuple[Split, Split] = ("train", "val")
 SERIOUS: frozenset[Kind] = frozenset(["half", "missing", "unreadable", "damaged", "beyond", "leak"])
@@ -34,7 +34,7 @@ Verdict = dict[str, Any]
 
 
 @dataclass
-class Tally:
+class SplitCount:
     """How often something was found, and the first few times in words."""
 
     count: int = 0
@@ -48,42 +48,42 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Halves:
+class Splits:
     """Both halves of a set, as far as they can be opened."""
 
     name: str
-    sets: dict[Split, LabelledSet]
-    findings: tuple[Finding, ...]
+    sets: dict[Split, LabeledSet]
+    findings: tuple[Problem, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes."""
         return next(iter(self.sets.values())).labels
 
-    def files(self) -> dict[str, list[Use]]:
+    def files(self) -> dict[str, list[Listing]]:
         """Every file once, and what it is there for."""
-        found: dict[str, list[Use]] = {}
+        found: dict[str, list[Listing]] = {}
         for half, opened in self.sets.items():
             for item in opened.items:
-                found.setdefault(item.path, []).append(Use(half, item))
+                found.setdefault(item.path, []).append(Listing(half, item))
         return found
 
 
-def open_halves(name: str, data_root: Path | None = None) -> Halves:
+def open_splits(name: str, data_root: Path | None = None) -> Splits:
     """Both halves of a data set, however many videos are missing.
 
     A half that cannot be opened is a finding; raises DataError when neither can. Arguments as of
-    `open_set`.
+    `open_dataset`.
     """
-    sets: dict[Split, LabelledSet] = {}
+    sets: dict[Split, LabeledSet] = {}
     errors: list[DataError] = []
     findings = []
     for half in HALVES:
         try:
-            sets[half] = open_set(name, data_root, half, max_missing=1.0)
+            sets[half] = open_dataset(name, data_root, half, max_missing=1.0)
         except DataError as error:
             errors.append(error)
-            findings.append(Finding("half", f"no {half} half: {error.message}"))
+            findings.append(Problem("half", f"no {half} half: {error.message}"))
     if not sets:
         raise errors[0]
     tolerated = MAX_MISSING if name in KNOWN else 0.0
@@ -91,20 +91,20 @@ def open_halves(name: str, data_root: Path | None = None) -> Halves:
         absent, listed = len(opened.missing), len(opened.items) + len(opened.missing)
         if absent > tolerated * listed:
             text = f"{half}: {absent} of {listed} listed videos: {shown(opened.missing)}"
-            findings.append(Finding("missing", text))
-    return Halves(name, sets, tuple(findings))
+            findings.append(Problem("missing", text))
+    return Splits(name, sets, tuple(findings))
 
 
-def audit(halves: Halves, *, workers: int = 1, full: bool = False) -> Iterator[CheckedFile]:
+def check_dataset(halves: Splits, *, workers: int = 1, full: bool = False) -> Iterator[CheckedFile]:
     """Check every file once, `workers` at a time, in the order of the set.
 
     full: decode every frame and not only a few.
     """
-    spares: SimpleQueue[Spare] = SimpleQueue()
+    spares: SimpleQueue[ProcessPool] = SimpleQueue()
     for _ in range(workers):
-        spares.put(Spare())
+        spares.put(ProcessPool())
 
-    def check(path: str, uses: Sequence[Use]) -> CheckedFile:
+    def check(path: str, uses: Sequence[Listing]) -> CheckedFile:
         spare = spares.get()
         try:
             return check_file(path, uses, halves.labels, full=full, spare=spare)
@@ -126,12 +126,12 @@ def audit(halves: Halves, *, workers: int = 1, full: bool = False) -> Iterator[C
             spares.get().close()
 
 
-class Audit:
+class DatasetCheck:
     """The verdict on a set, from its files one after another."""
 
-    def __init__(self, halves: Halves) -> None:
+    def __init__(self, halves: Splits) -> None:
         self._halves = halves
-        self._tallies: defaultdict[Kind, Tally] = defaultdict(Tally)
+        self._tallies: defaultdict[Kind, SplitCount] = defaultdict(SplitCount)
         self._same: dict[str, list[CheckedFile]] = {}
         """By content, or by path where there is none to read; without facts and findings."""
         self._bytes = 0
@@ -159,7 +159,7 @@ class Audit:
         """Plain values for JSON; `sound` is whether nothing serious was found."""
         tallies = dict(self._tallies)
         for finding in (*self._twins(), *self._absent()):
-            tallies.setdefault(finding.kind, Tally()).add(finding.message)
+            tallies.setdefault(finding.kind, SplitCount()).add(finding.message)
         durations = np.array(self._durations or [0.0])
         return {
             "schema": "vidattn/data/1",
@@ -209,14 +209,14 @@ class Audit:
             for number, label in enumerate(self._halves.labels)
         ]
 
-    def _absent(self) -> Iterator[Finding]:
+    def _absent(self) -> Iterator[Problem]:
         for half in self._halves.sets:
             there = self._counts(half)
             names = [label for n, label in enumerate(self._halves.labels) if not there[n]]
             for name in names:
-                yield Finding("absent", f"{name}: no video in {half}")
+                yield Problem("absent", f"{name}: no video in {half}")
 
-    def _twins(self) -> Iterator[Finding]:
+    def _twins(self) -> Iterator[Problem]:
         """Contents that are in the set more than once."""
         for files in self._same.values():
             uses = [use for file in files for use in file.uses]
@@ -225,29 +225,29 @@ class Audit:
 
 
 def _repeated(
-    files: Sequence[CheckedFile], uses: Sequence[Use], labels: Sequence[str]
-) -> Iterator[Finding]:
+    files: Sequence[CheckedFile], uses: Sequence[Listing], labels: Sequence[str]
+) -> Iterator[Problem]:
     """What it means that one content is used more than once."""
     names = " = ".join(file.path for file in files[:SHOWN])
     parts = {half: [use for use in uses if use.half == half] for half in HALVES}
     if all(parts.values()):
         leaks = _meet(parts["train"], parts["val"])
         text = "in both halves" if leaks else "parts of it in both halves, none of them shared"
-        yield Finding("leak" if leaks else "shared", f"{names}: {text}")
+        yield Problem("leak" if leaks else "shared", f"{names}: {text}")
     for half, own in parts.items():
         repeated = len(own) - len({span_of(use.item) for use in own})
         if repeated:
-            yield Finding("duplicate", f"{names}: {repeated + 1} times the same in {half}")
+            yield Problem("duplicate", f"{names}: {repeated + 1} times the same in {half}")
     others = defaultdict(list)
     for use in uses:
         others[use.item.label].append(use)
     pairs = ((a, b) for a in others for b in others if a < b)
     clash = next(((a, b) for a, b in pairs if _meet(others[a], others[b])), None)
     if clash:
-        yield Finding("conflict", f"{names}: both {labels[clash[0]]} and {labels[clash[1]]}")
+        yield Problem("conflict", f"{names}: both {labels[clash[0]]} and {labels[clash[1]]}")
 
 
-def _meet(some: Iterable[Use], others: Iterable[Use]) -> bool:
+def _meet(some: Iterable[Listing], others: Iterable[Listing]) -> bool:
     """Whether a part of one list overlaps one of the other."""
     for one, other in product(map(_of_use, some), map(_of_use, others)):
         if one[0] < other[1] and other[0] < one[1]:
@@ -255,5 +255,5 @@ def _meet(some: Iterable[Use], others: Iterable[Use]) -> bool:
     return False
 
 
-def _of_use(use: Use) -> tuple[float, float]:
+def _of_use(use: Listing) -> tuple[float, float]:
     return span_of(use.item)

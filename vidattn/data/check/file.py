@@ -10,12 +10,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from vidattn.config.labels import canonical
+from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_set import Split
 from vidattn.errors import VideoError
 from vidattn.io.files import is_file
 from vidattn.types import Item
-from vidattn.video import Spare, Video, open_video
+from vidattn.video import ProcessPool, Video, open_video
 
 SAMPLED = 5
 """Frames that are decoded of a file, from the first to the last."""
@@ -36,7 +36,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-class Finding(NamedTuple):
+class Problem(NamedTuple):
     """One thing that is wrong with a file or a set."""
 
     kind: Kind
@@ -45,7 +45,7 @@ class Finding(NamedTuple):
     """Of the VideoError, if it is one."""
 
 
-class Use(NamedTuple):
+class Listing(NamedTuple):
     """What a file is in a data set for."""
 
     half: Split
@@ -57,8 +57,8 @@ class CheckedFile:
     """One file, and what was found."""
 
     path: str
-    uses: tuple[Use, ...]
-    findings: tuple[Finding, ...]
+    uses: tuple[Listing, ...]
+    findings: tuple[Problem, ...]
     sha256: str = ""
     """Empty for a file that is not there or cannot be opened."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -85,7 +85,7 @@ def _part(item: Item) -> dict[str, float] | None:
 
 
 def check_file(
-    path: str, uses: Sequence[Use], labels: Sequence[str], *, full: bool, spare: Spare
+    path: str, uses: Sequence[Listing], labels: Sequence[str], *, full: bool, spare: ProcessPool
 ) -> CheckedFile:
     """Open a file, hash it and decode some of its frames, or all of them with `full`."""
     folder = _other_class(path, uses, labels)
@@ -99,7 +99,7 @@ def check_file(
             facts = _facts(video)
     except VideoError as error:
         message = error.message.removeprefix(f"{path}: ")
-        lost = Finding("unreadable", message, error.code)
+        lost = Problem("unreadable", message, error.code)
         return CheckedFile(path, tuple(uses), (*folder, lost), _digest(path))
     facts = {"bytes": Path(path).stat().st_size, **facts}
     return CheckedFile(path, tuple(uses), tuple(found), _digest(path), facts)
@@ -119,7 +119,7 @@ def _digest(path: str) -> str:
     return whole.hexdigest()
 
 
-def _sample(video: Video, uses: Sequence[Use]) -> list[int]:
+def _sample(video: Video, uses: Sequence[Listing]) -> list[int]:
     """Frame numbers, rising: spread over the file, and the middle of labelled spans."""
     chosen = set(np.linspace(0, video.frames - 1, SAMPLED).astype(int).tolist())
     for use in uses[:SAMPLED_SPANS]:
@@ -129,7 +129,7 @@ def _sample(video: Video, uses: Sequence[Use]) -> list[int]:
     return sorted(chosen)
 
 
-def _spans(video: Video, uses: Sequence[Use]) -> list[Finding]:
+def _spans(video: Video, uses: Sequence[Listing]) -> list[Problem]:
     """Spans that lie or end after the file."""
     found = []
     for use in uses:
@@ -144,50 +144,50 @@ def _spans(video: Video, uses: Sequence[Use]) -> list[Finding]:
     return found
 
 
-def _place(start: float, stop: float, end: float, slack: float, unit: str) -> Finding | None:
+def _place(start: float, stop: float, end: float, slack: float, unit: str) -> Problem | None:
     length = f"the file has {end:.6g} {unit}s"
     if start >= end:
-        return Finding("beyond", f"a span begins at {unit} {start:g}, {length}")
+        return Problem("beyond", f"a span begins at {unit} {start:g}, {length}")
     if stop > end + slack:
-        return Finding("overrun", f"a span ends at {unit} {stop:g}, {length}")
+        return Problem("overrun", f"a span ends at {unit} {stop:g}, {length}")
     return None
 
 
-def _oddities(video: Video) -> list[Finding]:
+def _oddities(video: Video) -> list[Problem]:
     facts, found = video.facts, []
     if facts.vfr:
-        found.append(Finding("vfr", f"variable frame rate, {float(facts.fps):.4g} on average"))
+        found.append(Problem("vfr", f"variable frame rate, {float(facts.fps):.4g} on average"))
     if facts.rotation or facts.mirrored:
         mirrored = " and mirrored" * facts.mirrored
-        found.append(Finding("rotated", f"stored turned by {facts.rotation} degrees{mirrored}"))
+        found.append(Problem("rotated", f"stored turned by {facts.rotation} degrees{mirrored}"))
     if video.frames == 1:
-        found.append(Finding("single", "a single frame"))
+        found.append(Problem("single", "a single frame"))
     short, long = sorted((facts.width, facts.height))
     size = f"{facts.width}x{facts.height}"
     changes = [text for text in facts.warnings if "sizes" in text]
     if short < SMALLEST or long > LONGEST * short:
-        found.append(Finding("size", f"{size} is small or very long"))
+        found.append(Problem("size", f"{size} is small or very long"))
     elif facts.width % 2 or facts.height % 2:
-        found.append(Finding("size", f"{size} has an odd side"))
+        found.append(Problem("size", f"{size} has an odd side"))
     elif changes:
-        found.append(Finding("size", changes[0]))
+        found.append(Problem("size", changes[0]))
     return found
 
 
-def _damage(video: Video) -> list[Finding]:
+def _damage(video: Video) -> list[Problem]:
     return [
-        Finding("damaged", f"{u.window.start:.2f} to {u.window.stop:.2f} s do not decode", u.code)
+        Problem("damaged", f"{u.window.start:.2f} to {u.window.stop:.2f} s do not decode", u.code)
         for u in video.unreadable
     ]
 
 
-def _other_class(path: str, uses: Sequence[Use], labels: Sequence[str]) -> list[Finding]:
+def _other_class(path: str, uses: Sequence[Listing], labels: Sequence[str]) -> list[Problem]:
     """Whether the file lies in a folder that is named after another class than its own."""
-    folder = canonical(Path(path).parent.name)
-    own = {canonical(labels[use.item.label]) for use in uses}
-    if folder in own or all(canonical(label) != folder for label in labels):
+    folder = normalize_label(Path(path).parent.name)
+    own = {normalize_label(labels[use.item.label]) for use in uses}
+    if folder in own or all(normalize_label(label) != folder for label in labels):
         return []
-    return [Finding("folder", f"lies in a folder {folder!r}, but is labelled {', '.join(own)}")]
+    return [Problem("folder", f"lies in a folder {folder!r}, but is labelled {', '.join(own)}")]
 
 
 def _facts(video: Video) -> dict[str, Any]:

@@ -19,13 +19,21 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidattn.config import ClipConfig, Recipe
-from vidattn.data.loader import in_order
+from vidattn.data.loader import load_in_order
 from vidattn.data.motion.camera import LABELS, camera_path
 from vidattn.data.motion.scene import Clip, Textures, develop, render
-from vidattn.data.motion.textures import Drawn, Photographed
+from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
 from vidattn.models.distributed import share_of
 
-__all__ = ["LABELS", "Batch", "Example", "MotionBatches", "example", "held_back", "mirrored"]
+__all__ = [
+    "LABELS",
+    "Batch",
+    "MotionSample",
+    "MotionSamples",
+    "example",
+    "mirror",
+    "validation_samples",
+]
 
 TRAINING, HELD_BACK = 0, 1  # first words of the seeds: the textures of one are never in the other
 
@@ -48,7 +56,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Example:
+class MotionSample:
     """A clip uint8 [T, H, W, 3], its label, and its flow float32 [T - 1, h, w, 2]."""
 
     frames: Clip
@@ -63,14 +71,14 @@ def example(
     clip: ClipConfig,
     difficulty: float = 1.0,
     grid: int = 4,
-) -> Example:
+) -> MotionSample:
     """One clip of class `label`; difficulty from 0 (fast, clean) to 1 (slow, disturbed, faint)."""
     path = camera_path(rng, label, clip.frames, difficulty)
     frames, flow = render(rng, textures, path, clip.crop, difficulty, grid)
-    return Example(develop(rng, frames, difficulty), label, flow)
+    return MotionSample(develop(rng, frames, difficulty), label, flow)
 
 
-def mirrored(example: Example, across: int) -> Example:
+def mirror(example: MotionSample, across: int) -> MotionSample:
     """The example seen in a mirror: bit 0 left-right, bit 1 top-bottom, bit 2 x and y swapped.
 
     All eight values of `across` are exact: mirroring a picture mirrors the motion in it.
@@ -85,10 +93,10 @@ def mirrored(example: Example, across: int) -> Example:
     if across & 4:
         frames, flow = frames.transpose(0, 2, 1, 3), flow.transpose(0, 2, 1, 3)[..., ::-1]
         label = (0, 3, 4, 1, 2, 5, 6, 8, 7, 9)[label]
-    return Example(frames, label, flow)
+    return MotionSample(frames, label, flow)
 
 
-def collate(examples: list[Example], clip: ClipConfig) -> Batch:
+def collate(examples: list[MotionSample], clip: ClipConfig) -> Batch:
     """Stack examples and normalise their pixels as `clip` says."""
     pixels = torch.from_numpy(np.stack([e.frames for e in examples]))
     mean, std = torch.tensor(clip.mean), torch.tensor(clip.std)
@@ -97,7 +105,7 @@ def collate(examples: list[Example], clip: ClipConfig) -> Batch:
     return Batch(clips, labels, torch.from_numpy(np.stack([e.flow for e in examples])))
 
 
-class MotionBatches(Dataset[Batch]):
+class MotionSamples(Dataset[Batch]):
     """Batch number n of a training run, for any n in [0, steps).
 
     A quarter of a batch is filmed, the rest is the same clips seen in mirrors, which are different
@@ -110,8 +118,8 @@ class MotionBatches(Dataset[Batch]):
     ) -> None:
         self.recipe, self.share = recipe, share
         self.steps_per_epoch = max(1, recipe.data.clips_per_epoch // recipe.optim.batch_size)
-        self._photographed = Photographed(folder) if folder else None
-        self._drawn: tuple[int, Drawn] | None = None
+        self._photographed = PhotographedTextures(folder) if folder else None
+        self._drawn: tuple[int, DrawnTextures] | None = None
 
     def __len__(self) -> int:
         return self.steps_per_epoch * self.recipe.optim.epochs
@@ -122,7 +130,7 @@ class MotionBatches(Dataset[Batch]):
             return self._photographed
         if self._drawn is None or self._drawn[0] != epoch:
             seed = (TRAINING, self.recipe.seed, epoch)
-            self._drawn = (epoch, Drawn(seed, TEXTURES_PER_EPOCH))
+            self._drawn = (epoch, DrawnTextures(seed, TEXTURES_PER_EPOCH))
         return self._drawn[1]
 
     def difficulty(self, step: int) -> float:
@@ -144,16 +152,16 @@ class MotionBatches(Dataset[Batch]):
             label = (step * filmed + i) % len(LABELS)
             made = example(rng, textures, label, recipe.clip, self.difficulty(step), grid)
             ways = rng.choice(np.arange(1, 8), MIRRORS, replace=False)
-            examples += [made, *(mirrored(made, int(way)) for way in ways)]
+            examples += [made, *(mirror(made, int(way)) for way in ways)]
         skipped = first * (1 + MIRRORS)
         return collate(examples[mine.start - skipped : mine.stop - skipped], recipe.clip)
 
     def batches(self, first: int = 0) -> Iterator[Batch]:
         """Batches `first`, `first` + 1 ... to the end of the run."""
-        return in_order(self, range(first, len(self)), self.recipe.data.workers, ahead=8)
+        return load_in_order(self, range(first, len(self)), self.recipe.data.workers, ahead=8)
 
 
-def held_back(
+def validation_samples(
     clip: ClipConfig,
     count: int,
     *,
@@ -167,7 +175,9 @@ def held_back(
     Textures are drawn from seeds that training never uses, or come from `folder`. share: this
     process's number and how many share the batches.
     """
-    textures: Textures = Photographed(folder) if folder else Drawn((HELD_BACK, seed), 200)
+    textures: Textures = (
+        PhotographedTextures(folder) if folder else DrawnTextures((HELD_BACK, seed), 200)
+    )
     for start in range(0, count, batch_size)[share[0] :: share[1]]:
         numbers = range(start, min(start + batch_size, count))
         rngs = ((i, np.random.default_rng((HELD_BACK, seed, i))) for i in numbers)

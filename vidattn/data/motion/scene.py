@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.data.motion.camera import CameraPath, Floats, flow_of, log_uniform, shaking, turn
-from vidattn.data.motion.textures import SIDE, Drawn, Photographed, Pyramid
+from vidattn.data.motion.textures import SIDE, DrawnTextures, PhotographedTextures, Pyramid
 
 Clip = NDArray[np.uint8]
-Textures = Drawn | Photographed
+Textures = DrawnTextures | PhotographedTextures
 
 WIDEST = 420.0
 """Texels across the widest view of a texture; the rest is room to move in."""

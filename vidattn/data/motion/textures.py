@@ -145,7 +145,7 @@ def _clipped(values: NDArray[np.floating]) -> Picture:
     return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
-class Drawn:
+class DrawnTextures:
     """`count` procedural textures, drawn when first used; the same for the same seed."""
 
     narrowest = 70.0
@@ -165,7 +165,7 @@ class Drawn:
         return self._made[index]
 
 
-class Photographed:
+class PhotographedTextures:
     """Still images, and frames of videos, below a folder; every one is kept in memory.
 
     Videos give `per_video` frames at equal distances. Raises DataError when nothing was found.
@@ -176,7 +176,7 @@ class Photographed:
 
     def __init__(self, folder: Path, per_video: int = 4, limit: int = 400) -> None:
         self._pyramids: list[Pyramid] = []
-        for picture in pictures(folder, per_video):
+        for picture in find_images(folder, per_video):
             self._pyramids.append(pyramid(_fitted(picture)))
             if len(self._pyramids) == limit:
                 break
@@ -190,7 +190,7 @@ class Photographed:
         return self._pyramids[index]
 
 
-def pictures(folder: Path, per_video: int) -> Iterator[Picture]:
+def find_images(folder: Path, per_video: int) -> Iterator[Picture]:
     """Every image below `folder`, and `per_video` frames of every video: RGB uint8 [H, W, 3]."""
     for path in sorted(p for p in folder.rglob("*") if is_file(p)):
         if path.suffix.lower() in IMAGES:

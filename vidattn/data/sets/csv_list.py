@@ -15,22 +15,22 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vidattn.config.labels import canonical
+from vidattn.config.labels import normalize_label
 from vidattn.data.annotations.elan_labelstudio import is_annotated, located, read_annotated
 from vidattn.data.labeled_set import (
     HELD_BACK,
-    Example,
-    LabelledSet,
+    LabeledSet,
+    Sample,
     Split,
-    existing,
-    held_back,
     numbers_of,
+    require_existing,
     split_of,
+    split_validation,
 )
-from vidattn.data.tabular import Problems, Row, read_rows
+from vidattn.data.tabular import Row, RowErrors, read_rows
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 from vidattn.timeline.segments import BACKGROUND
 from vidattn.types import Window
 
@@ -50,7 +50,7 @@ def open_table(
     names: Sequence[str] | None = None,
     max_missing: float = 0.0,
     name: str = "",
-) -> LabelledSet:
+) -> LabeledSet:
     """One half of a set that is a single list.
 
     root: where relative paths begin, by default the folder of the list. names: the classes in their
@@ -75,8 +75,8 @@ def open_table(
             if alone
             else None,
         )
-    there = existing(chosen, str(path), max_missing)
-    return LabelledSet(
+    there = require_existing(chosen, str(path), max_missing)
+    return LabeledSet(
         name or path.stem,
         near,
         split,
@@ -98,7 +98,7 @@ def _by_hand(path: Path, near: Path) -> tuple[list[Row], tuple[str, ...]]:
     for film in films:
         where = str(located(film.film, near).absolute())
         for window, label in film.spans:
-            if canonical(label) == BACKGROUND:
+            if normalize_label(label) == BACKGROUND:
                 continue
             span = {"start": repr(window.start), "end": repr(window.stop)}
             group = {"group": f"{film.film} {window.start}"} if alone else {}
@@ -118,7 +118,7 @@ def open_lists(
     names: Sequence[str] | None = None,
     max_missing: float = 0.0,
     name: str = "",
-) -> LabelledSet:
+) -> LabeledSet:
     """One half of a set that has a list for each; both are read, so that the classes agree.
 
     Arguments and errors as `open_table`.
@@ -128,9 +128,9 @@ def open_lists(
     tables = {path: read_rows(path) for path in lists.values()}
     labels, numbers = classes_of(tables, names)
     path = lists[split]
-    there = existing(examples_of(path, tables[path], root, numbers), str(path), max_missing)
+    there = require_existing(examples_of(path, tables[path], root, numbers), str(path), max_missing)
     notes = [f"{path.name} serves for validation"] * (path.stem.casefold().startswith("test"))
-    return LabelledSet(
+    return LabeledSet(
         name or root.name, root, split, labels, there.items, (*notes, *there.notes), there.missing
     )
 
@@ -177,7 +177,9 @@ def classes_of(
     if used <= exact.keys():
         return labels, exact
     by_key = numbers_of(labels)
-    return labels, {label: by_key[canonical(label)] for label in used if canonical(label) in by_key}
+    return labels, {
+        label: by_key[normalize_label(label)] for label in used if normalize_label(label) in by_key
+    }
 
 
 def _number(label: str) -> int:
@@ -196,9 +198,9 @@ def _names_beside(path: Path) -> list[str] | None:
 
 def examples_of(
     path: Path, rows: Sequence[Row], root: Path, numbers: Mapping[str, int]
-) -> list[Example]:
+) -> list[Sample]:
     """The rows of a list as examples. Raises DataError that names every bad row."""
-    problems = Problems(path)
+    problems = RowErrors(path)
     examples = []
     for row in rows:
         try:
@@ -209,7 +211,7 @@ def examples_of(
     return examples
 
 
-def _example(row: Row, root: Path, numbers: Mapping[str, int]) -> Example:
+def _example(row: Row, root: Path, numbers: Mapping[str, int]) -> Sample:
     """One row; raises ValueError that says what is wrong with it."""
     fields = row.fields
     name, label = fields.get("path", ""), fields.get("label", "")
@@ -220,7 +222,7 @@ def _example(row: Row, root: Path, numbers: Mapping[str, int]) -> Example:
     if label not in numbers:
         raise ValueError(f"the label {label!r} is no class of this set")
     window = _window(fields.get("start", ""), fields.get("end", ""))
-    return Example(root / name, numbers[label], window, fields.get("group") or name)
+    return Sample(root / name, numbers[label], window, fields.get("group") or name)
 
 
 def _window(start: str, end: str) -> Window | None:
@@ -236,11 +238,11 @@ def _window(start: str, end: str) -> Window | None:
 
 
 def _halves_of(
-    path: Path, rows: Sequence[Row], examples: Sequence[Example]
+    path: Path, rows: Sequence[Row], examples: Sequence[Sample]
 ) -> tuple[list[Split | None], tuple[str, ...]]:
     """Which half each example is in, and how that was decided."""
     if any(row.fields.get("split") for row in rows):
-        problems = Problems(path)
+        problems = RowErrors(path)
         found = [_stated(row, problems) for row in rows]
         problems.raise_if_any()
         return found, ()
@@ -248,22 +250,24 @@ def _halves_of(
     cut = any(example.window is not None for example in examples)
     named = any(row.fields.get("group") for row in rows)
     grouped = cut or named
-    back = held_back([e.key for e in examples], None if grouped else [e.label for e in examples])
+    back = split_validation(
+        [e.key for e in examples], None if grouped else [e.label for e in examples]
+    )
     halves: list[Split | None] = ["val" if b else "train" for b in back]
     how = "groups" if named else "files" if cut else "file paths of every class"
     note = (
         f"{path}: no column split, so {HELD_BACK:.0%} is held back by the hash of the {how}: "
-        f"{counted(back.count(False), 'video')} to train, {back.count(True)} to validate"
+        f"{count_noun(back.count(False), 'video')} to train, {back.count(True)} to validate"
     )
     absent = {e.label for e in examples} - {
         e.label for e, b in zip(examples, back, strict=True) if b
     }
-    lacking = counted(len(absent), "class")
+    lacking = count_noun(len(absent), "class")
     notes = [f"{path}: nothing to validate of {lacking}"] if absent else []
     return halves, (note, *notes)
 
 
-def _stated(row: Row, problems: Problems) -> Split | None:
+def _stated(row: Row, problems: RowErrors) -> Split | None:
     text = row.fields.get("split", "")
     half = split_of(text)
     if half is None:

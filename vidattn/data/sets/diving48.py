@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vidattn.config.labels import labels as names_of
-from vidattn.data.labeled_set import LabelledSet, Split
+from vidattn.config.labels import load_labels as names_of
+from vidattn.data.labeled_set import LabeledSet, Split
 from vidattn.data.sets.lists import first_file, open_otherwise
-from vidattn.data.sets.video_index import Wanted, frame_of, matched
-from vidattn.data.tabular import Problems, entries, read_json
+from vidattn.data.sets.video_index import VideoKey, frame_of, matched
+from vidattn.data.tabular import RowErrors, entries, read_json
 from vidattn.errors import DataError
 
 LAYOUTS = (
@@ -27,7 +27,7 @@ LAYOUTS = (
 FILES = {"train": "Diving48_V2_train.json", "val": "Diving48_V2_test.json"}
 
 
-def open_diving48(name: str, root: Path, split: Split, max_missing: float) -> LabelledSet:
+def open_diving48(name: str, root: Path, split: Split, max_missing: float) -> LabeledSet:
     """One half below `root`; the test half is "val".
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -40,7 +40,7 @@ def open_diving48(name: str, root: Path, split: Split, max_missing: float) -> La
         return open_otherwise(name, root, split, names, max_missing, LAYOUTS)
     _check_vocabulary(root, names)
     hint = "entries are {vid_name, label, start_frame, end_frame}; labels count from 0"
-    problems = Problems(path, "entry", hint)
+    problems = RowErrors(path, "entry", hint)
     wanted = []
     for place, entry in enumerate(entries(path, "{vid_name, label}"), 1):
         try:
@@ -51,7 +51,7 @@ def open_diving48(name: str, root: Path, split: Split, max_missing: float) -> La
     return matched(wanted, frame_of(name, root, split, names), path, max_missing)
 
 
-def _dive(entry: Mapping[str, object], classes: int) -> Wanted:
+def _dive(entry: Mapping[str, object], classes: int) -> VideoKey:
     """One entry; raises ValueError that says what is wrong with it."""
     video, label = str(entry.get("vid_name") or ""), entry.get("label")
     if not video:
@@ -60,10 +60,10 @@ def _dive(entry: Mapping[str, object], classes: int) -> Wanted:
         raise ValueError(f"the label {label!r} is none of 0 to {classes - 1}")
     first, stop = entry.get("start_frame", 0), entry.get("end_frame")
     if first == 0:
-        return Wanted((video,), label)
+        return VideoKey((video,), label)
     if not isinstance(first, int) or not isinstance(stop, int) or not 0 < first < stop:
         raise ValueError(f"start_frame {first} and end_frame {stop}: expected 0 <= start < end")
-    return Wanted((video,), label, (first, stop))
+    return VideoKey((video,), label, (first, stop))
 
 
 def _check_vocabulary(root: Path, names: Sequence[str]) -> None:

@@ -12,20 +12,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidattn.config.labels import canonical
+from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_set import (
     HELD_BACK,
     SPLITS,
-    LabelledSet,
+    LabeledSet,
     Split,
-    held_back,
     numbers_of,
     shown,
     split_of,
+    split_validation,
     videos_below,
 )
 from vidattn.errors import DataError
-from vidattn.io.text import counted
+from vidattn.io.text import count_noun
 from vidattn.types import Item
 
 Classes = dict[str, list[Path]]
@@ -34,7 +34,7 @@ Classes = dict[str, list[Path]]
 
 def open_folder(
     root: Path, split: Split, *, name: str = "", names: Sequence[str] | None = None
-) -> LabelledSet:
+) -> LabeledSet:
     """One half of a set laid out in class folders.
 
     names: the classes in their order, when they are known beforehand; folders are matched to them
@@ -53,7 +53,7 @@ def open_folder(
     items = tuple(
         Item(str(path), numbers[label]) for label in sorted(chosen) for path in chosen[label]
     )
-    return LabelledSet(name or root.name, root, split, labels, items, tuple(notes))
+    return LabeledSet(name or root.name, root, split, labels, items, tuple(notes))
 
 
 def _halves(root: Path, split: Split) -> tuple[dict[Split, Classes], list[str]]:
@@ -85,12 +85,12 @@ def _divided(
     val: Classes = {}
     for label, paths in classes.items():
         keys = [path.name for path in paths]
-        for path, back in zip(paths, held_back(keys), strict=True):
+        for path, back in zip(paths, split_validation(keys), strict=True):
             (val if back else train).setdefault(label, []).append(path)
     counts = [sum(map(len, half.values())) for half in (train, val)]
     notes.append(
         f"{root}: no folders train and val, so {HELD_BACK:.0%} of every class is held back by the "
-        f"hash of the file names: {counted(counts[0], 'video')} to train, {counts[1]} to validate"
+        f"hash of the file names: {count_noun(counts[0], 'video')} to train, {counts[1]} to validate"
     )
     return {"train": train, "val": val}, notes
 
@@ -115,7 +115,7 @@ def _loose(root: Path) -> list[str]:
     loose = [path for path in videos_below(root) if path.parent == root]
     if not loose:
         return []
-    return [f"{root}: left out: {counted(len(loose), 'video')} outside the class folders"]
+    return [f"{root}: left out: {count_noun(len(loose), 'video')} outside the class folders"]
 
 
 def _empty(root: Path, classes: Classes) -> str:
@@ -129,10 +129,10 @@ def _numbered(classes: set[str], labels: Sequence[str], root: Path) -> dict[str,
     if classes <= exact.keys():
         return exact
     known = numbers_of(labels)
-    strange = sorted(label for label in classes if canonical(label) not in known)
+    strange = sorted(label for label in classes if normalize_label(label) not in known)
     if strange:
         raise DataError(
             f"{root}: {len(strange)} folders are no class of this set: {shown(strange)}",
             hint="name the folder itself as --dataset to take its folder names for classes",
         )
-    return {label: known[canonical(label)] for label in classes}
+    return {label: known[normalize_label(label)] for label in classes}

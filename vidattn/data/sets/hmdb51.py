@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vidattn.config.labels import labels as names_of
-from vidattn.data.labeled_set import LabelledSet, Split, shown
+from vidattn.config.labels import load_labels as names_of
+from vidattn.data.labeled_set import LabeledSet, Split, shown
 from vidattn.data.sets.lists import FOLDERS, first_file, open_otherwise, says_fold
-from vidattn.data.sets.video_index import Wanted, frame_of, matched, without_suffix
-from vidattn.data.tabular import Problems, read_lines
+from vidattn.data.sets.video_index import VideoKey, frame_of, matched, without_suffix
+from vidattn.data.tabular import RowErrors, read_lines
 from vidattn.errors import DataError
 
 LAYOUTS = (
@@ -33,7 +33,7 @@ MARKS = {"0": None, "1": "train", "2": "val"}
 
 def open_hmdb51(
     name: str, root: Path, split: Split, max_missing: float, *, fold: int
-) -> LabelledSet:
+) -> LabeledSet:
     """One half of split number `fold` (1 to 3) below `root`; the test half is "val".
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -57,9 +57,9 @@ def open_hmdb51(
     return matched(wanted, frame_of(name, root, split, names), paths[0].parent, max_missing)
 
 
-def _videos(path: Path, number: int, names: tuple[str, ...], split: Split) -> list[Wanted]:
+def _videos(path: Path, number: int, names: tuple[str, ...], split: Split) -> list[VideoKey]:
     """The videos of one class that are in a half."""
-    problems = Problems(path, hint="lines are <video>.avi 0, 1 or 2")
+    problems = RowErrors(path, hint="lines are <video>.avi 0, 1 or 2")
     found = []
     for line, text in read_lines(path):
         video, _, mark = text.rpartition(" ")
@@ -67,6 +67,6 @@ def _videos(path: Path, number: int, names: tuple[str, ...], split: Split) -> li
             problems.add(line, f"{text!r} does not end in 0, 1 or 2")
         elif MARKS[mark] == split:
             place = f"{names[number]}/{without_suffix(video.strip())}"
-            found.append(Wanted((place,), number, suffix=".avi"))
+            found.append(VideoKey((place,), number, suffix=".avi"))
     problems.raise_if_any()
     return found

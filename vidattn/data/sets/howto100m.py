@@ -19,11 +19,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidattn.data.labeled_set import HELD_BACK, LabelledSet, Split, held_back
+from vidattn.data.labeled_set import HELD_BACK, LabeledSet, Split, split_validation
 from vidattn.data.sets.csv_list import split_lists
 from vidattn.data.sets.lists import first_file, open_otherwise
-from vidattn.data.sets.video_index import Wanted, matched
-from vidattn.data.tabular import Problems, read_lines, read_rows
+from vidattn.data.sets.video_index import VideoKey, matched
+from vidattn.data.tabular import RowErrors, read_lines, read_rows
 from vidattn.errors import DataError
 
 LAYOUTS = (
@@ -35,7 +35,7 @@ FEWEST = 100
 """Videos that a task needs to be a class (arXiv:2102.05095, Sec. 4.4)."""
 
 
-def open_howto100m(name: str, root: Path, split: Split, max_missing: float) -> LabelledSet:
+def open_howto100m(name: str, root: Path, split: Split, max_missing: float) -> LabeledSet:
     """One half below `root`.
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -45,14 +45,16 @@ def open_howto100m(name: str, root: Path, split: Split, max_missing: float) -> L
     if path is None or split_lists(root):
         return open_otherwise(name, root, split, None, max_missing, LAYOUTS)
     tasks = _tasks(path)
-    wanted = [Wanted((v,), number) for number, videos in enumerate(tasks.values()) for v in videos]
-    back = held_back([video.names[0] for video in wanted], [video.label for video in wanted])
+    wanted = [
+        VideoKey((v,), number) for number, videos in enumerate(tasks.values()) for v in videos
+    ]
+    back = split_validation([video.names[0] for video in wanted], [video.label for video in wanted])
     chosen = [v for v, b in zip(wanted, back, strict=True) if b == (split == "val")]
     note = (
         f"{path}: {len(tasks)} tasks have {FEWEST} videos or more; {HELD_BACK:.0%} of each is held "
         f"back by the hash of the ids: {back.count(False)} to train, {back.count(True)} to validate"
     )
-    frame = LabelledSet(name, root, split, _names(root, tuple(tasks)), (), (note,))
+    frame = LabeledSet(name, root, split, _names(root, tuple(tasks)), (), (note,))
     return matched(chosen, frame, path, max_missing)
 
 
@@ -61,7 +63,7 @@ def _tasks(path: Path) -> dict[str, list[str]]:
 
     Raises DataError when a row has no video or no task, or no task has enough videos.
     """
-    problems = Problems(path, hint="columns are video_id, category_1, category_2, rank, task_id")
+    problems = RowErrors(path, hint="columns are video_id, category_1, category_2, rank, task_id")
     task_of: dict[str, str] = {}
     for row in read_rows(path):
         video, task = row.fields.get("youtube_id", ""), row.fields.get("label", "")

@@ -16,13 +16,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidattn.config.labels import canonical
-from vidattn.config.labels import labels as names_of
-from vidattn.data.labeled_set import LabelledSet, Split, numbers_of, split_of, videos_below
+from vidattn.config.labels import load_labels as names_of
+from vidattn.config.labels import normalize_label
+from vidattn.data.labeled_set import LabeledSet, Split, numbers_of, split_of, videos_below
 from vidattn.data.sets.folder import open_folder
 from vidattn.data.sets.lists import id_of, lists_of, open_otherwise, rank
-from vidattn.data.sets.video_index import VideoIndex, Wanted, frame_of, matched
-from vidattn.data.tabular import Problems, Row, first_columns, read_rows
+from vidattn.data.sets.video_index import VideoIndex, VideoKey, frame_of, matched
+from vidattn.data.tabular import Row, RowErrors, first_columns, read_rows
 from vidattn.errors import DataError
 
 LAYOUTS = (
@@ -34,7 +34,7 @@ LAYOUTS = (
 HALVES: tuple[Split, Split] = ("train", "val")
 
 
-def open_kinetics(name: str, root: Path, split: Split, max_missing: float) -> LabelledSet:
+def open_kinetics(name: str, root: Path, split: Split, max_missing: float) -> LabeledSet:
     """One half of the Kinetics set `name` (such as "k400") below `root`.
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -55,20 +55,20 @@ def open_kinetics(name: str, root: Path, split: Split, max_missing: float) -> La
 
 def _open_annotations(
     name: str, root: Path, path: Path, split: Split, names: Sequence[str], max_missing: float
-) -> LabelledSet:
+) -> LabeledSet:
     rows = [row for row in read_rows(path) if split_of(row.fields.get("split") or split) == split]
     if not rows:
         raise DataError(f"{path}: no row belongs to {split}")
     numbers = numbers_of(names)
-    problems = Problems(path)
+    problems = RowErrors(path)
     wanted = []
     for row in rows:
-        number = numbers.get(canonical(row.fields.get("label", "")))
+        number = numbers.get(normalize_label(row.fields.get("label", "")))
         stems = _stems(row)
         if number is None or not stems:
             problems.add(row.line, _complaint(row, name))
         else:
-            wanted.append(Wanted(stems, number))
+            wanted.append(VideoKey(stems, number))
     problems.raise_if_any()
     # Without times in the annotations a file is known by its id, cut out or not.
     index = None if any("end" in row.fields for row in rows) else VideoIndex(root, id_of)

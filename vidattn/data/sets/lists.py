@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vidattn.data.labeled_set import LabelledSet, Split, is_video, split_of
+from vidattn.data.labeled_set import LabeledSet, Split, is_video, split_of
 from vidattn.data.sets import csv_list
 from vidattn.data.sets.folder import open_folder
-from vidattn.data.sets.video_index import VideoIndex, Wanted, frame_of, matched
+from vidattn.data.sets.video_index import VideoIndex, VideoKey, frame_of, matched
 from vidattn.data.tabular import Row, read_rows
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder
@@ -47,7 +47,7 @@ def open_otherwise(
     max_missing: float,
     layouts: str,
     fits: Fits = lambda path: True,
-) -> LabelledSet:
+) -> LabeledSet:
     """One half of a named set out of lists or class folders, where its own files are not there.
 
     labels: its classes in order, None when the set does not say. layouts: all that it may look
@@ -71,7 +71,7 @@ def _open_list(
     lists: Mapping[Split, Path],
     labels: Sequence[str] | None,
     max_missing: float,
-) -> LabelledSet:
+) -> LabeledSet:
     path = lists[split]
     rows = _rows(path)
     if any(is_video(Path(row.fields.get("path", "")).name) for row in rows):
@@ -82,7 +82,9 @@ def _open_list(
     tables = {file: rows if file == path else _rows(file) for file in lists.values()}
     known, numbers = csv_list.classes_of(tables, labels)
     examples = csv_list.examples_of(path, rows, Path(), numbers)
-    wanted = [Wanted((example.path.as_posix(),), example.label, suffix="") for example in examples]
+    wanted = [
+        VideoKey((example.path.as_posix(),), example.label, suffix="") for example in examples
+    ]
     frame = frame_of(name, root, split, known)
     return matched(wanted, frame, path, max_missing, VideoIndex(root, id_of))
 

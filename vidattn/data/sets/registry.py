@@ -1,4 +1,4 @@
-"""Data sets by name or path: `open_set("k400", ...)`, `open_set("./my_clips", ...)`."""
+"""Data sets by name or path: `open_dataset("k400", ...)`, `open_dataset("./my_clips", ...)`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vidattn.data.annotations.elan_labelstudio import FORMS, is_annotated
-from vidattn.data.labeled_set import LabelledSet, Split
+from vidattn.data.labeled_set import LabeledSet, Split
 from vidattn.data.sets import diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
 from vidattn.data.sets.csv_list import SUFFIXES as TABLES
 from vidattn.data.sets.csv_list import open_lists, open_table, split_lists
@@ -23,9 +23,9 @@ from vidattn.data.sets.lists import MAX_MISSING
 from vidattn.data.sets.ssv2 import open_ssv2
 from vidattn.data.sets.ucf101 import open_ucf101
 from vidattn.errors import DataError
-from vidattn.io.files import is_file, is_folder, is_there
+from vidattn.io.files import exists, is_file, is_folder
 
-__all__ = ["KNOWN", "KnownSet", "LabelledSet", "open_set"]
+__all__ = ["KNOWN", "DatasetInfo", "LabeledSet", "open_dataset"]
 
 LAYOUTS = (
     "a folder for each class (<class>/<video>.mp4, in train/ and val/ or without them), "
@@ -34,62 +34,62 @@ LAYOUTS = (
 )
 
 
-class Opener(Protocol):
+class OpenDataset(Protocol):
     """Opens one half of a named set below a folder; see `open_kinetics`."""
 
-    def __call__(self, name: str, root: Path, split: Split, max_missing: float) -> LabelledSet: ...
+    def __call__(self, name: str, root: Path, split: Split, max_missing: float) -> LabeledSet: ...
 
 
-class FoldOpener(Protocol):
+class OpenFold(Protocol):
     """The same for a set with several published splits."""
 
     def __call__(
         self, name: str, root: Path, split: Split, max_missing: float, *, fold: int
-    ) -> LabelledSet: ...
+    ) -> LabeledSet: ...
 
 
 @dataclass(frozen=True)
-class KnownSet:
+class DatasetInfo:
     """A data set that goes by a name."""
 
     title: str
-    open: Opener
+    open: OpenDataset
     layouts: str
     """What is looked for in its folder, in words."""
     folder: str = ""
     """What its folder is called; empty: as the set."""
 
 
-def _folds(name: str, title: str, opener: FoldOpener, layouts: str) -> dict[str, KnownSet]:
+def _folds(name: str, title: str, opener: OpenFold, layouts: str) -> dict[str, DatasetInfo]:
     """A set with three published splits: the first by its name, the others by name and number."""
     return {
-        f"{name}-{fold}" if fold > 1 else name: KnownSet(
+        f"{name}-{fold}" if fold > 1 else name: DatasetInfo(
             f"{title}, split {fold}", partial(opener, fold=fold), layouts, name
         )
         for fold in (1, 2, 3)
     }
 
 
-KNOWN: dict[str, KnownSet] = {
-    "k400": KnownSet("Kinetics-400", open_kinetics, kinetics.LAYOUTS),
-    "k600": KnownSet("Kinetics-600", open_kinetics, kinetics.LAYOUTS),
-    "k700": KnownSet("Kinetics-700", open_kinetics, kinetics.LAYOUTS),
-    "ssv2": KnownSet("Something-Something V2", open_ssv2, ssv2.LAYOUTS),
-    "diving48": KnownSet("Diving-48", open_diving48, diving48.LAYOUTS),
-    "howto100m": KnownSet("HowTo100M", open_howto100m, howto100m.LAYOUTS),
+KNOWN: dict[str, DatasetInfo] = {
+    "k400": DatasetInfo("Kinetics-400", open_kinetics, kinetics.LAYOUTS),
+    "k600": DatasetInfo("Kinetics-600", open_kinetics, kinetics.LAYOUTS),
+    "k700": DatasetInfo("Kinetics-700", open_kinetics, kinetics.LAYOUTS),
+    "ssv2": DatasetInfo("Something-Something V2", open_ssv2, ssv2.LAYOUTS),
+    "diving48": DatasetInfo("Diving-48", open_diving48, diving48.LAYOUTS),
+    "howto100m": DatasetInfo("HowTo100M", open_howto100m, howto100m.LAYOUTS),
     **_folds("ucf101", "UCF101", open_ucf101, ucf101.LAYOUTS),
     **_folds("hmdb51", "HMDB51", open_hmdb51, hmdb51.LAYOUTS),
 }
 """Name -> how it is opened."""
 
 
-def open_set(
+def open_dataset(
     name_or_path: str,
     data_root: Path | None = None,
     split: Split = "train",
     *,
     max_missing: float | None = None,
-) -> LabelledSet:
+) -> LabeledSet:
     """Open one half of a data set; no video is read.
 
     name_or_path: a name in KNOWN, a folder, or a list file. data_root: where the named set lies (or
@@ -127,7 +127,7 @@ def _path(name: str, data_root: Path | None) -> Path:
     if data_root is not None:
         places.append(data_root / name)
     for place in places:
-        if is_there(place):
+        if exists(place):
             return place
     if len(Path(name).parts) > 1 or Path(name).suffix or name.startswith("."):
         raise DataError(f"{name}: no such file or folder", hint=f"a data set is {LAYOUTS}")
@@ -139,7 +139,7 @@ def _path(name: str, data_root: Path | None) -> Path:
     )
 
 
-def _root(name: str, known: KnownSet, data_root: Path | None) -> Path:
+def _root(name: str, known: DatasetInfo, data_root: Path | None) -> Path:
     """The folder of a named set: the first place that exists."""
     name = known.folder or name
     if data_root is not None:

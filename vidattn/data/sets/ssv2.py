@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vidattn.config.labels import canonical
-from vidattn.config.labels import labels as names_of
-from vidattn.data.labeled_set import LabelledSet, Split, numbers_of
+from vidattn.config.labels import load_labels as names_of
+from vidattn.config.labels import normalize_label
+from vidattn.data.labeled_set import LabeledSet, Split, numbers_of
 from vidattn.data.sets.lists import first_file, open_otherwise
-from vidattn.data.sets.video_index import Wanted, frame_of, matched
-from vidattn.data.tabular import Problems, entries
+from vidattn.data.sets.video_index import VideoKey, frame_of, matched
+from vidattn.data.tabular import RowErrors, entries
 
 LAYOUTS = (
     "something-something-v2-{train,validation}.json, or labels/{train,validation}.json, with "
@@ -28,7 +28,7 @@ LAYOUTS = (
 STEMS = {"train": "train", "val": "validation"}
 
 
-def open_ssv2(name: str, root: Path, split: Split, max_missing: float) -> LabelledSet:
+def open_ssv2(name: str, root: Path, split: Split, max_missing: float) -> LabeledSet:
     """One half below `root`; the validation half is "val".
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -40,16 +40,16 @@ def open_ssv2(name: str, root: Path, split: Split, max_missing: float) -> Labell
     if path is None:
         return open_otherwise(name, root, split, names, max_missing, LAYOUTS)
     numbers = numbers_of(names)
-    problems = Problems(path, "entry", "entries are {id, template}; templates are those of V2")
+    problems = RowErrors(path, "entry", "entries are {id, template}; templates are those of V2")
     wanted = []
     for place, entry in enumerate(entries(path, "{id, template}"), 1):
         video, template = str(entry.get("id") or ""), _template(entry)
         if not video:
             problems.add(place, "no id")
-        elif canonical(template) not in numbers:
+        elif normalize_label(template) not in numbers:
             problems.add(place, f"the template {template!r} is no class of {name}")
         else:
-            wanted.append(Wanted((video,), numbers[canonical(template)], suffix=".webm"))
+            wanted.append(VideoKey((video,), numbers[normalize_label(template)], suffix=".webm"))
     problems.raise_if_any()
     return matched(wanted, frame_of(name, root, split, names), path, max_missing)
 

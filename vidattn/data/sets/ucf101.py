@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidattn.config.labels import canonical
-from vidattn.config.labels import labels as names_of
-from vidattn.data.labeled_set import LabelledSet, Split, numbers_of
+from vidattn.config.labels import load_labels as names_of
+from vidattn.config.labels import normalize_label
+from vidattn.data.labeled_set import LabeledSet, Split, numbers_of
 from vidattn.data.sets.lists import FOLDERS, first_file, open_otherwise, says_fold
-from vidattn.data.sets.video_index import Wanted, frame_of, matched, without_suffix
-from vidattn.data.tabular import Problems, read_lines
+from vidattn.data.sets.video_index import VideoKey, frame_of, matched, without_suffix
+from vidattn.data.tabular import RowErrors, read_lines
 from vidattn.errors import DataError
 
 LAYOUTS = (
@@ -32,7 +32,7 @@ HINT = "lines are <Class>/<video>.avi, in training lists with the number of the 
 
 def open_ucf101(
     name: str, root: Path, split: Split, max_missing: float, *, fold: int
-) -> LabelledSet:
+) -> LabeledSet:
     """One half of split number `fold` (1 to 3) below `root`; the test half is "val".
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -46,17 +46,17 @@ def open_ucf101(
         return open_otherwise(name, root, split, names, max_missing, LAYOUTS, fits)
     _check_numbers(root, names)
     numbers = numbers_of(names)
-    problems = Problems(path, hint=HINT)
+    problems = RowErrors(path, hint=HINT)
     wanted = []
     for line, text in read_lines(path):
         video, _, number = text.partition(" ")
-        label = numbers.get(canonical(video.partition("/")[0]))
+        label = numbers.get(normalize_label(video.partition("/")[0]))
         if label is None or "/" not in video:
             problems.add(line, f"{video!r} does not begin with a class folder")
         elif number.strip() not in ("", str(label + 1)):
             problems.add(line, f"{video}: the number {number.strip()} is not that of its class")
         else:
-            wanted.append(Wanted((without_suffix(video),), label, suffix=".avi"))
+            wanted.append(VideoKey((without_suffix(video),), label, suffix=".avi"))
     problems.raise_if_any()
     return matched(wanted, frame_of(name, root, split, names), path, max_missing)
 
@@ -66,7 +66,7 @@ def _check_numbers(root: Path, names: Sequence[str]) -> None:
     path = first_file(root, ("classInd.txt", "classind.txt"), PLACES)
     if path is None:
         return
-    expected = [f"{number} {canonical(label)}" for number, label in enumerate(names, 1)]
+    expected = [f"{number} {normalize_label(label)}" for number, label in enumerate(names, 1)]
     for (line, text), wanted in zip(read_lines(path), expected, strict=False):
-        if canonical(text) != wanted:
+        if normalize_label(text) != wanted:
             raise DataError(f"{path}: line {line} is {text!r}, expected {wanted!r}")

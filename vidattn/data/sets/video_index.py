@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidattn.data.labeled_set import LabelledSet, Split, is_video, missing_note
+from vidattn.data.labeled_set import LabeledSet, Split, is_video, missing_note
 from vidattn.types import Item
 
 
 @dataclass(frozen=True)
-class Wanted:
+class VideoKey:
     """One annotated video."""
 
     names: tuple[str, ...]
@@ -68,12 +68,12 @@ def without_suffix(name: str) -> str:
 
 
 def matched(
-    wanted: Sequence[Wanted],
-    frame: LabelledSet,
+    wanted: Sequence[VideoKey],
+    frame: LabeledSet,
     where: Path,
     max_missing: float,
     index: VideoIndex | None = None,
-) -> LabelledSet:
+) -> LabeledSet:
     """`frame` with the wanted videos that are below its root as items, and a note on the others.
 
     where: what named them. Raises DataError when more than the share `max_missing` is missing.
@@ -87,7 +87,7 @@ def matched(
         else:
             items.append(Item(path, video.label, frames=video.frames))
     notes = missing_note(missing, len(wanted), str(where), max_missing)
-    return LabelledSet(
+    return LabeledSet(
         frame.name,
         frame.root,
         frame.split,
@@ -98,6 +98,6 @@ def matched(
     )
 
 
-def frame_of(name: str, root: Path, split: Split, labels: Sequence[str]) -> LabelledSet:
+def frame_of(name: str, root: Path, split: Split, labels: Sequence[str]) -> LabeledSet:
     """A half of a set whose videos are still to be found."""
-    return LabelledSet(name, root, split, tuple(labels), ())
+    return LabeledSet(name, root, split, tuple(labels), ())

@@ -16,11 +16,11 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
-from vidattn.io.json import one_line
+from vidattn.io.json import dumps
 from vidattn.output.report.explanation import evidence
 from vidattn.output.report.page import UNSEEN, asset, policy, shown, template
 from vidattn.output.report.scores import packed
-from vidattn.output.text import digits, seen, ticks
+from vidattn.output.text import decimals_for, describe_coverage, round_ticks
 from vidattn.output.xml import beside
 from vidattn.timeline import Timeline
 from vidattn.timeline.explanation import Explanation
@@ -53,14 +53,14 @@ def html(
     style = asset("base.css") + asset("report.css")
     data = {**packed(timeline), **_words(timeline, document, folder, stills or {})}
     return template("report.html.j2").render(
-        data=Markup(_inert(one_line(data))),
+        data=Markup(_inert(dumps(data))),
         script=Markup(script),
         style=Markup(style),
         policy=policy(script, style),
         name=data["name"],
         facts=[shown(fact) for fact in _facts(document["input"])],
         model=shown(_model(document["model"])),
-        seen=shown(seen(timeline) + _lost(document["coverage"]["reasons"])),
+        seen=shown(describe_coverage(timeline) + _lost(document["coverage"]["reasons"])),
         warnings=[shown(warning) for warning in timeline.warnings],
         task=timeline.task,
         video=data["video"],
@@ -68,7 +68,7 @@ def html(
         count=len(timeline.segments),
         evidence=[evidence(one) for one in explained],
         clock=partial(clock, hours=document["input"]["duration"] >= HOUR),
-        digits=digits,
+        digits=decimals_for,
         fixed=fixed,
         shown=shown,
     )
@@ -82,7 +82,7 @@ def bare(page: bytes) -> bytes:
 
 def clock(seconds: float, hours: bool, decimals: int = 1) -> str:
     """M:SS.s, or H:MM:SS.s, as the script of the page writes it."""
-    whole, rest = divmod(ticks(seconds, decimals), 10**decimals)
+    whole, rest = divmod(round_ticks(seconds, decimals), 10**decimals)
     minutes, whole = divmod(whole, 60)
     end = f"{whole:02d}.{rest:0{decimals}d}"
     return f"{minutes // 60}:{minutes % 60:02d}:{end}" if hours else f"{minutes}:{end}"
@@ -90,7 +90,7 @@ def clock(seconds: float, hours: bool, decimals: int = 1) -> str:
 
 def fixed(number: float, decimals: int) -> str:
     """A number with so many decimals, halves up."""
-    return f"{ticks(number, decimals) / 10**decimals:.{decimals}f}"
+    return f"{round_ticks(number, decimals) / 10**decimals:.{decimals}f}"
 
 
 def _words(

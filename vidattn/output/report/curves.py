@@ -8,7 +8,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from vidattn.output.report.layout import Bar, Section, sheet
-from vidattn.output.report.page import colours
+from vidattn.output.report.page import page_colors
 
 Points = Sequence[tuple[float, float]]
 
@@ -76,7 +76,7 @@ def _share(top1: float | None) -> Bar | str:
 
 def _style() -> str:
     """The looks of the picture, in the colours of the pages."""
-    of = colours()
+    of = page_colors()
 
     def rules(which: int) -> str:
         ink, line, ground, k0, k1 = (of[n][which] for n in ("soft", "line", "ground", "k0", "k1"))

@@ -48,7 +48,7 @@ def asset(name: str) -> str:
 
 
 @cache
-def colours() -> dict[str, tuple[str, str]]:
+def page_colors() -> dict[str, tuple[str, str]]:
     """The colours of the pages by name, on light and on dark ground, as #rrggbb."""
     pattern = r"--(\w+): light-dark\((#\w+), (#\w+)\)"
     found = re.findall(pattern, asset("base.css"))

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from vidattn.errors import InputError
-from vidattn.io.files import replacing
-from vidattn.io.json import one_line
-from vidattn.output import clip_name
+from vidattn.io.files import replacing_file
+from vidattn.io.json import dumps
+from vidattn.output import excerpt_name
 from vidattn.output.video.overlay import Overlay
 from vidattn.timeline import Timeline
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 from vidattn.video import Opening, Video, open_video
-from vidattn.video.writer.client import Recorder, Sound
-from vidattn.video.writer.fingerprint import is_sealed, seal
+from vidattn.video.writer.client import AudioSource, VideoWriter
+from vidattn.video.writer.fingerprint import add_fingerprint, has_fingerprint
 
 SMALLEST = 144
 """Pixels of the shorter side; smaller films are enlarged so that letters fit on them."""
@@ -31,7 +31,7 @@ SAME_LENGTH = 1.0
 
 
 @dataclass(frozen=True)
-class Drawn:
+class FrameDrawn:
     """One more frame is done."""
 
     frames: int
@@ -39,7 +39,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Made:
+class FileMade:
     """A file is complete."""
 
     path: Path
@@ -56,25 +56,25 @@ def annotate(
     film: str | os.PathLike[str] | None = None,
     reader: str = "auto",
 ) -> Path:
-    """Write a film with its labels in it, as `annotating`; returns the path."""
-    for _ in annotating(timeline, path, film=film, reader=reader):
+    """Write a film with its labels in it, as `annotate_events`; returns the path."""
+    for _ in annotate_events(timeline, path, film=film, reader=reader):
         pass
     return Path(path)
 
 
-def annotating(
+def annotate_events(
     timeline: Timeline,
     path: str | os.PathLike[str],
     *,
     film: str | os.PathLike[str] | None = None,
     reader: str = "auto",
     opening: Opening = open_video,
-) -> Generator[Drawn | Made, None, None]:
+) -> Generator[FrameDrawn | FileMade, None, None]:
     """Make a film with label, score and a track of the segments in it: a Drawn for each frame.
 
     H.264 with the sound of the film, upright, every frame at its time; the part that the timeline
     covers. film: where it is, if not where the timeline says. opening: who opens it. Nothing is at
-    `path` before `Made`. Raises VideoError when the film cannot be read, InputError when it is
+    `path` before `FileMade`. Raises VideoError when the film cannot be read, InputError when it is
     another one, OutputError.
     """
     with _opened(timeline, film, reader, opening) as (video, recorder):
@@ -84,18 +84,18 @@ def annotating(
         whole = timeline.task == "classify"
         overlay = Overlay(timeline.segments, size, part, whole=whole)
         times, stop = video.times[first:after], min(part.stop, video.duration)
-        with replacing(path) as place:
+        with replacing_file(path) as place:
             with recorder.recording(place, size, times, stop) as sound:
                 for index, frame in video.stream(range(first, after)):
                     overlay.draw(frame, float(video.times[index]))
                     recorder.frame(index - first, frame)
-                    yield Drawn(after - first)
+                    yield FrameDrawn(after - first)
             video.check_unchanged()
-            seal(place, _digest(timeline))
-        yield Made(Path(path), notes=(*_heard(sound), *_spelled(overlay)))
+            add_fingerprint(place, _digest(timeline))
+        yield FileMade(Path(path), notes=(*_heard(sound), *_spelled(overlay)))
 
 
-def clips(
+def excerpts(
     timeline: Timeline,
     folder: str | os.PathLike[str],
     *,
@@ -103,12 +103,12 @@ def clips(
     exact: bool = False,
     reader: str = "auto",
 ) -> list[Path]:
-    """Cut every segment out of a film, as `clipping`; returns the paths."""
-    events = clipping(timeline, folder, film=film, exact=exact, reader=reader)
-    return [event.path for event in events if isinstance(event, Made)]
+    """Cut every segment out of a film, as `excerpt_events`; returns the paths."""
+    events = excerpt_events(timeline, folder, film=film, exact=exact, reader=reader)
+    return [event.path for event in events if isinstance(event, FileMade)]
 
 
-def clipping(
+def excerpt_events(
     timeline: Timeline,
     folder: str | os.PathLike[str],
     *,
@@ -117,59 +117,61 @@ def clipping(
     exact: bool = False,
     reader: str = "auto",
     opening: Opening = open_video,
-) -> Generator[Drawn | Made, None, None]:
+) -> Generator[FrameDrawn | FileMade, None, None]:
     """Cut every segment but background out of a film into a file of its own, with its sound.
 
     Where a key frame lies within TOLERANCE of a segment and nothing else speaks against it, its
     packets are copied; otherwise, and always if `exact`, it is encoded anew and begins and ends
     with the very frame. name: what files are called after, by default the film. A Drawn for each
-    frame of the film that belongs to a segment, and a Made for each file. Raises as `annotating`.
+    frame of the film that belongs to a segment, and a Made for each file. Raises as `annotate_events`.
     """
-    wanted = clip_paths(timeline, folder, name)
+    wanted = excerpt_paths(timeline, folder, name)
     with _opened(timeline, film, reader, opening, smallest=1) as (video, recorder):
         spans = [_frames(video, segment.window) for segment, _ in wanted]
         total = sum(after - first for first, after in spans)
         for (segment, path), (first, after) in zip(wanted, spans, strict=True):
             if first == after:
                 continue
-            with replacing(path) as place:
+            with replacing_file(path) as place:
                 copied = not exact and recorder.copy(place, segment.window, TOLERANCE) is not None
                 for _ in (
                     range(first, after)
                     if copied
                     else _encoded(video, recorder, place, segment, (first, after))
                 ):
-                    yield Drawn(total)
-                seal(place, _digest(timeline, exact=exact))
-            yield Made(path, copied)
+                    yield FrameDrawn(total)
+                add_fingerprint(place, _digest(timeline, exact=exact))
+            yield FileMade(path, copied)
         video.check_unchanged()
 
 
-def clip_paths(
+def excerpt_paths(
     timeline: Timeline, folder: str | os.PathLike[str], name: str | None = None
 ) -> list[tuple[Segment, Path]]:
-    """Every segment but background, and the file that `clipping` makes of it."""
+    """Every segment but background, and the file that `excerpt_events` makes of it."""
     wanted = [segment for segment in timeline.segments if segment.label_id is not None]
     source, count = name or timeline.source, len(wanted)
     return [
-        (segment, Path(folder) / clip_name(source, number, count, segment.label))
+        (segment, Path(folder) / excerpt_name(source, number, count, segment.label))
         for number, segment in enumerate(wanted, 1)
     ]
 
 
-def is_of(timeline: Timeline, path: str | os.PathLike[str], *, exact: bool = False) -> bool:
-    """Whether a film is there, uncut, and `annotating` or `clipping` made it of this timeline."""
-    return is_sealed(path, _digest(timeline, exact=exact))
+def is_annotation_of(
+    timeline: Timeline, path: str | os.PathLike[str], *, exact: bool = False
+) -> bool:
+    """Whether a film is there, uncut, and `annotate_events` or `excerpt_events` made it of this timeline."""
+    return has_fingerprint(path, _digest(timeline, exact=exact))
 
 
 def _digest(timeline: Timeline, *, exact: bool = False) -> bytes:
     """32 bytes that stand for what a timeline says, and how it is cut."""
     said = [timeline.to_dict(scores=False), {"exact": exact}]
-    return hashlib.sha256(one_line(said).encode("utf-8", "backslashreplace")).digest()
+    return hashlib.sha256(dumps(said).encode("utf-8", "backslashreplace")).digest()
 
 
 def _encoded(
-    video: Video, recorder: Recorder, place: Path, segment: Segment, span: tuple[int, int]
+    video: Video, recorder: VideoWriter, place: Path, segment: Segment, span: tuple[int, int]
 ) -> Iterator[None]:
     """Encode the frames of a segment anew."""
     first, after = span
@@ -188,7 +190,7 @@ def _opened(
     reader: str,
     opening: Opening,
     smallest: int = SMALLEST,
-) -> Iterator[tuple[Video, Recorder]]:
+) -> Iterator[tuple[Video, VideoWriter]]:
     """The film of a timeline, enlarged if it is very small, and a recorder for it."""
     path = timeline.source if film is None else film
     with _found(path, reader, opening) as video:
@@ -200,12 +202,12 @@ def _opened(
                 hint="name the film that the timeline is about with --film",
             )
         if short >= smallest:
-            with Recorder(video) as recorder:
+            with VideoWriter(video) as recorder:
                 yield video, recorder
             return
     with (
         opening(path, reader=reader, short_side=smallest) as larger,
-        Recorder(larger) as recorder,
+        VideoWriter(larger) as recorder,
     ):
         yield larger, recorder
 
@@ -233,7 +235,7 @@ def _frames(video: Video, part: Window) -> tuple[int, int]:
     return first, after if part.stop < video.duration - 5e-4 else video.frames
 
 
-def _heard(sound: Sound) -> Iterator[str]:
+def _heard(sound: AudioSource) -> Iterator[str]:
     if sound.codec and not sound.heard:
         yield f"without its sound, which is {sound.codec}: not known here"
     elif sound.heard and not sound.copied:

@@ -32,7 +32,7 @@ BARS, TEXT, TITLE = 56, 15, 20
 """Heights in pixels: of the bars of a row, a line of text, the first line."""
 
 
-def strip(explanation: Explanation) -> Picture:
+def heatmap_strip(explanation: Explanation) -> Picture:
     """The whole as one picture, uint8 [H, W, 3] RGB: each frame as it was and with its heat, its
     time, and a bar for what its absence costs."""
     frames = chosen(len(explanation.frames), MOST)
@@ -119,7 +119,7 @@ def warmed(
     return picture
 
 
-def png(picture: Picture) -> bytes:
+def write_png(picture: Picture) -> bytes:
     """A PNG file of a picture uint8 [H, W, 3] RGB."""
     import cv2
 

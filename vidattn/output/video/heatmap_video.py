@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from vidattn.io.files import replacing
+from vidattn.io.files import replacing_file
 from vidattn.output.video import heatmap
 from vidattn.timeline.explanation import Explanation
 from vidattn.video import Opening, open_video
-from vidattn.video.writer.client import Recorder
+from vidattn.video.writer.client import VideoWriter
 
 SMALLEST = 240
 """Pixels of the shorter side; smaller films are enlarged so that something can be seen."""
 
 
-def heat_film(
+def write_heatmap_video(
     explanation: Explanation,
     path: str | os.PathLike[str],
     *,
@@ -35,8 +35,8 @@ def heat_film(
     warmth, window = heatmap.scaled(explanation), explanation.window
     with (
         opening(explanation.source, reader=reader, short_side=short) as video,
-        Recorder(video) as recorder,
-        replacing(path) as place,
+        VideoWriter(video) as recorder,
+        replacing_file(path) as place,
     ):
         first, after = np.searchsorted(video.times, [window.start - 5e-4, window.stop - 5e-4])
         first = min(max(int(first), 0), video.frames - 1)

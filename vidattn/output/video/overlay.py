@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.output.palette import NONE, Colour, colours
+from vidattn.output.palette import NONE, Color, label_colors
 from vidattn.output.video.text import Lettering, Mask
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
@@ -24,8 +24,8 @@ MARGIN_SHARE = 0.045
 """Of each side: screens and players cover the rim."""
 GROUND = 0.74
 """How dark the panel is: white on it stands out 9 to 1 even over a white picture."""
-SOFT: Colour = (190, 190, 190)
-WHITE: Colour = (255, 255, 255)
+SOFT: Color = (190, 190, 190)
+WHITE: Color = (255, 255, 255)
 DIM = 0.42
 """Of the colour of what is still to come."""
 KEPT_PANELS = 4
@@ -54,7 +54,7 @@ class Overlay:
         """
         self._segments, self._part, self._whole = segments, part, whole
         self._starts = [segment.window.start for segment in segments]
-        self._colours = colours(segments)
+        self._colours = label_colors(segments)
         width, height = size
         short = min(width, height)
         line = max(SMALLEST_LINE, round(LINE_SHARE * short))
@@ -162,7 +162,7 @@ class Overlay:
         place[top:foot, x : x + thick] = 255
 
 
-def _print(panel: Panel, mask: Mask, left: int, top: int, colour: Colour) -> None:
+def _print(panel: Panel, mask: Mask, left: int, top: int, colour: Color) -> None:
     """Put text on a panel."""
     height, width = mask.shape
     rows, columns = slice(top, top + height), slice(left, left + width)

@@ -38,7 +38,7 @@ Source = tuple["InputContainer", "VideoStream"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class FrameTable:
     """Every frame a file shows, in the order shown."""
 
     times: Times
@@ -80,7 +80,9 @@ class Decoded:
         self.damaged = True
 
 
-def build(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_FRAMES) -> Table:
+def build(
+    open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_FRAMES
+) -> FrameTable:
     """Read the packets once, and decode once where they do not suffice; may be empty."""
     container, stream = open_source()
     with container:
@@ -168,18 +170,18 @@ def _trial(open_source: Callable[[], Source], table: Packets) -> int | None:
     return len(promised) - len(late) if got == late else None
 
 
-def _from_packets(table: Packets, tick: float, leading: int) -> Table:
+def _from_packets(table: Packets, tick: float, leading: int) -> FrameTable:
     positions = np.flatnonzero(table.shown)
     positions = positions[np.argsort(table.pts[positions], kind="stable")][leading:]
     pts = table.pts[positions]
     times = (pts - pts[0]) * tick
     stop = _stop(times, float(table.duration[positions[-1]]) * tick)
-    return Table(times, stop, pts, True, table, positions, proven=True)
+    return FrameTable(times, stop, pts, True, table, positions, proven=True)
 
 
 def _from_decode(
     open_source: Callable[[], Source], table: Packets, timed: bool, beat: Beat
-) -> Table:
+) -> FrameTable:
     container, stream = open_source()
     found = Decoded()
     with container:
@@ -198,12 +200,12 @@ def _from_decode(
             found.damaged = found.damaged or frame.is_corrupt
     if not found.pts:
         none = np.empty(0, np.int64)
-        return Table(np.empty(0), 0.0, none, False, None, none)
+        return FrameTable(np.empty(0), 0.0, none, False, None, none)
     made = _by_pts(found, table, timed, tick) or _by_place(found, table, tick, rate)
     return replace(made, damaged=found.damaged)
 
 
-def _by_pts(found: Decoded, table: Packets, timed: bool, tick: float) -> Table | None:
+def _by_pts(found: Decoded, table: Packets, timed: bool, tick: float) -> FrameTable | None:
     """A table of decoded frames that have a PTS of their own; None when they do not."""
     pts, last = np.array(found.pts, np.int64), found.duration[-1]
     if timed:  # a decoder may give frames out of order before it knows how far to reorder
@@ -237,18 +239,18 @@ def _torn_spans(table: Packets) -> list[tuple[int, int]]:
     return spans
 
 
-def _placed(pts: Ticks, times: Times, stop: float, table: Packets, sizes: int) -> Table:
+def _placed(pts: Ticks, times: Times, stop: float, table: Packets, sizes: int) -> FrameTable:
     """A table of frames with a PTS of their own, with the packets they are from if that is sure."""
     order = np.argsort(table.pts, kind="stable")
     rows = np.searchsorted(table.pts, pts, sorter=order).clip(max=len(table) - 1)
     positions = order[rows]
     distinct = len(np.unique(table.pts)) == len(table)
     if not distinct or not table.key[0] or not np.array_equal(table.pts[positions], pts):
-        return Table(times, stop, pts, True, None, positions[:0], sizes=sizes)
-    return Table(times, stop, pts, True, table, positions, sizes=sizes)
+        return FrameTable(times, stop, pts, True, None, positions[:0], sizes=sizes)
+    return FrameTable(times, stop, pts, True, table, positions, sizes=sizes)
 
 
-def _by_place(found: Decoded, table: Packets, tick: float, rate: float) -> Table:
+def _by_place(found: Decoded, table: Packets, tick: float, rate: float) -> FrameTable:
     """A table of decoded frames without a usable PTS.
 
     AVI numbers its packets and FFmpeg makes up a PTS for each: once the packets that bring no frame
@@ -268,7 +270,7 @@ def _by_place(found: Decoded, table: Packets, tick: float, rate: float) -> Table
     sizes = len(found.sizes)
     none = np.empty(0, np.int64)
     stop = _stop(times, length)
-    return Table(times, stop, np.arange(count), False, None, none, sizes=sizes)
+    return FrameTable(times, stop, np.arange(count), False, None, none, sizes=sizes)
 
 
 def _filled(pts: Ticks, tick: float, length: float) -> Times:

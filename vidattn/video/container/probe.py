@@ -10,11 +10,11 @@ from fractions import Fraction
 import numpy as np
 
 from vidattn.errors import VideoError
-from vidattn.video.container.frame_table import Source, Table, build, decoded
+from vidattn.video.container.frame_table import FrameTable, Source, build, decoded
 from vidattn.video.container.open import is_picture, packets
 from vidattn.video.container.packets import Beat
-from vidattn.video.pixels import Turn, turn_of
-from vidattn.video.protocol import MAX_FRAMES, Facts, Limits, Times
+from vidattn.video.pixels import Rotation, rotation_from
+from vidattn.video.protocol import MAX_FRAMES, Limits, Times, VideoInfo
 
 TRUNCATED_SECONDS = 1.0
 """A header that promises so much more than the packets hold, and 2 % more, means a cut-off file."""
@@ -28,9 +28,9 @@ HDR = {"smpte2084", "arib-std-b67", 16, 18}
 class Probe:
     """All that a reader needs to know about a file."""
 
-    facts: Facts
-    table: Table
-    turn: Turn
+    facts: VideoInfo
+    table: FrameTable
+    turn: Rotation
     stored: tuple[int, int]
     """Width and height of the first frame as stored."""
     truncated: bool
@@ -78,13 +78,13 @@ def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
         first = next((f for f in decoded(stream, feed) if f is not None), None)
         if first is None:
             raise VideoError("no frame decodes", code="E_DECODE")
-        turn = turn_of(first)
+        turn = rotation_from(first)
         stored = first.width, first.height
         truncated = _is_truncated(declared, table.duration, container.format.name)
         videos = [s for s in container.streams.video if not is_picture(s)]
         width, height = stored[::-1] if turn.swaps else stored
         tick = float(stream.time_base or 0)
-        facts = Facts(
+        facts = VideoInfo(
             width=width,
             height=height,
             codec=stream.codec_context.codec.canonical_name,
@@ -117,7 +117,7 @@ def average_rate(times: Times, duration: float, stated: Fraction | None) -> Frac
     return Fraction(real).limit_denominator(1001)
 
 
-def _key_seconds(table: Table) -> float | None:
+def _key_seconds(table: FrameTable) -> float | None:
     """How far key frames are apart, on average."""
     count = 0 if table.packets is None else int(table.packets.key.sum())
     return table.duration / count if count else None
@@ -153,7 +153,9 @@ def _no_frames(promised: int, declared: float | None, packets_found: bool) -> Vi
     )
 
 
-def _warnings(table: Table, videos: int, index: int, declared: float | None) -> tuple[str, ...]:
+def _warnings(
+    table: FrameTable, videos: int, index: int, declared: float | None
+) -> tuple[str, ...]:
     found = []
     if videos > 1:
         found.append(f"{videos} video streams; stream {index} is read")

@@ -37,7 +37,7 @@ class SilentError(Exception):
     """The child said nothing for too long and was killed."""
 
 
-class Process:
+class DecoderProcess:
     """A spawned decoder; messages are read when somebody wants one, so its lead is a full pipe."""
 
     def __init__(
@@ -205,7 +205,7 @@ class Process:
             self._child.wait()
 
 
-class Spare:
+class ProcessPool:
     """Keeps decoding processes from one file to the next, where starting them is what costs.
 
     Results are those of fresh processes: whoever meets an error with a kept one tries a fresh one
@@ -217,10 +217,10 @@ class Spare:
 
     def __init__(self, most: int = 1) -> None:
         self._most = most
-        self._kept: list[Process] = []
+        self._kept: list[DecoderProcess] = []
         self._finalizer = weakref.finalize(self, _kill_all, self._kept)
 
-    def take(self) -> Process | None:
+    def take(self) -> DecoderProcess | None:
         """A kept process, which is the caller's then; None when there is none of any use."""
         while self._kept:
             process = self._kept.pop()
@@ -229,7 +229,7 @@ class Spare:
             process.kill()
         return None
 
-    def keep(self, process: Process) -> None:
+    def keep(self, process: DecoderProcess) -> None:
         """Keep a process that is in order, unless it is too old or enough are kept already."""
         process.files += 1
         if len(self._kept) >= self._most or process.files >= self.FILES or not process.usable:
@@ -241,11 +241,11 @@ class Spare:
         """End the kept processes; the next file brings a new one."""
         _kill_all(self._kept)
 
-    def __reduce__(self) -> tuple[type[Spare], tuple[int]]:
-        return Spare, (self._most,)
+    def __reduce__(self) -> tuple[type[ProcessPool], tuple[int]]:
+        return ProcessPool, (self._most,)
 
 
-def _kill_all(processes: list[Process]) -> None:
+def _kill_all(processes: list[DecoderProcess]) -> None:
     while processes:
         processes.pop().kill()
 

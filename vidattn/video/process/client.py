@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from vidattn.errors import UsageError, VideoError
 from vidattn.io.closing import Closing
 from vidattn.types import Window
-from vidattn.video.process.child import DiedError, Process, SilentError, Spare
-from vidattn.video.process.open_file import open_regular, readable_name
+from vidattn.video.process.child import DecoderProcess, DiedError, ProcessPool, SilentError
+from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.protocol import (
     READERS,
-    Facts,
     Frames,
     Limits,
-    Unreadable,
+    UnreadableSpan,
+    VideoInfo,
     check_indices,
 )
 
@@ -45,7 +45,7 @@ class SupervisedVideo(Closing):
         reader: str = "auto",
         short_side: int | None = None,
         limits: Limits | None = None,
-        spare: Spare | None = None,
+        spare: ProcessPool | None = None,
         ahead: bool = False,
     ) -> None:
         """As `open_video`. ahead: a child begins to open the file; `wait` must be called before
@@ -55,15 +55,15 @@ class SupervisedVideo(Closing):
         if short_side is not None and not 1 <= short_side <= 16384:
             raise UsageError(f"short side {short_side} is outside 1 to 16384")
         self.path = os.fspath(path)
-        self._name = readable_name(path)
+        self._name = printable_path(path)
         self._short_side = short_side
         self.limits = limits or Limits()
-        self.unreadable: list[Unreadable] = []
+        self.unreadable: list[UnreadableSpan] = []
         self._fd = open_regular(path)
         self._spare = spare
         self._identity = _identity(os.fstat(self._fd))
-        self._process: Process | None = None
-        self._interrupted: Process | None = None
+        self._process: DecoderProcess | None = None
+        self._interrupted: DecoderProcess | None = None
         self._finalizer = weakref.finalize(self, os.close, self._fd)
         self._first_reader = reader
         try:
@@ -114,7 +114,7 @@ class SupervisedVideo(Closing):
         self._end_process()
         kept = self._spare.take() if self._spare and not fresh else None
         self._is_kept, self._in_order = kept is not None, False
-        self._process = kept or Process(self.limits.silence_seconds)
+        self._process = kept or DecoderProcess(self.limits.silence_seconds)
         self._killer = weakref.finalize(self, self._process.kill)
         request = {
             "kind": "open",
@@ -141,7 +141,7 @@ class SupervisedVideo(Closing):
         facts = dict(meta["facts"])
         facts["fps"], facts["sar"] = Fraction(*facts["fps"]), Fraction(*facts["sar"])
         facts["warnings"] = tuple(facts["warnings"])
-        self.facts = Facts(**facts)
+        self.facts = VideoInfo(**facts)
         self.reader: str = meta["reader"]
         self.times = raw.view(np.float64)
         self.frames = len(self.times)
@@ -153,10 +153,10 @@ class SupervisedVideo(Closing):
             holes = [Window(float(start), float(stop)) for start, stop in meta["holes"]]
             if not all(0 <= hole.start < hole.stop <= self._available for hole in holes):
                 raise ValueError("holes lie outside the film")
-            self.unreadable += [Unreadable(hole, "E_DECODE") for hole in holes]
+            self.unreadable += [UnreadableSpan(hole, "E_DECODE") for hole in holes]
         if meta["truncated"] and not self.unreadable:
             tail = Window(self._available, self.duration)
-            self.unreadable.append(Unreadable(tail, "E_TRUNCATED"))
+            self.unreadable.append(UnreadableSpan(tail, "E_TRUNCATED"))
 
     def _require_sound(self) -> None:
         """Raise ValueError unless what the child says of the file can be true."""
@@ -243,7 +243,7 @@ class SupervisedVideo(Closing):
             if not process.current(number):
                 return
 
-    def _ready(self) -> Process:
+    def _ready(self) -> DecoderProcess:
         if self._fd < 0:
             raise ValueError(f"{self._name}: the video is closed")
         if self._process is None or not self._process.usable:
@@ -257,9 +257,9 @@ class SupervisedVideo(Closing):
         stop = float(self.times[index + 1]) if index + 1 < self.frames else self._available
         last = self.unreadable[-1] if self.unreadable else None
         if last and last.code == "E_DECODE" and last.window.stop == start:
-            self.unreadable[-1] = Unreadable(Window(last.window.start, stop), "E_DECODE")
+            self.unreadable[-1] = UnreadableSpan(Window(last.window.start, stop), "E_DECODE")
         elif all(not (u.window.start <= start < u.window.stop) for u in self.unreadable):
-            self.unreadable.append(Unreadable(Window(start, stop), "E_DECODE"))
+            self.unreadable.append(UnreadableSpan(Window(start, stop), "E_DECODE"))
 
     def _error(self, meta: dict[str, Any]) -> VideoError:
         self._in_order = False

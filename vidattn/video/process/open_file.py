@@ -14,7 +14,7 @@ _PERM = {errno.EACCES, errno.EPERM}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
-def readable_name(path: str | os.PathLike[str]) -> str:
+def printable_path(path: str | os.PathLike[str]) -> str:
     """The path as text that can always be printed and encoded."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
@@ -24,7 +24,7 @@ def open_regular(path: str | os.PathLike[str]) -> int:
 
     Raises VideoError: E_GONE, E_PERM, E_NOT_REGULAR (folders, pipes, devices, URLs) or E_EMPTY.
     """
-    name = readable_name(path)
+    name = printable_path(path)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from vidattn.errors import VideoError
 from vidattn.io.closing import Closing
-from vidattn.video.process.child import Spare
+from vidattn.video.process.child import ProcessPool
 from vidattn.video.process.client import SupervisedVideo
 from vidattn.video.protocol import Limits, Video
 
@@ -28,11 +28,11 @@ def _is_still(video: SupervisedVideo) -> bool:
     return os.path.lexists(video.path)
 
 
-class Opener(Closing):
+class Prefetcher(Closing):
     """Opens films as `open_video` does, for who goes through many of them.
 
     Frames and errors are those of `open_video`. Decoding processes are kept from film to film (see
-    `Spare`), and a process may open the next film while somebody looks at another. limits: of every
+    `ProcessPool`), and a process may open the next film while somebody looks at another. limits: of every
     film. For one thread at a time; a context manager that ends the processes kept.
     """
 
@@ -42,7 +42,7 @@ class Opener(Closing):
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self._spare = Spare(self.KEPT)
+        self._spare = ProcessPool(self.KEPT)
         self._coming: dict[_Wish, SupervisedVideo] = {}
 
     def __call__(

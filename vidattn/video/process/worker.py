@@ -33,7 +33,7 @@ from vidattn.video.pixels import Converter
 from vidattn.video.process import messages
 from vidattn.video.protocol import Limits
 from vidattn.video.readers.pyav import PyAVReader
-from vidattn.video.readers.reader import Lost, Reader
+from vidattn.video.readers.reader import Reader, UnreadableFrame
 
 BEAT_SECONDS = 0.5
 MOST_THREADS = 16
@@ -206,7 +206,7 @@ class Worker:
         for event in reader.frames(wanted):
             if event is None:
                 self._channel.beat()
-            elif isinstance(event, Lost):
+            elif isinstance(event, UnreadableFrame):
                 self._channel.send({"kind": "lost", "index": event.index})
             else:
                 index, frame = event

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Limits
-from vidattn.video.readers.reader import Event, Lost, declines, missing
+from vidattn.video.readers.reader import Event, UnreadableFrame, declines, missing
 
 BATCH_FRAMES = 16
 CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg2video", "mjpeg"})
@@ -66,7 +66,7 @@ class DecordReader:
             try:
                 frames = video.get_batch(batch).asnumpy()
             except self._decord.DECORDError:
-                yield from map(Lost, batch)
+                yield from map(UnreadableFrame, batch)
                 continue
             yield from zip(batch, frames, strict=True)
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from vidattn.io.closing import Closing
-from vidattn.video.protocol import Facts, Frames, Limits, Times, Unreadable, check_indices
+from vidattn.video.protocol import Frames, Limits, Times, UnreadableSpan, VideoInfo, check_indices
 
 
 class MemoryVideo(Closing):
@@ -41,8 +41,8 @@ class MemoryVideo(Closing):
         gap = float(np.median(np.diff(self.times))) if self.frames > 1 else 1 / float(self.fps)
         self.duration = float(self.times[-1]) + gap
         self.limits = Limits()
-        self.unreadable: list[Unreadable] = []
-        self.facts = Facts(
+        self.unreadable: list[UnreadableSpan] = []
+        self.facts = VideoInfo(
             width=self.width,
             height=self.height,
             codec="raw",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Frames, Limits
-from vidattn.video.readers.reader import Event, Lost, declines, missing
+from vidattn.video.readers.reader import Event, UnreadableFrame, declines, missing
 
 
 class OpenCVReader:
@@ -51,7 +51,11 @@ class OpenCVReader:
                 self._next += 1
                 yield None
             found, frame = self._capture.retrieve() if self._next > index else (False, None)
-            yield (index, self._convert(np.asarray(frame, np.uint8))) if found else Lost(index)
+            yield (
+                (index, self._convert(np.asarray(frame, np.uint8)))
+                if found
+                else UnreadableFrame(index)
+            )
 
     def _check(self) -> None:
         """Raise when a grabbed frame is not the next one of the frame table."""

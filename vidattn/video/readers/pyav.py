@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.video.container.cursor import Cursor
-from vidattn.video.container.frame_table import Source, Table, decoded
+from vidattn.video.container.frame_table import FrameTable, Source, decoded
 from vidattn.video.container.seek_plan import Group, groups
 from vidattn.video.pixels import Converter
 from vidattn.video.protocol import Frames
-from vidattn.video.readers.reader import Event, Lost
+from vidattn.video.readers.reader import Event, UnreadableFrame
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -28,7 +28,9 @@ class PyAVReader:
 
     name = "pyav"
 
-    def __init__(self, open_source: Callable[[], Source], table: Table, convert: Converter) -> None:
+    def __init__(
+        self, open_source: Callable[[], Source], table: FrameTable, convert: Converter
+    ) -> None:
         self._table = table
         self._convert = convert
         self._cursor = Cursor(open_source, table.packets, damaged=table.damaged)
@@ -73,7 +75,7 @@ class PyAVReader:
                 if pending[0] in held:
                     yield pending[0], held.pop(pending[0])
                 elif give_up:
-                    yield Lost(pending[0])
+                    yield UnreadableFrame(pending[0])
                 else:
                     return
                 pending.popleft()
@@ -81,7 +83,7 @@ class PyAVReader:
                 return
         while pending and (pending[0] in held or (give_up and pending[0] <= wanted[-1])):
             index = pending.popleft()
-            yield (index, held.pop(index)) if index in held else Lost(index)
+            yield (index, held.pop(index)) if index in held else UnreadableFrame(index)
 
     def _index(self, pts: int) -> int | None:
         """The number of the frame with this PTS."""

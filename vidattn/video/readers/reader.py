@@ -14,13 +14,13 @@ from vidattn.video.protocol import Frames
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class UnreadableFrame:
     """A frame that does not decode."""
 
     index: int
 
 
-Event = tuple[int, Frames] | Lost | None
+Event = tuple[int, Frames] | UnreadableFrame | None
 """A frame, a lost frame, or None: still at work."""
 
 

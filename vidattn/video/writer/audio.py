@@ -37,7 +37,7 @@ EARLY_SECONDS = 1.0
 """How long before the wanted part reading begins, since seeking may come out late."""
 
 
-class Sound:
+class AudioCopy:
     """The best sound track of a file, from a moment on, muxed as the pictures go along."""
 
     def __init__(self, source: str, start: float, stop: float, beat: Callable[[], None]) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 from vidattn.errors import OutputError, VideoError
 from vidattn.io.closing import Closing
 from vidattn.types import Window
-from vidattn.video.process.child import DiedError, Process, SilentError
-from vidattn.video.process.open_file import open_regular, readable_name
+from vidattn.video.process.child import DecoderProcess, DiedError, SilentError
+from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.protocol import Frames, Limits, Times, Video
 
 CRF = 20
@@ -24,7 +24,7 @@ CRF = 20
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioSource:
     """What became of the sound of a film."""
 
     codec: str
@@ -34,7 +34,7 @@ class Sound:
     """Its own packets; otherwise it was encoded anew, as AAC."""
 
 
-class Recorder(Closing):
+class VideoWriter(Closing):
     """Makes mp4 files of frames, with the sound of the film they come from, or of its packets.
 
     Whatever is read of that film, sound included, is read in the recording process. For one thread.
@@ -43,9 +43,9 @@ class Recorder(Closing):
     def __init__(self, video: Video, limits: Limits | None = None) -> None:
         """video: the open film; it stays open and is not read. limits: by default its own."""
         limits = limits or video.limits
-        self._name = readable_name(video.path)
+        self._name = printable_path(video.path)
         self._facts = video.facts
-        self._process = Process(limits.silence_seconds, "vidattn.video.writer.worker")
+        self._process = DecoderProcess(limits.silence_seconds, "vidattn.video.writer.worker")
         self._killer = weakref.finalize(self, self._process.kill)
         self._shape = (0, 0)
         fd = open_regular(video.path)
@@ -60,7 +60,7 @@ class Recorder(Closing):
     @contextmanager
     def recording(
         self, path: Path, size: tuple[int, int], times: Times, stop: float, *, sound: bool = True
-    ) -> Iterator[Sound]:
+    ) -> Iterator[AudioSource]:
         """Record into a new file what `frame` is given until the block ends.
 
         size: width and height. times: seconds of all frames that may come, as `Video.times`. stop:
@@ -85,7 +85,7 @@ class Recorder(Closing):
             told = self._ask(order, (times - times[0]).astype(np.float64).tobytes(), fd)
         finally:
             os.close(fd)
-        yield Sound(told["sound"], told["heard"], told["copied"])
+        yield AudioSource(told["sound"], told["heard"], told["copied"])
         self._ask({"kind": "finish"})
 
     def frame(self, number: int, frame: Frames) -> None:

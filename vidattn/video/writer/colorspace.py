@@ -22,7 +22,7 @@ _MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU624, 6: Colorspace.SMPTE170M
 
 
 @dataclass(frozen=True)
-class Colours:
+class ColorTags:
     """Matrix, primaries and transfer of a film that is made from another."""
 
     matrix: int
@@ -30,7 +30,7 @@ class Colours:
     transfer: int
 
     @classmethod
-    def like(cls, stream: VideoStream) -> Colours:
+    def like(cls, stream: VideoStream) -> ColorTags:
         """As a file names them, where RGB made of it can go back there; else BT.709.
 
         A file that names no matrix was read as BT.601 and is written so, again without a name: its

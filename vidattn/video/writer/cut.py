@@ -14,9 +14,9 @@ import numpy as np
 
 from vidattn.errors import VideoError
 from vidattn.video.container.cursor import Cursor
-from vidattn.video.container.frame_table import Source, Table, build
+from vidattn.video.container.frame_table import FrameTable, Source, build
 from vidattn.video.container.seek_plan import Group
-from vidattn.video.writer.audio import Sound
+from vidattn.video.writer.audio import AudioCopy
 
 CARRIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
 """Pictures that players expect in an mp4."""
@@ -32,7 +32,7 @@ class Span:
     stop: float
 
 
-class Excerpt:
+class StreamCut:
     """Cuts one file at its key frames."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Excerpt:
         with container:
             self._tick = stream.time_base or Fraction(1, 90_000)
             carried = stream.codec_context.codec.canonical_name in CARRIED
-        self._table: Table | None = build(open_source, beat) if carried else None
+        self._table: FrameTable | None = build(open_source, beat) if carried else None
 
     def span(self, start: float, stop: float, tolerance: float) -> Span | None:
         """The packets that show [start, stop) of the film with edges off by `tolerance` at most.
@@ -77,14 +77,14 @@ class Excerpt:
         assert table.packets is not None
         zero = float(table.pts[0] * self._tick)
         cursor = Cursor(self._open, table.packets)
-        sound = Sound(self._source, zero + span.start, zero + span.stop, self._beat)
+        sound = AudioCopy(self._source, zero + span.start, zero + span.stop, self._beat)
         try:
             self._mux(target, cursor, sound, span)
         finally:
             cursor.close()
             sound.close()
 
-    def _mux(self, target: str, cursor: Cursor, sound: Sound, span: Span) -> None:
+    def _mux(self, target: str, cursor: Cursor, sound: AudioCopy, span: Span) -> None:
         assert self._table is not None
         assert self._table.packets is not None
         shift = int(self._table.packets.pts[span.first])

@@ -15,13 +15,13 @@ _HEAD = struct.Struct(">I4s8sQ")
 """Length and kind of the box, who wrote it, the bytes before it."""
 
 
-def seal(path: Path, digest: bytes) -> None:
+def add_fingerprint(path: Path, digest: bytes) -> None:
     """Add the box to a finished file; digest: stands for what it was made of. Raises OSError."""
     with path.open("ab") as file:
         file.write(_box(digest, file.tell()))
 
 
-def is_sealed(path: str | os.PathLike[str], digest: bytes) -> bool:
+def has_fingerprint(path: str | os.PathLike[str], digest: bytes) -> bool:
     """Whether a file is there, ends where it was sealed, and was made of the same."""
     length = _HEAD.size + len(digest)
     try:

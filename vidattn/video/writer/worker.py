@@ -30,9 +30,9 @@ from vidattn.video.container.open import open_container
 from vidattn.video.process import messages
 from vidattn.video.process.worker import Channel, confine, harden, path_of
 from vidattn.video.protocol import Limits
-from vidattn.video.writer.audio import Sound
-from vidattn.video.writer.colorspace import Colours
-from vidattn.video.writer.cut import Excerpt
+from vidattn.video.writer.audio import AudioCopy
+from vidattn.video.writer.colorspace import ColorTags
+from vidattn.video.writer.cut import StreamCut
 
 THREADS = 4
 """Of the encoder, the same on every machine: their number changes the bytes."""
@@ -44,7 +44,7 @@ WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 
 @dataclass(frozen=True)
-class Order:
+class WriteOrder:
     """What is to be recorded: a part of the source, with its sound."""
 
     fd: int
@@ -64,7 +64,12 @@ class Recording:
     """One mp4 file in the making: frames come in order, sound is taken from the source."""
 
     def __init__(
-        self, order: Order, source: str, tick: Fraction, colours: Colours, beat: Callable[[], None]
+        self,
+        order: WriteOrder,
+        source: str,
+        tick: Fraction,
+        colours: ColorTags,
+        beat: Callable[[], None],
     ) -> None:
         self._order, self._colours = order, colours
         self._tick = _clock(tick, order.times)
@@ -72,7 +77,7 @@ class Recording:
         end = round((order.stop - order.start) / self._tick)
         self._pts = [*stamps.tolist(), max(end, int(stamps[-1]) + 1)]
         self._number = {pts: number for number, pts in enumerate(self._pts)}
-        self._sound = Sound(source, order.start, order.stop, beat) if order.sound else None
+        self._sound = AudioCopy(source, order.start, order.stop, beat) if order.sound else None
         try:
             self._begin(self._sound if self._sound and self._sound.there else None)
         except FFmpegError:
@@ -81,7 +86,7 @@ class Recording:
             self._sound.codec += " (damaged)"
             self._begin(None)  # sound that no header can describe
 
-    def _begin(self, sound: Sound | None) -> None:
+    def _begin(self, sound: AudioCopy | None) -> None:
         order = self._order
         self._out = av.open(f"{path_of(order.fd)}", "w", format="mp4")
         length = float(self._pts[-1] * self._tick)
@@ -109,7 +114,7 @@ class Recording:
         return {"kind": "recording", "sound": codec, "heard": bool(self._heard), "copied": copied}
 
     def frame(self, number: int, rgb: NDArray[np.uint8]) -> None:
-        """Encode a frame of `Order.times` by its number; they rise, and some may be left out."""
+        """Encode a frame of `WriteOrder.times` by its number; they rise, and some may be left out."""
         frame = self._colours.frame(rgb.reshape(self._order.height, self._order.width, 3))
         frame.pts, frame.time_base = self._pts[number], self._tick
         self._mux(frame)
@@ -132,14 +137,14 @@ class Recording:
             self._sound.close()
 
 
-class Recorder:
+class WriterWorker:
     """Serves requests about one source."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._source = ""
         self._recording: Recording
-        self._excerpt: Excerpt | None = None
+        self._excerpt: StreamCut | None = None
         self._failure: dict[str, Any] | None = None
 
     def serve(self) -> None:
@@ -187,14 +192,14 @@ class Recorder:
         container, stream = self._reopen()
         with container:
             self._tick = stream.time_base or Fraction(1, 90_000)
-            self._colours = Colours.like(stream)
+            self._colours = ColorTags.like(stream)
 
     def _reopen(self) -> frame_table.Source:
         return open_container(self._source, self._limits)
 
     def _copy(self, meta: messages.Meta, fd: int | None) -> None:
         if self._excerpt is None:
-            self._excerpt = Excerpt(self._reopen, self._source, self._channel.beat)
+            self._excerpt = StreamCut(self._reopen, self._source, self._channel.beat)
         span = self._excerpt.span(meta["start"], meta["stop"], meta["tolerance"])
         if span is None:
             self._channel.send({"kind": "apart"})
@@ -209,10 +214,10 @@ class Recorder:
         self._channel.send({"kind": "copied", "start": span.start, "stop": span.stop})
 
 
-def _order(meta: messages.Meta, raw: bytes, fd: int | None) -> Order:
+def _order(meta: messages.Meta, raw: bytes, fd: int | None) -> WriteOrder:
     assert fd is not None
     width, height = meta["size"]
-    return Order(
+    return WriteOrder(
         fd=fd,
         width=width,
         height=height,
@@ -241,7 +246,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)
     av.logging.set_level(None)
-    Recorder(Channel(socket.socket(fileno=0), answers)).serve()
+    WriterWorker(Channel(socket.socket(fileno=0), answers)).serve()
 
 
 if __name__ == "__main__":
