@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "fuzz" / "fuzz.py"
+SCRIPT = Path(__file__).parents[1] / "fuzz" / "fuzz.py"
 
 
 def fuzz(*words: str) -> str:

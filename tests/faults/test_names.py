@@ -92,8 +92,9 @@ def test_no_class_is_a_formula_in_the_confusion_matrix(quick: Run, tmp_path: Pat
     about = {"model": "m", "sha256": "", "dataset": "d", "videos": count, "failed": [],
              "settings": {"views": "1x1"}}  # fmt: skip
     paths = tuple(f"{i}.mp4" for i in range(count))
-    save_predictions(Predictions(classes, paths, np.arange(count), np.eye(count, dtype=np.float32), 1.0, about),
-         tmp_path / "d.npz")  # fmt: skip
+    scores = np.eye(count, dtype=np.float32)
+    predictions = Predictions(classes, paths, np.arange(count), scores, 1.0, about)
+    save_predictions(predictions, tmp_path / "d.npz")
     done = quick("eval", "--from-dump", "d.npz", "--confusion", "who.csv")
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "who.csv").read_text(encoding="utf-8", errors="surrogateescape")

@@ -20,7 +20,8 @@ try:
         heard = [
             world.rank, world.size, world.is_main, str(world.device),
             world.all_reduce_sum(1.5, world.rank), world.all_reduce_max(world.rank + 3),
-            world.all_gather(rows).tolist(), world.all_gather_objects([{"I": world.rank}] * (2 - world.rank)),
+            world.all_gather(rows).tolist(),
+            world.all_gather_objects([{"I": world.rank}] * (2 - world.rank)),
         ]
         if world.rank == 1:
             print(json.dumps([heard, "gone"]), flush=True)

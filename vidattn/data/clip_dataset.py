@@ -70,8 +70,9 @@ class EvaluationViews(NamedTuple):
 class TrainingClips(Dataset[TrainingClip]):
     """The videos of a set, each cut, resized, cropped and mirrored anew in every epoch.
 
-    How frames are drawn is `clip.drawn`, see `draw_clip`. jitter: range of the short side in pixels,
-    ends included, by default 8/7 to 10/7 of the crop (256 to 320 for 224, official recipes).
+    How frames are drawn is `clip.drawn`, see `draw_clip`. jitter: range of the short side in
+    pixels, ends included, by default 8/7 to 10/7 of the crop (256 to 320 for 224, official
+    recipes).
     jitter_drawn, randaugment: see DataConfig.
     on_error: "replace" puts another video, drawn by seed, epoch and index, in the place of one that
     does not decode; "raise" raises its VideoError. videos: who opens them, by default one who keeps

@@ -46,8 +46,8 @@ def load_embedding(item: Item) -> tuple[Embeddings, Tensor]:
 class EmbeddingSamples(Dataset[TrainingClip]):
     """The films of a list, all held in memory; of each epoch some windows are left out by chance.
 
-    length: rows to which every film is filled up with NaN. Raises DataError as `load_embedding`, and
-    when films were seen by different models or in different windows.
+    length: rows to which every film is filled up with NaN. Raises DataError as `load_embedding`,
+    and when films were seen by different models or in different windows.
     """
 
     def __init__(self, source: LabeledSet, *, seed: int = 0, drop: float = 0.0) -> None:

@@ -31,8 +31,7 @@ def count_macs(
 
 
 def count_frame_macs(config: TimeSformerConfig | StamConfig, size: int | None = None) -> int:
-    """Multiply-adds of one frame in `per_frame`: the share of `count_macs` that overlapping clips pay
-    once."""
+    """Multiply-adds of one frame in `per_frame`: shared by overlapping clips."""
     side = (size or config.size) // config.patch
     if isinstance(config, StamConfig):
         return _image(config, side)

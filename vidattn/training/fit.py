@@ -361,8 +361,8 @@ class Run:
     def _nothing_left(self) -> Note:
         done = self.state.step // self.per_epoch
         return Note(
-            f"{self.run_dir}: the run is complete, {count_noun(done, 'epoch')} done and {self.epochs} "
-            f"asked for; --epochs {done + 1} or more goes on"
+            f"{self.run_dir}: the run is complete, {count_noun(done, 'epoch')} done and "
+            f"{self.epochs} asked for; --epochs {done + 1} or more goes on"
         )
 
     def _lost(self, videos: Sequence[tuple[str, str, str]], fate: Fate) -> Iterator[Event]:

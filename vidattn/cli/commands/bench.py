@@ -132,8 +132,9 @@ def _header(subject: Subject) -> Iterator[str]:
     config = subject.config
     attention = getattr(config, "attention", "stam")
     yield (
-        f"{printable(subject.name)}: {attention}, {config.frames} frames of {config.size}x{config.size}"
-        f", {_short(subject.parameters)} parameters, {_short(subject.macs)} multiply-adds"
+        f"{printable(subject.name)}: {attention}, {config.frames} frames of "
+        f"{config.size}x{config.size}, {_short(subject.parameters)} parameters, "
+        f"{_short(subject.macs)} multiply-adds"
     )
     yield (
         f"  {subject.device}, {subject.precision}, {count_noun(subject.threads, 'thread')}, "

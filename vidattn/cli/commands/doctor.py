@@ -104,7 +104,8 @@ def _lines(found: Estimate, classifier: Classifier) -> Iterator[str]:
     length = format_clock(facts.duration, decimals=0 if facts.duration >= 60 else 2)
     rate = float(facts.fps)
     yield (
-        f"{printable(found.path)}  {length}  {facts.width}x{facts.height} {facts.codec} {rate:.6g} fps"
+        f"{printable(found.path)}  {length}  {facts.width}x{facts.height} "
+        f"{facts.codec} {rate:.6g} fps"
     )
     yield f"  file     {', '.join(_words(found))}"
     yield (
@@ -117,8 +118,8 @@ def _lines(found: Estimate, classifier: Classifier) -> Iterator[str]:
     )
     yield f"  model    {card.name} ({card.license or 'licence unknown'}), {settings['precision']}"
     yield (
-        f"  needs    about {format_clock(found.total_s)} and {found.memory_mb:.0f} MB here, going by "
-        f"{found.tried} windows"
+        f"  needs    about {format_clock(found.total_s)} and {found.memory_mb:.0f} MB here, "
+        f"going by {found.tried} windows"
     )
     for note in (*facts.warnings, *found.notes):
         yield f"  note     {printable(note)}"

@@ -1,7 +1,7 @@
 """What is wrong with a data set: every file opened, hashed and decoded in places, in parallel.
 
-`check_dataset` yields each file as it is checked, in the order of the set, and the verdict on the whole set
-at the end. What is kept in memory is a few words for each file.
+`check_dataset` yields each file as it is checked, in the order of the dataset, and a verdict on the
+whole at the end. What is kept in memory is a few words for each file.
 """
 
 from __future__ import annotations

@@ -89,8 +89,9 @@ def _divided(
             (val if back else train).setdefault(label, []).append(path)
     counts = [sum(map(len, half.values())) for half in (train, val)]
     notes.append(
-        f"{root}: no folders train and val, so {HELD_BACK:.0%} of every class is held back by the "
-        f"hash of the file names: {count_noun(counts[0], 'video')} to train, {counts[1]} to validate"
+        f"{root}: no folders train and val, so {HELD_BACK:.0%} of every class is held back by "
+        f"the hash of the file names: {count_noun(counts[0], 'video')} to train, "
+        f"{counts[1]} to validate"
     )
     return {"train": train, "val": val}, notes
 

@@ -123,7 +123,8 @@ def excerpt_events(
     Where a key frame lies within TOLERANCE of a segment and nothing else speaks against it, its
     packets are copied; otherwise, and always if `exact`, it is encoded anew and begins and ends
     with the very frame. name: what files are called after, by default the film. A Drawn for each
-    frame of the film that belongs to a segment, and a Made for each file. Raises as `annotate_events`.
+    frame of the film that belongs to a segment, and a Made for each file. Raises as
+    `annotate_events`.
     """
     wanted = excerpt_paths(timeline, folder, name)
     with _opened(timeline, film, reader, opening, smallest=1) as (video, recorder):
@@ -160,7 +161,7 @@ def excerpt_paths(
 def is_annotation_of(
     timeline: Timeline, path: str | os.PathLike[str], *, exact: bool = False
 ) -> bool:
-    """Whether a film is there, uncut, and `annotate_events` or `excerpt_events` made it of this timeline."""
+    """Whether the file is complete and was made from this timeline (`annotate`, `excerpts`)."""
     return has_fingerprint(path, _digest(timeline, exact=exact))
 
 

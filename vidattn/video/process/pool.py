@@ -32,8 +32,8 @@ class Prefetcher(Closing):
     """Opens films as `open_video` does, for who goes through many of them.
 
     Frames and errors are those of `open_video`. Decoding processes are kept from film to film (see
-    `ProcessPool`), and a process may open the next film while somebody looks at another. limits: of every
-    film. For one thread at a time; a context manager that ends the processes kept.
+    `ProcessPool`), and a process may open the next film while somebody looks at another. limits: of
+    every film. For one thread at a time; a context manager that ends the processes kept.
     """
 
     KEPT = 2

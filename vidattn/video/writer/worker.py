@@ -114,7 +114,7 @@ class Recording:
         return {"kind": "recording", "sound": codec, "heard": bool(self._heard), "copied": copied}
 
     def frame(self, number: int, rgb: NDArray[np.uint8]) -> None:
-        """Encode a frame of `WriteOrder.times` by its number; they rise, and some may be left out."""
+        """Encode a frame of `WriteOrder.times` by its number; numbers rise and may have gaps."""
         frame = self._colours.frame(rgb.reshape(self._order.height, self._order.width, 3))
         frame.pts, frame.time_base = self._pts[number], self._tick
         self._mux(frame)

@@ -1,6 +1,6 @@
 """Spoil files of every kind that vidattn reads, and let it read them.
 
-    python examples/fuzz/fuzz.py CASES [--seed 0] [--cli 20] [--media DIR] [--only N] [--keep DIR]
+    python tests/fuzz/fuzz.py CASES [--seed 0] [--cli 20] [--media DIR] [--only N] [--keep DIR]
 
 Case N of a seed is the same file on every machine with the same encoders. All cases are read in
 this process, videos by its supervised child; `--cli` of them, spread evenly, go through the real
