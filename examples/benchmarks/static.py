@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 import vidattn
-from vidattn.inference.adaptive import AdaptiveSampling
 
 
 def main() -> None:
@@ -25,7 +24,7 @@ def main() -> None:
         full = vidattn.segment(film, classifier)
         best, count = full.scores.argmax(1), len(full.windows)
         for level in wanted.levels:
-            some = vidattn.segment(film, classifier, economy=AdaptiveSampling(static=level))
+            some = vidattn.segment(film, classifier, skip_static=level)
             reused, same = some.reused or 0, some.scores.argmax(1) == best
             spent = [f"{t.run['model_s']:.1f} s" for t in (some, full)]
             off = np.abs(some.scores - full.scores).max(1)

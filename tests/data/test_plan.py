@@ -174,6 +174,3 @@ def test_an_hour_of_film_and_a_month_without_frames_is_refused() -> None:
 def test_a_film_of_more_windows_than_fit_is_a_fault_of_that_film_and_stride() -> None:
     with pytest.raises(VideoError, match=r"make 11,999,001 windows$"):
         plan.plan_windows(times(12_000), region(12_000), DENSE, stride=0.001)
-    planned = plan.plan_windows(times(60), region(60), DENSE)
-    with pytest.raises(VideoError, match="refining its 60 windows to 1e-08 s"):
-        plan.added_windows(times(60), region(60), planned, 1e-8)

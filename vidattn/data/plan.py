@@ -166,46 +166,6 @@ def _require_few(path: str, times: Times, region: Window, span: float, hop: floa
     )
 
 
-def added_windows(
-    times: Times,
-    region: Window,
-    planned: WindowPlan,
-    finest: float | None,
-    *,
-    path: str = "the film",
-) -> dict[Window, View]:
-    """Every window that refining a plan down to strides of `finest` seconds may add; {} for None.
-
-    Raises UsageError when the plan leaves gaps between windows, which no window in between closes,
-    and VideoError E_TOO_LARGE when there are more windows than memory for them.
-    """
-    if finest is None:
-        return {}
-    hop, span = planned.settings["stride_seconds"], planned.settings["window_seconds"]
-    if hop > span:
-        raise UsageError(
-            f"a stride of {hop:g} s leaves gaps between windows of {span:g} s; refining cannot see "
-            "what lies in them",
-            hint="leave --stride out",
-        )
-    if halfway(Window(0, span), Window(hop, hop + span), finest) is None:
-        raise UsageError(
-            f"windows {hop:g} s apart cannot be refined to {finest:g} s",
-            hint=f"--refine {hop / 4:g} adds windows up to four times as dense",
-        )
-    each = 2.0 ** math.floor(math.log2(hop / finest * (1 + 1e-6)))
-    if (len(planned.windows) - 1) * each > sampling.MOST_WINDOWS:
-        raise VideoError(
-            f"{path}: refining its {len(planned.windows):,} windows to {finest:g} s makes more "
-            f"than {sampling.MOST_WINDOWS:,} of them",
-            code="E_TOO_LARGE",
-            hint="choose a longer --refine",
-        )
-    found = (window for pair in pairwise(planned.windows) for window in between(*pair, finest))
-    count = planned.settings["frames"]
-    return {w: View(_spaced(times, region, w.start, w.duration / count, count)) for w in found}
-
-
 def _widened(seen: Sequence[Window], region: Window) -> tuple[Window, ...]:
     """Windows that meet halfway between those given and cover the region."""
     halfway = [(a.stop + b.start) / 2 for a, b in pairwise(seen)]
@@ -297,18 +257,3 @@ def _stretch_note(count: int, clip: ClipConfig) -> tuple[str, ...]:
     if count == clip.frames:
         return ()
     return (f"time embedding stretched from {clip.frames} to {count} frames (nearest)",)
-
-
-def halfway(left: Window, right: Window, finest: float) -> Window | None:
-    """The window in the middle between two; None when it would be nearer to them than `finest`."""
-    if (right.start - left.start) / 2 < finest - SAME:
-        return None
-    return Window((left.start + right.start) / 2, (left.stop + right.stop) / 2)
-
-
-def between(left: Window, right: Window, finest: float) -> list[Window]:
-    """All windows that halving again and again may put between two, in order."""
-    middle = halfway(left, right, finest)
-    if middle is None:
-        return []
-    return [*between(left, middle, finest), middle, *between(middle, right, finest)]

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from vidattn.inference.events import Event, Scored, Started
 from vidattn.inference.profiling import peak_rss_mb
 from vidattn.inference.scorer import batch_size_of
 from vidattn.inference.stream import stream
+from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.video import Opening, Video, VideoInfo, open_video
@@ -53,25 +54,22 @@ class Estimate:
 def estimate(
     path: str,
     classifier: Classifier,
+    windowing: Windowing = Windowing(),
+    *,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
-    **wanted: Any,
 ) -> Estimate:
-    """Try some windows at a few places of a file and reckon what all of them take.
-
-    wanted: frames, window, stride, overlap, start and end as of `vidattn.stream`, whose
-    errors are raised.
-    """
+    """Try some windows at a few places of a file and extrapolate. Errors as of `stream`."""
     begin = time.perf_counter()
     with opening(path, reader=runtime.reader, short_side=classifier.clip.short_side) as video:
         opened = time.perf_counter() - begin
-        started, prepared, first, trials = _trials(video, classifier, runtime, wanted)
+        started, prepared, first, trials = _trials(video, classifier, runtime, windowing)
         speed = _decode_speed(video)
         facts, reader, decoder = video.facts, video.reader, _children_mb()
     tried = sum(count for count, _ in trials)
     each = sum(seconds for _, seconds in trials) / max(tried, 1)
     count = len(started.windows)
-    batch = min(_batch(classifier, runtime, wanted), count)
+    batch = min(_batch(classifier, runtime, windowing), count)
     each = each or first / batch
     warm_up = max(first - batch * each, 0.0)
     return Estimate(
@@ -91,19 +89,19 @@ def estimate(
 
 
 def _trials(
-    video: Video, classifier: Classifier, runtime: Runtime, wanted: dict[str, Any]
+    video: Video, classifier: Classifier, runtime: Runtime, windowing: Windowing
 ) -> tuple[Started, float, float, list[tuple[int, float]]]:
     """The plan for the whole file, the seconds until it was there (int8 is compared with float32
     first) and of the first batch, and windows and seconds of each trial after its first batch."""
-    batch = _batch(classifier, runtime, wanted)
+    batch = _batch(classifier, runtime, windowing)
     plan: Started | None = None
     prepared = first = 0.0
     trials = []
     for share, until in zip(PLACES, (*PLACES[1:], 1.0), strict=True):
         if plan is not None:
             at = plan.windows[int(share * len(plan.windows))].start
-            wanted = {**wanted, "start": at}
-        with closing(stream(video, classifier, runtime=runtime, **wanted)) as events:
+            windowing = replace(windowing, start=at)
+        with closing(stream(video, classifier, windowing, runtime=runtime)) as events:
             begin = time.perf_counter()
             started = next(events)
             prepared = prepared or time.perf_counter() - begin
@@ -121,9 +119,9 @@ def _trials(
     return plan, prepared, first, trials
 
 
-def _batch(classifier: Classifier, runtime: Runtime, wanted: dict[str, Any]) -> int:
+def _batch(classifier: Classifier, runtime: Runtime, windowing: Windowing) -> int:
     """Windows that are scored at once."""
-    return batch_size_of(classifier, runtime, wanted.get("frames") or classifier.clip.frames)
+    return batch_size_of(classifier, runtime, windowing.frames or classifier.clip.frames)
 
 
 def _timed(events: Iterable[Event], batch: int) -> tuple[float, int, float]:

@@ -47,7 +47,7 @@ class Scored:
     """One window is done. `scores`: probabilities [K], or None where too little could be read."""
 
     index: int
-    """Its place in `Started.windows`; windows that refining added are numbered on from there."""
+    """Its place in `Started.windows`."""
     window: Window
     scores: Scores | None
     reused: bool = False
@@ -77,7 +77,6 @@ def collect(
     run: dict[str, float] | None = None,
 ) -> Timeline:
     """A timeline of the windows scored so far; what is missing is named, not guessed."""
-    given = len(started.windows)
     scored = [event for event in done if event.scores is not None]
     scored.sort(key=lambda event: event.window)
     if not scored:
@@ -88,15 +87,10 @@ def collect(
         )
     covered = [event.window for event in scored]
     lost = [(u.window, u.code) for u in started.unreadable]
-    planned = [event for event in done if event.index < given]
-    lost += _unscored(started.windows, planned, [*covered, *(window for window, _ in lost)])
-    seen = tuple(
-        window
-        for event in scored
-        for window in (started.seen[event.index] if event.index < given else (event.window,))
-    )
+    lost += _unscored(started.windows, done, [*covered, *(window for window, _ in lost)])
+    seen = tuple(window for event in scored for window in started.seen[event.index])
     facts = started.facts
-    added, reused = _spent(started, done)
+    reused = sum(event.reused for event in done)
     return Timeline(
         source=started.source,
         labels=classifier.labels,
@@ -111,8 +105,7 @@ def collect(
         warnings=facts.warnings + started.notes,
         unreadable=tuple(sorted(lost)),
         seen=None if seen == tuple(covered) else seen,
-        added=added,
-        reused=reused,
+        reused=reused if "skip_static" in started.settings else None,
         run={"version": version("vidattn"), **(run or {})},
         frame_times=started.times,
     )
@@ -123,16 +116,6 @@ def vectors_of(done: Sequence[Scored]) -> Scores | None:
     scored = sorted((event for event in done if event.scores is not None), key=lambda e: e.window)
     rows = [event.vector for event in scored if event.vector is not None]
     return np.stack(rows) if rows else None
-
-
-def _spent(started: Started, done: Sequence[Scored]) -> tuple[int | None, int | None]:
-    """How many windows were added and reused, None where that was not asked for."""
-    added = sum(event.index >= len(started.windows) for event in done)
-    reused = sum(event.reused for event in done)
-    return (
-        added if "refine_seconds" in started.settings else None,
-        reused if "skip_static" in started.settings else None,
-    )
 
 
 def describe_input(facts: VideoInfo) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from vidattn.errors import VideoError
-from vidattn.inference.adaptive import AdaptiveSampling
 from vidattn.inference.events import Scored, Started, describe_input, describe_model
 from vidattn.inference.score_log import ScoreRecord
 from vidattn.inference.scorer import Scorer
@@ -63,17 +62,9 @@ def identity(
     return dict(to_json_value(flat))
 
 
-def first_window(
-    known: Mapping[int, ScoreRecord], views: Sequence[View], batch: int, *, refined: bool = False
-) -> int:
-    """The window to go on with: all before it are known, and a run can begin there.
-
-    refined: whether windows are added after a batch. Then it is complete only when the next one has
-    begun, and frames of both are shown together, unless nothing of the one is kept for the other.
-    """
-    planned = sum(index < len(views) for index in known)
-    if refined:
-        return max(planned - 1, 0) // fresh_every(batch) * fresh_every(batch)
+def first_window(known: Mapping[int, ScoreRecord], views: Sequence[View], batch: int) -> int:
+    """The window to go on with: all before it are known, and a run can begin there."""
+    planned = len(known)
     if planned >= len(views):
         return len(views)
     first = planned // batch * batch
@@ -94,8 +85,6 @@ class ResumePoint:
     """The first window from which on all frames are decoded."""
     first: int = 0
     """The first window that is computed."""
-    added: int = 0
-    """How many windows refining has added before."""
     last: Scored | None = None
     """The window before the first one."""
     still: int = -1
@@ -110,19 +99,16 @@ class ResumePoint:
         yield from range(self.begin, windows, size)
 
     def shown(self, views: Sequence[View], size: int) -> list[View]:
-        """Views of the planned windows that the batches show; what refining adds may show parts of
-        the window before the first one, too."""
-        if not 0 < self.begin < len(views):
-            return list(views[self.begin :])
+        """Views of the windows in the batches."""
         first = self.still // size * size
         apart = views[first : first + size] if 0 <= self.still < self.begin else ()
-        return [*apart, *views[self.begin - 1 :]]
+        return [*apart, *views[self.begin :]]
 
 
 def resume_from(
     known: Mapping[int, ScoreRecord],
     plan: Mapping[Window, View],
-    economy: AdaptiveSampling,
+    skip_static: float | None,
     batch: int,
     classes: int,
 ) -> tuple[ResumePoint, list[Scored]]:
@@ -131,24 +117,22 @@ def resume_from(
     plan: the windows given and what they show. classes: how many numbers of a record are scores;
     the others are its vector.
     """
-    windows, refined = list(plan), economy.refine is not None
-    first = first_window(known, list(plan.values()), batch, refined=refined)
+    windows = list(plan)
+    first = first_window(known, list(plan.values()), batch)
     done: list[Scored] = []
     for record in known.values():
-        if first <= record.index < len(windows):
+        if first <= record.index:
             break
-        row, window = record.scores, record.added or windows[record.index]
+        row, window = record.scores, windows[record.index]
         scores = None if row is None else row[:classes]
         vector = row[classes:] if row is not None and len(row) > classes else None
         done.append(Scored(record.index, window, scores, record.reused, vector))
-    given = [event for event in done if event.index < first]
-    computed = [event for event in given if not event.reused]
-    still = economy.static is not None and computed and computed[-1].scores is not None
+    computed = [event for event in done if not event.reused]
+    still = skip_static is not None and computed and computed[-1].scores is not None
     return ResumePoint(
         begin=first if all(record.whole for record in known.values()) else 0,
         first=first,
-        added=len(done) - len(given),
-        last=given[-1] if given else None,
+        last=done[-1] if done else None,
         still=computed[-1].index if still else -1,
     ), done
 

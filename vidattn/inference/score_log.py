@@ -2,10 +2,9 @@
 
 The file begins with `MAGIC`; then come records, each `length, crc32` (uint32, little-endian) and so
 many bytes. The first is JSON: what the scores depend on. Every other is one window: its number
-(uint32), flags (uint8: 1 scored, 2 whole, 4 reused, 8 added), of an added one where it begins and
-ends (float64), and its scores (float32 [K]). A record is handed to the
-system when its window closes, which survives the process, and flushed to disk every few seconds,
-which survives the machine. The log is removed when the timeline is written.
+(uint32), flags (uint8: 1 scored, 2 whole, 4 reused), and its scores (float32 [K]). A record is
+handed to the system when its window closes, which survives the process, and flushed to disk every
+few seconds, which survives the machine. The log is removed when the timeline is written.
 """
 
 from __future__ import annotations
@@ -28,13 +27,11 @@ from numpy.typing import NDArray
 from vidattn.errors import InputError, OutputError
 from vidattn.io.closing import Closing
 from vidattn.io.files import flush_folder, make_folder
-from vidattn.types import Window
 
 MAGIC = b"vidattn/log/1\n"
 HEAD = struct.Struct("<II")
 WINDOW = struct.Struct("<IB")
-SPAN = struct.Struct("<dd")
-SCORED, WHOLE, REUSED, ADDED = 1, 2, 4, 8
+SCORED, WHOLE, REUSED = 1, 2, 4
 FLUSH_SECONDS = 5.0
 """A power cut loses no more than so much work."""
 
@@ -51,8 +48,6 @@ class ScoreRecord:
     """Whether all frames up to here could be read."""
     reused: bool = False
     """Whether the scores are those of an earlier window."""
-    added: Window | None = None
-    """The window itself, if it is none of those that were planned."""
 
 
 class ScoreLog(Closing):
@@ -74,7 +69,7 @@ class ScoreLog(Closing):
         self._flushed = 0.0
 
     def begin(self, identity: Mapping[str, Any], classes: int) -> dict[int, ScoreRecord]:
-        """Open the file for a run and return the windows it holds by number, as they were added.
+        """Open the file for a run and return the windows it holds by number.
 
         identity: whatever the scores depend on, as JSON can say it. classes: how many numbers are
         kept of each window. Raises InputError when the
@@ -100,10 +95,8 @@ class ScoreLog(Closing):
     def add(self, record: ScoreRecord) -> None:
         """Append a window. Raises OutputError when that is not possible."""
         flags = SCORED * (record.scores is not None) + WHOLE * record.whole
-        flags += REUSED * record.reused + ADDED * (record.added is not None)
+        flags += REUSED * record.reused
         payload = WINDOW.pack(record.index, flags)
-        if record.added is not None:
-            payload += SPAN.pack(record.added.start, record.added.stop)
         if record.scores is not None:
             payload += np.asarray(record.scores, dtype="<f4").tobytes()
         try:
@@ -161,15 +154,10 @@ class ScoreLog(Closing):
                 hint="repeat what that run was asked for, or leave out --resume to begin anew",
             )
         records: dict[int, ScoreRecord] = {}
-        due = 0  # those that were planned come in order; one that is missing would never be done
         for payload, after in found:
             record = _record(payload, classes)
-            if record is None or record.index in records:
+            if record is None or record.index != len(records):
                 break
-            if record.added is None:
-                if record.index != due:
-                    break
-                due += 1
             records[record.index], end = record, after
         if end < len(data):
             what = "is torn, as a killed run leaves it" if _torn(data, end) else "is damaged"
@@ -231,15 +219,13 @@ def _record(payload: bytes, classes: int) -> ScoreRecord | None:
     if len(payload) < WINDOW.size:
         return None
     index, flags = WINDOW.unpack_from(payload)
-    scored, at = bool(flags & SCORED), WINDOW.size + SPAN.size * bool(flags & ADDED)
-    if len(payload) != at + 4 * classes * scored:
+    scored = bool(flags & SCORED)
+    if len(payload) != WINDOW.size + 4 * classes * scored:
         return None
-    try:
-        added = Window(*SPAN.unpack_from(payload, WINDOW.size)) if flags & ADDED else None
-    except ValueError:
-        return None
-    scores = np.frombuffer(payload, "<f4", offset=at).astype(np.float32) if scored else None
-    return ScoreRecord(index, scores, bool(flags & WHOLE), bool(flags & REUSED), added)
+    scores = (
+        np.frombuffer(payload, "<f4", offset=WINDOW.size).astype(np.float32) if scored else None
+    )
+    return ScoreRecord(index, scores, bool(flags & WHOLE), bool(flags & REUSED))
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

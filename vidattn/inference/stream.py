@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
 from vidattn.data.frames import oldest_needed, readable_end
 from vidattn.errors import VideoError
-from vidattn.inference.adaptive import AdaptiveSampling
 from vidattn.inference.events import Event, Finished, Scored, Scores, Started, collect, vectors_of
 from vidattn.inference.feature_cache import cached_features
 from vidattn.inference.precision_check import PrecisionCheck, check_precision, windows_to_check
@@ -30,6 +29,7 @@ from vidattn.inference.resume import identity, resume_from
 from vidattn.inference.score_log import ScoreLog, ScoreRecord
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.window_scoring import WindowScorer
+from vidattn.inference.windowing import Windowing, WindowingChanges
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding, Timeline
@@ -37,6 +37,9 @@ from vidattn.timeline.pooling import Pool
 from vidattn.types import View, Window
 from vidattn.video import Opening, Video, open_video
 from vidattn.video.process.open_file import printable_path
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # typing has it since Python 3.11
 
 __all__ = ["Event", "Finished", "Scored", "Started", "classify", "collect", "segment", "stream"]
 
@@ -47,51 +50,32 @@ Source = str | os.PathLike[str] | Video
 def stream(
     source: Source,
     classifier: Classifier,
+    windowing: Windowing = Windowing(),
     *,
-    frames: int | None = None,
-    window: float | None = None,
-    stride: float | None = None,
-    overlap: float = 0.0,
-    start: float = 0.0,
-    end: float | None = None,
-    economy: AdaptiveSampling = AdaptiveSampling(),
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
     log: ScoreLog | None = None,
     vectors: bool = False,
     opening: Opening = open_video,
+    **changes: Unpack[WindowingChanges],
 ) -> Generator[Event, None, None]:
-    """Slide a window over a file and score each position: Started, Scored per window, Finished.
+    """Slide a window over a video and score each position: Started, Scored per window, Finished.
 
-    frames: clip length, the classifier's own by default. window: seconds of one window, by default
-    frames x the step the classifier was trained with. stride: seconds between windows, by default
-    window x (1 - overlap). The last window is moved back to end with the file, so nothing is left
-    out. start, end: seconds, to look at a part of the file only. economy: windows added where it
-    matters, and windows saved where nothing moves. log: keeps the scores as they come, and has
-    those of a run that was killed; begun after Started. vectors: whether what the head of the model
-    sees of each window is kept, too. opening: who opens the film; a `vidattn.video.Opener` makes
-    many short ones go faster.
+    windowing, and changes to it as keywords: length and spacing of the windows, region of the
+    video. The last window is moved back to end with the video, so nothing is left out. log: saves
+    the scores as they come, and has those of a run that was killed; begun after Started. vectors:
+    whether the embedding of each window is returned, too. opening: the function that opens the
+    video; a `vidattn.video.Prefetcher` makes many short ones go faster.
 
     Raises VideoError when the file cannot be read, or is not the same at the end (E_CHANGED), and
     UsageError when the numbers make no sense.
     Stopping early is fine: `collect` makes a valid timeline of the events so far.
     """
+    windowing = replace(windowing, **changes)
     clock, classes = Stopwatch(), len(classifier.labels)
     scorer = Scorer(classifier, runtime, vectors=vectors)
     with _opened(source, classifier.clip, runtime, opening) as video:
-        region = plan.region_of(video.path, readable_end(video), start, end)
-        planned = plan.plan_windows(
-            video.times,
-            region,
-            classifier.clip,
-            frames=frames,
-            window=window,
-            stride=stride,
-            overlap=overlap,
-            path=video.path,
-        )
-        added = plan.added_windows(video.times, region, planned, economy.refine, path=video.path)
-        planned = replace(planned, settings=planned.settings | economy.settings())
+        planned = _planned(video, classifier.clip, windowing)
         seen = tuple((window,) for window in planned.seen)
         scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
         started = _started(video, "segment", planned.windows, seen, planned, scorer, checked)
@@ -101,17 +85,15 @@ def stream(
         known = {}
         if log is not None:
             known = log.begin(identity(started, classifier, scorer, size), classes + scorer.width)
-        part, done = resume_from(known, views, economy, size, classes)
+        part, done = resume_from(known, views, windowing.skip_static, size, classes)
         yield from done
         lost = len(video.unreadable)
-        nearest = planned.windows[max(part.begin - 1, 0)]
-        later = {window: view for window, view in added.items() if window > nearest}
-        shown = [*part.shown(planned.views, size), *later.values()]
+        shown = part.shown(planned.views, size)
         with cached_features(video, shown, classifier.clip, scorer, clock) as viewer:
-            survey = WindowScorer(views, added, classifier, viewer, economy, scorer.width)
+            survey = WindowScorer(views, classifier, viewer, windowing.skip_static, scorer.width)
             for event in survey.scored(size, clock, part):
                 if log is not None and event.index not in known:
-                    log.add(_record(event, len(planned.windows), len(video.unreadable) == lost))
+                    log.add(_record(event, len(video.unreadable) == lost))
                 done.append(event)
                 yield event
         video.check_unchanged()
@@ -119,44 +101,45 @@ def stream(
         yield Finished(timeline, vectors_of(done))
 
 
-def _record(event: Scored, given: int, whole: bool) -> ScoreRecord:
-    """What the log keeps of a window; given: how many were planned."""
+def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.WindowPlan:
+    region = plan.region_of(video.path, readable_end(video), windowing.start, windowing.end)
+    planned = plan.plan_windows(
+        video.times,
+        region,
+        clip,
+        frames=windowing.frames,
+        window=windowing.window,
+        stride=windowing.stride,
+        overlap=windowing.overlap,
+        path=video.path,
+    )
+    if windowing.skip_static is None:
+        return planned
+    return replace(planned, settings=planned.settings | {"skip_static": windowing.skip_static})
+
+
+def _record(event: Scored, whole: bool) -> ScoreRecord:
+    """The record of a window in the log."""
     row = event.scores
     if row is not None and event.vector is not None:
         row = np.concatenate([row, event.vector])
-    added = event.window if event.index >= given else None
-    return ScoreRecord(event.index, row, whole, event.reused, added)
+    return ScoreRecord(event.index, row, whole, event.reused)
 
 
 def segment(
     source: Source,
     classifier: Classifier,
+    windowing: Windowing = Windowing(),
     *,
-    frames: int | None = None,
-    window: float | None = None,
-    stride: float | None = None,
-    overlap: float = 0.0,
-    start: float = 0.0,
-    end: float | None = None,
-    economy: AdaptiveSampling = AdaptiveSampling(),
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
+    **changes: Unpack[WindowingChanges],
 ) -> Timeline:
-    """The timeline of a file: what happens, from when to when. Arguments and errors as `stream`."""
+    """The timeline of a video. Arguments and errors as of `stream`."""
+    windowing = replace(windowing, **changes)
     *_, last = stream(
-        source,
-        classifier,
-        frames=frames,
-        window=window,
-        stride=stride,
-        overlap=overlap,
-        start=start,
-        end=end,
-        economy=economy,
-        decoding=decoding,
-        runtime=runtime,
-        opening=opening,
+        source, classifier, windowing, decoding=decoding, runtime=runtime, opening=opening
     )
     assert isinstance(last, Finished)
     return last.timeline

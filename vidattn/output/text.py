@@ -57,7 +57,5 @@ def describe_coverage(timeline: Timeline) -> str:
 
 
 def _spent(timeline: Timeline) -> str:
-    """How many windows were added, and how many not computed."""
-    counts = {"added": timeline.added, "reused": timeline.reused}
-    words = [f"{count} {what}" for what, count in counts.items() if count is not None]
-    return f" ({', '.join(words)})" if words else ""
+    """The number of windows that were not computed."""
+    return "" if timeline.reused is None else f" ({timeline.reused} reused)"

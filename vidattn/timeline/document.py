@@ -66,7 +66,6 @@ def _parsed(kind: Callable[..., T], document: Any) -> T:
         warnings=tuple(map(str, document["warnings"])),
         unreadable=tuple((Window(*map(float, pair)), code) for pair, code in lost),
         seen=_windows(coverage["seen"]) if "seen" in coverage else None,
-        added=int(coverage["added"]) if "added" in coverage else None,
         reused=int(coverage["reused"]) if "reused" in coverage else None,
         cuts=tuple(map(float, document["cuts"])) if "cuts" in document else None,
         run=dict(document.get("run", {})),

@@ -69,8 +69,6 @@ class Timeline:
     """Spans that could not be read and the reason code of each."""
     seen: tuple[Window, ...] | None = None
     """What the scores rest on if that is less than the windows: the clips of a classification."""
-    added: int | None = None
-    """How many of the windows refining added; None where nobody asked for that."""
     reused: int | None = None
     """How many of the windows took over the scores of an earlier one; None as above."""
     cuts: tuple[float, ...] | None = None
@@ -257,7 +255,6 @@ class Timeline:
     def _coverage_dict(self) -> dict[str, Any]:
         coverage: dict[str, Any] = {
             "windows": len(self.windows),
-            **({} if self.added is None else {"added": self.added}),
             **({} if self.reused is None else {"reused": self.reused}),
             "fraction": round(self.coverage, 5),
             "part": _pair(self.part),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from vidattn.errors import UsageError, VideoError
 from vidattn.video import Limits, Prefetcher
 
 if TYPE_CHECKING:
-    from vidattn.inference.adaptive import AdaptiveSampling
+    from vidattn.inference.windowing import Windowing
     from vidattn.models.classifier import Classifier
     from vidattn.models.device import Runtime
     from vidattn.timeline import Timeline
@@ -32,10 +32,7 @@ class Wanted:
     model: str | None
     labels: Path | None
     offline: bool
-    frames: int | None
-    windows: Mapping[str, Any]
-    """Of `infer.stream`: window, stride, overlap, start, end."""
-    economy: AdaptiveSampling
+    windowing: Windowing
     decoding: Decoding
     runtime: Runtime
     limits: Limits = field(default_factory=Limits)
@@ -63,9 +60,7 @@ class Wanted:
         """All that scores depend on, besides the model."""
         cuts = self.cuts and hashlib.sha256(str(self.cuts).encode()).hexdigest()[:16]
         return {
-            "frames": self.frames,
-            **self.windows,
-            **self.economy.settings(),
+            **self.windowing.to_dict(),
             "reader": self.runtime.reader,
             "precision": self.runtime.resolved_precision(),
             "cuts": cuts,
@@ -96,7 +91,7 @@ class Segmenter:
             desk,
             wanted.model,
             offline=wanted.offline,
-            frames=wanted.frames,
+            frames=wanted.windowing.frames,
             labels=wanted.labels,
         )
         self.wanted = wanted = wanted.of(self.classifier)
@@ -119,16 +114,14 @@ class Segmenter:
             events = stream.stream(
                 path,
                 self.classifier,
-                frames=wanted.frames,
-                **wanted.windows,
-                economy=wanted.economy,
+                wanted.windowing,
                 decoding=wanted.decoding,
                 runtime=wanted.runtime,
                 log=log if corpus.delivery.formats else None,
                 vectors=wanted.embeddings,
                 opening=self.opener,
             )
-            part = {name: wanted.windows.get(name) for name in ("start", "end")}
+            part = {"start": wanted.windowing.start, "end": wanted.windowing.end}
             job = Job(self.desk, self.classifier, wanted.decoding, deliver, log, part)
             place = corpus.place(path, "npz")
             finished = wanted.resume and (place.exists() or not wanted.embeddings)

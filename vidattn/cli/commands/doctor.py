@@ -62,7 +62,7 @@ def doctor(
     opening = partial(open_video, limits=options.limits(max_pixels, any_codec))
 
     def measure(path: str) -> Estimate:
-        return estimate(path, classifier, runtime, opening)
+        return estimate(path, classifier, runtime=runtime, opening=opening)
 
     act = forecasts(classifier, measure, as_json=as_json)
     raise typer.Exit(each(desk, paths, act, as_json=as_json))

@@ -26,27 +26,13 @@ def segment(
     ] = None,
     stride: options.Stride = None,
     overlap: options.Overlap = 0.0,
-    refine: Annotated[
-        float | None,
-        typer.Option(
-            "--refine",
-            metavar="SEC",
-            help="Add windows where neighbours disagree or are unsure, down to this stride.",
-        ),
-    ] = None,
-    unsure: Annotated[
-        float,
-        typer.Option(
-            "--unsure", metavar="P", help="For --refine: a best score below this is unsure."
-        ),
-    ] = 0.5,
     skip_static: Annotated[
         float | None,
         typer.Option(
             "--skip-static",
             metavar="LEVEL",
-            help="Keep the scores of the last window computed while no frame differs from its by "
-            "more than so many levels (of 255) on average.",
+            help="Reuse the previous scores while the picture changes by at most LEVEL "
+            "(0-255, mean per frame).",
         ),
     ] = None,
     smooth: options.Smooth = "none",
@@ -139,18 +125,18 @@ def segment(
     from vidattn.cli.batch import ray
     from vidattn.cli.batch.segmenter import Segmenter, Wanted
     from vidattn.cli.commands.doctor import each, forecasts
-    from vidattn.inference.adaptive import AdaptiveSampling
     from vidattn.inference.estimate import estimate
+    from vidattn.inference.windowing import Windowing
     from vidattn.models.device import Runtime
     from vidattn.timeline import Decoding
     from vidattn.timeline.shot_cuts import load_cuts
 
     desk = Console(quiet=quiet)
+    begin, stop = options.seconds(start) or 0.0, options.seconds(end)
+    windowing = Windowing(frames, window, stride, overlap, begin, stop, skip_static)
     delivery = Delivery.of(
         as_json=as_json, formats=formats, folder=output, default="json,srt,html"
     ).cutting(clips, exact=clips_exact)
-    if stride is not None and overlap:
-        raise typer.BadParameter("give --stride or --overlap, not both")
     if explain and "html" not in delivery.formats:
         raise typer.BadParameter("--explain is a part of the report: add -f html")
     if engine != "ray" and (address is not None or actors is not None):
@@ -168,15 +154,7 @@ def segment(
         model=model,
         labels=labels,
         offline=offline,
-        frames=frames,
-        windows={
-            "window": window,
-            "stride": stride,
-            "overlap": overlap,
-            "start": options.seconds(start) or 0.0,
-            "end": options.seconds(end),
-        },
-        economy=AdaptiveSampling(refine, unsure, skip_static),
+        windowing=windowing,
         decoding=Decoding(
             smooth=smooth,
             kernel=kernel,
@@ -202,18 +180,16 @@ def segment(
     if explain:
         whole = segmenter.explaining()
     if dry_run:
-        if refine is not None or (snap and known is None):
-            desk.note("what --refine adds and the pass that looks for cuts come on top of this")
+        if snap and known is None:
+            desk.note("the pass that looks for shot cuts comes on top of this")
 
         def measure(path: str) -> Estimate:
             return estimate(
                 path,
                 segmenter.classifier,
-                wanted.runtime,
-                frames=frames,
-                economy=wanted.economy,
+                windowing,
+                runtime=wanted.runtime,
                 opening=segmenter.opener,
-                **wanted.windows,
             )
 
         lines = forecasts(segmenter.classifier, measure, as_json=as_json)

@@ -1,0 +1,54 @@
+"""Windows over a video: length, spacing, and the region that they cover."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, TypedDict
+
+from vidattn.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Windowing:
+    """Settings of a sliding window. Raises UsageError for numbers that make no sense."""
+
+    frames: int | None = None
+    """Frames of a clip; None for the number that the classifier was trained with."""
+    window: float | None = None
+    """Seconds of a window; None for frames x the frame step the classifier was trained with."""
+    stride: float | None = None
+    """Seconds between the starts of windows; None for window x (1 - overlap)."""
+    overlap: float = 0.0
+    """Fraction of a window, in [0, 1), that the next one shares; excludes stride."""
+    start: float = 0.0
+    end: float | None = None
+    """Seconds; the region of the video that is covered, all of it by default."""
+    skip_static: float | None = None
+    """Levels, in [0, 255]. A window reuses the scores of the last one computed if each of its
+    frames, at the model's size, differs from that window's by at most this on average over pixels
+    and colors; None computes every window."""
+
+    def __post_init__(self) -> None:
+        if self.stride is not None and self.overlap:
+            raise UsageError("--stride and --overlap exclude each other", hint="give one of them")
+        if self.skip_static is not None and not 0 <= self.skip_static <= 255:
+            raise UsageError(f"levels go from 0 to 255, got {self.skip_static:g}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values, without `skip_static` where it is off."""
+        values = asdict(self)
+        if self.skip_static is None:
+            del values["skip_static"]
+        return values
+
+
+class WindowingChanges(TypedDict, total=False):
+    """The fields of `Windowing` as keywords."""
+
+    frames: int | None
+    window: float | None
+    stride: float | None
+    overlap: float
+    start: float
+    end: float | None
+    skip_static: float | None
