@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -58,7 +60,7 @@ def test_a_document_that_counts_added_windows_still_loads(classifier: Classifier
     document = stream.segment(video, classifier, runtime=CPU).to_dict()
     document["coverage"]["added"] = 2
     document["settings"] |= {"refine_seconds": 0.25, "unsure": 0.5}
-    timeline = Timeline.from_dict(document)
+    timeline = Timeline.from_json(json.dumps(document))
     assert len(timeline.windows) == document["coverage"]["windows"]
 
 
