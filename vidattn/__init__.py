@@ -10,8 +10,9 @@ Names are resolved on first use: importing the package loads neither torch nor a
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vidattn.io.lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from vidattn.config import ViewConfig
@@ -53,34 +54,21 @@ __all__ = [
     "write",
 ]
 
-_HOME = {
-    "Decoding": "timeline",
-    "Explanation": "timeline.explanation",
-    "Item": "types",
-    "Runtime": "models.device",
-    "Segment": "timeline",
-    "Timeline": "timeline",
-    "VidattnError": "errors",
-    "View": "types",
-    "ViewConfig": "config",
-    "Window": "types",
-    "annotate": "output.video.annotate",
-    "classify": "inference.stream",
-    "excerpts": "output.video.annotate",
-    "explain": "inference.explain",
-    "load": "weights",
-    "open_video": "video",
-    "save": "weights",
-    "segment": "inference.stream",
-    "stream": "inference.stream",
-    "write": "output",
+_HOMES = {
+    "config": ("ViewConfig",),
+    "errors": ("VidattnError",),
+    "inference.explain": ("explain",),
+    "inference.stream": ("classify", "segment", "stream"),
+    "models.device": ("Runtime",),
+    "output": ("write",),
+    "output.video.annotate": ("annotate", "excerpts"),
+    "timeline": ("Decoding", "Segment", "Timeline"),
+    "timeline.explanation": ("Explanation",),
+    "types": ("Item", "View", "Window"),
+    "video": ("open_video",),
+    "weights": ("load", "save"),
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy_getattr(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -22,7 +22,7 @@ from vidattn.training import fit
 from vidattn.training.artifacts import card_of
 from vidattn.training.checkpoint import load_state, save_state
 from vidattn.training.data import open_training_dataset
-from vidattn.training.run_dir import owning
+from vidattn.training.run_dir import LOCK, owning
 from vidattn.training.trainer import Trainer, new_state
 from vidattn.weights.loading import load
 
@@ -401,7 +401,7 @@ def test_a_sharded_model_does_not_try_out_how_much_fits(tmp_path: Path) -> None:
 
 
 def test_what_lingers_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
-    left = os.open(tmp_path, os.O_RDONLY)
+    left = os.open(tmp_path / LOCK, os.O_RDWR | os.O_CREAT)
     fcntl.flock(left, fcntl.LOCK_EX)
     threading.Timer(0.3, os.close, [left]).start()
     with owning(tmp_path), pytest.raises(OSError, match="Bad file descriptor"):

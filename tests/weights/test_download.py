@@ -111,7 +111,7 @@ def test_a_file_arrives_whole_and_only_once(server: Server, tmp_path: Path) -> N
     assert seen[-1] == (len(BODY), len(BODY))
     assert download.download(server.url("good.pth"), offline=True) == path
     assert len(server.ranges) == 1
-    assert left(tmp_path) == ["good.pth", "good.pth.lock"]
+    assert left(tmp_path) == ["good.pth"]
 
 
 def test_the_first_digits_of_a_digest_are_enough(server: Server) -> None:
@@ -163,7 +163,7 @@ def test_a_server_that_promises_too_much_is_not_believed(server: Server, tmp_pat
 def test_a_server_that_promises_too_little_is_found_out(server: Server, tmp_path: Path) -> None:
     with pytest.raises(download.UnavailableError, match="sent another file: its sha256 is"):
         download.download(server.url("short"), sha256=DIGEST)
-    assert left(tmp_path) == ["short.lock"]
+    assert left(tmp_path) == []
 
 
 def test_a_server_that_promises_nothing_can_still_be_checked(server: Server) -> None:
@@ -174,7 +174,7 @@ def test_a_server_that_promises_nothing_can_still_be_checked(server: Server) -> 
 def test_a_web_page_is_not_a_file(path: str, server: Server, tmp_path: Path) -> None:
     with pytest.raises(download.UnavailableError, match="sent a web page instead of the file"):
         download.download(server.url(path))
-    assert left(tmp_path) == [f"{path}.lock"]
+    assert left(tmp_path) == []
 
 
 def test_a_dead_link_says_what_the_server_says(server: Server) -> None:
@@ -217,7 +217,7 @@ def test_a_server_that_has_no_name_for_a_version_is_begun_anew(
     with pytest.raises(download.UnavailableError, match="broke off") as caught:
         download.download(server.url("nameless-breaks-9"))
     assert "goes on from there" not in (caught.value.hint or "")
-    assert left(tmp_path) == ["nameless-breaks-9.lock"]
+    assert left(tmp_path) == []
     assert set(server.ranges) == {None}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import WeightsError
+from vidattn.io.files import reading
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -69,9 +70,8 @@ def class_names(path: Path, known: Sequence[str]) -> tuple[str, ...]:
     line is `old<TAB>new`, those with new names for some. Raises WeightsError for anything else.
     """
     try:
-        names = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise WeightsError(f"--labels {path}: cannot be read: {error.strerror}") from None
+        with reading(f"--labels {path}", WeightsError):
+            names = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise WeightsError(
             f"--labels {path}: not UTF-8 text", hint="a text file of class names, one a line"

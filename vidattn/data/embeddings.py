@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import DataError
-from vidattn.io.files import write_atomically
+from vidattn.io.files import reading, write_atomically
 from vidattn.io.json import dumps, to_json_value
 from vidattn.io.npz import BROKEN, read_arrays
 from vidattn.types import Window
@@ -90,13 +90,8 @@ def load_embeddings(path: Path) -> Embeddings:
 
     Arrays are read as numbers only; a pickle in the archive is refused.
     """
-    try:
+    with reading(path, DataError, hint="vidattn segment VIDEO --embeddings makes such files"):
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}",
-            hint="vidattn segment FILM --embeddings makes such files",
-        ) from None
     try:
         about, windows, vectors = read_arrays(data, ARRAYS)
         head = json.loads(about.tobytes())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidattn.errors import DataError
+from vidattn.io.files import reading
 
 DELIMITERS = "\t,;|"
 SAMPLE = 200
@@ -107,10 +108,8 @@ def entries(path: Path, what: str) -> list[Mapping[str, object]]:
 
 
 def _text(path: Path) -> str:
-    try:
+    with reading(path, DataError):
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import InputError, UsageError
-from vidattn.io.files import write_atomically
+from vidattn.io.files import reading, write_atomically
 from vidattn.io.json import dumps
 from vidattn.io.npz import BROKEN, read_arrays
 
@@ -83,10 +83,8 @@ def load_predictions(path: Path) -> Predictions:
     Arrays are read as numbers and text only; a pickle in the archive is refused.
     """
     require_dump_name(path)
-    try:
+    with reading(path, InputError):
         data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         return _from_archive(data) if path.suffix == ".npz" else _from_lines(data)
     except KeyError as error:

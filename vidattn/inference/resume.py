@@ -8,7 +8,6 @@ since what a damaged file yields depends on where decoding begins.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from vidattn.errors import VideoError
 from vidattn.inference.events import Scored, Started, describe_input, describe_model
 from vidattn.inference.score_log import ScoreRecord
 from vidattn.inference.scorer import Scorer
+from vidattn.io.digest import sha256
 from vidattn.io.json import dumps, to_json_value
 from vidattn.models.classifier import Classifier
 from vidattn.types import View, Window
@@ -46,7 +46,7 @@ def identity(
     """
     parts: dict[str, Mapping[str, Any]] = {
         "input": {"path": started.source, **_file(started.source), **describe_input(started.facts)},
-        "model": {**describe_model(classifier), "labels": _digest(dumps(classifier.labels))},
+        "model": {**describe_model(classifier), "labels": sha256(dumps(classifier.labels), 16)},
         "settings": started.settings,
         "run": {
             "windows": len(started.windows),
@@ -144,11 +144,7 @@ def _file(path: str) -> dict[str, Any]:
             found = os.fstat(file.fileno())
             head = file.read(END_BYTES)
             file.seek(max(found.st_size - END_BYTES, 0))
-            ends = hashlib.sha256(head + file.read(END_BYTES)).hexdigest()[:16]
+            ends = sha256(head + file.read(END_BYTES), 16)
     except OSError as error:
         raise VideoError(f"{path}: {error.strerror}", code="E_GONE") from None
     return {"bytes": found.st_size, "modified": found.st_mtime_ns, "ends": ends}
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

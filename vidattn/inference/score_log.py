@@ -9,7 +9,6 @@ few seconds, which survives the machine. The log is removed when the timeline is
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -17,6 +16,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,14 @@ from numpy.typing import NDArray
 
 from vidattn.errors import InputError, OutputError
 from vidattn.io.closing import Closing
-from vidattn.io.files import flush_folder, make_folder
+from vidattn.io.files import flush_folder, writing
+from vidattn.io.locks import locked
 
 MAGIC = b"vidattn/log/1\n"
 HEAD = struct.Struct("<II")
 WINDOW = struct.Struct("<IB")
 SCORED, WHOLE, REUSED = 1, 2, 4
+HINT = "free some space, or choose another place with -o"
 FLUSH_SECONDS = 5.0
 """A power cut loses no more than so much work."""
 
@@ -66,6 +68,7 @@ class ScoreLog(Closing):
         self.notes: list[str] = []
         """What the user should know about what was found, one sentence each."""
         self._fd = -1
+        self._lock = ExitStack()
         self._flushed = 0.0
 
     def begin(self, identity: Mapping[str, Any], classes: int) -> dict[int, ScoreRecord]:
@@ -77,7 +80,7 @@ class ScoreLog(Closing):
         cannot be written, is in use, or is no window log.
         """
         plain = json.loads(json.dumps(dict(identity)))
-        try:
+        with writing(self.path, hint=HINT):
             data = self._open()
             records, end = self._kept(data, plain, classes) if self.resume else ({}, 0)
             if not self.resume and (count := sum(1 for _ in _payloads(data)) - 1) > 0:
@@ -88,8 +91,6 @@ class ScoreLog(Closing):
                 self._write(MAGIC + _framed(json.dumps(plain).encode()))
             self._flush()
             flush_folder(self.path.parent)
-        except OSError as error:
-            raise self._failed(error) from error
         return records
 
     def add(self, record: ScoreRecord) -> None:
@@ -99,12 +100,10 @@ class ScoreLog(Closing):
         payload = WINDOW.pack(record.index, flags)
         if record.scores is not None:
             payload += np.asarray(record.scores, dtype="<f4").tobytes()
-        try:
+        with writing(self.path, hint=HINT):
             self._write(_framed(payload))
             if time.monotonic() - self._flushed > FLUSH_SECONDS:
                 self._flush()
-        except OSError as error:
-            raise self._failed(error) from error
 
     def remove(self) -> None:
         """The run is complete and written: the log is not needed any more."""
@@ -117,20 +116,19 @@ class ScoreLog(Closing):
         if self._fd >= 0:
             descriptor, self._fd = self._fd, -1
             os.close(descriptor)
+        self._lock.close()
 
     def _open(self) -> bytes:
         """Take the file for this process, and read it."""
-        make_folder(self.path.parent)
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            raise OutputError(f"{self.path}: is not a regular file", hint="move it away")
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        lock = self.path.with_name(self.path.name + ".lock")
+        if not self._lock.enter_context(locked(lock, timeout=0)):
             raise OutputError(
                 f"{self.path}: another run is writing it",
                 hint="wait for that run, or choose another folder with -o",
-            ) from None
+            )
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            raise OutputError(f"{self.path}: is not a regular file", hint="move it away")
         with open(self._fd, "rb", closefd=False) as file:
             data = file.read()
         if data[: len(MAGIC)] != MAGIC[: len(data)]:
@@ -184,12 +182,6 @@ class ScoreLog(Closing):
     def _flush(self) -> None:
         os.fsync(self._fd)
         self._flushed = time.monotonic()
-
-    def _failed(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self.path}: cannot be written: {error.strerror or error}",
-            hint="free some space, or choose another place with -o",
-        )
 
 
 def _torn(data: bytes, at: int) -> bool:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vidattn.errors import OutputError
+from vidattn.errors import OutputError, VidattnError
+from vidattn.io.digest import sha256
+
+HINTS = {
+    errno.ENOSPC: "free some space, or choose another place with -o",
+    errno.EDQUOT: "free some space, or choose another place with -o",
+    errno.EROFS: "choose a place that can be written with -o",
+    errno.EACCES: "choose a place that can be written with -o",
+    errno.ENOTDIR: "a part of the path is a file, not a directory",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
@@ -33,6 +42,30 @@ def exists(path: str | os.PathLike[str]) -> bool:
 
 
 @contextmanager
+def reading(
+    path: str | os.PathLike[str], kind: type[VidattnError], *, hint: str | None = None
+) -> Iterator[None]:
+    """Turn an OSError of the block into an error of this kind: "PATH: cannot be read: REASON"."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{path}: cannot be read: {error.strerror or error}", hint=hint) from error
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str], *, hint: str | None = None) -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError: "PATH: cannot be written: REASON".
+
+    hint: in place of one that goes by the reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f"{path}: cannot be written: {error.strerror or error}"
+        raise OutputError(message, hint=hint or HINTS.get(error.errno or 0)) from error
+
+
+@contextmanager
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
@@ -49,13 +82,10 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         if exists(target) and not is_file(target):
             raise OutputError(f"{path}: is not a regular file", hint="name a file")
-        make_folder(target.parent)
-        yield part
-        publish(part, target)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written: {error.strerror or error}", hint=_hint(error)
-        ) from error
+        with writing(path):
+            make_folder(target.parent)
+            yield part
+            publish(part, target)
     finally:
         _discard(part)
 
@@ -69,7 +99,7 @@ def remove_partial_files(path: str | os.PathLike[str]) -> None:
 
 def _mark(target: Path) -> str:
     """What the temporary files of a path have in common."""
-    return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+    return sha256(target.name, 12)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
@@ -128,15 +158,3 @@ def _discard(part: Path) -> None:
         part.unlink(missing_ok=True)
     except OSError:
         return
-
-
-def _hint(error: OSError) -> str | None:
-    hints = {
-        errno.ENOSPC: "free some space, or choose another place with -o",
-        errno.EDQUOT: "free some space, or choose another place with -o",
-        errno.EROFS: "choose a place that can be written with -o",
-        errno.EACCES: "choose a place that can be written with -o",
-        errno.ENOTDIR: "a part of the path is a file, not a directory",
-        errno.ENAMETOOLONG: "choose a shorter name",
-    }
-    return hints.get(error.errno or 0)

@@ -5,7 +5,6 @@ A file appears whole or not at all. The same timeline gives the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 
 from vidattn.errors import UsageError
+from vidattn.io.digest import sha256
 from vidattn.io.files import write_atomically
 from vidattn.output.annotators import activitynet, cvat, fiftyone, labelstudio
 from vidattn.output.edl import edl
@@ -164,7 +164,7 @@ def file_name(
     clean = re.sub(_CONTROLS, "_", stem)
     if clean == stem and len(f"{stem}{ending}".encode()) <= LONGEST_NAME_BYTES:
         return stem + ending
-    digest = hashlib.sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    digest = sha256(path.name, 16)
     short = clean.encode()[:LONGEST_STEM_BYTES].decode("utf-8", "ignore")
     return f"{short}-{digest}{ending}"
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import DataError
+from vidattn.io.files import reading
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 
@@ -83,9 +84,8 @@ def parse_cuts(text: str, name: str) -> tuple[float, ...]:
 def load_cuts(path: str | os.PathLike[str]) -> tuple[float, ...]:
     """The cut times in a file, see `parse_cuts`. Raises DataError when it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        with reading(path, DataError):
+            text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8 text", hint="a list of times, one a line") from None
     return parse_cuts(text, str(path))

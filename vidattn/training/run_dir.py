@@ -11,23 +11,23 @@ checkpoints/         all that is needed to go on after a step; the last few are 
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from vidattn.errors import OutputError, RecipeError
-from vidattn.io.files import exists, make_folder, write_atomically
+from vidattn.io.files import exists, write_atomically, writing
+from vidattn.io.locks import locked
 from vidattn.training.events import FATES, LOG_NAMES, SCORES
 
 CHECKPOINTS = "checkpoints"
+LOCK = ".vidattn.lock"
 LINGER = 15.0
 """Seconds to wait for another process to leave the directory."""
 TIMINGS = ("steps", "clips_per_second", "seconds_left", "seconds", "waiting")
@@ -76,18 +76,9 @@ def require_writable(run_dir: Path) -> None:
 
     Raises OutputError.
     """
-    try:
+    with writing(run_dir, hint="choose another --run-dir"):
         there = next(path for path in (run_dir, *run_dir.absolute().parents) if exists(path))
-        with TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise _unwritable(run_dir, error) from error
-
-
-def _unwritable(run_dir: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{run_dir}: cannot be written: {error.strerror}", hint="choose another --run-dir"
-    )
+        TemporaryFile(dir=there).close()
 
 
 @contextmanager
@@ -96,34 +87,15 @@ def owning(run_dir: Path) -> Iterator[None]:
 
     The lock goes with the process that holds it, however that ends. Raises OutputError.
     """
-    try:
-        make_folder(run_dir)
-        descriptor = os.open(run_dir, os.O_RDONLY)
-    except OSError as error:
-        raise _unwritable(run_dir, error) from error
-    try:
-        if not _locked(descriptor):
-            raise OutputError(
-                f"{run_dir}: another process trains here", hint="choose another --run-dir"
-            )
+    hint = "choose another --run-dir"
+    with ExitStack() as stack:
+        with writing(run_dir, hint=hint):
+            free = stack.enter_context(locked(run_dir / LOCK, timeout=LINGER))
+        if not free:
+            raise OutputError(f"{run_dir}: another process trains here", hint=hint)
         for path in (*run_dir.glob(".vidattn-*.part"), *run_dir.glob("*/.vidattn-*.part")):
             path.unlink(missing_ok=True)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    """Whether the lock could be had; what reads ahead for a killed run has it for some seconds."""
-    until = time.monotonic() + LINGER
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.1)
 
 
 class RunLog:
@@ -155,13 +127,10 @@ class RunLog:
         plain = {key: value for key, value in asdict(event).items() if key not in TIMINGS}
         row = {"event": LOG_NAMES[type(event)], **plain}
         line = _line(row)
-        try:
-            with self.path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
+        with writing(self.path), self.path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
         self.rows = _latest([*self.rows, row]) if row["event"] == "epoch" else [*self.rows, row]
         self._note(row)
         self.size += len(line)

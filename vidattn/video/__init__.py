@@ -7,7 +7,9 @@ hostile file can neither crash, hang nor bloat the program that reads it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vidattn.io.lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from vidattn.video.process.child import ProcessPool
@@ -26,6 +28,13 @@ __all__ = [
     "VideoInfo",
     "open_video",
 ]
+_HOMES = {
+    "process.child": ("ProcessPool",),
+    "process.pool": ("Prefetcher",),
+    "protocol": ("Limits", "Opening", "UnreadableSpan", "Video", "VideoInfo"),
+    "readers.memory": ("MemoryVideo",),
+}
+__getattr__ = lazy_getattr(__name__, _HOMES)
 
 
 def open_video(
@@ -49,23 +58,3 @@ def open_video(
     from vidattn.video.process.client import SupervisedVideo
 
     return SupervisedVideo(path, reader=reader, short_side=short_side, limits=limits, spare=spare)
-
-
-def __getattr__(name: str) -> Any:
-    if name == "MemoryVideo":
-        from vidattn.video.readers.memory import MemoryVideo
-
-        return MemoryVideo
-    if name == "ProcessPool":
-        from vidattn.video.process.child import ProcessPool
-
-        return ProcessPool
-    if name == "Prefetcher":
-        from vidattn.video.process.pool import Prefetcher
-
-        return Prefetcher
-    if name in {"VideoInfo", "Limits", "Opening", "UnreadableSpan", "Video"}:
-        from vidattn.video import protocol
-
-        return getattr(protocol, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

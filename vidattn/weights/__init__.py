@@ -7,10 +7,10 @@ load torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidattn.config.labels import load_labels
+from vidattn.io.lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from vidattn.weights.convert import export_hf, export_official
@@ -18,18 +18,6 @@ if TYPE_CHECKING:
     from vidattn.weights.initialize import start_from
     from vidattn.weights.loading import load, load_default
     from vidattn.weights.safetensors_file import read_header, save
-
-_HOME = {
-    "export_hf": "convert",
-    "export_official": "convert",
-    "load": "loading",
-    "read_header": "safetensors_file",
-    "load_default": "loading",
-    "save": "safetensors_file",
-    "save_hf": "export",
-    "save_official": "export",
-    "start_from": "initialize",
-}
 
 __all__ = [
     "export_hf",
@@ -44,8 +32,11 @@ __all__ = [
     "start_from",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+_HOMES = {
+    "convert": ("export_hf", "export_official"),
+    "export": ("save_hf", "save_official"),
+    "initialize": ("start_from",),
+    "loading": ("load", "load_default"),
+    "safetensors_file": ("read_header", "save"),
+}
+__getattr__ = lazy_getattr(__name__, _HOMES)

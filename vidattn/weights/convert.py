@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vidattn.config import Averaging, ClipConfig, TimeSformerConfig, labels
 from vidattn.errors import RecipeError, WeightsError
-from vidattn.io.files import exists
+from vidattn.io.files import exists, reading
 from vidattn.models.classifier import Card, Classifier
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import key_maps, safetensors_file, stam_keys, torch_checkpoint
@@ -337,9 +337,8 @@ def _clip_of(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | 
 def _json(path: Path) -> dict[str, Any]:
     require_regular(path)
     try:
-        plain = json.loads(path.read_bytes())
-    except OSError as error:
-        safetensors_file.refuse(path, f"cannot be read: {error.strerror}", error)
+        with reading(path, WeightsError):
+            plain = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         safetensors_file.refuse(path, f"is not JSON: {error}", error)
     if not isinstance(plain, dict):

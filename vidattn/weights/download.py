@@ -10,15 +10,12 @@ been there.
 from __future__ import annotations
 
 import errno
-import fcntl
-import hashlib
 import http.client
 import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,10 @@ import huggingface_hub.constants
 import huggingface_hub.errors
 
 from vidattn.errors import OutputError, WeightsError
-from vidattn.io.files import make_folder, publish
+from vidattn.io.digest import sha256 as digest_of
+from vidattn.io.digest import sha256_file
+from vidattn.io.files import publish
+from vidattn.io.locks import locked
 
 CONNECT_SECONDS = 5.0
 """A machine without a network learns so fast, and goes on with the bundled model."""
@@ -59,7 +59,7 @@ def cache_folder() -> Path:
 def cache_path(url: str) -> Path:
     """Where in the cache the file behind a URL lies or will lie."""
     name = Path(urllib.parse.urlparse(url).path).name or "download"
-    return cache_folder() / "weights" / f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{name}"
+    return cache_folder() / "weights" / f"{digest_of(url, 8)}-{name}"
 
 
 def is_cached(where: str) -> bool:
@@ -86,8 +86,7 @@ def download(
     if is_offline(offline):
         raise UnavailableError("not downloaded yet, and offline", hint=by_hand(url))
     try:
-        make_folder(path.parent)
-        with _locked(path.with_name(path.name + ".lock")):
+        with locked(path.with_name(path.name + ".lock")):
             if not path.exists():
                 part = _fetched(url, path.with_name(path.name + ".part"), progress)
                 _require_digest(part, sha256, url)
@@ -219,32 +218,21 @@ def _require_no_page(response: Any, url: str) -> None:
 
 
 def _require_digest(part: Path, sha256: str, url: str) -> None:
-    digest = hashlib.sha256()
     with part.open("rb") as file:
         start = file.read(16).lstrip().lower()
-        file.seek(0)
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
     if start.startswith((b"<!doctype", b"<html")):
         part.unlink()
         raise UnavailableError(
             f"{_host(url)} sent a web page instead of the file", hint=by_hand(url)
         )
-    if not digest.hexdigest().startswith(sha256.lower()):
+    digest = sha256_file(part)
+    if not digest.startswith(sha256.lower()):
         part.unlink()
         raise UnavailableError(
-            f"{_host(url)} sent another file: its sha256 is {digest.hexdigest()[:16]}..., "
+            f"{_host(url)} sent another file: its sha256 is {digest[:16]}..., "
             f"not {sha256}; deleted",
             hint="try again; if it stays so, the file behind the link has changed",
         )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait for, then hold, a lock that ends with the process whatever happens to it."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class _Https(urllib.request.HTTPSHandler):

@@ -19,7 +19,7 @@ import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.errors import OutputError, WeightsError
-from vidattn.io.files import exists, flush_folder, is_folder, write_atomically
+from vidattn.io.files import exists, flush_folder, is_folder, write_atomically, writing
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
@@ -91,12 +91,11 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> Path:
         raise OutputError(f"{folder}: is there and not empty", hint="name a new folder")
     part = folder.absolute().with_name(f".vidattn-{secrets.token_hex(6)}.part")
     try:
-        for name, data in files.items():
-            write_atomically(part / name, data)
-        part.replace(folder)
-        flush_folder(folder.absolute().parent)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        with writing(folder):
+            for name, data in files.items():
+                write_atomically(part / name, data)
+            part.replace(folder)
+            flush_folder(folder.absolute().parent)
     finally:
         for name in files if exists(part) else ():
             (part / name).unlink(missing_ok=True)

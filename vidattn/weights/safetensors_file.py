@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vidattn.config import Averaging, ClipConfig, Recipe
 from vidattn.config.serialization import from_plain, to_plain
 from vidattn.errors import RecipeError, WeightsError
-from vidattn.io.files import write_atomically
+from vidattn.io.files import reading, write_atomically
 from vidattn.models.classifier import KINDS, Card, Classifier, kind_of
 from vidattn.weights.snapshot import FileSnapshot, require_means, require_regular, snapshot_file
 
@@ -164,12 +164,9 @@ def read_header(path: str | Path) -> Header:
 
 def first_bytes(path: Path) -> bytes:
     """As much of a safetensors file as its header takes. Raises WeightsError."""
-    try:
-        with path.open("rb") as file:
-            length = file.read(8)
-            return length + file.read(min(int.from_bytes(length, "little"), MAX_HEADER))
-    except OSError as error:
-        refuse(path, f"cannot be read: {error.strerror}", error)
+    with reading(path, WeightsError), path.open("rb") as file:
+        length = file.read(8)
+        return length + file.read(min(int.from_bytes(length, "little"), MAX_HEADER))
 
 
 def is_ours(path: Path) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from vidattn.errors import MemoryLimitError, WeightsError
-from vidattn.io.files import exists
+from vidattn.io.files import exists, reading
 
 PIECE = 1 << 20
 
@@ -47,15 +47,12 @@ def snapshot_file(path: Path) -> Iterator[FileSnapshot]:
     require_regular(path)
     with _memory(path) as copy:
         digest, size = hashlib.sha256(), 0
-        try:
-            with path.open("rb") as file:
-                while piece := file.read(PIECE):
-                    digest.update(piece)
-                    size += len(piece)
-                    if copy and not _kept(copy, piece, path):
-                        copy = None
-        except OSError as error:
-            raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
+        with reading(path, WeightsError), path.open("rb") as file:
+            while piece := file.read(PIECE):
+                digest.update(piece)
+                size += len(piece)
+                if copy and not _kept(copy, piece, path):
+                    copy = None
         place = Path(f"/dev/fd/{copy.fileno()}") if copy else path
         yield FileSnapshot(path, place, copy is not None, size, digest.hexdigest())
 
@@ -66,10 +63,8 @@ def _memory(path: Path) -> Iterator[IO[bytes] | None]:
     if not hasattr(os, "memfd_create"):
         yield None
         return
-    try:
+    with reading(path, WeightsError):
         number = os.memfd_create("weights")
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
     with os.fdopen(number, "w+b", buffering=0) as file:
         yield file if exists(f"/dev/fd/{number}") else None
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, VideoError
-from vidattn.io.files import exists, is_folder
+from vidattn.io.files import exists, is_folder, reading
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov"}
@@ -106,11 +106,11 @@ def _lines(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _list_file(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
-            return list(_lines(lines))
-    except OSError as error:
-        raise InputError(f"@{path}: {error.strerror}", hint="@FILE reads one path a line") from None
+    with (
+        reading(f"@{path}", InputError, hint="@FILE reads one path a line"),
+        path.open(encoding="utf-8-sig", errors="surrogateescape") as lines,
+    ):
+        return list(_lines(lines))
 
 
 def _videos_below(directory: str) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from vidattn.cli.batch.inputs import Input
+from vidattn.io.digest import sha256
 
 
 def names_of(inputs: Sequence[Input]) -> dict[str, str]:
@@ -24,7 +24,7 @@ def names_of(inputs: Sequence[Input]) -> dict[str, str]:
     }
     shared = _shared(longer.values())
     return {
-        path: f"{short[path]}-{_digest(path)}" if name in shared else name
+        path: f"{short[path]}-{sha256(path, 8)}" if name in shared else name
         for path, name in longer.items()
     }
 
@@ -44,7 +44,3 @@ def _stem(path: str) -> str:
 
 def _shared(names: Iterable[str]) -> set[str]:
     return {name for name, count in Counter(names).items() if count > 1}
-
-
-def _digest(path: str) -> str:
-    return hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:8]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidattn.errors import InputError, VideoError
+from vidattn.io.digest import sha256
 from vidattn.io.json import dumps, to_json_value
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Request:
     @cached_property
     def digest(self) -> str:
         """16 digits that stand for model, labels and options that scores depend on."""
-        text = dumps([self.task, self.model, self.labels, self.asked])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return sha256(dumps([self.task, self.model, self.labels, self.asked]), 16)
 
     def signed(self, timeline: Timeline, path: str) -> Timeline:
         """The timeline with what `found` needs to know it again: the request, the file's size."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -14,6 +13,7 @@ from vidattn.cli.batch.runner import Corpus, run
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import UsageError, VideoError
+from vidattn.io.digest import sha256
 from vidattn.video import Limits, Prefetcher
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Wanted:
 
     def asked(self) -> dict[str, Any]:
         """All that scores depend on, besides the model."""
-        cuts = self.cuts and hashlib.sha256(str(self.cuts).encode()).hexdigest()[:16]
+        cuts = self.cuts and sha256(str(self.cuts), 16)
         return {
             **self.windowing.to_dict(),
             "reader": self.runtime.reader,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.batch.names import place_of
 from vidattn.cli.batch.videos import MP4, Films
-from vidattn.errors import OutputError, UsageError
-from vidattn.io.files import make_folder
+from vidattn.errors import UsageError
+from vidattn.io.files import make_folder, writing
 from vidattn.video import open_video
 
 if TYPE_CHECKING:
@@ -98,12 +98,6 @@ class Delivery:
 
 def require_writable(folder: Path) -> None:
     """Find out now, not after hours of work. Raises OutputError."""
-    try:
+    with writing(folder, hint="choose a folder that can be written with -o"):
         make_folder(folder)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: cannot be written: {error.strerror}",
-            hint="choose a folder that can be written with -o",
-        ) from None
+        TemporaryFile(dir=folder).close()

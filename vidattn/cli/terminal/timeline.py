@@ -12,6 +12,7 @@ from rich.text import Text
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.cli.terminal.tracks import TerminalStyle, bars, rows, tracks
 from vidattn.errors import InputError
+from vidattn.io.files import reading
 from vidattn.output.text import decimals_for, describe_coverage
 from vidattn.timeline import BACKGROUND, Timeline
 
@@ -22,13 +23,10 @@ BEGINS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
 
 def saved(path: str) -> Timeline:
     """The timeline in a JSON file; raises InputError, with the path, when there is none."""
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(1)
-            # A film is not read to its end to find that it is none.
-            text += file.read() if text in BEGINS else b""
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+    with reading(path, InputError), Path(path).open("rb") as file:
+        text = file.read(1)
+        # A film is not read to its end to find that it is none.
+        text += file.read() if text in BEGINS else b""
     if text[:1] not in BEGINS:
         raise InputError(
             f"{path}: not a timeline in JSON",

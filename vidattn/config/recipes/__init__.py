@@ -15,6 +15,7 @@ from vidattn.config.recipes.temporal_head import LONG
 from vidattn.config.schema import Recipe
 from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError
+from vidattn.io.files import reading
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -56,9 +57,8 @@ def read_recipe(path: Path) -> Recipe:
     `vidattn.config.serialization`.
     """
     try:
-        plain = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+        with reading(path, RecipeError):
+            plain = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise RecipeError(
             f"{path}: not JSON: {error}", hint="vidattn recipe show small prints one that is"

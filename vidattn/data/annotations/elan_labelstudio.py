@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 from vidattn.data.labeled_set import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
-from vidattn.io.files import is_file, is_folder
+from vidattn.io.files import is_file, is_folder, reading
 from vidattn.types import Window
 
 SUFFIXES = frozenset({".eaf", ".json"})
@@ -123,10 +123,8 @@ def _media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
 
 
 def _xml(path: Path) -> ElementTree.Element:
-    try:
+    with reading(path, DataError):
         data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     # Entities can grow without bound, and none of these formats needs a definition.
     plain = data.replace(b"\0", b"")  # in UTF-16 every other byte is zero
     if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
@@ -139,9 +137,8 @@ def _xml(path: Path) -> ElementTree.Element:
 
 def _label_studio(path: Path, notes: list[str]) -> list[AnnotatedVideo]:
     try:
-        tasks = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        with reading(path, DataError):
+            tasks = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         raise DataError(f"{path}: is not JSON", hint=f"annotations are {FORMS}") from None
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):

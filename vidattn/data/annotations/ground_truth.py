@@ -20,7 +20,7 @@ from vidattn.data.annotations.elan_labelstudio import is_annotated, read_annotat
 from vidattn.data.labeled_set import SPLITS, shown
 from vidattn.data.tabular import Row, RowErrors, read_rows
 from vidattn.errors import DataError
-from vidattn.io.files import exists, is_file, is_folder
+from vidattn.io.files import exists, is_file, is_folder, reading
 from vidattn.types import Window
 
 LAYOUTS = (
@@ -96,9 +96,8 @@ def _by_hand(path: Path, split: str | None) -> GroundTruthSet:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        with reading(path, DataError):
+            return path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not UTF-8 text") from None
 

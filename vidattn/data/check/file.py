@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_set import Split
 from vidattn.errors import VideoError
+from vidattn.io.digest import sha256_file
 from vidattn.io.files import is_file
 from vidattn.types import Item
 from vidattn.video import ProcessPool, Video, open_video
@@ -27,7 +27,6 @@ SMALLEST = 64
 LONGEST = 4.0
 SLACK = 0.1
 """Seconds that a span may end after its file without a word."""
-CHUNK = 1 << 20
 
 Kind = Literal[
     "half", "missing", "unreadable", "damaged", "beyond", "leak",
@@ -107,16 +106,10 @@ def check_file(
 
 def _digest(path: str) -> str:
     """Of the content, in hexadecimal; empty when it cannot be read or is no regular file."""
-    whole = hashlib.sha256()
     try:
-        if not is_file(Path(path)):
-            return ""
-        with Path(path).open("rb") as file:
-            while chunk := file.read(CHUNK):
-                whole.update(chunk)
+        return sha256_file(Path(path)) if is_file(path) else ""
     except OSError:
         return ""
-    return whole.hexdigest()
 
 
 def _sample(video: Video, uses: Sequence[Listing]) -> list[int]:

@@ -29,7 +29,7 @@ from vidattn.data.labeled_set import (
 )
 from vidattn.data.tabular import Row, RowErrors, read_rows
 from vidattn.errors import DataError
-from vidattn.io.files import is_file, is_folder
+from vidattn.io.files import is_file, is_folder, reading
 from vidattn.io.text import count_noun
 from vidattn.timeline.segments import BACKGROUND
 from vidattn.types import Window
@@ -142,10 +142,8 @@ def split_lists(folder: Path) -> dict[Split, Path]:
     """
     found: dict[Split, Path] = {}
     rank = {name: i for i, name in enumerate(("val", "valid", "validate", "validation"))}
-    try:
+    with reading(folder, DataError):
         entries = list(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read as a folder: {error.strerror}") from None
     files = (p for p in entries if p.suffix.lower() in SUFFIXES and is_file(p))
     for path in sorted(files, key=lambda p: (rank.get(p.stem.casefold(), len(rank)), p.name)):
         half = split_of(path.stem)
