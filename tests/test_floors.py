@@ -26,6 +26,7 @@ DOORS = {
     "cv2": {"data", "output", "video/readers/opencv"},
     "decord": {"video/readers/decord"},
     "einops": {"models", "data/transforms"},
+    "filelock": {"io/locks"},
     "huggingface_hub": {"weights"},
     "jinja2": {"output"},
     "markupsafe": {"output"},

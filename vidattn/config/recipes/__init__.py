@@ -15,7 +15,6 @@ from vidattn.config.recipes.temporal_head import LONG
 from vidattn.config.schema import Recipe
 from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError
-from vidattn.io.files import reading
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -57,8 +56,9 @@ def read_recipe(path: Path) -> Recipe:
     `vidattn.config.serialization`.
     """
     try:
-        with reading(path, RecipeError):
-            plain = json.loads(path.read_text("utf-8"))
+        plain = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise RecipeError(
             f"{path}: not JSON: {error}", hint="vidattn recipe show small prints one that is"
