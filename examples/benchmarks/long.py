@@ -88,7 +88,7 @@ def main() -> None:
             found = []
             for seed in range(options.seeds):
                 run = Path(folder, f"run{depth}-{seed}")
-                sets = ("--set", f"long.depth={depth}", "--set", f"seed={seed}")
+                sets = ("--set", f"temporal_head.depth={depth}", "--set", f"seed={seed}")
                 where = ("--dataset", table, "--run-dir", run)
                 vidattn_says("train", "--task", "long", *where, *sets, "-q")
                 found.append(json.loads(vidattn_says("eval", "-m", run, "-q", "--json")))

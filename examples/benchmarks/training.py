@@ -43,7 +43,7 @@ SETS: dict[str, tuple[tuple[str, ...], ...]] = {
 """The groups that each fold holds back. Settings were tried on subject S1, who is in no fold."""
 
 LARGER = (
-    *("clip.short_side=72", "clip.crop=72", "model.size=72", "data.jitter=[72,80]"),
+    *("clip.short_side=72", "clip.crop=72", "model.size=72", "data.short_side_range=[72,80]"),
     "data.flip=false",
 )
 """Pictures in which hands can be seen."""
@@ -52,7 +52,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "gestures": (*LARGER, "optim.epochs=12"),
     "exercises": (
         *(*LARGER, "optim.epochs=6"),
-        *("clip.sampling=dense", "clip.drawn=dense", "clip.step_seconds=0.25"),
+        *("clip.sampling=dense", "clip.train_sampling=dense", "clip.step_seconds=0.25"),
     ),
 }
 """What differs from the recipe `small`: no mirroring where left is a class, and two seconds at a

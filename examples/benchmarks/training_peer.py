@@ -71,9 +71,9 @@ class InOrder(Dataset[dict[str, Any]]):
             open_dataset(recipe.data.dataset, None, "train"),
             recipe.clip,
             seed=recipe.seed,
-            jitter=recipe.data.jitter,
+            jitter=recipe.data.short_side_range,
             flip=recipe.data.flip,
-            videos=VideoCache(recipe.data.keep_mb),
+            videos=VideoCache(recipe.data.cache_mb),
         )
         self.batch_size = min(recipe.optim.batch_size, len(self.clips))
         used = len(self.clips) // self.batch_size * self.batch_size

@@ -144,9 +144,9 @@ def test_the_learning_rate_follows_the_batch_unless_it_is_given() -> None:
 
 
 def test_options_change_what_they_name() -> None:
-    changes = {"clip.frames": 4, "model.frames": 4, "optim.tune": "head", "optim.epochs": None}
+    changes = {"clip.frames": 4, "model.frames": 4, "optim.trainable": "head", "optim.epochs": None}
     recipe, _ = Wanted("x", changes=changes).recipe(None)
-    assert (recipe.clip.frames, recipe.model.frames, recipe.optim.tune) == (4, 4, "head")
+    assert (recipe.clip.frames, recipe.model.frames, recipe.optim.trainable) == (4, 4, "head")
     assert recipe.optim.epochs == SMALL.optim.epochs
 
 

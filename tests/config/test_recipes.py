@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.config import OptimConfig, Recipe
+from vidattn.config import DataConfig, OptimConfig, Recipe, TemporalConfig
 from vidattn.config.labels import COUNTS
 from vidattn.config.recipes import RECIPES, find_recipe, read_recipe, recipe_for
 from vidattn.config.serialization import apply_settings, from_plain, to_plain
@@ -67,12 +67,15 @@ def test_the_official_settings_are_those_of_the_configuration_files() -> None:
         assert (optim.warmup_epochs, optim.clip_norm, optim.label_smoothing) == (0, 0, 0)
         assert optim.evaluate_every == 5
         assert (recipe.clip.mean, recipe.clip.std) == ((0.45,) * 3, (0.225,) * 3)
-        assert recipe.data.jitter == ((448, 512) if recipe.clip.crop == 448 else (256, 320))
+        assert recipe.data.short_side_range == (
+            (448, 512) if recipe.clip.crop == 448 else (256, 320)
+        )
         ssv2 = recipe.data.dataset == "ssv2"
-        assert (recipe.clip.channels, recipe.clip.drawn) == (("bgr", "bins") if ssv2 else
-                                                             ("rgb", "dense"))  # fmt: skip
-        assert (recipe.data.flip, recipe.data.jitter_drawn) == ((False, "inverse") if ssv2 else
-                                                                (True, "uniform"))  # fmt: skip
+        clip, data = recipe.clip, recipe.data
+        shown = (clip.channels, clip.train_sampling, data.flip, data.short_side_sampling)
+        assert shown == (
+            ("bgr", "bins", False, "inverse") if ssv2 else ("rgb", "dense", True, "uniform")
+        )
         assert recipe.expect is not None
         assert recipe.init
     seconds = {r.name: r.clip.span_seconds for r in official}
@@ -182,7 +185,7 @@ def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
     recipe = recipe_for("./mine")
     assert recipe.optim.evaluate_every == 1
     assert recipe.name == "small"
-    assert recipe.clip.drawn == "bins"
+    assert recipe.clip.train_sampling == "bins"
     assert recipe.clip.sampling == "uniform"
 
 
@@ -202,7 +205,12 @@ def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
         ),
         *("data.randaugment=weak", "data.randaugment=rand-m9-tweights", "data.randaugment=rand-"),
         *("optim.label_smoothing=1", "data.clips_per_epoch=-1", "data.val_clips=0"),
-        *("data.workers=-1", "data.jitter=[9,8]", "data.jitter=[-1,8]", "data.ramp=2"),
+        *(
+            "data.workers=-1",
+            "data.short_side_range=[9,8]",
+            "data.short_side_range=[-1,8]",
+            "data.curriculum=2",
+        ),
         *("clip.step_seconds=Infinity", "clip.step_seconds=3601", "clip.frames=100001"),
         *("model.mlp_ratio=Infinity", "seed=-1", f"seed={2**63}"),
     ],
@@ -256,3 +264,31 @@ def test_a_recipe_written_before_a_setting_existed_still_loads() -> None:
     assert from_plain(Recipe, plain) == find_recipe("small")
     bundled = read_header(BUNDLED_FOLDER / "motion-tiny.safetensors").recipe
     assert from_plain(Recipe, bundled).name == "motion-tiny"
+
+
+def test_a_recipe_with_former_names_of_settings_still_loads() -> None:
+    plain = json.loads(FORMER_RECIPE)
+    recipe = from_plain(Recipe, plain)
+    assert recipe.clip.train_sampling == "bins"
+    assert recipe.data == DataConfig(
+        "motion", 0, 9, "", 0, 7, True, (3, 4), "inverse", "", 0, 0.2, 0.4
+    )
+    assert (recipe.optim.activation_checkpointing, recipe.optim.trainable) == (True, "head")
+    assert recipe.init_scheme == "scratch"
+    assert recipe.temporal_head == TemporalConfig(depth=1)
+    assert "drawn" not in json.dumps(to_plain(recipe))
+    with pytest.raises(RecipeError, match=r"clip\.drawn: no such setting"):
+        from_plain(Recipe, plain | {"clip": {"drawn": "bins", "train_sampling": "bins"}})
+    with pytest.raises(RecipeError, match=r"data\.cache_mb: expected a whole number"):
+        from_plain(Recipe, plain | {"data": {"keep_mb": "much"}})
+
+
+FORMER_RECIPE = """{
+    "name": "long",
+    "clip": {"drawn": "bins"},
+    "optim": {"checkpoint": true, "tune": "head"},
+    "data": {"dataset": "motion", "val_clips": 9, "keep_mb": 7, "jitter": [3, 4],
+             "jitter_drawn": "inverse", "easiest": 0.2, "ramp": 0.4, "max_unreadable": 0},
+    "start": "scratch",
+    "long": {"depth": 1}
+}"""

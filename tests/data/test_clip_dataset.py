@@ -72,7 +72,7 @@ def test_a_short_video_repeats_its_last_frame() -> None:
 
 
 def test_bins_show_one_frame_of_each_part() -> None:
-    clip = replace(CLIP, drawn="bins")
+    clip = replace(CLIP, train_sampling="bins")
     drawn = np.array([draw_clip(TIMES, WHOLE, clip, np.random.default_rng(i)) for i in range(300)])
     assert (drawn // 25 == np.arange(4)).all()
     assert len(np.unique(drawn)) > 90
@@ -80,7 +80,9 @@ def test_bins_show_one_frame_of_each_part() -> None:
 
 def test_times_and_not_frame_numbers_place_a_clip() -> None:
     times = np.concatenate([np.arange(50) / 50, 1 + np.arange(10)])  # 50 frames in the first second
-    indices = draw_clip(times, Window(0, 11), replace(CLIP, drawn="bins"), np.random.default_rng(1))
+    indices = draw_clip(
+        times, Window(0, 11), replace(CLIP, train_sampling="bins"), np.random.default_rng(1)
+    )
     assert (indices[1:] >= 50).all()
 
 
@@ -116,7 +118,7 @@ def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
 
 def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabeledSet) -> None:
     def mean(drawn: Literal["uniform", "inverse"]) -> float:
-        clips = TrainingClips(train, CLIP, jitter=(100, 300), jitter_drawn=drawn)
+        clips = TrainingClips(train, CLIP, jitter=(100, 300), short_side_sampling=drawn)
         sides = [clips._short_side(np.random.default_rng(seed)) for seed in range(2000)]
         assert 100 <= min(sides) < 105
         assert 290 < max(sides) <= 300

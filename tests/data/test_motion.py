@@ -28,7 +28,7 @@ TINY = Recipe(
     model=TimeSformerConfig(classes=10, frames=8, size=48, patch=12, width=16, depth=1, heads=2),
     clip=CLIP,
     optim=OptimConfig(batch_size=20, epochs=2),
-    data=DataConfig("motion", clips_per_epoch=40, easiest=0.2, ramp=0.5),
+    data=DataConfig("motion", clips_per_epoch=40, min_difficulty=0.2, curriculum=0.5),
 )
 
 

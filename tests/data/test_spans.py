@@ -18,7 +18,7 @@ from vidattn.evaluation.dataset import make_planner
 from vidattn.types import Item
 
 CLIP = ClipConfig(frames=4, step_seconds=0.3, short_side=32, crop=32, mean=(0, 0, 0), std=(1, 1, 1))
-SPREAD = replace(CLIP, drawn="bins", sampling="uniform")
+SPREAD = replace(CLIP, train_sampling="bins", sampling="uniform")
 LEVELS = {"dark": 20, "grey": 120, "bright": 220}
 
 
@@ -110,7 +110,7 @@ def test_spans_of_one_file_make_a_training_set(film: Path) -> None:
     train, val = open_dataset(str(path), None, "train"), open_dataset(str(path), None, "val")
     for keep in (0, 64):
         recipe = Recipe(
-            "x", clip=CLIP, optim=OptimConfig(batch_size=3), data=DataConfig(keep_mb=keep)
+            "x", clip=CLIP, optim=OptimConfig(batch_size=3), data=DataConfig(cache_mb=keep)
         )
         found = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))
         batch = next(iter(found.batches(0)))

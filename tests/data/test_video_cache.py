@@ -15,7 +15,7 @@ from vidattn.errors import VideoError
 from vidattn.evaluation.dataset import make_planner
 from vidattn.video import open_video
 
-CLIP = ClipConfig(frames=4, short_side=32, crop=32, drawn="bins", sampling="uniform")
+CLIP = ClipConfig(frames=4, short_side=32, crop=32, train_sampling="bins", sampling="uniform")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_held_back_videos_are_read_once_if_there_is_room(
         "small",
         clip=CLIP,
         optim=OptimConfig(batch_size=2, epochs=1),
-        data=DataConfig(dataset=str(own), keep_mb=keep_mb),
+        data=DataConfig(dataset=str(own), cache_mb=keep_mb),
     )
     train, val = (open_dataset(str(own), None, half) for half in ("train", "val"))
     examples = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))

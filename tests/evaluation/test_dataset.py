@@ -92,7 +92,7 @@ def test_a_video_gets_the_scores_that_classify_gives_it(
 ) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
-    clip = replace(CLIP, drawn=drawn)  # type: ignore[arg-type]
+    clip = replace(CLIP, train_sampling=drawn)  # type: ignore[arg-type]
     model = TimeSformer(config)
     nn.init.normal_(model.head.weight, std=1)
     classifier = Classifier(model, clip, CLASSES, averaging, temperature=1.7)  # type: ignore[arg-type]
@@ -175,7 +175,7 @@ def test_shares_of_a_set_make_the_whole_whatever_their_number(
 def test_more_frames_are_looked_at_when_asked(found: LabeledSet) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
-    classifier = Classifier(TimeSformer(config), replace(CLIP, drawn="bins"), CLASSES)
+    classifier = Classifier(TimeSformer(config), replace(CLIP, train_sampling="bins"), CLASSES)
     one = replace(found, items=found.items[:1])
     *_, last = evaluate_dataset(classifier, one, CENTRE, frames=7, runtime=CPU)
     timeline = stream.classify(one.items[0].path, classifier, frames=7, views=CENTRE, runtime=CPU)

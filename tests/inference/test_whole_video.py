@@ -124,12 +124,19 @@ def test_a_head_learns_an_order_that_the_mean_cannot_see(
     tmp_path: Path,
 ) -> None:
     words = ["--dataset", films, "--batch-size", 16, "--set", "data.clips_per_epoch=320"]
-    words += ["--epochs", 12, "--set", "long.width=32", "--set", "optim.lr=3e-3", "-q"]
+    words += ["--epochs", 12, "--set", "temporal_head.width=32", "--set", "optim.lr=3e-3", "-q"]
     found = {}
     for depth in (0, 2):
         run = tmp_path / f"run{depth}"
         done = quick(
-            "train", "--task", "long", *words, "--run-dir", run, "--set", f"long.depth={depth}"
+            "train",
+            "--task",
+            "long",
+            *words,
+            "--run-dir",
+            run,
+            "--set",
+            f"temporal_head.depth={depth}",
         )
         assert done.returncode == 0, done.stderr
         done = quick("eval", "-m", run, "--json", "-q")

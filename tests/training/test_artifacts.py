@@ -33,8 +33,8 @@ TINY = Recipe(
     ),
     clip=ClipConfig(frames=4, step_seconds=0.4, short_side=32, crop=32),
     optim=OptimConfig(kind="adamw", lr=2e-3, batch_size=5, epochs=2, schedule="cosine"),
-    data=DataConfig(flip=False, jitter=(32, 34)),
-    start="scratch",
+    data=DataConfig(flip=False, short_side_range=(32, 34)),
+    init_scheme="scratch",
 )
 
 

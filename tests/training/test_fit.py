@@ -7,6 +7,7 @@ import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from torch.testing import assert_close
 
 from tests.together import together
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, TimeSformerConfig
+from vidattn.config.recipes import read_recipe
 from vidattn.config.serialization import to_plain
 from vidattn.data.motion.camera import LABELS
 from vidattn.errors import DataError, OutputError, RecipeError, UsageError, WeightsError
@@ -21,7 +23,7 @@ from vidattn.training import fit
 from vidattn.training.artifacts import card_of
 from vidattn.training.checkpoint import load_state, save_state
 from vidattn.training.data import open_training_dataset
-from vidattn.training.run_dir import LOCK, owning
+from vidattn.training.run_dir import LOCK, checkpoints, owning
 from vidattn.training.trainer import Trainer, new_state
 from vidattn.weights.loading import load
 
@@ -35,7 +37,7 @@ TINY = Recipe(
         kind="adamw", lr=3e-3, batch_size=8, epochs=3, schedule="cosine", flow_weight=1.0
     ),
     data=DataConfig("motion", clips_per_epoch=16, val_clips=4),
-    start="scratch",
+    init_scheme="scratch",
 )
 
 
@@ -104,8 +106,8 @@ def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(done: 
     with pytest.raises(RecipeError, match=r"recipe: optim.lr was 0.003, is 0.5; seed was 0, is 1$"):
         run(done, other, resume=True)
     # Videos are read in another size where they are kept.
-    with pytest.raises(RecipeError, match=r"data.keep_mb was 0, is 1$"):
-        run(done, replace(TINY, data=replace(TINY.data, keep_mb=9)), resume=True)
+    with pytest.raises(RecipeError, match=r"data.cache_mb was 0, is 1$"):
+        run(done, replace(TINY, data=replace(TINY.data, cache_mb=9)), resume=True)
     # What a killed run leaves at the end of the log is dropped.
     with (done / "log.jsonl").open("ab") as file:
         file.write(b'{"event": "epo\xc3\n7\n{"event": "ste')
@@ -114,6 +116,29 @@ def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(done: 
     assert sum(isinstance(e, fit.EpochDone) for e in run(done, longer, resume=True)) == 1
     lines = (done / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 4
+
+
+def test_a_run_begun_with_former_names_of_settings_resumes(done: Path) -> None:
+    names = {"clip": "drawn", "data": "keep_mb", "optim": "tune"}
+    new = {"clip": "train_sampling", "data": "cache_mb", "optim": "trainable"}
+
+    def aged(plain: dict[str, Any]) -> dict[str, Any]:
+        for section, name in names.items():
+            plain[section][name] = plain[section].pop(new[section])
+        return {
+            {"init_scheme": "start", "temporal_head": "long"}.get(k, k): plain[k] for k in plain
+        }
+
+    saved = done / "recipe.json"
+    saved.write_text(json.dumps(aged(json.loads(saved.read_text()))))
+    checkpoint = checkpoints(done)[0]
+    tensors, facts = load_state(checkpoint)
+    save_state(checkpoint, tensors, facts | {"recipe": aged(facts["recipe"])})
+    recipe = read_recipe(saved)
+    assert recipe == TINY
+    longer = replace(recipe, optim=replace(recipe.optim, epochs=4))
+    assert sum(isinstance(e, fit.EpochDone) for e in run(done, longer, resume=True)) == 1
+    assert "train_sampling" in saved.read_text()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -86,7 +86,9 @@ def test_a_layer_over_time_is_that_of_torch() -> None:
 
 
 def test_learning_lowers_the_loss_on_one_batch() -> None:
-    batch = MotionSamples(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
+    batch = MotionSamples(
+        replace(TINY, data=replace(TINY.data, min_difficulty=0.0, curriculum=1.0))
+    )[0]
     recipe = changed(epochs=60)
     learner = Trainer(new_state(recipe, None), recipe, per_epoch=2)
     found = [learner.learn(batch).loss for _ in range(100)]
@@ -140,7 +142,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
 
 
 def test_only_what_sees_time_is_tuned() -> None:
-    recipe = changed(tune="temporal")
+    recipe = changed(trainable="temporal")
     state, _ = learnt(recipe)
     before = new_state(recipe, None).model.state_dict()
     moved = {k for k, v in state.model.state_dict().items() if not torch.equal(v, before[k])}

@@ -165,7 +165,9 @@ def test_smoothed_labels_cost_a_sure_model_more() -> None:
 
 
 def test_learning_lowers_the_loss_on_one_batch() -> None:
-    batch = MotionSamples(replace(TINY, data=replace(TINY.data, easiest=0.0, ramp=1.0)))[0]
+    batch = MotionSamples(
+        replace(TINY, data=replace(TINY.data, min_difficulty=0.0, curriculum=1.0))
+    )[0]
     recipe = changed(epochs=60)
     learner = Trainer(new_state(recipe, None), recipe, per_epoch=2)
     found = [learner.learn(batch).loss for _ in range(100)]
@@ -200,7 +202,7 @@ def test_the_same_seed_starts_from_the_same_weights() -> None:
 
 
 def test_only_what_is_tuned_changes() -> None:
-    recipe = changed(tune="head")
+    recipe = changed(trainable="head")
     state, _ = learnt(recipe)
     before = new_state(recipe, None).model.state_dict()
     moved = {k for k, v in state.model.state_dict().items() if not torch.equal(v, before[k])}

@@ -113,7 +113,7 @@ def test_an_official_file_brings_its_protocol(attention: str, clip: Tensor, tmp_
 def test_something_something_of_the_official_code_is_fed_bgr(tmp_path: Path) -> None:
     found = weights.load(official(tmp_path / "a.pyth", model(classes=174)))
     assert found.clip.channels == "bgr"
-    assert found.clip.drawn == "bins"
+    assert found.clip.train_sampling == "bins"
     assert found.clip.span_seconds == pytest.approx(4)
     assert any("BGR" in note for note in found.card.notes)
 

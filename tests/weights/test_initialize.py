@@ -130,14 +130,18 @@ def test_a_recipe_takes_the_shape_of_an_image_model_and_the_clips_of_a_video_mod
     recipe = fit_shape(find_recipe("small"), path)
     assert (recipe.model.width, recipe.model.depth, recipe.model.patch) == (64, 2, 16)
     assert (recipe.model.size, recipe.clip.crop, recipe.clip.short_side) == (64, 64, 64)
-    assert recipe.data.jitter == (64, 69)  # 48 to 52 pixels for a crop of 48
+    assert recipe.data.short_side_range == (64, 69)  # 48 to 52 pixels for a crop of 48
     assert recipe.clip.frames == recipe.model.frames == 8
     weights.start_from(TimeSformer(recipe.model), path, LABELS)
 
     alike = replace(find_recipe("small"), model=replace(CONFIG, size=128))
     assert fit_shape(alike, path) is alike
     video = fit_shape(find_recipe("timesformer-k400"), "motion-tiny")
-    assert (video.clip.step_seconds, video.clip.drawn, video.model.width) == (0.125, "dense", 64)
+    assert (video.clip.step_seconds, video.clip.train_sampling, video.model.width) == (
+        0.125,
+        "dense",
+        64,
+    )
 
 
 def test_a_name_that_nobody_bears_is_answered_with_the_image_models(tmp_path: Path) -> None:

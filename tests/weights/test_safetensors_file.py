@@ -23,6 +23,7 @@ from vidattn.errors import OutputError, VidattnError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights.export import save_official
+from vidattn.weights.loading import recipe_of
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -63,6 +64,20 @@ def test_a_temperature_is_stored_and_old_files_have_none(tiny: Classifier, tmp_p
     cold = weights.save(tiny, tmp_path / "cold.safetensors")
     assert weights.load(cold).temperature == 1.0
     assert b"temperature" not in cold.read_bytes()
+
+
+def test_a_header_with_former_names_of_settings_loads(tiny: Classifier, tmp_path: Path) -> None:
+    def age(plain: dict[str, Any]) -> None:
+        for clip in (plain["clip"], plain["recipe"]["clip"]):
+            clip["drawn"] = clip.pop("train_sampling")
+        plain["recipe"]["start"] = plain["recipe"].pop("init_scheme")
+        plain["recipe"]["data"]["jitter"] = plain["recipe"]["data"].pop("short_side_range")
+
+    mine = replace(tiny, clip=replace(tiny.clip, train_sampling="bins"))
+    recipe = Recipe("mine", clip=mine.clip, init_scheme="scratch")
+    path = rewritten(weights.save(mine, tmp_path / "old.safetensors", recipe), age)
+    assert weights.load(path).clip == mine.clip
+    assert recipe_of(path) == recipe
 
 
 @pytest.mark.parametrize("attention", SCHEMES)

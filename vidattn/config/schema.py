@@ -149,13 +149,15 @@ class TemporalConfig:
         for name in ("classes", "vector", "windows", "width", "heads", "mlp_ratio"):
             if not 0 < getattr(self, name) <= MOST:
                 raise RecipeError(
-                    f"long.{name} must be > 0 and at most {MOST}, got {getattr(self, name)}"
+                    f"temporal_head.{name} must be > 0 and at most {MOST}, "
+                    f"got {getattr(self, name)}"
                 )
         if not (0 <= self.depth <= MOST and 0 <= self.drop < 1):
-            raise RecipeError("long.depth must be 0 or more, long.drop in [0, 1)")
+            raise RecipeError("temporal_head.depth must be 0 or more, temporal_head.drop in [0, 1)")
         if self.width % self.heads:
             raise RecipeError(
-                f"long.width {self.width} is not a multiple of long.heads {self.heads}"
+                f"temporal_head.width {self.width} is not a multiple of "
+                f"temporal_head.heads {self.heads}"
             )
 
 
@@ -175,7 +177,7 @@ class ClipConfig:
     sampling: Literal["uniform", "dense"] = "uniform"
     """How `classify` picks frames when not told: spread over the whole file, or (where the tempo of
     the frames carries the answer) in clips that keep `step_seconds`."""
-    drawn: Literal["dense", "bins"] = "dense"
+    train_sampling: Literal["dense", "bins"] = "dense"
     """How clips are cut out of trimmed videos: with `step_seconds` between frames, or one frame of
     each of `frames` equal parts. Training draws start or frames at random; `eval` centres them."""
 
@@ -223,7 +225,7 @@ class OptimConfig:
     """Largest gradient norm; 0 switches clipping off."""
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes."""
-    checkpoint: bool = False
+    activation_checkpointing: bool = False
     """Whether blocks are computed again on the way back instead of remembered: about a third more
     time, and memory for long clips."""
     flow_weight: float = 0.0
@@ -246,7 +248,7 @@ class OptimConfig:
     evaluate_every: int = 1
     """Epochs from one measurement on held-back clips to the next; the last one is always measured.
     """
-    tune: Literal["full", "head", "temporal"] = "full"
+    trainable: Literal["full", "head", "temporal"] = "full"
     """What learns: all, the head alone, or what relates frames to one another, and the head."""
 
     def __post_init__(self) -> None:
@@ -293,41 +295,44 @@ class DataConfig:
     """Folder of images or videos a procedural set takes its textures from; empty: procedural."""
     workers: int = 0
     """Processes that make clips; 0: the training process itself."""
-    keep_mb: int = 0
+    cache_mb: int = 0
     """Memory in MB that each process that makes clips may fill with short decoded videos, for small
     sets that are shown again and again; 0: every epoch decodes anew."""
     flip: bool = True
     """Whether every second training video is mirrored; not for sets where left and right differ."""
-    jitter: tuple[int, int] = (0, 0)
+    short_side_range: tuple[int, int] = (0, 0)
     """Range the short side of a training video is drawn from, in pixels; (0, 0): 8/7 to 10/7 of
     clip.crop."""
-    jitter_drawn: Literal["uniform", "inverse"] = "uniform"
+    short_side_sampling: Literal["uniform", "inverse"] = "uniform"
     """Whether the short side or its inverse is drawn evenly; the latter prefers small ones."""
     randaugment: str = ""
     """RandAugment of training clips (arXiv:1909.13719) in timm's notation, such as
     "rand-m9-n2-mstd0.5"; the same for all frames of a clip. Empty: none."""
     max_unreadable: float = 0.01
     """Share of the training videos that may turn out not to decode before a run stops; nine may."""
-    easiest: float = 1.0
+    min_difficulty: float = 1.0
     """Difficulty a procedural set starts with, from 0 to 1, which is full difficulty."""
-    ramp: float = 0.0
+    curriculum: float = 0.0
     """Share of the run over which its difficulty rises to 1."""
 
     def __post_init__(self) -> None:
-        least, most = self.jitter
+        least, most = self.short_side_range
         rules = {
             "clips_per_epoch": (0 <= self.clips_per_epoch < 2**40, "0 or more, and below 2^40"),
             "val_clips": (1 <= self.val_clips <= MOST, f"from 1 to {MOST}"),
             "workers": (0 <= self.workers <= 1024, "from 0 to 1024"),
-            "keep_mb": (0 <= self.keep_mb <= MOST, f"from 0 to {MOST}"),
-            "jitter": (0 <= least <= most <= LARGEST_SIDE, f"rising, from 0 to {LARGEST_SIDE}"),
+            "cache_mb": (0 <= self.cache_mb <= MOST, f"from 0 to {MOST}"),
+            "short_side_range": (
+                0 <= least <= most <= LARGEST_SIDE,
+                f"rising, from 0 to {LARGEST_SIDE}",
+            ),
             "randaugment": (
                 not self.randaugment or RANDAUGMENT.fullmatch(self.randaugment) is not None,
                 'empty or timm\'s notation, such as "rand-m9-n2-mstd0.5"',
             ),
             "max_unreadable": (0 <= self.max_unreadable <= 1, "from 0 to 1"),
-            "easiest": (0 <= self.easiest <= 1, "from 0 to 1"),
-            "ramp": (0 <= self.ramp <= 1, "from 0 to 1"),
+            "min_difficulty": (0 <= self.min_difficulty <= 1, "from 0 to 1"),
+            "curriculum": (0 <= self.curriculum <= 1, "from 0 to 1"),
         }
         _require("data.", self, rules)
 
@@ -376,7 +381,7 @@ class Recipe:
     views: ViewConfig = field(default_factory=ViewConfig)
     """How `eval` looks at videos with the trained model when not told."""
     averaging: Averaging = "logit"
-    start: Literal["paper", "scratch"] = "paper"
+    init_scheme: Literal["paper", "scratch"] = "paper"
     """Initial values: the paper's, made for image weights, or made for training from nothing."""
     init: str = ""
     """Weights to start from when none are named, as `--init` takes them; empty: none."""
@@ -385,13 +390,13 @@ class Recipe:
     """Where the values come from: a paper's table, an official configuration file, or us."""
     expect: Expected | None = None
     """The score to expect on its own data set, where one is known."""
-    long: TemporalConfig | None = None
+    temporal_head: TemporalConfig | None = None
     """The head to train on embeddings of films, in the place of `model`."""
 
     def __post_init__(self) -> None:
         _require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
         optim = self.optim
-        if self.long and (optim.mixup or optim.cutmix or optim.flow_weight or self.init):
+        if self.temporal_head and (optim.mixup or optim.cutmix or optim.flow_weight or self.init):
             raise RecipeError(
                 "a head over windows has no pictures to mix: optim.mixup, optim.cutmix and "
                 "optim.flow_weight are 0, and init is empty"

@@ -20,6 +20,20 @@ from vidattn.errors import RecipeError
 T = TypeVar("T")
 KIND = "kind"
 """The field that tells apart the dataclasses that may stand in one place."""
+OLD_KEYS = {
+    "ClipConfig": {"drawn": "train_sampling"},
+    "DataConfig": {
+        "keep_mb": "cache_mb",
+        "easiest": "min_difficulty",
+        "ramp": "curriculum",
+        "jitter": "short_side_range",
+        "jitter_drawn": "short_side_sampling",
+    },
+    "OptimConfig": {"checkpoint": "activation_checkpointing", "tune": "trainable"},
+    "Recipe": {"start": "init_scheme", "long": "temporal_head"},
+}
+"""Former names of settings, by dataclass: run directories and weights files written with them load.
+"""
 
 
 def to_plain(value: Any) -> Any:
@@ -38,6 +52,8 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
     """
     if not isinstance(plain, Mapping):
         raise RecipeError(f"{where or kind.__name__}: expected an object, got {plain!r}")
+    old = OLD_KEYS.get(kind.__name__, {})
+    plain = {old[k] if k in old and old[k] not in plain else k: v for k, v in plain.items()}
     hints = typing.get_type_hints(kind)
     known = {f.name: f for f in fields(typing.cast(Any, kind))}
     prefix = f"{where}." if where else ""

@@ -70,10 +70,9 @@ class EvaluationViews(NamedTuple):
 class TrainingClips(Dataset[TrainingClip]):
     """The videos of a set, each cut, resized, cropped and mirrored anew in every epoch.
 
-    How frames are drawn is `clip.drawn`, see `draw_clip`. jitter: range of the short side in
-    pixels, ends included, by default 8/7 to 10/7 of the crop (256 to 320 for 224, official
-    recipes).
-    jitter_drawn, randaugment: see DataConfig.
+    How frames are drawn is `clip.train_sampling`, see `draw_clip`. jitter: range of the short side,
+    ends included, by default 8/7 to 10/7 of the crop (256 to 320 for 224, official recipes).
+    short_side_sampling, randaugment: see DataConfig.
     on_error: "replace" puts another video, drawn by seed, epoch and index, in the place of one that
     does not decode; "raise" raises its VideoError. videos: who opens them, by default one who keeps
     nothing.
@@ -86,7 +85,7 @@ class TrainingClips(Dataset[TrainingClip]):
         *,
         seed: int = 0,
         jitter: tuple[int, int] | None = None,
-        jitter_drawn: Literal["uniform", "inverse"] = "uniform",
+        short_side_sampling: Literal["uniform", "inverse"] = "uniform",
         flip: bool = True,
         randaugment: str = "",
         on_error: Literal["replace", "raise"] = "replace",
@@ -94,7 +93,7 @@ class TrainingClips(Dataset[TrainingClip]):
     ) -> None:
         self.source, self.clip, self.seed = source, clip, seed
         self.jitter = jitter or (round(clip.crop * 8 / 7), round(clip.crop * 10 / 7))
-        self.jitter_drawn = jitter_drawn
+        self.short_side_sampling = short_side_sampling
         self._augment = RandAugment(randaugment, _grey(clip)) if randaugment else None
         self.flip, self.on_error = flip, on_error
         self._videos = videos or VideoCache()
@@ -142,7 +141,7 @@ class TrainingClips(Dataset[TrainingClip]):
 
     def _short_side(self, rng: np.random.Generator) -> int:
         least, most = self.jitter
-        if self.jitter_drawn == "inverse":
+        if self.short_side_sampling == "inverse":
             return round(1 / rng.uniform(1 / most, 1 / least))
         return int(rng.integers(least, most + 1))
 
@@ -161,13 +160,13 @@ def draw_clip(
 ) -> NDArray[np.int64]:
     """Random frames of a part of a file: int64 [T], rising, the last one repeated when it is short.
 
-    As `clip.drawn` says. "dense": in the middle of T steps of `clip.step_seconds`, from a uniformly
+    As `clip.train_sampling` says. "dense": amid T steps of `clip.step_seconds`, from a uniformly
     random start, so that they fit if they can (arXiv:2102.05095, Sec. 4). "bins": one at a random
     instant of each of T equal parts (arXiv:1608.00859, Sec. 3.1).
     """
     steps = np.arange(clip.frames, dtype=np.float64)
     seconds: Times
-    if clip.drawn == "bins":
+    if clip.train_sampling == "bins":
         seconds = region.start + (steps + rng.random(clip.frames)) * region.duration / clip.frames
     else:
         room = max(region.duration - clip.span_seconds, 0.0)
@@ -298,11 +297,11 @@ class VideoDataset:
             train,
             recipe.clip,
             seed=recipe.seed,
-            jitter=recipe.data.jitter if any(recipe.data.jitter) else None,
-            jitter_drawn=recipe.data.jitter_drawn,
+            jitter=recipe.data.short_side_range if any(recipe.data.short_side_range) else None,
+            short_side_sampling=recipe.data.short_side_sampling,
             flip=recipe.data.flip,
             randaugment=recipe.data.randaugment,
-            videos=VideoCache(recipe.data.keep_mb),
+            videos=VideoCache(recipe.data.cache_mb),
         )
         self.labels = train.labels
         self.videos = len({item.path for item in train.items})
@@ -333,7 +332,7 @@ class VideoDataset:
             yield from self._seen
             return
         seen: list[Batch] = []
-        room = self.recipe.data.keep_mb * 2**20
+        room = self.recipe.data.cache_mb * 2**20
         for batch in self._read_held_back():
             room -= batch.clips.nbytes
             if room >= 0:

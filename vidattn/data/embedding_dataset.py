@@ -109,13 +109,13 @@ class EmbeddingDataset:
     def __init__(
         self, recipe: Recipe, train: LabeledSet, val: LabeledSet, share: tuple[int, int] = (0, 1)
     ) -> None:
-        assert recipe.long is not None
+        assert recipe.temporal_head is not None
         for half in (train, val):
             if not half.items:
                 raise DataError(f"{half.root}: no films in its half {half.split}")
         if len(train.labels) < 2:
             raise DataError(f"{train.root}: all films are of one class: nothing to tell apart")
-        films = EmbeddingSamples(train, seed=recipe.seed, drop=recipe.long.drop)
+        films = EmbeddingSamples(train, seed=recipe.seed, drop=recipe.temporal_head.drop)
         self.labels, self._share = train.labels, share
         self.notes = tuple(dict.fromkeys(train.notes + val.notes))
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(films)))
@@ -146,10 +146,10 @@ class EmbeddingDataset:
     def fitted(self, recipe: Recipe) -> Recipe:
         """The recipe for these films: its head takes their vectors, and remembers whose they are
         and how windows were cut."""
-        assert recipe.long is not None
+        assert recipe.temporal_head is not None
         settings, model = self._seen_by.settings, self._seen_by.model
         long = replace(
-            recipe.long,
+            recipe.temporal_head,
             classes=len(self.labels),
             vector=self._vector,
             model=str(model.get("name", "")),
@@ -159,5 +159,5 @@ class EmbeddingDataset:
         )
         step, frames = float(settings["step_seconds"]), int(settings["frames"])
         return replace(
-            recipe, long=long, clip=replace(recipe.clip, frames=frames, step_seconds=step)
+            recipe, temporal_head=long, clip=replace(recipe.clip, frames=frames, step_seconds=step)
         )

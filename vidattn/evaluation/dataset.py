@@ -201,7 +201,7 @@ def evaluate_dataset(
 
 def sampling_of(clip: ClipConfig) -> Literal["uniform", "dense"]:
     """How a clip is cut out of a trimmed video, so that it looks as in training."""
-    return "uniform" if clip.drawn == "bins" else "dense"
+    return "uniform" if clip.train_sampling == "bins" else "dense"
 
 
 def make_planner(

@@ -93,7 +93,7 @@ def open_training_dataset(
         train, val = (
             open_dataset(recipe.data.dataset, data_root, half) for half in ("train", "val")
         )
-        if recipe.long is not None:
+        if recipe.temporal_head is not None:
             return EmbeddingDataset(recipe, train, val, share)
         view = make_planner(recipe.clip, ViewConfig(spatial=1, clips=1))
         found = VideoDataset(recipe, train, val, view, share)

@@ -380,6 +380,8 @@ class Run:
 def _fixed(recipe: Recipe) -> Recipe:
     """What of a recipe may not change while it is followed."""
     optim = replace(recipe.optim, epochs=1, accumulate=1, evaluate_every=1)
-    kept = min(1, recipe.data.keep_mb)  # kept videos are read in another size, however much is kept
-    data = replace(recipe.data, workers=0, keep_mb=kept, max_unreadable=0.0)
+    kept = min(
+        1, recipe.data.cache_mb
+    )  # kept videos are read in another size, however much is kept
+    data = replace(recipe.data, workers=0, cache_mb=kept, max_unreadable=0.0)
     return replace(recipe, optim=optim, data=data, source="", expect=None)

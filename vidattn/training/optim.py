@@ -70,11 +70,11 @@ def freeze_except(model: nn.Module, which: Literal["full", "head", "temporal"]) 
     """
     names = [name for name, _ in model.named_parameters()]
     if which == "head" and not any(re.match(HEAD, name) for name in names):
-        raise RecipeError("optim.tune head: the model has no part called head")
+        raise RecipeError("optim.trainable head: the model has no part called head")
     if which == "temporal" and not any(re.match(OVER_TIME, name) for name in names):
         raise RecipeError(
-            "optim.tune temporal: the model has no attention over time alone",
-            hint="divided and axial attention have; or --set optim.tune=head",
+            "optim.trainable temporal: the model has no attention over time alone",
+            hint="divided and axial attention have; or --set optim.trainable=head",
         )
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(re.match(LEARNS[which], name) is not None)

@@ -151,17 +151,17 @@ def new_state(
     See `weights.start.begin`. labels: its classes.
     """
     torch.manual_seed(recipe.seed)
-    if recipe.long is not None:
-        return _new_head(recipe, recipe.long, init, world, strategy)
+    if recipe.temporal_head is not None:
+        return _new_head(recipe, recipe.temporal_head, init, world, strategy)
     model = build_model(recipe.model)
-    if recipe.start == "scratch":
+    if recipe.init_scheme == "scratch":
         init_from_scratch(model, torch.Generator().manual_seed(recipe.seed))
     notes = initialize(model, recipe, init, labels)
-    model.checkpoint = recipe.optim.checkpoint
+    model.checkpoint = recipe.optim.activation_checkpointing
     optim = recipe.optim
     flow_head = nn.Linear(recipe.model.width, 2) if optim.flow_weight else None
     network = Network(model, flow_head).to(world.device)
-    optimizers.freeze_except(model, optim.tune)
+    optimizers.freeze_except(model, optim.trainable)
     if strategy == "fsdp":
         if optim.ema:
             raise UsageError("--strategy fsdp keeps no running mean of weights (optim.ema)")
@@ -182,7 +182,7 @@ def _new_head(
     strategy: Strategy,
 ) -> TrainState:
     """The same for a head over windows."""
-    if init not in (None, "none") or strategy == "fsdp" or recipe.optim.tune != "full":
+    if init not in (None, "none") or strategy == "fsdp" or recipe.optim.trainable != "full":
         raise UsageError("--task long trains a small head from nothing: no --init, fsdp or --tune")
     network = Network(TemporalHead(config)).to(world.device)
     average = (
@@ -342,7 +342,10 @@ class Trainer:
             )
 
 
-MEMORY_HINT = "--batch-size auto computes batches in parts; --set optim.checkpoint=true needs less"
+MEMORY_HINT = (
+    "--batch-size auto computes batches in parts; "
+    "--set optim.activation_checkpointing=true needs less"
+)
 
 
 @contextmanager

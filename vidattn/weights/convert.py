@@ -129,7 +129,7 @@ def _timesformer(
         crop=config.size,
         mean=(family.mean,) * 3,
         std=(family.std,) * 3,
-        drawn="bins" if config.classes == 174 else "dense",  # Something-Something
+        train_sampling="bins" if config.classes == 174 else "dense",  # Something-Something
     )
     notes = [note, step_note]
     if layout == "official" and config.classes == 174:
@@ -327,7 +327,7 @@ def _clip_of(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | 
             crop=crop,
             mean=_triple(plain, "image_mean", path),
             std=_triple(plain, "image_std", path),
-            drawn="bins" if model.classes == 174 else "dense",  # Something-Something
+            train_sampling="bins" if model.classes == 174 else "dense",  # Something-Something
         )
     except RecipeError as error:
         safetensors_file.refuse(path, error.message, error)

@@ -142,14 +142,14 @@ def fit_shape(recipe: Recipe, name_or_path: str | Path, *, offline: bool = False
     if theirs is None:
         return _shaped(recipe, given.config)
     clip = loading.load(name_or_path, offline=offline).clip
-    clip = replace(clip, drawn=recipe.clip.drawn, sampling=recipe.clip.sampling)
+    clip = replace(clip, train_sampling=recipe.clip.train_sampling, sampling=recipe.clip.sampling)
     return replace(recipe, model=given.config, clip=clip, data=_jittered(recipe, clip.crop))
 
 
 def _jittered(recipe: Recipe, crop: int) -> DataConfig:
     """How the recipe draws clips, with the jitter in proportion to another crop."""
-    least, most = (round(side * crop / recipe.clip.crop) for side in recipe.data.jitter)
-    return replace(recipe.data, jitter=(least, most))
+    least, most = (round(side * crop / recipe.clip.crop) for side in recipe.data.short_side_range)
+    return replace(recipe.data, short_side_range=(least, most))
 
 
 def _shaped(recipe: Recipe, image: ModelConfig) -> Recipe:

@@ -121,7 +121,7 @@ def clip_of(config: StamConfig) -> ClipConfig:
         crop=config.size,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
-        drawn="bins",
+        train_sampling="bins",
     )
 
 

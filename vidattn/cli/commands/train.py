@@ -160,11 +160,11 @@ def train(
         "model.frames": frames,
         "model.attention": attention,
         "optim.epochs": epochs,
-        "optim.tune": tune,
+        "optim.trainable": tune,
         "optim.precision": precision,
     }
     if task == "long" and not (model or recipe or resume):
-        model = "long"
+        model = "temporal-head"
     wanted = Wanted(dataset, model, recipe, init, changes, _clips(batch_size), settings or [])
     start = Start(
         folder,

@@ -11,7 +11,7 @@ from pathlib import Path
 from vidattn.config.recipes import diving48, howto100m, kinetics, ssv2, stam, transfer
 from vidattn.config.recipes.motion import MOTION_TINY
 from vidattn.config.recipes.small import SMALL, SMALL_STAM
-from vidattn.config.recipes.temporal_head import LONG
+from vidattn.config.recipes.temporal_head import TEMPORAL_HEAD
 from vidattn.config.schema import Recipe
 from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError
@@ -19,7 +19,7 @@ from vidattn.errors import RecipeError
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        *(MOTION_TINY, SMALL, SMALL_STAM, LONG),
+        *(MOTION_TINY, SMALL, SMALL_STAM, TEMPORAL_HEAD),
         *kinetics.RECIPES,
         *stam.RECIPES,
         *ssv2.RECIPES,

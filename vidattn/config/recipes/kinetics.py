@@ -40,7 +40,7 @@ DIVIDED = Recipe(
         milestones=(11, 14),
         evaluate_every=5,
     ),
-    data=DataConfig(dataset="k400", workers=8, flip=True, jitter=(256, 320)),
+    data=DataConfig(dataset="k400", workers=8, flip=True, short_side_range=(256, 320)),
     views=ViewConfig(spatial=3, clips=1),
     init="vit-b16-in21k",
 )
@@ -68,7 +68,7 @@ HIGH_RESOLUTION = replace(
     expect=Expected(79.7, 94.4, zoo_top1=79.6),
     model=TimeSformerConfig(frames=16, size=448),
     clip=ClipConfig(frames=16, step_seconds=16 / 30, short_side=448, crop=448),
-    data=replace(DIVIDED.data, jitter=(448, 512)),
+    data=replace(DIVIDED.data, short_side_range=(448, 512)),
 )
 
 LONG = replace(

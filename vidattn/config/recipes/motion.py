@@ -50,8 +50,13 @@ MOTION_TINY = Recipe(
         flow_weight=1.0,
     ),
     data=DataConfig(
-        dataset="motion", clips_per_epoch=12_800, val_clips=500, easiest=0.2, ramp=0.4, workers=1
+        dataset="motion",
+        clips_per_epoch=12_800,
+        val_clips=500,
+        min_difficulty=0.2,
+        curriculum=0.4,
+        workers=1,
     ),
     views=ViewConfig(spatial=1, clips=1),
-    start="scratch",
+    init_scheme="scratch",
 )

@@ -23,7 +23,7 @@ SMALL = Recipe(
     name="small",
     source="ours",
     model=MOTION_TINY.model,
-    clip=replace(MOTION_TINY.clip, drawn="bins", sampling="uniform"),
+    clip=replace(MOTION_TINY.clip, train_sampling="bins", sampling="uniform"),
     optim=OptimConfig(
         kind="adamw",
         lr=1e-3,
@@ -34,8 +34,10 @@ SMALL = Recipe(
         warmup_epochs=1.5,
         clip_norm=1.0,
     ),
-    data=DataConfig(dataset="", clips_per_epoch=960, workers=1, jitter=(48, 52), keep_mb=1024),
-    start="scratch",
+    data=DataConfig(
+        dataset="", clips_per_epoch=960, workers=1, short_side_range=(48, 52), cache_mb=1024
+    ),
+    init_scheme="scratch",
 )
 
 SMALL_STAM = replace(

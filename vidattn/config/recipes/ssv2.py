@@ -21,8 +21,10 @@ BASE = replace(
     source="official code, TimeSformer_divST_8_224.yaml",
     expect=Expected(59.5, zoo_top1=59.1),
     model=replace(DIVIDED.model, classes=174),
-    clip=ClipConfig(frames=8, channels="bgr", drawn="bins", sampling="uniform"),
-    data=replace(DIVIDED.data, dataset="ssv2", workers=4, flip=False, jitter_drawn="inverse"),
+    clip=ClipConfig(frames=8, channels="bgr", train_sampling="bins", sampling="uniform"),
+    data=replace(
+        DIVIDED.data, dataset="ssv2", workers=4, flip=False, short_side_sampling="inverse"
+    ),
 )
 
 HIGH_RESOLUTION = replace(
@@ -32,7 +34,7 @@ HIGH_RESOLUTION = replace(
     expect=Expected(62.5, zoo_top1=61.8),
     model=replace(BASE.model, frames=16, size=448),
     clip=replace(BASE.clip, frames=16, short_side=448, crop=448),
-    data=replace(BASE.data, jitter=(448, 512)),
+    data=replace(BASE.data, short_side_range=(448, 512)),
 )
 
 LONG = replace(

@@ -34,7 +34,7 @@ def clips(frames: int) -> ClipConfig:
         crop=224,
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
-        drawn="bins",
+        train_sampling="bins",
     )
 
 
@@ -54,7 +54,7 @@ STAM_16 = Recipe(
         warmup_epochs=10,
         ema=0.9999,
     ),
-    data=DataConfig(dataset="k400", workers=8, flip=True, jitter=(256, 320)),
+    data=DataConfig(dataset="k400", workers=8, flip=True, short_side_range=(256, 320)),
     views=ViewConfig(spatial=1, clips=1),
     init="vit-b16-miil-in21k",
 )

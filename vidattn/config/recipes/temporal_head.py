@@ -10,10 +10,10 @@ what happens once.
 
 from vidattn.config.schema import DataConfig, OptimConfig, Recipe, TemporalConfig, ViewConfig
 
-LONG = Recipe(
-    name="long",
+TEMPORAL_HEAD = Recipe(
+    name="temporal-head",
     source="ours",
-    long=TemporalConfig(),
+    temporal_head=TemporalConfig(),
     optim=OptimConfig(
         kind="adamw",
         lr=1e-3,

@@ -29,7 +29,9 @@ FINE = OptimConfig(
     layer_decay=0.75,
 )
 HALF = (0.5, 0.5, 0.5)  # mean and deviation of the pixels, as the model they start from has them
-WHOLE = replace(DIVIDED, optim=FINE, clip=ClipConfig(frames=8, mean=HALF, std=HALF, drawn="bins"))
+WHOLE = replace(
+    DIVIDED, optim=FINE, clip=ClipConfig(frames=8, mean=HALF, std=HALF, train_sampling="bins")
+)
 
 RECIPES: tuple[Recipe, ...] = (
     on(WHOLE, "ucf101", 101, OURS, init=KINETICS),

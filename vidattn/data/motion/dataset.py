@@ -134,10 +134,10 @@ class MotionSamples(Dataset[Batch]):
         return self._drawn[1]
 
     def difficulty(self, step: int) -> float:
-        """Rises evenly from `data.easiest` to 1 over the first `data.ramp` of the run."""
+        """Rises from `data.min_difficulty` to 1 over the first `data.curriculum` of the run."""
         data = self.recipe.data
-        done = 1.0 if data.ramp == 0 else min(1.0, step / (data.ramp * len(self)))
-        return data.easiest + (1 - data.easiest) * done
+        done = 1.0 if data.curriculum == 0 else min(1.0, step / (data.curriculum * len(self)))
+        return data.min_difficulty + (1 - data.min_difficulty) * done
 
     def __getitem__(self, step: int) -> Batch:
         recipe, size = self.recipe, self.recipe.optim.batch_size
