@@ -1,29 +1,48 @@
-"""Everything that can go wrong in a way the user can do something about.
+"""Errors that a user can do something about, and the exit codes they end a command with.
 
-    VidattnError                      exit code 1: a bug, or a failure nobody foresaw
-    |-- UsageError                    2: the request contradicts itself
-    |-- InputError                    3: something asked for is not there, or is refused
-    |   |-- VideoError                   a file that is not a readable video
-    |   |-- WeightsError                 a checkpoint that is missing, broken or of another shape
-    |   |-- RecipeError                  a recipe or setting with an unknown key or a bad value
-    |   `-- DataError                    a data set that is missing or malformed
-    |-- OutputError                   5: a result could not be written
-    |-- MemoryLimitError              6: out of memory even at batch size 1
-    |-- DivergenceError               8: training produced a non-finite loss
-    `-- DistributedError              9: a process of a training run died or lost the others
+    VidattnError              1: an internal error
+    |-- UsageError            2: arguments that contradict one another
+    |-- InputError            3: an input that is missing, unreadable or refused
+    |   |-- VideoError           a file that is not a readable video
+    |   |-- WeightsError         a checkpoint that is missing, broken or of another shape
+    |   |-- RecipeError          a recipe with an unknown key or an invalid value
+    |   `-- DataError            a dataset that is missing or malformed
+    |-- OutputError           5: a result that cannot be written
+    |-- MemoryLimitError      6: out of memory at batch size 1
+    |-- DivergenceError       8: a training loss that is not finite
+    `-- DistributedError      9: a training process that died or lost the others
 
 The command line prints `error: <message>` and `hint: <hint>` and exits with `exit_code`.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 
-class VidattnError(Exception):
-    """The root of every error vidattn raises on purpose: what, where, and a hint what to do."""
+class ExitCode(IntEnum):
+    """Exit codes of every command; a command stopped by signal N ends with 128 + N."""
 
-    exit_code = 1
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    FAILED = 3
+    """No input was usable: missing, unreadable or refused."""
+    INCOMPLETE = 4
+    """The command finished, but at least one input or span of a video failed."""
+    NOT_WRITTEN = 5
+    OUT_OF_MEMORY = 6
+    NOT_AS_EXPECTED = 7
+    """A metric missed its `--expect`."""
+    DIVERGED = 8
+    DISTRIBUTED = 9
+
+
+class VidattnError(Exception):
+    """The root of all errors that vidattn raises on purpose: a message and a hint."""
+
+    exit_code: int = ExitCode.INTERNAL
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -31,30 +50,30 @@ class VidattnError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As exceptions do it, but without asking __init__, whose keywords pickle does not know."""
-        return _unpickled, (type(self), self.args), self.__dict__
+        """Pickle without calling __init__, whose keyword arguments pickle does not know."""
+        return _rebuild, (type(self), self.args), self.__dict__
 
 
-def _unpickled(kind: type[VidattnError], words: tuple[Any, ...]) -> VidattnError:
-    return kind.__new__(kind, *words)
+def _rebuild(kind: type[VidattnError], args: tuple[Any, ...]) -> VidattnError:
+    return kind.__new__(kind, *args)
 
 
 class UsageError(VidattnError):
     """Arguments that contradict one another or lie outside their range."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class InputError(VidattnError):
-    """Something the user named is not there, cannot be read, or is refused."""
+    """An input that is missing, cannot be read, or is refused."""
 
-    exit_code = 3
+    exit_code = ExitCode.FAILED
 
 
 class VideoError(InputError):
     """A file that cannot be used as a video.
 
-    `code` is the stable reason that ends up in JSON: E_EMPTY, E_NOT_VIDEO, E_TRUNCATED,
+    `code` is the stable reason code in JSON: E_EMPTY, E_NOT_VIDEO, E_TRUNCATED,
     E_NO_VIDEO_STREAM, E_TOO_LARGE, E_TIMEOUT, E_DECODER_DIED, E_NOT_REGULAR, E_PERM, E_GONE,
     E_CHANGED, E_CODEC_NOT_ALLOWED, E_DECODE, E_SHORT, E_NO_READER, E_NONFINITE, E_TAKEN,
     E_WORKER_DIED, E_MEMORY.
@@ -74,28 +93,28 @@ class RecipeError(InputError):
 
 
 class DataError(InputError):
-    """A data set that is missing, malformed, or does not fit the model."""
+    """A dataset that is missing, malformed, or does not fit the model."""
 
 
 class OutputError(VidattnError):
-    """A result that cannot be written; whatever was there before is untouched."""
+    """A result that cannot be written; an existing file stays untouched."""
 
-    exit_code = 5
+    exit_code = ExitCode.NOT_WRITTEN
 
 
 class MemoryLimitError(VidattnError):
     """Out of memory at batch size 1."""
 
-    exit_code = 6
+    exit_code = ExitCode.OUT_OF_MEMORY
 
 
 class DivergenceError(VidattnError):
-    """Training met a loss that is not finite."""
+    """A training loss that is not finite."""
 
-    exit_code = 8
+    exit_code = ExitCode.DIVERGED
 
 
 class DistributedError(VidattnError):
-    """A process that trains together with others died, or cannot reach them."""
+    """A training process that died or cannot reach the others."""
 
-    exit_code = 9
+    exit_code = ExitCode.DISTRIBUTED

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import vidattn
+from vidattn.cli.grouping import Sections, grouped
 from vidattn.errors import UsageError
 
 COMMANDS = {
@@ -70,7 +71,7 @@ def _imported(name: str) -> Any:
     if hasattr(module, "app"):
         home.add_typer(module.app, name=name)
     else:
-        home.command(name)(getattr(module, word))
+        home.command(name, cls=Sections)(grouped(getattr(module, word)))
     return get_command(home).commands[name]  # type: ignore[attr-defined]
 
 

@@ -16,11 +16,11 @@ from typing import IO, Protocol
 
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.signals import StopRequested
-from vidattn.errors import DistributedError, UsageError
+from vidattn.errors import DistributedError, ExitCode, UsageError
 
 PARENT = "VIDATTN_LAUNCHED_BY"
 """Environment variable of the processes started here: the process that watches over them."""
-OWN_CODES = range(2, 9)
+OWN_CODES = range(ExitCode.USAGE, ExitCode.DISTRIBUTED)
 """Exit codes that say what is wrong; the others are a death."""
 GRACE = 5.0  # seconds for the others to end by themselves after one has
 FAILURES = 3

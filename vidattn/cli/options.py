@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vidattn.cli.option_groups import seconds as parse_time
 from vidattn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -286,19 +286,8 @@ def threshold_of(text: str) -> float | None:
 
 
 def seconds(text: str | None) -> float | None:
-    """A point in time, given as seconds ("90.5") or as [HH:]MM:SS[.fraction].
-
-    Raises UsageError for anything else.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)", text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a time", hint="for example 90.5, 1:30.5 or 00:01:30.5")
-    hours, minutes, rest = match.groups(default="0")
-    if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
-        raise UsageError(f"{text!r} is not a time: minutes and seconds end at 59")
-    return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
+    """A point in time, given as seconds ("90.5") or as [HH:]MM:SS[.fraction]."""
+    return None if text is None else parse_time(text)
 
 
 def of_one(value: object, option: str, inputs: Sequence[str]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from vidattn.errors import UsageError
+
+if TYPE_CHECKING:  # torch is imported in functions: the options of every command come from here
+    import torch
+    from torch import Tensor
 
 Precision = Literal["fp32", "bf16", "int8"]
 
@@ -38,6 +39,8 @@ class Runtime:
 
     def torch_device(self) -> torch.device:
         """The device to use. Raises UsageError when the one asked for is not there."""
+        import torch
+
         if self.device == "auto":
             found = (
                 "cuda"
@@ -92,6 +95,8 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
 @contextmanager
 def inference_mode(device: torch.device, precision: Precision) -> Iterator[None]:
     """No gradients; matrix products in bf16 where `precision` says so."""
+    import torch
+
     with (
         torch.inference_mode(),
         torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
@@ -101,4 +106,6 @@ def inference_mode(device: torch.device, precision: Precision) -> Iterator[None]
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch ran out of memory; on a CPU it says so in words only."""
+    import torch
+
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

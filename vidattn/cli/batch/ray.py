@@ -44,7 +44,7 @@ DEATHS = 3
 START_SECONDS = 300.0
 """So long there may be no worker at all."""
 KNOCK_SECONDS = 10.0
-OUTCOMES = {
+OUTCOMES: dict[int, str] = {
     corpora.DONE: "whole",
     corpora.INCOMPLETE: "partial",
     corpora.FAILED: "failed",

@@ -18,7 +18,14 @@ from vidattn.cli.batch.videos import MP4
 from vidattn.cli.batch.writing import Delivery, require_writable
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.signals import StopRequested
-from vidattn.errors import InputError, MemoryLimitError, OutputError, UsageError, VideoError
+from vidattn.errors import (
+    ExitCode,
+    InputError,
+    MemoryLimitError,
+    OutputError,
+    UsageError,
+    VideoError,
+)
 from vidattn.io.files import remove_partial_files
 from vidattn.video import open_video
 
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from vidattn.timeline import Timeline
     from vidattn.video import Opening
 
-DONE, FAILED, INCOMPLETE = 0, 3, 4
+DONE, FAILED, INCOMPLETE = ExitCode.DONE, ExitCode.FAILED, ExitCode.INCOMPLETE
 PASSING = frozenset({"E_DECODER_DIED", "E_TIMEOUT", "E_MEMORY"})
 """Reasons for failures and gaps that may have been bad luck."""
 ATTEMPTS = 3

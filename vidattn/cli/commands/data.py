@@ -12,7 +12,7 @@ import typer
 
 from vidattn.cli import options
 from vidattn.cli.terminal.console import Console, format_clock, printable
-from vidattn.errors import UsageError
+from vidattn.errors import ExitCode, UsageError
 from vidattn.io.json import dumps
 from vidattn.io.text import count_noun
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
 
-UNFIT = 4
 MEANINGS = {
     "half": "a half cannot be opened",
     "missing": "listed, but not there",
@@ -95,7 +94,7 @@ def check(
         _show(desk, verdict)
     if output is not None:
         desk.note(f"wrote {output}")
-    raise typer.Exit(0 if verdict["sound"] else UNFIT)
+    raise typer.Exit(ExitCode.DONE if verdict["sound"] else ExitCode.INCOMPLETE)
 
 
 def _processors() -> int:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidattn.cli.batch import runner
 from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.errors import ExitCode
 from vidattn.io.files import is_file
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def show_differences(
             desk.emit(json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False))
         else:
             desk.lines(_card(found, truth))
-    return runner.INCOMPLETE if unused else runner.DONE
+    return ExitCode.INCOMPLETE if unused else ExitCode.DONE
 
 
 def _doubts(video: GroundTruth, timeline: Timeline, *, names: bool) -> Iterator[str]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidattn.cli import option_groups as groups
 from vidattn.cli import options
 from vidattn.cli.batch.failures import failure
 from vidattn.cli.terminal.console import Console, format_clock, printable
-from vidattn.errors import InputError
+from vidattn.errors import ExitCode, InputError
 
 if TYPE_CHECKING:
     from vidattn.inference.estimate import Estimate
@@ -26,14 +27,10 @@ def doctor(
             metavar="INPUT", help="Films; without any: the installation.", show_default=False
         ),
     ] = None,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: options.BatchSize = None,
-    reader: options.Reader = "auto",
-    max_pixels: options.MaxPixels = None,
-    any_codec: options.AnyCodec = False,
-    offline: options.Offline = False,
+    *,
+    model: groups.UnchangedModel,
+    runtime: groups.DeviceWithoutCompile,
+    limits: groups.Video,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -45,21 +42,19 @@ def doctor(
     if not inputs:
         from vidattn.cli.commands.system_info import installation, rows
 
-        found = installation(offline=offline)
+        found = installation(offline=model.offline)
         desk.lines([json.dumps(found)] if as_json else rows(found))
-        raise typer.Exit(0)
+        raise typer.Exit(ExitCode.DONE)
     from vidattn.cli.batch.inputs import expand, require_one
     from vidattn.cli.model_loading import load_model
     from vidattn.inference.estimate import estimate
-    from vidattn.models.device import Runtime
     from vidattn.video import open_video
 
     paths = expand(inputs)
     require_one(paths)
-    runtime = Runtime(device, precision, batch_size, reader)
-    classifier = load_model(desk, model, offline=offline)
+    classifier = load_model(desk, model.model, offline=model.offline)
     # A process for each film: what another has left in one would count as this film's memory.
-    opening = partial(open_video, limits=options.limits(max_pixels, any_codec))
+    opening = partial(open_video, limits=limits)
 
     def measure(path: str) -> Estimate:
         return estimate(path, classifier, runtime=runtime, opening=opening)
@@ -81,7 +76,9 @@ def each(
             if as_json and len(paths) > 1:
                 desk.emit(failure(path, error))
             failed += 1
-    return 0 if not failed else 3 if failed == len(paths) else 4
+    if not failed:
+        return ExitCode.DONE
+    return ExitCode.FAILED if failed == len(paths) else ExitCode.INCOMPLETE
 
 
 def forecasts(

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from vidattn.cli.batch import runner
 from vidattn.cli.batch.writing import require_writable
 from vidattn.cli.commands import expect
 from vidattn.cli.terminal import metrics
 from vidattn.cli.terminal.console import Console, ProgressBar
-from vidattn.errors import DataError, UsageError
+from vidattn.errors import DataError, ExitCode, UsageError
 from vidattn.io.json import dumps
 from vidattn.io.text import count_noun
 
@@ -233,7 +232,13 @@ def deliver(
     if written:
         desk.note("wrote " + ", ".join(map(str, written)))
     off = expect.unmet(desk, wanted, result)
-    return expect.EXPECT_NOT_MET if off else runner.INCOMPLETE if result["failed"] else runner.DONE
+    return (
+        ExitCode.NOT_AS_EXPECTED
+        if off
+        else ExitCode.INCOMPLETE
+        if result["failed"]
+        else ExitCode.DONE
+    )
 
 
 def keep(

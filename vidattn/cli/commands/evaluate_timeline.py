@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vidattn.cli.batch import runner
 from vidattn.cli.batch.inputs import expand
 from vidattn.cli.commands import expect
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, printable
-from vidattn.errors import InputError, UsageError
+from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.io.files import is_folder
 from vidattn.io.json import dumps
 from vidattn.io.text import count_noun
@@ -158,8 +157,8 @@ def measure_time(desk: Console, request: TimeRequest, maker: Maker, *, as_json: 
         if fitted:
             desk.emit(f"  best threshold   {fitted['threshold']:.2f}, which these figures are of")
     if expect.unmet(desk, wanted, result):
-        return expect.EXPECT_NOT_MET
-    return runner.INCOMPLETE if pairing.missing or failed else runner.DONE
+        return ExitCode.NOT_AS_EXPECTED
+    return ExitCode.INCOMPLETE if pairing.missing or failed else ExitCode.DONE
 
 
 def _keep(

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import UsageError
 
-EXPECT_NOT_MET = 7
 TOLERANCE = 0.05
 RAW = ("nll", "brier")
 """Figures that are no shares; all others are given in percent."""

@@ -12,6 +12,7 @@ import typer
 from vidattn.cli import options
 from vidattn.cli.batch.inputs import require_one
 from vidattn.cli.terminal.console import Console, printable
+from vidattn.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -74,7 +75,6 @@ def explain(
 
     Example: vidattn explain match.mp4 --at 1:30 -o results
     """
-    from vidattn.cli.batch.runner import INCOMPLETE
     from vidattn.cli.batch.writing import require_writable
     from vidattn.cli.model_loading import load_model
     from vidattn.inference.explain import explain_with, label_of
@@ -105,7 +105,7 @@ def explain(
     for window, code in unreadable:
         desk.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
     if unreadable:
-        raise typer.Exit(INCOMPLETE)
+        raise typer.Exit(ExitCode.INCOMPLETE)
 
 
 @dataclass(frozen=True)

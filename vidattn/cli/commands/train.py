@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vidattn.cli import launch, options
-from vidattn.cli.batch.runner import DONE, INCOMPLETE
 from vidattn.cli.commands.recipe_options import Wanted
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.signals import StopFlag, StopRequested
 from vidattn.cli.terminal.training import TensorBoardWriter, TrainingDisplay
-from vidattn.errors import DistributedError, UsageError
+from vidattn.errors import DistributedError, ExitCode, UsageError
 from vidattn.io.files import exists, is_file
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ def _run(desk: Console, wanted: Wanted, start: Start, manner: RunOptions) -> int
     from vidattn.training.run_dir import checkpoints
 
     lead, asked, folder = os.environ.get("RANK", "0") == "0", StopFlag(), start.folder
-    code = DONE
+    code = ExitCode.DONE
     begun = folder / "recipe.json"
     recipe, said = wanted.recipe(begun if start.resume and exists(begun) else None)
     board = TensorBoardWriter(folder / "tensorboard") if start.tensorboard and lead else None
@@ -260,7 +259,7 @@ def _run(desk: Console, wanted: Wanted, start: Start, manner: RunOptions) -> int
                 if isinstance(event, Interrupted):
                     raise StopRequested(event.signal)
                 if isinstance(event, IncompleteValidation):
-                    code = INCOMPLETE
+                    code = ExitCode.INCOMPLETE
                 for told in (follower, board) if lead else ():
                     if told:
                         told.tell(event)

@@ -1,0 +1,135 @@
+"""Option groups: a settings dataclass of the library as a titled section of `--help`.
+
+    def segment(windows: Annotated[Windowing, Group("Windows", {"stride": option(...)})]) -> None:
+
+`grouped` shows typer the options in place of the group and hands the object to the command. Types,
+defaults and checks of combinations are those of the dataclass.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import MISSING, Field, fields
+from inspect import Parameter, Signature
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+from typer.models import OptionInfo
+
+
+class Group:
+    """A section of `--help`: options for fields of a dataclass, which supplies all defaults."""
+
+    def __init__(self, title: str, options: Mapping[str, OptionInfo]) -> None:
+        self.title, self.options = title, options
+
+    def parameters(self, kind: Any) -> Iterator[Parameter]:
+        """The options as keyword parameters of a command."""
+        hints, known = get_type_hints(kind), {field.name: field for field in fields(kind)}
+        for name, info in self.options.items():
+            info = copy(info)
+            info.rich_help_panel = info.rich_help_panel or self.title
+            yield _parameter(name, _default(known[name]), hints[name], info)
+
+    def build(self, kind: Any) -> Callable[..., Any]:
+        """The function that makes the object of the values of the options."""
+        return kind  # type: ignore[no-any-return]
+
+
+class Changes(Group):
+    """A group whose options default to None; the command gets a dict of those that were given."""
+
+    def __init__(self, group: object) -> None:
+        self.kind, base = get_args(group)
+        super().__init__(base.title, base.options)
+
+    def parameters(self, kind: Any) -> Iterator[Parameter]:
+        """The options as keyword parameters; flags also get a --no- form."""
+        for parameter in super().parameters(self.kind):
+            hint, info = get_args(parameter.annotation)
+            if hint is bool:
+                info.default = f"{info.default}/--no-{info.default[2:]}"
+            yield _parameter(parameter.name, None, hint | None, info)
+
+    def build(self, kind: Any) -> Callable[..., Any]:
+        """A dict without the options that were left out."""
+        return lambda **given: {k: value for k, value in given.items() if value is not None}
+
+
+def option(*words: str, **settings: Any) -> OptionInfo:
+    """`option("--output", "-o", "DIR", "Output folder.")`; a flag or a choice has no metavar.
+
+    settings: those of `typer.Option`, such as min, parser and rich_help_panel.
+    """
+    names = [word for word in words if word[0] == "-"]
+    *metavar, text = words[len(names) :]
+    info: OptionInfo = typer.Option(*names, metavar=[*metavar, None][0], help=text, **settings)
+    return info
+
+
+def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`command` as typer sees it, with the options of each group in place of the group."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}
+    flat: dict[str, Parameter] = {}
+    for name, plain in inspect.signature(command).parameters.items():
+        kind, info = _split(hints[name])
+        if isinstance(info, Group):
+            options = list(info.parameters(kind))
+            groups[name] = info.build(kind), [each.name for each in options]
+        else:
+            options = [_parameter(name, plain.default, kind, info)]
+        flat |= {each.name: each for each in options}
+
+    def call(**given: Any) -> Any:
+        built = {
+            name: build(**{key: given.pop(key) for key in keys})
+            for name, (build, keys) in groups.items()
+        }
+        return command(**given, **built)
+
+    call.__doc__ = command.__doc__
+    call.__signature__ = Signature(list(flat.values()))  # type: ignore[attr-defined]
+    call.__annotations__ = {name: each.annotation for name, each in flat.items()}
+    return call
+
+
+class Sections(TyperCommand):
+    """A command whose `--help` lists options in titled sections, in the order of its signature."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections; --help joins the last of the untitled options."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            title = getattr(parameter, "rich_help_panel", None) or kind
+            if (row := parameter.get_help_record(ctx)) is not None:
+                sections.setdefault(title, []).append(row)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def _split(hint: Any) -> tuple[Any, Any]:
+    """The type of an annotated parameter, and its option, argument or group, if it has one."""
+    if get_origin(hint) is Annotated:
+        kind, info = get_args(hint)
+        return kind, info
+    return hint, None
+
+
+def _parameter(name: str, default: Any, hint: Any, info: Any) -> Parameter:
+    """A parameter for typer, which must not look at the type of an option with a parser."""
+    if getattr(info, "parser", None):
+        hint = Any
+    kind = hint if info is None else Annotated[hint, info]
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return Parameter.empty if field.default is MISSING else field.default

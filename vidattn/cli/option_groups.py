@@ -1,0 +1,304 @@
+"""The option groups of the commands: settings of the library, each option described once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from vidattn.cli.grouping import Changes, Group, option
+from vidattn.config import ViewConfig
+from vidattn.errors import UsageError
+from vidattn.inference.windowing import Windowing
+from vidattn.models.device import Runtime
+from vidattn.timeline.decoding import Decoding
+from vidattn.video.protocol import Limits
+
+
+def seconds(text: object) -> float:
+    """Seconds of "90.5" or [HH:]MM:SS[.fraction]. Raises UsageError for anything else."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)", str(text).strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a time", hint="for example 90.5, 1:30.5 or 00:01:30.5")
+    hours, minutes, rest = match.groups(default="0")
+    if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
+        raise UsageError(f"{text!r} is not a time: minutes and seconds end at 59")
+    return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
+
+
+class AutoThreshold(float):
+    """`--threshold auto`: 1.0 in place of the model's own threshold until the model is loaded."""
+
+
+def threshold(text: object) -> float:
+    """A probability, or an AutoThreshold for "auto". Raises UsageError for anything else."""
+    try:
+        return AutoThreshold(1) if text == "auto" else float(str(text))
+    except ValueError:
+        raise UsageError(f"--threshold {text!r}: neither a number from 0 to 1 nor auto") from None
+
+
+def views(text: object) -> ViewConfig:
+    """Views of "SxT". Raises UsageError for anything else."""
+    from vidattn.data.sampling import parse_views
+
+    return parse_views(str(text))
+
+
+def shot_cuts(path: object) -> tuple[float, ...]:
+    """The seconds of shot cuts that a file lists. Raises InputError if it cannot be read."""
+    from vidattn.timeline.shot_cuts import load_cuts
+
+    return load_cuts(Path(str(path)))
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model a command loads."""
+
+    model: str | None = None
+    labels: Path | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """The frames of a video that a single prediction is made of."""
+
+    frames: int | None = None
+    views: ViewConfig | None = None
+    sampling: Literal["auto", "uniform", "dense"] = "auto"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Results on standard output and in files."""
+
+    json: bool = False
+    formats: str | None = None
+    output: Path | None = None
+    excerpts: Path | None = None
+    excerpts_exact: bool = False
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Which of many inputs a command works on."""
+
+    skip_existing: bool = False
+    retry_failed: bool = False
+    shard: str | None = None
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Where a command with many inputs runs."""
+
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    actors: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine != "ray" and (self.address is not None or self.actors is not None):
+            raise UsageError("--address and --actors are for --engine ray")
+
+
+FRAMES = option("--frames", "N", "Frames per clip. Default: as in training.", min=1)
+_MODEL = {
+    "model": option(
+        "--model",
+        "-m",
+        "MODEL",
+        "Catalog name, weights file or directory (see `vidattn models list`). Default: "
+        "timesformer-k400; falls back to the bundled motion-tiny if it is unavailable.",
+    ),
+    "labels": option(
+        "--labels",
+        "FILE",
+        "Names for the labels: one per line, in order; or lines of old name, tab, new name.",
+    ),
+    "offline": option("--offline", "Never use the network."),
+}
+Model = Annotated[ModelOptions, Group("Model", _MODEL)]
+UnchangedModel = Annotated[
+    ModelOptions, Group("Model", {name: _MODEL[name] for name in ("model", "offline")})
+]
+_RUNTIME = {
+    "device": option("--device", "DEVICE", "auto, cpu, cuda, cuda:N or mps."),
+    "precision": option(
+        "--precision",
+        "auto: bf16 where it is fast and agrees with fp32, else fp32. int8: CPU only, "
+        "after a precision check.",
+    ),
+    "batch_size": option(
+        "--batch-size", "N", "Clips per forward pass. Default: the fastest for the model.", min=1
+    ),
+    "compile": option(
+        "--compile",
+        "Run torch.compile first, for a minute. Pays off on GPUs, or for small models on hours "
+        "of video.",
+    ),
+    "reader": option(
+        "--reader",
+        "READER",
+        "Video reader: auto, pyav, decord, opencv, torchcodec.",
+        rich_help_panel="Video",
+    ),
+}
+Device = Annotated[Runtime, Group("Model", _RUNTIME)]
+DeviceWithoutCompile = Annotated[
+    Runtime, Group("Model", {name: _RUNTIME[name] for name in _RUNTIME if name != "compile"})
+]
+Windows = Annotated[
+    Windowing,
+    Group(
+        "Windows",
+        {
+            "frames": FRAMES,
+            "window": option("--window", "SEC", "Length of a window. Default: as in training."),
+            "stride": option(
+                "--stride",
+                "SEC",
+                "Distance between window starts. Default: the window length (no overlap).",
+            ),
+            "overlap": option(
+                "--overlap",
+                "FRACTION",
+                "Overlap between consecutive windows; excludes --stride.",
+            ),
+            "skip_static": option(
+                "--skip-static",
+                "LEVEL",
+                "Reuse the previous scores while the picture changes by at most LEVEL (0-255, mean "
+                "per frame).",
+            ),
+            "start": option("--start", "TIME", "Start here (seconds or HH:MM:SS).", parser=seconds),
+            "end": option("--end", "TIME", "Stop here (seconds or HH:MM:SS).", parser=seconds),
+        },
+    ),
+]
+_DECODING = {
+    "smooth": option("--smooth", "Temporal smoothing of the scores."),
+    "kernel": option("--kernel", "N", "Windows per median or mean, odd."),
+    "switch_cost": option("--switch-cost", "NATS", "Viterbi cost of a label change."),
+    "threshold": option("--threshold", "P", "Background below this probability."),
+    "leave": option(
+        "--leave", "P", "End a label, once it has reached the threshold, below this score."
+    ),
+    "merge_gap": option("--merge-gap", "SEC", "Merge segments of the same label up to SEC apart."),
+    "min_duration": option("--min-duration", "SEC", "Shortest segment to keep."),
+}
+_SNAP = "Move boundaries to shot cuts nearby"
+PostProcessing = Annotated[
+    Decoding,
+    Group(
+        "Post-processing",
+        {
+            **_DECODING,
+            "threshold": option(
+                "--threshold",
+                "P|auto",
+                "Background below this probability. auto: the threshold that "
+                "`compare --fit-threshold` stored in the model.",
+                parser=threshold,
+            ),
+            "snap": option("--snap-to-cuts", f"{_SNAP}; finds them in an extra pass."),
+        },
+    ),
+]
+_SAVED_SNAP = {"snap": option("--snap-to-cuts", f"{_SNAP}, as stored in the timeline.")}
+_ANEW = Annotated[Decoding, Group("Post-processing", _DECODING)]
+_ANEW_WITH_CUTS = Annotated[Decoding, Group("Post-processing", {**_DECODING, **_SAVED_SNAP})]
+PostProcessingChanges = Annotated[dict[str, Any], Changes(_ANEW)]
+SavedPostProcessing = Annotated[dict[str, Any], Changes(_ANEW_WITH_CUTS)]
+"""Only the given settings; the others stay as saved."""
+Cuts = Annotated[
+    tuple[float, ...] | None,
+    option(
+        "--cuts",
+        "FILE",
+        "Shot cuts to move boundaries to: seconds, one per line, or PySceneDetect's csv.",
+        parser=shot_cuts,
+        rich_help_panel="Post-processing",
+    ),
+]
+_VIEWS = {
+    "frames": option("--frames", "N", "Frames to look at, in all. Default: as in training.", min=1),
+    "views": option("--views", "SxT", "Spatial crops (1 or 3) x clips, such as 3x1.", parser=views),
+    "sampling": option(
+        "--sampling",
+        "uniform: frames spread over the video. dense: clips at the trained frame step. "
+        "auto: as in training.",
+    ),
+}
+Views = Annotated[ViewOptions, Group("Views", _VIEWS)]
+Video = Annotated[
+    Limits,
+    Group(
+        "Video",
+        {
+            "max_pixels": option(
+                "--max-pixels", "N", "Refuse videos with larger frames than N pixels.", min=1
+            ),
+            "any_codec": option(
+                "--any-codec", "Also decode uncommon codecs, of videos from a trusted source."
+            ),
+        },
+    ),
+]
+_OUTPUT = {
+    "formats": option(
+        "--format",
+        "-f",
+        "F,F...",
+        "Files to write: json, jsonl, csv, tsv, srt, vtt, html, edl, otio, fcpxml, eaf, "
+        "labelstudio, cvat, activitynet, fiftyone; mp4: the video with its labels in it.",
+    ),
+    "output": option("--output", "-o", "DIR", "Output folder. Default: the current one."),
+    "json": option("--json", "Print one JSON document, or for several inputs one per line."),
+}
+_EXCERPTS = {
+    "excerpts": option("--excerpts", "DIR", "Cut each segment out of the video into a file here."),
+    "excerpts_exact": option("--excerpts-exact", "Re-encode excerpts for frame-accurate cuts."),
+}
+Output = Annotated[OutputOptions, Group("Output", _OUTPUT)]
+OutputWithExcerpts = Annotated[OutputOptions, Group("Output", {**_OUTPUT, **_EXCERPTS})]
+Batch = Annotated[
+    BatchOptions,
+    Group(
+        "Many inputs",
+        {
+            "skip_existing": option(
+                "--skip-existing",
+                "Skip inputs with a complete result of the same model and settings, and inputs "
+                "that failed before; resume unfinished ones.",
+            ),
+            "retry_failed": option(
+                "--retry-failed",
+                "Like --skip-existing, but retry inputs that failed or have gaps caused by a "
+                "decoder crash or timeout.",
+            ),
+            "shard": option(
+                "--shard", "I/N", "Only share I of N of the inputs, of about equal size, from 0."
+            ),
+        },
+    ),
+]
+Ray = Annotated[
+    RayOptions,
+    Group(
+        "Ray",
+        {
+            "engine": option("--engine", "ray: run on a Ray cluster."),
+            "address": option(
+                "--address",
+                "HOST:PORT",
+                "Ray cluster to connect to, or auto. Default: start a local one.",
+            ),
+            "actors": option(
+                "--actors", "N", "Workers of the cluster. Default: one per GPU or CPU.", min=1
+            ),
+        },
+    ),
+]
