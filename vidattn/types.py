@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 Crop = Literal["start", "centre", "stop"]
 """Which square of a frame: left, middle, right of a wide one; top, middle, bottom of a tall one."""
+
+T = TypeVar("T", bound="JsonFields")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,3 +56,111 @@ class Item:
     """The part of the file that carries the label; None means all of it."""
     frames: tuple[int, int] | None = None
     """The same as frame numbers [first, stop), for sets that count frames; None: see `window`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonFields:
+    """A JSON object of known fields, each of which may be missing, and of any others."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Values of other keys, and values of another type than their field has, as they were read."""
+    order: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """Keys in the order in which they were read; without it fields come as they are declared."""
+
+    @classmethod
+    def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
+        """The inverse of `to_dict`; takes any JSON object."""
+        hints = get_type_hints(cls)
+        parsed = {k: _parse(values.get(k), get_args(hints[k])[0]) for k in cls._names()}
+        known = {k: value for k, value in parsed.items() if value is not None}
+        extra = {k: value for k, value in values.items() if k not in known}
+        return cls(**known, extra=extra, order=tuple(values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known, by name."""
+        known = {name: getattr(self, name) for name in self._names()}
+        values = {k: v for k, v in known.items() if v is not None} | dict(self.extra)
+        return {key: values[key] for key in (*self.order, *values) if key in values}
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [f.name for f in fields(cls) if f.name not in ("extra", "order")]
+
+
+def _parse(value: Any, kind: Any) -> Any:
+    """A JSON value as one of `kind`; None when it is none."""
+    if kind is Fraction and isinstance(value, list | tuple) and len(value) == 2:
+        pair = all(isinstance(n, int) and n > 0 for n in value)
+        return rate if pair and 1e-6 < (rate := Fraction(*value)) < 1e6 else None
+    if isinstance(value, bool) and kind is not bool:
+        return None
+    accepted = (int, float) if kind is float else get_origin(kind) or kind
+    return value if isinstance(value, accepted) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo(JsonFields):
+    """Facts about a video file; None is unknown."""
+
+    fps: Fraction | None = None
+    """Average rate; times never come from it."""
+    vfr: bool | None = None
+    """Whether the gaps between frames differ by more than rounding."""
+    width: int | None = None
+    """Pixels, upright, before any resizing."""
+    height: int | None = None
+    rotation: int | None = None
+    """Degrees clockwise that frames are turned to stand upright: 0, 90, 180 or 270."""
+    codec: str | None = None
+    frames: int | None = None
+    audio: bool | None = None
+    bytes: int | None = None
+    """Size of the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo(JsonFields):
+    """The model behind scores; None is unknown."""
+
+    name: str | None = None
+    sha256: str | None = None
+    """Of the weights file; empty for a model that was never in a file."""
+    license: str | None = None
+    """An SPDX identifier; empty when unknown."""
+    frames: int | None = None
+    """Length of a clip."""
+    step_seconds: float | None = None
+    """From one frame of a clip to the next."""
+    temperature: float | None = None
+    """Divides the logits; None is 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(JsonFields):
+    """How a video was sampled and by what means it was scored; None is unknown or not asked for."""
+
+    sampling: str | None = None
+    """Of a classification: dense or uniform."""
+    frames: int | None = None
+    """Of each clip."""
+    clips: int | None = None
+    crops: int | None = None
+    different_frames: int | None = None
+    """Frames of all clips, each counted once."""
+    step_seconds: float | None = None
+    """From one frame of a clip to the next."""
+    window_seconds: float | None = None
+    stride_seconds: float | None = None
+    views: str | None = None
+    """Spatial crops x temporal clips, such as 3x1."""
+    skip_static: float | None = None
+    """The change, 0 to 255, up to which a window reuses the scores before it."""
+    reader: str | None = None
+    precision: str | None = None
+    compiled: bool | None = None
+    pool: str | None = None
+    """How many scores became one: mean, max, topN or the name of a head."""
+    start_timecode: str | None = None
+    """Timecode of the first frame."""
+    asked: Mapping[str, Any] | None = None
+    """Options of the command that scores depend on."""

@@ -61,7 +61,12 @@ def look(folder: Path, count: int) -> Path:
         assert isinstance(last, stream.Finished)
         assert last.vectors is not None
         timeline, name = last.timeline, f"{number:04d}.vidattn.npz"
-        seen = (timeline.windows, last.vectors, timeline.model, timeline.settings)
+        seen = (
+            timeline.windows,
+            last.vectors,
+            timeline.model.to_dict(),
+            timeline.settings.to_dict(),
+        )
         embeddings.save_embeddings(embeddings.from_timeline(name, *seen), folder / name)
         split = "val" if number // len(CLASSES) % 4 == 3 else "train"
         rows.append(f'{name},"{CLASSES[kind]}",{split}')

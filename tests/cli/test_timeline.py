@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from vidattn.cli.terminal.console import format_clock
 from vidattn.cli.terminal.timeline import lively, segments
 from vidattn.cli.terminal.tracks import TerminalStyle
 from vidattn.timeline import Timeline
-from vidattn.types import Window
+from vidattn.types import VideoInfo, Window
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def saved(tmp_path: Path) -> Path:
         labels=("walk", "run"),
         windows=tuple(Window(i, i + 1) for i in range(8)),
         scores=np.array([[p, 1 - p] for p in walk]),
-        input={"fps": [10, 1], "vfr": False},
+        input=VideoInfo(fps=Fraction(10), vfr=False),
         frame_times=np.arange(80) / 10,
     )
     path = tmp_path / "park.vidattn.json"

@@ -24,7 +24,7 @@ def region(seconds: float) -> Window:
 
 def test_windows_by_default_have_the_span_the_weights_were_trained_with() -> None:
     planned = plan.plan_windows(times(60), region(60), UNIFORM)
-    assert planned.settings["window_seconds"] == pytest.approx(8 * 32 / 30)
+    assert planned.settings.window_seconds == pytest.approx(8 * 32 / 30)
     assert planned.windows[0] == Window(0.0, 8 * 32 / 30)
     assert planned.windows[-1].stop == 60.0
     assert planned.notes == ()
@@ -69,7 +69,7 @@ def test_scores_of_windows_far_apart_stand_for_the_time_between_them() -> None:
 def test_another_number_of_frames_stretches_the_time_embedding_and_says_so() -> None:
     planned = plan.plan_windows(times(300), region(300), UNIFORM, frames=96)
     assert planned.notes == ("time embedding stretched from 8 to 96 frames (nearest)",)
-    assert planned.settings["window_seconds"] == pytest.approx(102.4)
+    assert planned.settings.window_seconds == pytest.approx(102.4)
 
 
 def test_a_window_of_another_tempo_is_said_aloud() -> None:
@@ -112,7 +112,7 @@ def test_three_crops_of_one_clip_are_three_views_of_the_same_frames() -> None:
     planned = plan.plan_views(times(60), region(60), UNIFORM, views=ViewConfig(3, 1))
     assert [v.crop for v in planned.views] == ["start", "centre", "stop"]
     assert len({v.indices for v in planned.views}) == 1
-    assert planned.settings["views"] == "3x1"
+    assert planned.settings.views == "3x1"
 
 
 def test_several_uniform_clips_look_at_different_frames() -> None:

@@ -1,5 +1,6 @@
 """A timeline beside the truth: seconds, boundaries, and the list of what differs."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from vidattn.data.annotations.ground_truth import GroundTruth
 from vidattn.errors import DataError
 from vidattn.evaluation.diff import NOT_SEEN, as_ground_truth, diff
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import Window
+from vidattn.types import VideoInfo, Window
 
 
 def said(choice: str, **more: Any) -> Timeline:
@@ -96,7 +97,7 @@ def test_only_the_part_that_both_speak_of_counts() -> None:
 
 
 def test_a_difference_that_no_frame_lies_in_is_none() -> None:
-    timeline = said("ddss", input={"fps": [24, 1], "vfr": True})
+    timeline = said("ddss", input=VideoInfo(fps=Fraction(24), vfr=True))
     off = 0.9 / 24
     found = diff(timeline, spans((0, 2 + off, "dive"), (2 + off, 4 - off, "swim")))
     assert len(rows(found)) == 1  # the frame at 2 s

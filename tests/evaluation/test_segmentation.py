@@ -14,7 +14,7 @@ from vidattn.evaluation.segmentation import (
     pair_videos,
 )
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import Window
+from vidattn.types import VideoInfo, Window
 
 LABELS = ("swim", "dive", "rest")
 
@@ -91,10 +91,10 @@ def test_a_label_for_each_frame_says_the_same() -> None:
 def test_frames_count_by_number_where_they_are_as_many() -> None:
     """A file of six frames, five of them in the first second."""
     times = np.array([0, 0.2, 0.4, 0.6, 0.8, 1.5])
-    made = timeline("a.mp4", "sd", input={"frames": 6}, frame_times=times)
+    made = timeline("a.mp4", "sd", input=VideoInfo(frames=6), frame_times=times)
     truth = frames("a", "sssssd")
     assert figures((truth, made))["frame_accuracy"] == 1.0
-    spread = replace(made, input={"frames": 7}, frame_times=None)
+    spread = replace(made, input=VideoInfo(frames=7), frame_times=None)
     assert figures((truth, spread))["frame_accuracy"] == pytest.approx(4 / 6)
 
 

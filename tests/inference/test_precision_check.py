@@ -43,15 +43,15 @@ def classifier(scale: float = 1.0) -> Classifier:
 def test_scores_are_near_float32_and_the_timeline_says_how_near(video: MemoryVideo) -> None:
     exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
     timeline = stream.segment(video, classifier(), runtime=INT8)
-    assert timeline.settings["precision"] == "int8"
+    assert timeline.settings.precision == "int8"
     assert 0 < np.abs(timeline.scores - exact.scores).max() < 0.05
-    checked = timeline.model["int8"]
+    checked = timeline.model.extra["int8"]
     assert checked["windows"] == 2
     assert checked["same_label"] == 2
     assert 0 < checked["max_difference"] < 0.05
     assert any("int8 beside float32 in 2 of the windows" in text for text in timeline.warnings)
     assert json.loads(timeline.to_json())["model"]["int8"] == checked
-    assert "int8" not in exact.model
+    assert "int8" not in exact.model.extra
 
 
 @here
@@ -66,7 +66,7 @@ def test_scores_do_not_depend_on_the_batch(video: MemoryVideo) -> None:
 @here
 def test_classify_is_compared_too(video: MemoryVideo) -> None:
     timeline = stream.classify(video, classifier(), runtime=INT8)
-    assert timeline.model["int8"]["windows"] == 1
+    assert timeline.model.extra["int8"]["windows"] == 1
 
 
 @here
@@ -103,9 +103,9 @@ def multiplying(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_takes_bfloat16_where_it_agrees(video: MemoryVideo) -> None:
     exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
-    assert timeline.settings["precision"] == "bf16"
+    assert timeline.settings.precision == "bf16"
     assert 0 < np.abs(timeline.scores - exact.scores).max() < 0.05
-    assert timeline.model["bf16"]["windows"] == 2
+    assert timeline.model.extra["bf16"]["windows"] == 2
     assert timeline.warnings == exact.warnings
 
 
@@ -116,25 +116,21 @@ def test_auto_goes_back_to_float32_where_it_does_not_and_says_so(
     monkeypatch.setattr(precision_check, "MOST_APART", 1e-6)
     exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
-    assert timeline.settings["precision"] == "fp32"
+    assert timeline.settings.precision == "fp32"
     np.testing.assert_array_equal(timeline.scores, exact.scores)
     assert any("computed in float32: bf16 beside float32" in text for text in timeline.warnings)
-    assert (
-        stream.classify(video, classifier(), runtime=Runtime("cpu")).settings["precision"] == "fp32"
-    )
+    assert stream.classify(video, classifier(), runtime=Runtime("cpu")).settings.precision == "fp32"
 
 
 @pytest.mark.usefixtures("multiplying")
 def test_what_is_asked_for_by_name_is_not_checked(video: MemoryVideo) -> None:
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu", "bf16"))
-    assert timeline.settings["precision"] == "bf16"
-    assert "bf16" not in timeline.model
+    assert timeline.settings.precision == "bf16"
+    assert "bf16" not in timeline.model.extra
 
 
 def test_auto_leaves_small_models_in_float32(
     video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scorer, "multiplies_bf16", lambda: True)
-    assert (
-        stream.classify(video, classifier(), runtime=Runtime("cpu")).settings["precision"] == "fp32"
-    )
+    assert stream.classify(video, classifier(), runtime=Runtime("cpu")).settings.precision == "fp32"

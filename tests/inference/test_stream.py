@@ -245,7 +245,7 @@ def test_classify_weighs_the_whole_film(video: MemoryVideo, classifier: Classifi
     assert timeline.windows == (Window(0.0, 10.5),)
     assert timeline.top(1)[0][0] == "green"
     assert timeline.coverage == 1.0
-    assert timeline.settings["frames"] == 21
+    assert timeline.settings.frames == 21
     assert "stretched from 4 to 21" in timeline.warnings[0]
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.output.test_editors import NTSC, NTSC_FILM, RATES, film, of_times
 from vidattn.output import render
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import Window
+from vidattn.types import Settings, Window
 
 FCPXML = """
 <!ELEMENT fcpxml (resources, library)>
@@ -55,7 +55,7 @@ def seconds(text: str | None) -> Fraction:
 @pytest.mark.parametrize("rate", RATES, ids=str)
 def test_final_cut_gets_whole_frames_as_fractions_of_seconds(rate: Fraction) -> None:
     edges = [0, 100, 250, 251, 9000]
-    settings = {"start_timecode": "01:00:00:00"}
+    settings = Settings(start_timecode="01:00:00:00")
     root = ElementTree.fromstring(render(film(rate, edges, settings=settings), "fcpxml"))
     start = seconds(root.find(".//sequence").get("tcStart"))  # type: ignore[union-attr]
     assert start == 3600 * -(-rate.numerator // rate.denominator) / rate
@@ -70,7 +70,7 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
     etree = pytest.importorskip("lxml.etree")
     import io
 
-    settings = {} if start is None else {"start_timecode": start}
+    settings = Settings(start_timecode=start)
     hostile = ('<&"\x00>', "]]>\u2028")
     timeline = film(
         NTSC,

@@ -16,7 +16,7 @@ from vidattn.output import render
 from vidattn.output.edl import reel_of
 from vidattn.output.timecode import TimecodeClock, place_segments, rate_of
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import Window
+from vidattn.types import Settings, VideoInfo, Window
 
 NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 
@@ -32,15 +32,16 @@ def film(rate: Fraction, edges: list[int], *, count: int | None = None, **more: 
 def of_times(
     times: Any, windows: list[Window], rate: Fraction, duration: float, **more: Any
 ) -> Timeline:
-    facts = {"fps": [rate.numerator, rate.denominator], "vfr": more.pop("vfr")}
-    facts |= {"width": 640, "height": 360, "frames": len(times)}
+    video = VideoInfo(
+        fps=rate, vfr=more.pop("vfr"), width=640, height=360, frames=len(times), audio=False
+    )
     values: dict[str, Any] = {
         "source": "films/my movie.mp4",
         "labels": ("dive", "swim"),
         "windows": tuple(windows),
         "scores": [[0.9, 0.1] if i % 2 == 0 else [0.2, 0.8] for i in range(len(windows))],
         "duration": float(duration),
-        "input": facts,
+        "input": video,
         "frame_times": np.asarray(times),
     }
     return Timeline(**(values | more))
@@ -121,7 +122,9 @@ def test_rates_that_a_container_tells_badly_are_the_standard_ones() -> None:
 
 @pytest.mark.parametrize("fps", [None, [0, 1], [25], ["25", 1], [10**400, 1], [1, 10**400], 25.0])
 def test_a_rate_that_is_none_is_taken_for_25(fps: object) -> None:
-    timeline = film(Fraction(25), [0, 50, 75], input={"fps": fps, "vfr": False})
+    timeline = film(
+        Fraction(25), [0, 50, 75], input=VideoInfo.from_dict({"fps": fps, "vfr": False})
+    )
     assert rate_of(timeline) == 25
     assert [p.first for p in place_segments(timeline)] == [0, 50]
 
@@ -148,7 +151,7 @@ def test_another_reader_finds_events_channels_and_markers_in_an_edl(
     edges = [0, 100, 250, 251, 2500]
     heard = film(rate, edges)
     path = tmp_path / "a.edl"
-    path.write_text(render(replace(heard, input={**heard.input, "audio": audio}), "edl"))
+    path.write_text(render(replace(heard, input=replace(heard.input, audio=audio)), "edl"))
     read = otio.adapters.read_from_file(str(path), rate=float(rate))
     assert [track.kind for track in read.tracks] == ["Video", "Audio", "Audio"][: 1 + 2 * audio]
     for track in read.tracks:
@@ -160,7 +163,7 @@ def test_another_reader_finds_events_channels_and_markers_in_an_edl(
 
 def test_editors_get_the_sound_of_a_film_that_has_some() -> None:
     silent = film(Fraction(25), [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
-    heard = replace(silent, input={**silent.input, "audio": True})
+    heard = replace(silent, input=replace(silent.input, audio=True))
     tracks = json.loads(render(heard, "otio"))["tracks"]["children"]
     assert [track["kind"] for track in tracks] == ["Video", "Audio"]
     kinds = [[child["OTIO_SCHEMA"] for child in track["children"]] for track in tracks]
@@ -189,7 +192,7 @@ def test_out_points_are_exclusive_and_events_touch() -> None:
 def test_the_start_timecode_says_whether_frames_are_dropped(
     start: str | None, first: str, fcm: str
 ) -> None:
-    settings = {} if start is None else {"start_timecode": start}
+    settings = Settings(start_timecode=start)
     text = render(film(NTSC, [0, 1800, 3000], settings=settings), "edl")
     assert events(text)[0][0] == first
     assert f"FCM: {fcm}\n" in text
@@ -201,7 +204,7 @@ def test_the_start_timecode_says_whether_frames_are_dropped(
     "rate, start", [(25, "soon"), (25, "00:00:00:25"), (25, "01:00:00;00"), (24, "1:2:3:4")]
 )
 def test_a_start_timecode_that_is_none_is_refused(rate: int, start: str) -> None:
-    timeline = film(Fraction(rate), [0, 9, 18], settings={"start_timecode": start})
+    timeline = film(Fraction(rate), [0, 9, 18], settings=Settings(start_timecode=start))
     for fmt in ("edl", "otio"):
         with pytest.raises(UsageError):
             render(timeline, fmt)
@@ -223,7 +226,7 @@ def test_what_holds_no_frame_is_no_event() -> None:
 @pytest.mark.parametrize("rate", RATES, ids=str)
 def test_opentimelineio_reads_every_position(rate: Fraction, tmp_path: Path) -> None:
     otio = pytest.importorskip("opentimelineio")
-    settings = {"start_timecode": "01:00:00:00"}
+    settings = Settings(start_timecode="01:00:00:00")
     edges = [0, 100, 250, 251, 9000]
     timeline = film(rate, edges, settings=settings)
     path = tmp_path / "a.otio"

@@ -55,7 +55,7 @@ def test_a_change_of_label_is_at_the_very_frame(
 ) -> None:
     # Matroska counts milliseconds, so its frames are up to half of one away from where they belong.
     timeline, _ = read(write(tmp_path / f"a.{ending}", rate))
-    assert timeline.input["vfr"] is False
+    assert timeline.input.vfr is False
     assert rate_of(timeline) == rate
     assert [p.first for p in place_segments(timeline)] == CUTS
     assert [p.after for p in place_segments(timeline)] == [*CUTS[1:], COUNT]
@@ -73,7 +73,7 @@ def test_where_the_rate_varies_a_change_is_where_its_frame_is_shown(
     gaps = [(33, 34, 100, 17)[(i // 9) % 4] for i in range(COUNT)]
     stamps = [0, *np.cumsum(gaps)[:-1].tolist()]
     timeline, times = read(write(tmp_path / f"a.{ending}", Fraction(30), stamps))
-    assert timeline.input["vfr"] is True
+    assert timeline.input.vfr is True
     assert [s.start_frame for s in timeline.segments] == CUTS
     rate = rate_of(timeline)
     shown = [stamps[i] for i in CUTS]

@@ -14,7 +14,7 @@ from tests.output.chromium import FOUND, Page, browser
 from vidattn import output
 from vidattn.output.thumbnails import thumbnails
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import Window
+from vidattn.types import ModelInfo, VideoInfo, Window
 
 pytestmark = pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 
@@ -315,8 +315,8 @@ def test_hostile_names_and_labels_are_inert(page: Page, tmp_path: Path, evil: st
         source=f"{evil.replace('/', '')}.mp4",
         labels=(evil, "run", "jump"),
         warnings=(evil,),
-        model={"name": evil, "license": evil},
-        input={"codec": evil},
+        model=ModelInfo(name=evil, license=evil),
+        input=VideoInfo(codec=evil),
     )
     page.open(output.write(film, tmp_path / "a.html"))
     page.wait("!document.getElementById('unplayable').hidden")

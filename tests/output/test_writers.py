@@ -17,7 +17,7 @@ from vidattn.errors import OutputError, UsageError
 from vidattn.output import EXTENSIONS, FORMATS, file_name, format_of, render
 from vidattn.output.tables import COLUMNS, escape_cell
 from vidattn.timeline import Decoding, Timeline
-from vidattn.types import Window
+from vidattn.types import ModelInfo, Window
 
 HOSTILE = (
     "=cmd|' /C calc'!A0",
@@ -92,7 +92,7 @@ def test_every_writer_writes_every_timeline(fmt: str, name: str) -> None:
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: str) -> None:
-    timeline = two(source=hostile, labels=(hostile, "swim"), model={"name": hostile})
+    timeline = two(source=hostile, labels=(hostile, "swim"), model=ModelInfo(name=hostile))
     text = render(timeline, fmt)
     text.encode("utf-8")
     parse: dict[str, Callable[[], list[Any]]] = {
@@ -159,7 +159,7 @@ def test_srt_is_exact() -> None:
 
 
 def test_vtt_is_exact() -> None:
-    timeline = two(model={"name": "tiny"}, labels=("a < b & c", "1 --> 2"))
+    timeline = two(model=ModelInfo(name="tiny"), labels=("a < b & c", "1 --> 2"))
     assert render(timeline, "vtt") == (
         "WEBVTT\n\nNOTE tiny: a.mp4\n\n"
         "00:00:00.000 --> 00:00:02.000\na &lt; b &amp; c (90%)\n\n"

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -15,7 +16,7 @@ from vidattn.io.json import dumps
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.segments import covered_spans, remove_labels
-from vidattn.types import Window
+from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
 
 def small(**changes: Any) -> Timeline:
@@ -149,9 +150,9 @@ def test_the_same_timeline_gives_the_same_bytes_whatever_the_run() -> None:
 def test_the_document_is_as_published() -> None:
     timeline = small(
         duration=5.0,
-        input={"fps": Fraction(24000, 1001), "vfr": False, "codec": "h264"},
-        model={"name": "motion-tiny", "sha256": "ab"},
-        settings={"stride_seconds": 2.0},
+        input=VideoInfo(fps=Fraction(24000, 1001), vfr=False, codec="h264"),
+        model=ModelInfo(name="motion-tiny", sha256="ab"),
+        settings=Settings(stride_seconds=2.0),
         decoding=Decoding(threshold=0.85),
         warnings=("w",),
         unreadable=((Window(3.5, 4.0), "E_DECODE"),),
@@ -272,7 +273,7 @@ def test_pooled_windows_are_one_answer() -> None:
     assert (whole.task, len(whole.segments)) == ("classify", 1)
     assert whole.windows == (Window(0, 4),)
     assert whole.scores[0] == pytest.approx(np.array([0.9, 0.8]) / 1.7, abs=1e-5)
-    assert whole.settings["pool"] == "max"
+    assert whole.settings.pool == "max"
     again = Timeline.from_json(whole.to_json())
     assert again.to_json() == whole.to_json()
     assert again.coverage == pytest.approx(small().coverage)
@@ -284,7 +285,7 @@ def test_boundaries_snap_to_known_cuts_and_the_cuts_are_saved() -> None:
         labels=("dive", "swim"),
         windows=(Window(0, 2), Window(2, 4)),
         scores=np.array([[0.9, 0.1], [0.2, 0.8]]),
-        input={"fps": [10, 1], "vfr": False},
+        input=VideoInfo(fps=Fraction(10), vfr=False),
         cuts=(1.32, 3.2),
         frame_times=np.arange(40) / 10,
     )
@@ -293,7 +294,7 @@ def test_boundaries_snap_to_known_cuts_and_the_cuts_are_saved() -> None:
     assert [s.window.stop for s in snapped.segments] == [1.32, 4]
     assert [(s.start_frame, s.end_frame) for s in snapped.segments] == [(0, 14), (14, 40)]
     assert snapped.to_dict()["cuts"] == [1.32, 3.2]
-    varying = replace(snapped, input={"fps": [10, 1], "vfr": True})
+    varying = replace(snapped, input=VideoInfo(fps=Fraction(10), vfr=True))
     assert [s.start_frame for s in varying.segments] == [0, None]
 
 
@@ -362,7 +363,7 @@ def test_scores_cannot_be_changed_behind_the_segments() -> None:
 
 def test_numbers_that_json_cannot_say_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        small(input={"fps": float("nan")}).to_json()
+        small(settings=Settings(step_seconds=math.nan)).to_json()
 
 
 def test_hostile_names_stay_inside_their_strings() -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import sampling
 from vidattn.errors import UsageError, VideoError
-from vidattn.types import View, Window
+from vidattn.types import Settings, View, Window
 
 Sampling = Literal["auto", "uniform", "dense"]
 Times = NDArray[np.float64]
@@ -44,7 +44,7 @@ class WindowPlan:
     """One for each window."""
     seen: tuple[Window, ...]
     """The stretch that each view shows: its window, or less where the stride is wider than that."""
-    settings: dict[str, Any]
+    settings: Settings
     notes: tuple[str, ...]
     """What the user should know about how their request was read, one sentence each."""
 
@@ -56,7 +56,7 @@ class ViewPlan:
     views: tuple[View, ...]
     seen: tuple[Window, ...]
     """The stretches of the file the clips stand for."""
-    settings: dict[str, Any]
+    settings: Settings
     notes: tuple[str, ...]
 
 
@@ -116,13 +116,13 @@ def plan_windows(
         Window(region.start + w.start, region.start + w.stop)
         for w in sampling.windows(region.duration, span, hop)
     )
-    settings = {
-        "frames": count,
-        "step_seconds": round(step, 6),
-        "window_seconds": round(span, 6),
-        "stride_seconds": round(hop, 6),
-        "views": "1x1",
-    }
+    settings = Settings(
+        frames=count,
+        step_seconds=round(step, 6),
+        window_seconds=round(span, 6),
+        stride_seconds=round(hop, 6),
+        views="1x1",
+    )
     notes = [*_stretch_note(count, clip)]
     if window is not None and not math.isclose(step, clip.step_seconds, rel_tol=0.25):
         notes.append(
@@ -202,15 +202,15 @@ def plan_views(
         notes = _stretch_note(count, clip)
     indices = [_spaced(times, region, start, step, count) for start in starts]
     planned = sampling.views(ViewConfig(wanted.spatial, clips), indices)
-    settings = {
-        "sampling": "dense" if dense else "uniform",
-        "frames": count,
-        "clips": clips,
-        "crops": wanted.spatial,
-        "different_frames": len({index for clip_ in indices for index in clip_}),
-        "step_seconds": round(step, 6),
-        "views": f"{wanted.spatial}x{clips}",
-    }
+    settings = Settings(
+        sampling="dense" if dense else "uniform",
+        frames=count,
+        clips=clips,
+        crops=wanted.spatial,
+        different_frames=len({index for clip_ in indices for index in clip_}),
+        step_seconds=round(step, 6),
+        views=f"{wanted.spatial}x{clips}",
+    )
     return ViewPlan(tuple(planned), seen, settings, notes)
 
 

@@ -17,8 +17,8 @@ from vidattn.config.labels import normalize_label
 from vidattn.data.annotations.ground_truth import GroundTruth
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
-from vidattn.output.timecode import at_rate, own_rate
 from vidattn.timeline import Timeline
+from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.segments import BACKGROUND
 from vidattn.types import Window
 
@@ -153,9 +153,9 @@ def diff(timeline: Timeline, truth: GroundTruth) -> Difference:
     said = [(w, names[normalize_label(label)]) for w, label in said]
     tallies = {label: LabelDifference(label) for label in names.values() if label != BACKGROUND}
     agreed, differing = 0.0, []
-    fps = own_rate(timeline)
+    fps = timeline.input.fps
     for window, own, others in _moments(said, true, part):
-        frames = fps is None or at_rate(window.stop, fps) > at_rate(window.start, fps)
+        frames = fps is None or first_frame(window.stop, fps) > first_frame(window.start, fps)
         if window.duration < LEAST or not frames:
             others = () if own in (BACKGROUND, NOT_SEEN) else (own,)
             own = BACKGROUND if own == NOT_SEEN else own

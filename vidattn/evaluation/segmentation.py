@@ -269,7 +269,7 @@ def _found(spans: Sequence[tuple[float, float, int, float]]) -> tuple[Ids, Bound
 
 def _of_frames(timeline: Timeline | None, labels: _Labels, count: int) -> Ids | None:
     """The label of each frame by its number, if the timeline knows them and they are as many."""
-    if timeline is None or timeline.input.get("frames") != count:
+    if timeline is None or timeline.input.frames != count:
         return None
     segments = timeline.segments
     if any(s.start_frame is None or s.end_frame is None for s in segments):

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from vidattn.inference.events import Event, Scored, Started
 from vidattn.inference.profiling import peak_rss_mb
@@ -18,7 +17,8 @@ from vidattn.inference.stream import stream
 from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
-from vidattn.video import Opening, Video, VideoInfo, open_video
+from vidattn.types import Settings
+from vidattn.video import Opening, Video, VideoDetails, open_video
 
 PLACES = (0.0, 0.4, 0.8)
 """Where in a file windows are tried, as shares of it: a dark opening says little of the rest. Each
@@ -33,9 +33,9 @@ class Estimate:
     """What is known of a file, and what segmenting all of it would take here."""
 
     path: str
-    facts: VideoInfo
+    facts: VideoDetails
     reader: str
-    settings: dict[str, Any]
+    settings: Settings
     windows: int
     tried: int
     """Windows that were really run."""

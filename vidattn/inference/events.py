@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -14,8 +14,8 @@ from vidattn.errors import VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.segments import covered_spans, remove_labels
-from vidattn.types import Window
-from vidattn.video import UnreadableSpan, VideoInfo
+from vidattn.types import ModelInfo, Settings, VideoInfo, Window
+from vidattn.video import UnreadableSpan, VideoDetails
 
 Scores = NDArray[np.float32]
 
@@ -26,14 +26,14 @@ class Started:
 
     source: str
     task: Literal["segment", "classify"]
-    facts: VideoInfo
+    facts: VideoDetails
     times: NDArray[np.float64]
     """PTS seconds of every frame."""
     windows: tuple[Window, ...]
     """What each score stands for."""
     seen: tuple[tuple[Window, ...], ...]
     """The stretches of the file that the score of each window rests on."""
-    settings: dict[str, Any]
+    settings: Settings
     notes: tuple[str, ...]
     """What the user should know about how their request was read, one sentence each."""
     unreadable: Sequence[UnreadableSpan] = ()
@@ -99,13 +99,13 @@ def collect(
         task=started.task,
         duration=facts.duration,
         input=describe_input(facts),
-        model={**describe_model(classifier), **started.checked},
+        model=replace(describe_model(classifier), extra=started.checked),
         settings=started.settings,
         decoding=decoding,
         warnings=facts.warnings + started.notes,
         unreadable=tuple(sorted(lost)),
         seen=None if seen == tuple(covered) else seen,
-        reused=reused if "skip_static" in started.settings else None,
+        reused=None if started.settings.skip_static is None else reused,
         run={"version": version("vidattn"), **(run or {})},
         frame_times=started.times,
     )
@@ -118,31 +118,22 @@ def vectors_of(done: Sequence[Scored]) -> Scores | None:
     return np.stack(rows) if rows else None
 
 
-def describe_input(facts: VideoInfo) -> dict[str, Any]:
-    """What a timeline says of the file."""
-    return {
-        "fps": [facts.fps.numerator, facts.fps.denominator],
-        "vfr": facts.vfr,
-        "width": facts.width,
-        "height": facts.height,
-        "rotation": facts.rotation,
-        "codec": facts.codec,
-        "frames": facts.frames,
-        "audio": facts.audio,
-    }
+def describe_input(details: VideoInfo) -> VideoInfo:
+    """The facts about a video that a timeline holds."""
+    return VideoInfo(**{f.name: getattr(details, f.name) for f in fields(VideoInfo)})
 
 
-def describe_model(classifier: Classifier) -> dict[str, Any]:
-    """What a timeline says of the model."""
+def describe_model(classifier: Classifier) -> ModelInfo:
+    """The facts about a model that a timeline holds."""
     card, clip = classifier.card, classifier.clip
-    return {
-        "name": card.name,
-        "sha256": card.sha256,
-        "license": card.license,
-        "frames": clip.frames,
-        "step_seconds": round(clip.step_seconds, 6),
-        **({"temperature": t} if (t := classifier.temperature) != 1 else {}),
-    }
+    return ModelInfo(
+        name=card.name,
+        sha256=card.sha256,
+        license=card.license,
+        frames=clip.frames,
+        step_seconds=round(clip.step_seconds, 6),
+        temperature=None if classifier.temperature == 1 else classifier.temperature,
+    )
 
 
 def _unscored(

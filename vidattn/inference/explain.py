@@ -157,8 +157,8 @@ def strongest_window(timeline: Timeline, label_id: int | None = None) -> Explain
 
 def span_of(timeline: Timeline) -> float | None:
     """Seconds that the frames of a window of a timeline were spread over; None if it tells none."""
-    span = timeline.settings.get("window_seconds")
-    return float(span) if isinstance(span, int | float) and span > 0 else None
+    span = timeline.settings.window_seconds
+    return float(span) if span is not None and span > 0 else None
 
 
 def target_at(

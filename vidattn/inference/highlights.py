@@ -28,7 +28,7 @@ def highlights(
     Each is about the label of its segment, in the window within it that is surest of that. Windows
     that cannot be read any more are left out; so are all, when the film is gone.
     """
-    frames = timeline.settings.get("frames")
+    frames = timeline.settings.frames
     for segment in _longest(timeline):
         question = _surest(timeline, segment)
         try:

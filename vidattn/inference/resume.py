@@ -45,9 +45,11 @@ def identity(
     Raises VideoError when the file is gone.
     """
     parts: dict[str, Mapping[str, Any]] = {
-        "input": {"path": started.source, **_file(started.source), **describe_input(started.facts)},
-        "model": {**describe_model(classifier), "labels": sha256(dumps(classifier.labels), 16)},
-        "settings": started.settings,
+        "input": {"path": started.source, **_file(started.source)}
+        | describe_input(started.facts).to_dict(),
+        "model": describe_model(classifier).to_dict()
+        | {"labels": sha256(dumps(classifier.labels), 16)},
+        "settings": started.settings.to_dict(),
         "run": {
             "windows": len(started.windows),
             "batch size": batch,

@@ -113,9 +113,8 @@ def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.Windo
         overlap=windowing.overlap,
         path=video.path,
     )
-    if windowing.skip_static is None:
-        return planned
-    return replace(planned, settings=planned.settings | {"skip_static": windowing.skip_static})
+    settings = replace(planned.settings, skip_static=windowing.skip_static)
+    return replace(planned, settings=settings)
 
 
 def _record(event: Scored, whole: bool) -> ScoreRecord:
@@ -190,7 +189,7 @@ def classify(
                 logits += [one for one in found if one is not None]
         video.check_unchanged()
         if pool is not None:
-            started = replace(started, settings={**started.settings, "pool": str(pool)})
+            started = replace(started, settings=replace(started.settings, pool=str(pool)))
         scores = _probabilities(classifier, logits, pool) if logits else None
         done = [Scored(0, region, scores)]
         return collect(started, done, classifier, run=clock.report())
@@ -206,9 +205,12 @@ def _started(
     checked: PrecisionCheck | None,
 ) -> Started:
     """The first event of either act."""
-    settings = planned.settings | {"reader": video.reader, "precision": scorer.precision}
-    if scorer.compiled:
-        settings["compiled"] = True
+    settings = replace(
+        planned.settings,
+        reader=video.reader,
+        precision=scorer.precision,
+        compiled=scorer.compiled or None,
+    )
     notes = planned.notes
     if checked is not None and (checked.precision == "int8" or not checked.near):
         notes += (str(checked) if checked.near else f"computed in float32: {checked}",)

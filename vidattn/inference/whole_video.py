@@ -74,6 +74,6 @@ def _pooled(timeline: Timeline, head: Classifier, vectors: NDArray[np.float32]) 
         timeline.pooled(Pool("mean")),
         labels=head.labels,
         scores=scores[None],
-        model={**timeline.model, "head": describe_head(head)},
-        settings={**timeline.settings, "pool": f"head {head.card.name}"},
+        model=replace(timeline.model, extra={**timeline.model.extra, "head": describe_head(head)}),
+        settings=replace(timeline.settings, pool=f"head {head.card.name}"),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from vidattn.io.json import dumps_pretty
-from vidattn.output.timecode import UNKNOWN, frame_count, own_rate, place_segments
+from vidattn.output.timecode import UNKNOWN, frame_count, place_segments
 from vidattn.output.xml import add, document, title
 from vidattn.timeline import Segment, Timeline
 
@@ -43,7 +43,7 @@ def labelstudio(timeline: Timeline) -> str:
     ]
     scores = [span.segment.score for span in spans]
     prediction = {
-        "model_version": str(timeline.model.get("name", "vidattn")),
+        "model_version": timeline.model.name or "vidattn",
         "score": round(sum(scores) / len(scores), 5) if scores else 0.0,
         "result": results,
     }
@@ -72,7 +72,7 @@ def cvat(timeline: Timeline) -> str:
         label = add(labels, "label")
         add(label, "name", name)
         add(label, "type", "tag")
-    size = {key: timeline.input.get(key) for key in ("width", "height")}
+    size: dict[str, Any] = {"width": timeline.input.width, "height": timeline.input.height}
     for segment, first, after in spans:
         for frame in range(first, after):
             image = add(root, "image", id=frame, name=f"frame_{frame:06d}", **size)
@@ -132,8 +132,8 @@ def _frames(timeline: Timeline) -> list[tuple[Segment, int, int]]:
 
 
 def _count(timeline: Timeline) -> int:
-    count = timeline.input.get("frames")
-    return count if isinstance(count, int) else frame_count(timeline, _rate(timeline))
+    count = timeline.input.frames
+    return frame_count(timeline, _rate(timeline)) if count is None else count
 
 
 def _duration(timeline: Timeline) -> float:
@@ -142,4 +142,4 @@ def _duration(timeline: Timeline) -> float:
 
 
 def _rate(timeline: Timeline) -> Fraction:
-    return own_rate(timeline) or UNKNOWN
+    return timeline.input.fps or UNKNOWN

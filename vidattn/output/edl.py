@@ -11,7 +11,7 @@ import re
 import unicodedata
 from pathlib import PurePath
 
-from vidattn.output.timecode import clock_of, has_audio, place_segments
+from vidattn.output.timecode import clock_of, place_segments
 from vidattn.output.xml import escape_text, title
 from vidattn.timeline import Timeline
 
@@ -27,7 +27,7 @@ def edl(timeline: Timeline) -> str:
     `start_timecode` of the timeline is none at this rate.
     """
     clock = clock_of(timeline)
-    reel, channels = reel_of(timeline.source), "AA/V" if has_audio(timeline) else "V"
+    reel, channels = reel_of(timeline.source), "AA/V" if timeline.input.audio else "V"
     lines = [
         f"TITLE: {escape_text(title(timeline.source))}",
         f"FCM: {'DROP FRAME' if clock.drop else 'NON-DROP FRAME'}",

@@ -14,7 +14,6 @@ from vidattn.output.timecode import (
     TimecodeClock,
     clock_of,
     frame_count,
-    has_audio,
     place_segments,
 )
 from vidattn.output.xml import add, address, document, title
@@ -60,8 +59,8 @@ def _resources(root: Element, timeline: Timeline, clock: TimecodeClock, count: i
         "format",
         id=FORMAT,
         frameDuration=_time(1, clock.fps),
-        width=timeline.input.get("width"),
-        height=timeline.input.get("height"),
+        width=timeline.input.width,
+        height=timeline.input.height,
     )
     film = add(
         resources,
@@ -72,8 +71,8 @@ def _resources(root: Element, timeline: Timeline, clock: TimecodeClock, count: i
         duration=_time(count, clock.fps),
         hasVideo=1,
         format=FORMAT,
-        hasAudio=1 if has_audio(timeline) else None,
-        audioSources=1 if has_audio(timeline) else None,
+        hasAudio=1 if timeline.input.audio else None,
+        audioSources=1 if timeline.input.audio else None,
     )
     add(film, "media-rep", kind="original-media", src=address(timeline.source))
 

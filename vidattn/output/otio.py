@@ -16,7 +16,6 @@ from vidattn.output.timecode import (
     TimecodeClock,
     clock_of,
     frame_count,
-    has_audio,
     place_segments,
 )
 from vidattn.output.xml import address, title
@@ -45,14 +44,14 @@ def otio(timeline: Timeline) -> str:
         children.append(_clip(event, clock, media))
         at = event.after
     tracks = [_container("Track.1", "labels", children) | {"kind": "Video"}]
-    if has_audio(timeline):
+    if timeline.input.audio:
         sound = [child | {"markers": []} for child in children]
         tracks.append(_container("Track.1", "sound", sound) | {"kind": "Audio"})
     document = {
         "OTIO_SCHEMA": "Timeline.1",
         "name": title(timeline.source),
         "global_start_time": _time(clock.start, clock.fps),
-        "metadata": {"vidattn": {"model": str(timeline.model.get("name", ""))}},
+        "metadata": {"vidattn": {"model": timeline.model.name or ""}},
         "tracks": _container("Stack.1", "tracks", tracks),
     }
     return dumps_pretty(document, 2) + "\n"

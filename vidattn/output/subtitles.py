@@ -18,7 +18,7 @@ def srt(timeline: Timeline) -> str:
 
 def vtt(timeline: Timeline) -> str:
     """WebVTT: a note that names the model and the file, then the cues."""
-    note = _line(f"{timeline.model.get('name', 'vidattn')}: {timeline.source}")
+    note = _line(f"{timeline.model.name or 'vidattn'}: {timeline.source}")
     cues = (f"{_span(segment, '.')}\n{_markup(_words(segment))}\n" for segment in _spoken(timeline))
     return "\n".join(["WEBVTT\n", f"NOTE {_markup(note)}\n", *cues])
 

@@ -10,11 +10,6 @@ from vidattn.io.text import count_noun
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
 
-SETTINGS = {
-    "segment": ("frames", "step_seconds", "window_seconds", "stride_seconds"),
-    "classify": ("frames", "step_seconds", "clips", "crops", "different_frames"),
-}
-"""What `describe_coverage` is made of."""
 BRIEF = 0.1
 """Seconds; shorter segments are told with a digit more, or they would begin where they end."""
 
@@ -33,23 +28,25 @@ def describe_coverage(timeline: Timeline) -> str:
     """What of a film an answer rests on: "96 frames in 12 clips, one every 2 s, whole file"."""
     settings, share = timeline.settings, timeline.coverage
     part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
-    wanted = SETTINGS[timeline.task]
-    if timeline.task == "classify" and "pool" in settings and "clips" not in settings:
+    if timeline.task == "classify" and settings.pool is not None and settings.clips is None:
         count = len(timeline.seen or timeline.windows)
-        return f"{count_noun(count, 'window')} pooled by {settings['pool']}, {part}"
-    if not all(isinstance(settings.get(name), int | float) for name in wanted):
+        return f"{count_noun(count, 'window')} pooled by {settings.pool}, {part}"
+    frames, step = settings.frames, settings.step_seconds
+    if frames is None or step is None:
         return part  # a document of another origin need not have them
-    step, frames = settings["step_seconds"], settings["frames"]
     if timeline.task == "segment":
-        count = len(timeline.windows)
+        window, stride = settings.window_seconds, settings.stride_seconds
+        if window is None or stride is None:
+            return part
         return (
-            f"{count_noun(count, 'window')}{_spent(timeline)} of "
-            f"{settings['window_seconds']:.3g} s, one every "
-            f"{settings['stride_seconds']:.3g} s, {count_noun(frames, 'frame')} each, {part}"
+            f"{count_noun(len(timeline.windows), 'window')}{_spent(timeline)} of {window:.3g} s, "
+            f"one every {stride:.3g} s, {count_noun(frames, 'frame')} each, {part}"
         )
-    clips, crops = settings["clips"], settings["crops"]
+    clips, crops, different = settings.clips, settings.crops, settings.different_frames
+    if clips is None or crops is None or different is None:
+        return part
     each = f", {crops} crops" if crops > 1 else ""
-    total, different = frames * clips, settings["different_frames"]
+    total = frames * clips
     shown = count_noun(total, "frame") + (f" ({different} different)" if different < total else "")
     if clips > 1:
         shown += f" in {clips} clips"

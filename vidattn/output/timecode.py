@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from vidattn.errors import UsageError
-from vidattn.io.json import to_json_value
 from vidattn.timeline import Segment, Timeline
+from vidattn.timeline.frame_rate import first_frame
 
 STANDARD = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 60)),
@@ -26,8 +26,6 @@ UNKNOWN = Fraction(25)
 HIGHEST = 120
 SAME = 2e-4
 """Rates so close are one: containers that count milliseconds tell 23.976 only so well."""
-START = "start_timecode"
-"""The setting of a timeline that holds the timecode of the first frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +90,9 @@ def clock_of(timeline: Timeline) -> TimecodeClock:
     Raises UsageError when there can be no such start timecode.
     """
     fps = rate_of(timeline)
-    start = timeline.settings.get(START)
+    start = timeline.settings.start_timecode
     drop = fps.denominator == 1001 and math.ceil(fps) % 30 == 0
-    if not isinstance(start, str):
+    if start is None:
         return TimecodeClock(fps, drop)
     if ";" in start and not drop:
         raise UsageError(
@@ -107,40 +105,19 @@ def clock_of(timeline: Timeline) -> TimecodeClock:
 
 def with_start_timecode(timeline: Timeline, name: str) -> Timeline:
     """The timeline with a timecode for its first frame; raises UsageError as `clock_of`."""
-    named = replace(timeline, settings={**timeline.settings, START: name})
+    named = replace(timeline, settings=replace(timeline.settings, start_timecode=name))
     clock_of(named)
     return named
 
 
 def rate_of(timeline: Timeline) -> Fraction:
     """The frames a second of an editor's timeline of a film: its own rate, or the nearest known."""
-    fps = own_rate(timeline)
+    fps = timeline.input.fps
     if fps is None:
         return UNKNOWN
-    if fps.denominator == 1 and fps <= HIGHEST and timeline.input.get("vfr") is False:
+    if fps.denominator == 1 and fps <= HIGHEST and timeline.input.vfr is False:
         return fps
     return min(STANDARD, key=lambda rate: abs(math.log(rate / fps)))
-
-
-def own_rate(timeline: Timeline) -> Fraction | None:
-    """The frames a second that a timeline tells of its film; None when it tells none."""
-    rate = to_json_value(timeline.input.get("fps"))
-    if not isinstance(rate, list) or len(rate) != 2:
-        return None
-    if not all(isinstance(n, int) and n > 0 for n in rate):
-        return None
-    fps = Fraction(*rate)
-    return fps if Fraction(1, 10**6) < fps < 10**6 else None
-
-
-def has_audio(timeline: Timeline) -> bool:
-    """Whether a timeline tells of sound in its film; older documents tell nothing of it."""
-    return timeline.input.get("audio") is True
-
-
-def at_rate(seconds: float, fps: Fraction) -> int:
-    """The first frame at or after a time that is known to the millisecond."""
-    return max(math.ceil((round(seconds * 1000) - Fraction(1, 2)) * fps / 1000), 0)
 
 
 def place_segments(timeline: Timeline, fps: Fraction | None = None) -> list[PlacedSegment]:
@@ -149,8 +126,8 @@ def place_segments(timeline: Timeline, fps: Fraction | None = None) -> list[Plac
     Background is left out, and so is what is too short to hold a frame. They never overlap.
     """
     fps = rate_of(timeline) if fps is None else fps
-    own = own_rate(timeline)
-    counts = own is not None and timeline.input.get("vfr") is False and abs(own / fps - 1) < SAME
+    own = timeline.input.fps
+    counts = own is not None and timeline.input.vfr is False and abs(own / fps - 1) < SAME
     found = []
     for segment in timeline.segments:
         first, after = (
@@ -169,10 +146,10 @@ def frame_count(timeline: Timeline, fps: Fraction) -> int:
     """The frames of the whole film at a rate, at least one."""
     assert timeline.duration is not None
     last = max((p.after for p in place_segments(timeline, fps)), default=1)
-    return max(at_rate(timeline.duration, fps), last)
+    return max(first_frame(timeline.duration, fps), last)
 
 
 def _frame(number: int | None, seconds: float, fps: Fraction) -> int:
-    by_time = at_rate(seconds, fps)
+    by_time = first_frame(seconds, fps)
     # A file that lost frames numbers what is left; an editor goes by their times.
     return number if number is not None and abs(number - by_time) <= 1 else by_time

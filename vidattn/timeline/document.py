@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from vidattn.errors import InputError, UsageError
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.quantize import unpack
-from vidattn.types import Window
+from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
 SCHEMA = "vidattn/timeline/1"
 _WRONG = (ArithmeticError, AttributeError, IndexError, RecursionError, TypeError, ValueError)
@@ -46,22 +46,22 @@ def _parsed(kind: Callable[..., T], document: Any) -> T:
     """The timeline of a document; raises whatever a wrong value leads to."""
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise ValueError(f'its "schema" is not {SCHEMA}')
-    source, coverage, saved = (document[key] for key in ("input", "coverage", "scores"))
-    settings = dict(document["settings"])
+    source, settings = dict(document["input"]), dict(document["settings"])
+    coverage, saved = document["coverage"], document["scores"]
     known = [f.name for f in fields(Decoding) if f.name in settings]
     decoding = Decoding(**{name: settings.pop(name) for name in known})
     labels = tuple(map(str, saved["labels"]))
     lost = zip(coverage["unreadable"], coverage["reasons"], strict=True)
     return kind(
-        source=str(source["path"]),
+        source=str(source.pop("path")),
         labels=labels,
         windows=_windows(saved["windows"]),
         scores=unpack(saved, len(labels)),
         task=document["task"],
-        duration=float(source["duration"]),
-        input=dict(source),
-        model=dict(document["model"]),
-        settings=settings,
+        duration=float(source.pop("duration")),
+        input=VideoInfo.from_dict(source),
+        model=ModelInfo.from_dict(dict(document["model"])),
+        settings=Settings.from_dict(settings),
         decoding=decoding,
         warnings=tuple(map(str, document["warnings"])),
         unreadable=tuple((Window(*map(float, pair)), code) for pair, code in lost),

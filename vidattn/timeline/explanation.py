@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.io.json import dumps, dumps_pretty, to_json_value
-from vidattn.types import Window
+from vidattn.types import ModelInfo, VideoInfo, Window
 
 SCHEMA = "vidattn/explanation/1"
 DIGITS = 6
@@ -57,8 +57,8 @@ class Explanation:
     crop: float = 1.0
     """The side of that square, as a share of the shorter side of the frame; it lies in the
     middle."""
-    input: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
+    input: VideoInfo = field(default_factory=VideoInfo)
+    model: ModelInfo = field(default_factory=ModelInfo)
 
     def __post_init__(self) -> None:
         count = len(self.frames)
@@ -84,8 +84,8 @@ class Explanation:
         grid = [[round(float(v), DIGITS) for v in frame.flat] for frame in self.patches]
         return {
             "schema": SCHEMA,
-            "input": {"path": self.source, **to_json_value(self.input)},
-            "model": {**to_json_value(self.model), "classes": len(self.labels)},
+            "input": {"path": self.source, **to_json_value(self.input.to_dict())},
+            "model": {**to_json_value(self.model.to_dict()), "classes": len(self.labels)},
             "window": {"start": round(self.window.start, 3), "end": round(self.window.stop, 3)},
             "label": self.label,
             "label_id": self.label_id,

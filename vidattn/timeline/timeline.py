@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from vidattn.io.json import dumps, dumps_pretty, to_json_value
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.document import SCHEMA, parse_document
+from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.quantize import Scores, pack, quantize_scores
 from vidattn.timeline.segments import (
@@ -37,7 +38,7 @@ from vidattn.timeline.segments import (
     spans_reaching,
 )
 from vidattn.timeline.shot_cuts import snap_to_cuts
-from vidattn.types import Window
+from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
 Unreadable = tuple[Window, str]
 
@@ -60,9 +61,9 @@ class Timeline:
     """A classification has one window, and one segment whatever the settings."""
     duration: float | None = None
     """Seconds of the video; by default the end of the last window."""
-    input: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    input: VideoInfo = field(default_factory=VideoInfo)
+    model: ModelInfo = field(default_factory=ModelInfo)
+    settings: Settings = field(default_factory=Settings)
     decoding: Decoding = field(default_factory=Decoding)
     warnings: tuple[str, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
@@ -177,7 +178,7 @@ class Timeline:
             task="classify",
             windows=(whole,),
             scores=pool(self.scores)[None].astype(np.float32),
-            settings={**self.settings, "pool": str(pool)},
+            settings=replace(self.settings, pool=str(pool)),
             seen=self.windows if self.seen is None else self.seen,
             cell_frames=frames and ((frames[0][0], frames[-1][1]),),
         )
@@ -189,9 +190,9 @@ class Timeline:
         document: dict[str, Any] = {
             "schema": SCHEMA,
             "task": self.task,
-            "input": {**source, **to_json_value(self.input), **source},
-            "model": {**to_json_value(self.model), "classes": len(self.labels)},
-            "settings": {**to_json_value(self.settings), **decoding},
+            "input": source | to_json_value(self.input.to_dict()),
+            "model": to_json_value(self.model.to_dict()) | {"classes": len(self.labels)},
+            "settings": to_json_value(self.settings.to_dict()) | decoding,
             "coverage": self._coverage_dict(),
             "segments": [_segment_dict(s) for s in self.segments],
             "labels": self.totals(),
@@ -230,12 +231,9 @@ class Timeline:
 
     def _frame_at(self, time: float) -> int | None:
         """The first frame at or after a time; None where the rate varies, for nobody knows then."""
-        rate = to_json_value(self.input.get("fps"))
-        if self.input.get("vfr", True) is not False or not isinstance(rate, list):
+        if self.input.vfr is not False or self.input.fps is None:
             return None
-        if len(rate) != 2 or not all(isinstance(n, int) and n > 0 for n in rate):
-            return None
-        return math.ceil((time - 0.0005) * float(rate[0]) / float(rate[1]))
+        return first_frame(time, self.input.fps)
 
     @cached_property
     def _lost(self) -> list[Window]:

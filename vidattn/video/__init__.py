@@ -14,7 +14,7 @@ from vidattn.io.lazy import lazy_getattr
 if TYPE_CHECKING:
     from vidattn.video.process.child import ProcessPool
     from vidattn.video.process.pool import Prefetcher
-    from vidattn.video.protocol import Limits, Opening, UnreadableSpan, Video, VideoInfo
+    from vidattn.video.protocol import Limits, Opening, UnreadableSpan, Video, VideoDetails
     from vidattn.video.readers.memory import MemoryVideo
 
 __all__ = [
@@ -25,13 +25,13 @@ __all__ = [
     "ProcessPool",
     "UnreadableSpan",
     "Video",
-    "VideoInfo",
+    "VideoDetails",
     "open_video",
 ]
 _HOMES = {
     "process.child": ("ProcessPool",),
     "process.pool": ("Prefetcher",),
-    "protocol": ("Limits", "Opening", "UnreadableSpan", "Video", "VideoInfo"),
+    "protocol": ("Limits", "Opening", "UnreadableSpan", "Video", "VideoDetails"),
     "readers.memory": ("MemoryVideo",),
 }
 __getattr__ = lazy_getattr(__name__, _HOMES)

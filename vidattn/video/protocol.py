@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.types import Window
+from vidattn.types import VideoInfo, Window
 
 READERS = ("auto", "pyav", "decord", "opencv", "torchcodec")
 
@@ -41,20 +41,17 @@ class Limits:
     """Decoder threads; 0 lets the decoder choose."""
 
 
-@dataclass(frozen=True, slots=True)
-class VideoInfo:
-    """What a file says about its video, checked against its packets where that is cheap."""
+@dataclass(frozen=True, kw_only=True)
+class VideoDetails(VideoInfo):
+    """Everything a file says about its video, checked against its packets where that is cheap."""
 
     width: int
-    """Pixels, upright, before any resizing."""
     height: int
     codec: str
     container: str
     pixel_format: str
     fps: Fraction
-    """Average rate; times never come from it."""
     vfr: bool
-    """Whether the gaps between frames differ by more than rounding."""
     frames: int
     duration: float
     """Seconds; see Video.duration."""
@@ -63,7 +60,6 @@ class VideoInfo:
     start_pts_seconds: float
     """PTS of the first frame shown, which every time here counts from."""
     rotation: int = 0
-    """Degrees clockwise that frames are turned to stand upright: 0, 90, 180 or 270."""
     mirrored: bool = False
     """Whether frames are mirrored left to right before they are turned."""
     bit_depth: int = 8
@@ -95,7 +91,7 @@ class Video(Protocol):
     """
 
     path: str
-    facts: VideoInfo
+    facts: VideoDetails
     reader: str
     """Who reads: "pyav", "decord", "opencv", "torchcodec" or "memory"."""
     fps: Fraction

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from vidattn.cli.terminal import timeline as report
 from vidattn.cli.terminal.console import Console
@@ -82,7 +83,11 @@ class Job:
         timeline, vectors = found.timeline, found.vectors
         assert vectors is not None
         seen = from_timeline(
-            timeline.source, timeline.windows, vectors, timeline.model, timeline.settings
+            timeline.source,
+            timeline.windows,
+            vectors,
+            timeline.model.to_dict(),
+            timeline.settings.to_dict(),
         )
         return save_embeddings(seen, path)
 
@@ -110,14 +115,18 @@ class Job:
         saved = report.saved(str(path))
         if any(code == "E_INTERRUPTED" for _, code in saved.unreadable):
             return None
-        there = {"input": saved.input, "model": saved.model, "settings": saved.settings}
-        wanted = {
-            "input": {"path": started.source, **describe_input(started.facts)},
-            "model": describe_model(self.classifier),
-            "settings": started.settings,
+        there: dict[str, Mapping[str, Any]] = {
+            "input": {"path": saved.source, **saved.input.to_dict()},
+            "model": saved.model.to_dict(),
+            "settings": saved.settings.to_dict(),
         }
-        if isinstance(asked := saved.settings.get("asked"), dict):
-            there["part"], wanted["part"] = asked, dict(self.part)
+        wanted: dict[str, Mapping[str, Any]] = {
+            "input": {"path": started.source, **describe_input(started.facts).to_dict()},
+            "model": describe_model(self.classifier).to_dict(),
+            "settings": started.settings.to_dict(),
+        }
+        if saved.settings.asked is not None:
+            there["part"], wanted["part"] = saved.settings.asked, self.part
         differences = [
             f"{part} {key} was {to_json_value(there[part].get(key))}, is {to_json_value(value)}"
             for part, rows in wanted.items()

@@ -47,7 +47,7 @@ class Request:
         from vidattn.inference.events import describe_model
 
         given = {name: to_json_value(value) for name, value in asked.items() if value is not None}
-        model = to_json_value(describe_model(classifier))
+        model = to_json_value(describe_model(classifier).to_dict())
         return cls(task, model, classifier.labels, given, to_json_value(decoding))
 
     @cached_property
@@ -57,11 +57,10 @@ class Request:
 
     def signed(self, timeline: Timeline, path: str) -> Timeline:
         """The timeline with what `found` needs to know it again: the request, the file's size."""
-        size = {"bytes": bytes_of(path)}
         return replace(
             timeline,
-            input={**timeline.input, **size},
-            settings={**timeline.settings, "asked": dict(self.asked)},
+            input=replace(timeline.input, bytes=bytes_of(path)),
+            settings=replace(timeline.settings, asked=self.asked),
         )
 
 

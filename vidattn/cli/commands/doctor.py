@@ -110,10 +110,10 @@ def _lines(found: Estimate, classifier: Classifier) -> Iterator[str]:
         f"real time, by {found.reader}"
     )
     yield (
-        f"  windows  {found.windows} of {settings['window_seconds']:.3g} s, one every "
-        f"{settings['stride_seconds']:.3g} s, {settings['frames']} frames each"
+        f"  windows  {found.windows} of {settings.window_seconds:.3g} s, one every "
+        f"{settings.stride_seconds:.3g} s, {settings.frames} frames each"
     )
-    yield f"  model    {card.name} ({card.license or 'licence unknown'}), {settings['precision']}"
+    yield f"  model    {card.name} ({card.license or 'licence unknown'}), {settings.precision}"
     yield (
         f"  needs    about {format_clock(found.total_s)} and {found.memory_mb:.0f} MB here, "
         f"going by {found.tried} windows"
@@ -157,7 +157,7 @@ def _document(found: Estimate, classifier: Classifier) -> dict[str, Any]:
             "warnings": list(facts.warnings),
         },
         "model": {"name": classifier.card.name, "license": classifier.card.license},
-        "settings": found.settings,
+        "settings": found.settings.to_dict(),
         "windows": found.windows,
         "tried": found.tried,
         "decode_fps": round(found.decode_fps, 1),

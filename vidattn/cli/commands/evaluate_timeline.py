@@ -141,7 +141,7 @@ def measure_time(desk: Console, request: TimeRequest, maker: Maker, *, as_json: 
     result = {
         "task": "segment",
         "truth": str(request.truth),
-        "models": sorted({str(t.model.get("name", "")) for t in timelines}),
+        "models": sorted({t.model.name or "" for t in timelines}),
         **found,
         **({"fitted": fitted} if fitted else {}),
         "missing": list(pairing.missing),
@@ -170,7 +170,7 @@ def _keep(
 
     assert maker.model is not None
     classifier = maker.classifier(desk, None)
-    if any(t.model.get("sha256") != classifier.card.sha256 for t in timelines):
+    if any(t.model.sha256 != classifier.card.sha256 for t in timelines):
         raise UsageError(f"{maker.model}: is not the model that made these timelines")
     weights.save(replace(classifier, threshold=threshold), path, recipe_of(maker.model))
     desk.note(f"wrote {path}: {classifier.card.name} with the threshold {threshold:.2f}")

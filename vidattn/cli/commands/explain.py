@@ -193,13 +193,13 @@ def lines(found: Explanation) -> Iterator[Text]:
     from vidattn.timeline.explanation import METHODS
 
     model = found.model
-    license_ = f" ({model['license']})" if model.get("license") else ""
+    license_ = f" ({model.license})" if model.license else ""
     start, stop = found.window.start, found.window.stop
     yield Text.assemble((printable(found.source), "bold"), f"  {start:.2f} to {stop:.2f} s")
     yield Text.assemble(
         f"  {printable(found.label)} {100 * found.score:.1f} %, {len(found.frames)} frames",
         "    ",
-        (f"{printable(str(model.get('name', 'unnamed model')))}{license_}", "dim"),
+        (f"{printable(model.name or 'unnamed model')}{license_}", "dim"),
     )
     yield Text(f"  share: {METHODS[found.method]}")
     yield Text("  drop: points of the score lost without the frame; odds: log-odds lost so")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from vidattn.errors import InputError
 from vidattn.io.files import reading
 from vidattn.output.text import decimals_for, describe_coverage
 from vidattn.timeline import BACKGROUND, Timeline
+from vidattn.types import VideoInfo
 
 BAR = 20
 BEGINS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
@@ -76,28 +77,28 @@ def lively(timeline: Timeline, count: int, look: TerminalStyle) -> Iterator[Text
 
 def header(timeline: Timeline) -> Iterator[Text]:
     """Two lines: the file, and how much of it was looked at by what."""
-    facts, model = timeline.input, timeline.model
+    model = timeline.model
     assert timeline.duration is not None
     length = format_clock(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
     yield Text.assemble(
-        (printable(timeline.source), "bold"), f"  {length}  {printable(_shape(facts))}"
+        (printable(timeline.source), "bold"), f"  {length}  {printable(_shape(timeline.input))}"
     )
-    license_ = f" ({model['license']})" if model.get("license") else ""
-    name = f"{model.get('name', 'unnamed model')}{license_}"
+    license_ = f" ({model.license})" if model.license else ""
+    name = f"{model.name or 'unnamed model'}{license_}"
     yield Text.assemble(
         f"  saw {printable(describe_coverage(timeline))}", "    ", (printable(name), "dim")
     )
 
 
-def _shape(facts: Mapping[str, Any]) -> str:
+def _shape(video: VideoInfo) -> str:
     """Size, codec and rate, as far as the document has them."""
-    words = [f"{facts['width']}x{facts['height']}" if {"width", "height"} <= facts.keys() else ""]
-    words.append(str(facts.get("codec", "")))
-    rate = facts.get("fps")
-    if isinstance(rate, list | tuple) and len(rate) == 2 and all(isinstance(n, int) for n in rate):
-        words.append(f"{rate[0] / max(rate[1], 1):.6g} fps")
-    words.append("VFR" if facts.get("vfr") else "")
-    words.append(f"turned {facts['rotation']} degrees" if facts.get("rotation") else "")
+    words = [
+        f"{video.width}x{video.height}" if video.width and video.height else "",
+        video.codec or "",
+        f"{float(video.fps):.6g} fps" if video.fps else "",
+        "VFR" if video.vfr else "",
+        f"turned {video.rotation} degrees" if video.rotation else "",
+    ]
     return " ".join(word for word in words if word)
 
 

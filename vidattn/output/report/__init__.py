@@ -24,6 +24,7 @@ from vidattn.output.text import decimals_for, describe_coverage, round_ticks
 from vidattn.output.xml import beside
 from vidattn.timeline import Timeline
 from vidattn.timeline.explanation import Explanation
+from vidattn.types import ModelInfo, VideoInfo
 
 STILL_HEIGHT = 96
 """Pixels of the shorter side of a picture: twice those of its row."""
@@ -58,8 +59,8 @@ def html(
         style=Markup(style),
         policy=policy(script, style),
         name=data["name"],
-        facts=[shown(fact) for fact in _facts(document["input"])],
-        model=shown(_model(document["model"])),
+        facts=[shown(fact) for fact in _facts(timeline.input, document["input"]["duration"])],
+        model=shown(_model(timeline.model)),
         seen=shown(describe_coverage(timeline) + _lost(document["coverage"]["reasons"])),
         warnings=[shown(warning) for warning in timeline.warnings],
         task=timeline.task,
@@ -129,24 +130,21 @@ def _inert(text: str) -> str:
     return re.sub(f"[<>&]|{UNSEEN}", lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
-def _facts(facts: Mapping[str, Any]) -> list[str]:
+def _facts(video: VideoInfo, duration: float) -> list[str]:
     """Length, size, codec and rate, as far as the document has them."""
-    words = [clock(facts["duration"], facts["duration"] >= HOUR)]
-    if {"width", "height"} <= facts.keys():
-        words.append(f"{facts['width']}x{facts['height']}")
-    words.append(str(facts.get("codec", "")))
-    rate = facts.get("fps")
-    if isinstance(rate, list) and len(rate) == 2 and all(isinstance(n, int) for n in rate):
-        varies = ", variable" if facts.get("vfr") else ""
-        words.append(f"{rate[0] / max(rate[1], 1):.6g} fps{varies}")
-    if facts.get("rotation"):
-        words.append(f"turned {facts['rotation']}°")
+    words = [
+        clock(duration, duration >= HOUR),
+        f"{video.width}x{video.height}" if video.width and video.height else "",
+        video.codec or "",
+        f"{float(video.fps):.6g} fps{', variable' * bool(video.vfr)}" if video.fps else "",
+        f"turned {video.rotation}°" if video.rotation else "",
+    ]
     return [word for word in words if word]
 
 
-def _model(model: Mapping[str, Any]) -> str:
-    name = str(model.get("name", "unnamed model"))
-    return f"{name} ({model['license']})" if model.get("license") else name
+def _model(model: ModelInfo) -> str:
+    name = model.name or "unnamed model"
+    return f"{name} ({model.license})" if model.license else name
 
 
 def _lost(reasons: Sequence[str]) -> str:

@@ -136,7 +136,7 @@ def _head(explanation: Explanation, width: int) -> Picture:
     room = width - 2 * MARGIN
     _write(part, (MARGIN, MARGIN - 6), first, INK, TITLE, room)
     span = f"{explanation.window.start:.2f} to {explanation.window.stop:.2f} s"
-    model = explanation.model.get("name", "")
+    model = explanation.model.name or ""
     _write(part, (MARGIN, MARGIN + TITLE + 4), f"{name}, {span}   {model}", SOFT, TEXT, room)
     return part
 

@@ -14,7 +14,7 @@ from vidattn.video.container.frame_table import FrameTable, Source, build, decod
 from vidattn.video.container.open import is_picture, packets
 from vidattn.video.container.packets import Beat
 from vidattn.video.pixels import Rotation, rotation_from
-from vidattn.video.protocol import MAX_FRAMES, Limits, Times, VideoInfo
+from vidattn.video.protocol import MAX_FRAMES, Limits, Times, VideoDetails
 
 TRUNCATED_SECONDS = 1.0
 """A header that promises so much more than the packets hold, and 2 % more, means a cut-off file."""
@@ -28,7 +28,7 @@ HDR = {"smpte2084", "arib-std-b67", 16, 18}
 class Probe:
     """All that a reader needs to know about a file."""
 
-    facts: VideoInfo
+    facts: VideoDetails
     table: FrameTable
     turn: Rotation
     stored: tuple[int, int]
@@ -84,7 +84,7 @@ def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
         videos = [s for s in container.streams.video if not is_picture(s)]
         width, height = stored[::-1] if turn.swaps else stored
         tick = float(stream.time_base or 0)
-        facts = VideoInfo(
+        facts = VideoDetails(
             width=width,
             height=height,
             codec=stream.codec_context.codec.canonical_name,

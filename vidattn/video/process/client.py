@@ -23,7 +23,7 @@ from vidattn.video.protocol import (
     Frames,
     Limits,
     UnreadableSpan,
-    VideoInfo,
+    VideoDetails,
     check_indices,
 )
 
@@ -141,7 +141,7 @@ class SupervisedVideo(Closing):
         facts = dict(meta["facts"])
         facts["fps"], facts["sar"] = Fraction(*facts["fps"]), Fraction(*facts["sar"])
         facts["warnings"] = tuple(facts["warnings"])
-        self.facts = VideoInfo(**facts)
+        self.facts = VideoDetails(**facts)
         self.reader: str = meta["reader"]
         self.times = raw.view(np.float64)
         self.frames = len(self.times)

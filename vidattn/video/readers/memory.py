@@ -8,7 +8,14 @@ from fractions import Fraction
 import numpy as np
 
 from vidattn.io.closing import Closing
-from vidattn.video.protocol import Frames, Limits, Times, UnreadableSpan, VideoInfo, check_indices
+from vidattn.video.protocol import (
+    Frames,
+    Limits,
+    Times,
+    UnreadableSpan,
+    VideoDetails,
+    check_indices,
+)
 
 
 class MemoryVideo(Closing):
@@ -42,7 +49,7 @@ class MemoryVideo(Closing):
         self.duration = float(self.times[-1]) + gap
         self.limits = Limits()
         self.unreadable: list[UnreadableSpan] = []
-        self.facts = VideoInfo(
+        self.facts = VideoDetails(
             width=self.width,
             height=self.height,
             codec="raw",
