@@ -16,7 +16,7 @@ import numpy as np
 import vidattn
 from vidattn.data.motion.camera import EDGE, MOVE, NAMED, STILL
 from vidattn.data.motion.dataset import validation_samples
-from vidattn.evaluation.evaluate import evaluate
+from vidattn.evaluation.dataset import evaluate
 
 SIZE = 192  # corners are found best on pictures scaled up a little
 

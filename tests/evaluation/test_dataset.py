@@ -1,6 +1,7 @@
-"""Measuring a classifier on labelled files: every one once, as `classify` sees it."""
+"""Evaluation of a classifier on labeled videos and batches: every one once."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from torch import Tensor, nn
 from tests.data.conftest import CLASSES, moving_square, write_video
 from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
 from vidattn.data.labeled_set import LabeledSet
+from vidattn.data.motion.dataset import Batch
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
+from vidattn.evaluation.classification import measure
 from vidattn.evaluation.dataset import (
     DatasetEvaluation,
     DatasetEvaluator,
     VideoPredicted,
+    evaluate,
     evaluate_dataset,
 )
 from vidattn.inference import stream
@@ -110,7 +114,7 @@ def test_labels_are_matched_by_name_whatever_their_order(
 ) -> None:
     other = replace(found, labels=("Down", "a_cross"), items=found.items[3:])
     swapped = replace(other, items=tuple(Item(i.path, 0) for i in other.items))
-    assert outcome(classifier, swapped)[1].scores.top1 == 1.0
+    assert outcome(classifier, swapped)[1].metrics.top1 == 1.0
 
 
 def test_a_model_may_know_more_classes(found: LabeledSet) -> None:
@@ -121,8 +125,8 @@ def test_a_model_may_know_more_classes(found: LabeledSet) -> None:
 
     model = Classifier(More(), CLIP, ("down", "still", "across"))
     _, last = outcome(model, found)
-    assert last.scores.top1 == last.scores.mean_class == 1.0
-    assert last.scores.confusion.tolist() == [[3, 0, 0], [0, 0, 0], [0, 0, 3]]
+    assert last.metrics.top1 == last.metrics.mean_class == 1.0
+    assert last.metrics.confusion.tolist() == [[3, 0, 0], [0, 0, 0], [0, 0, 3]]
 
 
 def test_classes_the_model_does_not_know_are_listed(
@@ -162,11 +166,11 @@ def test_shares_of_a_set_make_the_whole_whatever_their_number(
     found: LabeledSet, classifier: Classifier
 ) -> None:
     task = DatasetEvaluator(classifier, found, CENTRE, runtime=CPU)
-    whole = task.collected(task.videos())
+    whole = task.collect(task.predict())
     for size in (2, 7):  # more than there are videos, too
-        parts = [list(task.videos((rank, size))) for rank in range(size)]
+        parts = [list(task.predict((rank, size))) for rank in range(size)]
         assert sum(map(len, parts)) == len(found.items)
-        joined = task.collected(video for part in reversed(parts) for video in part)
+        joined = task.collect(video for part in reversed(parts) for video in part)
         assert joined.paths == whole.paths
         np.testing.assert_array_equal(joined.logits, whole.logits)
         np.testing.assert_array_equal(joined.labels, whole.labels)
@@ -180,9 +184,9 @@ def test_more_frames_are_looked_at_when_asked(found: LabeledSet) -> None:
     *_, last = evaluate_dataset(classifier, one, CENTRE, frames=7, runtime=CPU)
     timeline = stream.classify(one.items[0].path, classifier, frames=7, views=CENTRE, runtime=CPU)
     assert isinstance(last, DatasetEvaluation)
-    scores = torch.from_numpy(last.answers.logits[0]).softmax(-1).numpy()
+    scores = torch.from_numpy(last.predictions.logits[0]).softmax(-1).numpy()
     np.testing.assert_allclose(scores, timeline.scores[0], atol=1e-6)
-    assert last.answers.about["settings"]["frames"] == 7
+    assert last.predictions.about["settings"]["frames"] == 7
 
 
 def test_parts_of_a_file_are_told_apart(found: LabeledSet, classifier: Classifier) -> None:
@@ -190,3 +194,113 @@ def test_parts_of_a_file_are_told_apart(found: LabeledSet, classifier: Classifie
     parts = (Item(path, 0, Window(0, 1)), Item(path, 0, Window(1, 1.75)))
     events, _ = outcome(classifier, replace(found, items=parts))
     assert [event.path for event in events] == [f"{path}#t=0,1", f"{path}#t=1,1.75"]
+
+
+LEVEL = 6
+"""How much brighter a frame is than the one before."""
+
+
+class Recorder(nn.Module):
+    """Records the numbers of the frames that it is shown, going by their brightness."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[list[int]] = []
+
+    def forward(self, clips: Tensor) -> Tensor:
+        levels = 255 * clips.mean((1, 3, 4)) / LEVEL
+        self.shown += levels.round().int().tolist()
+        return torch.zeros(len(clips), 2)
+
+
+def kinetics_indices(
+    frames: int, rate: int, total: int, fps: float, view: int, views: int
+) -> list[int]:
+    """The arithmetic of decoder.py in the official code, with torch as there."""
+    size = rate * frames / 30 * fps
+    start = max(total - size, 0) * view / views
+    first, last = int(start), min(int(start + size - 1), total - 1)
+    index = torch.linspace(0, size - 1, frames)
+    return [first + i for i in torch.clamp(index, 0, last - first).long().tolist()]
+
+
+def ssv2_indices(frames: int, total: int) -> list[int]:
+    """The arithmetic of get_seq_frames in the official ssv2.py."""
+    seg_size = float(total - 1) / frames
+    edges = [int(np.round(seg_size * i)) for i in range(frames + 1)]
+    return [(a + b) // 2 for a, b in pairwise(edges)]
+
+
+@pytest.mark.parametrize("drawn", ["dense", "bins"])
+@pytest.mark.parametrize("window", [None, Window(1, 3)])
+def test_official_sampling_shows_the_frames_of_the_official_loaders(
+    tmp_path: Path, drawn: str, window: Window | None
+) -> None:
+    levels = np.arange(40, dtype=np.uint8) * LEVEL
+    frames = np.broadcast_to(levels[:, None, None, None], (40, 48, 64, 3))
+    path = write_video(tmp_path / "levels.mp4", np.ascontiguousarray(frames))
+    source = LabeledSet("levels", tmp_path, "val", CLASSES, (Item(str(path), 0, window),))
+    clip = replace(CLIP, frames=8, drawn=drawn)  # type: ignore[arg-type]
+    model = Recorder()
+    list(
+        evaluate_dataset(
+            Classifier(model, clip, CLASSES),
+            source,
+            ViewConfig(3, 2),
+            sampling="official",
+            runtime=CPU,
+        )
+    )
+    first, total = (0, 40) if window is None else (10, 20)
+    expected = [
+        [first + i for i in indices]
+        for view in range(2)
+        for indices in 3
+        * [
+            kinetics_indices(8, 6, total, 10, view, 2)
+            if drawn == "dense"
+            else ssv2_indices(8, total)
+        ]
+    ]
+    assert model.shown == expected
+
+
+class Brightest(nn.Module):
+    """Predicts the frame that is brightest."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return clips.mean((1, 3, 4))
+
+
+def batches(labels: list[int], brightest: list[int], size: int) -> list[Batch]:
+    clips = torch.zeros(len(labels), 3, 6, 4, 4)
+    for i, frame in enumerate(brightest):
+        clips[i, :, frame] = 1
+    return [
+        Batch(clips[i : i + size], torch.tensor(labels[i : i + size]))
+        for i in range(0, len(labels), size)
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_metrics_do_not_depend_on_the_batches_and_the_mode_is_restored(size: int) -> None:
+    model = Brightest().train()
+    metrics = evaluate(model, batches([0, 1, 2, 2], [0, 1, 2, 5], size))
+    assert (metrics.top1, metrics.clips) == (0.75, 4)
+    assert metrics.mean_class == pytest.approx((1 + 1 + 0.5) / 3)
+    assert metrics.confusion[2].tolist() == [0, 0, 1, 0, 0, 1]
+    assert metrics.to_dict("abcdef")["labels"] == list("abcdef")
+    assert model.training
+
+
+def test_no_clips_are_an_error_not_a_score() -> None:
+    with pytest.raises(DataError, match="no clips"):
+        evaluate(Brightest(), [])
+    with pytest.raises(DataError, match="no clips"):
+        measure(np.zeros((0, 3)), np.zeros(0, np.int64))
+
+
+def test_ties_are_wrong_in_every_metric() -> None:
+    metrics = measure(np.array([[1.0, 1, 0], [0, 0, 2]]), np.array([0, 2]))
+    assert (metrics.top1, metrics.mean_class) == (0.5, 0.5)
+    assert metrics.confusion.tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1]]

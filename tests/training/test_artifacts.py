@@ -79,7 +79,7 @@ def test_a_folder_of_clips_becomes_a_classifier_of_its_classes(
     )
     assert isinstance(found, DatasetEvaluation)
     epochs = [event for event in events if isinstance(event, fit.EpochDone)]
-    assert found.scores.top1 == epochs[-1].scores["top1"]
+    assert found.metrics.top1 == epochs[-1].scores["top1"]
 
 
 def test_a_run_goes_on_in_the_middle_as_if_nothing_had_happened(

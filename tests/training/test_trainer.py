@@ -15,7 +15,7 @@ from vidattn.config import Recipe
 from vidattn.config.serialization import to_plain
 from vidattn.data.motion.dataset import Batch, MotionSamples
 from vidattn.errors import DivergenceError, MemoryLimitError
-from vidattn.evaluation.evaluate import predict_logits
+from vidattn.evaluation.dataset import predict_logits
 from vidattn.models.distributed import World
 from vidattn.training.artifacts import validate
 from vidattn.training.data import open_training_dataset
@@ -183,7 +183,7 @@ def test_clips_are_moved_in_the_way_that_gpus_need_not_wait_for(
         seen.append(batch.shape)
         return batch.to(device)
 
-    for module in ("training.trainer", "training.artifacts", "evaluation.evaluate"):
+    for module in ("training.trainer", "training.artifacts", "evaluation.dataset"):
         monkeypatch.setattr(f"vidattn.{module}.to_device", moved)
     clips = BATCHES[0].clips.shape
     state, _ = learnt(TINY, steps=1)

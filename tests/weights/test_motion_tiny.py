@@ -5,7 +5,7 @@ import pytest
 
 from vidattn.config.recipes import find_recipe
 from vidattn.data.motion.dataset import LABELS, validation_samples
-from vidattn.evaluation.evaluate import evaluate
+from vidattn.evaluation.dataset import evaluate
 from vidattn.weights.loading import BUNDLED_FOLDER, load
 from vidattn.weights.safetensors_file import read_header
 

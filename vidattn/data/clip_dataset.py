@@ -29,11 +29,11 @@ from vidattn.data.video_cache import VideoCache
 from vidattn.errors import DataError, VideoError
 from vidattn.models.distributed import share_of
 from vidattn.types import Item, View, Window
-from vidattn.video import Limits
+from vidattn.video import Limits, Video
 
 Times = NDArray[np.float64]
-Planner = Callable[[Times, Window], Sequence[View]]
-"""From the times of the frames and the part of the file that counts to the views of it."""
+Planner = Callable[[Video, Window], Sequence[View]]
+"""From a video and the region of it that counts to the views of it."""
 
 ORDER, CLIP = 1, 2  # first words of the seeds: what one draws says nothing of the other
 TRIES = 10
@@ -256,7 +256,7 @@ class EvaluationVideos(Dataset[EvaluationViews]):
 
     def _clips(self, item: Item) -> list[Tensor]:
         with self._videos.open(item.path, self.clip.short_side, self.reader) as video:
-            views = self.planner(video.times, find_span(video, item))
+            views = self.planner(video, find_span(video, item))
             clips = [c for c in view_clips(video, views, self.clip) if c is not None]
             video.check_unchanged()
             return clips

@@ -117,7 +117,7 @@ def clip_starts(slack: float, clips: int) -> NDArray[np.float64]:
 
 
 def official_dense(
-    frames: int, rate: int, total: int, fps: float, *, view: int = 0, views: int = 1
+    frames: int, rate: float, total: int, fps: float, *, view: int = 0, views: int = 1
 ) -> Indices:
     """The test clip of the official Kinetics loader: int64 [frames].
 

@@ -1,4 +1,4 @@
-"""How good a classifier is on labelled video files: every file once, in the views asked for."""
+"""Predictions of a classifier for a dataset: every video once, in the views asked for."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.config.labels import normalize_label
-from vidattn.data import plan
+from vidattn.data import plan, sampling
 from vidattn.data.clip_dataset import EvaluationVideos, Planner, UnreadableClip
 from vidattn.data.labeled_set import LabeledSet
+from vidattn.data.motion.dataset import Batch
 from vidattn.errors import DataError
 from vidattn.evaluation.classification import ClassificationMetrics, measure, measure_predictions
 from vidattn.evaluation.predictions import Predictions
 from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
-from vidattn.models.device import Runtime
+from vidattn.models.device import Runtime, to_device
 from vidattn.models.distributed import World
 from vidattn.types import Item, View, Window
-from vidattn.video import Limits
+from vidattn.video import Limits, Video
 
-SHOWN = 5
-Times = NDArray[np.float64]
+LISTED = 5
+OFFICIAL_FPS = 30
+"""Frames a second by which the official code counts the frame step of a model."""
+Mode = Literal["uniform", "dense", "official"]
+Sampling = Mode | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class VideoPredicted:
     """One video is done."""
 
     number: int
-    """Its place in the set."""
+    """Its place in the dataset."""
     path: str
-    """With the part of the file that counts, if not all does: "film.mp4#t=1.5,4" (seconds)."""
+    """With the region of the file that counts, if not all does: "game.mp4#t=1.5,4" (seconds)."""
     label: int
     """The true class, as the classifier numbers it."""
     logits: NDArray[np.float32] | None
@@ -51,29 +55,31 @@ class VideoPredicted:
 
 @dataclass(frozen=True)
 class DatasetEvaluation:
-    """The scores over all videos that decode; shares from 0 to 1."""
+    """The predictions for all videos that decode."""
 
-    answers: Predictions
+    predictions: Predictions
 
     @property
-    def scores(self) -> ClassificationMetrics:
-        """The figures; videos that failed are not counted and not replaced."""
-        return measure(self.answers.logits, self.answers.labels, self.answers.temperature)
+    def metrics(self) -> ClassificationMetrics:
+        """The metrics; videos that failed are neither counted nor replaced."""
+        made = self.predictions
+        return measure(made.logits, made.labels, made.temperature)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return measure_predictions(self.answers)
+        """Metrics and settings as JSON values."""
+        return measure_predictions(self.predictions)
 
 
 class DatasetEvaluator:
-    """One classifier, one labelled set, and one way to look at its videos.
+    """One classifier, one dataset, and one way to sample its videos.
 
-    Every video is answered by itself: its answer is the same to the bit whatever else is in the
-    set and whoever (which process of how many) answers what.
+    The prediction for a video is the same to the bit whatever else is in the dataset and whichever
+    process makes it.
 
-    sampling: as of `vidattn.classify`; "auto" is how the weights were trained (`ClipConfig.drawn`):
-    dense clips, or frames spread over the video. frames: as of `vidattn.classify`. limits: of every
-    video. Raises DataError when the set has classes that the classifier does not know.
+    sampling: as of `vidattn.classify`; "auto" is how the weights were trained (`ClipConfig.train_sampling`):
+    dense clips, or frames spread over the video; "official" takes the frames that the official
+    loaders take for such weights. frames: as of `vidattn.classify`. limits: of every video. Raises
+    DataError when the dataset has classes that the classifier does not know.
     """
 
     def __init__(
@@ -82,22 +88,25 @@ class DatasetEvaluator:
         source: LabeledSet,
         views: ViewConfig,
         *,
-        sampling: plan.Sampling = "auto",
+        sampling: Sampling = "auto",
         frames: int | None = None,
         runtime: Runtime = Runtime(),
         limits: Limits | None = None,
     ) -> None:
         clip = classifier.clip
-        mode = sampling_of(clip) if sampling == "auto" else sampling
+        mode = default_sampling(clip) if sampling == "auto" else sampling
+        dense = mode == "dense" or (mode == "official" and clip.train_sampling == "dense")
         self.classifier, self.source, self.runtime = classifier, source, runtime
         self.limits = limits
-        self.truth = align_labels(source.labels, classifier.labels, source, classifier.card.name)
+        self.true_labels = align_labels(
+            source.labels, classifier.labels, source, classifier.card.name
+        )
         self.planner = make_planner(clip, views, mode, frames)
         self.settings: dict[str, Any] = {
             "views": f"{views.spatial}x{views.clips}",
             "sampling": mode,
             "frames": frames or clip.frames,
-            **({"step_seconds": round(clip.step_seconds, 6)} if mode == "dense" else {}),
+            **({"step_seconds": round(clip.step_seconds, 6)} if dense else {}),
             "short_side": clip.short_side,
             "crop": clip.crop,
             "averaging": classifier.averaging,
@@ -105,28 +114,30 @@ class DatasetEvaluator:
             "reader": runtime.reader,
         }
 
-    def videos(self, share: tuple[int, int] = (0, 1), workers: int = 0) -> Iterator[VideoPredicted]:
-        """The answers to every n-th video beginning with number r, for share (r, n).
+    def predict(
+        self, share: tuple[int, int] = (0, 1), workers: int = 0
+    ) -> Iterator[VideoPredicted]:
+        """Predictions for every n-th video from number r on, for share (r, n).
 
-        workers: processes that read videos ahead.
+        workers: processes that prefetch videos.
         """
         scorer = Scorer(self.classifier, self.runtime)
-        clips = EvaluationVideos(
+        videos = EvaluationVideos(
             self.source, self.classifier.clip, self.planner, self.runtime.reader, self.limits
         )
         numbers = range(share[0], len(self.source.items), share[1])
-        for viewed in clips.all(workers, numbers):
+        for viewed in videos.all(workers, numbers):
             item = self.source.items[viewed.number]
-            path, label = _named(item), int(self.truth[item.label])
+            path, label = _item_name(item), int(self.true_labels[item.label])
             if viewed.clips is None:
                 yield VideoPredicted(viewed.number, path, label, None, None, viewed.failure)
                 continue
-            logits = _logits(scorer, viewed.clips)
+            logits = _score_views(scorer, viewed.clips)
             mean, scores = self.classifier.averaged(logits), self.classifier.scores(logits)
             yield VideoPredicted(viewed.number, path, label, mean.numpy(), scores.numpy())
 
-    def shared(self, world: World, videos: Iterable[VideoPredicted]) -> list[VideoPredicted]:
-        """The answers of all processes, known to each; every process must ask, with its own."""
+    def gather(self, world: World, videos: Iterable[VideoPredicted]) -> list[VideoPredicted]:
+        """The predictions of all processes; each process must call this with its own."""
         mine = list(videos)
         if world.size == 1:
             return mine
@@ -134,23 +145,23 @@ class DatasetEvaluator:
         none = [np.zeros((0, 2, len(self.classifier.labels)), np.float32)]
         both = [(v.logits, v.scores) for v in mine]
         rows = [np.stack([a, b])[None] for a, b in both if a is not None and b is not None]
-        answers = iter(world.all_gather(torch.from_numpy(np.concatenate(none + rows))).numpy())
+        gathered = iter(world.all_gather(torch.from_numpy(np.concatenate(none + rows))).numpy())
         return [
             VideoPredicted(number, path, label, None, None, UnreadableClip(*failure))
             if failure
-            else VideoPredicted(number, path, label, *next(answers))
+            else VideoPredicted(number, path, label, *next(gathered))
             for number, path, label, failure in facts
         ]
 
-    def collected(self, videos: Iterable[VideoPredicted]) -> Predictions:
-        """All answers in the order of the set, whatever theirs; what failed is listed.
+    def collect(self, videos: Iterable[VideoPredicted]) -> Predictions:
+        """All predictions in the order of the dataset; failed videos are listed in `about`.
 
         Raises DataError when no video could be read.
         """
         ordered = sorted(videos, key=lambda video: video.number)
         failed = [video.failure for video in ordered if video.failure is not None]
-        answered = [video for video in ordered if video.logits is not None]
-        if not answered:
+        readable = [video for video in ordered if video.logits is not None]
+        if not readable:
             raise DataError(
                 f"{self.source.root}: of {count_noun(len(ordered), 'video')} none could be read"
                 + (f"; the first: {failed[0].message}" if failed else "")
@@ -158,9 +169,9 @@ class DatasetEvaluator:
         card = self.classifier.card
         return Predictions(
             self.classifier.labels,
-            tuple(video.path for video in answered),
-            np.array([video.label for video in answered], np.int64),
-            np.stack([video.logits for video in answered if video.logits is not None]),
+            tuple(video.path for video in readable),
+            np.array([video.label for video in readable], np.int64),
+            np.stack([video.logits for video in readable if video.logits is not None]),
             self.classifier.temperature,
             {
                 "model": card.name,
@@ -178,45 +189,77 @@ def evaluate_dataset(
     source: LabeledSet,
     views: ViewConfig,
     *,
-    sampling: plan.Sampling = "auto",
+    sampling: Sampling = "auto",
     frames: int | None = None,
     runtime: Runtime = Runtime(),
     workers: int = 0,
 ) -> Iterator[VideoPredicted | DatasetEvaluation]:
-    """Answer every video of a set once: VideoScored for each, then one SetEvaluation.
+    """Predict every video of a dataset once: VideoPredicted for each, then one DatasetEvaluation.
 
-    Logits or probabilities of all views of a video are averaged, as the weights want. Videos that
-    do not decode are listed, left out of the scores and never replaced. Arguments and errors as of
-    `DatasetEvaluator` and its methods.
+    Logits or probabilities of all views of a video are averaged, as the weights ask for. Arguments
+    and errors as of `DatasetEvaluator` and its methods.
     """
-    task = DatasetEvaluator(
+    evaluator = DatasetEvaluator(
         classifier, source, views, sampling=sampling, frames=frames, runtime=runtime
     )
     done: list[VideoPredicted] = []
-    for video in task.videos(workers=workers):
+    for video in evaluator.predict(workers=workers):
         done.append(video)
         yield video
-    yield DatasetEvaluation(task.collected(done))
+    yield DatasetEvaluation(evaluator.collect(done))
 
 
-def sampling_of(clip: ClipConfig) -> Literal["uniform", "dense"]:
-    """How a clip is cut out of a trimmed video, so that it looks as in training."""
+@torch.no_grad()
+def predict_logits(
+    model: nn.Module, batches: Iterable[Batch], device: str | torch.device = "cpu"
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Logits float32 [N, K] and labels int64 [N] of all clips; restores the mode of `model`.
+
+    Raises DataError when there are no clips.
+    """
+    training, device = model.training, torch.device(device)
+    model.eval().to(device)
+    logits, labels = [], []
+    try:
+        for batch in batches:
+            logits.append(model(to_device(batch.clips, device)).float().cpu().numpy())
+            labels.append(batch.labels.numpy())
+    finally:
+        model.train(training)
+    if not labels:
+        raise DataError("nothing to evaluate: the dataset has no clips")
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def evaluate(
+    model: Classifier | nn.Module, batches: Iterable[Batch], *, device: str | torch.device = "cpu"
+) -> ClassificationMetrics:
+    """The metrics of a model on batches of clips. Raises DataError when there are no clips."""
+    if isinstance(model, Classifier):
+        return measure(*predict_logits(model.model, batches, device), model.temperature)
+    return measure(*predict_logits(model, batches, device))
+
+
+def default_sampling(clip: ClipConfig) -> Literal["uniform", "dense"]:
+    """The sampling of a trimmed video that resembles training."""
     return "uniform" if clip.train_sampling == "bins" else "dense"
 
 
 def make_planner(
     clip: ClipConfig,
     views: ViewConfig,
-    sampling: plan.Sampling = "auto",
+    sampling: Sampling = "auto",
     frames: int | None = None,
 ) -> Planner:
-    """What plans the views of each video of a set; arguments as of `evaluate_dataset`."""
-    mode = sampling_of(clip) if sampling == "auto" else sampling
-    return partial(_planned, clip=clip, mode=mode, views=views, frames=frames)
+    """A function that plans the views of a video; arguments as of `evaluate_dataset`."""
+    mode = default_sampling(clip) if sampling == "auto" else sampling
+    if mode == "official":
+        return partial(_official_views, clip=clip, views=views, frames=frames or clip.frames)
+    return partial(_planned_views, clip=clip, mode=mode, views=views, frames=frames)
 
 
-def _planned(
-    times: Times,
+def _planned_views(
+    video: Video,
     region: Window,
     *,
     clip: ClipConfig,
@@ -224,45 +267,64 @@ def _planned(
     views: ViewConfig,
     frames: int | None,
 ) -> Sequence[View]:
-    """The views of one video, as `vidattn.classify` has them."""
-    return plan.plan_views(times, region, clip, frames=frames, mode=mode, views=views).views
+    """The views that `vidattn.classify` plans."""
+    planned = plan.plan_views(video.times, region, clip, frames=frames, mode=mode, views=views)
+    return planned.views
+
+
+def _official_views(
+    video: Video, region: Window, *, clip: ClipConfig, views: ViewConfig, frames: int
+) -> Sequence[View]:
+    """The views of the official test loaders: of Kinetics, or of Something-Something for "bins"."""
+    edges = np.array([region.start, region.stop]) - sampling.SAME_INSTANT
+    first, stop = np.searchsorted(video.times, edges).tolist()
+    total = max(stop - first, 1)
+    if clip.train_sampling == "bins":
+        clips = [sampling.official_bins(frames, total)] * views.clips
+    else:
+        rate, fps = clip.step_seconds * OFFICIAL_FPS, float(video.fps)
+        clips = [
+            sampling.official_dense(frames, rate, total, fps, view=view, views=views.clips)
+            for view in range(views.clips)
+        ]
+    return sampling.views(views, [first + indices for indices in clips])
 
 
 def align_labels(
     labels: Sequence[str], known: Sequence[str], source: LabeledSet, model: str
 ) -> NDArray[np.int64]:
-    """The classifier's number of each class of a set, by name: int64 [len(labels)].
+    """The classifier's number of each class of a dataset, by name: int64 [len(labels)].
 
     Case, underscores and spaces do not matter. The classifier may know more classes. Only classes
-    that videos of the set have must be known; DataError lists those that are not.
+    that occur in the dataset must be known; DataError lists those that are not.
     """
     numbers = {normalize_label(label): number for number, label in enumerate(known)}
     used = {item.label for item in source.items}
-    strange = [labels[i] for i in sorted(used) if normalize_label(labels[i]) not in numbers]
-    if strange:
+    unknown = [labels[i] for i in sorted(used) if normalize_label(labels[i]) not in numbers]
+    if unknown:
         own = {normalize_label(label) for label in labels}
         others = [label for label in known if normalize_label(label) not in own]
         raise DataError(
-            f"{source.name}: {len(strange)} of its {len(used)} classes are unknown to {model}: "
-            f"{_some(strange)}; the model also has: {_some(others) if others else 'no others'}",
+            f"{source.name}: {len(unknown)} of its {len(used)} classes are unknown to {model}: "
+            f"{_join_some(unknown)}; the model also has: {_join_some(others) or 'no others'}",
             hint="name a model of these classes with -m, or train one: vidattn train --dataset ...",
         )
     return np.array([numbers.get(normalize_label(label), -1) for label in labels], np.int64)
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+def _join_some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
-def _named(item: Item) -> str:
-    """The path of an item, and the part of the file it is (as W3C media fragments say it)."""
+def _item_name(item: Item) -> str:
+    """The path of an item, with its region as a W3C media fragment."""
     if item.window is None:
         return item.path
     return f"{item.path}#t={item.window.start:.10g},{item.window.stop:.10g}"
 
 
-def _logits(scorer: Scorer, clips: Tensor) -> Tensor:
+def _score_views(scorer: Scorer, clips: Tensor) -> Tensor:
     """Logits [V, K] of clips [V, 3, T, H, W], in the batches that `vidattn.classify` has."""
     logits: list[Tensor] = []
     size = scorer.batch_size(clips.shape[2])

@@ -38,11 +38,11 @@ Views = Annotated[
     ),
 ]
 Sampling = Annotated[
-    Literal["auto", "uniform", "dense"],
+    Literal["auto", "uniform", "dense", "official"],
     typer.Option(
         "--sampling",
-        help="uniform: frames spread over the video. dense: clips at the trained step. auto: as "
-        "the weights were trained.",
+        help="uniform: frames spread over the video. dense: clips at the trained frame step. "
+        "auto: as trained. official: the paper's protocol, frame for frame.",
     ),
 ]
 Clips = Annotated[int, typer.Option("--clips", metavar="N", min=1, help="Clips of the set motion.")]

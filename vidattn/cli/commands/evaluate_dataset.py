@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vidattn.cli.batch.writing import require_writable
 from vidattn.cli.commands import expect
@@ -18,6 +18,7 @@ from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.config import ViewConfig
+    from vidattn.evaluation.dataset import Sampling
     from vidattn.evaluation.predictions import Predictions
     from vidattn.models.classifier import Classifier
     from vidattn.models.device import Runtime
@@ -43,7 +44,7 @@ class Look:
 
     views: ViewConfig
     frames: int | None
-    sampling: Literal["auto", "uniform", "dense"]
+    sampling: Sampling
     workers: int | None
     runtime: Runtime
     limits: Limits
@@ -109,7 +110,7 @@ def _motion(
 ) -> Predictions:
     """On clips made for the purpose, with textures that training never saw."""
     from vidattn.data.motion.dataset import LABELS, validation_samples
-    from vidattn.evaluation.evaluate import predict_logits
+    from vidattn.evaluation.dataset import predict_logits
     from vidattn.evaluation.predictions import Predictions
 
     if classifier.labels != LABELS:
@@ -174,10 +175,10 @@ def _files(
             runtime=replace(look.runtime, device=str(world.device)),
             limits=look.limits,
         )
-        mine = task.videos((world.rank, world.size), look.reading())
+        mine = task.predict((world.rank, world.size), look.reading())
         with desk.progress(name, -(-len(found.items) // world.size)) as track:
-            done = task.shared(world, _counted(mine, track))
-    answers = task.collected(done)
+            done = task.gather(world, _counted(mine, track))
+    answers = task.collect(done)
     return replace(answers, about={**answers.about, "dataset": name})
 
 
@@ -190,6 +191,8 @@ def words_of(settings: dict[str, Any]) -> str:
     views = sampling.describe_views(sampling.parse_views(settings["views"]))
     step = settings.get("step_seconds")
     pace = f"one every {step:.3g} s" if step else "spread over the video"
+    if settings["sampling"] == "official":
+        pace = "those of the official code"
     return (
         f"{views} of {settings['frames']} frames, {pace}, short side {settings['short_side']}; "
         f"{settings['averaging']}s averaged"
