@@ -240,7 +240,7 @@ def test_official_sampling_shows_the_frames_of_the_official_loaders(
     frames = np.broadcast_to(levels[:, None, None, None], (40, 48, 64, 3))
     path = write_video(tmp_path / "levels.mp4", np.ascontiguousarray(frames))
     source = LabeledSet("levels", tmp_path, "val", CLASSES, (Item(str(path), 0, window),))
-    clip = replace(CLIP, frames=8, drawn=drawn)  # type: ignore[arg-type]
+    clip = replace(CLIP, frames=8, train_sampling=drawn)  # type: ignore[arg-type]
     model = Recorder()
     list(
         evaluate_dataset(
