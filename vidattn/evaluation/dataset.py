@@ -78,8 +78,9 @@ class DatasetEvaluator:
 
     sampling: as of `vidattn.classify`; "auto" is how the weights were trained
     (`ClipConfig.train_sampling`): dense clips, or frames spread over the video; "official" takes
-    the frames that the official loaders take for such weights. frames: as of `vidattn.classify`. limits: of every video. Raises
-    DataError when the dataset has classes that the classifier does not know.
+    the frames that the official loaders take for such weights. frames: as of `vidattn.classify`.
+    limits: of every video. Raises DataError when the dataset has classes that the classifier does
+    not know.
     """
 
     def __init__(
