@@ -133,7 +133,7 @@ def walk_through(folder: Path) -> vidattn.Timeline:
 
 def explained(source: str, at: float, out: Path) -> Path:
     """What the label of a moment rests on, as the paper shows it in its Figure 7."""
-    strip = heatmap.heatmap_strip(vidattn.explain(source, vidattn.load("motion-tiny"), at=at))
+    strip = heatmap.draw_strip(vidattn.explain(source, vidattn.load("motion-tiny"), at=at))
     picture = out / "explain.jpg"
     Image.fromarray(strip).save(picture, quality=85, optimize=True)
     return picture

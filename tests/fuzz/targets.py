@@ -25,7 +25,7 @@ from vidattn.data.sets.csv_list import open_table
 from vidattn.errors import VideoError
 from vidattn.evaluation import predictions
 from vidattn.inference.score_log import ScoreLog
-from vidattn.output import FORMATS, render
+from vidattn.output import WRITERS, render
 from vidattn.timeline import Timeline, shot_cuts
 from vidattn.training.checkpoint import load_state
 from vidattn.video import Limits, ProcessPool, open_video
@@ -87,7 +87,7 @@ def timeline(path: Path, chance: random.Random) -> str:
     """Read a saved timeline, decide again, write it in some formats."""
     found = Timeline.from_json(path.read_bytes())
     _consistent(found)
-    for fmt in chance.sample(sorted(FORMATS), 4):
+    for fmt in chance.sample(sorted(WRITERS), 4):
         render(found, fmt).encode()
     return "whole"
 

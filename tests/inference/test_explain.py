@@ -171,7 +171,7 @@ def test_a_long_clip_loses_several_frames_at_a_time(
     assert long.run == 2
     assert len(long.drops) == MOST_RUNS + 8
     np.testing.assert_array_equal(long.drops[0::2], long.drops[1::2])
-    assert heatmap.heatmap_strip(long).shape[0] > 4 * heatmap.TILE  # of 40 frames 32, in four rows
+    assert heatmap.draw_strip(long).shape[0] > 4 * heatmap.TILE  # of 40 frames 32, in four rows
 
 
 @torch.no_grad()
@@ -217,14 +217,14 @@ def test_the_strip_has_a_tile_for_each_frame_and_heat_where_the_patches_say() ->
         (0.25, 0.75), "relevance", patches, np.array([0.5, -0.1], np.float32),
         np.array([3, -1], np.float32), 1, grey,
     )  # fmt: skip
-    scaled = heatmap.scaled(one)
-    cold, hot = (heatmap.overlaid(grey[t], scaled[t]) for t in (0, 1))
+    scaled = heatmap.scale_patches(one)
+    cold, hot = (heatmap.overlay_heat(grey[t], scaled[t]) for t in (0, 1))
     assert (cold == 128).all()
     assert hot[8, 56].tolist() != [128] * 3
     assert np.abs(hot[56, 8].astype(int) - 128).max() < 10
-    picture = heatmap.heatmap_strip(one)
+    picture = heatmap.draw_strip(one)
     assert picture.shape[2] == 3
-    decoded = cv2.imdecode(np.frombuffer(heatmap.write_png(picture), np.uint8), cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(np.frombuffer(heatmap.encode_png(picture), np.uint8), cv2.IMREAD_COLOR)
     assert (decoded[..., ::-1] == picture).all()
 
 
@@ -265,7 +265,7 @@ def test_what_the_model_does_not_see_is_dimmed(found: Explanation) -> None:
     frame = np.full((240, 400, 3), 200, np.uint8)
     none = np.zeros((2, 2), np.float32)
     half = replace(found, crop=0.5)
-    picture = heatmap.warmed(half, frame, none, 1.0)
+    picture = heatmap.draw_frame(half, frame, none, 1.0)
     assert (picture[60:180, 140:260] == 200).all()
     assert (picture[:60] == 70).all()
 

@@ -12,7 +12,8 @@ import pytest
 from tests.video.conftest import numbers
 from tests.video.films import FFPROBE, TICKS, beeps_at, probed, write_numbered
 from vidattn.errors import InputError, UsageError, VideoError
-from vidattn.output import excerpt_name, write
+from vidattn.output import write
+from vidattn.output.file_names import excerpt_name
 from vidattn.output.video.annotate import (
     FileMade,
     FrameDrawn,

@@ -13,8 +13,8 @@ import pytest
 
 from vidattn.errors import UsageError
 from vidattn.output import render
-from vidattn.output.edl import reel_of
-from vidattn.output.timecode import TimecodeClock, place_segments, rate_of
+from vidattn.output.edl import reel_name
+from vidattn.output.timecode import TimecodeClock, editing_rate, place_segments
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Settings, VideoInfo, Window
 
@@ -60,7 +60,7 @@ RATES = (NTSC_FILM, Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(600
 @pytest.mark.parametrize("edges", [[0, 1, 2, 3], [0, 17, 1799, 1801, 5000], [0, 107_892, 170_000]])
 def test_positions_are_the_numbers_of_the_frames(rate: Fraction, edges: list[int]) -> None:
     timeline = film(rate, edges)
-    assert rate_of(timeline) == rate
+    assert editing_rate(timeline) == rate
     pairs = [(p.first, p.after) for p in place_segments(timeline)]
     assert pairs == list(pairwise(edges))
     # A saved timeline without frame numbers says the same: its milliseconds are enough.
@@ -106,7 +106,7 @@ def test_variable_frame_rates_go_by_their_times() -> None:
     windows = [Window(a, b) for a, b in pairwise(edges)]
     timeline = of_times(times, windows, Fraction(45, 2), 8.0, vfr=True)
     assert [s.start_frame for s in timeline.segments] == [0, 60, 120]
-    assert rate_of(timeline) == NTSC_FILM
+    assert editing_rate(timeline) == NTSC_FILM
     assert [p.first for p in place_segments(timeline)] == [0, 48, 144]
     assert [p.first / float(NTSC_FILM) for p in place_segments(timeline)] == pytest.approx(
         edges[:3], abs=1.01 / 23.976
@@ -114,10 +114,10 @@ def test_variable_frame_rates_go_by_their_times() -> None:
 
 
 def test_rates_that_a_container_tells_badly_are_the_standard_ones() -> None:
-    assert rate_of(film(Fraction(2997, 100), [0, 9, 18])) == NTSC
-    assert rate_of(film(Fraction(23976, 1000), [0, 9, 18])) == NTSC_FILM
-    assert rate_of(film(Fraction(15), [0, 9, 18])) == 15
-    assert rate_of(film(Fraction(25, 2), [0, 9, 18])) == NTSC_FILM
+    assert editing_rate(film(Fraction(2997, 100), [0, 9, 18])) == NTSC
+    assert editing_rate(film(Fraction(23976, 1000), [0, 9, 18])) == NTSC_FILM
+    assert editing_rate(film(Fraction(15), [0, 9, 18])) == 15
+    assert editing_rate(film(Fraction(25, 2), [0, 9, 18])) == NTSC_FILM
 
 
 @pytest.mark.parametrize("fps", [None, [0, 1], [25], ["25", 1], [10**400, 1], [1, 10**400], 25.0])
@@ -125,7 +125,7 @@ def test_a_rate_that_is_none_is_taken_for_25(fps: object) -> None:
     timeline = film(
         Fraction(25), [0, 50, 75], input=VideoInfo.from_dict({"fps": fps, "vfr": False})
     )
-    assert rate_of(timeline) == 25
+    assert editing_rate(timeline) == 25
     assert [p.first for p in place_segments(timeline)] == [0, 50]
 
 
@@ -211,8 +211,8 @@ def test_a_start_timecode_that_is_none_is_refused(rate: int, start: str) -> None
 
 
 def test_a_reel_is_at_most_eight_capitals_and_digits() -> None:
-    assert reel_of("films/Été à la mer (2).mp4") == "ETEALAME"
-    assert reel_of("日本語.mkv") == reel_of("").replace("VIDEO", "AX") == "AX"
+    assert reel_name("films/Été à la mer (2).mp4") == "ETEALAME"
+    assert reel_name("日本語.mkv") == reel_name("").replace("VIDEO", "AX") == "AX"
 
 
 def test_what_holds_no_frame_is_no_event() -> None:

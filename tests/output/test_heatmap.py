@@ -13,7 +13,7 @@ from tests.output.chromium import FOUND, browser
 from tests.output.test_report import Reader, timeline
 from vidattn import output
 from vidattn.output.report import html
-from vidattn.output.report.explanation import BARS, FRAMES, SIDE, evidence
+from vidattn.output.report.explanation import BARS, FRAMES, SIDE, describe_explanation
 from vidattn.timeline.explanation import Explanation
 from vidattn.types import Window
 
@@ -60,17 +60,17 @@ def test_the_section_is_a_part_of_the_one_file_and_of_its_policy(tmp_path: Path)
 
 
 def test_bars_stand_on_one_line_and_the_tallest_fills_its_half() -> None:
-    shown = evidence(explanation())
+    shown = describe_explanation(explanation())
     up, down = shown["bars"][:2]
     assert (up.side, down.side) == ("for", "against")
     assert up.y + up.height == pytest.approx(shown["zero"]) == BARS / 2
     assert (up.height, down.y) == (BARS / 2, BARS / 2)
-    above = evidence(explanation(odds=[0.5, 0.1, 0.0, 0.2]))
+    above = describe_explanation(explanation(odds=[0.5, 0.1, 0.0, 0.2]))
     assert (above["zero"], above["bars"][0].height) == (BARS, BARS)
 
 
 def test_of_a_long_window_an_even_choice_of_frames_is_shown() -> None:
-    shown = evidence(explanation(96))
+    shown = describe_explanation(explanation(96))
     assert (len(shown["bars"]), shown["left_out"]) == (FRAMES, 96 - FRAMES)
     assert len(base64.b64decode(shown["picture"])) < 60_000
 

@@ -13,9 +13,9 @@ from tests.output.chromium import FOUND, browser
 from tests.output.test_report import Reader
 from vidattn.cli.terminal.metrics import write_confusion
 from vidattn.evaluation.classification import measure
-from vidattn.output.report.confusion import confusion_page, drawn
-from vidattn.output.report.curves import curves, curves_page
-from vidattn.output.report.page import page_colors
+from vidattn.output.report.assets import page_colors
+from vidattn.output.report.confusion import confusion_page, draw_matrix
+from vidattn.output.report.curves import curves_page, draw_curves
 
 EVIL = "</script><img src=x onerror=window.hacked=1>"
 
@@ -41,7 +41,7 @@ def log(epochs: int) -> list[dict[str, object]]:
 def test_the_matrix_has_a_cell_for_every_count_that_is_not_zero() -> None:
     labels = ["walk", "run", "jump"]
     matrix = result(labels)["confusion"]
-    root = ElementTree.fromstring(drawn(labels, matrix))  # type: ignore[arg-type]
+    root = ElementTree.fromstring(draw_matrix(labels, matrix))  # type: ignore[arg-type]
     titles = sorted(node.text or "" for node in root.iter("title"))
     assert len(titles) == 6
     assert titles[0] == "jump taken for walk: 2 of 10 (20 %)"
@@ -72,15 +72,15 @@ def test_curves_have_a_row_for_every_epoch_and_the_colours_of_the_report() -> No
     text = curves_page(log(4), "small", ["steps"])
     assert re.findall(r"([\d.]+) %</td>", text) == ["25.0", "50.0", "75.0", "100.0"]
     assert text == curves_page(log(4), "small", ["steps"])
-    picture = curves(log(4), "a & b")
+    picture = draw_curves(log(4), "a & b")
     ElementTree.fromstring(picture)
     assert all(colour in picture for colour in page_colors()["k0"])
-    ElementTree.fromstring(curves([], "nothing yet"))
+    ElementTree.fromstring(draw_curves([], "nothing yet"))
 
 
 def test_epochs_without_lines_of_steps_are_joined_and_the_axis_says_what_it_counts() -> None:
     epochs = [row for row in log(4) if row["event"] == "epoch"]
-    picture = curves(epochs, "short")
+    picture = draw_curves(epochs, "short")
     assert picture.count("<polyline") == 3
     assert f">step {epochs[-1]['step']}</text>" in picture
     # Twelve pixels a sign at most are less than 0.6 of that each: no label leaves the picture.

@@ -8,7 +8,7 @@ import pytest
 from vidattn.output.palette import COLOURS
 from vidattn.output.video import text
 from vidattn.output.video.overlay import Overlay
-from vidattn.output.video.text import Lettering
+from vidattn.output.video.text import TextRenderer
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 
@@ -48,7 +48,7 @@ def test_letters_stand_out_and_lie_in_the_safe_area(size: tuple[int, int], groun
 
 
 def test_long_labels_are_shortened_and_the_score_stays() -> None:
-    lettering_ = Lettering(20)
+    lettering_ = TextRenderer(20)
     full = lettering_.mask("a label that does not fit", 1000)
     short = lettering_.mask("a label that does not fit", 90)
     assert short.shape[1] <= 90 < full.shape[1]
@@ -94,7 +94,7 @@ def test_signs_without_a_font_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(text, "FOLDERS", ())
     text._files.cache_clear()
     text._font_with.cache_clear()
-    some = Lettering(20)
+    some = TextRenderer(20)
     assert (some.mask("go \u8d70", 500) == some.mask("go \\u8d70", 500)).all()
     assert some.missing == {"\u8d70"}
     monkeypatch.undo()
@@ -114,7 +114,7 @@ def test_marks_that_join_letters_are_not_taken_for_known() -> None:
 def test_a_font_of_the_computer_serves_other_scripts() -> None:
     if not any("dejavu" in path.lower() for path in text._files()):
         pytest.skip("no DejaVu fonts here")
-    some = Lettering(20)
+    some = TextRenderer(20)
     mask = some.mask("ходьба", 500)
     assert some.missing == set()
     assert mask.max() > 200

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vidattn.inference.events import describe_input
-from vidattn.output.timecode import TimecodeClock, place_segments, rate_of
+from vidattn.output.timecode import TimecodeClock, editing_rate, place_segments
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 from vidattn.video import open_video
@@ -56,7 +56,7 @@ def test_a_change_of_label_is_at_the_very_frame(
     # Matroska counts milliseconds, so its frames are up to half of one away from where they belong.
     timeline, _ = read(write(tmp_path / f"a.{ending}", rate))
     assert timeline.input.vfr is False
-    assert rate_of(timeline) == rate
+    assert editing_rate(timeline) == rate
     assert [p.first for p in place_segments(timeline)] == CUTS
     assert [p.after for p in place_segments(timeline)] == [*CUTS[1:], COUNT]
     clock = TimecodeClock(rate, drop=rate == NTSC)
@@ -75,7 +75,7 @@ def test_where_the_rate_varies_a_change_is_where_its_frame_is_shown(
     timeline, times = read(write(tmp_path / f"a.{ending}", Fraction(30), stamps))
     assert timeline.input.vfr is True
     assert [s.start_frame for s in timeline.segments] == CUTS
-    rate = rate_of(timeline)
+    rate = editing_rate(timeline)
     shown = [stamps[i] for i in CUTS]
     assert np.allclose(times[CUTS] * 1000, shown, atol=0.01)
     # The first frame of the project at or after the time stamp, which is counted to half a ms.

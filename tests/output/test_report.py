@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import write_film
 from vidattn import output
-from vidattn.output.report import clock, html
+from vidattn.output.report import format_time, html
 from vidattn.output.thumbnails import thumbnails
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
@@ -119,10 +119,10 @@ def test_a_film_that_is_gone_or_another_one_has_no_pictures(tmp_path: Path) -> N
 
 
 def test_hours_are_told_only_where_there_are_some() -> None:
-    assert [clock(t, False) for t in (0, 9.96, 61.25, 3599.99)] == [
+    assert [format_time(t, False) for t in (0, 9.96, 61.25, 3599.99)] == [
         "0:00.0",
         "0:10.0",
         "1:01.3",
         "60:00.0",
     ]
-    assert clock(7325.5, True) == "2:02:05.5"
+    assert format_time(7325.5, True) == "2:02:05.5"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vidattn import output
-from vidattn.output.report.scores import packed
+from vidattn.output.report.scores import pack_scores
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window
 
@@ -39,7 +39,7 @@ def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> A
     script.write_text(DERIVE.read_text(encoding="utf-8") + RUN, encoding="utf-8")
     words = [
         {
-            "film": packed(timeline),
+            "film": pack_scores(timeline),
             "wanted": [
                 {
                     "threshold": d.threshold,

@@ -14,7 +14,8 @@ import pytest
 
 from vidattn import output
 from vidattn.errors import OutputError, UsageError
-from vidattn.output import EXTENSIONS, FORMATS, file_name, format_of, render
+from vidattn.output import WRITERS, format_of, render
+from vidattn.output.file_names import file_name
 from vidattn.output.tables import COLUMNS, escape_cell
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import ModelInfo, Window
@@ -77,7 +78,7 @@ def cues(text: str) -> Iterator[tuple[str, str, str]]:
             yield match[1], match[2], lines[-1]
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("fmt", WRITERS)
 @pytest.mark.parametrize("name", TIMELINES)
 def test_every_writer_writes_every_timeline(fmt: str, name: str) -> None:
     if (fmt, name) == ("cvat", "hours"):
@@ -89,7 +90,7 @@ def test_every_writer_writes_every_timeline(fmt: str, name: str) -> None:
     assert fmt == "html" or "nan" not in text.lower()  # in base64 it is a word like others
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("fmt", WRITERS)
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: str) -> None:
     timeline = two(source=hostile, labels=(hostile, "swim"), model=ModelInfo(name=hostile))
@@ -115,7 +116,7 @@ def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: 
     assert len(parse[fmt]()) == 2
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("fmt", WRITERS)
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_control_character_reaches_a_terminal(fmt: str, hostile: str) -> None:
     text = render(two(source=hostile, labels=(hostile, "swim")), fmt)
@@ -222,12 +223,12 @@ def test_the_hours_of_a_subtitle_have_as_many_digits_as_they_need() -> None:
 
 
 def test_writing_chooses_the_format_by_the_extension(tmp_path: Path) -> None:
-    for fmt in FORMATS:
+    for fmt in WRITERS:
         path = output.write(two(), tmp_path / f"a.vidattn.{fmt.upper()}")
         if fmt not in ("html", "eaf"):  # which say where the film lies, seen from there
             assert path.read_bytes().decode("utf-8") == render(two(), fmt)
     assert output.write(two(), str(tmp_path / "noext"), "srt").read_text() == render(two(), "srt")
-    assert len(list(tmp_path.iterdir())) == len(FORMATS) + 1
+    assert len(list(tmp_path.iterdir())) == len(WRITERS) + 1
 
 
 @pytest.mark.parametrize("name", ["a.doc", "a", "json", ".srt"])
@@ -250,8 +251,8 @@ def test_a_file_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> Non
 
 def test_the_format_of_a_name_is_its_last_extension() -> None:
     assert format_of("movie.json.vidattn.SRT") == "srt"
-    for fmt in FORMATS:
-        assert format_of(file_name("movie.mp4", EXTENSIONS.get(fmt, fmt))) == fmt
+    for fmt in WRITERS:
+        assert format_of(file_name("movie.mp4", WRITERS[fmt].extension)) == fmt
 
 
 @pytest.mark.parametrize(
@@ -295,15 +296,15 @@ def test_names_that_fit_are_left_alone() -> None:
     assert file_name("n" * 242 + ".mp4", "json") == "n" * 242 + ".vidattn.json"
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("fmt", WRITERS)
 def test_a_file_that_was_altered_is_not_whole(fmt: str, tmp_path: Path) -> None:
     timeline = Timeline.from_json(two(frame_times=np.arange(100) / 25).to_json())
     page = {"stills": {0.5: b"picture", 1.5: b"another"}} if fmt == "html" else {}
     path = output.write(timeline, tmp_path / "a", fmt, **page)  # type: ignore[arg-type]
     there = path.read_bytes()
-    assert output.is_whole(timeline, path, fmt)
+    assert output.is_current(timeline, path, fmt)
     for altered in (b"", there[:-2], there.replace(b"dive", b"dove", 1), there + b"\n"):
         path.write_bytes(altered)
-        assert not output.is_whole(timeline, path, fmt)
+        assert not output.is_current(timeline, path, fmt)
     path.unlink()
-    assert not output.is_whole(timeline, path, fmt)
+    assert not output.is_current(timeline, path, fmt)

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from vidattn.errors import UsageError
-from vidattn.timeline.decoding import NOTHING, Decoding, decide, hysteresis, smooth, viterbi
+from vidattn.timeline.decoding import (
+    NOTHING,
+    Decoding,
+    apply_hysteresis,
+    decode_labels,
+    smooth,
+    viterbi_path,
+)
 
 
 def one_hot(*ids: int, classes: int = 3, sure: float = 0.9) -> np.ndarray:
@@ -47,21 +54,21 @@ def path_value(rows: np.ndarray, path: tuple[int, ...], cost: float) -> float:
 def test_a_change_of_label_has_to_be_worth_its_cost() -> None:
     # One row for b between rows for a gains log(0.9 / 0.05) = 2.89 nats and costs two changes.
     rows = one_hot(0, 0, 1, 0, 0)
-    assert viterbi(rows, 1.4).tolist() == [0, 0, 1, 0, 0]
-    assert viterbi(rows, 1.5).tolist() == [0, 0, 0, 0, 0]
+    assert viterbi_path(rows, 1.4).tolist() == [0, 0, 1, 0, 0]
+    assert viterbi_path(rows, 1.5).tolist() == [0, 0, 0, 0, 0]
     # Two rows for b gain 5.78 nats.
-    assert viterbi(one_hot(0, 0, 1, 1, 0, 0), 2.8).tolist() == [0, 0, 1, 1, 0, 0]
-    assert viterbi(one_hot(0, 0, 1, 1, 0, 0), 3.0).tolist() == [0] * 6
+    assert viterbi_path(one_hot(0, 0, 1, 1, 0, 0), 2.8).tolist() == [0, 0, 1, 1, 0, 0]
+    assert viterbi_path(one_hot(0, 0, 1, 1, 0, 0), 3.0).tolist() == [0] * 6
 
 
 def test_an_edge_costs_one_change() -> None:
-    assert viterbi(one_hot(0, 0, 1), 2.8).tolist() == [0, 0, 1]
-    assert viterbi(one_hot(0, 0, 1), 3.0).tolist() == [0, 0, 0]
+    assert viterbi_path(one_hot(0, 0, 1), 2.8).tolist() == [0, 0, 1]
+    assert viterbi_path(one_hot(0, 0, 1), 3.0).tolist() == [0, 0, 0]
 
 
 def test_changes_that_cost_nothing_leave_each_row_its_best_label() -> None:
     rows = np.random.default_rng(0).dirichlet(np.ones(5), 40)
-    assert (viterbi(rows, 0.0) == rows.argmax(1)).all()
+    assert (viterbi_path(rows, 0.0) == rows.argmax(1)).all()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -71,48 +78,48 @@ def test_viterbi_finds_the_best_of_all_paths(seed: int) -> None:
     cost = float(rng.uniform(0, 2))
     paths = list(np.ndindex(*[3] * 6))
     best = max(path_value(rows, p, cost) for p in paths)
-    assert path_value(rows, tuple(viterbi(rows, cost)), cost) == pytest.approx(best)
+    assert path_value(rows, tuple(viterbi_path(rows, cost)), cost) == pytest.approx(best)
 
 
 def test_a_stretch_of_the_path_is_background_when_its_mean_is_below_the_threshold() -> None:
     rows = np.array([[0.9, 0.1], [0.5, 0.5], [0.9, 0.1], [0.1, 0.9], [0.45, 0.55], [0.4, 0.6]])
     wanted = Decoding("viterbi", switch_cost=1.0, threshold=0.7)
-    assert decide(rows, wanted)[0].tolist() == [0, 0, 0, NOTHING, NOTHING, NOTHING]
+    assert decode_labels(rows, wanted)[0].tolist() == [0, 0, 0, NOTHING, NOTHING, NOTHING]
     weights = np.array([1.0, 1, 1, 3, 1, 1])  # (3 x 0.9 + 0.55 + 0.6) / 5 = 0.77
-    assert decide(rows, wanted, weights)[0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert decode_labels(rows, wanted, weights)[0].tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_a_row_of_no_weight_says_nothing() -> None:
     weights = np.array([1.0, 1.0, 0.0, 1.0, 1.0])
-    assert viterbi(one_hot(0, 0, 1, 0, 0), 0.1, weights=weights).tolist() == [0] * 5
+    assert viterbi_path(one_hot(0, 0, 1, 0, 0), 0.1, weights=weights).tolist() == [0] * 5
 
 
 def test_certain_windows_cannot_outvote_everything() -> None:
     rows = np.eye(2)[[0, 0, 0, 1, 0, 0, 0]]
-    assert viterbi(rows, 6.0).tolist() == [0] * 7  # log(1e-5) is -11.5: less than two changes
-    assert viterbi(np.zeros((0, 3)), 1.0).tolist() == []
+    assert viterbi_path(rows, 6.0).tolist() == [0] * 7  # log(1e-5) is -11.5: less than two changes
+    assert viterbi_path(np.zeros((0, 3)), 1.0).tolist() == []
 
 
 def test_hysteresis_enters_high_and_leaves_low() -> None:
     rows = np.array([[p, 1 - p] for p in (0.5, 0.45, 0.7, 0.55, 0.5, 0.45, 0.55)])
-    assert hysteresis(rows, 0.65, 0.5).tolist() == [-1, -1, 0, 0, 0, -1, -1]
+    assert apply_hysteresis(rows, 0.65, 0.5).tolist() == [-1, -1, 0, 0, 0, -1, -1]
 
 
 def test_a_label_that_enters_ends_the_one_before() -> None:
     rows = np.array([[0.7, 0.3], [0.45, 0.55], [0.4, 0.6], [0.65, 0.35]])
-    assert hysteresis(rows, 0.6, 0.3).tolist() == [0, 0, 1, 0]
+    assert apply_hysteresis(rows, 0.6, 0.3).tolist() == [0, 0, 1, 0]
 
 
 def test_leaving_where_one_enters_is_a_plain_threshold() -> None:
     rows = np.random.default_rng(1).dirichlet(np.ones(4), 200)
-    plain, _ = decide(rows, Decoding(threshold=0.4))
-    assert (hysteresis(rows, 0.4, 0.4) == plain).all()
+    plain, _ = decode_labels(rows, Decoding(threshold=0.4))
+    assert (apply_hysteresis(rows, 0.4, 0.4) == plain).all()
     assert {NOTHING, 0, 1, 2, 3} == set(plain.tolist())
 
 
 def test_the_smoothed_scores_are_those_that_enter_and_leave() -> None:
     rows = one_hot(0, 0, 1, 0, 0)
-    labels, decided = decide(rows, Decoding("median", 3, threshold=0.8, leave=0.5))
+    labels, decided = decode_labels(rows, Decoding("median", 3, threshold=0.8, leave=0.5))
     assert labels.tolist() == [0] * 5
     assert decided[2, 0] == pytest.approx(0.9)
 

@@ -10,10 +10,10 @@ from vidattn.timeline.segments import (
     BACKGROUND,
     Segment,
     covered_spans,
-    gather,
-    grid,
-    merge,
-    remove_labels,
+    cut_cells,
+    fuse_scores,
+    merge_cells,
+    subtract_spans,
 )
 from vidattn.types import Window
 
@@ -46,12 +46,12 @@ def test_islands_join_what_touches() -> None:
 
 def test_without_cuts_holes() -> None:
     holes = W((1, 2), (2, 3), (5, 9))
-    assert remove_labels(W((0, 4), (1.5, 2.5), (4, 6)), holes) == [
+    assert subtract_spans(W((0, 4), (1.5, 2.5), (4, 6)), holes) == [
         list(W((0, 1), (3, 4))),
         [],
         list(W((4, 5))),
     ]
-    assert remove_labels(W((0, 4)), []) == [list(W((0, 4)))]
+    assert subtract_spans(W((0, 4)), []) == [list(W((0, 4)))]
 
 
 def test_without_agrees_with_a_ruler() -> None:
@@ -65,7 +65,7 @@ def test_without_agrees_with_a_ruler() -> None:
             for n in (6, 4)
         ]
         covered = {t for w in made[1] for t in range(int(w.start), int(w.stop))}
-        for window, parts in zip(made[0], remove_labels(made[0], made[1]), strict=True):
+        for window, parts in zip(made[0], subtract_spans(made[0], made[1]), strict=True):
             left = [t for p in parts for t in range(int(p.start), int(p.stop))]
             assert left == [
                 t for t in range(int(window.start), int(window.stop)) if t not in covered
@@ -74,20 +74,20 @@ def test_without_agrees_with_a_ruler() -> None:
 
 def test_windows_side_by_side_are_their_own_cells() -> None:
     beside = W((0, 2), (2, 4), (4, 5))
-    assert grid(beside) == beside
-    assert grid(W((0, 2), (3, 4))) == W((0, 2), (3, 4))
-    assert grid([]) == ()
+    assert cut_cells(beside) == beside
+    assert cut_cells(W((0, 2), (3, 4))) == W((0, 2), (3, 4))
+    assert cut_cells([]) == ()
 
 
 def test_overlapping_windows_make_cells_as_long_as_their_stride() -> None:
-    assert grid(W((0, 4), (2, 6), (4, 8))) == W((0, 2), (2, 4), (4, 6), (6, 8))
-    assert grid(W((0, 4), (2, 6), (3, 7))) == W(
+    assert cut_cells(W((0, 4), (2, 6), (4, 8))) == W((0, 2), (2, 4), (4, 6), (6, 8))
+    assert cut_cells(W((0, 4), (2, 6), (3, 7))) == W(
         (0, 2), (2, 3), (3, 4.333), (4.333, 5.667), (5.667, 7)
     )
 
 
 def test_windows_that_make_no_sense_do_not_fill_the_memory() -> None:
-    assert len(grid(W((0, 1e9), (0.001, 1e9)))) == 1001
+    assert len(cut_cells(W((0, 1e9), (0.001, 1e9)))) == 1001
 
 
 def test_cells_have_the_union_of_the_windows() -> None:
@@ -95,25 +95,27 @@ def test_cells_have_the_union_of_the_windows() -> None:
     for _ in range(200):
         starts = np.sort(rng.uniform(0, 60, 9)).round(3)
         made = [Window(float(s), round(float(s + rng.uniform(0.01, 9)), 3)) for s in starts]
-        cells = grid(made)
+        cells = cut_cells(made)
         assert covered_spans(cells) == covered_spans(made)
         assert all(a.stop <= b.start for a, b in pairwise(cells))
 
 
 def test_one_window_keeps_its_scores() -> None:
     scores = np.array([[0.7, 0.2, 0.1]])
-    assert gather(W((0, 4)), scores, W((0, 2), (2, 4))) == pytest.approx(scores.repeat(2, 0))
+    assert fuse_scores(W((0, 4)), scores, W((0, 2), (2, 4))) == pytest.approx(scores.repeat(2, 0))
 
 
 def test_two_windows_that_see_a_cell_alike_count_alike() -> None:
-    fused = gather(W((0, 4), (2, 6)), np.array([[0.8, 0.2], [0.2, 0.8]]), W((0, 2), (2, 4), (4, 6)))
+    fused = fuse_scores(
+        W((0, 4), (2, 6)), np.array([[0.8, 0.2], [0.2, 0.8]]), W((0, 2), (2, 4), (4, 6))
+    )
     assert fused == pytest.approx(np.array([[0.8, 0.2], [0.5, 0.5], [0.2, 0.8]]))
 
 
 def test_the_window_with_the_cell_at_its_centre_counts_most() -> None:
     scores = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
     windows = W((0, 6), (2, 8), (4, 10))
-    fused = gather(windows, scores, grid(windows))
+    fused = fuse_scores(windows, scores, cut_cells(windows))
     assert fused[2, 1] > fused[2, 0]  # [4, 6): the middle of the second, the ends of the others
     assert fused[1, 0] > fused[1, 1]
 
@@ -127,8 +129,8 @@ def test_gathered_scores_agree_with_the_weights_written_out() -> None:
     rng = np.random.default_rng(2)
     windows = sliding(20, 5, 1.5)
     scores = rng.dirichlet(np.ones(4), len(windows))
-    cells = grid(windows)
-    fused = gather(windows, scores, cells)
+    cells = cut_cells(windows)
+    fused = fuse_scores(windows, scores, cells)
     for cell, row in zip(cells, fused, strict=True):
         weights = np.array([weight(w, cell) for w in windows])
         mean = np.exp((weights[:, None] * np.log(np.maximum(scores, 1e-5))).sum(0) / weights.sum())
@@ -144,23 +146,23 @@ def test_gathering_many_cells_at_once_is_gathering_each_by_itself(
     ends = starts + (rng.random(40) * (40 if seed % 2 else 4) + 0.001).round(3)
     windows = sorted({Window(a, b) for a, b in zip(starts.tolist(), ends.tolist(), strict=True)})
     scores = rng.dirichlet(np.ones(3), len(windows))
-    cells = grid(windows)
-    whole = gather(windows, scores, cells)
+    cells = cut_cells(windows)
+    whole = fuse_scores(windows, scores, cells)
     monkeypatch.setattr("vidattn.timeline.segments.PAIRS", 1)
-    assert np.array_equal(gather(windows, scores, cells), whole)
+    assert np.array_equal(fuse_scores(windows, scores, cells), whole)
 
 
 def test_gathered_rows_are_probabilities_even_when_windows_are_certain() -> None:
     windows = sliding(30, 4, 1)
     scores = np.eye(2)[np.arange(len(windows)) % 2]
-    fused = gather(windows, scores, grid(windows))
+    fused = fuse_scores(windows, scores, cut_cells(windows))
     assert np.isfinite(fused).all()
     assert fused.sum(1) == pytest.approx(1)
 
 
 def test_equal_neighbours_become_one_segment_with_the_mean_score() -> None:
     scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    first, second = merge(W((0, 1), (1, 4), (4, 5)), scores, ("dive", "swim"))
+    first, second = merge_cells(W((0, 1), (1, 4), (4, 5)), scores, ("dive", "swim"))
     assert first.window == Window(0, 4)
     assert first.score == pytest.approx((0.9 + 3 * 0.6) / 4)
     assert (second.label, second.label_id, second.score) == ("swim", 1, 0.8)
@@ -168,13 +170,13 @@ def test_equal_neighbours_become_one_segment_with_the_mean_score() -> None:
 
 
 def test_a_gap_parts_segments_of_equal_label() -> None:
-    segments = merge(W((0, 1), (2, 3)), one_hot(0, 0), "abc")
+    segments = merge_cells(W((0, 1), (2, 3)), one_hot(0, 0), "abc")
     assert spans(segments) == [(0, 1, "a"), (2, 3, "a")]
 
 
 def test_time_below_the_threshold_is_background() -> None:
     scores = np.array([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25], [0.3, 0.4, 0.3], [0.1, 0.8, 0.1]])
-    segments = merge(seconds(4), scores, "abc", Decoding(threshold=0.5))
+    segments = merge_cells(seconds(4), scores, "abc", Decoding(threshold=0.5))
     assert spans(segments) == [(0, 1, "a"), (1, 3, BACKGROUND), (3, 4, "b")]
     background = segments[1]
     assert background.label_id is None
@@ -184,41 +186,44 @@ def test_time_below_the_threshold_is_background() -> None:
 
 def test_alternatives_are_the_next_four_labels() -> None:
     scores = np.array([[0.1, 0.3, 0.05, 0.2, 0.2, 0.15]])
-    (segment,) = merge(seconds(1), scores, "abcdef")
+    (segment,) = merge_cells(seconds(1), scores, "abcdef")
     assert segment.label == "b"
     assert segment.alternatives == (("d", 0.2), ("e", 0.2), ("f", 0.15), ("a", 0.1))
 
 
 def test_a_short_segment_goes_to_the_neighbour_whose_label_fits_it_better() -> None:
     scores = np.concatenate([one_hot(0, 0), [[0.1, 0.5, 0.4]], one_hot(2, 2, 2)])
-    segments = merge(seconds(6), scores, "abc", Decoding(min_duration=2))
+    segments = merge_cells(seconds(6), scores, "abc", Decoding(min_duration=2))
     assert spans(segments) == [(0, 2, "a"), (2, 6, "c")]
 
 
 def test_a_short_segment_between_equal_ones_closes_to_one() -> None:
-    segments = merge(seconds(5), one_hot(0, 0, 1, 0, 0), "abc", Decoding(min_duration=1.5))
+    segments = merge_cells(seconds(5), one_hot(0, 0, 1, 0, 0), "abc", Decoding(min_duration=1.5))
     assert spans(segments) == [(0, 5, "a")]
 
 
 def test_a_short_segment_goes_to_background_when_no_label_beats_the_threshold() -> None:
     scores = np.array([[0.4, 0.3, 0.3]] * 3 + [[0.02, 0.95, 0.03]] + [[0.02, 0.03, 0.95]] * 3)
     decoding = Decoding(threshold=0.5, min_duration=2)
-    assert spans(merge(seconds(7), scores, "abc", decoding)) == [(0, 4, BACKGROUND), (4, 7, "c")]
+    assert spans(merge_cells(seconds(7), scores, "abc", decoding)) == [
+        (0, 4, BACKGROUND),
+        (4, 7, "c"),
+    ]
 
 
 def test_a_short_segment_without_neighbours_stays() -> None:
-    segments = merge(W((0, 1), (2, 3)), one_hot(0, 1), "abc", Decoding(min_duration=60))
+    segments = merge_cells(W((0, 1), (2, 3)), one_hot(0, 1), "abc", Decoding(min_duration=60))
     assert spans(segments) == [(0, 1, "a"), (2, 3, "b")]
 
 
 def test_smoothing_and_joining_stop_at_gaps() -> None:
     cells = W((0, 1), (1, 2), (2, 3), (9, 10))
-    segments = merge(cells, one_hot(0, 0, 0, 1), "abc", Decoding("median", 3, min_duration=5))
+    segments = merge_cells(cells, one_hot(0, 0, 0, 1), "abc", Decoding("median", 3, min_duration=5))
     assert spans(segments) == [(0, 3, "a"), (9, 10, "b")]
 
 
 def test_smoothing_decides_labels_but_does_not_touch_scores() -> None:
-    segments = merge(seconds(5), one_hot(0, 0, 1, 0, 0), "abc", Decoding("median", 3))
+    segments = merge_cells(seconds(5), one_hot(0, 0, 1, 0, 0), "abc", Decoding("median", 3))
     assert spans(segments) == [(0, 5, "a")]
     assert segments[0].score == pytest.approx((4 * 0.9 + 0.05) / 5)
 
@@ -227,7 +232,7 @@ def test_a_short_gap_between_two_of_one_label_is_closed() -> None:
     sure, unsure = [0.9, 0.05, 0.05], [0.4, 0.3, 0.3]
     scores = np.array([sure, unsure, sure, unsure, unsure, unsure, sure])
     decoding = Decoding(threshold=0.5, merge_gap=1.0)
-    assert spans(merge(seconds(7), scores, "abc", decoding)) == [
+    assert spans(merge_cells(seconds(7), scores, "abc", decoding)) == [
         (0, 3, "a"),
         (3, 6, BACKGROUND),
         (6, 7, "a"),
@@ -236,40 +241,40 @@ def test_a_short_gap_between_two_of_one_label_is_closed() -> None:
 
 def test_a_gap_between_two_labels_stays() -> None:
     scores = np.array([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3], [0.05, 0.9, 0.05]])
-    segments = merge(seconds(3), scores, "abc", Decoding(threshold=0.5, merge_gap=9))
+    segments = merge_cells(seconds(3), scores, "abc", Decoding(threshold=0.5, merge_gap=9))
     assert [s.label for s in segments] == ["a", BACKGROUND, "b"]
 
 
 def test_a_gap_is_not_closed_across_time_that_nobody_saw() -> None:
     cells = W((0, 1), (1, 2), (3, 4))
     scores = np.array([[0.9, 0.1], [0.5, 0.5], [0.9, 0.1]])
-    segments = merge(cells, scores, "ab", Decoding(threshold=0.6, merge_gap=9))
+    segments = merge_cells(cells, scores, "ab", Decoding(threshold=0.6, merge_gap=9))
     assert [s.label for s in segments] == ["a", BACKGROUND, "a"]
 
 
 def test_gaps_are_closed_before_short_segments_are_given_up() -> None:
     scores = np.array([[0.1, 0.9], [0.9, 0.1], [0.5, 0.5], [0.9, 0.1], [0.1, 0.9]])
     wanted = Decoding(threshold=0.6, merge_gap=1, min_duration=2)
-    assert spans(merge(seconds(5), scores, "ab", wanted)) == [(0, 5, "a")]
+    assert spans(merge_cells(seconds(5), scores, "ab", wanted)) == [(0, 5, "a")]
 
 
 def test_viterbi_counts_a_cell_by_its_length() -> None:
     cells = W((0, 2), (2, 4), (4, 4.1), (4.1, 6), (6, 8))
     blip = one_hot(0, 0, 1, 0, 0, classes=2, sure=0.99)
     decoding = Decoding("viterbi", switch_cost=2.0)
-    assert spans(merge(cells, blip, "ab", decoding)) == [(0, 8, "a")]
+    assert spans(merge_cells(cells, blip, "ab", decoding)) == [(0, 8, "a")]
     even = W((0, 2), (2, 4), (4, 6), (6, 8), (8, 10))
-    assert [s.label for s in merge(even, blip, "ab", decoding)] == ["a", "b", "a"]
+    assert [s.label for s in merge_cells(even, blip, "ab", decoding)] == ["a", "b", "a"]
 
 
 def test_frames_of_a_segment_run_from_its_first_to_its_last_cell() -> None:
     frames = [(0, 25), (25, 50), (50, 75)]
-    segments = merge(seconds(3), one_hot(0, 0, 1), "abc", cell_frames=frames)
+    segments = merge_cells(seconds(3), one_hot(0, 0, 1), "abc", cell_frames=frames)
     assert [(s.start_frame, s.end_frame) for s in segments] == [(0, 50), (50, 75)]
 
 
 def test_no_cells_make_no_segments() -> None:
-    assert merge((), np.zeros((0, 3)), "abc") == ()
+    assert merge_cells((), np.zeros((0, 3)), "abc") == ()
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -285,7 +290,7 @@ def test_segments_tile_the_cells_whatever_the_settings(seed: int) -> None:
         min_duration=float(rng.choice([0, 1, 4, 1000])),
         merge_gap=float(rng.choice([0, 2, 1000])),
     )
-    segments = merge(cells, scores, "abcde", decoding)
+    segments = merge_cells(cells, scores, "abcde", decoding)
     assert covered_spans(s.window for s in segments) == covered_spans(cells)
     assert all(a.window.stop <= b.window.start for a, b in pairwise(segments))
     for a, b in pairwise(segments):
@@ -320,7 +325,7 @@ def test_short_segments_go_in_the_order_of_their_length(seed: int) -> None:
     cells = [Window(a, b) for a, b in pairwise(edges)]
     scores = rng.dirichlet(np.full(3, 0.5), 60).round(5)
     shortest = float(rng.choice([0.5, 1.25, 3]))
-    found = merge(cells, scores, "abc", Decoding(min_duration=shortest))
+    found = merge_cells(cells, scores, "abc", Decoding(min_duration=shortest))
     lengths, labels = [cell.duration for cell in cells], scores.argmax(1).tolist()
     wanted = given_up_one_by_one(lengths, labels, scores, shortest)
     ends = [s.window.start for s in found]
@@ -332,5 +337,5 @@ def test_a_day_of_short_windows_is_decoded_in_seconds() -> None:
     rng = np.random.default_rng(0)
     cells = seconds(20_000)
     scores = rng.dirichlet(np.ones(8), len(cells))
-    segments = merge(cells, scores, "abcdefgh", Decoding("median", 3, 0.2, 5.0))
+    segments = merge_cells(cells, scores, "abcdefgh", Decoding("median", 3, 0.2, 5.0))
     assert segments[-1].window.stop == 20_000

@@ -15,7 +15,7 @@ from vidattn.errors import InputError
 from vidattn.io.json import dumps
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool
-from vidattn.timeline.segments import covered_spans, remove_labels
+from vidattn.timeline.segments import covered_spans, subtract_spans
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
 
@@ -72,7 +72,7 @@ def test_segments_tile_the_file_without_what_is_unreadable(seed: int) -> None:
     timeline = random_timeline(seed, decoding=Decoding(threshold=0.3 * (seed % 3)))
     assert timeline.duration is not None
     gapless = covered_spans(Window(round(w.start, 3), round(w.stop, 3)) for w in timeline.windows)
-    expected = [part for parts in remove_labels(gapless, lost_of(timeline)) for part in parts]
+    expected = [part for parts in subtract_spans(gapless, lost_of(timeline)) for part in parts]
     assert covered_spans(s.window for s in timeline.segments) == covered_spans(expected)
     assert all(a.window.stop <= b.window.start for a, b in pairwise(timeline.segments))
 

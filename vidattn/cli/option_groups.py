@@ -12,6 +12,7 @@ from vidattn.config import ViewConfig
 from vidattn.errors import UsageError
 from vidattn.inference.windowing import Windowing
 from vidattn.models.device import Runtime
+from vidattn.output import WRITERS
 from vidattn.timeline.decoding import Decoding
 from vidattn.video.protocol import Limits
 
@@ -252,8 +253,7 @@ _OUTPUT = {
         "--format",
         "-f",
         "F,F...",
-        "Files to write: json, jsonl, csv, tsv, srt, vtt, html, edl, otio, fcpxml, eaf, "
-        "labelstudio, cvat, activitynet, fiftyone; mp4: the video with its labels in it.",
+        f"Files to write: {', '.join(WRITERS)}; mp4: the video with its labels in it.",
     ),
     "output": option("--output", "-o", "DIR", "Output folder. Default: the current one."),
     "json": option("--json", "Print one JSON document, or for several inputs one per line."),

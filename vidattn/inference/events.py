@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vidattn.errors import VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.timeline import Decoding, Timeline
-from vidattn.timeline.segments import covered_spans, remove_labels
+from vidattn.timeline.segments import covered_spans, subtract_spans
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 from vidattn.video import UnreadableSpan, VideoDetails
 
@@ -142,6 +142,6 @@ def _unscored(
     """What the windows without scores leave dark beyond `known`, and why."""
     known, failed = list(known), [event.window for event in done if event.scores is None]
     for dark, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
-        parts = [part for parts in remove_labels(covered_spans(dark), known) for part in parts]
+        parts = [part for parts in subtract_spans(covered_spans(dark), known) for part in parts]
         yield from ((part, code) for part in parts)
         known += parts

@@ -1,89 +1,76 @@
-"""Timelines as files: one pure function for each format, and one door that writes.
+"""Timelines as files: one pure function per format, in one table, and one door that writes.
 
-A file appears whole or not at all. The same timeline gives the same bytes.
+To add a format, write its function in a module here and give it a line in `WRITERS`. A file appears
+whole or not at all, and the same timeline gives the same bytes.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from vidattn.errors import UsageError
-from vidattn.io.digest import sha256
 from vidattn.io.files import write_atomically
-from vidattn.output.annotators import activitynet, cvat, fiftyone, labelstudio
-from vidattn.output.edl import edl
-from vidattn.output.elan import eaf
-from vidattn.output.fcpxml import fcpxml
-from vidattn.output.otio import otio
-from vidattn.output.report import bare, html
-from vidattn.output.subtitles import srt, vtt
-from vidattn.output.tables import csv, json, jsonl, tsv
-from vidattn.timeline import Timeline
-from vidattn.timeline.explanation import Explanation
 
-__all__ = [
-    "EXTENSIONS",
-    "FORMATS",
-    "excerpt_name",
-    "file_name",
-    "format_of",
-    "is_whole",
-    "render",
-    "write",
-]
+if TYPE_CHECKING:
+    from vidattn.timeline import Timeline
+    from vidattn.timeline.explanation import Explanation
 
-FORMATS: Mapping[str, Callable[[Timeline], str]] = MappingProxyType(
+
+@dataclass(frozen=True)
+class Writer:
+    """A format; it is imported when it is used."""
+
+    module: str
+    """Module of this package with a function, named like the format: a timeline -> text."""
+    extension: str
+    """The end of the names of its files."""
+    takes_folder: bool = False
+    """Whether the function takes the folder of the file, to refer to the video from there."""
+
+    def render(self, name: str, timeline: Timeline, folder: Path | None, **more: Any) -> str:
+        """The text of a file of the format called `name` in `folder`."""
+        function = getattr(importlib.import_module(f"{__name__}.{self.module}"), name)
+        text: str = function(timeline, **({"folder": folder} if self.takes_folder else {}), **more)
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
-        "json": json,
-        "jsonl": jsonl,
-        "csv": csv,
-        "tsv": tsv,
-        "srt": srt,
-        "vtt": vtt,
-        "html": html,
-        "edl": edl,
-        "otio": otio,
-        "fcpxml": fcpxml,
-        "eaf": eaf,
-        "labelstudio": labelstudio,
-        "cvat": cvat,
-        "activitynet": activitynet,
-        "fiftyone": fiftyone,
+        "json": Writer("tables", "json"),
+        "jsonl": Writer("tables", "jsonl"),
+        "csv": Writer("tables", "csv"),
+        "tsv": Writer("tables", "tsv"),
+        "srt": Writer("subtitles", "srt"),
+        "vtt": Writer("subtitles", "vtt"),
+        "html": Writer("report", "html", takes_folder=True),
+        "edl": Writer("edl", "edl"),
+        "otio": Writer("otio", "otio"),
+        "fcpxml": Writer("fcpxml", "fcpxml"),
+        "eaf": Writer("elan", "eaf", takes_folder=True),
+        "labelstudio": Writer("annotators", "labelstudio.json"),
+        "cvat": Writer("annotators", "cvat.xml"),
+        "activitynet": Writer("annotators", "activitynet.json"),
+        "fiftyone": Writer("annotators", "fiftyone.json"),
     }
 )
-"""Format -> the function that makes the text of a file."""
-
-EXTENSIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "labelstudio": "labelstudio.json",
-        "cvat": "cvat.xml",
-        "activitynet": "activitynet.json",
-        "fiftyone": "fiftyone.json",
-    }
-)
-"""Format -> how the names of its files end, where that is not the name of the format."""
-
-LONGEST_STEM_BYTES = 80
-LONGEST_NAME_BYTES = 255
-_CONTROLS = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+"""All formats by name."""
 
 
-def render(timeline: Timeline, fmt: str) -> str:
-    """The text of a file of format `fmt`, a name in FORMATS; always valid UTF-8.
+def render(timeline: Timeline, fmt: str, folder: Path | None = None) -> str:
+    """The text of a file of format `fmt`, a name in WRITERS; always valid UTF-8.
 
-    The bytes of a file name that are not UTF-8 appear as \\udcXX. Raises UsageError.
+    folder: the folder of the file; None: that of the video. The bytes of a file name that are not
+    UTF-8 appear as \\udcXX. Raises UsageError.
     """
-    if fmt not in FORMATS:
-        raise UsageError(f"no such format: {fmt!r}", hint="known: " + ", ".join(FORMATS))
-    return _utf8(FORMATS[fmt](timeline))
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    if fmt not in WRITERS:
+        raise UsageError(f"no such format: {fmt!r}", hint=_known())
+    return WRITERS[fmt].render(fmt, timeline, folder)
 
 
 def write(
@@ -96,87 +83,54 @@ def write(
 ) -> Path:
     """Write a timeline to a file, in the format of its extension unless `fmt` names one.
 
-    stills, explained: JPEG files by second (`vidattn.output.thumbnails`) and what windows rest on
-    (`vidattn.inference.highlights`), for formats that show them. Returns the path.
-    The file is written under another name, flushed and renamed; missing directories are made.
-    Raises UsageError for an unknown format and OutputError when the file cannot be written.
+    stills: JPEG files by second (`vidattn.output.thumbnails`), and explained: explanations of some
+    windows (`vidattn.inference.highlights`); both for html. Returns the path. The file is written
+    under another name, flushed and renamed; missing folders are created. Raises UsageError for an
+    unknown format and OutputError if the file cannot be written.
     """
     fmt = format_of(path) if fmt is None else fmt
     folder = Path(path).parent
     if fmt == "html":
-        text = html(timeline, folder=folder, stills=stills, explained=explained)
+        page = {"stills": stills, "explained": explained}
+        text = WRITERS[fmt].render(fmt, timeline, folder, **page)
     else:
-        text = _seen_from(folder, timeline, fmt)
-    return write_atomically(path, text.encode("utf-8"))
+        text = render(timeline, fmt, folder)
+    return write_atomically(path, text.encode())
 
 
-def _seen_from(folder: Path, timeline: Timeline, fmt: str) -> str:
-    """The text of a file in `folder`: as `render`, but some formats say where the film lies."""
-    if fmt == "html":
-        return html(timeline, folder=folder)
-    return _utf8(eaf(timeline, folder)) if fmt == "eaf" else render(timeline, fmt)
+def is_current(timeline: Timeline, path: str | os.PathLike[str], fmt: str) -> bool:
+    """Whether a file exists and holds what `write` makes of a timeline in a format.
 
-
-def is_whole(timeline: Timeline, path: str | os.PathLike[str], fmt: str) -> bool:
-    """Whether a file is there and holds what `write` makes of a timeline in a format.
-
-    The pictures of a page and its section on what labels rest on, which need the film and the
-    model, are passed over.
+    The thumbnails and explanations of a report, which need the video and the model, are ignored.
     """
     try:
-        there = Path(path).read_bytes()
+        saved = Path(path).read_bytes()
     except OSError:
         return False
-    wanted = _seen_from(Path(path).parent, timeline, fmt).encode()
-    return bare(there) == bare(wanted) if fmt == "html" else there == wanted
+    wanted = render(timeline, fmt, Path(path).parent).encode()
+    if fmt == "html":
+        from vidattn.output.report import strip_images
+
+        return strip_images(saved) == strip_images(wanted)
+    return saved == wanted
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """The format that the extension of a file name stands for; UsageError if none does."""
+    """The format that the extension of a file name stands for; UsageError if there is none."""
     name = PurePath(path).name.lower()
-    longer = next((f for f, end in EXTENSIONS.items() if name.endswith(f".{end}")), None)
-    extension = longer or PurePath(name).suffix.removeprefix(".")
-    if extension in FORMATS:
+    for fmt, writer in WRITERS.items():
+        if "." in writer.extension and name.endswith(f".{writer.extension}"):
+            return fmt
+    extension = PurePath(name).suffix.removeprefix(".")
+    if extension in WRITERS:
         return extension
     if extension == "mp4":
         raise UsageError(
-            f"{os.fspath(path)}: is a film, not a text",
-            hint="vidattn.annotate(timeline, path) makes it",
+            f"{os.fspath(path)}: is a video, not a text format",
+            hint="vidattn.annotate(timeline, path) writes it",
         )
-    raise UsageError(
-        f"{os.fspath(path)}: no format has the extension {extension!r}",
-        hint="known: " + ", ".join(FORMATS),
-    )
+    raise UsageError(f"{os.fspath(path)}: no format has the extension {extension!r}", hint=_known())
 
 
-def file_name(
-    source: str | os.PathLike[str], extension: str, *, keep_extension: bool = False
-) -> str:
-    """The name of the file that describes a video: "movie.mkv" -> "movie.vidattn.json".
-
-    keep_extension: "movie.mkv.vidattn.json", to tell movie.mkv from movie.mp4 in one directory. A
-    name that is too long, or holds control characters or bytes that are no text, is shortened or
-    cleaned and gets 16 digits of its SHA-256, so that names that differ stay different.
-    """
-    path = PurePath(source)
-    stem = (path.name if keep_extension else path.stem) or "video"
-    ending = f".vidattn.{extension.removeprefix('.')}"
-    clean = re.sub(_CONTROLS, "_", stem)
-    if clean == stem and len(f"{stem}{ending}".encode()) <= LONGEST_NAME_BYTES:
-        return stem + ending
-    digest = sha256(path.name, 16)
-    short = clean.encode()[:LONGEST_STEM_BYTES].decode("utf-8", "ignore")
-    return f"{short}-{digest}{ending}"
-
-
-def excerpt_name(source: str | os.PathLike[str], number: int, count: int, label: str) -> str:
-    """The name of a clip cut out of a film: "movie.03.pan-right.mp4", the third of 10 to 99.
-
-    What a label has beside letters, digits and . _ + becomes a hyphen; long ones are shortened.
-    """
-    stem = file_name(source, "mp4").removesuffix(".vidattn.mp4")
-    word = re.sub(r"[^\w.+]+", "-", label).strip("-.")
-    word = word.encode("utf-8", "ignore")[:LONGEST_STEM_BYTES].decode("utf-8", "ignore")
-    number_word = f"{number:0{max(2, len(str(count)))}d}"
-    short = stem.encode()[: LONGEST_NAME_BYTES - 100].decode("utf-8", "ignore")
-    return f"{short}.{number_word}.{word or 'label'}.mp4"
+def _known() -> str:
+    return "known formats: " + ", ".join(WRITERS)

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from vidattn.io.json import dumps_pretty
 from vidattn.output.timecode import UNKNOWN, frame_count, place_segments
-from vidattn.output.xml import add, document, title
+from vidattn.output.xml import add_child, serialize, video_title
 from vidattn.timeline import Segment, Timeline
 
 FROM, TO = "videoLabels", "video"
@@ -62,22 +62,22 @@ def cvat(timeline: Timeline) -> str:
     """
     spans = _frames(timeline)
     root = Element("annotations")
-    add(root, "version", "1.1")
-    task = add(add(root, "meta"), "task")
-    add(task, "name", title(timeline.source))
-    add(task, "size", str(_count(timeline)))
-    add(task, "mode", "annotation")
-    labels = add(task, "labels")
+    add_child(root, "version", "1.1")
+    task = add_child(add_child(root, "meta"), "task")
+    add_child(task, "name", video_title(timeline.source))
+    add_child(task, "size", str(_count(timeline)))
+    add_child(task, "mode", "annotation")
+    labels = add_child(task, "labels")
     for name in dict.fromkeys(segment.label for segment, _, _ in spans):
-        label = add(labels, "label")
-        add(label, "name", name)
-        add(label, "type", "tag")
+        label = add_child(labels, "label")
+        add_child(label, "name", name)
+        add_child(label, "type", "tag")
     size: dict[str, Any] = {"width": timeline.input.width, "height": timeline.input.height}
     for segment, first, after in spans:
         for frame in range(first, after):
-            image = add(root, "image", id=frame, name=f"frame_{frame:06d}", **size)
-            add(image, "tag", label=segment.label, source="auto")
-    return document(root)
+            image = add_child(root, "image", id=frame, name=f"frame_{frame:06d}", **size)
+            add_child(image, "tag", label=segment.label, source="auto")
+    return serialize(root)
 
 
 def activitynet(timeline: Timeline) -> str:
@@ -91,7 +91,7 @@ def activitynet(timeline: Timeline) -> str:
         for segment in _named(timeline)
     ]
     used = {"used": False, "details": ""}
-    results = {title(timeline.source).removeprefix("v_"): rows}
+    results = {video_title(timeline.source).removeprefix("v_"): rows}
     whole = {"version": "VERSION 1.3", "results": results, "external_data": used}
     return dumps_pretty(whole, 2) + "\n"
 
@@ -109,7 +109,7 @@ def fiftyone(timeline: Timeline) -> str:
     for segment in [] if known else _named(timeline):
         span = [segment.window.start, segment.window.stop]
         rows.append({**_detection(segment), "timestamps": span})
-    return dumps_pretty({"labels": {title(timeline.source): rows}}, 2) + "\n"
+    return dumps_pretty({"labels": {video_title(timeline.source): rows}}, 2) + "\n"
 
 
 def _detection(segment: Segment) -> dict[str, Any]:

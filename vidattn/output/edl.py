@@ -11,8 +11,8 @@ import re
 import unicodedata
 from pathlib import PurePath
 
-from vidattn.output.timecode import clock_of, place_segments
-from vidattn.output.xml import escape_text, title
+from vidattn.output.timecode import place_segments, timecode_clock
+from vidattn.output.xml import escape_text, video_title
 from vidattn.timeline import Timeline
 
 REEL_LETTERS = 8
@@ -26,10 +26,10 @@ def edl(timeline: Timeline) -> str:
     The reel is the name of the file in 8 capitals. Raises UsageError when the setting
     `start_timecode` of the timeline is none at this rate.
     """
-    clock = clock_of(timeline)
-    reel, channels = reel_of(timeline.source), "AA/V" if timeline.input.audio else "V"
+    clock = timecode_clock(timeline)
+    reel, channels = reel_name(timeline.source), "AA/V" if timeline.input.audio else "V"
     lines = [
-        f"TITLE: {escape_text(title(timeline.source))}",
+        f"TITLE: {escape_text(video_title(timeline.source))}",
         f"FCM: {'DROP FRAME' if clock.drop else 'NON-DROP FRAME'}",
         "",
     ]
@@ -48,7 +48,7 @@ def edl(timeline: Timeline) -> str:
     return "\n".join(lines) + "\n"
 
 
-def reel_of(source: str) -> str:
+def reel_name(source: str) -> str:
     """A reel name as CMX 3600 allows it: up to 8 capital letters and digits."""
-    plain = unicodedata.normalize("NFKD", title(source)).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", video_title(source)).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Z0-9]", "", plain.upper())[:REEL_LETTERS] or "AX"

@@ -10,7 +10,7 @@ import os
 from pathlib import PurePath
 from xml.etree.ElementTree import Element
 
-from vidattn.output.xml import add, address, beside, document
+from vidattn.output.xml import add_child, file_url, relative_path, serialize
 from vidattn.timeline import Segment, Timeline
 
 LABELS, SCORES = "vidattn", "vidattn score"
@@ -38,19 +38,19 @@ def eaf(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str
     root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
     root.set("xsi:noNamespaceSchemaLocation", SCHEMA)
     _header(root, timeline.source, folder, last=2 * len(segments))
-    order = add(root, "TIME_ORDER")
+    order = add_child(root, "TIME_ORDER")
     times = [t for s in segments for t in (s.window.start, s.window.stop)]
     for number, time in enumerate(times, start=1):
-        add(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{number}", TIME_VALUE=round(time * 1000))
+        add_child(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{number}", TIME_VALUE=round(time * 1000))
     _tiers(root, segments)
-    add(
+    add_child(
         root,
         "LINGUISTIC_TYPE",
         LINGUISTIC_TYPE_ID="label",
         TIME_ALIGNABLE="true",
         GRAPHIC_REFERENCES="false",
     )
-    add(
+    add_child(
         root,
         "LINGUISTIC_TYPE",
         LINGUISTIC_TYPE_ID="score",
@@ -58,44 +58,44 @@ def eaf(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str
         GRAPHIC_REFERENCES="false",
         CONSTRAINTS="Symbolic_Association",
     )
-    add(
+    add_child(
         root,
         "CONSTRAINT",
         STEREOTYPE="Symbolic_Association",
         DESCRIPTION="1-1 association with a parent annotation",
     )
-    return document(root)
+    return serialize(root)
 
 
 def _header(root: Element, source: str, folder: str | os.PathLike[str] | None, last: int) -> None:
-    header = add(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    add(
+    header = add_child(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    add_child(
         header,
         "MEDIA_DESCRIPTOR",
-        MEDIA_URL=address(source),
+        MEDIA_URL=file_url(source),
         MIME_TYPE=TYPES.get(PurePath(source).suffix.lower(), "unknown"),
-        RELATIVE_MEDIA_URL=address(beside(source, folder)),
+        RELATIVE_MEDIA_URL=file_url(relative_path(source, folder)),
     )
     # ELAN numbers what is added from here on.
-    add(header, "PROPERTY", str(last), NAME="lastUsedAnnotationId")
+    add_child(header, "PROPERTY", str(last), NAME="lastUsedAnnotationId")
 
 
 def _tiers(root: Element, segments: list[Segment]) -> None:
-    labels = add(root, "TIER", LINGUISTIC_TYPE_REF="label", TIER_ID=LABELS)
-    scores = add(root, "TIER", LINGUISTIC_TYPE_REF="score", TIER_ID=SCORES, PARENT_REF=LABELS)
+    labels = add_child(root, "TIER", LINGUISTIC_TYPE_REF="label", TIER_ID=LABELS)
+    scores = add_child(root, "TIER", LINGUISTIC_TYPE_REF="score", TIER_ID=SCORES, PARENT_REF=LABELS)
     for i, segment in enumerate(segments):
-        span = add(
-            add(labels, "ANNOTATION"),
+        span = add_child(
+            add_child(labels, "ANNOTATION"),
             "ALIGNABLE_ANNOTATION",
             ANNOTATION_ID=f"a{i + 1}",
             TIME_SLOT_REF1=f"ts{2 * i + 1}",
             TIME_SLOT_REF2=f"ts{2 * i + 2}",
         )
-        add(span, "ANNOTATION_VALUE", segment.label)
-        below = add(
-            add(scores, "ANNOTATION"),
+        add_child(span, "ANNOTATION_VALUE", segment.label)
+        below = add_child(
+            add_child(scores, "ANNOTATION"),
             "REF_ANNOTATION",
             ANNOTATION_ID=f"a{len(segments) + i + 1}",
             ANNOTATION_REF=f"a{i + 1}",
         )
-        add(below, "ANNOTATION_VALUE", f"{segment.score:.5f}")
+        add_child(below, "ANNOTATION_VALUE", f"{segment.score:.5f}")

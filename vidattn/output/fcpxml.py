@@ -12,11 +12,11 @@ from xml.etree.ElementTree import Element
 from vidattn.output.timecode import (
     PlacedSegment,
     TimecodeClock,
-    clock_of,
     frame_count,
     place_segments,
+    timecode_clock,
 )
-from vidattn.output.xml import add, address, document, title
+from vidattn.output.xml import add_child, file_url, serialize, video_title
 from vidattn.timeline import Segment, Timeline
 
 VERSION = "1.10"
@@ -29,13 +29,15 @@ def fcpxml(timeline: Timeline) -> str:
 
     Raises UsageError when the setting `start_timecode` of the timeline is none at the film's rate.
     """
-    clock = clock_of(timeline)
-    name = title(timeline.source)
+    clock = timecode_clock(timeline)
+    name = video_title(timeline.source)
     count = frame_count(timeline, clock.fps)
     root = Element("fcpxml", version=VERSION)
     _resources(root, timeline, clock, count)
-    project = add(add(add(root, "library"), "event", name="vidattn"), "project", name=name)
-    sequence = add(
+    project = add_child(
+        add_child(add_child(root, "library"), "event", name="vidattn"), "project", name=name
+    )
+    sequence = add_child(
         project,
         "sequence",
         format=FORMAT,
@@ -43,18 +45,18 @@ def fcpxml(timeline: Timeline) -> str:
         tcStart=_time(clock.start, clock.fps),
         tcFormat="DF" if clock.drop else "NDF",
     )
-    spine, at = add(sequence, "spine"), 0
+    spine, at = add_child(sequence, "spine"), 0
     for event in place_segments(timeline, clock.fps):
         _gap(spine, clock, at, event.first)
         _clip(spine, clock, event)
         at = event.after
     _gap(spine, clock, at, count)
-    return document(root, "fcpxml")
+    return serialize(root, "fcpxml")
 
 
 def _resources(root: Element, timeline: Timeline, clock: TimecodeClock, count: int) -> None:
-    resources = add(root, "resources")
-    add(
+    resources = add_child(root, "resources")
+    add_child(
         resources,
         "format",
         id=FORMAT,
@@ -62,11 +64,11 @@ def _resources(root: Element, timeline: Timeline, clock: TimecodeClock, count: i
         width=timeline.input.width,
         height=timeline.input.height,
     )
-    film = add(
+    film = add_child(
         resources,
         "asset",
         id=FILM,
-        name=title(timeline.source),
+        name=video_title(timeline.source),
         start=_time(clock.start, clock.fps),
         duration=_time(count, clock.fps),
         hasVideo=1,
@@ -74,13 +76,13 @@ def _resources(root: Element, timeline: Timeline, clock: TimecodeClock, count: i
         hasAudio=1 if timeline.input.audio else None,
         audioSources=1 if timeline.input.audio else None,
     )
-    add(film, "media-rep", kind="original-media", src=address(timeline.source))
+    add_child(film, "media-rep", kind="original-media", src=file_url(timeline.source))
 
 
 def _clip(spine: Element, clock: TimecodeClock, event: PlacedSegment) -> None:
     start = _time(clock.start + event.first, clock.fps)
     segment = event.segment
-    clip = add(
+    clip = add_child(
         spine,
         "asset-clip",
         ref=FILM,
@@ -90,7 +92,7 @@ def _clip(spine: Element, clock: TimecodeClock, event: PlacedSegment) -> None:
         duration=_time(event.after - event.first, clock.fps),
         tcFormat="DF" if clock.drop else "NDF",
     )
-    add(
+    add_child(
         clip,
         "marker",
         start=start,
@@ -103,7 +105,7 @@ def _clip(spine: Element, clock: TimecodeClock, event: PlacedSegment) -> None:
 def _gap(spine: Element, clock: TimecodeClock, first: int, after: int) -> None:
     if after > first:
         start, length = clock.start + first, after - first
-        add(
+        add_child(
             spine,
             "gap",
             name="Gap",

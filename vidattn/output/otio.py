@@ -14,11 +14,11 @@ from vidattn.io.json import dumps_pretty
 from vidattn.output.timecode import (
     PlacedSegment,
     TimecodeClock,
-    clock_of,
     frame_count,
     place_segments,
+    timecode_clock,
 )
-from vidattn.output.xml import address, title
+from vidattn.output.xml import file_url, video_title
 from vidattn.timeline import Timeline
 
 COLOURS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PINK", "PURPLE")
@@ -29,11 +29,11 @@ def otio(timeline: Timeline) -> str:
 
     Raises UsageError when the setting `start_timecode` of the timeline is none at this rate.
     """
-    clock = clock_of(timeline)
+    clock = timecode_clock(timeline)
     media = {
         "OTIO_SCHEMA": "ExternalReference.1",
-        "name": title(timeline.source),
-        "target_url": address(timeline.source),
+        "name": video_title(timeline.source),
+        "target_url": file_url(timeline.source),
         "available_range": _range(clock.start, frame_count(timeline, clock.fps), clock.fps),
         "metadata": {},
     }
@@ -49,7 +49,7 @@ def otio(timeline: Timeline) -> str:
         tracks.append(_container("Track.1", "sound", sound) | {"kind": "Audio"})
     document = {
         "OTIO_SCHEMA": "Timeline.1",
-        "name": title(timeline.source),
+        "name": video_title(timeline.source),
         "global_start_time": _time(clock.start, clock.fps),
         "metadata": {"vidattn": {"model": timeline.model.name or ""}},
         "tracks": _container("Stack.1", "tracks", tracks),

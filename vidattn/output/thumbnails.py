@@ -6,7 +6,7 @@ import numpy as np
 
 from vidattn.errors import VideoError
 from vidattn.output.report import STILL_HEIGHT
-from vidattn.output.report.explanation import jpeg
+from vidattn.output.report.explanation import encode_jpeg
 from vidattn.timeline import Segment, Timeline
 from vidattn.video import Opening, open_video
 
@@ -29,7 +29,7 @@ def thumbnails(
             places = np.searchsorted(video.times, middles, side="right") - 1
             indices = np.unique(np.clip(places, 0, video.frames - 1)).tolist()
             return {
-                round(float(video.times[i]), 3): jpeg(frame)
+                round(float(video.times[i]), 3): encode_jpeg(frame)
                 for i, frame in zip(indices, video.read(indices), strict=True)
             }
     except VideoError:

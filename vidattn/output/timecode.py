@@ -83,13 +83,13 @@ class TimecodeClock:
         return whole - self.dropped * (minutes - minutes // 10)
 
 
-def clock_of(timeline: Timeline) -> TimecodeClock:
+def timecode_clock(timeline: Timeline) -> TimecodeClock:
     """How an editor counts the frames of a film, with the timeline's start timecode.
 
     29.97 and 59.94 are counted drop-frame, unless the start timecode has a colon before its frames.
     Raises UsageError when there can be no such start timecode.
     """
-    fps = rate_of(timeline)
+    fps = editing_rate(timeline)
     start = timeline.settings.start_timecode
     drop = fps.denominator == 1001 and math.ceil(fps) % 30 == 0
     if start is None:
@@ -104,13 +104,13 @@ def clock_of(timeline: Timeline) -> TimecodeClock:
 
 
 def with_start_timecode(timeline: Timeline, name: str) -> Timeline:
-    """The timeline with a timecode for its first frame; raises UsageError as `clock_of`."""
+    """The timeline with a timecode for its first frame; raises UsageError as `timecode_clock`."""
     named = replace(timeline, settings=replace(timeline.settings, start_timecode=name))
-    clock_of(named)
+    timecode_clock(named)
     return named
 
 
-def rate_of(timeline: Timeline) -> Fraction:
+def editing_rate(timeline: Timeline) -> Fraction:
     """The frames a second of an editor's timeline of a film: its own rate, or the nearest known."""
     fps = timeline.input.fps
     if fps is None:
@@ -121,11 +121,11 @@ def rate_of(timeline: Timeline) -> Fraction:
 
 
 def place_segments(timeline: Timeline, fps: Fraction | None = None) -> list[PlacedSegment]:
-    """The segments of an editor's timeline at `fps`, by default that of `rate_of`.
+    """The segments of an editor's timeline at `fps`, by default that of `editing_rate`.
 
     Background is left out, and so is what is too short to hold a frame. They never overlap.
     """
-    fps = rate_of(timeline) if fps is None else fps
+    fps = editing_rate(timeline) if fps is None else fps
     own = timeline.input.fps
     counts = own is not None and timeline.input.vfr is False and abs(own / fps - 1) < SAME
     found = []

@@ -18,7 +18,7 @@ def escape_text(text: str) -> str:
     return BARRED.sub(" ", text)
 
 
-def add(parent: Element, tag: str, text: str | None = None, **attributes: object) -> Element:
+def add_child(parent: Element, tag: str, text: str | None = None, **attributes: object) -> Element:
     """A new last child; attributes that are None are left out."""
     values = {k: escape_text(str(v)) for k, v in attributes.items() if v is not None}
     child = ElementTree.SubElement(parent, tag, values)
@@ -26,14 +26,14 @@ def add(parent: Element, tag: str, text: str | None = None, **attributes: object
     return child
 
 
-def document(root: Element, doctype: str = "") -> str:
+def serialize(root: Element, doctype: str = "") -> str:
     """An XML document, indented."""
     ElementTree.indent(root)
     head = '<?xml version="1.0" encoding="UTF-8"?>\n' + (f"<!DOCTYPE {doctype}>\n" * bool(doctype))
     return head + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def address(source: str) -> str:
+def file_url(source: str) -> str:
     """A path as an address: file:///a/b.mp4 if it is absolute, else relative; always ASCII."""
     quoted = quote(source.encode("utf-8", "surrogatepass"))
     if source.startswith("/"):
@@ -42,7 +42,7 @@ def address(source: str) -> str:
     return f"./{quoted}" if source and not source.startswith(("./", "../")) else quoted
 
 
-def beside(source: str, folder: str | os.PathLike[str] | None) -> str:
+def relative_path(source: str, folder: str | os.PathLike[str] | None) -> str:
     """The path of a film from a folder, never an absolute one; None: the one it lies in."""
     if folder is not None:
         try:
@@ -52,6 +52,6 @@ def beside(source: str, folder: str | os.PathLike[str] | None) -> str:
     return PurePath(source).name
 
 
-def title(source: str) -> str:
+def video_title(source: str) -> str:
     """What a film is called: the name of its file without the ending."""
     return PurePath(source).stem or "video"

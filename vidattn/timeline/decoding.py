@@ -79,7 +79,7 @@ def _check_kinds(decoding: Decoding) -> None:
         raise UsageError(f"snap is true or false, got {decoding.snap!r}")
 
 
-def decide(
+def decode_labels(
     scores: NDArray[np.floating], decoding: Decoding, weights: Floats | None = None
 ) -> tuple[Labels, Floats]:
     """The label number of every row, -1 for background, and the scores that decided.
@@ -88,13 +88,13 @@ def decide(
     """
     rows = np.asarray(scores, dtype=np.float64)
     if decoding.smooth == "viterbi":
-        path = viterbi(rows, decoding.switch_cost, weights)
+        path = viterbi_path(rows, decoding.switch_cost, weights)
         rows = rows.round(DIGITS)
         return _sure(path, rows, decoding.threshold, weights), rows
     rows = smooth(rows, decoding.kernel, decoding.smooth).round(DIGITS)
     if decoding.leave is None:
         return np.where(rows.max(1) >= decoding.threshold, rows.argmax(1), NOTHING), rows
-    return hysteresis(rows, decoding.threshold, decoding.leave), rows
+    return apply_hysteresis(rows, decoding.threshold, decoding.leave), rows
 
 
 def smooth(scores: NDArray[np.floating], kernel: int, how: Smooth = "median") -> Floats:
@@ -115,7 +115,7 @@ def smooth(scores: NDArray[np.floating], kernel: int, how: Smooth = "median") ->
     return np.asarray(merged / merged.sum(axis=1, keepdims=True))
 
 
-def viterbi(
+def viterbi_path(
     scores: NDArray[np.floating],
     switch_cost: float,
     weights: Floats | None = None,
@@ -156,7 +156,7 @@ def _sure(path: Labels, rows: Floats, threshold: float, weights: Floats | None) 
     return np.where((means >= threshold - 1e-12).repeat(lasts), path, NOTHING)
 
 
-def hysteresis(scores: NDArray[np.floating], enter: float, leave: float) -> Labels:
+def apply_hysteresis(scores: NDArray[np.floating], enter: float, leave: float) -> Labels:
     """Labels [N] that begin where a score reaches `enter` and last until it falls below `leave`.
 
     A label ends earlier where another one reaches `enter` with a greater score. What is left is

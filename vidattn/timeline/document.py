@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from vidattn.errors import InputError, UsageError
 from vidattn.timeline.decoding import Decoding
-from vidattn.timeline.quantize import unpack
+from vidattn.timeline.quantize import unpack_scores
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
 SCHEMA = "vidattn/timeline/1"
@@ -56,7 +56,7 @@ def _parsed(kind: Callable[..., T], document: Any) -> T:
         source=str(source.pop("path")),
         labels=labels,
         windows=_windows(saved["windows"]),
-        scores=unpack(saved, len(labels)),
+        scores=unpack_scores(saved, len(labels)),
         task=document["task"],
         duration=float(source.pop("duration")),
         input=VideoInfo.from_dict(source),

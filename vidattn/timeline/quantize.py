@@ -28,7 +28,7 @@ def quantize_scores(scores: Scores) -> Floats:
     return _spread(ids, values, scores.shape[1])
 
 
-def pack(scores: Scores) -> dict[str, list[Any]]:
+def pack_scores(scores: Scores) -> dict[str, list[Any]]:
     """Scores [N, K] as plain lists: `values`, and of many classes the `ids` they belong to."""
     if scores.shape[1] <= DENSE_CLASSES:
         return {"values": quantize_scores(scores).tolist()}
@@ -40,8 +40,8 @@ def pack(scores: Scores) -> dict[str, list[Any]]:
     }
 
 
-def unpack(packed: Mapping[str, Any], classes: int) -> Scores:
-    """Scores [N, K] from what `pack` made; whatever a wrong value leads to, such as ValueError."""
+def unpack_scores(packed: Mapping[str, Any], classes: int) -> Scores:
+    """The inverse of `pack_scores`: [N, K]. A wrong value raises anything, such as ValueError."""
     with np.errstate(over="ignore"):  # too large a number becomes inf, which no timeline takes
         return _unpacked(packed, classes).astype(np.float32)
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.timeline.decoding import LEAST, NOTHING, Decoding, decide
+from vidattn.timeline.decoding import LEAST, NOTHING, Decoding, decode_labels
 from vidattn.timeline.merging import Runs, absorb_short, merge_gaps
 from vidattn.types import Window
 
@@ -47,7 +47,7 @@ class Segment:
     """Numbers of the first frame and of the one after the last; None if nobody knows them."""
 
 
-def grid(windows: Sequence[Window]) -> tuple[Window, ...]:
+def cut_cells(windows: Sequence[Window]) -> tuple[Window, ...]:
     """Cells whose union is that of the windows: they begin where a window begins.
 
     Where windows overlap beyond the last beginning, the rest is split into cells as long as the
@@ -77,7 +77,7 @@ def covered_spans(windows: Iterable[Window]) -> list[Window]:
     return [Window(*ends) for ends in union]
 
 
-def spans_reaching(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
+def span_around(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
     """From the first to the last moment of windows, and of lost spans that touch what is between.
 
     None without windows.
@@ -91,7 +91,7 @@ def spans_reaching(windows: Sequence[Window], lost: Sequence[Window]) -> Window 
     return Window(start, stop)
 
 
-def remove_labels(windows: Iterable[Window], holes: Iterable[Window]) -> list[list[Window]]:
+def subtract_spans(windows: Iterable[Window], holes: Iterable[Window]) -> list[list[Window]]:
     """What is left of each window outside all holes: a list of parts, empty where nothing is."""
     holes = covered_spans(holes)
     if not holes:
@@ -109,7 +109,7 @@ def remove_labels(windows: Iterable[Window], holes: Iterable[Window]) -> list[li
     return left
 
 
-def gather(
+def fuse_scores(
     windows: Sequence[Window], scores: NDArray[np.floating], cells: Sequence[Window]
 ) -> Floats:
     """Fuse the scores of overlapping windows: probabilities [cells, K], rows sum to 1.
@@ -157,7 +157,7 @@ def _pairs(
     return windows.repeat(counts)[order], cells[order]
 
 
-def merge(
+def merge_cells(
     cells: Sequence[Window],
     scores: NDArray[np.floating],
     labels: Sequence[str],
@@ -178,7 +178,7 @@ def merge(
     blocks = np.split(scores, np.flatnonzero(np.diff(island)) + 1)
     lengths = np.array([c.duration for c in cells])
     weights = np.split(lengths / np.median(lengths), np.flatnonzero(np.diff(island)) + 1)
-    decisions = [decide(b, decoding, w) for b, w in zip(blocks, weights, strict=True)]
+    decisions = [decode_labels(b, decoding, w) for b, w in zip(blocks, weights, strict=True)]
     choice, decided = (np.concatenate(parts) for parts in zip(*decisions, strict=True))
     runs = merge_gaps(Runs(np.arange(len(cells)), choice, island), lengths, decoding.merge_gap)
     runs = absorb_short(runs, decided, lengths, decoding)

@@ -27,15 +27,15 @@ from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.document import SCHEMA, parse_document
 from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.pooling import Pool
-from vidattn.timeline.quantize import Scores, pack, quantize_scores
+from vidattn.timeline.quantize import Scores, pack_scores, quantize_scores
 from vidattn.timeline.segments import (
     Segment,
     covered_spans,
-    gather,
-    grid,
-    merge,
-    remove_labels,
-    spans_reaching,
+    cut_cells,
+    fuse_scores,
+    merge_cells,
+    span_around,
+    subtract_spans,
 )
 from vidattn.timeline.shot_cuts import snap_to_cuts
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
@@ -111,7 +111,7 @@ class Timeline:
         if not self.cells:
             return ()
         decoding = Decoding() if self.task == "classify" else self.decoding
-        found = merge(self.cells, self.fused, self.labels, decoding, self.cell_frames)
+        found = merge_cells(self.cells, self.fused, self.labels, decoding, self.cell_frames)
         if not (decoding.snap and self.cuts):
             return found
         return snap_to_cuts(found, self.cuts, self.reach, self._frame_at)
@@ -127,7 +127,7 @@ class Timeline:
         scores = quantize_scores(self.scores)
         if self.task == "classify" or not self.windows:
             return scores
-        rows = gather(self._spans, scores, self._grid)
+        rows = fuse_scores(self._spans, scores, self._grid)
         counts = [len(parts) for parts in self._parts]
         return rows if set(counts) == {1} else rows.repeat(counts, axis=0)
 
@@ -140,7 +140,7 @@ class Timeline:
     def part(self) -> Window:
         """The part of the video that was asked for: all windows, and what could not be read
         between and beside them. Shares of labels are shares of it."""
-        return spans_reaching(self._spans, self._lost) or Window(0.0, self._stop)
+        return span_around(self._spans, self._lost) or Window(0.0, self._stop)
 
     @property
     def is_whole(self) -> bool:
@@ -151,7 +151,7 @@ class Timeline:
     def coverage(self) -> float:
         """The share of the video, 0 to 1, that the scores rest on."""
         seen = covered_spans(_snapped(self.windows if self.seen is None else self.seen, self._stop))
-        left = [part.duration for parts in remove_labels(seen, self._lost) for part in parts]
+        left = [part.duration for parts in subtract_spans(seen, self._lost) for part in parts]
         return min(sum(left) / self._stop, 1.0)
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
@@ -244,11 +244,11 @@ class Timeline:
         """Of each cell of the grid, the parts that could be read; a classification is one cell."""
         if self.task == "classify":
             return [[w] for w in self._spans]
-        return remove_labels(self._grid, self._lost)
+        return subtract_spans(self._grid, self._lost)
 
     @cached_property
     def _grid(self) -> tuple[Window, ...]:
-        return grid(self._spans)
+        return cut_cells(self._spans)
 
     def _coverage_dict(self) -> dict[str, Any]:
         coverage: dict[str, Any] = {
@@ -286,7 +286,7 @@ class Timeline:
         }
         if self.cell_frames is not None:
             saved["frames"] = [list(pair) for pair in self.cell_frames]
-        return {**saved, **pack(self.scores)}
+        return {**saved, **pack_scores(self.scores)}
 
 
 def _check(timeline: Timeline) -> None:

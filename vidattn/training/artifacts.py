@@ -19,7 +19,7 @@ from vidattn.models.classifier import Card, Classifier, build_model
 from vidattn.models.device import to_device
 from vidattn.models.distributed import World, is_sharded, unshard
 from vidattn.models.temporal_head import TemporalHead
-from vidattn.output.report.curves import curves, curves_page
+from vidattn.output.report.curves import curves_page, draw_curves
 from vidattn.training.data import TrainingDataset
 from vidattn.training.trainer import TrainState, precise
 from vidattn.weights.safetensors_file import save
@@ -101,7 +101,7 @@ def save_artifacts(
     classifier = Classifier(model, recipe.clip, labels, recipe.averaging, card)
     if top1 is not None and top1 > max((t for t in before if t is not None), default=-1.0):
         save(classifier, run_dir / "best.safetensors", recipe)
-    write_atomically(run_dir / "curves.svg", curves(rows, recipe.name).encode())
+    write_atomically(run_dir / "curves.svg", draw_curves(rows, recipe.name).encode())
     facts = (recipe.data.dataset, card.expect, f"started from {init}" if init else "")
     page = curves_page(rows, recipe.name, [fact for fact in facts if fact])
     write_atomically(run_dir / "curves.html", page.encode("utf-8", "backslashreplace"))

@@ -31,11 +31,11 @@ def names_of(inputs: Sequence[Input]) -> dict[str, str]:
 
 def place_of(folder: Path, name: str, extension: str) -> Path:
     """The file of a name of `names_of`: out, "a/movie", "json" -> out/a/movie.vidattn.json."""
-    from vidattn import output
+    from vidattn.output.file_names import file_name
 
     inner = PurePath(name)
     # What follows the last point would be taken for the extension of a video.
-    return folder / inner.parent / output.file_name(inner.name, extension, keep_extension=True)
+    return folder / inner.parent / file_name(inner.name, extension, keep_extension=True)
 
 
 def _stem(path: str) -> str:

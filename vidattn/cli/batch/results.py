@@ -82,7 +82,7 @@ class Result:
         return {
             fmt: path
             for fmt, path in files.items()
-            if (self.altered if fmt == "json" else not output.is_whole(self.timeline, path, fmt))
+            if (self.altered if fmt == "json" else not output.is_current(self.timeline, path, fmt))
         }
 
 

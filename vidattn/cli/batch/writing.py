@@ -54,8 +54,8 @@ class Delivery:
         if not names and formats:
             raise UsageError(f"-f {formats!r}: names no format")
         for name in names:
-            if name not in output.FORMATS and name != MP4:
-                known = ", ".join((*output.FORMATS, MP4))
+            if name not in output.WRITERS and name != MP4:
+                known = ", ".join((*output.WRITERS, MP4))
                 raise UsageError(f"-f {name}: no such format", hint=f"there are {known}")
         films = Films(annotated=MP4 in names)
         texts = tuple(name for name in names if name != MP4)
@@ -71,8 +71,7 @@ class Delivery:
         from vidattn import output
 
         return {
-            fmt: place_of(self.folder, name, output.EXTENSIONS.get(fmt, fmt))
-            for fmt in self.formats
+            fmt: place_of(self.folder, name, output.WRITERS[fmt].extension) for fmt in self.formats
         }
 
     def write(

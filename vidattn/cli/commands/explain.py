@@ -173,11 +173,11 @@ def _write(
 ) -> list[Path]:
     """The picture, and with `mp4` the film."""
     from vidattn.io.files import write_atomically
-    from vidattn.output import file_name
+    from vidattn.output.file_names import file_name
     from vidattn.output.video import heatmap
 
     place = folder / file_name(found.source, "explain.png")
-    written = [write_atomically(place, heatmap.write_png(heatmap.heatmap_strip(found)))]
+    written = [write_atomically(place, heatmap.encode_png(heatmap.draw_strip(found)))]
     if mp4:
         from vidattn.output.video.heatmap_video import write_heatmap_video
 

@@ -17,11 +17,11 @@ from typing import Any
 from urllib.parse import quote
 
 from vidattn.io.json import dumps
-from vidattn.output.report.explanation import evidence
-from vidattn.output.report.page import UNSEEN, asset, policy, shown, template
-from vidattn.output.report.scores import packed
+from vidattn.output.report.assets import UNSEEN, load_template, read_asset, reveal, security_policy
+from vidattn.output.report.explanation import describe_explanation
+from vidattn.output.report.scores import pack_scores
 from vidattn.output.text import decimals_for, describe_coverage, round_ticks
-from vidattn.output.xml import beside
+from vidattn.output.xml import relative_path
 from vidattn.timeline import Timeline
 from vidattn.timeline.explanation import Explanation
 from vidattn.types import ModelInfo, VideoInfo
@@ -50,38 +50,38 @@ def html(
 
     document = timeline.to_dict()
     names = ("theme.js", "dom.js", "segments.js", "controls.js", "report.js")
-    script = "".join(map(asset, names))
-    style = asset("base.css") + asset("report.css")
-    data = {**packed(timeline), **_words(timeline, document, folder, stills or {})}
-    return template("report.html.j2").render(
+    script = "".join(map(read_asset, names))
+    style = read_asset("base.css") + read_asset("report.css")
+    data = {**pack_scores(timeline), **_words(timeline, document, folder, stills or {})}
+    return load_template("report.html.j2").render(
         data=Markup(_inert(dumps(data))),
         script=Markup(script),
         style=Markup(style),
-        policy=policy(script, style),
+        policy=security_policy(script, style),
         name=data["name"],
-        facts=[shown(fact) for fact in _facts(timeline.input, document["input"]["duration"])],
-        model=shown(_model(timeline.model)),
-        seen=shown(describe_coverage(timeline) + _lost(document["coverage"]["reasons"])),
-        warnings=[shown(warning) for warning in timeline.warnings],
+        facts=[reveal(fact) for fact in _facts(timeline.input, document["input"]["duration"])],
+        model=reveal(_model(timeline.model)),
+        seen=reveal(describe_coverage(timeline) + _lost(document["coverage"]["reasons"])),
+        warnings=[reveal(warning) for warning in timeline.warnings],
         task=timeline.task,
         video=data["video"],
         segments=timeline.segments[:LONGEST_TABLE],
         count=len(timeline.segments),
-        evidence=[evidence(one) for one in explained],
-        clock=partial(clock, hours=document["input"]["duration"] >= HOUR),
+        evidence=[describe_explanation(one) for one in explained],
+        clock=partial(format_time, hours=document["input"]["duration"] >= HOUR),
         digits=decimals_for,
-        fixed=fixed,
-        shown=shown,
+        fixed=format_fixed,
+        shown=reveal,
     )
 
 
-def bare(page: bytes) -> bytes:
+def strip_images(page: bytes) -> bytes:
     """A page without its pictures and its section on what labels rest on."""
     page = re.sub(rb'"stills": \[\[[^<]*?"\]\]', b'"stills": []', page, count=1)
     return re.sub(rb'\n<details id="evidence">.*?</details>', b"", page, count=1, flags=re.DOTALL)
 
 
-def clock(seconds: float, hours: bool, decimals: int = 1) -> str:
+def format_time(seconds: float, hours: bool, decimals: int = 1) -> str:
     """M:SS.s, or H:MM:SS.s, as the script of the page writes it."""
     whole, rest = divmod(round_ticks(seconds, decimals), 10**decimals)
     minutes, whole = divmod(whole, 60)
@@ -89,7 +89,7 @@ def clock(seconds: float, hours: bool, decimals: int = 1) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{end}" if hours else f"{minutes}:{end}"
 
 
-def fixed(number: float, decimals: int) -> str:
+def format_fixed(number: float, decimals: int) -> str:
     """A number with so many decimals, halves up."""
     return f"{round_ticks(number, decimals) / 10**decimals:.{decimals}f}"
 
@@ -103,7 +103,7 @@ def _words(
     """All of the page's data that is not scores."""
     settings = document["settings"]
     return {
-        "name": shown(PurePath(timeline.source).name) or "video",
+        "name": reveal(PurePath(timeline.source).name) or "video",
         "video": _address(timeline.source, folder),
         "duration": document["input"]["duration"],
         "part": document["coverage"]["part"],
@@ -121,7 +121,7 @@ _DECODING = ("smooth", "kernel", "threshold", "min_duration", "switch_cost", "le
 
 def _address(source: str, folder: str | os.PathLike[str] | None) -> str:
     """How the page refers to the film: never by an absolute path."""
-    path = beside(source, folder)
+    path = relative_path(source, folder)
     return quote(Path(path).as_posix().encode("utf-8", "surrogateescape"), safe="/")
 
 
@@ -133,7 +133,7 @@ def _inert(text: str) -> str:
 def _facts(video: VideoInfo, duration: float) -> list[str]:
     """Length, size, codec and rate, as far as the document has them."""
     words = [
-        clock(duration, duration >= HOUR),
+        format_time(duration, duration >= HOUR),
         f"{video.width}x{video.height}" if video.width and video.height else "",
         video.codec or "",
         f"{float(video.fps):.6g} fps{', variable' * bool(video.vfr)}" if video.fps else "",

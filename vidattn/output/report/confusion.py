@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import escape
 
-from vidattn.output.report.layout import Bar, Section, sheet
-from vidattn.output.report.page import shown
+from vidattn.output.report.assets import reveal
+from vidattn.output.report.layout import Section, ShareBar, render_page
 
 SIDE, LARGEST = 900, 26
 """Pixels of the matrix at most, and of a cell."""
@@ -29,9 +29,9 @@ def confusion_page(result: Mapping[str, Any]) -> str:
     labels, matrix = result["labels"], result["confusion"]
     rows = sorted(_classes(labels, matrix), key=lambda row: row[0])
     pairs = [
-        (shown(p["label"]), shown(p["taken_for"]), str(p["count"])) for p in result["confused"]
+        (reveal(p["label"]), reveal(p["taken_for"]), str(p["count"])) for p in result["confused"]
     ]
-    return sheet(
+    return render_page(
         str(result["model"]),
         facts,
         (
@@ -39,7 +39,7 @@ def confusion_page(result: Mapping[str, Any]) -> str:
                 "Who is taken for whom",
                 "Rows are what was shown, columns what was answered; the stronger the colour, the "
                 "larger the share of the row. Hold the pointer over a cell for its count.",
-                drawn(labels, matrix),
+                draw_matrix(labels, matrix),
             ),
             Section(
                 "Classes, the worst first",
@@ -51,7 +51,7 @@ def confusion_page(result: Mapping[str, Any]) -> str:
     )
 
 
-def drawn(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
+def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
     """The matrix as SVG; only cells that are not 0 are in it."""
     count = len(labels)
     named = count <= NAMED
@@ -76,7 +76,7 @@ def drawn(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
 
 
 def _short(label: str) -> str:
-    text = shown(label)
+    text = reveal(label)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
 
 
@@ -97,7 +97,7 @@ def _cell(
     i, j = at
     share = number / total
     kind = "right" if i == j else "wrong"
-    words = f"{shown(truth)} taken for {shown(answer)}" if i != j else f"{shown(truth)}, right"
+    words = f"{reveal(truth)} taken for {reveal(answer)}" if i != j else f"{reveal(truth)}, right"
     gap = 1 if cell >= 8 else 0
     square = (
         f'<rect class="{kind}" x="{room + j * cell + gap:.1f}" y="{room + i * cell + gap:.1f}" '
@@ -111,15 +111,15 @@ def _cell(
 
 def _classes(
     labels: Sequence[str], matrix: Sequence[Sequence[int]]
-) -> list[tuple[float, tuple[str | Bar, ...]]]:
+) -> list[tuple[float, tuple[str | ShareBar, ...]]]:
     """Share of right answers, and the row of a table, for every class that was shown."""
-    found: list[tuple[float, tuple[str | Bar, ...]]] = []
+    found: list[tuple[float, tuple[str | ShareBar, ...]]] = []
     for i, row in enumerate(matrix):
         if not (total := sum(row)):
             continue
         share = row[i] / total
         errors = sorted(((n, j) for j, n in enumerate(row) if j != i and n), reverse=True)[:2]
-        taken = ", ".join(f"{shown(labels[j])} {100 * n / total:.0f} %" for n, j in errors)
-        cells = (labels[i], Bar(share, f"{100 * share:.1f} %"), str(total), taken)
+        taken = ", ".join(f"{reveal(labels[j])} {100 * n / total:.0f} %" for n, j in errors)
+        cells = (labels[i], ShareBar(share, f"{100 * share:.1f} %"), str(total), taken)
         found.append((share, cells))
     return found

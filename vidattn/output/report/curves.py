@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
-from vidattn.output.report.layout import Bar, Section, sheet
-from vidattn.output.report.page import page_colors
+from vidattn.output.report.assets import page_colors
+from vidattn.output.report.layout import Section, ShareBar, render_page
 
 Points = Sequence[tuple[float, float]]
 
@@ -18,7 +18,7 @@ MOST = 600
 """Points of a curve; longer ones are thinned out evenly."""
 
 
-def curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
+def draw_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
     """Loss, learning rate and held-back top-1 over steps, from the lines of log.jsonl.
 
     Lines of steps become curves, lines of epochs dots; dots are joined where there are no two
@@ -67,11 +67,11 @@ def curves_page(rows: Sequence[Mapping[str, Any]], title: str, facts: Sequence[s
         for row in epochs
     ]
     head = ("epoch", "steps", "loss", "learning rate", "top-1 on held-back clips")
-    return sheet(title, facts, [*drawings, Section("Epochs", head=head, rows=table)])
+    return render_page(title, facts, [*drawings, Section("Epochs", head=head, rows=table)])
 
 
-def _share(top1: float | None) -> Bar | str:
-    return "not measured" if top1 is None else Bar(top1, f"{100 * top1:.1f} %")
+def _share(top1: float | None) -> ShareBar | str:
+    return "not measured" if top1 is None else ShareBar(top1, f"{100 * top1:.1f} %")
 
 
 def _style() -> str:

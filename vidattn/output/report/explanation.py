@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vidattn.output.video.heatmap import LEAST, above, signed, tiles
+from vidattn.output.video.heatmap import LEAST, above, draw_tiles, format_signed
 from vidattn.timeline.explanation import METHODS, Explanation
 
 FRAMES, SIDE = 8, 112
@@ -16,7 +16,7 @@ BARS, WORDS = 44.0, 30.0
 """Heights of the bars and of the text below, in the units of the sides."""
 
 
-class Bar(NamedTuple):
+class OddsBar(NamedTuple):
     """What the log-odds lose without a frame, as a rectangle and as words."""
 
     x: float
@@ -28,9 +28,9 @@ class Bar(NamedTuple):
     time: str
 
 
-def evidence(explanation: Explanation) -> dict[str, Any]:
+def describe_explanation(explanation: Explanation) -> dict[str, Any]:
     """What the template shows of an explanation; the picture is a JPEG file in base64."""
-    frames, row = tiles(explanation, FRAMES, SIDE)
+    frames, row = draw_tiles(explanation, FRAMES, SIDE)
     odds = explanation.odds[frames]
     most = max(LEAST, float(np.abs(odds).max()))
     zero = BARS * above(odds)
@@ -38,12 +38,12 @@ def evidence(explanation: Explanation) -> dict[str, Any]:
     for i, (t, lost) in enumerate(zip(frames, map(float, odds), strict=True)):
         height = abs(lost) / most * zero
         bars.append(
-            Bar(
+            OddsBar(
                 x=float(i * SIDE),
                 y=round(zero - height if lost >= 0 else zero, 2),
                 height=round(height, 2),
                 side="for" if lost >= 0 else "against",
-                words=signed(lost),
+                words=format_signed(lost),
                 time=f"{explanation.times[t]:.2f} s",
             )
         )
@@ -55,7 +55,7 @@ def evidence(explanation: Explanation) -> dict[str, Any]:
         "method": METHODS[explanation.method],
         "left_out": len(explanation.frames) - len(frames),
         "run": explanation.run,
-        "picture": base64.b64encode(jpeg(row)).decode("ascii"),
+        "picture": base64.b64encode(encode_jpeg(row)).decode("ascii"),
         "width": len(frames) * SIDE,
         "side": SIDE,
         "height": BARS + WORDS,
@@ -64,7 +64,7 @@ def evidence(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def jpeg(frame: Any) -> bytes:
+def encode_jpeg(frame: Any) -> bytes:
     """A JPEG file of a frame, uint8 [H, W, 3] RGB."""
     import cv2
 

@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidattn.output.report.page import asset, policy, shown, template
+from vidattn.output.report.assets import load_template, read_asset, reveal, security_policy
 
 NUMBER = r"[-+]?[\d.,]+(e[-+]\d+)?( %)?"
 """What stands to the right in a column."""
 
 
 @dataclass(frozen=True)
-class Bar:
+class ShareBar:
     """A cell of a table that shows a share."""
 
     share: float
@@ -30,24 +30,24 @@ class Section:
     drawing: str = ""
     """SVG whose text is escaped already."""
     head: tuple[str, ...] = ()
-    rows: Sequence[Sequence[str | Bar]] = ()
+    rows: Sequence[Sequence[str | ShareBar]] = ()
     """Of a table under `head`; the first column is text, others too, or numbers, or bars."""
 
 
-def sheet(title: str, facts: Sequence[str], sections: Sequence[Section]) -> str:
+def render_page(title: str, facts: Sequence[str], sections: Sequence[Section]) -> str:
     """The page as HTML, whole in itself; the same values give the same text."""
     from markupsafe import Markup
 
-    script, style = asset("theme.js"), asset("base.css") + asset("layout.css")
-    return template("layout.html.j2").render(
+    script, style = read_asset("theme.js"), read_asset("base.css") + read_asset("layout.css")
+    return load_template("layout.html.j2").render(
         script=Markup(script),
         style=Markup(style),
-        policy=policy(script, style),
-        title=shown(title),
-        facts=[shown(fact) for fact in facts],
+        policy=security_policy(script, style),
+        title=reveal(title),
+        facts=[reveal(fact) for fact in facts],
         sections=sections,
         drawing=Markup,
-        is_bar=lambda cell: isinstance(cell, Bar),
+        is_bar=lambda cell: isinstance(cell, ShareBar),
         is_number=lambda cell: isinstance(cell, str) and re.fullmatch(NUMBER, cell),
-        shown=shown,
+        shown=reveal,
     )

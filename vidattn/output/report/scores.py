@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.timeline import Timeline
-from vidattn.timeline.decoding import DIGITS, Decoding, smooth, viterbi
+from vidattn.timeline.decoding import DIGITS, Decoding, smooth, viterbi_path
 
 Ints = NDArray[np.int32]
 
@@ -23,7 +23,7 @@ RANKED = 10
 """Labels of a classification that the page shows."""
 
 
-def packed(timeline: Timeline) -> dict[str, Any]:
+def pack_scores(timeline: Timeline) -> dict[str, Any]:
     """What `unpack` in segments.js reads: labels, numbers of them, and `table`, base64.
 
     The numbers are in turn: starts of cells (as differences) and lengths, both in milliseconds; the
@@ -75,7 +75,9 @@ def _decided(
     blocks = np.split(fused, edges)
     if decoding.smooth == "viterbi":
         weights = np.split(seconds / np.median(seconds), edges)
-        paths = [viterbi(b, decoding.switch_cost, w) for b, w in zip(blocks, weights, strict=True)]
+        paths = [
+            viterbi_path(b, decoding.switch_cost, w) for b, w in zip(blocks, weights, strict=True)
+        ]
         return np.concatenate(paths), fused.round(DIGITS)
     rows = [smooth(block, decoding.kernel, decoding.smooth) for block in blocks]
     decided = np.concatenate(rows).round(DIGITS)

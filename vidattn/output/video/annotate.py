@@ -14,7 +14,7 @@ import numpy as np
 from vidattn.errors import InputError
 from vidattn.io.files import replacing_file
 from vidattn.io.json import dumps
-from vidattn.output import excerpt_name
+from vidattn.output.file_names import excerpt_name
 from vidattn.output.video.overlay import Overlay
 from vidattn.timeline import Timeline
 from vidattn.timeline.segments import Segment

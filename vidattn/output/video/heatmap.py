@@ -7,7 +7,7 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.output.video.text import Lettering
+from vidattn.output.video.text import TextRenderer
 from vidattn.timeline.explanation import METHODS, Explanation
 
 Picture = NDArray[np.uint8]
@@ -32,13 +32,13 @@ BARS, TEXT, TITLE = 56, 15, 20
 """Heights in pixels: of the bars of a row, a line of text, the first line."""
 
 
-def heatmap_strip(explanation: Explanation) -> Picture:
+def draw_strip(explanation: Explanation) -> Picture:
     """The whole as one picture, uint8 [H, W, 3] RGB: each frame as it was and with its heat, its
     time, and a bar for what its absence costs."""
-    frames = chosen(len(explanation.frames), MOST)
+    frames = spread_indices(len(explanation.frames), MOST)
     across = min(ROW, len(frames))
     width = max(2 * MARGIN + across * TILE + (across - 1) * GAP, 640)
-    heat = scaled(explanation)
+    heat = scale_patches(explanation)
     parts = [_head(explanation, width)]
     for first in range(0, len(frames), ROW):
         parts.append(_row(explanation, heat, frames[first : first + ROW], width))
@@ -46,27 +46,27 @@ def heatmap_strip(explanation: Explanation) -> Picture:
     return np.concatenate(parts)
 
 
-def chosen(count: int, most: int) -> list[int]:
+def spread_indices(count: int, most: int) -> list[int]:
     """At most `most` of the numbers 0 to count - 1, evenly spread."""
     if count <= most:
         return list(range(count))
     return [int(i) for i in np.linspace(0, count - 1, most).round()]
 
 
-def scaled(explanation: Explanation) -> NDArray[np.float32]:
+def scale_patches(explanation: Explanation) -> NDArray[np.float32]:
     """The shares of patches from 0 to 1, where 1 is the largest of the window: [T, h, w]."""
     most = float(explanation.patches.max(initial=0))
     return explanation.patches / most if most > 0 else explanation.patches
 
 
-def tiles(explanation: Explanation, most: int, side: int) -> tuple[list[int], Picture]:
+def draw_tiles(explanation: Explanation, most: int, side: int) -> tuple[list[int], Picture]:
     """At most `most` frames with their heat in one row, uint8 [side, frames * side, 3], and which
     frames they are."""
     import cv2
 
-    frames, heat = chosen(len(explanation.frames), most), scaled(explanation)
+    frames, heat = spread_indices(len(explanation.frames), most), scale_patches(explanation)
     row = [
-        overlaid(
+        overlay_heat(
             cv2.resize(explanation.pictures[t], (side, side), interpolation=cv2.INTER_AREA), heat[t]
         )
         for t in frames
@@ -74,7 +74,7 @@ def tiles(explanation: Explanation, most: int, side: int) -> tuple[list[int], Pi
     return frames, np.concatenate(row, axis=1)
 
 
-def overlaid(picture: Picture, heat: NDArray[np.float32]) -> Picture:
+def overlay_heat(picture: Picture, heat: NDArray[np.float32]) -> Picture:
     """A picture uint8 [S, S, 3] under its heat [h, w] from 0 to 1.
 
     The colours are those of `inferno`, which is even to the eye; the more heat, the less of the
@@ -93,7 +93,7 @@ def overlaid(picture: Picture, heat: NDArray[np.float32]) -> Picture:
     return mixed
 
 
-def warmed(
+def draw_frame(
     explanation: Explanation, frame: Picture, heat: NDArray[np.float32], time: float
 ) -> Picture:
     """A whole frame, uint8 [H, W, 3], with heat on the square that the model sees, and its label.
@@ -105,10 +105,10 @@ def warmed(
     top, left = -(-(height - side) // 2), -(-(width - side) // 2)
     picture: Picture = (0.35 * frame).astype(np.uint8)
     seen = np.ascontiguousarray(frame[top : top + side, left : left + side])
-    picture[top : top + side, left : left + side] = overlaid(seen, heat)
+    picture[top : top + side, left : left + side] = overlay_heat(seen, heat)
     size = max(13, height // 22)
     words = f"{explanation.label} {100 * explanation.score:.0f} %   {time:.2f} s"
-    letters = Lettering(round(size * 1.25)).mask(words, width - 2 * size)
+    letters = TextRenderer(round(size * 1.25)).mask(words, width - 2 * size)
     lines, columns = letters.shape
     y = height - lines - size
     panel = picture[y - size // 3 : y + lines + size // 3, size // 2 : columns + 3 * size // 2]
@@ -119,7 +119,7 @@ def warmed(
     return picture
 
 
-def write_png(picture: Picture) -> bytes:
+def encode_png(picture: Picture) -> bytes:
     """A PNG file of a picture uint8 [H, W, 3] RGB."""
     import cv2
 
@@ -158,13 +158,13 @@ def _row(
         small = cv2.resize(picture, (TILE, TILE), interpolation=cv2.INTER_AREA)
         part[:TILE, x : x + TILE] = small
         y = TILE + GAP // 2
-        part[y : y + TILE, x : x + TILE] = overlaid(small, heat[t])
+        part[y : y + TILE, x : x + TILE] = overlay_heat(small, heat[t])
         _write(part, (x, 2 * TILE + GAP // 2 + 4), f"{explanation.times[t]:.2f} s", SOFT)
         odds = float(explanation.odds[t])
         end = zero - BARS * odds / most * above(explanation.odds)
         top, bottom = sorted((round(zero), round(end)))
         part[top : bottom + 1, x : x + TILE] = FOR if odds >= 0 else AGAINST
-        _write(part, (x, bars + BARS + 3), signed(odds), INK)
+        _write(part, (x, bars + BARS + 3), format_signed(odds), INK)
     part[round(zero), MARGIN:last] = SOFT
     return part
 
@@ -174,7 +174,7 @@ def above(odds: NDArray[np.float32]) -> float:
     return 1.0 if odds.min(initial=0) >= -0.05 * max(float(odds.max(initial=0)), LEAST) else 0.5
 
 
-def signed(odds: float) -> str:
+def format_signed(odds: float) -> str:
     """Log-odds with their sign, one digit, and no -0.0."""
     return f"{round(odds, 1) + 0.0:+.1f}"
 
@@ -213,7 +213,7 @@ def _write(
     room: int = TILE,
 ) -> None:
     """Draw a line of text, `at` its left top corner; what is wider than `room` is shortened."""
-    letters = Lettering(round(size * 1.25)).mask(text, room)
+    letters = TextRenderer(round(size * 1.25)).mask(text, room)
     mask = letters.astype(np.float32)[..., None] / 255
     x, y = at
     height, width = mask.shape[:2]

@@ -32,7 +32,7 @@ def write_heatmap_video(
     """
     with opening(explanation.source, reader=reader) as video:
         short = max(SMALLEST, min(video.width, video.height))
-    warmth, window = heatmap.scaled(explanation), explanation.window
+    warmth, window = heatmap.scale_patches(explanation), explanation.window
     with (
         opening(explanation.source, reader=reader, short_side=short) as video,
         VideoWriter(video) as recorder,
@@ -48,7 +48,7 @@ def write_heatmap_video(
                 time = float(video.times[index])
                 nearest = int(np.abs(np.array(explanation.times) - time).argmin())
                 recorder.frame(
-                    index - first, heatmap.warmed(explanation, frame, warmth[nearest], time)
+                    index - first, heatmap.draw_frame(explanation, frame, warmth[nearest], time)
                 )
         video.check_unchanged()
     return Path(path)

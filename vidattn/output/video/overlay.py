@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.output.palette import NONE, Color, label_colors
-from vidattn.output.video.text import Lettering, Mask
+from vidattn.output.video.text import Mask, TextRenderer
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
 
@@ -65,7 +65,7 @@ class Overlay:
         self._left, self._width = right, max(width - 2 * right, 1)
         self._height = min(line + self._bar + 3 * pad, height)
         self._top = max(height - bottom - self._height, 0)
-        self._lettering = Lettering(line)
+        self._lettering = TextRenderer(line)
         self._panels: OrderedDict[int, Panel] = OrderedDict()
         self._track = self._made_track()
 

@@ -36,7 +36,7 @@ ABSENT = "\U0010ffff"
 Mask = NDArray[np.uint8]
 
 
-class Lettering:
+class TextRenderer:
     """Draws text of one height."""
 
     def __init__(self, pixels: int) -> None:

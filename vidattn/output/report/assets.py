@@ -17,12 +17,12 @@ UNSEEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-
 """Signs that reorder or hide what is around them, as a pattern."""
 
 
-def shown(text: str) -> str:
+def reveal(text: str) -> str:
     """Text in which signs that reorder or hide what is around them are visible."""
     return re.sub(UNSEEN, "\ufffd", text)
 
 
-def policy(script: str, style: str) -> str:
+def security_policy(script: str, style: str) -> str:
     """The content security policy of a page: nothing runs but this script, nothing is loaded."""
     return "; ".join(
         (
@@ -42,7 +42,7 @@ def _hash(text: str) -> str:
 
 
 @cache
-def asset(name: str) -> str:
+def read_asset(name: str) -> str:
     """The text of a file beside this one."""
     return (HERE / name).read_text(encoding="utf-8")
 
@@ -51,16 +51,16 @@ def asset(name: str) -> str:
 def page_colors() -> dict[str, tuple[str, str]]:
     """The colours of the pages by name, on light and on dark ground, as #rrggbb."""
     pattern = r"--(\w+): light-dark\((#\w+), (#\w+)\)"
-    found = re.findall(pattern, asset("base.css"))
+    found = re.findall(pattern, read_asset("base.css"))
     return {name: (light, dark) for name, light, dark in found}
 
 
 @cache
-def template(name: str) -> Template:
+def load_template(name: str) -> Template:
     """A template beside this file; it escapes all that is put into it."""
     from jinja2 import Environment, StrictUndefined
 
     house = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    return house.from_string(asset(name))
+    return house.from_string(read_asset(name))
