@@ -57,13 +57,13 @@ def look(folder: Path, count: int) -> Path:
     for number in range(count):
         kind = number % len(CLASSES)
         video = film(rng, kind, classifier.clip, textures)
-        *_, last = stream.stream(video, classifier, vectors=True)
+        *_, last = stream.stream(video, classifier, embeddings=True)
         assert isinstance(last, stream.Finished)
-        assert last.vectors is not None
+        assert last.embeddings is not None
         timeline, name = last.timeline, f"{number:04d}.vidattn.npz"
         seen = (
             timeline.windows,
-            last.vectors,
+            last.embeddings,
             timeline.model.to_dict(),
             timeline.settings.to_dict(),
         )

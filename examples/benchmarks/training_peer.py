@@ -124,7 +124,7 @@ def top1(model: nn.Module, examples: VideoDataset) -> float:
     """The share of held-back clips that get their label."""
     model.eval()
     right = total = 0
-    for batch in examples.held_back():
+    for batch in examples.validation_batches():
         answers = model(pixel_values=batch.clips.transpose(1, 2)).logits.argmax(-1)
         right, total = right + int((answers == batch.labels).sum()), total + len(batch.labels)
     return right / total

@@ -243,7 +243,7 @@ def test_a_file_set_holds_back_every_video_once_and_lists_the_broken(broken: Lab
     recipe = Recipe("x", clip=CLIP, optim=OptimConfig(batch_size=4), data=DataConfig(workers=0))
     found = VideoDataset(recipe, broken, broken, centred)
     for _ in range(2):
-        batches = list(found.held_back())
+        batches = list(found.validation_batches())
         assert [len(batch.labels) for batch in batches] == [4, 4, 1]
         labels = [item.label for i, item in enumerate(broken.items) if i != 2]
         assert torch.cat([batch.labels for batch in batches]).tolist() == labels

@@ -114,7 +114,7 @@ def test_spans_of_one_file_make_a_training_set(film: Path) -> None:
         )
         found = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))
         batch = next(iter(found.batches(0)))
-        judged = next(iter(found.held_back()))
+        judged = next(iter(found.validation_batches()))
         for clips, labels in ((batch.clips, batch.labels), (judged.clips, judged.labels)):
             levels = [LEVELS[train.labels[label]] / 255 for label in labels.tolist()]
             assert clips.mean((1, 2, 3, 4)).numpy() == pytest.approx(levels, abs=0.03)

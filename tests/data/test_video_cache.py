@@ -85,10 +85,10 @@ def test_held_back_videos_are_read_once_if_there_is_room(
     )
     train, val = (open_dataset(str(own), None, half) for half in ("train", "val"))
     examples = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))
-    first = list(examples.held_back())
+    first = list(examples.validation_batches())
     for item in val.items:
         Path(item.path).unlink()
-    again = list(examples.held_back())
+    again = list(examples.validation_batches())
     assert bool(again) == read_once
     assert bool(examples.unreadable) != read_once
     assert all(torch.equal(a.clips, b.clips) for a, b in zip(first, again, strict=False))

@@ -8,7 +8,7 @@ import pytest
 from vidattn.data.annotations.ground_truth import GroundTruth
 from vidattn.errors import DataError
 from vidattn.evaluation.segmentation import (
-    SHARES,
+    METRICS,
     evaluate_segmentation,
     fit_threshold,
     pair_videos,
@@ -54,7 +54,7 @@ def frames(name: str, text: str) -> GroundTruth:
 
 
 def figures(*pairs: tuple[GroundTruth, Timeline | None], **more: object) -> dict[str, float | None]:
-    return dict(evaluate_segmentation(pairs, **more).figures)  # type: ignore[arg-type]
+    return dict(evaluate_segmentation(pairs, **more).metrics)  # type: ignore[arg-type]
 
 
 def test_a_day_counted_by_hand() -> None:
@@ -112,7 +112,7 @@ def test_perfect_timelines_have_full_marks_whatever_their_order() -> None:
                 merged.append((start, stop, label))
         truth = spans(name, *merged, duration=len(text))
         pairs.append((truth, timeline(name, text)))
-    assert figures(*pairs) == dict.fromkeys(SHARES, 1.0)
+    assert figures(*pairs) == dict.fromkeys(METRICS, 1.0)
     worse = [(truth, made) for truth, made in pairs[:-1]] + [(pairs[-1][0], timeline("d", "ddsss"))]
     assert figures(*worse) == figures(*worse[::-1])
     assert all((value or 0) < 1 for value in figures(*worse).values())
@@ -148,8 +148,8 @@ def test_labels_that_overlap_leave_detection_only() -> None:
     plain = (spans("b", (0, 2, "swim"), duration=2), timeline("b", "ss"))
     found = evaluate_segmentation([(both, timeline("a", "ssss")), plain])
     assert (found.videos, found.framewise, found.frames) == (2, 1, 50)
-    assert found.figures["frame_accuracy"] == 1.0
-    assert found.figures["map"] == 0.5
+    assert found.metrics["frame_accuracy"] == 1.0
+    assert found.metrics["map"] == 0.5
     assert [dict(row) for row in found.per_class] == [
         {"label": "swim", "spans": 2, "found": 2, "ap@0.5": 1.0},
         {"label": "dive", "spans": 1, "found": 0, "ap@0.5": 0.0},

@@ -19,13 +19,14 @@ from vidattn.data.motion.dataset import validation_samples
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.explain import (
     MOST_RUNS,
+    MOST_SEGMENTS,
     ExplainTarget,
-    around,
     explain,
-    explanations,
+    explain_longest,
+    explain_windows,
     strongest_window,
+    window_around,
 )
-from vidattn.inference.highlights import MOST, highlights
 from vidattn.models.attribution import relevance
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
@@ -59,14 +60,14 @@ def test_the_window_lies_around_the_moment_and_within_the_film(
     assert len(set(found.frames)) == 4
     assert all(0.75 <= time < 1.25 for time in found.times)
     with open_video(film) as video:
-        assert around(video, 0.0, classifier.clip) == Window(0.0, 0.5)
-        assert around(video, 3.99, classifier.clip) == Window(3.5, 4.0)
-        assert around(video, 2.0, classifier.clip, frames=99) == Window(0.0, 4.0)
+        assert window_around(video, 0.0, classifier.clip) == Window(0.0, 0.5)
+        assert window_around(video, 3.99, classifier.clip) == Window(3.5, 4.0)
+        assert window_around(video, 2.0, classifier.clip, frames=99) == Window(0.0, 4.0)
         with pytest.raises(VideoError, match=r"ends at 4.00 s, before 9 s") as caught:
-            around(video, 9.0, classifier.clip)
+            window_around(video, 9.0, classifier.clip)
         assert caught.value.code == "E_SHORT"
         with pytest.raises(UsageError, match="second -1: a film begins at 0"):
-            around(video, -1.0, classifier.clip)
+            window_around(video, -1.0, classifier.clip)
 
 
 def test_the_scores_are_those_of_segment(
@@ -101,7 +102,7 @@ def test_of_a_film_shorter_than_a_window_the_frames_are_those_that_segment_saw(
     for found in (
         explain(short, classifier),
         explain(short, classifier, at=0.1),
-        *highlights(timeline, classifier),
+        *explain_longest(timeline, classifier),
     ):
         assert found.window.duration == pytest.approx(0.3)
         assert found.frames == (0, 1, 2, 2)
@@ -137,7 +138,7 @@ def test_shares_are_positive_and_sum_to_one(
     film: Path,  # noqa: F811
     classifier: Classifier,
 ) -> None:
-    (one,) = explanations(film, classifier, [ExplainTarget(Window(1.0, 1.5))], method=method)  # type: ignore[arg-type]
+    (one,) = explain_windows(film, classifier, [ExplainTarget(Window(1.0, 1.5))], method=method)  # type: ignore[arg-type]
     assert one.patches.shape == (4, 2, 2)
     assert (one.patches >= 0).all()
     assert one.patches.sum() == pytest.approx(1, abs=1e-5)
@@ -344,16 +345,16 @@ def test_segments_are_explained_in_their_surest_windows(
     classifier: Classifier,
 ) -> None:
     timeline = vidattn.segment(film, classifier, overlap=0.5)
-    found = list(highlights(timeline, classifier))
+    found = list(explain_longest(timeline, classifier))
     real = [s for s in timeline.segments if s.label_id is not None]
-    assert len(found) == min(len(real), MOST)
+    assert len(found) == min(len(real), MOST_SEGMENTS)
     for one in found:
         segment = next(s for s in real if s.window.start <= one.window.centre < s.window.stop)
         assert one.label == segment.label
         row = timeline.scores[timeline.windows.index(one.window), one.label_id]
         assert one.score == pytest.approx(float(row), abs=1e-4)
     gone = replace(timeline, source="gone.mp4")
-    assert list(highlights(gone, classifier)) == []
+    assert list(explain_longest(gone, classifier)) == []
 
 
 def test_segment_puts_explanations_into_its_report(

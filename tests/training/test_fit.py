@@ -20,10 +20,10 @@ from vidattn.config.serialization import to_plain
 from vidattn.data.motion.camera import LABELS
 from vidattn.errors import DataError, OutputError, RecipeError, UsageError, WeightsError
 from vidattn.training import fit
-from vidattn.training.artifacts import card_of
+from vidattn.training.artifacts import make_card
 from vidattn.training.checkpoint import load_state, save_state
 from vidattn.training.data import open_training_dataset
-from vidattn.training.run_dir import LOCK, checkpoints, owning
+from vidattn.training.run_dir import LOCK, checkpoints, lock_run_dir
 from vidattn.training.trainer import Trainer, new_state
 from vidattn.weights.loading import load
 
@@ -221,14 +221,14 @@ def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(
 ) -> None:
     card = load(whole).card
     assert (card.name, card.license, card.training_data) == ("run", "Apache-2.0", "motion")
-    theirs = card_of(replace(TINY, name="motion-tiny"), tmp_path / "mine", "", 0.5)
+    theirs = make_card(replace(TINY, name="motion-tiny"), tmp_path / "mine", "", 0.5)
     assert (theirs.name, theirs.license) == ("motion-tiny", "Apache-2.0")
     once = replace(TINY, optim=replace(TINY.optim, epochs=1))
     run(tmp_path / "tuned", once, init=whole)
     card = load(tmp_path / "tuned").card
     assert (card.name, card.license) == ("tuned", "")
     assert card.source == f"vidattn train --dataset motion --init {whole.name}"
-    assert card_of(replace(TINY, init=str(whole)), tmp_path / "mine", "", 0.5).license == ""
+    assert make_card(replace(TINY, init=str(whole)), tmp_path / "mine", "", 0.5).license == ""
 
 
 def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(whole: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(
     parts = tmp_path / "parts" / "run"
     seen: list[fit.Event] = []
     asked = {"number": 0}
-    for event in fit.fit(TINY, parts, device="cpu", asked=lambda: asked["number"]):
+    for event in fit.fit(TINY, parts, device="cpu", stop_signal=lambda: asked["number"]):
         seen.append(event)
         if isinstance(event, fit.StepDone) and event.step == 2:
             asked["number"] = 15
@@ -350,7 +350,7 @@ def test_a_signal_that_comes_in_the_middle_of_a_step_waits_for_no_other(
         return losses(learner, *words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Trainer, "_losses", signalled)
-    seen = list(fit.fit(TINY, tmp_path, device="cpu", asked=lambda: asked["number"]))
+    seen = list(fit.fit(TINY, tmp_path, device="cpu", stop_signal=lambda: asked["number"]))
     assert [e.step for e in seen if isinstance(e, fit.StepDone)] == [1, 2, 3]
     assert seen[-1] == fit.Interrupted(3, 2)
     assert (tmp_path / "checkpoints" / "00000003.safetensors").exists()
@@ -369,7 +369,7 @@ def test_a_batch_without_pairs_is_not_mixed_in_silence(optim: dict[str, float]) 
 
 
 def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path) -> None:
-    events = fit.fit(TINY, tmp_path, device="cpu", manner=fit.RunOptions(save_every=1, keep=3))
+    events = fit.fit(TINY, tmp_path, device="cpu", options=fit.RunOptions(save_every=1, keep=3))
     for event in events:
         if isinstance(event, fit.StepDone) and event.step == 5:
             break
@@ -381,7 +381,7 @@ def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_a_run_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, step: int) -> None:
     parts = tmp_path / "parts" / "run"
-    events = fit.fit(TINY, parts, device="cpu", manner=fit.RunOptions(save_every=1))
+    events = fit.fit(TINY, parts, device="cpu", options=fit.RunOptions(save_every=1))
     next(e for e in events if isinstance(e, fit.StepDone) and e.step == step)
     events.close()  # type: ignore[attr-defined]
     torch.manual_seed(123)
@@ -397,7 +397,7 @@ from vidattn.config.serialization import from_plain
 
 recipe = from_plain(Recipe, json.loads(sys.argv[1]))
 for event in vidattn.training.fit.fit(
-    recipe, Path(sys.argv[2]), device="cpu", manner=vidattn.training.fit.RunOptions(save_every=1)
+    recipe, Path(sys.argv[2]), device="cpu", options=vidattn.training.fit.RunOptions(save_every=1)
 ):
     if isinstance(event, vidattn.training.fit.StepDone) and event.step == 3:
         break
@@ -419,7 +419,7 @@ def test_what_two_processes_began_one_can_finish(whole: Path, tmp_path: Path) ->
 
 def test_a_sharded_model_does_not_try_out_how_much_fits(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot try out") as caught:
-        run(tmp_path / "run", manner=fit.RunOptions("fsdp", auto_parts=True))
+        run(tmp_path / "run", options=fit.RunOptions("fsdp", auto_micro_batch=True))
     assert "optim.accumulate" in (caught.value.hint or "")
     assert not (tmp_path / "run").exists()
 
@@ -428,7 +428,7 @@ def test_what_lingers_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
     left = (tmp_path / LOCK).open("w")
     fcntl.flock(left, fcntl.LOCK_EX)
     threading.Timer(0.3, left.close).start()
-    with owning(tmp_path):
+    with lock_run_dir(tmp_path):
         assert left.closed
 
 
@@ -436,7 +436,7 @@ def test_a_directory_in_which_another_process_trains_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vidattn.training.run_dir.LINGER", 0.0)
-    with owning(tmp_path), pytest.raises(OutputError, match="another process trains here"):
+    with lock_run_dir(tmp_path), pytest.raises(OutputError, match="another process trains here"):
         run(tmp_path)
 
 

@@ -52,7 +52,7 @@ def learnt(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
     """The state after some steps, and their losses."""
     state = new_state(recipe, None)
     learner = Trainer(state, recipe, per_epoch=2)
-    return state, [learner.learn(BATCHES[number]).loss for number in range(steps)]
+    return state, [learner.train_step(BATCHES[number]).loss for number in range(steps)]
 
 
 @pytest.mark.parametrize("parts", [2, 8])
@@ -68,7 +68,7 @@ def test_what_is_dropped_counts() -> None:
     for drop in (m for m in kept.model.modules() if isinstance(m, RngDropout)):
         drop.rate = 0.0
     found = [Trainer(state, TINY, per_epoch=2) for state in (kept, dropping)]
-    losses = [learner.learn(BATCHES[0]).loss for learner in found]
+    losses = [learner.train_step(BATCHES[0]).loss for learner in found]
     assert abs(losses[0] - losses[1]) > 1e-4
 
 
@@ -91,7 +91,7 @@ def test_learning_lowers_the_loss_on_one_batch() -> None:
     )[0]
     recipe = changed(epochs=60)
     learner = Trainer(new_state(recipe, None), recipe, per_epoch=2)
-    found = [learner.learn(batch).loss for _ in range(100)]
+    found = [learner.train_step(batch).loss for _ in range(100)]
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
 
 
@@ -104,7 +104,7 @@ def test_the_motion_of_patches_is_not_learned_by_frames_alone() -> None:
 def test_a_run_goes_on_exactly_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
     recipe, whole, parts = changed(ema=0.9), tmp_path / "whole" / "run", tmp_path / "parts" / "run"
     test_fit.run(whole, recipe)
-    events = fit.fit(recipe, parts, device="cpu", manner=fit.RunOptions(save_every=1))
+    events = fit.fit(recipe, parts, device="cpu", options=fit.RunOptions(save_every=1))
     next(e for e in events if isinstance(e, fit.StepDone) and e.step == 3)
     events.close()  # type: ignore[attr-defined]
     test_fit.run(parts, recipe, resume=True)
@@ -125,7 +125,7 @@ from vidattn.config.serialization import from_plain
 recipe = from_plain(Recipe, json.loads(sys.argv[1]))
 for strategy in ("ddp", "fsdp"):
     folder = Path(sys.argv[2], strategy)
-    *_, last = fit.fit(recipe, folder, device="cpu", manner=fit.RunOptions(strategy))
+    *_, last = fit.fit(recipe, folder, device="cpu", options=fit.RunOptions(strategy))
     print(json.dumps(type(last).__name__))
 """
 

@@ -15,12 +15,12 @@ from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 from vidattn.training.optim import (
     WeightAverage,
+    build_optimizer,
     freeze_except,
-    groups,
-    layers,
+    layer_depths,
     lr_at,
-    optimizer,
-    rate_for,
+    parameter_groups,
+    scale_lr,
     set_lr,
     training_mode,
 )
@@ -68,7 +68,7 @@ def test_warm_up_rises_evenly_and_cosine_ends_at_nothing() -> None:
 def test_adamw_spares_norms_biases_and_embeddings() -> None:
     model = tiny(depth=1)
     names = {id(p): n for n, p in model.named_parameters()}
-    decays, others = groups([model], OptimConfig(kind="adamw"))
+    decays, others = parameter_groups([model], OptimConfig(kind="adamw"))
     spared = {names[id(p)] for p in others["params"]}
     assert {"pos", "time", "cls", "cls_pos", "patch.bias", "norm.weight"} <= spared
     assert "head.weight" in {names[id(p)] for p in decays["params"]}
@@ -76,7 +76,7 @@ def test_adamw_spares_norms_biases_and_embeddings() -> None:
 
 
 def test_sgd_decays_everything_like_the_official_code() -> None:
-    made = optimizer([nn.Linear(2, 2)], OptimConfig(kind="sgd"))
+    made = build_optimizer([nn.Linear(2, 2)], OptimConfig(kind="sgd"))
     assert [g["weight_decay"] for g in made.param_groups] == [1e-4]
     assert made.param_groups[0]["nesterov"]
 
@@ -84,21 +84,21 @@ def test_sgd_decays_everything_like_the_official_code() -> None:
 def test_frozen_parameters_are_left_out() -> None:
     layer = nn.Linear(2, 2)
     layer.bias.requires_grad_(False)
-    (group,) = groups([layer], OptimConfig(kind="sgd"))
+    (group,) = parameter_groups([layer], OptimConfig(kind="sgd"))
     assert group["params"] == [layer.weight]
 
 
 def test_the_learning_rate_follows_the_batch_and_says_so() -> None:
-    lr, said = rate_for(OptimConfig(lr=0.005, batch_size=64), 16)
+    lr, said = scale_lr(OptimConfig(lr=0.005, batch_size=64), 16)
     assert lr == 0.00125
     assert (
         said == "learning rate 0.00125 for batches of 16: the recipe's 0.005 is for batches of 64"
     )
-    assert rate_for(OptimConfig(lr=lr, batch_size=16), 16) == (lr, "")
+    assert scale_lr(OptimConfig(lr=lr, batch_size=16), 16) == (lr, "")
 
 
 def test_every_group_learns_at_its_scale() -> None:
-    made = optimizer([tiny()], OptimConfig(kind="adamw", layer_decay=0.5))
+    made = build_optimizer([tiny()], OptimConfig(kind="adamw", layer_decay=0.5))
     set_lr(made, 0.8)
     assert sorted({g["lr"] for g in made.param_groups}) == pytest.approx([0.1, 0.2, 0.4, 0.8])
 
@@ -116,7 +116,7 @@ def test_layer_decay_scales_a_divided_model_as_timm_scales_a_vit() -> None:
     )
     model = tiny()
     optim = OptimConfig(kind="adamw", weight_decay=0.05, layer_decay=0.6)
-    ours = named_groups(model, groups([model], optim), "scale")
+    ours = named_groups(model, parameter_groups([model], optim), "scale")
     pairs = {
         "patch.weight": "patch_embed.proj.weight",
         "patch.bias": "patch_embed.proj.bias",
@@ -139,7 +139,7 @@ def test_layer_decay_scales_a_divided_model_as_timm_scales_a_vit() -> None:
 
 
 def test_the_layers_of_stam_over_the_frames_stand_above_its_blocks() -> None:
-    above = layers(Stam(TINY_STAM))
+    above = layer_depths(Stam(TINY_STAM))
     assert above["head.weight"] == 0
     assert above["over_time.norm.weight"] == above["over_time.layers.1.linear1.weight"] == 1
     assert above["over_time.layers.0.linear1.weight"] == 2
@@ -150,7 +150,7 @@ def test_the_layers_of_stam_over_the_frames_stand_above_its_blocks() -> None:
 
 def test_what_stands_beside_the_model_learns_at_full_rate() -> None:
     beside = nn.Linear(2, 2)
-    found = groups([tiny(), beside], OptimConfig(layer_decay=0.5))
+    found = parameter_groups([tiny(), beside], OptimConfig(layer_decay=0.5))
     (group,) = (g for g in found if any(p is beside.weight for p in g["params"]))
     assert group["scale"] == 1
 
@@ -162,7 +162,7 @@ def test_only_the_head_learns_and_nothing_below_it_is_disturbed() -> None:
     assert learning(model) == {"head.weight", "head.bias"}
     training_mode(model)
     assert torch.equal(model(clips), model(clips))
-    made = optimizer([model], OptimConfig(lr=0.1))
+    made = build_optimizer([model], OptimConfig(lr=0.1))
     model(clips).sum().backward()
     made.step()
     assert len(made.state) == 2

@@ -19,7 +19,7 @@ from vidattn.evaluation.dataset import predict_logits
 from vidattn.models.distributed import World
 from vidattn.training.artifacts import validate
 from vidattn.training.data import open_training_dataset
-from vidattn.training.trainer import PATIENCE, Trainer, TrainState, largest_part, new_state
+from vidattn.training.trainer import PATIENCE, Trainer, TrainState, largest_micro_batch, new_state
 
 
 class Remembered:
@@ -43,7 +43,7 @@ def learnt(recipe: Recipe, steps: int = 2, parts: int = 0) -> tuple[TrainState, 
     """The state after some steps, and their losses."""
     state = new_state(recipe, None)
     learner = Trainer(state, recipe, per_epoch=2, parts=parts)
-    return state, [learner.learn(BATCHES[number]).loss for number in range(steps)]
+    return state, [learner.train_step(BATCHES[number]).loss for number in range(steps)]
 
 
 @pytest.mark.parametrize("parts", [2, 3, 8])
@@ -58,9 +58,9 @@ def test_parts_of_a_batch_teach_what_the_whole_does(parts: int, mix: dict[str, f
 def test_what_a_step_draws_does_not_depend_on_what_came_before() -> None:
     one, other = new_state(TINY, None), new_state(TINY, None)
     torch.manual_seed(5)
-    Trainer(one, TINY, per_epoch=2).learn(BATCHES[0])
+    Trainer(one, TINY, per_epoch=2).train_step(BATCHES[0])
     torch.manual_seed(6)
-    Trainer(other, TINY, per_epoch=2).learn(BATCHES[0])
+    Trainer(other, TINY, per_epoch=2).train_step(BATCHES[0])
     assert_close(one.model.state_dict(), other.model.state_dict(), rtol=0, atol=0)
 
 
@@ -77,9 +77,9 @@ recipe, told = from_plain(Recipe, json.loads(plain)), []
 with join_world(torch.device("cpu")):
     for name, strategy, resume in json.loads(RUNS):
         seen, folder_of = [], Path(folder, name, "run")
-        options = {"device": "cpu", "manner": fit.RunOptions(strategy), "resume": resume}
+        options = {"device": "cpu", "options": fit.RunOptions(strategy), "resume": resume}
         asked = lambda: 15 if name == "parts" and not resume and len(seen) > 4 else 0
-        for event in fit.fit(recipe, folder_of, asked=asked, **options):
+        for event in fit.fit(recipe, folder_of, stop_signal=asked, **options):
             seen.append(event)
         told.append({
             "loss": [e.loss for e in seen if isinstance(e, fit.StepDone)],
@@ -134,7 +134,7 @@ def test_fp32_stops_at_the_first_loss_that_is_not_finite() -> None:
     state = new_state(TINY, None)
     before = {k: v.clone() for k, v in state.model.state_dict().items()}
     with pytest.raises(DivergenceError, match=r"not finite, at step 1$"):
-        Trainer(state, TINY, per_epoch=2).learn(poisoned(0))
+        Trainer(state, TINY, per_epoch=2).train_step(poisoned(0))
     assert_close(state.model.state_dict(), before, rtol=0, atol=0)
 
 
@@ -142,15 +142,15 @@ def test_bf16_leaves_out_such_steps_and_stops_after_several_in_a_row() -> None:
     recipe = changed(precision="bf16", ema=0.9)
     state = new_state(recipe, None)
     learner = Trainer(state, recipe, per_epoch=2)
-    learner.learn(BATCHES[0])
+    learner.train_step(BATCHES[0])
     before = {k: v.clone() for k, v in state.tensors().items()}
-    assert not learner.learn(poisoned(1)).finite
+    assert not learner.train_step(poisoned(1)).finite
     assert_close(state.tensors(), before, rtol=0, atol=0)
-    assert learner.learn(BATCHES[1]).finite
+    assert learner.train_step(BATCHES[1]).finite
     for _ in range(PATIENCE - 1):
-        learner.learn(poisoned(1))
+        learner.train_step(poisoned(1))
     with pytest.raises(DivergenceError, match=f"for the {PATIENCE}th time in a row"):
-        learner.learn(poisoned(1))
+        learner.train_step(poisoned(1))
 
 
 def test_smoothed_labels_cost_a_sure_model_more() -> None:
@@ -160,7 +160,7 @@ def test_smoothed_labels_cost_a_sure_model_more() -> None:
         state = new_state(recipe, None)
         with torch.no_grad():
             state.model.head.bias.copy_(torch.arange(10.0))
-        found.append(Trainer(state, recipe, per_epoch=1).learn(BATCHES[0]).loss)
+        found.append(Trainer(state, recipe, per_epoch=1).train_step(BATCHES[0]).loss)
     assert abs(found[0] - found[1]) > 0.1
 
 
@@ -170,7 +170,7 @@ def test_learning_lowers_the_loss_on_one_batch() -> None:
     )[0]
     recipe = changed(epochs=60)
     learner = Trainer(new_state(recipe, None), recipe, per_epoch=2)
-    found = [learner.learn(batch).loss for _ in range(100)]
+    found = [learner.train_step(batch).loss for _ in range(100)]
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
 
 
@@ -239,15 +239,15 @@ def test_parts_are_halved_until_they_fit(
     monkeypatch: pytest.MonkeyPatch, most: int, found: int
 ) -> None:
     state = Small(monkeypatch, most).state
-    assert largest_part(state, TINY, World(), 8) == found
+    assert largest_micro_batch(state, TINY, World(), 8) == found
     assert all(p.grad is None for p in state.model.parameters())
 
 
 def test_memory_for_not_a_single_clip_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MemoryLimitError, match="a single clip"):
-        largest_part(Small(monkeypatch, 0).state, TINY, World(), 8)
+        largest_micro_batch(Small(monkeypatch, 0).state, TINY, World(), 8)
     with pytest.raises(MemoryLimitError) as caught:
-        Trainer(Small(monkeypatch, 4).state, TINY, per_epoch=2).learn(BATCHES[0])
+        Trainer(Small(monkeypatch, 4).state, TINY, per_epoch=2).train_step(BATCHES[0])
     assert "--batch-size auto" in (caught.value.hint or "")
 
 

@@ -323,7 +323,7 @@ class VideoDataset:
         """Batches from number `first` to the end of the run."""
         return self._training.batches(first, self.recipe.data.workers)
 
-    def held_back(self) -> Iterator[Batch]:
+    def validation_batches(self) -> Iterator[Batch]:
         """One view of each held-back video; `unreadable` tells which could not be read.
 
         They are read once if they fit into the memory the recipe gives to videos.

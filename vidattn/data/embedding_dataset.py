@@ -133,7 +133,7 @@ class EmbeddingDataset:
         """Batches from number `first` to the end of the run."""
         return self._training.batches(first)
 
-    def held_back(self) -> Iterator[Batch]:
+    def validation_batches(self) -> Iterator[Batch]:
         """All windows of each held-back film."""
         mine = range(len(self._held_back))[self._share[0] :: self._share[1]]
         for low in range(0, len(mine), self.batch_size):

@@ -76,7 +76,7 @@ def measure(
         confusion=counts,
         clips=len(labels),
         ece=metrics.calibration_error(scores, labels),
-        nll=metrics.nll_of(logs, labels),
+        nll=metrics.mean_nll(logs, labels),
         brier=metrics.brier(scores, labels),
         temperature=temperature,
     )

@@ -75,10 +75,10 @@ def nll(
     logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
 ) -> float:
     """Mean negative log-likelihood of the labels, in nats; NaN if there are none."""
-    return nll_of(log_probabilities(logits, temperature), labels)
+    return mean_nll(log_probabilities(logits, temperature), labels)
 
 
-def nll_of(logs: Floats, labels: NDArray[np.integer]) -> float:
+def mean_nll(logs: Floats, labels: NDArray[np.integer]) -> float:
     """As `nll`, from the logarithms of the probabilities [N, K]."""
     if len(labels) == 0:
         return float("nan")

@@ -29,7 +29,7 @@ OVERLAPS = (0.10, 0.25, 0.50)
 ACTIVITYNET = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 THUMOS = (0.3, 0.4, 0.5, 0.6, 0.7)
 THRESHOLDS = tuple(sorted({*ACTIVITYNET, *THUMOS}))
-SHARES = (
+METRICS = (
     "frame_accuracy",
     "frame_accuracy_foreground",
     "edit",
@@ -147,7 +147,7 @@ class _Compared:
 class SegmentationMetrics:
     """The figures over all videos of the truth."""
 
-    figures: Mapping[str, float | None]
+    metrics: Mapping[str, float | None]
     """Each of SHARES; None when there is nothing to measure it on."""
     per_class: tuple[Mapping[str, Any], ...]
     videos: int
@@ -158,7 +158,7 @@ class SegmentationMetrics:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         head = {"videos": self.videos, "framewise": self.framewise, "frames": self.frames}
-        return {**self.figures, **head, "per_class": [dict(row) for row in self.per_class]}
+        return {**self.metrics, **head, "per_class": [dict(row) for row in self.per_class]}
 
 
 def evaluate_segmentation(
@@ -184,7 +184,7 @@ def evaluate_segmentation(
     clear = [video for video in compared if video.truth is not None]
     precisions, per_class = _detection(compared, labels.names)
     figures = {**_framewise(clear), **precisions}
-    shown = {name: None if math.isnan(figures[name]) else figures[name] for name in SHARES}
+    shown = {name: None if math.isnan(figures[name]) else figures[name] for name in METRICS}
     frames = sum(len(video.predicted) for video in clear)
     return SegmentationMetrics(shown, tuple(per_class), len(compared), len(clear), frames)
 
@@ -207,7 +207,7 @@ def fit_threshold(
             (truth, None if one is None else one.decoded(threshold=threshold, leave=None))
             for truth, one in pairs
         ]
-        figures = evaluate_segmentation(changed, background=background, rate=rate).figures
+        figures = evaluate_segmentation(changed, background=background, rate=rate).metrics
         found = figures["f1@50"] if figures["f1@50"] is not None else figures["map@0.5"]
         if found is None:
             raise DataError("nothing happens in the truth: there is no best threshold")

@@ -52,7 +52,7 @@ class Scored:
     scores: Scores | None
     reused: bool = False
     """Whether the scores are those of an earlier window that shows the same."""
-    vector: Scores | None = None
+    embedding: Scores | None = None
     """What the head of the model saw of the window, float32 [D], where that was asked for."""
 
 
@@ -61,7 +61,7 @@ class Finished:
     """The last event."""
 
     timeline: Timeline
-    vectors: Scores | None = None
+    embeddings: Scores | None = None
     """Those of the windows of the timeline, [N, D], where they were asked for."""
 
 
@@ -111,10 +111,10 @@ def collect(
     )
 
 
-def vectors_of(done: Sequence[Scored]) -> Scores | None:
-    """The vectors of the windows that `collect` puts into a timeline, in its order."""
+def stack_embeddings(done: Sequence[Scored]) -> Scores | None:
+    """The embeddings of the windows that `collect` puts into a timeline, in its order."""
     scored = sorted((event for event in done if event.scores is not None), key=lambda e: e.window)
-    rows = [event.vector for event in scored if event.vector is not None]
+    rows = [event.embedding for event in scored if event.embedding is not None]
     return np.stack(rows) if rows else None
 
 

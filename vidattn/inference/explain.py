@@ -31,11 +31,14 @@ from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 from vidattn.timeline import Timeline
 from vidattn.timeline.explanation import METHODS, Explanation, Method
+from vidattn.timeline.segments import Segment
 from vidattn.types import View, Window
 from vidattn.video import Opening, Video, open_video
 
 MOST_RUNS = 32
 """Parts that the frames of a window are taken out in; longer clips lose several at a time."""
+MOST_SEGMENTS = 6
+"""Segments that a report explains: the longest, so that the page stays small."""
 PICTURE = 224
 """Pixels of the side of a picture to look at."""
 
@@ -74,20 +77,20 @@ def explain(
     Raises UsageError for a label the classifier does not know, a time below 0 and a model that is
     neither TimeSformer nor STAM, VideoError when the film cannot be read or is over by `at`.
     """
-    label_id = None if label is None else label_of(classifier, label)
-    explain_with(classifier)
+    label_id = None if label is None else find_label(classifier, label)
+    require_explainable(classifier)
     if at is None:
         timeline = segment(source, classifier, frames=frames, runtime=runtime)
         question = strongest_window(timeline, label_id)
     else:
         question = target_at(source, at, classifier, label_id, frames, runtime)
-    (found,) = explanations(
+    (found,) = explain_windows(
         source, classifier, [question], method=method, frames=frames, runtime=runtime
     )
     return found
 
 
-def explanations(
+def explain_windows(
     source: Source,
     classifier: Classifier,
     questions: Sequence[ExplainTarget],
@@ -123,7 +126,7 @@ def _view(video: Video, question: ExplainTarget, clip: ClipConfig, frames: int |
     return planned.views[0]
 
 
-def label_of(classifier: Classifier, name: str) -> int:
+def find_label(classifier: Classifier, name: str) -> int:
     """The number of a class; names differ in case only by mistake. Raises UsageError."""
     for wanted_, names in ((name, classifier.labels), (name.lower(), _lower(classifier.labels))):
         if wanted_ in names:
@@ -139,7 +142,7 @@ def _lower(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(label.lower() for label in labels)
 
 
-def explain_with(classifier: Classifier) -> Model:
+def require_explainable(classifier: Classifier) -> Model:
     """The model of a classifier, if it is of a kind that can be explained. Raises UsageError."""
     if isinstance(classifier.model, TimeSformer | Stam):
         return classifier.model
@@ -170,14 +173,14 @@ def target_at(
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
 ) -> ExplainTarget:
-    """The window `around` a moment of a film that is not open."""
+    """The window `window_around` a moment of a film that is not open."""
     clip = classifier.clip
     with opening(source, reader=runtime.reader) as video:
-        window = around(video, at, clip, frames)
+        window = window_around(video, at, clip, frames)
     return ExplainTarget(window, label_id, (frames or clip.frames) * clip.step_seconds)
 
 
-def around(video: Video, at: float, clip: ClipConfig, frames: int | None = None) -> Window:
+def window_around(video: Video, at: float, clip: ClipConfig, frames: int | None = None) -> Window:
     """The window as long as a clip with `at` in its middle, moved to lie within the film.
 
     Raises UsageError for a moment before the film, VideoError E_SHORT when it is over by then.
@@ -191,11 +194,57 @@ def around(video: Video, at: float, clip: ClipConfig, frames: int | None = None)
     return Window(start, start + span)
 
 
+def explain_longest(
+    timeline: Timeline,
+    classifier: Classifier,
+    runtime: Runtime = Runtime(),
+    opening: Opening = open_video,
+) -> Iterator[Explanation]:
+    """An explanation for each of the longest segments, in the order of time.
+
+    Each is about the label of its segment, in the window within it that is surest of that. Windows
+    that cannot be read any more are left out; so are all, when the film is gone.
+    """
+    frames = timeline.settings.frames
+    for longest in _longest(timeline):
+        question = _surest(timeline, longest)
+        try:
+            yield from explain_windows(
+                timeline.source,
+                classifier,
+                [question],
+                frames=frames,
+                runtime=runtime,
+                opening=opening,
+            )
+        except VideoError:
+            continue
+
+
+def _longest(timeline: Timeline) -> list[Segment]:
+    real = [s for s in timeline.segments if s.label_id is not None]
+    longest = sorted(real, key=lambda s: -s.window.duration)[:MOST_SEGMENTS]
+    return sorted(longest, key=lambda s: s.window.start)
+
+
+def _surest(timeline: Timeline, segment: Segment) -> ExplainTarget:
+    """The window with the middle inside a segment, or else nearest to it, surest of its label."""
+    assert segment.label_id is not None
+    span, middle = segment.window, segment.window.centre
+    centres = [window.centre for window in timeline.windows]
+    inside = [i for i, centre in enumerate(centres) if span.start <= centre < span.stop]
+    inside = inside or [min(range(len(centres)), key=lambda i: abs(centres[i] - middle))]
+    best = max(inside, key=lambda i: timeline.scores[i, segment.label_id])
+    seen = timeline.seen if timeline.seen is not None else timeline.windows
+    window = seen[best] if len(seen) == len(centres) else timeline.windows[best]
+    return ExplainTarget(window, segment.label_id, span_of(timeline))
+
+
 class _Look:
     """Asks a model about a clip, again and again with something taken out."""
 
     def __init__(self, classifier: Classifier, method: Method, runtime: Runtime) -> None:
-        self.model = explain_with(classifier)
+        self.model = require_explainable(classifier)
         self.classifier, self.method = classifier, method
         self.scorer = Scorer(classifier, runtime)
 

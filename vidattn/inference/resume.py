@@ -117,7 +117,7 @@ def resume_from(
     """What is left of a run that knows some windows, and what is not to be done again of it.
 
     plan: the windows given and what they show. classes: how many numbers of a record are scores;
-    the others are its vector.
+    the others are its embedding.
     """
     windows = list(plan)
     first = first_window(known, list(plan.values()), batch)
@@ -127,8 +127,8 @@ def resume_from(
             break
         row, window = record.scores, windows[record.index]
         scores = None if row is None else row[:classes]
-        vector = row[classes:] if row is not None and len(row) > classes else None
-        done.append(Scored(record.index, window, scores, record.reused, vector))
+        embedding = row[classes:] if row is not None and len(row) > classes else None
+        done.append(Scored(record.index, window, scores, record.reused, embedding))
     computed = [event for event in done if not event.reused]
     still = skip_static is not None and computed and computed[-1].scores is not None
     return ResumePoint(

@@ -35,11 +35,13 @@ long as in a batch of 16, beyond which nothing is gained (`examples/benchmarks/b
 class Scorer:
     """Runs a classifier's model on lists of clips; needs no more memory than there is.
 
-    vectors: whether `from_frames` gives the vectors that the head of the model sees beside the
-    logits. Raises UsageError for a model that has none.
+    embeddings: whether `from_frames` gives embeddings, too. Raises UsageError for a model that has
+    none.
     """
 
-    def __init__(self, classifier: Classifier, runtime: Runtime, *, vectors: bool = False) -> None:
+    def __init__(
+        self, classifier: Classifier, runtime: Runtime, *, embeddings: bool = False
+    ) -> None:
         self.device = runtime.torch_device()
         self._size_of = partial(batch_size_of, classifier, runtime)
         self.precision = precision_of(classifier, runtime)
@@ -69,11 +71,11 @@ class Scorer:
         )
         self.width = 0
         """Numbers in the vector of a clip; 0 where none are wanted."""
-        if vectors:
+        if embeddings:
             if not isinstance(self.parts, EmbeddingModel):
                 raise UsageError(f"{classifier.card.name}: a model that has no embeddings")
             self.width = self.parts.head.in_features
-            self.parts = _WithVectors(self.parts)
+            self.parts = _WithEmbeddings(self.parts)
         self._per_frame: Callable[[Tensor], Tensor] = self.parts.per_frame
         self._from_frames: Callable[[Tensor], Tensor] = self.parts.from_frames
         self.compiled = runtime.compile
@@ -100,7 +102,7 @@ class Scorer:
 
     def from_frames(self, clips: Sequence[Tensor]) -> list[Tensor]:
         """What `per_frame` gave for the frames of each clip, [T, ...], to logits as of a call; with
-        `vectors` to [K + D], the logits and then the vector."""
+        `embeddings` to [K + D], the logits and then the embedding."""
         return self._logits(self._from_frames, clips)
 
     def _compile(self, classifier: Classifier) -> None:
@@ -188,7 +190,7 @@ def _in_int8(classifier: Classifier) -> nn.Module:
     return model
 
 
-class _WithVectors(nn.Module):
+class _WithEmbeddings(nn.Module):
     """A model whose logits are followed by what its head made them of."""
 
     def __init__(self, model: EmbeddingModel) -> None:

@@ -21,7 +21,15 @@ from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
 from vidattn.data.frames import oldest_needed, readable_end
 from vidattn.errors import VideoError
-from vidattn.inference.events import Event, Finished, Scored, Scores, Started, collect, vectors_of
+from vidattn.inference.events import (
+    Event,
+    Finished,
+    Scored,
+    Scores,
+    Started,
+    collect,
+    stack_embeddings,
+)
 from vidattn.inference.feature_cache import cached_features
 from vidattn.inference.precision_check import PrecisionCheck, check_precision, windows_to_check
 from vidattn.inference.profiling import Stopwatch
@@ -55,7 +63,7 @@ def stream(
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
     log: ScoreLog | None = None,
-    vectors: bool = False,
+    embeddings: bool = False,
     opening: Opening = open_video,
     **changes: Unpack[WindowingChanges],
 ) -> Generator[Event, None, None]:
@@ -63,9 +71,9 @@ def stream(
 
     windowing, and changes to it as keywords: length and spacing of the windows, region of the
     video. The last window is moved back to end with the video, so nothing is left out. log: saves
-    the scores as they come, and has those of a run that was killed; begun after Started. vectors:
-    whether the embedding of each window is returned, too. opening: the function that opens the
-    video; a `vidattn.video.Prefetcher` makes many short ones go faster.
+    the scores as they come, and resumes a run that was killed; begun after Started. embeddings:
+    whether to return the embedding of each window, too. opening: opens the video; a
+    `vidattn.video.Prefetcher` makes many short ones go faster.
 
     Raises VideoError when the file cannot be read, or is not the same at the end (E_CHANGED), and
     UsageError when the numbers make no sense.
@@ -73,7 +81,7 @@ def stream(
     """
     windowing = replace(windowing, **changes)
     clock, classes = Stopwatch(), len(classifier.labels)
-    scorer = Scorer(classifier, runtime, vectors=vectors)
+    scorer = Scorer(classifier, runtime, embeddings=embeddings)
     with _opened(source, classifier.clip, runtime, opening) as video:
         planned = _planned(video, classifier.clip, windowing)
         seen = tuple((window,) for window in planned.seen)
@@ -98,7 +106,7 @@ def stream(
                 yield event
         video.check_unchanged()
         timeline = collect(started, done, classifier, decoding, run=clock.report())
-        yield Finished(timeline, vectors_of(done))
+        yield Finished(timeline, stack_embeddings(done))
 
 
 def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.WindowPlan:
@@ -120,8 +128,8 @@ def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.Windo
 def _record(event: Scored, whole: bool) -> ScoreRecord:
     """The record of a window in the log."""
     row = event.scores
-    if row is not None and event.vector is not None:
-        row = np.concatenate([row, event.vector])
+    if row is not None and event.embedding is not None:
+        row = np.concatenate([row, event.embedding])
     return ScoreRecord(event.index, row, whole, event.reused)
 
 
@@ -248,7 +256,7 @@ def _checked(
     if found is None or found.near:
         return scorer, found
     exact = replace(runtime, precision="fp32")
-    return Scorer(classifier, exact, vectors=scorer.width > 0), found
+    return Scorer(classifier, exact, embeddings=scorer.width > 0), found
 
 
 def _probabilities(

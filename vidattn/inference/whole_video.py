@@ -31,11 +31,13 @@ def require_head(classifier: Classifier) -> TemporalHead:
 
 
 @torch.inference_mode()
-def predict_logits(head: Classifier, vectors: NDArray[np.float32]) -> torch.Tensor:
-    """Logits float32 [K] of a film, from the vectors [N, D] of its windows in order."""
+def predict_logits(head: Classifier, embeddings: NDArray[np.float32]) -> torch.Tensor:
+    """Logits float32 [K] of a film, from the embeddings [N, D] of its windows in order."""
     model = require_head(head)
     device = next(model.parameters()).device
-    logits: torch.Tensor = model.eval()(torch.from_numpy(vectors)[None].to(device))[0].float().cpu()
+    logits: torch.Tensor = (
+        model.eval()(torch.from_numpy(embeddings)[None].to(device))[0].float().cpu()
+    )
     return logits
 
 
@@ -56,10 +58,10 @@ def stream_whole_video(
         )
     wanted |= {"window": config.window_seconds, "stride": config.stride_seconds}
     wanted["frames"] = head.clip.frames
-    for event in stream(source, classifier, vectors=True, **wanted):
+    for event in stream(source, classifier, embeddings=True, **wanted):
         if isinstance(event, Finished):
-            assert event.vectors is not None
-            event = Finished(_pooled(event.timeline, head, event.vectors), event.vectors)
+            assert event.embeddings is not None
+            event = Finished(_pooled(event.timeline, head, event.embeddings), event.embeddings)
         yield event
 
 
@@ -68,8 +70,8 @@ def describe_head(head: Classifier) -> dict[str, str]:
     return {"name": head.card.name, "sha256": head.card.sha256}
 
 
-def _pooled(timeline: Timeline, head: Classifier, vectors: NDArray[np.float32]) -> Timeline:
-    scores = head.scores(predict_logits(head, vectors)[None]).numpy()
+def _pooled(timeline: Timeline, head: Classifier, embeddings: NDArray[np.float32]) -> Timeline:
+    scores = head.scores(predict_logits(head, embeddings)[None]).numpy()
     return replace(
         timeline.pooled(Pool("mean")),
         labels=head.labels,

@@ -70,7 +70,9 @@ class WindowScorer:
                 before = done[-1] if done else self._last
                 assert before is not None
                 done.append(
-                    Scored(i, self._windows[i], before.scores, reused=True, vector=before.vector)
+                    Scored(
+                        i, self._windows[i], before.scores, reused=True, embedding=before.embedding
+                    )
                 )
         return done
 
@@ -90,7 +92,7 @@ class WindowScorer:
         if logits is None:
             return Scored(index, window, None)
         row: Scores = self._table[index]
-        scores, vector = row[: self._classes], row[self._classes :]
+        scores, embedding = row[: self._classes], row[self._classes :]
         scores[:] = self._classifier.scores(logits[None, : self._classes]).numpy()
-        vector[:] = logits[self._classes :].numpy()
-        return Scored(index, window, scores, vector=vector if len(vector) else None)
+        embedding[:] = logits[self._classes :].numpy()
+        return Scored(index, window, scores, embedding=embedding if len(embedding) else None)

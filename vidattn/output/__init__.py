@@ -84,7 +84,7 @@ def write(
     """Write a timeline to a file, in the format of its extension unless `fmt` names one.
 
     stills: JPEG files by second (`vidattn.output.thumbnails`), and explained: explanations of some
-    windows (`vidattn.inference.highlights`); both for html. Returns the path. The file is written
+    windows (`vidattn.inference.explain`); both for html. Returns the path. The file is written
     under another name, flushed and renamed; missing folders are created. Raises UsageError for an
     unknown format and OutputError if the file cannot be written.
     """

@@ -21,7 +21,7 @@ from vidattn.models.distributed import World, is_sharded, unshard
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.output.report.curves import curves_page, draw_curves
 from vidattn.training.data import TrainingDataset
-from vidattn.training.trainer import TrainState, precise
+from vidattn.training.trainer import TrainState, autocast
 from vidattn.weights.safetensors_file import save
 
 
@@ -31,7 +31,7 @@ def validate(
     examples: TrainingDataset,
     recipe: Recipe,
     world: World,
-    asked: Callable[[], int] = lambda: 0,
+    stop_signal: Callable[[], int] = lambda: 0,
 ) -> ClassificationMetrics | None:
     """Show every held-back clip once, whatever the number of processes, and count.
 
@@ -42,12 +42,12 @@ def validate(
     logits: list[Tensor] = [torch.zeros(0, recipe.model.classes)]
     labels: list[Tensor] = [torch.zeros(0, dtype=torch.int64)]
     blank = torch.zeros(1, 3, clip.frames, clip.crop, clip.crop)
-    batches = examples.held_back()
+    batches = examples.validation_batches()
     network = state.network.eval()
     mean = state.average.model if state.average else None
     while True:
         batch = next(batches, None)
-        left, stop = world.all_reduce_sum(batch is not None, asked() > 0)
+        left, stop = world.all_reduce_sum(batch is not None, stop_signal() > 0)
         if stop:
             return None
         if not left:
@@ -55,7 +55,7 @@ def validate(
         if batch is None and not is_sharded(network):
             continue
         # A sharded model runs in step: who has nothing left goes along with a blank.
-        with precise(recipe, world):
+        with autocast(recipe, world):
             shown = to_device(blank if batch is None else batch.clips, device)
             found = mean(shown) if mean else network(shown)[0]
         if batch is not None:
@@ -65,7 +65,7 @@ def validate(
     return measure(answers.numpy(), truth.numpy())
 
 
-def save_final(state: TrainState) -> nn.Module:
+def final_model(state: TrainState) -> nn.Module:
     """The model to keep, whole: the running mean of its weights, if there is one.
 
     Every process must ask.
@@ -96,8 +96,8 @@ def save_artifacts(
     not measured is not. Returns the path of the model.
     """
     *before, top1 = (row["scores"].get("top1") for row in rows if row["event"] == "epoch")
-    card = card_of(recipe, run_dir, init, top1)
-    recipe, init = shareable(recipe), named(init)
+    card = make_card(recipe, run_dir, init, top1)
+    recipe, init = remove_folders(recipe), public_name(init)
     classifier = Classifier(model, recipe.clip, labels, recipe.averaging, card)
     if top1 is not None and top1 > max((t for t in before if t is not None), default=-1.0):
         save(classifier, run_dir / "best.safetensors", recipe)
@@ -113,20 +113,20 @@ def digest(path: Path) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest() if exists(path) else b""
 
 
-def shareable(recipe: Recipe) -> Recipe:
+def remove_folders(recipe: Recipe) -> Recipe:
     """A recipe as weights files carry it: it names its files, but not where they lie.
 
     Whole it is in the run directory alone.
     """
     data = replace(
         recipe.data,
-        dataset=named(recipe.data.dataset),
-        textures=named(recipe.data.textures),
+        dataset=public_name(recipe.data.dataset),
+        textures=public_name(recipe.data.textures),
     )
-    return replace(recipe, init=named(recipe.init), data=data)
+    return replace(recipe, init=public_name(recipe.init), data=data)
 
 
-def named(place: str) -> str:
+def public_name(place: str) -> str:
     """What something is called that was named by its path; names, and ids of hubs, stay."""
     if not place:
         return ""
@@ -135,12 +135,12 @@ def named(place: str) -> str:
     return (path if path.name not in ("", "..") else path.resolve()).name if by_path else place
 
 
-def card_of(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> Card:
+def make_card(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> Card:
     """Who the model is: named as the recipe only on its data set, free only if all data is ours.
 
     top1: on held-back clips, None when it was not measured.
     """
-    dataset, init = named(recipe.data.dataset), named(init)
+    dataset, init = public_name(recipe.data.dataset), public_name(init)
     shipped = recipes.RECIPES.get(recipe.name)
     own = shipped is not None and shipped.data.dataset == recipe.data.dataset
     ours = recipe.data.dataset == "motion" and not (init or recipe.init)

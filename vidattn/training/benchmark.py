@@ -56,7 +56,7 @@ def step_times(
         if batch is None:
             break
         watch("data")
-        clips = learner.learn(batch).clips
+        clips = learner.train_step(batch).clips
         watch.end(counts=number > 0)
     seconds = {phase: statistics.median(watch.found[phase]) for phase in PHASES}
     return StepTimes(recipe.name, str(world.device), clips, recipe.data.workers, seconds)

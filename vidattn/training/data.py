@@ -34,7 +34,7 @@ class TrainingDataset(Protocol):
     def batches(self, first: int) -> Iterator[Batch]:
         """Batches from number `first` to the end of the run."""
 
-    def held_back(self) -> Iterator[Batch]:
+    def validation_batches(self) -> Iterator[Batch]:
         """Clips never trained on, the same every time."""
 
 
@@ -63,7 +63,7 @@ class MotionDataset:
         """See TrainingSet."""
         return self._training.batches(first)
 
-    def held_back(self) -> Iterator[Batch]:
+    def validation_batches(self) -> Iterator[Batch]:
         """See TrainingSet."""
         if self._held_back is None:
             count = self.recipe.data.val_clips

@@ -41,11 +41,11 @@ from vidattn.training.events import (
 from vidattn.training.run_dir import (
     MetricsFile,
     RunLog,
-    checkpoint_after,
+    checkpoint_path,
     checkpoints,
-    keep_last,
-    owning,
-    recipe_in,
+    has_checkpoint,
+    lock_run_dir,
+    remove_old_checkpoints,
     require_writable,
     write_json,
 )
@@ -54,7 +54,7 @@ from vidattn.training.trainer import (
     StepResult,
     Trainer,
     TrainState,
-    largest_part,
+    largest_micro_batch,
     new_state,
 )
 
@@ -83,7 +83,7 @@ class RunOptions:
 
     strategy: Strategy = "ddp"
     """How several processes hold the model: a copy each, or a part each (fsdp)."""
-    auto_parts: bool = False
+    auto_micro_batch: bool = False
     """Whether to find out in how large parts a batch fits into memory."""
     save_every: int = 0
     """Steps between checkpoints within an epoch; 0: ten minutes instead."""
@@ -101,8 +101,8 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     init: Path | str | None = None,
-    manner: RunOptions = RunOptions(),
-    asked: Callable[[], int] = lambda: 0,
+    options: RunOptions = RunOptions(),
+    stop_signal: Callable[[], int] = lambda: 0,
 ) -> Iterator[Event]:
     """Train by `recipe` in `run_dir`; with `resume`, go on from its last checkpoint.
 
@@ -121,23 +121,23 @@ def fit(
     MemoryLimitError, DistributedError, and OutputError when `run_dir` already holds a run and
     `resume` is off.
     """
-    if manner.strategy == "fsdp" and manner.auto_parts:
+    if options.strategy == "fsdp" and options.auto_micro_batch:
         raise UsageError(
             "--strategy fsdp cannot try out how much fits into memory",
             hint="--set optim.accumulate=N computes batches in N parts",
         )
-    with join_world(Runtime(device=device).torch_device(), manner.timeout) as world:
+    with join_world(Runtime(device=device).torch_device(), options.timeout) as world:
         # All see the same directory: nobody looks before what the first process wrote for another
         # run is there, and it writes nothing before all have looked.
         world.all_reduce_max(0)
-        begun = bool(world.all_reduce_max(recipe_in(run_dir, resume)))
+        begun = bool(world.all_reduce_max(has_checkpoint(run_dir, resume)))
         require_writable(run_dir)
         examples = open_training_dataset(recipe, data_root, (world.rank, world.size))
         recipe = fit_recipe(recipe, examples)
         start = "none" if begun else init
-        state = new_state(recipe, start, world, examples.labels, manner.strategy)
-        run = Run(recipe, run_dir, examples, state, world, manner, asked)
-        with owning(run_dir) if world.is_main else nullcontext():
+        state = new_state(recipe, start, world, examples.labels, options.strategy)
+        run = Run(recipe, run_dir, examples, state, world, options, stop_signal)
+        with lock_run_dir(run_dir) if world.is_main else nullcontext():
             if resume and not begun:
                 yield Note(f"{run_dir}: no checkpoint yet, begins anew")
             yield from run.events(begun)
@@ -153,11 +153,11 @@ class Run:
         examples: TrainingDataset,
         state: TrainState,
         world: World,
-        manner: RunOptions,
-        asked: Callable[[], int],
+        options: RunOptions,
+        stop_signal: Callable[[], int],
     ) -> None:
         self.recipe, self.run_dir, self.examples, self.state = recipe, run_dir, examples, state
-        self.world, self.manner, self.asked = world, manner, asked
+        self.world, self.options, self.stop_signal = world, options, stop_signal
         self.per_epoch, self.epochs = examples.steps_per_epoch, recipe.optim.epochs
         self.total = self.per_epoch * self.epochs
         self.parts = 0  # what the recipe says
@@ -196,7 +196,7 @@ class Run:
         self.pace, first = Throughput(), state.step
         for batch in self.pace.timed(self.examples.batches(first)):
             due = world.is_main and self._save_is_due()
-            done = learner.learn(batch, due, len(batch.lost))
+            done = learner.train_step(batch, due, len(batch.lost))
             due, lost = (count > 0 for count in done.said)
             yield from self._lost(world.all_gather_objects(batch.lost) if lost else (), "replaced")
             if lost:
@@ -232,7 +232,7 @@ class Run:
 
     def _halts(self) -> bool:
         """Whether any process was asked to stop. Every process must ask."""
-        self.signal = self.world.all_reduce_max(self.asked())
+        self.signal = self.world.all_reduce_max(self.stop_signal())
         return self.signal > 0
 
     def _ended(self) -> Iterator[Event]:
@@ -274,7 +274,9 @@ class Run:
         if not world.all_reduce_max(any(row["scores"] or not due for row in told)):
             scores = dict[str, float]()
             if due:
-                found = artifacts.validate(state, self.examples, self.recipe, world, self.asked)
+                found = artifacts.validate(
+                    state, self.examples, self.recipe, world, self.stop_signal
+                )
                 if found is None:
                     self._halts()
                     return
@@ -285,7 +287,7 @@ class Run:
             event = self._epoch(scores)
             timings = event.seconds, event.waiting
             yield self._logged(event)
-        model, path = artifacts.save_final(state), self.run_dir / "model.safetensors"
+        model, path = artifacts.final_model(state), self.run_dir / "model.safetensors"
         if world.is_main:
             self.metrics.add(self.log.epochs()[-1], *timings)
             recipe, labels = self.recipe, self.examples.labels
@@ -308,10 +310,10 @@ class Run:
 
     def _sized(self) -> Iterator[Event]:
         """Find out how much fits into memory, where that was asked for."""
-        if not self.manner.auto_parts or self.parts:
+        if not self.options.auto_micro_batch or self.parts:
             return
         most = -(-self.examples.batch_size // self.world.size)
-        size = largest_part(self.state, self.recipe, self.world, most)
+        size = largest_micro_batch(self.state, self.recipe, self.world, most)
         self.parts = math.ceil(most / size)
         here = f" in each of {self.world.size} processes" if self.world.size > 1 else ""
         how = f"are computed in {self.parts} parts of up to {count_noun(size, 'clip')}"
@@ -319,8 +321,8 @@ class Run:
         yield Note(f"batches of {count_noun(self.examples.batch_size, 'clip')} {how}{here}")
 
     def _save_is_due(self) -> bool:
-        if self.manner.save_every:
-            return (self.state.step + 1) % self.manner.save_every == 0
+        if self.options.save_every:
+            return (self.state.step + 1) % self.options.save_every == 0
         return time.monotonic() - self._saved_at > SAVE_SECONDS
 
     def _save(self) -> None:
@@ -336,8 +338,8 @@ class Run:
             "steps_per_epoch": self.per_epoch,
             "parts": self.parts,
         }
-        save_state(checkpoint_after(self.run_dir, self.state.step), tensors, facts)
-        keep_last(self.run_dir, self.manner.keep)
+        save_state(checkpoint_path(self.run_dir, self.state.step), tensors, facts)
+        remove_old_checkpoints(self.run_dir, self.options.keep)
 
     def _restored(self) -> dict[str, Any]:
         """Become what the newest checkpoint holds; what it says besides."""

@@ -47,7 +47,7 @@ def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:
     return optim.lr * min(1.0, warm) * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def rate_for(optim: OptimConfig, batch_size: int) -> tuple[float, str]:
+def scale_lr(optim: OptimConfig, batch_size: int) -> tuple[float, str]:
     """The learning rate for batches of another size, and what was done to it, in words.
 
     The rate grows and shrinks with the batch (arXiv:1706.02677, Sec. 2.1), so that as many clips
@@ -92,7 +92,7 @@ def training_mode(model: nn.Module) -> None:
             module.eval()
 
 
-def layers(module: nn.Module) -> dict[str, int]:
+def layer_depths(module: nn.Module) -> dict[str, int]:
     """How many layers lie between each parameter and the top: 0 is the head, the most the
     embeddings.
 
@@ -125,7 +125,7 @@ def _numbered(names: Iterable[str], start: str) -> int:
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
-def groups(modules: Iterable[nn.Module], optim: OptimConfig) -> list[dict[str, object]]:
+def parameter_groups(modules: Iterable[nn.Module], optim: OptimConfig) -> list[dict[str, object]]:
     """The parameters that learn, in groups of one weight decay and one `scale` of learning rate.
 
     SGD decays all of them, as the official code does; AdamW spares norms, biases and embeddings.
@@ -133,7 +133,7 @@ def groups(modules: Iterable[nn.Module], optim: OptimConfig) -> list[dict[str, o
     """
     found: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for module in modules:
-        above = layers(module) if optim.layer_decay < 1 else {}
+        above = layer_depths(module) if optim.layer_decay < 1 else {}
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 weight = name.endswith("weight") and parameter.ndim >= 2
@@ -149,9 +149,9 @@ def groups(modules: Iterable[nn.Module], optim: OptimConfig) -> list[dict[str, o
     ]
 
 
-def optimizer(modules: Iterable[nn.Module], optim: OptimConfig) -> Optimizer:
+def build_optimizer(modules: Iterable[nn.Module], optim: OptimConfig) -> Optimizer:
     """SGD with Nesterov momentum (official code), or AdamW, over all that learns."""
-    params = groups(modules, optim)
+    params = parameter_groups(modules, optim)
     if optim.kind == "sgd":
         nesterov = optim.momentum > 0
         return torch.optim.SGD(params, optim.lr, momentum=optim.momentum, nesterov=nesterov)

@@ -40,18 +40,18 @@ def checkpoints(run_dir: Path) -> list[Path]:
     return sorted((path for path in found if path.stem.isdigit()), reverse=True)
 
 
-def checkpoint_after(run_dir: Path, step: int) -> Path:
+def checkpoint_path(run_dir: Path, step: int) -> Path:
     """Where the checkpoint after a step belongs."""
     return run_dir / CHECKPOINTS / f"{step:08d}.safetensors"
 
 
-def keep_last(run_dir: Path, count: int) -> None:
+def remove_old_checkpoints(run_dir: Path, count: int) -> None:
     """Remove all checkpoints but the newest."""
     for path in checkpoints(run_dir)[count:]:
         path.unlink(missing_ok=True)
 
 
-def recipe_in(run_dir: Path, resume: bool) -> bool:
+def has_checkpoint(run_dir: Path, resume: bool) -> bool:
     """Whether there is a checkpoint to go on from; raises unless that is what `resume` expects."""
     begun = bool(checkpoints(run_dir))
     if begun and not resume:
@@ -82,7 +82,7 @@ def require_writable(run_dir: Path) -> None:
 
 
 @contextmanager
-def owning(run_dir: Path) -> Iterator[None]:
+def lock_run_dir(run_dir: Path) -> Iterator[None]:
     """Make the directory and let nobody else train in it; half-written files are cleared away.
 
     The lock goes with the process that holds it, however that ends. Raises OutputError.

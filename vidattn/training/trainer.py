@@ -119,7 +119,7 @@ class TrainState:
         self.network.load_state_dict({k: shard_like(tensors[k], v) for k, v in own.items()})
         if self.average:
             self.average.restore(_below("average.", tensors))
-        plain, params = self.optimizer.state_dict(), learning_parameters(self.optimizer)
+        plain, params = self.optimizer.state_dict(), trainable_parameters(self.optimizer)
         for name, value in _below("optimizer.", tensors).items():
             number, key = name.split(".")
             value = shard_like(value, params[int(number)]) if value.ndim else value
@@ -133,7 +133,7 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def learning_parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+def trainable_parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     """The parameters that learn, in the optimizer's order."""
     return [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -168,7 +168,7 @@ def new_state(
         world.shard(network, model.layers())
     average = optimizers.WeightAverage(model, optim.ema) if optim.ema else None
     modules = [model, flow_head] if flow_head else [model]
-    optimizer = optimizers.optimizer(modules, optim)
+    optimizer = optimizers.build_optimizer(modules, optim)
     return TrainState(
         network, optimizer, average, notes=notes, init="" if init in (None, "none") else str(init)
     )
@@ -188,10 +188,10 @@ def _new_head(
     average = (
         optimizers.WeightAverage(network.model, recipe.optim.ema) if recipe.optim.ema else None
     )
-    return TrainState(network, optimizers.optimizer([network.model], recipe.optim), average)
+    return TrainState(network, optimizers.build_optimizer([network.model], recipe.optim), average)
 
 
-def precise(recipe: Recipe, world: World) -> torch.autocast:
+def autocast(recipe: Recipe, world: World) -> torch.autocast:
     """Matrices multiplied in bf16 within, where the recipe says so."""
     bf16 = recipe.optim.precision == "bf16"
     return torch.autocast(world.device.type, torch.bfloat16, enabled=bf16)
@@ -231,10 +231,10 @@ class Trainer:
         self.mark: Callable[[str], object] = lambda phase: None
         """Is told when a phase of a step has ended: forward, backward, optimizer."""
         self._network = world.wrap(state.network)
-        self._params = learning_parameters(state.optimizer)
+        self._params = trainable_parameters(state.optimizer)
         self._drops = [m for m in state.model.modules() if isinstance(m, RngDropout)]
 
-    def learn(self, batch: Batch, *said: float) -> StepResult:
+    def train_step(self, batch: Batch, *said: float) -> StepResult:
         """One step on this process's share of a batch.
 
         said: numbers that are added up over all processes. Raises DivergenceError when gradients
@@ -253,7 +253,7 @@ class Trainer:
             for number in range(parts):
                 chosen = share_of(len(batch.labels), number, parts)
                 self._place(range(first + chosen.start, first + chosen.stop), clips)
-                with self._synced(number == parts - 1), precise(self.recipe, self.world):
+                with self._synced(number == parts - 1), autocast(self.recipe, self.world):
                     part, goal = _cut(batch, chosen), targets[chosen.start : chosen.stop]
                     loss, mine = self._losses(part, goal, clips, known)
                     self.mark("forward")
@@ -366,7 +366,9 @@ def _cut(batch: Batch, chosen: range) -> Batch:
     return Batch(batch.clips[part], batch.labels[part], flow)
 
 
-def largest_part(state: TrainState, recipe: Recipe, world: World, all_reduce_max: int) -> int:
+def largest_micro_batch(
+    state: TrainState, recipe: Recipe, world: World, all_reduce_max: int
+) -> int:
     """How many clips can be learned from at once, halving from `all_reduce_max` until they fit.
 
     All processes must ask, before they learn. Raises MemoryLimitError when not even one fits.
@@ -382,11 +384,11 @@ def largest_part(state: TrainState, recipe: Recipe, world: World, all_reduce_max
 
 def _fits(state: TrainState, recipe: Recipe, world: World, size: int) -> bool:
     """Whether memory holds such a part, its gradients, and what the optimizer will remember."""
-    params, clip = learning_parameters(state.optimizer), recipe.clip
+    params, clip = trainable_parameters(state.optimizer), recipe.clip
     try:
         room = [torch.empty_like(p) for p in params * (2 if recipe.optim.kind == "adamw" else 1)]
         clips = torch.zeros(size, 3, clip.frames, clip.crop, clip.crop, device=world.device)
-        with precise(recipe, world):
+        with autocast(recipe, world):
             logits, seen = state.network.train()(clips)
             loss = logits.float().sum() + (0 if seen is None else seen.float().sum())
             loss.backward()

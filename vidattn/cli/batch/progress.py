@@ -80,7 +80,7 @@ class Job:
 
     def keep_vectors(self, found: Finished, path: Path) -> Path:
         """Write what the model saw of each window. Raises OutputError."""
-        timeline, vectors = found.timeline, found.vectors
+        timeline, vectors = found.timeline, found.embeddings
         assert vectors is not None
         seen = from_timeline(
             timeline.source,

@@ -118,7 +118,7 @@ class Segmenter:
                 decoding=wanted.decoding,
                 runtime=wanted.runtime,
                 log=log if corpus.delivery.formats else None,
-                vectors=wanted.embeddings,
+                embeddings=wanted.embeddings,
                 opening=self.opener,
             )
             part = {"start": wanted.windowing.start, "end": wanted.windowing.end}
@@ -133,7 +133,7 @@ class Segmenter:
                     log.remove()
                 raise
             timeline = last.timeline
-            if last.vectors is not None:
+            if last.embeddings is not None:
                 self.desk.note(f"wrote {job.keep_vectors(last, place)}")
             if wanted.cuts is not None:
                 timeline = replace(timeline, cuts=wanted.cuts)
@@ -176,17 +176,16 @@ class Segmenter:
 
         Raises UsageError for a model that cannot be explained.
         """
-        from vidattn.inference.explain import explain_with
-        from vidattn.inference.highlights import highlights
+        from vidattn.inference.explain import explain_longest, require_explainable
 
-        explain_with(self.classifier)
+        require_explainable(self.classifier)
         # Attention is followed in float32, whatever the scores were computed in.
         precise = replace(self.wanted.runtime, precision="fp32")
 
         def explain(timeline: Timeline) -> Sequence[Explanation]:
             if any(code == "E_INTERRUPTED" for _, code in timeline.unreadable):
                 return ()  # who has pressed Ctrl-C does not want to wait
-            return list(highlights(timeline, self.classifier, precise, self.opener))
+            return list(explain_longest(timeline, self.classifier, precise, self.opener))
 
         delivery = replace(self.corpus.delivery, explain=explain)
         return replace(self.corpus, delivery=delivery)

@@ -109,14 +109,14 @@ def measure_time(desk: Console, request: TimeRequest, maker: Maker, *, as_json: 
     """Compare, show and return the exit code."""
     from vidattn.data.annotations.ground_truth import read_ground_truth
     from vidattn.evaluation.segmentation import (
-        SHARES,
+        METRICS,
         evaluate_segmentation,
         fit_threshold,
         pair_videos,
     )
 
     assert request.truth is not None
-    wanted = expect.parsed(request.expected, SHARES)
+    wanted = expect.parsed(request.expected, METRICS)
     if request.output is not None and maker.model is None:
         raise UsageError("-o: name the model that made these timelines with -m")
     truth = read_ground_truth(request.truth, request.split)

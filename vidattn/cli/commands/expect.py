@@ -46,11 +46,11 @@ def _one(text: str, known: Sequence[str]) -> Expectation:
     return Expectation(match[1], float(match[2]), float(match[3] or TOLERANCE), text)
 
 
-def unmet(desk: Console, expectations: Sequence[Expectation], figures: Mapping[str, Any]) -> bool:
+def unmet(desk: Console, expectations: Sequence[Expectation], metrics: Mapping[str, Any]) -> bool:
     """Whether any figure is off, or could not be measured; a warning for each that is."""
     off = False
     for wanted in expectations:
-        value = figures[wanted.name]
+        value = metrics[wanted.name]
         shown = value if value is None or wanted.name in RAW else 100 * value
         if shown is None or not abs(shown - wanted.value) <= wanted.tolerance + 1e-9:
             off = True

@@ -77,7 +77,7 @@ def explain(
     """
     from vidattn.cli.batch.writing import require_writable
     from vidattn.cli.model_loading import load_model
-    from vidattn.inference.explain import explain_with, label_of
+    from vidattn.inference.explain import find_label, require_explainable
     from vidattn.models.device import Runtime
     from vidattn.video import Prefetcher
 
@@ -89,9 +89,9 @@ def explain(
     if files:
         require_writable(folder)
     classifier = load_model(desk, model, offline=offline, frames=frames, labels=labels)
-    explain_with(classifier)
+    require_explainable(classifier)
     runtime = Runtime(device, "fp32", batch_size, reader)
-    label_id = None if label is None else label_of(classifier, label)
+    label_id = None if label is None else find_label(classifier, label)
     with Prefetcher(options.limits(max_pixels, any_codec)) as opener:
         request = Request(path, classifier, moment, label_id, method, frames, runtime, opener)
         found, unreadable = request.answered(desk)
@@ -124,7 +124,7 @@ class Request:
     def answered(self, desk: Console) -> tuple[Explanation, tuple[Unreadable, ...]]:
         """The explanation, and what could not be seen where all windows of a film are looked at
         first; says how far that is."""
-        from vidattn.inference.explain import explanations, strongest_window, target_at
+        from vidattn.inference.explain import explain_windows, strongest_window, target_at
 
         unreadable: tuple[Unreadable, ...] = ()
         if self.at is None:
@@ -135,7 +135,7 @@ class Request:
             question = target_at(
                 self.path, self.at, self.classifier, self.label_id, frames, runtime, self.opening
             )
-        (found,) = explanations(
+        (found,) = explain_windows(
             self.path,
             self.classifier,
             [question],

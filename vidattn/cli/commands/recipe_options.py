@@ -30,7 +30,7 @@ class Wanted:
 
     def recipe(self, begun: Path | None) -> tuple[Recipe, list[str]]:
         """The recipe, and what to say of it. begun: the recipe of the run to go on with, if any."""
-        from vidattn.training.optim import rate_for
+        from vidattn.training.optim import scale_lr
 
         recipe = self._base(begun)
         if self.dataset:
@@ -47,7 +47,7 @@ class Wanted:
         named = {name: value for name, value in (self.changes or {}).items() if value is not None}
         said = []
         if self.batch_size and self.batch_size != recipe.optim.batch_size:
-            lr, text = rate_for(recipe.optim, self.batch_size)
+            lr, text = scale_lr(recipe.optim, self.batch_size)
             named |= {"optim.batch_size": self.batch_size, "optim.lr": lr}
             said = [] if any(s.startswith("optim.lr=") for s in self.settings) else [text]
         options = [f"{name}={json.dumps(value)}" for name, value in named.items()]

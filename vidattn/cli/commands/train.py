@@ -223,7 +223,7 @@ class Progress:
         return [*self.asked, "--resume"] if self._ours and self._begun() else self.asked
 
 
-def _run(desk: Console, wanted: Wanted, start: Start, manner: RunOptions) -> int:
+def _run(desk: Console, wanted: Wanted, start: Start, options: RunOptions) -> int:
     """Train, and say what happens; the first of several processes speaks for all.
 
     Returns the exit code.
@@ -244,8 +244,8 @@ def _run(desk: Console, wanted: Wanted, start: Start, manner: RunOptions) -> int
         device=start.device,
         resume=start.resume,
         init=start.init,
-        manner=manner,
-        asked=asked,
+        options=options,
+        stop_signal=asked,
     )
     if lead:
         desk.note(f"recipe {recipe.name} ({recipe.source or 'ours'}), run directory {folder}")
