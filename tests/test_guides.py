@@ -1,0 +1,188 @@
+"""Every command and every Python block of the guides runs, from files to result."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from tests.cli.conftest import write_film
+from tests.data import layouts
+from tests.data.conftest import moving_square, write_video
+from vidattn.cli import main
+from vidattn.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+GUIDES = sorted((ROOT / "examples" / "guides").glob("*.md"))
+BLOCK = re.compile(r"(?:<!-- (options only): .*? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+EXIT_CODE = re.compile(r"\s+# exit code (\d+)(?: or (\d+))?$")
+SHORT_TRAINING = [
+    *("--epochs", "1", "--batch-size", "4", "--device", "cpu"),
+    *("--set", "data.clips_per_epoch=0", "--set", "data.workers=0"),
+]
+"""Options that reduce the training of a guide to seconds; those of the guide come after them."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line of a guide, and the exit codes that the guide promises."""
+
+    words: list[str]
+    exit_codes: frozenset[int]
+    target: str | None
+    """The file that stdout is redirected to."""
+
+
+def blocks(guide: Path) -> list[tuple[bool, str, str]]:
+    """(only its options are checked, language, text) of every block to run."""
+    found = BLOCK.findall(guide.read_text(encoding="utf-8"))
+    return [(bool(marker), language, text) for marker, language, text in found]
+
+
+def parse_commands(text: str) -> Iterator[Command]:
+    for line in text.replace("\\\n", " ").splitlines():
+        promise = EXIT_CODE.search(line)
+        codes = {int(code) for code in promise.groups() if code} if promise else {0}
+        words = shlex.split(os.path.expandvars(line), comments=True)
+        target = None
+        if ">" in words:
+            words, target = words[: words.index(">")], words[-1]
+        if words:
+            yield Command(words, frozenset(codes), target)
+
+
+def check_options(words: list[str]) -> None:
+    """Raise unless vidattn knows the command and all its options."""
+    command = get_command(app)
+    name, *rest = words
+    assert name == "vidattn"
+    while commands := getattr(command, "commands", None):
+        command = commands[rest.pop(0)]
+    command.make_context("vidattn", rest, resilient_parsing=False).close()
+
+
+def run(command: Command) -> None:
+    """Run a line in this process."""
+    name, *rest = command.words
+    if name == "vidattn" and "train" in rest[:1]:
+        rest[1:1] = SHORT_TRAINING[:6] if "--resume" in rest else SHORT_TRAINING
+        rest = [word for i, word in enumerate(rest) if not _is_unused(rest, i)]
+    with contextlib.ExitStack() as stack:
+        if command.target:
+            file = stack.enter_context(Path(command.target).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(file))
+        if name == "python":
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(sys, "argv", rest)
+            runpy.run_path(rest[0], run_name="__main__")
+            return
+        assert name == "vidattn", name
+        with pytest.raises(SystemExit) as ended:
+            main(rest)
+    assert ended.value.code in command.exit_codes, shlex.join(command.words)
+
+
+def _is_unused(words: list[str], place: int) -> bool:
+    """A resumed run has its batch size already."""
+    return "--resume" in words and "--batch-size" in words[max(place - 1, 0) : place + 1]
+
+
+def make_files(guide: str, folder: Path) -> None:
+    """The files that a guide begins with."""
+    short = write_film(folder / "movie.mp4", 3)
+    (folder / "examples").symlink_to(ROOT / "examples")
+    if guide == "movies-and-archives":
+        places = ["archive/a.mp4", "archive/deep/b.mp4"]
+    elif guide == "camera-traps":
+        places = [f"traps/site-{site}/IMG_000{n}.mp4" for site in "ab" for n in (1, 2)]
+        (folder / "list.txt").write_text("traps/site-a/IMG_0001.mp4\n")
+    elif guide == "python":
+        places = ["videos/a.mp4", "videos/b.mp4"]
+    else:
+        places = []
+    for place in places:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(short, folder / place)
+    if guide == "camera-traps":
+        cut = folder / "traps/site-b/IMG_0002.mp4"
+        cut.write_bytes(cut.read_bytes()[:1000])
+    elif guide == "own-classes":
+        _make_own_classes(folder)
+    elif guide == "kinetics":
+        (folder / "k400").mkdir()
+        layouts.official_kinetics(folder / "k400", _place_moving_square, "k400")
+
+
+def _make_own_classes(folder: Path) -> None:
+    write_film(folder / "walk.mp4", 4)
+    (folder / "truth.csv").write_text(
+        "path,label,start,end\nwalk.mp4,short,0,2\nwalk.mp4,long,2,4\n"
+    )
+    rows = ["path,label,split\n"]
+    for name, seconds in (("short", 0.5), ("long", 1.0)):
+        (folder / "my_clips" / name).mkdir(parents=True)
+        for i in range(5):
+            write_film(folder / "my_clips" / name / f"{name}{i}.mp4", seconds + i / 10)
+            split = "val" if i == 4 else "train"
+            rows.append(f"embeddings/my_clips/{name}/{name}{i}.vidattn.npz,{name},{split}\n")
+    (folder / "videos.csv").write_text("".join(rows))
+
+
+def _place_moving_square(path: Path, kind: str, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, moving_square(kind, 10 * number + len(kind))[:10])
+
+
+@pytest.fixture
+def restored_signals() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("restored_signals")
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_every_command_of_a_guide_runs(
+    guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_files(guide.stem, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "1")
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    names: dict[str, object] = {}
+    for options_only, language, text in blocks(guide):
+        if language == "python":
+            exec(compile(text, guide.name, "exec"), names)
+            continue
+        for command in parse_commands(text):
+            check_options(command.words) if options_only else run(command)
+
+
+def test_few_commands_are_only_parsed() -> None:
+    commands = [
+        (options_only, command)
+        for guide in GUIDES
+        for options_only, language, text in blocks(guide)
+        if language == "sh"
+        for command in parse_commands(text)
+    ]
+    assert sum(options_only for options_only, _ in commands) <= len(commands) / 5
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_every_link_of_a_guide_leads_somewhere(guide: Path) -> None:
+    for address in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", guide.read_text(encoding="utf-8")):
+        assert (guide.parent / address).exists(), address
