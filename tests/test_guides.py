@@ -34,7 +34,14 @@ SHORT_TRAINING = [
 """Options that reduce the training of a guide to seconds; those of the guide come after them."""
 
 
-COMING = ("compare", "--video", "--samples", "--sampling official", "final.safetensors")
+COMING = (
+    "compare",
+    "--video",
+    "--samples",
+    "--sampling official",
+    "final.safetensors",
+    "runs/head",
+)
 """Lines with one of these wait for commands that do not exist yet."""
 
 
