@@ -5,7 +5,7 @@ import torch
 
 import vidattn
 from vidattn.config import ClipConfig, TimeSformerConfig
-from vidattn.models.classifier import Card, Classifier
+from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
 
 torch.manual_seed(0)
@@ -14,7 +14,7 @@ classifier = Classifier(
     model=TimeSformer(shape),  # logits [B, 2] from clips [B, 3, 8, 64, 64]; untrained here
     clip=ClipConfig(frames=8, step_seconds=0.25, short_side=64, crop=64),
     labels=("indoors", "outdoors"),
-    card=Card("house", license="Apache-2.0"),
+    card=ModelCard("house", license="Apache-2.0"),
 )
 vidattn.save(classifier, "house.safetensors")
 

@@ -35,7 +35,7 @@ def main() -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(frames=wanted.frames, depth=wanted.blocks)
     model = TimeSformer(config).train(wanted.train)
-    model.checkpoint = wanted.train
+    model.activation_checkpointing = wanted.train
     clip = torch.randn(1, 3, wanted.frames, config.size, config.size)
     before, begin = peak_rss_mb(), time.perf_counter()
     with torch.set_grad_enabled(wanted.train):

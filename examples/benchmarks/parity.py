@@ -50,14 +50,14 @@ def timesformer(config: TimeSformerConfig, layout: str) -> TimeSformer:
         empty = key_maps.from_ours(TimeSformer(config).state_dict(), "official", config)
     ours = key_maps.to_ours(values(empty), "official", config)
     theirs = key_maps.from_ours(ours, layout, config)
-    return convert.model_of(theirs, layout, Path("drawn"), config)
+    return convert.build_timesformer(theirs, layout, Path("drawn"), config)
 
 
 def stam_model(config: StamConfig) -> Stam:
     """Read from a file's worth of tensors, as the official code names them."""
     with torch.device("meta"):
         empty = stam_keys.to_official(Stam(config).state_dict(), config)
-    return stam_keys.model_of(values(empty), Path("drawn"), config)
+    return stam_keys.build_stam(values(empty), Path("drawn"), config)
 
 
 def noise(shape: str) -> Tensor:

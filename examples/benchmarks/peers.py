@@ -31,7 +31,7 @@ from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.evaluation.benchmark import hugging_face
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
-from vidattn.models.fused import multiplies_bf16
+from vidattn.models.fused import has_bf16_instructions
 from vidattn.models.int8 import can_multiply_int8
 from vidattn.models.timesformer import TimeSformer
 
@@ -137,7 +137,7 @@ def openvino(path: Path, threads: int, precision: str) -> Run:
 
 def ways(model: TimeSformer, threads: int, folder: Path) -> Iterator[tuple[str, Run | str]]:
     """Every way to run the model here, Hugging Face's first; or why there is none."""
-    both = ["fp32", "bf16"] if multiplies_bf16() else ["fp32"]
+    both = ["fp32", "bf16"] if has_bf16_instructions() else ["fp32"]
     for precision in both:
         run = theirs(model, precision == "bf16")
         yield f"Hugging Face {precision}", run or "transformers is not installed"

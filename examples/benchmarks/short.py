@@ -59,11 +59,11 @@ def rounds_of(classifier: Classifier, sizes: Iterable[int], rounds: int = 5) -> 
     """Seconds for batches of these sizes, the best of some rounds."""
     clip, scorer = classifier.clip, Scorer(classifier, vidattn.Runtime("cpu"))
     frames = list(torch.randn(clip.frames, 3, clip.crop, clip.crop))
-    tokens, best = torch.stack(scorer.per_frame(frames)), float("inf")
+    tokens, best = torch.stack(scorer.encode_frames(frames)), float("inf")
     for _ in range(rounds):
         begin = time.perf_counter()
         for size in sizes:
-            scorer.from_frames([tokens] * size)
+            scorer.classify_frames([tokens] * size)
         best = min(best, time.perf_counter() - begin)
     return best
 

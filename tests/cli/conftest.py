@@ -19,7 +19,7 @@ import torch
 from vidattn import weights
 from vidattn.cli import main
 from vidattn.config import ClipConfig, TimeSformerConfig
-from vidattn.models.classifier import Card, Classifier
+from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,7 +57,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = TimeSformerConfig(classes=3, frames=4, size=32, patch=16, width=32, depth=2, heads=2)
     clip = ClipConfig(frames=4, step_seconds=0.125, short_side=32, crop=32)
     classifier = Classifier(
-        TimeSformer(shape), clip, ("walk", "run", "[b]jump"), card=Card("tiny", license="MIT")
+        TimeSformer(shape), clip, ("walk", "run", "[b]jump"), card=ModelCard("tiny", license="MIT")
     )
     return weights.save(classifier, tmp_path_factory.mktemp("model") / "tiny.safetensors")
 

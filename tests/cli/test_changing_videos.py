@@ -31,7 +31,7 @@ def test_nothing_is_written_of_a_film_that_changes_while_it_is_read(
 ) -> None:
     (tmp_path / "films").mkdir()
     films = [write_film(tmp_path / "films" / f"{name}.mp4", seconds=1) for name in "ab"]
-    looked = Scorer.from_frames
+    looked = Scorer.classify_frames
 
     def look(self: Scorer, clips: Sequence[Tensor]) -> list[Tensor]:
         if films[0].stat().st_ino == inode and films[0].stat().st_size == size:
@@ -43,7 +43,7 @@ def test_nothing_is_written_of_a_film_that_changes_while_it_is_read(
         return looked(self, clips)
 
     size, inode = films[0].stat().st_size, films[0].stat().st_ino
-    monkeypatch.setattr(Scorer, "from_frames", look)
+    monkeypatch.setattr(Scorer, "classify_frames", look)
     done = quick(command, "films", "-m", model, *WANTED)
     assert done.returncode == 4
     assert "films/a.mp4: the file changed while it was read" in done.stderr

@@ -159,7 +159,7 @@ def test_a_file_that_is_not_there_is_an_error_with_a_hint(vidattn: Run, model: P
         (["-f", "docx"], "no such format"),
         (["--start", "soon"], "is not a time"),
         (["--device", "abacus"], "no such device"),
-        (["--device", "meta"], "not a device vidattn runs on"),
+        (["--device", "meta"], "unsupported device"),
         (["--frames", "3000000"], "at most 65,536 frames"),
         (["-f", ","], "names no format"),
         (["--start", "0:61"], "minutes and seconds end at 59"),

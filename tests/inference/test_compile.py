@@ -35,8 +35,8 @@ def classifier(kind: str) -> Classifier:
 
 def halves(scorer: Scorer, clips: list[Tensor]) -> Tensor:
     """As films go through a model."""
-    tokens = [torch.stack(scorer.per_frame(list(clip.transpose(0, 1)))) for clip in clips]
-    return torch.stack(scorer.from_frames(tokens))
+    tokens = [torch.stack(scorer.encode_frames(list(clip.transpose(0, 1)))) for clip in clips]
+    return torch.stack(scorer.classify_frames(tokens))
 
 
 def fresh(compiled: bool = True) -> Runtime:

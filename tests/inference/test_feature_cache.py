@@ -76,14 +76,14 @@ def test_every_frame_is_looked_at_once_and_forgotten(
     classifier: Classifier, video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = 0
-    plain = Scorer.per_frame
+    plain = Scorer.encode_frames
 
     def counted(self: Scorer, frames: list[torch.Tensor]) -> list[torch.Tensor]:
         nonlocal looked
         looked += len(frames)
         return plain(self, frames)
 
-    monkeypatch.setattr(Scorer, "per_frame", counted)
+    monkeypatch.setattr(Scorer, "encode_frames", counted)
     viewer = FeatureCache(FrameBuffer(video.stream(range(60))), CLIP, Scorer(classifier, CPU))
     for first in range(0, 50, 2):
         viewer.wind(first, first + 7)

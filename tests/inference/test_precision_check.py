@@ -95,7 +95,7 @@ def test_elsewhere_than_on_a_cpu_it_is_an_error(monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def multiplying(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that multiplies in bfloat16, and for which every model is large."""
-    monkeypatch.setattr(scorer, "multiplies_bf16", lambda: True)
+    monkeypatch.setattr(scorer, "has_bf16_instructions", lambda: True)
     monkeypatch.setattr(scorer, "LARGE", 0)
 
 

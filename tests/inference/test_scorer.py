@@ -39,9 +39,9 @@ def test_a_gpu_gives_the_logits_of_the_processor(
     assert scorer.model is not classifier.model
     for mine, theirs in zip(scorer(clips), expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance)
-    tokens = scorer.per_frame(list(clips[0].transpose(0, 1)))
+    tokens = scorer.encode_frames(list(clips[0].transpose(0, 1)))
     assert tokens[0].device.type == "cuda"
-    again = scorer.from_frames([torch.stack(tokens)])[0]
+    again = scorer.classify_frames([torch.stack(tokens)])[0]
     torch.testing.assert_close(again, expected[0], rtol=0, atol=tolerance)
 
 

@@ -357,6 +357,6 @@ def test_the_scorer_runs_the_folded_model_and_answers_as_the_plain_one(
     with torch.inference_mode():
         expected = classifier.model(torch.stack(clips))
     torch.testing.assert_close(torch.stack(scorer(clips)), expected, rtol=0, atol=1e-4)
-    monkeypatch.setattr(scorer_module, "multiplies_bf16", lambda: True)
+    monkeypatch.setattr(scorer_module, "has_bf16_instructions", lambda: True)
     half = torch.stack(Scorer(classifier, Runtime(device="cpu", precision="bf16"))(clips))
     assert 0 < (half - expected).abs().max() < 0.1

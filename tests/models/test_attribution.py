@@ -86,7 +86,7 @@ def stages(model: TimeSformer, maps: list[Tensor]) -> list[list[tuple[Any, Tenso
     """The maps of the steps of all blocks; those that see the same tokens together."""
     found, left = [], iter(maps)
     for block in model.blocks:
-        steps = [(step.attend, dense(step.attend, next(left))) for step in block.steps.values()]
+        steps = [(step.spec, dense(step.spec, next(left))) for step in block.steps.values()]
         found += [steps] if block.parallel else [[step] for step in steps]
     return found
 
@@ -158,7 +158,7 @@ def test_stam_follows_the_frames_first_and_then_each_frame() -> None:
     for name in ("patch", "cls", "cls_pos", "pos"):
         setattr(images, name, getattr(model, name))
     weight = torch.eye(1 + T)
-    cls, x = model.before_time(model.per_frame(film[0].transpose(0, 1))[None])
+    cls, x = model.add_class_token(model.encode_frames(film[0].transpose(0, 1))[None])
     x = torch.cat([cls[:, None], x], 1)
     for layer in model.over_time.layers:
         _, a = layer.self_attn(x, x, x, need_weights=True)
@@ -194,7 +194,7 @@ def test_shares_sum_to_one_and_a_clip_does_not_see_its_batch(name: str) -> None:
 def test_small_chunks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, film = tiny(name), clip()
     before = rollout(model, film).patches, relevance(model, film, torch.tensor([1])).patches
-    monkeypatch.setattr(rollouts, "LIMIT", 300)
+    monkeypatch.setattr(rollouts, "MAX_ENTRIES", 300)
     torch.testing.assert_close(rollout(model, film).patches, before[0])
     torch.testing.assert_close(relevance(model, film, torch.tensor([1])).patches, before[1])
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
-from vidattn.models.classifier import Classifier, kind_of
+from vidattn.models.classifier import Classifier, find_kind
 from vidattn.models.timesformer import TimeSformer
 
 TINY = TimeSformerConfig(classes=2, frames=2, size=32, width=32, depth=1, heads=1)
@@ -41,7 +41,7 @@ def test_a_temperature_softens_scores_and_keeps_their_order(averaging: str) -> N
     logits = 5 * torch.randn(50, 3, 2)
     plain = classifier(averaging)
     warm = replace(plain, temperature=2.0)
-    assert torch.equal(warm.averaged(logits), plain.averaged(logits))
+    assert torch.equal(warm.average_views(logits), plain.average_views(logits))
     cold, hot = plain.scores(logits), warm.scores(logits)
     assert torch.equal(cold.argmax(-1), hot.argmax(-1))
     torch.testing.assert_close(hot, cold.sqrt() / cold.sqrt().sum(-1, keepdim=True))
@@ -52,7 +52,7 @@ def test_a_temperature_softens_scores_and_keeps_their_order(averaging: str) -> N
 
 def test_impossible_classes_do_not_break_the_average() -> None:
     logits = torch.tensor([[300.0, 0.0], [300.0, -10.0]])
-    assert classifier("probability").averaged(logits).isfinite().all()
+    assert classifier("probability").average_views(logits).isfinite().all()
 
 
 def test_labels_must_be_as_many_as_classes() -> None:
@@ -61,21 +61,21 @@ def test_labels_must_be_as_many_as_classes() -> None:
 
 
 def test_kinds_have_names() -> None:
-    assert kind_of(TimeSformer(TINY)) == "timesformer"
+    assert find_kind(TimeSformer(TINY)) == "timesformer"
     with pytest.raises(ValueError, match="Linear is none of timesformer, stam"):
-        kind_of(torch.nn.Linear(1, 1))
+        find_kind(torch.nn.Linear(1, 1))
 
 
 def test_the_fast_form_is_made_again_when_weights_change() -> None:
     mine, clip = classifier("logit"), torch.randn(1, 3, 2, 32, 32)
     mine.model.eval()
     with torch.no_grad():
-        first = mine.fast()
-        assert mine.fast() is first is not mine.model
+        first = mine.fused_model()
+        assert mine.fused_model() is first is not mine.model
         mine.model.get_parameter("blocks.0.steps.time.out.weight").add_(0.5)
-        torch.testing.assert_close(mine.fast()(clip), mine.model(clip), rtol=1e-5, atol=1e-5)
-        assert mine.fast() is not first
-        last = mine.fast()
+        torch.testing.assert_close(mine.fused_model()(clip), mine.model(clip), rtol=1e-5, atol=1e-5)
+        assert mine.fused_model() is not first
+        last = mine.fused_model()
         mine.model.load_state_dict({**mine.model.state_dict()}, assign=True)
-        assert mine.fast() is not last
-        assert mine.fast(torch.bfloat16) is not mine.fast()
+        assert mine.fused_model() is not last
+        assert mine.fused_model(torch.bfloat16) is not mine.fused_model()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vidattn import weights
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.models import stam, timesformer
-from vidattn.models.classifier import Card, Classifier
+from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.fused import FusedModel, can_pack, fuse
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
@@ -74,7 +74,7 @@ def test_a_file_gives_back_the_same_model(
     model: nn.Module, name: str, clips: Tensor, tmp_path: Path
 ) -> None:
     labels = tuple("abcde")
-    mine = Classifier(model, ClipConfig(frames=4), labels, card=Card(name))
+    mine = Classifier(model, ClipConfig(frames=4), labels, card=ModelCard(name))
     again = weights.load(weights.save(mine, tmp_path / "model.safetensors"))
     assert again.model.config == model.config
     assert torch.equal(again.model(clips), model(clips))
@@ -100,14 +100,14 @@ def test_chunks_change_the_memory_and_not_the_result(
     model: nn.Module, form: str, clips: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = fuse(model) if form == "folded" else model
-    whole, rows, in_chunks = model(clips), [], timesformer.in_chunks
+    whole, rows, chunked = model(clips), [], timesformer.apply_in_chunks
 
     def watched(function: object, given: Tensor) -> Tensor:
-        return in_chunks(lambda some: rows.append(some.shape[0]) or function(some), given)  # type: ignore[operator]
+        return chunked(lambda some: rows.append(some.shape[0]) or function(some), given)  # type: ignore[operator]
 
     monkeypatch.setattr(timesformer, "CHUNK_TOKENS", 20)
-    monkeypatch.setattr(timesformer, "in_chunks", watched)
-    monkeypatch.setattr(stam, "in_chunks", watched)
+    monkeypatch.setattr(timesformer, "apply_in_chunks", watched)
+    monkeypatch.setattr(stam, "apply_in_chunks", watched)
     torch.testing.assert_close(model(clips), whole, rtol=0, atol=1e-5)
     assert len(rows) > 4, "it was cut"
 
@@ -128,7 +128,7 @@ def test_checkpointing_changes_no_gradient(
     for again in (False, True):
         torch.manual_seed(0)
         model = Stam(config) if isinstance(config, StamConfig) else TimeSformer(config)
-        model.train().checkpoint = again
+        model.train().activation_checkpointing = again
         for module in model.modules():
             if isinstance(module, timesformer.DropPath):
                 module.rate = 0.5  # what is drawn must be drawn alike the second time

@@ -7,7 +7,7 @@ import torch
 
 from tests.together import together
 from vidattn.errors import DistributedError, UsageError
-from vidattn.models.distributed import World, rank_of, share_of, translate_dist_errors
+from vidattn.models.distributed import World, read_ranks, share_of, translate_dist_errors
 
 TALK = """
 import os, torch
@@ -53,10 +53,10 @@ def test_one_process_is_a_world_of_its_own() -> None:
 
 
 def test_who_we_are_is_read_from_the_environment() -> None:
-    assert rank_of({}) == (0, 1, 0)
-    assert rank_of({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == (5, 8, 1)
+    assert read_ranks({}) == (0, 1, 0)
+    assert read_ranks({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == (5, 8, 1)
     with pytest.raises(UsageError, match="RANK is set"):
-        rank_of({"RANK": "5"})
+        read_ranks({"RANK": "5"})
 
 
 @pytest.mark.parametrize(("size", "of"), [(7, 3), (8, 2), (3, 5), (0, 2)])

@@ -74,9 +74,9 @@ def test_wide_models_are_packed_where_it_pays(monkeypatch: pytest.MonkeyPatch) -
     def packs() -> bool:
         return any(isinstance(m, subject.FrozenLinear) for m in fuse(model_of()).modules())
 
-    monkeypatch.setattr(subject, "packing_pays", lambda: True)
+    monkeypatch.setattr(subject, "is_packing_faster", lambda: True)
     assert not packs()
     monkeypatch.setattr(subject, "MIN_PACKED_WIDTH", 32)
     assert packs()
-    monkeypatch.setattr(subject, "packing_pays", lambda: False)
+    monkeypatch.setattr(subject, "is_packing_faster", lambda: False)
     assert not packs()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import fuse
-from vidattn.models.protocols import FrameWise
+from vidattn.models.protocols import FramewiseModel
 
 
 def video(frames: int, height: int = 64, width: int = 64) -> Tensor:
@@ -29,12 +29,12 @@ def test_overlapping_clips_have_the_logits_of_clips_computed_alone(
     model: nn.Module, form: str, length: int, size: tuple[int, int]
 ) -> None:
     model = fuse(model) if form == "folded" else model
-    assert isinstance(model, FrameWise)
+    assert isinstance(model, FramewiseModel)
     film = video(10, *size)
     # In uneven pieces: what is computed of a frame does not depend on its neighbours.
-    tokens = torch.cat([model.per_frame(piece) for piece in film.split([1, 6, 3])])
+    tokens = torch.cat([model.encode_frames(piece) for piece in film.split([1, 6, 3])])
     assert len(tokens) == 10
-    shared = model.from_frames(overlapping(tokens, length, 2))
+    shared = model.classify_frames(overlapping(tokens, length, 2))
     plain = model(overlapping(film, length, 2).transpose(1, 2))
     torch.testing.assert_close(shared, plain, rtol=0, atol=2e-6)
 
@@ -42,11 +42,11 @@ def test_overlapping_clips_have_the_logits_of_clips_computed_alone(
 @torch.inference_mode()
 def test_sharing_in_bf16_moves_logits_no_more_than_its_rounding(model: nn.Module) -> None:
     fast = fuse(model, torch.bfloat16, pack=False)
-    assert isinstance(fast, FrameWise)
+    assert isinstance(fast, FramewiseModel)
     film = video(6)
-    tokens = torch.cat([fast.per_frame(frame[None]) for frame in film])
+    tokens = torch.cat([fast.encode_frames(frame[None]) for frame in film])
     assert tokens.dtype == torch.float32
-    shared = fast.from_frames(overlapping(tokens, 4, 2))
+    shared = fast.classify_frames(overlapping(tokens, 4, 2))
     clips = overlapping(film, 4, 2).transpose(1, 2)
     exact = model(clips)
     rounding = (fast(clips) - exact).abs().max()
@@ -55,12 +55,12 @@ def test_sharing_in_bf16_moves_logits_no_more_than_its_rounding(model: nn.Module
 
 @torch.inference_mode()
 def test_tokens_of_a_frame_are_all_that_a_clip_knows_of_it(model: nn.Module) -> None:
-    assert isinstance(model, FrameWise)
+    assert isinstance(model, FramewiseModel)
     film = video(4)
-    tokens = model.per_frame(film)
-    other = torch.cat([tokens[:3], model.per_frame(2 * film[3:])])
-    logits = model.from_frames(tokens[None])
-    assert (model.from_frames(other[None]) - logits).abs().max() > 1e-5
+    tokens = model.encode_frames(film)
+    other = torch.cat([tokens[:3], model.encode_frames(2 * film[3:])])
+    logits = model.classify_frames(tokens[None])
+    assert (model.classify_frames(other[None]) - logits).abs().max() > 1e-5
 
 
 @pytest.mark.parametrize(

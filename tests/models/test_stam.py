@@ -23,7 +23,7 @@ def from_official(config: StamConfig, fill: Fill) -> Stam:
         empty = stam_keys.to_official(Stam(config).state_dict(), config)
     values = fill({name: tuple(value.shape) for name, value in empty.items()})
     state = {name: torch.from_numpy(value) for name, value in values.items()}
-    return stam_keys.model_of(state, Path("known values"), config)
+    return stam_keys.build_stam(state, Path("known values"), config)
 
 
 def known_clip(videos: int, frames: int, size: int) -> Tensor:

@@ -109,7 +109,7 @@ def test_tokens_meet_as_the_scheme_says(attention: str) -> None:
         y[0, 2, 1, 2].sum().backward()
         assert x.grad is not None
         seen = x.grad[0].abs().sum(-1) > 0
-        assert torch.equal(seen, reach[step.attend.name](*grid)), step.attend.name
+        assert torch.equal(seen, reach[step.spec.name](*grid)), step.spec.name
 
 
 def test_written_out_attention_agrees_with_the_fused_kernel() -> None:
@@ -229,7 +229,7 @@ def test_checkpointing_keeps_less_for_the_way_back() -> None:
     kept = []
     for again in (False, True):
         model, sizes = tiny(depth=6).train(), []
-        model.checkpoint = again
+        model.activation_checkpointing = again
         with torch.autograd.graph.saved_tensors_hooks(
             lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t
         ):

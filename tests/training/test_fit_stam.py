@@ -25,7 +25,7 @@ from vidattn.models.stam import Stam, TimeLayer
 from vidattn.models.timesformer import TimeSformer
 from vidattn.training import fit
 from vidattn.training.trainer import Trainer, TrainState, new_state
-from vidattn.weights.loading import load, recipe_of
+from vidattn.weights.loading import load, read_training_recipe
 
 SHAPE = StamConfig(
     classes=10,
@@ -113,7 +113,7 @@ def test_a_run_goes_on_exactly_and_leaves_a_model_that_loads(tmp_path: Path) -> 
     classifier = load(whole)
     assert isinstance(classifier.model, Stam)
     assert (classifier.model.config, classifier.clip) == (SHAPE, recipe.clip)
-    assert recipe_of(whole) == recipe
+    assert read_training_recipe(whole) == recipe
 
 
 TOGETHER = """
@@ -180,7 +180,7 @@ def test_a_frame_is_to_the_video_model_what_it_is_to_the_vit_of_timm(
     )
     picture = torch.randn(2, 3, 64, 64)
     expected = vit.forward_features(picture)[:, 0]
-    assert_close(as_elsewhere(started).per_frame(picture), expected)
+    assert_close(as_elsewhere(started).encode_frames(picture), expected)
 
 
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
@@ -195,8 +195,8 @@ def test_a_timesformer_lends_its_spatial_part(attention: str, tmp_path: Path) ->
     assert torch.equal(started.head.weight, given.head.weight)
     if attention == "space":
         picture = torch.randn(2, 3, 64, 64)
-        expected = given.norm(given.per_frame(picture))
-        assert_close(as_elsewhere(started).per_frame(picture), expected)
+        expected = given.norm(given.encode_frames(picture))
+        assert_close(as_elsewhere(started).encode_frames(picture), expected)
 
 
 def test_a_stam_lends_all_of_it_to_one_of_other_frames_but_not_to_a_timesformer(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidattn.config import ClipConfig, TimeSformerConfig
-from vidattn.models.classifier import Card, Classifier
+from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
 
 
@@ -21,7 +21,7 @@ def tiny() -> Classifier:
         ClipConfig(frames=4, step_seconds=0.5, short_side=40, crop=32, mean=(0.1, 0.2, 0.3)),
         ("dive", "swim", "плавать"),
         "probability",
-        Card("tiny", "Apache-2.0", "a test", "nothing", "top-1 33.3", ("a note",)),
+        ModelCard("tiny", "Apache-2.0", "a test", "nothing", "top-1 33.3", ("a note",)),
     )
 
 

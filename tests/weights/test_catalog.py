@@ -47,29 +47,33 @@ def test_every_entry_is_whole() -> None:
         assert entry.attention in (*SCHEMES, "stam")
         assert entry.license
         assert entry.is_bundled or entry.top1 or entry.note == "no score was published"
-        assert entry.is_bundled or entry.where.startswith("https://") or entry.where.count("/") == 1
+        assert (
+            entry.is_bundled
+            or entry.location.startswith("https://")
+            or entry.location.count("/") == 1
+        )
         assert entry.dataset in (*labels.COUNTS, "howto100m", "motion")
         assert entry.channels == ("bgr" if entry.dataset == "ssv2" else "rgb")
 
 
 def test_the_bundled_model_is_what_the_catalog_says() -> None:
     entry = CATALOG[catalog.BUNDLED]
-    if not (loading.BUNDLED_FOLDER / entry.where).exists():
+    if not (loading.BUNDLED_FOLDER / entry.location).exists():
         pytest.skip("the bundled weights are not part of this checkout")
     found = weights.load(catalog.BUNDLED, offline=True)
     assert found.card.name == entry.name
     assert found.card.license == entry.license
     assert (found.clip.frames, found.clip.crop) == (entry.frames, entry.size)
-    assert (loading.BUNDLED_FOLDER / entry.where).stat().st_size < 8_000_000
+    assert (loading.BUNDLED_FOLDER / entry.location).stat().st_size < 8_000_000
 
 
 def test_the_default_is_free_and_the_long_one_says_it_is_not() -> None:
-    default, long = CATALOG[catalog.DEFAULT], CATALOG[catalog.LONG]
+    default, long = CATALOG[catalog.DEFAULT], CATALOG[catalog.LONG_DEFAULT]
     assert (default.license, default.frames, default.top1) == ("Apache-2.0", 8, 77.69)
-    assert default.where.endswith("-a4d0d01f.pth")
+    assert default.location.endswith("-a4d0d01f.pth")
     assert default.sha256 == "a4d0d01f"
-    assert (long.license, long.frames, long.rate) == ("CC-BY-NC-4.0", 96, 4)
-    assert long.where == "fcakyon/timesformer-large-finetuned-k400"
+    assert (long.license, long.frames, long.frame_interval) == ("CC-BY-NC-4.0", 96, 4)
+    assert long.location == "fcakyon/timesformer-large-finetuned-k400"
     assert default.expect == "k400 top-1 77.69, top-5 93.45 (views 3x1)"
 
 
@@ -150,7 +154,7 @@ def test_without_a_name_the_bundled_model_stands_in_and_says_so(
 
 def test_the_default_in_the_cache_needs_no_stand_in(bundled: Classifier) -> None:
     entry = CATALOG["timesformer-k400"]
-    path = put(entry.where, small(400), "mmaction2")
+    path = put(entry.location, small(400), "mmaction2")
     with pytest.raises(WeightsError, match="sha256 is"):  # it is not the published file
         weights.load_default()
     assert path.exists()
@@ -159,7 +163,7 @@ def test_the_default_in_the_cache_needs_no_stand_in(bundled: Classifier) -> None
 def test_an_entry_completes_what_its_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = replace(CATALOG["timesformer-k400"], sha256="")
     monkeypatch.setitem(CATALOG, "timesformer-k400", entry)
-    put(entry.where, small(400), "mmaction2")
+    put(entry.location, small(400), "mmaction2")
     found, notice = weights.load_default()
     assert notice is None
     assert found.labels == weights.load_labels("k400")
@@ -173,14 +177,14 @@ def test_an_entry_completes_what_its_file_says(monkeypatch: pytest.MonkeyPatch) 
 
 def test_something_something_is_fed_bgr_wherever_it_comes_from() -> None:
     entry = CATALOG["timesformer-ssv2-meta"]
-    put(entry.where, small(174), "official")
+    put(entry.location, small(174), "official")
     found = weights.load("timesformer-ssv2-meta")
     assert found.clip.channels == "bgr"
     assert found.labels == weights.load_labels("ssv2")
 
 
 def test_an_entry_whose_file_has_other_classes_is_refused() -> None:
-    put(CATALOG["timesformer-k600-meta"].where, small(400), "official")
+    put(CATALOG["timesformer-k600-meta"].location, small(400), "official")
     with pytest.raises(WeightsError, match="400 classes, but k600 has 600"):
         weights.load("timesformer-k600-meta")
 

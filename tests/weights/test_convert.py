@@ -365,7 +365,7 @@ def test_the_ignored_names_of_a_log_cannot_be_turned_into_calls(tmp_path: Path) 
 
     path = official(tmp_path / "a.pyth", model(), extra=Getter())
     with snapshot_file(path) as file:
-        state, beside = torch_checkpoint.read(file)
+        state, beside = torch_checkpoint.read_checkpoint(file)
     assert type(beside["extra"]).__name__ == "InertObject"
     assert "cls_token" in state
 

@@ -229,7 +229,7 @@ def test_a_full_disk_is_named_when_the_hub_client_meets_it(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
     with pytest.raises(OutputError, match="hub: cannot be written: No space left") as caught:
-        download.snapshot("someone/model")
+        download.download_folder("someone/model")
     assert "HF_HUB_CACHE" in (caught.value.hint or "")
 
 
@@ -270,7 +270,7 @@ def test_the_hub_may_be_a_mirror(server: Server, tmp_path: Path) -> None:
     """HF_ENDPOINT is read once, when the hub's client is loaded."""
     program = (
         "from vidattn.weights import download\n"
-        "try: download.snapshot('someone/missing')\n"
+        "try: download.download_folder('someone/missing')\n"
         "except download.UnavailableError as error: print(error.message)"
     )
     places = {"HF_ENDPOINT": server.url("").rstrip("/"), "HF_HUB_CACHE": str(tmp_path / "hub")}

@@ -11,11 +11,11 @@ from torch import Tensor
 from vidattn import weights
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.errors import OutputError, WeightsError
-from vidattn.models.classifier import Card, Classifier
+from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
 
-CARD = Card("mine", "Apache-2.0", "a test", "nothing", "top-1 33.3", ("a note",))
+CARD = ModelCard("mine", "Apache-2.0", "a test", "nothing", "top-1 33.3", ("a note",))
 
 
 def classifier(attention: str = "divided") -> Classifier:

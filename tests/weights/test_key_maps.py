@@ -44,7 +44,7 @@ def test_every_timesformer_file_is_known_to_the_last_tensor(name: str) -> None:
     prefix = "model." if layout == "official" else ""
     assert is_golden(name, {prefix + key: value for key, value in theirs.items()})
     assert key_maps.recognize(theirs) == layout
-    read = key_maps.config_of(theirs, layout)
+    read = key_maps.infer_config(theirs, layout)
     assert read == config
     assert key_maps.to_ours(theirs, layout, read).keys() == ours.keys()
 
@@ -58,7 +58,7 @@ def test_every_stam_file_is_known_to_the_last_tensor(frames: int) -> None:
     assert is_golden(f"stam_{frames}", theirs)
     assert stam_keys.is_stam(theirs)
     assert key_maps.recognize(theirs) is None
-    assert stam_keys.config_of(theirs, Path("stam.pth")) == config
+    assert stam_keys.infer_config(theirs, Path("stam.pth")) == config
     assert stam_keys.to_ours(theirs, config).keys() == ours.keys()
 
 

@@ -13,7 +13,7 @@ from vidattn.io.files import reading
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
-    from vidattn.weights.catalog import Entry
+    from vidattn.weights.catalog import CatalogEntry
 
 
 HEAD = "head="
@@ -35,8 +35,8 @@ def load_model(
     """
     from vidattn.weights.loading import load, load_default
 
-    def announce(entry: Entry) -> None:
-        desk.note(f"downloading {entry.name} ({entry.license}) from {entry.where}")
+    def announce(entry: CatalogEntry) -> None:
+        desk.note(f"downloading {entry.name} ({entry.license}) from {entry.location}")
 
     if model is not None:
         classifier = load(model, offline=offline, announce=announce)

@@ -215,8 +215,8 @@ def _in_halves(scorer: Scorer, clips: Tensor) -> Callable[[], Tensor]:
     frames = list(clips.transpose(1, 2).flatten(0, 1))
 
     def run() -> Tensor:
-        tokens = torch.stack(scorer.per_frame(frames)).chunk(len(clips))
-        return torch.stack(scorer.from_frames(tokens))
+        tokens = torch.stack(scorer.encode_frames(frames)).chunk(len(clips))
+        return torch.stack(scorer.classify_frames(tokens))
 
     return run
 

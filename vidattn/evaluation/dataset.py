@@ -47,7 +47,7 @@ class VideoPredicted:
     label: int
     """The true class, as the classifier numbers it."""
     logits: NDArray[np.float32] | None
-    """Averaged over the views [K], see `Classifier.averaged`; None when it does not decode."""
+    """Averaged over the views [K], see `Classifier.average_views`; None when it does not decode."""
     scores: NDArray[np.float32] | None
     """Probabilities [K]."""
     failure: UnreadableClip | None = None

@@ -283,7 +283,7 @@ class _Look:
 
         As they become probabilities: averaged and divided by the temperature.
         """
-        tokens = self.scorer.per_frame(list(clip.transpose(0, 1)))
+        tokens = self.scorer.encode_frames(list(clip.transpose(0, 1)))
         count = len(tokens)
         run = -(-count // MOST_RUNS)
         firsts = range(0, count, run) if count > run else range(0)
@@ -291,8 +291,8 @@ class _Look:
         logits: list[Tensor] = []
         for some in self._batches(variants, count):
             clips = [torch.stack([tokens[i] for i in variant]) for variant in some]
-            logits += self.scorer.from_frames(clips)
-        found = self.classifier.averaged(torch.stack(logits)[:, None])
+            logits += self.scorer.classify_frames(clips)
+        found = self.classifier.average_views(torch.stack(logits)[:, None])
         return found / self.classifier.temperature, run
 
     def patches(self, clip: Tensor, label_id: int) -> NDArray[np.float32]:

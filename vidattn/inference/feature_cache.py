@@ -62,7 +62,7 @@ class FeatureCache:
         shown = [self._shots(view) for view in views]
         self._look({shot for shots in shown if shots for shot in shots} - self._tokens.keys())
         clips = [stack([self._tokens[shot] for shot in shots]) for shots in shown if shots]
-        logits = iter(self._scorer.from_frames(clips))
+        logits = iter(self._scorer.classify_frames(clips))
         return [next(logits) if shots else None for shots in shown]
 
     def pixels(self, view: View) -> Tensor | None:
@@ -84,5 +84,5 @@ class FeatureCache:
             indices = sorted(index for index, of in new if of == crop)
             pixels = np.stack([self._reel[index] for index in indices])
             frames = transforms.eval_clip(pixels, self._clip, crop).transpose(0, 1)
-            tokens = self._scorer.per_frame(list(frames))
+            tokens = self._scorer.encode_frames(list(frames))
             self._tokens |= {(i, crop): one for i, one in zip(indices, tokens, strict=True)}

@@ -12,9 +12,9 @@ from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Precision, Runtime, inference_mode, is_out_of_memory, to_device
 from vidattn.models.flops import count_frame_macs, count_macs
-from vidattn.models.fused import multiplies_bf16
+from vidattn.models.fused import has_bf16_instructions
 from vidattn.models.int8 import can_multiply_int8
-from vidattn.models.protocols import EmbeddingModel, FrameWise
+from vidattn.models.protocols import EmbeddingModel, FramewiseModel
 from vidattn.models.stam import Stam
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
@@ -60,14 +60,14 @@ class Scorer:
                 )
             self.model = _in_int8(classifier)
         elif self.device.type == "cuda" or (
-            self.device.type == "cpu" and (self.precision == "fp32" or multiplies_bf16())
+            self.device.type == "cpu" and (self.precision == "fp32" or has_bf16_instructions())
         ):
             dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-            self.model = classifier.fast(dtype)
+            self.model = classifier.fused_model(dtype)
             if self.model is not classifier.model:
                 self.autocast = "fp32"
-        self.parts: FrameWise = (
-            self.model if isinstance(self.model, FrameWise) else _Whole(self.model)
+        self.parts: FramewiseModel = (
+            self.model if isinstance(self.model, FramewiseModel) else _Whole(self.model)
         )
         self.width = 0
         """Numbers in the vector of a clip; 0 where none are wanted."""
@@ -93,12 +93,12 @@ class Scorer:
         """
         return self._logits(self.model, clips)
 
-    def per_frame(self, frames: Sequence[Tensor]) -> list[Tensor]:
+    def encode_frames(self, frames: Sequence[Tensor]) -> list[Tensor]:
         """Frames [3, H, W] to what the model computes of each alone, on its device.
 
         Errors as of a call.
         """
-        return self._run(self._per_frame, frames)
+        return self._run(self._encode, frames)
 
     def from_frames(self, clips: Sequence[Tensor]) -> list[Tensor]:
         """What `per_frame` gave for the frames of each clip, [T, ...], to logits as of a call; with
@@ -113,10 +113,10 @@ class Scorer:
         if _works_by_frame(classifier):
             # Small lots, of what windows that overlap by three quarters have not in common.
             few = max(frames // 4, 1)
-            self._per_frame = CompiledModel(self._per_frame, lambda _: few, self.device.type)
+            self._encode = CompiledModel(self._encode, lambda _: few, self.device.type)
         else:
-            self._from_frames = CompiledModel(
-                self._from_frames,
+            self._classify = CompiledModel(
+                self._classify,
                 lambda tokens: self.batch_size(tokens.shape[1]),
                 self.device.type,
             )
@@ -153,7 +153,7 @@ class Scorer:
 def precision_of(classifier: Classifier, runtime: Runtime) -> Precision:
     """What `auto` stands for with this model, or what was asked for."""
     device = runtime.torch_device()
-    if runtime.precision == "auto" and device.type == "cpu" and multiplies_bf16():
+    if runtime.precision == "auto" and device.type == "cpu" and has_bf16_instructions():
         size = sum(parameter.numel() for parameter in classifier.model.parameters())
         return "bf16" if size >= LARGE else "fp32"
     return runtime.resolved_precision()
@@ -184,7 +184,7 @@ def _in_int8(classifier: Classifier) -> nn.Module:
     hint = "leave --precision out"
     if not can_multiply_int8():
         raise UsageError("this build of torch multiplies no 8-bit integers", hint=hint)
-    model = classifier.fast(torch.int8)
+    model = classifier.fused_model(torch.int8)
     if model is classifier.model:
         raise UsageError(f"--precision int8: not for a {type(model).__name__}", hint=hint)
     return model
@@ -197,13 +197,13 @@ class _WithEmbeddings(nn.Module):
         super().__init__()
         self.model = model
 
-    def per_frame(self, frames: Tensor) -> Tensor:
+    def encode_frames(self, frames: Tensor) -> Tensor:
         """As the model's."""
-        return self.model.per_frame(frames)
+        return self.model.encode_frames(frames)
 
-    def from_frames(self, tokens: Tensor) -> Tensor:
+    def classify_frames(self, tokens: Tensor) -> Tensor:
         """tokens: as the model's. Returns float32 [B, K + D]."""
-        vectors = self.model.vectors(tokens)
+        vectors = self.model.embeddings(tokens)
         return torch.cat([self.model.head(vectors).float(), vectors.float()], dim=1)
 
 
@@ -214,11 +214,11 @@ class _Whole(nn.Module):
         super().__init__()
         self.model = model
 
-    def per_frame(self, frames: Tensor) -> Tensor:
+    def encode_frames(self, frames: Tensor) -> Tensor:
         """frames: [N, 3, H, W]; returns them."""
         return frames
 
-    def from_frames(self, tokens: Tensor) -> Tensor:
+    def classify_frames(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, 3, H, W]. Returns logits [B, K]."""
         logits: Tensor = self.model(tokens.transpose(1, 2).contiguous())
         return logits

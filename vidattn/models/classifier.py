@@ -1,4 +1,4 @@
-"""A model together with all that is needed to use it rightly: clips, labels, averaging, origin."""
+"""A model with everything needed to use it correctly: clips, labels, averaging, model card."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from vidattn.models.timesformer import TimeSformer
 
 
 @dataclass(frozen=True)
-class Card:
-    """Where a model comes from and what may be done with it."""
+class ModelCard:
+    """The origin, license and published scores of a model."""
 
     name: str
     license: str = ""
@@ -38,30 +38,30 @@ class Card:
     expect: str = ""
     """Published scores with their views, such as "K400 top-1 77.69, top-5 93.45 (3x1)"."""
     notes: tuple[str, ...] = ()
-    """What was assumed rather than read when the file was opened, one sentence each."""
+    """Assumptions made because the file says nothing, one sentence each."""
     sha256: str = ""
-    """Of the file the weights were read from; empty for a model that was never in a file."""
+    """The digest of the weights file; empty for a model that was never in a file."""
 
 
 @dataclass
 class Classifier:
-    """A model and how to feed and read it.
+    """A model with its input format and its labels.
 
-    `model` takes clips float [B, 3, T, H, W], prepared as `clip` says, to logits [B, K], and
-    `labels` names its K classes in order.
+    `model` maps clips float [B, 3, T, H, W], prepared as `clip` says, to logits [B, K]; `labels`
+    names its K classes in order.
     """
 
     model: nn.Module
     clip: ClipConfig
     labels: tuple[str, ...]
     averaging: Averaging = "logit"
-    card: Card = field(default_factory=lambda: Card("unnamed"))
+    card: ModelCard = field(default_factory=lambda: ModelCard("unnamed"))
     temperature: float = 1.0
-    """What averaged logits are divided by before they become probabilities; fitted on labelled
-    videos it makes them mean what they say (arXiv:1706.04599, Sec. 4.2). Never changes an order."""
+    """Divisor of the averaged logits before softmax, fitted on labeled videos to calibrate the
+    probabilities (arXiv:1706.04599, Sec. 4.2). Never changes the ranking."""
     threshold: float | None = None
-    """The score below which nothing happens, as far as that was found on annotated videos."""
-    _fast: tuple[object, nn.Module] | None = field(
+    """Score below which a window is background; fitted on annotated videos."""
+    _fused: tuple[object, nn.Module] | None = field(
         default=None, init=False, repr=False, compare=False
     )
 
@@ -70,25 +70,25 @@ class Classifier:
         if classes != len(self.labels):
             raise ValueError(f"the model has {classes} classes, but {len(self.labels)} labels")
         if not 0 < self.temperature < math.inf:
-            raise ValueError(f"a temperature is > 0 and finite, got {self.temperature}")
+            raise ValueError(f"temperature must be > 0 and finite, got {self.temperature}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ValueError(f"a threshold lies in [0, 1], got {self.threshold}")
+            raise ValueError(f"threshold must lie in [0, 1], got {self.threshold}")
 
-    def fast(self, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """What `model`, in eval mode, runs as where it is; see `vidattn.models.fused`.
+    def fused_model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
+        """The fastest form of `model` in eval mode, see `vidattn.models.fused`.
 
-        Made once, and again when the weights change (other than through `.data`, which hides it).
+        Cached until the weights change (changes through `.data` go unnoticed).
         """
-        state = _Weights(self.model, dtype)
-        if self._fast is None or self._fast[0] != state:
-            self._fast = state, fuse(self.model, dtype)
-        return self._fast[1]
+        version = _WeightsVersion(self.model, dtype)
+        if self._fused is None or self._fused[0] != version:
+            self._fused = version, fuse(self.model, dtype)
+        return self._fused[1]
 
-    def averaged(self, logits: Tensor) -> Tensor:
-        """Logits [..., K] of one clip seen in V views, from those of each view [..., V, K].
+    def average_views(self, logits: Tensor) -> Tensor:
+        """Logits float32 [..., K] of a clip from those of its V views, [..., V, K].
 
-        Float32. Their mean, or the logarithm of the mean of their probabilities, as the authors of
-        the weights did; not yet divided by the temperature.
+        The mean, or the logarithm of the mean of the probabilities, as the authors of the weights
+        did. The temperature is not applied.
         """
         logits = logits.float()
         if self.averaging == "logit":
@@ -96,30 +96,29 @@ class Classifier:
         return logits.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2])
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Probabilities [..., K] of one clip seen in V views, from their logits [..., V, K].
+        """Probabilities float32 [..., K] of a clip from the logits of its V views, [..., V, K].
 
-        Float32; averages as `averaged` does, then applies the temperature. Raises VideoError
-        E_NONFINITE where finite logits are too large for that.
+        Averages like `average_views`, then applies the temperature. Raises VideoError E_NONFINITE
+        where finite logits overflow.
         """
-        found = (self.averaged(logits) / self.temperature).softmax(-1)
-        if not found.isfinite().all():
+        scores = (self.average_views(logits) / self.temperature).softmax(-1)
+        if not scores.isfinite().all():
             raise VideoError("the model's scores are not finite", code="E_NONFINITE")
-        return found
+        return scores
 
 
-class _Weights:
-    """The weights of a model at one moment: the same tensors in the same place, unchanged since,
-    compare equal."""
+class _WeightsVersion:
+    """The weights of a model at one moment; equal as long as they neither change nor move."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         self.tensors = tuple(model.parameters())
-        places = {t.device for t in self.tensors}  # moving a model keeps its parameters' identity
+        devices = {t.device for t in self.tensors}  # parameters keep their identity when moved
         versions = (t._version for t in self.tensors if not t.is_inference())
-        self.versions = (dtype, places, *versions)
+        self.versions = (dtype, devices, *versions)
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, _Weights)
+            isinstance(other, _WeightsVersion)
             and self.versions == other.versions
             and len(self.tensors) == len(other.tensors)
             and all(a is b for a, b in zip(self.tensors, other.tensors, strict=True))
@@ -129,25 +128,25 @@ class _Weights:
 
 
 Model = TimeSformer | Stam
-"""What takes clips, and can be trained, saved and loaded."""
+"""A model of clips that can be trained, saved and loaded."""
 
 KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead]]] = {
     "timesformer": (TimeSformerConfig, TimeSformer),
     "stam": (StamConfig, Stam),
     "temporal": (TemporalConfig, TemporalHead),
 }
-"""What a weights file may hold: the kind's name, its config class, and how to build the model."""
+"""The kinds of model in weights files: name, config class, and constructor."""
 
 
 def build_model(config: ModelConfig) -> Model:
-    """A model of that shape with initial values."""
+    """A new model of that shape with initial values."""
     model = KINDS[config.kind][1](config)
     assert not isinstance(model, TemporalHead)
     return model
 
 
-def kind_of(model: nn.Module) -> str:
-    """The name in KINDS of a model. Raises ValueError for a model of another family."""
+def find_kind(model: nn.Module) -> str:
+    """The name of a model in KINDS. Raises ValueError for a model of another family."""
     config = getattr(model, "config", None)
     for name, (config_class, _) in KINDS.items():
         if type(config) is config_class:

@@ -1,4 +1,4 @@
-"""Where a model runs and in which precision."""
+"""The device and precision of a model."""
 
 from __future__ import annotations
 
@@ -18,75 +18,64 @@ Precision = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where and how a model runs; none of it changes what is computed beyond rounding."""
+    """Device, precision and batching of a model; they change results by rounding only."""
 
     device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps; auto takes the first that is there of cuda, mps, cpu."""
+    """auto, cpu, cuda, cuda:N or mps; auto is the first available of cuda, mps, cpu."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """auto is bf16 on CUDA, and on CPUs that multiply it for large models, where it agrees with
-    fp32; otherwise fp32. int8 is for CPUs, and an approximation."""
+    """auto is bf16 on CUDA, and for large models on CPUs with bf16 instructions if it agrees with
+    fp32; otherwise fp32. int8 is an approximation, for CPUs."""
     batch_size: int | None = None
-    """Clips per forward pass, by default as many as are fastest; halved by itself when memory runs
-    out."""
+    """Clips per forward pass, by default the fastest number; halved when memory runs out."""
     reader: str = "auto"
-    """Which video reader, see `vidattn.open_video`."""
+    """Video reader, see `vidattn.open_video`."""
     compile: bool = False
-    """Whether torch compiles the model first, which takes a minute or more."""
+    """Whether to compile the model with torch first, which takes a minute or more."""
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"the batch size must be at least 1, got {self.batch_size}")
 
     def torch_device(self) -> torch.device:
-        """The device to use. Raises UsageError when the one asked for is not there."""
+        """The device to use. Raises UsageError when it is unavailable."""
         import torch
 
+        available = {
+            "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available(),
+            "cpu": True,
+        }
         if self.device == "auto":
-            found = (
-                "cuda"
-                if torch.cuda.is_available()
-                else "mps"
-                if torch.backends.mps.is_available()
-                else "cpu"
-            )
-            return torch.device(found)
+            return torch.device(next(kind for kind, there in available.items() if there))
+        hint = "auto, cpu, cuda, cuda:1 or mps"
         try:
             device = torch.device(self.device)
         except RuntimeError:
+            raise UsageError(f"--device {self.device}: no such device", hint=hint) from None
+        if device.type not in available:
+            raise UsageError(f"--device {self.device}: unsupported device", hint=hint)
+        if not available[device.type]:
             raise UsageError(
-                f"--device {self.device}: no such device", hint="auto, cpu, cuda, cuda:1 or mps"
-            ) from None
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise UsageError(
-                f"--device {self.device}: not a device vidattn runs on",
-                hint="auto, cpu, cuda, cuda:1 or mps",
-            )
-        missing = (device.type == "cuda" and not torch.cuda.is_available()) or (
-            device.type == "mps" and not torch.backends.mps.is_available()
-        )
-        if missing:
-            raise UsageError(
-                f"--device {self.device}: this machine has none that torch can use",
-                hint="leave --device out to take what is there",
+                f"--device {self.device}: torch finds no such device on this machine",
+                hint="omit --device to use the best device available",
             )
         return device
 
     def resolved_precision(self) -> Precision:
-        """fp32, bf16 or int8, before a model is known. Raises UsageError for int8 elsewhere than on
-        a CPU."""
+        """fp32, bf16 or int8, without regard to a model. Raises UsageError for int8 off the CPU."""
         device = self.torch_device().type
         if self.precision == "auto":
             return "bf16" if device == "cuda" else "fp32"
         if self.precision == "int8" and device != "cpu":
             raise UsageError(
                 f"--precision int8 runs on CPUs, not on {device}",
-                hint="add --device cpu, or take --precision bf16",
+                hint="add --device cpu, or use --precision bf16",
             )
         return self.precision
 
 
 def to_device(batch: Tensor, device: torch.device) -> Tensor:
-    """A batch on a device; to a GPU it goes while the processor goes on."""
+    """Move a batch to a device; asynchronously to a GPU."""
     if device.type == "cuda" and batch.device.type == "cpu":
         return batch.pin_memory().to(device, non_blocking=True)
     return batch.to(device)
@@ -94,7 +83,7 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
 
 @contextmanager
 def inference_mode(device: torch.device, precision: Precision) -> Iterator[None]:
-    """No gradients; matrix products in bf16 where `precision` says so."""
+    """Disable gradients; autocast to bf16 if `precision` says so."""
     import torch
 
     with (
@@ -105,7 +94,7 @@ def inference_mode(device: torch.device, precision: Precision) -> Iterator[None]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of memory; on a CPU it says so in words only."""
+    """Whether torch ran out of memory; on a CPU only the message tells."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

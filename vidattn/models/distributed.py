@@ -1,7 +1,7 @@
-"""Processes that train one model together; one alone is a world of one.
+"""Distributed training; a single process is a world of size 1.
 
-Who they are is read from the environment, as torchrun sets it: RANK, WORLD_SIZE, LOCAL_RANK,
-MASTER_ADDR and MASTER_PORT. They speak through gloo on CPUs and through NCCL on CUDA.
+Ranks come from the environment that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and
+MASTER_PORT. Processes communicate through gloo on CPUs and NCCL on CUDA.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from torch.nn.parallel import DistributedDataParallel
 from vidattn.errors import DistributedError, UsageError
 
 Strategy = Literal["ddp", "fsdp"]
-SILENCE, ASSEMBLY = 120.0, 120.0
-"""Seconds that one process waits for the others before it gives up: at work, and at the start."""
-LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "TCPStore", "Socket")
-"""Words in the messages with which torch says that another process has gone."""
+PEER_TIMEOUT, STARTUP_TIMEOUT = 120.0, 120.0
+"""Seconds that a process waits for the others before it gives up: at work, and at the start."""
+LOST_PEER_WORDS = ("gloo", "NCCL", "Connection closed", "Connection reset", "TCPStore", "Socket")
+"""Words in error messages of torch that mean: another process is gone."""
 
 
-def rank_of(environment: Mapping[str, str]) -> tuple[int, int, int]:
-    """This process's number, how many there are, and its number on this machine.
+def read_ranks(environment: Mapping[str, str]) -> tuple[int, int, int]:
+    """Rank, number of processes, and rank on this machine.
 
-    Raises UsageError when the environment names a number and not the rest.
+    Raises UsageError when RANK is set without the others.
     """
     if "RANK" not in environment:
         return 0, 1, 0
@@ -49,9 +49,9 @@ def rank_of(environment: Mapping[str, str]) -> tuple[int, int, int]:
 
 
 def share_of(size: int, number: int, of: int) -> range:
-    """The part of `size` things in a row that falls to one of several, as even as can be.
+    """The share of one of `of` processes in `size` samples, as even as possible.
 
-    Where there are enough, it begins at an even place: partners in mixing stay together.
+    Where there are enough, shares begin at even samples, so that mixup partners stay together.
     """
     unit = 2 if size >= 2 * of else 1
     units = -(-size // unit)
@@ -69,11 +69,11 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one process that prints and writes."""
+        """Whether this process prints and writes."""
         return self.rank == 0
 
     def all_reduce_sum(self, *values: float) -> list[float]:
-        """Each value added up over all processes, in float64."""
+        """Sum each value over all processes, in float64."""
         if self.size == 1:
             return [float(value) for value in values]
         kind = torch.float32 if self.device.type == "mps" else torch.float64
@@ -83,7 +83,7 @@ class World:
         return [float(value) for value in row.tolist()]
 
     def all_reduce_max(self, value: int) -> int:
-        """The largest of all processes' values."""
+        """The maximum over all processes."""
         if self.size == 1:
             return value
         row = torch.tensor([value], device=self.device)
@@ -92,7 +92,7 @@ class World:
         return int(row.item())
 
     def all_gather(self, rows: Tensor) -> Tensor:
-        """Rows [n, ...] of all processes under one another, [sum of n, ...], on the CPU."""
+        """Concatenate the rows [n, ...] of all processes: [sum of n, ...], on the CPU."""
         if self.size == 1:
             return rows.cpu()
         rows = rows.to(self.device).contiguous()
@@ -106,31 +106,31 @@ class World:
         return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)]).cpu()
 
     def all_gather_objects(self, plain: Sequence[Any]) -> list[Any]:
-        """What every process has to tell, as JSON can say it, in the order of their numbers."""
+        """Concatenate the JSON values of all processes, in order of rank."""
         if self.size == 1:
             return list(plain)
         lines = "".join(json.dumps(value) + "\n" for value in plain).encode()
-        heard = self.all_gather(torch.tensor(list(lines), dtype=torch.uint8))
-        return [json.loads(line) for line in bytes(heard.tolist()).splitlines()]
+        gathered = self.all_gather(torch.tensor(list(lines), dtype=torch.uint8))
+        return [json.loads(line) for line in bytes(gathered.tolist()).splitlines()]
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """The network with gradients averaged over all processes, unless it is sharded."""
+        """The network with gradients averaged over all processes (DDP), unless it is sharded."""
         if self.size == 1 or is_sharded(network):
             return network
         with translate_dist_errors():
-            tied = DistributedDataParallel(network)
+            wrapped = DistributedDataParallel(network)
         if self.device.type == "cpu":
-            tied.register_comm_hook(
-                self.size, lambda size, bucket: _mean_in_order(bucket.buffer(), size)
+            wrapped.register_comm_hook(
+                self.size, lambda size, bucket: _average_in_order(bucket.buffer(), size)
             )
-        return tied
+        return wrapped
 
     def shard(self, network: nn.Module, blocks: Iterable[nn.Module]) -> None:
-        """Spread parameters, gradients and optimizer state over the processes (FSDP2)."""
+        """Shard parameters, gradients and optimizer state over the processes (FSDP2)."""
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard  # takes a second to load
 
-        # Blocks return views; nothing is ever done to them in place.
+        # Blocks return views, which nothing modifies in place.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
         with translate_dist_errors():
             mesh = init_device_mesh(self.device.type, (self.size,))
@@ -139,11 +139,11 @@ class World:
             fully_shard(network, mesh=mesh)
 
 
-def _mean_in_order(mine: Tensor, size: int) -> torch.futures.Future[Tensor]:
-    """Mean gradients, added up in the order of the processes.
+def _average_in_order(mine: Tensor, size: int) -> torch.futures.Future[Tensor]:
+    """Average gradients, added up in order of rank.
 
-    The ring of gloo adds up in an order that depends on where in a bucket a gradient lies, and that
-    differs between the first step of a process and later ones: a resumed run would not repeat.
+    The ring of gloo adds in an order that depends on the position in a bucket, which changes after
+    the first step of a process: a resumed run would not be reproducible.
     """
     parts = [torch.empty_like(mine) for _ in range(size)]
     torch_dist.all_gather(parts, mine)
@@ -156,14 +156,14 @@ def _mean_in_order(mine: Tensor, size: int) -> torch.futures.Future[Tensor]:
 
 
 @contextmanager
-def join_world(device: torch.device, silence: float = SILENCE) -> Iterator[World]:
-    """Meet the other processes, and part from them at the end.
+def join_world(device: torch.device, timeout: float = PEER_TIMEOUT) -> Iterator[World]:
+    """Join the other processes, and leave them at the end.
 
-    Each takes the CUDA device of its number on its machine, unless `device` names one. A process
-    group that exists already is used and left as it is. silence: seconds that one may keep the
-    others waiting before they raise DistributedError.
+    Each uses the CUDA device of its local rank, unless `device` names one. An existing process
+    group is used and left as it is. timeout: seconds without an answer from a process after which
+    the others raise DistributedError.
     """
-    rank, size, local = rank_of(os.environ)
+    rank, size, local = read_ranks(os.environ)
     if size > 1 and device.type == "cuda" and device.index is None:
         device = torch.device("cuda", local)
     if device.type == "cuda":
@@ -172,15 +172,15 @@ def join_world(device: torch.device, silence: float = SILENCE) -> Iterator[World
         yield World(rank, size, device)
         return
     with translate_dist_errors():
-        # Some take longer to load than others: patience at the start is not for work.
-        patience = timedelta(seconds=max(silence, ASSEMBLY))
-        store, _, _ = next(rendezvous("env://", rank, size, timeout=patience))
+        # Some take longer to load than others: the start needs more patience than work.
+        startup = timedelta(seconds=max(timeout, STARTUP_TIMEOUT))
+        store, _, _ = next(rendezvous("env://", rank, size, timeout=startup))
         torch_dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             store=store,
             rank=rank,
             world_size=size,
-            timeout=timedelta(seconds=silence),
+            timeout=timedelta(seconds=timeout),
             device_id=device if device.type == "cuda" else None,
         )
     try:
@@ -191,19 +191,19 @@ def join_world(device: torch.device, silence: float = SILENCE) -> Iterator[World
 
 @contextmanager
 def translate_dist_errors() -> Iterator[None]:
-    """Raise DistributedError where torch says that another process is not there (any more)."""
+    """Raise DistributedError where torch reports that another process is gone."""
     try:
         yield
     except RuntimeError as error:
         text = str(error)
-        network = isinstance(error, torch_dist.DistError)
-        if not network and not any(word in text for word in LOST):
+        words = any(word in text for word in LOST_PEER_WORDS)
+        if not isinstance(error, torch_dist.DistError) and not words:
             raise
-        rank, size, _ = rank_of(os.environ)
+        rank, size, _ = read_ranks(os.environ)
         first = text.splitlines()[0] if text else type(error).__name__
         raise DistributedError(
             f"process {rank} of {size} lost the others: {first}",
-            hint="what was saved is valid: --resume goes on from the last checkpoint",
+            hint="checkpoints are valid: add --resume to continue from the last one",
         ) from error
 
 
@@ -213,13 +213,13 @@ def is_sharded(network: nn.Module) -> bool:
 
 
 def unshard(tensor: Tensor) -> Tensor:
-    """A tensor without its sharding; all processes must ask."""
+    """The full tensor of a sharded one; all processes must call this."""
     value: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return value
 
 
 def shard_like(tensor: Tensor, like: Any) -> Tensor:
-    """A whole tensor, the same in all processes, sharded as `like` is."""
+    """Shard a full tensor, the same in all processes, like `like`."""
     if not hasattr(like, "full_tensor"):
         return tensor
     from torch.distributed.tensor import distribute_tensor

@@ -1,9 +1,9 @@
-"""Initial values for a small model that is trained from nothing.
+"""Initial values for small models trained from scratch.
 
-The paper's initialisation expects image weights; from random values with a standard deviation of
-.02 a narrow model sees almost only the mean colour of a patch and takes very long to discover
-motion. Here the patch filters start as cosines of all frequencies, the fine ones amplified as much
-as natural pictures lack them (their spectrum falls as 1/f), and positions start apart.
+The initialization of the paper expects image weights; from random values with a standard deviation
+of .02, a narrow model sees little but the mean color of a patch and takes very long to discover
+motion. Here patch filters start as cosines of all frequencies, amplified to offset the 1/f spectrum
+of natural images, and positions start distinct.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from vidattn.models.timesformer import TimeSformer
 LUMA = (0.299, 0.587, 0.114)
 CHROMA = ((0.5, -0.5, 0.0), (-0.25, -0.25, 0.5))
 LUMA_SHARE = 0.85
-"""Share of the patch filters that look at brightness; the others look at colour, coarsely."""
+"""Fraction of the patch filters for brightness; the others see color, coarsely."""
 
 
 @torch.no_grad()
 def init_from_scratch(model: TimeSformer | Stam, generator: torch.Generator) -> None:
-    """Overwrite all weights but those of the head; the same for the same generator."""
+    """Overwrite all weights but the head, reproducibly from the generator."""
     config = model.config
     model.patch.weight.copy_(cosine_filters(config.width, config.patch))
     assert model.patch.bias is not None
     nn.init.zeros_(model.patch.bias)
-    for part in model.layers():
-        for name, module in part.named_modules():
+    for layer in model.layers():
+        for name, module in layer.named_modules():
             if isinstance(module, nn.Linear):
                 ends_branch = name.endswith(("proj", "mlp.2", "out", "linear2"))
                 gain = 0.5 if ends_branch else 1.0
@@ -39,34 +39,36 @@ def init_from_scratch(model: TimeSformer | Stam, generator: torch.Generator) -> 
             elif isinstance(module, nn.MultiheadAttention):
                 nn.init.xavier_uniform_(module.in_proj_weight, generator=generator)
     if model.pos is not None:
-        model.pos.copy_(_mixed(_grid_waves(config.size // config.patch), config.width, generator))
+        model.pos.copy_(
+            _mix_waves(_grid_waves(config.size // config.patch), config.width, generator)
+        )
     if model.time is not None:
-        model.time.copy_(_mixed(_time_waves(config.frames), config.width, generator))
+        model.time.copy_(_mix_waves(_time_waves(config.frames), config.width, generator))
 
 
 def cosine_filters(count: int, side: int) -> Tensor:
     """The `count` lowest two-dimensional cosines as filters [count, 3, side, side].
 
-    Their gain rises with frequency so that the responses to natural pictures, normalised to a
-    standard deviation near 1, are about equally large.
+    Their gain rises with frequency, so that responses to natural images, normalized to a standard
+    deviation near 1, are about equally large.
     """
     ramp = torch.arange(side, dtype=torch.float32)
     waves = torch.cos(math.pi / side * (ramp + 0.5) * ramp[:, None]) * math.sqrt(2 / side)
     waves[0] /= math.sqrt(2)
     order = sorted((u * u + v * v, u, v) for u in range(side) for v in range(side))
     bright = min(round(count * LUMA_SHARE), len(order))
-    colours = [(LUMA, *order[i], 0.35, 1.0) for i in range(bright)]
-    colours += [(CHROMA[i % 2], *order[i // 2], 1.0, 2.0) for i in range(count - bright)]
+    spectra = [(LUMA, *order[i], 0.35, 1.0) for i in range(bright)]
+    spectra += [(CHROMA[i % 2], *order[i // 2], 1.0, 2.0) for i in range(count - bright)]
     filters = [
         (slope * f2**0.6 if f2 else flat)
         * torch.einsum("c,v,u->cvu", torch.tensor(c), waves[v], waves[u])
-        for c, f2, u, v, flat, slope in colours
+        for c, f2, u, v, flat, slope in spectra
     ]
     return torch.stack(filters) * (4.0 / side)
 
 
-def _mixed(waves: Tensor, width: int, generator: torch.Generator) -> Tensor:
-    """Random mixtures of waves [..., F]: embeddings [..., width], standard deviation near .5."""
+def _mix_waves(waves: Tensor, width: int, generator: torch.Generator) -> Tensor:
+    """Mix waves [..., F] at random: embeddings [..., width], standard deviation near .5."""
     mixture = torch.randn(waves.shape[-1], width, generator=generator)
     return waves @ mixture * (0.5 / math.sqrt(waves.shape[-1] / 2))
 

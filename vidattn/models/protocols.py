@@ -1,4 +1,4 @@
-"""What models of several families have in common, as far as others rely on it."""
+"""The protocols that models of several families share."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from torch import Tensor, nn
 
 
 @runtime_checkable
-class FrameWise(Protocol):
-    """A model whose forward pass is `from_frames` of the tokens that `per_frame` gives.
+class FramewiseModel(Protocol):
+    """A model whose forward pass is `classify_frames` of the tokens from `encode_frames`.
 
-    How much of the work that shares is `vidattn.models.flops.count_frame_macs`: all but the small
-    transformer over time for STAM, all for a TimeSformer with attention "space", the patch
-    embedding alone for every other one, whose first attention step already mixes frames.
+    Overlapping clips share the work of `encode_frames` (`vidattn.models.flops.count_frame_macs`):
+    for STAM all but the small transformer over time, for attention "space" everything, otherwise
+    the patch embedding alone, because the first attention step already mixes frames.
     """
 
-    def per_frame(self, frames: Tensor) -> Tensor:
+    def encode_frames(self, frames: Tensor) -> Tensor:
         """frames: float [N, 3, H, W], of any videos. Returns tokens [N, ...], a row per frame."""
 
-    def from_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, ...], rows of `per_frame` in the order of time. Returns logits [B, K]."""
+    def classify_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] from `encode_frames`, in time order. Returns logits [B, K]."""
 
 
 @runtime_checkable
-class PatchWise(Protocol):
-    """A model that knows, up to its last block, which patch of which frame a token stands for."""
+class PatchwiseModel(Protocol):
+    """A model whose tokens stand for one patch of one frame each, up to its last block."""
 
     norm: nn.LayerNorm
     head: nn.Linear
 
     def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """clips: [B, 3, T, H, W]. Returns the tokens after the last block, before the final norm:
-        that of the class [B, D] and those of the patches [B, T, h, w, D]."""
+        class token [B, D] and patches [B, T, h, w, D]."""
 
 
 @runtime_checkable
-class EmbeddingModel(FrameWise, Protocol):
-    """One whose `from_frames` is `head` of the vectors that `vectors` gives."""
+class EmbeddingModel(FramewiseModel, Protocol):
+    """A framewise model whose logits are `head` of its `embeddings`."""
 
     @property
     def head(self) -> nn.Linear:
-        """From vectors [B, D] to logits [B, K]."""
+        """From embeddings [B, D] to logits [B, K]."""
 
-    def vectors(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, ...] as of `from_frames`. Returns [B, D]."""
+    def embeddings(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] as for `classify_frames`. Returns [B, D]."""
 
 
-def from_clips(model: FrameWise, clips: Tensor) -> Tensor:
-    """Clips [B, 3, T, H, W] to logits [B, K], nothing shared."""
-    tokens = model.per_frame(rearrange(clips, "b c t h w -> (b t) c h w"))
-    return model.from_frames(rearrange(tokens, "(b t) ... -> b t ...", b=clips.shape[0]))
+def classify_clips(model: FramewiseModel, clips: Tensor) -> Tensor:
+    """Clips [B, 3, T, H, W] to logits [B, K], without sharing frames."""
+    tokens = model.encode_frames(rearrange(clips, "b c t h w -> (b t) c h w"))
+    return model.classify_frames(rearrange(tokens, "(b t) ... -> b t ...", b=clips.shape[0]))

@@ -1,7 +1,7 @@
 """STAM (arXiv:2103.13915): an image transformer on every frame, then a small one over the frames.
 
-Facts that the paper leaves open follow the official code: LayerNorm with eps 1e-5, no attention
-between frames below the top, and a temporal part that is post-norm with ReLU.
+Details that the paper leaves open follow the official code: LayerNorm with eps 1e-5, attention
+within frames only below the top, and a post-norm transformer over time with ReLU.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import StamConfig
-from vidattn.errors import UsageError
-from vidattn.models.dropout import Dropout
-from vidattn.models.protocols import from_clips
-from vidattn.models.timesformer import SelfAttention, in_chunks, resize_space, resize_time
+from vidattn.models.dropout import RngDropout
+from vidattn.models.protocols import classify_clips
+from vidattn.models.timesformer import (
+    SelfAttention,
+    apply_in_chunks,
+    require_whole_patches,
+    resize_space,
+    resize_time,
+)
 
-DROPOUT = 0.1  # of the transformer over the frames, official code
+DROPOUT = 0.1  # of the transformer over time, official code
 
 
 class FrameBlock(nn.Module):
@@ -42,17 +47,17 @@ class FrameBlock(nn.Module):
 
 
 class TimeLayer(nn.TransformerEncoderLayer):
-    """A layer of the transformer over the frames: post-norm, ReLU, dropout 0.1 (official code).
+    """A layer of the transformer over time: post-norm, ReLU, dropout 0.1 (official code).
 
-    In eval mode it is PyTorch's own; in training its dropout is that of the whole batch.
+    PyTorch's own in eval mode; in training, dropout draws for the whole batch, see `RngDropout`.
     """
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__(width, heads, hidden, dropout=0.0, batch_first=True)
-        # Of the hidden numbers, and of what attention and the MLP add.
+        # Of the hidden activations, and of the outputs of attention and MLP.
         for name in ("dropout", "dropout1", "dropout2"):
-            setattr(self, name, Dropout(DROPOUT))
-        self.attn_drop = Dropout(DROPOUT)
+            setattr(self, name, RngDropout(DROPOUT))
+        self.attn_drop = RngDropout(DROPOUT)
 
     def _sa_block(
         self,
@@ -61,16 +66,12 @@ class TimeLayer(nn.TransformerEncoderLayer):
         key_padding_mask: Tensor | None,
         is_causal: bool = False,
     ) -> Tensor:
-        """x: [B, N, D]; every token sees every other, there are no masks. Same shape."""
+        """x: [B, N, D]; every token sees every other, without masks. Same shape."""
         own = self.self_attn
-        q, k, v = rearrange(
-            F.linear(x, own.in_proj_weight, own.in_proj_bias),
-            "b n (three k d) -> three b k n d",
-            three=3,
-            k=own.num_heads,
-        )
-        seen = self.attn_drop((q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1))
-        y = own.out_proj(rearrange(seen @ v, "b k n d -> b n (k d)"))
+        qkv = F.linear(x, own.in_proj_weight, own.in_proj_bias)
+        q, k, v = rearrange(qkv, "b n (three k d) -> three b k n d", three=3, k=own.num_heads)
+        weights = self.attn_drop((q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)).softmax(-1))
+        y = own.out_proj(rearrange(weights @ v, "b k n d -> b n (k d)"))
         out: Tensor = self.dropout1(y)
         return out
 
@@ -81,8 +82,8 @@ class Stam(nn.Module):
     def __init__(self, config: StamConfig) -> None:
         super().__init__()
         self.config = config
-        self.checkpoint = False
-        """Whether gradients compute every block again instead of keeping what it made."""
+        self.activation_checkpointing = False
+        """Whether the backward pass recomputes every block instead of storing its activations."""
         width, side = config.width, config.size // config.patch
         self.patch = nn.Conv2d(3, width, config.patch, config.patch)
         self.cls = nn.Parameter(torch.zeros(width))
@@ -103,59 +104,57 @@ class Stam(nn.Module):
         init_weights(self)
 
     def layers(self) -> list[nn.Module]:
-        """The parts that are computed one after the other, as large as they come."""
+        """The largest modules that run one after the other."""
         return [*self.blocks, *self.over_time.layers]
 
-    def before(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """What the first block sees of frames [N, 3, H, W]: class tokens [N, D] and patches
-        [N, h, w, D], placed."""
-        height, width = frames.shape[2:]
-        if height % self.config.patch or width % self.config.patch:
-            raise UsageError(
-                f"{width}x{height} pixels do not divide into the model's patches of "
-                f"{self.config.patch}x{self.config.patch}"
-            )
+    def embed_patches(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """frames: [N, 3, H, W]. Returns the input of the first block: class tokens [N, D] and
+        patches [N, h, w, D], with positions."""
+        require_whole_patches(frames, self.config.patch)
         x = rearrange(self.patch(frames), "n d h w -> n h w d")
         cls = repeat(self.cls + self.cls_pos, "d -> n d", n=x.shape[0])
         return cls, x + resize_space(self.pos, *x.shape[1:3])
 
-    def per_frame(self, frames: Tensor) -> Tensor:
-        """frames: float [N, 3, H, W], H and W multiples of the patch. Returns vectors [N, D]."""
-        cls, x = self.before(frames)
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W], H and W multiples of the patch. Returns tokens [N, D]."""
+        cls, x = self.embed_patches(frames)
         x = torch.cat([cls[:, None], rearrange(x, "n h w d -> n (h w) d")], dim=1)
-        again = self.checkpoint and torch.is_grad_enabled()
+        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
-            x = checkpoint(block, x, use_reentrant=False) if again else in_chunks(block, x)
-        vectors: Tensor = self.norm(x[:, 0])
-        return vectors
+            if recompute:
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = apply_in_chunks(block, x)
+        tokens: Tensor = self.norm(x[:, 0])
+        return tokens
 
-    def before_time(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """What the transformer over the frames sees: a class token [B, D] and vectors [B, T, D]."""
+    def add_class_token(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens: [B, T, D]. Returns the input of the transformer over time: class token [B, D] and
+        tokens with times."""
         cls = repeat(self.time_cls + self.time_cls_pos, "d -> b d", b=tokens.shape[0])
         return cls, tokens + resize_time(self.time, tokens.shape[1])
 
-    def vectors(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, D] of `per_frame`, in the order of time. Returns what the head sees of
-        each clip, [B, D]."""
-        cls, x = self.before_time(tokens)
-        x = self.over_time(torch.cat([cls[:, None], x], dim=1))
-        first: Tensor = x[:, 0]
-        return first
+    def embeddings(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, D] from `encode_frames`, in time order. Returns the input of the head,
+        [B, D]."""
+        cls, x = self.add_class_token(tokens)
+        y: Tensor = self.over_time(torch.cat([cls[:, None], x], dim=1))
+        return y[:, 0]
 
-    def from_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, D] of `per_frame`, in the order of time. Returns logits [B, K]."""
-        logits: Tensor = self.head(self.vectors(tokens))
+    def classify_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, D] from `encode_frames`, in time order. Returns logits [B, K]."""
+        logits: Tensor = self.head(self.embeddings(tokens))
         return logits
 
     def forward(self, clips: Tensor) -> Tensor:
         """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
-        return from_clips(self, clips)
+        return classify_clips(self, clips)
 
 
 def init_weights(model: Stam) -> None:
-    """Linear weights and embeddings: normal, folded at two deviations, std .02; biases zero.
+    """Linear weights and embeddings: normal, std .02, wrapped at two deviations; biases: zero.
 
-    Source: official code. The patch convolution keeps PyTorch's own initial values.
+    Source: official code. The patch convolution keeps the initial values of PyTorch.
     """
     weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
     weights += [m.in_proj_weight for m in model.modules() if isinstance(m, nn.MultiheadAttention)]

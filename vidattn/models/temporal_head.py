@@ -1,7 +1,7 @@
-"""A head over the windows of a film: their vectors in, one label for all of it out.
+"""A head over the windows of a video: their embeddings in, one label for the whole video out.
 
-As STAM (arXiv:2103.13915, Sec. 3) puts a small transformer over what an image model saw of each
-frame, this puts one over what a video model saw of each window.
+STAM (arXiv:2103.13915, Sec. 3) puts a small transformer over the frame embeddings of an image
+model; this head puts one over the window embeddings of a video model.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from vidattn.errors import UsageError
 
 
 class TemporalHead(nn.Module):
-    """Vectors of windows [B, N, D] to logits [B, K]; rows of NaN are no windows.
+    """Embeddings of windows [B, N, D] to logits [B, K]; rows of NaN are padding.
 
-    Any number of windows: their places between the first and the last of the film are what is
-    learned. Of depth 0 it takes the mean of the windows, whatever their order.
+    N is free: learned positions are interpolated between the first and the last window. Depth 0
+    averages the windows, in whatever order.
     """
 
     def __init__(self, config: TemporalConfig) -> None:
@@ -40,30 +40,27 @@ class TemporalHead(nn.Module):
             nn.init.trunc_normal_(self.time, std=0.02)
         self.head = nn.Linear(width, config.classes)
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        """vectors: float32 [B, N, D]. Returns logits [B, K]. Raises UsageError for another D."""
-        if vectors.shape[-1] != self.config.vector:
-            raise UsageError(
-                f"vectors of {vectors.shape[-1]} numbers for a head that takes {self.config.vector}"
-            )
-        there = vectors.isfinite().all(-1)
-        x = self.enter(self.norm(vectors.masked_fill(~there[..., None], 0.0)))
-        if not self.config.depth:
-            x = x.masked_fill(~there[..., None], 0.0).sum(1) / there.sum(1).clamp(min=1)[:, None]
-            return self._named(x)
-        cls = self.cls.expand(len(x), 1, -1)
-        x = torch.cat([cls, x + self._places(there)], dim=1)
-        absent = torch.cat([torch.zeros_like(there[:, :1]), ~there], dim=1)
-        return self._named(self.over_time(x, src_key_padding_mask=absent)[:, 0])
-
-    def _named(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(x)
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """embeddings: float32 [B, N, D]. Returns logits [B, K]. Raises UsageError for another D."""
+        size, expected = embeddings.shape[-1], self.config.vector
+        if size != expected:
+            raise UsageError(f"embeddings of size {size} for a head that takes {expected}")
+        present = embeddings.isfinite().all(-1)
+        x = self.enter(self.norm(embeddings.masked_fill(~present[..., None], 0.0)))
+        if self.config.depth:
+            x = torch.cat([self.cls.expand(len(x), 1, -1), x + self._positions(present)], dim=1)
+            padding = torch.cat([torch.zeros_like(present[:, :1]), ~present], dim=1)
+            pooled = self.over_time(x, src_key_padding_mask=padding)[:, 0]
+        else:
+            total = x.masked_fill(~present[..., None], 0.0).sum(1)
+            pooled = total / present.sum(1).clamp(min=1)[:, None]
+        logits: Tensor = self.head(pooled)
         return logits
 
-    def _places(self, there: Tensor) -> Tensor:
-        """What tells windows [B, N] their places, [B, N, width], linear between learned ones."""
-        number = torch.arange(there.shape[1], device=there.device)
-        last = (there * number).amax(1, keepdim=True).clamp(min=1)
+    def _positions(self, present: Tensor) -> Tensor:
+        """Position embeddings [B, N, width] of windows [B, N], interpolated linearly."""
+        number = torch.arange(present.shape[1], device=present.device)
+        last = (present * number).amax(1, keepdim=True).clamp(min=1)
         at = (number / last).clamp(max=1) * (len(self.time) - 1)
         low = at.floor().long().clamp(max=max(len(self.time) - 2, 0))
         high = (low + 1).clamp(max=len(self.time) - 1)

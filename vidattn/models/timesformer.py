@@ -1,7 +1,7 @@
-"""TimeSformer (arXiv:2102.05095), read from top to bottom: schemes, attention, block, model.
+"""TimeSformer (arXiv:2102.05095), from top to bottom: schemes, attention, block, model.
 
-Tokens are kept as two tensors: patches [B, T, H, W, D] on their grid, and the class token [B, D].
-A scheme is a row of a table that says, for each attention step of a block, which tokens meet.
+Tokens are two tensors: patches [B, T, H, W, D] on their grid, and the class token [B, D]. A scheme
+is a row of a table: for each attention step of a block, the tokens that meet.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from torch.utils.checkpoint import checkpoint
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
 from vidattn.models.dropout import DropPath
-from vidattn.models.protocols import from_clips
+from vidattn.models.protocols import classify_clips
 
 EPS = 1e-6  # of every LayerNorm; official code, vit.py
 CHUNK_TOKENS = 2**15
-"""Tokens that go through attention or an MLP at once when no gradients are wanted. At width 768
-their widest layer takes 400 MB; 96 frames of 224 pixels (18,817 tokens) still are one chunk."""
+"""Tokens per call of attention or an MLP without gradients. At width 768 their widest layer takes
+400 MB; 96 frames of 224 pixels (18,817 tokens) are still one chunk."""
 
 
 @dataclass(frozen=True)
-class Attend:
+class StepSpec:
     """One attention step of a block: which tokens meet."""
 
     name: str
@@ -38,12 +38,15 @@ class Attend:
     grid: str = "b t h w d"
     """The pattern of the patches; an axis in parentheses is split in two halves or two strides."""
     split: tuple[str, ...] = ()
-    """The axes out of t, h, w that `grid` splits; the factor of 2 is called t2, h2 or w2."""
+    """The axes out of t, h, w that `grid` splits; the factors of 2 are called t2, h2 and w2."""
     out: bool = False
-    """Whether the step ends in an extra linear layer, zero at first."""
+    """Whether the step ends in an extra linear layer, zero-initialized."""
 
     def sizes(self, patches: Tensor) -> dict[str, int]:
-        """The length of every axis in the two patterns, for patches [B, T, H, W, D]."""
+        """Axis lengths of the two patterns for patches [B, T, H, W, D].
+
+        Raises UsageError for an odd axis that would be halved.
+        """
         sizes = dict(zip("bthw", patches.shape[:4], strict=True))
         for axis in self.split:
             if sizes[axis] % 2:
@@ -55,16 +58,15 @@ class Attend:
         return sizes
 
     def rows(self, cls: Tensor, x: Tensor) -> Tensor:
-        """The tokens that meet, row by row: [R, N, D]; a copy of the class token first, if any."""
+        """Rows [R, N, D] of tokens that meet; with `cls`, each starts with a class token copy."""
         rows: Tensor = rearrange(x, f"{self.grid} -> {self.groups}", **self.sizes(x))
         if not self.cls:
             return rows
         copies = rows.shape[0] // cls.shape[0]
         return torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), rows], dim=1)
 
-    def back(self, rows: Tensor, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What `rows` of these tokens became, in their shapes; the copies of a class token are
-        averaged, and one that took no part gets zeros."""
+    def restore(self, rows: Tensor, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows in the shapes of `cls` and `x`; class token copies are averaged, zeros without any."""
         sizes = self.sizes(x)
         if not self.cls:
             return torch.zeros_like(cls), rearrange(rows, f"{self.groups} -> {self.grid}", **sizes)
@@ -72,30 +74,32 @@ class Attend:
         return to_cls, rearrange(rows[:, 1:], f"{self.groups} -> {self.grid}", **sizes)
 
 
-SCHEMES: dict[str, tuple[Attend, ...]] = {
-    "space": (Attend("space", "(b t) (h w) d", cls=True),),
-    "time": (Attend("time", "(b h w) t d", cls=True),),
-    "joint": (Attend("joint", "b (t h w) d", cls=True),),
+SCHEMES: dict[str, tuple[StepSpec, ...]] = {
+    "space": (StepSpec("space", "(b t) (h w) d", cls=True),),
+    "time": (StepSpec("time", "(b h w) t d", cls=True),),
+    "joint": (StepSpec("joint", "b (t h w) d", cls=True),),
     "divided": (
-        Attend("time", "(b h w) t d", cls=False, out=True),
-        Attend("space", "(b t) (h w) d", cls=True),
+        StepSpec("time", "(b h w) t d", cls=False, out=True),
+        StepSpec("space", "(b t) (h w) d", cls=True),
     ),
     "local-global": (
-        Attend("local", "(b h2 w2) (t h w) d", False, "b t (h2 h) (w2 w) d", ("h", "w"), out=True),
-        Attend(
+        StepSpec(
+            "local", "(b h2 w2) (t h w) d", False, "b t (h2 h) (w2 w) d", ("h", "w"), out=True
+        ),
+        StepSpec(
             "global", "(b t2 h2 w2) (t h w) d", True, "b (t t2) (h h2) (w w2) d", ("t", "h", "w")
         ),
     ),
     "axial": (
-        Attend("time", "(b h w) t d", cls=False, out=True),
-        Attend("width", "(b t h) w d", cls=False, out=True),
-        Attend("height", "(b t w) h d", cls=True),
+        StepSpec("time", "(b h w) t d", cls=False, out=True),
+        StepSpec("width", "(b t h) w d", cls=False, out=True),
+        StepSpec("height", "(b t w) h d", cls=True),
     ),
 }
 """Attention schemes by name (arXiv:2102.05095, Sec. 3 and Fig. 2).
 
-All but the last step of a block end in an extra, zero-initialised linear layer, so that a fresh
-divided block with image weights is that image model's block. Space, joint and divided agree with
+All but the last step of a block end in an extra, zero-initialized linear layer, so a fresh divided
+block with image weights equals the block of the image model. Space, joint and divided agree with
 the official code. The others were never released and are our reading of the paper: local-global
 attends within the four quarters of the frame over all frames, then among every second patch along
 time, height and width; axial attends along time, width and height in turn; as in divided, only the
@@ -103,20 +107,20 @@ last step includes the class token. Time is not in the paper; its class token jo
 """
 
 TIME, SPACE = SCHEMES["divided"]
-ORDERS: dict[str, tuple[Attend, ...]] = {
+ORDERS: dict[str, tuple[StepSpec, ...]] = {
     "time-space": (TIME, SPACE),
     "space-time": (SPACE, replace(TIME, cls=True)),
     "parallel": (replace(TIME, cls=True), SPACE),
 }
 """The steps of divided attention by `TimeSformerConfig.order` (the paper: -0.5 and -0.4 points).
 
-Neither alternative was released. In both the class token joins the tubes too: no step comes after
-that would carry to it what the last attention over time found.
+Neither alternative was released. In both the class token also joins the tubes, because no later
+step would pass the result of attention over time on to it.
 """
 
 
-def steps_of(config: TimeSformerConfig) -> tuple[Attend, ...]:
-    """The attention steps of every block. Raises RecipeError for what does not exist."""
+def attention_steps(config: TimeSformerConfig) -> tuple[StepSpec, ...]:
+    """The attention steps of every block. Raises RecipeError for an unknown scheme or order."""
     if config.attention not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise RecipeError(f"no attention scheme {config.attention!r}", hint=f"known: {known}")
@@ -127,16 +131,16 @@ def steps_of(config: TimeSformerConfig) -> tuple[Attend, ...]:
     return SCHEMES[config.attention]
 
 
-def in_chunks(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """`function` of rows [R, ..., D] that do not see one another; the same result up to rounding
-    (logits differ by less than 1e-5), less memory.
+def apply_in_chunks(function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Apply `function` to independent rows [R, ..., D], at most CHUNK_TOKENS tokens at a time.
 
-    Without gradients it sees as many rows at once as hold CHUNK_TOKENS tokens, at least one.
+    Saves memory without gradients (with them, all rows go at once); rounding moves logits by less
+    than 1e-5.
     """
     size = max(1, CHUNK_TOKENS // max(1, rows.shape[1:-1].numel()))
     if torch.is_grad_enabled() or size >= rows.shape[0]:
         return function(rows)
-    return torch.cat([function(some) for some in torch.split(rows, size)])
+    return torch.cat([function(chunk) for chunk in torch.split(rows, size)])
 
 
 class SelfAttention(nn.Module):
@@ -150,28 +154,23 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [R, N, D]; every token of a row sees every token of that row. Returns [R, N, D]."""
-        q, k, v = self.heads_of(x)
-        y = (
-            attention(q, k, v)
-            if x.device.type == "cpu"
-            else F.scaled_dot_product_attention(q, k, v)
-        )
-        return self.joined(y)
+        attend = attention if x.device.type == "cpu" else F.scaled_dot_product_attention
+        return self.merge_heads(attend(*self.split_heads(x)))
 
-    def heads_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [R, heads, N, D / heads] of [R, N, D]."""
         q, k, v = rearrange(self.qkv(x), "r n (three k d) -> three r k n d", three=3, k=self.heads)
         return q, k, v
 
-    def joined(self, y: Tensor) -> Tensor:
-        """What the heads found, [R, heads, N, D / heads], as [R, N, D]."""
+    def merge_heads(self, y: Tensor) -> Tensor:
+        """Project the outputs [R, heads, N, D / heads] of the heads to [R, N, D]."""
         out: Tensor = self.proj(rearrange(y, "r k n d -> r n (k d)"))
         return out
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention [R, heads, N, D], written out where that is faster than the fused kernel: when
-    gradients are wanted, groups are small, and there is no GPU."""
+    """Attention [R, heads, N, D], written out where that beats the fused kernel: on a CPU, with
+    gradients, in small groups."""
     if not q.requires_grad or q.shape[2] > 64:
         return F.scaled_dot_product_attention(q, k, v)
     scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
@@ -179,22 +178,22 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 class AttentionStep(nn.Module):
-    """Norm, then attention among the tokens of `attend.groups`: a residual branch of a block."""
+    """A residual branch of a block: norm, then attention among the tokens of `spec.groups`."""
 
-    def __init__(self, attend: Attend, width: int, heads: int, drop: float) -> None:
+    def __init__(self, spec: StepSpec, width: int, heads: int, drop: float) -> None:
         super().__init__()
-        self.attend = attend
+        self.spec = spec
         self.norm = nn.LayerNorm(width, eps=EPS)
         self.attn = SelfAttention(width, heads)
         self.drop = DropPath(drop)
-        self.out = nn.Linear(width, width) if attend.out else nn.Identity()
+        self.out = nn.Linear(width, width) if spec.out else nn.Identity()
 
     def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """cls: [B, D]; x: [B, T, H, W, D]. Returns what is added to both, same shapes."""
-        return self.attend.back(in_chunks(self.branch, self.attend.rows(cls, x)), cls, x)
+        """cls: [B, D]; x: [B, T, H, W, D]. Returns the changes to add to both, same shapes."""
+        return self.spec.restore(apply_in_chunks(self.branch, self.spec.rows(cls, x)), cls, x)
 
     def branch(self, rows: Tensor) -> Tensor:
-        """rows: [R, N, D]; every token of a row sees that row. Same shape."""
+        """rows: [R, N, D], independent of one another. Same shape."""
         y: Tensor = self.out(self.drop(self.attn(self.norm(rows))))
         return y
 
@@ -206,7 +205,10 @@ class Block(nn.Module):
         super().__init__()
         self.parallel = config.order == "parallel"
         self.steps = nn.ModuleDict(
-            {a.name: AttentionStep(a, config.width, config.heads, drop) for a in steps_of(config)}
+            {
+                a.name: AttentionStep(a, config.width, config.heads, drop)
+                for a in attention_steps(config)
+            }
         )
         hidden = int(config.width * config.mlp_ratio)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
@@ -221,18 +223,18 @@ class Block(nn.Module):
         for step in self.steps.values():
             to_cls, to_x = step(*(given if self.parallel else (cls, x)))
             cls, x = cls + to_cls, x + to_x
-        return self.fed(cls, x)
+        return self.apply_mlp(cls, x)
 
-    def fed(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens after the MLP; same shapes."""
-        # One tensor, so that stochastic depth drops a video's class token and patches together.
+    def apply_mlp(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens after the residual MLP; same shapes."""
+        # One tensor: stochastic depth must drop the class token and patches of a video together.
         tokens = torch.cat([cls[:, None], rearrange(x, "b t h w d -> b (t h w) d")], dim=1)
-        y = in_chunks(self.perceptron, tokens.flatten(0, 1)).view_as(tokens)
+        y = apply_in_chunks(self.mlp_branch, tokens.flatten(0, 1)).view_as(tokens)
         tokens = tokens + self.drop(y)
         return tokens[:, 0], tokens[:, 1:].view_as(x)
 
-    def perceptron(self, tokens: Tensor) -> Tensor:
-        """tokens: [..., D], each on its own. Same shape."""
+    def mlp_branch(self, tokens: Tensor) -> Tensor:
+        """tokens: [..., D], independent of one another. Same shape."""
         y: Tensor = self.mlp(self.norm(tokens))
         return y
 
@@ -240,24 +242,26 @@ class Block(nn.Module):
 class TimeSformer(nn.Module):
     """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's.
 
-    With attention "space" every frame is an image of its own, with its own class token and without
-    a time embedding; the frames' class tokens are averaged before the final norm (official code).
+    With attention "space" every frame is an independent image with its own class token and no time
+    embedding; the class tokens are averaged over frames before the final norm (official code).
     """
 
     def __init__(self, config: TimeSformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.checkpoint = False
-        """Whether gradients compute every block again instead of keeping what it made."""
-        self.alone = config.attention == "space"
-        """Whether frames never meet before their class tokens are averaged."""
+        self.activation_checkpointing = False
+        """Whether the backward pass recomputes every block instead of storing its activations."""
+        self.space_only = config.attention == "space"
+        """Whether frames stay independent until their class tokens are averaged."""
         side = config.size // config.patch
         self.patch = nn.Conv2d(3, config.width, config.patch, config.patch)
         self.cls = nn.Parameter(torch.zeros(config.width))
         placed, timed = config.positions != "none", config.positions == "space-time"
-        self.cls_pos = embedding(config.width) if placed else None
-        self.pos = embedding(side, side, config.width) if placed else None
-        self.time = embedding(config.frames, config.width) if timed and not self.alone else None
+        self.cls_pos = zero_parameter(config.width) if placed else None
+        self.pos = zero_parameter(side, side, config.width) if placed else None
+        self.time = (
+            zero_parameter(config.frames, config.width) if timed and not self.space_only else None
+        )
         rates = torch.linspace(0, config.drop_path, config.depth, device="cpu").tolist()
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=EPS)
@@ -265,30 +269,25 @@ class TimeSformer(nn.Module):
         init_weights(self)
 
     def layers(self) -> list[nn.Module]:
-        """The parts that are computed one after the other, as large as they come."""
+        """The largest modules that run one after the other."""
         return list(self.blocks)
 
-    def embed(self, frames: Tensor) -> Tensor:
-        """frames: [N, 3, H, W]. Returns patches [N, h, w, D], placed in space but not in time."""
-        height, width = frames.shape[2:]
-        if height % self.config.patch or width % self.config.patch:
-            raise UsageError(
-                f"{width}x{height} pixels do not divide into the model's patches of "
-                f"{self.config.patch}x{self.config.patch}"
-            )
+    def embed_patches(self, frames: Tensor) -> Tensor:
+        """frames: [N, 3, H, W]. Returns patches [N, h, w, D] with positions in space only."""
+        require_whole_patches(frames, self.config.patch)
         x: Tensor = rearrange(self.patch(frames), "n d h w -> n h w d")
         return x if self.pos is None else x + resize_space(self.pos, *x.shape[1:3])
 
-    def attend(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Patches [B, T, h, w, D] through all blocks, with a class token; [B, D] and the same."""
-        cls, x = self.before(x)
-        again = self.checkpoint and torch.is_grad_enabled()
+    def run_blocks(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Run patches [B, T, h, w, D] and a class token through all blocks: [B, D], same shape."""
+        cls, x = self.add_class_token(x)
+        recompute = self.activation_checkpointing and torch.is_grad_enabled()
         for block in self.blocks:
-            cls, x = checkpoint(block, cls, x, use_reentrant=False) if again else block(cls, x)
+            cls, x = checkpoint(block, cls, x, use_reentrant=False) if recompute else block(cls, x)
         return cls, x
 
-    def before(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the first block sees of patches [B, T, h, w, D]: a class token [B, D], and them."""
+    def add_class_token(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The input of the first block: class token [B, D], patches [B, T, h, w, D] with times."""
         cls = self.cls if self.cls_pos is None else self.cls + self.cls_pos
         if self.time is not None:
             x = x + resize_time(self.time, x.shape[1])[:, None, None]
@@ -297,46 +296,55 @@ class TimeSformer(nn.Module):
     def features(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens after the last block, before the final norm: [B, D] and [B, T, h, w, D]."""
         batch = clips.shape[0]
-        x = self.embed(rearrange(clips, "b c t h w -> (b t) c h w"))
-        if not self.alone:
-            return self.attend(rearrange(x, "(b t) h w d -> b t h w d", b=batch))
-        cls, x = self.attend(x[:, None])
+        x = self.embed_patches(rearrange(clips, "b c t h w -> (b t) c h w"))
+        if not self.space_only:
+            return self.run_blocks(rearrange(x, "(b t) h w d -> b t h w d", b=batch))
+        cls, x = self.run_blocks(x[:, None])
         cls = reduce(cls, "(b t) d -> b d", "mean", b=batch)
         return cls, rearrange(x, "(b t) 1 h w d -> b t h w d", b=batch)
 
-    def per_frame(self, frames: Tensor) -> Tensor:
-        """frames: float [N, 3, H, W], H and W multiples of the patch. Returns their patches
-        [N, h, w, D]; with attention "space" their class tokens [N, D], after all blocks."""
-        x = self.embed(frames)
-        return self.attend(x[:, None])[0] if self.alone else x
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W], H and W multiples of the patch. Returns patches [N, h, w, D];
+        with attention "space", class tokens [N, D] after all blocks."""
+        x = self.embed_patches(frames)
+        return self.run_blocks(x[:, None])[0] if self.space_only else x
 
-    def vectors(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, ...] of `per_frame`, in the order of time. Returns what the head sees of
-        each clip, [B, D]."""
-        cls = tokens.mean(1) if self.alone else self.attend(tokens)[0]
+    def embeddings(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] from `encode_frames`, in time order. Returns the input of the head,
+        [B, D]."""
+        cls = tokens.mean(1) if self.space_only else self.run_blocks(tokens)[0]
         normed: Tensor = self.norm(cls)
         return normed
 
-    def from_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, ...] of `per_frame`, in the order of time. Returns logits [B, K]."""
-        logits: Tensor = self.head(self.vectors(tokens))
+    def classify_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] from `encode_frames`, in time order. Returns logits [B, K]."""
+        logits: Tensor = self.head(self.embeddings(tokens))
         return logits
 
     def forward(self, clips: Tensor) -> Tensor:
         """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
-        return from_clips(self, clips)
+        return classify_clips(self, clips)
 
 
-def embedding(*shape: int) -> nn.Parameter:
-    """A learned embedding, zero at first."""
+def zero_parameter(*shape: int) -> nn.Parameter:
+    """A learned embedding, initially zero."""
     return nn.Parameter(torch.zeros(shape))
 
 
-def resize_space(pos: Tensor, height: int, width: int) -> Tensor:
-    """Position embedding [h0, w0, D] for a grid of [height, width, D], nearest neighbour.
+def require_whole_patches(frames: Tensor, patch: int) -> None:
+    """Raise UsageError unless frames [N, 3, H, W] divide into patches of `patch` pixels."""
+    height, width = frames.shape[2:]
+    if height % patch or width % patch:
+        raise UsageError(
+            f"{width}x{height} pixels do not divide into the model's patches of {patch}x{patch}"
+        )
 
-    Like the official code (vit.py), a grid with as many patches but another shape is not resized:
-    its patches are read in row-major order.
+
+def resize_space(pos: Tensor, height: int, width: int) -> Tensor:
+    """Resize a position embedding [h0, w0, D] to [height, width, D], nearest neighbor.
+
+    As in the official code (vit.py), a grid of another shape with the same number of patches is not
+    resized but reshaped in row-major order.
     """
     if pos.shape[0] * pos.shape[1] == height * width:
         return pos.reshape(height, width, -1)
@@ -345,7 +353,7 @@ def resize_space(pos: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_time(time: Tensor, frames: int) -> Tensor:
-    """Stretch a time embedding [T0, D] to [frames, D], nearest neighbour (official code)."""
+    """Resize a time embedding [T0, D] to [frames, D], nearest neighbor (official code)."""
     if time.shape[0] == frames:
         return time
     line = rearrange(time, "t d -> 1 d t")
@@ -353,10 +361,10 @@ def resize_time(time: Tensor, frames: int) -> Tensor:
 
 
 def init_weights(model: TimeSformer) -> None:
-    """All initial values in one place (official code, vit.py).
+    """Set all initial values (official code, vit.py).
 
-    Linear weights and the class and position embeddings: normal, std .02, cut off at +-2; biases
-    and the time embedding zero; the extra linear layer after all attention steps but the last zero.
+    Linear weights, class and position embeddings: normal, std .02, truncated at +-2. Biases, the
+    time embedding and the extra linear layers of attention steps: zero.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):

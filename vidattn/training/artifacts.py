@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vidattn.config import Recipe, recipes
 from vidattn.evaluation.classification import ClassificationMetrics, measure
 from vidattn.io.files import exists, write_atomically
-from vidattn.models.classifier import Card, Classifier, build_model
+from vidattn.models.classifier import Classifier, ModelCard, build_model
 from vidattn.models.device import to_device
 from vidattn.models.distributed import World, is_sharded, unshard
 from vidattn.models.temporal_head import TemporalHead
@@ -144,7 +144,7 @@ def make_card(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> C
     shipped = recipes.RECIPES.get(recipe.name)
     own = shipped is not None and shipped.data.dataset == recipe.data.dataset
     ours = recipe.data.dataset == "motion" and not (init or recipe.init)
-    return Card(
+    return ModelCard(
         name=recipe.name if own else run_dir.resolve().name,
         license="Apache-2.0" if ours else "",
         source=f"vidattn train --dataset {dataset}" + (f" --init {init}" if init else ""),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vidattn.errors import WeightsError
 from vidattn.io.files import exists, write_atomically
-from vidattn.weights.safetensors_file import first_bytes, read_metadata, read_tensors, refuse
+from vidattn.weights.safetensors_file import read_header_bytes, read_metadata, read_tensors, refuse
 from vidattn.weights.snapshot import snapshot_file
 
 KEY = "vidattn-state"
@@ -32,7 +32,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             hint="leave out --resume to begin anew in another directory",
         )
     with snapshot_file(path) as file:
-        text = read_metadata(first_bytes(file.place), path).get(KEY)
+        text = read_metadata(read_header_bytes(file.data_path), path).get(KEY)
         if not isinstance(text, str):
             raise WeightsError(f"{path}: a safetensors file, but not the state of a training run")
         tensors = read_tensors(file)

@@ -20,7 +20,7 @@ from vidattn.config.serialization import differences, from_plain, to_plain
 from vidattn.errors import DataError, RecipeError, UsageError
 from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
-from vidattn.models.distributed import SILENCE, Strategy, World, join_world
+from vidattn.models.distributed import PEER_TIMEOUT, Strategy, World, join_world
 from vidattn.training import artifacts
 from vidattn.training import optim as optimizers
 from vidattn.training.checkpoint import load_state, save_state
@@ -89,7 +89,7 @@ class RunOptions:
     """Steps between checkpoints within an epoch; 0: ten minutes instead."""
     keep: int = 2
     """How many checkpoints to keep."""
-    timeout: float = SILENCE
+    timeout: float = PEER_TIMEOUT
     """Seconds that one of several processes may keep the others waiting."""
 
 

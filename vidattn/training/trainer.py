@@ -36,7 +36,7 @@ from vidattn.models.distributed import (
 )
 from vidattn.models.dropout import RngDropout
 from vidattn.models.init_scratch import init_from_scratch
-from vidattn.models.protocols import PatchWise
+from vidattn.models.protocols import PatchwiseModel
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.training import optim as optimizers
 from vidattn.training.mixup import mix_clips
@@ -57,7 +57,7 @@ class Network(nn.Module):
     def __init__(self, model: Model | TemporalHead, flow_head: nn.Linear | None = None) -> None:
         super().__init__()
         self.model, self.flow_head = model, flow_head
-        if flow_head and not isinstance(model, PatchWise):
+        if flow_head and not isinstance(model, PatchwiseModel):
             raise RecipeError(
                 f"optim.flow_weight: a {type(model).__name__} does not follow patches over time",
                 hint="--set optim.flow_weight=0",
@@ -66,7 +66,7 @@ class Network(nn.Module):
     def forward(self, clips: Tensor) -> tuple[Tensor, Tensor | None]:
         """clips: [B, 3, T, H, W]. Returns logits [B, K] and motion [B, T - 1, h, w, 2] or None."""
         model = self.model
-        if self.flow_head is None or not isinstance(model, PatchWise):
+        if self.flow_head is None or not isinstance(model, PatchwiseModel):
             return model(clips), None
         cls, patches = model.features(clips)
         return model.head(model.norm(cls)), self.flow_head(model.norm(patches[:, :-1]))
@@ -292,7 +292,7 @@ class Trainer:
         words = np.random.SeedSequence((self.recipe.seed, self.state.step)).generate_state(2)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
         for drop in self._drops:
-            drop.part = (videos, clips)
+            drop.batch_slice = (videos, clips)
 
     @contextmanager
     def _synced(self, last: bool) -> Iterator[None]:

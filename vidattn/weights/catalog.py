@@ -12,24 +12,24 @@ from dataclasses import dataclass, replace
 from vidattn.errors import WeightsError
 
 DEFAULT = "timesformer-k400"
-LONG = "timesformer-l-k400"
+LONG_DEFAULT = "timesformer-l-k400"
 """Stands in for the default when 96 frames are asked for."""
 BUNDLED = "motion-tiny"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogEntry:
     """One model that can be named."""
 
     name: str
-    where: str
+    location: str
     """A URL, a Hugging Face hub id (owner/name), or the name of a file that ships with us."""
     frames: int
     """Length of its clips."""
     dataset: str
     """The training data, a name in `vidattn.config.labels.COUNTS` or "howto100m" or "motion"."""
     license: str
-    rate: int = 0
+    frame_interval: int = 0
     """One frame in so many at 30 fps; 0: spread over the whole video, or as the file says."""
     size: int = 224
     attention: str = "divided"
@@ -45,13 +45,13 @@ class Entry:
 
     @property
     def is_url(self) -> bool:
-        """Whether `where` is a URL."""
-        return self.where.startswith("https://")
+        """Whether `location` is a URL."""
+        return self.location.startswith("https://")
 
     @property
     def is_bundled(self) -> bool:
         """Whether the weights ship with the package."""
-        return not self.is_url and "/" not in self.where
+        return not self.is_url and "/" not in self.location
 
     @property
     def expect(self) -> str:
@@ -94,15 +94,15 @@ NAMED = {"k400": "K400", "k600": "K600", "ssv2": "SSv2", "howto100m": "HowTo100M
 VARIANT = {"base": "timesformer", "hr": "timesformer-hr", "large": "timesformer-l"}
 
 
-def _mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -> Entry:
+def _mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -> CatalogEntry:
     stem = f"timesformer_{variant}_8xb8-8x32x1-15e_kinetics400-rgb"
-    return Entry(
+    return CatalogEntry(
         name=name,
-        where=f"{MMACTION2}{stem}/{stem}_20220815-{digits}.pth",
+        location=f"{MMACTION2}{stem}/{stem}_20220815-{digits}.pth",
         frames=8,
         dataset="k400",
         license="Apache-2.0",
-        rate=32,
+        frame_interval=32,
         attention={"divST": "divided", "jointST": "joint", "spaceOnly": "space"}[variant],
         top1=top1,
         top5=top5,
@@ -110,18 +110,18 @@ def _mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -
     )
 
 
-def _zoo(row: tuple[str, str, str, int, float, float | None, str]) -> Entry:
+def _zoo(row: tuple[str, str, str, int, float, float | None, str]) -> CatalogEntry:
     """A file of the official zoo."""
     model, dataset, clip, size, top1, top5, key = row
     frames, _, rate = clip.partition("x")
     tiled = dataset == "howto100m"
-    return Entry(
+    return CatalogEntry(
         name=f"timesformer-{dataset}-{frames}" if tiled else f"{VARIANT[model]}-{dataset}-meta",
-        where=f"{ZOO}{key}/TimeSformer_divST_{clip}_{size}_{NAMED[dataset]}.pyth?dl=1",
+        location=f"{ZOO}{key}/TimeSformer_divST_{clip}_{size}_{NAMED[dataset]}.pyth?dl=1",
         frames=int(frames),
         dataset=dataset,
         license=NC,
-        rate=int(rate or 0),
+        frame_interval=int(rate or 0),
         size=size,
         top1=top1,
         top5=top5,
@@ -131,7 +131,7 @@ def _zoo(row: tuple[str, str, str, int, float, float | None, str]) -> Entry:
     )
 
 
-def _hub(row: tuple[str, str, str, int, float, float | None, str]) -> Entry:
+def _hub(row: tuple[str, str, str, int, float, float | None, str]) -> CatalogEntry:
     """The same model as converted on the Hugging Face hub, with class names in the file."""
     model, dataset = row[:2]
     name = f"{VARIANT[model]}-{dataset}"
@@ -139,15 +139,15 @@ def _hub(row: tuple[str, str, str, int, float, float | None, str]) -> Entry:
     return replace(
         _zoo(row),
         name=f"{name}-hf" if name == DEFAULT else name,
-        where=f"{owner}/timesformer-{model}-finetuned-{dataset}",
+        location=f"{owner}/timesformer-{model}-finetuned-{dataset}",
         note=BGR if dataset == "ssv2" else "",
     )
 
 
-def _stam(frames: int, top1: float | None, first: bool = False) -> Entry:
-    return Entry(
+def _stam(frames: int, top1: float | None, first: bool = False) -> CatalogEntry:
+    return CatalogEntry(
         name=f"stam-{frames}-k400" + "-v1" * first,
-        where=f"{STAM_ZOO}{'' if first else 'v2/'}stam_{frames}.pth",
+        location=f"{STAM_ZOO}{'' if first else 'v2/'}stam_{frames}.pth",
         frames=frames,
         dataset="k400",
         license="Apache-2.0",
@@ -158,10 +158,10 @@ def _stam(frames: int, top1: float | None, first: bool = False) -> Entry:
     )
 
 
-CATALOG: dict[str, Entry] = {
+CATALOG: dict[str, CatalogEntry] = {
     entry.name: entry
     for entry in (
-        Entry(BUNDLED, f"{BUNDLED}.safetensors", 8, "motion", "Apache-2.0", size=48),
+        CatalogEntry(BUNDLED, f"{BUNDLED}.safetensors", 8, "motion", "Apache-2.0", size=48),
         _mmaction2(DEFAULT, "divST", "a4d0d01f", 77.69, 93.45),
         _mmaction2("timesformer-joint-k400", "jointST", "8022d1c0", 76.95, 93.28),
         _mmaction2("timesformer-space-k400", "spaceOnly", "78f05367", 76.93, 92.88),
@@ -174,7 +174,7 @@ CATALOG: dict[str, Entry] = {
 """The entries by name. No digest of Meta's files is known; the hub checks its own downloads."""
 
 
-def find_entry(name: str) -> Entry:
+def find_entry(name: str) -> CatalogEntry:
     """The entry of that name. Raises WeightsError with the closest names."""
     if name in CATALOG:
         return CATALOG[name]

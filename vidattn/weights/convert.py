@@ -50,7 +50,9 @@ RATES = {8: 32, 16: 16, 32: 32, 64: 32, 96: 4}
 """Frames of a published model, and out of how many at 30 fps it saw one (8x32, 16x16, 96x4)."""
 
 
-def step_of(frames: int, classes: int, rate: int | None = None) -> tuple[float, str | None]:
+def guess_frame_step(
+    frames: int, classes: int, rate: int | None = None
+) -> tuple[float, str | None]:
     """Seconds between frames in training, and a note when that is assumed rather than known.
 
     rate: one frame out of so many at 30 fps, when the file says it. The models of Something-
@@ -67,13 +69,13 @@ def step_of(frames: int, classes: int, rate: int | None = None) -> tuple[float, 
     return rate / 30, f"one frame in {rate} at 30 fps is assumed: the file does not say"
 
 
-def read_checkpoint(path: Path) -> Classifier:
+def load_checkpoint(path: Path) -> Classifier:
     """The classifier in a .pth, .pyth, .pt or .bin file of the official codes or of mmaction2.
 
     Raises WeightsError.
     """
     with snapshot_file(path) as file:
-        state, beside = torch_checkpoint.read(file)
+        state, beside = torch_checkpoint.read_checkpoint(file)
     layout = "stam" if stam_keys.is_stam(state) else key_maps.recognize(state)
     if layout and (header := _exported(state, layout, beside.get(BESIDE), path)):
         model = _model(state, layout, path, header.config)
@@ -111,17 +113,17 @@ def _exported(
 
 def _model(state: Mapping[str, Tensor], layout: str, path: Path, config: Any) -> nn.Module:
     if layout == "stam":
-        return stam_keys.model_of(state, path, config)
-    return model_of(state, layout, path, config)
+        return stam_keys.build_stam(state, path, config)
+    return build_timesformer(state, layout, path, config)
 
 
 def _timesformer(
     state: Mapping[str, Tensor], layout: str, beside: Mapping[str, Any], path: Path
 ) -> Classifier:
-    model = model_of(state, layout, path)
+    model = build_timesformer(state, layout, path)
     config, family = model.config, FAMILIES[layout]
     names, note = _names_beside(beside, config.classes)
-    step, step_note = step_of(config.frames, config.classes, _rate_beside(beside))
+    step, step_note = guess_frame_step(config.frames, config.classes, _rate_beside(beside))
     clip = ClipConfig(
         frames=config.frames,
         step_seconds=step,
@@ -135,7 +137,7 @@ def _timesformer(
     if layout == "official" and config.classes == 174:
         clip = replace(clip, channels="bgr")
         notes.append("frames are fed as BGR: the official code trained Something-Something so")
-    card = Card(
+    card = ModelCard(
         name=path.stem,
         license=family.license,
         source=f"{path.name}, a checkpoint of the {family.title} family",
@@ -145,18 +147,18 @@ def _timesformer(
 
 
 def _stam(state: Mapping[str, Tensor], path: Path) -> Classifier:
-    model = stam_keys.model_of(state, path)
+    model = stam_keys.build_stam(state, path)
     names, note = labels.guess_labels(model.config.classes)
-    card = Card(
+    card = ModelCard(
         name=path.stem,
         license="Apache-2.0",
         source=f"{path.name}, an official STAM checkpoint",
         notes=(note,),
     )
-    return Classifier(model, stam_keys.clip_of(model.config), names, "logit", card)
+    return Classifier(model, stam_keys.published_clip(model.config), names, "logit", card)
 
 
-def read_folder(folder: Path) -> Classifier:
+def load_hf_folder(folder: Path) -> Classifier:
     """The classifier in a folder as `save_pretrained` of Hugging Face transformers leaves it.
 
     Needs config.json, preprocessor_config.json, and model.safetensors or pytorch_model.bin. Raises
@@ -174,7 +176,11 @@ def read_folder(folder: Path) -> Classifier:
         safetensors_file.refuse(folder, "has neither model.safetensors nor pytorch_model.bin")
     with snapshot_file(path) as file:
         bare = path.suffix == ".safetensors"
-        state = safetensors_file.read_tensors(file) if bare else torch_checkpoint.read(file)[0]
+        state = (
+            safetensors_file.read_tensors(file)
+            if bare
+            else torch_checkpoint.read_checkpoint(file)[0]
+        )
     if key_maps.recognize(state) != "hf":
         safetensors_file.refuse(
             path, "the tensors are not named like those of TimesformerForVideoClassification"
@@ -182,7 +188,7 @@ def read_folder(folder: Path) -> Classifier:
     heads = _count(config, "num_attention_heads", folder)
     header = _exported(state, "hf", config.get(BESIDE), folder / "config.json")
     shape = replace(header.config, heads=heads) if header else None
-    model = model_of(state, "hf", path, shape, heads)
+    model = build_timesformer(state, "hf", path, shape, heads)
     notes = _disagreements(config, model.config, folder)
     names, note = _names_in(config, model.config.classes, folder)
     clip, step_note = _clip_of(folder, model.config)
@@ -195,7 +201,7 @@ def read_folder(folder: Path) -> Classifier:
         return safetensors_file.build_classifier(model, told, file.sha256)
     if model.config.classes == 174:
         notes.append("frames are fed as RGB; weights converted from the official ones want BGR")
-    card = Card(
+    card = ModelCard(
         name=folder.name,
         license=_license(folder),
         source=f"{folder.name}, a Hugging Face folder",
@@ -205,7 +211,7 @@ def read_folder(folder: Path) -> Classifier:
     return Classifier(model, clip, names, FAMILIES["hf"].averaging, card)
 
 
-def model_of(
+def build_timesformer(
     state: Mapping[str, Tensor],
     layout: str,
     path: Path,
@@ -217,7 +223,7 @@ def model_of(
     config: its shape, where that is known; otherwise read from the tensors, with `heads`.
     """
     try:
-        config = config or key_maps.config_of(state, layout, heads)
+        config = config or key_maps.infer_config(state, layout, heads)
         with torch.device("meta"):
             empty = TimeSformer(config)
     except RecipeError as error:
@@ -318,7 +324,7 @@ def _clip_of(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | 
     if not _is_number(factor) or abs(factor - 1 / 255) > 1e-6:
         safetensors_file.refuse(path, f"rescale_factor is {factor!r}, not 1/255")
     crop = _side(plain, "crop_size", path)
-    step, note = step_of(model.frames, model.classes)
+    step, note = guess_frame_step(model.frames, model.classes)
     try:
         clip = ClipConfig(
             frames=model.frames,

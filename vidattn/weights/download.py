@@ -84,7 +84,7 @@ def download(
     if path.exists():
         return path
     if is_offline(offline):
-        raise UnavailableError("not downloaded yet, and offline", hint=by_hand(url))
+        raise UnavailableError("not downloaded yet, and offline", hint=manual_hint(url))
     try:
         with locked(path.with_name(path.name + ".lock")):
             if not path.exists():
@@ -136,7 +136,7 @@ def _fetched(url: str, part: Path, progress: Progress | None) -> Path:
             break
     kept = "what has arrived is kept, the same command goes on from there; or " * _keep(part)
     raise UnavailableError(
-        f"cannot be downloaded from {_host(url)}: {reason}", hint=kept + by_hand(url)
+        f"cannot be downloaded from {_host(url)}: {reason}", hint=kept + manual_hint(url)
     )
 
 
@@ -158,7 +158,7 @@ def _keep(part: Path) -> bool:
     return False
 
 
-def by_hand(url: str) -> str:
+def manual_hint(url: str) -> str:
     """What to do without a working network."""
     return f"get {url} by other means and name the file with -m, or: vidattn models import FILE"
 
@@ -213,7 +213,7 @@ def _require_no_page(response: Any, url: str) -> None:
     """A dead link often answers 200 with a page for people."""
     if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
         raise UnavailableError(
-            f"{_host(url)} sent a web page instead of the file", hint=by_hand(url)
+            f"{_host(url)} sent a web page instead of the file", hint=manual_hint(url)
         )
 
 
@@ -223,7 +223,7 @@ def _require_digest(part: Path, sha256: str, url: str) -> None:
     if start.startswith((b"<!doctype", b"<html")):
         part.unlink()
         raise UnavailableError(
-            f"{_host(url)} sent a web page instead of the file", hint=by_hand(url)
+            f"{_host(url)} sent a web page instead of the file", hint=manual_hint(url)
         )
     digest = sha256_file(part)
     if not digest.startswith(sha256.lower()):
@@ -262,7 +262,7 @@ def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(_Http, _Https)
 
 
-def snapshot(hub_id: str, *, offline: bool = False) -> Path:
+def download_folder(hub_id: str, *, offline: bool = False) -> Path:
     """The folder of a model on the Hugging Face hub: its configuration, and its weights.
 
     It lies in the hub's own cache, where other libraries find it too. Raises UnavailableError.

@@ -33,7 +33,7 @@ from vidattn.weights import (
 )
 from vidattn.weights.snapshot import snapshot_file
 
-IMAGES = {
+IMAGE_MODELS = {
     "vit-b16-in21k": "timm/vit_base_patch16_224.orig_in21k_ft_in1k",
     "deit-b16-in1k": "timm/deit_base_patch16_224.fb_in1k",
     "vit-b16-miil-in21k": "timm/vit_base_patch16_224_miil.in21k",
@@ -240,11 +240,11 @@ def _given(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[str, .
     if path is not None:
         state = _state(path)
         if key_maps.recognize(state) == "official" and "time_embed" not in state:
-            return convert.model_of(_with_biases(state), "official", path), None
+            return convert.build_timesformer(_with_biases(state), "official", path), None
     elif not (text in catalog.CATALOG or Path(text).suffix or "/" in text or exists(Path(text))):
-        close = difflib.get_close_matches(text, [*IMAGES, *catalog.CATALOG], n=1, cutoff=0.5)
+        close = difflib.get_close_matches(text, [*IMAGE_MODELS, *catalog.CATALOG], n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}? " if close else ""
-        hint += f"image models: {', '.join(IMAGES)}; others: vidattn models list"
+        hint += f"image models: {', '.join(IMAGE_MODELS)}; others: vidattn models list"
         raise WeightsError(f"{text}: no such file and no model of that name", hint=hint)
     found = loading.load(name_or_path, offline=offline)
     assert isinstance(found.model, TimeSformer | Stam)
@@ -255,10 +255,10 @@ def _image_file(text: str, offline: bool) -> Path | None:
     """The file that may hold an image model; None when `load` alone can know."""
     if text in catalog.CATALOG:
         return None
-    hub_id = IMAGES.get(text, text if text.startswith("timm/") else "")
+    hub_id = IMAGE_MODELS.get(text, text if text.startswith("timm/") else "")
     path = Path(text)
     if hub_id and not exists(path):
-        path = download.snapshot(hub_id, offline=offline)
+        path = download.download_folder(hub_id, offline=offline)
     if is_folder(path):
         path = path / "model.safetensors"
     foreign = path.suffix in loading.PICKLES or path.suffix == ".safetensors"
@@ -277,4 +277,4 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     with snapshot_file(path) as file:
         if path.suffix == ".safetensors":
             return safetensors_file.read_tensors(file)
-        return torch_checkpoint.read(file)[0]
+        return torch_checkpoint.read_checkpoint(file)[0]

@@ -96,7 +96,7 @@ SCHEMES = ("divided", "joint", "space")
 """The attention schemes that the foreign families know."""
 
 
-def names(layout: str, config: TimeSformerConfig) -> dict[str, str]:
+def key_table(layout: str, config: TimeSformerConfig) -> dict[str, str]:
     """The table of one model: {name in `layout`: our name}, the embeddings in the foreign cut."""
     if config.attention not in SCHEMES:
         raise WeightsError(f"the {layout} layout has no names for {config.attention} attention")
@@ -157,7 +157,7 @@ def _marks(layout: str) -> dict[str, str]:
     }
 
 
-def config_of(
+def infer_config(
     state: Mapping[str, Tensor], layout: str, heads: int | None = None
 ) -> TimeSformerConfig:
     """The shape of the model behind a state dict that `recognize` took for `layout`.
@@ -193,7 +193,7 @@ def to_ours(
     state: Mapping[str, Tensor], layout: str, config: TimeSformerConfig
 ) -> dict[str, Tensor]:
     """Rename a complete foreign state dict to ours. Exact; raises KeyError for an unknown name."""
-    table = names(layout, config)
+    table = key_table(layout, config)
     return unpack({table[k]: v for k, v in state.items()}, config)
 
 
@@ -202,7 +202,7 @@ def from_ours(
 ) -> dict[str, Tensor]:
     """The inverse of `to_ours`: our state dict under the names of a foreign family."""
     packed = pack(state)
-    return {theirs: packed[ours] for theirs, ours in names(layout, config).items()}
+    return {theirs: packed[ours] for theirs, ours in key_table(layout, config).items()}
 
 
 def unpack(state: Mapping[str, Tensor], config: TimeSformerConfig) -> dict[str, Tensor]:
@@ -216,7 +216,7 @@ def unpack(state: Mapping[str, Tensor], config: TimeSformerConfig) -> dict[str, 
     return ours
 
 
-def behind(first: Tensor, rest: Tensor) -> Tensor:
+def prepend_row(first: Tensor, rest: Tensor) -> Tensor:
     """A row [D] and the rows [N, D] that come after it: [1 + N, D].
 
     For shapes alone, on the meta device, torch.cat would load a compiler: 1.5 s and 180 MB.
@@ -230,7 +230,7 @@ def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of `unpack`."""
     theirs = {k: v for k, v in state.items() if k not in ("cls", "cls_pos", "pos", "time")}
     theirs["cls_token"] = state["cls"][None, None]
-    theirs["pos_embed"] = behind(state["cls_pos"], state["pos"].flatten(0, 1))[None]
+    theirs["pos_embed"] = prepend_row(state["cls_pos"], state["pos"].flatten(0, 1))[None]
     if "time" in state:
         theirs["time_embed"] = state["time"][None]
     return theirs

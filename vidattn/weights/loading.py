@@ -15,13 +15,13 @@ from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import exists, is_file, is_folder
 from vidattn.models.classifier import Classifier
 from vidattn.weights import catalog, convert, download, safetensors_file
-from vidattn.weights.catalog import Entry
+from vidattn.weights.catalog import CatalogEntry
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 PICKLES = (".pyth", ".pth", ".pt", ".bin")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-Announce = Callable[[Entry], None]
+Announce = Callable[[CatalogEntry], None]
 """Called before a download begins, so that the licence can be shown."""
 
 
@@ -46,7 +46,7 @@ def load(
     if exists(path):
         return _read_file(path)
     if isinstance(name_or_path, str) and HUB_ID.fullmatch(text) and path.suffix not in PICKLES:
-        known = next((e for e in catalog.CATALOG.values() if e.where == text), None)
+        known = next((e for e in catalog.CATALOG.values() if e.location == text), None)
         if known:
             return _load_entry(known, offline, announce, progress)
         return _load_from_hub(text, offline)
@@ -55,7 +55,7 @@ def load(
     return _load_entry(catalog.find_entry(text), offline, announce, progress)
 
 
-def recipe_of(name_or_path: str | Path) -> Recipe | None:
+def read_training_recipe(name_or_path: str | Path) -> Recipe | None:
     """The recipe that trained a model: of a bundled name, a run directory or a file of ours.
 
     None for weights of others, and when the recipe cannot be read by this version. No tensor is
@@ -64,7 +64,7 @@ def recipe_of(name_or_path: str | Path) -> Recipe | None:
     entry = catalog.CATALOG.get(str(name_or_path)) if isinstance(name_or_path, str) else None
     path = Path(name_or_path)
     if entry is not None:
-        path = BUNDLED_FOLDER / entry.where if entry.is_bundled else Path()
+        path = BUNDLED_FOLDER / entry.location if entry.is_bundled else Path()
     elif is_folder(path):
         path = path / "model.safetensors"
     if path.suffix != ".safetensors" or not is_file(path) or not safetensors_file.is_ours(path):
@@ -75,7 +75,7 @@ def recipe_of(name_or_path: str | Path) -> Recipe | None:
         return None
 
 
-def dataset_of(name_or_path: str | Path, named: str) -> str:
+def find_training_dataset(name_or_path: str | Path, named: str) -> str:
     """Where the set that a model in its run directory was trained on lies; `named` for others.
 
     named: what the weights call the set.
@@ -104,7 +104,7 @@ def load_default(
     neither here nor to be had, motion-tiny, which ships with the package, takes their place.
     Raises WeightsError when they are here but broken.
     """
-    name = catalog.LONG if frames == 96 else catalog.DEFAULT
+    name = catalog.LONG_DEFAULT if frames == 96 else catalog.DEFAULT
     try:
         return load(name, offline=offline, announce=announce, progress=progress), None
     except download.UnavailableError as error:
@@ -117,30 +117,35 @@ def load_default(
 
 
 def _load_entry(
-    entry: Entry, offline: bool, announce: Announce | None, progress: download.Progress | None
+    entry: CatalogEntry,
+    offline: bool,
+    announce: Announce | None,
+    progress: download.Progress | None,
 ) -> Classifier:
     if entry.is_bundled:
-        path = BUNDLED_FOLDER / entry.where
+        path = BUNDLED_FOLDER / entry.location
         if not exists(path):
             raise WeightsError(f"{entry.name}: this installation lacks {path.name}")
-        return safetensors_file.read(path)
-    missing = not download.is_cached(entry.where)
+        return safetensors_file.read_classifier(path)
+    missing = not download.is_cached(entry.location)
     if missing and announce and not download.is_offline(offline):
         announce(entry)
     try:
         if entry.is_url:
             path = download.download(
-                entry.where, sha256=entry.sha256, offline=offline, progress=progress
+                entry.location, sha256=entry.sha256, offline=offline, progress=progress
             )
-            found = convert.read_checkpoint(path)
+            found = convert.load_checkpoint(path)
         else:
-            found = convert.read_folder(download.snapshot(entry.where, offline=offline))
+            found = convert.load_hf_folder(
+                download.download_folder(entry.location, offline=offline)
+            )
     except WeightsError as error:
         raise type(error)(f"{entry.name}: {error.message}", hint=error.hint) from error
     return _as_published(found, entry)
 
 
-def _as_published(found: Classifier, entry: Entry) -> Classifier:
+def _as_published(found: Classifier, entry: CatalogEntry) -> Classifier:
     """What the file says, completed by what the catalog knows about it."""
     if not found.card.sha256.startswith(entry.sha256):
         raise WeightsError(f"{entry.name}: sha256 is {found.card.sha256}, not {entry.sha256}...")
@@ -152,13 +157,13 @@ def _as_published(found: Classifier, entry: Entry) -> Classifier:
                 f"{entry.name}: {len(found.labels)} classes, but {entry.dataset} has {len(labels)}"
             )
     clip = replace(found.clip, channels=cast(Literal["rgb", "bgr"], entry.channels))
-    if entry.rate:
-        clip = replace(clip, step_seconds=entry.rate / 30)
+    if entry.frame_interval:
+        clip = replace(clip, step_seconds=entry.frame_interval / 30)
     card = replace(
         found.card,
         name=entry.name,
         license=entry.license,
-        source=entry.where,
+        source=entry.location,
         training_data=entry.dataset,
         expect=entry.expect,
         notes=(entry.note,) if entry.note else (),
@@ -168,9 +173,9 @@ def _as_published(found: Classifier, entry: Entry) -> Classifier:
 
 def _read_folder(folder: Path) -> Classifier:
     if exists(folder / "config.json"):
-        return convert.read_folder(folder)
+        return convert.load_hf_folder(folder)
     if exists(folder / "model.safetensors"):
-        return safetensors_file.read(folder / "model.safetensors")
+        return safetensors_file.read_classifier(folder / "model.safetensors")
     raise WeightsError(
         f"{folder}: holds neither model.safetensors nor config.json",
         hint="name the weights file itself, a run directory, or a Hugging Face folder",
@@ -180,20 +185,20 @@ def _read_folder(folder: Path) -> Classifier:
 def _read_file(path: Path) -> Classifier:
     if path.suffix in PICKLES:
         beside = path.name == "pytorch_model.bin" and exists(path.parent / "config.json")
-        return convert.read_folder(path.parent) if beside else convert.read_checkpoint(path)
+        return convert.load_hf_folder(path.parent) if beside else convert.load_checkpoint(path)
     if path.suffix != ".safetensors":
         raise WeightsError(
             f"{path}: not a kind of weights file",
             hint=f"known: .safetensors {' '.join(PICKLES)}, or a folder",
         )
     if exists(path.parent / "config.json") and not safetensors_file.is_ours(path):
-        return convert.read_folder(path.parent)
-    return safetensors_file.read(path)
+        return convert.load_hf_folder(path.parent)
+    return safetensors_file.read_classifier(path)
 
 
 def _load_from_hub(hub_id: str, offline: bool) -> Classifier:
     try:
-        found = convert.read_folder(download.snapshot(hub_id, offline=offline))
+        found = convert.load_hf_folder(download.download_folder(hub_id, offline=offline))
     except download.UnavailableError as error:
         message = f"{hub_id}: no such file or folder; as a Hugging Face model: {error.message}"
         raise download.UnavailableError(message, hint=error.hint) from error

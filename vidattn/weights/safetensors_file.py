@@ -89,7 +89,7 @@ def dump_manifest(classifier: Classifier, recipe: Recipe | None = None) -> str:
 def _empty(model: nn.Module) -> dict[str, Tensor]:
     """The state dict of a fresh model of the same config, without values."""
     with torch.device("meta"):
-        fresh = KINDS[kind_of(model)][1](model.config)
+        fresh = KINDS[find_kind(model)][1](model.config)
     return fresh.state_dict()
 
 
@@ -115,27 +115,27 @@ def _plain(classifier: Classifier, recipe: Recipe | None) -> dict[str, Any]:
         del plain["threshold"]
     return {
         "format": FORMAT,
-        "model": {"kind": kind_of(model), **config},
+        "model": {"kind": find_kind(model), **config},
         "recipe": to_plain(recipe) if recipe else None,
         **plain,
     }
 
 
-def read(path: str | Path) -> Classifier:
+def read_classifier(path: str | Path) -> Classifier:
     """The classifier in one of our .safetensors files, on the CPU, float32, in eval mode.
 
     The file is read once, so that it may change or vanish later. Raises
     WeightsError that names the file and what is wrong with it.
     """
     with snapshot_file(Path(path)) as file:
-        header = parse_header(first_bytes(file.place), file.path)
+        header = parse_header(read_header_bytes(file.data_path), file.path)
         model = build_model(header.kind, header.config, read_tensors(file), str(file.path))
     return build_classifier(model, header.manifest, file.sha256)
 
 
 def build_classifier(model: nn.Module, manifest: Manifest, sha256: str) -> Classifier:
     """A model with what its file says about it. sha256: of that file."""
-    card = Card(
+    card = ModelCard(
         name=manifest.name,
         license=manifest.license,
         source=manifest.source,
@@ -159,10 +159,10 @@ def read_header(path: str | Path) -> Header:
     """What a weights file says about itself, without reading its tensors."""
     path = Path(path)
     require_regular(path)
-    return parse_header(first_bytes(path), path)
+    return parse_header(read_header_bytes(path), path)
 
 
-def first_bytes(path: Path) -> bytes:
+def read_header_bytes(path: Path) -> bytes:
     """As much of a safetensors file as its header takes. Raises WeightsError."""
     with reading(path, WeightsError), path.open("rb") as file:
         length = file.read(8)
@@ -172,7 +172,7 @@ def first_bytes(path: Path) -> bytes:
 def is_ours(path: Path) -> bool:
     """Whether a safetensors file carries a manifest of vidattn. Raises WeightsError if broken."""
     require_regular(path)
-    return isinstance(read_metadata(first_bytes(path), path).get(KEY), str)
+    return isinstance(read_metadata(read_header_bytes(path), path).get(KEY), str)
 
 
 def parse_header(data: bytes, path: Path) -> Header:
@@ -233,11 +233,11 @@ def read_metadata(data: bytes, path: Path) -> dict[str, Any]:
 
 def read_tensors(file: FileSnapshot) -> dict[str, Tensor]:
     """The tensors of a safetensors file. Raises WeightsError when the file lies about them."""
-    read_metadata(first_bytes(file.place), file.path)
+    read_metadata(read_header_bytes(file.data_path), file.path)
     try:
-        with safetensors.safe_open(file.place, framework="pt") as tensors:
+        with safetensors.safe_open(file.data_path, framework="pt") as tensors:
             found = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
-            return found if file.apart else {key: one.clone() for key, one in found.items()}
+            return found if file.in_memory else {key: one.clone() for key, one in found.items()}
     except (
         safetensors.SafetensorError,
         KeyError,
@@ -246,7 +246,7 @@ def read_tensors(file: FileSnapshot) -> dict[str, Tensor]:
         OSError,
         MemoryError,
     ) as error:
-        require_means(error, file.path)
+        raise_resource_error(error, file.path)
         refuse(file.path, f"broken safetensors: {error}", error)
 
 

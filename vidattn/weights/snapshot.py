@@ -28,10 +28,10 @@ class FileSnapshot:
 
     path: Path
     """Where it lies, for messages."""
-    place: Path
+    data_path: Path
     """Where the bytes are found until `snapshot_file` ends."""
-    apart: bool
-    """Whether they are in memory, and what is mapped from there stays as it is; otherwise `place`
+    in_memory: bool
+    """Whether they are in memory, and what is mapped from there stays as it is; otherwise `data_path`
     is `path`, which may change."""
     size: int
     sha256: str
@@ -82,7 +82,7 @@ def _kept(copy: IO[bytes], piece: bytes, path: Path) -> bool:
     return True
 
 
-def require_means(error: Exception, path: Path) -> None:
+def raise_resource_error(error: Exception, path: Path) -> None:
     """Raise what says so if `error` is about the means of this process, and not about a file.
 
     MemoryLimitError for memory, WeightsError for open files.

@@ -14,7 +14,7 @@ from vidattn.config import ClipConfig, StamConfig
 from vidattn.errors import RecipeError
 from vidattn.models.stam import Stam
 from vidattn.weights import safetensors_file
-from vidattn.weights.key_maps import behind
+from vidattn.weights.key_maps import prepend_row
 
 # ours, theirs
 TOP = (
@@ -40,7 +40,7 @@ def is_stam(state: Mapping[str, object]) -> bool:
     return {"aggregate.cls_token", "patch_embed.proj.weight"} <= state.keys()
 
 
-def names(config: StamConfig) -> dict[str, str]:
+def key_table(config: StamConfig) -> dict[str, str]:
     """{name in the official file: our name}, the embeddings in the foreign cut."""
     pairs = list(TOP)
     for i in range(config.depth):
@@ -56,7 +56,7 @@ def names(config: StamConfig) -> dict[str, str]:
     return table | {name: name for name in EMBED}
 
 
-def config_of(state: Mapping[str, Tensor], path: Path) -> StamConfig:
+def infer_config(state: Mapping[str, Tensor], path: Path) -> StamConfig:
     """The shape of the model behind a state dict. Raises WeightsError for `path`."""
     marks = ("patch_embed.proj.weight", "pos_embed", "aggregate.pos_embed", "head.weight")
     first = ("blocks.0.mlp.fc1.weight", "aggregate.transformer_enc.layers.0.linear1.weight")
@@ -94,12 +94,12 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     return len({m[1] for key in state if (m := re.match(pattern, key))})
 
 
-def model_of(state: Mapping[str, Tensor], path: Path, config: StamConfig | None = None) -> Stam:
+def build_stam(state: Mapping[str, Tensor], path: Path, config: StamConfig | None = None) -> Stam:
     """The model of an official state dict; differences are listed under the file's own names.
 
     config: its shape, where that is known; otherwise read from the tensors.
     """
-    config = config or config_of(state, path)
+    config = config or infer_config(state, path)
     with torch.device("meta"):
         expected = to_official(Stam(config).state_dict(), config)
     # The first release had no bias here, which is the same as a bias of zero.
@@ -112,7 +112,7 @@ def model_of(state: Mapping[str, Tensor], path: Path, config: StamConfig | None 
     return model
 
 
-def clip_of(config: StamConfig) -> ClipConfig:
+def published_clip(config: StamConfig) -> ClipConfig:
     """Frames spread over ten seconds, short side 8/7 of the crop, pixels in [0, 1] as they are."""
     return ClipConfig(
         frames=config.frames,
@@ -127,7 +127,7 @@ def clip_of(config: StamConfig) -> ClipConfig:
 
 def to_ours(state: Mapping[str, Tensor], config: StamConfig) -> dict[str, Tensor]:
     """Rename a complete official state dict to ours. Exact; raises KeyError for an unknown name."""
-    table = names(config)
+    table = key_table(config)
     ours = {table[k]: v for k, v in state.items() if k not in EMBED}
     side, pos, time = (
         config.size // config.patch,
@@ -142,9 +142,9 @@ def to_ours(state: Mapping[str, Tensor], config: StamConfig) -> dict[str, Tensor
 
 def to_official(state: Mapping[str, Tensor], config: StamConfig) -> dict[str, Tensor]:
     """The inverse of `to_ours`."""
-    theirs = {k: state[v] for k, v in names(config).items() if k not in EMBED}
-    pos = behind(state["cls_pos"], state["pos"].flatten(0, 1))
-    time = behind(state["time_cls_pos"], state["time"])
+    theirs = {k: state[v] for k, v in key_table(config).items() if k not in EMBED}
+    pos = prepend_row(state["cls_pos"], state["pos"].flatten(0, 1))
+    time = prepend_row(state["time_cls_pos"], state["time"])
     return theirs | {
         "cls_token": state["cls"][None, None],
         "pos_embed": pos[None],

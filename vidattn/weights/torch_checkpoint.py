@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidattn.errors import WeightsError
 from vidattn.weights.safetensors_file import refuse
-from vidattn.weights.snapshot import FileSnapshot, require_means
+from vidattn.weights.snapshot import FileSnapshot, raise_resource_error
 
 BROKEN = (
     pickle.UnpicklingError,
@@ -64,7 +64,7 @@ IGNORED = (
 )
 
 
-def read(file: FileSnapshot) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+def read_checkpoint(file: FileSnapshot) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     """The state dict in a .pth, .pyth or .bin file, and everything that lay beside it.
 
     The state dict is found under "model_state" (official TimeSformer), "state_dict" (mmaction2),
@@ -78,10 +78,13 @@ def read(file: FileSnapshot) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
             # Only an archive can be mapped: its tensors are then parts of what is held.
             loaded = torch.load(
-                file.place, map_location="cpu", weights_only=True, mmap=is_archive and file.apart
+                file.data_path,
+                map_location="cpu",
+                weights_only=True,
+                mmap=is_archive and file.in_memory,
             )
     except BROKEN as error:
-        require_means(error, path)
+        raise_resource_error(error, path)
         unsafe = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
         raise WeightsError(
             f"{path}: refused, it holds more than tensors"
@@ -103,11 +106,11 @@ def _is_archive(file: FileSnapshot) -> bool:
 
     Raises WeightsError for one that is deflated, which torch's are not: it can unfold to any size.
     """
-    with file.place.open("rb") as start:
+    with file.data_path.open("rb") as start:
         if start.read(2) != b"PK":
             return False
     try:
-        with zipfile.ZipFile(file.place) as archive:
+        with zipfile.ZipFile(file.data_path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
         refuse(file.path, f"cut off or broken: {error}", error)

@@ -283,18 +283,18 @@ def evaluate(
 def _usual_views(model: str | None) -> ViewConfig:
     """Those of the recipe that trained the model, or 3x1."""
     from vidattn.config import ViewConfig
-    from vidattn.weights.loading import recipe_of
+    from vidattn.weights.loading import read_training_recipe
 
-    recipe = recipe_of(model) if model else None
+    recipe = read_training_recipe(model) if model else None
     return recipe.views if recipe else ViewConfig()
 
 
 def _trained_on(model: str | None, classifier: Classifier) -> str:
     """The set that a model was trained on: its name, or where it lies."""
-    from vidattn.weights.loading import dataset_of
+    from vidattn.weights.loading import find_training_dataset
 
     named = classifier.card.training_data
-    return dataset_of(model, named) if model else named
+    return find_training_dataset(model, named) if model else named
 
 
 def _dumped(path: Path) -> Predictions:

@@ -249,7 +249,7 @@ def keep(
 ) -> None:
     """Write a model with its temperature; source: what it was loaded from, for its recipe."""
     from vidattn import weights
-    from vidattn.weights.loading import recipe_of
+    from vidattn.weights.loading import read_training_recipe
 
-    weights.save(replace(classifier, temperature=temperature), path, recipe_of(source))
+    weights.save(replace(classifier, temperature=temperature), path, read_training_recipe(source))
     desk.note(f"wrote {path}: {classifier.card.name} with the temperature {temperature:.6g}")

@@ -166,13 +166,13 @@ def _keep(
 ) -> None:
     """Write the model of all timelines with their best threshold. Raises UsageError for another."""
     from vidattn import weights
-    from vidattn.weights.loading import recipe_of
+    from vidattn.weights.loading import read_training_recipe
 
     assert maker.model is not None
     classifier = maker.classifier(desk, None)
     if any(t.model.sha256 != classifier.card.sha256 for t in timelines):
         raise UsageError(f"{maker.model}: is not the model that made these timelines")
-    weights.save(replace(classifier, threshold=threshold), path, recipe_of(maker.model))
+    weights.save(replace(classifier, threshold=threshold), path, read_training_recipe(maker.model))
     desk.note(f"wrote {path}: {classifier.card.name} with the threshold {threshold:.2f}")
 
 

@@ -45,7 +45,7 @@ def installation(*, offline: bool) -> dict[str, Any]:
         "cache": str(download.cache_folder()),
         "models": [
             *[name for name, entry in entries.items() if entry.is_bundled],
-            *[name for name in cached if download.is_cached(entries[name].where)],
+            *[name for name in cached if download.is_cached(entries[name].location)],
         ],
         "network": _network(download.is_offline(offline)),
     }
