@@ -132,5 +132,5 @@ def test_what_is_asked_for_by_name_is_not_checked(video: MemoryVideo) -> None:
 def test_auto_leaves_small_models_in_float32(
     video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scorer, "multiplies_bf16", lambda: True)
+    monkeypatch.setattr(scorer, "has_bf16_instructions", lambda: True)
     assert stream.classify(video, classifier(), runtime=Runtime("cpu")).settings.precision == "fp32"

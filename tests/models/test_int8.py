@@ -89,7 +89,7 @@ def test_processors_that_clip_get_fewer_levels(monkeypatch: pytest.MonkeyPatch) 
     def clips(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
         return torch.full((64, 64), 256 / 2 * (2**15 - 1))
 
-    monkeypatch.setattr(int8, "_product", clips)
+    monkeypatch.setattr(int8, "_multiply", clips)
     token_levels.cache_clear()
     assert token_levels() == int8.HALF
     monkeypatch.undo()

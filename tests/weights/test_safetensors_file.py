@@ -23,7 +23,7 @@ from vidattn.errors import OutputError, VidattnError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights.export import save_official
-from vidattn.weights.loading import recipe_of
+from vidattn.weights.loading import read_training_recipe
 
 
 def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -77,7 +77,7 @@ def test_a_header_with_former_names_of_settings_loads(tiny: Classifier, tmp_path
     recipe = Recipe("mine", clip=mine.clip, init_scheme="scratch")
     path = rewritten(weights.save(mine, tmp_path / "old.safetensors", recipe), age)
     assert weights.load(path).clip == mine.clip
-    assert recipe_of(path) == recipe
+    assert read_training_recipe(path) == recipe
 
 
 @pytest.mark.parametrize("attention", SCHEMES)

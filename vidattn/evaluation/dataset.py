@@ -134,7 +134,7 @@ class DatasetEvaluator:
                 yield VideoPredicted(viewed.number, path, label, None, None, viewed.failure)
                 continue
             logits = _score_views(scorer, viewed.clips)
-            mean, scores = self.classifier.averaged(logits), self.classifier.scores(logits)
+            mean, scores = self.classifier.average_views(logits), self.classifier.scores(logits)
             yield VideoPredicted(viewed.number, path, label, mean.numpy(), scores.numpy())
 
     def gather(self, world: World, videos: Iterable[VideoPredicted]) -> list[VideoPredicted]:

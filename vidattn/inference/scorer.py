@@ -35,7 +35,7 @@ long as in a batch of 16, beyond which nothing is gained (`examples/benchmarks/b
 class Scorer:
     """Runs a classifier's model on lists of clips; needs no more memory than there is.
 
-    embeddings: whether `from_frames` gives embeddings, too. Raises UsageError for a model that has
+    embeddings: whether `classify_frames` gives embeddings, too. Raises UsageError for a model that has
     none.
     """
 
@@ -76,8 +76,8 @@ class Scorer:
                 raise UsageError(f"{classifier.card.name}: a model that has no embeddings")
             self.width = self.parts.head.in_features
             self.parts = _WithEmbeddings(self.parts)
-        self._per_frame: Callable[[Tensor], Tensor] = self.parts.per_frame
-        self._from_frames: Callable[[Tensor], Tensor] = self.parts.from_frames
+        self._encode: Callable[[Tensor], Tensor] = self.parts.encode_frames
+        self._classify: Callable[[Tensor], Tensor] = self.parts.classify_frames
         self.compiled = runtime.compile
         if self.compiled:
             self._compile(classifier)
@@ -100,10 +100,10 @@ class Scorer:
         """
         return self._run(self._encode, frames)
 
-    def from_frames(self, clips: Sequence[Tensor]) -> list[Tensor]:
-        """What `per_frame` gave for the frames of each clip, [T, ...], to logits as of a call; with
-        `embeddings` to [K + D], the logits and then the embedding."""
-        return self._logits(self._from_frames, clips)
+    def classify_frames(self, clips: Sequence[Tensor]) -> list[Tensor]:
+        """Tokens of each clip, [T, ...], from `encode_frames` to logits [K]; with `embeddings` to
+        [K + D], the logits and then the embedding."""
+        return self._logits(self._classify, clips)
 
     def _compile(self, classifier: Classifier) -> None:
         """Compile the half of the model that has most of the work."""

@@ -66,7 +66,7 @@ class StepSpec:
         return torch.cat([repeat(cls, "b d -> (b c) 1 d", c=copies), rows], dim=1)
 
     def restore(self, rows: Tensor, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows in the shapes of `cls` and `x`; class token copies are averaged, zeros without any."""
+        """Rows in the shapes of `cls` and `x`; class token copies are averaged, else zeros."""
         sizes = self.sizes(x)
         if not self.cls:
             return torch.zeros_like(cls), rearrange(rows, f"{self.groups} -> {self.grid}", **sizes)

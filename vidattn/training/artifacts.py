@@ -135,7 +135,7 @@ def public_name(place: str) -> str:
     return (path if path.name not in ("", "..") else path.resolve()).name if by_path else place
 
 
-def make_card(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> Card:
+def make_card(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> ModelCard:
     """Who the model is: named as the recipe only on its data set, free only if all data is ours.
 
     top1: on held-back clips, None when it was not measured.

@@ -157,7 +157,7 @@ def new_state(
     if recipe.init_scheme == "scratch":
         init_from_scratch(model, torch.Generator().manual_seed(recipe.seed))
     notes = initialize(model, recipe, init, labels)
-    model.checkpoint = recipe.optim.activation_checkpointing
+    model.activation_checkpointing = recipe.optim.activation_checkpointing
     optim = recipe.optim
     flow_head = nn.Linear(recipe.model.width, 2) if optim.flow_weight else None
     network = Network(model, flow_head).to(world.device)

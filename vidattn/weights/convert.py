@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vidattn.config import Averaging, ClipConfig, TimeSformerConfig, labels
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import exists, reading
-from vidattn.models.classifier import Card, Classifier
+from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import key_maps, safetensors_file, stam_keys, torch_checkpoint
 from vidattn.weights.snapshot import require_regular, snapshot_file

@@ -22,8 +22,13 @@ from vidattn.config import Averaging, ClipConfig, Recipe
 from vidattn.config.serialization import from_plain, to_plain
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import reading, write_atomically
-from vidattn.models.classifier import KINDS, Card, Classifier, kind_of
-from vidattn.weights.snapshot import FileSnapshot, require_means, require_regular, snapshot_file
+from vidattn.models.classifier import KINDS, Classifier, ModelCard, find_kind
+from vidattn.weights.snapshot import (
+    FileSnapshot,
+    raise_resource_error,
+    require_regular,
+    snapshot_file,
+)
 
 FORMAT = "vidattn/weights/1"
 KEY = "vidattn"

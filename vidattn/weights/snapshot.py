@@ -31,8 +31,7 @@ class FileSnapshot:
     data_path: Path
     """Where the bytes are found until `snapshot_file` ends."""
     in_memory: bool
-    """Whether they are in memory, and what is mapped from there stays as it is; otherwise `data_path`
-    is `path`, which may change."""
+    """Whether the bytes are in memory, where nobody can change them; else `data_path` is `path`."""
     size: int
     sha256: str
 
