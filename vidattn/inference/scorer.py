@@ -35,8 +35,8 @@ long as in a batch of 16, beyond which nothing is gained (`examples/benchmarks/b
 class Scorer:
     """Runs a classifier's model on lists of clips; needs no more memory than there is.
 
-    embeddings: whether `classify_frames` gives embeddings, too. Raises UsageError for a model that has
-    none.
+    embeddings: whether `classify_frames` returns embeddings, too. Raises UsageError for a model
+    that has none.
     """
 
     def __init__(
