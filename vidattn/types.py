@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-Crop = Literal["start", "centre", "stop"]
+Crop = Literal["start", "center", "stop"]
 """Which square of a frame: left, middle, right of a wide one; top, middle, bottom of a tall one."""
 
 T = TypeVar("T", bound="JsonFields")
@@ -31,7 +31,7 @@ class Window:
         return self.stop - self.start
 
     @property
-    def centre(self) -> float:
+    def center(self) -> float:
         """Seconds."""
         return (self.start + self.stop) / 2
 
@@ -42,7 +42,7 @@ class View:
 
     indices: tuple[int, ...]
     """Frame numbers in presentation order; may repeat at the end of a short video."""
-    crop: Crop = "centre"
+    crop: Crop = "center"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import numpy as np
 import vidattn
 from vidattn.data import embeddings
 from vidattn.data.motion.camera import LABELS
-from vidattn.data.motion.dataset import HELD_BACK, example
+from vidattn.data.motion.dataset import VALIDATION, make_sample
 from vidattn.data.motion.textures import DrawnTextures
 from vidattn.inference import stream
 from vidattn.video import MemoryVideo
@@ -37,7 +37,7 @@ def film(
 
     def shot(label: str, seconds: int) -> np.ndarray:
         longer = replace(clip, frames=seconds * FPS)
-        return example(rng, textures, LABELS.index(label), longer, 0.3).frames
+        return make_sample(rng, textures, LABELS.index(label), longer, 0.3).frames
 
     labels = ["static"] * SHOTS
     if kind < 2:
@@ -52,8 +52,8 @@ def film(
 
 def look(folder: Path, count: int) -> Path:
     """Make films, keep what motion-tiny sees of them, and list them."""
-    classifier, rng = vidattn.load("motion-tiny"), np.random.default_rng((HELD_BACK, 11))
-    textures, rows = DrawnTextures((HELD_BACK, 12), 24), ["path,label,split"]
+    classifier, rng = vidattn.load("motion-tiny"), np.random.default_rng((VALIDATION, 11))
+    textures, rows = DrawnTextures((VALIDATION, 12), 24), ["path,label,split"]
     for number in range(count):
         kind = number % len(CLASSES)
         video = film(rng, kind, classifier.clip, textures)
@@ -67,7 +67,7 @@ def look(folder: Path, count: int) -> Path:
             timeline.model.to_dict(),
             timeline.settings.to_dict(),
         )
-        embeddings.save_embeddings(embeddings.from_timeline(name, *seen), folder / name)
+        embeddings.save_embeddings(embeddings.make_embeddings(name, *seen), folder / name)
         split = "val" if number // len(CLASSES) % 4 == 3 else "train"
         rows.append(f'{name},"{CLASSES[kind]}",{split}')
     table = folder / "films.csv"

@@ -1,4 +1,4 @@
-"""Tiny labelled videos: a bright square that moves left to right, or from top to bottom."""
+"""Tiny labeled videos: a bright square that moves left to right, or from top to bottom."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +15,12 @@ CLASSES = ("across", "down")
 def moving_square(label: str, seed: int) -> np.ndarray:
     """uint8 [20, 48, 64, 3]: two seconds."""
     rng = np.random.default_rng(seed)
-    colour = rng.integers(128, 256, 3)
+    color = rng.integers(128, 256, 3)
     place = int(rng.integers(4, 30))
     frames = np.full((FRAMES, 48, 64, 3), 16, np.uint8)
     for i, frame in enumerate(frames):
         top, left = (place, 2 * i + 4) if label == "across" else (i + 8, place)
-        frame[top : top + 12, left : left + 12] = colour
+        frame[top : top + 12, left : left + 12] = color
     return frames
 
 

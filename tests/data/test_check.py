@@ -222,7 +222,7 @@ def test_numbers_of_another_class_list_are_noticed(root: Path, originals: list[P
     verdict, files = checked("k400", root / "k")
     assert verdict["findings"]["folder"]["count"] == 2
     message = files["a.mp4"].findings[0].message
-    assert message == "lies in a folder 'zumba', but is labelled yoga"
+    assert message == "lies in a folder 'zumba', but is labeled yoga"
 
 
 def test_a_half_that_is_not_there_is_found_and_nothing_at_all_is_refused(

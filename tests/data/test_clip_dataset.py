@@ -1,4 +1,4 @@
-"""Clips cut out of labelled videos: what they show, in which order, and what broken ones do."""
+"""Clips cut out of labeled videos: what they show, in which order, and what broken ones do."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ from vidattn.data.clip_dataset import (
     VideoDataset,
     draw_clip,
 )
-from vidattn.data.labeled_set import LabeledSet
+from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError, VideoError
 from vidattn.types import Item, View, Window
@@ -36,17 +36,17 @@ TIMES = np.arange(100) / 10
 WHOLE = Window(0.0, 10.0)
 
 
-def centred(times: np.ndarray, region: Window) -> Sequence[View]:
+def centered(times: np.ndarray, region: Window) -> Sequence[View]:
     return plan.plan_views(times, region, CLIP, mode="dense", views=ViewConfig(1, 1)).views
 
 
 @pytest.fixture
-def train(clips: Path) -> LabeledSet:
+def train(clips: Path) -> LabeledDataset:
     return open_dataset(str(clips), None, "train")
 
 
 @pytest.fixture
-def broken(train: LabeledSet, tmp_path: Path) -> LabeledSet:
+def broken(train: LabeledDataset, tmp_path: Path) -> LabeledDataset:
     """The set with its third video replaced by one that does not decode."""
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no video at all")
@@ -86,7 +86,7 @@ def test_times_and_not_frame_numbers_place_a_clip() -> None:
     assert (indices[1:] >= 50).all()
 
 
-def test_a_training_clip_is_normalised_and_of_the_size_asked_for(train: LabeledSet) -> None:
+def test_a_training_clip_is_normalized_and_of_the_size_asked_for(train: LabeledDataset) -> None:
     made = TrainingClips(train, CLIP)[0, 0]
     assert made.clip.shape == (3, 4, 32, 32)
     assert made.clip.dtype == torch.float32
@@ -95,7 +95,7 @@ def test_a_training_clip_is_normalised_and_of_the_size_asked_for(train: LabeledS
     assert made.label == train.items[0].label
 
 
-def test_clips_depend_on_seed_epoch_and_index_alone(train: LabeledSet) -> None:
+def test_clips_depend_on_seed_epoch_and_index_alone(train: LabeledDataset) -> None:
     one, other = TrainingClips(train, CLIP, seed=3), TrainingClips(train, CLIP, seed=3)
     other[0, 5], other[4, 1]
     assert torch.equal(one[2, 1].clip, other[2, 1].clip)
@@ -107,7 +107,7 @@ def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     frames = np.zeros((FRAMES, 48, 64, 3), np.uint8)
     frames[:, :, :16] = 255  # white on the left
     path = write_video(tmp_path / "a" / "left.mp4", frames)
-    found = LabeledSet("x", tmp_path, "train", ("a",), (Item(str(path), 0),))
+    found = LabeledDataset("x", tmp_path, "train", ("a",), (Item(str(path), 0),))
     wide = replace(CLIP, short_side=48, crop=48)
 
     plain = TrainingClips(found, wide, flip=False, jitter=(48, 48))
@@ -116,7 +116,7 @@ def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     assert {bool(flipped[e, 0].clip[..., -8:].mean() > 0.1) for e in range(12)} == {True, False}
 
 
-def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabeledSet) -> None:
+def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabeledDataset) -> None:
     def mean(drawn: Literal["uniform", "inverse"]) -> float:
         clips = TrainingClips(train, CLIP, jitter=(100, 300), short_side_sampling=drawn)
         sides = [clips._short_side(np.random.default_rng(seed)) for seed in range(2000)]
@@ -128,7 +128,7 @@ def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabeledSet) -> 
     assert mean("inverse") == pytest.approx(np.log(3) * 150, abs=5)  # mean of 1 / U(1/300, 1/100)
 
 
-def test_augmented_clips_are_others_and_the_same_every_time(train: LabeledSet) -> None:
+def test_augmented_clips_are_others_and_the_same_every_time(train: LabeledDataset) -> None:
     plain = TrainingClips(train, CLIP, flip=False)
     one, other = (
         TrainingClips(train, CLIP, flip=False, randaugment="rand-m9-n2-mstd0.5-p1")
@@ -139,7 +139,7 @@ def test_augmented_clips_are_others_and_the_same_every_time(train: LabeledSet) -
         assert not torch.equal(one[place].clip, plain[place].clip)
 
 
-def test_every_video_comes_once_an_epoch_in_an_order_of_its_own(train: LabeledSet) -> None:
+def test_every_video_comes_once_an_epoch_in_an_order_of_its_own(train: LabeledDataset) -> None:
     clips = TrainingClips(train, CLIP)
     orders = [clips.order(epoch).tolist() for epoch in range(3)]
     assert all(sorted(order) == list(range(len(train.items))) for order in orders)
@@ -148,7 +148,7 @@ def test_every_video_comes_once_an_epoch_in_an_order_of_its_own(train: LabeledSe
 
 
 def test_batches_are_numbered_through_the_epochs_and_can_begin_anywhere(
-    train: LabeledSet,
+    train: LabeledDataset,
 ) -> None:
     batches = TrainingBatches(TrainingClips(train, CLIP), batch_size=4, epochs=2)
     assert len(train.items) == 10
@@ -163,52 +163,54 @@ def test_batches_are_numbered_through_the_epochs_and_can_begin_anywhere(
     assert rest[0].labels.tolist() == [train.items[i].label for i in order[4:8]]
 
 
-def test_worker_processes_change_nothing(broken: LabeledSet) -> None:
+def test_worker_processes_change_nothing(broken: LabeledDataset) -> None:
     batches = TrainingBatches(TrainingClips(broken, CLIP), batch_size=5, epochs=1)
     for alone, helped in zip(batches.batches(), batches.batches(workers=2), strict=True):
         assert torch.equal(alone.clips, helped.clips)
         assert torch.equal(alone.labels, helped.labels)
-        assert [tuple(f) for f in alone.lost] == [tuple(f) for f in helped.lost]
+        assert [tuple(f) for f in alone.replaced] == [tuple(f) for f in helped.replaced]
 
 
-def test_processes_share_a_batch_without_overlap(train: LabeledSet) -> None:
+def test_processes_share_a_batch_without_overlap(train: LabeledDataset) -> None:
     clips = TrainingClips(train, CLIP)
     whole = TrainingBatches(clips, 4, 1)[0]
-    parts = [TrainingBatches(clips, 4, 1, share=(rank, 2))[0] for rank in range(2)]
+    parts = [TrainingBatches(clips, 4, 1, shard=(rank, 2))[0] for rank in range(2)]
     assert torch.equal(whole.clips[:2], parts[0].clips)
     assert torch.equal(whole.clips[2:], parts[1].clips)
 
 
-def test_fewer_videos_than_a_batch_make_one_smaller_batch(train: LabeledSet) -> None:
+def test_fewer_videos_than_a_batch_make_one_smaller_batch(train: LabeledDataset) -> None:
     few = replace(train, items=train.items[:3])
     batches = TrainingBatches(TrainingClips(few, CLIP), batch_size=64, epochs=1)
     assert batches.steps_per_epoch == 1
     assert len(batches[0].labels) == 3
 
 
-def test_a_broken_video_is_replaced_the_same_way_every_time_and_told(broken: LabeledSet) -> None:
+def test_a_broken_video_is_replaced_the_same_way_every_time_and_told(
+    broken: LabeledDataset,
+) -> None:
     clips = TrainingClips(broken, CLIP)
     first, second = clips[0, 2], clips[0, 2]
     assert torch.equal(first.clip, second.clip)
-    assert first.lost[0].path == broken.items[2].path
-    assert first.lost[0].code == "E_NOT_VIDEO"
-    lost = [f for batch in TrainingBatches(clips, 5, 1).batches() for f in batch.lost]
+    assert first.replaced[0].path == broken.items[2].path
+    assert first.replaced[0].code == "E_NOT_VIDEO"
+    lost = [f for batch in TrainingBatches(clips, 5, 1).batches() for f in batch.replaced]
     assert {f.path for f in lost} == {broken.items[2].path}
 
 
-def test_replacing_can_be_refused(broken: LabeledSet) -> None:
+def test_replacing_can_be_refused(broken: LabeledDataset) -> None:
     with pytest.raises(VideoError, match=r"broken\.mp4"):
         TrainingClips(broken, CLIP, on_error="raise")[0, 2]
 
 
-def test_a_set_of_broken_videos_only_is_an_error(broken: LabeledSet) -> None:
+def test_a_set_of_broken_videos_only_is_an_error(broken: LabeledDataset) -> None:
     hopeless = replace(broken, items=broken.items[2:3])
     with pytest.raises(DataError, match="10 videos in a row do not decode"):
         TrainingClips(hopeless, CLIP)[0, 0]
 
 
-def test_views_for_judging_are_never_replaced(broken: LabeledSet) -> None:
-    seen = list(EvaluationVideos(broken, CLIP, centred).all())
+def test_views_for_judging_are_never_replaced(broken: LabeledDataset) -> None:
+    seen = list(EvaluationVideos(broken, CLIP, centered).all())
     assert [viewed.number for viewed in seen] == list(range(10))
     assert [viewed.number for viewed in seen if viewed.clips is None] == [2]
     assert seen[2].failure is not None
@@ -220,8 +222,8 @@ def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
     dark, bright = (np.full((10, 48, 64, 3), level, np.uint8) for level in (20, 220))
     path = str(write_video(tmp_path / "two.mp4", np.concatenate([dark, bright])))
     items = (Item(path, 0, Window(0, 1)), Item(path, 1, Window(1, 5)), Item(path, 0, Window(7, 8)))
-    found = LabeledSet("x", tmp_path, "train", ("dark", "bright"), items)
-    views = list(EvaluationVideos(found, CLIP, centred).all())
+    found = LabeledDataset("x", tmp_path, "train", ("dark", "bright"), items)
+    views = list(EvaluationVideos(found, CLIP, centered).all())
     assert views[0].clips is not None
     assert views[0].clips.max() < 0.2
     assert views[1].clips is not None
@@ -232,16 +234,18 @@ def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
     assert all(clips[e, 0].clip.max() < 0.2 < 0.7 < clips[e, 1].clip.min() for e in range(5))
 
 
-def test_a_half_without_videos_is_an_error(train: LabeledSet) -> None:
+def test_a_half_without_videos_is_an_error(train: LabeledDataset) -> None:
     recipe = Recipe("x", model=TimeSformerConfig(classes=2), clip=CLIP, optim=OptimConfig())
     empty = replace(train, items=(), split="val")
     with pytest.raises(DataError, match="no videos to validate with"):
-        VideoDataset(recipe, train, empty, centred)
+        VideoDataset(recipe, train, empty, centered)
 
 
-def test_a_file_set_holds_back_every_video_once_and_lists_the_broken(broken: LabeledSet) -> None:
+def test_a_file_set_holds_back_every_video_once_and_lists_the_broken(
+    broken: LabeledDataset,
+) -> None:
     recipe = Recipe("x", clip=CLIP, optim=OptimConfig(batch_size=4), data=DataConfig(workers=0))
-    found = VideoDataset(recipe, broken, broken, centred)
+    found = VideoDataset(recipe, broken, broken, centered)
     for _ in range(2):
         batches = list(found.validation_batches())
         assert [len(batch.labels) for batch in batches] == [4, 4, 1]

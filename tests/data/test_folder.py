@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.data.labeled_set import split_validation
+from vidattn.data.labeled_dataset import split_validation
 from vidattn.data.sets.folder import open_folder
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
@@ -53,7 +53,7 @@ def test_without_halves_a_fifth_of_every_class_is_held_back(tree: Tree) -> None:
     assert Counter(item.label for item in val.items) == {0: 2, 1: 2}
     assert Counter(item.label for item in train.items) == {0: 8, 1: 8, 2: 1}
     assert not {i.path for i in train.items} & {i.path for i in val.items}
-    assert "20% of every class is held back" in val.notes[0]
+    assert "20% of every class is for validation" in val.notes[0]
     assert "17 videos to train, 4 to validate" in val.notes[0]
 
 

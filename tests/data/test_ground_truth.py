@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
+from vidattn.data.annotations.ground_truth import AnnotatedVideo, read_ground_truth
 from vidattn.errors import DataError
 from vidattn.types import Window
 
@@ -23,8 +23,8 @@ def breakfast(tmp_path: Path) -> Path:
 
 
 def test_texts_have_a_label_for_each_frame(breakfast: Path) -> None:
-    first = GroundTruth("P01", frames=("SIL", "SIL", "pour_milk"))
-    second = GroundTruth("P02", frames=("stir milk", "pour_milk"))
+    first = AnnotatedVideo("P01", frames=("SIL", "SIL", "pour_milk"))
+    second = AnnotatedVideo("P02", frames=("stir milk", "pour_milk"))
     assert read_ground_truth(breakfast).videos == (first, second)
     assert read_ground_truth(breakfast / "groundTruth").videos == (first, second)
     assert read_ground_truth(breakfast / "groundTruth" / "P01.txt").videos == (first,)
@@ -68,10 +68,10 @@ def test_a_database_of_annotations(tmp_path: Path) -> None:
     path.write_text(json.dumps({"database": DATABASE, "version": "1.3"}))
     found = read_ground_truth(path)
     spans = ((Window(2, 9), "Rope skipping"), (Window(10, 20.5), "Kayaking"))
-    assert found.videos == (GroundTruth("v1", spans=spans, duration=30.5), GroundTruth("v3"))
+    assert found.videos == (AnnotatedVideo("v1", spans=spans, duration=30.5), AnnotatedVideo("v3"))
     assert "its subset validation counts" in found.notes[0]
     assert "1 annotations have no length: v3" in found.notes[1]
-    assert read_ground_truth(path, "Training").videos == (GroundTruth("v2", duration=5.0),)
+    assert read_ground_truth(path, "Training").videos == (AnnotatedVideo("v2", duration=5.0),)
     with pytest.raises(DataError, match="no subset 'test'") as caught:
         read_ground_truth(path, "test")
     assert caught.value.hint == "it has validation, training"
@@ -82,8 +82,8 @@ def test_a_table_of_spans(tmp_path: Path) -> None:
     path.write_text("path,label,start,end\na.mp4,dive,4,6.5\na.mp4,swim,0,4\nb.mp4,,,\n")
     spans = ((Window(0, 4), "swim"), (Window(4, 6.5), "dive"))
     assert read_ground_truth(path).videos == (
-        GroundTruth("a.mp4", spans=spans),
-        GroundTruth("b.mp4"),
+        AnnotatedVideo("a.mp4", spans=spans),
+        AnnotatedVideo("b.mp4"),
     )
     path.write_text("path,label,start,end,split\na,x,0,1,train\nb,y,0,1,test\n")
     assert [t.name for t in read_ground_truth(path).videos] == ["b"]

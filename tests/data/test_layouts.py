@@ -187,7 +187,7 @@ def test_tasks_of_a_hundred_videos_are_the_classes_of_howto100m(tmp_path: Path) 
     assert len(train.items) == 176
     assert len(val.items) == 44
     assert not {item.path for item in train.items} & {item.path for item in val.items}
-    assert "2 tasks have 100 videos or more; 20% of each is held back" in train.notes[0]
+    assert "2 tasks have 100 videos or more; 20% of each is for validation" in train.notes[0]
     (tmp_path / "HowTo100M_v1.csv").write_text(header + "a,Food,Drinks,1,none\n")
     with pytest.raises(DataError, match="line 2: no video_id, or a task_id that is no number"):
         open_dataset("howto100m", tmp_path)

@@ -17,7 +17,12 @@ from vidattn.data.motion.camera import (
     flow_of,
     label_of,
 )
-from vidattn.data.motion.dataset import MotionSamples, example, mirror, validation_samples
+from vidattn.data.motion.dataset import (
+    MotionSamples,
+    make_sample,
+    mirror_sample,
+    validation_samples,
+)
 from vidattn.data.motion.scene import render
 from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
 from vidattn.errors import DataError
@@ -96,9 +101,9 @@ def test_content_moves_against_the_camera() -> None:
 def test_the_picture_moves_as_the_path_says(textures: DrawnTextures, x: float, y: float) -> None:
     path = CameraPath(np.arange(-1, 9)[:, None] * np.array([x, y, 0, 0]))
     clip, flow = render(np.random.default_rng(3), textures, path, 64, 0.0)
-    grey = clip.mean(-1).astype(np.float32)
+    gray = clip.mean(-1).astype(np.float32)
     window = cv2.createHanningWindow((64, 64), cv2.CV_32F)
-    shift, _ = cv2.phaseCorrelate(grey[0], grey[1], window)
+    shift, _ = cv2.phaseCorrelate(gray[0], gray[1], window)
     assert np.allclose(shift, flow[0].mean((0, 1)) * 64, atol=0.5)
 
 
@@ -106,7 +111,7 @@ def test_the_same_seed_gives_the_same_clip_and_another_seed_another(
     textures: DrawnTextures,
 ) -> None:
     def film(seed: int) -> np.ndarray:
-        return example(np.random.default_rng(seed), textures, 3, CLIP).frames
+        return make_sample(np.random.default_rng(seed), textures, 3, CLIP).frames
 
     assert np.array_equal(film(1), film(1))
     assert not np.array_equal(film(1), film(2))
@@ -116,8 +121,8 @@ def test_the_same_seed_gives_the_same_clip_and_another_seed_another(
 def test_a_mirrored_clip_has_the_mirrored_label_and_flow(
     textures: DrawnTextures, across: int
 ) -> None:
-    made = example(np.random.default_rng(4), textures, 2, CLIP, difficulty=0.0)
-    seen = mirror(made, across)
+    made = make_sample(np.random.default_rng(4), textures, 2, CLIP, difficulty=0.0)
+    seen = mirror_sample(made, across)
     mean = seen.flow.mean((0, 1, 2))
     direction = {"pan left": (1, 0), "pan right": (-1, 0), "tilt up": (0, 1), "tilt down": (0, -1)}
     assert np.argmax(np.abs(mean)) == np.argmax(np.abs(direction[LABELS[seen.label]]))
@@ -125,8 +130,8 @@ def test_a_mirrored_clip_has_the_mirrored_label_and_flow(
 
 
 def test_mirroring_twice_gives_the_clip_back(textures: DrawnTextures) -> None:
-    made = example(np.random.default_rng(4), textures, 7, CLIP)
-    again = mirror(mirror(made, 3), 3)
+    made = make_sample(np.random.default_rng(4), textures, 7, CLIP)
+    again = mirror_sample(mirror_sample(made, 3), 3)
     assert again.label == made.label
     assert np.array_equal(again.frames, made.frames)
 

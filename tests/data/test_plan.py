@@ -110,7 +110,7 @@ def test_dense_clips_are_no_more_than_tile_a_short_file() -> None:
 
 def test_three_crops_of_one_clip_are_three_views_of_the_same_frames() -> None:
     planned = plan.plan_views(times(60), region(60), UNIFORM, views=ViewConfig(3, 1))
-    assert [v.crop for v in planned.views] == ["start", "centre", "stop"]
+    assert [v.crop for v in planned.views] == ["start", "center", "stop"]
     assert len({v.indices for v in planned.views}) == 1
     assert planned.settings.views == "3x1"
 
@@ -129,16 +129,16 @@ def test_a_dense_clip_cannot_be_cut_shorter() -> None:
 @pytest.mark.parametrize(("start", "end"), [(10, 10), (-1, 5), (20, 10), (-1, None)])
 def test_a_part_that_is_empty_in_any_file_is_refused(start: float, end: float | None) -> None:
     with pytest.raises(UsageError, match="a part begins at 0 or later and then ends"):
-        plan.region_of("a.mp4", 60.0, start, end)
+        plan.select_region("a.mp4", 60.0, start, end)
 
 
 def test_a_part_behind_the_end_is_a_fault_of_that_file() -> None:
     with pytest.raises(VideoError, match=r"a\.mp4: ends at 60\.00 s, before 70 s"):
-        plan.region_of("a.mp4", 60.0, 70)
+        plan.select_region("a.mp4", 60.0, 70)
 
 
 def test_an_end_beyond_the_file_means_its_end() -> None:
-    assert plan.region_of("a.mp4", 60.0, 10, 100) == Window(10, 60)
+    assert plan.select_region("a.mp4", 60.0, 10, 100) == Window(10, 60)
 
 
 def test_a_time_lapse_of_a_frame_a_minute_is_cut_into_windows() -> None:

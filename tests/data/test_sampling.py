@@ -102,9 +102,9 @@ def test_random_dense_reaches_the_first_and_the_last_place() -> None:
     assert firsts == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("start", ["center", -1, 300, float("nan")])
+@pytest.mark.parametrize("start", ["middle", -1, 300, float("nan")])
 def test_dense_refuses_a_start_outside_the_video(start: Any) -> None:
-    with pytest.raises(UsageError, match="a clip starts at 'centre', 'first' or in"):
+    with pytest.raises(UsageError, match="a clip starts at 'center', 'first' or in"):
         dense(8, 300, 2, start=start)
 
 
@@ -234,13 +234,13 @@ def test_views_take_all_crops_of_a_clip_before_the_next_clip() -> None:
     made = views(ViewConfig(3, 2), [np.array([0, 1]), [5, 6]])
     assert [(v.indices, v.crop) for v in made] == [
         ((0, 1), "start"),
-        ((0, 1), "centre"),
+        ((0, 1), "center"),
         ((0, 1), "stop"),
         ((5, 6), "start"),
-        ((5, 6), "centre"),
+        ((5, 6), "center"),
         ((5, 6), "stop"),
     ]
-    assert [v.crop for v in views(ViewConfig(1, 1), [[0]])] == ["centre"]
+    assert [v.crop for v in views(ViewConfig(1, 1), [[0]])] == ["center"]
     with pytest.raises(UsageError, match="3 spatial crops of 2 clips asked for, 1 clips given"):
         views(ViewConfig(3, 2), [[0]])
 

@@ -1,4 +1,4 @@
-"""Labelled spans inside longer files: what is shown is what the label speaks of."""
+"""Labeled spans inside longer files: what is shown is what the label speaks of."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 from tests.data.conftest import write_video
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
 from vidattn.data.clip_dataset import EvaluationVideos, EvaluationViews, TrainingClips, VideoDataset
-from vidattn.data.labeled_set import LabeledSet
+from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets.csv_list import open_table
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
@@ -19,18 +19,18 @@ from vidattn.types import Item
 
 CLIP = ClipConfig(frames=4, step_seconds=0.3, short_side=32, crop=32, mean=(0, 0, 0), std=(1, 1, 1))
 SPREAD = replace(CLIP, train_sampling="bins", sampling="uniform")
-LEVELS = {"dark": 20, "grey": 120, "bright": 220}
+LEVELS = {"dark": 20, "gray": 120, "bright": 220}
 
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seconds at 10 frames a second: one dark, one grey, one bright."""
+    """Three seconds at 10 frames a second: one dark, one gray, one bright."""
     seconds = [np.full((10, 48, 64, 3), level, np.uint8) for level in LEVELS.values()]
     path = tmp_path_factory.mktemp("spans") / "film.mp4"
     return write_video(path, np.concatenate(seconds))
 
 
-def opened(film: Path, *rows: str) -> LabeledSet:
+def opened(film: Path, *rows: str) -> LabeledDataset:
     """The rows `label,start,end` as a set, in their order."""
     path = film.with_name("list.csv")
     lines = "".join(f"film.mp4,{row},train\n" for row in rows)
@@ -38,7 +38,7 @@ def opened(film: Path, *rows: str) -> LabeledSet:
     return open_table(path, "train", names=tuple(LEVELS))
 
 
-def viewed(found: LabeledSet, clip: ClipConfig) -> Sequence[EvaluationViews]:
+def viewed(found: LabeledDataset, clip: ClipConfig) -> Sequence[EvaluationViews]:
     return list(EvaluationVideos(found, clip, make_planner(clip, ViewConfig(1, 1))).all())
 
 
@@ -74,12 +74,12 @@ def test_a_span_after_its_file_is_listed_in_judging_and_replaced_in_training(fil
     assert failure is not None
     assert failure.code == "E_SHORT"
     made = TrainingClips(found, CLIP)[0, 1]
-    assert [lost.code for lost in made.lost] == ["E_SHORT"]
+    assert [lost.code for lost in made.replaced] == ["E_SHORT"]
     assert made.label == 0  # that of the video in its place
 
 
 def test_spans_may_overlap_and_keep_their_own_labels(film: Path) -> None:
-    found = opened(film, "dark,0,2", "grey,0.5,1.5", "bright,0,3")
+    found = opened(film, "dark,0,2", "gray,0.5,1.5", "bright,0,3")
     assert [item.label for item in found.items] == [0, 1, 2]
     clips = TrainingClips(found, SPREAD)
     assert [clips[0, number].label for number in range(3)] == [0, 1, 2]
@@ -91,7 +91,7 @@ def test_spans_may_overlap_and_keep_their_own_labels(film: Path) -> None:
 def test_frame_numbers_name_a_part_too(film: Path) -> None:
     parts = [(0, 10), (10, 11), (20, 99), (40, 50)]
     items = tuple(Item(str(film), 0, frames=part) for part in parts)
-    found = LabeledSet("x", film.parent, "train", tuple(LEVELS), items)
+    found = LabeledDataset("x", film.parent, "train", tuple(LEVELS), items)
     seen = viewed(found, CLIP)
     for number, level in enumerate(LEVELS.values()):
         clips = seen[number].clips
@@ -123,7 +123,7 @@ def test_spans_of_one_file_make_a_training_set(film: Path) -> None:
 def test_spans_of_one_file_stay_in_one_half_unless_the_list_says_otherwise(film: Path) -> None:
     path = film.with_name("undecided.csv")
     header = "path,label,start,end\n"
-    path.write_text(header + "film.mp4,dark,0,1\nfilm.mp4,grey,1,2\n")
+    path.write_text(header + "film.mp4,dark,0,1\nfilm.mp4,gray,1,2\n")
     with pytest.raises(DataError, match="no row belongs to val") as caught:
         open_dataset(str(path), None, "val")
     assert "add a column split" in (caught.value.hint or "")
@@ -135,4 +135,4 @@ def test_spans_of_one_file_stay_in_one_half_unless_the_list_says_otherwise(film:
     train, val = open_dataset(str(path), None, "train"), open_dataset(str(path), None, "val")
     assert not {item.path for item in train.items} & {item.path for item in val.items}
     assert (len(train.items), len(val.items)) == (24, 6)
-    assert "20% is held back by the hash of the files" in val.notes[0]
+    assert "20% is for validation, by a hash of the files" in val.notes[0]

@@ -28,12 +28,12 @@ def noise(height: int = 90, width: int = 130, frames: int = 2) -> np.ndarray:
 @pytest.mark.parametrize(("height", "width"), [(90, 130), (130, 90), (64, 64), (49, 200)])
 def test_the_official_preprocessing_is_reproduced_to_rounding(height: int, width: int) -> None:
     frames = noise(height, width)
-    normalised = (torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 255 - 0.45) / 0.225
+    normalized = (torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 255 - 0.45) / 0.225
     if width <= height:
         size = (math.floor(height / width * 48), 48)
     else:
         size = (48, math.floor(width / height * 48))
-    resized = F.interpolate(normalised, size, mode="bilinear", align_corners=False)
+    resized = F.interpolate(normalized, size, mode="bilinear", align_corners=False)
     top, left = math.ceil((size[0] - 48) / 2), math.ceil((size[1] - 48) / 2)
     expected = resized[:, :, top : top + 48, left : left + 48]
     clip = transforms.eval_clip(frames, META, antialias=False)
@@ -64,7 +64,7 @@ def test_the_clip_equals_that_of_the_hugging_face_processor_within_one_grey_leve
     assert (ours - theirs).abs().max() <= 1.01 * grey_level
 
 
-def test_frames_of_the_right_size_are_only_normalised() -> None:
+def test_frames_of_the_right_size_are_only_normalized() -> None:
     frames = noise(48, 48)
     clip = transforms.eval_clip(frames, META)
     expected = (frames.transpose(3, 0, 1, 2) / 255 - 0.45) / 0.225
@@ -86,9 +86,9 @@ def test_the_three_crops_lie_along_the_longer_side(shape: tuple[int, int], axis:
     clip = ramp.expand(3, 1, *shape)
     first = {
         where: int(transforms.crop(clip, 8, where)[0, 0, 0, 0])
-        for where in ("start", "centre", "stop")
+        for where in ("start", "center", "stop")
     }
-    assert first == {"start": 0, "centre": 6, "stop": 12}
+    assert first == {"start": 0, "center": 6, "stop": 12}
 
 
 def test_a_crop_larger_than_the_frame_is_refused() -> None:

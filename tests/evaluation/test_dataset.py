@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from tests.data.conftest import CLASSES, moving_square, write_video
 from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
-from vidattn.data.labeled_set import LabeledSet
-from vidattn.data.motion.dataset import Batch
+from vidattn.data.batch import Batch
+from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
 from vidattn.evaluation.classification import measure
@@ -47,7 +47,7 @@ class FollowsTheSquare(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> LabeledSet:
+def found(tmp_path_factory: pytest.TempPathFactory) -> LabeledDataset:
     root = tmp_path_factory.mktemp("judged")
     for number in range(3):
         for i, label in enumerate(CLASSES):
@@ -63,7 +63,7 @@ def classifier() -> Classifier:
 
 
 def outcome(
-    classifier: Classifier, found: LabeledSet, views: ViewConfig = CENTRE, workers: int = 0
+    classifier: Classifier, found: LabeledDataset, views: ViewConfig = CENTRE, workers: int = 0
 ) -> tuple[list[VideoPredicted], DatasetEvaluation]:
     *events, last = evaluate_dataset(classifier, found, views, runtime=CPU, workers=workers)
     assert isinstance(last, DatasetEvaluation)
@@ -72,7 +72,7 @@ def outcome(
 
 
 def test_a_classifier_that_sees_the_motion_is_right(
-    classifier: Classifier, found: LabeledSet
+    classifier: Classifier, found: LabeledDataset
 ) -> None:
     events, last = outcome(classifier, found)
     assert [event.path for event in events] == [item.path for item in found.items]
@@ -92,7 +92,7 @@ def test_a_classifier_that_sees_the_motion_is_right(
 @pytest.mark.parametrize("averaging", ["logit", "probability"])
 @pytest.mark.parametrize("drawn", ["dense", "bins"])
 def test_a_video_gets_the_scores_that_classify_gives_it(
-    found: LabeledSet, views: ViewConfig, averaging: str, drawn: str
+    found: LabeledDataset, views: ViewConfig, averaging: str, drawn: str
 ) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
@@ -110,14 +110,14 @@ def test_a_video_gets_the_scores_that_classify_gives_it(
 
 
 def test_labels_are_matched_by_name_whatever_their_order(
-    found: LabeledSet, classifier: Classifier
+    found: LabeledDataset, classifier: Classifier
 ) -> None:
     other = replace(found, labels=("Down", "a_cross"), items=found.items[3:])
     swapped = replace(other, items=tuple(Item(i.path, 0) for i in other.items))
     assert outcome(classifier, swapped)[1].metrics.top1 == 1.0
 
 
-def test_a_model_may_know_more_classes(found: LabeledSet) -> None:
+def test_a_model_may_know_more_classes(found: LabeledDataset) -> None:
     class More(FollowsTheSquare):
         def forward(self, clips: Tensor) -> Tensor:
             across, down = super().forward(clips).unbind(1)
@@ -130,7 +130,7 @@ def test_a_model_may_know_more_classes(found: LabeledSet) -> None:
 
 
 def test_classes_the_model_does_not_know_are_listed(
-    found: LabeledSet, classifier: Classifier
+    found: LabeledDataset, classifier: Classifier
 ) -> None:
     strange = replace(found, labels=("across", "upwards"))
     with pytest.raises(DataError, match="1 of its 2 classes are unknown") as caught:
@@ -140,7 +140,7 @@ def test_classes_the_model_does_not_know_are_listed(
 
 
 def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
-    found: LabeledSet, classifier: Classifier, tmp_path: Path
+    found: LabeledDataset, classifier: Classifier, tmp_path: Path
 ) -> None:
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"nothing")
@@ -155,7 +155,7 @@ def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
         outcome(classifier, hopeless)
 
 
-def test_worker_processes_change_nothing(found: LabeledSet, classifier: Classifier) -> None:
+def test_worker_processes_change_nothing(found: LabeledDataset, classifier: Classifier) -> None:
     alone, helped = (outcome(classifier, found, workers=n)[0] for n in (0, 2))
     for one, other in zip(alone, helped, strict=True):
         assert one.path == other.path
@@ -163,7 +163,7 @@ def test_worker_processes_change_nothing(found: LabeledSet, classifier: Classifi
 
 
 def test_shares_of_a_set_make_the_whole_whatever_their_number(
-    found: LabeledSet, classifier: Classifier
+    found: LabeledDataset, classifier: Classifier
 ) -> None:
     task = DatasetEvaluator(classifier, found, CENTRE, runtime=CPU)
     whole = task.collect(task.predict())
@@ -176,7 +176,7 @@ def test_shares_of_a_set_make_the_whole_whatever_their_number(
         np.testing.assert_array_equal(joined.labels, whole.labels)
 
 
-def test_more_frames_are_looked_at_when_asked(found: LabeledSet) -> None:
+def test_more_frames_are_looked_at_when_asked(found: LabeledDataset) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
     classifier = Classifier(TimeSformer(config), replace(CLIP, train_sampling="bins"), CLASSES)
@@ -189,7 +189,7 @@ def test_more_frames_are_looked_at_when_asked(found: LabeledSet) -> None:
     assert last.predictions.about["settings"]["frames"] == 7
 
 
-def test_parts_of_a_file_are_told_apart(found: LabeledSet, classifier: Classifier) -> None:
+def test_parts_of_a_file_are_told_apart(found: LabeledDataset, classifier: Classifier) -> None:
     path = found.items[0].path
     parts = (Item(path, 0, Window(0, 1)), Item(path, 0, Window(1, 1.75)))
     events, _ = outcome(classifier, replace(found, items=parts))
@@ -239,7 +239,7 @@ def test_official_sampling_shows_the_frames_of_the_official_loaders(
     levels = np.arange(40, dtype=np.uint8) * LEVEL
     frames = np.broadcast_to(levels[:, None, None, None], (40, 48, 64, 3))
     path = write_video(tmp_path / "levels.mp4", np.ascontiguousarray(frames))
-    source = LabeledSet("levels", tmp_path, "val", CLASSES, (Item(str(path), 0, window),))
+    source = LabeledDataset("levels", tmp_path, "val", CLASSES, (Item(str(path), 0, window),))
     clip = replace(CLIP, frames=8, train_sampling=drawn)  # type: ignore[arg-type]
     model = Recorder()
     list(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidattn.data.annotations.ground_truth import GroundTruth
+from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
 from vidattn.evaluation.diff import NOT_SEEN, as_ground_truth, diff
 from vidattn.timeline import Decoding, Timeline
@@ -26,8 +26,8 @@ def said(choice: str, **more: Any) -> Timeline:
     )
 
 
-def spans(*rows: tuple[float, float, str]) -> GroundTruth:
-    return GroundTruth("a", spans=tuple((Window(a, b), label) for a, b, label in rows))
+def spans(*rows: tuple[float, float, str]) -> AnnotatedVideo:
+    return AnnotatedVideo("a", spans=tuple((Window(a, b), label) for a, b, label in rows))
 
 
 def rows(found: Any) -> list[tuple[float, float, str, tuple[str, ...]]]:
@@ -90,10 +90,10 @@ def test_only_the_part_that_both_speak_of_counts() -> None:
         (2, 3, "swim", ()),
         (4, 6, "background", ("swim",)),
     ]
-    first = GroundTruth("a", spans=((Window(0, 2), "dive"),), part=Window(0, 2))
+    first = AnnotatedVideo("a", spans=((Window(0, 2), "dive"),), part=Window(0, 2))
     assert diff(whole, first).share == 1
     with pytest.raises(DataError, match="speaks of 0 to 6 s, and a of 7 to 9 s"):
-        diff(whole, GroundTruth("a", part=Window(7, 9)))
+        diff(whole, AnnotatedVideo("a", part=Window(7, 9)))
 
 
 def test_a_difference_that_no_frame_lies_in_is_none() -> None:
@@ -106,9 +106,9 @@ def test_a_difference_that_no_frame_lies_in_is_none() -> None:
 
 
 def test_labels_of_frames_are_spread_over_the_film() -> None:
-    found = diff(said("ddss"), GroundTruth("a", frames=("dive",) * 10 + ("SIL",) * 10))
+    found = diff(said("ddss"), AnnotatedVideo("a", frames=("dive",) * 10 + ("SIL",) * 10))
     assert rows(found) == [(2, 4, "swim", ("SIL",))]
-    found = diff(said("dduu"), GroundTruth("a", frames=("dive",) * 10 + ("background",) * 10))
+    found = diff(said("dduu"), AnnotatedVideo("a", frames=("dive",) * 10 + ("background",) * 10))
     assert rows(found) == []
 
 

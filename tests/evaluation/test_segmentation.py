@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vidattn.data.annotations.ground_truth import GroundTruth
+from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
 from vidattn.evaluation.segmentation import (
     METRICS,
@@ -43,17 +43,21 @@ def timeline(source: str, text: str, sure: float = 0.9, **more: object) -> Timel
     )
 
 
-def spans(name: str, *rows: tuple[float, float, str], duration: float | None = None) -> GroundTruth:
+def spans(
+    name: str, *rows: tuple[float, float, str], duration: float | None = None
+) -> AnnotatedVideo:
     found = tuple((Window(a, b), label) for a, b, label in rows)
-    return GroundTruth(name, spans=found, duration=duration)
+    return AnnotatedVideo(name, spans=found, duration=duration)
 
 
-def frames(name: str, text: str) -> GroundTruth:
+def frames(name: str, text: str) -> AnnotatedVideo:
     names = {"s": "swim", "d": "Dive", "r": "rest", ".": "SIL"}
-    return GroundTruth(name, frames=tuple(names[letter] for letter in text))
+    return AnnotatedVideo(name, frames=tuple(names[letter] for letter in text))
 
 
-def figures(*pairs: tuple[GroundTruth, Timeline | None], **more: object) -> dict[str, float | None]:
+def figures(
+    *pairs: tuple[AnnotatedVideo, Timeline | None], **more: object
+) -> dict[str, float | None]:
     return dict(evaluate_segmentation(pairs, **more).metrics)  # type: ignore[arg-type]
 
 
@@ -184,7 +188,7 @@ def test_the_best_threshold_lies_between_what_happens_and_what_does_not() -> Non
     windows = tuple(Window(i, i + 1) for i in range(4))
     scores = np.array([[0.9, 0.1], [0.62, 0.38], [0.3, 0.7], [0.55, 0.45]])
     timeline = Timeline(source="a.mp4", labels=("walk", "run"), windows=windows, scores=scores)
-    truth = GroundTruth(
+    truth = AnnotatedVideo(
         "a.mp4", spans=((Window(0, 1), "walk"), (Window(2, 3), "run")), duration=4.0
     )
     threshold, f1 = fit_threshold([(truth, timeline)])

@@ -349,7 +349,7 @@ def test_segments_are_explained_in_their_surest_windows(
     real = [s for s in timeline.segments if s.label_id is not None]
     assert len(found) == min(len(real), MOST_SEGMENTS)
     for one in found:
-        segment = next(s for s in real if s.window.start <= one.window.centre < s.window.stop)
+        segment = next(s for s in real if s.window.start <= one.window.center < s.window.stop)
         assert one.label == segment.label
         row = timeline.scores[timeline.windows.index(one.window), one.label_id]
         assert one.score == pytest.approx(float(row), abs=1e-4)

@@ -65,7 +65,7 @@ def test_three_crops_are_those_of_clips_seen_one_by_one(
     views = ViewConfig(spatial=3, clips=1)
     found = stream.classify(video, classifier, sampling="dense", views=views, runtime=CPU)
     seen = tuple(int(t * 20) for t in 1.1 + 0.2 * (np.arange(4) + 0.5))
-    shown = [View(seen, crop) for crop in ("start", "centre", "stop")]
+    shown = [View(seen, crop) for crop in ("start", "center", "stop")]
     clips = [clip for clip in view_clips(video, shown, CLIP) if clip is not None]
     with torch.inference_mode():
         plain = classifier.scores(classifier.model(torch.stack(clips)))
@@ -86,7 +86,7 @@ def test_every_frame_is_looked_at_once_and_forgotten(
     monkeypatch.setattr(Scorer, "encode_frames", counted)
     viewer = FeatureCache(FrameBuffer(video.stream(range(60))), CLIP, Scorer(classifier, CPU))
     for first in range(0, 50, 2):
-        viewer.wind(first, first + 7)
+        viewer.advance(first, first + 7)
         (logits,) = viewer([View(tuple(range(first, first + 8, 2)))])
         assert logits is not None
         assert len(viewer._tokens) <= 4

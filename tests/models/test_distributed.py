@@ -7,7 +7,7 @@ import torch
 
 from tests.together import together
 from vidattn.errors import DistributedError, UsageError
-from vidattn.models.distributed import World, read_ranks, share_of, translate_dist_errors
+from vidattn.models.distributed import World, read_ranks, translate_dist_errors
 
 TALK = """
 import os, torch
@@ -57,14 +57,6 @@ def test_who_we_are_is_read_from_the_environment() -> None:
     assert read_ranks({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}) == (5, 8, 1)
     with pytest.raises(UsageError, match="RANK is set"):
         read_ranks({"RANK": "5"})
-
-
-@pytest.mark.parametrize(("size", "of"), [(7, 3), (8, 2), (3, 5), (0, 2)])
-def test_shares_cover_everything_once_and_evenly(size: int, of: int) -> None:
-    shares = [share_of(size, number, of) for number in range(of)]
-    assert [i for share in shares for i in share] == list(range(size))
-    assert max(map(len, shares)) - min(map(len, shares)) <= (2 if size >= 2 * of else 1)
-    assert all(share.start % 2 == 0 for share in shares if size >= 2 * of)
 
 
 def test_only_lost_connections_are_taken_for_such() -> None:

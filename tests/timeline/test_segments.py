@@ -123,7 +123,7 @@ def test_the_window_with_the_cell_at_its_centre_counts_most() -> None:
 def test_gathered_scores_agree_with_the_weights_written_out() -> None:
     def weight(window: Window, cell: Window) -> float:
         instants = np.linspace(cell.start, cell.stop, 20001)[:-1] + cell.duration / 40000
-        height = 1 - np.abs(instants - window.centre) / (window.duration / 2)
+        height = 1 - np.abs(instants - window.center) / (window.duration / 2)
         return float(np.maximum(height, 0).mean() * cell.duration / window.duration)
 
     rng = np.random.default_rng(2)

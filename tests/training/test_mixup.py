@@ -24,7 +24,7 @@ def cut(seed: int, **changes: float) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("share", "centre", "expected"),
+    ("share", "center", "expected"),
     [
         (0.75, (0.5, 0.5), (2, 6, 3, 9)),  # half of 8 and of 12, around (4, 6)
         (0.75, (0.0, 0.0), (0, 2, 0, 3)),  # a quarter of it is inside
@@ -34,9 +34,9 @@ def cut(seed: int, **changes: float) -> tuple[Tensor, Tensor]:
     ],
 )
 def test_boxes_worked_out_by_hand(
-    share: float, centre: tuple[float, float], expected: tuple[int, int, int, int]
+    share: float, center: tuple[float, float], expected: tuple[int, int, int, int]
 ) -> None:
-    assert box(8, 12, share, centre) == expected
+    assert box(8, 12, share, center) == expected
 
 
 def test_one_box_of_height_and_width_is_cut_out_of_all_frames() -> None:

@@ -13,7 +13,8 @@ from tests.together import together
 from tests.training.test_fit import TINY
 from vidattn.config import Recipe
 from vidattn.config.serialization import to_plain
-from vidattn.data.motion.dataset import Batch, MotionSamples
+from vidattn.data.batch import Batch
+from vidattn.data.motion.dataset import MotionSamples
 from vidattn.errors import DivergenceError, MemoryLimitError
 from vidattn.evaluation.dataset import predict_logits
 from vidattn.models.distributed import World

@@ -167,7 +167,7 @@ class ClipConfig:
 
     frames: int = 8
     step_seconds: float = 32 / 30
-    """Seconds between neighbouring frames of a clip; 8x32 at 30 fps is 32/30."""
+    """Seconds between neighboring frames of a clip; 8x32 at 30 fps is 32/30."""
     short_side: int = 224
     """Pixels of the shorter side after resizing and before cropping, at test time."""
     crop: int = 224
@@ -179,7 +179,7 @@ class ClipConfig:
     the frames carries the answer) in clips that keep `step_seconds`."""
     train_sampling: Literal["dense", "bins"] = "dense"
     """How clips are cut out of trimmed videos: with `step_seconds` between frames, or one frame of
-    each of `frames` equal parts. Training draws start or frames at random; `eval` centres them."""
+    each of `frames` equal parts. Training draws start or frames at random; `eval` centers them."""
 
     def __post_init__(self) -> None:
         step, side = self.step_seconds, self.short_side

@@ -15,7 +15,7 @@ Frames = NDArray[np.uint8]
 
 
 class RandAugment:
-    """Changes colours and shapes of whole clips; which way up or round they are stays.
+    """Changes colors and shapes of whole clips; which way up or round they are stays.
 
     notation: of timm, such as "rand-m9-n2-mstd0.5", see `DataConfig.randaugment`. fill: the RGB
     value, from 0 to 255, of what comes into the picture from outside.

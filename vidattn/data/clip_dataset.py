@@ -1,4 +1,4 @@
-"""Labelled videos as clips: augmented ones to train on, planned views to be judged by.
+"""Labeled videos as clips: augmented ones to train on, planned views to be judged by.
 
 Whatever is drawn at random depends on the seed, the epoch and the place of the video in its set,
 and on nothing else: not on the number of workers, nor on what was read before. So a run can be
@@ -20,14 +20,13 @@ from torch.utils.data import Dataset
 from vidattn.config import ClipConfig, Recipe
 from vidattn.data import sampling
 from vidattn.data.augment import RandAugment
-from vidattn.data.frames import find_span, view_clips
-from vidattn.data.labeled_set import LabeledSet, in_both
+from vidattn.data.batch import Batch, VideoFailure, shard_range
+from vidattn.data.frames import item_window, view_clips
+from vidattn.data.labeled_dataset import LabeledDataset, note_overlap
 from vidattn.data.loader import load_in_order
-from vidattn.data.motion.dataset import Batch
 from vidattn.data.transforms import train_clip
 from vidattn.data.video_cache import VideoCache
 from vidattn.errors import DataError, VideoError
-from vidattn.models.distributed import share_of
 from vidattn.types import Item, View, Window
 from vidattn.video import Limits, Video
 
@@ -39,21 +38,12 @@ ORDER, CLIP = 1, 2  # first words of the seeds: what one draws says nothing of t
 TRIES = 10
 
 
-class UnreadableClip(NamedTuple):
-    """A video that could not be used."""
-
-    path: str
-    code: str
-    """See VideoError."""
-    message: str
-
-
 class TrainingClip(NamedTuple):
     """One augmented clip float32 [3, T, crop, crop] and its class."""
 
     clip: Tensor
     label: int
-    lost: tuple[UnreadableClip, ...] = ()
+    replaced: tuple[VideoFailure, ...] = ()
     """Videos that did not decode and whose place this one took."""
 
 
@@ -64,7 +54,7 @@ class EvaluationViews(NamedTuple):
     """Of the item in its set."""
     clips: Tensor | None
     """Float32 [V, 3, T, crop, crop]; views of which too little decodes are left out."""
-    failure: UnreadableClip | None = None
+    failure: VideoFailure | None = None
 
 
 class TrainingClips(Dataset[TrainingClip]):
@@ -80,7 +70,7 @@ class TrainingClips(Dataset[TrainingClip]):
 
     def __init__(
         self,
-        source: LabeledSet,
+        source: LabeledDataset,
         clip: ClipConfig,
         *,
         seed: int = 0,
@@ -94,7 +84,7 @@ class TrainingClips(Dataset[TrainingClip]):
         self.source, self.clip, self.seed = source, clip, seed
         self.jitter = jitter or (round(clip.crop * 8 / 7), round(clip.crop * 10 / 7))
         self.short_side_sampling = short_side_sampling
-        self._augment = RandAugment(randaugment, _grey(clip)) if randaugment else None
+        self._augment = RandAugment(randaugment, _gray(clip)) if randaugment else None
         self.flip, self.on_error = flip, on_error
         self._videos = videos or VideoCache()
 
@@ -107,21 +97,21 @@ class TrainingClips(Dataset[TrainingClip]):
 
     def __getitem__(self, place: tuple[int, int]) -> TrainingClip:
         """The clip of (epoch, index). Raises DataError when ten videos in a row do not decode."""
-        lost: list[UnreadableClip] = []
+        replaced: list[VideoFailure] = []
         for attempt in range(TRIES):
             rng = np.random.default_rng((CLIP, self.seed, *place, attempt))
             index = int(rng.integers(len(self))) if attempt else place[1]
             item = self.source.items[index]
             try:
-                return TrainingClip(self._clip(item, rng), item.label, tuple(lost))
+                return TrainingClip(self._clip(item, rng), item.label, tuple(replaced))
             except VideoError as error:
                 if self.on_error == "raise":
                     raise
-                lost.append(UnreadableClip(item.path, error.code, error.message))
+                replaced.append(VideoFailure(item.path, error.code, error.message))
         raise DataError(
             f"{self.source.name}: {TRIES} videos in a row do not decode; the last: "
-            f"{lost[-1].message}",
-            hint="try one of them: vidattn classify " + lost[-1].path,
+            f"{replaced[-1].message}",
+            hint="try one of them: vidattn classify " + replaced[-1].path,
         )
 
     def _clip(self, item: Item, rng: np.random.Generator) -> Tensor:
@@ -129,7 +119,7 @@ class TrainingClips(Dataset[TrainingClip]):
         # What stays in memory stays in one size, from which train_clip makes the smaller ones.
         read = max(self.jitter[1], short_side) if self._videos.keeps else short_side
         with self._videos.open(item.path, read) as video:
-            region = find_span(video, item)
+            region = item_window(video, item)
             indices = draw_clip(video.times, region, self.clip, rng)
             frames = video.read(indices.tolist())
             video.check_unchanged()
@@ -146,8 +136,8 @@ class TrainingClips(Dataset[TrainingClip]):
         return int(rng.integers(least, most + 1))
 
 
-def _grey(clip: ClipConfig) -> tuple[int, int, int]:
-    """The colour, RGB from 0 to 255, that is nothing to the model: its mean."""
+def _gray(clip: ClipConfig) -> tuple[int, int, int]:
+    """The color, RGB from 0 to 255, that is nothing to the model: its mean."""
     red, green, blue = (min(255, max(0, round(255 * mean))) for mean in clip.mean)
     return (blue, green, red) if clip.channels == "bgr" else (red, green, blue)
 
@@ -190,13 +180,13 @@ class TrainingBatches(Dataset[Batch]):
     """Batch number n of a run, through all its epochs.
 
     Every epoch shows every video once, in an order of its own; what does not fill a batch at its
-    end is left out. `share`: this process's number and how many share each batch.
+    end is left out. `shard`: this process's number and how many share each batch.
     """
 
     def __init__(
-        self, clips: SampleStream, batch_size: int, epochs: int, share: tuple[int, int] = (0, 1)
+        self, clips: SampleStream, batch_size: int, epochs: int, shard: tuple[int, int] = (0, 1)
     ) -> None:
-        self.clips, self.epochs, self.share = clips, epochs, share
+        self.clips, self.epochs, self.shard = clips, epochs, shard
         self.batch_size = min(batch_size, len(clips))
         self.steps_per_epoch = len(clips) // self.batch_size if len(clips) else 0
 
@@ -207,7 +197,7 @@ class TrainingBatches(Dataset[Batch]):
         epoch, place = divmod(step, self.steps_per_epoch)
         first = place * self.batch_size
         chosen = self.clips.order(epoch)[first : first + self.batch_size]
-        mine = share_of(self.batch_size, *self.share)
+        mine = shard_range(self.batch_size, *self.shard)
         return collate([self.clips[epoch, int(chosen[i])] for i in mine])
 
     def batches(self, first: int = 0, workers: int = 0) -> Iterator[Batch]:
@@ -220,7 +210,7 @@ def collate(clips: Sequence[TrainingClip]) -> Batch:
     return Batch(
         torch.stack([c.clip for c in clips]),
         torch.tensor([c.label for c in clips]),
-        lost=tuple(failure for c in clips for failure in c.lost),
+        replaced=tuple(failure for c in clips for failure in c.replaced),
     )
 
 
@@ -229,7 +219,7 @@ class EvaluationVideos(Dataset[EvaluationViews]):
 
     def __init__(
         self,
-        source: LabeledSet,
+        source: LabeledDataset,
         clip: ClipConfig,
         planner: Planner,
         reader: str = "auto",
@@ -246,17 +236,15 @@ class EvaluationVideos(Dataset[EvaluationViews]):
         try:
             clips = self._clips(item)
         except VideoError as error:
-            return EvaluationViews(
-                index, None, UnreadableClip(item.path, error.code, error.message)
-            )
+            return EvaluationViews(index, None, VideoFailure(item.path, error.code, error.message))
         if not clips:
             text = f"{item.path}: too few frames decode to say anything"
-            return EvaluationViews(index, None, UnreadableClip(item.path, "E_DECODE", text))
+            return EvaluationViews(index, None, VideoFailure(item.path, "E_DECODE", text))
         return EvaluationViews(index, torch.stack(clips))
 
     def _clips(self, item: Item) -> list[Tensor]:
         with self._videos.open(item.path, self.clip.short_side, self.reader) as video:
-            views = self.planner(video, find_span(video, item))
+            views = self.planner(video, item_window(video, item))
             clips = [c for c in view_clips(video, views, self.clip) if c is not None]
             video.check_unchanged()
             return clips
@@ -267,7 +255,7 @@ class EvaluationVideos(Dataset[EvaluationViews]):
 
 
 class VideoDataset:
-    """A labelled set as what `train.fit` learns from.
+    """A labeled set as what `train.fit` learns from.
 
     An epoch is as many passes through the set as reach `data.clips_per_epoch`, one at least.
     planner: the view of a held-back video. share: this process's number and how many share batches
@@ -277,10 +265,10 @@ class VideoDataset:
     def __init__(
         self,
         recipe: Recipe,
-        train: LabeledSet,
-        val: LabeledSet,
+        train: LabeledDataset,
+        val: LabeledDataset,
         planner: Planner,
-        share: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         for half in (train, val):
             if not half.items:
@@ -305,17 +293,17 @@ class VideoDataset:
         )
         self.labels = train.labels
         self.videos = len({item.path for item in train.items})
-        self.notes = tuple(dict.fromkeys(train.notes + val.notes + in_both(train, val)))
+        self.notes = tuple(dict.fromkeys(train.notes + val.notes + note_overlap(train, val)))
         self.recipe = recipe
-        self._share = share
+        self._shard = shard
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / max(1, len(clips))))
         self._training = TrainingBatches(
-            clips, recipe.optim.batch_size, recipe.optim.epochs * passes, share
+            clips, recipe.optim.batch_size, recipe.optim.epochs * passes, shard
         )
-        self._held_back = EvaluationVideos(val, recipe.clip, planner)
+        self._validation = EvaluationVideos(val, recipe.clip, planner)
         self._val = val
         self._seen: list[Batch] | None = None
-        self.unreadable: Sequence[UnreadableClip] = ()
+        self.unreadable: Sequence[VideoFailure] = ()
         self.steps_per_epoch = self._training.steps_per_epoch * passes
         self.batch_size = self._training.batch_size
 
@@ -333,18 +321,18 @@ class VideoDataset:
             return
         seen: list[Batch] = []
         room = self.recipe.data.cache_mb * 2**20
-        for batch in self._read_held_back():
+        for batch in self._read_validation():
             room -= batch.clips.nbytes
             if room >= 0:
                 seen.append(batch)
             yield batch
         self._seen = seen if room >= 0 else None
 
-    def _read_held_back(self) -> Iterator[Batch]:
-        failed: list[UnreadableClip] = []
+    def _read_validation(self) -> Iterator[Batch]:
+        failed: list[VideoFailure] = []
         waiting: list[TrainingClip] = []
-        numbers = range(len(self._held_back))[self._share[0] :: self._share[1]]
-        for viewed in self._held_back.all(self.recipe.data.workers, numbers):
+        numbers = range(len(self._validation))[self._shard[0] :: self._shard[1]]
+        for viewed in self._validation.all(self.recipe.data.workers, numbers):
             if viewed.clips is None:
                 failed += [viewed.failure] if viewed.failure else []
             else:

@@ -1,4 +1,4 @@
-"""Films as the embeddings of their windows, labelled as wholes: what a temporal head learns from.
+"""Films as the embeddings of their windows, labeled as wholes: what a temporal head learns from.
 
 A set is listed as every other one; its rows name files that `vidattn segment --embeddings` wrote,
 or films beside which such files lie.
@@ -18,10 +18,10 @@ from torch.utils.data import Dataset
 
 from vidattn.config import Recipe
 from vidattn.data import embeddings
-from vidattn.data.clip_dataset import TrainingBatches, TrainingClip, UnreadableClip, collate
+from vidattn.data.batch import Batch, VideoFailure
+from vidattn.data.clip_dataset import TrainingBatches, TrainingClip, collate
 from vidattn.data.embeddings import Embeddings
-from vidattn.data.labeled_set import LabeledSet
-from vidattn.data.motion.dataset import Batch
+from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.errors import DataError
 from vidattn.types import Item
 
@@ -30,7 +30,7 @@ ALIKE = ("window_seconds", "stride_seconds", "frames", "step_seconds")
 """Settings that all films of a set share with the ones that are asked about later."""
 
 
-def load_embedding(item: Item) -> tuple[Embeddings, Tensor]:
+def load_item_embeddings(item: Item) -> tuple[Embeddings, Tensor]:
     """The embeddings of an item of a set, and the vectors of the part it means, [N, D].
 
     Raises DataError when the file is missing or malformed, or has no window in that part.
@@ -46,13 +46,13 @@ def load_embedding(item: Item) -> tuple[Embeddings, Tensor]:
 class EmbeddingSamples(Dataset[TrainingClip]):
     """The films of a list, all held in memory; of each epoch some windows are left out by chance.
 
-    length: rows to which every film is filled up with NaN. Raises DataError as `load_embedding`,
-    and when films were seen by different models or in different windows.
+    length: rows to which every film is filled up with NaN. Raises DataError as
+    `load_item_embeddings`, and when films were seen by different models or in different windows.
     """
 
-    def __init__(self, source: LabeledSet, *, seed: int = 0, drop: float = 0.0) -> None:
+    def __init__(self, source: LabeledDataset, *, seed: int = 0, drop: float = 0.0) -> None:
         self.source, self.seed, self.drop = source, seed, drop
-        found = [load_embedding(item) for item in source.items]
+        found = [load_item_embeddings(item) for item in source.items]
         self.films = [vectors for _, vectors in found]
         self.first = found[0][0]
         for item, (other, vectors) in zip(source.items, found, strict=True):
@@ -104,10 +104,14 @@ class EmbeddingDataset:
 
     videos = 0
     notes: tuple[str, ...]
-    unreadable: Sequence[UnreadableClip] = ()
+    unreadable: Sequence[VideoFailure] = ()
 
     def __init__(
-        self, recipe: Recipe, train: LabeledSet, val: LabeledSet, share: tuple[int, int] = (0, 1)
+        self,
+        recipe: Recipe,
+        train: LabeledDataset,
+        val: LabeledDataset,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         assert recipe.temporal_head is not None
         for half in (train, val):
@@ -116,14 +120,14 @@ class EmbeddingDataset:
         if len(train.labels) < 2:
             raise DataError(f"{train.root}: all films are of one class: nothing to tell apart")
         films = EmbeddingSamples(train, seed=recipe.seed, drop=recipe.temporal_head.drop)
-        self.labels, self._share = train.labels, share
+        self.labels, self._shard = train.labels, shard
         self.notes = tuple(dict.fromkeys(train.notes + val.notes))
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(films)))
         self._training = TrainingBatches(
-            films, recipe.optim.batch_size, recipe.optim.epochs * passes, share
+            films, recipe.optim.batch_size, recipe.optim.epochs * passes, shard
         )
-        self._held_back = EmbeddingSamples(val)
-        _require_alike(films.first, self._held_back.first, val.items[0].path)
+        self._validation = EmbeddingSamples(val)
+        _require_alike(films.first, self._validation.first, val.items[0].path)
         self.steps_per_epoch = self._training.steps_per_epoch * passes
         self.batch_size = self._training.batch_size
         self._seen_by = films.first
@@ -135,15 +139,15 @@ class EmbeddingDataset:
 
     def validation_batches(self) -> Iterator[Batch]:
         """All windows of each held-back film."""
-        mine = range(len(self._held_back))[self._share[0] :: self._share[1]]
+        mine = range(len(self._validation))[self._shard[0] :: self._shard[1]]
         for low in range(0, len(mine), self.batch_size):
             films = [
-                TrainingClip(self._held_back.whole(i), self._held_back.source.items[i].label)
+                TrainingClip(self._validation.whole(i), self._validation.source.items[i].label)
                 for i in mine[low : low + self.batch_size]
             ]
             yield collate(films)
 
-    def fitted(self, recipe: Recipe) -> Recipe:
+    def adapt_recipe(self, recipe: Recipe) -> Recipe:
         """The recipe for these films: its head takes their vectors, and remembers whose they are
         and how windows were cut."""
         assert recipe.temporal_head is not None

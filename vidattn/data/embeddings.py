@@ -52,14 +52,14 @@ class Embeddings:
             raise ValueError("windows and vectors must be finite")
 
     def inside(self, window: Window | None) -> NDArray[np.float32]:
-        """The vectors of windows whose centre lies in a part of the film, all for None."""
+        """The vectors of windows whose center lies in a part of the film, all for None."""
         if window is None:
             return self.vectors
-        centres = self.windows.mean(axis=1)
-        return np.asarray(self.vectors[(window.start <= centres) & (centres < window.stop)])
+        centers = self.windows.mean(axis=1)
+        return np.asarray(self.vectors[(window.start <= centers) & (centers < window.stop)])
 
 
-def from_timeline(
+def make_embeddings(
     source: str,
     windows: Sequence[Window],
     vectors: NDArray[np.float32],

@@ -23,7 +23,7 @@ def readable_end(video: Video) -> float:
     return min([video.duration, *cuts])
 
 
-def find_clip(video: Video, window: Window | None) -> Window:
+def clamp_window(video: Video, window: Window | None) -> Window:
     """The part of a video that an item means, as far as there are frames.
 
     Raises VideoError E_SHORT when there are none.
@@ -38,13 +38,13 @@ def find_clip(video: Video, window: Window | None) -> Window:
     return Window(start, stop)
 
 
-def find_span(video: Video, item: Item) -> Window:
+def item_window(video: Video, item: Item) -> Window:
     """The part of a video that an item of a data set means, as far as there are frames.
 
     Raises VideoError E_SHORT when there are none.
     """
     if item.frames is None:
-        return find_clip(video, item.window)
+        return clamp_window(video, item.window)
     first, stop = item.frames
     if first >= video.frames:
         raise VideoError(
@@ -53,7 +53,7 @@ def find_span(video: Video, item: Item) -> Window:
         )
     start = float(video.times[first])
     last = float(video.times[stop]) if stop < video.frames else video.duration
-    return find_clip(video, Window(start, last))
+    return clamp_window(video, Window(start, last))
 
 
 def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Iterator[Tensor | None]:
@@ -67,8 +67,8 @@ def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Itera
     reel = FrameBuffer(video.stream(needed_frames(views)))
     oldest = oldest_needed(views)
     for view, first in zip(views, oldest, strict=True):
-        reel.wind(first, max(view.indices))
-        chosen = reel.stand_ins(view)
+        reel.advance(first, max(view.indices))
+        chosen = reel.substitute(view)
         if chosen is None:
             yield None
         else:
@@ -99,7 +99,7 @@ class FrameBuffer:
     def __getitem__(self, index: int) -> Frames:
         return self._held[index]
 
-    def wind(self, first: int, last: int) -> None:
+    def advance(self, first: int, last: int) -> None:
         """Let go of the frames before number `first` and take in those up to `last`."""
         for index in [index for index in self._held if index < first]:
             del self._held[index]
@@ -110,7 +110,7 @@ class FrameBuffer:
             self._reached, frame = found
             self._held[self._reached] = frame
 
-    def stand_ins(self, view: View) -> tuple[int, ...] | None:
+    def substitute(self, view: View) -> tuple[int, ...] | None:
         """The frames to show as a view: its own, and for lost ones the nearest of the same view.
 
         None when more than half of them are lost.

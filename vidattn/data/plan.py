@@ -60,7 +60,9 @@ class ViewPlan:
     notes: tuple[str, ...]
 
 
-def region_of(path: str, duration: float, start: float = 0.0, end: float | None = None) -> Window:
+def select_region(
+    path: str, duration: float, start: float = 0.0, end: float | None = None
+) -> Window:
     """The part [start, end) of a file, in seconds; an `end` beyond the file means its end.
 
     Raises UsageError when it is empty whatever the file, VideoError when the file ends before it.
@@ -68,12 +70,12 @@ def region_of(path: str, duration: float, start: float = 0.0, end: float | None 
     if start < 0 or (end is not None and end <= start):
         until = "the end" if end is None else f"{end:g}"
         raise UsageError(f"seconds {start:g} to {until}: a part begins at 0 or later and then ends")
-    require_reached(path, duration, start)
+    require_moment(path, duration, start)
     stop = duration if end is None else min(end, duration)
     return Window(start, stop)
 
 
-def require_reached(path: str, duration: float, moment: float) -> None:
+def require_moment(path: str, duration: float, moment: float) -> None:
     """Raise VideoError E_SHORT when a file is over by `moment`; both in seconds."""
     if moment >= duration:
         raise VideoError(
@@ -98,7 +100,7 @@ def plan_windows(
 
     frames: clip length, that of `clip` by default. window: seconds, by default frames x the step of
     `clip`. stride: seconds between windows, by default window x (1 - overlap); where it is wider
-    than a window, each score stands for the time up to halfway to its neighbours. path: of the
+    than a window, each score stands for the time up to halfway to its neighbors. path: of the
     film, for messages. Raises UsageError for numbers that make no sense of any film, VideoError
     E_TOO_LARGE when there are more windows than memory for them, or out of all proportion to the
     frames.

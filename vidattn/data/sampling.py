@@ -26,13 +26,13 @@ from vidattn.types import Crop, View, Window
 
 Indices = NDArray[np.int64]
 Times = NDArray[np.float64]
-Start = Literal["centre", "first"]
+Start = Literal["center", "first"]
 
 SAME_INSTANT = 1e-6
 """Seconds. A frame this little after the asked-for time counts as being on screen already, so that
 k / fps finds frame k however the division was rounded."""
 MOST_WINDOWS = 10_000_000
-CROPS: dict[int, tuple[Crop, ...]] = {1: ("centre",), 3: ("start", "centre", "stop")}
+CROPS: dict[int, tuple[Crop, ...]] = {1: ("center",), 3: ("start", "center", "stop")}
 """Number of spatial crops -> which ones, in the order of the published code."""
 
 
@@ -51,7 +51,7 @@ def uniform(frames: int, total: int) -> Indices:
 def bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Indices:
     """One frame out of each of `frames` equal bins over `total` frames: int64 [frames], rising.
 
-    The frame at the centre of its bin, or with `rng` the one at a uniformly random instant of it.
+    The frame at the center of its bin, or with `rng` the one at a uniformly random instant of it.
     Raises UsageError unless both are >= 1. Source: arXiv:1608.00859, Sec. 3.1 (there: segments).
     """
     if rng is None:
@@ -62,11 +62,11 @@ def bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Ind
 
 
 def dense(
-    frames: int, total: int, stride: float, *, start: Start | float | np.random.Generator = "centre"
+    frames: int, total: int, stride: float, *, start: Start | float | np.random.Generator = "center"
 ) -> Indices:
     """Frames at a constant stride: int64 [frames] in [0, total), the last one repeated.
 
-    stride: in frames, > 0, need not be whole. start: "centre" puts the clip in the middle, "first"
+    stride: in frames, > 0, need not be whole. start: "center" puts the clip in the middle, "first"
     at the beginning; a number is the first frame, in [0, total); a generator draws it so that the
     clip fits, if it can. A clip longer than the video begins with it.
 
@@ -88,7 +88,7 @@ def dense_seconds(
     frames: int,
     step: float,
     *,
-    start: Start | float | np.random.Generator = "centre",
+    start: Start | float | np.random.Generator = "center",
 ) -> Indices:
     """Frames at a constant distance in time: int64 [frames], the last frame repeated.
 
@@ -107,9 +107,9 @@ def dense_seconds(
 
 
 def clip_starts(slack: float, clips: int) -> NDArray[np.float64]:
-    """Where clips begin that can be moved by `slack`: the centres of `clips` equal parts of it.
+    """Where clips begin that can be moved by `slack`: the centers of `clips` equal parts of it.
 
-    In the unit of `slack`: float64 [clips]. A single clip is centred.
+    In the unit of `slack`: float64 [clips]. A single clip is centered.
     """
     if clips < 1:
         raise UsageError(f"at least 1 clip is needed, got {clips}")
@@ -233,7 +233,7 @@ def frame_at(times: Times, seconds: ArrayLike) -> Indices:
 
 
 def window_indices(times: Times, window: Window, frames: int) -> Indices:
-    """The frames on screen at the centres of `frames` equal steps of a window: int64 [frames]."""
+    """The frames on screen at the centers of `frames` equal steps of a window: int64 [frames]."""
     _check(frames, len(times))
     steps = (np.arange(frames) + 0.5) * (window.duration / frames)
     return frame_at(times, window.start + steps)
@@ -241,12 +241,12 @@ def window_indices(times: Times, window: Window, frames: int) -> Indices:
 
 def _start(start: Start | float, slack: float, last: float) -> float:
     """Where a clip begins that can be moved by `slack`; `last` is the last place of all."""
-    if start == "centre":
+    if start == "center":
         return slack / 2
     if start == "first":
         return 0.0
     if isinstance(start, str) or not 0 <= start <= last:
-        raise UsageError(f"a clip starts at 'centre', 'first' or in [0, {last:g}], got {start!r}")
+        raise UsageError(f"a clip starts at 'center', 'first' or in [0, {last:g}], got {start!r}")
     return float(start)
 
 

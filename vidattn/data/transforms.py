@@ -1,14 +1,14 @@
-"""From decoded frames to the clip a model was trained on: resize, crop, normalise.
+"""From decoded frames to the clip a model was trained on: resize, crop, normalize.
 
 Frames are uint8 [T, H, W, 3], RGB; a clip is float32 [3, T, H, W].
 
 How this agrees with published preprocessing:
 
-- The official code resizes normalised floats, bilinear, `align_corners=False`, not antialiased.
+- The official code resizes normalized floats, bilinear, `align_corners=False`, not antialiased.
   Resizing is linear and its weights sum to 1, so it commutes with normalising: `resize(...,
   antialias=False)` followed by `normalize` equals it to float rounding.
 - The processors published with the Hugging Face weights resize 8-bit images with Pillow's
-  antialiased bilinear filter. `resize` as it is by default stays within one grey level of it.
+  antialiased bilinear filter. `resize` as it is by default stays within one gray level of it.
 - Readers resize while they decode, which is several times cheaper; `eval_clip` then finds the short
   side right and leaves the pixels alone.
 
@@ -54,18 +54,18 @@ def resize(clip: Tensor, short_side: int, *, antialias: bool = True) -> Tensor:
     return rearrange(frames, "t c h w -> c t h w")
 
 
-def crop(clip: Tensor, size: int, where: Crop = "centre") -> Tensor:
+def crop(clip: Tensor, size: int, where: Crop = "center") -> Tensor:
     """Cut a square out of [3, T, H, W]: returns a view [3, T, size, size].
 
     "start" and "stop" are left and right of a wide clip, top and bottom of a tall one; the other
-    axis is centred, and a centre between two pixels takes the later one (official code).
+    axis is centered, and a center between two pixels takes the later one (official code).
     Raises ValueError when the clip is smaller than `size`.
     """
     height, width = clip.shape[2:]
     if min(height, width) < size:
         raise ValueError(f"cannot cut {size}x{size} out of {width}x{height}")
     top, left = math.ceil((height - size) / 2), math.ceil((width - size) / 2)
-    if where != "centre":
+    if where != "center":
         if width >= height:
             left = 0 if where == "start" else width - size
         else:
@@ -88,7 +88,7 @@ def to_clip(frames: Frames) -> Tensor:
 
 
 def eval_clip(
-    frames: Frames, config: ClipConfig, where: Crop = "centre", *, antialias: bool = True
+    frames: Frames, config: ClipConfig, where: Crop = "center", *, antialias: bool = True
 ) -> Tensor:
     """Test-time preprocessing: uint8 [T, H, W, 3] to float32 [3, T, crop, crop]."""
     clip = resize(to_clip(frames), config.short_side, antialias=antialias)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.config.labels import normalize_label
 from vidattn.data import plan, sampling
-from vidattn.data.clip_dataset import EvaluationVideos, Planner, UnreadableClip
-from vidattn.data.labeled_set import LabeledSet
-from vidattn.data.motion.dataset import Batch
+from vidattn.data.batch import Batch, VideoFailure
+from vidattn.data.clip_dataset import EvaluationVideos, Planner
+from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.errors import DataError
 from vidattn.evaluation.classification import ClassificationMetrics, measure, measure_predictions
 from vidattn.evaluation.predictions import Predictions
@@ -50,7 +50,7 @@ class VideoPredicted:
     """Averaged over the views [K], see `Classifier.average_views`; None when it does not decode."""
     scores: NDArray[np.float32] | None
     """Probabilities [K]."""
-    failure: UnreadableClip | None = None
+    failure: VideoFailure | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class DatasetEvaluator:
     def __init__(
         self,
         classifier: Classifier,
-        source: LabeledSet,
+        source: LabeledDataset,
         views: ViewConfig,
         *,
         sampling: Sampling = "auto",
@@ -148,7 +148,7 @@ class DatasetEvaluator:
         rows = [np.stack([a, b])[None] for a, b in both if a is not None and b is not None]
         gathered = iter(world.all_gather(torch.from_numpy(np.concatenate(none + rows))).numpy())
         return [
-            VideoPredicted(number, path, label, None, None, UnreadableClip(*failure))
+            VideoPredicted(number, path, label, None, None, VideoFailure(*failure))
             if failure
             else VideoPredicted(number, path, label, *next(gathered))
             for number, path, label, failure in facts
@@ -187,7 +187,7 @@ class DatasetEvaluator:
 
 def evaluate_dataset(
     classifier: Classifier,
-    source: LabeledSet,
+    source: LabeledDataset,
     views: ViewConfig,
     *,
     sampling: Sampling = "auto",
@@ -292,7 +292,7 @@ def _official_views(
 
 
 def align_labels(
-    labels: Sequence[str], known: Sequence[str], source: LabeledSet, model: str
+    labels: Sequence[str], known: Sequence[str], source: LabeledDataset, model: str
 ) -> NDArray[np.int64]:
     """The classifier's number of each class of a dataset, by name: int64 [len(labels)].
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.annotations.ground_truth import GroundTruth
+from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
 from vidattn.timeline import Timeline
@@ -130,7 +130,7 @@ class Difference:
         }
 
 
-def diff(timeline: Timeline, truth: GroundTruth) -> Difference:
+def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
     """Lay a timeline over the truth about the same film, where both speak of it.
 
     A moment agrees when the timeline names a label that the truth has there, or background where
@@ -171,15 +171,15 @@ def diff(timeline: Timeline, truth: GroundTruth) -> Difference:
     )
 
 
-def as_ground_truth(timeline: Timeline) -> GroundTruth:
+def as_ground_truth(timeline: Timeline) -> AnnotatedVideo:
     """Another timeline, taken for the truth."""
     spans = [(s.window, s.label) for s in timeline.segments if s.label_id is not None]
-    return GroundTruth(
+    return AnnotatedVideo(
         timeline.source, spans=tuple(spans), duration=timeline.duration, part=timeline.part
     )
 
 
-def _common(timeline: Timeline, truth: GroundTruth) -> Window:
+def _common(timeline: Timeline, truth: AnnotatedVideo) -> Window:
     """The part that both speak of."""
     ours, theirs = timeline.part, truth.part or timeline.part
     start, stop = max(ours.start, theirs.start), min(ours.stop, theirs.stop)
@@ -191,7 +191,7 @@ def _common(timeline: Timeline, truth: GroundTruth) -> Window:
     return Window(start, stop)
 
 
-def _spans_of(truth: GroundTruth, end: float) -> Spans:
+def _spans_of(truth: AnnotatedVideo, end: float) -> Spans:
     """Labels of frames as spans: spread over the film, as they say no times."""
     if not truth.frames:
         return list(truth.spans)

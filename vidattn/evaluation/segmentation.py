@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.annotations.ground_truth import GroundTruth
+from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
 from vidattn.timeline import Timeline
@@ -50,14 +50,14 @@ Ids = NDArray[np.int64]
 class Pairing:
     """Truth and prediction, video by video, and what has no partner."""
 
-    pairs: tuple[tuple[GroundTruth, Timeline | None], ...]
+    pairs: tuple[tuple[AnnotatedVideo, Timeline | None], ...]
     missing: tuple[str, ...]
     """Videos of the truth without a prediction: all that happens in them counts as missed."""
     unused: tuple[str, ...]
     """Predictions about videos that the truth does not know; they are left out."""
 
 
-def pair_videos(truths: Sequence[GroundTruth], timelines: Iterable[Timeline]) -> Pairing:
+def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline]) -> Pairing:
     """Match predictions to annotations by file name, without folder, ending and a leading "v_".
 
     Where several videos of the truth have the same name, folders decide. Raises DataError when that
@@ -95,7 +95,7 @@ def video_key(name: str) -> str:
     return stem.removesuffix(".vidattn").removeprefix("v_")
 
 
-def _closest(source: str, truths: Sequence[GroundTruth], candidates: Sequence[int]) -> int:
+def _closest(source: str, truths: Sequence[AnnotatedVideo], candidates: Sequence[int]) -> int:
     """The candidate whose last folders are those of `source`."""
 
     def alike(number: int) -> int:
@@ -162,7 +162,7 @@ class SegmentationMetrics:
 
 
 def evaluate_segmentation(
-    pairs: Sequence[tuple[GroundTruth, Timeline | None]],
+    pairs: Sequence[tuple[AnnotatedVideo, Timeline | None]],
     *,
     background: Collection[str] = (),
     rate: float | None = None,
@@ -190,7 +190,7 @@ def evaluate_segmentation(
 
 
 def fit_threshold(
-    pairs: Sequence[tuple[GroundTruth, Timeline | None]],
+    pairs: Sequence[tuple[AnnotatedVideo, Timeline | None]],
     *,
     background: Collection[str] = (),
     rate: float | None = None,
@@ -228,7 +228,7 @@ def _middle(values: Mapping[int, float]) -> int:
 
 
 def _compared(
-    truth: GroundTruth, timeline: Timeline | None, labels: _Labels, rate: float | None
+    truth: AnnotatedVideo, timeline: Timeline | None, labels: _Labels, rate: float | None
 ) -> _Compared:
     # The truth first: its names are the ones shown.
     true_ids = np.array([labels.number(name) for name in truth.frames], np.int64)

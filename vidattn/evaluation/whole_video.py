@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vidattn.data.embedding_dataset import load_embedding
-from vidattn.data.labeled_set import LabeledSet
+from vidattn.data.embedding_dataset import load_item_embeddings
+from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.errors import DataError
 from vidattn.evaluation.dataset import align_labels
 from vidattn.evaluation.predictions import Predictions
@@ -14,7 +14,7 @@ from vidattn.inference.whole_video import predict_logits, require_head
 from vidattn.models.classifier import Classifier
 
 
-def predict_dataset(head: Classifier, source: LabeledSet) -> Predictions:
+def predict_dataset(head: Classifier, source: LabeledDataset) -> Predictions:
     """What a head says to every film of a set, from its embeddings; those without are listed.
 
     Raises DataError when there is no film with embeddings, or a class that the head does not know.
@@ -27,7 +27,7 @@ def predict_dataset(head: Classifier, source: LabeledSet) -> Predictions:
     failed: list[dict[str, str]] = []
     for item in source.items:
         try:
-            found, vectors = load_embedding(item)
+            found, vectors = load_item_embeddings(item)
             if found.model.get("sha256") != config.sha256:
                 raise DataError(f"{item.path}: seen by another model than {config.model}")
         except DataError as error:

@@ -188,7 +188,7 @@ def window_around(video: Video, at: float, clip: ClipConfig, frames: int | None 
     if not at >= 0:
         raise UsageError(f"second {at:g}: a film begins at 0")
     end = readable_end(video)
-    plan.require_reached(video.path, end, at)
+    plan.require_moment(video.path, end, at)
     span = min((frames or clip.frames) * clip.step_seconds, end)
     start = min(max(at - span / 2, 0.0), end - span)
     return Window(start, start + span)
@@ -230,8 +230,8 @@ def _longest(timeline: Timeline) -> list[Segment]:
 def _surest(timeline: Timeline, segment: Segment) -> ExplainTarget:
     """The window with the middle inside a segment, or else nearest to it, surest of its label."""
     assert segment.label_id is not None
-    span, middle = segment.window, segment.window.centre
-    centres = [window.centre for window in timeline.windows]
+    span, middle = segment.window, segment.window.center
+    centres = [window.center for window in timeline.windows]
     inside = [i for i, centre in enumerate(centres) if span.start <= centre < span.stop]
     inside = inside or [min(range(len(centres)), key=lambda i: abs(centres[i] - middle))]
     best = max(inside, key=lambda i: timeline.scores[i, segment.label_id])
@@ -355,8 +355,8 @@ def _without(count: int, first: int, run: int) -> list[int]:
 def _shown(video: Video, view: View) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
     """The frames of a view, uint8 [T, H, W, 3]; nearest ones stand in for those lost."""
     reel = FrameBuffer(video.stream(needed_frames([view])))
-    reel.wind(0, max(view.indices))
-    chosen = reel.stand_ins(view)
+    reel.advance(0, max(view.indices))
+    chosen = reel.substitute(view)
     if chosen is None:
         raise VideoError(
             f"{video.path}: too few frames decode at {video.times[view.indices[0]]:.2f} s",

@@ -46,9 +46,9 @@ class FeatureCache:
         self._reel, self._clip, self._scorer = reel, clip, scorer
         self._tokens: dict[Shot, Tensor] = {}
 
-    def wind(self, first: int, last: int) -> None:
+    def advance(self, first: int, last: int) -> None:
         """Let go of what is known of frames before number `first`; read those up to `last`."""
-        self._reel.wind(first, last)
+        self._reel.advance(first, last)
         for shot in [shot for shot in self._tokens if shot[0] < first]:
             del self._tokens[shot]
 
@@ -67,7 +67,7 @@ class FeatureCache:
 
     def pixels(self, view: View) -> Tensor | None:
         """The frames of a view at the model's size, float32 [3, T, crop, crop] in [0, 255]."""
-        chosen = self._reel.stand_ins(view)
+        chosen = self._reel.substitute(view)
         if chosen is None:
             return None
         pixels = np.stack([self._reel[index] for index in chosen])
@@ -75,7 +75,7 @@ class FeatureCache:
         return transforms.crop(clip, self._clip.crop, view.crop)
 
     def _shots(self, view: View) -> list[Shot] | None:
-        chosen = self._reel.stand_ins(view)
+        chosen = self._reel.substitute(view)
         return None if chosen is None else [(index, view.crop) for index in chosen]
 
     def _look(self, new: set[Shot]) -> None:

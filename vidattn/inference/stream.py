@@ -110,7 +110,7 @@ def stream(
 
 
 def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.WindowPlan:
-    region = plan.region_of(video.path, readable_end(video), windowing.start, windowing.end)
+    region = plan.select_region(video.path, readable_end(video), windowing.start, windowing.end)
     planned = plan.plan_windows(
         video.times,
         region,
@@ -181,7 +181,7 @@ def classify(
     clock = Stopwatch()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:
-        region = plan.region_of(video.path, readable_end(video), start, end)
+        region = plan.select_region(video.path, readable_end(video), start, end)
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
@@ -191,7 +191,7 @@ def classify(
         with cached_features(video, planned.views, classifier.clip, scorer, clock) as viewer:
             shown = zip(planned.views, oldest_needed(planned.views), strict=True)
             for batch in _chunks(shown, scorer.batch_size(len(planned.views[0].indices))):
-                viewer.wind(batch[0][1], max(max(view.indices) for view, _ in batch))
+                viewer.advance(batch[0][1], max(max(view.indices) for view, _ in batch))
                 with clock("model_s"):
                     found = viewer([view for view, _ in batch])
                 logits += [one for one in found if one is not None]

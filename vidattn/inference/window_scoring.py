@@ -46,7 +46,7 @@ class WindowScorer:
         self._last = part.last
         for first in part.batches(len(views), batch_size):
             batch = range(first, min(first + batch_size, len(views)))
-            self._viewer.wind(oldest[first], max(max(views[i].indices) for i in batch))
+            self._viewer.advance(oldest[first], max(max(views[i].indices) for i in batch))
             if first < part.first:
                 if part.still in batch:
                     self._still = self._viewer.pixels(views[part.still])

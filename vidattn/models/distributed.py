@@ -48,17 +48,6 @@ def read_ranks(environment: Mapping[str, str]) -> tuple[int, int, int]:
     return rank, size, local
 
 
-def share_of(size: int, number: int, of: int) -> range:
-    """The share of one of `of` processes in `size` samples, as even as possible.
-
-    Where there are enough, shares begin at even samples, so that mixup partners stay together.
-    """
-    unit = 2 if size >= 2 * of else 1
-    units = -(-size // unit)
-    first, last = (units * n // of * unit for n in (number, number + 1))
-    return range(first, min(last, size))
-
-
 @dataclass(frozen=True)
 class World:
     """This process among those that train together."""

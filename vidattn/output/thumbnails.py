@@ -25,7 +25,7 @@ def thumbnails(
         with opening(timeline.source, reader=reader, short_side=STILL_HEIGHT) as video:
             if abs(video.duration - (timeline.duration or 0.0)) > 1.0:
                 return {}
-            middles = [s.window.centre for s in _chosen(timeline.segments)]
+            middles = [s.window.center for s in _chosen(timeline.segments)]
             places = np.searchsorted(video.times, middles, side="right") - 1
             indices = np.unique(np.clip(places, 0, video.frames - 1)).tolist()
             return {

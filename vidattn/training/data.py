@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from vidattn.config import Recipe, ViewConfig
-from vidattn.data.clip_dataset import UnreadableClip, VideoDataset
+from vidattn.data.batch import Batch, VideoFailure
+from vidattn.data.clip_dataset import VideoDataset
 from vidattn.data.embedding_dataset import EmbeddingDataset
 from vidattn.data.motion import dataset
-from vidattn.data.motion.dataset import Batch
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import RecipeError
 from vidattn.evaluation.dataset import make_planner
@@ -28,7 +28,7 @@ class TrainingDataset(Protocol):
     """Files to train on that may turn out not to decode."""
     notes: tuple[str, ...]
     """How the set was read, one sentence each."""
-    unreadable: Sequence[UnreadableClip]
+    unreadable: Sequence[VideoFailure]
     """Held-back videos that did not decode when they were last gone through."""
 
     def batches(self, first: int) -> Iterator[Batch]:
@@ -44,18 +44,18 @@ class MotionDataset:
     labels: tuple[str, ...] = dataset.LABELS
     videos = 0
     notes: tuple[str, ...] = ()
-    unreadable: Sequence[UnreadableClip] = ()
+    unreadable: Sequence[VideoFailure] = ()
 
-    def __init__(self, recipe: Recipe, folder: Path | None, share: tuple[int, int]) -> None:
+    def __init__(self, recipe: Recipe, folder: Path | None, shard: tuple[int, int]) -> None:
         if recipe.data.clips_per_epoch < recipe.optim.batch_size:
             raise RecipeError(
                 f"data.clips_per_epoch {recipe.data.clips_per_epoch} is less than one batch of "
                 f"{recipe.optim.batch_size}",
                 hint="for example --set data.clips_per_epoch=12800, or a smaller --batch-size",
             )
-        self.recipe, self.share = recipe, share
-        self._training = dataset.MotionSamples(recipe, folder, share)
-        self._held_back: list[Batch] | None = None
+        self.recipe, self.shard = recipe, shard
+        self._training = dataset.MotionSamples(recipe, folder, shard)
+        self._validation: list[Batch] | None = None
         self.steps_per_epoch = self._training.steps_per_epoch
         self.batch_size = recipe.optim.batch_size
 
@@ -65,21 +65,21 @@ class MotionDataset:
 
     def validation_batches(self) -> Iterator[Batch]:
         """See TrainingSet."""
-        if self._held_back is None:
+        if self._validation is None:
             count = self.recipe.data.val_clips
-            made = dataset.validation_samples(self.recipe.clip, count, share=self.share)
-            self._held_back = list(made)
-        yield from self._held_back
+            made = dataset.validation_samples(self.recipe.clip, count, shard=self.shard)
+            self._validation = list(made)
+        yield from self._validation
 
 
 def fit_recipe(recipe: Recipe, examples: TrainingDataset) -> Recipe:
     """A recipe whose model has the classes of a set, and takes what the set gives."""
     recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
-    return examples.fitted(recipe) if isinstance(examples, EmbeddingDataset) else recipe
+    return examples.adapt_recipe(recipe) if isinstance(examples, EmbeddingDataset) else recipe
 
 
 def open_training_dataset(
-    recipe: Recipe, data_root: Path | None, share: tuple[int, int] = (0, 1)
+    recipe: Recipe, data_root: Path | None, shard: tuple[int, int] = (0, 1)
 ) -> TrainingDataset:
     """The data set a recipe names; share: this process's number and how many there are.
 
@@ -88,25 +88,25 @@ def open_training_dataset(
     found: TrainingDataset
     if recipe.data.dataset == "motion":
         folder = data_root or (Path(recipe.data.textures) if recipe.data.textures else None)
-        found = MotionDataset(recipe, folder, share)
+        found = MotionDataset(recipe, folder, shard)
     else:
         train, val = (
             open_dataset(recipe.data.dataset, data_root, half) for half in ("train", "val")
         )
         if recipe.temporal_head is not None:
-            return EmbeddingDataset(recipe, train, val, share)
+            return EmbeddingDataset(recipe, train, val, shard)
         view = make_planner(recipe.clip, ViewConfig(spatial=1, clips=1))
-        found = VideoDataset(recipe, train, val, view, share)
-    if found.batch_size < share[1]:
+        found = VideoDataset(recipe, train, val, view, shard)
+    if found.batch_size < shard[1]:
         raise RecipeError(
-            f"{share[1]} processes cannot share batches of {found.batch_size}",
+            f"{shard[1]} processes cannot share batches of {found.batch_size}",
             hint="start fewer, or raise --batch-size",
         )
-    if (recipe.optim.mixup or recipe.optim.cutmix) and found.batch_size < 2 * share[1]:
-        alone = "a single clip" if share[1] == 1 else f"{share[1]} processes a clip each at times"
+    if (recipe.optim.mixup or recipe.optim.cutmix) and found.batch_size < 2 * shard[1]:
+        alone = "a single clip" if shard[1] == 1 else f"{shard[1]} processes a clip each at times"
         raise RecipeError(
             f"optim.mixup and optim.cutmix mix pairs, and batches of {found.batch_size} leave "
             f"{alone}",
-            hint=f"batches of {2 * share[1]} or more have a partner for each; see --batch-size",
+            hint=f"batches of {2 * shard[1]} or more have a partner for each; see --batch-size",
         )
     return found

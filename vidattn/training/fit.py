@@ -196,9 +196,11 @@ class Run:
         self.pace, first = Throughput(), state.step
         for batch in self.pace.timed(self.examples.batches(first)):
             due = world.is_main and self._save_is_due()
-            done = learner.train_step(batch, due, len(batch.lost))
+            done = learner.train_step(batch, due, len(batch.replaced))
             due, lost = (count > 0 for count in done.said)
-            yield from self._lost(world.all_gather_objects(batch.lost) if lost else (), "replaced")
+            yield from self._lost(
+                world.all_gather_objects(batch.replaced) if lost else (), "replaced"
+            )
             if lost:
                 self._require_enough()
             if not done.finite:

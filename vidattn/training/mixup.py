@@ -53,7 +53,7 @@ def partners(count: int) -> Tensor:
 
 
 def box(
-    height: int, width: int, share: float, centre: tuple[float, float]
+    height: int, width: int, share: float, center: tuple[float, float]
 ) -> tuple[int, int, int, int]:
     """Top, bottom, left, right of the box that leaves about `share` of a frame, in pixels.
 
@@ -63,7 +63,7 @@ def box(
     """
     side = math.sqrt(1 - share)
     spans = []
-    for length, at in ((height, centre[0]), (width, centre[1])):
+    for length, at in ((height, center[0]), (width, center[1])):
         half, middle = int(length * side) // 2, int(length * at)
         spans += [max(middle - half, 0), min(middle + half, length)]
     return spans[0], spans[1], spans[2], spans[3]

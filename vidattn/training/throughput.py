@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from vidattn.data.motion.dataset import Batch
+from vidattn.data.batch import Batch
 from vidattn.training.trainer import translate_oom
 
 

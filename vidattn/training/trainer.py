@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from vidattn.config import Recipe, TemporalConfig
-from vidattn.data.motion.dataset import Batch
+from vidattn.data.batch import Batch, shard_range
 from vidattn.errors import DivergenceError, MemoryLimitError, RecipeError, UsageError
 from vidattn.models.classifier import Model, build_model
 from vidattn.models.device import is_out_of_memory, to_device
@@ -30,7 +30,6 @@ from vidattn.models.distributed import (
     World,
     is_sharded,
     shard_like,
-    share_of,
     translate_dist_errors,
     unshard,
 )
@@ -247,11 +246,11 @@ class Trainer:
         batch, targets = self._mixed(batch)
         flow = torch.isfinite(batch.flow).sum() if batch.flow is not None else 0
         clips, known = map(int, world.all_reduce_sum(len(batch.labels), float(flow)))
-        first = share_of(clips, world.rank, world.size).start
+        first = shard_range(clips, world.rank, world.size).start
         parts, named = max(1, min(self.parts, clips // world.size)), 0.0
         with translate_dist_errors(), translate_oom():
             for number in range(parts):
-                chosen = share_of(len(batch.labels), number, parts)
+                chosen = shard_range(len(batch.labels), number, parts)
                 self._place(range(first + chosen.start, first + chosen.stop), clips)
                 with self._synced(number == parts - 1), autocast(self.recipe, self.world):
                     part, goal = _cut(batch, chosen), targets[chosen.start : chosen.stop]

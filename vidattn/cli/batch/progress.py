@@ -12,7 +12,7 @@ from vidattn.cli.terminal import timeline as report
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.live import watching
 from vidattn.cli.terminal.signals import StopRequested
-from vidattn.data.embeddings import from_timeline, save_embeddings
+from vidattn.data.embeddings import make_embeddings, save_embeddings
 from vidattn.errors import InputError
 from vidattn.inference.events import (
     Event,
@@ -82,7 +82,7 @@ class Job:
         """Write what the model saw of each window. Raises OutputError."""
         timeline, vectors = found.timeline, found.embeddings
         assert vectors is not None
-        seen = from_timeline(
+        seen = make_embeddings(
             timeline.source,
             timeline.windows,
             vectors,

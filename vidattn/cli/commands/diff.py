@@ -13,7 +13,7 @@ from vidattn.errors import ExitCode
 from vidattn.io.files import is_file
 
 if TYPE_CHECKING:
-    from vidattn.data.annotations.ground_truth import GroundTruth, GroundTruthSet
+    from vidattn.data.annotations.ground_truth import AnnotatedVideo, GroundTruth
     from vidattn.evaluation.diff import Difference, LabelDifference
     from vidattn.timeline import Timeline
 
@@ -54,7 +54,7 @@ def show_differences(
     return ExitCode.INCOMPLETE if unused else ExitCode.DONE
 
 
-def _doubts(video: GroundTruth, timeline: Timeline, *, names: bool) -> Iterator[str]:
+def _doubts(video: AnnotatedVideo, timeline: Timeline, *, names: bool) -> Iterator[str]:
     """What speaks against a truth being about the film of a timeline."""
     from vidattn.evaluation.segmentation import video_key
 
@@ -70,17 +70,17 @@ def _doubts(video: GroundTruth, timeline: Timeline, *, names: bool) -> Iterator[
         yield f"goes on until {least:.1f} s, and {name} lasts {lasts:.1f} s"
 
 
-def _truth(path: Path) -> GroundTruthSet:
+def _truth(path: Path) -> GroundTruth:
     """An annotation in any layout, or another saved timeline."""
     from vidattn.cli.terminal import timeline as report
-    from vidattn.data.annotations.ground_truth import GroundTruthSet, read_ground_truth
+    from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
     from vidattn.evaluation.diff import as_ground_truth
     from vidattn.timeline import SCHEMA
 
     if path.suffix.lower() == ".json" and is_file(path):
         with path.open("rb") as file:
             if SCHEMA.encode() in file.read(200):
-                return GroundTruthSet((as_ground_truth(report.saved(str(path))),))
+                return GroundTruth((as_ground_truth(report.saved(str(path))),))
     return read_ground_truth(path)
 
 

@@ -190,7 +190,7 @@ def _track(
 def _axis(part: Window, width: int) -> str:
     """The times at both ends, and in the middle where there is room."""
     decimals = 0 if part.duration >= 10 else 1
-    words = [_short(t, decimals) for t in (part.start, part.centre, part.stop)]
+    words = [_short(t, decimals) for t in (part.start, part.center, part.stop)]
     first, middle, last = words
     if width < sum(map(len, words)) + 8:
         return f"{first}{last:>{width - len(first)}}" if width > len(first) + len(last) else first

@@ -1,4 +1,4 @@
-"""Spans that people labelled or corrected: ELAN documents, and what Label Studio exports.
+"""Spans that people labeled or corrected: ELAN documents, and what Label Studio exports.
 
 Each names its film and what happens in it from when to when. They are training data (a span is an
 example) and ground truth (see `truth`); spans called "background" say that nothing happens.
@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
-from vidattn.data.labeled_set import SUFFIXES as VIDEOS
+from vidattn.data.labeled_dataset import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder, reading
 from vidattn.types import Window
@@ -33,8 +33,8 @@ Spans = tuple[tuple[Window, str], ...]
 
 
 @dataclass(frozen=True)
-class AnnotatedVideo:
-    """One film and its labelled spans, sorted; they may overlap."""
+class HandAnnotated:
+    """One film and its labeled spans, sorted; they may overlap."""
 
     film: str
     """Its path as the annotation has it, without what servers put before it."""
@@ -42,7 +42,7 @@ class AnnotatedVideo:
     duration: float | None = None
 
 
-def read_annotated(path: Path) -> tuple[tuple[AnnotatedVideo, ...], tuple[str, ...]]:
+def read_annotated(path: Path) -> tuple[tuple[HandAnnotated, ...], tuple[str, ...]]:
     """The films of an .eaf file, a folder of them, or a Label Studio export; and notes.
 
     Raises DataError that names what is wrong and where.
@@ -79,7 +79,7 @@ def located(film: str, near: Path) -> Path:
     return next((place for place in places if is_file(place)), places[0])
 
 
-def _elan(path: Path, notes: list[str]) -> AnnotatedVideo:
+def _elan(path: Path, notes: list[str]) -> HandAnnotated:
     root = _xml(path)
     if root.tag != "ANNOTATION_DOCUMENT":
         raise DataError(f"{path}: is no ELAN document, it begins with <{root.tag}>")
@@ -104,7 +104,7 @@ def _elan(path: Path, notes: list[str]) -> AnnotatedVideo:
         left += span is None
     if left:
         notes.append(f"{path}: {left} annotations have no label or no times: left out")
-    return AnnotatedVideo(film, _sorted(spans))
+    return HandAnnotated(film, _sorted(spans))
 
 
 def _media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
@@ -135,7 +135,7 @@ def _xml(path: Path) -> ElementTree.Element:
         raise DataError(f"{path}: is not XML: {error}") from None
 
 
-def _label_studio(path: Path, notes: list[str]) -> list[AnnotatedVideo]:
+def _label_studio(path: Path, notes: list[str]) -> list[HandAnnotated]:
     try:
         with reading(path, DataError):
             tasks = json.loads(path.read_bytes())
@@ -178,7 +178,7 @@ def _results(task: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     return rows or None
 
 
-def _task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> AnnotatedVideo:
+def _task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> HandAnnotated:
     texts = [value for value in data.values() if isinstance(value, str)]
     named = (text for text in texts if film_of(text).lower().endswith(tuple(VIDEOS)))
     film = data.get("video") or next(named, None)
@@ -198,7 +198,7 @@ def _task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Annotat
     duration = float(data["duration"]) if data.get("duration") else None
     if duration is not None and not 0 < duration < math.inf:
         raise ValueError(f"its duration is {duration:g} s")
-    return AnnotatedVideo(film_of(film), _sorted(spans), duration)
+    return HandAnnotated(film_of(film), _sorted(spans), duration)
 
 
 def _hint(error: Exception) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any
 from vidattn.config.labels import normalize_label
 from vidattn.data.annotations import subtitles
 from vidattn.data.annotations.elan_labelstudio import is_annotated, read_annotated
-from vidattn.data.labeled_set import SPLITS, shown
+from vidattn.data.labeled_dataset import SPLITS, name_first
 from vidattn.data.tabular import Row, RowErrors, read_rows
 from vidattn.errors import DataError
 from vidattn.io.files import exists, is_file, is_folder, reading
@@ -35,8 +35,8 @@ NOT_TRUTH = frozenset({"mapping", "labels", "classes", "readme"})
 
 
 @dataclass(frozen=True)
-class GroundTruth:
-    """What happens in one video: labels of its frames, or labelled spans. Never both."""
+class AnnotatedVideo:
+    """What happens in one video: labels of its frames, or labeled spans. Never both."""
 
     name: str
     """Its path or id, as the annotation calls it."""
@@ -51,14 +51,14 @@ class GroundTruth:
 
 
 @dataclass(frozen=True)
-class GroundTruthSet:
+class GroundTruth:
     """The videos of an annotation that are to be judged."""
 
-    videos: tuple[GroundTruth, ...]
+    videos: tuple[AnnotatedVideo, ...]
     notes: tuple[str, ...] = ()
 
 
-def read_ground_truth(path: Path, split: str | None = None) -> GroundTruthSet:
+def read_ground_truth(path: Path, split: str | None = None) -> GroundTruth:
     """Read an annotation in any of the layouts; no video is opened.
 
     split: the subset that counts. For texts of frames that is a list of names (a file, or one below
@@ -76,8 +76,8 @@ def read_ground_truth(path: Path, split: str | None = None) -> GroundTruthSet:
     elif path.suffix.lower() in subtitles.SUFFIXES and is_file(path):
         _subset(path, [], split)
         film = path.stem.removesuffix(".vidattn")
-        found = GroundTruthSet(
-            (GroundTruth(film, spans=subtitles.read_subtitles(_text(path), str(path))),)
+        found = GroundTruth(
+            (AnnotatedVideo(film, spans=subtitles.read_subtitles(_text(path), str(path))),)
         )
     else:
         missing = "" if exists(path) else "no such file or folder; "
@@ -87,11 +87,11 @@ def read_ground_truth(path: Path, split: str | None = None) -> GroundTruthSet:
     return found
 
 
-def _by_hand(path: Path, split: str | None) -> GroundTruthSet:
+def _by_hand(path: Path, split: str | None) -> GroundTruth:
     films, notes = read_annotated(path)
     _subset(path, [], split)
-    videos = (GroundTruth(film.film, spans=film.spans, duration=film.duration) for film in films)
-    return GroundTruthSet(tuple(videos), notes)
+    videos = (AnnotatedVideo(film.film, spans=film.spans, duration=film.duration) for film in films)
+    return GroundTruth(tuple(videos), notes)
 
 
 def _text(path: Path) -> str:
@@ -102,7 +102,7 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: is not UTF-8 text") from None
 
 
-def _frame_texts(path: Path, split: str | None) -> GroundTruthSet:
+def _frame_texts(path: Path, split: str | None) -> GroundTruth:
     """MS-TCN: <root>/groundTruth/<video>.txt, <root>/mapping.txt, <root>/splits/<name>.bundle."""
     folder = path / "groundTruth" if is_folder(path / "groundTruth") else path
     files = [path] if is_file(path) else sorted(folder.glob("*.txt"))
@@ -113,8 +113,8 @@ def _frame_texts(path: Path, split: str | None) -> GroundTruthSet:
     if split is not None:
         files = _listed(files, _split_file(split, near))
     names = _mapping(near)
-    return GroundTruthSet(
-        tuple(GroundTruth(file.stem, frames=_labels(file, names)) for file in files)
+    return GroundTruth(
+        tuple(AnnotatedVideo(file.stem, frames=_labels(file, names)) for file in files)
     )
 
 
@@ -137,7 +137,9 @@ def _listed(files: Sequence[Path], bundle: Path) -> list[Path]:
     wanted = [Path(line.strip()).stem for line in _text(bundle).splitlines() if line.strip()]
     missing = [name for name in wanted if name not in by_stem]
     if missing:
-        raise DataError(f"{bundle}: {len(missing)} of its videos have no truth: {shown(missing)}")
+        raise DataError(
+            f"{bundle}: {len(missing)} of its videos have no truth: {name_first(missing)}"
+        )
     return [by_stem[name] for name in dict.fromkeys(wanted)]
 
 
@@ -170,7 +172,7 @@ def _labels(path: Path, names: Mapping[str, str] | None) -> tuple[str, ...]:
     return tuple(names.get(label, label) if names else label for label in labels)
 
 
-def _database(path: Path, split: str | None) -> GroundTruthSet:
+def _database(path: Path, split: str | None) -> GroundTruth:
     """ActivityNet: {"database": {id: {subset, duration, annotations: [{segment, label}]}}}."""
     try:
         plain = json.loads(_text(path))
@@ -187,11 +189,11 @@ def _database(path: Path, split: str | None) -> GroundTruthSet:
         if chosen is None or subset.casefold() == chosen:
             found.append(_annotated(path, name, video, empty))
     if empty:
-        notes.append(f"{path}: {len(empty)} annotations have no length: {shown(empty)}")
-    return GroundTruthSet(tuple(found), tuple(notes))
+        notes.append(f"{path}: {len(empty)} annotations have no length: {name_first(empty)}")
+    return GroundTruth(tuple(found), tuple(notes))
 
 
-def _annotated(path: Path, name: str, video: Mapping[str, Any], empty: list[str]) -> GroundTruth:
+def _annotated(path: Path, name: str, video: Mapping[str, Any], empty: list[str]) -> AnnotatedVideo:
     spans = []
     try:
         for row in video.get("annotations", ()):
@@ -207,10 +209,10 @@ def _annotated(path: Path, name: str, video: Mapping[str, Any], empty: list[str]
             raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise DataError(f"{path}: {name}: an annotation is not {{segment, label}}") from None
-    return GroundTruth(name, spans=_sorted(spans), duration=duration)
+    return AnnotatedVideo(name, spans=_sorted(spans), duration=duration)
 
 
-def _table(path: Path, split: str | None) -> GroundTruthSet:
+def _table(path: Path, split: str | None) -> GroundTruth:
     rows = read_rows(path)
     chosen, notes = _subset(path, [row.fields.get("split", "") for row in rows], split)
     problems = RowErrors(path)
@@ -219,8 +221,8 @@ def _table(path: Path, split: str | None) -> GroundTruthSet:
         if chosen is None or row.fields.get("split", "").casefold() == chosen:
             _add(row, spans, problems)
     problems.raise_if_any()
-    videos = tuple(GroundTruth(name, spans=_sorted(found)) for name, found in spans.items())
-    return GroundTruthSet(videos, tuple(notes))
+    videos = tuple(AnnotatedVideo(name, spans=_sorted(found)) for name, found in spans.items())
+    return GroundTruth(videos, tuple(notes))
 
 
 def _add(row: Row, spans: dict[str, list[tuple[Window, str]]], problems: RowErrors) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from vidattn.data.check.file import CheckedFile, Kind, Listing, Problem, check_file
-from vidattn.data.labeled_set import SHOWN, LabeledSet, Split, shown, span_of
+from vidattn.data.labeled_dataset import MAX_NAMED, LabeledDataset, Split, item_span, name_first
 from vidattn.data.sets.lists import MAX_MISSING
 from vidattn.data.sets.registry import KNOWN, open_dataset
 from vidattn.errors import DataError
@@ -43,7 +43,7 @@ class SplitCount:
     def add(self, text: str) -> None:
         """Count one more."""
         self.count += 1
-        if len(self.examples) < SHOWN:
+        if len(self.examples) < MAX_NAMED:
             self.examples.append(text)
 
 
@@ -52,7 +52,7 @@ class Splits:
     """Both halves of a set, as far as they can be opened."""
 
     name: str
-    sets: dict[Split, LabeledSet]
+    sets: dict[Split, LabeledDataset]
     findings: tuple[Problem, ...]
 
     @property
@@ -75,7 +75,7 @@ def open_splits(name: str, data_root: Path | None = None) -> Splits:
     A half that cannot be opened is a finding; raises DataError when neither can. Arguments as of
     `open_dataset`.
     """
-    sets: dict[Split, LabeledSet] = {}
+    sets: dict[Split, LabeledDataset] = {}
     errors: list[DataError] = []
     findings = []
     for half in HALVES:
@@ -90,7 +90,7 @@ def open_splits(name: str, data_root: Path | None = None) -> Splits:
     for half, opened in sets.items():
         absent, listed = len(opened.missing), len(opened.items) + len(opened.missing)
         if absent > tolerated * listed:
-            text = f"{half}: {absent} of {listed} listed videos: {shown(opened.missing)}"
+            text = f"{half}: {absent} of {listed} listed videos: {name_first(opened.missing)}"
             findings.append(Problem("missing", text))
     return Splits(name, sets, tuple(findings))
 
@@ -228,14 +228,14 @@ def _repeated(
     files: Sequence[CheckedFile], uses: Sequence[Listing], labels: Sequence[str]
 ) -> Iterator[Problem]:
     """What it means that one content is used more than once."""
-    names = " = ".join(file.path for file in files[:SHOWN])
+    names = " = ".join(file.path for file in files[:MAX_NAMED])
     parts = {half: [use for use in uses if use.half == half] for half in HALVES}
     if all(parts.values()):
         leaks = _meet(parts["train"], parts["val"])
         text = "in both halves" if leaks else "parts of it in both halves, none of them shared"
         yield Problem("leak" if leaks else "shared", f"{names}: {text}")
     for half, own in parts.items():
-        repeated = len(own) - len({span_of(use.item) for use in own})
+        repeated = len(own) - len({item_span(use.item) for use in own})
         if repeated:
             yield Problem("duplicate", f"{names}: {repeated + 1} times the same in {half}")
     others = defaultdict(list)
@@ -256,4 +256,4 @@ def _meet(some: Iterable[Listing], others: Iterable[Listing]) -> bool:
 
 
 def _of_use(use: Listing) -> tuple[float, float]:
-    return span_of(use.item)
+    return item_span(use.item)

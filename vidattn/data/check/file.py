@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.labeled_set import Split
+from vidattn.data.labeled_dataset import Split
 from vidattn.errors import VideoError
 from vidattn.io.digest import sha256_file
 from vidattn.io.files import is_file
@@ -20,7 +20,7 @@ from vidattn.video import ProcessPool, Video, open_video
 SAMPLED = 5
 """Frames that are decoded of a file, from the first to the last."""
 SAMPLED_SPANS = 16
-"""Of so many labelled spans of a file the middle is decoded too."""
+"""Of so many labeled spans of a file the middle is decoded too."""
 SIDE = 32
 """Pixels of the short side that frames are decoded to."""
 SMALLEST = 64
@@ -113,11 +113,11 @@ def _digest(path: str) -> str:
 
 
 def _sample(video: Video, uses: Sequence[Listing]) -> list[int]:
-    """Frame numbers, rising: spread over the file, and the middle of labelled spans."""
+    """Frame numbers, rising: spread over the file, and the middle of labeled spans."""
     chosen = set(np.linspace(0, video.frames - 1, SAMPLED).astype(int).tolist())
     for use in uses[:SAMPLED_SPANS]:
-        if use.item.window is not None and use.item.window.centre < video.duration:
-            after = int(np.searchsorted(video.times, use.item.window.centre, side="right"))
+        if use.item.window is not None and use.item.window.center < video.duration:
+            after = int(np.searchsorted(video.times, use.item.window.center, side="right"))
             chosen.add(max(after - 1, 0))
     return sorted(chosen)
 
@@ -180,7 +180,7 @@ def _other_class(path: str, uses: Sequence[Listing], labels: Sequence[str]) -> l
     own = {normalize_label(labels[use.item.label]) for use in uses}
     if folder in own or all(normalize_label(label) != folder for label in labels):
         return []
-    return [Problem("folder", f"lies in a folder {folder!r}, but is labelled {', '.join(own)}")]
+    return [Problem("folder", f"lies in a folder {folder!r}, but is labeled {', '.join(own)}")]
 
 
 def _facts(video: Video) -> dict[str, Any]:

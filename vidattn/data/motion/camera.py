@@ -1,7 +1,7 @@
 """How a camera moves, and what that motion is called.
 
 A clip's label is not chosen but read off the camera's path (`label_of`). Lengths are fractions of
-the picture's shorter side, speeds are per step between neighbouring frames, and the speed of every
+the picture's shorter side, speeds are per step between neighboring frames, and the speed of every
 kind of motion is that of the middle of an edge: half a zoom's growth, half a roll's angle.
 """
 
@@ -88,13 +88,13 @@ def label_of(poses: Floats) -> int | None:
 
 
 def flow_of(poses: Floats, grid: int) -> NDArray[np.float32]:
-    """How far the picture's content moves at the centres of grid x grid squares.
+    """How far the picture's content moves at the centers of grid x grid squares.
 
     poses: [T, 4]. Returns float32 [T - 1, grid, grid, 2]: (dx, dy) to the next frame, in short
     sides.
     """
-    centres = (np.arange(grid) + 0.5) / grid - 0.5
-    here = np.stack(np.meshgrid(centres, centres), -1)
+    centers = (np.arange(grid) + 0.5) / grid - 0.5
+    here = np.stack(np.meshgrid(centers, centers), -1)
     scene = here @ turn(poses[:-1]).transpose(0, 2, 1)[:, None] + poses[:-1, None, None, :2]
     back = np.linalg.inv(turn(poses[1:]))
     there = (scene - poses[1:, None, None, :2]) @ back.transpose(0, 2, 1)[:, None]

@@ -9,50 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidattn.config import ClipConfig, Recipe
+from vidattn.data.batch import Batch, shard_range
 from vidattn.data.loader import load_in_order
 from vidattn.data.motion.camera import LABELS, camera_path
 from vidattn.data.motion.scene import Clip, Textures, develop, render
 from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
-from vidattn.models.distributed import share_of
 
 __all__ = [
     "LABELS",
-    "Batch",
     "MotionSample",
     "MotionSamples",
-    "example",
-    "mirror",
+    "make_sample",
+    "mirror_sample",
     "validation_samples",
 ]
 
-TRAINING, HELD_BACK = 0, 1  # first words of the seeds: the textures of one are never in the other
+TRAINING, VALIDATION = 0, 1  # first words of the seeds: the textures of one are never in the other
 
 TEXTURES_PER_EPOCH = 96
 MIRRORS = 3  # mirrored copies of every clip filmed for training
-
-
-class Batch(NamedTuple):
-    """Clips ready for a model, and what is known of them."""
-
-    clips: Tensor
-    """Float32 [B, 3, T, H, W], normalised."""
-    labels: Tensor
-    """Int64 [B]."""
-    flow: Tensor | None = None
-    """Float32 [B, T - 1, h, w, 2]: how far each patch's content moves to the next frame, in short
-    sides; NaN where it is not the camera's doing."""
-    lost: tuple[tuple[str, str, str], ...] = ()
-    """Path, code and message of videos that did not decode and whose place others took."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,7 @@ class MotionSample:
     flow: NDArray[np.float32]
 
 
-def example(
+def make_sample(
     rng: np.random.Generator,
     textures: Textures,
     label: int,
@@ -78,7 +61,7 @@ def example(
     return MotionSample(develop(rng, frames, difficulty), label, flow)
 
 
-def mirror(example: MotionSample, across: int) -> MotionSample:
+def mirror_sample(example: MotionSample, across: int) -> MotionSample:
     """The example seen in a mirror: bit 0 left-right, bit 1 top-bottom, bit 2 x and y swapped.
 
     All eight values of `across` are exact: mirroring a picture mirrors the motion in it.
@@ -97,7 +80,7 @@ def mirror(example: MotionSample, across: int) -> MotionSample:
 
 
 def collate(examples: list[MotionSample], clip: ClipConfig) -> Batch:
-    """Stack examples and normalise their pixels as `clip` says."""
+    """Stack examples and normalize their pixels as `clip` says."""
     pixels = torch.from_numpy(np.stack([e.frames for e in examples]))
     mean, std = torch.tensor(clip.mean), torch.tensor(clip.std)
     clips = ((pixels.float() / 255 - mean) / std).permute(0, 4, 1, 2, 3).contiguous()
@@ -109,14 +92,14 @@ class MotionSamples(Dataset[Batch]):
     """Batch number n of a training run, for any n in [0, steps).
 
     A quarter of a batch is filmed, the rest is the same clips seen in mirrors, which are different
-    classes of motion over the same texture and cost nothing. `share`: this process's number and how
+    classes of motion over the same texture and cost nothing. `shard`: this process's number and how
     many share each batch.
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path | None = None, share: tuple[int, int] = (0, 1)
+        self, recipe: Recipe, folder: Path | None = None, shard: tuple[int, int] = (0, 1)
     ) -> None:
-        self.recipe, self.share = recipe, share
+        self.recipe, self.shard = recipe, shard
         self.steps_per_epoch = max(1, recipe.data.clips_per_epoch // recipe.optim.batch_size)
         self._photographed = PhotographedTextures(folder) if folder else None
         self._drawn: tuple[int, DrawnTextures] | None = None
@@ -144,15 +127,15 @@ class MotionSamples(Dataset[Batch]):
         cv2.setNumThreads(1)  # the pictures are far too small to share between threads
         textures = self.textures(step // self.steps_per_epoch)
         grid = recipe.model.size // recipe.model.patch
-        filmed, mine = -(-size // (1 + MIRRORS)), share_of(size, *self.share)
+        filmed, mine = -(-size // (1 + MIRRORS)), shard_range(size, *self.shard)
         first = mine.start // (1 + MIRRORS)
         examples = []
         for i in range(first, -(-mine.stop // (1 + MIRRORS))):
             rng = np.random.default_rng((TRAINING, recipe.seed, step, i))
             label = (step * filmed + i) % len(LABELS)
-            made = example(rng, textures, label, recipe.clip, self.difficulty(step), grid)
+            made = make_sample(rng, textures, label, recipe.clip, self.difficulty(step), grid)
             ways = rng.choice(np.arange(1, 8), MIRRORS, replace=False)
-            examples += [made, *(mirror(made, int(way)) for way in ways)]
+            examples += [made, *(mirror_sample(made, int(way)) for way in ways)]
         skipped = first * (1 + MIRRORS)
         return collate(examples[mine.start - skipped : mine.stop - skipped], recipe.clip)
 
@@ -168,7 +151,7 @@ def validation_samples(
     folder: Path | None = None,
     batch_size: int = 50,
     seed: int = 0,
-    share: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """`count` clips at full difficulty, all classes equally often, for measuring a model.
 
@@ -176,10 +159,10 @@ def validation_samples(
     process's number and how many share the batches.
     """
     textures: Textures = (
-        PhotographedTextures(folder) if folder else DrawnTextures((HELD_BACK, seed), 200)
+        PhotographedTextures(folder) if folder else DrawnTextures((VALIDATION, seed), 200)
     )
-    for start in range(0, count, batch_size)[share[0] :: share[1]]:
+    for start in range(0, count, batch_size)[shard[0] :: shard[1]]:
         numbers = range(start, min(start + batch_size, count))
-        rngs = ((i, np.random.default_rng((HELD_BACK, seed, i))) for i in numbers)
-        examples = [example(rng, textures, i % len(LABELS), clip) for i, rng in rngs]
+        rngs = ((i, np.random.default_rng((VALIDATION, seed, i))) for i in numbers)
+        examples = [make_sample(rng, textures, i % len(LABELS), clip) for i, rng in rngs]
         yield collate(examples, clip)._replace(flow=None)

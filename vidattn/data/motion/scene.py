@@ -23,7 +23,7 @@ WIDEST = 420.0
 """Texels across the widest view of a texture; the rest is room to move in."""
 
 EVENTFUL = 12.0
-"""Mean difference of neighbours in a 16 x 16 view, both directions, that motion shows on."""
+"""Mean difference of neighbors in a 16 x 16 view, both directions, that motion shows on."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _some_surface(rng: np.random.Generator, textures: Textures, difficulty: floa
 def _warped(
     levels: Pyramid, linear: Floats, origin: Floats, size: int, border: int = cv2.BORDER_REFLECT_101
 ) -> Clip:
-    """Frames whose point p sees texel origin + linear @ p; p is 0 at the centre, +-.5 at edges."""
+    """Frames whose point p sees texel origin + linear @ p; p is 0 at the center, +-.5 at edges."""
     ratio = np.sqrt(np.abs(np.linalg.det(linear))) / size
     frames = np.empty((len(linear), size, size, *levels[0].shape[2:]), np.uint8)
     level = int(np.clip(np.round(np.log2(np.median(ratio))), 0, len(levels) - 1))
@@ -206,9 +206,9 @@ def develop(rng: np.random.Generator, clip: Clip, difficulty: float) -> Clip:
         clip = np.stack([cv2.GaussianBlur(f, (0, 0), blur) for f in clip])
     values = clip.astype(np.float32)
     if rng.random() < 0.3:
-        grey = values @ np.array([0.299, 0.587, 0.114], np.float32)
+        gray = values @ np.array([0.299, 0.587, 0.114], np.float32)
         share = np.float32(rng.choice([0, rng.random()]))
-        values = values * share + grey[..., None] * (1 - share)
+        values = values * share + gray[..., None] * (1 - share)
     gain = np.exp(rng.normal(0, 0.12, 3) + rng.normal(0, 0.25)) * np.ones((frames, 1))
     if rng.random() < 0.4 * difficulty:  # exposure drifts or flickers
         gain *= np.exp(np.linspace(-1, 1, frames) * rng.normal(0, 0.12))[:, None]

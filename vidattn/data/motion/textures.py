@@ -63,20 +63,20 @@ def leaves(rng: np.random.Generator) -> Picture:
     radii = (rng.uniform(largest**-2, smallest**-2, count)) ** -0.5
     radii[: count // 8] *= 2
     for radius in radii:
-        colour = palette[rng.integers(len(palette))] * rng.uniform(0.6, 1.3)
-        _leaf(rng, picture, float(radius), tuple(np.clip(colour, 0, 255).tolist()))
+        color = palette[rng.integers(len(palette))] * rng.uniform(0.6, 1.3)
+        _leaf(rng, picture, float(radius), tuple(np.clip(color, 0, 255).tolist()))
     rough = power_noise(rng, rng.uniform(0.7, 1.4)) * np.float32(rng.uniform(0, 22))
     return _clipped(picture + rough[..., None])
 
 
 def _leaf(
-    rng: np.random.Generator, picture: Picture, radius: float, colour: Sequence[float]
+    rng: np.random.Generator, picture: Picture, radius: float, color: Sequence[float]
 ) -> None:
     x, y = rng.uniform(-20, SIDE + 20, 2)
     shape, thin, turn = rng.random(), rng.uniform(0.25, 1), rng.uniform(0, 360)
     if shape < 0.45:
         axes = (max(1, int(radius)), max(1, int(radius * thin)))
-        cv2.ellipse(picture, (int(x), int(y)), axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
+        cv2.ellipse(picture, (int(x), int(y)), axes, turn, 0, 360, color, -1, cv2.LINE_AA)
         return
     if shape < 0.8:
         corners = cv2.boxPoints(((x, y), (2 * radius, 2 * radius * thin), turn))
@@ -84,15 +84,15 @@ def _leaf(
         angles = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 8))))
         reach = radius * rng.uniform(0.4, 1.4, len(angles))
         corners = np.stack([x + reach * np.cos(angles), y + reach * np.sin(angles)], 1)
-    cv2.fillPoly(picture, [np.asarray(corners, np.int32)], colour, cv2.LINE_AA)
+    cv2.fillPoly(picture, [np.asarray(corners, np.int32)], color, cv2.LINE_AA)
 
 
 def clouds(rng: np.random.Generator) -> Picture:
-    """Coloured 1/f noise, from rough (beta 0.9) to smooth (beta 2.2)."""
+    """Colored 1/f noise, from rough (beta 0.9) to smooth (beta 2.2)."""
     beta = rng.uniform(0.9, 2.2)
-    grey = power_noise(rng, beta)[..., None]
+    gray = power_noise(rng, beta)[..., None]
     tint = power_noise(rng, beta + 0.4)[..., None] * rng.normal(0, 0.4, 3)
-    return _clipped(rng.uniform(70, 180) + rng.uniform(25, 60) * (grey + tint))
+    return _clipped(rng.uniform(70, 180) + rng.uniform(25, 60) * (gray + tint))
 
 
 def waves(rng: np.random.Generator) -> Picture:
@@ -105,8 +105,8 @@ def waves(rng: np.random.Generator) -> Picture:
         wave = np.sin((x * np.cos(turn) + y * np.sin(turn) + bend) * np.float32(2 * np.pi / length))
         total += np.tanh(wave * np.float32(rng.uniform(0.5, 6))).astype(np.float32)
     light = power_noise(rng, rng.uniform(1.0, 1.8)) * np.float32(rng.uniform(0.4, 1.2))
-    colour = rng.uniform(0.5, 1.2, 3)
-    return _clipped((rng.uniform(80, 170) + 30 * (total + light))[..., None] * colour)
+    color = rng.uniform(0.5, 1.2, 3)
+    return _clipped((rng.uniform(80, 170) + 30 * (total + light))[..., None] * color)
 
 
 def rooms(rng: np.random.Generator) -> Picture:
@@ -118,8 +118,8 @@ def rooms(rng: np.random.Generator) -> Picture:
         [rng.uniform(90, 260, 8), rng.uniform(8, 45, int(rng.integers(15, 120)))]
     )
     for radius in sizes:
-        colour = np.clip(rng.uniform(10, 245) + rng.normal(0, 25, 3), 0, 255)
-        _leaf(rng, picture, float(radius), tuple(colour.tolist()))
+        color = np.clip(rng.uniform(10, 245) + rng.normal(0, 25, 3), 0, 255)
+        _leaf(rng, picture, float(radius), tuple(color.tolist()))
     light = power_noise(rng, 2.0) * np.float32(rng.uniform(5, 30))
     return _clipped(picture + light[..., None])
 

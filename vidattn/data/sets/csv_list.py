@@ -17,14 +17,14 @@ from pathlib import Path
 
 from vidattn.config.labels import normalize_label
 from vidattn.data.annotations.elan_labelstudio import is_annotated, located, read_annotated
-from vidattn.data.labeled_set import (
-    HELD_BACK,
-    LabeledSet,
-    Sample,
+from vidattn.data.labeled_dataset import (
+    VALIDATION_SHARE,
+    LabeledDataset,
+    ListedVideo,
     Split,
-    numbers_of,
+    number_labels,
+    parse_split,
     require_existing,
-    split_of,
     split_validation,
 )
 from vidattn.data.tabular import Row, RowErrors, read_rows
@@ -50,7 +50,7 @@ def open_table(
     names: Sequence[str] | None = None,
     max_missing: float = 0.0,
     name: str = "",
-) -> LabeledSet:
+) -> LabeledDataset:
     """One half of a set that is a single list.
 
     root: where relative paths begin, by default the folder of the list. names: the classes in their
@@ -76,7 +76,7 @@ def open_table(
             else None,
         )
     there = require_existing(chosen, str(path), max_missing)
-    return LabeledSet(
+    return LabeledDataset(
         name or path.stem,
         near,
         split,
@@ -88,7 +88,7 @@ def open_table(
 
 
 def _by_hand(path: Path, near: Path) -> tuple[list[Row], tuple[str, ...]]:
-    """The spans that annotators labelled as rows of a list, background left out; and notes.
+    """The spans that annotators labeled as rows of a list, background left out; and notes.
 
     Where all are of one film each is a group of its own: there is nothing else to hold back.
     """
@@ -118,7 +118,7 @@ def open_lists(
     names: Sequence[str] | None = None,
     max_missing: float = 0.0,
     name: str = "",
-) -> LabeledSet:
+) -> LabeledDataset:
     """One half of a set that has a list for each; both are read, so that the classes agree.
 
     Arguments and errors as `open_table`.
@@ -130,7 +130,7 @@ def open_lists(
     path = lists[split]
     there = require_existing(examples_of(path, tables[path], root, numbers), str(path), max_missing)
     notes = [f"{path.name} serves for validation"] * (path.stem.casefold().startswith("test"))
-    return LabeledSet(
+    return LabeledDataset(
         name or root.name, root, split, labels, there.items, (*notes, *there.notes), there.missing
     )
 
@@ -146,7 +146,7 @@ def split_lists(folder: Path) -> dict[Split, Path]:
         entries = list(folder.iterdir())
     files = (p for p in entries if p.suffix.lower() in SUFFIXES and is_file(p))
     for path in sorted(files, key=lambda p: (rank.get(p.stem.casefold(), len(rank)), p.name)):
-        half = split_of(path.stem)
+        half = parse_split(path.stem)
         if half is not None:
             found.setdefault(half, path)
     return found
@@ -174,7 +174,7 @@ def classes_of(
     exact = {label: number for number, label in enumerate(labels)}
     if used <= exact.keys():
         return labels, exact
-    by_key = numbers_of(labels)
+    by_key = number_labels(labels)
     return labels, {
         label: by_key[normalize_label(label)] for label in used if normalize_label(label) in by_key
     }
@@ -196,7 +196,7 @@ def _names_beside(path: Path) -> list[str] | None:
 
 def examples_of(
     path: Path, rows: Sequence[Row], root: Path, numbers: Mapping[str, int]
-) -> list[Sample]:
+) -> list[ListedVideo]:
     """The rows of a list as examples. Raises DataError that names every bad row."""
     problems = RowErrors(path)
     examples = []
@@ -209,7 +209,7 @@ def examples_of(
     return examples
 
 
-def _example(row: Row, root: Path, numbers: Mapping[str, int]) -> Sample:
+def _example(row: Row, root: Path, numbers: Mapping[str, int]) -> ListedVideo:
     """One row; raises ValueError that says what is wrong with it."""
     fields = row.fields
     name, label = fields.get("path", ""), fields.get("label", "")
@@ -220,7 +220,7 @@ def _example(row: Row, root: Path, numbers: Mapping[str, int]) -> Sample:
     if label not in numbers:
         raise ValueError(f"the label {label!r} is no class of this set")
     window = _window(fields.get("start", ""), fields.get("end", ""))
-    return Sample(root / name, numbers[label], window, fields.get("group") or name)
+    return ListedVideo(root / name, numbers[label], window, fields.get("group") or name)
 
 
 def _window(start: str, end: str) -> Window | None:
@@ -236,7 +236,7 @@ def _window(start: str, end: str) -> Window | None:
 
 
 def _halves_of(
-    path: Path, rows: Sequence[Row], examples: Sequence[Sample]
+    path: Path, rows: Sequence[Row], examples: Sequence[ListedVideo]
 ) -> tuple[list[Split | None], tuple[str, ...]]:
     """Which half each example is in, and how that was decided."""
     if any(row.fields.get("split") for row in rows):
@@ -254,8 +254,8 @@ def _halves_of(
     halves: list[Split | None] = ["val" if b else "train" for b in back]
     how = "groups" if named else "files" if cut else "file paths of every class"
     note = (
-        f"{path}: no column split, so {HELD_BACK:.0%} is held back by the hash of the {how}: "
-        f"{count_noun(back.count(False), 'video')} to train, {back.count(True)} to validate"
+        f"{path}: no column split: {VALIDATION_SHARE:.0%} is for validation, by a hash of the "
+        f"{how}: {count_noun(back.count(False), 'video')} to train, {back.count(True)} to validate"
     )
     absent = {e.label for e in examples} - {
         e.label for e, b in zip(examples, back, strict=True) if b
@@ -267,7 +267,7 @@ def _halves_of(
 
 def _stated(row: Row, problems: RowErrors) -> Split | None:
     text = row.fields.get("split", "")
-    half = split_of(text)
+    half = parse_split(text)
     if half is None:
         problems.add(row.line, f"the split {text!r} is none of train, val and test")
     return half

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidattn.config.labels import load_labels as names_of
-from vidattn.data.labeled_set import LabeledSet, Split
+from vidattn.data.labeled_dataset import LabeledDataset, Split
 from vidattn.data.sets.lists import first_file, open_otherwise
 from vidattn.data.sets.video_index import VideoKey, frame_of, matched
 from vidattn.data.tabular import RowErrors, entries, read_json
@@ -27,7 +27,7 @@ LAYOUTS = (
 FILES = {"train": "Diving48_V2_train.json", "val": "Diving48_V2_test.json"}
 
 
-def open_diving48(name: str, root: Path, split: Split, max_missing: float) -> LabeledSet:
+def open_diving48(name: str, root: Path, split: Split, max_missing: float) -> LabeledDataset:
     """One half below `root`; the test half is "val".
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.labeled_set import (
-    HELD_BACK,
+from vidattn.data.labeled_dataset import (
     SPLITS,
-    LabeledSet,
+    VALIDATION_SHARE,
+    LabeledDataset,
     Split,
-    numbers_of,
-    shown,
-    split_of,
+    find_videos,
+    name_first,
+    number_labels,
+    parse_split,
     split_validation,
-    videos_below,
 )
 from vidattn.errors import DataError
 from vidattn.io.text import count_noun
@@ -34,7 +34,7 @@ Classes = dict[str, list[Path]]
 
 def open_folder(
     root: Path, split: Split, *, name: str = "", names: Sequence[str] | None = None
-) -> LabeledSet:
+) -> LabeledDataset:
     """One half of a set laid out in class folders.
 
     names: the classes in their order, when they are known beforehand; folders are matched to them
@@ -53,13 +53,13 @@ def open_folder(
     items = tuple(
         Item(str(path), numbers[label]) for label in sorted(chosen) for path in chosen[label]
     )
-    return LabeledSet(name or root.name, root, split, labels, items, tuple(notes))
+    return LabeledDataset(name or root.name, root, split, labels, items, tuple(notes))
 
 
 def _halves(root: Path, split: Split) -> tuple[dict[Split, Classes], list[str]]:
     """The class folders of each half that there is, and notes."""
-    children = [child for child in _folders(root) if videos_below(child)]
-    if not children or any(split_of(child.name) is None for child in children):
+    children = [child for child in _folders(root) if find_videos(child)]
+    if not children or any(parse_split(child.name) is None for child in children):
         classes = _classes(root, children)
         notes = _loose(root) + [_empty(root, classes)] * (len(_folders(root)) > len(children))
         return _divided(classes, root, notes)
@@ -89,8 +89,8 @@ def _divided(
             (val if back else train).setdefault(label, []).append(path)
     counts = [sum(map(len, half.values())) for half in (train, val)]
     notes.append(
-        f"{root}: no folders train and val, so {HELD_BACK:.0%} of every class is held back by "
-        f"the hash of the file names: {count_noun(counts[0], 'video')} to train, "
+        f"{root}: no folders train and val: {VALIDATION_SHARE:.0%} of every class is for "
+        f"validation, by a hash of the file names: {count_noun(counts[0], 'video')} to train, "
         f"{counts[1]} to validate"
     )
     return {"train": train, "val": val}, notes
@@ -101,7 +101,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _classes(root: Path, folders: Sequence[Path]) -> Classes:
-    classes = {folder.name: videos_below(folder) for folder in folders}
+    classes = {folder.name: find_videos(folder) for folder in folders}
     classes = {label: paths for label, paths in classes.items() if paths}
     if not classes:
         raise DataError(
@@ -113,7 +113,7 @@ def _classes(root: Path, folders: Sequence[Path]) -> Classes:
 
 
 def _loose(root: Path) -> list[str]:
-    loose = [path for path in videos_below(root) if path.parent == root]
+    loose = [path for path in find_videos(root) if path.parent == root]
     if not loose:
         return []
     return [f"{root}: left out: {count_noun(len(loose), 'video')} outside the class folders"]
@@ -121,7 +121,7 @@ def _loose(root: Path) -> list[str]:
 
 def _empty(root: Path, classes: Classes) -> str:
     empty = [folder.name for folder in _folders(root) if folder.name not in classes]
-    return f"{root}: folders without videos are no classes: {shown(empty)}"
+    return f"{root}: folders without videos are no classes: {name_first(empty)}"
 
 
 def _numbered(classes: set[str], labels: Sequence[str], root: Path) -> dict[str, int]:
@@ -129,11 +129,11 @@ def _numbered(classes: set[str], labels: Sequence[str], root: Path) -> dict[str,
     exact = {label: number for number, label in enumerate(labels)}
     if classes <= exact.keys():
         return exact
-    known = numbers_of(labels)
+    known = number_labels(labels)
     strange = sorted(label for label in classes if normalize_label(label) not in known)
     if strange:
         raise DataError(
-            f"{root}: {len(strange)} folders are no class of this set: {shown(strange)}",
+            f"{root}: {len(strange)} folders are no class of this set: {name_first(strange)}",
             hint="name the folder itself as --dataset to take its folder names for classes",
         )
     return {label: known[normalize_label(label)] for label in classes}

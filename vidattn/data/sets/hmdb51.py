@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vidattn.config.labels import load_labels as names_of
-from vidattn.data.labeled_set import LabeledSet, Split, shown
+from vidattn.data.labeled_dataset import LabeledDataset, Split, name_first
 from vidattn.data.sets.lists import FOLDERS, first_file, open_otherwise, says_fold
 from vidattn.data.sets.video_index import VideoKey, frame_of, matched, without_suffix
 from vidattn.data.tabular import RowErrors, read_lines
@@ -33,7 +33,7 @@ MARKS = {"0": None, "1": "train", "2": "val"}
 
 def open_hmdb51(
     name: str, root: Path, split: Split, max_missing: float, *, fold: int
-) -> LabeledSet:
+) -> LabeledDataset:
     """One half of split number `fold` (1 to 3) below `root`; the test half is "val".
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -48,7 +48,7 @@ def open_hmdb51(
         return open_otherwise(name, root, split, names, max_missing, LAYOUTS, fits)
     if len(paths) < len(names):
         absent = [files[label] for label, path in zip(names, places, strict=True) if path is None]
-        raise DataError(f"{root}: {len(absent)} split files are missing: {shown(absent)}")
+        raise DataError(f"{root}: {len(absent)} split files are missing: {name_first(absent)}")
     wanted = [
         video for number, path in enumerate(paths) for video in _videos(path, number, names, split)
     ]

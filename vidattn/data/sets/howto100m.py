@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidattn.data.labeled_set import HELD_BACK, LabeledSet, Split, split_validation
+from vidattn.data.labeled_dataset import VALIDATION_SHARE, LabeledDataset, Split, split_validation
 from vidattn.data.sets.csv_list import split_lists
 from vidattn.data.sets.lists import first_file, open_otherwise
 from vidattn.data.sets.video_index import VideoKey, matched
@@ -35,7 +35,7 @@ FEWEST = 100
 """Videos that a task needs to be a class (arXiv:2102.05095, Sec. 4.4)."""
 
 
-def open_howto100m(name: str, root: Path, split: Split, max_missing: float) -> LabeledSet:
+def open_howto100m(name: str, root: Path, split: Split, max_missing: float) -> LabeledDataset:
     """One half below `root`.
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -51,10 +51,11 @@ def open_howto100m(name: str, root: Path, split: Split, max_missing: float) -> L
     back = split_validation([video.names[0] for video in wanted], [video.label for video in wanted])
     chosen = [v for v, b in zip(wanted, back, strict=True) if b == (split == "val")]
     note = (
-        f"{path}: {len(tasks)} tasks have {FEWEST} videos or more; {HELD_BACK:.0%} of each is held "
-        f"back by the hash of the ids: {back.count(False)} to train, {back.count(True)} to validate"
+        f"{path}: {len(tasks)} tasks have {FEWEST} videos or more; {VALIDATION_SHARE:.0%} of each "
+        f"is for validation, by a hash of the ids: {back.count(False)} to train, "
+        f"{back.count(True)} to validate"
     )
-    frame = LabeledSet(name, root, split, _names(root, tuple(tasks)), (), (note,))
+    frame = LabeledDataset(name, root, split, _names(root, tuple(tasks)), (), (note,))
     return matched(chosen, frame, path, max_missing)
 
 

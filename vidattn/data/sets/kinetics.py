@@ -18,7 +18,13 @@ from pathlib import Path
 
 from vidattn.config.labels import load_labels as names_of
 from vidattn.config.labels import normalize_label
-from vidattn.data.labeled_set import LabeledSet, Split, numbers_of, split_of, videos_below
+from vidattn.data.labeled_dataset import (
+    LabeledDataset,
+    Split,
+    find_videos,
+    number_labels,
+    parse_split,
+)
 from vidattn.data.sets.folder import open_folder
 from vidattn.data.sets.lists import id_of, lists_of, open_otherwise, rank
 from vidattn.data.sets.video_index import VideoIndex, VideoKey, frame_of, matched
@@ -34,7 +40,7 @@ LAYOUTS = (
 HALVES: tuple[Split, Split] = ("train", "val")
 
 
-def open_kinetics(name: str, root: Path, split: Split, max_missing: float) -> LabeledSet:
+def open_kinetics(name: str, root: Path, split: Split, max_missing: float) -> LabeledDataset:
     """One half of the Kinetics set `name` (such as "k400") below `root`.
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -48,18 +54,20 @@ def open_kinetics(name: str, root: Path, split: Split, max_missing: float) -> La
         if "youtube_id" not in columns and rank(path, split) < 2:
             break
     listed = any(rank(path, half) < 2 for half in HALVES for path in lists_of(root, half))
-    if not listed and videos_below(root):
+    if not listed and find_videos(root):
         return open_folder(root, split, name=name, names=names)
     return open_otherwise(name, root, split, names, max_missing, LAYOUTS)
 
 
 def _open_annotations(
     name: str, root: Path, path: Path, split: Split, names: Sequence[str], max_missing: float
-) -> LabeledSet:
-    rows = [row for row in read_rows(path) if split_of(row.fields.get("split") or split) == split]
+) -> LabeledDataset:
+    rows = [
+        row for row in read_rows(path) if parse_split(row.fields.get("split") or split) == split
+    ]
     if not rows:
         raise DataError(f"{path}: no row belongs to {split}")
-    numbers = numbers_of(names)
+    numbers = number_labels(names)
     problems = RowErrors(path)
     wanted = []
     for row in rows:

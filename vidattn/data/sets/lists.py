@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vidattn.data.labeled_set import LabeledSet, Split, is_video, split_of
+from vidattn.data.labeled_dataset import LabeledDataset, Split, is_video, parse_split
 from vidattn.data.sets import csv_list
 from vidattn.data.sets.folder import open_folder
 from vidattn.data.sets.video_index import VideoIndex, VideoKey, frame_of, matched
@@ -47,7 +47,7 @@ def open_otherwise(
     max_missing: float,
     layouts: str,
     fits: Fits = lambda path: True,
-) -> LabeledSet:
+) -> LabeledDataset:
     """One half of a named set out of lists or class folders, where its own files are not there.
 
     labels: its classes in order, None when the set does not say. layouts: all that it may look
@@ -59,7 +59,7 @@ def open_otherwise(
         # The other half matters only where the lists themselves have to say which classes exist.
         lists = found if labels is None else {split: found[split]}
         return _open_list(name, root, split, lists, labels, max_missing)
-    if any(split_of(child.name) for child in root.iterdir() if is_folder(child) and fits(child)):
+    if any(parse_split(child.name) for child in root.iterdir() if is_folder(child) and fits(child)):
         return open_folder(root, split, name=name, names=labels)
     raise DataError(f"{root}: nothing in it lists the {split} half of {name}", hint=layouts)
 
@@ -71,7 +71,7 @@ def _open_list(
     lists: Mapping[Split, Path],
     labels: Sequence[str] | None,
     max_missing: float,
-) -> LabeledSet:
+) -> LabeledDataset:
     path = lists[split]
     rows = _rows(path)
     if any(is_video(Path(row.fields.get("path", "")).name) for row in rows):
@@ -133,8 +133,8 @@ def lists_of(root: Path, split: Split) -> list[Path]:
 def rank(path: Path, split: Split) -> int:
     """How surely a file is the list of a half: 0 by its name, 1 by a word, 2 maybe, 3 not."""
     words = path.stem.replace("-", "_").replace(".", "_").split("_")
-    halves = {split_of(word) for word in words} - {None}
-    if split_of(path.stem) == split and not path.stem.casefold().startswith("test"):
+    halves = {parse_split(word) for word in words} - {None}
+    if parse_split(path.stem) == split and not path.stem.casefold().startswith("test"):
         return 0
     if halves == {split} and "test" not in words:
         return 1

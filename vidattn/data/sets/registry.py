@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vidattn.data.annotations.elan_labelstudio import FORMS, is_annotated
-from vidattn.data.labeled_set import LabeledSet, Split
+from vidattn.data.labeled_dataset import LabeledDataset, Split
 from vidattn.data.sets import diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
 from vidattn.data.sets.csv_list import SUFFIXES as TABLES
 from vidattn.data.sets.csv_list import open_lists, open_table, split_lists
@@ -25,19 +25,21 @@ from vidattn.data.sets.ucf101 import open_ucf101
 from vidattn.errors import DataError
 from vidattn.io.files import exists, is_file, is_folder
 
-__all__ = ["KNOWN", "DatasetInfo", "LabeledSet", "open_dataset"]
+__all__ = ["KNOWN", "DatasetInfo", "LabeledDataset", "open_dataset"]
 
 LAYOUTS = (
     "a folder for each class (<class>/<video>.mp4, in train/ and val/ or without them), "
     "a list of `path,label[,start,end][,split]` as csv, tsv, jsonl or separated by spaces, "
-    "or spans that were labelled by hand: .eaf files of ELAN, a JSON export of Label Studio"
+    "or spans that were labeled by hand: .eaf files of ELAN, a JSON export of Label Studio"
 )
 
 
 class OpenDataset(Protocol):
     """Opens one half of a named set below a folder; see `open_kinetics`."""
 
-    def __call__(self, name: str, root: Path, split: Split, max_missing: float) -> LabeledSet: ...
+    def __call__(
+        self, name: str, root: Path, split: Split, max_missing: float
+    ) -> LabeledDataset: ...
 
 
 class OpenFold(Protocol):
@@ -45,7 +47,7 @@ class OpenFold(Protocol):
 
     def __call__(
         self, name: str, root: Path, split: Split, max_missing: float, *, fold: int
-    ) -> LabeledSet: ...
+    ) -> LabeledDataset: ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def open_dataset(
     split: Split = "train",
     *,
     max_missing: float | None = None,
-) -> LabeledSet:
+) -> LabeledDataset:
     """Open one half of a data set; no video is read.
 
     name_or_path: a name in KNOWN, a folder, or a list file. data_root: where the named set lies (or

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vidattn.config.labels import load_labels as names_of
 from vidattn.config.labels import normalize_label
-from vidattn.data.labeled_set import LabeledSet, Split, numbers_of
+from vidattn.data.labeled_dataset import LabeledDataset, Split, number_labels
 from vidattn.data.sets.lists import first_file, open_otherwise
 from vidattn.data.sets.video_index import VideoKey, frame_of, matched
 from vidattn.data.tabular import RowErrors, entries
@@ -28,7 +28,7 @@ LAYOUTS = (
 STEMS = {"train": "train", "val": "validation"}
 
 
-def open_ssv2(name: str, root: Path, split: Split, max_missing: float) -> LabeledSet:
+def open_ssv2(name: str, root: Path, split: Split, max_missing: float) -> LabeledDataset:
     """One half below `root`; the validation half is "val".
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -39,7 +39,7 @@ def open_ssv2(name: str, root: Path, split: Split, max_missing: float) -> Labele
     path = first_file(root, (f"something-something-v2-{stem}.json", f"{stem}.json"))
     if path is None:
         return open_otherwise(name, root, split, names, max_missing, LAYOUTS)
-    numbers = numbers_of(names)
+    numbers = number_labels(names)
     problems = RowErrors(path, "entry", "entries are {id, template}; templates are those of V2")
     wanted = []
     for place, entry in enumerate(entries(path, "{id, template}"), 1):

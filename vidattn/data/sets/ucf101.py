@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vidattn.config.labels import load_labels as names_of
 from vidattn.config.labels import normalize_label
-from vidattn.data.labeled_set import LabeledSet, Split, numbers_of
+from vidattn.data.labeled_dataset import LabeledDataset, Split, number_labels
 from vidattn.data.sets.lists import FOLDERS, first_file, open_otherwise, says_fold
 from vidattn.data.sets.video_index import VideoKey, frame_of, matched, without_suffix
 from vidattn.data.tabular import RowErrors, read_lines
@@ -32,7 +32,7 @@ HINT = "lines are <Class>/<video>.avi, in training lists with the number of the 
 
 def open_ucf101(
     name: str, root: Path, split: Split, max_missing: float, *, fold: int
-) -> LabeledSet:
+) -> LabeledDataset:
     """One half of split number `fold` (1 to 3) below `root`; the test half is "val".
 
     max_missing: share of listed videos that may be missing. Raises DataError when none of the
@@ -45,7 +45,7 @@ def open_ucf101(
         fits = says_fold(fold)
         return open_otherwise(name, root, split, names, max_missing, LAYOUTS, fits)
     _check_numbers(root, names)
-    numbers = numbers_of(names)
+    numbers = number_labels(names)
     problems = RowErrors(path, hint=HINT)
     wanted = []
     for line, text in read_lines(path):

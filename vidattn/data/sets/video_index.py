@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidattn.data.labeled_set import LabeledSet, Split, is_video, missing_note
+from vidattn.data.labeled_dataset import LabeledDataset, Split, is_video, note_missing
 from vidattn.types import Item
 
 
@@ -69,11 +69,11 @@ def without_suffix(name: str) -> str:
 
 def matched(
     wanted: Sequence[VideoKey],
-    frame: LabeledSet,
+    frame: LabeledDataset,
     where: Path,
     max_missing: float,
     index: VideoIndex | None = None,
-) -> LabeledSet:
+) -> LabeledDataset:
     """`frame` with the wanted videos that are below its root as items, and a note on the others.
 
     where: what named them. Raises DataError when more than the share `max_missing` is missing.
@@ -86,8 +86,8 @@ def matched(
             missing.append(video.names[0] + video.suffix)
         else:
             items.append(Item(path, video.label, frames=video.frames))
-    notes = missing_note(missing, len(wanted), str(where), max_missing)
-    return LabeledSet(
+    notes = note_missing(missing, len(wanted), str(where), max_missing)
+    return LabeledDataset(
         frame.name,
         frame.root,
         frame.split,
@@ -98,6 +98,6 @@ def matched(
     )
 
 
-def frame_of(name: str, root: Path, split: Split, labels: Sequence[str]) -> LabeledSet:
+def frame_of(name: str, root: Path, split: Split, labels: Sequence[str]) -> LabeledDataset:
     """A half of a set whose videos are still to be found."""
-    return LabeledSet(name, root, split, tuple(labels), ())
+    return LabeledDataset(name, root, split, tuple(labels), ())

@@ -1,4 +1,4 @@
-"""A finite set of labelled videos, and what all layouts on disk have in common."""
+"""A finite set of labeled videos, and what all layouts on disk have in common."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ SUFFIXES = frozenset({".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".
 }  # fmt: skip
 """The files of a folder that count as videos."""
 
-HELD_BACK = 0.2
+VALIDATION_SHARE = 0.2
 """The share of a set without splits that serves for validation."""
 
-SHOWN = 5
+MAX_NAMED = 5
 """How many of many an error or a note names."""
 
 
 @dataclass(frozen=True)
-class LabeledSet:
+class LabeledDataset:
     """Videos and their classes: one half, train or val, of a data set.
 
     Both halves of a set have the same `labels` in the same order.
@@ -56,7 +56,7 @@ class LabeledSet:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ListedVideo:
     """One video as a layout lists it, before it is known whether its file exists."""
 
     path: Path
@@ -66,7 +66,7 @@ class Sample:
     """Whatever shares a key stays in the same half."""
 
 
-def split_of(name: str) -> Split | None:
+def parse_split(name: str) -> Split | None:
     """Which half a folder, a file stem or the value of a column names; None when neither."""
     folded = name.strip().casefold()
     for split, names in SPLITS.items():
@@ -75,13 +75,13 @@ def split_of(name: str) -> Split | None:
     return None
 
 
-def numbers_of(labels: Sequence[str]) -> dict[str, int]:
+def number_labels(labels: Sequence[str]) -> dict[str, int]:
     """Canonical class name to class number."""
     return {normalize_label(label): number for number, label in enumerate(labels)}
 
 
 def split_validation(keys: Sequence[str], strata: Sequence[Hashable] | None = None) -> list[bool]:
-    """Which examples are for validation: HELD_BACK of each stratum, those whose keys hash lowest.
+    """Which videos are for validation: of each stratum VALIDATION_SHARE, by lowest hash of key.
 
     keys: one for each example; equal keys fall on the same side. strata: within each of which the
     share is held back (the classes); None takes all together, for keys that span classes. A stratum
@@ -96,8 +96,8 @@ def split_validation(keys: Sequence[str], strata: Sequence[Hashable] | None = No
 
 
 def _lowest(counts: dict[str, int]) -> set[str]:
-    """Keys in the order of their hashes until they have HELD_BACK of all, one at least."""
-    wanted = round(HELD_BACK * sum(counts.values()))
+    """Keys in the order of their hashes until they have VALIDATION_SHARE of all, one at least."""
+    wanted = round(VALIDATION_SHARE * sum(counts.values()))
     taken: set[str] = set()
     got = 0
     for key in sorted(counts, key=_digest):
@@ -112,7 +112,7 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(unicodedata.normalize("NFC", key).encode("utf-8", "replace")).digest()
 
 
-def videos_below(folder: Path) -> list[Path]:
+def find_videos(folder: Path) -> list[Path]:
     """Every video file below a folder, sorted by path; hidden files and folders do not count."""
     found = []
     for where, folders, files in os.walk(folder):
@@ -134,7 +134,9 @@ class PresentVideos(NamedTuple):
     missing: tuple[str, ...]
 
 
-def require_existing(examples: Sequence[Sample], where: str, max_missing: float) -> PresentVideos:
+def require_existing(
+    examples: Sequence[ListedVideo], where: str, max_missing: float
+) -> PresentVideos:
     """The examples whose files exist, as items, and a note on the others.
 
     max_missing: the share of files that may be missing, in [0, 1]. Raises DataError that counts and
@@ -143,11 +145,11 @@ def require_existing(examples: Sequence[Sample], where: str, max_missing: float)
     there = {path: is_file(path) for path in {example.path for example in examples}}
     items = tuple(Item(str(e.path), e.label, e.window) for e in examples if there[e.path])
     missing = [str(path) for path in dict.fromkeys(e.path for e in examples) if not there[path]]
-    notes = missing_note(missing, len(there), where, max_missing)
+    notes = note_missing(missing, len(there), where, max_missing)
     return PresentVideos(items, notes, tuple(missing))
 
 
-def missing_note(
+def note_missing(
     missing: Sequence[str], total: int, where: str, max_missing: float
 ) -> tuple[str, ...]:
     """A sentence on files that are listed but not there, if any.
@@ -158,7 +160,7 @@ def missing_note(
         return ()
     share = len(missing) / total
     text = f"{where}: {len(missing)} of {total} listed videos are missing ({share:.1%}): "
-    text += shown(missing)
+    text += name_first(missing)
     if share > max_missing or len(missing) == total:
         raise DataError(
             text,
@@ -167,35 +169,35 @@ def missing_note(
     return (text,)
 
 
-def shown(names: Iterable[str]) -> str:
+def name_first(names: Iterable[str]) -> str:
     """The first few names, and how many more there are."""
     all_names = list(names)
-    more = f" and {len(all_names) - SHOWN} more" if len(all_names) > SHOWN else ""
-    return ", ".join(all_names[:SHOWN]) + more
+    more = f" and {len(all_names) - MAX_NAMED} more" if len(all_names) > MAX_NAMED else ""
+    return ", ".join(all_names[:MAX_NAMED]) + more
 
 
-def span_of(item: Item) -> tuple[float, float]:
+def item_span(item: Item) -> tuple[float, float]:
     """What part of its file an item is, in frames or seconds; a set has one or the other."""
     if item.frames is not None:
         return item.frames
     return (item.window.start, item.window.stop) if item.window else (0.0, float("inf"))
 
 
-def in_both(train: LabeledSet, val: LabeledSet) -> tuple[str, ...]:
+def note_overlap(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:
     """A sentence on files that are in both halves with parts that overlap, if any; by their paths.
 
     The same content under two names is found by `vidattn.data.check.dataset` alone.
     """
     parts: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for item in val.items:
-        parts[item.path].append(span_of(item))
+        parts[item.path].append(item_span(item))
     both = {
         item.path: None
         for item in train.items
         for start, stop in parts.get(item.path, ())
-        if start < span_of(item)[1] and span_of(item)[0] < stop
+        if start < item_span(item)[1] and item_span(item)[0] < stop
     }
     if not both:
         return ()
     text = f"{count_noun(len(both), 'video')} to train on also validate, which flatters the scores"
-    return (f"{train.name}: {text}: {shown(both)}",)
+    return (f"{train.name}: {text}: {name_first(both)}",)
