@@ -151,7 +151,7 @@ def test_wherever_a_run_ended_it_goes_on_to_the_same_bytes(
     cut(tmp_path / "walk.vidattn.log", windows, more=9)
     done = quick(*words, "--resume")
     assert done.returncode == 0, done.stderr
-    assert f"record {windows + 1} is torn" in done.stderr
+    assert f"record {windows + 1} is cut off" in done.stderr
     assert (tmp_path / "walk.vidattn.json").read_bytes() == whole
     assert not (tmp_path / "walk.vidattn.log").exists()
 

@@ -79,7 +79,7 @@ def test_a_log_whose_first_record_is_something_else_is_no_log(
 ) -> None:
     data = MAGIC + struct.pack("<II", len(header), zlib.crc32(header)) + header
     path = written(tmp_path / "a.log", data)
-    with ScoreLog(path, resume=True) as log, pytest.raises(OutputError, match="no window log"):
+    with ScoreLog(path, resume=True) as log, pytest.raises(OutputError, match="not a score log"):
         log.begin({"a": 1}, 3)
     assert path.read_bytes() == data
 

@@ -1,6 +1,10 @@
-"""Sharing what views have in common changes no score, and every frame is looked at once."""
+"""Features of frames that views share are computed once; decoding runs ahead in a thread."""
 
 from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ import torch
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig, ViewConfig
 from vidattn.data.frames import FrameBuffer, view_clips
 from vidattn.inference import stream
-from vidattn.inference.feature_cache import FeatureCache
+from vidattn.inference.feature_cache import FeatureCache, prefetch
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
@@ -63,31 +67,115 @@ def test_three_crops_are_those_of_clips_seen_one_by_one(
     classifier: Classifier, video: MemoryVideo
 ) -> None:
     views = ViewConfig(spatial=3, clips=1)
-    found = stream.classify(video, classifier, sampling="dense", views=views, runtime=CPU)
+    timeline = stream.classify(video, classifier, sampling="dense", views=views, runtime=CPU)
     seen = tuple(int(t * 20) for t in 1.1 + 0.2 * (np.arange(4) + 0.5))
-    shown = [View(seen, crop) for crop in ("start", "center", "stop")]
-    clips = [clip for clip in view_clips(video, shown, CLIP) if clip is not None]
+    views_of_crops = [View(seen, crop) for crop in ("start", "center", "stop")]
+    clips = [clip for clip in view_clips(video, views_of_crops, CLIP) if clip is not None]
     with torch.inference_mode():
         plain = classifier.scores(classifier.model(torch.stack(clips)))
-    np.testing.assert_allclose(found.scores[0], plain.numpy(), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(timeline.scores[0], plain.numpy(), rtol=0, atol=1e-6)
 
 
-def test_every_frame_is_looked_at_once_and_forgotten(
+def test_features_of_a_frame_are_computed_once_and_dropped(
     classifier: Classifier, video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked = 0
+    computed = 0
     plain = Scorer.encode_frames
 
     def counted(self: Scorer, frames: list[torch.Tensor]) -> list[torch.Tensor]:
-        nonlocal looked
-        looked += len(frames)
+        nonlocal computed
+        computed += len(frames)
         return plain(self, frames)
 
     monkeypatch.setattr(Scorer, "encode_frames", counted)
-    viewer = FeatureCache(FrameBuffer(video.stream(range(60))), CLIP, Scorer(classifier, CPU))
+    cache = FeatureCache(FrameBuffer(video.stream(range(60))), CLIP, Scorer(classifier, CPU))
     for first in range(0, 50, 2):
-        viewer.advance(first, first + 7)
-        (logits,) = viewer([View(tuple(range(first, first + 8, 2)))])
+        cache.advance(first, first + 7)
+        (logits,) = cache([View(tuple(range(first, first + 8, 2)))])
         assert logits is not None
-        assert len(viewer._tokens) <= 4
-    assert looked == 28
+        assert len(cache._tokens) <= 4
+    assert computed == 28
+
+
+def nothing() -> None:
+    pass
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("prefetch")}
+
+
+def test_prefetched_items_come_in_order_within_the_bound() -> None:
+    made = 0
+
+    def items() -> Iterator[int]:
+        nonlocal made
+        for number in range(40):
+            made += 1
+            yield number
+
+    seen = []
+    for number in prefetch(items(), 3, nothing):
+        seen.append(number)
+        assert made <= number + 1 + 3
+    assert seen == list(range(40))
+    assert not threads()
+
+
+def test_items_are_made_before_they_are_asked_for() -> None:
+    ready = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        yield 1
+        ready.set()
+        yield 2
+
+    items_ahead = prefetch(items(), 2, nothing)
+    assert next(items_ahead) == 0
+    assert ready.wait(5)
+    assert list(items_ahead) == [1, 2]
+
+
+def test_an_error_comes_in_the_place_of_its_item() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise ValueError("one")
+
+    items_ahead = prefetch(items(), 5, nothing)
+    assert next(items_ahead) == 0
+    with pytest.raises(ValueError, match="one"):
+        next(items_ahead)
+    assert not threads()
+
+
+def test_closing_early_ends_the_thread_and_closes_the_items() -> None:
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    items_ahead = prefetch(items(), 4, nothing)
+    assert next(items_ahead) == 0
+    items_ahead.close()
+    assert closed.is_set()
+    assert not threads()
+
+
+def test_an_item_that_takes_forever_is_interrupted() -> None:
+    freed = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        freed.wait(60)
+        raise OSError("interrupted")
+
+    items_ahead = prefetch(items(), 1, freed.set)
+    assert next(items_ahead) == 0
+    begin = time.monotonic()
+    items_ahead.close()
+    assert time.monotonic() - begin < 10
+    assert not threads()

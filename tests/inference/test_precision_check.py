@@ -1,4 +1,4 @@
-"""A film in fewer bits: compared with float32 first, and not accepted when it differs too much."""
+"""Low precision is compared with float32 first, and refused when scores differ too much."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def classifier(scale: float = 1.0) -> Classifier:
 
 
 @here
-def test_scores_are_near_float32_and_the_timeline_says_how_near(video: MemoryVideo) -> None:
+def test_scores_are_close_to_float32_and_the_timeline_says_how_close(video: MemoryVideo) -> None:
     exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
     timeline = stream.segment(video, classifier(), runtime=INT8)
     assert timeline.settings.precision == "int8"
@@ -64,7 +64,7 @@ def test_scores_do_not_depend_on_the_batch(video: MemoryVideo) -> None:
 
 
 @here
-def test_classify_is_compared_too(video: MemoryVideo) -> None:
+def test_classify_is_checked_too(video: MemoryVideo) -> None:
     timeline = stream.classify(video, classifier(), runtime=INT8)
     assert timeline.model.extra["int8"]["windows"] == 1
 
@@ -73,20 +73,20 @@ def test_classify_is_compared_too(video: MemoryVideo) -> None:
 def test_too_large_a_difference_is_refused(
     video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision_check, "MOST_APART", 1e-6)
+    monkeypatch.setattr(precision_check, "TOLERANCE", 1e-6)
     with pytest.raises(InputError, match="refused: int8 beside float32") as caught:
         stream.segment(video, classifier(), runtime=INT8)
     assert "leave --precision int8 out" in str(caught.value.hint)
 
 
 @here
-def test_models_of_another_make_have_no_such_form(video: MemoryVideo) -> None:
+def test_other_models_have_no_int8_form(video: MemoryVideo) -> None:
     other = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 32 * 32, 2)), CLIP, ("a", "b"))
     with pytest.raises(UsageError, match="--precision int8: not for a Sequential"):
         stream.segment(video, other, runtime=INT8)
 
 
-def test_elsewhere_than_on_a_cpu_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_needs_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Runtime, "torch_device", lambda self: torch.device("cuda"))
     with pytest.raises(UsageError, match="int8 runs on CPUs, not on cuda"):
         Runtime("cuda", "int8").resolved_precision()
@@ -100,7 +100,7 @@ def multiplying(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("multiplying")
-def test_auto_takes_bfloat16_where_it_agrees(video: MemoryVideo) -> None:
+def test_auto_takes_bfloat16_where_it_passes(video: MemoryVideo) -> None:
     exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
     assert timeline.settings.precision == "bf16"
@@ -110,10 +110,10 @@ def test_auto_takes_bfloat16_where_it_agrees(video: MemoryVideo) -> None:
 
 
 @pytest.mark.usefixtures("multiplying")
-def test_auto_goes_back_to_float32_where_it_does_not_and_says_so(
+def test_auto_falls_back_to_float32_where_it_fails_and_says_so(
     video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision_check, "MOST_APART", 1e-6)
+    monkeypatch.setattr(precision_check, "TOLERANCE", 1e-6)
     exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
     assert timeline.settings.precision == "fp32"
@@ -123,7 +123,7 @@ def test_auto_goes_back_to_float32_where_it_does_not_and_says_so(
 
 
 @pytest.mark.usefixtures("multiplying")
-def test_what_is_asked_for_by_name_is_not_checked(video: MemoryVideo) -> None:
+def test_a_precision_asked_for_by_name_is_not_checked(video: MemoryVideo) -> None:
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu", "bf16"))
     assert timeline.settings.precision == "bf16"
     assert "bf16" not in timeline.model.extra

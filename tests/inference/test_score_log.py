@@ -57,8 +57,8 @@ def test_a_log_cut_anywhere_gives_the_windows_before_the_cut(tmp_path: Path) -> 
         torn = begin < length and length not in ends
         assert bool(notes) == torn, length
         if torn:
-            assert f"record {count + 1} is torn" in notes[0]
-        # What is torn is gone, so that the next record begins where the last good one ends.
+            assert f"record {count + 1} is cut off" in notes[0]
+        # What is cut off is gone, so that the next record begins where the last good one ends.
         assert path.stat().st_size == max(e for e in ends if e <= max(length, begin))
 
 
@@ -69,7 +69,7 @@ def test_a_damaged_record_is_named_and_what_follows_is_given_up(tmp_path: Path) 
     path.write_bytes(data)
     records, notes = resumed(path)
     assert list(records) == [0]
-    assert notes == [f"{path}: record 2 is damaged; going on after 1 windows"]
+    assert notes == [f"{path}: record 2 is damaged; resuming after 1 windows"]
 
 
 def test_nothing_counts_after_a_record_that_is_gone(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_nothing_counts_after_a_record_that_is_gone(tmp_path: Path) -> None:
     path.write_bytes(data[:second] + data[second + RECORD :])
     records, notes = resumed(path)
     assert list(records) == [0]
-    assert notes == [f"{path}: record 2 is damaged; going on after 1 windows"]
+    assert notes == [f"{path}: record 2 is damaged; resuming after 1 windows"]
 
 
 def test_a_resumed_log_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_new_run_begins_a_new_log_and_says_so(tmp_path: Path) -> None:
     written(path)
     with ScoreLog(path) as log:
         assert log.begin(WHO, 3) == {}
-        assert log.notes == [f"{path}: 4 windows of an earlier run were given up"]
+        assert log.notes == [f"{path}: 4 windows of an earlier run were discarded"]
         log.remove()
     assert not path.exists()
 
@@ -134,7 +134,7 @@ def test_what_is_no_log_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"my notes\n")
     for resume in (False, True):
-        with ScoreLog(path, resume=resume) as log, pytest.raises(OutputError, match="no window"):
+        with ScoreLog(path, resume=resume) as log, pytest.raises(OutputError, match="not a score log"):
             log.begin(WHO, 3)
     assert path.read_bytes() == b"my notes\n"
     os.mkfifo(tmp_path / "pipe")

@@ -1,4 +1,4 @@
-"""One label for a whole film, by a head that has learned from what a model saw of its windows."""
+"""One label for a whole video, predicted by a temporal head from embeddings of its windows."""
 
 from __future__ import annotations
 
@@ -180,6 +180,6 @@ def test_a_head_is_asked_about_a_film(
     assert document["settings"]["pool"] == "head run"
     refused = quick("classify", film, "-m", "motion-tiny", "--pool", "head=run")
     assert refused.returncode == 2
-    assert "has learned from what tiny saw" in refused.stderr
+    assert "was trained on embeddings of tiny" in refused.stderr
     assert "takes what another model saw" in quick("segment", film, "-m", "run").stderr
-    assert "no head over windows" in quick("classify", film, "--pool", f"head={model}").stderr
+    assert "is not a temporal head" in quick("classify", film, "--pool", f"head={model}").stderr

@@ -1,1 +1,1 @@
-"""What a model says of a video: window by window, as a timeline, and why."""
+"""Models applied to videos: window by window, as a timeline, and explained."""

@@ -1,4 +1,4 @@
-"""A model compiled by torch: after a minute in which nothing comes it may be faster."""
+"""torch.compile for fixed batch sizes, with an eager fallback."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ from torch._dynamo.exc import TorchDynamoException
 
 from vidattn.errors import UsageError
 
-# It warns of a CUDA compiler without a GPU, which is nobody's concern here.
+# Silences a warning about a missing CUDA compiler on machines without a GPU.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 class CompiledModel:
     """A function of batches [N, ...], compiled for batches of one size.
 
-    Larger ones are cut; what is left over is computed as ever, since each size would be compiled
-    anew. On GPUs what is compiled is replayed as a CUDA graph. A call raises UsageError where torch
-    cannot compile.
+    Larger batches are split; the rest runs eagerly, since each size would be compiled anew. On GPUs
+    the compiled function is a CUDA graph. A call raises UsageError where torch cannot compile.
     """
 
     def __init__(
         self, function: Callable[[Tensor], Tensor], size: Callable[[Tensor], int], device: str
     ) -> None:
-        """size: how many items of a batch go through at once. device: "cpu", "cuda" or "mps"."""
+        """size: gives the batch size to compile for. device: "cpu", "cuda" or "mps"."""
         mode = "reduce-overhead" if device == "cuda" else "default"
         self._plain, self._size = function, size
         self._compiled: Any = torch.compile(function, dynamic=False, mode=mode)
 
     def __call__(self, batch: Tensor) -> Tensor:
-        """As the function."""
+        """The result of the function."""
         size = self._size(batch)
-        lots = torch.split(batch, size)
+        chunks = torch.split(batch, size)
         return torch.cat(
-            [self._full(lot) if len(lot) == size else self._plain(lot) for lot in lots]
+            [self._run(chunk) if len(chunk) == size else self._plain(chunk) for chunk in chunks]
         )
 
-    def _full(self, lot: Tensor) -> Tensor:
+    def _run(self, chunk: Tensor) -> Tensor:
         try:
-            found: Tensor = self._compiled(lot.contiguous())
+            result: Tensor = self._compiled(chunk.contiguous())
         except TorchDynamoException as error:
             reason = str(error).strip().partition("\n")[0]
-            needs = "; on a CPU it takes a C++ compiler (g++)" if "compiler" in reason else ""
+            needs = "; on a CPU it needs a C++ compiler (g++)" if "compiler" in reason else ""
             raise UsageError(
                 f"--compile: torch cannot compile this model here: {reason}",
                 hint=f"leave --compile out{needs}",
             ) from error
-        return found.clone()  # a graph writes where it wrote the last time
+        return result.clone()  # a CUDA graph overwrites its last result

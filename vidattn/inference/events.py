@@ -1,4 +1,4 @@
-"""What happens while a file is looked at, and the timeline of what happened so far."""
+"""The events of a run over a video, and the timeline of the windows scored so far."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Started:
     times: NDArray[np.float64]
     """PTS seconds of every frame."""
     windows: tuple[Window, ...]
-    """What each score stands for."""
+    """The span that each score stands for."""
     seen: tuple[tuple[Window, ...], ...]
-    """The stretches of the file that the score of each window rests on."""
+    """The spans of the file that were sampled for the score of each window."""
     settings: Settings
     notes: tuple[str, ...]
-    """What the user should know about how their request was read, one sentence each."""
+    """Remarks on how the request was understood, one sentence each."""
     unreadable: Sequence[UnreadableSpan] = ()
-    """What does not decode; grows as the work goes on."""
-    checked: Mapping[str, Any] = field(default_factory=dict)
-    """What was measured of the model before it began, for the `model` of a timeline."""
+    """Spans that do not decode; grows during the run."""
+    precision_check: Mapping[str, Any] = field(default_factory=dict)
+    """The result of the precision check, for the `model` of a timeline."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Scored:
     window: Window
     scores: Scores | None
     reused: bool = False
-    """Whether the scores are those of an earlier window that shows the same."""
+    """Whether the scores are those of an earlier window with the same picture."""
     embedding: Scores | None = None
-    """What the head of the model saw of the window, float32 [D], where that was asked for."""
+    """Float32 [D], if asked for."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Finished:
 
     timeline: Timeline
     embeddings: Scores | None = None
-    """Those of the windows of the timeline, [N, D], where they were asked for."""
+    """Of the windows of the timeline, float32 [N, D], if asked for."""
 
 
 Event = Started | Scored | Finished
@@ -76,7 +76,10 @@ def collect(
     *,
     run: dict[str, float] | None = None,
 ) -> Timeline:
-    """A timeline of the windows scored so far; what is missing is named, not guessed."""
+    """A timeline of the windows scored so far; missing spans are listed as unreadable.
+
+    Raises VideoError E_DECODE when no window has scores.
+    """
     scored = [event for event in done if event.scores is not None]
     scored.sort(key=lambda event: event.window)
     if not scored:
@@ -99,7 +102,7 @@ def collect(
         task=started.task,
         duration=facts.duration,
         input=describe_input(facts),
-        model=replace(describe_model(classifier), extra=started.checked),
+        model=replace(describe_model(classifier), extra=started.precision_check),
         settings=started.settings,
         decoding=decoding,
         warnings=facts.warnings + started.notes,
@@ -112,7 +115,7 @@ def collect(
 
 
 def stack_embeddings(done: Sequence[Scored]) -> Scores | None:
-    """The embeddings of the windows that `collect` puts into a timeline, in its order."""
+    """The embeddings [N, D] of the windows that `collect` puts into a timeline, in its order."""
     scored = sorted((event for event in done if event.scores is not None), key=lambda e: e.window)
     rows = [event.embedding for event in scored if event.embedding is not None]
     return np.stack(rows) if rows else None
@@ -139,9 +142,9 @@ def describe_model(classifier: Classifier) -> ModelInfo:
 def _unscored(
     windows: Sequence[Window], done: Sequence[Scored], known: Sequence[Window]
 ) -> Iterator[tuple[Window, str]]:
-    """What the windows without scores leave dark beyond `known`, and why."""
+    """The spans outside of `known` that have no scores, and the reason codes."""
     known, failed = list(known), [event.window for event in done if event.scores is None]
-    for dark, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
-        parts = [part for parts in subtract_spans(covered_spans(dark), known) for part in parts]
-        yield from ((part, code) for part in parts)
-        known += parts
+    for missing, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
+        rests = [span for own in subtract_spans(covered_spans(missing), known) for span in own]
+        yield from ((span, code) for span in rests)
+        known += rests

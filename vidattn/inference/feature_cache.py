@@ -1,9 +1,12 @@
-"""Views of a video through a model: what several views share is computed once."""
+"""Views of a video through a model: decoding runs ahead, and frames that views share count once."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor, stack
@@ -11,78 +14,107 @@ from torch import Tensor, stack
 from vidattn.config import ClipConfig
 from vidattn.data import transforms
 from vidattn.data.frames import FrameBuffer, needed_frames
-from vidattn.inference.prefetch import prefetch
 from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.scorer import Scorer
 from vidattn.types import Crop, View
 from vidattn.video import Video
 
-LEAD_BYTES = 64 << 20
-"""Of decoded frames that wait for the model, LEAD_FRAMES at most."""
-LEAD_FRAMES = 256
-Shot = tuple[int, Crop]
-"""A frame by number, and the crop of it."""
+PREFETCH_BYTES = 64 << 20
+"""Decoded frames that wait for the model, PREFETCH_FRAMES at most."""
+PREFETCH_FRAMES = 256
+PATIENCE_SECONDS = 0.5
+"""How long `prefetch` waits at an early end before it interrupts the work in hand."""
+CroppedFrame = tuple[int, Crop]
+"""A frame number and the crop of it."""
+T = TypeVar("T")
 
 
 @contextmanager
 def cached_features(
     video: Video, views: Collection[View], clip: ClipConfig, scorer: Scorer, clock: Stopwatch
 ) -> Iterator[FeatureCache]:
-    """A viewer of views of an open video, while decoding runs ahead in a thread.
+    """A FeatureCache for views of an open video, while decoding runs ahead in a thread.
 
-    What decoding takes is `decode_s`; `wait_s` is the part of it that somebody waited for.
+    The clock counts decoding as `decode_s`, and the time spent waiting for it as `wait_s`.
     """
     frames = clock.timed("decode_s", video.stream(needed_frames(views)))
     longest = max((len(view.indices) for view in views), default=1)
-    lead = max(longest, min(LEAD_BYTES // (3 * video.width * video.height), LEAD_FRAMES))
-    with closing(prefetch(frames, lead, video.interrupt)) as coming:
-        yield FeatureCache(FrameBuffer(clock.timed("wait_s", coming)), clip, scorer)
+    room = min(PREFETCH_BYTES // (3 * video.width * video.height), PREFETCH_FRAMES)
+    with closing(prefetch(frames, max(longest, room), video.interrupt)) as decoded:
+        yield FeatureCache(FrameBuffer(clock.timed("wait_s", decoded)), clip, scorer)
 
 
 class FeatureCache:
-    """Shows a model views of one video, and keeps what it made of single frames for the next."""
+    """Runs a model on views of one video; caches its features of single frames."""
 
-    def __init__(self, reel: FrameBuffer, clip: ClipConfig, scorer: Scorer) -> None:
-        self._reel, self._clip, self._scorer = reel, clip, scorer
-        self._tokens: dict[Shot, Tensor] = {}
+    def __init__(self, frames: FrameBuffer, clip: ClipConfig, scorer: Scorer) -> None:
+        self._frames, self._clip, self._scorer = frames, clip, scorer
+        self._tokens: dict[CroppedFrame, Tensor] = {}
 
     def advance(self, first: int, last: int) -> None:
-        """Let go of what is known of frames before number `first`; read those up to `last`."""
-        self._reel.advance(first, last)
-        for shot in [shot for shot in self._tokens if shot[0] < first]:
-            del self._tokens[shot]
+        """Drop frames before number `first`, and read those up to `last`."""
+        self._frames.advance(first, last)
+        for key in [key for key in self._tokens if key[0] < first]:
+            del self._tokens[key]
 
-    def forget(self) -> None:
-        """Compute everything anew from here, as one who begins here does."""
+    def clear(self) -> None:
+        """Drop all features, as if the run began here."""
         self._tokens.clear()
 
     def __call__(self, views: Sequence[View]) -> list[Tensor | None]:
-        """Logits float32 [K] of each view, whose frames were wound to; None where too many of them
-        do not decode. Raises MemoryLimitError and VideoError as a Scorer does."""
-        shown = [self._shots(view) for view in views]
-        self._look({shot for shots in shown if shots for shot in shots} - self._tokens.keys())
-        clips = [stack([self._tokens[shot] for shot in shots]) for shots in shown if shots]
+        """Logits float32 [K] of each view, all of whose frames were read; None where too many of
+        them do not decode. Raises MemoryLimitError and VideoError as a Scorer does."""
+        keys = [self._keys(view) for view in views]
+        self._compute({key for own in keys if own for key in own} - self._tokens.keys())
+        clips = [stack([self._tokens[key] for key in own]) for own in keys if own]
         logits = iter(self._scorer.classify_frames(clips))
-        return [next(logits) if shots else None for shots in shown]
+        return [next(logits) if own else None for own in keys]
 
     def pixels(self, view: View) -> Tensor | None:
         """The frames of a view at the model's size, float32 [3, T, crop, crop] in [0, 255]."""
-        chosen = self._reel.substitute(view)
-        if chosen is None:
+        indices = self._frames.substitute(view)
+        if indices is None:
             return None
-        pixels = np.stack([self._reel[index] for index in chosen])
+        pixels = np.stack([self._frames[index] for index in indices])
         clip = transforms.resize(transforms.to_clip(pixels), self._clip.short_side)
         return transforms.crop(clip, self._clip.crop, view.crop)
 
-    def _shots(self, view: View) -> list[Shot] | None:
-        chosen = self._reel.substitute(view)
-        return None if chosen is None else [(index, view.crop) for index in chosen]
+    def _keys(self, view: View) -> list[CroppedFrame] | None:
+        indices = self._frames.substitute(view)
+        return None if indices is None else [(index, view.crop) for index in indices]
 
-    def _look(self, new: set[Shot]) -> None:
-        """Prepare frames and let the model make of each what it can make of it alone."""
-        for crop in sorted({crop for _, crop in new}):
-            indices = sorted(index for index, of in new if of == crop)
-            pixels = np.stack([self._reel[index] for index in indices])
+    def _compute(self, keys: set[CroppedFrame]) -> None:
+        for crop in sorted({crop for _, crop in keys}):
+            indices = sorted(index for index, own in keys if own == crop)
+            pixels = np.stack([self._frames[index] for index in indices])
             frames = transforms.eval_clip(pixels, self._clip, crop).transpose(0, 1)
             tokens = self._scorer.encode_frames(list(frames))
             self._tokens |= {(i, crop): one for i, one in zip(indices, tokens, strict=True)}
+
+
+def prefetch(
+    items: Iterable[T], count: int, interrupt: Callable[[], None]
+) -> Generator[T, None, None]:
+    """The same items, up to `count` of them made ahead of time in a thread.
+
+    An error is raised where its item would come. The thread has ended when the generator is closed:
+    if the item in hand takes longer than a moment, `interrupt` is called, which must make it fail
+    soon.
+    """
+    iterator, end = iter(items), object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+    waiting: deque[Future[Any]] = deque()
+    try:
+        for _ in range(max(count, 1)):
+            waiting.append(pool.submit(next, iterator, end))
+        while (item := waiting[0].result()) is not end:
+            waiting.popleft()
+            waiting.append(pool.submit(next, iterator, end))
+            yield item
+    finally:
+        running = [future for future in waiting if not future.cancel()]
+        if wait(running, PATIENCE_SECONDS).not_done:
+            interrupt()
+        pool.shutdown()
+        if isinstance(iterator, Generator):
+            iterator.close()

@@ -1,4 +1,4 @@
-"""What fewer bits do to a film's scores, measured on some of its windows before the others."""
+"""Low precision against float32, measured on some windows of a video before the others."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from vidattn.models.device import Precision, Runtime
 from vidattn.types import View
 from vidattn.video import Video
 
-MOST_VIEWS = 4
-VIEWS_EACH = 8
-"""One in so many views is looked at twice, at least one and MOST_VIEWS at most."""
-MOST_APART = 0.1
-"""A score that is off by more than this is not accepted."""
+MAX_VIEWS = 4
+VIEWS_PER_CHECK = 8
+"""One in so many views is checked, at least one and at most MAX_VIEWS."""
+TOLERANCE = 0.1
+"""Largest difference of a score that is accepted."""
 
 
 @dataclass(frozen=True)
 class PrecisionCheck:
-    """How the scores of some views in a precision and in float32 compare."""
+    """The scores of some views in a precision, compared with float32."""
 
     precision: Precision
     windows: int
     same_label: int
-    """In how many of them the best label is the same."""
+    """Windows with the same best label."""
     max_difference: float
     """The largest difference of a score."""
 
     @property
-    def near(self) -> bool:
-        """Whether it is near enough to be used, see MOST_APART."""
-        return self.max_difference <= MOST_APART
+    def passed(self) -> bool:
+        """Whether the difference lies within TOLERANCE."""
+        return self.max_difference <= TOLERANCE
 
     def __str__(self) -> str:
         """A sentence."""
@@ -46,14 +46,14 @@ class PrecisionCheck:
             f"{self.same_label}, scores differ by {self.max_difference:.4f} at most"
         )
 
-    def record(self) -> dict[str, Any]:
-        """What a timeline says of it."""
-        words = {"windows": self.windows, "same_label": self.same_label}
-        return {self.precision: words | {"max_difference": round(self.max_difference, 5)}}
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values for the `model` of a timeline."""
+        counts = {"windows": self.windows, "same_label": self.same_label}
+        return {self.precision: counts | {"max_difference": round(self.max_difference, 5)}}
 
 
-def windows_to_check(scorer: Scorer, runtime: Runtime) -> bool:
-    """Whether `scorer` has fewer bits than float32 without having been told so in plain words."""
+def needs_check(scorer: Scorer, runtime: Runtime) -> bool:
+    """Whether `scorer` computes in int8, or in bf16 by its own choice."""
     return scorer.precision == "int8" or (
         runtime.precision == "auto" and scorer.precision == "bf16"
     )
@@ -64,12 +64,12 @@ def check_precision(
 ) -> PrecisionCheck | None:
     """Compare `scorer` with float32 on a few of `views`, spread over all; None if none decodes.
 
-    Raises InputError when int8 is too far off, see MOST_APART.
+    Raises InputError when int8 is too far off, see TOLERANCE.
     """
-    count = min(MOST_VIEWS, max(1, len(views) // VIEWS_EACH))
+    count = min(MAX_VIEWS, max(1, len(views) // VIEWS_PER_CHECK))
     places = np.linspace(0, len(views) - 1, count).round().astype(int).tolist()
-    found = view_clips(video, [views[place] for place in places], classifier.clip)
-    clips = [clip for clip in found if clip is not None]
+    views = [views[place] for place in places]
+    clips = [clip for clip in view_clips(video, views, classifier.clip) if clip is not None]
     if not clips:
         return None
     exact = Scorer(classifier, replace(runtime, precision="fp32", compile=False))
@@ -83,9 +83,9 @@ def check_precision(
         sum(int(a.argmax() == b.argmax()) for a, b in pairs),
         max(float(np.abs(a - b).max()) for a, b in pairs),
     )
-    if scorer.precision == "int8" and not result.near:
+    if scorer.precision == "int8" and not result.passed:
         raise InputError(
-            f"{video.path}: refused: {result}; {MOST_APART:g} is the most allowed",
+            f"{video.path}: refused: {result}; {TOLERANCE:g} is the most allowed",
             hint="leave --precision int8 out: this model loses too much in 8-bit integers",
         )
     return result

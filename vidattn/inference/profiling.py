@@ -1,4 +1,4 @@
-"""How long each part of the work took, and how much memory it needed."""
+"""Time and memory that a run took."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """Adds up seconds under names, from a monotonic clock."""
+    """Sums seconds by name, from a monotonic clock."""
 
     def __init__(self) -> None:
         self._begin = time.perf_counter()
@@ -30,7 +30,7 @@ class Stopwatch:
             self._seconds[name] += time.perf_counter() - begin
 
     def timed(self, name: str, items: Iterable[T]) -> Iterator[T]:
-        """The same items; the time spent waiting for them goes to `name`."""
+        """The same items; the time spent waiting for them counts as `name`."""
         iterator = iter(items)
         while True:
             with self(name):
@@ -50,6 +50,6 @@ class Stopwatch:
 
 
 def peak_rss_mb() -> float:
-    """The most memory this process ever held, in units of 1e6 bytes."""
+    """Peak memory of this process, in units of 1e6 bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)

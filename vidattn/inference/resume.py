@@ -1,9 +1,9 @@
-"""Going on with a run that was killed: what its scores depend on, and where it can go on.
+"""Resuming a run that was killed: the identity of a run, and the window to resume from.
 
-A resumed run ends with the same bytes as one that was never interrupted. So it goes on at the
-beginning of a batch, for a model may round differently in batches of another size, and only where
-nothing computed before is used again after. Where frames were lost, everything is decoded again,
-since what a damaged file yields depends on where decoding begins.
+A resumed run ends with the same bytes as one that was never interrupted. So it resumes at the
+beginning of a batch, because a model may round differently in batches of another size, and only
+where no feature computed before is used again. Where frames did not decode, everything is decoded
+again, since the frames of a damaged file depend on where decoding begins.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from vidattn.models.classifier import Classifier
 from vidattn.types import View, Window
 
 FRESH_WINDOWS = 64
-"""What overlapping windows share is computed anew after so many, at the next batch."""
+"""Windows after which, at the next batch, the cached features are computed anew."""
 END_BYTES = 1 << 20
 
 
 def fresh_every(batch: int) -> int:
-    """Windows from one batch that begins anew to the next, a multiple of the batch size."""
+    """Windows between batches that begin without cached features, a multiple of the batch size."""
     return -(-FRESH_WINDOWS // batch) * batch
 
 
 def identity(
     started: Started, classifier: Classifier, scorer: Scorer, batch: int
 ) -> dict[str, Any]:
-    """All that the scores of a run in batches of so many windows depend on.
+    """Everything that the scores of a run depend on, as JSON values; batch: windows in a batch.
 
     Raises VideoError when the file is gone.
     """
@@ -65,23 +65,21 @@ def identity(
 
 
 def first_window(known: Mapping[int, ScoreRecord], views: Sequence[View], batch: int) -> int:
-    """The window to go on with: all before it are known, and a run can begin there."""
-    planned = len(known)
-    if planned >= len(views):
+    """The window to resume from: all before it are known, and none shares features with it."""
+    if len(known) >= len(views):
         return len(views)
-    first = planned // batch * batch
-    shown_later = min(min(view.indices) for view in views[first:]) if first else 0
-    shown = [max(view.indices) for view in views[:first]]
-    most = np.maximum.accumulate(shown).tolist() if shown else []
-    while first and not (first % fresh_every(batch) == 0 or most[first - 1] < shown_later):
+    first = len(known) // batch * batch
+    oldest = min(min(view.indices) for view in views[first:])
+    newest = np.maximum.accumulate([max(view.indices) for view in views[:first]], dtype=np.int64)
+    while first and first % fresh_every(batch) and newest[first - 1] >= oldest:
         first -= batch
-        shown_later = min([shown_later, *(min(v.indices) for v in views[first : first + batch])])
+        oldest = min([oldest, *(min(view.indices) for view in views[first : first + batch])])
     return first
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """What of a run is left to do, and what the rest has left behind."""
+    """The windows of a run that are left to do, and the state before them."""
 
     begin: int = 0
     """The first window from which on all frames are decoded."""
@@ -90,18 +88,17 @@ class ResumePoint:
     last: Scored | None = None
     """The window before the first one."""
     still: int = -1
-    """The last window computed before the first one, with which others are compared when those
-    that show the same are left out; -1 where nobody asks."""
+    """The last window computed before the first one, with which static ones are compared; -1 for
+    none."""
 
     def batches(self, windows: int, size: int) -> Iterator[int]:
-        """The first windows of the batches to go through: those from `begin` on, and before them
-        the one that holds `still`."""
+        """The first windows of the batches to decode: the one of `still`, and all from `begin`."""
         if 0 <= self.still < self.begin:
             yield self.still // size * size
         yield from range(self.begin, windows, size)
 
-    def shown(self, views: Sequence[View], size: int) -> list[View]:
-        """Views of the windows in the batches."""
+    def pending(self, views: Sequence[View], size: int) -> list[View]:
+        """The views of the windows in these batches."""
         first = self.still // size * size
         apart = views[first : first + size] if 0 <= self.still < self.begin else ()
         return [*apart, *views[self.begin :]]
@@ -114,10 +111,9 @@ def resume_from(
     batch: int,
     classes: int,
 ) -> tuple[ResumePoint, list[Scored]]:
-    """What is left of a run that knows some windows, and what is not to be done again of it.
+    """The point to resume a run from, given the windows in its log, and the events before it.
 
-    plan: the windows given and what they show. classes: how many numbers of a record are scores;
-    the others are its embedding.
+    classes: how many numbers of a record are scores; the others are its embedding.
     """
     windows = list(plan)
     first = first_window(known, list(plan.values()), batch)
@@ -140,13 +136,13 @@ def resume_from(
 
 
 def _file(path: str) -> dict[str, Any]:
-    """Size, time of change and a digest of both ends of a file."""
+    """Size, modification time and a digest of both ends of a file."""
     try:
         with Path(path).open("rb") as file:
-            found = os.fstat(file.fileno())
+            status = os.fstat(file.fileno())
             head = file.read(END_BYTES)
-            file.seek(max(found.st_size - END_BYTES, 0))
+            file.seek(max(status.st_size - END_BYTES, 0))
             ends = sha256(head + file.read(END_BYTES), 16)
     except OSError as error:
         raise VideoError(f"{path}: {error.strerror}", code="E_GONE") from None
-    return {"bytes": found.st_size, "modified": found.st_mtime_ns, "ends": ends}
+    return {"bytes": status.st_size, "modified": status.st_mtime_ns, "ends": ends}

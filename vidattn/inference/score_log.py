@@ -1,7 +1,7 @@
-"""The scores of a long run on disk while it is under way, so that a killed run can go on.
+"""The scores of a run on disk while it is under way, so that a killed run can be resumed.
 
 The file begins with `MAGIC`; then come records, each `length, crc32` (uint32, little-endian) and so
-many bytes. The first is JSON: what the scores depend on. Every other is one window: its number
+many bytes. The first is JSON, the identity of the run. Every other is one window: its number
 (uint32), flags (uint8: 1 scored, 2 whole, 4 reused), and its scores (float32 [K]). A record is
 handed to the system when its window closes, which survives the process, and flushed to disk every
 few seconds, which survives the machine. The log is removed when the timeline is written.
@@ -35,17 +35,16 @@ WINDOW = struct.Struct("<IB")
 SCORED, WHOLE, REUSED = 1, 2, 4
 HINT = "free some space, or choose another place with -o"
 FLUSH_SECONDS = 5.0
-"""A power cut loses no more than so much work."""
+"""The most work that a power cut loses."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreRecord:
-    """What is known of one window."""
+    """One window."""
 
     index: int
     scores: NDArray[np.float32] | None
-    """Probabilities [K], and whatever else is kept of a window; None where too little could be
-    read."""
+    """Probabilities [K], and then the embedding if there is one; None where too little decodes."""
     whole: bool
     """Whether all frames up to here could be read."""
     reused: bool = False
@@ -53,10 +52,10 @@ class ScoreRecord:
 
 
 class ScoreLog(Closing):
-    """A window log, for one run; a context manager that closes it. Nothing is opened until `begin`.
+    """The log of one run; a context manager that closes it. Nothing is opened until `begin`.
 
-    resume: go on with what is there, which otherwise is thrown away. anew: throw it away also when
-    it is of a run with another model or other settings, instead of refusing it.
+    resume: use the windows that are there, which are discarded otherwise. anew: discard them also
+    when the run had another model or other settings, instead of refusing to resume.
     """
 
     def __init__(
@@ -66,25 +65,24 @@ class ScoreLog(Closing):
         self.resume = resume
         self.anew = anew
         self.notes: list[str] = []
-        """What the user should know about what was found, one sentence each."""
+        """Remarks on the log that was there, one sentence each."""
         self._fd = -1
         self._lock = ExitStack()
         self._flushed = 0.0
 
     def begin(self, identity: Mapping[str, Any], classes: int) -> dict[int, ScoreRecord]:
-        """Open the file for a run and return the windows it holds by number.
+        """Open the file for a run and return the windows in it by number.
 
-        identity: whatever the scores depend on, as JSON can say it. classes: how many numbers are
-        kept of each window. Raises InputError when the
-        windows there are of another run, naming the differences, and OutputError when the file
-        cannot be written, is in use, or is no window log.
+        identity: everything that the scores depend on, as JSON values. classes: numbers of each
+        window. Raises InputError when the windows are of another run, naming the differences, and
+        OutputError when the file cannot be written, is in use, or is not a log.
         """
         plain = json.loads(json.dumps(dict(identity)))
         with writing(self.path, hint=HINT):
             data = self._open()
-            records, end = self._kept(data, plain, classes) if self.resume else ({}, 0)
+            records, end = self._read(data, plain, classes) if self.resume else ({}, 0)
             if not self.resume and (count := sum(1 for _ in _payloads(data)) - 1) > 0:
-                self.notes.append(f"{self.path}: {count} windows of an earlier run were given up")
+                self.notes.append(f"{self.path}: {count} windows of an earlier run were discarded")
             os.ftruncate(self._fd, end)
             os.lseek(self._fd, end, os.SEEK_SET)
             if not end:
@@ -94,7 +92,7 @@ class ScoreLog(Closing):
         return records
 
     def add(self, record: ScoreRecord) -> None:
-        """Append a window. Raises OutputError when that is not possible."""
+        """Append a window. Raises OutputError when that fails."""
         flags = SCORED * (record.scores is not None) + WHOLE * record.whole
         flags += REUSED * record.reused
         payload = WINDOW.pack(record.index, flags)
@@ -106,20 +104,20 @@ class ScoreLog(Closing):
                 self._flush()
 
     def remove(self) -> None:
-        """The run is complete and written: the log is not needed any more."""
+        """Delete the log after the results are written."""
         if self._fd >= 0:
             self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Leave the log for another run; calling it twice is fine."""
+        """Close the log and keep it for another run; calling it twice is fine."""
         if self._fd >= 0:
             descriptor, self._fd = self._fd, -1
             os.close(descriptor)
         self._lock.close()
 
     def _open(self) -> bytes:
-        """Take the file for this process, and read it."""
+        """Lock the file and read it."""
         lock = self.path.with_name(self.path.name + ".lock")
         if not self._lock.enter_context(locked(lock, timeout=0)):
             raise OutputError(
@@ -132,47 +130,47 @@ class ScoreLog(Closing):
         with open(self._fd, "rb", closefd=False) as file:
             data = file.read()
         if data[: len(MAGIC)] != MAGIC[: len(data)]:
-            raise OutputError(f"{self.path}: is no window log of vidattn", hint="move it away")
+            raise OutputError(f"{self.path}: is not a score log of vidattn", hint="move it away")
         return data
 
-    def _kept(
+    def _read(
         self, data: bytes, identity: Mapping[str, Any], classes: int
     ) -> tuple[dict[int, ScoreRecord], int]:
-        """The windows in the file, and where the last good record ends; 0 to begin anew."""
-        found = _payloads(data)
-        header, end = next(found, (b"", 0))
+        """The windows in the file, and the end of the last good record; 0 to start over."""
+        payloads = _payloads(data)
+        header, end = next(payloads, (b"", 0))
         if not end:
             return {}, 0
         if changed := _changed(self._identity(header), identity):
             if self.anew:
-                self.notes.append(f"{self.path}: begun anew: {'; '.join(changed)}")
+                self.notes.append(f"{self.path}: started over: {'; '.join(changed)}")
                 return {}, 0
             raise InputError(
-                f"{self.path}: is of another run: {'; '.join(changed)}",
-                hint="repeat what that run was asked for, or leave out --resume to begin anew",
+                f"{self.path}: belongs to another run: {'; '.join(changed)}",
+                hint="repeat what that run was asked for, or leave out --resume to start over",
             )
         records: dict[int, ScoreRecord] = {}
-        for payload, after in found:
+        for payload, after in payloads:
             record = _record(payload, classes)
             if record is None or record.index != len(records):
                 break
             records[record.index], end = record, after
         if end < len(data):
-            what = "is torn, as a killed run leaves it" if _torn(data, end) else "is damaged"
+            what = "is cut off, as a killed run leaves it" if _torn(data, end) else "is damaged"
             self.notes.append(
                 f"{self.path}: record {len(records) + 1} {what}; "
-                f"going on after {len(records)} windows"
+                f"resuming after {len(records)} windows"
             )
         return records, end
 
     def _identity(self, header: bytes) -> Mapping[str, Any]:
-        """What the first record says of the run that wrote it."""
+        """The identity of the run in the first record."""
         try:
             plain = json.loads(header)
         except (ValueError, RecursionError):
             plain = None
         if not isinstance(plain, dict):
-            raise OutputError(f"{self.path}: is no window log of vidattn", hint="move it away")
+            raise OutputError(f"{self.path}: is not a score log of vidattn", hint="move it away")
         return plain
 
     def _write(self, data: bytes) -> None:
@@ -195,7 +193,7 @@ def _framed(payload: bytes) -> bytes:
 
 
 def _payloads(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """The good records from the beginning, and where each ends; stops before the first bad one."""
+    """The records from the beginning, and the end of each; stops before the first bad one."""
     at = len(MAGIC)
     while at + HEAD.size <= len(data):
         length, checksum = HEAD.unpack_from(data, at)
@@ -207,7 +205,7 @@ def _payloads(data: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _record(payload: bytes, classes: int) -> ScoreRecord | None:
-    """A window, or None when the bytes are none."""
+    """The record in a payload, or None for any other bytes."""
     if len(payload) < WINDOW.size:
         return None
     index, flags = WINDOW.unpack_from(payload)
@@ -221,7 +219,7 @@ def _record(payload: bytes, classes: int) -> ScoreRecord | None:
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In words, what differs between two runs."""
+    """The differences of two identities, in words."""
     return [
         f"{key} was {before.get(key, 'unknown')}, is {now.get(key, 'unknown')}"
         for key in dict.fromkeys([*before, *now])

@@ -1,4 +1,4 @@
-"""How much the frames of a film change, from one pass over them at a small size."""
+"""Changes from frame to frame of a video, in one pass at a small size."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ class Change(NamedTuple):
     time: float
     """PTS seconds."""
     difference: float
-    """To the frame before it, see `vidattn.timeline.shot_cuts`; 0 for the first."""
+    """From the frame before, see `vidattn.timeline.shot_cuts`; 0 for the first."""
     frames: int
-    """How many frames there are to look at."""
+    """Number of frames in the pass."""
 
 
 def measure_changes(
     path: str | os.PathLike[str],
-    part: Window,
+    region: Window,
     reader: str = "auto",
     opening: Opening = open_video,
 ) -> Iterator[Change]:
-    """Every frame of a part in order; `vidattn.timeline.shot_cuts.find_cuts` makes cuts of them.
+    """The change at every frame of a region, from which `shot_cuts.find_cuts` finds shot cuts.
 
-    Raises VideoError when the file cannot be read, or changes meanwhile.
+    Raises VideoError when the file cannot be read, or changes in the meantime.
     """
     with opening(path, reader=reader, short_side=CUT_SIDE) as video:
         before = None
-        first, after = np.searchsorted(video.times, [part.start, part.stop]).tolist()
+        first, after = np.searchsorted(video.times, [region.start, region.stop]).tolist()
         for index, frame in video.stream(range(first, after)):
             amount = 0.0 if before is None else frame_difference(before, frame)
             yield Change(float(video.times[index]), amount, after - first)

@@ -1,4 +1,4 @@
-"""From a video and a classifier to a timeline: windows over a long file, or one answer for it.
+"""From a video and a classifier to a timeline: windows over a long file, or one window for it all.
 
 `stream` yields events while it works and prints nothing; `segment` and `classify` return the
 timeline. Memory is set by the window, not by the length of the file.
@@ -31,7 +31,7 @@ from vidattn.inference.events import (
     stack_embeddings,
 )
 from vidattn.inference.feature_cache import cached_features
-from vidattn.inference.precision_check import PrecisionCheck, check_precision, windows_to_check
+from vidattn.inference.precision_check import PrecisionCheck, check_precision, needs_check
 from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.resume import identity, resume_from
 from vidattn.inference.score_log import ScoreLog, ScoreRecord
@@ -85,23 +85,23 @@ def stream(
     with _opened(source, classifier.clip, runtime, opening) as video:
         planned = _planned(video, classifier.clip, windowing)
         seen = tuple((window,) for window in planned.seen)
-        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
-        started = _started(video, "segment", planned.windows, seen, planned, scorer, checked)
+        scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
+        started = _started(video, "segment", planned.windows, seen, planned, scorer, check)
         yield started
         views = dict(zip(planned.windows, planned.views, strict=True))
         size = scorer.batch_size(max(len(view.indices) for view in planned.views))
         known = {}
         if log is not None:
             known = log.begin(identity(started, classifier, scorer, size), classes + scorer.width)
-        part, done = resume_from(known, views, windowing.skip_static, size, classes)
+        resumed, done = resume_from(known, views, windowing.skip_static, size, classes)
         yield from done
-        lost = len(video.unreadable)
-        shown = part.shown(planned.views, size)
-        with cached_features(video, shown, classifier.clip, scorer, clock) as viewer:
-            survey = WindowScorer(views, classifier, viewer, windowing.skip_static, scorer.width)
-            for event in survey.scored(size, clock, part):
+        unreadable = len(video.unreadable)
+        pending = resumed.pending(planned.views, size)
+        with cached_features(video, pending, classifier.clip, scorer, clock) as cache:
+            windows = WindowScorer(views, classifier, cache, windowing.skip_static, scorer.width)
+            for event in windows.score(size, clock, resumed):
                 if log is not None and event.index not in known:
-                    log.add(_record(event, len(video.unreadable) == lost))
+                    log.add(_record(event, len(video.unreadable) == unreadable))
                 done.append(event)
                 yield event
         video.check_unchanged()
@@ -165,15 +165,14 @@ def classify(
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
 ) -> Timeline:
-    """One answer for a whole file: a timeline with a single window.
+    """One prediction for a whole file: a timeline with a single window.
 
-    sampling: "uniform" spreads the frames of each clip over the whole file; "dense" keeps the step
-    the classifier was trained with, in clips spread evenly over the file; "auto" is what the
-    weights ask for (`ClipConfig.sampling`). frames: how many are looked at. A uniform clip has just
-    as many, and the time embedding is stretched to it; dense clips keep the trained length, and
-    more frames mean more clips. views: spatial crops x temporal clips. pool: how the probabilities
-    of the views become one answer, instead of the averaging that the weights ask for. opening: as
-    of `stream`.
+    sampling: "uniform" spreads the frames of each clip over the whole file; "dense" keeps the frame
+    step of training, in clips spread evenly over the file; "auto" is what the weights ask for
+    (`ClipConfig.sampling`). frames: number of frames. A uniform clip has that many, and the time
+    embedding is stretched to it; dense clips keep the trained length, and more frames mean more
+    clips. views: spatial crops x temporal clips. pool: how to pool the probabilities of the views,
+    instead of the averaging that the weights ask for. opening: as of `stream`.
 
     Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
     the end.
@@ -185,16 +184,16 @@ def classify(
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
-        scorer, checked = _checked(source, planned.views, classifier, scorer, runtime, opening)
-        started = _started(video, "classify", (region,), (planned.seen,), planned, scorer, checked)
+        scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
+        started = _started(video, "classify", (region,), (planned.seen,), planned, scorer, check)
         logits: list[Tensor] = []
-        with cached_features(video, planned.views, classifier.clip, scorer, clock) as viewer:
-            shown = zip(planned.views, oldest_needed(planned.views), strict=True)
-            for batch in _chunks(shown, scorer.batch_size(len(planned.views[0].indices))):
-                viewer.advance(batch[0][1], max(max(view.indices) for view, _ in batch))
+        with cached_features(video, planned.views, classifier.clip, scorer, clock) as cache:
+            pending = zip(planned.views, oldest_needed(planned.views), strict=True)
+            for batch in _chunks(pending, scorer.batch_size(len(planned.views[0].indices))):
+                cache.advance(batch[0][1], max(max(view.indices) for view, _ in batch))
                 with clock("model_s"):
-                    found = viewer([view for view, _ in batch])
-                logits += [one for one in found if one is not None]
+                    scored = cache([view for view, _ in batch])
+                logits += [one for one in scored if one is not None]
         video.check_unchanged()
         if pool is not None:
             started = replace(started, settings=replace(started.settings, pool=str(pool)))
@@ -210,9 +209,9 @@ def _started(
     seen: tuple[tuple[Window, ...], ...],
     planned: plan.WindowPlan | plan.ViewPlan,
     scorer: Scorer,
-    checked: PrecisionCheck | None,
+    check: PrecisionCheck | None,
 ) -> Started:
-    """The first event of either act."""
+    """The first event of `stream`, and the one behind `classify`."""
     settings = replace(
         planned.settings,
         reader=video.reader,
@@ -220,8 +219,8 @@ def _started(
         compiled=scorer.compiled or None,
     )
     notes = planned.notes
-    if checked is not None and (checked.precision == "int8" or not checked.near):
-        notes += (str(checked) if checked.near else f"computed in float32: {checked}",)
+    if check is not None and (check.precision == "int8" or not check.passed):
+        notes += (str(check) if check.passed else f"computed in float32: {check}",)
     return Started(
         video.path,
         task,
@@ -232,11 +231,11 @@ def _started(
         settings,
         notes,
         video.unreadable,
-        {} if checked is None else checked.record(),
+        {} if check is None else check.to_dict(),
     )
 
 
-def _checked(
+def _check(
     source: Source,
     views: Sequence[View],
     classifier: Classifier,
@@ -244,19 +243,19 @@ def _checked(
     runtime: Runtime,
     opening: Opening,
 ) -> tuple[Scorer, PrecisionCheck | None]:
-    """A scorer that is near float32 on this film, and how near; None where nothing is in question.
+    """A scorer that is precise enough for this video, and the check; None where none is needed.
 
-    Where `auto` chose too few bits, it is one of float32. The film is opened anew, so that what
-    does not decode is found in its place later.
+    Where `auto` chose too few bits, it computes in float32. The video is opened anew, so that
+    frames that do not decode are reported in their place later.
     """
-    if not windows_to_check(scorer, runtime):
+    if not needs_check(scorer, runtime):
         return scorer, None
     with _opened(source, classifier.clip, runtime, opening) as video:
-        found = check_precision(video, views, classifier, scorer, runtime)
-    if found is None or found.near:
-        return scorer, found
+        check = check_precision(video, views, classifier, scorer, runtime)
+    if check is None or check.passed:
+        return scorer, check
     exact = replace(runtime, precision="fp32")
-    return Scorer(classifier, exact, embeddings=scorer.width > 0), found
+    return Scorer(classifier, exact, embeddings=scorer.width > 0), check
 
 
 def _probabilities(
@@ -273,9 +272,9 @@ def _probabilities(
 def _opened(
     source: Source, clip: ClipConfig, runtime: Runtime, opening: Opening
 ) -> Iterator[Video]:
-    """A path is opened, and closed afterwards; a video stays open for its owner.
+    """Open and close a path; leave a video open for its owner.
 
-    What a model says of its numbers gets the name of the film it was shown.
+    An error about scores that are not finite gets the path of the video.
     """
     opened: AbstractContextManager[Video] = nullcontext(source)  # type: ignore[arg-type]
     if isinstance(source, str | os.PathLike):

@@ -1,4 +1,4 @@
-"""One label for a whole film, from what a model saw of its windows, by a head that learned it."""
+"""One label for a whole video, predicted by a temporal head from the embeddings of its windows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from vidattn.timeline.pooling import Pool
 
 
 def require_head(classifier: Classifier) -> TemporalHead:
-    """The model of a classifier of whole films. Raises UsageError for one of clips."""
+    """The temporal head of a classifier. Raises UsageError for a classifier of clips."""
     if not isinstance(classifier.model, TemporalHead):
         raise UsageError(
-            f"{classifier.card.name}: no head over windows",
+            f"{classifier.card.name}: is not a temporal head",
             hint="vidattn train --task long makes one",
         )
     return classifier.model
@@ -32,7 +32,7 @@ def require_head(classifier: Classifier) -> TemporalHead:
 
 @torch.inference_mode()
 def predict_logits(head: Classifier, embeddings: NDArray[np.float32]) -> torch.Tensor:
-    """Logits float32 [K] of a film, from the embeddings [N, D] of its windows in order."""
+    """Logits float32 [K] of a video, from the embeddings [N, D] of its windows in order."""
     model = require_head(head)
     device = next(model.parameters()).device
     logits: torch.Tensor = (
@@ -42,23 +42,23 @@ def predict_logits(head: Classifier, embeddings: NDArray[np.float32]) -> torch.T
 
 
 def stream_whole_video(
-    source: str | os.PathLike[str], classifier: Classifier, head: Classifier, **wanted: Any
+    source: str | os.PathLike[str], classifier: Classifier, head: Classifier, **options: Any
 ) -> Iterator[Event]:
-    """Look at a film as the films were looked at that a head learned from; events as `stream`.
+    """Stream a video in the windows that the head was trained on; events as of `stream`.
 
-    The last one holds the one answer that the head gives. wanted: as of `stream`, but for how
-    windows are cut. Raises UsageError when the head learned from what another model saw.
+    The last event holds the prediction of the head. options: as of `stream`, without windowing.
+    Raises UsageError when the head was trained on embeddings of another model.
     """
     config = require_head(head).config
     if classifier.card.sha256 != config.sha256:
         raise UsageError(
-            f"{head.card.name} has learned from what {config.model} saw, and not "
+            f"{head.card.name} was trained on embeddings of {config.model}, not of "
             f"{classifier.card.name}",
             hint=f"name that model: -m {config.model}",
         )
-    wanted |= {"window": config.window_seconds, "stride": config.stride_seconds}
-    wanted["frames"] = head.clip.frames
-    for event in stream(source, classifier, embeddings=True, **wanted):
+    options |= {"window": config.window_seconds, "stride": config.stride_seconds}
+    options["frames"] = head.clip.frames
+    for event in stream(source, classifier, embeddings=True, **options):
         if isinstance(event, Finished):
             assert event.embeddings is not None
             event = Finished(_pooled(event.timeline, head, event.embeddings), event.embeddings)
@@ -66,7 +66,7 @@ def stream_whole_video(
 
 
 def describe_head(head: Classifier) -> dict[str, str]:
-    """What a timeline says of a head."""
+    """The head, as a timeline names it."""
     return {"name": head.card.name, "sha256": head.card.sha256}
 
 

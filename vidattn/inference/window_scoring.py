@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
@@ -17,70 +18,66 @@ from vidattn.types import View, Window
 
 
 class WindowScorer:
-    """The windows of one video."""
+    """Scores the windows of one video; reuses scores where the picture stands still.
+
+    skip_static: as of `Windowing`. width: length of the embeddings behind the logits of `features`.
+    """
 
     def __init__(
         self,
         windows: Mapping[Window, View],
         classifier: Classifier,
-        viewer: FeatureCache,
+        features: FeatureCache,
         skip_static: float | None = None,
         width: int = 0,
     ) -> None:
-        """skip_static: as of `Windowing`. width: of the embeddings that the viewer gives behind the
-        logits."""
         self._windows, self._views = list(windows), list(windows.values())
-        self._classifier, self._viewer, self._skip_static = classifier, viewer, skip_static
+        self._classifier, self._features, self._skip_static = classifier, features, skip_static
         self._classes = len(classifier.labels)
         # One table for all scores: small arrays that outlive large ones would fragment the heap.
         self._table = np.empty((len(windows), self._classes + width), np.float32)
         self._last: Scored | None = None
         self._still: Tensor | None = None
 
-    def scored(
-        self, batch_size: int, clock: Stopwatch, part: ResumePoint = ResumePoint()
+    def score(
+        self, batch_size: int, clock: Stopwatch, resumed: ResumePoint = ResumePoint()
     ) -> Iterator[Scored]:
-        """Every window of `part` once, `batch_size` at a time."""
+        """Score every window that is left to do, `batch_size` at a time."""
         views = self._views
         oldest = oldest_needed(views)
-        self._last = part.last
-        for first in part.batches(len(views), batch_size):
+        self._last = resumed.last
+        for first in resumed.batches(len(views), batch_size):
             batch = range(first, min(first + batch_size, len(views)))
-            self._viewer.advance(oldest[first], max(max(views[i].indices) for i in batch))
-            if first < part.first:
-                if part.still in batch:
-                    self._still = self._viewer.pixels(views[part.still])
+            self._features.advance(oldest[first], max(max(views[i].indices) for i in batch))
+            if first < resumed.first:
+                if resumed.still in batch:
+                    self._still = self._features.pixels(views[resumed.still])
                 continue
             if first % fresh_every(batch_size) == 0:
-                self._viewer.forget()
+                self._features.clear()
             with clock("model_s"):
-                done = self._in_order(batch)
-            yield from done
-            self._last = done[-1]
+                scored = self._score_batch(batch)
+            yield from scored
+            self._last = scored[-1]
 
-    def _in_order(self, batch: range) -> list[Scored]:
-        """Windows given; those that show what the last computed one shows are not computed."""
-        fresh = [i for i in batch if self._moves(self._views[i])]
-        logits = iter(self._viewer([self._views[i] for i in fresh]))
-        done: list[Scored] = []
+    def _score_batch(self, batch: range) -> list[Scored]:
+        fresh = [i for i in batch if self._changes(self._views[i])]
+        logits = iter(self._features([self._views[i] for i in fresh]))
+        scored: list[Scored] = []
         for i in batch:
             if i in fresh:
-                done.append(self._kept(i, self._windows[i], next(logits)))
+                scored.append(self._event(i, next(logits)))
             else:
-                before = done[-1] if done else self._last
+                before = scored[-1] if scored else self._last
                 assert before is not None
-                done.append(
-                    Scored(
-                        i, self._windows[i], before.scores, reused=True, embedding=before.embedding
-                    )
-                )
-        return done
+                scored.append(replace(before, index=i, window=self._windows[i], reused=True))
+        return scored
 
-    def _moves(self, view: View) -> bool:
-        """Whether a window shows something else than the last one that did."""
+    def _changes(self, view: View) -> bool:
+        """Whether a view differs from the last one for which this was true."""
         if self._skip_static is None:
             return True
-        pixels = self._viewer.pixels(view)
+        pixels = self._features.pixels(view)
         if pixels is not None and self._still is not None:
             change = (pixels - self._still).abs().mean((0, 2, 3)).max().item()
             if change <= self._skip_static:
@@ -88,11 +85,12 @@ class WindowScorer:
         self._still = pixels
         return True
 
-    def _kept(self, index: int, window: Window, logits: Tensor | None) -> Scored:
+    def _event(self, index: int, logits: Tensor | None) -> Scored:
         if logits is None:
-            return Scored(index, window, None)
+            return Scored(index, self._windows[index], None)
         row: Scores = self._table[index]
         scores, embedding = row[: self._classes], row[self._classes :]
         scores[:] = self._classifier.scores(logits[None, : self._classes]).numpy()
         embedding[:] = logits[self._classes :].numpy()
-        return Scored(index, window, scores, embedding=embedding if len(embedding) else None)
+        own = embedding if len(embedding) else None
+        return Scored(index, self._windows[index], scores, embedding=own)
