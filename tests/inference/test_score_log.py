@@ -134,7 +134,10 @@ def test_what_is_no_log_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"my notes\n")
     for resume in (False, True):
-        with ScoreLog(path, resume=resume) as log, pytest.raises(OutputError, match="not a score log"):
+        with (
+            ScoreLog(path, resume=resume) as log,
+            pytest.raises(OutputError, match="not a score log"),
+        ):
             log.begin(WHO, 3)
     assert path.read_bytes() == b"my notes\n"
     os.mkfifo(tmp_path / "pipe")
