@@ -33,7 +33,7 @@ DOORS = {
     "numpy": {"*"},
     "PIL": {"output/video/text", "data/augment"},
     "psutil": {"evaluation/benchmark", "cli"},
-    "ray": {"cli/batch/ray"},
+    "ray": {"inference/batch/ray"},
     "rich": {"cli"},
     "safetensors": {"weights", "training/checkpoint"},
     "timm": {"data/augment"},

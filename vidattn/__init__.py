@@ -17,6 +17,8 @@ from vidattn.io.lazy import lazy_getattr
 if TYPE_CHECKING:
     from vidattn.config import ViewConfig
     from vidattn.errors import VidattnError
+    from vidattn.inference.batch.classify import classify_many
+    from vidattn.inference.batch.segment import segment_many
     from vidattn.inference.explain import explain
     from vidattn.inference.stream import classify, segment, stream
     from vidattn.models.device import Runtime
@@ -44,12 +46,14 @@ __all__ = [
     "__version__",
     "annotate",
     "classify",
+    "classify_many",
     "excerpts",
     "explain",
     "load",
     "open_video",
     "save",
     "segment",
+    "segment_many",
     "stream",
     "write",
 ]
@@ -57,6 +61,8 @@ __all__ = [
 _HOMES = {
     "config": ("ViewConfig",),
     "errors": ("VidattnError",),
+    "inference.batch.classify": ("classify_many",),
+    "inference.batch.segment": ("segment_many",),
     "inference.explain": ("explain",),
     "inference.stream": ("classify", "segment", "stream"),
     "models.device": ("Runtime",),

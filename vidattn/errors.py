@@ -118,3 +118,7 @@ class DistributedError(VidattnError):
     """A training process that died or cannot reach the others."""
 
     exit_code = ExitCode.DISTRIBUTED
+
+
+class StopWork(BaseException):
+    """A request to stop, for signal handlers to raise: work in progress is saved on its way out."""

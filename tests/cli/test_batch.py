@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,14 +15,18 @@ import pytest
 
 from tests.cli.conftest import Run, write_film
 from tests.video.films import write_numbered
-from vidattn.cli.batch.claims import claimed
-from vidattn.cli.batch.failures import Failure, Failures
-from vidattn.cli.batch.inputs import Input, found_by
-from vidattn.cli.batch.names import names_of
-from vidattn.cli.batch.shards import parsed, share
 from vidattn.errors import InputError, MemoryLimitError, UsageError, VideoError
 from vidattn.inference import stream as infer
+from vidattn.inference.batch.failures import FailureList, FailureRecord
+from vidattn.inference.batch.inputs import (
+    VideoInput,
+    find_videos,
+    name_results,
+    parse_shard,
+    select_shard,
+)
 from vidattn.io.files import write_atomically
+from vidattn.io.locks import locked
 
 WANTED = ("-f", "json,csv", "-o", "out")
 
@@ -39,8 +42,8 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-def paths(*names: str) -> list[Input]:
-    return [Input(name) for name in names]
+def paths(*names: str) -> list[VideoInput]:
+    return [VideoInput(name) for name in names]
 
 
 def failures(folder: Path) -> list[dict[str, object]]:
@@ -57,7 +60,7 @@ def test_results_keep_the_tree_of_what_was_found_and_its_root(
     monkeypatch.chdir(tmp_path)
 
     def named(*given: str) -> list[str]:
-        return list(names_of(found_by(given)).values())
+        return list(name_results(find_videos(given)).values())
 
     assert named("films/a.mp4") == ["a"]
     tree = ["films/a", "films/deep/a", "films/deep/b.mkv", "films/deep/b.mp4"]
@@ -70,7 +73,7 @@ def test_results_keep_the_tree_of_what_was_found_and_its_root(
 
 
 def test_names_never_clash() -> None:
-    found = names_of(paths("x/a.mp4", "y/a.mp4", "a.mkv", "a.mkv.mp4", "b.mp4"))
+    found = name_results(paths("x/a.mp4", "y/a.mp4", "a.mkv", "a.mkv.mp4", "b.mp4"))
     assert len(set(found.values())) == len(found)
     assert found["b.mp4"] == "b"
     assert found["a.mkv"] != "a.mkv"  # the extension alone would not tell it from a.mkv.mp4
@@ -82,9 +85,10 @@ def test_every_input_is_in_one_shard_whatever_the_order(tmp_path: Path, count: i
     for i, file in enumerate(files):
         file.write_bytes(bytes(i * i))
     inputs = paths(*map(str, files), str(tmp_path / "gone.mp4"))
-    shards = [share(inputs, i, count) for i in range(count)]
+    shards = [select_shard(inputs, i, count) for i in range(count)]
     assert sorted(p.path for s in shards for p in s) == sorted(p.path for p in inputs)
-    assert [set(share(inputs[::-1], i, count)) for i in range(count)] == [set(s) for s in shards]
+    backwards = [set(select_shard(inputs[::-1], i, count)) for i in range(count)]
+    assert backwards == [set(shard) for shard in shards]
     loads = [sum(Path(p.path).stat().st_size for p in s if "gone" not in p.path) for s in shards]
     assert max(loads) - min(loads) <= 39 * 39
 
@@ -92,7 +96,7 @@ def test_every_input_is_in_one_shard_whatever_the_order(tmp_path: Path, count: i
 @pytest.mark.parametrize("text", ["3/3", "1", "-1/3", "0/0", "a/b", "1/2/3"])
 def test_a_shard_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--shard"):
-        parsed(text)
+        parse_shard(text)
 
 
 def test_shards_write_what_one_run_writes(
@@ -121,7 +125,7 @@ def test_what_is_complete_or_has_failed_is_passed_over(
     out = tmp_path / "out"
     (one,) = failures(out)
     assert (one["path"], one["code"], one["attempt"]) == ("films/c.mp4", "E_NOT_VIDEO", 1)
-    assert not list(out.rglob("*.claim"))
+    assert not list(out.rglob("*.lock"))
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
     again = quick(*words, "--skip-existing")
     assert again.returncode == 4
@@ -172,21 +176,21 @@ def test_films_that_memory_is_lacking_for_are_failures_and_the_others_go_on(
     code: int,
     codes: list[str],
 ) -> None:
-    from vidattn.cli.batch.segmenter import Segmenter
+    from vidattn.inference.batch.segment import Segmenter
 
-    plain = Segmenter.__call__
+    plain = Segmenter.run
 
     def call(self: Segmenter, path: str, deliver: object) -> object:
         if path in lacking:
             raise MemoryError
         return plain(self, path, deliver)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Segmenter, "__call__", call)
+    monkeypatch.setattr(Segmenter, "run", call)
     done = quick("segment", "films", "-m", model, *WANTED)
     assert done.returncode == code
     assert "films/a.mp4: out of memory" in done.stderr
     assert [one["code"] for one in failures(tmp_path / "out")] == codes
-    monkeypatch.setattr(Segmenter, "__call__", plain)  # there may be more memory another time
+    monkeypatch.setattr(Segmenter, "run", plain)  # there may be more memory another time
     assert "has failed before (E_NOT" in quick("segment", "films", "-m", model, *WANTED,
                                                "--skip-existing").stderr  # fmt: skip
     assert [one["code"] for one in failures(tmp_path / "out")] == ["E_NOT_VIDEO"]
@@ -267,17 +271,17 @@ def test_clips_and_vectors_that_are_gone_are_made_again(
 ) -> None:
     words = ("segment", "films/a.mp4", "-m", model, "-f", "json", "-o", "out", "--skip-existing")
     assert quick(*words).returncode == 0
-    cutting = quick(*words, "--clips", "cuts")
+    cutting = quick(*words, "--excerpts", "cuts")
     assert "is done" in cutting.stderr
     (clip,) = (tmp_path / "cuts").rglob("*.mp4")
     there = clip.read_bytes()
-    assert "clip" not in quick(*words, "--clips", "cuts").stderr
+    assert "excerpt" not in quick(*words, "--excerpts", "cuts").stderr
     for damage in (clip.unlink, lambda: clip.write_bytes(there[:-1])):
         damage()
-        assert "wrote 1 clip" in quick(*words, "--clips", "cuts").stderr
+        assert "wrote 1 excerpt" in quick(*words, "--excerpts", "cuts").stderr
         assert clip.read_bytes() == there
-    assert "encoded anew" in quick(*words, "--clips", "cuts", "--clips-exact").stderr
-    assert "clip" not in quick(*words, "--clips", "cuts", "--clips-exact").stderr
+    assert "encoded anew" in quick(*words, "--excerpts", "cuts", "--excerpts-exact").stderr
+    assert "excerpt" not in quick(*words, "--excerpts", "cuts", "--excerpts-exact").stderr
     assert quick(*words, "--embeddings").returncode == 0
     (vectors,) = (tmp_path / "out").rglob("*.npz")
     seen = vectors.read_bytes()
@@ -396,27 +400,27 @@ def test_an_input_that_another_run_is_at_is_left_to_it(
     quick: Run, model: Path, corpus: Path, tmp_path: Path
 ) -> None:
     """The other one fails to finish: its input is done in the end."""
-    claim = tmp_path / "out" / "films" / "a.vidattn.claim"
-    claim.parent.mkdir(parents=True)
-    with claim.open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        alone = quick("segment", corpus / "a.mp4", "-m", model, "-f", "json", "-o", claim.parent)
-        assert alone.returncode == 5
-        assert "another run is writing it" in alone.stderr
-        last = tmp_path / "out" / "films" / "deep" / "b.vidattn.json"
+    lock = tmp_path / "out" / "films" / "a.vidattn.lock"
+    last = tmp_path / "out" / "films" / "deep" / "b.vidattn.json"
+    begun = threading.Event()
 
-        def let_go() -> None:
+    def hold() -> None:
+        with locked(lock):
+            begun.set()
             while not last.exists():
                 time.sleep(0.01)
-            other.close()
 
-        waiting = threading.Thread(target=let_go)
-        waiting.start()
-        done = quick("segment", "films", "-m", model, "-f", "json", "-o", "out")
-        waiting.join()
+    other = threading.Thread(target=hold)
+    other.start()
+    begun.wait()
+    alone = quick("segment", corpus / "a.mp4", "-m", model, "-f", "json", "-o", lock.parent)
+    assert alone.returncode == 5
+    assert "another run is writing it" in alone.stderr
+    done = quick("segment", "films", "-m", model, "-f", "json", "-o", "out")
+    other.join()
     assert done.returncode == 4
     assert done.stderr.index("deep/b.vidattn.json") < done.stderr.index("films/a.vidattn.json")
-    assert not claim.exists()
+    assert not lock.exists()
 
 
 def test_nothing_is_left_of_killed_runs(
@@ -432,7 +436,7 @@ def test_nothing_is_left_of_killed_runs(
         patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             write_atomically(out / "a.vidattn.json", b"half")
-    for ending in ("claim", "log"):
+    for ending in ("lock", "log"):
         (out / f"a.vidattn.{ending}").touch()
     assert len(list(out.iterdir())) == len(whole) + 3
     again = quick(*words)
@@ -446,9 +450,9 @@ def test_what_another_run_made_meanwhile_is_not_made_again(
 ) -> None:
     words = ("segment", "films", "-m", model, *WANTED)
     assert quick(*words).returncode == 4
-    from vidattn.cli.batch.segmenter import Segmenter
+    from vidattn.inference.batch.segment import Segmenter
 
-    plain = Segmenter.__call__
+    plain = Segmenter.run
     done: list[str] = []
 
     def call(self: Segmenter, path: str, deliver: object) -> object:
@@ -456,52 +460,29 @@ def test_what_another_run_made_meanwhile_is_not_made_again(
             for saved in (tmp_path / "out").rglob("b.vidattn.json"):
                 saved.write_bytes(saved.read_bytes())
                 os.utime(saved)
-            old = Failures(tmp_path / "out").read()["films/c.mp4"]
-            Failures(tmp_path / "out").add(Failure(**{**vars(old), "attempt": 9}))
+            old = FailureList(tmp_path / "out").read()["films/c.mp4"]
+            FailureList(tmp_path / "out").add(FailureRecord(**{**vars(old), "attempt": 9}))
         done.append(path)
         return plain(self, path, deliver)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Segmenter, "__call__", call)
+    monkeypatch.setattr(Segmenter, "run", call)
     again = quick(*words)  # without --skip-existing: everything that is old is done anew
     assert again.returncode == 4
     assert done == ["films/a.mp4"]
     assert failures(tmp_path / "out")[0]["attempt"] == 9
 
 
-def test_claims_pass_from_one_to_the_next(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "claim"
-    held, most, wins = [0], [0], []
-
-    def work() -> None:
-        for _ in range(20):
-            with claimed(path, wait=True) as mine:
-                held[0] += 1
-                most[0] = max(most[0], held[0])
-                wins.append(mine)
-                held[0] -= 1
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vidattn.cli.batch.claims.POLL_SECONDS", 0.001)
-        crew = [threading.Thread(target=work) for _ in range(4)]
-        for one in crew:
-            one.start()
-        for one in crew:
-            one.join()
-    assert (most, wins) == ([1], [True] * 80)
-    assert not path.exists()
-
-
 def test_the_list_of_failures_survives_torn_lines_and_ends_in_order(tmp_path: Path) -> None:
-    ledger = Failures(tmp_path)
+    ledger = FailureList(tmp_path)
     for name, attempt in (("b", 1), ("a", 1), ("b", 2), ("c", 1)):
-        ledger.add(Failure(name, "E_DECODE", f"{name}\udcff: broken", attempt))
+        ledger.add(FailureRecord(name, "E_DECODE", f"{name}\udcff: broken", attempt))
     with ledger.path.open("ab") as file:
         file.write(b'{"path": "torn", "co')
-    ledger.add(Failure("d", "E_GONE", "gone"))
+    ledger.add(FailureRecord("d", "E_GONE", "gone"))
     assert {k: v.attempt for k, v in ledger.read().items()} == {"a": 1, "b": 2, "c": 1, "d": 1}
-    ledger.settle({"c"})
+    ledger.sort({"c"})
     assert [row["path"] for row in failures(tmp_path)] == ["a", "b", "d"]
-    ledger.settle({"a", "b", "d"})
+    ledger.sort({"a", "b", "d"})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -517,17 +498,17 @@ def test_the_list_of_failures_survives_torn_lines_and_ends_in_order(tmp_path: Pa
     ],
 )
 def test_lines_of_anything_else_are_no_failures(tmp_path: Path, line: str) -> None:
-    ledger = Failures(tmp_path)
+    ledger = FailureList(tmp_path)
     ledger.path.write_text(line + "\n")
-    ledger.add(Failure("b", "E_GONE", "gone"))
+    ledger.add(FailureRecord("b", "E_GONE", "gone"))
     assert list(ledger.read()) == ["b"]
-    ledger.settle(set())
+    ledger.sort(set())
     assert [row["path"] for row in failures(tmp_path)] == ["b"]
 
 
 def test_an_empty_folder_is_still_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no videos below"):
-        found_by([str(tmp_path)])
+        find_videos([str(tmp_path)])
 
 
 def test_links_to_folders_are_followed_and_each_folder_is_searched_once(tmp_path: Path) -> None:
@@ -541,5 +522,5 @@ def test_links_to_folders_are_followed_and_each_folder_is_searched_once(tmp_path
     (films / "z" / "up").symlink_to(films)
     (elsewhere / "round").symlink_to(tmp_path)
     (films / "nowhere").symlink_to(tmp_path / "gone")
-    found = [Path(one.path).relative_to(films) for one in found_by([str(films)])]
+    found = [Path(one.path).relative_to(films) for one in find_videos([str(films)])]
     assert found == [Path("z/a.mp4"), Path("b/deep/a.mp4")]

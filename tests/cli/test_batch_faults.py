@@ -50,7 +50,7 @@ def test_a_film_of_another_timeline_is_not_taken_for_this_one(
     old = made.read_bytes()
     with monkeypatch.context() as killed:
         killed.setattr(
-            "vidattn.output.video.annotate.annotate_events",
+            "vidattn.inference.batch.videos.annotate_events",
             raising(OutputError("out: No space left")),
         )
         assert quick(*again).returncode == 5

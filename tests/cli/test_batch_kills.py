@@ -166,7 +166,7 @@ def test_a_kill_leaves_whole_files_or_none_and_the_next_run_ends_as_ever(
     codes, states, last, whole = python(KILLED, tmp_path, commands[name], "out", count, 9)
     assert codes == [0, *[-9] * count, 0]
     for state in states:
-        visible = {k: v for k, v in state.items() if not k.endswith((".part", ".log", ".claim"))}
+        visible = {k: v for k, v in state.items() if not k.endswith((".part", ".log", ".lock"))}
         assert {k: whole[k] for k in visible} == visible
     assert {k: v for k, v in last.items() if not k.endswith(".part")} == whole
 

@@ -16,16 +16,15 @@ import psutil
 import pytest
 
 from tests.cli.conftest import Run, write_film
-from vidattn.cli.batch import ray as cluster
-from vidattn.cli.batch import runner
-from vidattn.cli.batch.failures import Failures
-from vidattn.cli.batch.inputs import Input
-from vidattn.cli.batch.ray import Answer, Crew
-from vidattn.cli.batch.writing import Delivery
-from vidattn.cli.terminal.console import Console
-from vidattn.cli.terminal.signals import StopRequested
-from vidattn.errors import DistributedError
-from vidattn.models.device import Runtime
+from vidattn.errors import DistributedError, OutputError
+from vidattn.inference.batch import ray as cluster
+from vidattn.inference.batch.events import BatchEvent, Done, Failed, Note
+from vidattn.inference.batch.failures import FailureList
+from vidattn.inference.batch.inputs import VideoInput
+from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.ray import Reply, WorkerPool
+from vidattn.inference.batch.runner import BatchJob
+from vidattn.inference.batch.segment import SegmentOptions
 
 CLUSTER = """
 import sys
@@ -49,11 +48,11 @@ class DiedError(Exception):
 
 
 class Played:
-    """As much of Ray as a crew needs; every worker answers at once."""
+    """As much of Ray as a pool needs; every worker answers at once."""
 
     exceptions = SimpleNamespace(RayActorError=DiedError)
 
-    def __init__(self, answer: Callable[[str], Answer], begin: Callable[[], Answer] = Answer):
+    def __init__(self, answer: Callable[[str], Reply], begin: Callable[[], Reply] = Reply):
         self.answer, self.begin_with = answer, begin
         self.done: list[tuple[str, bool]] = []
         self.hired = 0
@@ -71,12 +70,12 @@ class Played:
             do=SimpleNamespace(remote=lambda path, again: (lambda: self.do(path, again), object())),
         )
 
-    def do(self, path: str, again: bool) -> Answer:
+    def do(self, path: str, again: bool) -> Reply:
         self.done.append((path, again))
         return self.answer(path)
 
-    def get(self, ref: Any) -> Answer:
-        answer: Answer = ref[0]()
+    def get(self, ref: Any) -> Reply:
+        answer: Reply = ref[0]()
         return answer
 
     def wait(self, refs: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
@@ -91,68 +90,72 @@ class Played:
         return {"CPU": 2.0}
 
 
-def crew(ray: Played, folder: Path, count: int) -> Crew:
-    delivery = Delivery(False, ("json",), folder, named=True)
-    whole = runner.Corpus.of([Input(f"{i}.mp4") for i in range(count)], delivery)
-    return Crew(Console(), whole, SimpleNamespace(runtime=Runtime()), ray, None)  # type: ignore[arg-type]
+def pool(ray: Played, folder: Path, count: int) -> WorkerPool:
+    inputs = [VideoInput(f"{i}.mp4") for i in range(count)]
+    job = BatchJob.create(inputs, OutputFiles(folder=folder))
+    return WorkerPool(ray, job, (None, SegmentOptions(), job, None), None)
 
 
-def test_a_path_that_kills_its_workers_fails_and_the_others_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def answer(path: str) -> Answer:
+def done(path: str, *notes: str) -> Reply:
+    events: list[BatchEvent] = [Note(note) for note in notes]
+    return Reply([*events, Done(path, None)])  # type: ignore[arg-type]
+
+
+def test_a_path_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    def answer(path: str) -> Reply:
         if path == "1.mp4":
             raise DiedError
-        return Answer(4 if path == "2.mp4" else 0, f"{path}: result\n", f"note: {path}\n")
+        return done(path, f"note of {path}")
 
-    ray = Played(answer, lambda: Answer(digest="abc"))
-    assert crew(ray, tmp_path, 5).work() == 4
-    said = capsys.readouterr()
-    assert sorted(said.out.splitlines()) == [f"{i}.mp4: result" for i in (0, 2, 3, 4)]
-    assert "note: 0.mp4" in said.err
-    assert "1.mp4: 3 workers have died of it" in said.err
-    assert "3 of 5 inputs complete, 1 in part, 1 failed" in said.err
+    ray = Played(answer, lambda: Reply(digest="abc"))
+    events = list(pool(ray, tmp_path, 5).run())
+    assert sorted(e.path for e in events if isinstance(e, Done)) == [
+        f"{i}.mp4" for i in (0, 2, 3, 4)
+    ]
+    assert Note("note of 0.mp4") in events
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    assert (failed.path, failed.code) == ("1.mp4", "E_WORKER_DIED")
+    assert "3 workers have died of it" in failed.error.message
     assert [again for path, again in ray.done if path == "1.mp4"] == [False, True, True]
-    failure = Failures(tmp_path).read()["1.mp4"]
-    assert (failure.code, failure.asked) == ("E_WORKER_DIED", "abc")
+    record = FailureList(tmp_path).read()["1.mp4"]
+    assert (record.code, record.asked) == ("E_WORKER_DIED", "abc")
     assert ray.hired == 2 + 3
 
 
 def test_a_path_whose_worker_is_lost_once_is_done_by_another(tmp_path: Path) -> None:
     lost: list[str] = []
 
-    def answer(path: str) -> Answer:
+    def answer(path: str) -> Reply:
         if path not in lost:
             lost.append(path)
             raise DiedError
-        return Answer()
+        return done(path)
 
     ray = Played(answer)
-    assert crew(ray, tmp_path, 3).work() == 0
+    events = list(pool(ray, tmp_path, 3).run())
+    assert sum(isinstance(event, Done) for event in events) == 3
+    assert sum(isinstance(event, Note) and event.warning for event in events) == 3
     assert sorted(ray.done) == [(f"{i}.mp4", again) for i in range(3) for again in (False, True)]
 
 
 def test_workers_that_never_begin_end_the_run(tmp_path: Path) -> None:
-    def begin() -> Answer:
+    def begin() -> Reply:
         raise DiedError
 
     with pytest.raises(DistributedError, match="die before they begin"):
-        crew(Played(lambda path: Answer(), begin), tmp_path, 3).work()
+        list(pool(Played(done, begin), tmp_path, 3).run())
 
 
-def test_what_ends_a_worker_for_good_ends_the_run(tmp_path: Path) -> None:
-    full = Answer(5, error=("out: cannot be written: No space left on device", "free some"))
-    with pytest.raises(Exception, match="No space left") as ended:
-        crew(Played(lambda path: full), tmp_path, 3).work()
-    assert ended.value.exit_code == 5  # type: ignore[attr-defined]
+def test_an_error_that_ends_a_worker_for_good_ends_the_run(tmp_path: Path) -> None:
+    full = OutputError("out: cannot be written: No space left on device", hint="free some")
+    with pytest.raises(OutputError, match="No space left"):
+        list(pool(Played(lambda path: Reply(error=full)), tmp_path, 3).run())
 
 
-def test_a_signal_ends_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    signals = iter((0, 0, 0, 15))
-    with pytest.raises(StopRequested) as ended:
-        crew(Played(lambda path: Answer()), tmp_path, 9).work(lambda: next(signals))
-    assert ended.value.exit_code == 143
-    assert "of 9 inputs are done" in capsys.readouterr().err
+def test_a_request_to_stop_ends_the_run(tmp_path: Path) -> None:
+    asked = iter((0, 0, 0, 15))
+    events = list(pool(Played(done), tmp_path, 9).run(lambda: next(asked)))
+    assert 0 < sum(isinstance(event, Done) for event in events) < 9
 
 
 def test_ray_that_is_not_there_is_named(
@@ -252,4 +255,4 @@ def test_a_cluster_that_loses_a_worker_and_a_machine_gives_the_same_bytes(
     assert "its worker has died" in said
     assert results(tmp_path / "out") == results(tmp_path / "alone")
     assert len(results(tmp_path / "out")) == 16
-    assert list(Failures(tmp_path / "out").read()) == ["films/bad.mp4"]
+    assert list(FailureList(tmp_path / "out").read()) == ["films/bad.mp4"]

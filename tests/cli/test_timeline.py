@@ -245,14 +245,14 @@ def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
 ) -> None:
     film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
     words = ("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
-    from vidattn.cli.batch import progress
     from vidattn.cli.terminal.signals import StopRequested
+    from vidattn.inference.batch import segment
 
     def stop(*_: object) -> None:
         raise StopRequested(15)
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "measure_changes", stop)
+        patch.setattr(segment, "measure_changes", stop)
         patch.setattr("os._exit", sys.exit)
         assert quick(*words).returncode == 143
     saved = tmp_path / "shots.vidattn.json"
@@ -263,5 +263,5 @@ def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
     assert quick(*words, "--resume").returncode == 0
     assert json.loads(saved.read_text())["cuts"] == [1.7]
     with monkeypatch.context() as patch:  # nothing is left to look for
-        patch.setattr(progress, "measure_changes", stop)
+        patch.setattr(segment, "measure_changes", stop)
         assert quick(*words, "--resume").returncode == 0

@@ -24,7 +24,7 @@ def saved(quick: Run, film: Path, model: Path, tmp_path: Path) -> Path:
 def test_segment_makes_a_film_and_clips(
     quick: Run, film: Path, model: Path, tmp_path: Path
 ) -> None:
-    done = quick("segment", film, "-m", model, "-f", "mp4,srt", "--clips", "cuts", "-o", "out")
+    done = quick("segment", film, "-m", model, "-f", "mp4,srt", "--excerpts", "cuts", "-o", "out")
     assert done.returncode == 0, done.stderr
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert names == ["walk.vidattn.mp4", "walk.vidattn.srt"]
@@ -32,7 +32,7 @@ def test_segment_makes_a_film_and_clips(
         assert (video.frames, video.height) == (40, 144)
     cuts = sorted(p.name for p in (tmp_path / "cuts").iterdir())
     assert cuts[0].startswith("walk.01.")
-    count = "1 clip" if len(cuts) == 1 else f"{len(cuts)} clips"
+    count = "1 excerpt" if len(cuts) == 1 else f"{len(cuts)} excerpts"
     assert f"wrote {count} to cuts (" in done.stderr
     assert "wrote out/walk.vidattn.mp4" in done.stderr
     # A film that was made of another is not taken for one of those to look at.
@@ -66,8 +66,8 @@ def test_classify_makes_a_film_with_its_answer(quick: Run, film: Path, model: Pa
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--clips-exact"], 2, "--clips-exact is about clips"),
-        (["--film", "a.mp4"], 2, "--film is for -f mp4 and --clips"),
+        (["--clips-exact"], 2, "--excerpts-exact needs excerpts"),
+        (["--film", "a.mp4"], 2, "--video is for -f mp4 and --excerpts"),
         (["other.json", "--film", "a.mp4", "-f", "mp4"], 2, "--film is about one film"),
         (["-f", "mp4", "-o", "file"], 5, "cannot be written"),
         (["--clips", "file"], 5, "cannot be written"),
@@ -87,7 +87,7 @@ def test_the_film_itself_is_never_overwritten(quick: Run, model: Path, tmp_path:
     before = path.read_bytes()
     done = quick("segment", path, "-m", model, "-f", "mp4")
     assert done.returncode == 5
-    assert "is the film itself" in done.stderr
+    assert "is the video itself" in done.stderr
     assert path.read_bytes() == before
 
 
@@ -104,7 +104,7 @@ def test_stopping_a_film_leaves_the_timeline_and_no_half_film(model: Path, tmp_p
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "making a film" in line:
+            if "drawing labels" in line:
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()

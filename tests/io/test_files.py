@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.cli.batch.failures import Failure, Failures
 from vidattn.errors import OutputError
+from vidattn.inference.batch.failures import FailureList, FailureRecord
 from vidattn.inference.score_log import ScoreLog
 from vidattn.io.files import make_folder, replacing_file, write_atomically
 
@@ -149,6 +149,6 @@ def test_names_of_logs_are_flushed(tmp_path: Path, flushed: list[str]) -> None:
         log.begin({}, 2)
     assert flushed == [str(tmp_path), str(tmp_path / "out" / "a.log"), str(tmp_path / "out")]
     flushed.clear()
-    Failures(tmp_path / "list").add(Failure("a.mp4", "E_EMPTY", "a.mp4: empty"))
+    FailureList(tmp_path / "list").add(FailureRecord("a.mp4", "E_EMPTY", "a.mp4: empty"))
     assert flushed[0] == str(tmp_path)
     assert flushed[-2:] == [str(tmp_path / "list" / "failures.jsonl"), str(tmp_path / "list")]

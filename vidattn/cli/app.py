@@ -15,8 +15,8 @@ from vidattn.cli.grouping import Sections, grouped
 from vidattn.errors import UsageError
 
 COMMANDS = {
-    "classify": "Say what a whole file shows, and how much of it the answer rests on.",
-    "segment": "Say what happens in a long file, from when to when.",
+    "classify": "Classify whole videos, with the share of each that the prediction rests on.",
+    "segment": "Segment long videos into labeled intervals.",
     "train": "Train a model on a data set.",
     "eval": "Measure a model on a data set: top-1, top-5, mean class, calibration.",
     "explain": "Show what the answer for a window rests on: heat over its frames.",

@@ -7,21 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidattn.cli.terminal.console import Console
 from vidattn.errors import WeightsError
 from vidattn.io.files import reading
 
 if TYPE_CHECKING:
+    from vidattn.inference.batch.events import NoteTaker
     from vidattn.models.classifier import Classifier
     from vidattn.weights.catalog import CatalogEntry
 
 
-HEAD = "head="
-"""What comes before the name of a head over windows, for --pool."""
-
-
 def load_model(
-    desk: Console,
+    console: NoteTaker,
     model: str | None,
     *,
     offline: bool,
@@ -36,32 +32,32 @@ def load_model(
     from vidattn.weights.loading import load, load_default
 
     def announce(entry: CatalogEntry) -> None:
-        desk.note(f"downloading {entry.name} ({entry.license}) from {entry.location}")
+        console.note(f"downloading {entry.name} ({entry.license}) from {entry.location}")
 
     if model is not None:
         classifier = load(model, offline=offline, announce=announce)
     else:
         classifier, notice = load_default(frames, offline, announce=announce)
         if notice:
-            desk.note(notice)
+            console.note(notice)
     for note in classifier.card.notes:
-        desk.note(note)
+        console.note(note)
     if "NC" in classifier.card.license:
-        desk.note(f"{classifier.card.name} is {classifier.card.license}: no commercial use")
+        console.note(f"{classifier.card.name} is {classifier.card.license}: no commercial use")
     if labels is not None:
         classifier = replace(classifier, labels=class_names(labels, classifier.labels))
     return classifier
 
 
-def loaded_head(desk: Console, pool: str, *, offline: bool) -> Classifier:
+def load_head(console: NoteTaker, name: str, *, offline: bool) -> Classifier:
     """The head over windows that `--pool head=RUN` names. Raises UsageError for another model."""
     from vidattn.inference.whole_video import require_head
     from vidattn.weights.loading import load
 
-    head = load(pool.removeprefix(HEAD), offline=offline)
+    head = load(name, offline=offline)
     require_head(head)
     for note in head.card.notes:
-        desk.note(note)
+        console.note(note)
     return head
 
 

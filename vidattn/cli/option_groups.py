@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from vidattn.cli.grouping import Changes, Group, option
 from vidattn.config import ViewConfig
@@ -15,6 +15,9 @@ from vidattn.models.device import Runtime
 from vidattn.output import WRITERS
 from vidattn.timeline.decoding import Decoding
 from vidattn.video.protocol import Limits
+
+if TYPE_CHECKING:
+    from vidattn.inference.batch.outputs import OutputFiles
 
 
 def seconds(text: object) -> float:
@@ -81,6 +84,22 @@ class OutputOptions:
     output: Path | None = None
     excerpts: Path | None = None
     excerpts_exact: bool = False
+
+    def files(self, default: str = "", video: str | None = None) -> OutputFiles:
+        """The files to write; default: formats without -f, unless --json alone is given.
+
+        video: path of the video, if not the one in the timeline. Raises UsageError.
+        """
+        from vidattn.inference.batch.outputs import OutputFiles
+
+        alone = self.json and self.output is None
+        formats = ("" if alone else default) if self.formats is None else self.formats
+        if not formats and self.output is not None:
+            formats = "json"
+        exact = self.excerpts_exact
+        return OutputFiles.parse(
+            formats, self.output, excerpts=self.excerpts, excerpts_exact=exact, video=video
+        )
 
 
 @dataclass(frozen=True)
@@ -151,6 +170,10 @@ Device = Annotated[Runtime, Group("Model", _RUNTIME)]
 DeviceWithoutCompile = Annotated[
     Runtime, Group("Model", {name: _RUNTIME[name] for name in _RUNTIME if name != "compile"})
 ]
+_START = option("--start", "TIME", "Start here (seconds or HH:MM:SS).", parser=seconds)
+_END = option("--end", "TIME", "Stop here (seconds or HH:MM:SS).", parser=seconds)
+Start = Annotated[float, _START]
+End = Annotated[float | None, _END]
 Windows = Annotated[
     Windowing,
     Group(
@@ -174,8 +197,8 @@ Windows = Annotated[
                 "Reuse the previous scores while the picture changes by at most LEVEL (0-255, mean "
                 "per frame).",
             ),
-            "start": option("--start", "TIME", "Start here (seconds or HH:MM:SS).", parser=seconds),
-            "end": option("--end", "TIME", "Stop here (seconds or HH:MM:SS).", parser=seconds),
+            "start": _START,
+            "end": _END,
         },
     ),
 ]

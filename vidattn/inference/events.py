@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
-from vidattn.models.classifier import Classifier
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.segments import covered_spans, subtract_spans
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 from vidattn.video import UnreadableSpan, VideoDetails
+
+if TYPE_CHECKING:
+    from vidattn.models.classifier import Classifier
 
 Scores = NDArray[np.float32]
 

@@ -11,7 +11,6 @@ import typer
 
 from vidattn.cli import option_groups as groups
 from vidattn.cli import options
-from vidattn.cli.batch.failures import failure
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import ExitCode, InputError
 
@@ -45,13 +44,12 @@ def doctor(
         found = installation(offline=model.offline)
         desk.lines([json.dumps(found)] if as_json else rows(found))
         raise typer.Exit(ExitCode.DONE)
-    from vidattn.cli.batch.inputs import expand, require_one
     from vidattn.cli.model_loading import load_model
+    from vidattn.inference.batch.inputs import find_existing
     from vidattn.inference.estimate import estimate
     from vidattn.video import open_video
 
-    paths = expand(inputs)
-    require_one(paths)
+    paths = [video.path for video in find_existing(inputs)]
     classifier = load_model(desk, model.model, offline=model.offline)
     # A process for each film: what another has left in one would count as this film's memory.
     opening = partial(open_video, limits=limits)
@@ -67,6 +65,8 @@ def each(
     desk: Console, paths: Sequence[str], act: Callable[[str], Iterator[str]], *, as_json: bool
 ) -> int:
     """Print what `act` says of every path; 0, or 3 or 4 when all or some of them fail."""
+    from vidattn.cli.terminal.progress import failure_json
+
     failed = 0
     for path in paths:
         try:
@@ -74,7 +74,7 @@ def each(
         except InputError as error:
             desk.fail(error)
             if as_json and len(paths) > 1:
-                desk.emit(failure(path, error))
+                desk.emit(failure_json(path, error))
             failed += 1
     if not failed:
         return ExitCode.DONE

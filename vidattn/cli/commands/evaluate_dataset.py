@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vidattn.cli.batch.writing import require_writable
 from vidattn.cli.commands import expect
 from vidattn.cli.terminal import metrics
 from vidattn.cli.terminal.console import Console, ProgressBar
 from vidattn.errors import DataError, ExitCode, UsageError
+from vidattn.inference.batch.outputs import require_writable
 from vidattn.io.json import dumps
 from vidattn.io.text import count_noun
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vidattn.cli.batch.inputs import expand
 from vidattn.cli.commands import expect
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import ExitCode, InputError, UsageError
+from vidattn.inference.batch.inputs import find_videos
 from vidattn.io.files import is_folder
 from vidattn.io.json import dumps
 from vidattn.io.text import count_noun
@@ -207,7 +207,7 @@ def _sorted_out(inputs: Sequence[str], model: str | None) -> tuple[list[str], li
             saved += map(str, inside)
         else:
             rest.append(given)
-    videos = expand(rest) if rest else []
+    videos = [video.path for video in find_videos(rest)] if rest else []
     saved += [path for path in videos if Path(path).suffix == ".json"]
     return list(dict.fromkeys(saved)), [p for p in videos if Path(p).suffix != ".json"]
 

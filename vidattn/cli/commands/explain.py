@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vidattn.cli import options
-from vidattn.cli.batch.inputs import require_one
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import ExitCode
 
@@ -75,14 +74,15 @@ def explain(
 
     Example: vidattn explain match.mp4 --at 1:30 -o results
     """
-    from vidattn.cli.batch.writing import require_writable
     from vidattn.cli.model_loading import load_model
+    from vidattn.inference.batch.inputs import VideoInput, require_existing
+    from vidattn.inference.batch.outputs import require_writable
     from vidattn.inference.explain import find_label, require_explainable
     from vidattn.models.device import Runtime
     from vidattn.video import Prefetcher
 
     desk = Console(quiet=quiet)
-    require_one([path])
+    require_existing([VideoInput(path)])
     moment = options.seconds(at)
     folder = output or Path()
     files = output is not None or mp4 or not as_json
@@ -148,24 +148,17 @@ class Request:
 
     def _timeline(self, desk: Console) -> Timeline:
         """The scores of all windows, side by side."""
-        from vidattn.inference import stream
-        from vidattn.inference.events import Finished, Scored, Started
+        from vidattn.cli.terminal.progress import follow
+        from vidattn.inference.stream import stream
 
-        events = stream.stream(
+        events = stream(
             self.path,
             self.classifier,
             frames=self.frames,
             runtime=self.runtime,
             opening=self.opening,
         )
-        started = next(events)
-        assert isinstance(started, Started)
-        with desk.progress(self.path, len(started.windows)) as track:
-            for event in events:
-                if isinstance(event, Scored):
-                    track.step()
-        assert isinstance(event, Finished)
-        return event.timeline
+        return follow(desk, events)
 
 
 def _write(

@@ -1,198 +1,153 @@
-"""`vidattn segment`: the timeline of a long file."""
+"""`vidattn segment`: the timelines of long videos."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidattn.cli import option_groups as groups
 from vidattn.cli import options
-from vidattn.cli.batch import runner
-from vidattn.cli.batch.inputs import found_by, require_one
-from vidattn.cli.batch.writing import Delivery
+from vidattn.cli.grouping import option
 from vidattn.cli.terminal.console import Console
 
 if TYPE_CHECKING:
-    from vidattn.inference.estimate import Estimate
+    from vidattn.inference.batch.ray import Load
+    from vidattn.inference.batch.runner import BatchJob
+    from vidattn.inference.batch.segment import SegmentOptions
+    from vidattn.video import Limits
 
 
 def segment(
     inputs: options.Inputs,
-    model: options.Model = None,
-    frames: options.ClipFrames = None,
-    window: Annotated[
-        float | None,
-        typer.Option("--window", metavar="SEC", help="Length of a window. Default: as trained."),
-    ] = None,
-    stride: options.Stride = None,
-    overlap: options.Overlap = 0.0,
-    skip_static: Annotated[
-        float | None,
-        typer.Option(
-            "--skip-static",
-            metavar="LEVEL",
-            help="Reuse the previous scores while the picture changes by at most LEVEL "
-            "(0-255, mean per frame).",
-        ),
-    ] = None,
-    smooth: options.Smooth = "none",
-    kernel: options.Kernel = 3,
-    switch_cost: options.SwitchCost = 2.0,
-    threshold: options.ThresholdOrAuto = "0",
-    leave: options.Leave = None,
-    merge_gap: options.MergeGap = 0.0,
-    min_duration: options.MinDuration = 0.0,
-    snap: Annotated[
-        bool,
-        typer.Option(
-            "--snap-to-cuts", help="Find shot cuts in a pass of its own; move boundaries to them."
-        ),
-    ] = False,
-    cuts: options.Cuts = None,
-    start: options.Start = None,
-    end: options.End = None,
-    as_json: options.Json = False,
-    formats: options.Formats = None,
-    output: options.OutputDir = None,
-    clips: options.Clips = None,
-    clips_exact: options.ClipsExact = False,
-    labels: options.Labels = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: options.BatchSize = None,
-    compiled: options.Compile = False,
-    reader: options.Reader = "auto",
-    max_pixels: options.MaxPixels = None,
-    any_codec: options.AnyCodec = False,
-    offline: options.Offline = False,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on where a run that was stopped or killed has left off."),
-    ] = False,
-    skip_existing: options.SkipExisting = False,
-    retry_failed: options.RetryFailed = False,
-    shard: options.Shard = None,
+    *,
+    model: groups.Model,
+    windows: groups.Windows,
+    decoding: groups.PostProcessing,
+    cuts: groups.Cuts = None,
+    output: groups.OutputWithExcerpts,
     explain: Annotated[
         bool,
-        typer.Option(
+        option(
             "--explain",
-            help="Show in the report what the longest segments rest on (see `vidattn explain`).",
+            "Explain the longest segments in the report (see `vidattn explain`).",
+            rich_help_panel="Output",
         ),
-    ] = False,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option("--engine", help="ray: on the machines of a Ray cluster."),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            "--address",
-            metavar="HOST:PORT",
-            help="Of the Ray cluster, or auto; by default one is begun here.",
-            show_default=False,
-        ),
-    ] = None,
-    actors: Annotated[
-        int | None,
-        typer.Option(
-            "--actors",
-            metavar="N",
-            min=1,
-            help="Workers of the cluster. Default: one a GPU, or a processor.",
-            show_default=False,
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only say what it would take, going by a few windows."),
     ] = False,
     embeddings: Annotated[
         bool,
-        typer.Option(
+        option(
             "--embeddings",
-            help="Keep what the model saw of each window, too: <stem>.vidattn.npz, for "
-            "`train --task long`.",
+            "Also save the embedding of each window: <stem>.vidattn.npz, for `train --task "
+            "temporal-head`.",
+            rich_help_panel="Output",
         ),
+    ] = False,
+    batch: groups.Batch,
+    resume: Annotated[
+        bool, option("--resume", "Resume an interrupted run.", rich_help_panel="Many inputs")
+    ] = False,
+    runtime: groups.Device,
+    limits: groups.Video,
+    ray: groups.Ray,
+    dry_run: Annotated[
+        bool, option("--dry-run", "Estimate time and memory from a few windows; write nothing.")
     ] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Say what happens in a long file, from when to when.
+    """Segment long videos into labeled intervals.
 
     Writes <stem>.vidattn.json, .srt and .html into the current directory; -f and -o say otherwise.
 
     Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
     """
-    from vidattn.cli.batch import ray
-    from vidattn.cli.batch.segmenter import Segmenter, Wanted
+    from vidattn.cli.model_loading import load_model
+    from vidattn.inference.batch.inputs import find_existing
+    from vidattn.inference.batch.runner import BatchJob
+    from vidattn.inference.batch.segment import SegmentOptions
+
+    console, auto = Console(quiet=quiet), isinstance(decoding.threshold, groups.AutoThreshold)
+    wanted = SegmentOptions(windows, decoding, runtime, cuts, resume, explain, embeddings, auto)
+    job = BatchJob.create(find_existing(inputs), output.files("json,srt,html"), **vars(batch))
+    wanted.require_compatible(job)
+    load = partial(load_model, frames=windows.frames, **vars(model))
+    if dry_run:
+        raise typer.Exit(_print_estimates(console, job, load, wanted, limits, output.json))
+    if ray.engine == "ray":
+        raise typer.Exit(_run_on_ray(console, job, load, wanted, limits, ray, output.json))
+    raise typer.Exit(_run(console, job, load, wanted, limits, output.json))
+
+
+def _run(
+    console: Console,
+    job: BatchJob,
+    load: Load,
+    wanted: SegmentOptions,
+    limits: Limits,
+    as_json: bool,
+) -> int:
+    from vidattn.cli.terminal import timeline as report
+    from vidattn.cli.terminal.live import watching
+    from vidattn.cli.terminal.progress import BatchPrinter
+    from vidattn.inference.batch.runner import BatchRunner
+    from vidattn.inference.batch.segment import Segmenter
+    from vidattn.video import Prefetcher
+
+    classifier = load(console)
+    with Prefetcher(limits) as opening:
+        segmenter = Segmenter(classifier, wanted, job, opening)
+        threshold = segmenter.options.decoding.threshold
+        watch = partial(watching, console, labels=classifier.labels, threshold=threshold)
+        show = partial(report.show, console)
+        printer = BatchPrinter(console, job, show, as_json=as_json, watch=watch)
+        return printer.print(BatchRunner(job, segmenter).run())
+
+
+def _run_on_ray(
+    console: Console,
+    job: BatchJob,
+    load: Load,
+    wanted: SegmentOptions,
+    limits: Limits,
+    ray: groups.RayOptions,
+    as_json: bool,
+) -> int:
+    from vidattn.cli.terminal import timeline as report
+    from vidattn.cli.terminal.progress import BatchPrinter
+    from vidattn.cli.terminal.signals import StopFlag
+    from vidattn.inference.batch.ray import segment_on_ray
+
+    stop = StopFlag()  # an exception in Ray's own code would become an error of Ray
+    stop.listen()
+    events = segment_on_ray(
+        job, load, wanted, limits, address=ray.address, actors=ray.actors, stop=stop
+    )
+    printer = BatchPrinter(console, job, partial(report.show, console), as_json=as_json)
+    return printer.print(events, stop)
+
+
+def _print_estimates(
+    console: Console,
+    job: BatchJob,
+    load: Load,
+    wanted: SegmentOptions,
+    limits: Limits,
+    as_json: bool,
+) -> int:
     from vidattn.cli.commands.doctor import each, forecasts
     from vidattn.inference.estimate import estimate
-    from vidattn.inference.windowing import Windowing
-    from vidattn.models.device import Runtime
-    from vidattn.timeline import Decoding
-    from vidattn.timeline.shot_cuts import load_cuts
+    from vidattn.video import Prefetcher
 
-    desk = Console(quiet=quiet)
-    begin, stop = options.seconds(start) or 0.0, options.seconds(end)
-    windowing = Windowing(frames, window, stride, overlap, begin, stop, skip_static)
-    delivery = Delivery.of(
-        as_json=as_json, formats=formats, folder=output, default="json,srt,html"
-    ).cutting(clips, exact=clips_exact)
-    if explain and "html" not in delivery.formats:
-        raise typer.BadParameter("--explain is a part of the report: add -f html")
-    if engine != "ray" and (address is not None or actors is not None):
-        raise typer.BadParameter("--address and --actors are for --engine ray")
-    if resume and not delivery.formats:
-        raise typer.BadParameter("--resume goes on with files, and none are written: add -o DIR")
-    found = found_by(inputs)
-    paths = [one.path for one in found]
-    require_one(paths)
-    least = options.threshold_of(threshold)
-    known = None if cuts is None else load_cuts(cuts)
-    options.of_one(known, "--cuts", paths)
-    whole = runner.Corpus.of(found, delivery, shard=shard, skip=skip_existing, retry=retry_failed)
-    wanted = Wanted(
-        model=model,
-        labels=labels,
-        offline=offline,
-        windowing=windowing,
-        decoding=Decoding(
-            smooth=smooth,
-            kernel=kernel,
-            # Until the model is there that knows it; the most that --leave is held against.
-            threshold=1.0 if least is None else least,
-            min_duration=min_duration,
-            switch_cost=switch_cost,
-            leave=leave,
-            merge_gap=merge_gap,
-            snap=snap or known is not None,
-        ),
-        runtime=Runtime(device, precision, batch_size, reader, compiled),
-        limits=options.limits(max_pixels, any_codec),
-        cuts=known,
-        resume=resume,
-        explain=explain,
-        embeddings=embeddings,
-        auto_threshold=least is None,
+    classifier = load(console)
+    if wanted.decoding.snap and wanted.cuts is None:
+        console.note("the pass that looks for shot cuts comes on top of this")
+    measure = partial(
+        estimate,
+        classifier=classifier,
+        windowing=wanted.windowing,
+        runtime=wanted.runtime,
+        opening=Prefetcher(limits),
     )
-    if engine == "ray" and not dry_run:
-        raise typer.Exit(ray.run(desk, whole, wanted, address, actors))
-    segmenter = Segmenter(desk, wanted, whole)
-    if explain:
-        whole = segmenter.explaining()
-    if dry_run:
-        if snap and known is None:
-            desk.note("the pass that looks for shot cuts comes on top of this")
-
-        def measure(path: str) -> Estimate:
-            return estimate(
-                path,
-                segmenter.classifier,
-                windowing,
-                runtime=wanted.runtime,
-                opening=segmenter.opener,
-            )
-
-        lines = forecasts(segmenter.classifier, measure, as_json=as_json)
-        raise typer.Exit(each(desk, whole.paths, lines, as_json=as_json))
-    with segmenter.opener:
-        raise typer.Exit(segmenter.run(whole))
+    lines = forecasts(classifier, measure, as_json=as_json)
+    return each(console, job.paths, lines, as_json=as_json)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vidattn.cli import options
-from vidattn.cli.batch import runner
-from vidattn.cli.batch.inputs import Input
-from vidattn.cli.batch.writing import Delivery
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import InputError
 
 if TYPE_CHECKING:
+    from vidattn.inference.batch.runner import BatchEvents, Deliver
     from vidattn.timeline import Timeline
+    from vidattn.timeline.explanation import Explanation
+    from vidattn.video import Opening
 
 
 def timeline(
@@ -89,7 +90,11 @@ def timeline(
     """
     from vidattn.cli.commands.diff import show_differences
     from vidattn.cli.model_loading import class_names
+    from vidattn.cli.option_groups import OutputOptions
     from vidattn.cli.terminal import timeline as report
+    from vidattn.cli.terminal.progress import BatchPrinter
+    from vidattn.inference.batch.inputs import VideoInput
+    from vidattn.inference.batch.runner import BatchJob, BatchRunner
     from vidattn.output.timecode import with_start_timecode
     from vidattn.timeline.pooling import Pool
     from vidattn.timeline.shot_cuts import load_cuts
@@ -97,8 +102,7 @@ def timeline(
 
     desk = Console(quiet=quiet)
     options.of_one(film, "--film", inputs)
-    delivery = Delivery.of(as_json=as_json, formats=formats, folder=output, default="")
-    delivery = delivery.cutting(clips, exact=clips_exact, film=film)
+    files = OutputOptions(as_json, formats, output, clips, clips_exact).files(video=film)
     wanted: dict[str, Any] = {
         "smooth": smooth,
         "kernel": kernel,
@@ -130,20 +134,34 @@ def timeline(
         return saved if start_timecode is None else with_start_timecode(saved, start_timecode)
 
     if diff is not None:
-        if delivery.formats or delivery.films or pooling is not None:
+        if files.formats or files.has_videos or pooling is not None:
             raise typer.BadParameter("--diff compares and writes nothing: leave out -f, -o, --pool")
         found = [decided(path) for path in inputs]
         raise typer.Exit(show_differences(desk, found, diff, as_json=as_json))
 
-    def act(path: str, deliver: Callable[[Timeline], None]) -> Timeline:
-        timeline = decided(path)
-        deliver(timeline)
-        return timeline
-
-    def show(timeline: Timeline) -> None:
-        report.show(desk, timeline, top)
-
-    saved = [Input(path) for path in dict.fromkeys(inputs)]
-    whole = runner.Corpus.of(saved, delivery)
+    job = BatchJob.create([VideoInput(path) for path in dict.fromkeys(inputs)], files)
+    show = partial(report.show, desk, count=top)
+    printer = BatchPrinter(desk, job, show, as_json=as_json)
     with Prefetcher(options.limits(max_pixels, any_codec)) as opener:
-        raise typer.Exit(runner.run(desk, whole, act, show, opening=opener))
+        raise typer.Exit(printer.print(BatchRunner(job, Redecoder(decided, opener)).run()))
+
+
+@dataclass(frozen=True)
+class Redecoder:
+    """The work on one saved timeline."""
+
+    decode: Callable[[str], Timeline]
+    opening: Opening
+    key: None = None
+
+    def run(self, path: str, deliver: Deliver) -> BatchEvents:
+        """As of `vidattn.inference.batch.runner.Task`."""
+        deliver(self.decode(path))
+        yield from ()
+
+    def prefetch(self, path: str) -> None:
+        """Nothing to do."""
+
+    def explain(self, timeline: Timeline) -> Sequence[Explanation]:
+        """No explanations."""
+        return ()

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 from rich.cells import cell_len
@@ -14,8 +13,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from vidattn.cli.terminal.console import Console, ProgressBar, format_clock, printable
+from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.progress import StepCounter, StepView
 from vidattn.cli.terminal.tracks import TerminalStyle, doubtful, row, tracks
+from vidattn.inference.batch.events import ProgressStep
 from vidattn.inference.events import Scored, Started
 from vidattn.output.palette import label_colors
 from vidattn.timeline.segments import BACKGROUND, Segment
@@ -28,22 +29,14 @@ CLOSED = 3
 """Segments that are shown beside the one under way."""
 
 
-class LiveView(Protocol):
-    """Is told of every window of those that were planned."""
-
-    def step(self, event: Scored) -> None:
-        """One window more is scored."""
-        ...
-
-
 @contextmanager
 def watching(
     desk: Console, started: Started, labels: Sequence[str], threshold: float
-) -> Iterator[LiveView]:
+) -> Iterator[StepView]:
     """Show how far the work is: what was found so far on a terminal, else a line now and then."""
     if desk.quiet or not desk.lively(desk.err):
         with desk.progress(started.source, len(started.windows)) as track:
-            yield _Counting(track)
+            yield StepCounter(track)
         return
     look = TerminalStyle.of(desk.err)
     with Live(
@@ -54,16 +47,6 @@ def watching(
         redirect_stderr=False,
     ) as screen:
         yield _Showing(screen, _Found(started, labels, threshold), look)
-
-
-class _Counting:
-    """Windows as steps of a bar."""
-
-    def __init__(self, track: ProgressBar) -> None:
-        self._track = track
-
-    def step(self, event: Scored) -> None:
-        self._track.step()
 
 
 class _Found:
@@ -106,7 +89,9 @@ class _Showing:
         self._screen, self._found, self._look = screen, found, look
         self._begin = self._last = time.monotonic()
 
-    def step(self, event: Scored) -> None:
+    def step(self, event: Scored | ProgressStep) -> None:
+        """One step more is done."""
+        assert isinstance(event, Scored)
         self._found.add(event)
         now = time.monotonic()
         if now - self._last >= PAUSE:

@@ -6,8 +6,10 @@ import os
 import signal
 from types import FrameType
 
+from vidattn.errors import StopWork
 
-class StopRequested(BaseException):
+
+class StopRequested(StopWork):
     """A signal asked the process to end. Exit code: 128 + its number."""
 
     def __init__(self, number: int) -> None:

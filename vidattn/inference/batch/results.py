@@ -1,9 +1,8 @@
-"""Results that are there already: whether one is what was asked for, told by its own fields."""
+"""Results on disk: whether one is complete, and of the same video, model and settings."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidattn.errors import InputError, VideoError
+from vidattn.inference.batch.inputs import file_size
 from vidattn.io.digest import sha256
+from vidattn.io.files import reading
 from vidattn.io.json import dumps, to_json_value
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ UNFINISHED = "E_INTERRUPTED"
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a command was asked for, and of which model."""
+class RunKey:
+    """The task, model and settings that a result depends on."""
 
     task: Literal["segment", "classify"]
     model: Mapping[str, Any]
@@ -33,17 +34,17 @@ class Request:
     asked: Mapping[str, Any]
     """Options that scores depend on, as given."""
     decoding: Mapping[str, Any]
-    """How scores become segments."""
+    """Post-processing options."""
 
     @classmethod
-    def of(
+    def create(
         cls,
         task: Literal["segment", "classify"],
         classifier: Classifier,
         asked: Mapping[str, Any],
         decoding: Mapping[str, Any],
-    ) -> Request:
-        """Of a command; what was not given (None) is left out."""
+    ) -> RunKey:
+        """The key of a run; options that are None are left out."""
         from vidattn.inference.events import describe_model
 
         given = {name: to_json_value(value) for name, value in asked.items() if value is not None}
@@ -52,31 +53,30 @@ class Request:
 
     @cached_property
     def digest(self) -> str:
-        """16 digits that stand for model, labels and options that scores depend on."""
+        """16 hexadecimal digits for model, labels and the options that scores depend on."""
         return sha256(dumps([self.task, self.model, self.labels, self.asked]), 16)
 
-    def signed(self, timeline: Timeline, path: str) -> Timeline:
-        """The timeline with what `found` needs to know it again: the request, the file's size."""
+    def sign(self, timeline: Timeline, path: str) -> Timeline:
+        """The timeline with the options and the file size that `find_result` compares."""
         return replace(
             timeline,
-            input=replace(timeline.input, bytes=bytes_of(path)),
+            input=replace(timeline.input, bytes=file_size(path)),
             settings=replace(timeline.settings, asked=self.asked),
         )
 
 
 @dataclass(frozen=True)
 class Result:
-    """A result on disk that is complete."""
+    """A complete result on disk."""
 
-    partial: bool
-    """Whether spans of the file could not be read."""
     reasons: tuple[str, ...]
+    """Reason codes of spans that could not be read."""
     timeline: Timeline
     altered: bool
-    """Whether the file says something else than what follows from its scores."""
+    """Whether the file differs from what its scores yield."""
 
     def damaged(self, files: Mapping[str, Path]) -> dict[str, Path]:
-        """Of the files of the result, by format, those that are gone or hold something else."""
+        """The files of the result, by format, that are missing or have another content."""
         from vidattn import output
 
         return {
@@ -86,27 +86,17 @@ class Result:
         }
 
 
-def found(saved: Path, path: str, request: Request) -> Result | None:
-    """The result in a JSON file, if it is a complete one of this input and request.
+def find_result(saved: Path, path: str, key: RunKey) -> Result | None:
+    """The result in a JSON file, if it is complete and has this input and key.
 
-    The input is the same when path and size are, and the file was not changed since.
+    The input is the same when path and size are, and the video is not newer than the result.
     """
     from vidattn.timeline import Timeline
 
-    document = _document(saved)
+    document = _load_document(saved)
     try:
-        there = document["task"], document["model"], document["settings"], document["input"]
-        task, model, settings, source = there
         reasons = tuple(map(str, document["coverage"]["reasons"]))
-        same = (
-            task == request.task
-            and {**model, "classes": None} == {**request.model, "classes": None}
-            and tuple(document["scores"]["labels"]) == request.labels
-            and settings["asked"] == request.asked
-            and all(settings[name] == value for name, value in request.decoding.items())
-            and (source["path"], source["bytes"]) == (path, bytes_of(path))
-            and not _changed_since(path, saved)
-        )
+        same = _matches(document, path, key) and not _changed_since(path, saved)
     except (KeyError, TypeError):
         return None
     if not same or UNFINISHED in reasons:
@@ -117,13 +107,24 @@ def found(saved: Path, path: str, request: Request) -> Result | None:
         return None
     rest = {name: value for name, value in document.items() if name != "scores"}
     altered = json.loads(dumps(timeline.to_dict(scores=False))) != rest
-    return Result(bool(reasons), reasons, timeline, altered)
+    return Result(reasons, timeline, altered)
+
+
+def _matches(document: Mapping[str, Any], path: str, key: RunKey) -> bool:
+    settings, source = document["settings"], document["input"]
+    return (
+        document["task"] == key.task
+        and {**document["model"], "classes": None} == {**key.model, "classes": None}
+        and tuple(document["scores"]["labels"]) == key.labels
+        and settings["asked"] == key.asked
+        and all(settings[name] == value for name, value in key.decoding.items())
+        and (source["path"], source["bytes"]) == (path, file_size(path))
+    )
 
 
 def require_own(saved: Path, path: str) -> None:
-    """Raise VideoError E_TAKEN when a JSON file is the result of another input that is there."""
-    document = _document(saved)
-    source = document.get("input")
+    """Raise VideoError E_TAKEN when a JSON file is the result of another existing input."""
+    source = _load_document(saved).get("input")
     other = source.get("path") if isinstance(source, dict) else None
     if not isinstance(other, str) or other == path:
         return
@@ -139,16 +140,20 @@ def require_own(saved: Path, path: str) -> None:
         )
 
 
-def bytes_of(path: str) -> int:
-    """The size of a file, -1 when nobody can say."""
+def load_timeline(path: Path) -> Timeline:
+    """The timeline in a JSON file. Raises InputError."""
+    from vidattn.timeline import Timeline
+
+    with reading(path, InputError):
+        data = path.read_bytes()
     try:
-        return os.stat(path).st_size  # noqa: PTH116 - any path, also one that is no text
-    except (OSError, ValueError):
-        return -1
+        return Timeline.from_json(data)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from None
 
 
-def _document(saved: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing when it is not there or holds something else."""
+def _load_document(saved: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty when there is none."""
     try:
         document = json.loads(saved.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -157,6 +162,6 @@ def _document(saved: Path) -> dict[str, Any]:
 
 
 def _changed_since(path: str, saved: Path) -> bool:
-    """Whether a file is newer than its result; a time to come says nothing."""
+    """Whether a file is newer than its result; a time in the future counts as unknown."""
     changed = Path(path).stat().st_mtime_ns
     return saved.stat().st_mtime_ns < changed <= time.time_ns()

@@ -1,1 +1,0 @@
-"""Many inputs in one command."""

@@ -1,0 +1,245 @@
+"""Progress of any work that yields events, and the printout of a batch run."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from vidattn.cli.terminal.console import Console, ProgressBar
+from vidattn.cli.terminal.signals import StopRequested
+from vidattn.errors import ExitCode, MemoryLimitError, VidattnError
+from vidattn.inference.batch.events import (
+    BatchEvent,
+    Done,
+    Failed,
+    InputStarted,
+    Note,
+    ProgressStep,
+    Skipped,
+    Written,
+    reason_code,
+)
+from vidattn.inference.events import Event, Finished, Scored, Started
+
+if TYPE_CHECKING:
+    from vidattn.inference.batch.runner import BatchEvents, BatchJob
+    from vidattn.timeline import Timeline
+
+
+class StepView(Protocol):
+    """A display that is told of every step."""
+
+    def step(self, event: Scored | ProgressStep) -> None:
+        """One step more is done."""
+
+
+class StepCounter:
+    """Steps on a bar."""
+
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar = bar
+
+    def step(self, event: Scored | ProgressStep) -> None:
+        """One step more is done."""
+        self._bar.step()
+
+
+Watch = Callable[[Started], AbstractContextManager[StepView]]
+"""Makes the display of the windows of a video."""
+
+
+class ProgressFollower:
+    """Shows how far work is that yields events, with one display at a time."""
+
+    def __init__(self, console: Console, watch: Watch | None = None) -> None:
+        self._console, self._watch = console, watch or self._count_windows
+        self._stack = ExitStack()
+        self._view: StepView | None = None
+        self._title = ""
+
+    def show(self, event: BatchEvent) -> None:
+        """Open, advance or close the display."""
+        if isinstance(event, Started):
+            self._open(event.source, self._watch(event))
+        elif isinstance(event, ProgressStep) and event.title != self._title:
+            self._open(event.title, self._count(event.title, event.total))
+        elif not isinstance(event, Scored | ProgressStep | Note):
+            self.close()
+        if self._view and isinstance(event, Scored | ProgressStep):
+            self._view.step(event)
+
+    def close(self) -> None:
+        """Remove the display."""
+        self._view, self._title = None, ""
+        self._stack.close()
+
+    def _open(self, title: str, display: AbstractContextManager[StepView]) -> None:
+        self.close()
+        self._view, self._title = self._stack.enter_context(display), title
+
+    def _count_windows(self, started: Started) -> AbstractContextManager[StepView]:
+        return self._count(started.source, len(started.windows))
+
+    @contextmanager
+    def _count(self, title: str, total: int) -> Iterator[StepView]:
+        with self._console.progress(title, total) as bar:
+            yield StepCounter(bar)
+
+
+def follow(console: Console, events: Iterator[Event]) -> Timeline:
+    """Show the progress of `stream` on one video; returns the timeline."""
+    with closing(ProgressFollower(console)) as follower:
+        for event in events:
+            follower.show(event)
+            if isinstance(event, Finished):
+                return event.timeline
+    raise AssertionError("a stream ends with Finished")
+
+
+class BatchPrinter:
+    """Prints the events of a batch run: results on stdout, everything else on stderr.
+
+    show: prints a timeline for people. as_json: prints documents instead.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        job: BatchJob,
+        show: Callable[[Timeline], None],
+        *,
+        as_json: bool,
+        watch: Watch | None = None,
+    ) -> None:
+        self.console, self.job = console, job
+        self._show, self._as_json = show, as_json
+        self._follower = ProgressFollower(console, watch)
+        self._path = ""
+        self._counts: Counter[str] = Counter()
+        self._starved = False
+
+    def print(self, events: BatchEvents, stop: Callable[[], int] = int) -> int:
+        """Print all events; returns the exit code.
+
+        A stop is handed to `events`, which saves the windows scored so far, and raised again. stop:
+        the number of a signal that has ended `events`, or 0.
+        """
+        with closing(self._follower), closing(events):
+            try:
+                event = next(events, None)
+                while event is not None:
+                    try:
+                        self._handle(event)
+                    except StopRequested as stopped:
+                        event = events.throw(stopped)
+                    else:
+                        event = next(events, None)
+            except StopRequested as stopped:
+                self._follower.close()
+                self._warn_of_stop(stopped)
+                raise
+        if number := stop():
+            self.console.warn(f"stopped; {self.done} of {len(self.job.paths)} inputs are done")
+            raise StopRequested(number)
+        return self.summarize()
+
+    @property
+    def done(self) -> int:
+        """Inputs with a result."""
+        return self._counts["whole"] + self._counts["partial"]
+
+    def summarize(self) -> int:
+        """Print the numbers of results and failures; returns the exit code."""
+        total, whole = len(self.job.paths), self._counts["whole"]
+        if whole == total:
+            return ExitCode.DONE
+        if total > 1:
+            self.console.warn(
+                f"{whole} of {total} inputs complete, {self._counts['partial']} in part, "
+                f"{total - self.done} failed"
+            )
+        if self.done:
+            return ExitCode.INCOMPLETE
+        return ExitCode.OUT_OF_MEMORY if self._starved else ExitCode.FAILED
+
+    def _warn_of_stop(self, stop: StopRequested) -> None:
+        total = len(self.job.paths)
+        left = total - self.done - self._counts["failed"] - 1
+        if not stop.reader_gone:
+            self.console.warn(
+                f"stopped during {self._path}; {self.done} of {total} inputs are done"
+            )
+        elif left:
+            self.console.warn(
+                f"standard output is closed; {left} inputs after {self._path} are not done"
+            )
+
+    def _handle(self, event: BatchEvent) -> None:
+        if isinstance(event, Started):
+            for text in (*event.facts.warnings, *event.notes):
+                self.console.note(f"{event.source}: {text}")
+        self._follower.show(event)
+        match event:
+            case InputStarted(path):
+                self._path = path
+            case Note(text, warning):
+                (self.console.warn if warning else self.console.note)(text)
+            case Written():
+                self._print_result(event)
+            case Done(path, timeline):
+                for window, code in timeline.unreadable:
+                    span = f"{window.start:.2f} to {window.stop:.2f} s"
+                    self.console.warn(f"{path}: {span} not seen ({code})")
+                self._counts["partial" if timeline.unreadable else "whole"] += 1
+            case Skipped():
+                self._print_skipped(event)
+            case Failed():
+                self._print_failure(event)
+
+    def _print_result(self, event: Written) -> None:
+        try:
+            if self._as_json:
+                self._emit_json(event.timeline)
+            else:
+                self._show(event.timeline)
+        finally:
+            if event.files:
+                self.console.note("wrote " + ", ".join(map(str, event.files)))
+
+    def _emit_json(self, timeline: Timeline) -> None:
+        indent = None if self.job.several else 2
+        self.console.emit(timeline.to_json(indent=indent, run=bool(timeline.run)))
+
+    def _print_skipped(self, event: Skipped) -> None:
+        self.console.note(f"{event.path}: is done")
+        if self._as_json:
+            self._emit_json(event.timeline)
+        if reasons := [code for _, code in event.timeline.unreadable]:
+            self.console.warn(f"{event.path}: not all of it was seen ({', '.join(reasons)})")
+        self._counts["partial" if reasons else "whole"] += 1
+
+    def _print_failure(self, event: Failed) -> None:
+        self._counts["failed"] += 1
+        if event.known:
+            self.console.warn(
+                f"{event.path}: has failed before ({event.code}); --retry-failed tries again"
+            )
+            return
+        self._starved |= isinstance(event.error, MemoryLimitError)
+        self.console.fail(event.error)
+        if self._as_json and self.job.several:
+            self.console.emit(failure_json(event.path, event.error))
+
+
+def failure_json(path: str, error: VidattnError) -> str:
+    """A failed input in place of its result, schema vidattn/failure/1."""
+    record = {
+        "path": path,
+        "code": reason_code(error),
+        "message": error.message,
+        "hint": error.hint,
+    }
+    return json.dumps({"schema": "vidattn/failure/1", "input": {"path": path}, "error": record})

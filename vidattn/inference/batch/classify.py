@@ -1,0 +1,161 @@
+"""Classification of many videos: options, and the work on one input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidattn.config import ViewConfig
+from vidattn.data.plan import Sampling
+from vidattn.errors import UsageError
+from vidattn.inference import stream
+from vidattn.inference.batch.events import Note
+from vidattn.inference.batch.inputs import find_videos
+from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.results import RunKey
+from vidattn.inference.batch.runner import BatchEvents, BatchJob, BatchRunner, Deliver
+from vidattn.inference.events import Finished
+from vidattn.inference.whole_video import describe_head, stream_whole_video
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.timeline import Timeline
+from vidattn.timeline.explanation import Explanation
+from vidattn.timeline.pooling import Pool
+from vidattn.video import Limits, Prefetcher
+
+HEAD = "head="
+"""Prefix of a pool that names a head over windows."""
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """Options of a classification."""
+
+    frames: int | None = None
+    sampling: Sampling = "auto"
+    views: ViewConfig | None = None
+    pool: str | None = None
+    """Pooling of the views: mean, max or topN; or "head=RUN", a trained head over windows."""
+    start: float = 0.0
+    end: float | None = None
+    """Seconds; the region of the video that is covered."""
+    runtime: Runtime = Runtime()
+
+    def __post_init__(self) -> None:
+        fixed = self.views or self.frames or self.sampling != "auto"
+        if self.head and fixed:
+            raise UsageError(
+                f"--pool {HEAD}RUN samples videos as that head was trained",
+                hint="leave out --views, --frames and --sampling",
+            )
+        if self.pool is not None and self.head is None:
+            Pool.parse(self.pool)
+
+    @property
+    def head(self) -> str | None:
+        """The name of the head over windows that pools them."""
+        named = self.pool is not None and self.pool.startswith(HEAD)
+        return self.pool.removeprefix(HEAD) if self.pool and named else None
+
+
+def classify_many(
+    paths: Iterable[str | os.PathLike[str]],
+    classifier: Classifier,
+    out: str | os.PathLike[str],
+    *,
+    formats: str = "json",
+    shard: str | None = None,
+    skip_existing: bool = False,
+    retry_failed: bool = False,
+    options: ClassifyOptions = ClassifyOptions(),
+    limits: Limits | None = None,
+) -> BatchEvents:
+    """Classify many videos into files, and yield what happens; nothing is printed.
+
+        for event in vidattn.classify_many(["films/"], classifier, "results/"):
+            match event:
+                case Done(path, timeline): print(path, timeline.top(1))
+                case Failed(path, error): print(path, error)
+
+    Paths, files and events are as of `vidattn.segment_many`.
+    """
+    job = BatchJob.create(
+        find_videos(paths),
+        OutputFiles.parse(formats, Path(out)),
+        shard=shard,
+        skip_existing=skip_existing,
+        retry_failed=retry_failed,
+    )
+    with Prefetcher(limits) as opening:
+        yield from BatchRunner(job, VideoClassifier(classifier, options, opening)).run()
+
+
+class VideoClassifier:
+    """The work on one input of a classification. head: of `--pool head=RUN`, pools the windows."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        options: ClassifyOptions,
+        opening: Prefetcher,
+        head: Classifier | None = None,
+    ) -> None:
+        self.classifier, self.options, self.opening = classifier, options, opening
+        self.head = head
+        self._pool = None if head or options.pool is None else Pool.parse(options.pool)
+        self.key = self._create_key()
+
+    def _create_key(self) -> RunKey:
+        options, head, views = self.options, self.head, self.options.views
+        settings = {
+            "frames": options.frames,
+            "sampling": options.sampling,
+            "views": views and f"{views.spatial}x{views.clips}",
+            "pool": options.pool,
+            "start": options.start,
+            "end": options.end,
+            "reader": options.runtime.reader,
+            "precision": options.runtime.resolved_precision(),
+        }
+        key = RunKey.create("classify", self.classifier, settings, {})
+        if head is None:
+            return key
+        return replace(key, model={**key.model, "head": describe_head(head)}, labels=head.labels)
+
+    def run(self, path: str, deliver: Deliver) -> BatchEvents:
+        """As of `Task`. Raises as `classify`."""
+        options = self.options
+        region = {"start": options.start, "end": options.end}
+        shared = {"runtime": options.runtime, "opening": self.opening}
+        if self.head is not None:
+            for event in stream_whole_video(path, self.classifier, self.head, **region, **shared):
+                yield event
+                if isinstance(event, Finished):
+                    deliver(event.timeline)
+            return
+        timeline = stream.classify(
+            path,
+            self.classifier,
+            frames=options.frames,
+            sampling=options.sampling,
+            views=options.views,
+            pool=self._pool,
+            start=options.start,
+            end=options.end,
+            runtime=options.runtime,
+            opening=self.opening,
+        )
+        for text in timeline.warnings:
+            yield Note(f"{path}: {text}")
+        deliver(timeline)
+
+    def prefetch(self, path: str) -> None:
+        """Begin to open a path that comes soon."""
+        side = self.classifier.clip.short_side
+        self.opening.expect(path, reader=self.options.runtime.reader, short_side=side)
+
+    def explain(self, timeline: Timeline) -> Sequence[Explanation]:
+        """No explanations."""
+        return ()

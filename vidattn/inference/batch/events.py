@@ -1,0 +1,92 @@
+"""Events of a batch run: the outcome of each input, and the progress of the running one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vidattn.errors import MemoryLimitError, VidattnError, VideoError
+from vidattn.inference.events import Event
+from vidattn.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class InputStarted:
+    """The run turns to an input. One that another process holds comes up again at the end."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class ProgressStep:
+    """One more of `total` frames is done, outside of scoring."""
+
+    title: str
+    total: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the user."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """The timeline of an input is known and its files are on disk; excerpts and annotated videos
+    follow. After a stop it holds the windows scored until then."""
+
+    path: str
+    timeline: Timeline
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Done:
+    """An input is finished. `timeline.unreadable` has the spans that could not be decoded."""
+
+    path: str
+    timeline: Timeline
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An input has a complete result already."""
+
+    path: str
+    timeline: Timeline
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An input has no result. known: it failed before and was not tried again."""
+
+    path: str
+    error: VidattnError
+    known: bool = False
+
+    @property
+    def code(self) -> str:
+        """The reason code."""
+        return reason_code(self.error)
+
+
+class NoteTaker(Protocol):
+    """A taker of sentences for the user, such as a console."""
+
+    def note(self, message: str) -> None:
+        """Take one sentence."""
+
+
+BatchEvent = InputStarted | Event | ProgressStep | Note | Written | Done | Skipped | Failed
+"""The events of `stream` (Started, Scored, Finished) are those of the running input."""
+
+
+def reason_code(error: VidattnError) -> str:
+    """The reason code of an input that failed."""
+    if isinstance(error, MemoryLimitError):
+        return "E_MEMORY"
+    return error.code if isinstance(error, VideoError) else "E_INPUT"

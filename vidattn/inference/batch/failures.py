@@ -1,0 +1,117 @@
+"""failures.jsonl: the inputs of a batch run that failed, with reasons.
+
+A line is appended when an input fails, in one piece and under a lock, so that several processes can
+share the file. A run that ends sorts it: the last line of each input that is still failed, by path.
+A torn line, or one of another kind, is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from vidattn.inference.batch.inputs import file_size
+from vidattn.io.files import flush_folder, write_atomically, writing
+from vidattn.io.json import dumps
+from vidattn.io.locks import locked
+
+NAME = "failures.jsonl"
+
+
+@dataclass(frozen=True)
+class FailureRecord:
+    """An input without a result."""
+
+    path: str
+    code: str
+    message: str
+    attempt: int = 1
+    """How often it has been tried."""
+    bytes: int = -1
+    """File size, -1 if unknown."""
+    modified: int = -1
+    """Modification time in ns, -1 if unknown."""
+    asked: str = ""
+    """Digest of model and settings."""
+
+    def is_same_input(self, other: FailureRecord) -> bool:
+        """Whether both have the same file, model and settings."""
+        return all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("path", "bytes", "modified", "asked")
+        )
+
+
+class FailureList:
+    """The file in an output folder; it exists only while an input is failed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+
+    def read(self) -> dict[str, FailureRecord]:
+        """The last record of each input, by path."""
+        with writing(self.path):
+            if not self.path.exists():
+                return {}
+            return {one.path: one for one in _parse_records(self.path.read_bytes())}
+
+    def add(self, record: FailureRecord) -> None:
+        """Append a line. Raises OutputError."""
+        line = dumps(asdict(record)).encode() + b"\n"
+        with writing(self.path), self._locked(), self.path.open("a+b") as file:
+            if file.tell() and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+                line = b"\n" + line  # the last line is torn
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+            flush_folder(self.path.parent)
+
+    def sort(self, done: set[str]) -> None:
+        """Keep the last line of each input, by path, without those `done`. Raises OutputError."""
+        with writing(self.path):
+            if not self.path.exists():
+                return
+            with self._locked():
+                records = {k: v for k, v in self.read().items() if k not in done}
+                if records:
+                    lines = [dumps(asdict(records[path])) + "\n" for path in sorted(records)]
+                    write_atomically(self.path, "".join(lines).encode())
+                else:
+                    self.path.unlink(missing_ok=True)
+
+    def _locked(self) -> AbstractContextManager[bool]:
+        return locked(self.path.with_suffix(".lock"))
+
+
+def describe_failure(path: str, digest: str, code: str = "", message: str = "") -> FailureRecord:
+    """A record of a file in its present state."""
+    try:
+        changed = os.stat(path).st_mtime_ns  # noqa: PTH116 - any path, also one that is no text
+    except (OSError, ValueError):
+        changed = -1
+    return FailureRecord(path, code, message, 1, file_size(path), changed, digest)
+
+
+def _parse_records(data: bytes) -> Iterator[FailureRecord]:
+    for line in data.split(b"\n"):
+        try:
+            row: Any = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if not isinstance(row, dict):
+            continue
+        given = {
+            field.name: row[field.name] for field in fields(FailureRecord) if field.name in row
+        }
+        if {"path", "code", "message"} <= given.keys() and _has_types(given):
+            yield FailureRecord(**given)
+
+
+def _has_types(given: Mapping[str, Any]) -> bool:
+    numbers = "attempt", "bytes", "modified"
+    return all(isinstance(v, int if name in numbers else str) for name, v in given.items())

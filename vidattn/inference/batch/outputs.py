@@ -1,0 +1,122 @@
+"""Files of a batch run: formats, places, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from vidattn.errors import UsageError
+from vidattn.io.files import make_folder, writing
+from vidattn.video import open_video
+
+if TYPE_CHECKING:
+    from vidattn.timeline import Timeline
+    from vidattn.timeline.explanation import Explanation
+    from vidattn.video import Opening
+
+MP4 = "mp4"
+"""The format of annotated videos; all others are text."""
+
+
+@dataclass(frozen=True)
+class OutputFiles:
+    """The files written for every input. Raises UsageError for options that contradict."""
+
+    formats: tuple[str, ...] = ("json",)
+    """Text formats, as `vidattn.output.WRITERS`."""
+    folder: Path | None = None
+    """Output folder; None for the current one, where no list of failures is written."""
+    annotated: bool = False
+    """Whether the video is written with its labels drawn in."""
+    excerpts: Path | None = None
+    """Folder for excerpts, an mp4 of each segment."""
+    excerpts_exact: bool = False
+    """Whether all excerpts are encoded anew, for frame-accurate edges."""
+    video: str | None = None
+    """Path of the video, if not the one in the timeline."""
+
+    def __post_init__(self) -> None:
+        if self.excerpts_exact and self.excerpts is None:
+            raise UsageError("--excerpts-exact needs excerpts", hint="add --excerpts DIR")
+        if self.video is not None and not self.has_videos:
+            raise UsageError("--video is for -f mp4 and --excerpts", hint="add one of them")
+
+    @classmethod
+    def parse(
+        cls,
+        formats: str,
+        folder: Path | None = None,
+        *,
+        excerpts: Path | None = None,
+        excerpts_exact: bool = False,
+        video: str | None = None,
+    ) -> OutputFiles:
+        """From formats as text: "json,srt,mp4", or "" for none. Raises UsageError."""
+        from vidattn.output import WRITERS
+
+        names = tuple(dict.fromkeys(name.strip().lower() for name in formats.split(",") if name))
+        if not names and formats:
+            raise UsageError(f"-f {formats!r}: names no format")
+        for name in names:
+            if name not in WRITERS and name != MP4:
+                known = ", ".join((*WRITERS, MP4))
+                raise UsageError(f"-f {name}: no such format", hint=f"there are {known}")
+        texts = tuple(name for name in names if name != MP4)
+        return cls(texts, folder, MP4 in names, excerpts, excerpts_exact, video)
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether videos are written."""
+        return self.annotated or self.excerpts is not None
+
+    def place(self, name: str, extension: str) -> Path:
+        """The file of a name of `name_results`: "a/movie", "json" -> out/a/movie.vidattn.json."""
+        from vidattn.output.file_names import file_name
+
+        inner = PurePath(name)
+        # file_name would take what follows the last dot of a name for the extension of a video.
+        file = file_name(inner.name, extension, keep_extension=True)
+        return (self.folder or Path()) / inner.parent / file
+
+    def files(self, name: str) -> dict[str, Path]:
+        """The text files of a name, by format."""
+        from vidattn.output import WRITERS
+
+        return {fmt: self.place(name, WRITERS[fmt].extension) for fmt in self.formats}
+
+    def require_writable(self) -> None:
+        """Raise OutputError, before hours of work, for a folder that cannot be written."""
+        if self.formats or self.annotated:
+            require_writable(self.folder or Path())
+        if self.excerpts is not None:
+            require_writable(self.excerpts)
+
+
+def write_files(
+    timeline: Timeline,
+    files: Mapping[str, Path],
+    explanations: Sequence[Explanation] = (),
+    opening: Opening = open_video,
+) -> tuple[Path, ...]:
+    """Write the text files of a timeline, by format; returns their paths. Raises OutputError.
+
+    json comes last: it is the proof that all others exist.
+    """
+    from vidattn import output
+    from vidattn.output.thumbnails import thumbnails
+
+    for fmt, file in sorted(files.items(), key=lambda item: item[0] == "json"):
+        page = fmt == "html"
+        stills = thumbnails(timeline, opening=opening) if page else None
+        output.write(timeline, file, fmt, stills=stills, explained=explanations if page else ())
+    return tuple(files.values())
+
+
+def require_writable(folder: Path) -> None:
+    """Raise OutputError when a folder cannot be made or written."""
+    with writing(folder, hint="choose a folder that can be written with -o"):
+        make_folder(folder)
+        TemporaryFile(dir=folder).close()

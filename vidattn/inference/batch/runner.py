@@ -1,0 +1,369 @@
+"""A batch run: each input on its own, none lost, none done twice, an event for each outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Protocol
+
+from vidattn.errors import (
+    InputError,
+    MemoryLimitError,
+    OutputError,
+    StopWork,
+    UsageError,
+    VidattnError,
+    VideoError,
+)
+from vidattn.inference.batch.events import (
+    BatchEvent,
+    Done,
+    Failed,
+    InputStarted,
+    Note,
+    Skipped,
+    Written,
+    reason_code,
+)
+from vidattn.inference.batch.failures import FailureList, FailureRecord, describe_failure
+from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
+from vidattn.inference.batch.outputs import OutputFiles, write_files
+from vidattn.inference.batch.results import Result, RunKey, find_result, require_own
+from vidattn.io.files import remove_partial_files, writing
+from vidattn.io.locks import locked
+from vidattn.timeline import Timeline
+from vidattn.timeline.explanation import Explanation
+from vidattn.video import Opening
+
+TRANSIENT = frozenset({"E_DECODER_DIED", "E_TIMEOUT", "E_MEMORY"})
+"""Reason codes of failures and gaps that another attempt may avoid."""
+ATTEMPTS = 3
+"""Attempts, over several runs, before a transient failure counts as permanent."""
+STARVED = 3
+"""Inputs in a row without enough memory that end the run."""
+STOPS = StopWork, KeyboardInterrupt, GeneratorExit
+"""Ways to stop: a signal handler that raises, Ctrl-C, and a caller that closes the generator."""
+BatchEvents = Generator[BatchEvent, None, None]
+Deliver = Callable[[Timeline], None]
+
+
+class Task(Protocol):
+    """The work on one input of a batch run."""
+
+    @property
+    def key(self) -> RunKey | None:
+        """Task, model and settings; None for results that need no proof of them: every input is
+        done, whichever other process does it."""
+
+    @property
+    def opening(self) -> Opening:
+        """The function that opens videos."""
+
+    def run(self, path: str, deliver: Deliver) -> Iterator[BatchEvent]:
+        """Hand the timeline of a path to `deliver`, or the windows so far when one of STOPS comes.
+
+        Raises InputError, MemoryLimitError.
+        """
+
+    def prefetch(self, path: str) -> None:
+        """Begin to open a path that comes soon."""
+
+    def explain(self, timeline: Timeline) -> Sequence[Explanation]:
+        """Explanations for the report."""
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """The inputs of a batch run, and the ones that are left out."""
+
+    paths: tuple[str, ...]
+    names: Mapping[str, str]
+    """As of `name_results`, for the inputs of all shards."""
+    output: OutputFiles
+    skip_existing: bool = False
+    """Skip inputs with a complete result or a permanent failure."""
+    retry_failed: bool = False
+    """Skip only inputs with a complete result."""
+
+    @classmethod
+    def create(
+        cls,
+        inputs: Sequence[VideoInput],
+        output: OutputFiles,
+        *,
+        shard: str | None = None,
+        skip_existing: bool = False,
+        retry_failed: bool = False,
+    ) -> BatchJob:
+        """The job of one shard, "I/N". Raises UsageError for one that does not exist, and where no
+        file could prove that a result is complete."""
+        skip = skip_existing or retry_failed
+        if skip and "json" not in output.formats:
+            raise UsageError(
+                "complete results are recognized by their json files, and none are written",
+                hint="add json to -f, or leave out --skip-existing and --retry-failed",
+            )
+        mine = inputs if shard is None else select_shard(inputs, *parse_shard(shard))
+        paths = tuple(one.path for one in mine)
+        return cls(paths, name_results(inputs), output, skip, retry_failed)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one input, in all shards together."""
+        return len(self.names) > 1
+
+    @property
+    def folder(self) -> Path:
+        """The output folder."""
+        return self.output.folder or Path()
+
+    def place(self, path: str, extension: str) -> Path:
+        """A file of an input."""
+        return self.output.place(self.names[path], extension)
+
+    def files(self, path: str) -> dict[str, Path]:
+        """The text files of an input, by format."""
+        return self.output.files(self.names[path])
+
+
+class BatchRunner:
+    """One run of a task over the inputs of a job."""
+
+    def __init__(self, job: BatchJob, task: Task) -> None:
+        self.job, self.task, self.key = job, task, task.key
+        self._next = dict(pairwise(job.paths))
+        self._shared = bool(task.key and job.output.formats)
+        self._listed = self._shared and bool(job.output.folder or job.skip_existing)
+        """Whether there is a list of failures."""
+        self._failures = FailureList(job.folder)
+        self._failed_before: dict[str, FailureRecord] = {}
+        self._stamps: dict[str, tuple[int, int] | None] = {}
+        """Results before the run, of inputs that other runs may work on meanwhile."""
+        self._done: set[str] = set()
+        self._starved = 0
+        """Inputs in a row without enough memory."""
+
+    def run(self) -> BatchEvents:
+        """Do all inputs: InputStarted, events of the work, then Done, Skipped or Failed for each.
+
+        A failed input does not stop the others. Several processes with one output folder share the
+        inputs; the last one waits for the others and does the inputs of those that were killed.
+        On Ctrl-C, the windows scored so far are written and yielded before KeyboardInterrupt goes
+        on; closing the generator writes them, too.
+
+        Raises OutputError, and MemoryLimitError when memory is short for the only input or for
+        several in a row.
+        """
+        self.job.output.require_writable()
+        if self._listed:
+            self._failed_before = self._failures.read()
+        if self._shared and self.job.several and not self.job.skip_existing:
+            self._stamps = {path: self._stamp(path) for path in self.job.paths}
+        waiting: list[str] = []
+        turns = chain(((p, False) for p in self.job.paths), ((p, True) for p in waiting))
+        try:
+            for path, wait in turns:
+                yield InputStarted(path)
+                if not (yield from self._do(path, wait=wait)):
+                    waiting.append(path)
+        except STOPS:
+            self._sort_failures()
+            raise
+        self._sort_failures()
+
+    def _sort_failures(self) -> None:
+        if self._listed:
+            self._failures.sort(self._done)
+
+    def _do(self, path: str, *, wait: bool) -> Generator[BatchEvent, None, bool]:
+        """Do an input; False when another process holds it. wait: until it is free."""
+        if not self._shared:
+            yield from self._make(path)
+            return True
+        lock = self.job.place(path, "lock")
+        # Another process works on the input, or was killed.
+        begun = lock.exists() or self.job.place(path, "log").exists()
+        result = self._result(path) if self.job.skip_existing and not begun else None
+        if result is not None and not result.damaged(self.job.files(path)):
+            yield from self._skip(path, result)
+            return True
+        with _hold_lock(lock, wait=wait) as mine:
+            if not mine and not self.job.several:
+                raise OutputError(
+                    f"{self.job.place(path, 'json')}: another run is writing it",
+                    hint="wait for that run, or choose another folder with -o",
+                )
+            if mine:
+                yield from self._do_alone(path, begun)
+        return mine
+
+    def _do_alone(self, path: str, begun: bool) -> BatchEvents:
+        """Do an input that no other process works on now."""
+        files = self.job.files(path)
+        if begun:
+            for file in files.values():
+                remove_partial_files(file)
+        if self._may_skip(path) and (result := self._result(path)):
+            self.job.place(path, "log").unlink(missing_ok=True)
+            damaged = result.damaged(files)
+            if written := self._write(result.timeline, damaged):
+                names = ", ".join(map(str, written))
+                yield Note(f"{path}: made again from its scores: {names}")
+            yield from self._skip(path, result)
+        elif self._listed and (record := self._known_failure(path)):
+            yield Failed(path, VideoError(record.message, code=record.code), known=True)
+            if record.code != "E_MEMORY":
+                self._starved = 0
+        else:
+            yield from self._make(path)
+
+    def _make(self, path: str) -> BatchEvents:
+        """Do an input, whatever is on disk."""
+        written: list[Written] = []
+
+        def deliver(timeline: Timeline) -> None:
+            if self.key:
+                timeline = self.key.sign(timeline, path)
+            written.append(Written(path, timeline, self._write(timeline, self.job.files(path))))
+
+        try:
+            if self._shared and "json" in self.job.output.formats:
+                require_own(self.job.place(path, "json"), path)
+            if (coming := self._next.get(path)) and self._looks_undone(coming):
+                self.task.prefetch(coming)
+            try:
+                yield from self.task.run(path, deliver)
+            except (StopWork, KeyboardInterrupt):
+                yield from written
+                raise
+            yield from written
+            timeline = written[-1].timeline
+            yield from self._videos(path, timeline, missing=False)
+        except InputError as error:
+            self._starved = 0
+            yield self._fail(path, error)
+        except (MemoryLimitError, MemoryError) as error:
+            yield self._fail_starved(path, error)
+        else:
+            self._finish(path)
+            yield Done(path, timeline)
+
+    def _skip(self, path: str, result: Result) -> BatchEvents:
+        """Leave out an input with a result, but for videos that are missing."""
+        try:
+            yield from self._videos(path, result.timeline, missing=True)
+        except InputError as error:
+            self._starved = 0
+            yield self._fail(path, error)
+        else:
+            self._finish(path)
+            yield Skipped(path, result.timeline)
+
+    def _finish(self, path: str) -> None:
+        self._done.add(path)
+        self._starved = 0
+
+    def _write(self, timeline: Timeline, files: Mapping[str, Path]) -> tuple[Path, ...]:
+        explanations = self.task.explain(timeline) if "html" in files else ()
+        return write_files(timeline, files, explanations, self.task.opening)
+
+    def _videos(self, path: str, timeline: Timeline, *, missing: bool) -> BatchEvents:
+        if not self.job.output.has_videos:
+            return
+        from vidattn.inference.batch.videos import write_missing_videos, write_videos
+
+        write = write_missing_videos if missing else write_videos
+        yield from write(self.job.output, timeline, self.job.names[path], self.task.opening)
+
+    def _fail(self, path: str, error: VidattnError) -> Failed:
+        if self._listed and self.key:
+            last = self._failed_before.get(path)
+            list_failure(self.job, path, error, self.key.digest, last)
+        return Failed(path, error)
+
+    def _fail_starved(self, path: str, error: MemoryLimitError | MemoryError) -> Failed:
+        """One video may be too large where others are not; several in a row are the fault of model
+        or settings. Raises MemoryLimitError then."""
+        if isinstance(error, MemoryLimitError):
+            error = MemoryLimitError(f"{path}: {error.message}", hint=error.hint)
+        else:
+            hint = "ask for fewer --frames, or a smaller model"
+            error = MemoryLimitError(f"{path}: out of memory", hint=hint)
+        self._starved += 1
+        if not self.job.several or self._starved == STARVED:
+            raise error
+        return self._fail(path, error)
+
+    def _known_failure(self, path: str) -> FailureRecord | None:
+        """A failure that is not tried again: one of another process during this run, or an old one
+        that is permanent."""
+        last = self._failures.read().get(path)
+        assert self.key is not None
+        if last is None or not last.is_same_input(describe_failure(path, self.key.digest)):
+            return None
+        if last != self._failed_before.get(path):
+            return last
+        again = last.code in TRANSIENT and last.attempt < ATTEMPTS
+        return last if self.job.skip_existing and not self.job.retry_failed and not again else None
+
+    def _looks_undone(self, path: str) -> bool:
+        """Whether this process will probably have to do an input."""
+        if not self._shared:
+            return True
+        begun = self.job.place(path, "lock").exists() or path in self._failed_before
+        return not (begun or (self.job.skip_existing and self.job.place(path, "json").exists()))
+
+    def _may_skip(self, path: str) -> bool:
+        """Whether a result counts: any with --skip-existing, else one newer than this run."""
+        if self.job.skip_existing:
+            return True
+        return path in self._stamps and self._stamp(path) != self._stamps[path]
+
+    def _result(self, path: str) -> Result | None:
+        """A complete result; files made of its scores may be missing or damaged."""
+        files = self.job.files(path)
+        if self.key is None or "json" not in files or not self._has_embeddings(path, self.key):
+            return None
+        result = find_result(files["json"], path, self.key)
+        again = self.job.retry_failed and result and not TRANSIENT.isdisjoint(result.reasons)
+        return None if again else result
+
+    def _has_embeddings(self, path: str, key: RunKey) -> bool:
+        """Whether embeddings that were asked for are on disk and whole."""
+        if "embeddings" not in key.asked:
+            return True
+        from vidattn.data.embeddings import load_embeddings
+
+        try:
+            load_embeddings(self.job.place(path, "npz"))
+        except InputError:
+            return False
+        return True
+
+    def _stamp(self, path: str) -> tuple[int, int] | None:
+        try:
+            status = self.job.place(path, "json").stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+
+@contextmanager
+def _hold_lock(path: Path, *, wait: bool) -> Iterator[bool]:
+    """As `locked`. Raises OutputError."""
+    with ExitStack() as stack:
+        with writing(path):
+            mine = stack.enter_context(locked(path, timeout=-1 if wait else 0))
+        yield mine
+
+
+def list_failure(
+    job: BatchJob, path: str, error: VidattnError, digest: str, last: FailureRecord | None = None
+) -> None:
+    """Add an input to the list of failures. last: its record before this run."""
+    record = describe_failure(path, digest, reason_code(error), error.message)
+    attempt = last.attempt + 1 if last is not None and last.is_same_input(record) else 1
+    FailureList(job.folder).add(replace(record, attempt=attempt))

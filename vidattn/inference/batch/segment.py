@@ -1,0 +1,302 @@
+"""Segmentation of many videos: options, and the work on one input."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidattn.data.embeddings import make_embeddings, save_embeddings
+from vidattn.errors import InputError, UsageError, VideoError
+from vidattn.inference import stream
+from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
+from vidattn.inference.batch.inputs import find_videos
+from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
+from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, BatchRunner, Deliver
+from vidattn.inference.events import (
+    Finished,
+    Scored,
+    Started,
+    collect,
+    describe_input,
+    describe_model,
+)
+from vidattn.inference.explain import explain_longest, require_explainable
+from vidattn.inference.score_log import ScoreLog
+from vidattn.inference.shot_detection import measure_changes
+from vidattn.inference.windowing import Windowing, WindowingChanges
+from vidattn.io.digest import sha256
+from vidattn.io.json import to_json_value
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.explanation import Explanation
+from vidattn.timeline.shot_cuts import find_cuts
+from vidattn.types import Window
+from vidattn.video import Limits, Prefetcher
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # typing has it since Python 3.11
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """Options of a segmentation, which can be sent to another machine."""
+
+    windowing: Windowing = Windowing()
+    decoding: Decoding = Decoding()
+    runtime: Runtime = Runtime()
+    cuts: tuple[float, ...] | None = None
+    """Shot cuts in seconds, for a single video; None searches for them if decoding snaps."""
+    resume: bool = False
+    """Whether an interrupted run is resumed; inputs that are finished are not done again."""
+    explain: bool = False
+    """Whether reports explain the longest segments."""
+    embeddings: bool = False
+    """Whether the embedding of each window is saved."""
+    auto_threshold: bool = False
+    """Whether the threshold comes from the weights file of the model."""
+
+    def __post_init__(self) -> None:
+        if self.cuts is not None and not self.decoding.snap:
+            object.__setattr__(self, "decoding", replace(self.decoding, snap=True))
+
+    def require_compatible(self, job: BatchJob) -> None:
+        """Raise UsageError for options that make no sense with the inputs or files of a job."""
+        formats, count = job.output.formats, len(job.names)
+        if self.explain and "html" not in formats:
+            raise UsageError("--explain is a part of the report: add -f html")
+        if self.resume and not formats:
+            raise UsageError("--resume resumes from files, and none are written: add -o DIR")
+        if self.cuts is not None and count != 1:
+            raise UsageError(
+                f"--cuts is about one video, and there are {count}", hint="name one input"
+            )
+
+    def resolve(self, classifier: Classifier) -> SegmentOptions:
+        """With the threshold of a model if that is asked for. Raises UsageError if it has none, and
+        for a model that cannot be explained."""
+        if self.explain:
+            require_explainable(classifier)
+        if not self.auto_threshold:
+            return self
+        if classifier.threshold is None:
+            raise UsageError(
+                f"--threshold auto: {classifier.card.name} has none",
+                hint="vidattn compare TRUTH ... --fit-threshold -m MODEL -o FILE.safetensors",
+            )
+        return replace(self, decoding=replace(self.decoding, threshold=classifier.threshold))
+
+    def score_settings(self) -> dict[str, Any]:
+        """All that scores depend on, besides the model."""
+        cuts = self.cuts and sha256(str(self.cuts), 16)
+        return {
+            **self.windowing.to_dict(),
+            "reader": self.runtime.reader,
+            "precision": self.runtime.resolved_precision(),
+            "cuts": cuts,
+            **({"compiled": True} if self.runtime.compile else {}),
+            **({"embeddings": True} if self.embeddings else {}),
+        }
+
+
+def segment_many(
+    paths: Iterable[str | os.PathLike[str]],
+    classifier: Classifier,
+    out: str | os.PathLike[str],
+    *,
+    formats: str = "json",
+    excerpts: str | os.PathLike[str] | None = None,
+    shard: str | None = None,
+    skip_existing: bool = False,
+    retry_failed: bool = False,
+    decoding: Decoding = Decoding(),
+    runtime: Runtime = Runtime(),
+    limits: Limits | None = None,
+    explain: bool = False,
+    embeddings: bool = False,
+    **windowing: Unpack[WindowingChanges],
+) -> BatchEvents:
+    """Segment many videos into files, and yield what happens; nothing is printed.
+
+        for event in vidattn.segment_many(["films/"], classifier, "results/", stride=2.0):
+            match event:
+                case Done(path, timeline): print(path, timeline.segments)
+                case Failed(path, error): print(path, error)
+
+    paths: files, folders, patterns (see `vidattn.inference.batch.inputs.find_videos`). Each gets
+    files in `out`, of formats such as "json,srt,html,mp4". skip_existing: leaves out inputs with a
+    complete result of the same model and settings, and resumes interrupted ones. retry_failed: as
+    skip_existing, and does inputs again that failed. shard: "I/N", for one of N machines. The rest
+    is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
+    """
+    folder = None if excerpts is None else Path(excerpts)
+    job = BatchJob.create(
+        find_videos(paths),
+        OutputFiles.parse(formats, Path(out), excerpts=folder),
+        shard=shard,
+        skip_existing=skip_existing,
+        retry_failed=retry_failed,
+    )
+    options = SegmentOptions(
+        Windowing(**windowing), decoding, runtime, explain=explain, embeddings=embeddings
+    )
+    with Prefetcher(limits) as opening:
+        yield from BatchRunner(job, Segmenter(classifier, options, job, opening)).run()
+
+
+class Segmenter:
+    """The work on one input of a segmentation."""
+
+    def __init__(
+        self, classifier: Classifier, options: SegmentOptions, job: BatchJob, opening: Prefetcher
+    ) -> None:
+        self.classifier, self.job, self.opening = classifier, job, opening
+        options.require_compatible(job)
+        self.options = options = options.resolve(classifier)
+        decoding = asdict(options.decoding)
+        self.key = RunKey.create("segment", classifier, options.score_settings(), decoding)
+
+    def run(self, path: str, deliver: Deliver) -> BatchEvents:
+        """As of `Task`. Raises as `stream`."""
+        skip = self.job.skip_existing
+        log = ScoreLog(self.job.place(path, "log"), resume=self.options.resume or skip, anew=skip)
+        with log:
+            try:
+                last = yield from self._score(path, log, deliver)
+            except VideoError as error:
+                if error.code == "E_CHANGED":  # the scores are of a video that is gone
+                    log.remove()
+                raise
+            timeline = last.timeline
+            if last.embeddings is not None:
+                yield Note(f"wrote {self._save_embeddings(last, self.job.place(path, 'npz'))}")
+            if self.options.cuts is not None:
+                timeline = replace(timeline, cuts=self.options.cuts)
+            elif self.options.decoding.snap and timeline.cuts is None:
+                timeline = yield from self._add_cuts(timeline, deliver)
+            deliver(timeline)
+            log.remove()
+
+    def prefetch(self, path: str) -> None:
+        """Begin to open a path that comes soon."""
+        side = self.classifier.clip.short_side
+        self.opening.expect(path, reader=self.options.runtime.reader, short_side=side)
+
+    def explain(self, timeline: Timeline) -> Sequence[Explanation]:
+        """Explanations of the longest segments, none for a timeline that was interrupted."""
+        if not self.options.explain or any(code == UNFINISHED for _, code in timeline.unreadable):
+            return ()
+        # Attention is computed in float32, whatever the precision of the scores.
+        precise = replace(self.options.runtime, precision="fp32")
+        return list(explain_longest(timeline, self.classifier, precise, self.opening))
+
+    def _score(
+        self, path: str, log: ScoreLog, deliver: Deliver
+    ) -> Generator[BatchEvent, None, Finished]:
+        """Score all windows, or load the result of an earlier run."""
+        options, scored = self.options, list[Scored]()
+        events = stream.stream(
+            path,
+            self.classifier,
+            options.windowing,
+            decoding=options.decoding,
+            runtime=options.runtime,
+            log=log if self.job.output.formats else None,
+            embeddings=options.embeddings,
+            opening=self.opening,
+        )
+        with closing(events):  # frees the decoder for the files that follow
+            started = next(events)
+            assert isinstance(started, Started)
+            if (saved := self._saved_timeline(path, started, log)) is not None:
+                yield Note(f"{started.source}: was finished before")
+                return Finished(saved)
+            try:
+                yield started
+                for event in events:
+                    while log.notes:
+                        yield Note(log.notes.pop(0))
+                    if isinstance(event, Scored):
+                        scored.append(event)
+                    yield event
+                    if isinstance(event, Finished):
+                        return event
+            except STOPS:
+                if any(event.scores is not None for event in scored):
+                    deliver(collect(started, scored, self.classifier, options.decoding))
+                raise
+        raise AssertionError("a stream ends with Finished")
+
+    def _save_embeddings(self, last: Finished, path: Path) -> Path:
+        timeline, vectors = last.timeline, last.embeddings
+        assert vectors is not None
+        model, settings = timeline.model.to_dict(), timeline.settings.to_dict()
+        embeddings = make_embeddings(timeline.source, timeline.windows, vectors, model, settings)
+        return save_embeddings(embeddings, path)
+
+    def _add_cuts(
+        self, timeline: Timeline, deliver: Deliver
+    ) -> Generator[BatchEvent, None, Timeline]:
+        """The timeline with the shot cuts of its region; without them when it is stopped."""
+        region = Window(timeline.windows[0].start, max(w.stop for w in timeline.windows))
+        differences, times = array("d"), array("d")
+        reader = self.options.runtime.reader
+        try:
+            for row in measure_changes(timeline.source, region, reader, self.opening):
+                if times:
+                    yield ProgressStep(f"{timeline.source}, looking for shot cuts", row.frames - 1)
+                differences.append(row.difference)
+                times.append(row.time)
+        except STOPS:
+            deliver(timeline)
+            raise
+        return replace(timeline, cuts=find_cuts(differences, times) if times else ())
+
+    def _saved_timeline(self, path: str, started: Started, log: ScoreLog) -> Timeline | None:
+        """The timeline of an earlier run that is complete, with --resume.
+
+        Raises InputError for one of another video, model or settings.
+        """
+        place, embeddings = self.job.place(path, "json"), self.job.place(path, "npz")
+        needed = [place, embeddings] if self.options.embeddings else [place]
+        if not self.options.resume or log.path.exists() or not all(map(Path.exists, needed)):
+            return None
+        saved = load_timeline(place)
+        if any(code == UNFINISHED for _, code in saved.unreadable):
+            return None
+        if differences := self._differences(saved, started):
+            raise InputError(
+                f"{place}: is of another run: {'; '.join(differences)}",
+                hint="repeat what that run was asked for, or leave out --resume to begin anew",
+            )
+        return saved.decoded(**asdict(self.options.decoding))
+
+    def _differences(self, saved: Timeline, started: Started) -> list[str]:
+        """Differences between a saved result and this run, in words."""
+        before: dict[str, Mapping[str, Any]] = {
+            "input": {"path": saved.source, **saved.input.to_dict()},
+            "model": saved.model.to_dict(),
+            "settings": saved.settings.to_dict(),
+        }
+        now: dict[str, Mapping[str, Any]] = {
+            "input": {"path": started.source, **describe_input(started.facts).to_dict()},
+            "model": describe_model(self.classifier).to_dict(),
+            "settings": started.settings.to_dict(),
+        }
+        if saved.settings.asked is not None:
+            windowing = self.options.windowing
+            before["part"] = saved.settings.asked
+            now["part"] = {"start": windowing.start, "end": windowing.end}
+        differences = [
+            f"{part} {key} was {to_json_value(before[part].get(key))}, is {to_json_value(value)}"
+            for part, rows in now.items()
+            for key, value in rows.items()
+            if to_json_value(before[part].get(key)) != to_json_value(value)
+        ]
+        return differences + ["the labels are others"] * (saved.labels != self.classifier.labels)
