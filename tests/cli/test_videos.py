@@ -47,7 +47,7 @@ def test_timeline_finds_the_film_that_was_moved(
     saved.write_text(saved.read_text().replace(str(film), "gone/walk.mp4"))
     done = quick("timeline", saved, "-f", "mp4")
     assert done.returncode == 3
-    assert "gone/walk.mp4: the film is not there" in done.stderr
+    assert "gone/walk.mp4: the video is missing" in done.stderr
     assert "--film" in done.stderr
     words = ["--film", film, "-f", "mp4", "--clips", ".", "--clips-exact"]
     done = quick("timeline", saved, *words)

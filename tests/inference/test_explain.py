@@ -225,7 +225,9 @@ def test_the_strip_has_a_tile_for_each_frame_and_heat_where_the_patches_say() ->
     assert np.abs(hot[56, 8].astype(int) - 128).max() < 10
     picture = heatmap.draw_strip(one)
     assert picture.shape[2] == 3
-    decoded = cv2.imdecode(np.frombuffer(heatmap.encode_png(picture), np.uint8), cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(
+        np.frombuffer(heatmap.encode_image(picture, ".png"), np.uint8), cv2.IMREAD_COLOR
+    )
     assert (decoded[..., ::-1] == picture).all()
 
 

@@ -136,17 +136,17 @@ def test_stopping_leaves_nothing_and_keeps_what_was_there(plain: Path, tmp_path:
 def test_another_film_is_refused_and_a_moved_one_can_be_named(plain: Path, tmp_path: Path) -> None:
     timeline = timeline_of(plain)
     moved = dataclasses.replace(timeline, source="gone/plain.mp4")
-    with pytest.raises(InputError, match="the film is not there") as caught:
+    with pytest.raises(InputError, match="the video is missing") as caught:
         annotate(moved, tmp_path / "b.mp4")
     assert "--film" in (caught.value.hint or "")
-    annotate(moved, tmp_path / "b.mp4", film=plain)
-    assert excerpts(moved, tmp_path, film=plain)[0].name == "plain.01.walk.mp4"
+    annotate(moved, tmp_path / "b.mp4", video=plain)
+    assert excerpts(moved, tmp_path, video=plain)[0].name == "plain.01.walk.mp4"
     longer = dataclasses.replace(timeline, duration=9.0)
-    with pytest.raises(InputError, match=r"lasts 2.00 s, and the film of the timeline 9.00 s"):
+    with pytest.raises(InputError, match=r"lasts 2.00 s, and the video of the timeline 9.00 s"):
         annotate(longer, tmp_path / "c.mp4")
     (tmp_path / "text.mp4").write_text("no film")
     with pytest.raises(VideoError):
-        annotate(timeline, tmp_path / "c.mp4", film=tmp_path / "text.mp4")
+        annotate(timeline, tmp_path / "c.mp4", video=tmp_path / "text.mp4")
     assert not (tmp_path / "c.mp4").exists()
     with pytest.raises(UsageError, match="is a film"):
         write(timeline, tmp_path / "c.mp4")

@@ -43,7 +43,7 @@ def explanation(
 
 
 def test_a_page_without_explanations_has_no_such_section() -> None:
-    assert 'id="evidence"' not in html(timeline())
+    assert 'id="explanations"' not in html(timeline())
 
 
 def test_the_section_is_a_part_of_the_one_file_and_of_its_policy(tmp_path: Path) -> None:
@@ -80,11 +80,11 @@ def test_in_a_browser_it_is_drawn_seeks_and_is_inert(tmp_path: Path) -> None:
     path = output.write(timeline(), tmp_path / "a.html", explained=[explanation(label=EVIL)])
     with browser(tmp_path / "profile") as page:
         page.open(path)
-        assert page.ask("document.getElementById('evidence').offsetHeight") < 60  # closed
+        assert page.ask("document.getElementById('explanations').offsetHeight") < 60  # closed
         page.click("summary")
-        page.wait("document.querySelector('#evidence img').naturalWidth")
-        assert page.ask("document.querySelector('#evidence img').naturalWidth") == 4 * SIDE
-        widths = "document.querySelector('#evidence {}').getBoundingClientRect().width"
+        page.wait("document.querySelector('#explanations img').naturalWidth")
+        assert page.ask("document.querySelector('#explanations img').naturalWidth") == 4 * SIDE
+        widths = "document.querySelector('#explanations {}').getBoundingClientRect().width"
         assert page.ask(widths.format("img")) == page.ask(widths.format("svg"))
         page.ask("document.querySelector('[data-time]').click()")
         assert "0:02.0" in page.ask("document.getElementById('now-time').innerText")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidattn.output.palette import COLOURS
+from vidattn.output.palette import COLORS
 from vidattn.output.video import text
 from vidattn.output.video.overlay import Overlay
 from vidattn.output.video.text import TextRenderer
@@ -64,11 +64,11 @@ def test_the_track_shows_the_segments_and_where_the_film_is() -> None:
     frame = drawn((640, 360), 5.0)
     row = frame[335]
     inner = row[(row != 250).any(axis=1)]
-    blue = (inner == COLOURS[0]).all(axis=1)
+    blue = (inner == COLORS[0]).all(axis=1)
     assert blue.mean() == pytest.approx(0.4, abs=0.02)
     white = np.flatnonzero((row == 255).all(axis=1))
     assert white.mean() / 640 == pytest.approx(0.5, abs=0.01)
-    later = np.array(COLOURS[1]) * 0.42
+    later = np.array(COLORS[1]) * 0.42
     assert (np.abs(inner - later).max(axis=1) <= 1).mean() == pytest.approx(0.39, abs=0.03)
 
 
@@ -86,7 +86,7 @@ def test_one_answer_for_the_whole_film_fills_the_track_as_it_plays() -> None:
     overlay = Overlay(SEGMENTS[:1], (640, 360), Window(0, 10), whole=True)
     frame = np.zeros((360, 640, 3), np.uint8)
     overlay.draw(frame, 2.5)
-    blue = (frame[335] == COLOURS[0]).all(axis=1).sum() / 570
+    blue = (frame[335] == COLORS[0]).all(axis=1).sum() / 570
     assert blue == pytest.approx(0.25, abs=0.02)
 
 
@@ -103,16 +103,16 @@ def test_signs_without_a_font_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_marks_that_join_letters_are_not_taken_for_known() -> None:
-    path = next((p for p in text._files() if "dejavusans." in p.lower()), None)
+    path = next((p for p in text._font_files() if "dejavusans." in p.lower()), None)
     if path is None:
         pytest.skip("no DejaVu fonts here")
-    font = text._loaded(path, 20)  # it has no Devanagari
+    font = text._load_font(path, 20)  # it has no Devanagari
     assert not any(text._has(font, sign) for sign in "\u0915\u0948\u093e\u0902")
     assert text._has(font, "\u0301")
 
 
 def test_a_font_of_the_computer_serves_other_scripts() -> None:
-    if not any("dejavu" in path.lower() for path in text._files()):
+    if not any("dejavu" in path.lower() for path in text._font_files()):
         pytest.skip("no DejaVu fonts here")
     some = TextRenderer(20)
     mask = some.mask("ходьба", 500)

@@ -23,8 +23,8 @@ RUN = """
   const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
   const answers = [];
   for (const { film, wanted } of cases) {
-    const numbers = await Vidattn.unpack(film);
-    answers.push(wanted.map((settings) => Vidattn.derive(numbers, settings).map(
+    const numbers = await Segments.unpack(film);
+    answers.push(wanted.map((settings) => Segments.deriveSegments(numbers, settings).map(
       (s) => [s.start, s.stop, s.label < 0 ? null : film.labels[s.label], s.score])));
   }
   process.stdout.write(JSON.stringify(answers));

@@ -1,4 +1,4 @@
-"""Numbers, times and what an answer rests on, in words."""
+"""Numbers, times and the coverage of a timeline as text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
+    from vidattn.types import ModelInfo
 
-BRIEF = 0.1
-"""Seconds; shorter segments are told with a digit more, or they would begin where they end."""
+SHORT = 0.1
+"""Seconds; shorter segments get a second decimal, or they would end where they begin."""
 
 
 def round_ticks(seconds: float, decimals: int) -> int:
@@ -20,39 +21,47 @@ def round_ticks(seconds: float, decimals: int) -> int:
 
 
 def decimals_for(seconds: float) -> int:
-    """The decimals that the edges of a segment of so many seconds are told with."""
-    return 1 if seconds > BRIEF - 1e-9 else 2
+    """The decimals of the edges of a segment of this length."""
+    return 1 if seconds > SHORT - 1e-9 else 2
+
+
+def model_title(model: ModelInfo) -> str:
+    """The name of a model and its license: "motion-tiny (Apache-2.0)"."""
+    name = model.name or "unnamed model"
+    return f"{name} ({model.license})" if model.license else name
 
 
 def describe_coverage(timeline: Timeline) -> str:
-    """What of a film an answer rests on: "96 frames in 12 clips, one every 2 s, whole file"."""
+    """The frames behind a timeline: "96 frames in 12 clips, one every 2 s, whole file"."""
     settings, share = timeline.settings, timeline.coverage
     part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
-    if timeline.task == "classify" and settings.pool is not None and settings.clips is None:
-        count = len(timeline.seen or timeline.windows)
-        return f"{count_noun(count, 'window')} pooled by {settings.pool}, {part}"
-    frames, step = settings.frames, settings.step_seconds
-    if frames is None or step is None:
-        return part  # a document of another origin need not have them
     if timeline.task == "segment":
-        window, stride = settings.window_seconds, settings.stride_seconds
-        if window is None or stride is None:
-            return part
-        return (
-            f"{count_noun(len(timeline.windows), 'window')}{_spent(timeline)} of {window:.3g} s, "
-            f"one every {stride:.3g} s, {count_noun(frames, 'frame')} each, {part}"
-        )
-    clips, crops, different = settings.clips, settings.crops, settings.different_frames
-    if clips is None or crops is None or different is None:
-        return part
-    each = f", {crops} crops" if crops > 1 else ""
+        return _describe_windows(timeline) + part
+    if settings.pool is not None and settings.clips is None:
+        count = count_noun(len(timeline.seen or timeline.windows), "window")
+        return f"{count} pooled by {settings.pool}, {part}"
+    return _describe_clips(timeline) + part
+
+
+def _describe_windows(timeline: Timeline) -> str:
+    settings = timeline.settings
+    frames, window, stride = settings.frames, settings.window_seconds, settings.stride_seconds
+    if frames is None or window is None or stride is None:
+        return ""  # a document of another origin need not have them
+    reused = "" if timeline.reused is None else f" ({timeline.reused} reused)"
+    return (
+        f"{count_noun(len(timeline.windows), 'window')}{reused} of {window:.3g} s, one every "
+        f"{stride:.3g} s, {count_noun(frames, 'frame')} each, "
+    )
+
+
+def _describe_clips(timeline: Timeline) -> str:
+    settings = timeline.settings
+    frames, step, clips = settings.frames, settings.step_seconds, settings.clips
+    crops, different = settings.crops, settings.different_frames
+    if frames is None or step is None or clips is None or crops is None or different is None:
+        return ""
     total = frames * clips
-    shown = count_noun(total, "frame") + (f" ({different} different)" if different < total else "")
-    if clips > 1:
-        shown += f" in {clips} clips"
-    return f"{shown}, one every {step:.3g} s{each}, {part}"
-
-
-def _spent(timeline: Timeline) -> str:
-    """The number of windows that were not computed."""
-    return "" if timeline.reused is None else f" ({timeline.reused} reused)"
+    text = count_noun(total, "frame") + (f" ({different} different)" if different < total else "")
+    text += f" in {clips} clips" if clips > 1 else ""
+    return f"{text}, one every {step:.3g} s" + (f", {crops} crops, " if crops > 1 else ", ")

@@ -170,12 +170,10 @@ def _write(
     from vidattn.output.video import heatmap
 
     place = folder / file_name(found.source, "explain.png")
-    written = [write_atomically(place, heatmap.encode_png(heatmap.draw_strip(found)))]
+    written = [write_atomically(place, heatmap.encode_image(heatmap.draw_strip(found), ".png"))]
     if mp4:
-        from vidattn.output.video.heatmap_video import write_heatmap_video
-
         film = place.with_suffix(".mp4")
-        written.append(write_heatmap_video(found, film, reader=reader, opening=opening))
+        written.append(heatmap.write_heatmap_video(found, film, reader=reader, opening=opening))
     return written
 
 

@@ -1,4 +1,4 @@
-"""What all pages share: their looks, their policy, and how text from strangers gets into them."""
+"""Assets of the pages: templates, scripts and styles, the security policy, untrusted text."""
 
 from __future__ import annotations
 
@@ -14,26 +14,19 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 UNSEEN = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-"""Signs that reorder or hide what is around them, as a pattern."""
+"""Pattern of characters that reorder or hide the text around them."""
 
 
 def reveal(text: str) -> str:
-    """Text in which signs that reorder or hide what is around them are visible."""
+    """Text with a visible sign for every character that reorders or hides others."""
     return re.sub(UNSEEN, "\ufffd", text)
 
 
 def security_policy(script: str, style: str) -> str:
-    """The content security policy of a page: nothing runs but this script, nothing is loaded."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"script-src '{_hash(script)}'",
-            f"style-src '{_hash(style)}'",
-            "img-src data:",
-            "media-src 'self' file: blob:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
+    """A content security policy that runs this script, applies this style and loads no more."""
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "img-src data:; media-src 'self' file: blob:; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -42,25 +35,25 @@ def _hash(text: str) -> str:
 
 
 @cache
-def read_asset(name: str) -> str:
-    """The text of a file beside this one."""
-    return (HERE / name).read_text(encoding="utf-8")
+def read_asset(*names: str) -> str:
+    """The text of files of this folder, one after the other."""
+    return "".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 @cache
 def page_colors() -> dict[str, tuple[str, str]]:
-    """The colours of the pages by name, on light and on dark ground, as #rrggbb."""
+    """Colors of the pages by name, in light and in dark mode, as #rrggbb."""
     pattern = r"--(\w+): light-dark\((#\w+), (#\w+)\)"
-    found = re.findall(pattern, read_asset("base.css"))
-    return {name: (light, dark) for name, light, dark in found}
+    colors = re.findall(pattern, read_asset("base.css"))
+    return {name: (light, dark) for name, light, dark in colors}
 
 
 @cache
 def load_template(name: str) -> Template:
-    """A template beside this file; it escapes all that is put into it."""
+    """A template of this folder; it escapes all values put into it."""
     from jinja2 import Environment, StrictUndefined
 
-    house = Environment(
+    environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    return house.from_string(read_asset(name))
+    return environment.from_string(read_asset(name))

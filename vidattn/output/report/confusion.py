@@ -1,8 +1,8 @@
-"""Who is taken for whom, as a page: the matrix drawn, every class, the most frequent confusions."""
+"""The confusion matrix of an evaluation as a page, with its classes and top confusions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import escape
@@ -11,23 +11,23 @@ from vidattn.output.report.assets import reveal
 from vidattn.output.report.layout import Section, ShareBar, render_page
 
 SIDE, LARGEST = 900, 26
-"""Pixels of the matrix at most, and of a cell."""
+"""Largest size in pixels of the matrix, and of a cell."""
 NAMED = 60
-"""Classes whose names stand beside the matrix; of more each cell still tells both names."""
+"""Up to so many classes have their names beside the matrix; a cell always has both names."""
 LETTER = 6.6
-"""Pixels that a letter takes on average."""
+"""Average width of a letter in pixels."""
 LONGEST = 26
-"""Letters of a name beside the matrix."""
-FIGURES = (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean class"), ("ece", "ECE"))
+"""Letters of a name beside the matrix; longer names are shortened."""
+METRICS = (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean class"), ("ece", "ECE"))
 
 
 def confusion_page(result: Mapping[str, Any]) -> str:
-    """The page of an evaluation, from what `vidattn eval --json` prints."""
+    """The page of an evaluation, from the document of `vidattn eval --json`."""
     noun = "clips" if result["dataset"] == "motion" else "videos"
     facts = [str(result["dataset"]), f"{result['scored']} {noun}"]
-    facts += [f"{name} {100 * result[key]:.1f} %" for key, name in FIGURES]
+    facts += [f"{name} {100 * result[key]:.1f} %" for key, name in METRICS]
     labels, matrix = result["labels"], result["confusion"]
-    rows = sorted(_classes(labels, matrix), key=lambda row: row[0])
+    rows = sorted(_class_rows(labels, matrix), key=lambda row: row[0])
     pairs = [
         (reveal(p["label"]), reveal(p["taken_for"]), str(p["count"])) for p in result["confused"]
     ]
@@ -36,52 +36,53 @@ def confusion_page(result: Mapping[str, Any]) -> str:
         facts,
         (
             Section(
-                "Who is taken for whom",
-                "Rows are what was shown, columns what was answered; the stronger the colour, the "
-                "larger the share of the row. Hold the pointer over a cell for its count.",
+                "Confusion matrix",
+                "Rows are true classes, columns predictions; the stronger the color, the larger "
+                "the share of the row. Hover over a cell for its count.",
                 draw_matrix(labels, matrix),
             ),
             Section(
-                "Classes, the worst first",
-                head=("class", "right", noun, "most often taken for"),
+                "Classes, worst first",
+                head=("class", "accuracy", noun, "most frequent errors"),
                 rows=[cells for _, cells in rows],
             ),
-            Section("Most frequent confusions", head=("shown", "answered", "count"), rows=pairs),
+            Section(
+                "Most frequent confusions", head=("true class", "prediction", "count"), rows=pairs
+            ),
         ),
     )
 
 
 def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
-    """The matrix as SVG; only cells that are not 0 are in it."""
+    """The matrix as SVG with its nonzero cells."""
     count = len(labels)
-    named = count <= NAMED
     cell = min(LARGEST, SIDE / max(count, 1))
-    names = [_short(label) for label in labels]
-    room = round(LETTER * max(map(len, names), default=0)) + 10 if named else 0
-    width, height = room + cell * count + 1, room + cell * count + 1
+    names = [_shorten(label) for label in labels] if count <= NAMED else []
+    room = round(LETTER * max(map(len, names))) + 10 if names else 0
+    size = room + cell * count + 1
     parts = [
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" '
-        'role="img" aria-label="Confusion matrix; the tables below say the same">',
+        f'<svg viewBox="0 0 {size:.0f} {size:.0f}" width="{size:.0f}" height="{size:.0f}" '
+        'role="img" aria-label="Confusion matrix; the tables below have the same data">',
         f'<rect class="frame" x="{room}" y="{room}" width="{cell * count:.1f}" '
         f'height="{cell * count:.1f}"></rect>',
     ]
-    if named:
-        parts += [_names(name, i, cell, room) for i, name in enumerate(names)]
-    for i, row in enumerate(matrix):
-        total = sum(row)
-        for j, number in enumerate(row):
-            if number:
-                parts.append(_cell(labels[i], labels[j], number, total, room, cell, (i, j)))
+    parts += [_draw_name(name, i, cell, room) for i, name in enumerate(names)]
+    parts += [
+        _draw_cell((labels[i], labels[j]), number, sum(row), room, cell, (i, j))
+        for i, row in enumerate(matrix)
+        for j, number in enumerate(row)
+        if number
+    ]
     return "".join([*parts, "</svg>"])
 
 
-def _short(label: str) -> str:
+def _shorten(label: str) -> str:
     text = reveal(label)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
 
 
-def _names(name: str, i: int, cell: float, room: int) -> str:
-    """A name before its row and, standing, above its column."""
+def _draw_name(name: str, i: int, cell: float, room: int) -> str:
+    """A name before its row and, turned, above its column."""
     middle = room + (i + 0.5) * cell
     text = escape(name)
     return (
@@ -91,13 +92,14 @@ def _names(name: str, i: int, cell: float, room: int) -> str:
     )
 
 
-def _cell(
-    truth: str, answer: str, number: int, total: int, room: int, cell: float, at: tuple[int, int]
+def _draw_cell(
+    names: tuple[str, str], number: int, total: int, room: int, cell: float, at: tuple[int, int]
 ) -> str:
-    i, j = at
+    """names: the true class and the prediction; total: of the row."""
+    (i, j), (truth, prediction) = at, map(reveal, names)
     share = number / total
     kind = "right" if i == j else "wrong"
-    words = f"{reveal(truth)} taken for {reveal(answer)}" if i != j else f"{reveal(truth)}, right"
+    words = f"{truth} predicted as {prediction}" if i != j else f"{truth}, correct"
     gap = 1 if cell >= 8 else 0
     square = (
         f'<rect class="{kind}" x="{room + j * cell + gap:.1f}" y="{room + i * cell + gap:.1f}" '
@@ -109,17 +111,14 @@ def _cell(
     )
 
 
-def _classes(
+def _class_rows(
     labels: Sequence[str], matrix: Sequence[Sequence[int]]
-) -> list[tuple[float, tuple[str | ShareBar, ...]]]:
-    """Share of right answers, and the row of a table, for every class that was shown."""
-    found: list[tuple[float, tuple[str | ShareBar, ...]]] = []
+) -> Iterator[tuple[float, tuple[str | ShareBar, ...]]]:
+    """The accuracy and the table row of every class with samples."""
     for i, row in enumerate(matrix):
         if not (total := sum(row)):
             continue
         share = row[i] / total
         errors = sorted(((n, j) for j, n in enumerate(row) if j != i and n), reverse=True)[:2]
-        taken = ", ".join(f"{reveal(labels[j])} {100 * n / total:.0f} %" for n, j in errors)
-        cells = (labels[i], ShareBar(share, f"{100 * share:.1f} %"), str(total), taken)
-        found.append((share, cells))
-    return found
+        confused = ", ".join(f"{reveal(labels[j])} {100 * n / total:.0f} %" for n, j in errors)
+        yield share, (labels[i], ShareBar(share, f"{100 * share:.1f} %"), str(total), confused)

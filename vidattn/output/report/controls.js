@@ -1,7 +1,7 @@
 "use strict";
-// What a person does to the page: each of these takes what report.js has drawn and how to draw anew.
-const Hands = (() => {
-  function sliders({ at, state, saved, duration, soon, tracks, table }) {
+// Sliders, pointer, keys and player; each function takes the parts of report.js that it uses.
+const Controls = (() => {
+  function sliders({ at, state, saved, duration, scheduleUpdate, tracks, table }) {
     const [least, gap] = [at("least"), at("gap")];
     const most = Math.max(10, 4 * saved.minDuration, 4 * saved.mergeGap, Math.min(duration / 10, 120));
     for (const slider of [least, gap]) {
@@ -14,16 +14,16 @@ const Hands = (() => {
       gap.value = state.mergeGap;
     };
     show();
-    at("threshold").addEventListener("input", (e) => ((state.threshold = Number(e.target.value)), soon()));
-    least.addEventListener("input", (e) => ((state.minDuration = Number(e.target.value)), soon()));
-    gap.addEventListener("input", (e) => ((state.mergeGap = Number(e.target.value)), soon()));
-    at("filter").addEventListener("input", (e) => ((state.filter = e.target.value.trim().toLowerCase()), soon()));
+    at("threshold").addEventListener("input", (e) => ((state.threshold = Number(e.target.value)), scheduleUpdate()));
+    least.addEventListener("input", (e) => ((state.minDuration = Number(e.target.value)), scheduleUpdate()));
+    gap.addEventListener("input", (e) => ((state.mergeGap = Number(e.target.value)), scheduleUpdate()));
+    at("filter").addEventListener("input", (e) => ((state.filter = e.target.value.trim().toLowerCase()), scheduleUpdate()));
     at("controls").addEventListener("submit", (e) => e.preventDefault());
     at("reset").addEventListener("click", (e) => {
       e.preventDefault();
       Object.assign(state, saved);
       show();
-      soon();
+      scheduleUpdate();
     });
     at("others").addEventListener("click", () => ((state.tracks = Infinity), tracks()));
     at("more").addEventListener("click", () => ((state.all = true), table()));
@@ -37,21 +37,21 @@ const Hands = (() => {
     }
   }
 
-  function pointer({ at, stretch, clock, percent, nameOf, segmentAt, go, zoom, redraw, across }) {
+  function pointer({ at, range, clock, percent, nameOf, segmentAt, go, zoom, redraw, across }) {
     const plot = at("plot");
     const timeOf = (e) => {
       const box = at("skyline").getBoundingClientRect();
       const share = (e.clientX - box.left) / box.width;
-      return share >= 0 && share <= 1 ? stretch.from + share * stretch.length : null;
+      return share >= 0 && share <= 1 ? range.from + share * range.length : null;
     };
     plot.addEventListener("pointermove", (e) => {
       const time = timeOf(e);
       at("cross").hidden = at("tip").hidden = time === null;
       if (time === null) return;
       const s = segmentAt(time);
-      const share = 100 * stretch.share(time);
+      const share = 100 * range.share(time);
       at("cross").style.left = `${share}%`;
-      at("tip").textContent = `${clock(time)}  ${s ? `${nameOf(s.label)} ${s.label === Vidattn.NOTHING ? "" : percent(s.score)}` : "not seen"}`;
+      at("tip").textContent = `${clock(time)}  ${s ? `${nameOf(s.label)} ${s.label === Segments.NO_LABEL ? "" : percent(s.score)}` : "not seen"}`;
       at("tip").style.left = share < 60 ? `${share}%` : "auto";
       at("tip").style.right = share < 60 ? "auto" : `${100 - share}%`;
     });
@@ -64,8 +64,8 @@ const Hands = (() => {
       const time = timeOf(e);
       const turn = e.shiftKey ? e.deltaY || e.deltaX : e.deltaX;
       if (time !== null && (e.ctrlKey || e.metaKey)) zoom(Math.exp(-Math.max(-100, Math.min(e.deltaY, 100)) / 250), time);
-      else if (!stretch.isWhole && Math.abs(turn) > (e.shiftKey ? 0 : Math.abs(e.deltaY))) {
-        stretch.show(stretch.from + (turn / across()) * stretch.length, stretch.length);
+      else if (!range.isWhole && Math.abs(turn) > (e.shiftKey ? 0 : Math.abs(e.deltaY))) {
+        range.show(range.from + (turn / across()) * range.length, range.length);
         redraw();
       } else return;
       e.preventDefault();
@@ -75,8 +75,8 @@ const Hands = (() => {
     at("whole").addEventListener("click", () => zoom(0));
     const drag = (e) => {
       const box = at("map").getBoundingClientRect();
-      const middle = stretch.first + ((e.clientX - box.left) / box.width) * stretch.whole;
-      stretch.show(middle - stretch.length / 2, stretch.length);
+      const middle = range.first + ((e.clientX - box.left) / box.width) * range.whole;
+      range.show(middle - range.length / 2, range.length);
       redraw();
     };
     at("map").addEventListener("pointerdown", (e) => (at("map").setPointerCapture(e.pointerId), drag(e)));
@@ -85,19 +85,19 @@ const Hands = (() => {
       const row = e.target.closest("tr");
       if (row?.segment && getSelection().isCollapsed) go(row.segment.start, true);
     });
-    // Whoever clicks wants what the button does, not the focus on it: space is for the film.
+    // A clicked button loses the focus: the space bar belongs to the video.
     document.addEventListener("click", (e) => e.detail && e.target.closest("button")?.blur());
   }
 
-  function keyboard({ at, data, state, video, soon, go, zoom, play }) {
+  function keyboard({ at, data, state, video, scheduleUpdate, go, zoom, play }) {
     const playing = (e) => e.key === " " && !e.target.matches("video, input:not([type=range]), button:not(.jump), summary");
-    document.addEventListener("keyup", (e) => playing(e) && e.preventDefault()); // a button acts on that
+    document.addEventListener("keyup", (e) => playing(e) && e.preventDefault()); // a button acts on keyup
     document.addEventListener("keydown", (e) => {
       const typing = e.target.matches("input, textarea, select");
       if (e.key === "Escape" && e.target === at("filter")) {
         at("filter").value = state.filter = "";
         at("filter").blur();
-        soon();
+        scheduleUpdate();
       }
       if (e.ctrlKey || e.metaKey || e.altKey || (typing && !playing(e))) return;
       if (e.key === "ArrowRight") go((state.segments.find((s) => s.start > state.now + 1e-3) ?? { start: state.now }).start);
@@ -111,14 +111,14 @@ const Hands = (() => {
     });
   }
 
-  function player({ at, state, stretch, video, redraw, point }) {
+  function player({ at, state, range, video, redraw, point }) {
     const failed = () => (at("unplayable").hidden = false);
     if (video.error) failed();
     if (video.readyState && state.now) video.currentTime = state.now;
     video.addEventListener("error", failed);
     video.addEventListener("loadedmetadata", () => {
       at("unplayable").hidden = true;
-      if (!video.videoWidth) failed(); // sound alone: the codec of the pictures is unknown here
+      if (!video.videoWidth) failed(); // audio only: the browser does not support the video codec
       else if (state.now) video.currentTime = state.now;
     });
     at("file").addEventListener("change", (e) => {
@@ -126,7 +126,7 @@ const Hands = (() => {
     });
     const follow = () => {
       state.now = video.currentTime;
-      if (!video.paused && stretch.reach(state.now)) redraw();
+      if (!video.paused && range.reach(state.now)) redraw();
       point();
       if (!video.paused) requestAnimationFrame(follow);
     };
@@ -134,12 +134,12 @@ const Hands = (() => {
     video.addEventListener("seeked", follow);
   }
 
-  function evidence({ go }) {
+  function explanations({ go }) {
     for (const button of document.querySelectorAll("[data-time]")) {
       button.disabled = false;
       button.addEventListener("click", () => go(Number(button.dataset.time), true));
     }
   }
 
-  return { sliders, pointer, keyboard, player, evidence };
+  return { sliders, pointer, keyboard, player, explanations };
 })();

@@ -1,4 +1,4 @@
-"""Curves of a training run: one SVG picture, and a page with a table of the epochs."""
+"""Curves of a training run, as one SVG image or as a page with a table of its epochs."""
 
 from __future__ import annotations
 
@@ -13,26 +13,23 @@ from vidattn.output.report.layout import Section, ShareBar, render_page
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 180, 80, 16, 28, 28
-"""Of one panel, in pixels, and the margins in it."""
+"""Size of one panel in pixels, and its margins."""
 MOST = 600
-"""Points of a curve; longer ones are thinned out evenly."""
+"""Points of a curve; longer curves are thinned evenly."""
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
-    """Loss, learning rate and held-back top-1 over steps, from the lines of log.jsonl.
+    """Loss, learning rate and validation top-1 over steps as SVG, from the rows of log.jsonl.
 
-    Lines of steps become curves, lines of epochs dots; dots are joined where there are no two
-    lines of steps. The same lines give the same text, which is
-    readable on light and on dark ground.
+    Rows of steps become curves, rows of epochs dots; dots are connected if there is at most one row
+    of steps. The same rows give the same text, readable in light and in dark mode.
     """
     panels = _panels(rows)
     height = HEIGHT * len(panels)
     body = "".join(
-        f'<g transform="translate(0 {i * HEIGHT})">{title}{panel}</g>\n'
-        for i, (title, panel) in enumerate(
-            (f'<text class="title" x="{LEFT}" y="18">{escape(name)}</text>', panel)
-            for name, panel in panels
-        )
+        f'<g transform="translate(0 {i * HEIGHT})">'
+        f'<text class="title" x="{LEFT}" y="18">{escape(name)}</text>{panel}</g>\n'
+        for i, (name, panel) in enumerate(panels)
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
@@ -43,9 +40,9 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], title: str) -> str:
 
 
 def curves_page(rows: Sequence[Mapping[str, Any]], title: str, facts: Sequence[str]) -> str:
-    """The same as a page in the looks of the report, with a row for every epoch.
+    """The curves as a page in the style of the report, with a table row per epoch.
 
-    facts: what is said of the run below its title.
+    facts: shown below the title.
     """
     drawings = [
         Section(
@@ -55,31 +52,31 @@ def curves_page(rows: Sequence[Mapping[str, Any]], title: str, facts: Sequence[s
         )
         for name, panel in _panels(rows)
     ]
-    epochs = [row for row in rows if row.get("event") == "epoch"]
     table = [
         (
             str(row["epoch"]),
             str(row["step"]),
             f"{row['loss']:.4f}",
             f"{row['lr']:.2e}",
-            _share(row["scores"].get("top1")),
+            _share_bar(row["scores"].get("top1")),
         )
-        for row in epochs
+        for row in rows
+        if row.get("event") == "epoch"
     ]
-    head = ("epoch", "steps", "loss", "learning rate", "top-1 on held-back clips")
+    head = ("epoch", "steps", "loss", "learning rate", "validation top-1")
     return render_page(title, facts, [*drawings, Section("Epochs", head=head, rows=table)])
 
 
-def _share(top1: float | None) -> ShareBar | str:
+def _share_bar(top1: float | None) -> ShareBar | str:
     return "not measured" if top1 is None else ShareBar(top1, f"{100 * top1:.1f} %")
 
 
 def _style() -> str:
-    """The looks of the picture, in the colours of the pages."""
-    of = page_colors()
+    """CSS of the image, in the colors of the pages."""
 
-    def rules(which: int) -> str:
-        ink, line, ground, k0, k1 = (of[n][which] for n in ("soft", "line", "ground", "k0", "k1"))
+    def rules(mode: int) -> str:
+        names = ("soft", "line", "ground", "k0", "k1")
+        ink, line, ground, k0, k1 = (page_colors()[name][mode] for name in names)
         return (
             f"text {{ fill: {ink} }} .grid {{ stroke: {line} }} rect {{ fill: {ground} }} "
             f".line {{ stroke: {k0} }} .dot {{ fill: {k1} }}"
@@ -93,7 +90,7 @@ def _style() -> str:
 
 
 def _panels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Names and drawings of loss, learning rate and top-1."""
+    """Titles and drawings of loss, learning rate and top-1."""
     steps = [row for row in rows if row.get("event") == "step"]
     epochs = [row for row in rows if row.get("event") == "epoch"]
     last = max((row["step"] for row in (*steps, *epochs)), default=1)
@@ -101,7 +98,7 @@ def _panels(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     panels = (
         ("loss", _points(steps, "loss"), _points(epochs, "loss")),
         ("learning rate", _points(steps, "lr"), _points(epochs, "lr")),
-        ("top-1 on held-back clips, %", top1, top1),
+        ("validation top-1, %", top1, top1),
     )
     return [
         (name, _panel(line if len(line) > 1 else dots, dots, last)) for name, line, dots in panels
@@ -113,16 +110,16 @@ def _points(rows: Sequence[Mapping[str, Any]], name: str) -> Points:
 
 
 def _panel(line: Points, dots: Points, last: int) -> str:
-    """One plot: the steps from 0 to `last` across, values upwards."""
-    line, dots = _thinned(line), _thinned(dots)
-    low, high = _range([y for _, y in (*line, *dots)])
+    """One plot: steps from 0 to `last` to the right, values upward."""
+    line, dots = _thin(line), _thin(dots)
+    low, high = _value_range([y for _, y in (*line, *dots)])
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = LEFT + (WIDTH - LEFT - RIGHT) * x / last
         up = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - low) / (high - low)
         return round(across, 1), round(up, 1)
 
-    parts = list[str]()
+    parts: list[str] = []
     for value in (low, (low + high) / 2, high):
         y = at(0, value)[1]
         parts.append(f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
@@ -140,13 +137,13 @@ def _panel(line: Points, dots: Points, last: int) -> str:
     return "\n".join(parts)
 
 
-def _thinned(points: Points) -> Points:
+def _thin(points: Points) -> Points:
     stride = -(-len(points) // MOST)
     return points if stride <= 1 else [*points[:-1:stride], points[-1]]
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    """The lowest and highest value, a little apart even when they are the same."""
+def _value_range(values: Sequence[float]) -> tuple[float, float]:
+    """The lowest and highest value, a little apart even if they are equal."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)

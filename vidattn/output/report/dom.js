@@ -1,12 +1,12 @@
 "use strict";
-// What pages are made of: words, times and nodes.
-const Parts = (() => {
-  /** Signs that reorder or hide the text around them become visible. */
-  function clean(text) {
+// Texts, times and nodes of the page.
+const Dom = (() => {
+  /** Replaces characters that reorder or hide the text around them. */
+  function reveal(text) {
     return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
   }
 
-  /** A number with so many decimals, halves up, as vidattn/output/text.py has it. */
+  /** A number with fixed decimals, halves up, as in vidattn/output/text.py. */
   function fixed(number, digits) {
     const unit = 10 ** digits;
     return (Math.floor(number * unit + 0.5) / unit).toFixed(digits);
@@ -23,7 +23,7 @@ const Parts = (() => {
     return hours ? `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${end}` : `${minutes}:${end}`;
   }
 
-  /** The decimals that the edges of a segment are told with: of a short one more. */
+  /** Decimals of the edges of a segment: short ones get one more. */
   const digits = (s) => (s.stop - s.start > 0.1 - 1e-9 ? 1 : 2);
 
   function make(tag, words = {}, ...children) {
@@ -38,35 +38,35 @@ const Parts = (() => {
   }
 
   /** A number and its noun. */
-  const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+  const countNoun = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
-  /** What a shell takes for one word. */
-  const word = (text) => (/^[\w.+,@%/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  /** Text that a shell reads as one word. */
+  const quoteShell = (text) => (/^[\w.+,@%/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-  /** The file of scores that lies beside this page, by the names that vidattn gives. */
-  function savedName(film) {
+  /** The name of the timeline in JSON that vidattn writes beside this page. */
+  function jsonName(name) {
     const own = decodeURIComponent(location.pathname.split("/").pop());
-    const stem = own.endsWith(".vidattn.html") ? own.slice(0, -5) : `${film.replace(/\.[^.]*$/, "")}.vidattn`;
-    return clean(`${stem}.json`);
+    const stem = own.endsWith(".vidattn.html") ? own.slice(0, -5) : `${name.replace(/\.[^.]*$/, "")}.vidattn`;
+    return reveal(`${stem}.json`);
   }
 
-  /** Which scores there are, and how they were decided on. */
-  function method({ decoding, labels, classes }) {
+  /** A sentence on the scores in the page and how labels follow from them. */
+  function describeMethod({ decoding, labels, classes }) {
     const one = labels.length === 1;
     const of = one ? "the one label" : `the ${labels.length} labels`;
-    const which = labels.length === classes ? "" : ` (of ${classes}) that win${one ? "s" : ""} in some moment`;
+    const which = labels.length === classes ? "" : ` (of ${classes}) that win${one ? "s" : ""} somewhere`;
     const kept = `The scores of ${of}${which} are in this page.`;
     const { smooth, kernel, leave } = decoding;
-    if (smooth === "viterbi") return `${kept} The labels follow the path that Viterbi found; the sliders decide which of its parts are sure enough and long enough.`;
-    const how = smooth === "none" || !smooth ? "" : ` Scores were smoothed (${smooth} of ${kernel} windows) before.`;
-    return kept + how + ((leave ?? null) === null ? "" : ` A label lasts until it falls below ${leave}.`);
+    if (smooth === "viterbi") return `${kept} Labels follow the Viterbi path; the sliders set how sure and how long its segments must be.`;
+    const how = smooth === "none" || !smooth ? "" : ` They were smoothed first (${smooth} of ${kernel} windows).`;
+    return kept + how + ((leave ?? null) === null ? "" : ` A label lasts until its score falls below ${leave}.`);
   }
 
-  return { clean, fixed, clock, digits, make, counted, word, savedName, method };
+  return { reveal, fixed, clock, digits, make, countNoun, quoteShell, jsonName, describeMethod };
 })();
 
-/** The stretch of time that the plot shows: the whole part that was looked at, or less of it. */
-class Stretch {
+/** The range of time that the plot shows: all that the timeline covers, or less. */
+class TimeRange {
   constructor([first, last]) {
     Object.assign(this, { first, last, from: first, to: last });
     this.least = Math.min(this.whole, Math.max(1, this.whole / 20000));
@@ -80,7 +80,7 @@ class Stretch {
   get isWhole() {
     return this.length >= this.whole * (1 - 1e-9);
   }
-  /** Where a time lies: 0 at the left edge, 1 at the right one, beyond them outside. */
+  /** The place of a time: 0 at the left edge, 1 at the right edge. */
   share(seconds) {
     return (seconds - this.from) / this.length;
   }
@@ -92,12 +92,12 @@ class Stretch {
     this.from = Math.min(Math.max(from, this.first), this.last - span);
     this.to = this.from + span;
   }
-  /** A factor above 1 shows less; the time `around` stays where it is. */
+  /** Zooms in for a factor above 1; the time `around` stays in place. */
   zoom(factor, around) {
     const length = Math.min(Math.max(this.length / factor, this.least), this.whole);
     this.show(around - this.share(around) * length, length);
   }
-  /** Moves so far that a time is shown; whether it had to. */
+  /** Moves to show a time; returns whether it had to. */
   reach(seconds) {
     if (this.holds(seconds) || seconds < this.first || seconds > this.last) return false;
     this.show(seconds - this.length / 10, this.length);

@@ -1,4 +1,4 @@
-"""A page of drawings and tables, in the looks of the report: curves of a run, confusions."""
+"""Pages of drawings and tables in the style of the report: training curves, confusion matrices."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from vidattn.output.report.assets import load_template, read_asset, reveal, security_policy
 
 NUMBER = r"[-+]?[\d.,]+(e[-+]\d+)?( %)?"
-"""What stands to the right in a column."""
+"""Pattern of right-aligned cells."""
 
 
 @dataclass(frozen=True)
 class ShareBar:
-    """A cell of a table that shows a share."""
+    """A table cell that shows a share as a bar."""
 
     share: float
     """From 0 to 1."""
@@ -23,22 +23,22 @@ class ShareBar:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page."""
+    """A titled section of a page."""
 
     title: str
     note: str = ""
     drawing: str = ""
-    """SVG whose text is escaped already."""
+    """SVG; its text is escaped already."""
     head: tuple[str, ...] = ()
     rows: Sequence[Sequence[str | ShareBar]] = ()
-    """Of a table under `head`; the first column is text, others too, or numbers, or bars."""
+    """Of a table under `head`; the first column is text."""
 
 
 def render_page(title: str, facts: Sequence[str], sections: Sequence[Section]) -> str:
-    """The page as HTML, whole in itself; the same values give the same text."""
+    """A self-contained HTML page; the same values give the same text."""
     from markupsafe import Markup
 
-    script, style = read_asset("theme.js"), read_asset("base.css") + read_asset("layout.css")
+    script, style = read_asset("theme.js"), read_asset("base.css", "layout.css")
     return load_template("layout.html.j2").render(
         script=Markup(script),
         style=Markup(style),

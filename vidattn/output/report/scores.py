@@ -1,8 +1,8 @@
-"""The scores of a timeline, small enough for a page and enough to decide its segments again.
+"""The scores of a timeline, packed small and enough for the page to derive its segments again.
 
-A segment can only get a label that wins in some cell, so the others are left out. Scores are whole
-numbers of 1e-5, which `vidattn.timeline.decoding` decides on: the page loses nothing. Each row is
-one common value and what differs from it; all numbers are 32 bits, by planes of bytes, deflated.
+A segment can only get a label that wins in some cell, so the others are left out. Scores are
+integers in units of 1e-5, the precision that `vidattn.timeline.decoding` uses: nothing is lost.
+Each row is one common value and its exceptions; all numbers are 32 bits, by byte planes, deflated.
 """
 
 from __future__ import annotations
@@ -17,33 +17,34 @@ from numpy.typing import NDArray
 from vidattn.timeline import Timeline
 from vidattn.timeline.decoding import DIGITS, Decoding, smooth, viterbi_path
 
-Ints = NDArray[np.int32]
-
 RANKED = 10
-"""Labels of a classification that the page shows."""
+"""Number of labels in the page of a classification."""
 
 
 def pack_scores(timeline: Timeline) -> dict[str, Any]:
-    """What `unpack` in segments.js reads: labels, numbers of them, and `table`, base64.
+    """The input of `unpack` in segments.js: labels, counts and `table`, numbers in base64.
 
     The numbers are in turn: starts of cells (as differences) and lengths, both in milliseconds; the
-    number of the island of each; the Viterbi path if there is one; then one or two tables of
-    scores, those that decide and, where they were smoothed, those that are shown.
+    island of each cell; the Viterbi path if there is one; then one or two tables of scores, those
+    that decide and, if these are smoothed, those that are shown.
     """
     cells, fused = timeline.cells, timeline.fused
     edges = np.rint(np.array([(c.start, c.stop) for c in cells]).reshape(-1, 2) * 1000)
     starts, stops = edges.astype(np.int64).T
     islands = np.cumsum([0, *(starts[1:] != stops[:-1])])[: len(cells)]
     decoding = Decoding() if timeline.task == "classify" else timeline.decoding
-    path, decided = _decided(fused, islands, decoding, np.array([c.duration for c in cells]))
-    ids = _that_matter(timeline, path, decided)
-    parts: list[NDArray[Any]] = [np.diff(starts, prepend=0), stops - starts, islands]
+    path, decisive = _decode(fused, islands, decoding, np.array([c.duration for c in cells]))
+    ids = np.unique(path)
+    if timeline.task == "classify" and len(decisive):
+        ids = np.sort(np.argsort(-decisive[0], kind="stable")[:RANKED])
+    numbers: list[NDArray[Any]] = [np.diff(starts, prepend=0), stops - starts, islands]
     if decoding.smooth == "viterbi":
-        parts.append(np.searchsorted(ids, path))
-    tables = [decided[:, ids]]
-    if not np.array_equal(decided, fused.round(DIGITS)):
+        numbers.append(np.searchsorted(ids, path))
+    tables = [decisive[:, ids]]
+    if not np.array_equal(decisive, fused.round(DIGITS)):
         tables.append(fused[:, ids])
-    parts += [part for table in tables for part in _rows(_whole(table))]
+    for table in tables:
+        numbers += _pack_rows(np.rint(table * 10**DIGITS).astype(np.int32))
     return {
         "mode": _mode(decoding),
         "cells": len(cells),
@@ -52,7 +53,7 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         "tables": len(tables),
         "cuts": list(timeline.cuts or ()) if decoding.snap else [],
         "reach": timeline.reach,
-        "table": _text(np.concatenate(parts)),
+        "table": _encode(np.concatenate(numbers)),
     }
 
 
@@ -62,13 +63,13 @@ def _mode(decoding: Decoding) -> str:
     return "cells" if decoding.leave is None else "hysteresis"
 
 
-def _decided(
+def _decode(
     fused: NDArray[np.float64],
     islands: NDArray[np.int64],
     decoding: Decoding,
     seconds: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The winner of every cell before any threshold, and the scores that decide, 5 digits."""
+    """The winner of each cell before any threshold, and the scores that decide, 5 digits."""
     if not len(fused):
         return np.zeros(0, np.int64), fused
     edges = np.flatnonzero(np.diff(islands)) + 1
@@ -80,25 +81,12 @@ def _decided(
         ]
         return np.concatenate(paths), fused.round(DIGITS)
     rows = [smooth(block, decoding.kernel, decoding.smooth) for block in blocks]
-    decided = np.concatenate(rows).round(DIGITS)
-    return decided.argmax(axis=1), decided
+    decisive = np.concatenate(rows).round(DIGITS)
+    return decisive.argmax(axis=1), decisive
 
 
-def _that_matter(
-    timeline: Timeline, path: NDArray[np.int64], decided: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """The ids, rising, of the labels a segment can get; of a classification the first few."""
-    if timeline.task == "classify" and len(decided):
-        return np.sort(np.argsort(-decided[0], kind="stable")[:RANKED])
-    return np.unique(path)
-
-
-def _whole(scores: NDArray[np.float64]) -> Ints:
-    return np.asarray(np.rint(scores * 10**DIGITS), dtype=np.int32)
-
-
-def _rows(table: Ints) -> list[NDArray[Any]]:
-    """The middle value of each row, how many differ from it, and those: their columns, values."""
+def _pack_rows(table: NDArray[np.int32]) -> list[NDArray[Any]]:
+    """The median of each row, the count of its exceptions, and their columns and values."""
     if not table.size:
         return []
     common = np.sort(table, axis=1)[:, table.shape[1] // 2]
@@ -106,6 +94,6 @@ def _rows(table: Ints) -> list[NDArray[Any]]:
     return [common, differs.sum(axis=1), np.nonzero(differs)[1], table[differs]]
 
 
-def _text(numbers: NDArray[Any]) -> str:
+def _encode(numbers: NDArray[Any]) -> str:
     planes = numbers.astype("<i4").view(np.uint8).reshape(-1, 4).T
     return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode("ascii")

@@ -1,11 +1,11 @@
 "use strict";
-// From scores to segments, as vidattn/segments.py does it: the same labels, the same edges.
-const Vidattn = (() => {
-  const NOTHING = -1;
-  const ONE = 1e5; // scores are whole numbers of 1e-5
-  const EQUAL = 1e-12; // means that differ by less are equal
+// From scores to segments: the same labels and edges as in vidattn/timeline/segments.py.
+const Segments = (() => {
+  const NO_LABEL = -1;
+  const ONE = 1e5; // scores are integers in units of 1e-5
+  const EQUAL = 1e-12; // means that differ by less count as equal
 
-  /** The numbers of a page: cells in milliseconds and columns of scores, one for each label. */
+  /** Cells in milliseconds and one column of scores per label, from the data of the page. */
   async function unpack(data) {
     const packed = Uint8Array.from(atob(data.table), (c) => c.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -22,20 +22,20 @@ const Vidattn = (() => {
     const starts = Float64Array.from(take(count));
     for (let i = 1; i < count; i++) starts[i] += starts[i - 1];
     const lengths = Float64Array.from(take(count));
-    const film = { ...data, count, starts, lengths, stops: starts.map((s, i) => s + lengths[i]) };
-    film.islands = take(count);
-    film.path = data.mode === "path" ? take(count) : null;
-    film.decided = columns(take, count, data.labels.length);
-    film.shown = data.tables > 1 ? columns(take, count, data.labels.length) : film.decided;
-    film.best = new Int32Array(count);
-    film.peak = new Float64Array(count);
+    const timeline = { ...data, count, starts, lengths, stops: starts.map((s, i) => s + lengths[i]) };
+    timeline.islands = take(count);
+    timeline.path = data.mode === "path" ? take(count) : null;
+    timeline.decided = columns(take, count, data.labels.length);
+    timeline.shown = data.tables > 1 ? columns(take, count, data.labels.length) : timeline.decided;
+    timeline.best = new Int32Array(count);
+    timeline.peak = new Float64Array(count);
     for (let c = 0; c < count; c++) {
       for (let k = 1; k < data.labels.length; k++) {
-        if (film.decided[k][c] > film.decided[film.best[c]][c]) film.best[c] = k;
+        if (timeline.decided[k][c] > timeline.decided[timeline.best[c]][c]) timeline.best[c] = k;
       }
-      film.peak[c] = film.decided[film.best[c]][c] / ONE;
+      timeline.peak[c] = timeline.decided[timeline.best[c]][c] / ONE;
     }
-    return film;
+    return timeline;
   }
 
   function columns(take, count, labels) {
@@ -53,51 +53,51 @@ const Vidattn = (() => {
     return table;
   }
 
-  /** The mean score of a label over the cells [first, after), by their lengths. */
-  function mean(film, column, first, after) {
+  /** The mean of a column over the cells [first, after), weighted by their lengths. */
+  function mean(timeline, column, first, after) {
     let sum = 0;
     let length = 0;
     for (let c = first; c < after; c++) {
-      sum += column[c] * film.lengths[c];
-      length += film.lengths[c];
+      sum += column[c] * timeline.lengths[c];
+      length += timeline.lengths[c];
     }
     return sum / (length * ONE);
   }
 
   /** The label of every cell, -1 for background. */
-  function decide(film, threshold, leave) {
-    const labels = new Int32Array(film.count);
-    if (film.mode === "path") return sure(film, labels, threshold);
-    let now = NOTHING;
-    for (let c = 0; c < film.count; c++) {
-      const reached = film.peak[c] >= threshold;
-      if (film.mode === "cells") {
-        labels[c] = reached ? film.best[c] : NOTHING;
+  function decodeLabels(timeline, threshold, leave) {
+    const labels = new Int32Array(timeline.count);
+    if (timeline.mode === "path") return dropUnsure(timeline, labels, threshold);
+    let now = NO_LABEL;
+    for (let c = 0; c < timeline.count; c++) {
+      const reached = timeline.peak[c] >= threshold;
+      if (timeline.mode === "cells") {
+        labels[c] = reached ? timeline.best[c] : NO_LABEL;
         continue;
       }
-      if (c && film.islands[c] !== film.islands[c - 1]) now = NOTHING;
-      const mine = now === NOTHING ? 0 : film.decided[now][c] / ONE;
-      if (now === NOTHING || (reached && film.peak[c] > mine) || mine < leave) {
-        now = reached ? film.best[c] : NOTHING;
+      if (c && timeline.islands[c] !== timeline.islands[c - 1]) now = NO_LABEL;
+      const mine = now === NO_LABEL ? 0 : timeline.decided[now][c] / ONE;
+      if (now === NO_LABEL || (reached && timeline.peak[c] > mine) || mine < leave) {
+        now = reached ? timeline.best[c] : NO_LABEL;
       }
       labels[c] = now;
     }
     return labels;
   }
 
-  /** Stretches of the Viterbi path whose mean does not reach the threshold are background. */
-  function sure(film, labels, threshold) {
-    const { path, islands } = film;
-    for (let a = 0, b = 0; a < film.count; a = b) {
-      while (b < film.count && path[b] === path[a] && islands[b] === islands[a]) b++;
-      const enough = mean(film, film.decided[path[a]], a, b) >= threshold - EQUAL;
-      labels.fill(enough ? path[a] : NOTHING, a, b);
+  /** Runs of the Viterbi path whose mean is below the threshold become background. */
+  function dropUnsure(timeline, labels, threshold) {
+    const { path, islands } = timeline;
+    for (let a = 0, b = 0; a < timeline.count; a = b) {
+      while (b < timeline.count && path[b] === path[a] && islands[b] === islands[a]) b++;
+      const enough = mean(timeline, timeline.decided[path[a]], a, b) >= threshold - EQUAL;
+      labels.fill(enough ? path[a] : NO_LABEL, a, b);
     }
     return labels;
   }
 
-  /** Neighbours of equal label as one: rows {first, after, label, island}. */
-  function joined(runs) {
+  /** Merges neighbors of equal label: rows {first, after, label, island}. */
+  function mergeRuns(runs) {
     const rows = [];
     for (const run of runs) {
       const last = rows[rows.length - 1];
@@ -107,27 +107,27 @@ const Vidattn = (() => {
     return rows;
   }
 
-  const milliseconds = (film, run) => film.stops[run.after - 1] - film.starts[run.first];
+  const milliseconds = (timeline, run) => timeline.stops[run.after - 1] - timeline.starts[run.first];
 
-  /** Background no longer than the gap between two runs of one label becomes that label. */
-  function closed(film, runs, gap) {
+  /** Gives background of at most `gap` seconds between two runs of one label that label. */
+  function closeGaps(timeline, runs, gap) {
     if (!(gap > 0)) return runs;
-    return joined(
+    return mergeRuns(
       runs.map((run, i) => {
         const [before, after] = [runs[i - 1], runs[i + 1]];
         const inside = before && after && before.island === run.island && run.island === after.island;
-        const short = milliseconds(film, run) / 1000 <= gap + 1e-9;
-        const fills = inside && run.label === NOTHING && before.label === after.label && short;
+        const short = milliseconds(timeline, run) / 1000 <= gap + 1e-9;
+        const fills = inside && run.label === NO_LABEL && before.label === after.label && short;
         return fills ? { ...run, label: before.label } : run;
       }),
     );
   }
 
-  /** Gives runs shorter than the least duration to a neighbour, the shortest and earliest first. */
-  function absorbed(film, runs, least, threshold) {
+  /** Gives runs shorter than `least` seconds to a neighbor, the shortest and earliest first. */
+  function absorbShort(timeline, runs, least, threshold) {
     if (!(least > 0)) return runs;
     const heap = new Heap((a, b) => a.length - b.length || a.run.first - b.run.first);
-    const push = (run) => heap.push({ run, length: (run.length = milliseconds(film, run)) });
+    const push = (run) => heap.push({ run, length: (run.length = milliseconds(timeline, run)) });
     runs.forEach((run, i) => {
       run.before = i && runs[i - 1].island === run.island ? runs[i - 1] : null;
       if (run.before) run.before.next = run;
@@ -135,7 +135,7 @@ const Vidattn = (() => {
     });
     runs.forEach(push);
     const fit = (run, label) =>
-      label === NOTHING ? threshold : mean(film, film.decided[label], run.first, run.after);
+      label === NO_LABEL ? threshold : mean(timeline, timeline.decided[label], run.first, run.after);
     for (let top = heap.pop(); top; top = heap.pop()) {
       const run = top.run;
       if (run.gone || run.length !== top.length || !(run.before || run.next)) continue;
@@ -143,13 +143,13 @@ const Vidattn = (() => {
       const { before, next } = run;
       const after = !before || (next && fit(run, next.label) > fit(run, before.label) + EQUAL);
       run.label = (after ? next : before).label;
-      for (const near of [before, next]) if (near && near.label === run.label) swallow(run, near);
+      for (const near of [before, next]) if (near && near.label === run.label) absorb(run, near);
       push(run);
     }
     return runs.filter((run) => !run.gone);
   }
 
-  function swallow(run, near) {
+  function absorb(run, near) {
     near.gone = true;
     if (near === run.before) {
       run.first = near.first;
@@ -191,8 +191,8 @@ const Vidattn = (() => {
     }
   }
 
-  /** Moves boundaries to shot cuts nearby, as vidattn/cuts.py does. */
-  function snapped(segments, cuts, reach) {
+  /** Moves boundaries to nearby shot cuts, as vidattn/timeline/shot_cuts.py does. */
+  function snapToCuts(segments, cuts, reach) {
     const edges = segments.map((s) => [s.start, s.stop]);
     for (let i = 0, from = 0; i + 1 < segments.length; i++) {
       const [edge, stop] = [edges[i][1], edges[i + 1][1]];
@@ -209,24 +209,24 @@ const Vidattn = (() => {
   }
 
   /**
-   * The segments of a film: {start, stop, label, score, first, after}, in seconds.
-   * label -1 is background, whose score is that of its strongest label among those in the page.
+   * The segments {start, stop, label, score, first, after}, in seconds. Label -1 is background;
+   * its score is that of the strongest label in the page.
    */
-  function derive(film, { threshold, minDuration, mergeGap, leave }) {
-    if (!film.count) return [];
-    const labels = decide(film, threshold, Math.min(leave ?? threshold, threshold));
+  function deriveSegments(timeline, { threshold, minDuration, mergeGap, leave }) {
+    if (!timeline.count) return [];
+    const labels = decodeLabels(timeline, threshold, Math.min(leave ?? threshold, threshold));
     const cells = Array.from(labels, (label, c) => {
-      return { first: c, after: c + 1, label, island: film.islands[c] };
+      return { first: c, after: c + 1, label, island: timeline.islands[c] };
     });
-    const runs = absorbed(film, closed(film, joined(cells), mergeGap), minDuration, threshold);
-    const found = runs.map(({ first, after, label }) => {
-      const at = label === NOTHING ? film.shown : [film.shown[label]];
-      const score = Math.max(...at.map((column) => mean(film, column, first, after)));
-      const [start, stop] = [film.starts[first] / 1000, film.stops[after - 1] / 1000];
+    const runs = absorbShort(timeline, closeGaps(timeline, mergeRuns(cells), mergeGap), minDuration, threshold);
+    const segments = runs.map(({ first, after, label }) => {
+      const at = label === NO_LABEL ? timeline.shown : [timeline.shown[label]];
+      const score = Math.max(...at.map((column) => mean(timeline, column, first, after)));
+      const [start, stop] = [timeline.starts[first] / 1000, timeline.stops[after - 1] / 1000];
       return { start, stop, label, score: Math.min(score, 1), first, after };
     });
-    return film.cuts.length ? snapped(found, film.cuts, film.reach) : found;
+    return timeline.cuts.length ? snapToCuts(segments, timeline.cuts, timeline.reach) : segments;
   }
 
-  return { unpack, derive, NOTHING };
+  return { unpack, deriveSegments, NO_LABEL };
 })();

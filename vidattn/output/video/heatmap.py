@@ -1,49 +1,50 @@
-"""Explanations as pictures: heat over the frames that a model saw, and what each frame is worth."""
+"""Explanations as images and videos: heatmaps over frames, and the worth of each frame."""
 
 from __future__ import annotations
 
-from pathlib import PurePath
+import os
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.io.files import replacing_file
+from vidattn.output.palette import Color
 from vidattn.output.video.text import TextRenderer
 from vidattn.timeline.explanation import METHODS, Explanation
+from vidattn.video import Opening, open_video
+from vidattn.video.writer.client import VideoWriter
 
-Picture = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+Image = NDArray[np.uint8]
 
-GROUND, INK, SOFT, LINE = (
-    (0xFD, 0xFD, 0xFB),
-    (0x1C, 0x1D, 0x1F),
-    (0x5D, 0x60, 0x66),
-    (220, 220, 214),
-)
+GROUND, INK, SOFT = (0xFD, 0xFD, 0xFB), (0x1C, 0x1D, 0x1F), (0x5D, 0x60, 0x66)
 FOR, AGAINST = (0x3B, 0x6F, 0xC9), (0xCC, 0x7A, 0x10)
-"""Red, green, blue, as in the report; bars of frames that speak for the label, and against it."""
+"""RGB, as in the report; bars of frames that speak for the label, and against it."""
 TILE, GAP, MARGIN = 160, 8, 24
 ROW = 8
 """Frames side by side."""
 MOST = 32
-"""Frames of a strip; of more an even choice is shown."""
+"""Frames of a strip; of more, an even choice is shown."""
 LEAST = 0.1
-"""The tallest bar stands for log-odds of no less: then the label is 1.1 times less likely."""
+"""The tallest bar stands for at least these log-odds: a label 1.1 times less likely."""
 BARS, TEXT, TITLE = 56, 15, 20
 """Heights in pixels: of the bars of a row, a line of text, the first line."""
+SMALLEST_VIDEO = 240
+"""Pixels of the shorter side; smaller videos are enlarged."""
+QUALITY = {".png": ("IMWRITE_PNG_COMPRESSION", 9), ".jpg": ("IMWRITE_JPEG_QUALITY", 72)}
 
 
-def draw_strip(explanation: Explanation) -> Picture:
-    """The whole as one picture, uint8 [H, W, 3] RGB: each frame as it was and with its heat, its
-    time, and a bar for what its absence costs."""
+def draw_strip(explanation: Explanation) -> Image:
+    """All in one image, uint8 [H, W, 3] RGB: each frame without and with its heatmap, its time, and
+    a bar for the log-odds lost without it."""
     frames = spread_indices(len(explanation.frames), MOST)
     across = min(ROW, len(frames))
     width = max(2 * MARGIN + across * TILE + (across - 1) * GAP, 640)
     heat = scale_patches(explanation)
-    parts = [_head(explanation, width)]
+    bands = [_draw_head(explanation, width)]
     for first in range(0, len(frames), ROW):
-        parts.append(_row(explanation, heat, frames[first : first + ROW], width))
-    parts.append(_foot(explanation, len(frames), width))
-    return np.concatenate(parts)
+        bands.append(_draw_row(explanation, heat, frames[first : first + ROW], width))
+    return np.concatenate([*bands, _draw_foot(explanation, len(frames), width)])
 
 
 def spread_indices(count: int, most: int) -> list[int]:
@@ -54,169 +55,191 @@ def spread_indices(count: int, most: int) -> list[int]:
 
 
 def scale_patches(explanation: Explanation) -> NDArray[np.float32]:
-    """The shares of patches from 0 to 1, where 1 is the largest of the window: [T, h, w]."""
+    """The shares of patches [T, h, w], scaled so that the largest of the window is 1."""
     most = float(explanation.patches.max(initial=0))
     return explanation.patches / most if most > 0 else explanation.patches
 
 
-def draw_tiles(explanation: Explanation, most: int, side: int) -> tuple[list[int], Picture]:
-    """At most `most` frames with their heat in one row, uint8 [side, frames * side, 3], and which
-    frames they are."""
-    import cv2
-
+def draw_tiles(explanation: Explanation, most: int, side: int) -> tuple[list[int], Image]:
+    """At most `most` frames with their heatmap in a row: their indices, uint8 [side, W, 3]."""
     frames, heat = spread_indices(len(explanation.frames), most), scale_patches(explanation)
-    row = [
-        overlay_heat(
-            cv2.resize(explanation.pictures[t], (side, side), interpolation=cv2.INTER_AREA), heat[t]
-        )
-        for t in frames
-    ]
+    row = [overlay_heat(_resize(explanation.pictures[t], side), heat[t]) for t in frames]
     return frames, np.concatenate(row, axis=1)
 
 
-def overlay_heat(picture: Picture, heat: NDArray[np.float32]) -> Picture:
-    """A picture uint8 [S, S, 3] under its heat [h, w] from 0 to 1.
+def overlay_heat(image: Image, heat: NDArray[np.float32]) -> Image:
+    """An image uint8 [S, S, 3] under a heatmap [h, w] from 0 to 1.
 
-    The colours are those of `inferno`, which is even to the eye; the more heat, the less of the
-    picture is seen through it, and where there is none the picture is grey.
+    Colors are those of `inferno`, which is perceptually uniform; the hotter, the more opaque. The
+    image is gray where there is no heat.
     """
     import cv2
 
-    size = picture.shape[1], picture.shape[0]
+    size = image.shape[1], image.shape[0]
     smooth = cv2.resize(heat, size, interpolation=cv2.INTER_CUBIC).clip(0, 1)
     levels = (60 + 195 * smooth).round().astype(np.uint8)
-    colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.float32)
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    ground = 0.75 * grey + 0.25 * picture
+    colors = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.float32)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    ground = 0.75 * gray + 0.25 * image
     alpha = 0.85 * smooth[..., None] ** 0.8
-    mixed: Picture = ((1 - alpha) * ground + alpha * colours).round().astype(np.uint8)
+    mixed: Image = ((1 - alpha) * ground + alpha * colors).round().astype(np.uint8)
     return mixed
 
 
 def draw_frame(
-    explanation: Explanation, frame: Picture, heat: NDArray[np.float32], time: float
-) -> Picture:
-    """A whole frame, uint8 [H, W, 3], with heat on the square that the model sees, and its label.
+    explanation: Explanation, frame: Image, heat: NDArray[np.float32], time: float
+) -> Image:
+    """A whole frame, uint8 [H, W, 3], with a heatmap on the square that the model sees, and text.
 
     time: of the frame, in seconds.
     """
     height, width = frame.shape[:2]
     side = min(round(min(height, width) * explanation.crop), height, width)
     top, left = -(-(height - side) // 2), -(-(width - side) // 2)
-    picture: Picture = (0.35 * frame).astype(np.uint8)
-    seen = np.ascontiguousarray(frame[top : top + side, left : left + side])
-    picture[top : top + side, left : left + side] = overlay_heat(seen, heat)
+    image: Image = (0.35 * frame).astype(np.uint8)
+    square = np.ascontiguousarray(frame[top : top + side, left : left + side])
+    image[top : top + side, left : left + side] = overlay_heat(square, heat)
     size = max(13, height // 22)
     words = f"{explanation.label} {100 * explanation.score:.0f} %   {time:.2f} s"
-    letters = TextRenderer(round(size * 1.25)).mask(words, width - 2 * size)
-    lines, columns = letters.shape
+    mask = TextRenderer(round(size * 1.25)).mask(words, width - 2 * size)
+    lines, columns = mask.shape
     y = height - lines - size
-    panel = picture[y - size // 3 : y + lines + size // 3, size // 2 : columns + 3 * size // 2]
+    panel = image[y - size // 3 : y + lines + size // 3, size // 2 : columns + 3 * size // 2]
     panel[:] = (0.3 * panel).astype(np.uint8)
-    at = picture[y : y + lines, size : size + columns]
-    mask = letters.astype(np.float32)[..., None] / 255
-    at[:] = (255 * mask + (1 - mask) * at).round().astype(np.uint8)
-    return picture
+    _blend(image[y : y + lines, size : size + columns], mask, (255, 255, 255))
+    return image
 
 
-def encode_png(picture: Picture) -> bytes:
-    """A PNG file of a picture uint8 [H, W, 3] RGB."""
+def write_heatmap_video(
+    explanation: Explanation,
+    path: str | os.PathLike[str],
+    *,
+    reader: str = "auto",
+    opening: Opening = open_video,
+) -> Path:
+    """Write the window of an explanation as H.264 with its audio; returns the path.
+
+    Each frame has the heatmap of the nearest one that the model saw; the region outside the square
+    of the model is dimmed. Raises VideoError if the video cannot be read, OutputError.
+    """
+    with opening(explanation.source, reader=reader) as video:
+        short = max(SMALLEST_VIDEO, min(video.width, video.height))
+    heat, window = scale_patches(explanation), explanation.window
+    with (
+        opening(explanation.source, reader=reader, short_side=short) as video,
+        VideoWriter(video) as writer,
+        replacing_file(path) as place,
+    ):
+        edges = [window.start - 5e-4, window.stop - 5e-4]
+        first, after = np.searchsorted(video.times, edges).tolist()
+        first = min(first, video.frames - 1)
+        times = video.times[first : max(after, first + 1)]
+        stop = max(min(window.stop, video.duration), float(times[-1]) + 1e-3)
+        with writer.recording(place, (video.width, video.height), times, stop):
+            for index, frame in video.stream(range(first, first + len(times))):
+                time = float(video.times[index])
+                nearest = int(np.abs(np.array(explanation.times) - time).argmin())
+                writer.frame(index - first, draw_frame(explanation, frame, heat[nearest], time))
+        video.check_unchanged()
+    return Path(path)
+
+
+def encode_image(image: Image, extension: str) -> bytes:
+    """A PNG or JPEG file of an image uint8 [H, W, 3] RGB; extension: .png or .jpg."""
     import cv2
 
-    done, data = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    assert done, "OpenCV wrote no PNG"
+    flag, value = QUALITY[extension]
+    done, data = cv2.imencode(extension, image[..., ::-1], [getattr(cv2, flag), value])
+    assert done, f"OpenCV wrote no {extension}"
     return bytes(data)
 
 
-def _head(explanation: Explanation, width: int) -> Picture:
-    """What is explained, in two lines."""
-    part = _blank(MARGIN + TITLE + TEXT + 24, width)
-    name = PurePath(explanation.source).name
-    first = f"{explanation.label}  {100 * explanation.score:.1f} %"
-    room = width - 2 * MARGIN
-    _write(part, (MARGIN, MARGIN - 6), first, INK, TITLE, room)
-    span = f"{explanation.window.start:.2f} to {explanation.window.stop:.2f} s"
-    model = explanation.model.name or ""
-    _write(part, (MARGIN, MARGIN + TITLE + 4), f"{name}, {span}   {model}", SOFT, TEXT, room)
-    return part
-
-
-def _row(
-    explanation: Explanation, heat: NDArray[np.float32], frames: list[int], width: int
-) -> Picture:
-    """Frames, the same with heat, their times and bars."""
-    import cv2
-
-    bars = TILE * 2 + GAP // 2 + TEXT + 12
-    part = _blank(bars + BARS + TEXT + 20, width)
-    most = max(float(np.abs(explanation.odds).max()), LEAST)
-    zero = bars + BARS * above(explanation.odds)
-    last = MARGIN + len(frames) * (TILE + GAP) - GAP
-    for i, t in enumerate(frames):
-        x = MARGIN + i * (TILE + GAP)
-        picture = explanation.pictures[t]
-        small = cv2.resize(picture, (TILE, TILE), interpolation=cv2.INTER_AREA)
-        part[:TILE, x : x + TILE] = small
-        y = TILE + GAP // 2
-        part[y : y + TILE, x : x + TILE] = overlay_heat(small, heat[t])
-        _write(part, (x, 2 * TILE + GAP // 2 + 4), f"{explanation.times[t]:.2f} s", SOFT)
-        odds = float(explanation.odds[t])
-        end = zero - BARS * odds / most * above(explanation.odds)
-        top, bottom = sorted((round(zero), round(end)))
-        part[top : bottom + 1, x : x + TILE] = FOR if odds >= 0 else AGAINST
-        _write(part, (x, bars + BARS + 3), format_signed(odds), INK)
-    part[round(zero), MARGIN:last] = SOFT
-    return part
-
-
-def above(odds: NDArray[np.float32]) -> float:
-    """Which share of the height of the bars lies above zero: all, or half where some go down."""
+def share_above_zero(odds: NDArray[np.float32]) -> float:
+    """The share of the height of bars above their zero line: 1, or 0.5 if some go down."""
     return 1.0 if odds.min(initial=0) >= -0.05 * max(float(odds.max(initial=0)), LEAST) else 0.5
 
 
 def format_signed(odds: float) -> str:
-    """Log-odds with their sign, one digit, and no -0.0."""
+    """Log-odds with their sign and one decimal, without -0.0."""
     return f"{round(odds, 1) + 0.0:+.1f}"
 
 
-def _foot(explanation: Explanation, shown: int, width: int) -> Picture:
-    """What is to be seen, and the scale of the colours."""
+def _draw_head(explanation: Explanation, width: int) -> Image:
+    """Two lines: the label and its score; the file, the window and the model."""
+    band = _blank(MARGIN + TITLE + TEXT + 24, width)
+    first = f"{explanation.label}  {100 * explanation.score:.1f} %"
+    room = width - 2 * MARGIN
+    _write(band, (MARGIN, MARGIN - 6), first, INK, TITLE, room)
+    name, window = PurePath(explanation.source).name, explanation.window
+    second = f"{name}, {window.start:.2f} to {window.stop:.2f} s   {explanation.model.name or ''}"
+    _write(band, (MARGIN, MARGIN + TITLE + 4), second, SOFT, TEXT, room)
+    return band
+
+
+def _draw_row(
+    explanation: Explanation, heat: NDArray[np.float32], frames: list[int], width: int
+) -> Image:
+    """Frames, the same with heatmaps, their times and bars."""
+    bars = TILE * 2 + GAP // 2 + TEXT + 12
+    band = _blank(bars + BARS + TEXT + 20, width)
+    most = max(float(np.abs(explanation.odds).max()), LEAST)
+    above = share_above_zero(explanation.odds)
+    zero = bars + BARS * above
+    for i, t in enumerate(frames):
+        x, y = MARGIN + i * (TILE + GAP), TILE + GAP // 2
+        tile = _resize(explanation.pictures[t], TILE)
+        band[:TILE, x : x + TILE] = tile
+        band[y : y + TILE, x : x + TILE] = overlay_heat(tile, heat[t])
+        _write(band, (x, y + TILE + 4), f"{explanation.times[t]:.2f} s", SOFT)
+        odds = float(explanation.odds[t])
+        top, bottom = sorted((round(zero), round(zero - BARS * odds / most * above)))
+        band[top : bottom + 1, x : x + TILE] = FOR if odds >= 0 else AGAINST
+        _write(band, (x, bars + BARS + 3), format_signed(odds), INK)
+    band[round(zero), MARGIN : MARGIN + len(frames) * (TILE + GAP) - GAP] = SOFT
+    return band
+
+
+def _draw_foot(explanation: Explanation, shown: int, width: int) -> Image:
+    """The scale of the colors and the meaning of the bars."""
     import cv2
 
-    part = _blank(2 * TEXT + 8 + MARGIN, width)
+    band = _blank(2 * TEXT + 8 + MARGIN, width)
     room = width - 2 * MARGIN
     ramp = np.linspace(60, 255, 120).round().astype(np.uint8)[None].repeat(8, 0)
-    colours = cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[..., ::-1]
-    part[4:12, MARGIN : MARGIN + 120] = colours
-    words = f"little to much heat: {METHODS[explanation.method]}"
-    _write(part, (MARGIN + 128, 0), words, SOFT, TEXT, room - 128)
+    band[4:12, MARGIN : MARGIN + 120] = cv2.applyColorMap(ramp, cv2.COLORMAP_INFERNO)[..., ::-1]
+    scale = f"low to high: {METHODS[explanation.method]}"
+    _write(band, (MARGIN + 128, 0), scale, SOFT, TEXT, room - 128)
     run = "a frame is" if explanation.run == 1 else f"{explanation.run} frames in a row are"
     bars = (
         f"bars: log-odds lost when {run} replaced by the one before; 2.3 is ten times less likely"
     )
     if shown < len(explanation.frames):
         bars += f"; {shown} of {len(explanation.frames)} frames shown"
-    _write(part, (MARGIN, TEXT + 6), bars, SOFT, TEXT, room)
-    return part
+    _write(band, (MARGIN, TEXT + 6), bars, SOFT, TEXT, room)
+    return band
 
 
-def _blank(height: int, width: int) -> Picture:
+def _blank(height: int, width: int) -> Image:
     return np.full((height, width, 3), GROUND, np.uint8)
 
 
+def _resize(image: Image, side: int) -> Image:
+    import cv2
+
+    small: Image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return small
+
+
 def _write(
-    picture: Picture,
-    at: tuple[int, int],
-    text: str,
-    colour: Colour,
-    size: int = TEXT,
-    room: int = TILE,
+    image: Image, at: tuple[int, int], text: str, color: Color, size: int = TEXT, room: int = TILE
 ) -> None:
-    """Draw a line of text, `at` its left top corner; what is wider than `room` is shortened."""
-    letters = TextRenderer(round(size * 1.25)).mask(text, room)
-    mask = letters.astype(np.float32)[..., None] / 255
+    """Draw a line of text with its top left corner `at`, shortened to `room` pixels."""
+    mask = TextRenderer(round(size * 1.25)).mask(text, room)
     x, y = at
-    height, width = mask.shape[:2]
-    part = picture[y : y + height, x : x + width]
-    mask = mask[: part.shape[0], : part.shape[1]]
-    part[:] = (mask * np.array(colour) + (1 - mask) * part).round().astype(np.uint8)
+    _blend(image[y : y + mask.shape[0], x : x + mask.shape[1]], mask, color)
+
+
+def _blend(image: Image, mask: NDArray[np.uint8], color: Color) -> None:
+    """Draw a color over the whole image, as far as the mask, 0 to 255, covers each pixel."""
+    alpha = mask[: image.shape[0], : image.shape[1], None].astype(np.float32) / 255
+    image[:] = (alpha * np.array(color) + (1 - alpha) * image).round().astype(np.uint8)

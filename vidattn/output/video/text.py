@@ -1,13 +1,12 @@
-"""Text as pixels, in any script that a font of this computer knows.
+"""Text as pixels, in any script that a font of this computer has.
 
-Pillow brings a font for ASCII, so that English labels look the same everywhere. For other text the
-usual folders are searched for a font that has all of it; signs that no font has are spelled out.
+Pillow ships a font for ASCII, so that English labels look the same everywhere. For other text the
+usual folders are searched for a font with all of it; characters that no font has are escaped.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -31,7 +30,7 @@ ENDINGS = (".ttf", ".otf", ".ttc")
 MOST_FONTS = 3000
 ELLIPSIS = "…"
 ABSENT = "\U0010ffff"
-"""No font has it; it is drawn as what a font draws for signs it does not have."""
+"""No font has it; fonts draw it as any character that they lack."""
 
 Mask = NDArray[np.uint8]
 
@@ -45,17 +44,17 @@ class TextRenderer:
         size = max(6, round(pixels * 0.8))
         self._size = size
         self.missing: set[str] = set()
-        """Signs that were spelled out, since no font here has them."""
+        """Characters that were escaped because no font here has them."""
 
     def mask(self, text: str, room: int) -> Mask:
-        """How much of each pixel the text covers: uint8 [pixels, width], width <= room.
+        """The coverage of each pixel by the text: uint8 [pixels, width], width <= room.
 
-        Text that is longer ends in an ellipsis.
+        Longer text ends in an ellipsis.
         """
         from PIL import Image, ImageDraw
 
         font, text = self._font(text)
-        text = _fitted(font, text, room)
+        text = _shorten(font, text, room)
         width = min(max(1, round(font.getlength(text)) + 1), max(room, 1))
         image = Image.new("L", (width, self.pixels))
         ascent, descent = font.getmetrics()
@@ -64,18 +63,18 @@ class TextRenderer:
         return np.asarray(image)
 
     def _font(self, text: str) -> tuple[FreeTypeFont, str]:
-        """A font for a text, and the text as that font can show it."""
+        """A font for a text, and the text as the font can show it."""
         if text.isascii():
-            return _bundled(self._size), text
-        path = _font_with(frozenset(text) - {" "})
-        font = _bundled(self._size) if path is None else _loaded(path, self._size)
-        lacks = {sign for sign in set(text) - {" "} if not _has(font, sign)}
+            return _bundled_font(self._size), text
+        path = _find_font(frozenset(text) - {" "})
+        font = _bundled_font(self._size) if path is None else _load_font(path, self._size)
+        lacks = {char for char in set(text) - {" "} if not _has(font, char)}
         self.missing |= lacks
-        return font, "".join(ascii(sign)[1:-1] if sign in lacks else sign for sign in text)
+        return font, "".join(ascii(char)[1:-1] if char in lacks else char for char in text)
 
 
-def _fitted(font: FreeTypeFont, text: str, room: int) -> str:
-    """The text, or as much of its beginning as has room before an ellipsis."""
+def _shorten(font: FreeTypeFont, text: str, room: int) -> str:
+    """The text, or as much of it as fits before an ellipsis."""
     if font.getlength(text) <= room:
         return text
     dots = ELLIPSIS if _has(font, ELLIPSIS) else "..."
@@ -90,7 +89,7 @@ def _fitted(font: FreeTypeFont, text: str, room: int) -> str:
 
 
 @lru_cache(maxsize=8)
-def _bundled(size: int) -> FreeTypeFont:
+def _bundled_font(size: int) -> FreeTypeFont:
     from PIL import ImageFont
 
     font = ImageFont.load_default(size)
@@ -99,41 +98,40 @@ def _bundled(size: int) -> FreeTypeFont:
 
 
 @lru_cache(maxsize=8)
-def _loaded(path: str, size: int) -> FreeTypeFont:
+def _load_font(path: str, size: int) -> FreeTypeFont:
     from PIL import ImageFont
 
     return ImageFont.truetype(path, size)
 
 
 @lru_cache(maxsize=64)
-def _font_with(signs: frozenset[str]) -> str | None:
-    """The font file that has most of the signs, the plainest of several; None without any."""
+def _find_font(characters: frozenset[str]) -> str | None:
+    """The font file with most of the characters, the plainest of several; None without any."""
     best, most = None, 0
-    for path in _files():
+    for path in _font_files():
         try:
-            font = _loaded(path, 12)
+            font = _load_font(path, 12)
         except OSError:
             continue
-        count = sum(_has(font, sign) for sign in signs)
+        count = sum(_has(font, char) for char in characters)
         if count > most:
             best, most = path, count
-        if most == len(signs):
+        if most == len(characters):
             break
     return best
 
 
 @lru_cache(maxsize=1)
-def _files() -> tuple[str, ...]:
-    """Fonts of this computer, upright sans serif ones of usual weight first."""
-    return tuple(sorted(islice(_walk(), MOST_FONTS), key=_plainness))
-
-
-def _walk() -> Iterator[str]:
-    for folder in FOLDERS:
-        for place, _, names in os.walk(Path(folder).expanduser()):
-            for name in sorted(names):
-                if name.lower().endswith(ENDINGS):
-                    yield str(Path(place) / name)
+def _font_files() -> tuple[str, ...]:
+    """Font files of this computer, upright sans serif ones of regular weight first."""
+    files = (
+        str(Path(place) / name)
+        for folder in FOLDERS
+        for place, _, names in os.walk(Path(folder).expanduser())
+        for name in sorted(names)
+        if name.lower().endswith(ENDINGS)
+    )
+    return tuple(sorted(islice(files, MOST_FONTS), key=_plainness))
 
 
 def _plainness(path: str) -> tuple[bool, ...]:
@@ -142,18 +140,18 @@ def _plainness(path: str) -> tuple[bool, ...]:
     return any(word in name for word in fancy), "sans" not in name, "serif" in name
 
 
-def _has(font: FreeTypeFont, sign: str) -> bool:
-    """Whether a font has a sign: what it draws is not what it draws for a sign it lacks."""
-    if sign.isspace():
+def _has(font: FreeTypeFont, char: str) -> bool:
+    """Whether a font has a character: it is not drawn like one that the font lacks."""
+    if char.isspace():
         return True
     plain = _unshaped(font)
-    here, absent = plain.getmask(sign), plain.getmask(ABSENT)
+    here, absent = plain.getmask(char), plain.getmask(ABSENT)
     return (here.size, bytes(here)) != (absent.size, bytes(absent))
 
 
 @lru_cache(maxsize=64)
 def _unshaped(font: FreeTypeFont) -> FreeTypeFont:
-    """The font without shaping, which puts a circle below a mark that stands alone."""
+    """The font without shaping, which adds a circle below a combining mark alone."""
     from PIL import ImageFont
 
     return font.font_variant(layout_engine=ImageFont.Layout.BASIC)
