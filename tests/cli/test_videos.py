@@ -48,7 +48,7 @@ def test_timeline_finds_the_film_that_was_moved(
     done = quick("timeline", saved, "-f", "mp4")
     assert done.returncode == 3
     assert "gone/walk.mp4: the video is missing" in done.stderr
-    assert "--film" in done.stderr
+    assert "--video" in done.stderr
     words = ["--film", film, "-f", "mp4", "--clips", ".", "--clips-exact"]
     done = quick("timeline", saved, *words)
     assert done.returncode == 0, done.stderr

@@ -138,7 +138,7 @@ def test_another_film_is_refused_and_a_moved_one_can_be_named(plain: Path, tmp_p
     moved = dataclasses.replace(timeline, source="gone/plain.mp4")
     with pytest.raises(InputError, match="the video is missing") as caught:
         annotate(moved, tmp_path / "b.mp4")
-    assert "--film" in (caught.value.hint or "")
+    assert "--video" in (caught.value.hint or "")
     annotate(moved, tmp_path / "b.mp4", video=plain)
     assert excerpts(moved, tmp_path, video=plain)[0].name == "plain.01.walk.mp4"
     longer = dataclasses.replace(timeline, duration=9.0)
@@ -148,7 +148,7 @@ def test_another_film_is_refused_and_a_moved_one_can_be_named(plain: Path, tmp_p
     with pytest.raises(VideoError):
         annotate(timeline, tmp_path / "c.mp4", video=tmp_path / "text.mp4")
     assert not (tmp_path / "c.mp4").exists()
-    with pytest.raises(UsageError, match="is a film"):
+    with pytest.raises(UsageError, match="is a video"):
         write(timeline, tmp_path / "c.mp4")
 
 

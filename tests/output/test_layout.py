@@ -44,14 +44,14 @@ def test_the_matrix_has_a_cell_for_every_count_that_is_not_zero() -> None:
     root = ElementTree.fromstring(draw_matrix(labels, matrix))  # type: ignore[arg-type]
     titles = sorted(node.text or "" for node in root.iter("title"))
     assert len(titles) == 6
-    assert titles[0] == "jump taken for walk: 2 of 10 (20 %)"
-    assert "walk, right: 8 of 10 (80 %)" in titles
+    assert titles[0] == "jump predicted as walk: 2 of 10 (20 %)"
+    assert "walk, correct: 8 of 10 (80 %)" in titles
 
 
 def test_the_page_of_400_classes_stays_small_and_names_stand_in_its_cells() -> None:
     text = confusion_page(result([f"class {i}" for i in range(400)]))
     assert len(text) < 1_000_000
-    assert "class 7 taken for class 8: 2 of 10" in text
+    assert "class 7 predicted as class 8: 2 of 10" in text
     assert "<text" not in text.split("</svg>")[0]
 
 

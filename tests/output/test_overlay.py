@@ -92,14 +92,14 @@ def test_one_answer_for_the_whole_film_fills_the_track_as_it_plays() -> None:
 
 def test_signs_without_a_font_are_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "FOLDERS", ())
-    text._files.cache_clear()
-    text._font_with.cache_clear()
+    text._font_files.cache_clear()
+    text._find_font.cache_clear()
     some = TextRenderer(20)
     assert (some.mask("go \u8d70", 500) == some.mask("go \\u8d70", 500)).all()
     assert some.missing == {"\u8d70"}
     monkeypatch.undo()
-    text._files.cache_clear()
-    text._font_with.cache_clear()
+    text._font_files.cache_clear()
+    text._find_font.cache_clear()
 
 
 def test_marks_that_join_letters_are_not_taken_for_known() -> None:

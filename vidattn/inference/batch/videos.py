@@ -17,7 +17,7 @@ from vidattn.output.video.annotate import (
     annotate_events,
     excerpt_events,
     excerpt_paths,
-    is_annotation_of,
+    is_current_video,
 )
 from vidattn.timeline import Timeline
 from vidattn.video import Opening
@@ -38,7 +38,7 @@ def write_videos(
         path = output.place(name, MP4)
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise OutputError(f"{path}: is the video itself", hint="choose another folder with -o")
-        events = annotate_events(timeline, path, film=video, opening=opening)
+        events = annotate_events(timeline, path, video=video, opening=opening)
         (file,) = yield from _follow(f"{source}, drawing labels", events)
         notes = "; ".join(file.notes)
         yield Note(f"wrote {path}" + f" ({notes})" * bool(notes))
@@ -46,7 +46,7 @@ def write_videos(
         folder, inner = _excerpt_place(output.excerpts, name)
         exact = output.excerpts_exact
         events = excerpt_events(
-            timeline, folder, name=inner, film=video, exact=exact, opening=opening
+            timeline, folder, name=inner, video=video, exact=exact, opening=opening
         )
         files = yield from _follow(f"{source}, cutting", events)
         yield Note(_describe_excerpts(files, output.excerpts))
@@ -60,9 +60,9 @@ def write_missing_videos(
     if excerpts is not None:
         places = excerpt_paths(timeline, *_excerpt_place(excerpts, name))
         exact = output.excerpts_exact
-        if all(is_annotation_of(timeline, place, exact=exact) for _, place in places):
+        if all(is_current_video(timeline, place, exact=exact) for _, place in places):
             excerpts = None
-    annotated = output.annotated and not is_annotation_of(timeline, output.place(name, MP4))
+    annotated = output.annotated and not is_current_video(timeline, output.place(name, MP4))
     if annotated or excerpts is not None:
         exact = output.excerpts_exact and excerpts is not None
         missing = replace(output, annotated=annotated, excerpts=excerpts, excerpts_exact=exact)

@@ -152,7 +152,7 @@ def excerpt_paths(
     ]
 
 
-def is_annotation_of(
+def is_current_video(
     timeline: Timeline, path: str | os.PathLike[str], *, exact: bool = False
 ) -> bool:
     """Whether a file is complete and was made from this timeline by `annotate` or `excerpts`."""
