@@ -24,9 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kills import outcome, start
-from vidattn.cli.batch import segmenter as _segmenting  # noqa: F401  loaded once, here
 
 from vidattn.cli import main as vidattn
+from vidattn.inference.batch import segment as _segment  # noqa: F401  loaded once, here
 
 MEGABYTES = 32
 OPTIONS = "data=writeback,noauto_da_alloc,commit=300"
