@@ -105,7 +105,7 @@ def test_known_names_give_the_numbers(tree: Tree) -> None:
 
 def test_a_folder_that_is_no_known_class_is_named(tree: Tree) -> None:
     root = tree("train/abseiling/1.mp4", "train/juggling cats/2.mp4")
-    with pytest.raises(DataError, match="1 folders are no class of this set: juggling cats"):
+    with pytest.raises(DataError, match="1 folders are no class of this dataset: juggling cats"):
         open_folder(root, "train", names=("abseiling",))
 
 

@@ -60,7 +60,7 @@ def test_one_file_may_annotate_both_halves(tree: Tree) -> None:
 def test_the_annotations_of_the_other_half_are_not_taken(tree: Tree) -> None:
     root = tree(*files(""))
     annotations(root, "train.csv", "train")
-    with pytest.raises(DataError, match="nothing in it lists the val half of k400") as caught:
+    with pytest.raises(DataError, match="nothing in it lists the val split of k400") as caught:
         found(root, "val")
     assert "official annotations {train,val}.csv" in (caught.value.hint or "")
 

@@ -58,13 +58,13 @@ def test_an_empty_folder_is_refused_with_the_layouts(name: str, tmp_path: Path) 
 @pytest.mark.parametrize("name", ["ucf101", "hmdb51"])
 def test_class_folders_without_splits_are_not_divided_at_random(tree: Tree, name: str) -> None:
     root = tree(f"{load_labels(name)[0]}/a.avi", f"{load_labels(name)[1]}/b.avi")
-    with pytest.raises(DataError, match=f"nothing in it lists the train half of {name}"):
+    with pytest.raises(DataError, match=f"nothing in it lists the train split of {name}"):
         open_dataset(name, root)
 
 
 def test_another_split_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> None:
     layouts.lists(tmp_path, touch, "ucf101", " ", "ucf101_{half}_split_1.txt")
-    with pytest.raises(DataError, match="train half of ucf101-2"):
+    with pytest.raises(DataError, match="train split of ucf101-2"):
         open_dataset("ucf101-2", tmp_path)
 
 
@@ -141,7 +141,7 @@ def test_bad_entries_of_json_lists_are_named(tmp_path: Path) -> None:
 
 def test_the_test_half_of_ssv2_has_no_labels_and_does_not_validate(tmp_path: Path) -> None:
     (tmp_path / "test.json").write_text('[{"id": "1"}]')
-    with pytest.raises(DataError, match="nothing in it lists the val half of ssv2"):
+    with pytest.raises(DataError, match="nothing in it lists the val split of ssv2"):
         open_dataset("ssv2", tmp_path, "val")
 
 

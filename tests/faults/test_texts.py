@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.data.annotations.elan_labelstudio import read_annotated
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.csv_list import open_table
 from vidattn.data.tabular import read_rows
@@ -51,14 +50,14 @@ def test_a_spoiled_list_is_named(name: str, text: str, message: str, tmp_path: P
 def test_a_document_type_in_utf_16_is_refused_too(tmp_path: Path) -> None:
     text = '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>'
     with pytest.raises(DataError, match="document type definition"):
-        read_annotated(written(tmp_path / "a.eaf", text.encode("utf-16")))
+        read_ground_truth(written(tmp_path / "a.eaf", text.encode("utf-16")))
 
 
 def test_an_address_that_is_none_is_a_film_that_is_not_there(tmp_path: Path) -> None:
     media = '<HEADER><MEDIA_DESCRIPTOR MEDIA_URL="http://[.mp4" TIME_ORIGIN="--5"/></HEADER>'
     text = f"<ANNOTATION_DOCUMENT>{media}</ANNOTATION_DOCUMENT>"
-    (film,) = read_annotated(written(tmp_path / "a.eaf", text))[0]
-    assert film.film == "http://[.mp4"
+    [film] = read_ground_truth(written(tmp_path / "a.eaf", text)).videos
+    assert film.name == "http://[.mp4"
 
 
 @pytest.mark.parametrize("duration", ["1e999", str(10**400), "-1", '"x"'])

@@ -1,4 +1,4 @@
-"""A finite set of labeled videos, and what all layouts on disk have in common."""
+"""A finite dataset of labeled videos, and the rules that all layouts on disk share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from vidattn.config.labels import normalize_label
 from vidattn.errors import DataError
@@ -19,11 +19,11 @@ from vidattn.types import Item, Window
 
 Split = Literal["train", "val"]
 
-SPLITS: dict[str, tuple[str, ...]] = {
+SPLITS: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validate", "validation", "test", "testing"),
 }
-"""What the two halves of a set are called in the wild; the earlier name wins."""
+"""Names of the two splits in the wild; the earlier name wins."""
 
 SUFFIXES = frozenset({".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}) | {
     ".3gp", ".ogv", ".ts", ".webm", ".wmv"
@@ -31,26 +31,26 @@ SUFFIXES = frozenset({".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".
 """The files of a folder that count as videos."""
 
 VALIDATION_SHARE = 0.2
-"""The share of a set without splits that serves for validation."""
+"""The share of a dataset without splits that serves for validation."""
 
 MAX_NAMED = 5
-"""How many of many an error or a note names."""
+"""Items that an error or a note names."""
 
 
 @dataclass(frozen=True)
 class LabeledDataset:
-    """Videos and their classes: one half, train or val, of a data set.
+    """Videos and their classes: one split of a dataset.
 
-    Both halves of a set have the same `labels` in the same order.
+    Both splits of a dataset have the same `labels` in the same order.
     """
 
     name: str
     root: Path
     split: Split
     labels: tuple[str, ...]
-    items: tuple[Item, ...]
+    items: tuple[Item, ...] = ()
     notes: tuple[str, ...] = ()
-    """What the user should know (how the set was split, what is missing), one sentence each."""
+    """Sentences for the user, such as how the dataset was split, or videos that are missing."""
     missing: tuple[str, ...] = ()
     """Videos that are listed but not there, as many as may be missing."""
 
@@ -63,49 +63,46 @@ class ListedVideo:
     label: int
     window: Window | None = None
     key: str = ""
-    """Whatever shares a key stays in the same half."""
+    """Videos with the same key stay in the same split."""
 
 
 def parse_split(name: str) -> Split | None:
-    """Which half a folder, a file stem or the value of a column names; None when neither."""
+    """The split that a folder, a file stem or the value of a column names; None for none."""
     folded = name.strip().casefold()
-    for split, names in SPLITS.items():
-        if folded in names:
-            return "train" if split == "train" else "val"
-    return None
+    return next((split for split, names in SPLITS.items() if folded in names), None)
 
 
 def number_labels(labels: Sequence[str]) -> dict[str, int]:
-    """Canonical class name to class number."""
+    """Normalized class name to class number."""
     return {normalize_label(label): number for number, label in enumerate(labels)}
 
 
 def split_validation(keys: Sequence[str], strata: Sequence[Hashable] | None = None) -> list[bool]:
-    """Which videos are for validation: of each stratum VALIDATION_SHARE, by lowest hash of key.
+    """Choose videos for validation: VALIDATION_SHARE of each stratum, by the lowest hash of a key.
 
-    keys: one for each example; equal keys fall on the same side. strata: within each of which the
-    share is held back (the classes); None takes all together, for keys that span classes. A stratum
-    of one key keeps it for training. Depends on the keys alone, not on their order or the machine.
+    keys: one for each video; equal keys fall on the same side. strata: the groups that give a share
+    each (the classes); None takes all together, for keys that span classes. A stratum of one key
+    keeps it for training. Depends on the keys alone, not on their order or the machine.
     """
     grouped: dict[Hashable, dict[str, int]] = defaultdict(dict)
     places = [None] * len(keys) if strata is None else list(strata)
     for key, stratum in zip(keys, places, strict=True):
         grouped[stratum][key] = grouped[stratum].get(key, 0) + 1
-    chosen = {stratum: _lowest(counts) for stratum, counts in grouped.items()}
+    chosen = {stratum: _choose_lowest(counts) for stratum, counts in grouped.items()}
     return [key in chosen[stratum] for key, stratum in zip(keys, places, strict=True)]
 
 
-def _lowest(counts: dict[str, int]) -> set[str]:
-    """Keys in the order of their hashes until they have VALIDATION_SHARE of all, one at least."""
+def _choose_lowest(counts: dict[str, int]) -> set[str]:
+    """Keys in the order of their hashes, up to VALIDATION_SHARE of all, at least one."""
     wanted = round(VALIDATION_SHARE * sum(counts.values()))
-    taken: set[str] = set()
-    got = 0
+    chosen: set[str] = set()
+    total = 0
     for key in sorted(counts, key=_digest):
-        if len(taken) == len(counts) - 1 or (taken and got + counts[key] / 2 > wanted):
+        if len(chosen) == len(counts) - 1 or (chosen and total + counts[key] / 2 > wanted):
             break
-        taken.add(key)
-        got += counts[key]
-    return taken
+        chosen.add(key)
+        total += counts[key]
+    return chosen
 
 
 def _digest(key: str) -> bytes:
@@ -126,27 +123,19 @@ def is_video(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
 
 
-class PresentVideos(NamedTuple):
-    """What is left of a list once it is known which files exist."""
+def select_existing(
+    dataset: LabeledDataset, videos: Sequence[ListedVideo], where: str, max_missing: float
+) -> LabeledDataset:
+    """The dataset with the listed videos whose files exist as items, and a note on the others.
 
-    items: tuple[Item, ...]
-    notes: tuple[str, ...]
-    missing: tuple[str, ...]
-
-
-def require_existing(
-    examples: Sequence[ListedVideo], where: str, max_missing: float
-) -> PresentVideos:
-    """The examples whose files exist, as items, and a note on the others.
-
-    max_missing: the share of files that may be missing, in [0, 1]. Raises DataError that counts and
-    names them when more are, or when none is left.
+    where: the list, for messages. max_missing: the share of files that may be missing, in [0, 1].
+    Raises DataError that counts and names them when more are, or when none is left.
     """
-    there = {path: is_file(path) for path in {example.path for example in examples}}
-    items = tuple(Item(str(e.path), e.label, e.window) for e in examples if there[e.path])
-    missing = [str(path) for path in dict.fromkeys(e.path for e in examples) if not there[path]]
-    notes = note_missing(missing, len(there), where, max_missing)
-    return PresentVideos(items, notes, tuple(missing))
+    exist = {path: is_file(path) for path in {video.path for video in videos}}
+    items = tuple(Item(str(v.path), v.label, v.window) for v in videos if exist[v.path])
+    missing = [str(path) for path in dict.fromkeys(v.path for v in videos) if not exist[path]]
+    notes = note_missing(missing, len(exist), where, max_missing)
+    return replace(dataset, items=items, notes=(*dataset.notes, *notes), missing=tuple(missing))
 
 
 def note_missing(
@@ -162,29 +151,27 @@ def note_missing(
     text = f"{where}: {len(missing)} of {total} listed videos are missing ({share:.1%}): "
     text += name_first(missing)
     if share > max_missing or len(missing) == total:
-        raise DataError(
-            text,
-            hint="say with --data-root where the videos lie; relative paths are taken from there",
-        )
+        hint = "name the folder of the videos with --data-root; relative paths begin there"
+        raise DataError(text, hint=hint)
     return (text,)
 
 
 def name_first(names: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first few names, and the number of the others."""
     all_names = list(names)
     more = f" and {len(all_names) - MAX_NAMED} more" if len(all_names) > MAX_NAMED else ""
     return ", ".join(all_names[:MAX_NAMED]) + more
 
 
 def item_span(item: Item) -> tuple[float, float]:
-    """What part of its file an item is, in frames or seconds; a set has one or the other."""
+    """The part of its file that an item is, in frames or seconds, alike in all of a dataset."""
     if item.frames is not None:
         return item.frames
     return (item.window.start, item.window.stop) if item.window else (0.0, float("inf"))
 
 
 def note_overlap(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:
-    """A sentence on files that are in both halves with parts that overlap, if any; by their paths.
+    """A sentence on files, by their paths, whose parts in both splits overlap, if any.
 
     The same content under two names is found by `vidattn.data.check.dataset` alone.
     """

@@ -1,4 +1,4 @@
-"""Text tables to rows: csv, tsv, JSON Lines and lists separated by spaces, as people write them."""
+"""Rows of text tables: csv, tsv, JSON Lines, and lists separated by spaces."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from vidattn.errors import DataError
 from vidattn.io.files import reading
 
+In = TypeVar("In")
+Out = TypeVar("Out")
+
 DELIMITERS = "\t,;|"
-SAMPLE = 200
-"""Lines that are looked at to find the separator."""
-NAMED_PROBLEMS = 20
-ROWS_ARE = "rows are path,label[,start,end][,split]; quote a field that holds the separator"
+MAX_GUESSED = 200
+"""Lines from which the separator is guessed."""
+MAX_PROBLEMS = 20
+"""Bad rows that an error names."""
+ROW_HINT = "rows are path,label[,start,end][,split]; quote a field that holds the separator"
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "filepath", "file_path", "video", "video_path", "clip"),
@@ -31,41 +36,54 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "group": ("group", "subject"),
     "youtube_id": ("youtube_id", "video_id"),
 }
-"""What columns are for, and what their headers may say, in any case."""
-
-Fields = dict[str, str]
+"""Purpose of a column -> its possible headers, in any case."""
+UNNAMED = {
+    2: ("path", "label"),
+    3: ("path", "label", "split"),
+    4: ("path", "label", "start", "end"),
+    5: ("path", "label", "start", "end", "split"),
+}
+"""Columns of a table without header, by their number."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: its number in the file, and its fields by purpose (see COLUMNS)."""
+    """One row of a table: its line in the file, and its fields by purpose (see COLUMNS)."""
 
     line: int
-    fields: Fields
+    fields: dict[str, str]
 
 
-class RowErrors:
-    """Collects what is wrong with the rows of a file, to be reported once."""
+def parse_rows(
+    path: Path,
+    rows: Iterable[tuple[int, In]],
+    parse: Callable[[In], Out],
+    *,
+    unit: str = "line",
+    hint: str = ROW_HINT,
+) -> list[Out]:
+    """Parse numbered rows of a file.
 
-    def __init__(self, path: Path, unit: str = "line", hint: str = ROWS_ARE) -> None:
-        self._path, self._unit, self._hint = path, unit, hint
-        self._found: list[str] = []
+    `parse` raises ValueError for a bad row; one DataError then lists them all.
+    """
+    parsed, problems = [], []
+    for number, row in rows:
+        try:
+            parsed.append(parse(row))
+        except ValueError as error:
+            problems.append(f"{unit} {number}: {error}")
+    if problems:
+        count = len(problems)
+        lines = [f"{path}: {'1 bad row' if count == 1 else f'{count} bad rows'}"]
+        lines += problems[:MAX_PROBLEMS]
+        lines += [f"and {count - MAX_PROBLEMS} more"] * (count > MAX_PROBLEMS)
+        raise DataError("\n  ".join(lines), hint=hint)
+    return parsed
 
-    def add(self, line: int, what: str) -> None:
-        """Note one bad row."""
-        self._found.append(f"{self._unit} {line}: {what}")
 
-    def raise_if_any(self) -> None:
-        """Raises DataError that lists the bad rows."""
-        if not self._found:
-            return
-        count = len(self._found)
-        more = [f"and {count - NAMED_PROBLEMS} more"] if count > NAMED_PROBLEMS else []
-        rows = "1 bad row" if count == 1 else f"{count} bad rows"
-        raise DataError(
-            "\n  ".join([f"{self._path}: {rows}", *self._found[:NAMED_PROBLEMS], *more]),
-            hint=self._hint,
-        )
+def number_rows(rows: Iterable[Row]) -> Iterable[tuple[int, dict[str, str]]]:
+    """Line and fields of each row, for `parse_rows`."""
+    return ((row.line, row.fields) for row in rows)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -75,39 +93,55 @@ def read_rows(path: Path) -> list[Row]:
     order mark, any line ends, quotes and blank lines are understood. Raises DataError that names
     every malformed row.
     """
-    text = _text(path)
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return _json_rows(path, text)
-    return _with_columns(path, _records(path, text))
+    text = _read_text(path)
+    if _is_json_lines(path):
+        lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+        fields = parse_rows(path, lines, _parse_json)
+        rows = [Row(number, f) for (number, _), f in zip(lines, fields, strict=True)]
+    else:
+        rows = _name_columns(path, _split_records(path, text))
+    if not rows and not text.strip():
+        raise DataError(f"{path}: the list is empty")
+    return rows
 
 
 def read_json(path: Path) -> object:
-    """What a JSON file holds. Raises DataError when it cannot be read or is no JSON."""
+    """The content of a JSON file. Raises DataError."""
     try:
-        return json.loads(_text(path))
+        return json.loads(_read_text(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: line {error.lineno} is not JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # endless digits, endless depth
         raise DataError(f"{path}: is not JSON that can be read: {error}") from None
 
 
-def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Number and text of every line that is not blank. Raises DataError when unreadable."""
-    lines = enumerate(_text(path).splitlines(), 1)
-    return [(number, line.strip()) for number, line in lines if line.strip()]
-
-
-def entries(path: Path, what: str) -> list[Mapping[str, object]]:
-    """The objects of a JSON list. Raises DataError when it is none; what: of what, in words."""
+def read_entries(path: Path, what: str) -> list[tuple[int, Mapping[str, object]]]:
+    """The objects of a JSON list, numbered from 1. `what` they are, for errors: DataError."""
     plain = read_json(path)
     if not isinstance(plain, list) or not all(isinstance(entry, Mapping) for entry in plain):
         raise DataError(f"{path}: is not a JSON list of {what}")
     if not plain:
         raise DataError(f"{path}: the list is empty")
-    return plain
+    return list(enumerate(plain, 1))
 
 
-def _text(path: Path) -> str:
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Number and text of every line that is not blank. Raises DataError."""
+    lines = enumerate(_read_text(path).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def read_header(path: Path) -> dict[str, int]:
+    """The columns of a table by purpose; empty when its first line is no header."""
+    records = [] if _is_json_lines(path) else _split_records(path, _read_text(path))
+    return _find_columns(records[0][1]) if records else {}
+
+
+def _is_json_lines(path: Path) -> bool:
+    return path.suffix.lower() in (".jsonl", ".ndjson")
+
+
+def _read_text(path: Path) -> str:
     with reading(path, DataError):
         data = path.read_bytes()
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
@@ -115,39 +149,36 @@ def _text(path: Path) -> str:
         return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}: line {line} is not UTF-8 text", hint="save the list as UTF-8"
-        ) from None
+        message = f"{path}: line {line} is not UTF-8 text"
+        raise DataError(message, hint="save the list as UTF-8") from None
 
 
-def _records(path: Path, text: str) -> list[tuple[int, list[str]]]:
+def _split_records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     """Line number and fields of each record that is not blank."""
     try:
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(text)
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else _guess_delimiter(text)
         if delimiter == " ":
             lines = enumerate(text.splitlines(), 1)
-            return [(number, _spaced(line)) for number, line in lines if line.strip()]
+            return [(number, _split_words(line)) for number, line in lines if line.strip()]
     except csv.Error as error:
         raise DataError(f"{path}: is no list: {error}") from None
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
     )
-    records = []
     try:
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                records.append((reader.line_num, [field.strip() for field in fields]))
+        records = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num}: {error}") from None
-    return records
+    return [(line, fields) for line, fields in records if any(fields)]
 
 
-def _delimiter(text: str) -> str:
-    """The separator that most lines have the same number of; a space when there is none."""
-    lines = [line for line in text.splitlines()[:SAMPLE] if line.strip()]
+def _guess_delimiter(text: str) -> str:
+    """The separator with the same count in most lines; a space when there is none."""
+    lines = [line for line in text.splitlines()[:MAX_GUESSED] if line.strip()]
     best, votes = " ", len(lines) / 2
     for delimiter in DELIMITERS:
-        counts = Counter(_count(line, delimiter) for line in lines)
+        rows = (csv.reader([line], delimiter=delimiter, skipinitialspace=True) for line in lines)
+        counts = Counter(len(next(row, [])) for row in rows)
         counts.pop(1, None)
         agreeing = max(counts.values(), default=0)
         if agreeing > votes:
@@ -155,97 +186,57 @@ def _delimiter(text: str) -> str:
     return best
 
 
-def _count(line: str, delimiter: str) -> int:
-    return len(next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), []))
-
-
-def _spaced(line: str) -> list[str]:
+def _split_words(line: str) -> list[str]:
     """`path label`: the last word is the label, unless quotes say otherwise."""
     if line.lstrip().startswith('"'):
         return [field for field in next(csv.reader([line.strip()], delimiter=" ")) if field]
     return [part.strip() for part in line.strip().rsplit(None, 1)]
 
 
-def purposes(header: Sequence[str]) -> dict[str, int] | None:
-    """Purpose -> column, when a row is a header: it names a label and a path or a video id."""
+def _find_columns(header: Sequence[str]) -> dict[str, int]:
+    """Purpose -> column; empty unless the row names a path or a video id, and one more purpose."""
     names = [name.strip().casefold() for name in header]
-    found = {}
-    for purpose, aliases in COLUMNS.items():
-        column = next((names.index(alias) for alias in aliases if alias in names), None)
-        if column is not None:
-            found[purpose] = column
-    return found if found.keys() & {"path", "youtube_id"} and len(found) > 1 else None
+    found = {
+        purpose: next(names.index(alias) for alias in aliases if alias in names)
+        for purpose, aliases in COLUMNS.items()
+        if not set(aliases).isdisjoint(names)
+    }
+    return found if found.keys() & {"path", "youtube_id"} and len(found) > 1 else {}
 
 
-def first_columns(path: Path) -> dict[str, int] | None:
-    """The columns of a table by purpose when its first line is a header, else None."""
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        return None
-    records = _records(path, _text(path))
-    return purposes(records[0][1]) if records else None
-
-
-def _with_columns(path: Path, records: list[tuple[int, list[str]]]) -> list[Row]:
+def _name_columns(path: Path, records: list[tuple[int, list[str]]]) -> list[Row]:
     if not records:
         raise DataError(f"{path}: the list is empty")
     first = records[0][1]
-    columns = purposes(first)
-    problems = RowErrors(path)
-    if columns is not None:
+    columns = _find_columns(first)
+    if columns:
         records = records[1:]
+    elif len(first) in UNNAMED:
+        columns = {purpose: i for i, purpose in enumerate(UNNAMED[len(first)])}
     else:
-        columns = _unnamed(len(first), path, first)
-    rows = []
-    for line, fields in records:
+        raise DataError(
+            f"{path}: cannot tell what its {len(first)} columns are; the first line is {first}",
+            hint="begin the list with a header such as path,label,start,end,split",
+        )
+
+    def parse(record: tuple[int, list[str]]) -> Row:
+        line, fields = record
         while len(fields) > len(first) and not fields[-1]:
             fields.pop()
         if len(fields) != len(first):
-            problems.add(line, f"{len(fields)} fields where the first line has {len(first)}")
-            continue
-        rows.append(Row(line, {purpose: fields[i] for purpose, i in columns.items()}))
-    problems.raise_if_any()
-    return rows
+            raise ValueError(f"{len(fields)} fields where the first line has {len(first)}")
+        return Row(line, {purpose: fields[i] for purpose, i in columns.items()})
+
+    return parse_rows(path, ((record[0], record) for record in records), parse)
 
 
-def _unnamed(count: int, path: Path, first: Sequence[str]) -> dict[str, int]:
-    """Columns of a list without a header, by their number."""
-    orders = {
-        2: ("path", "label"),
-        3: ("path", "label", "split"),
-        4: ("path", "label", "start", "end"),
-        5: ("path", "label", "start", "end", "split"),
-    }
-    if count not in orders:
-        raise DataError(
-            f"{path}: cannot tell what its {count} columns are; the first line is {first}",
-            hint="begin the list with a header such as path,label,start,end,split",
-        )
-    return {purpose: i for i, purpose in enumerate(orders[count])}
-
-
-def _json_rows(path: Path, text: str) -> list[Row]:
-    problems = RowErrors(path)
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            plain = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            problems.add(number, f"is not JSON: {getattr(error, 'msg', error)}")
-            continue
-        if isinstance(plain, Mapping):
-            rows.append(Row(number, _json_fields(plain)))
-        else:
-            problems.add(number, "is not a JSON object")
-    problems.raise_if_any()
-    if not rows:
-        raise DataError(f"{path}: the list is empty")
-    return rows
-
-
-def _json_fields(plain: Mapping[str, object]) -> Fields:
+def _parse_json(line: str) -> dict[str, str]:
+    try:
+        plain = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {getattr(error, 'msg', error)}") from None
+    if not isinstance(plain, Mapping):
+        raise ValueError("is not a JSON object")
     keys = list(plain)
-    columns = purposes(keys) or {}
-    values = {purpose: plain[keys[column]] for purpose, column in columns.items()}
+    values = {purpose: plain[keys[i]] for purpose, i in _find_columns(keys).items()}
     return {purpose: "" if v is None else str(v) for purpose, v in values.items()}

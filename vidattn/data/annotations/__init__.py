@@ -1,1 +1,1 @@
-"""Segments that people annotated: tables, subtitles, ELAN, Label Studio."""
+"""Annotations of long videos: one file for each format, and the table of formats."""

@@ -1,48 +1,55 @@
-"""Subtitles whose cues are labels, as `-f srt` and `-f vtt` write them or people corrected them."""
+"""Subtitles with a label in each cue, as `-f srt` and `-f vtt` write them."""
 
 from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
+from vidattn.data.annotations import base
 from vidattn.errors import DataError
+from vidattn.io.files import is_file
 from vidattn.types import Window
 
-SUFFIXES = frozenset({".srt", ".vtt"})
-TIMES = re.compile(
-    r"\s*(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)[.,](\d{3})\s*-->"
-    r"\s*(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)[.,](\d{3})(?:\s.*)?"
-)
+TIME = r"(?:(\d{1,6}):)?([0-5]?\d):([0-5]?\d)[.,](\d{3})"
+TIMES = re.compile(rf"\s*{TIME}\s*-->\s*{TIME}(?:\s.*)?")
 SCORE = re.compile(r"\s*\(\d{1,3}\s?%\)$")
-"""What our writers put behind a label."""
+"""The score that our writers add to a label."""
 
 
-def read_subtitles(text: str, name: str) -> tuple[tuple[Window, str], ...]:
-    """The spans of SubRip or WebVTT, sorted: a label for each cue, without markup and score.
+def _matches(path: Path) -> bool:
+    return path.suffix.lower() in (".srt", ".vtt") and is_file(path)
 
-    Raises DataError, with `name` and the line, for a cue that ends before it begins.
-    """
-    found: list[tuple[Window, str]] = []
-    blocks = re.split(r"\n\s*\n", text.replace("\r\n", "\n"))
+
+def _read(path: Path, split: str | None) -> base.GroundTruth:
+    base.choose_subset(path, [], split)
+    spans = _parse_cues(base.read_text(path), str(path))
+    return base.GroundTruth((base.AnnotatedVideo(path.stem.removesuffix(".vidattn"), spans=spans),))
+
+
+FORMAT = base.AnnotationFormat("subtitles (.srt, .vtt) with a label in each cue", _matches, _read)
+
+
+def _parse_cues(text: str, name: str) -> base.Spans:
+    """The spans of SubRip or WebVTT, labels without markup and score."""
+    spans: list[tuple[Window, str]] = []
     line = 1
-    for block in blocks:
+    for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n")):
         rows = block.split("\n")
-        at = next((i for i, row in enumerate(rows) if TIMES.fullmatch(row)), None)
-        if at is not None:
-            start, stop = _times(rows[at])
+        at, match = next(
+            ((i, match) for i, row in enumerate(rows) if (match := TIMES.fullmatch(row))),
+            (0, None),
+        )
+        if match is not None:
+            numbers = [int(value or 0) for value in match.groups()]
+            start, stop = (
+                h * 3600 + m * 60 + s + ms / 1000 for h, m, s, ms in (numbers[:4], numbers[4:])
+            )
             words = " ".join(row.strip() for row in rows[at + 1 :])
             label = SCORE.sub("", html.unescape(re.sub(r"<[^>]*>", "", words)).strip())
             if start >= stop:
                 raise DataError(f"{name}: line {line + at}: a cue ends before it begins")
             if label:
-                found.append((Window(start, stop), label))
+                spans.append((Window(start, stop), label))
         line += len(rows) + 1
-    return tuple(sorted(found, key=lambda span: (span[0], span[1])))
-
-
-def _times(row: str) -> tuple[float, float]:
-    match = TIMES.fullmatch(row)
-    assert match is not None
-    numbers = [int(value or 0) for value in match.groups()]
-    start, stop = (h * 3600 + m * 60 + s + ms / 1000 for h, m, s, ms in (numbers[:4], numbers[4:]))
-    return start, stop
+    return base.sort_spans(spans)

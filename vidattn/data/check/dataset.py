@@ -19,7 +19,7 @@ import numpy as np
 
 from vidattn.data.check.file import CheckedFile, Kind, Listing, Problem, check_file
 from vidattn.data.labeled_dataset import MAX_NAMED, LabeledDataset, Split, item_span, name_first
-from vidattn.data.sets.lists import MAX_MISSING
+from vidattn.data.sets.named import MAX_MISSING
 from vidattn.data.sets.registry import KNOWN, open_dataset
 from vidattn.errors import DataError
 from vidattn.video import ProcessPool

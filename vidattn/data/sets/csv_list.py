@@ -3,10 +3,9 @@
 Comma, tab, semicolon, bar or space between the fields, or one JSON object a line; with or without a
 header. Relative paths begin at the folder of the list, or at --data-root. Labels are class names,
 or class numbers that count from 0, whose names may stand in labels.txt beside the list, one a line.
-A list without a split column has a fifth held back: of every class by the hash of the file paths,
-or of the files when rows are spans of them, or of the groups when a column `group` says what
-belongs together (the same person, the same film). What annotators saved (see `annotated`) is read
-as such a list, too.
+Without a split column a fifth is for validation: of every class by a hash of the file paths, or of
+the files when rows are spans of them, or of the groups when a column `group` keeps rows together
+(the same person, the same recording). Hand-labeled spans (ELAN, Label Studio) are read alike.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.annotations.elan_labelstudio import is_annotated, located, read_annotated
+from vidattn.data.annotations.base import GroundTruth, locate_video
+from vidattn.data.annotations.ground_truth import find_format
 from vidattn.data.labeled_dataset import (
     VALIDATION_SHARE,
     LabeledDataset,
@@ -24,10 +24,10 @@ from vidattn.data.labeled_dataset import (
     Split,
     number_labels,
     parse_split,
-    require_existing,
+    select_existing,
     split_validation,
 )
-from vidattn.data.tabular import Row, RowErrors, read_rows
+from vidattn.data.tabular import Row, number_rows, parse_rows, read_rows
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder, reading
 from vidattn.io.text import count_noun
@@ -35,11 +35,13 @@ from vidattn.timeline.segments import BACKGROUND
 from vidattn.types import Window
 
 SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".list", ".jsonl", ".ndjson"})
-"""What the name of a list ends in."""
+"""Suffixes of lists."""
 
 MAX_CLASSES = 1_000_000
-"""No set has so many; a slip in a list must not exhaust memory."""
-NAME_FILES = ("labels.txt", "classes.txt")
+"""A slip in a list must not exhaust memory; no dataset has so many classes."""
+LABEL_FILES = ("labels.txt", "classes.txt")
+RANKS = {name: i for i, name in enumerate(("val", "valid", "validate", "validation"))}
+"""Stems of validation lists, the preferred first."""
 
 
 def open_table(
@@ -51,63 +53,50 @@ def open_table(
     max_missing: float = 0.0,
     name: str = "",
 ) -> LabeledDataset:
-    """One half of a set that is a single list.
+    """One split of a dataset that is a single list, or hand-labeled spans.
 
-    root: where relative paths begin, by default the folder of the list. names: the classes in their
+    root: start of relative paths, by default the folder of the list. names: the classes in their
     order, when known beforehand. Raises DataError that names every bad row of the file.
     """
-    near = root or (path if is_folder(path) else path.parent)
-    said: tuple[str, ...] = ()
-    if is_annotated(path):
-        rows, said = _by_hand(path, near)
+    root = root or (path if is_folder(path) else path.parent)
+    notes: tuple[str, ...] = ()
+    annotation = find_format(path)
+    if annotation is not None and annotation.trainable:
+        rows, notes = _list_spans(path, annotation.read(path, None), root)
     else:
         rows = read_rows(path)
-    labels, numbers = classes_of({path: rows}, names)
-    examples = examples_of(path, rows, near, numbers)
-    halves, notes = _halves_of(path, rows, examples)
-    chosen = [example for example, half in zip(examples, halves, strict=True) if half == split]
+    labels, numbers = read_classes({path: rows}, names)
+    videos = list_videos(path, rows, root, numbers)
+    splits, split_notes = _assign_splits(path, rows, videos)
+    chosen = [video for video, its in zip(videos, splits, strict=True) if its == split]
     if not chosen:
-        alone = len({example.key for example in examples}) == 1
+        alone = len({video.key for video in videos}) == 1
+        hint = "all rows are of one file or group, which stays together; add a column split of "
         raise DataError(
-            f"{path}: no row belongs to {split}",
-            hint="all rows are of one file or group, which stays together; add a column split of "
-            "train and val"
-            if alone
-            else None,
+            f"{path}: no row belongs to {split}", hint=hint + "train and val" if alone else None
         )
-    there = require_existing(chosen, str(path), max_missing)
-    return LabeledDataset(
-        name or path.stem,
-        near,
-        split,
-        labels,
-        there.items,
-        (*said, *notes, *there.notes),
-        there.missing,
-    )
+    found = LabeledDataset(name or path.stem, root, split, labels, notes=(*notes, *split_notes))
+    return select_existing(found, chosen, str(path), max_missing)
 
 
-def _by_hand(path: Path, near: Path) -> tuple[list[Row], tuple[str, ...]]:
-    """The spans that annotators labeled as rows of a list, background left out; and notes.
+def _list_spans(path: Path, truth: GroundTruth, root: Path) -> tuple[list[Row], tuple[str, ...]]:
+    """Labeled spans as rows of a list, background left out; and notes.
 
-    Where all are of one film each is a group of its own: there is nothing else to hold back.
+    Spans of a single video are a group each: otherwise none could be for validation.
     """
-    films, notes = read_annotated(path)
-    alone = len({film.film for film in films}) == 1
+    alone = len({video.name for video in truth.videos}) == 1
     rows: list[Row] = []
-    for film in films:
-        where = str(located(film.film, near).absolute())
-        for window, label in film.spans:
-            if normalize_label(label) == BACKGROUND:
-                continue
-            span = {"start": repr(window.start), "end": repr(window.stop)}
-            group = {"group": f"{film.film} {window.start}"} if alone else {}
-            rows.append(Row(len(rows) + 1, {"path": where, "label": label, **span, **group}))
+    for video in truth.videos:
+        where = str(locate_video(video.name, root).absolute())
+        for window, label in video.spans:
+            if normalize_label(label) != BACKGROUND:
+                span = {"start": repr(window.start), "end": repr(window.stop)}
+                group = {"group": f"{video.name} {window.start}"} if alone else {}
+                rows.append(Row(len(rows) + 1, {"path": where, "label": label, **span, **group}))
     if not rows:
-        raise DataError(f"{path}: labels no span of any film")
-    if alone:
-        notes = (*notes, f"{path}: all spans are of one film, so scores on it will flatter")
-    return rows, notes
+        raise DataError(f"{path}: labels no span of any video")
+    warning = f"{path}: all spans are of one video, so scores on it will flatter"
+    return rows, (*truth.notes, *[warning] * alone)
 
 
 def open_lists(
@@ -119,74 +108,68 @@ def open_lists(
     max_missing: float = 0.0,
     name: str = "",
 ) -> LabeledDataset:
-    """One half of a set that has a list for each; both are read, so that the classes agree.
+    """One split of a dataset with a list for each; all are read, so that their classes agree.
 
     Arguments and errors as `open_table`.
     """
     if split not in lists:
         raise DataError(f"{root}: there is no list {split}.csv in it")
     tables = {path: read_rows(path) for path in lists.values()}
-    labels, numbers = classes_of(tables, names)
+    labels, numbers = read_classes(tables, names)
     path = lists[split]
-    there = require_existing(examples_of(path, tables[path], root, numbers), str(path), max_missing)
-    notes = [f"{path.name} serves for validation"] * (path.stem.casefold().startswith("test"))
-    return LabeledDataset(
-        name or root.name, root, split, labels, there.items, (*notes, *there.notes), there.missing
-    )
+    videos = list_videos(path, tables[path], root, numbers)
+    is_test = path.stem.casefold().startswith("test")
+    notes = (f"{path.name} serves for validation",) * is_test
+    found = LabeledDataset(name or root.name, root, split, labels, notes=notes)
+    return select_existing(found, videos, str(path), max_missing)
 
 
-def split_lists(folder: Path) -> dict[Split, Path]:
-    """The lists train.csv, val.csv and the like that lie directly in a folder.
+def find_lists(folder: Path) -> dict[Split, Path]:
+    """The lists train.csv, val.csv and the like directly in a folder.
 
     Raises DataError when it is not a folder that can be read.
     """
     found: dict[Split, Path] = {}
-    rank = {name: i for i, name in enumerate(("val", "valid", "validate", "validation"))}
     with reading(folder, DataError):
         entries = list(folder.iterdir())
     files = (p for p in entries if p.suffix.lower() in SUFFIXES and is_file(p))
-    for path in sorted(files, key=lambda p: (rank.get(p.stem.casefold(), len(rank)), p.name)):
-        half = parse_split(path.stem)
-        if half is not None:
-            found.setdefault(half, path)
+    for path in sorted(files, key=lambda p: (RANKS.get(p.stem.casefold(), len(RANKS)), p.name)):
+        split = parse_split(path.stem)
+        if split is not None:
+            found.setdefault(split, path)
     return found
 
 
-def classes_of(
+def read_classes(
     tables: Mapping[Path, Sequence[Row]], names: Sequence[str] | None
 ) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes of lists in their order, and what each may be called in a row: text -> number.
+    """The classes of lists in their order, and the number of each label text.
 
     names: the classes when known beforehand. Class numbers without names are called "class 0" ...
     """
-    used = {row.fields.get("label", "") for rows in tables.values() for row in rows}
-    used.discard("")
+    used = {row.fields.get("label", "") for rows in tables.values() for row in rows} - {""}
+    first = next(iter(tables))
     if used and all(label.isdecimal() for label in used):
-        top = max(map(_number, used))
-        if top >= MAX_CLASSES:
+        # A text longer than the largest number is too large in any case.
+        if any(len(n) > len(str(MAX_CLASSES)) or int(n) >= MAX_CLASSES for n in used):
             raise DataError(
-                f"{next(iter(tables))}: a class number is above {MAX_CLASSES - 1:,}",
+                f"{first}: a class number is above {MAX_CLASSES - 1:,}",
                 hint="class numbers count from 0; a label of digits that is a name needs names",
             )
-        known = names or _names_beside(next(iter(tables))) or [f"class {i}" for i in range(top + 1)]
+        count = max(map(int, used)) + 1
+        known = names or _read_labels_beside(first) or [f"class {i}" for i in range(count)]
         return tuple(known), {label: int(label) for label in used if int(label) < len(known)}
     labels = tuple(names) if names is not None else tuple(sorted(used))
     exact = {label: number for number, label in enumerate(labels)}
     if used <= exact.keys():
         return labels, exact
     by_key = number_labels(labels)
-    return labels, {
-        label: by_key[normalize_label(label)] for label in used if normalize_label(label) in by_key
-    }
+    keys = {label: normalize_label(label) for label in used}
+    return labels, {label: by_key[key] for label, key in keys.items() if key in by_key}
 
 
-def _number(label: str) -> int:
-    """A class number; what is longer than any is too large in any case."""
-    return int(label) if len(label) <= len(str(MAX_CLASSES)) else MAX_CLASSES
-
-
-def _names_beside(path: Path) -> list[str] | None:
-    for name in NAME_FILES:
+def _read_labels_beside(path: Path) -> list[str] | None:
+    for name in LABEL_FILES:
         file = path.with_name(name)
         if is_file(file) and file != path:
             lines = file.read_text("utf-8-sig").splitlines()
@@ -194,36 +177,24 @@ def _names_beside(path: Path) -> list[str] | None:
     return None
 
 
-def examples_of(
+def list_videos(
     path: Path, rows: Sequence[Row], root: Path, numbers: Mapping[str, int]
 ) -> list[ListedVideo]:
-    """The rows of a list as examples. Raises DataError that names every bad row."""
-    problems = RowErrors(path)
-    examples = []
-    for row in rows:
-        try:
-            examples.append(_example(row, root, numbers))
-        except ValueError as error:
-            problems.add(row.line, str(error))
-    problems.raise_if_any()
-    return examples
+    """The videos in the rows of a list. Raises DataError that names every bad row."""
+
+    def parse(fields: Mapping[str, str]) -> ListedVideo:
+        name, label = fields.get("path", ""), fields.get("label", "")
+        if not name or not label:
+            raise ValueError("no label" if name else "no path")
+        if label not in numbers:
+            raise ValueError(f"the label {label!r} is no class of this dataset")
+        window = _parse_window(fields.get("start", ""), fields.get("end", ""))
+        return ListedVideo(root / name, numbers[label], window, fields.get("group") or name)
+
+    return parse_rows(path, number_rows(rows), parse)
 
 
-def _example(row: Row, root: Path, numbers: Mapping[str, int]) -> ListedVideo:
-    """One row; raises ValueError that says what is wrong with it."""
-    fields = row.fields
-    name, label = fields.get("path", ""), fields.get("label", "")
-    if not name:
-        raise ValueError("no path")
-    if not label:
-        raise ValueError("no label")
-    if label not in numbers:
-        raise ValueError(f"the label {label!r} is no class of this set")
-    window = _window(fields.get("start", ""), fields.get("end", ""))
-    return ListedVideo(root / name, numbers[label], window, fields.get("group") or name)
-
-
-def _window(start: str, end: str) -> Window | None:
+def _parse_window(start: str, end: str) -> Window | None:
     if not start and not end:
         return None
     try:
@@ -235,39 +206,33 @@ def _window(start: str, end: str) -> Window | None:
     return Window(first, last)
 
 
-def _halves_of(
-    path: Path, rows: Sequence[Row], examples: Sequence[ListedVideo]
-) -> tuple[list[Split | None], tuple[str, ...]]:
-    """Which half each example is in, and how that was decided."""
+def _assign_splits(
+    path: Path, rows: Sequence[Row], videos: Sequence[ListedVideo]
+) -> tuple[list[Split], tuple[str, ...]]:
+    """The split of each video, and notes on how it was decided."""
     if any(row.fields.get("split") for row in rows):
-        problems = RowErrors(path)
-        found = [_stated(row, problems) for row in rows]
-        problems.raise_if_any()
-        return found, ()
-    # Spans of one film look alike: all of them go to the same half.
-    cut = any(example.window is not None for example in examples)
+        return parse_rows(path, number_rows(rows), _read_split), ()
+    # Spans of one video look alike: all of them go to the same split.
+    cut = any(video.window is not None for video in videos)
     named = any(row.fields.get("group") for row in rows)
-    grouped = cut or named
-    back = split_validation(
-        [e.key for e in examples], None if grouped else [e.label for e in examples]
-    )
-    halves: list[Split | None] = ["val" if b else "train" for b in back]
+    strata = None if cut or named else [video.label for video in videos]
+    chosen = split_validation([video.key for video in videos], strata)
     how = "groups" if named else "files" if cut else "file paths of every class"
-    note = (
+    notes = [
         f"{path}: no column split: {VALIDATION_SHARE:.0%} is for validation, by a hash of the "
-        f"{how}: {count_noun(back.count(False), 'video')} to train, {back.count(True)} to validate"
-    )
-    absent = {e.label for e in examples} - {
-        e.label for e, b in zip(examples, back, strict=True) if b
-    }
-    lacking = count_noun(len(absent), "class")
-    notes = [f"{path}: nothing to validate of {lacking}"] if absent else []
-    return halves, (note, *notes)
+        f"{how}: {count_noun(chosen.count(False), 'video')} to train, "
+        f"{chosen.count(True)} to validate"
+    ]
+    validated = {video.label for video, val in zip(videos, chosen, strict=True) if val}
+    absent = {video.label for video in videos} - validated
+    if absent:
+        notes.append(f"{path}: nothing to validate of {count_noun(len(absent), 'class')}")
+    return ["val" if val else "train" for val in chosen], tuple(notes)
 
 
-def _stated(row: Row, problems: RowErrors) -> Split | None:
-    text = row.fields.get("split", "")
-    half = parse_split(text)
-    if half is None:
-        problems.add(row.line, f"the split {text!r} is none of train, val and test")
-    return half
+def _read_split(fields: Mapping[str, str]) -> Split:
+    text = fields.get("split", "")
+    split = parse_split(text)
+    if split is None:
+        raise ValueError(f"the split {text!r} is none of train, val and test")
+    return split

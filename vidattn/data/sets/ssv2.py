@@ -4,21 +4,19 @@
     something-something-v2-validation.json   or labels/validation.json
     20bn-something-something-v2/<id>.webm    anywhere below, converted or not
 
-or lists and class folders, see `lists`. The class of a video is its template without the brackets,
-looked up in the list of 174 names, in the published order. The published test half has no labels.
+or lists and class folders, see `named`. The class of a video is its template without the brackets,
+looked up in the list of 174 names, in the published order. The published test split has no labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from vidattn.config.labels import load_labels as names_of
-from vidattn.config.labels import normalize_label
-from vidattn.data.labeled_dataset import LabeledDataset, Split, number_labels
-from vidattn.data.sets.lists import first_file, open_otherwise
-from vidattn.data.sets.video_index import VideoKey, frame_of, matched
-from vidattn.data.tabular import RowErrors, entries
+from vidattn.config.labels import load_labels, normalize_label
+from vidattn.data.labeled_dataset import LabeledDataset, number_labels
+from vidattn.data.sets.named import NamedDataset
+from vidattn.data.sets.video_index import VideoKey
+from vidattn.data.tabular import parse_rows, read_entries
 
 LAYOUTS = (
     "something-something-v2-{train,validation}.json, or labels/{train,validation}.json, with "
@@ -28,32 +26,24 @@ LAYOUTS = (
 STEMS = {"train": "train", "val": "validation"}
 
 
-def open_ssv2(name: str, root: Path, split: Split, max_missing: float) -> LabeledDataset:
-    """One half below `root`; the validation half is "val".
-
-    max_missing: share of listed videos that may be missing. Raises DataError when none of the
-    layouts is there, more files are missing, or an entry is malformed.
-    """
-    names = names_of(name)
-    stem = STEMS[split]
-    path = first_file(root, (f"something-something-v2-{stem}.json", f"{stem}.json"))
+def open_ssv2(dataset: NamedDataset) -> LabeledDataset:
+    """Open a split; "val" is the published validation. Raises DataError."""
+    labels = load_labels("ssv2")
+    stem = STEMS[dataset.split]
+    path = dataset.find_file((f"something-something-v2-{stem}.json", f"{stem}.json"))
     if path is None:
-        return open_otherwise(name, root, split, names, max_missing, LAYOUTS)
-    numbers = number_labels(names)
-    problems = RowErrors(path, "entry", "entries are {id, template}; templates are those of V2")
-    wanted = []
-    for place, entry in enumerate(entries(path, "{id, template}"), 1):
-        video, template = str(entry.get("id") or ""), _template(entry)
+        return dataset.open_other_layout(labels, LAYOUTS)
+    numbers = number_labels(labels)
+
+    def parse(entry: Mapping[str, object]) -> VideoKey:
+        video = str(entry.get("id") or "")
+        template = str(entry.get("template") or "").replace("[", "").replace("]", "")
         if not video:
-            problems.add(place, "no id")
-        elif normalize_label(template) not in numbers:
-            problems.add(place, f"the template {template!r} is no class of {name}")
-        else:
-            wanted.append(VideoKey((video,), numbers[normalize_label(template)], suffix=".webm"))
-    problems.raise_if_any()
-    return matched(wanted, frame_of(name, root, split, names), path, max_missing)
+            raise ValueError("no id")
+        if normalize_label(template) not in numbers:
+            raise ValueError(f"the template {template!r} is no class of ssv2")
+        return VideoKey((video,), numbers[normalize_label(template)], suffix=".webm")
 
-
-def _template(entry: Mapping[str, object]) -> str:
-    """ "Pushing [something] from left to right" without its brackets."""
-    return str(entry.get("template") or "").replace("[", "").replace("]", "")
+    hint = "entries are {id, template}; templates are those of V2"
+    entries = read_entries(path, "{id, template}")
+    return dataset.match(parse_rows(path, entries, parse, unit="entry", hint=hint), labels, path)

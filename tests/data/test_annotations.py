@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.output.test_editors import NTSC_FILM, film
-from vidattn.data.annotations.elan_labelstudio import film_of, located, read_annotated
+from vidattn.data.annotations.base import locate_video, path_from_url
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
@@ -51,13 +51,13 @@ def test_an_elan_file_finds_its_film_from_another_folder_and_when_moved(tmp_path
     source.touch()
     path = write(replace(film(NTSC_FILM, EDGES), source=str(source)), tmp_path / "out" / "a.eaf")
     assert 'RELATIVE_MEDIA_URL="../films/my%20movie.mp4"' in path.read_text()
-    ((found, *_), _) = read_annotated(path)
-    assert located(found.film, path.parent).samefile(source)
+    [found] = read_ground_truth(path).videos
+    assert locate_video(found.name, path.parent).samefile(source)
     moved = tmp_path / "elsewhere" / "deep" / "a.eaf"
     moved.parent.mkdir(parents=True)
     path.rename(moved)
-    ((found, *_), _) = read_annotated(moved)
-    assert located(found.film, moved.parent).samefile(source)
+    [found] = read_ground_truth(moved).videos
+    assert locate_video(found.name, moved.parent).samefile(source)
 
 
 def test_label_studio_comes_back_to_the_frame(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ def test_what_is_no_elan_file_is_refused(tmp_path: Path, text: str, message: str
     path = tmp_path / "a.eaf"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
-        read_annotated(path)
+        read_ground_truth(path)
     with pytest.raises(DataError, match="cannot be read"):
-        read_annotated(tmp_path / "none.eaf")
+        read_ground_truth(tmp_path / "none.eaf")
 
 
 @pytest.mark.parametrize(
@@ -182,13 +182,13 @@ def test_what_is_no_elan_file_is_refused(tmp_path: Path, text: str, message: str
     ],
 )
 def test_the_film_of_an_address(address: str, path: str) -> None:
-    assert film_of(address) == path
+    assert path_from_url(address) == path
 
 
 def test_a_film_is_found_beside_its_annotation(tmp_path: Path) -> None:
     (tmp_path / "b.mp4").touch()
-    assert located("/gone/films/b.mp4", tmp_path) == tmp_path / "b.mp4"
-    assert located("films/c.mp4", tmp_path) == tmp_path / "films" / "c.mp4"
+    assert locate_video("/gone/films/b.mp4", tmp_path) == tmp_path / "b.mp4"
+    assert locate_video("films/c.mp4", tmp_path) == tmp_path / "films" / "c.mp4"
 
 
 def test_corrected_files_are_training_data(tmp_path: Path) -> None:
@@ -220,5 +220,5 @@ def test_spans_of_a_single_film_are_divided_and_it_is_said(tmp_path: Path) -> No
     train, val = (open_dataset(str(path), split=split) for split in ("train", "val"))
     assert train.labels == ("dive",)
     assert (len(train.items), len(val.items)) == (9, 2)
-    assert any("all spans are of one film" in note for note in train.notes)
+    assert any("all spans are of one video" in note for note in train.notes)
     assert Path(train.items[0].path) == tmp_path / "my movie.mp4"

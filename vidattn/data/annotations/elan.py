@@ -1,0 +1,92 @@
+"""ELAN documents (.eaf), and folders of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+from vidattn.data.annotations import base
+from vidattn.data.labeled_dataset import SUFFIXES as VIDEOS
+from vidattn.errors import DataError
+from vidattn.io.files import is_file, is_folder, reading
+
+OUR_TIER = "vidattn"
+"""The tier that `-f eaf` writes; where it exists, other tiers are not labels."""
+MILLISECONDS = re.compile(r"-?\d{1,15}")
+
+
+def _matches(path: Path) -> bool:
+    if is_folder(path):
+        return next(path.glob("*.eaf"), None) is not None
+    return path.suffix.lower() == ".eaf"
+
+
+def _read(path: Path, split: str | None) -> base.GroundTruth:
+    notes: list[str] = []
+    files = sorted(path.glob("*.eaf")) if is_folder(path) else [path]
+    videos = tuple(_read_document(file, notes) for file in files)
+    base.choose_subset(path, [], split)
+    return base.GroundTruth(videos, tuple(notes))
+
+
+FORMAT = base.AnnotationFormat("an .eaf file of ELAN or a folder of them", _matches, _read, True)
+
+
+def _read_document(path: Path, notes: list[str]) -> base.AnnotatedVideo:
+    root = _parse_xml(path)
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise DataError(f"{path}: is no ELAN document, it begins with <{root.tag}>")
+    video, offset = _read_media(path, root)
+    slots = {
+        slot.get("TIME_SLOT_ID"): (int(value) + offset) / 1000
+        for slot in root.iterfind("TIME_ORDER/TIME_SLOT")
+        if MILLISECONDS.fullmatch(value := slot.get("TIME_VALUE", ""))
+    }
+    tiers = {
+        tier.get("TIER_ID", ""): tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
+        for tier in root.iterfind("TIER")
+    }
+    used = {k: rows for k, rows in tiers.items() if rows}
+    if OUR_TIER in tiers:
+        used = {OUR_TIER: tiers[OUR_TIER]}
+    if len(used) > 1:
+        notes.append(f"{path}: the labels are those of the tiers {', '.join(used)}")
+    rows = [row for tier in used.values() for row in tier]
+    spans: base.Spans = ()
+    for row in rows:
+        start, stop = slots.get(row.get("TIME_SLOT_REF1")), slots.get(row.get("TIME_SLOT_REF2"))
+        spans += base.make_span(start, stop, row.findtext("ANNOTATION_VALUE") or "")
+    if len(spans) < len(rows):
+        count = len(rows) - len(spans)
+        notes.append(f"{path}: {count} annotations have no label or no times: left out")
+    return base.AnnotatedVideo(video, spans=base.sort_spans(spans))
+
+
+def _read_media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
+    """The video of a document, and the milliseconds from its start to time 0 of the document."""
+    found = []
+    for media in root.findall("HEADER/MEDIA_DESCRIPTOR"):
+        origin = media.get("TIME_ORIGIN", "0")
+        offset = int(origin) if MILLISECONDS.fullmatch(origin) else 0
+        for key in ("RELATIVE_MEDIA_URL", "MEDIA_URL"):
+            video = base.path_from_url(media.get(key) or "")
+            if PurePosixPath(video).suffix.lower() in VIDEOS:
+                found.append((video, offset))
+    found = found or [(path.stem.removesuffix(".vidattn"), 0)]
+    # In a document that was moved only one of the addresses may still be right.
+    existing = (one for one in found if is_file(base.locate_video(one[0], path.parent)))
+    return next(existing, found[0])
+
+
+def _parse_xml(path: Path) -> ElementTree.Element:
+    with reading(path, DataError):
+        data = path.read_bytes()
+    # Entities can grow without bound, and ELAN needs no document type.
+    plain = data.replace(b"\0", b"")  # in UTF-16 every other byte is zero
+    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
+        raise DataError(f"{path}: has a document type definition, which is refused")
+    try:
+        return ElementTree.fromstring(data)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{path}: is not XML: {error}") from None
