@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.output.test_editors import NTSC_FILM, film
-from vidattn.data.annotations.base import locate_video, path_from_url
+from vidattn.data.annotations.annotation import locate_video, path_from_url
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vidattn.data.annotations import base
+from vidattn.data.annotations import annotation
 from vidattn.data.labeled_dataset import name_first
 from vidattn.errors import DataError
 from vidattn.types import Window
 
 
-def _read(path: Path, split: str | None) -> base.GroundTruth:
+def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     try:
-        plain = json.loads(base.read_text(path))
+        plain = json.loads(annotation.read_text(path))
         videos = {str(k): dict(v) for k, v in plain["database"].items()}
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise DataError(
@@ -27,7 +27,7 @@ def _read(path: Path, split: str | None) -> base.GroundTruth:
             hint=f"expected {FORMAT.description}, or a JSON export of Label Studio",
         ) from None
     subsets = [str(v["subset"]) if "subset" in v else "" for v in videos.values()]
-    chosen, notes = base.choose_subset(path, subsets, split)
+    chosen, notes = annotation.choose_subset(path, subsets, split)
     empty: list[str] = []
     found = tuple(
         _read_video(path, name, video, empty)
@@ -36,10 +36,10 @@ def _read(path: Path, split: str | None) -> base.GroundTruth:
     )
     if empty:
         notes.append(f"{path}: {len(empty)} annotations have no length: {name_first(empty)}")
-    return base.GroundTruth(found, tuple(notes))
+    return annotation.GroundTruth(found, tuple(notes))
 
 
-FORMAT = base.AnnotationFormat(
+FORMAT = annotation.AnnotationFormat(
     "a .json file with a database of annotations",
     lambda path: path.suffix.lower() == ".json",
     _read,
@@ -48,7 +48,7 @@ FORMAT = base.AnnotationFormat(
 
 def _read_video(
     path: Path, name: str, video: Mapping[str, Any], empty: list[str]
-) -> base.AnnotatedVideo:
+) -> annotation.AnnotatedVideo:
     """One video; its name is added to `empty` for each annotation without length."""
     spans = []
     try:
@@ -65,4 +65,4 @@ def _read_video(
             raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise DataError(f"{path}: {name}: an annotation is not {{segment, label}}") from None
-    return base.AnnotatedVideo(name, spans=base.sort_spans(spans), duration=duration)
+    return annotation.AnnotatedVideo(name, spans=annotation.sort_spans(spans), duration=duration)

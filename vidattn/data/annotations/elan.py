@@ -6,7 +6,7 @@ import re
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from vidattn.data.annotations import base
+from vidattn.data.annotations import annotation
 from vidattn.data.labeled_dataset import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder, reading
@@ -22,18 +22,20 @@ def _matches(path: Path) -> bool:
     return path.suffix.lower() == ".eaf"
 
 
-def _read(path: Path, split: str | None) -> base.GroundTruth:
+def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     notes: list[str] = []
     files = sorted(path.glob("*.eaf")) if is_folder(path) else [path]
     videos = tuple(_read_document(file, notes) for file in files)
-    base.choose_subset(path, [], split)
-    return base.GroundTruth(videos, tuple(notes))
+    annotation.choose_subset(path, [], split)
+    return annotation.GroundTruth(videos, tuple(notes))
 
 
-FORMAT = base.AnnotationFormat("an .eaf file of ELAN or a folder of them", _matches, _read, True)
+FORMAT = annotation.AnnotationFormat(
+    "an .eaf file of ELAN or a folder of them", _matches, _read, True
+)
 
 
-def _read_document(path: Path, notes: list[str]) -> base.AnnotatedVideo:
+def _read_document(path: Path, notes: list[str]) -> annotation.AnnotatedVideo:
     root = _parse_xml(path)
     if root.tag != "ANNOTATION_DOCUMENT":
         raise DataError(f"{path}: is no ELAN document, it begins with <{root.tag}>")
@@ -53,14 +55,14 @@ def _read_document(path: Path, notes: list[str]) -> base.AnnotatedVideo:
     if len(used) > 1:
         notes.append(f"{path}: the labels are those of the tiers {', '.join(used)}")
     rows = [row for tier in used.values() for row in tier]
-    spans: base.Spans = ()
+    spans: annotation.Spans = ()
     for row in rows:
         start, stop = slots.get(row.get("TIME_SLOT_REF1")), slots.get(row.get("TIME_SLOT_REF2"))
-        spans += base.make_span(start, stop, row.findtext("ANNOTATION_VALUE") or "")
+        spans += annotation.make_span(start, stop, row.findtext("ANNOTATION_VALUE") or "")
     if len(spans) < len(rows):
         count = len(rows) - len(spans)
         notes.append(f"{path}: {count} annotations have no label or no times: left out")
-    return base.AnnotatedVideo(video, spans=base.sort_spans(spans))
+    return annotation.AnnotatedVideo(video, spans=annotation.sort_spans(spans))
 
 
 def _read_media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
@@ -70,12 +72,12 @@ def _read_media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
         origin = media.get("TIME_ORIGIN", "0")
         offset = int(origin) if MILLISECONDS.fullmatch(origin) else 0
         for key in ("RELATIVE_MEDIA_URL", "MEDIA_URL"):
-            video = base.path_from_url(media.get(key) or "")
+            video = annotation.path_from_url(media.get(key) or "")
             if PurePosixPath(video).suffix.lower() in VIDEOS:
                 found.append((video, offset))
     found = found or [(path.stem.removesuffix(".vidattn"), 0)]
     # In a document that was moved only one of the addresses may still be right.
-    existing = (one for one in found if is_file(base.locate_video(one[0], path.parent)))
+    existing = (one for one in found if is_file(annotation.locate_video(one[0], path.parent)))
     return next(existing, found[0])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vidattn.data.annotations import base
+from vidattn.data.annotations import annotation
 from vidattn.data.labeled_dataset import name_first
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder
@@ -21,7 +21,7 @@ def _matches(path: Path) -> bool:
     return is_folder(path) or path.suffix.lower() == ".txt"
 
 
-def _read(path: Path, split: str | None) -> base.GroundTruth:
+def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     """split: a file of names, or the name of one in splits/."""
     folder = path / "groundTruth" if is_folder(path / "groundTruth") else path
     files = [path] if is_file(path) else sorted(folder.glob("*.txt"))
@@ -32,12 +32,14 @@ def _read(path: Path, split: str | None) -> base.GroundTruth:
     if split is not None:
         files = _select_files(files, _find_split_file(split, folders))
     names = _read_mapping(folders)
-    return base.GroundTruth(
-        tuple(base.AnnotatedVideo(file.stem, frames=_read_labels(file, names)) for file in files)
+    return annotation.GroundTruth(
+        tuple(
+            annotation.AnnotatedVideo(file.stem, frames=_read_labels(file, names)) for file in files
+        )
     )
 
 
-FORMAT = base.AnnotationFormat(
+FORMAT = annotation.AnnotationFormat(
     "a folder of .txt files with a label a line for each frame (mapping.txt beside them)",
     _matches,
     _read,
@@ -60,7 +62,9 @@ def _find_split_file(split: str, folders: Sequence[Path]) -> Path:
 def _select_files(files: Sequence[Path], bundle: Path) -> list[Path]:
     by_stem = {file.stem: file for file in files}
     names = [
-        Path(line.strip()).stem for line in base.read_text(bundle).splitlines() if line.strip()
+        Path(line.strip()).stem
+        for line in annotation.read_text(bundle).splitlines()
+        if line.strip()
     ]
     missing = [name for name in names if name not in by_stem]
     if missing:
@@ -75,7 +79,7 @@ def _read_mapping(folders: Iterable[Path]) -> dict[str, str]:
     path = next((f / "mapping.txt" for f in folders if is_file(f / "mapping.txt")), None)
     if path is None:
         return {}
-    rows = [line.split(None, 1) for line in base.read_text(path).splitlines() if line.strip()]
+    rows = [line.split(None, 1) for line in annotation.read_text(path).splitlines() if line.strip()]
     if any(len(row) != 2 or not row[0].isdecimal() for row in rows):
         raise DataError(f"{path}: its lines are not `number label`")
     return {number: label.strip() for number, label in rows}
@@ -83,7 +87,7 @@ def _read_mapping(folders: Iterable[Path]) -> dict[str, str]:
 
 def _read_labels(path: Path, names: Mapping[str, str]) -> tuple[str, ...]:
     """The label of each frame, by name where the mapping knows its number."""
-    labels = [line.strip() for line in base.read_text(path).splitlines()]
+    labels = [line.strip() for line in annotation.read_text(path).splitlines()]
     while labels and not labels[-1]:
         labels.pop()
     known = {*names, *names.values()}

@@ -12,7 +12,7 @@ from vidattn.data.annotations import (
     subtitles,
     table,
 )
-from vidattn.data.annotations.base import AnnotatedVideo, AnnotationFormat, GroundTruth
+from vidattn.data.annotations.annotation import AnnotatedVideo, AnnotationFormat, GroundTruth
 from vidattn.errors import DataError
 from vidattn.io.files import exists
 

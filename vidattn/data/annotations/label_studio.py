@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vidattn.data.annotations import base
+from vidattn.data.annotations import annotation
 from vidattn.data.labeled_dataset import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
 from vidattn.io.files import is_folder, reading
@@ -31,7 +31,7 @@ def _matches(path: Path) -> bool:
     return re.match(rb"\s*\[\s*\{", head.removeprefix(b"\xef\xbb\xbf")) is not None
 
 
-def _read(path: Path, split: str | None) -> base.GroundTruth:
+def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     try:
         with reading(path, DataError):
             tasks = json.loads(path.read_bytes())
@@ -55,13 +55,13 @@ def _read(path: Path, split: str | None) -> base.GroundTruth:
             f"{path}: nobody has annotated any of its {len(tasks)} tasks",
             hint="predictions do not count: submit them in Label Studio and export again",
         )
-    base.choose_subset(path, [], split)
+    annotation.choose_subset(path, [], split)
     count = len(tasks) - len(videos)
     note = f"{path}: {count} tasks nobody has annotated: left out"
-    return base.GroundTruth(tuple(videos), (note,) * bool(count))
+    return annotation.GroundTruth(tuple(videos), (note,) * bool(count))
 
 
-FORMAT = base.AnnotationFormat("a JSON export of Label Studio", _matches, _read, True)
+FORMAT = annotation.AnnotationFormat("a JSON export of Label Studio", _matches, _read, True)
 
 
 def _find_results(task: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
@@ -76,14 +76,18 @@ def _find_results(task: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     return [r for v in lists for r in v if isinstance(r, dict) and "ranges" in r] or None
 
 
-def _read_task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> base.AnnotatedVideo:
+def _read_task(
+    data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> annotation.AnnotatedVideo:
     texts = [value for value in data.values() if isinstance(value, str)]
-    named = (text for text in texts if base.path_from_url(text).lower().endswith(tuple(VIDEOS)))
+    named = (
+        text for text in texts if annotation.path_from_url(text).lower().endswith(tuple(VIDEOS))
+    )
     video = data.get("video") or next(named, None)
     if not isinstance(video, str):
         raise ValueError("its data names no video")
     fps = next((float(data[key]) for key in RATE_KEYS if data.get(key)), None)
-    spans: base.Spans = ()
+    spans: annotation.Spans = ()
     for row in rows:
         if "ranges" not in row:
             continue
@@ -92,10 +96,10 @@ def _read_task(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> ba
         for label in row.get("timelinelabels") or row.get("labels") or ():
             for part in row["ranges"]:
                 start, stop = (int(part["start"]) - 1) / fps, int(part["end"]) / fps
-                spans += base.make_span(start, stop, str(label))
+                spans += annotation.make_span(start, stop, str(label))
     duration = float(data["duration"]) if data.get("duration") else None
     if duration is not None and not 0 < duration < math.inf:
         raise ValueError(f"its duration is {duration:g} s")
-    return base.AnnotatedVideo(
-        base.path_from_url(video), spans=base.sort_spans(spans), duration=duration
+    return annotation.AnnotatedVideo(
+        annotation.path_from_url(video), spans=annotation.sort_spans(spans), duration=duration
     )

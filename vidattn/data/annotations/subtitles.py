@@ -6,7 +6,7 @@ import html
 import re
 from pathlib import Path
 
-from vidattn.data.annotations import base
+from vidattn.data.annotations import annotation
 from vidattn.errors import DataError
 from vidattn.io.files import is_file
 from vidattn.types import Window
@@ -21,16 +21,20 @@ def _matches(path: Path) -> bool:
     return path.suffix.lower() in (".srt", ".vtt") and is_file(path)
 
 
-def _read(path: Path, split: str | None) -> base.GroundTruth:
-    base.choose_subset(path, [], split)
-    spans = _parse_cues(base.read_text(path), str(path))
-    return base.GroundTruth((base.AnnotatedVideo(path.stem.removesuffix(".vidattn"), spans=spans),))
+def _read(path: Path, split: str | None) -> annotation.GroundTruth:
+    annotation.choose_subset(path, [], split)
+    spans = _parse_cues(annotation.read_text(path), str(path))
+    return annotation.GroundTruth(
+        (annotation.AnnotatedVideo(path.stem.removesuffix(".vidattn"), spans=spans),)
+    )
 
 
-FORMAT = base.AnnotationFormat("subtitles (.srt, .vtt) with a label in each cue", _matches, _read)
+FORMAT = annotation.AnnotationFormat(
+    "subtitles (.srt, .vtt) with a label in each cue", _matches, _read
+)
 
 
-def _parse_cues(text: str, name: str) -> base.Spans:
+def _parse_cues(text: str, name: str) -> annotation.Spans:
     """The spans of SubRip or WebVTT, labels without markup and score."""
     spans: list[tuple[Window, str]] = []
     line = 1
@@ -52,4 +56,4 @@ def _parse_cues(text: str, name: str) -> base.Spans:
             if label:
                 spans.append((Window(start, stop), label))
         line += len(rows) + 1
-    return base.sort_spans(spans)
+    return annotation.sort_spans(spans)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.annotations.base import GroundTruth, locate_video
+from vidattn.data.annotations.annotation import GroundTruth, locate_video
 from vidattn.data.annotations.ground_truth import find_format
 from vidattn.data.labeled_dataset import (
     VALIDATION_SHARE,
