@@ -45,7 +45,7 @@ class Film:
 
     def seconds(self, step: int, rule: int) -> float:
         """Processor time to read every `step`-th frame under a rule."""
-        convert = Converter(*self.found.stored, self.found.turn, SHORT)
+        convert = Converter(*self.found.stored, self.found.rotation, SHORT)
         reader = PyAVReader(self.source, self.found.table, convert)
         wanted = np.arange(step // 2, len(self.found.table.times), step)
         before, seek_plan.MIN_GAIN_PACKETS = seek_plan.MIN_GAIN_PACKETS, rule

@@ -325,7 +325,7 @@ def main() -> None:
     classifier = chosen(wanted)
     path = wanted.film or film(wanted.minutes)
     with vidattn.open_video(path) as video:
-        facts = video.facts
+        facts = video.details
     end = min(60 * wanted.minutes, facts.duration)
     what = wanted.model or f"width {wanted.width} depth {wanted.depth}"
     key = f"{path.stem}, {end:g} s of {facts.width}x{facts.height} {facts.codec}, {what}, " + (

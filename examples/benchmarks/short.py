@@ -34,7 +34,7 @@ def main() -> None:
         begin, model, waited, windows = time.perf_counter(), 0.0, 0.0, []
         for film, coming in zip(films, [*films[1:], None], strict=True):
             if coming:
-                opener.expect(coming, short_side=classifier.clip.short_side)
+                opener.prefetch(coming, short_side=classifier.clip.short_side)
             found = stream.classify(film, classifier, opening=opener)
             model += found.run["model_s"]
             waited += found.run["wait_s"]

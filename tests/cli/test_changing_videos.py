@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.cli.conftest import Run, write_film
 from vidattn.inference.scorer import Scorer
 from vidattn.video import Limits, Prefetcher
-from vidattn.video.process.child import DecoderProcess
+from vidattn.video.process.child import WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
 
 WANTED = ("-f", "json,html", "-o", "out")
@@ -62,13 +62,13 @@ def test_many_films_share_two_decoders_and_give_what_each_gives_alone(
         write_film(folder / f"{i}.mp4", seconds=0.6 + 0.1 * i, shots=(0, 3) if i % 2 else (0,))
     (folder / "1b.mp4").write_bytes((folder / "1.mp4").read_bytes()[:900])
     made: list[str] = []
-    plain = DecoderProcess.__init__
+    plain = WorkerProcess.__init__
 
-    def begin(self: DecoderProcess, *given: object) -> None:
+    def begin(self: WorkerProcess, *given: object) -> None:
         made.append("one")
         plain(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(DecoderProcess, "__init__", begin)
+    monkeypatch.setattr(WorkerProcess, "__init__", begin)
     words = ("-m", model, "-f", "json,html,csv", "--snap-to-cuts")
     assert quick("segment", "films", *words, "-o", "together").returncode == 4
     # Two to begin with; the broken film takes its own along, and is tried again in one of its own.
@@ -90,7 +90,7 @@ def test_what_is_done_already_is_not_opened_ahead(
     for name in "abc":
         write_film(tmp_path / "films" / f"{name}.mp4", seconds=0.5)
     expected: list[str] = []
-    monkeypatch.setattr(Prefetcher, "expect", lambda self, path, **_: expected.append(path))
+    monkeypatch.setattr(Prefetcher, "prefetch", lambda self, path, **_: expected.append(path))
     words = ("classify", "films", "-m", model, *WANTED, "--skip-existing")
     assert quick(*words).returncode == 0
     assert expected == ["films/b.mp4", "films/c.mp4"]

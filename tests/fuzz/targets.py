@@ -43,7 +43,7 @@ class Videos:
     """Decodes videos, all in one kept process, and segments some of them."""
 
     def __init__(self, seed: int) -> None:
-        self.spare = ProcessPool()
+        self.pool = ProcessPool()
         self._classifier = weights.load("motion-tiny")
         self._seed = seed
 
@@ -51,7 +51,7 @@ class Videos:
         """Read some frames here and there, then the first ones in order."""
         lost = False
         with open_video(
-            path, short_side=32, limits=Limits(silence_seconds=SILENCE), spare=self.spare
+            path, short_side=32, limits=Limits(silence_seconds=SILENCE), pool=self.pool
         ) as video:
             times = video.times
             assert len(times) == video.frames > 0

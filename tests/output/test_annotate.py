@@ -67,7 +67,7 @@ def test_every_clip_holds_the_very_frames_of_its_segment(film: Path, tmp_path: P
             assert numbers(clip.read(range(clip.frames))) == list(expected)
             shifted = times[expected.start : expected.stop] - times[expected.start]
             assert clip.times == pytest.approx(shifted, abs=1e-4)
-            assert clip.facts.audio
+            assert clip.details.audio
 
 
 @pytest.mark.skipif(FFPROBE is None, reason="ffprobe is not installed")

@@ -39,7 +39,7 @@ def write(path: Path, rate: Fraction, stamps: list[int] | None = None) -> Path:
 def read(path: Path) -> tuple[Timeline, np.ndarray]:
     """A timeline that changes label exactly where the frames of CUTS begin; and all times."""
     with open_video(path) as video:
-        times, facts = np.asarray(video.times), video.facts
+        times, facts = np.asarray(video.times), video.details
     assert len(times) == COUNT
     edges = [*(float(times[i]) for i in CUTS), facts.duration]
     windows = tuple(Window(a, b) for a, b in pairwise(edges))

@@ -15,7 +15,7 @@ import pytest
 from tests.video.conftest import Made, numbers, write
 from vidattn.errors import VideoError
 from vidattn.video import Limits, open_video
-from vidattn.video.process.child import DecoderProcess, DiedError
+from vidattn.video.process.child import DiedError, WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
 
 ROOT = Path(__file__).parents[2]
@@ -75,10 +75,10 @@ def test_the_decoder_has_a_network_of_its_own_where_that_is_allowed(small: Path)
 def test_a_decoder_that_spins_while_nobody_waits_is_ended_by_the_kernel() -> None:
     program = """
 import socket
-from vidattn.video.process.worker import Channel
+from vidattn.video.process.channel import Channel
 channel = Channel(socket.socketpair()[0], 1)
 channel.cpu_seconds = 0.1
-channel.allow()
+channel.renew_cpu_limit()
 while True: pass
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=120)
@@ -89,32 +89,32 @@ while True: pass
 def test_a_decoder_out_of_processor_time_is_named(small: Path) -> None:
     with open_video(small) as video:
         os.kill(pid_of(video), signal.SIGXCPU)
-        with pytest.raises(VideoError, match="all the processor time") as caught:
+        with pytest.raises(VideoError, match="CPU time limit") as caught:
             video.read([3])
         assert caught.value.code == "E_TIMEOUT"
 
 
-class Liar(DecoderProcess):
+class Liar(WorkerProcess):
     """A decoder that answers as one that a file has taken over may."""
 
     change: Any = staticmethod(lambda meta, raw: (meta, raw))
 
-    def answers(self, number: int) -> Any:
-        for meta, raw in super().answers(number):
+    def replies(self, number: int) -> Any:
+        for meta, raw in super().replies(number):
             yield self.change(dict(meta), raw)
 
 
-def facts(**changes: Any) -> Any:
+def info(**changes: Any) -> Any:
     def change(meta: Mapping[str, Any], raw: Any) -> Any:
-        if meta["kind"] != "facts":
+        if meta["kind"] != "info":
             return meta, raw
-        return {**meta, "facts": {**meta["facts"], **changes}}, raw
+        return {**meta, "info": {**meta["info"], **changes}}, raw
 
     return change
 
 
 def outside(**changes: Any) -> Any:
-    return lambda meta, raw: ({**meta, **changes} if meta["kind"] == "facts" else meta, raw)
+    return lambda meta, raw: ({**meta, **changes} if meta["kind"] == "info" else meta, raw)
 
 
 def frame(**changes: Any) -> Any:
@@ -122,22 +122,22 @@ def frame(**changes: Any) -> Any:
 
 
 LIES: dict[str, Any] = {
-    "an unknown fact": facts(secret=1),
-    "a rate that is none": facts(fps=[1, 0]),
-    "endless duration": facts(duration=float("inf")),
-    "a duration that is no number": facts(duration="long"),
-    "other frames": facts(frames=1),
+    "an unknown fact": info(secret=1),
+    "a rate that is none": info(fps=[1, 0]),
+    "endless duration": info(duration=float("inf")),
+    "a duration that is no number": info(duration="long"),
+    "other frames": info(frames=1),
     "a size below zero": outside(size=[-1, 4]),
     "a size beyond all frames": outside(size=[1 << 40, 1 << 40]),
     "no size": outside(size=None),
     "times that fall": lambda meta, raw: (meta, raw[::-1].copy()),
     "half a time": lambda meta, raw: (meta, raw[:-3]),
-    "no facts": lambda meta, raw: ({"kind": "facts"}, raw),
+    "no facts": lambda meta, raw: ({"kind": "info"}, raw),
     "frames that nobody asked for": frame(index=77),
     "a frame without a number": frame(index=None),
     "a number that is a list": frame(index=[0]),
     "a short frame": lambda meta, raw: (meta, raw[:9] if meta["kind"] == "frame" else raw),
-    "an unknown word": frame(kind="facts", index=None),
+    "an unknown word": frame(kind="info", index=None),
 }
 
 
@@ -145,9 +145,9 @@ LIES: dict[str, Any] = {
 def test_an_answer_that_makes_no_sense_ends_the_decoder(
     lie: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vidattn.video.process.client.Process", Liar)
+    monkeypatch.setattr("vidattn.video.process.client.WorkerProcess", Liar)
     monkeypatch.setattr(Liar, "change", staticmethod(LIES[lie]))
-    with pytest.raises(VideoError, match="made no sense") as caught, open_video(small) as video:
+    with pytest.raises(VideoError, match="invalid reply") as caught, open_video(small) as video:
         video.read([0, 5])
     assert caught.value.code == "E_DECODER_DIED"
     assert not [
@@ -162,9 +162,9 @@ def test_a_message_longer_than_a_frame_is_not_taken_in(
         assert isinstance(video, SupervisedVideo)
         process = video._process
         assert process is not None
-        number = process.ask({"kind": "frames", "dense": False}, bytes(8), most_bytes=100)
-        with pytest.raises(DiedError, match="made no sense"):
-            list(process.answers(number))
+        number = process.send({"kind": "frames", "dense": False}, bytes(8), max_raw=100)
+        with pytest.raises(DiedError, match="invalid reply"):
+            list(process.replies(number))
 
 
 def test_a_thin_film_is_not_blown_up(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ THIS, OTHER = bytes(range(32)), bytes(32)
 def test_a_sealed_film_plays_as_before(tmp_path: Path) -> None:
     path = write_numbered(tmp_path / "a.mp4", *TICKS["25"], sound="aac")
     with open_video(path) as video:
-        facts, times = video.facts, video.times.tolist()
+        facts, times = video.details, video.times.tolist()
     assert not has_fingerprint(path, THIS)
     add_fingerprint(path, THIS)
     assert has_fingerprint(path, THIS)
     with open_video(path) as video:
-        assert (video.facts, video.times.tolist()) == (facts, times)
+        assert (video.details, video.times.tolist()) == (facts, times)
         assert not video.unreadable
 
 

@@ -121,7 +121,7 @@ def test_a_frame_that_grows_behind_the_header_is_refused(tmp_path: Path) -> None
     with open_video(joined) as video:
         assert video.frames == 6
         assert video.read([5]).shape == (1, 64, 64, 3)
-        assert video.facts.warnings == ("2 frame sizes; all are resized to the first",)
+        assert video.details.warnings == ("2 frame sizes; all are resized to the first",)
 
 
 def test_an_exotic_codec_needs_a_word(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_file_cut_off_behind_its_index_gives_what_is_there(tmp_path: Path) -> 
         found = list(video.stream(range(video.frames)))
         sound = [n for n in numbers(np.stack([f for _, f in found])) if n >= 0]
         assert sound[:30] == list(range(30))
-        assert "cut off" in video.facts.warnings[0]
+        assert "cut off" in video.details.warnings[0]
 
 
 def test_damage_in_the_middle_is_left_out_and_listed(

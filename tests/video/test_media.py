@@ -60,7 +60,7 @@ def test_count_duration_and_size_are_those_stated(path: str, cells: list[str]) -
         gap = float(np.diff(video.times).max())
         assert video.duration == pytest.approx(seconds, abs=2 * gap + 0.01)
         wide, high = sorted(map(int, cells[2].split("x")))
-        assert sorted((video.facts.width, video.facts.height)) == [wide, high]
+        assert sorted((video.details.width, video.details.height)) == [wide, high]
         assert min(video.width, video.height) == 32
         indices = range(0, video.frames, 1 if video.frames < 500 else 97)
         assert [i for i, _ in video.stream(indices)] == list(indices)
@@ -88,27 +88,27 @@ def test_broken_files_give_what_they_have_or_a_reason(path: str, cells: list[str
 def test_a_phone_video_stands_upright() -> None:
     with open_video(MEDIA / "clips/phone_hevc_rotated.mov") as video:
         assert (video.width, video.height) == (720, 1280)
-        assert video.facts.rotation == 90
+        assert video.details.rotation == 90
 
 
 def test_the_better_video_stream_is_read_and_named() -> None:
     with open_video(MEDIA / "clips/nasa_multistream.mp4") as video:
         assert (video.width, video.height) == (480, 270)
-        assert video.facts.streams == 2
-        assert video.facts.warnings == ("2 video streams; stream 3 is read",)
+        assert video.details.streams == 2
+        assert video.details.warnings == ("2 video streams; stream 3 is read",)
     with open_video(MEDIA / "broken/cover_art_second_stream.mkv") as video:
-        assert video.facts.streams == 1
+        assert video.details.streams == 1
 
 
 def test_facts_say_what_is_special() -> None:
     with open_video(MEDIA / "clips/nasa_hevc_10bit.mp4") as video:
-        assert (video.facts.bit_depth, video.facts.hdr) == (10, True)
+        assert (video.details.bit_depth, video.details.hdr) == (10, True)
     with open_video(MEDIA / "clips/format_zoo/sar_2by3.mp4") as video:
-        assert video.facts.sar == 2 / 3 or video.facts.sar.denominator == 3
+        assert video.details.sar == 2 / 3 or video.details.sar.denominator == 3
     with open_video(MEDIA / "clips/format_zoo/vfr_nasa.mp4") as video:
-        assert video.facts.vfr
+        assert video.details.vfr
     with open_video(MEDIA / "broken/pts_start_8s.mp4") as video:
-        assert video.facts.start_pts_seconds == pytest.approx(8.333, abs=1e-3)
+        assert video.details.start_pts_seconds == pytest.approx(8.333, abs=1e-3)
         assert video.times[0] == 0
 
 

@@ -11,7 +11,7 @@ from tests.video.conftest import FILES, Made, numbers
 from vidattn.errors import VideoError
 from vidattn.video import open_video
 from vidattn.video.container import packets
-from vidattn.video.container.mp4_boxes import samples
+from vidattn.video.container.mp4_boxes import read_samples
 from vidattn.video.container.open import open_container
 from vidattn.video.protocol import Limits
 
@@ -24,7 +24,7 @@ def both(path: Path) -> tuple[packets.Packets | None, packets.Packets]:
     """The table from the index, and from the packets."""
     container, stream = open_container(str(path), Limits())
     with container:
-        quick = packets.from_index(container, stream)
+        quick = packets.read_index(container, stream)
     container, stream = open_container(str(path), Limits())
     with container:
         return quick, packets.scan(container, stream, lambda: None)
@@ -61,7 +61,7 @@ def test_a_wrong_table_is_never_believed_over_the_packets(
     path = tmp_path / "wrong.mp4"
     path.write_bytes(data)
     with path.open("rb") as file:
-        samples(file, 1)  # whatever it says, it does not crash
+        read_samples(file, 1)  # whatever it says, it does not crash
     try:
         quick, slow = both(path)
     except VideoError:
@@ -85,10 +85,10 @@ def test_more_packets_than_bytes_are_too_many(
     path = make(BY_NAME["single.mp4"])
     container, stream = open_container(str(path), Limits())
     with container:
-        (packet,) = packets.packets(container, stream)
+        (packet,) = packets.read_packets(container, stream)
         most = container.size + packets.FEW_FRAMES
         monkeypatch.setattr(packets, "SLACK_BYTES", most * packet.size)
-        monkeypatch.setattr(packets, "packets", lambda *_: [packet] * count)
+        monkeypatch.setattr(packets, "read_packets", lambda *_: [packet] * count)
         count = most
         assert len(packets.scan(container, stream, lambda: None)) == most
         count += 1

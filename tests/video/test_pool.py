@@ -26,7 +26,7 @@ def test_expected_films_are_read_like_others_in_two_processes(films: list[Path])
     with Prefetcher() as opener:
         for film, coming in zip(films * 2, [*films[1:], *films, None], strict=True):
             if coming is not None:
-                opener.expect(coming, short_side=32)
+                opener.prefetch(coming, short_side=32)
             with opener(film, short_side=32) as video:
                 pids.add(child_of(video).pid)
                 assert np.array_equal(video.read([5, 0, 30]), expected)
@@ -44,7 +44,7 @@ def test_what_is_wrong_with_an_expected_film_is_said_when_it_is_wanted(
         for missing in (broken, tmp_path / "gone.mp4"):
             with pytest.raises(VideoError) as fresh:
                 open_video(missing)
-            opener.expect(missing)
+            opener.prefetch(missing)
             with opener(films[0]) as video:
                 assert len(video.read([3])) == 1
             with pytest.raises(VideoError) as caught:
@@ -55,7 +55,7 @@ def test_what_is_wrong_with_an_expected_film_is_said_when_it_is_wanted(
 @pytest.mark.parametrize("how", ["grown", "replaced", "deleted"])
 def test_an_expected_film_that_changed_is_opened_anew(films: list[Path], how: str) -> None:
     with Prefetcher() as opener:
-        opener.expect(films[1])
+        opener.prefetch(films[1])
         if how == "grown":
             with films[1].open("ab") as file:
                 file.write(b"\0" * 64)
@@ -73,8 +73,8 @@ def test_an_expected_film_that_changed_is_opened_anew(films: list[Path], how: st
 
 def test_an_expected_film_whose_decoder_was_killed_is_opened_by_another(films: list[Path]) -> None:
     with Prefetcher() as opener:
-        opener.expect(films[1])
-        (coming,) = opener._coming.values()
+        opener.prefetch(films[1])
+        (coming,) = opener._opening.values()
         child = child_of(coming)
         child.kill()
         child.wait(3)
@@ -86,8 +86,8 @@ def test_no_more_than_two_films_are_open_ahead(films: list[Path]) -> None:
     opener = Prefetcher()
     pids = []
     for film in (films[0], films[0], *films[1:]):
-        opener.expect(film)
-        pids.append(child_of(list(opener._coming.values())[-1]).pid)
+        opener.prefetch(film)
+        pids.append(child_of(list(opener._opening.values())[-1]).pid)
     assert pids[0] == pids[1]
     assert gone(pids[0])
     assert psutil.pid_exists(pids[2])
@@ -98,7 +98,7 @@ def test_no_more_than_two_films_are_open_ahead(films: list[Path]) -> None:
 def test_limits_hold_for_every_film(films: list[Path]) -> None:
     with Prefetcher(Limits(max_pixels=100)) as opener:
         for film in films[:2]:
-            opener.expect(film)
+            opener.prefetch(film)
             with pytest.raises(VideoError) as caught:
                 opener(film)
             assert caught.value.code == "E_TOO_LARGE"

@@ -17,7 +17,7 @@ import pytest
 from tests.video.conftest import Made, numbers, write
 from vidattn.errors import VideoError
 from vidattn.video import Limits, ProcessPool, open_video
-from vidattn.video.process.child import DecoderProcess
+from vidattn.video.process.child import WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
 
 
@@ -80,16 +80,16 @@ def test_a_decoder_that_dies_once_is_replaced(small: Path) -> None:
 def test_a_decoder_that_dies_while_it_opens_is_replaced_once(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[DecoderProcess] = []
+    made: list[WorkerProcess] = []
 
-    class Mortal(DecoderProcess):
+    class Mortal(WorkerProcess):
         def __init__(self, silence_seconds: float) -> None:
             super().__init__(silence_seconds)
             made.append(self)
             if len(made) <= deaths:
                 psutil.Process(self.pid).kill()
 
-    monkeypatch.setattr("vidattn.video.process.client.Process", Mortal)
+    monkeypatch.setattr("vidattn.video.process.client.WorkerProcess", Mortal)
     deaths = 1
     with open_video(small) as video:
         assert numbers(video.read([4])) == [4]
@@ -107,18 +107,18 @@ def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
     kept: bool, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = Limits(silence_seconds=1)
-    spare = ProcessPool()
+    pool = ProcessPool()
     if kept:
-        open_video(small, spare=spare, limits=limits).close()
-        psutil.Process(spare._kept[0].pid).suspend()
+        open_video(small, pool=pool, limits=limits).close()
+        psutil.Process(pool._processes[0].pid).suspend()
     monkeypatch.setenv("VIDATTN_REHEARSE", "sleep-open")
     made: list[float] = []
     monkeypatch.setattr(
-        "vidattn.video.process.client.Process",
-        lambda seconds: made.append(seconds) or DecoderProcess(seconds),
+        "vidattn.video.process.client.WorkerProcess",
+        lambda seconds: made.append(seconds) or WorkerProcess(seconds),
     )
     with pytest.raises(VideoError) as caught:
-        open_video(small, spare=spare, limits=limits)
+        open_video(small, pool=pool, limits=limits)
     assert caught.value.code == "E_TIMEOUT"
     assert len(made) == (not kept)
 

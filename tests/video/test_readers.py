@@ -45,7 +45,7 @@ def check(path: Path, made: Made, reader: str) -> None:
         np.testing.assert_allclose(video.times, expected, atol=made.tolerance)
         assert video.times[0] == 0
         assert 0 < video.duration - expected[-1] < 5.1 / FPS
-        assert video.facts.vfr == made.name.startswith("vfr")
+        assert video.details.vfr == made.name.startswith("vfr")
 
 
 def test_every_frame_is_the_one_asked_for_at_its_time(

@@ -17,12 +17,12 @@ from tests.video.films import FFPROBE, TICKS, beeps_at, probed, sound_packets, w
 from vidattn.errors import OutputError
 from vidattn.types import Window
 from vidattn.video import open_video
-from vidattn.video.writer.client import AudioSource, VideoWriter
+from vidattn.video.writer.client import AudioTrack, VideoWriter
 
 CLOCK, STEPS = TICKS["25"]
 
 
-def record(source: Path, path: Path, first: int = 0, after: int | None = None) -> AudioSource:
+def record(source: Path, path: Path, first: int = 0, after: int | None = None) -> AudioTrack:
     """Copy a film frame by frame, or a part of it."""
     with open_video(source) as video, VideoWriter(video) as recorder:
         after = video.frames if after is None else after
@@ -30,7 +30,7 @@ def record(source: Path, path: Path, first: int = 0, after: int | None = None) -
         size = video.width, video.height
         with recorder.recording(path, size, video.times[first:after], stop) as sound:
             for index, frame in video.stream(range(first, after)):
-                recorder.frame(index - first, frame)
+                recorder.write(index - first, frame)
     return sound
 
 
@@ -66,7 +66,7 @@ def test_a_turned_film_of_odd_size_and_odd_pixels_stands_upright(tmp_path: Path)
     assert found["sample_aspect_ratio"] == "3:4"
     assert "side_data_list" not in found
     with open_video(tmp_path / "b.mp4") as video:
-        assert video.facts.rotation == 0
+        assert video.details.rotation == 0
         frame = video.read([0])[0]
     assert frame[15, 55].mean() > 200  # the light corner went from top left to top right
     assert frame[15, 10].mean() < 90
@@ -86,7 +86,7 @@ def test_a_turned_film_of_odd_size_and_odd_pixels_stands_upright(tmp_path: Path)
 def test_the_sound_stays_in_step(name: str, codec: str, copied: bool, tmp_path: Path) -> None:
     source = write_numbered(tmp_path / name, CLOCK, STEPS, sound=codec, early=0.4)
     sound = record(source, tmp_path / "b.mp4")
-    assert (sound.heard, sound.copied) == (True, copied)
+    assert (sound.included, sound.copied) == (True, copied)
     with av.open(str(source)) as container:
         first = next(container.decode(video=0)).time
     offset = beeps_at(source) - (first or 0)
@@ -107,9 +107,9 @@ def test_copied_sound_is_the_same_to_the_byte(tmp_path: Path) -> None:
 def test_sound_nobody_knows_is_left_out_and_named(tmp_path: Path) -> None:
     source = write_numbered(tmp_path / "a.mkv", CLOCK, STEPS, sound="tta")
     sound = record(source, tmp_path / "b.mp4")
-    assert sound == AudioSource("tta", heard=False, copied=False)
+    assert sound == AudioTrack("tta", included=False, copied=False)
     with open_video(tmp_path / "b.mp4") as video:
-        assert not video.facts.audio
+        assert not video.details.audio
 
 
 @pytest.mark.parametrize("matrix", [2, 1, 5])
@@ -143,7 +143,7 @@ def test_a_part_is_copied_from_key_frame_to_key_frame_only(tmp_path: Path) -> No
         times = video.times[10:20]
         with recorder.recording(tmp_path / "d.mp4", (96, 64), times, 0.8):
             for index, frame in video.stream(range(10, 20)):
-                recorder.frame(index - 10, frame)
+                recorder.write(index - 10, frame)
     with open_video(tmp_path / "b.mp4") as copied:
         assert numbers(copied.read(range(copied.frames))) == list(range(10, 30))
         assert copied.times[0] == 0
@@ -168,7 +168,7 @@ def test_an_encoder_that_dies_is_an_error_and_not_the_end(tmp_path: Path) -> Non
             with recorder.recording(tmp_path / "b.mp4", (96, 64), video.times, video.duration):
                 os.kill(recorder._process.pid, signal.SIGKILL)
                 for number in range(50):
-                    recorder.frame(number, frame)
+                    recorder.write(number, frame)
 
         with pytest.raises(OutputError, match="the encoder died"):
             until_it_dies()

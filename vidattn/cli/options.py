@@ -11,9 +11,14 @@ import typer
 
 from vidattn.cli.option_groups import seconds as parse_time
 from vidattn.errors import UsageError
+from vidattn.video.readers import READER_NAMES
 
 if TYPE_CHECKING:
     from vidattn.video import Limits
+
+    ReaderName = str
+else:
+    ReaderName = Literal[READER_NAMES]
 
 Inputs = Annotated[
     list[str],
@@ -161,7 +166,7 @@ BatchSize = Annotated[
     ),
 ]
 Reader = Annotated[
-    Literal["auto", "pyav", "decord", "opencv", "torchcodec"],
+    ReaderName,
     typer.Option("--reader", help="What decodes the video."),
 ]
 MaxPixels = Annotated[

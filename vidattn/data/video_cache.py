@@ -28,7 +28,7 @@ class VideoCache:
         self._largest = self._room // LARGEST
         self._kept: dict[tuple[str, int, str], MemoryVideo | None] = {}
         """None: not to be kept."""
-        self._limits, self._spare = limits, ProcessPool()
+        self._limits, self._pool = limits, ProcessPool()
 
     def open(self, path: str, short_side: int, reader: str = "auto") -> Video:
         """The video at `path` with frames of `short_side`. Raises VideoError as `open_video`."""
@@ -37,7 +37,7 @@ class VideoCache:
         if kept is not None:
             return kept
         video = open_video(
-            path, reader=reader, short_side=short_side, limits=self._limits, spare=self._spare
+            path, reader=reader, short_side=short_side, limits=self._limits, pool=self._pool
         )
         size = video.frames * video.height * video.width * 3
         if key in self._kept or size > min(self._room, self._largest):

@@ -65,7 +65,7 @@ def estimate(
         opened = time.perf_counter() - begin
         started, prepared, first, trials = _trials(video, classifier, runtime, windowing)
         speed = _decode_speed(video)
-        facts, reader, decoder = video.facts, video.reader, _children_mb()
+        facts, reader, decoder = video.details, video.reader, _children_mb()
     tried = sum(count for count, _ in trials)
     each = sum(seconds for _, seconds in trials) / max(tried, 1)
     count = len(started.windows)

@@ -274,7 +274,7 @@ class _Look:
             run=run,
             pictures=_pictures(clear, view, config),
             crop=config.crop / config.short_side,
-            input=describe_input(video.facts),
+            input=describe_input(video.details),
             model=describe_model(self.classifier),
         )
 

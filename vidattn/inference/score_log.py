@@ -16,7 +16,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import InputError, OutputError
-from vidattn.io.closing import Closing
 from vidattn.io.files import flush_folder, writing
 from vidattn.io.locks import locked
 
@@ -51,7 +50,7 @@ class ScoreRecord:
     """Whether the scores are those of an earlier window."""
 
 
-class ScoreLog(Closing):
+class ScoreLog(AbstractContextManager["ScoreLog", None]):
     """The log of one run; a context manager that closes it. Nothing is opened until `begin`.
 
     resume: use the windows that are there, which are discarded otherwise. anew: discard them also
@@ -115,6 +114,9 @@ class ScoreLog(Closing):
             descriptor, self._fd = self._fd, -1
             os.close(descriptor)
         self._lock.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _open(self) -> bytes:
         """Lock the file and read it."""

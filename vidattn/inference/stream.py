@@ -224,7 +224,7 @@ def _started(
     return Started(
         video.path,
         task,
-        video.facts,
+        video.details,
         video.times,
         windows,
         seen,

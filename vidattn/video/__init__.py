@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from vidattn.io.lazy import lazy_getattr
 
 if TYPE_CHECKING:
-    from vidattn.video.process.child import ProcessPool
-    from vidattn.video.process.pool import Prefetcher
+    from vidattn.video.process.pool import Prefetcher, ProcessPool
     from vidattn.video.protocol import Limits, Opening, UnreadableSpan, Video, VideoDetails
     from vidattn.video.readers.memory import MemoryVideo
 
@@ -29,8 +28,7 @@ __all__ = [
     "open_video",
 ]
 _HOMES = {
-    "process.child": ("ProcessPool",),
-    "process.pool": ("Prefetcher",),
+    "process.pool": ("Prefetcher", "ProcessPool"),
     "protocol": ("Limits", "Opening", "UnreadableSpan", "Video", "VideoDetails"),
     "readers.memory": ("MemoryVideo",),
 }
@@ -43,18 +41,15 @@ def open_video(
     reader: str = "auto",
     short_side: int | None = None,
     limits: Limits | None = None,
-    spare: ProcessPool | None = None,
+    pool: ProcessPool | None = None,
 ) -> Video:
-    """Open a regular file as a Video, decoding in a process of its own.
+    """Open a regular file as a Video, decoded in a process of its own.
 
-    reader: "auto", "pyav", "decord", "opencv" or "torchcodec". "auto" is pyav: it alone is exact on
-    every file, and the fastest for sparse frames too, since it plans what it decodes.
-    short_side: pixels of the shorter side of returned frames, resized up or down, aspect kept; None
-    keeps the stored size.
-    spare: keeps the decoding process for the next file, for going through many short ones.
-    Raises VideoError with a reason code when the file is no readable video, UsageError on bad
-    arguments.
+    reader: "auto" or a name of READERS. short_side: pixels of the shorter side of returned frames,
+    resized up or down, aspect kept; None keeps the stored size. pool: keeps the decoding process
+    for the next file. Raises VideoError with a reason code if the file is no readable video,
+    UsageError for bad arguments.
     """
     from vidattn.video.process.client import SupervisedVideo
 
-    return SupervisedVideo(path, reader=reader, short_side=short_side, limits=limits, spare=spare)
+    return SupervisedVideo(path, reader=reader, short_side=short_side, limits=limits, pool=pool)

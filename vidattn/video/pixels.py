@@ -1,4 +1,4 @@
-"""From a decoded frame to upright RGB of the wanted size."""
+"""Conversion of decoded frames to upright RGB of one size."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FILTER = Interpolation.BILINEAR
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """How stored pixels become upright: mirrored left to right first, then turned clockwise."""
+    """The way to upright pixels: mirrored left to right first, then rotated clockwise."""
 
     degrees: int = 0
     mirrored: bool = False
 
     @property
     def swaps(self) -> bool:
-        """Whether width and height change places."""
+        """Whether width and height are swapped."""
         return self.degrees % 180 == 90
 
     def apply(self, frame: Frames) -> Frames:
@@ -42,7 +42,7 @@ class Rotation:
 
 
 def rotation_from(frame: VideoFrame) -> Rotation:
-    """The turn that a frame's display matrix asks for; only quarter turns are known."""
+    """The rotation in a frame's display matrix; only quarter turns are known."""
     data = cast("Mapping[str, SupportsBytes]", frame.side_data).get("DISPLAYMATRIX")
     if data is None:
         return Rotation()
@@ -50,10 +50,10 @@ def rotation_from(frame: VideoFrame) -> Rotation:
     unit = max(abs(a), abs(b), 1)
     grid = tuple(round(value / unit) for value in (a, b, c, d))
     # The matrix maps a stored point (x, y) to (a x + c y, b x + d y), y pointing down.
-    return _TURNS.get(grid, Rotation())
+    return _ROTATIONS.get(grid, Rotation())
 
 
-_TURNS = {
+_ROTATIONS = {
     (1, 0, 0, 1): Rotation(0),
     (0, 1, -1, 0): Rotation(90),
     (-1, 0, 0, -1): Rotation(180),
@@ -66,18 +66,18 @@ _TURNS = {
 
 
 class Converter:
-    """Turns frames of any size and pixel format into RGB of one size.
+    """Converts frames of any size and pixel format to RGB of one size.
 
-    Colour matrix and range are those the frame names; unnamed ones are swscale's defaults (BT.601,
+    Color matrix and range are those of the frame; unspecified ones are swscale's defaults (BT.601,
     limited range). More than 8 bits are rounded to 8, alpha is dropped, nothing is tone mapped.
     """
 
-    def __init__(self, width: int, height: int, turn: Rotation, short_side: int | None) -> None:
-        """width, height: stored size, before turning."""
+    def __init__(self, width: int, height: int, rotation: Rotation, short_side: int | None) -> None:
+        """width, height: stored size, before the rotation."""
         stored = target_size(width, height, short_side)
         self._width, self._height = stored
-        self.width, self.height = stored[::-1] if turn.swaps else stored
-        self._turn = turn
+        self.width, self.height = stored[::-1] if rotation.swaps else stored
+        self._rotation = rotation
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> Frames:
@@ -90,4 +90,4 @@ class Converter:
             interpolation=FILTER,
             threads=1,
         )
-        return self._turn.apply(np.asarray(rgb.to_ndarray(), np.uint8))
+        return self._rotation.apply(np.asarray(rgb.to_ndarray(), np.uint8))

@@ -1,20 +1,18 @@
-"""The words of video reading: what a Video is, what is known of a file, what a reader may use."""
+"""The types of video reading: Video, VideoDetails, Limits, and the resize rule."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.types import VideoInfo, Window
-
-READERS = ("auto", "pyav", "decord", "opencv", "torchcodec")
 
 MAX_FRAMES = 20_000_000
 """Nine days at 25 frames a second; their table takes 2 GB of the decoding process."""
@@ -25,14 +23,14 @@ Times = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one file may cost before it is refused or given up."""
+    """The cost of one file above which it is refused or given up."""
 
     max_pixels: int = 36_000_000
     """Width times height of one frame; 8K is allowed, a decompression bomb is not."""
     max_frames: int = MAX_FRAMES
-    """Of one file, shown or not."""
+    """Frames of one file, shown or not."""
     silence_seconds: float = 30.0
-    """The decoder is killed when it says nothing for so long while somebody waits for it."""
+    """A decoder that sends nothing for so long while a caller waits is killed."""
     memory_bytes: int | None = 4 << 30
     """Address space of the decoding process (Linux); None means no limit."""
     any_codec: bool = False
@@ -43,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoDetails(VideoInfo):
-    """Everything a file says about its video, checked against its packets where that is cheap."""
+    """Properties of a video, checked against its packets where that is cheap."""
 
     width: int
     height: int
@@ -56,23 +54,23 @@ class VideoDetails(VideoInfo):
     duration: float
     """Seconds; see Video.duration."""
     declared_duration: float | None
-    """Seconds as the header promises, None when it does not."""
+    """Seconds according to the header, None if it does not say."""
     start_pts_seconds: float
-    """PTS of the first frame shown, which every time here counts from."""
+    """PTS of the first frame shown, the origin of all times here."""
     rotation: int = 0
     mirrored: bool = False
-    """Whether frames are mirrored left to right before they are turned."""
+    """Whether frames are mirrored left to right before they are rotated."""
     bit_depth: int = 8
     hdr: bool = False
     """PQ or HLG transfer; values are converted to 8 bit without tone mapping."""
     sar: Fraction = Fraction(1)
-    """Shape of a pixel, width to height; frames are returned as stored, not stretched."""
+    """Width of a pixel divided by its height; frames are returned as stored, not stretched."""
     audio: bool = False
     streams: int = 1
     """Number of real video streams; cover pictures do not count."""
     warnings: tuple[str, ...] = ()
     key_seconds: float | None = None
-    """Seconds from one key frame to the next, on average; None where the packets do not tell."""
+    """Mean seconds between key frames; None if the packets do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +81,28 @@ class UnreadableSpan:
     code: str
 
 
-class Video(Protocol):
+class Video(AbstractContextManager["Video", None], Protocol):
     """An open video: exact frames by number, upright RGB, times from PTS with the first frame at 0.
 
-    A context manager; `close` ends the process that decodes. Frames are numbered in the order in
-    which they are shown. One frame at a time is held, whatever the length of the file.
+    A context manager that closes it. Frames are numbered in the order in which they are shown. One
+    frame at a time is in memory, whatever the length of the file.
     """
 
     path: str
-    facts: VideoDetails
+    details: VideoDetails
     reader: str
-    """Who reads: "pyav", "decord", "opencv", "torchcodec" or "memory"."""
+    """A name of READERS, or "memory"."""
     fps: Fraction
     """Average rate; times never come from it."""
     frames: int
     times: Times
     """float64 [frames], seconds, strictly rising, times[0] == 0."""
     duration: float
-    """Seconds: the last time plus that frame's duration; of a cut-off file what its header says."""
+    """Seconds: the last time plus the duration of that frame; of a truncated file its header's."""
     width: int
     """Pixels of a frame as returned."""
     height: int
     limits: Limits
-    """What reading it may cost."""
     unreadable: list[UnreadableSpan]
     """Grows while decoding meets damage; a truncated tail is listed from the start."""
 
@@ -119,34 +116,32 @@ class Video(Protocol):
     def stream(self, indices: Iterable[int]) -> Iterator[tuple[int, Frames]]:
         """Decode rising frame numbers: yields (index, uint8 [H, W, 3]) in bounded memory.
 
-        Frames that do not decode are left out and listed in `unreadable`.
+        Frames that do not decode are left out and listed in `unreadable`. Other calls may come in
+        between; the stream then continues from its place.
         """
         ...
 
     def check_unchanged(self) -> None:
-        """Raise VideoError E_CHANGED when the file is not the one that was opened any more."""
+        """Raise VideoError E_CHANGED if the file is no longer the one that was opened.
+
+        A deleted file is still read to its end, so deletion is no change.
+        """
         ...
 
     def interrupt(self) -> None:
-        """Make what waits for a frame in another thread fail soon; later calls work again."""
+        """Make a read that waits in another thread fail soon; later calls work again."""
         ...
 
     def close(self) -> None:
         """End the decoder; calling it twice is fine."""
         ...
 
-    def __enter__(self) -> Video: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Opening(Protocol):
-    """Opens a film: `open_video`, or what does so with processes or limits of its own."""
+    """A function that opens videos: `open_video`, or a variant with its own processes or limits."""
 
     def __call__(
         self,
@@ -160,9 +155,9 @@ class Opening(Protocol):
 
 
 def target_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Size (width, height) after the short side becomes `short_side`, up or down; aspect kept.
+    """Width and height after the short side is resized to `short_side`; the aspect is kept.
 
-    The long side is floor(long / short * short_side), as the published preprocessing has it.
+    The long side is floor(long / short * short_side), as in the published preprocessing.
     """
     if short_side is None:
         return width, height

@@ -12,8 +12,8 @@ from typing import Any
 
 import vidattn
 from vidattn.io.text import count_noun
+from vidattn.video.readers import READERS
 
-READERS = {"pyav": "av", "decord": "decord", "opencv": "opencv-python", "torchcodec": "torchcodec"}
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
 HUB = ("huggingface.co", 443)
 PATIENCE_SECONDS = 2.0
@@ -41,7 +41,7 @@ def installation(*, offline: bool) -> dict[str, Any]:
         },
         "cuda": cuda,
         "mps": torch.backends.mps.is_available(),
-        "readers": {name: _version(package) for name, package in READERS.items()},
+        "readers": {name: _version(reader.package) for name, reader in READERS.items()},
         "cache": str(download.cache_folder()),
         "models": [
             *[name for name, entry in entries.items() if entry.is_bundled],

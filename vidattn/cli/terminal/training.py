@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from vidattn.cli.terminal.console import SILENCE, Console, format_clock
 from vidattn.errors import UsageError
-from vidattn.io.closing import Closing
 from vidattn.io.text import count_noun
 from vidattn.training.events import (
     CheckpointSaved,
@@ -24,7 +24,7 @@ from vidattn.training.events import (
 MINUTE = 60.0
 
 
-class TrainingDisplay(Closing):
+class TrainingDisplay(AbstractContextManager["TrainingDisplay", None]):
     """Tells of the events of a run on a desk."""
 
     def __init__(self, desk: Console) -> None:
@@ -36,6 +36,9 @@ class TrainingDisplay(Closing):
         """Take the bar away."""
         if self._bar:
             self._bar.stop()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def tell(self, event: Event) -> None:
         """Say what happened, or move the bar."""

@@ -100,30 +100,30 @@ def check_dataset(halves: Splits, *, workers: int = 1, full: bool = False) -> It
 
     full: decode every frame and not only a few.
     """
-    spares: SimpleQueue[ProcessPool] = SimpleQueue()
+    pools: SimpleQueue[ProcessPool] = SimpleQueue()
     for _ in range(workers):
-        spares.put(ProcessPool())
+        pools.put(ProcessPool())
 
     def check(path: str, uses: Sequence[Listing]) -> CheckedFile:
-        spare = spares.get()
+        pool = pools.get()
         try:
-            return check_file(path, uses, halves.labels, full=full, spare=spare)
+            return check_file(path, uses, halves.labels, full=full, pool=pool)
         finally:
-            spares.put(spare)
+            pools.put(pool)
 
     under_way: deque[Future[CheckedFile]] = deque()
-    pool = ThreadPoolExecutor(workers)
+    executor = ThreadPoolExecutor(workers)
     try:
         for path, uses in halves.files().items():
-            under_way.append(pool.submit(check, path, uses))
+            under_way.append(executor.submit(check, path, uses))
             if len(under_way) >= AHEAD * workers:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
-        while not spares.empty():
-            spares.get().close()
+        executor.shutdown(cancel_futures=True)
+        while not pools.empty():
+            pools.get().close()
 
 
 class DatasetCheck:

@@ -84,12 +84,12 @@ def _part(item: Item) -> dict[str, float] | None:
 
 
 def check_file(
-    path: str, uses: Sequence[Listing], labels: Sequence[str], *, full: bool, spare: ProcessPool
+    path: str, uses: Sequence[Listing], labels: Sequence[str], *, full: bool, pool: ProcessPool
 ) -> CheckedFile:
     """Open a file, hash it and decode some of its frames, or all of them with `full`."""
     folder = _other_class(path, uses, labels)
     try:
-        with open_video(path, short_side=SIDE, spare=spare) as video:
+        with open_video(path, short_side=SIDE, pool=pool) as video:
             found = [*folder, *_spans(video, uses), *_oddities(video)]
             frames = range(video.frames) if full else _sample(video, uses)
             for _ in video.stream(frames):
@@ -147,7 +147,7 @@ def _place(start: float, stop: float, end: float, slack: float, unit: str) -> Pr
 
 
 def _oddities(video: Video) -> list[Problem]:
-    facts, found = video.facts, []
+    facts, found = video.details, []
     if facts.vfr:
         found.append(Problem("vfr", f"variable frame rate, {float(facts.fps):.4g} on average"))
     if facts.rotation or facts.mirrored:
@@ -184,7 +184,7 @@ def _other_class(path: str, uses: Sequence[Listing], labels: Sequence[str]) -> l
 
 
 def _facts(video: Video) -> dict[str, Any]:
-    facts = video.facts
+    facts = video.details
     return {
         "codec": facts.codec,
         "container": facts.container,

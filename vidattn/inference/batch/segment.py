@@ -186,7 +186,7 @@ class Segmenter:
     def prefetch(self, path: str) -> None:
         """Begin to open a path that comes soon."""
         side = self.classifier.clip.short_side
-        self.opening.expect(path, reader=self.options.runtime.reader, short_side=side)
+        self.opening.prefetch(path, reader=self.options.runtime.reader, short_side=side)
 
     def explain(self, timeline: Timeline) -> Sequence[Explanation]:
         """Explanations of the longest segments, none for a timeline that was interrupted."""

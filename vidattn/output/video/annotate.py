@@ -20,7 +20,7 @@ from vidattn.timeline import Timeline
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 from vidattn.video import Opening, Video, open_video
-from vidattn.video.writer.client import AudioSource, VideoWriter
+from vidattn.video.writer.client import AudioTrack, VideoWriter
 from vidattn.video.writer.fingerprint import add_fingerprint, has_fingerprint
 
 SMALLEST = 144
@@ -86,7 +86,7 @@ def annotate_events(
             with writer.recording(place, size, times, stop) as audio:
                 for index, frame in source.stream(range(first, after)):
                     overlay.draw(frame, float(source.times[index]))
-                    writer.frame(index - first, frame)
+                    writer.write(index - first, frame)
                     yield FrameDrawn(after - first)
             source.check_unchanged()
             add_fingerprint(place, _digest(timeline))
@@ -173,7 +173,7 @@ def _encode(
     size, times = (video.width, video.height), video.times[first:after]
     with writer.recording(place, size, times, max(stop, float(times[-1]) + 1e-3)):
         for index, frame in video.stream(range(first, after)):
-            writer.frame(index - first, frame)
+            writer.write(index - first, frame)
             yield
 
 
@@ -224,10 +224,10 @@ def _frame_range(video: Video, part: Window) -> tuple[int, int]:
     return first, after if part.stop < video.duration - 5e-4 else video.frames
 
 
-def _audio_notes(audio: AudioSource) -> Iterator[str]:
-    if audio.codec and not audio.heard:
+def _audio_notes(audio: AudioTrack) -> Iterator[str]:
+    if audio.codec and not audio.included:
         yield f"without audio: its codec {audio.codec} is not supported here"
-    elif audio.heard and not audio.copied:
+    elif audio.included and not audio.copied:
         yield f"its audio ({audio.codec}) was encoded as AAC"
 
 

@@ -139,7 +139,7 @@ def write_heatmap_video(
             for index, frame in video.stream(range(first, first + len(times))):
                 time = float(video.times[index])
                 nearest = int(np.abs(np.array(explanation.times) - time).argmin())
-                writer.frame(index - first, draw_frame(explanation, frame, heat[nearest], time))
+                writer.write(index - first, draw_frame(explanation, frame, heat[nearest], time))
         video.check_unchanged()
     return Path(path)
 

@@ -1,8 +1,8 @@
-"""Which packets of AV1 may be left out: those whose pictures no later one can refer to.
+"""AV1 packets that may be left out, because no later picture can refer to theirs.
 
 Everything that AV1 carries from picture to picture (pixels, motion, probabilities, film grain) lies
-in eight slots, and a picture says in its header which of them it fills. One that fills none leaves
-no trace. Names and order are those of the AV1 specification, sections 5.3 to 5.9.
+in eight slots, and the header of a picture lists the slots it fills. A picture that fills none
+leaves no trace. Names and order follow the AV1 specification, sections 5.3 to 5.9.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ HARMLESS = {2, 5, 15}  # temporal delimiter, metadata, padding
 INTER_FRAME, INTRA_ONLY_FRAME = 1, 2
 TILE_GROUP = 4
 SELECT = 2
-"""A property that every picture says for itself."""
+"""A property that every picture states for itself."""
 
 
 class Bits:
-    """Reads numbers from the beginning of some bytes."""
+    """Reads numbers from the start of some bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
 
     def __call__(self, count: int) -> int:
-        """The next `count` bits as a number. Raises ValueError where there are no more."""
+        """The next `count` bits as a number. Raises ValueError at the end."""
         self._left -= count
         if self._left < 0:
             raise ValueError("a header ends early")
@@ -33,8 +33,8 @@ class Bits:
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """What a sequence header says that is needed to read the headers of its pictures."""
+class SequenceHeader:
+    """The fields of a sequence header that its picture headers depend on."""
 
     screen_content_tools: int
     integer_mv: int
@@ -42,27 +42,27 @@ class Sequence:
 
 
 class Droppable:
-    """Whether no other picture refers to those of a packet; to be asked of packets in order.
+    """Tests whether no other picture refers to those of a packet; for all packets in order.
 
-    What it does not understand is not droppable: layers, decoder models, numbered pictures.
+    Anything unknown is not droppable: layers, decoder models, numbered pictures.
     """
 
     def __init__(self, extradata: bytes) -> None:
         """extradata: as in mp4 and Matroska, four bytes and a sequence header; or nothing."""
-        self._sequence: Sequence | None = None
+        self._sequence: SequenceHeader | None = None
         self(memoryview(extradata[4:]))
 
     def __call__(self, data: memoryview) -> bool:
-        """data: one packet, all pictures of a moment."""
+        """data: one packet, all pictures of one time."""
         seen = False
         try:
             for kind, part in _units(bytes(data)):
                 if kind == SEQUENCE_HEADER:
                     self._sequence = None  # unless it can be read
-                    self._sequence = _sequence(Bits(part[:64]))
+                    self._sequence = _parse_sequence(Bits(part[:64]))
                     return False
                 if kind in (FRAME_HEADER, FRAME):
-                    if self._sequence is None or not _leaves_none(Bits(part[:16]), self._sequence):
+                    if self._sequence is None or not _fills_none(Bits(part[:16]), self._sequence):
                         return False
                     seen = True
                 elif kind not in HARMLESS and kind != TILE_GROUP:
@@ -93,8 +93,8 @@ def _units(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-def _sequence(read: Bits) -> Sequence | None:
-    """A sequence header; None for one whose pictures say more than is understood here."""
+def _parse_sequence(read: Bits) -> SequenceHeader | None:
+    """A sequence header; None for one with unknown parts."""
     read(3)  # profile
     still, reduced, timing = read(1), read(1), read(1)
     if still or reduced or timing:
@@ -115,10 +115,10 @@ def _sequence(read: Bits) -> Sequence | None:
     read(2 * order)
     screen = SELECT if read(1) else read(1)
     integer = SELECT if not screen or read(1) else read(1)
-    return Sequence(screen, integer, read(3) + 1 if order else 0)
+    return SequenceHeader(screen, integer, read(3) + 1 if order else 0)
 
 
-def _leaves_none(read: Bits, sequence: Sequence) -> bool:
+def _fills_none(read: Bits, sequence: SequenceHeader) -> bool:
     """Whether the picture of this header fills no slot."""
     if read(1):  # shows an earlier picture, which may be a key frame and then fills all
         return False

@@ -1,4 +1,4 @@
-"""What the first bytes of a packet say: may its frame be left out, is it shown at all."""
+"""Tests on the first bytes of a packet: may its frame be left out, is it shown at all."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 
 from vidattn.video.container import av1
 
-Question = Callable[[memoryview], bool]
+PacketTest = Callable[[memoryview], bool]
 
 
-def droppable_test(codec: str, extradata: bytes | None) -> Question:
-    """Whether no other picture refers to that of a packet, for one stream.
+def droppable_test(codec: str, extradata: bytes | None) -> PacketTest:
+    """A test whether no other picture refers to that of a packet, for one stream.
 
     H.264: all slices have nal_ref_idc 0. HEVC: sub-layer non-reference pictures (even nal types
     below 16) of the highest temporal layer; pictures of higher layers may refer to the others.
-    AV1: pictures that fill no reference slot. Ask of every packet that is decoded, in order: it may
-    change what headers mean.
+    AV1: pictures that fill no reference slot. Every packet must be tested, in order, since it may
+    change the meaning of later headers.
     """
     extradata = extradata or b""
     if codec == "h264":
@@ -29,8 +29,8 @@ def droppable_test(codec: str, extradata: bytes | None) -> Question:
     return lambda data: False
 
 
-def shown_test(codec: str) -> Question:
-    """Whether a packet holds a frame that is shown; VP8 and VP9 have some for reference only."""
+def shown_test(codec: str) -> PacketTest:
+    """A test whether a packet holds a shown frame; VP8 and VP9 have some for reference only."""
     return {"vp8": _vp8_shown, "vp9": _vp9_shown}.get(codec, lambda data: True)
 
 

@@ -1,4 +1,4 @@
-"""A place in the packets of a file: going to a packet by number, knowing when that went wrong."""
+"""A position in the packets of a file, checked against its packet table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from av.error import FFmpegError
 
 from vidattn.video.container.bitstream import droppable_test
 from vidattn.video.container.frame_table import Source
-from vidattn.video.container.open import packets, require_memory
+from vidattn.video.container.open import read_packets, require_memory
 from vidattn.video.container.packets import NO_PTS, Packets
 from vidattn.video.container.seek_plan import Group
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SKIP_PACKETS = 200
-"""Reading on past so many packets without decoding them is cheaper than a seek."""
+"""Reading past so many packets without decoding them is cheaper than a seek."""
 
 
 class Cursor:
@@ -33,25 +33,25 @@ class Cursor:
         self._damaged = damaged
         self._open()
         context = self.stream.codec_context
-        self._droppable = droppable_test(context.codec.canonical_name, context.extradata)
+        self._is_droppable = droppable_test(context.codec.canonical_name, context.extradata)
 
     def _open(self) -> None:
         self.container, self.stream = self._open_source()
         if self._damaged:
-            # What takes the place of a picture that did not decode would depend on how far the
-            # other threads have come.
+            # The substitute of a picture that did not decode would depend on how far the other
+            # threads have come.
             self.stream.codec_context.thread_count = 1
-        self._feed: Iterator[Packet[VideoStream]] = packets(self.container, self.stream)
+        self._feed: Iterator[Packet[VideoStream]] = read_packets(self.container, self.stream)
         self._ahead: Packet[VideoStream] | None = None
         self._position: int | None = 0
-        """Number of the packet that comes next; None when that is not known."""
+        """Number of the next packet; None if unknown."""
 
     def close(self) -> None:
         """Close the file."""
         self.container.close()
 
     def restart(self, *, damaged: bool) -> Iterator[Packet[VideoStream]]:
-        """Open the file anew and give all its packets; the cursor's own place is lost.
+        """Reopen the file and give all its packets; the cursor's own position is lost.
 
         damaged: whether the file is now known to be.
         """
@@ -62,7 +62,7 @@ class Cursor:
         return self._feed
 
     def jump(self, start: int) -> bool:
-        """Go to packet number `start`; False when the file does not let us."""
+        """Go to packet number `start`; False if that fails."""
         at = self._position
         if at is None or at > start or start - at > SKIP_PACKETS:
             at = self._seek(start)
@@ -74,7 +74,7 @@ class Cursor:
             packet = self._next()
             if packet is None or packet.is_corrupt:
                 return
-            droppable = self._droppable(memoryview(packet))
+            droppable = self._is_droppable(memoryview(packet))
             if number in group.packets or not droppable:
                 yield packet
 
@@ -98,7 +98,7 @@ class Cursor:
         except FFmpegError:
             require_memory()
             return None
-        self._feed = packets(self.container, self.stream)
+        self._feed = read_packets(self.container, self.stream)
         self._ahead = next(self._feed, None)
         if self._ahead is None or self._ahead.pts is None:
             return None

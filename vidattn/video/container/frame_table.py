@@ -1,6 +1,6 @@
-"""The frame table: which frames a file shows, and when.
+"""The frame table: every frame that a file shows, and its time.
 
-Packets tell it where they can be trusted: containers that time-stamp every frame, codecs with one
+Packets tell it where they can be trusted: containers with a timestamp per frame, codecs with one
 shown picture per packet, and a trial of the first packets that agrees. Everything else is decoded
 once from first to last frame.
 """
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from av.error import FFmpegError
 
-from vidattn.video.container.open import MAX_ERRORS, check_count, packets, require_memory
-from vidattn.video.container.packets import NO_PTS, Beat, Packets, Ticks, from_index, scan
+from vidattn.video.container.open import MAX_ERRORS, read_packets, require_count, require_memory
+from vidattn.video.container.packets import NO_PTS, Beat, Packets, Ticks, read_index, scan
 from vidattn.video.protocol import MAX_FRAMES, Times
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ TRIAL_PACKETS = 6
 Source = tuple["InputContainer", "VideoStream"]
 
 
+def _empty() -> Ticks:
+    return np.empty(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameTable:
     """Every frame a file shows, in the order shown."""
@@ -47,25 +51,25 @@ class FrameTable:
     """Seconds: the last time plus the last frame's own duration."""
     pts: Ticks
     """int64 [N] ticks of the stream, rising; frame numbers when `keyed` is False."""
-    keyed: bool
+    keyed: bool = True
     """A decoded frame is known by its PTS; otherwise by its place in a decode from the start."""
-    packets: Packets | None
+    packets: Packets | None = None
     """For planned reading; None when only a decode from the start is exact."""
-    positions: Ticks
+    positions: Ticks = field(default_factory=_empty)
     """int64 [N], packet number of every frame; empty without packets."""
     proven: bool = False
-    """Whether it comes from the packets alone, so that other readers can be held to it."""
+    """Whether it comes from the packets alone, so that other readers can be checked against it."""
     sizes: int = 1
-    """How many frame sizes were met, as far as is known."""
+    """Number of frame sizes, as far as is known."""
     damaged: bool = False
-    """Whether some of it did not decode, as far as is known."""
+    """Whether a part did not decode, as far as is known."""
     holes: tuple[tuple[float, float], ...] = ()
-    """Seconds from when to when something is missing; no frame of the table lies inside."""
+    """Start and end in seconds of missing parts; no frame of the table lies inside."""
 
 
 @dataclass(slots=True)
-class Decoded:
-    """What a decode from first to last frame met; arrays, since a day of video has millions."""
+class WholeDecode:
+    """Results of a decode from first to last frame; arrays, since a day of video has millions."""
 
     pts: array[int] = field(default_factory=lambda: array("q"))
     duration: array[int] = field(default_factory=lambda: array("q"))
@@ -73,14 +77,14 @@ class Decoded:
     """Numbers of the packets that brought no frame."""
     sizes: set[tuple[int, int]] = field(default_factory=set)
     damaged: bool = False
-    """Whether something did not decode, or not well."""
+    """Whether a part did not decode, or not well."""
 
-    def damage(self) -> None:
-        """Note that something did not decode."""
+    def mark_damaged(self) -> None:
+        """Note that a packet did not decode."""
         self.damaged = True
 
 
-def build(
+def build_table(
     open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_FRAMES
 ) -> FrameTable:
     """Read the packets once, and decode once where they do not suffice; may be empty."""
@@ -89,28 +93,28 @@ def build(
         tick = float(stream.time_base or Fraction(1, 1_000_000))
         timed = container.format.name.split(",")[0] in TIMED
         trusted = timed and stream.codec_context.codec.canonical_name in ONE_PER_PACKET
-        table = from_index(container, stream) if trusted else None
+        table = read_index(container, stream) if trusted else None
     if table is None:
         container, stream = open_source()
         with container:
             table = scan(container, stream, beat, max_frames)
-    check_count(len(table), max_frames)
-    if trusted and _sound(table) and (leading := _trial(open_source, table)) is not None:
+    require_count(len(table), max_frames)
+    if trusted and _is_sound(table) and (leading := _trial(open_source, table)) is not None:
         return _from_packets(table, tick, leading)
     return _from_decode(open_source, table, timed, beat)
 
 
-def decoded(
+def decode(
     stream: VideoStream,
     feed: Iterable[Packet[VideoStream]],
     *,
     strict: bool = False,
-    damage: Callable[[], None] = lambda: None,
+    on_damage: Callable[[], None] = lambda: None,
 ) -> Iterator[VideoFrame | None]:
     """Frames as the decoder gives them; None after a packet that brought none.
 
-    Goes on behind damage until it gets too much; with `strict` damage ends it. damage: is told of
-    packets that do not decode.
+    Continues behind damage until there is too much of it; with `strict` damage ends it. on_damage:
+    called for packets that do not decode.
     """
     failures = 0
     for packet in feed:
@@ -121,7 +125,7 @@ def decoded(
             require_memory()
             frames = []
             failures += 1
-            damage()
+            on_damage()
             if strict:
                 return
         yield from frames
@@ -129,12 +133,7 @@ def decoded(
             yield None
         if failures >= MAX_ERRORS:
             break
-    yield from _drained(stream)
-
-
-def _drained(stream: VideoStream) -> Iterator[VideoFrame]:
-    """The frames that the decoder still holds; afterwards it needs flush_buffers."""
-    for _ in range(MAX_ERRORS):
+    for _ in range(MAX_ERRORS):  # frames still in the decoder, which then needs flush_buffers
         try:
             yield from stream.codec_context.decode(None)
             return
@@ -142,10 +141,9 @@ def _drained(stream: VideoStream) -> Iterator[VideoFrame]:
             return
         except FFmpegError:
             require_memory()
-            continue
 
 
-def _sound(table: Packets) -> bool:
+def _is_sound(table: Packets) -> bool:
     """Whether all shown packets have a PTS of their own and decoding can begin with the first."""
     pts = table.pts[table.shown]
     return len(pts) > 0 and NO_PTS not in pts and len(np.unique(pts)) == len(pts) and table.key[0]
@@ -161,8 +159,8 @@ def _trial(open_source: Callable[[], Source], table: Packets) -> int | None:
         count += 1  # a long edit-list lead-in
     container, stream = open_source()
     with container:
-        feed = islice(packets(container, stream), count)
-        got = sorted(f.pts for f in decoded(stream, feed) if f is not None and f.pts is not None)
+        feed = islice(read_packets(container, stream), count)
+        got = sorted(f.pts for f in decode(stream, feed) if f is not None and f.pts is not None)
     promised = sorted(table.pts[:count][table.shown[:count]].tolist())
     late = [pts for pts in promised if pts >= table.pts[0]]
     if got == promised:
@@ -175,59 +173,66 @@ def _from_packets(table: Packets, tick: float, leading: int) -> FrameTable:
     positions = positions[np.argsort(table.pts[positions], kind="stable")][leading:]
     pts = table.pts[positions]
     times = (pts - pts[0]) * tick
-    stop = _stop(times, float(table.duration[positions[-1]]) * tick)
-    return FrameTable(times, stop, pts, True, table, positions, proven=True)
+    stop = _end(times, float(table.duration[positions[-1]]) * tick)
+    return FrameTable(times, stop, pts, packets=table, positions=positions, proven=True)
 
 
 def _from_decode(
     open_source: Callable[[], Source], table: Packets, timed: bool, beat: Beat
 ) -> FrameTable:
     container, stream = open_source()
-    found = Decoded()
+    whole = WholeDecode()
     with container:
         if not timed:  # frame threads would blur which packets bring no frame
             stream.codec_context.thread_type = "SLICE"
         tick = float(stream.time_base or Fraction(1, 1_000_000))
         rate = float(stream.average_rate or stream.guessed_rate or 25)
-        for frame in decoded(stream, packets(container, stream), damage=found.damage):
+        feed = read_packets(container, stream)
+        for frame in decode(stream, feed, on_damage=whole.mark_damaged):
             beat()
             if frame is None:
-                found.silent.append(len(found.pts) + len(found.silent))
+                whole.silent.append(len(whole.pts) + len(whole.silent))
                 continue
-            found.pts.append(NO_PTS if frame.pts is None else frame.pts)
-            found.duration.append(frame.duration or 0)
-            found.sizes.add((frame.width, frame.height))
-            found.damaged = found.damaged or frame.is_corrupt
-    if not found.pts:
-        none = np.empty(0, np.int64)
-        return FrameTable(np.empty(0), 0.0, none, False, None, none)
-    made = _by_pts(found, table, timed, tick) or _by_place(found, table, tick, rate)
-    return replace(made, damaged=found.damaged)
+            whole.pts.append(NO_PTS if frame.pts is None else frame.pts)
+            whole.duration.append(frame.duration or 0)
+            whole.sizes.add((frame.width, frame.height))
+            whole.damaged = whole.damaged or frame.is_corrupt
+    if not whole.pts:
+        return FrameTable(np.empty(0), 0.0, _empty(), keyed=False)
+    frames = _by_pts(whole, table, timed, tick) or _by_place(whole, table, tick, rate)
+    return replace(frames, sizes=len(whole.sizes), damaged=whole.damaged)
 
 
-def _by_pts(found: Decoded, table: Packets, timed: bool, tick: float) -> FrameTable | None:
+def _by_pts(whole: WholeDecode, table: Packets, timed: bool, tick: float) -> FrameTable | None:
     """A table of decoded frames that have a PTS of their own; None when they do not."""
-    pts, last = np.array(found.pts, np.int64), found.duration[-1]
+    pts, last = np.array(whole.pts, np.int64), whole.duration[-1]
     if timed:  # a decoder may give frames out of order before it knows how far to reorder
         pts = np.sort(pts)
     spans = [] if timed else _torn_spans(table)
-    if spans:  # what a decoder makes up there comes at any time
+    if spans:  # frames that a decoder makes up there come at any time
         sound = np.all([(pts < start) | (pts >= stop) for start, stop in spans], axis=0)
-        pts, last = pts[sound], np.array(found.duration)[sound][-1:].sum()
+        pts, last = pts[sound], np.array(whole.duration)[sound][-1:].sum()
     if not len(pts) or NO_PTS in pts or (np.diff(pts) <= 0).any():
         return None
     times = (pts - pts[0]) * tick
-    stop = _stop(times, last * tick)
-    made = _placed(pts, times, stop, table, len(found.sizes))
-    # What is missing before the first frame or after the last is no part of the film.
+    stop = _end(times, last * tick)
+    # Parts that are missing before the first frame or after the last do not belong to the video.
     missing = [((a - int(pts[0])) * tick, (b - int(pts[0])) * tick) for a, b in spans]
     inside = ((max(start, 0.0), min(end, stop)) for start, end in missing)
-    return replace(made, holes=tuple(hole for hole in inside if hole[0] < hole[1]))
+    holes = tuple(hole for hole in inside if hole[0] < hole[1])
+    # The packets of the frames, if that is sure.
+    order = np.argsort(table.pts, kind="stable")
+    rows = np.searchsorted(table.pts, pts, sorter=order).clip(max=len(table) - 1)
+    positions = order[rows]
+    distinct = len(np.unique(table.pts)) == len(table)
+    if not distinct or not table.key[0] or not np.array_equal(table.pts[positions], pts):
+        return FrameTable(times, stop, pts, holes=holes)
+    return FrameTable(times, stop, pts, packets=table, positions=positions, holes=holes)
 
 
 def _torn_spans(table: Packets) -> list[tuple[int, int]]:
-    """From when to when, in ticks, pictures refer to some that are not there: from a packet of
-    which a part is missing to the next key frame, if there is one, in the order shown."""
+    """Spans in ticks whose pictures refer to missing ones: from a packet of which a part is missing
+    to the next key frame, if there is one, in the order shown."""
     keys, spans = np.flatnonzero(table.key), list[tuple[int, int]]()
     for number in table.torn.tolist():
         later = keys[keys > number]
@@ -239,41 +244,27 @@ def _torn_spans(table: Packets) -> list[tuple[int, int]]:
     return spans
 
 
-def _placed(pts: Ticks, times: Times, stop: float, table: Packets, sizes: int) -> FrameTable:
-    """A table of frames with a PTS of their own, with the packets they are from if that is sure."""
-    order = np.argsort(table.pts, kind="stable")
-    rows = np.searchsorted(table.pts, pts, sorter=order).clip(max=len(table) - 1)
-    positions = order[rows]
-    distinct = len(np.unique(table.pts)) == len(table)
-    if not distinct or not table.key[0] or not np.array_equal(table.pts[positions], pts):
-        return FrameTable(times, stop, pts, True, None, positions[:0], sizes=sizes)
-    return FrameTable(times, stop, pts, True, table, positions, sizes=sizes)
-
-
-def _by_place(found: Decoded, table: Packets, tick: float, rate: float) -> FrameTable:
+def _by_place(whole: WholeDecode, table: Packets, tick: float, rate: float) -> FrameTable:
     """A table of decoded frames without a usable PTS.
 
     AVI numbers its packets and FFmpeg makes up a PTS for each: once the packets that bring no frame
     are taken out, the sorted rest are the frames' times. Otherwise frames follow one another.
     """
-    count = len(found.pts)
-    length = float(np.median(np.array(found.duration))) * tick
+    count = len(whole.pts)
+    length = float(np.median(np.array(whole.duration))) * tick
     length = length if length > 0 else 1 / rate
     # As many silent packets as frames come out at the end only mean delay.
-    delay = count + len(found.silent) - len(table)
-    dropped = [number for number in found.silent[max(delay, 0) :] if number < len(table)]
+    delay = count + len(whole.silent) - len(table)
+    dropped = [number for number in whole.silent[max(delay, 0) :] if number < len(table)]
     stamps = np.sort(np.delete(table.pts, dropped))
     if len(stamps) == count and NO_PTS not in stamps and (np.diff(stamps) > 0).all():
         times: Times = (stamps - stamps[0]) * np.float64(tick)
     else:
-        times = _filled(np.array(found.pts, np.int64), tick, length)
-    sizes = len(found.sizes)
-    none = np.empty(0, np.int64)
-    stop = _stop(times, length)
-    return FrameTable(times, stop, np.arange(count), False, None, none, sizes=sizes)
+        times = _fill_times(np.array(whole.pts, np.int64), tick, length)
+    return FrameTable(times, _end(times, length), np.arange(count), keyed=False)
 
 
-def _filled(pts: Ticks, tick: float, length: float) -> Times:
+def _fill_times(pts: Ticks, tick: float, length: float) -> Times:
     """Times where only some frames have a PTS: the others follow at `length` seconds."""
     number = np.arange(len(pts))
     known = np.flatnonzero(pts != NO_PTS)
@@ -286,8 +277,8 @@ def _filled(pts: Ticks, tick: float, length: float) -> Times:
     return np.asarray(times - times[0])
 
 
-def _stop(times: Times, last: float) -> float:
-    """Where the last frame ends: after its own duration if it has one, else after the usual gap."""
+def _end(times: Times, last: float) -> float:
+    """The end of the last frame: after its own duration if it has one, else the usual gap."""
     if last <= 0:
         last = float(np.median(np.diff(times))) if len(times) > 1 else 0.04
     return float(times[-1]) + last

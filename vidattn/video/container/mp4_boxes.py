@@ -1,7 +1,7 @@
-"""Boxes of ISO media files (mp4, mov): what was cut off, and the sample tables of a track.
+"""Boxes of ISO media files (mp4, mov): truncation, and the sample tables of a track.
 
-The tables give time and kind of every frame without reading the frames: a film of two hours opens
-in the time of a clip. They are only ever a proposal, which the packets must confirm.
+The tables give time and kind of every frame without reading the frames: two hours of video open in
+the time of a few seconds. They are only a proposal, which the packets must confirm.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ class Samples:
     key: NDArray[np.bool_]
 
 
-def unfinished(file: BinaryIO) -> str | None:
-    """Why an mp4 or mov cannot be opened: its end is missing; None when that is not the reason."""
+def find_truncation(file: BinaryIO) -> str | None:
+    """The reason why an mp4 or mov cannot be opened if its end is missing, else None."""
     size = file.seek(0, os.SEEK_END)
-    found = [(kind, stop) for kind, _, stop in _top(file, size)]
-    if not found or found[0][0] not in KNOWN:
+    boxes = [(kind, stop) for kind, _, stop in _boxes(file, size)]
+    if not boxes or boxes[0][0] not in KNOWN:
         return None
-    kind, stop = found[-1]
+    kind, stop = boxes[-1]
+    has_moov = b"moov" in dict(boxes)
     if stop > size:
-        missing = "" if b"moov" in dict(found) else "; moov missing"
+        missing = "" if has_moov else "; moov missing"
         name = kind.decode("latin-1")
         return f"cut off: box {name} ends {stop - size} bytes behind the file{missing}"
-    return None if b"moov" in dict(found) else "cut off: moov missing"
+    return None if has_moov else "cut off: moov missing"
 
 
-def promised(file: BinaryIO) -> int:
-    """How many pictures of one size an mp4 promises; 0 where it lists the size of each.
+def promised_frames(file: BinaryIO) -> int:
+    """The number of frames that an mp4 promises if they all have one size in bytes, else 0.
 
-    A reader makes an index of so many before it looks at the first, whatever the file can hold.
+    FFmpeg makes an index of so many before it looks at the first, whatever the file can hold.
     """
     size = file.seek(0, os.SEEK_END)
     most = 0
@@ -68,22 +69,22 @@ def _read(file: BinaryIO, at: int, count: int) -> bytes:
 
 
 def _below(file: BinaryIO, box: tuple[int, int], *path: bytes) -> Iterator[tuple[int, int]]:
-    """Where the contents of the boxes with these names begin and end, read from the file."""
-    for kind, start, stop in _top(file, box[1], box[0]):
+    """Start and end of the contents of the boxes with these names, read from the file."""
+    for kind, start, stop in _boxes(file, box[1], box[0]):
         if kind == path[0] and len(path) == 1:
             yield start, stop
         elif kind == path[0]:
             yield from _below(file, (start, min(stop, box[1])), *path[1:])
 
 
-def samples(file: BinaryIO, track: int) -> Samples | None:
-    """The sample table of a track; None when it is not the whole and plain truth.
+def read_samples(file: BinaryIO, track: int) -> Samples | None:
+    """The sample table of a track; None if it does not tell all.
 
-    That is when the file is fragmented or cut off, when an edit list hides frames, or when a table
-    is not what it should be.
+    That is when the file is fragmented or truncated, when an edit list hides frames, or when a
+    table is malformed.
     """
     size = file.seek(0, os.SEEK_END)
-    boxes = list(_top(file, size))
+    boxes = list(_boxes(file, size))
     kinds = [kind for kind, _, _ in boxes]
     if kinds.count(b"moov") != 1 or b"moof" in kinds or boxes[-1][2] > size:
         return None
@@ -97,17 +98,17 @@ def samples(file: BinaryIO, track: int) -> Samples | None:
     for kind, trak in _inside(moov):
         if kind == b"trak" and _track_id(trak) == track:
             try:
-                return _samples(trak, min(size, MAX_SAMPLES))
+                return _parse_samples(trak, min(size, MAX_SAMPLES))
             except (struct.error, ValueError):
                 return None
     return None
 
 
-def _samples(trak: memoryview, most: int) -> Samples | None:
-    """most: samples that the file can hold at all."""
+def _parse_samples(trak: memoryview, max_count: int) -> Samples | None:
+    """max_count: samples that the file can hold at all."""
     table = _find(trak, b"mdia", b"minf", b"stbl")
     stts = _entries(_find(table, b"stts"), ">u4", 2)
-    if stts is None or not 0 < (count := int(stts[:, 0].sum())) <= most:
+    if stts is None or not 0 < (count := int(stts[:, 0].sum())) <= max_count:
         return None
     duration = np.repeat(stts[:, 1], stts[:, 0])
     dts = np.concatenate([[0], np.cumsum(duration[:-1])])
@@ -129,9 +130,9 @@ def _samples(trak: memoryview, most: int) -> Samples | None:
 
 
 def _is_whole(trak: memoryview, first: int, last: int) -> bool:
-    """Whether the edit list, if any, only shifts: one stretch from the first frame on.
+    """Whether the edit list, if any, only shifts: one edit from the first frame on.
 
-    How long it lasts is left to the packets, since players disagree about the last frame.
+    Its length is left to the packets, since players disagree about the last frame.
     """
     box = _find(trak, b"edts", b"elst")
     if box is None:
@@ -144,7 +145,7 @@ def _is_whole(trak: memoryview, first: int, last: int) -> bool:
 
 
 def _entries(box: memoryview | None, kind: str, width: int) -> NDArray[np.int64] | None:
-    """The rows of a table behind its count: int64 [count, width]; None when they do not fit."""
+    """The rows of a table after its count: int64 [count, width]; None if they do not fit."""
     if box is None or len(box) < 8:
         return None
     count = int.from_bytes(box[4:8], "big")
@@ -179,9 +180,9 @@ def _inside(box: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         at += length
 
 
-def _top(file: BinaryIO, size: int, start: int = 0) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start of the content, and end of the boxes of a file, or from `start` up to `size`; the
-    last may end behind it."""
+def _boxes(file: BinaryIO, size: int, start: int = 0) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start of the content, and end of the boxes from `start` to `size`; the last may end
+    behind it."""
     for _ in range(MAX_BOXES):
         file.seek(start)
         head = file.read(min(16, max(size - start, 0)))

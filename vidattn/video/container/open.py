@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from vidattn.errors import VideoError
-from vidattn.video.container.mp4_boxes import promised, unfinished
+from vidattn.video.container.mp4_boxes import find_truncation, promised_frames
 from vidattn.video.protocol import Limits
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 MAX_ERRORS = 64
-WHO_MAY = "segment, classify, explain, timeline, eval and doctor"
-"""The commands that open what their user allows."""
-ROOM = 256 << 20
-"""Bytes that a decoder should have left: a few of the largest frames."""
 """Failures in a row after which the rest of a stream is given up."""
+COMMANDS = "segment, classify, explain, timeline, eval and doctor"
+"""Commands with the options --any-codec and --max-pixels."""
+RESERVE_BYTES = 256 << 20
+"""Memory that a decoder should have left: a few of the largest frames."""
 FEW_FRAMES = 10_000
-"""Of so many an index takes no time."""
-AV1_ALONE = 640 * 480
-"""Pixels. Frames of AV1 up to this size are decoded by one thread: dav1d's others then cost more
-than they do (640x360 on two cores: 0.6 s of processor time instead of 1.3 s, and no slower)."""
+"""An index of so many takes no time."""
+AV1_SINGLE_THREAD = 640 * 480
+"""Pixels. AV1 frames up to this size are decoded by one thread: dav1d's others then cost more than
+they save (640x360 on two cores: 0.6 s of CPU time instead of 1.3 s, and no slower)."""
 
 # Demuxers of files that hold video themselves. Playlists (hls, dash, concat, sdp, image2) are left
 # out: they make the reader open other files and hosts.
@@ -45,7 +45,7 @@ _CODEC_NAMES = (
     "vp6 vp6f vp6a cinepak svq1 svq3 huffyuv ffvhuff ffv1 rv30 rv40 qtrle"
 )
 CODECS = frozenset(_CODEC_NAMES.split())
-# The same as decoders are called; audio is named because probing opens its decoders too.
+# The same under the names of decoders; audio is listed because probing opens its decoders too.
 DECODERS = ",".join(
     sorted(CODECS | {"libdav1d", "libaom-av1", "libvpx", "libvpx-vp9", "aac", "mp3", "mp3float"})
 )
@@ -53,51 +53,53 @@ DECODERS = ",".join(
 
 def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoStream]:
     """Open `source` and pick its video stream; raises VideoError without a path in the message."""
+    # FFmpeg counts the pixels of sizes that it rounds up.
+    max_pixels = str(limits.max_pixels + limits.max_pixels // 8 + (1 << 17))
     options = {
         "format_whitelist": DEMUXERS,
         "protocol_whitelist": "file,pipe,fd",
-        "max_pixels": _decoders_most(limits),
+        "max_pixels": max_pixels,
     }
     if not limits.any_codec:
         options["codec_whitelist"] = DECODERS
     with Path(source).open("rb") as file:
-        promise, size_bytes = promised(file), file.seek(0, os.SEEK_END)
-    if promise > max(size_bytes, FEW_FRAMES):
+        promised, size_bytes = promised_frames(file), file.seek(0, os.SEEK_END)
+    if promised > max(size_bytes, FEW_FRAMES):
         raise VideoError(
-            f"its header promises {promise:,} frames, and the file has {size_bytes:,} bytes",
+            f"its header promises {promised:,} frames, and the file has {size_bytes:,} bytes",
             code="E_TOO_LARGE",
         )
     try:
         container = av.open(source, options=options, metadata_errors="replace")
-        size = _refused_size(source, options) if _sizeless(container) else None
+        size = _refused_size(source, options) if _is_sizeless(container) else None
     except FFmpegError as error:
         require_memory()
         raise _not_video(source, error) from None
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or is_picture(stream):
+    try:
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream) or is_picture(stream):
+            raise VideoError("no video stream in it", code="E_NO_VIDEO_STREAM")
+        context = stream.codec_context
+        if context is None:
+            raise VideoError("no decoder knows its codec", code="E_CODEC_NOT_ALLOWED")
+        codec = context.codec.canonical_name
+        _require_allowed(codec, size or (context.width, context.height), limits)
+    except VideoError:
         container.close()
-        raise VideoError("no video stream in it", code="E_NO_VIDEO_STREAM")
-    context = stream.codec_context
-    if context is None:
-        container.close()
-        raise VideoError("no decoder knows its codec", code="E_CODEC_NOT_ALLOWED")
-    _check(context.codec.canonical_name, size or (context.width, context.height), limits)
-    alone = context.codec.canonical_name == "av1" and context.width * context.height <= AV1_ALONE
-    if limits.threads or alone:
-        stream.codec_context.thread_count = limits.threads or 1
-    stream.codec_context.thread_type = "AUTO"
-    stream.codec_context.options = {"max_pixels": _decoders_most(limits)}
+        raise
+    single = codec == "av1" and context.width * context.height <= AV1_SINGLE_THREAD
+    if limits.threads or single:
+        context.thread_count = limits.threads or 1
+    context.thread_type = "AUTO"
+    context.options = {"max_pixels": max_pixels}
     return container, stream
 
 
-def check_count(frames: int, most: int) -> None:
+def require_count(frames: int, limit: int) -> None:
     """Raise VideoError E_TOO_LARGE for more frames than one file may have."""
-    if frames > most:
-        raise VideoError(
-            f"it has more than {most:,} frames",
-            code="E_TOO_LARGE",
-            hint="cut it into parts",
-        )
+    if frames > limit:
+        message = f"it has more than {limit:,} frames"
+        raise VideoError(message, code="E_TOO_LARGE", hint="cut it into parts")
 
 
 def is_picture(stream: VideoStream) -> bool:
@@ -105,8 +107,8 @@ def is_picture(stream: VideoStream) -> bool:
     return bool(stream.disposition & type(stream.disposition).attached_pic)
 
 
-def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Packets of the stream in file order, going on behind damage, without empty ones.
+def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Packets of the stream in file order, continuing behind damage, without empty ones.
 
     An empty packet would tell the decoder that the stream has ended; AVI has them for repeated
     frames.
@@ -125,23 +127,23 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
 
 
 def require_memory() -> None:
-    """Raise MemoryError when little is left of what this process may have.
+    """Raise MemoryError when little is left of the memory that this process may have.
 
-    For who has met an error: FFmpeg may call the lack of memory damage of the file.
+    To be called after an error, since FFmpeg may take a lack of memory for damage of the file.
     """
     try:
-        mmap(-1, ROOM).close()
+        mmap(-1, RESERVE_BYTES).close()
     except OSError:
         raise MemoryError from None
 
 
-def _sizeless(container: InputContainer) -> bool:
+def _is_sizeless(container: InputContainer) -> bool:
     contexts = [stream.codec_context for stream in container.streams.video]
     return any(context is not None and context.width == 0 for context in contexts)
 
 
 def _refused_size(source: str, options: dict[str, str]) -> tuple[int, int] | None:
-    """The size that a decoder met while probing and found too large; only its log tells."""
+    """The size that a decoder refused as too large while probing; only its log tells."""
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     with av.logging.Capture(local=False) as lines:
@@ -151,31 +153,26 @@ def _refused_size(source: str, options: dict[str, str]) -> tuple[int, int] | Non
     return (int(found[1]), int(found[2])) if found else None
 
 
-def _decoders_most(limits: Limits) -> str:
-    """The most pixels for FFmpeg, which counts those that it rounds sizes up to."""
-    return str(limits.max_pixels + limits.max_pixels // 8 + (1 << 17))
-
-
-def _check(name: str, size: tuple[int, int], limits: Limits) -> None:
-    if name not in CODECS and not limits.any_codec:
+def _require_allowed(codec: str, size: tuple[int, int], limits: Limits) -> None:
+    if codec not in CODECS and not limits.any_codec:
         raise VideoError(
-            f"codec {name} is not on the list of common video codecs",
+            f"codec {codec} is not on the list of common video codecs",
             code="E_CODEC_NOT_ALLOWED",
-            hint=f"if you trust the file, {WHO_MAY} take --any-codec",
+            hint=f"if you trust the file, {COMMANDS} take --any-codec",
         )
-    if size[0] * size[1] > limits.max_pixels:
+    pixels = size[0] * size[1]
+    if pixels > limits.max_pixels:
         raise VideoError(
             f"frames of {size[0]}x{size[1]} are more than {limits.max_pixels} pixels",
             code="E_TOO_LARGE",
-            hint=f"if it is meant to be so large, {WHO_MAY} take --max-pixels {size[0] * size[1]}",
+            hint=f"if it is meant to be so large, {COMMANDS} take --max-pixels {pixels}",
         )
 
 
 def _not_video(source: str, error: FFmpegError) -> VideoError:
     with Path(source).open("rb") as file:
-        reason = unfinished(file)
+        reason = find_truncation(file)
     if reason:
-        return VideoError(
-            reason, code="E_TRUNCATED", hint="the file was cut off; copy or download it again"
-        )
+        hint = "the file was cut off; copy or download it again"
+        return VideoError(reason, code="E_TRUNCATED", hint=hint)
     return VideoError(f"not a video file ({error.strerror})", code="E_NOT_VIDEO")

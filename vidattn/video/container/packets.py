@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
 from vidattn.video.container.bitstream import shown_test
-from vidattn.video.container.mp4_boxes import samples
-from vidattn.video.container.open import FEW_FRAMES, check_count, packets, require_memory
+from vidattn.video.container.mp4_boxes import read_samples
+from vidattn.video.container.open import FEW_FRAMES, read_packets, require_count, require_memory
 from vidattn.video.protocol import MAX_FRAMES
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 NO_PTS = int(np.iinfo(np.int64).min)
 MIN_INDEXED = 2000
-"""Up to so many packets reading them all takes no time."""
+"""Reading so many packets takes no time, so no index is needed below."""
 OVERLAP, SLACK_BYTES = 4, 64 << 20
-"""Packets of a file that points to its own bytes again and again could be endless."""
+"""Bytes of packets per byte of the file, and in addition: a file that points to its own bytes again
+and again could be endless."""
 CHECKED_PACKETS = 8
 """So many at the start and in the middle must agree with the index, at the end a whole group."""
 
@@ -41,13 +42,13 @@ class Packets:
     """The packets of a stream in decode order, [P] each, in ticks of the stream."""
 
     pts: Ticks
-    """NO_PTS where there is none."""
+    """NO_PTS if there is none."""
     dts: Ticks
-    """Equal to pts where the file gives none."""
+    """Equal to pts if the file gives none."""
     duration: Ticks
     key: NDArray[np.bool_]
     shown: NDArray[np.bool_]
-    """False where a packet holds no picture that is to be shown."""
+    """False for a packet without a picture to be shown."""
     torn: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """Numbers of the packets of which a part is missing, as far as the container tells."""
 
@@ -58,47 +59,47 @@ class Packets:
 def scan(
     container: InputContainer, stream: VideoStream, beat: Beat, max_frames: int = MAX_FRAMES
 ) -> Packets:
-    """Read every packet of the stream, in file order. Raises VideoError E_TOO_LARGE for packets
-    that are more than frames may be, or that the file has no bytes for."""
+    """Read every packet of the stream, in file order. Raises VideoError E_TOO_LARGE for more
+    packets than `max_frames`, or than the file has bytes for."""
     is_shown = shown_test(stream.codec_context.codec.canonical_name)
     rows, torn = array("q"), array("q")  # a day of video has millions of packets
-    most = container.size * OVERLAP + SLACK_BYTES
-    for count, packet in enumerate(packets(container, stream), 1):
-        most -= packet.size
-        check_count(count, max_frames)
-        if most < 0 or count > container.size + FEW_FRAMES:
-            raise VideoError(
+    left = container.size * OVERLAP + SLACK_BYTES
+    for count, packet in enumerate(read_packets(container, stream), 1):
+        left -= packet.size
+        require_count(count, max_frames)
+        if left < 0 or count > container.size + FEW_FRAMES:
+            reason = (
                 f"its packets hold more than {OVERLAP} times the bytes of the file"
-                if most < 0
-                else "it has more packets than bytes",
-                code="E_TOO_LARGE",
+                if left < 0
+                else "it has more packets than bytes"
             )
+            raise VideoError(reason, code="E_TOO_LARGE")
         if packet.is_corrupt:
             torn.append(len(rows) // 5)
         shown = not packet.is_discard and is_shown(memoryview(packet))
         rows.extend((*_stamps(packet), packet.duration or 0, packet.is_keyframe, shown))
         beat()
     table = np.array(rows, np.int64).reshape(-1, 5).T.copy()
-    gone = np.array(torn, np.int64)
-    return Packets(table[0], table[1], table[2], table[3] > 0, table[4] > 0, gone)
+    pts, dts, duration, key, show = table
+    return Packets(pts, dts, duration, key > 0, show > 0, np.array(torn, np.int64))
 
 
-def from_index(container: InputContainer, stream: VideoStream) -> Packets | None:
-    """The table as the index of an mp4 has it; None without one or when packets contradict it.
+def read_index(container: InputContainer, stream: VideoStream) -> Packets | None:
+    """The table from the index of an mp4; None without one or when packets contradict it.
 
-    Moves the place of the container.
+    Moves the position of the container.
     """
     if stream.frames < MIN_INDEXED or not container.format.name.startswith("mov"):
         return None
     with Path(container.name).open("rb") as file:
-        found = samples(file, stream.id)
-    head = list(islice(packets(container, stream), CHECKED_PACKETS))
-    if found is None or not head or head[0].pts is None or head[0].dts is None:
+        samples = read_samples(file, stream.id)
+    head = list(islice(read_packets(container, stream), CHECKED_PACKETS))
+    if samples is None or not head or head[0].pts is None or head[0].dts is None:
         return None
-    pts = found.pts + (head[0].pts - found.pts[0])
-    dts = found.dts + (head[0].dts - found.dts[0])
-    table = Packets(pts, dts, found.duration, found.key, np.ones(len(pts), np.bool_))
-    keys = np.flatnonzero(found.key)
+    pts = samples.pts + (head[0].pts - samples.pts[0])
+    dts = samples.dts + (head[0].dts - samples.dts[0])
+    table = Packets(pts, dts, samples.duration, samples.key, np.ones(len(pts), np.bool_))
+    keys = np.flatnonzero(samples.key)
     if not len(keys) or not _agree(head, table, 0):
         return None
     for key, count in ((keys[len(keys) // 2], CHECKED_PACKETS), (keys[-1], None)):
@@ -107,7 +108,7 @@ def from_index(container: InputContainer, stream: VideoStream) -> Packets | None
         except FFmpegError:
             require_memory()
             return None
-        some = list(islice(packets(container, stream), count))
+        some = list(islice(read_packets(container, stream), count))
         place = np.flatnonzero(pts == _stamps(some[0])[0]) if some else pts[:0]
         if len(place) != 1 or not _agree(some, table, int(place[0])):
             return None
@@ -119,10 +120,9 @@ def from_index(container: InputContainer, stream: VideoStream) -> Packets | None
 def _agree(some: list[Packet[VideoStream]], table: Packets, at: int) -> bool:
     """Whether packets are those of the table from number `at` on."""
     rows = slice(at, at + len(some))
-    kinds = [(packet.is_keyframe, not packet.is_discard) for packet in some]
-    return [_stamps(packet) for packet in some] == list(
-        zip(table.pts[rows].tolist(), table.dts[rows].tolist(), strict=True)
-    ) and kinds == list(zip(table.key[rows].tolist(), table.shown[rows].tolist(), strict=True))
+    columns = (table.pts, table.dts, table.key, table.shown)
+    expected = zip(*(column[rows].tolist() for column in columns), strict=True)
+    return [(*_stamps(p), p.is_keyframe, not p.is_discard) for p in some] == list(expected)
 
 
 def _stamps(packet: Packet[VideoStream]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Which packets must be decoded for a set of frames: arithmetic on the packet table."""
+"""The packets to decode for a set of frames: arithmetic on the packet table."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from vidattn.video.container.packets import Packets
 
 MIN_GAIN_PACKETS = 4
-"""A jump to a later key frame must save so many packets; below it decoding on is cheaper."""
+"""Packets that a jump to a later key frame must save; below it decoding on is cheaper."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """Frames decoded in one go: from a key frame on, without a jump."""
+    """Frames decoded in one go, from a key frame on, without a jump."""
 
     start: int
-    """Packet to begin with, a key frame."""
+    """First packet, a key frame."""
     stop: int
-    """Behind the last packet to decode."""
+    """End of the packets to decode, exclusive."""
     wanted: tuple[int, ...]
     """Frame numbers, rising."""
     packets: frozenset[int]
     """Packet numbers of the wanted frames; others may be left out if nothing refers to them."""
 
 
-def groups(
+def plan_groups(
     packets: Packets, pts: NDArray[np.int64], positions: NDArray[np.int64], wanted: list[int]
 ) -> Iterator[Group]:
     """Cheapest groups that hold all wanted frames.

@@ -1,8 +1,7 @@
-"""The supervisor's side: one decoding child, its messages, its watchdog, its end."""
+"""The supervisor's side of a worker process: messages, watchdog, end."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import signal
@@ -10,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -21,56 +19,57 @@ from vidattn.video.process import messages
 from vidattn.video.protocol import Frames
 
 PIPE_BYTES = 1 << 20
-"""How far a decoder may be ahead of its consumer, in bytes of frames."""
-_APART: dict[str, Any] = (
-    {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
-)
-"""A Ctrl-C does not reach the child. A session of its own would do that too, but Linux may schedule
-sessions, not processes: the child would escape the caller's `nice`, or starve beside the model."""
+"""Bytes of frames that a decoder may be ahead of its consumer."""
 
 
 class DiedError(Exception):
-    """The child ended by itself; says how."""
+    """The child ended by itself; the message says how."""
 
 
 class SilentError(Exception):
-    """The child said nothing for too long and was killed."""
+    """The child sent nothing for too long and was killed."""
 
 
-class DecoderProcess:
-    """A spawned decoder; messages are read when somebody wants one, so its lead is a full pipe."""
+class WorkerProcess:
+    """A spawned worker; messages are read on demand, so it is ahead by a full pipe at most."""
 
     def __init__(
         self, silence_seconds: float, module: str = "vidattn.video.process.worker"
     ) -> None:
-        """module: what the child runs; it speaks the messages of `wire`."""
+        """module: the program of the child, which speaks `messages`."""
         self._silence = silence_seconds
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(silence_seconds)
-        self._noise, noise = os.pipe()
-        os.set_blocking(noise, False)  # a chatty library loses words, it does not stop
+        self._stderr, stderr = os.pipe()
+        os.set_blocking(stderr, False)  # a chatty library loses words, it does not stop
+        # Its own process group keeps Ctrl-C away. A session of its own would too, but Linux may
+        # schedule sessions, not processes: the child would escape the caller's `nice`, or starve
+        # beside the model.
+        group: dict[str, Any] = (
+            {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
+        )
         self._child = subprocess.Popen(
             _command(module),
             stdin=theirs.fileno(),
             stdout=subprocess.PIPE,
-            stderr=noise,
+            stderr=stderr,
             env=_environment(),
             cwd="/",
-            **_APART,
+            **group,
         )
         theirs.close()
-        os.close(noise)
+        os.close(stderr)
         assert self._child.stdout is not None
-        self._answers = self._child.stdout.fileno()
-        _widen(self._answers)
+        self._replies = self._child.stdout.fileno()
+        _widen(self._replies)
         self._poll = select.poll()
-        self._poll.register(self._answers, select.POLLIN)
+        self._poll.register(self._replies, select.POLLIN)
         self._owner = os.getpid()
         self.files = 0
-        """How many were served to the end."""
+        """Number of files served to the end."""
         self._number = 0
         self._ended = 0
-        self._most_bytes = 0
+        self._max_raw = 0
         self._torn = False
 
     @property
@@ -83,27 +82,27 @@ class DecoderProcess:
         """False after a message was left half read, after the end, and in a fork of the opener."""
         return not self._torn and self._owner == os.getpid()
 
-    def current(self, number: int) -> bool:
+    def is_current(self, number: int) -> bool:
         """Whether request `number` is still the one being answered."""
         return number == self._number and self.usable
 
-    def ask(
+    def send(
         self,
         meta: Mapping[str, Any],
         raw: bytes | memoryview = b"",
         fd: int | None = None,
         *,
-        most_bytes: int = messages.MAX_RAW,
+        max_raw: int = messages.MAX_RAW,
     ) -> int:
         """Send a request, ending the one before it; returns its number.
 
-        most_bytes: no answer may have a longer raw part.
+        max_raw: bytes of the longest raw part of a reply.
         """
         if self._ended != self._number:
             self._send({"kind": "stop"})
-            for _ in self.answers(self._number):
-                pass  # what the abandoned request had still to say
-        self._most_bytes = most_bytes
+            for _ in self.replies(self._number):
+                pass  # the rest of the abandoned request
+        self._max_raw = max_raw
         return self._send(meta, raw, fd)
 
     def _send(
@@ -117,25 +116,25 @@ class DecoderProcess:
             self._socket.sendall(message[sent:])
             self._socket.sendall(raw)
         except TimeoutError:
-            raise self._silent() from None
+            raise self._end_silent() from None
         except OSError:
-            raise self._died() from None
+            raise self._end_dead() from None
         return self._number
 
-    def answers(self, number: int) -> Iterator[tuple[messages.Meta, Frames]]:
+    def replies(self, number: int) -> Iterator[tuple[messages.Meta, Frames]]:
         """Messages (JSON, raw bytes) of a request until its end.
 
         Raises DiedError or SilentError, after which the child is gone.
         """
         while True:
             self._torn = True
-            head = bytes(self._exactly(messages.HEAD.size))
+            head = bytes(self._read(messages.HEAD.size))
             try:
-                text, raw = messages.lengths(head, self._most_bytes)
-                meta = messages.decode(bytes(self._exactly(text)))
+                text, raw = messages.parse_head(head, self._max_raw)
+                meta = messages.decode(bytes(self._read(text)))
             except ValueError:
-                raise self.nonsense() from None
-            data = self._exactly(raw)
+                raise self.end_liar() from None
+            data = self._read(raw)
             self._torn = False
             if meta["kind"] == "end":
                 self._ended = meta["number"]
@@ -144,51 +143,51 @@ class DecoderProcess:
             elif meta["kind"] != "beat":
                 yield meta, data
 
-    def _exactly(self, count: int) -> Frames:
+    def _read(self, count: int) -> Frames:
         data = np.empty(count, np.uint8)
         view = data.data
         filled = 0
         while filled < count:
             if not self._poll.poll(self._silence * 1000):
-                raise self._silent()
-            got = os.readv(self._answers, [view[filled:]])
-            if not got:
-                raise self._died()
-            filled += got
+                raise self._end_silent()
+            size = os.readv(self._replies, [view[filled:]])
+            if not size:
+                raise self._end_dead()
+            filled += size
         return data
 
-    def _silent(self) -> SilentError:
+    def _end_silent(self) -> SilentError:
         self.kill()
-        return SilentError(f"the decoder said nothing for {self._silence:g} s")
+        return SilentError(f"the decoder sent nothing for {self._silence:g} s")
 
-    def nonsense(self) -> DiedError:
-        """End a child whose answer no honest one gives: a file may have taken it over."""
+    def end_liar(self) -> DiedError:
+        """End a child whose reply no honest one sends: a file may have taken it over."""
         self.kill()
-        return DiedError("the decoder made no sense and was ended")
+        return DiedError("the decoder sent an invalid reply and was ended")
 
-    def _died(self) -> DiedError | SilentError:
+    def _end_dead(self) -> DiedError | SilentError:
         try:
             code = self._child.wait(timeout=2)
         except subprocess.TimeoutExpired:
             code = -signal.SIGKILL
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        words = self._last_words()
+        line = self._last_line()
         self.kill()
         if code == -signal.SIGXCPU:
-            return SilentError("the decoder came to nothing in all the processor time it may have")
-        return DiedError(f"the decoder died ({how}){words}")
+            return SilentError("the decoder exceeded its CPU time limit")
+        return DiedError(f"the decoder died ({how}){line}")
 
-    def _last_words(self) -> str:
-        os.set_blocking(self._noise, False)
+    def _last_line(self) -> str:
+        os.set_blocking(self._stderr, False)
         try:
-            lines = os.read(self._noise, 1 << 16).decode("utf-8", "backslashreplace").splitlines()
+            text = os.read(self._stderr, 1 << 16).decode("utf-8", "backslashreplace")
         except BlockingIOError:
             return ""
-        said = [line.strip() for line in lines if line.strip()]
-        return f": {said[-1][:200]}" if said else ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f": {lines[-1][:200]}" if lines else ""
 
     def interrupt(self) -> None:
-        """End the child; who waits for it in another thread gets DiedError, and must `kill`."""
+        """End the child; a thread that waits for it gets DiedError, and must `kill`."""
         self._child.kill()
 
     def kill(self) -> None:
@@ -197,7 +196,7 @@ class DecoderProcess:
         if self._socket.fileno() < 0:
             return
         self._socket.close()
-        os.close(self._noise)
+        os.close(self._stderr)
         assert self._child.stdout is not None
         self._child.stdout.close()
         if self._owner == os.getpid():
@@ -205,56 +204,12 @@ class DecoderProcess:
             self._child.wait()
 
 
-class ProcessPool:
-    """Keeps decoding processes from one file to the next, where starting them is what costs.
-
-    Results are those of fresh processes: whoever meets an error with a kept one tries a fresh one
-    (`SupervisedVideo` does), and after `FILES` files it is let go. A copy in another process,
-    forked or pickled, starts empty. most: how many are kept.
-    """
-
-    FILES = 200
-
-    def __init__(self, most: int = 1) -> None:
-        self._most = most
-        self._kept: list[DecoderProcess] = []
-        self._finalizer = weakref.finalize(self, _kill_all, self._kept)
-
-    def take(self) -> DecoderProcess | None:
-        """A kept process, which is the caller's then; None when there is none of any use."""
-        while self._kept:
-            process = self._kept.pop()
-            if process.usable:
-                return process
-            process.kill()
-        return None
-
-    def keep(self, process: DecoderProcess) -> None:
-        """Keep a process that is in order, unless it is too old or enough are kept already."""
-        process.files += 1
-        if len(self._kept) >= self._most or process.files >= self.FILES or not process.usable:
-            process.kill()
-        else:
-            self._kept.append(process)
-
-    def close(self) -> None:
-        """End the kept processes; the next file brings a new one."""
-        _kill_all(self._kept)
-
-    def __reduce__(self) -> tuple[type[ProcessPool], tuple[int]]:
-        return ProcessPool, (self._most,)
-
-
-def _kill_all(processes: list[DecoderProcess]) -> None:
-    while processes:
-        processes.pop().kill()
-
-
 def _widen(pipe: int) -> None:
     """Let a pipe hold a few frames, so that the two processes take turns less often."""
     if sys.platform == "linux":
-        # More than the user may have is refused; then the pipe stays as it is.
-        with suppress(OSError):
+        import fcntl
+
+        with suppress(OSError):  # more than the user may have; the pipe stays as it is
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""A Video whose decoding happens in a child process that may crash, hang or be killed."""
+"""A Video that is decoded in a child process, which may crash, hang or be killed."""
 
 from __future__ import annotations
 
@@ -8,34 +8,37 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import UsageError, VideoError
-from vidattn.io.closing import Closing
 from vidattn.types import Window
-from vidattn.video.process.child import DecoderProcess, DiedError, ProcessPool, SilentError
+from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.protocol import (
-    READERS,
     Frames,
     Limits,
     UnreadableSpan,
+    Video,
     VideoDetails,
     check_indices,
 )
+from vidattn.video.readers import READER_NAMES
+
+if TYPE_CHECKING:
+    from vidattn.video.process.pool import ProcessPool
 
 MAX_SIDE = 1 << 20
-"""Pixels that no frame has, whatever it is resized to."""
+"""Pixels; no frame is that large, however it is resized."""
 
 
-def _identity(found: os.stat_result) -> tuple[int, ...]:
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class SupervisedVideo(Closing):
+class SupervisedVideo(Video):
     """See Video. Made by open_video; for one thread at a time."""
 
     def __init__(
@@ -45,13 +48,13 @@ class SupervisedVideo(Closing):
         reader: str = "auto",
         short_side: int | None = None,
         limits: Limits | None = None,
-        spare: ProcessPool | None = None,
+        pool: ProcessPool | None = None,
         ahead: bool = False,
     ) -> None:
-        """As `open_video`. ahead: a child begins to open the file; `wait` must be called before
-        anything else, and raises what is wrong with it."""
-        if reader not in READERS:
-            raise UsageError(f"no reader {reader!r}", hint=f"readers: {', '.join(READERS)}")
+        """As `open_video`. ahead: a child begins to open the file, and `wait` must be called before
+        anything else; it raises the errors of opening."""
+        if reader not in READER_NAMES:
+            raise UsageError(f"no reader {reader!r}", hint=f"readers: {', '.join(READER_NAMES)}")
         if short_side is not None and not 1 <= short_side <= 16384:
             raise UsageError(f"short side {short_side} is outside 1 to 16384")
         self.path = os.fspath(path)
@@ -60,12 +63,12 @@ class SupervisedVideo(Closing):
         self.limits = limits or Limits()
         self.unreadable: list[UnreadableSpan] = []
         self._fd = open_regular(path)
-        self._spare = spare
+        self._pool = pool
         self._identity = _identity(os.fstat(self._fd))
-        self._process: DecoderProcess | None = None
-        self._interrupted: DecoderProcess | None = None
-        self._finalizer = weakref.finalize(self, os.close, self._fd)
-        self._first_reader = reader
+        self._process: WorkerProcess | None = None
+        self._interrupted: WorkerProcess | None = None
+        self._close_file = weakref.finalize(self, os.close, self._fd)
+        self.reader = reader
         try:
             if ahead:
                 self._begin(reader)
@@ -73,25 +76,25 @@ class SupervisedVideo(Closing):
                 self._start(reader)
         except (DiedError, SilentError) as error:
             self.close()
-            raise self._lost(error) from None
+            raise self._translate(error) from None
         except BaseException:
             self.close()
             raise
 
     def wait(self) -> None:
-        """What `ahead` has begun; raises as `open_video`."""
+        """Finish opening after `ahead`; raises as `open_video`."""
         try:
-            self._start(self._first_reader, begun=True)
+            self._start(self.reader, begun=True)
         except BaseException:
             self.close()
             raise
 
     def _start(self, reader: str, *, begun: bool = False) -> None:
-        """Let a child open the file, a kept one or a new one; fills in what is known of it.
+        """Let a child open the file, a kept one or a new one, and take in its properties.
 
-        What goes wrong in a kept one may be an earlier file's doing, and a new one that dies may
-        have been out of luck: either is replaced once. One that falls silent is not, since that
-        would double the wait. begun: a child is at it already.
+        An error in a kept child may come from an earlier file, and a new one that dies may have
+        been out of luck: either is replaced once. A silent one is not, since that would double the
+        wait. begun: a child has begun already.
         """
         fresh, lives = False, 1
         while True:
@@ -106,73 +109,65 @@ class SupervisedVideo(Closing):
             except (DiedError, SilentError) as error:
                 lives -= not self._is_kept
                 if isinstance(error, SilentError) or lives < 0:
-                    raise self._lost(error) from None
+                    raise self._translate(error) from None
             begun, fresh = False, True
 
     def _begin(self, reader: str, *, fresh: bool = False) -> None:
         """Tell a child to open the file. Raises DiedError or SilentError."""
         self._end_process()
-        kept = self._spare.take() if self._spare and not fresh else None
+        kept = self._pool.take() if self._pool and not fresh else None
         self._is_kept, self._in_order = kept is not None, False
-        self._process = kept or DecoderProcess(self.limits.silence_seconds)
-        self._killer = weakref.finalize(self, self._process.kill)
-        request = {
-            "kind": "open",
-            "reader": reader,
-            "short_side": self._short_side,
-            "limits": asdict(self.limits),
-        }
-        self._opening = self._process.ask(request, fd=self._fd)
+        self._process = kept or WorkerProcess(self.limits.silence_seconds)
+        self._kill = weakref.finalize(self, self._process.kill)
+        limits = asdict(self.limits)
+        request = {"reader": reader, "short_side": self._short_side, "limits": limits}
+        self._request_number = self._process.send({"kind": "open", **request}, fd=self._fd)
 
     def _finish(self) -> None:
-        """Take in what the child found. Raises VideoError, DiedError or SilentError."""
+        """Take in the child's reply. Raises VideoError, DiedError or SilentError."""
         process = self._process
         assert process is not None
-        for meta, raw in process.answers(self._opening):
+        for meta, raw in process.replies(self._request_number):
             if meta["kind"] == "error":
                 raise self._error(meta)
             try:
-                self._learn(meta, raw)
+                self._take_in(meta, raw)
             except (LookupError, TypeError, ValueError, ArithmeticError):
-                raise process.nonsense() from None
+                raise process.end_liar() from None
         self._in_order = True
 
-    def _learn(self, meta: dict[str, Any], raw: NDArray[np.uint8]) -> None:
-        facts = dict(meta["facts"])
-        facts["fps"], facts["sar"] = Fraction(*facts["fps"]), Fraction(*facts["sar"])
-        facts["warnings"] = tuple(facts["warnings"])
-        self.facts = VideoDetails(**facts)
-        self.reader: str = meta["reader"]
+    def _take_in(self, meta: dict[str, Any], raw: NDArray[np.uint8]) -> None:
+        info = dict(meta["info"])
+        info["fps"], info["sar"] = Fraction(*info["fps"]), Fraction(*info["sar"])
+        info["warnings"] = tuple(info["warnings"])
+        self.details = VideoDetails(**info)
+        self.reader = meta["reader"]
         self.times = raw.view(np.float64)
         self.frames = len(self.times)
-        self.fps, self.duration = self.facts.fps, self.facts.duration
+        self.fps, self.duration = self.details.fps, self.details.duration
         self.width, self.height = map(int, meta["size"])
         self._available = float(meta["available"])
-        self._require_sound()
+        self._require_plausible()
         if not self.unreadable:
             holes = [Window(float(start), float(stop)) for start, stop in meta["holes"]]
             if not all(0 <= hole.start < hole.stop <= self._available for hole in holes):
-                raise ValueError("holes lie outside the film")
+                raise ValueError("holes lie outside the video")
             self.unreadable += [UnreadableSpan(hole, "E_DECODE") for hole in holes]
         if meta["truncated"] and not self.unreadable:
             tail = Window(self._available, self.duration)
             self.unreadable.append(UnreadableSpan(tail, "E_TRUNCATED"))
 
-    def _require_sound(self) -> None:
-        """Raise ValueError unless what the child says of the file can be true."""
+    def _require_plausible(self) -> None:
+        """Raise ValueError unless the child's reply about the file can be true."""
         rising = self.frames > 0 and self.times[0] == 0 and (np.diff(self.times) > 0).all()
         if not rising or not self.times[-1] <= self._available < np.inf:
             raise ValueError("times do not rise from 0 to the end")
-        if not self._available <= self.duration < np.inf or self.facts.frames != self.frames:
+        if not self._available <= self.duration < np.inf or self.details.frames != self.frames:
             raise ValueError("the file does not last until its last frame")
         if not 0 < min(self.width, self.height) <= max(self.width, self.height) <= MAX_SIDE:
             raise ValueError("frames have no such size")
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """Decode frames by number, any order, repeats allowed: uint8 [len(indices), H, W, 3] RGB.
-
-        Raises IndexError outside [0, frames), VideoError E_DECODE when a frame does not decode.
-        """
         wanted = check_indices(indices, self.frames, self._name)
         unique, inverse = np.unique(wanted, return_inverse=True)
         out = np.empty((len(wanted), self.height, self.width, 3), np.uint8)
@@ -189,11 +184,6 @@ class SupervisedVideo(Closing):
         return out
 
     def stream(self, indices: Iterable[int]) -> Iterator[tuple[int, Frames]]:
-        """Decode rising frame numbers: yields (index, uint8 [H, W, 3]) in bounded memory.
-
-        Frames that do not decode are left out and listed in `unreadable`. Other calls may come
-        between; the stream then goes on where it was.
-        """
         wanted = check_indices(indices, self.frames, self._name)
         if (np.diff(wanted) <= 0).any():
             raise ValueError("stream needs rising frame numbers")
@@ -204,7 +194,7 @@ class SupervisedVideo(Closing):
     def _decode(
         self, wanted: NDArray[np.int64], *, dense: bool
     ) -> Iterator[tuple[int, Frames | None]]:
-        """Each wanted frame, None when it is lost; a dead child is replaced once."""
+        """Each wanted frame, None for an unreadable one; a dead child is replaced once."""
         done, lives = 0, 1
         while done < len(wanted):
             try:
@@ -215,35 +205,34 @@ class SupervisedVideo(Closing):
                 lives -= 1
                 hung = isinstance(error, SilentError) and self.reader == "pyav"
                 if lives < 0 or hung or self._interrupted is self._process:
-                    raise self._lost(error) from None
+                    raise self._translate(error) from None
                 self._start("pyav")
 
     def _request(
         self, wanted: NDArray[np.int64], dense: bool
     ) -> Iterator[tuple[int, Frames | None]]:
-        """Frames of one request; ends early when another request came between."""
-        process = self._ready()
+        """Frames of one request; ends early when another request came in between."""
+        process = self._ensure_process()
         shape = (self.height, self.width, 3)
         size = self.height * self.width * 3
         request = {"kind": "frames", "dense": dense}
-        number = process.ask(request, wanted.tobytes(), most_bytes=size)
+        number = process.send(request, wanted.tobytes(), max_raw=size)
         expected = iter(wanted.tolist())
-        for meta, raw in process.answers(number):
+        for meta, raw in process.replies(number):
             if meta["kind"] == "error":
                 raise self._error(meta)
             index = next(expected, None)
-            lost = meta["kind"] == "lost"
-            if index is None or meta.get("index") != index or raw.size != (0 if lost else size):
-                raise process.nonsense()
-            if lost:
-                self._report(index)
-                yield index, None
-            else:
-                yield index, raw.reshape(shape)
-            if not process.current(number):
+            unreadable = meta["kind"] == "unreadable"
+            fits = raw.size == (0 if unreadable else size)
+            if index is None or meta.get("index") != index or not fits:
+                raise process.end_liar()
+            if unreadable:
+                self._add_unreadable(index)
+            yield index, None if unreadable else raw.reshape(shape)
+            if not process.is_current(number):
                 return
 
-    def _ready(self) -> DecoderProcess:
+    def _ensure_process(self) -> WorkerProcess:
         if self._fd < 0:
             raise ValueError(f"{self._name}: the video is closed")
         if self._process is None or not self._process.usable:
@@ -251,8 +240,8 @@ class SupervisedVideo(Closing):
         assert self._process is not None
         return self._process
 
-    def _report(self, index: int) -> None:
-        """Note that a frame is unreadable, joining it to the span before."""
+    def _add_unreadable(self, index: int) -> None:
+        """List a frame as unreadable, joined to the span before it."""
         start = float(self.times[index])
         stop = float(self.times[index + 1]) if index + 1 < self.frames else self._available
         last = self.unreadable[-1] if self.unreadable else None
@@ -268,27 +257,22 @@ class SupervisedVideo(Closing):
             text, code=str(meta.get("code")), hint=None if hint is None else str(hint)
         )
 
-    def _lost(self, error: DiedError | SilentError) -> VideoError:
+    def _translate(self, error: DiedError | SilentError) -> VideoError:
         code = "E_TIMEOUT" if isinstance(error, SilentError) else "E_DECODER_DIED"
-        return VideoError(
-            f"{self._name}: {error}", code=code, hint="the file may be damaged or hostile; skip it"
-        )
+        hint = "the file may be damaged or hostile; skip it"
+        return VideoError(f"{self._name}: {error}", code=code, hint=hint)
 
     def _end_process(self) -> None:
         if self._process is None:
             return
-        if self._spare is not None and self._in_order:
-            self._killer.detach()
-            self._spare.keep(self._process)
+        if self._pool is not None and self._in_order:
+            self._kill.detach()
+            self._pool.put(self._process)
         else:
-            self._killer()
+            self._kill()
         self._process = None
 
     def check_unchanged(self) -> None:
-        """Raise VideoError E_CHANGED when the file is not the one that was opened any more.
-
-        A file that was deleted meanwhile is still read to its end, so that is no change.
-        """
         now = {_identity(os.fstat(self._fd))}
         with suppress(OSError):
             now.add(_identity(os.stat(self.path)))  # noqa: PTH116
@@ -300,13 +284,11 @@ class SupervisedVideo(Closing):
             )
 
     def interrupt(self) -> None:
-        """Make what waits for a frame in another thread fail soon; later calls work again."""
         if self._process is not None:
             self._interrupted = self._process
             self._process.interrupt()
 
     def close(self) -> None:
-        """End the child and let go of the file; calling it twice is fine."""
         self._end_process()
-        self._finalizer()
+        self._close_file()
         self._fd = -1

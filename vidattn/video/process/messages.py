@@ -1,4 +1,4 @@
-"""Messages between a decoding process and its supervisor: a length prefix, JSON, raw bytes."""
+"""Messages between a worker process and its supervisor: a length prefix, JSON, raw bytes."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Meta = dict[str, Any]
 
 
 def encode(meta: Mapping[str, Any], raw_bytes: int = 0) -> bytes:
-    """Everything of a message but its raw part."""
+    """A message without its raw part."""
     text = json.dumps(meta).encode()
     return HEAD.pack(len(text), raw_bytes) + text
 
 
-def lengths(head: bytes, most_raw: int = MAX_RAW) -> tuple[int, int]:
-    """JSON and raw length of a message; raises ValueError when no honest sender would send them."""
+def parse_head(head: bytes, max_raw: int = MAX_RAW) -> tuple[int, int]:
+    """JSON and raw length of a message; raises ValueError for lengths no honest sender sends."""
     text, raw = HEAD.unpack(head)
-    if text > MAX_JSON or raw > most_raw:
+    if text > MAX_JSON or raw > max_raw:
         raise ValueError(f"a message of {text} + {raw} bytes")
     return text, raw
 
 
 def decode(text: bytes) -> Meta:
-    """The JSON part as a dict; raises ValueError when it is anything else."""
+    """The JSON part as a dict; raises ValueError for anything else."""
     try:
         meta = json.loads(text)
     except RecursionError:

@@ -1,92 +1,137 @@
-"""Opening one film after the other: in few processes, and the next one ahead of time."""
+"""Many videos one after the other: in few processes, and the next one opened ahead of time."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from typing import NamedTuple
+import weakref
+from contextlib import AbstractContextManager, suppress
+from typing import Any, NamedTuple
 
 from vidattn.errors import VideoError
-from vidattn.io.closing import Closing
-from vidattn.video.process.child import ProcessPool
+from vidattn.video.process.child import WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
 from vidattn.video.protocol import Limits, Video
 
 
-class _Wish(NamedTuple):
+class ProcessPool:
+    """Keeps decoding processes from one file to the next, where starting them dominates.
+
+    Results are those of fresh processes: an error in a kept process is retried in a fresh one (by
+    `SupervisedVideo`), and a process ends after `FILES` files. A copy in another process, forked or
+    pickled, starts empty. size: number of processes kept.
+    """
+
+    FILES = 200
+
+    def __init__(self, size: int = 1) -> None:
+        self._size = size
+        self._processes: list[WorkerProcess] = []
+        self._finalizer = weakref.finalize(self, _kill_all, self._processes)
+
+    def take(self) -> WorkerProcess | None:
+        """A process that the caller then owns; None if no usable one is there."""
+        while self._processes:
+            process = self._processes.pop()
+            if process.usable:
+                return process
+            process.kill()
+        return None
+
+    def put(self, process: WorkerProcess) -> None:
+        """Keep a process for later, or end it if it is old, unusable, or the pool is full."""
+        process.files += 1
+        full = len(self._processes) >= self._size
+        if full or process.files >= self.FILES or not process.usable:
+            process.kill()
+        else:
+            self._processes.append(process)
+
+    def close(self) -> None:
+        """End the kept processes; the next file starts a new one."""
+        _kill_all(self._processes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ProcessPool, (self._size,)
+
+
+def _kill_all(processes: list[WorkerProcess]) -> None:
+    while processes:
+        processes.pop().kill()
+
+
+class _Key(NamedTuple):
     path: str
     reader: str
     short_side: int | None
 
 
-def _is_still(video: SupervisedVideo) -> bool:
-    """Whether a film that was expected is the one that lies there now."""
+class Prefetcher(AbstractContextManager["Prefetcher", None]):
+    """Opens videos as `open_video` does, with the same frames and errors, for many in a row.
+
+    Decoding processes are kept from video to video, and one may open the next video in advance.
+    limits: of every video. For one thread at a time; a context manager that ends the processes.
+    """
+
+    SIZE = 2
+    """Idle processes, and videos opened in advance: one for the video at hand, one for the next."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._pool = ProcessPool(self.SIZE)
+        self._opening: dict[_Key, SupervisedVideo] = {}
+
+    def __call__(
+        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
+    ) -> Video:
+        """The video, opened in advance if it was prefetched. Raises as `open_video`."""
+        key = _Key(os.fspath(path), reader, short_side)
+        video = self._opening.pop(key, None)
+        if video is None or not _is_current(video):
+            if video is not None:
+                video.close()
+            return self._open(key, ahead=False)
+        video.wait()
+        return video
+
+    def prefetch(
+        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
+    ) -> None:
+        """Begin to open a video that is needed soon, perhaps giving up the oldest such one.
+
+        An error is raised when the video is opened.
+        """
+        key = _Key(os.fspath(path), reader, short_side)
+        if key in self._opening:
+            return
+        while len(self._opening) >= self.SIZE:
+            self._opening.pop(next(iter(self._opening))).close()
+        with suppress(VideoError):
+            self._opening[key] = self._open(key, ahead=True)
+
+    def _open(self, key: _Key, *, ahead: bool) -> SupervisedVideo:
+        return SupervisedVideo(
+            key.path,
+            reader=key.reader,
+            short_side=key.short_side,
+            limits=self.limits,
+            pool=self._pool,
+            ahead=ahead,
+        )
+
+    def close(self) -> None:
+        """End the kept processes; opening another video starts anew."""
+        while self._opening:
+            self._opening.popitem()[1].close()
+        self._pool.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _is_current(video: SupervisedVideo) -> bool:
+    """Whether the file that was opened is still the one with this path."""
     try:
         video.check_unchanged()
     except VideoError:
         return False
     return os.path.lexists(video.path)
-
-
-class Prefetcher(Closing):
-    """Opens films as `open_video` does, for who goes through many of them.
-
-    Frames and errors are those of `open_video`. Decoding processes are kept from film to film (see
-    `ProcessPool`), and a process may open the next film while somebody looks at another. limits: of
-    every film. For one thread at a time; a context manager that ends the processes kept.
-    """
-
-    KEPT = 2
-    """Processes that wait for work: one for the film at hand, one for the next or a second look.
-    As many films are expected at most, the one at hand and the next."""
-
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
-        self._spare = ProcessPool(self.KEPT)
-        self._coming: dict[_Wish, SupervisedVideo] = {}
-
-    def __call__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        reader: str = "auto",
-        short_side: int | None = None,
-    ) -> Video:
-        """The film, opened before if it was the expected one. Errors as `open_video`."""
-        wish = _Wish(os.fspath(path), reader, short_side)
-        video = self._coming.pop(wish, None)
-        if video is None or not _is_still(video):
-            if video is not None:
-                video.close()
-            return self._begun(wish, ahead=False)
-        video.wait()
-        return video
-
-    def expect(
-        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
-    ) -> None:
-        """Let a process begin to open a film that is wanted soon; what was expected longest may be
-        given up for it. What is wrong with the film is said when it is wanted."""
-        wish = _Wish(os.fspath(path), reader, short_side)
-        if wish in self._coming:
-            return
-        while len(self._coming) >= self.KEPT:
-            self._coming.pop(next(iter(self._coming))).close()
-        with suppress(VideoError):
-            self._coming[wish] = self._begun(wish, ahead=True)
-
-    def _begun(self, wish: _Wish, *, ahead: bool) -> SupervisedVideo:
-        return SupervisedVideo(
-            wish.path,
-            reader=wish.reader,
-            short_side=wish.short_side,
-            limits=self.limits,
-            spare=self._spare,
-            ahead=ahead,
-        )
-
-    def close(self) -> None:
-        """End the processes that are kept; who opens another film begins anew."""
-        while self._coming:
-            self._coming.popitem()[1].close()
-        self._spare.close()

@@ -1,1 +1,35 @@
-"""One reader per decoding library."""
+"""One reader per decoding library; `READERS` is the table of them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderInfo:
+    """A reader: the class that implements it, and the library that it needs."""
+
+    module: str
+    """Below `vidattn.video.readers`."""
+    cls: str
+    package: str
+    """Name of the library on the package index."""
+    extra: str = ""
+    """Extra of vidattn that installs it; none for a core dependency."""
+    dense: bool = True
+    """Whether streams are read with it too; otherwise PyAV reads them."""
+    confined: bool = True
+    """Whether it works without writing files and within the memory limit; torch does not."""
+
+
+READERS = {
+    "pyav": ReaderInfo("pyav", "PyAVReader", "av"),
+    "decord": ReaderInfo("decord", "DecordReader", "decord", dense=False),
+    "opencv": ReaderInfo("opencv", "OpenCVReader", "opencv-python"),
+    "torchcodec": ReaderInfo(
+        "torchcodec", "TorchcodecReader", "torchcodec", extra="[torchcodec]", confined=False
+    ),
+}
+READER_NAMES = ("auto", *READERS)
+"""Values of `reader`; "auto" is PyAV, which is exact on every file and the fastest for sparse
+frames, because it plans which packets to decode."""

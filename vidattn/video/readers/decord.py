@@ -1,8 +1,8 @@
-"""Sparse frames through decord, on the files where its frames are known to be the right ones.
+"""Sparse frames through decord, on files where its frames are known to be the right ones.
 
 decord 0.6 counts frames that an edit list hides, is off on open GOPs, MPEG-TS, AVI and negative
 PTS, and decodes ahead without bound; so it is opened per request, at the target size, and only for
-files whose frame table rules all of that out. Streams are left to PyAV.
+files whose frame table rules all of that out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidattn.video.container.probe import Probe
 from vidattn.video.protocol import Limits
-from vidattn.video.readers.reader import Event, UnreadableFrame, declines, missing
+from vidattn.video.readers.reader import Event, UnreadableFrame, missing, refuse
 
 BATCH_FRAMES = 16
 CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4", "mpeg2video", "mjpeg"})
@@ -30,15 +30,14 @@ class DecordReader:
         try:
             import decord
         except (ImportError, OSError) as error:
-            raise missing("decord", str(error)) from None
-        if reason := _unsafe(probe):
-            raise declines("decord", reason)
+            raise missing("decord", error) from None
+        if reason := _find_risk(probe):
+            raise refuse("decord", reason)
         self._decord = decord
         self._source = source
         self._size = size
         self._threads = limits.threads
         self._table = probe.table
-        self._start = probe.facts.start_pts_seconds
         self._open()
 
     def _open(self) -> Any:
@@ -49,13 +48,13 @@ class DecordReader:
             )
             stamps = video.get_frame_timestamp(np.arange(len(video)))[:, 0]
         except self._decord.DECORDError as error:
-            raise declines("decord", str(error).strip().splitlines()[-1]) from None
+            raise refuse("decord", str(error).strip().splitlines()[-1]) from None
         times = self._table.times
         if len(stamps) != len(times):
-            raise declines("decord", f"it counts {len(stamps)} frames, not {len(times)}")
+            raise refuse("decord", f"it counts {len(stamps)} frames, not {len(times)}")
         gap = float(np.diff(times).min()) if len(times) > 1 else 1.0
         if np.abs(stamps - stamps[0] - times).max() > gap / 2:
-            raise declines("decord", "its time stamps differ")
+            raise refuse("decord", "its timestamps differ")
         return video
 
     def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
@@ -74,14 +73,14 @@ class DecordReader:
         """Nothing is held between requests."""
 
 
-def _unsafe(probe: Probe) -> str | None:
-    """Why decord's frames may be wrong ones; None when they are right."""
-    table, facts = probe.table, probe.facts
+def _find_risk(probe: Probe) -> str | None:
+    """The reason why decord's frames may be wrong; None if they are right."""
+    table, details = probe.table, probe.details
     if not table.proven or table.packets is None:
-        return f"the packets of {facts.container} with {facts.codec} do not tell its frames"
-    if facts.codec not in CODECS:
-        return f"it does not decode {facts.codec}"
-    if facts.start_pts_seconds < 0 or len(table.packets.pts) != len(table.times):
+        return f"the packets of {details.container} with {details.codec} do not tell its frames"
+    if details.codec not in CODECS:
+        return f"it does not decode {details.codec}"
+    if details.start_pts_seconds < 0 or len(table.packets.pts) != len(table.times):
         return "some packets are not shown"
     later = np.minimum.accumulate(table.packets.pts[::-1])[::-1]
     if (later[table.packets.key] < table.packets.pts[table.packets.key]).any():

@@ -7,22 +7,22 @@ from fractions import Fraction
 
 import numpy as np
 
-from vidattn.io.closing import Closing
 from vidattn.video.protocol import (
     Frames,
     Limits,
     Times,
     UnreadableSpan,
+    Video,
     VideoDetails,
     check_indices,
 )
 
 
-class MemoryVideo(Closing):
+class MemoryVideo(Video):
     """A Video over frames in memory: for tests, synthetic data and frames from elsewhere.
 
-    frames: uint8 [N, H, W, 3] RGB, N >= 1, not copied. times: float64 [N] seconds, rising, first 0;
-    None spaces them by `fps`. Frames keep their size. Raises ValueError when these do not fit.
+    frames: uint8 [N, H, W, 3] RGB, N >= 1, not copied, never resized. times: float64 [N] seconds,
+    rising, first 0; None spaces them by `fps`. Raises ValueError for other shapes or times.
     """
 
     reader = "memory"
@@ -49,7 +49,7 @@ class MemoryVideo(Closing):
         self.duration = float(self.times[-1]) + gap
         self.limits = Limits()
         self.unreadable: list[UnreadableSpan] = []
-        self.facts = VideoDetails(
+        self.details = VideoDetails(
             width=self.width,
             height=self.height,
             codec="raw",
@@ -64,19 +64,17 @@ class MemoryVideo(Closing):
         )
 
     def read(self, indices: Sequence[int]) -> Frames:
-        """Frames by number, uint8 [len(indices), H, W, 3]; IndexError outside [0, frames)."""
         return self._frames[check_indices(indices, self.frames, self.path)]
 
     def stream(self, indices: Iterable[int]) -> Iterator[tuple[int, Frames]]:
-        """Yield (index, uint8 [H, W, 3]) for rising frame numbers."""
         for index in check_indices(indices, self.frames, self.path).tolist():
             yield index, self._frames[index]
 
     def check_unchanged(self) -> None:
-        """Frames in memory are the caller's business."""
+        """The caller owns the frames."""
 
     def interrupt(self) -> None:
-        """Nobody ever waits."""
+        """No call ever waits."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """There is nothing to end."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.video.container.cursor import Cursor
-from vidattn.video.container.frame_table import FrameTable, Source, decoded
-from vidattn.video.container.seek_plan import Group, groups
+from vidattn.video.container.frame_table import FrameTable, Source, decode
+from vidattn.video.container.seek_plan import Group, plan_groups
 from vidattn.video.pixels import Converter
 from vidattn.video.protocol import Frames
 from vidattn.video.readers.reader import Event, UnreadableFrame
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 PATIENCE_FRAMES = 32
-"""A frame still missing when one so much later has come will not come."""
+"""A frame that is still missing when one so much later has come will not come."""
 
 
 class PyAVReader:
@@ -44,10 +44,10 @@ class PyAVReader:
         pending = deque(wanted.tolist())
         table = self._table
         if table.packets is not None:
-            for group in groups(table.packets, table.pts, table.positions, wanted.tolist()):
+            for group in plan_groups(table.packets, table.pts, table.positions, wanted.tolist()):
                 yield from self._deliver(pending, group.wanted, self._planned(group), give_up=False)
                 if pending and pending[0] <= group.wanted[-1]:
-                    break  # a frame did not come: now only a decode from the start is believed
+                    break  # a frame is missing: now only a decode from the start is trusted
         if pending:
             yield from self._deliver(pending, tuple(pending), self._replay(), give_up=True)
 
@@ -59,7 +59,7 @@ class PyAVReader:
         *,
         give_up: bool,
     ) -> Iterator[Event]:
-        """Put frames in order; one that is missing ends the pass, or is Lost with `give_up`."""
+        """Put frames in order; a missing one ends the pass, or is unreadable with `give_up`."""
         left, held = set(wanted), dict[int, Frames]()
         for item in source:
             if item is None:
@@ -95,7 +95,7 @@ class PyAVReader:
         if not cursor.jump(group.start):
             return
         try:
-            for frame in decoded(cursor.stream, cursor.take(group), strict=True):
+            for frame in decode(cursor.stream, cursor.take(group), strict=True):
                 if frame is None:
                     yield None
                 elif frame.is_corrupt or frame.pts is None:
@@ -106,10 +106,10 @@ class PyAVReader:
             cursor.stream.codec_context.flush_buffers()
 
     def _replay(self) -> Iterator[tuple[int, VideoFrame] | None]:
-        # Only what a plan could not read is read again.
+        # Only frames that a plan could not read are read again.
         feed = self._cursor.restart(damaged=self._table.packets is not None)
         count = 0
-        for frame in decoded(self._cursor.stream, feed):
+        for frame in decode(self._cursor.stream, feed):
             if frame is None:
                 yield None
                 continue

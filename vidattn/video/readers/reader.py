@@ -1,4 +1,4 @@
-"""What the decoding process needs of a reader, whichever library does the work."""
+"""The interface of all readers inside the decoding process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
 from vidattn.video.protocol import Frames
+from vidattn.video.readers import READERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +22,16 @@ class UnreadableFrame:
 
 
 Event = tuple[int, Frames] | UnreadableFrame | None
-"""A frame, a lost frame, or None: still at work."""
+"""A frame, an unreadable frame, or None: still at work."""
 
 
 class Reader(Protocol):
-    """Wanted frames of one file."""
+    """Reads frames of one file; made from a path, its Probe, the size of frames and Limits."""
 
     name: str
 
     def frames(self, wanted: NDArray[np.int64]) -> Iterator[Event]:
-        """wanted: strictly rising frame numbers; yields each once, in order, as a frame or Lost.
+        """Yield each frame of `wanted`, strictly rising numbers, in order.
 
         Raises VideoError E_DECODE when the library's frames are not those of the frame table.
         """
@@ -41,17 +42,21 @@ class Reader(Protocol):
         ...
 
 
-def declines(reader: str, reason: str) -> VideoError:
+def refuse(reader: str, reason: str) -> VideoError:
     """The error of a reader that cannot be exact on a file."""
     message = f"{reader} is not exact on this file: {reason}"
     return VideoError(message, code="E_DECODE", hint="use --reader pyav")
 
 
-def missing(reader: str, reason: str) -> VideoError:
-    """The error of a reader whose library is not there."""
-    extra = "vidattn[torchcodec]" if reader == "torchcodec" else "vidattn"
+def missing(reader: str, error: Exception) -> VideoError:
+    """The error of a reader whose library cannot be imported."""
     return VideoError(
-        f"reader {reader} cannot be used: {reason}",
+        f"reader {reader} cannot be used: {first_line(error)}",
         code="E_NO_READER",
-        hint=f"pip install {extra}, or use --reader pyav",
+        hint=f"pip install vidattn{READERS[reader].extra}, or use --reader pyav",
     )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of a library's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

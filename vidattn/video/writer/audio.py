@@ -1,6 +1,6 @@
-"""The sound of a file as a track of another: its own packets where an mp4 may hold them, else AAC.
+"""The audio of a file as a track of another: its own packets where an mp4 may hold them, else AAC.
 
-Runs in the recording process alone.
+Runs in the writing process only.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
-"""What players expect in an mp4."""
+"""Codecs that players expect in an mp4."""
 _NAMES = (
     "aac mp3 mp3float mp2 mp2float mp1float ac3 eac3 alac opus libopus flac vorbis libvorbis "
     "pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be pcm_u8 "
     "pcm_mulaw pcm_alaw adpcm_ms adpcm_ima_wav adpcm_ima_qt wmav1 wmav2 amrnb amrwb dca"
 )
 DECODERS = frozenset(_NAMES.split())
-"""Sound that is known well enough to be decoded."""
+"""Decoders that are common enough to be used."""
 BITS_PER_CHANNEL = 80_000
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
-"""By the number of channels; of others a stereo mix is made. Names in files are often missing."""
+"""By number of channels; others become stereo. Names in files are often missing."""
 LEAD_SECONDS = 0.05
-"""Packets before the first one heard come along, for decoders need them to begin well."""
+"""Packets before the first one heard are copied too, since decoders need them to begin well."""
 EARLY_SECONDS = 1.0
-"""How long before the wanted part reading begins, since seeking may come out late."""
+"""Seconds before the wanted part at which reading begins, since seeking may come out late."""
 
 
 class AudioCopy:
-    """The best sound track of a file, from a moment on, muxed as the pictures go along."""
+    """The best audio track of a file, from `start` on, muxed along with the video."""
 
     def __init__(self, source: str, start: float, stop: float, beat: Callable[[], None]) -> None:
-        """start, stop: seconds as the file counts them; what lies outside is left out."""
+        """start, stop: seconds in the source; audio outside is left out."""
         self._start, self._stop, self._beat = start, stop, beat
         self._container = av.open(
             source,
@@ -52,11 +52,11 @@ class AudioCopy:
             },
             metadata_errors="replace",
         )
-        found = self._container.streams.best("audio")
-        self._stream = found if isinstance(found, AudioStream) else None
+        best = self._container.streams.best("audio")
+        self._stream = best if isinstance(best, AudioStream) else None
         context = None if self._stream is None else self._stream.codec_context
         self.codec = "" if self._stream is None else "unknown"
-        """Of the file's own track, "" where there is none."""
+        """Of the source, "" if it has no audio."""
         if context is not None:
             self.codec = context.codec.canonical_name
         self.copied = self.codec in COPIED
@@ -67,8 +67,8 @@ class AudioCopy:
         self._last: int | None = None
 
     @property
-    def there(self) -> bool:
-        """Whether there is sound that can be carried over."""
+    def exists(self) -> bool:
+        """Whether there is audio that an mp4 can have."""
         return self._stream is not None
 
     def join(self, output: OutputContainer) -> None:
@@ -78,22 +78,22 @@ class AudioCopy:
         if self.copied:
             self._out = output.add_stream_from_template(self._stream)
         else:
-            heard = self._stream.codec_context
-            self._out = output.add_stream("aac", rate=heard.sample_rate)
-            self._out.codec_context.layout = LAYOUTS.get(heard.channels, "stereo")
+            context = self._stream.codec_context
+            self._out = output.add_stream("aac", rate=context.sample_rate)
+            self._out.codec_context.layout = LAYOUTS.get(context.channels, "stereo")
             self._out.codec_context.bit_rate = BITS_PER_CHANNEL * self._out.codec_context.channels
-        self._packets = self._wanted()
+        self._packets = self._wanted_packets()
         self._ahead = next(self._packets, None)
 
-    def until(self, time: float) -> None:
-        """Mux what is heard before `time`, in seconds as the file counts them."""
+    def mux_until(self, time: float) -> None:
+        """Mux the audio before `time`, in seconds of the source."""
         while self._ahead is not None and self._time(self._ahead) < time:
             self._mux(self._ahead)
             self._ahead = next(self._packets, None)
 
     def finish(self) -> None:
         """Mux the rest."""
-        self.until(self._stop)
+        self.mux_until(self._stop)
         if self._out is not None and not self.copied:
             self._encode(None)
 
@@ -104,15 +104,14 @@ class AudioCopy:
     def _time(self, packet: Packet[AudioStream]) -> float:
         return float((packet.pts or 0) * (packet.time_base or Fraction(0)))
 
-    def _wanted(self) -> Iterator[Packet[AudioStream]]:
+    def _wanted_packets(self) -> Iterator[Packet[AudioStream]]:
         """Packets that are heard in the wanted part, each with a time."""
-        assert self._stream is not None
         if self._start > 10 * EARLY_SECONDS:
             try:
                 self._container.seek(max(0, round((self._start - EARLY_SECONDS) * 1_000_000)))
             except FFmpegError:
                 self._container.seek(0)
-        for packet in self._demuxed():
+        for packet in self._demux():
             if packet.pts is None:
                 packet.pts = packet.dts
             if not packet.size or packet.pts is None or packet.is_corrupt:
@@ -124,8 +123,8 @@ class AudioCopy:
             if end > self._start - (LEAD_SECONDS if self.copied else 0.0):
                 yield packet
 
-    def _demuxed(self) -> Iterator[Packet[AudioStream]]:
-        """All packets of the track, going on behind damage."""
+    def _demux(self) -> Iterator[Packet[AudioStream]]:
+        """All packets of the track, continuing behind damage."""
         assert self._stream is not None
         failures = 0
         while failures < MAX_ERRORS:
@@ -156,7 +155,7 @@ class AudioCopy:
         try:
             frames = self._stream.codec_context.decode(packet)
         except FFmpegError:
-            return  # a damaged packet is a moment of silence
+            return  # a damaged packet becomes a moment of silence
         for frame in frames:
             if frame.pts is not None and frame.time_base:
                 frame.pts -= round(self._start / frame.time_base)

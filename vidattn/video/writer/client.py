@@ -1,11 +1,11 @@
-"""The caller's side of recording: frames go in, an mp4 comes out, made by a supervised process."""
+"""The caller's side of video writing: frames go in, a supervised process makes an mp4."""
 
 from __future__ import annotations
 
 import os
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import OutputError, VideoError
-from vidattn.io.closing import Closing
 from vidattn.types import Window
-from vidattn.video.process.child import DecoderProcess, DiedError, SilentError
+from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.protocol import Frames, Limits, Times, Video
 
@@ -24,29 +23,29 @@ CRF = 20
 
 
 @dataclass(frozen=True)
-class AudioSource:
-    """What became of the sound of a film."""
+class AudioTrack:
+    """The audio of a written video."""
 
     codec: str
-    """Of the original, "" where there is none."""
-    heard: bool
+    """Of the source, "" if it has none."""
+    included: bool
     copied: bool
-    """Its own packets; otherwise it was encoded anew, as AAC."""
+    """Whether packets were copied; otherwise they were encoded as AAC."""
 
 
-class VideoWriter(Closing):
-    """Makes mp4 files of frames, with the sound of the film they come from, or of its packets.
+class VideoWriter(AbstractContextManager["VideoWriter", None]):
+    """Writes mp4 files of frames, with the audio of their source, or of packets of the source.
 
-    Whatever is read of that film, sound included, is read in the recording process. For one thread.
+    All reading of the source, audio included, happens in the writing process. For one thread.
     """
 
     def __init__(self, video: Video, limits: Limits | None = None) -> None:
-        """video: the open film; it stays open and is not read. limits: by default its own."""
+        """video: the open source; it stays open and is not read. limits: by default its own."""
         limits = limits or video.limits
         self._name = printable_path(video.path)
-        self._facts = video.facts
-        self._process = DecoderProcess(limits.silence_seconds, "vidattn.video.writer.worker")
-        self._killer = weakref.finalize(self, self._process.kill)
+        self._details = video.details
+        self._process = WorkerProcess(limits.silence_seconds, "vidattn.video.writer.worker")
+        self._kill = weakref.finalize(self, self._process.kill)
         self._shape = (0, 0)
         fd = open_regular(video.path)
         try:
@@ -59,85 +58,82 @@ class VideoWriter(Closing):
 
     @contextmanager
     def recording(
-        self, path: Path, size: tuple[int, int], times: Times, stop: float, *, sound: bool = True
-    ) -> Iterator[AudioSource]:
-        """Record into a new file what `frame` is given until the block ends.
+        self, path: Path, size: tuple[int, int], times: Times, stop: float, *, audio: bool = True
+    ) -> Iterator[AudioTrack]:
+        """Make a new H.264 file of the frames that `write` receives during the block.
 
-        size: width and height. times: seconds of all frames that may come, as `Video.times`. stop:
-        when the last one ends. The file begins at times[0] and is H.264 with upright pixels. Raises
-        OutputError when it cannot be written.
+        size: width and height. times: seconds of all frames that may come, as `Video.times`; the
+        file begins at times[0]. stop: end of the last one. Raises OutputError if writing fails.
         """
         width, height = (side + side % 2 for side in size)
         self._shape = (height, width)
-        zero, sar = self._facts.start_pts_seconds, self._facts.sar
-        sar = 1 / sar if self._facts.rotation % 180 and sar else sar
+        zero, sar = self._details.start_pts_seconds, self._details.sar
+        sar = 1 / sar if self._details.rotation % 180 and sar else sar
         order = {
-            "kind": "record",
             "size": [width, height],
             "sar": [sar.numerator, sar.denominator],
             "start": zero + float(times[0]),
             "stop": zero + stop,
-            "sound": sound and self._facts.audio,
+            "audio": audio and self._details.audio,
             "crf": CRF,
         }
-        fd = _created(path)
-        try:
-            told = self._ask(order, (times - times[0]).astype(np.float64).tobytes(), fd)
-        finally:
-            os.close(fd)
-        yield AudioSource(told["sound"], told["heard"], told["copied"])
+        raw = (times - times[0]).astype(np.float64).tobytes()
+        reply = self._ask_for_file(path, {"kind": "record", "order": order}, raw)
+        yield AudioTrack(**reply["audio"])
         self._ask({"kind": "finish"})
 
-    def frame(self, number: int, frame: Frames) -> None:
-        """The frame of times[number]: uint8 [H, W, 3] RGB of the size given.
+    def write(self, number: int, frame: Frames) -> None:
+        """Write the frame of times[number]: uint8 [H, W, 3] RGB of the size given.
 
-        Odd sizes are made even by showing the last row or column twice, since H.264 needs that.
+        Odd sizes are made even by repeating the last row or column, since H.264 needs that.
         """
-        rows, columns = (now - was for now, was in zip(self._shape, frame.shape[:2], strict=True))
+        rows, columns = (even - n for even, n in zip(self._shape, frame.shape[:2], strict=True))
         if rows or columns:
             frame = np.pad(frame, ((0, rows), (0, columns), (0, 0)), "edge")
         self._ask({"kind": "frame", "index": number}, np.ascontiguousarray(frame).data.cast("B"))
 
-    def copy(self, path: Path, part: Window, tolerance: float) -> Window | None:
-        """Write the packets of a part to a new file; what of the film that is, in seconds.
+    def copy(self, path: Path, window: Window, tolerance: float) -> Window | None:
+        """Write the packets of a window to a new file; returns the part of the source in it.
 
-        None when that would be off by more than `tolerance` seconds at one of its edges, or the
-        file cannot be cut so.
+        None if an edge would be off by more than `tolerance` seconds, or the file cannot be cut so.
         """
-        fd = _created(path)
-        edges = {"start": part.start, "stop": part.stop, "tolerance": tolerance}
+        edges = {"start": window.start, "stop": window.stop, "tolerance": tolerance}
+        copied = self._ask_for_file(path, {"kind": "copy", **edges})["window"]
+        return None if copied is None else Window(*copied)
+
+    def _ask_for_file(self, path: Path, meta: dict[str, Any], raw: bytes = b"") -> dict[str, Any]:
+        """Ask the process to write a new file."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            told = self._ask({"kind": "copy", **edges}, fd=fd)
+            return self._ask(meta, raw, fd)
         finally:
             os.close(fd)
-        return Window(told["start"], told["stop"]) if told["kind"] == "copied" else None
 
     def _ask(
         self, meta: dict[str, Any], raw: bytes | memoryview = b"", fd: int | None = None
     ) -> dict[str, Any]:
-        """Send a request and wait for what the process has to say."""
-        told: dict[str, Any] = {}
+        """Send a request and wait for the reply."""
+        reply: dict[str, Any] = {}
         try:
-            for answer, _ in self._process.answers(self._process.ask(meta, raw, fd)):
-                told = answer
+            for answer, _ in self._process.replies(self._process.send(meta, raw, fd)):
+                reply = answer
         except (DiedError, SilentError) as error:
             text = str(error).replace("decoder", "encoder")
-            raise OutputError(f"{self._name}: no film was made: {text}") from None
-        if told.get("kind") == "error":
-            raise self._error(told)
-        return told
+            raise OutputError(f"{self._name}: no video was made: {text}") from None
+        if reply.get("kind") == "error":
+            raise self._error(reply)
+        return reply
 
-    def _error(self, told: dict[str, Any]) -> VideoError | OSError:
-        if "errno" in told:
-            number = abs(int(told["errno"]))  # FFmpeg has numbers of its own, beyond the system's
-            return OSError(number, os.strerror(number) if number < 200 else told["message"])
-        text = f"{self._name}: {told['message']}"
-        return VideoError(text, code=str(told["code"]), hint=told["hint"])
+    def _error(self, reply: dict[str, Any]) -> VideoError | OSError:
+        if "errno" in reply:
+            number = abs(int(reply["errno"]))  # FFmpeg has numbers beyond the system's
+            return OSError(number, os.strerror(number) if number < 200 else reply["message"])
+        text = f"{self._name}: {reply['message']}"
+        return VideoError(text, code=str(reply["code"]), hint=reply["hint"])
 
     def close(self) -> None:
         """End the process; calling it twice is fine."""
-        self._killer()
+        self._kill()
 
-
-def _created(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    def __exit__(self, *_: object) -> None:
+        self.close()

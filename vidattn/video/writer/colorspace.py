@@ -1,4 +1,4 @@
-"""From RGB back to the YUV of a file, so that its colours stay what they were."""
+"""From RGB back to the YUV of a file, so that its colors stay the same."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     from vidattn.video.protocol import Frames
 
-UNNAMED = 2
-"""What FFmpeg calls "unspecified", for matrix, primaries and transfer alike."""
+UNSPECIFIED = 2
+"""FFmpeg's number for matrix, primaries and transfer alike."""
 BT709 = 1
 _MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU624, 6: Colorspace.SMPTE170M}
-"""By FFmpeg's number. Others are BT.709 afterwards."""
+"""By FFmpeg's number. Others become BT.709."""
 
 
 @dataclass(frozen=True)
 class ColorTags:
-    """Matrix, primaries and transfer of a film that is made from another."""
+    """Matrix, primaries and transfer of a video that is made from another."""
 
     matrix: int
     primaries: int
@@ -31,31 +31,28 @@ class ColorTags:
 
     @classmethod
     def like(cls, stream: VideoStream) -> ColorTags:
-        """As a file names them, where RGB made of it can go back there; else BT.709.
+        """Those of a file, if RGB made from it can be converted back; else BT.709.
 
-        A file that names no matrix was read as BT.601 and is written so, again without a name: its
-        values are what they were.
+        A file without a matrix was read as BT.601 and is written so, again without one, which keeps
+        its values.
         """
         context = stream.codec_context
         matrix = int(context.colorspace)
-        if matrix == UNNAMED:
-            return cls(UNNAMED, int(context.color_primaries), int(context.color_trc))
-        if matrix in _MATRICES:
+        if matrix == UNSPECIFIED or matrix in _MATRICES:
             return cls(matrix, int(context.color_primaries), int(context.color_trc))
         return cls(BT709, BT709, BT709)
 
     def tag(self, stream: VideoStream) -> None:
-        """Name them in a stream that is to be encoded."""
+        """Set them in a stream that is to be encoded."""
         context = stream.codec_context
         context.colorspace = self.matrix
         context.color_primaries = self.primaries
         context.color_trc = self.transfer
         context.color_range = ColorRange.MPEG
 
-    def frame(self, rgb: Frames) -> VideoFrame:
+    def to_yuv(self, rgb: Frames) -> VideoFrame:
         """rgb: uint8 [H, W, 3], H and W even; returns a frame in yuv420p."""
-        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-        return frame.reformat(
+        return av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
             format="yuv420p",
             dst_colorspace=_MATRICES.get(self.matrix, Colorspace.ITU601),
             dst_color_range=ColorRange.MPEG,

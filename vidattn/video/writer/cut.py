@@ -1,6 +1,6 @@
-"""A part of a file as a file of its own, packet by packet, without decoding anything.
+"""A part of a file as a file of its own, copied packet by packet without decoding.
 
-Runs in the recording process alone.
+Runs in the writing process only.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import numpy as np
 
 from vidattn.errors import VideoError
 from vidattn.video.container.cursor import Cursor
-from vidattn.video.container.frame_table import FrameTable, Source, build
+from vidattn.video.container.frame_table import FrameTable, Source, build_table
+from vidattn.video.container.packets import Packets
 from vidattn.video.container.seek_plan import Group
 from vidattn.video.writer.audio import AudioCopy
 
 CARRIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
-"""Pictures that players expect in an mp4."""
+"""Video codecs that players expect in an mp4."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Packets from a key frame on, and what they show: seconds from the first frame of the file."""
+    """Packets from a key frame on, and the seconds of the file that they show."""
 
     first: int
     after: int
@@ -43,12 +44,12 @@ class StreamCut:
         with container:
             self._tick = stream.time_base or Fraction(1, 90_000)
             carried = stream.codec_context.codec.canonical_name in CARRIED
-        self._table: FrameTable | None = build(open_source, beat) if carried else None
+        self._table: FrameTable | None = build_table(open_source, beat) if carried else None
 
-    def span(self, start: float, stop: float, tolerance: float) -> Span | None:
-        """The packets that show [start, stop) of the film with edges off by `tolerance` at most.
+    def find_span(self, start: float, stop: float, tolerance: float) -> Span | None:
+        """The packets that show [start, stop) with edges off by `tolerance` at most.
 
-        None where no key frame is near enough, or the packets of the file do not tell.
+        None if no key frame is near enough, or the packets of the file do not tell.
         """
         table = self._table
         if table is None or table.packets is None or not table.proven:
@@ -64,54 +65,53 @@ class StreamCut:
         if not len(inside):
             return None
         after = int(inside[-1]) + 1
-        # What the last frames refer to may be shown after them, and comes along.
-        shown = begins[first:after].max() + float(packets.duration[after - 1]) * tick
-        if not abs(shown - stop) <= tolerance:
+        # The last frames may refer to packets that are shown after them, which are copied too.
+        end = begins[first:after].max() + float(packets.duration[after - 1]) * tick
+        if not abs(end - stop) <= tolerance:
             return None
-        return Span(first, after, float(begins[first]), float(shown))
+        return Span(first, after, float(begins[first]), float(end))
 
     def write(self, target: str, span: Span) -> None:
-        """Write a span and its sound as an mp4. Raises VideoError where the file disagrees."""
+        """Write a span and its audio as an mp4. Raises VideoError if the file disagrees."""
         table = self._table
         assert table is not None
         assert table.packets is not None
         zero = float(table.pts[0] * self._tick)
         cursor = Cursor(self._open, table.packets)
-        sound = AudioCopy(self._source, zero + span.start, zero + span.stop, self._beat)
+        audio = AudioCopy(self._source, zero + span.start, zero + span.stop, self._beat)
         try:
-            self._mux(target, cursor, sound, span)
+            self._mux(target, table.packets, cursor, audio, span)
         finally:
             cursor.close()
-            sound.close()
+            audio.close()
 
-    def _mux(self, target: str, cursor: Cursor, sound: AudioCopy, span: Span) -> None:
-        assert self._table is not None
-        assert self._table.packets is not None
-        shift = int(self._table.packets.pts[span.first])
-        everything = frozenset(range(span.first, span.after))
-        group = Group(span.first, span.after, (), everything)
+    def _mux(
+        self, target: str, packets: Packets, cursor: Cursor, audio: AudioCopy, span: Span
+    ) -> None:
+        shift = int(packets.pts[span.first])
+        group = Group(span.first, span.after, (), frozenset(range(span.first, span.after)))
+        count = 0
         if not cursor.jump(span.first):
             raise _disagrees()
-        count = 0
         with av.open(target, "w", format="mp4") as output:
-            pictures = output.add_stream_from_template(cursor.stream)
-            if sound.there:
-                sound.join(output)
+            stream = output.add_stream_from_template(cursor.stream)
+            if audio.exists:
+                audio.join(output)
             for packet in cursor.take(group):
                 count += 1
                 if packet.pts is None or packet.dts is None:
                     raise _disagrees()
                 if packet.pts < shift:
                     continue  # shown before the key frame, from pictures that are not here
-                if sound.there:
-                    sound.until(float(packet.dts * self._tick))
+                if audio.exists:
+                    audio.mux_until(float(packet.dts * self._tick))
                 packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                packet.stream = pictures
+                packet.stream = stream
                 output.mux(packet)
                 self._beat()
-            if sound.there:
-                sound.finish()
-        if count < len(everything):
+            if audio.exists:
+                audio.finish()
+        if count < len(group.packets):
             raise _disagrees()
 
 

@@ -1,7 +1,7 @@
-"""The last box of an mp4 file: what the film was made of, and that all of it is there.
+"""The last box of an mp4 file: a digest of its origin, and a sign that the file is complete.
 
-A free box, which every player passes over. What is cut off has lost it, and the film of somebody
-else has none, so a few bytes at the end tell whether a film needs to be made again.
+A free box, which every player passes over. A truncated file has lost it, and a file of other origin
+has none, so a few bytes at the end tell whether a video must be made again.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from pathlib import Path
 
 MARK = b"vidattn:"
 _HEAD = struct.Struct(">I4s8sQ")
-"""Length and kind of the box, who wrote it, the bytes before it."""
+"""Length and kind of the box, its writer, and the number of bytes before it."""
 
 
 def add_fingerprint(path: Path, digest: bytes) -> None:
-    """Add the box to a finished file; digest: stands for what it was made of. Raises OSError."""
+    """Add the box to a finished file; digest: of its origin. Raises OSError."""
     with path.open("ab") as file:
         file.write(_box(digest, file.tell()))
 
 
 def has_fingerprint(path: str | os.PathLike[str], digest: bytes) -> bool:
-    """Whether a file is there, ends where it was sealed, and was made of the same."""
+    """Whether a file exists, is complete, and has this origin."""
     length = _HEAD.size + len(digest)
     try:
         with Path(path).open("rb") as file:

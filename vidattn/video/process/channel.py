@@ -1,0 +1,109 @@
+"""A worker process's side of the messages: requests come in, replies go out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from select import select
+
+import av
+
+from vidattn.errors import VideoError
+from vidattn.video.process import messages
+from vidattn.video.process.confinement import harden, limit_cpu
+
+BEAT_SECONDS = 0.5
+
+Request = tuple[messages.Meta, bytes, int | None]
+"""JSON, raw part, and the descriptor of a file that came with it."""
+
+
+class Channel:
+    """Both directions to the parent."""
+
+    def __init__(self, requests: socket.socket, replies: int) -> None:
+        self._requests = requests
+        self._replies = replies
+        self._last = self._limited = time.monotonic()
+        self.cpu_seconds = 0.0
+        """CPU time that may pass between two messages; 0 for any."""
+
+    def receive(self) -> Request | None:
+        """The next request; None at the end."""
+        head, fds = bytearray(), list[int]()
+        while len(head) < messages.HEAD.size:
+            part, new, _, _ = socket.recv_fds(self._requests, messages.HEAD.size - len(head), 1)
+            fds += new
+            if not part:
+                return None
+            head += part
+        text, raw = messages.parse_head(bytes(head))
+        return messages.decode(self._read(text)), self._read(raw), fds[0] if fds else None
+
+    def _read(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            part = self._requests.recv(min(count - len(data), 1 << 20))
+            if not part:
+                raise SystemExit(0)
+            data += part
+        return bytes(data)
+
+    def has_request(self) -> bool:
+        """Whether the parent has sent something new."""
+        return bool(select([self._requests], [], [], 0)[0])
+
+    def send(self, meta: Mapping[str, object], raw: memoryview | bytes = b"") -> None:
+        """Send one message, waiting while the parent is busy."""
+        view = memoryview(raw).cast("B")
+        for part in (memoryview(messages.encode(meta, len(view))), view):
+            sent = 0
+            while sent < len(part):
+                sent += os.write(self._replies, part[sent:])
+        self._last = time.monotonic()
+        if self.cpu_seconds and self._last - self._limited > BEAT_SECONDS:
+            self.renew_cpu_limit()
+
+    def send_error(self, error: VideoError) -> None:
+        """Send an error of the file."""
+        told = {"message": error.message, "code": error.code, "hint": error.hint}
+        self.send({"kind": "error", **told})
+
+    def beat(self) -> None:
+        """Show that work continues, twice a second at most."""
+        if time.monotonic() - self._last > BEAT_SECONDS:
+            self.send({"kind": "beat"})
+
+    def renew_cpu_limit(self) -> None:
+        """Allow `cpu_seconds` from now on; the kernel ends a process that exceeds them."""
+        self._limited = time.monotonic()
+        limit_cpu(self.cpu_seconds)
+
+
+def path_of(fd: int | None) -> str:
+    """A path that opens the file behind a descriptor; raises VideoError."""
+    if fd is None:
+        raise VideoError("no file came with the request", code="E_GONE")
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        if Path(folder).is_dir():
+            return f"{folder}/{fd}"
+    raise VideoError("this system has no /dev/fd", code="E_NOT_REGULAR")
+
+
+def run_worker(serve: Callable[[Channel], None]) -> None:
+    """The main function of a worker: `python -m MODULE PARENT_PID [die-with-thread]`.
+
+    Requests come over a socket on standard input; replies leave through what was standard output,
+    which libraries then find pointing to standard error.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    harden(int(sys.argv[1]), by_kernel=sys.argv[2:] == ["die-with-thread"])
+    replies = os.dup(1)
+    os.dup2(2, 1)
+    av.logging.set_level(None)
+    serve(Channel(socket.socket(fileno=0), replies))
