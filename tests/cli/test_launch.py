@@ -204,7 +204,7 @@ def test_auto_computes_batches_in_parts_that_fit(
     words += ["--set", "optim.batch_size=8", "--run-dir", "run"]
     done = quick("train", "--dataset", "motion", *words)
     assert done.returncode == code, done.stderr
-    said = "batches of 8 clips are computed in 4 parts of up to 2 clips"
+    said = "batches of 8 clips are split into 4 of up to 2 clips"
     assert (said in done.stderr) == (code == 0)
     assert ("out of memory with a single clip" in done.stderr) == (code == 6)
 

@@ -62,7 +62,7 @@ def test_a_finished_run_is_not_overwritten(quick: Run) -> None:
     assert quick("train", "--dataset", "motion", *TINY).returncode == 0
     again = quick("train", "--dataset", "motion", *TINY)
     assert again.returncode == 5
-    assert "--resume goes on" in again.stderr
+    assert "--resume to continue it" in again.stderr
 
 
 def test_a_bundled_model_is_tuned_to_clips_of_ones_own(quick: Run, clips: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_run_stops_when_too_many_videos_do_not_decode(
         "error: list.csv: 10 of 20 videos to train on do not decode (50.0%); they are named in "
         "run/log.jsonl"
     )
-    assert hint.endswith("go on without them: --resume --set data.max_unreadable=1")
+    assert hint.endswith("continue without them: --resume --set data.max_unreadable=1")
     more = ["--resume", "--set", "data.max_unreadable=1", "-q"]
     assert quick("train", "--run-dir", "run", *more, "--device", "cpu").returncode == 4
 

@@ -140,7 +140,7 @@ def test_a_run_that_diverges_ends_with_its_code_and_keeps_finite_checkpoints(
     done = quick("train", *words)
     assert done.returncode == 8, done.stderr
     assert done.stderr.splitlines()[-2].startswith("error: the loss is ")
-    assert "lower rate" in done.stderr.splitlines()[-1]
+    assert "lower learning rate" in done.stderr.splitlines()[-1]
     kept = checkpoints(tmp_path / "run")
     assert kept
     for path in kept:

@@ -172,8 +172,8 @@ def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path, resume: bool) ->
     events = run(tmp_path, resume=resume)
     assert sum(isinstance(e, fit.EpochDone) for e in events) == 3
     said = [e.text for e in events if isinstance(e, fit.Note)]
-    assert any("begins anew" in text for text in said) == resume
-    assert "begins anew" not in (tmp_path / "recipe.json").read_text()
+    assert any("starts over" in text for text in said) == resume
+    assert "starts over" not in (tmp_path / "recipe.json").read_text()
 
 
 def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(done: Path) -> No
 
 def test_resuming_a_finished_run_says_that_it_is_complete_and_nothing_else(done: Path) -> None:
     before = contents(done)
-    words = "the run is complete, 3 epochs done and 3 asked for; --epochs 4 or more goes on"
+    words = "the run is complete, 3 epochs done and 3 asked for; continue with --epochs 4 or more"
     assert run(done, resume=True) == [fit.Note(f"{done}: {words}")]
     assert contents(done) == before
     # A model that an interruption has kept from the disk is news.
@@ -345,9 +345,9 @@ def test_a_signal_that_comes_in_the_middle_of_a_step_waits_for_no_other(
     asked = {"number": 0}
     losses = Trainer._losses
 
-    def signalled(learner: Trainer, *words: object) -> object:
-        asked["number"] = 2 if learner.state.step == 2 else 0
-        return losses(learner, *words)  # type: ignore[arg-type]
+    def signalled(trainer: Trainer, *words: object) -> object:
+        asked["number"] = 2 if trainer.state.step == 2 else 0
+        return losses(trainer, *words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Trainer, "_losses", signalled)
     seen = list(fit.fit(TINY, tmp_path, device="cpu", stop_signal=lambda: asked["number"]))
@@ -418,7 +418,7 @@ def test_what_two_processes_began_one_can_finish(whole: Path, tmp_path: Path) ->
 
 
 def test_a_sharded_model_does_not_try_out_how_much_fits(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot try out") as caught:
+    with pytest.raises(UsageError, match="cannot choose micro-batches") as caught:
         run(tmp_path / "run", options=fit.RunOptions("fsdp", auto_micro_batch=True))
     assert "optim.accumulate" in (caught.value.hint or "")
     assert not (tmp_path / "run").exists()

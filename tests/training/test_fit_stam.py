@@ -51,8 +51,8 @@ def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
 def learnt(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
     """The state after some steps, and their losses."""
     state = new_state(recipe, None)
-    learner = Trainer(state, recipe, per_epoch=2)
-    return state, [learner.train_step(BATCHES[number]).loss for number in range(steps)]
+    trainer = Trainer(state, recipe, per_epoch=2)
+    return state, [trainer.train_step(BATCHES[number]).loss for number in range(steps)]
 
 
 @pytest.mark.parametrize("parts", [2, 8])
@@ -68,7 +68,7 @@ def test_what_is_dropped_counts() -> None:
     for drop in (m for m in kept.model.modules() if isinstance(m, RngDropout)):
         drop.rate = 0.0
     found = [Trainer(state, TINY, per_epoch=2) for state in (kept, dropping)]
-    losses = [learner.train_step(BATCHES[0]).loss for learner in found]
+    losses = [trainer.train_step(BATCHES[0]).loss for trainer in found]
     assert abs(losses[0] - losses[1]) > 1e-4
 
 
@@ -90,8 +90,8 @@ def test_learning_lowers_the_loss_on_one_batch() -> None:
         replace(TINY, data=replace(TINY.data, min_difficulty=0.0, curriculum=1.0))
     )[0]
     recipe = changed(epochs=60)
-    learner = Trainer(new_state(recipe, None), recipe, per_epoch=2)
-    found = [learner.train_step(batch).loss for _ in range(100)]
+    trainer = Trainer(new_state(recipe, None), recipe, per_epoch=2)
+    found = [trainer.train_step(batch).loss for _ in range(100)]
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
 
 
@@ -130,6 +130,7 @@ for strategy in ("ddp", "fsdp"):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     recipe = changed(kind="sgd", lr=0.05, epochs=1)
     test_fit.run(tmp_path / "one", recipe)

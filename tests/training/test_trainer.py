@@ -43,8 +43,8 @@ def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
 def learnt(recipe: Recipe, steps: int = 2, parts: int = 0) -> tuple[TrainState, list[float]]:
     """The state after some steps, and their losses."""
     state = new_state(recipe, None)
-    learner = Trainer(state, recipe, per_epoch=2, parts=parts)
-    return state, [learner.train_step(BATCHES[number]).loss for number in range(steps)]
+    trainer = Trainer(state, recipe, per_epoch=2, micro_batches=parts)
+    return state, [trainer.train_step(BATCHES[number]).loss for number in range(steps)]
 
 
 @pytest.mark.parametrize("parts", [2, 3, 8])
@@ -142,16 +142,16 @@ def test_fp32_stops_at_the_first_loss_that_is_not_finite() -> None:
 def test_bf16_leaves_out_such_steps_and_stops_after_several_in_a_row() -> None:
     recipe = changed(precision="bf16", ema=0.9)
     state = new_state(recipe, None)
-    learner = Trainer(state, recipe, per_epoch=2)
-    learner.train_step(BATCHES[0])
+    trainer = Trainer(state, recipe, per_epoch=2)
+    trainer.train_step(BATCHES[0])
     before = {k: v.clone() for k, v in state.tensors().items()}
-    assert not learner.train_step(poisoned(1)).finite
+    assert not trainer.train_step(poisoned(1)).finite
     assert_close(state.tensors(), before, rtol=0, atol=0)
-    assert learner.train_step(BATCHES[1]).finite
+    assert trainer.train_step(BATCHES[1]).finite
     for _ in range(PATIENCE - 1):
-        learner.train_step(poisoned(1))
+        trainer.train_step(poisoned(1))
     with pytest.raises(DivergenceError, match=f"for the {PATIENCE}th time in a row"):
-        learner.train_step(poisoned(1))
+        trainer.train_step(poisoned(1))
 
 
 def test_smoothed_labels_cost_a_sure_model_more() -> None:
@@ -170,8 +170,8 @@ def test_learning_lowers_the_loss_on_one_batch() -> None:
         replace(TINY, data=replace(TINY.data, min_difficulty=0.0, curriculum=1.0))
     )[0]
     recipe = changed(epochs=60)
-    learner = Trainer(new_state(recipe, None), recipe, per_epoch=2)
-    found = [learner.train_step(batch).loss for _ in range(100)]
+    trainer = Trainer(new_state(recipe, None), recipe, per_epoch=2)
+    found = [trainer.train_step(batch).loss for _ in range(100)]
     assert sum(found[-5:]) < 0.5 * sum(found[:5])
 
 

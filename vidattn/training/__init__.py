@@ -1,1 +1,1 @@
-"""A training run from within: what it learns from and with, and what comes of it."""
+"""Training: runs of a recipe, with checkpoints, validation and resuming."""

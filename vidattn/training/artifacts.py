@@ -1,4 +1,4 @@
-"""What comes of an epoch: scores on held-back clips, the model, the best so far, curves."""
+"""The results of an epoch: validation metrics, the model, the best model, and curves."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def validate(
     world: World,
     stop_signal: Callable[[], int] = lambda: 0,
 ) -> ClassificationMetrics | None:
-    """Show every held-back clip once, whatever the number of processes, and count.
+    """Metrics over all validation clips, each seen once by one of the processes.
 
-    With a running mean of weights it is that which is measured. None when one of them was asked to
-    stop. Raises DataError when there are no clips.
+    Uses the running mean of the weights if there is one. None when a process was asked to stop.
+    Raises DataError when there are no clips.
     """
     clip, device = recipe.clip, world.device
     logits: list[Tensor] = [torch.zeros(0, recipe.model.classes)]
@@ -54,29 +54,26 @@ def validate(
             break
         if batch is None and not is_sharded(network):
             continue
-        # A sharded model runs in step: who has nothing left goes along with a blank.
+        # A sharded model runs in lockstep: a process without data passes a blank clip.
         with autocast(recipe, world):
-            shown = to_device(blank if batch is None else batch.clips, device)
-            found = mean(shown) if mean else network(shown)[0]
+            clips = to_device(blank if batch is None else batch.clips, device)
+            scored = mean(clips) if mean else network(clips)[0]
         if batch is not None:
-            logits.append(found.float().cpu())
+            logits.append(scored.float().cpu())
             labels.append(batch.labels)
-    answers, truth = world.all_gather(torch.cat(logits)), world.all_gather(torch.cat(labels))
-    return measure(answers.numpy(), truth.numpy())
+    every, truth = (world.all_gather(torch.cat(own)).numpy() for own in (logits, labels))
+    return measure(every, truth)
 
 
 def final_model(state: TrainState) -> nn.Module:
-    """The model to keep, whole: the running mean of its weights, if there is one.
-
-    Every process must ask.
-    """
+    """The unsharded model, or the running mean of its weights; every process must call this."""
     network = state.network
     if state.average:
         return state.average.model
     if not is_sharded(network):
         return network.model
     weights = {name: unshard(value) for name, value in network.model.state_dict().items()}
-    assert not isinstance(network.model, TemporalHead), "a head is never sharded"
+    assert not isinstance(network.model, TemporalHead), "a temporal head is never sharded"
     model = build_model(network.model.config)
     model.load_state_dict(weights)
     return model
@@ -90,10 +87,10 @@ def save_artifacts(
     init: str,
     rows: Sequence[Mapping[str, Any]],
 ) -> Path:
-    """Write model.safetensors, best.safetensors where the last epoch is the best, and the curves.
+    """Write model.safetensors, best.safetensors if the last epoch is the best, and the curves.
 
-    rows: the lines of the log. Among equally good epochs the first is the best, and one that was
-    not measured is not. Returns the path of the model.
+    rows: the rows of the log. Of equally good epochs the first is the best; an epoch without
+    validation never is. Returns the path of the model.
     """
     *before, top1 = (row["scores"].get("top1") for row in rows if row["event"] == "epoch")
     card = make_card(recipe, run_dir, init, top1)
@@ -109,15 +106,12 @@ def save_artifacts(
 
 
 def digest(path: Path) -> bytes:
-    """What only files of the same content share; nothing for one that is not there."""
+    """The SHA-256 of a file; empty if it does not exist."""
     return hashlib.sha256(path.read_bytes()).digest() if exists(path) else b""
 
 
 def remove_folders(recipe: Recipe) -> Recipe:
-    """A recipe as weights files carry it: it names its files, but not where they lie.
-
-    Whole it is in the run directory alone.
-    """
+    """The recipe for a weights file: names of files without their folders."""
     data = replace(
         recipe.data,
         dataset=public_name(recipe.data.dataset),
@@ -127,7 +121,7 @@ def remove_folders(recipe: Recipe) -> Recipe:
 
 
 def public_name(place: str) -> str:
-    """What something is called that was named by its path; names, and ids of hubs, stay."""
+    """The file name of a path; names and ids of hubs stay."""
     if not place:
         return ""
     path = Path(os.path.expanduser(place))  # noqa: PTH111 - pathlib raises for unknown users
@@ -136,9 +130,9 @@ def public_name(place: str) -> str:
 
 
 def make_card(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> ModelCard:
-    """Who the model is: named as the recipe only on its data set, free only if all data is ours.
+    """The model card: named after the recipe if trained on its dataset, free if all data is ours.
 
-    top1: on held-back clips, None when it was not measured.
+    top1: on the validation set, None when not validated.
     """
     dataset, init = public_name(recipe.data.dataset), public_name(init)
     shipped = recipes.RECIPES.get(recipe.name)

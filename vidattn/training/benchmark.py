@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: data, forward, backward, optimizer."""
+"""The time of a training step, by phase: data, forward, backward, optimizer."""
 
 from __future__ import annotations
 
@@ -28,52 +28,52 @@ class StepTimes:
     """In a batch."""
     workers: int
     seconds: dict[str, float]
-    """By phase, see PHASES: waiting for a batch, then what learning from it takes."""
+    """By phase, see PHASES; "data" is the wait for a batch."""
 
     @property
     def clips_per_second(self) -> float:
-        """With all phases one after the other."""
+        """Throughput with all phases in sequence."""
         return self.clips / sum(self.seconds.values())
 
 
 def step_times(
     recipe: Recipe, data_root: Path | None, *, device: str = "auto", rounds: int = 5
 ) -> StepTimes:
-    """Take real steps on the recipe's data set; the first, which prepares much, is not counted.
+    """Time real steps on the dataset of a recipe; the first, a warm-up, does not count.
 
-    Raises DataError when the data set is not there.
+    Raises DataError when the dataset is not found.
     """
     world = World(device=Runtime(device=device).torch_device())
-    examples = open_training_dataset(recipe, data_root)
-    recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
-    learner = Trainer(new_state(recipe, None, world), recipe, examples.steps_per_epoch, world)
+    dataset = open_training_dataset(recipe, data_root)
+    recipe = replace(recipe, model=replace(recipe.model, classes=len(dataset.labels)))
+    trainer = Trainer(new_state(recipe, None, world), recipe, dataset.steps_per_epoch, world)
     watch = _Watch(world.device)
-    learner.mark = watch
-    batches, clips = examples.batches(0), 0
+    trainer.on_phase = watch
+    batches, clips = dataset.batches(0), 0
     for number in range(rounds + 1):
         watch.begin()
         batch = next(batches, None)
         if batch is None:
             break
         watch("data")
-        clips = learner.train_step(batch).clips
+        clips = trainer.train_step(batch).clips
         watch.end(counts=number > 0)
-    seconds = {phase: statistics.median(watch.found[phase]) for phase in PHASES}
+    seconds = {phase: statistics.median(watch.times[phase]) for phase in PHASES}
     return StepTimes(recipe.name, str(world.device), clips, recipe.data.workers, seconds)
 
 
 class _Watch:
-    """Adds up what each phase of a step takes; waits for the device."""
+    """Times the phases of steps; waits for the device."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self.found: dict[str, list[float]] = {phase: [] for phase in PHASES}
+        self.times: dict[str, list[float]] = {phase: [] for phase in PHASES}
 
     def begin(self) -> None:
         self._last, self._step = time.perf_counter(), dict.fromkeys(PHASES, 0.0)
 
     def __call__(self, phase: str) -> None:
-        """The phase of this name has just ended."""
+        """End the phase of this name."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         now = time.perf_counter()
@@ -83,4 +83,4 @@ class _Watch:
     def end(self, *, counts: bool) -> None:
         for phase, seconds in self._step.items():
             if counts:
-                self.found[phase].append(seconds)
+                self.times[phase].append(seconds)

@@ -1,4 +1,4 @@
-"""The state of an unfinished training run: tensors and a few words in one safetensors file."""
+"""The state of a training run: tensors and JSON values in one safetensors file."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ KEY = "vidattn-state"
 
 
 def save_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
-    """Write `tensors` and `facts` (anything JSON can say) to `path`, whole or not at all."""
+    """Write `tensors` and `facts` (JSON values) to `path` atomically."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return write_atomically(path, safetensors.torch.save(plain, {KEY: json.dumps(dict(facts))}))
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `save_state` wrote. Raises WeightsError when the file is missing, broken or another."""
+    """Read a file of `save_state`. Raises WeightsError if it is missing, damaged or foreign."""
     if not exists(path):
         raise WeightsError(
-            f"{path}: no training state to go on from",
-            hint="leave out --resume to begin anew in another directory",
+            f"{path}: no training state to resume from",
+            hint="leave out --resume to start a new run in another directory",
         )
     with snapshot_file(path) as file:
         text = read_metadata(read_header_bytes(file.data_path), path).get(KEY)
         if not isinstance(text, str):
-            raise WeightsError(f"{path}: a safetensors file, but not the state of a training run")
+            raise WeightsError(f"{path}: a safetensors file, but not a training checkpoint")
         tensors = read_tensors(file)
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
-        refuse(path, f"what it says of the run is not JSON: {error}", error)
+        refuse(path, f"its description of the run is not JSON: {error}", error)
     if not isinstance(facts, dict):
-        refuse(path, "what it says of the run is no JSON object")
+        refuse(path, "its description of the run is not a JSON object")
     return tensors, facts

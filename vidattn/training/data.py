@@ -1,4 +1,4 @@
-"""What a run learns from: batches numbered through all epochs, and held-back clips."""
+"""Datasets of a training run: batches numbered through all epochs, and validation batches."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from vidattn.evaluation.dataset import make_planner
 
 
 class TrainingDataset(Protocol):
-    """What a run learns from; of several processes, each sees its share."""
+    """Training and validation data of a run; with several processes, the shard of one."""
 
     labels: tuple[str, ...]
     steps_per_epoch: int
     batch_size: int
-    """Of all processes together."""
+    """Clips of all processes together."""
     videos: int
-    """Files to train on that may turn out not to decode."""
+    """Number of training videos that may fail to decode."""
     notes: tuple[str, ...]
-    """How the set was read, one sentence each."""
+    """Remarks on how the dataset was read, one sentence each."""
     unreadable: Sequence[VideoFailure]
-    """Held-back videos that did not decode when they were last gone through."""
+    """Validation videos that did not decode in the last pass."""
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Batches from number `first` to the end of the run."""
 
     def validation_batches(self) -> Iterator[Batch]:
-        """Clips never trained on, the same every time."""
+        """The validation clips, the same in every epoch."""
 
 
 class MotionDataset:
-    """The procedural set `motion` as a training set."""
+    """The procedural dataset `motion`."""
 
     labels: tuple[str, ...] = dataset.LABELS
     videos = 0
@@ -60,20 +60,20 @@ class MotionDataset:
         self.batch_size = recipe.optim.batch_size
 
     def batches(self, first: int) -> Iterator[Batch]:
-        """See TrainingSet."""
+        """See TrainingDataset."""
         return self._training.batches(first)
 
     def validation_batches(self) -> Iterator[Batch]:
-        """See TrainingSet."""
+        """See TrainingDataset."""
         if self._validation is None:
             count = self.recipe.data.val_clips
-            made = dataset.validation_samples(self.recipe.clip, count, shard=self.shard)
-            self._validation = list(made)
+            samples = dataset.validation_samples(self.recipe.clip, count, shard=self.shard)
+            self._validation = list(samples)
         yield from self._validation
 
 
 def fit_recipe(recipe: Recipe, examples: TrainingDataset) -> Recipe:
-    """A recipe whose model has the classes of a set, and takes what the set gives."""
+    """The recipe with the model adapted to the classes and inputs of a dataset."""
     recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
     return examples.adapt_recipe(recipe) if isinstance(examples, EmbeddingDataset) else recipe
 
@@ -85,10 +85,10 @@ def open_training_dataset(
 
     Raises DataError when it is not there or malformed, RecipeError when batches are too small.
     """
-    found: TrainingDataset
+    opened: TrainingDataset
     if recipe.data.dataset == "motion":
         folder = data_root or (Path(recipe.data.textures) if recipe.data.textures else None)
-        found = MotionDataset(recipe, folder, shard)
+        opened = MotionDataset(recipe, folder, shard)
     else:
         train, val = (
             open_dataset(recipe.data.dataset, data_root, half) for half in ("train", "val")
@@ -96,17 +96,17 @@ def open_training_dataset(
         if recipe.temporal_head is not None:
             return EmbeddingDataset(recipe, train, val, shard)
         view = make_planner(recipe.clip, ViewConfig(spatial=1, clips=1))
-        found = VideoDataset(recipe, train, val, view, shard)
-    if found.batch_size < shard[1]:
+        opened = VideoDataset(recipe, train, val, view, shard)
+    if opened.batch_size < shard[1]:
         raise RecipeError(
-            f"{shard[1]} processes cannot share batches of {found.batch_size}",
+            f"{shard[1]} processes cannot share batches of {opened.batch_size}",
             hint="start fewer, or raise --batch-size",
         )
-    if (recipe.optim.mixup or recipe.optim.cutmix) and found.batch_size < 2 * shard[1]:
+    if (recipe.optim.mixup or recipe.optim.cutmix) and opened.batch_size < 2 * shard[1]:
         alone = "a single clip" if shard[1] == 1 else f"{shard[1]} processes a clip each at times"
         raise RecipeError(
-            f"optim.mixup and optim.cutmix mix pairs, and batches of {found.batch_size} leave "
+            f"optim.mixup and optim.cutmix mix pairs, and batches of {opened.batch_size} leave "
             f"{alone}",
             hint=f"batches of {2 * shard[1]} or more have a partner for each; see --batch-size",
         )
-    return found
+    return opened

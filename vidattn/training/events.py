@@ -1,4 +1,4 @@
-"""What a training run reports while it goes on."""
+"""The events of a training run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 SCORES = ("top1", "mean_class")
-"""What is measured on held-back clips."""
+"""Metrics on the validation set."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,17 @@ class StepDone:
     """Of the whole run."""
     epoch: int
     loss: float
-    """Mean cross-entropy of the batch, without the auxiliary loss; not finite: it was left out."""
+    """Mean cross-entropy of the batch, without the auxiliary loss; not finite if skipped."""
     lr: float
     clips_per_second: float
     seconds_left: float
     waiting: float
-    """Share of the time in which the model waited for clips."""
+    """Fraction of the time in which the model waited for data."""
 
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch is done; the model was measured on held-back clips if that was due."""
+    """An epoch is done; the model was validated if that was due."""
 
     step: int
     epoch: int
@@ -40,17 +40,17 @@ class EpochDone:
     loss: float
     """Mean over the steps of the epoch."""
     lr: float
-    """Of its last step."""
+    """Learning rate of its last step."""
     scores: Mapping[str, float]
-    """By the names in SCORES; empty when it was not measured."""
+    """By the names in SCORES; empty when the model was not validated."""
     seconds: float
-    """That it took, the part before an interruption left out."""
+    """Duration, without the time before an interruption."""
     waiting: float
 
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """The run directory holds the model as it is after this epoch."""
+    """The run directory holds the model after this epoch."""
 
     path: Path
     epoch: int
@@ -58,7 +58,7 @@ class CheckpointSaved:
 
 @dataclass(frozen=True)
 class Note:
-    """Something the user should know, in a sentence."""
+    """A remark, one sentence."""
 
     text: str
     step: int = 0
@@ -70,38 +70,38 @@ FATES: tuple[Fate, Fate] = ("replaced", "not counted")
 
 @dataclass(frozen=True)
 class UnreadableVideo:
-    """A video could not be read; told once in a run for each fate."""
+    """A video could not be read; reported once in a run for each fate."""
 
     step: int
     path: str
     fate: Fate
-    """Replaced by another in training, or left out of what is counted on held-back ones."""
+    """Replaced by another one in training, or not counted in validation."""
     code: str
     """See VideoError."""
     message: str
 
     @property
     def text(self) -> str:
-        """All of it, in a sentence."""
+        """The event as a sentence."""
         fate = "replaced by another" if self.fate == "replaced" else self.fate
         return f"{self.path}: {fate} ({self.code}): {self.message.removeprefix(f'{self.path}: ')}"
 
 
 @dataclass(frozen=True)
 class IncompleteValidation:
-    """The run is finished, but there were videos that could not be read."""
+    """The run is finished, but some videos could not be read."""
 
     replaced: int
     """Training videos, each counted once."""
     not_counted: int
-    """Held-back videos."""
+    """Validation videos."""
     log: Path
-    """Where each is named."""
+    """The file that names each of them."""
 
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The run was asked to stop by a signal, and did so after saving a checkpoint."""
+    """The run was stopped by a signal, after saving a checkpoint."""
 
     step: int
     signal: int
@@ -126,4 +126,4 @@ LOG_NAMES: dict[type, str] = {
     IncompleteValidation: "incomplete",
     Interrupted: "halted",
 }
-"""What each event is called in `log.jsonl`."""
+"""The name of each event in `log.jsonl`."""

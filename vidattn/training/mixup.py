@@ -1,8 +1,8 @@
-"""Mixup and CutMix for clips: neighbours of a batch blended, or one pasted into the other.
+"""Mixup and CutMix for clips: neighbors in a batch are blended, or pasted into one another.
 
 Clips 2i and 2i + 1 of a batch are partners, and how they mix is drawn once for all pairs. So the
-outcome is the same however a batch is divided, as long as partners stay together; mix before a
-batch is computed in parts.
+outcome is the same however a batch is divided, as long as partners stay together; mix before
+splitting a batch.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def mix_clips(
     """Clips mixed as `optim.mixup` and `optim.cutmix` say, and their targets.
 
     clips: float [B, 3, T, H, W]; labels: int64 [B]. Returns clips of the same shape, and float32
-    targets [B, K] that sum to 1: the share of each class that is really seen, smoothed by
-    `optim.label_smoothing`. Nothing given is changed; without a partner a clip stays as it is. The
-    draws depend on `rng` alone, not on what is in the batch.
+    targets [B, K] that sum to 1: the visible share of each class, smoothed by
+    `optim.label_smoothing`. The arguments are not changed; a clip without a partner stays as it is.
+    The draws depend on `rng` alone, not on the contents of the batch.
     """
     targets = F.one_hot(labels, classes).float()
     targets = torch.lerp(targets, torch.full_like(targets, 1 / classes), optim.label_smoothing)
@@ -33,11 +33,11 @@ def mix_clips(
         return clips, targets
     cuts = optim.cutmix > 0 and (optim.mixup == 0 or rng.random() < 0.5)
     alpha = optim.cutmix if cuts else optim.mixup
-    share, centre = float(rng.beta(alpha, alpha)), rng.random(2)
+    share, center = float(rng.beta(alpha, alpha)), rng.random(2)
     partner = partners(len(labels)).to(clips.device)
     if cuts:
         height, width = clips.shape[-2:]
-        top, bottom, left, right = box(height, width, share, (centre[0], centre[1]))
+        top, bottom, left, right = box(height, width, share, (center[0], center[1]))
         clips, whole = clips.clone(), clips
         clips[..., top:bottom, left:right] = whole[partner][..., top:bottom, left:right]
         share = 1 - (bottom - top) * (right - left) / (height * width)
@@ -57,7 +57,7 @@ def box(
 ) -> tuple[int, int, int, int]:
     """Top, bottom, left, right of the box that leaves about `share` of a frame, in pixels.
 
-    centre: of the box, as fractions of height and width. It has the proportions of the frame and is
+    center: of the box, as fractions of height and width. It has the proportions of the frame and is
     cut off at the borders, so the share that is left is that of its true area (arXiv:1905.04899,
     Eq. 2 and Appendix A).
     """

@@ -1,4 +1,4 @@
-"""Optimizers, learning rates, what of a model learns, and the running mean of its weights.
+"""Optimizers, learning rates, trainable parameters, and the running mean of weights.
 
 Modules are known by the names of their parameters alone: `patch`, `cls`, `pos`, `time`,
 `blocks.<i>`, `norm`, `head`, and `over_time` of STAM.
@@ -23,18 +23,18 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 HEAD = r"head\."
 OVER_TIME = r"blocks\.\d+\.steps\.time\.|over_time\."
-LEARNS = {
+TRAINABLE = {
     "full": "",
     "head": HEAD,
     "temporal": rf"{HEAD}|{OVER_TIME}|time$|time_cls",
 }
-"""Tuning -> how the names of the parameters that learn begin."""
+"""`optim.trainable` -> pattern of the names of trainable parameters."""
 
 
 def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:
     """The learning rate of a step, counted from 0.
 
-    Warm-up is linear from nothing. `steps` divides by 10 at every milestone, counted in fractional
+    Warm-up is linear from 0. `steps` divides by 10 at every milestone, counted in fractional
     epochs as the official code does; `cosine` falls to 0 at the end of the last epoch.
     """
     epoch = step / steps_per_epoch
@@ -48,25 +48,24 @@ def lr_at(optim: OptimConfig, step: int, steps_per_epoch: int) -> float:
 
 
 def scale_lr(optim: OptimConfig, batch_size: int) -> tuple[float, str]:
-    """The learning rate for batches of another size, and what was done to it, in words.
+    """The learning rate for another batch size, and a sentence about the change.
 
-    The rate grows and shrinks with the batch (arXiv:1706.02677, Sec. 2.1), so that as many clips
-    move the weights as far.
+    The rate is proportional to the batch size (arXiv:1706.02677, Sec. 2.1).
     """
     lr = optim.lr * batch_size / optim.batch_size
-    said = (
+    text = (
         f"learning rate {lr:.3g} for batches of {batch_size}: the recipe's {optim.lr:.3g} is for "
         f"batches of {optim.batch_size}"
     )
-    return lr, said if lr != optim.lr else ""
+    return lr, text if lr != optim.lr else ""
 
 
 def freeze_except(model: nn.Module, which: Literal["full", "head", "temporal"]) -> None:
-    """Let all of a model learn, its head alone, or its head and what joins frames.
+    """Make all parameters trainable, those of the head, or of the head and temporal layers.
 
     "temporal" is attention over time with its norm and extra linear layer, the time embedding, and
-    the head; the image model below stays as it was. Raises RecipeError for a model without such a
-    part, as one whose attention sees time and space at once.
+    the head; the image model is frozen. Raises RecipeError for a model without such layers, for
+    example with joint attention.
     """
     names = [name for name, _ in model.named_parameters()]
     if which == "head" and not any(re.match(HEAD, name) for name in names):
@@ -77,13 +76,13 @@ def freeze_except(model: nn.Module, which: Literal["full", "head", "temporal"]) 
             hint="divided and axial attention have; or --set optim.trainable=head",
         )
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(re.match(LEARNS[which], name) is not None)
+        parameter.requires_grad_(re.match(TRAINABLE[which], name) is not None)
 
 
 def training_mode(model: nn.Module) -> None:
-    """`model.train()`, except for modules of which nothing learns: those stay in eval mode.
+    """`model.train()`, except for frozen modules, which stay in eval mode.
 
-    So no stochastic depth or dropout disturbs what frozen layers compute.
+    So neither stochastic depth nor dropout disturbs frozen layers.
     """
     model.train()
     for module in model.modules():
@@ -93,8 +92,7 @@ def training_mode(model: nn.Module) -> None:
 
 
 def layer_depths(module: nn.Module) -> dict[str, int]:
-    """How many layers lie between each parameter and the top: 0 is the head, the most the
-    embeddings.
+    """The number of layers above each parameter: 0 for the head, the most for the embeddings.
 
     As timm counts for a ViT: patches and embeddings are the first layer, each block is one, a final
     norm goes with the last block, and whatever comes after is the top. The layers of STAM over the
@@ -121,55 +119,55 @@ def layer_depths(module: nn.Module) -> dict[str, int]:
 
 def _numbered(names: Iterable[str], start: str) -> int:
     """How many modules `start`.0, `start`.1 ... there are."""
-    found = (re.match(rf"{re.escape(start)}\.(\d+)\.", name) for name in names)
-    return max((int(match[1]) + 1 for match in found if match), default=0)
+    matches = (re.match(rf"{re.escape(start)}\.(\d+)\.", name) for name in names)
+    return max((int(match[1]) + 1 for match in matches if match), default=0)
 
 
 def parameter_groups(modules: Iterable[nn.Module], optim: OptimConfig) -> list[dict[str, object]]:
-    """The parameters that learn, in groups of one weight decay and one `scale` of learning rate.
+    """The trainable parameters, in groups of one weight decay and one `scale` of learning rate.
 
     SGD decays all of them, as the official code does; AdamW spares norms, biases and embeddings.
     The scale is `optim.layer_decay` to the power of the number of layers above.
     """
-    found: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    by_kind: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for module in modules:
         above = layer_depths(module) if optim.layer_decay < 1 else {}
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 weight = name.endswith("weight") and parameter.ndim >= 2
                 spared = optim.kind == "adamw" and not weight
-                found.setdefault((above.get(name, 0), spared), []).append(parameter)
+                by_kind.setdefault((above.get(name, 0), spared), []).append(parameter)
     return [
         {
-            "params": found[distance, spared],
+            "params": by_kind[distance, spared],
             "weight_decay": 0.0 if spared else optim.weight_decay,
             "scale": optim.layer_decay**distance,
         }
-        for distance, spared in sorted(found)
+        for distance, spared in sorted(by_kind)
     ]
 
 
 def build_optimizer(modules: Iterable[nn.Module], optim: OptimConfig) -> Optimizer:
-    """SGD with Nesterov momentum (official code), or AdamW, over all that learns."""
+    """SGD with Nesterov momentum (official code), or AdamW, over the trainable parameters."""
     params = parameter_groups(modules, optim)
     if optim.kind == "sgd":
         nesterov = optim.momentum > 0
         return torch.optim.SGD(params, optim.lr, momentum=optim.momentum, nesterov=nesterov)
-    # Fused: of the same numbers, and a small model spends a twentieth of its time otherwise.
+    # Fused gives the same numbers and saves a small model a twentieth of its time.
     return torch.optim.AdamW(params, optim.lr, betas=optim.betas, eps=optim.eps, fused=True)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Let every group learn at `lr` times its scale."""
+    """Set the learning rate of each group to `lr` times its scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("scale", 1.0)
 
 
 class WeightAverage:
-    """A running mean of a model's weights over the steps of its training, kept in `model`.
+    """A running mean of the weights of a model over its training steps.
 
-    decay: the share of the mean that each update keeps. It is smaller at first, (1 + n) / (10 + n)
-    at update n, so that the initial values are soon forgotten. Buffers are copied.
+    decay: weight of the mean in each update. It is smaller at first, (1 + n) / (10 + n) at update
+    n, so that the initial values fade quickly. Buffers are copied.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -188,15 +186,15 @@ class WeightAverage:
         return averaged
 
     def update(self) -> None:
-        """Take in the weights as they are after an optimizer step."""
+        """Add the current weights, after an optimizer step."""
         self._averaged.update_parameters(self._source)
         for mine, theirs in zip(self.model.buffers(), self._source.buffers(), strict=True):
             mine.copy_(theirs)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that is needed to go on averaging, by name."""
+        """The state of the average, as named tensors."""
         return dict(self._averaged.state_dict())
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Become the average that `tensors` was made from."""
+        """Restore the state of `tensors`."""
         self._averaged.load_state_dict(tensors)

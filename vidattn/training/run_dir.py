@@ -1,11 +1,11 @@
 """The directory of a training run: its checkpoints, its log, and a row for every epoch.
 
-recipe.json          what the run was asked to be
-log.jsonl            what happened; nothing in it differs between two runs of the same recipe
-metrics.csv          a row for every epoch, with the seconds it took
-curves.svg, .html    the same as a picture and as a page
+recipe.json          the recipe of the run
+log.jsonl            the events; identical for two runs of the same recipe
+metrics.csv          a row for every epoch, with its seconds
+curves.svg, .html    the metrics as a picture and as a page
 model.safetensors    the model after the last epoch; best.safetensors: after the best one
-checkpoints/         all that is needed to go on after a step; the last few are kept
+checkpoints/         the states to resume from; the last few are kept
 """
 
 from __future__ import annotations
@@ -31,51 +31,49 @@ LOCK = ".vidattn.lock"
 LINGER = 15.0
 """Seconds to wait for another process to leave the directory."""
 TIMINGS = ("steps", "clips_per_second", "seconds_left", "seconds", "waiting")
-"""Fields of events that say how long something takes; the log, which repeats exactly, has none."""
+"""Fields of events that depend on speed; the log leaves them out, so that it repeats exactly."""
 
 
 def checkpoints(run_dir: Path) -> list[Path]:
     """The checkpoints in a run directory, the newest first."""
-    found = (run_dir / CHECKPOINTS).glob("*.safetensors")
-    return sorted((path for path in found if path.stem.isdigit()), reverse=True)
+    paths = (run_dir / CHECKPOINTS).glob("*.safetensors")
+    return sorted((path for path in paths if path.stem.isdigit()), reverse=True)
 
 
 def checkpoint_path(run_dir: Path, step: int) -> Path:
-    """Where the checkpoint after a step belongs."""
+    """The path of the checkpoint after a step."""
     return run_dir / CHECKPOINTS / f"{step:08d}.safetensors"
 
 
 def remove_old_checkpoints(run_dir: Path, count: int) -> None:
-    """Remove all checkpoints but the newest."""
+    """Remove all but the newest `count` checkpoints."""
     for path in checkpoints(run_dir)[count:]:
         path.unlink(missing_ok=True)
 
 
 def has_checkpoint(run_dir: Path, resume: bool) -> bool:
-    """Whether there is a checkpoint to go on from; raises unless that is what `resume` expects."""
+    """Whether there is a checkpoint; raises OutputError or RecipeError if `resume` disagrees."""
     begun = bool(checkpoints(run_dir))
     if begun and not resume:
         raise OutputError(
-            f"{run_dir}: already holds a run", hint="--resume goes on; or choose another --run-dir"
+            f"{run_dir}: already holds a run",
+            hint="add --resume to continue it, or choose another --run-dir",
         )
     if not begun and exists(run_dir / "model.safetensors"):
         raise OutputError(
-            f"{run_dir}: already holds a model, but no {CHECKPOINTS} to go on from",
+            f"{run_dir}: already holds a model, but no {CHECKPOINTS} to resume from",
             hint=f"choose another --run-dir; --init {run_dir} starts from that model",
         )
     if not begun and resume and not exists(run_dir / "recipe.json"):
         raise RecipeError(
-            f"{run_dir}: holds no run to go on with",
-            hint="name the directory of the run with --run-dir, or leave out --resume to begin one",
+            f"{run_dir}: holds no run to resume",
+            hint="name the directory of the run with --run-dir, or leave out --resume to start one",
         )
     return begun
 
 
 def require_writable(run_dir: Path) -> None:
-    """Find out before any work, and leaving nothing behind, that a run could not be kept there.
-
-    Raises OutputError.
-    """
+    """Raise OutputError, before any work, if a run directory cannot be written."""
     with writing(run_dir, hint="choose another --run-dir"):
         there = next(path for path in (run_dir, *run_dir.absolute().parents) if exists(path))
         TemporaryFile(dir=there).close()
@@ -83,15 +81,15 @@ def require_writable(run_dir: Path) -> None:
 
 @contextmanager
 def lock_run_dir(run_dir: Path) -> Iterator[None]:
-    """Make the directory and let nobody else train in it; half-written files are cleared away.
+    """Create and lock the directory, and remove partial files. Raises OutputError.
 
-    The lock goes with the process that holds it, however that ends. Raises OutputError.
+    The lock ends with the process that holds it.
     """
     hint = "choose another --run-dir"
     with ExitStack() as stack:
         with writing(run_dir, hint=hint):
-            free = stack.enter_context(locked(run_dir / LOCK, timeout=LINGER))
-        if not free:
+            is_locked = stack.enter_context(locked(run_dir / LOCK, timeout=LINGER))
+        if not is_locked:
             raise OutputError(f"{run_dir}: another process trains here", hint=hint)
         for path in (*run_dir.glob(".vidattn-*.part"), *run_dir.glob("*/.vidattn-*.part")):
             path.unlink(missing_ok=True)
@@ -99,11 +97,11 @@ def lock_run_dir(run_dir: Path) -> Iterator[None]:
 
 
 class RunLog:
-    """log.jsonl: one JSON object a line. What a process writes into it is there when it returns.
+    """log.jsonl: one JSON object a line, flushed to disk with every line.
 
-    size, step: how long the file was when the checkpoint of that step was made. Lines after it are
-    dropped, to be made again, except for those that end in the measurement of that very step. Of an
-    epoch that was measured later, when it had become the last one, only that line counts.
+    size, step: length of the file when the checkpoint of that step was saved. Later lines are
+    dropped, except up to the validation of that very step. Of two lines about the same epoch, which
+    was validated later because it had become the last one, only the later one counts.
     """
 
     def __init__(self, path: Path, size: int = 0, step: int = 0) -> None:
@@ -115,7 +113,7 @@ class RunLog:
             rows += later[: ends[-1] + 1]
         self.path, self.rows = path, _latest(rows)
         self.lost: dict[str, set[str]] = {fate: set() for fate in FATES}
-        """The videos that could not be read, by what became of them."""
+        """The videos that could not be read, by fate."""
         for row in rows:
             self._note(row)
         text = b"".join(map(_line, self.rows))
@@ -123,7 +121,7 @@ class RunLog:
         write_atomically(path, text)
 
     def add(self, event: Any) -> Any:
-        """Append an event, without its timings, and hand it back."""
+        """Append an event, without its timings, and return it."""
         plain = {key: value for key, value in asdict(event).items() if key not in TIMINGS}
         row = {"event": LOG_NAMES[type(event)], **plain}
         line = _line(row)
@@ -141,12 +139,12 @@ class RunLog:
             self.lost[row["fate"]].add(row["path"])
 
     def epochs(self) -> list[dict[str, Any]]:
-        """The lines that speak of finished epochs."""
+        """The rows of finished epochs."""
         return [row for row in self.rows if row["event"] == "epoch"]
 
 
 def _latest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the first of two lines that speak of the same epoch."""
+    """The rows, without the earlier of two about the same epoch."""
     last = {row["step"]: i for i, row in enumerate(rows) if row["event"] == "epoch"}
     return [row for i, row in enumerate(rows) if row["event"] != "epoch" or last[row["step"]] == i]
 
@@ -156,7 +154,7 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 def _rows(data: bytes) -> Iterator[dict[str, Any]]:
-    """The lines of a log that are whole, up to the first that is not."""
+    """The rows of a log, up to the first line that is not whole."""
     for line in data.split(b"\n"):
         try:
             row = json.loads(line)
@@ -168,10 +166,10 @@ def _rows(data: bytes) -> Iterator[dict[str, Any]]:
 
 
 class MetricsFile:
-    """metrics.csv: a row for every epoch, for people and spreadsheets; no scores, not measured.
+    """metrics.csv: a row for every epoch; no scores where the model was not validated.
 
-    The columns `seconds` and `waiting` (the share of them in which the model waited for data) are
-    the only ones that differ between two runs of the same recipe.
+    Only the columns `seconds` and `waiting` (the fraction spent waiting for data) differ between
+    two runs of the same recipe.
     """
 
     def __init__(self, path: Path, epochs: int = 0) -> None:
@@ -181,7 +179,7 @@ class MetricsFile:
                 self._rows = list(csv.DictReader(file))[:epochs]
 
     def add(self, epoch: Mapping[str, Any], seconds: float, waiting: float) -> None:
-        """Append the row of an epoch, given its line of the log; scores alone where it is there."""
+        """Append the row of an epoch, given its row of the log, or update its scores."""
         row = {name: epoch[name] for name in ("epoch", "step", "loss", "lr")}
         row |= {name: epoch["scores"].get(name, "") for name in SCORES}
         row |= {"seconds": seconds, "waiting": waiting}
@@ -203,5 +201,5 @@ class MetricsFile:
 
 
 def write_json(path: Path, plain: Any) -> None:
-    """Write what JSON can say to a file, whole or not at all."""
+    """Write JSON values to a file atomically."""
     write_atomically(path, (json.dumps(plain, indent=2) + "\n").encode())

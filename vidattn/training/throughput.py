@@ -1,4 +1,4 @@
-"""How fast a training run goes."""
+"""The throughput of a training run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vidattn.training.trainer import translate_oom
 
 
 class Throughput:
-    """How fast a run goes, and how much of the time it waits for clips."""
+    """Measures speed, and the fraction of time spent waiting for data."""
 
     def __init__(self) -> None:
         self._began, self._waited, self.clips = time.monotonic(), 0.0, 0
         self._lap = (self._began, 0.0)
 
     def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The batches; the time until each is there counts as waiting."""
+        """The batches; the time until each arrives counts as waiting."""
         while True:
             asked = time.monotonic()
             with translate_oom():
@@ -29,16 +29,16 @@ class Throughput:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the start."""
         return max(time.monotonic() - self._began, 1e-9)
 
     @property
     def waiting(self) -> float:
-        """Share of the time, from 0 to 1."""
+        """Fraction of the time, 0 to 1."""
         return min(1.0, self._waited / self.seconds)
 
     def lap(self) -> tuple[float, float]:
-        """Seconds since the last lap, and the share of them spent waiting."""
+        """Seconds since the last lap, and the fraction of them spent waiting."""
         now = time.monotonic()
         began, waited = self._lap
         self._lap = (now, self._waited)

@@ -1,7 +1,7 @@
-"""What a run learns with: its state, its losses, and one optimizer step after another.
+"""The state of a training run, its losses, and the optimizer steps.
 
-The outcome of a step depends on recipe, seed and number of the step alone, up to rounding: not on
-how a batch is divided among processes or computed in parts, nor on what happened before.
+The outcome of a step depends on recipe, seed and step number alone, up to rounding: not on how a
+batch is divided among processes or micro-batches, nor on the steps taken before in this process.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from vidattn.training import optim as optimizers
 from vidattn.training.mixup import mix_clips
 from vidattn.weights.initialize import initialize
 
-FLOW_UNIT = 0.02  # short sides per step: about the spread of what a camera does
-MIXING = 3  # first word of the seeds of mixing
+FLOW_UNIT = 0.02  # short sides per frame step: about the spread of camera motion
+MIXING = 3  # first word of the seeds of mixup and cutmix
 PATIENCE = 5
-"""Steps in a row without a finite gradient at which bf16 gives up; fp32 does so at the first."""
+"""Steps in a row without a finite gradient after which bf16 training fails; fp32 fails at once."""
 
 
 class Network(nn.Module):
-    """A model and, in training, what reads the motion of a patch off its last token.
+    """A model and, in training, an auxiliary head that predicts the motion of each patch.
 
-    Raises RecipeError when that is wanted of a model whose tokens are no patches in time.
+    Raises RecipeError for a flow head on a model whose tokens do not follow patches over time.
     """
 
     def __init__(self, model: Model | TemporalHead, flow_head: nn.Linear | None = None) -> None:
@@ -73,19 +73,19 @@ class Network(nn.Module):
 
 @dataclass
 class TrainState:
-    """All that changes during a run."""
+    """Everything that changes during a run."""
 
     network: Network
     optimizer: Optimizer
     average: optimizers.WeightAverage | None = None
-    """The running mean of the model's weights, where one is kept."""
+    """The running mean of the weights (`optim.ema`)."""
     step: int = 0
     notes: tuple[str, ...] = ()
-    """What the weights it started from did not bring."""
+    """Remarks on the initial weights."""
     init: str = ""
-    """What weights it started from; empty when from none."""
+    """The initial weights; empty for none."""
     tally: tuple[float, int] = (0.0, 0)
-    """Losses of the epoch so far, added up, and how many they are."""
+    """Sum and number of the losses of the epoch so far."""
     skipped: int = 0
     """Steps without a finite gradient, in a row."""
 
@@ -95,10 +95,7 @@ class TrainState:
         return self.network.model
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything as named tensors: model, auxiliary head, mean, optimizer.
-
-        Every process must ask.
-        """
+        """Model, auxiliary head, mean and optimizer as named tensors; all processes call this."""
         state = {name: unshard(value) for name, value in self.network.state_dict().items()}
         for name, value in (self.average.tensors() if self.average else {}).items():
             state[f"average.{name}"] = value
@@ -108,12 +105,12 @@ class TrainState:
         return state
 
     def facts(self) -> dict[str, Any]:
-        """The rest of it, as JSON can say it."""
-        words = {"step": self.step, "init": self.init, "skipped": self.skipped}
-        return {**words, "tally": list(self.tally)}
+        """The rest of the state, as JSON values."""
+        counts = {"step": self.step, "init": self.init, "skipped": self.skipped}
+        return {**counts, "tally": list(self.tally)}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Become the state that `tensors` and `facts` were made from."""
+        """Restore the state that `tensors` and `facts` describe."""
         own = self.network.state_dict()
         self.network.load_state_dict({k: shard_like(tensors[k], v) for k, v in own.items()})
         if self.average:
@@ -133,7 +130,7 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def trainable_parameters(optimizer: Optimizer) -> list[nn.Parameter]:
-    """The parameters that learn, in the optimizer's order."""
+    """The trainable parameters, in the order of the optimizer."""
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
@@ -144,10 +141,10 @@ def new_state(
     labels: tuple[str, ...] = (),
     strategy: Strategy = "ddp",
 ) -> TrainState:
-    """A model with its initial values and an optimizer that has seen nothing.
+    """A model with its initial weights and a fresh optimizer.
 
-    With `init`, or what the recipe names, it takes over the weights that fit; "none" takes none.
-    See `weights.start.begin`. labels: its classes.
+    init: weights to start from, instead of those that the recipe names; "none" for none. See
+    `vidattn.weights.initialize`. labels: the classes.
     """
     torch.manual_seed(recipe.seed)
     if recipe.temporal_head is not None:
@@ -180,9 +177,9 @@ def _new_head(
     world: World,
     strategy: Strategy,
 ) -> TrainState:
-    """The same for a head over windows."""
+    """As `new_state`, for a temporal head."""
     if init not in (None, "none") or strategy == "fsdp" or recipe.optim.trainable != "full":
-        raise UsageError("--task long trains a small head from nothing: no --init, fsdp or --tune")
+        raise UsageError("a temporal head starts from scratch: no --init, fsdp or --trainable")
     network = Network(TemporalHead(config)).to(world.device)
     average = (
         optimizers.WeightAverage(network.model, recipe.optim.ema) if recipe.optim.ema else None
@@ -191,29 +188,29 @@ def _new_head(
 
 
 def autocast(recipe: Recipe, world: World) -> torch.autocast:
-    """Matrices multiplied in bf16 within, where the recipe says so."""
+    """A context that multiplies matrices in bf16 if the recipe says so."""
     bf16 = recipe.optim.precision == "bf16"
     return torch.autocast(world.device.type, torch.bfloat16, enabled=bf16)
 
 
 class StepResult(NamedTuple):
-    """What one step did."""
+    """The outcome of one step."""
 
     loss: float
     """Mean cross-entropy of the whole batch, without the auxiliary loss."""
     lr: float
     clips: int
-    """In the whole batch."""
+    """Clips in the whole batch."""
     finite: bool
-    """Whether the gradient was finite; if not, nothing was learned."""
-    said: list[float]
-    """What each process had to say, added up."""
+    """Whether the gradient was finite; if not, the step was skipped."""
+    sums: list[float]
+    """The `values` of `train_step`, summed over the processes."""
 
 
 class Trainer:
     """Takes optimizer steps, alone or together with other processes. Changes `state`.
 
-    parts: how many pieces this process computes its share of a batch in, at most one a clip.
+    micro_batches: number of pieces in which this process computes its shard of a batch.
     """
 
     def __init__(
@@ -222,72 +219,72 @@ class Trainer:
         recipe: Recipe,
         per_epoch: int,
         world: World = World(),
-        parts: int | None = None,
+        micro_batches: int | None = None,
     ) -> None:
         self.state, self.recipe, self.world, self.per_epoch = state, recipe, world, per_epoch
         self.total = per_epoch * recipe.optim.epochs
-        self.parts = parts or recipe.optim.accumulate
-        self.mark: Callable[[str], object] = lambda phase: None
-        """Is told when a phase of a step has ended: forward, backward, optimizer."""
+        self.micro_batches = micro_batches or recipe.optim.accumulate
+        self.on_phase: Callable[[str], object] = lambda phase: None
+        """Called after each phase of a step: forward, backward, optimizer."""
         self._network = world.wrap(state.network)
         self._params = trainable_parameters(state.optimizer)
         self._drops = [m for m in state.model.modules() if isinstance(m, RngDropout)]
 
-    def train_step(self, batch: Batch, *said: float) -> StepResult:
-        """One step on this process's share of a batch.
+    def train_step(self, batch: Batch, *values: float) -> StepResult:
+        """Take one step on this process's shard of a batch.
 
-        said: numbers that are added up over all processes. Raises DivergenceError when gradients
-        are not finite (bf16: several times in a row), and MemoryLimitError.
+        values: numbers to sum over all processes. Raises DivergenceError when gradients are not
+        finite (bf16: several times in a row), and MemoryLimitError.
         """
         state, world = self.state, self.world
-        lr = self._set_rate()
+        lr = self._set_lr()
         optimizers.training_mode(state.network)
         state.optimizer.zero_grad()
-        batch, targets = self._mixed(batch)
+        batch, targets = self._mix(batch)
         flow = torch.isfinite(batch.flow).sum() if batch.flow is not None else 0
         clips, known = map(int, world.all_reduce_sum(len(batch.labels), float(flow)))
         first = shard_range(clips, world.rank, world.size).start
-        parts, named = max(1, min(self.parts, clips // world.size)), 0.0
+        count, total = max(1, min(self.micro_batches, clips // world.size)), 0.0
         with translate_dist_errors(), translate_oom():
-            for number in range(parts):
-                chosen = shard_range(len(batch.labels), number, parts)
-                self._place(range(first + chosen.start, first + chosen.stop), clips)
-                with self._synced(number == parts - 1), autocast(self.recipe, self.world):
-                    part, goal = _cut(batch, chosen), targets[chosen.start : chosen.stop]
-                    loss, mine = self._losses(part, goal, clips, known)
-                    self.mark("forward")
-                    # Gradients are averaged over the processes, losses added up.
+            for number in range(count):
+                chosen = shard_range(len(batch.labels), number, count)
+                self._seed(range(first + chosen.start, first + chosen.stop), clips)
+                with self._synced(number == count - 1), autocast(self.recipe, self.world):
+                    micro, goal = _slice(batch, chosen), targets[chosen.start : chosen.stop]
+                    loss, cross_entropy = self._losses(micro, goal, clips, known)
+                    self.on_phase("forward")
+                    # Gradients are averaged over the processes, losses summed.
                     (loss * world.size).backward()  # type: ignore[no-untyped-call]
-                self.mark("backward")
-                named += mine.item()
+                self.on_phase("backward")
+                total += cross_entropy.item()
             norm = nn.utils.clip_grad_norm_(self._params, self.recipe.optim.clip_norm or math.inf)
             norm = unshard(norm)
-        total, *heard = world.all_reduce_sum(named, *said)
+        total, *sums = world.all_reduce_sum(total, *values)
         mean = total / clips
         finite = math.isfinite(mean) and bool(torch.isfinite(norm))
         if finite:
             state.optimizer.step()
             if state.average:
                 state.average.update()
-        self.mark("optimizer")
+        self.on_phase("optimizer")
         state.step += 1
         self._count(mean, finite)
-        return StepResult(mean, lr, clips, finite, heard)
+        return StepResult(mean, lr, clips, finite, sums)
 
-    def _set_rate(self) -> float:
+    def _set_lr(self) -> float:
         lr = optimizers.lr_at(self.recipe.optim, self.state.step, self.per_epoch)
         optimizers.set_lr(self.state.optimizer, lr)
         return lr
 
-    def _mixed(self, batch: Batch) -> tuple[Batch, Tensor]:
-        """The batch, its clips mixed where the recipe says so, and its targets [B, K]."""
+    def _mix(self, batch: Batch) -> tuple[Batch, Tensor]:
+        """Apply mixup and cutmix; returns the batch and its targets [B, K]."""
         rng = np.random.default_rng((MIXING, self.recipe.seed, self.state.step))
         classes = self.recipe.model.classes
         clips, targets = mix_clips(batch.clips, batch.labels, classes, self.recipe.optim, rng)
         return batch._replace(clips=clips), targets
 
-    def _place(self, videos: range, clips: int) -> None:
-        """Draw as if the whole batch was there: same numbers, however it is divided."""
+    def _seed(self, videos: range, clips: int) -> None:
+        """Seed the step: the random numbers are those of the whole batch, however it is divided."""
         words = np.random.SeedSequence((self.recipe.seed, self.state.step)).generate_state(2)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
         for drop in self._drops:
@@ -295,7 +292,7 @@ class Trainer:
 
     @contextmanager
     def _synced(self, last: bool) -> Iterator[None]:
-        """Only the last part of a batch makes the processes exchange gradients."""
+        """Exchange gradients between processes only after the last micro-batch."""
         network = self._network
         if is_sharded(network):
             network.set_requires_gradient_sync(last)  # type: ignore[operator]
@@ -304,26 +301,26 @@ class Trainer:
             yield
 
     def _losses(
-        self, part: Batch, targets: Tensor, clips: int, known: int
+        self, micro: Batch, targets: Tensor, clips: int, known: int
     ) -> tuple[Tensor, Tensor]:
-        """This part's share of the mean loss of the batch, and its cross-entropies added up.
+        """The share of a micro-batch in the mean loss of the batch, and its summed cross-entropy.
 
-        To the mean cross-entropy comes the mean smooth-L1 of the motion of patches where it is
-        known, its weight falling evenly to nothing over the run.
+        The loss is the mean cross-entropy, plus the mean smooth-L1 of the motion of patches where
+        it is known; the weight of the latter falls linearly to 0 over the run.
         """
         device = self.world.device
-        logits, seen = self._network(to_device(part.clips, device))
-        named = F.cross_entropy(logits.float(), to_device(targets, device), reduction="sum")
-        loss = named / clips
-        if seen is None:
-            return loss, named.detach()
-        if part.flow is None or not known:
-            return loss + 0 * seen.sum(), named.detach()  # every parameter has a gradient
-        flow = to_device(part.flow, device) / FLOW_UNIT
+        logits, motion = self._network(to_device(micro.clips, device))
+        summed = F.cross_entropy(logits.float(), to_device(targets, device), reduction="sum")
+        loss = summed / clips
+        if motion is None:
+            return loss, summed.detach()
+        if micro.flow is None or not known:
+            return loss + 0 * motion.sum(), summed.detach()  # every parameter has a gradient
+        flow = to_device(micro.flow, device) / FLOW_UNIT
         sure = torch.isfinite(flow)
-        off = F.smooth_l1_loss(seen.float()[sure], flow[sure], reduction="sum")
+        off = F.smooth_l1_loss(motion.float()[sure], flow[sure], reduction="sum")
         weight = self.recipe.optim.flow_weight * (1 - self.state.step / self.total)
-        return loss + weight * off / known, named.detach()
+        return loss + weight * off / known, summed.detach()
 
     def _count(self, loss: float, finite: bool) -> None:
         state = self.state
@@ -337,13 +334,12 @@ class Trainer:
             times = f" for the {state.skipped}th time in a row" if state.skipped > 1 else ""
             raise DivergenceError(
                 f"the loss is {loss}, its gradient not finite, at step {state.step}{times}",
-                hint="begin again with a lower rate, such as --set optim.lr=1e-3",
+                hint="start over with a lower learning rate, for example --set optim.lr=1e-3",
             )
 
 
 MEMORY_HINT = (
-    "--batch-size auto computes batches in parts; "
-    "--set optim.activation_checkpointing=true needs less"
+    "--batch-size auto splits batches; --set optim.activation_checkpointing=true needs less"
 )
 
 
@@ -358,21 +354,18 @@ def translate_oom() -> Iterator[None]:
         raise MemoryLimitError("out of memory in training", hint=MEMORY_HINT) from error
 
 
-def _cut(batch: Batch, chosen: range) -> Batch:
-    """Some of the clips of a batch."""
-    part = slice(chosen.start, chosen.stop)
-    flow = None if batch.flow is None else batch.flow[part]
-    return Batch(batch.clips[part], batch.labels[part], flow)
+def _slice(batch: Batch, chosen: range) -> Batch:
+    own = slice(chosen.start, chosen.stop)
+    flow = None if batch.flow is None else batch.flow[own]
+    return Batch(batch.clips[own], batch.labels[own], flow)
 
 
-def largest_micro_batch(
-    state: TrainState, recipe: Recipe, world: World, all_reduce_max: int
-) -> int:
-    """How many clips can be learned from at once, halving from `all_reduce_max` until they fit.
+def largest_micro_batch(state: TrainState, recipe: Recipe, world: World, most: int) -> int:
+    """The number of clips that fit into memory, halving from `most` until they do.
 
-    All processes must ask, before they learn. Raises MemoryLimitError when not even one fits.
+    Every process must call this, before the first step. Raises MemoryLimitError if none fits.
     """
-    size = all_reduce_max
+    size = most
     while size and not _fits(state, recipe, world, size):
         size = -(-size // 2) if size > 1 else 0
     size = -world.all_reduce_max(-size)
@@ -382,14 +375,14 @@ def largest_micro_batch(
 
 
 def _fits(state: TrainState, recipe: Recipe, world: World, size: int) -> bool:
-    """Whether memory holds such a part, its gradients, and what the optimizer will remember."""
+    """Whether memory holds so many clips, their gradients, and the state of the optimizer."""
     params, clip = trainable_parameters(state.optimizer), recipe.clip
     try:
         room = [torch.empty_like(p) for p in params * (2 if recipe.optim.kind == "adamw" else 1)]
         clips = torch.zeros(size, 3, clip.frames, clip.crop, clip.crop, device=world.device)
         with autocast(recipe, world):
-            logits, seen = state.network.train()(clips)
-            loss = logits.float().sum() + (0 if seen is None else seen.float().sum())
+            logits, motion = state.network.train()(clips)
+            loss = logits.float().sum() + (0 if motion is None else motion.float().sum())
             loss.backward()
         del room
     except RuntimeError as error:
