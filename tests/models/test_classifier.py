@@ -61,7 +61,7 @@ def test_labels_must_be_as_many_as_classes() -> None:
 
 
 def test_kinds_have_names() -> None:
-    assert find_kind(TimeSformer(TINY)) == "timesformer"
+    assert find_kind(TINY) == "timesformer"
     with pytest.raises(ValueError, match="Linear is none of timesformer, stam"):
         find_kind(torch.nn.Linear(1, 1))
 

@@ -34,7 +34,7 @@ def official_state(config: TimeSformerConfig, fill: Fill) -> dict[str, Tensor]:
 
 def from_official(config: TimeSformerConfig, fill: Fill) -> Any:
     state = key_maps.to_ours(official_state(config, fill), "official", config)
-    return safetensors_file.build_model("timesformer", config, state, "known values")
+    return safetensors_file.build_model(config, state, "known values")
 
 
 def known_clip(shape: str) -> Tensor:

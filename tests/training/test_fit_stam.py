@@ -176,8 +176,8 @@ def test_a_frame_is_to_the_video_model_what_it_is_to_the_vit_of_timm(
     torch.save(vit.state_dict(), tmp_path / "vit.pth")
     started = Stam(WIDE).eval()
     assert weights.start_from(started, tmp_path / "vit.pth", LABELS) == (
-        "the transformer over the frames starts afresh",
-        "the head starts afresh: the classes are others",
+        "the transformer over time starts from random values",
+        "the head starts from random values: the classes differ",
     )
     picture = torch.randn(2, 3, 64, 64)
     expected = vit.forward_features(picture)[:, 0]
@@ -192,7 +192,7 @@ def test_a_timesformer_lends_its_spatial_part(attention: str, tmp_path: Path) ->
     path = weights.save(Classifier(given, ClipConfig(), LABELS), tmp_path / "w.safetensors")
     started = Stam(WIDE).eval()
     notes = weights.start_from(started, path, LABELS)
-    assert notes == ("the transformer over the frames starts afresh",)
+    assert notes == ("the transformer over time starts from random values",)
     assert torch.equal(started.head.weight, given.head.weight)
     if attention == "space":
         picture = torch.randn(2, 3, 64, 64)
@@ -212,7 +212,7 @@ def test_a_stam_lends_all_of_it_to_one_of_other_frames_but_not_to_a_timesformer(
         assert name == "time" or torch.equal(value, given.state_dict()[name]), name
     deeper = Stam(replace(WIDE, time_depth=2))
     assert weights.start_from(deeper, path, LABELS) == (
-        "the transformer over the frames starts afresh: model.time_depth is another",
+        "the transformer over time starts from random values: model.time_depth differs",
     )
     with pytest.raises(WeightsError, match="a STAM cannot start a TimeSformer"):
         weights.start_from(

@@ -122,7 +122,7 @@ def test_a_missing_file_is_named(missing: str | Path) -> None:
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "movie.mp4").write_bytes(b"x")
-    with pytest.raises(WeightsError, match="not a kind of weights file"):
+    with pytest.raises(WeightsError, match="not a weights file"):
         weights.load(tmp_path / "movie.mp4")
     with pytest.raises(WeightsError, match=r"neither model\.safetensors nor"):
         weights.load(tmp_path)
@@ -148,7 +148,7 @@ def test_without_a_name_the_bundled_model_stands_in_and_says_so(
     assert found.labels == bundled.labels
     assert notice == (
         f"{name} is not available (not downloaded yet, and offline); using motion-tiny, which "
-        "names camera motion. Name a model with -m to be sure of it."
+        "names camera motion. Choose a model with -m to avoid this."
     )
 
 

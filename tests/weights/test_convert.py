@@ -251,7 +251,7 @@ def test_an_incomplete_folder_is_refused(name: str, tmp_path: Path) -> None:
 def test_the_tensors_decide_how_many_frames_there_are(tmp_path: Path) -> None:
     found = weights.load(folder(tmp_path / "hf", model(), num_frames=96))
     assert found.clip.frames == found.model.config.frames == 4
-    assert "config.json says 96 frames, the weights have 4: that is used" in found.card.notes
+    assert "config.json says 96 frames, the weights have 4, which are used" in found.card.notes
 
 
 def test_differences_are_listed_under_the_names_in_the_file(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_differences_are_listed_under_the_names_in_the_file(tmp_path: Path) -> N
 
 def test_unknown_names_are_shown(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(2), "fc.bias": torch.zeros(2)}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match=r"no model known here: conv1\.weight, fc\.bias"):
+    with pytest.raises(WeightsError, match=r"of an unknown model: conv1\.weight, fc\.bias"):
         weights.load(tmp_path / "a.pth")
 
 
@@ -287,7 +287,7 @@ def test_a_position_embedding_of_no_square_is_refused(tmp_path: Path) -> None:
     state = dict(convert.export_official(model()))
     state["pos_embed"] = torch.zeros(1, 6, 64)
     torch.save(state, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match="5 patches, which is no square"):
+    with pytest.raises(WeightsError, match="5 patches, not a square number"):
         weights.load(tmp_path / "a.pth")
 
 
@@ -353,7 +353,7 @@ def test_a_malicious_pickle_never_runs(
 
 def test_a_malicious_pickle_says_so(tmp_path: Path) -> None:
     torch.save({"evil": Exploit(tmp_path / "canary")}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match="refused, it holds more than tensors") as caught:
+    with pytest.raises(WeightsError, match="refused, it contains more than tensors") as caught:
         weights.load(tmp_path / "a.pth")
     assert "safetensors" in (caught.value.hint or "")
 

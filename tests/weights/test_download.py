@@ -130,7 +130,7 @@ def test_a_later_run_goes_on_with_what_is_there(server: Server, tmp_path: Path) 
         download.UnavailableError, match=r"broke off .* bytes before the end"
     ) as caught:
         download.download(server.url("breaks-4"), sha256=DIGEST)
-    assert "goes on from there" in (caught.value.hint or "")
+    assert "run the same command again to resume" in (caught.value.hint or "")
     assert "breaks-4" not in left(tmp_path)
     assert download.download(server.url("breaks-4"), sha256=DIGEST).read_bytes() == BODY
     assert server.ranges[4] is not None
@@ -161,7 +161,7 @@ def test_a_server_that_promises_too_much_is_not_believed(server: Server, tmp_pat
 
 
 def test_a_server_that_promises_too_little_is_found_out(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(download.UnavailableError, match="sent another file: its sha256 is"):
+    with pytest.raises(download.UnavailableError, match="sent another file"):
         download.download(server.url("short"), sha256=DIGEST)
     assert left(tmp_path) == []
 
@@ -216,7 +216,7 @@ def test_a_server_that_has_no_name_for_a_version_is_begun_anew(
 ) -> None:
     with pytest.raises(download.UnavailableError, match="broke off") as caught:
         download.download(server.url("nameless-breaks-9"))
-    assert "goes on from there" not in (caught.value.hint or "")
+    assert "run the same command again to resume" not in (caught.value.hint or "")
     assert left(tmp_path) == []
     assert set(server.ranges) == {None}
 

@@ -140,7 +140,7 @@ def test_a_folder_appears_whole_or_not_at_all(
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "theirs.txt").write_text("keep me")
-    with pytest.raises(OutputError, match="is there and not empty"):
+    with pytest.raises(OutputError, match="exists and is not empty"):
         weights.save_hf(classifier(), tmp_path / "full")
     monkeypatch.setattr(Path, "replace", _refused)
     with pytest.raises(OutputError, match="cannot be written"):

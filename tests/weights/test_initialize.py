@@ -59,7 +59,7 @@ def test_a_divided_model_started_from_an_image_model_sees_a_still_as_it_does(
     still = torch.randn(2, 3, 1, 64, 64)
     expected = with_head_of(image, started)(still)
     torch.testing.assert_close(started(still.expand(-1, -1, 4, -1, -1)), expected)
-    assert notes == ("the head starts afresh: the classes are others",)
+    assert notes == ("the head starts from random values: the classes differ",)
 
 
 @pytest.mark.parametrize("attention", SCHEMES)
@@ -87,7 +87,7 @@ def test_a_still_is_to_the_video_model_what_the_picture_is_to_the_vit_of_timm(
     started = model(width=192, heads=3, classes=5, frames=6)
     init_from_scratch(started, torch.Generator().manual_seed(0))  # time would say something
     notes = weights.start_from(started, tmp_path / "vit.pth", ("a", "b", "c", "d", "e"))
-    assert notes == ("the head starts afresh: the classes are others",)
+    assert notes == ("the head starts from random values: the classes differ",)
     picture = torch.randn(2, 3, 64, 64)
     cls, _ = started.features(picture[:, :, None].expand(-1, -1, 6, -1, -1))
     torch.testing.assert_close(started.norm(cls), vit.forward_features(picture)[:, 0])
@@ -115,9 +115,9 @@ def test_what_a_recipe_wishes_to_start_from_is_taken_or_missed_in_words(tmp_path
 
     path.unlink()
     (said,) = initialize(started, recipe, None, LABELS)
-    assert said.startswith(f"starts from random values, not from {path} as the recipe has it: ")
+    assert said.startswith(f"starts from random values, not from {path} as in the recipe: ")
     (said,) = initialize(started, replace(recipe, init="vit-b16-in21k"), None, LABELS)
-    assert said.endswith("model.width is another")
+    assert said.endswith("model.width differs")
     assert initialize(started, recipe, "none", LABELS) == ()
     with pytest.raises(WeightsError, match=r"gone\.pth: no such file"):
         initialize(started, recipe, "gone.pth", LABELS)

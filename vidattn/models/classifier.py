@@ -145,10 +145,9 @@ def build_model(config: ModelConfig) -> Model:
     return model
 
 
-def find_kind(model: nn.Module) -> str:
-    """The name of a model in KINDS. Raises ValueError for a model of another family."""
-    config = getattr(model, "config", None)
+def find_kind(config: object) -> str:
+    """The name in KINDS of the config of a model. Raises ValueError for anything else."""
     for name, (config_class, _) in KINDS.items():
         if type(config) is config_class:
             return name
-    raise ValueError(f"{type(model).__name__} is none of {', '.join(KINDS)}")
+    raise ValueError(f"{type(config).__name__} is none of {', '.join(KINDS)}")

@@ -1,8 +1,7 @@
-"""Where models come from: our files, foreign checkpoints, the catalog, the bundled model.
+"""Weights: our files, foreign checkpoints, the catalog of published models, the bundled model.
 
-`load` takes a catalog name, a file or a directory; `save` writes one of our files, `save_official`
-and `save_hf` those of others. Names are resolved on first use, so that listing the catalog does not
-load torch.
+`load` takes a catalog name, a file or a directory; `save` writes our format, `save_official` and
+`save_hf` foreign ones. Names are resolved on first use, so that the catalog loads without torch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every published TimeSformer and STAM: where it lies, what it may be used for, its score.
+"""Every published TimeSformer and STAM: location, license and score.
 
-A plain name stands for the copy that is easiest to use: under the freer licence, then on the
-Hugging Face hub. The same model from elsewhere has the place at the end of its name.
+A plain name stands for the copy with the freest license, then for the one on the Hugging Face hub.
+Other copies of the same model carry their origin at the end of the name.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from vidattn.errors import WeightsError
 
 DEFAULT = "timesformer-k400"
 LONG_DEFAULT = "timesformer-l-k400"
-"""Stands in for the default when 96 frames are asked for."""
+"""The default for 96 frames."""
 BUNDLED = "motion-tiny"
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One model that can be named."""
+    """A model that can be loaded by name."""
 
     name: str
     location: str
-    """A URL, a Hugging Face hub id (owner/name), or the name of a file that ships with us."""
+    """A URL, a Hugging Face hub id (owner/name), or the name of a bundled file."""
     frames: int
-    """Length of its clips."""
+    """Frames per clip."""
     dataset: str
-    """The training data, a name in `vidattn.config.labels.COUNTS` or "howto100m" or "motion"."""
+    """The training data: a name in `vidattn.config.labels.COUNTS`, "howto100m" or "motion"."""
     license: str
     frame_interval: int = 0
-    """One frame in so many at 30 fps; 0: spread over the whole video, or as the file says."""
+    """Frame step at 30 fps; 0: spread over the whole video, or as given in the file."""
     size: int = 224
     attention: str = "divided"
     """The scheme of a TimeSformer, or "stam"."""
     top1: float | None = None
-    """Published accuracy in percent, one clip and three crops unless `note` says otherwise."""
+    """Published accuracy in percent, for `views`."""
     top5: float | None = None
     views: str = "3x1"
     sha256: str = ""
-    """The digest of the file, or its first digits, where somebody has published them."""
+    """The digest of the file, or its first digits, if published."""
     channels: str = "rgb"
     note: str = ""
 
@@ -55,7 +55,7 @@ class CatalogEntry:
 
     @property
     def expect(self) -> str:
-        """The published score in words, such as "k400 top-1 77.69, top-5 93.45 (views 3x1)"."""
+        """The published score, such as "k400 top-1 77.69, top-5 93.45 (views 3x1)"."""
         if self.top1 is None:
             return ""
         top5 = "" if self.top5 is None else f", top-5 {self.top5:g}"
@@ -63,16 +63,16 @@ class CatalogEntry:
 
 
 NC = "CC-BY-NC-4.0"
-BGR = "frames are fed as BGR: the official code trained Something-Something so"
-ORDER = "class names are taken to be in alphabetical order: the file has none"
+BGR = "frames are fed as BGR, as the official code trained Something-Something"
+ORDER = "class names are assumed to be in alphabetical order: the file has none"
 TASKS = "1059 numbered task categories; the score averages clips that tile the whole video"
 ZOO = "https://www.dropbox.com/s/"
 STAM_ZOO = "https://miil-public-eu.oss-eu-central-1.aliyuncs.com/model-zoo/STAM/"
 LONG_ENOUGH = "the score is on the validation videos of at least ten seconds"
 MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/recognition/timesformer/"
 
-# The official model zoo (README of the code), each file also converted on the hub.
-# size of model, dataset, frames x rate, pixels, top-1, top-5, key of the file in the zoo
+# The official model zoo (README of the code); the hub has each file converted, too.
+# model size, dataset, frames x frame step, pixels, top-1, top-5, key of the file in the zoo
 OFFICIAL = (
     ("base", "k400", "8x32", 224, 77.9, 93.2, "g5t24we9gl5yk88"),
     ("hr", "k400", "16x16", 448, 79.6, 94.0, "6f0x172lpqy3oxt"),
@@ -89,12 +89,12 @@ OFFICIAL = (
     ("howto", "howto100m", "96x32", 224, 62.6, None, "t2mzgahnfhgakma"),
 )
 STAM = ((8, 77.5), (16, 79.3), (32, 79.95), (64, 80.5))  # frames, top-1 (README, version 2)
-STAM_FIRST = ((16, 77.8), (32, None), (64, 79.2))  # those of the paper, where it says
+STAM_FIRST = ((16, 77.8), (32, None), (64, 79.2))  # frames, top-1 (the paper)
 NAMED = {"k400": "K400", "k600": "K600", "ssv2": "SSv2", "howto100m": "HowTo100M"}
 VARIANT = {"base": "timesformer", "hr": "timesformer-hr", "large": "timesformer-l"}
 
 
-def _mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -> CatalogEntry:
+def _make_mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -> CatalogEntry:
     stem = f"timesformer_{variant}_8xb8-8x32x1-15e_kinetics400-rgb"
     return CatalogEntry(
         name=name,
@@ -110,8 +110,8 @@ def _mmaction2(name: str, variant: str, digits: str, top1: float, top5: float) -
     )
 
 
-def _zoo(row: tuple[str, str, str, int, float, float | None, str]) -> CatalogEntry:
-    """A file of the official zoo."""
+def _make_official(row: tuple[str, str, str, int, float, float | None, str]) -> CatalogEntry:
+    """An entry for a file of the official zoo."""
     model, dataset, clip, size, top1, top5, key = row
     frames, _, rate = clip.partition("x")
     tiled = dataset == "howto100m"
@@ -131,20 +131,20 @@ def _zoo(row: tuple[str, str, str, int, float, float | None, str]) -> CatalogEnt
     )
 
 
-def _hub(row: tuple[str, str, str, int, float, float | None, str]) -> CatalogEntry:
-    """The same model as converted on the Hugging Face hub, with class names in the file."""
+def _make_hub(row: tuple[str, str, str, int, float, float | None, str]) -> CatalogEntry:
+    """An entry for the same model on the Hugging Face hub, with class names in the file."""
     model, dataset = row[:2]
     name = f"{VARIANT[model]}-{dataset}"
     owner = "fcakyon" if model == "large" else "facebook"
     return replace(
-        _zoo(row),
+        _make_official(row),
         name=f"{name}-hf" if name == DEFAULT else name,
         location=f"{owner}/timesformer-{model}-finetuned-{dataset}",
         note=BGR if dataset == "ssv2" else "",
     )
 
 
-def _stam(frames: int, top1: float | None, first: bool = False) -> CatalogEntry:
+def _make_stam(frames: int, top1: float | None, first: bool = False) -> CatalogEntry:
     return CatalogEntry(
         name=f"stam-{frames}-k400" + "-v1" * first,
         location=f"{STAM_ZOO}{'' if first else 'v2/'}stam_{frames}.pth",
@@ -162,24 +162,23 @@ CATALOG: dict[str, CatalogEntry] = {
     entry.name: entry
     for entry in (
         CatalogEntry(BUNDLED, f"{BUNDLED}.safetensors", 8, "motion", "Apache-2.0", size=48),
-        _mmaction2(DEFAULT, "divST", "a4d0d01f", 77.69, 93.45),
-        _mmaction2("timesformer-joint-k400", "jointST", "8022d1c0", 76.95, 93.28),
-        _mmaction2("timesformer-space-k400", "spaceOnly", "78f05367", 76.93, 92.88),
-        *(_hub(row) for row in OFFICIAL if row[0] != "howto"),
-        *(_zoo(row) for row in OFFICIAL),
-        *(_stam(frames, top1) for frames, top1 in STAM),
-        *(_stam(frames, top1, True) for frames, top1 in STAM_FIRST),
+        _make_mmaction2(DEFAULT, "divST", "a4d0d01f", 77.69, 93.45),
+        _make_mmaction2("timesformer-joint-k400", "jointST", "8022d1c0", 76.95, 93.28),
+        _make_mmaction2("timesformer-space-k400", "spaceOnly", "78f05367", 76.93, 92.88),
+        *(_make_hub(row) for row in OFFICIAL if row[0] != "howto"),
+        *(_make_official(row) for row in OFFICIAL),
+        *(_make_stam(frames, top1) for frames, top1 in STAM),
+        *(_make_stam(frames, top1, True) for frames, top1 in STAM_FIRST),
     )
 }
-"""The entries by name. No digest of Meta's files is known; the hub checks its own downloads."""
+"""The entries by name. Digests of the official files are unknown; the hub checks its own."""
 
 
 def find_entry(name: str) -> CatalogEntry:
-    """The entry of that name. Raises WeightsError with the closest names."""
+    """The entry of a name. Raises WeightsError that suggests similar names."""
     if name in CATALOG:
         return CATALOG[name]
     close = difflib.get_close_matches(name, CATALOG, n=3, cutoff=0.5)
-    known = f"did you mean {' or '.join(close)}? " if close else ""
-    raise WeightsError(
-        f"{name}: no such file and no model of that name", hint=f"{known}vidattn models list"
-    )
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    message = f"{name}: no such file and no model of that name"
+    raise WeightsError(message, hint=f"{hint}vidattn models list")

@@ -1,8 +1,7 @@
-"""Weights as other programs read them: the official code's files and Hugging Face's folders.
+"""Export for other programs: files of the official code and folders of Hugging Face.
 
-What those formats have no place for (the pace of the frames, how views are averaged, the licence)
-goes into an entry called "vidattn" that other programs pass over, so that a classifier comes back
-as it went.
+Settings without a place in those formats (frame step, averaging, license) go into an entry called
+"vidattn", which other programs ignore, so that a classifier survives the round trip.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,72 +23,58 @@ from vidattn.io.files import exists, flush_folder, is_folder, write_atomically, 
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import convert, safetensors_file, stam_keys
-
-SCHEMES = {
-    "divided": "divided_space_time",
-    "joint": "joint_space_time",
-    "space": "space_only",
-}
-"""What the official code and Hugging Face call the attention schemes they have."""
+from vidattn.weights import convert, key_maps, stam_keys
+from vidattn.weights.safetensors_file import dump_manifest
 
 
 def save_official(classifier: Classifier, path: str | Path) -> Path:
-    """Write a TimeSformer as the official code's .pyth, or a STAM as its code's .pth.
+    """Write a TimeSformer as an official .pyth, or a STAM as an official .pth.
 
-    Loading the file gives back the same tensors and the same classifier. Raises WeightsError for
-    an attention scheme that was never released, OutputError when it cannot be written.
+    Loading the file gives the same classifier. Raises WeightsError for an attention scheme that was
+    never released, OutputError when the file cannot be written.
     """
-    model, stored = classifier.model, io.BytesIO()
-    beside = safetensors_file.dump_manifest(classifier)
+    model, content = classifier.model, dict[str, Any]()
     if isinstance(model, Stam):
-        state = stam_keys.to_official(model.state_dict(), model.config)
-        torch.save({"model": _contiguous(state), convert.BESIDE: beside}, stored)
+        content["model"] = _copy(stam_keys.to_official(model.state_dict(), model.config))
     else:
         state = {f"model.{name}": v for name, v in convert.export_official(model).items()}
         assert isinstance(model, TimeSformer)
-        torch.save(
-            {
-                "epoch": 0,
-                "model_state": _contiguous(state),
-                "cfg": _official_settings(model.config, classifier.clip),
-                convert.BESIDE: beside,
-            },
-            stored,
-        )
-    return write_atomically(path, stored.getvalue())
+        cfg = _make_official_settings(model.config, classifier.clip)
+        content |= {"epoch": 0, "model_state": _copy(state), "cfg": cfg}
+    data = io.BytesIO()
+    torch.save({**content, convert.MANIFEST_KEY: dump_manifest(classifier)}, data)
+    return write_atomically(path, data.getvalue())
 
 
 def save_hf(classifier: Classifier, folder: str | Path) -> Path:
-    """Write a folder that `from_pretrained` of Hugging Face transformers reads, and `load` too.
+    """Write a folder for `from_pretrained` of Hugging Face transformers, and for `load`.
 
-    It holds config.json, preprocessor_config.json, model.safetensors and README.md. Raises
-    WeightsError for a model transformers has not, OutputError when `folder` is there and not empty
-    or cannot be written.
+    It contains config.json, preprocessor_config.json, model.safetensors and README.md. Raises
+    WeightsError for a model that transformers lacks, OutputError when `folder` exists and is not
+    empty or cannot be written.
     """
     folder, model = Path(folder), classifier.model
-    state = _contiguous(convert.export_hf(model))
+    state = _copy(convert.export_hf(model))
     assert isinstance(model, TimeSformer)
     if model.config.attention == "space":
         raise WeightsError(
-            "with space attention transformers gives logits for every frame, not for the clip",
-            hint="--layout official keeps the meaning",
+            "with space attention, transformers returns logits for every frame, not for the clip",
+            hint="use --layout official",
         )
+    config = _make_hf_config(model.config, classifier.labels, dump_manifest(classifier))
     files = {
-        "config.json": _json(
-            _hf_config(model.config, classifier.labels, safetensors_file.dump_manifest(classifier))
-        ),
-        "preprocessor_config.json": _json(_hf_processor(classifier.clip)),
-        "README.md": _hf_readme(classifier).encode(),
+        "config.json": _dump_json(config),
+        "preprocessor_config.json": _dump_json(_make_hf_processor(classifier.clip)),
+        "README.md": _make_hf_readme(classifier).encode(),
         "model.safetensors": safetensors.torch.save(state, {"format": "pt"}),
     }
     return _write_folder(folder, files)
 
 
 def _write_folder(folder: Path, files: dict[str, bytes]) -> Path:
-    """All files, or no folder: written beside it and renamed."""
+    """Write all files or no folder, by renaming a temporary one."""
     if exists(folder) and not (is_folder(folder) and not any(folder.iterdir())):
-        raise OutputError(f"{folder}: is there and not empty", hint="name a new folder")
+        raise OutputError(f"{folder}: exists and is not empty", hint="choose a new folder")
     part = folder.absolute().with_name(f".vidattn-{secrets.token_hex(6)}.part")
     try:
         with writing(folder):
@@ -97,35 +83,34 @@ def _write_folder(folder: Path, files: dict[str, bytes]) -> Path:
             part.replace(folder)
             flush_folder(folder.absolute().parent)
     finally:
-        for name in files if exists(part) else ():
-            (part / name).unlink(missing_ok=True)
-        if exists(part):
-            part.rmdir()
+        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
-def _contiguous(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors of their own, as both file formats want them."""
+def _copy(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Contiguous copies, as both file formats need."""
     return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
 
-def _official_settings(config: TimeSformerConfig, clip: ClipConfig) -> str:
-    """The part of the official YAML that says what the model is and what it wants to be fed."""
+def _make_official_settings(config: TimeSformerConfig, clip: ClipConfig) -> str:
+    """The part of the official YAML on the model and its clips."""
     return (
         f"DATA:\n  NUM_FRAMES: {config.frames}\n"
         f"  SAMPLING_RATE: {max(1, round(clip.step_seconds * 30))}\n"
         f"  TRAIN_CROP_SIZE: {config.size}\n  TEST_CROP_SIZE: {clip.crop}\n"
         f"  MEAN: {list(clip.mean)}\n  STD: {list(clip.std)}\n"
         f"MODEL:\n  ARCH: vit\n  NUM_CLASSES: {config.classes}\n"
-        f"TIMESFORMER:\n  ATTENTION_TYPE: {SCHEMES[config.attention]}\n"
+        f"TIMESFORMER:\n  ATTENTION_TYPE: {key_maps.SCHEMES[config.attention]}\n"
     )
 
 
-def _hf_config(config: TimeSformerConfig, labels: Sequence[str], told: str) -> dict[str, Any]:
+def _make_hf_config(
+    config: TimeSformerConfig, labels: Sequence[str], manifest: str
+) -> dict[str, Any]:
     return {
         "architectures": ["TimesformerForVideoClassification"],
         "model_type": "timesformer",
-        "attention_type": SCHEMES[config.attention],
+        "attention_type": key_maps.SCHEMES[config.attention],
         "num_frames": config.frames,
         "image_size": config.size,
         "patch_size": config.patch,
@@ -144,11 +129,11 @@ def _hf_config(config: TimeSformerConfig, labels: Sequence[str], told: str) -> d
         "torch_dtype": "float32",
         "id2label": {str(i): name for i, name in enumerate(labels)},
         "label2id": {name: i for i, name in enumerate(labels)},
-        convert.BESIDE: told,
+        convert.MANIFEST_KEY: manifest,
     }
 
 
-def _hf_processor(clip: ClipConfig) -> dict[str, Any]:
+def _make_hf_processor(clip: ClipConfig) -> dict[str, Any]:
     return {
         "image_processor_type": "VideoMAEImageProcessor",
         "do_resize": True,
@@ -164,16 +149,16 @@ def _hf_processor(clip: ClipConfig) -> dict[str, Any]:
     }
 
 
-def _hf_readme(classifier: Classifier) -> str:
+def _make_hf_readme(classifier: Classifier) -> str:
     card, clip = classifier.card, classifier.clip
     head = f"---\nlicense: {card.license.lower()}\n---\n" if card.license else ""
     order = "BGR frames: reverse the channels yourself" if clip.channels == "bgr" else "RGB frames"
     return (
         f"{head}# {card.name}\n\nA TimeSformer of {len(classifier.labels)} classes, written by "
-        f"vidattn.\n\nIt wants {clip.frames} {order}, one every {clip.step_seconds:g} s. "
-        f"Views are averaged by {classifier.averaging}.\n\nSource: {card.source or 'not known'}\n"
+        f"vidattn.\n\nInput: {clip.frames} {order}, one every {clip.step_seconds:g} s. "
+        f"Views are averaged by {classifier.averaging}.\n\nSource: {card.source or 'unknown'}\n"
     )
 
 
-def _json(plain: dict[str, Any]) -> bytes:
+def _dump_json(plain: dict[str, Any]) -> bytes:
     return (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode()

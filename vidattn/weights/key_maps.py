@@ -1,7 +1,7 @@
-"""How each family of checkpoints names the tensors of a TimeSformer: tables, and only renames.
+"""The tensor names of a TimeSformer in each family of checkpoints, as tables.
 
-Ours, the official code's, Hugging Face's and mmaction2's tensors have the same shapes and the same
-values; only the embeddings are cut differently. So importing and exporting are exact.
+Tensors of ours, the official code, Hugging Face and mmaction2 have the same shapes and values; only
+the embeddings are cut differently. Importing and exporting are therefore exact.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -17,11 +17,10 @@ from vidattn.config import TimeSformerConfig
 from vidattn.errors import WeightsError
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One tensor, or a weight and a bias, under the names of the four families.
 
-    A name that does not place `{p}` (weight or bias) itself has `.{p}` at its end, except in EMBED.
+    `.{p}` (weight or bias) is appended to names without `{p}`, except in EMBED.
     """
 
     ours: str
@@ -30,53 +29,36 @@ class Row:
     mmaction2: str
 
 
+def _parse_rows(table: str) -> tuple[Row, ...]:
+    return tuple(Row(*line.split()) for line in table.strip().splitlines())
+
+
 # The foreign cut, [1, 1, D], [1, N + 1, D] and [1, T, D]; see `unpack`.
-EMBED = (
-    Row("cls_token", "cls_token", "embeddings.cls_token", "cls_token"),
-    Row("pos_embed", "pos_embed", "embeddings.position_embeddings", "pos_embed"),
-    Row("time_embed", "time_embed", "embeddings.time_embeddings", "time_embed"),
-)
-TOP = (
-    Row(
-        "patch",
-        "patch_embed.proj",
-        "embeddings.patch_embeddings.projection",
-        "patch_embed.projection",
-    ),
-    Row("norm", "norm", "layernorm", "norm"),
-)
-HEAD = Row("head", "head", "classifier", "cls_head.fc_cls")
-TIME = (  # in divided blocks only
-    Row("steps.time.norm", "temporal_norm1", "temporal_layernorm", "attentions.0.norm"),
-    Row(
-        "steps.time.attn.qkv",
-        "temporal_attn.qkv",
-        "temporal_attention.attention.qkv",
-        "attentions.0.attn.in_proj_{p}",
-    ),
-    Row(
-        "steps.time.attn.proj",
-        "temporal_attn.proj",
-        "temporal_attention.output.dense",
-        "attentions.0.attn.out_proj",
-    ),
-    Row("steps.time.out", "temporal_fc", "temporal_dense", "attentions.0.temporal_fc"),
-)
-BLOCK = (
-    Row("steps.space.norm", "norm1", "layernorm_before", "attentions.1.norm"),
-    Row(
-        "steps.space.attn.qkv",
-        "attn.qkv",
-        "attention.attention.qkv",
-        "attentions.1.attn.in_proj_{p}",
-    ),
-    Row(
-        "steps.space.attn.proj", "attn.proj", "attention.output.dense", "attentions.1.attn.out_proj"
-    ),
-    Row("norm", "norm2", "layernorm_after", "ffns.0.norm"),
-    Row("mlp.0", "mlp.fc1", "intermediate.dense", "ffns.0.layers.0.0"),
-    Row("mlp.2", "mlp.fc2", "output.dense", "ffns.0.layers.1"),
-)
+EMBED = _parse_rows("""
+    cls_token   cls_token   embeddings.cls_token            cls_token
+    pos_embed   pos_embed   embeddings.position_embeddings  pos_embed
+    time_embed  time_embed  embeddings.time_embeddings      time_embed
+""")
+PATCH, NORM, HEAD = _parse_rows("""
+    patch  patch_embed.proj  embeddings.patch_embeddings.projection  patch_embed.projection
+    norm   norm              layernorm                               norm
+    head   head              classifier                              cls_head.fc_cls
+""")
+# In divided blocks only.
+TIME = _parse_rows("""
+    steps.time.norm       temporal_norm1      temporal_layernorm                attentions.0.norm
+    steps.time.attn.qkv   temporal_attn.qkv   temporal_attention.attention.qkv  attentions.0.attn.in_proj_{p}
+    steps.time.attn.proj  temporal_attn.proj  temporal_attention.output.dense   attentions.0.attn.out_proj
+    steps.time.out        temporal_fc         temporal_dense                    attentions.0.temporal_fc
+""")  # noqa: E501
+BLOCK = _parse_rows("""
+    steps.space.norm       norm1      layernorm_before         attentions.1.norm
+    steps.space.attn.qkv   attn.qkv   attention.attention.qkv  attentions.1.attn.in_proj_{p}
+    steps.space.attn.proj  attn.proj  attention.output.dense   attentions.1.attn.out_proj
+    norm                   norm2      layernorm_after          ffns.0.norm
+    mlp.0                  mlp.fc1    intermediate.dense       ffns.0.layers.0.0
+    mlp.2                  mlp.fc2    output.dense             ffns.0.layers.1
+""")
 SINGLE = {  # mmaction2's names in blocks with one attention step
     "attentions.1.norm": "norms.0",
     "attentions.1.attn.in_proj_{p}": "attentions.0.attn.in_proj_{p}",
@@ -92,19 +74,17 @@ BLOCKS = {
     "mmaction2": "backbone.transformer_layers.layers",
 }
 LAYOUTS = ("official", "hf", "mmaction2")
-SCHEMES = ("divided", "joint", "space")
-"""The attention schemes that the foreign families know."""
+SCHEMES = {"divided": "divided_space_time", "joint": "joint_space_time", "space": "space_only"}
+"""The attention schemes of the foreign families, and their names for them."""
 
 
 def key_table(layout: str, config: TimeSformerConfig) -> dict[str, str]:
-    """The table of one model: {name in `layout`: our name}, the embeddings in the foreign cut."""
+    """The names of one model: {name in `layout`: our name}, the embeddings in the foreign cut."""
     if config.attention not in SCHEMES:
         raise WeightsError(f"the {layout} layout has no names for {config.attention} attention")
     if (config.positions, config.order) != ("space-time", "time-space"):
-        raise WeightsError(
-            f"the {layout} layout has no names for positions {config.positions} and order "
-            f"{config.order}"
-        )
+        other = f"positions {config.positions} and order {config.order}"
+        raise WeightsError(f"the {layout} layout has no names for {other}")
     theirs, ours = _names(layout, config), _names("ours", config)
     return dict(zip(theirs, ours, strict=True))
 
@@ -114,7 +94,7 @@ def _names(family: str, config: TimeSformerConfig) -> list[str]:
     result = [prefix + str(getattr(row, family)) for row in EMBED]
     if config.attention == "space":
         del result[2]
-    for row in TOP:
+    for row in (PATCH, NORM):
         result += _pair(prefix + getattr(row, family))
     for i in range(config.depth):
         for row in (*TIME, *BLOCK) if config.attention == "divided" else BLOCK:
@@ -137,7 +117,7 @@ def _in_block(row: Row, family: str, attention: str) -> str:
 
 
 def recognize(state: Mapping[str, object]) -> str | None:
-    """Which of LAYOUTS a state dict has, judged by its keys; None when it has none of them."""
+    """The layout of a state dict, out of LAYOUTS, by its keys; None for any other."""
     if "aggregate.cls_token" in state:  # STAM, whose spatial part has the official names
         return None
     for layout in LAYOUTS:
@@ -147,11 +127,11 @@ def recognize(state: Mapping[str, object]) -> str | None:
 
 
 def _marks(layout: str) -> dict[str, str]:
-    """The names of the tensors whose shapes tell the shape of the model."""
+    """The names of the tensors whose shapes determine the shape of the model."""
     prefix = BACKBONE[layout]
     return {
         "pos": prefix + getattr(EMBED[1], layout),
-        "patch": _pair(prefix + getattr(TOP[0], layout))[0],
+        "patch": _pair(prefix + getattr(PATCH, layout))[0],
         "head": _pair(getattr(HEAD, layout))[0],
         "hidden": _pair(f"{BLOCKS[layout]}.0." + getattr(BLOCK[4], layout))[0],
     }
@@ -160,19 +140,19 @@ def _marks(layout: str) -> dict[str, str]:
 def infer_config(
     state: Mapping[str, Tensor], layout: str, heads: int | None = None
 ) -> TimeSformerConfig:
-    """The shape of the model behind a state dict that `recognize` took for `layout`.
+    """The shape of the model of a state dict in `layout`. Raises WeightsError.
 
-    Heads leave no trace in the shapes: one per 64 channels unless given. Raises WeightsError.
+    heads: by default one per 64 channels, because tensor shapes do not tell.
     """
     pos, patch, head, hidden = (state[key] for key in _marks(layout).values())
     time = state.get(BACKBONE[layout] + getattr(EMBED[2], layout))
     shapes = [t.ndim for t in (pos, patch, head, hidden)]
     if shapes != [3, 4, 2, 2] or not (time is None or time.ndim == 3) or 0 in patch.shape:
-        raise WeightsError("its embeddings, first MLP or head have a shape no TimeSformer has")
+        raise WeightsError("the shapes of its embeddings, first MLP or head fit no TimeSformer")
     patches = pos.shape[1] - 1
     side = math.isqrt(max(patches, 0))
     if side * side != patches or side == 0:
-        raise WeightsError(f"its position embedding is for {patches} patches, which is no square")
+        raise WeightsError(f"its position embedding is for {patches} patches, not a square number")
     block = re.compile(re.escape(BLOCKS[layout]) + r"\.(\d+)\.")
     extra = f"{BLOCKS[layout]}.0.{getattr(TIME[3], layout)}.weight"
     width, size = patch.shape[0], patch.shape[-1]
@@ -192,7 +172,7 @@ def infer_config(
 def to_ours(
     state: Mapping[str, Tensor], layout: str, config: TimeSformerConfig
 ) -> dict[str, Tensor]:
-    """Rename a complete foreign state dict to ours. Exact; raises KeyError for an unknown name."""
+    """Rename a complete foreign state dict to ours, exactly. Raises KeyError for unknown names."""
     table = key_table(layout, config)
     return unpack({table[k]: v for k, v in state.items()}, config)
 
@@ -200,13 +180,13 @@ def to_ours(
 def from_ours(
     state: Mapping[str, Tensor], layout: str, config: TimeSformerConfig
 ) -> dict[str, Tensor]:
-    """The inverse of `to_ours`: our state dict under the names of a foreign family."""
+    """The inverse of `to_ours`."""
     packed = pack(state)
     return {theirs: packed[ours] for theirs, ours in key_table(layout, config).items()}
 
 
 def unpack(state: Mapping[str, Tensor], config: TimeSformerConfig) -> dict[str, Tensor]:
-    """Cut cls_token [1, 1, D], pos_embed [1, N+1, D] and time_embed [1, T, D] the way we do."""
+    """Cut cls_token [1, 1, D], pos_embed [1, N + 1, D] and time_embed [1, T, D] as we do."""
     ours = {k: v for k, v in state.items() if k not in ("cls_token", "pos_embed", "time_embed")}
     side, pos = config.size // config.patch, state["pos_embed"][0]
     ours |= {"cls": state["cls_token"][0, 0], "cls_pos": pos[0]}
@@ -217,9 +197,9 @@ def unpack(state: Mapping[str, Tensor], config: TimeSformerConfig) -> dict[str, 
 
 
 def prepend_row(first: Tensor, rest: Tensor) -> Tensor:
-    """A row [D] and the rows [N, D] that come after it: [1 + N, D].
+    """Concatenate a row [D] and rows [N, D]: [1 + N, D].
 
-    For shapes alone, on the meta device, torch.cat would load a compiler: 1.5 s and 180 MB.
+    On the meta device, torch.cat would load a compiler: 1.5 s and 180 MB.
     """
     rows = rest.new_empty(1 + len(rest), rest.shape[1])
     rows[0], rows[1:] = first, rest

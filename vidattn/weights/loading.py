@@ -1,4 +1,4 @@
-"""From what a user calls a model (a name, a file, a folder, nothing at all) to a classifier."""
+"""From the name, file or folder of a model to a classifier."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from vidattn.config import Recipe, recipes
-from vidattn.config import labels as classes
+from vidattn.config.labels import COUNTS, load_labels
 from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import exists, is_file, is_folder
@@ -22,7 +22,7 @@ PICKLES = (".pyth", ".pth", ".pt", ".bin")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 Announce = Callable[[CatalogEntry], None]
-"""Called before a download begins, so that the licence can be shown."""
+"""Called before a download, to show the license."""
 
 
 def load(
@@ -34,9 +34,9 @@ def load(
 ) -> Classifier:
     """The classifier behind a catalog name, a file, a folder, or a Hugging Face hub id.
 
-    A file is ours (.safetensors), the official code's (.pyth) or mmaction2's (.pth); a folder is a
-    training run of ours or as transformers saves it. With `offline` nothing is downloaded. On the
-    CPU, float32, in eval mode. Raises WeightsError; a model asked for by name is never replaced.
+    A file is ours (.safetensors), official (.pyth) or from mmaction2 (.pth); a folder is a training
+    run of ours or written by transformers. With `offline` nothing is downloaded. The model is on
+    the CPU, float32, in eval mode. Raises WeightsError; a named model never falls back to another.
     """
     text, path = str(name_or_path), Path(name_or_path)
     if isinstance(name_or_path, str) and text in catalog.CATALOG:
@@ -46,9 +46,9 @@ def load(
     if exists(path):
         return _read_file(path)
     if isinstance(name_or_path, str) and HUB_ID.fullmatch(text) and path.suffix not in PICKLES:
-        known = next((e for e in catalog.CATALOG.values() if e.location == text), None)
-        if known:
-            return _load_entry(known, offline, announce, progress)
+        entry = next((e for e in catalog.CATALOG.values() if e.location == text), None)
+        if entry:
+            return _load_entry(entry, offline, announce, progress)
         return _load_from_hub(text, offline)
     if len(path.parts) > 1 or path.suffix in (".safetensors", *PICKLES):
         raise WeightsError(f"{text}: no such file", hint="vidattn models list")
@@ -56,10 +56,10 @@ def load(
 
 
 def read_training_recipe(name_or_path: str | Path) -> Recipe | None:
-    """The recipe that trained a model: of a bundled name, a run directory or a file of ours.
+    """The recipe that trained a bundled model, a run directory or a weights file of ours.
 
-    None for weights of others, and when the recipe cannot be read by this version. No tensor is
-    read and nothing downloaded. Raises WeightsError as `load` does.
+    None for other weights, and for a recipe this version cannot read. Reads no tensors, downloads
+    nothing. Raises WeightsError like `load`.
     """
     entry = catalog.CATALOG.get(str(name_or_path)) if isinstance(name_or_path, str) else None
     path = Path(name_or_path)
@@ -76,19 +76,19 @@ def read_training_recipe(name_or_path: str | Path) -> Recipe | None:
 
 
 def find_training_dataset(name_or_path: str | Path, named: str) -> str:
-    """Where the set that a model in its run directory was trained on lies; `named` for others.
+    """The path of the training dataset if the model lies in its run directory; `named` otherwise.
 
-    named: what the weights call the set.
+    named: the dataset according to the weights.
     """
     path = Path(name_or_path)
-    begun = (path if is_folder(path) else path.parent) / "recipe.json"
-    if not exists(path) or not is_file(begun):
+    recipe_path = (path if is_folder(path) else path.parent) / "recipe.json"
+    if not exists(path) or not is_file(recipe_path):
         return named
     try:
-        place = recipes.read_recipe(begun).data.dataset
+        dataset = recipes.read_recipe(recipe_path).data.dataset
     except RecipeError:
         return named
-    return place if named in (Path(place).name, Path(place).resolve().name) else named
+    return dataset if named in (Path(dataset).name, Path(dataset).resolve().name) else named
 
 
 def load_default(
@@ -98,11 +98,10 @@ def load_default(
     announce: Announce | None = None,
     progress: download.Progress | None = None,
 ) -> tuple[Classifier, str | None]:
-    """The model to use when none was named, and one line to show when it is only the stand-in.
+    """The model to use when none was named, and a notice if it is the fallback.
 
-    The default is timesformer-k400, or timesformer-l-k400 for 96 frames. When its weights are
-    neither here nor to be had, motion-tiny, which ships with the package, takes their place.
-    Raises WeightsError when they are here but broken.
+    The default is timesformer-k400, or timesformer-l-k400 for 96 frames. Falls back to the bundled
+    motion-tiny if its weights are unavailable. Raises WeightsError for broken weights.
     """
     name = catalog.LONG_DEFAULT if frames == 96 else catalog.DEFAULT
     try:
@@ -112,7 +111,7 @@ def load_default(
     classifier = load(catalog.BUNDLED)
     return classifier, (
         f"{name} is not available ({reason}); using {catalog.BUNDLED}, which names camera motion. "
-        f"Name a model with -m to be sure of it."
+        f"Choose a model with -m to avoid this."
     )
 
 
@@ -135,32 +134,31 @@ def _load_entry(
             path = download.download(
                 entry.location, sha256=entry.sha256, offline=offline, progress=progress
             )
-            found = convert.load_checkpoint(path)
+            classifier = convert.load_checkpoint(path)
         else:
-            found = convert.load_hf_folder(
-                download.download_folder(entry.location, offline=offline)
-            )
+            folder = download.download_folder(entry.location, offline=offline)
+            classifier = convert.load_hf_folder(folder)
     except WeightsError as error:
         raise type(error)(f"{entry.name}: {error.message}", hint=error.hint) from error
-    return _as_published(found, entry)
+    return _complete(classifier, entry)
 
 
-def _as_published(found: Classifier, entry: CatalogEntry) -> Classifier:
-    """What the file says, completed by what the catalog knows about it."""
-    if not found.card.sha256.startswith(entry.sha256):
-        raise WeightsError(f"{entry.name}: sha256 is {found.card.sha256}, not {entry.sha256}...")
-    labels = found.labels
-    if entry.is_url and entry.dataset in classes.COUNTS:
-        labels = classes.load_labels(entry.dataset)
-        if len(labels) != len(found.labels):
+def _complete(classifier: Classifier, entry: CatalogEntry) -> Classifier:
+    """A classifier from a published file with the additional facts of the catalog."""
+    sha256, labels = classifier.card.sha256, classifier.labels
+    if not sha256.startswith(entry.sha256):
+        raise WeightsError(f"{entry.name}: sha256 is {sha256}, not {entry.sha256}...")
+    if entry.is_url and entry.dataset in COUNTS:
+        labels, count = load_labels(entry.dataset), len(labels)
+        if len(labels) != count:
             raise WeightsError(
-                f"{entry.name}: {len(found.labels)} classes, but {entry.dataset} has {len(labels)}"
+                f"{entry.name}: {count} classes, but {entry.dataset} has {len(labels)}"
             )
-    clip = replace(found.clip, channels=cast(Literal["rgb", "bgr"], entry.channels))
+    clip = replace(classifier.clip, channels=cast(Literal["rgb", "bgr"], entry.channels))
     if entry.frame_interval:
         clip = replace(clip, step_seconds=entry.frame_interval / 30)
     card = replace(
-        found.card,
+        classifier.card,
         name=entry.name,
         license=entry.license,
         source=entry.location,
@@ -168,7 +166,7 @@ def _as_published(found: Classifier, entry: CatalogEntry) -> Classifier:
         expect=entry.expect,
         notes=(entry.note,) if entry.note else (),
     )
-    return replace(found, labels=labels, clip=clip, card=card)
+    return replace(classifier, labels=labels, clip=clip, card=card)
 
 
 def _read_folder(folder: Path) -> Classifier:
@@ -177,18 +175,18 @@ def _read_folder(folder: Path) -> Classifier:
     if exists(folder / "model.safetensors"):
         return safetensors_file.read_classifier(folder / "model.safetensors")
     raise WeightsError(
-        f"{folder}: holds neither model.safetensors nor config.json",
-        hint="name the weights file itself, a run directory, or a Hugging Face folder",
+        f"{folder}: contains neither model.safetensors nor config.json",
+        hint="pass a weights file, a run directory, or a Hugging Face folder",
     )
 
 
 def _read_file(path: Path) -> Classifier:
     if path.suffix in PICKLES:
-        beside = path.name == "pytorch_model.bin" and exists(path.parent / "config.json")
-        return convert.load_hf_folder(path.parent) if beside else convert.load_checkpoint(path)
+        hf = path.name == "pytorch_model.bin" and exists(path.parent / "config.json")
+        return convert.load_hf_folder(path.parent) if hf else convert.load_checkpoint(path)
     if path.suffix != ".safetensors":
         raise WeightsError(
-            f"{path}: not a kind of weights file",
+            f"{path}: not a weights file",
             hint=f"known: .safetensors {' '.join(PICKLES)}, or a folder",
         )
     if exists(path.parent / "config.json") and not safetensors_file.is_ours(path):
@@ -198,8 +196,8 @@ def _read_file(path: Path) -> Classifier:
 
 def _load_from_hub(hub_id: str, offline: bool) -> Classifier:
     try:
-        found = convert.load_hf_folder(download.download_folder(hub_id, offline=offline))
+        classifier = convert.load_hf_folder(download.download_folder(hub_id, offline=offline))
     except download.UnavailableError as error:
         message = f"{hub_id}: no such file or folder; as a Hugging Face model: {error.message}"
         raise download.UnavailableError(message, hint=error.hint) from error
-    return replace(found, card=replace(found.card, name=hub_id, source=hub_id))
+    return replace(classifier, card=replace(classifier.card, name=hub_id, source=hub_id))

@@ -1,15 +1,15 @@
 """Our weights files: safetensors with a manifest in the header, written whole, read suspiciously.
 
-The header's metadata has one key, "vidattn": a JSON object that says how to build the model, how to
-cut clips for it, what its classes are called and where it comes from. A file either loads exactly,
-with every tensor accounted for, or is refused with its path and the reason.
+The metadata of the header has one key, "vidattn": a JSON object with the shape of the model, the
+format of its clips, its labels and its model card. A file either loads exactly, with every tensor
+accounted for, or is refused with its path and the reason.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from vidattn.config import Averaging, ClipConfig, Recipe
 from vidattn.config.serialization import from_plain, to_plain
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import reading, write_atomically
+from vidattn.io.text import count_noun
 from vidattn.models.classifier import KINDS, Classifier, ModelCard, find_kind
 from vidattn.weights.snapshot import (
     FileSnapshot,
@@ -33,14 +34,18 @@ from vidattn.weights.snapshot import (
 FORMAT = "vidattn/weights/1"
 KEY = "vidattn"
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors library
-MAX_SETTING = (
-    1 << 20
-)  # no number in a model config is near it; a lying file must not exhaust memory
+BROKEN = (
+    safetensors.SafetensorError,
+    *(KeyError, ValueError, RuntimeError, OSError, MemoryError),
+)
+"""The errors of safetensors, depending on which byte is wrong."""
+MAX_SETTING = 1 << 20
+"""No number in a model config comes near it: a lying file must not exhaust memory."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a weights file says about itself."""
+    """The content of a weights file besides its tensors; see `Classifier` and `ModelCard`."""
 
     name: str
     clip: ClipConfig
@@ -52,103 +57,65 @@ class Manifest:
     expect: str = ""
     notes: tuple[str, ...] = ()
     temperature: float = 1.0
-    """See `Classifier.temperature`; written only when it is another."""
     threshold: float | None = None
-    """See `Classifier.threshold`; written only when there is one."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """A weights file without its tensors."""
-
-    manifest: Manifest
-    kind: str
-    """A name in `vidattn.models.classifier.KINDS`."""
-    config: Any
-    """The model config of that kind, such as TimeSformerConfig."""
-    recipe: Mapping[str, Any] | None
+    model: Any = None
+    """The model config, one of those in `vidattn.models.classifier.KINDS`."""
+    recipe: Mapping[str, Any] | None = None
     """The plain form of the recipe that trained the weights, if they are ours."""
 
 
+CARD_FIELDS = tuple(f.name for f in fields(ModelCard) if f.name != "sha256")
+
+
 def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None) -> Path:
-    """Write model, clip config, averaging, labels and origin to one .safetensors file.
+    """Write model, clip config, averaging, labels and model card to one .safetensors file.
 
     The file appears under its name only when it is complete and on disk. The same classifier and
     recipe give the same bytes. Raises OutputError when it cannot be written, WeightsError when a
     tensor is not finite or the file could not be loaded again.
     """
-    path = Path(path)
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
     require_finite(state, str(path))
-    require_same_keys(_empty(classifier.model), state, str(path))  # a wrapped model renames them
-    return write_atomically(
-        path, safetensors.torch.save(state, {KEY: dump_manifest(classifier, recipe)})
-    )
+    expected = _build_empty(getattr(classifier.model, "config", classifier.model)).state_dict()
+    require_same_keys(expected, state, str(path))  # a wrapped model renames them
+    metadata = {KEY: dump_manifest(classifier, recipe)}
+    return write_atomically(path, safetensors.torch.save(state, metadata))
 
 
 def dump_manifest(classifier: Classifier, recipe: Recipe | None = None) -> str:
     """Everything about a classifier but its tensors, as JSON; `parse_manifest` reads it."""
-    return json.dumps(_plain(classifier, recipe), separators=(",", ":"), sort_keys=True)
-
-
-def _empty(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict of a fresh model of the same config, without values."""
-    with torch.device("meta"):
-        fresh = KINDS[find_kind(model)][1](model.config)
-    return fresh.state_dict()
-
-
-def _plain(classifier: Classifier, recipe: Recipe | None) -> dict[str, Any]:
-    card, model = classifier.card, classifier.model
-    manifest = Manifest(
-        name=card.name,
-        clip=classifier.clip,
-        labels=classifier.labels,
-        averaging=classifier.averaging,
-        license=card.license,
-        source=card.source,
-        training_data=card.training_data,
-        expect=card.expect,
-        notes=card.notes,
-        temperature=classifier.temperature,
-        threshold=classifier.threshold,
-    )
-    config, plain = to_plain(model.config), to_plain(manifest)
-    if manifest.temperature == 1.0:
-        del plain["temperature"]  # so that versions which do not know of it read the file too
-    if manifest.threshold is None:
-        del plain["threshold"]
-    return {
+    config = classifier.model.config
+    plain = {name: to_plain(getattr(classifier.card, name)) for name in CARD_FIELDS} | {
         "format": FORMAT,
-        "model": {"kind": find_kind(model), **config},
+        "model": {"kind": find_kind(config), **to_plain(config)},
         "recipe": to_plain(recipe) if recipe else None,
-        **plain,
+        "clip": to_plain(classifier.clip),
+        "labels": list(classifier.labels),
+        "averaging": classifier.averaging,
     }
+    # Left out by default, so that older versions without these keys read the file, too.
+    if classifier.temperature != 1.0:
+        plain["temperature"] = classifier.temperature
+    if classifier.threshold is not None:
+        plain["threshold"] = classifier.threshold
+    return json.dumps(plain, separators=(",", ":"), sort_keys=True)
 
 
 def read_classifier(path: str | Path) -> Classifier:
     """The classifier in one of our .safetensors files, on the CPU, float32, in eval mode.
 
-    The file is read once, so that it may change or vanish later. Raises
-    WeightsError that names the file and what is wrong with it.
+    The file is read once, and may change or vanish afterwards. Raises WeightsError with the path
+    and the reason.
     """
     with snapshot_file(Path(path)) as file:
-        header = parse_header(read_header_bytes(file.data_path), file.path)
-        model = build_model(header.kind, header.config, read_tensors(file), str(file.path))
-    return build_classifier(model, header.manifest, file.sha256)
+        manifest = parse_header(read_header_bytes(file.data_path), file.path)
+        model = build_model(manifest.model, read_tensors(file), str(file.path))
+    return build_classifier(model, manifest, file.sha256)
 
 
 def build_classifier(model: nn.Module, manifest: Manifest, sha256: str) -> Classifier:
-    """A model with what its file says about it. sha256: of that file."""
-    card = ModelCard(
-        name=manifest.name,
-        license=manifest.license,
-        source=manifest.source,
-        training_data=manifest.training_data,
-        expect=manifest.expect,
-        notes=manifest.notes,
-        sha256=sha256,
-    )
+    """A model with its manifest. sha256: the digest of its file."""
+    card = ModelCard(**{name: getattr(manifest, name) for name in CARD_FIELDS}, sha256=sha256)
     return Classifier(
         model,
         manifest.clip,
@@ -160,58 +127,54 @@ def build_classifier(model: nn.Module, manifest: Manifest, sha256: str) -> Class
     )
 
 
-def read_header(path: str | Path) -> Header:
-    """What a weights file says about itself, without reading its tensors."""
+def read_header(path: str | Path) -> Manifest:
+    """The manifest of a weights file, without reading its tensors. Raises WeightsError."""
     path = Path(path)
     require_regular(path)
     return parse_header(read_header_bytes(path), path)
 
 
 def read_header_bytes(path: Path) -> bytes:
-    """As much of a safetensors file as its header takes. Raises WeightsError."""
+    """The first bytes of a safetensors file, up to the end of its header. Raises WeightsError."""
     with reading(path, WeightsError), path.open("rb") as file:
         length = file.read(8)
         return length + file.read(min(int.from_bytes(length, "little"), MAX_HEADER))
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a safetensors file carries a manifest of vidattn. Raises WeightsError if broken."""
+    """Whether a safetensors file has a manifest of vidattn. Raises WeightsError if broken."""
     require_regular(path)
     return isinstance(read_metadata(read_header_bytes(path), path).get(KEY), str)
 
 
-def parse_header(data: bytes, path: Path) -> Header:
-    """The checked header of a file of ours; data: at least its first 8 + header-length bytes."""
+def parse_header(data: bytes, path: Path) -> Manifest:
+    """The checked manifest of a file of ours; data: at least its first 8 + header-length bytes."""
     text = read_metadata(data, path).get(KEY)
     if not isinstance(text, str):
         raise WeightsError(
-            f"{path}: a safetensors file, but not one of vidattn: it carries no manifest",
-            hint="a Hugging Face model is loaded by its folder: config.json must lie beside it",
+            f"{path}: a safetensors file without a manifest of vidattn",
+            hint="load a Hugging Face model by its folder: config.json must lie beside the weights",
         )
     return parse_manifest(text, path)
 
 
-def parse_manifest(text: str, path: Path) -> Header:
+def parse_manifest(text: str, path: Path) -> Manifest:
     """The inverse of `dump_manifest`, checked. Raises WeightsError for `path`."""
     try:
-        plain = json.loads(text, parse_constant=_not_a_number, object_pairs_hook=_unique)
+        plain = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_require_unique)
     except (ValueError, RecursionError) as error:
         refuse(path, f"its manifest is not JSON: {error}", error)
     if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
         refuse(path, f"its manifest is not in the format {FORMAT}")
-    return _checked(plain, path)
-
-
-def _checked(plain: dict[str, Any], path: Path) -> Header:
     model, recipe = plain.pop("model", None), plain.pop("recipe", None)
     kind = model.pop("kind", None) if isinstance(model, dict) else None
-    if not isinstance(model, dict) or not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         refuse(path, f"its manifest names no kind of model out of: {', '.join(KINDS)}")
     if any(isinstance(v, int | float) and abs(v) > MAX_SETTING for v in model.values()):
         refuse(path, "its manifest has a model setting that is absurdly large")
     try:
         config: Any = from_plain(KINDS[kind][0], model, "model")
-        manifest = from_plain(Manifest, plain)
+        manifest = replace(from_plain(Manifest, plain), model=config, recipe=recipe)
     except RecipeError as error:
         refuse(path, f"its manifest is wrong: {error.message}", error)
     if len(manifest.labels) != config.classes:
@@ -220,7 +183,7 @@ def _checked(plain: dict[str, Any], path: Path) -> Header:
         refuse(path, f"its temperature is {manifest.temperature}")
     if manifest.threshold is not None and not 0 <= manifest.threshold <= 1:
         refuse(path, f"its threshold is {manifest.threshold}")
-    return Header(manifest, kind, config, recipe)
+    return manifest
 
 
 def read_metadata(data: bytes, path: Path) -> dict[str, Any]:
@@ -229,7 +192,7 @@ def read_metadata(data: bytes, path: Path) -> dict[str, Any]:
     if len(data) < 8 or length > MAX_HEADER or len(data) < 8 + length:
         refuse(path, f"not a safetensors file, or cut off ({len(data):,} bytes)")
     try:
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_unique)
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_require_unique)
     except (ValueError, RecursionError) as error:
         refuse(path, f"its safetensors header is broken: {error}", error)
     metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
@@ -237,35 +200,26 @@ def read_metadata(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def read_tensors(file: FileSnapshot) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises WeightsError when the file lies about them."""
+    """The tensors of a safetensors file. Raises WeightsError when the header does not fit them."""
     read_metadata(read_header_bytes(file.data_path), file.path)
     try:
         with safetensors.safe_open(file.data_path, framework="pt") as tensors:
-            found = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
-            return found if file.in_memory else {key: one.clone() for key, one in found.items()}
-    except (
-        safetensors.SafetensorError,
-        KeyError,
-        ValueError,
-        RuntimeError,
-        OSError,
-        MemoryError,
-    ) as error:
+            state = {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118
+            return state if file.in_memory else {k: v.clone() for k, v in state.items()}
+    except BROKEN as error:
         raise_resource_error(error, file.path)
         refuse(file.path, f"broken safetensors: {error}", error)
 
 
-def build_model(kind: str, config: Any, state: Mapping[str, Tensor], where: str) -> nn.Module:
-    """A model of `kind` with exactly the tensors of `state`, in float32, in eval mode.
+def build_model(config: Any, state: Mapping[str, Tensor], where: str) -> nn.Module:
+    """A model with exactly the tensors of `state`, in float32, in eval mode.
 
-    Raises WeightsError listing what is missing, unexpected, of another shape, or not finite.
+    Raises WeightsError that lists missing, unexpected, misshapen and non-finite tensors.
     """
     if config.depth > len(state):
         raise WeightsError(f"{where}: a model of depth {config.depth} in {len(state)} tensors")
     try:
-        # On the meta device nothing is allocated or initialised: all values come from the file.
-        with torch.device("meta"):
-            model = KINDS[kind][1](config)
+        model = _build_empty(config)
     except RecipeError as error:
         raise WeightsError(f"{where}: {error.message}", hint=error.hint) from error
     require_same_keys(model.state_dict(), state, where)
@@ -274,10 +228,16 @@ def build_model(kind: str, config: Any, state: Mapping[str, Tensor], where: str)
     return model.eval()
 
 
+def _build_empty(config: Any) -> nn.Module:
+    """A model on the meta device, where nothing is allocated or initialized."""
+    with torch.device("meta"):
+        return KINDS[find_kind(config)][1](config)
+
+
 def require_same_keys(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], where: str
 ) -> None:
-    """Raise WeightsError that counts the differences of keys and shapes and lists five."""
+    """Raise WeightsError that counts the differences in keys and shapes, and lists five."""
     wrong = [f"missing {k}" for k in expected if k not in found]
     wrong += [f"unexpected {k}" for k in found if k not in expected]
     wrong += [
@@ -287,10 +247,9 @@ def require_same_keys(
     ]
     wrong += [f"{k} is {v.dtype}" for k, v in found.items() if not v.is_floating_point()]
     if wrong:
-        more = "; ..." if len(wrong) > 5 else ""
-        noun = "difference" if len(wrong) == 1 else "differences"
-        listed = "; ".join(wrong[:5])
-        raise WeightsError(f"{where}: {len(wrong)} {noun} to the model: {listed}{more}")
+        listed = "; ".join(wrong[:5]) + ("; ..." if len(wrong) > 5 else "")
+        count = count_noun(len(wrong), "difference")
+        raise WeightsError(f"{where}: {count} to the model: {listed}")
 
 
 def require_finite(state: Mapping[str, Tensor], where: str) -> None:
@@ -306,8 +265,8 @@ def refuse(path: Path, reason: str, cause: Exception | None = None) -> NoReturn:
     raise WeightsError(f"{path}: {reason}") from cause
 
 
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, refused when a key occurs twice: readers disagree on which one counts."""
+def _require_unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; raises ValueError for a repeated key, on which readers disagree."""
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
@@ -316,5 +275,5 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _not_a_number(text: str) -> NoReturn:
+def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a number")

@@ -1,7 +1,7 @@
-"""Weights files, held in memory while they are read.
+"""Snapshots of weights files: held in memory while they are read.
 
-Nobody else can change what is held, and tensors may be parts of it: so a file is in memory once,
-however it changes or vanishes meanwhile, where bytes would be there beside what is made of them.
+Nobody else can change a snapshot, and tensors can be mapped from it: weights are in memory once,
+whatever happens to the file meanwhile.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from pathlib import Path
 from typing import IO
 
 from vidattn.errors import MemoryLimitError, WeightsError
+from vidattn.io.digest import CHUNK
 from vidattn.io.files import exists, reading
-
-PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
 class FileSnapshot:
-    """The bytes that a file had when it was read."""
+    """The bytes of a file at the time it was read."""
 
     path: Path
-    """Where it lies, for messages."""
+    """The original path, for messages."""
     data_path: Path
-    """Where the bytes are found until `snapshot_file` ends."""
+    """The path of the bytes until `snapshot_file` ends."""
     in_memory: bool
     """Whether the bytes are in memory, where nobody can change them; else `data_path` is `path`."""
     size: int
@@ -38,27 +37,27 @@ class FileSnapshot:
 
 @contextmanager
 def snapshot_file(path: Path) -> Iterator[FileSnapshot]:
-    """A regular file, read once. Raises WeightsError that names it where that fails.
+    """Read a regular file once. Raises WeightsError with its path.
 
-    Where a system cannot hold it in memory under a path (none but Linux can; there not without
-    /dev/fd, nor above a limit on the size of files), its bytes are found where it lies.
+    Without in-memory files that have a path (everywhere but on Linux; there without /dev/fd, or
+    above a limit on the size of files), the bytes are read from the original path.
     """
     require_regular(path)
-    with _memory(path) as copy:
+    with _open_in_memory(path) as copy:
         digest, size = hashlib.sha256(), 0
         with reading(path, WeightsError), path.open("rb") as file:
-            while piece := file.read(PIECE):
-                digest.update(piece)
-                size += len(piece)
-                if copy and not _kept(copy, piece, path):
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                if copy and not _try_write(copy, chunk, path):
                     copy = None
-        place = Path(f"/dev/fd/{copy.fileno()}") if copy else path
-        yield FileSnapshot(path, place, copy is not None, size, digest.hexdigest())
+        data_path = Path(f"/dev/fd/{copy.fileno()}") if copy else path
+        yield FileSnapshot(path, data_path, copy is not None, size, digest.hexdigest())
 
 
 @contextmanager
-def _memory(path: Path) -> Iterator[IO[bytes] | None]:
-    """A file in memory that nobody else knows, if there can be one."""
+def _open_in_memory(path: Path) -> Iterator[IO[bytes] | None]:
+    """An anonymous file in memory, or None where there is none."""
     if not hasattr(os, "memfd_create"):
         yield None
         return
@@ -68,10 +67,10 @@ def _memory(path: Path) -> Iterator[IO[bytes] | None]:
         yield file if exists(f"/dev/fd/{number}") else None
 
 
-def _kept(copy: IO[bytes], piece: bytes, path: Path) -> bool:
-    """Write all of a piece; whether it was allowed to."""
+def _try_write(copy: IO[bytes], chunk: bytes, path: Path) -> bool:
+    """Write a whole chunk; False beyond the limit on the size of files."""
     try:
-        left = memoryview(piece)
+        left = memoryview(chunk)
         while left:
             left = left[copy.write(left) :]
     except OSError as error:
@@ -82,20 +81,17 @@ def _kept(copy: IO[bytes], piece: bytes, path: Path) -> bool:
 
 
 def raise_resource_error(error: Exception, path: Path) -> None:
-    """Raise what says so if `error` is about the means of this process, and not about a file.
+    """Raise a better error if `error` is about this process and not about the file.
 
     MemoryLimitError for memory, WeightsError for open files.
     """
     text = str(error).lower()
     if isinstance(error, MemoryError) or "allocate memory" in text:
-        raise MemoryLimitError(
-            f"{path}: out of memory while it is read", hint="take a smaller model"
-        ) from error
+        message = f"{path}: out of memory while it is read"
+        raise MemoryLimitError(message, hint="use a smaller model") from error
     if "too many open files" in text:
-        raise WeightsError(
-            f"{path}: cannot be read: too many open files",
-            hint="`ulimit -n` shows how many this shell allows",
-        ) from error
+        hint = "`ulimit -n` shows the limit of this shell"
+        raise WeightsError(f"{path}: cannot be read: too many open files", hint=hint) from error
 
 
 def require_regular(path: Path) -> None:
@@ -107,5 +103,5 @@ def require_regular(path: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", error)
         raise WeightsError(f"{path}: cannot be read: {reason}") from error
-    if not stat.S_ISREG(mode):  # opening a named pipe would wait for ever
+    if not stat.S_ISREG(mode):  # opening a named pipe would block
         raise WeightsError(f"{path}: not a regular file")

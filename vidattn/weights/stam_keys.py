@@ -1,4 +1,4 @@
-"""The official STAM checkpoints: recognised, renamed, and given their own protocol."""
+"""Official STAM checkpoints: recognized, renamed, and loaded with the format of their clips."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def is_stam(state: Mapping[str, object]) -> bool:
 
 
 def key_table(config: StamConfig) -> dict[str, str]:
-    """{name in the official file: our name}, the embeddings in the foreign cut."""
+    """{official name: our name}, the embeddings in the foreign cut."""
     pairs = list(TOP)
     for i in range(config.depth):
         pairs += [(f"blocks.{i}.{ours}", f"blocks.{i}.{theirs}") for ours, theirs in BLOCK]
@@ -57,7 +57,7 @@ def key_table(config: StamConfig) -> dict[str, str]:
 
 
 def infer_config(state: Mapping[str, Tensor], path: Path) -> StamConfig:
-    """The shape of the model behind a state dict. Raises WeightsError for `path`."""
+    """The shape of the model of a state dict. Raises WeightsError for `path`."""
     marks = ("patch_embed.proj.weight", "pos_embed", "aggregate.pos_embed", "head.weight")
     first = ("blocks.0.mlp.fc1.weight", "aggregate.transformer_enc.layers.0.linear1.weight")
     missing = [key for key in (*marks, *first) if key not in state]
@@ -65,14 +65,11 @@ def infer_config(state: Mapping[str, Tensor], path: Path) -> StamConfig:
         safetensors_file.refuse(path, f"a STAM checkpoint without {missing[0]}")
     patch, pos, time, head, hidden, time_hidden = (state[key] for key in (*marks, *first))
     if [t.ndim for t in (patch, pos, time, head, hidden, time_hidden)] != [4, 3, 3, 2, 2, 2]:
-        safetensors_file.refuse(
-            path, "its embeddings, first layers or head have a shape no STAM has"
-        )
+        safetensors_file.refuse(path, "the shapes of its embeddings, layers or head fit no STAM")
     side = math.isqrt(max(pos.shape[1] - 1, 0))
     if side * side != pos.shape[1] - 1 or 0 in patch.shape:
-        safetensors_file.refuse(
-            path, f"its position embedding is for {pos.shape[1] - 1} patches, no square"
-        )
+        patches = f"{pos.shape[1] - 1} patches, not a square number"
+        safetensors_file.refuse(path, f"its position embedding is for {patches}")
     try:
         return StamConfig(
             classes=head.shape[0],
@@ -95,25 +92,25 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
 
 
 def build_stam(state: Mapping[str, Tensor], path: Path, config: StamConfig | None = None) -> Stam:
-    """The model of an official state dict; differences are listed under the file's own names.
+    """The model of an official state dict; errors list differences under the names in the file.
 
-    config: its shape, where that is known; otherwise read from the tensors.
+    config: by default inferred from the tensors.
     """
     config = config or infer_config(state, path)
     with torch.device("meta"):
         expected = to_official(Stam(config).state_dict(), config)
-    # The first release had no bias here, which is the same as a bias of zero.
+    # The first release had no bias here, which equals a bias of zero.
     biases = {k for k in expected if re.fullmatch(r"blocks\.\d+\.attn\.qkv\.bias", k)}
     if not biases & state.keys():
         state = {**state, **{k: torch.zeros(expected[k].shape) for k in biases}}
     safetensors_file.require_same_keys(expected, state, str(path))
-    model = safetensors_file.build_model("stam", config, to_ours(state, config), str(path))
+    model = safetensors_file.build_model(config, to_ours(state, config), str(path))
     assert isinstance(model, Stam)
     return model
 
 
 def published_clip(config: StamConfig) -> ClipConfig:
-    """Frames spread over ten seconds, short side 8/7 of the crop, pixels in [0, 1] as they are."""
+    """Frames spread over ten seconds, short side 8/7 of the crop, pixels in [0, 1] unchanged."""
     return ClipConfig(
         frames=config.frames,
         step_seconds=10 / config.frames,
@@ -126,14 +123,11 @@ def published_clip(config: StamConfig) -> ClipConfig:
 
 
 def to_ours(state: Mapping[str, Tensor], config: StamConfig) -> dict[str, Tensor]:
-    """Rename a complete official state dict to ours. Exact; raises KeyError for an unknown name."""
+    """Rename a complete official state dict to ours, exactly. Raises KeyError for unknown names."""
     table = key_table(config)
     ours = {table[k]: v for k, v in state.items() if k not in EMBED}
-    side, pos, time = (
-        config.size // config.patch,
-        state["pos_embed"][0],
-        state["aggregate.pos_embed"][0],
-    )
+    side = config.size // config.patch
+    pos, time = state["pos_embed"][0], state["aggregate.pos_embed"][0]
     ours |= {"cls": state["cls_token"][0, 0], "cls_pos": pos[0]}
     ours |= {"pos": pos[1:].reshape(side, side, -1)}
     ours |= {"time_cls": state["aggregate.cls_token"][0, 0], "time_cls_pos": time[0]}

@@ -1,7 +1,7 @@
-"""PyTorch's own checkpoint files, opened so that nothing in them can run.
+"""Checkpoint files of PyTorch, opened so that nothing in them can run.
 
-`torch.load(weights_only=True)` builds tensors and plain containers only. It is asked for by name
-each time, since an environment variable can switch the default off.
+`torch.load(weights_only=True)` builds tensors and plain containers only. It is passed explicitly,
+because an environment variable can switch the default off.
 """
 
 from __future__ import annotations
@@ -18,29 +18,19 @@ import torch
 from torch import Tensor
 
 from vidattn.errors import WeightsError
-from vidattn.weights.safetensors_file import refuse
+from vidattn.weights.safetensors_file import read_tensors, refuse
 from vidattn.weights.snapshot import FileSnapshot, raise_resource_error
 
 BROKEN = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    struct.error,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    EOFError,
-    AssertionError,
-    ImportError,
-    OSError,
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error, RuntimeError, ValueError),
+    *(TypeError, AttributeError, LookupError, EOFError, AssertionError, ImportError, OSError),
     MemoryError,
 )
-"""What torch raises, depending on which byte is wrong."""
+"""The errors of torch, depending on which byte is wrong."""
 
 
 class InertObject:
-    """Stands in for an object that we neither need nor want to build; keeps nothing."""
+    """Takes the place of an object that must not be built; stores nothing."""
 
     def __new__(cls, *_: object) -> InertObject:
         return super().__new__(cls)
@@ -50,7 +40,7 @@ class InertObject:
     def __setstate__(self, state: object) -> None: ...
 
 
-# mmengine stores its training log beside the weights, as objects of its own and of numpy.
+# mmengine stores its training log beside the weights, as objects of mmengine and numpy.
 IGNORED = (
     "mmengine.logging.history_buffer.HistoryBuffer",
     "__builtin__.getattr",
@@ -65,18 +55,18 @@ IGNORED = (
 
 
 def read_checkpoint(file: FileSnapshot) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
-    """The state dict in a .pth, .pyth or .bin file, and everything that lay beside it.
+    """The state dict in a .pth, .pyth or .bin file, and the whole content.
 
-    The state dict is found under "model_state" (official TimeSformer), "state_dict" (mmaction2),
-    "model" (STAM) or at the top; a prefix "model." or "module." that all keys share is cut off.
-    Raises WeightsError.
+    The state dict is under "model_state" (official TimeSformer), "state_dict" (mmaction2), "model"
+    (STAM) or at the top; a prefix "model." or "module." of all keys is removed. Raises
+    WeightsError.
     """
     path, is_archive = file.path, _is_archive(file)
     inert: list[Any] = [(InertObject, name) for name in IGNORED]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
-            # Only an archive can be mapped: its tensors are then parts of what is held.
+            # Only an archive can be mapped: its tensors are then parts of the snapshot.
             loaded = torch.load(
                 file.data_path,
                 map_location="cpu",
@@ -85,26 +75,23 @@ def read_checkpoint(file: FileSnapshot) -> tuple[dict[str, Tensor], Mapping[str,
             )
     except BROKEN as error:
         raise_resource_error(error, path)
-        unsafe = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
-        raise WeightsError(
-            f"{path}: refused, it holds more than tensors"
-            if unsafe
-            else f"{path}: not a PyTorch checkpoint, or a broken one",
-            hint="convert it to safetensors where it was made; such a file could run any program"
-            if unsafe
-            else "download it again, or name another: vidattn models list",
-        ) from error
+        reason = "not a PyTorch checkpoint, or a broken one"
+        hint = "download it again, or choose another: vidattn models list"
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+            reason = "refused, it contains more than tensors"
+            hint = "convert it to safetensors where it was made; such a file could run any program"
+        raise WeightsError(f"{path}: {reason}", hint=hint) from error
     if not isinstance(loaded, Mapping):
-        refuse(path, f"holds a {type(loaded).__name__}, not a state dict")
+        refuse(path, f"contains a {type(loaded).__name__}, not a state dict")
     nested = [loaded[k] for k in ("model_state", "state_dict", "model") if k in loaded]
     state = nested[0] if nested and isinstance(nested[0], Mapping) else loaded
-    return _tensors(state, file.size, path), loaded
+    return _check_tensors(state, file.size, path), loaded
 
 
 def _is_archive(file: FileSnapshot) -> bool:
-    """Whether torch wrote an archive, as it does by default, and not one of its older files.
+    """Whether the file is a zip archive, as torch writes by default, and not of an older format.
 
-    Raises WeightsError for one that is deflated, which torch's are not: it can unfold to any size.
+    Raises WeightsError for a compressed one, which torch never writes: it can expand to any size.
     """
     with file.data_path.open("rb") as start:
         if start.read(2) != b"PK":
@@ -115,16 +102,16 @@ def _is_archive(file: FileSnapshot) -> bool:
     except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
         refuse(file.path, f"cut off or broken: {error}", error)
     if sum(m.file_size for m in members) > file.size:
-        refuse(file.path, "a compressed archive: it would unfold to more than its size")
+        refuse(file.path, "a compressed archive: it would expand beyond its size")
     return True
 
 
-def _tensors(state: Mapping[Any, Any], size: int, path: Path) -> dict[str, Tensor]:
+def _check_tensors(state: Mapping[Any, Any], size: int, path: Path) -> dict[str, Tensor]:
     odd = [k for k, v in state.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
     if odd or not state:
-        refuse(path, f"holds no state dict: {odd[0]!r} is no tensor" if odd else "is empty")
+        refuse(path, f"contains no state dict: {odd[0]!r} is no tensor" if odd else "is empty")
     if any(v.layout != torch.strided or v.is_quantized for v in state.values()):
-        refuse(path, "holds sparse or quantized tensors")
+        refuse(path, "contains sparse or quantized tensors")
     if sum(v.numel() * v.element_size() for v in state.values()) > size:
         refuse(path, "its tensors claim more bytes than the file has")
     result = dict(state)
@@ -132,3 +119,8 @@ def _tensors(state: Mapping[Any, Any], size: int, path: Path) -> dict[str, Tenso
         if all(key.startswith(prefix) for key in result):
             result = {key[len(prefix) :]: value for key, value in result.items()}
     return result
+
+
+def read_state(file: FileSnapshot) -> Mapping[str, Tensor]:
+    """The tensors of a .safetensors file or a checkpoint. Raises WeightsError."""
+    return read_tensors(file) if file.path.suffix == ".safetensors" else read_checkpoint(file)[0]
