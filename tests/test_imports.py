@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -133,3 +134,34 @@ def test_a_star_import_brings_the_public_names() -> None:
     names: dict[str, object] = {}
     exec("from vidattn import *", names)
     assert set(PUBLIC) <= set(names)
+
+
+WITHOUT_POSIX = """
+import sys
+for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[name] = None
+
+import importlib, pkgutil
+import numpy as np
+import vidattn
+from vidattn.types import Window
+
+workers = ("process.confinement", "process.channel", "process.worker", "writer.worker")
+skipped = {f"vidattn.video.{name}" for name in workers} | {"vidattn.__main__"}
+for module in pkgutil.walk_packages(vidattn.__path__, "vidattn."):
+    if module.name not in skipped:
+        importlib.import_module(module.name)
+
+windows, scores = (Window(0, 1), Window(1, 2)), np.array([[0.9, 0.1], [0.2, 0.8]])
+timeline = vidattn.Timeline("a.mp4", ("a", "b"), windows, scores)
+vidattn.write(timeline, sys.argv[1])
+text = open(sys.argv[1], encoding="utf-8").read()
+assert vidattn.Timeline.from_json(text).to_json() == timeline.to_json()
+"""
+
+
+def test_everything_but_the_workers_imports_where_modules_of_posix_are_missing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.json"
+    subprocess.run([sys.executable, "-c", WITHOUT_POSIX, path], check=True, timeout=120)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections import defaultdict
@@ -51,5 +50,7 @@ class Stopwatch:
 
 def peak_rss_mb() -> float:
     """Peak memory of this process, in units of 1e6 bytes."""
+    import resource  # Linux and macOS only
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
