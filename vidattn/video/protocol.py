@@ -144,11 +144,7 @@ class Opening(Protocol):
     """A function that opens videos: `open_video`, or a variant with its own processes or limits."""
 
     def __call__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        reader: str = "auto",
-        short_side: int | None = None,
+        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
     ) -> Video:
         """See `open_video`."""
         ...
