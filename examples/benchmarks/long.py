@@ -95,7 +95,7 @@ def main() -> None:
                 run = Path(folder, f"run{depth}-{seed}")
                 sets = ("--set", f"temporal_head.depth={depth}", "--set", f"seed={seed}")
                 where = ("--dataset", table, "--run-dir", run)
-                vidattn_says("train", "--task", "long", *where, *sets, "-q")
+                vidattn_says("train", "--task", "temporal-head", *where, *sets, "-q")
                 found.append(json.loads(vidattn_says("eval", "-m", run, "-q", "--json")))
             shares = ", ".join(f"{100 * one['top1']:.1f}" for one in found)
             rows = [one["per_class"] for one in found]

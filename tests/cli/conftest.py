@@ -21,6 +21,8 @@ from vidattn.cli import main
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
+from vidattn.timeline import Timeline
+from vidattn.types import VideoInfo, Window
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -60,6 +62,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         TimeSformer(shape), clip, ("walk", "run", "[b]jump"), card=ModelCard("tiny", license="MIT")
     )
     return weights.save(classifier, tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture
+def park(tmp_path: Path) -> Path:
+    """Eight saved windows of a second: walk, a blip of run, walk, something unsure, run."""
+    walk = np.array([0.9, 0.9, 0.3, 0.9, 0.55, 0.55, 0.1, 0.1])
+    timeline = Timeline(
+        source="park.mp4",
+        labels=("walk", "run"),
+        windows=tuple(Window(i, i + 1) for i in range(8)),
+        scores=np.stack([walk, 1 - walk], 1),
+        input=VideoInfo(fps=Fraction(10), vfr=False),
+        frame_times=np.arange(80) / 10,
+    )
+    path = tmp_path / "park.vidattn.json"
+    path.write_text(timeline.to_json())
+    return path
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_films_looked_at_by_the_other_commands_are_under_the_limits_given(
     for words in (
         ("doctor", film, "-m", model),
         ("timeline", "walk.vidattn.json", "-f", "mp4"),
-        ("eval", "--truth", "truth.csv", film, "-m", model),
+        ("compare", "truth.csv", film, "-m", model),
         ("eval", "--dataset", "list.csv", "-m", model, "--views", "1x1"),
         ("eval", "--dataset", "list.csv", "-m", model, "--views", "1x1", "--workers", "1"),
     ):

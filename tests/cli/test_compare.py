@@ -1,4 +1,4 @@
-"""`vidattn eval --truth`: saved timelines and videos against what happened."""
+"""`vidattn compare`: saved timelines and videos against ground truth."""
 
 from __future__ import annotations
 
@@ -33,25 +33,23 @@ def test_a_saved_timeline_is_judged_without_torch(saved: Path, quick: Run, tmp_p
     code = (
         "import sys; sys.modules['torch'] = None; from vidattn.cli import main; main(sys.argv[1:])"
     )
-    words = ("eval", "--truth", "truth.csv", "out", "--expect", "map=100", "--expect", "f1@50=100")
+    words = ("compare", "truth.csv", "out", "--expect", "map=100", "--expect", "f1@50=100")
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("tiny on truth.csv: 1 video of 1\n  frame accuracy   100.0 %\n")
-    figures = json.loads(
-        quick("eval", "--task", "segment", "--truth", "truth.csv", saved, "--json").stdout
-    )
+    figures = json.loads(quick("compare", "truth.csv", saved, "--json").stdout)
     assert (figures["edit"], figures["map"], figures["missing"]) == (1.0, 1.0, [])
 
 
 def test_what_is_missing_is_named_and_counts(saved: Path, quick: Run) -> None:
     Path("truth.csv").write_text(HEADER + "walk,walk,0,4\nlost.mp4,run,0,4\n")
-    done = quick("eval", "--truth", "truth.csv", saved, "--json")
+    done = quick("compare", "truth.csv", saved, "--json")
     assert done.returncode == 4
     assert "1 video without a prediction" in done.stderr
     assert json.loads(done.stdout)["missing"] == ["lost.mp4"]
-    off = quick("eval", "--truth", "truth.csv", saved, "--expect", "frame_accuracy=99+-0.5")
+    off = quick("compare", "truth.csv", saved, "--expect", "frame_accuracy=99+-0.5")
     assert off.returncode == 7
 
 
@@ -63,7 +61,7 @@ def test_videos_are_judged_on_the_spot_as_saved_ones_are(
     Path("groundTruth/walk.txt").write_text(labels)
     Path("groundTruth/broken.txt").write_text(labels)
     (tmp_path / "broken.mp4").write_bytes(b"")
-    shared = ("eval", "--truth", ".", "--background", "SIL", "--threshold", "0.34", "--json")
+    shared = ("compare", ".", "--background", "SIL", "--threshold", "0.34", "--json")
     before = quick(*shared, saved)
     spot = quick(*shared, film, "broken.mp4", "-m", model, "--device", "cpu")
     assert (before.returncode, spot.returncode) == (4, 4), spot.stderr
@@ -89,7 +87,7 @@ def test_timelines_are_decided_again_as_timeline_does(quick: Run, words: tuple[s
     timeline = Timeline("park.mp4", ("walk", "run"), windows, np.stack([walk, 1 - walk], 1))
     Path("park.vidattn.json").write_text(timeline.to_json())
     Path("truth.csv").write_text(HEADER + "park,walk,0,6\npark,run,6,8\n")
-    shared = ("eval", "--truth", "truth.csv", "park.vidattn.json", "--json")
+    shared = ("compare", "truth.csv", "park.vidattn.json", "--json")
     as_saved = json.loads(quick(*shared).stdout)
     again = json.loads(quick(*shared, *words).stdout)
     assert as_saved["edit"] < 1
@@ -100,15 +98,13 @@ def test_timelines_are_decided_again_as_timeline_does(quick: Run, words: tuple[s
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("--task", "segment", "x.json"), 2, "say with --truth"),
-        (("--truth", "truth.csv"), 2, "name the predictions"),
-        (("x.json",), 2, "judged with --truth"),
-        (("--truth", "none.csv", "x.json"), 3, "none.csv"),
-        (("--truth", "truth.csv", "x.vidattn.json"), 3, "No such file"),
-        (("--truth", "truth.csv", "truth.json"), 3, "not a vidattn/timeline/1"),
-        (("--truth", "truth.csv", "x.json", "--views", "3x1"), 2, "labelled videos"),
-        (("--truth", "truth.csv", "x.json", "--expect", "top1=3"), 2, "no figure 'top1'"),
-        (("--truth", "truth.csv", "x", "--stride", "1", "--overlap", "0.5"), 2, "not both"),
+        (("truth.csv",), 2, "missing argument"),
+        (("none.csv", "x.json"), 3, "none.csv"),
+        (("truth.csv", "x.vidattn.json"), 3, "No such file"),
+        (("truth.csv", "truth.json"), 3, "not a vidattn/timeline/1"),
+        (("truth.csv", "x.json", "--expect", "top1=3"), 2, "no metric 'top1'"),
+        (("truth.csv", "x", "--stride", "1", "--overlap", "0.5"), 2, "exclude each other"),
+        (("truth.csv", "x.json", "--differences", "--expect", "map=3"), 2, "leave out"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_told_so(
@@ -116,7 +112,7 @@ def test_a_request_that_makes_no_sense_is_told_so(
 ) -> None:
     Path("truth.csv").write_text(HEADER + "walk,walk,0,4\n")
     Path("truth.json").write_text("{}")
-    done = quick("eval", *words)
+    done = quick("compare", *words)
     assert done.returncode == code, done.stderr
     assert message in done.stderr
     assert "hint" in done.stderr or code == 2 or "No such file" in done.stderr
@@ -137,13 +133,13 @@ def test_the_best_threshold_is_found_kept_and_used(
         if max(row) >= middle
     ]
     Path("truth.csv").write_text(HEADER + "".join(rows))
-    words = ("eval", "--truth", "truth.csv", saved, "--fit-threshold", "-m", model)
+    words = ("compare", "truth.csv", saved, "--fit-threshold", "-m", model)
     done = quick(*words, "-o", "fitted.safetensors", "--json")
     assert done.returncode == 0, done.stderr
     fitted = json.loads(done.stdout)["fitted"]
     assert fitted["value"] == json.loads(done.stdout)["f1@50"]
     for other in (0, 0.2, 0.35, 0.4, 0.6):
-        one = quick("eval", "--truth", "truth.csv", saved, "--threshold", other, "--json")
+        one = quick("compare", "truth.csv", saved, "--threshold", other, "--json")
         assert json.loads(one.stdout)["f1@50"] <= fitted["value"]
     kept = ("segment", film, "-m", "fitted.safetensors", "-f", "json", "-q", "--device", "cpu")
     assert quick(*kept, "--threshold", "auto", "-o", "auto").returncode == 0
@@ -157,7 +153,7 @@ def test_the_best_threshold_is_found_kept_and_used(
     assert f"threshold      {fitted['threshold']:g}" in shown.stdout
     named = quick(*words, "-o", "a.bin")
     assert (named.returncode, named.stdout, ".safetensors" in named.stderr) == (2, "", True)
-    other = quick("eval", "--truth", "truth.csv", saved, "--fit-threshold", "-o", "a.safetensors")
+    other = quick("compare", "truth.csv", saved, "--fit-threshold", "-o", "a.safetensors")
     assert (other.returncode, other.stdout, "name the model" in other.stderr) == (2, "", True)
 
 
@@ -166,7 +162,7 @@ def test_a_model_is_kept_though_nobody_reads_the_figures(
 ) -> None:
     Path("truth.csv").write_text(HEADER + "walk.mp4,walk,0,4\n")
     fit = ("--fit-threshold", "-m", model, "-o", "a.safetensors")
-    words = [sys.executable, "-m", "vidattn", "eval", "--truth", "truth.csv", saved, *fit]
+    words = [sys.executable, "-m", "vidattn", "compare", "truth.csv", saved, *fit]
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -175,3 +171,43 @@ def test_a_model_is_kept_though_nobody_reads_the_figures(
     os.close(writing)
     assert done.returncode == 141, done.stderr
     assert (tmp_path / "a.safetensors").exists()
+
+
+def test_differences_from_a_corrected_file_are_listed(
+    quick: Run, park: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "truth.csv").write_text(
+        "path,label,start,end\n../../park.mp4,walk,0,5\n../../park.mp4,run,5,8\n"
+    )
+    words = ["compare", "truth.csv", park, "--differences", "--smooth", "viterbi"]
+    done = quick(*words)
+    assert done.returncode == 0, done.stderr
+    assert "park.mp4 and truth.csv: 87.5 % of the time agrees" in done.stdout
+    assert "  00:00:05.00 - 00:00:06.00  walk, truth: run" in done.stdout
+    document = json.loads(quick(*words, "--json").stdout)
+    assert document["disagreements"] == [
+        {"start": 5.0, "end": 6.0, "timeline": "walk", "truth": ["run"]}
+    ]
+    offs = {row["label"]: (row["start_off"], row["end_off"]) for row in document["labels"]}
+    assert offs == {"walk": (0.0, 1.0), "run": (1.0, 0.0)}
+    assert quick("compare", "none.eaf", park, "--differences").returncode == 3
+
+
+def test_a_saved_timeline_agrees_with_itself_in_every_format(quick: Run, park: Path) -> None:
+    assert quick("timeline", park, "-f", "eaf,csv,json,srt,vtt", "-o", "out").returncode == 0
+    for name in ("eaf", "csv", "json", "srt", "vtt"):
+        done = quick("compare", f"out/park.vidattn.{name}", park, "--differences", "--json")
+        assert json.loads(done.stdout)["share"] == 1.0, name
+        assert done.stderr == ""
+
+
+def test_ground_truth_about_another_video_is_doubted(
+    quick: Run, park: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "lake.csv").write_text("path,label,start,end\nlake.mp4,walk,0,8\n")
+    done = quick("compare", "lake.csv", park, "--differences")
+    assert done.returncode == 0
+    assert "warning: lake.csv: is about lake.mp4, not park.mp4; is it" in done.stderr
+    (tmp_path / "long.vtt").write_text("WEBVTT\n\n00:07.000 --> 00:09.000\nwalk\n")
+    done = quick("compare", "long.vtt", park, "--differences")
+    assert "long.vtt: lasts 9.0 s, and park.mp4 8.0 s" in done.stderr

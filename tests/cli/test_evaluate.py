@@ -105,13 +105,13 @@ def test_a_temperature_is_stored_in_the_model_it_was_fitted_to_only(
     [
         (("--expect", "top5=100", "--expect", "top1=50+-50"), 4, "not counted"),
         (("--expect", "top5=100", "--expect", "top1=1,nll=0"), 7, "expected nll=0, measured"),
-        (("--expect", "map=1"), 2, "no figure 'map'"),
+        (("--expect", "map=1"), 2, "no metric 'map'"),
         (("--expect", "top2=1"), 2, "did you mean"),
         (("-o", "x.safetensors"), 2, "give both"),
         (("--fit-temperature", "-o", "x.bin"), 2, ".safetensors"),
         (("--dump", "x.pkl"), 2, ".npz or .jsonl"),
         (("--views", "10x3"), 2, "did you mean 3x10?"),
-        (("--from-dump", "none.npz", "--views", "3x1"), 2, "what was seen"),
+        (("--from-dump", "none.npz", "--views", "3x1"), 2, "saved predictions"),
     ],
 )
 def test_requests_are_checked_and_expectations_decide(
@@ -123,7 +123,7 @@ def test_requests_are_checked_and_expectations_decide(
 
 
 def test_motion_is_counted_the_same_way(quick: Run) -> None:
-    words = ("eval", "-m", "motion-tiny", "--clips", "20", "--json", "-q", "--device", "cpu")
+    words = ("eval", "-m", "motion-tiny", "--samples", "20", "--json", "-q", "--device", "cpu")
     done = quick(*words, "--dump", "m.jsonl")
     assert done.returncode == 0, done.stderr
     assert quick("eval", "--from-dump", "m.jsonl", "--json").stdout == done.stdout

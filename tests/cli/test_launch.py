@@ -18,9 +18,6 @@ import torch
 
 from tests.cli.conftest import Run
 from tests.cli.test_train_and_eval import TINY
-from vidattn.cli.commands.recipe_options import Wanted
-from vidattn.config.recipes import SMALL
-from vidattn.errors import RecipeError, UsageError
 from vidattn.training.run_dir import checkpoints
 from vidattn.training.trainer import Network
 
@@ -135,28 +132,6 @@ def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-def test_the_learning_rate_follows_the_batch_unless_it_is_given() -> None:
-    recipe, said = Wanted("x", batch_size=32).recipe(None)
-    assert recipe.optim.lr == pytest.approx(2 * SMALL.optim.lr)
-    assert "for batches of 32" in said[0]
-    recipe, said = Wanted("x", batch_size=32, settings=["optim.lr=0.5"]).recipe(None)
-    assert (recipe.optim.lr, said) == (0.5, [])
-
-
-def test_options_change_what_they_name() -> None:
-    changes = {"clip.frames": 4, "model.frames": 4, "optim.trainable": "head", "optim.epochs": None}
-    recipe, _ = Wanted("x", changes=changes).recipe(None)
-    assert (recipe.clip.frames, recipe.model.frames, recipe.optim.trainable) == (4, 4, "head")
-    assert recipe.optim.epochs == SMALL.optim.epochs
-
-
-def test_options_and_settings_are_held_against_one_another_when_all_are_made() -> None:
-    accumulating = ["optim.accumulate=2", "clip.crop=96", "clip.short_side=96"]
-    recipe, _ = Wanted("x", batch_size=2, settings=accumulating).recipe(None)
-    assert (recipe.optim.batch_size, recipe.optim.accumulate, recipe.clip.crop) == (2, 2, 96)
-    assert recipe.optim.lr == pytest.approx(SMALL.optim.lr / 8)
-
-
 def test_a_run_is_gone_on_with_by_its_own_recipe(quick: Run, tmp_path: Path) -> None:
     words = [*TINY, "--set", "optim.lr=0.125", "--run-dir", "run"]
     assert quick("train", "--dataset", "motion", *words).returncode == 0
@@ -166,26 +141,6 @@ def test_a_run_is_gone_on_with_by_its_own_recipe(quick: Run, tmp_path: Path) -> 
     again = quick("train", "--recipe", "run/recipe.json", "--run-dir", "other", "--device", "cpu")
     assert again.returncode == 0, again.stderr
     assert '"lr": 0.125' in (tmp_path / "other" / "recipe.json").read_text()
-
-
-def test_a_folder_is_called_alike_with_a_slash_at_its_end_and_without() -> None:
-    (one, _), (other, _) = (Wanted(name).recipe(None) for name in ("./x/", "./x"))
-    assert one == other
-
-
-def test_contradictions_and_missing_words_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nothing to train on"):
-        Wanted().recipe(None)
-    with pytest.raises(UsageError, match="both name a recipe"):
-        Wanted("x", "small", tmp_path / "x.json").recipe(None)
-    with pytest.raises(RecipeError, match="cannot be read"):
-        Wanted("x", file=tmp_path / "x.json").recipe(None)
-
-
-def test_a_batch_size_is_a_number_or_auto(quick: Run) -> None:
-    done = quick("train", "--dataset", "motion", "--batch-size", "many")
-    assert done.returncode == 2
-    assert "--batch-size many: neither a number above 0 nor auto" in done.stderr
 
 
 @pytest.mark.parametrize(("most", "code"), [(3, 0), (0, 6)])

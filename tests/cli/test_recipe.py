@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Run
-from vidattn.cli.commands.recipe_options import Wanted
 from vidattn.config import Recipe
-from vidattn.config.recipes import RECIPES, find_recipe
+from vidattn.config.recipes import RECIPES
 from vidattn.config.serialization import from_plain
 
 
@@ -34,12 +33,6 @@ def test_what_is_shown_is_the_recipe(quick: Run, tmp_path: Path) -> None:
     changed = json.loads(again.stdout)
     assert (changed["optim"]["lr"], changed["name"]) == (0.5, "mine")
     assert quick("recipe", "show", run / "recipe.json").stdout == shown.stdout
-
-
-def test_a_score_is_expected_on_the_data_set_of_the_recipe_alone() -> None:
-    for dataset, expect in (("k400", find_recipe("timesformer-k400").expect), ("./mine", None)):
-        recipe, _ = Wanted(dataset, model="timesformer-k400").recipe(None)
-        assert (recipe.data.dataset, recipe.expect) == (dataset, expect)
 
 
 def test_what_is_no_recipe_is_answered_with_what_is_close(quick: Run) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,69 +15,50 @@ from vidattn.cli.terminal.console import format_clock
 from vidattn.cli.terminal.timeline import lively, segments
 from vidattn.cli.terminal.tracks import TerminalStyle
 from vidattn.timeline import Timeline
-from vidattn.types import VideoInfo, Window
-
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    """Eight windows of a second: walk, a blip of run, walk, something unsure, run."""
-    walk = [0.9, 0.9, 0.3, 0.9, 0.55, 0.55, 0.1, 0.1]
-    timeline = Timeline(
-        source="park.mp4",
-        labels=("walk", "run"),
-        windows=tuple(Window(i, i + 1) for i in range(8)),
-        scores=np.array([[p, 1 - p] for p in walk]),
-        input=VideoInfo(fps=Fraction(10), vfr=False),
-        frame_times=np.arange(80) / 10,
-    )
-    path = tmp_path / "park.vidattn.json"
-    path.write_text(timeline.to_json())
-    return path
+from vidattn.types import Window
 
 
 def rows(text: str) -> list[tuple[float, float, str]]:
     return [(s["start"], s["end"], s["label"]) for s in json.loads(text)["segments"]]
 
 
-def test_a_change_has_to_be_worth_its_cost(quick: Run, saved: Path) -> None:
-    dear = quick("timeline", saved, "--smooth", "viterbi", "--json")
+def test_a_change_has_to_be_worth_its_cost(quick: Run, park: Path) -> None:
+    dear = quick("timeline", park, "--smooth", "viterbi", "--json")
     assert rows(dear.stdout) == [(0, 6, "walk"), (6, 8, "run")]
-    cheap = quick("timeline", saved, "--smooth", "viterbi", "--switch-cost", 0.1, "--json")
+    cheap = quick("timeline", park, "--smooth", "viterbi", "--switch-cost", 0.1, "--json")
     assert rows(cheap.stdout)[:3] == [(0, 2, "walk"), (2, 3, "run"), (3, 6, "walk")]
 
 
-def test_a_label_lasts_until_it_falls_low(quick: Run, saved: Path) -> None:
-    done = quick("timeline", saved, "--threshold", 0.8, "--leave", 0.4, "--json")
+def test_a_label_lasts_until_it_falls_low(quick: Run, park: Path) -> None:
+    done = quick("timeline", park, "--threshold", 0.8, "--leave", 0.4, "--json")
     assert rows(done.stdout) == [
         (0, 2, "walk"),
         (2, 3, "background"),
         (3, 6, "walk"),
         (6, 8, "run"),
     ]
-    joined = quick(
-        "timeline", saved, "--threshold", 0.8, "--leave", 0.4, "--merge-gap", 1, "--json"
-    )
+    joined = quick("timeline", park, "--threshold", 0.8, "--leave", 0.4, "--merge-gap", 1, "--json")
     assert rows(joined.stdout) == [(0, 6, "walk"), (6, 8, "run")]
 
 
-def test_one_answer_for_the_whole_file(quick: Run, saved: Path) -> None:
-    done = quick("timeline", saved, "--pool", "max")
+def test_one_answer_for_the_whole_file(quick: Run, park: Path) -> None:
+    done = quick("timeline", park, "--pool", "max")
     assert done.returncode == 0, done.stderr
     assert "saw 8 windows pooled by max, whole file" in done.stdout
     assert done.stdout.splitlines()[2].split()[:3] == ["1", "walk", "50.0"]
-    document = json.loads(quick("timeline", saved, "--pool", "mean", "--json").stdout)
+    document = json.loads(quick("timeline", park, "--pool", "mean", "--json").stdout)
     assert (document["task"], document["settings"]["pool"]) == ("classify", "mean")
     assert document["segments"][0]["score"] == pytest.approx(0.5375)
 
 
-def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, saved: Path, tmp_path: Path) -> None:
+def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, park: Path, tmp_path: Path) -> None:
     (tmp_path / "cuts.txt").write_text("1.7\n5.2\n")
     wanted = ["--smooth", "viterbi", "--cuts", "cuts.txt", "-f", "json", "-o", "out"]
-    assert quick("timeline", saved, *wanted).returncode == 0
+    assert quick("timeline", park, *wanted).returncode == 0
     text = (tmp_path / "out" / "park.vidattn.json").read_text()
     assert rows(text) == [(0, 6, "walk"), (6, 8, "run")]  # both are too far away
     (tmp_path / "cuts.txt").write_text("6.4\n")
-    assert quick("timeline", saved, *wanted).returncode == 0
+    assert quick("timeline", park, *wanted).returncode == 0
     text = (tmp_path / "out" / "park.vidattn.json").read_text()
     assert rows(text) == [(0, 6.4, "walk"), (6.4, 8, "run")]
     assert [s["start_frame"] for s in json.loads(text)["segments"]] == [0, 64]
@@ -92,10 +72,10 @@ def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, saved: Path, tmp_path
     [("Gehen\nLaufen\n", ["Gehen", "Laufen"]), ("run\tto run\n", ["walk", "to run"])],
 )
 def test_labels_get_other_names(
-    quick: Run, saved: Path, tmp_path: Path, text: str, names: list[str]
+    quick: Run, park: Path, tmp_path: Path, text: str, names: list[str]
 ) -> None:
     (tmp_path / "names.txt").write_text(text)
-    done = quick("timeline", saved, "--labels", "names.txt", "--json")
+    done = quick("timeline", park, "--labels", "names.txt", "--json")
     document = json.loads(done.stdout)
     assert document["scores"]["labels"] == names
     assert document["segments"][0]["label"] == names[0]
@@ -103,67 +83,30 @@ def test_labels_get_other_names(
     assert document["segments"][0]["alternatives"][0]["label"] == names[1]
 
 
-def test_the_first_frame_can_have_a_timecode(quick: Run, saved: Path, tmp_path: Path) -> None:
-    done = quick("timeline", saved, "-f", "edl,otio,eaf", "--start-timecode", "10:00:00:00")
+def test_the_first_frame_can_have_a_timecode(quick: Run, park: Path, tmp_path: Path) -> None:
+    done = quick("timeline", park, "-f", "edl,otio,eaf", "--start-timecode", "10:00:00:00")
     assert done.returncode == 0, done.stderr
     assert "10:00:00:00 10:00:02:00" in (tmp_path / "park.vidattn.edl").read_text()
     otio = json.loads((tmp_path / "park.vidattn.otio").read_text())
     assert otio["global_start_time"]["value"] == 360_000
 
 
-def test_differences_from_a_corrected_file_are_listed(
-    quick: Run, saved: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "truth.csv").write_text(
-        "path,label,start,end\n../../park.mp4,walk,0,5\n../../park.mp4,run,5,8\n"
-    )
-    wanted = ["--smooth", "viterbi", "--diff", "truth.csv"]
-    done = quick("timeline", saved, *wanted)
-    assert done.returncode == 0, done.stderr
-    assert "park.mp4 and truth.csv: 87.5 % of the time agrees" in done.stdout
-    assert "  00:00:05.00 - 00:00:06.00  walk, truth: run" in done.stdout
-    document = json.loads(quick("timeline", saved, *wanted, "--json").stdout)
-    assert document["disagreements"] == [
-        {"start": 5.0, "end": 6.0, "timeline": "walk", "truth": ["run"]}
-    ]
-    offs = {row["label"]: (row["start_off"], row["end_off"]) for row in document["labels"]}
-    assert offs == {"walk": (0.0, 1.0), "run": (1.0, 0.0)}
-    # What was saved agrees with itself, in every layout.
-    assert quick("timeline", saved, "-f", "eaf,csv,json,srt,vtt", "-o", "out").returncode == 0
-    for name in ("eaf", "csv", "json", "srt", "vtt"):
-        done = quick("timeline", saved, "--diff", f"out/park.vidattn.{name}", "--json")
-        assert json.loads(done.stdout)["share"] == 1.0, name
-        assert done.stderr == ""
-    assert "leave out -f" in quick("timeline", saved, *wanted, "-f", "srt").stderr
-    assert quick("timeline", saved, "--diff", "none.eaf").returncode == 3
-
-
-def test_a_truth_about_another_film_is_doubted(quick: Run, saved: Path, tmp_path: Path) -> None:
-    (tmp_path / "lake.csv").write_text("path,label,start,end\nlake.mp4,walk,0,8\n")
-    done = quick("timeline", saved, "--diff", "lake.csv")
-    assert done.returncode == 0
-    assert "warning: lake.csv: is about lake.mp4, not park.mp4; is it" in done.stderr
-    (tmp_path / "long.vtt").write_text("WEBVTT\n\n00:07.000 --> 00:09.000\nwalk\n")
-    done = quick("timeline", saved, "--diff", "long.vtt")
-    assert "long.vtt: goes on until 9.0 s, and park.mp4 lasts 8.0 s" in done.stderr
-
-
-def test_shares_are_shares_of_the_part_and_say_so(quick: Run, saved: Path, tmp_path: Path) -> None:
-    document = json.loads(saved.read_text())
+def test_shares_are_shares_of_the_part_and_say_so(quick: Run, park: Path, tmp_path: Path) -> None:
+    document = json.loads(park.read_text())
     document["input"]["duration"] = 100.0
-    saved.write_text(json.dumps(document))
+    park.write_text(json.dumps(document))
     wanted = ["--smooth", "viterbi"]
-    done = quick("timeline", saved, *wanted)
+    done = quick("timeline", park, *wanted)
     last = done.stdout.splitlines()[-1]
     assert last == "  total of 00:00:00.0 - 00:00:08.0: walk 75 % (1x), run 25 % (1x)"
-    again = json.loads(quick("timeline", saved, *wanted, "--json").stdout)
+    again = json.loads(quick("timeline", park, *wanted, "--json").stdout)
     assert [row["share"] for row in again["labels"]] == [0.75, 0.25]
     assert again["coverage"]["part"] == [0, 8]
     drawn = lively(Timeline.from_json(json.dumps(again)), 5, TerminalStyle(80))
     lines = [line.plain for line in drawn]
     assert any(line.startswith("  walk") and " 75.0 %" in line for line in lines)
     assert "  % of 00:00:00.0 - 00:00:08.0" in lines
-    done = quick("timeline", saved, *wanted, "--diff", saved)
+    done = quick("compare", park, park, "--differences", *wanted)
     assert " of 00:00:00.0 - 00:00:08.0 agrees" in done.stdout
 
 
@@ -191,12 +134,12 @@ def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
     ],
 )
 def test_what_cannot_be_done_is_said(
-    quick: Run, saved: Path, tmp_path: Path, words: list[str], code: int, message: str
+    quick: Run, park: Path, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "bad.txt").write_text("soon\n")
     (tmp_path / "good.txt").write_text("1\n")
     (tmp_path / "renamed.txt").write_text("jump\thop\n")
-    done = quick("timeline", saved, *words)
+    done = quick("timeline", park, *words)
     assert done.returncode == code
     assert message in done.stderr
     assert "hint" in done.stderr or code == 2 or "none.txt" in message or "rename" in message
@@ -215,7 +158,7 @@ def test_what_is_no_timeline_is_refused_in_plain_words(
     assert hint.startswith("hint: give a .json file")
 
 
-def test_no_torch_is_needed(saved: Path) -> None:
+def test_no_torch_is_needed(park: Path) -> None:
     script = (
         "import sys; from vidattn.cli import main\n"
         "try: main(['timeline', sys.argv[1], '--smooth', 'viterbi', '--pool', 'top2'])\n"
@@ -223,7 +166,7 @@ def test_no_torch_is_needed(saved: Path) -> None:
         "assert 'torch' not in sys.modules and 'av' not in sys.modules"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(saved)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, str(park)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
@@ -234,10 +177,10 @@ def test_segment_finds_the_cuts_it_moves_boundaries_to(
     film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
     done = quick("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
     assert done.returncode == 0, done.stderr
-    saved = tmp_path / "shots.vidattn.json"
-    assert json.loads(saved.read_text())["cuts"] == [1.7]
+    shots = tmp_path / "shots.vidattn.json"
+    assert json.loads(shots.read_text())["cuts"] == [1.7]
     assert quick("segment", film, "-m", model, "--snap-to-cuts", "--end", 1.5).returncode == 0
-    assert json.loads(saved.read_text())["cuts"] == []  # looks no further than was asked
+    assert json.loads(shots.read_text())["cuts"] == []  # looks no further than was asked
 
 
 def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
@@ -255,13 +198,13 @@ def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
         patch.setattr(segment, "measure_changes", stop)
         patch.setattr("os._exit", sys.exit)
         assert quick(*words).returncode == 143
-    saved = tmp_path / "shots.vidattn.json"
-    document = json.loads(saved.read_text())
+    shots = tmp_path / "shots.vidattn.json"
+    document = json.loads(shots.read_text())
     assert document["coverage"]["fraction"] == 1
     assert "cuts" not in document
-    assert saved.with_suffix(".log").exists()
+    assert shots.with_suffix(".log").exists()
     assert quick(*words, "--resume").returncode == 0
-    assert json.loads(saved.read_text())["cuts"] == [1.7]
+    assert json.loads(shots.read_text())["cuts"] == [1.7]
     with monkeypatch.context() as patch:  # nothing is left to look for
         patch.setattr(segment, "measure_changes", stop)
         assert quick(*words, "--resume").returncode == 0

@@ -53,7 +53,7 @@ def test_a_run_leaves_a_model_that_can_be_used_and_measured(
     assert done.stdout.startswith("epoch 1/1  top1 ")
     run = tmp_path / "runs" / "motion"
     assert {p.name for p in run.iterdir()} >= {"recipe.json", "log.jsonl", "model.safetensors"}
-    measured = quick("eval", "-m", run, "--clips", "20", "--views", "1x1", "--json", "-q")
+    measured = quick("eval", "-m", run, "--samples", "20", "--views", "1x1", "--json", "-q")
     assert measured.returncode == 0, measured.stderr
     assert json.loads(measured.stdout)["scored"] == 20
 
@@ -82,7 +82,7 @@ def test_a_stam_is_trained_used_and_measured_like_any_model(
 ) -> None:
     done = quick(
         *("train", "--dataset", clips, "-m", "small-stam", "--epochs", "1", "--batch-size", "4"),
-        *("--tune", "temporal", *ONCE, "--run-dir", "run", "--device", "cpu"),
+        *("--trainable", "temporal", *ONCE, "--run-dir", "run", "--device", "cpu"),
     )
     assert done.returncode == 0, done.stderr
     measured = quick("eval", "-m", "run", "--dataset", clips, "--views", "1x1", "--json")
@@ -172,7 +172,7 @@ def test_an_option_is_the_setting_of_its_name_and_never_contradicts_it(
 
 
 def test_what_is_measured_stands_beside_what_the_card_says(quick: Run) -> None:
-    done = quick("eval", "-m", "motion-tiny", "--clips", "10", "--offline")
+    done = quick("eval", "-m", "motion-tiny", "--samples", "10", "--offline")
     assert re.search(r"^  its card says motion top-1 9\d\.\d", done.stdout, re.MULTILINE)
 
 
@@ -180,7 +180,7 @@ def test_what_is_measured_stands_beside_what_the_card_says(quick: Run) -> None:
 def test_an_expectation_decides_the_exit_code(
     quick: Run, tmp_path: Path, expected: str, code: int
 ) -> None:
-    done = quick("eval", "-m", "motion-tiny", "--clips", "10", "--expect", expected, "--offline")
+    done = quick("eval", "-m", "motion-tiny", "--samples", "10", "--expect", expected, "--offline")
     assert done.returncode == code, done.stderr
 
 

@@ -31,7 +31,7 @@ COMMANDS = (
     ("models", "verify", "hub"),
     ("train", "--dataset", "motion", "--run-dir", "run", "--epochs", "1", "--batch-size", "4",
      "--init", "none", "--tensorboard", *TINY),
-    ("eval", "-m", "run", "--clips", "4", "--views", "1x1"),
+    ("eval", "-m", "run", "--samples", "4", "--views", "1x1"),
 )  # fmt: skip
 TESTS = (
     "tests/video/test_readers.py",

@@ -49,7 +49,7 @@ def test_nothing_asks_for_a_network_that_was_not_told_to(film: Path, tmp_path: P
         ["segment", str(film), "-m", "motion-tiny", "-o", "out"],
         ["classify", str(film), "-m", "motion-tiny"],
         ["train", "--dataset", "motion", *TINY],
-        ["eval", "-m", "runs/motion", "--clips", "8", "--views", "1x1"],
+        ["eval", "-m", "runs/motion", "--samples", "8", "--views", "1x1"],
         ["timeline", "out/walk.vidattn.json"],
         ["models", "list"],
         ["classify", str(film), "--offline"],

@@ -170,7 +170,7 @@ class Target:
 CUTS = ("timeline", "clip_0.vidattn.json", "--cuts", "FILE")
 DUMP = ("eval", "--from-dump", "FILE")
 SEGMENT = ("segment", "FILE", "-m", "motion-tiny", "--end", "4", "-f", "json,srt", "-o", "out")
-TRUTH = ("eval", "--truth", "FILE", "clip_0.vidattn.json")
+TRUTH = ("compare", "FILE", "clip_0.vidattn.json")
 INFO = ("models", "verify", "FILE")
 
 

@@ -131,7 +131,7 @@ def test_a_head_learns_an_order_that_the_mean_cannot_see(
         done = quick(
             "train",
             "--task",
-            "long",
+            "temporal-head",
             *words,
             "--run-dir",
             run,
@@ -144,7 +144,9 @@ def test_a_head_learns_an_order_that_the_mean_cannot_see(
         found[depth] = json.loads(done.stdout)["top1"]
     assert found[2] >= 0.85
     assert found[0] <= 0.75
-    done = quick("train", "--task", "long", *words, "--run-dir", tmp_path / "run2", "--resume")
+    done = quick(
+        "train", "--task", "temporal-head", *words, "--run-dir", tmp_path / "run2", "--resume"
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -169,7 +171,7 @@ def test_a_head_is_asked_about_a_film(
         )
     )
     words = ("--dataset", "parts.csv", "--epochs", 1, "--set", "data.clips_per_epoch=4")
-    done = quick("train", "--task", "long", *words, "--run-dir", "run", "-q")
+    done = quick("train", "--task", "temporal-head", *words, "--run-dir", "run", "-q")
     assert done.returncode == 0, done.stderr
     done = quick("classify", film, "-m", model, "--pool", "head=run", "--json")
     assert done.returncode == 0, done.stderr

@@ -17,16 +17,16 @@ from vidattn.errors import UsageError
 COMMANDS = {
     "classify": "Classify whole videos, with the share of each that the prediction rests on.",
     "segment": "Segment long videos into labeled intervals.",
-    "train": "Train a model on a data set.",
-    "eval": "Measure a model on a data set: top-1, top-5, mean class, calibration.",
-    "explain": "Show what the answer for a window rests on: heat over its frames.",
-    "timeline": "Decide again on saved scores: no video and no model needed.",
-    "bench": "Measure speed, memory and agreement of a model, beside Hugging Face's.",
-    "doctor": "Say what a film is and what segmenting it would take, measured here; or what is "
-    "installed.",
+    "train": "Train a model on a dataset.",
+    "eval": "Measure a model on a dataset: top-1, top-5, mean class, calibration.",
+    "compare": "Compare timelines with ground truth: frame accuracy, edit score, F1.",
+    "explain": "Explain the prediction for a window: a heatmap over its frames.",
+    "timeline": "Re-segment saved scores with other settings; needs neither video nor model.",
+    "bench": "Measure speed, memory and precision of a model.",
+    "doctor": "Inspect a video and estimate the cost of segmenting it.",
     "models": "List, describe, import, export and verify models.",
-    "data": "Look at a data set before training on it.",
-    "recipe": "List recipes for training and print one.",
+    "data": "Check a dataset before training on it.",
+    "recipe": "List and print training recipes.",
 }
 """Every command, with what its help begins with."""
 MODULES = {"eval": "evaluate"}

@@ -28,6 +28,11 @@ FAILURES = 3
 COMMAND = (sys.executable, "-m", "vidattn")
 
 
+def is_lead() -> bool:
+    """Whether this process prints and writes for all that work together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def is_launched() -> bool:
     """Whether this process was started by `run`; it then ends when that one does."""
     if PARENT not in os.environ:

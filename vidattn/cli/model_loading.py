@@ -1,4 +1,4 @@
-"""Which model a command works with."""
+"""Loading the model of a command, and saving it with what was fitted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidattn.errors import WeightsError
-from vidattn.io.files import reading
+from vidattn.cli.option_groups import ModelOptions
+from vidattn.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.events import NoteTaker
@@ -16,41 +16,35 @@ if TYPE_CHECKING:
     from vidattn.weights.catalog import CatalogEntry
 
 
-def load_model(
-    console: NoteTaker,
-    model: str | None,
-    *,
-    offline: bool,
-    frames: int | None = None,
-    labels: Path | None = None,
-) -> Classifier:
-    """The model named; when none is, the default, or the bundled one where that cannot be had.
+def load_model(console: NoteTaker, options: ModelOptions, frames: int | None = None) -> Classifier:
+    """The named model; without a name the default, or the bundled one if it is unavailable.
 
-    Says on stderr what was assumed, what is downloaded, and the licence of weights that restrict
-    their use. labels: a file with other names for its classes, as `class_names` reads it.
+    Notes on stderr say what was assumed and downloaded, and which licenses restrict the use of the
+    weights. frames: frames per clip, which decide about the default.
     """
     from vidattn.weights.loading import load, load_default
 
     def announce(entry: CatalogEntry) -> None:
         console.note(f"downloading {entry.name} ({entry.license}) from {entry.location}")
 
-    if model is not None:
-        classifier = load(model, offline=offline, announce=announce)
+    if options.model is not None:
+        classifier = load(options.model, offline=options.offline, announce=announce)
     else:
-        classifier, notice = load_default(frames, offline, announce=announce)
+        classifier, notice = load_default(frames, options.offline, announce=announce)
         if notice:
             console.note(notice)
-    for note in classifier.card.notes:
+    card = classifier.card
+    for note in card.notes:
         console.note(note)
-    if "NC" in classifier.card.license:
-        console.note(f"{classifier.card.name} is {classifier.card.license}: no commercial use")
-    if labels is not None:
-        classifier = replace(classifier, labels=class_names(labels, classifier.labels))
+    if "NC" in card.license:
+        console.note(f"{card.name} is {card.license}: no commercial use")
+    if options.labels is not None:
+        classifier = replace(classifier, labels=read_labels(options.labels, classifier.labels))
     return classifier
 
 
 def load_head(console: NoteTaker, name: str, *, offline: bool) -> Classifier:
-    """The head over windows that `--pool head=RUN` names. Raises UsageError for another model."""
+    """The temporal head that `--pool head=RUN` names. Raises UsageError for another model."""
     from vidattn.inference.whole_video import require_head
     from vidattn.weights.loading import load
 
@@ -61,16 +55,33 @@ def load_head(console: NoteTaker, name: str, *, offline: bool) -> Classifier:
     return head
 
 
-def class_names(path: Path, known: Sequence[str]) -> tuple[str, ...]:
-    """Names out of a text file in place of `known`: as many, one a line, in order; or, where every
-    line is `old<TAB>new`, those with new names for some. Raises WeightsError for anything else.
+def require_weights_name(path: Path | None) -> None:
+    """Raise UsageError for an `-o` that is not the name of a weights file."""
+    if path is not None and path.suffix != ".safetensors":
+        raise UsageError(f"-o {path}: the name of a weights file ends in .safetensors")
+
+
+def save_fitted(classifier: Classifier, path: Path, source: str | None) -> Path:
+    """Write a model with its recipe. source: the name or path it was loaded from."""
+    from vidattn import weights
+    from vidattn.weights.loading import read_training_recipe
+
+    return weights.save(classifier, path, read_training_recipe(source or ""))
+
+
+def read_labels(path: Path, known: Sequence[str]) -> tuple[str, ...]:
+    """New names for the labels `known`, from a text file.
+
+    The file has one name per line, in order, or lines of `old<TAB>new` that rename some labels.
+    Raises WeightsError for anything else.
     """
     try:
-        with reading(f"--labels {path}", WeightsError):
-            names = path.read_text(encoding="utf-8-sig").splitlines()
+        names = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise WeightsError(f"--labels {path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise WeightsError(
-            f"--labels {path}: not UTF-8 text", hint="a text file of class names, one a line"
+            f"--labels {path}: not UTF-8 text", hint="a text file of class names, one per line"
         ) from None
     names = [name.strip() for name in names if name.strip()]
     if names and all("\t" in name for name in names):
@@ -82,6 +93,6 @@ def class_names(path: Path, known: Sequence[str]) -> tuple[str, ...]:
     if len(names) != len(known):
         raise WeightsError(
             f"{path}: {len(names)} names for {len(known)} classes",
-            hint="one a line, in order; or lines of old and new name, a tab between them",
+            hint="one per line, in order; or lines of old name, tab, new name",
         )
     return tuple(names)

@@ -15,6 +15,7 @@ from vidattn.models.device import Runtime
 from vidattn.output import WRITERS
 from vidattn.timeline.decoding import Decoding
 from vidattn.video.protocol import Limits
+from vidattn.video.readers import READER_NAMES
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.outputs import OutputFiles
@@ -41,6 +42,13 @@ def threshold(text: object) -> float:
         return AutoThreshold(1) if text == "auto" else float(str(text))
     except ValueError:
         raise UsageError(f"--threshold {text!r}: neither a number from 0 to 1 nor auto") from None
+
+
+def reader(name: object) -> str:
+    """The name of a video reader. Raises UsageError for an unknown one."""
+    if name not in READER_NAMES:
+        raise UsageError(f"no reader {name!r}", hint=f"readers: {', '.join(READER_NAMES)}")
+    return str(name)
 
 
 def views(text: object) -> ViewConfig:
@@ -124,7 +132,28 @@ class RayOptions:
             raise UsageError("--address and --actors are for --engine ray")
 
 
+OUTPUT_FOLDER = option("--output", "-o", "DIR", "Output folder. Default: the current one.")
+DATA_ROOT = option("--data-root", "DIR", "Folder of the dataset.")
+DATASET = option(
+    "--dataset",
+    "NAME|DIR",
+    "motion, k400, k600, k700, ssv2, diving48, howto100m, ucf101, hmdb51, or your own folder or "
+    "list.",
+)
+SETTINGS = option("--set", "KEY=VALUE", "Change a value of the recipe. Repeatable.")
+DEVICE = option("--device", "DEVICE", "auto, cpu, cuda, cuda:N or mps.")
+Processes = Annotated[
+    int, option("--nproc", "N", "Processes on this machine.", min=1, rich_help_panel="Processes")
+]
 FRAMES = option("--frames", "N", "Frames per clip. Default: as in training.", min=1)
+LABELS = option(
+    "--labels",
+    "FILE",
+    "Names for the labels: one per line, in order; or lines of old name, tab, new name.",
+)
+Top = Annotated[
+    int, option("-k", "N", "Number of labels to show.", min=1, rich_help_panel="Output")
+]
 _MODEL = {
     "model": option(
         "--model",
@@ -133,19 +162,15 @@ _MODEL = {
         "Catalog name, weights file or directory (see `vidattn models list`). Default: "
         "timesformer-k400; falls back to the bundled motion-tiny if it is unavailable.",
     ),
-    "labels": option(
-        "--labels",
-        "FILE",
-        "Names for the labels: one per line, in order; or lines of old name, tab, new name.",
-    ),
+    "labels": LABELS,
     "offline": option("--offline", "Never use the network."),
 }
 Model = Annotated[ModelOptions, Group("Model", _MODEL)]
 UnchangedModel = Annotated[
     ModelOptions, Group("Model", {name: _MODEL[name] for name in ("model", "offline")})
 ]
-_RUNTIME = {
-    "device": option("--device", "DEVICE", "auto, cpu, cuda, cuda:N or mps."),
+RUNTIME = {
+    "device": DEVICE,
     "precision": option(
         "--precision",
         "auto: bf16 where it is fast and agrees with fp32, else fp32. int8: CPU only, "
@@ -162,18 +187,23 @@ _RUNTIME = {
     "reader": option(
         "--reader",
         "READER",
-        "Video reader: auto, pyav, decord, opencv, torchcodec.",
+        f"Video reader: {', '.join(READER_NAMES)}.",
+        parser=reader,
         rich_help_panel="Video",
     ),
 }
-Device = Annotated[Runtime, Group("Model", _RUNTIME)]
+Device = Annotated[Runtime, Group("Model", RUNTIME)]
 DeviceWithoutCompile = Annotated[
-    Runtime, Group("Model", {name: _RUNTIME[name] for name in _RUNTIME if name != "compile"})
+    Runtime, Group("Model", {name: RUNTIME[name] for name in RUNTIME if name != "compile"})
 ]
 _START = option("--start", "TIME", "Start here (seconds or HH:MM:SS).", parser=seconds)
 _END = option("--end", "TIME", "Stop here (seconds or HH:MM:SS).", parser=seconds)
 Start = Annotated[float, _START]
 End = Annotated[float | None, _END]
+ExactDevice = Annotated[
+    Runtime, Group("Model", {name: RUNTIME[name] for name in ("device", "batch_size", "reader")})
+]
+"""For acts in fp32."""
 Windows = Annotated[
     Windowing,
     Group(
@@ -247,7 +277,7 @@ Cuts = Annotated[
         rich_help_panel="Post-processing",
     ),
 ]
-_VIEWS = {
+VIEWS = {
     "frames": option("--frames", "N", "Frames to look at, in all. Default: as in training.", min=1),
     "views": option("--views", "SxT", "Spatial crops (1 or 3) x clips, such as 3x1.", parser=views),
     "sampling": option(
@@ -256,7 +286,7 @@ _VIEWS = {
         "auto: as in training.",
     ),
 }
-Views = Annotated[ViewOptions, Group("Views", _VIEWS)]
+Views = Annotated[ViewOptions, Group("Views", VIEWS)]
 Video = Annotated[
     Limits,
     Group(
@@ -278,7 +308,7 @@ _OUTPUT = {
         "F,F...",
         f"Files to write: {', '.join(WRITERS)}; mp4: the video with its labels in it.",
     ),
-    "output": option("--output", "-o", "DIR", "Output folder. Default: the current one."),
+    "output": OUTPUT_FOLDER,
     "json": option("--json", "Print one JSON document, or for several inputs one per line."),
 }
 _EXCERPTS = {

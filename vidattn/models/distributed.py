@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as torch_dist
@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
+from vidattn.config.run_options import RunOptions
 from vidattn.errors import DistributedError, UsageError
 
-Strategy = Literal["ddp", "fsdp"]
-PEER_TIMEOUT, STARTUP_TIMEOUT = 120.0, 120.0
+PEER_TIMEOUT, STARTUP_TIMEOUT = RunOptions.timeout, 120.0
 """Seconds that a process waits for the others before it gives up: at work, and at the start."""
 LOST_PEER_WORDS = ("gloo", "NCCL", "Connection closed", "Connection reset", "TCPStore", "Socket")
 """Words in error messages of torch that mean: another process is gone."""

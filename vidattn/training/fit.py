@@ -11,16 +11,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vidattn.config import Recipe
+from vidattn.config.run_options import RunOptions
 from vidattn.config.serialization import differences, from_plain, to_plain
-from vidattn.errors import DataError, RecipeError, UsageError
+from vidattn.errors import DataError, RecipeError
 from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
-from vidattn.models.distributed import PEER_TIMEOUT, Strategy, World, join_world
+from vidattn.models.distributed import World, join_world
 from vidattn.training import artifacts
 from vidattn.training import optim as optimizers
 from vidattn.training.checkpoint import load_state, save_state
@@ -77,22 +78,6 @@ TOLERATED = 9
 """Unreadable training videos that never end a run, see `data.max_unreadable`."""
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """Options of a run; none of them changes the outcome by more than rounding."""
-
-    strategy: Strategy = "ddp"
-    """Model copies in every process (ddp), or shards (fsdp)."""
-    auto_micro_batch: bool = False
-    """Whether to find the largest micro-batches that fit into memory."""
-    save_every: int = 0
-    """Steps between checkpoints within an epoch; 0 for every ten minutes."""
-    keep: int = 2
-    """Number of checkpoints to keep."""
-    timeout: float = PEER_TIMEOUT
-    """Seconds that a process waits for another one."""
-
-
 def fit(
     recipe: Recipe,
     run_dir: Path,
@@ -121,11 +106,6 @@ def fit(
     MemoryLimitError, DistributedError, and OutputError when `run_dir` already holds a run and
     `resume` is off.
     """
-    if options.strategy == "fsdp" and options.auto_micro_batch:
-        raise UsageError(
-            "--strategy fsdp cannot choose micro-batches by itself",
-            hint="--set optim.accumulate=N splits batches into N",
-        )
     with join_world(Runtime(device=device).torch_device(), options.timeout) as world:
         # All processes see the same directory: none looks before the files of an earlier run by the
         # first process are there, and the first one writes nothing before all have looked.

@@ -21,12 +21,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from vidattn.config import Recipe, TemporalConfig
+from vidattn.config.run_options import Strategy
 from vidattn.data.batch import Batch, shard_range
 from vidattn.errors import DivergenceError, MemoryLimitError, RecipeError, UsageError
 from vidattn.models.classifier import Model, build_model
 from vidattn.models.device import is_out_of_memory, to_device
 from vidattn.models.distributed import (
-    Strategy,
     World,
     is_sharded,
     shard_like,

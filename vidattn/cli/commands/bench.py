@@ -1,139 +1,138 @@
-"""`vidattn bench`: how fast a model runs on this machine."""
+"""`vidattn bench`: the speed of a model on this machine."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from vidattn.cli import option_groups as groups
 from vidattn.cli import options
+from vidattn.cli.commands.recipe_options import RECIPE, RecipeOptions
+from vidattn.cli.grouping import Group, option
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import UsageError
 from vidattn.io.text import count_noun
+from vidattn.models.device import Runtime
 
 if TYPE_CHECKING:
-    from vidattn.cli.commands.recipe_options import Wanted
-    from vidattn.config import StamConfig, TimeSformerConfig
     from vidattn.evaluation.benchmark import Measurement, Subject
 
 ALL = "all"
 
 
+@dataclass(frozen=True)
+class BenchOptions:
+    """What to measure."""
+
+    model: str = ALL
+    frames: int | None = None
+    rounds: int = 5
+    run: bool = False
+    train: bool = False
+
+
+BENCH = {
+    "model": option(
+        "--model",
+        "-m",
+        "NAME|all",
+        "Catalog name, weights file or directory, measured with random weights. all: every model "
+        "of the paper, only counted.",
+    ),
+    "frames": groups.FRAMES,
+    "rounds": option("--rounds", "N", "Number of runs; their median counts.", min=1),
+    "run": option("--run", "With --model all: also measure each model."),
+    "train": option(
+        "--train", "Time the phases of a training step, with the options of `vidattn train`."
+    ),
+}
+TRAINING = {name: RECIPE[name] for name in ("dataset", "data_root", "settings")}
+RUNTIME = {
+    **{name: groups.RUNTIME[name] for name in ("device", "precision", "compile")},
+    "batch_size": option("--batch-size", "N", "Clips per forward pass. Default: 1.", min=1),
+}
+
+
 def bench(
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|all",
-            help="A catalog name, a weights file, or a directory; only its shape is used, with "
-            "random weights. all: every model of the paper, counted.",
-        ),
-    ] = ALL,
-    frames: options.Frames = None,
-    rounds: Annotated[
-        int, typer.Option("--rounds", metavar="N", min=1, help="Runs to take the median of.")
-    ] = 5,
-    run: Annotated[
-        bool, typer.Option("--run", help="With --model all: measure each, not only count.")
-    ] = False,
-    train: Annotated[
-        bool,
-        typer.Option(
-            "--train",
-            help="Where the time of a training step goes; --model, --dataset and --set are then "
-            "those of `vidattn train`.",
-        ),
-    ] = False,
-    dataset: options.TrainingSet = None,
-    data_root: options.DataRoot = None,
-    settings: options.Settings = None,
-    as_json: options.Json = False,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", metavar="N", min=1, help="Clips per forward pass.")
-    ] = 1,
-    compiled: options.Compile = False,
+    *,
+    what: Annotated[BenchOptions, Group("Options", BENCH)],
+    runtime: Annotated[Runtime, Group("Device", RUNTIME)],
+    training: Annotated[RecipeOptions, Group("Training", TRAINING)],
+    as_json: options.JsonOfOne = False,
 ) -> None:
-    """Measure speed, memory and agreement of a model, beside Hugging Face's in the same run.
+    """Measure speed, memory and precision of a model, next to the one of Hugging Face.
 
     Example: vidattn bench --model timesformer-k400
     """
-    desk = Console()
-    if train:
-        from vidattn.cli.commands.recipe_options import Wanted
-
-        named = None if model == ALL else model
-        wanted = Wanted(dataset or (None if named else "motion"), named, settings=settings or ())
-        desk.lines(_training(wanted, data_root, device, rounds, as_json))
+    console, runtime = Console(), replace(runtime, batch_size=runtime.batch_size or 1)
+    if what.train:
+        console.lines(_time_training(what, training, runtime, as_json=as_json))
         return
-    if dataset or data_root or settings:
+    if training != RecipeOptions():
         raise UsageError("--dataset, --data-root and --set are for --train")
-    from vidattn.evaluation import benchmark as acts
-    from vidattn.models.device import Runtime
-
-    runtime = Runtime(device, precision, batch_size, compile=compiled)
-    models: list[tuple[str, TimeSformerConfig | StamConfig]] = []
-    if model != ALL:
-        models = [(model, acts.config_of(model))]
-    elif run:
-        models = [(row.name, row.config) for row in acts.PAPER]
-    if model == ALL and not (as_json and run):
-        desk.lines(_paper_json() if as_json else _paper())
-    for name, config in models:
-        events = acts.benchmark(name, config, frames=frames, rounds=rounds, runtime=runtime)
-        _report(desk, events, as_json)
+    if what.model == ALL and not (as_json and what.run):
+        console.lines([json.dumps(list(_count_paper()))] if as_json else _paper_table())
+    _measure(console, what, runtime, as_json=as_json)
 
 
-def _training(
-    wanted: Wanted, data_root: Path | None, device: str, rounds: int, as_json: bool
+def _time_training(
+    what: BenchOptions, training: RecipeOptions, runtime: Runtime, *, as_json: bool
 ) -> Iterator[str]:
-    """Where the time of a step goes, phase by phase."""
-    from dataclasses import asdict
-
+    """The time of a training step, phase by phase."""
     from vidattn.training.benchmark import step_times
 
-    recipe, _ = wanted.recipe(None)
-    found = step_times(recipe, data_root, device=device, rounds=rounds)
+    model = None if what.model == ALL else what.model
+    dataset = training.dataset or (None if model else "motion")
+    recipe, _ = replace(training, model=model, dataset=dataset).build()
+    times = step_times(recipe, training.data_root, device=runtime.device, rounds=what.rounds)
     if as_json:
-        yield json.dumps({**asdict(found), "clips_per_second": found.clips_per_second})
+        yield json.dumps({**asdict(times), "clips_per_second": times.clips_per_second})
         return
     yield (
-        f"{found.recipe}: steps of {found.clips} clips, {found.device}, "
-        f"{count_noun(found.workers, 'worker')}, "
-        f"{found.clips_per_second:.3g} clips/s"
+        f"{times.recipe}: steps of {times.clips} clips, {times.device}, "
+        f"{count_noun(times.workers, 'worker')}, {times.clips_per_second:.3g} clips/s"
     )
-    total = sum(found.seconds.values())
-    for phase, seconds in found.seconds.items():
+    total = sum(times.seconds.values())
+    for phase, seconds in times.seconds.items():
         yield f"  {phase:<10}{1000 * seconds:>10.1f} ms{100 * seconds / total:>7.1f} %"
 
 
-def _report(desk: Console, events: Iterator[Subject | Measurement], as_json: bool) -> None:
-    """Say what is measured before it is measured, then a row for each way."""
+def _measure(console: Console, what: BenchOptions, runtime: Runtime, *, as_json: bool) -> None:
+    """Measure the models, each after a line that describes it."""
+    from vidattn.evaluation import benchmark
+
+    models = [] if what.model == ALL else [(what.model, benchmark.config_of(what.model))]
+    if what.model == ALL and what.run:
+        models = [(row.name, row.config) for row in benchmark.PAPER]
+    for name, config in models:
+        events = benchmark.benchmark(
+            name, config, frames=what.frames, rounds=what.rounds, runtime=runtime
+        )
+        _report(console, events, as_json=as_json)
+
+
+def _report(console: Console, events: Iterator[Subject | Measurement], *, as_json: bool) -> None:
     from vidattn.config.serialization import to_plain
     from vidattn.evaluation.benchmark import Measurement, Subject
 
     subject = next(events)
     assert isinstance(subject, Subject)
     if not as_json:
-        desk.lines(_header(subject))
+        console.lines(_header(subject))
     rows = [event for event in events if isinstance(event, Measurement)]
     if as_json:
-        desk.emit(json.dumps({**to_plain(subject), "ways": to_plain(rows)}))
+        console.emit(json.dumps({**to_plain(subject), "ways": to_plain(rows)}))
     else:
-        desk.lines(_table(rows))
+        console.lines(_table(rows))
 
 
 def _header(subject: Subject) -> Iterator[str]:
     config = subject.config
-    attention = getattr(config, "attention", "stam")
     yield (
-        f"{printable(subject.name)}: {attention}, {config.frames} frames of "
-        f"{config.size}x{config.size}, {_short(subject.parameters)} parameters, "
+        f"{printable(subject.name)}: {getattr(config, 'attention', 'stam')}, {config.frames} "
+        f"frames of {config.size}x{config.size}, {_short(subject.parameters)} parameters, "
         f"{_short(subject.macs)} multiply-adds"
     )
     yield (
@@ -166,13 +165,13 @@ def _table(rows: list[Measurement]) -> Iterator[str]:
         yield f"  at the ceiling, without folding, it would be {most:.2f} x Hugging Face's speed"
 
 
-def _paper() -> Iterator[str]:
-    """What we count beside what the paper prints (arXiv:2102.05095, Tables 1, 2, 3 and 5)."""
+def _paper_table() -> Iterator[str]:
+    """Our counts next to those of the paper (arXiv:2102.05095, Tables 1, 2, 3 and 5)."""
     yield (
         f"{'attention':<14}{'frames x size':>14}{'parameters':>12}{'paper':>8}"
         f"{'T mult-adds x3':>16}{'paper':>7}{'K400':>7}{'SSv2':>6}"
     )
-    for row in _counted():
+    for row in _count_paper():
         tera = "" if row["paper_tera"] is None else f"{row['paper_tera']:.2f}"
         paper = "" if row["paper_parameters_m"] is None else f"{row['paper_parameters_m']:.1f}"
         clip = f"{row['frames']} x {row['size']}"
@@ -183,11 +182,7 @@ def _paper() -> Iterator[str]:
         )
 
 
-def _paper_json() -> Iterator[str]:
-    yield json.dumps(list(_counted()))
-
-
-def _counted() -> Iterator[dict[str, Any]]:
+def _count_paper() -> Iterator[dict[str, Any]]:
     from vidattn.evaluation.benchmark import PAPER, parameters
     from vidattn.models.flops import count_macs
 

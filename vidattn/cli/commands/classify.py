@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,16 @@ def classify(
     *,
     model: groups.Model,
     views: groups.Views,
-    pool: options.Pool = None,
+    pool: Annotated[
+        str | None,
+        option(
+            "--pool",
+            "HOW",
+            "How views become one prediction: mean, max, topN such as top5, or head=RUN, a "
+            "temporal head of `vidattn train --task temporal-head`.",
+            rich_help_panel="Views",
+        ),
+    ] = None,
     start: groups.Start = 0.0,
     end: groups.End = None,
     output: groups.Output,
@@ -71,9 +81,7 @@ def _load(
             raise UsageError("--pool head=RUN has labels of its own", hint="leave out --labels")
         head = load_head(console, wanted.head, offline=model.offline)
         name = name or require_head(head).config.model
-    classifier = load_model(
-        console, name, offline=model.offline, frames=wanted.frames, labels=model.labels
-    )
+    classifier = load_model(console, replace(model, model=name), wanted.frames)
     if views := wanted.views:
         console.note(f"views {views.spatial}x{views.clips}: {describe_views(views)}")
     return VideoClassifier(classifier, wanted, opening, head)

@@ -1,318 +1,381 @@
-"""`vidattn eval`: how good a model is."""
+"""`vidattn eval`: measure a model on a labeled dataset."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
 from vidattn.cli import launch, options
-from vidattn.cli.commands import expect
-from vidattn.cli.commands.evaluate_dataset import Files, Look, answers_of, deliver, keep, leads
-from vidattn.cli.commands.evaluate_timeline import Maker, TimeRequest, measure_time
-from vidattn.cli.terminal.console import Console
-from vidattn.errors import UsageError
+from vidattn.cli import option_groups as groups
+from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
+from vidattn.cli.grouping import Group, option
+from vidattn.cli.model_loading import load_model, require_weights_name, save_fitted
+from vidattn.cli.terminal import metrics
+from vidattn.cli.terminal.console import Console, ProgressBar
+from vidattn.config import ViewConfig
+from vidattn.errors import DataError, ExitCode, UsageError
+from vidattn.io.json import dumps
+from vidattn.io.text import count_noun
+from vidattn.models.device import Runtime
+from vidattn.video.protocol import Limits
 
 if TYPE_CHECKING:
-    from vidattn.config import ViewConfig
     from vidattn.evaluation.predictions import Predictions
     from vidattn.models.classifier import Classifier
 
-Dataset = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        metavar="NAME|DIR",
-        help="A known set, a folder or a list. Default: what the model was trained on.",
-        show_default=False,
-    ),
-]
-Views = Annotated[
-    str | None,
-    typer.Option(
-        "--views",
-        metavar="SxT",
-        help="Spatial crops (1 or 3) x clips. Default: what the model's recipe says, or 3x1.",
-        show_default=False,
-    ),
-]
-Sampling = Annotated[
-    Literal["auto", "uniform", "dense", "official"],
-    typer.Option(
-        "--sampling",
-        help="uniform: frames spread over the video. dense: clips at the trained frame step. "
-        "auto: as trained. official: the paper's protocol, frame for frame.",
-    ),
-]
-Clips = Annotated[int, typer.Option("--clips", metavar="N", min=1, help="Clips of the set motion.")]
-Expected = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--expect",
-        metavar="NAME=P+-T",
-        help="Exit with 7 when a figure is off: top1, top5, mean_class, ece (percent), nll, brier; "
-        "with --truth frame_accuracy, edit, f1@10, map, map@0.5 ... May be repeated.",
-    ),
-]
-Dump = Annotated[
-    Path | None,
-    typer.Option("--dump", metavar="FILE", help="Keep every answer: an .npz or .jsonl file."),
-]
-FromDump = Annotated[
-    Path | None,
-    typer.Option("--from-dump", metavar="FILE", help="Count again, without model and videos."),
-]
-Confusion = Annotated[
-    Path | None,
-    typer.Option(
-        "--confusion",
-        metavar="FILE",
-        help="Write the confusion matrix: CSV, or a page if it ends in .html.",
-    ),
-]
-FitTemperature = Annotated[
-    bool,
-    typer.Option(
-        "--fit-temperature", help="Find what makes the scores mean what they say; -o keeps it."
-    ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Where the model with what was fitted goes: a .safetensors file.",
-    ),
-]
-FitThreshold = Annotated[
-    bool,
-    typer.Option(
-        "--fit-threshold",
-        help="With --truth: find the threshold with the best F1@50; -o keeps it in the model, for "
-        "`segment --threshold auto`.",
-    ),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        metavar="N",
-        min=0,
-        help="Processes that read videos ahead. Default: up to 8 with a GPU, else none.",
-        show_default=False,
-    ),
-]
+T = TypeVar("T")
+IDLE_SECONDS = 600.0
+"""Seconds that a process may wait for the others to finish their share of the videos."""
+DEFAULT_WORKERS = 8
+"""Processes that prefetch videos for a GPU, unless --workers says otherwise."""
+MOTION_BATCH = 50
 
-PredictionFiles = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="PREDICTION",
-        help="With --truth: timelines that `segment` wrote, or videos to make them from.",
-        show_default=False,
+
+@dataclass(frozen=True)
+class EvalDataset:
+    """The videos to measure a model on."""
+
+    dataset: str | None = None
+    data_root: Path | None = None
+    samples: int = 2000
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class EvalViews:
+    """The frames of a video that its prediction is made of."""
+
+    views: ViewConfig | None = None
+    frames: int | None = None
+    sampling: Literal["auto", "uniform", "dense", "official"] = "auto"
+
+
+@dataclass(frozen=True)
+class EvalResults:
+    """Predictions and metrics to read, write or check."""
+
+    expect: list[str] | None = None
+    dump: Path | None = None
+    from_dump: Path | None = None
+    confusion: Path | None = None
+    fit_temperature: bool = False
+    output: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.output is not None and not self.fit_temperature:
+            raise UsageError("-o saves the result of --fit-temperature: give both")
+        require_weights_name(self.output)
+
+    def require_writable(self) -> None:
+        """Raise OutputError or UsageError now, not after hours, for files that cannot be made."""
+        from vidattn.evaluation.predictions import require_dump_name
+        from vidattn.inference.batch.outputs import require_writable
+
+        if self.dump is not None:
+            require_dump_name(self.dump)
+        for path in (self.dump, self.confusion, self.output):
+            if path is not None:
+                require_writable(path.parent)
+
+
+DATASET = {
+    "dataset": option(
+        "--dataset",
+        "NAME|DIR",
+        "Known dataset, folder or list. Default: the model's training dataset.",
     ),
-]
-Task = Annotated[
-    Literal["classify", "segment"] | None,
-    typer.Option(
-        "--task",
-        help="classify: one label for each video. segment: what happens when; needs --truth.",
-        show_default=False,
+    "data_root": groups.DATA_ROOT,
+    "samples": option("--samples", "N", "Samples of the dataset motion.", min=1),
+    "workers": option(
+        "--workers",
+        "N",
+        f"Processes that prefetch videos. Default: up to {DEFAULT_WORKERS} with a GPU, else none.",
+        min=0,
     ),
-]
-Processes = Annotated[
-    int,
-    typer.Option("--nproc", metavar="N", min=1, help="Processes that share the videos."),
-]
-TruthPath = Annotated[
-    Path | None,
-    typer.Option(
-        "--truth",
-        metavar="FILE|DIR",
-        help="What happens when: a folder of frame labels, ActivityNet's json, a table of "
-        "path,label,start,end, .eaf files of ELAN, or a JSON export of Label Studio.",
+}
+VIEWS = {
+    **groups.VIEWS,
+    "views": option(
+        "--views",
+        "SxT",
+        "Spatial crops (1 or 3) x clips. Default: those of the model's recipe, or 3x1.",
+        parser=groups.views,
     ),
-]
-Split = Annotated[
-    str | None,
-    typer.Option("--split", metavar="NAME", help="The subset of the truth that counts."),
-]
-Background = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--background",
-        metavar="LABEL",
-        help="A label of the truth that means nothing. May be repeated.",
+    "sampling": option(
+        "--sampling",
+        "uniform: frames spread over the video. dense: clips at the trained frame step. "
+        "auto: as in training. official: the paper's protocol, frame for frame.",
     ),
-]
-TruthFps = Annotated[
-    float | None,
-    typer.Option("--truth-fps", metavar="R", min=0.01, help="Frames a second of frame labels."),
-]
+}
+RESULTS = {
+    "expect": option(
+        "--expect",
+        "NAME=P+-T",
+        "Exit with 7 if a metric is off: top1, top5, mean_class, ece (percent), nll, brier. "
+        "Repeatable.",
+    ),
+    "dump": option("--dump", "FILE", "Save all predictions: an .npz or .jsonl file."),
+    "from_dump": option("--from-dump", "FILE", "Recompute metrics from saved predictions."),
+    "confusion": option(
+        "--confusion", "FILE", "Write the confusion matrix: CSV, or a page if it ends in .html."
+    ),
+    "fit_temperature": option(
+        "--fit-temperature", "Fit a calibration temperature; -o saves the calibrated model."
+    ),
+    "output": option("--output", "-o", "FILE", "The calibrated model: a .safetensors file."),
+}
 
 
 def evaluate(
     context: typer.Context,
-    predictions: PredictionFiles = None,
-    task: Task = None,
-    dataset: Dataset = None,
-    model: options.Model = None,
-    views: Views = None,
-    frames: options.Frames = None,
-    sampling: Sampling = "auto",
-    data_root: options.DataRoot = None,
-    clips: Clips = 2000,
-    expected: Expected = None,
-    dump: Dump = None,
-    from_dump: FromDump = None,
-    confusion: Confusion = None,
-    fit_temperature: FitTemperature = False,
-    fit_threshold: FitThreshold = False,
-    output: Output = None,
-    workers: Workers = None,
-    nproc: Processes = 1,
-    truth: TruthPath = None,
-    split: Split = None,
-    background: Background = None,
-    truth_fps: TruthFps = None,
-    stride: options.Stride = None,
-    overlap: options.Overlap = 0.0,
-    smooth: options.SmoothAgain = None,
-    kernel: options.KernelAgain = None,
-    switch_cost: options.SwitchCostAgain = None,
-    threshold: options.ThresholdAgain = None,
-    leave: options.Leave = None,
-    merge_gap: options.MergeGapAgain = None,
-    min_duration: options.MinDurationAgain = None,
+    *,
+    data: Annotated[EvalDataset, Group("Dataset", DATASET)],
+    results: Annotated[EvalResults, Group("Results", RESULTS)],
+    model: groups.Model,
+    views: Annotated[EvalViews, Group("Views", VIEWS)],
+    runtime: groups.DeviceWithoutCompile,
+    limits: groups.Video,
+    nproc: groups.Processes = 1,
     as_json: options.JsonOfOne = False,
-    labels: options.Labels = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
-    batch_size: options.BatchSize = None,
-    reader: options.Reader = "auto",
-    max_pixels: options.MaxPixels = None,
-    any_codec: options.AnyCodec = False,
-    offline: options.Offline = False,
     quiet: options.Quiet = False,
-) -> None:
-    """Measure a model on a data set: top-1, top-5, mean class, calibration, who is taken for whom.
-
-    With --truth, measure timelines: frame accuracy, edit score, F1 and mean average precision.
+) -> int:
+    """Measure a model on a dataset: top-1, top-5, mean class, calibration, confusion matrix.
 
     Example: vidattn eval --views 3x1 --dataset k400 --data-root /data/k400
-
-    Example: vidattn eval --truth annotations.csv results/*.vidattn.json
     """
     from vidattn.evaluation.classification import NAMES
 
-    desk, limits = Console(quiet=quiet or not leads()), options.limits(max_pixels, any_codec)
+    console = Console(quiet=quiet or not launch.is_lead())
     if nproc > 1 and not launch.is_launched():
-        raise typer.Exit(launch.run(nproc, context.obj or [], desk))
-    if task == "segment" or (task is None and truth is not None):
-        decoding = {
-            "smooth": smooth,
-            "kernel": kernel,
-            "switch_cost": switch_cost,
-            "threshold": threshold,
-            "leave": leave,
-            "merge_gap": merge_gap,
-            "min_duration": min_duration,
-        }
-        request = TimeRequest(
-            inputs=[*(predictions or []), *([dataset] if dataset else [])],
-            truth=truth,
-            split=split,
-            background=tuple(background or ()),
-            truth_fps=truth_fps,
-            expected=tuple(expected or ()),
-            changes={name: value for name, value in decoding.items() if value is not None},
-            window={"frames": frames, "stride": stride, "overlap": overlap},
-            fit=fit_threshold,
-            output=output,
-        )
-        request.check(dump or from_dump or confusion or views or fit_temperature)
-        Files(None, None, output).check()
-        maker = Maker(model, labels, offline, device, precision, batch_size, reader, limits)
-        raise typer.Exit(measure_time(desk, request, maker, as_json=as_json))
-    if predictions or truth:
-        raise UsageError(
-            f"{predictions[0] if predictions else truth}: predictions are judged with --truth FILE",
-            hint="to measure a model on labelled videos: vidattn eval -m MODEL --dataset DIR",
-        )
-    wanted = expect.parsed(expected or [], NAMES)
-    if output is not None and not fit_temperature:
-        raise UsageError("-o keeps what --fit-temperature finds: give both")
-    files = Files(dump, confusion, output)
-    files.check()
+        return launch.run(nproc, context.obj or [], console)
+    expected = parse_expectations(results.expect or [], NAMES)
+    results.require_writable()
+    run = DatasetRun(console, data, results, model, views, runtime, limits)
+    predictions = run.reload(results.from_dump) if results.from_dump else run.predict()
+    if predictions is None or not launch.is_lead():
+        return ExitCode.DONE
+    document = run.report(predictions, as_json=as_json)
+    if warn_of_misses(console, expected, document):
+        return ExitCode.NOT_AS_EXPECTED
+    return ExitCode.INCOMPLETE if document["failed"] else ExitCode.DONE
+
+
+@dataclass
+class DatasetRun:
+    """One evaluation: the predictions of a model on a dataset, and their metrics."""
+
+    console: Console
+    data: EvalDataset
+    results: EvalResults
+    model: groups.ModelOptions
+    views: EvalViews
+    runtime: Runtime
+    limits: Limits
     classifier: Classifier | None = None
-    published = ""
-    if from_dump is not None:
-        if dataset or views or frames:
-            raise UsageError("--from-dump counts what was seen: no --dataset, --views or --frames")
-        answers = _dumped(from_dump)
-        if output is not None:
-            classifier = _answering(desk, answers, model, offline)
-    else:
-        from vidattn.cli.model_loading import load_model
-        from vidattn.data import sampling as sampler
-        from vidattn.models.device import Runtime
+    published: str = ""
+    """Scores on this dataset according to the model card."""
 
-        runtime = Runtime(device, precision, batch_size, reader)
-        config = sampler.parse_views(views) if views else _usual_views(model)
-        classifier = load_model(desk, model, offline=offline, frames=frames, labels=labels)
-        look = Look(config, frames, sampling, workers, runtime, limits)
-        name = dataset or _trained_on(model, classifier)
-        if name == "motion" and not leads():
-            raise typer.Exit  # one process is enough for them
-        answers = answers_of(desk, classifier, look, name, data_root, clips)
-        published = classifier.card.expect if name == classifier.card.training_data else ""
-    if not leads():
-        raise typer.Exit
+    def reload(self, path: Path) -> Predictions:
+        """Saved predictions; loads the model only to save it with a temperature."""
+        from vidattn.evaluation.predictions import load_predictions
 
-    def fitted(temperature: float) -> None:
-        if output is not None and classifier is not None:
-            keep(desk, classifier, temperature, model or "", output)
+        if self.data.dataset or self.views.views or self.views.frames:
+            raise UsageError(
+                "--from-dump reads saved predictions: leave out --dataset, --views and --frames"
+            )
+        predictions = load_predictions(path)
+        if self.results.output is not None:
+            self._load_source_model(predictions)
+        return predictions
 
-    told = fitted if fit_temperature else None
-    raise typer.Exit(
-        deliver(desk, answers, files, wanted, published=published, fitted=told, as_json=as_json)
-    )
+    def _load_source_model(self, predictions: Predictions) -> None:
+        if self.model.model is None:
+            raise UsageError("--from-dump with -o: name the model of the predictions with -m")
+        self.classifier = self._load_model()
+        if self.classifier.card.sha256 != predictions.about.get("sha256"):
+            raise UsageError(
+                f"{self.model.model}: is not the model of these predictions",
+                hint=f"they come from {predictions.about.get('model')}",
+            )
+
+    def _load_model(self) -> Classifier:
+        return load_model(self.console, self.model, self.views.frames)
+
+    def predict(self) -> Predictions | None:
+        """The predictions of the model; None in a process that has no share in them."""
+        from vidattn.models.temporal_head import TemporalHead
+        from vidattn.weights.loading import find_training_dataset
+
+        views = self.views.views or _default_views(self.model.model)
+        self.classifier = classifier = self._load_model()
+        card, name = classifier.card, self.data.dataset
+        if name is None:
+            name = card.training_data
+            name = find_training_dataset(self.model.model, name) if self.model.model else name
+        self.published = card.expect if name == card.training_data else ""
+        if name == "motion" and not launch.is_lead():
+            return None  # a single process is enough
+        if isinstance(classifier.model, TemporalHead):
+            return self._predict_embeddings(classifier, name)
+        if name == "motion":
+            return self._predict_motion(classifier, views)
+        return self._predict_videos(classifier, name, views)
+
+    def _open_dataset(self, name: str) -> Any:
+        from vidattn.data.sets.registry import open_dataset
+
+        dataset = open_dataset(name, self.data.data_root, "val")
+        for note in dataset.notes:
+            self.console.note(note)
+        return dataset
+
+    def _predict_embeddings(self, head: Classifier, name: str) -> Predictions:
+        from vidattn.evaluation.whole_video import predict_dataset
+
+        dataset = self._open_dataset(name)
+        self.console.note(f"{count_noun(len(dataset.items), 'video')}, all windows of each")
+        return _name_dataset(predict_dataset(head, dataset), name)
+
+    def _predict_motion(self, classifier: Classifier, views: ViewConfig) -> Predictions:
+        """On synthetic samples, with textures that training never saw."""
+        from vidattn.data.motion.dataset import LABELS, validation_samples
+        from vidattn.evaluation.dataset import predict_logits
+        from vidattn.evaluation.predictions import Predictions
+
+        card, clip, count = classifier.card, classifier.clip, self.data.samples
+        if classifier.labels != LABELS:
+            raise DataError(
+                f"{card.name}: its labels are not those of the dataset motion",
+                hint="name the dataset it was trained on with --dataset",
+            )
+        if self.views.frames not in (None, clip.frames):
+            raise UsageError("--frames: samples of the dataset motion are as long as the clips")
+        if (views.spatial, views.clips) != (1, 1):
+            self.console.note("samples of the dataset motion are single clips: one view is enough")
+        textures = self.data.data_root or "textures drawn for the purpose"
+        self.console.note(
+            f"{count_noun(count, 'sample')} over {textures}, full difficulty, balanced classes"
+        )
+        batches = validation_samples(
+            clip, count, folder=self.data.data_root, batch_size=MOTION_BATCH
+        )
+        device = self.runtime.torch_device()
+        with self.console.progress("motion", -(-count // MOTION_BATCH)) as bar:
+            logits, labels = predict_logits(classifier.model, _count(batches, bar), device)
+        about = {
+            "model": card.name,
+            "sha256": card.sha256,
+            "dataset": "motion",
+            "videos": count,
+            "failed": [],
+            "settings": {"views": "1x1", "frames": clip.frames, "textures": str(textures)},
+        }
+        paths = tuple(f"motion/{number:05d}" for number in range(count))
+        return Predictions(classifier.labels, paths, labels, logits, classifier.temperature, about)
+
+    def _predict_videos(self, classifier: Classifier, name: str, views: ViewConfig) -> Predictions:
+        """On every video once; unreadable videos are listed and never replaced."""
+        from vidattn.data.sampling import describe_views
+        from vidattn.evaluation.dataset import DatasetEvaluator
+        from vidattn.models.distributed import join_world
+
+        dataset = self._open_dataset(name)
+        count = len(dataset.items)
+        self.console.note(f"{count_noun(count, 'video')}, {describe_views(views)} each")
+        with join_world(self.runtime.torch_device(), IDLE_SECONDS) as world:
+            evaluator = DatasetEvaluator(
+                classifier,
+                dataset,
+                views,
+                sampling=self.views.sampling,
+                frames=self.views.frames,
+                runtime=replace(self.runtime, device=str(world.device)),
+                limits=self.limits,
+            )
+            videos = evaluator.predict((world.rank, world.size), self._workers())
+            with self.console.progress(name, -(-count // world.size)) as bar:
+                done = evaluator.gather(world, _count(videos, bar))
+        return _name_dataset(evaluator.collect(done), name)
+
+    def _workers(self) -> int:
+        if self.data.workers is not None:
+            return self.data.workers
+        on_gpu = self.runtime.torch_device().type == "cuda"
+        return min(DEFAULT_WORKERS, os.cpu_count() or 1) if on_gpu else 0
+
+    def report(self, predictions: Predictions, *, as_json: bool) -> dict[str, Any]:
+        """Write all files and print the metrics; returns them."""
+        from vidattn.evaluation.classification import fit_temperature, measure_predictions
+
+        document = measure_predictions(predictions)
+        if self.results.fit_temperature:
+            document["calibration"] = fit_temperature(predictions)
+            self._save_model(document["calibration"]["temperature"])
+        written = self._write(predictions, document)
+        for failure in document["failed"]:
+            reason = failure["message"].removeprefix(f"{failure['path']}: ")
+            self.console.warn(f"{failure['path']}: not counted ({failure['code']}): {reason}")
+        if as_json:
+            self.console.emit(dumps(document))
+        else:
+            self.console.lines(metrics.card(document, _describe_settings(document), self.published))
+            if "calibration" in document:
+                self.console.lines(metrics.calibration(document["calibration"]))
+        if written:
+            self.console.note("wrote " + ", ".join(map(str, written)))
+        return document
+
+    def _write(self, predictions: Predictions, document: dict[str, Any]) -> list[Path]:
+        from vidattn.evaluation.predictions import save_predictions
+
+        dump, confusion = self.results.dump, self.results.confusion
+        written = [save_predictions(predictions, dump)] if dump else []
+        return written + ([metrics.write_confusion(document, confusion)] if confusion else [])
+
+    def _save_model(self, temperature: float) -> None:
+        if self.results.output is not None and self.classifier is not None:
+            calibrated = replace(self.classifier, temperature=temperature)
+            path = save_fitted(calibrated, self.results.output, self.model.model)
+            name = calibrated.card.name
+            self.console.note(f"wrote {path}: {name} with the temperature {temperature:.6g}")
 
 
-def _usual_views(model: str | None) -> ViewConfig:
-    """Those of the recipe that trained the model, or 3x1."""
-    from vidattn.config import ViewConfig
+def _default_views(model: str | None) -> ViewConfig:
+    """The views of the recipe that trained the model, or 3x1."""
     from vidattn.weights.loading import read_training_recipe
 
     recipe = read_training_recipe(model) if model else None
     return recipe.views if recipe else ViewConfig()
 
 
-def _trained_on(model: str | None, classifier: Classifier) -> str:
-    """The set that a model was trained on: its name, or where it lies."""
-    from vidattn.weights.loading import find_training_dataset
-
-    named = classifier.card.training_data
-    return find_training_dataset(model, named) if model else named
+def _name_dataset(predictions: Predictions, name: str) -> Predictions:
+    return replace(predictions, about={**predictions.about, "dataset": name})
 
 
-def _dumped(path: Path) -> Predictions:
-    from vidattn.evaluation.predictions import load_predictions
+def _count(items: Iterable[T], bar: ProgressBar) -> Iterator[T]:
+    for item in items:
+        yield item
+        bar.step()
 
-    return load_predictions(path)
 
+def _describe_settings(document: dict[str, Any]) -> str:
+    """The input of the model for each video; empty if the settings do not have it."""
+    from vidattn.data import sampling
 
-def _answering(desk: Console, answers: Predictions, model: str | None, offline: bool) -> Classifier:
-    """The classifier that gave these answers; UsageError when `model` is another, or none."""
-    from vidattn.cli.model_loading import load_model
-
-    if model is None:
-        raise UsageError("--from-dump with -o: name the model that gave these answers with -m")
-    classifier = load_model(desk, model, offline=offline)
-    if classifier.card.sha256 != answers.about.get("sha256"):
-        raise UsageError(
-            f"{model}: is not the model that gave these answers",
-            hint=f"they are those of {answers.about.get('model')}",
-        )
-    return classifier
+    settings = document.get("settings", {})
+    if not {"views", "frames", "sampling", "short_side", "averaging"} <= settings.keys():
+        return ""
+    views = sampling.describe_views(sampling.parse_views(settings["views"]))
+    step = settings.get("step_seconds")
+    spacing = f"one every {step:.3g} s" if step else "spread over the video"
+    if settings["sampling"] == "official":
+        spacing = "those of the official code"
+    return (
+        f"{views} of {settings['frames']} frames, {spacing}, short side {settings['short_side']}; "
+        f"{settings['averaging']}s averaged"
+    )

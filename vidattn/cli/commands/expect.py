@@ -1,4 +1,4 @@
-"""`--expect top1=77.9+-0.3`: what a figure has to be, and whether it is."""
+"""`--expect top1=77.9+-0.3`: the value that a metric must have."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from vidattn.cli.terminal.console import Console
 from vidattn.errors import UsageError
 
 TOLERANCE = 0.05
-RAW = ("nll", "brier")
-"""Figures that are no shares; all others are given in percent."""
+NOT_IN_PERCENT = ("nll", "brier")
+NUMBER = r"(\d+(?:\.\d+)?)"
+EXPECTATION = re.compile(rf"([\w@.]+)\s*=\s*{NUMBER}\s*%?(?:\s*(?:\+-|\+/-|±)\s*{NUMBER})?")
 
 
 class Expectation(NamedTuple):
-    """A figure, the value it should have and by how much it may be off, as they are shown."""
+    """A metric, its expected value and the tolerance, in the unit that is printed."""
 
     name: str
     value: float
@@ -24,36 +25,39 @@ class Expectation(NamedTuple):
     text: str
 
 
-def parsed(texts: Sequence[str], known: Sequence[str]) -> list[Expectation]:
-    """Read "NAME=VALUE+-TOLERANCE", several in one text with commas between them.
+def parse_expectations(texts: Sequence[str], known: Sequence[str]) -> list[Expectation]:
+    """Read "NAME=VALUE+-TOLERANCE", several in one text separated by commas.
 
-    Raises UsageError when one cannot be read or names none of the `known` figures.
+    Raises UsageError for malformed text and for metrics that are not `known`.
     """
-    return [_one(part.strip(), known) for text in texts for part in text.split(",")]
+    return [_parse(part.strip(), known) for text in texts for part in text.split(",")]
 
 
-def _one(text: str, known: Sequence[str]) -> Expectation:
-    number = r"(\d+(?:\.\d+)?)"
-    match = re.fullmatch(rf"([\w@.]+)\s*=\s*{number}\s*%?(?:\s*(?:\+-|\+/-|±)\s*{number})?", text)
+def _parse(text: str, known: Sequence[str]) -> Expectation:
+    match = EXPECTATION.fullmatch(text)
     if match is None:
         raise UsageError(f"--expect {text!r}: cannot be read", hint="for example top1=77.9+-0.3")
-    if match[1] not in known:
-        close = difflib.get_close_matches(match[1], known, n=1)
+    name, value, tolerance = match.groups()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
         raise UsageError(
-            f"--expect {text!r}: there is no figure {match[1]!r}",
+            f"--expect {text!r}: there is no metric {name!r}",
             hint=f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}",
         )
-    return Expectation(match[1], float(match[2]), float(match[3] or TOLERANCE), text)
+    return Expectation(name, float(value), float(tolerance or TOLERANCE), text)
 
 
-def unmet(desk: Console, expectations: Sequence[Expectation], metrics: Mapping[str, Any]) -> bool:
-    """Whether any figure is off, or could not be measured; a warning for each that is."""
-    off = False
-    for wanted in expectations:
-        value = metrics[wanted.name]
-        shown = value if value is None or wanted.name in RAW else 100 * value
-        if shown is None or not abs(shown - wanted.value) <= wanted.tolerance + 1e-9:
-            off = True
-            found = "nothing to measure it on" if shown is None else f"measured {shown:.4g}"
-            desk.warn(f"expected {wanted.text}, {found}")
-    return off
+def warn_of_misses(
+    console: Console, expectations: Sequence[Expectation], metrics: Mapping[str, Any]
+) -> bool:
+    """Warn of each metric that is off or was not measured; returns whether there is one."""
+    missed = False
+    for name, value, tolerance, text in expectations:
+        measured = metrics[name]
+        if measured is not None and name not in NOT_IN_PERCENT:
+            measured *= 100
+        if measured is None or not abs(measured - value) <= tolerance + 1e-9:
+            missed = True
+            result = "nothing to measure" if measured is None else f"measured {measured:.4g}"
+            console.warn(f"expected {text}, {result}")
+    return missed

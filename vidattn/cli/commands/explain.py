@@ -1,202 +1,220 @@
-"""`vidattn explain`: what an answer rests on."""
+"""`vidattn explain`: the frames and places that a prediction depends on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vidattn.cli import option_groups as groups
 from vidattn.cli import options
+from vidattn.cli.grouping import Group, option
+from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import ExitCode
+from vidattn.models.device import Runtime
+from vidattn.video.protocol import Limits
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from vidattn.models.classifier import Classifier
-    from vidattn.models.device import Runtime
     from vidattn.timeline import Timeline, Unreadable
-    from vidattn.timeline.explanation import Explanation, Method
+    from vidattn.timeline.explanation import Explanation
     from vidattn.video import Opening
 
 BAR = 20
 
 
-def explain(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="A film.", show_default=False)],
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            metavar="TIME",
-            help="Explain the window around this moment (seconds or HH:MM:SS). Default: that with "
-            "the highest score.",
-            show_default=False,
-        ),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            "--label", metavar="NAME", help="Explain this label, not the one with the best score."
-        ),
-    ] = None,
-    method: Annotated[
-        Literal["relevance", "rollout", "occlusion"],
-        typer.Option(
-            "--method",
-            help="relevance: attention weighted with its gradient. rollout: attention alone, "
-            "whatever the label. occlusion: covers every patch in turn; slow.",
-        ),
-    ] = "relevance",
-    model: options.Model = None,
-    frames: options.ClipFrames = None,
-    as_json: options.JsonOfOne = False,
-    output: options.OutputDir = None,
-    mp4: Annotated[
-        bool, typer.Option("--mp4", help="Write the window as a film with its heat, too.")
-    ] = False,
-    labels: options.Labels = None,
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
-    reader: options.Reader = "auto",
-    max_pixels: options.MaxPixels = None,
-    any_codec: options.AnyCodec = False,
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Show what the answer for a window rests on: heat over its frames, and what each is worth.
+@dataclass(frozen=True)
+class ExplainOptions:
+    """Which prediction to explain, and how."""
 
-    Writes <stem>.vidattn.explain.png (and .mp4) into the current directory; -o says otherwise. With
-    --json alone it writes nothing.
-
-    Example: vidattn explain match.mp4 --at 1:30 -o results
-    """
-    from vidattn.cli.model_loading import load_model
-    from vidattn.inference.batch.inputs import VideoInput, require_existing
-    from vidattn.inference.batch.outputs import require_writable
-    from vidattn.inference.explain import find_label, require_explainable
-    from vidattn.models.device import Runtime
-    from vidattn.video import Prefetcher
-
-    desk = Console(quiet=quiet)
-    require_existing([VideoInput(path)])
-    moment = options.seconds(at)
-    folder = output or Path()
-    files = output is not None or mp4 or not as_json
-    if files:
-        require_writable(folder)
-    classifier = load_model(desk, model, offline=offline, frames=frames, labels=labels)
-    require_explainable(classifier)
-    runtime = Runtime(device, "fp32", batch_size, reader)
-    label_id = None if label is None else find_label(classifier, label)
-    with Prefetcher(options.limits(max_pixels, any_codec)) as opener:
-        request = Request(path, classifier, moment, label_id, method, frames, runtime, opener)
-        found, unreadable = request.answered(desk)
-        written = _write(found, folder, mp4, reader, opener) if files else []
-    if as_json:
-        desk.emit(found.to_json())
-    else:
-        desk.lines(lines(found))
-    if written:
-        desk.note("wrote " + ", ".join(map(str, written)))
-    for window, code in unreadable:
-        desk.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
-    if unreadable:
-        raise typer.Exit(ExitCode.INCOMPLETE)
+    at: float | None = None
+    label: str | None = None
+    method: Literal["relevance", "rollout", "occlusion"] = "relevance"
+    frames: int | None = None
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be explained, and how."""
+class ExplainOutput:
+    """Files and documents of an explanation."""
 
+    output: Path | None = None
+    mp4: bool = False
+    json: bool = False
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the files; None if none are written."""
+        return self.output or (None if self.json and not self.mp4 else Path())
+
+
+EXPLAIN = {
+    "at": option(
+        "--at",
+        "TIME",
+        "Explain the window around this moment (seconds or HH:MM:SS). Default: the window with "
+        "the highest score.",
+        parser=groups.seconds,
+    ),
+    "label": option("--label", "NAME", "Explain this label. Default: the one with the best score."),
+    "method": option(
+        "--method",
+        "relevance: attention weighted by its gradient. rollout: attention alone, for any label. "
+        "occlusion: covers each patch in turn; slow.",
+    ),
+    "frames": groups.FRAMES,
+}
+OUTPUT = {
+    "output": groups.OUTPUT_FOLDER,
+    "mp4": option("--mp4", "Also write the window as a video with its heatmap."),
+    "json": option("--json", "Print one JSON document."),
+}
+
+
+def explain(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A video.")],
+    *,
+    target: Annotated[ExplainOptions, Group("Explanation", EXPLAIN)],
+    output: Annotated[ExplainOutput, Group("Output", OUTPUT)],
+    model: groups.Model,
+    runtime: groups.ExactDevice,
+    limits: groups.Video,
+    quiet: options.Quiet = False,
+) -> int:
+    """Explain the prediction for a window: a heatmap over its frames, and the effect of each frame.
+
+    Writes <stem>.vidattn.explain.png (and .mp4) to the current folder or -o. With --json alone it
+    writes no files.
+
+    Example: vidattn explain match.mp4 --at 1:30 -o results
+    """
+    from vidattn.inference.batch.inputs import VideoInput, require_existing
+    from vidattn.inference.batch.outputs import require_writable
+
+    console = Console(quiet=quiet)
+    require_existing([VideoInput(path)])
+    if output.folder is not None:
+        require_writable(output.folder)
+    classifier = load_model(console, model, target.frames)
+    exact = replace(runtime, precision="fp32")
+    explainer = Explainer(console, path, classifier, target, exact, limits)
+    explanation, unreadable, written = explainer.run(output)
+    console.lines([explanation.to_json()] if output.json else _lines(explanation))
+    if written:
+        console.note("wrote " + ", ".join(map(str, written)))
+    for window, code in unreadable:
+        console.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
+    return ExitCode.INCOMPLETE if unreadable else ExitCode.DONE
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Explains one window of a video."""
+
+    console: Console
     path: str
     classifier: Classifier
-    at: float | None
-    label_id: int | None
-    method: Method
-    frames: int | None
+    target: ExplainOptions
     runtime: Runtime
-    opening: Opening
+    limits: Limits
 
-    def answered(self, desk: Console) -> tuple[Explanation, tuple[Unreadable, ...]]:
-        """The explanation, and what could not be seen where all windows of a film are looked at
-        first; says how far that is."""
-        from vidattn.inference.explain import explain_windows, strongest_window, target_at
+    def run(self, output: ExplainOutput) -> tuple[Explanation, tuple[Unreadable, ...], list[Path]]:
+        """The explanation, spans of the video that could not be read, and the files written."""
+        from vidattn.inference.explain import require_explainable
+        from vidattn.video import Prefetcher
 
-        unreadable: tuple[Unreadable, ...] = ()
-        if self.at is None:
-            timeline = self._timeline(desk)
-            question, unreadable = strongest_window(timeline, self.label_id), timeline.unreadable
+        require_explainable(self.classifier)
+        with Prefetcher(self.limits) as opener:
+            explanation, unreadable = self._explain(opener)
+            folder = output.folder
+            written = [] if folder is None else self._write(explanation, folder, output, opener)
+        return explanation, unreadable, written
+
+    def _explain(self, opener: Opening) -> tuple[Explanation, tuple[Unreadable, ...]]:
+        from vidattn.inference.explain import (
+            explain_windows,
+            find_label,
+            strongest_window,
+            target_at,
+        )
+
+        label, frames = self.target.label, self.target.frames
+        label_id = None if label is None else find_label(self.classifier, label)
+        if self.target.at is None:
+            timeline = self._segment(opener)
+            window, unreadable = strongest_window(timeline, label_id), timeline.unreadable
         else:
-            frames, runtime = self.frames, self.runtime
-            question = target_at(
-                self.path, self.at, self.classifier, self.label_id, frames, runtime, self.opening
-            )
-        (found,) = explain_windows(
+            at, classifier = self.target.at, self.classifier
+            window = target_at(self.path, at, classifier, label_id, frames, self.runtime, opener)
+            unreadable = ()
+        (explanation,) = explain_windows(
             self.path,
             self.classifier,
-            [question],
-            method=self.method,
-            frames=self.frames,
+            [window],
+            method=self.target.method,
+            frames=frames,
             runtime=self.runtime,
-            opening=self.opening,
+            opening=opener,
         )
-        return found, unreadable
+        return explanation, unreadable
 
-    def _timeline(self, desk: Console) -> Timeline:
+    def _segment(self, opener: Opening) -> Timeline:
         """The scores of all windows, side by side."""
         from vidattn.cli.terminal.progress import follow
         from vidattn.inference.stream import stream
 
-        events = stream(
-            self.path,
-            self.classifier,
-            frames=self.frames,
-            runtime=self.runtime,
-            opening=self.opening,
-        )
-        return follow(desk, events)
+        frames, runtime = self.target.frames, self.runtime
+        events = stream(self.path, self.classifier, runtime=runtime, opening=opener, frames=frames)
+        return follow(self.console, events)
+
+    def _write(
+        self, explanation: Explanation, folder: Path, output: ExplainOutput, opener: Opening
+    ) -> list[Path]:
+        """Write the picture and, if asked for, the video."""
+        from vidattn.io.files import write_atomically
+        from vidattn.output.file_names import file_name
+        from vidattn.output.video import heatmap
+
+        png = folder / file_name(explanation.source, "explain.png")
+        written = [
+            write_atomically(png, heatmap.encode_image(heatmap.draw_strip(explanation), ".png"))
+        ]
+        if output.mp4:
+            video, reader = png.with_suffix(".mp4"), self.runtime.reader
+            written.append(
+                heatmap.write_heatmap_video(explanation, video, reader=reader, opening=opener)
+            )
+        return written
 
 
-def _write(
-    found: Explanation, folder: Path, mp4: bool, reader: str, opening: Opening
-) -> list[Path]:
-    """The picture, and with `mp4` the film."""
-    from vidattn.io.files import write_atomically
-    from vidattn.output.file_names import file_name
-    from vidattn.output.video import heatmap
-
-    place = folder / file_name(found.source, "explain.png")
-    written = [write_atomically(place, heatmap.encode_image(heatmap.draw_strip(found), ".png"))]
-    if mp4:
-        film = place.with_suffix(".mp4")
-        written.append(heatmap.write_heatmap_video(found, film, reader=reader, opening=opening))
-    return written
-
-
-def lines(found: Explanation) -> Iterator[Text]:
-    """What a person reads: the label, the window, and a line for each frame."""
+def _lines(explanation: Explanation) -> Iterator[Text]:
+    """The label, the window, and a line for each frame."""
     from rich.text import Text
 
     from vidattn.timeline.explanation import METHODS
 
-    model = found.model
+    model, window = explanation.model, explanation.window
     license_ = f" ({model.license})" if model.license else ""
-    start, stop = found.window.start, found.window.stop
-    yield Text.assemble((printable(found.source), "bold"), f"  {start:.2f} to {stop:.2f} s")
     yield Text.assemble(
-        f"  {printable(found.label)} {100 * found.score:.1f} %, {len(found.frames)} frames",
+        (printable(explanation.source), "bold"), f"  {window.start:.2f} to {window.stop:.2f} s"
+    )
+    yield Text.assemble(
+        f"  {printable(explanation.label)} {100 * explanation.score:.1f} %, "
+        f"{len(explanation.frames)} frames",
         "    ",
         (f"{printable(model.name or 'unnamed model')}{license_}", "dim"),
     )
-    yield Text(f"  share: {METHODS[found.method]}")
-    yield Text("  drop: points of the score lost without the frame; odds: log-odds lost so")
-    shares = found.patches.sum((1, 2))
+    yield Text(f"  share: {METHODS[explanation.method]}")
+    yield Text("  drop: points of the score lost without the frame; odds: log-odds lost")
+    shares = explanation.patches.sum((1, 2))
     most = max(float(shares.max()), 1e-9)
-    for time, share, *lost in zip(found.times, shares, found.drops, found.odds, strict=True):
+    effects = zip(explanation.times, shares, explanation.drops, explanation.odds, strict=True)
+    for time, share, *lost in effects:
         points, odds = (round(float(value), 1) + 0.0 for value in (100 * lost[0], lost[1]))
         yield Text.assemble(
             f"  {time:9.2f} s  share {100 * share:5.1f} %  ",

@@ -1,61 +1,59 @@
-"""`vidattn models`: which models there are, and what each one is."""
+"""`vidattn models`: list, describe, convert and verify models."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from vidattn.cli import options
+from vidattn.cli.grouping import Sections
+from vidattn.cli.model_loading import load_model, require_weights_name
+from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import UsageError, WeightsError
 
-Layout = Literal["official", "hf"]
+MOST_LABELS = 12
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Catalog name, file or directory.")]
 
 app = typer.Typer(no_args_is_help=True, help="List, describe, import, export and verify models.")
 
 
-@app.command("list")
+@app.command("list", cls=Sections)
 def list_models() -> None:
-    """List the models that can be named, with licence and published score.
+    """List the models of the catalog with license and published score.
 
     Example: vidattn models list
     """
     from vidattn.weights import catalog
 
-    desk = Console()
     entries = catalog.CATALOG.values()
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
         score = f"top-1 {entry.top1:g} ({entry.views})" if entry.top1 else ""
-        desk.emit(
+        Console().emit(
             f"{entry.name:<{width}}  {entry.frames:>2} frames  {entry.dataset:<10}  "
             f"{entry.license:<12}  {score}".rstrip()
         )
 
 
-@app.command("info")
+@app.command("info", cls=Sections)
 def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, a file or a directory.")],
-    offline: options.Offline = False,
-    as_json: options.JsonOfOne = False,
+    model: Model, offline: options.Offline = False, as_json: options.JsonOfOne = False
 ) -> None:
-    """Say where a model comes from, what it was trained for, and how it wants to be fed.
+    """Describe a model: origin, license, classes, and the clips it expects.
 
     Example: vidattn models info motion-tiny
     """
-    import json
-
-    from vidattn.cli.model_loading import load_model
     from vidattn.config.serialization import to_plain
 
-    desk = Console()
-    classifier = load_model(desk, model, offline=offline)
-    parameters = sum(p.numel() for p in classifier.model.parameters())
+    console = Console()
+    classifier = load_model(console, ModelOptions(model, offline=offline))
     facts = {
         **to_plain(classifier.card),
-        "parameters": parameters,
+        "parameters": sum(p.numel() for p in classifier.model.parameters()),
         "averaging": classifier.averaging,
         "temperature": classifier.temperature,
         "threshold": classifier.threshold,
@@ -64,95 +62,92 @@ def info(
         "labels": list(classifier.labels),
     }
     if as_json:
-        desk.emit(json.dumps(facts, ensure_ascii=False))
+        console.emit(json.dumps(facts, ensure_ascii=False))
         return
     for key, value in facts.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{name} {number}" for name, number in value.items())
-        elif isinstance(value, list):
-            value = ", ".join(map(str, value[:12])) + (f", ... ({len(value)})" * (len(value) > 12))
         if value not in ("", None):
-            desk.emit(f"{key:<13}  {printable(str(value))}")
+            console.emit(f"{key:<13}  {printable(_as_text(value))}")
 
 
-@app.command("import")
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
+    if isinstance(value, list):
+        more = f", ... ({len(value)})" if len(value) > MOST_LABELS else ""
+        return ", ".join(map(str, value[:MOST_LABELS])) + more
+    return str(value)
+
+
+@app.command("import", cls=Sections)
 def import_model(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A foreign file or folder, a hub id, or a name.")
+        str,
+        typer.Argument(metavar="MODEL", help="Foreign file or folder, Hugging Face id, or name."),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to: a .safetensors file.")
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="Output: a .safetensors file."),
     ],
     labels: options.Labels = None,
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Turn any checkpoint vidattn can read into one file of ours, with all it takes to use it.
+    """Convert any supported checkpoint to one self-contained file of vidattn.
 
     Example: vidattn models import checkpoint.pyth -o model.safetensors
     """
     from vidattn import weights
-    from vidattn.cli.model_loading import load_model
 
-    desk = Console(quiet=quiet)
-    if output.suffix != ".safetensors":
-        raise UsageError(f"-o {output}: the name of a weights file ends in .safetensors")
-    classifier = load_model(desk, model, offline=offline, labels=labels)
-    desk.emit(str(weights.save(classifier, output)))
+    console = Console(quiet=quiet)
+    require_weights_name(output)
+    classifier = load_model(console, ModelOptions(model, labels, offline))
+    console.emit(str(weights.save(classifier, output)))
 
 
-@app.command("export")
+@app.command("export", cls=Sections)
 def export_model(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, a file or a directory.")],
+    model: Model,
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="PATH", help="A .pyth or .pth file, or a new folder for hf."
+            "--output", "-o", metavar="PATH", help="A .pyth or .pth file; for hf a new folder."
         ),
     ],
     layout: Annotated[
-        Layout, typer.Option(help="Whose program reads it: the official code, or transformers.")
+        Literal["official", "hf"],
+        typer.Option(help="official: for the official code. hf: for Hugging Face transformers."),
     ] = "official",
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a model as the official code or Hugging Face transformers reads it; nothing is lost.
+    """Write a model for the official code or Hugging Face transformers, without loss.
 
     Example: vidattn models export model.safetensors --layout hf -o folder
     """
     from vidattn import weights
-    from vidattn.cli.model_loading import load_model
 
-    desk = Console(quiet=quiet)
-    is_file = output.suffix in (".pyth", ".pth")
-    if is_file != (layout == "official"):
-        raise UsageError(
-            f"-o {output}: --layout {layout} writes a "
-            + ("file that ends in .pyth or .pth" if layout == "official" else "folder")
-        )
-    classifier = load_model(desk, model, offline=offline)
+    console = Console(quiet=quiet)
+    if (output.suffix in (".pyth", ".pth")) != (layout == "official"):
+        kind = "file that ends in .pyth or .pth" if layout == "official" else "folder"
+        raise UsageError(f"-o {output}: --layout {layout} writes a {kind}")
+    classifier = load_model(console, ModelOptions(model, offline=offline))
     save = weights.save_official if layout == "official" else weights.save_hf
-    desk.emit(str(save(classifier, output)))
+    console.emit(str(save(classifier, output)))
 
 
-@app.command("verify")
-def verify(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name, a file or a directory.")],
-    offline: options.Offline = False,
-) -> None:
-    """Read every tensor, check names, shapes, values and digest, and run one clip through.
+@app.command("verify", cls=Sections)
+def verify(model: Model, offline: options.Offline = False) -> None:
+    """Check all names, shapes, values and the digest of a model, and run one clip through it.
 
     Example: vidattn models verify model.safetensors
     """
     import torch
 
-    from vidattn.cli.model_loading import load_model
-
-    desk = Console()
-    classifier = load_model(desk, model, offline=offline)
+    console = Console()
+    classifier = load_model(console, ModelOptions(model, offline=offline))
     clip = classifier.clip
     with torch.inference_mode():
         logits = classifier.model(torch.zeros(1, 3, clip.frames, clip.crop, clip.crop))
     if logits.shape != (1, len(classifier.labels)) or not logits.isfinite().all():
-        raise WeightsError(f"{model}: a black clip gives no finite score for every class")
-    desk.emit(f"{printable(classifier.card.name)}: sound, sha256 {classifier.card.sha256}")
+        raise WeightsError(f"{model}: a black clip has no finite score for every class")
+    console.emit(f"{printable(classifier.card.name)}: sound, sha256 {classifier.card.sha256}")

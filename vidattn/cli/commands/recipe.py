@@ -1,39 +1,42 @@
-"""`vidattn recipe`: how models are trained, as values to read, change and give to `train`."""
+"""`vidattn recipe`: training recipes as values to read, change and pass to `train`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidattn.cli import option_groups as groups
+from vidattn.cli.grouping import Sections
 from vidattn.cli.terminal.console import Console
 from vidattn.io.files import exists, is_folder
 
 if TYPE_CHECKING:
     from vidattn.config import Recipe
 
-app = typer.Typer(no_args_is_help=True, help="List recipes for training and print one.")
+app = typer.Typer(no_args_is_help=True, help="List and print training recipes.")
 
 
-@app.command("list")
+@app.command("list", cls=Sections)
 def list_recipes() -> None:
-    """List the recipes that ship, with their data sets, sources and expected scores.
+    """List the shipped recipes with their datasets, sources and expected scores.
 
     Example: vidattn recipe list
     """
     from vidattn.config.recipes import RECIPES
 
-    desk = Console()
+    console = Console()
     width = max(map(len, RECIPES))
     for recipe in RECIPES.values():
         dataset = recipe.data.dataset or "your own"
-        told = "; ".join(filter(None, (recipe.source, _expected(recipe))))
-        desk.emit(f"{recipe.name:<{width}}  {dataset:<9}  {told}")
+        origin = "; ".join(filter(None, (recipe.source, _describe_expected(recipe))))
+        console.emit(f"{recipe.name:<{width}}  {dataset:<9}  {origin}")
 
 
-def _expected(recipe: Recipe) -> str:
-    """The score to expect, in words, such as "expected top-1 76.9, views 3x1"."""
+def _describe_expected(recipe: Recipe) -> str:
+    """The expected score in words: "expected top-1 76.9, views 3x1"."""
     expect, views = recipe.expect, recipe.views
     if expect is None:
         return ""
@@ -42,22 +45,17 @@ def _expected(recipe: Recipe) -> str:
     return f"expected top-1 {expect.top1:.1f}{zoo}{top5}, views {views.spatial}x{views.clips}"
 
 
-@app.command("show")
+@app.command("show", cls=Sections)
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Of a recipe; or a run directory, or a file.")
+        str, typer.Argument(metavar="NAME", help="Name of a recipe, run directory or recipe file.")
     ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
-    ] = None,
+    settings: Annotated[list[str] | None, groups.SETTINGS] = None,
 ) -> None:
     """Print a recipe as JSON, for `vidattn train --recipe`.
 
     Example: vidattn recipe show timesformer-k400 > mine.json
     """
-    import json
-
     from vidattn.config import recipes
     from vidattn.config.serialization import apply_settings, to_plain
 

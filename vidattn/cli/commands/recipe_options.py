@@ -1,84 +1,159 @@
-"""The recipe that the options of `vidattn train` ask for."""
+"""The recipe that the options of `vidattn train` describe."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from vidattn.config import Recipe
+from vidattn.cli import option_groups as groups
+from vidattn.cli.grouping import option
+from vidattn.config import Recipe, recipes
 from vidattn.config.serialization import apply_settings
 from vidattn.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What was said on the command line; None where nothing was."""
+class RecipeOptions:
+    """A recipe: a base, and changes to it; None leaves a value as it is."""
 
     dataset: str | None = None
+    data_root: Path | None = None
     model: str | None = None
-    """The name of a shipped recipe."""
-    file: Path | None = None
+    """Name of a shipped recipe."""
+    recipe: Path | None = None
     """A recipe as JSON."""
     init: str | None = None
-    changes: Mapping[str, Any] | None = None
-    """Settings with an option of their own, by their names in a recipe."""
-    batch_size: int | None = None
-    settings: Sequence[str] = ()
+    task: Literal["clips", "temporal-head"] = "clips"
+    epochs: int | None = None
+    batch_size: str | None = None
+    trainable: Literal["full", "head", "temporal"] | None = None
+    frames: int | None = None
+    attention: str | None = None
+    precision: Literal["fp32", "bf16"] | None = None
+    settings: list[str] | None = None
 
-    def recipe(self, begun: Path | None) -> tuple[Recipe, list[str]]:
-        """The recipe, and what to say of it. begun: the recipe of the run to go on with, if any."""
-        from vidattn.training.optim import scale_lr
-
-        recipe = self._base(begun)
-        if self.dataset:
-            name = self.dataset.rstrip("/") or "/"  # as shells complete the names of folders
-            expect = recipe.expect if name == recipe.data.dataset else None
-            recipe = replace(recipe, data=replace(recipe.data, dataset=name), expect=expect)
-        if not recipe.data.dataset:
-            raise UsageError("no data set", hint="name one with --dataset")
-        init = None if self.init == "none" else self.init
-        if init and begun is None and not (self.model or self.file):
+    def build(self, saved: Path | None = None) -> tuple[Recipe, list[str]]:
+        """The recipe, and notes about it. saved: the recipe of the run to resume, if any."""
+        recipe = self._name_dataset(self._find_base(saved))
+        named = self.model or self.recipe or self.task == "temporal-head"
+        if self.init not in (None, "none") and saved is None and not named:
             from vidattn.weights.initialize import fit_shape
 
-            recipe = fit_shape(recipe, init)
-        named = {name: value for name, value in (self.changes or {}).items() if value is not None}
-        said = []
-        if self.batch_size and self.batch_size != recipe.optim.batch_size:
-            lr, text = scale_lr(recipe.optim, self.batch_size)
-            named |= {"optim.batch_size": self.batch_size, "optim.lr": lr}
-            said = [] if any(s.startswith("optim.lr=") for s in self.settings) else [text]
-        options = [f"{name}={json.dumps(value)}" for name, value in named.items()]
-        recipe = apply_settings(recipe, [*options, *self.settings])
-        self._require_as_said(recipe)
-        return recipe, said
-
-    def _require_as_said(self, recipe: Recipe) -> None:
-        """Raise UsageError where an option says one thing and `--set` another."""
-        for name, value in (self.changes or {}).items():
-            section, _, setting = name.partition(".")
-            if value is not None and (made := getattr(getattr(recipe, section), setting)) != value:
+            recipe = fit_shape(recipe, self.init)
+        changes = self._changes()
+        more, notes = self._batch_changes(recipe)
+        rows = [f"{key}={json.dumps(value)}" for key, value in (changes | more).items()]
+        recipe = apply_settings(recipe, [*rows, *(self.settings or ())])
+        for key, value in changes.items():
+            section, _, name = key.partition(".")
+            if (result := getattr(getattr(recipe, section), name)) != value:
                 raise UsageError(
-                    f"--{setting} {value}, but --set {name}={made}", hint="leave one of them out"
+                    f"--{name} {value}, but --set {key}={result}", hint="leave one of them out"
                 )
+        return recipe, notes
 
-    def _base(self, begun: Path | None) -> Recipe:
-        """What the other options change."""
-        from vidattn.config import recipes
-
-        if self.file and self.model:
+    def _find_base(self, saved: Path | None) -> Recipe:
+        if self.recipe and self.model:
             raise UsageError("--recipe and --model both name a recipe", hint="leave one out")
-        if self.file:
-            return recipes.read_recipe(self.file)
+        if self.recipe:
+            return recipes.read_recipe(self.recipe)
         if self.model:
             return recipes.find_recipe(self.model)
-        if begun:
-            return recipes.read_recipe(begun)
+        if saved:
+            return recipes.read_recipe(saved)
+        if self.task == "temporal-head":
+            return recipes.find_recipe("temporal-head")
         if not self.dataset:
             raise UsageError(
                 "nothing to train on",
                 hint="--dataset NAME|DIR; or --resume with the --run-dir of a run",
             )
         return recipes.recipe_for(self.dataset)
+
+    def _name_dataset(self, recipe: Recipe) -> Recipe:
+        if self.dataset:
+            name = self.dataset.rstrip("/") or "/"  # shells complete folders with a slash
+            expect = recipe.expect if name == recipe.data.dataset else None
+            recipe = replace(recipe, data=replace(recipe.data, dataset=name), expect=expect)
+        if not recipe.data.dataset:
+            raise UsageError("no dataset", hint="name one with --dataset")
+        return recipe
+
+    def _changes(self) -> dict[str, Any]:
+        """Settings that have an option of their own, by their keys in a recipe."""
+        values = {
+            "clip.frames": self.frames,
+            "model.frames": self.frames,
+            "model.attention": self.attention,
+            "optim.epochs": self.epochs,
+            "optim.trainable": self.trainable,
+            "optim.precision": self.precision,
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    def _batch_changes(self, recipe: Recipe) -> tuple[dict[str, Any], list[str]]:
+        """Batch size and the learning rate that goes with it, and a note about the latter."""
+        from vidattn.training.optim import scale_lr
+
+        size = _parse_batch_size(self.batch_size)
+        if size in (None, recipe.optim.batch_size):
+            return {}, []
+        lr, note = scale_lr(recipe.optim, size)
+        overridden = any(text.startswith("optim.lr=") for text in self.settings or ())
+        return {"optim.batch_size": size, "optim.lr": lr}, [] if overridden else [note]
+
+
+RECIPE = {
+    "dataset": groups.DATASET,
+    "data_root": groups.DATA_ROOT,
+    "model": option(
+        "--model", "-m", "RECIPE", "Recipe to train with: small, small-stam, timesformer-k400, ..."
+    ),
+    "recipe": option("--recipe", "FILE.json", "Recipe file, such as recipe.json of a run."),
+    "init": option(
+        "--init",
+        "WEIGHTS",
+        "Start from these weights; a video model also sets shape and clips. Default: those of "
+        "the recipe; none: random values.",
+    ),
+    "task": option(
+        "--task",
+        "clips: a model of clips. temporal-head: a classifier of whole videos, from a list of "
+        "files that `segment --embeddings` wrote.",
+    ),
+    "epochs": option(
+        "--epochs", "N", "Passes through the dataset. Default: those of the recipe.", min=1
+    ),
+    "batch_size": option(
+        "--batch-size",
+        "N|auto",
+        "Clips per step, over all processes; scales the learning rate. auto: that of the recipe, "
+        "in the largest parts that fit into memory.",
+    ),
+    "trainable": option(
+        "--trainable",
+        "Which parameters to train: all, the head, or temporal layers and head.",
+    ),
+    "frames": groups.FRAMES,
+    "attention": option(
+        "--attention",
+        "SCHEME",
+        "Attention scheme: divided, joint, space, time, local-global or axial.",
+    ),
+    "precision": option(
+        "--precision",
+        "Precision of matrix products; parameters stay in fp32. Default: that of the recipe, "
+        "usually fp32.",
+    ),
+    "settings": groups.SETTINGS,
+}
+
+
+def _parse_batch_size(text: str | None) -> int | None:
+    if text in (None, "auto"):
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise UsageError(f"--batch-size {text}: neither a number above 0 nor auto")

@@ -71,7 +71,7 @@ def segment(
     wanted = SegmentOptions(windows, decoding, runtime, cuts, resume, explain, embeddings, auto)
     job = BatchJob.create(find_existing(inputs), output.files("json,srt,html"), **vars(batch))
     wanted.require_compatible(job)
-    load = partial(load_model, frames=windows.frames, **vars(model))
+    load = partial(load_model, options=model, frames=windows.frames)
     if dry_run:
         raise typer.Exit(_print_estimates(console, job, load, wanted, limits, output.json))
     if ray.engine == "ray":
@@ -135,7 +135,7 @@ def _print_estimates(
     limits: Limits,
     as_json: bool,
 ) -> int:
-    from vidattn.cli.commands.doctor import each, forecasts
+    from vidattn.cli.commands.doctor import print_estimates
     from vidattn.inference.estimate import estimate
     from vidattn.video import Prefetcher
 
@@ -149,5 +149,4 @@ def _print_estimates(
         runtime=wanted.runtime,
         opening=Prefetcher(limits),
     )
-    lines = forecasts(classifier, measure, as_json=as_json)
-    return each(console, job.paths, lines, as_json=as_json)
+    return print_estimates(console, job.paths, measure, classifier, as_json=as_json)

@@ -1,4 +1,4 @@
-"""What is installed here: torch, processors, readers, weights, network."""
+"""The installation: torch, CPU, GPUs, video readers, cached weights, network."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HUB = ("huggingface.co", 443)
 PATIENCE_SECONDS = 2.0
 
 
-def installation(*, offline: bool) -> dict[str, Any]:
-    """All of it as plain values. offline: do not try the network."""
+def system_info(*, offline: bool) -> dict[str, Any]:
+    """The installation as plain values. offline: do not try the network."""
     import torch
 
     from vidattn.weights import catalog, download
@@ -51,32 +51,32 @@ def installation(*, offline: bool) -> dict[str, Any]:
     }
 
 
-def rows(found: dict[str, Any]) -> Iterator[str]:
-    """The same as lines."""
-    cpu = found["cpu"]
-    devices = [*found["cuda"], *(["mps"] if found["mps"] else [])]
-    yield f"vidattn   {found['vidattn']}, Python {found['python']}, torch {found['torch']}"
+def describe_system(info: dict[str, Any]) -> Iterator[str]:
+    """The installation as lines of text."""
+    cpu = info["cpu"]
+    devices = [*info["cuda"], *(["mps"] if info["mps"] else [])]
+    yield f"vidattn   {info['vidattn']}, Python {info['python']}, torch {info['torch']}"
     yield (
         f"cpu       {count_noun(cpu['cores'], 'core')}, {count_noun(cpu['threads'], 'thread')}, "
         f"torch uses {cpu['capability']}; has {' '.join(cpu['flags']) or 'no wide vectors'}"
     )
     yield f"devices   {', '.join(['cpu', *devices])}"
-    there = (f"{name} {number or 'missing'}" for name, number in found["readers"].items())
-    yield f"readers   {', '.join(there)}"
-    yield f"cache     {found['cache']}"
-    yield f"models    {', '.join(found['models'])}"
-    yield f"network   {found['network']}"
+    readers = (f"{name} {number or 'missing'}" for name, number in info["readers"].items())
+    yield f"readers   {', '.join(readers)}"
+    yield f"cache     {info['cache']}"
+    yield f"models    {', '.join(info['models'])}"
+    yield f"network   {info['network']}"
 
 
 def _flags() -> list[str]:
-    """Of the instruction sets that matter, those that the processor has; Linux only."""
+    """The instruction sets of `FLAGS` that the CPU has; Linux only."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return []
     lines = (line.split(":", 1)[1].split() for line in text.splitlines() if line[:5] == "flags")
-    has = set(next(lines, []))
-    return [flag for flag in FLAGS if flag in has]
+    available = set(next(lines, []))
+    return [flag for flag in FLAGS if flag in available]
 
 
 def _version(package: str) -> str | None:

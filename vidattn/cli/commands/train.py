@@ -1,272 +1,161 @@
-"""`vidattn train`: make a model from a data set."""
+"""`vidattn train`: train a model on a dataset."""
 
 from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from vidattn.cli import launch, options
-from vidattn.cli.commands.recipe_options import Wanted
+from vidattn.cli import option_groups as groups
+from vidattn.cli.commands.recipe_options import RECIPE, RecipeOptions
+from vidattn.cli.grouping import Group, option
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.signals import StopFlag, StopRequested
 from vidattn.cli.terminal.training import TensorBoardWriter, TrainingDisplay
-from vidattn.errors import DistributedError, ExitCode, UsageError
+from vidattn.config.run_options import RunOptions
+from vidattn.errors import DistributedError, ExitCode
 from vidattn.io.files import exists, is_file
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
-    from vidattn.training.fit import RunOptions
+@dataclass(frozen=True)
+class RunPlace:
+    """The directory of a run, and what happens there."""
 
-Tune = Literal["full", "head", "temporal"]
+    run_dir: Path | None = None
+    resume: bool = False
+    tensorboard: bool = False
+    device: str = "auto"
+
+
+PLACE = {
+    "run_dir": option("--run-dir", "DIR", "Run directory. Default: runs/<dataset>."),
+    "resume": option("--resume", "Resume the run in --run-dir."),
+    "tensorboard": option("--tensorboard", "Also write curves for TensorBoard."),
+    "device": groups.DEVICE,
+}
+CHECKPOINTS = {
+    "save_every": option(
+        "--save-every",
+        "STEPS",
+        "Checkpoint interval, in steps. Default: ten minutes, and after every epoch.",
+        min=0,
+        show_default=False,
+    ),
+    "keep": option("--keep", "N", "Number of checkpoints to keep.", min=1),
+    "strategy": option(
+        "--strategy",
+        "ddp: each process holds the model. fsdp: each process holds a shard of it.",
+        rich_help_panel="Processes",
+    ),
+    "timeout": option(
+        "--timeout",
+        "SEC",
+        "How long processes wait for one another before one counts as hung.",
+        min=1,
+        max=86400,
+        rich_help_panel="Processes",
+    ),
+}
 
 
 def train(
     context: typer.Context,
-    dataset: options.TrainingSet = None,
-    task: Annotated[
-        Literal["clips", "long"],
-        typer.Option(
-            "--task",
-            help="clips: a model of clips. long: a head that labels whole films, from a list of "
-            "what `segment --embeddings` wrote.",
-        ),
-    ] = "clips",
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="RECIPE",
-            help="Whose recipe to train with: small, small-stam, timesformer-k400, ...",
-        ),
-    ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option("--recipe", metavar="FILE.json", help="A recipe, as recipe.json of a run."),
-    ] = None,
-    data_root: options.DataRoot = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            "--init",
-            metavar="WEIGHTS",
-            help="Start from these weights; a video model brings its shape and clips along. "
-            "Default: what the recipe names; none: random values.",
-        ),
-    ] = None,
-    tune: Annotated[
-        Tune | None, typer.Option("--tune", help="What learns: all, the head, what sees time.")
-    ] = None,
-    frames: options.ClipFrames = None,
-    attention: Annotated[
-        str | None,
-        typer.Option(
-            "--attention",
-            metavar="SCHEME",
-            help="Who attends to whom: divided, joint, space, time, local-global or axial.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            "--epochs",
-            metavar="N",
-            min=1,
-            help="Passes through the data set. Default: the recipe's.",
-        ),
-    ] = None,
-    batch_size: Annotated[
-        str | None,
-        typer.Option(
-            "--batch-size",
-            metavar="N|auto",
-            help="Clips per step, of all processes; the learning rate is scaled along. "
-            "auto: the recipe's, computed in as large parts as fit into memory.",
-        ),
-    ] = None,
-    precision: Annotated[
-        Literal["fp32", "bf16"] | None,
-        typer.Option(
-            "--precision",
-            help="What matrices are multiplied in; parameters stay in fp32. Default: the recipe's, "
-            "mostly fp32.",
-        ),
-    ] = None,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--run-dir", metavar="DIR", help="Where the run is kept. Default: runs/<dataset>."
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run-dir.")] = (
-        False
-    ),
-    save_every: Annotated[
-        int,
-        typer.Option(
-            "--save-every",
-            metavar="STEPS",
-            min=0,
-            help="From checkpoint to checkpoint. Default: ten minutes, and after every epoch.",
-            show_default=False,
-        ),
-    ] = 0,
-    keep: Annotated[
-        int, typer.Option("--keep", metavar="N", min=1, help="Checkpoints to keep.")
-    ] = 2,
-    nproc: Annotated[
-        int, typer.Option("--nproc", metavar="N", min=1, help="Processes on this machine.")
-    ] = 1,
-    strategy: Annotated[
-        Literal["ddp", "fsdp"],
-        typer.Option("--strategy", help="What each process holds: the model, or a part of it."),
-    ] = "ddp",
-    timeout: Annotated[
-        float,
-        typer.Option(
-            "--timeout",
-            metavar="SEC",
-            min=1,
-            max=86400,
-            help="How long processes wait for one another before one counts as hung.",
-        ),
-    ] = 120.0,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write curves for TensorBoard, too.")
-    ] = False,
-    settings: options.Settings = None,
-    device: options.Device = "auto",
+    *,
+    recipe: Annotated[RecipeOptions, Group("Recipe", RECIPE)],
+    place: Annotated[RunPlace, Group("Run", PLACE)],
+    how: Annotated[RunOptions, Group("Run", CHECKPOINTS)],
+    nproc: groups.Processes = 1,
     quiet: options.Quiet = False,
-) -> None:
-    """Train a model on a data set.
+) -> int:
+    """Train a model on a dataset.
 
     Example: vidattn train --dataset motion --epochs 2
     """
-    helping = launch.is_launched()
-    folder = run_dir or Path("runs", _name_of(dataset))
-    if nproc > 1 and not helping:
-        saved = Progress(folder, context.obj or [], resume)
-        raise typer.Exit(launch.run(nproc, saved.asked, Console(quiet=quiet), saved=saved))
-    changes = {
-        "clip.frames": frames,
-        "model.frames": frames,
-        "model.attention": attention,
-        "optim.epochs": epochs,
-        "optim.trainable": tune,
-        "optim.precision": precision,
-    }
-    if task == "long" and not (model or recipe or resume):
-        model = "temporal-head"
-    wanted = Wanted(dataset, model, recipe, init, changes, _clips(batch_size), settings or [])
-    start = Start(
-        folder,
-        data_root=data_root,
-        init=init,
-        resume=resume,
-        device=device,
-        tensorboard=tensorboard,
-    )
-    with _one_voice(helping):
-        from vidattn.training.fit import RunOptions
-
-        manner = RunOptions(strategy, batch_size == "auto", save_every, keep, timeout)
-        raise typer.Exit(_run(Console(quiet=quiet), wanted, start, manner))
+    launched, console = launch.is_launched(), Console(quiet=quiet)
+    folder = place.run_dir or Path("runs", _dataset_name(recipe.dataset))
+    how = replace(how, auto_micro_batch=recipe.batch_size == "auto")
+    if nproc > 1 and not launched:
+        run = RestartableRun(folder, context.obj or [], resume=place.resume)
+        return launch.run(nproc, run.given, console, saved=run)
+    with _quiet_losses(launched):
+        return _train(console, recipe, replace(place, run_dir=folder), how)
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where a run begins, apart from its recipe."""
+class RestartableRun:
+    """A run whose processes are started again after a crash, from the last checkpoint.
 
-    folder: Path
-    data_root: Path | None
-    init: str | None
-    resume: bool
-    device: str
-    tensorboard: bool
-
-    def again(self, dataset: str | None) -> str:
-        """The command that goes on with the run."""
-        words = ["vidattn", "train", *(["--dataset", dataset] if dataset else [])]
-        words += ["--data-root", str(self.data_root)] if self.data_root else []
-        return shlex.join([*words, "--run-dir", str(self.folder), "--resume"])
-
-
-class Progress:
-    """How far a run has come, for those who start its processes again.
-
-    asked: the words of the command; resume: whether they ask to go on with a run.
+    given: the words of the command. resume: whether they ask to resume a run.
     """
 
-    def __init__(self, folder: Path, asked: Sequence[str], resume: bool) -> None:
-        self.folder, self.asked = folder, asked
-        # A run of others is never gone on with unasked, whoever dies before refusing it.
-        self._ours = not resume and not self._begun()
+    def __init__(self, folder: Path, given: Sequence[str], *, resume: bool) -> None:
+        self.folder, self.given = folder, given
+        # The run of somebody else is never resumed unasked, whichever process dies first.
+        self._ours = not resume and not self._exists()
 
-    def _begun(self) -> bool:
+    def _exists(self) -> bool:
         return exists(self.folder / "recipe.json") or self.step() >= 0
 
     def step(self) -> int:
-        """The newest checkpoint's, -1 before there is one."""
+        """The step of the newest checkpoint, -1 without one."""
         from vidattn.training.run_dir import checkpoints
 
         return max((int(path.stem) for path in checkpoints(self.folder)), default=-1)
 
     def words(self) -> Sequence[str]:
-        """The command that goes on from there."""
-        return [*self.asked, "--resume"] if self._ours and self._begun() else self.asked
+        """The command that resumes the run."""
+        return [*self.given, "--resume"] if self._ours and self._exists() else self.given
 
 
-def _run(desk: Console, wanted: Wanted, start: Start, options: RunOptions) -> int:
-    """Train, and say what happens; the first of several processes speaks for all.
-
-    Returns the exit code.
-    """
+def _train(console: Console, options: RecipeOptions, place: RunPlace, how: RunOptions) -> int:
+    """Train and print events, those of the first of several processes; returns the exit code."""
     from vidattn.training.events import IncompleteValidation, Interrupted, StepDone
     from vidattn.training.fit import fit
     from vidattn.training.run_dir import checkpoints
 
-    lead, asked, folder = os.environ.get("RANK", "0") == "0", StopFlag(), start.folder
-    code = ExitCode.DONE
-    begun = folder / "recipe.json"
-    recipe, said = wanted.recipe(begun if start.resume and exists(begun) else None)
-    board = TensorBoardWriter(folder / "tensorboard") if start.tensorboard and lead else None
+    lead, stop, folder = launch.is_lead(), StopFlag(), place.run_dir or Path()
+    saved = folder / "recipe.json"
+    recipe, notes = options.build(saved if place.resume and exists(saved) else None)
+    board = TensorBoardWriter(folder / "tensorboard") if place.tensorboard and lead else None
     events = fit(
         recipe,
         folder,
-        data_root=start.data_root,
-        device=start.device,
-        resume=start.resume,
-        init=start.init,
-        options=options,
-        stop_signal=asked,
+        data_root=options.data_root,
+        device=place.device,
+        resume=place.resume,
+        init=options.init,
+        options=how,
+        stop_signal=stop,
     )
     if lead:
-        desk.note(f"recipe {recipe.name} ({recipe.source or 'ours'}), run directory {folder}")
-        for text in said:
-            desk.note(text)
+        origin = recipe.source or "ours"
+        for note in (f"recipe {recipe.name} ({origin}), run directory {folder}", *notes):
+            console.note(note)
+    code = ExitCode.DONE
     try:
-        with TrainingDisplay(desk) as follower:
+        with TrainingDisplay(console) as display:
             for event in events:
                 if isinstance(event, StepDone):
-                    asked.listen()
+                    stop.listen()
                 if isinstance(event, Interrupted):
                     raise StopRequested(event.signal)
                 if isinstance(event, IncompleteValidation):
                     code = ExitCode.INCOMPLETE
-                for told in (follower, board) if lead else ():
-                    if told:
-                        told.tell(event)
+                for listener in (display, board) if lead else ():
+                    if listener:
+                        listener.tell(event)
     except StopRequested:
         if lead and checkpoints(folder):
-            again = start.again(wanted.dataset)
-            desk.note(f"stopped; go on with the same settings and: {again}")
+            console.note(
+                "stopped; resume with the same settings and: "
+                f"{_resume_command(options.dataset, options.data_root, folder)}"
+            )
         raise
     finally:
         if board:
@@ -274,29 +163,25 @@ def _run(desk: Console, wanted: Wanted, start: Start, options: RunOptions) -> in
     return code
 
 
+def _resume_command(dataset: str | None, data_root: Path | None, folder: Path) -> str:
+    words = ["vidattn", "train", *(["--dataset", dataset] if dataset else [])]
+    words += ["--data-root", str(data_root)] if data_root else []
+    return shlex.join([*words, "--run-dir", str(folder), "--resume"])
+
+
 @contextmanager
-def _one_voice(helping: bool) -> Iterator[None]:
-    """A process started by --nproc leaves it to that one to say that another has died."""
+def _quiet_losses(launched: bool) -> Iterator[None]:
+    """Leave it to the launching process to report that another process died."""
     try:
         yield
     except DistributedError as error:
-        if not helping:
+        if not launched:
             raise
         raise typer.Exit(error.exit_code) from None
 
 
-def _clips(batch_size: str | None) -> int | None:
-    """The number in --batch-size, if it is one."""
-    if batch_size in (None, "auto"):
-        return None
-    if batch_size.isdecimal() and int(batch_size) > 0:
-        return int(batch_size)
-    raise UsageError(f"--batch-size {batch_size}: neither a number above 0 nor auto")
-
-
-def _name_of(dataset: str | None) -> str:
-    """What a data set is called: the last word of its path, also of "." and ".."; of a list without
-    its ending."""
+def _dataset_name(dataset: str | None) -> str:
+    """The last word of the path of a dataset, also of "." and ".."; of a list without suffix."""
     if dataset is None:
         return "data"
     path = Path(os.path.expanduser(dataset))  # noqa: PTH111 - pathlib raises for unknown users

@@ -1,0 +1,54 @@
+"""The recipe that the options of `vidattn train` describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vidattn.cli.commands.recipe_options import RecipeOptions
+from vidattn.config.recipes import find_recipe
+from vidattn.config.recipes.small import SMALL
+from vidattn.errors import RecipeError, UsageError
+
+
+def test_the_learning_rate_follows_the_batch_unless_it_is_given() -> None:
+    recipe, notes = RecipeOptions("x", batch_size="32").build()
+    assert recipe.optim.lr == pytest.approx(2 * SMALL.optim.lr)
+    assert "for batches of 32" in notes[0]
+    recipe, notes = RecipeOptions("x", batch_size="32", settings=["optim.lr=0.5"]).build()
+    assert (recipe.optim.lr, notes) == (0.5, [])
+
+
+def test_options_change_what_they_name() -> None:
+    recipe, _ = RecipeOptions("x", frames=4, trainable="head").build()
+    assert (recipe.clip.frames, recipe.model.frames, recipe.optim.trainable) == (4, 4, "head")
+    assert recipe.optim.epochs == SMALL.optim.epochs
+
+
+def test_options_and_settings_are_checked_together() -> None:
+    settings = ["optim.accumulate=2", "clip.crop=96", "clip.short_side=96"]
+    recipe, _ = RecipeOptions("x", batch_size="2", settings=settings).build()
+    assert (recipe.optim.batch_size, recipe.optim.accumulate, recipe.clip.crop) == (2, 2, 96)
+    assert recipe.optim.lr == pytest.approx(SMALL.optim.lr / 8)
+
+
+def test_the_name_of_a_folder_may_end_with_a_slash() -> None:
+    assert RecipeOptions("./x/").build() == RecipeOptions("./x").build()
+
+
+def test_a_score_is_expected_on_the_dataset_of_the_recipe_alone() -> None:
+    for dataset, expect in (("k400", find_recipe("timesformer-k400").expect), ("./mine", None)):
+        recipe, _ = RecipeOptions(dataset, model="timesformer-k400").build()
+        assert (recipe.data.dataset, recipe.expect) == (dataset, expect)
+
+
+def test_contradictions_and_missing_options_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to train on"):
+        RecipeOptions().build()
+    with pytest.raises(UsageError, match="both name a recipe"):
+        RecipeOptions("x", model="small", recipe=tmp_path / "x.json").build()
+    with pytest.raises(RecipeError, match="cannot be read"):
+        RecipeOptions("x", recipe=tmp_path / "x.json").build()
+    with pytest.raises(UsageError, match="neither a number above 0 nor auto"):
+        RecipeOptions("x", batch_size="many").build()

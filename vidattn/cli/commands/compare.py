@@ -1,0 +1,414 @@
+"""`vidattn compare`: timelines against ground truth."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidattn.cli import option_groups as groups
+from vidattn.cli import options
+from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
+from vidattn.cli.grouping import Group, option
+from vidattn.cli.model_loading import load_model, read_labels, require_weights_name, save_fitted
+from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.timeline import saved
+from vidattn.errors import ExitCode, InputError, UsageError
+from vidattn.inference.batch.inputs import find_videos
+from vidattn.inference.batch.outputs import require_writable
+from vidattn.inference.windowing import Windowing
+from vidattn.io.files import is_file, is_folder
+from vidattn.io.json import dumps
+from vidattn.io.text import count_noun
+from vidattn.models.device import Runtime
+from vidattn.video.protocol import Limits
+
+if TYPE_CHECKING:
+    from vidattn.data.annotations.ground_truth import AnnotatedVideo, GroundTruth
+    from vidattn.evaluation.diff import Difference, LabelDifference
+    from vidattn.evaluation.segmentation import Pairing
+    from vidattn.timeline import Timeline
+
+MOST_ROWS = 40
+"""Labels and disagreements that are printed; JSON has them all."""
+MOST_NAMES = 5
+UNNAMED = (".txt", ".srt", ".vtt")
+"""Formats of ground truth that do not name their video."""
+
+
+@dataclass(frozen=True)
+class TruthOptions:
+    """How to read the ground truth."""
+
+    split: str | None = None
+    background: list[str] | None = None
+    truth_fps: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What to measure or list."""
+
+    differences: bool = False
+    expect: list[str] | None = None
+    fit_threshold: bool = False
+    output: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.differences and (self.expect or self.fit_threshold):
+            raise UsageError("--differences measures nothing: leave out --expect and --fit-...")
+        if self.output is not None and not self.fit_threshold:
+            raise UsageError("-o saves the result of --fit-threshold: give both")
+        require_weights_name(self.output)
+
+
+TRUTH = {
+    "split": option("--split", "NAME", "Only this subset of the ground truth."),
+    "background": option(
+        "--background", "LABEL", "Ground-truth label to treat as background. Repeatable."
+    ),
+    "truth_fps": option("--truth-fps", "R", "Frames per second of frame labels.", min=0.01),
+}
+COMPARISON = {
+    "differences": option("--differences", "List where predictions differ, instead of metrics."),
+    "expect": option(
+        "--expect",
+        "NAME=P+-T",
+        "Exit with 7 if a metric is off: frame_accuracy, edit, f1@10, map, map@0.5 ... "
+        "(percent). Repeatable.",
+    ),
+    "fit_threshold": option(
+        "--fit-threshold",
+        "Find the threshold with the best F1@50; -o saves it in the model, for "
+        "`segment --threshold auto`.",
+    ),
+    "output": option("--output", "-o", "FILE", "The model with the threshold: .safetensors."),
+}
+
+
+def compare(
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRUTH",
+            help="Folder of frame labels, ActivityNet's json, table of path,label,start,end, "
+            "ELAN's .eaf, Label Studio's json, subtitles, or a saved timeline.",
+        ),
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PREDICTION", help="Timelines that `segment` wrote, folders of them, or videos."
+        ),
+    ],
+    *,
+    how: Annotated[Comparison, Group("Comparison", COMPARISON)],
+    reading: Annotated[TruthOptions, Group("Ground truth", TRUTH)],
+    changes: groups.PostProcessingChanges,
+    windowing: groups.Windows,
+    model: groups.Model,
+    runtime: groups.DeviceWithoutCompile,
+    limits: groups.Video,
+    as_json: options.JsonOfOne = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Compare timelines with ground truth: frame accuracy, edit score, F1, mean average precision.
+
+    Example: vidattn compare annotations.csv results/
+
+    Example: vidattn compare movie.eaf movie.vidattn.json --differences
+    """
+    console = Console(quiet=quiet)
+    if how.fit_threshold and "threshold" in changes:
+        raise UsageError("give --threshold or --fit-threshold, not both")
+    source = TimelineSource(console, model, windowing, changes, runtime, limits)
+    if how.differences:
+        return list_differences(console, truth, reading, source.load(inputs), as_json=as_json)
+    return Measurement(console, truth, reading, how, source).run(inputs, as_json=as_json)
+
+
+@dataclass
+class TimelineSource:
+    """Timelines, saved ones and those of videos, for which a model is loaded once."""
+
+    console: Console
+    model: groups.ModelOptions
+    windowing: Windowing
+    changes: Mapping[str, Any]
+    """Settings of post-processing, in place of the saved ones."""
+    runtime: Runtime
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        self.failed: list[dict[str, str]] = []
+        """Videos without a timeline, with the reason."""
+
+    def load(self, inputs: Sequence[str]) -> list[Timeline]:
+        """The timelines of all inputs; errors of videos are printed."""
+        files, videos = _find_timelines(inputs, self.model.model)
+        return [*map(self._read, files), *(self._segment(videos) if videos else ())]
+
+    def _read(self, path: str) -> Timeline:
+        timeline = saved(path)
+        if self.model.labels is not None:
+            timeline = replace(timeline, labels=read_labels(self.model.labels, timeline.labels))
+        return timeline.decoded(**self.changes) if self.changes else timeline
+
+    def _segment(self, videos: Sequence[str]) -> Iterator[Timeline]:
+        from vidattn.inference import stream
+        from vidattn.timeline import Decoding
+        from vidattn.video import Prefetcher
+
+        decoding = Decoding(**self.changes)
+        classifier = load_model(self.console, self.model, self.windowing.frames)
+        progress = self.console.progress("videos", len(videos))
+        with Prefetcher(self.limits) as opener, progress as bar:
+            for path in videos:
+                try:
+                    yield stream.segment(
+                        path,
+                        classifier,
+                        self.windowing,
+                        decoding=decoding,
+                        runtime=self.runtime,
+                        opening=opener,
+                    )
+                except InputError as error:
+                    self.console.fail(error)
+                    self.failed.append({"path": path, "message": error.message})
+                bar.step()
+
+
+def _find_timelines(inputs: Sequence[str], model: str | None) -> tuple[list[str], list[str]]:
+    """Saved timelines and videos. A folder stands for its timelines, unless a model is named."""
+    files: list[str] = []
+    rest: list[str] = []
+    for given in inputs:
+        inside = sorted(Path(given).rglob("*.vidattn.json")) if is_folder(Path(given)) else []
+        if inside and model is None:
+            files += map(str, inside)
+        else:
+            rest.append(given)
+    paths = [video.path for video in find_videos(rest)] if rest else []
+    files += [path for path in paths if Path(path).suffix == ".json"]
+    return list(dict.fromkeys(files)), [path for path in paths if Path(path).suffix != ".json"]
+
+
+def _read_truth(console: Console, path: Path, split: str | None) -> GroundTruth:
+    """Annotations in any format, or a saved timeline."""
+    from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
+    from vidattn.evaluation.diff import as_ground_truth
+    from vidattn.timeline import SCHEMA
+
+    if path.suffix.lower() == ".json" and is_file(path):
+        with path.open("rb") as file:
+            if SCHEMA.encode() in file.read(200):
+                return GroundTruth((as_ground_truth(saved(str(path))),))
+    truth = read_ground_truth(path, split)
+    for note in truth.notes:
+        console.note(note)
+    return truth
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The metrics of timelines against ground truth."""
+
+    console: Console
+    truth: Path
+    reading: TruthOptions
+    how: Comparison
+    source: TimelineSource
+
+    def run(self, inputs: Sequence[str], *, as_json: bool) -> int:
+        """Measure and print; returns the exit code."""
+        from vidattn.evaluation.segmentation import METRICS, pair_videos
+
+        expected = parse_expectations(self.how.expect or [], METRICS)
+        if self.how.output is not None:
+            require_writable(self.how.output.parent)
+            if self.source.model.model is None:
+                raise UsageError("-o: name the model of these timelines with -m")
+        truth = _read_truth(self.console, self.truth, self.reading.split)
+        timelines = self.source.load(inputs)
+        pairing = pair_videos(truth.videos, timelines)
+        metrics, fitted = self._measure(pairing)
+        document = {
+            "task": "segment",
+            "truth": str(self.truth),
+            "models": sorted({t.model.name or "" for t in timelines}),
+            **metrics,
+            **({"fitted": fitted} if fitted else {}),
+            "missing": list(pairing.missing),
+            "unused": list(pairing.unused),
+            "failed": self.source.failed,
+        }
+        if self.how.output is not None:
+            self._save_model(timelines, fitted["threshold"], self.how.output)
+        self.console.lines([dumps(document)] if as_json else _card(document))
+        if warn_of_misses(self.console, expected, document):
+            return ExitCode.NOT_AS_EXPECTED
+        incomplete = pairing.missing or self.source.failed
+        return ExitCode.INCOMPLETE if incomplete else ExitCode.DONE
+
+    def _measure(self, pairing: Pairing) -> tuple[dict[str, Any], dict[str, float]]:
+        """All metrics; and the best threshold and its F1, if it is to be found."""
+        from vidattn.evaluation.segmentation import evaluate_segmentation, fit_threshold
+
+        background = tuple(self.reading.background or ())
+        settings: dict[str, Any] = {"background": background, "rate": self.reading.truth_fps}
+        pairs, fitted = pairing.pairs, dict[str, float]()
+        if self.how.fit_threshold:
+            threshold, value = fit_threshold(pairs, **settings)
+            fitted = {"threshold": threshold, "value": value}
+            pairs = tuple(
+                (t, one and one.decoded(threshold=threshold, leave=None)) for t, one in pairs
+            )
+        metrics = evaluate_segmentation(pairs, **settings).to_dict()
+        self._warn(pairing.missing, "without a prediction: all their segments count as missed")
+        self._warn(pairing.unused, "not in the ground truth: ignored")
+        if overlapping := metrics["videos"] - metrics["framewise"]:
+            self.console.note(
+                f"labels overlap in {count_noun(overlapping, 'video')}: "
+                "not in frame accuracy, edit score and F1"
+            )
+        return metrics, fitted
+
+    def _warn(self, names: Sequence[str], fate: str) -> None:
+        if names:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            shown = ", ".join(names[:MOST_NAMES])
+            self.console.warn(f"{count_noun(len(names), 'video')} {fate}: {shown}{more}")
+
+    def _save_model(self, timelines: Sequence[Timeline], threshold: float, path: Path) -> None:
+        """Write the model of the timelines with a threshold. Raises UsageError for another."""
+        options = self.source.model
+        classifier = load_model(self.console, options)
+        if any(t.model.sha256 != classifier.card.sha256 for t in timelines):
+            raise UsageError(f"{options.model}: is not the model of these timelines")
+        save_fitted(replace(classifier, threshold=threshold), path, options.model)
+        self.console.note(
+            f"wrote {path}: {classifier.card.name} with the threshold {threshold:.2f}"
+        )
+
+
+def _card(document: Mapping[str, Any]) -> Iterator[str]:
+    """The metrics as text, in percent, as papers have them."""
+    predicted = document["videos"] - len(document["missing"])
+    model = ", ".join(name for name in document["models"] if name) or "timelines"
+    seen = f"{count_noun(predicted, 'video')} of {document['videos']}"
+    yield f"{printable(model)} on {printable(document['truth'])}: {seen}"
+    rows = (
+        ("frame accuracy", "frame_accuracy"),
+        ("  of events only", "frame_accuracy_foreground"),
+        ("edit score", "edit"),
+        *((f"F1 @ {name[3:]}", name) for name in document if name.startswith("f1@")),
+        ("mAP .5:.95", "map"),
+        ("mAP .3:.7", "map_thumos"),
+        ("mAP @ .5", "map@0.5"),
+    )
+    for title, name in rows:
+        yield f"  {title:<16} {_percent(document[name])}"
+    classes = document["per_class"]
+    width = max((len(printable(row["label"])) for row in classes), default=0)
+    for row in classes[:MOST_ROWS]:
+        yield (
+            f"  {printable(row['label']):<{width}}  {row['found']} found, {row['spans']} there, "
+            f"AP @ .5 {_percent(row['ap@0.5']).strip()}"
+        )
+    yield from _more(classes, "more classes")
+    if fitted := document.get("fitted"):
+        yield f"  best threshold   {fitted['threshold']:.2f}, used for these metrics"
+
+
+def _percent(share: float | None) -> str:
+    return "     -" if share is None else f"{100 * share:5.1f} %"
+
+
+def _more(rows: Sequence[object], noun: str) -> Iterator[str]:
+    if len(rows) > MOST_ROWS:
+        yield f"  and {len(rows) - MOST_ROWS} {noun} (all of them: --json)"
+
+
+def list_differences(
+    console: Console,
+    path: Path,
+    reading: TruthOptions,
+    timelines: Sequence[Timeline],
+    *,
+    as_json: bool,
+) -> int:
+    """Print where each timeline differs from the ground truth; returns the exit code."""
+    from vidattn.evaluation.diff import diff
+    from vidattn.evaluation.segmentation import pair_videos
+
+    truth = _read_truth(console, path, reading.split)
+    unused: tuple[str, ...] = ()
+    if len(truth.videos) == len(timelines) == 1:  # one of each is a pair, whatever the names
+        pairs = [(truth.videos[0], timelines[0])]
+        for doubt in _doubts(*pairs[0], named=path.suffix.lower() not in UNNAMED):
+            console.warn(f"{path}: {doubt}; is it about the same video?")
+    else:
+        pairing = pair_videos(truth.videos, timelines)
+        pairs = [(video, timeline) for video, timeline in pairing.pairs if timeline is not None]
+        unused = pairing.unused
+    for name in unused:
+        console.warn(f"{name}: is not in {path}")
+    for video, timeline in pairs:
+        found = diff(timeline, video)
+        document = json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False)
+        console.lines([document] if as_json else _difference_lines(found, path))
+    return ExitCode.INCOMPLETE if unused else ExitCode.DONE
+
+
+def _doubts(video: AnnotatedVideo, timeline: Timeline, *, named: bool) -> Iterator[str]:
+    """Reasons to think that a ground truth is about another video."""
+    from vidattn.evaluation.segmentation import video_key
+
+    assert timeline.duration is not None
+    name, duration = Path(timeline.source).name, timeline.duration
+    if named and video_key(video.name) != video_key(timeline.source):
+        yield f"is about {Path(video.name).name}, not {name}"
+    last = max((window.stop for window, _ in video.spans), default=0.0)
+    least = last if video.duration is None else video.duration
+    most = math.inf if video.duration is None else video.duration
+    tolerance = max(0.5, 0.01 * duration)
+    if least > duration + tolerance or most < duration - tolerance:
+        yield f"lasts {least:.1f} s, and {name} {duration:.1f} s"
+
+
+def _difference_lines(found: Difference, truth: Path) -> Iterator[str]:
+    """A table of labels, then the disagreements in order."""
+    part, time = found.part, "the time"
+    if part.duration < found.duration - 0.01:
+        time = " - ".join(format_clock(t, decimals=1) for t in (part.start, part.stop))
+    both = f"{printable(found.source)} and {printable(str(truth))}"
+    yield f"{both}: {100 * found.share:.1f} % of {time} agrees"
+    shown = found.labels[:MOST_ROWS]
+    width = max([5, *(len(printable(row.label)) for row in shown)])
+    yield f"  {'label':<{width}}    agreed  only here  only truth  matched  start off  end off"
+    for row in shown:
+        yield f"  {printable(row.label):<{width}}  {_difference_row(row)}"
+    yield from _more(found.labels, "more labels")
+    for one in found.disagreements[:MOST_ROWS]:
+        times = " - ".join(format_clock(t, decimals=2) for t in (one.window.start, one.window.stop))
+        true = " and ".join(map(printable, one.true)) or "background"
+        yield f"  {times}  {printable(one.said)}, truth: {true}"
+    yield from _more(found.disagreements, "more")
+
+
+def _difference_row(row: LabelDifference) -> str:
+    values = row.to_dict()
+    start, end = (
+        "       -" if v is None else f"{v:6.2f} s" for v in (values["start_off"], values["end_off"])
+    )
+    matched = f"{len(row.matches)} of {row.true_spans}"
+    return (
+        f"{row.both:6.1f} s   {row.only_said:6.1f} s    {row.only_true:6.1f} s"
+        f"  {matched:>7}   {start} {end}"
+    )

@@ -1,0 +1,33 @@
+"""Options of a training run that do not change its outcome by more than rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vidattn.errors import UsageError
+
+Strategy = Literal["ddp", "fsdp"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a training run is carried out. Raises UsageError for fsdp with `auto_micro_batch`."""
+
+    strategy: Strategy = "ddp"
+    """ddp: each process holds a copy of the model; fsdp: each process holds a shard of it."""
+    auto_micro_batch: bool = False
+    """Whether to find the largest micro-batch that fits into memory."""
+    save_every: int = 0
+    """Steps between checkpoints within an epoch; 0: one every ten minutes."""
+    keep: int = 2
+    """Number of checkpoints to keep."""
+    timeout: float = 120.0
+    """Seconds that processes wait for one another."""
+
+    def __post_init__(self) -> None:
+        if self.strategy == "fsdp" and self.auto_micro_batch:
+            raise UsageError(
+                "--strategy fsdp cannot choose micro-batches by itself",
+                hint="--set optim.accumulate=N splits batches into N",
+            )
