@@ -30,7 +30,7 @@ def test_a_sound_set_ends_with_zero_and_a_report_of_every_file(
     done = vidattn("data", "check", clips, "-o", "report.jsonl", "--workers", "2")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[1] == "  train  4 examples of 2 classes, 2 to 2 of each (median 2)"
+    assert lines[1] == "  train  4 samples of 2 classes, 2 to 2 of each (median 2)"
     assert lines[-1] == "sound"
     assert "wrote report.jsonl" in done.stderr
     rows = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
