@@ -66,7 +66,7 @@ def test_all_processes_save_and_end_on_a_signal(tmp_path: Path) -> None:
         assert process.wait(60) == 143
         assert process.stderr is not None
         said = process.stderr.read()
-    assert said.count("stopped; go on with the same settings and: vidattn train") == 1
+    assert said.count("stopped; resume with the same settings and: vidattn train") == 1
     assert "Traceback" not in said
     assert not any(Path(f"/proc/{number}").exists() for number in crew)
 
