@@ -13,9 +13,6 @@ from vidattn.cli.app import app
 from vidattn.errors import VidattnError
 
 ROOT = Path(__file__).parent.parent
-COMING = {
-    *("--samples", "--excerpts", "--excerpts-exact", "--differences", "--video", "--trainable"),
-}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -53,13 +50,13 @@ def named(text: str) -> set[str]:
 
 def test_every_option_in_the_readme_exists() -> None:
     assert named(README)
-    known = options() | {"--help", *COMING}
+    known = options() | {"--help"}
     assert named(README) <= known, named(README) - known
 
 
 def test_every_option_in_a_guide_exists() -> None:
     for guide in sorted((ROOT / "examples" / "guides").glob("*.md")):
-        unknown = named(guide.read_text(encoding="utf-8")) - options() - {"--help", *COMING}
+        unknown = named(guide.read_text(encoding="utf-8")) - options() - {"--help"}
         assert unknown == set(), guide.name
 
 

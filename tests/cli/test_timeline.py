@@ -122,7 +122,7 @@ def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
 @pytest.mark.parametrize(
     "words, code, message",
     [
-        (["--snap-to-cuts"], 3, "nobody has looked for shot cuts"),
+        (["--snap-to-cuts"], 3, "no shot cuts are stored"),
         (["--cuts", "none.txt"], 3, "none.txt: cannot be read"),
         (["--cuts", "bad.txt"], 3, "bad.txt, line 1: 'soon' is not a time"),
         (["--labels", "good.txt"], 3, "good.txt: 1 names for 2 classes"),
@@ -130,7 +130,7 @@ def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
         (["--pool", "topmost"], 2, "expected mean, max or topN"),
         (["--start-timecode", "soon", "-f", "edl"], 2, "'soon' is not a timecode"),
         (["--leave", "0.5"], 2, "between 0 and the threshold"),
-        (["other.json", "--cuts", "good.txt"], 2, "--cuts is about one film"),
+        (["other.json", "--cuts", "good.txt"], 2, "--cuts is for one input"),
     ],
 )
 def test_what_cannot_be_done_is_said(

@@ -1,4 +1,4 @@
-"""`-f mp4` and `--clips`: what people type, what is there afterwards and what is said."""
+"""`-f mp4` and `--excerpts`: what people type, what is there afterwards and what is said."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_timeline_finds_the_film_that_was_moved(
     assert done.returncode == 3
     assert "gone/walk.mp4: the video is missing" in done.stderr
     assert "--video" in done.stderr
-    words = ["--film", film, "-f", "mp4", "--clips", ".", "--clips-exact"]
+    words = ["--video", film, "-f", "mp4", "--excerpts", ".", "--excerpts-exact"]
     done = quick("timeline", saved, *words)
     assert done.returncode == 0, done.stderr
     assert "encoded anew, exact to the frame)" in done.stderr
@@ -66,11 +66,11 @@ def test_classify_makes_a_film_with_its_answer(quick: Run, film: Path, model: Pa
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--clips-exact"], 2, "--excerpts-exact needs excerpts"),
-        (["--film", "a.mp4"], 2, "--video is for -f mp4 and --excerpts"),
-        (["other.json", "--film", "a.mp4", "-f", "mp4"], 2, "--film is about one film"),
+        (["--excerpts-exact"], 2, "--excerpts-exact needs excerpts"),
+        (["--video", "a.mp4"], 2, "--video is for -f mp4 and --excerpts"),
+        (["other.json", "--video", "a.mp4", "-f", "mp4"], 2, "--video is for one input"),
         (["-f", "mp4", "-o", "file"], 5, "cannot be written"),
-        (["--clips", "file"], 5, "cannot be written"),
+        (["--excerpts", "file"], 5, "cannot be written"),
     ],
 )
 def test_what_cannot_be_done_is_said(

@@ -61,7 +61,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         if self.differences and (self.expect or self.fit_threshold):
-            raise UsageError("--differences measures nothing: leave out --expect and --fit-...")
+            raise UsageError("--differences excludes --expect and --fit-threshold")
         if self.output is not None and not self.fit_threshold:
             raise UsageError("-o saves the result of --fit-threshold: give both")
         require_weights_name(self.output)
