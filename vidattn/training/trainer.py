@@ -179,11 +179,7 @@ def _new_head(
 ) -> TrainState:
     """As `new_state`, for a temporal head."""
     if init not in (None, "none") or strategy == "fsdp" or recipe.optim.trainable != "full":
-<<<<<<< HEAD
         raise UsageError("a temporal head starts from scratch: no --init, fsdp or --trainable")
-=======
-        raise UsageError("--task temporal-head trains from scratch: no --init, fsdp, --trainable")
->>>>>>> 29576c7 (Name excerpts and videos on the command line; describe shared options once)
     network = Network(TemporalHead(config)).to(world.device)
     average = (
         optimizers.WeightAverage(network.model, recipe.optim.ema) if recipe.optim.ema else None
