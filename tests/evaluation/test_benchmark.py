@@ -23,7 +23,9 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("row", benchmark.PAPER, ids=lambda row: row.name)
 def test_counts_are_those_the_paper_prints(row: benchmark.Published) -> None:
     if row.parameters is not None:
-        assert benchmark.parameters(row.config) / 1e6 == pytest.approx(row.parameters, abs=0.06)
+        assert benchmark.count_parameters(row.config) / 1e6 == pytest.approx(
+            row.parameters, abs=0.06
+        )
     if row.tera is not None:
         assert 3 * count_macs(row.config) / 1e12 == pytest.approx(row.tera, abs=0.006)
 
@@ -54,12 +56,14 @@ def test_clips_may_have_another_length_and_models_another_kind() -> None:
 
 
 def test_shapes_come_from_the_catalog_without_weights() -> None:
-    assert benchmark.config_of("timesformer-k400") == TimeSformerConfig()
-    assert benchmark.config_of("timesformer-hr-ssv2") == TimeSformerConfig("divided", 174, 16, 448)
-    assert benchmark.config_of("stam-32-k400") == StamConfig(frames=32)
-    assert benchmark.config_of("timesformer-howto100m-32").classes == 1059
+    assert benchmark.find_config("timesformer-k400") == TimeSformerConfig()
+    assert benchmark.find_config("timesformer-hr-ssv2") == TimeSformerConfig(
+        "divided", 174, 16, 448
+    )
+    assert benchmark.find_config("stam-32-k400") == StamConfig(frames=32)
+    assert benchmark.find_config("timesformer-howto100m-32").classes == 1059
     with pytest.raises(WeightsError, match="timesformer-k40"):
-        benchmark.config_of("timesformer-k40")
+        benchmark.find_config("timesformer-k40")
 
 
 def test_only_what_transformers_knows_is_compared_with_it() -> None:

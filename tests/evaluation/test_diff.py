@@ -92,7 +92,7 @@ def test_only_the_part_that_both_speak_of_counts() -> None:
     ]
     first = AnnotatedVideo("a", spans=((Window(0, 2), "dive"),), part=Window(0, 2))
     assert diff(whole, first).share == 1
-    with pytest.raises(DataError, match="speaks of 0 to 6 s, and a of 7 to 9 s"):
+    with pytest.raises(DataError, match="covers 0 to 6 s, and a 7 to 9 s"):
         diff(whole, AnnotatedVideo("a", part=Window(7, 9)))
 
 

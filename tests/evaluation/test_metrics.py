@@ -11,16 +11,16 @@ from vidattn.evaluation.metrics import (
     brier,
     calibration_error,
     confusion,
-    covered_classes,
     edit_score,
     f1,
     f1_counts,
+    label_runs,
     mean_class,
     most_confused,
     nll,
     overlaps,
+    predicted_classes,
     probabilities,
-    runs,
     top_k,
 )
 
@@ -53,7 +53,7 @@ def test_an_answer_is_right_if_and_only_if_top1_counts_it(values: int) -> None:
     rng = np.random.default_rng(values)
     logits = rng.integers(0, values, (500, 4)).astype(np.float32)  # more ties than not
     labels = rng.integers(0, 4, 500)
-    found = covered_classes(logits, labels)
+    found = predicted_classes(logits, labels)
     assert (found == labels).mean() == top_k(logits, labels, 1)
     assert (logits[np.arange(500), found] == logits.max(1)).all()
     sure = np.sort(logits, 1)[:, -1] > np.sort(logits, 1)[:, -2]
@@ -136,20 +136,20 @@ def ids(text: str) -> np.ndarray:
 
 
 def counts(predicted: str, truth: str, overlap: float) -> tuple[int, int, int]:
-    return f1_counts(*runs(ids(predicted)), *runs(ids(truth)), overlap)
+    return f1_counts(*label_runs(ids(predicted)), *label_runs(ids(truth)), overlap)
 
 
 def edit(predicted: str, truth: str) -> float:
-    return edit_score(runs(ids(predicted))[1], runs(ids(truth))[1])
+    return edit_score(label_runs(ids(predicted))[1], label_runs(ids(truth))[1])
 
 
 def test_runs_are_stretches_of_equal_labels_without_background() -> None:
-    bounds, labels = runs(ids("..aab.bb"))
+    bounds, labels = label_runs(ids("..aab.bb"))
     assert bounds.tolist() == [[2, 4], [4, 5], [6, 8]]
     assert labels.tolist() == [0, 1, 1]
     for nothing in ("", "...."):
-        assert [len(part) for part in runs(ids(nothing))] == [0, 0]
-    assert runs(ids("aaa"))[0].tolist() == [[0, 3]]
+        assert [len(part) for part in label_runs(ids(nothing))] == [0, 0]
+    assert label_runs(ids("aaa"))[0].tolist() == [[0, 3]]
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_perfect_predictions_are_perfect_and_worse_ones_are_not_better() -> None
     rng = np.random.default_rng(3)
     for _ in range(30):
         truth = rng.integers(-1, 4, 12).repeat(rng.integers(1, 9, 12))
-        bounds, labels = runs(truth)
+        bounds, labels = label_runs(truth)
         assert edit_score(labels, labels) == 1.0
         assert f1_counts(bounds, labels, bounds, labels, 1.0) == (len(labels), 0, 0)
         noisy = np.where(rng.random(len(truth)) < 0.3, rng.integers(-1, 4, len(truth)), truth)
-        found = runs(noisy)
+        found = label_runs(noisy)
         rights = [f1_counts(*found, bounds, labels, x)[0] for x in (0.1, 0.25, 0.5, 0.9)]
         assert rights == sorted(rights, reverse=True)
         for right, wrong, missed in (f1_counts(*found, bounds, labels, x) for x in (0.1, 0.5)):

@@ -81,7 +81,7 @@ def lines(path: Path) -> list[dict[str, object]]:
         (lambda rows: rows[2].update(logits=[1.0, 2.0, None, 3.0]), "finite|NoneType"),
         (lambda rows: rows[1].pop("path"), "path is missing"),
         (lambda rows: rows.__setitem__(0, []), "schema"),
-        (lambda rows: rows.clear(), "not the answers"),
+        (lambda rows: rows.clear(), "not a file of predictions"),
     ],
 )
 def test_a_dump_that_lies_is_refused(tmp_path: Path, change: object, complaint: str) -> None:
@@ -90,7 +90,7 @@ def test_a_dump_that_lies_is_refused(tmp_path: Path, change: object, complaint: 
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(InputError, match=complaint) as caught:
         load_predictions(tmp_path / "b.jsonl")
-    assert caught.value.message.startswith(f"{tmp_path / 'b.jsonl'}: not the answers of a model")
+    assert caught.value.message.startswith(f"{tmp_path / 'b.jsonl'}: not a file of predictions")
 
 
 def test_an_archive_is_read_without_pickles(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_an_archive_is_read_without_pickles(tmp_path: Path) -> None:
     whole = save_predictions(answers(3), tmp_path / "whole.npz").read_bytes()
     for cut in (0, 10, len(whole) // 2, len(whole) - 1):
         (tmp_path / "cut.npz").write_bytes(whole[:cut])
-        with pytest.raises(InputError, match="not the answers"):
+        with pytest.raises(InputError, match="not a file of predictions"):
             load_predictions(tmp_path / "cut.npz")
 
 

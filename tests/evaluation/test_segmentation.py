@@ -174,9 +174,9 @@ def test_predictions_find_their_truth_by_name() -> None:
 
 
 def test_doubtful_pairs_are_refused() -> None:
-    with pytest.raises(DataError, match="their folders do not tell"):
+    with pytest.raises(DataError, match="their folders do not decide"):
         pair_videos([spans("x/film.mp4"), spans("y/film.mp4")], [timeline("z/film.mp4", "s")])
-    with pytest.raises(DataError, match=r"a/f.mp4 and b/f.mp4 are both about f"):
+    with pytest.raises(DataError, match=r"a/f.mp4 and b/f.mp4 are both predictions for f"):
         pair_videos([spans("f")], [timeline("a/f.mp4", "s"), timeline("b/f.mp4", "s")])
     with pytest.raises(DataError, match="none of the predictions"):
         pair_videos([spans("f")], [timeline("g", "s")])

@@ -87,7 +87,7 @@ def test_a_log_whose_first_record_is_something_else_is_no_log(
 def test_a_state_that_says_nothing_of_its_run_is_refused(facts: str, tmp_path: Path) -> None:
     header = json.dumps({"__metadata__": {"vidattn-state": facts}}).encode()
     path = written(tmp_path / "s.safetensors", len(header).to_bytes(8, "little") + header)
-    with pytest.raises(WeightsError, match="what it says of the run"):
+    with pytest.raises(WeightsError, match="its description of the run"):
         load_state(path)
 
 
@@ -105,7 +105,7 @@ def test_answers_with_any_byte_wrong_are_read_or_named(at: int, tmp_path: Path) 
     try:
         found = predictions.load_predictions(path)
     except InputError as error:
-        assert "not the answers of a model" in error.message  # noqa: PT017
+        assert "not a file of predictions" in error.message  # noqa: PT017
     else:
         assert found.logits.shape == (2, 2)
 

@@ -1,1 +1,1 @@
-"""How right a model is: metrics, datasets, timelines against ground truth, benchmarks."""
+"""Evaluation: classification on datasets, timelines against ground truth, and speed."""

@@ -1,7 +1,7 @@
-"""How fast a model runs on this machine, beside its plain form and Hugging Face's, in one run.
+"""Speed of a model on this machine, beside its plain form and that of Hugging Face.
 
-Weights are random: speed and agreement do not depend on them, and nothing is downloaded. What is
-compared runs in turns, so that other load on the machine falls on all alike; medians are reported.
+Weights are random: speed does not depend on them, and nothing is downloaded. The variants run in
+turns, so that other load on the machine affects all alike; medians are reported.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from vidattn.weights import catalog, key_maps
 Config = TimeSformerConfig | StamConfig
 OTHERS = {"howto100m": 1059}
 SIDE = 2048
-"""Of the square matrices whose product is the ceiling; larger ones are no faster."""
+"""Side of the matrices whose product is the ceiling; larger ones are no faster."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What arXiv:2102.05095 says of a model, and its shape."""
+    """The numbers of arXiv:2102.05095 for a model, and its shape."""
 
     name: str
     config: TimeSformerConfig
     parameters: float | None
-    """Millions, with the 174 classes of Something-Something (Table 1), where it says."""
+    """Millions, with the 174 classes of Something-Something (Table 1), if given."""
     tera: float | None
-    """1e12 multiply-adds of three views (Tables 2 and 5), where it says."""
+    """1e12 multiply-adds of three views (Tables 2 and 5), if given."""
     k400: float
     ssv2: float
     """Top-1 in percent from ImageNet-21k (Tables 1, 3 and 5)."""
@@ -68,13 +68,13 @@ PAPER = tuple(
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured."""
+    """The model that is measured."""
 
     name: str
     config: Config
     parameters: int
     macs: int
-    """Multiply-adds of one clip, without those that folding saves."""
+    """Multiply-adds of one clip, before fusing."""
     batch_size: int
     device: str
     precision: str
@@ -83,18 +83,18 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One way to run it."""
+    """One way to run the model."""
 
     way: str
     seconds: float
     """Median of one batch."""
     clips_per_second: float
     ceiling: float
-    """Share of the speed at which this machine multiplied large matrices in the same run."""
+    """Fraction of the speed at which this machine multiplied large matrices in the same run."""
     memory_mb: float | None
-    """What one pass took beyond the weights, in 1e6 bytes; None where that cannot be told."""
+    """Memory of one pass beyond the weights, in 1e6 bytes; None where unknown."""
     difference: float
-    """Largest absolute difference of a logit to the plain model in float32."""
+    """Largest absolute difference of a logit from the plain model in float32."""
 
 
 @dataclass
@@ -108,15 +108,15 @@ class _Runner:
     logits: Tensor | None = None
 
 
-def parameters(config: Config) -> int:
-    """How many numbers a model learns."""
+def count_parameters(config: Config) -> int:
+    """The number of parameters of a model."""
     with torch.device("meta"):
         model = _build(config)
     return sum(p.numel() for p in model.parameters())
 
 
-def config_of(name: str) -> Config:
-    """The shape of a model in the catalog, a file or a folder. Raises WeightsError."""
+def find_config(name: str) -> Config:
+    """The config of a model in the catalog, a file or a folder. Raises WeightsError."""
     if exists(Path(name)) or name == catalog.BUNDLED:
         config = weights.load(name).model.config
         assert isinstance(config, TimeSformerConfig | StamConfig)
@@ -136,13 +136,12 @@ def benchmark(
     rounds: int = 5,
     runtime: Runtime = Runtime(),
 ) -> Iterator[Subject | Measurement]:
-    """Measure a model of random weights: one Subject, then one Measured for each way to run it.
+    """Measure a model of random weights: a Subject, then a Measurement for each way to run it.
 
-    "vidattn" is how the commands run it, "compiled" how they do with `--compile`, "plain" the
-    unfolded model; "Hugging Face" is float32 and eager with the same weights, where transformers is
-    installed and knows the attention scheme.
-    frames: length of the clips, the config's by default. runtime: without a batch size, clips are
-    scored one by one.
+    "vidattn" is how the commands run it, "compiled" the same with `--compile`, "plain" the model
+    before fusing; "Hugging Face" is float32 and eager with the same weights, if transformers is
+    installed and has the attention scheme. frames: clip length, that of the config by default.
+    runtime: without a batch size, clips are scored one by one.
     """
     config = replace(config, frames=frames or config.frames)
     device, precision = runtime.torch_device(), runtime.resolved_precision()
@@ -150,7 +149,7 @@ def benchmark(
     torch.manual_seed(0)
     model = _build(config).eval()
     for parameter in model.parameters():
-        if not parameter.any():  # what starts at zero would hide mistakes
+        if not parameter.any():  # zeros would hide mistakes
             torch.nn.init.normal_(parameter, std=0.02)
     clips = torch.randn(batch, 3, config.frames, config.size, config.size)
     yield Subject(
@@ -197,21 +196,21 @@ def _runners(model: nn.Module, config: Config, clips: Tensor, runtime: Runtime) 
     device, labels = runtime.torch_device(), tuple(map(str, range(config.classes)))
     clip = ClipConfig(frames=config.frames, short_side=config.size, crop=config.size)
     scorer = Scorer(Classifier(model, clip, labels), runtime)
-    found = [_Runner("vidattn", lambda: torch.stack(scorer(list(clips))))]
+    runners = [_Runner("vidattn", lambda: torch.stack(scorer(list(clips))))]
     if runtime.compile:
-        found.append(_Runner("compiled", _in_halves(scorer, clips)))
+        runners.append(_Runner("compiled", _in_halves(scorer, clips)))
     if scorer.model is not model:
-        found.append(_Runner("plain", _once(model, clips, device, scorer.precision)))
+        runners.append(_Runner("plain", _once(model, clips, device, scorer.precision)))
     theirs = hugging_face(model)
     if theirs is not None:
         network = theirs.to(device)
         run = _once(lambda x: network(x.transpose(1, 2)).logits, clips, device, "fp32")
-        found.append(_Runner("Hugging Face", run))
-    return found
+        runners.append(_Runner("Hugging Face", run))
+    return runners
 
 
 def _in_halves(scorer: Scorer, clips: Tensor) -> Callable[[], Tensor]:
-    """What films go through: first frame by frame, then clip by clip."""
+    """As for videos: first frame by frame, then clip by clip."""
     frames = list(clips.transpose(1, 2).flatten(0, 1))
 
     def run() -> Tensor:
@@ -232,7 +231,7 @@ def _once(
 
 
 def hugging_face(model: nn.Module) -> nn.Module | None:
-    """The same model, weights copied, as transformers has it; None where it has none."""
+    """The same model from transformers, with the same weights; None where it has none."""
     if not isinstance(model, TimeSformer):
         return None
     config = model.config
@@ -262,7 +261,7 @@ def hugging_face(model: nn.Module) -> nn.Module | None:
 
 
 def _product(device: torch.device, precision: str) -> Callable[[], Tensor]:
-    """A product of large square matrices, through the fastest kernel torch has for it here."""
+    """A product of large square matrices, with the fastest kernel of torch here."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     linear = nn.Linear(SIDE, SIDE)
     x = torch.randn(SIDE, SIDE, device=device, dtype=dtype)
@@ -288,7 +287,7 @@ def _product(device: torch.device, precision: str) -> Callable[[], Tensor]:
 
 
 def _memory(runner: _Runner, device: torch.device) -> float | None:
-    """Run once, keep the logits, and say what that took at most on top of what was there."""
+    """Run once for the logits, once for the peak memory on top of the memory in use."""
     runner.logits = runner.run()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -296,7 +295,7 @@ def _memory(runner: _Runner, device: torch.device) -> float | None:
         runner.run()
         return (torch.cuda.max_memory_allocated(device) - before) / 1e6
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         resident = _status("VmRSS")
         runner.run()
         return (_status("VmHWM") - resident) / 1e3 if device.type == "cpu" else None
@@ -306,7 +305,7 @@ def _memory(runner: _Runner, device: torch.device) -> float | None:
 
 def _status(key: str) -> float:
     """A number of /proc/self/status, in units of 1000 bytes."""
-    found = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    if found is None:
+    match = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if match is None:
         raise ValueError(key)
-    return int(found[1]) * 1.024
+    return int(match[1]) * 1.024

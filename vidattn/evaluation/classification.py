@@ -1,4 +1,4 @@
-"""All figures of a classifier's answers: how often it is right, and what its certainty is worth."""
+"""Metrics of the predictions of a classifier: accuracy, confusion and calibration."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from vidattn.evaluation import metrics
 from vidattn.evaluation.predictions import Predictions
 
 PAIRS = 20
-"""Of the most frequent confusions that JSON lists beside the whole matrix."""
+"""Number of the most frequent confusions that JSON lists beside the whole matrix."""
 SHARES = ("top1", "top5", "mean_class", "ece")
-"""Figures that are shares from 0 to 1, shown in percent."""
+"""Metrics from 0 to 1, shown in percent."""
 NAMES = (*SHARES, "nll", "brier")
 
 
 @dataclass(frozen=True)
 class ClassificationMetrics:
-    """Scores as shares from 0 to 1, and who was taken for whom."""
+    """Metrics of a set of predictions."""
 
     top1: float
     top5: float
     mean_class: float
     confusion: NDArray[np.int64]
-    """[K, K]: rows are the true classes, columns the answers."""
+    """[K, K]: rows are the true classes, columns the predicted ones."""
     clips: int
     ece: float
     """Expected calibration error, see `metrics.calibration_error`."""
     nll: float
     brier: float
     temperature: float = 1.0
-    """What logits were divided by; changes the last three figures only."""
+    """Divides the logits; changes the last three metrics only."""
 
     def to_dict(self, labels: Sequence[str]) -> dict[str, Any]:
-        """Plain values for JSON, with the names of the classes."""
+        """JSON values, with the names of the classes."""
         totals = self.confusion.sum(1)
         pairs = metrics.most_confused(self.confusion, PAIRS)
         return {
@@ -63,10 +63,10 @@ class ClassificationMetrics:
 def measure(
     logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
 ) -> ClassificationMetrics:
-    """The scores of logits [N, K] against labels [N]. Raises DataError when N is 0."""
+    """The metrics of logits [N, K] against labels [N]. Raises DataError when N is 0."""
     if len(labels) == 0:
-        raise DataError("nothing to evaluate: the data set has no clips")
-    counts = metrics.confusion(metrics.covered_classes(logits, labels), labels, logits.shape[1])
+        raise DataError("nothing to evaluate: the dataset has no clips")
+    counts = metrics.confusion(metrics.predicted_classes(logits, labels), labels, logits.shape[1])
     logs = metrics.log_probabilities(logits, temperature)
     scores = np.exp(logs)
     return ClassificationMetrics(
@@ -82,14 +82,15 @@ def measure(
     )
 
 
-def measure_predictions(answers: Predictions) -> dict[str, Any]:
-    """Every figure of answers and what they are about, as plain values for JSON.
+def measure_predictions(predictions: Predictions) -> dict[str, Any]:
+    """All metrics of predictions, and what they are about, as JSON values.
 
-    Depends on the answers alone: of a dump it is the same to the digit. Raises DataError when there
-    are no answers.
+    The same to the digit for a dump of the predictions. Raises DataError when there are none.
     """
-    plain = measure(answers.logits, answers.labels, answers.temperature).to_dict(answers.classes)
-    about = dict(answers.about)
+    plain = measure(predictions.logits, predictions.labels, predictions.temperature).to_dict(
+        predictions.classes
+    )
+    about = dict(predictions.about)
     failed = about.pop("failed", [])
     counted = plain.pop("clips")
     total = about.pop("videos", counted + len(failed))
@@ -97,14 +98,14 @@ def measure_predictions(answers: Predictions) -> dict[str, Any]:
     return {**head, **plain, "videos": total, "scored": counted, "failed": failed, **about}
 
 
-def fit_temperature(answers: Predictions) -> dict[str, Any]:
-    """The temperature that fits these answers best, and the figures it changes, before and after.
+def fit_temperature(predictions: Predictions) -> dict[str, Any]:
+    """The temperature with the least nll, and the metrics it changes, before and after.
 
-    Plain values: temperature, and of ece, nll and brier a pair each. Fitted and measured on the
-    same videos, so a little better than on others.
+    JSON values: temperature, and a pair each for ece, nll and brier. Fitted and measured on the
+    same videos, so slightly optimistic.
     """
-    fitted = metrics.best_temperature(answers.logits, answers.labels)
-    before, after = (measure(answers.logits, answers.labels, t) for t in (1.0, fitted))
+    fitted = metrics.best_temperature(predictions.logits, predictions.labels)
+    before, after = (measure(predictions.logits, predictions.labels, t) for t in (1.0, fitted))
     pairs = {name: [getattr(e, name) for e in (before, after)] for name in ("ece", "nll", "brier")}
     at_edge = any(math.isclose(fitted, t) for t in (metrics.COLDEST, metrics.HOTTEST))
     return {"temperature": fitted, "at_edge": at_edge, **pairs}

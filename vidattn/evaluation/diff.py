@@ -1,6 +1,6 @@
-"""Where a timeline and what happened differ: moment by moment, boundary by boundary.
+"""Differences between a timeline and ground truth, by moment and by boundary.
 
-Needs neither model nor video. Names are compared as `classes.canonical` has them.
+Needs neither model nor video. Labels are compared as `normalize_label` returns them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vidattn.timeline.segments import BACKGROUND
 from vidattn.types import Window
 
 NOT_SEEN = "not seen"
-"""What a timeline says of time that it has no segment for."""
+"""The label of time without a segment."""
 LEAST = 0.0015
 """Seconds; timelines are in whole milliseconds, so shorter differences are rounding."""
 
@@ -32,18 +32,18 @@ Spans = list[tuple[Window, str]]
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A stretch of time that timeline and truth name differently."""
+    """A span that timeline and ground truth label differently."""
 
     window: Window
     said: str
     """A label, "background" or "not seen"."""
     true: tuple[str, ...]
-    """The labels of the truth; several where its spans overlap, none where nothing happens."""
+    """The true labels; several where spans overlap, none for background."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A segment and the span of the truth that it stands for: same label, most overlap."""
+    """A segment and its true span: the one of the same label with the most overlap."""
 
     label: str
     said: Window
@@ -51,17 +51,17 @@ class Match:
 
     @property
     def shifts(self) -> tuple[float, float]:
-        """Seconds by which the segment begins and ends too late; below 0: too early."""
+        """Seconds by which the segment starts and ends too late; negative: too early."""
         return self.said.start - self.true.start, self.said.stop - self.true.stop
 
 
 @dataclass
 class LabelDifference:
-    """What became of one label."""
+    """The difference for one label."""
 
     label: str
     both: float = 0.0
-    """Seconds that timeline and truth give it; then those that only one of them does."""
+    """Seconds in both, then in only one of them."""
     only_said: float = 0.0
     only_true: float = 0.0
     said_spans: int = 0
@@ -69,7 +69,7 @@ class LabelDifference:
     matches: list[Match] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; shifts are medians of their sizes, None without a match."""
+        """JSON values; shifts are median absolute values, None without a match."""
         shifts = np.abs([match.shifts for match in self.matches])
         medians = np.median(shifts, axis=0).tolist() if self.matches else [None, None]
         union = self.both + self.only_said + self.only_true
@@ -89,26 +89,26 @@ class LabelDifference:
 
 @dataclass(frozen=True)
 class Difference:
-    """A timeline beside the truth."""
+    """The difference of a timeline from ground truth."""
 
     source: str
     truth: str
     duration: float
-    """Seconds of the film."""
+    """Seconds of the video."""
     part: Window
-    """The part that both speak of; nothing else counts."""
+    """The region that both cover; nothing else counts."""
     agreed: float
     labels: tuple[LabelDifference, ...]
-    """By the seconds that they disagree about, falling."""
+    """By falling seconds of disagreement."""
     disagreements: tuple[Disagreement, ...]
 
     @property
     def share(self) -> float:
-        """What of the part agrees, 0 to 1."""
+        """Fraction of the region that agrees, 0 to 1."""
         return self.agreed / self.part.duration
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, schema vidattn/difference/1."""
+        """JSON values, schema vidattn/difference/1."""
         return {
             "schema": "vidattn/difference/1",
             "input": {"path": self.source, "duration": self.duration},
@@ -131,26 +131,21 @@ class Difference:
 
 
 def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
-    """Lay a timeline over the truth about the same film, where both speak of it.
+    """Compare a timeline with the ground truth of the same video, where both cover it.
 
-    A moment agrees when the timeline names a label that the truth has there, or background where
-    the truth has none; and so does a difference so short that no frame of the film lies in it, as
-    annotators who count frames make them. Raises DataError when they have no moment in common.
+    A moment agrees if the predicted label is among the true ones, or is background where there are
+    none. Differences without a frame in them do not count: annotation tools round to frames. Raises
+    DataError when timeline and ground truth do not overlap.
     """
     assert timeline.duration is not None
     part = _common(timeline, truth)
-    true = _clipped(_spans_of(truth, timeline.duration), part)
-    said = _clipped([(s.window, s.label) for s in timeline.segments], part)
+    true = _clip(_spans_of(truth, timeline.duration), part)
+    said = _clip([(s.window, s.label) for s in timeline.segments], part)
     names: dict[str, str] = {normalize_label(BACKGROUND): BACKGROUND}
     for _, label in [*true, *said]:
         names.setdefault(normalize_label(label), label)
-    true = [
-        (w, names[normalize_label(label)])
-        for w, label in true
-        if names[normalize_label(label)] != BACKGROUND
-    ]
-    true = _joined(true)
-    said = [(w, names[normalize_label(label)]) for w, label in said]
+    said, true = ([(w, names[normalize_label(label)]) for w, label in own] for own in (said, true))
+    true = _merge_touching([(w, label) for w, label in true if label != BACKGROUND])
     tallies = {label: LabelDifference(label) for label in names.values() if label != BACKGROUND}
     agreed, differing = 0.0, []
     fps = timeline.input.fps
@@ -172,7 +167,7 @@ def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
 
 
 def as_ground_truth(timeline: Timeline) -> AnnotatedVideo:
-    """Another timeline, taken for the truth."""
+    """A timeline as ground truth."""
     spans = [(s.window, s.label) for s in timeline.segments if s.label_id is not None]
     return AnnotatedVideo(
         timeline.source, spans=tuple(spans), duration=timeline.duration, part=timeline.part
@@ -180,19 +175,19 @@ def as_ground_truth(timeline: Timeline) -> AnnotatedVideo:
 
 
 def _common(timeline: Timeline, truth: AnnotatedVideo) -> Window:
-    """The part that both speak of."""
+    """The region that both cover."""
     ours, theirs = timeline.part, truth.part or timeline.part
     start, stop = max(ours.start, theirs.start), min(ours.stop, theirs.stop)
     if start >= stop:
         raise DataError(
-            f"{timeline.source}: speaks of {ours.start:g} to {ours.stop:g} s, and {truth.name} of "
+            f"{timeline.source}: covers {ours.start:g} to {ours.stop:g} s, and {truth.name} "
             f"{theirs.start:g} to {theirs.stop:g} s"
         )
     return Window(start, stop)
 
 
 def _spans_of(truth: AnnotatedVideo, end: float) -> Spans:
-    """Labels of frames as spans: spread over the film, as they say no times."""
+    """True spans; frame labels are spread over the video."""
     if not truth.frames:
         return list(truth.spans)
     edges = [i for i, (a, b) in enumerate(pairwise(truth.frames), start=1) if a != b]
@@ -201,7 +196,7 @@ def _spans_of(truth: AnnotatedVideo, end: float) -> Spans:
     return [(Window(a * step, b * step), truth.frames[a]) for a, b in bounds]
 
 
-def _clipped(spans: Spans, part: Window) -> Spans:
+def _clip(spans: Spans, part: Window) -> Spans:
     return [
         (Window(max(w.start, part.start), min(w.stop, part.stop)), label)
         for w, label in spans
@@ -209,8 +204,8 @@ def _clipped(spans: Spans, part: Window) -> Spans:
     ]
 
 
-def _joined(spans: Spans) -> Spans:
-    """Spans of a label that touch become one: whoever renames a segment leaves two."""
+def _merge_touching(spans: Spans) -> Spans:
+    """Merge touching spans of a label: renaming a segment in an editor leaves two."""
     of: dict[str, list[Window]] = defaultdict(list)
     for window, label in sorted(spans):
         own = of[label]
@@ -224,31 +219,31 @@ def _joined(spans: Spans) -> Spans:
 def _moments(
     said: Spans, true: Spans, part: Window
 ) -> Iterator[tuple[Window, str, tuple[str, ...]]]:
-    """The longest stretches in which neither side changes: what each says there."""
+    """The longest spans in which neither side changes, with the labels of both."""
     changes: dict[float, list[tuple[int, str, int]]] = defaultdict(list)
     for side, spans in enumerate((said, true)):
         for window, label in spans:
             changes[window.start].append((side, label, 1))
             changes[window.stop].append((side, label, -1))
     active: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-    begun = part.start
+    since = part.start
     held: tuple[str, tuple[str, ...]] = (NOT_SEEN, ())
     for time in sorted({part.start, *changes}):
         for side, label, step in changes[time]:
             active[side][label] += step
         current = next(iter(+active[0]), NOT_SEEN), tuple(sorted(+active[1]))
-        if current != held and begun < time:
-            yield Window(begun, time), *held
+        if current != held and since < time:
+            yield Window(since, time), *held
         if current != held:
-            begun, held = time, current
-    if begun < part.stop:
-        yield Window(begun, part.stop), *held
+            since, held = time, current
+    if since < part.stop:
+        yield Window(since, part.stop), *held
 
 
 def _count(
     tallies: dict[str, LabelDifference], said: str, true: Sequence[str], seconds: float
 ) -> bool:
-    """Add a stretch to what became of its labels; whether it agrees."""
+    """Add a span to the counts of its labels; returns whether it agrees."""
     for label in true:
         if label == said:
             tallies[label].both += seconds
@@ -260,7 +255,7 @@ def _count(
 
 
 def _match(tallies: dict[str, LabelDifference], said: Spans, true: Spans) -> None:
-    """Pair segments and spans of a label, those that overlap most first."""
+    """Match segments and true spans of each label, by falling overlap."""
     for label, tally in tallies.items():
         ours = [w for w, name in said if name == label]
         theirs = [w for w, name in true if name == label]

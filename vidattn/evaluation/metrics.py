@@ -1,4 +1,4 @@
-"""Scores of classifiers: numbers in, numbers out."""
+"""Metrics of classification, calibration, segmentation and detection, as pure functions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 BINS = 15
-"""Of the calibration error; as in arXiv:1706.04599, Sec. 5."""
+"""Bins of the calibration error, as in arXiv:1706.04599, Sec. 5."""
 COLDEST, HOTTEST = 0.05, 20.0
-"""Between these a fitted temperature lies."""
+"""The range of fitted temperatures."""
 
 
 def top_k(logits: NDArray[np.floating], labels: NDArray[np.integer], k: int) -> float:
-    """Share of rows of logits [N, K] whose label [N] is among the k largest; 0 .. 1, NaN if N is 0.
+    """Fraction of rows of logits [N, K] whose label [N] is among the k largest; NaN if N is 0.
 
-    Equal logits count against the model: a constant answer is not right about everything; nor is
-    an answer of NaN.
+    Ties count as errors, so that a constant prediction is not always right; so does NaN.
     """
     if len(logits) == 0:
         return float("nan")
@@ -29,15 +28,17 @@ def top_k(logits: NDArray[np.floating], labels: NDArray[np.integer], k: int) -> 
 def confusion(
     predicted: NDArray[np.integer], labels: NDArray[np.integer], classes: int
 ) -> NDArray[np.int64]:
-    """How often class i (row) was called class j (column): int64 [classes, classes]."""
+    """How often class i (row) was predicted as class j (column): int64 [classes, classes]."""
     pairs = labels.astype(np.int64) * classes + predicted.astype(np.int64)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
-def covered_classes(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The class each row of logits [N, K] is called, int64 [N]: that of the largest.
+def predicted_classes(
+    logits: NDArray[np.floating], labels: NDArray[np.integer]
+) -> NDArray[np.int64]:
+    """The class with the largest logit in each row of [N, K]: int64 [N].
 
-    Where the label [N] shares the first place with others it is one of them, so that an answer is
+    Where the true label [N] shares the first place, another class is taken, so that a prediction is
     right if and only if `top_k` counts it for k = 1.
     """
     rows = np.arange(len(labels))
@@ -47,23 +48,23 @@ def covered_classes(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
 
 
 def mean_class(counts: NDArray[np.integer]) -> float:
-    """Mean over the classes that occur of the share called rightly, from a confusion matrix."""
+    """Mean recall over the classes that occur, from a confusion matrix."""
     seen = counts.sum(1)
     right = np.diagonal(counts)[seen > 0] / seen[seen > 0]
     return float(right.mean()) if len(right) else float("nan")
 
 
 def most_confused(counts: NDArray[np.integer], limit: int) -> list[tuple[int, int, int]]:
-    """The most frequent errors in a confusion matrix: (true class, answer, how often), falling.
+    """The most frequent errors in a confusion matrix: (true class, predicted class, count).
 
-    At most `limit`; equally frequent ones in the order of their classes.
+    At most `limit`, by falling count; ties in the order of their classes.
     """
     errors = counts.copy()
     np.fill_diagonal(errors, 0)
     order = np.argsort(-errors, axis=None, kind="stable")[:limit]
     rows, columns = np.unravel_index(order, errors.shape)
-    found = zip(rows.tolist(), columns.tolist(), errors[rows, columns].tolist(), strict=True)
-    return [(row, column, count) for row, column, count in found if count]
+    cells = zip(rows.tolist(), columns.tolist(), errors[rows, columns].tolist(), strict=True)
+    return [cell for cell in cells if cell[2]]
 
 
 def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
@@ -86,9 +87,9 @@ def mean_nll(logs: Floats, labels: NDArray[np.integer]) -> float:
 
 
 def brier(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """Mean over rows of the squared distance of the probabilities [N, K] to the truth: 0 .. 2.
+    """Mean squared distance of the probabilities [N, K] to the one-hot labels: 0 .. 2.
 
-    All classes count (Brier, 1950), not only the one named; NaN if there are no rows.
+    Summed over all classes (Brier, 1950); NaN if there are no rows.
     """
     if len(labels) == 0:
         return float("nan")
@@ -103,12 +104,12 @@ def calibration_error(
 
     The largest probability of each row is its confidence. Rows are put into `bins` bins of equal
     width over (0, 1], each with its upper edge; the error is the mean distance between confidence
-    and share of right answers of the bins, weighed by their rows. Source: arXiv:1706.04599, Eq. 3.
+    and accuracy of the bins, weighted by their rows. Source: arXiv:1706.04599, Eq. 3.
     """
     if len(labels) == 0:
         return float("nan")
     confidence = scores.max(1)
-    right = covered_classes(scores, labels) == labels
+    right = predicted_classes(scores, labels) == labels
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(place, weights=confidence - right, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
@@ -117,8 +118,8 @@ def calibration_error(
 def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """The temperature T in [COLDEST, HOTTEST] whose softmax(logits / T) has the least nll.
 
-    The nll is convex in 1 / T; Newton's method, halving the interval where a step would leave it,
-    finds its minimum to twelve digits, always the same one. 1.0 if there are no rows. Source:
+    The nll is convex in 1 / T; Newton's method, with bisection where a step would leave the
+    interval, finds its minimum to twelve digits. 1.0 if there are no rows. Source:
     arXiv:1706.04599, Sec. 4.2.
     """
     if len(labels) == 0:
@@ -158,23 +159,23 @@ def log_probabilities(logits: NDArray[np.floating], temperature: float = 1.0) ->
     return scaled
 
 
-def runs(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Stretches of equal labels [n]: first and end [R, 2] in frames, half-open, and labels [R].
+def label_runs(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Runs of equal labels [n]: bounds [R, 2] in frames, half-open, and labels [R].
 
-    Labels below 0 are background and make no stretch. Source: MS-TCN, eval.py.
+    Labels below 0 are background and form no run. Source: MS-TCN, eval.py.
     """
     if len(labels) == 0:
         return np.zeros((0, 2), np.int64), np.zeros(0, np.int64)
     edges = np.flatnonzero(np.diff(labels)) + 1
     bounds = np.stack([np.append(0, edges), np.append(edges, len(labels))], 1)
-    found = labels[bounds[:, 0]].astype(np.int64)
-    return bounds[found >= 0], found[found >= 0]
+    names = labels[bounds[:, 0]].astype(np.int64)
+    return bounds[names >= 0], names[names >= 0]
 
 
 def edit_score(predicted: NDArray[np.integer], truth: NDArray[np.integer]) -> float:
     """1 - Levenshtein distance of two sequences of labels / the longer length: 0 .. 1.
 
-    Sees the order of events and not when they happen. Two empty sequences agree. Source:
+    Depends on the order of events alone, not on their times. Two empty sequences agree. Source:
     arXiv:1611.05267, Sec. 3.3, and MS-TCN, eval.py (there x 100).
     """
     longer = max(len(predicted), len(truth))
@@ -206,12 +207,12 @@ def f1_counts(
     true_labels: NDArray[np.integer],
     overlap: float,
 ) -> tuple[int, int, int]:
-    """Right, wrong and missed spans of one video: (tp, fp, fn).
+    """True positives, false positives and false negatives of one video.
 
     Each predicted span [N, 2], in order, is compared with the true span [M, 2] of its label that it
-    overlaps most: it is right when that is `overlap` (IoU, > 0) or more and no span before it took
-    the same one, and wrong otherwise. What nobody took is missed. Counts of videos are added up
-    before `f1`. Source: arXiv:1611.05267, Sec. 3.3, and MS-TCN, eval.py.
+    overlaps most: it is right if their IoU is `overlap` (> 0) or more and no earlier span took the
+    same one, and wrong otherwise. True spans not taken are missed. Sum the counts of all videos
+    before calling `f1`. Source: arXiv:1611.05267, Sec. 3.3, and MS-TCN, eval.py.
     """
     if len(labels) == 0 or len(true_labels) == 0:
         return 0, len(labels), len(true_labels)
@@ -225,26 +226,26 @@ def f1_counts(
 
 
 def f1(right: int, wrong: int, missed: int) -> float:
-    """2 tp / (2 tp + fp + fn): 0 .. 1, NaN when there is nothing to find and nothing was found."""
+    """2 tp / (2 tp + fp + fn): 0 .. 1, NaN when there are neither true nor predicted spans."""
     total = 2 * right + wrong + missed
     return 2 * right / total if total else float("nan")
 
 
 def average_precision(
-    found: tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.floating]],
+    predictions: tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.floating]],
     truth: tuple[NDArray[np.integer], NDArray[np.floating]],
     thresholds: NDArray[np.floating],
 ) -> Floats:
     """Interpolated average precision of detections of one class, for each IoU threshold: [T].
 
-    found: video numbers [N], spans [N, 2], scores [N]. truth: video numbers [M], spans [M, 2].
-    From the highest score on, a detection takes the true span of its video that it overlaps most
-    and that is still free; it is right if that IoU reaches the threshold. Precision at a recall is
-    the highest at that or any higher recall. Equal scores are taken in the order of video, start
-    and end, so the order of the rows never matters. NaN when there is no truth. Source:
-    ActivityNet, eval_detection.py.
+    predictions: video numbers [N], spans [N, 2], scores [N]. truth: video numbers [M], spans
+    [M, 2]. By falling score, a prediction takes the true span of its video that it overlaps most
+    and that is still free; it is right if their IoU reaches the threshold. Precision at a recall is
+    the highest at that or any higher recall. Equal scores are ordered by video, start and end, so
+    the order of the rows never matters. NaN without true spans. Source: ActivityNet,
+    eval_detection.py.
     """
-    videos, spans, scores = found
+    videos, spans, scores = predictions
     true_videos, true_spans = truth
     if len(true_videos) == 0:
         return np.full(len(thresholds), np.nan)
@@ -265,7 +266,7 @@ def average_precision(
 
 
 def _interpolated(right: NDArray[np.bool_], positives: int) -> float:
-    """Area under the falling hull of precision over recall, of detections in falling score."""
+    """Area under the interpolated precision-recall curve, predictions by falling score."""
     hits = right.cumsum()
     precision = hits / np.arange(1, len(right) + 1)
     hull = np.maximum.accumulate(precision[::-1])[::-1]

@@ -1,8 +1,8 @@
-"""What a classifier answered to every video of a set, and the file that keeps it.
+"""Predictions of a classifier for the videos of a dataset, and their files.
 
-Every figure can be made again from these, without model and videos. The file is an .npz archive of
-plain arrays, or JSON Lines: a line about the whole, then one for each video. Both keep float32
-exactly, and the same answers give the same bytes.
+All metrics can be recomputed from them, without model and videos. The file is an .npz archive of
+plain arrays, or JSON Lines: a header line, then one for each video. Both keep float32 exactly, and
+equal predictions give equal bytes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ ARRAYS = ("about", "paths", "labels", "logits")
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The answers to the videos of a set that could be read, in the order of the set.
+    """Predictions for the readable videos of a dataset, in its order.
 
-    Raises ValueError when the values do not fit one another.
+    Raises ValueError when the values do not fit together.
     """
 
     classes: tuple[str, ...]
-    """Of the classifier."""
+    """The labels of the classifier."""
     paths: tuple[str, ...]
     labels: NDArray[np.int64]
     """[N], the true classes as the classifier numbers them."""
@@ -44,9 +44,9 @@ class Predictions:
     """[N, K], averaged over the views of each video, not yet divided by the temperature. Where
     probabilities are averaged these are the logarithms of their means."""
     temperature: float = 1.0
-    """What the classifier divides them by."""
+    """The temperature of the classifier."""
     about: Mapping[str, Any] = None  # type: ignore[assignment]
-    """Plain values: model, sha256, dataset, videos (how many the set has), failed, settings."""
+    """JSON values: model, sha256, dataset, videos (their number), failed, settings."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "about", dict(self.about or {}))
@@ -65,20 +65,20 @@ class Predictions:
 
 
 def require_dump_name(path: Path) -> Path:
-    """`path`, if its name says which of the two formats it has; else UsageError."""
+    """`path`, if it ends in .npz or .jsonl; else UsageError."""
     if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path}: answers are kept in .npz or .jsonl files")
+        raise UsageError(f"{path}: predictions are saved to .npz or .jsonl files")
     return path
 
 
-def save_predictions(answers: Predictions, path: Path) -> Path:
-    """Write answers to an .npz or .jsonl file, whole or not at all. Raises OutputError."""
+def save_predictions(predictions: Predictions, path: Path) -> Path:
+    """Write predictions to an .npz or .jsonl file atomically. Raises OutputError."""
     kind = require_dump_name(path).suffix
-    return write_atomically(path, _archive(answers) if kind == ".npz" else _lines(answers))
+    return write_atomically(path, _archive(predictions) if kind == ".npz" else _lines(predictions))
 
 
 def load_predictions(path: Path) -> Predictions:
-    """Read what `save_predictions` wrote. Raises InputError that says what is wrong with the file.
+    """Read a file of `save_predictions`. Raises InputError for any other file.
 
     Arrays are read as numbers and text only; a pickle in the archive is refused.
     """
@@ -92,18 +92,18 @@ def load_predictions(path: Path) -> Predictions:
     except BROKEN as error:
         reason = str(error).split("\n")[0]
     raise InputError(
-        f"{path}: not the answers of a model: {reason}",
+        f"{path}: not a file of predictions: {reason}",
         hint="give a file that vidattn eval --dump has written",
     )
 
 
-def _head(answers: Predictions) -> str:
-    """Everything about the whole, as one line of JSON."""
-    whole = {"schema": SCHEMA, "temperature": answers.temperature, "about": answers.about}
-    return dumps({**whole, "classes": list(answers.classes)})
+def _head(predictions: Predictions) -> str:
+    """The header as one line of JSON."""
+    whole = {"schema": SCHEMA, "temperature": predictions.temperature, "about": predictions.about}
+    return dumps({**whole, "classes": list(predictions.classes)})
 
 
-def _parsed_head(text: str) -> dict[str, Any]:
+def _parse_head(text: str) -> dict[str, Any]:
     head = json.loads(text)
     if not isinstance(head, dict) or head.get("schema") != SCHEMA:
         raise ValueError(f'its "schema" is not {SCHEMA}')
@@ -112,7 +112,7 @@ def _parsed_head(text: str) -> dict[str, Any]:
     return head
 
 
-def _made(head: dict[str, Any], paths: list[str], labels: Any, logits: Any) -> Predictions:
+def _build(head: dict[str, Any], paths: list[str], labels: Any, logits: Any) -> Predictions:
     classes = tuple(map(str, head["classes"]))
     return Predictions(
         classes,
@@ -124,15 +124,15 @@ def _made(head: dict[str, Any], paths: list[str], labels: Any, logits: Any) -> P
     )
 
 
-def _archive(answers: Predictions) -> bytes:
+def _archive(predictions: Predictions) -> bytes:
     data = io.BytesIO()
     np.savez(
         data,
         # As bytes: arrays of text would need as much for each path as for the longest.
-        about=np.frombuffer(_head(answers).encode(), np.uint8),
-        paths=np.frombuffer(dumps(list(answers.paths)).encode(), np.uint8),
-        labels=answers.labels,
-        logits=answers.logits,
+        about=np.frombuffer(_head(predictions).encode(), np.uint8),
+        paths=np.frombuffer(dumps(list(predictions.paths)).encode(), np.uint8),
+        labels=predictions.labels,
+        logits=predictions.logits,
     )
     return data.getvalue()
 
@@ -140,22 +140,24 @@ def _archive(answers: Predictions) -> bytes:
 def _from_archive(data: bytes) -> Predictions:
     about, paths, labels, logits = read_arrays(data, ARRAYS)
     names = list(map(str, json.loads(paths.tobytes())))
-    return _made(_parsed_head(about.tobytes().decode()), names, labels, logits)
+    return _build(_parse_head(about.tobytes().decode()), names, labels, logits)
 
 
-def _lines(answers: Predictions) -> bytes:
-    lines = [_head(answers)]
-    for path, label, row in zip(answers.paths, answers.labels, answers.logits, strict=True):
+def _lines(predictions: Predictions) -> bytes:
+    lines = [_head(predictions)]
+    for path, label, row in zip(
+        predictions.paths, predictions.labels, predictions.logits, strict=True
+    ):
         # The shortest decimals that are read back as the same float32.
         logits = [float(str(value)) for value in row]
-        name = answers.classes[label]
+        name = predictions.classes[label]
         lines.append(dumps({"path": path, "label": name, "label_id": int(label), "logits": logits}))
     return "".join(line + "\n" for line in lines).encode()
 
 
 def _from_lines(data: bytes) -> Predictions:
     first, *rest = data.decode().splitlines() or [""]
-    head = _parsed_head(first)
+    head = _parse_head(first)
     rows = [json.loads(line) for line in rest if line]
     paths = [str(row["path"]) for row in rows]
-    return _made(head, paths, [row["label_id"] for row in rows], [row["logits"] for row in rows])
+    return _build(head, paths, [row["label_id"] for row in rows], [row["logits"] for row in rows])

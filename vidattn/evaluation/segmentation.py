@@ -1,7 +1,7 @@
-"""How well timelines tell what happens when: framewise, by segments, and as detections.
+"""Timelines against ground truth: frame accuracy, segment metrics and detection metrics.
 
-Needs neither model nor video: predictions are timelines, saved or fresh. A moment in which nothing
-was predicted (unreadable, or the whole video is missing) is wrong, not left out.
+Needs neither model nor video. A moment without a prediction (unreadable, or the whole video is
+missing) counts as wrong.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from vidattn.timeline import Timeline
 from vidattn.timeline.segments import BACKGROUND
 
 RATE = 25.0
-"""Instants a second at which labelled spans are compared framewise."""
+"""Frames a second at which labeled spans are compared."""
 OVERLAPS = (0.10, 0.25, 0.50)
-"""Of F1, as MS-TCN reports it."""
+"""IoU thresholds of F1, as reported by MS-TCN."""
 ACTIVITYNET = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 THUMOS = (0.3, 0.4, 0.5, 0.6, 0.7)
 THRESHOLDS = tuple(sorted({*ACTIVITYNET, *THUMOS}))
@@ -38,9 +38,9 @@ METRICS = (
     "map_thumos",
     *(f"map@{threshold:g}" for threshold in THRESHOLDS),
 )
-"""The figures, all from 0 to 1."""
+"""The names of all metrics; values from 0 to 1."""
 NOTHING, UNSEEN = -1, -2
-"""Background, and moments nothing was said about; labels are 0 and more."""
+"""Background, and moments without a prediction; labels are 0 and more."""
 
 Bounds = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -48,25 +48,25 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pairing:
-    """Truth and prediction, video by video, and what has no partner."""
+    """Ground truth and predictions by video, and those without a partner."""
 
     pairs: tuple[tuple[AnnotatedVideo, Timeline | None], ...]
     missing: tuple[str, ...]
-    """Videos of the truth without a prediction: all that happens in them counts as missed."""
+    """Videos of the ground truth without a prediction: their segments count as missed."""
     unused: tuple[str, ...]
-    """Predictions about videos that the truth does not know; they are left out."""
+    """Predictions for videos outside of the ground truth; they are left out."""
 
 
 def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline]) -> Pairing:
     """Match predictions to annotations by file name, without folder, ending and a leading "v_".
 
-    Where several videos of the truth have the same name, folders decide. Raises DataError when that
-    leaves a doubt, when two predictions are about the same video, or when nothing matches.
+    Where several videos of the ground truth share a name, folders decide. Raises DataError when
+    that is ambiguous, when two predictions are for the same video, or when nothing matches.
     """
     by_key: dict[str, list[int]] = {}
     for number, truth in enumerate(truths):
         by_key.setdefault(video_key(truth.name), []).append(number)
-    chosen: dict[int, Timeline] = {}
+    matched: dict[int, Timeline] = {}
     unused = []
     for timeline in timelines:
         candidates = by_key.get(video_key(timeline.source), [])
@@ -74,23 +74,25 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
             unused.append(timeline.source)
             continue
         number = _closest(timeline.source, truths, candidates)
-        if number in chosen:
-            other = chosen[number].source
-            raise DataError(f"{other} and {timeline.source} are both about {truths[number].name}")
-        chosen[number] = timeline
-    if not chosen:
+        if number in matched:
+            other = matched[number].source
+            raise DataError(
+                f"{other} and {timeline.source} are both predictions for {truths[number].name}"
+            )
+        matched[number] = timeline
+    if not matched:
         raise DataError(
-            f"none of the predictions ({', '.join(unused[:3]) or 'there are none'}) is about a "
-            f"video of the truth ({', '.join(truth.name for truth in truths[:3])} ...)",
+            f"none of the predictions ({', '.join(unused[:3]) or 'there are none'}) is for a "
+            f"video of the ground truth ({', '.join(truth.name for truth in truths[:3])} ...)",
             hint="they are matched by file name, without folder and ending",
         )
-    pairs = tuple((truth, chosen.get(number)) for number, truth in enumerate(truths))
+    pairs = tuple((truth, matched.get(number)) for number, truth in enumerate(truths))
     missing = tuple(truth.name for truth, timeline in pairs if timeline is None)
     return Pairing(pairs, missing, tuple(unused))
 
 
 def video_key(name: str) -> str:
-    """What the name of a film and those of files about it have in common."""
+    """The key that a video shares with its predictions: the stem of the file name."""
     stem = PurePath(name).name.removesuffix(PurePath(name).suffix)
     return stem.removesuffix(".vidattn").removeprefix("v_")
 
@@ -109,13 +111,13 @@ def _closest(source: str, truths: Sequence[AnnotatedVideo], candidates: Sequence
     ranked = sorted(candidates, key=lambda number: (-alike(number), number))
     if len(ranked) > 1 and alike(ranked[0]) == alike(ranked[1]):
         names = ", ".join(truths[number].name for number in ranked[:2])
-        raise DataError(f"{source}: may be {names}; their folders do not tell")
+        raise DataError(f"{source}: may be {names}; their folders do not decide")
     return ranked[0]
 
 
 @dataclass
 class _Labels:
-    """Numbers for names; all names of background share one."""
+    """Numbers of labels; all names of background share one."""
 
     background: Collection[str]
     names: list[str] = field(default_factory=list)
@@ -134,29 +136,29 @@ class _Labels:
 
 
 @dataclass(frozen=True)
-class _Compared:
-    """One video: labels of its moments, or None where spans of the truth overlap; and spans."""
+class _Comparison:
+    """Frame labels of one video, None where true spans overlap, and its spans."""
 
     truth: Ids | None
     predicted: Ids
     true_spans: tuple[Ids, Bounds]
-    found_spans: tuple[Ids, Bounds, Bounds]
+    predicted_spans: tuple[Ids, Bounds, Bounds]
 
 
 @dataclass(frozen=True)
 class SegmentationMetrics:
-    """The figures over all videos of the truth."""
+    """The metrics over all videos of the ground truth."""
 
     metrics: Mapping[str, float | None]
-    """Each of SHARES; None when there is nothing to measure it on."""
+    """By the names in METRICS; None where undefined."""
     per_class: tuple[Mapping[str, Any], ...]
     videos: int
     framewise: int
-    """Videos that frame accuracy, edit and F1 are of; in the others spans overlap."""
+    """Videos that count for frame accuracy, edit and F1; in the others spans overlap."""
     frames: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """JSON values."""
         head = {"videos": self.videos, "framewise": self.framewise, "frames": self.frames}
         return {**self.metrics, **head, "per_class": [dict(row) for row in self.per_class]}
 
@@ -167,24 +169,23 @@ def evaluate_segmentation(
     background: Collection[str] = (),
     rate: float | None = None,
 ) -> SegmentationMetrics:
-    """Compare timelines with what happened; a None is a video nothing was said about.
+    """Compare timelines with ground truth; None is a video without a prediction.
 
-    background: labels of the truth that mean that nothing happens, beside "background". rate: the
-    frames a second of truths that have a label for each frame; by default as many as spread them
-    over the video, or exactly its frames where they are as many. Frame accuracy is over all frames
-    of all videos, edit the mean of the videos, F1 from the counts of all (MS-TCN, eval.py). Mean
-    average precision is over the classes of the truth, with a segment's score as its certainty
-    (ActivityNet, eval_detection.py); "map" is its mean at IoU 0.5, 0.55 ... 0.95, "map_thumos" at
-    0.3 ... 0.7.
+    background: labels to treat as background, beside "background". rate: frames a second of
+    frame labels; by default they are spread over the video, or match its frames one by one where
+    they are as many. Frame accuracy is over all frames of all videos, edit the mean over videos, F1
+    from the counts of all (MS-TCN, eval.py). Mean average precision is over the classes of the
+    ground truth, with the score of a segment as its confidence (ActivityNet, eval_detection.py);
+    "map" is its mean at IoU 0.5, 0.55 ... 0.95, "map_thumos" at 0.3 ... 0.7.
     """
     labels = _Labels(background)
-    # By name: among detections of equal score the first video's come first.
+    # By name: of detections with equal scores, those of the first video come first.
     ordered = sorted(pairs, key=lambda pair: pair[0].name)
-    compared = [_compared(truth, timeline, labels, rate) for truth, timeline in ordered]
+    compared = [_compare(truth, timeline, labels, rate) for truth, timeline in ordered]
     clear = [video for video in compared if video.truth is not None]
     precisions, per_class = _detection(compared, labels.names)
-    figures = {**_framewise(clear), **precisions}
-    shown = {name: None if math.isnan(figures[name]) else figures[name] for name in METRICS}
+    values = {**_framewise(clear), **precisions}
+    shown = {name: None if math.isnan(values[name]) else values[name] for name in METRICS}
     frames = sum(len(video.predicted) for video in clear)
     return SegmentationMetrics(shown, tuple(per_class), len(compared), len(clear), frames)
 
@@ -195,11 +196,11 @@ def fit_threshold(
     background: Collection[str] = (),
     rate: float | None = None,
 ) -> tuple[float, float]:
-    """The threshold from 0 to 1 whose segments have the best F1@50, and that F1.
+    """The threshold from 0 to 1 with the best F1@50, and that F1.
 
-    Where labels overlap in all videos it is mAP@0.5 that counts. Steps of 0.05 are tried, then of
-    0.01 around the best; of equally good ones the one in the middle is taken. Everything else is
-    decided as the timelines say. Raises DataError when there is nothing to measure it on.
+    Where labels overlap in all videos, mAP@0.5 counts instead. Steps of 0.05 are tried, then of
+    0.01 around the best; of equally good ones the middle one is taken. The other settings of the
+    timelines stay. Raises DataError when the ground truth has no segments.
     """
 
     def value(threshold: float) -> float:
@@ -207,11 +208,11 @@ def fit_threshold(
             (truth, None if one is None else one.decoded(threshold=threshold, leave=None))
             for truth, one in pairs
         ]
-        figures = evaluate_segmentation(changed, background=background, rate=rate).metrics
-        found = figures["f1@50"] if figures["f1@50"] is not None else figures["map@0.5"]
-        if found is None:
-            raise DataError("nothing happens in the truth: there is no best threshold")
-        return found
+        values = evaluate_segmentation(changed, background=background, rate=rate).metrics
+        best = values["f1@50"] if values["f1@50"] is not None else values["map@0.5"]
+        if best is None:
+            raise DataError("the ground truth has no segments: there is no best threshold")
+        return best
 
     tried = {i: value(i / 100) for i in range(0, 100, 5)}
     best = _middle(tried)
@@ -221,40 +222,45 @@ def fit_threshold(
 
 
 def _middle(values: Mapping[int, float]) -> int:
-    """Of the numbers with the greatest value the one in the middle."""
+    """The middle one of the numbers with the greatest value."""
     most = max(values.values())
     best = sorted(i for i, value in values.items() if value >= most - 1e-12)
     return best[len(best) // 2]
 
 
-def _compared(
+def _compare(
     truth: AnnotatedVideo, timeline: Timeline | None, labels: _Labels, rate: float | None
-) -> _Compared:
-    # The truth first: its names are the ones shown.
+) -> _Comparison:
+    # The ground truth first: its names are shown.
     true_ids = np.array([labels.number(name) for name in truth.frames], np.int64)
     spans = [(w.start, w.stop, labels.number(name)) for w, name in truth.spans]
     segments = timeline.segments if timeline is not None else ()
-    found = [(s.window.start, s.window.stop, labels.number(s.label), s.score) for s in segments]
+    predicted_spans = [
+        (s.window.start, s.window.stop, labels.number(s.label), s.score) for s in segments
+    ]
     duration = timeline.duration if timeline is not None else truth.duration
     if truth.frames:
         count = len(truth.frames)
         rate = rate or (count / duration if duration else 1.0)
-        predicted = _of_frames(timeline, labels, count)
+        predicted = _frame_labels(timeline, labels, count)
         known: Ids | None = true_ids
-        bounds, numbers = metrics.runs(true_ids)
+        bounds, numbers = metrics.label_runs(true_ids)
         spans = [(a / rate, b / rate, n) for (a, b), n in zip(bounds, numbers, strict=True)]
     else:
         duration = truth.duration or duration or max((s[1] for s in spans), default=0.0)
         rate, count = RATE, math.ceil(duration * RATE)
-        known, predicted = _painted([s for s in spans if s[2] >= 0], count, RATE, NOTHING), None
+        known, predicted = (
+            _label_frames([s for s in spans if s[2] >= 0], count, RATE, NOTHING),
+            None,
+        )
     if predicted is None:
-        rows = [(a, b, number) for a, b, number, _ in found]
-        predicted = _painted(rows, count, rate, UNSEEN)
+        rows = [(a, b, number) for a, b, number, _ in predicted_spans]
+        predicted = _label_frames(rows, count, rate, UNSEEN)
         assert predicted is not None, "segments of a timeline never overlap"
-    return _Compared(known, predicted, _true(spans), _found(found))
+    return _Comparison(known, predicted, _arrays(spans), _scored(predicted_spans))
 
 
-def _true(spans: Sequence[tuple[float, float, int]]) -> tuple[Ids, Bounds]:
+def _arrays(spans: Sequence[tuple[float, float, int]]) -> tuple[Ids, Bounds]:
     rows = [row for row in spans if row[2] >= 0]
     return (
         np.array([row[2] for row in rows], np.int64),
@@ -262,13 +268,13 @@ def _true(spans: Sequence[tuple[float, float, int]]) -> tuple[Ids, Bounds]:
     )
 
 
-def _found(spans: Sequence[tuple[float, float, int, float]]) -> tuple[Ids, Bounds, Bounds]:
-    numbers, bounds = _true([row[:3] for row in spans])
+def _scored(spans: Sequence[tuple[float, float, int, float]]) -> tuple[Ids, Bounds, Bounds]:
+    numbers, bounds = _arrays([row[:3] for row in spans])
     return numbers, bounds, np.array([row[3] for row in spans if row[2] >= 0], np.float64)
 
 
-def _of_frames(timeline: Timeline | None, labels: _Labels, count: int) -> Ids | None:
-    """The label of each frame by its number, if the timeline knows them and they are as many."""
+def _frame_labels(timeline: Timeline | None, labels: _Labels, count: int) -> Ids | None:
+    """The label of each frame by its number, if the timeline has frame numbers and as many."""
     if timeline is None or timeline.input.frames != count:
         return None
     segments = timeline.segments
@@ -280,23 +286,23 @@ def _of_frames(timeline: Timeline | None, labels: _Labels, count: int) -> Ids | 
     return ids
 
 
-def _painted(
+def _label_frames(
     spans: Sequence[tuple[float, float, int]], count: int, rate: float, empty: int
 ) -> Ids | None:
-    """The label at the middle of each of `count` frames; None if spans contradict one another."""
+    """The label at the middle of each of `count` frames; None if spans contradict each other."""
     ids = np.full(count, empty)
     for start, stop, number in spans:
         # The middle of frame i is (i + 0.5) / rate; those in [start, stop).
         first, after = (max(math.ceil(t * rate - 0.5 - 1e-9), 0) for t in (start, stop))
-        part = ids[first:after]
-        if ((part != empty) & (part != number)).any():
+        own = ids[first:after]
+        if ((own != empty) & (own != number)).any():
             return None
-        part[:] = number
+        own[:] = number
     return ids
 
 
-def _framewise(videos: Sequence[_Compared]) -> dict[str, float]:
-    """Accuracy, edit and F1 of the videos whose truth is one label at a time."""
+def _framewise(videos: Sequence[_Comparison]) -> dict[str, float]:
+    """Accuracy, edit and F1 of videos with one true label at a time."""
     right = total = acting = right_acting = 0
     edits = []
     counts = np.zeros((len(OVERLAPS), 3), np.int64)
@@ -305,8 +311,8 @@ def _framewise(videos: Sequence[_Compared]) -> dict[str, float]:
         same, busy = video.truth == video.predicted, video.truth >= 0
         right, total = right + int(same.sum()), total + len(same)
         right_acting, acting = right_acting + int(same[busy].sum()), acting + int(busy.sum())
-        spans, labels = metrics.runs(video.predicted)
-        true_spans, true_labels = metrics.runs(video.truth)
+        spans, labels = metrics.label_runs(video.predicted)
+        true_spans, true_labels = metrics.label_runs(video.truth)
         edits.append(metrics.edit_score(labels, true_labels))
         for i, overlap in enumerate(OVERLAPS):
             counts[i] += metrics.f1_counts(spans, labels, true_spans, true_labels, overlap)
@@ -323,17 +329,17 @@ def _framewise(videos: Sequence[_Compared]) -> dict[str, float]:
 
 
 def _detection(
-    videos: Sequence[_Compared], names: Sequence[str]
+    videos: Sequence[_Comparison], names: Sequence[str]
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Mean average precision at every threshold, and a row for each class of the truth."""
-    truth = _joined([video.true_spans for video in videos])
-    found = _joined([video.found_spans[:2] for video in videos])
-    scores = np.concatenate([np.zeros(0), *(video.found_spans[2] for video in videos)])
+    """Mean average precision at every threshold, and a row for each true class."""
+    truth = _concatenate([video.true_spans for video in videos])
+    predicted = _concatenate([video.predicted_spans[:2] for video in videos])
+    scores = np.concatenate([np.zeros(0), *(video.predicted_spans[2] for video in videos)])
     rows, table = [], []
     for number in np.unique(truth[1]).tolist():
-        own, theirs = truth[1] == number, found[1] == number
+        own, theirs = truth[1] == number, predicted[1] == number
         precision = metrics.average_precision(
-            (found[0][theirs], found[2][theirs], scores[theirs]),
+            (predicted[0][theirs], predicted[2][theirs], scores[theirs]),
             (truth[0][own], truth[2][own]),
             np.array(THRESHOLDS) - 1e-9,  # an IoU of exactly a threshold reaches it
         )
@@ -349,7 +355,7 @@ def _detection(
     return result, table
 
 
-def _joined(parts: Sequence[tuple[Ids, Bounds]]) -> tuple[Ids, Ids, Bounds]:
+def _concatenate(parts: Sequence[tuple[Ids, Bounds]]) -> tuple[Ids, Ids, Bounds]:
     """Video numbers, labels and spans of all videos."""
     videos = [np.full(len(ids), number) for number, (ids, _) in enumerate(parts)]
     return (

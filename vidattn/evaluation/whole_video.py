@@ -1,4 +1,4 @@
-"""What a head over whole videos predicts for a dataset of embeddings."""
+"""Predictions of a temporal head for a dataset of embeddings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vidattn.models.classifier import Classifier
 
 
 def predict_dataset(head: Classifier, source: LabeledDataset) -> Predictions:
-    """What a head says to every film of a set, from its embeddings; those without are listed.
+    """Predict every video of a dataset from its embeddings; those without are listed as failed.
 
-    Raises DataError when there is no film with embeddings, or a class that the head does not know.
+    Raises DataError when no video has embeddings, or the head does not know a class.
     """
     truth = align_labels(source.labels, head.labels, source, head.card.name)
     config = require_head(head).config
@@ -27,9 +27,9 @@ def predict_dataset(head: Classifier, source: LabeledDataset) -> Predictions:
     failed: list[dict[str, str]] = []
     for item in source.items:
         try:
-            found, vectors = load_item_embeddings(item)
-            if found.model.get("sha256") != config.sha256:
-                raise DataError(f"{item.path}: seen by another model than {config.model}")
+            saved, vectors = load_item_embeddings(item)
+            if saved.model.get("sha256") != config.sha256:
+                raise DataError(f"{item.path}: embeddings of another model than {config.model}")
         except DataError as error:
             failed.append({"path": item.path, "code": "E_INPUT", "message": error.message})
             continue
@@ -37,7 +37,7 @@ def predict_dataset(head: Classifier, source: LabeledDataset) -> Predictions:
         paths.append(item.path)
         labels.append(int(truth[item.label]))
     if not rows:
-        raise DataError(f"{source.root}: none of its films has embeddings: {failed[0]['message']}")
+        raise DataError(f"{source.root}: none of its videos has embeddings: {failed[0]['message']}")
     return Predictions(
         head.labels,
         tuple(paths),

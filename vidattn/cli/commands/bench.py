@@ -103,7 +103,7 @@ def _measure(console: Console, what: BenchOptions, runtime: Runtime, *, as_json:
     """Measure the models, each after a line that describes it."""
     from vidattn.evaluation import benchmark
 
-    models = [] if what.model == ALL else [(what.model, benchmark.config_of(what.model))]
+    models = [] if what.model == ALL else [(what.model, benchmark.find_config(what.model))]
     if what.model == ALL and what.run:
         models = [(row.name, row.config) for row in benchmark.PAPER]
     for name, config in models:
@@ -183,7 +183,7 @@ def _paper_table() -> Iterator[str]:
 
 
 def _count_paper() -> Iterator[dict[str, Any]]:
-    from vidattn.evaluation.benchmark import PAPER, parameters
+    from vidattn.evaluation.benchmark import PAPER, count_parameters
     from vidattn.models.flops import count_macs
 
     for row in PAPER:
@@ -191,7 +191,7 @@ def _count_paper() -> Iterator[dict[str, Any]]:
             "name": row.name,
             "frames": row.config.frames,
             "size": row.config.size,
-            "parameters": parameters(row.config),
+            "parameters": count_parameters(row.config),
             "paper_parameters_m": row.parameters,
             "tera": 3 * count_macs(row.config) / 1e12,
             "paper_tera": row.tera,
