@@ -1,4 +1,4 @@
-"""A corpus on a Ray cluster: a cluster that is played, and a real one that loses what it has."""
+"""`--engine ray`: misuse, and a real cluster that loses a worker and a machine."""
 
 from __future__ import annotations
 
@@ -9,22 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import psutil
 import pytest
 
 from tests.cli.conftest import Run, write_film
-from vidattn.errors import DistributedError, OutputError
 from vidattn.inference.batch import ray as cluster
-from vidattn.inference.batch.events import BatchEvent, Done, Failed, Note
 from vidattn.inference.batch.failures import FailureList
-from vidattn.inference.batch.inputs import VideoInput
-from vidattn.inference.batch.outputs import OutputFiles
-from vidattn.inference.batch.ray import Reply, WorkerPool
-from vidattn.inference.batch.runner import BatchJob
-from vidattn.inference.batch.segment import SegmentOptions
 
 CLUSTER = """
 import sys
@@ -41,121 +32,6 @@ for line in sys.stdin:
     print("lost", flush=True)
 whole.shutdown()
 """
-
-
-class DiedError(Exception):
-    """As RayActorError."""
-
-
-class Played:
-    """As much of Ray as a pool needs; every worker answers at once."""
-
-    exceptions = SimpleNamespace(RayActorError=DiedError)
-
-    def __init__(self, answer: Callable[[str], Reply], begin: Callable[[], Reply] = Reply):
-        self.answer, self.begin_with = answer, begin
-        self.done: list[tuple[str, bool]] = []
-        self.hired = 0
-
-    def remote(self, kind: type) -> Played:
-        return self
-
-    def options(self, **_: Any) -> SimpleNamespace:
-        return SimpleNamespace(remote=self.hire)
-
-    def hire(self, *_: Any) -> SimpleNamespace:
-        self.hired += 1
-        return SimpleNamespace(
-            begin=SimpleNamespace(remote=lambda: (self.begin_with, object())),
-            do=SimpleNamespace(remote=lambda path, again: (lambda: self.do(path, again), object())),
-        )
-
-    def do(self, path: str, again: bool) -> Reply:
-        self.done.append((path, again))
-        return self.answer(path)
-
-    def get(self, ref: Any) -> Reply:
-        answer: Reply = ref[0]()
-        return answer
-
-    def wait(self, refs: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
-        return refs[:1], refs[1:]
-
-    def kill(self, worker: Any) -> None: ...
-
-    def nodes(self) -> list[str]:
-        return ["one"]
-
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
-
-
-def pool(ray: Played, folder: Path, count: int) -> WorkerPool:
-    inputs = [VideoInput(f"{i}.mp4") for i in range(count)]
-    job = BatchJob.create(inputs, OutputFiles(folder=folder))
-    return WorkerPool(ray, job, (None, SegmentOptions(), job, None), None)
-
-
-def done(path: str, *notes: str) -> Reply:
-    events: list[BatchEvent] = [Note(note) for note in notes]
-    return Reply([*events, Done(path, None)])  # type: ignore[arg-type]
-
-
-def test_a_path_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path) -> None:
-    def answer(path: str) -> Reply:
-        if path == "1.mp4":
-            raise DiedError
-        return done(path, f"note of {path}")
-
-    ray = Played(answer, lambda: Reply(digest="abc"))
-    events = list(pool(ray, tmp_path, 5).run())
-    assert sorted(e.path for e in events if isinstance(e, Done)) == [
-        f"{i}.mp4" for i in (0, 2, 3, 4)
-    ]
-    assert Note("note of 0.mp4") in events
-    (failed,) = (event for event in events if isinstance(event, Failed))
-    assert (failed.path, failed.code) == ("1.mp4", "E_WORKER_DIED")
-    assert "3 workers have died of it" in failed.error.message
-    assert [again for path, again in ray.done if path == "1.mp4"] == [False, True, True]
-    record = FailureList(tmp_path).read()["1.mp4"]
-    assert (record.code, record.asked) == ("E_WORKER_DIED", "abc")
-    assert ray.hired == 2 + 3
-
-
-def test_a_path_whose_worker_is_lost_once_is_done_by_another(tmp_path: Path) -> None:
-    lost: list[str] = []
-
-    def answer(path: str) -> Reply:
-        if path not in lost:
-            lost.append(path)
-            raise DiedError
-        return done(path)
-
-    ray = Played(answer)
-    events = list(pool(ray, tmp_path, 3).run())
-    assert sum(isinstance(event, Done) for event in events) == 3
-    assert sum(isinstance(event, Note) and event.warning for event in events) == 3
-    assert sorted(ray.done) == [(f"{i}.mp4", again) for i in range(3) for again in (False, True)]
-
-
-def test_workers_that_never_begin_end_the_run(tmp_path: Path) -> None:
-    def begin() -> Reply:
-        raise DiedError
-
-    with pytest.raises(DistributedError, match="die before they begin"):
-        list(pool(Played(done, begin), tmp_path, 3).run())
-
-
-def test_an_error_that_ends_a_worker_for_good_ends_the_run(tmp_path: Path) -> None:
-    full = OutputError("out: cannot be written: No space left on device", hint="free some")
-    with pytest.raises(OutputError, match="No space left"):
-        list(pool(Played(lambda path: Reply(error=full)), tmp_path, 3).run())
-
-
-def test_a_request_to_stop_ends_the_run(tmp_path: Path) -> None:
-    asked = iter((0, 0, 0, 15))
-    events = list(pool(Played(done), tmp_path, 9).run(lambda: next(asked)))
-    assert 0 < sum(isinstance(event, Done) for event in events) < 9
 
 
 def test_ray_that_is_not_there_is_named(

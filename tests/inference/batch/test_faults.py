@@ -1,0 +1,106 @@
+"""Runs in which a disk fills up or a decoder dies: only the input at hand suffers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import write_film
+from tests.inference.batch.conftest import Segment
+from tests.inference.batch.test_runner import raising
+from vidattn import output
+from vidattn.errors import OutputError
+from vidattn.inference.batch.events import Failed
+from vidattn.timeline import Decoding
+from vidattn.video.process.client import SupervisedVideo
+
+FULL = OutputError("out: cannot be written: No space left on device")
+
+
+def test_a_stop_between_two_files_of_a_result_is_not_taken_for_complete(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert segment("films/a.mp4").failed == {}
+    write = output.write
+
+    def full_after_one(*given: object, **more: object) -> Path:
+        monkeypatch.setattr(output, "write", raise_full)
+        return write(*given, **more)  # type: ignore[arg-type]
+
+    def raise_full(*_: object, **__: object) -> Path:
+        raise FULL
+
+    monkeypatch.setattr(output, "write", full_after_one)
+    with pytest.raises(OutputError):
+        segment("films/a.mp4", skip_existing=True, overlap=0.5)
+    monkeypatch.setattr(output, "write", write)
+    assert segment("films/a.mp4", skip_existing=True, overlap=0.5).done == ["films/a.mp4"]
+    rows = Path("out/a.vidattn.csv").read_bytes()
+    segment("films/a.mp4", overlap=0.5)
+    assert Path("out/a.vidattn.csv").read_bytes() == rows
+
+
+def test_an_annotated_video_of_another_timeline_is_not_taken_for_this_one(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> bool:
+        """Whether the video is written again."""
+        again = segment("films/a.mp4", formats="json,mp4", skip_existing=True,
+                        decoding=Decoding(threshold=0.2))  # fmt: skip
+        return "wrote out/a.vidattn.mp4" in again.notes
+
+    annotated = Path("out/a.vidattn.mp4")
+    segment("films/a.mp4", formats="json,mp4")
+    old = annotated.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("vidattn.inference.batch.videos.annotate_events", raising(FULL))
+        with pytest.raises(OutputError):
+            run()
+    assert annotated.read_bytes() == old
+    assert run()
+    new = annotated.read_bytes()
+    assert new != old
+    assert not run()
+    annotated.write_bytes(new[:-1])
+    assert run()
+    assert annotated.read_bytes() == new
+
+
+@pytest.mark.parametrize("moment", ["open", "frames"])
+@pytest.mark.parametrize(
+    ("fault", "code", "reason"),
+    [
+        ("abort", "E_DECODER_DIED", "the decoder died (signal SIGABRT)"),
+        ("sleep", "E_TIMEOUT", "the decoder said nothing for 0.7 s"),
+        ("hoard", "E_MEMORY", "out of memory while decoding: "),
+    ],
+)
+def test_a_decoder_that_fails_with_one_video_costs_no_other(
+    fault: str,
+    code: str,
+    reason: str,
+    moment: str,
+    segment: Segment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in "abc":
+        (tmp_path / "three").mkdir(exist_ok=True)
+        write_film(tmp_path / "three" / f"{name}.mp4", seconds=1)
+    begin = SupervisedVideo._begin
+
+    def rehearsed(video: SupervisedVideo, reader: str, *, fresh: bool = False) -> None:
+        bad = video._name.endswith("b.mp4")
+        monkeypatch.setenv("VIDATTN_REHEARSE", f"{fault}-{moment}" if bad else "")
+        if bad and fault == "sleep":
+            video.limits = replace(video.limits, silence_seconds=0.7)
+        begin(video, reader, fresh=True)  # a decoder that is kept has another environment
+
+    monkeypatch.setattr(SupervisedVideo, "_begin", rehearsed)
+    run = segment("three")
+    assert run.done == ["three/a.mp4", "three/c.mp4"]
+    assert run.failed == {"three/b.mp4": code}
+    (failed,) = (event for event in run.events if isinstance(event, Failed))
+    assert reason in failed.error.message

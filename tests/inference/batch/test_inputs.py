@@ -1,0 +1,89 @@
+"""Inputs of a batch run: the videos that paths stand for, their names, and shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vidattn.errors import InputError, UsageError
+from vidattn.inference.batch.inputs import (
+    VideoInput,
+    find_videos,
+    name_results,
+    parse_shard,
+    select_shard,
+)
+
+
+def inputs(*names: str) -> list[VideoInput]:
+    return [VideoInput(name) for name in names]
+
+
+def test_results_keep_the_tree_of_a_folder_and_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "films" / "deep").mkdir(parents=True)
+    for name in ("a.mp4", "deep/a.mp4", "deep/b.mkv", "deep/b.mp4"):
+        (tmp_path / "films" / name).touch()
+    (tmp_path / "list").write_text(f"films/a.mp4\n{tmp_path}/films/a.mp4\n../x/c.mp4\n")
+    monkeypatch.chdir(tmp_path)
+
+    def names(*given: str | Path) -> list[str]:
+        return list(name_results(find_videos(given)).values())
+
+    assert names("films/a.mp4") == ["a"]
+    tree = ["films/a", "films/deep/a", "films/deep/b.mkv", "films/deep/b.mp4"]
+    assert names("films") == names("films/") == names(tmp_path / "films") == tree
+    assert names("films/deep/*") == tree[1:]
+    inside = tmp_path / "films"
+    assert names("@list") == ["films/a", str(inside)[1:] + "/a", "x/c"]
+    monkeypatch.chdir(inside)
+    assert names(".") == [name.removeprefix("films/") for name in tree]
+
+
+def test_names_never_clash() -> None:
+    names = name_results(inputs("x/a.mp4", "y/a.mp4", "a.mkv", "a.mkv.mp4", "b.mp4"))
+    assert len(set(names.values())) == len(names)
+    assert names["b.mp4"] == "b"
+    assert names["a.mkv"] != "a.mkv"  # the extension alone would not tell it from a.mkv.mp4
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_every_input_is_in_one_shard_whatever_the_order(tmp_path: Path, count: int) -> None:
+    files = [tmp_path / f"{i}.mp4" for i in range(40)]
+    for i, file in enumerate(files):
+        file.write_bytes(bytes(i * i))
+    given = inputs(*map(str, files), str(tmp_path / "gone.mp4"))
+    shards = [select_shard(given, i, count) for i in range(count)]
+    assert sorted(p.path for s in shards for p in s) == sorted(p.path for p in given)
+    backwards = [set(select_shard(given[::-1], i, count)) for i in range(count)]
+    assert backwards == [set(shard) for shard in shards]
+    loads = [sum(Path(p.path).stat().st_size for p in s if "gone" not in p.path) for s in shards]
+    assert max(loads) - min(loads) <= 39 * 39
+
+
+@pytest.mark.parametrize("text", ["3/3", "1", "-1/3", "0/0", "a/b", "1/2/3"])
+def test_a_shard_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--shard"):
+        parse_shard(text)
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no videos below"):
+        find_videos([tmp_path])
+
+
+def test_links_to_folders_are_followed_and_each_folder_is_searched_once(tmp_path: Path) -> None:
+    films, elsewhere = tmp_path / "films", tmp_path / "elsewhere"
+    for folder in (films / "z", elsewhere / "deep"):
+        folder.mkdir(parents=True)
+        (folder / "a.mp4").touch()
+    (films / "a").symlink_to(films / "z")  # the folder itself comes first, whatever its name
+    (films / "b").symlink_to(elsewhere)
+    (films / "c").symlink_to(elsewhere / "deep")
+    (films / "z" / "up").symlink_to(films)
+    (elsewhere / "round").symlink_to(tmp_path)
+    (films / "nowhere").symlink_to(tmp_path / "gone")
+    paths = [Path(one.path).relative_to(films) for one in find_videos([films])]
+    assert paths == [Path("z/a.mp4"), Path("b/deep/a.mp4")]

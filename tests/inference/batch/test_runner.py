@@ -1,0 +1,382 @@
+"""Batch runs from Python: outcomes, skipping, retrying, sharing, stopping; nothing is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+import vidattn
+from tests.cli.conftest import write_film
+from tests.inference.batch.conftest import Segment
+from tests.video.films import write_numbered
+from vidattn.errors import MemoryLimitError, OutputError, UsageError, VideoError
+from vidattn.inference import stream
+from vidattn.inference.batch.events import Done, Failed, InputStarted, Written
+from vidattn.inference.batch.failures import FailureList
+from vidattn.inference.batch.segment import Segmenter
+from vidattn.inference.events import Scored
+from vidattn.io.files import write_atomically
+from vidattn.io.locks import locked
+from vidattn.models.classifier import Classifier
+from vidattn.timeline import Decoding
+
+STREAM = "vidattn.inference.stream.stream"
+
+
+def files(folder: Path, pattern: str = "*.vidattn.*") -> dict[Path, bytes]:
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob(pattern))}
+
+
+def codes(folder: Path) -> list[str]:
+    """The reason codes in the list of failures."""
+    return [record.code for record in FailureList(folder).read().values()]
+
+
+def raising(error: BaseException) -> Callable[..., Iterator[object]]:
+    """A substitute for `stream` that fails when its first event is requested."""
+
+    def fail(*_: object, **__: object) -> Iterator[object]:
+        raise error
+        yield
+
+    return fail
+
+
+def test_a_folder_is_segmented_from_python_without_a_word(
+    videos: Path, classifier: Classifier, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run() -> Iterator[object]:
+        return vidattn.segment_many(["films"], classifier, "out", formats="json,srt",
+                                    stride=0.25, skip_existing=True)  # fmt: skip
+
+    events = list(run())
+    kinds = [type(event).__name__ for event in events if not isinstance(event, Scored)]
+    whole = ["InputStarted", "Started", "Finished", "Written", "Done"]
+    assert kinds == [*whole, "InputStarted", "Failed", *whole]
+    first = next(event for event in events if isinstance(event, Done))
+    alone = vidattn.segment("films/a.mp4", classifier, stride=0.25)
+    assert first.path == "films/a.mp4"
+    assert first.timeline.scores.tobytes() == alone.scores.tobytes()
+    failed = next(event for event in events if isinstance(event, Failed))
+    assert (failed.path, failed.code) == ("films/c.mp4", "E_NOT_VIDEO")
+    assert len(files(Path("out"))) == 4
+    again = [type(event).__name__ for event in run() if not isinstance(event, InputStarted)]
+    assert again == ["Skipped", "Failed", "Skipped"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("how", ["close", "Ctrl-C"])
+def test_a_stop_leaves_the_windows_so_far_and_a_resumed_run_the_same_bytes(
+    segment: Segment, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    options = {"formats": "json,csv", "stride": 0.05, "skip_existing": True}
+    segment("films/a.mp4", out="whole", formats="json,csv", stride=0.05)
+    events = vidattn.segment_many(["films/a.mp4"], classifier, "out", **options)  # type: ignore[arg-type]
+    scored = (event for event in events if isinstance(event, Scored))
+    for _ in range(3):
+        next(scored)
+    if how == "close":
+        events.close()
+    else:
+        event = events.throw(KeyboardInterrupt())
+        assert isinstance(event, Written)
+        assert len(event.timeline.windows) >= 3
+        with pytest.raises(KeyboardInterrupt):
+            next(events)
+    part = vidattn.Timeline.from_json(Path("out/a.vidattn.json").read_bytes())
+    assert {code for _, code in part.unreadable} == {"E_INTERRUPTED"}
+    assert Path("out/a.vidattn.log").exists()
+    assert segment("films/a.mp4", stride=0.05, skip_existing=True).done == ["films/a.mp4"]
+    assert files(Path("out")) == files(Path("whole"))
+
+
+def test_many_videos_are_classified_as_each_alone(
+    videos: Path, classifier: Classifier, capfd: pytest.CaptureFixture[str]
+) -> None:
+    events = list(vidattn.classify_many(["films"], classifier, "out"))
+    done = {event.path: event.timeline for event in events if isinstance(event, Done)}
+    assert list(done) == ["films/a.mp4", "films/deep/b.mp4"]
+    for path, timeline in done.items():
+        alone = vidattn.classify(path, classifier)
+        assert timeline.scores.tobytes() == alone.scores.tobytes()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_shards_write_what_one_run_writes(segment: Segment) -> None:
+    segment(out="whole")
+    shards = [segment(shard=f"{i}/3") for i in range(3)]
+    assert sorted(len(one.done) for one in shards) == [0, 1, 1]
+    assert files(Path("out")) == files(Path("whole"))
+    assert segment(shard="5/6").events == []
+    with pytest.raises(UsageError, match="counted from 0"):
+        segment(shard="3/3")
+
+
+def test_results_and_failures_are_skipped_until_the_file_changes(
+    segment: Segment, videos: Path
+) -> None:
+    assert segment().failed == {"films/c.mp4": "E_NOT_VIDEO"}
+    out = Path("out")
+    assert not list(out.rglob("*.lock"))
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*.vidattn.*")}
+    again = segment(skip_existing=True)
+    assert (again.done, len(again.skipped), again.known) == ([], 2, ["films/c.mp4"])
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*.vidattn.*")} == before
+    assert segment(retry_failed=True).known == []
+    assert FailureList(out).read()["films/c.mp4"].attempt == 2
+    write_film(videos / "c.mp4", seconds=1)
+    assert segment(skip_existing=True).done == ["films/c.mp4"]
+    assert not (out / "failures.jsonl").exists()
+
+
+def test_a_video_with_days_between_two_frames_fails_alone(segment: Segment, videos: Path) -> None:
+    ticks = [i * 100 + (20 * 86_400_000 if i >= 30 else 0) for i in range(60)]
+    write_numbered(videos / "b.mkv", Fraction(1, 1000), ticks)
+    run = segment(stride=0.1)
+    assert run.failed == {"films/b.mkv": "E_TOO_LARGE", "films/c.mp4": "E_NOT_VIDEO"}
+    (error,) = (e.error for e in run.events if isinstance(e, Failed) and e.path == "films/b.mkv")
+    assert "pauses of up to 1,728,000 s between frames" in error.message
+    assert error.hint is not None
+    assert "choose a longer --stride" in error.hint
+    assert segment("films/b.mkv", stride=0.1, end=3.0).failed == {}
+
+
+def test_inputs_without_enough_memory_in_a_row_end_the_run(
+    segment: Segment, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4"):
+        write_film(videos / name, seconds=0.5)
+    lack = MemoryLimitError("out of memory with a single clip", hint="fewer --frames")
+    monkeypatch.setattr(STREAM, raising(lack))
+    with pytest.raises(MemoryLimitError, match=r"films/c\.mp4: out of memory with a single clip"):
+        segment()
+    assert codes(Path("out")) == ["E_MEMORY"] * 2
+    with pytest.raises(MemoryLimitError):
+        segment("films/a.mp4")
+
+
+def test_inputs_without_enough_memory_between_others_end_no_run(
+    segment: Segment, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4"):
+        write_film(videos / name, seconds=0.5)
+    (videos / "deep" / "b.mp4").unlink()
+    (videos / "b1.mp4").write_bytes(b"no video")
+    plain = stream.stream
+    lack = MemoryLimitError("out of memory with a single clip", hint="fewer --frames")
+    monkeypatch.setattr(
+        STREAM, lambda path, *a, **b: (plain if "b1" in path else raising(lack))(path, *a, **b)
+    )
+    assert list(segment().failed.values()).count("E_MEMORY") == 4  # a, b, (b1), c, d
+    # A skipped input counts as one between the others, too.
+    shutil.rmtree("out")
+    write_film(videos / "b1.mp4", seconds=0.5)
+    assert segment("films/b1.mp4").done == ["films/b1.mp4"]
+    run = segment(skip_existing=True, out="out")
+    assert run.failed["films/d.mp4"] == "E_MEMORY"
+
+
+def test_a_lack_of_memory_is_tried_again(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Segmenter.run
+
+    def run(self: Segmenter, path: str, deliver: object) -> object:
+        if path == "films/a.mp4":
+            raise MemoryError
+        return plain(self, path, deliver)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmenter, "run", run)
+        assert segment().failed == {"films/a.mp4": "E_MEMORY", "films/c.mp4": "E_NOT_VIDEO"}
+    assert segment(skip_existing=True).known == ["films/c.mp4"]
+    assert codes(Path("out")) == ["E_NOT_VIDEO"]
+
+
+def test_a_transient_failure_is_tried_three_times(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = VideoError("films/a.mp4: the decoder died", code="E_DECODER_DIED")
+    with monkeypatch.context() as patch:
+        patch.setattr(STREAM, raising(dead))
+        for attempt in (1, 2, 3, 3):
+            run = segment("films/a.mp4", skip_existing=True)
+            assert run.failed == {"films/a.mp4": "E_DECODER_DIED"}
+            assert FailureList(Path("out")).read()["films/a.mp4"].attempt == attempt
+        assert run.known == ["films/a.mp4"]
+    assert segment("films/a.mp4", retry_failed=True).done == ["films/a.mp4"]
+
+
+def test_missing_excerpts_and_embeddings_are_made_again(segment: Segment) -> None:
+    def run(**more: object) -> str:
+        outcome = segment("films/a.mp4", formats="json", skip_existing=True, **more)
+        assert outcome.skipped + outcome.done == ["films/a.mp4"]
+        return outcome.notes
+
+    run()
+    run(excerpts="cuts")
+    (excerpt,) = Path("cuts").rglob("*.mp4")
+    whole = excerpt.read_bytes()
+    assert "excerpt" not in run(excerpts="cuts")
+    for damage in (excerpt.unlink, lambda: excerpt.write_bytes(whole[:-1])):
+        damage()
+        assert "wrote 1 excerpt" in run(excerpts="cuts")
+        assert excerpt.read_bytes() == whole
+    run(embeddings=True)
+    (saved,) = Path("out").rglob("*.npz")
+    embeddings = saved.read_bytes()
+    saved.write_bytes(embeddings[:-40])
+    assert "wrote out/a.vidattn.npz" in run(embeddings=True)
+    assert saved.read_bytes() == embeddings
+    assert run(embeddings=True) == ""
+
+
+def test_damaged_files_are_made_again_from_the_scores(
+    segment: Segment, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (videos / "c.mp4").unlink()
+    formats = {"formats": "json,csv,srt,html", "skip_existing": True, "explain": True}
+    segment(**formats)
+    folder = Path("out/films")
+    whole = {path: path.read_bytes() for path in Path("out").rglob("*.vidattn.*")}
+    assert len(whole) == 8
+    monkeypatch.setattr(STREAM, raising(AssertionError("the model is not needed")))
+
+    def damage(name: str, data: bytes) -> None:
+        """Damage one file; the next run makes it again, and no other."""
+        place = folder / name
+        before = {path: path.stat().st_ino for path in whole if path != place}
+        place.write_bytes(data)
+        again = segment(**formats)
+        assert again.notes == f"films/a.mp4: made again from its scores: {place}"
+        assert len(again.skipped) == 2
+        assert {path: path.read_bytes() for path in whole} == whole
+        assert {path: path.stat().st_ino for path in before} == before
+
+    csv, page, saved = (whole[folder / f"a.vidattn.{ext}"] for ext in ("csv", "html", "json"))
+    damage("a.vidattn.csv", csv.replace(b"0.000", b"0.001", 1))
+    damage("a.vidattn.srt", b"")
+    damage("a.vidattn.html", page.replace(b"<title>", b"<title>my ", 1))
+    document = json.loads(saved)
+    document["segments"][0]["label"] = "fly"
+    damage("a.vidattn.json", json.dumps(document).encode())
+    assert segment(**formats).notes == ""
+    other = segment(formats="json,vtt,html", skip_existing=True, explain=True)
+    assert "out/films/deep/b.vidattn.vtt" in other.notes  # another format needs no model either
+
+
+def test_only_a_result_of_the_same_video_model_and_settings_counts(
+    segment: Segment, videos: Path, classifier: Classifier
+) -> None:
+    def redone(**more: object) -> bool:
+        return "films/a.mp4" in segment(skip_existing=True, **more).done
+
+    saved = Path("out/films/a.vidattn.json")
+    assert redone()
+    assert not redone()
+    assert redone(stride=0.3)
+    assert redone(stride=0.3, decoding=Decoding(threshold=0.5))
+    assert redone(end=0.9)
+    renamed = replace(classifier, labels=("x", "y", "z"))
+    other = vidattn.segment_many(["films"], renamed, "out", skip_existing=True)
+    assert "films/a.mp4" in [event.path for event in other if isinstance(event, Done)]
+    assert redone()
+    document = json.loads(saved.read_text())
+    document["coverage"] |= {"unreadable": [[0.5, 1.0]], "reasons": ["E_INTERRUPTED"]}
+    saved.write_text(json.dumps(document))
+    assert redone()
+    saved.write_text(saved.read_text()[:200])
+    assert redone()
+    os.utime(videos / "a.mp4", ns=(0, time.time_ns()))  # written since
+    assert redone()
+    os.utime(videos / "a.mp4", ns=(0, time.time_ns() + 10**15))  # a clock that was wrong
+    assert not redone()
+    write_film(videos / "a.mp4", seconds=1.2)
+    os.utime(videos / "a.mp4", ns=(0, 0))
+    assert redone()
+
+
+def test_the_result_of_another_video_is_not_replaced(segment: Segment, tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        write_film(tmp_path / folder / "a.mp4", seconds=0.5)
+    assert segment("x/a.mp4").failed == {}
+    saved = Path("out/a.vidattn.json").read_bytes()
+    run = segment("y/a.mp4")
+    assert run.failed == {"y/a.mp4": "E_TAKEN"}
+    assert Path("out/a.vidattn.json").read_bytes() == saved
+    assert segment(str(tmp_path / "x" / "a.mp4")).failed == {}  # the same, by another name
+    assert segment("x", "y").failed == {}
+
+
+def test_only_json_proves_that_a_result_is_complete(segment: Segment) -> None:
+    with pytest.raises(UsageError, match="recognized by their json files") as caught:
+        segment(formats="srt", skip_existing=True)
+    assert caught.value.hint is not None
+    assert "add json" in caught.value.hint
+
+
+def test_an_input_of_another_process_is_left_to_it(segment: Segment) -> None:
+    """The other process does not finish: its input is done in the end."""
+    lock, last = Path("out/films/a.vidattn.lock"), Path("out/films/deep/b.vidattn.json")
+    begun = threading.Event()
+
+    def hold() -> None:
+        with locked(lock):
+            begun.set()
+            while not last.exists():
+                time.sleep(0.01)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    begun.wait()
+    with pytest.raises(OutputError, match="another run is writing it"):
+        segment("films/a.mp4", out="out/films")
+    assert segment().done == ["films/deep/b.mp4", "films/a.mp4"]
+    other.join()
+    assert not lock.exists()
+
+
+def test_nothing_is_left_of_killed_runs(segment: Segment) -> None:
+    segment("films/a.mp4")
+    out = Path("out")
+    whole = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.MonkeyPatch.context() as patch:
+        # Killed between writing and renaming: nothing is removed.
+        patch.setattr("vidattn.io.files._discard", lambda part: None)
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            write_atomically(out / "a.vidattn.json", b"half")
+    for ending in ("lock", "log"):
+        (out / f"a.vidattn.{ending}").touch()
+    assert len(list(out.iterdir())) == len(whole) + 3
+    assert segment("films/a.mp4", skip_existing=True).skipped == ["films/a.mp4"]
+    assert {path: path.read_bytes() for path in out.iterdir()} == whole
+
+
+def test_inputs_that_another_process_does_meanwhile_are_not_done_again(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment()
+    plain, failures = Segmenter.run, FailureList(Path("out"))
+
+    def run(self: Segmenter, path: str, deliver: object) -> object:
+        # As if another process did all other inputs during the first one.
+        for saved in Path("out").rglob("b.vidattn.json"):
+            saved.write_bytes(saved.read_bytes())
+            os.utime(saved)
+        failures.add(replace(failures.read()["films/c.mp4"], attempt=9))
+        return plain(self, path, deliver)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Segmenter, "run", run)
+    again = segment()  # without skip_existing: everything that is old is done again
+    assert (again.done, again.skipped) == (["films/a.mp4"], ["films/deep/b.mp4"])
+    assert again.known == ["films/c.mp4"]
+    assert failures.read()["films/c.mp4"].attempt == 9
