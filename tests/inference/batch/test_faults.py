@@ -73,7 +73,7 @@ def test_an_annotated_video_of_another_timeline_is_not_taken_for_this_one(
     ("fault", "code", "reason"),
     [
         ("abort", "E_DECODER_DIED", "the decoder died (signal SIGABRT)"),
-        ("sleep", "E_TIMEOUT", "the decoder said nothing for 0.7 s"),
+        ("sleep", "E_TIMEOUT", "the decoder sent nothing for 0.7 s"),
         ("hoard", "E_MEMORY", "out of memory while decoding: "),
     ],
 )
