@@ -70,9 +70,8 @@ class InOrder(Dataset[dict[str, Any]]):
         self.clips = TrainingClips(
             open_dataset(recipe.data.dataset, None, "train"),
             recipe.clip,
+            recipe.data,
             seed=recipe.seed,
-            jitter=recipe.data.short_side_range,
-            flip=recipe.data.flip,
             videos=VideoCache(recipe.data.cache_mb),
         )
         self.batch_size = min(recipe.optim.batch_size, len(self.clips))

@@ -30,14 +30,15 @@ from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError, VideoError
 from vidattn.types import Item, View, Window
+from vidattn.video import Video
 
 CLIP = ClipConfig(frames=4, step_seconds=0.3, short_side=32, crop=32, mean=(0, 0, 0), std=(1, 1, 1))
 TIMES = np.arange(100) / 10
 WHOLE = Window(0.0, 10.0)
 
 
-def centered(times: np.ndarray, region: Window) -> Sequence[View]:
-    return plan.plan_views(times, region, CLIP, mode="dense", views=ViewConfig(1, 1)).views
+def centered(video: Video, region: Window) -> Sequence[View]:
+    return plan.plan_views(video.times, region, CLIP, mode="dense", views=ViewConfig(1, 1)).views
 
 
 @pytest.fixture
@@ -110,16 +111,17 @@ def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     found = LabeledDataset("x", tmp_path, "train", ("a",), (Item(str(path), 0),))
     wide = replace(CLIP, short_side=48, crop=48)
 
-    plain = TrainingClips(found, wide, flip=False, jitter=(48, 48))
-    flipped = TrainingClips(found, wide, jitter=(48, 48))
+    plain = TrainingClips(found, wide, DataConfig(flip=False, short_side_range=(48, 48)))
+    flipped = TrainingClips(found, wide, DataConfig(short_side_range=(48, 48)))
     assert not any(plain[e, 0].clip[..., -8:].mean() > 0.5 for e in range(8))
     assert {bool(flipped[e, 0].clip[..., -8:].mean() > 0.1) for e in range(12)} == {True, False}
 
 
 def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabeledDataset) -> None:
     def mean(drawn: Literal["uniform", "inverse"]) -> float:
-        clips = TrainingClips(train, CLIP, jitter=(100, 300), short_side_sampling=drawn)
-        sides = [clips._short_side(np.random.default_rng(seed)) for seed in range(2000)]
+        data = DataConfig(short_side_range=(100, 300), short_side_sampling=drawn)
+        clips = TrainingClips(train, CLIP, data)
+        sides = [clips._draw_short_side(np.random.default_rng(seed)) for seed in range(2000)]
         assert 100 <= min(sides) < 105
         assert 290 < max(sides) <= 300
         return float(np.mean(sides))
@@ -129,9 +131,9 @@ def test_the_short_side_is_drawn_evenly_or_its_inverse_is(train: LabeledDataset)
 
 
 def test_augmented_clips_are_others_and_the_same_every_time(train: LabeledDataset) -> None:
-    plain = TrainingClips(train, CLIP, flip=False)
+    plain = TrainingClips(train, CLIP, DataConfig(flip=False))
     one, other = (
-        TrainingClips(train, CLIP, flip=False, randaugment="rand-m9-n2-mstd0.5-p1")
+        TrainingClips(train, CLIP, DataConfig(flip=False, randaugment="rand-m9-n2-mstd0.5-p1"))
         for _ in range(2)
     )
     for place in ((0, 0), (1, 3)):

@@ -99,7 +99,7 @@ def test_a_crop_larger_than_the_frame_is_refused() -> None:
 def test_training_clips_are_determined_by_their_generator() -> None:
     frames = noise()
     a, b, c = (
-        transforms.train_clip(frames, META, np.random.default_rng(seed), jitter=(48, 60))
+        transforms.train_clip(frames, META, np.random.default_rng(seed), short_side_range=(48, 60))
         for seed in (1, 1, 2)
     )
     assert a.shape == (3, 2, 48, 48)
@@ -115,7 +115,7 @@ def test_training_mirrors_every_second_clip_and_never_when_told_not_to() -> None
             for seed in range(100)
             for clip in [
                 transforms.train_clip(
-                    ramp, META, np.random.default_rng(seed), jitter=(48, 48), flip=flip
+                    ramp, META, np.random.default_rng(seed), short_side_range=(48, 48), flip=flip
                 )
             ]
         )

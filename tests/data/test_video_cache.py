@@ -64,8 +64,9 @@ def test_what_exceeds_the_room_is_read_from_its_file(clips: Path) -> None:
 
 def test_clips_are_the_same_whether_there_is_room_or_not(clips: Path) -> None:
     train = open_dataset(str(clips), None, "train")
+    data = DataConfig(short_side_range=(200, 240))
     full, roomy = (
-        TrainingClips(train, CLIP, seed=5, jitter=(200, 240), videos=VideoCache(megabytes))
+        TrainingClips(train, CLIP, data, seed=5, videos=VideoCache(megabytes))
         for megabytes in (1, 64)
     )
     for epoch in range(2):

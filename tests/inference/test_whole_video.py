@@ -58,7 +58,7 @@ def test_embeddings_come_back_and_give_the_same_bytes(tmp_path: Path) -> None:
     assert np.array_equal(back.windows, found.windows)
     assert (back.source, back.model, back.settings) == ("film.mp4", SEEN_BY, SETTINGS)
     assert embeddings.save_embeddings(back, path).read_bytes() == data
-    assert len(back.inside(Window(1.2, 3.5))) == 2
+    assert len(back.select(Window(1.2, 3.5))) == 2
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", b"PK\x03\x04 cut off"])

@@ -1,4 +1,4 @@
-"""RandAugment (arXiv:1909.13719) for clips: timm's operations, alike on all frames of a clip."""
+"""RandAugment (arXiv:1909.13719) for clips: timm's operations, alike on all frames."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Frames = NDArray[np.uint8]
 
 
 class RandAugment:
-    """Changes colors and shapes of whole clips; which way up or round they are stays.
+    """Random changes of color and shape of whole clips, without flips.
 
-    notation: of timm, such as "rand-m9-n2-mstd0.5", see `DataConfig.randaugment`. fill: the RGB
-    value, from 0 to 255, of what comes into the picture from outside.
+    notation: of timm, such as "rand-m9-n2-mstd0.5", see `DataConfig.randaugment`. fill: RGB color,
+    0 to 255, of pixels from outside the frame.
     """
 
     def __init__(self, notation: str, fill: tuple[int, int, int]) -> None:
-        from timm.data.auto_augment import rand_augment_transform  # seconds: only if asked for
+        from timm.data.auto_augment import rand_augment_transform  # takes seconds
 
         self._transform: Any = rand_augment_transform(notation, {"img_mean": fill})
 
     @property
     def operations(self) -> list[str]:
-        """The names of all operations it draws from, as timm calls them."""
+        """The names of all operations, as in timm."""
         return [operation.name for operation in self._transform.ops]
 
     def __call__(self, frames: Frames, rng: np.random.Generator) -> Frames:
-        """uint8 [T, H, W, 3], RGB, to the same shape. The outcome depends on frames and `rng`."""
+        """uint8 [T, H, W, 3], RGB, to the same shape; depends on the frames and `rng` alone."""
         chosen = rng.integers(len(self._transform.ops), size=self._transform.num_layers)
         operations = [self._transform.ops[i] for i in chosen]
         seed = int(rng.integers(2**63))
@@ -48,8 +48,7 @@ class RandAugment:
 
 @contextmanager
 def _with_seeded_random(seed: int) -> Iterator[None]:
-    """timm draws whether, how strongly and which way from Python's own generator: the same draws
-    within, and nobody else notices."""
+    """Seed Python's own generator, from which timm draws, and restore it afterwards."""
     before = random.getstate()
     random.seed(seed)
     try:

@@ -1,8 +1,7 @@
-"""Labeled videos as clips: augmented ones to train on, planned views to be judged by.
+"""Labeled videos as clips: augmented ones for training, planned views for evaluation.
 
-Whatever is drawn at random depends on the seed, the epoch and the place of the video in its set,
-and on nothing else: not on the number of workers, nor on what was read before. So a run can be
-taken up at any step.
+Random draws depend on the seed, the epoch and the place of the video in its dataset, and on nothing
+else: not on the number of workers, nor on earlier reads. So a run can resume at any step.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidattn.config import ClipConfig, Recipe
+from vidattn.config import ClipConfig, DataConfig, Recipe
 from vidattn.data import sampling
 from vidattn.data.augment import RandAugment
 from vidattn.data.batch import Batch, VideoFailure, shard_range
 from vidattn.data.frames import item_window, view_clips
 from vidattn.data.labeled_dataset import LabeledDataset, note_overlap
 from vidattn.data.loader import load_in_order
+from vidattn.data.sampling import Indices, Times
 from vidattn.data.transforms import train_clip
 from vidattn.data.video_cache import VideoCache
 from vidattn.errors import DataError, VideoError
 from vidattn.types import Item, View, Window
 from vidattn.video import Limits, Video
 
-Times = NDArray[np.float64]
 Planner = Callable[[Video, Window], Sequence[View]]
 """From a video and the region of it that counts to the views of it."""
 
-ORDER, CLIP = 1, 2  # first words of the seeds: what one draws says nothing of the other
+ORDER, CLIP = 1, 2  # first words of the seeds, so that the draws are independent
 TRIES = 10
 
 
@@ -48,50 +47,49 @@ class TrainingClip(NamedTuple):
 
 
 class EvaluationViews(NamedTuple):
-    """All views of one item of a set, or why there are none."""
+    """All views of one item of a dataset, or the reason why there are none."""
 
     number: int
-    """Of the item in its set."""
+    """Of the item in its dataset."""
     clips: Tensor | None
-    """Float32 [V, 3, T, crop, crop]; views of which too little decodes are left out."""
+    """Float32 [V, 3, T, crop, crop], without views of which too little decodes."""
     failure: VideoFailure | None = None
 
 
 class TrainingClips(Dataset[TrainingClip]):
-    """The videos of a set, each cut, resized, cropped and mirrored anew in every epoch.
+    """The videos of a dataset, each cut, resized, cropped and mirrored anew in every epoch.
 
-    How frames are drawn is `clip.train_sampling`, see `draw_clip`. jitter: range of the short side,
-    ends included, by default 8/7 to 10/7 of the crop (256 to 320 for 224, official recipes).
-    short_side_sampling, randaugment: see DataConfig.
-    on_error: "replace" puts another video, drawn by seed, epoch and index, in the place of one that
-    does not decode; "raise" raises its VideoError. videos: who opens them, by default one who keeps
-    nothing.
+    data: range and sampling of the short side (8/7 to 10/7 of the crop by default, 256 to 320 for
+    224 as in the official recipes), flip and RandAugment. on_error: "replace" takes another video,
+    drawn by seed, epoch and index, for one that does not decode; "raise" raises its VideoError.
+    videos: opens them, by default without a cache.
     """
 
     def __init__(
         self,
         source: LabeledDataset,
         clip: ClipConfig,
+        data: DataConfig | None = None,
         *,
         seed: int = 0,
-        jitter: tuple[int, int] | None = None,
-        short_side_sampling: Literal["uniform", "inverse"] = "uniform",
-        flip: bool = True,
-        randaugment: str = "",
         on_error: Literal["replace", "raise"] = "replace",
         videos: VideoCache | None = None,
     ) -> None:
         self.source, self.clip, self.seed = source, clip, seed
-        self.jitter = jitter or (round(clip.crop * 8 / 7), round(clip.crop * 10 / 7))
-        self.short_side_sampling = short_side_sampling
-        self._augment = RandAugment(randaugment, _gray(clip)) if randaugment else None
-        self.flip, self.on_error = flip, on_error
+        self.data = data = data or DataConfig()
+        self.short_side_range = data.short_side_range
+        if not any(self.short_side_range):
+            self.short_side_range = (round(clip.crop * 8 / 7), round(clip.crop * 10 / 7))
+        self._augment = (
+            RandAugment(data.randaugment, _mean_color(clip)) if data.randaugment else None
+        )
+        self.on_error = on_error
         self._videos = videos or VideoCache()
 
     def __len__(self) -> int:
         return len(self.source.items)
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
+    def order(self, epoch: int) -> Indices:
         """The order of the videos in an epoch, int64 [len]: every one once."""
         return np.random.default_rng((ORDER, self.seed, epoch)).permutation(len(self))
 
@@ -103,59 +101,52 @@ class TrainingClips(Dataset[TrainingClip]):
             index = int(rng.integers(len(self))) if attempt else place[1]
             item = self.source.items[index]
             try:
-                return TrainingClip(self._clip(item, rng), item.label, tuple(replaced))
+                return TrainingClip(self._read_clip(item, rng), item.label, tuple(replaced))
             except VideoError as error:
                 if self.on_error == "raise":
                     raise
                 replaced.append(VideoFailure(item.path, error.code, error.message))
+        last = replaced[-1]
         raise DataError(
-            f"{self.source.name}: {TRIES} videos in a row do not decode; the last: "
-            f"{replaced[-1].message}",
-            hint="try one of them: vidattn classify " + replaced[-1].path,
+            f"{self.source.name}: {TRIES} videos in a row do not decode; the last: {last.message}",
+            hint=f"try one of them: vidattn classify {last.path}",
         )
 
-    def _clip(self, item: Item, rng: np.random.Generator) -> Tensor:
-        short_side = max(self._short_side(rng), self.clip.crop)
-        # What stays in memory stays in one size, from which train_clip makes the smaller ones.
-        read = max(self.jitter[1], short_side) if self._videos.keeps else short_side
-        with self._videos.open(item.path, read) as video:
-            region = item_window(video, item)
-            indices = draw_clip(video.times, region, self.clip, rng)
+    def _read_clip(self, item: Item, rng: np.random.Generator) -> Tensor:
+        short_side = max(self._draw_short_side(rng), self.clip.crop)
+        # The cache holds the largest size, from which train_clip makes the smaller ones.
+        size = max(self.short_side_range[1], short_side) if self._videos.keeps else short_side
+        with self._videos.open(item.path, size) as video:
+            indices = draw_clip(video.times, item_window(video, item), self.clip, rng)
             frames = video.read(indices.tolist())
             video.check_unchanged()
         if self._augment:
             frames = self._augment(frames, rng)
-        return train_clip(
-            frames, self.clip, rng, jitter=(short_side, short_side), flip=self.flip
-        ).contiguous()
+        sides = (short_side, short_side)
+        return train_clip(frames, self.clip, rng, sides, flip=self.data.flip).contiguous()
 
-    def _short_side(self, rng: np.random.Generator) -> int:
-        least, most = self.jitter
-        if self.short_side_sampling == "inverse":
+    def _draw_short_side(self, rng: np.random.Generator) -> int:
+        least, most = self.short_side_range
+        if self.data.short_side_sampling == "inverse":
             return round(1 / rng.uniform(1 / most, 1 / least))
         return int(rng.integers(least, most + 1))
 
 
-def _gray(clip: ClipConfig) -> tuple[int, int, int]:
-    """The color, RGB from 0 to 255, that is nothing to the model: its mean."""
+def _mean_color(clip: ClipConfig) -> tuple[int, int, int]:
+    """The mean color of the model, which is 0 to it: RGB from 0 to 255."""
     red, green, blue = (min(255, max(0, round(255 * mean))) for mean in clip.mean)
     return (blue, green, red) if clip.channels == "bgr" else (red, green, blue)
 
 
-def draw_clip(
-    times: Times,
-    region: Window,
-    clip: ClipConfig,
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Random frames of a part of a file: int64 [T], rising, the last one repeated when it is short.
+def draw_clip(times: Times, region: Window, clip: ClipConfig, rng: np.random.Generator) -> Indices:
+    """Random frames of a region of a file: int64 [T], rising, the last repeated when it is short.
 
-    As `clip.train_sampling` says. "dense": amid T steps of `clip.step_seconds`, from a uniformly
-    random start, so that they fit if they can (arXiv:2102.05095, Sec. 4). "bins": one at a random
-    instant of each of T equal parts (arXiv:1608.00859, Sec. 3.1).
+    `clip.train_sampling` "dense": in the middles of T steps of `clip.step_seconds`, from a
+    uniformly random start, so that they fit if they can (arXiv:2102.05095, Sec. 4). "bins": at a
+    random instant of each of T equal bins (arXiv:1608.00859, Sec. 3.1).
     """
     steps = np.arange(clip.frames, dtype=np.float64)
-    seconds: Times
+    seconds: NDArray[np.float64]
     if clip.train_sampling == "bins":
         seconds = region.start + (steps + rng.random(clip.frames)) * region.duration / clip.frames
     else:
@@ -166,12 +157,12 @@ def draw_clip(
 
 
 class SampleStream(Protocol):
-    """What batches are drawn from, as TrainingClips."""
+    """The source of batches, such as TrainingClips."""
 
     def __len__(self) -> int: ...
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """The order of the examples in an epoch, int64 [len]: every one once."""
+    def order(self, epoch: int) -> Indices:
+        """The order of the samples in an epoch, int64 [len]: every one once."""
 
     def __getitem__(self, place: tuple[int, int]) -> TrainingClip: ...
 
@@ -179,8 +170,8 @@ class SampleStream(Protocol):
 class TrainingBatches(Dataset[Batch]):
     """Batch number n of a run, through all its epochs.
 
-    Every epoch shows every video once, in an order of its own; what does not fill a batch at its
-    end is left out. `shard`: this process's number and how many share each batch.
+    Every epoch shows every sample once, in an order of its own; an incomplete last batch is left
+    out. `shard`: number of this process and count of those that share each batch.
     """
 
     def __init__(
@@ -195,10 +186,9 @@ class TrainingBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         epoch, place = divmod(step, self.steps_per_epoch)
-        first = place * self.batch_size
-        chosen = self.clips.order(epoch)[first : first + self.batch_size]
+        order = self.clips.order(epoch)[place * self.batch_size :]
         mine = shard_range(self.batch_size, *self.shard)
-        return collate([self.clips[epoch, int(chosen[i])] for i in mine])
+        return collate([self.clips[epoch, int(order[i])] for i in mine])
 
     def batches(self, first: int = 0, workers: int = 0) -> Iterator[Batch]:
         """Batches from number `first` to the end, made by `workers` processes, or by this one."""
@@ -215,7 +205,7 @@ def collate(clips: Sequence[TrainingClip]) -> Batch:
 
 
 class EvaluationVideos(Dataset[EvaluationViews]):
-    """Every video of a set once, in the views that `planner` names; none is ever replaced."""
+    """Every video of a dataset once, in the views of a planner; none is ever replaced."""
 
     def __init__(
         self,
@@ -234,15 +224,16 @@ class EvaluationVideos(Dataset[EvaluationViews]):
     def __getitem__(self, index: int) -> EvaluationViews:
         item = self.source.items[index]
         try:
-            clips = self._clips(item)
+            clips = self._read_clips(item)
         except VideoError as error:
-            return EvaluationViews(index, None, VideoFailure(item.path, error.code, error.message))
+            failure = VideoFailure(item.path, error.code, error.message)
+            return EvaluationViews(index, None, failure)
         if not clips:
-            text = f"{item.path}: too few frames decode to say anything"
+            text = f"{item.path}: too few frames decode to classify it"
             return EvaluationViews(index, None, VideoFailure(item.path, "E_DECODE", text))
         return EvaluationViews(index, torch.stack(clips))
 
-    def _clips(self, item: Item) -> list[Tensor]:
+    def _read_clips(self, item: Item) -> list[Tensor]:
         with self._videos.open(item.path, self.clip.short_side, self.reader) as video:
             views = self.planner(video, item_window(video, item))
             clips = [c for c in view_clips(video, views, self.clip) if c is not None]
@@ -250,16 +241,28 @@ class EvaluationVideos(Dataset[EvaluationViews]):
             return clips
 
     def all(self, workers: int = 0, numbers: range | None = None) -> Iterator[EvaluationViews]:
-        """Every video, or those of these numbers, in the order of the set."""
+        """Every video, or those of these numbers, in the order of the dataset."""
         return load_in_order(self, range(len(self)) if numbers is None else numbers, workers)
 
 
-class VideoDataset:
-    """A labeled set as what `train.fit` learns from.
+def require_classes(train: LabeledDataset, val: LabeledDataset) -> None:
+    """Raise DataError when a split has no videos, or training a single class."""
+    for split, use in ((train, "train on"), (val, "validate with")):
+        if not split.items:
+            raise DataError(f"{split.root}: no videos to {use}")
+    if len(train.labels) < 2:
+        raise DataError(
+            f"{train.root}: all videos are of one class: {', '.join(train.labels)}",
+            hint="name the folder that holds the folders of the classes, or a list",
+        )
 
-    An epoch is as many passes through the set as reach `data.clips_per_epoch`, one at least.
-    planner: the view of a held-back video. share: this process's number and how many share batches
-    and held-back videos. Raises DataError when a half has no videos, or the set a single class.
+
+class VideoDataset:
+    """A labeled dataset as `vidattn.training.data.TrainingDataset`.
+
+    An epoch is as many passes as reach `data.clips_per_epoch`, one at least. planner: the view of a
+    validation video. shard: number of this process and count of those that share batches and
+    validation videos. Raises DataError as `require_classes`.
     """
 
     def __init__(
@@ -270,39 +273,19 @@ class VideoDataset:
         planner: Planner,
         shard: tuple[int, int] = (0, 1),
     ) -> None:
-        for half in (train, val):
-            if not half.items:
-                raise DataError(
-                    f"{half.root}: no videos to {'train on' if half is train else 'validate with'}"
-                )
-        if len(train.labels) < 2:
-            raise DataError(
-                f"{train.root}: all videos are of one class, {', '.join(train.labels)}: there is "
-                "nothing to tell apart",
-                hint="name the folder that holds the folders of the classes, or a list",
-            )
-        clips = TrainingClips(
-            train,
-            recipe.clip,
-            seed=recipe.seed,
-            jitter=recipe.data.short_side_range if any(recipe.data.short_side_range) else None,
-            short_side_sampling=recipe.data.short_side_sampling,
-            flip=recipe.data.flip,
-            randaugment=recipe.data.randaugment,
-            videos=VideoCache(recipe.data.cache_mb),
-        )
+        require_classes(train, val)
+        videos = VideoCache(recipe.data.cache_mb)
+        clips = TrainingClips(train, recipe.clip, recipe.data, seed=recipe.seed, videos=videos)
         self.labels = train.labels
         self.videos = len({item.path for item in train.items})
         self.notes = tuple(dict.fromkeys(train.notes + val.notes + note_overlap(train, val)))
-        self.recipe = recipe
-        self._shard = shard
-        passes = max(1, math.ceil(recipe.data.clips_per_epoch / max(1, len(clips))))
+        self.recipe, self._shard = recipe, shard
+        passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(clips)))
         self._training = TrainingBatches(
             clips, recipe.optim.batch_size, recipe.optim.epochs * passes, shard
         )
         self._validation = EvaluationVideos(val, recipe.clip, planner)
-        self._val = val
-        self._seen: list[Batch] | None = None
+        self._cached: list[Batch] | None = None
         self.unreadable: Sequence[VideoFailure] = ()
         self.steps_per_epoch = self._training.steps_per_epoch * passes
         self.batch_size = self._training.batch_size
@@ -312,32 +295,32 @@ class VideoDataset:
         return self._training.batches(first, self.recipe.data.workers)
 
     def validation_batches(self) -> Iterator[Batch]:
-        """One view of each held-back video; `unreadable` tells which could not be read.
+        """One view of each validation video; `unreadable` then lists those that did not decode.
 
-        They are read once if they fit into the memory the recipe gives to videos.
+        They are read once if they fit into `data.cache_mb`.
         """
-        if self._seen is not None:
-            yield from self._seen
+        if self._cached is not None:
+            yield from self._cached
             return
-        seen: list[Batch] = []
+        cached: list[Batch] = []
         room = self.recipe.data.cache_mb * 2**20
         for batch in self._read_validation():
             room -= batch.clips.nbytes
             if room >= 0:
-                seen.append(batch)
+                cached.append(batch)
             yield batch
-        self._seen = seen if room >= 0 else None
+        self._cached = cached if room >= 0 else None
 
     def _read_validation(self) -> Iterator[Batch]:
         failed: list[VideoFailure] = []
         waiting: list[TrainingClip] = []
         numbers = range(len(self._validation))[self._shard[0] :: self._shard[1]]
-        for viewed in self._validation.all(self.recipe.data.workers, numbers):
-            if viewed.clips is None:
-                failed += [viewed.failure] if viewed.failure else []
+        for views in self._validation.all(self.recipe.data.workers, numbers):
+            if views.clips is None:
+                failed += [views.failure] if views.failure else []
             else:
-                label = self._val.items[viewed.number].label
-                waiting.append(TrainingClip(viewed.clips[0], label))
+                label = self._validation.source.items[views.number].label
+                waiting.append(TrainingClip(views.clips[0], label))
             if len(waiting) == self.recipe.optim.batch_size:
                 yield collate(waiting)
                 waiting = []

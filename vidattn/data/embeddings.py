@@ -1,8 +1,8 @@
-"""What a model saw of every window of a film, and the file that keeps it.
+"""Embeddings of the windows of a video, and their file.
 
-The vectors are those that the head of the model turned into logits: what is left to learn from when
-the label of a whole film is asked for. The file is an .npz archive of plain arrays; the same film,
-model and settings give the same bytes.
+An embedding is the vector before the head of the model; a temporal head learns from those of all
+windows. The file is an .npz archive of plain arrays; the same video, model and settings give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ ARRAYS = ("about", "windows", "vectors")
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """The vectors of the windows of a film. Raises ValueError when values do not fit together."""
+    """The embeddings of a video. Raises ValueError when values do not fit together."""
 
     source: str
-    """The path of the film as the user gave it."""
+    """The path of the video as the user gave it."""
     windows: NDArray[np.float64]
     """[N, 2], seconds, sorted; they may overlap."""
     vectors: NDArray[np.float32]
     """[N, D]"""
     model: Mapping[str, Any]
-    """Whose they are, as a timeline says it: name, sha256, ..."""
+    """Their model, as in a timeline: name, sha256, ..."""
     settings: Mapping[str, Any]
-    """How windows were cut, as a timeline says it: window_seconds, stride_seconds, frames, ..."""
+    """Windowing, as in a timeline: window_seconds, stride_seconds, frames, ..."""
 
     def __post_init__(self) -> None:
         if self.windows.shape != (len(self.vectors), 2) or self.vectors.ndim != 2:
@@ -51,8 +51,8 @@ class Embeddings:
         if not (np.isfinite(self.windows).all() and np.isfinite(self.vectors).all()):
             raise ValueError("windows and vectors must be finite")
 
-    def inside(self, window: Window | None) -> NDArray[np.float32]:
-        """The vectors of windows whose center lies in a part of the film, all for None."""
+    def select(self, window: Window | None) -> NDArray[np.float32]:
+        """The vectors of windows whose center lies in `window`, all for None."""
         if window is None:
             return self.vectors
         centers = self.windows.mean(axis=1)
@@ -66,7 +66,7 @@ def make_embeddings(
     model: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> Embeddings:
-    """The vectors [N, D] of windows, in their order, to milliseconds."""
+    """Embeddings of vectors [N, D] and their windows, which are rounded to milliseconds."""
     ends = np.array([[w.start, w.stop] for w in windows], np.float64).reshape(-1, 2).round(3)
     return Embeddings(source, ends, vectors, to_json_value(model), to_json_value(settings))
 
@@ -78,7 +78,7 @@ def save_embeddings(found: Embeddings, path: Path) -> Path:
     data = io.BytesIO()
     np.savez(
         data,
-        about=np.frombuffer(head.encode(), np.uint8),  # as bytes: no text in arrays, no pickles
+        about=np.frombuffer(head.encode(), np.uint8),  # bytes need no pickles, text does
         windows=found.windows,
         vectors=found.vectors,
     )
@@ -86,10 +86,7 @@ def save_embeddings(found: Embeddings, path: Path) -> Path:
 
 
 def load_embeddings(path: Path) -> Embeddings:
-    """Read what `save_embeddings` wrote. Raises DataError that says what is wrong with the file.
-
-    Arrays are read as numbers only; a pickle in the archive is refused.
-    """
+    """Read a file of `save_embeddings`. Raises DataError with the reason; refuses pickles."""
     with reading(path, DataError, hint="vidattn segment VIDEO --embeddings makes such files"):
         data = path.read_bytes()
     try:
@@ -114,7 +111,7 @@ def load_embeddings(path: Path) -> Embeddings:
     )
 
 
-def embedding_path(film: str) -> Path:
-    """Where the embeddings of a film lie: beside it, unless `film` is such a file itself."""
-    path = Path(film)
+def embedding_path(video: str) -> Path:
+    """The embeddings file beside a video, or `video` itself if it is one."""
+    path = Path(video)
     return path if path.suffix == ".npz" else path.with_name(path.stem + SUFFIX)

@@ -1,4 +1,4 @@
-"""From an open video and planned views to clips."""
+"""Clips from an open video and planned views."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Frames = NDArray[np.uint8]
 
 
 def readable_end(video: Video) -> float:
-    """Seconds until which there are frames: the duration, but for a file cut off before it."""
+    """End of the last frame in seconds: the duration, or less for a truncated file."""
     cuts = [u.window.start for u in video.unreadable if u.code == "E_TRUNCATED"]
     return min([video.duration, *cuts])
 
 
 def clamp_window(video: Video, window: Window | None) -> Window:
-    """The part of a video that an item means, as far as there are frames.
+    """The part of a window, or of the whole video for None, that has frames.
 
     Raises VideoError E_SHORT when there are none.
     """
@@ -39,10 +39,7 @@ def clamp_window(video: Video, window: Window | None) -> Window:
 
 
 def item_window(video: Video, item: Item) -> Window:
-    """The part of a video that an item of a data set means, as far as there are frames.
-
-    Raises VideoError E_SHORT when there are none.
-    """
+    """The window of an item that has frames. Raises VideoError E_SHORT when there are none."""
     if item.frames is None:
         return clamp_window(video, item.window)
     first, stop = item.frames
@@ -59,66 +56,64 @@ def item_window(video: Video, item: Item) -> Window:
 def view_clips(video: Video, views: Sequence[View], config: ClipConfig) -> Iterator[Tensor | None]:
     """The clip of each view, float32 [3, T, crop, crop], in the order given.
 
-    Views come in the order of their first frames, and every frame is decoded once and kept only as
-    long as a later view may need it. Where single frames of a view do not decode, the nearest one
-    of the same view stands in, and `video.unreadable` tells; a view that lost more than half of its
-    frames is None.
+    Views come in the order of their first frames; every frame is decoded once and held only as long
+    as a later view may need it. The nearest frame of the same view replaces one that does not
+    decode, which `video.unreadable` lists; a view without more than half of its frames is None.
     """
-    reel = FrameBuffer(video.stream(needed_frames(views)))
-    oldest = oldest_needed(views)
-    for view, first in zip(views, oldest, strict=True):
-        reel.advance(first, max(view.indices))
-        chosen = reel.substitute(view)
-        if chosen is None:
+    buffer = FrameBuffer(video.stream(needed_frames(views)))
+    for view, first in zip(views, oldest_needed(views), strict=True):
+        buffer.advance(first, max(view.indices))
+        indices = buffer.substitute(view)
+        if indices is None:
             yield None
         else:
-            frames = np.stack([reel[index] for index in chosen])
+            frames = np.stack([buffer[index] for index in indices])
             yield transforms.eval_clip(frames, config, view.crop)
 
 
 def needed_frames(views: Iterable[View]) -> list[int]:
-    """The frames that views show, each once, rising."""
+    """The frame numbers of all views, each once, rising."""
     return sorted({index for view in views for index in view.indices})
 
 
 def oldest_needed(views: Sequence[View]) -> list[int]:
-    """For each view the first frame that it or a later one shows."""
+    """For each view the first frame of it or a later one."""
     firsts = [min(view.indices) for view in views]
     oldest: list[int] = np.minimum.accumulate(firsts[::-1])[::-1].tolist()
     return oldest
 
 
 class FrameBuffer:
-    """Frames as they come from a video, each held only as long as it may be needed."""
+    """Frames of a stream, each held only as long as it may be needed."""
 
     def __init__(self, frames: Iterator[tuple[int, Frames]]) -> None:
         self._frames = frames
-        self._held: dict[int, Frames] = {}
+        self._buffer: dict[int, Frames] = {}
         self._reached = -1
 
     def __getitem__(self, index: int) -> Frames:
-        return self._held[index]
+        return self._buffer[index]
 
     def advance(self, first: int, last: int) -> None:
-        """Let go of the frames before number `first` and take in those up to `last`."""
-        for index in [index for index in self._held if index < first]:
-            del self._held[index]
+        """Drop the frames before number `first` and read those up to `last`."""
+        for index in [index for index in self._buffer if index < first]:
+            del self._buffer[index]
         while self._reached < last:
             found = next(self._frames, None)
             if found is None:
                 break
             self._reached, frame = found
-            self._held[self._reached] = frame
+            self._buffer[self._reached] = frame
 
     def substitute(self, view: View) -> tuple[int, ...] | None:
-        """The frames to show as a view: its own, and for lost ones the nearest of the same view.
+        """The frame numbers of a view, missing ones replaced by the nearest of the same view.
 
-        None when more than half of them are lost.
+        None when more than half of them are missing.
         """
-        there = np.array(sorted(set(view.indices) & self._held.keys()))
-        lost = sum(index not in self._held for index in view.indices)
-        if 2 * lost > len(view.indices):
+        held = np.array(sorted(set(view.indices) & self._buffer.keys()))
+        missing = sum(index not in self._buffer for index in view.indices)
+        if 2 * missing > len(view.indices):
             return None
-        if not lost:
+        if not missing:
             return view.indices
-        return tuple(int(there[np.abs(there - index).argmin()]) for index in view.indices)
+        return tuple(int(held[np.abs(held - index).argmin()]) for index in view.indices)

@@ -1,13 +1,12 @@
-"""Which frames, and which spans of time: numbers in, indices out.
+"""Arithmetic of frames, clips, windows and views: numbers in, indices out.
 
-Two ways to name a frame meet here. `total` counts frames and knows nothing of time; `times` holds
-the PTS seconds of every frame (float64 [total], never falling) and is right for files whose frame
-rate varies. Frame i is on screen from times[i] until times[i + 1], the last one for ever: so a clip
-that reaches beyond the end of its file repeats the last frame, and one that would begin before the
-first frame begins with it. That is the padding rule of every function below.
+A frame is named by its number among `total`, or by its time: `times` holds the PTS seconds of every
+frame (float64 [total], never falling), also of files whose rate varies. Frame i is on screen from
+times[i] until times[i + 1], the last one for ever: a clip that reaches beyond the end of its file
+repeats the last frame, and one that begins before the first frame begins with it.
 
-The functions named `official_` reproduce the index arithmetic of the published code, with its
-quirks, for comparison with published scores.
+The functions named `official_` reproduce the index arithmetic of the published code, quirks
+included, for comparison with published scores.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,88 +24,17 @@ from vidattn.types import Crop, View, Window
 
 Indices = NDArray[np.int64]
 Times = NDArray[np.float64]
-Start = Literal["center", "first"]
 
 SAME_INSTANT = 1e-6
-"""Seconds. A frame this little after the asked-for time counts as being on screen already, so that
-k / fps finds frame k however the division was rounded."""
-MOST_WINDOWS = 10_000_000
+"""Seconds. A frame that little after a time counts as on screen, so that k / fps finds frame k
+however the division was rounded."""
+MAX_WINDOWS = 10_000_000
 CROPS: dict[int, tuple[Crop, ...]] = {1: ("center",), 3: ("start", "center", "stop")}
-"""Number of spatial crops -> which ones, in the order of the published code."""
-
-
-def uniform(frames: int, total: int) -> Indices:
-    """Centres of `frames` equal bins over `total` frames: int64 [frames], in [0, total), rising.
-
-    Repeats frames when there are fewer than asked for. Raises UsageError unless both are >= 1.
-    """
-    _check(frames, total)
-    indices: Indices = np.arange(1, 2 * frames, 2, dtype=np.int64)
-    indices *= total
-    indices //= 2 * frames
-    return indices
-
-
-def bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Indices:
-    """One frame out of each of `frames` equal bins over `total` frames: int64 [frames], rising.
-
-    The frame at the center of its bin, or with `rng` the one at a uniformly random instant of it.
-    Raises UsageError unless both are >= 1. Source: arXiv:1608.00859, Sec. 3.1 (there: segments).
-    """
-    if rng is None:
-        return uniform(frames, total)
-    _check(frames, total)
-    instants = (np.arange(frames) + rng.random(frames)) * (total / frames)
-    return instants.clip(0, total - 1).astype(np.int64)
-
-
-def dense(
-    frames: int, total: int, stride: float, *, start: Start | float | np.random.Generator = "center"
-) -> Indices:
-    """Frames at a constant stride: int64 [frames] in [0, total), the last one repeated.
-
-    stride: in frames, > 0, need not be whole. start: "center" puts the clip in the middle, "first"
-    at the beginning; a number is the first frame, in [0, total); a generator draws it so that the
-    clip fits, if it can. A clip longer than the video begins with it.
-
-    Raises UsageError. Source: arXiv:2102.05095, Sec. 4 (8 frames, one in 32).
-    """
-    _check(frames, total)
-    _check_positive(stride, "a stride")
-    slack = max(total - 1 - (frames - 1) * stride, 0.0)
-    if isinstance(start, np.random.Generator):
-        first = int(start.integers(0, math.floor(slack), endpoint=True))
-    else:
-        first = math.floor(_start(start, slack, total - 1))
-    places = first + np.arange(frames, dtype=np.float64) * float(stride) + SAME_INSTANT
-    return places.clip(0, total - 1).astype(np.int64)
-
-
-def dense_seconds(
-    times: Times,
-    frames: int,
-    step: float,
-    *,
-    start: Start | float | np.random.Generator = "center",
-) -> Indices:
-    """Frames at a constant distance in time: int64 [frames], the last frame repeated.
-
-    step: seconds, > 0. start: as of `dense`, a number being seconds. On a file of constant rate
-    this is `dense` with the stride step * fps.
-    """
-    _check(frames, len(times))
-    _check_positive(step, "a step")
-    length = float(times[-1] - times[0])
-    slack = max(length - (frames - 1) * step, 0.0)
-    if isinstance(start, np.random.Generator):
-        begin = float(start.uniform(0, slack))
-    else:
-        begin = _start(start, slack, length)
-    return frame_at(times, times[0] + begin + np.arange(frames) * step)
+"""Number of spatial crops -> their places, in the order of the published code."""
 
 
 def clip_starts(slack: float, clips: int) -> NDArray[np.float64]:
-    """Where clips begin that can be moved by `slack`: the centers of `clips` equal parts of it.
+    """Starts of clips that can be moved by `slack`: the centers of `clips` equal parts of it.
 
     In the unit of `slack`: float64 [clips]. A single clip is centered.
     """
@@ -122,9 +49,9 @@ def official_dense(
     """The test clip of the official Kinetics loader: int64 [frames].
 
     The clip spans frames * rate / 30 seconds whatever the rate of the file, its frames are spread
-    over the whole of that span (so 8x32 steps by 36.4 frames, not 32), the first view starts with
-    the file, and a short file repeats its last frame. One tick of the file's clock is one frame
-    here; with a finer clock the official loader may start one frame later when views > 1.
+    over all of that span (8x32 steps by 36.4 frames, not 32), the first view starts with the file,
+    and a short file repeats its last frame. One tick of the file's clock is one frame here; with a
+    finer clock the official loader may start one frame later when views > 1.
 
     Raises UsageError. Source: official code, decoder.py.
     """
@@ -142,8 +69,8 @@ def official_dense(
 def official_bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Indices:
     """The frames of the official Something-Something loader: int64 [frames].
 
-    Bins have their ends rounded half to even and share them; the middle of each, or with `rng` a
-    uniformly random frame of each. More views give the same frames. Source: official code, ssv2.py.
+    The middle of each bin, or with `rng` a uniformly random frame of it. Bins share their ends,
+    which are rounded half to even. All views have the same frames. Source: official code, ssv2.py.
     """
     _check(frames, total)
     edges = np.round((total - 1) / frames * np.arange(frames + 1)).astype(np.int64)
@@ -196,7 +123,7 @@ def windows(duration: float, span: float, hop: float) -> tuple[Window, ...]:
     count = window_count(duration, span, hop)
     if count == 1:
         return (Window(0.0, float(duration)),)
-    if count > MOST_WINDOWS:
+    if count > MAX_WINDOWS:
         raise UsageError(
             f"a stride of {hop:g} s makes {count:,} windows in {duration:g} s",
             hint="choose a longer stride",
@@ -210,12 +137,11 @@ def windows(duration: float, span: float, hop: float) -> tuple[Window, ...]:
 
 
 def window_count(duration: float, span: float, hop: float) -> int:
-    """How many windows `windows` gives. Raises UsageError unless all are finite and > 0."""
+    """The number of windows of `windows`. Raises UsageError unless all are finite and > 0."""
     _check_positive(duration, "a duration")
     _check_positive(span, "a window")
     _check_positive(hop, "a stride")
-    most = 1e18  # of floats that are whole numbers, too
-    return 1 + math.ceil(min(max(duration - span - SAME_INSTANT, 0.0) / hop, most))
+    return 1 + math.ceil(min(max(duration - span - SAME_INSTANT, 0.0) / hop, 1e18))
 
 
 def frame_at(times: Times, seconds: ArrayLike) -> Indices:
@@ -230,24 +156,6 @@ def frame_at(times: Times, seconds: ArrayLike) -> Indices:
         raise UsageError("a time in seconds is not a number")
     found = np.searchsorted(times, wanted + SAME_INSTANT, side="right") - 1
     return np.maximum(found, 0).astype(np.int64)
-
-
-def window_indices(times: Times, window: Window, frames: int) -> Indices:
-    """The frames on screen at the centers of `frames` equal steps of a window: int64 [frames]."""
-    _check(frames, len(times))
-    steps = (np.arange(frames) + 0.5) * (window.duration / frames)
-    return frame_at(times, window.start + steps)
-
-
-def _start(start: Start | float, slack: float, last: float) -> float:
-    """Where a clip begins that can be moved by `slack`; `last` is the last place of all."""
-    if start == "center":
-        return slack / 2
-    if start == "first":
-        return 0.0
-    if isinstance(start, str) or not 0 <= start <= last:
-        raise UsageError(f"a clip starts at 'center', 'first' or in [0, {last:g}], got {start!r}")
-    return float(start)
 
 
 def _linspace32(stop: float, count: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""From decoded frames to the clip a model was trained on: resize, crop, normalize.
+"""Preprocessing of decoded frames to a clip: resize, crop, normalize.
 
 Frames are uint8 [T, H, W, 3], RGB; a clip is float32 [3, T, H, W].
 
@@ -8,9 +8,9 @@ How this agrees with published preprocessing:
   Resizing is linear and its weights sum to 1, so it commutes with normalising: `resize(...,
   antialias=False)` followed by `normalize` equals it to float rounding.
 - The processors published with the Hugging Face weights resize 8-bit images with Pillow's
-  antialiased bilinear filter. `resize` as it is by default stays within one gray level of it.
-- Readers resize while they decode, which is several times cheaper; `eval_clip` then finds the short
-  side right and leaves the pixels alone.
+  antialiased bilinear filter. `resize` stays within one gray level of it by default.
+- Readers resize while they decode, which is several times cheaper; `eval_clip` then leaves the
+  pixels alone.
 
 Without antialiasing, detail finer than the target grid folds into false patterns that depend on the
 source resolution. So the default is antialiased, and the official way is one argument away.
@@ -33,8 +33,12 @@ from vidattn.types import Crop
 Frames = NDArray[np.uint8]
 
 
-def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(height, width) after the shorter one becomes `short_side`; the longer is rounded down."""
+def official_scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(height, width) after the shorter one becomes `short_side`, as the official code computes it.
+
+    Its float division may round the longer side one pixel further down than `video.target_size`:
+    854x392 becomes 243x112, not 244x112.
+    """
     if height <= width:
         return short_side, math.floor(width / height * short_side)
     return math.floor(height / width * short_side), short_side
@@ -48,7 +52,7 @@ def resize(clip: Tensor, short_side: int, *, antialias: bool = True) -> Tensor:
     height, width = clip.shape[2:]
     if min(height, width) == short_side:
         return clip
-    size = scaled_size(height, width, short_side)
+    size = official_scaled_size(height, width, short_side)
     frames = rearrange(clip, "c t h w -> t c h w")
     frames = F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=antialias)
     return rearrange(frames, "t c h w -> c t h w")
@@ -99,16 +103,17 @@ def train_clip(
     frames: Frames,
     config: ClipConfig,
     generator: np.random.Generator,
+    short_side_range: tuple[int, int] = (256, 320),
     *,
-    jitter: tuple[int, int] = (256, 320),
     flip: bool = True,
 ) -> Tensor:
     """Training augmentation of the official recipes: uint8 [T, H, W, 3] to [3, T, crop, crop].
 
-    The short side is drawn from `jitter`, both ends included; the crop is anywhere; with `flip`
+    The short side is drawn from its range, both ends included; the crop is anywhere; with `flip`
     every second clip is mirrored. All frames of a clip are treated alike.
     """
-    short_side = max(int(generator.integers(jitter[0], jitter[1] + 1)), config.crop)
+    least, most = short_side_range
+    short_side = max(int(generator.integers(least, most + 1)), config.crop)
     clip = resize(to_clip(frames), short_side)
     top = int(generator.integers(0, clip.shape[2] - config.crop + 1))
     left = int(generator.integers(0, clip.shape[3] - config.crop + 1))
