@@ -14,13 +14,13 @@ from tests.data.conftest import moving_square, write_video
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """A folder of two classes, two videos each in both halves."""
-    for half in ("train", "val"):
+    """A folder of two classes, two videos each in both splits."""
+    for split in ("train", "val"):
         for kind in ("across", "down"):
             for number in range(2):
-                seed = number + 10 * (half == "val")
+                seed = number + 10 * (split == "val")
                 frames = moving_square(kind, seed)[:8]
-                write_video(tmp_path / "clips" / half / kind / f"{number}.mp4", frames)
+                write_video(tmp_path / "clips" / split / kind / f"{number}.mp4", frames)
     return tmp_path / "clips"
 
 
@@ -35,7 +35,7 @@ def test_a_sound_set_ends_with_zero_and_a_report_of_every_file(
     assert "wrote report.jsonl" in done.stderr
     rows = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert len(rows) == 9
-    assert rows[0]["uses"] == [{"half": "train", "label": "across", "part": None}]
+    assert rows[0]["uses"] == [{"split": "train", "label": "across", "part": None}]
     assert len(rows[0]["sha256"]) == 64
     assert rows[-1]["schema"] == "vidattn/data/1"
 

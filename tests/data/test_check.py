@@ -4,13 +4,14 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.data.conftest import moving_square, write_video
 from vidattn.config.labels import load_labels
-from vidattn.data.check.dataset import DatasetCheck, Verdict, check_dataset, open_splits
+from vidattn.data.check.dataset import DatasetCheck, check_dataset, open_splits
 from vidattn.data.check.file import CheckedFile
 from vidattn.errors import DataError
 
@@ -28,8 +29,8 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def root(originals: list[Path], tmp_path: Path) -> Path:
     """Two classes with three videos to train and two to validate; nothing is wrong."""
     for number, original in enumerate(originals):
-        half = "train" if number < 6 else "val"
-        path = tmp_path / half / ("walk", "run")[number % 2] / f"{number}.mp4"
+        split = "train" if number < 6 else "val"
+        path = tmp_path / split / ("walk", "run")[number % 2] / f"{number}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(original, path)
     return tmp_path
@@ -37,16 +38,16 @@ def root(originals: list[Path], tmp_path: Path) -> Path:
 
 def checked(
     name: object, root: Path | None = None, *, full: bool = False, workers: int = 2
-) -> tuple[Verdict, dict[str, CheckedFile]]:
-    halves = open_splits(str(name), root)
-    whole, files = DatasetCheck(halves), {}
-    for file in check_dataset(halves, workers=workers, full=full):
+) -> tuple[dict[str, Any], dict[str, CheckedFile]]:
+    splits = open_splits(str(name), root)
+    whole, files = DatasetCheck(splits), {}
+    for file in check_dataset(splits, workers=workers, full=full):
         whole.add(file)
         files[Path(file.path).name] = file
     return whole.verdict(), files
 
 
-def kinds(verdict: Verdict) -> dict[str, int]:
+def kinds(verdict: dict[str, Any]) -> dict[str, int]:
     return {kind: found["count"] for kind, found in verdict["findings"].items()}
 
 
@@ -61,7 +62,7 @@ def test_a_set_with_nothing_wrong_is_sound(root: Path) -> None:
     assert verdict["sound"]
     assert verdict["findings"] == {}
     assert verdict["files"] == len(files) == 10
-    assert verdict["halves"]["train"] == {
+    assert verdict["splits"]["train"] == {
         "items": 6, "missing": 0, "classes": 2, "fewest": 3, "median": 3.0, "most": 3,
     }  # fmt: skip
     assert verdict["per_class"][0] == {"label": "run", "train": 3, "val": 2}
@@ -75,10 +76,10 @@ def test_a_set_with_nothing_wrong_is_sound(root: Path) -> None:
 
 def test_workers_change_neither_order_nor_findings(root: Path) -> None:
     (root / "val" / "run" / "7.mp4").write_bytes(b"no video")
-    halves = open_splits(str(root))
-    alone, three = (list(check_dataset(halves, workers=count)) for count in (1, 3))
+    splits = open_splits(str(root))
+    alone, three = (list(check_dataset(splits, workers=count)) for count in (1, 3))
     assert alone == three
-    assert [file.path for file in alone] == list(halves.files())
+    assert [file.path for file in alone] == list(splits.files())
 
 
 def test_what_cannot_be_read_is_serious_and_has_its_code(root: Path) -> None:
@@ -93,9 +94,9 @@ def test_what_cannot_be_read_is_serious_and_has_its_code(root: Path) -> None:
 
 
 def test_a_file_that_goes_away_is_no_traceback(root: Path) -> None:
-    halves = open_splits(str(root))
+    splits = open_splits(str(root))
     (root / "train" / "walk" / "0.mp4").unlink()
-    first = next(f for f in check_dataset(halves) if f.path.endswith("0.mp4"))
+    first = next(f for f in check_dataset(splits) if f.path.endswith("0.mp4"))
     assert [finding.code for finding in first.findings] == ["E_GONE"]
 
 
@@ -119,7 +120,7 @@ def test_damage_is_found_where_frames_are_decoded(root: Path) -> None:
     assert "do not decode" in files["1.mp4"].findings[0].message
 
 
-def test_one_content_in_both_halves_is_a_leak(root: Path) -> None:
+def test_one_content_in_both_splits_is_a_leak(root: Path) -> None:
     shutil.copy(root / "train" / "walk" / "2.mp4", root / "val" / "walk" / "other name.mp4")
     verdict, _ = checked(root)
     assert not verdict["sound"]
@@ -127,7 +128,7 @@ def test_one_content_in_both_halves_is_a_leak(root: Path) -> None:
     assert "2.mp4 = " in verdict["findings"]["leak"]["examples"][0]
 
 
-def test_copies_in_a_half_and_labels_that_clash_are_warnings(root: Path) -> None:
+def test_copies_in_a_split_and_labels_that_clash_are_warnings(root: Path) -> None:
     shutil.copy(root / "train" / "walk" / "2.mp4", root / "train" / "walk" / "copy.mp4")
     os.link(root / "train" / "walk" / "4.mp4", root / "train" / "run" / "link.mp4")
     verdict, _ = checked(root)
@@ -136,7 +137,7 @@ def test_copies_in_a_half_and_labels_that_clash_are_warnings(root: Path) -> None
     assert "both run and walk" in verdict["findings"]["conflict"]["examples"][0]
 
 
-def test_a_class_without_videos_in_a_half_is_named(root: Path) -> None:
+def test_a_class_without_videos_in_a_split_is_named(root: Path) -> None:
     shutil.rmtree(root / "val" / "run")
     verdict, _ = checked(root)
     assert verdict["sound"]
@@ -195,42 +196,42 @@ def test_missing_videos_are_serious_beyond_what_a_set_tolerates(
     assert not verdict["sound"]
     text = f"train: 1 of 2 listed videos: {root / 'gone.mp4'}"
     assert verdict["findings"]["missing"]["examples"] == [text]
-    assert verdict["halves"]["train"]["missing"] == 1
+    assert verdict["splits"]["train"]["missing"] == 1
     named = tmp_path / "kinetics"
     named.mkdir()
     rows = [f"zumba,id{i},0,1" for i in range(10)]
-    for half in ("train", "val"):
-        (named / f"{half}.csv").write_text("label,youtube_id,time_start,time_end\n" + "\n".join(
-            row.replace("id", half) for row in rows) + "\n")  # fmt: skip
+    for split in ("train", "val"):
+        (named / f"{split}.csv").write_text("label,youtube_id,time_start,time_end\n" + "\n".join(
+            row.replace("id", split) for row in rows) + "\n")  # fmt: skip
         for i, original in enumerate(originals[:9]):
-            data = original.read_bytes() + half.encode()
-            (named / f"{half}{i}_000000_000001.mp4").write_bytes(data)
+            data = original.read_bytes() + split.encode()
+            (named / f"{split}{i}_000000_000001.mp4").write_bytes(data)
     verdict, _ = checked("k400", named)
     assert verdict["sound"], verdict["findings"]
-    assert verdict["halves"]["val"]["missing"] == 1
+    assert verdict["splits"]["val"]["missing"] == 1
     assert len(verdict["per_class"]) == 400
     assert verdict["findings"]["absent"]["count"] == 2 * 399
 
 
 def test_numbers_of_another_class_list_are_noticed(root: Path, originals: list[Path]) -> None:
     names = load_labels("k400")
-    for half, original in zip(("train", "val"), originals, strict=False):
-        folder = root / "k" / half / "zumba"
+    for split, original in zip(("train", "val"), originals, strict=False):
+        folder = root / "k" / split / "zumba"
         folder.mkdir(parents=True)
         shutil.copy(original, folder / "a.mp4")
-        (root / "k" / f"{half}.csv").write_text(f"{half}/zumba/a.mp4 {names.index('yoga')}\n")
+        (root / "k" / f"{split}.csv").write_text(f"{split}/zumba/a.mp4 {names.index('yoga')}\n")
     verdict, files = checked("k400", root / "k")
     assert verdict["findings"]["folder"]["count"] == 2
     message = files["a.mp4"].findings[0].message
     assert message == "lies in a folder 'zumba', but is labeled yoga"
 
 
-def test_a_half_that_is_not_there_is_found_and_nothing_at_all_is_refused(
+def test_a_split_that_is_not_there_is_found_and_nothing_at_all_is_refused(
     root: Path, tmp_path: Path
 ) -> None:
     verdict, _ = checked(table(root, "train/walk/0.mp4,a,,,train"))
     assert not verdict["sound"]
-    assert kinds(verdict) == {"half": 1}
+    assert kinds(verdict) == {"split": 1}
     with pytest.raises(DataError, match="no such file or folder"):
         open_splits(str(tmp_path / "nowhere"))
 

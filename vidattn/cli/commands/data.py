@@ -19,12 +19,12 @@ from vidattn.io.json import dumps
 from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
-    from vidattn.data.check.dataset import Splits
+    from vidattn.data.check.dataset import DatasetSplits
 
 app = typer.Typer(no_args_is_help=True, help="Check a dataset before training on it.")
 
 FINDINGS = {
-    "half": "a split cannot be opened",
+    "split": "a split cannot be opened",
     "missing": "listed, but not there",
     "unreadable": "cannot be read",
     "damaged": "do not decode everywhere",
@@ -106,7 +106,7 @@ def _open_report(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]
 
 def _check(
     console: Console,
-    splits: Splits,
+    splits: DatasetSplits,
     workers: int,
     full: bool,
     write: Callable[[dict[str, Any]], None],
@@ -126,7 +126,7 @@ def _check(
 def _lines(verdict: dict[str, Any]) -> Iterator[str]:
     """The verdict as text: sizes, then findings, the worst first."""
     yield f"{printable(verdict['dataset'])} in {printable(verdict['root'])}"
-    for split, counts in verdict["halves"].items():
+    for split, counts in verdict["splits"].items():
         missing = f", {counts['missing']} missing" * bool(counts["missing"])
         yield (
             f"  {split:<6} {count_noun(counts['items'], 'sample')} of "

@@ -1,4 +1,4 @@
-"""What is wrong with one video file of a data set."""
+"""Check of one video file of a dataset."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from vidattn.types import Item
 from vidattn.video import ProcessPool, Video, open_video
 
 SAMPLED = 5
-"""Frames that are decoded of a file, from the first to the last."""
+"""Frames to decode, from the first to the last."""
 SAMPLED_SPANS = 16
-"""Of so many labeled spans of a file the middle is decoded too."""
-SIDE = 32
-"""Pixels of the short side that frames are decoded to."""
-SMALLEST = 64
-LONGEST = 4.0
+"""Labeled spans whose middle frame is decoded too."""
+SHORT_SIDE = 32
+"""Pixels of decoded frames."""
+MIN_SIDE = 64
+MAX_ASPECT = 4.0
 SLACK = 0.1
-"""Seconds that a span may end after its file without a word."""
+"""Seconds that a span may end after its file."""
 
 Kind = Literal[
-    "half", "missing", "unreadable", "damaged", "beyond", "leak",
+    "split", "missing", "unreadable", "damaged", "beyond", "leak",
     "absent", "overrun", "vfr", "rotated", "size", "single", "folder",
     "duplicate", "conflict", "shared",
 ]  # fmt: skip
 
 
-class Problem(NamedTuple):
-    """One thing that is wrong with a file or a set."""
+class Finding(NamedTuple):
+    """One problem of a file or a dataset."""
 
     kind: Kind
     message: str
     code: str = ""
-    """Of the VideoError, if it is one."""
+    """Of a VideoError."""
 
 
-class Listing(NamedTuple):
-    """What a file is in a data set for."""
+class FileUse(NamedTuple):
+    """One listing of a file in a dataset."""
 
-    half: Split
+    split: Split
     item: Item
 
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """One file, and what was found."""
+    """One file and its findings."""
 
     path: str
-    uses: tuple[Listing, ...]
-    findings: tuple[Problem, ...]
+    uses: tuple[FileUse, ...]
+    findings: tuple[Finding, ...]
     sha256: str = ""
     """Empty for a file that is not there or cannot be opened."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class CheckedFile:
         return {
             "path": self.path,
             "uses": [
-                {"half": use.half, "label": labels[use.item.label], "part": _part(use.item)}
+                {"split": use.split, "label": labels[use.item.label], "part": _part(use.item)}
                 for use in self.uses
             ],
             "sha256": self.sha256,
@@ -84,35 +84,35 @@ def _part(item: Item) -> dict[str, float] | None:
 
 
 def check_file(
-    path: str, uses: Sequence[Listing], labels: Sequence[str], *, full: bool, pool: ProcessPool
+    path: str, uses: Sequence[FileUse], labels: Sequence[str], *, full: bool, pool: ProcessPool
 ) -> CheckedFile:
-    """Open a file, hash it and decode some of its frames, or all of them with `full`."""
-    folder = _other_class(path, uses, labels)
+    """Open and hash a file, and decode a few of its frames, or all of them with `full`."""
+    folder = _check_folder(path, uses, labels)
     try:
-        with open_video(path, short_side=SIDE, pool=pool) as video:
-            found = [*folder, *_spans(video, uses), *_oddities(video)]
-            frames = range(video.frames) if full else _sample(video, uses)
+        with open_video(path, short_side=SHORT_SIDE, pool=pool) as video:
+            found = [*folder, *_check_spans(video, uses), *_find_oddities(video)]
+            frames = range(video.frames) if full else _sample_frames(video, uses)
             for _ in video.stream(frames):
                 pass
-            found += _damage(video)
-            facts = _facts(video)
+            found += _find_damage(video)
+            facts = _describe(video)
     except VideoError as error:
         message = error.message.removeprefix(f"{path}: ")
-        lost = Problem("unreadable", message, error.code)
+        lost = Finding("unreadable", message, error.code)
         return CheckedFile(path, tuple(uses), (*folder, lost), _digest(path))
     facts = {"bytes": Path(path).stat().st_size, **facts}
     return CheckedFile(path, tuple(uses), tuple(found), _digest(path), facts)
 
 
 def _digest(path: str) -> str:
-    """Of the content, in hexadecimal; empty when it cannot be read or is no regular file."""
+    """The sha256 of the content; empty when it cannot be read or is no regular file."""
     try:
         return sha256_file(Path(path)) if is_file(path) else ""
     except OSError:
         return ""
 
 
-def _sample(video: Video, uses: Sequence[Listing]) -> list[int]:
+def _sample_frames(video: Video, uses: Sequence[FileUse]) -> list[int]:
     """Frame numbers, rising: spread over the file, and the middle of labeled spans."""
     chosen = set(np.linspace(0, video.frames - 1, SAMPLED).astype(int).tolist())
     for use in uses[:SAMPLED_SPANS]:
@@ -122,68 +122,68 @@ def _sample(video: Video, uses: Sequence[Listing]) -> list[int]:
     return sorted(chosen)
 
 
-def _spans(video: Video, uses: Sequence[Listing]) -> list[Problem]:
+def _check_spans(video: Video, uses: Sequence[FileUse]) -> list[Finding]:
     """Spans that lie or end after the file."""
     found = []
     for use in uses:
         if use.item.frames is not None:
-            problem = _place(*use.item.frames, video.frames, 1.0, "frame")
+            problem = _check_span(*use.item.frames, video.frames, 1.0, "frame")
         elif use.item.window is not None:
             window = use.item.window
-            problem = _place(window.start, window.stop, video.duration, SLACK, "second")
+            problem = _check_span(window.start, window.stop, video.duration, SLACK, "second")
         else:
             problem = None
         found += [problem] if problem else []
     return found
 
 
-def _place(start: float, stop: float, end: float, slack: float, unit: str) -> Problem | None:
+def _check_span(start: float, stop: float, end: float, slack: float, unit: str) -> Finding | None:
     length = f"the file has {end:.6g} {unit}s"
     if start >= end:
-        return Problem("beyond", f"a span begins at {unit} {start:g}, {length}")
+        return Finding("beyond", f"a span begins at {unit} {start:g}, {length}")
     if stop > end + slack:
-        return Problem("overrun", f"a span ends at {unit} {stop:g}, {length}")
+        return Finding("overrun", f"a span ends at {unit} {stop:g}, {length}")
     return None
 
 
-def _oddities(video: Video) -> list[Problem]:
+def _find_oddities(video: Video) -> list[Finding]:
     facts, found = video.details, []
     if facts.vfr:
-        found.append(Problem("vfr", f"variable frame rate, {float(facts.fps):.4g} on average"))
+        found.append(Finding("vfr", f"variable frame rate, {float(facts.fps):.4g} on average"))
     if facts.rotation or facts.mirrored:
         mirrored = " and mirrored" * facts.mirrored
-        found.append(Problem("rotated", f"stored turned by {facts.rotation} degrees{mirrored}"))
+        found.append(Finding("rotated", f"stored turned by {facts.rotation} degrees{mirrored}"))
     if video.frames == 1:
-        found.append(Problem("single", "a single frame"))
+        found.append(Finding("single", "a single frame"))
     short, long = sorted((facts.width, facts.height))
     size = f"{facts.width}x{facts.height}"
     changes = [text for text in facts.warnings if "sizes" in text]
-    if short < SMALLEST or long > LONGEST * short:
-        found.append(Problem("size", f"{size} is small or very long"))
+    if short < MIN_SIDE or long > MAX_ASPECT * short:
+        found.append(Finding("size", f"{size} is small or very long"))
     elif facts.width % 2 or facts.height % 2:
-        found.append(Problem("size", f"{size} has an odd side"))
+        found.append(Finding("size", f"{size} has an odd side"))
     elif changes:
-        found.append(Problem("size", changes[0]))
+        found.append(Finding("size", changes[0]))
     return found
 
 
-def _damage(video: Video) -> list[Problem]:
+def _find_damage(video: Video) -> list[Finding]:
     return [
-        Problem("damaged", f"{u.window.start:.2f} to {u.window.stop:.2f} s do not decode", u.code)
+        Finding("damaged", f"{u.window.start:.2f} to {u.window.stop:.2f} s do not decode", u.code)
         for u in video.unreadable
     ]
 
 
-def _other_class(path: str, uses: Sequence[Listing], labels: Sequence[str]) -> list[Problem]:
+def _check_folder(path: str, uses: Sequence[FileUse], labels: Sequence[str]) -> list[Finding]:
     """Whether the file lies in a folder that is named after another class than its own."""
     folder = normalize_label(Path(path).parent.name)
     own = {normalize_label(labels[use.item.label]) for use in uses}
     if folder in own or all(normalize_label(label) != folder for label in labels):
         return []
-    return [Problem("folder", f"lies in a folder {folder!r}, but is labeled {', '.join(own)}")]
+    return [Finding("folder", f"lies in a folder {folder!r}, but is labeled {', '.join(own)}")]
 
 
-def _facts(video: Video) -> dict[str, Any]:
+def _describe(video: Video) -> dict[str, Any]:
     facts = video.details
     return {
         "codec": facts.codec,
