@@ -11,5 +11,5 @@ vidattn.write(vidattn.segment(film.write("film.mp4"), classifier), "film.vidattn
 
 saved = vidattn.Timeline.from_json(Path("film.vidattn.json").read_text(encoding="utf-8"))
 for threshold in (0.0, 0.5, 0.9):
-    again = saved.decoded(threshold=threshold, min_duration=0.5)
+    again = saved.with_decoding(threshold=threshold, min_duration=0.5)
     print(threshold, [segment.label for segment in again.segments])

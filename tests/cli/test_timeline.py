@@ -127,7 +127,7 @@ def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
         (["--cuts", "bad.txt"], 3, "bad.txt, line 1: 'soon' is not a time"),
         (["--labels", "good.txt"], 3, "good.txt: 1 names for 2 classes"),
         (["--labels", "renamed.txt"], 3, "there is no label 'jump' to rename"),
-        (["--pool", "topmost"], 2, "expected mean, max or topN"),
+        (["--pool", "topmost"], 2, "expected mean, max, topN"),
         (["--start-timecode", "soon", "-f", "edl"], 2, "'soon' is not a timecode"),
         (["--leave", "0.5"], 2, "between 0 and the threshold"),
         (["other.json", "--cuts", "good.txt"], 2, "--cuts is for one input"),

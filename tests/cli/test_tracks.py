@@ -98,7 +98,7 @@ def test_rows_in_eighty_and_forty_columns() -> None:
 
 
 def test_a_classification_has_bars() -> None:
-    whole = timeline().pooled(Pool.parse("mean"))
+    whole = timeline().pool_windows(Pool.parse("mean"))
     assert shown(tracks.bars(whole, 5, TerminalStyle(40))) == [
         "   1  walk   55.0 %  ━━━━━━━━━",
         "   2  run    45.0 %  ━━━━━━━━",
@@ -114,7 +114,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, label: str) -> None:
     ]  # fmt: skip
     part = Window(0, 40)
     lines = [*tracks.rows(segments, look), *tracks.tracks(segments, part, look)]
-    lines += tracks.bars(timeline().pooled(Pool.parse("mean")), 5, look)
+    lines += tracks.bars(timeline().pool_windows(Pool.parse("mean")), 5, look)
     for text in shown(lines, 500):
         assert cell_len(text) <= width, text
         assert text.isprintable()

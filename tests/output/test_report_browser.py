@@ -81,10 +81,10 @@ def test_the_sliders_find_what_python_finds(page: Page, tmp_path: Path) -> None:
     page.open(output.write(film, tmp_path / "a.html"))
     assert labels(page) == expected(film) == ["walk", "run", "walk", "jump", "run"]
     slide(page, "threshold", 0.72)
-    assert labels(page) == expected(film.decoded(threshold=0.72))
+    assert labels(page) == expected(film.with_decoding(threshold=0.72))
     assert "background" in labels(page)
     slide(page, "least", 1)
-    assert labels(page) == expected(film.decoded(threshold=0.72, min_duration=1.0))
+    assert labels(page) == expected(film.with_decoding(threshold=0.72, min_duration=1.0))
     assert "--threshold 0.72 --min-duration 1" in page.ask("document.body.innerText")
     page.ask("document.getElementById('reset').click()")
     page.ask(SETTLED)
@@ -95,11 +95,15 @@ def test_the_sliders_find_what_python_finds(page: Page, tmp_path: Path) -> None:
 def test_a_slider_joins_segments_across_short_background(page: Page, tmp_path: Path) -> None:
     strong, weak = [0.8, 0.1, 0.1], [0.4, 0.3, 0.3]
     film = timeline(scores=np.array([strong, weak, strong, strong, weak, weak, strong, strong]))
-    film = film.decoded(threshold=0.5)
+    film = film.with_decoding(threshold=0.5)
     page.open(output.write(film, tmp_path / "a.html"))
     assert labels(page) == ["walk", "background", "walk", "background", "walk"]
     slide(page, "gap", 0.5)
-    assert labels(page) == expected(film.decoded(merge_gap=0.5)) == ["walk", "background", "walk"]
+    assert (
+        labels(page)
+        == expected(film.with_decoding(merge_gap=0.5))
+        == ["walk", "background", "walk"]
+    )
     text = page.ask("document.body.innerText")
     assert "--threshold 0.5 --min-duration 0 --merge-gap 0.5" in text
     slide(page, "gap", 1)
@@ -240,7 +244,7 @@ def test_keys_buttons_and_the_wheel_zoom(page: Page, tmp_path: Path) -> None:
 
 
 def test_small_things_that_people_stumble_over(page: Page, tmp_path: Path) -> None:
-    film = timeline(source="it's a walk.mp4").decoded(threshold=0.1)
+    film = timeline(source="it's a walk.mp4").with_decoding(threshold=0.1)
     page.open(output.write(film, tmp_path / "it's a walk.vidattn.html"))
     plot = "document.getElementById('plot').getBoundingClientRect().top + scrollY"
     top = page.ask(plot)
@@ -263,7 +267,7 @@ def test_small_things_that_people_stumble_over(page: Page, tmp_path: Path) -> No
 @pytest.mark.parametrize("width", [500, 1000])
 def test_rows_stay_in_one_line_on_narrow_screens(page: Page, tmp_path: Path, width: int) -> None:
     labels_ = ("a label of quite some length, and more", "run", "jump")
-    film = timeline(labels=labels_).decoded(threshold=0.5)
+    film = timeline(labels=labels_).with_decoding(threshold=0.5)
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     page.tell("Emulation.setDeviceMetricsOverride", **size)
     try:

@@ -69,7 +69,7 @@ def agree(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> int:
     count = 0
     for (timeline, wanted), answers in zip(cases, in_script(cases, tmp_path), strict=True):
         for decoding, answer in zip(wanted, answers, strict=True):
-            again = timeline.decoded(**vars(decoding))
+            again = timeline.with_decoding(**vars(decoding))
             expected = [
                 (s.window.start, s.window.stop, s.label if s.label_id is not None else None)
                 for s in again.segments
@@ -144,7 +144,7 @@ def test_the_page_finds_the_segments_that_python_finds(base: Decoding, tmp_path:
     rng = np.random.default_rng(5)
     cases = []
     for seed in range(25):
-        timeline = drawn(seed).decoded(**vars(base))
+        timeline = drawn(seed).with_decoding(**vars(base))
         cases.append((timeline, settings(rng, base)))
     assert agree(cases, tmp_path) > 400
 

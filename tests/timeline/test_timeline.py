@@ -116,7 +116,7 @@ def test_a_saved_timeline_comes_back_as_it_was(classes: int, seed: int) -> None:
     assert loaded.segments == timeline.segments
     assert loaded.to_json() == text
     changed = {"threshold": 0.4, "smooth": "mean", "min_duration": 1.0}
-    assert loaded.decoded(**changed).segments == timeline.decoded(**changed).segments
+    assert loaded.with_decoding(**changed).segments == timeline.with_decoding(**changed).segments
 
 
 @pytest.mark.parametrize("rows", [np.full((2, 401), 1 / 401), np.eye(401)[[7, 400]]])
@@ -269,7 +269,7 @@ def test_a_classification_is_one_segment_whatever_is_set_or_lost() -> None:
 
 
 def test_pooled_windows_are_one_answer() -> None:
-    whole = small().pooled(Pool("max"))
+    whole = small().pool_windows(Pool("max"))
     assert (whole.task, len(whole.segments)) == ("classify", 1)
     assert whole.windows == (Window(0, 4),)
     assert whole.scores[0] == pytest.approx(np.array([0.9, 0.8]) / 1.7, abs=1e-5)
@@ -290,7 +290,7 @@ def test_boundaries_snap_to_known_cuts_and_the_cuts_are_saved() -> None:
         frame_times=np.arange(40) / 10,
     )
     assert [s.window.stop for s in timeline.segments] == [2, 4]
-    snapped = Timeline.from_json(timeline.to_json()).decoded(snap=True)
+    snapped = Timeline.from_json(timeline.to_json()).with_decoding(snap=True)
     assert [s.window.stop for s in snapped.segments] == [1.32, 4]
     assert [(s.start_frame, s.end_frame) for s in snapped.segments] == [(0, 14), (14, 40)]
     assert snapped.to_dict()["cuts"] == [1.32, 3.2]
@@ -331,14 +331,14 @@ def test_any_duration_makes_a_document(duration: float) -> None:
     "changes, message",
     [
         ({"labels": ()}, "needs labels"),
-        ({"scores": [[0.9, 0.1]]}, r"must be \(2, 2\), got \(1, 2\)"),
+        ({"scores": [[0.9, 0.1]]}, r"must be \[2 windows, 2 labels\], got \(1, 2\)"),
         ({"scores": [[0.9, 0.1], [np.nan, 1]]}, "must be finite"),
-        ({"scores": [[0.9, 0.1], [0.2, 0.7]]}, "adds up to 1"),
-        ({"scores": [[1.1, -0.1], [0.2, 0.8]]}, "not below 0"),
+        ({"scores": [[0.9, 0.1], [0.2, 0.7]]}, "sums to 1"),
+        ({"scores": [[1.1, -0.1], [0.2, 0.8]]}, "at least 0"),
         ({"scores": [[3.2, -1.0], [0.2, 0.8]]}, "must be probabilities"),
         ({"windows": (Window(2, 4), Window(0, 2))}, "must be sorted"),
-        ({"windows": (Window(-1, 2), Window(2, 4))}, r"must begin in \[0, 4\)"),
-        ({"duration": 2.0}, r"must begin in \[0, 2\)"),
+        ({"windows": (Window(-1, 2), Window(2, 4))}, r"must start in \[0, 4\)"),
+        ({"duration": 2.0}, r"must start in \[0, 2\)"),
         ({"duration": 0.0}, "duration > 0"),
         ({"duration": float("inf")}, "duration > 0"),
         ({"windows": (), "scores": np.zeros((0, 2))}, "duration > 0"),
@@ -398,7 +398,7 @@ def mutilated() -> list[tuple[str, str]]:
         (broken(lambda d: d["scores"]["ids"][0].__setitem__(0, 70)), "out of bounds"),
         (broken(lambda d: d["scores"]["ids"][0].__setitem__(0, -1)), "ids >= 0"),
         (broken(lambda d: d["scores"]["ids"].pop()), "shorter"),
-        (broken(lambda d: d["scores"]["values"][0].__setitem__(0, 0.5)), "adds up to 1"),
+        (broken(lambda d: d["scores"]["values"][0].__setitem__(0, 0.5)), "sums to 1"),
         (broken(lambda d: d["scores"]["windows"][0].__setitem__(1, -3)), "start < stop"),
         (broken(lambda d: d["scores"].update(windows=7)), "iterable"),
         (broken(lambda d: d["settings"].update(kernel=2)), "odd and at least 1"),

@@ -205,7 +205,7 @@ def fit_threshold(
 
     def value(threshold: float) -> float:
         changed = [
-            (truth, None if one is None else one.decoded(threshold=threshold, leave=None))
+            (truth, None if one is None else one.with_decoding(threshold=threshold, leave=None))
             for truth, one in pairs
         ]
         values = evaluate_segmentation(changed, background=background, rate=rate).metrics

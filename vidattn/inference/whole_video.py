@@ -73,7 +73,7 @@ def describe_head(head: Classifier) -> dict[str, str]:
 def _pooled(timeline: Timeline, head: Classifier, embeddings: NDArray[np.float32]) -> Timeline:
     scores = head.scores(predict_logits(head, embeddings)[None]).numpy()
     return replace(
-        timeline.pooled(Pool("mean")),
+        timeline.pool_windows(Pool("mean")),
         labels=head.labels,
         scores=scores[None],
         model=replace(timeline.model, extra={**timeline.model.extra, "head": describe_head(head)}),

@@ -1,40 +1,107 @@
-"""The JSON document of a timeline, read again: every value is checked, or leads to one error."""
+"""The JSON document of a timeline, `vidattn/timeline/1`.
+
+Scores are saved beside the segments: times in whole milliseconds, probabilities with 5 digits, and
+of more than 64 classes the 16 highest of each window (`vidattn.timeline.quantize`). The same input
+and settings give the same bytes; values that differ between runs are in `run`, which files omit.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vidattn.errors import InputError, UsageError
+from vidattn.io.json import to_json_value
 from vidattn.timeline.decoding import Decoding
-from vidattn.timeline.quantize import unpack_scores
+from vidattn.timeline.quantize import pack_scores, unpack_scores
+from vidattn.timeline.segments import Segment
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
+
+if TYPE_CHECKING:
+    from vidattn.timeline.timeline import Timeline
 
 SCHEMA = "vidattn/timeline/1"
 _WRONG = (ArithmeticError, AttributeError, IndexError, RecursionError, TypeError, ValueError)
-"""What a value of the wrong kind or size leads to."""
+"""Errors that values of a wrong kind or size lead to."""
 T = TypeVar("T")
 
 
-def parse_document(kind: Callable[..., T], text: str | bytes) -> T:
-    """A timeline from its document; kind: `vidattn.timeline.Timeline`, which refuses values that
-    do not fit one another.
+def build_document(timeline: Timeline, *, run: bool, scores: bool) -> dict[str, Any]:
+    """The document as plain values; run, scores: whether it has these."""
+    decoding = {} if timeline.task == "classify" else asdict(timeline.decoding)
+    source = {"path": timeline.source, "duration": timeline.rounded_duration}
+    model = to_json_value(timeline.model.to_dict())
+    return {
+        "schema": SCHEMA,
+        "task": timeline.task,
+        "input": source | to_json_value(timeline.input.to_dict()),
+        "model": model | {"classes": len(timeline.labels)},
+        "settings": to_json_value(timeline.settings.to_dict()) | decoding,
+        "coverage": _coverage(timeline),
+        "segments": [_segment(s) for s in timeline.segments],
+        "labels": timeline.totals(),
+        **({} if timeline.cuts is None else {"cuts": list(timeline.cuts)}),
+        "warnings": list(timeline.warnings),
+        **({"scores": _scores(timeline)} if scores else {}),
+        **({"run": to_json_value(timeline.run)} if run else {}),
+    }
 
-    Raises InputError when it is not such a document, naming what is wrong.
+
+def _coverage(timeline: Timeline) -> dict[str, Any]:
+    spans = timeline.round_spans(w for w, _ in timeline.unreadable)
+    seen = None if timeline.seen is None else timeline.round_spans(timeline.seen)
+    return {
+        "windows": len(timeline.windows),
+        **({} if timeline.reused is None else {"reused": timeline.reused}),
+        "fraction": round(timeline.coverage, 5),
+        "part": to_json_value(timeline.part),
+        "unreadable": to_json_value(spans),
+        "reasons": [code for _, code in timeline.unreadable],
+        **({} if seen is None else {"seen": to_json_value(seen)}),
+    }
+
+
+def _segment(segment: Segment) -> dict[str, Any]:
+    return {
+        "start": segment.window.start,
+        "end": segment.window.stop,
+        "start_frame": segment.start_frame,
+        "end_frame": segment.end_frame,
+        "label": segment.label,
+        "label_id": segment.label_id,
+        "score": round(segment.score, 5),
+        "alternatives": [{"label": k, "score": round(s, 5)} for k, s in segment.alternatives],
+    }
+
+
+def _scores(timeline: Timeline) -> dict[str, Any]:
+    frames = timeline.cell_frames
+    return {
+        "labels": list(timeline.labels),
+        "windows": to_json_value(timeline.round_spans(timeline.windows)),
+        **({} if frames is None else {"frames": to_json_value(frames)}),
+        **pack_scores(timeline.scores),
+    }
+
+
+def parse_document(kind: Callable[..., T], text: str | bytes) -> T:
+    """A timeline from its document; kind: `vidattn.timeline.Timeline`, which checks the values.
+
+    Raises InputError, naming the fault, for anything else.
     """
     try:
-        return _parsed(kind, json.loads(text, parse_constant=_refuse_constant))
+        return _parse(kind, json.loads(text, parse_constant=_refuse_constant))
     except UnicodeDecodeError:
-        reason = "it is no text"
+        reason = "it is not text"
     except (*_WRONG, UsageError) as e:
         reason = str(e)
     except KeyError as e:
         reason = f"{e.args[0]!r} is missing"
     raise InputError(
         f"not a {SCHEMA} document: {reason}",
-        hint="give a .json file that vidattn segment or classify has written",
+        hint="give a .json file written by vidattn segment or classify",
     )
 
 
@@ -42,8 +109,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
-def _parsed(kind: Callable[..., T], document: Any) -> T:
-    """The timeline of a document; raises whatever a wrong value leads to."""
+def _parse(kind: Callable[..., T], document: Any) -> T:
+    """The timeline of a document; raises an error of `_WRONG` for a wrong value."""
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise ValueError(f'its "schema" is not {SCHEMA}')
     source, settings = dict(document["input"]), dict(document["settings"])
@@ -51,7 +118,7 @@ def _parsed(kind: Callable[..., T], document: Any) -> T:
     known = [f.name for f in fields(Decoding) if f.name in settings]
     decoding = Decoding(**{name: settings.pop(name) for name in known})
     labels = tuple(map(str, saved["labels"]))
-    lost = zip(coverage["unreadable"], coverage["reasons"], strict=True)
+    unreadable = zip(coverage["unreadable"], coverage["reasons"], strict=True)
     return kind(
         source=str(source.pop("path")),
         labels=labels,
@@ -64,7 +131,7 @@ def _parsed(kind: Callable[..., T], document: Any) -> T:
         settings=Settings.from_dict(settings),
         decoding=decoding,
         warnings=tuple(map(str, document["warnings"])),
-        unreadable=tuple((Window(*map(float, pair)), code) for pair, code in lost),
+        unreadable=tuple((Window(*map(float, pair)), code) for pair, code in unreadable),
         seen=_windows(coverage["seen"]) if "seen" in coverage else None,
         reused=int(coverage["reused"]) if "reused" in coverage else None,
         cuts=tuple(map(float, document["cuts"])) if "cuts" in document else None,
@@ -75,5 +142,5 @@ def _parsed(kind: Callable[..., T], document: Any) -> T:
     )
 
 
-def _windows(pairs: Any) -> tuple[Window, ...]:
+def _windows(pairs: Iterable[Any]) -> tuple[Window, ...]:
     return tuple(Window(float(start), float(stop)) for start, stop in pairs)

@@ -1,4 +1,4 @@
-"""Why a model gave the answer it gave for a window: which patches and which frames it rests on."""
+"""The attribution of a prediction for one window to its patches and frames."""
 
 from __future__ import annotations
 
@@ -21,42 +21,41 @@ METHODS: Mapping[Method, str] = {
     "rollout": "attention rollout, the same for every label",
     "occlusion": "loss of score when a patch is covered",
 }
-"""Where heat comes from, in words."""
+"""The meaning of the shares of patches, by method."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What an answer for one window rests on. Raises ValueError when shapes do not fit."""
+    """Attribution of a prediction for one window. Raises ValueError if shapes do not fit."""
 
     source: str
     window: Window
-    """Seconds that the frames stand for."""
+    """Seconds that the frames represent."""
     labels: tuple[str, ...]
     scores: NDArray[np.float32]
-    """[K], probabilities of the window."""
+    """[K], probabilities for the window."""
     label_id: int
-    """The label that is explained."""
+    """The explained label."""
     frames: tuple[int, ...]
-    """Numbers of the frames the model was shown, in order."""
+    """Numbers of the frames that the model saw, in order."""
     times: tuple[float, ...]
     """PTS seconds of each."""
     method: Method
     patches: NDArray[np.float32]
-    """[T, h, w], >= 0: the share of each patch in what speaks for the label; the sum is 1, or 0
-    where nothing speaks for it."""
+    """[T, h, w], >= 0: the share of each patch in the evidence for the label; the sum is 1, or 0
+    without any."""
     drops: NDArray[np.float32]
-    """[T]: what the score of the label loses without a frame, from -1 to 1; see `run`."""
+    """[T]: the loss of the label's score without a frame, from -1 to 1; see `run`."""
     odds: NDArray[np.float32]
-    """[T]: what its log-odds lose so; that tells something when scores are near 0 or 1, too. 2.3 is
-    a label ten times less likely."""
+    """[T]: the loss of its log-odds, meaningful for scores near 0 or 1, too; 2.3 makes a label ten
+    times less likely."""
     run: int
-    """How many frames in a row are taken out together. The frame before them is shown instead, and
-    in place of the first ones the frame after them."""
+    """Number of adjacent frames that are removed together. The frame before them, or for the first
+    ones the frame after them, replaces them."""
     pictures: NDArray[np.uint8]
-    """[T, S, S, 3], RGB: the part of each frame that the model sees, large enough to look at."""
+    """[T, S, S, 3], RGB: the square of each frame that the model sees, large enough to view."""
     crop: float = 1.0
-    """The side of that square, as a share of the shorter side of the frame; it lies in the
-    middle."""
+    """The side of that centered square, as a share of the shorter side of the frame."""
     input: VideoInfo = field(default_factory=VideoInfo)
     model: ModelInfo = field(default_factory=ModelInfo)
 
@@ -71,12 +70,12 @@ class Explanation:
 
     @property
     def label(self) -> str:
-        """The name of the label that is explained."""
+        """The name of the explained label."""
         return self.labels[self.label_id]
 
     @property
     def score(self) -> float:
-        """Its probability in the window."""
+        """Its probability for the window."""
         return float(self.scores[self.label_id])
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One answer out of many: the scores of windows or views pooled over time."""
+"""Pooling: the scores of windows or views over time become one row."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from vidattn.errors import UsageError
 
 @dataclass(frozen=True)
 class Pool:
-    """How many rows of probabilities become one."""
+    """A way to pool rows of probabilities into one."""
 
     how: Literal["mean", "max", "top"]
     count: int = 1
-    """Of "top": how many rows."""
+    """Number of rows of "top"."""
 
     @classmethod
     def parse(cls, text: str) -> Pool:
         """From "mean", "max" or "topN", such as "top5". Raises UsageError for anything else."""
-        if text == "mean":
-            return cls("mean")
-        if text == "max":
-            return cls("max")
+        if text in ("mean", "max"):
+            return cls("mean" if text == "mean" else "max")
         if (match := re.fullmatch(r"top([1-9]\d{0,8})", text)) is None:
             raise UsageError(
-                f"--pool {text!r}: expected mean, max or topN, or of classify head=RUN",
-                hint="top5 is the mean over the 5 windows that are surest of a label",
+                f"--pool {text!r}: expected mean, max, topN or (classify) head=RUN",
+                hint="top5 is the mean over the 5 windows with the highest scores of a label",
             )
         return cls("top", int(match[1]))
 
@@ -38,10 +36,10 @@ class Pool:
         return f"top{self.count}" if self.how == "top" else self.how
 
     def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Probabilities [N, K] to [K], scaled to add up to 1.
+        """Probabilities [N, K] to [K], scaled to sum to 1.
 
-        Mean: what the file shows most. Max: what it shows anywhere, were it once. Top N, each label
-        for itself: the mean of its N greatest scores, between the two.
+        Mean favors labels of most of the file, max labels that occur once; top N, the mean of the N
+        highest scores of each label, is between the two.
         """
         rows = np.asarray(scores, dtype=np.float64)
         count = {"mean": len(rows), "max": 1, "top": min(self.count, len(rows))}[self.how]

@@ -1,8 +1,8 @@
-"""From the scores of windows to labelled segments, without a model: gather, smooth, merge.
+"""From the scores of windows to labeled segments: fuse, smooth, threshold, merge.
 
-Overlapping windows are fused on a grid of cells, each cell gets a label, equal neighbours become
-one segment, and segments too short to stand alone go to a neighbour. Cells and segments are
-half-open and never overlap; what no window saw, or nobody could read, belongs to none of them.
+Overlapping windows are fused on a grid of cells, each cell gets a label, neighbors of equal label
+become one segment, and segments that are too short go to a neighbor. Cells and segments are
+half-open and never overlap; time without windows, or unreadable, belongs to none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.timeline.decoding import LEAST, NOTHING, Decoding, decode_labels
-from vidattn.timeline.merging import Runs, absorb_short, merge_gaps
+from vidattn.timeline.merging import LabelRuns, absorb_short, merge_gaps
 from vidattn.types import Window
 
 Floats = NDArray[np.float64]
@@ -25,42 +25,42 @@ BACKGROUND = "background"
 """The label of time in which no label reaches the threshold; its `label_id` is None."""
 ALTERNATIVES = 4
 PAIRS = 1024
-"""Of a window and a cell that are fused at once; what they take stays in the caches."""
-MOST_PARTS = 1000
-"""Cells after the beginning of the last window; a bound for windows that come out of a file."""
+"""Pairs of a window and a cell that are fused at once; their rows fit into the CPU caches."""
+MOST_TAIL_CELLS = 1000
+"""Cells after the start of the last window; a limit for windows from a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What happens in one span of a video."""
+    """A labeled span of a video."""
 
     window: Window
     label: str
     score: float
-    """Mean probability of the label over the span; of the strongest label if it is background."""
+    """Mean probability of the label over the span; of the best label if it is background."""
     label_id: int | None = None
     """Index into the labels; None is background."""
     alternatives: tuple[tuple[str, float], ...] = ()
-    """The next labels and their mean probabilities, falling."""
+    """The next best labels and their mean probabilities, falling."""
     start_frame: int | None = None
     end_frame: int | None = None
-    """Numbers of the first frame and of the one after the last; None if nobody knows them."""
+    """Numbers of the first frame and of the one after the last; None if unknown."""
 
 
 def cut_cells(windows: Sequence[Window]) -> tuple[Window, ...]:
-    """Cells whose union is that of the windows: they begin where a window begins.
+    """Cells with the same union as the windows: a cell starts where a window starts.
 
-    Where windows overlap beyond the last beginning, the rest is split into cells as long as the
-    usual distance between windows. Windows side by side are their own cells. windows: sorted.
+    Time after the last start is split into cells as long as the median stride. Windows that do not
+    overlap are their own cells. windows: sorted.
     """
     cells: list[Window] = []
     starts = sorted({w.start for w in windows})
     for island in covered_spans(windows):
         edges = starts[bisect_left(starts, island.start) : bisect_left(starts, island.stop)]
         tail = island.stop - edges[-1]
-        hop = float(np.median(np.diff(edges))) if len(edges) > 1 else tail
-        parts = min(max(round(tail / hop), 1), MOST_PARTS)
-        edges += [round(edges[-1] + tail * i / parts, 3) for i in range(1, parts)]
+        stride = float(np.median(np.diff(edges))) if len(edges) > 1 else tail
+        count = min(max(round(tail / stride), 1), MOST_TAIL_CELLS)
+        edges += [round(edges[-1] + tail * i / count, 3) for i in range(1, count)]
         edges = sorted({*edges, island.stop})
         cells += (Window(a, b) for a, b in pairwise(edges))
     return tuple(cells)
@@ -78,7 +78,7 @@ def covered_spans(windows: Iterable[Window]) -> list[Window]:
 
 
 def span_around(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
-    """From the first to the last moment of windows, and of lost spans that touch what is between.
+    """From the start of the first to the end of the last window, and spans `lost` that touch it.
 
     None without windows.
     """
@@ -92,21 +92,21 @@ def span_around(windows: Sequence[Window], lost: Sequence[Window]) -> Window | N
 
 
 def subtract_spans(windows: Iterable[Window], holes: Iterable[Window]) -> list[list[Window]]:
-    """What is left of each window outside all holes: a list of parts, empty where nothing is."""
+    """The spans of each window outside all holes, possibly none."""
     holes = covered_spans(holes)
     if not holes:
         return [[window] for window in windows]
     starts = np.array([h.start for h in holes])
     stops = np.array([h.stop for h in holes])
-    left = []
+    rest = []
     for window in windows:
         first = int(np.searchsorted(stops, window.start, side="right"))
         after = int(np.searchsorted(starts, window.stop, side="left"))
         inside = holes[first:after]
         edges = [window.start, *(t for h in inside for t in (h.start, h.stop)), window.stop]
         pairs = zip(edges[::2], edges[1::2], strict=True)
-        left.append([Window(a, b) for a, b in pairs if a < b])
-    return left
+        rest.append([Window(a, b) for a, b in pairs if a < b])
+    return rest
 
 
 def fuse_scores(
@@ -114,11 +114,11 @@ def fuse_scores(
 ) -> Floats:
     """Fuse the scores of overlapping windows: probabilities [cells, K], rows sum to 1.
 
-    A cell gets the mean of the logarithms of all windows that see a part of it. A window counts for
-    as much as the triangle over it (highest at its centre, 0 at both ends) has area above the cell:
-    what lies in the middle of a window is known best.
+    A cell gets the weighted mean of the log-probabilities of all windows that overlap it. The
+    weight is the area above the cell of a triangle over the window, highest at its center: a model
+    knows the middle of a window best.
 
-    windows: sorted; scores: probabilities [N, K]; cells: sorted, each seen by at least one window.
+    windows: sorted; scores: probabilities [N, K]; cells: sorted, each overlapping some window.
     """
     starts, stops = _ends(cells)
     begins, ends = _ends(windows)
@@ -126,7 +126,7 @@ def fuse_scores(
     after = np.searchsorted(starts, ends, side="left")
     count = len(cells) + 1
     many = np.cumsum(np.bincount(first, minlength=count) - np.bincount(after, minlength=count))
-    assert (many[:-1] > 0).all(), "a cell that no window sees"
+    assert (many[:-1] > 0).all(), "a cell without windows"
     logs = np.maximum(scores, LEAST, dtype=np.float64)
     np.log(logs, out=logs)
     rows = np.empty((len(cells), scores.shape[1]))
@@ -134,12 +134,13 @@ def fuse_scores(
     for low in range(0, len(cells), step):
         high = min(low + step, len(cells))
         near = np.flatnonzero((first < high) & (after > low))
-        window, cell = _pairs(near, first[near].clip(low), after[near].clip(max=high))
+        window, cell = _pair_up(near, first[near].clip(low), after[near].clip(max=high))
         ends_of = begins[window], ends[window]
         area = (_area(ends_of, stops[cell]) - _area(ends_of, starts[cell]))[:, None]
         at = np.searchsorted(cell, np.arange(low, high))
         total = np.add.reduceat(area * logs[window], at)
-        rows[low:high] = _normalised(np.exp(total / np.add.reduceat(area, at)))
+        fused = np.exp(total / np.add.reduceat(area, at))
+        rows[low:high] = fused / fused.sum(axis=1, keepdims=True)
     return rows
 
 
@@ -147,10 +148,10 @@ def _ends(windows: Sequence[Window]) -> tuple[Floats, Floats]:
     return np.array([w.start for w in windows]), np.array([w.stop for w in windows])
 
 
-def _pairs(
+def _pair_up(
     windows: NDArray[np.int64], first: NDArray[np.int64], after: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every window with every cell from its first up to its last, in the order of the cells."""
+    """Every window with every cell in [first, after), in the order of the cells."""
     counts = after - first
     cells = np.arange(counts.sum()) + (first - np.cumsum(counts) + counts).repeat(counts)
     order = np.argsort(cells, kind="stable")
@@ -164,12 +165,12 @@ def merge_cells(
     decoding: Decoding = Decoding(),
     cell_frames: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Segment, ...]:
-    """Label every cell and join neighbours of equal label: segments that tile the cells.
+    """Label every cell and merge neighbors of equal label: segments that tile the cells.
 
-    cells: sorted; cells that do not touch are never joined. scores: probabilities [cells, K].
-    cell_frames: first frame and frame after the last of every cell. Labels are decided on the
-    smoothed scores (for Viterbi a cell counts as often as it is longer than the usual one); the
-    scores of the segments are means of the scores as given.
+    cells: sorted; cells that do not touch are never merged. scores: probabilities [cells, K].
+    cell_frames: first frame and frame after the last of every cell. Labels follow from smoothed
+    scores (for Viterbi, cells weigh as much as they are longer than the median); the scores of
+    segments are means of the scores as given.
     """
     if not cells:
         return ()
@@ -179,27 +180,23 @@ def merge_cells(
     lengths = np.array([c.duration for c in cells])
     weights = np.split(lengths / np.median(lengths), np.flatnonzero(np.diff(island)) + 1)
     decisions = [decode_labels(b, decoding, w) for b, w in zip(blocks, weights, strict=True)]
-    choice, decided = (np.concatenate(parts) for parts in zip(*decisions, strict=True))
-    runs = merge_gaps(Runs(np.arange(len(cells)), choice, island), lengths, decoding.merge_gap)
-    runs = absorb_short(runs, decided, lengths, decoding)
+    choice, smoothed = (np.concatenate(blocks) for blocks in zip(*decisions, strict=True))
+    runs = merge_gaps(LabelRuns(np.arange(len(cells)), choice, island), lengths, decoding.merge_gap)
+    runs = absorb_short(runs, smoothed, lengths, decoding)
     bounds = [*runs.first.tolist(), len(cells)]
     means = np.add.reduceat(scores * lengths[:, None], runs.first, axis=0)
     means /= np.add.reduceat(lengths, runs.first)[:, None]
-    found = zip(pairwise(bounds), runs.label.tolist(), means, _best(means), strict=True)
+    rows = zip(pairwise(bounds), runs.label.tolist(), means, _rank(means), strict=True)
     return tuple(
         _segment(cells[a:b], row, best, label, labels, cell_frames and cell_frames[a:b])
-        for (a, b), label, row, best in found
+        for (a, b), label, row, best in rows
     )
 
 
-def _best(means: Floats) -> list[list[int]]:
-    """Of each row the numbers of the labels that may be named, the strongest first."""
-    left, rows = means.copy(), np.arange(len(means))
-    found = np.empty((len(means), min(ALTERNATIVES + 1, means.shape[1])), np.int64)
-    for place in range(found.shape[1]):
-        found[:, place] = left.argmax(axis=1)
-        left[rows, found[:, place]] = -1
-    ranked: list[list[int]] = found.tolist()
+def _rank(means: Floats) -> list[list[int]]:
+    """The ids of the best labels of each row, falling."""
+    best = np.argsort(-means, axis=1, kind="stable")[:, : ALTERNATIVES + 1]
+    ranked: list[list[int]] = best.tolist()
     return ranked
 
 
@@ -224,12 +221,7 @@ def _segment(
 
 
 def _area(windows: tuple[Floats, Floats], times: Floats) -> Floats:
-    """The share of the triangle over each window, given by its ends, that lies before a time."""
+    """The share, before a time, of the triangle over each window, given by its ends."""
     x = np.clip((times - windows[0]) / (windows[1] - windows[0]), 0, 1)
     share: Floats = np.where(x < 0.5, 2 * x * x, 1 - 2 * (1 - x) ** 2) + 1e-9 * x
     return share
-
-
-def _normalised(rows: Floats) -> Floats:
-    sums: Floats = rows.sum(axis=1, keepdims=True)
-    return rows / sums

@@ -1,9 +1,9 @@
-"""Shot cuts: found in frames, read from a file, and boundaries of segments moved to them.
+"""Shot cuts: found in frames, read from a file, and used as boundaries of segments.
 
-A cut is where a frame differs from the one before it by at least `LEAST_CHANGE`, and at least
-`STANDS_OUT` times as much as the frames around it differ. The difference of two frames is the mean
-absolute difference of all their values over a small picture, 0 to 1. Fast motion makes many large
-differences and is no cut; a flash makes two and is none either; fades and dissolves are not found.
+A cut is a frame that differs from the one before it by at least `LEAST_CHANGE`, and at least
+`STANDS_OUT` times as much as the frames around it. The difference of two frames is the mean
+absolute difference of their values at a small size, 0 to 1. Fast motion and flashes make several
+large differences and are not cuts; fades and dissolves are not found.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from vidattn.types import Window
 LEAST_CHANGE = 0.06
 STANDS_OUT = 3.0
 AROUND = 2
-"""How many differences before and after one it has to stand out from."""
+"""Number of differences before and after one that it must stand out from."""
 CUT_SIDE = 32
-"""Pixels of the short side of the frames that are compared."""
+"""Pixels of the short side of the compared frames."""
 
 
 def frame_difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
-    """How much two frames [H, W, 3] differ: 0 to 1."""
+    """The difference of two frames [H, W, 3]: 0 to 1."""
     return float(np.abs(before.astype(np.int16) - after).mean()) / 255
 
 
 def find_cuts(differences: Sequence[float], times: Sequence[float]) -> tuple[float, ...]:
-    """Times of the cuts, rising. differences[i]: of the frame at times[i] to the one before it."""
+    """Times of the cuts, rising. differences[i]: between the frame at times[i] and the previous."""
     values = np.asarray(differences, dtype=np.float64)
     if not len(values):
         return ()
@@ -51,16 +51,16 @@ def find_cuts(differences: Sequence[float], times: Sequence[float]) -> tuple[flo
 
 
 def parse_cuts(text: str, name: str) -> tuple[float, ...]:
-    """Cut times in seconds, rising, out of a text: one in each line, or a table of scenes.
+    """Cut times in seconds, rising, from a text with one per line or from a table of scenes.
 
     The table is a csv with a column "Start Time (seconds)", as PySceneDetect's `list-scenes`
-    writes it; lines before its header are passed over. A cut at 0 is none. Lines that begin with #
-    are passed over. Raises DataError that names the line.
+    writes it; lines before its header are skipped, and so are lines that start with # and a cut at
+    0. Raises DataError, naming the line.
     """
     try:
         rows = list(enumerate(csv.reader(text.lstrip("\ufeff").splitlines()), 1))
     except csv.Error as error:
-        raise DataError(f"{name}: not a table: {error}") from None
+        raise DataError(f"{name}: not a csv table: {error}") from None
     column = 0
     for place, (_, row) in enumerate(rows):
         names = [cell.strip().lower() for cell in row]
@@ -75,7 +75,7 @@ def parse_cuts(text: str, name: str) -> tuple[float, ...]:
         if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", cell):
             raise DataError(
                 f"{name}, line {number}: {cell!r} is not a time in seconds",
-                hint="one time in each line, or the csv of PySceneDetect's list-scenes",
+                hint="give one time per line, or the csv of PySceneDetect's list-scenes",
             )
         times.add(round(float(cell), 3))
     return tuple(sorted(t for t in times if 0 < t < math.inf))
@@ -97,10 +97,10 @@ def snap_to_cuts(
     within: float,
     frame_at: Callable[[float], int | None],
 ) -> tuple[Segment, ...]:
-    """Move every boundary between two segments to the nearest cut, if one is `within` seconds.
+    """Move every boundary between two segments to the nearest cut within `within` seconds.
 
-    A segment never vanishes, and where segments do not touch nothing moves. The scores stay those
-    that were decided on. cuts: rising. frame_at: the number of the first frame at or after a time.
+    No segment vanishes, edges of segments that do not touch stay, and so do scores. cuts: rising.
+    frame_at: the number of the first frame at or after a time.
     """
     rows = list(segments)
     times = np.asarray(cuts, dtype=np.float64)

@@ -157,7 +157,7 @@ class TimelineSource:
         timeline = saved(path)
         if self.model.labels is not None:
             timeline = replace(timeline, labels=read_labels(self.model.labels, timeline.labels))
-        return timeline.decoded(**self.changes) if self.changes else timeline
+        return timeline.with_decoding(**self.changes) if self.changes else timeline
 
     def _segment(self, videos: Sequence[str]) -> Iterator[Timeline]:
         from vidattn.inference import stream
@@ -267,7 +267,7 @@ class Measurement:
             threshold, value = fit_threshold(pairs, **settings)
             fitted = {"threshold": threshold, "value": value}
             pairs = tuple(
-                (t, one and one.decoded(threshold=threshold, leave=None)) for t, one in pairs
+                (t, one and one.with_decoding(threshold=threshold, leave=None)) for t, one in pairs
             )
         metrics = evaluate_segmentation(pairs, **settings).to_dict()
         self._warn(pairing.missing, "without a prediction: all their segments count as missed")

@@ -122,8 +122,8 @@ class Resegmenter:
                 f"{path}: no shot cuts are stored in this timeline",
                 hint="name a list of them with --cuts, or: vidattn segment --snap-to-cuts",
             )
-        timeline = timeline.decoded(**settings) if settings else timeline
-        timeline = timeline if changes.pool is None else timeline.pooled(changes.pool)
+        timeline = timeline.with_decoding(**settings) if settings else timeline
+        timeline = timeline if changes.pool is None else timeline.pool_windows(changes.pool)
         if changes.start_timecode is not None:
             from vidattn.output.timecode import with_start_timecode
 

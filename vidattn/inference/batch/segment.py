@@ -275,7 +275,7 @@ class Segmenter:
                 f"{place}: is of another run: {'; '.join(differences)}",
                 hint="repeat what that run was asked for, or leave out --resume to begin anew",
             )
-        return saved.decoded(**asdict(self.options.decoding))
+        return saved.with_decoding(**asdict(self.options.decoding))
 
     def _differences(self, saved: Timeline, started: Started) -> list[str]:
         """Differences between a saved result and this run, in words."""

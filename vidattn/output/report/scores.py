@@ -28,7 +28,7 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
     island of each cell; the Viterbi path if there is one; then one or two tables of scores, those
     that decide and, if these are smoothed, those that are shown.
     """
-    cells, fused = timeline.cells, timeline.fused
+    cells, fused = timeline.cells, timeline.cell_scores
     edges = np.rint(np.array([(c.start, c.stop) for c in cells]).reshape(-1, 2) * 1000)
     starts, stops = edges.astype(np.int64).T
     islands = np.cumsum([0, *(starts[1:] != stops[:-1])])[: len(cells)]
@@ -52,7 +52,7 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         "classes": len(timeline.labels),
         "tables": len(tables),
         "cuts": list(timeline.cuts or ()) if decoding.snap else [],
-        "reach": timeline.reach,
+        "reach": timeline.snap_distance,
         "table": _encode(np.concatenate(numbers)),
     }
 
@@ -64,22 +64,22 @@ def _mode(decoding: Decoding) -> str:
 
 
 def _decode(
-    fused: NDArray[np.float64],
+    cell_scores: NDArray[np.float64],
     islands: NDArray[np.int64],
     decoding: Decoding,
     seconds: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The winner of each cell before any threshold, and the scores that decide, 5 digits."""
-    if not len(fused):
-        return np.zeros(0, np.int64), fused
+    if not len(cell_scores):
+        return np.zeros(0, np.int64), cell_scores
     edges = np.flatnonzero(np.diff(islands)) + 1
-    blocks = np.split(fused, edges)
+    blocks = np.split(cell_scores, edges)
     if decoding.smooth == "viterbi":
         weights = np.split(seconds / np.median(seconds), edges)
         paths = [
             viterbi_path(b, decoding.switch_cost, w) for b, w in zip(blocks, weights, strict=True)
         ]
-        return np.concatenate(paths), fused.round(DIGITS)
+        return np.concatenate(paths), cell_scores.round(DIGITS)
     rows = [smooth(block, decoding.kernel, decoding.smooth) for block in blocks]
     decisive = np.concatenate(rows).round(DIGITS)
     return decisive.argmax(axis=1), decisive
