@@ -32,7 +32,7 @@ MEGABYTES = 32
 OPTIONS = "data=writeback,noauto_da_alloc,commit=300"
 SEGMENT = ["segment", "films", "-m", "motion-tiny", "-q", "-f", "json,srt,csv"]
 OLD, NEW = ["--overlap", "0"], ["--overlap", "0.9"]
-PASSING = (".part", ".log", ".claim", "log.jsonl")
+PASSING = (".part", ".log", ".lock", "log.jsonl")
 FOLDERS = {"resume": "new/er", "skip-existing": "out", "train": "runs/run"}
 
 

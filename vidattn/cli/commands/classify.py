@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidattn.cli import option_groups as groups
 from vidattn.cli import options
 from vidattn.cli.grouping import option
+from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.progress import BatchPrinter
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.classify import ClassifyOptions, VideoClassifier
@@ -36,20 +36,16 @@ def classify(
     start: groups.Start = 0.0,
     end: groups.End = None,
     output: groups.Output,
-    top: Annotated[
-        int, option("-k", "N", "Number of labels to show.", min=1, rich_help_panel="Output")
-    ] = 5,
+    top: groups.Top = 5,
     batch: groups.Batch,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
     quiet: options.Quiet = False,
-) -> None:
+) -> int:
     """Classify whole videos, with the share of each that the prediction rests on.
 
     Example: vidattn classify movie.mp4 --frames 96
     """
-    from vidattn.cli.terminal import timeline as report
-    from vidattn.cli.terminal.progress import BatchPrinter
     from vidattn.inference.batch.classify import ClassifyOptions
     from vidattn.inference.batch.inputs import find_existing
     from vidattn.inference.batch.runner import BatchJob, BatchRunner
@@ -60,9 +56,9 @@ def classify(
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
     with Prefetcher(limits) as opening:
         task = _load(console, model, wanted, opening)
-        show = partial(report.show, console, count=top)
+        show = partial(terminal.show, console, count=top)
         printer = BatchPrinter(console, job, show, as_json=output.json)
-        raise typer.Exit(printer.print(BatchRunner(job, task).run()))
+        return printer.print(BatchRunner(job, task).run())
 
 
 def _load(

@@ -5,17 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vidattn.cli import option_groups as groups
 from vidattn.cli import options
 from vidattn.cli.grouping import option
+from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.progress import BatchPrinter
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.ray import Load
     from vidattn.inference.batch.runner import BatchJob
     from vidattn.inference.batch.segment import SegmentOptions
+    from vidattn.models.classifier import Classifier
     from vidattn.video import Limits
 
 
@@ -55,7 +56,7 @@ def segment(
         bool, option("--dry-run", "Estimate time and memory from a few windows; write nothing.")
     ] = False,
     quiet: options.Quiet = False,
-) -> None:
+) -> int:
     """Segment long videos into labeled intervals.
 
     Writes <stem>.vidattn.json, .srt and .html into the current directory; -f and -o say otherwise.
@@ -73,64 +74,48 @@ def segment(
     wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)
     if dry_run:
-        raise typer.Exit(_print_estimates(console, job, load, wanted, limits, output.json))
+        return _print_estimates(console, job, load(console), wanted, limits, output.json)
+    printer = BatchPrinter(console, job, partial(terminal.show, console), as_json=output.json)
     if ray.engine == "ray":
-        raise typer.Exit(_run_on_ray(console, job, load, wanted, limits, ray, output.json))
-    raise typer.Exit(_run(console, job, load, wanted, limits, output.json))
+        return _run_on_ray(printer, load, wanted, limits, ray)
+    return _run(printer, load(console), wanted, limits)
 
 
 def _run(
-    console: Console,
-    job: BatchJob,
-    load: Load,
-    wanted: SegmentOptions,
-    limits: Limits,
-    as_json: bool,
+    printer: BatchPrinter, classifier: Classifier, wanted: SegmentOptions, limits: Limits
 ) -> int:
-    from vidattn.cli.terminal import timeline as report
     from vidattn.cli.terminal.live import watching
-    from vidattn.cli.terminal.progress import BatchPrinter
     from vidattn.inference.batch.runner import BatchRunner
     from vidattn.inference.batch.segment import Segmenter
     from vidattn.video import Prefetcher
 
-    classifier = load(console)
     with Prefetcher(limits) as opening:
-        segmenter = Segmenter(classifier, wanted, job, opening)
+        segmenter = Segmenter(classifier, wanted, printer.job, opening)
         threshold = segmenter.options.decoding.threshold
-        watch = partial(watching, console, labels=classifier.labels, threshold=threshold)
-        show = partial(report.show, console)
-        printer = BatchPrinter(console, job, show, as_json=as_json, watch=watch)
-        return printer.print(BatchRunner(job, segmenter).run())
+        watch = partial(watching, printer.console, labels=classifier.labels, threshold=threshold)
+        return printer.print(BatchRunner(printer.job, segmenter).run(), watch=watch)
 
 
 def _run_on_ray(
-    console: Console,
-    job: BatchJob,
+    printer: BatchPrinter,
     load: Load,
     wanted: SegmentOptions,
     limits: Limits,
     ray: groups.RayOptions,
-    as_json: bool,
 ) -> int:
-    from vidattn.cli.terminal import timeline as report
-    from vidattn.cli.terminal.progress import BatchPrinter
     from vidattn.cli.terminal.signals import StopFlag
     from vidattn.inference.batch.ray import segment_on_ray
 
     stop = StopFlag()  # an exception in Ray's own code would become an error of Ray
     stop.listen()
-    events = segment_on_ray(
-        job, load, wanted, limits, address=ray.address, actors=ray.actors, stop=stop
-    )
-    printer = BatchPrinter(console, job, partial(report.show, console), as_json=as_json)
+    events = segment_on_ray(printer.job, load, wanted, limits, ray.address, ray.actors, stop)
     return printer.print(events, stop)
 
 
 def _print_estimates(
     console: Console,
     job: BatchJob,
-    load: Load,
+    classifier: Classifier,
     wanted: SegmentOptions,
     limits: Limits,
     as_json: bool,
@@ -139,7 +124,6 @@ def _print_estimates(
     from vidattn.inference.estimate import estimate
     from vidattn.video import Prefetcher
 
-    classifier = load(console)
     if wanted.decoding.snap and wanted.cuts is None:
         console.note("the pass that looks for shot cuts comes on top of this")
     measure = partial(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,12 @@ from vidattn.cli.model_loading import read_labels
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import InputError, UsageError
+from vidattn.inference.batch.runner import BatchJob, BatchRunner, Task
 from vidattn.timeline.pooling import Pool
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.runner import BatchEvents, Deliver
     from vidattn.timeline import Timeline
-    from vidattn.timeline.explanation import Explanation
     from vidattn.video import Opening
 
 
@@ -78,7 +78,6 @@ def timeline(
     """
     from vidattn.cli.terminal.progress import BatchPrinter
     from vidattn.inference.batch.inputs import VideoInput
-    from vidattn.inference.batch.runner import BatchJob, BatchRunner
     from vidattn.video import Prefetcher
 
     console = Console(quiet=quiet)
@@ -95,14 +94,13 @@ def timeline(
 
 
 @dataclass(frozen=True)
-class Resegmenter:
-    """The work on one saved timeline, as of `vidattn.inference.batch.runner.Task`."""
+class Resegmenter(Task):
+    """The work on one saved timeline."""
 
     settings: Mapping[str, Any]
     cuts: tuple[float, ...] | None
     changes: TimelineChanges
     opening: Opening
-    key: None = None
 
     def run(self, path: str, deliver: Deliver) -> BatchEvents:
         """Deliver the changed timeline."""
@@ -129,10 +127,3 @@ class Resegmenter:
 
             timeline = with_start_timecode(timeline, changes.start_timecode)
         return timeline
-
-    def prefetch(self, path: str) -> None:
-        """Do nothing: no video is read."""
-
-    def explain(self, timeline: Timeline) -> Sequence[Explanation]:
-        """No explanations."""
-        return ()

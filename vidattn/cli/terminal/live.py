@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.text import Text
 
 from vidattn.cli.terminal.console import Console, format_clock, printable
-from vidattn.cli.terminal.progress import StepCounter, StepView
+from vidattn.cli.terminal.progress import Step
 from vidattn.cli.terminal.tracks import TerminalStyle, doubtful, row, tracks
-from vidattn.inference.batch.events import ProgressStep
+from vidattn.inference.batch.events import BatchEvent
 from vidattn.inference.events import Scored, Started
 from vidattn.output.palette import label_colors
 from vidattn.timeline.segments import BACKGROUND, Segment
@@ -32,11 +32,11 @@ CLOSED = 3
 @contextmanager
 def watching(
     desk: Console, started: Started, labels: Sequence[str], threshold: float
-) -> Iterator[StepView]:
+) -> Iterator[Step]:
     """Show how far the work is: what was found so far on a terminal, else a line now and then."""
     if desk.quiet or not desk.lively(desk.err):
         with desk.progress(started.source, len(started.windows)) as track:
-            yield StepCounter(track)
+            yield lambda _: track.step()
         return
     look = TerminalStyle.of(desk.err)
     with Live(
@@ -46,7 +46,7 @@ def watching(
         redirect_stdout=False,
         redirect_stderr=False,
     ) as screen:
-        yield _Showing(screen, _Found(started, labels, threshold), look)
+        yield _Showing(screen, _Found(started, labels, threshold), look).step
 
 
 class _Found:
@@ -89,7 +89,7 @@ class _Showing:
         self._screen, self._found, self._look = screen, found, look
         self._begin = self._last = time.monotonic()
 
-    def step(self, event: Scored | ProgressStep) -> None:
+    def step(self, event: BatchEvent) -> None:
         """One step more is done."""
         assert isinstance(event, Scored)
         self._found.add(event)

@@ -6,9 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from vidattn.cli.terminal.console import Console, ProgressBar
+from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import ExitCode, MemoryLimitError, VidattnError
 from vidattn.inference.batch.events import (
@@ -29,25 +29,9 @@ if TYPE_CHECKING:
     from vidattn.timeline import Timeline
 
 
-class StepView(Protocol):
-    """A display that is told of every step."""
-
-    def step(self, event: Scored | ProgressStep) -> None:
-        """One step more is done."""
-
-
-class StepCounter:
-    """Steps on a bar."""
-
-    def __init__(self, bar: ProgressBar) -> None:
-        self._bar = bar
-
-    def step(self, event: Scored | ProgressStep) -> None:
-        """One step more is done."""
-        self._bar.step()
-
-
-Watch = Callable[[Started], AbstractContextManager[StepView]]
+Step = Callable[[BatchEvent], None]
+"""Advances a display."""
+Watch = Callable[[Started], AbstractContextManager[Step]]
 """Makes the display of the windows of a video."""
 
 
@@ -57,7 +41,7 @@ class ProgressFollower:
     def __init__(self, console: Console, watch: Watch | None = None) -> None:
         self._console, self._watch = console, watch or self._count_windows
         self._stack = ExitStack()
-        self._view: StepView | None = None
+        self._step: Step | None = None
         self._title = ""
 
     def show(self, event: BatchEvent) -> None:
@@ -68,25 +52,25 @@ class ProgressFollower:
             self._open(event.title, self._count(event.title, event.total))
         elif not isinstance(event, Scored | ProgressStep | Note):
             self.close()
-        if self._view and isinstance(event, Scored | ProgressStep):
-            self._view.step(event)
+        if self._step and isinstance(event, Scored | ProgressStep):
+            self._step(event)
 
     def close(self) -> None:
         """Remove the display."""
-        self._view, self._title = None, ""
+        self._step, self._title = None, ""
         self._stack.close()
 
-    def _open(self, title: str, display: AbstractContextManager[StepView]) -> None:
+    def _open(self, title: str, display: AbstractContextManager[Step]) -> None:
         self.close()
-        self._view, self._title = self._stack.enter_context(display), title
+        self._step, self._title = self._stack.enter_context(display), title
 
-    def _count_windows(self, started: Started) -> AbstractContextManager[StepView]:
+    def _count_windows(self, started: Started) -> AbstractContextManager[Step]:
         return self._count(started.source, len(started.windows))
 
     @contextmanager
-    def _count(self, title: str, total: int) -> Iterator[StepView]:
+    def _count(self, title: str, total: int) -> Iterator[Step]:
         with self._console.progress(title, total) as bar:
-            yield StepCounter(bar)
+            yield lambda _: bar.step()
 
 
 def follow(console: Console, events: Iterator[Event]) -> Timeline:
@@ -112,21 +96,23 @@ class BatchPrinter:
         show: Callable[[Timeline], None],
         *,
         as_json: bool,
-        watch: Watch | None = None,
     ) -> None:
         self.console, self.job = console, job
         self._show, self._as_json = show, as_json
-        self._follower = ProgressFollower(console, watch)
+        self._follower = ProgressFollower(console)
         self._path = ""
         self._counts: Counter[str] = Counter()
         self._starved = False
 
-    def print(self, events: BatchEvents, stop: Callable[[], int] = int) -> int:
+    def print(
+        self, events: BatchEvents, stop: Callable[[], int] = int, watch: Watch | None = None
+    ) -> int:
         """Print all events; returns the exit code.
 
         A stop is handed to `events`, which saves the windows scored so far, and raised again. stop:
         the number of a signal that has ended `events`, or 0.
         """
+        self._follower = ProgressFollower(self.console, watch)
         with closing(self._follower), closing(events):
             try:
                 event = next(events, None)

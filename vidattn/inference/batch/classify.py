@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,11 @@ from vidattn.inference.batch.events import Note
 from vidattn.inference.batch.inputs import find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import RunKey
-from vidattn.inference.batch.runner import BatchEvents, BatchJob, BatchRunner, Deliver
+from vidattn.inference.batch.runner import BatchEvents, BatchJob, BatchRunner, Deliver, Task
 from vidattn.inference.events import Finished
 from vidattn.inference.whole_video import describe_head, stream_whole_video
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
-from vidattn.timeline import Timeline
-from vidattn.timeline.explanation import Explanation
 from vidattn.timeline.pooling import Pool
 from vidattn.video import Limits, Prefetcher
 
@@ -92,8 +90,10 @@ def classify_many(
         yield from BatchRunner(job, VideoClassifier(classifier, options, opening)).run()
 
 
-class VideoClassifier:
+class VideoClassifier(Task):
     """The work on one input of a classification. head: of `--pool head=RUN`, pools the windows."""
+
+    opening: Prefetcher
 
     def __init__(
         self,
@@ -155,7 +155,3 @@ class VideoClassifier:
         """Begin to open a path that comes soon."""
         side = self.classifier.clip.short_side
         self.opening.prefetch(path, reader=self.options.runtime.reader, short_side=side)
-
-    def explain(self, timeline: Timeline) -> Sequence[Explanation]:
-        """No explanations."""
-        return ()

@@ -112,7 +112,6 @@ def segment_on_ray(
     load: Load,
     options: SegmentOptions,
     limits: Limits,
-    *,
     address: str | None = None,
     actors: int | None = None,
     stop: Callable[[], object] = lambda: False,

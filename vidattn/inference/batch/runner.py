@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Protocol
 
 from vidattn.errors import (
     InputError,
@@ -50,29 +49,27 @@ BatchEvents = Generator[BatchEvent, None, None]
 Deliver = Callable[[Timeline], None]
 
 
-class Task(Protocol):
+class Task:
     """The work on one input of a batch run."""
 
-    @property
-    def key(self) -> RunKey | None:
-        """Task, model and settings; None for results that need no proof of them: every input is
-        done, whichever other process does it."""
-
-    @property
-    def opening(self) -> Opening:
-        """The function that opens videos."""
+    key: RunKey | None = None
+    """Task, model and settings; None where no result can be skipped: every input is done, whatever
+    other processes do."""
+    opening: Opening
 
     def run(self, path: str, deliver: Deliver) -> Iterator[BatchEvent]:
         """Hand the timeline of a path to `deliver`, or the windows so far when one of STOPS comes.
 
         Raises InputError, MemoryLimitError.
         """
+        raise NotImplementedError
 
     def prefetch(self, path: str) -> None:
         """Begin to open a path that comes soon."""
 
     def explain(self, timeline: Timeline) -> Sequence[Explanation]:
         """Explanations for the report."""
+        return ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
 from vidattn.inference.batch.inputs import find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
-from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, BatchRunner, Deliver
+from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, BatchRunner, Deliver, Task
 from vidattn.inference.events import (
     Finished,
     Scored,
@@ -150,8 +150,10 @@ def segment_many(
         yield from BatchRunner(job, Segmenter(classifier, options, job, opening)).run()
 
 
-class Segmenter:
+class Segmenter(Task):
     """The work on one input of a segmentation."""
+
+    opening: Prefetcher
 
     def __init__(
         self, classifier: Classifier, options: SegmentOptions, job: BatchJob, opening: Prefetcher
