@@ -1,6 +1,6 @@
-"""Timelines for those who annotate and judge: Label Studio, CVAT, ActivityNet, FiftyOne.
+"""Timelines for annotation and evaluation tools: Label Studio, CVAT, ActivityNet, FiftyOne.
 
-Background is left out: it is the absence of an annotation.
+Background has no annotation.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from vidattn.output.xml import add_child, serialize, video_title
 from vidattn.timeline import Segment, Timeline
 
 FROM, TO = "videoLabels", "video"
-"""What Label Studio's template for video timelines calls its labels and its video."""
+"""Names of the labels and the video in Label Studio's template for video timelines."""
 
 
 def labelstudio(timeline: Timeline) -> str:
     """A task for Label Studio, with the segments as predictions of a TimelineLabels tag.
 
-    Ranges count frames from 1 and hold their last one, at the rate in `data.fps`: the labelling
-    setup needs <Video name="video" value="$video" frameRate="$fps"/> and
+    Ranges count frames from 1, inclusive, at the rate in `data.fps`: the labeling setup needs
+    <Video name="video" value="$video" frameRate="$fps"/> and
     <TimelineLabels name="videoLabels" toName="video">.
     """
     fps = _rate(timeline)
@@ -56,11 +56,11 @@ def labelstudio(timeline: Timeline) -> str:
 
 
 def cvat(timeline: Timeline) -> str:
-    """CVAT's XML 1.1 with a tag on each frame that belongs to a segment, for a task of this video.
+    """CVAT's XML 1.1 with a tag on each frame of a segment, for a task of this video.
 
-    CVAT numbers frames as they are decoded, from 0, at variable rates, too.
+    CVAT numbers frames as decoded, from 0, also at variable rates.
     """
-    spans = _frames(timeline)
+    spans = _frame_spans(timeline)
     root = Element("annotations")
     add_child(root, "version", "1.1")
     task = add_child(add_child(root, "meta"), "task")
@@ -81,7 +81,7 @@ def cvat(timeline: Timeline) -> str:
 
 
 def activitynet(timeline: Timeline) -> str:
-    """Results as the ActivityNet detection challenge takes them, by the name of the video."""
+    """Results in the format of the ActivityNet detection challenge, by the name of the video."""
     rows = [
         {
             "label": segment.label,
@@ -97,14 +97,14 @@ def activitynet(timeline: Timeline) -> str:
 
 
 def fiftyone(timeline: Timeline) -> str:
-    """The labels.json of a FiftyOneTemporalDetectionDataset, beside whose data/ it belongs.
+    """The labels.json of a FiftyOneTemporalDetectionDataset, a sibling of its data/ folder.
 
-    Supports are numbers of frames from 1, the last included, where the timeline knows frames;
-    otherwise timestamps in seconds.
+    Supports are frame numbers from 1, inclusive, if the timeline has frames; otherwise timestamps
+    in seconds.
     """
     known = all(s.start_frame is not None for s in timeline.segments)
     rows: list[dict[str, Any]] = []
-    for segment, first, after in _frames(timeline) if known else []:
+    for segment, first, after in _frame_spans(timeline) if known else []:
         rows.append({**_detection(segment), "support": [first + 1, after]})
     for segment in [] if known else _named(timeline):
         span = [segment.window.start, segment.window.stop]
@@ -120,8 +120,8 @@ def _named(timeline: Timeline) -> list[Segment]:
     return [segment for segment in timeline.segments if segment.label_id is not None]
 
 
-def _frames(timeline: Timeline) -> list[tuple[Segment, int, int]]:
-    """Segments with the numbers of their decoded frames, those without a frame left out."""
+def _frame_spans(timeline: Timeline) -> list[tuple[Segment, int, int]]:
+    """Segments with at least one frame, and their decoded frames [first, after)."""
     named = _named(timeline)
     if all(s.start_frame is not None and s.end_frame is not None for s in named):
         spans = [(s, s.start_frame or 0, s.end_frame or 0) for s in named]

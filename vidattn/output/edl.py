@@ -1,8 +1,7 @@
-"""Timelines as an edit decision list, CMX 3600: an event for each segment.
+"""Timelines as an edit decision list, CMX 3600: an event per segment but background.
 
-Events are of picture and sound where the film has both. Out-points are exclusive. Source and record
-times are the same, so that the list lays every piece where it lies in the film; background is left
-out.
+Events are of video and audio if the file has both. Out-points are exclusive. Source and record
+times are equal, so that the list puts every segment at its time in the video.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from vidattn.output.xml import escape_text, video_title
 from vidattn.timeline import Timeline
 
 REEL_LETTERS = 8
-COLOURS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW")
-"""Of the markers; a label keeps its own."""
+COLORS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW")
+"""Of markers, by label."""
 
 
 def edl(timeline: Timeline) -> str:
-    """A cut list at the film's rate, with labels as comments and as markers (LOC).
+    """A cut list at the rate of the video, with labels as comments and as markers (LOC).
 
-    The reel is the name of the file in 8 capitals. Raises UsageError when the setting
-    `start_timecode` of the timeline is none at this rate.
+    The reel is the name of the file in 8 capitals. Raises UsageError if the start timecode of the
+    timeline is impossible at the rate of the video.
     """
     clock = timecode_clock(timeline)
     reel, channels = reel_name(timeline.source), "AA/V" if timeline.input.audio else "V"
@@ -33,17 +32,17 @@ def edl(timeline: Timeline) -> str:
         f"FCM: {'DROP FRAME' if clock.drop else 'NON-DROP FRAME'}",
         "",
     ]
-    for number, event in enumerate(place_segments(timeline, clock.fps), start=1):
-        first, after = (clock.name(clock.start + at) for at in (event.first, event.after))
-        label = escape_text(event.segment.label)
-        colour = COLOURS[(event.segment.label_id or 0) % len(COLOURS)]
+    for number, placed in enumerate(place_segments(timeline, clock.fps), start=1):
+        first, after = (clock.name(clock.start + at) for at in (placed.first, placed.after))
+        label = escape_text(placed.segment.label)
+        color = COLORS[(placed.segment.label_id or 0) % len(COLORS)]
         lines += [
             f"{number:03d}  {reel:<{REEL_LETTERS}} {channels:<5} C        "
             f"{first} {after} {first} {after}",
             f"* FROM CLIP NAME: {escape_text(PurePath(timeline.source).name)}",
-            # Readers know markers by colons alone; how to count is said at the top (FCM).
-            f"* LOC: {first.replace(';', ':')} {colour:<7} {label}",
-            f"* COMMENT: {label} ({event.segment.score * 100:.0f}%)",
+            # Readers find markers by colons alone; drop-frame is stated at the top (FCM).
+            f"* LOC: {first.replace(';', ':')} {color:<7} {label}",
+            f"* COMMENT: {label} ({placed.segment.score * 100:.0f}%)",
         ]
     return "\n".join(lines) + "\n"
 

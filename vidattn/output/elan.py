@@ -1,7 +1,6 @@
 """Timelines for ELAN: a tier of labels, and below it a tier of scores.
 
-Times are the milliseconds of the timeline, so nothing is rounded. Background is left out, as
-annotators do.
+Times are the milliseconds of the timeline, not rounded. Background has no annotation.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from vidattn.timeline import Segment, Timeline
 LABELS, SCORES = "vidattn", "vidattn score"
 """The tiers."""
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-MADE = "1970-01-01T00:00:00+00:00"
-"""The format wants a date; the same timeline gives the same bytes."""
+DATE = "1970-01-01T00:00:00+00:00"
+"""The format requires a date; the same timeline gives the same bytes."""
 TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -26,48 +25,38 @@ TYPES = {
     ".mpeg": "video/mpeg",
     ".wmv": "video/x-ms-wmv",
 }
+SYMBOLIC = "Symbolic_Association"
 
 
 def eaf(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str:
     """An ELAN annotation document, format 3.0.
 
-    folder: where the document will lie, to find the film from there; None: beside the film.
+    folder: the folder of the document, to refer to the video from there; None: that of the video.
     """
     segments = [s for s in timeline.segments if s.label_id is not None]
-    root = Element("ANNOTATION_DOCUMENT", AUTHOR="vidattn", DATE=MADE, FORMAT="3.0", VERSION="3.0")
+    root = Element("ANNOTATION_DOCUMENT", AUTHOR="vidattn", DATE=DATE, FORMAT="3.0", VERSION="3.0")
     root.set("xmlns:xsi", "http://www.w3.org/2001/XMLSchema-instance")
     root.set("xsi:noNamespaceSchemaLocation", SCHEMA)
-    _header(root, timeline.source, folder, last=2 * len(segments))
+    _add_header(root, timeline.source, folder, last=2 * len(segments))
     order = add_child(root, "TIME_ORDER")
     times = [t for s in segments for t in (s.window.start, s.window.stop)]
     for number, time in enumerate(times, start=1):
-        add_child(order, "TIME_SLOT", TIME_SLOT_ID=f"ts{number}", TIME_VALUE=round(time * 1000))
-    _tiers(root, segments)
-    add_child(
-        root,
-        "LINGUISTIC_TYPE",
-        LINGUISTIC_TYPE_ID="label",
-        TIME_ALIGNABLE="true",
-        GRAPHIC_REFERENCES="false",
-    )
-    add_child(
-        root,
-        "LINGUISTIC_TYPE",
-        LINGUISTIC_TYPE_ID="score",
-        TIME_ALIGNABLE="false",
-        GRAPHIC_REFERENCES="false",
-        CONSTRAINTS="Symbolic_Association",
-    )
-    add_child(
-        root,
-        "CONSTRAINT",
-        STEREOTYPE="Symbolic_Association",
-        DESCRIPTION="1-1 association with a parent annotation",
-    )
+        slot = {"TIME_SLOT_ID": f"ts{number}", "TIME_VALUE": round(time * 1000)}
+        add_child(order, "TIME_SLOT", None, **slot)
+    _add_tiers(root, segments)
+    plain = {"GRAPHIC_REFERENCES": "false"}
+    label = {"LINGUISTIC_TYPE_ID": "label", "TIME_ALIGNABLE": "true", **plain}
+    score = {"LINGUISTIC_TYPE_ID": "score", "TIME_ALIGNABLE": "false", **plain}
+    add_child(root, "LINGUISTIC_TYPE", None, **label)
+    add_child(root, "LINGUISTIC_TYPE", None, **score, CONSTRAINTS=SYMBOLIC)
+    meaning = "1-1 association with a parent annotation"
+    add_child(root, "CONSTRAINT", STEREOTYPE=SYMBOLIC, DESCRIPTION=meaning)
     return serialize(root)
 
 
-def _header(root: Element, source: str, folder: str | os.PathLike[str] | None, last: int) -> None:
+def _add_header(
+    root: Element, source: str, folder: str | os.PathLike[str] | None, last: int
+) -> None:
     header = add_child(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     add_child(
         header,
@@ -76,26 +65,22 @@ def _header(root: Element, source: str, folder: str | os.PathLike[str] | None, l
         MIME_TYPE=TYPES.get(PurePath(source).suffix.lower(), "unknown"),
         RELATIVE_MEDIA_URL=file_url(relative_path(source, folder)),
     )
-    # ELAN numbers what is added from here on.
+    # ELAN numbers new annotations from here on.
     add_child(header, "PROPERTY", str(last), NAME="lastUsedAnnotationId")
 
 
-def _tiers(root: Element, segments: list[Segment]) -> None:
+def _add_tiers(root: Element, segments: list[Segment]) -> None:
     labels = add_child(root, "TIER", LINGUISTIC_TYPE_REF="label", TIER_ID=LABELS)
     scores = add_child(root, "TIER", LINGUISTIC_TYPE_REF="score", TIER_ID=SCORES, PARENT_REF=LABELS)
-    for i, segment in enumerate(segments):
-        span = add_child(
+    for i, segment in enumerate(segments, start=1):
+        span = {"TIME_SLOT_REF1": f"ts{2 * i - 1}", "TIME_SLOT_REF2": f"ts{2 * i}"}
+        above = add_child(
             add_child(labels, "ANNOTATION"),
             "ALIGNABLE_ANNOTATION",
-            ANNOTATION_ID=f"a{i + 1}",
-            TIME_SLOT_REF1=f"ts{2 * i + 1}",
-            TIME_SLOT_REF2=f"ts{2 * i + 2}",
+            None,
+            **{"ANNOTATION_ID": f"a{i}", **span},
         )
-        add_child(span, "ANNOTATION_VALUE", segment.label)
-        below = add_child(
-            add_child(scores, "ANNOTATION"),
-            "REF_ANNOTATION",
-            ANNOTATION_ID=f"a{len(segments) + i + 1}",
-            ANNOTATION_REF=f"a{i + 1}",
-        )
+        add_child(above, "ANNOTATION_VALUE", segment.label)
+        ids = {"ANNOTATION_ID": f"a{len(segments) + i}", "ANNOTATION_REF": f"a{i}"}
+        below = add_child(add_child(scores, "ANNOTATION"), "REF_ANNOTATION", None, **ids)
         add_child(below, "ANNOTATION_VALUE", f"{segment.score:.5f}")

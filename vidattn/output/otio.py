@@ -1,8 +1,7 @@
-"""Timelines for OpenTimelineIO, as its JSON, which editors read or convert: a clip each segment.
+"""Timelines as OpenTimelineIO JSON, which editors read or convert: a clip per segment.
 
-What is background, or was not seen, is a gap. Clips carry a marker with the label, and score and
-alternatives in their metadata under "vidattn". The sound of a film has a track of its own, cut
-alike.
+Background and time without segments are gaps. Clips carry a marker with the label, and score and
+alternatives in their metadata under "vidattn". Audio has a track of its own with the same cuts.
 """
 
 from __future__ import annotations
@@ -21,35 +20,37 @@ from vidattn.output.timecode import (
 from vidattn.output.xml import file_url, video_title
 from vidattn.timeline import Timeline
 
-COLOURS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PINK", "PURPLE")
+COLORS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PINK", "PURPLE")
+"""Of markers, by label."""
 
 
 def otio(timeline: Timeline) -> str:
-    """An OpenTimelineIO document (Timeline.1, Clip.1) at the film's rate.
+    """An OpenTimelineIO document (Timeline.1, Clip.1) at the rate of the video.
 
-    Raises UsageError when the setting `start_timecode` of the timeline is none at this rate.
+    Raises UsageError if the start timecode of the timeline is impossible at the rate of the video.
     """
-    clock = timecode_clock(timeline)
+    clock, title = timecode_clock(timeline), video_title(timeline.source)
     media = {
         "OTIO_SCHEMA": "ExternalReference.1",
-        "name": video_title(timeline.source),
+        "name": title,
         "target_url": file_url(timeline.source),
         "available_range": _range(clock.start, frame_count(timeline, clock.fps), clock.fps),
         "metadata": {},
     }
     children, at = [], 0
-    for event in place_segments(timeline, clock.fps):
-        if event.first > at:
-            children.append(_gap(event.first - at, clock.fps))
-        children.append(_clip(event, clock, media))
-        at = event.after
+    for placed in place_segments(timeline, clock.fps):
+        if placed.first > at:
+            gap = {"source_range": _range(0, placed.first - at, clock.fps)}
+            children.append(_item("Gap.1", "") | gap)
+        children.append(_clip(placed, clock, media))
+        at = placed.after
     tracks = [_container("Track.1", "labels", children) | {"kind": "Video"}]
     if timeline.input.audio:
         sound = [child | {"markers": []} for child in children]
         tracks.append(_container("Track.1", "sound", sound) | {"kind": "Audio"})
     document = {
         "OTIO_SCHEMA": "Timeline.1",
-        "name": video_title(timeline.source),
+        "name": title,
         "global_start_time": _time(clock.start, clock.fps),
         "metadata": {"vidattn": {"model": timeline.model.name or ""}},
         "tracks": _container("Stack.1", "tracks", tracks),
@@ -57,29 +58,25 @@ def otio(timeline: Timeline) -> str:
     return dumps_pretty(document, 2) + "\n"
 
 
-def _clip(event: PlacedSegment, clock: TimecodeClock, media: dict[str, Any]) -> dict[str, Any]:
-    segment, source = event.segment, clock.start + event.first
-    length = event.after - event.first
+def _clip(placed: PlacedSegment, clock: TimecodeClock, media: dict[str, Any]) -> dict[str, Any]:
+    segment = placed.segment
+    span = _range(clock.start + placed.first, placed.after - placed.first, clock.fps)
     marker = {
         "OTIO_SCHEMA": "Marker.2",
         "name": segment.label,
-        "color": COLOURS[(segment.label_id or 0) % len(COLOURS)],
-        "marked_range": _range(source, length, clock.fps),
+        "color": COLORS[(segment.label_id or 0) % len(COLORS)],
+        "marked_range": span,
         "metadata": {},
     }
-    about = {
+    metadata = {
         "label": segment.label,
         "score": round(segment.score, 5),
         "start": segment.window.start,
         "end": segment.window.stop,
         "alternatives": {label: round(score, 5) for label, score in segment.alternatives},
     }
-    item = _item("Clip.1", segment.label) | {"source_range": _range(source, length, clock.fps)}
-    return item | {"media_reference": media, "markers": [marker], "metadata": {"vidattn": about}}
-
-
-def _gap(length: int, fps: Fraction) -> dict[str, Any]:
-    return _item("Gap.1", "") | {"source_range": _range(0, length, fps)}
+    item = _item("Clip.1", segment.label) | {"source_range": span}
+    return item | {"media_reference": media, "markers": [marker], "metadata": {"vidattn": metadata}}
 
 
 def _container(schema: str, name: str, children: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,11 +89,8 @@ def _item(schema: str, name: str) -> dict[str, Any]:
 
 
 def _range(start: int, length: int, fps: Fraction) -> dict[str, Any]:
-    return {
-        "OTIO_SCHEMA": "TimeRange.1",
-        "start_time": _time(start, fps),
-        "duration": _time(length, fps),
-    }
+    times = {"start_time": _time(start, fps), "duration": _time(length, fps)}
+    return {"OTIO_SCHEMA": "TimeRange.1", **times}
 
 
 def _time(frames: int, fps: Fraction) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Timelines as tables and documents: JSON, JSON Lines, CSV, TSV.
 
-A spreadsheet takes a cell that begins with = + - @ for a formula and runs it, and labels and file
-names come from strangers. In CSV and TSV such a cell begins with an apostrophe, and line breaks and
-other control characters become blanks, so that every row is a line. JSON keeps all text as it is.
+Spreadsheets run a cell that starts with = + - @ as a formula, and labels and file names are
+untrusted. In CSV and TSV such a cell starts with an apostrophe, and line breaks and other control
+characters become blanks, so that every row is a line. JSON keeps all text as it is.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def json(timeline: Timeline) -> str:
 
 
 def jsonl(timeline: Timeline) -> str:
-    """One JSON object a line for each segment: the columns of the CSV and the alternatives."""
+    """One JSON object per line and segment: the columns of the CSV and the alternatives."""
     rows = timeline.to_dict()["segments"]
     return "".join(dumps({"path": timeline.source, **row}) + "\n" for row in rows)
 
 
 def csv(timeline: Timeline) -> str:
-    """One row for each segment under the header COLUMNS; times in seconds, empty where unknown."""
+    """One row per segment under the header COLUMNS; times in seconds, empty if unknown."""
     rows = [",".join(COLUMNS) + "\n"]
     for s in timeline.segments:
         start, end = (f"{t:.3f}" for t in (s.window.start, s.window.stop))
@@ -40,7 +40,7 @@ def csv(timeline: Timeline) -> str:
 
 
 def tsv(timeline: Timeline) -> str:
-    """start, end, label, score of each segment under a header; times in whole milliseconds."""
+    """One row per segment: start, end (whole milliseconds), label, score."""
     rows = ["start\tend\tlabel\tscore\n"]
     for s in timeline.segments:
         start, end = (round(t * 1000) for t in (s.window.start, s.window.stop))
@@ -51,8 +51,8 @@ def tsv(timeline: Timeline) -> str:
 def escape_cell(text: str) -> str:
     """Text on one line, with an apostrophe before it if a spreadsheet would run it as a formula."""
     line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
-    begins_badly = text.startswith(("\t", "\r")) or line.lstrip().startswith(FORMULA)
-    return f"'{line}" if begins_badly else line
+    is_formula = text.startswith(("\t", "\r")) or line.lstrip().startswith(FORMULA)
+    return f"'{line}" if is_formula else line
 
 
 def _csv_row(cells: Iterable[object]) -> str:

@@ -1,8 +1,8 @@
-"""Where segments lie in frames of an editor's timeline, and timecodes, in whole numbers only.
+"""Segments in frames of an editor's timeline, and timecodes, in exact arithmetic.
 
-An editor counts frames at one rate. In a file of constant rate these are the file's own frames; one
-of variable rate is laid out by presentation times. The rate is a fraction: at 23.976 taken for 24
-or for 23.98 an hour of film drifts by seconds.
+An editor counts frames at one rate. In a file of constant rate these are the frames of the file; a
+file of variable rate is laid out by presentation times. The rate is a fraction: with 24 or 23.98
+for 23.976 an hour would drift by seconds.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ STANDARD = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 60)),
     *(Fraction(n) for n in (24, 25, 30, 48, 50, 60)),
 )
-"""The rates editors know, beside whole numbers."""
+"""The rates that editors support, besides other whole numbers."""
 UNKNOWN = Fraction(25)
-"""When a timeline does not say how many frames a second its film has."""
+"""The rate of timelines that state none."""
 HIGHEST = 120
 SAME = 2e-4
-"""Rates so close are one: containers that count milliseconds tell 23.976 only so well."""
+"""Relative tolerance of rates: containers that count milliseconds state 23.976 roughly."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedSegment:
-    """A segment at frames [first, after) of an editor's timeline that begins at 0."""
+    """A segment at frames [first, after) of an editor's timeline that starts at 0."""
 
     segment: Segment
     first: int
@@ -39,25 +39,25 @@ class PlacedSegment:
 
 @dataclass(frozen=True, slots=True)
 class TimecodeClock:
-    """How an editor counts: frames a second, their names, and the number of the first one."""
+    """The timecodes of an editor: frame rate, drop-frame, and the number of the first frame."""
 
     fps: Fraction
     drop: bool = False
-    """Drop-frame: numbers are left out so that names keep pace with the clock on the wall."""
+    """Drop-frame: numbers are skipped so that timecodes keep pace with real time."""
     start: int = 0
 
     @property
     def nominal(self) -> int:
-        """The frames that a second of timecode counts."""
+        """Frames per second of timecode."""
         return math.ceil(self.fps)
 
     @property
     def dropped(self) -> int:
-        """The numbers left out at the beginning of a minute, unless it is a tenth one."""
+        """Numbers skipped at the start of every minute but each tenth."""
         return self.nominal // 15 if self.drop else 0
 
     def name(self, frame: int) -> str:
-        """Timecode of a frame counted from 0, without `start`: HH:MM:SS:FF, with ; if drop."""
+        """Timecode of a frame counted from 0, without `start`: HH:MM:SS:FF, or ;FF if drop."""
         if self.drop:
             minute = 60 * self.nominal - self.dropped
             tens, rest = divmod(frame, 10 * minute + self.dropped)
@@ -68,26 +68,26 @@ class TimecodeClock:
         return f"{hours:02d}:{minutes:02d}:{seconds:02d}{';' if self.drop else ':'}{frames:02d}"
 
     def frame(self, name: str) -> int:
-        """The frame that a timecode names, the inverse of `name`; raises UsageError."""
+        """The frame of a timecode, the inverse of `name`; raises UsageError."""
         match = re.fullmatch(r"(\d{1,2}):([0-5]\d):([0-5]\d)[:;.,](\d{2,3})", name.strip())
         if match is None or int(match[4]) >= self.nominal:
             raise UsageError(
-                f"{name!r} is not a timecode at {float(self.fps):.6g} frames a second",
+                f"{name!r} is not a timecode at {float(self.fps):.6g} frames per second",
                 hint=f"HH:MM:SS:FF with FF below {self.nominal}, such as 01:00:00:00",
             )
         hours, minutes, seconds, frames = map(int, match.groups())
         minutes += 60 * hours
         if minutes % 10 and not seconds and frames < self.dropped:
-            raise UsageError(f"{name!r} names no frame: drop-frame timecode leaves it out")
+            raise UsageError(f"{name!r} is no frame: drop-frame timecode skips it")
         whole = (60 * minutes + seconds) * self.nominal + frames
         return whole - self.dropped * (minutes - minutes // 10)
 
 
 def timecode_clock(timeline: Timeline) -> TimecodeClock:
-    """How an editor counts the frames of a film, with the timeline's start timecode.
+    """The timecodes of a timeline in an editor, from its start timecode.
 
-    29.97 and 59.94 are counted drop-frame, unless the start timecode has a colon before its frames.
-    Raises UsageError when there can be no such start timecode.
+    29.97 and 59.94 fps use drop-frame, unless the start timecode has a colon before its frames.
+    Raises UsageError if the start timecode is impossible at this rate.
     """
     fps = editing_rate(timeline)
     start = timeline.settings.start_timecode
@@ -96,22 +96,22 @@ def timecode_clock(timeline: Timeline) -> TimecodeClock:
         return TimecodeClock(fps, drop)
     if ";" in start and not drop:
         raise UsageError(
-            f"{start!r}: there is no drop-frame timecode at {float(fps):.6g} frames a second",
-            hint="write a colon before the frames",
+            f"{start!r}: there is no drop-frame timecode at {float(fps):.6g} frames per second",
+            hint="put a colon before the frames",
         )
     clock = TimecodeClock(fps, drop and ";" in start)
     return TimecodeClock(fps, clock.drop, clock.frame(start))
 
 
 def with_start_timecode(timeline: Timeline, name: str) -> Timeline:
-    """The timeline with a timecode for its first frame; raises UsageError as `timecode_clock`."""
+    """The timeline with a timecode of its first frame; raises as `timecode_clock`."""
     named = replace(timeline, settings=replace(timeline.settings, start_timecode=name))
     timecode_clock(named)
     return named
 
 
 def editing_rate(timeline: Timeline) -> Fraction:
-    """The frames a second of an editor's timeline of a film: its own rate, or the nearest known."""
+    """The frame rate of a timeline in an editor: that of the video, or the nearest standard one."""
     fps = timeline.input.fps
     if fps is None:
         return UNKNOWN
@@ -123,27 +123,27 @@ def editing_rate(timeline: Timeline) -> Fraction:
 def place_segments(timeline: Timeline, fps: Fraction | None = None) -> list[PlacedSegment]:
     """The segments of an editor's timeline at `fps`, by default that of `editing_rate`.
 
-    Background is left out, and so is what is too short to hold a frame. They never overlap.
+    Background and segments shorter than a frame are omitted. Segments never overlap.
     """
     fps = editing_rate(timeline) if fps is None else fps
     own = timeline.input.fps
-    counts = own is not None and timeline.input.vfr is False and abs(own / fps - 1) < SAME
-    found = []
+    countable = own is not None and timeline.input.vfr is False and abs(own / fps - 1) < SAME
+    placed = []
     for segment in timeline.segments:
         first, after = (
-            _frame(number if counts else None, time, fps)
+            _frame(number if countable else None, time, fps)
             for number, time in (
                 (segment.start_frame, segment.window.start),
                 (segment.end_frame, segment.window.stop),
             )
         )
         if segment.label_id is not None and first < after:
-            found.append(PlacedSegment(segment, first, after))
-    return found
+            placed.append(PlacedSegment(segment, first, after))
+    return placed
 
 
 def frame_count(timeline: Timeline, fps: Fraction) -> int:
-    """The frames of the whole film at a rate, at least one."""
+    """The number of frames of the whole video at a rate, at least one."""
     assert timeline.duration is not None
     last = max((p.after for p in place_segments(timeline, fps)), default=1)
     return max(first_frame(timeline.duration, fps), last)
@@ -151,5 +151,5 @@ def frame_count(timeline: Timeline, fps: Fraction) -> int:
 
 def _frame(number: int | None, seconds: float, fps: Fraction) -> int:
     by_time = first_frame(seconds, fps)
-    # A file that lost frames numbers what is left; an editor goes by their times.
+    # In a file that lost frames, numbers and times disagree; editors go by times.
     return number if number is not None and abs(number - by_time) <= 1 else by_time

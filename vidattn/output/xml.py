@@ -1,4 +1,4 @@
-"""XML whose text comes from strangers, and addresses of files as XML and JSON formats have them."""
+"""XML with untrusted text, and URLs of files for XML and JSON formats."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 Element = ElementTree.Element
-BARRED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
-"""What XML cannot hold, and what steers terminals."""
+FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
+"""Characters that XML does not allow or that control terminals."""
 
 
 def escape_text(text: str) -> str:
-    """Text on one line that any XML document can hold."""
-    return BARRED.sub(" ", text)
+    """Text on one line without forbidden characters."""
+    return FORBIDDEN.sub(" ", text)
 
 
 def add_child(parent: Element, tag: str, text: str | None = None, **attributes: object) -> Element:
@@ -34,16 +34,16 @@ def serialize(root: Element, doctype: str = "") -> str:
 
 
 def file_url(source: str) -> str:
-    """A path as an address: file:///a/b.mp4 if it is absolute, else relative; always ASCII."""
+    """A path as a URL: file:///a/b.mp4 if absolute, else relative; always ASCII."""
     quoted = quote(source.encode("utf-8", "surrogatepass"))
     if source.startswith("/"):
         return "file://" + quoted
-    # A colon in the first part would make it a scheme, and a dash an option.
+    # A leading "./" keeps a colon from making a scheme, and a dash from making an option.
     return f"./{quoted}" if source and not source.startswith(("./", "../")) else quoted
 
 
 def relative_path(source: str, folder: str | os.PathLike[str] | None) -> str:
-    """The path of a film from a folder, never an absolute one; None: the one it lies in."""
+    """The path of a video relative to a folder, by default its own; never absolute."""
     if folder is not None:
         try:
             return os.path.relpath(source, folder)
@@ -53,5 +53,5 @@ def relative_path(source: str, folder: str | os.PathLike[str] | None) -> str:
 
 
 def video_title(source: str) -> str:
-    """What a film is called: the name of its file without the ending."""
+    """The name of a file without its extension."""
     return PurePath(source).stem or "video"
