@@ -1,30 +1,20 @@
-"""A small model of every kind, with nothing left at zero, in eval mode."""
+"""A small model of every kind, without zeros, in eval mode."""
 
 import pytest
-import torch
 from torch import Tensor, nn
 
+from tests.models.builders import STAM, make, noise, small
 from vidattn.config import StamConfig, TimeSformerConfig
-from vidattn.models.stam import Stam
-from vidattn.models.timesformer import ORDERS, SCHEMES, TimeSformer
-
-SMALL = {"classes": 5, "frames": 4, "size": 64, "width": 32, "depth": 2, "heads": 2}
-
-
-def timesformer(**change: object) -> TimeSformerConfig:
-    return TimeSformerConfig(**(SMALL | {"drop_path": 0.0} | change))  # type: ignore[arg-type]
-
+from vidattn.models.timesformer import ORDERS, SCHEMES
 
 CONFIGS: dict[str, TimeSformerConfig | StamConfig] = {
-    **{name: timesformer(attention=name) for name in SCHEMES},
-    **{f"divided, {order}": timesformer(order=order) for order in ORDERS if order != "time-space"},
-    **{f"positions: {which}": timesformer(positions=which) for which in ("none", "space")},
-    "space, positions: none": timesformer(attention="space", positions="none"),
-    "one block": timesformer(depth=1),
-    "stam": StamConfig(**SMALL, time_depth=2, time_heads=4, time_hidden=48),
+    **{name: small(name) for name in SCHEMES},
+    **{f"divided, {order}": small(order=order) for order in ORDERS if order != "time-space"},
+    **{f"positions: {which}": small(positions=which) for which in ("none", "space")},
+    "space, positions: none": small("space", positions="none"),
+    "one block": small(depth=1),
+    "stam": STAM,
 }
-ALONE = {"space", "space, positions: none"}
-"""Whose frames never meet."""
 
 
 @pytest.fixture(params=CONFIGS)
@@ -38,20 +28,17 @@ def config(name: str) -> TimeSformerConfig | StamConfig:
 
 
 @pytest.fixture
-def alone(name: str) -> bool:
-    return name in ALONE
+def independent_frames(name: str) -> bool:
+    """Whether attention never joins frames."""
+    return name in ("space", "space, positions: none")
 
 
 @pytest.fixture
 def model(config: TimeSformerConfig | StamConfig) -> nn.Module:
-    torch.manual_seed(0)
-    model = Stam(config) if isinstance(config, StamConfig) else TimeSformer(config)
-    for parameter in model.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape)
-    return model.eval()
+    return make(config)
 
 
 @pytest.fixture
 def clips() -> Tensor:
     """[2, 3, 4, 64, 64]"""
-    return torch.randn(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    return noise(2, 3, 4, 64, 64)

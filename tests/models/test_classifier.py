@@ -14,12 +14,12 @@ def classifier(averaging: str) -> Classifier:
     return Classifier(TimeSformer(TINY), ClipConfig(), ("a", "b"), averaging)  # type: ignore[arg-type]
 
 
-def test_views_are_averaged_as_the_weights_want() -> None:
+def test_views_are_averaged_as_the_classifier_says() -> None:
     logits = torch.tensor([[4.0, 0.0], [0.0, 1.0]])
-    by_logit = classifier("logit").scores(logits)
-    by_probability = classifier("probability").scores(logits)
-    torch.testing.assert_close(by_logit, torch.tensor([2.0, 0.5]).softmax(0))
-    torch.testing.assert_close(by_probability, logits.softmax(-1).mean(0))
+    scores = classifier("logit").scores(logits)
+    torch.testing.assert_close(scores, torch.tensor([2.0, 0.5]).softmax(0))
+    scores = classifier("probability").scores(logits)
+    torch.testing.assert_close(scores, logits.softmax(-1).mean(0))
 
 
 def test_scores_are_float32_probabilities_of_every_clip() -> None:
@@ -30,21 +30,21 @@ def test_scores_are_float32_probabilities_of_every_clip() -> None:
         torch.testing.assert_close(scores.sum(-1), torch.ones(5))
 
 
-def test_one_view_averages_alike() -> None:
+def test_one_view_has_the_same_scores_by_logit_and_by_probability() -> None:
     logits = torch.randn(1, 2)
-    one = classifier("logit").scores(logits)
-    torch.testing.assert_close(one, classifier("probability").scores(logits))
+    scores = classifier("logit").scores(logits)
+    torch.testing.assert_close(scores, classifier("probability").scores(logits))
 
 
 @pytest.mark.parametrize("averaging", ["logit", "probability"])
 def test_a_temperature_softens_scores_and_keeps_their_order(averaging: str) -> None:
     logits = 5 * torch.randn(50, 3, 2)
     plain = classifier(averaging)
-    warm = replace(plain, temperature=2.0)
-    assert torch.equal(warm.average_views(logits), plain.average_views(logits))
-    cold, hot = plain.scores(logits), warm.scores(logits)
-    assert torch.equal(cold.argmax(-1), hot.argmax(-1))
-    torch.testing.assert_close(hot, cold.sqrt() / cold.sqrt().sum(-1, keepdim=True))
+    calibrated = replace(plain, temperature=2.0)
+    assert torch.equal(calibrated.average_views(logits), plain.average_views(logits))
+    before, after = plain.scores(logits), calibrated.scores(logits)
+    assert torch.equal(before.argmax(-1), after.argmax(-1))
+    torch.testing.assert_close(after, before.sqrt() / before.sqrt().sum(-1, keepdim=True))
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="temperature"):
             replace(plain, temperature=wrong)
@@ -55,7 +55,7 @@ def test_impossible_classes_do_not_break_the_average() -> None:
     assert classifier("probability").average_views(logits).isfinite().all()
 
 
-def test_labels_must_be_as_many_as_classes() -> None:
+def test_every_class_must_have_a_label() -> None:
     with pytest.raises(ValueError, match="2 classes, but 3 labels"):
         Classifier(TimeSformer(TINY), ClipConfig(), ("a", "b", "c"))
 
@@ -66,16 +66,16 @@ def test_kinds_have_names() -> None:
         find_kind(torch.nn.Linear(1, 1))
 
 
-def test_the_fast_form_is_made_again_when_weights_change() -> None:
-    mine, clip = classifier("logit"), torch.randn(1, 3, 2, 32, 32)
-    mine.model.eval()
+def test_the_model_is_fused_again_when_weights_change() -> None:
+    subject, clip = classifier("logit"), torch.randn(1, 3, 2, 32, 32)
+    model = subject.model.eval()
     with torch.no_grad():
-        first = mine.fused_model()
-        assert mine.fused_model() is first is not mine.model
-        mine.model.get_parameter("blocks.0.steps.time.out.weight").add_(0.5)
-        torch.testing.assert_close(mine.fused_model()(clip), mine.model(clip), rtol=1e-5, atol=1e-5)
-        assert mine.fused_model() is not first
-        last = mine.fused_model()
-        mine.model.load_state_dict({**mine.model.state_dict()}, assign=True)
-        assert mine.fused_model() is not last
-        assert mine.fused_model(torch.bfloat16) is not mine.fused_model()
+        first = subject.fused_model()
+        assert subject.fused_model() is first is not model
+        model.get_parameter("blocks.0.steps.time.out.weight").add_(0.5)
+        second = subject.fused_model()
+        assert second is not first
+        torch.testing.assert_close(second(clip), model(clip), rtol=1e-5, atol=1e-5)
+        model.load_state_dict({**model.state_dict()}, assign=True)
+        assert subject.fused_model() is not second
+        assert subject.fused_model(torch.bfloat16) is not subject.fused_model()

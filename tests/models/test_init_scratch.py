@@ -1,4 +1,4 @@
-"""Initial values for training from nothing."""
+"""Initial values for training from scratch."""
 
 import torch
 from torch.testing import assert_close
@@ -30,7 +30,7 @@ def test_the_same_generator_gives_the_same_model() -> None:
         assert_close(one.state_dict()[name], other.state_dict()[name], rtol=0, atol=0)
 
 
-def test_a_fresh_model_tells_the_order_of_frames() -> None:
+def test_a_fresh_model_depends_on_the_order_of_frames() -> None:
     model = TimeSformer(CONFIG).eval()
     init_from_scratch(model, torch.Generator().manual_seed(3))
     clips = torch.randn(1, 3, 8, 48, 48)

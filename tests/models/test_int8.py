@@ -1,4 +1,4 @@
-"""Products in 8-bit integers, beside the same arithmetic in float64 and beside float32."""
+"""8-bit linear layers compared with the same rounding in float64, and with float32."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.models.builders import SMALL
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models import int8
+from vidattn.models.classifier import build_model
 from vidattn.models.fused import fuse
 from vidattn.models.int8 import Int8Linear, can_multiply_int8, token_levels
-from vidattn.models.stam import Stam
-from vidattn.models.timesformer import TimeSformer
 
 pytestmark = pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
-SMALL = {"classes": 5, "frames": 4, "size": 64, "width": 128, "depth": 2, "heads": 2}
+SHAPE = SMALL | {"width": 128}
 
 
 @pytest.fixture(autouse=True)
@@ -26,25 +26,25 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def by_hand(linear: nn.Linear, x: Tensor, levels: int) -> Tensor:
+def multiply_in_float64(linear: nn.Linear, x: Tensor, levels: int) -> Tensor:
     """The same rounding, multiplied in float64."""
-    channel = linear.weight.abs().amax(1, keepdim=True) / 127
+    scale = linear.weight.abs().amax(1, keepdim=True) / 127
     least = x.double().amin(-1, keepdim=True)
-    token = (x.double().amax(-1, keepdim=True) - least) / levels
-    near = torch.floor((x - least) / token + 0.5) * token + least
-    return near @ ((linear.weight / channel).round() * channel).double().T + linear.bias
+    step = (x.double().amax(-1, keepdim=True) - least) / levels
+    rounded = torch.floor((x - least) / step + 0.5) * step + least
+    return rounded @ ((linear.weight / scale).round() * scale).double().T + linear.bias
 
 
 @pytest.mark.parametrize("shape", [(7, 48), (2, 3, 768), (1, 1, 64)])
 def test_sums_are_exact_once_values_are_rounded(shape: tuple[int, ...]) -> None:
     linear = nn.Linear(shape[-1], 40)
     x = torch.randn(shape) * torch.logspace(-2, 2, shape[-2])[:, None]
-    got, exact = Int8Linear(linear)(x), linear(x)
-    most = exact.abs().amax(-1, keepdim=True)
-    # A value just between two steps may be rounded to either.
-    off = ((got - by_hand(linear, x, token_levels())).abs() / most).amax()
-    assert off < 2e-3
-    assert 5 * off < ((got - exact).abs() / most).amax() < 0.05
+    result, exact = Int8Linear(linear)(x), linear(x)
+    scale = exact.abs().amax(-1, keepdim=True)
+    # A value halfway between two steps may be rounded to either.
+    error = ((result - multiply_in_float64(linear, x, token_levels())).abs() / scale).amax()
+    assert error < 2e-3
+    assert 5 * error < ((result - exact).abs() / scale).amax() < 0.05
 
 
 def test_extreme_values_do_not_overflow() -> None:
@@ -52,11 +52,11 @@ def test_extreme_values_do_not_overflow() -> None:
     linear.weight.fill_(1.0)
     linear.bias = nn.Parameter(torch.zeros(64))
     for sign in (1, -1):
-        got = Int8Linear(linear)(torch.full((64, 512), float(sign)))
-        torch.testing.assert_close(got, torch.full((64, 64), 512.0 * sign))
+        result = Int8Linear(linear)(torch.full((64, 512), float(sign)))
+        torch.testing.assert_close(result, torch.full((64, 64), 512.0 * sign))
 
 
-def test_a_token_does_not_depend_on_what_else_is_there() -> None:
+def test_a_token_is_independent_of_the_others() -> None:
     layer = Int8Linear(nn.Linear(96, 32))
     x = torch.randn(5, 96)
     alone = layer(x[:1])
@@ -70,13 +70,10 @@ def test_a_token_of_zeros_gives_the_bias() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["divided", "space", "joint", "stam"])
-def test_models_answer_almost_as_in_float32(scheme: str) -> None:
+def test_logits_are_close_to_float32(scheme: str) -> None:
     torch.manual_seed(0)
-    model: nn.Module
-    if scheme == "stam":
-        model = Stam(StamConfig(**SMALL, time_heads=2, time_hidden=128))
-    else:
-        model = TimeSformer(TimeSformerConfig(scheme, **SMALL))
+    stam = StamConfig(**SHAPE, time_heads=2, time_hidden=128)
+    model = build_model(stam if scheme == "stam" else TimeSformerConfig(scheme, **SHAPE))
     for parameter in model.eval().parameters():
         parameter.add_(0.05 * torch.randn(parameter.shape))
     clips = torch.randn(2, 3, 4, 64, 64)
@@ -85,11 +82,9 @@ def test_models_answer_almost_as_in_float32(scheme: str) -> None:
     assert 0 < (fast(clips) - exact).abs().max() < 0.1 * exact.abs().max()
 
 
-def test_processors_that_clip_get_fewer_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    def clips(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-        return torch.full((64, 64), 256 / 2 * (2**15 - 1))
-
-    monkeypatch.setattr(int8, "_multiply", clips)
+def test_processors_that_saturate_get_fewer_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    saturated = torch.full((64, 64), 256 / 2 * (2**15 - 1))
+    monkeypatch.setattr(int8, "_multiply", lambda *_: saturated)
     token_levels.cache_clear()
     assert token_levels() == int8.HALF
     monkeypatch.undo()

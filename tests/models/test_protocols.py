@@ -1,66 +1,62 @@
-"""What overlapping clips share changes no logits, in any model and any form of it."""
+"""Sharing frames between overlapping clips changes no logits, in any model and form."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.models.builders import noise
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import fuse
 from vidattn.models.protocols import FramewiseModel
 
 
-def video(frames: int, height: int = 64, width: int = 64) -> Tensor:
-    return torch.randn(frames, 3, height, width, generator=torch.Generator().manual_seed(1))
-
-
-def overlapping(frames: Tensor, length: int, stride: int) -> Tensor:
-    """Windows [B, length, ...] over the rows of a film."""
+def unfold(frames: Tensor, length: int, stride: int) -> Tensor:
+    """Windows [B, length, ...] over the rows of a video."""
     starts = range(0, len(frames) - length + 1, stride)
     return torch.stack([frames[start : start + length] for start in starts])
 
 
-@pytest.mark.parametrize("form", ["plain", "folded"])
+@pytest.mark.parametrize("form", ["plain", "fused"])
 @pytest.mark.parametrize(
     "length, size", [(4, (64, 64)), (6, (32, 96))], ids=["trained", "another length and shape"]
 )
 @torch.inference_mode()
-def test_overlapping_clips_have_the_logits_of_clips_computed_alone(
+def test_overlapping_clips_have_the_logits_of_separate_clips(
     model: nn.Module, form: str, length: int, size: tuple[int, int]
 ) -> None:
-    model = fuse(model) if form == "folded" else model
+    model = fuse(model) if form == "fused" else model
     assert isinstance(model, FramewiseModel)
-    film = video(10, *size)
-    # In uneven pieces: what is computed of a frame does not depend on its neighbours.
-    tokens = torch.cat([model.encode_frames(piece) for piece in film.split([1, 6, 3])])
+    frames = noise(10, 3, *size, seed=1)
+    # Uneven chunks: the tokens of a frame are independent of its neighbors.
+    tokens = torch.cat([model.encode_frames(chunk) for chunk in frames.split([1, 6, 3])])
     assert len(tokens) == 10
-    shared = model.classify_frames(overlapping(tokens, length, 2))
-    plain = model(overlapping(film, length, 2).transpose(1, 2))
-    torch.testing.assert_close(shared, plain, rtol=0, atol=2e-6)
+    shared = model.classify_frames(unfold(tokens, length, 2))
+    expected = model(unfold(frames, length, 2).transpose(1, 2))
+    torch.testing.assert_close(shared, expected, rtol=0, atol=2e-6)
 
 
 @torch.inference_mode()
 def test_sharing_in_bf16_moves_logits_no_more_than_its_rounding(model: nn.Module) -> None:
     fast = fuse(model, torch.bfloat16, pack=False)
     assert isinstance(fast, FramewiseModel)
-    film = video(6)
-    tokens = torch.cat([fast.encode_frames(frame[None]) for frame in film])
+    frames = noise(6, 3, 64, 64, seed=1)
+    tokens = torch.cat([fast.encode_frames(frame[None]) for frame in frames])
     assert tokens.dtype == torch.float32
-    shared = fast.classify_frames(overlapping(tokens, 4, 2))
-    clips = overlapping(film, 4, 2).transpose(1, 2)
+    shared = fast.classify_frames(unfold(tokens, 4, 2))
+    clips = unfold(frames, 4, 2).transpose(1, 2)
     exact = model(clips)
-    rounding = (fast(clips) - exact).abs().max()
-    assert (shared - exact).abs().max() <= 1.5 * rounding
+    assert (shared - exact).abs().max() <= 1.5 * (fast(clips) - exact).abs().max()
 
 
 @torch.inference_mode()
-def test_tokens_of_a_frame_are_all_that_a_clip_knows_of_it(model: nn.Module) -> None:
+def test_logits_depend_on_the_tokens_of_every_frame(model: nn.Module) -> None:
     assert isinstance(model, FramewiseModel)
-    film = video(4)
-    tokens = model.encode_frames(film)
-    other = torch.cat([tokens[:3], model.encode_frames(2 * film[3:])])
-    logits = model.classify_frames(tokens[None])
-    assert (model.classify_frames(other[None]) - logits).abs().max() > 1e-5
+    frames = noise(4, 3, 64, 64, seed=1)
+    tokens = model.encode_frames(frames)
+    other = torch.cat([tokens[:3], model.encode_frames(2 * frames[3:])])
+    change = model.classify_frames(other[None]) - model.classify_frames(tokens[None])
+    assert change.abs().max() > 1e-5
 
 
 @pytest.mark.parametrize(
@@ -73,9 +69,8 @@ def test_tokens_of_a_frame_are_all_that_a_clip_knows_of_it(model: nn.Module) -> 
     ],
     ids=["stam", "space", "divided", "joint"],
 )
-def test_the_share_that_overlapping_clips_pay_once(
+def test_overlapping_clips_share_this_fraction_of_the_work(
     config: TimeSformerConfig | StamConfig, share: float
 ) -> None:
-    assert config.frames * count_frame_macs(config) / count_macs(config) == pytest.approx(
-        share, abs=2e-4
-    )
+    shared = config.frames * count_frame_macs(config)
+    assert shared / count_macs(config) == pytest.approx(share, abs=2e-4)

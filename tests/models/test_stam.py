@@ -26,9 +26,9 @@ def from_official(config: StamConfig, fill: Fill) -> Stam:
     return stam_keys.build_stam(state, Path("known values"), config)
 
 
-def known_clip(videos: int, frames: int, size: int) -> Tensor:
-    """The official input is [videos * frames, 3, H, W]."""
-    noise = np.random.RandomState(0).standard_normal((videos, frames, 3, size, size))
+def known_clip(batch: int, frames: int, size: int) -> Tensor:
+    """The official input is [B * T, 3, H, W]."""
+    noise = np.random.RandomState(0).standard_normal((batch, frames, 3, size, size))
     return torch.from_numpy(noise.astype(np.float32)).transpose(1, 2)
 
 

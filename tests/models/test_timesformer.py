@@ -1,9 +1,10 @@
-from typing import Any
+from itertools import combinations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from tests.models.builders import SMALL, noise, tiny
 from vidattn.config import TimeSformerConfig
 from vidattn.errors import RecipeError, UsageError
 from vidattn.models.timesformer import (
@@ -25,30 +26,14 @@ PARAMETERS = {  # arXiv:2102.05095, Table 1 (SSv2 head), to the digit; time is n
 }
 
 
-def tiny(attention: str = "divided", **more: Any) -> TimeSformer:
-    """A seeded model with nothing left at zero, in eval mode; its clips are [B, 3, 4, 64, 64]."""
-    shape = {"frames": 4, "size": 64, "width": 32, "depth": 2, "heads": 2, "drop_path": 0.0}
-    config = TimeSformerConfig(attention, 5, **(shape | more))
-    torch.manual_seed(0)
-    model = TimeSformer(config).eval()
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model
-
-
-def clip(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape or (1, 3, 4, 64, 64), generator=torch.Generator().manual_seed(seed))
-
-
-def parameters(config: TimeSformerConfig) -> int:
+def count_parameters(config: TimeSformerConfig) -> int:
     with torch.device("meta"):
         return sum(p.numel() for p in TimeSformer(config).parameters())
 
 
 @pytest.mark.parametrize("attention", SCHEMES)
 def test_parameter_counts_are_those_of_the_paper(attention: str) -> None:
-    assert parameters(TimeSformerConfig(attention, classes=174)) == PARAMETERS[attention]
+    assert count_parameters(TimeSformerConfig(attention, classes=174)) == PARAMETERS[attention]
 
 
 @pytest.mark.parametrize(
@@ -64,29 +49,26 @@ def test_parameter_counts_are_those_of_the_paper(attention: str) -> None:
 def test_parameter_counts_are_those_of_the_released_files(
     config: TimeSformerConfig, count: int
 ) -> None:
-    assert parameters(config) == count
+    assert count_parameters(config) == count
 
 
 @torch.no_grad()
 def test_a_fresh_divided_model_ignores_the_order_of_frames() -> None:
     torch.manual_seed(0)
-    config = TimeSformerConfig(classes=5, frames=4, size=64, width=32, depth=2, heads=2)
-    model, first = TimeSformer(config).eval(), clip()
-    torch.testing.assert_close(model(first), model(first[:, :, [2, 0, 3, 1]]))
+    model, clip = TimeSformer(TimeSformerConfig(**SMALL)).eval(), noise()
+    torch.testing.assert_close(model(clip), model(clip[:, :, [2, 0, 3, 1]]))
 
 
 @torch.no_grad()
-def test_a_fresh_divided_block_on_a_still_is_the_block_of_the_image() -> None:
+def test_a_fresh_divided_model_treats_a_still_video_like_the_image_model() -> None:
     torch.manual_seed(0)
-    config = TimeSformerConfig(classes=5, frames=4, size=64, width=32, depth=2, heads=2)
-    divided = TimeSformer(config).eval()
-    still = clip(1, 3, 1, 64, 64)
-    space = TimeSformer(TimeSformerConfig("space", 5, 4, 64, width=32, depth=2, heads=2)).eval()
+    divided = TimeSformer(TimeSformerConfig(**SMALL)).eval()
+    space = TimeSformer(TimeSformerConfig("space", **SMALL)).eval()
     space.load_state_dict(
         {k: v for k, v in divided.state_dict().items() if ".steps.time." not in k and k != "time"}
     )
-    expected = space(still)
-    torch.testing.assert_close(divided(still.expand(-1, -1, 4, -1, -1)), expected)
+    still = noise(1, 3, 1, 64, 64)
+    torch.testing.assert_close(divided(still.expand(-1, -1, 4, -1, -1)), space(still))
 
 
 @pytest.mark.parametrize("attention", SCHEMES)
@@ -108,17 +90,17 @@ def test_tokens_meet_as_the_scheme_says(attention: str) -> None:
         _, y = step(torch.randn(1, 32), x)
         y[0, 2, 1, 2].sum().backward()
         assert x.grad is not None
-        seen = x.grad[0].abs().sum(-1) > 0
-        assert torch.equal(seen, reach[step.spec.name](*grid)), step.spec.name
+        reached = x.grad[0].abs().sum(-1) > 0
+        assert torch.equal(reached, reach[step.spec.name](*grid)), step.spec.name
 
 
-def test_written_out_attention_agrees_with_the_fused_kernel() -> None:
+def test_plain_attention_agrees_with_the_fused_kernel() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = torch.randn(3, 6, 2, 9, 8, generator=generator).unbind()
     results = []
-    for attend in (attention, nn.functional.scaled_dot_product_attention):
+    for function in (attention, nn.functional.scaled_dot_product_attention):
         leaves = [t.clone().requires_grad_() for t in (q, k, v)]
-        y = attend(*leaves)
+        y = function(*leaves)
         y.square().sum().backward()
         results.append([y, *(leaf.grad for leaf in leaves)])
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
@@ -127,8 +109,7 @@ def test_written_out_attention_agrees_with_the_fused_kernel() -> None:
 @torch.no_grad()
 def test_drop_path_drops_whole_rows_in_training_only() -> None:
     model = tiny(drop_path=0.5)
-    first = clip()
-    torch.testing.assert_close(model(first), tiny()(first))
+    torch.testing.assert_close(model(noise()), tiny()(noise()))
     model.train()
     torch.manual_seed(0)
     drop = model.blocks[1].drop
@@ -138,7 +119,7 @@ def test_drop_path_drops_whole_rows_in_training_only() -> None:
     assert 0.4 < (rows[:, 0, 0] == 0).float().mean() < 0.6
 
 
-def test_all_initial_values_are_those_of_the_official_code() -> None:
+def test_initial_values_are_those_of_the_official_code() -> None:
     torch.manual_seed(0)
     model = TimeSformer(TimeSformerConfig(classes=400, depth=2))
     for name, value in model.named_parameters():
@@ -150,7 +131,7 @@ def test_all_initial_values_are_those_of_the_official_code() -> None:
             assert 0.018 < value.std().item() < 0.022, name
 
 
-def test_resized_embeddings_repeat_their_nearest_neighbour() -> None:
+def test_resized_embeddings_repeat_their_nearest_neighbor() -> None:
     time = torch.arange(4.0)[:, None]
     assert resize_time(time, 6)[:, 0].tolist() == [0, 0, 1, 2, 2, 3]
     assert resize_time(time, 4) is time
@@ -165,59 +146,40 @@ def test_an_unknown_scheme_names_the_known_ones() -> None:
     assert "divided" in (caught.value.hint or "")
 
 
-def test_pixels_that_make_no_whole_patch_are_refused() -> None:
+def test_pixels_that_fill_no_whole_patch_are_refused() -> None:
     with pytest.raises(UsageError, match=r"70x64 pixels do not divide into .* 16x16"):
-        tiny()(clip(1, 3, 4, 64, 70))
+        tiny()(noise(1, 3, 4, 64, 70))
 
 
 def test_an_odd_number_of_frames_cannot_be_halved() -> None:
     with pytest.raises(UsageError, match="global attention step halves t, which is odd: 3"):
-        tiny("local-global")(clip(1, 3, 3, 64, 64))
-
-
-ABLATIONS = [
-    *({"order": order} for order in ("space-time", "parallel")),
-    *({"positions": positions} for positions in ("none", "space")),
-]
-
-
-@pytest.mark.parametrize("change", ABLATIONS, ids=lambda change: "-".join(change.values()))
-def test_every_ablation_learns_with_every_parameter(change: dict[str, Any]) -> None:
-    model = tiny(**change).train()
-    before = {k: p.detach().clone() for k, p in model.named_parameters()}
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    nn.functional.cross_entropy(model(clip(2, 3, 4, 64, 64)), torch.tensor([0, 1])).backward()
-    optimizer.step()
-    assert [k for k, p in model.named_parameters() if torch.equal(p, before[k])] == []
+        tiny("local-global")(noise(1, 3, 3, 64, 64))
 
 
 @torch.no_grad()
-def test_the_order_of_attention_has_the_same_parameters_and_another_result() -> None:
-    first = tiny()
-    logits = [first(clip())]
-    for order in ("space-time", "parallel"):
+def test_orders_of_attention_share_parameters_but_not_results() -> None:
+    logits = []
+    for order in ("time-space", "space-time", "parallel"):
         model = tiny(order=order)
-        assert model.state_dict().keys() == first.state_dict().keys()
-        model.load_state_dict(first.state_dict())
-        logits.append(model(clip()))
-    one, two, three = logits
-    assert min((a - b).abs().max() for a, b in ((one, two), (two, three), (one, three))) > 1e-4
+        model.load_state_dict(tiny().state_dict())
+        logits.append(model(noise()))
+    assert min((a - b).abs().max() for a, b in combinations(logits, 2)) > 1e-4
 
 
 @torch.no_grad()
 def test_without_positions_patches_may_change_places() -> None:
-    model, first = tiny(positions="none"), clip()
+    model, clip = tiny(positions="none"), noise()
     assert not {"pos", "cls_pos", "time"} & model.state_dict().keys()
-    moved = first.roll(16, 3).roll(1, 2)
-    torch.testing.assert_close(model(first), model(moved), rtol=1e-4, atol=1e-4)
-    assert (tiny()(first) - tiny()(moved)).abs().max() > 1e-2
+    moved = clip.roll(16, 3).roll(1, 2)
+    torch.testing.assert_close(model(clip), model(moved), rtol=1e-4, atol=1e-4)
+    assert (tiny()(clip) - tiny()(moved)).abs().max() > 1e-2
 
 
 @torch.no_grad()
-def test_positions_of_space_alone_do_not_tell_the_order_of_frames() -> None:
-    model, first = tiny(positions="space"), clip()
-    torch.testing.assert_close(model(first), model(first.flip(2)), rtol=1e-4, atol=1e-4)
-    assert (model(first) - model(first.roll(16, 3))).abs().max() > 1e-3
+def test_positions_in_space_only_ignore_the_order_of_frames() -> None:
+    model, clip = tiny(positions="space"), noise()
+    torch.testing.assert_close(model(clip), model(clip.flip(2)), rtol=1e-4, atol=1e-4)
+    assert (model(clip) - model(clip.roll(16, 3))).abs().max() > 1e-3
 
 
 def test_only_divided_attention_has_orders() -> None:
@@ -225,14 +187,14 @@ def test_only_divided_attention_has_orders() -> None:
         tiny("joint", order="parallel")
 
 
-def test_checkpointing_keeps_less_for_the_way_back() -> None:
-    kept = []
-    for again in (False, True):
+def test_activation_checkpointing_stores_fewer_activations() -> None:
+    totals = []
+    for recompute in (False, True):
         model, sizes = tiny(depth=6).train(), []
-        model.activation_checkpointing = again
+        model.activation_checkpointing = recompute
         with torch.autograd.graph.saved_tensors_hooks(
             lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t
         ):
-            model(clip())
-        kept.append(sum(sizes))
-    assert kept[1] < kept[0] / 4
+            model(noise())
+        totals.append(sum(sizes))
+    assert totals[1] < totals[0] / 4
