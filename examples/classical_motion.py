@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 import vidattn
-from vidattn.data.motion.camera import EDGE, MOVE, NAMED, STILL
+from vidattn.data.motion.camera import AXIS_LABELS, EDGE, MOVE, STILL
 from vidattn.data.motion.dataset import validation_samples
 from vidattn.evaluation.dataset import evaluate
 
@@ -44,7 +44,7 @@ def name_of(frames: np.ndarray) -> int:
     shake = np.sqrt(((steps - steps.mean(0)) ** 2).sum(1).mean())
     axis, least = int(np.abs(drift).argmax()), (MOVE + STILL) / 2
     if abs(drift[axis]) >= max(least, 0.6 * shake):
-        return NAMED[axis][int(drift[axis] > 0)]
+        return AXIS_LABELS[axis][int(drift[axis] > 0)]
     return 9 if shake >= least else 0
 
 

@@ -13,9 +13,9 @@ from vidattn.data.motion.camera import (
     MOVE,
     STILL,
     CameraPath,
-    camera_path,
-    flow_of,
-    label_of,
+    classify_path,
+    compute_flow,
+    draw_path,
 )
 from vidattn.data.motion.dataset import (
     MotionSamples,
@@ -63,20 +63,20 @@ def steady(**speeds: float) -> np.ndarray:
     ],
 )
 def test_the_label_is_read_off_the_path(speeds: dict[str, float], name: str) -> None:
-    label = label_of(steady(**speeds))
+    label = classify_path(steady(**speeds))
     assert label is not None
     assert LABELS[label] == name
 
 
 def test_a_motion_between_two_classes_has_no_label() -> None:
-    assert label_of(steady(x=(MOVE + STILL) / 2)) is None
-    assert label_of(steady(x=0.02, y=0.02)) is None
+    assert classify_path(steady(x=(MOVE + STILL) / 2)) is None
+    assert classify_path(steady(x=0.02, y=0.02)) is None
 
 
 def test_trembling_without_drift_is_handheld() -> None:
     poses = np.zeros((8, 4))
     poses[1::2, 0] = 0.03
-    label = label_of(poses)
+    label = classify_path(poses)
     assert label is not None
     assert LABELS[label] == "handheld"
 
@@ -85,15 +85,15 @@ def test_trembling_without_drift_is_handheld() -> None:
 @pytest.mark.parametrize("difficulty", [0.0, 1.0])
 def test_a_drawn_path_has_the_label_asked_for(label: int, difficulty: float) -> None:
     for seed in range(20):
-        path = camera_path(np.random.default_rng(seed), label, 8, difficulty)
-        assert label_of(path.points[1:-1]) == label
+        path = draw_path(np.random.default_rng(seed), label, 8, difficulty)
+        assert classify_path(path.points[1:-1]) == label
 
 
 def test_content_moves_against_the_camera() -> None:
-    assert np.allclose(flow_of(steady(x=0.02), 4), [-0.02, 0], atol=1e-6)
-    zoom = flow_of(steady(zoom=0.1), 4)
+    assert np.allclose(compute_flow(steady(x=0.02), 4), [-0.02, 0], atol=1e-6)
+    zoom = compute_flow(steady(zoom=0.1), 4)
     assert (zoom[:, :, -1, 0] > 0).all(), "zooming in drives the right part to the right"
-    roll = flow_of(steady(roll=0.1), 4)
+    roll = compute_flow(steady(roll=0.1), 4)
     assert (roll[:, 0, :, 0] < 0).all(), "a clockwise roll turns the content the other way"
 
 

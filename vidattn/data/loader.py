@@ -1,7 +1,7 @@
-"""Examples made ahead of time by other processes, which may die.
+"""Samples prefetched by worker processes, which may die.
 
-An example depends on its number alone. So what a dead process took with it is made again by others,
-and nobody can tell afterwards.
+A sample depends on its number alone: another process makes again, unnoticed, those that a dead one
+was making.
 """
 
 from __future__ import annotations
@@ -21,60 +21,61 @@ from torch.utils.data import DataLoader, Dataset
 from vidattn.errors import DataError, VidattnError
 
 T = TypeVar("T")
-DEATHS = 3
-"""So many processes may die of one example."""
+MAX_DEATHS = 3
+"""Processes that may die of one sample."""
 SILENCE = 300.0
-"""Seconds without any example after which the processes that make them count as dead."""
+"""Seconds without any sample after which the processes that make them count as dead."""
 
 
 def load_in_order(
     source: Dataset[T],
     numbers: range,
     workers: int,
-    ahead: int | None = None,
+    prefetch: int | None = None,
     timeout: float = SILENCE,
 ) -> Iterator[T]:
-    """The examples of these numbers, made by `workers` processes ahead of time, or by this one.
+    """The samples of these numbers, made ahead of time by `workers` processes, or by this one.
 
-    ahead: how many each of them is ahead by, two unless told. When one dies, or when none of them
-    is heard of for `timeout` seconds, those that were under way are made again, one at a time by a
-    single process, which tells who is deadly. Raises DataError when three processes have died of
-    the same one.
+    prefetch: samples that each is ahead, two by default. When one dies, or none delivers for
+    `timeout` seconds, the samples in progress are made again, one at a time by a single process,
+    which shows the deadly one. Raises DataError when three processes have died of the same one.
     """
     if not workers:
         yield from (source[number] for number in numbers)
         return
-    deaths, honest = 0, _PlainErrors(source)
+    deaths, plain = 0, _ErrorsAsValues(source)
     while numbers:
-        if deaths:
-            due = numbers[: workers * (ahead or 2)]
-            made, processes = _started(honest, due, 1, 1)
-        else:
-            due = numbers
-            made, processes = _started(honest, due, min(workers, len(due)), ahead)
+        due = numbers[: workers * (prefetch or 2)] if deaths else numbers
+        count = 1 if deaths else min(workers, len(due))
+        samples, processes = _start_workers(plain, due, count, 1 if deaths else prefetch)
         for _ in due:
             silent = threading.Event()
             try:
-                with _ended_after(timeout, processes, silent):
-                    example = next(made)
+                with _kill_after(timeout, processes, silent):
+                    sample = next(samples)
             except (RuntimeError, OSError, EOFError) as error:
                 if not _is_death(error):
                     raise
                 deaths += 1
-                _end(processes)
-                if deaths == DEATHS:
-                    said = f"not heard of for {timeout:g} s" if silent.is_set() else str(error)
-                    raise _given_up(numbers[0], said) from error
+                _kill(processes)
+                if deaths == MAX_DEATHS:
+                    reason = f"not heard of for {timeout:g} s" if silent.is_set() else str(error)
+                    raise DataError(
+                        f"number {numbers[0]} of what is read ahead: {MAX_DEATHS} times a process "
+                        f"has died of it; the last: {reason}",
+                        hint="mostly memory runs out: fewer processes need less (eval --workers N, "
+                        "train --set data.workers=N); 0 reads in the process itself",
+                    ) from error
                 break
-            if isinstance(example, VidattnError):
-                raise example
+            if isinstance(sample, VidattnError):
+                raise sample
             deaths, numbers = 0, numbers[1:]
-            yield example
-        del made  # what is left of the processes goes before others start
+            yield sample
+        del samples  # ends its processes before others start
 
 
-class _PlainErrors(Dataset[T | VidattnError]):
-    """Hands errors over as they are: else they arrive with a traceback for a message."""
+class _ErrorsAsValues(Dataset[T | VidattnError]):
+    """Returns our errors instead of raising them; torch would add a traceback to their message."""
 
     def __init__(self, source: Dataset[T]) -> None:
         self.source = source
@@ -86,38 +87,38 @@ class _PlainErrors(Dataset[T | VidattnError]):
             return error
 
 
-def _started(
-    source: Dataset[T], numbers: range, workers: int, ahead: int | None
+def _start_workers(
+    source: Dataset[T], numbers: range, workers: int, prefetch: int | None
 ) -> tuple[Iterator[T], set[BaseProcess]]:
-    """The examples as they come, and the processes that make them."""
+    """The samples in order, and the processes that make them."""
     loader = DataLoader(
         source,
         batch_size=None,
         sampler=numbers,
         num_workers=workers,
-        prefetch_factor=ahead,
+        prefetch_factor=prefetch,
         generator=torch.Generator(),  # else starting it draws from the generator of the run
     )
-    with _forkable_pictures(), _deaths_unannounced():
+    with _fork_safe_opencv(), _ignore_deaths():
         before = set(multiprocessing.active_children())
-        made = iter(loader)
-        return made, set(multiprocessing.active_children()) - before
+        samples = iter(loader)
+        return samples, set(multiprocessing.active_children()) - before
 
 
 @contextmanager
-def _ended_after(
+def _kill_after(
     seconds: float, processes: Iterable[BaseProcess], silent: threading.Event
 ) -> Iterator[None]:
-    """End the processes, which is then noticed as a death, if what is done within takes longer.
+    """Kill the processes, which then counts as a death, when the block takes longer.
 
-    A timeout of torch's own would have it look for deaths no sooner than that.
+    A timeout of torch's own would delay its checks for deaths as long.
     """
 
-    def end() -> None:
+    def kill() -> None:
         silent.set()
-        _end(processes)
+        _kill(processes)
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, kill)
     timer.daemon = True
     timer.start()
     try:
@@ -126,15 +127,15 @@ def _ended_after(
         timer.cancel()
 
 
-def _end(processes: Iterable[BaseProcess]) -> None:
-    """By the one signal that also those hear that stand still."""
+def _kill(processes: Iterable[BaseProcess]) -> None:
+    """SIGKILL also ends stopped processes."""
     for process in processes:
         process.kill()
 
 
 @contextmanager
-def _forkable_pictures() -> Iterator[None]:
-    """Let OpenCV end its threads: a forked process would wait for them for ever."""
+def _fork_safe_opencv() -> Iterator[None]:
+    """End the threads of OpenCV, for which a forked process would wait for ever."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -144,10 +145,10 @@ def _forkable_pictures() -> Iterator[None]:
 
 
 @contextmanager
-def _deaths_unannounced() -> Iterator[None]:
-    """Keep torch from raising, wherever this process may be, in the moment that a worker dies.
+def _ignore_deaths() -> Iterator[None]:
+    """Keep torch from raising anywhere in this process in the moment that a worker dies.
 
-    It is noticed all the same, when the example that it was to make is due.
+    The death is noticed when the sample of the worker is due.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -160,19 +161,10 @@ def _deaths_unannounced() -> Iterator[None]:
 
 
 def _is_death(error: Exception) -> bool:
-    """Whether a worker has died: torch says so, or something it was to hand over is gone."""
+    """Whether a worker has died: torch reports it, or something it shared is gone."""
     text = str(error)
-    if text.startswith("Caught "):  # what a worker, alive and well, has raised
+    if text.startswith("Caught "):  # an error that a living worker has raised
         return False
     if isinstance(error, RuntimeError):
         return "DataLoader worker" in text
     return isinstance(error, ConnectionError | FileNotFoundError | EOFError)
-
-
-def _given_up(number: int, said: str) -> DataError:
-    return DataError(
-        f"number {number} of what is read ahead: {DEATHS} times a process has died of it; the "
-        f"last: {said}",
-        hint="mostly memory runs out: fewer processes need less (eval --workers N, train --set "
-        "data.workers=N); 0 reads in the process itself",
-    )

@@ -1,7 +1,7 @@
-"""The procedural data set `motion`: clips whose camera motion is known, made as they are needed.
+"""The procedural dataset `motion`: generated clips of known camera motion.
 
-A batch depends on nothing but the seed and its number, so a run can be taken up at any step and any
-worker can make any batch.
+A batch depends on the seed and its number alone, so a run can resume at any step and any worker can
+make any batch.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 from vidattn.config import ClipConfig, Recipe
 from vidattn.data.batch import Batch, shard_range
 from vidattn.data.loader import load_in_order
-from vidattn.data.motion.camera import LABELS, camera_path
-from vidattn.data.motion.scene import Clip, Textures, develop, render
+from vidattn.data.motion.camera import LABELS, draw_path
+from vidattn.data.motion.scene import Clip, Textures, degrade, render
 from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
 
 __all__ = [
@@ -32,10 +32,10 @@ __all__ = [
     "validation_samples",
 ]
 
-TRAINING, VALIDATION = 0, 1  # first words of the seeds: the textures of one are never in the other
+TRAINING, VALIDATION = 0, 1  # first words of the seeds: no texture is in both
 
 TEXTURES_PER_EPOCH = 96
-MIRRORS = 3  # mirrored copies of every clip filmed for training
+MIRRORS = 3  # mirrored copies of every clip rendered for training
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,18 @@ def make_sample(
     difficulty: float = 1.0,
     grid: int = 4,
 ) -> MotionSample:
-    """One clip of class `label`; difficulty from 0 (fast, clean) to 1 (slow, disturbed, faint)."""
-    path = camera_path(rng, label, clip.frames, difficulty)
+    """A clip of class `label`; difficulty from 0 (fast, clean) to 1 (slow, disturbed, faint)."""
+    path = draw_path(rng, label, clip.frames, difficulty)
     frames, flow = render(rng, textures, path, clip.crop, difficulty, grid)
-    return MotionSample(develop(rng, frames, difficulty), label, flow)
+    return MotionSample(degrade(rng, frames, difficulty), label, flow)
 
 
-def mirror_sample(example: MotionSample, across: int) -> MotionSample:
-    """The example seen in a mirror: bit 0 left-right, bit 1 top-bottom, bit 2 x and y swapped.
+def mirror_sample(sample: MotionSample, across: int) -> MotionSample:
+    """The mirrored sample: bit 0 left-right, bit 1 top-bottom, bit 2 x and y swapped.
 
-    All eight values of `across` are exact: mirroring a picture mirrors the motion in it.
+    All eight values of `across` are exact: mirroring a frame mirrors the motion in it.
     """
-    frames, label, flow = example.frames, example.label, example.flow
+    frames, label, flow = sample.frames, sample.label, sample.flow
     if across & 1:
         frames, flow = frames[:, :, ::-1], flow[:, :, ::-1] * np.array([-1, 1], np.float32)
         label = (0, 2, 1, 3, 4, 5, 6, 8, 7, 9)[label]
@@ -79,21 +79,21 @@ def mirror_sample(example: MotionSample, across: int) -> MotionSample:
     return MotionSample(frames, label, flow)
 
 
-def collate(examples: list[MotionSample], clip: ClipConfig) -> Batch:
-    """Stack examples and normalize their pixels as `clip` says."""
-    pixels = torch.from_numpy(np.stack([e.frames for e in examples]))
+def collate(samples: list[MotionSample], clip: ClipConfig) -> Batch:
+    """Stack samples and normalize their pixels with the mean and std of `clip`."""
+    pixels = torch.from_numpy(np.stack([e.frames for e in samples]))
     mean, std = torch.tensor(clip.mean), torch.tensor(clip.std)
     clips = ((pixels.float() / 255 - mean) / std).permute(0, 4, 1, 2, 3).contiguous()
-    labels = torch.tensor([e.label for e in examples])
-    return Batch(clips, labels, torch.from_numpy(np.stack([e.flow for e in examples])))
+    labels = torch.tensor([e.label for e in samples])
+    return Batch(clips, labels, torch.from_numpy(np.stack([e.flow for e in samples])))
 
 
 class MotionSamples(Dataset[Batch]):
     """Batch number n of a training run, for any n in [0, steps).
 
-    A quarter of a batch is filmed, the rest is the same clips seen in mirrors, which are different
-    classes of motion over the same texture and cost nothing. `shard`: this process's number and how
-    many share each batch.
+    A quarter of a batch is rendered; the rest are mirrored copies, which are other classes of
+    motion over the same texture and cost nothing. `shard`: number of this process and count of
+    those that share each batch.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class MotionSamples(Dataset[Batch]):
         return self.steps_per_epoch * self.recipe.optim.epochs
 
     def textures(self, epoch: int) -> Textures:
-        """Every epoch has drawn textures of its own; photographed ones stay."""
+        """Drawn textures, new in every epoch, or the photographed ones."""
         if self._photographed:
             return self._photographed
         if self._drawn is None or self._drawn[0] != epoch:
@@ -124,24 +124,24 @@ class MotionSamples(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         recipe, size = self.recipe, self.recipe.optim.batch_size
-        cv2.setNumThreads(1)  # the pictures are far too small to share between threads
+        cv2.setNumThreads(1)  # frames are too small for threads
         textures = self.textures(step // self.steps_per_epoch)
         grid = recipe.model.size // recipe.model.patch
-        filmed, mine = -(-size // (1 + MIRRORS)), shard_range(size, *self.shard)
+        rendered, mine = -(-size // (1 + MIRRORS)), shard_range(size, *self.shard)
         first = mine.start // (1 + MIRRORS)
-        examples = []
+        samples = []
         for i in range(first, -(-mine.stop // (1 + MIRRORS))):
             rng = np.random.default_rng((TRAINING, recipe.seed, step, i))
-            label = (step * filmed + i) % len(LABELS)
+            label = (step * rendered + i) % len(LABELS)
             made = make_sample(rng, textures, label, recipe.clip, self.difficulty(step), grid)
             ways = rng.choice(np.arange(1, 8), MIRRORS, replace=False)
-            examples += [made, *(mirror_sample(made, int(way)) for way in ways)]
+            samples += [made, *(mirror_sample(made, int(way)) for way in ways)]
         skipped = first * (1 + MIRRORS)
-        return collate(examples[mine.start - skipped : mine.stop - skipped], recipe.clip)
+        return collate(samples[mine.start - skipped : mine.stop - skipped], recipe.clip)
 
     def batches(self, first: int = 0) -> Iterator[Batch]:
-        """Batches `first`, `first` + 1 ... to the end of the run."""
-        return load_in_order(self, range(first, len(self)), self.recipe.data.workers, ahead=8)
+        """Batches from number `first` to the end of the run."""
+        return load_in_order(self, range(first, len(self)), self.recipe.data.workers, prefetch=8)
 
 
 def validation_samples(
@@ -153,10 +153,10 @@ def validation_samples(
     seed: int = 0,
     shard: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """`count` clips at full difficulty, all classes equally often, for measuring a model.
+    """`count` clips at full difficulty, all classes equally often, as batches without flow.
 
-    Textures are drawn from seeds that training never uses, or come from `folder`. share: this
-    process's number and how many share the batches.
+    Textures are drawn from seeds that training never uses, or come from `folder`. shard: number of
+    this process and count of those that share the batches.
     """
     textures: Textures = (
         PhotographedTextures(folder) if folder else DrawnTextures((VALIDATION, seed), 200)
@@ -164,5 +164,5 @@ def validation_samples(
     for start in range(0, count, batch_size)[shard[0] :: shard[1]]:
         numbers = range(start, min(start + batch_size, count))
         rngs = ((i, np.random.default_rng((VALIDATION, seed, i))) for i in numbers)
-        examples = [make_sample(rng, textures, i % len(LABELS), clip) for i, rng in rngs]
-        yield collate(examples, clip)._replace(flow=None)
+        samples = [make_sample(rng, textures, i % len(LABELS), clip) for i, rng in rngs]
+        yield collate(samples, clip)._replace(flow=None)
