@@ -1,4 +1,4 @@
-"""What a model, a clip and a training run are made of."""
+"""Settings of models, clips and training runs."""
 
 from vidattn.config.schema import (
     Averaging,

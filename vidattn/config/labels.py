@@ -1,4 +1,4 @@
-"""The class names of well-known data sets, in their order."""
+"""The class names of well-known datasets, in their order."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ COUNTS = {
     "hmdb51": 51,
     "jester": 27,
 }
-"""The data sets whose names ship with the package, and how many classes each has; all differ."""
+"""Datasets whose class names ship with the package, and their number of classes; all differ."""
 
 
 @cache
 def load_labels(name: str) -> tuple[str, ...]:
-    """The class names of a data set in COUNTS, by class number. Raises DataError."""
+    """The class names of a dataset in COUNTS, by class number. Raises DataError."""
     if name not in COUNTS:
         close = difflib.get_close_matches(name, COUNTS, n=1)
         raise DataError(
@@ -36,17 +36,16 @@ def load_labels(name: str) -> tuple[str, ...]:
 
 
 def guess_labels(classes: int) -> tuple[tuple[str, ...], str]:
-    """Names for a model that brings none, and a sentence saying where they come from."""
-    for name, count in COUNTS.items():
-        if count == classes:
-            return load_labels(
-                name
-            ), f"class names are those of {name}: the file has none, but {count} classes"
+    """Names for a model without any, and a sentence on their origin."""
+    known = next((name for name, count in COUNTS.items() if count == classes), None)
+    if known is not None:
+        note = f"class names are those of {known}: the file has none, but {classes} classes"
+        return load_labels(known), note
     names = tuple(f"class {i}" for i in range(classes))
     return names, f"the {classes} classes have numbers for names: the file has none"
 
 
 def normalize_label(label: str) -> str:
-    """A class name as it is compared: without case, quotes, underscores and double spaces."""
+    """A class name for comparison: without case, quotes, underscores and double spaces."""
     plain = unicodedata.normalize("NFC", label).casefold().replace("_", " ").strip("\"' ")
     return " ".join(plain.split())

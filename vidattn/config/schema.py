@@ -1,7 +1,7 @@
-"""What a model, a clip and a training run are made of: frozen values, exchanged as JSON.
+"""Settings of a model, a clip and a training run: frozen values, exchanged as JSON.
 
-Every class here is plain data without behaviour beyond checking its own values, so a recipe can be
-read, compared, saved beside a run and stored in the header of a weights file.
+Every class is plain data that checks its own values, so a recipe can be read, compared, saved
+beside a run and stored in the header of a weights file.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from vidattn.errors import RecipeError
 
 Averaging = Literal["logit", "probability"]
 
-MOST = 1 << 20
-"""No count in a recipe comes near it; one that exceeds it is a slip, and would exhaust memory."""
-MOST_FRAMES = 100_000
-LONGEST_STEP = 3600.0  # seconds
-LARGEST_SIDE = 1 << 14  # pixels
+MAX_COUNT = 1 << 20
+"""A count above it is a slip, and would exhaust memory."""
+MAX_FRAMES = 100_000
+MAX_STEP = 3600.0  # seconds
+MAX_SIDE = 1 << 14  # pixels
 RANDAUGMENT = re.compile(r"rand(-(m\d+|n\d+|p[01]?(\.\d+)?|mstd\d+(\.\d+)?|mmax\d+|inc[01]))*")
-"""timm's notation; its text options, which could name operations that move frames apart, are not
-part of it."""
+"""timm's notation, without its text options: they could name operations that differ by frame."""
 
 
 def _require(section: str, config: Any, rules: Mapping[str, tuple[bool, str]]) -> None:
-    """Check settings by name: whether the value is good, and what it must be.
+    """Raise RecipeError for the first setting that breaks its rule, with the default as a hint.
 
-    Raises RecipeError with the default as a hint. Rules are comparisons, so that NaN breaks them.
+    rules: by name, whether the value is good, and the rule in words. NaN breaks comparisons.
     """
     defaults = {f.name: f.default for f in fields(config)}
     for name, (good, rule) in rules.items():
@@ -39,6 +38,21 @@ def _require(section: str, config: Any, rules: Mapping[str, tuple[bool, str]]) -
             raise RecipeError(
                 f"{section}{name} must be {rule}, got {getattr(config, name)}",
                 hint=f"the default is {json.dumps(to_plain(defaults[name]))}",
+            )
+
+
+def _require_shape(section: str, config: Any, counts: str, *ratios: tuple[str, str]) -> None:
+    """Raise RecipeError unless counts are positive and, for each ratio, one divides the other."""
+    for name in counts.split():
+        if not 0 < getattr(config, name) <= MAX_COUNT:
+            raise RecipeError(
+                f"{section}.{name} must be > 0 and at most {MAX_COUNT}, got {getattr(config, name)}"
+            )
+    for whole, part in ratios:
+        if getattr(config, whole) % getattr(config, part):
+            raise RecipeError(
+                f"{section}.{whole} {getattr(config, whole)} is not a multiple of "
+                f"{section}.{part} {getattr(config, part)}"
             )
 
 
@@ -61,25 +75,14 @@ class TimeSformerConfig:
     drop_path: float = 0.1
     """Stochastic-depth rate of the last block; the first has 0 (official code)."""
     positions: Literal["none", "space", "space-time"] = "space-time"
-    """Which position embeddings are learned (Table 4); attention "space" never has one of time."""
+    """Learned position embeddings (Table 4); attention "space" never has one of time."""
     order: Literal["time-space", "space-time", "parallel"] = "time-space"
-    """Of the two steps of divided attention: one after the other, or both on the same tokens."""
+    """Order of divided attention: one after the other, or both on the same tokens."""
     kind: Literal["timesformer"] = "timesformer"
 
     def __post_init__(self) -> None:
-        for name in ("classes", "frames", "size", "patch", "width", "depth", "heads", "mlp_ratio"):
-            if not 0 < getattr(self, name) <= MOST:
-                raise RecipeError(
-                    f"model.{name} must be > 0 and at most {MOST}, got {getattr(self, name)}"
-                )
-        if self.size % self.patch:
-            raise RecipeError(
-                f"model.size {self.size} is not a multiple of model.patch {self.patch}"
-            )
-        if self.width % self.heads:
-            raise RecipeError(
-                f"model.width {self.width} is not a multiple of model.heads {self.heads}"
-            )
+        counts = "classes frames size patch width depth heads mlp_ratio"
+        _require_shape("model", self, counts, ("size", "patch"), ("width", "heads"))
         if not 0 <= self.drop_path < 1:
             raise RecipeError(f"model.drop_path must lie in [0, 1), got {self.drop_path}")
 
@@ -105,88 +108,70 @@ class StamConfig:
     kind: Literal["stam"] = "stam"
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name != "kind" and not 0 < value <= MOST:
-                raise RecipeError(f"model.{name} must be > 0 and at most {MOST}, got {value}")
-        if self.size % self.patch:
-            raise RecipeError(
-                f"model.size {self.size} is not a multiple of model.patch {self.patch}"
-            )
-        if self.width % self.heads or self.width % self.time_heads:
-            raise RecipeError(
-                f"model.width {self.width} is not a multiple of model.heads {self.heads} "
-                f"and of model.time_heads {self.time_heads}"
-            )
+        counts = " ".join(name for name in vars(self) if name != "kind")
+        ratios = ("size", "patch"), ("width", "heads"), ("width", "time_heads")
+        _require_shape("model", self, counts, *ratios)
 
 
 ModelConfig = TimeSformerConfig | StamConfig
-"""The shape of a model; in JSON its `kind` says of which (a TimeSformer's where there is none)."""
+"""The shape of a model; in JSON `kind` names which, a TimeSformer by default."""
 
 
 @dataclass(frozen=True)
 class TemporalConfig:
-    """The shape of a head over the windows of a film, and whose vectors it takes."""
+    """The shape of a head over the windows of a video, and the origin of its embeddings."""
 
     classes: int = 2
     vector: int = 768
-    """Numbers in the vector of a window; given by the films it learns from."""
+    """Length of an embedding; set by the training videos."""
     windows: int = 64
-    """Places between the first and the last window that are learned; others lie between them."""
+    """Learned time positions from the first to the last window; others are interpolated."""
     width: int = 128
     depth: int = 2
     """Layers of the transformer; 0 is the mean of the windows, whatever their order."""
     heads: int = 4
     mlp_ratio: float = 2.0
     drop: float = 0.1
-    """Share of the windows that is left out of every film in training, drawn anew each time."""
+    """Share of the windows that training drops at random."""
     model: str = ""
-    """The name of the model that saw the windows, and the sha256 of its file."""
+    """The name of the model of the embeddings, and the sha256 of its file."""
     sha256: str = ""
     window_seconds: float = 0.0
     stride_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("classes", "vector", "windows", "width", "heads", "mlp_ratio"):
-            if not 0 < getattr(self, name) <= MOST:
-                raise RecipeError(
-                    f"temporal_head.{name} must be > 0 and at most {MOST}, "
-                    f"got {getattr(self, name)}"
-                )
-        if not (0 <= self.depth <= MOST and 0 <= self.drop < 1):
+        counts = "classes vector windows width heads mlp_ratio"
+        _require_shape("temporal_head", self, counts, ("width", "heads"))
+        if not (0 <= self.depth <= MAX_COUNT and 0 <= self.drop < 1):
             raise RecipeError("temporal_head.depth must be 0 or more, temporal_head.drop in [0, 1)")
-        if self.width % self.heads:
-            raise RecipeError(
-                f"temporal_head.width {self.width} is not a multiple of "
-                f"temporal_head.heads {self.heads}"
-            )
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """How frames of a video become the clip a model was trained on."""
+    """Sampling and preprocessing of frames to a clip, as a model was trained."""
 
     frames: int = 8
     step_seconds: float = 32 / 30
     """Seconds between neighboring frames of a clip; 8x32 at 30 fps is 32/30."""
     short_side: int = 224
-    """Pixels of the shorter side after resizing and before cropping, at test time."""
+    """Pixels of the shorter side before cropping, at test time."""
     crop: int = 224
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)
     channels: Literal["rgb", "bgr"] = "rgb"
     sampling: Literal["uniform", "dense"] = "uniform"
-    """How `classify` picks frames when not told: spread over the whole file, or (where the tempo of
-    the frames carries the answer) in clips that keep `step_seconds`."""
+    """Default of `classify`: frames spread over the whole file, or, where tempo matters, in clips
+    that keep `step_seconds`."""
     train_sampling: Literal["dense", "bins"] = "dense"
-    """How clips are cut out of trimmed videos: with `step_seconds` between frames, or one frame of
-    each of `frames` equal parts. Training draws start or frames at random; `eval` centers them."""
+    """Clips of trimmed videos: `step_seconds` between frames, or one frame of each of `frames`
+    equal bins. Training draws start or frames at random; `eval` centers them."""
 
     def __post_init__(self) -> None:
         step, side = self.step_seconds, self.short_side
         rules = {
-            "frames": (0 < self.frames <= MOST_FRAMES, f"> 0 and at most {MOST_FRAMES}"),
-            "step_seconds": (0 < step <= LONGEST_STEP, f"> 0 and at most {LONGEST_STEP:g}"),
-            "short_side": (0 < side <= LARGEST_SIDE, f"> 0 and at most {LARGEST_SIDE}"),
+            "frames": (0 < self.frames <= MAX_FRAMES, f"> 0 and at most {MAX_FRAMES}"),
+            "step_seconds": (0 < step <= MAX_STEP, f"> 0 and at most {MAX_STEP:g}"),
+            "short_side": (0 < side <= MAX_SIDE, f"> 0 and at most {MAX_SIDE}"),
             "crop": (self.crop > 0, "> 0"),
             "mean": (all(map(math.isfinite, self.mean)), "finite"),
             "std": (all(0 < s < math.inf for s in self.std), "> 0 and finite"),
@@ -197,7 +182,7 @@ class ClipConfig:
 
     @property
     def span_seconds(self) -> float:
-        """Seconds of video one clip stands for: each frame covers one step."""
+        """Seconds of video in one clip: each frame covers one step."""
         return self.frames * self.step_seconds
 
 
@@ -214,7 +199,7 @@ class OptimConfig:
     momentum: float = 0.9
     """Of `sgd`, with Nesterov's correction when above 0."""
     betas: tuple[float, float] = (0.9, 0.98)
-    """Of `adamw`: how slowly the means of the gradient and of its square follow."""
+    """Of `adamw`: decay of the running means of the gradient and of its square."""
     eps: float = 1e-8
     """Of `adamw`: added to the root of the mean square."""
     schedule: Literal["steps", "cosine"] = "steps"
@@ -222,42 +207,39 @@ class OptimConfig:
     """Epochs at which `steps` divides the learning rate by 10."""
     warmup_epochs: float = 0.0
     clip_norm: float = 0.0
-    """Largest gradient norm; 0 switches clipping off."""
+    """Largest gradient norm; 0: no clipping."""
     label_smoothing: float = 0.0
-    """Share of the target that is spread evenly over all classes."""
+    """Share of the target that is spread over all classes."""
     activation_checkpointing: bool = False
-    """Whether blocks are computed again on the way back instead of remembered: about a third more
-    time, and memory for long clips."""
+    """Recompute blocks in the backward pass: a third more time, and memory for long clips."""
     flow_weight: float = 0.0
-    """Weight of the auxiliary loss on the motion of every patch, where a data set knows it."""
+    """Weight of the auxiliary loss on the motion of every patch, where the dataset knows it."""
     accumulate: int = 1
-    """Parts a batch is computed in, one after the other, before one optimizer step: the memory of a
-    smaller batch, the gradient of the whole."""
+    """Micro-batches of an optimizer step: the memory of a smaller batch, the same gradient."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """What matrices are multiplied in; parameters and optimizer stay in fp32."""
+    """Precision of matrix products; parameters and optimizer stay in fp32."""
     layer_decay: float = 1.0
-    """The learning rate of each block, as a share of that of the block above it; 1: all alike."""
+    """Learning rate of each block relative to the block above it; 1: the same for all."""
     ema: float = 0.0
-    """Decay per step of the running mean of the weights, which is then what is evaluated and saved
-    (0.9999 is usual); 0: none is kept."""
+    """Decay per step of the running mean of the weights, which is then evaluated and saved (0.9999
+    is usual); 0: none."""
     mixup: float = 0.0
     """Alpha of mixup (arXiv:1710.09412): clips are blended in pairs, share ~ Beta(alpha, alpha)."""
     cutmix: float = 0.0
     """Alpha of CutMix (arXiv:1905.04899): one box of a clip shows another, in all its frames. With
     `mixup` too, each batch gets one of them, with even odds."""
     evaluate_every: int = 1
-    """Epochs from one measurement on held-back clips to the next; the last one is always measured.
-    """
+    """Epochs between evaluations on the validation clips; the last one is always evaluated."""
     trainable: Literal["full", "head", "temporal"] = "full"
-    """What learns: all, the head alone, or what relates frames to one another, and the head."""
+    """Trainable parameters: all, the head, or the temporal layers and the head."""
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
         mixes = self.mixup > 0 or self.cutmix > 0
         rules = {
             "lr": (0 < self.lr < math.inf, "> 0 and finite"),
-            "batch_size": (1 <= self.batch_size <= MOST, f"from 1 to {MOST}"),
-            "epochs": (1 <= self.epochs <= MOST, f"from 1 to {MOST}"),
+            "batch_size": (1 <= self.batch_size <= MAX_COUNT, f"from 1 to {MAX_COUNT}"),
+            "epochs": (1 <= self.epochs <= MAX_COUNT, f"from 1 to {MAX_COUNT}"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more, and finite"),
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
             "betas": (all(0 <= b < 1 for b in self.betas), "in [0, 1)"),
@@ -273,7 +255,7 @@ class OptimConfig:
             "accumulate": (1 <= self.accumulate <= self.batch_size, "from 1 to optim.batch_size"),
             "layer_decay": (0 < self.layer_decay <= 1, "> 0 and at most 1"),
             "ema": (0 <= self.ema < 1, "in [0, 1)"),
-            "evaluate_every": (1 <= self.evaluate_every <= MOST, f"from 1 to {MOST}"),
+            "evaluate_every": (1 <= self.evaluate_every <= MAX_COUNT, f"from 1 to {MAX_COUNT}"),
             "mixup": (0 <= self.mixup <= 100, "from 0 to 100"),
             "cutmix": (0 <= self.cutmix <= 100, "from 0 to 100"),
         }
@@ -282,49 +264,48 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which data set, and how its clips are drawn."""
+    """A dataset, and the sampling and augmentation of its clips."""
 
     dataset: str = "k400"
     """A known name or the path of a folder."""
     clips_per_epoch: int = 0
-    """Training clips per epoch: of a procedural set so many, of a finite one at least so many, for
-    which small sets are gone through several times; 0: once."""
+    """Training clips per epoch of a procedural dataset. Of a finite one the least number, which
+    small datasets reach in several passes; 0: one pass."""
     val_clips: int = 2000
-    """Validation clips drawn from a procedural set."""
+    """Validation clips of a procedural dataset."""
     textures: str = ""
-    """Folder of images or videos a procedural set takes its textures from; empty: procedural."""
+    """Folder of images or videos for the textures of a procedural dataset; empty: drawn ones."""
     workers: int = 0
     """Processes that make clips; 0: the training process itself."""
     cache_mb: int = 0
-    """Memory in MB that each process that makes clips may fill with short decoded videos, for small
-    sets that are shown again and again; 0: every epoch decodes anew."""
+    """MB of decoded short videos that each of these processes may cache, for small datasets; 0:
+    every epoch decodes again."""
     flip: bool = True
-    """Whether every second training video is mirrored; not for sets where left and right differ."""
+    """Mirror every second training clip; not where left and right are classes."""
     short_side_range: tuple[int, int] = (0, 0)
-    """Range the short side of a training video is drawn from, in pixels; (0, 0): 8/7 to 10/7 of
-    clip.crop."""
+    """Range of the short side in training, in pixels; (0, 0): 8/7 to 10/7 of clip.crop."""
     short_side_sampling: Literal["uniform", "inverse"] = "uniform"
-    """Whether the short side or its inverse is drawn evenly; the latter prefers small ones."""
+    """Distribution of the short side or of its inverse, which prefers small ones."""
     randaugment: str = ""
     """RandAugment of training clips (arXiv:1909.13719) in timm's notation, such as
     "rand-m9-n2-mstd0.5"; the same for all frames of a clip. Empty: none."""
     max_unreadable: float = 0.01
-    """Share of the training videos that may turn out not to decode before a run stops; nine may."""
+    """Share of training videos that may fail to decode before a run stops; nine always may."""
     min_difficulty: float = 1.0
-    """Difficulty a procedural set starts with, from 0 to 1, which is full difficulty."""
+    """Difficulty at the start of a run on a procedural dataset, from 0 to 1 (full)."""
     curriculum: float = 0.0
-    """Share of the run over which its difficulty rises to 1."""
+    """Share of the run over which the difficulty rises to 1."""
 
     def __post_init__(self) -> None:
         least, most = self.short_side_range
         rules = {
             "clips_per_epoch": (0 <= self.clips_per_epoch < 2**40, "0 or more, and below 2^40"),
-            "val_clips": (1 <= self.val_clips <= MOST, f"from 1 to {MOST}"),
+            "val_clips": (1 <= self.val_clips <= MAX_COUNT, f"from 1 to {MAX_COUNT}"),
             "workers": (0 <= self.workers <= 1024, "from 0 to 1024"),
-            "cache_mb": (0 <= self.cache_mb <= MOST, f"from 0 to {MOST}"),
+            "cache_mb": (0 <= self.cache_mb <= MAX_COUNT, f"from 0 to {MAX_COUNT}"),
             "short_side_range": (
-                0 <= least <= most <= LARGEST_SIDE,
-                f"rising, from 0 to {LARGEST_SIDE}",
+                0 <= least <= most <= MAX_SIDE,
+                f"rising, from 0 to {MAX_SIDE}",
             ),
             "randaugment": (
                 not self.randaugment or RANDAUGMENT.fullmatch(self.randaugment) is not None,
@@ -355,13 +336,13 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class Expected:
-    """What came of a recipe, in percent of the held-back videos, looked at with its views."""
+    """Scores of a recipe with its views, in percent of the validation videos."""
 
     top1: float
-    """As published; of our own recipes, as measured."""
+    """As published; as measured for our own recipes."""
     top5: float | None = None
     zoo_top1: float | None = None
-    """Of the weights its authors gave away, which another run made."""
+    """Of the weights that the authors published, from another run."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -371,7 +352,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a training run, besides paths and devices."""
+    """All settings of a training run but paths and devices."""
 
     name: str
     model: ModelConfig = field(default_factory=TimeSformerConfig)
@@ -379,25 +360,25 @@ class Recipe:
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
-    """How `eval` looks at videos with the trained model when not told."""
+    """Default views of `eval` with the trained model."""
     averaging: Averaging = "logit"
     init_scheme: Literal["paper", "scratch"] = "paper"
-    """Initial values: the paper's, made for image weights, or made for training from nothing."""
+    """Initial values: those of the paper, for image weights, or for training from nothing."""
     init: str = ""
-    """Weights to start from when none are named, as `--init` takes them; empty: none."""
+    """Default of `--init`: weights to start from; empty: none."""
     seed: int = 0
     source: str = ""
-    """Where the values come from: a paper's table, an official configuration file, or us."""
+    """Origin of the values: a table of a paper, an official configuration file, or ours."""
     expect: Expected | None = None
-    """The score to expect on its own data set, where one is known."""
+    """The known score on its own dataset."""
     temporal_head: TemporalConfig | None = None
-    """The head to train on embeddings of films, in the place of `model`."""
+    """The head to train on embeddings of videos, instead of `model`."""
 
     def __post_init__(self) -> None:
         _require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
         optim = self.optim
         if self.temporal_head and (optim.mixup or optim.cutmix or optim.flow_weight or self.init):
             raise RecipeError(
-                "a head over windows has no pictures to mix: optim.mixup, optim.cutmix and "
-                "optim.flow_weight are 0, and init is empty"
+                "a temporal head has no frames to mix: optim.mixup, optim.cutmix and "
+                "optim.flow_weight must be 0, and init empty"
             )

@@ -1,4 +1,4 @@
-"""Frozen dataclasses as JSON: to and from plain values, and changed by `--set KEY=VALUE`.
+"""Frozen dataclasses as plain JSON values, and changes by `--set KEY=VALUE`.
 
 Reading is strict: every key must be known and every value of its type, and errors name the key.
 """
@@ -19,7 +19,7 @@ from vidattn.errors import RecipeError
 
 T = TypeVar("T")
 KIND = "kind"
-"""The field that tells apart the dataclasses that may stand in one place."""
+"""The field that names one of several possible dataclasses."""
 OLD_KEYS = {
     "ClipConfig": {"drawn": "train_sampling"},
     "DataConfig": {
@@ -37,7 +37,7 @@ OLD_KEYS = {
 
 
 def to_plain(value: Any) -> Any:
-    """Dataclasses to dicts and tuples to lists, all the way down: what `json.dumps` accepts."""
+    """Nested dataclasses as dicts and tuples as lists, for `json.dumps`."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, tuple | list):
@@ -59,25 +59,23 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
     prefix = f"{where}." if where else ""
     for key in plain:
         if key not in known:
-            raise RecipeError(f"{prefix}{key}: no such setting", hint=_meant(str(key), known))
-    values = {k: _value(hints[k], v, f"{prefix}{k}") for k, v in plain.items()}
+            raise RecipeError(f"{prefix}{key}: no such setting", hint=_suggest(str(key), known))
+    values = {k: _parse_value(hints[k], v, f"{prefix}{k}") for k, v in plain.items()}
+    missing = dataclasses.MISSING
     for f in known.values():
-        has_default = not (
-            f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        )
-        if f.name not in values and not has_default:
+        if f.name not in values and f.default is missing and f.default_factory is missing:
             raise RecipeError(f"{prefix}{f.name}: missing")
     return kind(**values)
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    """What somebody who wrote `name` may have meant: the closest name, or all there are."""
+def _suggest(name: str, known: Iterable[str]) -> str:
+    """The known name closest to `name`, or all of them."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else "known: " + ", ".join(known)
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
+def _parse_value(hint: Any, value: Any, where: str) -> Any:
     """Check `value` against a type hint; lists become the tuples the hint asks for."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if is_dataclass(hint):
@@ -91,9 +89,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _value(
-            _meant_kind([a for a in args if a is not type(None)], value, where), value, where
-        )
+        kinds = [a for a in args if a is not type(None)]
+        return _parse_value(_choose_kind(kinds, value, where), value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise RecipeError(f"{where}: expected a list, got {value!r}")
@@ -101,7 +98,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if len(inner) != len(value):
             raise RecipeError(f"{where}: expected {len(inner)} values, got {len(value)}")
         return tuple(
-            _value(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(inner, value, strict=True))
+            _parse_value(h, v, f"{where}[{i}]")
+            for i, (h, v) in enumerate(zip(inner, value, strict=True))
         )
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         # No float reaches 10^309; infinity is refused later, by the range of the setting.
@@ -112,20 +110,19 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _meant_kind(hints: list[Any], value: Any, where: str) -> Any:
-    """Which of several dataclasses a value is, by its `kind`; the first where it does not say."""
+def _choose_kind(hints: list[Any], value: Any, where: str) -> Any:
+    """The one of several dataclasses that `kind` names; the first by default."""
     if len(hints) == 1 or not isinstance(value, Mapping) or "kind" not in value:
         return hints[0]
     kinds = {hint.kind: hint for hint in hints}
-    return kinds[_value(Literal[tuple(kinds)], value["kind"], f"{where}.kind")]
+    return kinds[_parse_value(Literal[tuple(kinds)], value["kind"], f"{where}.kind")]
 
 
 def apply_settings(recipe: T, settings: Iterable[str]) -> T:
     """Apply `--set` arguments such as "optim.lr=1e-3" or "clip.frames=16" to a dataclass.
 
-    All of them, the last one of a name, before values are held against one another: their order
-    does not matter. Values are read as JSON where they are JSON and as text otherwise. Raises
-    RecipeError.
+    Of a name the last counts; checks follow after all, so their order does not matter. Values are
+    JSON, or else text. Raises RecipeError.
     """
     draft = _Draft(recipe)
     for setting in settings:
@@ -134,12 +131,12 @@ def apply_settings(recipe: T, settings: Iterable[str]) -> T:
             raise RecipeError(
                 f"--set {setting!r}: expected KEY=VALUE", hint="for example --set optim.lr=1e-3"
             )
-        draft.put(key.strip().split("."), _parsed(text.strip()), key.strip())
-    return typing.cast(T, draft.made())
+        draft.put(key.strip().split("."), _parse_json(text.strip()), key.strip())
+    return typing.cast(T, draft.build())
 
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:
-    """In what two dataclasses of one kind differ, such as "optim.lr was 0.1, is 0.2"."""
+    """Differences of two dataclasses of one kind, such as "optim.lr was 0.1, is 0.2"."""
     if is_dataclass(one) and is_dataclass(other):
         below = (f.name for f in fields(one))
         pairs = ((f"{name}.{f}" if name else f, getattr(one, f), getattr(other, f)) for f in below)
@@ -148,15 +145,15 @@ def differences(one: Any, other: Any, name: str = "") -> list[str]:
     return [f"{name} was {before}, is {now}"] if one != other else []
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # the parser refuses endless digits and depths
+    except (ValueError, RecursionError):  # endless digits or depths
         return text
 
 
 class _Draft:
-    """A dataclass and what is to be changed in it, before the new one is made and checked."""
+    """A dataclass and its changes, before the new one is built and checked."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -167,7 +164,7 @@ class _Draft:
         name, rest = path[0], path[1:]
         known = {f.name for f in fields(self._value)}
         if name not in known:
-            raise RecipeError(f"--set {where}: no such setting", hint=_meant(name, sorted(known)))
+            raise RecipeError(f"--set {where}: no such setting", hint=_suggest(name, sorted(known)))
         if name == KIND and new != getattr(self._value, KIND):
             raise RecipeError(
                 f"--set {where}: the kind of model is that of the recipe",
@@ -175,7 +172,7 @@ class _Draft:
             )
         if not rest:
             hint = typing.get_type_hints(type(self._value))[name]
-            self._changes[name] = _value(hint, new, where)
+            self._changes[name] = _parse_value(hint, new, where)
             return
         below = self._changes.get(name, getattr(self._value, name))
         if not isinstance(below, _Draft):
@@ -184,7 +181,7 @@ class _Draft:
             below = self._changes[name] = _Draft(below)
         below.put(rest, new, where)
 
-    def made(self) -> Any:
+    def build(self) -> Any:
         """The changed dataclass, which checks itself."""
-        changes = {k: v.made() if isinstance(v, _Draft) else v for k, v in self._changes.items()}
+        changes = {k: v.build() if isinstance(v, _Draft) else v for k, v in self._changes.items()}
         return replace(self._value, **changes) if changes else self._value

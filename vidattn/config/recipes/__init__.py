@@ -1,4 +1,4 @@
-"""What we train and how: values only. `RECIPES` lists them by name."""
+"""Training recipes; `RECIPES` lists them by name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECIPES: dict[str, Recipe] = {
     )
 }
 SPLITS = re.compile(r"(ucf101|hmdb51)-[23]")
-"""Names of data sets that are another split of the one before the dash."""
+"""Names of further splits of the dataset before the dash."""
 
 
 def find_recipe(name: str) -> Recipe:
@@ -42,7 +42,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def recipe_for(dataset: str) -> Recipe:
-    """What training on a data set starts from: the first recipe for it, or `small` for yours."""
+    """The default recipe for a dataset: the first for it, or `small` for others."""
     split = SPLITS.fullmatch(dataset)
     name = split[1] if split else dataset
     recipe = next((r for r in RECIPES.values() if r.data.dataset == name), SMALL)

@@ -2,8 +2,8 @@
 
 Source: arXiv:2102.05095, Sec. 4.5 and Table 8; there is no configuration file, but the authors say
 that everything but the clips is as on Kinetics (official repository, issue 9). Starts from a model
-of Kinetics-400. At test time as many clips as cover a video of average length (410 s) lie side by
-side and are averaged; how many crops each has is not said: three, as elsewhere.
+of Kinetics-400. At test time the clips that tile a video of average length (410 s) are averaged;
+three crops of each, as elsewhere: the paper does not state them.
 
     vidattn train --dataset howto100m --data-root /data/howto100m
     vidattn train --dataset howto100m -m timesformer-howto100m-96

@@ -89,7 +89,7 @@ def on(
     expect: Expected | None = None,
     init: str = DIVIDED.init,
 ) -> Recipe:
-    """A recipe of Kinetics-400 for another set of the same kind."""
+    """A recipe of Kinetics-400 for another dataset of the same kind."""
     return replace(
         recipe,
         name=recipe.name.replace("k400", dataset),

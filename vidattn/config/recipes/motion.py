@@ -1,12 +1,11 @@
 """motion-tiny: names the motion of the camera in one second of video; ships with the package.
 
-Trained from nothing on clips the package makes. What learning needed: patch filters that start as
-cosines, the motion of every patch as a second task while the camera's motion is still hard to see,
-and easy clips (fast, clean) before hard ones.
+Trained from nothing on generated clips. Learning needed patch filters that start as cosines, the
+motion of every patch as a second task, and easy clips (fast, clean) before hard ones.
 
-Expected: 94 % of held-back clips; 460,000 clips, 90 minutes on two busy CPU cores. Accuracy leaves
-chance level between steps 250 and 350. The bundled weights come from this recipe, with the length
-of the run decided while it ran and scenes of several moving things from epoch 7 on.
+Expected: 94 % of validation clips; 460,000 clips, 90 minutes on two busy CPU cores. Accuracy leaves
+chance level between steps 250 and 350. The bundled weights come from this recipe, but the length
+of the run was set while it ran, and scenes had several moving objects from epoch 7 on.
 
     vidattn train --dataset motion
     vidattn eval -m motion-tiny --dataset motion --expect top1=94.5+-1

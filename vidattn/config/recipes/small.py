@@ -1,10 +1,10 @@
-"""Clips of your own, on a computer of your own: a small model for a folder of short clips.
+"""A small model for a folder of short clips, trained on one computer.
 
-The shape is that of motion-tiny, so that training can start from it; frames are drawn from the
-whole of each clip, since its label speaks of all of it.
+It has the shape of motion-tiny, so that training can start from it; frames are drawn from the
+whole of each clip, as its label is for all of it.
 
-However small the set, training takes about 1,200 steps: from nothing it stays at chance level for
-the first 150 to 400. Axial attention learns at half the rate only. What was tried and measured:
+Training takes about 1,200 steps for any dataset: from nothing it stays at chance level for the
+first 150 to 400. Axial attention needs half the learning rate. Measurements:
 examples/benchmarks/README.md.
 
 `small-stam` is a STAM of that shape: frames meet only above its blocks, so that overlapping windows

@@ -1,10 +1,10 @@
-"""TimeSformer on Something-Something V2: one frame of each of 8, 16 or 64 parts of a video.
+"""TimeSformer on Something-Something V2: one frame of each of 8, 16 or 64 bins of a video.
 
 Source: official code, configs/SSv2/TimeSformer_divST_*.yaml. Left and right are classes of their
-own, so nothing is mirrored; the inverse of the short side is drawn evenly. Frames are fed as BGR:
-the official code reads them so and its switch that turns them does nothing for this model. Top-1 is
-that of the paper from ImageNet-21k (Table 3), and beside it that of the official model zoo; 3x1
-views. From ImageNet-1k (`--init deit-b16-in1k`) the paper has 59.5, 62.2 and 62.4.
+own, so no clip is mirrored; the inverse of the short side is uniform. Frames are BGR, as the
+official code reads them: its switch to RGB has no effect on this model. Top-1 is that of the paper
+from ImageNet-21k (Table 3), and that of the official model zoo; 3x1 views. From ImageNet-1k
+(`--init deit-b16-in1k`) the paper has 59.5, 62.2 and 62.4.
 
     vidattn train --dataset ssv2 --data-root /data/ssv2
     vidattn train --dataset ssv2 -m timesformer-hr-ssv2

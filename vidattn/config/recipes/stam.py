@@ -3,10 +3,10 @@
 Its training code was never released. What the authors said of it: AdamW, learning rate 1e-5 for
 batches of 64 (2.5e-6 for 16 with 64 frames), weight decay 1e-3, cosine over 100 epochs, 10 of them
 warm-up, a running mean of the weights (official repository, issue 9); spatial part from a ViT-B/16
-of ImageNet-21k, transformer over time from random values (its README); pixels from
-0 to 1 as they are, one crop of one clip (official code). Ours, as not said: the decay of that mean,
-jitter and flip. The published scores are of models that also learned from a teacher, which is not
-named and not part of this, and on those validation videos that are 10 seconds long.
+of ImageNet-21k, transformer over time from random values (its README); pixels from 0 to 1, one
+crop of one clip (official code). Ours: the decay of that mean, the short side and flip. The
+published scores are of models that also learned from an unnamed teacher, which is not part of
+this, and on validation videos of 10 seconds.
 
     vidattn train --dataset k400 -m stam-16-k400
 """
@@ -26,7 +26,7 @@ SOURCE = "official repository, issue 9 (code never released); with a teacher top
 
 
 def clips(frames: int) -> ClipConfig:
-    """One frame of each of so many parts of a video."""
+    """One frame of each of `frames` bins of a video."""
     return ClipConfig(
         frames=frames,
         step_seconds=10 / frames,

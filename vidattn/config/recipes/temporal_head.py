@@ -1,11 +1,10 @@
-"""One label for a whole film: a small transformer over what a model saw of each of its windows.
+"""One label for a whole video: a small transformer over the embeddings of its windows.
 
-The paper's long-video setting (arXiv:2102.05095, Sec. 4.5, Table 8) averages the answers to clips
-that tile a video. A head that has learned from the films sees in which order things happen, and
-what happens once.
+The paper's long-video setting (arXiv:2102.05095, Sec. 4.5, Table 8) averages the predictions of
+clips that tile a video. A trained head also uses the order of events, and rare ones.
 
-    vidattn segment films/ --embeddings -o seen
-    vidattn train --task long --dataset films.csv
+    vidattn segment videos/ --embeddings -o embeddings
+    vidattn train --task temporal-head --dataset videos.csv
 """
 
 from vidattn.config.schema import DataConfig, OptimConfig, Recipe, TemporalConfig, ViewConfig

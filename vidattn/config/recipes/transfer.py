@@ -1,8 +1,8 @@
-"""UCF101 and HMDB51: small sets of short clips, which take a model of Kinetics to start from.
+"""UCF101 and HMDB51: small datasets of short clips, from a model of Kinetics.
 
-Source: ours; the authors of TimeSformer did not try these sets, and we state no score. Few videos
-and much that is known already: a low rate, lower still in the lower layers, smoothed labels. Frames
-are drawn from the whole of each video, which is shorter than a clip of Kinetics.
+Source: ours; the authors of TimeSformer did not try these datasets, and we state no score. For few
+videos and a trained model: a low learning rate, lower still in the lower layers, smoothed labels.
+Frames are drawn from the whole of each video, which is shorter than a clip of Kinetics.
 
     vidattn train --dataset ucf101 --data-root /data/ucf101
     vidattn train --dataset hmdb51-2 --data-root /data/hmdb51
@@ -28,7 +28,7 @@ FINE = OptimConfig(
     label_smoothing=0.1,
     layer_decay=0.75,
 )
-HALF = (0.5, 0.5, 0.5)  # mean and deviation of the pixels, as the model they start from has them
+HALF = (0.5, 0.5, 0.5)  # mean and deviation of the initial model
 WHOLE = replace(
     DIVIDED, optim=FINE, clip=ClipConfig(frames=8, mean=HALF, std=HALF, train_sampling="bins")
 )
