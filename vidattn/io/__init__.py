@@ -1,1 +1,1 @@
-"""Files: read, written whole or not at all, locked; JSON, npz and counted text."""
+"""Files, locks, JSON, npz, digests, lazy imports and counted nouns."""

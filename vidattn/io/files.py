@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not there at all."""
+"""Files that are written whole or not at all, and errors of reading and writing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vidattn.errors import OutputError, VidattnError
@@ -23,21 +23,21 @@ HINTS = {
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a regular file is there; False too where the system will not say.
+    """Whether a regular file exists; False also if the system does not tell.
 
-    Names that are too long and folders that may not be searched raise with pathlib; here they are
-    as good as absent, and whoever opens them learns why.
+    pathlib raises for names that are too long and folders that may not be searched; here they count
+    as absent, and opening them gives the reason.
     """
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder is there; see `is_file`."""
+    """Whether a folder exists; see `is_file`."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def exists(path: str | os.PathLike[str]) -> bool:
-    """Whether anything is there; see `is_file`."""
+    """Whether anything exists; see `is_file`."""
     return os.path.exists(path)  # noqa: PTH110
 
 
@@ -56,7 +56,7 @@ def reading(
 def writing(path: str | os.PathLike[str], *, hint: str | None = None) -> Iterator[None]:
     """Turn an OSError of the block into an OutputError: "PATH: cannot be written: REASON".
 
-    hint: in place of one that goes by the reason.
+    hint: by default one for the reason.
     """
     try:
         yield
@@ -69,16 +69,14 @@ def writing(path: str | os.PathLike[str], *, hint: str | None = None) -> Iterato
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends without an error.
 
-    The block creates the temporary file and writes it. Afterwards it is flushed to disk and
-    renamed, and the directory is flushed, so a crash leaves the old file or the new one, never a
-    part. A missing directory is made; a symbolic link keeps pointing where it points. When the
-    block fails, the temporary file is removed and `path` is as it was.
-
-    Raises OutputError, with the path and the system's reason, when something cannot be written, and
-    when `path` is a directory, a device or a pipe.
+    The block writes the temporary file. Afterwards it is flushed to disk and renamed, and the
+    folder is flushed, so a crash leaves the old file or the new one, never a part. Missing folders
+    are created; a symbolic link keeps its target. If the block fails, the temporary file is removed
+    and `path` is unchanged. Raises OutputError, see `writing`, and if `path` is a folder, a device
+    or a pipe.
     """
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".vidattn-{_mark(target)}{secrets.token_hex(6)}.part")
+    part = target.with_name(f".vidattn-{_prefix(target)}{secrets.token_hex(6)}.part")
     try:
         if exists(target) and not is_file(target):
             raise OutputError(f"{path}: is not a regular file", hint="name a file")
@@ -91,19 +89,19 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def remove_partial_files(path: str | os.PathLike[str]) -> None:
-    """Remove what killed processes have left of `path`; for who alone may write it."""
+    """Remove temporary files that killed processes have left; only for the one writer of `path`."""
     target = Path(os.path.realpath(path))
-    for part in target.parent.glob(f".vidattn-{_mark(target)}*.part"):
+    for part in target.parent.glob(f".vidattn-{_prefix(target)}*.part"):
         _discard(part)
 
 
-def _mark(target: Path) -> str:
-    """What the temporary files of a path have in common."""
+def _prefix(target: Path) -> str:
+    """The common prefix of the temporary files of a path."""
     return sha256(target.name, 12)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write `data` to `path` so that readers see the old content or all of the new; returns `path`.
+    """Write `data` so that readers see the old content or all of the new; returns `path`.
 
     Raises OutputError, see `replacing_file`.
     """
@@ -113,19 +111,19 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it that are missing, so that a power cut leaves them there.
+    """Create a folder and the missing ones above it, so that they survive a power cut.
 
-    What is flushed into a folder is lost with the folder, if that has no entry yet in the one above
-    it. Raises OSError.
+    Flushed files are lost with their folder if that is not yet an entry of the one above it. Raises
+    OSError.
     """
     missing = [folder for folder in (path, *path.parents) if not exists(folder)]
     path.mkdir(parents=True, exist_ok=True)
-    for made in reversed(missing):
-        flush_folder(made.parent)
+    for new in reversed(missing):
+        flush_folder(new.parent)
 
 
 def publish(part: Path, target: Path) -> None:
-    """Give a finished file its name, when all of it is on the disk. Raises OSError."""
+    """Give a finished file its name once all of it is on the disk. Raises OSError."""
     _flush(part, os.O_RDWR)
     part.replace(target)
     flush_folder(target.parent)
@@ -141,8 +139,10 @@ def _flush(path: Path, flags: int) -> None:
 
 
 def flush_folder(path: Path) -> None:
-    """Make new names in a folder durable, where the system can: Windows and some network drives
-    cannot. Raises OSError."""
+    """Make new names in a folder durable, except on Windows and some network drives, which cannot.
+
+    Raises OSError.
+    """
     if os.name != "posix":
         return
     try:
@@ -153,8 +153,6 @@ def flush_folder(path: Path) -> None:
 
 
 def _discard(part: Path) -> None:
-    """Remove what is left of a temporary file; a directory that went away took it along."""
-    try:
+    """Remove a temporary file; it may have gone with its folder."""
+    with suppress(OSError):
         part.unlink(missing_ok=True)
-    except OSError:
-        return

@@ -1,4 +1,4 @@
-"""JSON that a person can read and nothing in it can steer a terminal with."""
+"""JSON that people can read and that cannot steer a terminal."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from vidattn.types import Window
 
 
 def dumps(value: Any) -> str:
-    """JSON on one line, in which no character can end the line, move a cursor or be no UTF-8.
+    """JSON on one line of valid UTF-8, without control characters.
 
     Raises ValueError for NaN and Infinity.
     """
-    return _escaped(_dumps(value))
+    return _escape(_dumps(value))
 
 
 def dumps_pretty(value: Any, indent: int) -> str:
     """As `dumps`, with one line for each key of the document and each row of its tables."""
-    return _escaped(_laid_out(value, indent))
+    return _escape(_format(value, indent))
 
 
 def to_json_value(value: Any) -> Any:
-    """What JSON can say: fractions and windows become pairs, arrays and tuples lists."""
+    """A value of JSON types: fractions and windows become pairs, arrays and tuples lists."""
     if isinstance(value, Mapping):
         return {str(k): to_json_value(v) for k, v in value.items()}
     if isinstance(value, Fraction):
@@ -46,10 +46,10 @@ def _dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _laid_out(value: Any, indent: int, pad: str = "\n") -> str:
+def _format(value: Any, indent: int, pad: str = "\n") -> str:
     deeper = pad + " " * indent
     if isinstance(value, dict) and (pad == "\n" or any(map(_is_table, value.values()))):
-        rows = [f"{_dumps(k)}: {_laid_out(v, indent, deeper)}" for k, v in value.items()]
+        rows = [f"{_dumps(k)}: {_format(v, indent, deeper)}" for k, v in value.items()]
         return "{" + deeper + ("," + deeper).join(rows) + pad + "}"
     if _is_table(value):
         return "[" + deeper + ("," + deeper).join(map(_dumps, value)) + pad + "]"
@@ -60,6 +60,6 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], list | dict)
 
 
-def _escaped(text: str) -> str:
-    r"""Control characters, line separators and the bytes of broken file names as \uXXXX."""
+def _escape(text: str) -> str:
+    r"""Control characters, line separators and undecodable bytes of file names as \uXXXX."""
     return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", text)

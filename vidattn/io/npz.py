@@ -1,4 +1,4 @@
-"""Archives of plain arrays (.npz) that may come from anyone."""
+"""Archives of plain arrays (.npz) from untrusted sources."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ BROKEN = (
     *(SyntaxError, NotImplementedError, RuntimeError, AttributeError, tokenize.TokenError),
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
-"""What json, zipfile and numpy raise, depending on which byte is wrong."""
+"""Errors that json, zipfile and numpy raise, depending on the wrong byte."""
 
 
 def read_arrays(data: bytes, names: Sequence[str]) -> list[NDArray[Any]]:
     """The arrays of these names, in this order. Pickles and compressed members are refused.
 
-    Raises KeyError for a name that is missing, one of BROKEN for an archive that is none.
+    Raises KeyError for a missing name, one of BROKEN for an invalid archive.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as members:
         if sum(member.file_size for member in members.infolist()) > len(data):
-            raise ValueError("a compressed archive: it would unfold to more than its size")
-    with np.load(io.BytesIO(data), allow_pickle=False) as opened:
-        found = [opened[name] for name in names]
-    if not all(isinstance(array, np.ndarray) for array in found):
+            raise ValueError("a compressed archive, which would expand beyond its size")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = [archive[name] for name in names]
+    if not all(isinstance(array, np.ndarray) for array in arrays):
         raise ValueError("an entry is no array")
-    return found
+    return arrays

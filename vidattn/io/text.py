@@ -1,4 +1,4 @@
-"""Counts in words."""
+"""Counted nouns."""
 
 from __future__ import annotations
 

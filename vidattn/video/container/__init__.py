@@ -1,1 +1,1 @@
-"""What a container says of its frames: tables, packets, codecs, seek points."""
+"""Containers: packet and frame tables, codec headers, seek plans."""
