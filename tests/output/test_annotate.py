@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import numbers
-from tests.video.films import FFPROBE, TICKS, beeps_at, probed, write_numbered
+from tests.video.helpers import FFPROBE, TICKS, beeps_at, probed, write_numbered
 from vidattn.errors import InputError, UsageError, VideoError
 from vidattn.output import write
 from vidattn.output.file_names import excerpt_name

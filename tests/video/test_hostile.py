@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import FILES, Made, numbers, write
+from tests.video.helpers import refused
 from vidattn.errors import UsageError, VideoError
 from vidattn.video import Limits, open_video
 
@@ -84,7 +85,7 @@ def test_a_file_without_permission_is_named(small: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["-rf.mp4", "a\nb.mp4", "%d.mp4", "[b].mp4", "\x1b[31m.mp4", "film \udcff.mp4", "é.mp4"],
+    ["-rf.mp4", "a\nb.mp4", "%d.mp4", "[b].mp4", "\x1b[31m.mp4", "video \udcff.mp4", "é.mp4"],
 )
 def test_strange_names_are_just_names(name: str, small: Path, tmp_path: Path) -> None:
     path = tmp_path / name
@@ -94,9 +95,9 @@ def test_strange_names_are_just_names(name: str, small: Path, tmp_path: Path) ->
 
 
 def test_a_broken_file_with_a_strange_name_is_still_named(tmp_path: Path) -> None:
-    path = tmp_path / "film \udcff.mp4"
+    path = tmp_path / "video \udcff.mp4"
     path.write_bytes(b"words")
-    with pytest.raises(VideoError, match=r"film \\xff.mp4: not a video file"):
+    with pytest.raises(VideoError, match=r"video \\xff.mp4: not a video file"):
         open_video(path)
 
 
@@ -179,9 +180,8 @@ def test_damage_in_the_middle_is_left_out_and_listed(
         assert inside == pytest.approx(len(lost) / 30)
         assert numbers(np.stack([found[i] for i in (0, 10, 85, 89)])) == [0, 10, 85, 89]
         assert numbers(video.read([88, 3])) == [88, 3]
-        with pytest.raises(VideoError, match=f"frame {lost[3]} does not decode") as caught:
+        with refused("E_DECODE", f"frame {lost[3]} does not decode"):
             video.read([lost[3]])
-        assert caught.value.code == "E_DECODE"
 
 
 def test_a_count_of_frames_in_the_header_is_not_believed(
@@ -220,9 +220,8 @@ def test_a_header_that_promises_more_frames_than_the_file_has_bytes_is_not_belie
         data[at : at + 4] = struct.pack(">I", value)
     liar = tmp_path / "liar.mp4"
     liar.write_bytes(data)
-    with pytest.raises(VideoError, match="promises 2,000,000 frames, and the file has") as caught:
+    with refused("E_TOO_LARGE", "promises 2,000,000 frames, and the file has"):
         open_video(liar)
-    assert caught.value.code == "E_TOO_LARGE"
 
 
 @pytest.mark.parametrize("name", ["cfr.mp4", "matroska.mkv", "raw.h264"])
@@ -232,6 +231,5 @@ def test_a_file_of_more_frames_than_allowed_is_refused(
     path = make(next(made for made in FILES if made.name == name))
     with open_video(path, limits=Limits(max_frames=90)) as video:
         assert video.frames == 90
-    with pytest.raises(VideoError, match="more than 89 frames") as caught:
+    with refused("E_TOO_LARGE", "more than 89 frames"):
         open_video(path, limits=Limits(max_frames=89))
-    assert caught.value.code == "E_TOO_LARGE"

@@ -57,10 +57,10 @@ def patched(path: Path, box: bytes, at: int, fmt: str, *values: int) -> Path:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
+def video(tmp_path: Path) -> Path:
     """Three seconds of numbered frames."""
-    write(tmp_path / "film.mp4", Made("film.mp4", options=GOP))
-    return tmp_path / "film.mp4"
+    write(tmp_path / "video.mp4", Made("video.mp4", options=GOP))
+    return tmp_path / "video.mp4"
 
 
 def test_frames_of_a_pixel_are_frames(ask: Ask, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_frames_of_a_pixel_are_frames(ask: Ask, tmp_path: Path) -> None:
 
 
 def test_sizes_of_packets_that_lie_cost_those_packets_only(
-    ask: Ask, film: Path, tmp_path: Path
+    ask: Ask, video: Path, tmp_path: Path
 ) -> None:
     sample = 12 + 4 * 30
     lies: dict[str, tuple[int, int, float | None]] = {
@@ -97,8 +97,8 @@ def test_sizes_of_packets_that_lie_cost_those_packets_only(
         "one of nothing, and all after it elsewhere": (sample, 0, 29 / 90),
     }
     for name, (at, value, _) in lies.items():
-        patched(shutil.copy(film, tmp_path / f"{name}.mp4"), b"stsz", at, ">I", value)
-    film.unlink()
+        patched(shutil.copy(video, tmp_path / f"{name}.mp4"), b"stsz", at, ">I", value)
+    video.unlink()
     code, told = ask()
     assert code == 4
     for name, (_, _, seen) in lies.items():
@@ -111,8 +111,8 @@ def test_sizes_of_packets_that_lie_cost_those_packets_only(
         assert 1 - lost / 3 == pytest.approx(seen, abs=0.05), name
 
 
-def test_the_size_in_a_header_is_not_believed(ask: Ask, film: Path, tmp_path: Path) -> None:
-    data = bytearray(patched(film, b"tkhd", 76, ">II", 9999 << 16, 1 << 16).read_bytes())
+def test_the_size_in_a_header_is_not_believed(ask: Ask, video: Path, tmp_path: Path) -> None:
+    data = bytearray(patched(video, b"tkhd", 76, ">II", 9999 << 16, 1 << 16).read_bytes())
     at = data.index(b"avc1", data.index(b"stsd")) + 28  # the first one is among the brands
     for side in (8, 0, 65535):
         data[at : at + 4] = struct.pack(">HH", side, side)
@@ -230,7 +230,7 @@ def test_alpha_is_dropped_and_fields_stay_woven(ask: Ask, tmp_path: Path) -> Non
     assert (code, len(told)) == (0, 4)
 
 
-def test_an_animation_is_a_film_or_refused(ask: Ask, tmp_path: Path) -> None:
+def test_an_animation_is_a_video_or_refused(ask: Ask, tmp_path: Path) -> None:
     first, *rest = [Image.fromarray(frame) for frame in numbered(20)]
     for name in ("a.gif", "a.webp"):
         first.save(tmp_path / name, save_all=True, append_images=rest, duration=40)
@@ -243,28 +243,28 @@ def test_an_animation_is_a_film_or_refused(ask: Ask, tmp_path: Path) -> None:
 
 TEXTS = {
     "list.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfilm.mp4\n#EXT-X-ENDLIST\n",
-    "list.ffconcat": "ffconcat version 1.0\nfile 'film.mp4'\n",
+    "list.ffconcat": "ffconcat version 1.0\nfile 'video.mp4'\n",
     "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
     "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
     "list.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
     'mediaPresentationDuration="PT3S"><Period><AdaptationSet mimeType="video/mp4"><Representation '
-    'id="1" bandwidth="1"><BaseURL>film.mp4</BaseURL></Representation></AdaptationSet></Period>'
+    'id="1" bandwidth="1"><BaseURL>video.mp4</BaseURL></Representation></AdaptationSet></Period>'
     "</MPD>",
 }
-"""Texts that name a film beside them, as FFmpeg would open it."""
+"""Texts that name a video beside them, as FFmpeg would open it."""
 
 
-def test_a_text_that_names_a_film_is_none(ask: Ask, film: Path, tmp_path: Path) -> None:
+def test_a_text_that_names_a_video_is_none(ask: Ask, video: Path, tmp_path: Path) -> None:
     for name, text in TEXTS.items():
         (tmp_path / f"{name}.mp4").write_text(text)
     code, told = ask()
     assert code == 4
     refused = {name for name, one in told.items() if code_of(one) == "E_NOT_VIDEO"}
-    assert refused == {f"{name}.mp4" for name in TEXTS} == told.keys() - {film.name}
+    assert refused == {f"{name}.mp4" for name in TEXTS} == told.keys() - {video.name}
 
 
 def test_what_leads_nowhere_is_named_and_ends_no_walk(
-    ask: Ask, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("loop.mp4").symlink_to("loop.mp4")
@@ -274,7 +274,7 @@ def test_what_leads_nowhere_is_named_and_ends_no_walk(
         code, told = ask()
         assert code == 4
         assert {name: code_of(one) for name, one in told.items()} == {
-            film.name: "",
+            video.name: "",
             "loop.mp4": "E_GONE",
             "socket.mp4": "E_NOT_REGULAR",
         }

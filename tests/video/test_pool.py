@@ -1,6 +1,7 @@
-"""Going through many films: in few processes, the next one opened ahead, and read all the same."""
+"""Many videos in few processes, with or without prefetching, are read like one at a time."""
 
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -8,97 +9,233 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.video.test_process import child_of, gone
+from tests.video.helpers import child_of, gone, refused
 from vidattn.errors import VideoError
-from vidattn.video import Limits, Prefetcher, open_video
+from vidattn.video import Limits, Prefetcher, ProcessPool, open_video
+from vidattn.video.container.open import open_container
+from vidattn.video.container.probe import Probe, ProbeCache, probe
+
+
+def test_files_in_a_row_share_a_process_and_are_read_the_same(small: Path) -> None:
+    pool = ProcessPool()
+    pids = set()
+    for short_side in (32, 48, 32):
+        with open_video(small, short_side=short_side) as fresh:
+            expected = fresh.read([5, 0, 30])
+        with open_video(small, short_side=short_side, pool=pool) as video:
+            pids.add(child_of(video).pid)
+            assert np.array_equal(video.read([5, 0, 30]), expected)
+            assert next(video.stream(range(10)))[0] == 0  # and is left in the middle
+    assert len(pids) == 1
+    pool.close()
+    assert gone(pids.pop())
+
+
+def test_two_files_at_once_have_a_process_each(small: Path) -> None:
+    pool = ProcessPool()
+    with open_video(small, pool=pool) as one, open_video(small, pool=pool) as other:
+        assert child_of(one).pid != child_of(other).pid
+    pool.close()
+
+
+def test_descriptors_do_not_pile_up_in_a_kept_process(small: Path) -> None:
+    pool = ProcessPool()
+    counts = []
+    for _ in range(4):
+        with open_video(small, pool=pool) as video:
+            video.read([1])
+            counts.append(child_of(video).num_fds())
+    assert counts[1:] == counts[1:2] * 3
+    pool.close()
+
+
+def test_a_file_that_fails_takes_its_process_along(small: Path, tmp_path: Path) -> None:
+    pool = ProcessPool()
+    with open_video(small, pool=pool) as video:
+        first = child_of(video).pid
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(small.read_bytes()[:300])
+    with pytest.raises(VideoError):
+        open_video(broken, pool=pool)
+    assert gone(first)
+    with open_video(small, pool=pool) as video:
+        assert len(video.read([3])) == 1
+    pool.close()
+
+
+def test_a_kept_process_that_died_meanwhile_is_no_fault_of_the_next_file(small: Path) -> None:
+    pool = ProcessPool()
+    with open_video(small, pool=pool) as video:
+        first = child_of(video)
+    first.kill()
+    first.wait(3)
+    with open_video(small, pool=pool) as video:
+        assert len(video.read([3])) == 1
+    pool.close()
+
+
+def test_a_process_is_let_go_after_many_files(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ProcessPool, "FILES", 2)
+    pool = ProcessPool()
+    pids = []
+    for _ in range(3):
+        with open_video(small, pool=pool) as video:
+            pids.append(child_of(video).pid)
+    assert pids[0] == pids[1] != pids[2]
+    pool.close()
+
+
+def test_as_many_processes_are_kept_as_are_wanted(small: Path) -> None:
+    pool = ProcessPool(2)
+    pids = []
+    for _ in range(2):
+        with open_video(small, pool=pool) as one, open_video(small, pool=pool) as other:
+            pids.append({child_of(one).pid, child_of(other).pid})
+    assert pids[0] == pids[1]
+    pool.close()
+
+
+def test_a_copy_starts_empty_and_a_forgotten_spare_ends_its_process(small: Path) -> None:
+    pool = ProcessPool()
+    with open_video(small, pool=pool) as video:
+        pid = child_of(video).pid
+    assert pickle.loads(pickle.dumps(pool)).take() is None
+    del pool, video
+    assert gone(pid)
+
+
+def test_a_file_that_comes_back_is_known_and_one_that_changed_is_not(
+    small: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "path.mp4"
+    path.write_bytes(small.read_bytes())
+    pool = ProcessPool()
+    with open_video(path, pool=pool) as video:
+        frames, times = video.read([0, 7]), video.times
+    with open_video(path, pool=pool, short_side=24) as video:
+        assert np.array_equal(video.times, times)
+        assert video.height == 24
+    path.write_bytes(small.read_bytes()[:-1] + b"\0")
+    with open_video(path, pool=pool) as video:
+        assert np.array_equal(video.read([0, 7]), frames)
+    path.write_bytes(b"something else")
+    with pytest.raises(VideoError):
+        open_video(path, pool=pool)
+    pool.close()
+
+
+def test_what_is_known_of_files_is_bounded_and_the_last_used_stays(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_video(small) as video:
+        rows = 2 * video.frames
+    monkeypatch.setattr(ProbeCache, "ROWS", 2 * rows)
+    known, limits, made = ProbeCache(), Limits(), []
+
+    def ask(name: str) -> None:
+        path = tmp_path / name
+        if not path.exists():
+            path.write_bytes(small.read_bytes())
+        with path.open("rb") as file:
+
+            def make() -> Probe:
+                made.append(name)
+                return probe(lambda: open_container(str(path), limits), lambda: None)
+
+            assert known.get(file.fileno(), limits, make).details.frames == rows // 2
+
+    for name in ("a", "b", "a", "c", "a", "b"):
+        ask(name)
+    assert made == ["a", "b", "c", "b"]
 
 
 @pytest.fixture
-def films(small: Path, tmp_path: Path) -> list[Path]:
-    """Three names of a film."""
+def videos(small: Path, tmp_path: Path) -> list[Path]:
+    """Three names of a video."""
     return [Path(shutil.copy(small, tmp_path / f"{i}.mp4")) for i in range(3)]
 
 
-def test_expected_films_are_read_like_others_in_two_processes(films: list[Path]) -> None:
-    with open_video(films[0], short_side=32) as fresh:
+def test_expected_videos_are_read_like_others_in_two_processes(videos: list[Path]) -> None:
+    with open_video(videos[0], short_side=32) as fresh:
         expected = fresh.read([5, 0, 30])
     pids = set()
-    with Prefetcher() as opener:
-        for film, coming in zip(films * 2, [*films[1:], *films, None], strict=True):
+    with Prefetcher() as prefetcher:
+        for path, coming in zip(videos * 2, [*videos[1:], *videos, None], strict=True):
             if coming is not None:
-                opener.prefetch(coming, short_side=32)
-            with opener(film, short_side=32) as video:
+                prefetcher.prefetch(coming, short_side=32)
+            with prefetcher(path, short_side=32) as video:
                 pids.add(child_of(video).pid)
                 assert np.array_equal(video.read([5, 0, 30]), expected)
-                assert (video.path, video.unreadable) == (os.fspath(film), [])
+                assert (video.path, video.unreadable) == (os.fspath(path), [])
     assert len(pids) == 2
     assert all(map(gone, pids))
 
 
-def test_what_is_wrong_with_an_expected_film_is_said_when_it_is_wanted(
-    films: list[Path], tmp_path: Path
+def test_what_is_wrong_with_an_expected_video_is_said_when_it_is_wanted(
+    videos: list[Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.mp4"
-    broken.write_bytes(films[0].read_bytes()[:300])
-    with Prefetcher() as opener:
+    broken.write_bytes(videos[0].read_bytes()[:300])
+    with Prefetcher() as prefetcher:
         for missing in (broken, tmp_path / "gone.mp4"):
             with pytest.raises(VideoError) as fresh:
                 open_video(missing)
-            opener.prefetch(missing)
-            with opener(films[0]) as video:
+            prefetcher.prefetch(missing)
+            with prefetcher(videos[0]) as video:
                 assert len(video.read([3])) == 1
             with pytest.raises(VideoError) as caught:
-                opener(missing)
+                prefetcher(missing)
             assert (caught.value.code, str(caught.value)) == (fresh.value.code, str(fresh.value))
 
 
 @pytest.mark.parametrize("how", ["grown", "replaced", "deleted"])
-def test_an_expected_film_that_changed_is_opened_anew(films: list[Path], how: str) -> None:
-    with Prefetcher() as opener:
-        opener.prefetch(films[1])
+def test_an_expected_video_that_changed_is_opened_anew(videos: list[Path], how: str) -> None:
+    with Prefetcher() as prefetcher:
+        prefetcher.prefetch(videos[1])
         if how == "grown":
-            with films[1].open("ab") as file:
+            with videos[1].open("ab") as file:
                 file.write(b"\0" * 64)
         elif how == "replaced":
-            films[2].replace(films[1])
+            videos[2].replace(videos[1])
         else:
-            films[1].unlink()
+            videos[1].unlink()
             with pytest.raises(VideoError, match="no such file"):
-                opener(films[1])
+                prefetcher(videos[1])
             return
-        with opener(films[1]) as video:
+        with prefetcher(videos[1]) as video:
             video.check_unchanged()
             assert len(video.read([3])) == 1
 
 
-def test_an_expected_film_whose_decoder_was_killed_is_opened_by_another(films: list[Path]) -> None:
-    with Prefetcher() as opener:
-        opener.prefetch(films[1])
-        (coming,) = opener._opening.values()
+def test_an_expected_video_whose_decoder_was_killed_is_opened_by_another(
+    videos: list[Path],
+) -> None:
+    with Prefetcher() as prefetcher:
+        prefetcher.prefetch(videos[1])
+        (coming,) = prefetcher._opening.values()
         child = child_of(coming)
         child.kill()
         child.wait(3)
-        with opener(films[1]) as video:
+        with prefetcher(videos[1]) as video:
             assert len(video.read([3])) == 1
 
 
-def test_no_more_than_two_films_are_open_ahead(films: list[Path]) -> None:
-    opener = Prefetcher()
+def test_no_more_than_two_videos_are_open_ahead(videos: list[Path]) -> None:
+    prefetcher = Prefetcher()
     pids = []
-    for film in (films[0], films[0], *films[1:]):
-        opener.prefetch(film)
-        pids.append(child_of(list(opener._opening.values())[-1]).pid)
+    for path in (videos[0], videos[0], *videos[1:]):
+        prefetcher.prefetch(path)
+        pids.append(child_of(list(prefetcher._opening.values())[-1]).pid)
     assert pids[0] == pids[1]
     assert gone(pids[0])
     assert psutil.pid_exists(pids[2])
-    opener.close()
+    prefetcher.close()
     assert all(map(gone, pids))
 
 
-def test_limits_hold_for_every_film(films: list[Path]) -> None:
-    with Prefetcher(Limits(max_pixels=100)) as opener:
-        for film in films[:2]:
-            opener.prefetch(film)
-            with pytest.raises(VideoError) as caught:
-                opener(film)
-            assert caught.value.code == "E_TOO_LARGE"
+def test_limits_hold_for_every_video(videos: list[Path]) -> None:
+    with Prefetcher(Limits(max_pixels=100)) as prefetcher:
+        for path in videos[:2]:
+            prefetcher.prefetch(path)
+            with refused("E_TOO_LARGE"):
+                prefetcher(path)

@@ -1,4 +1,4 @@
-"""Recording: every frame at its time, the film's sound in step, and nothing that breaks others."""
+"""Recording: every frame at its time, the video's sound in step, and nothing that breaks others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import numbers, turn_track
-from tests.video.films import FFPROBE, TICKS, beeps_at, probed, sound_packets, write_numbered
+from tests.video.helpers import FFPROBE, TICKS, beeps_at, probed, sound_packets, write_numbered
 from vidattn.errors import OutputError
 from vidattn.types import Window
 from vidattn.video import open_video
@@ -23,7 +23,7 @@ CLOCK, STEPS = TICKS["25"]
 
 
 def record(source: Path, path: Path, first: int = 0, after: int | None = None) -> AudioTrack:
-    """Copy a film frame by frame, or a part of it."""
+    """Copy a video frame by frame, or a part of it."""
     with open_video(source) as video, VideoWriter(video) as recorder:
         after = video.frames if after is None else after
         stop = video.duration if after == video.frames else float(video.times[after])
@@ -49,7 +49,7 @@ def test_every_frame_comes_back_at_its_time(rate: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(FFPROBE is None, reason="ffprobe is not installed")
-def test_a_turned_film_of_odd_size_and_odd_pixels_stands_upright(tmp_path: Path) -> None:
+def test_a_turned_video_of_odd_size_and_odd_pixels_stands_upright(tmp_path: Path) -> None:
     source = tmp_path / "a.mp4"
     with av.open(str(source), "w") as container:
         stream = container.add_stream("libx264", rate=25)
@@ -83,7 +83,7 @@ def test_a_turned_film_of_odd_size_and_odd_pixels_stands_upright(tmp_path: Path)
         ("a.avi", "libmp3lame", True),
     ],
 )
-def test_the_sound_stays_in_step(name: str, codec: str, copied: bool, tmp_path: Path) -> None:
+def test_the_audio_stays_in_step(name: str, codec: str, copied: bool, tmp_path: Path) -> None:
     source = write_numbered(tmp_path / name, CLOCK, STEPS, sound=codec, early=0.4)
     sound = record(source, tmp_path / "b.mp4")
     assert (sound.included, sound.copied) == (True, copied)
@@ -113,7 +113,7 @@ def test_sound_nobody_knows_is_left_out_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("matrix", [2, 1, 5])
-def test_colours_stay_what_they_were(matrix: int, tmp_path: Path) -> None:
+def test_colors_stay_what_they_were(matrix: int, tmp_path: Path) -> None:
     source = tmp_path / "a.mp4"
     rng = np.random.default_rng(0)
     blocks = rng.integers(20, 235, (4, 6, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)

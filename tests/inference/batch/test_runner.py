@@ -17,7 +17,7 @@ import pytest
 import vidattn
 from tests.cli.conftest import write_film
 from tests.inference.batch.conftest import Segment
-from tests.video.films import write_numbered
+from tests.video.helpers import write_numbered
 from vidattn.errors import MemoryLimitError, OutputError, UsageError, VideoError
 from vidattn.inference import stream
 from vidattn.inference.batch.events import Done, Failed, InputStarted, Written

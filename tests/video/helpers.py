@@ -1,19 +1,25 @@
-"""Films with numbered frames at given times and with a beep, and what ffprobe says of a file."""
+"""Videos with numbered frames and a beep, their properties by ffprobe, and decoding processes."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
+import psutil
+import pytest
 
 from tests.video.conftest import numbered
+from vidattn.errors import VideoError
+from vidattn.video.process.client import SupervisedVideo
 
 FFPROBE = shutil.which("ffprobe")
 RATES = {
@@ -38,9 +44,9 @@ def write_numbered(
     beep: float = 1.0,
     early: float = 0.0,
 ) -> Path:
-    """A film whose frame i spells i, shown at ticks[i]; with `sound`, a beep after `beep` seconds.
+    """A video whose frame i spells i, shown at ticks[i]; with `sound`, a beep after `beep` seconds.
 
-    early: seconds by which the sound begins before the pictures.
+    early: seconds by which the audio begins before the first frame.
     """
     with av.open(str(path), "w") as container:
         options = {"g": "10", "crf": "8", "preset": "ultrafast", **(options or {})}
@@ -71,24 +77,24 @@ def _sine(start: int, beep: float) -> av.AudioFrame:
 
 
 def beeps_at(path: Path) -> float:
-    """Seconds after which a film's sound gets loud."""
+    """Seconds after which the audio of a video gets loud."""
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):
             samples = np.abs(frame.to_ndarray().astype(np.float64)).max(axis=0)
             loud = np.flatnonzero(samples > 0.1)
             if len(loud) and frame.time is not None:
                 return frame.time + loud[0] / frame.sample_rate
-    raise AssertionError("the film is silent")
+    raise AssertionError("the video is silent")
 
 
 def sound_packets(path: Path) -> list[bytes]:
-    """The packets of a film's sound."""
+    """The audio packets of a video."""
     with av.open(str(path)) as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
 
 def probed(path: Path) -> dict[str, Any]:
-    """What ffprobe says of a file: its pictures' stream, `sound` and `times` of frames."""
+    """The video stream of a file by ffprobe, with its `sound` and the `times` of its frames."""
     done = subprocess.run(
         [
             *(str(FFPROBE), "-v", "error", "-of", "json", "-show_streams"),
@@ -104,3 +110,34 @@ def probed(path: Path) -> dict[str, Any]:
     frames = [f for f in document["frames"] if f["media_type"] == "video"]
     times = [float(frame["pts_time"]) for frame in frames]
     return {**streams["video"], "sound": streams.get("audio"), "times": times}
+
+
+@contextmanager
+def refused(code: str, match: str | None = None) -> Iterator[None]:
+    """Expect a VideoError with this reason code."""
+    with pytest.raises(VideoError, match=match) as caught:
+        yield
+    assert caught.value.code == code
+
+
+def child_of(video: object) -> psutil.Process:
+    """The decoding process of an open video."""
+    assert isinstance(video, SupervisedVideo)
+    assert video._process is not None
+    return psutil.Process(video._process.pid)
+
+
+def decoders() -> list[psutil.Process]:
+    """All decoding processes of this one."""
+    children = psutil.Process().children()
+    return [child for child in children if "vidattn.video.process.worker" in child.cmdline()]
+
+
+def gone(pid: int, seconds: float = 3) -> bool:
+    """Whether a process ends in time."""
+    stop = time.monotonic() + seconds
+    while time.monotonic() < stop:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False

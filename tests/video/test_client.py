@@ -15,27 +15,11 @@ import psutil
 import pytest
 
 from tests.video.conftest import Made, numbers, write
+from tests.video.helpers import child_of, decoders, gone, refused
 from vidattn.errors import VideoError
 from vidattn.video import Limits, ProcessPool, open_video
 from vidattn.video.process.child import WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
-
-
-def child_of(video: object) -> psutil.Process:
-    """The decoding process of an open video."""
-    assert isinstance(video, SupervisedVideo)
-    assert video._process is not None
-    return psutil.Process(video._process.pid)
-
-
-def gone(pid: int, seconds: float = 3) -> bool:
-    """Whether a process ends in time."""
-    stop = time.monotonic() + seconds
-    while time.monotonic() < stop:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.mark.parametrize("moment", ["open", "frames"])
@@ -53,9 +37,7 @@ def test_a_decoder_that_fails_is_ended_and_named(
     assert caught.value.code == code
     assert str(caught.value).startswith(f"{small}: the decoder ")
     assert time.monotonic() - start < 15
-    assert not [
-        c for c in psutil.Process().children() if "vidattn.video.process.worker" in c.cmdline()
-    ]
+    assert not decoders()
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="older Pythons start it in a session")
@@ -96,9 +78,8 @@ def test_a_decoder_that_dies_while_it_opens_is_replaced_once(
     assert len(made) == 2
     made.clear()
     deaths = 3
-    with pytest.raises(VideoError) as caught:
+    with refused("E_DECODER_DIED"):
         open_video(small)
-    assert caught.value.code == "E_DECODER_DIED"
     assert len(made) == 2
 
 
@@ -106,7 +87,7 @@ def test_a_decoder_that_dies_while_it_opens_is_replaced_once(
 def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
     kept: bool, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = Limits(silence_seconds=1)
+    limits = Limits(silence_seconds=3)
     pool = ProcessPool()
     if kept:
         open_video(small, pool=pool, limits=limits).close()
@@ -117,9 +98,8 @@ def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
         "vidattn.video.process.client.WorkerProcess",
         lambda seconds: made.append(seconds) or WorkerProcess(seconds),
     )
-    with pytest.raises(VideoError) as caught:
+    with refused("E_TIMEOUT"):
         open_video(small, pool=pool, limits=limits)
-    assert caught.value.code == "E_TIMEOUT"
     assert len(made) == (not kept)
 
 
@@ -181,9 +161,8 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(small: Path, tmp_path: 
         video.check_unchanged()
         with path.open("ab") as file:
             file.write(b"more")
-        with pytest.raises(VideoError, match="changed while") as caught:
+        with refused("E_CHANGED", "changed while"):
             video.check_unchanged()
-        assert caught.value.code == "E_CHANGED"
     with open_video(path) as video:
         path.unlink()
         assert numbers(video.read([70])) == [70]
@@ -272,7 +251,7 @@ def test_a_decoder_imports_no_torch(small: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux")
-def test_a_film_that_takes_too_much_memory_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_video_that_takes_too_much_memory_is_not_called_damaged(tmp_path: Path) -> None:
     made = Made("large.mp4", "libx264", {"preset": "ultrafast"}, size=(1920, 1080),
                 pts=tuple(range(12)))  # fmt: skip
     path = tmp_path / made.name
@@ -298,9 +277,8 @@ def test_a_film_that_takes_too_much_memory_is_not_called_damaged(tmp_path: Path)
 
 
 def test_memory_is_limited(small: Path) -> None:
-    with pytest.raises(VideoError) as caught:
+    with refused("E_DECODER_DIED"):
         open_video(small, limits=Limits(memory_bytes=100 << 20))
-    assert caught.value.code == "E_DECODER_DIED"
 
 
 def test_a_wait_for_a_hanging_decoder_can_be_interrupted_from_another_thread(
@@ -310,8 +288,7 @@ def test_a_wait_for_a_hanging_decoder_can_be_interrupted_from_another_thread(
         child_of(video).suspend()
         threading.Timer(0.5, video.interrupt).start()
         begin = time.monotonic()
-        with pytest.raises(VideoError) as caught:
+        with refused("E_DECODER_DIED"):
             list(video.stream(range(90)))
-        assert caught.value.code == "E_DECODER_DIED"
         assert time.monotonic() - begin < 10
         assert numbers(video.read([7])) == [7]
