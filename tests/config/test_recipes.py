@@ -33,21 +33,21 @@ def test_clips_fit_the_model(recipe: Recipe) -> None:
     assert recipe.source
 
 
-def test_a_data_set_has_a_recipe_to_start_from() -> None:
+def test_a_dataset_has_a_default_recipe() -> None:
     assert recipe_for("motion").name == "motion-tiny"
     assert recipe_for("motion").model.classes == len(LABELS)
     assert recipe_for("k400") == RECIPES["timesformer-k400"]
     assert recipe_for("./mine").data.dataset == "./mine"
 
 
-def test_an_unknown_recipe_is_answered_with_what_there_is() -> None:
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(RecipeError) as caught:
         find_recipe("motion-huge")
     assert caught.value.hint == "did you mean motion-tiny? vidattn recipe list"
 
 
 @pytest.mark.parametrize("dataset", KNOWN)
-def test_every_known_data_set_has_a_recipe_of_its_own_with_its_number_of_classes(
+def test_every_known_dataset_has_a_recipe_with_its_number_of_classes(
     dataset: str,
 ) -> None:
     recipe, name = recipe_for(dataset), dataset.partition("-")[0]
@@ -183,7 +183,7 @@ def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_recipe(tmp_path / "gone.json")
 
 
-def test_clips_of_ones_own_start_small_and_are_seen_whole() -> None:
+def test_own_clips_train_the_small_recipe_on_whole_videos() -> None:
     recipe = recipe_for("./mine")
     assert recipe.optim.evaluate_every == 1
     assert recipe.name == "small"
@@ -226,7 +226,7 @@ def test_a_value_out_of_range_is_refused_by_name(setting: str) -> None:
 
 
 @pytest.mark.parametrize("crop", [24, 96])  # below and above the 48 of the recipe
-def test_settings_are_held_against_one_another_when_all_are_made(crop: int) -> None:
+def test_settings_are_checked_against_one_another_after_all_are_applied(crop: int) -> None:
     settings = [f"clip.crop={crop}", f"clip.short_side={crop}", "clip.frames=4"]
     one, other = (
         apply_settings(find_recipe("small"), order) for order in (settings, settings[::-1])

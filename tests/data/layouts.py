@@ -8,11 +8,11 @@ from vidattn.config.labels import load_labels
 
 Place = Callable[[Path, str, int], None]
 """Puts a video of a kind ("across" or "down") and a number at a path."""
-Halves = dict[str, dict[str, str]]
+Splits = dict[str, dict[str, str]]
 """Half -> file name -> label."""
 
 KINDS = ("across", "down")
-HALVES = {"train": range(4), "val": range(4, 6)}
+SPLITS = {"train": range(4), "val": range(4, 6)}
 
 
 def two(name: str) -> tuple[str, str]:
@@ -21,15 +21,15 @@ def two(name: str) -> tuple[str, str]:
     return known[3], known[-2]
 
 
-def _each(name: str, place: Callable[[str, str, int], Path], put: Place) -> Halves:
-    """Puts two classes of videos where `place(half, label, number)` says."""
-    found: Halves = {"train": {}, "val": {}}
-    for half, numbers in HALVES.items():
+def _each(name: str, place: Callable[[str, str, int], Path], put: Place) -> Splits:
+    """Puts two classes of videos where `place(split, label, number)` says."""
+    found: Splits = {"train": {}, "val": {}}
+    for split, numbers in SPLITS.items():
         for label, kind in zip(two(name), KINDS, strict=True):
             for number in numbers:
-                path = place(half, label, number)
+                path = place(split, label, number)
                 put(path, kind, number)
-                found[half][path.name] = label
+                found[split][path.name] = label
     return found
 
 
@@ -37,112 +37,112 @@ def _id(name: str, label: str, number: int) -> str:
     return f"-{'ab'[two(name).index(label)]}_{number}cdefgh"[:11]
 
 
-def official_kinetics(root: Path, put: Place, name: str, where: str = "{half}/{label}") -> Halves:
+def official_kinetics(root: Path, put: Place, name: str, where: str = "{split}/{label}") -> Splits:
     rows: dict[str, list[str]] = {"train": [], "val": []}
 
-    def place(half: str, label: str, number: int) -> Path:
+    def place(split: str, label: str, number: int) -> Path:
         video = _id(name, label, number)
-        rows[half].append(f"{label},{video},{number},{number + 10},{half}")
-        folder = root / where.format(half=half, label=label.replace(" ", "_"))
+        rows[split].append(f"{label},{video},{number},{number + 10},{split}")
+        folder = root / where.format(split=split, label=label.replace(" ", "_"))
         return folder / f"{video}_{number:06d}_{number + 10:06d}.mp4"
 
     found = _each(name, place, put)
-    for half, lines in rows.items():
+    for split, lines in rows.items():
         text = "label,youtube_id,time_start,time_end,split\n" + "\n".join(lines) + "\n"
         (root / "annotations").mkdir(exist_ok=True)
-        (root / "annotations" / f"{half}.csv").write_text(text)
+        (root / "annotations" / f"{split}.csv").write_text(text)
     return found
 
 
-def one_annotation_file(root: Path, put: Place, name: str) -> Halves:
+def one_annotation_file(root: Path, put: Place, name: str) -> Splits:
     found = official_kinetics(root, put, name, "")
-    lines = [(root / "annotations" / f"{half}.csv").read_text().splitlines() for half in HALVES]
+    lines = [(root / "annotations" / f"{split}.csv").read_text().splitlines() for split in SPLITS]
     (root / f"kinetics_{name[1:]}.csv").write_text("\n".join(lines[0] + lines[1][1:]) + "\n")
-    for half in HALVES:
-        (root / "annotations" / f"{half}.csv").unlink()
+    for split in SPLITS:
+        (root / "annotations" / f"{split}.csv").unlink()
     return found
 
 
-def ids_and_labels(root: Path, put: Place, name: str) -> Halves:
+def ids_and_labels(root: Path, put: Place, name: str) -> Splits:
     """As the authors hand out their lists: `youtube_id label`."""
     found = official_kinetics(root, put, name, "videos")
-    for half in HALVES:
-        path = root / "annotations" / f"{half}.csv"
+    for split in SPLITS:
+        path = root / "annotations" / f"{split}.csv"
         rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
         known = load_labels(name)
-        (root / f"{half}.csv").write_text("".join(f"{r[1]} {known.index(r[0])}\n" for r in rows))
+        (root / f"{split}.csv").write_text("".join(f"{r[1]} {known.index(r[0])}\n" for r in rows))
         path.unlink()
     return found
 
 
 def lists(
-    root: Path, put: Place, name: str, separator: str = " ", title: str = "{half}.csv"
-) -> Halves:
+    root: Path, put: Place, name: str, separator: str = " ", title: str = "{split}.csv"
+) -> Splits:
     """`path label` with numbers, or with names where the separator is no space."""
     rows: dict[str, list[str]] = {"train": [], "val": []}
 
-    def place(half: str, label: str, number: int) -> Path:
+    def place(split: str, label: str, number: int) -> Path:
         shown = str(load_labels(name).index(label)) if separator == " " else label
-        path = f"videos_{half}/{label.replace('/', '_')}/clip {number}{label[:1]}.mp4"
-        rows[half].append(separator.join([path, shown]))
+        path = f"videos_{split}/{label.replace('/', '_')}/clip {number}{label[:1]}.mp4"
+        rows[split].append(separator.join([path, shown]))
         return root / path
 
     found = _each(name, place, put)
-    for half, lines in rows.items():
-        (root / title.format(half=half)).write_text("\n".join(lines) + "\n")
+    for split, lines in rows.items():
+        (root / title.format(split=split)).write_text("\n".join(lines) + "\n")
     return found
 
 
-def folders(root: Path, put: Place, name: str) -> Halves:
-    def place(half: str, label: str, number: int) -> Path:
-        return root / half / label.replace(" ", "_") / f"{number}{label[0]}.mp4"
+def folders(root: Path, put: Place, name: str) -> Splits:
+    def place(split: str, label: str, number: int) -> Path:
+        return root / split / label.replace(" ", "_") / f"{number}{label[0]}.mp4"
 
     return _each(name, place, put)
 
 
-def ssv2(root: Path, put: Place, prefix: str, where: str) -> Halves:
+def ssv2(root: Path, put: Place, prefix: str, where: str) -> Splits:
     entries: dict[str, list[dict[str, object]]] = {"train": [], "val": []}
 
-    def place(half: str, label: str, number: int) -> Path:
+    def place(split: str, label: str, number: int) -> Path:
         video = str(100 * number + two("ssv2").index(label))
         template = label.replace("something", "[something]", 1)
         words = label.replace("something", "a cup")
-        entries[half].append({"id": video, "label": words, "template": template})
+        entries[split].append({"id": video, "label": words, "template": template})
         return root / where / f"{video}.webm"
 
     found = _each("ssv2", place, put)
-    for half, title in (("train", "train"), ("val", "validation")):
+    for split, title in (("train", "train"), ("val", "validation")):
         path = root / f"{prefix}{title}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(entries[half]))
+        path.write_text(json.dumps(entries[split]))
     return found
 
 
-def diving48(root: Path, put: Place) -> Halves:
+def diving48(root: Path, put: Place) -> Splits:
     entries: dict[str, list[dict[str, object]]] = {"train": [], "val": []}
 
-    def place(half: str, label: str, number: int) -> Path:
+    def place(split: str, label: str, number: int) -> Path:
         video = f"{_id('diving48', label, number)}_{number:05d}"
         numbered = load_labels("diving48").index(label)
         plain = {"vid_name": video, "label": numbered, "start_frame": 0, "end_frame": 9}
-        entries[half].append(plain)
+        entries[split].append(plain)
         return root / "rgb" / f"{video}.mp4"
 
     found = _each("diving48", place, put)
-    for half, title in (("train", "train"), ("val", "test")):
-        (root / f"Diving48_V2_{title}.json").write_text(json.dumps(entries[half]))
+    for split, title in (("train", "train"), ("val", "test")):
+        (root / f"Diving48_V2_{title}.json").write_text(json.dumps(entries[split]))
     vocabulary = [name.split("+") for name in load_labels("diving48")]
     (root / "Diving48_vocab.json").write_text(json.dumps(vocabulary))
     return found
 
 
-def ucf101(root: Path, put: Place, fold: int = 1) -> Halves:
+def ucf101(root: Path, put: Place, fold: int = 1) -> Splits:
     lines: dict[str, list[str]] = {"train": [], "val": []}
 
-    def place(half: str, label: str, number: int) -> Path:
+    def place(split: str, label: str, number: int) -> Path:
         path = f"{label}/v_{label}_g{number:02d}_c01.avi"
-        index = f" {load_labels('ucf101').index(label) + 1}" * (half == "train")
-        lines[half].append(path + index)
+        index = f" {load_labels('ucf101').index(label) + 1}" * (split == "train")
+        lines[split].append(path + index)
         return root / "UCF-101" / path
 
     found = _each("ucf101", place, put)
@@ -155,12 +155,12 @@ def ucf101(root: Path, put: Place, fold: int = 1) -> Halves:
     return found
 
 
-def hmdb51(root: Path, put: Place, fold: int = 1) -> Halves:
+def hmdb51(root: Path, put: Place, fold: int = 1) -> Splits:
     lines: dict[str, list[str]] = {label: ["unused_clip.avi 0 "] for label in load_labels("hmdb51")}
 
-    def place(half: str, label: str, number: int) -> Path:
+    def place(split: str, label: str, number: int) -> Path:
         video = f"#{number}_Some_Film!_{label}_u_nm_np1_ba_goo_0.avi"
-        lines[label].append(f"{video} {1 if half == 'train' else 2} ")
+        lines[label].append(f"{video} {1 if split == 'train' else 2} ")
         return root / "hmdb51_org" / label / video
 
     found = _each("hmdb51", place, put)
@@ -171,46 +171,46 @@ def hmdb51(root: Path, put: Place, fold: int = 1) -> Halves:
     return found
 
 
-def howto100m(root: Path, put: Place) -> Halves:
+def howto100m(root: Path, put: Place) -> Splits:
     """Lists that count the classes as published weights do, with ids for paths."""
-    found: Halves = {}
-    for half, numbers in HALVES.items():
+    found: Splits = {}
+    for split, numbers in SPLITS.items():
         rows = []
-        found[half] = {}
+        found[split] = {}
         for number in numbers:
             for task, kind in zip((2, 5), KINDS, strict=True):
                 video = f"{number}_{task}-abcdef"
                 put(root / "videos" / f"{video}.webm", kind, number)
                 rows.append(f"{video},{task}")
-                found[half][f"{video}.webm"] = f"class {task}"
-        (root / f"{half}.csv").write_text("video_id,label\n" + "\n".join(rows) + "\n")
+                found[split][f"{video}.webm"] = f"class {task}"
+        (root / f"{split}.csv").write_text("video_id,label\n" + "\n".join(rows) + "\n")
     return found
 
 
-KINETICS: dict[str, Callable[[Path, Place], Halves]] = {
+KINETICS: dict[str, Callable[[Path, Place], Splits]] = {
     "official": lambda root, put: official_kinetics(root, put, "k400"),
-    "official-flat": lambda root, put: official_kinetics(root, put, "k400", "compress/{half}_256"),
+    "official-flat": lambda root, put: official_kinetics(root, put, "k400", "compress/{split}_256"),
     "one-file": lambda root, put: one_annotation_file(root, put, "k400"),
     "ids": lambda root, put: ids_and_labels(root, put, "k400"),
     "lists": lambda root, put: lists(root, put, "k400"),
     "lists-tab": lambda root, put: lists(root, put, "k400", "\t"),
-    "lists-mmaction2": lambda root, put: lists(root, put, "k400", " ", "k400_{half}_list.txt"),
+    "lists-mmaction2": lambda root, put: lists(root, put, "k400", " ", "k400_{split}_list.txt"),
     "folders": lambda root, put: folders(root, put, "k400"),
 }
 
-OTHERS: dict[str, Callable[[Path, Place], Halves]] = {
+OTHERS: dict[str, Callable[[Path, Place], Splits]] = {
     "k600": lambda root, put: official_kinetics(root, put, "k600"),
     "k700": lambda root, put: official_kinetics(root, put, "k700"),
     "ssv2": lambda root, put: ssv2(root, put, "something-something-v2-", ""),
     "ssv2 labels": lambda root, put: ssv2(root, put, "labels/", "20bn-something-something-v2"),
-    "ssv2 lists": lambda root, put: lists(root, put, "ssv2", ",", "sthv2_{half}_list_videos.txt"),
+    "ssv2 lists": lambda root, put: lists(root, put, "ssv2", ",", "sthv2_{split}_list_videos.txt"),
     "ssv2 folders": lambda root, put: folders(root, put, "ssv2"),
     "diving48": diving48,
     "diving48 lists": lambda root, put: lists(root, put, "diving48"),
     "howto100m": howto100m,
     "ucf101": ucf101,
     "ucf101-2": lambda root, put: ucf101(root, put, 2),
-    "ucf101 lists": lambda root, put: lists(root, put, "ucf101", " ", "ucf101_{half}_split_1.txt"),
+    "ucf101 lists": lambda root, put: lists(root, put, "ucf101", " ", "ucf101_{split}_split_1.txt"),
     "ucf101 folders": lambda root, put: folders(root, put, "ucf101"),
     "hmdb51": hmdb51,
     "hmdb51-3": lambda root, put: hmdb51(root, put, 3),

@@ -45,7 +45,7 @@ def test_an_elan_file_comes_back_to_the_millisecond(tmp_path: Path) -> None:
     assert read_ground_truth(path).videos[0].name == "my movie.mp4"
 
 
-def test_an_elan_file_finds_its_film_from_another_folder_and_when_moved(tmp_path: Path) -> None:
+def test_an_elan_file_finds_its_video_from_another_folder_and_when_moved(tmp_path: Path) -> None:
     source = tmp_path / "films" / "my movie.mp4"
     source.parent.mkdir()
     source.touch()
@@ -160,7 +160,7 @@ def test_a_folder_of_elan_files_is_one_annotation(tmp_path: Path) -> None:
         ('<?xml version="1.0" encoding="none"?><a/>', "is not XML"),
     ],
 )
-def test_what_is_no_elan_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_other_files_are_no_elan_files(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "a.eaf"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
@@ -181,11 +181,11 @@ def test_what_is_no_elan_file_is_refused(tmp_path: Path, text: str, message: str
         ("https://example.org/films/b%20c.mp4?key=1", "b c.mp4"),
     ],
 )
-def test_the_film_of_an_address(address: str, path: str) -> None:
+def test_an_address_gives_the_path_of_a_video(address: str, path: str) -> None:
     assert path_from_url(address) == path
 
 
-def test_a_film_is_found_beside_its_annotation(tmp_path: Path) -> None:
+def test_a_video_is_found_beside_its_annotation(tmp_path: Path) -> None:
     (tmp_path / "b.mp4").touch()
     assert locate_video("/gone/films/b.mp4", tmp_path) == tmp_path / "b.mp4"
     assert locate_video("films/c.mp4", tmp_path) == tmp_path / "films" / "c.mp4"
@@ -211,7 +211,7 @@ def test_corrected_files_are_training_data(tmp_path: Path) -> None:
     assert found[0] == found[1] == found[2]
 
 
-def test_spans_of_a_single_film_are_divided_and_it_is_said(tmp_path: Path) -> None:
+def test_spans_of_a_single_video_are_split_with_a_note(tmp_path: Path) -> None:
     (tmp_path / "my movie.mp4").touch()
     labels = ("dive", "background")
     timeline = film(Fraction(25), list(range(0, 1100, 50)), labels=labels)

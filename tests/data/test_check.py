@@ -57,7 +57,7 @@ def table(root: Path, *rows: str) -> Path:
     return path
 
 
-def test_a_set_with_nothing_wrong_is_sound(root: Path) -> None:
+def test_a_dataset_without_problems_is_sound(root: Path) -> None:
     verdict, files = checked(root)
     assert verdict["sound"]
     assert verdict["findings"] == {}
@@ -82,7 +82,7 @@ def test_workers_change_neither_order_nor_findings(root: Path) -> None:
     assert [file.path for file in alone] == list(splits.files())
 
 
-def test_what_cannot_be_read_is_serious_and_has_its_code(root: Path) -> None:
+def test_unreadable_files_are_serious_and_have_a_code(root: Path) -> None:
     (root / "train" / "walk" / "0.mp4").write_bytes(b"")
     (root / "val" / "run" / "7.mp4").write_bytes(b"no video at all")
     verdict, files = checked(root)
@@ -161,7 +161,7 @@ def test_spans_are_checked_against_the_end_of_their_file(root: Path) -> None:
     assert "a span begins at second 3, the file has 1 seconds" in messages
 
 
-def test_parts_of_a_film_leak_only_where_they_meet(root: Path) -> None:
+def test_parts_of_a_video_leak_only_where_they_overlap(root: Path) -> None:
     path = "train/walk/0.mp4"
     apart = table(root, f"{path},a,0,0.5,train", f"{path},a,0.5,1,val")
     assert kinds(checked(apart)[0]) == {"shared": 1}
@@ -187,7 +187,7 @@ def test_odd_files_are_warnings(root: Path) -> None:
     assert files["tiny.mp4"].findings[0].message == "32x16 is small or very long"
 
 
-def test_missing_videos_are_serious_beyond_what_a_set_tolerates(
+def test_missing_videos_are_serious_beyond_the_tolerance_of_a_dataset(
     root: Path, originals: list[Path], tmp_path: Path
 ) -> None:
     verdict, _ = checked(

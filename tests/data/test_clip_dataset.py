@@ -205,7 +205,7 @@ def test_replacing_can_be_refused(broken: LabeledDataset) -> None:
         TrainingClips(broken, CLIP, on_error="raise")[0, 2]
 
 
-def test_a_set_of_broken_videos_only_is_an_error(broken: LabeledDataset) -> None:
+def test_a_dataset_of_broken_videos_only_is_an_error(broken: LabeledDataset) -> None:
     hopeless = replace(broken, items=broken.items[2:3])
     with pytest.raises(DataError, match="10 videos in a row do not decode"):
         TrainingClips(hopeless, CLIP)[0, 0]
@@ -236,14 +236,14 @@ def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
     assert all(clips[e, 0].clip.max() < 0.2 < 0.7 < clips[e, 1].clip.min() for e in range(5))
 
 
-def test_a_half_without_videos_is_an_error(train: LabeledDataset) -> None:
+def test_a_split_without_videos_is_an_error(train: LabeledDataset) -> None:
     recipe = Recipe("x", model=TimeSformerConfig(classes=2), clip=CLIP, optim=OptimConfig())
     empty = replace(train, items=(), split="val")
     with pytest.raises(DataError, match="no videos to validate with"):
         VideoDataset(recipe, train, empty, centered)
 
 
-def test_a_file_set_holds_back_every_video_once_and_lists_the_broken(
+def test_validation_shows_every_video_once_and_lists_the_broken(
     broken: LabeledDataset,
 ) -> None:
     recipe = Recipe("x", clip=CLIP, optim=OptimConfig(batch_size=4), data=DataConfig(workers=0))

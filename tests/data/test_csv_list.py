@@ -26,7 +26,7 @@ def written(root: Path, text: str, name: str = "list.csv") -> Path:
 
 
 def read(path: Path, **options: object) -> list[tuple[str, str, Window | None, str]]:
-    """(path, label, window, split) of every row, both halves."""
+    """(path, label, window, split) of every row, both splits."""
     rows = []
     for split in ("train", "val"):
         found = open_table(path, split, **options)  # type: ignore[arg-type]
@@ -147,7 +147,7 @@ def test_an_unknown_split_is_a_bad_row(root: Path) -> None:
         (b'a.mp4,"x\n', "line 1: "),
     ],
 )
-def test_what_is_no_list_is_named(root: Path, content: bytes, message: str) -> None:
+def test_other_files_are_no_lists(root: Path, content: bytes, message: str) -> None:
     path = root / "list.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
@@ -173,7 +173,7 @@ def test_paths_begin_at_the_data_root(root: Path, tmp_path_factory: pytest.TempP
     assert open_dataset(str(path), root).items[0].path == str(root / "a.mp4")
 
 
-def test_without_a_split_column_a_share_of_every_class_is_held_back(tree: Tree) -> None:
+def test_without_a_split_column_a_share_of_every_class_is_for_validation(tree: Tree) -> None:
     root = tree(*(f"{i}.mp4" for i in range(20)))
     path = written(root, "".join(f"{i}.mp4,{'xy'[i % 2]}\n" for i in range(20)))
     val = open_table(path, "val")
@@ -199,6 +199,6 @@ def test_something_else_than_a_list_is_refused(root: Path) -> None:
         open_dataset(str(root / "a.mp4"))
 
 
-def test_a_device_is_no_data_set() -> None:
+def test_a_device_is_no_dataset() -> None:
     with pytest.raises(DataError, match="/dev/null: is neither a folder nor a list"):
         open_dataset("/dev/null")

@@ -19,7 +19,7 @@ def names(root: Path, split: str, **options: object) -> list[str]:
     return [Path(item.path).relative_to(root).as_posix() for item in items]
 
 
-def test_halves_are_the_folders_train_and_val(tree: Tree) -> None:
+def test_splits_are_the_folders_train_and_val(tree: Tree) -> None:
     root = tree("train/run/a.mp4", "train/jump/deep/b.MKV", "val/run/c.webm", "train/run/notes.txt")
     train, val = open_folder(root, "train"), open_folder(root, "val")
     assert train.labels == val.labels == ("jump", "run")
@@ -29,13 +29,13 @@ def test_halves_are_the_folders_train_and_val(tree: Tree) -> None:
     assert train.notes == val.notes == ()
 
 
-def test_classes_of_one_half_count_in_both(tree: Tree) -> None:
+def test_classes_of_one_split_count_in_both(tree: Tree) -> None:
     root = tree("train/b/1.mp4", "val/a/2.mp4", "val/c/3.mp4")
     assert open_folder(root, "train").labels == open_folder(root, "val").labels == ("a", "b", "c")
 
 
 @pytest.mark.parametrize("name", ["valid", "Validation", "test"])
-def test_the_half_to_validate_has_other_names_too(tree: Tree, name: str) -> None:
+def test_the_validation_split_has_other_names_too(tree: Tree, name: str) -> None:
     root = tree("train/a/1.mp4", f"{name}/a/2.mp4")
     found = open_folder(root, "val")
     assert [Path(item.path).name for item in found.items] == ["2.mp4"]
@@ -47,7 +47,7 @@ def test_test_is_not_validation_where_there_is_both(tree: Tree) -> None:
     assert names(root, "val") == ["val/a/2.mp4"]
 
 
-def test_without_halves_a_fifth_of_every_class_is_held_back(tree: Tree) -> None:
+def test_without_splits_a_fifth_of_every_class_is_for_validation(tree: Tree) -> None:
     root = tree(*(f"{label}/{i}.mp4" for label in ("x", "y") for i in range(10)), "z/only.mp4")
     train, val = open_folder(root, "train"), open_folder(root, "val")
     assert Counter(item.label for item in val.items) == {0: 2, 1: 2}
@@ -57,7 +57,7 @@ def test_without_halves_a_fifth_of_every_class_is_held_back(tree: Tree) -> None:
     assert "17 videos to train, 4 to validate" in val.notes[0]
 
 
-def test_what_is_held_back_depends_on_the_names_alone() -> None:
+def test_validation_videos_depend_on_the_names_alone() -> None:
     keys = [f"{i}.mp4" for i in range(20)]
     chosen = {key for key, back in zip(keys, split_validation(keys), strict=True) if back}
     again = {k for k, b in zip(keys[::-1], split_validation(keys[::-1]), strict=True) if b}
@@ -81,7 +81,7 @@ def test_training_needs_a_folder_train(tree: Tree) -> None:
         open_folder(root, "train")
 
 
-def test_what_is_left_out_is_told(tree: Tree) -> None:
+def test_files_left_out_are_noted(tree: Tree) -> None:
     root = tree("a/1.mp4", "a/2.mp4", "loose.mp4", "empty/readme.txt", ".hidden/x.mp4")
     found = open_folder(root, "train")
     assert found.labels == ("a",)

@@ -107,14 +107,16 @@ def test_a_table_of_spans(tmp_path: Path) -> None:
         ("t.srt", "1\n00:00:02,000 --> 00:00:02,000\nwalk\n", "line 2: a cue ends before"),
     ],
 )
-def test_what_is_malformed_is_named(tmp_path: Path, name: str, text: str, complaint: str) -> None:
+def test_malformed_annotations_are_named(
+    tmp_path: Path, name: str, text: str, complaint: str
+) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=complaint) as caught:
         read_ground_truth(tmp_path / name)
     assert caught.value.message.startswith(str(tmp_path / name))
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_annotations_are_named(tmp_path: Path) -> None:
     for name in ("none.csv", "none.json", "none.txt", "none", "."):
         with pytest.raises(DataError):
             read_ground_truth(tmp_path / name)

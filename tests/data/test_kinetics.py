@@ -49,7 +49,7 @@ def test_official_annotations_find_their_files_wherever_they_are(
     assert found(root) == EXPECTED
 
 
-def test_one_file_may_annotate_both_halves(tree: Tree) -> None:
+def test_one_file_may_annotate_both_splits(tree: Tree) -> None:
     root = tree(*files(""))
     annotations(root, "kinetics400.csv", "validate")
     assert found(root) == EXPECTED
@@ -57,7 +57,7 @@ def test_one_file_may_annotate_both_halves(tree: Tree) -> None:
         found(root, "train")
 
 
-def test_the_annotations_of_the_other_half_are_not_taken(tree: Tree) -> None:
+def test_the_annotations_of_the_other_split_are_not_taken(tree: Tree) -> None:
     root = tree(*files(""))
     annotations(root, "train.csv", "train")
     with pytest.raises(DataError, match="nothing in it lists the val split of k400") as caught:
@@ -83,7 +83,7 @@ def test_lists_of_paths_and_numbers_are_read(tree: Tree, separator: str) -> None
     assert found(root, "train") == [("a b.mp4", "abseiling"), ("c.mp4", "zumba")]
 
 
-def test_lists_may_be_relative_to_the_folder_of_their_half(tree: Tree) -> None:
+def test_lists_may_be_relative_to_the_folder_of_their_split(tree: Tree) -> None:
     root = tree("videos_val/abseiling/a.mp4")
     (root / "kinetics400_val_list_videos.txt").write_text("abseiling/a.mp4 0\n")
     assert found(root) == [("a.mp4", "abseiling")]
@@ -125,7 +125,7 @@ def test_rows_without_label_or_with_an_unknown_one_are_named(tree: Tree) -> None
     assert "line 4: no youtube_id, or times that are not seconds" in caught.value.message
 
 
-def test_a_set_is_looked_for_in_the_places_stated(
+def test_a_dataset_is_searched_in_the_stated_places(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tree("k400/train/zumba/a.mp4", "data/k600/train/zumba/b.mp4")

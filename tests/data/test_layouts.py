@@ -19,8 +19,8 @@ def touch(path: Path, kind: str, number: int) -> None:
     path.touch()
 
 
-def read(name: str, root: Path) -> layouts.Halves:
-    found: layouts.Halves = {}
+def read(name: str, root: Path) -> layouts.Splits:
+    found: layouts.Splits = {}
     for split in ("train", "val"):
         half = open_dataset(name, root, split)  # type: ignore[arg-type]
         assert half.missing == ()
@@ -36,7 +36,7 @@ def test_kinetics_is_read_in_every_layout(layout: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", layouts.OTHERS)
-def test_a_named_set_is_read_in_every_layout(layout: str, tmp_path: Path) -> None:
+def test_a_named_dataset_is_read_in_every_layout(layout: str, tmp_path: Path) -> None:
     assert layouts.OTHERS[layout](tmp_path, touch) == read(layout.split()[0], tmp_path)
 
 
@@ -63,12 +63,14 @@ def test_class_folders_without_splits_are_not_divided_at_random(tree: Tree, name
 
 
 def test_another_split_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> None:
-    layouts.lists(tmp_path, touch, "ucf101", " ", "ucf101_{half}_split_1.txt")
+    layouts.lists(tmp_path, touch, "ucf101", " ", "ucf101_{split}_split_1.txt")
     with pytest.raises(DataError, match="train split of ucf101-2"):
         open_dataset("ucf101-2", tmp_path)
 
 
-def test_splits_of_a_set_share_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_of_a_dataset_share_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "hmdb51").mkdir()
     layouts.hmdb51(tmp_path / "hmdb51", touch, 2)
     monkeypatch.setenv("VIDATTN_DATA", str(tmp_path))
@@ -139,7 +141,7 @@ def test_bad_entries_of_json_lists_are_named(tmp_path: Path) -> None:
             open_dataset("ssv2", tmp_path)
 
 
-def test_the_test_half_of_ssv2_has_no_labels_and_does_not_validate(tmp_path: Path) -> None:
+def test_the_test_split_of_ssv2_has_no_labels_and_does_not_validate(tmp_path: Path) -> None:
     (tmp_path / "test.json").write_text('[{"id": "1"}]')
     with pytest.raises(DataError, match="nothing in it lists the val split of ssv2"):
         open_dataset("ssv2", tmp_path, "val")

@@ -44,7 +44,7 @@ class Numbers(Dataset[int]):
 
 
 @pytest.mark.parametrize("deadly", [3, 5, 21])
-def test_what_a_killed_process_was_to_make_is_made_by_another(tmp_path: Path, deadly: int) -> None:
+def test_samples_of_a_killed_process_are_made_by_another(tmp_path: Path, deadly: int) -> None:
     before = signal.getsignal(signal.SIGCHLD)
     source = Numbers(tmp_path, deadly, lives=2)
     assert list(load_in_order(source, range(3, 23, 2), workers=2)) == list(range(3, 23, 2))
@@ -52,11 +52,11 @@ def test_what_a_killed_process_was_to_make_is_made_by_another(tmp_path: Path, de
     assert signal.getsignal(signal.SIGCHLD) == before  # a death may not raise anywhere else
 
 
-def test_what_kills_three_processes_is_named(tmp_path: Path) -> None:
+def test_a_sample_that_kills_three_processes_is_named(tmp_path: Path) -> None:
     # It is met, and its process missed, while others are still busy with those before it.
     numbers = load_in_order(Numbers(tmp_path, 1, lives=99, slow=0.3), range(8), workers=2)
     assert next(numbers) == 0
-    with pytest.raises(DataError, match=r"^number 1 of what is read ahead: 3 times") as caught:
+    with pytest.raises(DataError, match=r"^sample 1: 3 worker processes have died") as caught:
         next(numbers)
     assert "memory" in (caught.value.hint or "")
 
@@ -77,13 +77,13 @@ def test_a_process_that_stands_still_is_replaced(tmp_path: Path) -> None:
         os.kill(halted, 0)
 
 
-def test_what_three_processes_stand_still_over_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^number 0 .* the last: not heard of for 0\.3 s$"):
+def test_a_sample_that_stops_three_processes_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^sample 0: .* the last: not heard of for 0\.3 s$"):
         list(load_in_order(Halting(tmp_path, 0, lives=9), range(2), workers=1, timeout=0.3))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_error_is_the_same_whoever_meets_it(tmp_path: Path, workers: int) -> None:
+def test_an_error_is_the_same_with_and_without_workers(tmp_path: Path, workers: int) -> None:
     with pytest.raises(VideoError) as caught:
         list(load_in_order(Numbers(tmp_path, bad=2), range(4), workers))
     error = caught.value

@@ -98,7 +98,7 @@ def test_content_moves_against_the_camera() -> None:
 
 
 @pytest.mark.parametrize(("x", "y"), [(0.125, 0), (-0.125, 0), (0, 0.125), (0, -0.125)])
-def test_the_picture_moves_as_the_path_says(textures: DrawnTextures, x: float, y: float) -> None:
+def test_the_frame_moves_along_the_path(textures: DrawnTextures, x: float, y: float) -> None:
     path = CameraPath(np.arange(-1, 9)[:, None] * np.array([x, y, 0, 0]))
     clip, flow = render(np.random.default_rng(3), textures, path, 64, 0.0)
     gray = clip.mean(-1).astype(np.float32)
@@ -159,7 +159,7 @@ def test_difficulty_rises_to_one() -> None:
     assert [batches.difficulty(s) for s in (0, 1, 2, 3)] == pytest.approx([0.2, 0.6, 1, 1])
 
 
-def test_held_back_clips_are_balanced_and_repeat() -> None:
+def test_validation_clips_are_balanced_and_repeat() -> None:
     first = list(validation_samples(CLIP, 40, batch_size=15))
     labels = torch.cat([b.labels for b in first])
     assert torch.bincount(labels).tolist() == [4] * 10
@@ -177,7 +177,7 @@ def test_photographs_serve_as_textures(tmp_path: Path) -> None:
     assert batch.clips.shape == (10, 3, 8, 48, 48)
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(DataError, match="no readable image or video"):
         PhotographedTextures(tmp_path)

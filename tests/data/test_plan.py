@@ -165,12 +165,12 @@ def test_days_without_frames_are_refused_before_they_are_cut(
     plan.plan_windows(sparse, region(60), DENSE)  # a part of it without the pause
 
 
-def test_an_hour_of_film_and_a_month_without_frames_is_refused() -> None:
+def test_an_hour_of_video_and_a_month_without_frames_is_refused() -> None:
     sparse = np.concatenate([times(1_800), 30 * 86_400 + times(1_800)])
     with pytest.raises(VideoError, match="in pauses of up to 2,590,200 s between frames"):
         plan.plan_windows(sparse, region(30 * 86_400 + 1_800), DENSE)
 
 
-def test_a_film_of_more_windows_than_fit_is_a_fault_of_that_film_and_stride() -> None:
+def test_too_many_windows_are_an_error_of_the_video_and_stride() -> None:
     with pytest.raises(VideoError, match=r"make 11,999,001 windows$"):
         plan.plan_windows(times(12_000), region(12_000), DENSE, stride=0.001)

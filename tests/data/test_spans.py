@@ -68,7 +68,7 @@ def test_a_span_that_ends_after_its_file_is_cut_there(film: Path, clip: ClipConf
     assert min(float(judged.min()), float(trained.min())) > 0.8
 
 
-def test_a_span_after_its_file_is_listed_in_judging_and_replaced_in_training(film: Path) -> None:
+def test_a_span_after_its_file_is_listed_in_evaluation_and_replaced_in_training(film: Path) -> None:
     found = opened(film, "dark,0,1", "bright,7,8")
     failure = viewed(found, CLIP)[1].failure
     assert failure is not None
@@ -101,11 +101,11 @@ def test_frame_numbers_name_a_part_too(film: Path) -> None:
     assert seen[3].failure.code == "E_SHORT"
 
 
-def test_spans_of_one_file_make_a_training_set(film: Path) -> None:
-    rows = [f"film.mp4,{label},{i + 0.1 * n},{i + 0.1 * n + 0.3},{half}\n"
+def test_spans_of_one_file_make_a_training_dataset(film: Path) -> None:
+    rows = [f"film.mp4,{label},{i + 0.1 * n},{i + 0.1 * n + 0.3},{split}\n"
             for i, label in enumerate(LEVELS)
-            for n, half in enumerate(("train", "train", "train", "val"))]  # fmt: skip
-    path = film.with_name("halves.csv")
+            for n, split in enumerate(("train", "train", "train", "val"))]  # fmt: skip
+    path = film.with_name("splits.csv")
     path.write_text("path,label,start,end,split\n" + "".join(rows))
     train, val = open_dataset(str(path), None, "train"), open_dataset(str(path), None, "val")
     for keep in (0, 64):
@@ -120,7 +120,7 @@ def test_spans_of_one_file_make_a_training_set(film: Path) -> None:
             assert clips.mean((1, 2, 3, 4)).numpy() == pytest.approx(levels, abs=0.03)
 
 
-def test_spans_of_one_file_stay_in_one_half_unless_the_list_says_otherwise(film: Path) -> None:
+def test_spans_of_one_file_stay_in_one_split_unless_the_list_states_splits(film: Path) -> None:
     path = film.with_name("undecided.csv")
     header = "path,label,start,end\n"
     path.write_text(header + "film.mp4,dark,0,1\nfilm.mp4,gray,1,2\n")

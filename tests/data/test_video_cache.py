@@ -54,7 +54,7 @@ def test_a_kept_video_is_not_opened_again(own: Path) -> None:
         forgetful.open(str(path), 32)
 
 
-def test_what_exceeds_the_room_is_read_from_its_file(clips: Path) -> None:
+def test_a_video_beyond_the_cache_is_read_from_its_file(clips: Path) -> None:
     videos = VideoCache(1)
     path = str(a_video(clips))
     with videos.open(path, 240) as video:
@@ -75,7 +75,7 @@ def test_clips_are_the_same_whether_there_is_room_or_not(clips: Path) -> None:
 
 
 @pytest.mark.parametrize(("keep_mb", "read_once"), [(64, True), (0, False)])
-def test_held_back_videos_are_read_once_if_there_is_room(
+def test_validation_videos_are_read_once_if_the_cache_has_room(
     own: Path, keep_mb: int, read_once: bool
 ) -> None:
     recipe = Recipe(

@@ -1,4 +1,4 @@
-"""Processes that read ahead for `vidattn eval` and `vidattn train` are killed; nobody notices."""
+"""Killed worker processes of `vidattn eval` and `vidattn train` change no result."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "__defaults__", (0.1,))
 
 
-def kill_who_makes(
+def kill_makers_of(
     kind: Any, number: int, lives: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGKILL to so many of the processes that make this example."""
+    """Kill the first `lives` worker processes that make this sample."""
     folder.mkdir()
     made = kind.__getitem__
 
@@ -45,7 +45,7 @@ def kill_who_makes(
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """A set of four videos whose names are classes of `model`."""
+    """A dataset of four videos with the classes of `model`."""
     for label in ("walk", "run"):
         film = tmp_path / "clips" / "val" / label / "0.mp4"
         film.parent.mkdir(parents=True)
@@ -55,27 +55,27 @@ def clips(tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_a_measurement_ends_as_ever(
+def test_an_evaluation_gives_the_same_result(
     quick: Run, model: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["eval", "-m", model, "--dataset", clips, "--json", "--workers"]
     whole = quick(*words, "0")
     assert whole.returncode == 0, whole.stderr
-    kill_who_makes(EvaluationVideos, 2, 1, tmp_path / "killed", monkeypatch)
+    kill_makers_of(EvaluationVideos, 2, 1, tmp_path / "killed", monkeypatch)
     done = quick(*words, "2")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(whole.stdout)
     assert len(list((tmp_path / "killed").iterdir())) == 1
 
 
-def test_a_video_that_kills_whoever_reads_it_ends_the_measurement_with_clear_words(
+def test_a_video_that_kills_its_readers_ends_the_evaluation_with_a_hint(
     quick: Run, model: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill_who_makes(EvaluationVideos, 1, 99, tmp_path / "killed", monkeypatch)
+    kill_makers_of(EvaluationVideos, 1, 99, tmp_path / "killed", monkeypatch)
     done = quick("eval", "-m", model, "--dataset", clips, "--workers", "2", "-q")
     assert done.returncode == 3
     error, hint = done.stderr.splitlines()
-    assert error.startswith("error: number 1 of what is read ahead: 3 times a process has died of")
+    assert error.startswith("error: sample 1: 3 worker processes have died of it")
     assert hint.startswith(
         "hint: mostly memory runs out: fewer processes need less (eval --workers"
     )
@@ -87,7 +87,7 @@ def test_a_run_ends_with_the_same_files(
     monkeypatch.setattr("vidattn.data.motion.dataset.TEXTURES_PER_EPOCH", 2)
     words = ["train", "--dataset", "motion", *TINY, "--set", "data.workers=2", "--run-dir"]
     assert quick(*words, "whole/run").returncode == 0
-    kill_who_makes(MotionSamples, 1, 1, tmp_path / "killed", monkeypatch)
+    kill_makers_of(MotionSamples, 1, 1, tmp_path / "killed", monkeypatch)
     done = quick(*words, "again/run")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "killed").iterdir())) == 1

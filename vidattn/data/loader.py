@@ -61,8 +61,8 @@ def load_in_order(
                 if deaths == MAX_DEATHS:
                     reason = f"not heard of for {timeout:g} s" if silent.is_set() else str(error)
                     raise DataError(
-                        f"number {numbers[0]} of what is read ahead: {MAX_DEATHS} times a process "
-                        f"has died of it; the last: {reason}",
+                        f"sample {numbers[0]}: {MAX_DEATHS} worker processes have died of it; "
+                        f"the last: {reason}",
                         hint="mostly memory runs out: fewer processes need less (eval --workers N, "
                         "train --set data.workers=N); 0 reads in the process itself",
                     ) from error

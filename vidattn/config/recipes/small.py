@@ -17,22 +17,15 @@ share nearly all of the work.
 from dataclasses import replace
 
 from vidattn.config.recipes.motion import MOTION_TINY
-from vidattn.config.schema import DataConfig, OptimConfig, Recipe, StamConfig
+from vidattn.config.schema import DataConfig, Recipe, StamConfig
 
 SMALL = Recipe(
     name="small",
     source="ours",
     model=MOTION_TINY.model,
     clip=replace(MOTION_TINY.clip, train_sampling="bins", sampling="uniform"),
-    optim=OptimConfig(
-        kind="adamw",
-        lr=1e-3,
-        batch_size=16,
-        epochs=20,
-        weight_decay=0.03,
-        schedule="cosine",
-        warmup_epochs=1.5,
-        clip_norm=1.0,
+    optim=replace(
+        MOTION_TINY.optim, lr=1e-3, batch_size=16, epochs=20, warmup_epochs=1.5, flow_weight=0.0
     ),
     data=DataConfig(
         dataset="", clips_per_epoch=960, workers=1, short_side_range=(48, 52), cache_mb=1024

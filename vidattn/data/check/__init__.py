@@ -1,1 +1,1 @@
-"""What is wrong with a dataset, or with one video of it."""
+"""Checks of a dataset, and of one video of it."""
