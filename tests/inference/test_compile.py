@@ -74,7 +74,7 @@ def test_when_memory_runs_out_smaller_batches_are_not_filled_up(
 
 
 def test_integers_are_not_compiled() -> None:
-    with pytest.raises(UsageError, match="--compile is not for --precision int8"):
+    with pytest.raises(UsageError, match="--compile does not work with --precision int8"):
         Scorer(classifier("divided"), Runtime("cpu", "int8", compile=True))
 
 

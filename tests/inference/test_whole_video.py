@@ -183,5 +183,5 @@ def test_a_head_is_asked_about_a_film(
     refused = quick("classify", film, "-m", "motion-tiny", "--pool", "head=run")
     assert refused.returncode == 2
     assert "was trained on embeddings of tiny" in refused.stderr
-    assert "takes what another model saw" in quick("segment", film, "-m", "run").stderr
+    assert "takes embeddings of windows" in quick("segment", film, "-m", "run").stderr
     assert "is not a temporal head" in quick("classify", film, "--pool", f"head={model}").stderr

@@ -1,4 +1,4 @@
-"""What segmenting a file would take, measured on a few of its windows."""
+"""Estimates of time and memory for segmenting a file, measured on a few of its windows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from vidattn.types import Settings
 from vidattn.video import Opening, Video, VideoDetails, open_video
 
 PLACES = (0.0, 0.4, 0.8)
-"""Where in a file windows are tried, as shares of it: a dark opening says little of the rest. Each
-trial ends where the next begins; all of a short file is one."""
+"""Where in a file trials start, as fractions of it: a dark opening is not typical. A trial ends
+where the next one starts; a short file is one trial."""
 TRIAL_SECONDS = 3.0
 TRIAL_BATCHES = 2
 DECODE_SECONDS = 1.5
@@ -30,7 +30,7 @@ DECODE_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known of a file, and what segmenting all of it would take here."""
+    """A file, and the time and memory for segmenting all of it on this machine."""
 
     path: str
     facts: VideoDetails
@@ -38,16 +38,16 @@ class Estimate:
     settings: Settings
     windows: int
     tried: int
-    """Windows that were really run."""
+    """Number of windows that were run."""
     decode_fps: float
-    """Frames decoded in a second, in order, at the size the model needs."""
+    """Frames decoded in a second, in order, at the size of the model."""
     open_s: float
     window_s: float
-    """Seconds for one window, decoding and model together, in batches."""
+    """Seconds for one window in a batch, decoding included."""
     total_s: float
     memory_mb: float
-    """The most that this command and its decoder held together while trying, in 1e6 bytes; it does
-    not grow with the length of the file."""
+    """Peak memory of this process and its decoder in the trials, in 1e6 bytes; it does not grow
+    with the length of the file."""
     notes: tuple[str, ...]
 
 
@@ -59,7 +59,7 @@ def estimate(
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
 ) -> Estimate:
-    """Try some windows at a few places of a file and extrapolate. Errors as of `stream`."""
+    """Run windows at a few places of a file and extrapolate. Errors as of `stream`."""
     begin = time.perf_counter()
     with opening(path, reader=runtime.reader, short_side=classifier.clip.short_side) as video:
         opened = time.perf_counter() - begin
@@ -91,8 +91,8 @@ def estimate(
 def _trials(
     video: Video, classifier: Classifier, runtime: Runtime, windowing: Windowing
 ) -> tuple[Started, float, float, list[tuple[int, float]]]:
-    """The plan for the whole file, the seconds until it was there (int8 is compared with float32
-    first) and of the first batch, and windows and seconds of each trial after its first batch."""
+    """The plan of the whole file, the seconds of planning (with a precision check) and of the first
+    batch, and windows and seconds of each trial after its first batch."""
     batch = _batch(classifier, runtime, windowing)
     plan: Started | None = None
     prepared = first = 0.0
@@ -120,12 +120,12 @@ def _trials(
 
 
 def _batch(classifier: Classifier, runtime: Runtime, windowing: Windowing) -> int:
-    """Windows that are scored at once."""
+    """The number of windows that are scored at once."""
     return batch_size_of(classifier, runtime, windowing.frames or classifier.clip.frames)
 
 
 def _timed(events: Iterable[Event], batch: int) -> tuple[float, int, float]:
-    """Seconds and windows of a trial without its first batch, and the seconds of that."""
+    """Seconds and windows of a trial without its first batch, and the seconds of the latter."""
     begin = time.perf_counter()
     warm = seconds = 0.0
     count = 0
@@ -145,7 +145,7 @@ def _timed(events: Iterable[Event], batch: int) -> tuple[float, int, float]:
 
 
 def _decode_speed(video: Video) -> float:
-    """Frames in a second, from the middle of the file on; finding the middle does not count."""
+    """Frames decoded in a second from the middle of the file; seeking does not count."""
     begin = time.perf_counter()
     for count, _ in enumerate(video.stream(range(video.frames // 2, video.frames))):
         now = time.perf_counter()
@@ -157,9 +157,9 @@ def _decode_speed(video: Video) -> float:
 
 
 def _children_mb() -> float:
-    """The most memory that each process this one has started holds or held, added up; 1e6 bytes.
+    """The sum of the peak memory of all child processes, in 1e6 bytes.
 
-    From /proc, since what the system reports of ended children counts the pages of their parent.
+    From /proc: what the system reports of ended children counts the pages of their parent.
     """
     total = 0
     for children in Path("/proc/self/task").glob("*/children"):
@@ -167,8 +167,8 @@ def _children_mb() -> float:
             statuses = [
                 Path("/proc", n, "status").read_text() for n in children.read_text().split()
             ]
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
-        found = (re.search(r"VmHWM:\s+(\d+) kB", status) for status in statuses)
-        total += sum(int(match[1]) for match in found if match)
+        matches = (re.search(r"VmHWM:\s+(\d+) kB", status) for status in statuses)
+        total += sum(int(match[1]) for match in matches if match)
     return total * 1024 / 1e6

@@ -1,8 +1,8 @@
-"""What an answer rests on: heat over the frames of a window, and what each frame is worth.
+"""Explanations: a heatmap over the frames of a window, and the contribution of each frame.
 
-`relevance`, the default, weights attention with its gradient, so that it is about one label.
-`rollout` follows attention alone. `occlusion` covers one patch after the other and looks at the
-score: slow, and what the others are judged by. See `vidattn.models.attribution`.
+`relevance`, the default, weights attention with its gradient, for one label. `rollout` follows
+attention alone. `occlusion` covers one patch after another and measures the score: slow, and the
+reference for the others. See `vidattn.models.attribution`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from vidattn.types import View, Window
 from vidattn.video import Opening, Video, open_video
 
 MOST_RUNS = 32
-"""Parts that the frames of a window are taken out in; longer clips lose several at a time."""
+"""Most runs of frames that are left out in turn; in longer clips a run has several frames."""
 MOST_SEGMENTS = 6
 """Segments that a report explains: the longest, so that the page stays small."""
-PICTURE = 224
-"""Pixels of the side of a picture to look at."""
+FRAME_SIDE = 224
+"""Pixels of the side of a frame for display."""
 
 T = TypeVar("T")
 Model = TimeSformer | Stam
@@ -49,13 +49,13 @@ Source = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class ExplainTarget:
-    """A window, and the label to explain there; None is the one with the highest score."""
+    """A window, and the label to explain there; None for the one with the highest score."""
 
     window: Window
     label_id: int | None = None
     span: float | None = None
-    """Seconds that the frames are spread over, where a film shorter than that makes the window
-    shorter: its last frame is repeated. None: those of the window."""
+    """Seconds over which the frames are spread, where a shorter video makes the window shorter and
+    its last frame is repeated. None for the duration of the window."""
 
 
 def explain(
@@ -68,69 +68,70 @@ def explain(
     frames: int | None = None,
     runtime: Runtime = Runtime(),
 ) -> Explanation:
-    """What the answer for one window of a film rests on.
+    """Explain the prediction for one window of a video.
 
-    at: seconds; the window lies around it, as far as the film allows. Without it all windows are
-    scored, side by side, and the one with the highest score is explained. label: its name; without
-    it that of the highest score. frames: clip length, the classifier's own by default.
+    at: seconds, the center of the window where the video allows. By default all windows are scored
+    without overlap, and the one with the highest score is explained. label: its name, by default
+    that of the highest score. frames: clip length, that of the classifier by default.
 
-    Raises UsageError for a label the classifier does not know, a time below 0 and a model that is
-    neither TimeSformer nor STAM, VideoError when the film cannot be read or is over by `at`.
+    Raises UsageError for an unknown label, a time below 0 and a model that is neither TimeSformer
+    nor STAM, VideoError when the video cannot be read or ends before `at`.
     """
     label_id = None if label is None else find_label(classifier, label)
     require_explainable(classifier)
     if at is None:
         timeline = segment(source, classifier, frames=frames, runtime=runtime)
-        question = strongest_window(timeline, label_id)
+        target = strongest_window(timeline, label_id)
     else:
-        question = target_at(source, at, classifier, label_id, frames, runtime)
-    (found,) = explain_windows(
-        source, classifier, [question], method=method, frames=frames, runtime=runtime
+        target = target_at(source, at, classifier, label_id, frames, runtime)
+    (explanation,) = explain_windows(
+        source, classifier, [target], method=method, frames=frames, runtime=runtime
     )
-    return found
+    return explanation
 
 
 def explain_windows(
     source: Source,
     classifier: Classifier,
-    questions: Sequence[ExplainTarget],
+    targets: Sequence[ExplainTarget],
     *,
     method: Method = "relevance",
     frames: int | None = None,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
 ) -> Iterator[Explanation]:
-    """An explanation for each question, in order; `frames` are spread over each window.
+    """An explanation for each target, in order; `frames` are spread over each window.
 
-    Raises VideoError E_DECODE when too few frames of a window decode. Errors as of `explain`.
+    Raises VideoError E_DECODE when too few frames of a window decode. Other errors as `explain`.
     """
     if method not in METHODS:
         raise UsageError(f"no such method: {method!r}", hint="known: " + ", ".join(METHODS))
-    look, config = _Look(classifier, method, runtime), classifier.clip
-    # A person gets to see more than the model, which is shown frames decoded at its own size.
-    large = max(config.short_side, PICTURE * config.short_side // config.crop)
+    explainer, config = _Explainer(classifier, method, runtime), classifier.clip
+    # People see larger frames than the model, whose frames are decoded at its own size.
+    large = max(config.short_side, FRAME_SIDE * config.short_side // config.crop)
     with (
         opening(source, reader=runtime.reader, short_side=config.short_side) as video,
         opening(source, reader=runtime.reader, short_side=large) as clear,
     ):
-        for question in questions:
-            view = _view(video, question, config, frames)
-            yield look.explained(video, clear, view, question)
+        for target in targets:
+            view = _view(video, target, config, frames)
+            yield explainer.explain(video, clear, view, target)
 
 
-def _view(video: Video, question: ExplainTarget, clip: ClipConfig, frames: int | None) -> View:
-    """The frames that a classifier is shown of a window, as `segment` shows them."""
-    window, count = question.window, frames or clip.frames
-    span = window.duration if question.span is None else question.span
+def _view(video: Video, target: ExplainTarget, clip: ClipConfig, frames: int | None) -> View:
+    """The view of a window, as in `segment`."""
+    window, count = target.window, frames or clip.frames
+    span = window.duration if target.span is None else target.span
     planned = plan.plan_windows(video.times, window, clip, frames=count, window=span)
     return planned.views[0]
 
 
 def find_label(classifier: Classifier, name: str) -> int:
-    """The number of a class; names differ in case only by mistake. Raises UsageError."""
-    for wanted_, names in ((name, classifier.labels), (name.lower(), _lower(classifier.labels))):
-        if wanted_ in names:
-            return names.index(wanted_)
+    """The number of a label, if need be whatever its case. Raises UsageError."""
+    lower = [label.lower() for label in classifier.labels]
+    for key, names in ((name, list(classifier.labels)), (name.lower(), lower)):
+        if key in names:
+            return names.index(key)
     near = [known for known in classifier.labels if name.lower() in known.lower()]
     raise UsageError(
         f"{classifier.card.name} has no label {name!r}",
@@ -138,28 +139,24 @@ def find_label(classifier: Classifier, name: str) -> int:
     )
 
 
-def _lower(labels: Sequence[str]) -> tuple[str, ...]:
-    return tuple(label.lower() for label in labels)
-
-
 def require_explainable(classifier: Classifier) -> Model:
-    """The model of a classifier, if it is of a kind that can be explained. Raises UsageError."""
+    """The model of a classifier. Raises UsageError if it cannot be explained."""
     if isinstance(classifier.model, TimeSformer | Stam):
         return classifier.model
     raise UsageError(
-        f"{type(classifier.model).__name__} cannot be explained: no TimeSformer, no STAM"
+        f"{type(classifier.model).__name__} cannot be explained: neither TimeSformer nor STAM"
     )
 
 
 def strongest_window(timeline: Timeline, label_id: int | None = None) -> ExplainTarget:
-    """The window of a timeline with the highest score, of any label or of the one named."""
+    """The window of a timeline with the highest score, of any label or of the one given."""
     scores = timeline.scores if label_id is None else timeline.scores[:, label_id]
     best = int(np.argmax(scores.reshape(len(timeline.windows), -1).max(1)))
     return ExplainTarget((timeline.seen or timeline.windows)[best], label_id, span_of(timeline))
 
 
 def span_of(timeline: Timeline) -> float | None:
-    """Seconds that the frames of a window of a timeline were spread over; None if it tells none."""
+    """Seconds over which the frames of a window were spread; None if unknown."""
     span = timeline.settings.window_seconds
     return float(span) if span is not None and span > 0 else None
 
@@ -173,7 +170,7 @@ def target_at(
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
 ) -> ExplainTarget:
-    """The window `window_around` a moment of a film that is not open."""
+    """The target around a moment of a video that is not open, see `window_around`."""
     clip = classifier.clip
     with opening(source, reader=runtime.reader) as video:
         window = window_around(video, at, clip, frames)
@@ -181,12 +178,12 @@ def target_at(
 
 
 def window_around(video: Video, at: float, clip: ClipConfig, frames: int | None = None) -> Window:
-    """The window as long as a clip with `at` in its middle, moved to lie within the film.
+    """A window as long as a clip, centered at `at` and moved to lie within the video.
 
-    Raises UsageError for a moment before the film, VideoError E_SHORT when it is over by then.
+    Raises UsageError for a negative `at`, VideoError E_SHORT when the video ends before it.
     """
     if not at >= 0:
-        raise UsageError(f"second {at:g}: a film begins at 0")
+        raise UsageError(f"second {at:g}: a video starts at 0")
     end = readable_end(video)
     plan.require_moment(video.path, end, at)
     span = min((frames or clip.frames) * clip.step_seconds, end)
@@ -200,19 +197,19 @@ def explain_longest(
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
 ) -> Iterator[Explanation]:
-    """An explanation for each of the longest segments, in the order of time.
+    """Explain the longest segments of a timeline, in the order of time.
 
-    Each is about the label of its segment, in the window within it that is surest of that. Windows
-    that cannot be read any more are left out; so are all, when the film is gone.
+    Each explanation is of the label of its segment, in the window within it with the highest score.
+    Windows that cannot be read any more are left out.
     """
     frames = timeline.settings.frames
     for longest in _longest(timeline):
-        question = _surest(timeline, longest)
+        target = _surest(timeline, longest)
         try:
             yield from explain_windows(
                 timeline.source,
                 classifier,
-                [question],
+                [target],
                 frames=frames,
                 runtime=runtime,
                 opening=opening,
@@ -228,60 +225,58 @@ def _longest(timeline: Timeline) -> list[Segment]:
 
 
 def _surest(timeline: Timeline, segment: Segment) -> ExplainTarget:
-    """The window with the middle inside a segment, or else nearest to it, surest of its label."""
+    """The window centered in a segment, or else nearest to it, with the highest score."""
     assert segment.label_id is not None
     span, middle = segment.window, segment.window.center
-    centres = [window.center for window in timeline.windows]
-    inside = [i for i, centre in enumerate(centres) if span.start <= centre < span.stop]
-    inside = inside or [min(range(len(centres)), key=lambda i: abs(centres[i] - middle))]
+    centers = [window.center for window in timeline.windows]
+    inside = [i for i, center in enumerate(centers) if span.start <= center < span.stop]
+    inside = inside or [min(range(len(centers)), key=lambda i: abs(centers[i] - middle))]
     best = max(inside, key=lambda i: timeline.scores[i, segment.label_id])
     seen = timeline.seen if timeline.seen is not None else timeline.windows
-    window = seen[best] if len(seen) == len(centres) else timeline.windows[best]
+    window = seen[best] if len(seen) == len(centers) else timeline.windows[best]
     return ExplainTarget(window, segment.label_id, span_of(timeline))
 
 
-class _Look:
-    """Asks a model about a clip, again and again with something taken out."""
+class _Explainer:
+    """Runs a model on variants of a clip, with frames or patches left out."""
 
     def __init__(self, classifier: Classifier, method: Method, runtime: Runtime) -> None:
         self.model = require_explainable(classifier)
         self.classifier, self.method = classifier, method
         self.scorer = Scorer(classifier, runtime)
 
-    def explained(
-        self, video: Video, clear: Video, view: View, question: ExplainTarget
-    ) -> Explanation:
-        """What the answer to a view of an open video rests on; `clear` is the same, larger."""
+    def explain(self, video: Video, clear: Video, view: View, target: ExplainTarget) -> Explanation:
+        """The explanation of a view of an open video; `clear` is the same video, larger."""
         config = self.classifier.clip
-        indices, seen = _shown(video, view)
-        clip = transforms.eval_clip(seen, config)
-        logits, run = self.frames(clip)
+        indices, frames = _read_frames(video, view)
+        clip = transforms.eval_clip(frames, config)
+        logits, run = self._frame_logits(clip)
         scores = logits[0].softmax(-1).numpy()
-        label_id = int(scores.argmax()) if question.label_id is None else question.label_id
-        drops, odds = _lost(logits, label_id, run, len(indices))
+        label_id = int(scores.argmax()) if target.label_id is None else target.label_id
+        drops, odds = _frame_drops(logits, label_id, run, len(indices))
         return Explanation(
             source=video.path,
-            window=question.window,
+            window=target.window,
             labels=self.classifier.labels,
             scores=scores,
             label_id=label_id,
             frames=indices,
             times=tuple(float(video.times[i]) for i in indices),
             method=self.method,
-            patches=self.patches(clip, label_id),
+            patches=self._patch_shares(clip, label_id),
             drops=drops,
             odds=odds,
             run=run,
-            pictures=_pictures(clear, view, config),
+            pictures=_crop_squares(clear, view, config),
             crop=config.crop / config.short_side,
             input=describe_input(video.details),
             model=describe_model(self.classifier),
         )
 
-    def frames(self, clip: Tensor) -> tuple[Tensor, int]:
-        """Logits of a clip, and of it without each run of frames, [1 + runs, K]; frames in a run.
+    def _frame_logits(self, clip: Tensor) -> tuple[Tensor, int]:
+        """Logits [1 + runs, K] of a clip and of it without each run of frames; frames in a run.
 
-        As they become probabilities: averaged and divided by the temperature.
+        They are divided by the temperature.
         """
         tokens = self.scorer.encode_frames(list(clip.transpose(0, 1)))
         count = len(tokens)
@@ -292,35 +287,38 @@ class _Look:
         for some in self._batches(variants, count):
             clips = [torch.stack([tokens[i] for i in variant]) for variant in some]
             logits += self.scorer.classify_frames(clips)
-        found = self.classifier.average_views(torch.stack(logits)[:, None])
-        return found / self.classifier.temperature, run
+        averaged = self.classifier.average_views(torch.stack(logits)[:, None])
+        return averaged / self.classifier.temperature, run
 
-    def patches(self, clip: Tensor, label_id: int) -> NDArray[np.float32]:
-        """The share of each patch, float32 [T, h, w]."""
+    def _patch_shares(self, clip: Tensor, label_id: int) -> NDArray[np.float32]:
+        """The share of each patch in the attribution, float32 [T, h, w]."""
         if self.method == "occlusion":
-            found = self._covered(clip, label_id)
+            shares = self._occlude(clip, label_id)
         else:
             clips = clip[None].to(self.scorer.device)
             classes = torch.tensor([label_id], device=self.scorer.device)
-            rolled = self.method == "rollout"
-            shares = rollout(self.model, clips) if rolled else relevance(self.model, clips, classes)
-            found = shares.patches[0].float().cpu().numpy()
-        total = float(found.sum())
-        return (found / total if total > 0 else found).astype(np.float32)
+            attribution = (
+                rollout(self.model, clips)
+                if self.method == "rollout"
+                else relevance(self.model, clips, classes)
+            )
+            shares = attribution.patches[0].float().cpu().numpy()
+        total = float(shares.sum())
+        return (shares / total if total > 0 else shares).astype(np.float32)
 
-    def _covered(self, clip: Tensor, label_id: int) -> NDArray[np.float32]:
-        """What the logit of a label loses when a patch has the mean colour of the clip, if it
-        does."""
+    def _occlude(self, clip: Tensor, label_id: int) -> NDArray[np.float32]:
+        """The drop of the logit of a label, at least 0, when a patch has the mean color of the
+        clip."""
         side = self.model.config.patch
         height, width = (size // side for size in clip.shape[2:])
         places = list(np.ndindex(clip.shape[1], height, width))
-        colour = clip.mean((1, 2, 3))[:, None, None]
+        color = clip.mean((1, 2, 3))[:, None, None]
         whole = self.scorer([clip])[0][label_id]
         losses: list[float] = []
         for some in self._batches(places, clip.shape[1]):
             clips = [clip.clone() for _ in some]
             for covered, (t, y, x) in zip(clips, some, strict=True):
-                covered[:, t, y * side : (y + 1) * side, x * side : (x + 1) * side] = colour
+                covered[:, t, y * side : (y + 1) * side, x * side : (x + 1) * side] = color
             losses += [float(whole - logits[label_id]) for logits in self.scorer(clips)]
         shape = clip.shape[1], height, width
         return np.maximum(np.array(losses, np.float32), 0).reshape(shape)
@@ -330,45 +328,45 @@ class _Look:
         return (items[i : i + size] for i in range(0, len(items), size))
 
 
-def _lost(
+def _frame_drops(
     logits: Tensor, label_id: int, run: int, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What score and log-odds of a label lose without each of `count` frames, float32 [count]
-    each; logits [1 + runs, K], the first those of the whole clip."""
+    """The drops of score and log-odds of a label without each of `count` frames, float32 [count]
+    each; logits: [1 + runs, K], the first of the whole clip."""
     if len(logits) == 1 or logits.shape[1] == 1:
         return np.zeros(count, np.float32), np.zeros(count, np.float32)
     others = logits.clone()
     others[:, label_id] = -torch.inf
     odds = logits[:, label_id] - others.logsumexp(-1)
     both = (logits.softmax(-1)[:, label_id], odds)
-    lost = [(one[0] - one[1:]).numpy().repeat(run)[:count] for one in both]
-    return lost[0], lost[1]
+    score, log_odds = ((one[0] - one[1:]).numpy().repeat(run)[:count] for one in both)
+    return score, log_odds
 
 
 def _without(count: int, first: int, run: int) -> list[int]:
-    """Frames 0 to count - 1; for `run` of them the one before, or at the start the one after."""
+    """Frames 0 to count - 1, `run` of them replaced by the one before, or after at the start."""
     stop = min(first + run, count)
     other = first - 1 if first else stop
     return [other if first <= i < stop else i for i in range(count)]
 
 
-def _shown(video: Video, view: View) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
-    """The frames of a view, uint8 [T, H, W, 3]; nearest ones stand in for those lost."""
-    reel = FrameBuffer(video.stream(needed_frames([view])))
-    reel.advance(0, max(view.indices))
-    chosen = reel.substitute(view)
-    if chosen is None:
+def _read_frames(video: Video, view: View) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
+    """The frames of a view, uint8 [T, H, W, 3]; the nearest ones replace unreadable ones."""
+    buffer = FrameBuffer(video.stream(needed_frames([view])))
+    buffer.advance(0, max(view.indices))
+    indices = buffer.substitute(view)
+    if indices is None:
         raise VideoError(
             f"{video.path}: too few frames decode at {video.times[view.indices[0]]:.2f} s",
             code="E_DECODE",
             hint="try another moment with --at",
         )
-    return chosen, np.stack([reel[index] for index in chosen])
+    return indices, np.stack([buffer[index] for index in indices])
 
 
-def _pictures(video: Video, view: View, clip: ClipConfig) -> NDArray[np.uint8]:
+def _crop_squares(video: Video, view: View, clip: ClipConfig) -> NDArray[np.uint8]:
     """The square of each frame that the model sees, uint8 [T, S, S, 3]."""
-    frames = _shown(video, view)[1]
+    frames = _read_frames(video, view)[1]
     height, width = frames.shape[1:3]
     side = min(round(min(height, width) * clip.crop / clip.short_side), height, width)
     top, left = -(-(height - side) // 2), -(-(width - side) // 2)

@@ -1,4 +1,4 @@
-"""A model at work: clips in, logits out, in whatever memory there is."""
+"""Runs models: clips in, logits out, within the available memory."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
 
 LARGE = 20_000_000
-"""Parameters from which on a CPU is asked for bf16 by itself; smaller models are not held up by
-their products."""
+"""Parameters from which `auto` means bf16 on a CPU; smaller models gain nothing from it."""
 
 BATCH = 8
-"""Clips per forward pass on a GPU, and of models that cannot be counted."""
+"""Clips per forward pass on a GPU, and for models whose operations cannot be counted."""
 CPU_BATCH_MACS, CPU_BATCH = 25e9, 16
-"""On a CPU a batch pays until it is this much work: what a model computes of one ViT-B clip of 8 x
-224 (196e9) is more than its caches hold. In batches of 8 that takes 1.1 times as long as alone, in
-8-bit integers 1.5 times, and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes 2.7 times as
-long as in a batch of 16, beyond which nothing is gained (`examples/benchmarks/batches.py`)."""
+"""On a CPU larger batches pay up to this much work: the activations of one ViT-B clip of 8 x 224
+(196e9) exceed the caches. In batches of 8 such a clip takes 1.1 times as long as alone, in int8 1.5
+times, and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes 2.7 times as long as in a batch
+of 16, beyond which nothing is gained (`examples/benchmarks/batches.py`)."""
 
 
 class Scorer:
-    """Runs a classifier's model on lists of clips; needs no more memory than there is.
+    """Runs the model of a classifier on lists of clips, in batches that fit into memory.
 
     embeddings: whether `classify_frames` returns embeddings, too. Raises UsageError for a model
     that has none.
@@ -47,18 +46,18 @@ class Scorer:
         self.precision = precision_of(classifier, runtime)
         if isinstance(classifier.model, TemporalHead):
             raise UsageError(
-                f"{classifier.card.name}: takes what another model saw of windows, no clips",
-                hint="vidattn classify FILM --pool head=RUN",
+                f"{classifier.card.name}: takes embeddings of windows, not clips",
+                hint="vidattn classify VIDEO --pool head=RUN",
             )
         self.model = classifier.model.eval().to(self.device)
-        # Autocast casts weights anew in every call; a folded model holds them as it needs them.
+        # Autocast casts weights in every call; a fused model stores them in the right precision.
         self.autocast = self.precision
         if self.precision == "int8":
             if runtime.compile:
                 raise UsageError(
-                    "--compile is not for --precision int8", hint="leave one of them out"
+                    "--compile does not work with --precision int8", hint="leave one of them out"
                 )
-            self.model = _in_int8(classifier)
+            self.model = _int8_model(classifier)
         elif self.device.type == "cuda" or (
             self.device.type == "cpu" and (self.precision == "fp32" or has_bf16_instructions())
         ):
@@ -70,10 +69,10 @@ class Scorer:
             self.model if isinstance(self.model, FramewiseModel) else _Whole(self.model)
         )
         self.width = 0
-        """Numbers in the vector of a clip; 0 where none are wanted."""
+        """Length of an embedding; 0 without embeddings."""
         if embeddings:
             if not isinstance(self.parts, EmbeddingModel):
-                raise UsageError(f"{classifier.card.name}: a model that has no embeddings")
+                raise UsageError(f"{classifier.card.name}: the model has no embeddings")
             self.width = self.parts.head.in_features
             self.parts = _WithEmbeddings(self.parts)
         self._encode: Callable[[Tensor], Tensor] = self.parts.encode_frames
@@ -83,21 +82,19 @@ class Scorer:
             self._compile(classifier)
 
     def batch_size(self, frames: int) -> int:
-        """How many clips of so many frames to score at once."""
+        """The number of clips of so many frames to score at once."""
         return self._size_of(frames)
 
     def __call__(self, clips: Sequence[Tensor]) -> list[Tensor]:
-        """Clips [3, T, H, W] to float32 logits [K] on the CPU, one for each, in order.
+        """Float32 logits [K] on the CPU of each clip [3, T, H, W], in order.
 
-        When memory runs out the batch is halved, down to single clips; then MemoryLimitError.
+        When memory runs out, the batch is halved. Raises MemoryLimitError for a single clip, and
+        VideoError E_NONFINITE.
         """
         return self._logits(self.model, clips)
 
     def encode_frames(self, frames: Sequence[Tensor]) -> list[Tensor]:
-        """Frames [3, H, W] to what the model computes of each alone, on its device.
-
-        Errors as of a call.
-        """
+        """The tokens of each frame [3, H, W], on the device of the model. Errors as of a call."""
         return self._run(self._encode, frames)
 
     def classify_frames(self, clips: Sequence[Tensor]) -> list[Tensor]:
@@ -106,12 +103,12 @@ class Scorer:
         return self._logits(self._classify, clips)
 
     def _compile(self, classifier: Classifier) -> None:
-        """Compile the half of the model that has most of the work."""
-        from vidattn.inference.compile import CompiledModel  # it loads much
+        """Compile the part of the model that does most of the work."""
+        from vidattn.inference.compile import CompiledModel  # imports much
 
         frames = classifier.clip.frames
-        if _works_by_frame(classifier):
-            # Small lots, of what windows that overlap by three quarters have not in common.
+        if _is_mostly_framewise(classifier):
+            # Small batches: the frames that windows with 75 % overlap do not share.
             few = max(frames // 4, 1)
             self._encode = CompiledModel(self._encode, lambda _: few, self.device.type)
         else:
@@ -132,7 +129,7 @@ class Scorer:
         return logits
 
     def _run(self, function: Callable[[Tensor], Tensor], items: Sequence[Tensor]) -> list[Tensor]:
-        """`function` of a batch of items, or of its halves where there is no memory for more."""
+        """`function` of a batch of items, or of its halves where memory runs out."""
         if not items:
             return []
         try:
@@ -151,7 +148,7 @@ class Scorer:
 
 
 def precision_of(classifier: Classifier, runtime: Runtime) -> Precision:
-    """What `auto` stands for with this model, or what was asked for."""
+    """The precision of a model: the one asked for, or the choice of `auto`."""
     device = runtime.torch_device()
     if runtime.precision == "auto" and device.type == "cpu" and has_bf16_instructions():
         size = sum(parameter.numel() for parameter in classifier.model.parameters())
@@ -160,8 +157,7 @@ def precision_of(classifier: Classifier, runtime: Runtime) -> Precision:
 
 
 def batch_size_of(classifier: Classifier, runtime: Runtime, frames: int) -> int:
-    """How many clips of `frames` frames to score at once: as many as were asked for, or as many as
-    are fastest."""
+    """The number of clips of `frames` frames to score at once: as asked for, or the fastest."""
     if runtime.batch_size is not None:
         return runtime.batch_size
     model = classifier.model
@@ -171,19 +167,19 @@ def batch_size_of(classifier: Classifier, runtime: Runtime, frames: int) -> int:
     return int(min(max(CPU_BATCH_MACS // work, 1), CPU_BATCH))
 
 
-def _works_by_frame(classifier: Classifier) -> bool:
-    """Whether most of what a model computes of a clip, it computes of single frames."""
+def _is_mostly_framewise(classifier: Classifier) -> bool:
+    """Whether a model spends most of its operations on single frames."""
     model = classifier.model
     if not isinstance(model, TimeSformer | Stam):
         return False
     return 2 * model.config.frames * count_frame_macs(model.config) > count_macs(model.config)
 
 
-def _in_int8(classifier: Classifier) -> nn.Module:
-    """The model with linear layers in 8-bit integers. Raises UsageError where that cannot be."""
+def _int8_model(classifier: Classifier) -> nn.Module:
+    """The model with linear layers in int8. Raises UsageError where that is impossible."""
     hint = "leave --precision out"
     if not can_multiply_int8():
-        raise UsageError("this build of torch multiplies no 8-bit integers", hint=hint)
+        raise UsageError("this build of torch cannot multiply 8-bit integers", hint=hint)
     model = classifier.fused_model(torch.int8)
     if model is classifier.model:
         raise UsageError(f"--precision int8: not for a {type(model).__name__}", hint=hint)
@@ -191,24 +187,24 @@ def _in_int8(classifier: Classifier) -> nn.Module:
 
 
 class _WithEmbeddings(nn.Module):
-    """A model whose logits are followed by what its head made them of."""
+    """A model that returns its logits followed by the embedding."""
 
     def __init__(self, model: EmbeddingModel) -> None:
         super().__init__()
         self.model = model
 
     def encode_frames(self, frames: Tensor) -> Tensor:
-        """As the model's."""
+        """As of the model."""
         return self.model.encode_frames(frames)
 
     def classify_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: as the model's. Returns float32 [B, K + D]."""
+        """tokens: as of the model. Returns float32 [B, K + D]."""
         vectors = self.model.embeddings(tokens)
         return torch.cat([self.model.head(vectors).float(), vectors.float()], dim=1)
 
 
 class _Whole(nn.Module):
-    """A model of another make, as one that shares nothing between clips but the pixels."""
+    """Any other model, as one whose tokens are the frames themselves."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
