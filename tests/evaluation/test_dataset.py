@@ -162,7 +162,7 @@ def test_worker_processes_change_nothing(found: LabeledDataset, classifier: Clas
         np.testing.assert_array_equal(one.scores, other.scores)
 
 
-def test_shares_of_a_set_make_the_whole_whatever_their_number(
+def test_shards_of_a_dataset_make_the_whole_whatever_their_number(
     found: LabeledDataset, classifier: Classifier
 ) -> None:
     task = DatasetEvaluator(classifier, found, CENTRE, runtime=CPU)
@@ -176,7 +176,7 @@ def test_shares_of_a_set_make_the_whole_whatever_their_number(
         np.testing.assert_array_equal(joined.labels, whole.labels)
 
 
-def test_more_frames_are_looked_at_when_asked(found: LabeledDataset) -> None:
+def test_more_frames_are_sampled_when_asked_for(found: LabeledDataset) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
     classifier = Classifier(TimeSformer(config), replace(CLIP, train_sampling="bins"), CLASSES)
@@ -189,7 +189,9 @@ def test_more_frames_are_looked_at_when_asked(found: LabeledDataset) -> None:
     assert last.predictions.about["settings"]["frames"] == 7
 
 
-def test_parts_of_a_file_are_told_apart(found: LabeledDataset, classifier: Classifier) -> None:
+def test_regions_of_a_file_have_names_of_their_own(
+    found: LabeledDataset, classifier: Classifier
+) -> None:
     path = found.items[0].path
     parts = (Item(path, 0, Window(0, 1)), Item(path, 0, Window(1, 1.75)))
     events, _ = outcome(classifier, replace(found, items=parts))

@@ -34,7 +34,7 @@ def rows(found: Any) -> list[tuple[float, float, str, tuple[str, ...]]]:
     return [(d.window.start, d.window.stop, d.said, d.true) for d in found.disagreements]
 
 
-def test_what_agrees_has_no_disagreements() -> None:
+def test_equal_timelines_have_no_disagreements() -> None:
     timeline = said("ddssuu")
     found = diff(timeline, as_ground_truth(timeline))
     assert (found.agreed, found.part.duration, rows(found)) == (6, 6, [])
@@ -105,7 +105,7 @@ def test_a_difference_that_no_frame_lies_in_is_none() -> None:
     assert (rows(found), found.share) == ([], pytest.approx(1))
 
 
-def test_labels_of_frames_are_spread_over_the_film() -> None:
+def test_frame_labels_are_spread_over_the_video() -> None:
     found = diff(said("ddss"), AnnotatedVideo("a", frames=("dive",) * 10 + ("SIL",) * 10))
     assert rows(found) == [(2, 4, "swim", ("SIL",))]
     found = diff(said("dduu"), AnnotatedVideo("a", frames=("dive",) * 10 + ("background",) * 10))

@@ -37,7 +37,7 @@ def test_equal_logits_earn_nothing() -> None:
     assert top_k(np.zeros((4, 3)), LABELS, 1) == 0.0
 
 
-def test_answers_that_are_no_numbers_earn_nothing() -> None:
+def test_predictions_of_nan_count_as_errors() -> None:
     broken = np.full((4, 3), np.nan)
     assert top_k(broken, LABELS, 1) == top_k(broken, LABELS, 5) == 0.0
     assert top_k(np.where(LOGITS == 1, np.nan, LOGITS), LABELS, 1) == 0.0
@@ -49,7 +49,7 @@ def test_of_no_clips_there_is_no_score() -> None:
 
 
 @pytest.mark.parametrize("values", [2, 3])
-def test_an_answer_is_right_if_and_only_if_top1_counts_it(values: int) -> None:
+def test_a_prediction_is_right_if_and_only_if_top1_counts_it(values: int) -> None:
     rng = np.random.default_rng(values)
     logits = rng.integers(0, values, (500, 4)).astype(np.float32)  # more ties than not
     labels = rng.integers(0, 4, 500)
@@ -77,7 +77,7 @@ def test_errors_are_ranked_and_the_diagonal_is_none() -> None:
     assert most_confused(np.diag([1, 2]), 5) == []
 
 
-def test_likelihood_and_brier_score_of_three_answers() -> None:
+def test_likelihood_and_brier_score_of_three_predictions() -> None:
     scores = np.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [1 / 3, 1 / 3, 1 / 3]])
     labels = np.array([0, 2, 1])
     assert nll(np.log(scores), labels) == pytest.approx((np.log(2) + np.log(10) + np.log(3)) / 3)
@@ -97,7 +97,7 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(edge, np.array([0, 0, 0, 1]), bins=4) == pytest.approx(0)
 
 
-def test_answers_that_mean_what_they_say_have_no_calibration_error() -> None:
+def test_calibrated_predictions_have_no_calibration_error() -> None:
     scores = np.tile([0.8, 0.2], (10, 1))
     assert calibration_error(scores, np.array([0] * 8 + [1] * 2)) == pytest.approx(0)
     assert calibration_error(scores, np.zeros(10, int)) == pytest.approx(0.2)

@@ -21,7 +21,7 @@ ABOUT = {
 }
 
 
-def answers(count: int = 40) -> Predictions:
+def predictions(count: int = 40) -> Predictions:
     rng = np.random.default_rng(1)
     logits = rng.normal(size=(count, 4)).astype(np.float32) * np.float32(1.7)
     labels = np.where(rng.random(count) < 0.5, logits.argmax(1), rng.integers(0, 4, count))
@@ -32,8 +32,8 @@ def answers(count: int = 40) -> Predictions:
 
 
 @pytest.mark.parametrize("name", ["scores.npz", "scores.jsonl"])
-def test_every_figure_comes_out_of_a_dump_to_the_digit(tmp_path: Path, name: str) -> None:
-    before = answers()
+def test_metrics_of_a_dump_are_equal_to_the_digit(tmp_path: Path, name: str) -> None:
+    before = predictions()
     after = load_predictions(save_predictions(before, tmp_path / name))
     assert (after.paths, after.classes, after.about) == (before.paths, before.classes, ABOUT)
     np.testing.assert_array_equal(after.logits, before.logits)
@@ -44,8 +44,8 @@ def test_every_figure_comes_out_of_a_dump_to_the_digit(tmp_path: Path, name: str
     assert again.read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_figures_say_what_they_are_about() -> None:
-    plain = measure_predictions(answers())
+def test_metrics_name_model_and_dataset() -> None:
+    plain = measure_predictions(predictions())
     assert plain.keys() >= {*NAMES, "confusion", "per_class", "confused", "temperature"}
     assert (plain["model"], plain["dataset"], plain["videos"], plain["scored"]) == (
         *("tiny", "clips", 41),
@@ -54,11 +54,11 @@ def test_figures_say_what_they_are_about() -> None:
     assert [failure["code"] for failure in plain["failed"]] == ["E_EMPTY"]
     json.dumps(plain, allow_nan=False)
     with pytest.raises(DataError, match="nothing to evaluate"):
-        measure_predictions(answers(0))
+        measure_predictions(predictions(0))
 
 
-def test_a_temperature_moves_no_answer_but_what_it_is_worth() -> None:
-    plain, warm = answers(), answers()
+def test_a_temperature_changes_calibration_and_no_prediction() -> None:
+    plain, warm = predictions(), predictions()
     object.__setattr__(warm, "temperature", 2.6)
     one, other = measure_predictions(plain), measure_predictions(warm)
     moved = {name for name in one if one[name] != other[name]}
@@ -85,7 +85,7 @@ def lines(path: Path) -> list[dict[str, object]]:
     ],
 )
 def test_a_dump_that_lies_is_refused(tmp_path: Path, change: object, complaint: str) -> None:
-    rows = lines(save_predictions(answers(5), tmp_path / "a.jsonl"))
+    rows = lines(save_predictions(predictions(5), tmp_path / "a.jsonl"))
     change(rows)  # type: ignore[operator]
     (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(InputError, match=complaint) as caught:
@@ -99,7 +99,7 @@ def test_an_archive_is_read_without_pickles(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(data.getvalue())
     with pytest.raises(InputError, match="allow_pickle"):
         load_predictions(tmp_path / "a.npz")
-    whole = save_predictions(answers(3), tmp_path / "whole.npz").read_bytes()
+    whole = save_predictions(predictions(3), tmp_path / "whole.npz").read_bytes()
     for cut in (0, 10, len(whole) // 2, len(whole) - 1):
         (tmp_path / "cut.npz").write_bytes(whole[:cut])
         with pytest.raises(InputError, match="not a file of predictions"):
@@ -108,6 +108,6 @@ def test_an_archive_is_read_without_pickles(tmp_path: Path) -> None:
 
 def test_names_decide_the_format(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"npz or \.jsonl"):
-        save_predictions(answers(2), tmp_path / "scores.pkl")
+        save_predictions(predictions(2), tmp_path / "scores.pkl")
     with pytest.raises(InputError, match="No such file"):
         load_predictions(tmp_path / "none.npz")

@@ -55,7 +55,7 @@ def frames(name: str, text: str) -> AnnotatedVideo:
     return AnnotatedVideo(name, frames=tuple(names[letter] for letter in text))
 
 
-def figures(
+def all_metrics(
     *pairs: tuple[AnnotatedVideo, Timeline | None], **more: object
 ) -> dict[str, float | None]:
     return dict(evaluate_segmentation(pairs, **more).metrics)  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ def test_a_day_counted_by_hand() -> None:
     up to .5.
     """
     truth = spans("a.mp4", (0, 4, "swim"), (6, 10, "dive"))
-    found = figures((truth, timeline("a.mp4", "sssss.rrdd")))
+    found = all_metrics((truth, timeline("a.mp4", "sssss.rrdd")))
     assert found["frame_accuracy"] == pytest.approx(0.7)
     assert found["frame_accuracy_foreground"] == pytest.approx(0.75)
     assert found["edit"] == pytest.approx(1 - 1 / 3)
@@ -85,11 +85,11 @@ def test_a_day_counted_by_hand() -> None:
 def test_a_label_for_each_frame_says_the_same() -> None:
     truth = frames("a", "s" * 8 + "." * 4 + "d" * 8)  # two frames a second
     made = timeline("a.mp4", "sssss.rrdd")
-    by_spans = figures((spans("a.mp4", (0, 4, "swim"), (6, 10, "dive")), made))
+    by_spans = all_metrics((spans("a.mp4", (0, 4, "swim"), (6, 10, "dive")), made))
     for rate in (None, 2.0):
-        found = figures((truth, made), background=("SIL",), rate=rate)
+        found = all_metrics((truth, made), background=("SIL",), rate=rate)
         assert found == pytest.approx(by_spans)
-    assert figures((truth, made))["frame_accuracy"] == pytest.approx(0.6)  # SIL as an event
+    assert all_metrics((truth, made))["frame_accuracy"] == pytest.approx(0.6)  # SIL as an event
 
 
 def test_frames_count_by_number_where_they_are_as_many() -> None:
@@ -97,12 +97,12 @@ def test_frames_count_by_number_where_they_are_as_many() -> None:
     times = np.array([0, 0.2, 0.4, 0.6, 0.8, 1.5])
     made = timeline("a.mp4", "sd", input=VideoInfo(frames=6), frame_times=times)
     truth = frames("a", "sssssd")
-    assert figures((truth, made))["frame_accuracy"] == 1.0
+    assert all_metrics((truth, made))["frame_accuracy"] == 1.0
     spread = replace(made, input=VideoInfo(frames=7), frame_times=None)
-    assert figures((truth, spread))["frame_accuracy"] == pytest.approx(4 / 6)
+    assert all_metrics((truth, spread))["frame_accuracy"] == pytest.approx(4 / 6)
 
 
-def test_perfect_timelines_have_full_marks_whatever_their_order() -> None:
+def test_perfect_timelines_score_1_whatever_their_order() -> None:
     texts = {"a": "ssddr.", "b": "rrr", "c": "..s.s", "d": "dsdsd"}
     pairs = []
     for name, text in texts.items():
@@ -116,35 +116,35 @@ def test_perfect_timelines_have_full_marks_whatever_their_order() -> None:
                 merged.append((start, stop, label))
         truth = spans(name, *merged, duration=len(text))
         pairs.append((truth, timeline(name, text)))
-    assert figures(*pairs) == dict.fromkeys(METRICS, 1.0)
+    assert all_metrics(*pairs) == dict.fromkeys(METRICS, 1.0)
     worse = [(truth, made) for truth, made in pairs[:-1]] + [(pairs[-1][0], timeline("d", "ddsss"))]
-    assert figures(*worse) == figures(*worse[::-1])
-    assert all((value or 0) < 1 for value in figures(*worse).values())
+    assert all_metrics(*worse) == all_metrics(*worse[::-1])
+    assert all((value or 0) < 1 for value in all_metrics(*worse).values())
 
 
 def test_a_video_without_a_prediction_is_missed_not_left_out() -> None:
     one = (spans("a", (0, 4, "swim"), duration=4), timeline("a", "ssss"))
     other = (spans("b", (0, 4, "dive"), duration=4), None)
-    found = figures(one, other)
+    found = all_metrics(one, other)
     assert found["frame_accuracy"] == found["edit"] == found["map"] == 0.5
     assert found["f1@50"] == pytest.approx(2 / 3)
 
 
 def test_what_could_not_be_read_is_wrong_even_where_nothing_happened() -> None:
     truth = spans("a", (0, 2, "swim"), duration=4)
-    assert figures((truth, timeline("a", "ss..")))["frame_accuracy"] == 1.0
-    assert figures((truth, timeline("a", "ss.x")))["frame_accuracy"] == 0.75
+    assert all_metrics((truth, timeline("a", "ss..")))["frame_accuracy"] == 1.0
+    assert all_metrics((truth, timeline("a", "ss.x")))["frame_accuracy"] == 0.75
 
 
-def test_of_nothing_there_are_no_figures_but_no_errors() -> None:
+def test_without_segments_metrics_are_none() -> None:
     quiet = (spans("a", duration=3), timeline("a", "..."))
-    found = figures(quiet)
+    found = all_metrics(quiet)
     assert (found["frame_accuracy"], found["edit"]) == (1.0, 1.0)
     nothing = ("frame_accuracy_foreground", "f1@10", "map", "map_thumos")
     assert [found[name] for name in nothing] == [None] * 4
-    noisy = figures((spans("a", duration=3), timeline("a", "sss")))
+    noisy = all_metrics((spans("a", duration=3), timeline("a", "sss")))
     assert (noisy["frame_accuracy"], noisy["edit"], noisy["f1@10"], noisy["map"]) == (0, 0, 0, None)
-    assert figures((spans("a"), None))["frame_accuracy"] is None
+    assert all_metrics((spans("a"), None))["frame_accuracy"] is None
 
 
 def test_labels_that_overlap_leave_detection_only() -> None:
@@ -159,7 +159,7 @@ def test_labels_that_overlap_leave_detection_only() -> None:
         {"label": "dive", "spans": 1, "found": 0, "ap@0.5": 0.0},
     ]
     twice = spans("a", (0, 3, "swim"), (1, 4, "Swim"), duration=4)  # the same label: no conflict
-    assert figures((twice, timeline("a", "ssss")))["frame_accuracy"] == 1.0
+    assert all_metrics((twice, timeline("a", "ssss")))["frame_accuracy"] == 1.0
 
 
 def test_predictions_find_their_truth_by_name() -> None:

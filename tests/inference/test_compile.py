@@ -97,7 +97,7 @@ def test_what_cannot_be_compiled_is_a_hint_away_from_running(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_compiled_model_answers_as_ever(kind: str) -> None:
+def test_a_compiled_model_gives_the_same_scores(kind: str) -> None:
     clips = list(torch.randn(6, 3, 8, 32, 32))
     found = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
     torch.testing.assert_close(*found, rtol=0, atol=1e-4)
@@ -105,7 +105,7 @@ def test_a_compiled_model_answers_as_ever(kind: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_graph_answers_as_ever() -> None:
+def test_a_cuda_graph_gives_the_same_scores() -> None:
     clips = list(torch.randn(6, 3, 8, 32, 32))
     runtimes = [Runtime("cuda", "fp32", 4, compile=c) for c in (True, False)]
     scorers = [Scorer(classifier("divided"), runtime) for runtime in runtimes]

@@ -51,7 +51,7 @@ def found(film: Path, classifier: Classifier) -> Explanation:  # noqa: F811
     return explain(film, classifier, at=1.0)
 
 
-def test_the_window_lies_around_the_moment_and_within_the_film(
+def test_the_window_lies_around_the_moment_and_within_the_video(
     film: Path,  # noqa: F811
     classifier: Classifier,
     found: Explanation,
@@ -93,7 +93,7 @@ def test_without_a_moment_the_surest_window_is_explained(
     assert strongest_window(timeline, 1).window == other.window
 
 
-def test_of_a_film_shorter_than_a_window_the_frames_are_those_that_segment_saw(
+def test_a_short_video_is_explained_with_the_frames_of_segment(
     tmp_path: Path,
     classifier: Classifier,
 ) -> None:
@@ -246,7 +246,7 @@ def test_the_command_writes_a_picture_and_prints_the_frames(
     assert str(picture) in done.stderr
 
 
-def test_the_film_of_a_window_has_its_frames_at_their_times(
+def test_the_video_of_a_window_has_its_frames_at_their_times(
     quick: Run,  # noqa: F811
     film: Path,  # noqa: F811
     model: Path,  # noqa: F811
@@ -312,7 +312,7 @@ def test_what_cannot_be_explained_is_said(
     assert gone.returncode == 3
 
 
-def test_a_moment_after_the_film_is_refused_as_segment_refuses_it(
+def test_a_moment_after_the_video_is_refused_as_by_segment(
     quick: Run,  # noqa: F811
     film: Path,  # noqa: F811
     model: Path,  # noqa: F811
@@ -324,7 +324,7 @@ def test_a_moment_after_the_film_is_refused_as_segment_refuses_it(
     assert (same.returncode, same.stderr) == (3, done.stderr)
 
 
-def test_damage_is_named_where_the_whole_film_was_looked_at(
+def test_damage_is_named_where_the_whole_video_was_scored(
     quick: Run,  # noqa: F811
     film: Path,  # noqa: F811
     model: Path,  # noqa: F811

@@ -82,7 +82,7 @@ def test_nothing_counts_after_a_record_that_is_gone(tmp_path: Path) -> None:
     assert notes == [f"{path}: record 2 is damaged; resuming after 1 windows"]
 
 
-def test_a_resumed_log_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_resumed_log_continues_after_its_last_record(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     data = written(path)
     path.write_bytes(data[:-7])
@@ -107,7 +107,7 @@ def test_another_run_is_refused_with_all_differences(tmp_path: Path) -> None:
     assert path.read_bytes() == data
 
 
-def test_a_new_run_begins_a_new_log_and_says_so(tmp_path: Path) -> None:
+def test_a_new_run_starts_a_new_log_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     written(path)
     with ScoreLog(path) as log:
@@ -130,7 +130,7 @@ def test_a_log_in_use_is_not_touched(tmp_path: Path) -> None:
     assert len(resumed(path)[0]) == 1
 
 
-def test_what_is_no_log_is_not_overwritten(tmp_path: Path) -> None:
+def test_any_other_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"my notes\n")
     for resume in (False, True):

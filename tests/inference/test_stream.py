@@ -81,7 +81,7 @@ def spans(timeline: Timeline) -> list[tuple[str, float, float]]:
     return [(s.label, s.window.start, s.window.stop) for s in timeline.segments]
 
 
-def test_segments_begin_and_end_where_the_film_changes(
+def test_segments_start_and_end_where_the_video_changes(
     video: MemoryVideo, classifier: Classifier
 ) -> None:
     timeline = infer.segment(video, classifier)
@@ -132,7 +132,7 @@ def test_windows_far_apart_still_make_segments_that_tile_and_own_up_to_what_was_
     assert timeline.coverage == pytest.approx(4.5 / 10.5, abs=1e-3)
 
 
-def test_a_part_of_a_film_is_looked_at_alone(video: MemoryVideo, classifier: Classifier) -> None:
+def test_a_region_of_a_video_is_segmented_alone(video: MemoryVideo, classifier: Classifier) -> None:
     timeline = infer.segment(video, classifier, start=4.0, end=9.0)
     assert spans(timeline) == [("green", 4.0, 8.0), ("blue", 8.0, 9.0)]
     assert timeline.coverage == pytest.approx(5 / 10.5, abs=1e-4)
@@ -153,7 +153,7 @@ def test_what_did_not_decode_before_an_early_stop_is_named(classifier: Classifie
     assert timeline.segments[0].window == Window(0.0, 1.1)
 
 
-def test_a_film_shorter_than_a_window_still_gets_its_segment(classifier: Classifier) -> None:
+def test_a_video_shorter_than_a_window_still_gets_its_segment(classifier: Classifier) -> None:
     timeline = infer.segment(MemoryVideo(film(("blue", 0.3)), fps=FPS), classifier)
     assert spans(timeline) == [("blue", 0.0, 0.3)]
     assert "shorter than one window" in timeline.warnings[0]
@@ -173,7 +173,7 @@ def test_a_stream_that_is_stopped_early_makes_a_valid_timeline(
     assert Timeline.from_json(timeline.to_json()).segments == timeline.segments
 
 
-def test_a_film_that_breaks_off_with_an_error_says_so(classifier: Classifier) -> None:
+def test_a_video_that_breaks_off_says_so(classifier: Classifier) -> None:
     class Torn(MemoryVideo):
         def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
             yield from list(super().stream(indices))[:6]
@@ -187,7 +187,7 @@ def test_a_film_that_breaks_off_with_an_error_says_so(classifier: Classifier) ->
     assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
 
 
-def test_decoding_goes_on_while_the_model_works(classifier: Classifier) -> None:
+def test_decoding_continues_while_the_model_works(classifier: Classifier) -> None:
     decoded: list[int] = []
 
     class Told(MemoryVideo):
@@ -227,7 +227,7 @@ def test_a_window_that_lost_most_of_its_frames_is_not_guessed(classifier: Classi
     assert [window for window, _ in timeline.unreadable] == [Window(1.0, 1.1), Window(1.1, 2.0)]
 
 
-def test_a_film_of_which_nothing_decodes_is_an_error(classifier: Classifier) -> None:
+def test_a_video_of_which_nothing_decodes_is_an_error(classifier: Classifier) -> None:
     video = DamagedVideo(film(("red", 2)), damaged=set(range(20)))
     for act in (infer.segment, infer.classify):
         with pytest.raises(VideoError, match="too few frames decode") as caught:
@@ -240,7 +240,7 @@ def test_the_threshold_makes_background(video: MemoryVideo, classifier: Classifi
     assert [label for label, _, _ in spans(timeline)] == ["background"]
 
 
-def test_classify_weighs_the_whole_film(video: MemoryVideo, classifier: Classifier) -> None:
+def test_classify_weighs_the_whole_video(video: MemoryVideo, classifier: Classifier) -> None:
     timeline = infer.classify(video, classifier, frames=21)
     assert timeline.windows == (Window(0.0, 10.5),)
     assert timeline.top(1)[0][0] == "green"
@@ -249,7 +249,7 @@ def test_classify_weighs_the_whole_film(video: MemoryVideo, classifier: Classifi
     assert "stretched from 4 to 21" in timeline.warnings[0]
 
 
-def test_dense_classification_says_which_parts_it_saw(
+def test_dense_classification_lists_the_spans_of_its_clips(
     video: MemoryVideo, classifier: Classifier
 ) -> None:
     timeline = infer.classify(
@@ -260,7 +260,7 @@ def test_dense_classification_says_which_parts_it_saw(
     assert timeline.coverage == pytest.approx(3 / 10.5, abs=1e-3)
 
 
-def test_three_crops_see_the_sides_of_a_wide_film(classifier: Classifier) -> None:
+def test_three_crops_cover_the_sides_of_a_wide_video(classifier: Classifier) -> None:
     frames = film(("green", 2), width=40).copy()
     frames[:, :, :10] = frames[:, :, 30:] = (255, 0, 0)
     video = MemoryVideo(frames, fps=FPS)
@@ -280,7 +280,7 @@ def test_averaging_follows_the_weights(video: MemoryVideo) -> None:
     np.testing.assert_allclose(scores["probability"], [0.25, 0.55, 0.2], atol=0.01)
 
 
-def test_frames_are_held_no_longer_than_a_view_needs_them() -> None:
+def test_frames_are_dropped_when_no_view_needs_them() -> None:
     alive: set[int] = set()
     most = 0
 
@@ -344,7 +344,7 @@ def test_a_device_that_is_not_there_is_refused_with_a_hint(
         infer.segment(video, classifier, runtime=Runtime(device="abacus"))
 
 
-def test_the_scorer_runs_the_folded_model_and_answers_as_the_plain_one(
+def test_the_scorer_runs_the_fused_model_with_the_same_scores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)

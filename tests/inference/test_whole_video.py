@@ -89,7 +89,7 @@ def test_archives_that_are_bombs_locked_or_of_another_kind_are_refused(tmp_path:
 
 
 @pytest.mark.parametrize("depth", [0, 2])
-def test_what_fills_up_a_batch_changes_no_answer(depth: int) -> None:
+def test_padding_of_a_batch_changes_no_prediction(depth: int) -> None:
     torch.manual_seed(0)
     head = TemporalHead(replace(CONFIG, depth=depth)).eval()
     vectors = torch.randn(1, 5, 6)
@@ -110,7 +110,7 @@ def test_order_counts_unless_the_head_is_a_mean() -> None:
             assert torch.allclose(head(vectors), head(vectors.flip(1)), atol=1e-6) == same
 
 
-def test_films_seen_in_different_ways_are_refused(films: Path) -> None:
+def test_embeddings_of_different_settings_are_refused(films: Path) -> None:
     other = seen(4, np.random.default_rng(2))
     changed = replace(other, settings={**SETTINGS, "stride_seconds": 0.5})
     embeddings.save_embeddings(changed, films.parent / "1.vidattn.npz")
@@ -150,7 +150,7 @@ def test_a_head_learns_an_order_that_the_mean_cannot_see(
     assert done.returncode == 0, done.stderr
 
 
-def test_a_head_is_asked_about_a_film(
+def test_a_temporal_head_classifies_a_video(
     quick: Run,  # noqa: F811
     film: Path,  # noqa: F811
     model: Path,  # noqa: F811

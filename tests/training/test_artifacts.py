@@ -82,9 +82,7 @@ def test_a_folder_of_clips_becomes_a_classifier_of_its_classes(
     assert found.metrics.top1 == epochs[-1].scores["top1"]
 
 
-def test_a_run_goes_on_in_the_middle_as_if_nothing_had_happened(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_run_resumes_within_an_epoch_to_the_same_files(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "whole")
     half = replace(TINY, data=replace(TINY.data, dataset=str(folder)))
     for event in fit.fit(half, tmp_path / "halves", device="cpu"):
@@ -98,7 +96,7 @@ def test_a_run_goes_on_in_the_middle_as_if_nothing_had_happened(
         assert torch.equal(one, other)
 
 
-def test_a_set_of_one_class_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_dataset_of_one_class_is_refused(folder: Path, tmp_path: Path) -> None:
     above = tmp_path / "above"
     shutil.copytree(folder, above / "clips")
     with pytest.raises(DataError, match="all videos are of one class: clips"):
@@ -121,7 +119,9 @@ def rows(run_dir: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
 
 
-def test_broken_videos_are_told_once_and_do_not_stop_a_run(damaged: Path, tmp_path: Path) -> None:
+def test_broken_videos_are_reported_once_and_do_not_stop_a_run(
+    damaged: Path, tmp_path: Path
+) -> None:
     events = run(damaged, tmp_path / "run")
     assert events[-1] == fit.IncompleteValidation(1, 1, tmp_path / "run" / "log.jsonl")
     lost = [event for event in events if isinstance(event, fit.UnreadableVideo)]
@@ -134,7 +134,7 @@ def test_broken_videos_are_told_once_and_do_not_stop_a_run(damaged: Path, tmp_pa
     assert named == [event.path for event in lost]  # in two epochs
 
 
-def test_broken_videos_met_before_an_interruption_are_not_forgotten(
+def test_broken_videos_from_before_an_interruption_are_reported(
     damaged: Path, tmp_path: Path
 ) -> None:
     run(damaged, tmp_path / "whole" / "run")
@@ -164,7 +164,7 @@ with join_world(torch.device("cpu")):
 """
 
 
-def test_all_processes_know_that_videos_were_broken(damaged: Path, tmp_path: Path) -> None:
+def test_all_processes_report_broken_videos(damaged: Path, tmp_path: Path) -> None:
     recipe = replace(TINY, optim=replace(TINY.optim, epochs=1))
     recipe = replace(recipe, data=replace(TINY.data, dataset=str(damaged)))
     words = json.dumps(to_plain(recipe)), tmp_path / "run"
@@ -172,7 +172,7 @@ def test_all_processes_know_that_videos_were_broken(damaged: Path, tmp_path: Pat
     assert [row["event"] for row in rows(tmp_path / "run")] == ["note", "lost", "lost", "epoch"]
 
 
-def test_where_nothing_can_be_written_is_found_out_before_the_set_is_read(
+def test_an_unwritable_run_dir_is_refused_before_the_dataset_is_read(
     folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
@@ -182,7 +182,7 @@ def test_where_nothing_can_be_written_is_found_out_before_the_set_is_read(
         assert caught.value.hint == "choose another --run-dir"
 
 
-def test_small_sets_are_gone_through_until_an_epoch_is_full(folder: Path, tmp_path: Path) -> None:
+def test_small_datasets_are_repeated_until_an_epoch_is_full(folder: Path, tmp_path: Path) -> None:
     data = replace(TINY.data, dataset=str(folder), clips_per_epoch=23)
     events = list(fit.fit(replace(TINY, data=data), tmp_path, device="cpu"))
     steps = [event for event in events if isinstance(event, fit.StepDone)]
@@ -191,7 +191,7 @@ def test_small_sets_are_gone_through_until_an_epoch_is_full(folder: Path, tmp_pa
     assert [e.epoch for e in events if isinstance(e, fit.EpochDone)] == [1, 2]
 
 
-def test_nothing_is_written_when_the_set_is_not_there(tmp_path: Path) -> None:
+def test_nothing_is_written_when_the_dataset_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         run(tmp_path / "nowhere", tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -64,7 +64,7 @@ def done(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "done" / "run")
 
 
-def test_a_run_tells_its_steps_epochs_and_checkpoints(
+def test_a_run_yields_its_steps_epochs_and_checkpoints(
     told: tuple[Path, list[fit.Event]],
 ) -> None:
     folder, events = told
@@ -154,7 +154,7 @@ def begin(folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {"recipe.json", "log.jsonl"}
 
 
-def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_began_with(
+def test_a_run_killed_in_its_first_step_resumes_from_its_initial_weights(
     whole: Path, tmp_path: Path
 ) -> None:
     tuned, parts = tmp_path / "tuned" / "run", tmp_path / "parts" / "run"
@@ -167,7 +167,7 @@ def test_a_run_that_ends_in_its_first_step_goes_on_from_the_weights_it_began_wit
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path, resume: bool) -> None:
+def test_a_run_without_a_checkpoint_starts_over(tmp_path: Path, resume: bool) -> None:
     begin(tmp_path)
     events = run(tmp_path, resume=resume)
     assert sum(isinstance(e, fit.EpochDone) for e in events) == 3
@@ -243,7 +243,7 @@ def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(whole: Path) 
         new_state(wider, path)
 
 
-def test_an_unknown_data_set_is_named(tmp_path: Path) -> None:
+def test_an_unknown_dataset_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         run(tmp_path, replace(TINY, data=replace(TINY.data, dataset="nowhere")))
 
@@ -281,7 +281,7 @@ def epochs_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_run_measures_as_seldom_as_asked_and_after_its_last_epoch(
+def test_a_run_validates_at_the_given_interval_and_after_its_last_epoch(
     whole: Path, tmp_path: Path
 ) -> None:
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=2))
@@ -305,7 +305,7 @@ def test_a_run_measures_as_seldom_as_asked_and_after_its_last_epoch(
         assert (parts / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
 
-def test_an_epoch_that_becomes_the_last_is_measured_and_counts_once(tmp_path: Path) -> None:
+def test_an_epoch_that_becomes_the_last_is_validated_and_counts_once(tmp_path: Path) -> None:
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=3))
     events = fit.fit(seldom, tmp_path, device="cpu")
     next(event for event in events if isinstance(event, fit.CheckpointSaved))
@@ -368,7 +368,7 @@ def test_a_batch_without_pairs_is_not_mixed_in_silence(optim: dict[str, float]) 
         open_training_dataset(single, None)
 
 
-def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path) -> None:
+def test_checkpoints_come_at_the_given_interval_and_the_last_are_kept(tmp_path: Path) -> None:
     events = fit.fit(TINY, tmp_path, device="cpu", options=fit.RunOptions(save_every=1, keep=3))
     for event in events:
         if isinstance(event, fit.StepDone) and event.step == 5:
@@ -379,7 +379,7 @@ def test_checkpoints_come_as_often_as_asked_and_the_last_are_kept(tmp_path: Path
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-def test_a_run_goes_on_as_if_nothing_had_happened(whole: Path, tmp_path: Path, step: int) -> None:
+def test_a_resumed_run_ends_with_the_same_files(whole: Path, tmp_path: Path, step: int) -> None:
     parts = tmp_path / "parts" / "run"
     events = fit.fit(TINY, parts, device="cpu", options=fit.RunOptions(save_every=1))
     next(e for e in events if isinstance(e, fit.StepDone) and e.step == step)
@@ -406,7 +406,7 @@ os._exit(0)
 """
 
 
-def test_what_two_processes_began_one_can_finish(whole: Path, tmp_path: Path) -> None:
+def test_a_run_of_two_processes_can_be_finished_by_one(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts" / "run"
     words = json.dumps(to_plain(TINY)), parts
     assert together("import vidattn.training.fit, os\n" + HALF, tmp_path / "told", *words) == [3, 3]
@@ -417,7 +417,7 @@ def test_what_two_processes_began_one_can_finish(whole: Path, tmp_path: Path) ->
     assert_close(other, one, rtol=0, atol=1e-4)
 
 
-def test_a_sharded_model_does_not_try_out_how_much_fits(tmp_path: Path) -> None:
+def test_a_sharded_model_does_not_choose_micro_batches(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot choose micro-batches") as caught:
         run(tmp_path / "run", options=fit.RunOptions("fsdp", auto_micro_batch=True))
     assert "optim.accumulate" in (caught.value.hint or "")
@@ -440,7 +440,7 @@ def test_a_directory_in_which_another_process_trains_is_refused(
         run(tmp_path)
 
 
-def test_half_written_files_of_a_killed_run_are_cleared_away(tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     begin(tmp_path)
     left = tmp_path / "checkpoints" / ".vidattn-0123.part"
     left.parent.mkdir()
@@ -449,7 +449,7 @@ def test_half_written_files_of_a_killed_run_are_cleared_away(tmp_path: Path) -> 
     assert not left.exists()
 
 
-def test_a_set_that_has_changed_since_is_refused(done: Path) -> None:
+def test_a_dataset_that_has_changed_since_is_refused(done: Path) -> None:
     fewer = replace(TINY, data=replace(TINY.data, workers=0))
     state = done / "checkpoints" / "00000006.safetensors"
     tensors, facts = load_state(state)

@@ -56,7 +56,7 @@ def learnt(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
 
 
 @pytest.mark.parametrize("parts", [2, 8])
-def test_parts_of_a_batch_drop_what_the_whole_does(parts: int) -> None:
+def test_micro_batches_drop_the_same_layers_as_the_whole_batch(parts: int) -> None:
     recipe = changed(kind="sgd", lr=0.05)
     whole, parted = learnt(recipe), learnt(changed(recipe, accumulate=parts))
     assert parted[1] == pytest.approx(whole[1], rel=1e-5)
@@ -101,7 +101,7 @@ def test_the_motion_of_patches_is_not_learned_by_frames_alone() -> None:
     assert caught.value.hint == "--set optim.flow_weight=0"
 
 
-def test_a_run_goes_on_exactly_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
+def test_a_run_resumes_exactly_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
     recipe, whole, parts = changed(ema=0.9), tmp_path / "whole" / "run", tmp_path / "parts" / "run"
     test_fit.run(whole, recipe)
     events = fit.fit(recipe, parts, device="cpu", options=fit.RunOptions(save_every=1))
@@ -131,7 +131,7 @@ for strategy in ("ddp", "fsdp"):
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+def test_two_processes_learn_the_same_as_one(tmp_path: Path) -> None:
     recipe = changed(kind="sgd", lr=0.05, epochs=1)
     test_fit.run(tmp_path / "one", recipe)
     one = load(tmp_path / "one").model.state_dict()

@@ -207,7 +207,7 @@ def test_the_mean_of_weights_is_the_sum_written_out() -> None:
     assert layer.weight.item() == 29
 
 
-def test_a_mean_goes_on_from_its_tensors_as_if_never_left() -> None:
+def test_an_average_resumes_from_its_tensors() -> None:
     layer, one = nn.Linear(2, 2), None
     one = WeightAverage(layer, 0.9)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""One optimizer step after another: parts, processes, precision, gradients without end."""
+"""Optimizer steps: micro-batches, processes, precision, and gradients that are not finite."""
 
 import functools
 import json
@@ -24,7 +24,7 @@ from vidattn.training.trainer import PATIENCE, Trainer, TrainState, largest_micr
 
 
 class Remembered:
-    """Batches that are made once: drawing them takes longer than learning from them."""
+    """Cached batches: rendering them takes longer than a step."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._made = functools.cache(MotionSamples(recipe).__getitem__)
@@ -40,7 +40,7 @@ def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
     return replace(recipe, optim=replace(recipe.optim, **optim))  # type: ignore[arg-type]
 
 
-def learnt(recipe: Recipe, steps: int = 2, parts: int = 0) -> tuple[TrainState, list[float]]:
+def train(recipe: Recipe, steps: int = 2, parts: int = 0) -> tuple[TrainState, list[float]]:
     """The state after some steps, and their losses."""
     state = new_state(recipe, None)
     trainer = Trainer(state, recipe, per_epoch=2, micro_batches=parts)
@@ -49,9 +49,9 @@ def learnt(recipe: Recipe, steps: int = 2, parts: int = 0) -> tuple[TrainState, 
 
 @pytest.mark.parametrize("parts", [2, 3, 8])
 @pytest.mark.parametrize("mix", [{}, {"mixup": 0.8, "cutmix": 1.0, "flow_weight": 0.0}])
-def test_parts_of_a_batch_teach_what_the_whole_does(parts: int, mix: dict[str, float]) -> None:
+def test_micro_batches_teach_the_same_as_the_whole_batch(parts: int, mix: dict[str, float]) -> None:
     recipe = changed(kind="sgd", lr=0.05, clip_norm=0.5, **mix)
-    whole, parted = learnt(recipe), learnt(changed(recipe, accumulate=parts))
+    whole, parted = train(recipe), train(changed(recipe, accumulate=parts))
     assert parted[1] == pytest.approx(whole[1], rel=1e-5)
     assert_close(parted[0].model.state_dict(), whole[0].model.state_dict(), rtol=1e-4, atol=2e-5)
 
@@ -91,7 +91,7 @@ print(json.dumps(told))
 RUNS = [("ddp", "ddp", 0), ("fsdp", "fsdp", 0), ("parts", "ddp", 0), ("parts", "ddp", 1)]
 
 
-def test_three_processes_learn_what_one_does_and_go_on_exactly(tmp_path: Path) -> None:
+def test_three_processes_learn_the_same_as_one_and_resume_exactly(tmp_path: Path) -> None:
     from vidattn.training import fit
     from vidattn.weights.loading import load
 
@@ -108,7 +108,7 @@ def test_three_processes_learn_what_one_does_and_go_on_exactly(tmp_path: Path) -
     one = load(tmp_path / "one" / "run").model.state_dict()
     for found, (strategy, *_) in zip(told[0], RUNS[:2], strict=False):
         assert found["loss"] == pytest.approx(alone, rel=1e-5)
-        assert found["scores"] == scores  # every held-back clip counts once
+        assert found["scores"] == scores  # every validation clip counts once
         three = load(tmp_path / strategy / "run").model.state_dict()
         assert_close(three, one, rtol=1e-4, atol=1e-5)
     halted, resumed = (found["loss"] for found in told[0][2:])
@@ -120,7 +120,7 @@ def test_three_processes_learn_what_one_does_and_go_on_exactly(tmp_path: Path) -
 
 
 def test_bf16_learns_nearly_the_same_and_keeps_parameters_in_fp32() -> None:
-    exact, rough = learnt(TINY, 6), learnt(changed(precision="bf16"), 6)
+    exact, rough = train(TINY, 6), train(changed(precision="bf16"), 6)
     assert rough[1] == pytest.approx(exact[1], rel=0.05)
     assert rough[1] != exact[1]
     assert {p.dtype for p in rough[0].model.parameters()} == {torch.float32}
@@ -187,7 +187,7 @@ def test_clips_are_moved_in_the_way_that_gpus_need_not_wait_for(
     for module in ("training.trainer", "training.artifacts", "evaluation.dataset"):
         monkeypatch.setattr(f"vidattn.{module}.to_device", moved)
     clips = BATCHES[0].clips.shape
-    state, _ = learnt(TINY, steps=1)
+    state, _ = train(TINY, steps=1)
     assert clips in seen
     seen.clear()
     validate(state, open_training_dataset(TINY, None), TINY, World())
@@ -204,7 +204,7 @@ def test_the_same_seed_starts_from_the_same_weights() -> None:
 
 def test_only_what_is_tuned_changes() -> None:
     recipe = changed(trainable="head")
-    state, _ = learnt(recipe)
+    state, _ = train(recipe)
     before = new_state(recipe, None).model.state_dict()
     moved = {k for k, v in state.model.state_dict().items() if not torch.equal(v, before[k])}
     assert moved == {"head.weight", "head.bias"}
@@ -212,7 +212,7 @@ def test_only_what_is_tuned_changes() -> None:
 
 def test_a_state_is_restored_to_the_bit(tmp_path: Path) -> None:
     recipe = changed(ema=0.9)
-    state, _ = learnt(recipe, 3)
+    state, _ = train(recipe, 3)
     tensors = {k: v.clone() for k, v in state.tensors().items()}
     other = new_state(replace(recipe, seed=4), None)
     other.restore(tensors, state.facts())
@@ -236,7 +236,7 @@ class Small:
 
 
 @pytest.mark.parametrize(("most", "found"), [(99, 8), (7, 4), (3, 2), (1, 1)])
-def test_parts_are_halved_until_they_fit(
+def test_micro_batches_are_halved_until_they_fit(
     monkeypatch: pytest.MonkeyPatch, most: int, found: int
 ) -> None:
     state = Small(monkeypatch, most).state
@@ -252,7 +252,7 @@ def test_memory_for_not_a_single_clip_is_an_error(monkeypatch: pytest.MonkeyPatc
     assert "--batch-size auto" in (caught.value.hint or "")
 
 
-def test_the_time_of_a_step_is_told_by_phase() -> None:
+def test_the_time_of_a_step_is_reported_by_phase() -> None:
     from vidattn.training.benchmark import PHASES, step_times
 
     found = step_times(TINY, None, device="cpu", rounds=2)
