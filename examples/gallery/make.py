@@ -87,7 +87,7 @@ def terminal(timeline: vidattn.Timeline, folder: Path, out: Path) -> Path:
     console.print("$ vidattn segment walk_through.mp4 --overlap 0.75 \\", style="bold")
     console.print("      --smooth median --min-duration 0.8", style="bold")
     shown = replace(timeline, source=Path(timeline.source).name)
-    for line in report.lively(shown, 5, TerminalStyle.of(console)):
+    for line in report.animated_lines(shown, 5, TerminalStyle.of(console)):
         console.print(line)
     drawing = console.export_svg(title="")
     drawing = re.sub(r"@font-face\s*{.*?}", "", drawing, flags=re.DOTALL)  # they are on the network

@@ -79,7 +79,7 @@ def test_a_process_that_dies_is_replaced_and_none_outlives_a_killed_parent(tmp_p
         assert process.stderr is not None
         said = process.stderr.readline()
         assert re.fullmatch(
-            r"warning: process 1 of 2 was ended by signal 9; all go on from step \d+\n", said
+            r"warning: process 1 of 2 was ended by signal 9; all resume from step \d+\n", said
         )
         reached = step_of(tmp_path)
         while step_of(tmp_path) <= reached:
@@ -122,7 +122,7 @@ def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
         _, said = process.communicate(timeout=200)
     assert process.returncode == 0, said
     how = "was ended by signal 9" if number == signal.SIGKILL else "did not answer"
-    assert f"warning: process {rank} of 2 {how}; all go on from step" in said
+    assert f"warning: process {rank} of 2 {how}; all resume from step" in said
     assert "Traceback" not in said
     whole = vidattn(*words)
     assert whole.returncode == 0, whole.stderr

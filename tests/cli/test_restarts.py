@@ -58,7 +58,7 @@ def test_all_start_again_when_one_has_died_or_hangs(
     saved = Saved(DONE, 4)
     assert launch.run(2, [code], Console(), saved=saved) == 0
     assert saved.attempts == 2
-    assert capfd.readouterr().err == f"warning: process 1 of 2 {said}; all go on from step 4\n"
+    assert capfd.readouterr().err == f"warning: process 1 of 2 {said}; all resume from step 4\n"
 
 
 def test_three_deaths_since_the_same_checkpoint_are_the_end(
@@ -69,7 +69,7 @@ def test_three_deaths_since_the_same_checkpoint_are_the_end(
         launch.run(2, [DIES], Console(), saved=saved)
     assert caught.value.message == "process 1 of 2 was ended by signal 9 (3 times since step 8)"
     assert saved.attempts == 5
-    assert capfd.readouterr().err.count("all begin again\n") == 2
+    assert capfd.readouterr().err.count("all start again\n") == 2
 
 
 @pytest.mark.parametrize("code", [3, 5, 8])

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.conftest import Run, write_film
 from vidattn.cli.terminal.console import format_clock
-from vidattn.cli.terminal.timeline import lively, segments
+from vidattn.cli.terminal.timeline import animated_lines, segment_lines
 from vidattn.cli.terminal.tracks import TerminalStyle
 from vidattn.timeline import Timeline
 from vidattn.types import Window
@@ -102,7 +102,7 @@ def test_shares_are_shares_of_the_part_and_say_so(quick: Run, park: Path, tmp_pa
     again = json.loads(quick("timeline", park, *wanted, "--json").stdout)
     assert [row["share"] for row in again["labels"]] == [0.75, 0.25]
     assert again["coverage"]["part"] == [0, 8]
-    drawn = lively(Timeline.from_json(json.dumps(again)), 5, TerminalStyle(80))
+    drawn = animated_lines(Timeline.from_json(json.dumps(again)), 5, TerminalStyle(80))
     lines = [line.plain for line in drawn]
     assert any(line.startswith("  walk") and " 75.0 %" in line for line in lines)
     assert "  % of 00:00:00.0 - 00:00:08.0" in lines
@@ -114,7 +114,7 @@ def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
     assert format_clock(1.25, decimals=1) == "00:00:01.3"
     windows = (Window(0, 1.25), Window(1.25, 1.29), Window(1.29, 3))
     brief = Timeline("a.mp4", ("x", "y"), windows, np.array([[1, 0], [0, 1], [1, 0]]))
-    lines = [line.plain for line in segments(brief)]
+    lines = [line.plain for line in segment_lines(brief)]
     assert lines[0].startswith("  00:00:00.0 - 00:00:01.3")
     assert lines[1].startswith("  00:00:01.25 - 00:00:01.29")
 

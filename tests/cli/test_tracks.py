@@ -59,7 +59,7 @@ def timeline() -> Timeline:
 
 
 def test_tracks_in_eighty_columns() -> None:
-    assert shown(tracks.tracks(SEGMENTS, PART, TerminalStyle(80))) == [
+    assert shown(tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(80))) == [
         "  walk                      ███████████████████────────────▐██████  66.7 %    2x",
         "  playing the contrabasso…  ─────────────────────██████████▌──────  28.3 %    1x",
         "  background                ───────────────────██─────────────────   5.0 %    1x",
@@ -68,13 +68,13 @@ def test_tracks_in_eighty_columns() -> None:
 
 
 def test_tracks_in_forty_columns_with_and_without_unicode() -> None:
-    assert shown(tracks.tracks(SEGMENTS, PART, TerminalStyle(40))) == [
+    assert shown(tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(40))) == [
         "  walk          ████████─────▐██  66.7 %",
         "  playing the…  ─────────████▌──  28.3 %",
         "  background    ────────█───────   5.0 %",
         "                0:00        1:00",
     ]
-    assert shown(tracks.tracks(SEGMENTS, PART, TerminalStyle(40, ascii=True))) == [
+    assert shown(tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(40, ascii=True))) == [
         "  walk          ########-----###  66.7 %",
         "  playing the   ---------#####--  28.3 %",
         "  background    --------#-------   5.0 %",
@@ -83,13 +83,13 @@ def test_tracks_in_forty_columns_with_and_without_unicode() -> None:
 
 
 def test_rows_in_eighty_and_forty_columns() -> None:
-    assert shown(tracks.rows(SEGMENTS, TerminalStyle(80))) == [
+    assert shown(tracks.segment_rows(SEGMENTS, TerminalStyle(80))) == [
         "  00:00:00.0 - 00:00:30.0  walk                        83.0 %  ━━━━━━━━━━━━",
         "  00:00:30.0 - 00:00:33.0  background",
         "  00:00:33.0 - 00:00:50.0  playing the contrabassoon   50.0 %  ━━━━━━━━",
         "  00:00:50.0 - 00:01:00.0  walk                       100.0 %  ━━━━━━━━━━━━━━━",
     ]
-    assert shown(tracks.rows(SEGMENTS, TerminalStyle(40))) == [
+    assert shown(tracks.segment_rows(SEGMENTS, TerminalStyle(40))) == [
         "  00:00:00.0  walk                83.0 %",
         "  00:00:30.0  background",
         "  00:00:33.0  playing the cont…   50.0 %",
@@ -99,7 +99,7 @@ def test_rows_in_eighty_and_forty_columns() -> None:
 
 def test_a_classification_has_bars() -> None:
     whole = timeline().pool_windows(Pool.parse("mean"))
-    assert shown(tracks.bars(whole, 5, TerminalStyle(40))) == [
+    assert shown(tracks.score_bars(whole, 5, TerminalStyle(40))) == [
         "   1  walk   55.0 %  ━━━━━━━━━",
         "   2  run    45.0 %  ━━━━━━━━",
     ]
@@ -113,8 +113,8 @@ def test_no_line_is_wider_than_the_terminal(width: int, label: str) -> None:
         Segment(Window(i, i + 1), f"{label}{i % 12}", 1.0, i % 12) for i in range(40)
     ]  # fmt: skip
     part = Window(0, 40)
-    lines = [*tracks.rows(segments, look), *tracks.tracks(segments, part, look)]
-    lines += tracks.bars(timeline().pool_windows(Pool.parse("mean")), 5, look)
+    lines = [*tracks.segment_rows(segments, look), *tracks.draw_tracks(segments, part, look)]
+    lines += tracks.score_bars(timeline().pool_windows(Pool.parse("mean")), 5, look)
     for text in shown(lines, 500):
         assert cell_len(text) <= width, text
         assert text.isprintable()
@@ -123,7 +123,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, label: str) -> None:
 def test_labels_have_the_colours_of_the_report() -> None:
     text = "\n".join(
         shown(
-            tracks.tracks(SEGMENTS, PART, TerminalStyle(80)),
+            tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(80)),
             color_system="truecolor",
             no_color=False,
         )
@@ -134,7 +134,7 @@ def test_labels_have_the_colours_of_the_report() -> None:
 
 def test_more_labels_than_there_is_room_for_are_counted() -> None:
     segments = [Segment(Window(i, i + 1), f"label {i}", 1.0, i) for i in range(15)]
-    lines = shown(tracks.tracks(segments, Window(0, 15), TerminalStyle(80)))
+    lines = shown(tracks.draw_tracks(segments, Window(0, 15), TerminalStyle(80)))
     assert len(lines) == 12
     assert lines[-1] == "  and 5 more labels, 33.3 % together"
 
@@ -142,7 +142,7 @@ def test_more_labels_than_there_is_room_for_are_counted() -> None:
 def test_what_was_found_so_far_is_shown_while_the_work_goes_on() -> None:
     windows = tuple(Window(i / 2, i / 2 + 1) for i in range(20))
     started: Any = SimpleNamespace(source="films/a[b].mp4", windows=windows)
-    found = live._Found(started, ("walk", "run"), 0.3)
+    found = live._PartialTimeline(started, ("walk", "run"), 0.3)
     rows = [(0.9, 0.1)] * 6 + [None] + [(0.2, 0.8)] * 4
     for index, scores in enumerate(rows):
         row = None if scores is None else np.array(scores, np.float32)
@@ -150,7 +150,7 @@ def test_what_was_found_so_far_is_shown_while_the_work_goes_on() -> None:
     assert [(s.label, s.window.start, s.window.stop) for s in found.segments] == [
         ("walk", 0, 3.5), ("run", 3.5, 6.0)
     ]  # fmt: skip
-    picture = live.picture(found, 2.0, TerminalStyle(60))
+    picture = live.draw_progress(found, 2.0, TerminalStyle(60))
     assert shown(picture.renderables, 60) == [  # type: ignore[arg-type]
         "  films/a[b].mp4",
         "  walk  ████████████▌─────────────────────────  33.3 %    1x",
@@ -201,18 +201,18 @@ def test_wide_and_joining_signs_stay_within_the_width() -> None:
     scores = np.eye(3)[[0, 1, 2, 0, 1, 2]]
     wide = Timeline("फिल्मों की फिल्म/映画.mp4", names, windows, scores)
     look = TerminalStyle(80)
-    lines = [line.plain for line in report.lively(wide, 5, look)]
+    lines = [line.plain for line in report.animated_lines(wide, 5, look)]
     assert max(map(columns, lines)) <= 80
     whole = Timeline("a.mp4", names, windows[:1], scores[:1], task="classify")
-    assert max(columns(line.plain) for line in report.lively(whole, 3, look)) <= 80
+    assert max(columns(line.plain) for line in report.animated_lines(whole, 3, look)) <= 80
     # Plain lines have their columns below one another.
-    plain = [line.plain for line in report.segments(wide)][:3]
+    plain = [line.plain for line in report.segment_lines(wide)][:3]
     assert len({cell_len(line.split("100.0")[0]) for line in plain}) == 1
     started: Any = SimpleNamespace(source="फिल्मों की फिल्म " * 9 + ".mp4", windows=windows)
-    found = live._Found(started, names, 0.3)
+    found = live._PartialTimeline(started, names, 0.3)
     for index, row in enumerate(scores):
         found.add(Scored(index, windows[index], np.array(row, np.float32)))
-    picture = live.picture(found, 2.0, look)
+    picture = live.draw_progress(found, 2.0, look)
     assert max(columns(line.plain) for line in picture.renderables) <= 80  # type: ignore[union-attr]
 
 
@@ -228,7 +228,9 @@ def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
     assert "\x1b[38;2;111;157;240m" in coloured
     lines = bare(coloured).splitlines()
     assert lines[0] == "a.mp4  00:01:00  "
-    assert set(shown(tracks.tracks(timeline().segments, PART, TerminalStyle(80)))) <= set(lines)
+    assert set(shown(tracks.draw_tracks(timeline().segments, PART, TerminalStyle(80)))) <= set(
+        lines
+    )
     assert all(cell_len(line) <= 80 for line in lines)
     plain = on_a_terminal(words, tmp_path, 80, NO_COLOR="1")
     assert "38;2" not in plain

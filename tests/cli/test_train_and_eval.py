@@ -116,8 +116,8 @@ def test_videos_that_could_not_be_read_are_counted_in_the_exit_code(
     assert len(told) == 3  # of two epochs
     assert all(line.endswith("(E_EMPTY): the file is empty") for line in told)
     assert last == (
-        "warning: 2 videos replaced by others and 1 video not counted: what could not be read is "
-        "named in run/log.jsonl"
+        "warning: 2 videos replaced by others and 1 video not counted: unreadable videos are "
+        "listed in run/log.jsonl"
     )
 
 

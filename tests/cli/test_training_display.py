@@ -27,9 +27,9 @@ def test_what_could_not_be_read_is_said_at_once_and_counted_at_the_end(
         follower.tell(IncompleteValidation(0, 1, Path("run/log.jsonl")))
     assert capsys.readouterr().err.splitlines() == [
         "warning: a.mp4: replaced by another (E_EMPTY): the file is empty",
-        "warning: 1 video replaced by others and 2 videos not counted: what could not be read is "
-        "named in run/log.jsonl",
-        "warning: 1 video not counted: what could not be read is named in run/log.jsonl",
+        "warning: 1 video replaced by others and 2 videos not counted: unreadable videos are "
+        "listed in run/log.jsonl",
+        "warning: 1 video not counted: unreadable videos are listed in run/log.jsonl",
     ]
 
 

@@ -16,7 +16,7 @@ from vidattn.errors import VidattnError
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; every VidattnError becomes two lines on stderr."""
-    _have_streams()
+    _open_streams()
     code = 0
     try:
         stop_on_signals()
@@ -29,24 +29,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         Console().fail(error)
         sys.exit(error.exit_code)
     except StopRequested as stopped:
-        # Not sys.exit: threads and workers of a run that was stopped must not hold up the end.
+        # Not sys.exit: threads and workers of a stopped run must not delay the end.
         _flush()
         os._exit(stopped.exit_code)
     sys.exit(code)
 
 
-def _have_streams() -> None:
-    """Put nothing in the place of streams that were closed: no other file may get their number."""
-    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+def _open_streams() -> None:
+    """Replace closed standard streams, so that no other file gets their number."""
+    while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         continue
-    os.close(opened)
+    os.close(spare)
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _flush() -> None:
-    """Let out what was printed; a stream that has gone away keeps the rest."""
+    """Flush the output streams; a closed one is ignored."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

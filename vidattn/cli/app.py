@@ -1,4 +1,4 @@
-"""The commands and their names. What runs a command is imported when that command is called."""
+"""The commands by name; the module of a command is imported when it is called."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ COMMANDS = {
     "data": "Check a dataset before training on it.",
     "recipe": "List and print training recipes.",
 }
-"""Every command, with what its help begins with."""
+"""Every command, with the first sentence of its help."""
 MODULES = {"eval": "evaluate"}
-"""Where a command is, if not in a module of its name."""
+"""Modules of commands that have another name."""
 
 
 class _Commands(MutableMapping[str, Any]):
-    """The commands by name, each imported when it is looked at."""
+    """The commands by name, each imported on first use."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._known:
-            self._known[name] = _imported(name)
+            self._known[name] = _import_command(name)
         return self._known[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -60,34 +60,34 @@ class _Commands(MutableMapping[str, Any]):
         return name in COMMANDS
 
 
-def _imported(name: str) -> Any:
-    """A command as typer makes it. KeyError where there is none of that name."""
+def _import_command(name: str) -> Any:
+    """A command as an object of typer. Raises KeyError for an unknown name."""
     if name not in COMMANDS:
         raise KeyError(name)
     word = MODULES.get(name, name)
     module = import_module(f"vidattn.cli.commands.{word}")
-    home = typer.Typer(add_completion=False, rich_markup_mode=None)
-    home.callback()(lambda: None)  # with it typer makes a group even of one command
+    parent = typer.Typer(add_completion=False, rich_markup_mode=None)
+    parent.callback()(lambda: None)  # makes typer build a group even of one command
     if hasattr(module, "app"):
-        home.add_typer(module.app, name=name)
+        parent.add_typer(module.app, name=name)
     else:
-        home.command(name, cls=Sections)(grouped(getattr(module, word)))
-    return get_command(home).commands[name]  # type: ignore[attr-defined]
+        parent.command(name, cls=Sections)(grouped(getattr(module, word)))
+    return get_command(parent).commands[name]  # type: ignore[attr-defined]
 
 
 class _Group(TyperGroup):
-    """All commands, without importing those that are only named."""
+    """The group of all commands, which imports only the one that runs."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.commands = _Commands()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Their names, as `--help` lists them."""
+        """The names, in the order of `--help`."""
         return list(COMMANDS)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The part of `--help` about them."""
+        """The section of `--help`."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -101,8 +101,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"vidattn {vidattn.__version__}")
         raise typer.Exit
 
@@ -110,26 +110,29 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """What happens in a long video, and when: timelines from TimeSformer models."""
+    """Timelines of long videos, from TimeSformer models."""
 
 
 Misused: type[Any] = typer.BadParameter.__mro__[1]
-"""What is raised for words that make no command; typer does not export it."""
+"""The error of typer for invalid command lines, which it does not export."""
 
 
 def run(words: Sequence[str]) -> int:
-    """Do what the words after `vidattn` ask for, and return the exit code.
+    """Run the command of the words after `vidattn`; returns the exit code.
 
-    Raises VidattnError: UsageError for words that make no command.
+    Raises VidattnError, such as UsageError for an invalid command line.
     """
     try:
         code = app(list(words), "vidattn", obj=list(words), standalone_mode=False)
     except Misused as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()  # not a mistake yet: the help
+            error.show()  # prints the help
             return int(error.exit_code)
         path = error.ctx.command_path if error.ctx else "vidattn"
         text = error.format_message().removesuffix(".")

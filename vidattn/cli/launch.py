@@ -1,4 +1,4 @@
-"""`--nproc N`: the same command in N processes on this machine that train one model together."""
+"""`--nproc N`: N processes on this machine that run the same command together."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import DistributedError, ExitCode, UsageError
 
 PARENT = "VIDATTN_LAUNCHED_BY"
-"""Environment variable of the processes started here: the process that watches over them."""
+"""Environment variable of launched processes: the id of the launching one."""
 OWN_CODES = range(ExitCode.USAGE, ExitCode.DISTRIBUTED)
-"""Exit codes that say what is wrong; the others are a death."""
-GRACE = 5.0  # seconds for the others to end by themselves after one has
-FAILURES = 3
-"""So often may processes die or hang since the same checkpoint."""
+"""Exit codes that name a problem; all others mean that the process died."""
+GRACE_SECONDS = 5.0
+"""Time for the others to end by themselves after one has."""
+MOST_FAILURES = 3
+"""Number of crashes or hangs since the same checkpoint that ends a run."""
 COMMAND = (sys.executable, "-m", "vidattn")
 
 
@@ -34,7 +35,7 @@ def is_lead() -> bool:
 
 
 def is_launched() -> bool:
-    """Whether this process was started by `run`; it then ends when that one does."""
+    """Whether `run` started this process, which then ends together with the launching one."""
     if PARENT not in os.environ:
         return False
     if sys.platform == "linux":
@@ -47,83 +48,82 @@ def is_launched() -> bool:
 
 
 class Checkpoints(Protocol):
-    """Where processes that have died can be started again from."""
+    """Checkpoints from which processes restart after a crash."""
 
     def step(self) -> int:
-        """The newest checkpoint's, -1 before there is one."""
+        """The step of the newest checkpoint, -1 without one."""
 
     def words(self) -> Sequence[str]:
-        """The command that goes on from there."""
+        """The command that resumes from there."""
 
 
 def run(
-    count: int, words: Sequence[str], desk: Console, *, saved: Checkpoints | None = None
+    count: int, words: Sequence[str], console: Console, *, saved: Checkpoints | None = None
 ) -> int:
-    """`vidattn WORDS` in `count` processes; returns the exit code they end with.
+    """Run `vidattn WORDS` in `count` processes; returns their exit code.
 
-    Signals are handed on: the first lets the processes save, a second ends them at once. When one
-    fails the others are stopped. Its exit code is handed on where it says what is wrong. Where one
-    has died or hangs, all start again from what was saved; DistributedError is raised when that is
-    nowhere, or at the third time since the same checkpoint. Only the first process prints, unless
-    another is the one that fails.
+    The first signal lets the processes save, a second one ends them at once. When a process fails,
+    the others are stopped, and an exit code that names a problem is returned. When a process died
+    or hangs, all restart from the last checkpoint; without one, or at the third time since the same
+    one, DistributedError is raised. Only the first process prints, unless another one fails.
     """
     if "RANK" in os.environ:
         raise UsageError("--nproc under torchrun, which starts the processes itself")
     failures, since = 0, -2
-    with _Processes(count) as crew:
+    with _Processes(count) as group:
         while True:
-            crew.begin(words)
-            failed = crew.watch()
-            if crew.asked:
-                raise StopRequested(crew.asked)
+            group.start(words)
+            failed = group.watch()
+            if group.signal:
+                raise StopRequested(group.signal)
             if failed is None:
                 return 0
-            code = crew.telling(failed)
+            code = group.exit_code(failed)
             if code is not None:
                 return code
             step = saved.step() if saved else -1
             failures, since = (failures + 1 if step == since else 1), step
-            loss = crew.loss(failed)
-            if saved is None or failures == FAILURES or not crew.died(failed):
+            loss = group.describe_loss(failed)
+            if saved is None or failures == MOST_FAILURES or not group.died(failed):
                 often = f" ({failures} times since step {max(step, 0)})" if failures > 1 else ""
                 raise DistributedError(
                     loss + often,
-                    hint="what was saved is valid: --resume goes on from the last checkpoint",
+                    hint="checkpoints are valid: add --resume to continue from the last one",
                 )
-            whence = f"go on from step {step}" if step >= 0 else "begin again"
-            desk.warn(f"{loss}; all {whence}")
+            restart = f"resume from step {step}" if step >= 0 else "start again"
+            console.warn(f"{loss}; all {restart}")
             words = saved.words()
 
 
 class _Processes:
-    """The processes, from their start to the end of all of them, again and again."""
+    """A group of processes, from their start to the end of all, repeatedly."""
 
     def __init__(self, count: int) -> None:
-        self.asked = 0
+        self.signal = 0
         self._count = count
         self._stopped: set[int] = set()
-        self._heard: list[IO[bytes]] = []
+        self._outputs: list[IO[bytes]] = []
         self._open = ExitStack()
         self._members: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> _Processes:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._hand_on)
+            signal.signal(number, self._forward)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end(signal.SIGKILL)
         self._open.close()
 
-    def begin(self, words: Sequence[str]) -> None:
-        """Start all of them; none is left of those before."""
+    def start(self, words: Sequence[str]) -> None:
+        """Start all processes; those of an earlier start have ended."""
         self._open.close()
-        self._members, self._heard, self._stopped = [], [], set()
-        port = _free_port()  # dead processes are never asked for by where they were
+        self._members, self._outputs, self._stopped = [], [], set()
+        port = _free_port()
         for rank in range(self._count):
             self._start(rank, port, words)
-        if self.asked:
-            self._end(self.asked)
+        if self.signal:
+            self._end(self.signal)
 
     def _start(self, rank: int, port: int, words: Sequence[str]) -> None:
         threads = str(max(1, (os.cpu_count() or 1) // self._count))
@@ -137,21 +137,21 @@ class _Processes:
             "MASTER_PORT": str(port),
             PARENT: str(os.getpid()),
         }
-        heard = tempfile.TemporaryFile()  # noqa: SIM115
-        self._heard.append(self._open.enter_context(heard))
+        output = tempfile.TemporaryFile()  # noqa: SIM115
+        self._outputs.append(self._open.enter_context(output))
         self._members.append(
             subprocess.Popen(
                 [*COMMAND, *words],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=None if rank == 0 else subprocess.DEVNULL,
-                stderr=None if rank == 0 else heard,
-                start_new_session=True,  # a Ctrl-C reaches them once, from here
+                stderr=None if rank == 0 else output,
+                start_new_session=True,  # Ctrl-C reaches them once, through _forward
             )
         )
 
-    def _hand_on(self, number: int, frame: FrameType | None) -> None:
-        again, self.asked = bool(self.asked), number
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        again, self.signal = bool(self.signal), number
         self._end(signal.SIGKILL if again else number)
 
     def _end(self, number: int) -> None:
@@ -160,14 +160,14 @@ class _Processes:
                 member.send_signal(number)
 
     def watch(self) -> int | None:
-        """Wait for the end of all; the number of the first that failed."""
+        """Wait for the end of all processes; returns the rank of the first that failed."""
         failed, deadline = None, float("inf")
         while any(member.poll() is None for member in self._members):
             codes = [member.poll() for member in self._members]
             if failed is None and any(codes):
                 failed = next(rank for rank, code in enumerate(codes) if code)
-                deadline = time.monotonic() + GRACE
-            if not self.asked and time.monotonic() > deadline:
+                deadline = time.monotonic() + GRACE_SECONDS
+            if not self.signal and time.monotonic() > deadline:
                 self._stopped |= {r for r, m in enumerate(self._members) if m.poll() is None}
                 self._end(signal.SIGKILL)
             time.sleep(0.05)
@@ -175,15 +175,15 @@ class _Processes:
             failed = next((r for r, member in enumerate(self._members) if member.returncode), None)
         return failed
 
-    def telling(self, failed: int) -> int | None:
-        """The exit code that says what is wrong, if one does; what else was said is repeated."""
+    def exit_code(self, failed: int) -> int | None:
+        """The exit code that names a problem, if any; repeats the output of that process."""
         codes = [member.returncode for member in self._members]
         rank = next((rank for rank, code in enumerate(codes) if code in OWN_CODES), None)
         self._repeat(failed if rank is None else rank)
         return None if rank is None else codes[rank]
 
     def _lost(self, failed: int) -> int:
-        """Which has died, or did not answer the others: all but that say that one is lost."""
+        """The rank of the process that died or did not answer; the others report a lost one."""
         codes = [member.returncode for member in self._members]
         died = [rank for rank, code in enumerate(codes) if code < 0 and rank not in self._stopped]
         if died or codes[failed] != DistributedError.exit_code:
@@ -191,12 +191,12 @@ class _Processes:
         return min(self._stopped, default=failed)
 
     def died(self, failed: int) -> bool:
-        """Whether that was no error of the program, so that another attempt may end well."""
+        """Whether a process was lost without an error of its own, so that a restart may help."""
         code = self._members[self._lost(failed)].returncode
         return code < 0 or code == DistributedError.exit_code
 
-    def loss(self, failed: int) -> str:
-        """What became of the one that is lost, in words."""
+    def describe_loss(self, failed: int) -> str:
+        """The fate of the lost process in words."""
         rank = self._lost(failed)
         code = self._members[rank].returncode
         if rank in self._stopped:
@@ -206,12 +206,12 @@ class _Processes:
         return f"process {rank} of {self._count} {how}"
 
     def _repeat(self, rank: int) -> None:
-        """Say what a process other than the first said before it failed."""
-        self._heard[rank].seek(0)
-        sys.stderr.write(self._heard[rank].read().decode(errors="replace"))
+        """Print the output of a process other than the first."""
+        self._outputs[rank].seek(0)
+        sys.stderr.write(self._outputs[rank].read().decode(errors="replace"))
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -56,7 +56,7 @@ def classify(
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
     with Prefetcher(limits) as opening:
         task = _load(console, model, wanted, opening)
-        show = partial(terminal.show, console, count=top)
+        show = partial(terminal.print_timeline, console, count=top)
         printer = BatchPrinter(console, job, show, as_json=output.json)
         return printer.print(BatchRunner(job, task).run())
 

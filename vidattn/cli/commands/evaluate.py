@@ -323,9 +323,11 @@ class DatasetRun:
         if as_json:
             self.console.emit(dumps(document))
         else:
-            self.console.lines(metrics.card(document, _describe_settings(document), self.published))
+            self.console.lines(
+                metrics.metric_lines(document, _describe_settings(document), self.published)
+            )
             if "calibration" in document:
-                self.console.lines(metrics.calibration(document["calibration"]))
+                self.console.lines(metrics.calibration_lines(document["calibration"]))
         if written:
             self.console.note("wrote " + ", ".join(map(str, written)))
         return document

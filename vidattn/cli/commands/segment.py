@@ -75,7 +75,9 @@ def segment(
     load = partial(load_model, options=model, frames=windows.frames)
     if dry_run:
         return _print_estimates(console, job, load(console), wanted, limits, output.json)
-    printer = BatchPrinter(console, job, partial(terminal.show, console), as_json=output.json)
+    printer = BatchPrinter(
+        console, job, partial(terminal.print_timeline, console), as_json=output.json
+    )
     if ray.engine == "ray":
         return _run_on_ray(printer, load, wanted, limits, ray)
     return _run(printer, load(console), wanted, limits)
@@ -84,7 +86,7 @@ def segment(
 def _run(
     printer: BatchPrinter, classifier: Classifier, wanted: SegmentOptions, limits: Limits
 ) -> int:
-    from vidattn.cli.terminal.live import watching
+    from vidattn.cli.terminal.live import watch_windows
     from vidattn.inference.batch.runner import BatchRunner
     from vidattn.inference.batch.segment import Segmenter
     from vidattn.video import Prefetcher
@@ -92,7 +94,9 @@ def _run(
     with Prefetcher(limits) as opening:
         segmenter = Segmenter(classifier, wanted, printer.job, opening)
         threshold = segmenter.options.decoding.threshold
-        watch = partial(watching, printer.console, labels=classifier.labels, threshold=threshold)
+        watch = partial(
+            watch_windows, printer.console, labels=classifier.labels, threshold=threshold
+        )
         return printer.print(BatchRunner(printer.job, segmenter).run(), watch=watch)
 
 

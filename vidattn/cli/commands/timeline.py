@@ -87,7 +87,7 @@ def timeline(
     videos = [VideoInput(path) for path in dict.fromkeys(inputs)]
     job = BatchJob.create(videos, output.files(video=changes.video))
     printer = BatchPrinter(
-        console, job, partial(terminal.show, console, count=top), as_json=output.json
+        console, job, partial(terminal.print_timeline, console, count=top), as_json=output.json
     )
     with Prefetcher(limits) as opening:
         return printer.print(BatchRunner(job, Resegmenter(settings, cuts, changes, opening)).run())
@@ -108,7 +108,11 @@ class Resegmenter(Task):
         yield from ()
 
     def _change(self, path: str) -> Timeline:
-        settings, changes, timeline = dict(self.settings), self.changes, terminal.saved(path)
+        settings, changes, timeline = (
+            dict(self.settings),
+            self.changes,
+            terminal.read_timeline(path),
+        )
         if self.cuts is not None:
             timeline = replace(timeline, cuts=self.cuts)
             settings.setdefault("snap", True)

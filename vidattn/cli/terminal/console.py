@@ -1,4 +1,4 @@
-"""What reaches a person: results on stdout, everything else on stderr, one place for both."""
+"""Terminal output: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -17,86 +17,78 @@ from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import OutputError, VidattnError
 from vidattn.output.text import round_ticks
 
-SILENCE = 2.0
-"""Seconds that pass at least between two lines of progress."""
+PROGRESS_INTERVAL = 2.0
+"""Minimum seconds between two lines of progress."""
 
 
 def printable(text: str) -> str:
-    """`text` with everything escaped that could steer a terminal or break a line."""
+    """`text` with control characters and line breaks escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-class _Plain(RichConsole):
-    """Lets a reader that has gone be noticed, instead of ending the process with code 1."""
+class _PipeConsole(RichConsole):
+    """Raises BrokenPipeError for a closed pipe, instead of exiting with code 1."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 class Console:
-    """The two streams of a command, and how much it talks."""
+    """The output streams of a command. quiet: print results, warnings and errors only."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.err = _Plain(file=sys.stderr, highlight=False, soft_wrap=True)
-        self.out = _Plain(file=sys.stdout, highlight=False, soft_wrap=True)
+        self.err = _PipeConsole(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.out = _PipeConsole(file=sys.stdout, highlight=False, soft_wrap=True)
 
     @staticmethod
-    def lively(console: RichConsole) -> bool:
-        """Whether a stream is a terminal that can do more than print lines."""
+    def supports_live(console: RichConsole) -> bool:
+        """Whether a stream is a terminal that can erase lines."""
         return console.is_terminal and not console.is_dumb_terminal
 
     def emit(self, line: str | Text = "") -> None:
-        """One line of results. A reader that has gone (`| head`) ends the process quietly."""
+        """Print one line of results. A closed pipe (`| head`) ends the process quietly."""
         text = line if isinstance(line, Text) else Text(line)
         try:
             self.out.print(text)
             sys.stdout.flush()
         except BrokenPipeError:
-            _forget(sys.stdout)
+            _discard(sys.stdout)
             raise StopRequested(signal.SIGPIPE) from None
         except OSError as error:
-            _forget(sys.stdout)
+            _discard(sys.stdout)
             raise OutputError(f"standard output: {error.strerror}") from None
 
     def lines(self, lines: Iterable[str | Text]) -> None:
-        """Several lines of results."""
+        """Print lines of results."""
         for line in lines:
             self.emit(line)
 
     def note(self, message: str) -> None:
-        """Something worth knowing, on stderr, unless quiet."""
+        """Print a note on stderr, unless quiet."""
         if not self.quiet:
             self._say(("note: ", "bold"), message)
 
     def warn(self, message: str) -> None:
-        """Something that went wrong without stopping the work."""
+        """Print a warning on stderr: a problem that does not stop the work."""
         self._say(("warning: ", "bold yellow"), message)
 
     def fail(self, error: VidattnError) -> None:
-        """An error and its hint."""
+        """Print an error and its hint on stderr."""
         self._say(("error: ", "bold red"), error.message)
         if error.hint:
             self._say(("hint: ", "bold"), error.hint)
 
-    def passed_on(self, text: str) -> None:
-        """What another process has said on stderr."""
-        try:
-            self.err.file.write(text)
-            self.err.file.flush()
-        except OSError:
-            _forget(sys.stderr)
-
     def _say(self, tag: tuple[str, str], message: str) -> None:
-        """A line on stderr; when nobody can hear it, the work goes on."""
+        """Print a line on stderr; if it is closed, the work continues."""
         try:
             self.err.print(Text.assemble(tag, printable(message)))
         except OSError:
-            _forget(sys.stderr)
+            _discard(sys.stderr)
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[ProgressBar]:
-        """A bar with the time left on a terminal, else a line for every tenth, on stderr."""
+        """A progress bar on a terminal, elsewhere a line per 10 %, on stderr."""
         if self.quiet:
             yield ProgressBar(total)
         elif self.err.is_terminal:
@@ -124,7 +116,7 @@ class Console:
 
 
 class ProgressBar:
-    """Counts finished pieces of work."""
+    """Counts finished steps."""
 
     def __init__(self, total: int, advance: object = None) -> None:
         self.total = total
@@ -132,14 +124,14 @@ class ProgressBar:
         self._advance = advance
 
     def step(self) -> None:
-        """One piece more is done."""
+        """Count one step."""
         self.done += 1
         if callable(self._advance):
             self._advance()
 
 
 class PlainProgress(ProgressBar):
-    """Prints a line whenever another tenth is done, with the time left; quick work stays silent."""
+    """Prints a line with the time left per 10 % of progress; quick work prints nothing."""
 
     def __init__(self, total: int, title: str, err: RichConsole) -> None:
         super().__init__(total)
@@ -147,11 +139,11 @@ class PlainProgress(ProgressBar):
         self._begin = self._last = time.monotonic()
 
     def step(self) -> None:
-        """One piece more is done."""
+        """Count one step."""
         tenth = self.done * 10 // self.total
         super().step()
         now = time.monotonic()
-        if self.done * 10 // self.total > tenth and now - self._last >= SILENCE:
+        if self.done * 10 // self.total > tenth and now - self._last >= PROGRESS_INTERVAL:
             self._last = now
             left = (now - self._begin) / self.done * (self.total - self.done)
             self._err.print(
@@ -167,8 +159,8 @@ def format_clock(seconds: float, *, decimals: int = 0) -> str:
     return f"{text}.{fraction:0{decimals}d}" if decimals else text
 
 
-def _forget(stream: TextIO) -> None:
-    """Send what is still buffered nowhere, so that the interpreter's last flush is silent."""
+def _discard(stream: TextIO) -> None:
+    """Discard buffered output, so that the last flush of the interpreter does not fail."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A timeline while it is being made: what a terminal shows, and erases when the result is there."""
+"""Live view of a segmentation: a terminal shows the timeline so far, and erases it at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.cli.terminal.progress import Step
-from vidattn.cli.terminal.tracks import TerminalStyle, doubtful, row, tracks
+from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, segment_row, slack
 from vidattn.inference.batch.events import BatchEvent
 from vidattn.inference.events import Scored, Started
 from vidattn.output.palette import label_colors
@@ -23,34 +23,34 @@ from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
 
 PAUSE = 0.2
-"""Seconds between two pictures."""
+"""Seconds between two updates."""
 TRACKS = 6
-CLOSED = 3
-"""Segments that are shown beside the one under way."""
+FINISHED = 3
+"""Number of finished segments to show before the current one."""
 
 
 @contextmanager
-def watching(
-    desk: Console, started: Started, labels: Sequence[str], threshold: float
+def watch_windows(
+    console: Console, started: Started, labels: Sequence[str], threshold: float
 ) -> Iterator[Step]:
-    """Show how far the work is: what was found so far on a terminal, else a line now and then."""
-    if desk.quiet or not desk.lively(desk.err):
-        with desk.progress(started.source, len(started.windows)) as track:
-            yield lambda _: track.step()
+    """Show the timeline so far on a terminal, elsewhere a line of progress now and then."""
+    if console.quiet or not console.supports_live(console.err):
+        with console.progress(started.source, len(started.windows)) as bar:
+            yield lambda _: bar.step()
         return
-    look = TerminalStyle.of(desk.err)
+    style = TerminalStyle.of(console.err)
     with Live(
-        console=desk.err,
+        console=console.err,
         transient=True,
         auto_refresh=False,
         redirect_stdout=False,
         redirect_stderr=False,
     ) as screen:
-        yield _Showing(screen, _Found(started, labels, threshold), look).step
+        yield _LiveView(screen, _PartialTimeline(started, labels, threshold), style).step
 
 
-class _Found:
-    """Segments so far: stretches of windows with one strongest label, before any smoothing."""
+class _PartialTimeline:
+    """Segments so far: runs of windows with the same best label, without smoothing."""
 
     def __init__(self, started: Started, labels: Sequence[str], threshold: float) -> None:
         self.started, self.done = started, 0
@@ -59,7 +59,7 @@ class _Found:
         self._count = 0
 
     def add(self, event: Scored) -> None:
-        """The next window."""
+        """Add the next window."""
         self.done += 1
         if event.scores is None:
             return
@@ -82,53 +82,59 @@ class _Found:
         self.segments.append(Segment(event.window, name, score, label))
 
 
-class _Showing:
-    """Draws what was found, a few times a second."""
+class _LiveView:
+    """Draws a partial timeline a few times per second."""
 
-    def __init__(self, screen: Live, found: _Found, look: TerminalStyle) -> None:
-        self._screen, self._found, self._look = screen, found, look
+    def __init__(self, screen: Live, partial: _PartialTimeline, style: TerminalStyle) -> None:
+        self._screen, self._partial, self._style = screen, partial, style
         self._begin = self._last = time.monotonic()
 
     def step(self, event: BatchEvent) -> None:
-        """One step more is done."""
+        """Count one step."""
         assert isinstance(event, Scored)
-        self._found.add(event)
+        self._partial.add(event)
         now = time.monotonic()
         if now - self._last >= PAUSE:
             self._last = now
-            self._screen.update(picture(self._found, now - self._begin, self._look), refresh=True)
+            self._screen.update(
+                draw_progress(self._partial, now - self._begin, self._style), refresh=True
+            )
 
 
-def picture(found: _Found, seconds: float, look: TerminalStyle) -> Group:
-    """The tracks so far, the last segments, and how far and how fast the work is."""
-    started = found.started
+def draw_progress(partial: _PartialTimeline, seconds: float, style: TerminalStyle) -> Group:
+    """The tracks so far, the last segments, progress and speed."""
+    started = partial.started
     windows = started.windows
     whole = Window(windows[0].start, max(window.stop for window in windows))
     title = f"  {printable(started.source)}"
-    lines = [look.label(title, look.width - doubtful(title), "bold")]
-    lines += tracks(found.segments, whole, look, TRACKS)
-    hues = label_colors(found.segments)
-    recent = found.segments[-CLOSED - 1 :]
+    lines = [style.label(title, style.width - slack(title), "bold")]
+    lines += draw_tracks(partial.segments, whole, style, TRACKS)
+    hues = label_colors(partial.segments)
+    recent = partial.segments[-FINISHED - 1 :]
     names = [printable(segment.label) for segment in recent]
-    room = max(map(cell_len, names), default=0)
-    room = min(room, max(look.width - 46 - doubtful(*names), 10))
+    width = max(map(cell_len, names), default=0)
+    width = min(width, max(style.width - 46 - slack(*names), 10))
     for number, segment in enumerate(recent, 1):
-        closed = number < len(recent)
-        lines.append(row(segment, room, 0, hues[segment.label_id], look, closed=closed))
-    lines.append(_pace(found, whole, seconds, look))
+        finished = number < len(recent)
+        lines.append(
+            segment_row(segment, width, 0, hues[segment.label_id], style, finished=finished)
+        )
+    lines.append(_speed_line(partial, whole, seconds, style))
     return Group(*lines)
 
 
-def _pace(found: _Found, whole: Window, seconds: float, look: TerminalStyle) -> Text:
-    """How many windows, how fast, how long still."""
-    total = len(found.started.windows)
-    share = found.done / total
-    words = [f"{found.done}/{total} windows"]
-    if found.segments and seconds > 0:
-        seen = found.segments[-1].window.stop - whole.start
-        words.append(f"{seen / seconds:.3g}x real time")
+def _speed_line(
+    partial: _PartialTimeline, whole: Window, seconds: float, style: TerminalStyle
+) -> Text:
+    """Windows done, speed, and time left."""
+    total = len(partial.started.windows)
+    share = partial.done / total
+    words = [f"{partial.done}/{total} windows"]
+    if partial.segments and seconds > 0:
+        covered = partial.segments[-1].window.stop - whole.start
+        words.append(f"{covered / seconds:.3g}x real time")
     if share > 0:
         words.append(f"{format_clock(seconds / share * (1 - share))} left")
     line = Text("  " + "  ".join(words), "dim")
-    line.truncate(look.width, overflow="crop")
+    line.truncate(style.width, overflow="crop")
     return line

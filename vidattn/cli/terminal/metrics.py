@@ -1,4 +1,4 @@
-"""The figures of an evaluation as text for people, and the confusion matrix as a file."""
+"""Classification metrics as text, and the confusion matrix as a file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from vidattn.io.files import write_atomically
 from vidattn.io.text import count_noun
 
 MOST_ROWS = 40
-"""Classes that are all shown; of more only the worst."""
+"""Number of classes up to which all are shown; of more only the worst."""
 WORST = 20
 PAIRS = 5
 
 
-def card(result: Mapping[str, Any], words: str, published: str = "") -> Iterator[str]:
-    """Scores, then each class with what it was most often taken for.
+def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") -> Iterator[str]:
+    """Metrics, then each class with its most frequent errors.
 
-    words: what was looked at; published: what the model's card says of its scores on this set.
+    settings: the input of the model in words; published: the scores of the model card.
     """
-    seen = count_noun(result["scored"], "clip" if result["dataset"] == "motion" else "video")
+    seen = count_noun(result["scored"], "sample" if result["dataset"] == "motion" else "video")
     if result["failed"]:
         seen += f" of {result['videos']}"
     yield f"{printable(result['model'])} on {printable(result['dataset'])}: {seen}"
-    if words:
-        yield f"  saw {words}"
+    if settings:
+        yield f"  saw {settings}"
     for name in ("top1", "top5", "mean_class"):
         yield f"  {name:<11} {100 * result[name]:5.1f} %"
     cooled = f", temperature {result['temperature']:.4g}" if result["temperature"] != 1 else ""
@@ -70,8 +70,10 @@ def _pairs(confused: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def write_confusion(result: Mapping[str, Any], path: Path) -> Path:
-    """The confusion matrix as CSV, a row for each true class and a column for each answer, or, in
-    a file whose name ends in .html, as a page to look at. No label is a formula there."""
+    """Write the confusion matrix: rows are true classes, columns predictions; labels are escaped.
+
+    The file is a page if its name ends in .html, else CSV.
+    """
     if path.suffix.lower() == ".html":
         from vidattn.output.report.confusion import confusion_page
 
@@ -87,12 +89,12 @@ def write_confusion(result: Mapping[str, Any], path: Path) -> Path:
     return write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def calibration(found: Mapping[str, Any]) -> Iterator[str]:
-    """What a fitted temperature changes, before and after; the same videos served for both."""
+def calibration_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Metrics before and after fitting a temperature, on the same videos."""
     (before, after), nll = found["ece"], found["nll"]
     yield (
         f"  fitted temperature {found['temperature']:.4g}: ece {100 * before:.1f} -> "
-        f"{100 * after:.1f} %, nll {nll[0]:.4f} -> {nll[1]:.4f} (on these very videos)"
+        f"{100 * after:.1f} %, nll {nll[0]:.4f} -> {nll[1]:.4f} (on the same videos)"
     )
     if found["at_edge"]:
-        yield "  it lies at the end of the range: these videos cannot tell it"
+        yield "  it is at the end of the range: these videos do not determine it"

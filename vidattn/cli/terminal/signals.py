@@ -1,4 +1,4 @@
-"""Signals that ask a command to end. Loaded before anything that takes time to load."""
+"""Signals that end a command. Loads quickly, before all other modules."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from vidattn.errors import StopWork
 
 
 class StopRequested(StopWork):
-    """A signal asked the process to end. Exit code: 128 + its number."""
+    """A signal asks the process to end; the exit code is 128 + its number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.exit_code = 128 + number
         self.reader_gone = number == signal.SIGPIPE
-        """Whether nobody reads standard output any more."""
+        """Whether standard output is closed."""
 
 
 def stop_on_signals() -> None:
@@ -31,17 +31,17 @@ def stop_on_signals() -> None:
 
 
 class StopFlag:
-    """Remembers the signal that asks to stop, for work that must come to a point where it can."""
+    """Remembers a signal, for work that stops at the next safe point."""
 
     def __init__(self) -> None:
         self.number = 0
-        """Of the signal; 0 for none."""
+        """Number of the signal; 0 for none."""
 
     def listen(self) -> None:
-        """From now on SIGINT and SIGTERM are remembered; a second one ends the process at once.
+        """Remember SIGINT and SIGTERM from now on; a second one ends the process at once.
 
-        torchrun hands on a Ctrl-C that the process has got already: there a second one is nothing.
-        May be called again and again; once a signal has come, nothing changes any more.
+        Under torchrun, which repeats a Ctrl-C that the process already has, the second is ignored.
+        May be called repeatedly; after a signal it does nothing.
         """
         if self.number:
             return

@@ -1,4 +1,4 @@
-"""A timeline as text for people: what was seen of the file, and what is in it."""
+"""A timeline as text: the coverage of the video, and its segments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from vidattn.cli.terminal.console import Console, format_clock, printable
-from vidattn.cli.terminal.tracks import TerminalStyle, bars, rows, tracks
+from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, score_bars, segment_rows
 from vidattn.errors import InputError
 from vidattn.io.files import reading
 from vidattn.output.text import decimals_for, describe_coverage
@@ -18,20 +18,20 @@ from vidattn.timeline import BACKGROUND, Timeline
 from vidattn.types import VideoInfo
 
 BAR = 20
-BEGINS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
-"""What JSON that can be read may begin with."""
+JSON_STARTS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
+"""First bytes of readable JSON."""
 
 
-def saved(path: str) -> Timeline:
-    """The timeline in a JSON file; raises InputError, with the path, when there is none."""
+def read_timeline(path: str) -> Timeline:
+    """The timeline in a JSON file. Raises InputError if there is none."""
     with reading(path, InputError), Path(path).open("rb") as file:
         text = file.read(1)
-        # A film is not read to its end to find that it is none.
-        text += file.read() if text in BEGINS else b""
-    if text[:1] not in BEGINS:
+        # A video is not read to its end to find out that it is no timeline.
+        text += file.read() if text in JSON_STARTS else b""
+    if text[:1] not in JSON_STARTS:
         raise InputError(
             f"{path}: not a timeline in JSON",
-            hint="give a .json file that vidattn segment or classify has written",
+            hint="give a .json file that vidattn segment or classify wrote",
         )
     try:
         return Timeline.from_json(text)
@@ -39,35 +39,34 @@ def saved(path: str) -> Timeline:
         raise InputError(f"{path}: {error.message}", hint=error.hint) from None
 
 
-def show(desk: Console, timeline: Timeline, count: int = 5) -> None:
-    """Print a timeline: plain lines, the same everywhere, or on a terminal what has room there.
+def print_timeline(console: Console, timeline: Timeline, count: int = 5) -> None:
+    """Print a timeline: colored tracks on a terminal, elsewhere plain lines.
 
-    count: labels that are shown of a classification.
+    count: labels to show of a classification.
     """
-    if desk.lively(desk.out):
-        desk.lines(lively(timeline, count, TerminalStyle.of(desk.out)))
+    if console.supports_live(console.out):
+        console.lines(animated_lines(timeline, count, TerminalStyle.of(console.out)))
         return
-    desk.lines(header(timeline))
-    desk.lines(ranking(timeline, count) if timeline.task == "classify" else segments(timeline))
+    console.lines(header_lines(timeline))
+    console.lines(
+        ranking_lines(timeline, count) if timeline.task == "classify" else segment_lines(timeline)
+    )
 
 
-def lively(timeline: Timeline, count: int, look: TerminalStyle) -> Iterator[Text]:
-    """A timeline as a terminal shows it: facts, segments, a track for each label, how fast it was.
-
-    count: labels that are shown of a classification.
-    """
-    for line in header(timeline):
-        yield from look.folded(line)
+def animated_lines(timeline: Timeline, count: int, style: TerminalStyle) -> Iterator[Text]:
+    """Lines for a terminal: the video, segments, a track per label, and the speed."""
+    for line in header_lines(timeline):
+        yield from style.folded(line)
     if not timeline.windows:
         return
     total = timeline.run.get("total_s")
     part = timeline.part
     if timeline.task == "classify":
-        yield from bars(timeline, count, look)
+        yield from score_bars(timeline, count, style)
     else:
-        yield from rows(timeline.segments, look)
+        yield from segment_rows(timeline.segments, style)
         yield Text("")
-        yield from tracks(timeline.segments, part, look)
+        yield from draw_tracks(timeline.segments, part, style)
         if not timeline.is_whole:
             yield Text(f"  % of {_part(timeline)}", "dim")
     if isinstance(total, int | float) and total > 0:
@@ -75,8 +74,8 @@ def lively(timeline: Timeline, count: int, look: TerminalStyle) -> Iterator[Text
         yield Text(f"  took {total:.1f} s{speed}", "dim")
 
 
-def header(timeline: Timeline) -> Iterator[Text]:
-    """Two lines: the file, and how much of it was looked at by what."""
+def header_lines(timeline: Timeline) -> Iterator[Text]:
+    """Two lines: the video, and the part of it that the model saw."""
     model = timeline.model
     assert timeline.duration is not None
     length = format_clock(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
@@ -97,12 +96,12 @@ def _shape(video: VideoInfo) -> str:
         video.codec or "",
         f"{float(video.fps):.6g} fps" if video.fps else "",
         "VFR" if video.vfr else "",
-        f"turned {video.rotation} degrees" if video.rotation else "",
+        f"rotated by {video.rotation} degrees" if video.rotation else "",
     ]
     return " ".join(word for word in words if word)
 
 
-def ranking(timeline: Timeline, count: int) -> Iterator[Text]:
+def ranking_lines(timeline: Timeline, count: int) -> Iterator[Text]:
     """The `count` best labels of a classification with bars."""
     best = timeline.top(count)
     width = max(cell_len(printable(label)) for label, _ in best)
@@ -112,8 +111,8 @@ def ranking(timeline: Timeline, count: int) -> Iterator[Text]:
         )
 
 
-def segments(timeline: Timeline) -> Iterator[Text]:
-    """A line for each segment, then the totals of each label."""
+def segment_lines(timeline: Timeline) -> Iterator[Text]:
+    """A line for each segment, then the totals of the labels."""
     rows = timeline.segments
     width = max((cell_len(printable(row.label)) for row in rows), default=0)
     for row in rows:
@@ -133,7 +132,7 @@ def segments(timeline: Timeline) -> Iterator[Text]:
 
 
 def _part(timeline: Timeline) -> str:
-    """What shares are shares of, where that is not the whole film."""
+    """The part of the video that percentages refer to."""
     start, stop = (format_clock(t, decimals=1) for t in (timeline.part.start, timeline.part.stop))
     return f"{start} - {stop}"
 

@@ -1,4 +1,4 @@
-"""A timeline on a terminal: tracks, rows and bars, in colours, as wide as there is room."""
+"""A timeline on a terminal: colored tracks, rows and bars that use the available width."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
 
 NARROW = 60
-"""Columns below which a row says only when a segment begins."""
+"""Columns below which a row has no end time."""
 MOST_TRACKS = 10
 LONGEST_LABEL = 28
 BAR = 20
@@ -28,35 +28,35 @@ WIDEST = 120
 
 @dataclass(frozen=True)
 class TerminalStyle:
-    """What a terminal can show."""
+    """Width and character set of a terminal."""
 
     width: int
     ascii: bool = False
 
     @classmethod
     def of(cls, console: Console) -> TerminalStyle:
-        """That of a console."""
+        """The style of a console."""
         return cls(min(max(console.width, 20), WIDEST), console.options.ascii_only)
 
     @property
     def line(self) -> str:
-        """What bars are made of."""
+        """The character of bars."""
         return "#" if self.ascii else "━"
 
     @property
     def marks(self) -> tuple[str, str, str, str]:
-        """A cell of a track: empty, its left half, its right half, all of it."""
+        """Cells of a track: empty, left half, right half, full."""
         return ("-", "#", "#", "#") if self.ascii else ("─", "▌", "▐", "█")
 
-    def label(self, text: str, room: int, style: str = "") -> Text:
-        """A label in exactly `room` columns."""
-        made = Text(printable(text), style)
-        made.truncate(room, overflow="crop" if self.ascii else "ellipsis", pad=True)
-        return made
+    def label(self, text: str, width: int, style: str = "") -> Text:
+        """A label in exactly `width` columns."""
+        line = Text(printable(text), style)
+        line.truncate(width, overflow="crop" if self.ascii else "ellipsis", pad=True)
+        return line
 
     def folded(self, text: Text) -> Iterator[Text]:
-        """A long line as several that fit."""
-        width = self.width - doubtful(text.plain)
+        """Wrap a long line."""
+        width = self.width - slack(text.plain)
         if text.cell_len <= width:
             yield text
             return
@@ -66,76 +66,81 @@ class TerminalStyle:
             yield Text.assemble("    " if number else "", line)
 
 
-def doubtful(*texts: str) -> int:
-    """Columns that a terminal may take beyond those that rich counts: they disagree about marks
-    that join a letter, as in Devanagari. A line that is one too long leaves its rest behind."""
-    joining = (sum(category(sign)[0] == "M" for sign in text) for text in texts)
-    return max(joining, default=0)
+def slack(*texts: str) -> int:
+    """Columns that a terminal may need beyond the count of rich.
+
+    They disagree about combining marks, as in Devanagari, and a line that is too long cannot be
+    erased.
+    """
+    marks = (sum(category(sign)[0] == "M" for sign in text) for text in texts)
+    return max(marks, default=0)
 
 
-def style_of(colour: Color) -> str:
-    """A colour as rich names it."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def rich_color(color: Color) -> str:
+    """A color in the notation of rich."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def rows(segments: Sequence[Segment], look: TerminalStyle) -> Iterator[Text]:
-    """A line for each segment: when, what, how sure."""
+def segment_rows(segments: Sequence[Segment], style: TerminalStyle) -> Iterator[Text]:
+    """A line for each segment: time, label, score."""
     hues = label_colors(segments)
-    narrow = look.width < NARROW
+    narrow = style.width < NARROW
     taken = 14 + 9 if narrow else 27 + 11 + 8
-    room = min(_widest(segments), max(look.width - taken, 6), LONGEST_LABEL if narrow else 60)
-    left = look.width - 27 - room - 2 - 9 - 2 - doubtful(*(s.label for s in segments))
+    room = min(_widest(segments), max(style.width - taken, 6), LONGEST_LABEL if narrow else 60)
+    left = style.width - 27 - room - 2 - 9 - 2 - slack(*(s.label for s in segments))
     bar = 0 if narrow else min(BAR, left)
     for segment in segments:
-        yield row(segment, room, max(bar, 0), hues[segment.label_id], look)
+        yield segment_row(segment, room, max(bar, 0), hues[segment.label_id], style)
 
 
-def row(
+def segment_row(
     segment: Segment,
     room: int,
     bar: int,
-    colour: Color,
-    look: TerminalStyle,
+    color: Color,
+    style: TerminalStyle,
     *,
-    closed: bool = True,
+    finished: bool = True,
 ) -> Text:
-    """The line of a segment; one that is not closed has no end yet."""
+    """The line of a segment; an unfinished one has no end yet."""
     window = segment.window
-    decimals = decimals_for(window.duration) if closed else 1
+    decimals = decimals_for(window.duration) if finished else 1
     begin, end = (format_clock(t, decimals=decimals) for t in (window.start, window.stop))
-    when = f"  {begin}  " if look.width < NARROW else f"  {begin} - {end if closed else ' ' * 10}  "
+    when = (
+        f"  {begin}  " if style.width < NARROW else f"  {begin} - {end if finished else ' ' * 10}  "
+    )
     named = segment.label_id is not None
     line = Text.assemble(
-        (when, "dim"), look.label(segment.label, room, "" if named else "dim"), "  "
+        (when, "dim"), style.label(segment.label, room, "" if named else "dim"), "  "
     )
     if named:
         line.append(f"{100 * segment.score:5.1f} %")
     if named and bar:
         full = round(bar * segment.score)
-        line.append("  " + look.line * full, style_of(colour))
+        line.append("  " + style.line * full, rich_color(color))
     return line
 
 
-def tracks(
-    segments: Sequence[Segment], part: Window, look: TerminalStyle, most: int = MOST_TRACKS
+def draw_tracks(
+    segments: Sequence[Segment], part: Window, style: TerminalStyle, most: int = MOST_TRACKS
 ) -> Iterator[Text]:
-    """A track for each label, the longest first, with its share of the part; then the time."""
+    """A track for each label, the longest first, with its share of the time; then an axis."""
     hues = label_colors(segments)
     of: dict[int | None, list[Segment]] = {}
     for segment in segments:
         of.setdefault(segment.label_id, []).append(segment)
     order = sorted(of, key=lambda k: (k is None, -_seconds(of[k]), -1 if k is None else k))
     shown = order[:most]
-    room = min(_widest(of[k][0] for k in shown), look.width * 3 // 10, LONGEST_LABEL)
-    narrow = look.width < NARROW
-    width = look.width - room - (12 if narrow else 18) - doubtful(*(of[k][0].label for k in shown))
+    room = min(_widest(of[k][0] for k in shown), style.width * 3 // 10, LONGEST_LABEL)
+    narrow = style.width < NARROW
+    width = style.width - room - (12 if narrow else 18) - slack(*(of[k][0].label for k in shown))
     if width < 8 or not shown:
         return
     for label in shown:
-        mine, hue = of[label], style_of(hues[label])
+        mine, hue = of[label], rich_color(hues[label])
         dim = "dim" if label is None else ""
-        text = Text.assemble("  ", look.label(mine[0].label, room, dim), "  ")
-        text.append_text(_track([s.window for s in mine], part, width, hue, look))
+        text = Text.assemble("  ", style.label(mine[0].label, room, dim), "  ")
+        text.append_text(_track([s.window for s in mine], part, width, hue, style))
         text.append(f" {100 * _seconds(mine) / part.duration:5.1f} %")
         text.append("" if narrow else f" {len(mine):>4}x", "dim")
         yield text
@@ -144,37 +149,37 @@ def tracks(
         rest = sum(_seconds(of[label]) for label in order[most:])
         share = 100 * rest / part.duration
         more = Text(f"  and {len(order) - most} more labels, {share:.1f} % together", "dim")
-        more.truncate(look.width, overflow="crop")
+        more.truncate(style.width, overflow="crop")
         yield more
 
 
-def bars(timeline: Timeline, count: int, look: TerminalStyle) -> Iterator[Text]:
-    """The best labels of a classification."""
+def score_bars(timeline: Timeline, count: int, style: TerminalStyle) -> Iterator[Text]:
+    """The best labels of a classification, with bars."""
     best = timeline.top(count)
     widest = max(cell_len(printable(label)) for label, _ in best)
-    room = min(widest, max(look.width - 17, 6))
-    bar = min(2 * BAR, look.width - room - 19 - doubtful(*(label for label, _ in best)))
-    hue = style_of(next(iter(label_colors(timeline.segments).values()), NONE))
+    room = min(widest, max(style.width - 17, 6))
+    bar = min(2 * BAR, style.width - room - 19 - slack(*(label for label, _ in best)))
+    hue = rich_color(next(iter(label_colors(timeline.segments).values()), NONE))
     for place, (label, score) in enumerate(best, 1):
         first = "bold" if place == 1 else ""
-        line = Text.assemble((f"  {place:>2}  ", "dim"), look.label(label, room, first))
+        line = Text.assemble((f"  {place:>2}  ", "dim"), style.label(label, room, first))
         line.append(f"  {100 * score:5.1f} %  ")
-        line.append(look.line * round(max(bar, 0) * score), hue if place == 1 else "dim")
+        line.append(style.line * round(max(bar, 0) * score), hue if place == 1 else "dim")
         line.rstrip()
         yield line
 
 
 def _track(
-    windows: Sequence[Window], part: Window, width: int, hue: str, look: TerminalStyle
+    windows: Sequence[Window], part: Window, width: int, hue: str, style: TerminalStyle
 ) -> Text:
-    """A line that is thick where a label is, to half a column."""
+    """A line that is thick where the label is, to half a column."""
     halves = [False] * (2 * width)
     for window in windows:
         begin, end = (
             2 * width * (t - part.start) / part.duration for t in (window.start, window.stop)
         )
         first, after = round(begin), round(end)
-        if after <= first:  # even a moment of a long film can be seen
+        if after <= first:  # short segments of a long video stay visible
             first = int((begin + end) / 2)
             after = first + 1
         for half in range(max(first, 0), min(after, 2 * width)):
@@ -182,13 +187,13 @@ def _track(
     cells = [left + 2 * right for left, right in zip(halves[::2], halves[1::2], strict=True)]
     line = Text()
     for seen, run in groupby(cells, bool):
-        marks = "".join(look.marks[cell] for cell in run)
-        line.append(marks, hue if seen else style_of(NONE))
+        marks = "".join(style.marks[cell] for cell in run)
+        line.append(marks, hue if seen else rich_color(NONE))
     return line
 
 
 def _axis(part: Window, width: int) -> str:
-    """The times at both ends, and in the middle where there is room."""
+    """The times at both ends, and in the middle if it fits."""
     decimals = 0 if part.duration >= 10 else 1
     words = [_short(t, decimals) for t in (part.start, part.center, part.stop)]
     first, middle, last = words
@@ -199,7 +204,7 @@ def _axis(part: Window, width: int) -> str:
 
 
 def _short(seconds: float, decimals: int) -> str:
-    """A time without hours that are none."""
+    """A time without leading zeros."""
     text = format_clock(seconds, decimals=decimals)
     return text.removeprefix("00:").removeprefix("0")
 
