@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vidattn.cli import launch
-from vidattn.cli.commands.train import Progress
+from vidattn.cli.commands.train import RestartableRun
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import DistributedError
 
@@ -43,7 +43,7 @@ def _members(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """They need no second to load, and handlers of signals are put back."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(launch, "COMMAND", (sys.executable, "-S", "-c", MEMBER))
-    monkeypatch.setattr(launch, "GRACE", 0.5)
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 0.5)
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -98,12 +98,12 @@ def test_what_saves_nothing_ends_with_the_first_death() -> None:
 
 
 def test_a_run_is_gone_on_with_and_one_of_others_is_not(tmp_path: Path) -> None:
-    ours = Progress(tmp_path, ["train", "--nproc", "2"], resume=False)
+    ours = RestartableRun(tmp_path, ["train", "--nproc", "2"], resume=False)
     assert (ours.step(), ours.words()) == (-1, ["train", "--nproc", "2"])
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "00000012.safetensors").touch()
     assert (ours.step(), ours.words()) == (12, ["train", "--nproc", "2", "--resume"])
-    theirs = Progress(tmp_path, ["train", "--nproc", "2"], resume=False)
+    theirs = RestartableRun(tmp_path, ["train", "--nproc", "2"], resume=False)
     assert theirs.words() == ["train", "--nproc", "2"]
-    again = Progress(tmp_path, ["train", "--resume"], resume=True)
+    again = RestartableRun(tmp_path, ["train", "--resume"], resume=True)
     assert again.words() == ["train", "--resume"]
