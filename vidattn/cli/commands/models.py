@@ -65,7 +65,7 @@ def info(
         console.emit(json.dumps(facts, ensure_ascii=False))
         return
     for key, value in facts.items():
-        if value not in ("", None):
+        if value not in ("", None, []):
             console.emit(f"{key:<13}  {printable(_as_text(value))}")
 
 
