@@ -14,7 +14,7 @@ ALIKE = "arXiv:2102.05095, Table 7, trained as Kinetics-400"
 IMAGENET = "deit-b16-in1k"
 
 RECIPES: tuple[Recipe, ...] = (
-    kinetics.on(kinetics.DIVIDED, "diving48", 48, ALIKE, Expected(74.9), IMAGENET),
-    kinetics.on(kinetics.HIGH_RESOLUTION, "diving48", 48, ALIKE, Expected(78.0), IMAGENET),
-    kinetics.on(kinetics.LONG, "diving48", 48, ALIKE, Expected(81.0), IMAGENET),
+    kinetics.retarget(kinetics.DIVIDED, "diving48", 48, ALIKE, Expected(74.9), IMAGENET),
+    kinetics.retarget(kinetics.HIGH_RESOLUTION, "diving48", 48, ALIKE, Expected(78.0), IMAGENET),
+    kinetics.retarget(kinetics.LONG, "diving48", 48, ALIKE, Expected(81.0), IMAGENET),
 )

@@ -17,7 +17,7 @@ from vidattn.config.schema import Expected, Recipe, ViewConfig
 CLASSES = 1059
 
 
-def tiled(frames: int, clips: int, top1: float) -> Recipe:
+def make_recipe(frames: int, clips: int, top1: float) -> Recipe:
     """A row of Table 8. clips: of a video at test time."""
     return replace(
         DIVIDED,
@@ -33,8 +33,8 @@ def tiled(frames: int, clips: int, top1: float) -> Recipe:
 
 
 RECIPES: tuple[Recipe, ...] = (
-    tiled(8, clips=48, top1=56.8),
-    tiled(32, clips=12, top1=61.2),
-    tiled(64, clips=6, top1=62.2),
-    tiled(96, clips=4, top1=62.6),
+    make_recipe(8, clips=48, top1=56.8),
+    make_recipe(32, clips=12, top1=61.2),
+    make_recipe(64, clips=6, top1=62.2),
+    make_recipe(96, clips=4, top1=62.6),
 )

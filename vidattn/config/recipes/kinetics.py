@@ -81,7 +81,7 @@ LONG = replace(
 )
 
 
-def on(
+def retarget(
     recipe: Recipe,
     dataset: str,
     classes: int,
@@ -102,10 +102,12 @@ def on(
 
 
 ALIKE = "arXiv:2102.05095, Table 6, trained as Kinetics-400"
-K600 = on(DIVIDED, "k600", 600, ALIKE, Expected(79.1, 94.4, zoo_top1=79.1))
-K600_HIGH_RESOLUTION = on(HIGH_RESOLUTION, "k600", 600, ALIKE, Expected(81.8, 95.8, zoo_top1=81.8))
-K600_LONG = on(LONG, "k600", 600, ALIKE, Expected(82.2, 95.6, zoo_top1=82.2))
-K700 = on(DIVIDED, "k700", 700, "ours, as Kinetics-400; nothing was published")
+K600 = retarget(DIVIDED, "k600", 600, ALIKE, Expected(79.1, 94.4, zoo_top1=79.1))
+K600_HIGH_RESOLUTION = retarget(
+    HIGH_RESOLUTION, "k600", 600, ALIKE, Expected(81.8, 95.8, zoo_top1=81.8)
+)
+K600_LONG = retarget(LONG, "k600", 600, ALIKE, Expected(82.2, 95.6, zoo_top1=82.2))
+K700 = retarget(DIVIDED, "k700", 700, "ours, as Kinetics-400; nothing was published")
 
 RECIPES = (
     *(DIVIDED, JOINT, SPACE, HIGH_RESOLUTION, LONG),

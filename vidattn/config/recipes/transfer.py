@@ -10,7 +10,7 @@ Frames are drawn from the whole of each video, which is shorter than a clip of K
 
 from dataclasses import replace
 
-from vidattn.config.recipes.kinetics import DIVIDED, on
+from vidattn.config.recipes.kinetics import DIVIDED, retarget
 from vidattn.config.schema import ClipConfig, OptimConfig, Recipe
 
 KINETICS = "timesformer-k400"
@@ -34,6 +34,6 @@ WHOLE = replace(
 )
 
 RECIPES: tuple[Recipe, ...] = (
-    on(WHOLE, "ucf101", 101, OURS, init=KINETICS),
-    on(WHOLE, "hmdb51", 51, OURS, init=KINETICS),
+    retarget(WHOLE, "ucf101", 101, OURS, init=KINETICS),
+    retarget(WHOLE, "hmdb51", 51, OURS, init=KINETICS),
 )

@@ -39,7 +39,7 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     return annotation.GroundTruth(found, tuple(notes))
 
 
-FORMAT = annotation.AnnotationFormat(
+FORMAT = annotation.Format(
     "a .json file with a database of annotations",
     lambda path: path.suffix.lower() == ".json",
     _read,

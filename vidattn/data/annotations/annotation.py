@@ -42,7 +42,7 @@ class GroundTruth:
 
 
 @dataclass(frozen=True)
-class AnnotationFormat:
+class Format:
     """One way to store annotations."""
 
     description: str

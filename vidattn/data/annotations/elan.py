@@ -30,9 +30,7 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     return annotation.GroundTruth(videos, tuple(notes))
 
 
-FORMAT = annotation.AnnotationFormat(
-    "an .eaf file of ELAN or a folder of them", _matches, _read, True
-)
+FORMAT = annotation.Format("an .eaf file of ELAN or a folder of them", _matches, _read, True)
 
 
 def _read_document(path: Path, notes: list[str]) -> annotation.AnnotatedVideo:

@@ -39,7 +39,7 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     )
 
 
-FORMAT = annotation.AnnotationFormat(
+FORMAT = annotation.Format(
     "a folder of .txt files with a label a line for each frame (mapping.txt beside them)",
     _matches,
     _read,

@@ -12,13 +12,13 @@ from vidattn.data.annotations import (
     subtitles,
     table,
 )
-from vidattn.data.annotations.annotation import AnnotatedVideo, AnnotationFormat, GroundTruth
+from vidattn.data.annotations.annotation import AnnotatedVideo, Format, GroundTruth
 from vidattn.errors import DataError
 from vidattn.io.files import exists
 
 __all__ = ["FORMATS", "AnnotatedVideo", "GroundTruth", "find_format", "read_ground_truth"]
 
-FORMATS: tuple[AnnotationFormat, ...] = (
+FORMATS: tuple[Format, ...] = (
     elan.FORMAT,
     label_studio.FORMAT,
     frame_labels.FORMAT,
@@ -29,7 +29,7 @@ FORMATS: tuple[AnnotationFormat, ...] = (
 """The first that matches a file reads it."""
 
 
-def find_format(path: Path) -> AnnotationFormat | None:
+def find_format(path: Path) -> Format | None:
     """The format of a file or folder, by its name and first bytes; None for an unknown one."""
     return next((known for known in FORMATS if known.matches(path)), None)
 

@@ -61,7 +61,7 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     return annotation.GroundTruth(tuple(videos), (note,) * bool(count))
 
 
-FORMAT = annotation.AnnotationFormat("a JSON export of Label Studio", _matches, _read, True)
+FORMAT = annotation.Format("a JSON export of Label Studio", _matches, _read, True)
 
 
 def _find_results(task: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:

@@ -29,9 +29,7 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     )
 
 
-FORMAT = annotation.AnnotationFormat(
-    "subtitles (.srt, .vtt) with a label in each cue", _matches, _read
-)
+FORMAT = annotation.Format("subtitles (.srt, .vtt) with a label in each cue", _matches, _read)
 
 
 def _parse_cues(text: str, name: str) -> annotation.Spans:

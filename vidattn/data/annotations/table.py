@@ -28,7 +28,7 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     return annotation.GroundTruth(tuple(videos), tuple(notes))
 
 
-FORMAT = annotation.AnnotationFormat(
+FORMAT = annotation.Format(
     "a table of path,label,start,end[,split]",
     lambda path: path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson"),
     _read,
