@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from vidattn.cli.app import COMMANDS, app
+from vidattn.cli.app import COMMANDS, MODULES, app
 
 OLD_WORDS = re.compile(
     r"\b(films?|footage|data sets?|held back|holds? back|examples? of|answers?|figures?|forecast"
     r"|agreement|evidence|licen[c]e|neighbou?rs?|colou?rs?|centre|labelled|go on|anew|so many)\b",
     re.IGNORECASE,
 )
+LONGEST_BODY = 18
 SECTIONS = {
     "eval": ["Dataset", "Results", "Model", "Views", "Video", "Processes", "Options"],
     "explain": ["Arguments", "Explanation", "Output", "Model", "Video", "Options"],
@@ -32,6 +36,16 @@ def find_commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 ALL = dict(find_commands("", get_command(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_body_of_a_command_is_short(name: str) -> None:
+    module = import_module(f"vidattn.cli.commands.{MODULES.get(name, name)}")
+    tree = ast.parse(inspect.getsource(module))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and (node.name == MODULES.get(name, name)):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            assert (body[-1].end_lineno or 0) - body[0].lineno < LONGEST_BODY, node.name
 
 
 def help_of(name: str) -> str:

@@ -16,7 +16,8 @@ from vidattn.cli import options
 from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, read_labels, require_weights_name, save_fitted
-from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.comparison import difference_lines, metric_lines
+from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.timeline import read_timeline
 from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.inference.batch.inputs import find_videos
@@ -30,12 +31,9 @@ from vidattn.video.protocol import Limits
 
 if TYPE_CHECKING:
     from vidattn.data.annotations.ground_truth import AnnotatedVideo, GroundTruth
-    from vidattn.evaluation.diff import Difference, LabelDifference
     from vidattn.evaluation.segmentation import Pairing
     from vidattn.timeline import Timeline
 
-MOST_ROWS = 40
-"""Labels and disagreements that are printed; JSON has them all."""
 MOST_NAMES = 5
 UNNAMED = (".txt", ".srt", ".vtt")
 """Formats of ground truth that do not name their video."""
@@ -250,7 +248,7 @@ class Measurement:
         }
         if self.how.output is not None:
             self._save_model(timelines, fitted["threshold"], self.how.output)
-        self.console.lines([dumps(document)] if as_json else _card(document))
+        self.console.lines([dumps(document)] if as_json else metric_lines(document))
         if warn_of_misses(self.console, expected, document):
             return ExitCode.NOT_AS_EXPECTED
         incomplete = pairing.missing or self.source.failed
@@ -297,44 +295,6 @@ class Measurement:
         )
 
 
-def _card(document: Mapping[str, Any]) -> Iterator[str]:
-    """The metrics as text, in percent, as papers have them."""
-    predicted = document["videos"] - len(document["missing"])
-    model = ", ".join(name for name in document["models"] if name) or "timelines"
-    seen = f"{count_noun(predicted, 'video')} of {document['videos']}"
-    yield f"{printable(model)} on {printable(document['truth'])}: {seen}"
-    rows = (
-        ("frame accuracy", "frame_accuracy"),
-        ("  of events only", "frame_accuracy_foreground"),
-        ("edit score", "edit"),
-        *((f"F1 @ {name[3:]}", name) for name in document if name.startswith("f1@")),
-        ("mAP .5:.95", "map"),
-        ("mAP .3:.7", "map_thumos"),
-        ("mAP @ .5", "map@0.5"),
-    )
-    for title, name in rows:
-        yield f"  {title:<16} {_percent(document[name])}"
-    classes = document["per_class"]
-    width = max((len(printable(row["label"])) for row in classes), default=0)
-    for row in classes[:MOST_ROWS]:
-        yield (
-            f"  {printable(row['label']):<{width}}  {row['found']} found, {row['spans']} there, "
-            f"AP @ .5 {_percent(row['ap@0.5']).strip()}"
-        )
-    yield from _more(classes, "more classes")
-    if fitted := document.get("fitted"):
-        yield f"  best threshold   {fitted['threshold']:.2f}, used for these metrics"
-
-
-def _percent(share: float | None) -> str:
-    return "     -" if share is None else f"{100 * share:5.1f} %"
-
-
-def _more(rows: Sequence[object], noun: str) -> Iterator[str]:
-    if len(rows) > MOST_ROWS:
-        yield f"  and {len(rows) - MOST_ROWS} {noun} (all of them: --json)"
-
-
 def list_differences(
     console: Console,
     path: Path,
@@ -362,7 +322,7 @@ def list_differences(
     for video, timeline in pairs:
         found = diff(timeline, video)
         document = json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False)
-        console.lines([document] if as_json else _difference_lines(found, path))
+        console.lines([document] if as_json else difference_lines(found, path))
     return ExitCode.INCOMPLETE if unused else ExitCode.DONE
 
 
@@ -380,35 +340,3 @@ def _doubts(video: AnnotatedVideo, timeline: Timeline, *, named: bool) -> Iterat
     tolerance = max(0.5, 0.01 * duration)
     if least > duration + tolerance or most < duration - tolerance:
         yield f"lasts {least:.1f} s, and {name} {duration:.1f} s"
-
-
-def _difference_lines(found: Difference, truth: Path) -> Iterator[str]:
-    """A table of labels, then the disagreements in order."""
-    part, time = found.part, "the time"
-    if part.duration < found.duration - 0.01:
-        time = " - ".join(format_clock(t, decimals=1) for t in (part.start, part.stop))
-    both = f"{printable(found.source)} and {printable(str(truth))}"
-    yield f"{both}: {100 * found.share:.1f} % of {time} agrees"
-    shown = found.labels[:MOST_ROWS]
-    width = max([5, *(len(printable(row.label)) for row in shown)])
-    yield f"  {'label':<{width}}    agreed  only here  only truth  matched  start off  end off"
-    for row in shown:
-        yield f"  {printable(row.label):<{width}}  {_difference_row(row)}"
-    yield from _more(found.labels, "more labels")
-    for one in found.disagreements[:MOST_ROWS]:
-        times = " - ".join(format_clock(t, decimals=2) for t in (one.window.start, one.window.stop))
-        true = " and ".join(map(printable, one.true)) or "background"
-        yield f"  {times}  {printable(one.said)}, truth: {true}"
-    yield from _more(found.disagreements, "more")
-
-
-def _difference_row(row: LabelDifference) -> str:
-    values = row.to_dict()
-    start, end = (
-        "       -" if v is None else f"{v:6.2f} s" for v in (values["start_off"], values["end_off"])
-    )
-    matched = f"{len(row.matches)} of {row.true_spans}"
-    return (
-        f"{row.both:6.1f} s   {row.only_said:6.1f} s    {row.only_true:6.1f} s"
-        f"  {matched:>7}   {start} {end}"
-    )

@@ -15,6 +15,7 @@ from vidattn.cli.commands.system_info import describe_system, system_info
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import ExitCode, InputError
+from vidattn.inference.batch.inputs import find_existing
 
 if TYPE_CHECKING:
     from vidattn.inference.estimate import Estimate
@@ -46,7 +47,6 @@ def doctor(
         info = system_info(offline=model.offline)
         console.lines([json.dumps(info)] if as_json else describe_system(info))
         return ExitCode.DONE
-    from vidattn.inference.batch.inputs import find_existing
     from vidattn.inference.estimate import estimate
     from vidattn.video import open_video
 

@@ -15,6 +15,8 @@ from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import ExitCode
+from vidattn.inference.batch.inputs import VideoInput, require_existing
+from vidattn.inference.batch.outputs import require_writable
 from vidattn.models.device import Runtime
 from vidattn.video.protocol import Limits
 
@@ -93,9 +95,6 @@ def explain(
 
     Example: vidattn explain match.mp4 --at 1:30 -o results
     """
-    from vidattn.inference.batch.inputs import VideoInput, require_existing
-    from vidattn.inference.batch.outputs import require_writable
-
     console = Console(quiet=quiet)
     require_existing([VideoInput(path)])
     if output.folder is not None:

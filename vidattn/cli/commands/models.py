@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ from vidattn.cli.model_loading import load_model, require_weights_name
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from vidattn.models.classifier import Classifier
 
 MOST_LABELS = 12
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Catalog name, file or directory.")]
@@ -47,11 +50,20 @@ def info(
 
     Example: vidattn models info motion-tiny
     """
+    console = Console()
+    facts = _collect_facts(load_model(console, ModelOptions(model, offline=offline)))
+    if as_json:
+        console.emit(json.dumps(facts, ensure_ascii=False))
+        return
+    for key, value in facts.items():
+        if value not in ("", None, []):
+            console.emit(f"{key:<13}  {printable(_as_text(value))}")
+
+
+def _collect_facts(classifier: Classifier) -> dict[str, Any]:
     from vidattn.config.serialization import to_plain
 
-    console = Console()
-    classifier = load_model(console, ModelOptions(model, offline=offline))
-    facts = {
+    return {
         **to_plain(classifier.card),
         "parameters": sum(p.numel() for p in classifier.model.parameters()),
         "averaging": classifier.averaging,
@@ -61,12 +73,6 @@ def info(
         "model": to_plain(classifier.model.config),
         "labels": list(classifier.labels),
     }
-    if as_json:
-        console.emit(json.dumps(facts, ensure_ascii=False))
-        return
-    for key, value in facts.items():
-        if value not in ("", None, []):
-            console.emit(f"{key:<13}  {printable(_as_text(value))}")
 
 
 def _as_text(value: Any) -> str:
