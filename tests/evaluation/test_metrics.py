@@ -15,9 +15,10 @@ from vidattn.evaluation.metrics import (
     f1,
     f1_counts,
     label_runs,
+    log_probabilities,
     mean_class,
+    mean_nll,
     most_confused,
-    nll,
     overlaps,
     predicted_classes,
     probabilities,
@@ -26,6 +27,10 @@ from vidattn.evaluation.metrics import (
 
 LOGITS = np.array([[3.0, 1, 2], [1, 3, 2], [1, 2, 3], [3, 2, 1]])
 LABELS = np.array([0, 2, 2, 1])
+
+
+def nll(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
+    return mean_nll(log_probabilities(logits, temperature), labels)
 
 
 def test_top_k_counts_labels_among_the_k_largest() -> None:

@@ -270,7 +270,7 @@ def test_the_best_model_is_the_first_with_the_highest_top1(
     folder, events = told
     top1 = [e.scores["top1"] for e in events if isinstance(e, fit.EpochDone)]
     best, last = (load(folder / f"{name}.safetensors") for name in ("best", "model"))
-    assert best.card.expect == f"motion top-1 {100 * max(top1):.1f} (held-back clips)"
+    assert best.card.expect == f"motion top-1 {100 * max(top1):.1f} (validation clips)"
     first = top1.index(max(top1)) == len(top1) - 1
     same = torch.equal(best.model.state_dict()["cls"], last.model.state_dict()["cls"])
     assert same == first

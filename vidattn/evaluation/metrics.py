@@ -72,15 +72,9 @@ def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Flo
     return np.exp(log_probabilities(logits, temperature))
 
 
-def nll(
-    logits: NDArray[np.floating], labels: NDArray[np.integer], temperature: float = 1.0
-) -> float:
-    """Mean negative log-likelihood of the labels, in nats; NaN if there are none."""
-    return mean_nll(log_probabilities(logits, temperature), labels)
-
-
 def mean_nll(logs: Floats, labels: NDArray[np.integer]) -> float:
-    """As `nll`, from the logarithms of the probabilities [N, K]."""
+    """Mean negative log-likelihood of labels [N], in nats, from `log_probabilities` [N, K]; NaN if
+    N is 0."""
     if len(labels) == 0:
         return float("nan")
     return float(-logs[np.arange(len(labels)), labels].mean())

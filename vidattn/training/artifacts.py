@@ -28,7 +28,7 @@ from vidattn.weights.safetensors_file import save
 @torch.no_grad()
 def validate(
     state: TrainState,
-    examples: TrainingDataset,
+    data: TrainingDataset,
     recipe: Recipe,
     world: World,
     stop_signal: Callable[[], int] = lambda: 0,
@@ -42,7 +42,7 @@ def validate(
     logits: list[Tensor] = [torch.zeros(0, recipe.model.classes)]
     labels: list[Tensor] = [torch.zeros(0, dtype=torch.int64)]
     blank = torch.zeros(1, 3, clip.frames, clip.crop, clip.crop)
-    batches = examples.validation_batches()
+    batches = data.validation_batches()
     network = state.network.eval()
     mean = state.average.model if state.average else None
     while True:
@@ -143,5 +143,5 @@ def make_card(recipe: Recipe, run_dir: Path, init: str, top1: float | None) -> M
         license="Apache-2.0" if ours else "",
         source=f"vidattn train --dataset {dataset}" + (f" --init {init}" if init else ""),
         training_data=dataset,
-        expect="" if top1 is None else f"{dataset} top-1 {100 * top1:.1f} (held-back clips)",
+        expect="" if top1 is None else f"{dataset} top-1 {100 * top1:.1f} (validation clips)",
     )

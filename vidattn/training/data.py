@@ -72,10 +72,10 @@ class MotionDataset:
         yield from self._validation
 
 
-def fit_recipe(recipe: Recipe, examples: TrainingDataset) -> Recipe:
+def fit_recipe(recipe: Recipe, data: TrainingDataset) -> Recipe:
     """The recipe with the model adapted to the classes and inputs of a dataset."""
-    recipe = replace(recipe, model=replace(recipe.model, classes=len(examples.labels)))
-    return examples.adapt_recipe(recipe) if isinstance(examples, EmbeddingDataset) else recipe
+    recipe = replace(recipe, model=replace(recipe.model, classes=len(data.labels)))
+    return data.adapt_recipe(recipe) if isinstance(data, EmbeddingDataset) else recipe
 
 
 def open_training_dataset(

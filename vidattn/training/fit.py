@@ -112,11 +112,11 @@ def fit(
         world.all_reduce_max(0)
         begun = bool(world.all_reduce_max(has_checkpoint(run_dir, resume)))
         require_writable(run_dir)
-        examples = open_training_dataset(recipe, data_root, (world.rank, world.size))
-        recipe = fit_recipe(recipe, examples)
+        data = open_training_dataset(recipe, data_root, (world.rank, world.size))
+        recipe = fit_recipe(recipe, data)
         start = "none" if begun else init
-        state = new_state(recipe, start, world, examples.labels, options.strategy)
-        run = Run(recipe, run_dir, examples, state, world, options, stop_signal)
+        state = new_state(recipe, start, world, data.labels, options.strategy)
+        run = Run(recipe, run_dir, data, state, world, options, stop_signal)
         with lock_run_dir(run_dir) if world.is_main else nullcontext():
             if resume and not begun:
                 yield Note(f"{run_dir}: no checkpoint yet, starts over")
@@ -130,15 +130,15 @@ class Run:
         self,
         recipe: Recipe,
         run_dir: Path,
-        examples: TrainingDataset,
+        data: TrainingDataset,
         state: TrainState,
         world: World,
         options: RunOptions,
         stop_signal: Callable[[], int],
     ) -> None:
-        self.recipe, self.run_dir, self.examples, self.state = recipe, run_dir, examples, state
+        self.recipe, self.run_dir, self.data, self.state = recipe, run_dir, data, state
         self.world, self.options, self.stop_signal = world, options, stop_signal
-        self.per_epoch, self.epochs = examples.steps_per_epoch, recipe.optim.epochs
+        self.per_epoch, self.epochs = data.steps_per_epoch, recipe.optim.epochs
         self.total = self.per_epoch * self.epochs
         self.micro_batches = 0  # 0: as the recipe says
         self.signal = 0
@@ -154,7 +154,7 @@ class Run:
         if self.world.is_main:
             self.log = RunLog(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
             self.metrics = MetricsFile(self.run_dir / "metrics.csv", len(self.log.epochs()))
-        notes = [Note(text) for text in (*self.examples.notes, *state.notes)]
+        notes = [Note(text) for text in (*self.data.notes, *state.notes)]
         if not begun:
             yield from map(self._log, notes)
             self._save()  # the initial weights are never read again
@@ -174,7 +174,7 @@ class Run:
         state, world = self.state, self.world
         trainer = Trainer(state, self.recipe, self.per_epoch, world, self.micro_batches)
         self.throughput, first = Throughput(), state.step
-        for batch in self.throughput.timed(self.examples.batches(first)):
+        for batch in self.throughput.timed(self.data.batches(first)):
             due = world.is_main and self._save_is_due()
             done = trainer.train_step(batch, due, len(batch.replaced))
             due, unreadable = (count > 0 for count in done.sums)
@@ -198,7 +198,7 @@ class Run:
 
     def _require_enough(self) -> None:
         """Raise DataError, in all processes, when too many training videos do not decode."""
-        dataset, videos = self.recipe.data.dataset, self.examples.videos
+        dataset, videos = self.recipe.data.dataset, self.data.videos
         lost = self.world.all_reduce_max(
             len(self.log.lost["replaced"]) if self.world.is_main else 0
         )
@@ -253,13 +253,11 @@ class Run:
         if not world.all_reduce_max(any(row["scores"] or not due for row in logged)):
             scores = dict[str, float]()
             if due:
-                metrics = artifacts.validate(
-                    state, self.examples, self.recipe, world, self.stop_signal
-                )
+                metrics = artifacts.validate(state, self.data, self.recipe, world, self.stop_signal)
                 if metrics is None:
                     self._should_stop()
                     return
-                failed = world.all_gather_objects(self.examples.unreadable)
+                failed = world.all_gather_objects(self.data.unreadable)
                 yield from self._report(failed, "not counted")
                 scores = {name: getattr(metrics, name) for name in SCORES}
             event = self._epoch_event(scores)
@@ -268,7 +266,7 @@ class Run:
         model, path = artifacts.final_model(state), self.run_dir / "model.safetensors"
         if world.is_main:
             self.metrics.add(self.log.epochs()[-1], *timings)
-            recipe, labels = self.recipe, self.examples.labels
+            recipe, labels = self.recipe, self.data.labels
             artifacts.save_artifacts(model, recipe, labels, self.run_dir, state.init, self.log.rows)
         yield CheckpointSaved(path, state.step // self.per_epoch)
 
@@ -290,13 +288,13 @@ class Run:
         """Choose micro-batches that fit into memory, if asked for."""
         if not self.options.auto_micro_batch or self.micro_batches:
             return
-        most = -(-self.examples.batch_size // self.world.size)
+        most = -(-self.data.batch_size // self.world.size)
         size = largest_micro_batch(self.state, self.recipe, self.world, most)
         self.micro_batches = math.ceil(most / size)
         here = f" in each of {self.world.size} processes" if self.world.size > 1 else ""
         how = f"are split into {self.micro_batches} of up to {count_noun(size, 'clip')}"
         how = how if self.micro_batches > 1 else "fit into memory whole"
-        yield Note(f"batches of {count_noun(self.examples.batch_size, 'clip')} {how}{here}")
+        yield Note(f"batches of {count_noun(self.data.batch_size, 'clip')} {how}{here}")
 
     def _save_is_due(self) -> bool:
         if self.options.save_every:
