@@ -20,7 +20,7 @@ OLD_WORDS = re.compile(
     r"|agreement|evidence|licen[c]e|neighbou?rs?|colou?rs?|centre|labelled|go on|anew|so many)\b",
     re.IGNORECASE,
 )
-LONGEST_BODY = 18
+LONGEST_BODY = 15
 SECTIONS = {
     "eval": ["Dataset", "Results", "Model", "Views", "Video", "Processes", "Options"],
     "explain": ["Arguments", "Explanation", "Output", "Model", "Video", "Options"],

@@ -16,6 +16,7 @@ from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import ExitCode, InputError
 from vidattn.inference.batch.inputs import find_existing
+from vidattn.video import open_video
 
 if TYPE_CHECKING:
     from vidattn.inference.estimate import Estimate
@@ -48,7 +49,6 @@ def doctor(
         console.lines([json.dumps(info)] if as_json else describe_system(info))
         return ExitCode.DONE
     from vidattn.inference.estimate import estimate
-    from vidattn.video import open_video
 
     paths = [video.path for video in find_existing(inputs)]
     classifier = load_model(console, model, windowing.frames)

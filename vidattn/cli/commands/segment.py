@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 from vidattn.cli import option_groups as groups
 from vidattn.cli import options
 from vidattn.cli.grouping import option
+from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
+from vidattn.inference.batch.inputs import find_existing
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.ray import Load
@@ -63,8 +65,6 @@ def segment(
 
     Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
     """
-    from vidattn.cli.model_loading import load_model
-    from vidattn.inference.batch.inputs import find_existing
     from vidattn.inference.batch.runner import BatchJob
     from vidattn.inference.batch.segment import SegmentOptions
 
@@ -75,9 +75,8 @@ def segment(
     load = partial(load_model, options=model, frames=windows.frames)
     if dry_run:
         return _print_estimates(console, job, load(console), wanted, limits, output.json)
-    printer = BatchPrinter(
-        console, job, partial(terminal.print_timeline, console), as_json=output.json
-    )
+    show = partial(terminal.print_timeline, console)
+    printer = BatchPrinter(console, job, show, as_json=output.json)
     if ray.engine == "ray":
         return _run_on_ray(printer, load, wanted, limits, ray)
     return _run(printer, load(console), wanted, limits)
