@@ -1,4 +1,4 @@
-"""Small frozen values that the whole package passes around."""
+"""Small frozen values that all rooms of the package share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 Crop = Literal["start", "center", "stop"]
-"""Which square of a frame: left, middle, right of a wide one; top, middle, bottom of a tall one."""
+"""Square of a frame: left, middle, right of a wide one; top, middle, bottom of a tall one."""
 
 T = TypeVar("T", bound="JsonFields")
 
@@ -38,24 +38,24 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a model is shown once: which frames of a video, and which crop of them."""
+    """One input of a model: frames of a video, and a crop of them."""
 
     indices: tuple[int, ...]
-    """Frame numbers in presentation order; may repeat at the end of a short video."""
+    """Frame numbers in presentation order; they repeat at the end of a short video."""
     crop: Crop = "center"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One labelled example of a data set."""
+    """One labeled sample of a dataset."""
 
     path: str
     label: int
-    """Class number, an index into the labels of the data set."""
+    """Class number, an index into the labels of the dataset."""
     window: Window | None = None
-    """The part of the file that carries the label; None means all of it."""
+    """The span of the file with the label; None for all of it."""
     frames: tuple[int, int] | None = None
-    """The same as frame numbers [first, stop), for sets that count frames; None: see `window`."""
+    """The span in frames [first, stop), for datasets that count frames; None: see `window`."""
 
 
 @dataclass(frozen=True, kw_only=True)
