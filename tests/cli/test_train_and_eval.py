@@ -245,7 +245,7 @@ def test_weights_say_what_a_set_is_called_and_the_run_where_it_lies(
     clips.rename(tmp_path / "elsewhere")
     measured = quick("eval", "-m", "sent.safetensors", "--views", "1x1")
     assert measured.returncode == 3
-    assert "'clips' is neither a known data set nor a folder here" in measured.stderr
+    assert "'clips' is neither a known dataset nor a folder here" in measured.stderr
 
 
 def test_views_are_those_of_the_recipe_unless_told(quick: Run, clips: Path) -> None:
