@@ -1,4 +1,4 @@
-"""The script that makes the pictures of the README."""
+"""The script that makes the images of the README."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.output.chromium import FOUND
 MAKE = Path(__file__).parent.parent / "examples" / "gallery" / "make.py"
 
 
-def test_a_film_is_explained_and_annotated_at_a_moment(
+def test_a_video_is_explained_and_annotated_at_a_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film = write_film(tmp_path / "walk.mp4", seconds=1.5)

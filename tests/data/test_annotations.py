@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.output.test_editors import NTSC_FILM, film
+from tests.output.test_editors import NTSC_FILM, timeline_cut_at
 from vidattn.data.annotations.annotation import locate_video, path_from_url
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.registry import open_dataset
@@ -40,7 +40,7 @@ def spans(path: Path) -> list[tuple[float, float, str]]:
 
 def test_an_elan_file_comes_back_to_the_millisecond(tmp_path: Path) -> None:
     path = tmp_path / "a.eaf"
-    path.write_text(render(film(NTSC_FILM, EDGES), "eaf"), "utf-8")
+    path.write_text(render(timeline_cut_at(NTSC_FILM, EDGES), "eaf"), "utf-8")
     assert spans(path) == SPANS
     assert read_ground_truth(path).videos[0].name == "my movie.mp4"
 
@@ -49,7 +49,9 @@ def test_an_elan_file_finds_its_video_from_another_folder_and_when_moved(tmp_pat
     source = tmp_path / "films" / "my movie.mp4"
     source.parent.mkdir()
     source.touch()
-    path = write(replace(film(NTSC_FILM, EDGES), source=str(source)), tmp_path / "out" / "a.eaf")
+    path = write(
+        replace(timeline_cut_at(NTSC_FILM, EDGES), source=str(source)), tmp_path / "out" / "a.eaf"
+    )
     assert 'RELATIVE_MEDIA_URL="../films/my%20movie.mp4"' in path.read_text()
     [found] = read_ground_truth(path).videos
     assert locate_video(found.name, path.parent).samefile(source)
@@ -61,7 +63,7 @@ def test_an_elan_file_finds_its_video_from_another_folder_and_when_moved(tmp_pat
 
 
 def test_label_studio_comes_back_to_the_frame(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.json", annotate(film(NTSC_FILM, EDGES)))
+    path = save(tmp_path / "a.json", annotate(timeline_cut_at(NTSC_FILM, EDGES)))
     found = spans(path)
     assert [label for _, _, label in found] == ["dive", "swim", "dive"]
     assert [round(a * NTSC_FILM, 3) for a, _, _ in found] == EDGES[:-1]
@@ -79,7 +81,7 @@ def test_the_short_export_of_label_studio_is_understood(tmp_path: Path) -> None:
 
 
 def test_of_several_annotations_the_last_that_was_not_cancelled_counts(tmp_path: Path) -> None:
-    [task] = annotate(film(Fraction(25), [0, 50, 75]))
+    [task] = annotate(timeline_cut_at(Fraction(25), [0, 50, 75]))
     first = {"result": []}
     cancelled = {"result": [], "was_cancelled": True}
     task["annotations"] = [first, *task["annotations"], cancelled]
@@ -101,7 +103,7 @@ def test_of_several_annotations_the_last_that_was_not_cancelled_counts(tmp_path:
     ],
 )
 def test_an_export_that_cannot_be_used_says_why(tmp_path: Path, change: Any, message: str) -> None:
-    [task] = annotate(film(Fraction(25), [0, 50, 75]))
+    [task] = annotate(timeline_cut_at(Fraction(25), [0, 50, 75]))
     change(task)
     path = save(tmp_path / "a.json", [task])
     with pytest.raises(DataError, match=message) as caught:
@@ -143,7 +145,7 @@ def test_an_elan_file_of_somebody_else_is_understood(tmp_path: Path) -> None:
 
 def test_a_folder_of_elan_files_is_one_annotation(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        timeline = film(Fraction(25), [0, 50, 75], source=f"{name}.mp4")
+        timeline = timeline_cut_at(Fraction(25), [0, 50, 75], source=f"{name}.mp4")
         (tmp_path / f"{name}.vidattn.eaf").write_text(render(timeline, "eaf"))
     assert [video.name for video in read_ground_truth(tmp_path).videos] == ["a.mp4", "b.mp4"]
     with pytest.raises(DataError, match="has no subset 'test'"):
@@ -192,7 +194,7 @@ def test_a_video_is_found_beside_its_annotation(tmp_path: Path) -> None:
 
 
 def test_corrected_files_are_training_data(tmp_path: Path) -> None:
-    timelines = [film(Fraction(25), [0, 50, 75], source=f"{n}.mp4") for n in range(10)]
+    timelines = [timeline_cut_at(Fraction(25), [0, 50, 75], source=f"{n}.mp4") for n in range(10)]
     for number, timeline in enumerate(timelines):
         (tmp_path / f"{number}.mp4").touch()
         (tmp_path / f"{number}.eaf").write_text(render(timeline, "eaf"))
@@ -214,7 +216,7 @@ def test_corrected_files_are_training_data(tmp_path: Path) -> None:
 def test_spans_of_a_single_video_are_split_with_a_note(tmp_path: Path) -> None:
     (tmp_path / "my movie.mp4").touch()
     labels = ("dive", "background")
-    timeline = film(Fraction(25), list(range(0, 1100, 50)), labels=labels)
+    timeline = timeline_cut_at(Fraction(25), list(range(0, 1100, 50)), labels=labels)
     path = tmp_path / "a.eaf"
     path.write_text(render(timeline, "eaf"))
     train, val = (open_dataset(str(path), split=split) for split in ("train", "val"))

@@ -117,7 +117,7 @@ class Page:
     def complaints(self) -> list[dict[str, Any]]:
         """Errors, refusals of the policy and whatever the page wrote on the console.
 
-        A film that is not there is none of them.
+        A video that is not there is none of them.
         """
         found = [event for event in self.events if event["method"] in WRONG]
         return [e for e in found if e["params"].get("entry", {}).get("source") != "network"]

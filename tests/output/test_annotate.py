@@ -1,4 +1,4 @@
-"""The annotated film and clips cut out of one, against films whose frames carry their number."""
+"""The annotated video and clips cut out of one, against videos whose frames carry their number."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vidattn.video import open_video
 
 
 def timeline_of(path: Path, labels: tuple[str, ...] = ("walk", "run", "jump/rest")) -> Timeline:
-    """Four windows: walk, run, run, jump; the last second of the film is in no window."""
+    """Four windows: walk, run, run, jump; the last second of the video is in no window."""
     with open_video(path) as video:
         times, duration = video.times, video.duration
     edges = np.linspace(0, duration, 5)
@@ -45,41 +45,41 @@ def timeline_of(path: Path, labels: tuple[str, ...] = ("walk", "run", "jump/rest
 
 
 @pytest.fixture(scope="module", params=TICKS)
-def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     clock, ticks = TICKS[request.param]
     path = tmp_path_factory.mktemp("film") / "a b.mp4"
     return write_numbered(path, clock, ticks, sound="aac", options={"bf": "2"})
 
 
-def test_every_clip_holds_the_very_frames_of_its_segment(film: Path, tmp_path: Path) -> None:
-    timeline = timeline_of(film)
+def test_every_excerpt_holds_the_exact_frames_of_its_segment(source: Path, tmp_path: Path) -> None:
+    timeline = timeline_of(source)
     made = excerpts(timeline, tmp_path, exact=True)
     assert [path.name for path in made] == [
         "a b.01.walk.mp4", "a b.02.run.mp4", "a b.03.jump-rest.mp4"
     ]  # fmt: skip
-    with open_video(film) as video:
+    with open_video(source) as video:
         times = video.times
     for path, segment in zip(made, timeline.segments, strict=True):
-        with open_video(path) as clip:
+        with open_video(path) as excerpt:
             assert segment.start_frame is not None
             assert segment.end_frame is not None
             expected = range(segment.start_frame, segment.end_frame)
-            assert numbers(clip.read(range(clip.frames))) == list(expected)
+            assert numbers(excerpt.read(range(excerpt.frames))) == list(expected)
             shifted = times[expected.start : expected.stop] - times[expected.start]
-            assert clip.times == pytest.approx(shifted, abs=1e-4)
-            assert clip.details.audio
+            assert excerpt.times == pytest.approx(shifted, abs=1e-4)
+            assert excerpt.details.audio
 
 
 @pytest.mark.skipif(FFPROBE is None, reason="ffprobe is not installed")
-def test_the_label_changes_with_the_very_frame(film: Path, tmp_path: Path) -> None:
-    timeline = timeline_of(film)
+def test_the_label_changes_with_the_exact_frame(source: Path, tmp_path: Path) -> None:
+    timeline = timeline_of(source)
     events = list(annotate_events(timeline, tmp_path / "b.mp4"))
     assert [type(e) for e in events] == [FrameDrawn] * 50 + [FileMade]
     found = probed(tmp_path / "b.mp4")
     assert (found["width"], found["height"]) == (216, 144)  # enlarged, so that letters fit
     assert found["sound"]["codec_name"] == "aac"
     assert beeps_at(tmp_path / "b.mp4") == pytest.approx(1.0, abs=0.03)
-    with open_video(film) as one, open_video(tmp_path / "b.mp4") as other:
+    with open_video(source) as one, open_video(tmp_path / "b.mp4") as other:
         assert other.times == pytest.approx(one.times, abs=1e-4)
         frames = other.read(range(50))
     assert numbers(frames)[:32] == list(range(32))  # the upper half is as it was
@@ -94,7 +94,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_numbered(tmp_path_factory.mktemp("plain") / "plain.mp4", clock, ticks)
 
 
-def test_clips_at_key_frames_are_copied_and_others_are_not(plain: Path, tmp_path: Path) -> None:
+def test_excerpts_at_key_frames_are_copied_and_others_are_not(plain: Path, tmp_path: Path) -> None:
     # Key frames every 0.4 s and segments at 0, 0.5 and 1.5 s: always one within 0.2 s.
     made = [
         e for e in excerpt_events(timeline_of(plain), tmp_path, name="o") if isinstance(e, FileMade)
@@ -102,18 +102,18 @@ def test_clips_at_key_frames_are_copied_and_others_are_not(plain: Path, tmp_path
     assert [e.copied for e in made] == [True, True, True]
     first = []
     for event in made:
-        with open_video(event.path) as clip:
-            first += numbers(clip.read([0]))
+        with open_video(event.path) as excerpt:
+            first += numbers(excerpt.read([0]))
     assert first == [0, 10, 40]
     clock, ticks = TICKS["25"]
     rare = write_numbered(tmp_path / "rare.mp4", clock, ticks, options={"g": "50"})
     made = [e for e in excerpt_events(timeline_of(rare), tmp_path) if isinstance(e, FileMade)]
     assert [e.copied for e in made] == [True, False, False]  # it ends at any frame
-    with open_video(made[1].path) as clip:
-        assert numbers(clip.read([0, clip.frames - 1])) == [13, 37]
+    with open_video(made[1].path) as excerpt:
+        assert numbers(excerpt.read([0, excerpt.frames - 1])) == [13, 37]
 
 
-def test_a_part_gives_a_film_of_that_part(plain: Path, tmp_path: Path) -> None:
+def test_a_part_gives_a_video_of_that_part(plain: Path, tmp_path: Path) -> None:
     timeline = timeline_of(plain)
     part = dataclasses.replace(
         timeline, windows=timeline.windows[1:3], scores=timeline.scores[1:3], cell_frames=None
@@ -133,7 +133,7 @@ def test_stopping_leaves_nothing_and_keeps_what_was_there(plain: Path, tmp_path:
     assert (tmp_path / "b.mp4").read_text() == "before"
 
 
-def test_another_film_is_refused_and_a_moved_one_can_be_named(plain: Path, tmp_path: Path) -> None:
+def test_another_video_is_refused_and_a_moved_one_can_be_named(plain: Path, tmp_path: Path) -> None:
     timeline = timeline_of(plain)
     moved = dataclasses.replace(timeline, source="gone/plain.mp4")
     with pytest.raises(InputError, match="the video is missing") as caught:
@@ -152,7 +152,7 @@ def test_another_film_is_refused_and_a_moved_one_can_be_named(plain: Path, tmp_p
         write(timeline, tmp_path / "c.mp4")
 
 
-def test_the_same_film_gives_the_same_bytes(plain: Path, tmp_path: Path) -> None:
+def test_the_same_video_gives_the_same_bytes(plain: Path, tmp_path: Path) -> None:
     one, other = (annotate(timeline_of(plain), tmp_path / f"{n}.mp4") for n in "ab")
     assert one.read_bytes() == other.read_bytes()
 
@@ -168,7 +168,7 @@ def test_the_same_film_gives_the_same_bytes(plain: Path, tmp_path: Path) -> None
         ("x" * 300, f"m.007.{'x' * 80}.mp4"),
     ],
 )
-def test_names_of_clips_are_those_of_files(label: str, name: str) -> None:
+def test_names_of_excerpts_are_those_of_files(label: str, name: str) -> None:
     assert excerpt_name("/a/m.mkv", 7, 120, label) == name
     assert excerpt_name("m" * 300, 7, 120, label).endswith(name[1:])
     assert len(excerpt_name("m" * 300, 7, 120, label).encode()) <= 255

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.output.test_editors import NTSC, NTSC_FILM, RATES, film, of_times
+from tests.output.test_editors import NTSC, NTSC_FILM, RATES, of_times, timeline_cut_at
 from vidattn.output import render
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Settings, Window
@@ -56,7 +56,7 @@ def seconds(text: str | None) -> Fraction:
 def test_final_cut_gets_whole_frames_as_fractions_of_seconds(rate: Fraction) -> None:
     edges = [0, 100, 250, 251, 9000]
     settings = Settings(start_timecode="01:00:00:00")
-    root = ElementTree.fromstring(render(film(rate, edges, settings=settings), "fcpxml"))
+    root = ElementTree.fromstring(render(timeline_cut_at(rate, edges, settings=settings), "fcpxml"))
     start = seconds(root.find(".//sequence").get("tcStart"))  # type: ignore[union-attr]
     assert start == 3600 * -(-rate.numerator // rate.denominator) / rate
     clips = root.findall(".//asset-clip")
@@ -72,7 +72,7 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
 
     settings = Settings(start_timecode=start)
     hostile = ('<&"\x00>', "]]>\u2028")
-    timeline = film(
+    timeline = timeline_cut_at(
         NTSC,
         [0, 50, 75, 100],
         labels=hostile,
@@ -87,8 +87,8 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
     assert root.find(".//asset-clip").get("name") == '<&" >'
 
 
-def test_final_cut_lays_the_film_out_without_holes() -> None:
-    timeline = film(NTSC_FILM, [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
+def test_final_cut_lays_the_video_out_without_holes() -> None:
+    timeline = timeline_cut_at(NTSC_FILM, [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
     spine = ElementTree.fromstring(render(timeline, "fcpxml")).find(".//spine")
     assert spine is not None
     at = Fraction(0)
@@ -99,13 +99,13 @@ def test_final_cut_lays_the_film_out_without_holes() -> None:
 
 
 def vfr() -> Timeline:
-    """Two seconds at 30 frames a second, four at 15."""
+    """Two seconds at 30 frames per second, four at 15."""
     times = np.concatenate([np.arange(60) / 30, 2 + np.arange(60) / 15])
     return of_times(times, [Window(0, 2), Window(2, 6)], Fraction(20), 6.0, vfr=True)
 
 
 def test_label_studio_counts_frames_from_one_and_includes_the_last() -> None:
-    [task] = json.loads(render(film(Fraction(25), [0, 50, 75]), "labelstudio"))
+    [task] = json.loads(render(timeline_cut_at(Fraction(25), [0, 50, 75]), "labelstudio"))
     [prediction] = task["predictions"]
     assert [r["value"] for r in prediction["result"]] == [
         {"ranges": [{"start": 1, "end": 50}], "timelinelabels": ["dive"]},
@@ -134,13 +134,13 @@ def test_cvat_gets_a_tag_on_each_decoded_frame() -> None:
 def test_fiftyone_gets_supports_or_seconds() -> None:
     rows = json.loads(render(vfr(), "fiftyone"))["labels"]["my movie"]
     assert [row["support"] for row in rows] == [[1, 60], [61, 120]]
-    timeline = film(Fraction(25), [0, 50, 75], frame_times=None)
+    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], frame_times=None)
     rows = json.loads(render(timeline, "fiftyone"))["labels"]["my movie"]
     assert rows[1] == {"label": "swim", "confidence": 0.8, "timestamps": [2.0, 3.0]}
 
 
 def test_activitynet_gets_results_in_seconds() -> None:
-    timeline = film(Fraction(25), [0, 50, 75], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], decoding=Decoding(threshold=0.85))
     document = json.loads(render(timeline, "activitynet"))
     assert document["results"] == {
         "my movie": [{"label": "dive", "score": 0.9, "segment": [0.0, 2.0]}]

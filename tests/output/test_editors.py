@@ -21,8 +21,10 @@ from vidattn.types import Settings, VideoInfo, Window
 NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 
 
-def film(rate: Fraction, edges: list[int], *, count: int | None = None, **more: Any) -> Timeline:
-    """A film of constant rate whose label changes at frames: dive, swim, dive ..."""
+def timeline_cut_at(
+    rate: Fraction, edges: list[int], *, count: int | None = None, **more: Any
+) -> Timeline:
+    """A video of constant rate whose label changes at frames: dive, swim, dive ..."""
     times = np.arange(count or edges[-1]) / float(rate)
     stops = [*times, len(times) / float(rate)]
     windows = [Window(float(stops[a]), float(stops[b])) for a, b in pairwise(edges)]
@@ -59,12 +61,12 @@ RATES = (NTSC_FILM, Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(600
 @pytest.mark.parametrize("rate", RATES, ids=str)
 @pytest.mark.parametrize("edges", [[0, 1, 2, 3], [0, 17, 1799, 1801, 5000], [0, 107_892, 170_000]])
 def test_positions_are_the_numbers_of_the_frames(rate: Fraction, edges: list[int]) -> None:
-    timeline = film(rate, edges)
+    timeline = timeline_cut_at(rate, edges)
     assert editing_rate(timeline) == rate
     pairs = [(p.first, p.after) for p in place_segments(timeline)]
     assert pairs == list(pairwise(edges))
     # A saved timeline without frame numbers says the same: its milliseconds are enough.
-    plain = Timeline.from_json(film(rate, edges, frame_times=None).to_json())
+    plain = Timeline.from_json(timeline_cut_at(rate, edges, frame_times=None).to_json())
     assert [(p.first, p.after) for p in place_segments(plain)] == pairs
 
 
@@ -99,7 +101,7 @@ def test_timecodes_agree_with_those_of_opentimelineio() -> None:
 
 
 def test_variable_frame_rates_go_by_their_times() -> None:
-    # 2 s at 30 frames a second, 4 s at 15, 2 s at 30: an editor lays them out at one rate.
+    # 2 s at 30 frames per second, 4 s at 15, 2 s at 30: an editor lays them out at one rate.
     gaps = [1 / 30] * 60 + [1 / 15] * 60 + [1 / 30] * 60
     times = np.concatenate([[0], np.cumsum(gaps)[:-1]])
     edges = [0.0, 2.0, 6.0, 8.0]
@@ -114,15 +116,15 @@ def test_variable_frame_rates_go_by_their_times() -> None:
 
 
 def test_rates_that_a_container_tells_badly_are_the_standard_ones() -> None:
-    assert editing_rate(film(Fraction(2997, 100), [0, 9, 18])) == NTSC
-    assert editing_rate(film(Fraction(23976, 1000), [0, 9, 18])) == NTSC_FILM
-    assert editing_rate(film(Fraction(15), [0, 9, 18])) == 15
-    assert editing_rate(film(Fraction(25, 2), [0, 9, 18])) == NTSC_FILM
+    assert editing_rate(timeline_cut_at(Fraction(2997, 100), [0, 9, 18])) == NTSC
+    assert editing_rate(timeline_cut_at(Fraction(23976, 1000), [0, 9, 18])) == NTSC_FILM
+    assert editing_rate(timeline_cut_at(Fraction(15), [0, 9, 18])) == 15
+    assert editing_rate(timeline_cut_at(Fraction(25, 2), [0, 9, 18])) == NTSC_FILM
 
 
 @pytest.mark.parametrize("fps", [None, [0, 1], [25], ["25", 1], [10**400, 1], [1, 10**400], 25.0])
 def test_a_rate_that_is_none_is_taken_for_25(fps: object) -> None:
-    timeline = film(
+    timeline = timeline_cut_at(
         Fraction(25), [0, 50, 75], input=VideoInfo.from_dict({"fps": fps, "vfr": False})
     )
     assert editing_rate(timeline) == 25
@@ -130,7 +132,7 @@ def test_a_rate_that_is_none_is_taken_for_25(fps: object) -> None:
 
 
 def test_an_edl_is_exact() -> None:
-    assert render(film(Fraction(25), [0, 50, 75]), "edl") == (
+    assert render(timeline_cut_at(Fraction(25), [0, 50, 75]), "edl") == (
         "TITLE: my movie\nFCM: NON-DROP FRAME\n\n"
         "001  MYMOVIE  V     C        00:00:00:00 00:00:02:00 00:00:00:00 00:00:02:00\n"
         "* FROM CLIP NAME: my movie.mp4\n"
@@ -149,7 +151,7 @@ def test_another_reader_finds_events_channels_and_markers_in_an_edl(
     pytest.importorskip("otio_cmx3600_adapter")
     otio = pytest.importorskip("opentimelineio")
     edges = [0, 100, 250, 251, 2500]
-    heard = film(rate, edges)
+    heard = timeline_cut_at(rate, edges)
     path = tmp_path / "a.edl"
     path.write_text(render(replace(heard, input=replace(heard.input, audio=audio)), "edl"))
     read = otio.adapters.read_from_file(str(path), rate=float(rate))
@@ -161,8 +163,8 @@ def test_another_reader_finds_events_channels_and_markers_in_an_edl(
         assert [c.markers[0].name for c in clips] == ["dive", "swim", "dive", "swim"]
 
 
-def test_editors_get_the_sound_of_a_film_that_has_some() -> None:
-    silent = film(Fraction(25), [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
+def test_editors_get_the_sound_of_a_video_that_has_some() -> None:
+    silent = timeline_cut_at(Fraction(25), [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
     heard = replace(silent, input=replace(silent.input, audio=True))
     tracks = json.loads(render(heard, "otio"))["tracks"]["children"]
     assert [track["kind"] for track in tracks] == ["Video", "Audio"]
@@ -176,7 +178,7 @@ def test_editors_get_the_sound_of_a_film_that_has_some() -> None:
 
 
 def test_out_points_are_exclusive_and_events_touch() -> None:
-    rows = events(render(film(NTSC_FILM, [0, 41, 600, 1234]), "edl"))
+    rows = events(render(timeline_cut_at(NTSC_FILM, [0, 41, 600, 1234]), "edl"))
     assert [row[0] for row in rows[1:]] == [row[1] for row in rows[:-1]]
     assert rows[-1][1] == "00:00:51:10"
 
@@ -193,7 +195,7 @@ def test_the_start_timecode_says_whether_frames_are_dropped(
     start: str | None, first: str, fcm: str
 ) -> None:
     settings = Settings(start_timecode=start)
-    text = render(film(NTSC, [0, 1800, 3000], settings=settings), "edl")
+    text = render(timeline_cut_at(NTSC, [0, 1800, 3000], settings=settings), "edl")
     assert events(text)[0][0] == first
     assert f"FCM: {fcm}\n" in text
     after = {None: "00:01:00;02", "01:00:00;00": "01:01:00;02", "01:00:00:00": "01:01:00:00"}
@@ -204,7 +206,7 @@ def test_the_start_timecode_says_whether_frames_are_dropped(
     "rate, start", [(25, "soon"), (25, "00:00:00:25"), (25, "01:00:00;00"), (24, "1:2:3:4")]
 )
 def test_a_start_timecode_that_is_none_is_refused(rate: int, start: str) -> None:
-    timeline = film(Fraction(rate), [0, 9, 18], settings=Settings(start_timecode=start))
+    timeline = timeline_cut_at(Fraction(rate), [0, 9, 18], settings=Settings(start_timecode=start))
     for fmt in ("edl", "otio"):
         with pytest.raises(UsageError):
             render(timeline, fmt)
@@ -216,7 +218,7 @@ def test_a_reel_is_at_most_eight_capitals_and_digits() -> None:
 
 
 def test_what_holds_no_frame_is_no_event() -> None:
-    timeline = film(Fraction(25), [0, 50, 75], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], decoding=Decoding(threshold=0.85))
     assert len(events(render(timeline, "edl"))) == 1
     windows = [Window(0, 0.05), Window(0.05, 0.06), Window(0.06, 0.2)]
     short = of_times(np.arange(5) / 25, windows, Fraction(25), 0.2, vfr=False)
@@ -228,7 +230,7 @@ def test_opentimelineio_reads_every_position(rate: Fraction, tmp_path: Path) -> 
     otio = pytest.importorskip("opentimelineio")
     settings = Settings(start_timecode="01:00:00:00")
     edges = [0, 100, 250, 251, 9000]
-    timeline = film(rate, edges, settings=settings)
+    timeline = timeline_cut_at(rate, edges, settings=settings)
     path = tmp_path / "a.otio"
     path.write_text(render(timeline, "otio"), "utf-8")
     read = otio.adapters.read_from_file(str(path))
@@ -253,7 +255,7 @@ def test_opentimelineio_reads_every_position(rate: Fraction, tmp_path: Path) -> 
 
 def test_opentimelineio_shows_gaps_where_there_is_background() -> None:
     otio = pytest.importorskip("opentimelineio")
-    timeline = film(Fraction(25), [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(Fraction(25), [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
     read = otio.adapters.read_from_string(render(timeline, "otio"), "otio_json")
     kinds = [type(child).__name__ for child in read.tracks[0]]
     assert kinds == ["Clip", "Gap", "Clip"]
@@ -262,7 +264,7 @@ def test_opentimelineio_shows_gaps_where_there_is_background() -> None:
 
 def test_another_reader_finds_labels_and_milliseconds_in_an_elan_file(tmp_path: Path) -> None:
     pympi = pytest.importorskip("pympi")
-    timeline = film(NTSC_FILM, [0, 41, 600, 1234], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(NTSC_FILM, [0, 41, 600, 1234], decoding=Decoding(threshold=0.85))
     path = tmp_path / "a.eaf"
     path.write_text(render(timeline, "eaf"), "utf-8")
     read = pympi.Elan.Eaf(str(path))
@@ -278,7 +280,7 @@ def test_another_reader_finds_labels_and_milliseconds_in_an_elan_file(tmp_path: 
 
 def test_an_elan_file_has_the_order_and_the_references_of_its_schema() -> None:
     etree = pytest.importorskip("lxml.etree")
-    root = etree.fromstring(render(film(Fraction(25), [0, 50, 75]), "eaf").encode())
+    root = etree.fromstring(render(timeline_cut_at(Fraction(25), [0, 50, 75]), "eaf").encode())
     assert [child.tag for child in root] == [
         *("HEADER", "TIME_ORDER", "TIER", "TIER", "LINGUISTIC_TYPE", "LINGUISTIC_TYPE"),
         "CONSTRAINT",
@@ -295,7 +297,7 @@ def test_an_elan_file_has_the_order_and_the_references_of_its_schema() -> None:
 
 def test_subtitles_are_read_by_others(tmp_path: Path) -> None:
     pysubs2, webvtt = pytest.importorskip("pysubs2"), pytest.importorskip("webvtt")
-    timeline = film(NTSC_FILM, [0, 41, 600, 1234])
+    timeline = timeline_cut_at(NTSC_FILM, [0, 41, 600, 1234])
     for fmt in ("srt", "vtt"):
         read = pysubs2.SSAFile.from_string(render(timeline, fmt), format_=fmt)
         assert [(e.start, e.end) for e in read] == [(0, 1710), (1710, 25025), (25025, 51468)]
@@ -307,7 +309,7 @@ def test_subtitles_are_read_by_others(tmp_path: Path) -> None:
 
 
 def test_a_file_of_an_editor_says_nothing_of_the_machine() -> None:
-    timeline = film(Fraction(25), [0, 50, 75], source="films/a.mp4")
+    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], source="films/a.mp4")
     for fmt in ("edl", "otio", "eaf"):
         assert str(Path.cwd()) not in render(timeline, fmt)
     assert json.loads(render(timeline, "otio"))["name"] == "a"

@@ -83,7 +83,7 @@ def test_epochs_without_lines_of_steps_are_joined_and_the_axis_says_what_it_coun
     picture = draw_curves(epochs, "short")
     assert picture.count("<polyline") == 3
     assert f">step {epochs[-1]['step']}</text>" in picture
-    # Twelve pixels a sign at most are less than 0.6 of that each: no label leaves the picture.
+    # Twelve pixels a sign at most are less than 0.6 of that each: no label leaves the image.
     ends = re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]*)<', picture)
     assert all(float(x) - 7.2 * len(words) > 0 for x, words in ends)
 

@@ -1,4 +1,4 @@
-"""What is burnt into a film: legible at every size, inside the safe area, with any label."""
+"""What is burnt into a video: legible at every size, inside the safe area, with any label."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_letters_stand_out_and_lie_in_the_safe_area(size: tuple[int, int], groun
     assert left >= 0.04 * width
     assert right <= 0.96 * width
     assert bottom <= 0.96 * height
-    assert top >= 0.6 * height  # most of the picture stays free
+    assert top >= 0.6 * height  # most of the image stays free
     panel = frame[top : bottom + 1, left : right + 1].astype(float)
     letters = (panel.min(axis=2) > 230).sum(axis=1)
     lines = np.flatnonzero(letters[: int(0.6 * len(letters))])
@@ -60,7 +60,7 @@ def test_long_labels_are_shortened_and_the_score_stays() -> None:
     assert (score[140:160, right].max(axis=2) > 230).any()
 
 
-def test_the_track_shows_the_segments_and_where_the_film_is() -> None:
+def test_the_track_shows_the_segments_and_where_the_video_is() -> None:
     frame = drawn((640, 360), 5.0)
     row = frame[335]
     inner = row[(row != 250).any(axis=1)]
@@ -82,7 +82,7 @@ def test_background_and_what_nobody_saw_show_no_score() -> None:
     assert not dark[305:326].any()
 
 
-def test_one_answer_for_the_whole_film_fills_the_track_as_it_plays() -> None:
+def test_one_answer_for_the_whole_video_fills_the_track_as_it_plays() -> None:
     overlay = Overlay(SEGMENTS[:1], (640, 360), Window(0, 10), whole=True)
     frame = np.zeros((360, 640, 3), np.uint8)
     overlay.draw(frame, 2.5)

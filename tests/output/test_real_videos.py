@@ -22,7 +22,7 @@ NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 
 
 def write(path: Path, rate: Fraction, stamps: list[int] | None = None) -> Path:
-    """A film of COUNT small frames; stamps: their times in milliseconds, if the rate varies."""
+    """A video of COUNT small frames; stamps: their times in milliseconds, if the rate varies."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
@@ -50,7 +50,7 @@ def read(path: Path) -> tuple[Timeline, np.ndarray]:
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 @pytest.mark.parametrize("rate", [NTSC_FILM, Fraction(25), NTSC], ids=str)
-def test_a_change_of_label_is_at_the_very_frame(
+def test_a_change_of_label_is_at_the_exact_frame(
     tmp_path: Path, rate: Fraction, ending: str
 ) -> None:
     # Matroska counts milliseconds, so its frames are up to half of one away from where they belong.

@@ -52,7 +52,7 @@ def timeline(source: str = "films/walk.mp4", seconds: float = 4.0) -> Timeline:
 
 
 def long(windows: int, classes: int, **decoding: object) -> Timeline:
-    """A film that shows something else every 20 seconds, among labels that come close."""
+    """A video that shows something else every 20 seconds, among labels that come close."""
     rng = np.random.default_rng(0)
     shown = np.repeat(rng.integers(0, classes, windows // 20 + 1), 20)[:windows]
     logits = rng.normal(0, 1.6, (windows, classes))
@@ -80,7 +80,7 @@ def test_the_policy_names_the_script_and_the_style_and_nothing_else_runs() -> No
     assert page.loads == ["walk.mp4"]
 
 
-def test_the_page_refers_to_the_film_from_where_it_lies(tmp_path: Path) -> None:
+def test_the_page_refers_to_the_video_from_where_it_lies(tmp_path: Path) -> None:
     source = str(tmp_path / "films" / "a b#.mp4")
     path = output.write(timeline(source), tmp_path / "pages" / "deep" / "a.html")
     text = path.read_text("utf-8")
@@ -96,23 +96,23 @@ def test_the_same_timeline_gives_the_same_page(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("decoding", [{}, {"smooth": "mean"}], ids=str)
 def test_two_hours_of_400_labels_stay_below_3_megabytes(decoding: dict[str, object]) -> None:
-    # A page grows with the windows: a sixth of the film is enough to know.
+    # A page grows with the windows: a sixth of the video is enough to know.
     size = len(html(long(1200, 400, **decoding)).encode()) - len(html(long(2, 400)).encode())
     assert 6 * size < 2.5e6
 
 
-def test_pictures_come_from_the_segments_of_the_film(tmp_path: Path) -> None:
-    film = str(write_film(tmp_path / "walk.mp4", seconds=4))
-    pictures = thumbnails(timeline(film))
-    assert [round(t) for t in pictures] == [1, 3]
-    assert all(data.startswith(b"\xff\xd8\xff") for data in pictures.values())
-    page = html(timeline(film), stills=pictures)
+def test_thumbnails_come_from_the_segments_of_the_video(tmp_path: Path) -> None:
+    video = str(write_film(tmp_path / "walk.mp4", seconds=4))
+    stills = thumbnails(timeline(video))
+    assert [round(t) for t in stills] == [1, 3]
+    assert all(data.startswith(b"\xff\xd8\xff") for data in stills.values())
+    page = html(timeline(video), stills=stills)
     assert len(re.findall(r"/9j/", page)) >= 2
 
 
-def test_a_film_that_is_gone_or_another_one_has_no_pictures(tmp_path: Path) -> None:
-    film = str(write_film(tmp_path / "walk.mp4", seconds=4))
-    assert thumbnails(timeline(film, seconds=9.0)) == {}
+def test_a_video_that_is_gone_or_another_one_has_no_thumbnails(tmp_path: Path) -> None:
+    video = str(write_film(tmp_path / "walk.mp4", seconds=4))
+    assert thumbnails(timeline(video, seconds=9.0)) == {}
     (tmp_path / "text.mp4").write_text("no film")
     assert thumbnails(timeline(str(tmp_path / "text.mp4"))) == {}
     assert thumbnails(timeline(str(tmp_path / "gone.mp4"))) == {}

@@ -36,7 +36,7 @@ SETTLED = (
     "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame("
     "() => setTimeout(done, 150))))"
 )
-"""The page has decided with the next picture, and made its list a little later."""
+"""The page has decided with the next image, and made its list a little later."""
 
 
 @pytest.fixture(scope="module")
@@ -77,31 +77,31 @@ def expected(timeline: Timeline) -> list[str]:
 
 
 def test_the_sliders_find_what_python_finds(page: Page, tmp_path: Path) -> None:
-    film = timeline()
-    page.open(output.write(film, tmp_path / "a.html"))
-    assert labels(page) == expected(film) == ["walk", "run", "walk", "jump", "run"]
+    walk = timeline()
+    page.open(output.write(walk, tmp_path / "a.html"))
+    assert labels(page) == expected(walk) == ["walk", "run", "walk", "jump", "run"]
     slide(page, "threshold", 0.72)
-    assert labels(page) == expected(film.with_decoding(threshold=0.72))
+    assert labels(page) == expected(walk.with_decoding(threshold=0.72))
     assert "background" in labels(page)
     slide(page, "least", 1)
-    assert labels(page) == expected(film.with_decoding(threshold=0.72, min_duration=1.0))
+    assert labels(page) == expected(walk.with_decoding(threshold=0.72, min_duration=1.0))
     assert "--threshold 0.72 --min-duration 1" in page.ask("document.body.innerText")
     page.ask("document.getElementById('reset').click()")
     page.ask(SETTLED)
-    assert labels(page) == expected(film)
+    assert labels(page) == expected(walk)
     assert page.complaints() == []
 
 
 def test_a_slider_joins_segments_across_short_background(page: Page, tmp_path: Path) -> None:
     strong, weak = [0.8, 0.1, 0.1], [0.4, 0.3, 0.3]
-    film = timeline(scores=np.array([strong, weak, strong, strong, weak, weak, strong, strong]))
-    film = film.with_decoding(threshold=0.5)
-    page.open(output.write(film, tmp_path / "a.html"))
+    walk = timeline(scores=np.array([strong, weak, strong, strong, weak, weak, strong, strong]))
+    walk = walk.with_decoding(threshold=0.5)
+    page.open(output.write(walk, tmp_path / "a.html"))
     assert labels(page) == ["walk", "background", "walk", "background", "walk"]
     slide(page, "gap", 0.5)
     assert (
         labels(page)
-        == expected(film.with_decoding(merge_gap=0.5))
+        == expected(walk.with_decoding(merge_gap=0.5))
         == ["walk", "background", "walk"]
     )
     text = page.ask("document.body.innerText")
@@ -114,10 +114,10 @@ def test_a_slider_joins_segments_across_short_background(page: Page, tmp_path: P
     assert page.complaints() == []
 
 
-def test_a_click_and_keys_seek_the_film_beside_the_page(page: Page, tmp_path: Path) -> None:
+def test_a_click_and_keys_seek_the_video_beside_the_page(page: Page, tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
-    film = timeline(source=str(write_film(tmp_path / "films" / "walk #1?.mp4")))
-    path = output.write(film, tmp_path / "out" / "a.html", stills=thumbnails(film))
+    walk = timeline(source=str(write_film(tmp_path / "films" / "walk #1?.mp4")))
+    path = output.write(walk, tmp_path / "out" / "a.html", stills=thumbnails(walk))
     assert str(tmp_path) not in path.read_text("utf-8")
     page.open(path)
     page.wait("document.getElementById('video').readyState > 0")
@@ -155,8 +155,8 @@ TIME, PAUSED = (f"document.getElementById('video').{what}" for what in ("current
 def test_a_click_plays_from_there_and_space_pauses(
     page: Page, tmp_path: Path, selector: str, number: int, begins: float
 ) -> None:
-    film = timeline(source=str(write_film(tmp_path / "walk.mp4")))
-    page.open(output.write(film, tmp_path / "a.html", stills=thumbnails(film)))
+    walk = timeline(source=str(write_film(tmp_path / "walk.mp4")))
+    page.open(output.write(walk, tmp_path / "a.html", stills=thumbnails(walk)))
     page.wait("document.getElementById('video').readyState > 0")
     page.click(selector, number)
     page.wait(f"!{PAUSED}")
@@ -173,8 +173,8 @@ def test_a_click_plays_from_there_and_space_pauses(
 
 
 def test_a_click_into_the_plot_plays_from_that_time(page: Page, tmp_path: Path) -> None:
-    film = timeline(source=str(write_film(tmp_path / "walk.mp4")))
-    page.open(output.write(film, tmp_path / "a.html"))
+    walk = timeline(source=str(write_film(tmp_path / "walk.mp4")))
+    page.open(output.write(walk, tmp_path / "a.html"))
     page.wait("document.getElementById('video').readyState > 0")
     page.click("#skyline", share=0.75)
     page.wait(f"!{PAUSED}")
@@ -182,7 +182,7 @@ def test_a_click_into_the_plot_plays_from_that_time(page: Page, tmp_path: Path) 
     assert page.complaints() == []
 
 
-def test_a_click_without_a_film_complains_of_nothing(page: Page, tmp_path: Path) -> None:
+def test_a_click_without_a_video_complains_of_nothing(page: Page, tmp_path: Path) -> None:
     page.open(output.write(timeline(source="gone.mp4"), tmp_path / "a.html"))
     page.wait("!document.getElementById('unplayable').hidden")
     page.click("#rows td.words", 4)
@@ -193,8 +193,8 @@ def test_a_click_without_a_film_complains_of_nothing(page: Page, tmp_path: Path)
 
 def test_of_a_part_that_part_is_drawn_and_opened(page: Page, tmp_path: Path) -> None:
     windows = tuple(Window(50 + i / 2, 50.5 + i / 2) for i in range(8))
-    film = timeline(windows=windows, duration=600.0)
-    page.open(output.write(film, tmp_path / "a.html"))
+    walk = timeline(windows=windows, duration=600.0)
+    page.open(output.write(walk, tmp_path / "a.html"))
     marks = page.ask("[...document.querySelectorAll('#axis span')].map((s) => s.innerText)")
     assert (marks[0], marks[-1] < "0:54") == ("0:50.0", True)
     assert page.ask("document.getElementById('now-label').innerText") == "walk"
@@ -238,14 +238,14 @@ def test_keys_buttons_and_the_wheel_zoom(page: Page, tmp_path: Path) -> None:
     page.wheel("#skyline", -100, modifiers=2)
     page.wait(f"{marks}.length && {marks}[0] !== '0:00:00'")
     assert page.ask("innerWidth * devicePixelRatio") == 1280  # the page itself is as large as ever
-    # What is drawn again with every turn is a path for each label, however long the film is.
+    # What is drawn again with every turn is a path for each label, however long the video is.
     assert page.ask("document.querySelectorAll('#plot *').length") < 120
     assert page.complaints() == []
 
 
 def test_small_things_that_people_stumble_over(page: Page, tmp_path: Path) -> None:
-    film = timeline(source="it's a walk.mp4").with_decoding(threshold=0.1)
-    page.open(output.write(film, tmp_path / "it's a walk.vidattn.html"))
+    walk = timeline(source="it's a walk.mp4").with_decoding(threshold=0.1)
+    page.open(output.write(walk, tmp_path / "it's a walk.vidattn.html"))
     plot = "document.getElementById('plot').getBoundingClientRect().top + scrollY"
     top = page.ask(plot)
     slide(page, "threshold", 0.3)
@@ -267,11 +267,11 @@ def test_small_things_that_people_stumble_over(page: Page, tmp_path: Path) -> No
 @pytest.mark.parametrize("width", [500, 1000])
 def test_rows_stay_in_one_line_on_narrow_screens(page: Page, tmp_path: Path, width: int) -> None:
     labels_ = ("a label of quite some length, and more", "run", "jump")
-    film = timeline(labels=labels_).with_decoding(threshold=0.5)
+    walk = timeline(labels=labels_).with_decoding(threshold=0.5)
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     page.tell("Emulation.setDeviceMetricsOverride", **size)
     try:
-        page.open(output.write(film, tmp_path / "a.html"))
+        page.open(output.write(walk, tmp_path / "a.html"))
         assert page.ask("document.documentElement.scrollWidth <= innerWidth")
         last = (
             "[...document.querySelectorAll('#rows tr')].filter((r) => {"
@@ -290,7 +290,7 @@ def test_rows_stay_in_one_line_on_narrow_screens(page: Page, tmp_path: Path, wid
         page.tell("Emulation.clearDeviceMetricsOverride")
 
 
-def test_without_the_film_the_page_works_and_says_so(page: Page, tmp_path: Path) -> None:
+def test_without_the_video_the_page_works_and_says_so(page: Page, tmp_path: Path) -> None:
     page.open(output.write(timeline(source="gone.mp4"), tmp_path / "a.html"))
     page.wait("!document.getElementById('unplayable').hidden")
     assert len(labels(page)) == 5
@@ -315,14 +315,14 @@ def test_the_list_sorts_and_filters(page: Page, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_hostile_names_and_labels_are_inert(page: Page, tmp_path: Path, evil: str) -> None:
-    film = timeline(
+    walk = timeline(
         source=f"{evil.replace('/', '')}.mp4",
         labels=(evil, "run", "jump"),
         warnings=(evil,),
         model=ModelInfo(name=evil, license=evil),
         input=VideoInfo(codec=evil),
     )
-    page.open(output.write(film, tmp_path / "a.html"))
+    page.open(output.write(walk, tmp_path / "a.html"))
     page.wait("!document.getElementById('unplayable').hidden")
     assert page.ask("window.hacked") is None
     assert page.ask("document.scripts.length") == 2

@@ -83,7 +83,7 @@ def agree(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> int:
 
 
 def drawn(seed: int) -> Timeline:
-    """A film of random size, overlaps, gaps, damage, cuts and scores, many of them equal."""
+    """A video of random size, overlaps, gaps, damage, cuts and scores, many of them equal."""
     rng = np.random.default_rng(seed)
     count, classes = int(rng.integers(1, 60)), int(rng.choice([1, 2, 3, 8, 70]))
     stride = float(rng.choice([0.5, 1.0, 0.333, 2.135]))
