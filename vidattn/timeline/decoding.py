@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,32 +50,29 @@ class Decoding:
     """Whether boundaries move to a nearby shot cut, if cuts are known."""
 
     def __post_init__(self) -> None:
-        _check_kinds(self)
+        kernel, leave = self.kernel, self.leave
+        if self.smooth not in get_args(Smooth):
+            raise UsageError(f"smooth {self.smooth!r}: expected none, median, mean or viterbi")
+        if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
+            raise UsageError(f"a smoothing kernel must be odd and at least 1, got {kernel}")
+        if not isinstance(self.snap, bool):
+            raise UsageError(f"snap must be true or false, got {self.snap!r}")
         if not 0 <= self.threshold <= 1:
             raise UsageError(f"a threshold must be in [0, 1], got {self.threshold:g}")
-        for name in ("min_duration", "merge_gap"):
-            if not 0 <= (seconds := getattr(self, name)) < math.inf:
-                words = name.replace("_", " ").replace("min", "minimum")
-                raise UsageError(f"a {words} must be 0 s or more, got {seconds:g}")
-        if not 0 <= self.switch_cost < math.inf:
-            raise UsageError(f"a switch cost must be 0 nats or more, got {self.switch_cost:g}")
-        if self.leave is not None and not 0 <= self.leave <= self.threshold:
+        for name, value, unit in (
+            ("minimum duration", self.min_duration, "s"),
+            ("merge gap", self.merge_gap, "s"),
+            ("switch cost", self.switch_cost, "nats"),
+        ):
+            if not 0 <= value < math.inf:
+                raise UsageError(f"a {name} must be 0 {unit} or more, got {value:g}")
+        if leave is not None and not 0 <= leave <= self.threshold:
             raise UsageError(
-                f"leave {self.leave:g} with threshold {self.threshold:g}: the score at which a "
-                "label ends must be between 0 and the threshold"
+                f"leave {leave:g} with threshold {self.threshold:g}: the score at which a label "
+                "ends must be between 0 and the threshold"
             )
-        if self.leave is not None and self.smooth == "viterbi":
+        if leave is not None and self.smooth == "viterbi":
             raise UsageError("--leave has no effect with Viterbi, which decides when a label ends")
-
-
-def _check_kinds(decoding: Decoding) -> None:
-    if decoding.smooth not in ("none", "median", "mean", "viterbi"):
-        raise UsageError(f"smooth {decoding.smooth!r}: expected none, median, mean or viterbi")
-    kernel = decoding.kernel
-    if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
-        raise UsageError(f"a smoothing kernel must be odd and at least 1, got {kernel}")
-    if not isinstance(decoding.snap, bool):
-        raise UsageError(f"snap must be true or false, got {decoding.snap!r}")
 
 
 def decode_labels(

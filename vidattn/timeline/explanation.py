@@ -80,7 +80,8 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """The document `vidattn/explanation/1` as plain values."""
-        grid = [[round(float(v), DIGITS) for v in frame.flat] for frame in self.patches]
+        frames = zip(self.frames, self.times, self.patches, self.drops, self.odds, strict=True)
+        order = np.argsort(-self.scores, kind="stable")[:5]
         return {
             "schema": SCHEMA,
             "input": {"path": self.source, **to_json_value(self.input.to_dict())},
@@ -88,11 +89,8 @@ class Explanation:
             "window": {"start": round(self.window.start, 3), "end": round(self.window.stop, 3)},
             "label": self.label,
             "label_id": self.label_id,
-            "score": round(self.score, DIGITS),
-            "best": [
-                {"label": self.labels[k], "score": round(float(self.scores[k]), DIGITS)}
-                for k in np.argsort(-self.scores, kind="stable")[:5]
-            ],
+            "score": _round(self.score),
+            "best": [{"label": self.labels[k], "score": _round(self.scores[k])} for k in order],
             "method": self.method,
             "meaning": {
                 "share": METHODS[self.method],
@@ -100,24 +98,26 @@ class Explanation:
                 "odds": "what the log-odds lose so, in nats",
                 "patches": "rows from the top, the shares of each from left to right",
             },
-            "crop": round(self.crop, DIGITS),
+            "crop": _round(self.crop),
             "grid": list(self.patches.shape[1:]),
             "frames": [
                 {
                     "frame": frame,
                     "time": round(time, 3),
-                    "share": round(float(patches.sum()), DIGITS),
-                    "drop": round(float(drop), DIGITS),
-                    "odds": round(float(odds), DIGITS),
+                    "share": _round(patches.sum()),
+                    "drop": _round(drop),
+                    "odds": _round(odds),
                 }
-                for frame, time, patches, drop, odds in zip(
-                    self.frames, self.times, self.patches, self.drops, self.odds, strict=True
-                )
+                for frame, time, patches, drop, odds in frames
             ],
-            "patches": grid,
+            "patches": [[_round(share) for share in frame.flat] for frame in self.patches],
         }
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """The document as text; with indent=None on one line."""
         document = self.to_dict()
         return dumps(document) if indent is None else dumps_pretty(document, indent)
+
+
+def _round(value: float) -> float:
+    return round(float(value), DIGITS)

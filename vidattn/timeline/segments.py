@@ -77,15 +77,15 @@ def covered_spans(windows: Iterable[Window]) -> list[Window]:
     return [Window(*ends) for ends in union]
 
 
-def span_around(windows: Sequence[Window], lost: Sequence[Window]) -> Window | None:
-    """From the start of the first to the end of the last window, and spans `lost` that touch it.
+def span_around(windows: Sequence[Window], further: Sequence[Window]) -> Window | None:
+    """From the start of the first to the end of the last window, and further spans that touch it.
 
     None without windows.
     """
     if not windows:
         return None
     start, stop = windows[0].start, max(window.stop for window in windows)
-    for span in lost:
+    for span in further:
         if span.start <= stop and span.stop >= start:
             start, stop = min(start, span.start), max(stop, span.stop)
     return Window(start, stop)
