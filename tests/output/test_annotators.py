@@ -73,11 +73,7 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
     settings = Settings(start_timecode=start)
     hostile = ('<&"\x00>', "]]>\u2028")
     timeline = timeline_cut_at(
-        NTSC,
-        [0, 50, 75, 100],
-        labels=hostile,
-        settings=settings,
-        decoding=Decoding(threshold=0.85),
+        NTSC, [0, 50, 75, 100], labels=hostile, settings=settings, decoding=Decoding(threshold=0.85)
     )
     root = etree.fromstring(render(timeline, "fcpxml").encode())
     definition = etree.DTD(io.StringIO(FCPXML))

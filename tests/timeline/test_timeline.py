@@ -222,10 +222,7 @@ def test_the_document_is_as_published() -> None:
                 "label": "background",
                 "label_id": None,
                 "score": 0.8,
-                "alternatives": [
-                    {"label": "swim", "score": 0.8},
-                    {"label": "dive", "score": 0.2},
-                ],
+                "alternatives": [{"label": "swim", "score": 0.8}, {"label": "dive", "score": 0.2}],
             },
         ],
         "labels": [

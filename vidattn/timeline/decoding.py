@@ -112,9 +112,7 @@ def smooth(scores: NDArray[np.floating], kernel: int, how: Smooth = "median") ->
 
 
 def viterbi_path(
-    scores: NDArray[np.floating],
-    switch_cost: float,
-    weights: Floats | None = None,
+    scores: NDArray[np.floating], switch_cost: float, weights: Floats | None = None
 ) -> Labels:
     """The labels [N] with the greatest sum of log-probabilities minus the costs of changes.
 

@@ -202,10 +202,7 @@ def _opened(
             with VideoWriter(video) as writer:
                 yield video, writer
             return
-    with (
-        opening(path, reader=reader, short_side=smallest) as larger,
-        VideoWriter(larger) as writer,
-    ):
+    with opening(path, reader=reader, short_side=smallest) as larger, VideoWriter(larger) as writer:
         yield larger, writer
 
 
