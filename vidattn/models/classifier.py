@@ -61,9 +61,7 @@ class Classifier:
     probabilities (arXiv:1706.04599, Sec. 4.2). Never changes the ranking."""
     threshold: float | None = None
     """Score below which a window is background; fitted on annotated videos."""
-    _fused: tuple[object, nn.Module] | None = field(
-        default=None, init=False, repr=False, compare=False
-    )
+    _fused: tuple[object, ...] = field(default=(None,), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         classes = getattr(getattr(self.model, "config", None), "classes", len(self.labels))
@@ -79,10 +77,14 @@ class Classifier:
 
         Cached until the weights change (changes through `.data` go unnoticed).
         """
-        version = _WeightsVersion(self.model, dtype)
-        if self._fused is None or self._fused[0] != version:
-            self._fused = version, fuse(self.model, dtype)
-        return self._fused[1]
+        tensors = tuple(self.model.parameters())
+        versions = [None if t.is_inference() else t._version for t in tensors]
+        key = dtype, [(id(t), t.device) for t in tensors], versions
+        if self._fused[0] != key:
+            self._fused = key, fuse(self.model, dtype), tensors  # which keeps their ids unique
+        model = self._fused[1]
+        assert isinstance(model, nn.Module)
+        return model
 
     def average_views(self, logits: Tensor) -> Tensor:
         """Logits float32 [..., K] of a clip from those of its V views, [..., V, K].
@@ -105,26 +107,6 @@ class Classifier:
         if not scores.isfinite().all():
             raise VideoError("the model's scores are not finite", code="E_NONFINITE")
         return scores
-
-
-class _WeightsVersion:
-    """The weights of a model at one moment; equal as long as they neither change nor move."""
-
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
-        self.tensors = tuple(model.parameters())
-        devices = {t.device for t in self.tensors}  # parameters keep their identity when moved
-        versions = (t._version for t in self.tensors if not t.is_inference())
-        self.versions = (dtype, devices, *versions)
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, _WeightsVersion)
-            and self.versions == other.versions
-            and len(self.tensors) == len(other.tensors)
-            and all(a is b for a, b in zip(self.tensors, other.tensors, strict=True))
-        )
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 Model = TimeSformer | Stam

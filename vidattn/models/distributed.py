@@ -63,22 +63,20 @@ class World:
 
     def all_reduce_sum(self, *values: float) -> list[float]:
         """Sum each value over all processes, in float64."""
-        if self.size == 1:
-            return [float(value) for value in values]
-        kind = torch.float32 if self.device.type == "mps" else torch.float64
-        row = torch.tensor(values, dtype=kind, device=self.device)
-        with translate_dist_errors():
-            torch_dist.all_reduce(row)
-        return [float(value) for value in row.tolist()]
+        return self._all_reduce(values, torch_dist.ReduceOp.SUM)
 
     def all_reduce_max(self, value: int) -> int:
         """The maximum over all processes."""
+        return int(self._all_reduce((value,), torch_dist.ReduceOp.MAX)[0])
+
+    def _all_reduce(self, values: Sequence[float], operation: Any) -> list[float]:
         if self.size == 1:
-            return value
-        row = torch.tensor([value], device=self.device)
+            return [float(value) for value in values]
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        row = torch.tensor(values, dtype=dtype, device=self.device)
         with translate_dist_errors():
-            torch_dist.all_reduce(row, torch_dist.ReduceOp.MAX)
-        return int(row.item())
+            torch_dist.all_reduce(row, operation)
+        return [float(value) for value in row.tolist()]
 
     def all_gather(self, rows: Tensor) -> Tensor:
         """Concatenate the rows [n, ...] of all processes: [sum of n, ...], on the CPU."""
