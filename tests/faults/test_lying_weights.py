@@ -16,7 +16,7 @@ from vidattn.errors import WeightsError
 Change = Callable[[dict[str, Any], bytearray], object]
 
 
-def spoiled(path: Path, model: Path, change: Change, length: int | None = None) -> Path:
+def corrupt(path: Path, model: Path, change: Change, length: int | None = None) -> Path:
     """A weights file with another header, whose length is right unless `length` says otherwise."""
     data = model.read_bytes()
     end = 8 + int.from_bytes(data[:8], "little")
@@ -28,11 +28,18 @@ def spoiled(path: Path, model: Path, change: Change, length: int | None = None) 
     return path
 
 
+def size_of(entry: dict[str, Any]) -> int:
+    start, stop = entry["data_offsets"]
+    return int(stop - start)
+
+
 def largest(header: dict[str, Any]) -> dict[str, Any]:
     """The entry of the largest tensor."""
     entries = [entry for key, entry in header.items() if key != "__metadata__"]
-    found: dict[str, Any] = max(entries, key=lambda e: e["data_offsets"][1] - e["data_offsets"][0])
-    return found
+    largest_entry: dict[str, Any] = max(
+        entries, key=lambda e: e["data_offsets"][1] - e["data_offsets"][0]
+    )
+    return largest_entry
 
 
 def dtype(name: str) -> Change:
@@ -59,9 +66,7 @@ LIES: dict[str, Change] = {
     "endless": shape(2**62, 2**62),
     "below zero": shape(-1),
     "no shape": shape(),
-    "flat": lambda header, tensors: largest(header).update(
-        shape=[(largest(header)["data_offsets"][1] - largest(header)["data_offsets"][0]) // 4]
-    ),
+    "flat": lambda header, tensors: largest(header).update(shape=[size_of(largest(header)) // 4]),
     "behind the end": offsets(0, 10**12),
     "backwards": offsets(64, 0),
     "before the start": offsets(-64, 64),
@@ -81,7 +86,7 @@ LIES: dict[str, Change] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_header_that_lies_is_refused(lie: str, model: Path, tmp_path: Path) -> None:
-    path = spoiled(tmp_path / "a.safetensors", model, LIES[lie])
+    path = corrupt(tmp_path / "a.safetensors", model, LIES[lie])
     with pytest.raises(WeightsError) as caught:
         weights.load(path)
     assert caught.value.message.startswith(f"{path}: ")
@@ -90,7 +95,7 @@ def test_a_header_that_lies_is_refused(lie: str, model: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("length", [0, 1, 7, 100, 10**6, 10**8, 10**8 + 1, 2**63 - 1, 2**64 - 1])
 def test_a_header_of_another_length_is_refused(length: int, model: Path, tmp_path: Path) -> None:
-    path = spoiled(tmp_path / "a.safetensors", model, lambda *_: None, length)
+    path = corrupt(tmp_path / "a.safetensors", model, lambda *_: None, length)
     with pytest.raises(WeightsError, match=f"^{path}: "):
         weights.load(path)
 
@@ -99,7 +104,7 @@ def test_a_header_of_another_length_is_refused(length: int, model: Path, tmp_pat
 def test_every_command_says_the_same_in_one_line(
     command: str, quick: Run, model: Path, tmp_path: Path
 ) -> None:
-    path = spoiled(tmp_path / "a.safetensors", model, LIES["twice as wide"])
+    path = corrupt(tmp_path / "a.safetensors", model, LIES["twice as wide"])
     more = ["-o", tmp_path / "b.safetensors"] if command == "import" else []
     done = quick("models", command, path, *more)
     assert done.returncode == 3

@@ -1,4 +1,4 @@
-"""The catalog, class names, and what a name, a path or nothing at all leads to."""
+"""The catalog, class names, and loading by name, by path and by default."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from vidattn.weights.catalog import CATALOG
 
 
 def put(url: str, model: TimeSformer, layout: str) -> Path:
-    """A checkpoint where a download would have left it."""
+    """Store a checkpoint at its place in the cache."""
     path = download.cache_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = key_maps.from_ours(model.state_dict(), layout, model.config)
@@ -41,7 +41,7 @@ def bundled(tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return named
 
 
-def test_every_entry_is_whole() -> None:
+def test_every_entry_is_complete() -> None:
     for name, entry in CATALOG.items():
         assert entry.name == name
         assert entry.attention in (*SCHEMES, "stam")
@@ -60,14 +60,14 @@ def test_the_bundled_model_is_what_the_catalog_says() -> None:
     entry = CATALOG[catalog.BUNDLED]
     if not (loading.BUNDLED_FOLDER / entry.location).exists():
         pytest.skip("the bundled weights are not part of this checkout")
-    found = weights.load(catalog.BUNDLED, offline=True)
-    assert found.card.name == entry.name
-    assert found.card.license == entry.license
-    assert (found.clip.frames, found.clip.crop) == (entry.frames, entry.size)
+    loaded = weights.load(catalog.BUNDLED, offline=True)
+    assert loaded.card.name == entry.name
+    assert loaded.card.license == entry.license
+    assert (loaded.clip.frames, loaded.clip.crop) == (entry.frames, entry.size)
     assert (loading.BUNDLED_FOLDER / entry.location).stat().st_size < 8_000_000
 
 
-def test_the_default_is_free_and_the_long_one_says_it_is_not() -> None:
+def test_the_default_has_a_free_license_and_the_long_one_has_not() -> None:
     default, long = CATALOG[catalog.DEFAULT], CATALOG[catalog.LONG_DEFAULT]
     assert (default.license, default.frames, default.top1) == ("Apache-2.0", 8, 77.69)
     assert default.location.endswith("-a4d0d01f.pth")
@@ -141,18 +141,18 @@ def test_a_named_model_never_falls_back(bundled: Classifier) -> None:
     "frames, name",
     [(None, "timesformer-k400"), (8, "timesformer-k400"), (96, "timesformer-l-k400")],
 )
-def test_without_a_name_the_bundled_model_stands_in_and_says_so(
+def test_without_a_name_the_bundled_model_is_the_announced_fallback(
     frames: int | None, name: str, bundled: Classifier
 ) -> None:
-    found, notice = weights.load_default(frames, offline=True)
-    assert found.labels == bundled.labels
+    loaded, notice = weights.load_default(frames, offline=True)
+    assert loaded.labels == bundled.labels
     assert notice == (
         f"{name} is not available (not downloaded yet, and offline); using motion-tiny, which "
         "names camera motion. Choose a model with -m to avoid this."
     )
 
 
-def test_the_default_in_the_cache_needs_no_stand_in(bundled: Classifier) -> None:
+def test_another_file_in_the_cache_is_refused(bundled: Classifier) -> None:
     entry = CATALOG["timesformer-k400"]
     path = put(entry.location, small(400), "mmaction2")
     with pytest.raises(WeightsError, match="sha256 is"):  # it is not the published file
@@ -160,27 +160,27 @@ def test_the_default_in_the_cache_needs_no_stand_in(bundled: Classifier) -> None
     assert path.exists()
 
 
-def test_an_entry_completes_what_its_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_completes_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = replace(CATALOG["timesformer-k400"], sha256="")
     monkeypatch.setitem(CATALOG, "timesformer-k400", entry)
     put(entry.location, small(400), "mmaction2")
-    found, notice = weights.load_default()
+    loaded, notice = weights.load_default()
     assert notice is None
-    assert found.labels == weights.load_labels("k400")
-    assert found.clip.step_seconds == 32 / 30
-    assert found.averaging == "probability"
-    assert found.card.name == "timesformer-k400"
-    assert found.card.license == "Apache-2.0"
-    assert found.card.expect == "k400 top-1 77.69, top-5 93.45 (views 3x1)"
-    assert found.card.notes == ()
+    assert loaded.labels == weights.load_labels("k400")
+    assert loaded.clip.step_seconds == 32 / 30
+    assert loaded.averaging == "probability"
+    assert loaded.card.name == "timesformer-k400"
+    assert loaded.card.license == "Apache-2.0"
+    assert loaded.card.expect == "k400 top-1 77.69, top-5 93.45 (views 3x1)"
+    assert loaded.card.notes == ()
 
 
-def test_something_something_is_fed_bgr_wherever_it_comes_from() -> None:
+def test_something_something_models_get_bgr_from_any_source() -> None:
     entry = CATALOG["timesformer-ssv2-meta"]
     put(entry.location, small(174), "official")
-    found = weights.load("timesformer-ssv2-meta")
-    assert found.clip.channels == "bgr"
-    assert found.labels == weights.load_labels("ssv2")
+    loaded = weights.load("timesformer-ssv2-meta")
+    assert loaded.clip.channels == "bgr"
+    assert loaded.labels == weights.load_labels("ssv2")
 
 
 def test_an_entry_whose_file_has_other_classes_is_refused() -> None:
@@ -198,7 +198,7 @@ def test_a_download_is_announced_before_it_begins(monkeypatch: pytest.MonkeyPatc
     assert seen == ["Apache-2.0", "download"]
 
 
-def test_a_path_is_never_taken_for_a_name(
+def test_a_path_is_never_mistaken_for_a_name(
     bundled: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,8 +1,7 @@
-"""Checkpoints of other families, written here as those families write them."""
+"""Checkpoints of other families, written here like those families write them."""
 
 import io
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -88,82 +87,92 @@ def folder(path: Path, source: TimeSformer, *, pickled: bool = False, **changes:
     return path
 
 
-def edited(path: Path, **changes: Any) -> None:
+def edit(path: Path, **changes: Any) -> None:
     plain = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in (plain | changes).items() if v is not None}))
 
 
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
 @torch.no_grad()
-def test_an_official_file_brings_its_protocol(attention: str, clip: Tensor, tmp_path: Path) -> None:
+def test_an_official_file_sets_averaging_and_normalization(
+    attention: str, clip: Tensor, tmp_path: Path
+) -> None:
     source = model(attention=attention)
-    found = weights.load(official(tmp_path / "a.pyth", source, cfg="DATA:\n  SAMPLING_RATE: 16\n"))
-    assert torch.equal(found.model(clip), source(clip))
-    assert found.model.config.attention == attention
-    assert found.clip.mean == (0.45,) * 3
-    assert found.clip.std == (0.225,) * 3
-    assert (found.clip.short_side, found.clip.crop, found.clip.channels) == (32, 32, "rgb")
-    assert found.clip.step_seconds == 16 / 30
-    assert found.averaging == "logit"
-    assert found.labels == weights.load_labels("k400")
-    assert found.card.license == "CC-BY-NC-4.0"
-    assert any("class names are those of k400" in note for note in found.card.notes)
+    loaded = weights.load(official(tmp_path / "a.pyth", source, cfg="DATA:\n  SAMPLING_RATE: 16\n"))
+    assert torch.equal(loaded.model(clip), source(clip))
+    assert loaded.model.config.attention == attention
+    assert loaded.clip.mean == (0.45,) * 3
+    assert loaded.clip.std == (0.225,) * 3
+    assert (loaded.clip.short_side, loaded.clip.crop, loaded.clip.channels) == (
+        32,
+        32,
+        "rgb",
+    )
+    assert loaded.clip.step_seconds == 16 / 30
+    assert loaded.averaging == "logit"
+    assert loaded.labels == weights.load_labels("k400")
+    assert loaded.card.license == "CC-BY-NC-4.0"
+    assert any("class names are those of k400" in note for note in loaded.card.notes)
 
 
-def test_something_something_of_the_official_code_is_fed_bgr(tmp_path: Path) -> None:
-    found = weights.load(official(tmp_path / "a.pyth", model(classes=174)))
-    assert found.clip.channels == "bgr"
-    assert found.clip.train_sampling == "bins"
-    assert found.clip.span_seconds == pytest.approx(4)
-    assert any("BGR" in note for note in found.card.notes)
+def test_official_something_something_models_get_bgr(tmp_path: Path) -> None:
+    loaded = weights.load(official(tmp_path / "a.pyth", model(classes=174)))
+    assert loaded.clip.channels == "bgr"
+    assert loaded.clip.train_sampling == "bins"
+    assert loaded.clip.span_seconds == pytest.approx(4)
+    assert any("BGR" in note for note in loaded.card.notes)
 
 
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
 @torch.no_grad()
-def test_an_mmaction2_file_brings_its_protocol(
+def test_an_mmaction2_file_sets_averaging_and_normalization(
     attention: str, clip: Tensor, tmp_path: Path
 ) -> None:
     source = model(attention=attention)
-    found = weights.load(mmaction2(tmp_path / "a.pth", source))
-    assert torch.equal(found.model(clip), source(clip))
-    assert found.clip.mean == found.clip.std == (0.5,) * 3
-    assert found.averaging == "probability"
-    assert found.card.license == "Apache-2.0"
+    loaded = weights.load(mmaction2(tmp_path / "a.pth", source))
+    assert torch.equal(loaded.model(clip), source(clip))
+    assert loaded.clip.mean == loaded.clip.std == (0.5,) * 3
+    assert loaded.averaging == "probability"
+    assert loaded.card.license == "Apache-2.0"
 
 
 def test_class_names_beside_the_weights_win(tmp_path: Path) -> None:
     names = [f"n{i}" for i in range(400)]
-    found = weights.load(
+    loaded = weights.load(
         mmaction2(tmp_path / "a.pth", model(), meta={"dataset_meta": {"classes": names}})
     )
-    assert found.labels == tuple(names)
+    assert loaded.labels == tuple(names)
 
 
 def test_a_class_count_of_no_known_set_gives_numbers(tmp_path: Path) -> None:
-    found = weights.load(official(tmp_path / "a.pyth", model(classes=7)))
-    assert found.labels == tuple(f"class {i}" for i in range(7))
-    assert any("numbers for names" in note for note in found.card.notes)
+    loaded = weights.load(official(tmp_path / "a.pyth", model(classes=7)))
+    assert loaded.labels == tuple(f"class {i}" for i in range(7))
+    assert any("numbers for names" in note for note in loaded.card.notes)
 
 
 @pytest.mark.parametrize("pickled", [False, True])
 @torch.no_grad()
-def test_a_hugging_face_folder_says_all_itself(pickled: bool, clip: Tensor, tmp_path: Path) -> None:
+def test_a_hugging_face_folder_is_self_contained(
+    pickled: bool, clip: Tensor, tmp_path: Path
+) -> None:
     source = model(heads=2)
     path = folder(tmp_path / "hf", source, pickled=pickled)
     (path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
-    found = weights.load(path)
-    assert torch.equal(found.model(clip), source(clip))
-    assert found.clip.mean == (0.45, 0.4, 0.5)
-    assert found.clip.std == (0.225, 0.2, 0.25)
-    assert (found.clip.short_side, found.clip.crop) == (36, 32)
-    assert found.labels[:2] == ("name 0", "name 1")
-    assert (found.card.name, found.card.license) == ("hf", "Apache-2.0")
+    loaded = weights.load(path)
+    assert torch.equal(loaded.model(clip), source(clip))
+    assert loaded.clip.mean == (0.45, 0.4, 0.5)
+    assert loaded.clip.std == (0.225, 0.2, 0.25)
+    assert (loaded.clip.short_side, loaded.clip.crop) == (36, 32)
+    assert loaded.labels[:2] == ("name 0", "name 1")
+    assert (loaded.card.name, loaded.card.license) == ("hf", "Apache-2.0")
     inner = path / ("pytorch_model.bin" if pickled else "model.safetensors")
-    assert weights.load(inner).labels == found.labels
+    assert weights.load(inner).labels == loaded.labels
 
 
 @torch.no_grad()
-def test_what_transformers_saves_loads_and_agrees(clip: Tensor, tmp_path: Path) -> None:
+def test_a_folder_from_transformers_loads_with_the_same_logits(
+    clip: Tensor, tmp_path: Path
+) -> None:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     theirs = transformers.TimesformerForVideoClassification(
@@ -179,14 +188,14 @@ def test_what_transformers_saves_loads_and_agrees(clip: Tensor, tmp_path: Path) 
     ).eval()
     theirs.save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
-    found = weights.load(tmp_path)
+    loaded = weights.load(tmp_path)
     expected = theirs(clip.transpose(1, 2)).logits
-    torch.testing.assert_close(found.model(clip), expected, rtol=0, atol=1e-5)
-    assert found.labels == tuple(f"class {i}" for i in range(5))
+    torch.testing.assert_close(loaded.model(clip), expected, rtol=0, atol=1e-5)
+    assert loaded.labels == tuple(f"class {i}" for i in range(5))
 
 
 def in_hub_cache(hub_id: str, source: TimeSformer, cache: Path) -> None:
-    """The model as the hub's own client keeps it."""
+    """Store a model like the client of the hub."""
     place = cache / f"models--{hub_id.replace('/', '--')}"
     (place / "refs").mkdir(parents=True)
     (place / "refs" / "main").write_text("0" * 40)
@@ -201,14 +210,17 @@ def test_a_model_in_the_hub_cache_needs_no_network(clip: Tensor, tmp_path: Path)
     in_hub_cache(hub_id, source, tmp_path / "hub")
     announced: list[Any] = []
     for name in (hub_id, "timesformer-ssv2"):
-        found = weights.load(name, announce=announced.append)
-        assert torch.equal(found.model(clip), source(clip))
-        assert (found.card.name, found.card.license) == ("timesformer-ssv2", "CC-BY-NC-4.0")
-        assert found.clip.channels == "bgr"
-        assert found.labels[0] == "name 0"
+        loaded = weights.load(name, announce=announced.append)
+        assert torch.equal(loaded.model(clip), source(clip))
+        assert (loaded.card.name, loaded.card.license) == (
+            "timesformer-ssv2",
+            "CC-BY-NC-4.0",
+        )
+        assert loaded.clip.channels == "bgr"
+        assert loaded.labels[0] == "name 0"
     in_hub_cache("someone/theirs", source, tmp_path / "hub")
-    found = weights.load("someone/theirs", announce=announced.append)
-    assert (found.card.name, found.clip.channels) == ("someone/theirs", "rgb")
+    loaded = weights.load("someone/theirs", announce=announced.append)
+    assert (loaded.card.name, loaded.clip.channels) == ("someone/theirs", "rgb")
     assert announced == []
 
 
@@ -229,11 +241,11 @@ def test_a_model_in_the_hub_cache_needs_no_network(clip: Tensor, tmp_path: Path)
         ("preprocessor_config.json", {"crop_size": "big"}, "crop_size should be a whole"),
     ],
 )
-def test_a_folder_that_asks_for_something_else_is_refused(
+def test_a_folder_of_another_computation_is_refused(
     file: str, changes: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     path = folder(tmp_path / "hf", model())
-    edited(path / file, **changes)
+    edit(path / file, **changes)
     with pytest.raises(WeightsError) as caught:
         weights.load(path)
     assert reason in caught.value.message
@@ -248,10 +260,10 @@ def test_an_incomplete_folder_is_refused(name: str, tmp_path: Path) -> None:
         weights.load(path)
 
 
-def test_the_tensors_decide_how_many_frames_there_are(tmp_path: Path) -> None:
-    found = weights.load(folder(tmp_path / "hf", model(), num_frames=96))
-    assert found.clip.frames == found.model.config.frames == 4
-    assert "config.json says 96 frames, the weights have 4, which are used" in found.card.notes
+def test_the_tensors_determine_the_number_of_frames(tmp_path: Path) -> None:
+    loaded = weights.load(folder(tmp_path / "hf", model(), num_frames=96))
+    assert loaded.clip.frames == loaded.model.config.frames == 4
+    assert "config.json says 96 frames, the weights have 4, which are used" in loaded.card.notes
 
 
 def test_differences_are_listed_under_the_names_in_the_file(tmp_path: Path) -> None:
@@ -270,7 +282,7 @@ def test_differences_are_listed_under_the_names_in_the_file(tmp_path: Path) -> N
     )
 
 
-def test_unknown_names_are_shown(tmp_path: Path) -> None:
+def test_unknown_tensor_names_are_shown(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(2), "fc.bias": torch.zeros(2)}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"of an unknown model: conv1\.weight, fc\.bias"):
         weights.load(tmp_path / "a.pth")
@@ -283,7 +295,7 @@ def test_not_a_number_in_a_foreign_file_is_refused(tmp_path: Path) -> None:
         weights.load(official(tmp_path / "a.pyth", source))
 
 
-def test_a_position_embedding_of_no_square_is_refused(tmp_path: Path) -> None:
+def test_a_position_embedding_that_is_not_square_is_refused(tmp_path: Path) -> None:
     state = dict(convert.export_official(model()))
     state["pos_embed"] = torch.zeros(1, 6, 64)
     torch.save(state, tmp_path / "a.pth")
@@ -292,7 +304,7 @@ def test_a_position_embedding_of_no_square_is_refused(tmp_path: Path) -> None:
 
 
 class HistoryBuffer:
-    """As in mmengine: an object with numpy arrays and methods in a pickle."""
+    """Like that of mmengine: an object with numpy arrays and methods."""
 
     def __init__(self) -> None:
         self.log = np.arange(3.0)
@@ -320,7 +332,7 @@ def test_a_training_log_beside_the_weights_does_no_harm(
 
 
 class Exploit:
-    """A pickle of it makes a file when it is opened carelessly."""
+    """Creates a file when it is unpickled without care."""
 
     def __init__(self, canary: Path) -> None:
         self.canary = canary
@@ -346,7 +358,7 @@ def test_a_malicious_pickle_never_runs(
         weights.load(path)
     assert not canary.exists()
     program = "import pickle, sys; pickle.loads(open(sys.argv[1], 'rb').read())"
-    if form == "bare":  # the trap does work
+    if form == "bare":  # the exploit works
         subprocess.run([sys.executable, "-c", program, str(path)], check=False)
         assert canary.exists()
 
@@ -358,7 +370,7 @@ def test_a_malicious_pickle_says_so(tmp_path: Path) -> None:
     assert "safetensors" in (caught.value.hint or "")
 
 
-def test_the_ignored_names_of_a_log_cannot_be_turned_into_calls(tmp_path: Path) -> None:
+def test_ignored_names_of_a_log_cannot_become_calls(tmp_path: Path) -> None:
     class Getter:
         def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
             return getattr, ("text", "upper")
@@ -370,7 +382,7 @@ def test_the_ignored_names_of_a_log_cannot_be_turned_into_calls(tmp_path: Path) 
     assert "cls_token" in state
 
 
-def test_an_archive_of_a_version_to_come_is_refused(tmp_path: Path) -> None:
+def test_an_archive_of_a_future_version_is_refused(tmp_path: Path) -> None:
     path = official(tmp_path / "a.pyth", model())
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PK\x01\x02") + 6] = 154  # "version needed" of its last member
@@ -399,17 +411,17 @@ def test_a_tensor_larger_than_its_file_is_refused(tmp_path: Path) -> None:
         weights.load(tmp_path / "a.pth")
 
 
-@pytest.mark.parametrize("kept", [0, 1, 100, -1, -200])
-def test_a_checkpoint_cut_off_anywhere_is_refused(kept: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0, 1, 100, -1, -200])
+def test_a_checkpoint_cut_off_anywhere_is_refused(size: int, tmp_path: Path) -> None:
     path = official(tmp_path / "a.pyth", model())
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(WeightsError, match=r"a\.pyth: "):
         weights.load(path)
 
 
-@pytest.mark.parametrize("loaded", [[1, 2], {}, {"state_dict": {"a": 1}}, torch.zeros(3)])
-def test_a_pickle_without_a_state_dict_is_refused(loaded: Any, tmp_path: Path) -> None:
-    torch.save(loaded, tmp_path / "a.pth")
+@pytest.mark.parametrize("content", [[1, 2], {}, {"state_dict": {"a": 1}}, torch.zeros(3)])
+def test_a_pickle_without_a_state_dict_is_refused(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"a\.pth: "):
         weights.load(tmp_path / "a.pth")
 
@@ -420,10 +432,10 @@ def test_a_scheme_that_was_never_released_has_no_foreign_layout() -> None:
 
 
 def test_an_imported_model_can_be_stored_as_ours(tmp_path: Path) -> None:
-    found: Classifier = weights.load(official(tmp_path / "a.pyth", model()))
-    again = weights.load(weights.save(found, tmp_path / "b.safetensors"))
-    assert again.card.notes == found.card.notes
-    assert again.clip == found.clip
+    loaded: Classifier = weights.load(official(tmp_path / "a.pyth", model()))
+    again = weights.load(weights.save(loaded, tmp_path / "b.safetensors"))
+    assert again.card.notes == loaded.card.notes
+    assert again.clip == loaded.clip
 
 
 STAM = StamConfig(frames=4, size=32, width=64, depth=2, heads=1, time_depth=1, time_hidden=32)
@@ -441,16 +453,18 @@ def stam_file(path: Path, **without: bool) -> tuple[Path, Stam]:
 
 @pytest.mark.parametrize("qkv_bias", [True, False])
 @torch.no_grad()
-def test_a_stam_file_brings_its_protocol(qkv_bias: bool, clip: Tensor, tmp_path: Path) -> None:
+def test_a_stam_file_sets_averaging_and_normalization(
+    qkv_bias: bool, clip: Tensor, tmp_path: Path
+) -> None:
     path, source = stam_file(tmp_path / "stam.pth", qkv_bias=qkv_bias)
-    found = weights.load(path)
-    torch.testing.assert_close(found.model(clip), source(clip))
-    assert (found.clip.mean, found.clip.std) == ((0.0,) * 3, (1.0,) * 3)
-    assert (found.clip.short_side, found.clip.crop) == (36, 32)
-    assert found.clip.span_seconds == pytest.approx(10)
-    assert found.card.license == "Apache-2.0"
-    again = weights.load(weights.save(found, tmp_path / "ours.safetensors"))
-    assert torch.equal(again.model(clip), found.model(clip))
+    loaded = weights.load(path)
+    torch.testing.assert_close(loaded.model(clip), source(clip))
+    assert (loaded.clip.mean, loaded.clip.std) == ((0.0,) * 3, (1.0,) * 3)
+    assert (loaded.clip.short_side, loaded.clip.crop) == (36, 32)
+    assert loaded.clip.span_seconds == pytest.approx(10)
+    assert loaded.card.license == "Apache-2.0"
+    again = weights.load(weights.save(loaded, tmp_path / "ours.safetensors"))
+    assert torch.equal(again.model(clip), loaded.model(clip))
 
 
 def test_a_stam_file_with_a_missing_layer_is_refused(tmp_path: Path) -> None:
@@ -462,16 +476,9 @@ def test_a_stam_file_with_a_missing_layer_is_refused(tmp_path: Path) -> None:
         weights.load(path)
 
 
-class Evil:
-    """Would run a program when it is unpickled."""
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, ("true",)
-
-
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("name", ["evil.pth", "garbage.pth", "cut.pth", "list.pth"])
-def test_what_is_no_checkpoint_is_refused_in_one_line_of_ours(
+def test_other_files_are_refused_in_one_line_of_ours(
     name: str, protocol: int, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -479,7 +486,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_line_of_ours(
     torch.save({"a": torch.zeros(3)}, stored)
     path.write_bytes(
         {
-            "evil.pth": pickle.dumps({"state_dict": Evil()}, protocol),
+            "evil.pth": pickle.dumps({"state_dict": Exploit(tmp_path / "canary")}, protocol),
             "garbage.pth": b"\x80\x02garbage, not a pickle",
             "cut.pth": stored.getvalue()[:-100],
             "list.pth": pickle.dumps([1, 2], protocol),

@@ -1,4 +1,4 @@
-"""Downloads from a server that misbehaves in every way it can think of."""
+"""Downloads from a server with every kind of fault."""
 
 import errno
 import hashlib
@@ -24,19 +24,19 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves BODY at any path; the path says how it misbehaves."""
+    """Serves BODY at any path, with the fault named in the path."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.ranges: list[str | None] = []
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.lock = threading.Lock()
         self.patience = threading.Event()
 
     def handle_error(self, *_: Any) -> None:
-        """Whoever hung up had a reason."""
+        """Ignore clients that hang up."""
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{path}"
@@ -48,15 +48,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.server.lock:
             self.server.ranges.append(self.headers["Range"])
-            self.server.asked.append(self.path)
+            self.server.requested.append(self.path)
             count = len(self.server.ranges)
         body, tag = BODY, '"one"'
         if "changes" in self.path and count > 1:
             body, tag = BODY[::-1], '"two"'
         start = 0
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
-        if asked and self.headers["If-Range"] == tag:
-            start = int(asked[1])
+        paths = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        if paths and self.headers["If-Range"] == tag:
+            start = int(paths[1])
         if "missing" in self.path:
             self.send_error(404)
             return
@@ -102,7 +102,7 @@ def left(cache: Path) -> list[str]:
     return sorted(p.name.split("-", 1)[1] for p in (cache / "cache" / "weights").iterdir())
 
 
-def test_a_file_arrives_whole_and_only_once(server: Server, tmp_path: Path) -> None:
+def test_a_file_is_downloaded_completely_and_only_once(server: Server, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     path = download.download(
         server.url("good.pth"), sha256=DIGEST, progress=lambda *step: seen.append(step)
@@ -118,14 +118,14 @@ def test_the_first_digits_of_a_digest_are_enough(server: Server) -> None:
     assert download.download(server.url("good.pth"), sha256=DIGEST[:8].upper()).exists()
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(server: Server) -> None:
+def test_a_broken_connection_is_resumed(server: Server) -> None:
     path = download.download(server.url("breaks-2"), sha256=DIGEST)
     assert path.read_bytes() == BODY
     third = len(BODY) // 3
     assert server.ranges == [None, f"bytes={third}-", f"bytes={third + (len(BODY) - third) // 3}-"]
 
 
-def test_a_later_run_goes_on_with_what_is_there(server: Server, tmp_path: Path) -> None:
+def test_a_later_run_resumes_a_partial_download(server: Server, tmp_path: Path) -> None:
     with pytest.raises(
         download.UnavailableError, match=r"broke off .* bytes before the end"
     ) as caught:
@@ -141,49 +141,47 @@ def test_a_slow_server_is_waited_for(server: Server) -> None:
     assert server.ranges == [None]
 
 
-def test_a_server_that_falls_silent_is_asked_again(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_server_is_retried(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "READ_SECONDS", 0.5)
     assert download.download(server.url("stalls"), sha256=DIGEST).read_bytes() == BODY
     assert server.ranges == [None, f"bytes={len(BODY) // 2}-"]
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_anew(server: Server) -> None:
+def test_a_file_that_changed_meanwhile_is_downloaded_again(server: Server) -> None:
     path = download.download(server.url("changes-breaks-1"))
     assert path.read_bytes() == BODY[::-1]
 
 
-def test_a_server_that_promises_too_much_is_not_believed(server: Server, tmp_path: Path) -> None:
+def test_a_content_length_that_is_too_large_is_an_error(server: Server, tmp_path: Path) -> None:
     with pytest.raises(download.UnavailableError, match="broke off 1,000 bytes before the end"):
         download.download(server.url("lies"))
     assert "lies" not in left(tmp_path)
 
 
-def test_a_server_that_promises_too_little_is_found_out(server: Server, tmp_path: Path) -> None:
+def test_a_content_length_that_is_too_small_is_detected(server: Server, tmp_path: Path) -> None:
     with pytest.raises(download.UnavailableError, match="sent another file"):
         download.download(server.url("short"), sha256=DIGEST)
     assert left(tmp_path) == []
 
 
-def test_a_server_that_promises_nothing_can_still_be_checked(server: Server) -> None:
+def test_a_file_without_content_length_is_checked_by_its_digest(server: Server) -> None:
     assert download.download(server.url("endless"), sha256=DIGEST).read_bytes() == BODY
 
 
 @pytest.mark.parametrize("path", ["page.pth", "masked.pth"])
-def test_a_web_page_is_not_a_file(path: str, server: Server, tmp_path: Path) -> None:
+def test_a_web_page_is_refused(path: str, server: Server, tmp_path: Path) -> None:
     with pytest.raises(download.UnavailableError, match="sent a web page instead of the file"):
         download.download(server.url(path))
     assert left(tmp_path) == []
 
 
-def test_a_dead_link_says_what_the_server_says(server: Server) -> None:
+def test_a_dead_link_reports_the_status(server: Server) -> None:
     with pytest.raises(download.UnavailableError, match=r"127\.0\.0\.1: 404 Not Found") as caught:
         download.download(server.url("missing"))
     assert server.url("missing") in (caught.value.hint or "")
 
 
-def test_nobody_listening_is_told_at_once(server: Server) -> None:
+def test_a_refused_connection_is_reported_at_once(server: Server) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(download.UnavailableError, match=r"127\.0\.0\.1: Connection refused"):
@@ -211,9 +209,7 @@ def test_a_cache_that_cannot_be_written_is_named(
     assert "VIDATTN_CACHE" in (caught.value.hint or "")
 
 
-def test_a_server_that_has_no_name_for_a_version_is_begun_anew(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_server_without_version_tags_is_started_over(server: Server, tmp_path: Path) -> None:
     with pytest.raises(download.UnavailableError, match="broke off") as caught:
         download.download(server.url("nameless-breaks-9"))
     assert "run the same command again to resume" not in (caught.value.hint or "")
@@ -233,7 +229,7 @@ def test_a_full_disk_is_named_when_the_hub_client_meets_it(
     assert "HF_HUB_CACHE" in (caught.value.hint or "")
 
 
-def test_the_name_of_a_download_reaches_the_disk_after_its_bytes(
+def test_a_download_is_renamed_on_disk_after_its_bytes(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
@@ -253,7 +249,7 @@ def _digest_of(url: str, answers: Any) -> None:
     answers.put(hashlib.sha256(download.download(url, sha256=DIGEST).read_bytes()).hexdigest())
 
 
-def test_processes_that_want_the_same_file_share_one_download(server: Server) -> None:
+def test_processes_share_one_download_of_a_file(server: Server) -> None:
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     url = server.url("good.pth")
@@ -282,4 +278,4 @@ def test_the_hub_may_be_a_mirror(server: Server, tmp_path: Path) -> None:
         check=True,
     )
     assert "cannot be downloaded from 127.0.0.1: " in done.stdout
-    assert any(path.startswith("/api/models/someone/missing") for path in server.asked)
+    assert any(path.startswith("/api/models/someone/missing") for path in server.requested)

@@ -1,4 +1,4 @@
-"""Models written as other programs read them, and read again."""
+"""Models written for other programs and loaded again."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ CARD = ModelCard("mine", "Apache-2.0", "a test", "nothing", "top-1 33.3", ("a no
 
 
 def classifier(attention: str = "divided") -> Classifier:
-    """One whose heads, pace, averaging and channels no foreign format tells."""
+    """A classifier with settings that no foreign format stores."""
     torch.manual_seed(0)
     shape = {"classes": 3, "frames": 4, "size": 32, "width": 64, "depth": 2, "heads": 4}
     stam = StamConfig(**shape, time_depth=1, time_heads=2, time_hidden=48)
@@ -30,7 +30,7 @@ def classifier(attention: str = "divided") -> Classifier:
     return Classifier(model.eval(), clip, labels, "probability", CARD, temperature=1.7)
 
 
-def is_the_same(one: Classifier, other: Classifier) -> bool:
+def equal(one: Classifier, other: Classifier) -> bool:
     tensors, others = one.model.state_dict(), other.model.state_dict()
     return (
         tensors.keys() == others.keys()
@@ -43,22 +43,18 @@ def is_the_same(one: Classifier, other: Classifier) -> bool:
 
 
 @pytest.mark.parametrize("attention", ["divided", "joint", "space", "stam"])
-def test_a_model_comes_back_from_the_official_layout_as_it_went(
-    attention: str, tmp_path: Path
-) -> None:
-    mine = classifier(attention)
-    again = weights.load(weights.save_official(mine, tmp_path / "a.pyth"))
-    assert is_the_same(again, mine)
-    assert is_the_same(weights.load(weights.save_official(again, tmp_path / "b.pyth")), mine)
+def test_the_official_layout_round_trips(attention: str, tmp_path: Path) -> None:
+    subject = classifier(attention)
+    loaded = weights.load(weights.save_official(subject, tmp_path / "a.pyth"))
+    assert equal(loaded, subject)
+    assert equal(weights.load(weights.save_official(loaded, tmp_path / "b.pyth")), subject)
 
 
 @pytest.mark.parametrize("attention", ["divided", "joint"])
-def test_a_model_comes_back_from_the_hugging_face_layout_as_it_went(
-    attention: str, tmp_path: Path
-) -> None:
-    mine = classifier(attention)
-    again = weights.load(weights.save_hf(mine, tmp_path / "hf"))
-    assert is_the_same(again, mine)
+def test_the_hugging_face_layout_round_trips(attention: str, tmp_path: Path) -> None:
+    subject = classifier(attention)
+    loaded = weights.load(weights.save_hf(subject, tmp_path / "hf"))
+    assert equal(loaded, subject)
     assert (tmp_path / "hf" / "README.md").read_text().startswith("---\nlicense: apache-2.0\n")
 
 
@@ -68,28 +64,30 @@ def test_transformers_loads_an_exported_folder_and_agrees(
     attention: str, clip: Tensor, tmp_path: Path
 ) -> None:
     transformers = pytest.importorskip("transformers")
-    mine = classifier(attention)
-    folder = weights.save_hf(mine, tmp_path / "hf")
-    theirs, told = transformers.TimesformerForVideoClassification.from_pretrained(
+    subject = classifier(attention)
+    folder = weights.save_hf(subject, tmp_path / "hf")
+    theirs, loading_info = transformers.TimesformerForVideoClassification.from_pretrained(
         folder, output_loading_info=True
     )
-    assert not any(told[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert not any(
+        loading_info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")
+    )
     logits = theirs.eval()(clip.transpose(1, 2)).logits
-    torch.testing.assert_close(logits, mine.model(clip), rtol=0, atol=1e-5)
-    assert tuple(theirs.config.id2label.values()) == mine.labels
+    torch.testing.assert_close(logits, subject.model(clip), rtol=0, atol=1e-5)
+    assert tuple(theirs.config.id2label.values()) == subject.labels
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
     assert (tuple(processor.image_mean), tuple(processor.image_std)) == (
-        mine.clip.mean,
-        mine.clip.std,
+        subject.clip.mean,
+        subject.clip.std,
     )
     theirs.save_pretrained(tmp_path / "saved again")
     processor.save_pretrained(tmp_path / "saved again")
-    assert is_the_same(weights.load(tmp_path / "saved again"), mine)
+    assert equal(weights.load(tmp_path / "saved again"), subject)
 
 
-def test_the_official_code_finds_what_it_looks_for(tmp_path: Path) -> None:
-    mine = classifier()
-    stored = torch.load(weights.save_official(mine, tmp_path / "a.pyth"), weights_only=True)
+def test_official_files_have_the_keys_of_the_official_code(tmp_path: Path) -> None:
+    subject = classifier()
+    stored = torch.load(weights.save_official(subject, tmp_path / "a.pyth"), weights_only=True)
     assert stored["epoch"] == 0
     assert "model.blocks.1.temporal_attn.qkv.bias" in stored["model_state"]
     assert len(stored["model_state"]) == 3 + 2 + 20 * 2 + 2 + 2
@@ -98,7 +96,7 @@ def test_the_official_code_finds_what_it_looks_for(tmp_path: Path) -> None:
     assert "aggregate.transformer_enc.layers.0.linear1.weight" in stam["model"]
 
 
-def test_other_classes_taught_elsewhere_win_over_what_we_said(tmp_path: Path) -> None:
+def test_classes_changed_elsewhere_override_our_manifest(tmp_path: Path) -> None:
     folder = weights.save_hf(classifier(), tmp_path / "hf")
     config = json.loads((folder / "config.json").read_text())
     config["id2label"] = {"0": "a", "1": "b", "2": "c"}
@@ -111,12 +109,12 @@ def test_other_classes_taught_elsewhere_win_over_what_we_said(tmp_path: Path) ->
         old = stored["model_state"][f"model.head.{name}"]
         stored["model_state"][f"model.head.{name}"] = old.repeat_interleave(2, 0)
     torch.save(stored, path)
-    found = weights.load(path)
-    assert len(found.labels) == 6
-    assert found.clip.mean == (0.45,) * 3
+    loaded = weights.load(path)
+    assert len(loaded.labels) == 6
+    assert loaded.clip.mean == (0.45,) * 3
 
 
-def test_a_broken_entry_of_ours_is_refused(tmp_path: Path) -> None:
+def test_a_broken_manifest_is_refused(tmp_path: Path) -> None:
     path = weights.save_official(classifier(), tmp_path / "a.pyth")
     stored = torch.load(path, weights_only=True)
     torch.save({**stored, "vidattn": "{}"}, path)
@@ -124,7 +122,7 @@ def test_a_broken_entry_of_ours_is_refused(tmp_path: Path) -> None:
         weights.load(path)
 
 
-def test_what_a_layout_has_no_names_for_is_not_written(tmp_path: Path) -> None:
+def test_models_without_a_foreign_layout_are_not_written(tmp_path: Path) -> None:
     for save in (weights.save_official, weights.save_hf):
         with pytest.raises(WeightsError, match="no names for axial attention"):
             save(classifier("axial"), tmp_path / "a")
@@ -135,7 +133,7 @@ def test_what_a_layout_has_no_names_for_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_appears_whole_or_not_at_all(
+def test_a_folder_appears_completely_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "full").mkdir()

@@ -1,4 +1,4 @@
-"""What a model to be trained takes over from another."""
+"""Initial weights of a model from another one."""
 
 import importlib
 from dataclasses import replace
@@ -49,7 +49,7 @@ def with_head_of(image: TimeSformer, other: TimeSformer) -> TimeSformer:
 
 @pytest.mark.parametrize("name", ["vit.pth", "vit.safetensors", "model.safetensors"])
 @torch.no_grad()
-def test_a_divided_model_started_from_an_image_model_sees_a_still_as_it_does(
+def test_a_divided_model_from_an_image_model_treats_a_still_video_like_it(
     name: str, tmp_path: Path
 ) -> None:
     path, image = image_file(tmp_path / name)
@@ -76,7 +76,7 @@ def test_every_scheme_can_start_from_an_image_model(attention: str, tmp_path: Pa
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("wrap", [None, "model", "state_dict"])
 @torch.no_grad()
-def test_a_still_is_to_the_video_model_what_the_picture_is_to_the_vit_of_timm(
+def test_a_still_video_has_the_embedding_of_the_image_in_timm(
     wrap: str | None, tmp_path: Path
 ) -> None:
     timm = importlib.import_module("timm")
@@ -93,7 +93,7 @@ def test_a_still_is_to_the_video_model_what_the_picture_is_to_the_vit_of_timm(
     torch.testing.assert_close(started.norm(cls), vit.forward_features(picture)[:, 0])
 
 
-def test_names_runs_and_official_files_are_taken(tmp_path: Path) -> None:
+def test_names_runs_and_official_files_are_sources(tmp_path: Path) -> None:
     tiny = vidattn.load("motion-tiny")
     for where in ("motion-tiny", weights.save(tiny, tmp_path / "run" / "model.safetensors").parent):
         started = TimeSformer(replace(tiny.model.config, classes=2))
@@ -107,23 +107,23 @@ def test_names_runs_and_official_files_are_taken(tmp_path: Path) -> None:
     assert same(started, video, "time")
 
 
-def test_what_a_recipe_wishes_to_start_from_is_taken_or_missed_in_words(tmp_path: Path) -> None:
+def test_the_source_in_a_recipe_is_used_or_reported_missing(tmp_path: Path) -> None:
     path, image = image_file(tmp_path / "vit.pth")
     recipe, started = Recipe("mine", model=CONFIG, init=str(path)), model()
     assert initialize(started, recipe, None, LABELS)[0] == f"starts from {path}"
     assert same(started, image, "patch.weight")
 
     path.unlink()
-    (said,) = initialize(started, recipe, None, LABELS)
-    assert said.startswith(f"starts from random values, not from {path} as in the recipe: ")
-    (said,) = initialize(started, replace(recipe, init="vit-b16-in21k"), None, LABELS)
-    assert said.endswith("model.width differs")
+    (note,) = initialize(started, recipe, None, LABELS)
+    assert note.startswith(f"starts from random values, not from {path} as in the recipe: ")
+    (note,) = initialize(started, replace(recipe, init="vit-b16-in21k"), None, LABELS)
+    assert note.endswith("model.width differs")
     assert initialize(started, recipe, "none", LABELS) == ()
     with pytest.raises(WeightsError, match=r"gone\.pth: no such file"):
         initialize(started, recipe, "gone.pth", LABELS)
 
 
-def test_a_recipe_takes_the_shape_of_an_image_model_and_the_clips_of_a_video_model(
+def test_a_recipe_adopts_the_shape_of_an_image_model_and_the_clips_of_a_video_model(
     tmp_path: Path,
 ) -> None:
     path, _ = image_file(tmp_path / "vit.pth")
@@ -144,13 +144,13 @@ def test_a_recipe_takes_the_shape_of_an_image_model_and_the_clips_of_a_video_mod
     )
 
 
-def test_a_name_that_nobody_bears_is_answered_with_the_image_models(tmp_path: Path) -> None:
+def test_an_unknown_name_lists_the_image_models(tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         weights.start_from(model(), "vit-b16-in22k", LABELS)
     assert "did you mean vit-b16-in21k? image models: vit-b16-in21k, deit" in str(caught.value.hint)
 
 
-def stored(path: Path, source: TimeSformer, labels: tuple[str, ...] = LABELS) -> Path:
+def save_as(path: Path, source: TimeSformer, labels: tuple[str, ...] = LABELS) -> Path:
     return weights.save(Classifier(source, ClipConfig(), labels), path)
 
 
@@ -158,23 +158,23 @@ def same(one: TimeSformer, two: TimeSformer, key: str) -> bool:
     return torch.equal(one.state_dict()[key], two.state_dict()[key])
 
 
-def test_the_head_is_kept_only_for_the_very_same_classes(tmp_path: Path) -> None:
+def test_the_head_is_copied_only_for_the_same_classes(tmp_path: Path) -> None:
     source, started = model(), model()
     for value in source.parameters():
         value.data += 1
-    path = stored(tmp_path / "w.safetensors", source)
+    path = save_as(tmp_path / "w.safetensors", source)
     assert len(weights.start_from(started, path, ("c", "b", "a"))) == 1
     assert not same(started, source, "head.weight")
     assert weights.start_from(started, path, LABELS) == ()
     assert all(same(started, source, key) for key in source.state_dict())
 
 
-def test_another_length_and_size_are_resized_and_said(tmp_path: Path) -> None:
+def test_another_length_and_size_are_resized_with_a_note(tmp_path: Path) -> None:
     source, started = model(), model(frames=6, size=128)
     source.time.data = torch.arange(4.0)[:, None].expand(4, 64).clone()
     rows: Tensor = torch.arange(4.0)[:, None, None].expand(4, 4, 64)
     source.pos.data = rows.clone()
-    notes = weights.start_from(started, stored(tmp_path / "w.safetensors", source), LABELS)
+    notes = weights.start_from(started, save_as(tmp_path / "w.safetensors", source), LABELS)
     assert notes == (
         "positions are resized from 64 to 128 pixels, bicubic",
         "times are resized from 4 to 6 frames",

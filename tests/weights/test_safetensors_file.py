@@ -1,4 +1,4 @@
-"""Our own weights files: what goes in comes out, and nothing else gets in."""
+"""Our weights files: lossless, and refused when broken."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from vidattn.weights.export import save_official
 from vidattn.weights.loading import read_training_recipe
 
 
-def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+def rewrite_manifest(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     """The file with another manifest."""
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
@@ -36,8 +36,8 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     return path
 
 
-def ran(program: str, path: Path) -> subprocess.CompletedProcess[str]:
-    """A program in a process of its own, which is given a path."""
+def run_program(program: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program with a path in a separate process."""
     words = [sys.executable, "-c", program, str(path)]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
@@ -49,13 +49,17 @@ def manifest(plain: Any) -> dict[str, str]:
 @torch.no_grad()
 def test_a_classifier_comes_back_as_it_was(tiny: Classifier, clip: Tensor, tmp_path: Path) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors", Recipe("mine"))
-    found = weights.load(path)
-    assert torch.equal(found.model(clip), tiny.model(clip))
-    assert (found.clip, found.labels, found.averaging) == (tiny.clip, tiny.labels, tiny.averaging)
-    assert replace(found.card, sha256="") == tiny.card
-    assert len(found.card.sha256) == 64
-    assert not found.model.training
-    assert all(p.requires_grad for p in found.model.parameters())
+    loaded = weights.load(path)
+    assert torch.equal(loaded.model(clip), tiny.model(clip))
+    assert (loaded.clip, loaded.labels, loaded.averaging) == (
+        tiny.clip,
+        tiny.labels,
+        tiny.averaging,
+    )
+    assert replace(loaded.card, sha256="") == tiny.card
+    assert len(loaded.card.sha256) == 64
+    assert not loaded.model.training
+    assert all(p.requires_grad for p in loaded.model.parameters())
 
 
 def test_a_temperature_is_stored_and_old_files_have_none(tiny: Classifier, tmp_path: Path) -> None:
@@ -75,7 +79,7 @@ def test_a_header_with_former_names_of_settings_loads(tiny: Classifier, tmp_path
 
     mine = replace(tiny, clip=replace(tiny.clip, train_sampling="bins"))
     recipe = Recipe("mine", clip=mine.clip, init_scheme="scratch")
-    path = rewritten(weights.save(mine, tmp_path / "old.safetensors", recipe), age)
+    path = rewrite_manifest(weights.save(mine, tmp_path / "old.safetensors", recipe), age)
     assert weights.load(path).clip == mine.clip
     assert read_training_recipe(path) == recipe
 
@@ -94,7 +98,7 @@ def test_the_same_classifier_gives_the_same_bytes(tiny: Classifier, tmp_path: Pa
     assert one.read_bytes() == two.read_bytes()
 
 
-def test_the_header_tells_all_but_the_tensors(tiny: Classifier, tmp_path: Path) -> None:
+def test_the_header_contains_everything_but_the_tensors(tiny: Classifier, tmp_path: Path) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors", Recipe("mine", seed=7))
     header = weights.read_header(path)
     assert header.model == tiny.model.config
@@ -124,7 +128,7 @@ def test_a_failed_save_leaves_the_old_file(tiny: Classifier, tmp_path: Path) -> 
         weights.save(replace(tiny, model=weights.load(path).model), path / "below-a-file")
 
 
-def test_a_wrapped_model_is_not_stored_under_names_nobody_can_load(
+def test_a_wrapped_model_is_not_stored_under_unloadable_names(
     tiny: Classifier, tmp_path: Path
 ) -> None:
     wrapped = torch.nn.Sequential(OrderedDict(_orig_mod=tiny.model))
@@ -140,32 +144,32 @@ def test_a_loaded_model_outlives_its_file(tiny: Classifier, clip: Tensor, tmp_pa
         "import sys, torch, vidattn.weights as w; c = w.load(sys.argv[1]);"
         "open(sys.argv[1], 'wb').close(); print(c.model(torch.zeros(1, 3, 4, 32, 32)).shape)"
     )
-    done = ran(program, path)
+    done = run_program(program, path)
     assert (done.returncode, done.stdout) == (0, "torch.Size([1, 3])\n"), done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 @pytest.mark.parametrize("layout", ["ours", "archive"])
-def test_weights_are_in_memory_once_while_they_are_read(layout: str, tmp_path: Path) -> None:
+def test_weights_are_in_memory_only_once_while_they_are_read(layout: str, tmp_path: Path) -> None:
     shape = TimeSformerConfig(classes=3, width=512, depth=4, heads=8, frames=4, size=32)
     clip = ClipConfig(frames=4, short_side=32, crop=32)
-    made = Classifier(TimeSformer(shape), clip, ("a", "b", "c"))
-    path = weights.save(made, tmp_path / "a.safetensors")
+    classifier = Classifier(TimeSformer(shape), clip, ("a", "b", "c"))
+    path = weights.save(classifier, tmp_path / "a.safetensors")
     if layout == "archive":
-        path = save_official(made, tmp_path / "a.pyth")
+        path = save_official(classifier, tmp_path / "a.pyth")
     program = (
         "import re, sys, vidattn.weights as w, vidattn.weights.convert;"
         "peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]);"
         "before = peak(); c = w.load(sys.argv[1]); print(1024 * (peak() - before))"
     )
-    done = ran(program, path)
+    done = run_program(program, path)
     assert done.returncode == 0, done.stderr
     assert path.stat().st_size > 50_000_000
     assert int(done.stdout) < 1.5 * path.stat().st_size
 
 
 @pytest.mark.parametrize("layout", ["ours", "archive"])
-def test_weights_are_read_where_no_file_can_be_held_in_memory(
+def test_weights_are_read_without_files_in_memory(
     layout: str, tiny: Classifier, clip: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors")
@@ -185,7 +189,7 @@ def test_weights_are_read_where_no_file_can_be_held_in_memory(
         (RuntimeError("unable to open file: Too many open files (24)"), "too many open files", 3),
     ],
 )
-def test_what_this_process_lacks_is_not_blamed_on_the_file(
+def test_a_lack_of_resources_is_not_blamed_on_the_file(
     tiny: Classifier,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -207,22 +211,20 @@ def test_what_this_process_lacks_is_not_blamed_on_the_file(
         assert caught.value.message.startswith(str(path))
 
 
-def test_a_limit_on_the_size_of_files_is_none_on_what_is_read(
-    tiny: Classifier, tmp_path: Path
-) -> None:
+def test_a_limit_on_file_size_does_not_prevent_reading(tiny: Classifier, tmp_path: Path) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors")
     program = (
         "import resource, sys, vidattn.weights as w;"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); w.load(sys.argv[1])"
     )
-    done = ran(program, path)
+    done = run_program(program, path)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kept", [0, 4, 8, 500, -1, -5000])
-def test_a_file_cut_off_anywhere_is_refused(kept: int, tiny: Classifier, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0, 4, 8, 500, -1, -5000])
+def test_a_file_cut_off_anywhere_is_refused(size: int, tiny: Classifier, tmp_path: Path) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors")
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(WeightsError, match=r"tiny\.safetensors: "):
         weights.load(path)
 
@@ -277,7 +279,7 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
         weights.load(tmp_path / "pipe.safetensors")
 
 
-def test_not_a_number_is_refused_by_tensor(tiny: Classifier, tmp_path: Path) -> None:
+def test_infinity_is_refused_by_tensor(tiny: Classifier, tmp_path: Path) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors")
     data = bytearray(path.read_bytes())
     data[-4:] = torch.tensor([float("inf")]).numpy().tobytes()
@@ -329,14 +331,14 @@ def test_every_difference_is_counted_and_five_are_listed(tiny: Classifier, tmp_p
 def test_a_manifest_that_lies_is_refused(
     change: Callable[[dict[str, Any]], object], reason: str, tiny: Classifier, tmp_path: Path
 ) -> None:
-    path = rewritten(weights.save(tiny, tmp_path / "tiny.safetensors"), change)
+    path = rewrite_manifest(weights.save(tiny, tmp_path / "tiny.safetensors"), change)
     with pytest.raises(WeightsError) as caught:
         weights.load(path)
     assert str(path) in caught.value.message
     assert reason in caught.value.message
 
 
-def test_a_safetensors_file_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
+def test_a_safetensors_file_without_a_manifest_has_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "foreign.safetensors"
     path.write_bytes(safetensors.torch.save({"a": torch.zeros(2)}))
     with pytest.raises(WeightsError, match="without a manifest of vidattn") as caught:
@@ -344,6 +346,6 @@ def test_a_safetensors_file_without_a_manifest_says_what_to_do(tmp_path: Path) -
     assert "folder" in (caught.value.hint or "")
 
 
-def test_a_run_directory_is_its_model(tiny: Classifier, tmp_path: Path) -> None:
+def test_a_run_directory_loads_its_model(tiny: Classifier, tmp_path: Path) -> None:
     weights.save(tiny, tmp_path / "model.safetensors")
     assert weights.load(tmp_path).labels == tiny.labels
