@@ -16,6 +16,7 @@ from tests.output.chromium import FOUND
 MAKE = Path(__file__).parent.parent / "examples" / "gallery" / "make.py"
 
 
+@pytest.mark.slow
 def test_a_video_is_explained_and_annotated_at_a_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

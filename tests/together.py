@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from tests import processes
 
 ROOT = Path(__file__).parent.parent
 START = """
 import json, os, sys
-import torch, vidattn.training.fit  # loaded once; there are no threads yet, so that forking is safe
-torch.optim.SGD([torch.zeros(1)])  # the first one loads half of torch
 
 code, folder, count, *sys.argv[1:] = sys.argv[1:]
 members = []
@@ -47,13 +45,7 @@ def together(code: str, folder: Path, *arguments: object, count: int = 2) -> lis
     }
     folder.mkdir(parents=True)
     words = [code, folder, count, *arguments]
-    with subprocess.Popen(
-        [sys.executable, "-c", START, *map(str, words)], env=environment, start_new_session=True
-    ) as launcher:
-        try:
-            assert launcher.wait(timeout=280) == 0
-        finally:
-            if launcher.poll() is None:
-                os.killpg(launcher.pid, 9)
+    with processes.Popen(words, env=environment, code=START, stderr=2) as launcher:
+        assert launcher.wait() == 0
     texts = [(folder / str(rank)).read_text() for rank in range(count)]
     return [json.loads(text.splitlines()[-1]) for text in texts]

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import processes
 from vidattn import weights
 from vidattn.cli import main
 from vidattn.config import ClipConfig, TimeSformerConfig
@@ -117,15 +118,6 @@ def vidattn(tmp_path: Path) -> Run:
     }
 
     def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "vidattn", *map(str, arguments)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-            timeout=280,
-            check=False,
-        )
+        return processes.run(arguments, cwd=tmp_path, env=environment, stdin=stdin)
 
     return run

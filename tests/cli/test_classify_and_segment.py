@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from tests import processes
 from tests.cli.conftest import Run, write_film
 from vidattn.cli.app import COMMANDS, app
 from vidattn.models.int8 import can_multiply_int8
@@ -196,20 +196,16 @@ def test_an_output_that_cannot_be_written_exits_with_5(
     assert "cannot be written" in done.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_stopped_run_leaves_the_timeline_so_far(
     model: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     film = write_film(tmp_path / "long.mp4", seconds=600, fps=4)
-    command = [sys.executable, "-m", "vidattn", "segment", film, "-m", model]
-    with subprocess.Popen(
-        [*map(str, command), "--batch-size", "1", "--stride", "0.05"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:
+    words = ["segment", film, "-m", model, "--batch-size", "1", "--stride", "0.2"]
+    with processes.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "left" in line:  # the first line of progress

@@ -131,6 +131,7 @@ def test_motion_is_counted_the_same_way(quick: Run) -> None:
     assert quick(*words, "--frames", "9").returncode == 2
 
 
+@pytest.mark.slow
 def test_several_processes_count_every_video_once(
     quick: Run, clips: Path, model: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import processes
 from tests.cli.conftest import Run
 from tests.cli.test_train_and_eval import TINY
 from vidattn.training.run_dir import checkpoints
@@ -23,15 +24,14 @@ from vidattn.training.trainer import Network
 
 
 @contextmanager
-def training(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+def training(folder: Path, *words: str) -> Iterator[processes.Popen]:
     """A long run in two processes, once it has made a checkpoint."""
     command = ["train", "--dataset", "motion", *TINY, "--epochs", "5000", "--nproc", "2"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "vidattn", *command, "--save-every", "1", *words],
+    with processes.Popen(
+        [*command, "--save-every", "1", *words],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         while not checkpoints(folder / "runs" / "motion"):
             assert process.poll() is None
@@ -53,11 +53,12 @@ def is_alive(number: int) -> bool:
         return False
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
+def children(process: processes.Popen) -> list[int]:
     task = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(word) for word in task.read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_all_processes_save_and_end_on_a_signal(tmp_path: Path) -> None:
     with training(tmp_path) as process:
@@ -107,19 +108,19 @@ def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
 ) -> None:
     words = ["train", "--dataset", "motion", *SMALL_RUN, "--run-dir", "run"]
     (tmp_path / "struck").mkdir()
-    with subprocess.Popen(
-        [sys.executable, "-m", "vidattn", *words],
+    with processes.Popen(
+        words,
         cwd=tmp_path / "struck",
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         folder = tmp_path / "struck" / "run"
         while len(children(process)) < 2 or not checkpoints(folder):
             assert process.poll() is None
             time.sleep(0.02)
         os.kill(children(process)[rank], number)
-        _, said = process.communicate(timeout=200)
+        assert process.stderr is not None
+        said = process.stderr.read()
     assert process.returncode == 0, said
     how = "was ended by signal 9" if number == signal.SIGKILL else "did not answer"
     assert f"warning: process {rank} of 2 {how}; all resume from step" in said

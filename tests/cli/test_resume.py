@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import processes
 from tests.cli.conftest import Run, write_film
 from vidattn.inference.score_log import HEAD, MAGIC
 
@@ -42,11 +42,8 @@ def killed(log: Path, words: list[str], windows: int) -> None:
     """Run a command in a process and kill it when it has added so many windows to its log."""
     wanted = size(log) + windows * RECORD
     threads = str(torch.get_num_threads())
-    with subprocess.Popen(
-        [sys.executable, "-m", "vidattn", *words, "-q"],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": threads},
-    ) as process:
+    env = {**os.environ, "OMP_NUM_THREADS": threads}
+    with processes.Popen([*words, "-q"], env=env) as process:
         until = time.monotonic() + 120
         while size(log) < wanted and time.monotonic() < until and process.poll() is None:
             time.sleep(0.001)

@@ -8,8 +8,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +21,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from tests import processes
 from vidattn.cli.terminal import live, tracks
 from vidattn.cli.terminal import timeline as report
 from vidattn.cli.terminal.tracks import TerminalStyle
@@ -168,13 +167,13 @@ def on_a_terminal(words: list[str], folder: Path, columns: int, **variables: str
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 30, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
     environment |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONUTF8": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "vidattn", *words],
+    with processes.Popen(
+        words,
         cwd=folder,
         stdin=follower,
         stdout=follower,
         stderr=follower,
-        env={**environment, "OMP_NUM_THREADS": "1", **variables},
+        env={**environment, **variables},
     ) as process:
         os.close(follower)
         said = b""

@@ -8,12 +8,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.cli.conftest import Run, write_film
 
 TINY = [
@@ -267,12 +267,11 @@ def test_a_run_that_is_stopped_tells_at_once_how_to_go_on(
     tmp_path: Path, number: int, code: int
 ) -> None:
     words = [*TINY, "--epochs", "5000", "--run-dir", "my run"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "vidattn", "train", "--dataset", "motion", *words],
+    with processes.Popen(
+        ["train", "--dataset", "motion", *words],
         cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
+        env={**os.environ, "COLUMNS": "100"},
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if "saved" in line)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.cli.conftest import Run, write_film
 from vidattn.video import open_video
 
@@ -94,14 +93,7 @@ def test_the_film_itself_is_never_overwritten(quick: Run, model: Path, tmp_path:
 def test_stopping_a_film_leaves_the_timeline_and_no_half_film(model: Path, tmp_path: Path) -> None:
     film = write_film(tmp_path / "long.mp4", seconds=900, fps=4)
     words = ["segment", film, "-m", model, "-f", "json,mp4", "--stride", "60", "-o", "out"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "vidattn", *map(str, words)],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:
+    with processes.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "drawing labels" in line:

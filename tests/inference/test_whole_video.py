@@ -118,6 +118,7 @@ def test_embeddings_of_different_settings_are_refused(films: Path) -> None:
         EmbeddingSamples(open_dataset(str(films)))
 
 
+@pytest.mark.slow
 def test_a_head_learns_an_order_that_the_mean_cannot_see(
     quick: Run,  # noqa: F811
     films: Path,

@@ -52,6 +52,7 @@ def test_logits_are_those_of_the_official_code(
     torch.testing.assert_close(logits, torch.tensor(GOLDEN[attention][shape]), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_base_model_has_the_logits_of_the_official_code(known_values: Fill) -> None:
     golden = GOLDEN["base"]

@@ -164,6 +164,7 @@ with join_world(torch.device("cpu")):
 """
 
 
+@pytest.mark.slow
 def test_all_processes_report_broken_videos(damaged: Path, tmp_path: Path) -> None:
     recipe = replace(TINY, optim=replace(TINY.optim, epochs=1))
     recipe = replace(recipe, data=replace(TINY.data, dataset=str(damaged)))

@@ -406,6 +406,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_a_run_of_two_processes_can_be_finished_by_one(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts" / "run"
     words = json.dumps(to_plain(TINY)), parts

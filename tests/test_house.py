@@ -1,0 +1,133 @@
+"""The size of the house and the words in it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_floors import FLOOR
+
+ROOT = Path(__file__).parent.parent
+HOUSE: dict[str, Any] = runpy.run_path(str(ROOT / "examples" / "house.py"))
+MODULES = HOUSE["parse_modules"]()
+ARROWS = HOUSE["arrows"](MODULES)
+
+LONGEST_FUNCTION, LONGEST_FILE, LONGEST_COMMAND = 64, 420, 20
+"""In lines."""
+BANNED_NAMES = {
+    "answers": "predictions", "economy": "adaptive", "film": "video", "films": "videos",
+    "held_back": "validation", "lessons": "samples", "licence": "license", "outcome": "result",
+    "told": "a noun", "colour": "color", "centre": "center", "neighbour": "neighbor",
+    "normalise": "normalize", "figures": "metrics", "filming": "scene",
+}  # fmt: skip
+"""Old word in an identifier -> the word of the glossary."""
+BANNED_TEXT = {
+    "film": "video", "films": "videos", "held back": "validation", "held-back": "validation",
+    "data set": "dataset", "data sets": "datasets", "licence": "license", "colour": "color",
+    "centre": "center", "neighbour": "neighbor", "normalise": "normalize", "labelled": "labeled",
+}  # fmt: skip
+"""Old word in docstrings, comments, messages and docs -> the word of the glossary."""
+
+NOT_YET = {
+    *("cli.terminal.tracks", "cli.terminal.training", "inference.explain", "video.process.channel"),
+    *("cli/terminal/timeline.py", "cli/terminal/tracks.py", "data/motion/dataset.py"),
+    *("data/motion/scene.py", "inference/explain.py", "inference/scorer.py"),
+    *("training/artifacts.py", "training/data.py", "video/container/av1.py"),
+}
+"""Modules and files whose words are still being replaced."""
+
+
+def test_the_house_is_small() -> None:
+    assert len({HOUSE["room"](name) for name in MODULES}) <= 16
+    assert max(HOUSE["floors"](ARROWS).values()) <= 9
+    assert len(ARROWS) <= 80
+
+
+def test_no_arrow_goes_up_and_none_in_a_circle() -> None:
+    assert {(a, b) for a, b in ARROWS if FLOOR[b] >= FLOOR[a]} == set()
+    assert HOUSE["circles"](ARROWS) == set()
+
+
+def test_functions_files_and_commands_are_short() -> None:
+    functions = HOUSE["functions"](MODULES)
+    lengths = [length for length, _ in functions]
+    assert statistics.median(lengths) <= 8
+    assert lengths[int(0.9 * len(lengths))] <= 25
+    assert [name for length, name in functions if length > LONGEST_FUNCTION] == []
+    assert [name for length, name in HOUSE["line_counts"]() if length > LONGEST_FILE] == []
+    bodies = HOUSE["command_bodies"](MODULES)
+    assert len(bodies) > 10
+    assert [name for length, name in bodies if length > LONGEST_COMMAND] == []
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    twice = {n: places for n, places in HOUSE["class_names"](MODULES).items() if len(places) > 1}
+    public = {n: places for n, places in twice.items() if not n.startswith("_")}
+    assert public.keys() <= {"Group", "Measurement", "Note", "Row"}
+
+
+def identifiers(tree: ast.Module) -> set[str]:
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    names |= {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    names |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    return names | {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+
+
+def words_in(name: str) -> set[str]:
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return {*parts.split("_"), parts.strip("_")}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_name_has_an_old_word(module: str) -> None:
+    names = {*identifiers(MODULES[module]), *module.split(".")}
+    found = {
+        (name, BANNED_NAMES[word]) for name in names for word in words_in(name) & {*BANNED_NAMES}
+    }
+    assert found == set() or module in NOT_YET
+
+
+TEXTS = [
+    *sorted((ROOT / "vidattn").rglob("*.py")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md")),
+    *sorted((ROOT / "examples" / "guides").glob("*.md")),
+    ROOT / "examples" / "benchmarks" / "README.md",
+]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_text_has_an_old_word(path: Path) -> None:
+    if (
+        path.is_relative_to(ROOT / "vidattn")
+        and path.relative_to(ROOT / "vidattn").as_posix() in NOT_YET
+    ):
+        return
+    text = re.sub(r"`[^`\n]*`|```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    pattern = re.compile(rf"(?<![\w/.-])({'|'.join(BANNED_TEXT)})(?![\w/])(?!\.\w)", re.IGNORECASE)
+    assert sorted({(match, BANNED_TEXT[match.lower()]) for match in pattern.findall(text)}) == []
+
+
+def test_the_rules_see_a_breach() -> None:
+    assert words_in("heldBack") & {"held_back"}
+    assert words_in("FilmReader") & {"film"}
+    assert HOUSE["circles"]({("a", "b"), ("b", "c"), ("c", "a")}) == {
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "c"),
+    }
+
+
+def test_the_script_prints_the_numbers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    runpy.run_path(str(ROOT / "examples" / "house.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "inference/stream.py" in printed
+    assert printed.startswith("rooms")
