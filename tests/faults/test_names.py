@@ -37,7 +37,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words).replace(LONG, "LONG"))
-def test_a_name_longer_than_any_is_as_good_as_absent(
+def test_a_name_longer_than_any_counts_as_absent(
     words: tuple[str, ...], quick: Run, film: Path
 ) -> None:
     done = quick(*[word.replace("{film}", str(film)) for word in words])
@@ -56,10 +56,10 @@ def test_an_output_that_can_be_no_folder_is_named(
     assert done.stderr.startswith("error: ")
 
 
-def test_films_of_any_name_get_files_and_documents(
+def test_videos_of_any_name_get_files_and_documents(
     quick: Run, film: Path, model: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "films"
+    folder = tmp_path / "videos"
     folder.mkdir()
     names = [
         "-rf.mp4",

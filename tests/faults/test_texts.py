@@ -53,11 +53,11 @@ def test_a_document_type_in_utf_16_is_refused_too(tmp_path: Path) -> None:
         read_ground_truth(written(tmp_path / "a.eaf", text.encode("utf-16")))
 
 
-def test_an_address_that_is_none_is_a_film_that_is_not_there(tmp_path: Path) -> None:
+def test_an_address_that_is_none_is_a_video_that_is_not_there(tmp_path: Path) -> None:
     media = '<HEADER><MEDIA_DESCRIPTOR MEDIA_URL="http://[.mp4" TIME_ORIGIN="--5"/></HEADER>'
     text = f"<ANNOTATION_DOCUMENT>{media}</ANNOTATION_DOCUMENT>"
-    [film] = read_ground_truth(written(tmp_path / "a.eaf", text)).videos
-    assert film.name == "http://[.mp4"
+    [video] = read_ground_truth(written(tmp_path / "a.eaf", text)).videos
+    assert video.name == "http://[.mp4"
 
 
 @pytest.mark.parametrize("duration", ["1e999", str(10**400), "-1", '"x"'])
@@ -67,7 +67,7 @@ def test_a_duration_that_is_none_is_named(duration: str, tmp_path: Path) -> None
         read_ground_truth(written(tmp_path / "a.json", text.replace("D", duration)))
 
 
-def test_cuts_in_a_table_that_is_none_are_named(tmp_path: Path) -> None:
+def test_shot_cuts_in_an_invalid_table_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a table"):
         shot_cuts.load_cuts(written(tmp_path / "a.csv", "x" * 200_000 + "\n"))
 
@@ -92,7 +92,7 @@ def test_a_state_that_says_nothing_of_its_run_is_refused(facts: str, tmp_path: P
 
 
 @pytest.mark.parametrize("at", range(0, 1200, 60))
-def test_answers_with_any_byte_wrong_are_read_or_named(at: int, tmp_path: Path) -> None:
+def test_predictions_with_any_byte_wrong_are_read_or_named(at: int, tmp_path: Path) -> None:
     import numpy as np
 
     whole = predictions.Predictions(

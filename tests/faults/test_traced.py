@@ -1,4 +1,4 @@
-"""What the system saw: a film opens no other file and no address, a checkpoint no program."""
+"""What the system saw: a video opens no other file and no address, a checkpoint no program."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _strace(tmp_path: Path) -> None:
 
 
 def lists(other: Path) -> dict[str, str]:
-    """Texts that name another film and an address, each as FFmpeg knows them."""
+    """Texts that name another video and an address, each as FFmpeg knows them."""
     places = (str(other), other.name, f"http://{ADDRESS}/a.mp4")
     hls = "".join(f"#EXTINF:5,\n{place}\n" for place in places)
     parts = "".join(f"file '{place}'\n" for place in places)
@@ -76,7 +76,7 @@ def lists(other: Path) -> dict[str, str]:
 
 
 def followed(calls: str, other: Path) -> list[str]:
-    """Calls that open the other film or reach for a network."""
+    """Calls that open the other video or reach for a network."""
     return [
         line
         for line in calls.splitlines()
