@@ -68,7 +68,7 @@ def test_a_duration_that_is_none_is_named(duration: str, tmp_path: Path) -> None
 
 
 def test_shot_cuts_in_an_invalid_table_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a table"):
+    with pytest.raises(DataError, match="not a csv table"):
         shot_cuts.load_cuts(written(tmp_path / "a.csv", "x" * 200_000 + "\n"))
 
 
