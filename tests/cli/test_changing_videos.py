@@ -1,4 +1,4 @@
-"""Films that change under a command, and many films through few decoders."""
+"""Videos that change during a command, and many videos through few decoders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WANTED = ("-f", "json,html", "-o", "out")
 
 @pytest.mark.parametrize("how", ["grown", "written over", "replaced"])
 @pytest.mark.parametrize("command", ["segment", "classify"])
-def test_nothing_is_written_of_a_film_that_changes_while_it_is_read(
+def test_nothing_is_written_of_a_video_that_changes_while_it_is_read(
     quick: Run,
     model: Path,
     tmp_path: Path,
@@ -53,7 +53,7 @@ def test_nothing_is_written_of_a_film_that_changes_while_it_is_read(
     assert there == ["b.vidattn.html", "b.vidattn.json"]
 
 
-def test_many_films_share_two_decoders_and_give_what_each_gives_alone(
+def test_many_videos_share_two_decoders_and_give_the_results_of_each_alone(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "films"
@@ -83,7 +83,7 @@ def test_many_films_share_two_decoders_and_give_what_each_gives_alone(
     assert together == alone
 
 
-def test_what_is_done_already_is_not_opened_ahead(
+def test_inputs_that_are_done_are_not_prefetched(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "films").mkdir()
@@ -118,7 +118,7 @@ def test_larger_frames_and_other_codecs_can_be_allowed(quick: Run, model: Path, 
     assert limits == [Limits(any_codec=True)] * 3
 
 
-def test_every_look_at_an_explained_film_is_under_the_limits_given(
+def test_limits_hold_whenever_an_explained_video_is_opened(
     quick: Run, model: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[Limits | None] = []
@@ -134,9 +134,7 @@ def test_every_look_at_an_explained_film_is_under_the_limits_given(
     assert limits == [Limits(max_pixels=200_000)] * 5
 
 
-def test_films_looked_at_by_the_other_commands_are_under_the_limits_given(
-    quick: Run, model: Path, film: Path
-) -> None:
+def test_limits_hold_for_the_other_commands(quick: Run, model: Path, film: Path) -> None:
     assert quick("segment", film, "-m", model, "-f", "json").returncode == 0
     Path("truth.csv").write_text("path,label,start,end\nwalk,walk,0,4\n")
     Path("list.csv").write_text(f"path,label,split\n{film},walk,val\n")

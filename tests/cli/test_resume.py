@@ -1,4 +1,4 @@
-"""Runs of `vidattn segment` that are killed, stopped and gone on with."""
+"""Runs of `vidattn segment` that are killed or stopped, and resumed."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def size(path: Path) -> int:
 
 
 def cut(log: Path, windows: int, more: int = 0) -> None:
-    """Leave so many windows of a log and some bytes of the next."""
+    """Shorten a log to this many windows and some bytes of the next."""
     data = log.read_bytes()
     header = HEAD.size + HEAD.unpack_from(data, len(MAGIC))[0] + len(MAGIC)
     log.write_bytes(data[: header + windows * RECORD + more])
 
 
-def kept_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
-    """A finished run, as if it had been killed before it took its log away."""
+def keep_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    """Finish a run, but keep its log as if the run had been killed before the end."""
     with monkeypatch.context() as patch:
         patch.setattr("vidattn.inference.score_log.ScoreLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 0
 
 
-def killed(log: Path, words: list[str], windows: int) -> None:
-    """Run a command in a process and kill it when it has added so many windows to its log."""
+def run_and_kill(log: Path, words: list[str], windows: int) -> None:
+    """Run a command in a process; kill it when it has added this many windows to its log."""
     wanted = size(log) + windows * RECORD
     threads = str(torch.get_num_threads())
     env = {**os.environ, "OMP_NUM_THREADS": threads}
@@ -62,7 +62,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
     assert quick(*words, "-o", "whole").returncode == 0
     again = [*words, "-o", str(tmp_path / "killed"), "--resume"]
     for windows in kills:
-        killed(tmp_path / "killed" / "walk.vidattn.log", again, windows)
+        run_and_kill(tmp_path / "killed" / "walk.vidattn.log", again, windows)
         assert not (tmp_path / "killed" / "walk.vidattn.json").exists()
     done = quick(*again)
     assert done.returncode == 0, done.stderr
@@ -71,7 +71,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
 
 
-def test_a_damaged_film_is_gone_on_with_to_the_same_bytes(
+def test_a_resumed_run_over_a_damaged_video_ends_with_the_same_bytes(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = write_film(tmp_path / "walk.mp4", seconds=12)
@@ -100,7 +100,7 @@ def test_runs_that_reuse_windows_resume_to_the_same_bytes(
     monkeypatch.setattr("vidattn.inference.resume.FRESH_WINDOWS", 32)  # as in a longer film
     words = ("segment", film, "-m", model, "--batch-size", "2", "-f", "json", "--stride", "0.1")
     words += ("--skip-static", "4")
-    kept_log(quick, monkeypatch, *words)
+    keep_log(quick, monkeypatch, *words)
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
     whole, kept = saved.read_bytes(), log.read_bytes()
     assert json.loads(whole)["coverage"]["reused"] > 3
@@ -133,7 +133,7 @@ def record_ends(log: bytes) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("windows", [0, 5, 32, 33])
-def test_wherever_a_run_ended_it_goes_on_to_the_same_bytes(
+def test_wherever_a_run_ended_it_resumes_to_the_same_bytes(
     quick: Run,
     film: Path,
     model: Path,
@@ -142,7 +142,7 @@ def test_wherever_a_run_ended_it_goes_on_to_the_same_bytes(
     windows: int,
 ) -> None:
     words = ("segment", film, "-m", model, *WANTED)
-    kept_log(quick, monkeypatch, *words)
+    keep_log(quick, monkeypatch, *words)
     whole = (tmp_path / "walk.vidattn.json").read_bytes()
     (tmp_path / "walk.vidattn.json").unlink()
     cut(tmp_path / "walk.vidattn.log", windows, more=9)
@@ -157,7 +157,7 @@ def test_known_windows_are_not_computed_again(
     quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("segment", film, "-m", model, "--batch-size", "2", "-f", "json")  # side by side
-    kept_log(quick, monkeypatch, *words)
+    keep_log(quick, monkeypatch, *words)
     cut(tmp_path / "walk.vidattn.log", 5)
     shown: list[int] = []
     with monkeypatch.context() as patch:
@@ -172,30 +172,30 @@ def test_known_windows_are_not_computed_again(
 def test_a_run_with_other_settings_is_refused_and_the_log_kept(
     quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept_log(quick, monkeypatch, "segment", film, "-m", model, *WANTED)
+    keep_log(quick, monkeypatch, "segment", film, "-m", model, *WANTED)
     log = (tmp_path / "walk.vidattn.log").read_bytes()
     other = quick("segment", film, "-m", model, *WANTED, "--stride", 0.2, "--resume")
     assert other.returncode == 3
     assert "stride_seconds was 0.1, is 0.2" in other.stderr
     assert "leave out --resume" in other.stderr
     assert (tmp_path / "walk.vidattn.log").read_bytes() == log
-    # How scores become segments is no part of a run.
+    # Post-processing is no part of a run.
     fine = quick("segment", film, "-m", model, *WANTED, "--threshold", 0.5, "--resume")
     assert fine.returncode == 0, fine.stderr
 
 
-def test_a_film_that_has_changed_is_refused(
+def test_a_video_that_has_changed_is_refused(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = write_film(tmp_path / "walk.mp4")
-    kept_log(quick, monkeypatch, "segment", film, "-m", model, *WANTED)
+    keep_log(quick, monkeypatch, "segment", film, "-m", model, *WANTED)
     os.utime(film, (1, 1))
     done = quick("segment", film, "-m", model, *WANTED, "--resume")
     assert done.returncode == 3
     assert "input modified was" in done.stderr
 
 
-def test_finished_films_are_passed_over(quick: Run, model: Path, tmp_path: Path) -> None:
+def test_finished_videos_are_skipped(quick: Run, model: Path, tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         write_film(tmp_path / name, seconds=1)
     assert quick("segment", "a.mp4", "-m", model, "-f", "json", "-o", "out").returncode == 0

@@ -1,4 +1,4 @@
-"""`-f mp4` and `--excerpts`: what people type, what is there afterwards and what is said."""
+"""`-f mp4` and `--excerpts`: commands, files and messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def saved(quick: Run, film: Path, model: Path, tmp_path: Path) -> Path:
     return tmp_path / "walk.vidattn.json"
 
 
-def test_segment_makes_a_film_and_clips(
+def test_segment_writes_an_annotated_video_and_excerpts(
     quick: Run, film: Path, model: Path, tmp_path: Path
 ) -> None:
     done = quick("segment", film, "-m", model, "-f", "mp4,srt", "--excerpts", "cuts", "-o", "out")
@@ -34,13 +34,13 @@ def test_segment_makes_a_film_and_clips(
     count = "1 excerpt" if len(cuts) == 1 else f"{len(cuts)} excerpts"
     assert f"wrote {count} to cuts (" in done.stderr
     assert "wrote out/walk.vidattn.mp4" in done.stderr
-    # A film that was made of another is not taken for one of those to look at.
+    # An annotated video is no input of a folder or pattern.
     again = quick("segment", "out", "-m", model, "-f", "json")
     assert "no videos below this directory" in again.stderr
     assert quick("segment", "out/*.mp4", "-m", model, "-f", "json").returncode == 3
 
 
-def test_timeline_finds_the_film_that_was_moved(
+def test_timeline_finds_the_video_that_was_moved(
     quick: Run, saved: Path, film: Path, tmp_path: Path
 ) -> None:
     saved.write_text(saved.read_text().replace(str(film), "gone/walk.mp4"))
@@ -56,7 +56,7 @@ def test_timeline_finds_the_film_that_was_moved(
     assert list(tmp_path.glob("walk.01.*.mp4"))
 
 
-def test_classify_makes_a_film_with_its_answer(quick: Run, film: Path, model: Path) -> None:
+def test_classify_writes_a_video_with_its_prediction(quick: Run, film: Path, model: Path) -> None:
     done = quick("classify", film, "-m", model, "-f", "mp4")
     assert done.returncode == 0, done.stderr
     assert Path("walk.vidattn.mp4").exists()
@@ -81,7 +81,7 @@ def test_what_cannot_be_done_is_said(
     assert message in done.stderr
 
 
-def test_the_film_itself_is_never_overwritten(quick: Run, model: Path, tmp_path: Path) -> None:
+def test_the_video_itself_is_never_overwritten(quick: Run, model: Path, tmp_path: Path) -> None:
     path = write_film(tmp_path / "a.vidattn.mp4", seconds=1)
     before = path.read_bytes()
     done = quick("segment", path, "-m", model, "-f", "mp4")
@@ -90,7 +90,7 @@ def test_the_film_itself_is_never_overwritten(quick: Run, model: Path, tmp_path:
     assert path.read_bytes() == before
 
 
-def test_stopping_a_film_leaves_the_timeline_and_no_half_film(model: Path, tmp_path: Path) -> None:
+def test_a_stop_leaves_the_timeline_and_no_partial_video(model: Path, tmp_path: Path) -> None:
     film = write_film(tmp_path / "long.mp4", seconds=900, fps=4)
     words = ["segment", film, "-m", model, "-f", "json,mp4", "--stride", "60", "-o", "out"]
     with processes.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
