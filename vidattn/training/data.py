@@ -81,7 +81,7 @@ def fit_recipe(recipe: Recipe, data: TrainingDataset) -> Recipe:
 def open_training_dataset(
     recipe: Recipe, data_root: Path | None, shard: tuple[int, int] = (0, 1)
 ) -> TrainingDataset:
-    """The data set a recipe names; share: this process's number and how many there are.
+    """The dataset that a recipe names; share: this process's number and how many there are.
 
     Raises DataError when it is not there or malformed, RecipeError when batches are too small.
     """

@@ -71,8 +71,8 @@ class Channel:
 
     def send_error(self, error: VideoError) -> None:
         """Send an error of the file."""
-        told = {"message": error.message, "code": error.code, "hint": error.hint}
-        self.send({"kind": "error", **told})
+        fields = {"message": error.message, "code": error.code, "hint": error.hint}
+        self.send({"kind": "error", **fields})
 
     def beat(self) -> None:
         """Show that work continues, twice a second at most."""
