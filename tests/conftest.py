@@ -1,21 +1,37 @@
-"""Fixtures that several parts share."""
+"""Fixtures of several rooms: a video, a model and two ways to run commands."""
 
+from __future__ import annotations
+
+import io
 import os
+import signal
+import subprocess
+import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # several tests at a time: each has a processor of its own
+from tests import processes
+from tests.helpers import Run, write_video
+from vidattn import weights
+from vidattn.cli import main
+from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.models.classifier import Classifier, ModelCard
+from vidattn.models.timesformer import TimeSformer
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # parallel tests get one core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def known_values() -> Callable[[Mapping[str, tuple[int, ...]]], dict[str, np.ndarray]]:
-    """Weights that anybody can make again: float32 arrays drawn by the name of each tensor.
+    """Reproducible weights: float32 arrays seeded by the name of each tensor.
 
-    The goldens in tests/models/golden were made with them, under the official names.
+    The goldens in tests/models/golden were computed with them, under the official names.
     """
 
     def fill(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -27,3 +43,62 @@ def known_values() -> Callable[[Mapping[str, tuple[int, ...]]], dict[str, np.nda
         return values
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four seconds, 96x64, 10 fps."""
+    return write_video(tmp_path_factory.mktemp("video") / "walk.mp4")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights file of a tiny untrained model that looks at half a second."""
+    torch.manual_seed(0)
+    shape = TimeSformerConfig(classes=3, frames=4, size=32, patch=16, width=32, depth=2, heads=2)
+    clip = ClipConfig(frames=4, step_seconds=0.125, short_side=32, crop=32)
+    classifier = Classifier(
+        TimeSformer(shape), clip, ("walk", "run", "[b]jump"), card=ModelCard("tiny", license="MIT")
+    )
+    return weights.save(classifier, tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+@pytest.fixture
+def quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """As `vidattn`, without the seconds that starting a process takes."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        words = [str(argument) for argument in arguments]
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        text = capsys.readouterr()
+        return subprocess.CompletedProcess(words, int(ended.value.code or 0), text.out, text.err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def vidattn(tmp_path: Path) -> Run:
+    """Run `vidattn ARGUMENTS` in an empty directory: a finished process with text output."""
+    environment = {
+        **os.environ,
+        "VIDATTN_CACHE": str(tmp_path / "cache"),
+        "HF_HOME": str(tmp_path / "hub"),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "100",
+    }
+
+    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return processes.run(arguments, cwd=tmp_path, env=environment, stdin=stdin)
+
+    return run

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from tests.cli.conftest import write_film
 from tests.data import layouts
-from tests.data.conftest import moving_square, write_video
+from tests.data.conftest import moving_square, write_frames
+from tests.helpers import write_video
 from vidattn.cli import main
 from vidattn.cli.app import app
 
@@ -99,7 +99,7 @@ def _is_unused(words: list[str], place: int) -> bool:
 
 def make_files(guide: str, folder: Path) -> None:
     """The files that a guide begins with."""
-    short = write_film(folder / "movie.mp4", 3)
+    short = write_video(folder / "movie.mp4", 3)
     (folder / "examples").symlink_to(ROOT / "examples")
     if guide == "movies-and-archives":
         places = ["archive/a.mp4", "archive/deep/b.mp4"]
@@ -124,7 +124,7 @@ def make_files(guide: str, folder: Path) -> None:
 
 
 def _make_own_classes(folder: Path) -> None:
-    write_film(folder / "walk.mp4", 4)
+    write_video(folder / "walk.mp4", 4)
     (folder / "truth.csv").write_text(
         "path,label,start,end\nwalk.mp4,short,0,2\nwalk.mp4,long,2,4\n"
     )
@@ -132,7 +132,7 @@ def _make_own_classes(folder: Path) -> None:
     for name, seconds in (("short", 0.5), ("long", 1.0)):
         (folder / "my_clips" / name).mkdir(parents=True)
         for i in range(5):
-            write_film(folder / "my_clips" / name / f"{name}{i}.mp4", seconds + i / 10)
+            write_video(folder / "my_clips" / name / f"{name}{i}.mp4", seconds + i / 10)
             split = "val" if i == 4 else "train"
             rows.append(f"embeddings/my_clips/{name}/{name}{i}.vidattn.npz,{name},{split}\n")
     (folder / "videos.csv").write_text("".join(rows))
@@ -140,7 +140,7 @@ def _make_own_classes(folder: Path) -> None:
 
 def _place_moving_square(path: Path, kind: str, number: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, moving_square(kind, 10 * number + len(kind))[:10])
+    write_frames(path, moving_square(kind, 10 * number + len(kind))[:10])
 
 
 @pytest.fixture

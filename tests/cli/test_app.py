@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.helpers import Run
 from vidattn.cli.app import COMMANDS
 
 

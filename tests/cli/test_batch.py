@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 from vidattn.inference.batch.segment import Segmenter
 
 WANTED = ("-f", "json,csv", "-o", "out")
@@ -16,39 +16,39 @@ WANTED = ("-f", "json,csv", "-o", "out")
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
     """Two videos and a text file that is none, one folder deep."""
-    folder = tmp_path / "films"
+    folder = tmp_path / "videos"
     (folder / "deep").mkdir(parents=True)
     for name in ("a.mp4", "deep/b.mp4"):
-        write_film(folder / name, seconds=1)
+        write_video(folder / name, seconds=1)
     (folder / "c.mp4").write_text("no video")
     return folder
 
 
 def test_skipped_inputs_and_known_failures_are_named(quick: Run, model: Path, videos: Path) -> None:
-    words = ("segment", "films", "-m", model, *WANTED)
+    words = ("segment", "videos", "-m", model, *WANTED)
     first = quick(*words)
     assert first.returncode == 4
-    assert "error: films/c.mp4: " in first.stderr
+    assert "error: videos/c.mp4: " in first.stderr
     assert "2 of 3 inputs complete, 0 in part, 1 failed" in first.stderr
     again = quick(*words, "--skip-existing")
     assert again.returncode == 4
-    assert "films/a.mp4: is done" in again.stderr
-    assert "films/c.mp4: has failed before (E_NOT_VIDEO); --retry-failed" in again.stderr
-    write_film(videos / "c.mp4", seconds=1)
+    assert "videos/a.mp4: is done" in again.stderr
+    assert "videos/c.mp4: has failed before (E_NOT_VIDEO); --retry-failed" in again.stderr
+    write_video(videos / "c.mp4", seconds=1)
     assert quick(*words, "--skip-existing").returncode == 0
 
 
 def test_a_shard_without_inputs_is_done_and_one_that_does_not_exist_refused(
     quick: Run, model: Path, videos: Path
 ) -> None:
-    words = ("segment", "films", "-m", model, *WANTED)
+    words = ("segment", "videos", "-m", model, *WANTED)
     empty = quick(*words, "--shard", "5/6")
     assert (empty.returncode, empty.stdout) == (0, "")
     assert quick(*words, "--shard", "3/3").returncode == 2
 
 
 @pytest.mark.parametrize(
-    ("lacking", "code"), [({"films/a.mp4"}, 4), ({"films/a.mp4", "films/deep/b.mp4"}, 6)]
+    ("lacking", "code"), [({"videos/a.mp4"}, 4), ({"videos/a.mp4", "videos/deep/b.mp4"}, 6)]
 )
 def test_the_exit_code_tells_a_lack_of_memory_for_all_inputs(
     quick: Run,
@@ -66,13 +66,13 @@ def test_the_exit_code_tells_a_lack_of_memory_for_all_inputs(
         return plain(self, path, deliver)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Segmenter, "run", run)
-    done = quick("segment", "films", "-m", model, *WANTED)
+    done = quick("segment", "videos", "-m", model, *WANTED)
     assert done.returncode == code
-    assert "films/a.mp4: out of memory" in done.stderr
+    assert "videos/a.mp4: out of memory" in done.stderr
 
 
 def test_skipped_inputs_are_printed_like_the_others(quick: Run, model: Path, videos: Path) -> None:
-    words = ("classify", "films", "-m", model, *WANTED, "--json")
+    words = ("classify", "videos", "-m", model, *WANTED, "--json")
     first, again = quick(*words), quick(*words, "--skip-existing")
     assert first.returncode == again.returncode == 4
     documents = [[json.loads(line) for line in done.stdout.splitlines()] for done in (first, again)]
@@ -83,7 +83,7 @@ def test_skipped_inputs_are_printed_like_the_others(quick: Run, model: Path, vid
 
 
 def test_exact_excerpts_replace_others(quick: Run, model: Path, videos: Path) -> None:
-    words = ("segment", "films/a.mp4", "-m", model, *WANTED, "--skip-existing", "--excerpts", "x")
+    words = ("segment", "videos/a.mp4", "-m", model, *WANTED, "--skip-existing", "--excerpts", "x")
     assert "wrote 1 excerpt to x" in quick(*words).stderr
     assert "encoded anew" in quick(*words, "--excerpts-exact").stderr
     assert "excerpt" not in quick(*words, "--excerpts-exact").stderr

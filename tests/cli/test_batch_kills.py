@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import write_film
+from tests.helpers import write_video
 from vidattn.timeline import Timeline
 
 START = """
@@ -133,20 +133,20 @@ def slow_server() -> Iterator[str]:
 @pytest.fixture
 def commands(model: Path, tmp_path: Path) -> dict[str, list[str]]:
     """What is killed; OUT stands for the folder it writes to."""
-    write_film(tmp_path / "walk.mp4", seconds=3)
+    write_video(tmp_path / "walk.mp4", seconds=3)
     rows = ["path,label,split"]
     for i, label in enumerate(("walk", "run", "[b]jump") * 2):
-        write_film(tmp_path / f"{i}.mp4", seconds=0.5)
+        write_video(tmp_path / f"{i}.mp4", seconds=0.5)
         rows.append(f"{i}.mp4,{label},val")
     (tmp_path / "set.csv").write_text("\n".join(rows) + "\n")
-    films = [f"{i}.mp4" for i in range(4)]
+    videos = [f"{i}.mp4" for i in range(4)]
     tiny = ["-m", str(model)]
     files = ["-f", "json,csv,srt", "-o", "OUT"]
     answers = ["--dump", "OUT/dump.jsonl", "--confusion", "OUT/who.csv"]
     return {
         "segment": ["segment", "walk.mp4", *tiny, "--stride", "0.1", "--resume", *files],
-        "corpus": ["segment", *films, *tiny, "--skip-existing", *files],
-        "classify": ["classify", *films, *tiny, *files],
+        "corpus": ["segment", *videos, *tiny, "--skip-existing", *files],
+        "classify": ["classify", *videos, *tiny, *files],
         "import": ["models", "import", str(model), "-o", "OUT/model.safetensors"],
         "eval": ["eval", *tiny, "--dataset", "set.csv", "--views", "1x1", *answers],
     }
@@ -207,22 +207,22 @@ def test_a_killed_download_leaves_no_file_of_that_name(tmp_path: Path, slow_serv
     assert bytes.fromhex(last[name]) == BODY
 
 
-def test_processes_that_share_a_folder_do_no_film_twice(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "films").mkdir()
+def test_processes_that_share_a_folder_do_no_video_twice(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
     for i in range(6):
-        write_film(tmp_path / "films" / f"{i}.mp4", seconds=1)
-    (tmp_path / "films" / "bad.mp4").write_text("no film")
-    words = ["segment", "films", "-m", str(model), "--stride", "0.1", "-f", "json,srt", "-o"]
+        write_video(tmp_path / "videos" / f"{i}.mp4", seconds=1)
+    (tmp_path / "videos" / "bad.mp4").write_text("no video")
+    words = ["segment", "videos", "-m", str(model), "--stride", "0.1", "-f", "json,srt", "-o"]
     assert python(TOGETHER, tmp_path, [*words, "alone"], 1) == [4]
     assert python(TOGETHER, tmp_path, [*words, "out"], 3) == [4, 4, 4]
     said = "".join((tmp_path / f"said{i}").read_text() for i in range(3))
     for i in range(6):
-        assert said.count(f"wrote out/films/{i}.vidattn.json") == 1
-    assert said.count("error: films/bad.mp4") == 1
+        assert said.count(f"wrote out/videos/{i}.vidattn.json") == 1
+    assert said.count("error: videos/bad.mp4") == 1
     (failure,) = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
-    assert (json.loads(failure)["path"], json.loads(failure)["attempt"]) == ("films/bad.mp4", 1)
+    assert (json.loads(failure)["path"], json.loads(failure)["attempt"]) == ("videos/bad.mp4", 1)
     one, two = (
-        {p.name: p.read_bytes() for p in (tmp_path / f / "films").iterdir()}
+        {p.name: p.read_bytes() for p in (tmp_path / f / "videos").iterdir()}
         for f in ("alone", "out")
     )
     assert one == two
@@ -230,7 +230,7 @@ def test_processes_that_share_a_folder_do_no_film_twice(model: Path, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_real_films_good_and_broken_end_as_ever_whoever_is_killed() -> None:
+def test_real_videos_good_and_broken_end_as_ever_whoever_is_killed() -> None:
     media = os.environ.get("VIDATTN_MEDIA")
     if media is None:
         pytest.skip("VIDATTN_MEDIA names no folder")

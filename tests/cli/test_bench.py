@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 from vidattn.evaluation import benchmark
 
 
@@ -54,7 +54,7 @@ def test_a_set_of_ones_own_can_be_timed(quick: Run, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "clips" / name).mkdir(parents=True)
         for i in range(2):
-            write_film(tmp_path / "clips" / name / f"{i}.mp4", 0.5)
+            write_video(tmp_path / "clips" / name / f"{i}.mp4", 0.5)
     given = ("data.workers=0", "data.clips_per_epoch=8", "optim.batch_size=2", "model.depth=1")
     words = [word for setting in given for word in ("--set", setting)]
     shared = ("bench", "--dataset", "clips", *words)

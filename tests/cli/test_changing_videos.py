@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 from vidattn.inference.scorer import Scorer
 from vidattn.video import Limits, Prefetcher
 from vidattn.video.process.child import WorkerProcess
@@ -29,37 +29,37 @@ def test_nothing_is_written_of_a_video_that_changes_while_it_is_read(
     command: str,
     how: str,
 ) -> None:
-    (tmp_path / "films").mkdir()
-    films = [write_film(tmp_path / "films" / f"{name}.mp4", seconds=1) for name in "ab"]
+    (tmp_path / "videos").mkdir()
+    videos = [write_video(tmp_path / "videos" / f"{name}.mp4", seconds=1) for name in "ab"]
     looked = Scorer.classify_frames
 
     def look(self: Scorer, clips: Sequence[Tensor]) -> list[Tensor]:
-        if films[0].stat().st_ino == inode and films[0].stat().st_size == size:
+        if videos[0].stat().st_ino == inode and videos[0].stat().st_size == size:
             if how == "replaced":
-                write_film(tmp_path / "other.mp4", seconds=1).replace(films[0])
+                write_video(tmp_path / "other.mp4", seconds=1).replace(videos[0])
             else:
-                with films[0].open("ab" if how == "grown" else "wb") as file:
+                with videos[0].open("ab" if how == "grown" else "wb") as file:
                     file.write(b"more of it")
         return looked(self, clips)
 
-    size, inode = films[0].stat().st_size, films[0].stat().st_ino
+    size, inode = videos[0].stat().st_size, videos[0].stat().st_ino
     monkeypatch.setattr(Scorer, "classify_frames", look)
-    done = quick(command, "films", "-m", model, *WANTED)
+    done = quick(command, "videos", "-m", model, *WANTED)
     assert done.returncode == 4
-    assert "films/a.mp4: the file changed while it was read" in done.stderr
+    assert "videos/a.mp4: the file changed while it was read" in done.stderr
     (failure,) = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
     assert json.loads(failure)["code"] == "E_CHANGED"
-    there = sorted(path.name for path in (tmp_path / "out" / "films").iterdir())
+    there = sorted(path.name for path in (tmp_path / "out" / "videos").iterdir())
     assert there == ["b.vidattn.html", "b.vidattn.json"]
 
 
 def test_many_videos_share_two_decoders_and_give_the_results_of_each_alone(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "films"
+    folder = tmp_path / "videos"
     folder.mkdir()
     for i in range(3):
-        write_film(folder / f"{i}.mp4", seconds=0.6 + 0.1 * i, shots=(0, 3) if i % 2 else (0,))
+        write_video(folder / f"{i}.mp4", seconds=0.6 + 0.1 * i, shots=(0, 3) if i % 2 else (0,))
     (folder / "1b.mp4").write_bytes((folder / "1.mp4").read_bytes()[:900])
     made: list[str] = []
     plain = WorkerProcess.__init__
@@ -70,11 +70,11 @@ def test_many_videos_share_two_decoders_and_give_the_results_of_each_alone(
 
     monkeypatch.setattr(WorkerProcess, "__init__", begin)
     words = ("-m", model, "-f", "json,html,csv", "--snap-to-cuts")
-    assert quick("segment", "films", *words, "-o", "together").returncode == 4
-    # Two to begin with; the broken film takes its own along, and is tried again in one of its own.
+    assert quick("segment", "videos", *words, "-o", "together").returncode == 4
+    # Two to begin with; the broken video takes its own along, and is tried again in one of its own.
     assert len(made) <= 2 + 2
     for i in range(3):
-        assert quick("segment", f"films/{i}.mp4", *words, "-o", "alone/films").returncode == 0
+        assert quick("segment", f"videos/{i}.mp4", *words, "-o", "alone/videos").returncode == 0
     together, alone = (
         {path.relative_to(root): path.read_bytes() for path in root.rglob("*.vidattn.*")}
         for root in (tmp_path / "together", tmp_path / "alone")
@@ -86,25 +86,27 @@ def test_many_videos_share_two_decoders_and_give_the_results_of_each_alone(
 def test_inputs_that_are_done_are_not_prefetched(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "films").mkdir()
+    (tmp_path / "videos").mkdir()
     for name in "abc":
-        write_film(tmp_path / "films" / f"{name}.mp4", seconds=0.5)
+        write_video(tmp_path / "videos" / f"{name}.mp4", seconds=0.5)
     expected: list[str] = []
     monkeypatch.setattr(Prefetcher, "prefetch", lambda self, path, **_: expected.append(path))
-    words = ("classify", "films", "-m", model, *WANTED, "--skip-existing")
+    words = ("classify", "videos", "-m", model, *WANTED, "--skip-existing")
     assert quick(*words).returncode == 0
-    assert expected == ["films/b.mp4", "films/c.mp4"]
+    assert expected == ["videos/b.mp4", "videos/c.mp4"]
     for name in "ac":
-        (tmp_path / "out" / "films" / f"{name}.vidattn.json").unlink()
+        (tmp_path / "out" / "videos" / f"{name}.vidattn.json").unlink()
     expected.clear()
     assert quick(*words).returncode == 0
     assert expected == []
 
 
-def test_larger_frames_and_other_codecs_can_be_allowed(quick: Run, model: Path, film: Path) -> None:
+def test_larger_frames_and_other_codecs_can_be_allowed(
+    quick: Run, model: Path, video: Path
+) -> None:
     limits: list[Limits] = []
     for command in ("classify", "segment", "explain"):
-        words = (command, film, "-m", model, "--json")
+        words = (command, video, "-m", model, "--json")
         refused = quick(*words, "--max-pixels", 6143)
         assert refused.returncode == 3
         assert "frames of 96x64 are more than 6143 pixels" in refused.stderr
@@ -113,13 +115,13 @@ def test_larger_frames_and_other_codecs_can_be_allowed(quick: Run, model: Path, 
         assert quick(*words, "--max-pixels", enough).returncode == 0
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Prefetcher, "__call__", lambda self, *_, **__: limits.append(self.limits))
-            with pytest.raises(TypeError):  # None is no film
+            with pytest.raises(TypeError):  # None is no video
                 quick(*words, "--any-codec")
     assert limits == [Limits(any_codec=True)] * 3
 
 
 def test_limits_hold_whenever_an_explained_video_is_opened(
-    quick: Run, model: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Run, model: Path, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[Limits | None] = []
     begin = SupervisedVideo.__init__
@@ -129,19 +131,19 @@ def test_limits_hold_whenever_an_explained_video_is_opened(
         begin(video, *given, **more)
 
     monkeypatch.setattr(SupervisedVideo, "__init__", noted)
-    words = ("explain", film, "-m", model, "--at", "1", "--mp4", "--max-pixels", 200_000)
+    words = ("explain", video, "-m", model, "--at", "1", "--mp4", "--max-pixels", 200_000)
     assert quick(*words).returncode == 0
     assert limits == [Limits(max_pixels=200_000)] * 5
 
 
-def test_limits_hold_for_the_other_commands(quick: Run, model: Path, film: Path) -> None:
-    assert quick("segment", film, "-m", model, "-f", "json").returncode == 0
+def test_limits_hold_for_the_other_commands(quick: Run, model: Path, video: Path) -> None:
+    assert quick("segment", video, "-m", model, "-f", "json").returncode == 0
     Path("truth.csv").write_text("path,label,start,end\nwalk,walk,0,4\n")
-    Path("list.csv").write_text(f"path,label,split\n{film},walk,val\n")
+    Path("list.csv").write_text(f"path,label,split\n{video},walk,val\n")
     for words in (
-        ("doctor", film, "-m", model),
+        ("doctor", video, "-m", model),
         ("timeline", "walk.vidattn.json", "-f", "mp4"),
-        ("compare", "truth.csv", film, "-m", model),
+        ("compare", "truth.csv", video, "-m", model),
         ("eval", "--dataset", "list.csv", "-m", model, "--views", "1x1"),
         ("eval", "--dataset", "list.csv", "-m", model, "--views", "1x1", "--workers", "1"),
     ):

@@ -13,27 +13,27 @@ import pytest
 from typer.main import get_command
 
 from tests import processes
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 from vidattn.cli.app import COMMANDS, app
 from vidattn.models.int8 import can_multiply_int8
 
 
 def test_classify_says_what_it_saw_and_ranks_the_labels(
-    vidattn: Run, film: Path, model: Path
+    vidattn: Run, video: Path, model: Path
 ) -> None:
-    done = vidattn("classify", film, "-m", model)
+    done = vidattn("classify", video, "-m", model)
     assert done.returncode == 0, done.stderr
     facts, seen, *ranks = done.stdout.splitlines()
-    assert facts == f"{film}  00:00:04.00  96x64 h264 10 fps"
+    assert facts == f"{video}  00:00:04.00  96x64 h264 10 fps"
     assert seen == "  saw 4 frames, one every 1 s, whole file    tiny (MIT)"
     assert [line.split()[0] for line in ranks] == ["1", "2", "3"]
     assert any("[b]jump" in line for line in ranks)
 
 
 def test_segment_prints_a_timeline_and_writes_it(
-    vidattn: Run, film: Path, model: Path, tmp_path: Path
+    vidattn: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
-    done = vidattn("segment", film, "-m", model)
+    done = vidattn("segment", video, "-m", model)
     assert done.returncode == 0, done.stderr
     assert "8 windows of 0.5 s, one every 0.5 s, 4 frames each, whole file" in done.stdout
     assert "00:00:00.0 - " in done.stdout
@@ -46,9 +46,9 @@ def test_segment_prints_a_timeline_and_writes_it(
 
 @pytest.mark.parametrize("command", ["classify", "segment"])
 def test_json_is_one_document_on_stdout_and_nothing_on_disk(
-    quick: Run, film: Path, model: Path, tmp_path: Path, command: str
+    quick: Run, video: Path, model: Path, tmp_path: Path, command: str
 ) -> None:
-    done = quick(command, film, "-m", model, "--json")
+    done = quick(command, video, "-m", model, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["schema"] == "vidattn/timeline/1"
@@ -58,26 +58,26 @@ def test_json_is_one_document_on_stdout_and_nothing_on_disk(
 
 @pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
 def test_int8_says_how_near_it_is_to_float32(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
-    done = quick("segment", film, "-m", model, "-f", "json", "--precision", "int8")
+    done = quick("segment", video, "-m", model, "-f", "json", "--precision", "int8")
     assert done.returncode == 0, done.stderr
     assert "int8 beside float32 in 1 of the windows: same best label in 1" in done.stderr
     document = json.loads((tmp_path / "walk.vidattn.json").read_text())
     assert document["settings"]["precision"] == "int8"
     assert document["model"]["int8"]["max_difference"] < 0.1
-    again = quick("segment", film, "-m", model, "-f", "json", "--precision", "int8", "--resume")
+    again = quick("segment", video, "-m", model, "-f", "json", "--precision", "int8", "--resume")
     assert "was finished before" in again.stderr
-    other = quick("segment", film, "-m", model, "-f", "json", "--resume")
+    other = quick("segment", video, "-m", model, "-f", "json", "--resume")
     assert other.returncode == 3
     assert "precision was int8, is fp32" in other.stderr
 
 
 def test_several_inputs_give_a_json_line_each_failures_too(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "text.mp4").write_text("not a film")
-    done = quick("classify", film, "text.mp4", "-m", model, "--json")
+    (tmp_path / "text.mp4").write_text("not a video")
+    done = quick("classify", video, "text.mp4", "-m", model, "--json")
     assert done.returncode == 4
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["task"] == "classify"
@@ -85,25 +85,25 @@ def test_several_inputs_give_a_json_line_each_failures_too(
     assert "1 of 2 inputs complete" in done.stderr
 
 
-def test_directories_patterns_lists_and_stdin_name_the_same_films(
+def test_directories_patterns_lists_and_stdin_name_the_same_videos(
     quick: Run, model: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "films" / "deep"
+    folder = tmp_path / "videos" / "deep"
     folder.mkdir(parents=True)
     for name in ("a.mp4", "b.mp4"):
-        write_film(folder / name, seconds=0.5)
-    (folder / "notes.txt").write_text("no film")
-    (tmp_path / "list.txt").write_text("films/deep/a.mp4\nfilms/deep/b.mp4\n")
+        write_video(folder / name, seconds=0.5)
+    (folder / "notes.txt").write_text("no video")
+    (tmp_path / "list.txt").write_text("videos/deep/a.mp4\nvideos/deep/b.mp4\n")
     ways = (
-        (["films"], ""),
-        (["films/**/*.mp4"], ""),
+        (["videos"], ""),
+        (["videos/**/*.mp4"], ""),
         (["@list.txt"], ""),
-        (["-"], "films/deep/a.mp4\nfilms/deep/b.mp4\n"),
+        (["-"], "videos/deep/a.mp4\nvideos/deep/b.mp4\n"),
     )
     for inputs, stdin in ways:
         done = quick("classify", *inputs, "-m", model, "--json", stdin=stdin)
         paths = [json.loads(line)["input"]["path"] for line in done.stdout.splitlines()]
-        assert paths == ["films/deep/a.mp4", "films/deep/b.mp4"], (inputs, done.stderr)
+        assert paths == ["videos/deep/a.mp4", "videos/deep/b.mp4"], (inputs, done.stderr)
 
 
 def test_inputs_of_one_name_do_not_overwrite_one_another(
@@ -111,7 +111,7 @@ def test_inputs_of_one_name_do_not_overwrite_one_another(
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        write_film(tmp_path / name / "same.mp4", seconds=0.5)
+        write_video(tmp_path / name / "same.mp4", seconds=0.5)
     done = quick("segment", "a", "b", "-m", model, "-f", "json", "-o", "out")
     assert done.returncode == 0, done.stderr
     written = [
@@ -121,17 +121,17 @@ def test_inputs_of_one_name_do_not_overwrite_one_another(
 
 
 def test_the_same_input_gives_the_same_bytes(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     for folder in ("one", "two"):
-        assert quick("segment", film, "-m", model, "-o", folder, "-q").returncode == 0
+        assert quick("segment", video, "-m", model, "-o", folder, "-q").returncode == 0
     one, two = (sorted((tmp_path / f).iterdir()) for f in ("one", "two"))
     assert [p.suffix for p in one] == [".html", ".json", ".srt"]
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
 
 
-def test_a_part_of_a_film_can_be_asked_for(quick: Run, film: Path, model: Path) -> None:
-    done = quick("segment", film, "-m", model, "--start", "0:01", "--end", "2.5", "--json")
+def test_a_part_of_a_video_can_be_asked_for(quick: Run, video: Path, model: Path) -> None:
+    done = quick("segment", video, "-m", model, "--start", "0:01", "--end", "2.5", "--json")
     segments = json.loads(done.stdout)["segments"]
     assert (segments[0]["start"], segments[-1]["end"]) == (1.0, 2.5)
 
@@ -168,19 +168,19 @@ def test_a_file_that_is_not_there_is_an_error_with_a_hint(vidattn: Run, model: P
     ],
 )
 def test_requests_that_make_no_sense_exit_with_2(
-    quick: Run, film: Path, model: Path, arguments: list[str], expected: str
+    quick: Run, video: Path, model: Path, arguments: list[str], expected: str
 ) -> None:
-    done = quick("classify", film, "-m", model, *arguments)
+    done = quick("classify", video, "-m", model, *arguments)
     assert done.returncode == 2
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_a_name_cannot_steer_the_terminal(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     evil = tmp_path / "a\x1b[31m[b]red.mp4"
-    evil.write_bytes(film.read_bytes())
+    evil.write_bytes(video.read_bytes())
     done = quick("segment", evil, "-m", model)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
@@ -188,10 +188,10 @@ def test_a_name_cannot_steer_the_terminal(
 
 
 def test_an_output_that_cannot_be_written_exits_with_5(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    done = quick("segment", film, "-m", model, "-o", "file")
+    done = quick("segment", video, "-m", model, "-o", "file")
     assert done.returncode == 5
     assert "cannot be written" in done.stderr
 
@@ -203,8 +203,8 @@ def test_an_output_that_cannot_be_written_exits_with_5(
 def test_a_stopped_run_leaves_the_timeline_so_far(
     model: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    film = write_film(tmp_path / "long.mp4", seconds=600, fps=4)
-    words = ["segment", film, "-m", model, "--batch-size", "1", "--stride", "0.2"]
+    video = write_video(tmp_path / "long.mp4", seconds=600, fps=4)
+    words = ["segment", video, "-m", model, "--batch-size", "1", "--stride", "0.2"]
     with processes.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -224,8 +224,8 @@ def test_a_stopped_run_leaves_the_timeline_so_far(
     assert not list(tmp_path.glob(".vidattn-*"))
 
 
-def test_a_reader_that_leaves_early_is_no_error(film: Path, model: Path, tmp_path: Path) -> None:
-    segment = f"{sys.executable} -m vidattn segment {film} -m {model} --stride 0.01"
+def test_a_reader_that_leaves_early_is_no_error(video: Path, model: Path, tmp_path: Path) -> None:
+    segment = f"{sys.executable} -m vidattn segment {video} -m {model} --stride 0.01"
     done = subprocess.run(
         ["/bin/bash", "-c", f"{segment} | true; exit ${{PIPESTATUS[0]}}"],
         cwd=tmp_path,
@@ -242,9 +242,9 @@ def test_a_reader_that_leaves_early_is_no_error(film: Path, model: Path, tmp_pat
 
 
 def test_results_that_nobody_can_take_are_still_on_disk(
-    film: Path, model: Path, tmp_path: Path
+    video: Path, model: Path, tmp_path: Path
 ) -> None:
-    command = f"{sys.executable} -m vidattn segment {film} -m {model} >/dev/full"
+    command = f"{sys.executable} -m vidattn segment {video} -m {model} >/dev/full"
     done = subprocess.run(
         ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -253,29 +253,29 @@ def test_results_that_nobody_can_take_are_still_on_disk(
     assert (tmp_path / "walk.vidattn.json").exists()
 
 
-def test_a_part_that_one_film_lacks_does_not_stop_the_others(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+def test_a_part_that_one_video_lacks_does_not_stop_the_others(
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
-    short = write_film(tmp_path / "short.mp4", seconds=1)
-    done = quick("segment", short, film, "-m", model, "--start", "2", "--json")
+    short = write_video(tmp_path / "short.mp4", seconds=1)
+    done = quick("segment", short, video, "-m", model, "--start", "2", "--json")
     assert done.returncode == 4
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["error"]["code"] == "E_SHORT"
     assert second["segments"][0]["start"] == 2.0
 
 
-def test_what_was_made_of_a_request_is_said(quick: Run, film: Path, model: Path) -> None:
-    done = quick("segment", film, "-m", model, "--frames", "8")
+def test_what_was_made_of_a_request_is_said(quick: Run, video: Path, model: Path) -> None:
+    done = quick("segment", video, "-m", model, "--frames", "8")
     assert "time embedding stretched from 4 to 8 frames" in done.stderr
-    done = quick("classify", film, "-m", model, "--frames", "100")
+    done = quick("classify", video, "-m", model, "--frames", "100")
     assert "saw 100 frames (40 different)" in done.stdout
     assert "time embedding stretched from 4 to 100 frames" in done.stderr
 
 
 def test_a_timeline_that_somebody_edited_is_still_shown(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
-    assert quick("segment", film, "-m", model).returncode == 0
+    assert quick("segment", video, "-m", model).returncode == 0
     document = json.loads((tmp_path / "walk.vidattn.json").read_text())
     document["input"]["fps"] = [24, 0]
     del document["input"]["height"], document["settings"]["window_seconds"]
@@ -300,8 +300,8 @@ def test_every_option_says_what_it_is(name: str) -> None:
             assert option.name == "help" or option.help, f"{name} {option.opts}"
 
 
-def test_saved_scores_can_be_decided_again(quick: Run, film: Path, model: Path) -> None:
-    assert quick("segment", film, "-m", model).returncode == 0
+def test_saved_scores_can_be_decided_again(quick: Run, video: Path, model: Path) -> None:
+    assert quick("segment", video, "-m", model).returncode == 0
     done = quick("timeline", "walk.vidattn.json", "--threshold", "1", "-f", "vtt")
     assert done.returncode == 0, done.stderr
     assert "00:00:00.0 - 00:00:04.0  background" in done.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.conftest import Run
+from tests.helpers import Run
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 
@@ -19,16 +19,16 @@ HEADER = "path,label,start,end\n"
 
 
 @pytest.fixture
-def saved(quick: Run, film: Path, model: Path) -> Path:
-    """The timeline of a film of four seconds."""
-    done = quick("segment", film, "-m", model, "-f", "json", "-o", "out", "-q", "--device", "cpu")
+def saved(quick: Run, video: Path, model: Path) -> Path:
+    """The timeline of a video of four seconds."""
+    done = quick("segment", video, "-m", model, "-f", "json", "-o", "out", "-q", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     return Path("out/walk.vidattn.json")
 
 
 def test_a_saved_timeline_is_judged_without_torch(saved: Path, quick: Run, tmp_path: Path) -> None:
     rows = json.loads(saved.read_text())["segments"]
-    lines = [f"films/walk.mp4,{row['label']},{row['start']},{row['end']}\n" for row in rows]
+    lines = [f"videos/walk.mp4,{row['label']},{row['start']},{row['end']}\n" for row in rows]
     Path("truth.csv").write_text(HEADER + "".join(lines))
     code = (
         "import sys; sys.modules['torch'] = None; from vidattn.cli import main; main(sys.argv[1:])"
@@ -54,7 +54,7 @@ def test_what_is_missing_is_named_and_counts(saved: Path, quick: Run) -> None:
 
 
 def test_videos_are_judged_on_the_spot_as_saved_ones_are(
-    saved: Path, quick: Run, film: Path, model: Path, tmp_path: Path
+    saved: Path, quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     labels = "".join(f"{name}\n" for name in ["SIL"] * 10 + ["walk"] * 15 + ["run"] * 15)
     Path("groundTruth").mkdir()
@@ -63,7 +63,7 @@ def test_videos_are_judged_on_the_spot_as_saved_ones_are(
     (tmp_path / "broken.mp4").write_bytes(b"")
     shared = ("compare", ".", "--background", "SIL", "--threshold", "0.34", "--json")
     before = quick(*shared, saved)
-    spot = quick(*shared, film, "broken.mp4", "-m", model, "--device", "cpu")
+    spot = quick(*shared, video, "broken.mp4", "-m", model, "--device", "cpu")
     assert (before.returncode, spot.returncode) == (4, 4), spot.stderr
     assert "broken.mp4: the file is empty" in spot.stderr
     one, other = json.loads(before.stdout), json.loads(spot.stdout)
@@ -119,7 +119,7 @@ def test_a_request_that_makes_no_sense_is_told_so(
 
 
 def test_the_best_threshold_is_found_kept_and_used(
-    saved: Path, quick: Run, film: Path, model: Path
+    saved: Path, quick: Run, video: Path, model: Path
 ) -> None:
     scores = json.loads(saved.read_text())["scores"]["values"]
     best = [max(row) for row in scores]
@@ -141,14 +141,14 @@ def test_the_best_threshold_is_found_kept_and_used(
     for other in (0, 0.2, 0.35, 0.4, 0.6):
         one = quick("compare", "truth.csv", saved, "--threshold", other, "--json")
         assert json.loads(one.stdout)["f1@50"] <= fitted["value"]
-    kept = ("segment", film, "-m", "fitted.safetensors", "-f", "json", "-q", "--device", "cpu")
+    kept = ("segment", video, "-m", "fitted.safetensors", "-f", "json", "-q", "--device", "cpu")
     assert quick(*kept, "--threshold", "auto", "-o", "auto").returncode == 0
     settings = json.loads(Path("auto/walk.vidattn.json").read_text())["settings"]
     assert settings["threshold"] == fitted["threshold"]
     shown = quick("models", "info", "fitted.safetensors")
-    refused = quick("segment", film, "-m", model, "--threshold", "auto")
+    refused = quick("segment", video, "-m", model, "--threshold", "auto")
     assert (refused.returncode, "--fit-threshold" in refused.stderr) == (2, True)
-    assert quick("segment", film, "-m", model, "--threshold", "soon").returncode == 2
+    assert quick("segment", video, "-m", model, "--threshold", "soon").returncode == 2
     assert quick(*words, "--threshold", 0.5).returncode == 2
     assert f"threshold      {fitted['threshold']:g}" in shown.stdout
     named = quick(*words, "-o", "a.bin")
@@ -158,7 +158,7 @@ def test_the_best_threshold_is_found_kept_and_used(
 
 
 def test_a_model_is_kept_though_nobody_reads_the_figures(
-    saved: Path, film: Path, model: Path, tmp_path: Path
+    saved: Path, video: Path, model: Path, tmp_path: Path
 ) -> None:
     Path("truth.csv").write_text(HEADER + "walk.mp4,walk,0,4\n")
     fit = ("--fit-threshold", "-m", model, "-o", "a.safetensors")

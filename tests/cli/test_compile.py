@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.helpers import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_compiled_run_finds_what_any_other_finds_and_says_what_it_was(
-    vidattn: Run, film: Path, model: Path, tmp_path: Path
+    vidattn: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
-    words = ("segment", film, "-m", model, "--stride", "0.1", "--batch-size", "4", "-f", "json")
+    words = ("segment", video, "-m", model, "--stride", "0.1", "--batch-size", "4", "-f", "json")
     documents = []
     for extra in (("--compile",), ()):
         done = vidattn(*words, *extra, "--device", "cpu")
@@ -37,10 +37,10 @@ def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_compiler_it_says_what_is_missing(
-    no_compiler: None, vidattn: Run, film: Path, model: Path
+    no_compiler: None, vidattn: Run, video: Path, model: Path
 ) -> None:
     done = vidattn(
-        *("segment", film, "-m", model, "--batch-size", "4", "--compile", "--device", "cpu")
+        *("segment", video, "-m", model, "--batch-size", "4", "--compile", "--device", "cpu")
     )
     assert done.returncode == 2
     assert "error: --compile: torch cannot compile this model here: " in done.stderr

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
-from tests.data.conftest import moving_square, write_video
+from tests.data.conftest import moving_square, write_frames
+from tests.helpers import Run
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def clips(tmp_path: Path) -> Path:
             for number in range(2):
                 seed = number + 10 * (split == "val")
                 frames = moving_square(kind, seed)[:8]
-                write_video(tmp_path / "clips" / split / kind / f"{number}.mp4", frames)
+                write_frames(tmp_path / "clips" / split / kind / f"{number}.mp4", frames)
     return tmp_path / "clips"
 
 

@@ -1,4 +1,4 @@
-"""What a film is, what it would cost, and what is installed."""
+"""What a video is, what it would cost, and what is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 
 
 @pytest.fixture(autouse=True)
@@ -17,11 +17,11 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vidattn.inference.estimate.DECODE_SECONDS", 0.05)
 
 
-def test_a_film_is_described_and_reckoned_up(quick: Run, film: Path, model: Path) -> None:
-    done = quick("doctor", film, "-m", model)
+def test_a_video_is_described_and_reckoned_up(quick: Run, video: Path, model: Path) -> None:
+    done = quick("doctor", video, "-m", model)
     assert done.returncode == 0, done.stderr
     name, *rows = done.stdout.splitlines()
-    assert name == f"{film}  00:00:04.00  96x64 h264 10 fps"
+    assert name == f"{video}  00:00:04.00  96x64 h264 10 fps"
     facts = dict(row.split(None, 1) for row in rows)
     assert facts["file"].startswith("mov, yuv420p (8 bit), constant frame rate, upright, a key")
     assert facts["windows"] == "8 of 0.5 s, one every 0.5 s, 4 frames each"
@@ -33,7 +33,7 @@ def test_a_film_is_described_and_reckoned_up(quick: Run, film: Path, model: Path
 def test_a_dry_run_reckons_with_its_options_and_writes_nothing(
     quick: Run, model: Path, tmp_path: Path
 ) -> None:
-    write_film(tmp_path / "walk.mp4", seconds=12)
+    write_video(tmp_path / "walk.mp4", seconds=12)
     words = ["walk.mp4", "-m", model, "--overlap", "0.5", "--batch-size", "2", "--start", "2"]
     done = quick("segment", *words, "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
@@ -48,16 +48,16 @@ def test_a_dry_run_reckons_with_its_options_and_writes_nothing(
     assert [p.name for p in tmp_path.iterdir()] == ["walk.mp4"]
 
 
-def test_every_film_is_looked_at_and_failures_are_named(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+def test_every_video_is_looked_at_and_failures_are_named(
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.mp4").touch()
-    done = quick("doctor", "empty.mp4", film, "-m", model, "--json")
+    done = quick("doctor", "empty.mp4", video, "-m", model, "--json")
     assert done.returncode == 4
     assert "empty.mp4: the file is empty" in done.stderr
     failed, found = map(json.loads, done.stdout.splitlines())
     assert (failed["schema"], failed["error"]["code"]) == ("vidattn/failure/1", "E_EMPTY")
-    assert (failed["input"]["path"], found["input"]["path"]) == ("empty.mp4", str(film))
+    assert (failed["input"]["path"], found["input"]["path"]) == ("empty.mp4", str(video))
     assert quick("doctor", "empty.mp4", "-m", model).returncode == 3
     assert quick("doctor", "none.mp4", "-m", model).returncode == 3
 

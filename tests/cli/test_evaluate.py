@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 
 LABELS = ("walk", "run", "[b]jump")
 
@@ -23,7 +23,7 @@ def clips(tmp_path: Path) -> Path:
     for name in LABELS[:2]:
         (tmp_path / "clips" / "val" / name).mkdir(parents=True)
         for i, seconds in enumerate((0.6, 1.0)):
-            write_film(tmp_path / "clips" / "val" / name / f"{i}.mp4", seconds)
+            write_video(tmp_path / "clips" / "val" / name / f"{i}.mp4", seconds)
     (tmp_path / "clips" / "val" / "run" / "broken.mp4").write_bytes(b"")
     return tmp_path / "clips"
 

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from tests import processes
-from tests.cli.conftest import Run
 from tests.cli.test_train_and_eval import TINY
+from tests.helpers import Run
 from vidattn.training.run_dir import checkpoints
 from vidattn.training.trainer import Network
 

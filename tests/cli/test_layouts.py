@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.cli.conftest import Run
 from tests.data import layouts
-from tests.data.conftest import moving_square, write_video
+from tests.data.conftest import moving_square, write_frames
+from tests.helpers import Run
 
 TINY = [
     *("--epochs", "1", "--batch-size", "4", "--device", "cpu", "-m", "small"),
@@ -36,7 +36,7 @@ def put(tmp_path_factory: pytest.TempPathFactory) -> layouts.Place:
     def place(path: Path, kind: str, number: int) -> None:
         original = folder / f"{kind}{number}.mp4"
         if not original.exists():
-            write_video(original, moving_square(kind, 10 * number + len(kind))[:10])
+            write_frames(original, moving_square(kind, 10 * number + len(kind))[:10])
         path.parent.mkdir(parents=True, exist_ok=True)
         os.link(original, path)
 

@@ -1,4 +1,4 @@
-"""Real films of every make, whole and broken: a timeline that tiles the file, or an honest word."""
+"""Real videos, whole and broken: a timeline that tiles the file, or an error with its reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.helpers import Run
 
 MEDIA = Path(os.environ.get("VIDATTN_MEDIA", "nowhere"))
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="VIDATTN_MEDIA names no folder")
@@ -48,9 +48,9 @@ def files(*folders: str) -> list[Path]:
 
 
 @needs_media
-@pytest.mark.parametrize("film", files("clips", "clips/format_zoo", "long"), ids=lambda p: p.name)
-def test_segments_tile_the_whole_film(quick: Run, model: Path, film: Path) -> None:
-    done = quick("segment", film, "-m", model, "--json", "--stride", "2")
+@pytest.mark.parametrize("video", files("clips", "clips/format_zoo", "long"), ids=lambda p: p.name)
+def test_segments_tile_the_whole_video(quick: Run, model: Path, video: Path) -> None:
+    done = quick("segment", video, "-m", model, "--json", "--stride", "2")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     segments = document["segments"]
@@ -60,24 +60,24 @@ def test_segments_tile_the_whole_film(quick: Run, model: Path, film: Path) -> No
         assert before["end"] == after["start"]
         assert before["end_frame"] == after["start_frame"]
     assert segments[-1]["end_frame"] == document["input"]["frames"]
-    if film.name in SECONDS:
+    if video.name in SECONDS:
         one_frame = document["input"]["duration"] / document["input"]["frames"]
-        assert abs(document["input"]["duration"] - SECONDS[film.name]) <= one_frame
+        assert abs(document["input"]["duration"] - SECONDS[video.name]) <= one_frame
 
 
 @needs_media
-@pytest.mark.parametrize("film", files("broken"), ids=lambda p: p.name)
-def test_a_broken_film_ends_in_part_or_with_a_reason(quick: Run, model: Path, film: Path) -> None:
-    done = quick("segment", film, "-m", model, "--json")
+@pytest.mark.parametrize("video", files("broken"), ids=lambda p: p.name)
+def test_a_broken_video_ends_in_part_or_with_a_reason(quick: Run, model: Path, video: Path) -> None:
+    done = quick("segment", video, "-m", model, "--json")
     assert "Traceback" not in done.stderr
-    if film.name in WHOLE_AFTER_ALL:
+    if video.name in WHOLE_AFTER_ALL:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["coverage"]["unreadable"] == []
-    elif film.name in IN_PART:
+    elif video.name in IN_PART:
         assert done.returncode == 4
         assert json.loads(done.stdout)["coverage"]["unreadable"]
         assert "not seen (E_" in done.stderr
     else:
         assert done.returncode == 3
         assert done.stdout == ""
-        assert done.stderr.startswith(f"error: {film}: ")
+        assert done.stderr.startswith(f"error: {video}: ")

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 from vidattn.inference.batch import ray as cluster
 from vidattn.inference.batch.failures import FailureList
 
@@ -35,33 +35,33 @@ whole.shutdown()
 
 
 def test_ray_that_is_not_there_is_named(
-    quick: Run, film: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Run, video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
-    done = quick("segment", film, "--engine", "ray", "-o", "out")
+    done = quick("segment", video, "--engine", "ray", "-o", "out")
     assert done.returncode == 2
     assert "pip install 'vidattn[ray]'" in done.stderr
 
 
-def test_workers_and_addresses_are_of_ray_alone(quick: Run, film: Path) -> None:
+def test_workers_and_addresses_are_of_ray_alone(quick: Run, video: Path) -> None:
     for words in (("--actors", 2), ("--address", "auto")):
-        done = quick("segment", film, *words, "-o", "out")
+        done = quick("segment", video, *words, "-o", "out")
         assert (done.returncode, "--engine ray" in done.stderr) == (2, True)
 
 
-def test_ray_without_files_makes_no_sense(quick: Run, film: Path) -> None:
+def test_ray_without_files_makes_no_sense(quick: Run, video: Path) -> None:
     pytest.importorskip("ray", exc_type=ImportError)
-    done = quick("segment", film, "--engine", "ray", "--json")
+    done = quick("segment", video, "--engine", "ray", "--json")
     assert done.returncode == 2
     assert "-o DIR" in done.stderr
 
 
-def test_an_address_at_which_nobody_answers_ends_soon(quick: Run, film: Path) -> None:
+def test_an_address_at_which_nobody_answers_ends_soon(quick: Run, video: Path) -> None:
     pytest.importorskip("ray", exc_type=ImportError)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = quick("segment", film, "--engine", "ray", "--address", address, "-o", "out")
+        done = quick("segment", video, "--engine", "ray", "--address", address, "-o", "out")
     assert done.returncode == 9
     assert f"--address {address}: no Ray cluster" in done.stderr
     assert "ray start --head" in done.stderr
@@ -99,11 +99,11 @@ def test_a_cluster_that_loses_a_worker_and_a_machine_gives_the_same_bytes(
     model: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray", exc_type=ImportError)
-    (tmp_path / "films").mkdir()
+    (tmp_path / "videos").mkdir()
     for i in range(8):
-        write_film(tmp_path / "films" / f"{i}.mp4", seconds=6 + i)
-    (tmp_path / "films" / "bad.mp4").write_text("no film")
-    words = ("-m", "vidattn", "segment", "films", "-m", model, "--stride", 0.05, "-f", "json,srt")
+        write_video(tmp_path / "videos" / f"{i}.mp4", seconds=6 + i)
+    (tmp_path / "videos" / "bad.mp4").write_text("no video")
+    words = ("-m", "vidattn", "segment", "videos", "-m", model, "--stride", 0.05, "-f", "json,srt")
     with start(tmp_path, *words, "-o", "alone") as alone:
         said = alone.communicate()[0]
     assert alone.returncode == 4, said
@@ -131,4 +131,4 @@ def test_a_cluster_that_loses_a_worker_and_a_machine_gives_the_same_bytes(
     assert "its worker has died" in said
     assert results(tmp_path / "out") == results(tmp_path / "alone")
     assert len(results(tmp_path / "out")) == 16
-    assert list(FailureList(tmp_path / "out").read()) == ["films/bad.mp4"]
+    assert list(FailureList(tmp_path / "out").read()) == ["videos/bad.mp4"]

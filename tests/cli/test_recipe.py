@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.conftest import Run
+from tests.helpers import Run
 from vidattn.config import Recipe
 from vidattn.config.recipes import RECIPES
 from vidattn.config.serialization import from_plain

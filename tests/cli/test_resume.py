@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests import processes
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 from vidattn.inference.score_log import HEAD, MAGIC
 
 WANTED = ("--stride", "0.1", "--batch-size", "2", "-f", "json,csv")
@@ -57,8 +57,8 @@ def run_and_kill(log: Path, words: list[str], windows: int) -> None:
 def test_a_killed_run_ends_with_the_same_bytes(
     quick: Run, model: Path, tmp_path: Path, kills: tuple[int, ...]
 ) -> None:
-    film = write_film(tmp_path / "walk.mp4", seconds=12)
-    words = ["segment", str(film), "-m", str(model), *WANTED]
+    video = write_video(tmp_path / "walk.mp4", seconds=12)
+    words = ["segment", str(video), "-m", str(model), *WANTED]
     assert quick(*words, "-o", "whole").returncode == 0
     again = [*words, "-o", str(tmp_path / "killed"), "--resume"]
     for windows in kills:
@@ -74,12 +74,12 @@ def test_a_killed_run_ends_with_the_same_bytes(
 def test_a_resumed_run_over_a_damaged_video_ends_with_the_same_bytes(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = write_film(tmp_path / "walk.mp4", seconds=12)
-    data = bytearray(film.read_bytes())
+    video = write_video(tmp_path / "walk.mp4", seconds=12)
+    data = bytearray(video.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 300] = bytes(300)
-    film.write_bytes(data)
-    words = ("segment", film, "-m", model, *WANTED)
+    video.write_bytes(data)
+    words = ("segment", video, "-m", model, *WANTED)
     with monkeypatch.context() as patch:
         patch.setattr("vidattn.inference.score_log.ScoreLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 4
@@ -96,9 +96,9 @@ def test_a_resumed_run_over_a_damaged_video_ends_with_the_same_bytes(
 def test_runs_that_reuse_windows_resume_to_the_same_bytes(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = write_film(tmp_path / "walk.mp4", seconds=12)
-    monkeypatch.setattr("vidattn.inference.resume.FRESH_WINDOWS", 32)  # as in a longer film
-    words = ("segment", film, "-m", model, "--batch-size", "2", "-f", "json", "--stride", "0.1")
+    video = write_video(tmp_path / "walk.mp4", seconds=12)
+    monkeypatch.setattr("vidattn.inference.resume.FRESH_WINDOWS", 32)  # as in a longer video
+    words = ("segment", video, "-m", model, "--batch-size", "2", "-f", "json", "--stride", "0.1")
     words += ("--skip-static", "4")
     keep_log(quick, monkeypatch, *words)
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
@@ -135,13 +135,13 @@ def record_ends(log: bytes) -> Iterator[int]:
 @pytest.mark.parametrize("windows", [0, 5, 32, 33])
 def test_wherever_a_run_ended_it_resumes_to_the_same_bytes(
     quick: Run,
-    film: Path,
+    video: Path,
     model: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     windows: int,
 ) -> None:
-    words = ("segment", film, "-m", model, *WANTED)
+    words = ("segment", video, "-m", model, *WANTED)
     keep_log(quick, monkeypatch, *words)
     whole = (tmp_path / "walk.vidattn.json").read_bytes()
     (tmp_path / "walk.vidattn.json").unlink()
@@ -154,9 +154,9 @@ def test_wherever_a_run_ended_it_resumes_to_the_same_bytes(
 
 
 def test_known_windows_are_not_computed_again(
-    quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Run, video: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("segment", film, "-m", model, "--batch-size", "2", "-f", "json")  # side by side
+    words = ("segment", video, "-m", model, "--batch-size", "2", "-f", "json")  # side by side
     keep_log(quick, monkeypatch, *words)
     cut(tmp_path / "walk.vidattn.log", 5)
     shown: list[int] = []
@@ -170,34 +170,34 @@ def test_known_windows_are_not_computed_again(
 
 
 def test_a_run_with_other_settings_is_refused_and_the_log_kept(
-    quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Run, video: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep_log(quick, monkeypatch, "segment", film, "-m", model, *WANTED)
+    keep_log(quick, monkeypatch, "segment", video, "-m", model, *WANTED)
     log = (tmp_path / "walk.vidattn.log").read_bytes()
-    other = quick("segment", film, "-m", model, *WANTED, "--stride", 0.2, "--resume")
+    other = quick("segment", video, "-m", model, *WANTED, "--stride", 0.2, "--resume")
     assert other.returncode == 3
     assert "stride_seconds was 0.1, is 0.2" in other.stderr
     assert "leave out --resume" in other.stderr
     assert (tmp_path / "walk.vidattn.log").read_bytes() == log
     # Post-processing is no part of a run.
-    fine = quick("segment", film, "-m", model, *WANTED, "--threshold", 0.5, "--resume")
+    fine = quick("segment", video, "-m", model, *WANTED, "--threshold", 0.5, "--resume")
     assert fine.returncode == 0, fine.stderr
 
 
 def test_a_video_that_has_changed_is_refused(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = write_film(tmp_path / "walk.mp4")
-    keep_log(quick, monkeypatch, "segment", film, "-m", model, *WANTED)
-    os.utime(film, (1, 1))
-    done = quick("segment", film, "-m", model, *WANTED, "--resume")
+    video = write_video(tmp_path / "walk.mp4")
+    keep_log(quick, monkeypatch, "segment", video, "-m", model, *WANTED)
+    os.utime(video, (1, 1))
+    done = quick("segment", video, "-m", model, *WANTED, "--resume")
     assert done.returncode == 3
     assert "input modified was" in done.stderr
 
 
 def test_finished_videos_are_skipped(quick: Run, model: Path, tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
-        write_film(tmp_path / name, seconds=1)
+        write_video(tmp_path / name, seconds=1)
     assert quick("segment", "a.mp4", "-m", model, "-f", "json", "-o", "out").returncode == 0
     before = (tmp_path / "out" / "a.vidattn.json").read_bytes()
     words = ("segment", "a.mp4", "b.mp4", "-m", model, "-f", "json", "-o", "out", "--resume")
@@ -219,9 +219,9 @@ def test_finished_videos_are_skipped(quick: Run, model: Path, tmp_path: Path) ->
 
 
 def test_an_interrupted_timeline_is_completed(
-    quick: Run, film: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: Run, video: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("segment", film, "-m", model, *WANTED)
+    words = ("segment", video, "-m", model, *WANTED)
     assert quick(*words, "-o", "whole").returncode == 0
     from vidattn.cli.terminal.console import PlainProgress
     from vidattn.cli.terminal.signals import StopRequested
@@ -243,7 +243,7 @@ def test_an_interrupted_timeline_is_completed(
     assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_resume_without_files_makes_no_sense(quick: Run, film: Path, model: Path) -> None:
-    done = quick("segment", film, "-m", model, "--json", "--resume")
+def test_resume_without_files_makes_no_sense(quick: Run, video: Path, model: Path) -> None:
+    done = quick("segment", video, "-m", model, "--json", "--resume")
     assert done.returncode == 2
     assert "none are written" in done.stderr

@@ -1,4 +1,4 @@
-"""Deciding again on saved scores: no film, no model, no torch."""
+"""Deciding again on saved scores: no video, no model, no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 from vidattn.cli.terminal.console import format_clock
 from vidattn.cli.terminal.timeline import animated_lines, segment_lines
 from vidattn.cli.terminal.tracks import TerminalStyle
@@ -145,15 +145,17 @@ def test_what_cannot_be_done_is_said(
     assert "hint" in done.stderr or code == 2 or "none.txt" in message or "rename" in message
 
 
-@pytest.mark.parametrize("data", [b"\x00\x00\x00 ftypisom", b"\x89\xff", b"{\xff}", b"", b"a film"])
+@pytest.mark.parametrize(
+    "data", [b"\x00\x00\x00 ftypisom", b"\x89\xff", b"{\xff}", b"", b"a video"]
+)
 def test_what_is_no_timeline_is_refused_in_plain_words(
     quick: Run, tmp_path: Path, data: bytes
 ) -> None:
-    (tmp_path / "film.mp4").write_bytes(data)
-    done = quick("timeline", "film.mp4")
+    (tmp_path / "video.mp4").write_bytes(data)
+    done = quick("timeline", "video.mp4")
     assert done.returncode == 3
     error, hint = done.stderr.splitlines()
-    assert error.startswith("error: film.mp4: not a ")
+    assert error.startswith("error: video.mp4: not a ")
     assert "codec" not in error
     assert hint.startswith("hint: give a .json file")
 
@@ -174,20 +176,20 @@ def test_no_torch_is_needed(park: Path) -> None:
 def test_segment_finds_the_cuts_it_moves_boundaries_to(
     quick: Run, model: Path, tmp_path: Path
 ) -> None:
-    film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
-    done = quick("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
+    video = write_video(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
+    done = quick("segment", video, "-m", model, "--snap-to-cuts", "-f", "json")
     assert done.returncode == 0, done.stderr
     shots = tmp_path / "shots.vidattn.json"
     assert json.loads(shots.read_text())["cuts"] == [1.7]
-    assert quick("segment", film, "-m", model, "--snap-to-cuts", "--end", 1.5).returncode == 0
+    assert quick("segment", video, "-m", model, "--snap-to-cuts", "--end", 1.5).returncode == 0
     assert json.loads(shots.read_text())["cuts"] == []  # looks no further than was asked
 
 
 def test_a_stop_while_looking_for_cuts_keeps_the_timeline(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = write_film(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
-    words = ("segment", film, "-m", model, "--snap-to-cuts", "-f", "json")
+    video = write_video(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
+    words = ("segment", video, "-m", model, "--snap-to-cuts", "-f", "json")
     from vidattn.cli.terminal.signals import StopRequested
     from vidattn.inference.batch import segment
 

@@ -140,7 +140,7 @@ def test_more_labels_than_there_is_room_for_are_counted() -> None:
 
 def test_what_was_found_so_far_is_shown_while_the_work_goes_on() -> None:
     windows = tuple(Window(i / 2, i / 2 + 1) for i in range(20))
-    started: Any = SimpleNamespace(source="films/a[b].mp4", windows=windows)
+    started: Any = SimpleNamespace(source="videos/a[b].mp4", windows=windows)
     found = live._PartialTimeline(started, ("walk", "run"), 0.3)
     rows = [(0.9, 0.1)] * 6 + [None] + [(0.2, 0.8)] * 4
     for index, scores in enumerate(rows):
@@ -151,7 +151,7 @@ def test_what_was_found_so_far_is_shown_while_the_work_goes_on() -> None:
     ]  # fmt: skip
     picture = live.draw_progress(found, 2.0, TerminalStyle(60))
     assert shown(picture.renderables, 60) == [  # type: ignore[arg-type]
-        "  films/a[b].mp4",
+        "  videos/a[b].mp4",
         "  walk  ████████████▌─────────────────────────  33.3 %    1x",
         "  run   ────────────▐████████▌────────────────  23.8 %    1x",
         "        0:00             0:05             0:11",
@@ -243,9 +243,9 @@ def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
 
 
 def test_segment_leaves_its_result_and_nothing_else_on_a_terminal(
-    film: Path, model: Path, tmp_path: Path
+    video: Path, model: Path, tmp_path: Path
 ) -> None:
-    words = ["segment", str(film), "-m", str(model), "--stride", "0.02", "-f", "srt"]
+    words = ["segment", str(video), "-m", str(model), "--stride", "0.02", "-f", "srt"]
     said = on_a_terminal(words, tmp_path, 80, VIDATTN_CACHE=str(tmp_path))
     assert "real time" in said
     assert "\x1b[?25h" in said or "\x1b[?25l" not in said  # the cursor is back

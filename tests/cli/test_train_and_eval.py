@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import processes
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 
 TINY = [
     *("--epochs", "1", "--batch-size", "8", "--device", "cpu"),
@@ -33,9 +33,9 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("originals") / "clips"
     for name, seconds in (("short", 0.5), ("long", 1.0)):
         (folder / name).mkdir(parents=True)
-        film = write_film(folder / name / "0.mp4", seconds)
+        video = write_video(folder / name / "0.mp4", seconds)
         for i in range(1, 10):
-            shutil.copy(film, film.with_name(f"{i}.mp4"))
+            shutil.copy(video, video.with_name(f"{i}.mp4"))
     return folder
 
 
@@ -78,7 +78,7 @@ def test_a_bundled_model_is_tuned_to_clips_of_ones_own(quick: Run, clips: Path) 
 
 
 def test_a_stam_is_trained_used_and_measured_like_any_model(
-    quick: Run, clips: Path, film: Path
+    quick: Run, clips: Path, video: Path
 ) -> None:
     done = quick(
         *("train", "--dataset", clips, "-m", "small-stam", "--epochs", "1", "--batch-size", "4"),
@@ -87,9 +87,9 @@ def test_a_stam_is_trained_used_and_measured_like_any_model(
     assert done.returncode == 0, done.stderr
     measured = quick("eval", "-m", "run", "--dataset", clips, "--views", "1x1", "--json")
     assert json.loads(measured.stdout)["labels"] == ["long", "short"]
-    answer = json.loads(quick("classify", film, "-m", "run", "--json").stdout)
+    answer = json.loads(quick("classify", video, "-m", "run", "--json").stdout)
     assert answer["segments"][0]["label"] in ("long", "short")
-    timeline = json.loads(quick("segment", film, "-m", "run", "--json").stdout)
+    timeline = json.loads(quick("segment", video, "-m", "run", "--json").stdout)
     assert timeline["segments"][-1]["end"] == pytest.approx(4.0)
     more = quick("train", "--run-dir", "run", "--resume", "--epochs", "2", "--device", "cpu")
     assert more.returncode == 0, more.stderr
@@ -216,9 +216,9 @@ def test_a_folder_named_by_a_dot_trains_below_runs(
 
 
 def test_a_run_is_called_after_its_set_and_a_list_has_no_ending(quick: Run, tmp_path: Path) -> None:
-    (tmp_path / "films.csv").write_text("path,label\n")
+    (tmp_path / "videos.csv").write_text("path,label\n")
     (tmp_path / "clips.v2").mkdir()
-    for name, run in (("films.csv", "runs/films"), ("clips.v2", "runs/clips.v2")):
+    for name, run in (("videos.csv", "runs/videos"), ("clips.v2", "runs/clips.v2")):
         done = quick("train", "--dataset", name)
         assert f"run directory {run}\n" in done.stderr
 

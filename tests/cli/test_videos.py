@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests import processes
-from tests.cli.conftest import Run, write_film
+from tests.helpers import Run, write_video
 from vidattn.video import open_video
 
 
 @pytest.fixture
-def saved(quick: Run, film: Path, model: Path, tmp_path: Path) -> Path:
-    """A saved timeline of the film."""
-    assert quick("segment", film, "-m", model, "-f", "json").returncode == 0
+def saved(quick: Run, video: Path, model: Path, tmp_path: Path) -> Path:
+    """A saved timeline of the video."""
+    assert quick("segment", video, "-m", model, "-f", "json").returncode == 0
     return tmp_path / "walk.vidattn.json"
 
 
 def test_segment_writes_an_annotated_video_and_excerpts(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
-    done = quick("segment", film, "-m", model, "-f", "mp4,srt", "--excerpts", "cuts", "-o", "out")
+    done = quick("segment", video, "-m", model, "-f", "mp4,srt", "--excerpts", "cuts", "-o", "out")
     assert done.returncode == 0, done.stderr
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert names == ["walk.vidattn.mp4", "walk.vidattn.srt"]
@@ -41,14 +41,14 @@ def test_segment_writes_an_annotated_video_and_excerpts(
 
 
 def test_timeline_finds_the_video_that_was_moved(
-    quick: Run, saved: Path, film: Path, tmp_path: Path
+    quick: Run, saved: Path, video: Path, tmp_path: Path
 ) -> None:
-    saved.write_text(saved.read_text().replace(str(film), "gone/walk.mp4"))
+    saved.write_text(saved.read_text().replace(str(video), "gone/walk.mp4"))
     done = quick("timeline", saved, "-f", "mp4")
     assert done.returncode == 3
     assert "gone/walk.mp4: the video is missing" in done.stderr
     assert "--video" in done.stderr
-    words = ["--video", film, "-f", "mp4", "--excerpts", ".", "--excerpts-exact"]
+    words = ["--video", video, "-f", "mp4", "--excerpts", ".", "--excerpts-exact"]
     done = quick("timeline", saved, *words)
     assert done.returncode == 0, done.stderr
     assert "encoded anew, exact to the frame)" in done.stderr
@@ -56,8 +56,8 @@ def test_timeline_finds_the_video_that_was_moved(
     assert list(tmp_path.glob("walk.01.*.mp4"))
 
 
-def test_classify_writes_a_video_with_its_prediction(quick: Run, film: Path, model: Path) -> None:
-    done = quick("classify", film, "-m", model, "-f", "mp4")
+def test_classify_writes_a_video_with_its_prediction(quick: Run, video: Path, model: Path) -> None:
+    done = quick("classify", video, "-m", model, "-f", "mp4")
     assert done.returncode == 0, done.stderr
     assert Path("walk.vidattn.mp4").exists()
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_done_is_said(
 
 
 def test_the_video_itself_is_never_overwritten(quick: Run, model: Path, tmp_path: Path) -> None:
-    path = write_film(tmp_path / "a.vidattn.mp4", seconds=1)
+    path = write_video(tmp_path / "a.vidattn.mp4", seconds=1)
     before = path.read_bytes()
     done = quick("segment", path, "-m", model, "-f", "mp4")
     assert done.returncode == 5
@@ -91,8 +91,8 @@ def test_the_video_itself_is_never_overwritten(quick: Run, model: Path, tmp_path
 
 
 def test_a_stop_leaves_the_timeline_and_no_partial_video(model: Path, tmp_path: Path) -> None:
-    film = write_film(tmp_path / "long.mp4", seconds=900, fps=4)
-    words = ["segment", film, "-m", model, "-f", "json,mp4", "--stride", "60", "-o", "out"]
+    video = write_video(tmp_path / "long.mp4", seconds=900, fps=4)
+    words = ["segment", video, "-m", model, "-f", "json,mp4", "--stride", "60", "-o", "out"]
     with processes.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         for line in process.stderr:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+
+from tests.helpers import encode_video
 
 FPS = 10
 FRAMES = 20
@@ -24,16 +25,8 @@ def moving_square(label: str, seed: int) -> np.ndarray:
     return frames
 
 
-def write_video(path: Path, frames: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "10", "preset": "fast"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    return path
+def write_frames(path: Path, frames: np.ndarray) -> Path:
+    return encode_video(path, frames, FPS, options={"crf": "10", "preset": "fast"})
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +35,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("clips")
     for number in range(6):
         for i, label in enumerate(CLASSES):
-            write_video(root / label / f"{number}.mp4", moving_square(label, 10 * number + i))
+            write_frames(root / label / f"{number}.mp4", moving_square(label, 10 * number + i))
     return root
 
 

@@ -159,7 +159,7 @@ def hmdb51(root: Path, put: Place, fold: int = 1) -> Splits:
     lines: dict[str, list[str]] = {label: ["unused_clip.avi 0 "] for label in load_labels("hmdb51")}
 
     def place(split: str, label: str, number: int) -> Path:
-        video = f"#{number}_Some_Film!_{label}_u_nm_np1_ba_goo_0.avi"
+        video = f"#{number}_Some_Video!_{label}_u_nm_np1_ba_goo_0.avi"
         lines[label].append(f"{video} {1 if split == 'train' else 2} ")
         return root / "hmdb51_org" / label / video
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.output.test_editors import NTSC_FILM, timeline_cut_at
+from tests.output.test_editors import NTSC_24, timeline_cut_at
 from vidattn.data.annotations.annotation import locate_video, path_from_url
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets.registry import open_dataset
@@ -40,19 +40,19 @@ def spans(path: Path) -> list[tuple[float, float, str]]:
 
 def test_an_elan_file_comes_back_to_the_millisecond(tmp_path: Path) -> None:
     path = tmp_path / "a.eaf"
-    path.write_text(render(timeline_cut_at(NTSC_FILM, EDGES), "eaf"), "utf-8")
+    path.write_text(render(timeline_cut_at(NTSC_24, EDGES), "eaf"), "utf-8")
     assert spans(path) == SPANS
     assert read_ground_truth(path).videos[0].name == "my movie.mp4"
 
 
 def test_an_elan_file_finds_its_video_from_another_folder_and_when_moved(tmp_path: Path) -> None:
-    source = tmp_path / "films" / "my movie.mp4"
+    source = tmp_path / "videos" / "my movie.mp4"
     source.parent.mkdir()
     source.touch()
     path = write(
-        replace(timeline_cut_at(NTSC_FILM, EDGES), source=str(source)), tmp_path / "out" / "a.eaf"
+        replace(timeline_cut_at(NTSC_24, EDGES), source=str(source)), tmp_path / "out" / "a.eaf"
     )
-    assert 'RELATIVE_MEDIA_URL="../films/my%20movie.mp4"' in path.read_text()
+    assert 'RELATIVE_MEDIA_URL="../videos/my%20movie.mp4"' in path.read_text()
     [found] = read_ground_truth(path).videos
     assert locate_video(found.name, path.parent).samefile(source)
     moved = tmp_path / "elsewhere" / "deep" / "a.eaf"
@@ -63,13 +63,13 @@ def test_an_elan_file_finds_its_video_from_another_folder_and_when_moved(tmp_pat
 
 
 def test_label_studio_comes_back_to_the_frame(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.json", annotate(timeline_cut_at(NTSC_FILM, EDGES)))
+    path = save(tmp_path / "a.json", annotate(timeline_cut_at(NTSC_24, EDGES)))
     found = spans(path)
     assert [label for _, _, label in found] == ["dive", "swim", "dive"]
-    assert [round(a * NTSC_FILM, 3) for a, _, _ in found] == EDGES[:-1]
-    assert [round(b * NTSC_FILM, 3) for _, b, _ in found] == EDGES[1:]
+    assert [round(a * NTSC_24, 3) for a, _, _ in found] == EDGES[:-1]
+    assert [round(b * NTSC_24, 3) for _, b, _ in found] == EDGES[1:]
     [video] = read_ground_truth(path).videos
-    assert (video.name, video.duration) == ("films/my movie.mp4", pytest.approx(51.468, abs=1e-3))
+    assert (video.name, video.duration) == ("videos/my movie.mp4", pytest.approx(51.468, abs=1e-3))
 
 
 def test_the_short_export_of_label_studio_is_understood(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_an_export_that_cannot_be_used_says_why(tmp_path: Path, change: Any, mes
 EAF = """<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT><HEADER>
 <MEDIA_DESCRIPTOR MEDIA_URL="file:///elsewhere/sound.wav"/>
-<MEDIA_DESCRIPTOR MEDIA_URL="file:///elsewhere/my%20film.mp4" TIME_ORIGIN="500"/>
+<MEDIA_DESCRIPTOR MEDIA_URL="file:///elsewhere/my%20video.mp4" TIME_ORIGIN="500"/>
 </HEADER><TIME_ORDER>
 <TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="0"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="1500"/>
 <TIME_SLOT TIME_SLOT_ID="c"/></TIME_ORDER>
@@ -136,7 +136,7 @@ def test_an_elan_file_of_somebody_else_is_understood(tmp_path: Path) -> None:
     path.write_text(EAF)
     assert spans(path) == [(0.5, 2.0, "dive & swim")]
     truth = read_ground_truth(path)
-    assert truth.videos[0].name == "/elsewhere/my film.mp4"
+    assert truth.videos[0].name == "/elsewhere/my video.mp4"
     assert truth.notes == (
         f"{path}: the labels are those of the tiers Action, Person",
         f"{path}: 2 annotations have no label or no times: left out",
@@ -176,11 +176,11 @@ def test_other_files_are_no_elan_files(tmp_path: Path, text: str, message: str) 
     [
         ("file:///a/b%20c.mp4", "/a/b c.mp4"),
         ("./b%20c.mp4", "b c.mp4"),
-        ("films/b.mp4", "films/b.mp4"),
-        ("/data/local-files/?d=films/b.mp4", "films/b.mp4"),
+        ("videos/b.mp4", "videos/b.mp4"),
+        ("/data/local-files/?d=videos/b.mp4", "videos/b.mp4"),
         ("/data/upload/1/0123abcd-b.mp4", "b.mp4"),
-        ("s3://bucket/films/b.mp4", "b.mp4"),
-        ("https://example.org/films/b%20c.mp4?key=1", "b c.mp4"),
+        ("s3://bucket/videos/b.mp4", "b.mp4"),
+        ("https://example.org/videos/b%20c.mp4?key=1", "b c.mp4"),
     ],
 )
 def test_an_address_gives_the_path_of_a_video(address: str, path: str) -> None:
@@ -189,8 +189,8 @@ def test_an_address_gives_the_path_of_a_video(address: str, path: str) -> None:
 
 def test_a_video_is_found_beside_its_annotation(tmp_path: Path) -> None:
     (tmp_path / "b.mp4").touch()
-    assert locate_video("/gone/films/b.mp4", tmp_path) == tmp_path / "b.mp4"
-    assert locate_video("films/c.mp4", tmp_path) == tmp_path / "films" / "c.mp4"
+    assert locate_video("/gone/videos/b.mp4", tmp_path) == tmp_path / "b.mp4"
+    assert locate_video("videos/c.mp4", tmp_path) == tmp_path / "videos" / "c.mp4"
 
 
 def test_corrected_files_are_training_data(tmp_path: Path) -> None:

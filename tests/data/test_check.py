@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.data.conftest import moving_square, write_video
+from tests.data.conftest import moving_square, write_frames
 from vidattn.config.labels import load_labels
 from vidattn.data.check.dataset import DatasetCheck, check_dataset, open_splits
 from vidattn.data.check.file import CheckedFile
@@ -22,7 +22,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("originals")
     frames = (np.kron(moving_square("down", n)[:10], np.ones((1, 2, 2, 1), np.uint8))
               for n in range(10))  # fmt: skip
-    return [write_video(folder / f"{n}.mp4", shown) for n, shown in enumerate(frames)]
+    return [write_frames(folder / f"{n}.mp4", shown) for n, shown in enumerate(frames)]
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def damaged(path: Path) -> None:
 def test_damage_is_found_where_frames_are_decoded(root: Path) -> None:
     rng = np.random.default_rng(1)
     noise = rng.integers(0, 256, (40, 96, 128, 3), np.uint8)
-    damaged(write_video(root / "train" / "run" / "1.mp4", noise))
+    damaged(write_frames(root / "train" / "run" / "1.mp4", noise))
     verdict, files = checked(root, full=True)
     assert not verdict["sound"]
     assert kinds(verdict) == {"damaged": len(files["1.mp4"].findings)}
@@ -179,8 +179,8 @@ def test_the_same_row_twice_is_told(root: Path) -> None:
 
 def test_odd_files_are_warnings(root: Path) -> None:
     tiny = np.zeros((3, 16, 32, 3), np.uint8)
-    write_video(root / "train" / "walk" / "tiny.mp4", tiny)
-    write_video(root / "train" / "walk" / "one.mp4", np.full((1, 96, 128, 3), 99, np.uint8))
+    write_frames(root / "train" / "walk" / "tiny.mp4", tiny)
+    write_frames(root / "train" / "walk" / "one.mp4", np.full((1, 96, 128, 3), 99, np.uint8))
     verdict, files = checked(root)
     assert verdict["sound"]
     assert kinds(verdict) == {"size": 1, "single": 1}

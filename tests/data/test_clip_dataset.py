@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.conftest import FRAMES, write_video
+from tests.data.conftest import FRAMES, write_frames
 from vidattn.config import (
     ClipConfig,
     DataConfig,
@@ -107,7 +107,7 @@ def test_clips_depend_on_seed_epoch_and_index_alone(train: LabeledDataset) -> No
 def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     frames = np.zeros((FRAMES, 48, 64, 3), np.uint8)
     frames[:, :, :16] = 255  # white on the left
-    path = write_video(tmp_path / "a" / "left.mp4", frames)
+    path = write_frames(tmp_path / "a" / "left.mp4", frames)
     found = LabeledDataset("x", tmp_path, "train", ("a",), (Item(str(path), 0),))
     wide = replace(CLIP, short_side=48, crop=48)
 
@@ -222,7 +222,7 @@ def test_views_for_judging_are_never_replaced(broken: LabeledDataset) -> None:
 
 def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
     dark, bright = (np.full((10, 48, 64, 3), level, np.uint8) for level in (20, 220))
-    path = str(write_video(tmp_path / "two.mp4", np.concatenate([dark, bright])))
+    path = str(write_frames(tmp_path / "two.mp4", np.concatenate([dark, bright])))
     items = (Item(path, 0, Window(0, 1)), Item(path, 1, Window(1, 5)), Item(path, 0, Window(7, 8)))
     found = LabeledDataset("x", tmp_path, "train", ("dark", "bright"), items)
     views = list(EvaluationVideos(found, CLIP, centered).all())

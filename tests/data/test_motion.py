@@ -110,11 +110,11 @@ def test_the_frame_moves_along_the_path(textures: DrawnTextures, x: float, y: fl
 def test_the_same_seed_gives_the_same_clip_and_another_seed_another(
     textures: DrawnTextures,
 ) -> None:
-    def film(seed: int) -> np.ndarray:
+    def rendered(seed: int) -> np.ndarray:
         return make_sample(np.random.default_rng(seed), textures, 3, CLIP).frames
 
-    assert np.array_equal(film(1), film(1))
-    assert not np.array_equal(film(1), film(2))
+    assert np.array_equal(rendered(1), rendered(1))
+    assert not np.array_equal(rendered(1), rendered(2))
 
 
 @pytest.mark.parametrize("across", range(8))

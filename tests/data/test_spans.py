@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.conftest import write_video
+from tests.data.conftest import write_frames
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
 from vidattn.data.clip_dataset import EvaluationVideos, EvaluationViews, TrainingClips, VideoDataset
 from vidattn.data.labeled_dataset import LabeledDataset
@@ -23,17 +23,17 @@ LEVELS = {"dark": 20, "gray": 120, "bright": 220}
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seconds at 10 frames a second: one dark, one gray, one bright."""
     seconds = [np.full((10, 48, 64, 3), level, np.uint8) for level in LEVELS.values()]
-    path = tmp_path_factory.mktemp("spans") / "film.mp4"
-    return write_video(path, np.concatenate(seconds))
+    path = tmp_path_factory.mktemp("spans") / "video.mp4"
+    return write_frames(path, np.concatenate(seconds))
 
 
-def opened(film: Path, *rows: str) -> LabeledDataset:
+def opened(video: Path, *rows: str) -> LabeledDataset:
     """The rows `label,start,end` as a set, in their order."""
-    path = film.with_name("list.csv")
-    lines = "".join(f"film.mp4,{row},train\n" for row in rows)
+    path = video.with_name("list.csv")
+    lines = "".join(f"video.mp4,{row},train\n" for row in rows)
     path.write_text("path,label,start,end,split\n" + lines)
     return open_table(path, "train", names=tuple(LEVELS))
 
@@ -45,10 +45,10 @@ def viewed(found: LabeledDataset, clip: ClipConfig) -> Sequence[EvaluationViews]
 @pytest.mark.parametrize("clip", [CLIP, SPREAD], ids=["dense", "bins"])
 @pytest.mark.parametrize("length", [0.01, 0.1, 0.35, 1.0])
 def test_a_span_shows_its_own_frames_however_short(
-    film: Path, clip: ClipConfig, length: float
+    video: Path, clip: ClipConfig, length: float
 ) -> None:
     rows = [f"{label},{place + 0.0},{place + length}" for place, label in enumerate(LEVELS)]
-    found = opened(film, *rows)
+    found = opened(video, *rows)
     clips = TrainingClips(found, clip)
     seen = viewed(found, clip)
     for number, level in enumerate(LEVELS.values()):
@@ -60,16 +60,18 @@ def test_a_span_shows_its_own_frames_however_short(
 
 
 @pytest.mark.parametrize("clip", [CLIP, SPREAD], ids=["dense", "bins"])
-def test_a_span_that_ends_after_its_file_is_cut_there(film: Path, clip: ClipConfig) -> None:
-    found = opened(film, "dark,0,1", "bright,2,60")
+def test_a_span_that_ends_after_its_file_is_cut_there(video: Path, clip: ClipConfig) -> None:
+    found = opened(video, "dark,0,1", "bright,2,60")
     judged = viewed(found, clip)[1].clips
     trained = TrainingClips(found, clip)[0, 1].clip
     assert judged is not None
     assert min(float(judged.min()), float(trained.min())) > 0.8
 
 
-def test_a_span_after_its_file_is_listed_in_evaluation_and_replaced_in_training(film: Path) -> None:
-    found = opened(film, "dark,0,1", "bright,7,8")
+def test_a_span_after_its_file_is_listed_in_evaluation_and_replaced_in_training(
+    video: Path,
+) -> None:
+    found = opened(video, "dark,0,1", "bright,7,8")
     failure = viewed(found, CLIP)[1].failure
     assert failure is not None
     assert failure.code == "E_SHORT"
@@ -78,8 +80,8 @@ def test_a_span_after_its_file_is_listed_in_evaluation_and_replaced_in_training(
     assert made.label == 0  # that of the video in its place
 
 
-def test_spans_may_overlap_and_keep_their_own_labels(film: Path) -> None:
-    found = opened(film, "dark,0,2", "gray,0.5,1.5", "bright,0,3")
+def test_spans_may_overlap_and_keep_their_own_labels(video: Path) -> None:
+    found = opened(video, "dark,0,2", "gray,0.5,1.5", "bright,0,3")
     assert [item.label for item in found.items] == [0, 1, 2]
     clips = TrainingClips(found, SPREAD)
     assert [clips[0, number].label for number in range(3)] == [0, 1, 2]
@@ -88,10 +90,10 @@ def test_spans_may_overlap_and_keep_their_own_labels(film: Path) -> None:
     assert float(clips[0, 2].clip.max()) > 0.8
 
 
-def test_frame_numbers_name_a_part_too(film: Path) -> None:
+def test_frame_numbers_name_a_part_too(video: Path) -> None:
     parts = [(0, 10), (10, 11), (20, 99), (40, 50)]
-    items = tuple(Item(str(film), 0, frames=part) for part in parts)
-    found = LabeledDataset("x", film.parent, "train", tuple(LEVELS), items)
+    items = tuple(Item(str(video), 0, frames=part) for part in parts)
+    found = LabeledDataset("x", video.parent, "train", tuple(LEVELS), items)
     seen = viewed(found, CLIP)
     for number, level in enumerate(LEVELS.values()):
         clips = seen[number].clips
@@ -101,11 +103,11 @@ def test_frame_numbers_name_a_part_too(film: Path) -> None:
     assert seen[3].failure.code == "E_SHORT"
 
 
-def test_spans_of_one_file_make_a_training_dataset(film: Path) -> None:
-    rows = [f"film.mp4,{label},{i + 0.1 * n},{i + 0.1 * n + 0.3},{split}\n"
+def test_spans_of_one_file_make_a_training_dataset(video: Path) -> None:
+    rows = [f"video.mp4,{label},{i + 0.1 * n},{i + 0.1 * n + 0.3},{split}\n"
             for i, label in enumerate(LEVELS)
             for n, split in enumerate(("train", "train", "train", "val"))]  # fmt: skip
-    path = film.with_name("splits.csv")
+    path = video.with_name("splits.csv")
     path.write_text("path,label,start,end,split\n" + "".join(rows))
     train, val = open_dataset(str(path), None, "train"), open_dataset(str(path), None, "val")
     for keep in (0, 64):
@@ -120,16 +122,16 @@ def test_spans_of_one_file_make_a_training_dataset(film: Path) -> None:
             assert clips.mean((1, 2, 3, 4)).numpy() == pytest.approx(levels, abs=0.03)
 
 
-def test_spans_of_one_file_stay_in_one_split_unless_the_list_states_splits(film: Path) -> None:
-    path = film.with_name("undecided.csv")
+def test_spans_of_one_file_stay_in_one_split_unless_the_list_states_splits(video: Path) -> None:
+    path = video.with_name("undecided.csv")
     header = "path,label,start,end\n"
-    path.write_text(header + "film.mp4,dark,0,1\nfilm.mp4,gray,1,2\n")
+    path.write_text(header + "video.mp4,dark,0,1\nvideo.mp4,gray,1,2\n")
     with pytest.raises(DataError, match="no row belongs to val") as caught:
         open_dataset(str(path), None, "val")
     assert "add a column split" in (caught.value.hint or "")
     names = [f"{n}.mp4" for n in range(10)]
     for name in names:
-        film.with_name(name).touch()
+        video.with_name(name).touch()
     rows = [f"{name},{label},{i},{i + 1}\n" for name in names for i, label in enumerate(LEVELS)]
     path.write_text(header + "".join(rows))
     train, val = open_dataset(str(path), None, "train"), open_dataset(str(path), None, "val")

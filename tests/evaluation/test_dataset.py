@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.data.conftest import CLASSES, moving_square, write_video
+from tests.data.conftest import CLASSES, moving_square, write_frames
 from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
 from vidattn.data.batch import Batch
 from vidattn.data.labeled_dataset import LabeledDataset
@@ -51,7 +51,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> LabeledDataset:
     root = tmp_path_factory.mktemp("judged")
     for number in range(3):
         for i, label in enumerate(CLASSES):
-            write_video(
+            write_frames(
                 root / "val" / label / f"{number}.mp4", moving_square(label, 7 * number + i)
             )
     return open_dataset(str(root), None, "val")
@@ -240,7 +240,7 @@ def test_official_sampling_shows_the_frames_of_the_official_loaders(
 ) -> None:
     levels = np.arange(40, dtype=np.uint8) * LEVEL
     frames = np.broadcast_to(levels[:, None, None, None], (40, 48, 64, 3))
-    path = write_video(tmp_path / "levels.mp4", np.ascontiguousarray(frames))
+    path = write_frames(tmp_path / "levels.mp4", np.ascontiguousarray(frames))
     source = LabeledDataset("levels", tmp_path, "val", CLASSES, (Item(str(path), 0, window),))
     clip = replace(CLIP, frames=8, train_sampling=drawn)  # type: ignore[arg-type]
     model = Recorder()

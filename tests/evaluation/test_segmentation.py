@@ -163,19 +163,19 @@ def test_labels_that_overlap_leave_detection_only() -> None:
 
 
 def test_predictions_find_their_truth_by_name() -> None:
-    truths = [spans("v1"), spans("x/film.mp4"), spans("y/film.mp4"), spans("P01")]
-    made = [timeline(name, "s") for name in ("in/v_v1.mkv", "/data/y/film.avi", "other.mp4")]
+    truths = [spans("v1"), spans("x/video.mp4"), spans("y/video.mp4"), spans("P01")]
+    made = [timeline(name, "s") for name in ("in/v_v1.mkv", "/data/y/video.avi", "other.mp4")]
     found = pair_videos(truths, made)
     assert [t and t.source for _, t in found.pairs] == [
-        *("in/v_v1.mkv", None, "/data/y/film.avi"),
+        *("in/v_v1.mkv", None, "/data/y/video.avi"),
         None,
     ]
-    assert (found.missing, found.unused) == (("x/film.mp4", "P01"), ("other.mp4",))
+    assert (found.missing, found.unused) == (("x/video.mp4", "P01"), ("other.mp4",))
 
 
 def test_doubtful_pairs_are_refused() -> None:
     with pytest.raises(DataError, match="their folders do not decide"):
-        pair_videos([spans("x/film.mp4"), spans("y/film.mp4")], [timeline("z/film.mp4", "s")])
+        pair_videos([spans("x/video.mp4"), spans("y/video.mp4")], [timeline("z/video.mp4", "s")])
     with pytest.raises(DataError, match=r"a/f.mp4 and b/f.mp4 are both predictions for f"):
         pair_videos([spans("f")], [timeline("a/f.mp4", "s"), timeline("b/f.mp4", "s")])
     with pytest.raises(DataError, match="none of the predictions"):

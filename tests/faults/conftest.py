@@ -1,4 +1,4 @@
-"""The film, the model and the ways to run commands of the command line's tests."""
+"""A small disk."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.cli.conftest import film, model, quick, vidattn
-
-__all__ = ["film", "model", "quick", "vidattn"]
 
 
 @pytest.fixture

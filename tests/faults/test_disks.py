@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, write_film
 from tests.cli.test_train_and_eval import TINY
+from tests.helpers import Run, write_video
 
 
 def names(folder: Path) -> list[str]:
@@ -36,10 +36,10 @@ def filled(disk: Path, left: int = 0) -> Path:
 
 @pytest.mark.parametrize("left", [0, 4096, 12288])
 def test_a_full_disk_ends_a_timeline(
-    quick: Run, film: Path, model: Path, small_disk: Path, left: int
+    quick: Run, video: Path, model: Path, small_disk: Path, left: int
 ) -> None:
     filled(small_disk, left)
-    done = quick("segment", film, "-m", model, "-o", small_disk, "-f", "json,html")
+    done = quick("segment", video, "-m", model, "-o", small_disk, "-f", "json,html")
     assert done.returncode == 5
     assert done.stderr.startswith(f"error: {small_disk}")
     assert "No space left on device" in done.stderr
@@ -47,19 +47,19 @@ def test_a_full_disk_ends_a_timeline(
     kept = [n for n in names(small_disk) if n != "filler" and not n.endswith(".log")]
     assert all((small_disk / name).stat().st_size > 0 for name in kept)
     (small_disk / "filler").unlink()
-    again = quick("segment", film, "-m", model, "-o", small_disk, "-f", "json,csv", "--resume")
+    again = quick("segment", video, "-m", model, "-o", small_disk, "-f", "json,csv", "--resume")
     assert again.returncode == 0, again.stderr
     assert names(small_disk) >= ["walk.vidattn.csv", "walk.vidattn.json"]
 
 
 def test_a_full_disk_leaves_the_older_file(
-    quick: Run, film: Path, model: Path, small_disk: Path
+    quick: Run, video: Path, model: Path, small_disk: Path
 ) -> None:
-    assert quick("segment", film, "-m", model, "-o", small_disk, "-f", "json").returncode == 0
+    assert quick("segment", video, "-m", model, "-o", small_disk, "-f", "json").returncode == 0
     (written,) = small_disk.glob("*.json")
     before = written.read_bytes()
     filled(small_disk)
-    done = quick("segment", film, "-m", model, "-o", small_disk, "-f", "json", "--stride", "0.3")
+    done = quick("segment", video, "-m", model, "-o", small_disk, "-f", "json", "--stride", "0.3")
     assert done.returncode == 5
     assert written.read_bytes() == before
 
@@ -75,9 +75,9 @@ def test_a_full_disk_leaves_the_older_file(
     ids=lambda words: "-".join(words[:2]),
 )
 def test_every_command_names_a_full_disk(
-    quick: Run, film: Path, model: Path, small_disk: Path, tmp_path: Path, words: tuple[str, ...]
+    quick: Run, video: Path, model: Path, small_disk: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    assert quick("segment", film, "-m", model, "-o", tmp_path / "o", "-f", "json").returncode == 0
+    assert quick("segment", video, "-m", model, "-o", tmp_path / "o", "-f", "json").returncode == 0
     filled(small_disk)
     places = {"json": next((tmp_path / "o").glob("*.json")), "model": model, "disk": small_disk}
     done = quick(*[word.format(**places) for word in words])
@@ -93,7 +93,7 @@ def test_training_on_a_full_disk_says_so_and_keeps_its_checkpoints(
     for label in ("left", "right"):
         for i in range(4):
             (clips / label).mkdir(parents=True, exist_ok=True)
-            write_film(clips / label / f"{i}.mp4", seconds=1.0)
+            write_video(clips / label / f"{i}.mp4", seconds=1.0)
     done = quick(
         *("train", "--dataset", clips, "--run-dir", small_disk / "run", "--epochs", "1"),
         *("--set", "model.width=32", "--set", "model.depth=1", "--set", "model.heads=2"),
@@ -121,7 +121,7 @@ def test_a_full_disk_of_the_first_of_several_processes_ends_all_with_one_cause(
     assert "Traceback" not in done.stderr
 
 
-def test_a_limit_on_the_size_of_files_is_named(film: Path, model: Path, tmp_path: Path) -> None:
+def test_a_limit_on_the_size_of_files_is_named(video: Path, model: Path, tmp_path: Path) -> None:
     # In a process of its own: the limit holds for every file that a process writes, and the log
     # of the tests may be one.
     limited = (
@@ -129,7 +129,7 @@ def test_a_limit_on_the_size_of_files_is_named(film: Path, model: Path, tmp_path
         "from vidattn.cli import main; main(sys.argv[1:])"
     )
     out = tmp_path / "out"
-    words = ["segment", film, "-m", model, "-o", out, "-f", "html"]
+    words = ["segment", video, "-m", model, "-o", out, "-f", "html"]
     done = subprocess.run(
         [sys.executable, "-c", limited, *map(str, words)],
         capture_output=True,
@@ -144,17 +144,17 @@ def test_a_limit_on_the_size_of_files_is_named(film: Path, model: Path, tmp_path
 
 
 def test_a_disk_that_can_only_be_read_is_named_before_work(
-    quick: Run, film: Path, model: Path, small_disk: Path
+    quick: Run, video: Path, model: Path, small_disk: Path
 ) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    done = quick("segment", film, "-m", model, "-o", small_disk)
+    done = quick("segment", video, "-m", model, "-o", small_disk)
     assert done.returncode == 5
     assert done.stderr.startswith(f"error: {small_disk}: cannot be written: Read-only file system")
     assert "-o" in done.stderr.splitlines()[1]
 
 
 def test_a_folder_that_goes_away_midway_is_made_again_or_named(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
 
@@ -168,7 +168,7 @@ def test_a_folder_that_goes_away_midway_is_made_again_or_named(
 
     thread = threading.Thread(target=remove)
     thread.start()
-    done = quick("segment", film, "-m", model, "-o", out, "-f", "json", "--stride", "0.01")
+    done = quick("segment", video, "-m", model, "-o", out, "-f", "json", "--stride", "0.01")
     thread.join()
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 5), done.stderr

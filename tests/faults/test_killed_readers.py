@@ -13,8 +13,8 @@ import pytest
 from torch.utils.data import get_worker_info
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from tests.cli.conftest import Run, write_film
 from tests.cli.test_train_and_eval import TINY
+from tests.helpers import Run, write_video
 from vidattn.data.clip_dataset import EvaluationVideos
 from vidattn.data.motion.dataset import MotionSamples
 from vidattn.training.run_dir import checkpoints
@@ -47,10 +47,10 @@ def kill_makers_of(
 def clips(tmp_path: Path) -> Path:
     """A dataset of four videos with the classes of `model`."""
     for label in ("walk", "run"):
-        film = tmp_path / "clips" / "val" / label / "0.mp4"
-        film.parent.mkdir(parents=True)
-        write_film(film, 1.0)
-        shutil.copy(film, film.with_name("1.mp4"))
+        video = tmp_path / "clips" / "val" / label / "0.mp4"
+        video.parent.mkdir(parents=True)
+        write_video(video, 1.0)
+        shutil.copy(video, video.with_name("1.mp4"))
     shutil.copytree(tmp_path / "clips" / "val", tmp_path / "clips" / "train")
     return tmp_path / "clips"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import write_film
+from tests.helpers import write_video
 
 SCRIPTS = Path(__file__).parents[2] / "examples" / "benchmarks"
 
@@ -30,5 +30,5 @@ def test_kills_change_nothing_in_training(kills: int, processes: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_fifty_kills_change_nothing_in_a_timeline(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "walk.mp4", seconds=120.0)
-    assert last_line(SCRIPTS / "kill_segment.py", film, 50).startswith("50 kills; identical in ")
+    video = write_video(tmp_path / "walk.mp4", seconds=120.0)
+    assert last_line(SCRIPTS / "kill_segment.py", video, 50).startswith("50 kills; identical in ")

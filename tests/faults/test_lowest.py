@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import write_film
+from tests.helpers import write_video
 
 ROOT = Path(__file__).parents[2]
 TINY = (
@@ -22,11 +22,11 @@ TINY = (
     *("--set", "model.depth=1", "--set", "model.width=32", "--set", "model.heads=2"),
 )
 COMMANDS = (
-    ("segment", "film.mp4", "-m", "motion-tiny", "-o", "out"),
-    ("segment", "film.mp4", "-m", "motion-tiny", "-o", "ray", "--engine", "ray", "--actors", "1"),
-    ("classify", "film.mp4", "-m", "motion-tiny", "--reader", "opencv"),
-    ("classify", "film.mp4", "-m", "motion-tiny", "--reader", "decord"),
-    ("explain", "film.mp4", "-m", "motion-tiny", "-o", "out"),
+    ("segment", "video.mp4", "-m", "motion-tiny", "-o", "out"),
+    ("segment", "video.mp4", "-m", "motion-tiny", "-o", "ray", "--engine", "ray", "--actors", "1"),
+    ("classify", "video.mp4", "-m", "motion-tiny", "--reader", "opencv"),
+    ("classify", "video.mp4", "-m", "motion-tiny", "--reader", "decord"),
+    ("explain", "video.mp4", "-m", "motion-tiny", "-o", "out"),
     ("models", "export", "motion-tiny", "--layout", "hf", "-o", "hub"),
     ("models", "verify", "hub"),
     ("train", "--dataset", "motion", "--run-dir", "run", "--epochs", "1", "--batch-size", "4",
@@ -71,7 +71,7 @@ def test_the_lowest_versions_work(tmp_path: Path) -> None:
     if done.returncode and re.search("connection|retries|name resolution", done.stderr, re.I):
         pytest.skip(f"nothing can be installed here: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr[-2000:]
-    write_film(tmp_path / "film.mp4")
+    write_video(tmp_path / "video.mp4")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     # Warnings of old versions about newer ones are no fault of theirs.
     pytest_words = ("pytest", "-q", "-p", "no:cacheprovider", "-W", "default", *TESTS)

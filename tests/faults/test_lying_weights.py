@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.helpers import Run
 from vidattn import weights
 from vidattn.errors import WeightsError
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.conftest import Run
+from tests.helpers import Run
 from vidattn.evaluation.predictions import Predictions, save_predictions
 
 LONG = "n" * 300
 COMMANDS = [
     ("segment", f"{LONG}.mp4", "-m", "motion-tiny"),
-    ("segment", "{film}", "-m", f"./{LONG}.pth"),
-    ("segment", "{film}", "-m", LONG),
+    ("segment", "{video}", "-m", f"./{LONG}.pth"),
+    ("segment", "{video}", "-m", LONG),
     ("segment", f"@{LONG}", "-m", "motion-tiny"),
-    ("segment", "{film}", "-m", "motion-tiny", "--cuts", LONG),
+    ("segment", "{video}", "-m", "motion-tiny", "--cuts", LONG),
     ("classify", f"{LONG}/a.mp4", "-m", "motion-tiny"),
     ("timeline", f"{LONG}.json"),
     ("compare", f"{LONG}.eaf", f"{LONG}.json", "--differences"),
@@ -38,9 +38,9 @@ COMMANDS = [
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words).replace(LONG, "LONG"))
 def test_a_name_longer_than_any_counts_as_absent(
-    words: tuple[str, ...], quick: Run, film: Path
+    words: tuple[str, ...], quick: Run, video: Path
 ) -> None:
-    done = quick(*[word.replace("{film}", str(film)) for word in words])
+    done = quick(*[word.replace("{video}", str(video)) for word in words])
     assert done.returncode in (2, 3, 4, 5), done.stderr
     assert "Traceback" not in done.stderr
     assert any(word in done.stderr for word in ("error: ", "Usage: ", "warning: "))
@@ -48,16 +48,16 @@ def test_a_name_longer_than_any_counts_as_absent(
 
 @pytest.mark.parametrize("option", [("-o", "{long}"), ("-o", "file/below")])
 def test_an_output_that_can_be_no_folder_is_named(
-    option: tuple[str, str], quick: Run, film: Path, model: Path, tmp_path: Path
+    option: tuple[str, str], quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("x")
-    done = quick("segment", film, "-m", model, option[0], option[1].format(long=LONG))
+    done = quick("segment", video, "-m", model, option[0], option[1].format(long=LONG))
     assert done.returncode == 5
     assert done.stderr.startswith("error: ")
 
 
 def test_videos_of_any_name_get_files_and_documents(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
@@ -74,7 +74,7 @@ def test_videos_of_any_name_get_files_and_documents(
         "n" * 251 + ".mp4",
     ]
     for name in names:
-        (folder / name).symlink_to(film)
+        (folder / name).symlink_to(video)
     done = quick("segment", folder, "-m", model, "--json", "-o", "out", "-f", "json,srt,html")
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr

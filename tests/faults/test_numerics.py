@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import vidattn
-from tests.cli.conftest import Run
 from tests.cli.test_train_and_eval import TINY
+from tests.helpers import Run
 from vidattn import weights
 from vidattn.config import ClipConfig
 from vidattn.errors import VideoError
@@ -40,42 +40,42 @@ def classifier(logits: list[float], **changes: object) -> Classifier:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("act", [vidattn.segment, vidattn.classify])
-def test_an_output_that_is_not_finite_is_an_error_of_that_film(
-    act: object, bad: float, film: Path
+def test_an_output_that_is_not_finite_is_an_error_of_that_video(
+    act: object, bad: float, video: Path
 ) -> None:
     assert callable(act)
-    with pytest.raises(VideoError, match=f"^{film}: the model's output is not finite") as caught:
-        act(film, classifier([0.0, bad, 1.0]))
+    with pytest.raises(VideoError, match=f"^{video}: the model's output is not finite") as caught:
+        act(video, classifier([0.0, bad, 1.0]))
     assert caught.value.code == "E_NONFINITE"
     assert "fp32" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("averaging", ["logit", "probability"])
-def test_logits_at_the_end_of_their_range_still_give_scores(averaging: str, film: Path) -> None:
-    found = vidattn.classify(film, classifier([-3e38, 0.0, 1e38], averaging=averaging))
+def test_logits_at_the_end_of_their_range_still_give_scores(averaging: str, video: Path) -> None:
+    found = vidattn.classify(video, classifier([-3e38, 0.0, 1e38], averaging=averaging))
     assert found.scores.tolist() == [[0.0, 0.0, 1.0]]
     assert found.segments[0].label == "class 2"
 
 
-def test_scores_that_cannot_be_computed_are_refused(film: Path) -> None:
+def test_scores_that_cannot_be_computed_are_refused(video: Path) -> None:
     views = vidattn.ViewConfig(1, 4)
     with pytest.raises(VideoError, match="scores are not finite") as caught:
-        vidattn.classify(film, classifier([3e38, -3e38, 3e38]), views=views, sampling="dense")
+        vidattn.classify(video, classifier([3e38, -3e38, 3e38]), views=views, sampling="dense")
     assert caught.value.code == "E_NONFINITE"
 
 
 @pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e3, 1e30])
-def test_any_temperature_gives_probabilities(temperature: float, film: Path) -> None:
+def test_any_temperature_gives_probabilities(temperature: float, video: Path) -> None:
     sure = classifier([0.0, 80.0, -80.0], temperature=temperature)
-    found = vidattn.classify(film, sure)
+    found = vidattn.classify(video, sure)
     assert found.scores.sum() == pytest.approx(1, abs=1e-6)
     assert found.scores.argmax() == 1 or temperature >= 1e30
 
 
 @pytest.mark.parametrize("smooth", ["none", "median", "mean", "viterbi"])
-def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, film: Path) -> None:
+def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, video: Path) -> None:
     decoding = vidattn.Decoding(smooth=smooth)  # type: ignore[arg-type]
-    found = vidattn.segment(film, classifier([0.5, 0.5, 0.5]), decoding=decoding, overlap=0.5)
+    found = vidattn.segment(video, classifier([0.5, 0.5, 0.5]), decoding=decoding, overlap=0.5)
     assert [segment.label for segment in found.segments] == ["class 0"]
     assert found.segments[0].score == pytest.approx(1 / 3, abs=1e-5)
     assert [label for label, _ in found.segments[0].alternatives] == ["class 1", "class 2"]
@@ -83,14 +83,14 @@ def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, film: Path) 
     assert again.segments == found.segments
 
 
-def test_a_single_class_is_certain(film: Path) -> None:
-    found = vidattn.segment(film, classifier([-7.0]))
+def test_a_single_class_is_certain(video: Path) -> None:
+    found = vidattn.segment(video, classifier([-7.0]))
     assert (found.scores == 1).all()
     assert [segment.label for segment in found.segments] == ["class 0"]
-    assert vidattn.classify(film, classifier([-7.0])).segments[0].score == 1
+    assert vidattn.classify(video, classifier([-7.0])).segments[0].score == 1
 
 
-def test_low_precision_that_overflows_is_named_and_full_precision_works(film: Path) -> None:
+def test_low_precision_that_overflows_is_named_and_full_precision_works(video: Path) -> None:
     class Large(Says):
         def forward(self, clips: Tensor) -> Tensor:
             logits: Tensor = super().forward(clips)
@@ -102,32 +102,32 @@ def test_low_precision_that_overflows_is_named_and_full_precision_works(film: Pa
     large.model = Large([1.0, 2.0])
     low = vidattn.Runtime(precision="bf16")
     with pytest.raises(VideoError, match="not finite") as caught:
-        vidattn.classify(film, large, runtime=low)
+        vidattn.classify(video, large, runtime=low)
     assert caught.value.code == "E_NONFINITE"
-    found = vidattn.classify(film, large, runtime=vidattn.Runtime(precision="fp32"))
+    found = vidattn.classify(video, large, runtime=vidattn.Runtime(precision="fp32"))
     assert np.isfinite(found.scores).all()
 
 
-def test_a_file_never_holds_a_number_that_is_none(film: Path) -> None:
-    text = vidattn.segment(film, classifier([0.0, 1.0])).to_json(run=True)
+def test_a_file_never_holds_a_number_that_is_none(video: Path) -> None:
+    text = vidattn.segment(video, classifier([0.0, 1.0])).to_json(run=True)
     assert "NaN" not in text
     assert "Infinity" not in text
 
 
 def test_a_model_that_answers_with_no_numbers_is_named_by_every_command(
-    quick: Run, film: Path, model: Path, tmp_path: Path
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     large = vidattn.load(model)
     large.model.get_parameter("head.weight").data.fill_(3e38)
     bad = weights.save(large, tmp_path / "large.safetensors")
-    done = quick("segment", film, "-m", bad, "-o", "out", "--skip-existing")
+    done = quick("segment", video, "-m", bad, "-o", "out", "--skip-existing")
     assert done.returncode in (3, 4), done.stderr
     (row,) = map(json.loads, (tmp_path / "out" / "failures.jsonl").read_text().splitlines())
-    assert (row["path"], row["code"]) == (str(film), "E_NONFINITE")
+    assert (row["path"], row["code"]) == (str(video), "E_NONFINITE")
     assert not list((tmp_path / "out").glob("*.json"))
-    done = quick("classify", film, "-m", bad, "--json")
+    done = quick("classify", video, "-m", bad, "--json")
     assert done.returncode == 3, done.stderr
-    assert done.stderr.startswith(f"error: {film}: the model's output is not finite")
+    assert done.stderr.startswith(f"error: {video}: the model's output is not finite")
     assert "NaN" not in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""Many films in one call leave nothing behind, in the process or in its decoders."""
+"""Many videos in one call leave nothing behind, in the process or in its decoders."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parents[2] / "examples" / "benchmarks"
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.platform != "linux", reason="counts open files as Linux does")
-def test_memory_and_files_do_not_grow_with_the_number_of_films() -> None:
+def test_memory_and_files_do_not_grow_with_the_number_of_videos() -> None:
     command = [sys.executable, str(BENCHMARKS / "soak.py"), "40"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

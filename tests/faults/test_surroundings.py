@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run, write_film
 from tests.cli.test_train_and_eval import TINY
+from tests.helpers import Run, write_video
 from vidattn.errors import VideoError
 from vidattn.video.process.open_file import open_regular
 
@@ -47,17 +47,17 @@ def python(program: str, folder: Path, **environment: str) -> subprocess.Complet
 
 
 def test_only_a_model_without_a_name_asks_for_a_network_and_does_without(
-    film: Path, tmp_path: Path
+    video: Path, tmp_path: Path
 ) -> None:
     words = [
-        ["segment", str(film), "-m", "motion-tiny", "-o", "out"],
-        ["classify", str(film), "-m", "motion-tiny"],
+        ["segment", str(video), "-m", "motion-tiny", "-o", "out"],
+        ["classify", str(video), "-m", "motion-tiny"],
         ["train", "--dataset", "motion", *TINY],
         ["eval", "-m", "runs/motion", "--samples", "8", "--views", "1x1"],
         ["timeline", "out/walk.vidattn.json"],
         ["models", "list"],
-        ["classify", str(film), "--offline"],
-        ["classify", str(film)],
+        ["classify", str(video), "--offline"],
+        ["classify", str(video)],
     ]
     done = python(NO_NETWORK.replace("WORDS", repr(words)), tmp_path, VIDATTN_CACHE="cache")
     before, last = done.stderr.split("LAST")
@@ -70,20 +70,20 @@ def test_only_a_model_without_a_name_asks_for_a_network_and_does_without(
 
 
 @pytest.mark.parametrize("limit", [16, pytest.param(64, marks=pytest.mark.slow)])
-def test_few_descriptors_are_enough_or_named(film: Path, tmp_path: Path, limit: int) -> None:
+def test_few_descriptors_are_enough_or_named(video: Path, tmp_path: Path, limit: int) -> None:
     program = (
         "import resource; from vidattn.cli import main; import torch\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))\n"
-        f"main(['segment', {str(film)!r}, '-m', 'motion-tiny', '-f', 'json'])"
+        f"main(['segment', {str(video)!r}, '-m', 'motion-tiny', '-f', 'json'])"
     )
     done = python(program, tmp_path)
     assert done.returncode in (0, 3, 5), done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_no_home_no_language_no_path(film: Path, tmp_path: Path) -> None:
+def test_no_home_no_language_no_path(video: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "vidattn", "segment", str(film), "-m", "motion-tiny"],
+        [sys.executable, "-m", "vidattn", "segment", str(video), "-m", "motion-tiny"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "LANG": "C", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -95,8 +95,8 @@ def test_no_home_no_language_no_path(film: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", [pytest.param("1>&-", marks=pytest.mark.slow), "0<&- 1>&- 2>&-"])
-def test_closed_streams_do_not_stop_the_work(film: Path, tmp_path: Path, closed: str) -> None:
-    words = f"{sys.executable} -m vidattn segment {film} -m motion-tiny -f json {closed}"
+def test_closed_streams_do_not_stop_the_work(video: Path, tmp_path: Path, closed: str) -> None:
+    words = f"{sys.executable} -m vidattn segment {video} -m motion-tiny -f json {closed}"
     done = subprocess.run(
         ["/bin/bash", "-c", words],
         cwd=tmp_path,
@@ -132,7 +132,7 @@ def test_what_is_written_names_no_place_and_no_secret(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_verysecret")
     monkeypatch.setenv("MY_PASSWORD", "verysecret")
-    write_film(tmp_path / "walk.mp4")
+    write_video(tmp_path / "walk.mp4")
     (tmp_path / "m.safetensors").write_bytes(model.read_bytes())
     formats = "json,jsonl,csv,tsv,html,srt,vtt,edl,otio,eaf,labelstudio,cvat,activitynet,fiftyone"
     done = quick("segment", "walk.mp4", "-m", "m.safetensors", "-o", "out", "-f", formats)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.cli.conftest import write_film
 from tests.faults.test_exploits import FORMS, TRAPS
+from tests.helpers import write_video
 
 ROOT = Path(__file__).parents[2]
 STRACE = shutil.which("strace")
@@ -86,8 +86,8 @@ def followed(calls: str, other: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_list_opens_neither_another_file_nor_an_address(tmp_path: Path) -> None:
-    write_film(tmp_path / "sound.mp4", seconds=1)
-    other = write_film(tmp_path / "other.mkv", seconds=1)
+    write_video(tmp_path / "sound.mp4", seconds=1)
+    other = write_video(tmp_path / "other.mkv", seconds=1)
     for name, text in lists(other).items():
         (tmp_path / name).write_text(text)
     names = list(lists(other))

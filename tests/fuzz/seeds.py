@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 
 import vidattn
+from tests.helpers import encode_video
 from vidattn import weights
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.config.recipes import RECIPES
@@ -28,7 +28,7 @@ from vidattn.weights import export
 LARGEST = 1_500_000
 """Bytes of a file that is taken from a folder of media."""
 WINDOWS = 12
-IDENTITY = {"film": "a.mp4", "model": "tiny", "step": 0.5}
+IDENTITY = {"video": "a.mp4", "model": "tiny", "step": 0.5}
 
 CONTAINERS = (
     ("plain.mp4", "libx264", {}),
@@ -69,9 +69,9 @@ class Seed:
 
 
 def made(folder: Path, media: Path | None = None) -> list[Seed]:
-    """One seed of each kind at least; those of `media` are its short films."""
+    """One seed of each kind at least; those of `media` are its short videos."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [("video", _film(folder / n, codec, muxer)) for n, codec, muxer in CONTAINERS]
+    paths = [("video", _video(folder / n, codec, muxer)) for n, codec, muxer in CONTAINERS]
     if media is not None:
         found = sorted(p for p in (media / "clips").rglob("*") if p.is_file())
         paths += [("video", p) for p in found if p.stat().st_size <= LARGEST]
@@ -79,21 +79,19 @@ def made(folder: Path, media: Path | None = None) -> list[Seed]:
     return [Seed(kind, path, path.read_bytes()) for kind, path in paths]
 
 
-def _film(path: Path, codec: str, muxer: dict[str, str]) -> Path:
-    """Twenty frames of moving colours; MXF wants its own size and rate."""
+def _video(path: Path, codec: str, muxer: dict[str, str]) -> Path:
+    """Twenty frames of moving colors; MXF wants its own size and rate."""
     width, height = (720, 576) if path.suffix == ".mxf" else (64, 48)
     noise = np.random.default_rng(0).integers(0, 60, (height, width, 3))
-    with av.open(str(path), "w", options=muxer) as container:
-        options = {"g": "8", **QUIET.get(codec, {})}
-        stream = container.add_stream(codec, rate=25, options=options)
-        stream.width, stream.height = width, height
-        stream.pix_fmt = PIXELS.get(codec, "yuv420p")
-        for i in range(20):
-            frame = np.roll(noise, 5 * i, axis=1) + np.array([7 * i, 90, 200 - 9 * i])
-            picture = av.VideoFrame.from_ndarray(frame.clip(0, 255).astype(np.uint8))
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return path
+    frames = [
+        (np.roll(noise, 5 * i, axis=1) + np.array([7 * i, 90, 200 - 9 * i]))
+        .clip(0, 255)
+        .astype(np.uint8)
+        for i in range(20)
+    ]
+    options = {"g": "8", **QUIET.get(codec, {})}
+    pixels = PIXELS.get(codec, "yuv420p")
+    return encode_video(path, frames, 25, codec, pixels=pixels, options=options, muxer=muxer)
 
 
 def _written(path: Path, content: str | bytes) -> Path:
@@ -103,9 +101,9 @@ def _written(path: Path, content: str | bytes) -> Path:
 
 def _lists(folder: Path) -> list[tuple[str, Path]]:
     """Data sets and truths; the videos that rows name are there."""
-    film = (folder / "plain.mp4").read_bytes()
+    video = (folder / "plain.mp4").read_bytes()
     for i in range(6):
-        _written(folder / f"clip_{i}.mp4", film)
+        _written(folder / f"clip_{i}.mp4", video)
     rows = [(f"clip_{i}.mp4", ("walk", "run")[i % 2], i / 10, i / 10 + 0.2) for i in range(6)]
     keys = ("path", "label", "start", "end")
     marked = [(*row, ("train", "val")[i % 2]) for i, row in enumerate(rows)]
@@ -141,7 +139,7 @@ def _tasks() -> object:
 
 
 def _timeline() -> vidattn.Timeline:
-    """What segmenting a short film gives."""
+    """What segmenting a short video gives."""
     scores = np.random.default_rng(1).dirichlet([1, 1, 1], WINDOWS).astype(np.float32)
     windows = tuple(vidattn.Window(i * 0.5, i * 0.5 + 1) for i in range(WINDOWS))
     return vidattn.Timeline(

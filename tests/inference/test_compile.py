@@ -34,7 +34,7 @@ def classifier(kind: str) -> Classifier:
 
 
 def halves(scorer: Scorer, clips: list[Tensor]) -> Tensor:
-    """As films go through a model."""
+    """As videos go through a model."""
     tokens = [torch.stack(scorer.encode_frames(list(clip.transpose(0, 1)))) for clip in clips]
     return torch.stack(scorer.classify_frames(tokens))
 

@@ -1,4 +1,4 @@
-"""Explanations of films: which window, which frames, which patches, as text, JSON and a picture."""
+"""Explanations of videos: window, frames and patches, as text, JSON and an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import vidattn
-from tests.cli.conftest import Run, film, model, quick, write_film  # noqa: F401 - fixtures
+from tests.helpers import Run, write_video
 from vidattn.config import StamConfig
 from vidattn.data import transforms
 from vidattn.data.motion.dataset import validation_samples
@@ -37,7 +37,7 @@ from vidattn.video import open_video
 
 
 @pytest.fixture(scope="module")
-def classifier(model: Path) -> Classifier:  # noqa: F811
+def classifier(model: Path) -> Classifier:
     """Three classes, half a second of 4 frames of 2 x 2 patches; nothing is left at zero."""
     found = vidattn.load(str(model))
     generator = torch.Generator().manual_seed(0)
@@ -47,47 +47,47 @@ def classifier(model: Path) -> Classifier:  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def found(film: Path, classifier: Classifier) -> Explanation:  # noqa: F811
-    return explain(film, classifier, at=1.0)
+def found(video: Path, classifier: Classifier) -> Explanation:
+    return explain(video, classifier, at=1.0)
 
 
 def test_the_window_lies_around_the_moment_and_within_the_video(
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
     found: Explanation,
 ) -> None:
     assert found.window == Window(0.75, 1.25)
     assert len(set(found.frames)) == 4
     assert all(0.75 <= time < 1.25 for time in found.times)
-    with open_video(film) as video:
-        assert window_around(video, 0.0, classifier.clip) == Window(0.0, 0.5)
-        assert window_around(video, 3.99, classifier.clip) == Window(3.5, 4.0)
-        assert window_around(video, 2.0, classifier.clip, frames=99) == Window(0.0, 4.0)
+    with open_video(video) as opened:
+        assert window_around(opened, 0.0, classifier.clip) == Window(0.0, 0.5)
+        assert window_around(opened, 3.99, classifier.clip) == Window(3.5, 4.0)
+        assert window_around(opened, 2.0, classifier.clip, frames=99) == Window(0.0, 4.0)
         with pytest.raises(VideoError, match=r"ends at 4.00 s, before 9 s") as caught:
-            window_around(video, 9.0, classifier.clip)
+            window_around(opened, 9.0, classifier.clip)
         assert caught.value.code == "E_SHORT"
         with pytest.raises(UsageError, match="second -1: a video starts at 0"):
-            window_around(video, -1.0, classifier.clip)
+            window_around(opened, -1.0, classifier.clip)
 
 
 def test_the_scores_are_those_of_segment(
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
     found: Explanation,
 ) -> None:
-    timeline = vidattn.segment(film, classifier, start=0.75, end=1.25)
+    timeline = vidattn.segment(video, classifier, start=0.75, end=1.25)
     np.testing.assert_allclose(found.scores, timeline.scores[0], atol=1e-5)
     assert found.label == classifier.labels[int(timeline.scores[0].argmax())]
 
 
 def test_without_a_moment_the_surest_window_is_explained(
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
 ) -> None:
-    timeline = vidattn.segment(film, classifier)
-    best = explain(film, classifier)
+    timeline = vidattn.segment(video, classifier)
+    best = explain(video, classifier)
     assert best.score == pytest.approx(float(timeline.scores.max()), abs=1e-5)
-    other = explain(film, classifier, label="RUN")
+    other = explain(video, classifier, label="RUN")
     assert other.label == "run"
     assert other.score == pytest.approx(float(timeline.scores[:, 1].max()), abs=1e-5)
     assert strongest_window(timeline, 1).window == other.window
@@ -97,7 +97,7 @@ def test_a_short_video_is_explained_with_the_frames_of_segment(
     tmp_path: Path,
     classifier: Classifier,
 ) -> None:
-    short = write_film(tmp_path / "short.mp4", seconds=0.3)
+    short = write_video(tmp_path / "short.mp4", seconds=0.3)
     timeline = vidattn.segment(short, classifier)
     for found in (
         explain(short, classifier),
@@ -135,10 +135,10 @@ def test_deleting_what_is_hot_lowers_the_score_faster_than_chance_on_motion_tiny
 @pytest.mark.parametrize("method", METHODS)
 def test_shares_are_positive_and_sum_to_one(
     method: str,
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
 ) -> None:
-    (one,) = explain_windows(film, classifier, [ExplainTarget(Window(1.0, 1.5))], method=method)  # type: ignore[arg-type]
+    (one,) = explain_windows(video, classifier, [ExplainTarget(Window(1.0, 1.5))], method=method)  # type: ignore[arg-type]
     assert one.patches.shape == (4, 2, 2)
     assert (one.patches >= 0).all()
     assert one.patches.sum() == pytest.approx(1, abs=1e-5)
@@ -146,12 +146,12 @@ def test_shares_are_positive_and_sum_to_one(
 
 
 def test_a_drop_is_what_replacing_the_frame_by_the_one_before_takes(
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
     found: Explanation,
 ) -> None:
-    with open_video(film, short_side=32) as video:
-        seen = video.read(found.frames)
+    with open_video(video, short_side=32) as opened:
+        seen = opened.read(found.frames)
     clip = transforms.eval_clip(seen, classifier.clip)
     scores = []
     for order in ([0, 1, 2, 3], [1, 1, 2, 3], [0, 0, 2, 3], [0, 1, 1, 3], [0, 1, 2, 2]):
@@ -165,10 +165,10 @@ def test_a_drop_is_what_replacing_the_frame_by_the_one_before_takes(
 
 
 def test_a_long_clip_loses_several_frames_at_a_time(
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
 ) -> None:
-    long = explain(film, classifier, at=2.0, frames=MOST_RUNS + 8)
+    long = explain(video, classifier, at=2.0, frames=MOST_RUNS + 8)
     assert long.run == 2
     assert len(long.drops) == MOST_RUNS + 8
     np.testing.assert_array_equal(long.drops[0::2], long.drops[1::2])
@@ -177,13 +177,13 @@ def test_a_long_clip_loses_several_frames_at_a_time(
 
 @torch.no_grad()
 def test_occlusion_covers_one_patch_after_the_other(
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
     found: Explanation,
 ) -> None:
-    one = explain(film, classifier, at=1.0, method="occlusion")
-    with open_video(film, short_side=32) as video:
-        clip = transforms.eval_clip(video.read(found.frames), classifier.clip)
+    one = explain(video, classifier, at=1.0, method="occlusion")
+    with open_video(video, short_side=32) as opened:
+        clip = transforms.eval_clip(opened.read(found.frames), classifier.clip)
     whole = classifier.model(clip[None])[0, found.label_id]
     losses = torch.zeros(4, 2, 2)
     for t, y, x in np.ndindex(4, 2, 2):
@@ -196,17 +196,17 @@ def test_occlusion_covers_one_patch_after_the_other(
 
 
 def test_a_stam_is_explained_and_a_model_of_another_kind_is_not(
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
 ) -> None:
     torch.manual_seed(0)
     shape = {"classes": 3, "frames": 4, "size": 32, "width": 32, "depth": 1, "heads": 2}
     stam = Stam(StamConfig(**shape, time_depth=1, time_heads=4, time_hidden=48))
     other = Classifier(stam, classifier.clip, classifier.labels)
-    assert explain(film, other, at=1.0).patches.sum() == pytest.approx(1, abs=1e-5)
+    assert explain(video, other, at=1.0).patches.sum() == pytest.approx(1, abs=1e-5)
     linear = Classifier(torch.nn.Linear(1, 1), classifier.clip, classifier.labels)
     with pytest.raises(UsageError, match="Linear cannot be explained"):
-        explain(film, linear, at=1.0)
+        explain(video, linear, at=1.0)
 
 
 def test_the_strip_has_a_tile_for_each_frame_and_heat_where_the_patches_say() -> None:
@@ -232,12 +232,12 @@ def test_the_strip_has_a_tile_for_each_frame_and_heat_where_the_patches_say() ->
 
 
 def test_the_command_writes_a_picture_and_prints_the_frames(
-    quick: Run,  # noqa: F811
-    film: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    quick: Run,
+    video: Path,
+    model: Path,
     tmp_path: Path,
 ) -> None:
-    done = quick("explain", film, "-m", model, "--at", "0:01", "-o", tmp_path / "out")
+    done = quick("explain", video, "-m", model, "--at", "0:01", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "walk.mp4  0.75 to 1.25 s" in done.stdout
     assert done.stdout.count("share ") == 4
@@ -247,15 +247,15 @@ def test_the_command_writes_a_picture_and_prints_the_frames(
 
 
 def test_the_video_of_a_window_has_its_frames_at_their_times(
-    quick: Run,  # noqa: F811
-    film: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    quick: Run,
+    video: Path,
+    model: Path,
     tmp_path: Path,
 ) -> None:
-    done = quick("explain", film, "-m", model, "--at", "1", "--mp4")
+    done = quick("explain", video, "-m", model, "--at", "1", "--mp4")
     assert done.returncode == 0, done.stderr
     with (
-        open_video(film) as whole,
+        open_video(video) as whole,
         open_video(tmp_path / "walk.vidattn.explain.mp4") as part,
     ):
         inside = whole.times[(whole.times >= 0.7495) & (whole.times < 1.2495)]
@@ -274,12 +274,12 @@ def test_what_the_model_does_not_see_is_dimmed(found: Explanation) -> None:
 
 
 def test_json_is_one_document_and_leaves_no_file(
-    quick: Run,  # noqa: F811
-    film: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    quick: Run,
+    video: Path,
+    model: Path,
     tmp_path: Path,
 ) -> None:
-    done = quick("explain", film, "-m", model, "--at", "1", "--json", "--label", "run")
+    done = quick("explain", video, "-m", model, "--at", "1", "--json", "--label", "run")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["schema"] == "vidattn/explanation/1"
@@ -300,11 +300,11 @@ def test_what_cannot_be_explained_is_said(
     words: tuple[str, ...],
     code: int,
     message: str,
-    quick: Run,  # noqa: F811
-    film: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    quick: Run,
+    video: Path,
+    model: Path,
 ) -> None:
-    done = quick("explain", film, "-m", model, *words)
+    done = quick("explain", video, "-m", model, *words)
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -313,24 +313,24 @@ def test_what_cannot_be_explained_is_said(
 
 
 def test_a_moment_after_the_video_is_refused_as_by_segment(
-    quick: Run,  # noqa: F811
-    film: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    quick: Run,
+    video: Path,
+    model: Path,
 ) -> None:
-    done = quick("explain", film, "-m", model, "--at", "99")
+    done = quick("explain", video, "-m", model, "--at", "99")
     assert (done.returncode, done.stdout) == (3, "")
-    assert f"error: {film}: ends at 4.00 s, before 99 s\nhint: name an earlier" in done.stderr
-    same = quick("segment", film, "-m", model, "--start", "99")
+    assert f"error: {video}: ends at 4.00 s, before 99 s\nhint: name an earlier" in done.stderr
+    same = quick("segment", video, "-m", model, "--start", "99")
     assert (same.returncode, same.stderr) == (3, done.stderr)
 
 
 def test_damage_is_named_where_the_whole_video_was_scored(
-    quick: Run,  # noqa: F811
-    film: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    quick: Run,
+    video: Path,
+    model: Path,
     tmp_path: Path,
 ) -> None:
-    data = bytearray(film.read_bytes())
+    data = bytearray(video.read_bytes())
     stop = data.index(b"moov") - 4
     data[stop - 200 : stop] = bytes(200)  # the last pictures
     holed = tmp_path / "holed.mp4"
@@ -343,10 +343,10 @@ def test_damage_is_named_where_the_whole_video_was_scored(
 
 
 def test_segments_are_explained_in_their_surest_windows(
-    film: Path,  # noqa: F811
+    video: Path,
     classifier: Classifier,
 ) -> None:
-    timeline = vidattn.segment(film, classifier, overlap=0.5)
+    timeline = vidattn.segment(video, classifier, overlap=0.5)
     found = list(explain_longest(timeline, classifier))
     real = [s for s in timeline.segments if s.label_id is not None]
     assert len(found) == min(len(real), MOST_SEGMENTS)
@@ -360,14 +360,14 @@ def test_segments_are_explained_in_their_surest_windows(
 
 
 def test_segment_puts_explanations_into_its_report(
-    quick: Run,  # noqa: F811
-    film: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    quick: Run,
+    video: Path,
+    model: Path,
     tmp_path: Path,
 ) -> None:
-    done = quick("segment", film, "-m", model, "--explain", "-f", "html")
+    done = quick("segment", video, "-m", model, "--explain", "-f", "html")
     assert done.returncode == 0, done.stderr
     assert 'id="explanations"' in (tmp_path / "walk.vidattn.html").read_text("utf-8")
-    done = quick("segment", film, "-m", model, "--explain", "-f", "json")
+    done = quick("segment", video, "-m", model, "--explain", "-f", "json")
     assert done.returncode == 2
     assert "--explain is a part of the report: add -f html" in done.stderr

@@ -1,4 +1,4 @@
-"""Timelines are right about a film whose content is known: colours that change at known times."""
+"""Timelines are right about a video whose content is known: colours that change at known times."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Reddest(nn.Module):
 
 
 class DamagedVideo(MemoryVideo):
-    """A film some of whose frames do not decode."""
+    """A video some of whose frames do not decode."""
 
     def __init__(self, frames: np.ndarray, damaged: set[int]) -> None:
         super().__init__(frames, fps=FPS)
@@ -56,7 +56,7 @@ class DamagedVideo(MemoryVideo):
                 yield index, frame
 
 
-def film(*scenes: tuple[str, float], width: int = 12) -> np.ndarray:
+def color_frames(*scenes: tuple[str, float], width: int = 12) -> np.ndarray:
     """Frames of plain colours: ("red", 2.0) is two seconds of red."""
     colours = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
     return np.concatenate(
@@ -74,7 +74,7 @@ def classifier() -> Classifier:
 
 @pytest.fixture
 def video() -> MemoryVideo:
-    return MemoryVideo(film(("red", 3), ("green", 5), ("blue", 2.5)), fps=FPS)
+    return MemoryVideo(color_frames(("red", 3), ("green", 5), ("blue", 2.5)), fps=FPS)
 
 
 def spans(timeline: Timeline) -> list[tuple[str, float, float]]:
@@ -139,7 +139,7 @@ def test_a_region_of_a_video_is_segmented_alone(video: MemoryVideo, classifier: 
 
 
 def test_what_did_not_decode_before_an_early_stop_is_named(classifier: Classifier) -> None:
-    video = DamagedVideo(film(("red", 2), ("green", 2)), damaged={11, 12})
+    video = DamagedVideo(color_frames(("red", 2), ("green", 2)), damaged={11, 12})
     events = infer.stream(video, classifier, runtime=Runtime(batch_size=1))
     started = next(events)
     assert isinstance(started, infer.Started)
@@ -154,7 +154,7 @@ def test_what_did_not_decode_before_an_early_stop_is_named(classifier: Classifie
 
 
 def test_a_video_shorter_than_a_window_still_gets_its_segment(classifier: Classifier) -> None:
-    timeline = infer.segment(MemoryVideo(film(("blue", 0.3)), fps=FPS), classifier)
+    timeline = infer.segment(MemoryVideo(color_frames(("blue", 0.3)), fps=FPS), classifier)
     assert spans(timeline) == [("blue", 0.0, 0.3)]
     assert "shorter than one window" in timeline.warnings[0]
 
@@ -180,7 +180,7 @@ def test_a_video_that_breaks_off_says_so(classifier: Classifier) -> None:
             raise VideoError("torn", code="E_DECODER_DIED")
 
     events = infer.stream(
-        Torn(film(("red", 4)), fps=FPS), classifier, runtime=Runtime(batch_size=1)
+        Torn(color_frames(("red", 4)), fps=FPS), classifier, runtime=Runtime(batch_size=1)
     )
     with pytest.raises(VideoError, match="torn"):
         list(events)
@@ -204,7 +204,9 @@ def test_decoding_continues_while_the_model_works(classifier: Classifier) -> Non
             return super().forward(clips)
 
     patient = Classifier(Patient(), CLIP, ("red", "green", "blue"))
-    events = infer.stream(Told(film(("red", 6)), fps=FPS), patient, runtime=Runtime(batch_size=1))
+    events = infer.stream(
+        Told(color_frames(("red", 6)), fps=FPS), patient, runtime=Runtime(batch_size=1)
+    )
     next(events)
     next(events)
     assert len(decoded) >= 16
@@ -214,21 +216,21 @@ def test_decoding_continues_while_the_model_works(classifier: Classifier) -> Non
 def test_single_lost_frames_are_stood_in_for_and_their_time_is_named(
     classifier: Classifier,
 ) -> None:
-    video = DamagedVideo(film(("red", 2), ("green", 2)), damaged={11, 12})
+    video = DamagedVideo(color_frames(("red", 2), ("green", 2)), damaged={11, 12})
     timeline = infer.segment(video, classifier)
     assert spans(timeline) == [("red", 0.0, 1.1), ("red", 1.3, 2.0), ("green", 2.0, 4.0)]
     assert timeline.unreadable == ((Window(1.1, 1.3), "E_DECODE"),)
 
 
 def test_a_window_that_lost_most_of_its_frames_is_not_guessed(classifier: Classifier) -> None:
-    video = DamagedVideo(film(("red", 2), ("green", 2)), damaged=set(range(11, 20)))
+    video = DamagedVideo(color_frames(("red", 2), ("green", 2)), damaged=set(range(11, 20)))
     timeline = infer.segment(video, classifier)
     assert spans(timeline) == [("red", 0.0, 1.0), ("green", 2.0, 4.0)]
     assert [window for window, _ in timeline.unreadable] == [Window(1.0, 1.1), Window(1.1, 2.0)]
 
 
 def test_a_video_of_which_nothing_decodes_is_an_error(classifier: Classifier) -> None:
-    video = DamagedVideo(film(("red", 2)), damaged=set(range(20)))
+    video = DamagedVideo(color_frames(("red", 2)), damaged=set(range(20)))
     for act in (infer.segment, infer.classify):
         with pytest.raises(VideoError, match="too few frames decode") as caught:
             act(video, classifier)
@@ -261,7 +263,7 @@ def test_dense_classification_lists_the_spans_of_its_clips(
 
 
 def test_three_crops_cover_the_sides_of_a_wide_video(classifier: Classifier) -> None:
-    frames = film(("green", 2), width=40).copy()
+    frames = color_frames(("green", 2), width=40).copy()
     frames[:, :, :10] = frames[:, :, 30:] = (255, 0, 0)
     video = MemoryVideo(frames, fps=FPS)
     one = infer.classify(video, classifier)
@@ -301,7 +303,7 @@ def test_frames_are_dropped_when_no_view_needs_them() -> None:
     def _finalize(frame: np.ndarray, index: int) -> object:
         return weakref.finalize(frame, alive.discard, index)
 
-    video = Watched(film(("red", 30)), fps=FPS)
+    video = Watched(color_frames(("red", 30)), fps=FPS)
     views = [View(tuple(range(i, i + 4))) for i in range(0, 290, 2)]
     assert sum(1 for _ in view_clips(video, views, CLIP)) == len(views)
     assert most <= 6

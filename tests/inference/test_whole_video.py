@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cli.conftest import Run, film, model, quick  # noqa: F401
+from tests.helpers import Run
 from vidattn.config import TemporalConfig
 from vidattn.data import embeddings
 from vidattn.data.embedding_dataset import EmbeddingSamples
@@ -29,13 +29,14 @@ def seen(count: int, rng: np.random.Generator) -> Embeddings:
     """So many windows of a second each."""
     ends = np.stack([np.arange(count), np.arange(count) + 1], 1).astype(np.float64)
     vectors = rng.normal((0, 0, 0, 0, 2, -2), 0.1, (count, 6)).astype(np.float32)
-    return Embeddings("film.mp4", ends, vectors, SEEN_BY, SETTINGS)
+    return Embeddings("video.mp4", ends, vectors, SEEN_BY, SETTINGS)
 
 
 @pytest.fixture
-def films(tmp_path: Path) -> Path:
-    """A list of 64 films of 6 to 9 windows: what is high first, number 0 or number 1, is the label.
-    The mean of a film tells nothing."""
+def videos(tmp_path: Path) -> Path:
+    """A list of 64 videos of 6 to 9 windows.
+
+    The label is the number, 0 or 1, that is high first; the mean of a video does not show it."""
     rng = np.random.default_rng(0)
     rows = ["path,label,split"]
     for number in range(64):
@@ -45,8 +46,8 @@ def films(tmp_path: Path) -> Path:
         embeddings.save_embeddings(found, tmp_path / f"{number}.vidattn.npz")
         split = "val" if number % 8 > 5 else "train"
         rows.append(f"{number}.vidattn.npz,{'ab'[number % 2]} first,{split}")
-    (tmp_path / "films.csv").write_text("\n".join(rows) + "\n")
-    return tmp_path / "films.csv"
+    (tmp_path / "videos.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "videos.csv"
 
 
 def test_embeddings_come_back_and_give_the_same_bytes(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_embeddings_come_back_and_give_the_same_bytes(tmp_path: Path) -> None:
     back = embeddings.load_embeddings(path)
     assert np.array_equal(back.vectors, found.vectors)
     assert np.array_equal(back.windows, found.windows)
-    assert (back.source, back.model, back.settings) == ("film.mp4", SEEN_BY, SETTINGS)
+    assert (back.source, back.model, back.settings) == ("video.mp4", SEEN_BY, SETTINGS)
     assert embeddings.save_embeddings(back, path).read_bytes() == data
     assert len(back.select(Window(1.2, 3.5))) == 2
 
@@ -110,21 +111,21 @@ def test_order_counts_unless_the_head_is_a_mean() -> None:
             assert torch.allclose(head(vectors), head(vectors.flip(1)), atol=1e-6) == same
 
 
-def test_embeddings_of_different_settings_are_refused(films: Path) -> None:
+def test_embeddings_of_different_settings_are_refused(videos: Path) -> None:
     other = seen(4, np.random.default_rng(2))
     changed = replace(other, settings={**SETTINGS, "stride_seconds": 0.5})
-    embeddings.save_embeddings(changed, films.parent / "1.vidattn.npz")
+    embeddings.save_embeddings(changed, videos.parent / "1.vidattn.npz")
     with pytest.raises(DataError, match=r"stride_seconds is 0.5, and 1.0"):
-        EmbeddingSamples(open_dataset(str(films)))
+        EmbeddingSamples(open_dataset(str(videos)))
 
 
 @pytest.mark.slow
 def test_a_head_learns_an_order_that_the_mean_cannot_see(
-    quick: Run,  # noqa: F811
-    films: Path,
+    quick: Run,
+    videos: Path,
     tmp_path: Path,
 ) -> None:
-    words = ["--dataset", films, "--batch-size", 16, "--set", "data.clips_per_epoch=320"]
+    words = ["--dataset", videos, "--batch-size", 16, "--set", "data.clips_per_epoch=320"]
     words += ["--epochs", 12, "--set", "temporal_head.width=32", "--set", "optim.lr=3e-3", "-q"]
     found = {}
     for depth in (0, 2):
@@ -152,12 +153,12 @@ def test_a_head_learns_an_order_that_the_mean_cannot_see(
 
 
 def test_a_temporal_head_classifies_a_video(
-    quick: Run,  # noqa: F811
-    film: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    quick: Run,
+    video: Path,
+    model: Path,
     tmp_path: Path,
 ) -> None:
-    look = ("segment", film, "-m", model, "-f", "json", "--overlap", 0.5)
+    look = ("segment", video, "-m", model, "-f", "json", "--overlap", 0.5)
     assert quick(*look).returncode == 0
     plain = json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"]
     assert quick(*look, "--embeddings").returncode == 0
@@ -174,15 +175,15 @@ def test_a_temporal_head_classifies_a_video(
     words = ("--dataset", "parts.csv", "--epochs", 1, "--set", "data.clips_per_epoch=4")
     done = quick("train", "--task", "temporal-head", *words, "--run-dir", "run", "-q")
     assert done.returncode == 0, done.stderr
-    done = quick("classify", film, "-m", model, "--pool", "head=run", "--json")
+    done = quick("classify", video, "-m", model, "--pool", "head=run", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["scores"]["labels"] == ["a", "b"]
     assert document["coverage"]["windows"] == 1
     assert document["settings"]["stride_seconds"] == 0.25
     assert document["settings"]["pool"] == "head run"
-    refused = quick("classify", film, "-m", "motion-tiny", "--pool", "head=run")
+    refused = quick("classify", video, "-m", "motion-tiny", "--pool", "head=run")
     assert refused.returncode == 2
     assert "was trained on embeddings of tiny" in refused.stderr
-    assert "takes embeddings of windows" in quick("segment", film, "-m", "run").stderr
-    assert "is not a temporal head" in quick("classify", film, "--pool", f"head={model}").stderr
+    assert "takes embeddings of windows" in quick("segment", video, "-m", "run").stderr
+    assert "is not a temporal head" in quick("classify", video, "--pool", f"head={model}").stderr

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.inference.test_stream import CLIP, FPS, Reddest, film
+from tests.inference.test_stream import CLIP, FPS, Reddest, color_frames
 from vidattn.errors import UsageError
 from vidattn.inference import stream
 from vidattn.inference.windowing import Windowing
@@ -25,7 +25,7 @@ def classifier() -> Classifier:
 
 
 def test_the_batch_size_changes_nothing_where_windows_are_reused(classifier: Classifier) -> None:
-    video = MemoryVideo(film(("red", 3.4), ("green", 5.2), ("blue", 3.4)), fps=FPS)
+    video = MemoryVideo(color_frames(("red", 3.4), ("green", 5.2), ("blue", 3.4)), fps=FPS)
     timelines = [
         stream.segment(
             video, classifier, runtime=Runtime(device="cpu", batch_size=n), skip_static=1
@@ -36,7 +36,7 @@ def test_the_batch_size_changes_nothing_where_windows_are_reused(classifier: Cla
 
 
 def test_a_still_video_is_computed_once_and_says_so(classifier: Classifier) -> None:
-    still = film(("red", 4), ("green", 3))
+    still = color_frames(("red", 4), ("green", 3))
     noise = np.random.default_rng(0).integers(0, 2, still.shape, np.uint8)
     video = MemoryVideo(np.where(still > 128, still - noise, still + noise), fps=FPS)
     timeline = stream.segment(video, classifier, runtime=CPU, skip_static=1.5)
@@ -56,7 +56,7 @@ def test_slow_change_adds_up_until_it_is_noticed(classifier: Classifier) -> None
 
 
 def test_a_document_that_counts_added_windows_still_loads(classifier: Classifier) -> None:
-    video = MemoryVideo(film(("red", 3.4), ("green", 5.2)), fps=FPS)
+    video = MemoryVideo(color_frames(("red", 3.4), ("green", 5.2)), fps=FPS)
     document = stream.segment(video, classifier, runtime=CPU).to_dict()
     document["coverage"]["added"] = 2
     document["settings"] |= {"refine_seconds": 0.25, "unsure": 0.5}

@@ -47,7 +47,7 @@ def timeline_of(path: Path, labels: tuple[str, ...] = ("walk", "run", "jump/rest
 @pytest.fixture(scope="module", params=TICKS)
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     clock, ticks = TICKS[request.param]
-    path = tmp_path_factory.mktemp("film") / "a b.mp4"
+    path = tmp_path_factory.mktemp("video") / "a b.mp4"
     return write_numbered(path, clock, ticks, sound="aac", options={"bf": "2"})
 
 
@@ -144,7 +144,7 @@ def test_another_video_is_refused_and_a_moved_one_can_be_named(plain: Path, tmp_
     longer = dataclasses.replace(timeline, duration=9.0)
     with pytest.raises(InputError, match=r"lasts 2.00 s, and the video of the timeline 9.00 s"):
         annotate(longer, tmp_path / "c.mp4")
-    (tmp_path / "text.mp4").write_text("no film")
+    (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(VideoError):
         annotate(timeline, tmp_path / "c.mp4", video=tmp_path / "text.mp4")
     assert not (tmp_path / "c.mp4").exists()

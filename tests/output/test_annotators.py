@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.output.test_editors import NTSC, NTSC_FILM, RATES, of_times, timeline_cut_at
+from tests.output.test_editors import NTSC, NTSC_24, RATES, of_times, timeline_cut_at
 from vidattn.output import render
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Settings, Window
@@ -84,14 +84,14 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
 
 
 def test_final_cut_lays_the_video_out_without_holes() -> None:
-    timeline = timeline_cut_at(NTSC_FILM, [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(NTSC_24, [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
     spine = ElementTree.fromstring(render(timeline, "fcpxml")).find(".//spine")
     assert spine is not None
     at = Fraction(0)
     for child in spine:
         assert seconds(child.get("offset")) == at
         at += seconds(child.get("duration"))
-    assert at == 100 / NTSC_FILM
+    assert at == 100 / NTSC_24
 
 
 def vfr() -> Timeline:
@@ -109,7 +109,7 @@ def test_label_studio_counts_frames_from_one_and_includes_the_last() -> None:
     ]
     assert {r["type"] for r in prediction["result"]} == {"timelinelabels"}
     assert len({r["id"] for r in prediction["result"]}) == 2
-    assert task["data"] == {"video": "films/my movie.mp4", "fps": 25, "duration": 3.0}
+    assert task["data"] == {"video": "videos/my movie.mp4", "fps": 25, "duration": 3.0}
     # Its player turns times into frames at one rate, whatever the file does.
     [task] = json.loads(render(vfr(), "labelstudio"))
     assert task["predictions"][0]["result"][1]["value"]["ranges"] == [{"start": 41, "end": 120}]

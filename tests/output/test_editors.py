@@ -18,7 +18,7 @@ from vidattn.output.timecode import TimecodeClock, editing_rate, place_segments
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Settings, VideoInfo, Window
 
-NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
+NTSC_24, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 
 
 def timeline_cut_at(
@@ -38,7 +38,7 @@ def of_times(
         fps=rate, vfr=more.pop("vfr"), width=640, height=360, frames=len(times), audio=False
     )
     values: dict[str, Any] = {
-        "source": "films/my movie.mp4",
+        "source": "videos/my movie.mp4",
         "labels": ("dive", "swim"),
         "windows": tuple(windows),
         "scores": [[0.9, 0.1] if i % 2 == 0 else [0.2, 0.8] for i in range(len(windows))],
@@ -55,7 +55,7 @@ def events(text: str) -> list[list[str]]:
     )
 
 
-RATES = (NTSC_FILM, Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(60000, 1001))
+RATES = (NTSC_24, Fraction(24), Fraction(25), NTSC, Fraction(30), Fraction(60000, 1001))
 
 
 @pytest.mark.parametrize("rate", RATES, ids=str)
@@ -93,7 +93,7 @@ def test_drop_frame_timecode_keeps_pace_with_the_clock() -> None:
 
 def test_timecodes_agree_with_those_of_opentimelineio() -> None:
     opentime = pytest.importorskip("opentimelineio").opentime
-    for rate, drop in ((NTSC_FILM, False), (Fraction(25), False), (NTSC, True), (NTSC, False)):
+    for rate, drop in ((NTSC_24, False), (Fraction(25), False), (NTSC, True), (NTSC, False)):
         clock = TimecodeClock(rate, drop)
         for frame in (0, 1, 1799, 1800, 17_981, 17_982, 100_000, 107_892, 200_001):
             time = opentime.RationalTime(frame, float(rate))
@@ -108,18 +108,18 @@ def test_variable_frame_rates_go_by_their_times() -> None:
     windows = [Window(a, b) for a, b in pairwise(edges)]
     timeline = of_times(times, windows, Fraction(45, 2), 8.0, vfr=True)
     assert [s.start_frame for s in timeline.segments] == [0, 60, 120]
-    assert editing_rate(timeline) == NTSC_FILM
+    assert editing_rate(timeline) == NTSC_24
     assert [p.first for p in place_segments(timeline)] == [0, 48, 144]
-    assert [p.first / float(NTSC_FILM) for p in place_segments(timeline)] == pytest.approx(
+    assert [p.first / float(NTSC_24) for p in place_segments(timeline)] == pytest.approx(
         edges[:3], abs=1.01 / 23.976
     )
 
 
 def test_rates_that_a_container_tells_badly_are_the_standard_ones() -> None:
     assert editing_rate(timeline_cut_at(Fraction(2997, 100), [0, 9, 18])) == NTSC
-    assert editing_rate(timeline_cut_at(Fraction(23976, 1000), [0, 9, 18])) == NTSC_FILM
+    assert editing_rate(timeline_cut_at(Fraction(23976, 1000), [0, 9, 18])) == NTSC_24
     assert editing_rate(timeline_cut_at(Fraction(15), [0, 9, 18])) == 15
-    assert editing_rate(timeline_cut_at(Fraction(25, 2), [0, 9, 18])) == NTSC_FILM
+    assert editing_rate(timeline_cut_at(Fraction(25, 2), [0, 9, 18])) == NTSC_24
 
 
 @pytest.mark.parametrize("fps", [None, [0, 1], [25], ["25", 1], [10**400, 1], [1, 10**400], 25.0])
@@ -178,7 +178,7 @@ def test_editors_get_the_sound_of_a_video_that_has_some() -> None:
 
 
 def test_out_points_are_exclusive_and_events_touch() -> None:
-    rows = events(render(timeline_cut_at(NTSC_FILM, [0, 41, 600, 1234]), "edl"))
+    rows = events(render(timeline_cut_at(NTSC_24, [0, 41, 600, 1234]), "edl"))
     assert [row[0] for row in rows[1:]] == [row[1] for row in rows[:-1]]
     assert rows[-1][1] == "00:00:51:10"
 
@@ -213,7 +213,7 @@ def test_a_start_timecode_that_is_none_is_refused(rate: int, start: str) -> None
 
 
 def test_a_reel_is_at_most_eight_capitals_and_digits() -> None:
-    assert reel_name("films/Été à la mer (2).mp4") == "ETEALAME"
+    assert reel_name("videos/Été à la mer (2).mp4") == "ETEALAME"
     assert reel_name("日本語.mkv") == reel_name("").replace("VIDEO", "AX") == "AX"
 
 
@@ -248,7 +248,7 @@ def test_opentimelineio_reads_every_position(rate: Fraction, tmp_path: Path) -> 
         there = clip.available_range()
         assert there.start_time <= clip.source_range.start_time
         assert clip.source_range.end_time_exclusive() <= there.end_time_exclusive()
-        assert clip.media_reference.target_url == "./films/my%20movie.mp4"
+        assert clip.media_reference.target_url == "./videos/my%20movie.mp4"
         assert clip.markers[0].name == clip.name
         assert clip.metadata["vidattn"]["score"] == pytest.approx(0.85, abs=0.06)
 
@@ -264,7 +264,7 @@ def test_opentimelineio_shows_gaps_where_there_is_background() -> None:
 
 def test_another_reader_finds_labels_and_milliseconds_in_an_elan_file(tmp_path: Path) -> None:
     pympi = pytest.importorskip("pympi")
-    timeline = timeline_cut_at(NTSC_FILM, [0, 41, 600, 1234], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(NTSC_24, [0, 41, 600, 1234], decoding=Decoding(threshold=0.85))
     path = tmp_path / "a.eaf"
     path.write_text(render(timeline, "eaf"), "utf-8")
     read = pympi.Elan.Eaf(str(path))
@@ -297,7 +297,7 @@ def test_an_elan_file_has_the_order_and_the_references_of_its_schema() -> None:
 
 def test_subtitles_are_read_by_others(tmp_path: Path) -> None:
     pysubs2, webvtt = pytest.importorskip("pysubs2"), pytest.importorskip("webvtt")
-    timeline = timeline_cut_at(NTSC_FILM, [0, 41, 600, 1234])
+    timeline = timeline_cut_at(NTSC_24, [0, 41, 600, 1234])
     for fmt in ("srt", "vtt"):
         read = pysubs2.SSAFile.from_string(render(timeline, fmt), format_=fmt)
         assert [(e.start, e.end) for e in read] == [(0, 1710), (1710, 25025), (25025, 51468)]
@@ -309,7 +309,7 @@ def test_subtitles_are_read_by_others(tmp_path: Path) -> None:
 
 
 def test_a_file_of_an_editor_says_nothing_of_the_machine() -> None:
-    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], source="films/a.mp4")
+    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], source="videos/a.mp4")
     for fmt in ("edl", "otio", "eaf"):
         assert str(Path.cwd()) not in render(timeline, fmt)
     assert json.loads(render(timeline, "otio"))["name"] == "a"

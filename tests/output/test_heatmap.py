@@ -26,7 +26,7 @@ def explanation(
     rng = np.random.default_rng(0)
     patches = rng.random((count, 3, 3)).astype(np.float32)
     return Explanation(
-        source="films/walk.mp4",
+        source="videos/walk.mp4",
         window=Window(2.0, 4.0),
         labels=("dive", label),
         scores=np.array([0.2, 0.8], np.float32),

@@ -5,10 +5,10 @@ from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
+from tests.helpers import encode_video
 from vidattn.inference.events import describe_input
 from vidattn.output.timecode import TimecodeClock, editing_rate, place_segments
 from vidattn.timeline import Timeline
@@ -18,22 +18,15 @@ from vidattn.video import open_video
 COUNT = 200
 CUTS = [0, 7, 8, 61, 120, 199]
 """Frames at which the label changes."""
-NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
+NTSC_24, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 
 
 def write(path: Path, rate: Fraction, stamps: list[int] | None = None) -> Path:
     """A video of COUNT small frames; stamps: their times in milliseconds, if the rate varies."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
-        base = Fraction(1, 1000) if stamps else 1 / rate
-        stream.time_base = stream.codec_context.time_base = base
-        for i in range(COUNT):
-            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), i, np.uint8), format="rgb24")
-            frame.pts, frame.time_base = (stamps[i] if stamps else i), base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
+    frames = (np.full((32, 32, 3), i, np.uint8) for i in range(COUNT))
+    clock = Fraction(1, 1000) if stamps else 1 / rate
+    options = {"preset": "ultrafast"}
+    return encode_video(path, frames, rate, clock=clock, ticks=stamps, options=options)
 
 
 def read(path: Path) -> tuple[Timeline, np.ndarray]:
@@ -49,7 +42,7 @@ def read(path: Path) -> tuple[Timeline, np.ndarray]:
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
-@pytest.mark.parametrize("rate", [NTSC_FILM, Fraction(25), NTSC], ids=str)
+@pytest.mark.parametrize("rate", [NTSC_24, Fraction(25), NTSC], ids=str)
 def test_a_change_of_label_is_at_the_exact_frame(
     tmp_path: Path, rate: Fraction, ending: str
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.conftest import write_film
+from tests.helpers import write_video
 from vidattn import output
 from vidattn.output.report import format_time, html
 from vidattn.output.thumbnails import thumbnails
@@ -46,7 +46,7 @@ class Reader(HTMLParser):
         self._inside = ""
 
 
-def timeline(source: str = "films/walk.mp4", seconds: float = 4.0) -> Timeline:
+def timeline(source: str = "videos/walk.mp4", seconds: float = 4.0) -> Timeline:
     windows = (Window(0, seconds / 2), Window(seconds / 2, seconds))
     return Timeline(source, ("dive", "swim"), windows, np.array([[0.9, 0.1], [0.2, 0.8]]))
 
@@ -81,10 +81,10 @@ def test_the_policy_names_the_script_and_the_style_and_nothing_else_runs() -> No
 
 
 def test_the_page_refers_to_the_video_from_where_it_lies(tmp_path: Path) -> None:
-    source = str(tmp_path / "films" / "a b#.mp4")
+    source = str(tmp_path / "videos" / "a b#.mp4")
     path = output.write(timeline(source), tmp_path / "pages" / "deep" / "a.html")
     text = path.read_text("utf-8")
-    assert Reader(text).loads == ["../../films/a%20b%23.mp4"]
+    assert Reader(text).loads == ["../../videos/a%20b%23.mp4"]
     assert str(tmp_path) not in text
     assert Reader(html(timeline("/a/javascript:alert(1)"))).loads == ["javascript%3Aalert%281%29"]
 
@@ -102,7 +102,7 @@ def test_two_hours_of_400_labels_stay_below_3_megabytes(decoding: dict[str, obje
 
 
 def test_thumbnails_come_from_the_segments_of_the_video(tmp_path: Path) -> None:
-    video = str(write_film(tmp_path / "walk.mp4", seconds=4))
+    video = str(write_video(tmp_path / "walk.mp4", seconds=4))
     stills = thumbnails(timeline(video))
     assert [round(t) for t in stills] == [1, 3]
     assert all(data.startswith(b"\xff\xd8\xff") for data in stills.values())
@@ -111,9 +111,9 @@ def test_thumbnails_come_from_the_segments_of_the_video(tmp_path: Path) -> None:
 
 
 def test_a_video_that_is_gone_or_another_one_has_no_thumbnails(tmp_path: Path) -> None:
-    video = str(write_film(tmp_path / "walk.mp4", seconds=4))
+    video = str(write_video(tmp_path / "walk.mp4", seconds=4))
     assert thumbnails(timeline(video, seconds=9.0)) == {}
-    (tmp_path / "text.mp4").write_text("no film")
+    (tmp_path / "text.mp4").write_text("no video")
     assert thumbnails(timeline(str(tmp_path / "text.mp4"))) == {}
     assert thumbnails(timeline(str(tmp_path / "gone.mp4"))) == {}
 

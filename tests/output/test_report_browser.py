@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.conftest import write_film
+from tests.helpers import write_video
 from tests.output.chromium import FOUND, Page, browser
 from vidattn import output
 from vidattn.output.thumbnails import thumbnails
@@ -23,7 +23,7 @@ EVIL = (
     '" onerror="window.hacked = 1',
     "<img src=x onerror=window.hacked=1>",
     "{{ 7 * 7 }}<!--",
-    "film\u202egpj.exe",
+    "video\u202egpj.exe",
     "very long " * 60,
 )
 ROWS = (
@@ -115,8 +115,8 @@ def test_a_slider_joins_segments_across_short_background(page: Page, tmp_path: P
 
 
 def test_a_click_and_keys_seek_the_video_beside_the_page(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "films").mkdir()
-    walk = timeline(source=str(write_film(tmp_path / "films" / "walk #1?.mp4")))
+    (tmp_path / "videos").mkdir()
+    walk = timeline(source=str(write_video(tmp_path / "videos" / "walk #1?.mp4")))
     path = output.write(walk, tmp_path / "out" / "a.html", stills=thumbnails(walk))
     assert str(tmp_path) not in path.read_text("utf-8")
     page.open(path)
@@ -155,7 +155,7 @@ TIME, PAUSED = (f"document.getElementById('video').{what}" for what in ("current
 def test_a_click_plays_from_there_and_space_pauses(
     page: Page, tmp_path: Path, selector: str, number: int, begins: float
 ) -> None:
-    walk = timeline(source=str(write_film(tmp_path / "walk.mp4")))
+    walk = timeline(source=str(write_video(tmp_path / "walk.mp4")))
     page.open(output.write(walk, tmp_path / "a.html", stills=thumbnails(walk)))
     page.wait("document.getElementById('video').readyState > 0")
     page.click(selector, number)
@@ -173,7 +173,7 @@ def test_a_click_plays_from_there_and_space_pauses(
 
 
 def test_a_click_into_the_plot_plays_from_that_time(page: Page, tmp_path: Path) -> None:
-    walk = timeline(source=str(write_film(tmp_path / "walk.mp4")))
+    walk = timeline(source=str(write_video(tmp_path / "walk.mp4")))
     page.open(output.write(walk, tmp_path / "a.html"))
     page.wait("document.getElementById('video').readyState > 0")
     page.click("#skyline", share=0.75)

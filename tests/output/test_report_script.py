@@ -22,10 +22,10 @@ RUN = """
 (async () => {
   const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
   const answers = [];
-  for (const { film, wanted } of cases) {
-    const numbers = await Segments.unpack(film);
+  for (const { video, wanted } of cases) {
+    const numbers = await Segments.unpack(video);
     answers.push(wanted.map((settings) => Segments.deriveSegments(numbers, settings).map(
-      (s) => [s.start, s.stop, s.label < 0 ? null : film.labels[s.label], s.score])));
+      (s) => [s.start, s.stop, s.label < 0 ? null : video.labels[s.label], s.score])));
   }
   process.stdout.write(JSON.stringify(answers));
 })();
@@ -39,7 +39,7 @@ def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> A
     script.write_text(DERIVE.read_text(encoding="utf-8") + RUN, encoding="utf-8")
     words = [
         {
-            "film": pack_scores(timeline),
+            "video": pack_scores(timeline),
             "wanted": [
                 {
                     "threshold": d.threshold,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.data.conftest import CLASSES, moving_square, write_video
+from tests.data.conftest import CLASSES, moving_square, write_frames
 from tests.together import together
 from vidattn.config import (
     ClipConfig,
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("mine")
     for number in range(6):
         for i, label in enumerate(CLASSES):
-            write_video(root / label / f"{number}.mp4", moving_square(label, 10 * number + i))
+            write_frames(root / label / f"{number}.mp4", moving_square(label, 10 * number + i))
     return root
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+
+from tests.helpers import encode_video
 
 FPS = 30
 COUNT = 90
@@ -97,16 +98,14 @@ def write(path: Path, made: Made) -> None:
     """Encode a file as described."""
     frames = numbered(len(made.pts), made.size)
     frames = np.rot90(frames, made.turned // 90, axes=(1, 2))
-    with av.open(str(path), "w", options=made.muxer) as container:
-        stream = container.add_stream(made.codec, rate=FPS, options=made.options)
-        stream.width, stream.height = frames.shape[2], frames.shape[1]
-        stream.pix_fmt = made.pixels
-        stream.codec_context.time_base = Fraction(1, FPS)
-        for pts, rgb in zip(made.pts, frames, strict=True):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-            frame.pts, frame.time_base = pts, Fraction(1, FPS)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    encode_video(
+        *(path, frames, FPS, made.codec),
+        pixels=made.pixels,
+        clock=Fraction(1, FPS),
+        ticks=made.pts,
+        options=made.options,
+        muxer=made.muxer,
+    )
     if made.turned:
         turn_track(path, made.turned)
 

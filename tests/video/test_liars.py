@@ -17,11 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.conftest import Run, model, quick
+from tests.helpers import Run, encode_video
 from tests.video.conftest import FPS, GOP, Made, numbered, numbers, write
 from vidattn.video import open_video
-
-__all__ = ["model", "quick"]
 
 YEARS = 136 * 365 * 86400
 
@@ -66,15 +64,9 @@ def video(tmp_path: Path) -> Path:
 def test_frames_of_a_pixel_are_frames(ask: Ask, tmp_path: Path) -> None:
     kinds = [("mp4", "libx264", "yuv444p"), ("webm", "libvpx-vp9", "yuv420p")]
     for side, (suffix, codec, pixels) in product((1, 2), kinds):
-        path, colour = tmp_path / f"{side}.{suffix}", np.full((side, side, 3), (200, 60, 20))
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream(codec, rate=FPS)
-            stream.width, stream.height, stream.pix_fmt = side, side, pixels
-            for pts in range(40):
-                frame = av.VideoFrame.from_ndarray(colour.astype(np.uint8), format="rgb24")
-                frame.pts, frame.time_base = pts, Fraction(1, FPS)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
+        path = tmp_path / f"{side}.{suffix}"
+        color = np.full((side, side, 3), (200, 60, 20), np.uint8)
+        encode_video(path, [color] * 40, FPS, codec, pixels=pixels, clock=Fraction(1, FPS))
         with av.open(str(path)) as container:
             plain = next(container.decode(video=0)).to_ndarray(format="rgb24")
         with open_video(path) as video:

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 import vidattn
-from tests.cli.conftest import model, write_film
+from tests.helpers import write_video
 from vidattn.inference.batch.events import BatchEvent, Done, Failed, Note, Skipped
 from vidattn.models.classifier import Classifier
-
-__all__ = ["model"]
 
 
 @dataclass
@@ -58,10 +56,10 @@ def classifier(model: Path) -> Classifier:
 @pytest.fixture
 def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two videos and a text file that is none, one folder deep, below the current folder."""
-    folder = tmp_path / "films"
+    folder = tmp_path / "videos"
     (folder / "deep").mkdir(parents=True)
     for name in ("a.mp4", "deep/b.mp4"):
-        write_film(folder / name, seconds=1)
+        write_video(folder / name, seconds=1)
     (folder / "c.mp4").write_text("no video")
     monkeypatch.chdir(tmp_path)
     return folder
@@ -72,7 +70,7 @@ def segment(videos: Path, classifier: Classifier) -> Segment:
     """Segment paths, all videos by default, into json and csv files in "out"."""
 
     def run(*paths: str, out: str = "out", formats: str = "json,csv", **options: Any) -> Outcome:
-        given = paths or ("films",)
+        given = paths or ("videos",)
         return Outcome(
             list(vidattn.segment_many(given, classifier, out, formats=formats, **options))
         )

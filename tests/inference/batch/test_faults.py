@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import write_film
+from tests.helpers import write_video
 from tests.inference.batch.conftest import Segment
 from tests.inference.batch.test_runner import raising
 from vidattn import output
@@ -22,7 +22,7 @@ FULL = OutputError("out: cannot be written: No space left on device")
 def test_a_stop_between_two_files_of_a_result_is_not_taken_for_complete(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert segment("films/a.mp4").failed == {}
+    assert segment("videos/a.mp4").failed == {}
     write = output.write
 
     def full_after_one(*given: object, **more: object) -> Path:
@@ -34,11 +34,11 @@ def test_a_stop_between_two_files_of_a_result_is_not_taken_for_complete(
 
     monkeypatch.setattr(output, "write", full_after_one)
     with pytest.raises(OutputError):
-        segment("films/a.mp4", skip_existing=True, overlap=0.5)
+        segment("videos/a.mp4", skip_existing=True, overlap=0.5)
     monkeypatch.setattr(output, "write", write)
-    assert segment("films/a.mp4", skip_existing=True, overlap=0.5).done == ["films/a.mp4"]
+    assert segment("videos/a.mp4", skip_existing=True, overlap=0.5).done == ["videos/a.mp4"]
     rows = Path("out/a.vidattn.csv").read_bytes()
-    segment("films/a.mp4", overlap=0.5)
+    segment("videos/a.mp4", overlap=0.5)
     assert Path("out/a.vidattn.csv").read_bytes() == rows
 
 
@@ -47,12 +47,12 @@ def test_an_annotated_video_of_another_timeline_is_not_taken_for_this_one(
 ) -> None:
     def run() -> bool:
         """Whether the video is written again."""
-        again = segment("films/a.mp4", formats="json,mp4", skip_existing=True,
+        again = segment("videos/a.mp4", formats="json,mp4", skip_existing=True,
                         decoding=Decoding(threshold=0.2))  # fmt: skip
         return "wrote out/a.vidattn.mp4" in again.notes
 
     annotated = Path("out/a.vidattn.mp4")
-    segment("films/a.mp4", formats="json,mp4")
+    segment("videos/a.mp4", formats="json,mp4")
     old = annotated.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr("vidattn.inference.batch.videos.annotate_events", raising(FULL))
@@ -88,7 +88,7 @@ def test_a_decoder_that_fails_with_one_video_costs_no_other(
 ) -> None:
     for name in "abc":
         (tmp_path / "three").mkdir(exist_ok=True)
-        write_film(tmp_path / "three" / f"{name}.mp4", seconds=1)
+        write_video(tmp_path / "three" / f"{name}.mp4", seconds=1)
     begin = SupervisedVideo._begin
 
     def rehearsed(video: SupervisedVideo, reader: str, *, fresh: bool = False) -> None:

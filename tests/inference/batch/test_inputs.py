@@ -23,23 +23,23 @@ def inputs(*names: str) -> list[VideoInput]:
 def test_results_keep_the_tree_of_a_folder_and_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "films" / "deep").mkdir(parents=True)
+    (tmp_path / "videos" / "deep").mkdir(parents=True)
     for name in ("a.mp4", "deep/a.mp4", "deep/b.mkv", "deep/b.mp4"):
-        (tmp_path / "films" / name).touch()
-    (tmp_path / "list").write_text(f"films/a.mp4\n{tmp_path}/films/a.mp4\n../x/c.mp4\n")
+        (tmp_path / "videos" / name).touch()
+    (tmp_path / "list").write_text(f"videos/a.mp4\n{tmp_path}/videos/a.mp4\n../x/c.mp4\n")
     monkeypatch.chdir(tmp_path)
 
     def names(*given: str | Path) -> list[str]:
         return list(name_results(find_videos(given)).values())
 
-    assert names("films/a.mp4") == ["a"]
-    tree = ["films/a", "films/deep/a", "films/deep/b.mkv", "films/deep/b.mp4"]
-    assert names("films") == names("films/") == names(tmp_path / "films") == tree
-    assert names("films/deep/*") == tree[1:]
-    inside = tmp_path / "films"
-    assert names("@list") == ["films/a", str(inside)[1:] + "/a", "x/c"]
+    assert names("videos/a.mp4") == ["a"]
+    tree = ["videos/a", "videos/deep/a", "videos/deep/b.mkv", "videos/deep/b.mp4"]
+    assert names("videos") == names("videos/") == names(tmp_path / "videos") == tree
+    assert names("videos/deep/*") == tree[1:]
+    inside = tmp_path / "videos"
+    assert names("@list") == ["videos/a", str(inside)[1:] + "/a", "x/c"]
     monkeypatch.chdir(inside)
-    assert names(".") == [name.removeprefix("films/") for name in tree]
+    assert names(".") == [name.removeprefix("videos/") for name in tree]
 
 
 def test_names_never_clash() -> None:
@@ -75,15 +75,15 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_links_to_folders_are_followed_and_each_folder_is_searched_once(tmp_path: Path) -> None:
-    films, elsewhere = tmp_path / "films", tmp_path / "elsewhere"
-    for folder in (films / "z", elsewhere / "deep"):
+    videos, elsewhere = tmp_path / "videos", tmp_path / "elsewhere"
+    for folder in (videos / "z", elsewhere / "deep"):
         folder.mkdir(parents=True)
         (folder / "a.mp4").touch()
-    (films / "a").symlink_to(films / "z")  # the folder itself comes first, whatever its name
-    (films / "b").symlink_to(elsewhere)
-    (films / "c").symlink_to(elsewhere / "deep")
-    (films / "z" / "up").symlink_to(films)
+    (videos / "a").symlink_to(videos / "z")  # the folder itself comes first, whatever its name
+    (videos / "b").symlink_to(elsewhere)
+    (videos / "c").symlink_to(elsewhere / "deep")
+    (videos / "z" / "up").symlink_to(videos)
     (elsewhere / "round").symlink_to(tmp_path)
-    (films / "nowhere").symlink_to(tmp_path / "gone")
-    paths = [Path(one.path).relative_to(films) for one in find_videos([films])]
+    (videos / "nowhere").symlink_to(tmp_path / "gone")
+    paths = [Path(one.path).relative_to(videos) for one in find_videos([videos])]
     assert paths == [Path("z/a.mp4"), Path("b/deep/a.mp4")]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import vidattn
-from tests.cli.conftest import write_film
+from tests.helpers import write_video
 from tests.inference.batch.conftest import Segment
 from tests.video.helpers import write_numbered
 from vidattn.errors import MemoryLimitError, OutputError, UsageError, VideoError
@@ -55,7 +55,7 @@ def test_a_folder_is_segmented_from_python_without_a_word(
     videos: Path, classifier: Classifier, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def run() -> Iterator[object]:
-        return vidattn.segment_many(["films"], classifier, "out", formats="json,srt",
+        return vidattn.segment_many(["videos"], classifier, "out", formats="json,srt",
                                     stride=0.25, skip_existing=True)  # fmt: skip
 
     events = list(run())
@@ -63,11 +63,11 @@ def test_a_folder_is_segmented_from_python_without_a_word(
     whole = ["InputStarted", "Started", "Finished", "Written", "Done"]
     assert kinds == [*whole, "InputStarted", "Failed", *whole]
     first = next(event for event in events if isinstance(event, Done))
-    alone = vidattn.segment("films/a.mp4", classifier, stride=0.25)
-    assert first.path == "films/a.mp4"
+    alone = vidattn.segment("videos/a.mp4", classifier, stride=0.25)
+    assert first.path == "videos/a.mp4"
     assert first.timeline.scores.tobytes() == alone.scores.tobytes()
     failed = next(event for event in events if isinstance(event, Failed))
-    assert (failed.path, failed.code) == ("films/c.mp4", "E_NOT_VIDEO")
+    assert (failed.path, failed.code) == ("videos/c.mp4", "E_NOT_VIDEO")
     assert len(files(Path("out"))) == 4
     again = [type(event).__name__ for event in run() if not isinstance(event, InputStarted)]
     assert again == ["Skipped", "Failed", "Skipped"]
@@ -79,8 +79,8 @@ def test_a_stop_leaves_the_windows_so_far_and_a_resumed_run_the_same_bytes(
     segment: Segment, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     options = {"formats": "json,csv", "stride": 0.05, "skip_existing": True}
-    segment("films/a.mp4", out="whole", formats="json,csv", stride=0.05)
-    events = vidattn.segment_many(["films/a.mp4"], classifier, "out", **options)  # type: ignore[arg-type]
+    segment("videos/a.mp4", out="whole", formats="json,csv", stride=0.05)
+    events = vidattn.segment_many(["videos/a.mp4"], classifier, "out", **options)  # type: ignore[arg-type]
     scored = (event for event in events if isinstance(event, Scored))
     for _ in range(3):
         next(scored)
@@ -95,16 +95,16 @@ def test_a_stop_leaves_the_windows_so_far_and_a_resumed_run_the_same_bytes(
     part = vidattn.Timeline.from_json(Path("out/a.vidattn.json").read_bytes())
     assert {code for _, code in part.unreadable} == {"E_INTERRUPTED"}
     assert Path("out/a.vidattn.log").exists()
-    assert segment("films/a.mp4", stride=0.05, skip_existing=True).done == ["films/a.mp4"]
+    assert segment("videos/a.mp4", stride=0.05, skip_existing=True).done == ["videos/a.mp4"]
     assert files(Path("out")) == files(Path("whole"))
 
 
 def test_many_videos_are_classified_as_each_alone(
     videos: Path, classifier: Classifier, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    events = list(vidattn.classify_many(["films"], classifier, "out"))
+    events = list(vidattn.classify_many(["videos"], classifier, "out"))
     done = {event.path: event.timeline for event in events if isinstance(event, Done)}
-    assert list(done) == ["films/a.mp4", "films/deep/b.mp4"]
+    assert list(done) == ["videos/a.mp4", "videos/deep/b.mp4"]
     for path, timeline in done.items():
         alone = vidattn.classify(path, classifier)
         assert timeline.scores.tobytes() == alone.scores.tobytes()
@@ -124,17 +124,17 @@ def test_shards_write_what_one_run_writes(segment: Segment) -> None:
 def test_results_and_failures_are_skipped_until_the_file_changes(
     segment: Segment, videos: Path
 ) -> None:
-    assert segment().failed == {"films/c.mp4": "E_NOT_VIDEO"}
+    assert segment().failed == {"videos/c.mp4": "E_NOT_VIDEO"}
     out = Path("out")
     assert not list(out.rglob("*.lock"))
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*.vidattn.*")}
     again = segment(skip_existing=True)
-    assert (again.done, len(again.skipped), again.known) == ([], 2, ["films/c.mp4"])
+    assert (again.done, len(again.skipped), again.known) == ([], 2, ["videos/c.mp4"])
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*.vidattn.*")} == before
     assert segment(retry_failed=True).known == []
-    assert FailureList(out).read()["films/c.mp4"].attempt == 2
-    write_film(videos / "c.mp4", seconds=1)
-    assert segment(skip_existing=True).done == ["films/c.mp4"]
+    assert FailureList(out).read()["videos/c.mp4"].attempt == 2
+    write_video(videos / "c.mp4", seconds=1)
+    assert segment(skip_existing=True).done == ["videos/c.mp4"]
     assert not (out / "failures.jsonl").exists()
 
 
@@ -142,33 +142,33 @@ def test_a_video_with_days_between_two_frames_fails_alone(segment: Segment, vide
     ticks = [i * 100 + (20 * 86_400_000 if i >= 30 else 0) for i in range(60)]
     write_numbered(videos / "b.mkv", Fraction(1, 1000), ticks)
     run = segment(stride=0.1)
-    assert run.failed == {"films/b.mkv": "E_TOO_LARGE", "films/c.mp4": "E_NOT_VIDEO"}
-    (error,) = (e.error for e in run.events if isinstance(e, Failed) and e.path == "films/b.mkv")
+    assert run.failed == {"videos/b.mkv": "E_TOO_LARGE", "videos/c.mp4": "E_NOT_VIDEO"}
+    (error,) = (e.error for e in run.events if isinstance(e, Failed) and e.path == "videos/b.mkv")
     assert "pauses of up to 1,728,000 s between frames" in error.message
     assert error.hint is not None
     assert "choose a longer --stride" in error.hint
-    assert segment("films/b.mkv", stride=0.1, end=3.0).failed == {}
+    assert segment("videos/b.mkv", stride=0.1, end=3.0).failed == {}
 
 
 def test_inputs_without_enough_memory_in_a_row_end_the_run(
     segment: Segment, videos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4"):
-        write_film(videos / name, seconds=0.5)
+        write_video(videos / name, seconds=0.5)
     lack = MemoryLimitError("out of memory with a single clip", hint="fewer --frames")
     monkeypatch.setattr(STREAM, raising(lack))
-    with pytest.raises(MemoryLimitError, match=r"films/c\.mp4: out of memory with a single clip"):
+    with pytest.raises(MemoryLimitError, match=r"videos/c\.mp4: out of memory with a single clip"):
         segment()
     assert codes(Path("out")) == ["E_MEMORY"] * 2
     with pytest.raises(MemoryLimitError):
-        segment("films/a.mp4")
+        segment("videos/a.mp4")
 
 
 def test_inputs_without_enough_memory_between_others_end_no_run(
     segment: Segment, videos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4"):
-        write_film(videos / name, seconds=0.5)
+        write_video(videos / name, seconds=0.5)
     (videos / "deep" / "b.mp4").unlink()
     (videos / "b1.mp4").write_bytes(b"no video")
     plain = stream.stream
@@ -179,45 +179,45 @@ def test_inputs_without_enough_memory_between_others_end_no_run(
     assert list(segment().failed.values()).count("E_MEMORY") == 4  # a, b, (b1), c, d
     # A skipped input counts as one between the others, too.
     shutil.rmtree("out")
-    write_film(videos / "b1.mp4", seconds=0.5)
-    assert segment("films/b1.mp4").done == ["films/b1.mp4"]
+    write_video(videos / "b1.mp4", seconds=0.5)
+    assert segment("videos/b1.mp4").done == ["videos/b1.mp4"]
     run = segment(skip_existing=True, out="out")
-    assert run.failed["films/d.mp4"] == "E_MEMORY"
+    assert run.failed["videos/d.mp4"] == "E_MEMORY"
 
 
 def test_a_lack_of_memory_is_tried_again(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Segmenter.run
 
     def run(self: Segmenter, path: str, deliver: object) -> object:
-        if path == "films/a.mp4":
+        if path == "videos/a.mp4":
             raise MemoryError
         return plain(self, path, deliver)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(Segmenter, "run", run)
-        assert segment().failed == {"films/a.mp4": "E_MEMORY", "films/c.mp4": "E_NOT_VIDEO"}
-    assert segment(skip_existing=True).known == ["films/c.mp4"]
+        assert segment().failed == {"videos/a.mp4": "E_MEMORY", "videos/c.mp4": "E_NOT_VIDEO"}
+    assert segment(skip_existing=True).known == ["videos/c.mp4"]
     assert codes(Path("out")) == ["E_NOT_VIDEO"]
 
 
 def test_a_transient_failure_is_tried_three_times(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dead = VideoError("films/a.mp4: the decoder died", code="E_DECODER_DIED")
+    dead = VideoError("videos/a.mp4: the decoder died", code="E_DECODER_DIED")
     with monkeypatch.context() as patch:
         patch.setattr(STREAM, raising(dead))
         for attempt in (1, 2, 3, 3):
-            run = segment("films/a.mp4", skip_existing=True)
-            assert run.failed == {"films/a.mp4": "E_DECODER_DIED"}
-            assert FailureList(Path("out")).read()["films/a.mp4"].attempt == attempt
-        assert run.known == ["films/a.mp4"]
-    assert segment("films/a.mp4", retry_failed=True).done == ["films/a.mp4"]
+            run = segment("videos/a.mp4", skip_existing=True)
+            assert run.failed == {"videos/a.mp4": "E_DECODER_DIED"}
+            assert FailureList(Path("out")).read()["videos/a.mp4"].attempt == attempt
+        assert run.known == ["videos/a.mp4"]
+    assert segment("videos/a.mp4", retry_failed=True).done == ["videos/a.mp4"]
 
 
 def test_missing_excerpts_and_embeddings_are_made_again(segment: Segment) -> None:
     def run(**more: object) -> str:
-        outcome = segment("films/a.mp4", formats="json", skip_existing=True, **more)
-        assert outcome.skipped + outcome.done == ["films/a.mp4"]
+        outcome = segment("videos/a.mp4", formats="json", skip_existing=True, **more)
+        assert outcome.skipped + outcome.done == ["videos/a.mp4"]
         return outcome.notes
 
     run()
@@ -244,7 +244,7 @@ def test_damaged_files_are_made_again_from_the_scores(
     (videos / "c.mp4").unlink()
     formats = {"formats": "json,csv,srt,html", "skip_existing": True, "explain": True}
     segment(**formats)
-    folder = Path("out/films")
+    folder = Path("out/videos")
     whole = {path: path.read_bytes() for path in Path("out").rglob("*.vidattn.*")}
     assert len(whole) == 8
     monkeypatch.setattr(STREAM, raising(AssertionError("the model is not needed")))
@@ -255,7 +255,7 @@ def test_damaged_files_are_made_again_from_the_scores(
         before = {path: path.stat().st_ino for path in whole if path != place}
         place.write_bytes(data)
         again = segment(**formats)
-        assert again.notes == f"films/a.mp4: made again from its scores: {place}"
+        assert again.notes == f"videos/a.mp4: made again from its scores: {place}"
         assert len(again.skipped) == 2
         assert {path: path.read_bytes() for path in whole} == whole
         assert {path: path.stat().st_ino for path in before} == before
@@ -269,24 +269,24 @@ def test_damaged_files_are_made_again_from_the_scores(
     damage("a.vidattn.json", json.dumps(document).encode())
     assert segment(**formats).notes == ""
     other = segment(formats="json,vtt,html", skip_existing=True, explain=True)
-    assert "out/films/deep/b.vidattn.vtt" in other.notes  # another format needs no model either
+    assert "out/videos/deep/b.vidattn.vtt" in other.notes  # another format needs no model either
 
 
 def test_only_a_result_of_the_same_video_model_and_settings_counts(
     segment: Segment, videos: Path, classifier: Classifier
 ) -> None:
     def redone(**more: object) -> bool:
-        return "films/a.mp4" in segment(skip_existing=True, **more).done
+        return "videos/a.mp4" in segment(skip_existing=True, **more).done
 
-    saved = Path("out/films/a.vidattn.json")
+    saved = Path("out/videos/a.vidattn.json")
     assert redone()
     assert not redone()
     assert redone(stride=0.3)
     assert redone(stride=0.3, decoding=Decoding(threshold=0.5))
     assert redone(end=0.9)
     renamed = replace(classifier, labels=("x", "y", "z"))
-    other = vidattn.segment_many(["films"], renamed, "out", skip_existing=True)
-    assert "films/a.mp4" in [event.path for event in other if isinstance(event, Done)]
+    other = vidattn.segment_many(["videos"], renamed, "out", skip_existing=True)
+    assert "videos/a.mp4" in [event.path for event in other if isinstance(event, Done)]
     assert redone()
     document = json.loads(saved.read_text())
     document["coverage"] |= {"unreadable": [[0.5, 1.0]], "reasons": ["E_INTERRUPTED"]}
@@ -298,7 +298,7 @@ def test_only_a_result_of_the_same_video_model_and_settings_counts(
     assert redone()
     os.utime(videos / "a.mp4", ns=(0, time.time_ns() + 10**15))  # a clock that was wrong
     assert not redone()
-    write_film(videos / "a.mp4", seconds=1.2)
+    write_video(videos / "a.mp4", seconds=1.2)
     os.utime(videos / "a.mp4", ns=(0, 0))
     assert redone()
 
@@ -306,7 +306,7 @@ def test_only_a_result_of_the_same_video_model_and_settings_counts(
 def test_the_result_of_another_video_is_not_replaced(segment: Segment, tmp_path: Path) -> None:
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
-        write_film(tmp_path / folder / "a.mp4", seconds=0.5)
+        write_video(tmp_path / folder / "a.mp4", seconds=0.5)
     assert segment("x/a.mp4").failed == {}
     saved = Path("out/a.vidattn.json").read_bytes()
     run = segment("y/a.mp4")
@@ -325,7 +325,7 @@ def test_only_json_proves_that_a_result_is_complete(segment: Segment) -> None:
 
 def test_an_input_of_another_process_is_left_to_it(segment: Segment) -> None:
     """The other process does not finish: its input is done in the end."""
-    lock, last = Path("out/films/a.vidattn.lock"), Path("out/films/deep/b.vidattn.json")
+    lock, last = Path("out/videos/a.vidattn.lock"), Path("out/videos/deep/b.vidattn.json")
     begun = threading.Event()
 
     def hold() -> None:
@@ -338,14 +338,14 @@ def test_an_input_of_another_process_is_left_to_it(segment: Segment) -> None:
     other.start()
     begun.wait()
     with pytest.raises(OutputError, match="another run is writing it"):
-        segment("films/a.mp4", out="out/films")
-    assert segment().done == ["films/deep/b.mp4", "films/a.mp4"]
+        segment("videos/a.mp4", out="out/videos")
+    assert segment().done == ["videos/deep/b.mp4", "videos/a.mp4"]
     other.join()
     assert not lock.exists()
 
 
 def test_nothing_is_left_of_killed_runs(segment: Segment) -> None:
-    segment("films/a.mp4")
+    segment("videos/a.mp4")
     out = Path("out")
     whole = {path: path.read_bytes() for path in out.iterdir()}
     with pytest.MonkeyPatch.context() as patch:
@@ -357,7 +357,7 @@ def test_nothing_is_left_of_killed_runs(segment: Segment) -> None:
     for ending in ("lock", "log"):
         (out / f"a.vidattn.{ending}").touch()
     assert len(list(out.iterdir())) == len(whole) + 3
-    assert segment("films/a.mp4", skip_existing=True).skipped == ["films/a.mp4"]
+    assert segment("videos/a.mp4", skip_existing=True).skipped == ["videos/a.mp4"]
     assert {path: path.read_bytes() for path in out.iterdir()} == whole
 
 
@@ -372,11 +372,11 @@ def test_inputs_that_another_process_does_meanwhile_are_not_done_again(
         for saved in Path("out").rglob("b.vidattn.json"):
             saved.write_bytes(saved.read_bytes())
             os.utime(saved)
-        failures.add(replace(failures.read()["films/c.mp4"], attempt=9))
+        failures.add(replace(failures.read()["videos/c.mp4"], attempt=9))
         return plain(self, path, deliver)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Segmenter, "run", run)
     again = segment()  # without skip_existing: everything that is old is done again
-    assert (again.done, again.skipped) == (["films/a.mp4"], ["films/deep/b.mp4"])
-    assert again.known == ["films/c.mp4"]
-    assert failures.read()["films/c.mp4"].attempt == 9
+    assert (again.done, again.skipped) == (["videos/a.mp4"], ["videos/deep/b.mp4"])
+    assert again.known == ["videos/c.mp4"]
+    assert failures.read()["videos/c.mp4"].attempt == 9
