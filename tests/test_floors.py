@@ -81,7 +81,7 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 
 def modules() -> list[Module]:
-    found = []
+    breaches = []
     for file in sorted(ROOT.rglob("*.py")):
         path = file.relative_to(ROOT).with_suffix("").as_posix().removesuffix("/__init__")
         if path in ("__init__", "__main__"):
@@ -89,8 +89,8 @@ def modules() -> list[Module]:
         names = [name.split(".") for name in imported(ast.parse(file.read_text("utf-8")))]
         inner = {".".join(name[1:2]) for name in names if name[0] == "vidattn"} - {"__version__"}
         outer = {name[0] for name in names} - {"vidattn", "__future__"} - sys.stdlib_module_names
-        found.append(Module(path, frozenset(inner), frozenset(outer)))
-    return found
+        breaches.append(Module(path, frozenset(inner), frozenset(outer)))
+    return breaches
 
 
 MODULES = modules()

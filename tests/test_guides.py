@@ -46,8 +46,8 @@ class Command:
 
 def blocks(guide: Path) -> list[tuple[bool, str, str]]:
     """(only its options are checked, language, text) of every block to run."""
-    found = BLOCK.findall(guide.read_text(encoding="utf-8"))
-    return [(bool(marker), language, text) for marker, language, text in found]
+    examples = BLOCK.findall(guide.read_text(encoding="utf-8"))
+    return [(bool(marker), language, text) for marker, language, text in examples]
 
 
 def parse_commands(text: str) -> Iterator[Command]:
@@ -153,9 +153,7 @@ def restored_signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("restored_signals")
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
-def test_every_command_of_a_guide_runs(
-    guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_guide_commands_run(guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_files(guide.stem, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))

@@ -85,9 +85,9 @@ for words in (["--help"], ["timeline", "--help"]):
 def test_help_says_of_every_command_what_its_own_help_begins_with() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     assert list(commands) == list(COMMANDS)
-    for name, said in COMMANDS.items():
+    for name, output in COMMANDS.items():
         begins = " ".join(commands[name].help.split())
-        assert begins.startswith(said.removesuffix(".")), name
+        assert begins.startswith(output.removesuffix(".")), name
 
 
 def test_a_command_that_is_not_there_is_met_with_one_that_is() -> None:
@@ -160,8 +160,6 @@ assert vidattn.Timeline.from_json(text).to_json() == timeline.to_json()
 """
 
 
-def test_everything_but_the_workers_imports_where_modules_of_posix_are_missing(
-    tmp_path: Path,
-) -> None:
+def test_all_but_the_workers_import_where_posix_modules_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     subprocess.run([sys.executable, "-c", WITHOUT_POSIX, path], check=True, timeout=120)

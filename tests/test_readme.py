@@ -19,11 +19,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def commands() -> dict[str, object]:
     """All commands by the words that call them."""
     group = get_command(app)
-    found: dict[str, object] = {}
+    names: dict[str, object] = {}
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         below = getattr(command, "commands", None)
-        found.update({f"{name} {k}": v for k, v in below.items()} if below else {name: command})
-    return found
+        names.update({f"{name} {k}": v for k, v in below.items()} if below else {name: command})
+    return names
 
 
 def test_every_command_is_in_the_readme_and_has_an_example_in_its_help() -> None:
@@ -85,4 +85,4 @@ def test_every_format_and_every_exit_code_is_in_the_readme() -> None:
 
 
 def _below(kind: type[VidattnError]) -> list[type[VidattnError]]:
-    return [found for k in kind.__subclasses__() for found in (k, *_below(k))]
+    return [names for k in kind.__subclasses__() for names in (k, *_below(k))]

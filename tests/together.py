@@ -32,9 +32,9 @@ def together(code: str, folder: Path, *arguments: object, count: int = 2) -> lis
 
     folder: where they may leave what they print; it is made.
     """
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",

@@ -18,7 +18,7 @@ from vidattn.cli.app import COMMANDS
         (["models", "nope"], "no such command 'nope'", "vidattn models --help"),
     ],
 )
-def test_words_that_make_no_command_are_an_error_with_a_hint(
+def test_unknown_commands_are_an_error_with_a_hint(
     quick: Run, words: list[str], message: str, hint: str
 ) -> None:
     done = quick(*words)
@@ -30,7 +30,7 @@ def test_words_that_make_no_command_are_an_error_with_a_hint(
 
 
 @pytest.mark.parametrize("words", [[], ["models"]])
-def test_commands_without_a_command_show_their_help(quick: Run, words: list[str]) -> None:
+def test_groups_without_a_command_show_their_help(quick: Run, words: list[str]) -> None:
     done = quick(*words)
     text = done.stdout + done.stderr
     assert "Commands:" in text

@@ -38,7 +38,7 @@ def test_skipped_inputs_and_known_failures_are_named(quick: Run, model: Path, vi
     assert quick(*words, "--skip-existing").returncode == 0
 
 
-def test_a_shard_without_inputs_is_done_and_one_that_does_not_exist_refused(
+def test_an_empty_shard_is_complete_and_an_invalid_one_refused(
     quick: Run, model: Path, videos: Path
 ) -> None:
     words = ("segment", "videos", "-m", model, *WANTED)
@@ -50,7 +50,7 @@ def test_a_shard_without_inputs_is_done_and_one_that_does_not_exist_refused(
 @pytest.mark.parametrize(
     ("lacking", "code"), [({"videos/a.mp4"}, 4), ({"videos/a.mp4", "videos/deep/b.mp4"}, 6)]
 )
-def test_the_exit_code_tells_a_lack_of_memory_for_all_inputs(
+def test_the_exit_code_of_a_lack_of_memory_for_all_inputs(
     quick: Run,
     model: Path,
     videos: Path,

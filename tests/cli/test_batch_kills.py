@@ -142,13 +142,13 @@ def commands(model: Path, tmp_path: Path) -> dict[str, list[str]]:
     videos = [f"{i}.mp4" for i in range(4)]
     tiny = ["-m", str(model)]
     files = ["-f", "json,csv,srt", "-o", "OUT"]
-    answers = ["--dump", "OUT/dump.jsonl", "--confusion", "OUT/who.csv"]
+    outputs = ["--dump", "OUT/dump.jsonl", "--confusion", "OUT/who.csv"]
     return {
         "segment": ["segment", "walk.mp4", *tiny, "--stride", "0.1", "--resume", *files],
         "corpus": ["segment", *videos, *tiny, "--skip-existing", *files],
         "classify": ["classify", *videos, *tiny, *files],
         "import": ["models", "import", str(model), "-o", "OUT/model.safetensors"],
-        "eval": ["eval", *tiny, "--dataset", "set.csv", "--views", "1x1", *answers],
+        "eval": ["eval", *tiny, "--dataset", "set.csv", "--views", "1x1", *outputs],
     }
 
 
@@ -160,7 +160,7 @@ def commands(model: Path, tmp_path: Path) -> dict[str, list[str]]:
         for name in ("segment", "corpus", "classify", "import", "eval")
     ],
 )
-def test_a_kill_leaves_whole_files_or_none_and_the_next_run_ends_as_ever(
+def test_a_kill_leaves_complete_files_and_the_next_run_completes_them(
     commands: dict[str, list[str]], tmp_path: Path, name: str, count: int
 ) -> None:
     codes, states, last, whole = python(KILLED, tmp_path, commands[name], "out", count, 9)
@@ -180,7 +180,7 @@ def test_a_kill_leaves_whole_files_or_none_and_the_next_run_ends_as_ever(
         for number, code in ((2, 130), (15, 143))
     ],
 )
-def test_a_stop_leaves_what_is_valid_and_says_so(
+def test_a_stop_leaves_valid_files_and_says_so(
     commands: dict[str, list[str]], tmp_path: Path, name: str, number: int, code: int
 ) -> None:
     codes, states, last, whole = python(KILLED, tmp_path, commands[name], "out", 2, number)
@@ -207,7 +207,7 @@ def test_a_killed_download_leaves_no_file_of_that_name(tmp_path: Path, slow_serv
     assert bytes.fromhex(last[name]) == BODY
 
 
-def test_processes_that_share_a_folder_do_no_video_twice(model: Path, tmp_path: Path) -> None:
+def test_processes_that_share_a_folder_repeat_no_video(model: Path, tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     for i in range(6):
         write_video(tmp_path / "videos" / f"{i}.mp4", seconds=1)
@@ -230,7 +230,7 @@ def test_processes_that_share_a_folder_do_no_video_twice(model: Path, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_real_videos_good_and_broken_end_as_ever_whoever_is_killed() -> None:
+def test_real_videos_have_the_same_results_after_kills() -> None:
     media = os.environ.get("VIDATTN_MEDIA")
     if media is None:
         pytest.skip("VIDATTN_MEDIA names no folder")

@@ -50,7 +50,7 @@ def test_the_table_of_the_paper_as_json(quick: Run) -> None:
     assert rows[2]["parameters"] == 121_392_558
 
 
-def test_a_set_of_ones_own_can_be_timed(quick: Run, tmp_path: Path) -> None:
+def test_an_own_dataset_can_be_timed(quick: Run, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "clips" / name).mkdir(parents=True)
         for i in range(2):
@@ -60,8 +60,8 @@ def test_a_set_of_ones_own_can_be_timed(quick: Run, tmp_path: Path) -> None:
     shared = ("bench", "--dataset", "clips", *words)
     done = quick(*shared, "--train", "--rounds", 1, "--device", "cpu", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert (found["recipe"], found["clips"]) == ("small", 2)
-    assert set(found["seconds"]) == {"data", "forward", "backward", "optimizer"}
+    document = json.loads(done.stdout)
+    assert (document["recipe"], document["clips"]) == ("small", 2)
+    assert set(document["seconds"]) == {"data", "forward", "backward", "optimizer"}
     refused = quick(*shared)
     assert (refused.returncode, "are for --train" in refused.stderr) == (2, True)

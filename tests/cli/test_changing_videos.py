@@ -21,13 +21,8 @@ WANTED = ("-f", "json,html", "-o", "out")
 
 @pytest.mark.parametrize("how", ["grown", "written over", "replaced"])
 @pytest.mark.parametrize("command", ["segment", "classify"])
-def test_nothing_is_written_of_a_video_that_changes_while_it_is_read(
-    quick: Run,
-    model: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
-    how: str,
+def test_a_video_that_changes_during_the_run_has_no_results(
+    quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, how: str
 ) -> None:
     (tmp_path / "videos").mkdir()
     videos = [write_video(tmp_path / "videos" / f"{name}.mp4", seconds=1) for name in "ab"]
@@ -83,7 +78,7 @@ def test_many_videos_share_two_decoders_and_give_the_results_of_each_alone(
     assert together == alone
 
 
-def test_inputs_that_are_done_are_not_prefetched(
+def test_finished_inputs_are_not_prefetched(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "videos").mkdir()
@@ -101,9 +96,7 @@ def test_inputs_that_are_done_are_not_prefetched(
     assert expected == []
 
 
-def test_larger_frames_and_other_codecs_can_be_allowed(
-    quick: Run, model: Path, video: Path
-) -> None:
+def test_larger_frames_and_other_codecs_are_optional(quick: Run, model: Path, video: Path) -> None:
     limits: list[Limits] = []
     for command in ("classify", "segment", "explain"):
         words = (command, video, "-m", model, "--json")

@@ -18,9 +18,7 @@ from vidattn.cli.app import COMMANDS, app
 from vidattn.models.int8 import can_multiply_int8
 
 
-def test_classify_says_what_it_saw_and_ranks_the_labels(
-    vidattn: Run, video: Path, model: Path
-) -> None:
+def test_classify_prints_input_and_ranked_labels(vidattn: Run, video: Path, model: Path) -> None:
     done = vidattn("classify", video, "-m", model)
     assert done.returncode == 0, done.stderr
     facts, seen, *ranks = done.stdout.splitlines()
@@ -30,9 +28,7 @@ def test_classify_says_what_it_saw_and_ranks_the_labels(
     assert any("[b]jump" in line for line in ranks)
 
 
-def test_segment_prints_a_timeline_and_writes_it(
-    vidattn: Run, video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_segment_prints_and_writes(vidattn: Run, video: Path, model: Path, tmp_path: Path) -> None:
     done = vidattn("segment", video, "-m", model)
     assert done.returncode == 0, done.stderr
     assert "8 windows of 0.5 s, one every 0.5 s, 4 frames each, whole file" in done.stdout
@@ -57,7 +53,7 @@ def test_json_is_one_document_on_stdout_and_nothing_on_disk(
 
 
 @pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
-def test_int8_says_how_near_it_is_to_float32(
+def test_int8_prints_its_precision_check(
     quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     done = quick("segment", video, "-m", model, "-f", "json", "--precision", "int8")
@@ -85,7 +81,7 @@ def test_several_inputs_give_a_json_line_each_failures_too(
     assert "1 of 2 inputs complete" in done.stderr
 
 
-def test_directories_patterns_lists_and_stdin_name_the_same_videos(
+def test_folders_patterns_lists_and_stdin_are_inputs(
     quick: Run, model: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "videos" / "deep"
@@ -106,9 +102,7 @@ def test_directories_patterns_lists_and_stdin_name_the_same_videos(
         assert paths == ["videos/deep/a.mp4", "videos/deep/b.mp4"], (inputs, done.stderr)
 
 
-def test_inputs_of_one_name_do_not_overwrite_one_another(
-    quick: Run, model: Path, tmp_path: Path
-) -> None:
+def test_inputs_of_one_name_have_results_each(quick: Run, model: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         write_video(tmp_path / name / "same.mp4", seconds=0.5)
@@ -120,9 +114,7 @@ def test_inputs_of_one_name_do_not_overwrite_one_another(
     assert sorted(written) == ["a/same.mp4", "b/same.mp4"]
 
 
-def test_the_same_input_gives_the_same_bytes(
-    quick: Run, video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_results_repeat_to_the_byte(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         assert quick("segment", video, "-m", model, "-o", folder, "-q").returncode == 0
     one, two = (sorted((tmp_path / f).iterdir()) for f in ("one", "two"))
@@ -130,7 +122,7 @@ def test_the_same_input_gives_the_same_bytes(
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
 
 
-def test_a_part_of_a_video_can_be_asked_for(quick: Run, video: Path, model: Path) -> None:
+def test_a_part_of_a_video_is_segmented(quick: Run, video: Path, model: Path) -> None:
     done = quick("segment", video, "-m", model, "--start", "0:01", "--end", "2.5", "--json")
     segments = json.loads(done.stdout)["segments"]
     assert (segments[0]["start"], segments[-1]["end"]) == (1.0, 2.5)
@@ -142,7 +134,7 @@ def test_an_empty_list_names_no_input(quick: Run, model: Path) -> None:
     assert "names no input" in done.stderr
 
 
-def test_a_file_that_is_not_there_is_an_error_with_a_hint(vidattn: Run, model: Path) -> None:
+def test_a_missing_file_is_an_error_with_a_hint(vidattn: Run, model: Path) -> None:
     done = vidattn("classify", "nosuch.mp4", "-m", model)
     assert done.returncode == 3
     assert done.stdout == ""
@@ -167,7 +159,7 @@ def test_a_file_that_is_not_there_is_an_error_with_a_hint(vidattn: Run, model: P
         (["--frames", "none"], "--frames"),
     ],
 )
-def test_requests_that_make_no_sense_exit_with_2(
+def test_invalid_requests_exit_with_2(
     quick: Run, video: Path, model: Path, arguments: list[str], expected: str
 ) -> None:
     done = quick("classify", video, "-m", model, *arguments)
@@ -176,9 +168,7 @@ def test_requests_that_make_no_sense_exit_with_2(
     assert "Traceback" not in done.stderr
 
 
-def test_a_name_cannot_steer_the_terminal(
-    quick: Run, video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_control_codes_are_escaped(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     evil = tmp_path / "a\x1b[31m[b]red.mp4"
     evil.write_bytes(video.read_bytes())
     done = quick("segment", evil, "-m", model)
@@ -187,9 +177,7 @@ def test_a_name_cannot_steer_the_terminal(
     assert r"a\x1b[31m[b]red.mp4" in done.stdout
 
 
-def test_an_output_that_cannot_be_written_exits_with_5(
-    quick: Run, video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_an_unwritable_output_exits_5(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = quick("segment", video, "-m", model, "-o", "file")
     assert done.returncode == 5
@@ -241,9 +229,7 @@ def test_a_reader_that_leaves_early_is_no_error(video: Path, model: Path, tmp_pa
     assert not (tmp_path / "walk.vidattn.log").exists()
 
 
-def test_results_that_nobody_can_take_are_still_on_disk(
-    video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_results_are_on_disk_though_stdout_fails(video: Path, model: Path, tmp_path: Path) -> None:
     command = f"{sys.executable} -m vidattn segment {video} -m {model} >/dev/full"
     done = subprocess.run(
         ["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -264,7 +250,7 @@ def test_a_part_that_one_video_lacks_does_not_stop_the_others(
     assert second["segments"][0]["start"] == 2.0
 
 
-def test_what_was_made_of_a_request_is_said(quick: Run, video: Path, model: Path) -> None:
+def test_changes_to_a_request_are_printed(quick: Run, video: Path, model: Path) -> None:
     done = quick("segment", video, "-m", model, "--frames", "8")
     assert "time embedding stretched from 4 to 8 frames" in done.stderr
     done = quick("classify", video, "-m", model, "--frames", "100")
@@ -272,9 +258,7 @@ def test_what_was_made_of_a_request_is_said(quick: Run, video: Path, model: Path
     assert "time embedding stretched from 4 to 100 frames" in done.stderr
 
 
-def test_a_timeline_that_somebody_edited_is_still_shown(
-    quick: Run, video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_an_edited_timeline_is_shown(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     assert quick("segment", video, "-m", model).returncode == 0
     document = json.loads((tmp_path / "walk.vidattn.json").read_text())
     document["input"]["fps"] = [24, 0]
@@ -300,7 +284,7 @@ def test_every_option_says_what_it_is(name: str) -> None:
             assert option.name == "help" or option.help, f"{name} {option.opts}"
 
 
-def test_saved_scores_can_be_decided_again(quick: Run, video: Path, model: Path) -> None:
+def test_saved_scores_are_segmented_again(quick: Run, video: Path, model: Path) -> None:
     assert quick("segment", video, "-m", model).returncode == 0
     done = quick("timeline", "walk.vidattn.json", "--threshold", "1", "-f", "vtt")
     assert done.returncode == 0, done.stderr

@@ -26,7 +26,9 @@ def saved(quick: Run, video: Path, model: Path) -> Path:
     return Path("out/walk.vidattn.json")
 
 
-def test_a_saved_timeline_is_judged_without_torch(saved: Path, quick: Run, tmp_path: Path) -> None:
+def test_a_saved_timeline_is_evaluated_without_torch(
+    saved: Path, quick: Run, tmp_path: Path
+) -> None:
     rows = json.loads(saved.read_text())["segments"]
     lines = [f"videos/walk.mp4,{row['label']},{row['start']},{row['end']}\n" for row in rows]
     Path("truth.csv").write_text(HEADER + "".join(lines))
@@ -43,7 +45,7 @@ def test_a_saved_timeline_is_judged_without_torch(saved: Path, quick: Run, tmp_p
     assert (figures["edit"], figures["map"], figures["missing"]) == (1.0, 1.0, [])
 
 
-def test_what_is_missing_is_named_and_counts(saved: Path, quick: Run) -> None:
+def test_missing_videos_are_named_and_count(saved: Path, quick: Run) -> None:
     Path("truth.csv").write_text(HEADER + "walk,walk,0,4\nlost.mp4,run,0,4\n")
     done = quick("compare", "truth.csv", saved, "--json")
     assert done.returncode == 4
@@ -53,7 +55,7 @@ def test_what_is_missing_is_named_and_counts(saved: Path, quick: Run) -> None:
     assert off.returncode == 7
 
 
-def test_videos_are_judged_on_the_spot_as_saved_ones_are(
+def test_videos_are_evaluated_like_their_timelines(
     saved: Path, quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     labels = "".join(f"{name}\n" for name in ["SIL"] * 10 + ["walk"] * 15 + ["run"] * 15)
@@ -81,7 +83,7 @@ def test_videos_are_judged_on_the_spot_as_saved_ones_are(
         ("--threshold", "0.85", "--merge-gap", "1"),
     ],
 )
-def test_timelines_are_decided_again_as_timeline_does(quick: Run, words: tuple[str, ...]) -> None:
+def test_timelines_are_segmented_again_as_by_timeline(quick: Run, words: tuple[str, ...]) -> None:
     walk = np.array([0.9, 0.9, 0.3, 0.9, 0.9, 0.9, 0.1, 0.1])
     windows = tuple(Window(i, i + 1) for i in range(8))
     timeline = Timeline("park.mp4", ("walk", "run"), windows, np.stack([walk, 1 - walk], 1))
@@ -107,7 +109,7 @@ def test_timelines_are_decided_again_as_timeline_does(quick: Run, words: tuple[s
         (("truth.csv", "x.json", "--differences", "--expect", "map=3"), 2, "excludes"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_told_so(
+def test_invalid_requests_are_refused(
     quick: Run, words: tuple[str, ...], code: int, message: str
 ) -> None:
     Path("truth.csv").write_text(HEADER + "walk,walk,0,4\n")
@@ -118,7 +120,7 @@ def test_a_request_that_makes_no_sense_is_told_so(
     assert "hint" in done.stderr or code == 2 or "No such file" in done.stderr
 
 
-def test_the_best_threshold_is_found_kept_and_used(
+def test_a_fitted_threshold_is_stored_and_used(
     saved: Path, quick: Run, video: Path, model: Path
 ) -> None:
     scores = json.loads(saved.read_text())["scores"]["values"]
@@ -141,8 +143,8 @@ def test_the_best_threshold_is_found_kept_and_used(
     for other in (0, 0.2, 0.35, 0.4, 0.6):
         one = quick("compare", "truth.csv", saved, "--threshold", other, "--json")
         assert json.loads(one.stdout)["f1@50"] <= fitted["value"]
-    kept = ("segment", video, "-m", "fitted.safetensors", "-f", "json", "-q", "--device", "cpu")
-    assert quick(*kept, "--threshold", "auto", "-o", "auto").returncode == 0
+    segment = ("segment", video, "-m", "fitted.safetensors", "-f", "json", "-q", "--device", "cpu")
+    assert quick(*segment, "--threshold", "auto", "-o", "auto").returncode == 0
     settings = json.loads(Path("auto/walk.vidattn.json").read_text())["settings"]
     assert settings["threshold"] == fitted["threshold"]
     shown = quick("models", "info", "fitted.safetensors")
@@ -157,7 +159,7 @@ def test_the_best_threshold_is_found_kept_and_used(
     assert (other.returncode, other.stdout, "name the model" in other.stderr) == (2, "", True)
 
 
-def test_a_model_is_kept_though_nobody_reads_the_figures(
+def test_a_model_is_stored_though_stdout_is_closed(
     saved: Path, video: Path, model: Path, tmp_path: Path
 ) -> None:
     Path("truth.csv").write_text(HEADER + "walk.mp4,walk,0,4\n")
@@ -173,9 +175,7 @@ def test_a_model_is_kept_though_nobody_reads_the_figures(
     assert (tmp_path / "a.safetensors").exists()
 
 
-def test_differences_from_a_corrected_file_are_listed(
-    quick: Run, park: Path, tmp_path: Path
-) -> None:
+def test_differences_from_a_correction_are_listed(quick: Run, park: Path, tmp_path: Path) -> None:
     (tmp_path / "truth.csv").write_text(
         "path,label,start,end\n../../park.mp4,walk,0,5\n../../park.mp4,run,5,8\n"
     )
@@ -201,7 +201,7 @@ def test_a_saved_timeline_agrees_with_itself_in_every_format(quick: Run, park: P
         assert done.stderr == ""
 
 
-def test_ground_truth_about_another_video_is_doubted(
+def test_ground_truth_of_another_video_has_a_warning(
     quick: Run, park: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "lake.csv").write_text("path,label,start,end\nlake.mp4,walk,0,8\n")

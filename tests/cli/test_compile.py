@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_a_compiled_run_finds_what_any_other_finds_and_says_what_it_was(
+def test_a_compiled_run_has_the_same_result_and_says_so(
     vidattn: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     words = ("segment", video, "-m", model, "--stride", "0.1", "--batch-size", "4", "-f", "json")
@@ -36,7 +36,7 @@ def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
 
 
-def test_without_a_compiler_it_says_what_is_missing(
+def test_a_missing_compiler_is_named(
     no_compiler: None, vidattn: Run, video: Path, model: Path
 ) -> None:
     done = vidattn(

@@ -24,7 +24,7 @@ def clips(tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_a_sound_set_ends_with_zero_and_a_report_of_every_file(
+def test_a_sound_dataset_exits_with_0_and_a_report(
     vidattn: Run, clips: Path, tmp_path: Path
 ) -> None:
     done = vidattn("data", "check", clips, "-o", "report.jsonl", "--workers", "2")
@@ -40,7 +40,7 @@ def test_a_sound_set_ends_with_zero_and_a_report_of_every_file(
     assert rows[-1]["schema"] == "vidattn/data/1"
 
 
-def test_names_that_are_no_text_are_escaped(quick: Run, clips: Path, tmp_path: Path) -> None:
+def test_names_that_are_not_text_are_escaped(quick: Run, clips: Path, tmp_path: Path) -> None:
     odd = clips / "train" / "down" / "\udcff\u2028.mp4"
     (clips / "train" / "down" / "0.mp4").rename(odd)
     done = quick("data", "check", clips, "--json", "-q", "-o", "report.jsonl")
@@ -50,7 +50,7 @@ def test_names_that_are_no_text_are_escaped(quick: Run, clips: Path, tmp_path: P
     assert [row["path"] for row in rows[:-1]].count(str(odd)) == 1
 
 
-def test_a_leak_and_a_broken_file_end_with_four(quick: Run, clips: Path) -> None:
+def test_a_leak_and_a_broken_file_exit_with_4(quick: Run, clips: Path) -> None:
     shutil.copy(clips / "train" / "down" / "0.mp4", clips / "val" / "down" / "x.mp4")
     (clips / "train" / "across" / "1.mp4").write_bytes(b"broken")
     done = quick("data", "check", clips)
@@ -69,7 +69,7 @@ def test_a_leak_and_a_broken_file_end_with_four(quick: Run, clips: Path) -> None
     assert as_json.stderr == ""
 
 
-def test_what_is_not_there_ends_with_three_and_the_places(quick: Run, tmp_path: Path) -> None:
+def test_a_missing_dataset_exits_with_3_and_the_places(quick: Run, tmp_path: Path) -> None:
     done = quick("data", "check", "ssv2", "-o", "report.jsonl")
     assert done.returncode == 3
     assert "searched: data/ssv2" in done.stderr
@@ -78,14 +78,14 @@ def test_what_is_not_there_ends_with_three_and_the_places(quick: Run, tmp_path: 
     assert quick("data", "check", "motion").returncode == 2
 
 
-def test_a_report_that_cannot_be_written_is_said_before_any_work(quick: Run, clips: Path) -> None:
+def test_an_unwritable_report_is_refused_before_any_work(quick: Run, clips: Path) -> None:
     (clips / "folder.jsonl").mkdir()
     done = quick("data", "check", clips, "-o", clips / "folder.jsonl")
     assert done.returncode == 5
     assert "is not a regular file" in done.stderr
 
 
-def test_names_cannot_steer_the_terminal(quick: Run, clips: Path) -> None:
+def test_control_codes_in_names_are_escaped(quick: Run, clips: Path) -> None:
     (clips / "train" / "down" / "\x1b[31mred.mp4").write_bytes(b"")
     done = quick("data", "check", clips)
     assert done.returncode == 4

@@ -17,7 +17,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vidattn.inference.estimate.DECODE_SECONDS", 0.05)
 
 
-def test_a_video_is_described_and_reckoned_up(quick: Run, video: Path, model: Path) -> None:
+def test_a_video_is_described_and_its_cost_estimated(quick: Run, video: Path, model: Path) -> None:
     done = quick("doctor", video, "-m", model)
     assert done.returncode == 0, done.stderr
     name, *rows = done.stdout.splitlines()
@@ -30,9 +30,7 @@ def test_a_video_is_described_and_reckoned_up(quick: Run, video: Path, model: Pa
     assert "by pyav" in facts["decode"]
 
 
-def test_a_dry_run_reckons_with_its_options_and_writes_nothing(
-    quick: Run, model: Path, tmp_path: Path
-) -> None:
+def test_a_dry_run_estimates_and_writes_nothing(quick: Run, model: Path, tmp_path: Path) -> None:
     write_video(tmp_path / "walk.mp4", seconds=12)
     words = ["walk.mp4", "-m", model, "--overlap", "0.5", "--batch-size", "2", "--start", "2"]
     done = quick("segment", *words, "--dry-run", "--json")
@@ -48,16 +46,16 @@ def test_a_dry_run_reckons_with_its_options_and_writes_nothing(
     assert [p.name for p in tmp_path.iterdir()] == ["walk.mp4"]
 
 
-def test_every_video_is_looked_at_and_failures_are_named(
+def test_every_video_is_inspected_and_failures_named(
     quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty.mp4").touch()
     done = quick("doctor", "empty.mp4", video, "-m", model, "--json")
     assert done.returncode == 4
     assert "empty.mp4: the file is empty" in done.stderr
-    failed, found = map(json.loads, done.stdout.splitlines())
+    failed, report = map(json.loads, done.stdout.splitlines())
     assert (failed["schema"], failed["error"]["code"]) == ("vidattn/failure/1", "E_EMPTY")
-    assert (failed["input"]["path"], found["input"]["path"]) == ("empty.mp4", str(video))
+    assert (failed["input"]["path"], report["input"]["path"]) == ("empty.mp4", str(video))
     assert quick("doctor", "empty.mp4", "-m", model).returncode == 3
     assert quick("doctor", "none.mp4", "-m", model).returncode == 3
 
@@ -65,11 +63,11 @@ def test_every_video_is_looked_at_and_failures_are_named(
 def test_the_installation_is_listed(quick: Run) -> None:
     done = quick("doctor", "--offline", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["readers"]["pyav"]
-    assert found["cpu"]["capability"]
-    assert "motion-tiny" in found["models"]
-    assert found["network"] == "not to be used"
+    report = json.loads(done.stdout)
+    assert report["readers"]["pyav"]
+    assert report["cpu"]["capability"]
+    assert "motion-tiny" in report["models"]
+    assert report["network"] == "not to be used"
     text = quick("doctor", "--offline").stdout
     assert [line.split()[0] for line in text.splitlines()] == [
         "vidattn",

@@ -28,7 +28,7 @@ def clips(tmp_path: Path) -> Path:
     return tmp_path / "clips"
 
 
-def test_a_dump_gives_every_figure_again_without_a_model(
+def test_a_dump_gives_every_metric_without_a_model(
     quick: Run, clips: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ("eval", "-m", model, "--dataset", clips, "--views", "3x2", "--device", "cpu")
@@ -55,7 +55,9 @@ def test_a_dump_gives_every_figure_again_without_a_model(
     )
 
 
-def test_a_recount_needs_no_torch(quick: Run, clips: Path, model: Path, tmp_path: Path) -> None:
+def test_metrics_of_a_dump_need_no_torch(
+    quick: Run, clips: Path, model: Path, tmp_path: Path
+) -> None:
     command = ("eval", "-m", model, "--dataset", clips, "--device", "cpu", "-q")
     assert quick(*command, "--dump", "scores.npz").returncode == 4
     code = (
@@ -69,16 +71,16 @@ def test_a_recount_needs_no_torch(quick: Run, clips: Path, model: Path, tmp_path
     assert "fitted temperature" in done.stdout
 
 
-def test_a_fitted_temperature_is_kept_and_used(quick: Run, clips: Path, model: Path) -> None:
+def test_a_fitted_temperature_is_stored_and_used(quick: Run, clips: Path, model: Path) -> None:
     command = ("eval", "--dataset", clips, "--device", "cpu", "--json", "-q")
     first = quick(*command, "-m", model, "--fit-temperature", "-o", "warm.safetensors")
     assert first.returncode == 4, first.stderr
-    found = json.loads(first.stdout)["calibration"]
-    assert found["nll"][1] <= found["nll"][0]
+    calibration = json.loads(first.stdout)["calibration"]
+    assert calibration["nll"][1] <= calibration["nll"][0]
     cold = json.loads(first.stdout)
     warm = json.loads(quick(*command, "-m", "warm.safetensors").stdout)
-    assert warm["temperature"] == pytest.approx(found["temperature"], rel=1e-12)
-    assert (warm["nll"], warm["top1"]) == (found["nll"][1], cold["top1"])
+    assert warm["temperature"] == pytest.approx(calibration["temperature"], rel=1e-12)
+    assert (warm["nll"], warm["top1"]) == (calibration["nll"][1], cold["top1"])
     video = clips / "val" / "walk" / "0.mp4"
     top = [
         json.loads(quick("classify", video, "-m", m, "--json").stdout)["segments"][0]["score"]
@@ -87,9 +89,7 @@ def test_a_fitted_temperature_is_kept_and_used(quick: Run, clips: Path, model: P
     assert top[0] != top[1]
 
 
-def test_a_temperature_is_stored_in_the_model_it_was_fitted_to_only(
-    quick: Run, clips: Path, model: Path
-) -> None:
+def test_a_temperature_belongs_to_the_model_it_fits(quick: Run, clips: Path, model: Path) -> None:
     command = ("eval", "-m", model, "--dataset", clips, "--device", "cpu", "-q")
     quick(*command, "--dump", "scores.npz")
     recount = ("eval", "--from-dump", "scores.npz", "--fit-temperature", "-o", "warm.safetensors")
@@ -122,7 +122,7 @@ def test_requests_are_checked_and_expectations_decide(
     assert message in done.stderr
 
 
-def test_motion_is_counted_the_same_way(quick: Run) -> None:
+def test_motion_has_the_same_metrics(quick: Run) -> None:
     words = ("eval", "-m", "motion-tiny", "--samples", "20", "--json", "-q", "--device", "cpu")
     done = quick(*words, "--dump", "m.jsonl")
     assert done.returncode == 0, done.stderr
@@ -132,9 +132,7 @@ def test_motion_is_counted_the_same_way(quick: Run) -> None:
 
 
 @pytest.mark.slow
-def test_several_processes_count_every_video_once(
-    quick: Run, clips: Path, model: Path, tmp_path: Path
-) -> None:
+def test_processes_count_videos_once(quick: Run, clips: Path, model: Path, tmp_path: Path) -> None:
     words = ("eval", "-m", str(model), "--dataset", str(clips), "--device", "cpu", "--json", "-q")
     alone = quick(*words)
     with socket.socket() as free:

@@ -55,7 +55,7 @@ def help_of(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_help_is_complete_narrow_and_in_todays_words(name: str) -> None:
+def test_help_is_complete_narrow_and_in_current_words(name: str) -> None:
     for parameter in ALL[name].params:
         assert getattr(parameter, "help", None), parameter.name
     text = help_of(name)

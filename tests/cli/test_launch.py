@@ -66,9 +66,9 @@ def test_all_processes_save_and_end_on_a_signal(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
         assert process.stderr is not None
-        said = process.stderr.read()
-    assert said.count("stopped; resume with the same settings and: vidattn train") == 1
-    assert "Traceback" not in said
+        output = process.stderr.read()
+    assert output.count("stopped; resume with the same settings and: vidattn train") == 1
+    assert "Traceback" not in output
     assert not any(Path(f"/proc/{number}").exists() for number in crew)
 
 
@@ -78,9 +78,9 @@ def test_a_process_that_dies_is_replaced_and_none_outlives_a_killed_parent(tmp_p
         dead = children(process)
         os.kill(dead[1], signal.SIGKILL)
         assert process.stderr is not None
-        said = process.stderr.readline()
+        output = process.stderr.readline()
         assert re.fullmatch(
-            r"warning: process 1 of 2 was ended by signal 9; all resume from step \d+\n", said
+            r"warning: process 1 of 2 was ended by signal 9; all resume from step \d+\n", output
         )
         reached = step_of(tmp_path)
         while step_of(tmp_path) <= reached:
@@ -120,11 +120,11 @@ def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
             time.sleep(0.02)
         os.kill(children(process)[rank], number)
         assert process.stderr is not None
-        said = process.stderr.read()
-    assert process.returncode == 0, said
+        output = process.stderr.read()
+    assert process.returncode == 0, output
     how = "was ended by signal 9" if number == signal.SIGKILL else "did not answer"
-    assert f"warning: process {rank} of 2 {how}; all resume from step" in said
-    assert "Traceback" not in said
+    assert f"warning: process {rank} of 2 {how}; all resume from step" in output
+    assert "Traceback" not in output
     whole = vidattn(*words)
     assert whole.returncode == 0, whole.stderr
     one, other = folder, tmp_path / "run"
@@ -133,7 +133,7 @@ def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-def test_a_run_is_gone_on_with_by_its_own_recipe(quick: Run, tmp_path: Path) -> None:
+def test_a_run_resumes_with_its_own_recipe(quick: Run, tmp_path: Path) -> None:
     words = [*TINY, "--set", "optim.lr=0.125", "--run-dir", "run"]
     assert quick("train", "--dataset", "motion", *words).returncode == 0
     more = quick("train", "--run-dir", "run", "--resume", "--epochs", "2", "--device", "cpu")
@@ -160,8 +160,8 @@ def test_auto_computes_batches_in_parts_that_fit(
     words += ["--set", "optim.batch_size=8", "--run-dir", "run"]
     done = quick("train", "--dataset", "motion", *words)
     assert done.returncode == code, done.stderr
-    said = "batches of 8 clips are split into 4 of up to 2 clips"
-    assert (said in done.stderr) == (code == 0)
+    output = "batches of 8 clips are split into 4 of up to 2 clips"
+    assert (output in done.stderr) == (code == 0)
     assert ("out of memory with a single clip" in done.stderr) == (code == 6)
 
 

@@ -59,7 +59,7 @@ def check_trains_and_measures(run: Run, dataset: str, root: Path, classes: int) 
 
 
 @pytest.mark.parametrize("layout", some(layouts.KINETICS, "official", "lists", "folders"))
-def test_kinetics_trains_and_is_measured_in_every_layout(
+def test_kinetics_is_trained_and_evaluated_in_every_layout(
     layout: str, quick: Run, put: layouts.Place, tmp_path: Path
 ) -> None:
     layouts.KINETICS[layout](tmp_path / "k400", put)
@@ -69,7 +69,7 @@ def test_kinetics_trains_and_is_measured_in_every_layout(
 @pytest.mark.parametrize(
     "layout", some(layouts.OTHERS, "ssv2", "diving48", "howto100m", "ucf101", "hmdb51")
 )
-def test_other_named_sets_train_and_are_measured(
+def test_other_datasets_are_trained(
     layout: str, quick: Run, put: layouts.Place, tmp_path: Path
 ) -> None:
     layouts.OTHERS[layout](tmp_path, put)
@@ -96,7 +96,7 @@ MEDIA = Path(os.environ.get("VIDATTN_MEDIA", "nowhere"), "labelled", "exercises"
 
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="VIDATTN_MEDIA names no folder of real clips")
 @pytest.mark.parametrize("layout", some(layouts.KINETICS, "one-file"))
-def test_real_clips_pass_for_kinetics(layout: str, quick: Run, tmp_path: Path) -> None:
+def test_real_clips_are_read_as_kinetics(layout: str, quick: Run, tmp_path: Path) -> None:
     folders = dict(zip(layouts.KINDS, ("pull_ups", "squats"), strict=True))
     clips = {
         kind: sorted((MEDIA / folder).iterdir(), key=lambda path: path.stat().st_size)

@@ -12,7 +12,7 @@ from tests.helpers import Run
 from vidattn import weights
 
 
-def test_the_list_names_licences_and_published_scores(vidattn: Run) -> None:
+def test_the_list_names_licenses_and_published_scores(vidattn: Run) -> None:
     done = vidattn("models", "list")
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
@@ -22,7 +22,7 @@ def test_the_list_names_licences_and_published_scores(vidattn: Run) -> None:
     assert "motion-tiny" in rows
 
 
-def test_info_shows_how_a_model_wants_to_be_fed(quick: Run, model: Path) -> None:
+def test_info_shows_the_input_of_a_model(quick: Run, model: Path) -> None:
     done = quick("models", "info", model, "--json")
     facts = json.loads(done.stdout)
     assert facts["name"] == "tiny"
@@ -39,9 +39,7 @@ def test_an_unknown_model_is_an_error_that_suggests_one(vidattn: Run) -> None:
     assert "timesformer-k400" in done.stderr
 
 
-def test_an_imported_model_is_verified_and_carries_new_names(
-    quick: Run, model: Path, tmp_path: Path
-) -> None:
+def test_an_imported_model_is_verified_and_renamed(quick: Run, model: Path, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("gehen\nrennen\nspringen\n", encoding="utf-8")
     done = quick("models", "import", model, "-o", "mine.safetensors", "--labels", "names.txt")
     assert done.returncode == 0, done.stderr
@@ -59,9 +57,7 @@ def test_a_wrong_number_of_names_is_refused(quick: Run, model: Path, tmp_path: P
     assert not (tmp_path / "mine.safetensors").exists()
 
 
-def test_names_that_cannot_be_read_are_an_error_of_ours(
-    quick: Run, model: Path, tmp_path: Path
-) -> None:
+def test_unreadable_class_names_are_an_error(quick: Run, model: Path, tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("Läufer\n".encode("latin-1"))
     for name, reason in (("gone.txt", "No such file"), ("latin.txt", "not UTF-8 text")):
         done = quick("models", "import", model, "-o", "mine.safetensors", "--labels", name)
@@ -71,12 +67,12 @@ def test_names_that_cannot_be_read_are_an_error_of_ours(
 
 
 @pytest.mark.parametrize("command", ["info", "verify"])
-def test_a_restricting_licence_is_told(
+def test_a_restrictive_license_is_named(
     quick: Run, model: Path, tmp_path: Path, command: str
 ) -> None:
-    found = weights.load(model)
-    card = replace(found.card, name="theirs", license="CC-BY-NC-4.0")
-    weights.save(replace(found, card=card), tmp_path / "theirs.safetensors")
+    classifier = weights.load(model)
+    card = replace(classifier.card, name="theirs", license="CC-BY-NC-4.0")
+    weights.save(replace(classifier, card=card), tmp_path / "theirs.safetensors")
     done = quick("models", command, "theirs.safetensors")
     assert done.returncode == 0, done.stderr
     assert "theirs is CC-BY-NC-4.0: no commercial use" in done.stderr

@@ -34,29 +34,27 @@ whole.shutdown()
 """
 
 
-def test_ray_that_is_not_there_is_named(
-    quick: Run, video: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_ray_is_named(quick: Run, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     done = quick("segment", video, "--engine", "ray", "-o", "out")
     assert done.returncode == 2
     assert "pip install 'vidattn[ray]'" in done.stderr
 
 
-def test_workers_and_addresses_are_of_ray_alone(quick: Run, video: Path) -> None:
+def test_workers_and_addresses_need_ray(quick: Run, video: Path) -> None:
     for words in (("--actors", 2), ("--address", "auto")):
         done = quick("segment", video, *words, "-o", "out")
         assert (done.returncode, "--engine ray" in done.stderr) == (2, True)
 
 
-def test_ray_without_files_makes_no_sense(quick: Run, video: Path) -> None:
+def test_ray_without_files_is_refused(quick: Run, video: Path) -> None:
     pytest.importorskip("ray", exc_type=ImportError)
     done = quick("segment", video, "--engine", "ray", "--json")
     assert done.returncode == 2
     assert "-o DIR" in done.stderr
 
 
-def test_an_address_at_which_nobody_answers_ends_soon(quick: Run, video: Path) -> None:
+def test_an_unreachable_address_ends_soon(quick: Run, video: Path) -> None:
     pytest.importorskip("ray", exc_type=ImportError)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
@@ -95,9 +93,7 @@ def until(holds: Callable[[], object], process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_a_cluster_that_loses_a_worker_and_a_machine_gives_the_same_bytes(
-    model: Path, tmp_path: Path
-) -> None:
+def test_a_cluster_survives_the_loss_of_a_worker_and_node(model: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", exc_type=ImportError)
     (tmp_path / "videos").mkdir()
     for i in range(8):
@@ -105,8 +101,8 @@ def test_a_cluster_that_loses_a_worker_and_a_machine_gives_the_same_bytes(
     (tmp_path / "videos" / "bad.mp4").write_text("no video")
     words = ("-m", "vidattn", "segment", "videos", "-m", model, "--stride", 0.05, "-f", "json,srt")
     with start(tmp_path, *words, "-o", "alone") as alone:
-        said = alone.communicate()[0]
-    assert alone.returncode == 4, said
+        output = alone.communicate()[0]
+    assert alone.returncode == 4, output
     with start(tmp_path, "-c", CLUSTER) as nodes:
         assert nodes.stdout is not None
         assert nodes.stdin is not None
@@ -124,11 +120,11 @@ def test_a_cluster_that_loses_a_worker_and_a_machine_gives_the_same_bytes(
                 workers()[0].kill()
                 until(lambda: len(results(tmp_path / "out")) >= 6, run)
                 print("node", file=nodes.stdin, flush=True)
-                said = run.communicate()[0]
+                output = run.communicate()[0]
         finally:
             nodes.communicate(timeout=60)
-    assert run.returncode == 4, said
-    assert "its worker has died" in said
+    assert run.returncode == 4, output
+    assert "its worker has died" in output
     assert results(tmp_path / "out") == results(tmp_path / "alone")
     assert len(results(tmp_path / "out")) == 16
     assert list(FailureList(tmp_path / "out").read()) == ["videos/bad.mp4"]

@@ -11,18 +11,18 @@ from vidattn.config.recipes import RECIPES
 from vidattn.config.serialization import from_plain
 
 
-def test_the_list_tells_data_sets_and_expected_scores(vidattn: Run) -> None:
+def test_the_list_has_datasets_and_expected_scores(vidattn: Run) -> None:
     done = vidattn("recipe", "list")
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert rows.keys() == RECIPES.keys()
-    told = "expected top-1 78.0 (model zoo: 77.9), top-5 93.7, views 3x1"
-    assert rows["timesformer-k400"].endswith(f".yaml; {told}")
+    expected = "expected top-1 78.0 (model zoo: 77.9), top-5 93.7, views 3x1"
+    assert rows["timesformer-k400"].endswith(f".yaml; {expected}")
     assert rows["small"].endswith("ours")
     assert "your own" in rows["small"]
 
 
-def test_what_is_shown_is_the_recipe(quick: Run, tmp_path: Path) -> None:
+def test_show_prints_the_recipe(quick: Run, tmp_path: Path) -> None:
     shown = quick("recipe", "show", "timesformer-hr-ssv2")
     assert shown.returncode == 0, shown.stderr
     assert from_plain(Recipe, json.loads(shown.stdout)) == RECIPES["timesformer-hr-ssv2"]
@@ -35,7 +35,7 @@ def test_what_is_shown_is_the_recipe(quick: Run, tmp_path: Path) -> None:
     assert quick("recipe", "show", run / "recipe.json").stdout == shown.stdout
 
 
-def test_what_is_no_recipe_is_answered_with_what_is_close(quick: Run) -> None:
+def test_an_unknown_recipe_suggests_similar_ones(quick: Run) -> None:
     done = quick("recipe", "show", "timesformer-ssv3")
     assert (done.returncode, done.stdout) == (3, "")
     assert "timesformer-ssv2" in done.stderr

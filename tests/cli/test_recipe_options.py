@@ -20,7 +20,7 @@ def test_the_learning_rate_follows_the_batch_unless_it_is_given() -> None:
     assert (recipe.optim.lr, notes) == (0.5, [])
 
 
-def test_options_change_what_they_name() -> None:
+def test_options_change_their_settings() -> None:
     recipe, _ = RecipeOptions("x", frames=4, trainable="head").build()
     assert (recipe.clip.frames, recipe.model.frames, recipe.optim.trainable) == (4, 4, "head")
     assert recipe.optim.epochs == SMALL.optim.epochs

@@ -50,20 +50,18 @@ def _members(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [(DIES, "was ended by signal 9"), (HANGS, "did not answer")]
+    ("code", "reason"), [(DIES, "was ended by signal 9"), (HANGS, "did not answer")]
 )
 def test_all_start_again_when_one_has_died_or_hangs(
-    code: str, said: str, capfd: pytest.CaptureFixture[str]
+    code: str, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     saved = Saved(DONE, 4)
     assert launch.run(2, [code], Console(), saved=saved) == 0
     assert saved.attempts == 2
-    assert capfd.readouterr().err == f"warning: process 1 of 2 {said}; all resume from step 4\n"
+    assert capfd.readouterr().err == f"warning: process 1 of 2 {reason}; all resume from step 4\n"
 
 
-def test_three_deaths_since_the_same_checkpoint_are_the_end(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_three_deaths_after_one_checkpoint_end_the_run(capfd: pytest.CaptureFixture[str]) -> None:
     saved = Saved(DIES, -1, -1, 8, 8, 8)
     with pytest.raises(DistributedError) as caught:
         launch.run(2, [DIES], Console(), saved=saved)
@@ -74,7 +72,7 @@ def test_three_deaths_since_the_same_checkpoint_are_the_end(
 
 @pytest.mark.parametrize("code", [3, 5, 8])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_what_one_says_is_wrong_ends_all_with_that_cause_alone(
+def test_an_error_of_one_process_ends_all_with_one_message(
     code: int, rank: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fails = f"""if rank == {rank}: sys.stderr.write("error: this\\n"); sys.exit({code})
@@ -92,12 +90,12 @@ def test_an_error_of_the_program_is_not_tried_again() -> None:
     assert saved.attempts == 1
 
 
-def test_what_saves_nothing_ends_with_the_first_death() -> None:
+def test_a_run_without_checkpoints_ends_with_the_first_death() -> None:
     with pytest.raises(DistributedError, match=r"^process 1 of 2 was ended by signal 9$"):
         launch.run(2, [DIES], Console())
 
 
-def test_a_run_is_gone_on_with_and_one_of_others_is_not(tmp_path: Path) -> None:
+def test_a_run_resumes_and_one_of_others_does_not(tmp_path: Path) -> None:
     ours = RestartableRun(tmp_path, ["train", "--nproc", "2"], resume=False)
     assert (ours.step(), ours.words()) == (-1, ["train", "--nproc", "2"])
     (tmp_path / "checkpoints").mkdir()

@@ -84,10 +84,10 @@ def test_a_resumed_run_over_a_damaged_video_ends_with_the_same_bytes(
         patch.setattr("vidattn.inference.score_log.ScoreLog.remove", lambda self: self.close())
         assert quick(*words).returncode == 4
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
-    whole, kept = saved.read_bytes(), log.read_bytes()
+    whole, logged = saved.read_bytes(), log.read_bytes()
     assert set(json.loads(whole)["coverage"]["reasons"]) == {"E_DECODE"}
     for windows in (33, 100):  # before the damage and after it
-        log.write_bytes(kept)
+        log.write_bytes(logged)
         cut(log, windows)
         assert quick(*words, "--resume").returncode == 4
         assert saved.read_bytes() == whole
@@ -102,9 +102,9 @@ def test_runs_that_reuse_windows_resume_to_the_same_bytes(
     words += ("--skip-static", "4")
     keep_log(quick, monkeypatch, *words)
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
-    whole, kept = saved.read_bytes(), log.read_bytes()
+    whole, logged = saved.read_bytes(), log.read_bytes()
     assert json.loads(whole)["coverage"]["reused"] > 3
-    ends = list(record_ends(kept))
+    ends = list(record_ends(logged))
     computed: list[int] = []
     with monkeypatch.context() as patch:
         from vidattn.inference.feature_cache import FeatureCache
@@ -114,7 +114,7 @@ def test_runs_that_reuse_windows_resume_to_the_same_bytes(
             FeatureCache, "__call__", lambda s, v: (computed.append(len(v)), plain(s, v))[1]
         )
         for share in (0.45, 0.8, 1.0):
-            log.write_bytes(kept[: ends[int(share * len(ends)) - 1]] + b"torn")
+            log.write_bytes(logged[: ends[int(share * len(ends)) - 1]] + b"torn")
             saved.unlink()
             computed.clear()
             done = quick(*words, "--resume")
@@ -243,7 +243,7 @@ def test_an_interrupted_timeline_is_completed(
     assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_resume_without_files_makes_no_sense(quick: Run, video: Path, model: Path) -> None:
+def test_resume_without_files_is_refused(quick: Run, video: Path, model: Path) -> None:
     done = quick("segment", video, "-m", model, "--json", "--resume")
     assert done.returncode == 2
     assert "none are written" in done.stderr

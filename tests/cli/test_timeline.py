@@ -41,7 +41,7 @@ def test_a_label_lasts_until_it_falls_low(quick: Run, park: Path) -> None:
     assert rows(joined.stdout) == [(0, 6, "walk"), (6, 8, "run")]
 
 
-def test_one_answer_for_the_whole_file(quick: Run, park: Path) -> None:
+def test_pool_gives_one_label_for_the_file(quick: Run, park: Path) -> None:
     done = quick("timeline", park, "--pool", "max")
     assert done.returncode == 0, done.stderr
     assert "saw 8 windows pooled by max, whole file" in done.stdout
@@ -71,7 +71,7 @@ def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, park: Path, tmp_path:
     "text, names",
     [("Gehen\nLaufen\n", ["Gehen", "Laufen"]), ("run\tto run\n", ["walk", "to run"])],
 )
-def test_labels_get_other_names(
+def test_labels_are_renamed(
     quick: Run, park: Path, tmp_path: Path, text: str, names: list[str]
 ) -> None:
     (tmp_path / "names.txt").write_text(text)
@@ -91,7 +91,7 @@ def test_the_first_frame_can_have_a_timecode(quick: Run, park: Path, tmp_path: P
     assert otio["global_start_time"]["value"] == 360_000
 
 
-def test_shares_are_shares_of_the_part_and_say_so(quick: Run, park: Path, tmp_path: Path) -> None:
+def test_shares_are_of_the_segmented_part(quick: Run, park: Path, tmp_path: Path) -> None:
     document = json.loads(park.read_text())
     document["input"]["duration"] = 100.0
     park.write_text(json.dumps(document))
@@ -133,7 +133,7 @@ def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:
         (["other.json", "--cuts", "good.txt"], 2, "--cuts is for one input"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_impossible_requests_are_refused(
     quick: Run, park: Path, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "bad.txt").write_text("soon\n")
@@ -148,9 +148,7 @@ def test_what_cannot_be_done_is_said(
 @pytest.mark.parametrize(
     "data", [b"\x00\x00\x00 ftypisom", b"\x89\xff", b"{\xff}", b"", b"a video"]
 )
-def test_what_is_no_timeline_is_refused_in_plain_words(
-    quick: Run, tmp_path: Path, data: bytes
-) -> None:
+def test_other_files_are_refused_as_timelines(quick: Run, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "video.mp4").write_bytes(data)
     done = quick("timeline", "video.mp4")
     assert done.returncode == 3
@@ -160,7 +158,7 @@ def test_what_is_no_timeline_is_refused_in_plain_words(
     assert hint.startswith("hint: give a .json file")
 
 
-def test_no_torch_is_needed(park: Path) -> None:
+def test_timeline_needs_no_torch(park: Path) -> None:
     script = (
         "import sys; from vidattn.cli import main\n"
         "try: main(['timeline', sys.argv[1], '--smooth', 'viterbi', '--pool', 'top2'])\n"
@@ -173,9 +171,7 @@ def test_no_torch_is_needed(park: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_segment_finds_the_cuts_it_moves_boundaries_to(
-    quick: Run, model: Path, tmp_path: Path
-) -> None:
+def test_segment_snaps_boundaries_to_shot_cuts(quick: Run, model: Path, tmp_path: Path) -> None:
     video = write_video(tmp_path / "shots.mp4", 4.0, shots=(0, 17))
     done = quick("segment", video, "-m", model, "--snap-to-cuts", "-f", "json")
     assert done.returncode == 0, done.stderr

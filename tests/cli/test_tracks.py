@@ -1,4 +1,4 @@
-"""A timeline on a terminal: the exact text at fixed widths, in colours, without, and on a pty."""
+"""A timeline on a terminal: the exact text at fixed widths, in colors, without, and on a pty."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, label: str) -> None:
         assert text.isprintable()
 
 
-def test_labels_have_the_colours_of_the_report() -> None:
+def test_labels_have_the_colors_of_the_report() -> None:
     text = "\n".join(
         shown(
             tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(80)),
@@ -127,29 +127,29 @@ def test_labels_have_the_colours_of_the_report() -> None:
             no_color=False,
         )
     )
-    assert "38;2;111;157;240m██" in text  # walk is seen longest: the first colour
+    assert "38;2;111;157;240m██" in text  # walk is seen longest: the first color
     assert "38;2;240;169;74m██" in text
 
 
-def test_more_labels_than_there_is_room_for_are_counted() -> None:
+def test_labels_beyond_the_height_are_counted() -> None:
     segments = [Segment(Window(i, i + 1), f"label {i}", 1.0, i) for i in range(15)]
     lines = shown(tracks.draw_tracks(segments, Window(0, 15), TerminalStyle(80)))
     assert len(lines) == 12
     assert lines[-1] == "  and 5 more labels, 33.3 % together"
 
 
-def test_what_was_found_so_far_is_shown_while_the_work_goes_on() -> None:
+def test_partial_results_are_shown_during_the_work() -> None:
     windows = tuple(Window(i / 2, i / 2 + 1) for i in range(20))
     started: Any = SimpleNamespace(source="videos/a[b].mp4", windows=windows)
-    found = live._PartialTimeline(started, ("walk", "run"), 0.3)
+    partial = live._PartialTimeline(started, ("walk", "run"), 0.3)
     rows = [(0.9, 0.1)] * 6 + [None] + [(0.2, 0.8)] * 4
     for index, scores in enumerate(rows):
         row = None if scores is None else np.array(scores, np.float32)
-        found.add(Scored(index, windows[index], row))
-    assert [(s.label, s.window.start, s.window.stop) for s in found.segments] == [
+        partial.add(Scored(index, windows[index], row))
+    assert [(s.label, s.window.start, s.window.stop) for s in partial.segments] == [
         ("walk", 0, 3.5), ("run", 3.5, 6.0)
     ]  # fmt: skip
-    picture = live.draw_progress(found, 2.0, TerminalStyle(60))
+    picture = live.draw_progress(partial, 2.0, TerminalStyle(60))
     assert shown(picture.renderables, 60) == [  # type: ignore[arg-type]
         "  videos/a[b].mp4",
         "  walk  ████████████▌─────────────────────────  33.3 %    1x",
@@ -176,17 +176,17 @@ def on_a_terminal(words: list[str], folder: Path, columns: int, **variables: str
         env={**environment, **variables},
     ) as process:
         os.close(follower)
-        said = b""
+        output = b""
         while True:
             try:
-                said += (data := os.read(leader, 1 << 16))
+                output += (data := os.read(leader, 1 << 16))
             except OSError:  # Linux: everybody has closed the other end
                 break
             if not data:
                 break
-        assert process.wait(timeout=60) == 0, said
+        assert process.wait(timeout=60) == 0, output
     os.close(leader)
-    return said.decode("utf-8", "replace").replace("\r\n", "\n")
+    return output.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def columns(text: str) -> int:
@@ -208,24 +208,24 @@ def test_wide_and_joining_signs_stay_within_the_width() -> None:
     plain = [line.plain for line in report.segment_lines(wide)][:3]
     assert len({cell_len(line.split("100.0")[0]) for line in plain}) == 1
     started: Any = SimpleNamespace(source="फिल्मों की फिल्म " * 9 + ".mp4", windows=windows)
-    found = live._PartialTimeline(started, names, 0.3)
+    partial = live._PartialTimeline(started, names, 0.3)
     for index, row in enumerate(scores):
-        found.add(Scored(index, windows[index], np.array(row, np.float32)))
-    picture = live.draw_progress(found, 2.0, look)
+        partial.add(Scored(index, windows[index], np.array(row, np.float32)))
+    picture = live.draw_progress(partial, 2.0, look)
     assert max(columns(line.plain) for line in picture.renderables) <= 80  # type: ignore[union-attr]
 
 
 def bare(text: str) -> str:
-    """Text without colours."""
+    """Text without colors."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(timeline().to_json())
     words = ["timeline", "a.json"]
-    coloured = on_a_terminal(words, tmp_path, 80)
-    assert "\x1b[38;2;111;157;240m" in coloured
-    lines = bare(coloured).splitlines()
+    colored = on_a_terminal(words, tmp_path, 80)
+    assert "\x1b[38;2;111;157;240m" in colored
+    lines = bare(colored).splitlines()
     assert lines[0] == "a.mp4  00:01:00  "
     assert set(shown(tracks.draw_tracks(timeline().segments, PART, TerminalStyle(80)))) <= set(
         lines
@@ -233,7 +233,7 @@ def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
     assert all(cell_len(line) <= 80 for line in lines)
     plain = on_a_terminal(words, tmp_path, 80, NO_COLOR="1")
     assert "38;2" not in plain
-    assert bare(plain) == bare(coloured)
+    assert bare(plain) == bare(colored)
     ascii_ = on_a_terminal(words, tmp_path, 40, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     assert "#####" in ascii_
     assert bare(ascii_).isascii()
@@ -242,11 +242,11 @@ def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
     assert "  total: walk 75 % (2x), run 25 % (1x)" in dumb.splitlines()
 
 
-def test_segment_leaves_its_result_and_nothing_else_on_a_terminal(
+def test_segment_leaves_only_its_result_on_a_terminal(
     video: Path, model: Path, tmp_path: Path
 ) -> None:
     words = ["segment", str(video), "-m", str(model), "--stride", "0.02", "-f", "srt"]
-    said = on_a_terminal(words, tmp_path, 80, VIDATTN_CACHE=str(tmp_path))
-    assert "real time" in said
-    assert "\x1b[?25h" in said or "\x1b[?25l" not in said  # the cursor is back
-    assert "note: wrote walk.vidattn.srt" in bare(said)
+    output = on_a_terminal(words, tmp_path, 80, VIDATTN_CACHE=str(tmp_path))
+    assert "real time" in output
+    assert "\x1b[?25h" in output or "\x1b[?25l" not in output  # the cursor is back
+    assert "note: wrote walk.vidattn.srt" in bare(output)

@@ -45,9 +45,7 @@ def clips(originals: Path, tmp_path: Path) -> Path:
     return shutil.copytree(originals, tmp_path / "clips")
 
 
-def test_a_run_leaves_a_model_that_can_be_used_and_measured(
-    vidattn: Run, quick: Run, tmp_path: Path
-) -> None:
+def test_a_run_leaves_a_usable_model(vidattn: Run, quick: Run, tmp_path: Path) -> None:
     done = vidattn("train", "--dataset", "motion", *TINY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("epoch 1/1  top1 ")
@@ -65,7 +63,7 @@ def test_a_finished_run_is_not_overwritten(quick: Run) -> None:
     assert "--resume to continue it" in again.stderr
 
 
-def test_a_bundled_model_is_tuned_to_clips_of_ones_own(quick: Run, clips: Path) -> None:
+def test_a_bundled_model_is_fine_tuned_on_own_clips(quick: Run, clips: Path) -> None:
     done = quick(
         *("train", "--dataset", clips, "--init", "motion-tiny", "--epochs", "1", *ONCE),
         *("--batch-size", "4", "--run-dir", "run", "--device", "cpu"),
@@ -77,9 +75,7 @@ def test_a_bundled_model_is_tuned_to_clips_of_ones_own(quick: Run, clips: Path) 
     assert json.loads(measured.stdout)["labels"] == ["long", "short"]
 
 
-def test_a_stam_is_trained_used_and_measured_like_any_model(
-    quick: Run, clips: Path, video: Path
-) -> None:
+def test_a_stam_is_trained_used_and_evaluated(quick: Run, clips: Path, video: Path) -> None:
     done = quick(
         *("train", "--dataset", clips, "-m", "small-stam", "--epochs", "1", "--batch-size", "4"),
         *("--trainable", "temporal", *ONCE, "--run-dir", "run", "--device", "cpu"),
@@ -87,43 +83,39 @@ def test_a_stam_is_trained_used_and_measured_like_any_model(
     assert done.returncode == 0, done.stderr
     measured = quick("eval", "-m", "run", "--dataset", clips, "--views", "1x1", "--json")
     assert json.loads(measured.stdout)["labels"] == ["long", "short"]
-    answer = json.loads(quick("classify", video, "-m", "run", "--json").stdout)
-    assert answer["segments"][0]["label"] in ("long", "short")
+    prediction = json.loads(quick("classify", video, "-m", "run", "--json").stdout)
+    assert prediction["segments"][0]["label"] in ("long", "short")
     timeline = json.loads(quick("segment", video, "-m", "run", "--json").stdout)
     assert timeline["segments"][-1]["end"] == pytest.approx(4.0)
     more = quick("train", "--run-dir", "run", "--resume", "--epochs", "2", "--device", "cpu")
     assert more.returncode == 0, more.stderr
 
 
-def test_videos_that_could_not_be_read_are_counted_in_the_exit_code(
-    quick: Run, clips: Path, tmp_path: Path
-) -> None:
+def test_unreadable_videos_change_the_exit_code(quick: Run, clips: Path, tmp_path: Path) -> None:
     listed = [(path, path.parent.name) for path in sorted(clips.rglob("*.mp4"))]
-    held_back = listed[::5]
+    validation = listed[::5]
     text = "".join(
-        f"{path},{label},{'val' if (path, label) in held_back else 'train'}\n"
+        f"{path},{label},{'val' if (path, label) in validation else 'train'}\n"
         for path, label in listed
     )
     (tmp_path / "list.csv").write_text("path,label,split\n" + text)
-    for path, _ in (*listed[1:3], held_back[0]):
+    for path, _ in (*listed[1:3], validation[0]):
         path.write_bytes(b"")
     done = quick(
         *("train", "--dataset", "list.csv", "--epochs", "2", "--batch-size", "4", *TINY[-6:]),
         *(*ONCE, "-q", "--device", "cpu", "--run-dir", "run"),
     )
     assert done.returncode == 4, done.stderr
-    *told, last = done.stderr.splitlines()
-    assert len(told) == 3  # of two epochs
-    assert all(line.endswith("(E_EMPTY): the file is empty") for line in told)
+    *warnings, last = done.stderr.splitlines()
+    assert len(warnings) == 3  # of two epochs
+    assert all(line.endswith("(E_EMPTY): the file is empty") for line in warnings)
     assert last == (
         "warning: 2 videos replaced by others and 1 video not counted: unreadable videos are "
         "listed in run/log.jsonl"
     )
 
 
-def test_a_run_stops_when_too_many_videos_do_not_decode(
-    quick: Run, clips: Path, tmp_path: Path
-) -> None:
+def test_a_run_stops_after_too_many_bad_videos(quick: Run, clips: Path, tmp_path: Path) -> None:
     listed = [(path, path.parent.name) for path in sorted(clips.rglob("*.mp4"))]
     rows = [f"{path},{label},train\n" for path, label in listed]
     rows += [f"{path},{label},val\n" for path, label in (listed[-1], listed[0])]
@@ -144,7 +136,7 @@ def test_a_run_stops_when_too_many_videos_do_not_decode(
     assert quick("train", "--run-dir", "run", *more, "--device", "cpu").returncode == 4
 
 
-def test_a_data_set_that_is_not_there_names_the_places_searched(vidattn: Run) -> None:
+def test_a_missing_dataset_names_the_places_searched(vidattn: Run) -> None:
     done = vidattn("train", "--dataset", "k400")
     assert done.returncode == 3
     assert "searched: data/k400" in done.stderr
@@ -158,9 +150,7 @@ def test_an_unknown_setting_is_refused(quick: Run) -> None:
     assert "optim.learning_rate: no such setting" in done.stderr
 
 
-def test_an_option_is_the_setting_of_its_name_and_never_contradicts_it(
-    quick: Run, tmp_path: Path
-) -> None:
+def test_an_option_and_its_setting_exclude_each_other(quick: Run, tmp_path: Path) -> None:
     command = ("train", "--dataset", "motion", *TINY, "--precision", "bf16")
     assert quick(*command, "--set", "optim.precision=bf16").returncode == 0
     recipe = json.loads((tmp_path / "runs" / "motion" / "recipe.json").read_text())
@@ -171,13 +161,13 @@ def test_an_option_is_the_setting_of_its_name_and_never_contradicts_it(
     assert not Path("other").exists()
 
 
-def test_what_is_measured_stands_beside_what_the_card_says(quick: Run) -> None:
+def test_metrics_are_printed_beside_those_of_the_card(quick: Run) -> None:
     done = quick("eval", "-m", "motion-tiny", "--samples", "10", "--offline")
     assert re.search(r"^  its card says motion top-1 9\d\.\d", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("expected", "code"), [("top1=50+-50", 0), ("top1=10+-5", 7)])
-def test_an_expectation_decides_the_exit_code(
+def test_expectations_set_the_exit_code(
     quick: Run, tmp_path: Path, expected: str, code: int
 ) -> None:
     done = quick("eval", "-m", "motion-tiny", "--samples", "10", "--expect", expected, "--offline")
@@ -195,7 +185,7 @@ def test_a_value_out_of_range_is_an_error_with_a_hint(quick: Run, setting: str) 
     assert "hint: the default is" in done.stderr
 
 
-def test_a_folder_named_by_a_dot_trains_below_runs(
+def test_a_dot_as_dataset_has_a_run(
     quick: Run, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(clips)
@@ -215,7 +205,7 @@ def test_a_folder_named_by_a_dot_trains_below_runs(
     assert f"{broken.name}: not counted (E_EMPTY): the file is empty" in measured.stderr
 
 
-def test_a_run_is_called_after_its_set_and_a_list_has_no_ending(quick: Run, tmp_path: Path) -> None:
+def test_a_run_is_named_after_its_dataset_without_suffix(quick: Run, tmp_path: Path) -> None:
     (tmp_path / "videos.csv").write_text("path,label\n")
     (tmp_path / "clips.v2").mkdir()
     for name, run in (("videos.csv", "runs/videos"), ("clips.v2", "runs/clips.v2")):
@@ -223,7 +213,7 @@ def test_a_run_is_called_after_its_set_and_a_list_has_no_ending(quick: Run, tmp_
         assert f"run directory {run}\n" in done.stderr
 
 
-def test_weights_say_what_a_set_is_called_and_the_run_where_it_lies(
+def test_weights_name_the_dataset_and_runs_its_path(
     quick: Run, clips: Path, tmp_path: Path
 ) -> None:
     start = tmp_path / "start.safetensors"
@@ -248,14 +238,14 @@ def test_weights_say_what_a_set_is_called_and_the_run_where_it_lies(
     assert "'clips' is neither a known dataset nor a folder here" in measured.stderr
 
 
-def test_views_are_those_of_the_recipe_unless_told(quick: Run, clips: Path) -> None:
+def test_views_default_to_those_of_the_recipe(quick: Run, clips: Path) -> None:
     done = quick(
         *("train", "--dataset", clips, *TINY[:4], "--device", "cpu", *TINY[-6:]),
         *(*ONCE, "--set", "views.spatial=1", "--set", "views.clips=2", "--run-dir", "run"),
     )
     assert done.returncode == 0, done.stderr
-    for told, views in (([], "1x2"), (["--views", "3x1"], "3x1")):
-        measured = quick("eval", "-m", "run", "--json", "-q", "--device", "cpu", *told)
+    for warnings, views in (([], "1x2"), (["--views", "3x1"], "3x1")):
+        measured = quick("eval", "-m", "run", "--json", "-q", "--device", "cpu", *warnings)
         assert json.loads(measured.stdout)["settings"]["views"] == views
 
 
@@ -263,9 +253,7 @@ def test_views_are_those_of_the_recipe_unless_told(quick: Run, clips: Path) -> N
     ("number", "code"),
     [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
 )
-def test_a_run_that_is_stopped_tells_at_once_how_to_go_on(
-    tmp_path: Path, number: int, code: int
-) -> None:
+def test_a_stopped_run_says_how_to_resume(tmp_path: Path, number: int, code: int) -> None:
     words = [*TINY, "--epochs", "5000", "--run-dir", "my run"]
     with processes.Popen(
         ["train", "--dataset", "motion", *words],
@@ -285,7 +273,7 @@ def test_a_run_that_is_stopped_tells_at_once_how_to_go_on(
     assert "Traceback" not in rest
 
 
-def test_an_expectation_that_cannot_be_read_is_refused(quick: Run) -> None:
+def test_a_malformed_expectation_is_refused(quick: Run) -> None:
     done = quick("eval", "-m", "motion-tiny", "--expect", "top1 about 5")
     assert done.returncode == 2
     assert "cannot be read" in done.stderr

@@ -16,9 +16,7 @@ from vidattn.training.events import (
 )
 
 
-def test_what_could_not_be_read_is_said_at_once_and_counted_at_the_end(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_failed_videos_are_named_at_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingDisplay(Console(quiet=True)) as follower:
         follower.tell(
             UnreadableVideo(3, "a.mp4", "replaced", "E_EMPTY", "a.mp4: the file is empty")
@@ -33,7 +31,7 @@ def test_what_could_not_be_read_is_said_at_once_and_counted_at_the_end(
     ]
 
 
-def test_an_epoch_that_was_not_measured_has_no_scores(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_epoch_without_validation_has_no_scores(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingDisplay(Console()) as follower:
         follower.tell(EpochDone(4, 1, 2, 1.0, 0.1, {}, 1.0, 0.0))
         follower.tell(EpochDone(8, 2, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0))
@@ -44,7 +42,7 @@ def test_an_epoch_that_was_not_measured_has_no_scores(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_drawn_again_after_an_interruption_counts_once(tmp_path: Path) -> None:
+def test_steps_repeated_after_an_interruption_count_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     reading = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
 
@@ -69,7 +67,7 @@ def test_what_is_drawn_again_after_an_interruption_counts_once(tmp_path: Path) -
         (6, 1.0),
         (7, pytest.approx(7 / 6)),
     ]
-    assert [point.step for point in found.Scalars("held_back/top1")] == [4]
+    assert [point.step for point in found.Scalars("validation/top1")] == [4]
 
 
 def test_a_board_leaves_nothing_before_there_is_something_to_draw(tmp_path: Path) -> None:

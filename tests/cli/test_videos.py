@@ -20,7 +20,7 @@ def saved(quick: Run, video: Path, model: Path, tmp_path: Path) -> Path:
     return tmp_path / "walk.vidattn.json"
 
 
-def test_segment_writes_an_annotated_video_and_excerpts(
+def test_segment_writes_mp4_and_excerpts(
     quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     done = quick("segment", video, "-m", model, "-f", "mp4,srt", "--excerpts", "cuts", "-o", "out")
@@ -40,9 +40,7 @@ def test_segment_writes_an_annotated_video_and_excerpts(
     assert quick("segment", "out/*.mp4", "-m", model, "-f", "json").returncode == 3
 
 
-def test_timeline_finds_the_video_that_was_moved(
-    quick: Run, saved: Path, video: Path, tmp_path: Path
-) -> None:
+def test_timeline_finds_a_moved_video(quick: Run, saved: Path, video: Path, tmp_path: Path) -> None:
     saved.write_text(saved.read_text().replace(str(video), "gone/walk.mp4"))
     done = quick("timeline", saved, "-f", "mp4")
     assert done.returncode == 3
@@ -72,7 +70,7 @@ def test_classify_writes_a_video_with_its_prediction(quick: Run, video: Path, mo
         (["--excerpts", "file"], 5, "cannot be written"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_impossible_requests_are_refused(
     quick: Run, saved: Path, tmp_path: Path, words: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")

@@ -47,9 +47,7 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("dataset", KNOWN)
-def test_every_known_dataset_has_a_recipe_with_its_number_of_classes(
-    dataset: str,
-) -> None:
+def test_every_known_dataset_has_a_recipe_with_its_classes(dataset: str) -> None:
     recipe, name = recipe_for(dataset), dataset.partition("-")[0]
     assert recipe.name != "small"
     assert recipe.data.dataset == dataset
@@ -167,9 +165,7 @@ def test_a_recipe_file_is_read_as_it_was_shown(tmp_path: Path) -> None:
         ("[" * 100_000, "not JSON", ""),
     ],
 )  # fmt: skip
-def test_a_wrong_recipe_file_is_refused_by_file_and_key(
-    text: str, message: str, hint: str, tmp_path: Path
-) -> None:
+def test_a_wrong_recipe_file_is_refused(text: str, message: str, hint: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text(text)
     with pytest.raises(RecipeError) as caught:

@@ -23,14 +23,14 @@ def two(name: str) -> tuple[str, str]:
 
 def _each(name: str, place: Callable[[str, str, int], Path], put: Place) -> Splits:
     """Puts two classes of videos where `place(split, label, number)` says."""
-    found: Splits = {"train": {}, "val": {}}
+    splits: Splits = {"train": {}, "val": {}}
     for split, numbers in SPLITS.items():
         for label, kind in zip(two(name), KINDS, strict=True):
             for number in numbers:
                 path = place(split, label, number)
                 put(path, kind, number)
-                found[split][path.name] = label
-    return found
+                splits[split][path.name] = label
+    return splits
 
 
 def _id(name: str, label: str, number: int) -> str:
@@ -46,33 +46,33 @@ def official_kinetics(root: Path, put: Place, name: str, where: str = "{split}/{
         folder = root / where.format(split=split, label=label.replace(" ", "_"))
         return folder / f"{video}_{number:06d}_{number + 10:06d}.mp4"
 
-    found = _each(name, place, put)
+    splits = _each(name, place, put)
     for split, lines in rows.items():
         text = "label,youtube_id,time_start,time_end,split\n" + "\n".join(lines) + "\n"
         (root / "annotations").mkdir(exist_ok=True)
         (root / "annotations" / f"{split}.csv").write_text(text)
-    return found
+    return splits
 
 
 def one_annotation_file(root: Path, put: Place, name: str) -> Splits:
-    found = official_kinetics(root, put, name, "")
+    splits = official_kinetics(root, put, name, "")
     lines = [(root / "annotations" / f"{split}.csv").read_text().splitlines() for split in SPLITS]
     (root / f"kinetics_{name[1:]}.csv").write_text("\n".join(lines[0] + lines[1][1:]) + "\n")
     for split in SPLITS:
         (root / "annotations" / f"{split}.csv").unlink()
-    return found
+    return splits
 
 
 def ids_and_labels(root: Path, put: Place, name: str) -> Splits:
     """As the authors hand out their lists: `youtube_id label`."""
-    found = official_kinetics(root, put, name, "videos")
+    splits = official_kinetics(root, put, name, "videos")
     for split in SPLITS:
         path = root / "annotations" / f"{split}.csv"
         rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
         known = load_labels(name)
         (root / f"{split}.csv").write_text("".join(f"{r[1]} {known.index(r[0])}\n" for r in rows))
         path.unlink()
-    return found
+    return splits
 
 
 def lists(
@@ -87,10 +87,10 @@ def lists(
         rows[split].append(separator.join([path, shown]))
         return root / path
 
-    found = _each(name, place, put)
+    splits = _each(name, place, put)
     for split, lines in rows.items():
         (root / title.format(split=split)).write_text("\n".join(lines) + "\n")
-    return found
+    return splits
 
 
 def folders(root: Path, put: Place, name: str) -> Splits:
@@ -110,12 +110,12 @@ def ssv2(root: Path, put: Place, prefix: str, where: str) -> Splits:
         entries[split].append({"id": video, "label": words, "template": template})
         return root / where / f"{video}.webm"
 
-    found = _each("ssv2", place, put)
+    splits = _each("ssv2", place, put)
     for split, title in (("train", "train"), ("val", "validation")):
         path = root / f"{prefix}{title}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(entries[split]))
-    return found
+    return splits
 
 
 def diving48(root: Path, put: Place) -> Splits:
@@ -128,12 +128,12 @@ def diving48(root: Path, put: Place) -> Splits:
         entries[split].append(plain)
         return root / "rgb" / f"{video}.mp4"
 
-    found = _each("diving48", place, put)
+    splits = _each("diving48", place, put)
     for split, title in (("train", "train"), ("val", "test")):
         (root / f"Diving48_V2_{title}.json").write_text(json.dumps(entries[split]))
     vocabulary = [name.split("+") for name in load_labels("diving48")]
     (root / "Diving48_vocab.json").write_text(json.dumps(vocabulary))
-    return found
+    return splits
 
 
 def ucf101(root: Path, put: Place, fold: int = 1) -> Splits:
@@ -145,14 +145,14 @@ def ucf101(root: Path, put: Place, fold: int = 1) -> Splits:
         lines[split].append(path + index)
         return root / "UCF-101" / path
 
-    found = _each("ucf101", place, put)
+    splits = _each("ucf101", place, put)
     folder = root / "ucfTrainTestlist"
     folder.mkdir()
     (folder / f"trainlist{fold:02d}.txt").write_text("\n".join(lines["train"]) + "\n")
     (folder / f"testlist{fold:02d}.txt").write_text("\r\n".join(lines["val"]) + "\r\n")
     names = "".join(f"{i} {label}\n" for i, label in enumerate(load_labels("ucf101"), 1))
     (folder / "classInd.txt").write_text(names)
-    return found
+    return splits
 
 
 def hmdb51(root: Path, put: Place, fold: int = 1) -> Splits:
@@ -163,28 +163,28 @@ def hmdb51(root: Path, put: Place, fold: int = 1) -> Splits:
         lines[label].append(f"{video} {1 if split == 'train' else 2} ")
         return root / "hmdb51_org" / label / video
 
-    found = _each("hmdb51", place, put)
+    splits = _each("hmdb51", place, put)
     folder = root / "testTrainMulti_7030_splits"
     folder.mkdir()
     for label, rows in lines.items():
         (folder / f"{label}_test_split{fold}.txt").write_text("\n".join(rows) + "\n")
-    return found
+    return splits
 
 
 def howto100m(root: Path, put: Place) -> Splits:
     """Lists that count the classes as published weights do, with ids for paths."""
-    found: Splits = {}
+    splits: Splits = {}
     for split, numbers in SPLITS.items():
         rows = []
-        found[split] = {}
+        splits[split] = {}
         for number in numbers:
             for task, kind in zip((2, 5), KINDS, strict=True):
                 video = f"{number}_{task}-abcdef"
                 put(root / "videos" / f"{video}.webm", kind, number)
                 rows.append(f"{video},{task}")
-                found[split][f"{video}.webm"] = f"class {task}"
+                splits[split][f"{video}.webm"] = f"class {task}"
         (root / f"{split}.csv").write_text("video_id,label\n" + "\n".join(rows) + "\n")
-    return found
+    return splits
 
 
 KINETICS: dict[str, Callable[[Path, Place], Splits]] = {

@@ -53,21 +53,21 @@ def test_an_elan_file_finds_its_video_from_another_folder_and_when_moved(tmp_pat
         replace(timeline_cut_at(NTSC_24, EDGES), source=str(source)), tmp_path / "out" / "a.eaf"
     )
     assert 'RELATIVE_MEDIA_URL="../videos/my%20movie.mp4"' in path.read_text()
-    [found] = read_ground_truth(path).videos
-    assert locate_video(found.name, path.parent).samefile(source)
+    [annotated] = read_ground_truth(path).videos
+    assert locate_video(annotated.name, path.parent).samefile(source)
     moved = tmp_path / "elsewhere" / "deep" / "a.eaf"
     moved.parent.mkdir(parents=True)
     path.rename(moved)
-    [found] = read_ground_truth(moved).videos
-    assert locate_video(found.name, moved.parent).samefile(source)
+    [annotated] = read_ground_truth(moved).videos
+    assert locate_video(annotated.name, moved.parent).samefile(source)
 
 
 def test_label_studio_comes_back_to_the_frame(tmp_path: Path) -> None:
     path = save(tmp_path / "a.json", annotate(timeline_cut_at(NTSC_24, EDGES)))
-    found = spans(path)
-    assert [label for _, _, label in found] == ["dive", "swim", "dive"]
-    assert [round(a * NTSC_24, 3) for a, _, _ in found] == EDGES[:-1]
-    assert [round(b * NTSC_24, 3) for _, b, _ in found] == EDGES[1:]
+    annotated = spans(path)
+    assert [label for _, _, label in annotated] == ["dive", "swim", "dive"]
+    assert [round(a * NTSC_24, 3) for a, _, _ in annotated] == EDGES[:-1]
+    assert [round(b * NTSC_24, 3) for _, b, _ in annotated] == EDGES[1:]
     [video] = read_ground_truth(path).videos
     assert (video.name, video.duration) == ("videos/my movie.mp4", pytest.approx(51.468, abs=1e-3))
 
@@ -80,7 +80,7 @@ def test_the_short_export_of_label_studio_is_understood(tmp_path: Path) -> None:
     assert read_ground_truth(path).videos[0].name == "my movie.mp4"
 
 
-def test_of_several_annotations_the_last_that_was_not_cancelled_counts(tmp_path: Path) -> None:
+def test_the_last_annotation_that_was_not_canceled_counts(tmp_path: Path) -> None:
     [task] = annotate(timeline_cut_at(Fraction(25), [0, 50, 75]))
     first = {"result": []}
     cancelled = {"result": [], "was_cancelled": True}
@@ -102,7 +102,7 @@ def test_of_several_annotations_the_last_that_was_not_cancelled_counts(tmp_path:
         (lambda task: task.pop("annotations"), "nobody has annotated any of its 1 tasks"),
     ],
 )
-def test_an_export_that_cannot_be_used_says_why(tmp_path: Path, change: Any, message: str) -> None:
+def test_an_unusable_export_has_a_reason(tmp_path: Path, change: Any, message: str) -> None:
     [task] = annotate(timeline_cut_at(Fraction(25), [0, 50, 75]))
     change(task)
     path = save(tmp_path / "a.json", [task])
@@ -131,13 +131,13 @@ EAF = """<?xml version="1.0" encoding="UTF-8"?>
 </ANNOTATION_DOCUMENT>"""
 
 
-def test_an_elan_file_of_somebody_else_is_understood(tmp_path: Path) -> None:
+def test_a_foreign_elan_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "coded.eaf"
     path.write_text(EAF)
     assert spans(path) == [(0.5, 2.0, "dive & swim")]
-    truth = read_ground_truth(path)
-    assert truth.videos[0].name == "/elsewhere/my video.mp4"
-    assert truth.notes == (
+    loaded = read_ground_truth(path)
+    assert loaded.videos[0].name == "/elsewhere/my video.mp4"
+    assert loaded.notes == (
         f"{path}: the labels are those of the tiers Action, Person",
         f"{path}: 2 annotations have no label or no times: left out",
     )
@@ -162,7 +162,7 @@ def test_a_folder_of_elan_files_is_one_annotation(tmp_path: Path) -> None:
         ('<?xml version="1.0" encoding="none"?><a/>', "is not XML"),
     ],
 )
-def test_other_files_are_no_elan_files(tmp_path: Path, text: str, message: str) -> None:
+def test_other_files_are_refused_as_elan_files(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "a.eaf"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
@@ -202,15 +202,15 @@ def test_corrected_files_are_training_data(tmp_path: Path) -> None:
     rows = [render(line, "csv").splitlines() for line in timelines]
     table = tmp_path / "all.csv"
     table.write_text("\n".join([rows[0][0], *(row for part in rows for row in part[1:])]))
-    found = []
+    annotated = []
     for given in (tmp_path, tasks, table):
         train, val = (open_dataset(str(given), split=split) for split in ("train", "val"))
         assert train.labels == val.labels == ("dive", "swim")
         items = sorted(train.items + val.items, key=lambda item: (item.path, item.label))
         assert {i.path for i in train.items}.isdisjoint(i.path for i in val.items)
         assert len(val.items) == 4
-        found.append([(Path(i.path).name, i.label, i.window) for i in items])
-    assert found[0] == found[1] == found[2]
+        annotated.append([(Path(i.path).name, i.label, i.window) for i in items])
+    assert annotated[0] == annotated[1] == annotated[2]
 
 
 def test_spans_of_a_single_video_are_split_with_a_note(tmp_path: Path) -> None:

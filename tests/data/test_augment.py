@@ -7,12 +7,12 @@ import pytest
 
 from vidattn.data.augment import RandAugment
 
-GREY = (115, 115, 115)
+GRAY = (115, 115, 115)
 
 
 @pytest.fixture(scope="module")
 def augment() -> RandAugment:
-    return RandAugment("rand-m9-n3-mstd0.5", GREY)
+    return RandAugment("rand-m9-n3-mstd0.5", GRAY)
 
 
 def picture(seed: int = 0) -> np.ndarray:
@@ -60,6 +60,6 @@ def test_nothing_is_mirrored(augment: RandAugment) -> None:
 def test_the_notation_decides_how_many_and_how_strong() -> None:
     frames = np.stack([picture()])
     for text in ("rand-m9-n0", "rand-m9-n2-p0"):
-        assert (RandAugment(text, GREY)(frames, np.random.default_rng(0)) == frames).all()
-    rising = RandAugment("rand-m0-n5-p1-inc1", GREY).operations
+        assert (RandAugment(text, GRAY)(frames, np.random.default_rng(0)) == frames).all()
+    rising = RandAugment("rand-m0-n5-p1-inc1", GRAY).operations
     assert "SolarizeIncreasing" in rising

@@ -93,7 +93,7 @@ def test_unreadable_files_are_serious_and_have_a_code(root: Path) -> None:
     assert files["7.mp4"].facts == {}
 
 
-def test_a_file_that_goes_away_is_no_traceback(root: Path) -> None:
+def test_a_vanished_file_is_an_error(root: Path) -> None:
     splits = open_splits(str(root))
     (root / "train" / "walk" / "0.mp4").unlink()
     first = next(f for f in check_dataset(splits) if f.path.endswith("0.mp4"))
@@ -171,7 +171,7 @@ def test_parts_of_a_video_leak_only_where_they_overlap(root: Path) -> None:
     assert not verdict["sound"]
 
 
-def test_the_same_row_twice_is_told(root: Path) -> None:
+def test_a_repeated_row_is_reported(root: Path) -> None:
     row = "train/walk/0.mp4,a,,,train"
     verdict, _ = checked(table(root, row, row, "train/walk/2.mp4,a,,,val"))
     assert kinds(verdict) == {"duplicate": 1}
@@ -226,9 +226,7 @@ def test_numbers_of_another_class_list_are_noticed(root: Path, originals: list[P
     assert message == "lies in a folder 'zumba', but is labeled yoga"
 
 
-def test_a_split_that_is_not_there_is_found_and_nothing_at_all_is_refused(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_missing_split_is_listed_and_an_empty_dataset_refused(root: Path, tmp_path: Path) -> None:
     verdict, _ = checked(table(root, "train/walk/0.mp4,a,,,train"))
     assert not verdict["sound"]
     assert kinds(verdict) == {"split": 1}

@@ -108,11 +108,11 @@ def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     frames = np.zeros((FRAMES, 48, 64, 3), np.uint8)
     frames[:, :, :16] = 255  # white on the left
     path = write_frames(tmp_path / "a" / "left.mp4", frames)
-    found = LabeledDataset("x", tmp_path, "train", ("a",), (Item(str(path), 0),))
+    dataset = LabeledDataset("x", tmp_path, "train", ("a",), (Item(str(path), 0),))
     wide = replace(CLIP, short_side=48, crop=48)
 
-    plain = TrainingClips(found, wide, DataConfig(flip=False, short_side_range=(48, 48)))
-    flipped = TrainingClips(found, wide, DataConfig(short_side_range=(48, 48)))
+    plain = TrainingClips(dataset, wide, DataConfig(flip=False, short_side_range=(48, 48)))
+    flipped = TrainingClips(dataset, wide, DataConfig(short_side_range=(48, 48)))
     assert not any(plain[e, 0].clip[..., -8:].mean() > 0.5 for e in range(8))
     assert {bool(flipped[e, 0].clip[..., -8:].mean() > 0.1) for e in range(12)} == {True, False}
 
@@ -149,9 +149,7 @@ def test_every_video_comes_once_an_epoch_in_an_order_of_its_own(train: LabeledDa
     assert orders[1] == TrainingClips(train, CLIP).order(1).tolist()
 
 
-def test_batches_are_numbered_through_the_epochs_and_can_begin_anywhere(
-    train: LabeledDataset,
-) -> None:
+def test_batches_are_numbered_across_epochs_and_can_start_anywhere(train: LabeledDataset) -> None:
     batches = TrainingBatches(TrainingClips(train, CLIP), batch_size=4, epochs=2)
     assert len(train.items) == 10
     assert (batches.steps_per_epoch, len(batches)) == (2, 4)
@@ -188,19 +186,17 @@ def test_fewer_videos_than_a_batch_make_one_smaller_batch(train: LabeledDataset)
     assert len(batches[0].labels) == 3
 
 
-def test_a_broken_video_is_replaced_the_same_way_every_time_and_told(
-    broken: LabeledDataset,
-) -> None:
+def test_a_broken_video_is_replaced_deterministically_and_reported(broken: LabeledDataset) -> None:
     clips = TrainingClips(broken, CLIP)
     first, second = clips[0, 2], clips[0, 2]
     assert torch.equal(first.clip, second.clip)
     assert first.replaced[0].path == broken.items[2].path
     assert first.replaced[0].code == "E_NOT_VIDEO"
-    lost = [f for batch in TrainingBatches(clips, 5, 1).batches() for f in batch.replaced]
-    assert {f.path for f in lost} == {broken.items[2].path}
+    replaced = [f for batch in TrainingBatches(clips, 5, 1).batches() for f in batch.replaced]
+    assert {f.path for f in replaced} == {broken.items[2].path}
 
 
-def test_replacing_can_be_refused(broken: LabeledDataset) -> None:
+def test_replacement_can_be_disabled(broken: LabeledDataset) -> None:
     with pytest.raises(VideoError, match=r"broken\.mp4"):
         TrainingClips(broken, CLIP, on_error="raise")[0, 2]
 
@@ -211,7 +207,7 @@ def test_a_dataset_of_broken_videos_only_is_an_error(broken: LabeledDataset) -> 
         TrainingClips(hopeless, CLIP)[0, 0]
 
 
-def test_views_for_judging_are_never_replaced(broken: LabeledDataset) -> None:
+def test_evaluation_views_are_never_replaced(broken: LabeledDataset) -> None:
     seen = list(EvaluationVideos(broken, CLIP, centered).all())
     assert [viewed.number for viewed in seen] == list(range(10))
     assert [viewed.number for viewed in seen if viewed.clips is None] == [2]
@@ -224,15 +220,15 @@ def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
     dark, bright = (np.full((10, 48, 64, 3), level, np.uint8) for level in (20, 220))
     path = str(write_frames(tmp_path / "two.mp4", np.concatenate([dark, bright])))
     items = (Item(path, 0, Window(0, 1)), Item(path, 1, Window(1, 5)), Item(path, 0, Window(7, 8)))
-    found = LabeledDataset("x", tmp_path, "train", ("dark", "bright"), items)
-    views = list(EvaluationVideos(found, CLIP, centered).all())
+    dataset = LabeledDataset("x", tmp_path, "train", ("dark", "bright"), items)
+    views = list(EvaluationVideos(dataset, CLIP, centered).all())
     assert views[0].clips is not None
     assert views[0].clips.max() < 0.2
     assert views[1].clips is not None
     assert views[1].clips.min() > 0.7
     assert views[2].failure is not None
     assert views[2].failure.code == "E_SHORT"
-    clips = TrainingClips(found, CLIP)
+    clips = TrainingClips(dataset, CLIP)
     assert all(clips[e, 0].clip.max() < 0.2 < 0.7 < clips[e, 1].clip.min() for e in range(5))
 
 
@@ -243,14 +239,12 @@ def test_a_split_without_videos_is_an_error(train: LabeledDataset) -> None:
         VideoDataset(recipe, train, empty, centered)
 
 
-def test_validation_shows_every_video_once_and_lists_the_broken(
-    broken: LabeledDataset,
-) -> None:
+def test_validation_reads_every_video_once_and_lists_failures(broken: LabeledDataset) -> None:
     recipe = Recipe("x", clip=CLIP, optim=OptimConfig(batch_size=4), data=DataConfig(workers=0))
-    found = VideoDataset(recipe, broken, broken, centered)
+    dataset = VideoDataset(recipe, broken, broken, centered)
     for _ in range(2):
-        batches = list(found.validation_batches())
+        batches = list(dataset.validation_batches())
         assert [len(batch.labels) for batch in batches] == [4, 4, 1]
         labels = [item.label for i, item in enumerate(broken.items) if i != 2]
         assert torch.cat([batch.labels for batch in batches]).tolist() == labels
-        assert [failure.path for failure in found.unreadable] == [broken.items[2].path]
+        assert [failure.path for failure in dataset.unreadable] == [broken.items[2].path]

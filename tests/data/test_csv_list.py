@@ -29,10 +29,10 @@ def read(path: Path, **options: object) -> list[tuple[str, str, Window | None, s
     """(path, label, window, split) of every row, both splits."""
     rows = []
     for split in ("train", "val"):
-        found = open_table(path, split, **options)  # type: ignore[arg-type]
-        for item in found.items:
+        dataset = open_table(path, split, **options)  # type: ignore[arg-type]
+        for item in dataset.items:
             name = Path(item.path).relative_to(path.parent).as_posix()
-            rows.append((name, found.labels[item.label], item.window, split))
+            rows.append((name, dataset.labels[item.label], item.window, split))
     return sorted(rows, key=str)
 
 
@@ -77,9 +77,9 @@ def test_utf_16_from_a_spreadsheet_is_read(root: Path) -> None:
 def test_spaces_separate_a_path_from_a_number(root: Path) -> None:
     written(root, 'a.mp4 0\nsub/c d.mp4 1\n"my clip, take 2.mp4" 1\n', "train.csv")
     written(root, "b.mp4 2\n", "val.csv")
-    found = open_dataset(str(root), None, "train")
-    assert found.labels == ("class 0", "class 1", "class 2")
-    assert [(Path(i.path).name, i.label) for i in found.items] == [
+    dataset = open_dataset(str(root), None, "train")
+    assert dataset.labels == ("class 0", "class 1", "class 2")
+    assert [(Path(i.path).name, i.label) for i in dataset.items] == [
         ("a.mp4", 0),
         ("c d.mp4", 1),
         ("my clip, take 2.mp4", 1),
@@ -89,9 +89,9 @@ def test_spaces_separate_a_path_from_a_number(root: Path) -> None:
 
 def test_windows_are_seconds_and_may_be_open_at_the_start(root: Path) -> None:
     text = "path,label,start,end,split\na.mp4,x,1.5,3,train\na.mp4,y,,1,train\nb.mp4,x,,,train\n"
-    found = open_table(written(root, text), "train")
-    assert [item.window for item in found.items] == [Window(1.5, 3), Window(0, 1), None]
-    assert found.items[0] == Item(str(root / "a.mp4"), 0, Window(1.5, 3))
+    dataset = open_table(written(root, text), "train")
+    assert [item.window for item in dataset.items] == [Window(1.5, 3), Window(0, 1), None]
+    assert dataset.items[0] == Item(str(root / "a.mp4"), 0, Window(1.5, 3))
 
 
 def test_numbers_take_their_names_from_the_file_beside(root: Path) -> None:
@@ -147,7 +147,7 @@ def test_an_unknown_split_is_a_bad_row(root: Path) -> None:
         (b'a.mp4,"x\n', "line 1: "),
     ],
 )
-def test_other_files_are_no_lists(root: Path, content: bytes, message: str) -> None:
+def test_other_files_are_refused_as_lists(root: Path, content: bytes, message: str) -> None:
     path = root / "list.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
@@ -162,9 +162,9 @@ def test_missing_files_are_counted_and_named(root: Path) -> None:
     assert "8 of 10 listed videos are missing (80.0%)" in caught.value.message
     assert "lost0.mp4" in caught.value.message
     assert caught.value.message.endswith("and 3 more")
-    found = open_table(path, "train", max_missing=0.8)
-    assert len(found.items) == 2
-    assert "8 of 10" in found.notes[0]
+    dataset = open_table(path, "train", max_missing=0.8)
+    assert len(dataset.items) == 2
+    assert "8 of 10" in dataset.notes[0]
 
 
 def test_paths_begin_at_the_data_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -194,7 +194,7 @@ def test_groups_stay_together(tree: Tree) -> None:
     assert len(people[1]) == 1
 
 
-def test_something_else_than_a_list_is_refused(root: Path) -> None:
+def test_a_json_object_is_refused_as_list(root: Path) -> None:
     with pytest.raises(DataError, match="neither a folder nor a list"):
         open_dataset(str(root / "a.mp4"))
 

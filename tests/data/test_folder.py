@@ -37,9 +37,9 @@ def test_classes_of_one_split_count_in_both(tree: Tree) -> None:
 @pytest.mark.parametrize("name", ["valid", "Validation", "test"])
 def test_the_validation_split_has_other_names_too(tree: Tree, name: str) -> None:
     root = tree("train/a/1.mp4", f"{name}/a/2.mp4")
-    found = open_folder(root, "val")
-    assert [Path(item.path).name for item in found.items] == ["2.mp4"]
-    assert bool(found.notes) == (name == "test")
+    dataset = open_folder(root, "val")
+    assert [Path(item.path).name for item in dataset.items] == ["2.mp4"]
+    assert bool(dataset.notes) == (name == "test")
 
 
 def test_test_is_not_validation_where_there_is_both(tree: Tree) -> None:
@@ -64,7 +64,7 @@ def test_validation_videos_depend_on_the_names_alone() -> None:
     assert chosen == again == {"0.mp4", "7.mp4", "8.mp4", "9.mp4"}
 
 
-def test_a_lone_train_folder_is_divided(tree: Tree) -> None:
+def test_a_single_train_folder_is_split(tree: Tree) -> None:
     root = tree(*(f"train/a/{i}.mp4" for i in range(5)))
     assert (len(names(root, "train")), len(names(root, "val"))) == (4, 1)
 
@@ -83,10 +83,10 @@ def test_training_needs_a_folder_train(tree: Tree) -> None:
 
 def test_files_left_out_are_noted(tree: Tree) -> None:
     root = tree("a/1.mp4", "a/2.mp4", "loose.mp4", "empty/readme.txt", ".hidden/x.mp4")
-    found = open_folder(root, "train")
-    assert found.labels == ("a",)
-    assert any("left out: 1 video outside the class folders" in note for note in found.notes)
-    assert any("no classes: empty" in note for note in found.notes)
+    dataset = open_folder(root, "train")
+    assert dataset.labels == ("a",)
+    assert any("left out: 1 video outside the class folders" in note for note in dataset.notes)
+    assert any("no classes: empty" in note for note in dataset.notes)
 
 
 def test_no_videos_is_an_error_that_names_the_layout(tree: Tree) -> None:
@@ -98,8 +98,8 @@ def test_no_videos_is_an_error_that_names_the_layout(tree: Tree) -> None:
 
 def test_known_names_give_the_numbers(tree: Tree) -> None:
     root = tree("train/Air_Drumming/1.mp4", "train/abseiling/2.mp4")
-    found = open_folder(root, "train", names=("abseiling", "waxing legs", "air drumming"))
-    numbers = {Path(i.path).parent.name: i.label for i in found.items}
+    dataset = open_folder(root, "train", names=("abseiling", "waxing legs", "air drumming"))
+    numbers = {Path(i.path).parent.name: i.label for i in dataset.items}
     assert numbers == {"Air_Drumming": 2, "abseiling": 0}
 
 

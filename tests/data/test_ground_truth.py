@@ -66,11 +66,14 @@ DATABASE = {
 def test_a_database_of_annotations(tmp_path: Path) -> None:
     path = tmp_path / "anet.json"
     path.write_text(json.dumps({"database": DATABASE, "version": "1.3"}))
-    found = read_ground_truth(path)
+    annotations = read_ground_truth(path)
     spans = ((Window(2, 9), "Rope skipping"), (Window(10, 20.5), "Kayaking"))
-    assert found.videos == (AnnotatedVideo("v1", spans=spans, duration=30.5), AnnotatedVideo("v3"))
-    assert "its subset validation counts" in found.notes[0]
-    assert "1 annotations have no length: v3" in found.notes[1]
+    assert annotations.videos == (
+        AnnotatedVideo("v1", spans=spans, duration=30.5),
+        AnnotatedVideo("v3"),
+    )
+    assert "its subset validation counts" in annotations.notes[0]
+    assert "1 annotations have no length: v3" in annotations.notes[1]
     assert read_ground_truth(path, "Training").videos == (AnnotatedVideo("v2", duration=5.0),)
     with pytest.raises(DataError, match="no subset 'test'") as caught:
         read_ground_truth(path, "test")
@@ -107,9 +110,7 @@ def test_a_table_of_spans(tmp_path: Path) -> None:
         ("t.srt", "1\n00:00:02,000 --> 00:00:02,000\nwalk\n", "line 2: a cue ends before"),
     ],
 )
-def test_malformed_annotations_are_named(
-    tmp_path: Path, name: str, text: str, complaint: str
-) -> None:
+def test_malformed_annotations_fail(tmp_path: Path, name: str, text: str, complaint: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=complaint) as caught:
         read_ground_truth(tmp_path / name)

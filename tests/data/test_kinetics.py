@@ -30,7 +30,7 @@ def files(where: str = "{label}/") -> list[str]:
     return [where.format(label=label) + f"{i}_{a:06d}_{b:06d}.mp4" for label, i, a, b in ROWS]
 
 
-def found(root: Path, split: str = "val", **options: object) -> list[tuple[str, str]]:
+def items_of(root: Path, split: str = "val", **options: object) -> list[tuple[str, str]]:
     opened = open_dataset("k400", root, split, **options)  # type: ignore[arg-type]
     assert opened.labels == load_labels("k400")
     return [(Path(item.path).name, opened.labels[item.label]) for item in opened.items]
@@ -41,27 +41,25 @@ EXPECTED = [(Path(path).name, row[0]) for path, row in zip(files(), ROWS, strict
 
 @pytest.mark.parametrize("where", ["", "{label}/", "val/{label}/", "compress/val_256/"])
 @pytest.mark.parametrize("name", ["val.csv", "annotations/kinetics_val.csv"])
-def test_official_annotations_find_their_files_wherever_they_are(
-    tree: Tree, where: str, name: str
-) -> None:
+def test_official_annotations_find_their_files(tree: Tree, where: str, name: str) -> None:
     root = tree(*files(where))
     annotations(root, name)
-    assert found(root) == EXPECTED
+    assert items_of(root) == EXPECTED
 
 
 def test_one_file_may_annotate_both_splits(tree: Tree) -> None:
     root = tree(*files(""))
     annotations(root, "kinetics400.csv", "validate")
-    assert found(root) == EXPECTED
+    assert items_of(root) == EXPECTED
     with pytest.raises(DataError, match="no row belongs to train"):
-        found(root, "train")
+        items_of(root, "train")
 
 
 def test_the_annotations_of_the_other_split_are_not_taken(tree: Tree) -> None:
     root = tree(*files(""))
     annotations(root, "train.csv", "train")
     with pytest.raises(DataError, match="nothing in it lists the val split of k400") as caught:
-        found(root, "val")
+        items_of(root, "val")
     assert "official annotations {train,val}.csv" in (caught.value.hint or "")
 
 
@@ -70,7 +68,7 @@ def test_an_older_header_and_plain_ids_are_fine(tree: Tree) -> None:
     annotations(root, header="label,youtube_id,time_start,time_end,split,is_cc\n")
     text = (root / "val.csv").read_text().replace(",val\n", ",val,0\n")
     (root / "val.csv").write_text(text)
-    assert [label for _, label in found(root)] == [row[0] for row in ROWS]
+    assert [label for _, label in items_of(root)] == [row[0] for row in ROWS]
 
 
 @pytest.mark.parametrize("separator", [" ", ",", "\t"])
@@ -80,22 +78,22 @@ def test_lists_of_paths_and_numbers_are_read(tree: Tree, separator: str) -> None
     rows = [("train/abseiling/a b.mp4", "abseiling"), ("train/zumba/c.mp4", "zumba")]
     text = "".join(f"{path}{separator}{numbers[label]}\n" for path, label in rows)
     (root / "train.csv").write_text(text)
-    assert found(root, "train") == [("a b.mp4", "abseiling"), ("c.mp4", "zumba")]
+    assert items_of(root, "train") == [("a b.mp4", "abseiling"), ("c.mp4", "zumba")]
 
 
 def test_lists_may_be_relative_to_the_folder_of_their_split(tree: Tree) -> None:
     root = tree("videos_val/abseiling/a.mp4")
     (root / "kinetics400_val_list_videos.txt").write_text("abseiling/a.mp4 0\n")
-    assert found(root) == [("a.mp4", "abseiling")]
+    assert items_of(root) == [("a.mp4", "abseiling")]
 
 
 def test_class_folders_are_matched_to_the_official_names(tree: Tree) -> None:
     root = tree("train/air_drumming/a.mp4", "val/petting_animal_(not_cat)/b.mp4")
-    assert found(root, "train") == [("a.mp4", "air drumming")]
-    assert found(root, "val") == [("b.mp4", "petting animal (not cat)")]
+    assert items_of(root, "train") == [("a.mp4", "air drumming")]
+    assert items_of(root, "val") == [("b.mp4", "petting animal (not cat)")]
 
 
-def test_a_tenth_may_be_missing_and_is_told(tree: Tree) -> None:
+def test_a_tenth_may_be_missing_and_is_noted(tree: Tree) -> None:
     root = tree("abc_000001_000011.mp4")
     rows = [("zumba", f"id{i}", 0, 10) for i in range(20)]
     (root / "val.csv").write_text(
@@ -119,13 +117,13 @@ def test_rows_without_label_or_with_an_unknown_one_are_named(tree: Tree) -> None
         HEADER + "juggling cats,a,0,10,val\n,b,0,10,val\nzumba,c,x,1,val\n"
     )
     with pytest.raises(DataError) as caught:
-        found(root)
+        items_of(root)
     assert "line 2: the label 'juggling cats' is no class of k400" in caught.value.message
     assert "line 3: no label" in caught.value.message
     assert "line 4: no youtube_id, or times that are not seconds" in caught.value.message
 
 
-def test_a_dataset_is_searched_in_the_stated_places(
+def test_datasets_are_searched_in_stated_places(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tree("k400/train/zumba/a.mp4", "data/k600/train/zumba/b.mp4")

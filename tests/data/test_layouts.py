@@ -20,14 +20,14 @@ def touch(path: Path, kind: str, number: int) -> None:
 
 
 def read(name: str, root: Path) -> layouts.Splits:
-    found: layouts.Splits = {}
+    dataset: layouts.Splits = {}
     for split in ("train", "val"):
         half = open_dataset(name, root, split)  # type: ignore[arg-type]
         assert half.missing == ()
         if name.partition("-")[0] in COUNTS:
             assert half.labels == load_labels(name.partition("-")[0])
-        found[split] = {Path(item.path).name: half.labels[item.label] for item in half.items}
-    return found
+        dataset[split] = {Path(item.path).name: half.labels[item.label] for item in half.items}
+    return dataset
 
 
 @pytest.mark.parametrize("layout", layouts.KINETICS)
@@ -42,8 +42,8 @@ def test_a_named_dataset_is_read_in_every_layout(layout: str, tmp_path: Path) ->
 
 def test_converted_videos_are_found_too(tmp_path: Path) -> None:
     expected = layouts.ucf101(tmp_path, lambda path, *_: touch(path.with_suffix(".mp4"), *_))
-    found = read("ucf101", tmp_path)
-    assert {Path(n).stem for n in found["val"]} == {Path(n).stem for n in expected["val"]}
+    dataset = read("ucf101", tmp_path)
+    assert {Path(n).stem for n in dataset["val"]} == {Path(n).stem for n in expected["val"]}
 
 
 @pytest.mark.parametrize("name", ["k700", "ssv2", "diving48", "howto100m", "ucf101", "hmdb51"])
@@ -68,9 +68,7 @@ def test_another_split_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> Non
         open_dataset("ucf101-2", tmp_path)
 
 
-def test_folds_of_a_dataset_share_its_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folds_of_a_dataset_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hmdb51").mkdir()
     layouts.hmdb51(tmp_path / "hmdb51", touch, 2)
     monkeypatch.setenv("VIDATTN_DATA", str(tmp_path))
@@ -124,8 +122,8 @@ def test_templates_are_matched_without_their_brackets(tmp_path: Path) -> None:
     entries = [{"id": 7, "template": "Pushing [something] from left to right", "label": "x"}]
     (tmp_path / "train.json").write_text(json.dumps(entries))
     touch(tmp_path / "7.webm", "", 0)
-    found = open_dataset("ssv2", tmp_path)
-    assert found.labels[found.items[0].label] == "Pushing something from left to right"
+    dataset = open_dataset("ssv2", tmp_path)
+    assert dataset.labels[dataset.items[0].label] == "Pushing something from left to right"
 
 
 def test_bad_entries_of_json_lists_are_named(tmp_path: Path) -> None:
@@ -195,13 +193,11 @@ def test_tasks_of_a_hundred_videos_are_the_classes_of_howto100m(tmp_path: Path) 
         open_dataset("howto100m", tmp_path)
 
 
-def test_missing_videos_are_listed_with_the_suffix_they_were_published_with(
-    tmp_path: Path,
-) -> None:
+def test_missing_videos_are_listed_with_their_published_suffix(tmp_path: Path) -> None:
     layouts.ssv2(tmp_path, touch, "labels/", "v")
     (tmp_path / "v" / "0.webm").unlink()
     with pytest.raises(DataError, match=r"1 of 8 listed videos are missing \(12.5%\): 0\.webm"):
         open_dataset("ssv2", tmp_path)
-    found = open_dataset("ssv2", tmp_path, max_missing=0.2)
-    assert found.missing == ("0.webm",)
-    assert len(found.items) == 7
+    dataset = open_dataset("ssv2", tmp_path, max_missing=0.2)
+    assert dataset.missing == ("0.webm",)
+    assert len(dataset.items) == 7

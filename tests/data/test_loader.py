@@ -67,7 +67,7 @@ class Halting(Numbers):
     signal = signal.SIGSTOP
 
 
-def test_a_process_that_stands_still_is_replaced(tmp_path: Path) -> None:
+def test_a_stalled_process_is_replaced(tmp_path: Path) -> None:
     source = Halting(tmp_path, 3, lives=1)
     began = time.monotonic()
     assert list(load_in_order(source, range(6), workers=2, timeout=0.5)) == list(range(6))
@@ -77,7 +77,7 @@ def test_a_process_that_stands_still_is_replaced(tmp_path: Path) -> None:
         os.kill(halted, 0)
 
 
-def test_a_sample_that_stops_three_processes_is_named(tmp_path: Path) -> None:
+def test_a_sample_that_stalls_three_processes_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^sample 0: .* the last: not heard of for 0\.3 s$"):
         list(load_in_order(Halting(tmp_path, 0, lives=9), range(2), workers=1, timeout=0.3))
 

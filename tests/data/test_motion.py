@@ -107,9 +107,7 @@ def test_the_frame_moves_along_the_path(textures: DrawnTextures, x: float, y: fl
     assert np.allclose(shift, flow[0].mean((0, 1)) * 64, atol=0.5)
 
 
-def test_the_same_seed_gives_the_same_clip_and_another_seed_another(
-    textures: DrawnTextures,
-) -> None:
+def test_a_clip_depends_on_its_seed(textures: DrawnTextures) -> None:
     def rendered(seed: int) -> np.ndarray:
         return make_sample(np.random.default_rng(seed), textures, 3, CLIP).frames
 
@@ -118,9 +116,7 @@ def test_the_same_seed_gives_the_same_clip_and_another_seed_another(
 
 
 @pytest.mark.parametrize("across", range(8))
-def test_a_mirrored_clip_has_the_mirrored_label_and_flow(
-    textures: DrawnTextures, across: int
-) -> None:
+def test_a_mirrored_clip_has_mirrored_label_and_flow(textures: DrawnTextures, across: int) -> None:
     made = make_sample(np.random.default_rng(4), textures, 2, CLIP, difficulty=0.0)
     seen = mirror_sample(made, across)
     mean = seen.flow.mean((0, 1, 2))
@@ -170,9 +166,9 @@ def test_validation_clips_are_balanced_and_repeat() -> None:
 def test_photographs_serve_as_textures(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), picture)
-    found = PhotographedTextures(tmp_path)
-    assert len(found) == 1
-    assert min(found[0][0].shape[:2]) == 512
+    photographed = PhotographedTextures(tmp_path)
+    assert len(photographed) == 1
+    assert min(photographed[0][0].shape[:2]) == 512
     batch = next(validation_samples(CLIP, 10, folder=tmp_path))
     assert batch.clips.shape == (10, 3, 8, 48, 48)
 

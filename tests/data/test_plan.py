@@ -55,7 +55,7 @@ def test_a_part_of_a_file_is_never_shown_frames_from_outside() -> None:
     assert "shorter than one window" in planned.notes[0]
 
 
-def test_a_stride_wider_than_a_window_is_said_aloud() -> None:
+def test_a_stride_wider_than_a_window_has_a_note() -> None:
     planned = plan.plan_windows(times(60), region(60), DENSE, stride=5)
     assert planned.notes == ("a stride of 5 s leaves 4 s between windows unlooked at",)
 
@@ -72,7 +72,7 @@ def test_another_number_of_frames_stretches_the_time_embedding_and_says_so() -> 
     assert planned.settings.window_seconds == pytest.approx(102.4)
 
 
-def test_a_window_of_another_tempo_is_said_aloud() -> None:
+def test_a_window_of_another_tempo_has_a_note() -> None:
     planned = plan.plan_windows(times(60), region(60), UNIFORM, window=2)
     assert "a frame every 0.25 s; the weights were trained at one every 1.07 s" in planned.notes[0]
 
@@ -154,9 +154,7 @@ def test_a_night_without_frames_is_cut_into_windows() -> None:
 
 
 @pytest.mark.parametrize(("days", "stride"), [(2, None), (20, 0.1), (100, None), (1e6, 1e-300)])
-def test_days_without_frames_are_refused_before_they_are_cut(
-    days: float, stride: float | None
-) -> None:
+def test_days_without_frames_are_refused_at_once(days: float, stride: float | None) -> None:
     sparse = np.concatenate([times(1.2), days * 86_400 + times(1.2)])
     whole = region(days * 86_400 + 1.2)
     with pytest.raises(VideoError, match=r"^a\.mp4: .* days with 60 frames make .*") as caught:

@@ -43,7 +43,7 @@ def test_every_sampler_stays_inside_and_in_order(name: str, frames: int, total: 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("frames, total", [(0, 5), (-1, 5), (5, 0), (5, -3)])
-def test_every_sampler_refuses_nothing(name: str, frames: int, total: int) -> None:
+def test_every_sampler_refuses_empty_files(name: str, frames: int, total: int) -> None:
     with pytest.raises(UsageError, match="at least 1 frame"):
         SAMPLERS[name](frames, total)
 
@@ -117,7 +117,7 @@ def test_views_the_wrong_way_round_are_refused_with_the_right_way() -> None:
 @pytest.mark.parametrize(
     "text", ["", "3", "3x", "x1", "3x1x1", "-3x1", "3.0x1", "axb", "3x99999999"]
 )
-def test_views_that_are_none_are_refused_with_an_example(text: str) -> None:
+def test_invalid_views_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="expected SxT") as caught:
         parse_views(text)
     assert "3x1" in (caught.value.hint or "")
@@ -183,9 +183,7 @@ def random_windows() -> list[tuple[float, float, float]]:
         *random_windows(),
     ],
 )
-def test_the_union_of_the_windows_is_the_whole_file(
-    duration: float, span: float, hop: float
-) -> None:
+def test_windows_cover_the_whole_file(duration: float, span: float, hop: float) -> None:
     made = windows(duration, span, hop)
     assert made[0].start == 0
     assert made[-1].stop == duration
@@ -198,7 +196,7 @@ def test_windows_with_gaps_still_end_with_the_file() -> None:
 
 
 @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf")])
-def test_windows_refuse_numbers_that_make_no_sense(bad: float) -> None:
+def test_windows_refuse_invalid_numbers(bad: float) -> None:
     for arguments, name in [
         ((bad, 1, 1), "duration"),
         ((1, bad, 1), "window"),

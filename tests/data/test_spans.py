@@ -38,19 +38,17 @@ def opened(video: Path, *rows: str) -> LabeledDataset:
     return open_table(path, "train", names=tuple(LEVELS))
 
 
-def viewed(found: LabeledDataset, clip: ClipConfig) -> Sequence[EvaluationViews]:
-    return list(EvaluationVideos(found, clip, make_planner(clip, ViewConfig(1, 1))).all())
+def viewed(dataset: LabeledDataset, clip: ClipConfig) -> Sequence[EvaluationViews]:
+    return list(EvaluationVideos(dataset, clip, make_planner(clip, ViewConfig(1, 1))).all())
 
 
 @pytest.mark.parametrize("clip", [CLIP, SPREAD], ids=["dense", "bins"])
 @pytest.mark.parametrize("length", [0.01, 0.1, 0.35, 1.0])
-def test_a_span_shows_its_own_frames_however_short(
-    video: Path, clip: ClipConfig, length: float
-) -> None:
+def test_a_short_span_shows_its_own_frames(video: Path, clip: ClipConfig, length: float) -> None:
     rows = [f"{label},{place + 0.0},{place + length}" for place, label in enumerate(LEVELS)]
-    found = opened(video, *rows)
-    clips = TrainingClips(found, clip)
-    seen = viewed(found, clip)
+    dataset = opened(video, *rows)
+    clips = TrainingClips(dataset, clip)
+    seen = viewed(dataset, clip)
     for number, level in enumerate(LEVELS.values()):
         trained = [clips[epoch, number].clip for epoch in range(4)]
         judged = seen[number].clips
@@ -61,29 +59,27 @@ def test_a_span_shows_its_own_frames_however_short(
 
 @pytest.mark.parametrize("clip", [CLIP, SPREAD], ids=["dense", "bins"])
 def test_a_span_that_ends_after_its_file_is_cut_there(video: Path, clip: ClipConfig) -> None:
-    found = opened(video, "dark,0,1", "bright,2,60")
-    judged = viewed(found, clip)[1].clips
-    trained = TrainingClips(found, clip)[0, 1].clip
+    dataset = opened(video, "dark,0,1", "bright,2,60")
+    judged = viewed(dataset, clip)[1].clips
+    trained = TrainingClips(dataset, clip)[0, 1].clip
     assert judged is not None
     assert min(float(judged.min()), float(trained.min())) > 0.8
 
 
-def test_a_span_after_its_file_is_listed_in_evaluation_and_replaced_in_training(
-    video: Path,
-) -> None:
-    found = opened(video, "dark,0,1", "bright,7,8")
-    failure = viewed(found, CLIP)[1].failure
+def test_a_span_after_the_end_fails_in_evaluation_and_is_replaced_in_training(video: Path) -> None:
+    dataset = opened(video, "dark,0,1", "bright,7,8")
+    failure = viewed(dataset, CLIP)[1].failure
     assert failure is not None
     assert failure.code == "E_SHORT"
-    made = TrainingClips(found, CLIP)[0, 1]
-    assert [lost.code for lost in made.replaced] == ["E_SHORT"]
-    assert made.label == 0  # that of the video in its place
+    sample = TrainingClips(dataset, CLIP)[0, 1]
+    assert [problem.code for problem in sample.replaced] == ["E_SHORT"]
+    assert sample.label == 0  # that of the video in its place
 
 
 def test_spans_may_overlap_and_keep_their_own_labels(video: Path) -> None:
-    found = opened(video, "dark,0,2", "gray,0.5,1.5", "bright,0,3")
-    assert [item.label for item in found.items] == [0, 1, 2]
-    clips = TrainingClips(found, SPREAD)
+    dataset = opened(video, "dark,0,2", "gray,0.5,1.5", "bright,0,3")
+    assert [item.label for item in dataset.items] == [0, 1, 2]
+    clips = TrainingClips(dataset, SPREAD)
     assert [clips[0, number].label for number in range(3)] == [0, 1, 2]
     means = [float(clips[0, number].clip.mean()) for number in (0, 1)]
     assert means == pytest.approx([70 / 255, 70 / 255], abs=0.12)
@@ -93,8 +89,8 @@ def test_spans_may_overlap_and_keep_their_own_labels(video: Path) -> None:
 def test_frame_numbers_name_a_part_too(video: Path) -> None:
     parts = [(0, 10), (10, 11), (20, 99), (40, 50)]
     items = tuple(Item(str(video), 0, frames=part) for part in parts)
-    found = LabeledDataset("x", video.parent, "train", tuple(LEVELS), items)
-    seen = viewed(found, CLIP)
+    dataset = LabeledDataset("x", video.parent, "train", tuple(LEVELS), items)
+    seen = viewed(dataset, CLIP)
     for number, level in enumerate(LEVELS.values()):
         clips = seen[number].clips
         assert clips is not None
@@ -114,9 +110,9 @@ def test_spans_of_one_file_make_a_training_dataset(video: Path) -> None:
         recipe = Recipe(
             "x", clip=CLIP, optim=OptimConfig(batch_size=3), data=DataConfig(cache_mb=keep)
         )
-        found = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))
-        batch = next(iter(found.batches(0)))
-        judged = next(iter(found.validation_batches()))
+        dataset = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))
+        batch = next(iter(dataset.batches(0)))
+        judged = next(iter(dataset.validation_batches()))
         for clips, labels in ((batch.clips, batch.labels), (judged.clips, judged.labels)):
             levels = [LEVELS[train.labels[label]] / 255 for label in labels.tolist()]
             assert clips.mean((1, 2, 3, 4)).numpy() == pytest.approx(levels, abs=0.03)

@@ -40,7 +40,7 @@ def test_the_official_preprocessing_is_reproduced_to_rounding(height: int, width
     torch.testing.assert_close(clip, expected, atol=1e-5, rtol=0)
 
 
-def test_the_antialiased_resize_is_within_one_grey_level_of_pillow() -> None:
+def test_the_antialiased_resize_is_within_one_gray_level_of_pillow() -> None:
     frames = noise()
     ours = transforms.resize(transforms.to_clip(frames), 48)[:, 0].permute(1, 2, 0).numpy()
     pillow = np.asarray(Image.fromarray(frames[0]).resize((69, 48), Image.Resampling.BILINEAR))
@@ -48,7 +48,7 @@ def test_the_antialiased_resize_is_within_one_grey_level_of_pillow() -> None:
     assert np.abs(ours - pillow.astype(np.float32)).max() <= 1.0
 
 
-def test_the_clip_equals_that_of_the_hugging_face_processor_within_one_grey_level() -> None:
+def test_the_clip_equals_that_of_the_hugging_face_processor_within_one_gray_level() -> None:
     transformers = pytest.importorskip("transformers", reason="the test peer is not installed")
     processor = transformers.VideoMAEImageProcessor(
         size={"shortest_edge": 48},
@@ -60,8 +60,8 @@ def test_the_clip_equals_that_of_the_hugging_face_processor_within_one_grey_leve
     frames = noise(90, 120)
     theirs = processor(list(frames), return_tensors="pt")["pixel_values"][0]
     ours = transforms.eval_clip(frames, META).permute(1, 0, 2, 3)
-    grey_level = 1 / 255 / 0.225
-    assert (ours - theirs).abs().max() <= 1.01 * grey_level
+    gray_level = 1 / 255 / 0.225
+    assert (ours - theirs).abs().max() <= 1.01 * gray_level
 
 
 def test_frames_of_the_right_size_are_only_normalized() -> None:

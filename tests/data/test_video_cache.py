@@ -28,28 +28,28 @@ def a_video(clips: Path) -> Path:
     return sorted(clips.rglob("*.mp4"))[0]
 
 
-def test_a_kept_video_is_the_video(clips: Path) -> None:
+def test_a_cached_video_has_the_same_frames(clips: Path) -> None:
     path = str(a_video(clips))
     videos = VideoCache(64)
     with open_video(path, short_side=32) as video:
         frames, times, duration = video.read([0, 3, 3, 1]), video.times, video.duration
     for _ in range(2):
-        with videos.open(path, 32) as kept:
-            assert kept.reader == "memory"
-            assert np.array_equal(kept.read([0, 3, 3, 1]), frames)
-            assert np.array_equal(kept.times, times)
-            assert kept.duration == duration
+        with videos.open(path, 32) as cached:
+            assert cached.reader == "memory"
+            assert np.array_equal(cached.read([0, 3, 3, 1]), frames)
+            assert np.array_equal(cached.times, times)
+            assert cached.duration == duration
 
 
-def test_a_kept_video_is_not_opened_again(own: Path) -> None:
+def test_a_cached_video_is_not_opened_again(own: Path) -> None:
     path = a_video(own)
-    kept, forgetful = VideoCache(64), VideoCache(0)
-    for videos in (kept, forgetful):
+    cached, forgetful = VideoCache(64), VideoCache(0)
+    for videos in (cached, forgetful):
         videos.open(str(path), 32).close()
     path.unlink()
-    kept.open(str(path), 32).close()
+    cached.open(str(path), 32).close()
     with pytest.raises(VideoError):
-        kept.open(str(path), 24)  # another size is another video
+        cached.open(str(path), 24)  # another size is another video
     with pytest.raises(VideoError):
         forgetful.open(str(path), 32)
 
@@ -75,9 +75,7 @@ def test_clips_are_the_same_whether_there_is_room_or_not(clips: Path) -> None:
 
 
 @pytest.mark.parametrize(("keep_mb", "read_once"), [(64, True), (0, False)])
-def test_validation_videos_are_read_once_if_the_cache_has_room(
-    own: Path, keep_mb: int, read_once: bool
-) -> None:
+def test_cached_validation_videos_are_read_once(own: Path, keep_mb: int, read_once: bool) -> None:
     recipe = Recipe(
         "small",
         clip=CLIP,

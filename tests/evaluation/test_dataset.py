@@ -29,7 +29,7 @@ from vidattn.models.device import Runtime
 from vidattn.models.timesformer import TimeSformer
 from vidattn.types import Item, Window
 
-CENTRE = ViewConfig(1, 1)
+CENTER = ViewConfig(1, 1)
 CPU = Runtime(device="cpu", batch_size=2)
 CLIP = ClipConfig(frames=4, step_seconds=0.2, short_side=32, crop=32, mean=(0, 0, 0), std=(1, 1, 1))
 
@@ -47,7 +47,7 @@ class FollowsTheSquare(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> LabeledDataset:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> LabeledDataset:
     root = tmp_path_factory.mktemp("judged")
     for number in range(3):
         for i, label in enumerate(CLASSES):
@@ -63,19 +63,17 @@ def classifier() -> Classifier:
 
 
 def outcome(
-    classifier: Classifier, found: LabeledDataset, views: ViewConfig = CENTRE, workers: int = 0
+    classifier: Classifier, dataset: LabeledDataset, views: ViewConfig = CENTER, workers: int = 0
 ) -> tuple[list[VideoPredicted], DatasetEvaluation]:
-    *events, last = evaluate_dataset(classifier, found, views, runtime=CPU, workers=workers)
+    *events, last = evaluate_dataset(classifier, dataset, views, runtime=CPU, workers=workers)
     assert isinstance(last, DatasetEvaluation)
     assert all(isinstance(event, VideoPredicted) for event in events)
     return events, last  # type: ignore[return-value]
 
 
-def test_a_classifier_that_sees_the_motion_is_right(
-    classifier: Classifier, found: LabeledDataset
-) -> None:
-    events, last = outcome(classifier, found)
-    assert [event.path for event in events] == [item.path for item in found.items]
+def test_a_motion_classifier_is_right(classifier: Classifier, dataset: LabeledDataset) -> None:
+    events, last = outcome(classifier, dataset)
+    assert [event.path for event in events] == [item.path for item in dataset.items]
     plain = last.to_dict()
     assert plain["top1"] == plain["mean_class"] == 1.0
     assert (plain["videos"], plain["scored"], plain["failed"]) == (6, 6, [])
@@ -92,7 +90,7 @@ def test_a_classifier_that_sees_the_motion_is_right(
 @pytest.mark.parametrize("averaging", ["logit", "probability"])
 @pytest.mark.parametrize("drawn", ["dense", "bins"])
 def test_a_video_gets_the_scores_that_classify_gives_it(
-    found: LabeledDataset, views: ViewConfig, averaging: str, drawn: str
+    dataset: LabeledDataset, views: ViewConfig, averaging: str, drawn: str
 ) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
@@ -100,7 +98,7 @@ def test_a_video_gets_the_scores_that_classify_gives_it(
     model = TimeSformer(config)
     nn.init.normal_(model.head.weight, std=1)
     classifier = Classifier(model, clip, CLASSES, averaging, temperature=1.7)  # type: ignore[arg-type]
-    events, _ = outcome(classifier, found, views)
+    events, _ = outcome(classifier, dataset, views)
     mode = "uniform" if drawn == "bins" else "dense"
     for event in events[::4]:
         timeline = stream.classify(event.path, classifier, views=views, sampling=mode, runtime=CPU)  # type: ignore[arg-type]
@@ -109,30 +107,26 @@ def test_a_video_gets_the_scores_that_classify_gives_it(
     assert np.ptp([e.scores[0] for e in events if e.scores is not None]) > 1e-4
 
 
-def test_labels_are_matched_by_name_whatever_their_order(
-    found: LabeledDataset, classifier: Classifier
-) -> None:
-    other = replace(found, labels=("Down", "a_cross"), items=found.items[3:])
+def test_labels_are_matched_by_name(dataset: LabeledDataset, classifier: Classifier) -> None:
+    other = replace(dataset, labels=("Down", "a_cross"), items=dataset.items[3:])
     swapped = replace(other, items=tuple(Item(i.path, 0) for i in other.items))
     assert outcome(classifier, swapped)[1].metrics.top1 == 1.0
 
 
-def test_a_model_may_know_more_classes(found: LabeledDataset) -> None:
+def test_a_model_may_know_more_classes(dataset: LabeledDataset) -> None:
     class More(FollowsTheSquare):
         def forward(self, clips: Tensor) -> Tensor:
             across, down = super().forward(clips).unbind(1)
             return torch.stack([down, down * 0 - 1, across], 1)
 
     model = Classifier(More(), CLIP, ("down", "still", "across"))
-    _, last = outcome(model, found)
+    _, last = outcome(model, dataset)
     assert last.metrics.top1 == last.metrics.mean_class == 1.0
     assert last.metrics.confusion.tolist() == [[3, 0, 0], [0, 0, 0], [0, 0, 3]]
 
 
-def test_classes_the_model_does_not_know_are_listed(
-    found: LabeledDataset, classifier: Classifier
-) -> None:
-    strange = replace(found, labels=("across", "upwards"))
+def test_unknown_classes_are_listed(dataset: LabeledDataset, classifier: Classifier) -> None:
+    strange = replace(dataset, labels=("across", "upwards"))
     with pytest.raises(DataError, match="1 of its 2 classes are unknown") as caught:
         outcome(classifier, strange)
     assert "upwards; the model also has: down" in caught.value.message
@@ -140,61 +134,59 @@ def test_classes_the_model_does_not_know_are_listed(
 
 
 def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
-    found: LabeledDataset, classifier: Classifier, tmp_path: Path
+    dataset: LabeledDataset, classifier: Classifier, tmp_path: Path
 ) -> None:
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"nothing")
-    damaged = replace(found, items=(found.items[0], Item(str(path), 1), found.items[1]))
+    damaged = replace(dataset, items=(dataset.items[0], Item(str(path), 1), dataset.items[1]))
     events, last = outcome(classifier, damaged)
     assert [event.scores is None for event in events] == [False, True, False]
     plain = last.to_dict()
     assert (plain["videos"], plain["scored"], plain["top1"]) == (3, 2, 1.0)
     assert [(f["path"], f["code"]) for f in plain["failed"]] == [(str(path), "E_NOT_VIDEO")]
-    hopeless = replace(found, items=damaged.items[1:2])
+    hopeless = replace(dataset, items=damaged.items[1:2])
     with pytest.raises(DataError, match="of 1 video none could be read"):
         outcome(classifier, hopeless)
 
 
-def test_worker_processes_change_nothing(found: LabeledDataset, classifier: Classifier) -> None:
-    alone, helped = (outcome(classifier, found, workers=n)[0] for n in (0, 2))
+def test_worker_processes_change_nothing(dataset: LabeledDataset, classifier: Classifier) -> None:
+    alone, helped = (outcome(classifier, dataset, workers=n)[0] for n in (0, 2))
     for one, other in zip(alone, helped, strict=True):
         assert one.path == other.path
         np.testing.assert_array_equal(one.scores, other.scores)
 
 
 def test_shards_of_a_dataset_make_the_whole_whatever_their_number(
-    found: LabeledDataset, classifier: Classifier
+    dataset: LabeledDataset, classifier: Classifier
 ) -> None:
-    task = DatasetEvaluator(classifier, found, CENTRE, runtime=CPU)
+    task = DatasetEvaluator(classifier, dataset, CENTER, runtime=CPU)
     whole = task.collect(task.predict())
     for size in (2, 7):  # more than there are videos, too
         parts = [list(task.predict((rank, size))) for rank in range(size)]
-        assert sum(map(len, parts)) == len(found.items)
+        assert sum(map(len, parts)) == len(dataset.items)
         joined = task.collect(video for part in reversed(parts) for video in part)
         assert joined.paths == whole.paths
         np.testing.assert_array_equal(joined.logits, whole.logits)
         np.testing.assert_array_equal(joined.labels, whole.labels)
 
 
-def test_more_frames_are_sampled_when_asked_for(found: LabeledDataset) -> None:
+def test_more_frames_are_sampled_when_asked_for(dataset: LabeledDataset) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
     classifier = Classifier(TimeSformer(config), replace(CLIP, train_sampling="bins"), CLASSES)
-    one = replace(found, items=found.items[:1])
-    *_, last = evaluate_dataset(classifier, one, CENTRE, frames=7, runtime=CPU)
-    timeline = stream.classify(one.items[0].path, classifier, frames=7, views=CENTRE, runtime=CPU)
+    one = replace(dataset, items=dataset.items[:1])
+    *_, last = evaluate_dataset(classifier, one, CENTER, frames=7, runtime=CPU)
+    timeline = stream.classify(one.items[0].path, classifier, frames=7, views=CENTER, runtime=CPU)
     assert isinstance(last, DatasetEvaluation)
     scores = torch.from_numpy(last.predictions.logits[0]).softmax(-1).numpy()
     np.testing.assert_allclose(scores, timeline.scores[0], atol=1e-6)
     assert last.predictions.about["settings"]["frames"] == 7
 
 
-def test_regions_of_a_file_have_names_of_their_own(
-    found: LabeledDataset, classifier: Classifier
-) -> None:
-    path = found.items[0].path
+def test_regions_of_a_file_have_names(dataset: LabeledDataset, classifier: Classifier) -> None:
+    path = dataset.items[0].path
     parts = (Item(path, 0, Window(0, 1)), Item(path, 0, Window(1, 1.75)))
-    events, _ = outcome(classifier, replace(found, items=parts))
+    events, _ = outcome(classifier, replace(dataset, items=parts))
     assert [event.path for event in events] == [f"{path}#t=0,1", f"{path}#t=1,1.75"]
 
 

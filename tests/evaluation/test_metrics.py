@@ -58,11 +58,11 @@ def test_a_prediction_is_right_if_and_only_if_top1_counts_it(values: int) -> Non
     rng = np.random.default_rng(values)
     logits = rng.integers(0, values, (500, 4)).astype(np.float32)  # more ties than not
     labels = rng.integers(0, 4, 500)
-    found = predicted_classes(logits, labels)
-    assert (found == labels).mean() == top_k(logits, labels, 1)
-    assert (logits[np.arange(500), found] == logits.max(1)).all()
+    detections = predicted_classes(logits, labels)
+    assert (detections == labels).mean() == top_k(logits, labels, 1)
+    assert (logits[np.arange(500), detections] == logits.max(1)).all()
     sure = np.sort(logits, 1)[:, -1] > np.sort(logits, 1)[:, -2]
-    assert (found == logits.argmax(1))[sure].all()
+    assert (detections == logits.argmax(1))[sure].all()
 
 
 def test_rows_of_the_confusion_matrix_are_the_truth() -> None:
@@ -140,12 +140,12 @@ def ids(text: str) -> np.ndarray:
     return np.array([-1 if letter == "." else ord(letter) - ord("a") for letter in text], np.int64)
 
 
-def counts(predicted: str, truth: str, overlap: float) -> tuple[int, int, int]:
-    return f1_counts(*label_runs(ids(predicted)), *label_runs(ids(truth)), overlap)
+def counts(predicted: str, expected: str, overlap: float) -> tuple[int, int, int]:
+    return f1_counts(*label_runs(ids(predicted)), *label_runs(ids(expected)), overlap)
 
 
-def edit(predicted: str, truth: str) -> float:
-    return edit_score(label_runs(ids(predicted))[1], label_runs(ids(truth))[1])
+def edit(predicted: str, expected: str) -> float:
+    return edit_score(label_runs(ids(predicted))[1], label_runs(ids(expected))[1])
 
 
 def test_runs_are_stretches_of_equal_labels_without_background() -> None:
@@ -158,7 +158,7 @@ def test_runs_are_stretches_of_equal_labels_without_background() -> None:
 
 
 @pytest.mark.parametrize(
-    ("predicted", "truth", "by_hand"),
+    ("predicted", "expected", "by_hand"),
     [
         ("aabbcc", "abbbbc", 1.0),  # the order is right; when does not matter
         ("aaccbb", "aabbcc", 1 - 2 / 3),  # a c b to a b c: two changed
@@ -171,13 +171,13 @@ def test_runs_are_stretches_of_equal_labels_without_background() -> None:
         ("bbb", "aaa", 0.0),
     ],
 )
-def test_edit_score_by_hand(predicted: str, truth: str, by_hand: float) -> None:
-    assert edit(predicted, truth) == pytest.approx(by_hand)
-    assert edit(truth, predicted) == pytest.approx(by_hand)
+def test_edit_score_by_hand(predicted: str, expected: str, by_hand: float) -> None:
+    assert edit(predicted, expected) == pytest.approx(by_hand)
+    assert edit(expected, predicted) == pytest.approx(by_hand)
 
 
 @pytest.mark.parametrize(
-    ("predicted", "truth", "overlap", "by_hand"),
+    ("predicted", "expected", "overlap", "by_hand"),
     [
         ("aaaabbbb", "aaaabbbb", 0.5, (2, 0, 0)),
         # a: 2 of 6 frames shared, and so has b
@@ -196,9 +196,9 @@ def test_edit_score_by_hand(predicted: str, truth: str, by_hand: float) -> None:
     ],
 )
 def test_segments_are_counted_as_by_hand(
-    predicted: str, truth: str, overlap: float, by_hand: tuple[int, int, int]
+    predicted: str, expected: str, overlap: float, by_hand: tuple[int, int, int]
 ) -> None:
-    assert counts(predicted, truth, overlap) == by_hand
+    assert counts(predicted, expected, overlap) == by_hand
 
 
 def test_an_overlap_of_exactly_the_threshold_is_enough() -> None:
@@ -219,9 +219,9 @@ def test_overlaps_of_spans() -> None:
     assert overlaps(spans, others) == pytest.approx(np.array([[0.5, 0.2, 0], [0, 0.2, 0]]))
 
 
-def precision(found: list[tuple], truth: list[tuple], *thresholds: float) -> list[float]:
+def precision(detections: list[tuple], expected: list[tuple], *thresholds: float) -> list[float]:
     """found: (video, start, end, score); truth: (video, start, end)."""
-    f, t = np.array(found, float).reshape(-1, 4), np.array(truth, float).reshape(-1, 3)
+    f, t = np.array(detections, float).reshape(-1, 4), np.array(expected, float).reshape(-1, 3)
     return average_precision(
         (f[:, 0].astype(int), f[:, 1:3], f[:, 3]),
         (t[:, 0].astype(int), t[:, 1:]),
@@ -235,8 +235,8 @@ def test_average_precision_by_hand() -> None:
     Precision at the right ones is 1, 2/3, 3/5, and never rises again, so it is its own hull;
     recall grows by 1/4 with each: (1 + 2/3 + 3/5) / 4.
     """
-    truth = [(0, 0, 10), (0, 20, 30), (1, 0, 10), (1, 50, 60)]
-    found = [
+    expected = [(0, 0, 10), (0, 20, 30), (1, 0, 10), (1, 50, 60)]
+    detections = [
         (0, 0, 10, 0.9),
         (0, 40, 50, 0.8),
         (1, 0, 10, 0.7),
@@ -244,39 +244,40 @@ def test_average_precision_by_hand() -> None:
         (0, 20, 30, 0.5),
     ]
     by_hand = (1 + 2 / 3 + 3 / 5) / 4
-    assert precision(found, truth, 0.5) == pytest.approx([by_hand])
+    assert precision(detections, expected, 0.5) == pytest.approx([by_hand])
     for seed in range(5):  # rows in any order
         rng = np.random.default_rng(seed)
-        shuffled = [found[i] for i in rng.permutation(5)]
-        assert precision(shuffled, [truth[i] for i in rng.permutation(4)], 0.5) == [
+        shuffled = [detections[i] for i in rng.permutation(5)]
+        assert precision(shuffled, [expected[i] for i in rng.permutation(4)], 0.5) == [
             pytest.approx(by_hand)
         ]
 
 
 def test_precision_is_the_best_at_any_higher_recall() -> None:
     """Wrong, right, right: precision 0, 1/2, 2/3; the hull is 2/3 at both events."""
-    found = [(0, 50, 60, 0.9), (0, 0, 10, 0.8), (0, 20, 30, 0.7)]
-    assert precision(found, [(0, 0, 10), (0, 20, 30)], 0.5) == pytest.approx([2 / 3])
+    detections = [(0, 50, 60, 0.9), (0, 0, 10, 0.8), (0, 20, 30, 0.7)]
+    assert precision(detections, [(0, 0, 10), (0, 20, 30)], 0.5) == pytest.approx([2 / 3])
 
 
 def test_an_event_is_found_once_and_by_the_surest() -> None:
-    truth = [(0, 0, 10)]
+    expected = [(0, 0, 10)]
     twice = [(0, 0, 8, 0.9), (0, 0, 10, 0.8)]  # IoU .8 and 1
-    assert precision(twice, truth, 0.5, 0.8, 0.9, 1.0) == pytest.approx([1, 1, 0.5, 0.5])
+    assert precision(twice, expected, 0.5, 0.8, 0.9, 1.0) == pytest.approx([1, 1, 0.5, 0.5])
 
 
 def test_a_taken_event_leaves_the_next_best_one() -> None:
     """Both overlap event [0, 10) most; the second then takes [8, 20), which it overlaps by 4/16."""
-    truth = [(0, 0, 10), (0, 8, 20)]
-    found = [(0, 0, 10, 0.9), (0, 4, 12, 0.8)]
-    assert precision(found, truth, 0.25, 0.3) == pytest.approx([1.0, 0.5])
+    expected = [(0, 0, 10), (0, 8, 20)]
+    detections = [(0, 0, 10, 0.9), (0, 4, 12, 0.8)]
+    assert precision(detections, expected, 0.25, 0.3) == pytest.approx([1.0, 0.5])
 
 
 def test_equal_scores_do_not_depend_on_the_order_of_rows() -> None:
-    truth = [(0, 0, 10), (1, 0, 10)]
-    found = [(0, 0, 10, 0.5), (0, 20, 30, 0.5), (1, 0, 10, 0.5), (1, 20, 30, 0.5)]
-    first = precision(found, truth, 0.5)
-    assert first == precision(found[::-1], truth[::-1], 0.5) == pytest.approx([(1 + 2 / 3) / 2])
+    expected = [(0, 0, 10), (1, 0, 10)]
+    detections = [(0, 0, 10, 0.5), (0, 20, 30, 0.5), (1, 0, 10, 0.5), (1, 20, 30, 0.5)]
+    first = precision(detections, expected, 0.5)
+    reverse = precision(detections[::-1], expected[::-1], 0.5)
+    assert first == reverse == pytest.approx([(1 + 2 / 3) / 2])
 
 
 def test_average_precision_where_there_is_nothing() -> None:
@@ -289,14 +290,16 @@ def test_average_precision_where_there_is_nothing() -> None:
 def test_perfect_predictions_are_perfect_and_worse_ones_are_not_better() -> None:
     rng = np.random.default_rng(3)
     for _ in range(30):
-        truth = rng.integers(-1, 4, 12).repeat(rng.integers(1, 9, 12))
-        bounds, labels = label_runs(truth)
+        expected = rng.integers(-1, 4, 12).repeat(rng.integers(1, 9, 12))
+        bounds, labels = label_runs(expected)
         assert edit_score(labels, labels) == 1.0
         assert f1_counts(bounds, labels, bounds, labels, 1.0) == (len(labels), 0, 0)
-        noisy = np.where(rng.random(len(truth)) < 0.3, rng.integers(-1, 4, len(truth)), truth)
-        found = label_runs(noisy)
-        rights = [f1_counts(*found, bounds, labels, x)[0] for x in (0.1, 0.25, 0.5, 0.9)]
+        noisy = np.where(
+            rng.random(len(expected)) < 0.3, rng.integers(-1, 4, len(expected)), expected
+        )
+        detections = label_runs(noisy)
+        rights = [f1_counts(*detections, bounds, labels, x)[0] for x in (0.1, 0.25, 0.5, 0.9)]
         assert rights == sorted(rights, reverse=True)
-        for right, wrong, missed in (f1_counts(*found, bounds, labels, x) for x in (0.1, 0.5)):
-            assert (right + wrong, right + missed) == (len(found[1]), len(labels))
-        assert 0 <= edit_score(found[1], labels) <= 1
+        for right, wrong, missed in (f1_counts(*detections, bounds, labels, x) for x in (0.1, 0.5)):
+            assert (right + wrong, right + missed) == (len(detections[1]), len(labels))
+        assert 0 <= edit_score(detections[1], labels) <= 1

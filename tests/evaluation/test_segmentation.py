@@ -21,11 +21,11 @@ LABELS = ("swim", "dive", "rest")
 
 def timeline(source: str, text: str, sure: float = 0.9, **more: object) -> Timeline:
     """A second for each letter: s, d, r; "." is below the threshold, "x" could not be read."""
-    windows, scores, lost = [], [], []
+    windows, scores, missing = [], [], []
     for second, letter in enumerate(text):
         window = Window(second, second + 1)
         if letter == "x":
-            lost.append((window, "E_DECODE"))
+            missing.append((window, "E_DECODE"))
             continue
         windows.append(window)
         rest = (1 - sure) / 2
@@ -37,7 +37,7 @@ def timeline(source: str, text: str, sure: float = 0.9, **more: object) -> Timel
         tuple(windows),
         np.array(scores),
         duration=len(text),
-        unreadable=tuple(lost),
+        unreadable=tuple(missing),
         decoding=Decoding(threshold=0.5),
         **more,  # type: ignore[arg-type]
     )
@@ -46,8 +46,8 @@ def timeline(source: str, text: str, sure: float = 0.9, **more: object) -> Timel
 def spans(
     name: str, *rows: tuple[float, float, str], duration: float | None = None
 ) -> AnnotatedVideo:
-    found = tuple((Window(a, b), label) for a, b, label in rows)
-    return AnnotatedVideo(name, spans=found, duration=duration)
+    result = tuple((Window(a, b), label) for a, b, label in rows)
+    return AnnotatedVideo(name, spans=result, duration=duration)
 
 
 def frames(name: str, text: str) -> AnnotatedVideo:
@@ -69,37 +69,39 @@ def test_a_day_counted_by_hand() -> None:
     rest is wrong: F1 = 2 * 2 / (2 * 2 + 1). As detections swim is found up to an IoU of .8 and dive
     up to .5.
     """
-    truth = spans("a.mp4", (0, 4, "swim"), (6, 10, "dive"))
-    found = all_metrics((truth, timeline("a.mp4", "sssss.rrdd")))
-    assert found["frame_accuracy"] == pytest.approx(0.7)
-    assert found["frame_accuracy_foreground"] == pytest.approx(0.75)
-    assert found["edit"] == pytest.approx(1 - 1 / 3)
-    assert found["f1@10"] == found["f1@25"] == found["f1@50"] == pytest.approx(0.8)
-    at = {t: found[f"map@{t:g}"] for t in (0.3, 0.5, 0.55, 0.8, 0.85)}
+    annotated = spans("a.mp4", (0, 4, "swim"), (6, 10, "dive"))
+    result = all_metrics((annotated, timeline("a.mp4", "sssss.rrdd")))
+    assert result["frame_accuracy"] == pytest.approx(0.7)
+    assert result["frame_accuracy_foreground"] == pytest.approx(0.75)
+    assert result["edit"] == pytest.approx(1 - 1 / 3)
+    assert result["f1@10"] == result["f1@25"] == result["f1@50"] == pytest.approx(0.8)
+    at = {t: result[f"map@{t:g}"] for t in (0.3, 0.5, 0.55, 0.8, 0.85)}
     assert at == {0.3: 1.0, 0.5: 1.0, 0.55: 0.5, 0.8: 0.5, 0.85: 0.0}
     # .5 counts 1; .55, .6 ... .8 count 1/2 each; .85, .9, .95 nothing
-    assert found["map"] == pytest.approx((1 + 6 * 0.5) / 10)
-    assert found["map_thumos"] == pytest.approx((1 + 1 + 1 + 0.5 + 0.5) / 5)
+    assert result["map"] == pytest.approx((1 + 6 * 0.5) / 10)
+    assert result["map_thumos"] == pytest.approx((1 + 1 + 1 + 0.5 + 0.5) / 5)
 
 
 def test_a_label_for_each_frame_says_the_same() -> None:
-    truth = frames("a", "s" * 8 + "." * 4 + "d" * 8)  # two frames a second
-    made = timeline("a.mp4", "sssss.rrdd")
-    by_spans = all_metrics((spans("a.mp4", (0, 4, "swim"), (6, 10, "dive")), made))
+    annotated = frames("a", "s" * 8 + "." * 4 + "d" * 8)  # two frames a second
+    predicted = timeline("a.mp4", "sssss.rrdd")
+    by_spans = all_metrics((spans("a.mp4", (0, 4, "swim"), (6, 10, "dive")), predicted))
     for rate in (None, 2.0):
-        found = all_metrics((truth, made), background=("SIL",), rate=rate)
-        assert found == pytest.approx(by_spans)
-    assert all_metrics((truth, made))["frame_accuracy"] == pytest.approx(0.6)  # SIL as an event
+        result = all_metrics((annotated, predicted), background=("SIL",), rate=rate)
+        assert result == pytest.approx(by_spans)
+    assert all_metrics((annotated, predicted))["frame_accuracy"] == pytest.approx(
+        0.6
+    )  # SIL as an event
 
 
 def test_frames_count_by_number_where_they_are_as_many() -> None:
     """A file of six frames, five of them in the first second."""
     times = np.array([0, 0.2, 0.4, 0.6, 0.8, 1.5])
-    made = timeline("a.mp4", "sd", input=VideoInfo(frames=6), frame_times=times)
-    truth = frames("a", "sssssd")
-    assert all_metrics((truth, made))["frame_accuracy"] == 1.0
-    spread = replace(made, input=VideoInfo(frames=7), frame_times=None)
-    assert all_metrics((truth, spread))["frame_accuracy"] == pytest.approx(4 / 6)
+    predicted = timeline("a.mp4", "sd", input=VideoInfo(frames=6), frame_times=times)
+    annotated = frames("a", "sssssd")
+    assert all_metrics((annotated, predicted))["frame_accuracy"] == 1.0
+    spread = replace(predicted, input=VideoInfo(frames=7), frame_times=None)
+    assert all_metrics((annotated, spread))["frame_accuracy"] == pytest.approx(4 / 6)
 
 
 def test_perfect_timelines_score_1_whatever_their_order() -> None:
@@ -114,10 +116,12 @@ def test_perfect_timelines_score_1_whatever_their_order() -> None:
                 merged[-1] = (merged[-1][0], stop, label)
             else:
                 merged.append((start, stop, label))
-        truth = spans(name, *merged, duration=len(text))
-        pairs.append((truth, timeline(name, text)))
+        annotated = spans(name, *merged, duration=len(text))
+        pairs.append((annotated, timeline(name, text)))
     assert all_metrics(*pairs) == dict.fromkeys(METRICS, 1.0)
-    worse = [(truth, made) for truth, made in pairs[:-1]] + [(pairs[-1][0], timeline("d", "ddsss"))]
+    worse = [(annotated, predicted) for annotated, predicted in pairs[:-1]] + [
+        (pairs[-1][0], timeline("d", "ddsss"))
+    ]
     assert all_metrics(*worse) == all_metrics(*worse[::-1])
     assert all((value or 0) < 1 for value in all_metrics(*worse).values())
 
@@ -125,23 +129,23 @@ def test_perfect_timelines_score_1_whatever_their_order() -> None:
 def test_a_video_without_a_prediction_is_missed_not_left_out() -> None:
     one = (spans("a", (0, 4, "swim"), duration=4), timeline("a", "ssss"))
     other = (spans("b", (0, 4, "dive"), duration=4), None)
-    found = all_metrics(one, other)
-    assert found["frame_accuracy"] == found["edit"] == found["map"] == 0.5
-    assert found["f1@50"] == pytest.approx(2 / 3)
+    result = all_metrics(one, other)
+    assert result["frame_accuracy"] == result["edit"] == result["map"] == 0.5
+    assert result["f1@50"] == pytest.approx(2 / 3)
 
 
 def test_what_could_not_be_read_is_wrong_even_where_nothing_happened() -> None:
-    truth = spans("a", (0, 2, "swim"), duration=4)
-    assert all_metrics((truth, timeline("a", "ss..")))["frame_accuracy"] == 1.0
-    assert all_metrics((truth, timeline("a", "ss.x")))["frame_accuracy"] == 0.75
+    annotated = spans("a", (0, 2, "swim"), duration=4)
+    assert all_metrics((annotated, timeline("a", "ss..")))["frame_accuracy"] == 1.0
+    assert all_metrics((annotated, timeline("a", "ss.x")))["frame_accuracy"] == 0.75
 
 
 def test_without_segments_metrics_are_none() -> None:
     quiet = (spans("a", duration=3), timeline("a", "..."))
-    found = all_metrics(quiet)
-    assert (found["frame_accuracy"], found["edit"]) == (1.0, 1.0)
+    result = all_metrics(quiet)
+    assert (result["frame_accuracy"], result["edit"]) == (1.0, 1.0)
     nothing = ("frame_accuracy_foreground", "f1@10", "map", "map_thumos")
-    assert [found[name] for name in nothing] == [None] * 4
+    assert [result[name] for name in nothing] == [None] * 4
     noisy = all_metrics((spans("a", duration=3), timeline("a", "sss")))
     assert (noisy["frame_accuracy"], noisy["edit"], noisy["f1@10"], noisy["map"]) == (0, 0, 0, None)
     assert all_metrics((spans("a"), None))["frame_accuracy"] is None
@@ -150,11 +154,11 @@ def test_without_segments_metrics_are_none() -> None:
 def test_labels_that_overlap_leave_detection_only() -> None:
     both = spans("a", (0, 4, "swim"), (2, 4, "dive"), duration=4)
     plain = (spans("b", (0, 2, "swim"), duration=2), timeline("b", "ss"))
-    found = evaluate_segmentation([(both, timeline("a", "ssss")), plain])
-    assert (found.videos, found.framewise, found.frames) == (2, 1, 50)
-    assert found.metrics["frame_accuracy"] == 1.0
-    assert found.metrics["map"] == 0.5
-    assert [dict(row) for row in found.per_class] == [
+    result = evaluate_segmentation([(both, timeline("a", "ssss")), plain])
+    assert (result.videos, result.framewise, result.frames) == (2, 1, 50)
+    assert result.metrics["frame_accuracy"] == 1.0
+    assert result.metrics["map"] == 0.5
+    assert [dict(row) for row in result.per_class] == [
         {"label": "swim", "spans": 2, "found": 2, "ap@0.5": 1.0},
         {"label": "dive", "spans": 1, "found": 0, "ap@0.5": 0.0},
     ]
@@ -163,14 +167,14 @@ def test_labels_that_overlap_leave_detection_only() -> None:
 
 
 def test_predictions_find_their_truth_by_name() -> None:
-    truths = [spans("v1"), spans("x/video.mp4"), spans("y/video.mp4"), spans("P01")]
-    made = [timeline(name, "s") for name in ("in/v_v1.mkv", "/data/y/video.avi", "other.mp4")]
-    found = pair_videos(truths, made)
-    assert [t and t.source for _, t in found.pairs] == [
+    annotated_videos = [spans("v1"), spans("x/video.mp4"), spans("y/video.mp4"), spans("P01")]
+    predicted = [timeline(name, "s") for name in ("in/v_v1.mkv", "/data/y/video.avi", "other.mp4")]
+    result = pair_videos(annotated_videos, predicted)
+    assert [t and t.source for _, t in result.pairs] == [
         *("in/v_v1.mkv", None, "/data/y/video.avi"),
         None,
     ]
-    assert (found.missing, found.unused) == (("x/video.mp4", "P01"), ("other.mp4",))
+    assert (result.missing, result.unused) == (("x/video.mp4", "P01"), ("other.mp4",))
 
 
 def test_doubtful_pairs_are_refused() -> None:
@@ -188,9 +192,9 @@ def test_the_best_threshold_lies_between_what_happens_and_what_does_not() -> Non
     windows = tuple(Window(i, i + 1) for i in range(4))
     scores = np.array([[0.9, 0.1], [0.62, 0.38], [0.3, 0.7], [0.55, 0.45]])
     timeline = Timeline(source="a.mp4", labels=("walk", "run"), windows=windows, scores=scores)
-    truth = AnnotatedVideo(
+    annotated = AnnotatedVideo(
         "a.mp4", spans=((Window(0, 1), "walk"), (Window(2, 3), "run")), duration=4.0
     )
-    threshold, f1 = fit_threshold([(truth, timeline)])
+    threshold, f1 = fit_threshold([(annotated, timeline)])
     assert 0.62 < threshold <= 0.7
     assert f1 == 1.0

@@ -20,14 +20,14 @@ def findings(report: str, needed: set[str]) -> list[str]:
 
     Skips the test where nothing was looked up.
     """
-    told: list[dict[str, Any]] = json.loads(report)["dependencies"]
-    known = [one for one in told if one["name"].lower() in needed and "vulns" in one]
+    dependencies: list[dict[str, Any]] = json.loads(report)["dependencies"]
+    known = [one for one in dependencies if one["name"].lower() in needed and "vulns" in one]
     if not known:
         pytest.skip("the service that knows vulnerabilities tells nothing here")
     return [f"{one['name']} {one['version']}: {v['id']}" for one in known for v in one["vulns"]]
 
 
-def test_a_report_is_read_right() -> None:
+def test_a_report_is_parsed() -> None:
     report = json.dumps(
         {
             "dependencies": [
@@ -44,7 +44,7 @@ def test_a_report_is_read_right() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_installed_has_no_known_vulnerability(tmp_path: Path) -> None:
+def test_installed_packages_have_no_known_vulnerability(tmp_path: Path) -> None:
     if importlib.util.find_spec("pip_audit") is None:
         pytest.skip("pip-audit is not installed")
     names = {wanted.partition("==")[0].lower() for wanted in lowest()}

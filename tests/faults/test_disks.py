@@ -35,7 +35,7 @@ def filled(disk: Path, left: int = 0) -> Path:
 
 
 @pytest.mark.parametrize("left", [0, 4096, 12288])
-def test_a_full_disk_ends_a_timeline(
+def test_full_disks_end_runs(
     quick: Run, video: Path, model: Path, small_disk: Path, left: int
 ) -> None:
     filled(small_disk, left)
@@ -44,15 +44,15 @@ def test_a_full_disk_ends_a_timeline(
     assert done.stderr.startswith(f"error: {small_disk}")
     assert "No space left on device" in done.stderr
     assert not [n for n in names(small_disk) if n.endswith(".part")]
-    kept = [n for n in names(small_disk) if n != "filler" and not n.endswith(".log")]
-    assert all((small_disk / name).stat().st_size > 0 for name in kept)
+    remaining = [n for n in names(small_disk) if n != "filler" and not n.endswith(".log")]
+    assert all((small_disk / name).stat().st_size > 0 for name in remaining)
     (small_disk / "filler").unlink()
     again = quick("segment", video, "-m", model, "-o", small_disk, "-f", "json,csv", "--resume")
     assert again.returncode == 0, again.stderr
     assert names(small_disk) >= ["walk.vidattn.csv", "walk.vidattn.json"]
 
 
-def test_a_full_disk_leaves_the_older_file(
+def test_a_full_disk_keeps_old_files(
     quick: Run, video: Path, model: Path, small_disk: Path
 ) -> None:
     assert quick("segment", video, "-m", model, "-o", small_disk, "-f", "json").returncode == 0
@@ -121,7 +121,7 @@ def test_a_full_disk_of_the_first_of_several_processes_ends_all_with_one_cause(
     assert "Traceback" not in done.stderr
 
 
-def test_a_limit_on_the_size_of_files_is_named(video: Path, model: Path, tmp_path: Path) -> None:
+def test_a_file_size_limit_is_named(video: Path, model: Path, tmp_path: Path) -> None:
     # In a process of its own: the limit holds for every file that a process writes, and the log
     # of the tests may be one.
     limited = (
@@ -143,7 +143,7 @@ def test_a_limit_on_the_size_of_files_is_named(video: Path, model: Path, tmp_pat
     assert not [name for name in names(out) if not name.endswith(".log")]
 
 
-def test_a_disk_that_can_only_be_read_is_named_before_work(
+def test_a_read_only_disk_is_named_before_work(
     quick: Run, video: Path, model: Path, small_disk: Path
 ) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -153,7 +153,7 @@ def test_a_disk_that_can_only_be_read_is_named_before_work(
     assert "-o" in done.stderr.splitlines()[1]
 
 
-def test_a_folder_that_goes_away_midway_is_made_again_or_named(
+def test_a_folder_that_vanishes_is_created_again_or_named(
     quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -176,9 +176,7 @@ def test_a_folder_that_goes_away_midway_is_made_again_or_named(
         assert (out / "walk.vidattn.json").stat().st_size > 0
 
 
-def test_a_place_that_is_a_device_or_a_pipe_is_refused(
-    quick: Run, model: Path, tmp_path: Path
-) -> None:
+def test_devices_and_pipes_are_refused_as_output(quick: Run, model: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     for place in ("/dev/full", tmp_path / "pipe.safetensors"):
         done = quick("models", "import", model, "-o", place)

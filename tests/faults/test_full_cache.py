@@ -24,8 +24,8 @@ def test_a_full_disk_is_named_and_a_useful_part_is_kept(
         fetch.download(server.url(name))
     assert caught.value.exit_code == 5
     assert "VIDATTN_CACHE" in (caught.value.hint or "")
-    kept = [".part", ".part.tag"] if name == "good" else []
-    assert left(small_disk) == [name + end for end in kept]
+    expected = [".part", ".part.tag"] if name == "good" else []
+    assert left(small_disk) == [name + end for end in expected]
     subprocess.run(["mount", "-o", "remount,size=2M", str(small_disk)], check=True)
     assert fetch.download(server.url(name), sha256=DIGEST).read_bytes() == BODY
     assert (server.ranges[1] is not None) == (name == "good")
@@ -41,7 +41,7 @@ def test_a_disk_that_is_full_before_the_start_is_named(
     assert not list((small_disk / "weights").glob("*.part*"))
 
 
-def test_nothing_stands_in_for_weights_that_a_full_disk_could_not_hold(
+def test_nothing_replaces_weights_that_a_full_disk_could_not_store(
     server: Server, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     download = fetch.download

@@ -68,7 +68,7 @@ def test_an_evaluation_gives_the_same_result(
     assert len(list((tmp_path / "killed").iterdir())) == 1
 
 
-def test_a_video_that_kills_its_readers_ends_the_evaluation_with_a_hint(
+def test_a_video_that_kills_readers_ends_the_evaluation(
     quick: Run, model: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kill_makers_of(EvaluationVideos, 1, 99, tmp_path / "killed", monkeypatch)
@@ -81,7 +81,7 @@ def test_a_video_that_kills_its_readers_ends_the_evaluation_with_a_hint(
     )
 
 
-def test_a_run_ends_with_the_same_files(
+def test_a_run_has_the_same_files(
     quick: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vidattn.data.motion.dataset.TEXTURES_PER_EPOCH", 2)

@@ -23,8 +23,8 @@ def last_line(*words: object) -> str:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("kills", "processes"), [(50, 1), (20, 2)])
 def test_kills_change_nothing_in_training(kills: int, processes: int) -> None:
-    said = last_line(SCRIPTS / "kills.py", kills, "--processes", processes)
-    assert said.startswith(f"{kills} kills in ")
+    output = last_line(SCRIPTS / "kills.py", kills, "--processes", processes)
+    assert output.startswith(f"{kills} kills in ")
 
 
 @pytest.mark.slow

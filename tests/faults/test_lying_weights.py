@@ -101,9 +101,7 @@ def test_a_header_of_another_length_is_refused(length: int, model: Path, tmp_pat
 
 
 @pytest.mark.parametrize("command", ["verify", "info", "import"])
-def test_every_command_says_the_same_in_one_line(
-    command: str, quick: Run, model: Path, tmp_path: Path
-) -> None:
+def test_commands_agree_in_one_line(command: str, quick: Run, model: Path, tmp_path: Path) -> None:
     path = corrupt(tmp_path / "a.safetensors", model, LIES["twice as wide"])
     more = ["-o", tmp_path / "b.safetensors"] if command == "import" else []
     done = quick("models", command, path, *more)

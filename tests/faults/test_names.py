@@ -37,9 +37,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words).replace(LONG, "LONG"))
-def test_a_name_longer_than_any_counts_as_absent(
-    words: tuple[str, ...], quick: Run, video: Path
-) -> None:
+def test_an_overlong_name_counts_as_absent(words: tuple[str, ...], quick: Run, video: Path) -> None:
     done = quick(*[word.replace("{video}", str(video)) for word in words])
     assert done.returncode in (2, 3, 4, 5), done.stderr
     assert "Traceback" not in done.stderr
@@ -47,7 +45,7 @@ def test_a_name_longer_than_any_counts_as_absent(
 
 
 @pytest.mark.parametrize("option", [("-o", "{long}"), ("-o", "file/below")])
-def test_an_output_that_can_be_no_folder_is_named(
+def test_an_invalid_output_folder_is_named(
     option: tuple[str, str], quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("x")

@@ -40,9 +40,7 @@ def classifier(logits: list[float], **changes: object) -> Classifier:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("act", [vidattn.segment, vidattn.classify])
-def test_an_output_that_is_not_finite_is_an_error_of_that_video(
-    act: object, bad: float, video: Path
-) -> None:
+def test_outputs_that_are_not_finite_are_errors(act: object, bad: float, video: Path) -> None:
     assert callable(act)
     with pytest.raises(VideoError, match=f"^{video}: the model's output is not finite") as caught:
         act(video, classifier([0.0, bad, 1.0]))
@@ -52,9 +50,9 @@ def test_an_output_that_is_not_finite_is_an_error_of_that_video(
 
 @pytest.mark.parametrize("averaging", ["logit", "probability"])
 def test_logits_at_the_end_of_their_range_still_give_scores(averaging: str, video: Path) -> None:
-    found = vidattn.classify(video, classifier([-3e38, 0.0, 1e38], averaging=averaging))
-    assert found.scores.tolist() == [[0.0, 0.0, 1.0]]
-    assert found.segments[0].label == "class 2"
+    timeline = vidattn.classify(video, classifier([-3e38, 0.0, 1e38], averaging=averaging))
+    assert timeline.scores.tolist() == [[0.0, 0.0, 1.0]]
+    assert timeline.segments[0].label == "class 2"
 
 
 def test_scores_that_cannot_be_computed_are_refused(video: Path) -> None:
@@ -67,26 +65,26 @@ def test_scores_that_cannot_be_computed_are_refused(video: Path) -> None:
 @pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e3, 1e30])
 def test_any_temperature_gives_probabilities(temperature: float, video: Path) -> None:
     sure = classifier([0.0, 80.0, -80.0], temperature=temperature)
-    found = vidattn.classify(video, sure)
-    assert found.scores.sum() == pytest.approx(1, abs=1e-6)
-    assert found.scores.argmax() == 1 or temperature >= 1e30
+    timeline = vidattn.classify(video, sure)
+    assert timeline.scores.sum() == pytest.approx(1, abs=1e-6)
+    assert timeline.scores.argmax() == 1 or temperature >= 1e30
 
 
 @pytest.mark.parametrize("smooth", ["none", "median", "mean", "viterbi"])
 def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, video: Path) -> None:
     decoding = vidattn.Decoding(smooth=smooth)  # type: ignore[arg-type]
-    found = vidattn.segment(video, classifier([0.5, 0.5, 0.5]), decoding=decoding, overlap=0.5)
-    assert [segment.label for segment in found.segments] == ["class 0"]
-    assert found.segments[0].score == pytest.approx(1 / 3, abs=1e-5)
-    assert [label for label, _ in found.segments[0].alternatives] == ["class 1", "class 2"]
-    again = vidattn.Timeline.from_json(found.to_json())
-    assert again.segments == found.segments
+    timeline = vidattn.segment(video, classifier([0.5, 0.5, 0.5]), decoding=decoding, overlap=0.5)
+    assert [segment.label for segment in timeline.segments] == ["class 0"]
+    assert timeline.segments[0].score == pytest.approx(1 / 3, abs=1e-5)
+    assert [label for label, _ in timeline.segments[0].alternatives] == ["class 1", "class 2"]
+    again = vidattn.Timeline.from_json(timeline.to_json())
+    assert again.segments == timeline.segments
 
 
 def test_a_single_class_is_certain(video: Path) -> None:
-    found = vidattn.segment(video, classifier([-7.0]))
-    assert (found.scores == 1).all()
-    assert [segment.label for segment in found.segments] == ["class 0"]
+    timeline = vidattn.segment(video, classifier([-7.0]))
+    assert (timeline.scores == 1).all()
+    assert [segment.label for segment in timeline.segments] == ["class 0"]
     assert vidattn.classify(video, classifier([-7.0])).segments[0].score == 1
 
 
@@ -104,17 +102,17 @@ def test_low_precision_that_overflows_is_named_and_full_precision_works(video: P
     with pytest.raises(VideoError, match="not finite") as caught:
         vidattn.classify(video, large, runtime=low)
     assert caught.value.code == "E_NONFINITE"
-    found = vidattn.classify(video, large, runtime=vidattn.Runtime(precision="fp32"))
-    assert np.isfinite(found.scores).all()
+    timeline = vidattn.classify(video, large, runtime=vidattn.Runtime(precision="fp32"))
+    assert np.isfinite(timeline.scores).all()
 
 
-def test_a_file_never_holds_a_number_that_is_none(video: Path) -> None:
+def test_no_file_contains_a_nan(video: Path) -> None:
     text = vidattn.segment(video, classifier([0.0, 1.0])).to_json(run=True)
     assert "NaN" not in text
     assert "Infinity" not in text
 
 
-def test_a_model_that_answers_with_no_numbers_is_named_by_every_command(
+def test_a_model_of_non_finite_outputs_is_named_by_every_command(
     quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     large = vidattn.load(model)
@@ -131,7 +129,7 @@ def test_a_model_that_answers_with_no_numbers_is_named_by_every_command(
     assert "NaN" not in done.stdout
 
 
-def test_a_run_that_diverges_ends_with_its_code_and_keeps_finite_checkpoints(
+def test_a_diverging_run_ends_with_its_code_and_finite_checkpoints(
     quick: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("vidattn.data.motion.dataset.TEXTURES_PER_EPOCH", 2)
@@ -141,9 +139,9 @@ def test_a_run_that_diverges_ends_with_its_code_and_keeps_finite_checkpoints(
     assert done.returncode == 8, done.stderr
     assert done.stderr.splitlines()[-2].startswith("error: the loss is ")
     assert "lower learning rate" in done.stderr.splitlines()[-1]
-    kept = checkpoints(tmp_path / "run")
-    assert kept
-    for path in kept:
+    snapshots = checkpoints(tmp_path / "run")
+    assert snapshots
+    for path in snapshots:
         tensors, _ = load_state(path)
         assert all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
     assert not (tmp_path / "run" / "model.safetensors").exists()

@@ -26,7 +26,7 @@ def can_mount(folder: Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk")
-def test_power_cuts_lose_and_tear_nothing(tmp_path: Path) -> None:
+def test_power_cuts_damage_nothing(tmp_path: Path) -> None:
     if not can_mount(tmp_path):
         pytest.skip("no disk that lies in a file can be mounted here")
     done = subprocess.run(

@@ -20,7 +20,7 @@ def test_memory_and_files_do_not_grow_with_the_number_of_videos() -> None:
     assert "40 of 40 files in " in done.stdout
 
 
-def test_what_has_grown_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_growth_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     from soak import Facts, grown
 

@@ -46,9 +46,7 @@ def python(program: str, folder: Path, **environment: str) -> subprocess.Complet
     )
 
 
-def test_only_a_model_without_a_name_asks_for_a_network_and_does_without(
-    video: Path, tmp_path: Path
-) -> None:
+def test_only_the_default_model_asks_the_network(video: Path, tmp_path: Path) -> None:
     words = [
         ["segment", str(video), "-m", "motion-tiny", "-o", "out"],
         ["classify", str(video), "-m", "motion-tiny"],
@@ -81,7 +79,7 @@ def test_few_descriptors_are_enough_or_named(video: Path, tmp_path: Path, limit:
     assert "Traceback" not in done.stderr
 
 
-def test_no_home_no_language_no_path(video: Path, tmp_path: Path) -> None:
+def test_a_run_needs_neither_home_nor_locale_nor_path(video: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "vidattn", "segment", str(video), "-m", "motion-tiny"],
         cwd=tmp_path,
@@ -111,7 +109,7 @@ def test_closed_streams_do_not_stop_the_work(video: Path, tmp_path: Path, closed
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_file_that_somebody_else_may_not_read_is_named(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
     path = tmp_path / "secret.mp4"
     path.write_bytes(b"x")
     path.chmod(0)
@@ -127,7 +125,7 @@ def test_a_file_that_somebody_else_may_not_read_is_named(tmp_path: Path) -> None
     assert caught.value.code == "E_PERM"
 
 
-def test_what_is_written_names_no_place_and_no_secret(
+def test_outputs_contain_no_paths_and_no_secrets(
     quick: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_verysecret")

@@ -53,7 +53,7 @@ def test_a_document_type_in_utf_16_is_refused_too(tmp_path: Path) -> None:
         read_ground_truth(written(tmp_path / "a.eaf", text.encode("utf-16")))
 
 
-def test_an_address_that_is_none_is_a_video_that_is_not_there(tmp_path: Path) -> None:
+def test_an_invalid_address_is_a_missing_video(tmp_path: Path) -> None:
     media = '<HEADER><MEDIA_DESCRIPTOR MEDIA_URL="http://[.mp4" TIME_ORIGIN="--5"/></HEADER>'
     text = f"<ANNOTATION_DOCUMENT>{media}</ANNOTATION_DOCUMENT>"
     [video] = read_ground_truth(written(tmp_path / "a.eaf", text)).videos
@@ -61,7 +61,7 @@ def test_an_address_that_is_none_is_a_video_that_is_not_there(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("duration", ["1e999", str(10**400), "-1", '"x"'])
-def test_a_duration_that_is_none_is_named(duration: str, tmp_path: Path) -> None:
+def test_an_invalid_duration_is_named(duration: str, tmp_path: Path) -> None:
     text = '{"database": {"v": {"subset": "val", "duration": D, "annotations": []}}}'
     with pytest.raises(DataError, match="v: an annotation"):
         read_ground_truth(written(tmp_path / "a.json", text.replace("D", duration)))
@@ -73,9 +73,7 @@ def test_shot_cuts_in_an_invalid_table_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("header", [b"\xff\xfe\0\0\1", b"[]", b"7", b"{", b"[" * 100_000])
-def test_a_log_whose_first_record_is_something_else_is_no_log(
-    header: bytes, tmp_path: Path
-) -> None:
+def test_a_log_with_another_first_record_is_refused(header: bytes, tmp_path: Path) -> None:
     data = MAGIC + struct.pack("<II", len(header), zlib.crc32(header)) + header
     path = written(tmp_path / "a.log", data)
     with ScoreLog(path, resume=True) as log, pytest.raises(OutputError, match="not a score log"):
@@ -84,7 +82,7 @@ def test_a_log_whose_first_record_is_something_else_is_no_log(
 
 
 @pytest.mark.parametrize("facts", ["", "[]", "{", "1" * 5000])
-def test_a_state_that_says_nothing_of_its_run_is_refused(facts: str, tmp_path: Path) -> None:
+def test_a_state_without_its_run_is_refused(facts: str, tmp_path: Path) -> None:
     header = json.dumps({"__metadata__": {"vidattn-state": facts}}).encode()
     path = written(tmp_path / "s.safetensors", len(header).to_bytes(8, "little") + header)
     with pytest.raises(WeightsError, match="its description of the run"):
@@ -92,7 +90,7 @@ def test_a_state_that_says_nothing_of_its_run_is_refused(facts: str, tmp_path: P
 
 
 @pytest.mark.parametrize("at", range(0, 1200, 60))
-def test_predictions_with_any_byte_wrong_are_read_or_named(at: int, tmp_path: Path) -> None:
+def test_predictions_with_a_wrong_byte_are_read_or_refused(at: int, tmp_path: Path) -> None:
     import numpy as np
 
     whole = predictions.Predictions(
@@ -103,13 +101,13 @@ def test_predictions_with_any_byte_wrong_are_read_or_named(at: int, tmp_path: Pa
     data[at % len(data)] ^= 0x81
     path.write_bytes(data)
     try:
-        found = predictions.load_predictions(path)
+        loaded = predictions.load_predictions(path)
     except InputError as error:
         assert "not a file of predictions" in error.message  # noqa: PT017
     else:
-        assert found.logits.shape == (2, 2)
+        assert loaded.logits.shape == (2, 2)
 
 
-def test_rows_of_a_table_with_nothing_in_them_are_named(tmp_path: Path) -> None:
+def test_empty_rows_of_a_table_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="empty"):
         read_rows(written(tmp_path / "a.csv", "\n\n"))

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from seeds import Seed, made
+from seeds import Seed, build_seeds
 from targets import Target, targets
 
 from vidattn.errors import VidattnError
@@ -46,7 +46,7 @@ class Run:
 
     def __init__(self, seed: int, folder: Path, media: Path | None, keep: Path | None) -> None:
         self.seed, self.folder, self.keep = seed, folder, keep
-        self.seeds = made(folder, media)
+        self.seeds = build_seeds(folder, media)
         self.targets = targets(seed)
         kinds = [s.kind for s in self.seeds]
         self.shares = [self.targets[k].share / kinds.count(k) for k in kinds]
@@ -105,13 +105,13 @@ class Run:
                 timeout=SECONDS,
                 check=False,
             )
-            said, code = done.stderr, done.returncode
+            output, code = done.stderr, done.returncode
         except subprocess.TimeoutExpired:
-            said, code = "", -1
-        fine = code in FINE and "Traceback" not in said
+            output, code = "", -1
+        fine = code in FINE and "Traceback" not in output
         self.results["command line", f"exit {code}" if fine else "FINDING"] += 1
         if not fine:
-            self._found(number, seed, data, f"{' '.join(words)}: exit {code}\n{said}")
+            self._found(number, seed, data, f"{' '.join(words)}: exit {code}\n{output}")
 
     def _found(self, number: int, seed: Seed, data: bytes, what: str) -> None:
         lines = [line if len(line) < 300 else f"{line[:300]} ..." for line in what.splitlines()]

@@ -174,9 +174,9 @@ def safetensors(data: bytes, chance: random.Random, other: bytes) -> bytes:
         return spoiled(data, chance, other)
     length = int.from_bytes(data[:8], "little")
     header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]
-    told = header.get("__metadata__", {}).get("vidattn")
-    if told and chance.random() < 0.6:
-        header["__metadata__"]["vidattn"] = falsified(told.encode(), chance, b"{}").decode(
+    manifest = header.get("__metadata__", {}).get("vidattn")
+    if manifest and chance.random() < 0.6:
+        header["__metadata__"]["vidattn"] = falsified(manifest.encode(), chance, b"{}").decode(
             "utf-8", "surrogateescape"
         )
         text = json.dumps(header, ensure_ascii=True).encode()

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +69,13 @@ class Seed:
     data: bytes
 
 
-def made(folder: Path, media: Path | None = None) -> list[Seed]:
+def build_seeds(folder: Path, media: Path | None = None) -> list[Seed]:
     """One seed of each kind at least; those of `media` are its short videos."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [("video", _video(folder / n, codec, muxer)) for n, codec, muxer in CONTAINERS]
     if media is not None:
-        found = sorted(p for p in (media / "clips").rglob("*") if p.is_file())
-        paths += [("video", p) for p in found if p.stat().st_size <= LARGEST]
+        videos = sorted(p for p in (media / "clips").rglob("*") if p.is_file())
+        paths += [("video", p) for p in videos if p.stat().st_size <= LARGEST]
     paths += [*_lists(folder), *_results(folder), *_weights(folder)]
     return [Seed(kind, path, path.read_bytes()) for kind, path in paths]
 
@@ -100,7 +101,7 @@ def _written(path: Path, content: str | bytes) -> Path:
 
 
 def _lists(folder: Path) -> list[tuple[str, Path]]:
-    """Data sets and truths; the videos that rows name are there."""
+    """Datasets and ground truth; the videos that rows name exist."""
     video = (folder / "plain.mp4").read_bytes()
     for i in range(6):
         _written(folder / f"clip_{i}.mp4", video)
@@ -139,7 +140,7 @@ def _tasks() -> object:
 
 
 def _timeline() -> vidattn.Timeline:
-    """What segmenting a short video gives."""
+    """The timeline of a short video."""
     scores = np.random.default_rng(1).dirichlet([1, 1, 1], WINDOWS).astype(np.float32)
     windows = tuple(vidattn.Window(i * 0.5, i * 0.5 + 1) for i in range(WINDOWS))
     return vidattn.Timeline(
@@ -148,12 +149,12 @@ def _timeline() -> vidattn.Timeline:
         windows=windows,
         scores=scores,
         duration=windows[-1].stop,
-        input={"path": "clip_0.mp4", "fps": "25/1", "frames": 163, "width": 64, "height": 48},
+        input=vidattn.types.VideoInfo(fps=Fraction(25), frames=163, width=64, height=48),
     )
 
 
 def _results(folder: Path) -> list[tuple[str, Path]]:
-    """What vidattn has written itself, and somebody else then changed."""
+    """Files that vidattn wrote itself."""
     scores = np.random.default_rng(2).dirichlet([1, 1, 1], 8).astype(np.float32)
     log = folder / "walk.vidattn.log"
     with ScoreLog(log) as open_log:
@@ -161,13 +162,15 @@ def _results(folder: Path) -> list[tuple[str, Path]]:
         for i, row in enumerate(scores):
             open_log.add(ScoreRecord(i, row if i % 3 else None, i % 2 == 0))
     names = tuple(f"clip_{i}.mp4" for i in range(8))
-    kept = predictions.Predictions(("walk", "run", "jump"), names, np.arange(8) % 3, np.log(scores))
+    saved = predictions.Predictions(
+        ("walk", "run", "jump"), names, np.arange(8) % 3, np.log(scores)
+    )
     state = {"model.head.weight": torch.zeros(3, 8), "rng": torch.zeros(16, dtype=torch.uint8)}
     return [
         ("timeline", _written(folder / "clip_0.vidattn.json", _timeline().to_json())),
         ("log", log),
-        ("answers", predictions.save_predictions(kept, folder / "scores.npz")),
-        ("answer-lines", predictions.save_predictions(kept, folder / "scores.jsonl")),
+        ("predictions", predictions.save_predictions(saved, folder / "scores.npz")),
+        ("prediction-lines", predictions.save_predictions(saved, folder / "scores.jsonl")),
         ("state", save_state(folder / "state.safetensors", state, {"step": 3, "epoch": 1})),
     ]
 

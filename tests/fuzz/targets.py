@@ -49,7 +49,7 @@ class Videos:
 
     def __call__(self, path: Path, chance: random.Random) -> str:
         """Read some frames here and there, then the first ones in order."""
-        lost = False
+        failed = False
         with open_video(
             path, short_side=32, limits=Limits(silence_seconds=SILENCE), pool=self.pool
         ) as video:
@@ -63,16 +63,16 @@ class Videos:
                 some = video.read(sorted({0, video.frames // 2, video.frames - 1}))
                 assert some.shape[1:] == (video.height, video.width, 3)
             except VideoError:
-                lost = True
+                failed = True
             seen = [i for i, _ in video.stream(range(min(video.frames, FRAMES)))]
             assert seen == sorted(set(seen))
             for part in video.unreadable:
                 assert 0 <= part.window.start < part.window.stop
-            lost = lost or bool(video.unreadable)
+            failed = failed or bool(video.unreadable)
         if chance.random() < WHOLE:
             timeline = vidattn.segment(path, self._classifier, end=4.0)
             _consistent(timeline)
-        return "in part" if lost else "whole"
+        return "in part" if failed else "whole"
 
 
 def _consistent(timeline: Timeline) -> None:
@@ -85,20 +85,20 @@ def _consistent(timeline: Timeline) -> None:
 
 def timeline(path: Path, chance: random.Random) -> str:
     """Read a saved timeline, decide again, write it in some formats."""
-    found = Timeline.from_json(path.read_bytes())
-    _consistent(found)
+    loaded = Timeline.from_json(path.read_bytes())
+    _consistent(loaded)
     for fmt in chance.sample(sorted(WRITERS), 4):
-        render(found, fmt).encode()
+        render(loaded, fmt).encode()
     return "whole"
 
 
 def table(path: Path, chance: random.Random) -> str:
-    """Open a list as a data set."""
-    found = [len(open_table(path, half, max_missing=1.0).items) for half in ("train", "val")]
-    return f"{'whole' if sum(found) else 'in part'}"
+    """Open a list as a dataset."""
+    loaded = [len(open_table(path, half, max_missing=1.0).items) for half in ("train", "val")]
+    return f"{'whole' if sum(loaded) else 'in part'}"
 
 
-def truth(path: Path, chance: random.Random) -> str:
+def ground_truth(path: Path, chance: random.Random) -> str:
     """Read annotations."""
     assert read_ground_truth(path).videos
     return "whole"
@@ -119,16 +119,16 @@ def recipe(path: Path, chance: random.Random) -> str:
 
 def log(path: Path, chance: random.Random) -> str:
     """Go on with a window log."""
-    with ScoreLog(path, resume=True) as found:
-        known = found.begin(IDENTITY, 3)
+    with ScoreLog(path, resume=True) as loaded:
+        known = loaded.begin(IDENTITY, 3)
     assert list(known) == list(range(len(known)))
-    return "in part" if found.notes else "whole"
+    return "in part" if loaded.notes else "whole"
 
 
-def kept_answers(path: Path, chance: random.Random) -> str:
+def saved_predictions(path: Path, chance: random.Random) -> str:
     """Read a dump of answers."""
-    found = predictions.load_predictions(path)
-    assert np.isfinite(found.logits).all()
+    loaded = predictions.load_predictions(path)
+    assert np.isfinite(loaded.logits).all()
     return "whole"
 
 
@@ -140,13 +140,13 @@ def state(path: Path, chance: random.Random) -> str:
 
 def model(path: Path, chance: random.Random) -> str:
     """Load a model, and let it answer when its clips are not large."""
-    found = weights.load(path)
-    config = found.model.config
+    loaded = weights.load(path)
+    config = loaded.model.config
     shape = (1, 3, config.frames, config.size, config.size)
     if np.prod(shape) <= SMALL_CLIP:
         with torch.no_grad():
-            logits = found.model(torch.zeros(shape))
-        assert logits.shape == (1, len(found.labels))
+            logits = loaded.model(torch.zeros(shape))
+        assert logits.shape == (1, len(loaded.labels))
     return "whole"
 
 
@@ -182,17 +182,17 @@ def targets(seed: int) -> dict[str, Target]:
         "log": Target(mutate.records, log),
         "table": Target(mutate.misspelled, table, ("data", "check", "FILE")),
         "lines": Target(mutate.falsified_lines, table, ("data", "check", "FILE")),
-        "truth": Target(mutate.misspelled, truth, TRUTH),
-        "database": Target(mutate.falsified, truth, TRUTH),
-        "annotations": Target(mutate.misspelled, truth, TRUTH),
-        "tasks": Target(mutate.falsified, truth, TRUTH),
+        "truth": Target(mutate.misspelled, ground_truth, TRUTH),
+        "database": Target(mutate.falsified, ground_truth, TRUTH),
+        "annotations": Target(mutate.misspelled, ground_truth, TRUTH),
+        "tasks": Target(mutate.falsified, ground_truth, TRUTH),
         "cuts": Target(
             mutate.misspelled, scenes, ("timeline", "clip_0.vidattn.json", "--cuts", "FILE")
         ),
         "recipe": Target(mutate.falsified, recipe),
-        "answers": Target(mutate.archive, kept_answers, DUMP),
-        "answer-lines": Target(
-            mutate.falsified_lines, kept_answers, ("eval", "--from-dump", "FILE")
+        "predictions": Target(mutate.archive, saved_predictions, DUMP),
+        "prediction-lines": Target(
+            mutate.falsified_lines, saved_predictions, ("eval", "--from-dump", "FILE")
         ),
         "state": Target(mutate.safetensors, state),
         "weights": Target(mutate.safetensors, model, INFO, 2),

@@ -52,12 +52,12 @@ def test_only_batches_of_one_size_are_compiled(kind: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(torch, "compile", compiling)
     clips = list(torch.randn(6, 3, 8, 32, 32))
-    found = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
-    torch.testing.assert_close(*found, rtol=0, atol=1e-5)
+    scores = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
+    torch.testing.assert_close(*scores, rtol=0, atol=1e-5)
     assert {size[0] for size in seen} == {2 if kind != "divided" else 4}
 
 
-def test_when_memory_runs_out_smaller_batches_are_not_filled_up(
+def test_halved_batches_are_not_padded_after_a_lack_of_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def compiling(function: object, **_: object) -> Callable[[Tensor], Tensor]:
@@ -69,8 +69,8 @@ def test_when_memory_runs_out_smaller_batches_are_not_filled_up(
     monkeypatch.setattr(torch, "compile", compiling)
     clips = list(torch.randn(4, 3, 8, 32, 32))
     expected = halves(Scorer(classifier("divided"), fresh(False)), clips)
-    found = halves(Scorer(classifier("divided"), fresh()), clips)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    scores = halves(Scorer(classifier("divided"), fresh()), clips)
+    torch.testing.assert_close(scores, expected, rtol=0, atol=1e-5)
 
 
 def test_integers_are_not_compiled() -> None:
@@ -78,9 +78,7 @@ def test_integers_are_not_compiled() -> None:
         Scorer(classifier("divided"), Runtime("cpu", "int8", compile=True))
 
 
-def test_what_cannot_be_compiled_is_a_hint_away_from_running(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_failed_compilation_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     def compiling(function: object, **_: object) -> Callable[[Tensor], Tensor]:
         def run(batch: Tensor) -> Tensor:
             raise TorchDynamoException("no working C++ compiler found\nand more")
@@ -99,8 +97,8 @@ def test_what_cannot_be_compiled_is_a_hint_away_from_running(
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_compiled_model_gives_the_same_scores(kind: str) -> None:
     clips = list(torch.randn(6, 3, 8, 32, 32))
-    found = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
-    torch.testing.assert_close(*found, rtol=0, atol=1e-4)
+    scores = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
+    torch.testing.assert_close(*scores, rtol=0, atol=1e-4)
 
 
 @pytest.mark.gpu

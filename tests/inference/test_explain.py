@@ -39,26 +39,24 @@ from vidattn.video import open_video
 @pytest.fixture(scope="module")
 def classifier(model: Path) -> Classifier:
     """Three classes, half a second of 4 frames of 2 x 2 patches; nothing is left at zero."""
-    found = vidattn.load(str(model))
+    explanation = vidattn.load(str(model))
     generator = torch.Generator().manual_seed(0)
-    for parameter in found.model.parameters():
+    for parameter in explanation.model.parameters():
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return found
+    return explanation
 
 
 @pytest.fixture(scope="module")
-def found(video: Path, classifier: Classifier) -> Explanation:
+def explanation(video: Path, classifier: Classifier) -> Explanation:
     return explain(video, classifier, at=1.0)
 
 
 def test_the_window_lies_around_the_moment_and_within_the_video(
-    video: Path,
-    classifier: Classifier,
-    found: Explanation,
+    video: Path, classifier: Classifier, explanation: Explanation
 ) -> None:
-    assert found.window == Window(0.75, 1.25)
-    assert len(set(found.frames)) == 4
-    assert all(0.75 <= time < 1.25 for time in found.times)
+    assert explanation.window == Window(0.75, 1.25)
+    assert len(set(explanation.frames)) == 4
+    assert all(0.75 <= time < 1.25 for time in explanation.times)
     with open_video(video) as opened:
         assert window_around(opened, 0.0, classifier.clip) == Window(0.0, 0.5)
         assert window_around(opened, 3.99, classifier.clip) == Window(3.5, 4.0)
@@ -70,20 +68,15 @@ def test_the_window_lies_around_the_moment_and_within_the_video(
             window_around(opened, -1.0, classifier.clip)
 
 
-def test_the_scores_are_those_of_segment(
-    video: Path,
-    classifier: Classifier,
-    found: Explanation,
+def test_scores_equal_segment(
+    video: Path, classifier: Classifier, explanation: Explanation
 ) -> None:
     timeline = vidattn.segment(video, classifier, start=0.75, end=1.25)
-    np.testing.assert_allclose(found.scores, timeline.scores[0], atol=1e-5)
-    assert found.label == classifier.labels[int(timeline.scores[0].argmax())]
+    np.testing.assert_allclose(explanation.scores, timeline.scores[0], atol=1e-5)
+    assert explanation.label == classifier.labels[int(timeline.scores[0].argmax())]
 
 
-def test_without_a_moment_the_surest_window_is_explained(
-    video: Path,
-    classifier: Classifier,
-) -> None:
+def test_without_a_time_the_best_window_is_explained(video: Path, classifier: Classifier) -> None:
     timeline = vidattn.segment(video, classifier)
     best = explain(video, classifier)
     assert best.score == pytest.approx(float(timeline.scores.max()), abs=1e-5)
@@ -93,37 +86,34 @@ def test_without_a_moment_the_surest_window_is_explained(
     assert strongest_window(timeline, 1).window == other.window
 
 
-def test_a_short_video_is_explained_with_the_frames_of_segment(
-    tmp_path: Path,
-    classifier: Classifier,
-) -> None:
+def test_a_short_video_has_the_frames_of_segment(tmp_path: Path, classifier: Classifier) -> None:
     short = write_video(tmp_path / "short.mp4", seconds=0.3)
     timeline = vidattn.segment(short, classifier)
-    for found in (
+    for explanation in (
         explain(short, classifier),
         explain(short, classifier, at=0.1),
         *explain_longest(timeline, classifier),
     ):
-        assert found.window.duration == pytest.approx(0.3)
-        assert found.frames == (0, 1, 2, 2)
-        np.testing.assert_allclose(found.scores, timeline.scores[0], atol=1e-5)
+        assert explanation.window.duration == pytest.approx(0.3)
+        assert explanation.frames == (0, 1, 2, 2)
+        np.testing.assert_allclose(explanation.scores, timeline.scores[0], atol=1e-5)
 
 
-def test_deleting_what_is_hot_lowers_the_score_faster_than_chance_on_motion_tiny() -> None:
+def test_deleting_important_patches_lowers_the_score_faster_than_chance() -> None:
     tiny = vidattn.load("motion-tiny")
     clips = torch.cat([batch.clips for batch in validation_samples(tiny.clip, 24, seed=7)])
     with torch.no_grad():
         first = tiny.model(clips).softmax(1)
     classes = first.argmax(1)
     heat_of = relevance(tiny.model, clips, classes).patches.flatten(1)  # type: ignore[arg-type]
-    colour = clips.mean((2, 3, 4), keepdim=True)
+    color = clips.mean((2, 3, 4), keepdim=True)
 
     def left(order: torch.Tensor) -> float:
         gone = torch.zeros_like(order, dtype=torch.bool)
         gone.scatter_(1, order[:, : order.shape[1] * 3 // 10], True)
         pixels = gone.view(-1, 8, 4, 4).repeat_interleave(12, 2).repeat_interleave(12, 3)
         with torch.no_grad():
-            scores = tiny.model(torch.where(pixels[:, None], colour, clips)).softmax(1)
+            scores = tiny.model(torch.where(pixels[:, None], color, clips)).softmax(1)
         return float(scores.gather(1, classes[:, None]).mean())
 
     generator = torch.Generator().manual_seed(0)
@@ -133,11 +123,7 @@ def test_deleting_what_is_hot_lowers_the_score_faster_than_chance_on_motion_tiny
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_shares_are_positive_and_sum_to_one(
-    method: str,
-    video: Path,
-    classifier: Classifier,
-) -> None:
+def test_shares_are_positive_and_sum_to_1(method: str, video: Path, classifier: Classifier) -> None:
     (one,) = explain_windows(video, classifier, [ExplainTarget(Window(1.0, 1.5))], method=method)  # type: ignore[arg-type]
     assert one.patches.shape == (4, 2, 2)
     assert (one.patches >= 0).all()
@@ -145,29 +131,26 @@ def test_shares_are_positive_and_sum_to_one(
     assert one.pictures.shape == (4, 224, 224, 3)
 
 
-def test_a_drop_is_what_replacing_the_frame_by_the_one_before_takes(
-    video: Path,
-    classifier: Classifier,
-    found: Explanation,
+def test_a_drop_is_the_loss_from_replacing_the_frame_by_the_previous(
+    video: Path, classifier: Classifier, explanation: Explanation
 ) -> None:
     with open_video(video, short_side=32) as opened:
-        seen = opened.read(found.frames)
+        seen = opened.read(explanation.frames)
     clip = transforms.eval_clip(seen, classifier.clip)
     scores = []
     for order in ([0, 1, 2, 3], [1, 1, 2, 3], [0, 0, 2, 3], [0, 1, 1, 3], [0, 1, 2, 2]):
         with torch.no_grad():
-            scores.append(classifier.model(clip[None, :, order]).softmax(-1)[0, found.label_id])
+            scores.append(
+                classifier.model(clip[None, :, order]).softmax(-1)[0, explanation.label_id]
+            )
     expected = [float(scores[0] - one) for one in scores[1:]]
-    np.testing.assert_allclose(found.drops, expected, atol=1e-5)
-    assert np.abs(found.drops).max() > 1e-4
+    np.testing.assert_allclose(explanation.drops, expected, atol=1e-5)
+    assert np.abs(explanation.drops).max() > 1e-4
     odds = [float(torch.logit(one)) for one in scores]
-    np.testing.assert_allclose(found.odds, [odds[0] - one for one in odds[1:]], atol=1e-3)
+    np.testing.assert_allclose(explanation.odds, [odds[0] - one for one in odds[1:]], atol=1e-3)
 
 
-def test_a_long_clip_loses_several_frames_at_a_time(
-    video: Path,
-    classifier: Classifier,
-) -> None:
+def test_a_long_clip_drops_frames_in_groups(video: Path, classifier: Classifier) -> None:
     long = explain(video, classifier, at=2.0, frames=MOST_RUNS + 8)
     assert long.run == 2
     assert len(long.drops) == MOST_RUNS + 8
@@ -177,28 +160,23 @@ def test_a_long_clip_loses_several_frames_at_a_time(
 
 @torch.no_grad()
 def test_occlusion_covers_one_patch_after_the_other(
-    video: Path,
-    classifier: Classifier,
-    found: Explanation,
+    video: Path, classifier: Classifier, explanation: Explanation
 ) -> None:
     one = explain(video, classifier, at=1.0, method="occlusion")
     with open_video(video, short_side=32) as opened:
-        clip = transforms.eval_clip(opened.read(found.frames), classifier.clip)
-    whole = classifier.model(clip[None])[0, found.label_id]
+        clip = transforms.eval_clip(opened.read(explanation.frames), classifier.clip)
+    whole = classifier.model(clip[None])[0, explanation.label_id]
     losses = torch.zeros(4, 2, 2)
     for t, y, x in np.ndindex(4, 2, 2):
         covered = clip.clone()
         for channel in range(3):
             covered[channel, t, 16 * y : 16 * y + 16, 16 * x : 16 * x + 16] = clip[channel].mean()
-        losses[t, y, x] = whole - classifier.model(covered[None])[0, found.label_id]
+        losses[t, y, x] = whole - classifier.model(covered[None])[0, explanation.label_id]
     expected = losses.clamp(min=0) / losses.clamp(min=0).sum()
     np.testing.assert_allclose(one.patches, expected, atol=1e-4)
 
 
-def test_a_stam_is_explained_and_a_model_of_another_kind_is_not(
-    video: Path,
-    classifier: Classifier,
-) -> None:
+def test_a_stam_is_explained_and_other_kinds_are_not(video: Path, classifier: Classifier) -> None:
     torch.manual_seed(0)
     shape = {"classes": 3, "frames": 4, "size": 32, "width": 32, "depth": 1, "heads": 2}
     stam = Stam(StamConfig(**shape, time_depth=1, time_heads=4, time_hidden=48))
@@ -209,17 +187,17 @@ def test_a_stam_is_explained_and_a_model_of_another_kind_is_not(
         explain(video, linear, at=1.0)
 
 
-def test_the_strip_has_a_tile_for_each_frame_and_heat_where_the_patches_say() -> None:
+def test_the_strip_has_a_tile_for_each_frame_and_the_heat_of_its_patches() -> None:
     patches = np.zeros((2, 2, 2), np.float32)
     patches[1, 0, 1] = 1
-    grey = np.full((2, 64, 64, 3), 128, np.uint8)
+    gray = np.full((2, 64, 64, 3), 128, np.uint8)
     one = Explanation(
         "a.mp4", Window(0, 1), ("x", "y"), np.array([0.25, 0.75], np.float32), 1, (0, 3),
         (0.25, 0.75), "relevance", patches, np.array([0.5, -0.1], np.float32),
-        np.array([3, -1], np.float32), 1, grey,
+        np.array([3, -1], np.float32), 1, gray,
     )  # fmt: skip
     scaled = heatmap.scale_patches(one)
-    cold, hot = (heatmap.overlay_heat(grey[t], scaled[t]) for t in (0, 1))
+    cold, hot = (heatmap.overlay_heat(gray[t], scaled[t]) for t in (0, 1))
     assert (cold == 128).all()
     assert hot[8, 56].tolist() != [128] * 3
     assert np.abs(hot[56, 8].astype(int) - 128).max() < 10
@@ -231,11 +209,8 @@ def test_the_strip_has_a_tile_for_each_frame_and_heat_where_the_patches_say() ->
     assert (decoded[..., ::-1] == picture).all()
 
 
-def test_the_command_writes_a_picture_and_prints_the_frames(
-    quick: Run,
-    video: Path,
-    model: Path,
-    tmp_path: Path,
+def test_the_command_writes_an_image_and_prints_the_frames(
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     done = quick("explain", video, "-m", model, "--at", "0:01", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -247,10 +222,7 @@ def test_the_command_writes_a_picture_and_prints_the_frames(
 
 
 def test_the_video_of_a_window_has_its_frames_at_their_times(
-    quick: Run,
-    video: Path,
-    model: Path,
-    tmp_path: Path,
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     done = quick("explain", video, "-m", model, "--at", "1", "--mp4")
     assert done.returncode == 0, done.stderr
@@ -264,21 +236,16 @@ def test_the_video_of_a_window_has_its_frames_at_their_times(
         assert part.read([0])[0, :, 60:300].std() > 5
 
 
-def test_what_the_model_does_not_see_is_dimmed(found: Explanation) -> None:
+def test_pixels_outside_the_crop_are_dimmed(explanation: Explanation) -> None:
     frame = np.full((240, 400, 3), 200, np.uint8)
     none = np.zeros((2, 2), np.float32)
-    half = replace(found, crop=0.5)
+    half = replace(explanation, crop=0.5)
     picture = heatmap.draw_frame(half, frame, none, 1.0)
     assert (picture[60:180, 140:260] == 200).all()
     assert (picture[:60] == 70).all()
 
 
-def test_json_is_one_document_and_leaves_no_file(
-    quick: Run,
-    video: Path,
-    model: Path,
-    tmp_path: Path,
-) -> None:
+def test_json_leaves_no_file(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     done = quick("explain", video, "-m", model, "--at", "1", "--json", "--label", "run")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -296,13 +263,8 @@ def test_json_is_one_document_and_leaves_no_file(
         (("--at", "soon"), 2, "'soon' is not a time"),
     ],
 )
-def test_what_cannot_be_explained_is_said(
-    words: tuple[str, ...],
-    code: int,
-    message: str,
-    quick: Run,
-    video: Path,
-    model: Path,
+def test_impossible_explanations_are_refused(
+    words: tuple[str, ...], code: int, message: str, quick: Run, video: Path, model: Path
 ) -> None:
     done = quick("explain", video, "-m", model, *words)
     assert (done.returncode, done.stdout) == (code, "")
@@ -312,10 +274,8 @@ def test_what_cannot_be_explained_is_said(
     assert gone.returncode == 3
 
 
-def test_a_moment_after_the_video_is_refused_as_by_segment(
-    quick: Run,
-    video: Path,
-    model: Path,
+def test_a_time_after_the_end_is_refused_as_by_segment(
+    quick: Run, video: Path, model: Path
 ) -> None:
     done = quick("explain", video, "-m", model, "--at", "99")
     assert (done.returncode, done.stdout) == (3, "")
@@ -324,11 +284,8 @@ def test_a_moment_after_the_video_is_refused_as_by_segment(
     assert (same.returncode, same.stderr) == (3, done.stderr)
 
 
-def test_damage_is_named_where_the_whole_video_was_scored(
-    quick: Run,
-    video: Path,
-    model: Path,
-    tmp_path: Path,
+def test_damage_is_named_after_scoring_the_whole_video(
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     data = bytearray(video.read_bytes())
     stop = data.index(b"moov") - 4
@@ -342,15 +299,12 @@ def test_damage_is_named_where_the_whole_video_was_scored(
     assert quick("explain", holed, "-m", model, "--at", "0.5").returncode == 0
 
 
-def test_segments_are_explained_in_their_surest_windows(
-    video: Path,
-    classifier: Classifier,
-) -> None:
+def test_segments_are_explained_by_their_best_window(video: Path, classifier: Classifier) -> None:
     timeline = vidattn.segment(video, classifier, overlap=0.5)
-    found = list(explain_longest(timeline, classifier))
+    explanation = list(explain_longest(timeline, classifier))
     real = [s for s in timeline.segments if s.label_id is not None]
-    assert len(found) == min(len(real), MOST_SEGMENTS)
-    for one in found:
+    assert len(explanation) == min(len(real), MOST_SEGMENTS)
+    for one in explanation:
         segment = next(s for s in real if s.window.start <= one.window.center < s.window.stop)
         assert one.label == segment.label
         row = timeline.scores[timeline.windows.index(one.window), one.label_id]
@@ -359,12 +313,7 @@ def test_segments_are_explained_in_their_surest_windows(
     assert list(explain_longest(gone, classifier)) == []
 
 
-def test_segment_puts_explanations_into_its_report(
-    quick: Run,
-    video: Path,
-    model: Path,
-    tmp_path: Path,
-) -> None:
+def test_segment_reports_explanations(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     done = quick("segment", video, "-m", model, "--explain", "-f", "html")
     assert done.returncode == 0, done.stderr
     assert 'id="explanations"' in (tmp_path / "walk.vidattn.html").read_text("utf-8")

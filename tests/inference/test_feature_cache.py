@@ -48,14 +48,14 @@ def video() -> MemoryVideo:
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.75])
-def test_scores_are_those_of_clips_seen_one_by_one(
+def test_scores_match_single_clips(
     classifier: Classifier, video: MemoryVideo, overlap: float
 ) -> None:
     events = list(stream.stream(video, classifier, overlap=overlap, runtime=CPU))
     scored = [event for event in events if isinstance(event, stream.Scored)]
     starts = [event.window.start for event in scored]
-    centres = [[s + 0.2 * (k + 0.5) for k in range(4)] for s in starts]
-    views = [View(tuple(min(int(t * 20 + 1e-6), 59) for t in times)) for times in centres]
+    centers = [[s + 0.2 * (k + 0.5) for k in range(4)] for s in starts]
+    views = [View(tuple(min(int(t * 20 + 1e-6), 59) for t in times)) for times in centers]
     for event, clip in zip(scored, view_clips(video, views, CLIP), strict=True):
         assert clip is not None
         with torch.inference_mode():
@@ -63,9 +63,7 @@ def test_scores_are_those_of_clips_seen_one_by_one(
         np.testing.assert_allclose(event.scores, plain.numpy(), rtol=0, atol=1e-6)
 
 
-def test_three_crops_are_those_of_clips_seen_one_by_one(
-    classifier: Classifier, video: MemoryVideo
-) -> None:
+def test_three_crops_match_single_clips(classifier: Classifier, video: MemoryVideo) -> None:
     views = ViewConfig(spatial=3, clips=1)
     timeline = stream.classify(video, classifier, sampling="dense", views=views, runtime=CPU)
     seen = tuple(int(t * 20) for t in 1.1 + 0.2 * (np.arange(4) + 0.5))
@@ -122,7 +120,7 @@ def test_prefetched_items_come_in_order_within_the_bound() -> None:
     assert not threads()
 
 
-def test_items_are_made_before_they_are_asked_for() -> None:
+def test_items_are_ready_before_they_are_requested() -> None:
     ready = threading.Event()
 
     def items() -> Iterator[int]:
@@ -165,7 +163,7 @@ def test_closing_early_ends_the_thread_and_closes_the_items() -> None:
     assert not threads()
 
 
-def test_an_item_that_takes_forever_is_interrupted() -> None:
+def test_an_endless_item_is_interrupted() -> None:
     freed = threading.Event()
 
     def items() -> Iterator[int]:

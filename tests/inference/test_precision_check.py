@@ -70,9 +70,7 @@ def test_classify_is_checked_too(video: MemoryVideo) -> None:
 
 
 @here
-def test_too_large_a_difference_is_refused(
-    video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_difference_is_refused(video: MemoryVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision_check, "TOLERANCE", 1e-6)
     with pytest.raises(InputError, match="refused: int8 beside float32") as caught:
         stream.segment(video, classifier(), runtime=INT8)
@@ -129,7 +127,7 @@ def test_a_precision_asked_for_by_name_is_not_checked(video: MemoryVideo) -> Non
     assert "bf16" not in timeline.model.extra
 
 
-def test_auto_leaves_small_models_in_float32(
+def test_auto_keeps_small_models_float32(
     video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scorer, "has_bf16_instructions", lambda: True)

@@ -10,7 +10,7 @@ ALLOWED = {("inference/batch/results.py", "time_ns")}
 """A file from the future says nothing of whether a result is older."""
 
 
-def test_nobody_takes_it_by_another_name() -> None:
+def test_the_clock_has_no_alias() -> None:
     root = Path(vidattn.__file__).parent
     taken = {
         (node.module, name.name)
@@ -22,9 +22,9 @@ def test_nobody_takes_it_by_another_name() -> None:
     assert taken <= {("time", "monotonic"), ("datetime", "timedelta")}
 
 
-def test_only_one_place_asks_what_time_it_is() -> None:
+def test_one_module_reads_the_clock() -> None:
     root = Path(vidattn.__file__).parent
-    found = {
+    users = {
         (path.relative_to(root).as_posix(), node.func.attr)
         for path in root.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -34,4 +34,4 @@ def test_only_one_place_asks_what_time_it_is() -> None:
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id in ("time", "datetime", "date")
     }
-    assert found == ALLOWED
+    assert users == ALLOWED

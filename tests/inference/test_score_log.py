@@ -31,7 +31,7 @@ def resumed(path: Path) -> tuple[dict[int, ScoreRecord], list[str]]:
         return log.begin(WHO, 3), log.notes
 
 
-def test_what_was_written_comes_back(tmp_path: Path) -> None:
+def test_a_log_round_trips(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     written(path)
     records, notes = resumed(path)
@@ -62,7 +62,7 @@ def test_a_log_cut_anywhere_gives_the_windows_before_the_cut(tmp_path: Path) -> 
         assert path.stat().st_size == max(e for e in ends if e <= max(length, begin))
 
 
-def test_a_damaged_record_is_named_and_what_follows_is_given_up(tmp_path: Path) -> None:
+def test_a_damaged_record_is_named_and_ends_the_log(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     data = bytearray(written(path))
     data[len(data) - RECORD - (HEAD.size + 5) - 3] ^= 1  # in the second window
@@ -72,7 +72,7 @@ def test_a_damaged_record_is_named_and_what_follows_is_given_up(tmp_path: Path) 
     assert notes == [f"{path}: record 2 is damaged; resuming after 1 windows"]
 
 
-def test_nothing_counts_after_a_record_that_is_gone(tmp_path: Path) -> None:
+def test_records_after_a_missing_one_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     data = written(path)
     second = len(data) - 2 * RECORD - (HEAD.size + 5)

@@ -29,7 +29,7 @@ def classifier() -> Classifier:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.2)])
-def test_a_gpu_gives_the_logits_of_the_processor(
+def test_a_gpu_gives_the_cpu_logits(
     classifier: Classifier, precision: str, tolerance: float
 ) -> None:
     # One classifier on both: what was folded on the processor must not be taken for it.
@@ -54,7 +54,7 @@ def test_a_gpu_gives_the_logits_of_the_processor(
         (SHAPE, 4, 16),
     ],
 )
-def test_on_a_processor_large_models_are_shown_clips_one_by_one_and_small_ones_many_at_once(
+def test_batches_on_a_cpu_are_small_for_large_models(
     config: TimeSformerConfig, frames: int, expected: int
 ) -> None:
     with torch.device("meta"):
@@ -65,8 +65,6 @@ def test_on_a_processor_large_models_are_shown_clips_one_by_one_and_small_ones_m
     assert batch_size_of(classifier, Runtime("cpu", batch_size=5), frames) == 5
 
 
-def test_a_model_that_cannot_be_counted_is_shown_eight_clips_at_once(
-    classifier: Classifier,
-) -> None:
+def test_a_model_of_unknown_cost_gets_batches_of_eight(classifier: Classifier) -> None:
     other = replace(classifier, model=torch.nn.Flatten())
     assert batch_size_of(other, Runtime("cpu"), 4) == 8

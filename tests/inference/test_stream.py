@@ -1,4 +1,4 @@
-"""Timelines are right about a video whose content is known: colours that change at known times."""
+"""Timelines are right about a video whose content is known: colors that change at known times."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FPS = 10
 
 
 class Reddest(nn.Module):
-    """Names the strongest colour of a clip; remembers how large its batches were."""
+    """Names the strongest color of a clip; remembers how large its batches were."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,11 +57,11 @@ class DamagedVideo(MemoryVideo):
 
 
 def color_frames(*scenes: tuple[str, float], width: int = 12) -> np.ndarray:
-    """Frames of plain colours: ("red", 2.0) is two seconds of red."""
-    colours = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+    """Frames of plain colors: ("red", 2.0) is two seconds of red."""
+    colors = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
     return np.concatenate(
         [
-            np.broadcast_to(np.array(colours[c], np.uint8), (round(s * FPS), 8, width, 3))
+            np.broadcast_to(np.array(colors[c], np.uint8), (round(s * FPS), 8, width, 3))
             for c, s in scenes
         ]
     )
@@ -81,9 +81,7 @@ def spans(timeline: Timeline) -> list[tuple[str, float, float]]:
     return [(s.label, s.window.start, s.window.stop) for s in timeline.segments]
 
 
-def test_segments_start_and_end_where_the_video_changes(
-    video: MemoryVideo, classifier: Classifier
-) -> None:
+def test_segments_change_with_the_video(video: MemoryVideo, classifier: Classifier) -> None:
     timeline = infer.segment(video, classifier)
     assert spans(timeline) == [("red", 0.0, 3.0), ("green", 3.0, 8.0), ("blue", 8.0, 10.5)]
     assert timeline.coverage == 1.0
@@ -103,9 +101,7 @@ def test_neither_overlap_nor_batch_size_changes_what_happens(
     assert max(classifier.model.batches) <= batch_size  # type: ignore[operator,arg-type]
 
 
-def test_events_come_in_order_and_count_every_window(
-    video: MemoryVideo, classifier: Classifier
-) -> None:
+def test_events_are_ordered_and_count_windows(video: MemoryVideo, classifier: Classifier) -> None:
     started, *scored, finished = infer.stream(video, classifier, stride=0.5)
     assert isinstance(started, infer.Started)
     assert isinstance(finished, infer.Finished)
@@ -124,7 +120,7 @@ def test_scores_are_those_of_the_model_on_the_frames_of_the_window(
         np.testing.assert_allclose(scores, logits.softmax(0).numpy(), atol=1e-5)
 
 
-def test_windows_far_apart_still_make_segments_that_tile_and_own_up_to_what_was_seen(
+def test_sparse_windows_make_segments_that_tile_and_state_their_coverage(
     video: MemoryVideo, classifier: Classifier
 ) -> None:
     timeline = infer.segment(video, classifier, stride=3.0)
@@ -138,7 +134,7 @@ def test_a_region_of_a_video_is_segmented_alone(video: MemoryVideo, classifier: 
     assert timeline.coverage == pytest.approx(5 / 10.5, abs=1e-4)
 
 
-def test_what_did_not_decode_before_an_early_stop_is_named(classifier: Classifier) -> None:
+def test_unreadable_spans_before_an_early_stop_are_named(classifier: Classifier) -> None:
     video = DamagedVideo(color_frames(("red", 2), ("green", 2)), damaged={11, 12})
     events = infer.stream(video, classifier, runtime=Runtime(batch_size=1))
     started = next(events)
@@ -159,7 +155,7 @@ def test_a_video_shorter_than_a_window_still_gets_its_segment(classifier: Classi
     assert "shorter than one window" in timeline.warnings[0]
 
 
-def test_a_stream_that_is_stopped_early_makes_a_valid_timeline(
+def test_a_stopped_stream_makes_a_valid_timeline(
     video: MemoryVideo, classifier: Classifier
 ) -> None:
     events = infer.stream(video, classifier, runtime=Runtime(batch_size=1))
@@ -173,7 +169,7 @@ def test_a_stream_that_is_stopped_early_makes_a_valid_timeline(
     assert Timeline.from_json(timeline.to_json()).segments == timeline.segments
 
 
-def test_a_video_that_breaks_off_says_so(classifier: Classifier) -> None:
+def test_a_truncated_video_is_incomplete(classifier: Classifier) -> None:
     class Torn(MemoryVideo):
         def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
             yield from list(super().stream(indices))[:6]
@@ -213,16 +209,14 @@ def test_decoding_continues_while_the_model_works(classifier: Classifier) -> Non
     events.close()  # type: ignore[attr-defined]
 
 
-def test_single_lost_frames_are_stood_in_for_and_their_time_is_named(
-    classifier: Classifier,
-) -> None:
+def test_single_missing_frames_are_replaced_and_their_time_named(classifier: Classifier) -> None:
     video = DamagedVideo(color_frames(("red", 2), ("green", 2)), damaged={11, 12})
     timeline = infer.segment(video, classifier)
     assert spans(timeline) == [("red", 0.0, 1.1), ("red", 1.3, 2.0), ("green", 2.0, 4.0)]
     assert timeline.unreadable == ((Window(1.1, 1.3), "E_DECODE"),)
 
 
-def test_a_window_that_lost_most_of_its_frames_is_not_guessed(classifier: Classifier) -> None:
+def test_a_window_without_most_of_its_frames_has_no_scores(classifier: Classifier) -> None:
     video = DamagedVideo(color_frames(("red", 2), ("green", 2)), damaged=set(range(11, 20)))
     timeline = infer.segment(video, classifier)
     assert spans(timeline) == [("red", 0.0, 1.0), ("green", 2.0, 4.0)]
@@ -251,9 +245,7 @@ def test_classify_weighs_the_whole_video(video: MemoryVideo, classifier: Classif
     assert "stretched from 4 to 21" in timeline.warnings[0]
 
 
-def test_dense_classification_lists_the_spans_of_its_clips(
-    video: MemoryVideo, classifier: Classifier
-) -> None:
+def test_dense_classification_lists_clip_spans(video: MemoryVideo, classifier: Classifier) -> None:
     timeline = infer.classify(
         video, classifier, sampling="dense", views=ViewConfig(spatial=1, clips=3)
     )
@@ -309,7 +301,7 @@ def test_frames_are_dropped_when_no_view_needs_them() -> None:
     assert most <= 6
 
 
-def test_memory_that_runs_out_halves_the_batch(video: MemoryVideo) -> None:
+def test_a_lack_of_memory_halves_the_batch(video: MemoryVideo) -> None:
     class Small(Reddest):
         def forward(self, clips: Tensor) -> Tensor:
             if len(clips) > 2:
@@ -320,7 +312,7 @@ def test_memory_that_runs_out_halves_the_batch(video: MemoryVideo) -> None:
     assert len(spans(infer.segment(video, small))) == 3
 
 
-def test_memory_that_does_not_hold_one_clip_is_an_error(video: MemoryVideo) -> None:
+def test_too_little_memory_for_one_clip_is_an_error(video: MemoryVideo) -> None:
     class Tiny(Reddest):
         def forward(self, clips: Tensor) -> Tensor:
             raise torch.OutOfMemoryError("out of memory")
@@ -329,7 +321,7 @@ def test_memory_that_does_not_hold_one_clip_is_an_error(video: MemoryVideo) -> N
         infer.segment(video, Classifier(Tiny(), CLIP, ("red", "green", "blue")))
 
 
-def test_scores_that_are_no_numbers_are_an_error(video: MemoryVideo) -> None:
+def test_nan_scores_are_an_error(video: MemoryVideo) -> None:
     class Broken(Reddest):
         def forward(self, clips: Tensor) -> Tensor:
             return super().forward(clips) * float("nan")
@@ -339,16 +331,12 @@ def test_scores_that_are_no_numbers_are_an_error(video: MemoryVideo) -> None:
     assert caught.value.code == "E_NONFINITE"
 
 
-def test_a_device_that_is_not_there_is_refused_with_a_hint(
-    video: MemoryVideo, classifier: Classifier
-) -> None:
+def test_an_unknown_device_has_a_hint(video: MemoryVideo, classifier: Classifier) -> None:
     with pytest.raises(UsageError, match="no such device"):
         infer.segment(video, classifier, runtime=Runtime(device="abacus"))
 
 
-def test_the_scorer_runs_the_fused_model_with_the_same_scores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_fused_model_of_the_scorer_has_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     shape = TimeSformerConfig(classes=3, frames=4, size=32, width=32, depth=2, heads=2)
     classifier = Classifier(TimeSformer(shape), ClipConfig(), ("a", "b", "c"))

@@ -40,10 +40,10 @@ def videos(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     rows = ["path,label,split"]
     for number in range(64):
-        found = seen(int(rng.integers(6, 10)), rng)
-        first, later = sorted(rng.choice(len(found.vectors), 2, replace=False))
-        found.vectors[first, number % 2] = found.vectors[later, 1 - number % 2] = 2.0
-        embeddings.save_embeddings(found, tmp_path / f"{number}.vidattn.npz")
+        embedded = seen(int(rng.integers(6, 10)), rng)
+        first, later = sorted(rng.choice(len(embedded.vectors), 2, replace=False))
+        embedded.vectors[first, number % 2] = embedded.vectors[later, 1 - number % 2] = 2.0
+        embeddings.save_embeddings(embedded, tmp_path / f"{number}.vidattn.npz")
         split = "val" if number % 8 > 5 else "train"
         rows.append(f"{number}.vidattn.npz,{'ab'[number % 2]} first,{split}")
     (tmp_path / "videos.csv").write_text("\n".join(rows) + "\n")
@@ -51,19 +51,19 @@ def videos(tmp_path: Path) -> Path:
 
 
 def test_embeddings_come_back_and_give_the_same_bytes(tmp_path: Path) -> None:
-    found = seen(5, np.random.default_rng(1))
-    path = embeddings.save_embeddings(found, tmp_path / "a.vidattn.npz")
+    embedded = seen(5, np.random.default_rng(1))
+    path = embeddings.save_embeddings(embedded, tmp_path / "a.vidattn.npz")
     data = path.read_bytes()
     back = embeddings.load_embeddings(path)
-    assert np.array_equal(back.vectors, found.vectors)
-    assert np.array_equal(back.windows, found.windows)
+    assert np.array_equal(back.vectors, embedded.vectors)
+    assert np.array_equal(back.windows, embedded.windows)
     assert (back.source, back.model, back.settings) == ("video.mp4", SEEN_BY, SETTINGS)
     assert embeddings.save_embeddings(back, path).read_bytes() == data
     assert len(back.select(Window(1.2, 3.5))) == 2
 
 
 @pytest.mark.parametrize("data", [b"", b"no archive", b"PK\x03\x04 cut off"])
-def test_what_holds_no_embeddings_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_files_without_embeddings_are_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(DataError, match="no embeddings of windows"):
         embeddings.load_embeddings(tmp_path / "a.npz")
@@ -120,14 +120,10 @@ def test_embeddings_of_different_settings_are_refused(videos: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_head_learns_an_order_that_the_mean_cannot_see(
-    quick: Run,
-    videos: Path,
-    tmp_path: Path,
-) -> None:
+def test_a_head_learns_an_order_that_means_hide(quick: Run, videos: Path, tmp_path: Path) -> None:
     words = ["--dataset", videos, "--batch-size", 16, "--set", "data.clips_per_epoch=320"]
     words += ["--epochs", 12, "--set", "temporal_head.width=32", "--set", "optim.lr=3e-3", "-q"]
-    found = {}
+    embedded = {}
     for depth in (0, 2):
         run = tmp_path / f"run{depth}"
         done = quick(
@@ -143,9 +139,9 @@ def test_a_head_learns_an_order_that_the_mean_cannot_see(
         assert done.returncode == 0, done.stderr
         done = quick("eval", "-m", run, "--json", "-q")
         assert done.returncode == 0, done.stderr
-        found[depth] = json.loads(done.stdout)["top1"]
-    assert found[2] >= 0.85
-    assert found[0] <= 0.75
+        embedded[depth] = json.loads(done.stdout)["top1"]
+    assert embedded[2] >= 0.85
+    assert embedded[0] <= 0.75
     done = quick(
         "train", "--task", "temporal-head", *words, "--run-dir", tmp_path / "run2", "--resume"
     )
@@ -153,18 +149,15 @@ def test_a_head_learns_an_order_that_the_mean_cannot_see(
 
 
 def test_a_temporal_head_classifies_a_video(
-    quick: Run,
-    video: Path,
-    model: Path,
-    tmp_path: Path,
+    quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     look = ("segment", video, "-m", model, "-f", "json", "--overlap", 0.5)
     assert quick(*look).returncode == 0
     plain = json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"]
     assert quick(*look, "--embeddings").returncode == 0
     assert json.loads((tmp_path / "walk.vidattn.json").read_text())["scores"] == plain
-    found = embeddings.load_embeddings(tmp_path / "walk.vidattn.npz")
-    assert found.vectors.shape == (15, 32)
+    embedded = embeddings.load_embeddings(tmp_path / "walk.vidattn.npz")
+    assert embedded.vectors.shape == (15, 32)
     (tmp_path / "parts.csv").write_text(
         "path,label,start,end,split\n"
         + "".join(

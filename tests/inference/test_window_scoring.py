@@ -64,7 +64,7 @@ def test_a_document_that_counts_added_windows_still_loads(classifier: Classifier
     assert len(timeline.windows) == document["coverage"]["windows"]
 
 
-def test_requests_that_make_no_sense_are_refused() -> None:
+def test_invalid_requests_are_refused() -> None:
     with pytest.raises(UsageError, match="levels go from 0 to 255"):
         Windowing(skip_static=-1.0)
     with pytest.raises(UsageError, match="exclude each other"):

@@ -49,7 +49,7 @@ def test_a_failing_block_leaves_the_old_file_and_no_other(tmp_path: Path) -> Non
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_full_disk_is_named_and_leaves_no_temporary_file(
+def test_a_full_disk_leaves_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(descriptor: int) -> None:
@@ -94,9 +94,7 @@ def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
     assert names(tmp_path) == [name]
 
 
-def test_the_data_reaches_the_disk_before_the_name_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_is_flushed_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
@@ -117,15 +115,15 @@ def test_the_data_reaches_the_disk_before_the_name_does(
 @pytest.fixture
 def flushed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is flushed to the disk, in order."""
-    found: list[str] = []
+    calls: list[str] = []
     fsync = os.fsync
 
     def noted(descriptor: int) -> None:
-        found.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        calls.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    return found
+    return calls
 
 
 def test_new_folders_are_flushed_from_the_top_down(tmp_path: Path, flushed: list[str]) -> None:

@@ -57,7 +57,7 @@ def test_a_killed_process_lets_go_of_its_lock(tmp_path: Path) -> None:
         assert free
 
 
-def test_a_file_system_without_locks_says_so(
+def test_a_file_system_without_locks_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fcntl

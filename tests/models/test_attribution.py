@@ -87,9 +87,7 @@ variants = pytest.mark.parametrize("change", VARIANTS, ids=lambda change: "".joi
 
 @variants
 @torch.no_grad()
-def test_rollout_is_the_product_of_the_dense_maps(
-    change: dict[str, str], maps: list[Tensor]
-) -> None:
+def test_rollout_is_the_product_of_dense_maps(change: dict[str, str], maps: list[Tensor]) -> None:
     model = tiny(**change)
     model(noise())
     total = torch.eye(1 + PATCHES)
@@ -103,9 +101,7 @@ def test_rollout_is_the_product_of_the_dense_maps(
 
 
 @variants
-def test_relevance_is_made_of_the_dense_maps_and_their_gradients(
-    change: dict[str, str], maps: list[Tensor]
-) -> None:
+def test_relevance_is_maps_times_gradients(change: dict[str, str], maps: list[Tensor]) -> None:
     model = tiny(**change)
     gradients = torch.autograd.grad(model(noise())[0, 3], maps)
     pairs = zip(maps, gradients, strict=True)

@@ -23,21 +23,17 @@ LONG = TimeSformerConfig(frames=96)
     ],
     ids=str,
 )
-def test_multiply_adds_are_the_known_ones(
-    config: TimeSformerConfig | StamConfig, giga: float
-) -> None:
+def test_known_multiply_adds(config: TimeSformerConfig | StamConfig, giga: float) -> None:
     assert count_macs(config) / 1e9 == pytest.approx(giga, rel=0.001)
 
 
 @pytest.mark.parametrize(
     "attention, without, copies", [("time", 134.4, 196), ("axial", 246.2, 8 * 14)]
 )
-def test_copies_of_the_class_token_count_in_every_row(
-    attention: str, without: float, copies: int
-) -> None:
+def test_class_token_copies_count_per_row(attention: str, without: float, copies: int) -> None:
     linear = 12 * copies * 4 * 768**2 / 1e9
-    found = count_macs(TimeSformerConfig(attention)) / 1e9
-    assert found == pytest.approx(without + linear, rel=0.001)
+    macs = count_macs(TimeSformerConfig(attention)) / 1e9
+    assert macs == pytest.approx(without + linear, rel=0.001)
 
 
 @pytest.mark.parametrize("config, tera", [(BASE, 0.59), (HR, 5.11), (LONG, 7.14)], ids=str)

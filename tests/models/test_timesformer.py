@@ -46,9 +46,7 @@ def test_parameter_counts_are_those_of_the_paper(attention: str) -> None:
     ],
     ids=["base", "HR", "L", "HowTo100M"],
 )
-def test_parameter_counts_are_those_of_the_released_files(
-    config: TimeSformerConfig, count: int
-) -> None:
+def test_parameter_counts_match_the_released_files(config: TimeSformerConfig, count: int) -> None:
     assert count_parameters(config) == count
 
 

@@ -50,18 +50,18 @@ class Page:
             message["sessionId"] = self._session
         os.write(self._into, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next()
-            if answer.get("id") == self._count:
-                assert "error" not in answer, answer["error"]
-                return answer["result"]
+            reply = self._next()
+            if reply.get("id") == self._count:
+                assert "error" not in reply, reply["error"]
+                return reply["result"]
 
     def ask(self, expression: str) -> Any:
         """The value of an expression of JavaScript in the page, awaited."""
-        answer = self.tell(
+        reply = self.tell(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
+        assert "exceptionDetails" not in reply, reply["exceptionDetails"]
+        return reply["result"].get("value")
 
     def wait(self, expression: str) -> None:
         """Until an expression is true; ten seconds at most in the time of the page."""
@@ -85,12 +85,12 @@ class Page:
 
     def middle(self, selector: str, number: int = 0) -> tuple[float, float]:
         """Where on the screen the middle of an element is, after scrolling to it."""
-        found = self.ask(
+        result = self.ask(
             f"(() => {{ const e = document.querySelectorAll('{selector}')[{number}];"
             " e.scrollIntoView({ block: 'nearest' }); const b = e.getBoundingClientRect();"
             " return [b.left + b.width / 2, b.top + b.height / 2]; })()"
         )
-        return found[0], found[1]
+        return result[0], result[1]
 
     def click(self, selector: str, number: int = 0, share: float = 0.5) -> None:
         """A real click of the mouse on an element, so far across it."""
@@ -119,8 +119,8 @@ class Page:
 
         A video that is not there is none of them.
         """
-        found = [event for event in self.events if event["method"] in WRONG]
-        return [e for e in found if e["params"].get("entry", {}).get("source") != "network"]
+        result = [event for event in self.events if event["method"] in WRONG]
+        return [e for e in result if e["params"].get("entry", {}).get("source") != "network"]
 
     def addresses(self) -> set[str]:
         """All that was asked for since the page was opened."""

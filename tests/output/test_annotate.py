@@ -53,13 +53,13 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_every_excerpt_holds_the_exact_frames_of_its_segment(source: Path, tmp_path: Path) -> None:
     timeline = timeline_of(source)
-    made = excerpts(timeline, tmp_path, exact=True)
-    assert [path.name for path in made] == [
+    written = excerpts(timeline, tmp_path, exact=True)
+    assert [path.name for path in written] == [
         "a b.01.walk.mp4", "a b.02.run.mp4", "a b.03.jump-rest.mp4"
     ]  # fmt: skip
     with open_video(source) as video:
         times = video.times
-    for path, segment in zip(made, timeline.segments, strict=True):
+    for path, segment in zip(written, timeline.segments, strict=True):
         with open_video(path) as excerpt:
             assert segment.start_frame is not None
             assert segment.end_frame is not None
@@ -75,9 +75,9 @@ def test_the_label_changes_with_the_exact_frame(source: Path, tmp_path: Path) ->
     timeline = timeline_of(source)
     events = list(annotate_events(timeline, tmp_path / "b.mp4"))
     assert [type(e) for e in events] == [FrameDrawn] * 50 + [FileMade]
-    found = probed(tmp_path / "b.mp4")
-    assert (found["width"], found["height"]) == (216, 144)  # enlarged, so that letters fit
-    assert found["sound"]["codec_name"] == "aac"
+    probe = probed(tmp_path / "b.mp4")
+    assert (probe["width"], probe["height"]) == (216, 144)  # enlarged, so that letters fit
+    assert probe["sound"]["codec_name"] == "aac"
     assert beeps_at(tmp_path / "b.mp4") == pytest.approx(1.0, abs=0.03)
     with open_video(source) as one, open_video(tmp_path / "b.mp4") as other:
         assert other.times == pytest.approx(one.times, abs=1e-4)
@@ -96,20 +96,20 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_excerpts_at_key_frames_are_copied_and_others_are_not(plain: Path, tmp_path: Path) -> None:
     # Key frames every 0.4 s and segments at 0, 0.5 and 1.5 s: always one within 0.2 s.
-    made = [
+    written = [
         e for e in excerpt_events(timeline_of(plain), tmp_path, name="o") if isinstance(e, FileMade)
     ]
-    assert [e.copied for e in made] == [True, True, True]
+    assert [e.copied for e in written] == [True, True, True]
     first = []
-    for event in made:
+    for event in written:
         with open_video(event.path) as excerpt:
             first += numbers(excerpt.read([0]))
     assert first == [0, 10, 40]
     clock, ticks = TICKS["25"]
     rare = write_numbered(tmp_path / "rare.mp4", clock, ticks, options={"g": "50"})
-    made = [e for e in excerpt_events(timeline_of(rare), tmp_path) if isinstance(e, FileMade)]
-    assert [e.copied for e in made] == [True, False, False]  # it ends at any frame
-    with open_video(made[1].path) as excerpt:
+    written = [e for e in excerpt_events(timeline_of(rare), tmp_path) if isinstance(e, FileMade)]
+    assert [e.copied for e in written] == [True, False, False]  # it ends at any frame
+    with open_video(written[1].path) as excerpt:
         assert numbers(excerpt.read([0, excerpt.frames - 1])) == [13, 37]
 
 

@@ -191,9 +191,7 @@ def test_out_points_are_exclusive_and_events_touch() -> None:
         ("01:00:00:00", "01:00:00:00", "NON-DROP FRAME"),
     ],
 )
-def test_the_start_timecode_says_whether_frames_are_dropped(
-    start: str | None, first: str, fcm: str
-) -> None:
+def test_the_start_timecode_sets_drop_frames(start: str | None, first: str, fcm: str) -> None:
     settings = Settings(start_timecode=start)
     text = render(timeline_cut_at(NTSC, [0, 1800, 3000], settings=settings), "edl")
     assert events(text)[0][0] == first

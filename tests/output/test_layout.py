@@ -22,11 +22,18 @@ EVIL = "</script><img src=x onerror=window.hacked=1>"
 
 def result(labels: list[str], per_class: int = 10) -> dict[str, object]:
     """Every class is right 8 of 10 times, and else taken for the next."""
-    truth = np.repeat(np.arange(len(labels)), per_class)
-    answers = np.where(np.arange(len(truth)) % 10 < 8, truth, (truth + 1) % len(labels))
-    logits = np.eye(len(labels))[answers] * 5
-    about = {"model": "tiny", "dataset": "steps", "scored": len(truth), "videos": len(truth)}
-    return {**measure(logits, truth).to_dict(labels), **about, "failed": []}
+    labels_of = np.repeat(np.arange(len(labels)), per_class)
+    predictions = np.where(
+        np.arange(len(labels_of)) % 10 < 8, labels_of, (labels_of + 1) % len(labels)
+    )
+    logits = np.eye(len(labels))[predictions] * 5
+    about = {
+        "model": "tiny",
+        "dataset": "steps",
+        "scored": len(labels_of),
+        "videos": len(labels_of),
+    }
+    return {**measure(logits, labels_of).to_dict(labels), **about, "failed": []}
 
 
 def log(epochs: int) -> list[dict[str, object]]:
@@ -57,24 +64,24 @@ def test_the_page_of_400_classes_stays_small_and_names_stand_in_its_cells() -> N
 
 @pytest.mark.parametrize("kind", ["confusion", "curves"])
 def test_pages_run_nothing_but_their_own_script(kind: str) -> None:
-    made = {
+    document = {
         "confusion": confusion_page(result(["walk", EVIL])),
         "curves": curves_page(log(3), EVIL, [EVIL]),
     }
-    page = Reader(made[kind])
+    page = Reader(document[kind])
     assert page.handlers == page.loads == []
     assert page.policy.startswith("default-src 'none';")
     assert "unsafe" not in page.policy
-    assert "<img" not in made[kind]
+    assert "<img" not in document[kind]
 
 
-def test_curves_have_a_row_for_every_epoch_and_the_colours_of_the_report() -> None:
+def test_curves_have_a_row_for_every_epoch_and_the_colors_of_the_report() -> None:
     text = curves_page(log(4), "small", ["steps"])
     assert re.findall(r"([\d.]+) %</td>", text) == ["25.0", "50.0", "75.0", "100.0"]
     assert text == curves_page(log(4), "small", ["steps"])
     picture = draw_curves(log(4), "a & b")
     ElementTree.fromstring(picture)
-    assert all(colour in picture for colour in page_colors()["k0"])
+    assert all(color in picture for color in page_colors()["k0"])
     ElementTree.fromstring(draw_curves([], "nothing yet"))
 
 
@@ -89,11 +96,11 @@ def test_epochs_without_lines_of_steps_are_joined_and_the_axis_says_what_it_coun
 
 
 def test_the_name_of_a_file_says_whether_it_is_a_table_or_a_page(tmp_path: Path) -> None:
-    made = result(["walk", "run"])
-    assert write_confusion(made, tmp_path / "who.csv").read_text().startswith("truth")
-    page = write_confusion(made, tmp_path / "who.html").read_text("utf-8")
+    document = result(["walk", "run"])
+    assert write_confusion(document, tmp_path / "who.csv").read_text().startswith("truth")
+    page = write_confusion(document, tmp_path / "who.html").read_text("utf-8")
     assert page.startswith("<!doctype html>")
-    assert page == confusion_page(made)
+    assert page == confusion_page(document)
 
 
 @pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")

@@ -20,8 +20,8 @@ SEGMENTS = (
 )
 
 
-def drawn(size: tuple[int, int], time: float, ground: int = 250, **more: bool) -> np.ndarray:
-    """A grey frame with the overlay of a moment."""
+def frames(size: tuple[int, int], time: float, ground: int = 250, **more: bool) -> np.ndarray:
+    """A gray frame with the overlay of a moment."""
     frame = np.full((size[1], size[0], 3), ground, np.uint8)
     Overlay(SEGMENTS, size, Window(0, 10), whole=more.get("whole", False)).draw(frame, time)
     return frame
@@ -30,7 +30,7 @@ def drawn(size: tuple[int, int], time: float, ground: int = 250, **more: bool) -
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("ground", [0, 128, 255])
 def test_letters_stand_out_and_lie_in_the_safe_area(size: tuple[int, int], ground: int) -> None:
-    frame = drawn(size, 1.0, ground)
+    frame = frames(size, 1.0, ground)
     changed = np.argwhere((frame != ground).any(axis=2))
     (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
     width, height = size
@@ -53,15 +53,15 @@ def test_long_labels_are_shortened_and_the_score_stays() -> None:
     short = lettering_.mask("a label that does not fit", 90)
     assert short.shape[1] <= 90 < full.shape[1]
     assert (short[:, :40] == full[:, :40]).all()
-    frame = drawn((320, 180), 7.0)
-    score = drawn((320, 180), 1.0)
+    frame = frames((320, 180), 7.0)
+    score = frames((320, 180), 1.0)
     right = slice(250, 302)
     assert (frame[140:160, right].max(axis=2) > 230).any()
     assert (score[140:160, right].max(axis=2) > 230).any()
 
 
 def test_the_track_shows_the_segments_and_where_the_video_is() -> None:
-    frame = drawn((640, 360), 5.0)
+    frame = frames((640, 360), 5.0)
     row = frame[335]
     inner = row[(row != 250).any(axis=1)]
     blue = (inner == COLORS[0]).all(axis=1)
@@ -73,7 +73,7 @@ def test_the_track_shows_the_segments_and_where_the_video_is() -> None:
 
 
 def test_background_and_what_nobody_saw_show_no_score() -> None:
-    named, background = drawn((640, 360), 1.0), drawn((640, 360), 5.0)
+    named, background = frames((640, 360), 1.0), frames((640, 360), 5.0)
     assert (named[300:330] > 230).all(axis=2).any()
     assert not (background[315:328, 29:611] > 230).all(axis=2).any()
     overlay = Overlay(SEGMENTS[:1], (640, 360), Window(0, 10), whole=False)
@@ -133,5 +133,5 @@ def test_hostile_labels_are_drawn_or_shown_as_signs(label: str) -> None:
 @pytest.mark.parametrize("size", [(2, 2), (16, 400), (400, 16), (150, 144)])
 def test_strange_sizes_are_drawn_on_where_there_is_room(size: tuple[int, int]) -> None:
     room = size != (2, 2)
-    assert (drawn(size, 1.0) != 250).any() == room
-    assert (drawn(size, 9.99, whole=True) != 250).any() == room
+    assert (frames(size, 1.0) != 250).any() == room
+    assert (frames(size, 9.99, whole=True) != 250).any() == room

@@ -43,9 +43,7 @@ def read(path: Path) -> tuple[Timeline, np.ndarray]:
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 @pytest.mark.parametrize("rate", [NTSC_24, Fraction(25), NTSC], ids=str)
-def test_a_change_of_label_is_at_the_exact_frame(
-    tmp_path: Path, rate: Fraction, ending: str
-) -> None:
+def test_labels_change_at_the_exact_frame(tmp_path: Path, rate: Fraction, ending: str) -> None:
     # Matroska counts milliseconds, so its frames are up to half of one away from where they belong.
     timeline, _ = read(write(tmp_path / f"a.{ending}", rate))
     assert timeline.input.vfr is False
@@ -60,9 +58,7 @@ def test_a_change_of_label_is_at_the_exact_frame(
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
-def test_where_the_rate_varies_a_change_is_where_its_frame_is_shown(
-    tmp_path: Path, ending: str
-) -> None:
+def test_labels_change_with_their_frame_at_variable_rate(tmp_path: Path, ending: str) -> None:
     gaps = [(33, 34, 100, 17)[(i // 9) % 4] for i in range(COUNT)]
     stamps = [0, *np.cumsum(gaps)[:-1].tolist()]
     timeline, times = read(write(tmp_path / f"a.{ending}", Fraction(30), stamps))

@@ -67,15 +67,15 @@ def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> A
 def agree(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> int:
     """Hold all answers of the script to those of the Python code; how many segments there were."""
     count = 0
-    for (timeline, wanted), answers in zip(cases, in_script(cases, tmp_path), strict=True):
-        for decoding, answer in zip(wanted, answers, strict=True):
+    for (timeline, wanted), replies in zip(cases, in_script(cases, tmp_path), strict=True):
+        for decoding, expected_rows in zip(wanted, replies, strict=True):
             again = timeline.with_decoding(**vars(decoding))
             expected = [
                 (s.window.start, s.window.stop, s.label if s.label_id is not None else None)
                 for s in again.segments
             ]
-            assert [tuple(row[:3]) for row in answer] == expected, decoding
-            for row, segment in zip(answer, again.segments, strict=True):
+            assert [tuple(row[:3]) for row in expected_rows] == expected, decoding
+            for row, segment in zip(expected_rows, again.segments, strict=True):
                 if segment.label_id is not None:
                     assert row[3] == pytest.approx(segment.score, abs=2e-5)
             count += len(expected)
@@ -95,7 +95,7 @@ def drawn(seed: int) -> Timeline:
     blur = rng.random() < 0.5 and len(starts) > 2
     if blur:
         levels[1:-1] = (levels[:-2] + levels[1:-1] + levels[2:]) / 3
-    lost = [] if rng.random() < 0.7 else [(Window(stride * 2.25, stride * 3.5), "E_DECODE")]
+    gaps = [] if rng.random() < 0.7 else [(Window(stride * 2.25, stride * 3.5), "E_DECODE")]
     duration = float(count * stride + length)
     return Timeline(
         source="a.mp4",
@@ -103,17 +103,17 @@ def drawn(seed: int) -> Timeline:
         windows=tuple(Window(s, s + length) for s in starts.tolist()),
         scores=levels / levels.sum(axis=1, keepdims=True),
         duration=duration,
-        unreadable=tuple(lost),
+        unreadable=tuple(gaps),
         cuts=tuple(sorted({round(t, 3) for t in rng.uniform(0.1, duration, 6).tolist()})),
     )
 
 
 def settings(rng: np.random.Generator, base: Decoding) -> list[Decoding]:
     """The same way of deciding at several places of the sliders."""
-    found = []
+    spans = []
     for _ in range(6):
         threshold = float(rng.choice([0, 0.25, 1 / 3, 0.5, 1, round(rng.random(), 2)]))
-        found.append(
+        spans.append(
             Decoding(
                 smooth=base.smooth,
                 kernel=base.kernel,
@@ -124,7 +124,7 @@ def settings(rng: np.random.Generator, base: Decoding) -> list[Decoding]:
                 merge_gap=float(rng.choice([0, 0, 0.5, 2, 10])),
             )
         )
-    return found
+    return spans
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_two_windows_that_see_a_cell_alike_count_alike() -> None:
     assert fused == pytest.approx(np.array([[0.8, 0.2], [0.5, 0.5], [0.2, 0.8]]))
 
 
-def test_the_window_with_the_cell_at_its_centre_counts_most() -> None:
+def test_the_window_with_the_cell_at_its_center_counts_most() -> None:
     scores = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.1]])
     windows = W((0, 6), (2, 8), (4, 10))
     fused = fuse_scores(windows, scores, cut_cells(windows))
@@ -138,9 +138,7 @@ def test_gathered_scores_agree_with_the_weights_written_out() -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_gathering_many_cells_at_once_is_gathering_each_by_itself(
-    seed: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cells_are_gathered_alike_in_one_pass(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(seed)
     starts = np.sort(rng.random(40) * 40).round(3)
     ends = starts + (rng.random(40) * (40 if seed % 2 else 4) + 0.001).round(3)
@@ -160,7 +158,7 @@ def test_gathered_rows_are_probabilities_even_when_windows_are_certain() -> None
     assert fused.sum(1) == pytest.approx(1)
 
 
-def test_equal_neighbours_become_one_segment_with_the_mean_score() -> None:
+def test_equal_neighbors_become_one_segment_with_the_mean_score() -> None:
     scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     first, second = merge_cells(W((0, 1), (1, 4), (4, 5)), scores, ("dive", "swim"))
     assert first.window == Window(0, 4)
@@ -191,7 +189,7 @@ def test_alternatives_are_the_next_four_labels() -> None:
     assert segment.alternatives == (("d", 0.2), ("e", 0.2), ("f", 0.15), ("a", 0.1))
 
 
-def test_a_short_segment_goes_to_the_neighbour_whose_label_fits_it_better() -> None:
+def test_a_short_segment_goes_to_the_neighbor_whose_label_fits_it_better() -> None:
     scores = np.concatenate([one_hot(0, 0), [[0.1, 0.5, 0.4]], one_hot(2, 2, 2)])
     segments = merge_cells(seconds(6), scores, "abc", Decoding(min_duration=2))
     assert spans(segments) == [(0, 2, "a"), (2, 6, "c")]
@@ -211,7 +209,7 @@ def test_a_short_segment_goes_to_background_when_no_label_beats_the_threshold() 
     ]
 
 
-def test_a_short_segment_without_neighbours_stays() -> None:
+def test_a_short_segment_without_neighbors_stays() -> None:
     segments = merge_cells(W((0, 1), (2, 3)), one_hot(0, 1), "abc", Decoding(min_duration=60))
     assert spans(segments) == [(0, 1, "a"), (2, 3, "b")]
 
@@ -325,12 +323,12 @@ def test_short_segments_go_in_the_order_of_their_length(seed: int) -> None:
     cells = [Window(a, b) for a, b in pairwise(edges)]
     scores = rng.dirichlet(np.full(3, 0.5), 60).round(5)
     shortest = float(rng.choice([0.5, 1.25, 3]))
-    found = merge_cells(cells, scores, "abc", Decoding(min_duration=shortest))
+    merged = merge_cells(cells, scores, "abc", Decoding(min_duration=shortest))
     lengths, labels = [cell.duration for cell in cells], scores.argmax(1).tolist()
     wanted = given_up_one_by_one(lengths, labels, scores, shortest)
-    ends = [s.window.start for s in found]
+    ends = [s.window.start for s in merged]
     assert ends == [c.start for i, c in enumerate(cells) if not i or wanted[i] != wanted[i - 1]]
-    assert [s.label for s in found] == ["abc"[wanted[edges.index(start)]] for start in ends]
+    assert [s.label for s in merged] == ["abc"[wanted[edges.index(start)]] for start in ends]
 
 
 def test_a_day_of_short_windows_is_decoded_in_seconds() -> None:

@@ -52,9 +52,7 @@ def run(folder: Path, run_dir: Path, recipe: Recipe = TINY, **options: bool) -> 
     return list(fit.fit(recipe, run_dir, device="cpu", **options))
 
 
-def test_a_folder_of_clips_becomes_a_classifier_of_its_classes(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_folder_of_clips_trains_a_classifier(folder: Path, tmp_path: Path) -> None:
     events = run(folder, tmp_path)
     kinds = [type(event).__name__ for event in events]
     assert kinds == [
@@ -74,12 +72,12 @@ def test_a_folder_of_clips_becomes_a_classifier_of_its_classes(
     assert (card.name, card.license, card.training_data) == (tmp_path.name, "", folder.name)
     assert card.source == f"vidattn train --dataset {folder.name}"
     assert json.loads((tmp_path / "recipe.json").read_text())["model"]["classes"] == 2
-    *_, found = evaluate_dataset(
+    *_, evaluation = evaluate_dataset(
         classifier, open_dataset(str(folder), None, "val"), ViewConfig(1, 1), runtime=Runtime("cpu")
     )
-    assert isinstance(found, DatasetEvaluation)
+    assert isinstance(evaluation, DatasetEvaluation)
     epochs = [event for event in events if isinstance(event, fit.EpochDone)]
-    assert found.metrics.top1 == epochs[-1].scores["top1"]
+    assert evaluation.metrics.top1 == epochs[-1].scores["top1"]
 
 
 def test_a_run_resumes_within_an_epoch_to_the_same_files(folder: Path, tmp_path: Path) -> None:
@@ -106,7 +104,7 @@ def test_a_dataset_of_one_class_is_refused(folder: Path, tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def damaged(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy in which one video to train on and one that is held back are broken."""
+    """A copy in which one video to train on and one that is validation are broken."""
     root = tmp_path_factory.mktemp("damaged") / "mine"
     shutil.copytree(folder, root)
     for half in ("train", "val"):
@@ -119,24 +117,22 @@ def rows(run_dir: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (run_dir / "log.jsonl").read_text().splitlines()]
 
 
-def test_broken_videos_are_reported_once_and_do_not_stop_a_run(
-    damaged: Path, tmp_path: Path
-) -> None:
+def test_broken_videos_are_reported_once_and_stop_no_run(damaged: Path, tmp_path: Path) -> None:
     events = run(damaged, tmp_path / "run")
     assert events[-1] == fit.IncompleteValidation(1, 1, tmp_path / "run" / "log.jsonl")
-    lost = [event for event in events if isinstance(event, fit.UnreadableVideo)]
-    assert [(event.fate, event.code) for event in lost] == [
+    unreadable = [event for event in events if isinstance(event, fit.UnreadableVideo)]
+    assert [(event.fate, event.code) for event in unreadable] == [
         ("replaced", "E_NOT_VIDEO"),
         ("not counted", "E_NOT_VIDEO"),
     ]
-    assert lost[0].text.startswith(f"{lost[0].path}: replaced by another (E_NOT_VIDEO): ")
+    assert unreadable[0].text.startswith(
+        f"{unreadable[0].path}: replaced by another (E_NOT_VIDEO): "
+    )
     named = [row["path"] for row in rows(tmp_path / "run") if row["event"] == "lost"]
-    assert named == [event.path for event in lost]  # in two epochs
+    assert named == [event.path for event in unreadable]  # in two epochs
 
 
-def test_broken_videos_from_before_an_interruption_are_reported(
-    damaged: Path, tmp_path: Path
-) -> None:
+def test_broken_videos_before_an_interruption_are_reported(damaged: Path, tmp_path: Path) -> None:
     run(damaged, tmp_path / "whole" / "run")
     whole, parts = tmp_path / "whole" / "run", tmp_path / "parts" / "run"
     recipe = replace(TINY, data=replace(TINY.data, dataset=str(damaged)))
@@ -173,9 +169,7 @@ def test_all_processes_report_broken_videos(damaged: Path, tmp_path: Path) -> No
     assert [row["event"] for row in rows(tmp_path / "run")] == ["note", "lost", "lost", "epoch"]
 
 
-def test_an_unwritable_run_dir_is_refused_before_the_dataset_is_read(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_an_unwritable_run_dir_is_refused_at_once(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for run_dir in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/run")):
         with pytest.raises(OutputError, match=f"{run_dir}: cannot be written") as caught:

@@ -46,16 +46,16 @@ def run(folder: Path, recipe: Recipe = TINY, **options: object) -> list[fit.Even
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fit.Event]]:
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fit.Event]]:
     """A run of TINY, done once for all who only look at it, and what it told."""
     folder = tmp_path_factory.mktemp("told") / "run"
     return folder, run(folder)
 
 
 @pytest.fixture
-def whole(told: tuple[Path, list[fit.Event]]) -> Path:
+def whole(finished_run: tuple[Path, list[fit.Event]]) -> Path:
     """The directory of that run, not to be touched."""
-    return told[0]
+    return finished_run[0]
 
 
 @pytest.fixture
@@ -64,10 +64,8 @@ def done(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "done" / "run")
 
 
-def test_a_run_yields_its_steps_epochs_and_checkpoints(
-    told: tuple[Path, list[fit.Event]],
-) -> None:
-    folder, events = told
+def test_a_run_yields_steps_and_checkpoints(finished_run: tuple[Path, list[fit.Event]]) -> None:
+    folder, events = finished_run
     kinds = [type(e).__name__ for e in events]
     assert kinds == ["StepDone", "StepDone", "EpochDone", "CheckpointSaved"] * 3
     assert [e.step for e in events if isinstance(e, fit.StepDone)] == [1, 2, 3, 4, 5, 6]
@@ -81,8 +79,8 @@ def test_a_run_yields_its_steps_epochs_and_checkpoints(
         "model.safetensors",
         "best.safetensors",
     }
-    kept = sorted(p.name for p in (folder / "checkpoints").iterdir())
-    assert kept == ["00000004.safetensors", "00000006.safetensors"]
+    snapshots = sorted(p.name for p in (folder / "checkpoints").iterdir())
+    assert snapshots == ["00000004.safetensors", "00000006.safetensors"]
     lines = (folder / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 3
 
@@ -154,9 +152,7 @@ def begin(folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {"recipe.json", "log.jsonl"}
 
 
-def test_a_run_killed_in_its_first_step_resumes_from_its_initial_weights(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_a_run_killed_in_its_first_step_starts_again(whole: Path, tmp_path: Path) -> None:
     tuned, parts = tmp_path / "tuned" / "run", tmp_path / "parts" / "run"
     run(tuned, init=whole)
     events = fit.fit(TINY, parts, device="cpu", init=whole)
@@ -171,8 +167,8 @@ def test_a_run_without_a_checkpoint_starts_over(tmp_path: Path, resume: bool) ->
     begin(tmp_path)
     events = run(tmp_path, resume=resume)
     assert sum(isinstance(e, fit.EpochDone) for e in events) == 3
-    said = [e.text for e in events if isinstance(e, fit.Note)]
-    assert any("starts over" in text for text in said) == resume
+    notes = [e.text for e in events if isinstance(e, fit.Note)]
+    assert any("starts over" in text for text in notes) == resume
     assert "starts over" not in (tmp_path / "recipe.json").read_text()
 
 
@@ -216,9 +212,7 @@ def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:
         run(tmp_path, replace(TINY, data=replace(TINY.data, clips_per_epoch=7)))
 
 
-def test_a_model_of_our_own_data_is_free_and_named_after_recipe_or_run(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_a_model_of_synthetic_data_is_free_and_named(whole: Path, tmp_path: Path) -> None:
     card = load(whole).card
     assert (card.name, card.license, card.training_data) == ("run", "Apache-2.0", "motion")
     theirs = make_card(replace(TINY, name="motion-tiny"), tmp_path / "mine", "", 0.5)
@@ -248,9 +242,7 @@ def test_an_unknown_dataset_is_named(tmp_path: Path) -> None:
         run(tmp_path, replace(TINY, data=replace(TINY.data, dataset="nowhere")))
 
 
-def test_the_log_repeats_exactly_and_metrics_but_for_their_timings(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_log_and_metrics_repeat_exactly_except_timings(whole: Path, tmp_path: Path) -> None:
     run(tmp_path)
     rows = []
     for folder in (whole, tmp_path):
@@ -264,10 +256,8 @@ def test_the_log_repeats_exactly_and_metrics_but_for_their_timings(
     assert [row["epoch"] for row in rows[0]] == ["1", "2", "3"]
 
 
-def test_the_best_model_is_the_first_with_the_highest_top1(
-    told: tuple[Path, list[fit.Event]],
-) -> None:
-    folder, events = told
+def test_the_best_model_has_the_first_best_top1(finished_run: tuple[Path, list[fit.Event]]) -> None:
+    folder, events = finished_run
     top1 = [e.scores["top1"] for e in events if isinstance(e, fit.EpochDone)]
     best, last = (load(folder / f"{name}.safetensors") for name in ("best", "model"))
     assert best.card.expect == f"motion top-1 {100 * max(top1):.1f} (validation clips)"
@@ -281,19 +271,17 @@ def epochs_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_run_validates_at_the_given_interval_and_after_its_last_epoch(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_a_run_validates_at_intervals_and_at_the_end(whole: Path, tmp_path: Path) -> None:
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=2))
-    events, said = fit.fit(seldom, tmp_path / "run", device="cpu"), []
+    events, notes = fit.fit(seldom, tmp_path / "run", device="cpu"), []
     for event in events:
         if isinstance(event, fit.CheckpointSaved):
-            said.append(load(event.path).card.expect)
+            notes.append(load(event.path).card.expect)
             assert (tmp_path / "run" / "best.safetensors").exists() == (event.epoch > 1)
-    often, found = epochs_of(whole), epochs_of(tmp_path / "run")
-    assert [row["top1"] for row in found] == ["", often[1]["top1"], often[2]["top1"]]
-    assert [row["loss"] for row in found] == [row["loss"] for row in often]
-    assert [bool(text) for text in said] == [False, True, True]
+    often, resumed = epochs_of(whole), epochs_of(tmp_path / "run")
+    assert [row["top1"] for row in resumed] == ["", often[1]["top1"], often[2]["top1"]]
+    assert [row["loss"] for row in resumed] == [row["loss"] for row in often]
+    assert [bool(text) for text in notes] == [False, True, True]
     assert "not measured" in (tmp_path / "run" / "curves.html").read_text()
     # Stopped after an epoch that is not measured, it leaves the same.
     parts = tmp_path / "parts" / "run"
@@ -323,9 +311,7 @@ def test_an_epoch_that_becomes_the_last_is_validated_and_counts_once(tmp_path: P
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
 
 
-def test_a_run_that_is_asked_to_stop_saves_and_ends_after_the_step(
-    whole: Path, tmp_path: Path
-) -> None:
+def test_a_stop_request_saves_and_ends_after_the_step(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts" / "run"
     seen: list[fit.Event] = []
     asked = {"number": 0}
@@ -360,9 +346,11 @@ def test_a_signal_that_comes_in_the_middle_of_a_step_waits_for_no_other(
 def test_a_batch_without_pairs_is_not_mixed_in_silence(optim: dict[str, float]) -> None:
     recipe = replace(TINY, optim=replace(TINY.optim, batch_size=3, flow_weight=0.0, **optim))
     assert open_training_dataset(recipe, None).batch_size == 3  # the odd one stays as it is
-    with pytest.raises(RecipeError, match=r"mix pairs, and batches of 3 leave 2 processes") as told:
+    with pytest.raises(
+        RecipeError, match=r"mix pairs, and batches of 3 leave 2 processes"
+    ) as caught:
         open_training_dataset(recipe, None, (0, 2))
-    assert told.value.hint == "batches of 4 or more have a partner for each; see --batch-size"
+    assert caught.value.hint == "batches of 4 or more have a partner for each; see --batch-size"
     single = replace(recipe, optim=replace(recipe.optim, batch_size=1))
     with pytest.raises(RecipeError, match="batches of 1 leave a single clip"):
         open_training_dataset(single, None)
@@ -374,8 +362,8 @@ def test_checkpoints_come_at_the_given_interval_and_the_last_are_kept(tmp_path: 
         if isinstance(event, fit.StepDone) and event.step == 5:
             break
     events.close()  # type: ignore[attr-defined]
-    kept = sorted(p.stem for p in (tmp_path / "checkpoints").iterdir())
-    assert kept == ["00000003", "00000004", "00000005"]
+    snapshots = sorted(p.stem for p in (tmp_path / "checkpoints").iterdir())
+    assert snapshots == ["00000003", "00000004", "00000005"]
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])

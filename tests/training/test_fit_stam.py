@@ -64,11 +64,11 @@ def test_micro_batches_drop_the_same_layers_as_the_whole_batch(parts: int) -> No
 
 
 def test_what_is_dropped_counts() -> None:
-    kept, dropping = new_state(TINY, None), new_state(TINY, None)
-    for drop in (m for m in kept.model.modules() if isinstance(m, RngDropout)):
+    keeping, dropping = new_state(TINY, None), new_state(TINY, None)
+    for drop in (m for m in keeping.model.modules() if isinstance(m, RngDropout)):
         drop.rate = 0.0
-    found = [Trainer(state, TINY, per_epoch=2) for state in (kept, dropping)]
-    losses = [trainer.train_step(BATCHES[0]).loss for trainer in found]
+    outcomes = [Trainer(state, TINY, per_epoch=2) for state in (keeping, dropping)]
+    losses = [trainer.train_step(BATCHES[0]).loss for trainer in outcomes]
     assert abs(losses[0] - losses[1]) > 1e-4
 
 
@@ -91,8 +91,8 @@ def test_learning_lowers_the_loss_on_one_batch() -> None:
     )[0]
     recipe = changed(epochs=60)
     trainer = Trainer(new_state(recipe, None), recipe, per_epoch=2)
-    found = [trainer.train_step(batch).loss for _ in range(100)]
-    assert sum(found[-5:]) < 0.5 * sum(found[:5])
+    outcomes = [trainer.train_step(batch).loss for _ in range(100)]
+    assert sum(outcomes[-5:]) < 0.5 * sum(outcomes[:5])
 
 
 def test_the_motion_of_patches_is_not_learned_by_frames_alone() -> None:
@@ -138,8 +138,8 @@ def test_two_processes_learn_the_same_as_one(tmp_path: Path) -> None:
     words = json.dumps(to_plain(recipe)), tmp_path
     assert together(TOGETHER, tmp_path / "told", *words) == ["CheckpointSaved"] * 2
     for strategy in ("ddp", "fsdp"):
-        found = load(tmp_path / strategy).model.state_dict()
-        assert_close(found, one, rtol=1e-4, atol=1e-5)
+        outcomes = load(tmp_path / strategy).model.state_dict()
+        assert_close(outcomes, one, rtol=1e-4, atol=1e-5)
 
 
 def test_only_what_sees_time_is_tuned() -> None:
@@ -166,9 +166,7 @@ WIDE = StamConfig(classes=3, frames=4, size=64, width=192, depth=2, heads=3, tim
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("biased", [True, False])  # the ViT of MIIL has no biases there
 @torch.no_grad()
-def test_a_frame_is_to_the_video_model_what_it_is_to_the_vit_of_timm(
-    biased: bool, tmp_path: Path
-) -> None:
+def test_a_frame_has_the_embedding_of_the_vit_of_timm(biased: bool, tmp_path: Path) -> None:
     timm = importlib.import_module("timm")
     torch.manual_seed(0)
     options = {"depth": 2, "img_size": 64, "num_classes": 5, "qkv_bias": biased}
@@ -200,9 +198,7 @@ def test_a_timesformer_lends_its_spatial_part(attention: str, tmp_path: Path) ->
         assert_close(as_elsewhere(started).encode_frames(picture), expected)
 
 
-def test_a_stam_lends_all_of_it_to_one_of_other_frames_but_not_to_a_timesformer(
-    tmp_path: Path,
-) -> None:
+def test_a_stam_initializes_one_of_other_frames_but_no_timesformer(tmp_path: Path) -> None:
     given = Stam(WIDE)
     path = weights.save(Classifier(given, ClipConfig(), LABELS), tmp_path / "w.safetensors")
     started = Stam(replace(WIDE, frames=6))

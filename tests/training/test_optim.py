@@ -42,11 +42,11 @@ def learning(model: nn.Module) -> set[str]:
 
 
 def named_groups(
-    model: nn.Module, found: Iterable[Mapping[str, Any]], key: str
+    model: nn.Module, groups: Iterable[Mapping[str, Any]], key: str
 ) -> dict[str, tuple[float, float]]:
     """Parameter -> (scale of learning rate, weight decay)."""
     names = {id(p): n for n, p in model.named_parameters()}
-    return {names[id(p)]: (g[key], g["weight_decay"]) for g in found for p in g["params"]}
+    return {names[id(p)]: (g[key], g["weight_decay"]) for g in groups for p in g["params"]}
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_adamw_spares_norms_biases_and_embeddings() -> None:
 
 
 def test_sgd_decays_everything_like_the_official_code() -> None:
-    made = build_optimizer([nn.Linear(2, 2)], OptimConfig(kind="sgd"))
-    assert [g["weight_decay"] for g in made.param_groups] == [1e-4]
-    assert made.param_groups[0]["nesterov"]
+    optimizer = build_optimizer([nn.Linear(2, 2)], OptimConfig(kind="sgd"))
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [1e-4]
+    assert optimizer.param_groups[0]["nesterov"]
 
 
 def test_frozen_parameters_are_left_out() -> None:
@@ -89,18 +89,18 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def test_the_learning_rate_follows_the_batch_and_says_so() -> None:
-    lr, said = scale_lr(OptimConfig(lr=0.005, batch_size=64), 16)
+    lr, note = scale_lr(OptimConfig(lr=0.005, batch_size=64), 16)
     assert lr == 0.00125
     assert (
-        said == "learning rate 0.00125 for batches of 16: the recipe's 0.005 is for batches of 64"
+        note == "learning rate 0.00125 for batches of 16: the recipe's 0.005 is for batches of 64"
     )
     assert scale_lr(OptimConfig(lr=lr, batch_size=16), 16) == (lr, "")
 
 
 def test_every_group_learns_at_its_scale() -> None:
-    made = build_optimizer([tiny()], OptimConfig(kind="adamw", layer_decay=0.5))
-    set_lr(made, 0.8)
-    assert sorted({g["lr"] for g in made.param_groups}) == pytest.approx([0.1, 0.2, 0.4, 0.8])
+    optimizer = build_optimizer([tiny()], OptimConfig(kind="adamw", layer_decay=0.5))
+    set_lr(optimizer, 0.8)
+    assert sorted({g["lr"] for g in optimizer.param_groups}) == pytest.approx([0.1, 0.2, 0.4, 0.8])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -150,8 +150,8 @@ def test_the_layers_of_stam_over_the_frames_stand_above_its_blocks() -> None:
 
 def test_what_stands_beside_the_model_learns_at_full_rate() -> None:
     beside = nn.Linear(2, 2)
-    found = parameter_groups([tiny(), beside], OptimConfig(layer_decay=0.5))
-    (group,) = (g for g in found if any(p is beside.weight for p in g["params"]))
+    groups = parameter_groups([tiny(), beside], OptimConfig(layer_decay=0.5))
+    (group,) = (g for g in groups if any(p is beside.weight for p in g["params"]))
     assert group["scale"] == 1
 
 
@@ -162,10 +162,10 @@ def test_only_the_head_learns_and_nothing_below_it_is_disturbed() -> None:
     assert learning(model) == {"head.weight", "head.bias"}
     training_mode(model)
     assert torch.equal(model(clips), model(clips))
-    made = build_optimizer([model], OptimConfig(lr=0.1))
+    optimizer = build_optimizer([model], OptimConfig(lr=0.1))
     model(clips).sum().backward()
-    made.step()
-    assert len(made.state) == 2
+    optimizer.step()
+    assert len(optimizer.state) == 2
     freeze_except(model, "full")
     training_mode(model)
     assert all(module.training for module in model.modules())

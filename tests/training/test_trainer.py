@@ -103,17 +103,17 @@ def test_three_processes_learn_the_same_as_one_and_resume_exactly(tmp_path: Path
     alone = [e.loss for e in events if isinstance(e, fit.StepDone)]
     scores = [dict(e.scores) for e in events if isinstance(e, fit.EpochDone)]
     code = f"RUNS = {json.dumps(RUNS)!r}\n{TOGETHER}"
-    told = together(code, tmp_path / "told", json.dumps(to_plain(recipe)), tmp_path, count=3)
-    assert told[0] == told[1] == told[2]
+    results = together(code, tmp_path / "told", json.dumps(to_plain(recipe)), tmp_path, count=3)
+    assert results[0] == results[1] == results[2]
     one = load(tmp_path / "one" / "run").model.state_dict()
-    for found, (strategy, *_) in zip(told[0], RUNS[:2], strict=False):
-        assert found["loss"] == pytest.approx(alone, rel=1e-5)
-        assert found["scores"] == scores  # every validation clip counts once
+    for rates, (strategy, *_) in zip(results[0], RUNS[:2], strict=False):
+        assert rates["loss"] == pytest.approx(alone, rel=1e-5)
+        assert rates["scores"] == scores  # every validation clip counts once
         three = load(tmp_path / strategy / "run").model.state_dict()
         assert_close(three, one, rtol=1e-4, atol=1e-5)
-    halted, resumed = (found["loss"] for found in told[0][2:])
+    halted, resumed = (rates["loss"] for rates in results[0][2:])
     assert len(halted) == 3  # it was asked to stop in the second of two epochs
-    assert halted + resumed == told[0][0]["loss"]
+    assert halted + resumed == results[0][0]["loss"]
     for name in ("model.safetensors", "log.jsonl", "checkpoints/00000004.safetensors"):
         parts, whole = (tmp_path / run / "run" / name for run in ("parts", "ddp"))
         assert parts.read_bytes() == whole.read_bytes(), name
@@ -155,14 +155,14 @@ def test_bf16_leaves_out_such_steps_and_stops_after_several_in_a_row() -> None:
 
 
 def test_smoothed_labels_cost_a_sure_model_more() -> None:
-    found = []
+    rates = []
     for smoothing in (0.0, 0.5):
         recipe = changed(label_smoothing=smoothing)
         state = new_state(recipe, None)
         with torch.no_grad():
             state.model.head.bias.copy_(torch.arange(10.0))
-        found.append(Trainer(state, recipe, per_epoch=1).train_step(BATCHES[0]).loss)
-    assert abs(found[0] - found[1]) > 0.1
+        rates.append(Trainer(state, recipe, per_epoch=1).train_step(BATCHES[0]).loss)
+    assert abs(rates[0] - rates[1]) > 0.1
 
 
 def test_learning_lowers_the_loss_on_one_batch() -> None:
@@ -171,13 +171,11 @@ def test_learning_lowers_the_loss_on_one_batch() -> None:
     )[0]
     recipe = changed(epochs=60)
     trainer = Trainer(new_state(recipe, None), recipe, per_epoch=2)
-    found = [trainer.train_step(batch).loss for _ in range(100)]
-    assert sum(found[-5:]) < 0.5 * sum(found[:5])
+    rates = [trainer.train_step(batch).loss for _ in range(100)]
+    assert sum(rates[-5:]) < 0.5 * sum(rates[:5])
 
 
-def test_clips_are_moved_in_the_way_that_gpus_need_not_wait_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_clips_move_to_the_gpu_without_blocking(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = list[torch.Size]()
 
     def moved(batch: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -235,12 +233,10 @@ class Small:
         monkeypatch.setattr(self.state.network, "forward", limited)
 
 
-@pytest.mark.parametrize(("most", "found"), [(99, 8), (7, 4), (3, 2), (1, 1)])
-def test_micro_batches_are_halved_until_they_fit(
-    monkeypatch: pytest.MonkeyPatch, most: int, found: int
-) -> None:
+@pytest.mark.parametrize(("most", "rates"), [(99, 8), (7, 4), (3, 2), (1, 1)])
+def test_micro_batches_are_halved(monkeypatch: pytest.MonkeyPatch, most: int, rates: int) -> None:
     state = Small(monkeypatch, most).state
-    assert largest_micro_batch(state, TINY, World(), 8) == found
+    assert largest_micro_batch(state, TINY, World(), 8) == rates
     assert all(p.grad is None for p in state.model.parameters())
 
 
@@ -255,7 +251,7 @@ def test_memory_for_not_a_single_clip_is_an_error(monkeypatch: pytest.MonkeyPatc
 def test_the_time_of_a_step_is_reported_by_phase() -> None:
     from vidattn.training.benchmark import PHASES, step_times
 
-    found = step_times(TINY, None, device="cpu", rounds=2)
-    assert tuple(found.seconds) == PHASES
-    assert all(seconds > 0 for seconds in found.seconds.values())
-    assert found.clips_per_second == pytest.approx(8 / sum(found.seconds.values()))
+    rates = step_times(TINY, None, device="cpu", rounds=2)
+    assert tuple(rates.seconds) == PHASES
+    assert all(seconds > 0 for seconds in rates.seconds.values())
+    assert rates.clips_per_second == pytest.approx(8 / sum(rates.seconds.values()))

@@ -44,26 +44,26 @@ def test_frames_read_with_gaps_are_those_of_a_whole_decode(make: Callable[[Made]
 
 
 @needs_encoder
-def test_what_is_not_understood_is_not_dropped(make: Callable[[Made], Path]) -> None:
+def test_unknown_units_are_not_dropped(make: Callable[[Made], Path]) -> None:
     extradata, packets = packets_of(make(LONG))
     question = av1.Droppable(extradata)
-    found = next(packet for packet in packets if question(memoryview(packet)))
-    assert question(memoryview(found))
-    assert not any(question(memoryview(found[:cut])) for cut in range(3))
-    assert not question(memoryview(bytes([found[0] | 4]) + found[1:]))  # a layer
-    assert not av1.Droppable(b"")(memoryview(found))  # no sequence header was seen
+    sequence = next(packet for packet in packets if question(memoryview(packet)))
+    assert question(memoryview(sequence))
+    assert not any(question(memoryview(sequence[:cut])) for cut in range(3))
+    assert not question(memoryview(bytes([sequence[0] | 4]) + sequence[1:]))  # a layer
+    assert not av1.Droppable(b"")(memoryview(sequence))  # no sequence header was seen
 
 
 @needs_encoder
 def test_a_new_sequence_header_counts_from_where_it_stands(make: Callable[[Made], Path]) -> None:
     extradata, packets = packets_of(make(LONG))
     question = av1.Droppable(extradata)
-    found = next(packet for packet in packets if question(memoryview(packet)))
+    sequence = next(packet for packet in packets if question(memoryview(packet)))
     unreadable = bytes([1 << 3 | 2, 1, 0b00011000])  # still pictures
     assert not question(memoryview(unreadable))
-    assert not question(memoryview(found))
+    assert not question(memoryview(sequence))
     assert not question(memoryview(extradata[4:]))
-    assert question(memoryview(found))
+    assert question(memoryview(sequence))
 
 
 def test_random_bytes_are_never_left_out() -> None:

@@ -59,7 +59,7 @@ def test_a_decoder_that_dies_once_is_replaced(small: Path) -> None:
         assert [i for i, _ in stream] == list(range(3, 90))
 
 
-def test_a_decoder_that_dies_while_it_opens_is_replaced_once(
+def test_a_decoder_that_dies_opening_is_replaced(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[WorkerProcess] = []
@@ -83,13 +83,13 @@ def test_a_decoder_that_dies_while_it_opens_is_replaced_once(
     assert len(made) == 2
 
 
-@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("warm", [False, True])
 def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
-    kept: bool, small: Path, monkeypatch: pytest.MonkeyPatch
+    warm: bool, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = Limits(silence_seconds=3)
     pool = ProcessPool()
-    if kept:
+    if warm:
         open_video(small, pool=pool, limits=limits).close()
         psutil.Process(pool._processes[0].pid).suspend()
     monkeypatch.setenv("VIDATTN_REHEARSE", "sleep-open")
@@ -100,17 +100,17 @@ def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
     )
     with refused("E_TIMEOUT"):
         open_video(small, pool=pool, limits=limits)
-    assert len(made) == (not kept)
+    assert len(made) == (not warm)
 
 
 def test_reading_between_the_frames_of_a_stream_is_fine(small: Path) -> None:
     with open_video(small) as video:
-        found = []
+        frames = []
         for index, frame in video.stream(range(0, 90, 7)):
-            found.append((index, numbers(frame[None])[0]))
+            frames.append((index, numbers(frame[None])[0]))
             if index % 3 == 0:
                 assert numbers(video.read([89 - index])) == [89 - index]
-        assert found == [(i, i) for i in range(0, 90, 7)]
+        assert frames == [(i, i) for i in range(0, 90, 7)]
         next(video.stream(range(90)))  # given up after one frame
         assert numbers(video.read([1, 88])) == [1, 88]
 
@@ -272,8 +272,8 @@ def test_a_video_that_takes_too_much_memory_is_not_called_damaged(tmp_path: Path
         except VideoError as error:
             errors.append(error)
     assert {error.code for error in errors} <= {"E_MEMORY", "E_DECODER_DIED"}
-    said = "out of memory while decoding: a decoder may take 0."
-    assert all(said in error.message for error in errors if error.code == "E_MEMORY")
+    message = "out of memory while decoding: a decoder may take 0."
+    assert all(message in error.message for error in errors if error.code == "E_MEMORY")
 
 
 def test_memory_is_limited(small: Path) -> None:
@@ -281,9 +281,7 @@ def test_memory_is_limited(small: Path) -> None:
         open_video(small, limits=Limits(memory_bytes=100 << 20))
 
 
-def test_a_wait_for_a_hanging_decoder_can_be_interrupted_from_another_thread(
-    small: Path,
-) -> None:
+def test_another_thread_can_interrupt_waiting_for_a_decoder(small: Path) -> None:
     with open_video(small) as video:
         child_of(video).suspend()
         threading.Timer(0.5, video.interrupt).start()

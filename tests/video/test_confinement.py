@@ -41,9 +41,7 @@ def test_the_decoder_has_no_new_privileges_few_files_and_no_core(small: Path) ->
 
 
 @linux
-def test_the_decoder_holds_the_video_and_its_pipes_and_nothing_else(
-    small: Path, tmp_path: Path
-) -> None:
+def test_the_decoder_holds_only_the_video_and_its_pipes(small: Path, tmp_path: Path) -> None:
     with (tmp_path / "secret").open("w") as secret:
         os.set_inheritable(secret.fileno(), True)
         with open_video(small) as video:
@@ -133,7 +131,7 @@ LIES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_an_answer_that_makes_no_sense_ends_the_decoder(
+def test_an_invalid_reply_ends_the_decoder(
     lie: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vidattn.video.process.client.WorkerProcess", Liar)
@@ -143,7 +141,7 @@ def test_an_answer_that_makes_no_sense_ends_the_decoder(
     assert not decoders()
 
 
-def test_a_message_longer_than_a_frame_is_not_taken_in(
+def test_a_message_longer_than_a_frame_is_refused(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_video(small, short_side=32) as video:

@@ -25,9 +25,7 @@ def test_a_fingerprinted_video_plays_as_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"a video"])
-def test_what_is_cut_off_changed_or_of_something_else_is_noticed(
-    content: bytes, tmp_path: Path
-) -> None:
+def test_a_fingerprint_notices_truncation_and_changes(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
     add_fingerprint(path, THIS)

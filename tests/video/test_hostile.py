@@ -42,7 +42,9 @@ def code_of(path: str | os.PathLike[str], **options: object) -> str:
     ],
     ids=["empty", "text", "subtitles", "random", "header", "hls", "concat", "sdp"],
 )  # fmt: skip
-def test_what_is_no_video_is_named(content: bytes, code: str, tmp_path: Path, small: Path) -> None:
+def test_a_file_that_is_not_a_video_is_named(
+    content: bytes, code: str, tmp_path: Path, small: Path
+) -> None:
     path = tmp_path / "movie.mp4"
     path.write_bytes(content.replace(b"{other}", os.fsencode(small)))
     assert code_of(path) == code
@@ -59,7 +61,7 @@ def test_addresses_are_never_opened(tmp_path: Path) -> None:
         assert code_of(path) == "E_NOT_REGULAR"
 
 
-def test_what_is_no_regular_file_is_named_at_once(tmp_path: Path) -> None:
+def test_a_special_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "loop.mp4").symlink_to("loop.mp4")
     (tmp_path / "dangling.mp4").symlink_to("nowhere.mp4")
@@ -125,7 +127,7 @@ def test_a_frame_that_grows_behind_the_header_is_refused(tmp_path: Path) -> None
         assert video.details.warnings == ("2 frame sizes; all are resized to the first",)
 
 
-def test_an_exotic_codec_needs_a_word(tmp_path: Path) -> None:
+def test_an_exotic_codec_needs_permission(tmp_path: Path) -> None:
     made = Made("exotic.avi", "magicyuv", pixels="yuv444p", pts=tuple(range(5)))
     write(tmp_path / made.name, made)
     assert code_of(tmp_path / made.name) == "E_CODEC_NOT_ALLOWED"
@@ -133,9 +135,7 @@ def test_an_exotic_codec_needs_a_word(tmp_path: Path) -> None:
         assert numbers(video.read([3])) == [3]
 
 
-def test_a_file_cut_off_before_its_index_is_named(
-    make: Callable[[Made], Path], tmp_path: Path
-) -> None:
+def test_a_file_without_its_index_is_named(make: Callable[[Made], Path], tmp_path: Path) -> None:
     data = make(FILES[1]).read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(data[: len(data) // 2])
@@ -155,15 +155,13 @@ def test_a_file_cut_off_behind_its_index_gives_what_is_there(tmp_path: Path) -> 
         assert tail.code == "E_TRUNCATED"
         assert tail.window.stop == pytest.approx(3.0)
         assert tail.window.start == pytest.approx(video.times[-1] + 1 / 30, abs=0.2)
-        found = list(video.stream(range(video.frames)))
-        sound = [n for n in numbers(np.stack([f for _, f in found])) if n >= 0]
+        frames = list(video.stream(range(video.frames)))
+        sound = [n for n in numbers(np.stack([f for _, f in frames])) if n >= 0]
         assert sound[:30] == list(range(30))
         assert "cut off" in video.details.warnings[0]
 
 
-def test_damage_in_the_middle_is_left_out_and_listed(
-    make: Callable[[Made], Path], tmp_path: Path
-) -> None:
+def test_damage_in_the_middle_is_listed(make: Callable[[Made], Path], tmp_path: Path) -> None:
     data = bytearray(make(FILES[1]).read_bytes())
     start = data.index(b"mdat") + 4
     size = struct.unpack(">I", data[start - 8 : start - 4])[0]
@@ -172,19 +170,19 @@ def test_damage_in_the_middle_is_left_out_and_listed(
     path.write_bytes(data)
     with open_video(path) as video:
         assert video.frames == 90
-        found = dict(video.stream(range(90)))
-        lost = sorted(set(range(90)) - set(found))
-        assert 5 < len(lost) < 60
+        frames = dict(video.stream(range(90)))
+        missing = sorted(set(range(90)) - set(frames))
+        assert 5 < len(missing) < 60
         assert {u.code for u in video.unreadable} == {"E_DECODE"}
         inside = sum(u.window.duration for u in video.unreadable)
-        assert inside == pytest.approx(len(lost) / 30)
-        assert numbers(np.stack([found[i] for i in (0, 10, 85, 89)])) == [0, 10, 85, 89]
+        assert inside == pytest.approx(len(missing) / 30)
+        assert numbers(np.stack([frames[i] for i in (0, 10, 85, 89)])) == [0, 10, 85, 89]
         assert numbers(video.read([88, 3])) == [88, 3]
-        with refused("E_DECODE", f"frame {lost[3]} does not decode"):
-            video.read([lost[3]])
+        with refused("E_DECODE", f"frame {missing[3]} does not decode"):
+            video.read([missing[3]])
 
 
-def test_a_count_of_frames_in_the_header_is_not_believed(
+def test_the_frame_count_of_headers_is_not_trusted(
     make: Callable[[Made], Path], tmp_path: Path
 ) -> None:
     data = bytearray(make(FILES[0]).read_bytes())
@@ -225,9 +223,7 @@ def test_a_header_that_promises_more_frames_than_the_file_has_bytes_is_not_belie
 
 
 @pytest.mark.parametrize("name", ["cfr.mp4", "matroska.mkv", "raw.h264"])
-def test_a_file_of_more_frames_than_allowed_is_refused(
-    name: str, make: Callable[[Made], Path]
-) -> None:
+def test_a_file_of_too_many_frames_is_refused(name: str, make: Callable[[Made], Path]) -> None:
     path = make(next(made for made in FILES if made.name == name))
     with open_video(path, limits=Limits(max_frames=90)) as video:
         assert video.frames == 90

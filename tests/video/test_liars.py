@@ -34,15 +34,15 @@ def ask(quick: Run, model: Path, tmp_path: Path) -> Ask:
     def run() -> tuple[int, dict[str, Any]]:
         done = quick("segment", tmp_path, "-m", model, "--json")
         assert "Traceback" not in done.stderr
-        told = [json.loads(line) for line in done.stdout.splitlines()]
-        return done.returncode, {Path(one["input"]["path"]).name: one for one in told}
+        documents = [json.loads(line) for line in done.stdout.splitlines()]
+        return done.returncode, {Path(one["input"]["path"]).name: one for one in documents}
 
     return run
 
 
-def code_of(told: dict[str, Any]) -> str:
+def code_of(documents: dict[str, Any]) -> str:
     """Why a file was refused; empty when it was not."""
-    return str(told.get("error", {}).get("code", ""))
+    return str(documents.get("error", {}).get("code", ""))
 
 
 def patched(path: Path, box: bytes, at: int, fmt: str, *values: int) -> Path:
@@ -72,14 +72,12 @@ def test_frames_of_a_pixel_are_frames(ask: Ask, tmp_path: Path) -> None:
         with open_video(path) as video:
             assert video.read([0, 39]).shape == (2, side, side, 3)
             assert np.abs(video.read([0])[0].astype(int) - plain).max() <= 2
-    code, told = ask()
-    assert (code, len(told)) == (0, 4)
-    assert all(name[0] == str(one["input"]["width"]) for name, one in told.items())
+    code, documents = ask()
+    assert (code, len(documents)) == (0, 4)
+    assert all(name[0] == str(one["input"]["width"]) for name, one in documents.items())
 
 
-def test_sizes_of_packets_that_lie_cost_those_packets_only(
-    ask: Ask, video: Path, tmp_path: Path
-) -> None:
+def test_wrong_packet_sizes_cost_only_those_packets(ask: Ask, video: Path, tmp_path: Path) -> None:
     sample = 12 + 4 * 30
     lies: dict[str, tuple[int, int, float | None]] = {
         "more than there can be": (8, 0x7FFFFFFF, None),
@@ -91,19 +89,19 @@ def test_sizes_of_packets_that_lie_cost_those_packets_only(
     for name, (at, value, _) in lies.items():
         patched(shutil.copy(video, tmp_path / f"{name}.mp4"), b"stsz", at, ">I", value)
     video.unlink()
-    code, told = ask()
+    code, documents = ask()
     assert code == 4
     for name, (_, _, seen) in lies.items():
-        one = told[f"{name}.mp4"]
+        one = documents[f"{name}.mp4"]
         if seen is None:
             assert code_of(one) in ("E_NOT_VIDEO", "E_DECODE"), name
             continue
         assert set(one["coverage"]["reasons"]) <= {"E_TRUNCATED", "E_DECODE"}
-        lost = sum(stop - start for start, stop in one["coverage"]["unreadable"])
-        assert 1 - lost / 3 == pytest.approx(seen, abs=0.05), name
+        missing = sum(stop - start for start, stop in one["coverage"]["unreadable"])
+        assert 1 - missing / 3 == pytest.approx(seen, abs=0.05), name
 
 
-def test_the_size_in_a_header_is_not_believed(ask: Ask, video: Path, tmp_path: Path) -> None:
+def test_the_size_in_a_header_is_not_trusted(ask: Ask, video: Path, tmp_path: Path) -> None:
     data = bytearray(patched(video, b"tkhd", 76, ">II", 9999 << 16, 1 << 16).read_bytes())
     at = data.index(b"avc1", data.index(b"stsd")) + 28  # the first one is among the brands
     for side in (8, 0, 65535):
@@ -111,12 +109,14 @@ def test_the_size_in_a_header_is_not_believed(ask: Ask, video: Path, tmp_path: P
         (tmp_path / f"{side}.mp4").write_bytes(data)
         with open_video(tmp_path / f"{side}.mp4") as video:
             assert numbers(video.read([0, 50, 89])) == [0, 50, 89]
-    code, told = ask()
+    code, documents = ask()
     assert code == 0
-    assert {(one["input"]["width"], one["input"]["height"]) for one in told.values()} == {(96, 64)}
+    assert {(one["input"]["width"], one["input"]["height"]) for one in documents.values()} == {
+        (96, 64)
+    }
 
 
-def test_a_header_of_136_years_is_not_believed(ask: Ask, tmp_path: Path) -> None:
+def test_a_header_of_136_years_is_not_trusted(ask: Ask, tmp_path: Path) -> None:
     for name in ("a.mp4", "a.mkv", "a.avi"):
         write(tmp_path / name, Made(name, options=GOP))
     patched(tmp_path / "a.mp4", b"mvhd", 12, ">II", 1, 0xFFFFFFFE)
@@ -127,9 +127,11 @@ def test_a_header_of_136_years_is_not_believed(ask: Ask, tmp_path: Path) -> None
     at = data.index(b"\x44\x89\x88") + 3
     data[at : at + 8] = struct.pack(">d", YEARS * 1e3)
     (tmp_path / "a.mkv").write_bytes(data)
-    code, told = ask()
+    code, documents = ask()
     assert code == 0
-    assert [one["input"]["duration"] for one in told.values()] == pytest.approx([3] * 3, abs=0.01)
+    assert [one["input"]["duration"] for one in documents.values()] == pytest.approx(
+        [3] * 3, abs=0.01
+    )
 
 
 def test_frames_of_the_same_time_are_one(ask: Ask, tmp_path: Path) -> None:
@@ -147,13 +149,15 @@ def test_frames_of_the_same_time_are_one(ask: Ask, tmp_path: Path) -> None:
             target.mux(packet)
     (tmp_path / "plain.mkv").unlink()
     write(tmp_path / "raw.h264", Made("raw.h264", options=GOP))  # has no times at all
-    code, told = ask()
+    code, documents = ask()
     assert code == 0
-    assert [one["input"]["duration"] for one in told.values()] == pytest.approx([3, 3], abs=0.05)
+    assert [one["input"]["duration"] for one in documents.values()] == pytest.approx(
+        [3, 3], abs=0.05
+    )
     with open_video(tmp_path / "twice.mkv") as video:
         assert (np.diff(video.times) > 0).all()
-        found = numbers(video.read(range(video.frames)))
-        assert found == sorted(set(found))
+        shown = numbers(video.read(range(video.frames)))
+        assert shown == sorted(set(shown))
 
 
 @pytest.fixture
@@ -164,23 +168,21 @@ def packets(tmp_path: Path) -> list[bytes]:
     return [data[at : at + 188] for at in range(0, len(data), 188)]
 
 
-def test_a_hole_in_a_transport_stream_is_a_gap(
-    packets: list[bytes], ask: Ask, tmp_path: Path
-) -> None:
+def test_a_hole_in_a_stream_is_a_gap(packets: list[bytes], ask: Ask, tmp_path: Path) -> None:
     path, count = tmp_path / "hole.ts", len(packets)
     path.write_bytes(b"".join(packets[: count * 4 // 10] + packets[count * 6 // 10 :]))
-    code, told = ask()
-    coverage = told["hole.ts"]["coverage"]
+    code, documents = ask()
+    coverage = documents["hole.ts"]["coverage"]
     assert (code, coverage["reasons"]) == (4, ["E_DECODE"])
     ((start, stop),) = coverage["unreadable"]
     assert 0.7 < start < 1.3 < 1.7 < stop < 2.3
     assert coverage["fraction"] < 0.8
     with open_video(path) as video:
-        found = numbers(np.stack([frame for _, frame in video.stream(range(video.frames))]))
-        first = found.index(round(stop * FPS))
-        assert found == [*range(round(start * FPS)), *range(round(stop * FPS), 90)]
+        shown = numbers(np.stack([frame for _, frame in video.stream(range(video.frames))]))
+        first = shown.index(round(stop * FPS))
+        assert shown == [*range(round(start * FPS)), *range(round(stop * FPS), 90)]
         assert video.times[first] == pytest.approx(stop)
-        assert numbers(video.read([first, 0])) == [found[first], 0]
+        assert numbers(video.read([first, 0])) == [shown[first], 0]
 
 
 def test_a_hole_before_the_first_frame_is_no_gap(packets: list[bytes], tmp_path: Path) -> None:
@@ -191,20 +193,18 @@ def test_a_hole_before_the_first_frame_is_no_gap(packets: list[bytes], tmp_path:
             assert all(0 <= u.window.start < u.window.stop for u in video.unreadable), torn
 
 
-def test_a_transport_stream_may_begin_anywhere(
-    packets: list[bytes], ask: Ask, tmp_path: Path
-) -> None:
+def test_a_transport_stream_starts_anywhere(packets: list[bytes], ask: Ask, tmp_path: Path) -> None:
     data = b"".join(packets[len(packets) * 3 // 10 :])
     for odd in (0, 77):
         path = tmp_path / f"{odd}.ts"
         path.write_bytes(data[odd:])
         with open_video(path) as video:
-            found = numbers(np.stack([frame for _, frame in video.stream(range(video.frames))]))
-            assert found == list(range(found[0], 90))
-            assert found[0] % 12 == 0
-    code, told = ask()
+            shown = numbers(np.stack([frame for _, frame in video.stream(range(video.frames))]))
+            assert shown == list(range(shown[0], 90))
+            assert shown[0] % 12 == 0
+    code, documents = ask()
     assert code == 0
-    assert not any(one["coverage"]["unreadable"] for one in told.values())
+    assert not any(one["coverage"]["unreadable"] for one in documents.values())
 
 
 def test_alpha_is_dropped_and_fields_stay_woven(ask: Ask, tmp_path: Path) -> None:
@@ -218,8 +218,8 @@ def test_alpha_is_dropped_and_fields_stay_woven(ask: Ask, tmp_path: Path) -> Non
         with open_video(tmp_path / made.name) as video:
             frames = video.read([0, 45, 89])
             assert (numbers(frames), frames.shape[-1]) == ([0, 45, 89], 3)
-    code, told = ask()
-    assert (code, len(told)) == (0, 4)
+    code, documents = ask()
+    assert (code, len(documents)) == (0, 4)
 
 
 def test_an_animation_is_a_video_or_refused(ask: Ask, tmp_path: Path) -> None:
@@ -227,10 +227,10 @@ def test_an_animation_is_a_video_or_refused(ask: Ask, tmp_path: Path) -> None:
     for name in ("a.gif", "a.webp"):
         first.save(tmp_path / name, save_all=True, append_images=rest, duration=40)
         (tmp_path / name).rename(tmp_path / f"{name}.mp4")  # else no folder is searched for them
-    code, told = ask()
+    code, documents = ask()
     assert code == 4
-    assert told["a.gif.mp4"]["input"]["duration"] == pytest.approx(0.8)
-    assert code_of(told["a.webp.mp4"]) == "E_NOT_VIDEO"
+    assert documents["a.gif.mp4"]["input"]["duration"] == pytest.approx(0.8)
+    assert code_of(documents["a.webp.mp4"]) == "E_NOT_VIDEO"
 
 
 TEXTS = {
@@ -246,16 +246,16 @@ TEXTS = {
 """Texts that name a video beside them, as FFmpeg would open it."""
 
 
-def test_a_text_that_names_a_video_is_none(ask: Ask, video: Path, tmp_path: Path) -> None:
+def test_a_text_that_names_a_video_is_refused(ask: Ask, video: Path, tmp_path: Path) -> None:
     for name, text in TEXTS.items():
         (tmp_path / f"{name}.mp4").write_text(text)
-    code, told = ask()
+    code, documents = ask()
     assert code == 4
-    refused = {name for name, one in told.items() if code_of(one) == "E_NOT_VIDEO"}
-    assert refused == {f"{name}.mp4" for name in TEXTS} == told.keys() - {video.name}
+    refused = {name for name, one in documents.items() if code_of(one) == "E_NOT_VIDEO"}
+    assert refused == {f"{name}.mp4" for name in TEXTS} == documents.keys() - {video.name}
 
 
-def test_what_leads_nowhere_is_named_and_ends_no_walk(
+def test_broken_links_are_named_and_end_no_search(
     ask: Ask, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -263,11 +263,11 @@ def test_what_leads_nowhere_is_named_and_ends_no_walk(
     Path("again").symlink_to(".")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.mp4")
-        code, told = ask()
+        code, documents = ask()
         assert code == 4
-        assert {name: code_of(one) for name, one in told.items()} == {
+        assert {name: code_of(one) for name, one in documents.items()} == {
             video.name: "",
             "loop.mp4": "E_GONE",
             "socket.mp4": "E_NOT_REGULAR",
         }
-        assert "a socket" in told["socket.mp4"]["error"]["message"]
+        assert "a socket" in documents["socket.mp4"]["error"]["message"]

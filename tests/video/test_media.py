@@ -78,11 +78,11 @@ def test_broken_files_give_what_they_have_or_a_reason(path: str, cells: list[str
         return
     least = int(re.search(r"(\d+) frames decode", cells[2])[1])  # type: ignore[index]
     with open_video(MEDIA / path, short_side=32) as video:
-        found = [i for i, _ in video.stream(range(video.frames))]
-        assert len(found) >= least
+        frames = [i for i, _ in video.stream(range(video.frames))]
+        assert len(frames) >= least
         assert (name in DAMAGED) == bool(video.unreadable)
         if name not in DAMAGED:
-            assert len(found) == video.frames == least
+            assert len(frames) == video.frames == least
 
 
 def test_a_phone_video_stands_upright() -> None:
@@ -100,7 +100,7 @@ def test_the_better_video_stream_is_read_and_named() -> None:
         assert video.details.streams == 1
 
 
-def test_facts_say_what_is_special() -> None:
+def test_details_name_special_properties() -> None:
     with open_video(MEDIA / "clips/nasa_hevc_10bit.mp4") as video:
         assert (video.details.bit_depth, video.details.hdr) == (10, True)
     with open_video(MEDIA / "clips/format_zoo/sar_2by3.mp4") as video:
@@ -113,7 +113,7 @@ def test_facts_say_what_is_special() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DAMAGED))
-def test_damaged_files_show_the_same_pictures_every_time(name: str) -> None:
+def test_damaged_files_decode_to_the_same_frames_every_time(name: str) -> None:
     shown = []
     for _ in range(4):
         with open_video(MEDIA / "broken" / name, short_side=48) as video:

@@ -37,7 +37,7 @@ def even_short_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", [*PLAIN, "turned_270.mov", "mpeg4.mp4", "single.mp4"])
-def test_the_index_says_what_the_packets_say(name: str, make: Callable[[Made], Path]) -> None:
+def test_the_index_agrees_with_the_packets(name: str, make: Callable[[Made], Path]) -> None:
     quick, slow = both(make(BY_NAME[name]))
     assert quick is not None
     for column in COLUMNS:
@@ -45,16 +45,14 @@ def test_the_index_says_what_the_packets_say(name: str, make: Callable[[Made], P
 
 
 @pytest.mark.parametrize("name", ["edit_list.mp4", "fragmented.mp4", "matroska.mkv", "stream.ts"])
-def test_the_index_is_not_believed_where_it_is_not_plain(
-    name: str, make: Callable[[Made], Path]
-) -> None:
+def test_an_unusual_index_is_not_trusted(name: str, make: Callable[[Made], Path]) -> None:
     assert both(make(BY_NAME[name]))[0] is None
 
 
 @pytest.mark.parametrize("table", [b"stts", b"ctts", b"stss"])
 @pytest.mark.parametrize("at", [8, 12, 16])
 @pytest.mark.parametrize("value", [0, 3, 0x7FFFFFFF, 0xFFFFFFFF])
-def test_a_wrong_table_is_never_believed_over_the_packets(
+def test_a_wrong_table_never_overrides_the_packets(
     table: bytes, at: int, value: int, make: Callable[[Made], Path], tmp_path: Path
 ) -> None:
     data = bytearray(make(BY_NAME["b_frames.mp4"]).read_bytes())
@@ -79,7 +77,7 @@ def test_a_long_file_is_read_by_its_index(make: Callable[[Made], Path]) -> None:
         assert [i for i, _ in video.stream(range(0, 2500, 480))] == list(range(0, 2500, 480))
 
 
-def test_more_packets_than_bytes_are_too_many(
+def test_too_many_packets_are_refused(
     make: Callable[[Made], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where every entry of an index points to the same byte."""

@@ -38,7 +38,7 @@ def test_two_files_at_once_have_a_process_each(small: Path) -> None:
     pool.close()
 
 
-def test_descriptors_do_not_pile_up_in_a_kept_process(small: Path) -> None:
+def test_descriptors_do_not_accumulate_in_a_pooled_process(small: Path) -> None:
     pool = ProcessPool()
     counts = []
     for _ in range(4):
@@ -63,7 +63,7 @@ def test_a_file_that_fails_takes_its_process_along(small: Path, tmp_path: Path) 
     pool.close()
 
 
-def test_a_kept_process_that_died_meanwhile_is_no_fault_of_the_next_file(small: Path) -> None:
+def test_a_dead_pooled_process_does_not_fail_the_next_file(small: Path) -> None:
     pool = ProcessPool()
     with open_video(small, pool=pool) as video:
         first = child_of(video)
@@ -74,7 +74,9 @@ def test_a_kept_process_that_died_meanwhile_is_no_fault_of_the_next_file(small: 
     pool.close()
 
 
-def test_a_process_is_let_go_after_many_files(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_is_replaced_after_many_files(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ProcessPool, "FILES", 2)
     pool = ProcessPool()
     pids = []
@@ -85,7 +87,7 @@ def test_a_process_is_let_go_after_many_files(small: Path, monkeypatch: pytest.M
     pool.close()
 
 
-def test_as_many_processes_are_kept_as_are_wanted(small: Path) -> None:
+def test_the_pool_keeps_the_given_number_of_processes(small: Path) -> None:
     pool = ProcessPool(2)
     pids = []
     for _ in range(2):
@@ -104,9 +106,7 @@ def test_a_copy_starts_empty_and_a_forgotten_spare_ends_its_process(small: Path)
     assert gone(pid)
 
 
-def test_a_file_that_comes_back_is_known_and_one_that_changed_is_not(
-    small: Path, tmp_path: Path
-) -> None:
+def test_a_file_is_probed_again_only_after_a_change(small: Path, tmp_path: Path) -> None:
     path = tmp_path / "path.mp4"
     path.write_bytes(small.read_bytes())
     pool = ProcessPool()
@@ -124,7 +124,7 @@ def test_a_file_that_comes_back_is_known_and_one_that_changed_is_not(
     pool.close()
 
 
-def test_what_is_known_of_files_is_bounded_and_the_last_used_stays(
+def test_the_probe_cache_is_bounded_and_drops_the_least_recent(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_video(small) as video:
@@ -155,7 +155,7 @@ def videos(small: Path, tmp_path: Path) -> list[Path]:
     return [Path(shutil.copy(small, tmp_path / f"{i}.mp4")) for i in range(3)]
 
 
-def test_expected_videos_are_read_like_others_in_two_processes(videos: list[Path]) -> None:
+def test_prefetched_videos_are_read_like_others_in_two_processes(videos: list[Path]) -> None:
     with open_video(videos[0], short_side=32) as fresh:
         expected = fresh.read([5, 0, 30])
     pids = set()
@@ -171,7 +171,7 @@ def test_expected_videos_are_read_like_others_in_two_processes(videos: list[Path
     assert all(map(gone, pids))
 
 
-def test_what_is_wrong_with_an_expected_video_is_said_when_it_is_wanted(
+def test_errors_of_prefetched_videos_come_when_requested(
     videos: list[Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.mp4"
@@ -189,7 +189,7 @@ def test_what_is_wrong_with_an_expected_video_is_said_when_it_is_wanted(
 
 
 @pytest.mark.parametrize("how", ["grown", "replaced", "deleted"])
-def test_an_expected_video_that_changed_is_opened_anew(videos: list[Path], how: str) -> None:
+def test_a_prefetched_video_that_changed_is_opened_again(videos: list[Path], how: str) -> None:
     with Prefetcher() as prefetcher:
         prefetcher.prefetch(videos[1])
         if how == "grown":
@@ -207,9 +207,7 @@ def test_an_expected_video_that_changed_is_opened_anew(videos: list[Path], how: 
             assert len(video.read([3])) == 1
 
 
-def test_an_expected_video_whose_decoder_was_killed_is_opened_by_another(
-    videos: list[Path],
-) -> None:
+def test_a_prefetched_video_survives_the_death_of_its_decoder(videos: list[Path]) -> None:
     with Prefetcher() as prefetcher:
         prefetcher.prefetch(videos[1])
         (coming,) = prefetcher._opening.values()
@@ -220,7 +218,7 @@ def test_an_expected_video_whose_decoder_was_killed_is_opened_by_another(
             assert len(video.read([3])) == 1
 
 
-def test_no_more_than_two_videos_are_open_ahead(videos: list[Path]) -> None:
+def test_at_most_two_videos_are_prefetched(videos: list[Path]) -> None:
     prefetcher = Prefetcher()
     pids = []
     for path in (videos[0], videos[0], *videos[1:]):

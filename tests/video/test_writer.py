@@ -40,9 +40,9 @@ def test_every_frame_comes_back_at_its_time(rate: str, tmp_path: Path) -> None:
     clock, ticks = TICKS[rate]
     source = write_numbered(tmp_path / "a.mp4", clock, ticks)
     record(source, tmp_path / "b.mp4")
-    found = probed(tmp_path / "b.mp4")
-    assert found["times"] == pytest.approx([float(t * clock) for t in ticks], abs=1e-6)
-    assert (found["codec_name"], found["pix_fmt"]) == ("h264", "yuv420p")
+    probe = probed(tmp_path / "b.mp4")
+    assert probe["times"] == pytest.approx([float(t * clock) for t in ticks], abs=1e-6)
+    assert (probe["codec_name"], probe["pix_fmt"]) == ("h264", "yuv420p")
     with open_video(source) as one, open_video(tmp_path / "b.mp4") as other:
         assert numbers(other.read(range(50))) == list(range(50))
         assert other.duration == pytest.approx(one.duration, abs=1e-4)
@@ -61,10 +61,10 @@ def test_a_turned_video_of_odd_size_and_odd_pixels_stands_upright(tmp_path: Path
         container.mux(stream.encode(None))
     turn_track(source, 90)
     record(source, tmp_path / "b.mp4")
-    found = probed(tmp_path / "b.mp4")
-    assert (found["width"], found["height"]) == (66, 98)
-    assert found["sample_aspect_ratio"] == "3:4"
-    assert "side_data_list" not in found
+    probe = probed(tmp_path / "b.mp4")
+    assert (probe["width"], probe["height"]) == (66, 98)
+    assert probe["sample_aspect_ratio"] == "3:4"
+    assert "side_data_list" not in probe
     with open_video(tmp_path / "b.mp4") as video:
         assert video.details.rotation == 0
         frame = video.read([0])[0]
@@ -96,15 +96,15 @@ def test_the_audio_stays_in_step(name: str, codec: str, copied: bool, tmp_path: 
     assert beeps_at(tmp_path / "c.mp4") == pytest.approx(offset - 0.4, abs=0.03)
 
 
-def test_copied_sound_is_the_same_to_the_byte(tmp_path: Path) -> None:
+def test_copied_audio_is_identical(tmp_path: Path) -> None:
     source = write_numbered(tmp_path / "a.mp4", CLOCK, STEPS, sound="aac")
     record(source, tmp_path / "b.mp4")
-    found, original = sound_packets(tmp_path / "b.mp4"), sound_packets(source)
-    assert len(original) - 3 <= len(found)  # it ends with the pictures
-    assert found == original[: len(found)]
+    probe, original = sound_packets(tmp_path / "b.mp4"), sound_packets(source)
+    assert len(original) - 3 <= len(probe)  # it ends with the pictures
+    assert probe == original[: len(probe)]
 
 
-def test_sound_nobody_knows_is_left_out_and_named(tmp_path: Path) -> None:
+def test_unsupported_audio_is_dropped_and_named(tmp_path: Path) -> None:
     source = write_numbered(tmp_path / "a.mkv", CLOCK, STEPS, sound="tta")
     sound = record(source, tmp_path / "b.mp4")
     assert sound == AudioTrack("tta", included=False, copied=False)
@@ -113,7 +113,7 @@ def test_sound_nobody_knows_is_left_out_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("matrix", [2, 1, 5])
-def test_colors_stay_what_they_were(matrix: int, tmp_path: Path) -> None:
+def test_colors_are_unchanged(matrix: int, tmp_path: Path) -> None:
     source = tmp_path / "a.mp4"
     rng = np.random.default_rng(0)
     blocks = rng.integers(20, 235, (4, 6, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
@@ -152,7 +152,7 @@ def test_a_part_is_copied_from_key_frame_to_key_frame_only(tmp_path: Path) -> No
         assert numbers(encoded.read(range(encoded.frames))) == list(range(10, 20))
 
 
-def test_a_full_disk_is_the_systems_error(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_system_error(tmp_path: Path) -> None:
     source = write_numbered(tmp_path / "a.mp4", CLOCK, STEPS)
     with pytest.raises(OSError, match="No space left") as caught:
         record(source, Path("/dev/full"))

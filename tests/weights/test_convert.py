@@ -94,7 +94,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
 @torch.no_grad()
-def test_an_official_file_sets_averaging_and_normalization(
+def test_official_files_set_averaging_and_mean(
     attention: str, clip: Tensor, tmp_path: Path
 ) -> None:
     source = model(attention=attention)
@@ -125,7 +125,7 @@ def test_official_something_something_models_get_bgr(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
 @torch.no_grad()
-def test_an_mmaction2_file_sets_averaging_and_normalization(
+def test_mmaction2_files_set_averaging_and_mean(
     attention: str, clip: Tensor, tmp_path: Path
 ) -> None:
     source = model(attention=attention)
@@ -152,9 +152,7 @@ def test_a_class_count_of_no_known_set_gives_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pickled", [False, True])
 @torch.no_grad()
-def test_a_hugging_face_folder_is_self_contained(
-    pickled: bool, clip: Tensor, tmp_path: Path
-) -> None:
+def test_a_hugging_face_folder_is_complete(pickled: bool, clip: Tensor, tmp_path: Path) -> None:
     source = model(heads=2)
     path = folder(tmp_path / "hf", source, pickled=pickled)
     (path / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
@@ -170,9 +168,7 @@ def test_a_hugging_face_folder_is_self_contained(
 
 
 @torch.no_grad()
-def test_a_folder_from_transformers_loads_with_the_same_logits(
-    clip: Tensor, tmp_path: Path
-) -> None:
+def test_a_transformers_folder_loads_with_the_same_logits(clip: Tensor, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     theirs = transformers.TimesformerForVideoClassification(
@@ -318,9 +314,7 @@ class HistoryBuffer:
 HistoryBuffer.__module__ = "mmengine.logging.history_buffer"
 
 
-def test_a_training_log_beside_the_weights_does_no_harm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_beside_weights_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = type(sys)("mmengine.logging.history_buffer")
     fake.HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
@@ -343,7 +337,7 @@ class Exploit:
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pyth", "a.bin", "a.pt", "a.safetensors"])
 @pytest.mark.parametrize("form", ["zip", "legacy", "bare"])
-def test_a_malicious_pickle_never_runs(
+def test_pickles_never_run(
     form: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
@@ -453,9 +447,7 @@ def stam_file(path: Path, **without: bool) -> tuple[Path, Stam]:
 
 @pytest.mark.parametrize("qkv_bias", [True, False])
 @torch.no_grad()
-def test_a_stam_file_sets_averaging_and_normalization(
-    qkv_bias: bool, clip: Tensor, tmp_path: Path
-) -> None:
+def test_stam_files_set_averaging_and_mean(qkv_bias: bool, clip: Tensor, tmp_path: Path) -> None:
     path, source = stam_file(tmp_path / "stam.pth", qkv_bias=qkv_bias)
     loaded = weights.load(path)
     torch.testing.assert_close(loaded.model(clip), source(clip))
@@ -478,9 +470,7 @@ def test_a_stam_file_with_a_missing_layer_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("name", ["evil.pth", "garbage.pth", "cut.pth", "list.pth"])
-def test_other_files_are_refused_in_one_line_of_ours(
-    name: str, protocol: int, tmp_path: Path
-) -> None:
+def test_other_files_are_refused_in_one_line(name: str, protocol: int, tmp_path: Path) -> None:
     path = tmp_path / name
     stored = io.BytesIO()
     torch.save({"a": torch.zeros(3)}, stored)

@@ -189,7 +189,7 @@ def test_a_refused_connection_is_reported_at_once(server: Server) -> None:
 
 
 @pytest.mark.parametrize("variable", [True, False])
-def test_offline_never_connects(
+def test_offline_has_no_network(
     variable: bool, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if variable:
@@ -217,9 +217,7 @@ def test_a_server_without_version_tags_is_started_over(server: Server, tmp_path:
     assert set(server.ranges) == {None}
 
 
-def test_a_full_disk_is_named_when_the_hub_client_meets_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_full_disk_is_named_during_a_hub_download(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -245,18 +243,18 @@ def test_a_download_is_renamed_on_disk_after_its_bytes(
     assert flushed == [*map(str, (tmp_path, cache, f"{path}.part", cache / "weights"))]
 
 
-def _digest_of(url: str, answers: Any) -> None:
-    answers.put(hashlib.sha256(download.download(url, sha256=DIGEST).read_bytes()).hexdigest())
+def _digest_of(url: str, digests: Any) -> None:
+    digests.put(hashlib.sha256(download.download(url, sha256=DIGEST).read_bytes()).hexdigest())
 
 
 def test_processes_share_one_download_of_a_file(server: Server) -> None:
     context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
+    digests = context.Queue()
     url = server.url("good.pth")
-    workers = [context.Process(target=_digest_of, args=(url, answers)) for _ in range(3)]
+    workers = [context.Process(target=_digest_of, args=(url, digests)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    assert {answers.get(timeout=60) for _ in workers} == {DIGEST}
+    assert {digests.get(timeout=60) for _ in workers} == {DIGEST}
     for worker in workers:
         worker.join()
     assert server.ranges == [None]

@@ -60,7 +60,7 @@ def test_the_hugging_face_layout_round_trips(attention: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("attention", ["divided", "joint"])
 @torch.no_grad()
-def test_transformers_loads_an_exported_folder_and_agrees(
+def test_transformers_loads_an_exported_folder(
     attention: str, clip: Tensor, tmp_path: Path
 ) -> None:
     transformers = pytest.importorskip("transformers")
@@ -133,9 +133,7 @@ def test_models_without_a_foreign_layout_are_not_written(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_appears_completely_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_appears_complete_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "theirs.txt").write_text("keep me")
     with pytest.raises(OutputError, match="exists and is not empty"):

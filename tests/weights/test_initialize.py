@@ -49,9 +49,7 @@ def with_head_of(image: TimeSformer, other: TimeSformer) -> TimeSformer:
 
 @pytest.mark.parametrize("name", ["vit.pth", "vit.safetensors", "model.safetensors"])
 @torch.no_grad()
-def test_a_divided_model_from_an_image_model_treats_a_still_video_like_it(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_model_from_an_image_model_agrees_on_still_videos(name: str, tmp_path: Path) -> None:
     path, image = image_file(tmp_path / name)
     started = model()
     where = path.parent if name == "model.safetensors" else path
@@ -76,9 +74,7 @@ def test_every_scheme_can_start_from_an_image_model(attention: str, tmp_path: Pa
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("wrap", [None, "model", "state_dict"])
 @torch.no_grad()
-def test_a_still_video_has_the_embedding_of_the_image_in_timm(
-    wrap: str | None, tmp_path: Path
-) -> None:
+def test_a_still_video_has_the_embedding_of_its_image(wrap: str | None, tmp_path: Path) -> None:
     timm = importlib.import_module("timm")
     torch.manual_seed(0)
     vit = timm.create_model("vit_tiny_patch16_224", depth=2, img_size=64, num_classes=5).eval()
@@ -123,9 +119,7 @@ def test_the_source_in_a_recipe_is_used_or_reported_missing(tmp_path: Path) -> N
         initialize(started, recipe, "gone.pth", LABELS)
 
 
-def test_a_recipe_adopts_the_shape_of_an_image_model_and_the_clips_of_a_video_model(
-    tmp_path: Path,
-) -> None:
+def test_a_recipe_adopts_image_model_shape_and_video_model_clips(tmp_path: Path) -> None:
     path, _ = image_file(tmp_path / "vit.pth")
     recipe = fit_shape(find_recipe("small"), path)
     assert (recipe.model.width, recipe.model.depth, recipe.model.patch) == (64, 2, 16)

@@ -22,8 +22,8 @@ def test_it_says_how_it_was_trained() -> None:
 
 
 @pytest.mark.slow
-def test_it_names_nine_of_ten_held_back_clips_rightly() -> None:
+def test_it_classifies_nine_of_ten_validation_clips() -> None:
     classifier = load("motion-tiny")
-    found = evaluate(classifier, validation_samples(classifier.clip, 300, seed=7))
-    assert found.top1 > 0.9
-    assert np.diagonal(found.confusion).min() > 20
+    metrics = evaluate(classifier, validation_samples(classifier.clip, 300, seed=7))
+    assert metrics.top1 > 0.9
+    assert np.diagonal(metrics.confusion).min() > 20

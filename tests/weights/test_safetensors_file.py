@@ -107,9 +107,7 @@ def test_the_header_contains_everything_but_the_tensors(tiny: Classifier, tmp_pa
     assert header.license == "Apache-2.0"
 
 
-def test_half_precision_is_stored_and_comes_back_as_float32(
-    tiny: Classifier, tmp_path: Path
-) -> None:
+def test_half_precision_is_stored_and_loads_as_float32(tiny: Classifier, tmp_path: Path) -> None:
     tiny.model.to(torch.bfloat16)
     path = weights.save(tiny, tmp_path / "half.safetensors")
     assert {p.dtype for p in weights.load(path).model.parameters()} == {torch.float32}
@@ -128,9 +126,7 @@ def test_a_failed_save_leaves_the_old_file(tiny: Classifier, tmp_path: Path) -> 
         weights.save(replace(tiny, model=weights.load(path).model), path / "below-a-file")
 
 
-def test_a_wrapped_model_is_not_stored_under_unloadable_names(
-    tiny: Classifier, tmp_path: Path
-) -> None:
+def test_a_wrapped_model_has_its_plain_names_in_the_file(tiny: Classifier, tmp_path: Path) -> None:
     wrapped = torch.nn.Sequential(OrderedDict(_orig_mod=tiny.model))
     wrapped.config = tiny.model.config
     with pytest.raises(WeightsError, match="missing cls; "):
@@ -253,9 +249,7 @@ def test_other_bytes_are_refused(tiny: Classifier, tmp_path: Path) -> None:
         assert data != good, reason
 
 
-def test_random_damage_to_the_header_never_escapes_as_another_error(
-    tiny: Classifier, tmp_path: Path
-) -> None:
+def test_random_damage_to_the_header_is_a_weights_error(tiny: Classifier, tmp_path: Path) -> None:
     path = weights.save(tiny, tmp_path / "tiny.safetensors")
     good = path.read_bytes()
     length = int.from_bytes(good[:8], "little")

@@ -19,7 +19,7 @@ from vidattn.video.process.client import SupervisedVideo
 FULL = OutputError("out: cannot be written: No space left on device")
 
 
-def test_a_stop_between_two_files_of_a_result_is_not_taken_for_complete(
+def test_a_stop_between_two_files_of_a_result_leaves_it_incomplete(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert segment("videos/a.mp4").failed == {}
@@ -42,7 +42,7 @@ def test_a_stop_between_two_files_of_a_result_is_not_taken_for_complete(
     assert Path("out/a.vidattn.csv").read_bytes() == rows
 
 
-def test_an_annotated_video_of_another_timeline_is_not_taken_for_this_one(
+def test_an_annotated_video_of_another_timeline_is_replaced(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run() -> bool:

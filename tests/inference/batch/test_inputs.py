@@ -20,9 +20,7 @@ def inputs(*names: str) -> list[VideoInput]:
     return [VideoInput(name) for name in names]
 
 
-def test_results_keep_the_tree_of_a_folder_and_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_keep_the_tree_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "videos" / "deep").mkdir(parents=True)
     for name in ("a.mp4", "deep/a.mp4", "deep/b.mkv", "deep/b.mp4"):
         (tmp_path / "videos" / name).touch()

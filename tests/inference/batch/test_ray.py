@@ -30,8 +30,8 @@ class Played:
 
     exceptions = SimpleNamespace(RayActorError=DiedError)
 
-    def __init__(self, answer: Callable[[str], Reply], begin: Callable[[], Reply] = Reply):
-        self.answer, self.begin_with = answer, begin
+    def __init__(self, reply: Callable[[str], Reply], begin: Callable[[], Reply] = Reply):
+        self.answer, self.begin_with = reply, begin
         self.done: list[tuple[str, bool]] = []
         self.hired = 0
 
@@ -53,8 +53,8 @@ class Played:
         return self.answer(path)
 
     def get(self, ref: Any) -> Reply:
-        answer: Reply = ref[0]()
-        return answer
+        reply: Reply = ref[0]()
+        return reply
 
     def wait(self, refs: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
         return refs[:1], refs[1:]
@@ -80,12 +80,12 @@ def done(path: str, *notes: str) -> Reply:
 
 
 def test_a_path_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path) -> None:
-    def answer(path: str) -> Reply:
+    def reply(path: str) -> Reply:
         if path == "1.mp4":
             raise DiedError
         return done(path, f"note of {path}")
 
-    ray = Played(answer, lambda: Reply(digest="abc"))
+    ray = Played(reply, lambda: Reply(digest="abc"))
     events = list(pool(ray, tmp_path, 5).run())
     assert sorted(e.path for e in events if isinstance(e, Done)) == [
         f"{i}.mp4" for i in (0, 2, 3, 4)
@@ -101,15 +101,15 @@ def test_a_path_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path
 
 
 def test_a_path_whose_worker_is_lost_once_is_done_by_another(tmp_path: Path) -> None:
-    lost: list[str] = []
+    crashed: list[str] = []
 
-    def answer(path: str) -> Reply:
-        if path not in lost:
-            lost.append(path)
+    def reply(path: str) -> Reply:
+        if path not in crashed:
+            crashed.append(path)
             raise DiedError
         return done(path)
 
-    ray = Played(answer)
+    ray = Played(reply)
     events = list(pool(ray, tmp_path, 3).run())
     assert sum(isinstance(event, Done) for event in events) == 3
     assert sum(isinstance(event, Note) and event.warning for event in events) == 3
@@ -137,8 +137,8 @@ def test_a_request_to_stop_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_events_travel_between_machines(segment: Segment) -> None:
-    kept = Written, Done, Failed, Note
-    events = [event for event in segment().events if isinstance(event, kept)]
+    kinds = Written, Done, Failed, Note
+    events = [event for event in segment().events if isinstance(event, kinds)]
     there = pickle.loads(pickle.dumps(events))
     assert [type(event) for event in there] == [type(event) for event in events]
     for one, two in zip(events, there, strict=True):

@@ -51,7 +51,7 @@ def raising(error: BaseException) -> Callable[..., Iterator[object]]:
     return fail
 
 
-def test_a_folder_is_segmented_from_python_without_a_word(
+def test_a_folder_is_segmented_from_python_silently(
     videos: Path, classifier: Classifier, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def run() -> Iterator[object]:
@@ -121,9 +121,7 @@ def test_shards_write_what_one_run_writes(segment: Segment) -> None:
         segment(shard="3/3")
 
 
-def test_results_and_failures_are_skipped_until_the_file_changes(
-    segment: Segment, videos: Path
-) -> None:
+def test_results_and_failures_are_skipped_until_a_change(segment: Segment, videos: Path) -> None:
     assert segment().failed == {"videos/c.mp4": "E_NOT_VIDEO"}
     out = Path("out")
     assert not list(out.rglob("*.lock"))
@@ -200,9 +198,7 @@ def test_a_lack_of_memory_is_tried_again(segment: Segment, monkeypatch: pytest.M
     assert codes(Path("out")) == ["E_NOT_VIDEO"]
 
 
-def test_a_transient_failure_is_tried_three_times(
-    segment: Segment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_transient_failures_are_retried(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
     dead = VideoError("videos/a.mp4: the decoder died", code="E_DECODER_DIED")
     with monkeypatch.context() as patch:
         patch.setattr(STREAM, raising(dead))
@@ -214,7 +210,7 @@ def test_a_transient_failure_is_tried_three_times(
     assert segment("videos/a.mp4", retry_failed=True).done == ["videos/a.mp4"]
 
 
-def test_missing_excerpts_and_embeddings_are_made_again(segment: Segment) -> None:
+def test_missing_excerpts_and_embeddings_are_written_again(segment: Segment) -> None:
     def run(**more: object) -> str:
         outcome = segment("videos/a.mp4", formats="json", skip_existing=True, **more)
         assert outcome.skipped + outcome.done == ["videos/a.mp4"]
@@ -238,7 +234,7 @@ def test_missing_excerpts_and_embeddings_are_made_again(segment: Segment) -> Non
     assert run(embeddings=True) == ""
 
 
-def test_damaged_files_are_made_again_from_the_scores(
+def test_damaged_files_are_written_again_from_the_scores(
     segment: Segment, videos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (videos / "c.mp4").unlink()
@@ -361,7 +357,7 @@ def test_nothing_is_left_of_killed_runs(segment: Segment) -> None:
     assert {path: path.read_bytes() for path in out.iterdir()} == whole
 
 
-def test_inputs_that_another_process_does_meanwhile_are_not_done_again(
+def test_inputs_finished_by_another_process_are_skipped(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segment()
