@@ -1,4 +1,4 @@
-"""What happens when? The timeline of a film, on screen and as subtitles."""
+"""What happens when? The timeline of a video, on screen and as subtitles."""
 
 import film
 

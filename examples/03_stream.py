@@ -1,4 +1,4 @@
-"""How do I react while a long film is still being read? Events arrive as windows close."""
+"""How do I react while a long video is still being read? Events arrive as windows close."""
 
 import film
 

@@ -1,4 +1,4 @@
-"""How do I try another threshold? From the saved scores, without the film and without the model."""
+"""How do I try another threshold? From the saved scores, without video or model."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A short film to try things on: plain textures under a camera that moves as the file name says.
+"""A short video to try things on: plain textures under a camera that moves as the file name says.
 
     python examples/film.py film.mp4
 
@@ -16,7 +16,7 @@ FPS, WIDTH, HEIGHT = 24, 320, 180
 
 
 def texture(size: int, seed: int = 1) -> np.ndarray:
-    """Coloured noise with detail at every scale: uint8 [size, size, 3]."""
+    """Colored noise with detail at every scale: uint8 [size, size, 3]."""
     rng = np.random.default_rng(seed)
     picture = np.zeros((size, size, 3))
     for cells in (6, 14, 30, 70, 150):
@@ -31,7 +31,7 @@ def texture(size: int, seed: int = 1) -> np.ndarray:
 
 
 def frames(scenes: tuple[tuple[str, float], ...] = SCENES) -> list[np.ndarray]:
-    """The whole film: uint8 [HEIGHT, WIDTH, 3] each."""
+    """The whole video: uint8 [HEIGHT, WIDTH, 3] each."""
     ground, x, y, zoom, film = texture(1400), 700.0, 700.0, 1.0, []
     for move, seconds in scenes:
         for _ in range(round(seconds * FPS)):
@@ -45,7 +45,7 @@ def frames(scenes: tuple[tuple[str, float], ...] = SCENES) -> list[np.ndarray]:
 
 
 def write(path: str, scenes: tuple[tuple[str, float], ...] = SCENES) -> str:
-    """Encode the film as H.264 and return its path."""
+    """Encode the video as H.264 and return its path."""
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(FPS))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"

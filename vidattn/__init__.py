@@ -1,7 +1,7 @@
 """Know what happens in a long video, and when.
 
     classifier = vidattn.load("timesformer-k400")              # a catalog name, a file, a folder
-    timeline = vidattn.segment("movie.mp4", classifier)        # or classify: one answer for all
+    timeline = vidattn.segment("movie.mp4", classifier)        # or classify: one for the file
     timeline.segments, timeline.scores, timeline.labels
     vidattn.write(timeline, "movie.srt")
 

@@ -63,7 +63,7 @@ def test_int8_prints_its_precision_check(
     assert document["settings"]["precision"] == "int8"
     assert document["model"]["int8"]["max_difference"] < 0.1
     again = quick("segment", video, "-m", model, "-f", "json", "--precision", "int8", "--resume")
-    assert "was finished before" in again.stderr
+    assert "is already complete" in again.stderr
     other = quick("segment", video, "-m", model, "-f", "json", "--resume")
     assert other.returncode == 3
     assert "precision was int8, is fp32" in other.stderr

@@ -31,7 +31,7 @@ def test_a_sound_dataset_exits_with_0_and_a_report(
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1] == "  train  4 samples of 2 classes, 2 to 2 of each (median 2)"
-    assert lines[-1] == "sound"
+    assert lines[-1] == "no serious problems"
     assert "wrote report.jsonl" in done.stderr
     rows = [json.loads(line) for line in (tmp_path / "report.jsonl").read_text().splitlines()]
     assert len(rows) == 9
@@ -58,7 +58,7 @@ def test_a_leak_and_a_broken_file_exit_with_4(quick: Run, clips: Path) -> None:
     assert "error    1 cannot be read\n" in done.stdout
     assert "error    1 in train and in val\n" in done.stdout
     assert "(E_NOT_VIDEO)" in done.stdout
-    assert done.stdout.endswith("not sound\n")
+    assert done.stdout.endswith("\nserious problems\n")
     as_json = quick("data", "check", clips, "--json", "-q")
     assert as_json.returncode == 4
     verdict = json.loads(as_json.stdout)

@@ -26,7 +26,7 @@ def test_a_video_is_described_and_its_cost_estimated(quick: Run, video: Path, mo
     assert facts["file"].startswith("mov, yuv420p (8 bit), constant frame rate, upright, a key")
     assert facts["windows"] == "8 of 0.5 s, one every 0.5 s, 4 frames each"
     assert facts["model"] == "tiny (MIT), fp32"
-    assert facts["needs"].endswith("going by 8 windows")
+    assert facts["needs"].endswith("measured on 8 windows")
     assert "by pyav" in facts["decode"]
 
 
@@ -36,7 +36,7 @@ def test_a_dry_run_estimates_and_writes_nothing(quick: Run, model: Path, tmp_pat
     done = quick("segment", *words, "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document["schema"] == "vidattn/forecast/1"
+    assert document["schema"] == "vidattn/estimate/1"
     assert (document["windows"], document["settings"]["stride_seconds"]) == (39, 0.25)
     assert 0 < document["tried"] <= 39
     assert document["decode_fps"] > 0

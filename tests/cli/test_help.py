@@ -22,6 +22,8 @@ OLD_WORDS = re.compile(
 )
 LONGEST_BODY = 15
 SECTIONS = {
+    "bench": ["Measurement", "Device", "Training", "Options"],
+    "classify": ["Arguments", "Model", "Views", "Output", "Many inputs", "Video", "Options"],
     "eval": ["Dataset", "Results", "Model", "Views", "Video", "Processes", "Options"],
     "explain": ["Arguments", "Explanation", "Output", "Model", "Video", "Options"],
     "train": ["Recipe", "Run", "Processes", "Options"],
@@ -76,6 +78,16 @@ def test_help_begins_with_a_sentence_of_one_or_two_lines(name: str) -> None:
 @pytest.mark.parametrize("name", SECTIONS)
 def test_options_are_in_titled_sections_the_common_ones_first(name: str) -> None:
     assert re.findall(r"^(\w[\w -]+):$", help_of(name), re.MULTILINE) == SECTIONS[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_the_first_sentence_of_each(name: str) -> None:
+    assert " ".join(help_of(name).split("\n\n")[1].split()).startswith(COMMANDS[name])
+
+
+@pytest.mark.parametrize("name", ["", "models", "data", "recipe"])
+def test_lists_of_commands_are_not_cut_off(name: str) -> None:
+    assert "..." not in help_of(name).split("Commands:")[1]
 
 
 def test_the_same_option_has_the_same_help_everywhere() -> None:

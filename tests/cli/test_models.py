@@ -44,7 +44,7 @@ def test_an_imported_model_is_verified_and_renamed(quick: Run, model: Path, tmp_
     done = quick("models", "import", model, "-o", "mine.safetensors", "--labels", "names.txt")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "mine.safetensors"
-    assert "sound, sha256" in quick("models", "verify", "mine.safetensors").stdout
+    assert "valid, sha256" in quick("models", "verify", "mine.safetensors").stdout
     facts = json.loads(quick("models", "info", "mine.safetensors", "--json").stdout)
     assert facts["labels"] == ["gehen", "rennen", "springen"]
 

@@ -203,8 +203,8 @@ def test_finished_videos_are_skipped(quick: Run, model: Path, tmp_path: Path) ->
     words = ("segment", "a.mp4", "b.mp4", "-m", model, "-f", "json", "-o", "out", "--resume")
     done = quick(*words)
     assert done.returncode == 0, done.stderr
-    assert "a.mp4: was finished before" in done.stderr
-    assert "b.mp4: was finished before" not in done.stderr
+    assert "a.mp4: is already complete" in done.stderr
+    assert "b.mp4: is already complete" not in done.stderr
     assert (tmp_path / "out" / "a.vidattn.json").read_bytes() == before
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "a.vidattn.json",

@@ -128,7 +128,7 @@ def test_a_dense_clip_cannot_be_cut_shorter() -> None:
 
 @pytest.mark.parametrize(("start", "end"), [(10, 10), (-1, 5), (20, 10), (-1, None)])
 def test_a_part_that_is_empty_in_any_file_is_refused(start: float, end: float | None) -> None:
-    with pytest.raises(UsageError, match="a part begins at 0 or later and then ends"):
+    with pytest.raises(UsageError, match="it must start at 0 or later and end after that"):
         plan.select_region("a.mp4", 60.0, start, end)
 
 

@@ -148,7 +148,7 @@ def test_without_a_name_the_bundled_model_is_the_announced_fallback(
     assert loaded.labels == bundled.labels
     assert notice == (
         f"{name} is not available (not downloaded yet, and offline); using motion-tiny, which "
-        "names camera motion. Choose a model with -m to avoid this."
+        "labels camera motion. Choose a model with -m to avoid this."
     )
 
 

@@ -15,14 +15,14 @@ from vidattn.cli.grouping import Sections, grouped
 from vidattn.errors import UsageError
 
 COMMANDS = {
-    "classify": "Classify whole videos, with the share of each that the prediction rests on.",
+    "classify": "Classify whole videos and report how much of each the model saw.",
     "segment": "Segment long videos into labeled intervals.",
     "train": "Train a model on a dataset.",
-    "eval": "Measure a model on a dataset: top-1, top-5, mean class, calibration.",
-    "compare": "Compare timelines with ground truth: frame accuracy, edit score, F1.",
-    "explain": "Explain the prediction for a window: a heatmap over its frames.",
+    "eval": "Evaluate a model on a dataset: accuracy, calibration and confusions.",
+    "compare": "Compare timelines with ground truth: frame accuracy, edit score, F1 and mAP.",
+    "explain": "Explain the prediction for a window: heatmaps, and the effect of each frame.",
     "timeline": "Re-segment saved scores with other settings; needs neither video nor model.",
-    "bench": "Measure speed, memory and precision of a model.",
+    "bench": "Measure the speed, memory and precision of a model.",
     "doctor": "Inspect a video and estimate the cost of segmenting it.",
     "models": "List, describe, import, export and verify models.",
     "data": "Check a dataset before training on it.",

@@ -16,7 +16,7 @@ from inspect import Parameter, Signature
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 
@@ -98,19 +98,32 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Sections(TyperCommand):
-    """A command whose `--help` lists options in titled sections, in the order of its signature."""
+    """A command whose `--help` lists options in titled sections, in the order of its signature;
+    untitled options come last."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the sections; --help joins the last of the untitled options."""
+        """Write the sections; --help is among the untitled options."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
             title = getattr(parameter, "rich_help_panel", None) or kind
             if (row := parameter.get_help_record(ctx)) is not None:
                 sections.setdefault(title, []).append(row)
+        if (untitled := sections.pop("Options", None)) is not None:
+            sections["Options"] = untitled
         for title, rows in sections.items():
             with formatter.section(title):
                 formatter.write_dl(rows)
+
+
+class Commands(TyperGroup):
+    """A group of commands whose `--help` shows the whole first sentence of each."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the section of commands."""
+        rows = [(name, one.get_short_help_str(limit=500)) for name, one in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def _split(hint: Any) -> tuple[Any, Any]:

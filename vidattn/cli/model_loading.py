@@ -93,6 +93,6 @@ def read_labels(path: Path, known: Sequence[str]) -> tuple[str, ...]:
     if len(names) != len(known):
         raise WeightsError(
             f"{path}: {len(names)} names for {len(known)} classes",
-            hint="one per line, in order; or lines of old name, tab, new name",
+            hint="one per line, in order; or lines of old name, tab, new name for some",
         )
     return tuple(names)

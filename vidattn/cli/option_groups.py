@@ -149,7 +149,7 @@ FRAMES = option("--frames", "N", "Frames per clip. Default: as in training.", mi
 LABELS = option(
     "--labels",
     "FILE",
-    "Names for the labels: one per line, in order; or lines of old name, tab, new name.",
+    "Label names: one per line, in order; or lines of old name, tab, new name for some.",
 )
 Top = Annotated[
     int, option("-k", "N", "Number of labels to show.", min=1, rich_help_panel="Output")
@@ -181,8 +181,8 @@ RUNTIME = {
     ),
     "compile": option(
         "--compile",
-        "Run torch.compile first, for a minute. Pays off on GPUs, or for small models on hours "
-        "of video.",
+        "Run torch.compile first, which takes about a minute. Pays off on GPUs, or for small "
+        "models on hours of video.",
     ),
     "reader": option(
         "--reader",
@@ -196,10 +196,10 @@ Device = Annotated[Runtime, Group("Model", RUNTIME)]
 DeviceWithoutCompile = Annotated[
     Runtime, Group("Model", {name: RUNTIME[name] for name in RUNTIME if name != "compile"})
 ]
-_START = option("--start", "TIME", "Start here (seconds or HH:MM:SS).", parser=seconds)
-_END = option("--end", "TIME", "Stop here (seconds or HH:MM:SS).", parser=seconds)
-Start = Annotated[float, _START]
-End = Annotated[float | None, _END]
+_START = "--start", "TIME", "Start here (seconds or HH:MM:SS)."
+_END = "--end", "TIME", "Stop here (seconds or HH:MM:SS)."
+Start = Annotated[float, option(*_START, parser=seconds, rich_help_panel="Views")]
+End = Annotated[float | None, option(*_END, parser=seconds, rich_help_panel="Views")]
 ExactDevice = Annotated[
     Runtime, Group("Model", {name: RUNTIME[name] for name in ("device", "batch_size", "reader")})
 ]
@@ -227,23 +227,23 @@ Windows = Annotated[
                 "Reuse the previous scores while the picture changes by at most LEVEL (0-255, mean "
                 "per frame).",
             ),
-            "start": _START,
-            "end": _END,
+            "start": option(*_START, parser=seconds),
+            "end": option(*_END, parser=seconds),
         },
     ),
 ]
 _DECODING = {
     "smooth": option("--smooth", "Temporal smoothing of the scores."),
-    "kernel": option("--kernel", "N", "Windows per median or mean, odd."),
+    "kernel": option("--kernel", "N", "Windows per median or mean; odd."),
     "switch_cost": option("--switch-cost", "NATS", "Viterbi cost of a label change."),
     "threshold": option("--threshold", "P", "Background below this probability."),
     "leave": option(
-        "--leave", "P", "End a label, once it has reached the threshold, below this score."
+        "--leave", "P", "Once a segment has reached the threshold, end it below this score."
     ),
     "merge_gap": option("--merge-gap", "SEC", "Merge segments of the same label up to SEC apart."),
     "min_duration": option("--min-duration", "SEC", "Shortest segment to keep."),
 }
-_SNAP = "Move boundaries to shot cuts nearby"
+_SNAP = "Move boundaries to nearby shot cuts"
 PostProcessing = Annotated[
     Decoding,
     Group(
@@ -257,7 +257,7 @@ PostProcessing = Annotated[
                 "`compare --fit-threshold` stored in the model.",
                 parser=threshold,
             ),
-            "snap": option("--snap-to-cuts", f"{_SNAP}; finds them in an extra pass."),
+            "snap": option("--snap-to-cuts", f"{_SNAP}, found in an extra pass."),
         },
     ),
 ]
@@ -272,13 +272,14 @@ Cuts = Annotated[
     option(
         "--cuts",
         "FILE",
-        "Shot cuts to move boundaries to: seconds, one per line, or PySceneDetect's csv.",
+        "Move boundaries to the shot cuts listed here: seconds, one per line, or PySceneDetect's "
+        "csv.",
         parser=shot_cuts,
         rich_help_panel="Post-processing",
     ),
 ]
 VIEWS = {
-    "frames": option("--frames", "N", "Frames to look at, in all. Default: as in training.", min=1),
+    "frames": option("--frames", "N", "Total frames to sample. Default: as in training.", min=1),
     "views": option("--views", "SxT", "Spatial crops (1 or 3) x clips, such as 3x1.", parser=views),
     "sampling": option(
         "--sampling",
@@ -293,10 +294,10 @@ Video = Annotated[
         "Video",
         {
             "max_pixels": option(
-                "--max-pixels", "N", "Refuse videos with larger frames than N pixels.", min=1
+                "--max-pixels", "N", "Refuse videos whose frames exceed N pixels.", min=1
             ),
             "any_codec": option(
-                "--any-codec", "Also decode uncommon codecs, of videos from a trusted source."
+                "--any-codec", "Also decode uncommon codecs; only for videos you trust."
             ),
         },
     ),
@@ -306,7 +307,7 @@ _OUTPUT = {
         "--format",
         "-f",
         "F,F...",
-        f"Files to write: {', '.join(WRITERS)}; mp4: the video with its labels in it.",
+        f"Files to write: {', '.join(WRITERS)}; mp4: the video with labels drawn in.",
     ),
     "output": OUTPUT_FOLDER,
     "json": option("--json", "Print one JSON document, or for several inputs one per line."),
@@ -333,7 +334,9 @@ Batch = Annotated[
                 "decoder crash or timeout.",
             ),
             "shard": option(
-                "--shard", "I/N", "Only share I of N of the inputs, of about equal size, from 0."
+                "--shard",
+                "I/N",
+                "Process only shard I of N, counted from 0; shards are balanced by bytes.",
             ),
         },
     ),
@@ -350,7 +353,7 @@ Ray = Annotated[
                 "Ray cluster to connect to, or auto. Default: start a local one.",
             ),
             "actors": option(
-                "--actors", "N", "Workers of the cluster. Default: one per GPU or CPU.", min=1
+                "--actors", "N", "Workers on the cluster. Default: one per GPU or CPU.", min=1
             ),
         },
     ),

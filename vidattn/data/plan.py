@@ -65,8 +65,10 @@ def select_region(
     Raises UsageError when it is empty for any file, VideoError when the file ends before it.
     """
     if start < 0 or (end is not None and end <= start):
-        until = "the end" if end is None else f"{end:g}"
-        raise UsageError(f"seconds {start:g} to {until}: a part begins at 0 or later and then ends")
+        until = "the end" if end is None else f"{end:g} s"
+        raise UsageError(
+            f"no part from {start:g} s to {until}: it must start at 0 or later and end after that"
+        )
     require_moment(path, duration, start)
     stop = duration if end is None else min(end, duration)
     return Window(start, stop)

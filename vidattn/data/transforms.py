@@ -5,7 +5,7 @@ Frames are uint8 [T, H, W, 3], RGB; a clip is float32 [3, T, H, W].
 How this agrees with published preprocessing:
 
 - The official code resizes normalized floats, bilinear, `align_corners=False`, not antialiased.
-  Resizing is linear and its weights sum to 1, so it commutes with normalising: `resize(...,
+  Resizing is linear and its weights sum to 1, so it commutes with normalizing: `resize(...,
   antialias=False)` followed by `normalize` equals it to float rounding.
 - The processors published with the Hugging Face weights resize 8-bit images with Pillow's
   antialiased bilinear filter. `resize` stays within one gray level of it by default.

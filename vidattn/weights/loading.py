@@ -110,7 +110,7 @@ def load_default(
         reason = error.message.removeprefix(f"{name}: ")
     classifier = load(catalog.BUNDLED)
     return classifier, (
-        f"{name} is not available ({reason}); using {catalog.BUNDLED}, which names camera motion. "
+        f"{name} is not available ({reason}); using {catalog.BUNDLED}, which labels camera motion. "
         f"Choose a model with -m to avoid this."
     )
 

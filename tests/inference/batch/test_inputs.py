@@ -67,6 +67,13 @@ def test_a_shard_that_does_not_exist_is_refused(text: str) -> None:
         parse_shard(text)
 
 
+def test_a_single_path_need_not_be_in_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    one = [VideoInput(str(tmp_path / "a.mp4"))]
+    assert find_videos(tmp_path / "a.mp4") == find_videos(str(tmp_path / "a.mp4")) == one
+    assert [video.path for video in find_videos(str(tmp_path))] == [one[0].path]
+
+
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no videos below"):
         find_videos([tmp_path])

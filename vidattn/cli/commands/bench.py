@@ -38,11 +38,11 @@ BENCH = {
         "--model",
         "-m",
         "NAME|all",
-        "Catalog name, weights file or directory, measured with random weights. all: every model "
-        "of the paper, only counted.",
+        "Catalog name, weights file or directory, measured with random weights. all: count the "
+        "parameters and operations of every model in the paper.",
     ),
     "frames": groups.FRAMES,
-    "rounds": option("--rounds", "N", "Number of runs; their median counts.", min=1),
+    "rounds": option("--rounds", "N", "Number of runs; the median is reported.", min=1),
     "run": option("--run", "With --model all: also measure each model."),
     "train": option(
         "--train", "Time the phases of a training step, with the options of `vidattn train`."
@@ -57,12 +57,14 @@ RUNTIME = {
 
 def bench(
     *,
-    what: Annotated[BenchOptions, Group("Options", BENCH)],
+    what: Annotated[BenchOptions, Group("Measurement", BENCH)],
     runtime: Annotated[Runtime, Group("Device", RUNTIME)],
     training: Annotated[RecipeOptions, Group("Training", TRAINING)],
     as_json: options.JsonOfOne = False,
 ) -> None:
-    """Measure speed, memory and precision of a model, next to the one of Hugging Face.
+    """Measure the speed, memory and precision of a model.
+
+    A single model is measured next to its Hugging Face counterpart.
 
     Example: vidattn bench --model timesformer-k400
     """

@@ -28,8 +28,8 @@ def classify(
         option(
             "--pool",
             "HOW",
-            "How views become one prediction: mean, max, topN such as top5, or head=RUN, a "
-            "temporal head of `vidattn train --task temporal-head`.",
+            "How to combine views into one prediction: mean, max, topN such as top5, or head=RUN, "
+            "a temporal head of `vidattn train --task temporal-head`.",
             rich_help_panel="Views",
         ),
     ] = None,
@@ -42,7 +42,7 @@ def classify(
     limits: groups.Video,
     quiet: options.Quiet = False,
 ) -> int:
-    """Classify whole videos, with the share of each that the prediction rests on.
+    """Classify whole videos and report how much of each the model saw.
 
     Example: vidattn classify movie.mp4 --frames 96
     """

@@ -77,7 +77,7 @@ COMPARISON = {
     "expect": option(
         "--expect",
         "NAME=P+-T",
-        "Exit with 7 if a metric is off: frame_accuracy, edit, f1@10, map, map@0.5 ... "
+        "Exit with code 7 if a metric is off: frame_accuracy, edit, f1@10, map, map@0.5 ... "
         "(percent). Repeatable.",
     ),
     "fit_threshold": option(
@@ -85,7 +85,9 @@ COMPARISON = {
         "Find the threshold with the best F1@50; -o saves it in the model, for "
         "`segment --threshold auto`.",
     ),
-    "output": option("--output", "-o", "FILE", "The model with the threshold: .safetensors."),
+    "output": option(
+        "--output", "-o", "FILE", "File for the model with its threshold (.safetensors)."
+    ),
 }
 
 
@@ -115,7 +117,7 @@ def compare(
     as_json: options.JsonOfOne = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Compare timelines with ground truth: frame accuracy, edit score, F1, mean average precision.
+    """Compare timelines with ground truth: frame accuracy, edit score, F1 and mAP.
 
     Example: vidattn compare annotations.csv results/
 

@@ -12,7 +12,7 @@ import typer
 
 from vidattn.cli import option_groups as groups
 from vidattn.cli import options
-from vidattn.cli.grouping import Sections, option
+from vidattn.cli.grouping import Commands, Sections, option
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import ExitCode, UsageError
 from vidattn.io.json import dumps
@@ -21,7 +21,7 @@ from vidattn.io.text import count_noun
 if TYPE_CHECKING:
     from vidattn.data.check.dataset import DatasetSplits
 
-app = typer.Typer(no_args_is_help=True, help="Check a dataset before training on it.")
+app = typer.Typer(no_args_is_help=True, cls=Commands, help="Check a dataset before training on it.")
 
 FINDINGS = {
     "split": "a split cannot be opened",
@@ -57,9 +57,9 @@ def check(
     ],
     data_root: Annotated[Path | None, groups.DATA_ROOT] = None,
     workers: Annotated[
-        int, option("--workers", "N", "Files at a time; 0: one per CPU.", min=0, max=256)
+        int, option("--workers", "N", "Files to check at a time. 0: one per CPU.", min=0, max=256)
     ] = 0,
-    full: Annotated[bool, option("--full", "Decode every frame, not a few of each video.")] = False,
+    full: Annotated[bool, option("--full", "Decode every frame, not just a few.")] = False,
     as_json: options.JsonOfOne = False,
     output: Annotated[
         Path | None,
@@ -151,7 +151,7 @@ def _lines(verdict: dict[str, Any]) -> Iterator[str]:
         yield from (f"           {printable(example)}" for example in examples)
         if finding["count"] > len(examples):
             yield f"           and {finding['count'] - len(examples)} more"
-    yield "sound" if verdict["sound"] else "not sound"
+    yield "no serious problems" if verdict["sound"] else "serious problems"
 
 
 def _format_size(count: int) -> str:

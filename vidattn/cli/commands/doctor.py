@@ -16,6 +16,7 @@ from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import ExitCode, InputError
 from vidattn.inference.batch.inputs import find_existing
+from vidattn.io.text import count_noun
 from vidattn.video import open_video
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _lines(estimate: Estimate, card: ModelCard) -> Iterator[str]:
     facts, settings = estimate.facts, estimate.settings
     length = format_clock(facts.duration, decimals=0 if facts.duration >= 60 else 2)
     rate = float(facts.fps)
+    time = "under a second" if estimate.total_s < 1 else f"about {format_clock(estimate.total_s)}"
     yield (
         f"{printable(estimate.path)}  {length}  {facts.width}x{facts.height} "
         f"{facts.codec} {rate:.6g} fps"
@@ -107,8 +109,8 @@ def _lines(estimate: Estimate, card: ModelCard) -> Iterator[str]:
     )
     yield f"  model    {card.name} ({card.license or 'license unknown'}), {settings.precision}"
     yield (
-        f"  needs    about {format_clock(estimate.total_s)} and {estimate.memory_mb:.0f} MB here, "
-        f"going by {estimate.tried} windows"
+        f"  needs    {time} and {estimate.memory_mb:.0f} MB here, "
+        f"measured on {count_noun(estimate.tried, 'window')}"
     )
     for note in (*facts.warnings, *estimate.notes):
         yield f"  note     {printable(note)}"
@@ -129,7 +131,7 @@ def _describe_file(facts: VideoInfo) -> Iterator[str]:
 def _document(estimate: Estimate, card: ModelCard) -> dict[str, Any]:
     facts = estimate.facts
     return {
-        "schema": "vidattn/forecast/1",
+        "schema": "vidattn/estimate/1",
         "input": {
             "path": estimate.path,
             "duration": facts.duration,

@@ -116,18 +116,18 @@ RESULTS = {
     "expect": option(
         "--expect",
         "NAME=P+-T",
-        "Exit with 7 if a metric is off: top1, top5, mean_class, ece (percent), nll, brier. "
-        "Repeatable.",
+        "Exit with code 7 if a metric is off: top1, top5, mean_class, ece (percent), nll, "
+        "brier. Repeatable.",
     ),
-    "dump": option("--dump", "FILE", "Save all predictions: an .npz or .jsonl file."),
+    "dump": option("--dump", "FILE", "Save all predictions to an .npz or .jsonl file."),
     "from_dump": option("--from-dump", "FILE", "Recompute metrics from saved predictions."),
     "confusion": option(
-        "--confusion", "FILE", "Write the confusion matrix: CSV, or a page if it ends in .html."
+        "--confusion", "FILE", "Write the confusion matrix as CSV, or as a page (.html)."
     ),
     "fit_temperature": option(
         "--fit-temperature", "Fit a calibration temperature; -o saves the calibrated model."
     ),
-    "output": option("--output", "-o", "FILE", "The calibrated model: a .safetensors file."),
+    "output": option("--output", "-o", "FILE", "File for the calibrated model (.safetensors)."),
 }
 
 
@@ -144,7 +144,7 @@ def evaluate(
     as_json: options.JsonOfOne = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Measure a model on a dataset: top-1, top-5, mean class, calibration, confusion matrix.
+    """Evaluate a model on a dataset: accuracy, calibration and confusions.
 
     Example: vidattn eval --views 3x1 --dataset k400 --data-root /data/k400
     """
@@ -257,7 +257,7 @@ class DatasetRun:
             raise UsageError("--frames: samples of the dataset motion are as long as the clips")
         if (views.spatial, views.clips) != (1, 1):
             self.console.note("samples of the dataset motion are single clips: one view is enough")
-        textures = self.data.data_root or "textures drawn for the purpose"
+        textures = self.data.data_root or "generated textures"
         self.console.note(
             f"{count_noun(count, 'sample')} over {textures}, full difficulty, balanced classes"
         )

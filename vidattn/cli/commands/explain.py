@@ -63,7 +63,7 @@ EXPLAIN = {
         "the highest score.",
         parser=groups.seconds,
     ),
-    "label": option("--label", "NAME", "Explain this label. Default: the one with the best score."),
+    "label": option("--label", "NAME", "Explain this label. Default: the highest-scoring one."),
     "method": option(
         "--method",
         "relevance: attention weighted by its gradient. rollout: attention alone, for any label. "
@@ -88,7 +88,7 @@ def explain(
     limits: groups.Video,
     quiet: options.Quiet = False,
 ) -> int:
-    """Explain the prediction for a window: a heatmap over its frames, and the effect of each frame.
+    """Explain the prediction for a window: heatmaps, and the effect of each frame.
 
     Writes <stem>.vidattn.explain.png (and .mp4) to the current folder or -o. With --json alone it
     writes no files.

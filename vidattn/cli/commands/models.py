@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vidattn.cli import options
-from vidattn.cli.grouping import Sections
+from vidattn.cli.grouping import Commands, Sections
 from vidattn.cli.model_loading import load_model, require_weights_name
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.terminal.console import Console, printable
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 MOST_LABELS = 12
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Catalog name, file or directory.")]
 
-app = typer.Typer(no_args_is_help=True, help="List, describe, import, export and verify models.")
+app = typer.Typer(
+    no_args_is_help=True, cls=Commands, help="List, describe, import, export and verify models."
+)
 
 
 @app.command("list", cls=Sections)
@@ -88,7 +90,9 @@ def _as_text(value: Any) -> str:
 def import_model(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="Foreign file or folder, Hugging Face id, or name."),
+        typer.Argument(
+            metavar="MODEL", help="Checkpoint file or folder, Hugging Face id, or catalog name."
+        ),
     ],
     output: Annotated[
         Path,
@@ -98,7 +102,7 @@ def import_model(
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Convert any supported checkpoint to one self-contained file of vidattn.
+    """Convert any supported checkpoint to one self-contained vidattn file.
 
     Example: vidattn models import checkpoint.pyth -o model.safetensors
     """
@@ -126,7 +130,7 @@ def export_model(
     offline: options.Offline = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a model for the official code or Hugging Face transformers, without loss.
+    """Export a model losslessly, for the official code or Hugging Face transformers.
 
     Example: vidattn models export model.safetensors --layout hf -o folder
     """
@@ -156,4 +160,4 @@ def verify(model: Model, offline: options.Offline = False) -> None:
         logits = classifier.model(torch.zeros(1, 3, clip.frames, clip.crop, clip.crop))
     if logits.shape != (1, len(classifier.labels)) or not logits.isfinite().all():
         raise WeightsError(f"{model}: a black clip has no finite score for every class")
-    console.emit(f"{printable(classifier.card.name)}: sound, sha256 {classifier.card.sha256}")
+    console.emit(f"{printable(classifier.card.name)}: valid, sha256 {classifier.card.sha256}")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidattn.cli import option_groups as groups
-from vidattn.cli.grouping import Sections
+from vidattn.cli.grouping import Commands, Sections
 from vidattn.cli.terminal.console import Console
 from vidattn.io.files import exists, is_folder
 
 if TYPE_CHECKING:
     from vidattn.config import Recipe
 
-app = typer.Typer(no_args_is_help=True, help="List and print training recipes.")
+app = typer.Typer(no_args_is_help=True, cls=Commands, help="List and print training recipes.")
 
 
 @app.command("list", cls=Sections)

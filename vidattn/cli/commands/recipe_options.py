@@ -136,7 +136,7 @@ RECIPE = {
         "--trainable",
         "Which parameters to train: all, the head, or temporal layers and head.",
     ),
-    "frames": groups.FRAMES,
+    "frames": option("--frames", "N", "Frames per clip. Default: those of the recipe.", min=1),
     "attention": option(
         "--attention",
         "SCHEME",

@@ -61,7 +61,7 @@ def segment(
 ) -> int:
     """Segment long videos into labeled intervals.
 
-    Writes <stem>.vidattn.json, .srt and .html into the current directory; -f and -o say otherwise.
+    Writes <stem>.vidattn.json, .srt and .html into the current folder; change this with -f and -o.
 
     Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
     """

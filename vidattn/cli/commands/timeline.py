@@ -40,7 +40,7 @@ CHANGES = {
     "pool": option(
         "--pool",
         "HOW",
-        "One prediction for the whole file: mean, max, or topN such as top5.",
+        "Print one prediction for the whole file: mean, max, or topN such as top5.",
         parser=lambda text: Pool.parse(str(text)),
     ),
     "labels": groups.LABELS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from vidattn.data.plan import Sampling
 from vidattn.errors import UsageError
 from vidattn.inference import stream
 from vidattn.inference.batch.events import Note
-from vidattn.inference.batch.inputs import find_videos
+from vidattn.inference.batch.inputs import Paths, find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import RunKey
 from vidattn.inference.batch.runner import BatchEvents, BatchJob, BatchRunner, Deliver, Task
@@ -59,7 +58,7 @@ class ClassifyOptions:
 
 
 def classify_many(
-    paths: Iterable[str | os.PathLike[str]],
+    paths: Paths,
     classifier: Classifier,
     out: str | os.PathLike[str],
     *,
@@ -72,7 +71,9 @@ def classify_many(
 ) -> BatchEvents:
     """Classify many videos into files, and yield what happens; nothing is printed.
 
-        for event in vidattn.classify_many(["films/"], classifier, "results/"):
+        from vidattn.inference.batch.events import Done, Failed
+
+        for event in vidattn.classify_many("videos/", classifier, "results/"):
             match event:
                 case Done(path, timeline): print(path, timeline.top(1))
                 case Failed(path, error): print(path, error)

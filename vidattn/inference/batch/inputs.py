@@ -33,7 +33,11 @@ class VideoInput:
     folder: str = ""
 
 
-def find_videos(inputs: Iterable[str | os.PathLike[str]]) -> list[VideoInput]:
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""A path, or several."""
+
+
+def find_videos(inputs: Paths) -> list[VideoInput]:
     """The videos that paths stand for, in order, each once.
 
     A folder stands for the videos below it (sorted by name; each linked folder is searched once),
@@ -46,12 +50,14 @@ def find_videos(inputs: Iterable[str | os.PathLike[str]]) -> list[VideoInput]:
 
     Raises InputError when a folder, list or pattern yields nothing, or all inputs together.
     """
+    if isinstance(inputs, str | os.PathLike):  # a string is also an iterable of letters, and of "/"
+        inputs = [inputs]
     names = [os.fspath(given) for given in inputs]
     videos: dict[str, VideoInput] = {}
     for one in (video for name in names for video in _expand(name)):
         videos.setdefault(one.path, one)
     if not videos:
-        raise InputError(f"{' '.join(names)}: names no input", hint="give one path a line")
+        raise InputError(f"{' '.join(names)}: names no input", hint="give one path per line")
     return list(videos.values())
 
 
@@ -75,7 +81,7 @@ def require_existing(videos: Sequence[VideoInput]) -> None:
 
 def _expand(given: str) -> Iterator[VideoInput]:
     if not given:
-        raise InputError("an empty path names nothing")
+        raise InputError("an empty path names no video")
     if given == "-":
         yield from map(_with_folder, _read_lines(sys.stdin))
     elif given.startswith("@") and not exists(Path(given)):

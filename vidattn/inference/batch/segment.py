@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from vidattn.data.embeddings import make_embeddings, save_embeddings
 from vidattn.errors import InputError, UsageError, VideoError
 from vidattn.inference import stream
 from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
-from vidattn.inference.batch.inputs import find_videos
+from vidattn.inference.batch.inputs import Paths, find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
 from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, BatchRunner, Deliver, Task
@@ -106,7 +106,7 @@ class SegmentOptions:
 
 
 def segment_many(
-    paths: Iterable[str | os.PathLike[str]],
+    paths: Paths,
     classifier: Classifier,
     out: str | os.PathLike[str],
     *,
@@ -124,16 +124,18 @@ def segment_many(
 ) -> BatchEvents:
     """Segment many videos into files, and yield what happens; nothing is printed.
 
-        for event in vidattn.segment_many(["films/"], classifier, "results/", stride=2.0):
+        from vidattn.inference.batch.events import Done, Failed
+
+        for event in vidattn.segment_many("videos/", classifier, "results/", stride=2.0):
             match event:
                 case Done(path, timeline): print(path, timeline.segments)
                 case Failed(path, error): print(path, error)
 
-    paths: files, folders, patterns (see `vidattn.inference.batch.inputs.find_videos`). Each gets
-    files in `out`, of formats such as "json,srt,html,mp4". skip_existing: leaves out inputs with a
-    complete result of the same model and settings, and resumes interrupted ones. retry_failed: as
-    skip_existing, and does inputs again that failed. shard: "I/N", for one of N machines. The rest
-    is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
+    paths: a file, folder or pattern, or several (`vidattn.inference.batch.inputs.find_videos`).
+    Each video gets files in `out`, of formats such as "json,srt,html,mp4". skip_existing: skips
+    inputs with a complete result of the same model and settings, and resumes interrupted ones.
+    retry_failed: as skip_existing, and retries inputs that failed. shard: "I/N", for one of N
+    machines. The rest is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
     """
     folder = None if excerpts is None else Path(excerpts)
     job = BatchJob.create(
@@ -217,7 +219,7 @@ class Segmenter(Task):
             started = next(events)
             assert isinstance(started, Started)
             if (saved := self._saved_timeline(path, started, log)) is not None:
-                yield Note(f"{started.source}: was finished before")
+                yield Note(f"{started.source}: is already complete")
                 return Finished(saved)
             try:
                 yield started
@@ -275,7 +277,7 @@ class Segmenter(Task):
         if differences := self._differences(saved, started):
             raise InputError(
                 f"{place}: is of another run: {'; '.join(differences)}",
-                hint="repeat what that run was asked for, or leave out --resume to begin anew",
+                hint="use the options of that run, or omit --resume to start over",
             )
         return saved.with_decoding(**asdict(self.options.decoding))
 

@@ -43,7 +43,7 @@ def find_truncation(file: BinaryIO) -> str | None:
     if stop > size:
         missing = "" if has_moov else "; moov missing"
         name = kind.decode("latin-1")
-        return f"cut off: box {name} ends {stop - size} bytes behind the file{missing}"
+        return f"cut off: box {name} ends {stop - size} bytes past the end of the file{missing}"
     return None if has_moov else "cut off: moov missing"
 
 
