@@ -40,6 +40,15 @@ def test_a_sound_dataset_exits_with_0_and_a_report(
     assert rows[-1]["schema"] == "vidattn/data/1"
 
 
+def test_bad_rows_have_a_line_each(quick: Run, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label,start,end\na.mp4,x,2,1\nb\u2028.mp4,x,3,1\n")
+    done = quick("data", "check", "list.csv")
+    assert done.returncode == 3
+    lines = done.stderr.splitlines()
+    assert lines[0] == "error: list.csv: 2 bad rows"
+    assert [line[:9] for line in lines[1:3]] == ["  line 2:", "  line 3:"]
+
+
 def test_names_that_are_not_text_are_escaped(quick: Run, clips: Path, tmp_path: Path) -> None:
     odd = clips / "train" / "down" / "\udcff\u2028.mp4"
     (clips / "train" / "down" / "0.mp4").rename(odd)

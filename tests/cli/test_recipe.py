@@ -41,4 +41,4 @@ def test_an_unknown_recipe_suggests_similar_ones(quick: Run) -> None:
     assert "timesformer-ssv2" in done.stderr
     wrong = quick("recipe", "show", "small", "--set", "optim.emma=0.9")
     assert wrong.returncode == 3
-    assert "did you mean ema?" in wrong.stderr
+    assert "did you mean optim.ema?" in wrong.stderr

@@ -155,7 +155,7 @@ def test_a_recipe_file_is_read_as_it_was_shown(tmp_path: Path) -> None:
         ('{"name": "x", "optim": {"larning_rate": 1}}', "optim.larning_rate: no such setting",
          "known: "),
         ('{"name": "x", "optim": {"epoch": 1}}', "optim.epoch: no such setting",
-         "did you mean epochs?"),
+         "did you mean optim.epochs?"),
         ('{"name": "x", "seed": 1.5}', "seed: expected a whole number, got 1.5", ""),
         ('{"name": "x", "optim": {"lr": -1}}', "optim.lr must be > 0 and finite", "the default is"),
         ('{"name": "x", "expect": {"top1": 101}}', "expect.top1 must be from 0 to 100", ""),

@@ -57,7 +57,7 @@ def test_a_part_of_a_file_is_never_shown_frames_from_outside() -> None:
 
 def test_a_stride_wider_than_a_window_has_a_note() -> None:
     planned = plan.plan_windows(times(60), region(60), DENSE, stride=5)
-    assert planned.notes == ("a stride of 5 s leaves 4 s between windows unlooked at",)
+    assert planned.notes == ("a stride of 5 s leaves 4 s between windows unseen",)
 
 
 def test_scores_of_windows_far_apart_stand_for_the_time_between_them() -> None:

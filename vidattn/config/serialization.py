@@ -59,7 +59,9 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
     prefix = f"{where}." if where else ""
     for key in plain:
         if key not in known:
-            raise RecipeError(f"{prefix}{key}: no such setting", hint=_suggest(str(key), known))
+            raise RecipeError(
+                f"{prefix}{key}: no such setting", hint=_suggest(str(key), known, prefix)
+            )
     values = {k: _parse_value(hints[k], v, f"{prefix}{k}") for k, v in plain.items()}
     missing = dataclasses.MISSING
     for f in known.values():
@@ -68,11 +70,11 @@ def from_plain(kind: type[T], plain: Any, where: str = "") -> T:
     return kind(**values)
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
+def _suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """The known name closest to `name`, or all of them."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else "known: " + ", ".join(known)
+    return f"did you mean {prefix}{close[0]}?" if close else "known: " + ", ".join(known)
 
 
 def _parse_value(hint: Any, value: Any, where: str) -> Any:
@@ -164,7 +166,8 @@ class _Draft:
         name, rest = path[0], path[1:]
         known = {f.name for f in fields(self._value)}
         if name not in known:
-            raise RecipeError(f"--set {where}: no such setting", hint=_suggest(name, sorted(known)))
+            hint = _suggest(name, sorted(known), where.removesuffix(".".join(path)))
+            raise RecipeError(f"--set {where}: no such setting", hint=hint)
         if name == KIND and new != getattr(self._value, KIND):
             raise RecipeError(
                 f"--set {where}: the kind of model is that of the recipe",

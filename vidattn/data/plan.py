@@ -130,10 +130,10 @@ def plan_windows(
             f"one every {clip.step_seconds:.3g} s"
         )
     if hop > span:
-        notes.append(f"a stride of {hop:g} s leaves {hop - span:g} s between windows unlooked at")
+        notes.append(f"a stride of {hop:g} s leaves {hop - span:g} s between windows unseen")
     if region.duration < span:
         notes.append(
-            f"the file is shorter than one window of {span:.2f} s: its last frame is repeated"
+            f"the part is shorter than one window of {span:.2f} s: its last frame is repeated"
         )
     views = tuple(View(_space_frames(times, region, w.start, step, count)) for w in seen)
     windows = _widen(seen, region) if hop > span else seen

@@ -74,15 +74,15 @@ class Console:
         self._say(("warning: ", "bold yellow"), message)
 
     def fail(self, error: VidattnError) -> None:
-        """Print an error and its hint on stderr."""
-        self._say(("error: ", "bold red"), error.message)
+        """Print an error and its hint on stderr; a list in the message has a line per entry."""
+        self._say(("error: ", "bold red"), *error.message.split("\n  "))
         if error.hint:
             self._say(("hint: ", "bold"), error.hint)
 
-    def _say(self, tag: tuple[str, str], message: str) -> None:
-        """Print a line on stderr; if it is closed, the work continues."""
+    def _say(self, tag: tuple[str, str], *lines: str) -> None:
+        """Print lines on stderr, indented from the second on; if it is closed, the work goes on."""
         try:
-            self.err.print(Text.assemble(tag, printable(message)))
+            self.err.print(Text.assemble(tag, "\n  ".join(map(printable, lines))))
         except OSError:
             _discard(sys.stderr)
 

@@ -9,6 +9,8 @@ from vidattn.data.annotations import annotation
 from vidattn.data.tabular import number_rows, parse_rows, read_rows
 from vidattn.types import Window
 
+HINT = "rows are path,label,start,end[,split], with times in seconds"
+
 
 def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     rows = read_rows(path)
@@ -20,7 +22,7 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
         if chosen is None or value.casefold() == chosen
     ]
     spans: dict[str, annotation.Spans] = {}
-    for name, found in parse_rows(path, number_rows(rows), _parse_row):
+    for name, found in parse_rows(path, number_rows(rows), _parse_row, hint=HINT):
         spans[name] = spans.get(name, ()) + found
     videos = (
         annotation.AnnotatedVideo(name, spans=annotation.sort_spans(s)) for name, s in spans.items()
