@@ -97,8 +97,7 @@ def test_a_command_that_is_not_there_is_met_with_one_that_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "module",
-    ["video", "data.sampling", "timeline", "output", "io", "config", "data.plan"],
+    "module", ["video", "data.sampling", "timeline", "output", "io", "config", "data.plan"]
 )
 def test_parts_without_a_model_do_without_torch(module: str) -> None:
     assert "torch" not in loaded_by(f"import vidattn.{module}")

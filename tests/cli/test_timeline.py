@@ -68,8 +68,7 @@ def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, park: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "text, names",
-    [("Gehen\nLaufen\n", ["Gehen", "Laufen"]), ("run\tto run\n", ["walk", "to run"])],
+    "text, names", [("Gehen\nLaufen\n", ["Gehen", "Laufen"]), ("run\tto run\n", ["walk", "to run"])]
 )
 def test_labels_are_renamed(
     quick: Run, park: Path, tmp_path: Path, text: str, names: list[str]

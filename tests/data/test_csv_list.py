@@ -36,10 +36,7 @@ def read(path: Path, **options: object) -> list[tuple[str, str, Window | None, s
     return sorted(rows, key=str)
 
 
-EXPECTED = [
-    ("a.mp4", "run", None, "train"),
-    ("my clip, take 2.mp4", "high jump", None, "val"),
-]
+EXPECTED = [("a.mp4", "run", None, "train"), ("my clip, take 2.mp4", "high jump", None, "val")]
 
 
 @pytest.mark.parametrize(

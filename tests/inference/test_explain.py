@@ -226,10 +226,7 @@ def test_the_video_of_a_window_has_its_frames_at_their_times(
 ) -> None:
     done = quick("explain", video, "-m", model, "--at", "1", "--mp4")
     assert done.returncode == 0, done.stderr
-    with (
-        open_video(video) as whole,
-        open_video(tmp_path / "walk.vidattn.explain.mp4") as part,
-    ):
+    with open_video(video) as whole, open_video(tmp_path / "walk.vidattn.explain.mp4") as part:
         inside = whole.times[(whole.times >= 0.7495) & (whole.times < 1.2495)]
         np.testing.assert_allclose(part.times, inside - inside[0], atol=2e-3)
         assert min(part.width, part.height) == 240

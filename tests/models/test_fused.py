@@ -6,10 +6,7 @@ from tests.models.builders import noise, tiny
 from vidattn.models import fused, timesformer
 from vidattn.models.fused import fuse
 
-PACK = [
-    False,
-    pytest.param(True, marks=pytest.mark.skipif(not fused.can_pack(), reason="oneDNN")),
-]
+PACK = [False, pytest.param(True, marks=pytest.mark.skipif(not fused.can_pack(), reason="oneDNN"))]
 
 
 @pytest.mark.parametrize("pack", PACK, ids=["plain", "packed"])

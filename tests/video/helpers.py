@@ -22,11 +22,7 @@ from vidattn.errors import VideoError
 from vidattn.video.process.client import SupervisedVideo
 
 FFPROBE = shutil.which("ffprobe")
-RATES = {
-    "23.976": Fraction(24000, 1001),
-    "25": Fraction(25),
-    "29.97": Fraction(30000, 1001),
-}
+RATES = {"23.976": Fraction(24000, 1001), "25": Fraction(25), "29.97": Fraction(30000, 1001)}
 TICKS = {
     **{name: (1 / rate, list(range(50))) for name, rate in RATES.items()},
     "variable": (Fraction(1, 1000), np.cumsum([0] + [33 + 17 * (i % 4) for i in range(49)])),

@@ -103,11 +103,7 @@ def test_official_files_set_averaging_and_mean(
     assert loaded.model.config.attention == attention
     assert loaded.clip.mean == (0.45,) * 3
     assert loaded.clip.std == (0.225,) * 3
-    assert (loaded.clip.short_side, loaded.clip.crop, loaded.clip.channels) == (
-        32,
-        32,
-        "rgb",
-    )
+    assert (loaded.clip.short_side, loaded.clip.crop, loaded.clip.channels) == (32, 32, "rgb")
     assert loaded.clip.step_seconds == 16 / 30
     assert loaded.averaging == "logit"
     assert loaded.labels == weights.load_labels("k400")
@@ -208,10 +204,7 @@ def test_a_model_in_the_hub_cache_needs_no_network(clip: Tensor, tmp_path: Path)
     for name in (hub_id, "timesformer-ssv2"):
         loaded = weights.load(name, announce=announced.append)
         assert torch.equal(loaded.model(clip), source(clip))
-        assert (loaded.card.name, loaded.card.license) == (
-            "timesformer-ssv2",
-            "CC-BY-NC-4.0",
-        )
+        assert (loaded.card.name, loaded.card.license) == ("timesformer-ssv2", "CC-BY-NC-4.0")
         assert loaded.clip.channels == "bgr"
         assert loaded.labels[0] == "name 0"
     in_hub_cache("someone/theirs", source, tmp_path / "hub")
