@@ -1,4 +1,4 @@
-"""Small videos and the type of the fixtures that run commands."""
+"""Small videos, models and timelines, and the type of the fixtures that run commands."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import torch
+
+from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.models.classifier import Classifier, build_model
+from vidattn.timeline import Timeline
+from vidattn.types import Window
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,3 +61,34 @@ def write_video(
         frame[:] = 40 if sum(first <= i for first in shots) % 2 else 200
         frame[20:40, i % 76 : i % 76 + 20] = (220, 180, 90)
     return encode_video(path, frames, fps)
+
+
+def write_tree(folder: Path) -> Path:
+    """Two videos, one of them in a folder below, and a file that is not a video."""
+    for name in ("a.mp4", "deep/b.mp4"):
+        write_video(folder / name, seconds=1)
+    (folder / "c.mp4").write_text("no video")
+    return folder
+
+
+def two_windows(**changes: Any) -> Timeline:
+    """Two windows: dive, swim."""
+    values: dict[str, Any] = {
+        "source": "a.mp4",
+        "labels": ("dive", "swim"),
+        "windows": (Window(0, 2), Window(2, 4)),
+        "scores": np.array([[0.9, 0.1], [0.2, 0.8]]),
+    }
+    return Timeline(**{**values, **changes})
+
+
+def tiny_classifier(kind: str = "divided", frames: int = 4) -> Classifier:
+    """A seeded model of three classes, without zeros, whose clips are [B, 3, frames, 32, 32]."""
+    shape = {"classes": 3, "frames": frames, "size": 32, "width": 32, "depth": 2, "heads": 2}
+    stam = StamConfig(**shape, time_depth=1, time_heads=2, time_hidden=64)
+    torch.manual_seed(0)
+    model = build_model(stam if kind == "stam" else TimeSformerConfig(kind, **shape)).eval()  # type: ignore[arg-type]
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    clip = ClipConfig(frames, step_seconds=0.2, short_side=32, crop=32)
+    return Classifier(model, clip, ("a", "b", "c"))

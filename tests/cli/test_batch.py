@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Run, write_video
+from tests.helpers import Run, write_tree, write_video
 from vidattn.inference.batch.segment import Segmenter
 
 WANTED = ("-f", "json,csv", "-o", "out")
@@ -15,13 +15,7 @@ WANTED = ("-f", "json,csv", "-o", "out")
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    """Two videos and a text file that is none, one folder deep."""
-    folder = tmp_path / "videos"
-    (folder / "deep").mkdir(parents=True)
-    for name in ("a.mp4", "deep/b.mp4"):
-        write_video(folder / name, seconds=1)
-    (folder / "c.mp4").write_text("no video")
-    return folder
+    return write_tree(tmp_path / "videos")
 
 
 def test_skipped_inputs_and_known_failures_are_named(quick: Run, model: Path, videos: Path) -> None:

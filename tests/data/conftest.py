@@ -29,14 +29,18 @@ def write_frames(path: Path, frames: np.ndarray) -> Path:
     return encode_video(path, frames, FPS, options={"crf": "10", "preset": "fast"})
 
 
+def write_classes(root: Path, videos: int = 6, seed: int = 10) -> Path:
+    """A folder for each of two classes, with that many videos in each."""
+    for number in range(videos):
+        for i, label in enumerate(CLASSES):
+            write_frames(root / label / f"{number}.mp4", moving_square(label, seed * number + i))
+    return root
+
+
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for each of two classes, six videos in each; do not change it."""
-    root = tmp_path_factory.mktemp("clips")
-    for number in range(6):
-        for i, label in enumerate(CLASSES):
-            write_frames(root / label / f"{number}.mp4", moving_square(label, 10 * number + i))
-    return root
+    """The folder of `write_classes`; do not change it."""
+    return write_classes(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.data.conftest import CLASSES, moving_square, write_frames
+from tests.data.conftest import CLASSES, write_classes, write_frames
 from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
 from vidattn.data.batch import Batch
 from vidattn.data.labeled_dataset import LabeledDataset
@@ -49,11 +49,7 @@ class FollowsTheSquare(nn.Module):
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> LabeledDataset:
     root = tmp_path_factory.mktemp("judged")
-    for number in range(3):
-        for i, label in enumerate(CLASSES):
-            write_frames(
-                root / "val" / label / f"{number}.mp4", moving_square(label, 7 * number + i)
-            )
+    write_classes(root / "val", 3, seed=7)
     return open_dataset(str(root), None, "val")
 
 

@@ -1,36 +1,21 @@
 """Models that torch compiles answer as those that it does not."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
-from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
+from tests.helpers import tiny_classifier
+from vidattn.config import ClipConfig
 from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer
-from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
-from vidattn.models.stam import Stam
-from vidattn.models.timesformer import TimeSformer
 
 SHAPE = {"classes": 3, "frames": 8, "size": 32, "patch": 16, "width": 32, "depth": 2, "heads": 2}
 CLIP = ClipConfig(frames=8, short_side=32, crop=32)
 MODELS = ("divided", "space", "stam")
-
-
-def classifier(kind: str) -> Classifier:
-    torch.manual_seed(0)
-    model: Any
-    if kind == "stam":
-        model = Stam(StamConfig(**SHAPE, time_heads=2, time_hidden=64))
-    else:
-        model = TimeSformer(TimeSformerConfig(kind, **SHAPE))
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return Classifier(model.eval(), CLIP, ("a", "b", "c"))
 
 
 def halves(scorer: Scorer, clips: list[Tensor]) -> Tensor:
@@ -52,7 +37,7 @@ def test_only_batches_of_one_size_are_compiled(kind: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(torch, "compile", compiling)
     clips = list(torch.randn(6, 3, 8, 32, 32))
-    scores = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
+    scores = [halves(Scorer(tiny_classifier(kind, 8), fresh(c)), clips) for c in (True, False)]
     torch.testing.assert_close(*scores, rtol=0, atol=1e-5)
     assert {size[0] for size in seen} == {2 if kind != "divided" else 4}
 
@@ -68,14 +53,14 @@ def test_halved_batches_are_not_padded_after_a_lack_of_memory(
 
     monkeypatch.setattr(torch, "compile", compiling)
     clips = list(torch.randn(4, 3, 8, 32, 32))
-    expected = halves(Scorer(classifier("divided"), fresh(False)), clips)
-    scores = halves(Scorer(classifier("divided"), fresh()), clips)
+    expected = halves(Scorer(tiny_classifier("divided", 8), fresh(False)), clips)
+    scores = halves(Scorer(tiny_classifier("divided", 8), fresh()), clips)
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-5)
 
 
 def test_integers_are_not_compiled() -> None:
     with pytest.raises(UsageError, match="--compile does not work with --precision int8"):
-        Scorer(classifier("divided"), Runtime("cpu", "int8", compile=True))
+        Scorer(tiny_classifier("divided", 8), Runtime("cpu", "int8", compile=True))
 
 
 def test_a_failed_compilation_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +74,10 @@ def test_a_failed_compilation_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(
         UsageError, match=r"--compile: .* here: no working C.. compiler found$"
     ) as e:
-        halves(Scorer(classifier("divided"), fresh()), list(torch.randn(4, 3, 8, 32, 32)))
+        halves(
+            Scorer(tiny_classifier("divided", 8), fresh()),
+            list(torch.randn(4, 3, 8, 32, 32)),
+        )
     assert "leave --compile out" in (e.value.hint or "")
 
 
@@ -97,7 +85,7 @@ def test_a_failed_compilation_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_compiled_model_gives_the_same_scores(kind: str) -> None:
     clips = list(torch.randn(6, 3, 8, 32, 32))
-    scores = [halves(Scorer(classifier(kind), fresh(c)), clips) for c in (True, False)]
+    scores = [halves(Scorer(tiny_classifier(kind, 8), fresh(c)), clips) for c in (True, False)]
     torch.testing.assert_close(*scores, rtol=0, atol=1e-4)
 
 
@@ -106,6 +94,6 @@ def test_a_compiled_model_gives_the_same_scores(kind: str) -> None:
 def test_a_cuda_graph_gives_the_same_scores() -> None:
     clips = list(torch.randn(6, 3, 8, 32, 32))
     runtimes = [Runtime("cuda", "fp32", 4, compile=c) for c in (True, False)]
-    scorers = [Scorer(classifier("divided"), runtime) for runtime in runtimes]
+    scorers = [Scorer(tiny_classifier("divided", 8), runtime) for runtime in runtimes]
     for _ in range(3):  # recorded, then replayed
         torch.testing.assert_close(*(halves(s, clips) for s in scorers), rtol=0, atol=1e-3)

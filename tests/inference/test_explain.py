@@ -39,11 +39,11 @@ from vidattn.video import open_video
 @pytest.fixture(scope="module")
 def classifier(model: Path) -> Classifier:
     """Three classes, half a second of 4 frames of 2 x 2 patches; nothing is left at zero."""
-    explanation = vidattn.load(str(model))
+    loaded = vidattn.load(str(model))
     generator = torch.Generator().manual_seed(0)
-    for parameter in explanation.model.parameters():
+    for parameter in loaded.model.parameters():
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return explanation
+    return loaded
 
 
 @pytest.fixture(scope="module")

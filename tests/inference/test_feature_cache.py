@@ -10,35 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig, ViewConfig
+from tests.helpers import tiny_classifier
+from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data.frames import FrameBuffer, view_clips
 from vidattn.inference import stream
 from vidattn.inference.feature_cache import FeatureCache, prefetch
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
-from vidattn.models.stam import Stam
-from vidattn.models.timesformer import TimeSformer
 from vidattn.types import View
 from vidattn.video import MemoryVideo
 
 CLIP = ClipConfig(frames=4, step_seconds=0.2, short_side=32, crop=32)
 CPU = Runtime(device="cpu", batch_size=3)
-SMALL = {"classes": 3, "frames": 4, "size": 32, "width": 32, "depth": 2, "heads": 2}
-MODELS = {
-    "stam": lambda: Stam(StamConfig(**SMALL, time_depth=1, time_heads=2, time_hidden=64)),  # type: ignore[arg-type]
-    "space": lambda: TimeSformer(TimeSformerConfig("space", **SMALL)),  # type: ignore[arg-type]
-    "divided": lambda: TimeSformer(TimeSformerConfig("divided", **SMALL)),  # type: ignore[arg-type]
-}
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=("stam", "space", "divided"))
 def classifier(request: pytest.FixtureRequest) -> Classifier:
-    torch.manual_seed(0)
-    model = MODELS[request.param]().eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return Classifier(model, CLIP, ("a", "b", "c"))
+    return tiny_classifier(request.param)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.helpers import tiny_classifier
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.inference.scorer import Scorer, batch_size_of
 from vidattn.models.classifier import Classifier
@@ -19,11 +20,7 @@ SHAPE = TimeSformerConfig(classes=3, frames=4, size=32, patch=16, width=32, dept
 
 @pytest.fixture
 def classifier() -> Classifier:
-    torch.manual_seed(0)
-    model = TimeSformer(SHAPE).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return Classifier(model, CLIP, ("a", "b", "c"))
+    return tiny_classifier()
 
 
 @pytest.mark.gpu

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers import write_video
+from tests.helpers import two_windows, write_video
 from vidattn import output
 from vidattn.output.report import format_time, html
 from vidattn.output.thumbnails import thumbnails
@@ -48,7 +48,7 @@ class Reader(HTMLParser):
 
 def timeline(source: str = "videos/walk.mp4", seconds: float = 4.0) -> Timeline:
     windows = (Window(0, seconds / 2), Window(seconds / 2, seconds))
-    return Timeline(source, ("dive", "swim"), windows, np.array([[0.9, 0.1], [0.2, 0.8]]))
+    return two_windows(source=source, windows=windows)
 
 
 def long(windows: int, classes: int, **decoding: object) -> Timeline:

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from tests.helpers import two_windows
 from vidattn import output
 from vidattn.errors import OutputError, UsageError
 from vidattn.output import WRITERS, format_of, render
@@ -40,29 +41,19 @@ HOSTILE = (
 """Names and labels as strangers make them."""
 
 
-def two(**changes: Any) -> Timeline:
-    values: dict[str, Any] = {
-        "source": "a.mp4",
-        "labels": ("dive", "swim"),
-        "windows": (Window(0, 2), Window(2, 4)),
-        "scores": np.array([[0.9, 0.1], [0.2, 0.8]]),
-    }
-    return Timeline(**{**values, **changes})
-
-
 def timelines() -> dict[str, Timeline]:
     hour = 3600.0
     return {
-        "two segments": two(),
-        "one segment": two(task="classify", windows=(Window(0, 9),), scores=[[0.4, 0.6]]),
-        "no windows": two(windows=(), scores=np.zeros((0, 2)), duration=3.0),
-        "all unreadable": two(unreadable=((Window(0, 4), "E_DECODE"),)),
-        "all background": two(decoding=Decoding(threshold=1.0)),
-        "some background": two(decoding=Decoding(threshold=0.85)),
-        "a gap": two(unreadable=((Window(1, 2.5), "E_DECODE"),)),
-        "hours": two(windows=(Window(0, 100 * hour), Window(100 * hour, 100 * hour + 0.5))),
-        "a millisecond": two(windows=(Window(0, 0.001), Window(0.001, 0.002))),
-        "frame numbers": two(frame_times=np.arange(100) / 25),
+        "two segments": two_windows(),
+        "one segment": two_windows(task="classify", windows=(Window(0, 9),), scores=[[0.4, 0.6]]),
+        "no windows": two_windows(windows=(), scores=np.zeros((0, 2)), duration=3.0),
+        "all unreadable": two_windows(unreadable=((Window(0, 4), "E_DECODE"),)),
+        "all background": two_windows(decoding=Decoding(threshold=1.0)),
+        "some background": two_windows(decoding=Decoding(threshold=0.85)),
+        "a gap": two_windows(unreadable=((Window(1, 2.5), "E_DECODE"),)),
+        "hours": two_windows(windows=(Window(0, 100 * hour), Window(100 * hour, 100 * hour + 0.5))),
+        "a millisecond": two_windows(windows=(Window(0, 0.001), Window(0.001, 0.002))),
+        "frame numbers": two_windows(frame_times=np.arange(100) / 25),
     }
 
 
@@ -93,7 +84,7 @@ def test_every_writer_writes_every_timeline(fmt: str, name: str) -> None:
 @pytest.mark.parametrize("fmt", WRITERS)
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: str) -> None:
-    timeline = two(source=hostile, labels=(hostile, "swim"), model=ModelInfo(name=hostile))
+    timeline = two_windows(source=hostile, labels=(hostile, "swim"), model=ModelInfo(name=hostile))
     text = render(timeline, fmt)
     text.encode("utf-8")
     parse: dict[str, Callable[[], list[Any]]] = {
@@ -119,13 +110,13 @@ def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: 
 @pytest.mark.parametrize("fmt", WRITERS)
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_control_character_reaches_a_terminal(fmt: str, hostile: str) -> None:
-    text = render(two(source=hostile, labels=(hostile, "swim")), fmt)
+    text = render(two_windows(source=hostile, labels=(hostile, "swim")), fmt)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]", text)
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_json_keeps_names_and_labels_as_they_are(hostile: str) -> None:
-    timeline = two(source=hostile, labels=(hostile, "swim"))
+    timeline = two_windows(source=hostile, labels=(hostile, "swim"))
     document = json.loads(render(timeline, "json"))
     assert (document["input"]["path"], document["segments"][0]["label"]) == (hostile, hostile)
     line = json.loads(render(timeline, "jsonl").splitlines()[0])
@@ -135,7 +126,7 @@ def test_json_keeps_names_and_labels_as_they_are(hostile: str) -> None:
 @pytest.mark.parametrize("fmt", ["csv", "tsv"])
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_cell_of_a_table_begins_like_a_formula(fmt: str, hostile: str) -> None:
-    text = render(two(source=hostile, labels=(hostile, "swim")), fmt)
+    text = render(two_windows(source=hostile, labels=(hostile, "swim")), fmt)
     if fmt == "csv":
         rows = list(csv_module.reader(io.StringIO(text, newline="")))
     else:
@@ -153,14 +144,14 @@ def test_a_cell_is_marked_only_if_it_must_be() -> None:
 
 
 def test_srt_is_exact() -> None:
-    assert render(two(), "srt") == (
+    assert render(two_windows(), "srt") == (
         "1\n00:00:00,000 --> 00:00:02,000\ndive (90%)\n\n"
         "2\n00:00:02,000 --> 00:00:04,000\nswim (80%)\n"
     )
 
 
 def test_vtt_is_exact() -> None:
-    timeline = two(model=ModelInfo(name="tiny"), labels=("a < b & c", "1 --> 2"))
+    timeline = two_windows(model=ModelInfo(name="tiny"), labels=("a < b & c", "1 --> 2"))
     assert render(timeline, "vtt") == (
         "WEBVTT\n\nNOTE tiny: a.mp4\n\n"
         "00:00:00.000 --> 00:00:02.000\na &lt; b &amp; c (90%)\n\n"
@@ -169,7 +160,7 @@ def test_vtt_is_exact() -> None:
 
 
 def test_csv_is_exact() -> None:
-    timeline = two(
+    timeline = two_windows(
         labels=("dive, deep", "=swim"),
         decoding=Decoding(threshold=0.85),
         frame_times=np.arange(40) / 10,
@@ -183,7 +174,7 @@ def test_csv_is_exact() -> None:
 
 
 def test_tsv_is_exact() -> None:
-    timeline = two(
+    timeline = two_windows(
         labels=("=dive", "swim\tfar\nout"), windows=(Window(0, 1.23456), Window(1.23456, 4))
     )
     assert render(timeline, "tsv") == (
@@ -192,7 +183,7 @@ def test_tsv_is_exact() -> None:
 
 
 def test_jsonl_is_exact() -> None:
-    assert render(two(labels=("dive", "schwömm")), "jsonl") == (
+    assert render(two_windows(labels=("dive", "schwömm")), "jsonl") == (
         '{"path": "a.mp4", "start": 0.0, "end": 2.0, "start_frame": null, "end_frame": null,'
         ' "label": "dive", "label_id": 0, "score": 0.9,'
         ' "alternatives": [{"label": "schwömm", "score": 0.1}]}\n'
@@ -203,7 +194,7 @@ def test_jsonl_is_exact() -> None:
 
 
 def test_json_reads_back() -> None:
-    text = render(two(), "json")
+    text = render(two_windows(), "json")
     assert Timeline.from_json(text).to_json() + "\n" == text
 
 
@@ -224,27 +215,29 @@ def test_the_hours_of_a_subtitle_have_as_many_digits_as_they_need() -> None:
 
 def test_writing_chooses_the_format_by_the_extension(tmp_path: Path) -> None:
     for fmt in WRITERS:
-        path = output.write(two(), tmp_path / f"a.vidattn.{fmt.upper()}")
+        path = output.write(two_windows(), tmp_path / f"a.vidattn.{fmt.upper()}")
         if fmt not in ("html", "eaf"):  # which say where the video lies, seen from there
-            assert path.read_bytes().decode("utf-8") == render(two(), fmt)
-    assert output.write(two(), str(tmp_path / "noext"), "srt").read_text() == render(two(), "srt")
+            assert path.read_bytes().decode("utf-8") == render(two_windows(), fmt)
+    assert output.write(two_windows(), str(tmp_path / "noext"), "srt").read_text() == render(
+        two_windows(), "srt"
+    )
     assert len(list(tmp_path.iterdir())) == len(WRITERS) + 1
 
 
 @pytest.mark.parametrize("name", ["a.doc", "a", "json", ".srt"])
 def test_an_unknown_extension_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="no format has the extension") as caught:
-        output.write(two(), tmp_path / name)
+        output.write(two_windows(), tmp_path / name)
     assert "json, jsonl, csv, tsv, srt, vtt" in (caught.value.hint or "")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match="no such format: 'doc'"):
-        render(two(), "doc")
+        render(two_windows(), "doc")
 
 
 def test_a_file_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "dir.srt").mkdir()
     with pytest.raises(OutputError, match=r"dir\.srt") as caught:
-        output.write(two(), tmp_path / "dir.srt")
+        output.write(two_windows(), tmp_path / "dir.srt")
     assert caught.value.exit_code == 5
     assert [p.name for p in tmp_path.iterdir()] == ["dir.srt"]
 
@@ -287,7 +280,7 @@ def test_unsafe_file_names_are_cleaned_and_stay_distinct(stem: str, tmp_path: Pa
     assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", name)
     assert name != file_name(f"{stem}x.mp4", "json")
     assert name != file_name(f"{stem}.mkv", "json")
-    assert output.write(two(), tmp_path / name).is_file()
+    assert output.write(two_windows(), tmp_path / name).is_file()
 
 
 def test_names_that_fit_are_left_alone() -> None:
@@ -296,7 +289,7 @@ def test_names_that_fit_are_left_alone() -> None:
 
 @pytest.mark.parametrize("fmt", WRITERS)
 def test_a_file_that_was_altered_is_not_whole(fmt: str, tmp_path: Path) -> None:
-    timeline = Timeline.from_json(two(frame_times=np.arange(100) / 25).to_json())
+    timeline = Timeline.from_json(two_windows(frame_times=np.arange(100) / 25).to_json())
     page = {"stills": {0.5: b"picture", 1.5: b"another"}} if fmt == "html" else {}
     path = output.write(timeline, tmp_path / "a", fmt, **page)  # type: ignore[arg-type]
     there = path.read_bytes()

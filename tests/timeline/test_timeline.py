@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.helpers import two_windows
 from vidattn.data.sampling import windows as sliding
 from vidattn.errors import InputError
 from vidattn.io.json import dumps
@@ -17,16 +18,6 @@ from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.segments import covered_spans, subtract_spans
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
-
-
-def small(**changes: Any) -> Timeline:
-    values: dict[str, Any] = {
-        "source": "a.mp4",
-        "labels": ("dive", "swim"),
-        "windows": (Window(0, 2), Window(2, 4)),
-        "scores": np.array([[0.9, 0.1], [0.2, 0.8]]),
-    }
-    return Timeline(**{**values, **changes})
 
 
 def random_timeline(seed: int, classes: int = 5, **changes: Any) -> Timeline:
@@ -57,7 +48,7 @@ def unreadable_spans(timeline: Timeline) -> list[Window]:
 
 
 def test_the_segments_of_two_windows() -> None:
-    first, second = small().segments
+    first, second = two_windows().segments
     assert (first.window, first.label, first.label_id, first.score) == (
         Window(0, 2),
         "dive",
@@ -98,7 +89,7 @@ def test_frames_tile_the_file_as_seconds_do(seed: int) -> None:
 def test_a_segment_begins_with_the_first_frame_at_or_after_its_start() -> None:
     times = np.arange(90) / 30
     windows = (Window(0, 1 / 3), Window(1 / 3, 2 / 3), Window(2 / 3, 3.0))
-    timeline = small(windows=windows, scores=np.eye(2)[[0, 1, 0]], frame_times=times)
+    timeline = two_windows(windows=windows, scores=np.eye(2)[[0, 1, 0]], frame_times=times)
     assert [(s.start_frame, s.end_frame) for s in timeline.segments] == [
         (0, 10),
         (10, 20),
@@ -107,7 +98,7 @@ def test_a_segment_begins_with_the_first_frame_at_or_after_its_start() -> None:
 
 
 def test_frames_are_unknown_without_frame_times() -> None:
-    assert [(s.start_frame, s.end_frame) for s in small().segments] == [(None, None)] * 2
+    assert [(s.start_frame, s.end_frame) for s in two_windows().segments] == [(None, None)] * 2
 
 
 @pytest.mark.parametrize("classes, seed", [(1, 0), (2, 1), (5, 2), (64, 3), (65, 4), (400, 5)])
@@ -122,7 +113,7 @@ def test_a_saved_timeline_comes_back_as_it_was(classes: int, seed: int) -> None:
 
 
 def test_a_document_of_other_origin_keeps_unknown_keys_and_values() -> None:
-    document = small().to_dict()
+    document = two_windows().to_dict()
     document["input"] |= {"camera": "GX80", "fps": "25/1", "vfr": None, "width": 640, "height": "x"}
     document["model"] |= {"name": None, "team": [1, 2]}
     document["settings"] |= {"frames": True, "window_seconds": 2, "mine": {"a": 1}}
@@ -137,7 +128,7 @@ def test_a_document_of_other_origin_keeps_unknown_keys_and_values() -> None:
 
 @pytest.mark.parametrize("rows", [np.full((2, 401), 1 / 401), np.eye(401)[[7, 400]]])
 def test_a_saved_timeline_comes_back_when_many_classes_tie(rows: np.ndarray) -> None:
-    timeline = small(labels=tuple(map(str, range(401))), scores=rows)
+    timeline = two_windows(labels=tuple(map(str, range(401))), scores=rows)
     loaded = Timeline.from_json(timeline.to_json())
     assert loaded.to_json() == timeline.to_json()
     assert loaded.segments == timeline.segments
@@ -147,16 +138,18 @@ def test_a_saved_timeline_comes_back_when_many_classes_tie(rows: np.ndarray) -> 
 def test_of_many_classes_the_strongest_sixteen_are_saved() -> None:
     rng = np.random.default_rng(0)
     scores = rng.dirichlet(np.full(400, 0.3), 2)
-    saved = small(labels=tuple(map(str, range(400))), scores=scores).to_dict()["scores"]
+    saved = two_windows(labels=tuple(map(str, range(400))), scores=scores).to_dict()["scores"]
     assert [len(row) for row in saved["ids"]] == [16, 16]
     assert saved["ids"][0] == np.argsort(-scores[0])[:16].tolist()
-    loaded = Timeline.from_json(small(labels=tuple(map(str, range(400))), scores=scores).to_json())
+    loaded = Timeline.from_json(
+        two_windows(labels=tuple(map(str, range(400))), scores=scores).to_json()
+    )
     assert loaded.scores.sum(1) == pytest.approx(1, abs=5e-3)
     assert (loaded.scores.argmax(1) == scores.argmax(1)).all()
 
 
 def test_the_same_timeline_gives_the_same_bytes_whatever_the_run() -> None:
-    one, two = (small(run={"total_s": seconds}) for seconds in (1.0, 2.0))
+    one, two = (two_windows(run={"total_s": seconds}) for seconds in (1.0, 2.0))
     assert one.to_json() == two.to_json()
     assert "run" not in one.to_dict()
     assert one.to_dict(run=True)["run"] == {"total_s": 1.0}
@@ -164,7 +157,7 @@ def test_the_same_timeline_gives_the_same_bytes_whatever_the_run() -> None:
 
 
 def test_the_document_is_as_published() -> None:
-    timeline = small(
+    timeline = two_windows(
         duration=5.0,
         input=VideoInfo(fps=Fraction(24000, 1001), vfr=False, codec="h264"),
         model=ModelInfo(name="motion-tiny", sha256="ab"),
@@ -240,7 +233,7 @@ def test_the_document_is_as_published() -> None:
 
 
 def test_the_keys_come_in_the_published_order() -> None:
-    assert list(small().to_dict(run=True)) == [
+    assert list(two_windows().to_dict(run=True)) == [
         "schema",
         "task",
         "input",
@@ -264,7 +257,7 @@ def test_both_layouts_say_the_same() -> None:
 
 
 def test_a_classification_is_one_segment_whatever_is_set_or_lost() -> None:
-    timeline = small(
+    timeline = two_windows(
         task="classify",
         windows=(Window(0, 60),),
         scores=[[0.3, 0.7]],
@@ -282,22 +275,18 @@ def test_a_classification_is_one_segment_whatever_is_set_or_lost() -> None:
 
 
 def test_pooled_windows_are_one_answer() -> None:
-    whole = small().pool_windows(Pool("max"))
+    whole = two_windows().pool_windows(Pool("max"))
     assert (whole.task, len(whole.segments)) == ("classify", 1)
     assert whole.windows == (Window(0, 4),)
     assert whole.scores[0] == pytest.approx(np.array([0.9, 0.8]) / 1.7, abs=1e-5)
     assert whole.settings.pool == "max"
     again = Timeline.from_json(whole.to_json())
     assert again.to_json() == whole.to_json()
-    assert again.coverage == pytest.approx(small().coverage)
+    assert again.coverage == pytest.approx(two_windows().coverage)
 
 
 def test_boundaries_snap_to_known_cuts_and_the_cuts_are_saved() -> None:
-    timeline = Timeline(
-        source="a.mp4",
-        labels=("dive", "swim"),
-        windows=(Window(0, 2), Window(2, 4)),
-        scores=np.array([[0.9, 0.1], [0.2, 0.8]]),
+    timeline = two_windows(
         input=VideoInfo(fps=Fraction(10), vfr=False),
         cuts=(1.32, 3.2),
         frame_times=np.arange(40) / 10,
@@ -312,13 +301,13 @@ def test_boundaries_snap_to_known_cuts_and_the_cuts_are_saved() -> None:
 
 
 def test_top_is_the_mean_over_all_windows() -> None:
-    ((label, score),) = small().top(1)
+    ((label, score),) = two_windows().top(1)
     assert (label, round(score, 6)) == ("dive", 0.55)
-    assert [label for label, _ in small().top()] == ["dive", "swim"]
+    assert [label for label, _ in two_windows().top()] == ["dive", "swim"]
 
 
 def test_a_timeline_without_windows_has_no_segments() -> None:
-    empty = small(windows=(), scores=np.zeros((0, 2)), duration=9.0)
+    empty = two_windows(windows=(), scores=np.zeros((0, 2)), duration=9.0)
     assert empty.segments == ()
     assert empty.coverage == 0
     assert empty.top() == []
@@ -326,7 +315,7 @@ def test_a_timeline_without_windows_has_no_segments() -> None:
 
 
 def test_a_file_that_is_wholly_unreadable_has_no_segments() -> None:
-    dark = small(unreadable=((Window(0, 4), "E_DECODE"),), frame_times=np.arange(40) / 10)
+    dark = two_windows(unreadable=((Window(0, 4), "E_DECODE"),), frame_times=np.arange(40) / 10)
     assert dark.segments == ()
     assert dark.coverage == 0
     assert Timeline.from_json(dark.to_json()).to_json() == dark.to_json()
@@ -334,7 +323,7 @@ def test_a_file_that_is_wholly_unreadable_has_no_segments() -> None:
 
 @pytest.mark.parametrize("duration", [1e-4, 0.001, 1 / 30, 1 / 1000.4, 86400 * 3 + 0.0004])
 def test_any_duration_makes_a_document(duration: float) -> None:
-    timeline = small(windows=(Window(0, duration),), scores=[[0.5, 0.5]])
+    timeline = two_windows(windows=(Window(0, duration),), scores=[[0.5, 0.5]])
     assert len(timeline.segments) == 1
     assert timeline.coverage == 1
     assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
@@ -362,12 +351,12 @@ def test_any_duration_makes_a_document(duration: float) -> None:
 )
 def test_values_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        small(**changes)
+        two_windows(**changes)
 
 
 def test_scores_cannot_be_changed_behind_the_segments() -> None:
     scores = np.array([[0.9, 0.1], [0.2, 0.8]], dtype=np.float32)
-    timeline = small(scores=scores)
+    timeline = two_windows(scores=scores)
     scores[0] = (0.1, 0.9)
     assert timeline.segments[0].label == "dive"
     with pytest.raises(ValueError, match="read-only"):
@@ -376,12 +365,12 @@ def test_scores_cannot_be_changed_behind_the_segments() -> None:
 
 def test_numbers_that_json_cannot_say_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        small(settings=Settings(step_seconds=math.nan)).to_json()
+        two_windows(settings=Settings(step_seconds=math.nan)).to_json()
 
 
 def test_hostile_names_stay_inside_their_strings() -> None:
     name = "\udcff\x1b]0;x\x07\n\x7f\x9b2J\u2028\u2029\u0085🎬</script>.mp4"
-    timeline = small(source=name, labels=(name, "swim"))
+    timeline = two_windows(source=name, labels=(name, "swim"))
     for text in (timeline.to_json(), timeline.to_json(indent=None), dumps(name)):
         text.encode("utf-8")
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", text)
@@ -391,7 +380,7 @@ def test_hostile_names_stay_inside_their_strings() -> None:
 
 
 def mutilated() -> list[tuple[str, str]]:
-    document = small(labels=tuple(map(str, range(70))), scores=np.eye(70)[:2]).to_dict()
+    document = two_windows(labels=tuple(map(str, range(70))), scores=np.eye(70)[:2]).to_dict()
 
     def broken(change: Any) -> str:
         copy = json.loads(json.dumps(document))
@@ -430,12 +419,12 @@ def test_a_document_that_is_none_is_refused_with_the_reason(text: str, reason: s
 
 
 def test_a_path_becomes_text() -> None:
-    assert small(source=Path("a") / "b.mp4").source == str(Path("a") / "b.mp4")
+    assert two_windows(source=Path("a") / "b.mp4").source == str(Path("a") / "b.mp4")
 
 
 def test_a_day_with_gaps_is_decoded_in_seconds() -> None:
     windows = sliding(86_400, 1, 4)  # and one more, to end with the file
     scores = np.random.default_rng(0).dirichlet(np.ones(4), len(windows))
-    timeline = small(windows=windows, labels=tuple("abcd"), scores=scores, unreadable=())
+    timeline = two_windows(windows=windows, labels=tuple("abcd"), scores=scores, unreadable=())
     assert len(timeline.segments) == 21_601
     assert timeline.coverage == pytest.approx(0.25, abs=1e-4)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.data.conftest import CLASSES, moving_square, write_frames
+from tests.data.conftest import CLASSES, write_classes
 from tests.together import together
 from vidattn.config import (
     ClipConfig,
@@ -40,11 +40,7 @@ TINY = Recipe(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("mine")
-    for number in range(6):
-        for i, label in enumerate(CLASSES):
-            write_frames(root / label / f"{number}.mp4", moving_square(label, 10 * number + i))
-    return root
+    return write_classes(tmp_path_factory.mktemp("mine"))
 
 
 def run(folder: Path, run_dir: Path, recipe: Recipe = TINY, **options: bool) -> list[fit.Event]:

@@ -1,4 +1,4 @@
-"""Training on the procedural set, small enough for seconds."""
+"""Training on the procedural dataset, in seconds."""
 
 import csv
 import fcntl
@@ -45,10 +45,19 @@ def run(folder: Path, recipe: Recipe = TINY, **options: object) -> list[fit.Even
     return list(fit.fit(recipe, folder, device="cpu", **options))  # type: ignore[arg-type]
 
 
+def run_until(last: int | type, folder: Path, recipe: Recipe = TINY, **options: object) -> None:
+    """Stop a run after an event of the type, or after the step of the number."""
+    events = fit.fit(recipe, folder, device="cpu", **options)  # type: ignore[arg-type]
+    for event in events:
+        if isinstance(event, last) if isinstance(last, type) else getattr(event, "step", 0) == last:
+            break
+    events.close()  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fit.Event]]:
-    """A run of TINY, done once for all who only look at it, and what it told."""
-    folder = tmp_path_factory.mktemp("told") / "run"
+    """The directory and the events of a run of TINY."""
+    folder = tmp_path_factory.mktemp("shared") / "run"
     return folder, run(folder)
 
 
@@ -70,14 +79,8 @@ def test_a_run_yields_steps_and_checkpoints(finished_run: tuple[Path, list[fit.E
     assert kinds == ["StepDone", "StepDone", "EpochDone", "CheckpointSaved"] * 3
     assert [e.step for e in events if isinstance(e, fit.StepDone)] == [1, 2, 3, 4, 5, 6]
     assert {p.name for p in folder.iterdir()} == {
-        "recipe.json",
-        "log.jsonl",
-        "metrics.csv",
-        "curves.svg",
-        "curves.html",
-        "checkpoints",
-        "model.safetensors",
-        "best.safetensors",
+        *("recipe.json", "log.jsonl", "metrics.csv", "curves.svg", "curves.html", "checkpoints"),
+        *("model.safetensors", "best.safetensors"),
     }
     snapshots = sorted(p.name for p in (folder / "checkpoints").iterdir())
     assert snapshots == ["00000004.safetensors", "00000006.safetensors"]
@@ -145,9 +148,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def begin(folder: Path) -> None:
     """A run that ends before its first checkpoint, as those of older versions did for long."""
-    events = fit.fit(TINY, folder, device="cpu")
-    next(events)
-    events.close()  # type: ignore[attr-defined]
+    run_until(object, folder)
     shutil.rmtree(folder / "checkpoints")
     assert {p.name for p in folder.iterdir()} == {"recipe.json", "log.jsonl"}
 
@@ -155,11 +156,9 @@ def begin(folder: Path) -> None:
 def test_a_run_killed_in_its_first_step_starts_again(whole: Path, tmp_path: Path) -> None:
     tuned, parts = tmp_path / "tuned" / "run", tmp_path / "parts" / "run"
     run(tuned, init=whole)
-    events = fit.fit(TINY, parts, device="cpu", init=whole)
-    next(e for e in events if isinstance(e, fit.StepDone))
-    events.close()  # type: ignore[attr-defined]
-    run(parts, resume=True)  # without naming them
-    same_but_for_timings(parts, tuned)
+    run_until(fit.StepDone, parts, init=whole)
+    run(parts, resume=True)  # init is in the recipe
+    assert_same_files(parts, tuned)
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -273,21 +272,19 @@ def epochs_of(folder: Path) -> list[dict[str, str]]:
 
 def test_a_run_validates_at_intervals_and_at_the_end(whole: Path, tmp_path: Path) -> None:
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=2))
-    events, notes = fit.fit(seldom, tmp_path / "run", device="cpu"), []
+    events, expected = fit.fit(seldom, tmp_path / "run", device="cpu"), []
     for event in events:
         if isinstance(event, fit.CheckpointSaved):
-            notes.append(load(event.path).card.expect)
+            expected.append(load(event.path).card.expect)
             assert (tmp_path / "run" / "best.safetensors").exists() == (event.epoch > 1)
     often, resumed = epochs_of(whole), epochs_of(tmp_path / "run")
     assert [row["top1"] for row in resumed] == ["", often[1]["top1"], often[2]["top1"]]
     assert [row["loss"] for row in resumed] == [row["loss"] for row in often]
-    assert [bool(text) for text in notes] == [False, True, True]
+    assert [bool(text) for text in expected] == [False, True, True]
     assert "not measured" in (tmp_path / "run" / "curves.html").read_text()
     # Stopped after an epoch that is not measured, it leaves the same.
     parts = tmp_path / "parts" / "run"
-    events = fit.fit(seldom, parts, device="cpu")
-    next(event for event in events if isinstance(event, fit.CheckpointSaved))
-    events.close()  # type: ignore[attr-defined]
+    run_until(fit.CheckpointSaved, parts, seldom)
     run(parts, seldom, resume=True)
     for name in ("log.jsonl", "best.safetensors", "curves.svg"):
         assert (parts / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
@@ -295,9 +292,7 @@ def test_a_run_validates_at_intervals_and_at_the_end(whole: Path, tmp_path: Path
 
 def test_an_epoch_that_becomes_the_last_is_validated_and_counts_once(tmp_path: Path) -> None:
     seldom = replace(TINY, optim=replace(TINY.optim, evaluate_every=3))
-    events = fit.fit(seldom, tmp_path, device="cpu")
-    next(event for event in events if isinstance(event, fit.CheckpointSaved))
-    events.close()  # type: ignore[attr-defined]
+    run_until(fit.CheckpointSaved, tmp_path, seldom)
     before = epochs_of(tmp_path)
     one = replace(seldom, optim=replace(seldom.optim, epochs=1))
     assert [e.epoch for e in run(tmp_path, one, resume=True) if isinstance(e, fit.EpochDone)] == [1]
@@ -314,29 +309,29 @@ def test_an_epoch_that_becomes_the_last_is_validated_and_counts_once(tmp_path: P
 def test_a_stop_request_saves_and_ends_after_the_step(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts" / "run"
     seen: list[fit.Event] = []
-    asked = {"number": 0}
-    for event in fit.fit(TINY, parts, device="cpu", stop_signal=lambda: asked["number"]):
+    stop = {"number": 0}
+    for event in fit.fit(TINY, parts, device="cpu", stop_signal=lambda: stop["number"]):
         seen.append(event)
         if isinstance(event, fit.StepDone) and event.step == 2:
-            asked["number"] = 15
+            stop["number"] = 15
     assert seen[-1] == fit.Interrupted(2, 15)  # in the middle of measuring the first epoch
     assert not (parts / "model.safetensors").exists()
     run(parts, resume=True)
-    same_but_for_timings(parts, whole)
+    assert_same_files(parts, whole)
 
 
 def test_a_signal_that_comes_in_the_middle_of_a_step_waits_for_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {"number": 0}
+    stop = {"number": 0}
     losses = Trainer._losses
 
     def signalled(trainer: Trainer, *words: object) -> object:
-        asked["number"] = 2 if trainer.state.step == 2 else 0
+        stop["number"] = 2 if trainer.state.step == 2 else 0
         return losses(trainer, *words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Trainer, "_losses", signalled)
-    seen = list(fit.fit(TINY, tmp_path, device="cpu", stop_signal=lambda: asked["number"]))
+    seen = list(fit.fit(TINY, tmp_path, device="cpu", stop_signal=lambda: stop["number"]))
     assert [e.step for e in seen if isinstance(e, fit.StepDone)] == [1, 2, 3]
     assert seen[-1] == fit.Interrupted(3, 2)
     assert (tmp_path / "checkpoints" / "00000003.safetensors").exists()
@@ -357,11 +352,7 @@ def test_a_batch_without_pairs_is_not_mixed_in_silence(optim: dict[str, float]) 
 
 
 def test_checkpoints_come_at_the_given_interval_and_the_last_are_kept(tmp_path: Path) -> None:
-    events = fit.fit(TINY, tmp_path, device="cpu", options=fit.RunOptions(save_every=1, keep=3))
-    for event in events:
-        if isinstance(event, fit.StepDone) and event.step == 5:
-            break
-    events.close()  # type: ignore[attr-defined]
+    run_until(5, tmp_path, options=fit.RunOptions(save_every=1, keep=3))
     snapshots = sorted(p.stem for p in (tmp_path / "checkpoints").iterdir())
     assert snapshots == ["00000003", "00000004", "00000005"]
 
@@ -369,13 +360,11 @@ def test_checkpoints_come_at_the_given_interval_and_the_last_are_kept(tmp_path: 
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_a_resumed_run_ends_with_the_same_files(whole: Path, tmp_path: Path, step: int) -> None:
     parts = tmp_path / "parts" / "run"
-    events = fit.fit(TINY, parts, device="cpu", options=fit.RunOptions(save_every=1))
-    next(e for e in events if isinstance(e, fit.StepDone) and e.step == step)
-    events.close()  # type: ignore[attr-defined]
+    run_until(step, parts, options=fit.RunOptions(save_every=1))
     torch.manual_seed(123)
     rest = run(parts, resume=True)
     assert next(e.step for e in rest if isinstance(e, fit.StepDone)) == step + 1
-    same_but_for_timings(parts, whole)
+    assert_same_files(parts, whole)
 
 
 HALF = """
@@ -398,7 +387,10 @@ os._exit(0)
 def test_a_run_of_two_processes_can_be_finished_by_one(whole: Path, tmp_path: Path) -> None:
     parts = tmp_path / "parts" / "run"
     words = json.dumps(to_plain(TINY)), parts
-    assert together("import vidattn.training.fit, os\n" + HALF, tmp_path / "told", *words) == [3, 3]
+    assert together("import vidattn.training.fit, os\n" + HALF, tmp_path / "out", *words) == [
+        3,
+        3,
+    ]
     run(parts, resume=True)
     clips = torch.randn(8, 3, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -447,15 +439,8 @@ def test_a_dataset_that_has_changed_since_is_refused(done: Path) -> None:
         run(done, fewer, resume=True)
 
 
-def same_but_for_timings(one: Path, other: Path) -> None:
-    """The outcome of two runs, byte for byte."""
-    names = [
-        "log.jsonl",
-        "recipe.json",
-        "curves.svg",
-        "curves.html",
-        "model.safetensors",
-        "best.safetensors",
-    ]
-    for name in (*names, "checkpoints/00000006.safetensors"):
+def assert_same_files(one: Path, other: Path) -> None:
+    """Compare the files of two runs, byte for byte."""
+    names = "log.jsonl recipe.json curves.svg curves.html model.safetensors best.safetensors"
+    for name in (*names.split(), "checkpoints/00000006.safetensors"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name

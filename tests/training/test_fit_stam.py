@@ -1,4 +1,4 @@
-"""STAM learns as TimeSformer does: in parts, together, resumed, tuned, from what others know."""
+"""STAM trains like TimeSformer: in micro-batches, distributed, resumed, initialized."""
 
 import importlib
 import json
@@ -48,7 +48,7 @@ def changed(recipe: Recipe = TINY, **optim: object) -> Recipe:
     return replace(recipe, optim=replace(recipe.optim, **optim))  # type: ignore[arg-type]
 
 
-def learnt(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
+def train(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
     """The state after some steps, and their losses."""
     state = new_state(recipe, None)
     trainer = Trainer(state, recipe, per_epoch=2)
@@ -58,7 +58,7 @@ def learnt(recipe: Recipe, steps: int = 2) -> tuple[TrainState, list[float]]:
 @pytest.mark.parametrize("parts", [2, 8])
 def test_micro_batches_drop_the_same_layers_as_the_whole_batch(parts: int) -> None:
     recipe = changed(kind="sgd", lr=0.05)
-    whole, parted = learnt(recipe), learnt(changed(recipe, accumulate=parts))
+    whole, parted = train(recipe), train(changed(recipe, accumulate=parts))
     assert parted[1] == pytest.approx(whole[1], rel=1e-5)
     assert_close(parted[0].model.state_dict(), whole[0].model.state_dict(), rtol=1e-4, atol=2e-5)
 
@@ -67,8 +67,8 @@ def test_what_is_dropped_counts() -> None:
     keeping, dropping = new_state(TINY, None), new_state(TINY, None)
     for drop in (m for m in keeping.model.modules() if isinstance(m, RngDropout)):
         drop.rate = 0.0
-    outcomes = [Trainer(state, TINY, per_epoch=2) for state in (keeping, dropping)]
-    losses = [trainer.train_step(BATCHES[0]).loss for trainer in outcomes]
+    trainers = [Trainer(state, TINY, per_epoch=2) for state in (keeping, dropping)]
+    losses = [trainer.train_step(BATCHES[0]).loss for trainer in trainers]
     assert abs(losses[0] - losses[1]) > 1e-4
 
 
@@ -91,8 +91,8 @@ def test_learning_lowers_the_loss_on_one_batch() -> None:
     )[0]
     recipe = changed(epochs=60)
     trainer = Trainer(new_state(recipe, None), recipe, per_epoch=2)
-    outcomes = [trainer.train_step(batch).loss for _ in range(100)]
-    assert sum(outcomes[-5:]) < 0.5 * sum(outcomes[:5])
+    losses = [trainer.train_step(batch).loss for _ in range(100)]
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
 
 
 def test_the_motion_of_patches_is_not_learned_by_frames_alone() -> None:
@@ -104,9 +104,7 @@ def test_the_motion_of_patches_is_not_learned_by_frames_alone() -> None:
 def test_a_run_resumes_exactly_and_leaves_a_model_that_loads(tmp_path: Path) -> None:
     recipe, whole, parts = changed(ema=0.9), tmp_path / "whole" / "run", tmp_path / "parts" / "run"
     test_fit.run(whole, recipe)
-    events = fit.fit(recipe, parts, device="cpu", options=fit.RunOptions(save_every=1))
-    next(e for e in events if isinstance(e, fit.StepDone) and e.step == 3)
-    events.close()  # type: ignore[attr-defined]
+    test_fit.run_until(3, parts, recipe, options=fit.RunOptions(save_every=1))
     test_fit.run(parts, recipe, resume=True)
     for name in ("log.jsonl", "model.safetensors", "checkpoints/00000004.safetensors"):
         assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
@@ -136,15 +134,15 @@ def test_two_processes_learn_the_same_as_one(tmp_path: Path) -> None:
     test_fit.run(tmp_path / "one", recipe)
     one = load(tmp_path / "one").model.state_dict()
     words = json.dumps(to_plain(recipe)), tmp_path
-    assert together(TOGETHER, tmp_path / "told", *words) == ["CheckpointSaved"] * 2
+    assert together(TOGETHER, tmp_path / "printed", *words) == ["CheckpointSaved"] * 2
     for strategy in ("ddp", "fsdp"):
-        outcomes = load(tmp_path / strategy).model.state_dict()
-        assert_close(outcomes, one, rtol=1e-4, atol=1e-5)
+        state = load(tmp_path / strategy).model.state_dict()
+        assert_close(state, one, rtol=1e-4, atol=1e-5)
 
 
 def test_only_what_sees_time_is_tuned() -> None:
     recipe = changed(trainable="temporal")
-    state, _ = learnt(recipe)
+    state, _ = train(recipe)
     before = new_state(recipe, None).model.state_dict()
     moved = {k for k, v in state.model.state_dict().items() if not torch.equal(v, before[k])}
     assert {name.partition(".")[0] for name in moved} == {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import vidattn
-from tests.helpers import write_video
+from tests.helpers import write_tree
 from vidattn.inference.batch.events import BatchEvent, Done, Failed, Note, Skipped
 from vidattn.models.classifier import Classifier
 
@@ -55,14 +55,9 @@ def classifier(model: Path) -> Classifier:
 
 @pytest.fixture
 def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two videos and a text file that is none, one folder deep, below the current folder."""
-    folder = tmp_path / "videos"
-    (folder / "deep").mkdir(parents=True)
-    for name in ("a.mp4", "deep/b.mp4"):
-        write_video(folder / name, seconds=1)
-    (folder / "c.mp4").write_text("no video")
+    """`write_tree` below the current folder."""
     monkeypatch.chdir(tmp_path)
-    return folder
+    return write_tree(tmp_path / "videos")
 
 
 @pytest.fixture
