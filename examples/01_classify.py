@@ -1,4 +1,4 @@
-"""What does a whole file show? One answer, and how much of the file it rests on."""
+"""What does a whole file show? One prediction, and how much of the file the model saw."""
 
 import film
 
@@ -10,4 +10,4 @@ timeline = vidattn.classify(path, classifier)
 
 for label, score in timeline.top(3):
     print(f"{label:10} {score:.1%}")
-print(f"rests on {timeline.coverage:.0%} of {timeline.duration:.1f} s")
+print(f"saw {timeline.coverage:.0%} of {timeline.duration:.1f} s")

@@ -155,7 +155,7 @@ def test_a_missing_file_is_an_error_with_a_hint(vidattn: Run, model: Path) -> No
         (["--frames", "3000000"], "at most 65,536 frames"),
         (["-f", ","], "names no format"),
         (["--start", "0:61"], "minutes and seconds end at 59"),
-        (["--end", "0"], "a part begins at 0 or later"),
+        (["--end", "0"], "it must start at 0 or later"),
         (["--frames", "none"], "--frames"),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_dump_gives_every_metric_without_a_model(
     assert (figures["videos"], figures["scored"], len(figures["failed"])) == (5, 4, 1)
     assert figures["settings"]["views"] == "3x2"
     table = list(csv.reader(Path("out/who.csv").read_text().splitlines()))
-    assert table[0] == ["truth \\ answer", *LABELS]
+    assert table[0] == ["truth \\ prediction", *LABELS]
     assert [[int(n) for n in row[1:]] for row in table[1:]] == figures["confusion"]
 
     again = quick(*command, "--json", "--dump", "out/scores.jsonl", "--workers", "1")

@@ -93,6 +93,6 @@ def _network(offline: bool) -> str:
         return "not to be used"
     try:
         with socket.create_connection(HUB, timeout=PATIENCE_SECONDS):
-            return f"{HUB[0]} answers"
+            return f"{HUB[0]} can be reached"
     except OSError as error:
         return f"{HUB[0]} cannot be reached: {error.strerror or error}"

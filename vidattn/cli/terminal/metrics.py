@@ -83,7 +83,7 @@ def write_confusion(result: Mapping[str, Any], path: Path) -> Path:
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     labels = [escape_cell(label) for label in result["labels"]]
-    table.writerow(["truth \\ answer", *labels])
+    table.writerow(["truth \\ prediction", *labels])
     for label, row in zip(labels, result["confusion"], strict=True):
         table.writerow([label, *row])
     return write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
