@@ -28,6 +28,11 @@ def test_classify_prints_input_and_ranked_labels(vidattn: Run, video: Path, mode
     assert any("[b]jump" in line for line in ranks)
 
 
+def test_classify_prints_how_clips_are_pooled(quick: Run, video: Path, model: Path) -> None:
+    done = quick("classify", video, "-m", model, "--pool", "max")
+    assert "saw 4 frames, one every 1 s, pooled by max, whole file" in done.stdout
+
+
 def test_segment_prints_and_writes(vidattn: Run, video: Path, model: Path, tmp_path: Path) -> None:
     done = vidattn("segment", video, "-m", model)
     assert done.returncode == 0, done.stderr

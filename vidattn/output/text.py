@@ -40,7 +40,8 @@ def describe_coverage(timeline: Timeline) -> str:
     if settings.pool is not None and settings.clips is None:
         count = count_noun(len(timeline.seen or timeline.windows), "window")
         return f"{count} pooled by {settings.pool}, {part}"
-    return _describe_clips(timeline) + part
+    pooled = "" if settings.pool is None else f"pooled by {settings.pool}, "
+    return _describe_clips(timeline) + pooled + part
 
 
 def _describe_windows(timeline: Timeline) -> str:
