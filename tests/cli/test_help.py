@@ -14,6 +14,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from vidattn.cli.app import COMMANDS, MODULES, app
+from vidattn.data.sets.registry import KNOWN
+from vidattn.models.timesformer import SCHEMES
 
 OLD_WORDS = re.compile(
     r"\b(films?|footage|data sets?|held back|holds? back|examples? of|answers?|figures?|forecast"
@@ -88,6 +90,12 @@ def test_the_list_of_commands_has_the_first_sentence_of_each(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "models", "data", "recipe"])
 def test_lists_of_commands_are_not_cut_off(name: str) -> None:
     assert "..." not in help_of(name).split("Commands:")[1]
+
+
+def test_help_names_every_dataset_and_attention_scheme() -> None:
+    text = help_of("train")
+    folders = {info.folder or name for name, info in KNOWN.items()}
+    assert [name for name in (*folders, *SCHEMES) if name not in text] == []
 
 
 def test_the_same_option_has_the_same_help_everywhere() -> None:
