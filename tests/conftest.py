@@ -67,20 +67,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
-    """As `vidattn`, without the seconds that starting a process takes."""
+    """As `vidattn`, but in this process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "100")
 
-    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, stdin: str = "", code: int | None = 0
+    ) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
         words = [str(argument) for argument in arguments]
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main(words)
         text = capsys.readouterr()
-        return subprocess.CompletedProcess(words, int(ended.value.code or 0), text.out, text.err)
+        done = subprocess.CompletedProcess(words, int(ended.value.code or 0), text.out, text.err)
+        assert code in (None, done.returncode), text.err
+        return done
 
     yield run
     for number, handler in handlers.items():
@@ -89,7 +93,7 @@ def quick(
 
 @pytest.fixture
 def vidattn(tmp_path: Path) -> Run:
-    """Run `vidattn ARGUMENTS` in an empty directory: a finished process with text output."""
+    """Run `vidattn ARGUMENTS` in an empty directory; it must exit with `code`, unless None."""
     environment = {
         **os.environ,
         "VIDATTN_CACHE": str(tmp_path / "cache"),
@@ -98,7 +102,11 @@ def vidattn(tmp_path: Path) -> Run:
         "COLUMNS": "100",
     }
 
-    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return processes.run(arguments, cwd=tmp_path, env=environment, stdin=stdin)
+    def run(
+        *arguments: object, stdin: str = "", code: int | None = 0
+    ) -> subprocess.CompletedProcess[str]:
+        done = processes.run(arguments, cwd=tmp_path, env=environment, stdin=stdin)
+        assert code in (None, done.returncode), done.stderr
+        return done
 
     return run

@@ -18,12 +18,12 @@ from vidattn.cli.app import COMMANDS
         (["models", "nope"], "no such command 'nope'", "vidattn models --help"),
     ],
 )
-def test_unknown_commands_are_an_error_with_a_hint(
+def test_unknown_commands_have_a_hint(
     quick: Run, words: list[str], message: str, hint: str
 ) -> None:
-    done = quick(*words)
+    done = quick(*words, code=2)
     first, second = done.stderr.splitlines()
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stdout == ""
     assert first.startswith(f"error: {message}")
     assert second.startswith("hint: see ")
     assert second.endswith(hint)
@@ -39,5 +39,4 @@ def test_groups_without_a_command_show_their_help(quick: Run, words: list[str]) 
 
 def test_help_lists_every_command(quick: Run) -> None:
     done = quick("--help")
-    assert done.returncode == 0
     assert all(f"  {name} " in done.stdout for name in COMMANDS)

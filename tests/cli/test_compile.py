@@ -14,14 +14,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_a_compiled_run_has_the_same_result_and_says_so(
+def test_a_compiled_run_is_equal_and_noted(
     vidattn: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     words = ("segment", video, "-m", model, "--stride", "0.1", "--batch-size", "4", "-f", "json")
     documents = []
     for extra in (("--compile",), ()):
         done = vidattn(*words, *extra, "--device", "cpu")
-        assert done.returncode == 0, done.stderr
         assert "No CUDA runtime" not in done.stderr
         documents.append(json.loads((tmp_path / "walk.vidattn.json").read_text()))
     compiled, plain = documents
@@ -36,13 +35,11 @@ def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
 
 
-def test_a_missing_compiler_is_named(
-    no_compiler: None, vidattn: Run, video: Path, model: Path
-) -> None:
+def test_a_compiler_is_required(no_compiler: None, vidattn: Run, video: Path, model: Path) -> None:
     done = vidattn(
-        *("segment", video, "-m", model, "--batch-size", "4", "--compile", "--device", "cpu")
+        *("segment", video, "-m", model, "--batch-size", "4", "--compile", "--device", "cpu"),
+        code=2,
     )
-    assert done.returncode == 2
     assert "error: --compile: torch cannot compile this model here: " in done.stderr
     assert "hint: leave --compile out; on a CPU it takes a C++ compiler (g++)" in done.stderr
     assert "Traceback" not in done.stderr

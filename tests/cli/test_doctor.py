@@ -19,7 +19,6 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_video_is_described_and_its_cost_estimated(quick: Run, video: Path, model: Path) -> None:
     done = quick("doctor", video, "-m", model)
-    assert done.returncode == 0, done.stderr
     name, *rows = done.stdout.splitlines()
     assert name == f"{video}  00:00:04.00  96x64 h264 10 fps"
     facts = dict(row.split(None, 1) for row in rows)
@@ -34,7 +33,6 @@ def test_a_dry_run_estimates_and_writes_nothing(quick: Run, model: Path, tmp_pat
     write_video(tmp_path / "walk.mp4", seconds=12)
     words = ["walk.mp4", "-m", model, "--overlap", "0.5", "--batch-size", "2", "--start", "2"]
     done = quick("segment", *words, "--dry-run", "--json")
-    assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["schema"] == "vidattn/estimate/1"
     assert (document["windows"], document["settings"]["stride_seconds"]) == (39, 0.25)
@@ -46,23 +44,19 @@ def test_a_dry_run_estimates_and_writes_nothing(quick: Run, model: Path, tmp_pat
     assert [p.name for p in tmp_path.iterdir()] == ["walk.mp4"]
 
 
-def test_every_video_is_inspected_and_failures_named(
-    quick: Run, video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_doctor_names_failures(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
-    done = quick("doctor", "empty.mp4", video, "-m", model, "--json")
-    assert done.returncode == 4
+    done = quick("doctor", "empty.mp4", video, "-m", model, "--json", code=4)
     assert "empty.mp4: the file is empty" in done.stderr
     failed, report = map(json.loads, done.stdout.splitlines())
     assert (failed["schema"], failed["error"]["code"]) == ("vidattn/failure/1", "E_EMPTY")
     assert (failed["input"]["path"], report["input"]["path"]) == ("empty.mp4", str(video))
-    assert quick("doctor", "empty.mp4", "-m", model).returncode == 3
-    assert quick("doctor", "none.mp4", "-m", model).returncode == 3
+    quick("doctor", "empty.mp4", "-m", model, code=3)
+    quick("doctor", "none.mp4", "-m", model, code=3)
 
 
 def test_the_installation_is_listed(quick: Run) -> None:
     done = quick("doctor", "--offline", "--json")
-    assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["readers"]["pyav"]
     assert report["cpu"]["capability"]

@@ -125,8 +125,7 @@ def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
     how = "was ended by signal 9" if number == signal.SIGKILL else "did not answer"
     assert f"warning: process {rank} of 2 {how}; all resume from step" in output
     assert "Traceback" not in output
-    whole = vidattn(*words)
-    assert whole.returncode == 0, whole.stderr
+    vidattn(*words)
     one, other = folder, tmp_path / "run"
     names = "model.safetensors", "log.jsonl", checkpoints(other)[0].relative_to(other)
     for name in names:
@@ -135,17 +134,15 @@ def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
 
 def test_a_run_resumes_with_its_own_recipe(quick: Run, tmp_path: Path) -> None:
     words = [*TINY, "--set", "optim.lr=0.125", "--run-dir", "run"]
-    assert quick("train", "--dataset", "motion", *words).returncode == 0
+    quick("train", "--dataset", "motion", *words)
     more = quick("train", "--run-dir", "run", "--resume", "--epochs", "2", "--device", "cpu")
-    assert more.returncode == 0, more.stderr
     assert more.stdout.startswith("epoch 2/2")
-    again = quick("train", "--recipe", "run/recipe.json", "--run-dir", "other", "--device", "cpu")
-    assert again.returncode == 0, again.stderr
+    quick("train", "--recipe", "run/recipe.json", "--run-dir", "other", "--device", "cpu")
     assert '"lr": 0.125' in (tmp_path / "other" / "recipe.json").read_text()
 
 
 @pytest.mark.parametrize(("most", "code"), [(3, 0), (0, 6)])
-def test_auto_computes_batches_in_parts_that_fit(
+def test_auto_splits_batches(
     quick: Run, monkeypatch: pytest.MonkeyPatch, most: int, code: int
 ) -> None:
     forward = Network.forward
@@ -158,8 +155,7 @@ def test_auto_computes_batches_in_parts_that_fit(
     monkeypatch.setattr(Network, "forward", limited)
     words = ["auto" if before == "--batch-size" else word for before, word in pairwise(["", *TINY])]
     words += ["--set", "optim.batch_size=8", "--run-dir", "run"]
-    done = quick("train", "--dataset", "motion", *words)
-    assert done.returncode == code, done.stderr
+    done = quick("train", "--dataset", "motion", *words, code=code)
     output = "batches of 8 clips are split into 4 of up to 2 clips"
     assert (output in done.stderr) == (code == 0)
     assert ("out of memory with a single clip" in done.stderr) == (code == 6)
@@ -169,7 +165,6 @@ def test_a_board_that_is_not_installed_is_named_before_anything_is_written(
     quick: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    done = quick("train", "--dataset", "motion", *TINY, "--tensorboard", "--run-dir", "run")
-    assert done.returncode == 2
+    done = quick("train", "--dataset", "motion", *TINY, "--tensorboard", "--run-dir", "run", code=2)
     assert "pip install 'vidattn[tensorboard]'" in done.stderr
     assert not (tmp_path / "run").exists()

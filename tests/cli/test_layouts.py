@@ -69,9 +69,7 @@ def test_kinetics_is_trained_and_evaluated_in_every_layout(
 @pytest.mark.parametrize(
     "layout", some(layouts.OTHERS, "ssv2", "diving48", "howto100m", "ucf101", "hmdb51")
 )
-def test_other_datasets_are_trained(
-    layout: str, quick: Run, put: layouts.Place, tmp_path: Path
-) -> None:
+def test_datasets_are_trained(layout: str, quick: Run, put: layouts.Place, tmp_path: Path) -> None:
     layouts.OTHERS[layout](tmp_path, put)
     name = layout.split()[0]
     classes = {"k600": 600, "k700": 700, "ssv2": 174, "diving48": 48, "howto100m": 6}
@@ -84,10 +82,8 @@ def test_kinetics_is_found_below_data_when_no_folder_is_named(
     layout: str, quick: Run, put: layouts.Place, tmp_path: Path
 ) -> None:
     layouts.KINETICS[layout](tmp_path / "data" / "k400", put)
-    trained = quick("train", "--dataset", "k400", *TINY)
-    assert trained.returncode == 0, trained.stderr
+    quick("train", "--dataset", "k400", *TINY)
     measured = quick("eval", "-m", "runs/k400", "--views", "3x1", "--device", "cpu")
-    assert measured.returncode == 0, measured.stderr
     assert measured.stdout.startswith("k400 on k400: 4 videos\n")
 
 

@@ -51,7 +51,6 @@ def files(*folders: str) -> list[Path]:
 @pytest.mark.parametrize("video", files("clips", "clips/format_zoo", "long"), ids=lambda p: p.name)
 def test_segments_tile_the_whole_video(quick: Run, model: Path, video: Path) -> None:
     done = quick("segment", video, "-m", model, "--json", "--stride", "2")
-    assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     segments = document["segments"]
     assert segments[0]["start"] == 0.0
@@ -68,7 +67,7 @@ def test_segments_tile_the_whole_video(quick: Run, model: Path, video: Path) -> 
 @needs_media
 @pytest.mark.parametrize("video", files("broken"), ids=lambda p: p.name)
 def test_a_broken_video_ends_in_part_or_with_a_reason(quick: Run, model: Path, video: Path) -> None:
-    done = quick("segment", video, "-m", model, "--json")
+    done = quick("segment", video, "-m", model, "--json", code=None)
     assert "Traceback" not in done.stderr
     if video.name in WHOLE_AFTER_ALL:
         assert done.returncode == 0, done.stderr

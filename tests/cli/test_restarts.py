@@ -52,7 +52,7 @@ def _members(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("code", "reason"), [(DIES, "was ended by signal 9"), (HANGS, "did not answer")]
 )
-def test_all_start_again_when_one_has_died_or_hangs(
+def test_all_restart_after_a_crash(
     code: str, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     saved = Saved(DONE, 4)
@@ -72,7 +72,7 @@ def test_three_deaths_after_one_checkpoint_end_the_run(capfd: pytest.CaptureFixt
 
 @pytest.mark.parametrize("code", [3, 5, 8])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_an_error_of_one_process_ends_all_with_one_message(
+def test_an_error_ends_all_processes(
     code: int, rank: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     fails = f"""if rank == {rank}: sys.stderr.write("error: this\\n"); sys.exit({code})

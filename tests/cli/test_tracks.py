@@ -242,9 +242,7 @@ def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
     assert "  total: walk 75 % (2x), run 25 % (1x)" in dumb.splitlines()
 
 
-def test_segment_leaves_only_its_result_on_a_terminal(
-    video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_segment_clears_its_progress(video: Path, model: Path, tmp_path: Path) -> None:
     words = ["segment", str(video), "-m", str(model), "--stride", "0.02", "-f", "srt"]
     output = on_a_terminal(words, tmp_path, 80, VIDATTN_CACHE=str(tmp_path))
     assert "real time" in output

@@ -187,9 +187,7 @@ def test_odd_files_are_warnings(root: Path) -> None:
     assert files["tiny.mp4"].findings[0].message == "32x16 is small or very long"
 
 
-def test_missing_videos_are_serious_beyond_the_tolerance_of_a_dataset(
-    root: Path, originals: list[Path], tmp_path: Path
-) -> None:
+def test_many_missing_videos_are_serious(root: Path, originals: list[Path], tmp_path: Path) -> None:
     verdict, _ = checked(
         table(root, "train/walk/0.mp4,a,,,train", "gone.mp4,a,,,train", "val/walk/6.mp4,a,,,val")
     )

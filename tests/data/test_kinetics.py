@@ -123,9 +123,7 @@ def test_rows_without_label_or_with_an_unknown_one_are_named(tree: Tree) -> None
     assert "line 4: no youtube_id, or times that are not seconds" in caught.value.message
 
 
-def test_datasets_are_searched_in_stated_places(
-    tree: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_datasets_have_search_paths(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tree("k400/train/zumba/a.mp4", "data/k600/train/zumba/b.mp4")
     monkeypatch.chdir(root)
     monkeypatch.delenv("VIDATTN_DATA", raising=False)

@@ -152,7 +152,7 @@ def test_worker_processes_change_nothing(dataset: LabeledDataset, classifier: Cl
         np.testing.assert_array_equal(one.scores, other.scores)
 
 
-def test_shards_of_a_dataset_make_the_whole_whatever_their_number(
+def test_shards_of_a_dataset_make_the_whole(
     dataset: LabeledDataset, classifier: Classifier
 ) -> None:
     task = DatasetEvaluator(classifier, dataset, CENTER, runtime=CPU)
@@ -223,7 +223,7 @@ def ssv2_indices(frames: int, total: int) -> list[int]:
 
 @pytest.mark.parametrize("drawn", ["dense", "bins"])
 @pytest.mark.parametrize("window", [None, Window(1, 3)])
-def test_official_sampling_shows_the_frames_of_the_official_loaders(
+def test_official_sampling_has_official_frames(
     tmp_path: Path, drawn: str, window: Window | None
 ) -> None:
     levels = np.arange(40, dtype=np.uint8) * LEVEL

@@ -195,7 +195,7 @@ def test_edit_score_by_hand(predicted: str, expected: str, by_hand: float) -> No
         ("", "", 0.1, (0, 0, 0)),
     ],
 )
-def test_segments_are_counted_as_by_hand(
+def test_counts_agree_with_those_by_hand(
     predicted: str, expected: str, overlap: float, by_hand: tuple[int, int, int]
 ) -> None:
     assert counts(predicted, expected, overlap) == by_hand

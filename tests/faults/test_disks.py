@@ -35,32 +35,27 @@ def filled(disk: Path, left: int = 0) -> Path:
 
 
 @pytest.mark.parametrize("left", [0, 4096, 12288])
-def test_full_disks_end_runs(
+def test_a_full_disk_ends_a_timeline(
     quick: Run, video: Path, model: Path, small_disk: Path, left: int
 ) -> None:
     filled(small_disk, left)
-    done = quick("segment", video, "-m", model, "-o", small_disk, "-f", "json,html")
-    assert done.returncode == 5
+    done = quick("segment", video, "-m", model, "-o", small_disk, "-f", "json,html", code=5)
     assert done.stderr.startswith(f"error: {small_disk}")
     assert "No space left on device" in done.stderr
     assert not [n for n in names(small_disk) if n.endswith(".part")]
     remaining = [n for n in names(small_disk) if n != "filler" and not n.endswith(".log")]
     assert all((small_disk / name).stat().st_size > 0 for name in remaining)
     (small_disk / "filler").unlink()
-    again = quick("segment", video, "-m", model, "-o", small_disk, "-f", "json,csv", "--resume")
-    assert again.returncode == 0, again.stderr
+    quick("segment", video, "-m", model, "-o", small_disk, "-f", "json,csv", "--resume")
     assert names(small_disk) >= ["walk.vidattn.csv", "walk.vidattn.json"]
 
 
-def test_a_full_disk_keeps_old_files(
-    quick: Run, video: Path, model: Path, small_disk: Path
-) -> None:
-    assert quick("segment", video, "-m", model, "-o", small_disk, "-f", "json").returncode == 0
+def test_full_disks_keep_old_files(quick: Run, video: Path, model: Path, small_disk: Path) -> None:
+    quick("segment", video, "-m", model, "-o", small_disk, "-f", "json")
     (written,) = small_disk.glob("*.json")
     before = written.read_bytes()
     filled(small_disk)
-    done = quick("segment", video, "-m", model, "-o", small_disk, "-f", "json", "--stride", "0.3")
-    assert done.returncode == 5
+    quick("segment", video, "-m", model, "-o", small_disk, "-f", "json", "--stride", "0.3", code=5)
     assert written.read_bytes() == before
 
 
@@ -77,16 +72,15 @@ def test_a_full_disk_keeps_old_files(
 def test_every_command_names_a_full_disk(
     quick: Run, video: Path, model: Path, small_disk: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    assert quick("segment", video, "-m", model, "-o", tmp_path / "o", "-f", "json").returncode == 0
+    quick("segment", video, "-m", model, "-o", tmp_path / "o", "-f", "json")
     filled(small_disk)
     places = {"json": next((tmp_path / "o").glob("*.json")), "model": model, "disk": small_disk}
-    done = quick(*[word.format(**places) for word in words])
-    assert done.returncode == 5, done.stderr
+    done = quick(*[word.format(**places) for word in words], code=5)
     assert "No space left on device" in done.stderr
     assert names(small_disk) == ["filler"]
 
 
-def test_training_on_a_full_disk_says_so_and_keeps_its_checkpoints(
+def test_training_on_a_full_disk_leaves_no_part(
     quick: Run, small_disk: Path, tmp_path: Path
 ) -> None:
     clips = tmp_path / "clips"
@@ -98,8 +92,8 @@ def test_training_on_a_full_disk_says_so_and_keeps_its_checkpoints(
         *("train", "--dataset", clips, "--run-dir", small_disk / "run", "--epochs", "1"),
         *("--set", "model.width=32", "--set", "model.depth=1", "--set", "model.heads=2"),
         *("--batch-size", "2", "--init", "none"),
+        code=5,
     )
-    assert done.returncode == 5, done.stderr
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((small_disk / "run").rglob("*.part"))
@@ -112,8 +106,8 @@ def test_a_full_disk_of_the_first_of_several_processes_ends_all_with_one_cause(
     done = vidattn(
         *("train", "--dataset", "motion", *TINY, "--run-dir", small_disk / "run"),
         *("--nproc", "2", "--quiet"),
+        code=5,
     )
-    assert done.returncode == 5, done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
         line for line in done.stderr.splitlines() if "No space left on device" in line
     ]
@@ -143,19 +137,14 @@ def test_a_file_size_limit_is_named(video: Path, model: Path, tmp_path: Path) ->
     assert not [name for name in names(out) if not name.endswith(".log")]
 
 
-def test_a_read_only_disk_is_named_before_work(
-    quick: Run, video: Path, model: Path, small_disk: Path
-) -> None:
+def test_a_read_only_disk_is_named(quick: Run, video: Path, model: Path, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    done = quick("segment", video, "-m", model, "-o", small_disk)
-    assert done.returncode == 5
+    done = quick("segment", video, "-m", model, "-o", small_disk, code=5)
     assert done.stderr.startswith(f"error: {small_disk}: cannot be written: Read-only file system")
     assert "-o" in done.stderr.splitlines()[1]
 
 
-def test_a_folder_that_vanishes_is_created_again_or_named(
-    quick: Run, video: Path, model: Path, tmp_path: Path
-) -> None:
+def test_vanished_folders_are_handled(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     def remove() -> None:
@@ -168,7 +157,9 @@ def test_a_folder_that_vanishes_is_created_again_or_named(
 
     thread = threading.Thread(target=remove)
     thread.start()
-    done = quick("segment", video, "-m", model, "-o", out, "-f", "json", "--stride", "0.01")
+    done = quick(
+        "segment", video, "-m", model, "-o", out, "-f", "json", "--stride", "0.01", code=None
+    )
     thread.join()
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 5), done.stderr
@@ -179,7 +170,7 @@ def test_a_folder_that_vanishes_is_created_again_or_named(
 def test_devices_and_pipes_are_refused_as_output(quick: Run, model: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     for place in ("/dev/full", tmp_path / "pipe.safetensors"):
-        done = quick("models", "import", model, "-o", place)
+        done = quick("models", "import", model, "-o", place, code=None)
         assert done.returncode in (2, 5), done.stderr
         assert "Traceback" not in done.stderr
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)

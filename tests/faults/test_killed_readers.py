@@ -60,10 +60,8 @@ def test_an_evaluation_gives_the_same_result(
 ) -> None:
     words = ["eval", "-m", model, "--dataset", clips, "--json", "--workers"]
     whole = quick(*words, "0")
-    assert whole.returncode == 0, whole.stderr
     kill_makers_of(EvaluationVideos, 2, 1, tmp_path / "killed", monkeypatch)
     done = quick(*words, "2")
-    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == json.loads(whole.stdout)
     assert len(list((tmp_path / "killed").iterdir())) == 1
 
@@ -72,8 +70,7 @@ def test_a_video_that_kills_readers_ends_the_evaluation(
     quick: Run, model: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kill_makers_of(EvaluationVideos, 1, 99, tmp_path / "killed", monkeypatch)
-    done = quick("eval", "-m", model, "--dataset", clips, "--workers", "2", "-q")
-    assert done.returncode == 3
+    done = quick("eval", "-m", model, "--dataset", clips, "--workers", "2", "-q", code=3)
     error, hint = done.stderr.splitlines()
     assert error.startswith("error: sample 1: 3 worker processes have died of it")
     assert hint.startswith(
@@ -81,15 +78,12 @@ def test_a_video_that_kills_readers_ends_the_evaluation(
     )
 
 
-def test_a_run_has_the_same_files(
-    quick: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_have_equal_files(quick: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vidattn.data.motion.dataset.TEXTURES_PER_EPOCH", 2)
     words = ["train", "--dataset", "motion", *TINY, "--set", "data.workers=2", "--run-dir"]
-    assert quick(*words, "whole/run").returncode == 0
+    quick(*words, "whole/run")
     kill_makers_of(MotionSamples, 1, 1, tmp_path / "killed", monkeypatch)
-    done = quick(*words, "again/run")
-    assert done.returncode == 0, done.stderr
+    quick(*words, "again/run")
     assert len(list((tmp_path / "killed").iterdir())) == 1
     one, other = tmp_path / "whole" / "run", tmp_path / "again" / "run"
     for name in ("model.safetensors", "log.jsonl", checkpoints(one)[0].relative_to(one)):

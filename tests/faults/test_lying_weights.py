@@ -104,8 +104,7 @@ def test_a_header_of_another_length_is_refused(length: int, model: Path, tmp_pat
 def test_commands_agree_in_one_line(command: str, quick: Run, model: Path, tmp_path: Path) -> None:
     path = corrupt(tmp_path / "a.safetensors", model, LIES["twice as wide"])
     more = ["-o", tmp_path / "b.safetensors"] if command == "import" else []
-    done = quick("models", command, path, *more)
-    assert done.returncode == 3
+    done = quick("models", command, path, *more, code=3)
     assert done.stderr.startswith(f"error: {path}: broken safetensors: ")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "b.safetensors").exists()

@@ -38,7 +38,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words).replace(LONG, "LONG"))
 def test_an_overlong_name_counts_as_absent(words: tuple[str, ...], quick: Run, video: Path) -> None:
-    done = quick(*[word.replace("{video}", str(video)) for word in words])
+    done = quick(*[word.replace("{video}", str(video)) for word in words], code=None)
     assert done.returncode in (2, 3, 4, 5), done.stderr
     assert "Traceback" not in done.stderr
     assert any(word in done.stderr for word in ("error: ", "Usage: ", "warning: "))
@@ -49,12 +49,11 @@ def test_an_invalid_output_folder_is_named(
     option: tuple[str, str], quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("x")
-    done = quick("segment", video, "-m", model, option[0], option[1].format(long=LONG))
-    assert done.returncode == 5
+    done = quick("segment", video, "-m", model, option[0], option[1].format(long=LONG), code=5)
     assert done.stderr.startswith("error: ")
 
 
-def test_videos_of_any_name_get_files_and_documents(
+def test_videos_of_any_name_have_results(
     quick: Run, video: Path, model: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "videos"
@@ -74,7 +73,6 @@ def test_videos_of_any_name_get_files_and_documents(
     for name in names:
         (folder / name).symlink_to(video)
     done = quick("segment", folder, "-m", model, "--json", "-o", "out", "-f", "json,srt,html")
-    assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     documents = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(documents) == len(names)
@@ -93,8 +91,7 @@ def test_no_class_is_a_formula_in_the_confusion_matrix(quick: Run, tmp_path: Pat
     scores = np.eye(count, dtype=np.float32)
     predictions = Predictions(classes, paths, np.arange(count), scores, 1.0, about)
     save_predictions(predictions, tmp_path / "d.npz")
-    done = quick("eval", "--from-dump", "d.npz", "--confusion", "who.csv")
-    assert done.returncode == 0, done.stderr
+    quick("eval", "--from-dump", "d.npz", "--confusion", "who.csv")
     text = (tmp_path / "who.csv").read_text(encoding="utf-8", errors="surrogateescape")
     rows = list(csv.reader(text.splitlines()))
     cells = ["'=cmd|' /C calc'!A0", "'+1", "walk", "' =1", "a, b", "bad \udcff"]

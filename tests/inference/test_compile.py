@@ -42,7 +42,7 @@ def test_only_batches_of_one_size_are_compiled(kind: str, monkeypatch: pytest.Mo
     assert {size[0] for size in seen} == {2 if kind != "divided" else 4}
 
 
-def test_halved_batches_are_not_padded_after_a_lack_of_memory(
+def test_halved_batches_are_not_padded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def compiling(function: object, **_: object) -> Callable[[Tensor], Tensor]:

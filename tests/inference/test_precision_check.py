@@ -108,9 +108,7 @@ def test_auto_takes_bfloat16_where_it_passes(video: MemoryVideo) -> None:
 
 
 @pytest.mark.usefixtures("multiplying")
-def test_auto_falls_back_to_float32_where_it_fails_and_says_so(
-    video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_falls_back_to_float32(video: MemoryVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision_check, "TOLERANCE", 1e-6)
     exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
@@ -127,8 +125,6 @@ def test_a_precision_asked_for_by_name_is_not_checked(video: MemoryVideo) -> Non
     assert "bf16" not in timeline.model.extra
 
 
-def test_auto_keeps_small_models_float32(
-    video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_leaves_small_models_fp32(video: MemoryVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scorer, "has_bf16_instructions", lambda: True)
     assert stream.classify(video, classifier(), runtime=Runtime("cpu")).settings.precision == "fp32"

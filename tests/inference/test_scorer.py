@@ -26,9 +26,7 @@ def classifier() -> Classifier:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.2)])
-def test_a_gpu_gives_the_cpu_logits(
-    classifier: Classifier, precision: str, tolerance: float
-) -> None:
+def test_gpus_give_cpu_logits(classifier: Classifier, precision: str, tolerance: float) -> None:
     # One classifier on both: what was folded on the processor must not be taken for it.
     clips = list(torch.randn(5, 3, 4, 32, 32))
     expected = Scorer(classifier, Runtime(device="cpu", precision="fp32"))(clips)

@@ -109,7 +109,7 @@ def test_events_are_ordered_and_count_windows(video: MemoryVideo, classifier: Cl
     assert finished.timeline.windows == started.windows
 
 
-def test_scores_are_those_of_the_model_on_the_frames_of_the_window(
+def test_scores_are_those_of_the_model_on_the_frames(
     video: MemoryVideo, classifier: Classifier
 ) -> None:
     timeline = infer.segment(video, classifier)
@@ -120,9 +120,7 @@ def test_scores_are_those_of_the_model_on_the_frames_of_the_window(
         np.testing.assert_allclose(scores, logits.softmax(0).numpy(), atol=1e-5)
 
 
-def test_sparse_windows_make_segments_that_tile_and_state_their_coverage(
-    video: MemoryVideo, classifier: Classifier
-) -> None:
+def test_sparse_windows_state_their_coverage(video: MemoryVideo, classifier: Classifier) -> None:
     timeline = infer.segment(video, classifier, stride=3.0)
     assert spans(timeline) == [("red", 0.0, 2.0), ("green", 2.0, 8.0), ("blue", 8.0, 10.5)]
     assert timeline.coverage == pytest.approx(4.5 / 10.5, abs=1e-3)
@@ -155,9 +153,7 @@ def test_a_video_shorter_than_a_window_still_gets_its_segment(classifier: Classi
     assert "shorter than one window" in timeline.warnings[0]
 
 
-def test_a_stopped_stream_makes_a_valid_timeline(
-    video: MemoryVideo, classifier: Classifier
-) -> None:
+def test_a_stopped_stream_has_a_valid_timeline(video: MemoryVideo, classifier: Classifier) -> None:
     events = infer.stream(video, classifier, runtime=Runtime(batch_size=1))
     started = next(events)
     assert isinstance(started, infer.Started)

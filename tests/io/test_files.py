@@ -49,9 +49,7 @@ def test_a_failing_block_leaves_the_old_file_and_no_other(tmp_path: Path) -> Non
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_full_disk_leaves_no_temporary_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_no_part_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -133,7 +131,7 @@ def test_new_folders_are_flushed_from_the_top_down(tmp_path: Path, flushed: list
     assert len(flushed) == 4
 
 
-def test_relative_folders_are_flushed_too(
+def test_relative_folders_are_flushed(
     tmp_path: Path, flushed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -22,9 +22,7 @@ with locked(Path(sys.argv[1])) as free:
 """
 
 
-def test_a_lock_passes_from_one_thread_to_the_next_and_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "POLL_SECONDS", 0.001)
     path, inside, counts = tmp_path / "deep" / "lock", [0], []
 
@@ -57,9 +55,7 @@ def test_a_killed_process_lets_go_of_its_lock(tmp_path: Path) -> None:
         assert free
 
 
-def test_a_file_system_without_locks_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_locks_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl
 
     def flock(*_: int) -> None:

@@ -65,9 +65,7 @@ def test_the_order_of_frames_matters_where_frames_meet_in_time(
 
 
 @torch.no_grad()
-def test_a_file_restores_a_model(
-    model: nn.Module, name: str, clips: Tensor, tmp_path: Path
-) -> None:
+def test_files_restore_models(model: nn.Module, name: str, clips: Tensor, tmp_path: Path) -> None:
     classifier = Classifier(model, ClipConfig(frames=4), tuple("abcde"), card=ModelCard(name))
     again = weights.load(weights.save(classifier, tmp_path / "model.safetensors")).model
     assert again.config == model.config
@@ -114,9 +112,7 @@ def test_fusing_and_packing_change_only_rounding(model: nn.Module, clips: Tensor
             torch.testing.assert_close(fused(x), model(x), rtol=1e-5, atol=1e-4)
 
 
-def test_checkpointing_keeps_gradients(
-    config: TimeSformerConfig | StamConfig, clips: Tensor
-) -> None:
+def test_checkpoints_keep_gradients(config: TimeSformerConfig | StamConfig, clips: Tensor) -> None:
     gradients = []
     for recompute in (False, True):
         torch.manual_seed(0)

@@ -69,8 +69,6 @@ def test_logits_depend_on_the_tokens_of_every_frame(model: nn.Module) -> None:
     ],
     ids=["stam", "space", "divided", "joint"],
 )
-def test_overlapping_clips_share_this_fraction_of_the_work(
-    config: TimeSformerConfig | StamConfig, share: float
-) -> None:
+def test_overlapping_clips_share_work(config: TimeSformerConfig | StamConfig, share: float) -> None:
     shared = config.frames * count_frame_macs(config)
     assert shared / count_macs(config) == pytest.approx(share, abs=2e-4)

@@ -33,7 +33,7 @@ def known_clip(batch: int, frames: int, size: int) -> Tensor:
 
 
 @torch.no_grad()
-def test_logits_are_those_of_the_official_code(known_values: Fill) -> None:
+def test_logits_match_the_official_code(known_values: Fill) -> None:
     logits = from_official(TINY, known_values)(known_clip(2, 4, 64))
     torch.testing.assert_close(logits, torch.tensor(GOLDEN["tiny"]), rtol=0, atol=1e-5)
 

@@ -45,9 +45,7 @@ def known_clip(shape: str) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
 @torch.no_grad()
-def test_logits_are_those_of_the_official_code(
-    attention: str, shape: str, known_values: Fill
-) -> None:
+def test_logits_match_the_official_code(attention: str, shape: str, known_values: Fill) -> None:
     logits = from_official(tiny(attention), known_values)(known_clip(shape))
     torch.testing.assert_close(logits, torch.tensor(GOLDEN[attention][shape]), rtol=0, atol=1e-5)
 

@@ -320,7 +320,7 @@ def test_a_stop_request_saves_and_ends_after_the_step(whole: Path, tmp_path: Pat
     assert_same_files(parts, whole)
 
 
-def test_a_signal_that_comes_in_the_middle_of_a_step_waits_for_no_other(
+def test_a_signal_in_a_step_waits_for_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop = {"number": 0}
@@ -413,9 +413,7 @@ def test_what_lingers_of_a_killed_run_is_waited_for(tmp_path: Path) -> None:
         assert left.closed
 
 
-def test_a_directory_in_which_another_process_trains_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_process_trains_in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vidattn.training.run_dir.LINGER", 0.0)
     with lock_run_dir(tmp_path), pytest.raises(OutputError, match="another process trains here"):
         run(tmp_path)

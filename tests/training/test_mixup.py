@@ -33,7 +33,7 @@ def cut(seed: int, **changes: float) -> tuple[Tensor, Tensor]:
         (0.0, (0.5, 0.5), (0, 8, 0, 12)),  # everything
     ],
 )
-def test_boxes_worked_out_by_hand(
+def test_boxes_agree_with_those_by_hand(
     share: float, center: tuple[float, float], expected: tuple[int, int, int, int]
 ) -> None:
     assert box(8, 12, share, center) == expected

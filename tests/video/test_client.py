@@ -59,9 +59,7 @@ def test_a_decoder_that_dies_once_is_replaced(small: Path) -> None:
         assert [i for i, _ in stream] == list(range(3, 90))
 
 
-def test_a_decoder_that_dies_opening_is_replaced(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decoder_that_dies_is_replaced(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[WorkerProcess] = []
 
     class Mortal(WorkerProcess):
@@ -84,9 +82,7 @@ def test_a_decoder_that_dies_opening_is_replaced(
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_a_decoder_that_hangs_while_it_opens_is_not_replaced(
-    warm: bool, small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_decoder_fails(warm: bool, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = Limits(silence_seconds=3)
     pool = ProcessPool()
     if warm:

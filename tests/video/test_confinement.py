@@ -131,7 +131,7 @@ LIES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_an_invalid_reply_ends_the_decoder(
+def test_invalid_replies_end_decoders(
     lie: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vidattn.video.process.client.WorkerProcess", Liar)
@@ -141,9 +141,7 @@ def test_an_invalid_reply_ends_the_decoder(
     assert not decoders()
 
 
-def test_a_message_longer_than_a_frame_is_refused(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overlong_messages_are_refused(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_video(small, short_side=32) as video:
         assert isinstance(video, SupervisedVideo)
         process = video._process

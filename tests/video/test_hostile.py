@@ -42,9 +42,7 @@ def code_of(path: str | os.PathLike[str], **options: object) -> str:
     ],
     ids=["empty", "text", "subtitles", "random", "header", "hls", "concat", "sdp"],
 )  # fmt: skip
-def test_a_file_that_is_not_a_video_is_named(
-    content: bytes, code: str, tmp_path: Path, small: Path
-) -> None:
+def test_other_files_are_named(content: bytes, code: str, tmp_path: Path, small: Path) -> None:
     path = tmp_path / "movie.mp4"
     path.write_bytes(content.replace(b"{other}", os.fsencode(small)))
     assert code_of(path) == code
@@ -182,9 +180,7 @@ def test_damage_in_the_middle_is_listed(make: Callable[[Made], Path], tmp_path: 
             video.read([missing[3]])
 
 
-def test_the_frame_count_of_headers_is_not_trusted(
-    make: Callable[[Made], Path], tmp_path: Path
-) -> None:
+def test_frame_counts_in_headers_are_ignored(make: Callable[[Made], Path], tmp_path: Path) -> None:
     data = bytearray(make(FILES[0]).read_bytes())
     at = data.index(b"stts") + 12
     data[at : at + 4] = struct.pack(">I", 0x7FFFFFFF)

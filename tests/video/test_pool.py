@@ -74,9 +74,7 @@ def test_a_dead_pooled_process_does_not_fail_the_next_file(small: Path) -> None:
     pool.close()
 
 
-def test_a_process_is_replaced_after_many_files(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_processes_are_replaced(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProcessPool, "FILES", 2)
     pool = ProcessPool()
     pids = []
@@ -171,9 +169,7 @@ def test_prefetched_videos_are_read_like_others_in_two_processes(videos: list[Pa
     assert all(map(gone, pids))
 
 
-def test_errors_of_prefetched_videos_come_when_requested(
-    videos: list[Path], tmp_path: Path
-) -> None:
+def test_errors_of_prefetched_videos_come_on_request(videos: list[Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(videos[0].read_bytes()[:300])
     with Prefetcher() as prefetcher:

@@ -198,7 +198,7 @@ def test_a_download_is_announced_before_it_begins(monkeypatch: pytest.MonkeyPatc
     assert seen == ["Apache-2.0", "download"]
 
 
-def test_a_path_is_never_mistaken_for_a_name(
+def test_paths_are_not_names(
     bundled: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -94,9 +94,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
 @torch.no_grad()
-def test_official_files_set_averaging_and_mean(
-    attention: str, clip: Tensor, tmp_path: Path
-) -> None:
+def test_official_files_set_averaging(attention: str, clip: Tensor, tmp_path: Path) -> None:
     source = model(attention=attention)
     loaded = weights.load(official(tmp_path / "a.pyth", source, cfg="DATA:\n  SAMPLING_RATE: 16\n"))
     assert torch.equal(loaded.model(clip), source(clip))
@@ -121,9 +119,7 @@ def test_official_something_something_models_get_bgr(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("attention", ["divided", "joint", "space"])
 @torch.no_grad()
-def test_mmaction2_files_set_averaging_and_mean(
-    attention: str, clip: Tensor, tmp_path: Path
-) -> None:
+def test_mmaction2_files_set_averaging(attention: str, clip: Tensor, tmp_path: Path) -> None:
     source = model(attention=attention)
     loaded = weights.load(mmaction2(tmp_path / "a.pth", source))
     assert torch.equal(loaded.model(clip), source(clip))
@@ -330,7 +326,7 @@ class Exploit:
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pyth", "a.bin", "a.pt", "a.safetensors"])
 @pytest.mark.parametrize("form", ["zip", "legacy", "bare"])
-def test_pickles_never_run(
+def test_pickles_are_inert(
     form: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")

@@ -189,7 +189,7 @@ def test_a_refused_connection_is_reported_at_once(server: Server) -> None:
 
 
 @pytest.mark.parametrize("variable", [True, False])
-def test_offline_has_no_network(
+def test_offline_never_connects(
     variable: bool, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if variable:
@@ -199,7 +199,7 @@ def test_offline_has_no_network(
     assert server.ranges == []
 
 
-def test_a_cache_that_cannot_be_written_is_named(
+def test_an_unwritable_cache_is_named(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
@@ -227,7 +227,7 @@ def test_a_full_disk_is_named_during_a_hub_download(monkeypatch: pytest.MonkeyPa
     assert "HF_HUB_CACHE" in (caught.value.hint or "")
 
 
-def test_a_download_is_renamed_on_disk_after_its_bytes(
+def test_downloads_are_flushed(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []

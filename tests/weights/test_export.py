@@ -60,9 +60,7 @@ def test_the_hugging_face_layout_round_trips(attention: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("attention", ["divided", "joint"])
 @torch.no_grad()
-def test_transformers_loads_an_exported_folder(
-    attention: str, clip: Tensor, tmp_path: Path
-) -> None:
+def test_transformers_loads_an_export(attention: str, clip: Tensor, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     subject = classifier(attention)
     folder = weights.save_hf(subject, tmp_path / "hf")

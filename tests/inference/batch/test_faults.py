@@ -42,7 +42,7 @@ def test_a_stop_between_two_files_of_a_result_leaves_it_incomplete(
     assert Path("out/a.vidattn.csv").read_bytes() == rows
 
 
-def test_an_annotated_video_of_another_timeline_is_replaced(
+def test_another_annotated_video_is_replaced(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run() -> bool:

@@ -357,9 +357,7 @@ def test_nothing_is_left_of_killed_runs(segment: Segment) -> None:
     assert {path: path.read_bytes() for path in out.iterdir()} == whole
 
 
-def test_inputs_finished_by_another_process_are_skipped(
-    segment: Segment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inputs_of_others_are_skipped(segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
     segment()
     plain, failures = Segmenter.run, FailureList(Path("out"))
 
