@@ -31,7 +31,7 @@ def test_unknown_commands_have_a_hint(
 
 @pytest.mark.parametrize("words", [[], ["models"]])
 def test_groups_without_a_command_show_their_help(quick: Run, words: list[str]) -> None:
-    done = quick(*words)
+    done = quick(*words, code=2)
     text = done.stdout + done.stderr
     assert "Commands:" in text
     assert "error:" not in text

@@ -145,7 +145,7 @@ def commands(model: Path, tmp_path: Path) -> dict[str, list[str]]:
     outputs = ["--dump", "OUT/dump.jsonl", "--confusion", "OUT/who.csv"]
     return {
         "segment": ["segment", "walk.mp4", *tiny, "--stride", "0.1", "--resume", *files],
-        "corpus": ["segment", *videos, *tiny, "--skip-existing", *files],
+        "batch": ["segment", *videos, *tiny, "--skip-existing", *files],
         "classify": ["classify", *videos, *tiny, *files],
         "import": ["models", "import", str(model), "-o", "OUT/model.safetensors"],
         "eval": ["eval", *tiny, "--dataset", "set.csv", "--views", "1x1", *outputs],
@@ -157,7 +157,7 @@ def commands(model: Path, tmp_path: Path) -> dict[str, list[str]]:
     [("segment", 2), ("import", 2), ("eval", 2)]
     + [
         pytest.param(name, 25, marks=pytest.mark.slow)
-        for name in ("segment", "corpus", "classify", "import", "eval")
+        for name in ("segment", "batch", "classify", "import", "eval")
     ],
 )
 def test_a_kill_leaves_complete_files_and_the_next_run_completes_them(
@@ -173,10 +173,10 @@ def test_a_kill_leaves_complete_files_and_the_next_run_completes_them(
 
 @pytest.mark.parametrize(
     ("name", "number", "code"),
-    [("corpus", 15, 143), ("eval", 2, 130)]
+    [("batch", 15, 143), ("eval", 2, 130)]
     + [
         pytest.param(name, number, code, marks=pytest.mark.slow)
-        for name in ("corpus", "classify", "import", "eval")
+        for name in ("batch", "classify", "import", "eval")
         for number, code in ((2, 130), (15, 143))
     ],
 )
@@ -215,10 +215,10 @@ def test_processes_that_share_a_folder_repeat_no_video(model: Path, tmp_path: Pa
     words = ["segment", "videos", "-m", str(model), "--stride", "0.1", "-f", "json,srt", "-o"]
     assert python(TOGETHER, tmp_path, [*words, "alone"], 1) == [4]
     assert python(TOGETHER, tmp_path, [*words, "out"], 3) == [4, 4, 4]
-    said = "".join((tmp_path / f"said{i}").read_text() for i in range(3))
+    output = "".join((tmp_path / f"said{i}").read_text() for i in range(3))
     for i in range(6):
-        assert said.count(f"wrote out/videos/{i}.vidattn.json") == 1
-    assert said.count("error: videos/bad.mp4") == 1
+        assert output.count(f"wrote out/videos/{i}.vidattn.json") == 1
+    assert output.count("error: videos/bad.mp4") == 1
     (failure,) = (tmp_path / "out" / "failures.jsonl").read_text().splitlines()
     assert (json.loads(failure)["path"], json.loads(failure)["attempt"]) == ("videos/bad.mp4", 1)
     one, two = (

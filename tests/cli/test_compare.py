@@ -38,8 +38,8 @@ def test_saved_timelines_need_no_torch(saved: Path, quick: Run, tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("tiny on truth.csv: 1 video of 1\n  frame accuracy   100.0 %\n")
-    figures = json.loads(quick("compare", "truth.csv", saved, "--json").stdout)
-    assert (figures["edit"], figures["map"], figures["missing"]) == (1.0, 1.0, [])
+    metrics = json.loads(quick("compare", "truth.csv", saved, "--json").stdout)
+    assert (metrics["edit"], metrics["map"], metrics["missing"]) == (1.0, 1.0, [])
 
 
 def test_missing_videos_are_named_and_count(saved: Path, quick: Run) -> None:

@@ -64,7 +64,7 @@ def test_a_leak_and_a_broken_file_exit_with_4(quick: Run, clips: Path) -> None:
     assert done.stdout.endswith("\nserious problems\n")
     as_json = quick("data", "check", clips, "--json", "-q", code=4)
     verdict = json.loads(as_json.stdout)
-    assert {k for k, found in verdict["findings"].items() if found["serious"]} == {
+    assert {k for k, findings in verdict["findings"].items() if findings["serious"]} == {
         "unreadable",
         "leak",
     }

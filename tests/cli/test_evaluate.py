@@ -37,12 +37,12 @@ def test_a_dump_gives_every_metric_without_a_model(
     )
     assert "broken.mp4: not counted (E_EMPTY)" in first.stderr
     assert "5 videos, 3 spatial crops of 2 clips each" in first.stderr
-    figures = json.loads(first.stdout)
-    assert (figures["videos"], figures["scored"], len(figures["failed"])) == (5, 4, 1)
-    assert figures["settings"]["views"] == "3x2"
+    metrics = json.loads(first.stdout)
+    assert (metrics["videos"], metrics["scored"], len(metrics["failed"])) == (5, 4, 1)
+    assert metrics["settings"]["views"] == "3x2"
     table = list(csv.reader(Path("out/who.csv").read_text().splitlines()))
     assert table[0] == ["truth \\ prediction", *LABELS]
-    assert [[int(n) for n in row[1:]] for row in table[1:]] == figures["confusion"]
+    assert [[int(n) for n in row[1:]] for row in table[1:]] == metrics["confusion"]
 
     again = quick(*command, "--json", "--dump", "out/scores.jsonl", "--workers", "1", code=4)
     assert again.stdout == first.stdout
@@ -146,6 +146,6 @@ def test_processes_count_videos_once(quick: Run, clips: Path, model: Path, tmp_p
         )
         for rank in range(2)
     ]
-    (lead, told), (other, heard) = (member.communicate(timeout=200) for member in crew)
-    assert lead == alone.stdout, told
-    assert (other, [member.returncode for member in crew]) == ("", [4, 0]), heard
+    (lead, errors), (other, outputs) = (member.communicate(timeout=200) for member in crew)
+    assert lead == alone.stdout, errors
+    assert (other, [member.returncode for member in crew]) == ("", [4, 0]), outputs

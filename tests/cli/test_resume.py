@@ -166,7 +166,7 @@ def test_known_windows_are_not_computed_again(
     assert sum(shown) == 4  # 8 windows, of which the first 2 batches of 2 are known
 
 
-def test_a_run_with_other_settings_is_refused_and_the_log_kept(
+def test_a_run_with_other_settings_is_refused(
     quick: Run, video: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_log(quick, monkeypatch, "segment", video, "-m", model, *WANTED)

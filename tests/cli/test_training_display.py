@@ -56,8 +56,8 @@ def test_steps_repeated_after_an_interruption_count_once(tmp_path: Path) -> None
         for event in events:
             board.tell(event)
         board.close()
-    found = reading.EventAccumulator(str(tmp_path / "board")).Reload()
-    points = [(point.step, point.value) for point in found.Scalars("train/loss")]
+    accumulator = reading.EventAccumulator(str(tmp_path / "board")).Reload()
+    points = [(point.step, point.value) for point in accumulator.Scalars("train/loss")]
     assert points == [
         (1, 1.0),
         (2, 2.0),
@@ -67,7 +67,7 @@ def test_steps_repeated_after_an_interruption_count_once(tmp_path: Path) -> None
         (6, 1.0),
         (7, pytest.approx(7 / 6)),
     ]
-    assert [point.step for point in found.Scalars("validation/top1")] == [4]
+    assert [point.step for point in accumulator.Scalars("validation/top1")] == [4]
 
 
 def test_a_board_leaves_nothing_before_there_is_something_to_draw(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def checked(
 
 
 def kinds(verdict: dict[str, Any]) -> dict[str, int]:
-    return {kind: found["count"] for kind, found in verdict["findings"].items()}
+    return {kind: findings["count"] for kind, findings in verdict["findings"].items()}
 
 
 def table(root: Path, *rows: str) -> Path:

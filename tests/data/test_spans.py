@@ -51,19 +51,19 @@ def test_a_short_span_shows_its_own_frames(video: Path, clip: ClipConfig, length
     seen = viewed(dataset, clip)
     for number, level in enumerate(LEVELS.values()):
         trained = [clips[epoch, number].clip for epoch in range(4)]
-        judged = seen[number].clips
-        assert judged is not None
-        for shown in (*trained, judged):
+        evaluated = seen[number].clips
+        assert evaluated is not None
+        for shown in (*trained, evaluated):
             assert float((shown - level / 255).abs().max()) < 0.03
 
 
 @pytest.mark.parametrize("clip", [CLIP, SPREAD], ids=["dense", "bins"])
 def test_a_span_that_ends_after_its_file_is_cut_there(video: Path, clip: ClipConfig) -> None:
     dataset = opened(video, "dark,0,1", "bright,2,60")
-    judged = viewed(dataset, clip)[1].clips
+    evaluated = viewed(dataset, clip)[1].clips
     trained = TrainingClips(dataset, clip)[0, 1].clip
-    assert judged is not None
-    assert min(float(judged.min()), float(trained.min())) > 0.8
+    assert evaluated is not None
+    assert min(float(evaluated.min()), float(trained.min())) > 0.8
 
 
 def test_a_span_after_the_end_fails_in_evaluation_and_is_replaced_in_training(video: Path) -> None:
@@ -112,8 +112,8 @@ def test_spans_of_one_file_make_a_training_dataset(video: Path) -> None:
         )
         dataset = VideoDataset(recipe, train, val, make_planner(CLIP, ViewConfig(1, 1)))
         batch = next(iter(dataset.batches(0)))
-        judged = next(iter(dataset.validation_batches()))
-        for clips, labels in ((batch.clips, batch.labels), (judged.clips, judged.labels)):
+        evaluated = next(iter(dataset.validation_batches()))
+        for clips, labels in ((batch.clips, batch.labels), (evaluated.clips, evaluated.labels)):
             levels = [LEVELS[train.labels[label]] / 255 for label in labels.tolist()]
             assert clips.mean((1, 2, 3, 4)).numpy() == pytest.approx(levels, abs=0.03)
 

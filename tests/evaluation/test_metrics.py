@@ -1,4 +1,4 @@
-"""Scores, on answers small enough to count by hand."""
+"""Metrics of predictions small enough to count by hand."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_a_prediction_is_right_if_and_only_if_top1_counts_it(values: int) -> Non
     assert (detections == logits.argmax(1))[sure].all()
 
 
-def test_rows_of_the_confusion_matrix_are_the_truth() -> None:
+def test_rows_of_the_confusion_matrix_are_ground_truth() -> None:
     counts = confusion(LOGITS.argmax(1), LABELS, 3)
     assert counts.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
 

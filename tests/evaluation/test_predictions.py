@@ -1,4 +1,4 @@
-"""Dumps keep every answer to the last bit, and are read suspiciously."""
+"""Dumps store predictions exactly and are read with care."""
 
 import io
 import json

@@ -14,7 +14,7 @@ __all__ = ["server"]
 
 
 @pytest.mark.parametrize("name", ["good", "nameless"])
-def test_a_full_disk_is_named_and_a_useful_part_is_kept(
+def test_a_full_disk_is_named_and_the_part_saved(
     name: str, server: Server, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIDATTN_CACHE", str(small_disk / "cache"))

@@ -22,7 +22,7 @@ from vidattn.training.run_dir import checkpoints
 
 
 class Says(nn.Module):
-    """A model that answers every clip with the same logits."""
+    """A model with the same logits for every clip."""
 
     def __init__(self, logits: list[float], dtype: torch.dtype = torch.float32) -> None:
         super().__init__()

@@ -48,7 +48,7 @@ def spoiled(data: bytes, chance: random.Random, other: bytes) -> bytes:
     other: a file of the same kind, from which pieces are taken.
     """
     new = bytearray(data)
-    tags = [found.start() for found in TAGS.finditer(data)]
+    tags = [headers.start() for headers in TAGS.finditer(data)]
     for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
         if not new:
             break

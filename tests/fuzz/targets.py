@@ -1,7 +1,7 @@
 """What vidattn does with a file of each kind, through its public doors, and what must hold after.
 
 A target returns one word about what came of a file, or raises VidattnError. Anything else is a
-finding: another exception, or an answer that contradicts itself.
+finding: another exception, or a result that contradicts itself.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def log(path: Path, chance: random.Random) -> str:
 
 
 def saved_predictions(path: Path, chance: random.Random) -> str:
-    """Read a dump of answers."""
+    """Read a dump of predictions."""
     loaded = predictions.load_predictions(path)
     assert np.isfinite(loaded.logits).all()
     return "whole"
@@ -139,7 +139,7 @@ def state(path: Path, chance: random.Random) -> str:
 
 
 def model(path: Path, chance: random.Random) -> str:
-    """Load a model, and let it answer when its clips are not large."""
+    """Load a model, and run it if its clips are small."""
     loaded = weights.load(path)
     config = loaded.model.config
     shape = (1, 3, config.frames, config.size, config.size)

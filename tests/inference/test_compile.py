@@ -1,4 +1,4 @@
-"""Models that torch compiles answer as those that it does not."""
+"""Compiled models have the scores of eager ones."""
 
 from collections.abc import Callable
 

@@ -43,7 +43,7 @@ class Page:
             self.tell(f"{domain}.enable")
 
     def tell(self, method: str, **params: Any) -> Any:
-        """Send a command and wait for its answer."""
+        """Send a command and wait for its reply."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
         if self._session:

@@ -1,4 +1,4 @@
-"""Curves and confusions as pages: whole, inert, and saying what the figures say."""
+"""Curves and confusion matrices as pages: complete, inert and correct."""
 
 from __future__ import annotations
 

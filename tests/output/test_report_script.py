@@ -21,13 +21,13 @@ DERIVE = Path(output.__file__).parent / "report" / "segments.js"
 RUN = """
 (async () => {
   const cases = JSON.parse(require("fs").readFileSync(0, "utf8"));
-  const answers = [];
+  const results = [];
   for (const { video, wanted } of cases) {
     const numbers = await Segments.unpack(video);
-    answers.push(wanted.map((settings) => Segments.deriveSegments(numbers, settings).map(
+    results.push(wanted.map((settings) => Segments.deriveSegments(numbers, settings).map(
       (s) => [s.start, s.stop, s.label < 0 ? null : video.labels[s.label], s.score])));
   }
-  process.stdout.write(JSON.stringify(answers));
+  process.stdout.write(JSON.stringify(results));
 })();
 """
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
@@ -65,7 +65,7 @@ def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> A
 
 
 def agree(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> int:
-    """Hold all answers of the script to those of the Python code; how many segments there were."""
+    """Compare the segments of script and Python code; return their number."""
     count = 0
     for (timeline, wanted), replies in zip(cases, in_script(cases, tmp_path), strict=True):
         for decoding, expected_rows in zip(wanted, replies, strict=True):

@@ -256,7 +256,7 @@ def test_both_layouts_say_the_same() -> None:
     assert max(map(len, lines.splitlines())) < 400
 
 
-def test_a_classification_is_one_segment_whatever_is_set_or_lost() -> None:
+def test_a_classification_is_always_one_segment() -> None:
     timeline = two_windows(
         task="classify",
         windows=(Window(0, 60),),
@@ -274,7 +274,7 @@ def test_a_classification_is_one_segment_whatever_is_set_or_lost() -> None:
     assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
 
 
-def test_pooled_windows_are_one_answer() -> None:
+def test_pooled_windows_are_one_prediction() -> None:
     whole = two_windows().pool_windows(Pool("max"))
     assert (whole.task, len(whole.segments)) == ("classify", 1)
     assert whole.windows == (Window(0, 4),)

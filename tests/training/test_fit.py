@@ -351,7 +351,7 @@ def test_a_batch_without_pairs_is_not_mixed_in_silence(optim: dict[str, float]) 
         open_training_dataset(single, None)
 
 
-def test_checkpoints_come_at_the_given_interval_and_the_last_are_kept(tmp_path: Path) -> None:
+def test_checkpoints_come_at_the_given_interval_and_the_last_stay(tmp_path: Path) -> None:
     run_until(5, tmp_path, options=fit.RunOptions(save_every=1, keep=3))
     snapshots = sorted(p.stem for p in (tmp_path / "checkpoints").iterdir())
     assert snapshots == ["00000003", "00000004", "00000005"]

@@ -106,7 +106,7 @@ def test_halves_of_a_batch_mix_as_the_whole_does(ways: dict[str, float]) -> None
             for i in (0, 2)
         ]
         assert torch.equal(whole, torch.cat([clips for clips, _ in halves]))
-        assert torch.equal(targets, torch.cat([found for _, found in halves]))
+        assert torch.equal(targets, torch.cat([boxes for _, boxes in halves]))
 
 
 def test_both_ways_take_turns_by_chance() -> None:

@@ -16,8 +16,8 @@ COUNT = 90
 
 
 @dataclass(frozen=True)
-class Made:
-    """How to make a file, and what a reader must find in it."""
+class Spec:
+    """How to encode a file, and the frames a reader must find in it."""
 
     name: str
     codec: str = "libx264"
@@ -35,42 +35,43 @@ class Made:
     """Seconds by which the container may round times."""
 
 
+Make = Callable[[Spec], Path]
 GOP = {"g": "12", "bf": "3", "crf": "8", "preset": "ultrafast"}
 X265 = "keyint=12:min-keyint=12:bframes=3:log-level=none:scenecut=0"
 VFR = tuple(np.cumsum([0] + [1 + (7 * i) % 5 for i in range(COUNT - 1)]).tolist())
 
 FILES = [
-    Made("cfr.mp4", options={"g": "30", "bf": "0", "crf": "8"}),
-    Made("b_frames.mp4", options=GOP),
-    Made("no_key_frames.mp4", options={**GOP, "g": "1000"}),
-    Made("vfr.mp4", options=GOP, pts=VFR),
-    Made("open_gop.mp4", options={**GOP, "x264-params": "open-gop=1:scenecut=0"}),
-    Made("open_gop_hevc.mp4", "libx265", {"crf": "8", "x265-params": X265 + ":open-gop=1"}),
-    Made("layers_hevc.mkv", "libx265", {"crf": "8", "x265-params": X265 + ":temporal-layers=2"}),
-    Made("odd.mp4", options=GOP, pixels="yuv444p", size=(97, 65)),
-    Made("ten_bit.mp4", options=GOP, pixels="yuv420p10le"),
-    Made("turned_90.mp4", options=GOP, turned=90),
-    Made("turned_180.mp4", options=GOP, turned=180),
-    Made("turned_270.mov", options=GOP, turned=270),
-    Made("late.mp4", options=GOP, pts=tuple(range(300, 300 + COUNT))),
-    Made("edit_list.mp4", options=GOP, pts=tuple(range(-5, COUNT - 5)), first=5),
-    Made("fragmented.mp4", options=GOP, muxer={"movflags": "frag_keyframe+empty_moov"}),
-    Made("matroska.mkv", options=GOP),
-    Made("early.mkv", options=GOP, pts=tuple(range(-20, COUNT - 20)),
+    Spec("cfr.mp4", options={"g": "30", "bf": "0", "crf": "8"}),
+    Spec("b_frames.mp4", options=GOP),
+    Spec("no_key_frames.mp4", options={**GOP, "g": "1000"}),
+    Spec("vfr.mp4", options=GOP, pts=VFR),
+    Spec("open_gop.mp4", options={**GOP, "x264-params": "open-gop=1:scenecut=0"}),
+    Spec("open_gop_hevc.mp4", "libx265", {"crf": "8", "x265-params": X265 + ":open-gop=1"}),
+    Spec("layers_hevc.mkv", "libx265", {"crf": "8", "x265-params": X265 + ":temporal-layers=2"}),
+    Spec("odd.mp4", options=GOP, pixels="yuv444p", size=(97, 65)),
+    Spec("ten_bit.mp4", options=GOP, pixels="yuv420p10le"),
+    Spec("turned_90.mp4", options=GOP, turned=90),
+    Spec("turned_180.mp4", options=GOP, turned=180),
+    Spec("turned_270.mov", options=GOP, turned=270),
+    Spec("late.mp4", options=GOP, pts=tuple(range(300, 300 + COUNT))),
+    Spec("edit_list.mp4", options=GOP, pts=tuple(range(-5, COUNT - 5)), first=5),
+    Spec("fragmented.mp4", options=GOP, muxer={"movflags": "frag_keyframe+empty_moov"}),
+    Spec("matroska.mkv", options=GOP),
+    Spec("early.mkv", options=GOP, pts=tuple(range(-20, COUNT - 20)),
          muxer={"avoid_negative_ts": "disabled"}, tolerance=0.008),
-    Made("vp9.webm", "libvpx-vp9", {"g": "20", "crf": "10", "deadline": "realtime"}),
-    Made("vp8.webm", "libvpx", {"g": "20", "b": "2M", "auto-alt-ref": "1", "lag-in-frames": "12"}),
-    Made("av1.mkv", "libsvtav1", {"g": "20", "crf": "15", "preset": "12"}),
-    Made("mpeg4.mp4", "mpeg4", {"g": "20", "bf": "2", "b": "4M"}),
-    Made("mpeg4.avi", "mpeg4", {"g": "20", "bf": "2", "b": "4M"}),
-    Made("h264.avi", options=GOP),
-    Made("stream.ts", options=GOP),
-    Made("program.mpg", "mpeg2video", {"g": "12", "bf": "2", "b": "4M"}),
-    Made("flash.flv", options=GOP),
-    Made("raw.h264", options=GOP),
-    Made("pictures.mkv", "mjpeg", {"qscale": "2"}, pixels="yuvj420p"),
-    Made("single.mp4", options=GOP, pts=(0,)),
-    Made("two.mp4", options=GOP, pts=(0, 1)),
+    Spec("vp9.webm", "libvpx-vp9", {"g": "20", "crf": "10", "deadline": "realtime"}),
+    Spec("vp8.webm", "libvpx", {"g": "20", "b": "2M", "auto-alt-ref": "1", "lag-in-frames": "12"}),
+    Spec("av1.mkv", "libsvtav1", {"g": "20", "crf": "15", "preset": "12"}),
+    Spec("mpeg4.mp4", "mpeg4", {"g": "20", "bf": "2", "b": "4M"}),
+    Spec("mpeg4.avi", "mpeg4", {"g": "20", "bf": "2", "b": "4M"}),
+    Spec("h264.avi", options=GOP),
+    Spec("stream.ts", options=GOP),
+    Spec("program.mpg", "mpeg2video", {"g": "12", "bf": "2", "b": "4M"}),
+    Spec("flash.flv", options=GOP),
+    Spec("raw.h264", options=GOP),
+    Spec("pictures.mkv", "mjpeg", {"qscale": "2"}, pixels="yuvj420p"),
+    Spec("single.mp4", options=GOP, pts=(0,)),
+    Spec("two.mp4", options=GOP, pts=(0, 1)),
 ]  # fmt: skip
 
 
@@ -94,20 +95,20 @@ def numbers(frames: np.ndarray) -> list[int]:
     return np.where(upright, bits @ (1 << np.arange(16)), -1).tolist()
 
 
-def write(path: Path, made: Made) -> None:
+def write(path: Path, spec: Spec) -> None:
     """Encode a file as described."""
-    frames = numbered(len(made.pts), made.size)
-    frames = np.rot90(frames, made.turned // 90, axes=(1, 2))
+    frames = numbered(len(spec.pts), spec.size)
+    frames = np.rot90(frames, spec.turned // 90, axes=(1, 2))
     encode_video(
-        *(path, frames, FPS, made.codec),
-        pixels=made.pixels,
+        *(path, frames, FPS, spec.codec),
+        pixels=spec.pixels,
         clock=Fraction(1, FPS),
-        ticks=made.pts,
-        options=made.options,
-        muxer=made.muxer,
+        ticks=spec.pts,
+        options=spec.options,
+        muxer=spec.muxer,
     )
-    if made.turned:
-        turn_track(path, made.turned)
+    if spec.turned:
+        turn_track(path, spec.turned)
 
 
 def turn_track(path: Path, degrees: int) -> None:
@@ -121,32 +122,32 @@ def turn_track(path: Path, degrees: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Made], Path]:
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Make a file once per session."""
     folder = tmp_path_factory.mktemp("videos")
 
-    def made_once(made: Made) -> Path:
-        path = folder / made.name
+    def made_once(spec: Spec) -> Path:
+        path = folder / spec.name
         if not path.exists():
-            write(path, made)
+            write(path, spec)
         return path
 
     return made_once
 
 
-@pytest.fixture(params=FILES, ids=lambda made: made.name)
-def made(request: pytest.FixtureRequest) -> Made:
+@pytest.fixture(params=FILES, ids=lambda spec: spec.name)
+def spec(request: pytest.FixtureRequest) -> Spec:
     """Each of the files in turn."""
     return request.param
 
 
 @pytest.fixture(scope="session")
-def small(make: Callable[[Made], Path]) -> Path:
+def small(make: Make) -> Path:
     """An ordinary file with B-frames."""
     return make(FILES[1])
 
 
-def expected_times(made: Made) -> Sequence[float]:
+def expected_times(spec: Spec) -> Sequence[float]:
     """Seconds of the frames that are shown, the first at 0."""
-    shown = np.array(made.pts[made.first :], float)
+    shown = np.array(spec.pts[spec.first :], float)
     return (shown - shown[0]) / FPS

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from tests.video.conftest import Made, numbers
+from tests.video.conftest import Make, Spec, numbers
 from vidattn import open_video
 from vidattn.video.container import av1
 from vidattn.video.container.bitstream import droppable_test
 
-LONG = Made("one_group.mp4", "libsvtav1", {"g": "300", "crf": "15", "preset": "12"})
+LONG = Spec("one_group.mp4", "libsvtav1", {"g": "300", "crf": "15", "preset": "12"})
 needs_encoder = pytest.mark.skipif(
     "libsvtav1" not in av.codecs_available, reason="PyAV has no libsvtav1"
 )
@@ -28,7 +27,9 @@ def packets_of(path: Path) -> tuple[bytes, list[bytes]]:
 
 
 @needs_encoder
-def test_frames_read_with_gaps_are_those_of_a_whole_decode(make: Callable[[Made], Path]) -> None:
+def test_frames_read_with_gaps_are_those_of_a_whole_decode(
+    make: Make,
+) -> None:
     path = make(LONG)
     extradata, packets = packets_of(path)
     question = droppable_test("av1", extradata)
@@ -44,7 +45,7 @@ def test_frames_read_with_gaps_are_those_of_a_whole_decode(make: Callable[[Made]
 
 
 @needs_encoder
-def test_unknown_units_are_not_dropped(make: Callable[[Made], Path]) -> None:
+def test_unknown_units_are_not_dropped(make: Make) -> None:
     extradata, packets = packets_of(make(LONG))
     question = av1.Droppable(extradata)
     sequence = next(packet for packet in packets if question(memoryview(packet)))
@@ -55,7 +56,9 @@ def test_unknown_units_are_not_dropped(make: Callable[[Made], Path]) -> None:
 
 
 @needs_encoder
-def test_a_new_sequence_header_counts_from_where_it_stands(make: Callable[[Made], Path]) -> None:
+def test_a_new_sequence_header_counts_from_where_it_stands(
+    make: Make,
+) -> None:
     extradata, packets = packets_of(make(LONG))
     question = av1.Droppable(extradata)
     sequence = next(packet for packet in packets if question(memoryview(packet)))

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.video.conftest import Made, numbers, write
+from tests.video.conftest import Spec, numbers, write
 from tests.video.helpers import child_of, decoders, gone, refused
 from vidattn.errors import VideoError
 from vidattn.video import Limits, ProcessPool, open_video
@@ -219,10 +219,10 @@ def test_a_fork_opens_its_own_decoder(small: Path) -> None:
 
 
 def test_an_idle_consumer_costs_no_memory(tmp_path: Path) -> None:
-    made = Made("wide.mp4", options={"g": "30", "preset": "ultrafast"}, size=(640, 360),
+    spec = Spec("wide.mp4", options={"g": "30", "preset": "ultrafast"}, size=(640, 360),
                 pts=tuple(range(90)))  # fmt: skip
-    write(tmp_path / made.name, made)
-    with open_video(tmp_path / made.name) as video:
+    write(tmp_path / spec.name, spec)
+    with open_video(tmp_path / spec.name) as video:
         stream = video.stream(range(90))
         next(stream)
         child = child_of(video)
@@ -248,10 +248,10 @@ def test_a_decoder_imports_no_torch(small: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux")
 def test_a_video_that_takes_too_much_memory_is_not_called_damaged(tmp_path: Path) -> None:
-    made = Made("large.mp4", "libx264", {"preset": "ultrafast"}, size=(1920, 1080),
+    spec = Spec("large.mp4", "libx264", {"preset": "ultrafast"}, size=(1920, 1080),
                 pts=tuple(range(12)))  # fmt: skip
-    path = tmp_path / made.name
-    write(path, made)
+    path = tmp_path / spec.name
+    write(path, spec)
     with open_video(path, short_side=64, limits=Limits(threads=2)) as video:
         assert len(list(video.stream(range(12)))) == video.frames == 12
         status = Path(f"/proc/{child_of(video).pid}/status").read_text()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.video.conftest import Made, numbers, write
+from tests.video.conftest import Spec, numbers, write
 from tests.video.helpers import child_of, decoders, refused
 from vidattn.video import Limits, open_video
 from vidattn.video.process.child import DiedError, WorkerProcess
@@ -152,17 +152,17 @@ def test_overlong_messages_are_refused(small: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_thin_video_is_not_blown_up(tmp_path: Path) -> None:
-    made = Made("thin.mkv", "ffv1", size=(8192, 2), pts=(0, 1, 2))
-    write(tmp_path / made.name, made)
+    spec = Spec("thin.mkv", "ffv1", size=(8192, 2), pts=(0, 1, 2))
+    write(tmp_path / spec.name, spec)
     with refused("E_TOO_LARGE", "would become 917504x224"):
-        open_video(tmp_path / made.name, short_side=224)
+        open_video(tmp_path / spec.name, short_side=224)
 
 
 def test_a_file_that_points_to_its_own_bytes_again_and_again_is_refused(tmp_path: Path) -> None:
-    made = Made("again.mp4", "mjpeg", {"qscale": "2"}, pixels="yuvj420p", pts=tuple(range(300)),
+    spec = Spec("again.mp4", "mjpeg", {"qscale": "2"}, pixels="yuvj420p", pts=tuple(range(300)),
                 size=(32, 32))  # fmt: skip
-    write(tmp_path / made.name, made)
-    data = bytearray((tmp_path / made.name).read_bytes())
+    write(tmp_path / spec.name, spec)
+    data = bytearray((tmp_path / spec.name).read_bytes())
     size = 400_000
     data[data.index(b"mdat") + 4 : data.index(b"mdat") + 4] = bytes(size)  # what is pointed to
     start = data.index(b"mdat") + 4
@@ -175,9 +175,9 @@ def test_a_file_that_points_to_its_own_bytes_again_and_again_is_refused(tmp_path
     for tag in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stco"):
         place = data.index(tag) - 4
         struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] + 299 * 4)
-    (tmp_path / made.name).write_bytes(data)
+    (tmp_path / spec.name).write_bytes(data)
     with refused("E_TOO_LARGE", "4 times the bytes"):
-        open_video(tmp_path / made.name)
+        open_video(tmp_path / spec.name)
 
 
 def test_a_killed_decoder_leaves_the_others_alone(small: Path) -> None:

@@ -5,13 +5,12 @@ import shutil
 import socket
 import struct
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.video.conftest import FILES, Made, numbers, write
+from tests.video.conftest import FILES, Make, Spec, numbers, write
 from tests.video.helpers import refused
 from vidattn.errors import UsageError, VideoError
 from vidattn.video import Limits, open_video
@@ -102,21 +101,21 @@ def test_a_broken_file_with_a_strange_name_is_still_named(tmp_path: Path) -> Non
 
 
 def test_a_huge_frame_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    made = Made("big.mp4", "mpeg4", {"b": "1M"}, pts=(0,), size=(4096, 2304))
-    write(tmp_path / made.name, made)
+    spec = Spec("big.mp4", "mpeg4", {"b": "1M"}, pts=(0,), size=(4096, 2304))
+    write(tmp_path / spec.name, spec)
     limits = Limits(max_pixels=4096 * 2304 - 1)
-    assert code_of(tmp_path / made.name, limits=limits) == "E_TOO_LARGE"
-    with open_video(tmp_path / made.name, short_side=32) as video:
+    assert code_of(tmp_path / spec.name, limits=limits) == "E_TOO_LARGE"
+    with open_video(tmp_path / spec.name, short_side=32) as video:
         assert video.read([0]).shape == (1, 32, 56, 3)
 
 
 def test_a_frame_that_grows_behind_the_header_is_refused(tmp_path: Path) -> None:
-    small, big = (Made(f"{w}.h264", options=FILES[1].options, size=(w, w), pts=(0, 1, 2))
+    small, big = (Spec(f"{w}.h264", options=FILES[1].options, size=(w, w), pts=(0, 1, 2))
                   for w in (64, 1024))  # fmt: skip
-    for made in (small, big):
-        write(tmp_path / made.name, made)
+    for spec in (small, big):
+        write(tmp_path / spec.name, spec)
     joined = tmp_path / "grows.h264"
-    joined.write_bytes(b"".join((tmp_path / made.name).read_bytes() for made in (small, big)))
+    joined.write_bytes(b"".join((tmp_path / spec.name).read_bytes() for spec in (small, big)))
     with open_video(joined, limits=Limits(max_pixels=512 * 512)) as video:
         assert video.frames == 3
     with open_video(joined) as video:
@@ -126,14 +125,14 @@ def test_a_frame_that_grows_behind_the_header_is_refused(tmp_path: Path) -> None
 
 
 def test_an_exotic_codec_needs_permission(tmp_path: Path) -> None:
-    made = Made("exotic.avi", "magicyuv", pixels="yuv444p", pts=tuple(range(5)))
-    write(tmp_path / made.name, made)
-    assert code_of(tmp_path / made.name) == "E_CODEC_NOT_ALLOWED"
-    with open_video(tmp_path / made.name, limits=Limits(any_codec=True)) as video:
+    spec = Spec("exotic.avi", "magicyuv", pixels="yuv444p", pts=tuple(range(5)))
+    write(tmp_path / spec.name, spec)
+    assert code_of(tmp_path / spec.name) == "E_CODEC_NOT_ALLOWED"
+    with open_video(tmp_path / spec.name, limits=Limits(any_codec=True)) as video:
         assert numbers(video.read([3])) == [3]
 
 
-def test_a_file_without_its_index_is_named(make: Callable[[Made], Path], tmp_path: Path) -> None:
+def test_a_file_without_its_index_is_named(make: Make, tmp_path: Path) -> None:
     data = make(FILES[1]).read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(data[: len(data) // 2])
@@ -141,9 +140,9 @@ def test_a_file_without_its_index_is_named(make: Callable[[Made], Path], tmp_pat
 
 
 def test_a_file_cut_off_behind_its_index_gives_what_is_there(tmp_path: Path) -> None:
-    made = Made("front.mp4", options=FILES[1].options, muxer={"movflags": "faststart"})
-    write(tmp_path / made.name, made)
-    data = (tmp_path / made.name).read_bytes()
+    spec = Spec("front.mp4", options=FILES[1].options, muxer={"movflags": "faststart"})
+    write(tmp_path / spec.name, spec)
+    data = (tmp_path / spec.name).read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(data[: len(data) * 6 // 10])
     with open_video(path) as video:
@@ -159,7 +158,7 @@ def test_a_file_cut_off_behind_its_index_gives_what_is_there(tmp_path: Path) -> 
         assert "cut off" in video.details.warnings[0]
 
 
-def test_damage_in_the_middle_is_listed(make: Callable[[Made], Path], tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_listed(make: Make, tmp_path: Path) -> None:
     data = bytearray(make(FILES[1]).read_bytes())
     start = data.index(b"mdat") + 4
     size = struct.unpack(">I", data[start - 8 : start - 4])[0]
@@ -180,7 +179,7 @@ def test_damage_in_the_middle_is_listed(make: Callable[[Made], Path], tmp_path: 
             video.read([missing[3]])
 
 
-def test_frame_counts_in_headers_are_ignored(make: Callable[[Made], Path], tmp_path: Path) -> None:
+def test_frame_counts_in_headers_are_ignored(make: Make, tmp_path: Path) -> None:
     data = bytearray(make(FILES[0]).read_bytes())
     at = data.index(b"stts") + 12
     data[at : at + 4] = struct.pack(">I", 0x7FFFFFFF)
@@ -206,7 +205,7 @@ def test_bad_arguments_are_named(small: Path) -> None:
 
 
 def test_a_header_that_promises_more_frames_than_the_file_has_bytes_is_not_believed(
-    make: Callable[[Made], Path], tmp_path: Path
+    make: Make, tmp_path: Path
 ) -> None:
     data = bytearray(make(FILES[0]).read_bytes())
     for kind, place, value in ((b"stsz", 8, 1), (b"stsz", 12, 2_000_000)):
@@ -219,8 +218,8 @@ def test_a_header_that_promises_more_frames_than_the_file_has_bytes_is_not_belie
 
 
 @pytest.mark.parametrize("name", ["cfr.mp4", "matroska.mkv", "raw.h264"])
-def test_a_file_of_too_many_frames_is_refused(name: str, make: Callable[[Made], Path]) -> None:
-    path = make(next(made for made in FILES if made.name == name))
+def test_a_file_of_too_many_frames_is_refused(name: str, make: Make) -> None:
+    path = make(next(spec for spec in FILES if spec.name == name))
     with open_video(path, limits=Limits(max_frames=90)) as video:
         assert video.frames == 90
     with refused("E_TOO_LARGE", "more than 89 frames"):

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers import Run, encode_video
-from tests.video.conftest import FPS, GOP, Made, numbered, numbers, write
+from tests.video.conftest import FPS, GOP, Spec, numbered, numbers, write
 from vidattn.video import open_video
 
 YEARS = 136 * 365 * 86400
@@ -57,7 +57,7 @@ def patched(path: Path, box: bytes, at: int, fmt: str, *values: int) -> Path:
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     """Three seconds of numbered frames."""
-    write(tmp_path / "video.mp4", Made("video.mp4", options=GOP))
+    write(tmp_path / "video.mp4", Spec("video.mp4", options=GOP))
     return tmp_path / "video.mp4"
 
 
@@ -118,7 +118,7 @@ def test_the_size_in_a_header_is_not_trusted(ask: Ask, video: Path, tmp_path: Pa
 
 def test_a_header_of_136_years_is_not_trusted(ask: Ask, tmp_path: Path) -> None:
     for name in ("a.mp4", "a.mkv", "a.avi"):
-        write(tmp_path / name, Made(name, options=GOP))
+        write(tmp_path / name, Spec(name, options=GOP))
     patched(tmp_path / "a.mp4", b"mvhd", 12, ">II", 1, 0xFFFFFFFE)
     patched(tmp_path / "a.mp4", b"mdhd", 16, ">I", 0xFFFFFFFE)
     patched(tmp_path / "a.avi", b"avih", 4 + 16, "<I", 0xFFFFFFF0)
@@ -135,8 +135,8 @@ def test_a_header_of_136_years_is_not_trusted(ask: Ask, tmp_path: Path) -> None:
 
 
 def test_frames_of_the_same_time_are_one(ask: Ask, tmp_path: Path) -> None:
-    made = Made("plain.mkv", options={"g": "12", "bf": "0", "crf": "8"})
-    write(tmp_path / "plain.mkv", made)
+    spec = Spec("plain.mkv", options={"g": "12", "bf": "0", "crf": "8"})
+    write(tmp_path / "plain.mkv", spec)
     with (
         av.open(str(tmp_path / "plain.mkv")) as source,
         av.open(str(tmp_path / "twice.mkv"), "w") as target,
@@ -148,7 +148,7 @@ def test_frames_of_the_same_time_are_one(ask: Ask, tmp_path: Path) -> None:
             before, packet.stream = packet.pts or 0, stream
             target.mux(packet)
     (tmp_path / "plain.mkv").unlink()
-    write(tmp_path / "raw.h264", Made("raw.h264", options=GOP))  # has no times at all
+    write(tmp_path / "raw.h264", Spec("raw.h264", options=GOP))  # has no times at all
     code, documents = ask()
     assert code == 0
     assert [one["input"]["duration"] for one in documents.values()] == pytest.approx(
@@ -163,7 +163,7 @@ def test_frames_of_the_same_time_are_one(ask: Ask, tmp_path: Path) -> None:
 @pytest.fixture
 def packets(tmp_path: Path) -> list[bytes]:
     """A transport stream in its packets of 188 bytes."""
-    write(tmp_path / "whole.ts", Made("whole.ts", options=GOP))
+    write(tmp_path / "whole.ts", Spec("whole.ts", options=GOP))
     data = (tmp_path / "whole.ts").read_bytes()
     return [data[at : at + 188] for at in range(0, len(data), 188)]
 
@@ -208,14 +208,14 @@ def test_a_transport_stream_starts_anywhere(packets: list[bytes], ask: Ask, tmp_
 
 
 def test_alpha_is_dropped_and_fields_stay_woven(ask: Ask, tmp_path: Path) -> None:
-    for made in (
-        Made("alpha.webm", "libvpx-vp9", {"crf": "10", "deadline": "realtime"}, pixels="yuva420p"),
-        Made("alpha.mov", "png", pixels="rgba"),
-        Made("fields.mp4", options={**GOP, "flags": "+ildct+ilme", "x264-params": "tff=1"}),
-        Made("fields.mpg", "mpeg2video", {"g": "12", "b": "4M", "flags": "+ildct+ilme"}),
+    for spec in (
+        Spec("alpha.webm", "libvpx-vp9", {"crf": "10", "deadline": "realtime"}, pixels="yuva420p"),
+        Spec("alpha.mov", "png", pixels="rgba"),
+        Spec("fields.mp4", options={**GOP, "flags": "+ildct+ilme", "x264-params": "tff=1"}),
+        Spec("fields.mpg", "mpeg2video", {"g": "12", "b": "4M", "flags": "+ildct+ilme"}),
     ):
-        write(tmp_path / made.name, made)
-        with open_video(tmp_path / made.name) as video:
+        write(tmp_path / spec.name, spec)
+        with open_video(tmp_path / spec.name) as video:
             frames = video.read([0, 45, 89])
             assert (numbers(frames), frames.shape[-1]) == ([0, 45, 89], 3)
     code, documents = ask()

@@ -1,13 +1,12 @@
 """The quick way to the packet table and the slow one agree, and the quick one knows its limits."""
 
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.video.conftest import FILES, Made, numbers
+from tests.video.conftest import FILES, Make, Spec, numbers
 from tests.video.helpers import refused
 from vidattn.errors import VideoError
 from vidattn.video import open_video
@@ -16,7 +15,7 @@ from vidattn.video.container.mp4_boxes import read_samples
 from vidattn.video.container.open import open_container
 from vidattn.video.protocol import Limits
 
-BY_NAME = {made.name: made for made in FILES}
+BY_NAME = {spec.name: spec for spec in FILES}
 PLAIN = ["cfr.mp4", "b_frames.mp4", "vfr.mp4", "open_gop.mp4", "open_gop_hevc.mp4", "late.mp4"]
 COLUMNS = ("pts", "dts", "duration", "key", "shown")
 
@@ -37,7 +36,7 @@ def even_short_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", [*PLAIN, "turned_270.mov", "mpeg4.mp4", "single.mp4"])
-def test_the_index_agrees_with_the_packets(name: str, make: Callable[[Made], Path]) -> None:
+def test_the_index_agrees_with_the_packets(name: str, make: Make) -> None:
     quick, slow = both(make(BY_NAME[name]))
     assert quick is not None
     for column in COLUMNS:
@@ -45,7 +44,7 @@ def test_the_index_agrees_with_the_packets(name: str, make: Callable[[Made], Pat
 
 
 @pytest.mark.parametrize("name", ["edit_list.mp4", "fragmented.mp4", "matroska.mkv", "stream.ts"])
-def test_an_unusual_index_is_not_trusted(name: str, make: Callable[[Made], Path]) -> None:
+def test_an_unusual_index_is_not_trusted(name: str, make: Make) -> None:
     assert both(make(BY_NAME[name]))[0] is None
 
 
@@ -53,7 +52,7 @@ def test_an_unusual_index_is_not_trusted(name: str, make: Callable[[Made], Path]
 @pytest.mark.parametrize("at", [8, 12, 16])
 @pytest.mark.parametrize("value", [0, 3, 0x7FFFFFFF, 0xFFFFFFFF])
 def test_a_wrong_table_never_overrides_the_packets(
-    table: bytes, at: int, value: int, make: Callable[[Made], Path], tmp_path: Path
+    table: bytes, at: int, value: int, make: Make, tmp_path: Path
 ) -> None:
     data = bytearray(make(BY_NAME["b_frames.mp4"]).read_bytes())
     struct.pack_into(">I", data, data.index(table) + at, value)
@@ -69,15 +68,15 @@ def test_a_wrong_table_never_overrides_the_packets(
         assert np.array_equal(getattr(quick, column), getattr(slow, column))
 
 
-def test_a_long_file_is_read_by_its_index(make: Callable[[Made], Path]) -> None:
-    made = Made("long.mp4", "mpeg4", {"g": "50", "b": "4M"}, pts=tuple(range(2500)))
-    with open_video(make(made)) as video:
+def test_a_long_file_is_read_by_its_index(make: Make) -> None:
+    spec = Spec("long.mp4", "mpeg4", {"g": "50", "b": "4M"}, pts=tuple(range(2500)))
+    with open_video(make(spec)) as video:
         assert video.frames == 2500
         assert numbers(video.read([0, 2499, 1234])) == [0, 2499, 1234]
         assert [i for i, _ in video.stream(range(0, 2500, 480))] == list(range(0, 2500, 480))
 
 
-def test_packets_are_limited(make: Callable[[Made], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packets_are_limited(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where every entry of an index points to the same byte."""
     path = make(BY_NAME["single.mp4"])
     container, stream = open_container(str(path), Limits())

@@ -1,13 +1,12 @@
 """One contract, every reader, every kind of file."""
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.video.conftest import FILES, FPS, Made, expected_times, numbers
+from tests.video.conftest import FILES, FPS, Make, Spec, expected_times, numbers
 from vidattn.errors import VideoError
 from vidattn.video import open_video
 
@@ -24,16 +23,16 @@ OTHERS = [
     ("torchcodec", "stream.ts", False),
 ]
 CASES = [(reader, name, good) for reader, names, good in OTHERS for name in names.split()]
-BY_NAME = {made.name: made for made in FILES}
+BY_NAME = {spec.name: spec for spec in FILES}
 
 
-def check(path: Path, made: Made, reader: str) -> None:
+def check(path: Path, spec: Spec, reader: str) -> None:
     """Sparse, dense and strided reading give the frames asked for, at their times."""
     with open_video(path, reader=reader) as video:
-        count, first = len(made.pts) - made.first, made.first
+        count, first = len(spec.pts) - spec.first, spec.first
         assert video.reader == reader
         assert video.frames == count
-        assert (video.width, video.height) == made.size
+        assert (video.width, video.height) == spec.size
         asked = [0, count // 2, min(7, count - 1), count - 1, count // 3, count // 3]
         assert numbers(video.read(asked)) == [first + i for i in asked]
         for indices in (range(count), range(count // 2, count, 13)):
@@ -41,21 +40,19 @@ def check(path: Path, made: Made, reader: str) -> None:
             assert [i for i, _ in frames] == list(indices)
             assert numbers(np.stack([f for _, f in frames])) == [first + i for i in indices]
         assert not video.unreadable
-        expected = expected_times(made)
-        np.testing.assert_allclose(video.times, expected, atol=made.tolerance)
+        expected = expected_times(spec)
+        np.testing.assert_allclose(video.times, expected, atol=spec.tolerance)
         assert video.times[0] == 0
         assert 0 < video.duration - expected[-1] < 5.1 / FPS
-        assert video.details.vfr == made.name.startswith("vfr")
+        assert video.details.vfr == spec.name.startswith("vfr")
 
 
-def test_every_frame_is_exact_at_its_time(made: Made, make: Callable[[Made], Path]) -> None:
-    check(make(made), made, "pyav")
+def test_every_frame_is_exact_at_its_time(spec: Spec, make: Make) -> None:
+    check(make(spec), spec, "pyav")
 
 
 @pytest.mark.parametrize(("reader", "name", "good"), CASES)
-def test_other_readers_are_exact(
-    reader: str, name: str, good: bool, make: Callable[[Made], Path]
-) -> None:
+def test_other_readers_are_exact(reader: str, name: str, good: bool, make: Make) -> None:
     if find_spec(MODULES[reader]) is None:
         pytest.skip(f"{reader} is not installed")
     path = make(BY_NAME[name])

@@ -26,12 +26,12 @@ class DiedError(Exception):
 
 
 class Played:
-    """As much of Ray as a pool needs; every worker answers at once."""
+    """As much of Ray as a pool needs; every worker replies at once."""
 
     exceptions = SimpleNamespace(RayActorError=DiedError)
 
     def __init__(self, reply: Callable[[str], Reply], begin: Callable[[], Reply] = Reply):
-        self.answer, self.begin_with = reply, begin
+        self.reply, self.begin_with = reply, begin
         self.done: list[tuple[str, bool]] = []
         self.hired = 0
 
@@ -50,7 +50,7 @@ class Played:
 
     def do(self, path: str, again: bool) -> Reply:
         self.done.append((path, again))
-        return self.answer(path)
+        return self.reply(path)
 
     def get(self, ref: Any) -> Reply:
         reply: Reply = ref[0]()
