@@ -50,7 +50,7 @@ def test_a_dump_gives_every_metric_without_a_model(
     for name in ("scores.npz", "scores.jsonl"):
         recount = quick("eval", "--from-dump", f"out/{name}", "--json", code=4)
         assert recount.stdout == first.stdout
-    shown = quick("eval", "--from-dump", "out/scores.npz").stdout
+    shown = quick("eval", "--from-dump", "out/scores.npz", code=4).stdout
     assert shown.startswith(
         f"tiny on {clips}: 4 videos of 5\n  saw 3 spatial crops of 2 clips of 4"
     )
@@ -76,7 +76,7 @@ def test_a_fitted_temperature_is_stored_and_used(quick: Run, clips: Path, model:
     calibration = json.loads(first.stdout)["calibration"]
     assert calibration["nll"][1] <= calibration["nll"][0]
     cold = json.loads(first.stdout)
-    warm = json.loads(quick(*command, "-m", "warm.safetensors").stdout)
+    warm = json.loads(quick(*command, "-m", "warm.safetensors", code=4).stdout)
     assert warm["temperature"] == pytest.approx(calibration["temperature"], rel=1e-12)
     assert (warm["nll"], warm["top1"]) == (calibration["nll"][1], cold["top1"])
     video = clips / "val" / "walk" / "0.mp4"
@@ -89,10 +89,10 @@ def test_a_fitted_temperature_is_stored_and_used(quick: Run, clips: Path, model:
 
 def test_a_temperature_belongs_to_the_model_it_fits(quick: Run, clips: Path, model: Path) -> None:
     command = ("eval", "-m", model, "--dataset", clips, "--device", "cpu", "-q")
-    quick(*command, "--dump", "scores.npz")
+    quick(*command, "--dump", "scores.npz", code=4)
     recount = ("eval", "--from-dump", "scores.npz", "--fit-temperature", "-o", "warm.safetensors")
     quick(*recount, "-m", "motion-tiny", code=2)
-    assert "name the model" in quick(*recount).stderr
+    assert "name the model" in quick(*recount, code=2).stderr
     assert not Path("warm.safetensors").exists()
     quick(*recount, "-m", model, code=4)
     assert Path("warm.safetensors").exists()

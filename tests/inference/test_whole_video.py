@@ -160,5 +160,8 @@ def test_temporal_heads_classify(quick: Run, video: Path, model: Path, tmp_path:
     assert document["settings"]["pool"] == "head run"
     refused = quick("classify", video, "-m", "motion-tiny", "--pool", "head=run", code=2)
     assert "was trained on embeddings of tiny" in refused.stderr
-    assert "takes embeddings of windows" in quick("segment", video, "-m", "run").stderr
-    assert "is not a temporal head" in quick("classify", video, "--pool", f"head={model}").stderr
+    assert "takes embeddings of windows" in quick("segment", video, "-m", "run", code=2).stderr
+    assert (
+        "is not a temporal head"
+        in quick("classify", video, "--pool", f"head={model}", code=2).stderr
+    )
