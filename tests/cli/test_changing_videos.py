@@ -55,18 +55,18 @@ def test_many_videos_share_two_decoders_and_give_the_results_of_each_alone(
     for i in range(3):
         write_video(folder / f"{i}.mp4", seconds=0.6 + 0.1 * i, shots=(0, 3) if i % 2 else (0,))
     (folder / "1b.mp4").write_bytes((folder / "1.mp4").read_bytes()[:900])
-    made: list[str] = []
+    processes: list[str] = []
     plain = WorkerProcess.__init__
 
     def begin(self: WorkerProcess, *given: object) -> None:
-        made.append("one")
+        processes.append("one")
         plain(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(WorkerProcess, "__init__", begin)
     words = ("-m", model, "-f", "json,html,csv", "--snap-to-cuts")
     quick("segment", "videos", *words, "-o", "together", code=4)
     # Two to begin with; the broken video takes its own along, and is tried again in one of its own.
-    assert len(made) <= 2 + 2
+    assert len(processes) <= 2 + 2
     for i in range(3):
         quick("segment", f"videos/{i}.mp4", *words, "-o", "alone/videos")
     together, alone = (

@@ -52,12 +52,12 @@ def test_pool_gives_one_label_for_the_file(quick: Run, park: Path) -> None:
 
 def test_boundaries_move_to_the_cuts_of_a_list(quick: Run, park: Path, tmp_path: Path) -> None:
     (tmp_path / "cuts.txt").write_text("1.7\n5.2\n")
-    wanted = ["--smooth", "viterbi", "--cuts", "cuts.txt", "-f", "json", "-o", "out"]
-    quick("timeline", park, *wanted)
+    options = ["--smooth", "viterbi", "--cuts", "cuts.txt", "-f", "json", "-o", "out"]
+    quick("timeline", park, *options)
     text = (tmp_path / "out" / "park.vidattn.json").read_text()
     assert rows(text) == [(0, 6, "walk"), (6, 8, "run")]  # both are too far away
     (tmp_path / "cuts.txt").write_text("6.4\n")
-    quick("timeline", park, *wanted)
+    quick("timeline", park, *options)
     text = (tmp_path / "out" / "park.vidattn.json").read_text()
     assert rows(text) == [(0, 6.4, "walk"), (6.4, 8, "run")]
     assert [s["start_frame"] for s in json.loads(text)["segments"]] == [0, 64]
@@ -92,18 +92,18 @@ def test_shares_are_of_the_segmented_part(quick: Run, park: Path, tmp_path: Path
     document = json.loads(park.read_text())
     document["input"]["duration"] = 100.0
     park.write_text(json.dumps(document))
-    wanted = ["--smooth", "viterbi"]
-    done = quick("timeline", park, *wanted)
+    options = ["--smooth", "viterbi"]
+    done = quick("timeline", park, *options)
     last = done.stdout.splitlines()[-1]
     assert last == "  total of 00:00:00.0 - 00:00:08.0: walk 75 % (1x), run 25 % (1x)"
-    again = json.loads(quick("timeline", park, *wanted, "--json").stdout)
+    again = json.loads(quick("timeline", park, *options, "--json").stdout)
     assert [row["share"] for row in again["labels"]] == [0.75, 0.25]
     assert again["coverage"]["part"] == [0, 8]
-    drawn = animated_lines(Timeline.from_json(json.dumps(again)), 5, TerminalStyle(80))
-    lines = [line.plain for line in drawn]
+    rendered = animated_lines(Timeline.from_json(json.dumps(again)), 5, TerminalStyle(80))
+    lines = [line.plain for line in rendered]
     assert any(line.startswith("  walk") and " 75.0 %" in line for line in lines)
     assert "  % of 00:00:00.0 - 00:00:08.0" in lines
-    done = quick("compare", park, park, "--differences", *wanted)
+    done = quick("compare", park, park, "--differences", *options)
     assert " of 00:00:00.0 - 00:00:08.0 agrees" in done.stdout
 
 

@@ -88,12 +88,12 @@ def test_times_and_not_frame_numbers_place_a_clip() -> None:
 
 
 def test_a_training_clip_is_normalized_and_of_the_size_asked_for(train: LabeledDataset) -> None:
-    made = TrainingClips(train, CLIP)[0, 0]
-    assert made.clip.shape == (3, 4, 32, 32)
-    assert made.clip.dtype == torch.float32
-    assert 0 <= made.clip.min() < 0.2
-    assert 0.3 < made.clip.max() <= 1
-    assert made.label == train.items[0].label
+    sample = TrainingClips(train, CLIP)[0, 0]
+    assert sample.clip.shape == (3, 4, 32, 32)
+    assert sample.clip.dtype == torch.float32
+    assert 0 <= sample.clip.min() < 0.2
+    assert 0.3 < sample.clip.max() <= 1
+    assert sample.label == train.items[0].label
 
 
 def test_clips_depend_on_seed_epoch_and_index_alone(train: LabeledDataset) -> None:

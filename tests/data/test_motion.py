@@ -117,8 +117,8 @@ def test_a_clip_depends_on_its_seed(textures: DrawnTextures) -> None:
 
 @pytest.mark.parametrize("across", range(8))
 def test_a_mirrored_clip_has_mirrored_label_and_flow(textures: DrawnTextures, across: int) -> None:
-    made = make_sample(np.random.default_rng(4), textures, 2, CLIP, difficulty=0.0)
-    seen = mirror_sample(made, across)
+    original = make_sample(np.random.default_rng(4), textures, 2, CLIP, difficulty=0.0)
+    seen = mirror_sample(original, across)
     mean = seen.flow.mean((0, 1, 2))
     direction = {"pan left": (1, 0), "pan right": (-1, 0), "tilt up": (0, 1), "tilt down": (0, -1)}
     assert np.argmax(np.abs(mean)) == np.argmax(np.abs(direction[LABELS[seen.label]]))
@@ -126,10 +126,10 @@ def test_a_mirrored_clip_has_mirrored_label_and_flow(textures: DrawnTextures, ac
 
 
 def test_mirroring_twice_gives_the_clip_back(textures: DrawnTextures) -> None:
-    made = make_sample(np.random.default_rng(4), textures, 7, CLIP)
-    again = mirror_sample(mirror_sample(made, 3), 3)
-    assert again.label == made.label
-    assert np.array_equal(again.frames, made.frames)
+    original = make_sample(np.random.default_rng(4), textures, 7, CLIP)
+    again = mirror_sample(mirror_sample(original, 3), 3)
+    assert again.label == original.label
+    assert np.array_equal(again.frames, original.frames)
 
 
 def test_a_batch_depends_on_its_number_alone() -> None:

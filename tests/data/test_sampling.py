@@ -142,8 +142,8 @@ def test_views_are_echoed_in_words(text: str, words: str) -> None:
 
 
 def test_views_take_all_crops_of_a_clip_before_the_next_clip() -> None:
-    made = views(ViewConfig(3, 2), [np.array([0, 1]), [5, 6]])
-    assert [(v.indices, v.crop) for v in made] == [
+    crops = views(ViewConfig(3, 2), [np.array([0, 1]), [5, 6]])
+    assert [(v.indices, v.crop) for v in crops] == [
         ((0, 1), "start"),
         ((0, 1), "center"),
         ((0, 1), "stop"),
@@ -184,11 +184,11 @@ def random_windows() -> list[tuple[float, float, float]]:
     ],
 )
 def test_windows_cover_the_whole_file(duration: float, span: float, hop: float) -> None:
-    made = windows(duration, span, hop)
-    assert made[0].start == 0
-    assert made[-1].stop == duration
-    assert all(a.start < b.start <= a.stop for a, b in pairwise(made))
-    assert all(w.duration == pytest.approx(min(span, duration), abs=2e-6) for w in made)
+    regions = windows(duration, span, hop)
+    assert regions[0].start == 0
+    assert regions[-1].stop == duration
+    assert all(a.start < b.start <= a.stop for a, b in pairwise(regions))
+    assert all(w.duration == pytest.approx(min(span, duration), abs=2e-6) for w in regions)
 
 
 def test_windows_with_gaps_still_end_with_the_file() -> None:

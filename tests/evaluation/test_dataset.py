@@ -84,18 +84,18 @@ def test_a_motion_classifier_is_right(classifier: Classifier, dataset: LabeledDa
 
 @pytest.mark.parametrize("views", [ViewConfig(1, 1), ViewConfig(3, 2)])
 @pytest.mark.parametrize("averaging", ["logit", "probability"])
-@pytest.mark.parametrize("drawn", ["dense", "bins"])
+@pytest.mark.parametrize("method", ["dense", "bins"])
 def test_a_video_gets_the_scores_that_classify_gives_it(
-    dataset: LabeledDataset, views: ViewConfig, averaging: str, drawn: str
+    dataset: LabeledDataset, views: ViewConfig, averaging: str, method: str
 ) -> None:
     torch.manual_seed(0)
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
-    clip = replace(CLIP, train_sampling=drawn)  # type: ignore[arg-type]
+    clip = replace(CLIP, train_sampling=method)  # type: ignore[arg-type]
     model = TimeSformer(config)
     nn.init.normal_(model.head.weight, std=1)
     classifier = Classifier(model, clip, CLASSES, averaging, temperature=1.7)  # type: ignore[arg-type]
     events, _ = outcome(classifier, dataset, views)
-    mode = "uniform" if drawn == "bins" else "dense"
+    mode = "uniform" if method == "bins" else "dense"
     for event in events[::4]:
         timeline = stream.classify(event.path, classifier, views=views, sampling=mode, runtime=CPU)  # type: ignore[arg-type]
         assert event.scores is not None
@@ -221,16 +221,16 @@ def ssv2_indices(frames: int, total: int) -> list[int]:
     return [(a + b) // 2 for a, b in pairwise(edges)]
 
 
-@pytest.mark.parametrize("drawn", ["dense", "bins"])
+@pytest.mark.parametrize("method", ["dense", "bins"])
 @pytest.mark.parametrize("window", [None, Window(1, 3)])
 def test_official_sampling_has_official_frames(
-    tmp_path: Path, drawn: str, window: Window | None
+    tmp_path: Path, method: str, window: Window | None
 ) -> None:
     levels = np.arange(40, dtype=np.uint8) * LEVEL
     frames = np.broadcast_to(levels[:, None, None, None], (40, 48, 64, 3))
     path = write_frames(tmp_path / "levels.mp4", np.ascontiguousarray(frames))
     source = LabeledDataset("levels", tmp_path, "val", CLASSES, (Item(str(path), 0, window),))
-    clip = replace(CLIP, frames=8, train_sampling=drawn)  # type: ignore[arg-type]
+    clip = replace(CLIP, frames=8, train_sampling=method)  # type: ignore[arg-type]
     model = Recorder()
     list(
         evaluate_dataset(
@@ -248,7 +248,7 @@ def test_official_sampling_has_official_frames(
         for indices in 3
         * [
             kinetics_indices(8, 6, total, 10, view, 2)
-            if drawn == "dense"
+            if method == "dense"
             else ssv2_indices(8, total)
         ]
     ]

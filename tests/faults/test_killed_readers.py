@@ -32,13 +32,13 @@ def kill_makers_of(
 ) -> None:
     """Kill the first `lives` worker processes that make this sample."""
     folder.mkdir()
-    made = kind.__getitem__
+    read = kind.__getitem__
 
     def make(source: object, index: int) -> object:
         if index == number and get_worker_info() and len(list(folder.iterdir())) < lives:
             (folder / str(os.getpid())).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return made(source, index)
+        return read(source, index)
 
     monkeypatch.setattr(kind, "__getitem__", make)
 

@@ -93,18 +93,18 @@ def threads() -> set[str]:
 
 
 def test_prefetched_items_come_in_order_within_the_bound() -> None:
-    made = 0
+    count = 0
 
     def items() -> Iterator[int]:
-        nonlocal made
+        nonlocal count
         for number in range(40):
-            made += 1
+            count += 1
             yield number
 
     seen = []
     for number in prefetch(items(), 3, nothing):
         seen.append(number)
-        assert made <= number + 1 + 3
+        assert count <= number + 1 + 3
     assert seen == list(range(40))
     assert not threads()
 

@@ -47,10 +47,10 @@ def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> A
                     "mergeGap": d.merge_gap,
                     "leave": d.leave,
                 }
-                for d in wanted
+                for d in decodings
             ],
         }
-        for timeline, wanted in cases
+        for timeline, decodings in cases
     ]
     done = subprocess.run(
         [str(NODE), str(script)],
@@ -67,8 +67,8 @@ def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> A
 def agree(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> int:
     """Compare the segments of script and Python code; return their number."""
     count = 0
-    for (timeline, wanted), replies in zip(cases, in_script(cases, tmp_path), strict=True):
-        for decoding, expected_rows in zip(wanted, replies, strict=True):
+    for (timeline, decodings), replies in zip(cases, in_script(cases, tmp_path), strict=True):
+        for decoding, expected_rows in zip(decodings, replies, strict=True):
             again = timeline.with_decoding(**vars(decoding))
             expected = [
                 (s.window.start, s.window.stop, s.label if s.label_id is not None else None)
@@ -82,7 +82,7 @@ def agree(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> int:
     return count
 
 
-def drawn(seed: int) -> Timeline:
+def random_timeline(seed: int) -> Timeline:
     """A video of random size, overlaps, gaps, damage, cuts and scores, many of them equal."""
     rng = np.random.default_rng(seed)
     count, classes = int(rng.integers(1, 60)), int(rng.choice([1, 2, 3, 8, 70]))
@@ -144,7 +144,7 @@ def test_the_page_finds_the_segments_that_python_finds(base: Decoding, tmp_path:
     rng = np.random.default_rng(5)
     cases = []
     for seed in range(25):
-        timeline = drawn(seed).with_decoding(**vars(base))
+        timeline = random_timeline(seed).with_decoding(**vars(base))
         cases.append((timeline, settings(rng, base)))
     assert agree(cases, tmp_path) > 400
 

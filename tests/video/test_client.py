@@ -60,25 +60,25 @@ def test_a_decoder_that_dies_once_is_replaced(small: Path) -> None:
 
 
 def test_a_decoder_that_dies_is_replaced(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[WorkerProcess] = []
+    started: list[WorkerProcess] = []
 
     class Mortal(WorkerProcess):
         def __init__(self, silence_seconds: float) -> None:
             super().__init__(silence_seconds)
-            made.append(self)
-            if len(made) <= deaths:
+            started.append(self)
+            if len(started) <= deaths:
                 psutil.Process(self.pid).kill()
 
     monkeypatch.setattr("vidattn.video.process.client.WorkerProcess", Mortal)
     deaths = 1
     with open_video(small) as video:
         assert numbers(video.read([4])) == [4]
-    assert len(made) == 2
-    made.clear()
+    assert len(started) == 2
+    started.clear()
     deaths = 3
     with refused("E_DECODER_DIED"):
         open_video(small)
-    assert len(made) == 2
+    assert len(started) == 2
 
 
 @pytest.mark.parametrize("warm", [False, True])
@@ -89,14 +89,14 @@ def test_a_hanging_decoder_fails(warm: bool, small: Path, monkeypatch: pytest.Mo
         open_video(small, pool=pool, limits=limits).close()
         psutil.Process(pool._processes[0].pid).suspend()
     monkeypatch.setenv("VIDATTN_REHEARSE", "sleep-open")
-    made: list[float] = []
+    started: list[float] = []
     monkeypatch.setattr(
         "vidattn.video.process.client.WorkerProcess",
-        lambda seconds: made.append(seconds) or WorkerProcess(seconds),
+        lambda seconds: started.append(seconds) or WorkerProcess(seconds),
     )
     with refused("E_TIMEOUT"):
         open_video(small, pool=pool, limits=limits)
-    assert len(made) == (not warm)
+    assert len(started) == (not warm)
 
 
 def test_reading_between_the_frames_of_a_stream_is_fine(small: Path) -> None:

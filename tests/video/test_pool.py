@@ -128,7 +128,7 @@ def test_the_probe_cache_is_bounded_and_drops_the_least_recent(
     with open_video(small) as video:
         rows = 2 * video.frames
     monkeypatch.setattr(ProbeCache, "ROWS", 2 * rows)
-    known, limits, made = ProbeCache(), Limits(), []
+    known, limits, probed = ProbeCache(), Limits(), []
 
     def ask(name: str) -> None:
         path = tmp_path / name
@@ -137,14 +137,14 @@ def test_the_probe_cache_is_bounded_and_drops_the_least_recent(
         with path.open("rb") as file:
 
             def make() -> Probe:
-                made.append(name)
+                probed.append(name)
                 return probe(lambda: open_container(str(path), limits), lambda: None)
 
             assert known.get(file.fileno(), limits, make).details.frames == rows // 2
 
     for name in ("a", "b", "a", "c", "a", "b"):
         ask(name)
-    assert made == ["a", "b", "c", "b"]
+    assert probed == ["a", "b", "c", "b"]
 
 
 @pytest.fixture
