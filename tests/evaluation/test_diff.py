@@ -21,7 +21,7 @@ def timeline_of(choice: str, **more: Any) -> Timeline:
         labels=("dive", "swim"),
         windows=tuple(Window(i, i + 1) for i in range(len(choice))),
         scores=[scores[c] for c in choice],
-        decoding=Decoding(threshold=0.8),
+        decoding=Decoding(smooth="none", threshold=0.8),
         **more,
     )
 

@@ -38,7 +38,7 @@ def timeline(source: str, text: str, sure: float = 0.9, **more: object) -> Timel
         np.array(scores),
         duration=len(text),
         unreadable=tuple(missing),
-        decoding=Decoding(threshold=0.5),
+        decoding=Decoding(smooth="none", threshold=0.5),
         **more,  # type: ignore[arg-type]
     )
 

@@ -73,7 +73,11 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
     settings = Settings(start_timecode=start)
     hostile = ('<&"\x00>', "]]>\u2028")
     timeline = timeline_cut_at(
-        NTSC, [0, 50, 75, 100], labels=hostile, settings=settings, decoding=Decoding(threshold=0.85)
+        NTSC,
+        [0, 50, 75, 100],
+        labels=hostile,
+        settings=settings,
+        decoding=Decoding(smooth="none", threshold=0.85),
     )
     root = etree.fromstring(render(timeline, "fcpxml").encode())
     definition = etree.DTD(io.StringIO(FCPXML))
@@ -84,7 +88,9 @@ def test_final_cut_xml_obeys_its_definition(start: str | None) -> None:
 
 
 def test_final_cut_lays_the_video_out_without_holes() -> None:
-    timeline = timeline_cut_at(NTSC_24, [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(
+        NTSC_24, [0, 50, 75, 100], decoding=Decoding(smooth="none", threshold=0.85)
+    )
     spine = ElementTree.fromstring(render(timeline, "fcpxml")).find(".//spine")
     assert spine is not None
     at = Fraction(0)
@@ -136,7 +142,9 @@ def test_fiftyone_gets_supports_or_seconds() -> None:
 
 
 def test_activitynet_gets_results_in_seconds() -> None:
-    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(
+        Fraction(25), [0, 50, 75], decoding=Decoding(smooth="none", threshold=0.85)
+    )
     document = json.loads(render(timeline, "activitynet"))
     assert document["results"] == {
         "my movie": [{"label": "dive", "score": 0.9, "segment": [0.0, 2.0]}]

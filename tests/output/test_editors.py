@@ -164,7 +164,9 @@ def test_another_reader_finds_events_channels_and_markers_in_an_edl(
 
 
 def test_editors_get_the_sound_of_a_video_that_has_some() -> None:
-    silent = timeline_cut_at(Fraction(25), [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
+    silent = timeline_cut_at(
+        Fraction(25), [0, 50, 75, 100], decoding=Decoding(smooth="none", threshold=0.85)
+    )
     heard = replace(silent, input=replace(silent.input, audio=True))
     tracks = json.loads(render(heard, "otio"))["tracks"]["children"]
     assert [track["kind"] for track in tracks] == ["Video", "Audio"]
@@ -216,7 +218,9 @@ def test_a_reel_is_at_most_eight_capitals_and_digits() -> None:
 
 
 def test_what_holds_no_frame_is_no_event() -> None:
-    timeline = timeline_cut_at(Fraction(25), [0, 50, 75], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(
+        Fraction(25), [0, 50, 75], decoding=Decoding(smooth="none", threshold=0.85)
+    )
     assert len(events(render(timeline, "edl"))) == 1
     windows = [Window(0, 0.05), Window(0.05, 0.06), Window(0.06, 0.2)]
     short = of_times(np.arange(5) / 25, windows, Fraction(25), 0.2, vfr=False)
@@ -253,7 +257,9 @@ def test_opentimelineio_reads_every_position(rate: Fraction, tmp_path: Path) -> 
 
 def test_opentimelineio_shows_gaps_where_there_is_background() -> None:
     otio = pytest.importorskip("opentimelineio")
-    timeline = timeline_cut_at(Fraction(25), [0, 50, 75, 100], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(
+        Fraction(25), [0, 50, 75, 100], decoding=Decoding(smooth="none", threshold=0.85)
+    )
     read = otio.adapters.read_from_string(render(timeline, "otio"), "otio_json")
     kinds = [type(child).__name__ for child in read.tracks[0]]
     assert kinds == ["Clip", "Gap", "Clip"]
@@ -262,7 +268,9 @@ def test_opentimelineio_shows_gaps_where_there_is_background() -> None:
 
 def test_another_reader_finds_labels_and_milliseconds_in_an_elan_file(tmp_path: Path) -> None:
     pympi = pytest.importorskip("pympi")
-    timeline = timeline_cut_at(NTSC_24, [0, 41, 600, 1234], decoding=Decoding(threshold=0.85))
+    timeline = timeline_cut_at(
+        NTSC_24, [0, 41, 600, 1234], decoding=Decoding(smooth="none", threshold=0.85)
+    )
     path = tmp_path / "a.eaf"
     path.write_text(render(timeline, "eaf"), "utf-8")
     read = pympi.Elan.Eaf(str(path))

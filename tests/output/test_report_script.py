@@ -134,6 +134,7 @@ def settings(rng: np.random.Generator, base: Decoding) -> list[Decoding]:
         Decoding(snap=True),
         Decoding(smooth="median", kernel=3),
         Decoding(smooth="mean", kernel=5),
+        Decoding(smooth="none"),
         Decoding(smooth="viterbi"),
         Decoding(leave=0.2, threshold=0.5),
         Decoding(smooth="mean", leave=0.2, threshold=0.5, snap=True),

@@ -48,8 +48,8 @@ def timelines() -> dict[str, Timeline]:
         "one segment": two_windows(task="classify", windows=(Window(0, 9),), scores=[[0.4, 0.6]]),
         "no windows": two_windows(windows=(), scores=np.zeros((0, 2)), duration=3.0),
         "all unreadable": two_windows(unreadable=((Window(0, 4), "E_DECODE"),)),
-        "all background": two_windows(decoding=Decoding(threshold=1.0)),
-        "some background": two_windows(decoding=Decoding(threshold=0.85)),
+        "all background": two_windows(decoding=Decoding(smooth="none", threshold=1.0)),
+        "some background": two_windows(decoding=Decoding(smooth="none", threshold=0.85)),
         "a gap": two_windows(unreadable=((Window(1, 2.5), "E_DECODE"),)),
         "hours": two_windows(windows=(Window(0, 100 * hour), Window(100 * hour, 100 * hour + 0.5))),
         "a millisecond": two_windows(windows=(Window(0, 0.001), Window(0.001, 0.002))),
@@ -162,7 +162,7 @@ def test_vtt_is_exact() -> None:
 def test_csv_is_exact() -> None:
     timeline = two_windows(
         labels=("dive, deep", "=swim"),
-        decoding=Decoding(threshold=0.85),
+        decoding=Decoding(smooth="none", threshold=0.85),
         frame_times=np.arange(40) / 10,
         windows=(Window(0, 1.23456), Window(1.23456, 4)),
     )

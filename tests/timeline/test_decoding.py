@@ -127,7 +127,7 @@ def test_the_smoothed_scores_are_those_that_enter_and_leave() -> None:
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"smooth": "viterby"}, "expected none, median, mean or viterbi"),
+        ({"smooth": "viterby"}, "expected one of auto, none"),
         ({"kernel": 4}, "odd and at least 1"),
         ({"kernel": -1}, "odd and at least 1"),
         ({"threshold": 1.5}, "a threshold must be in"),

@@ -60,7 +60,7 @@ def test_the_segments_of_two_windows() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_segments_tile_the_file_without_what_is_unreadable(seed: int) -> None:
-    timeline = random_timeline(seed, decoding=Decoding(threshold=0.3 * (seed % 3)))
+    timeline = random_timeline(seed, decoding=Decoding(smooth="none", threshold=0.3 * (seed % 3)))
     assert timeline.duration is not None
     gapless = covered_spans(Window(round(w.start, 3), round(w.stop, 3)) for w in timeline.windows)
     expected = [
@@ -162,7 +162,7 @@ def test_the_document_is_as_published() -> None:
         input=VideoInfo(fps=Fraction(24000, 1001), vfr=False, codec="h264"),
         model=ModelInfo(name="motion-tiny", sha256="ab"),
         settings=Settings(stride_seconds=2.0),
-        decoding=Decoding(threshold=0.85),
+        decoding=Decoding(smooth="none", threshold=0.85),
         warnings=("w",),
         unreadable=((Window(3.5, 4.0), "E_DECODE"),),
         frame_times=np.arange(50) / 10,
@@ -261,7 +261,7 @@ def test_a_classification_is_always_one_segment() -> None:
         task="classify",
         windows=(Window(0, 60),),
         scores=[[0.3, 0.7]],
-        decoding=Decoding(threshold=0.9),
+        decoding=Decoding(smooth="none", threshold=0.9),
         unreadable=((Window(10, 20), "E_DECODE"),),
         seen=(Window(5, 15), Window(40, 50)),
     )

@@ -233,7 +233,7 @@ Windows = Annotated[
     ),
 ]
 _DECODING = {
-    "smooth": option("--smooth", "Temporal smoothing of the scores."),
+    "smooth": option("--smooth", "Temporal smoothing; auto: the likeliest labels of all windows."),
     "kernel": option("--kernel", "N", "Windows per median or mean; odd."),
     "switch_cost": option("--switch-cost", "NATS", "Viterbi cost of a label change."),
     "threshold": option("--threshold", "P", "Background below this probability."),

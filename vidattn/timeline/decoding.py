@@ -16,7 +16,7 @@ from vidattn.errors import UsageError
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
-Smooth = Literal["none", "median", "mean", "viterbi"]
+Smooth = Literal["auto", "none", "median", "mean", "viterbi"]
 
 LEAST = 1e-5
 """The lowest probability in logarithms: one window cannot outvote all others."""
@@ -31,7 +31,9 @@ smaller differences do not count, on every machine."""
 class Decoding:
     """Post-processing: how scores become segments. Raises UsageError for wrong values."""
 
-    smooth: Smooth = "none"
+    smooth: Smooth = "auto"
+    """Temporal smoothing. auto finds the most likely labels of all windows at once and learns the
+    cost of a switch from the scores, see `vidattn.timeline.switching`; with `leave` it is none."""
     kernel: int = 3
     """Number of cells of the median or mean, odd; a cell is as long as the stride."""
     threshold: float = 0.0
@@ -51,8 +53,8 @@ class Decoding:
 
     def __post_init__(self) -> None:
         kernel, leave = self.kernel, self.leave
-        if self.smooth not in get_args(Smooth):
-            raise UsageError(f"smooth {self.smooth!r}: expected none, median, mean or viterbi")
+        if self.smooth not in (known := get_args(Smooth)):
+            raise UsageError(f"smooth {self.smooth!r}: expected one of {', '.join(known)}")
         if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
             raise UsageError(f"a smoothing kernel must be odd and at least 1, got {kernel}")
         if not isinstance(self.snap, bool):
@@ -74,17 +76,27 @@ class Decoding:
         if leave is not None and self.smooth == "viterbi":
             raise UsageError("--leave has no effect with Viterbi, which decides when a label ends")
 
+    @property
+    def uses_all_windows(self) -> bool:
+        """Whether labels are the most likely ones of all windows at once."""
+        return self.smooth == "auto" and self.leave is None
+
 
 def decode_labels(
-    scores: NDArray[np.floating], decoding: Decoding, weights: Floats | None = None
+    scores: NDArray[np.floating],
+    decoding: Decoding,
+    weights: Floats | None = None,
+    path: Labels | None = None,
 ) -> tuple[Labels, Floats]:
     """The label id of every row, -1 for background, and the smoothed scores behind them.
 
-    scores: probabilities [N, K]. weights: of the rows for Viterbi, 1 by default.
+    scores: probabilities [N, K]. weights: of the rows, 1 by default. path: the labels before any
+    threshold, where all windows decided them.
     """
     rows = np.asarray(scores, dtype=np.float64)
     if decoding.smooth == "viterbi":
         path = viterbi_path(rows, decoding.switch_cost, weights)
+    if path is not None:
         rows = rows.round(DIGITS)
         return _drop_unsure(path, rows, decoding.threshold, weights), rows
     rows = smooth(rows, decoding.kernel, decoding.smooth).round(DIGITS)
@@ -99,7 +111,7 @@ def smooth(scores: NDArray[np.floating], kernel: int, how: Smooth = "median") ->
     The first and last rows are repeated at the ends. kernel: odd.
     """
     rows = np.asarray(scores, dtype=np.float64)
-    if how == "none" or kernel == 1 or len(rows) < 2:
+    if how in ("auto", "none") or kernel == 1 or len(rows) < 2:
         return rows
     padded = np.pad(rows, ((kernel // 2, kernel // 2), (0, 0)), mode="edge")
     merged = np.empty_like(rows)
@@ -114,27 +126,30 @@ def smooth(scores: NDArray[np.floating], kernel: int, how: Smooth = "median") ->
 def viterbi_path(
     scores: NDArray[np.floating], switch_cost: float, weights: Floats | None = None
 ) -> Labels:
-    """The labels [N] with the greatest sum of log-probabilities minus the costs of changes.
+    """The most likely path of scores, see `most_likely_path`. weights: [N], of the rows."""
+    rows = np.log(np.maximum(scores, LEAST), dtype=np.float64)
+    return most_likely_path(rows if weights is None else rows * weights[:, None], switch_cost)
+
+
+def most_likely_path(evidence: Floats, switch_cost: float) -> Labels:
+    """The labels [N] with the greatest sum of log-evidence [N, K] minus the costs of changes.
 
     This is the most likely path of a hidden Markov model in which changing to another state is
-    exp(-switch_cost) times as likely as staying. switch_cost: nats. weights: [N], of the rows. Of
-    equal paths the one that changes earlier wins.
+    exp(-switch_cost) times as likely as staying. switch_cost: nats. Of equal paths the one that
+    changes earlier wins.
     """
-    rows = np.log(np.maximum(scores, LEAST), dtype=np.float64)
-    if weights is not None:
-        rows = rows * weights[:, None]
-    best, stays = np.zeros(rows.shape[1]), np.ones(rows.shape, dtype=bool)
-    origin = np.zeros(len(rows), dtype=np.int64)
-    for i, row in enumerate(rows):
+    best, stays = np.zeros(evidence.shape[1]), np.ones(evidence.shape, dtype=bool)
+    origin = np.zeros(len(evidence), dtype=np.int64)
+    for i, row in enumerate(evidence):
         if i:
             origin[i] = best.argmax()
             change = best[origin[i]] - switch_cost
-            stays[i] = best >= change
-            best = np.where(stays[i], best, change)
-        best = best + row
-    path = np.empty(len(rows), dtype=np.int64)
+            np.greater_equal(best, change, out=stays[i])
+            np.maximum(best, change, out=best)
+        best += row
+    path = np.empty(len(evidence), dtype=np.int64)
     state = int(best.argmax())
-    for i in range(len(rows) - 1, -1, -1):
+    for i in range(len(evidence) - 1, -1, -1):
         path[i] = state
         state = state if stays[i, state] else int(origin[i])
     return path

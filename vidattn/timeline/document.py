@@ -116,7 +116,8 @@ def _parse(kind: Callable[..., T], document: Any) -> T:
     source, settings = dict(document["input"]), dict(document["settings"])
     coverage, saved = document["coverage"], document["scores"]
     known = [f.name for f in fields(Decoding) if f.name in settings]
-    decoding = Decoding(**{name: settings.pop(name) for name in known})
+    given = {name: settings.pop(name) for name in known}
+    decoding = Decoding(**{"smooth": "none", **given})
     labels = tuple(map(str, saved["labels"]))
     unreadable = zip(coverage["unreadable"], coverage["reasons"], strict=True)
     return kind(

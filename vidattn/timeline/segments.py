@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.timeline.decoding import LEAST, NOTHING, Decoding, decode_labels
+from vidattn.timeline.decoding import LEAST, NOTHING, Decoding, Labels, decode_labels
 from vidattn.timeline.merging import LabelRuns, absorb_short, merge_gaps
 from vidattn.types import Window
 
@@ -164,32 +164,36 @@ def merge_cells(
     labels: Sequence[str],
     decoding: Decoding = Decoding(),
     cell_frames: Sequence[tuple[int, int]] | None = None,
+    path: Labels | None = None,
 ) -> tuple[Segment, ...]:
     """Label every cell and merge neighbors of equal label: segments that tile the cells.
 
     cells: sorted; cells that do not touch are never merged. scores: probabilities [cells, K].
-    cell_frames: first frame and frame after the last of every cell. Labels follow from smoothed
-    scores (for Viterbi, cells weigh as much as they are longer than the median); the scores of
-    segments are means of the scores as given.
+    cell_frames: first frame and frame after the last of every cell. Labels follow from `path`
+    or from smoothed scores (for Viterbi, cells weigh as much as they are longer than the median);
+    the scores of segments are means of the scores as given.
     """
     if not cells:
         return ()
     scores = np.asarray(scores, dtype=np.float64)
     island = np.cumsum([0, *(a.stop != b.start for a, b in pairwise(cells))])
-    blocks = np.split(scores, np.flatnonzero(np.diff(island)) + 1)
+    edges = np.flatnonzero(np.diff(island)) + 1
+    blocks = np.split(scores, edges)
     lengths = np.array([c.duration for c in cells])
-    weights = np.split(lengths / np.median(lengths), np.flatnonzero(np.diff(island)) + 1)
-    decisions = [decode_labels(b, decoding, w) for b, w in zip(blocks, weights, strict=True)]
+    weights = np.split(lengths / np.median(lengths), edges)
+    paths = [None] * len(blocks) if path is None else np.split(path, edges)
+    rows = zip(blocks, weights, paths, strict=True)
+    decisions = [decode_labels(block, decoding, weight, way) for block, weight, way in rows]
     choice, smoothed = (np.concatenate(blocks) for blocks in zip(*decisions, strict=True))
     runs = merge_gaps(LabelRuns(np.arange(len(cells)), choice, island), lengths, decoding.merge_gap)
     runs = absorb_short(runs, smoothed, lengths, decoding)
     bounds = [*runs.first.tolist(), len(cells)]
     means = np.add.reduceat(scores * lengths[:, None], runs.first, axis=0)
     means /= np.add.reduceat(lengths, runs.first)[:, None]
-    rows = zip(pairwise(bounds), runs.label.tolist(), means, _rank(means), strict=True)
+    found = zip(pairwise(bounds), runs.label.tolist(), means, _rank(means), strict=True)
     return tuple(
         _segment(cells[a:b], row, best, label, labels, cell_frames and cell_frames[a:b])
-        for (a, b), label, row, best in rows
+        for (a, b), label, row, best in found
     )
 
 

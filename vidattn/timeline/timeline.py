@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from vidattn.timeline.segments import (
     subtract_spans,
 )
 from vidattn.timeline.shot_cuts import snap_to_cuts
+from vidattn.timeline.switching import LabelPath, label_path
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
 Unreadable = tuple[Window, str]
@@ -58,7 +60,8 @@ class Timeline:
     input: VideoInfo = field(default_factory=VideoInfo)
     model: ModelInfo = field(default_factory=ModelInfo)
     settings: Settings = field(default_factory=Settings)
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: Decoding = Decoding(smooth="none")
+    """Post-processing; by default scores are taken as they are."""
     warnings: tuple[str, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     """Spans that could not be read and the reason code of each."""
@@ -106,13 +109,26 @@ class Timeline:
         """Labeled segments that tile everything that was covered and could be read, in order."""
         if not self.cells:
             return ()
-        decoding = Decoding() if self.task == "classify" else self.decoding
-        segments = merge_cells(
-            self.cells, self.cell_scores, self.labels, decoding, self.cell_frames
-        )
+        decoding = Decoding(smooth="none") if self.task == "classify" else self.decoding
+        cells, frames, path = self.cells, self.cell_frames, None
+        if self.path is not None:
+            cells, path = self.path.cells, self.path.labels
+            frames = self._move_frames(cells)
+        segments = merge_cells(cells, self.cell_scores, self.labels, decoding, frames, path)
         if not (decoding.snap and self.cuts):
             return segments
         return snap_to_cuts(segments, self.cuts, self.snap_distance, self._frame_at)
+
+    @cached_property
+    def path(self) -> LabelPath | None:
+        """The most likely label of every cell, for `smooth` auto; None for the other rules."""
+        if not self.decoding.uses_all_windows or self.task == "classify" or not self.cells:
+            return None
+        fps, scores = self._constant_fps, round_scores(self.scores)
+        path = label_path(self._spans, scores, self.cells, fps=fps)
+        if self.cell_frames is not None and fps is None:
+            return replace(path, cells=self.cells)  # frames are known at the edges of cells only
+        return path
 
     @cached_property
     def cells(self) -> tuple[Window, ...]:
@@ -255,9 +271,25 @@ class Timeline:
 
     def _frame_at(self, time: float) -> int | None:
         """The first frame at or after a time; None if the rate is variable or unknown."""
-        if self.input.vfr is not False or self.input.fps is None:
-            return None
-        return first_frame(time, self.input.fps)
+        fps = self._constant_fps
+        return None if fps is None else first_frame(time, fps)
+
+    @property
+    def _constant_fps(self) -> Fraction | None:
+        return self.input.fps if self.input.vfr is False else None
+
+    def _move_frames(self, cells: Sequence[Window]) -> tuple[tuple[int, int], ...] | None:
+        """The frames of cells whose edges have moved."""
+        if self.cell_frames is None or (fps := self._constant_fps) is None:
+            return self.cell_frames
+        rows = zip(self.cells, cells, self.cell_frames, strict=True)
+        return tuple(
+            (
+                start if moved.start == cell.start else first_frame(moved.start, fps),
+                stop if moved.stop == cell.stop else first_frame(moved.stop, fps),
+            )
+            for cell, moved, (start, stop) in rows
+        )
 
 
 def _check_values(timeline: Timeline) -> None:

@@ -28,17 +28,20 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
     island of each cell; the Viterbi path if there is one; then one or two tables of scores, those
     that decide and, if these are smoothed, those that are shown.
     """
-    cells, fused = timeline.cells, timeline.cell_scores
+    fused, known = timeline.cell_scores, timeline.path
+    cells = timeline.cells if known is None else known.cells
     edges = np.rint(np.array([(c.start, c.stop) for c in cells]).reshape(-1, 2) * 1000)
     starts, stops = edges.astype(np.int64).T
     islands = np.cumsum([0, *(starts[1:] != stops[:-1])])[: len(cells)]
-    decoding = Decoding() if timeline.task == "classify" else timeline.decoding
+    decoding = Decoding(smooth="none") if timeline.task == "classify" else timeline.decoding
     path, decisive = _decode(fused, islands, decoding, np.array([c.duration for c in cells]))
+    if known is not None:
+        path = known.labels
     ids = np.unique(path)
     if timeline.task == "classify" and len(decisive):
         ids = np.sort(np.argsort(-decisive[0], kind="stable")[:RANKED])
     numbers: list[NDArray[Any]] = [np.diff(starts, prepend=0), stops - starts, islands]
-    if decoding.smooth == "viterbi":
+    if _mode(decoding) == "path":
         numbers.append(np.searchsorted(ids, path))
     tables = [decisive[:, ids]]
     if not np.array_equal(decisive, fused.round(DIGITS)):
@@ -58,7 +61,7 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
 
 
 def _mode(decoding: Decoding) -> str:
-    if decoding.smooth == "viterbi":
+    if decoding.uses_all_windows or decoding.smooth == "viterbi":
         return "path"
     return "cells" if decoding.leave is None else "hysteresis"
 

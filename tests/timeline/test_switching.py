@@ -1,0 +1,126 @@
+"""The most likely labels of all windows at once: what they must and must not depend on."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.segments import cut_cells
+from vidattn.timeline.switching import LabelPath, label_path
+from vidattn.types import VideoInfo, Window
+
+
+def windows(count: int, stride: float = 1.0, span: float = 1.0) -> list[Window]:
+    return [Window(i * stride, i * stride + span) for i in range(count)]
+
+
+def scores(labels: list[int], sure: float = 0.9, classes: int = 3) -> np.ndarray:
+    """Probabilities [N, classes], `sure` for one label of each row."""
+    rows = np.full((len(labels), classes), (1 - sure) / (classes - 1))
+    rows[np.arange(len(labels)), labels] = sure
+    return rows
+
+
+def path_of(rows: np.ndarray, stride: float = 1.0, **given: object) -> LabelPath:
+    spans = windows(len(rows), stride)
+    return label_path(spans, rows, cut_cells(spans), **given)
+
+
+def changes(path: LabelPath) -> list[float]:
+    """The times at which the label changes."""
+    return [path.cells[i + 1].start for i in np.flatnonzero(np.diff(path.labels))]
+
+
+def shot(label: int, stride: float, span: float, edge: float, stop: float) -> np.ndarray:
+    """Scores of windows over a label until `edge` and the next one after it, by their shares."""
+    starts = np.arange(0, stop - span + 1e-9, stride)
+    left = np.clip((edge - starts) / span, 0, 1)
+    rows = np.full((len(starts), 3), 0.02)
+    rows[:, label] += 0.94 * left
+    rows[:, label + 1] += 0.94 * (1 - left)
+    return rows
+
+
+def test_one_odd_window_among_many_is_noise_and_a_run_of_them_is_not() -> None:
+    assert path_of(scores([0] * 10 + [1] + [0] * 10, 0.6)).labels.tolist() == [0] * 21
+    assert path_of(scores([0] * 10 + [1] * 4 + [0] * 10)).labels.tolist().count(1) == 4
+
+
+def test_a_video_of_many_switches_keeps_them_all() -> None:
+    labels = [0, 1, 2] * 12
+    path = path_of(scores(labels, 0.98))
+    assert path.labels.tolist() == labels
+    assert path.switch_cost < path_of(scores([0] * 36, 0.98)).switch_cost
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_permuted_labels_permute_the_answer(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.dirichlet(np.full(5, 0.3), 40)
+    order = rng.permutation(5)
+    path, permuted = path_of(rows, 0.25), path_of(rows[:, order], 0.25)
+    assert order[permuted.labels].tolist() == path.labels.tolist()
+    assert permuted.cells == path.cells
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_window_that_repeats_another_changes_nothing(seed: int) -> None:
+    rows = np.random.default_rng(seed).dirichlet(np.full(4, 0.3), 30)
+    spans = [window for window in windows(30, 0.5) for _ in (0, 1)]
+    once = path_of(rows, 0.5)
+    twice = label_path(spans, rows.repeat(2, axis=0), cut_cells(spans))
+    assert twice.labels.tolist() == once.labels.tolist()
+    assert twice.cells == once.cells
+
+
+@pytest.mark.parametrize("stride", [1.0, 0.5, 0.25])
+@pytest.mark.parametrize("edge", [9.0, 9.2, 9.5, 9.7])
+def test_a_boundary_within_a_window_is_found_to_half_a_stride(stride: float, edge: float) -> None:
+    rows = shot(0, stride, 1.0, edge, 20.0)
+    (time,) = changes(path_of(rows, stride))
+    assert abs(time - edge) <= stride / 2 + 1e-3
+
+
+def test_a_switch_cost_that_is_given_is_kept() -> None:
+    rows = scores([0] * 6 + [1] * 6, 0.7)
+    assert path_of(rows, switch_cost=0.0).switch_cost == 0.0
+    assert changes(path_of(rows, switch_cost=100.0)) == []
+
+
+def test_labels_do_not_last_beyond_a_gap() -> None:
+    spans = [*windows(4), *(Window(w.start + 10, w.stop + 10) for w in windows(4))]
+    path = label_path(spans, scores([0] * 4 + [1] * 4, 0.6), cut_cells(spans))
+    assert path.labels.tolist() == [0] * 4 + [1] * 4
+    assert path.cells == tuple(spans)
+
+
+def test_boundaries_of_a_constant_rate_lie_at_the_start_of_a_frame() -> None:
+    fps = Fraction(24)
+    timeline = Timeline(
+        source="a.mp4",
+        labels=("a", "b", "c"),
+        windows=tuple(windows(20)),
+        scores=shot(0, 1.0, 1.0, 9.3, 20.0),
+        input=VideoInfo(fps=fps, vfr=False),
+        decoding=Decoding(),
+        frame_times=np.arange(480) / 24,
+    )
+    first, second = timeline.segments
+    assert first.window.stop == second.window.start
+    assert first.end_frame == second.start_frame == round(first.window.stop * 24)
+    assert abs(first.window.stop * 24 - first.end_frame) < 0.02
+    assert Timeline.from_json(timeline.to_json()).segments == timeline.segments
+
+
+def test_boundaries_of_a_variable_rate_stay_where_frames_are_known() -> None:
+    timeline = Timeline(
+        source="a.mp4",
+        labels=("a", "b", "c"),
+        windows=tuple(windows(20)),
+        scores=shot(0, 1.0, 1.0, 9.3, 20.0),
+        input=VideoInfo(fps=Fraction(24), vfr=True),
+        decoding=Decoding(),
+        frame_times=np.arange(480) / 24,
+    )
+    assert all(s.window.start % 1 == 0 and s.start_frame is not None for s in timeline.segments)

@@ -1,0 +1,144 @@
+"""The most likely labels of a video, from all of its windows at once.
+
+A window stands for the time around its center: its log-probabilities are spread over that time by a
+triangle, as wide as the window and at least `REACH` strides to each side. Overlapping windows share
+frames, so that each moment carries the evidence of about one window, however many see it. A hidden
+Markov model then decides: a label lasts until changing to another pays for the cost of a switch,
+which is the logarithm of how rare switches are. The model learns it from the scores themselves,
+counting the switches of its own answer until that stays the same. Last, each boundary moves to the
+moment at which the evidence turns, between two frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.timeline.decoding import LEAST, Labels, most_likely_path
+from vidattn.timeline.segments import fuse_scores
+from vidattn.types import Window
+
+Floats = NDArray[np.float64]
+
+REACH = 1.25
+"""Strides to each side that a window speaks for at least: between two windows side by side, the
+evidence turns from one to the other by degrees."""
+MOST_EVIDENCE = 1.15
+"""Windows' worth of evidence for each window length where windows overlap; 1 side by side."""
+FIRST_COST = 0.5
+LEAST_COST = 0.5
+ROUNDS = 6
+"""Rounds in which the cost of a switch is learned, at most; two or three are usual."""
+POSITIONS = 16
+"""Places between two cells that a boundary may move to."""
+
+
+@dataclass(frozen=True)
+class LabelPath:
+    """The most likely label of every cell, and the cells with their boundaries moved."""
+
+    labels: Labels
+    cells: tuple[Window, ...]
+    """As given, but where the label changes the boundary lies where the evidence turns."""
+    switch_cost: float
+    """Nats."""
+
+
+class _Evidence:
+    """What windows say about time. windows: sorted; scores: probabilities [N, K]."""
+
+    def __init__(self, windows: Sequence[Window], scores: NDArray[np.floating]) -> None:
+        edges = np.array([(w.start, w.stop) for w in windows], dtype=np.float64)
+        self.scores, self.centers = scores, edges.mean(axis=1)
+        self.span = float(np.median(edges[:, 1] - edges[:, 0]))
+        strides = np.diff(np.unique(edges[:, 0]))
+        self.stride = min(float(np.median(strides)), self.span) if len(strides) else self.span
+        self.reach = np.maximum((edges[:, 1] - edges[:, 0]) / 2, REACH * self.stride)
+        overlap = 1 - self.stride / self.span
+        self.weight = (1 + (MOST_EVIDENCE - 1) * overlap) / self.span
+        """Of a second, in windows."""
+
+    def of_cells(self, cells: Sequence[Window]) -> Floats:
+        """Log-evidence [cells, K], up to a constant in each row."""
+        ends = zip(self.centers - self.reach, self.centers + self.reach, strict=True)
+        wide = [Window(float(start), float(stop)) for start, stop in ends]
+        rows = np.log(np.maximum(fuse_scores(wide, self.scores, cells), LEAST**2))
+        seconds = np.array([cell.duration for cell in cells])
+        return np.asarray(rows * (seconds * self.weight)[:, None])
+
+    def turn(self, start: float, stop: float, times: Floats, before: int, after: int) -> float:
+        """The one of some times inside [start, stop] at which the evidence turns to a label."""
+        edges = np.concatenate([[start], times, [stop]])
+        middles = (edges[1:] + edges[:-1]) / 2
+        reach = self.reach.max()
+        low, high = np.searchsorted(self.centers, (start - reach, stop + reach))
+        weights = 1 - np.abs(middles[:, None] - self.centers[low:high]) / self.reach[low:high]
+        weights = np.maximum(weights, 0)
+        pair = np.log(np.maximum(self.scores[low:high, [before, after]], LEAST), dtype=np.float64)
+        gain = weights @ (pair[:, 0] - pair[:, 1]) / np.maximum(weights.sum(axis=1), LEAST)
+        total = np.cumsum(gain * np.diff(edges))[:-1]  # at every time: of what lies before it
+        best = np.flatnonzero(total >= total.max() - 1e-9)
+        return float(times[best[len(best) // 2]])
+
+
+def label_path(
+    windows: Sequence[Window],
+    scores: NDArray[np.floating],
+    cells: Sequence[Window],
+    switch_cost: float | None = None,
+    fps: Fraction | None = None,
+) -> LabelPath:
+    """The most likely label of every cell, given all windows.
+
+    windows: sorted; scores: probabilities [N, K]. cells: sorted, each seen by a window; a label
+    does not last beyond cells that do not touch. switch_cost: nats; None learns it.
+    fps: where it is constant; boundaries then lie between frames.
+    """
+    evidence = _Evidence(windows, scores)
+    apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
+    blocks = np.split(evidence.of_cells(cells), apart)
+    spans = sum(cell.duration for cell in cells) / evidence.span
+    cost, learned = FIRST_COST if switch_cost is None else switch_cost, switch_cost is not None
+    for _ in range(ROUNDS):
+        paths = [most_likely_path(block, cost) for block in blocks]
+        before, cost = cost, cost if learned else _cost_of(paths, spans, scores.shape[1])
+        if abs(cost - before) < 0.01:
+            break
+    labels = np.concatenate(paths)
+    return LabelPath(labels, _move_boundaries(cells, labels, evidence, fps), before)
+
+
+def _cost_of(paths: Sequence[Labels], spans: float, labels: int) -> float:
+    """The log-odds of staying against going to one of the other labels, within a window length."""
+    switches = sum(int((path[1:] != path[:-1]).sum()) for path in paths)
+    share = min((switches + 1) / (spans + 2), 0.9)
+    return max(math.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
+
+
+def _move_boundaries(
+    cells: Sequence[Window], labels: Labels, evidence: _Evidence, fps: Fraction | None
+) -> tuple[Window, ...]:
+    edges = [[cell.start, cell.stop] for cell in cells]
+    for i in np.flatnonzero(np.diff(labels)).tolist():
+        first, second = cells[i], cells[i + 1]
+        start, stop = (first.start + first.stop) / 2, (second.start + second.stop) / 2
+        times = _between(start, stop, fps)
+        if first.stop == second.start and len(times):
+            edge = evidence.turn(start, stop, times, int(labels[i]), int(labels[i + 1]))
+            edges[i][1] = edges[i + 1][0] = round(edge, 3)
+    return tuple(Window(*pair) for pair in edges)
+
+
+def _between(start: float, stop: float, fps: Fraction | None) -> Floats:
+    """Places for a boundary inside (start, stop): the times of frames where these are known."""
+    if fps is None:
+        return np.linspace(start, stop, POSITIONS + 1)[1:-1]
+    first, after = math.floor(start * fps) + 1, math.ceil(stop * fps)
+    step = max((after - first) // POSITIONS, 1)
+    return np.arange(first, after, step) / float(fps)
