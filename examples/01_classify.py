@@ -1,10 +1,10 @@
 """What does a whole file show? One prediction, and how much of the file the model saw."""
 
-import film
+import sample_video
 
 import vidattn
 
-path = film.write("film.mp4")
+path = sample_video.write("video.mp4")
 classifier = vidattn.load("motion-tiny")
 timeline = vidattn.classify(path, classifier)
 

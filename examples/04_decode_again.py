@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import film
+import sample_video
 
 import vidattn
 
 classifier = vidattn.load("motion-tiny")
-vidattn.write(vidattn.segment(film.write("film.mp4"), classifier), "film.vidattn.json")
+vidattn.write(vidattn.segment(sample_video.write("video.mp4"), classifier), "video.vidattn.json")
 
-saved = vidattn.Timeline.from_json(Path("film.vidattn.json").read_text(encoding="utf-8"))
+saved = vidattn.Timeline.from_json(Path("video.vidattn.json").read_text(encoding="utf-8"))
 for threshold in (0.0, 0.5, 0.9):
     again = saved.with_decoding(threshold=threshold, min_duration=0.5)
     print(threshold, [segment.label for segment in again.segments])

@@ -1,6 +1,6 @@
 """How do I use a model of my own? Weights travel with all that is needed to use them rightly."""
 
-import film
+import sample_video
 import torch
 
 import vidattn
@@ -20,4 +20,4 @@ vidattn.save(classifier, "house.safetensors")
 
 again = vidattn.load("house.safetensors")
 print(again.card.name, again.labels, again.clip.step_seconds)
-print(vidattn.classify(film.write("film.mp4"), again).top(2))
+print(vidattn.classify(sample_video.write("video.mp4"), again).top(2))

@@ -147,14 +147,14 @@ def line_counts(root: Path = ROOT) -> list[tuple[int, str]]:
 
 def entered_by_stream() -> list[str]:
     """The files of the package whose functions run between `stream` and its last event."""
-    import film
+    import sample_video
 
     import vidattn
 
     entered = set[str]()
     classifier = vidattn.load("motion-tiny")
     with tempfile.TemporaryDirectory() as folder:
-        path = film.write(f"{folder}/film.mp4", (("static", 2.0),))
+        path = sample_video.write(f"{folder}/video.mp4", (("static", 2.0),))
         sys.setprofile(lambda frame, event, _: entered.add(frame.f_code.co_filename))
         try:
             for _ in vidattn.stream(path, classifier):

@@ -64,7 +64,7 @@ def decoded(**settings: object) -> Rule:
     """The segments that `vidattn timeline` makes with these settings."""
 
     def spans(timeline: vidattn.Timeline) -> list[Span]:
-        found = timeline.decoded(**settings).segments
+        found = timeline.with_decoding(**settings).segments
         return [(s.window.start, s.window.stop, s.label_id) for s in found]
 
     return spans

@@ -176,7 +176,7 @@ def blank(work: Path, kind: str) -> tuple[Path, dict[str, bytes]]:
 def main(cuts: int = 20, seed: int = 0) -> int:
     """Cut, look, go on, compare; 0 when all is well."""
     rng, done, bad = random.Random(seed), 0, 0
-    film = Path(__file__).parent.with_name("film.py")
+    film = Path(__file__).parent.with_name("sample_video.py")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         (work / "films").mkdir()

@@ -89,7 +89,7 @@ def main(count: int = 500) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "films").mkdir()
-        film = Path(__file__).parent.with_name("film.py")
+        film = Path(__file__).parent.with_name("sample_video.py")
         subprocess.run([sys.executable, film, folder / "one.mp4"], check=True, capture_output=True)
         for i in range(count):
             os.link(folder / "one.mp4", folder / "films" / f"{i:04d}.mp4")

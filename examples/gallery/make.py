@@ -26,7 +26,7 @@ from rich.console import Console
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-import film  # noqa: E402
+import sample_video  # noqa: E402
 
 import vidattn  # noqa: E402
 from vidattn import output  # noqa: E402
@@ -125,8 +125,8 @@ def draw_annotated(source: str, at: float, folder: Path, out: Path) -> Path:
 
 def segment_walk_through(folder: Path) -> vidattn.Timeline:
     """The timeline of a video with known camera motion."""
-    film.WIDTH, film.HEIGHT = 320, 180
-    path = film.write(str(folder / "walk_through.mp4"), SCENES)
+    sample_video.WIDTH, sample_video.HEIGHT = 320, 180
+    path = sample_video.write(str(folder / "walk_through.mp4"), SCENES)
     decoding = Decoding(smooth="median", min_duration=0.8)
     return vidattn.segment(path, vidattn.load("motion-tiny"), overlap=0.75, decoding=decoding)
 

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidattn import weights
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.config.labels import COUNTS
 from vidattn.inference.scorer import Scorer
@@ -29,7 +28,7 @@ from vidattn.models.flops import count_macs
 from vidattn.models.fused import FrozenLinear, can_pack
 from vidattn.models.int8 import Int8Linear
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import catalog, key_maps
+from vidattn.weights import catalog, key_maps, load
 
 Config = TimeSformerConfig | StamConfig
 OTHERS = {"howto100m": 1059}
@@ -118,7 +117,7 @@ def count_parameters(config: Config) -> int:
 def find_config(name: str) -> Config:
     """The config of a model in the catalog, a file or a folder. Raises WeightsError."""
     if exists(Path(name)) or name == catalog.BUNDLED:
-        config = weights.load(name).model.config
+        config = load(name).model.config
         assert isinstance(config, TimeSformerConfig | StamConfig)
         return config
     entry = catalog.find_entry(name)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from vidattn.io.lazy import lazy_getattr
 
 if TYPE_CHECKING:
-    from vidattn.video.process.pool import Prefetcher, ProcessPool
+    from vidattn.video.process.pool import ProcessPool
+    from vidattn.video.process.prefetch import Prefetcher
     from vidattn.video.protocol import Limits, Opening, UnreadableSpan, Video, VideoDetails
     from vidattn.video.readers.memory import MemoryVideo
 
@@ -28,7 +29,8 @@ __all__ = [
     "open_video",
 ]
 _HOMES = {
-    "process.pool": ("Prefetcher", "ProcessPool"),
+    "process.pool": ("ProcessPool",),
+    "process.prefetch": ("Prefetcher",),
     "protocol": ("Limits", "Opening", "UnreadableSpan", "Video", "VideoDetails"),
     "readers.memory": ("MemoryVideo",),
 }

@@ -105,13 +105,13 @@ def write_files(
 
     json comes last: it is the proof that all others exist.
     """
-    from vidattn import output
+    from vidattn.output import write
     from vidattn.output.thumbnails import thumbnails
 
     for fmt, file in sorted(files.items(), key=lambda item: item[0] == "json"):
         page = fmt == "html"
         stills = thumbnails(timeline, opening=opening) if page else None
-        output.write(timeline, file, fmt, stills=stills, explained=explanations if page else ())
+        write(timeline, file, fmt, stills=stills, explained=explanations if page else ())
     return tuple(files.values())
 
 

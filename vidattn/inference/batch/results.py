@@ -77,12 +77,12 @@ class Result:
 
     def damaged(self, files: Mapping[str, Path]) -> dict[str, Path]:
         """The files of the result, by format, that are missing or have another content."""
-        from vidattn import output
+        from vidattn.output import is_current
 
         return {
             fmt: path
             for fmt, path in files.items()
-            if (self.altered if fmt == "json" else not output.is_current(self.timeline, path, fmt))
+            if (self.altered if fmt == "json" else not is_current(self.timeline, path, fmt))
         }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from vidattn.errors import UsageError, VideoError
 from vidattn.types import Window
 from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
+from vidattn.video.process.pool import ProcessPool
 from vidattn.video.protocol import (
     Frames,
     Limits,
@@ -26,9 +27,6 @@ from vidattn.video.protocol import (
     check_indices,
 )
 from vidattn.video.readers import READER_NAMES
-
-if TYPE_CHECKING:
-    from vidattn.video.process.pool import ProcessPool
 
 MAX_SIDE = 1 << 20
 """Pixels; no frame is that large, however it is resized."""

@@ -1,6 +1,6 @@
 """A short video to try things on: plain textures under a camera that moves as the file name says.
 
-    python examples/film.py film.mp4
+    python examples/sample_video.py video.mp4
 
 Shared by the numbered examples; needs nothing that is not installed with vidattn.
 """
@@ -32,7 +32,7 @@ def texture(size: int, seed: int = 1) -> np.ndarray:
 
 def frames(scenes: tuple[tuple[str, float], ...] = SCENES) -> list[np.ndarray]:
     """The whole video: uint8 [HEIGHT, WIDTH, 3] each."""
-    ground, x, y, zoom, film = texture(1400), 700.0, 700.0, 1.0, []
+    ground, x, y, zoom, images = texture(1400), 700.0, 700.0, 1.0, []
     for move, seconds in scenes:
         for _ in range(round(seconds * FPS)):
             x += 2.0 * (move == "pan right")
@@ -40,8 +40,8 @@ def frames(scenes: tuple[tuple[str, float], ...] = SCENES) -> list[np.ndarray]:
             zoom *= 1.008 if move == "zoom in" else 1.0
             rows = y + (np.arange(HEIGHT) - HEIGHT / 2) / zoom
             columns = x + (np.arange(WIDTH) - WIDTH / 2) / zoom
-            film.append(ground[rows.astype(int)][:, columns.astype(int)])
-    return film
+            images.append(ground[rows.astype(int)][:, columns.astype(int)])
+    return images
 
 
 def write(path: str, scenes: tuple[tuple[str, float], ...] = SCENES) -> str:
@@ -56,4 +56,4 @@ def write(path: str, scenes: tuple[tuple[str, float], ...] = SCENES) -> str:
 
 
 if __name__ == "__main__":
-    print(write(sys.argv[1] if len(sys.argv) > 1 else "film.mp4"))
+    print(write(sys.argv[1] if len(sys.argv) > 1 else "video.mp4"))

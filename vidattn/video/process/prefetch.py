@@ -1,0 +1,90 @@
+"""Many videos one after the other: in few processes, and the next one opened ahead of time."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, suppress
+from typing import NamedTuple
+
+from vidattn.errors import VideoError
+from vidattn.video.process.client import SupervisedVideo
+from vidattn.video.process.pool import ProcessPool
+from vidattn.video.protocol import Limits, Video
+
+
+class _Key(NamedTuple):
+    path: str
+    reader: str
+    short_side: int | None
+
+
+class Prefetcher(AbstractContextManager["Prefetcher", None]):
+    """Opens videos as `open_video` does, with the same frames and errors, for many in a row.
+
+    Decoding processes are kept from video to video, and one may open the next video in advance.
+    limits: of every video. For one thread at a time; a context manager that ends the processes.
+    """
+
+    SIZE = 2
+    """Idle processes, and videos opened in advance: one for the video at hand, one for the next."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._pool = ProcessPool(self.SIZE)
+        self._opening: dict[_Key, SupervisedVideo] = {}
+
+    def __call__(
+        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
+    ) -> Video:
+        """The video, opened in advance if it was prefetched. Raises as `open_video`."""
+        key = _Key(os.fspath(path), reader, short_side)
+        video = self._opening.pop(key, None)
+        if video is None or not _is_current(video):
+            if video is not None:
+                video.close()
+            return self._open(key, ahead=False)
+        video.wait()
+        return video
+
+    def prefetch(
+        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
+    ) -> None:
+        """Begin to open a video that is needed soon, perhaps giving up the oldest such one.
+
+        An error is raised when the video is opened.
+        """
+        key = _Key(os.fspath(path), reader, short_side)
+        if key in self._opening:
+            return
+        while len(self._opening) >= self.SIZE:
+            self._opening.pop(next(iter(self._opening))).close()
+        with suppress(VideoError):
+            self._opening[key] = self._open(key, ahead=True)
+
+    def _open(self, key: _Key, *, ahead: bool) -> SupervisedVideo:
+        return SupervisedVideo(
+            key.path,
+            reader=key.reader,
+            short_side=key.short_side,
+            limits=self.limits,
+            pool=self._pool,
+            ahead=ahead,
+        )
+
+    def close(self) -> None:
+        """End the kept processes; opening another video starts anew."""
+        while self._opening:
+            self._opening.popitem()[1].close()
+        self._pool.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _is_current(video: SupervisedVideo) -> bool:
+    """Whether the file that was opened is still the one with this path."""
+    try:
+        video.check_unchanged()
+    except VideoError:
+        return False
+    return os.path.lexists(video.path)
