@@ -63,7 +63,7 @@ def long(windows: int, classes: int, **decoding: object) -> Timeline:
         tuple(f"label number {k}" for k in range(classes)),
         tuple(Window(i, i + 2.0) for i in range(windows)),
         scores / scores.sum(axis=1, keepdims=True),
-        decoding=Decoding(**decoding),  # type: ignore[arg-type]
+        decoding=Decoding(**{"smooth": "none", **decoding}),  # type: ignore[arg-type]
     )
 
 

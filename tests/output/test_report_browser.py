@@ -55,7 +55,7 @@ def timeline(**changes: Any) -> Timeline:
         "labels": ("walk", "run", "jump"),
         "windows": tuple(Window(i / 2, i / 2 + 0.5) for i in range(8)),
         "scores": scores / scores.sum(axis=1, keepdims=True),
-        "decoding": Decoding(),
+        "decoding": Decoding(smooth="none"),
     }
     return Timeline(**{**values, **changes})
 
