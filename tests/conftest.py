@@ -23,9 +23,6 @@ from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # parallel tests get one core each
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 
 @pytest.fixture(scope="session")
 def known_values() -> Callable[[Mapping[str, tuple[int, ...]]], dict[str, np.ndarray]]:
