@@ -25,12 +25,13 @@ def test_a_stop_between_two_files_of_a_result_leaves_it_incomplete(
     assert segment("videos/a.mp4").failed == {}
     write = output.write
 
-    def full_after_one(*given: object, **more: object) -> Path:
-        monkeypatch.setattr(output, "write", raise_full)
-        return write(*given, **more)  # type: ignore[arg-type]
+    written: list[Path] = []
 
-    def raise_full(*_: object, **__: object) -> Path:
-        raise FULL
+    def full_after_one(*given: object, **more: object) -> Path:
+        if written:
+            raise FULL
+        written.append(write(*given, **more))  # type: ignore[arg-type]
+        return written[0]
 
     monkeypatch.setattr(output, "write", full_after_one)
     with pytest.raises(OutputError):
