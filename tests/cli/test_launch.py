@@ -73,6 +73,7 @@ def test_all_processes_save_and_end_on_a_signal(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.slow
 def test_a_process_that_dies_is_replaced_and_none_outlives_a_killed_parent(tmp_path: Path) -> None:
     with training(tmp_path, "--quiet") as process:
         dead = children(process)

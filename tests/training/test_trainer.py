@@ -91,6 +91,7 @@ print(json.dumps(told))
 RUNS = [("ddp", "ddp", 0), ("fsdp", "fsdp", 0), ("parts", "ddp", 0), ("parts", "ddp", 1)]
 
 
+@pytest.mark.slow
 def test_three_processes_learn_the_same_as_one_and_resume_exactly(tmp_path: Path) -> None:
     from vidattn.training import fit
     from vidattn.weights.loading import load
