@@ -31,8 +31,8 @@ REACH = 1.25
 evidence turns from one to the other by degrees."""
 MOST_EVIDENCE = 1.15
 """Windows' worth of evidence for each window length where windows overlap; 1 side by side."""
-FIRST_COST = 0.5
 LEAST_COST = 0.5
+"""Nats; also the cost that learning starts from."""
 ROUNDS = 6
 """Rounds in which the cost of a switch is learned, at most; two or three are usual."""
 POSITIONS = 16
@@ -104,10 +104,12 @@ def label_path(
     apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
     blocks = np.split(evidence.of_cells(cells), apart)
     spans = sum(cell.duration for cell in cells) / evidence.span
-    cost, learned = FIRST_COST if switch_cost is None else switch_cost, switch_cost is not None
+    cost = LEAST_COST if switch_cost is None else switch_cost
     for _ in range(ROUNDS):
         paths = [most_likely_path(block, cost) for block in blocks]
-        before, cost = cost, cost if learned else _cost_of(paths, spans, scores.shape[1])
+        before = cost
+        if switch_cost is None:
+            cost = _cost_of(paths, spans, scores.shape[1])
         if abs(cost - before) < 0.01:
             break
     labels = np.concatenate(paths)
