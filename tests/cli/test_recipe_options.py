@@ -43,6 +43,16 @@ def test_a_score_is_expected_on_the_dataset_of_the_recipe_alone() -> None:
         assert (recipe.data.dataset, recipe.expect) == (dataset, expect)
 
 
+def test_what_may_destroy_a_label_is_off_on_datasets_of_others() -> None:
+    for model in (None, "timesformer-k400"):
+        assert not RecipeOptions("./mine", model=model).build()[0].data.flip
+    assert not RecipeOptions("ssv2", model="timesformer-k400").build()[0].data.flip
+    assert RecipeOptions("k400").build()[0].data.flip
+    assert RecipeOptions("ucf101-2").build()[0].data.flip
+    recipe, _ = RecipeOptions("./mine", settings=["data.flip=true", "optim.cutmix=1"]).build()
+    assert (recipe.data.flip, recipe.optim.cutmix) == (True, 1)
+
+
 def test_contradictions_and_missing_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to train on"):
         RecipeOptions().build()

@@ -5,7 +5,10 @@ import random
 import numpy as np
 import pytest
 
-from vidattn.data.augment import RandAugment
+from vidattn.config.recipes import RECIPES
+from vidattn.config.recipes.small import SMALL
+from vidattn.config.serialization import apply_settings
+from vidattn.data.augment import RandAugment, describe_augmentation
 
 GRAY = (115, 115, 115)
 
@@ -63,3 +66,20 @@ def test_the_notation_decides_how_many_and_how_strong() -> None:
         assert (RandAugment(text, GRAY)(frames, np.random.default_rng(0)) == frames).all()
     rising = RandAugment("rand-m0-n5-p1-inc1", GRAY).operations
     assert "SolarizeIncreasing" in rising
+
+
+def test_what_training_does_to_clips_is_said() -> None:
+    plain = describe_augmentation(SMALL, ("pan_left", "pan_right"))
+    assert plain == ("augmentation: clips are cropped anywhere, never mirrored",)
+    mixed = apply_settings(SMALL, ["optim.mixup=0.8", "optim.cutmix=1", "data.randaugment=rand-m9"])
+    assert describe_augmentation(mixed, ())[0].endswith(
+        "never mirrored, RandAugment (rand-m9), blended in pairs (mixup and cutmix)"
+    )
+
+
+def test_mirroring_is_warned_of_where_labels_name_a_side() -> None:
+    mirrored = RECIPES["timesformer-k400"]
+    said, warning = describe_augmentation(mirrored, ("static", "pan_left"))
+    assert "mirrored left to right" in said
+    assert "'pan_left'" in warning
+    assert len(describe_augmentation(mirrored, ("leftovers", "copyright"))) == 1

@@ -53,6 +53,7 @@ def test_a_folder_of_clips_trains_a_classifier(folder: Path, tmp_path: Path) -> 
     kinds = [type(event).__name__ for event in events]
     assert kinds == [
         "Note",
+        "Note",
         "StepDone",
         "StepDone",
         "EpochDone",

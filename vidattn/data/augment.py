@@ -1,9 +1,13 @@
-"""RandAugment (arXiv:1909.13719) for clips: timm's operations, alike on all frames."""
+"""RandAugment (arXiv:1909.13719) for clips: timm's operations, alike on all frames.
+
+`describe_augmentation` says what a recipe does to training clips, whatever it is.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vidattn.config import Recipe
+from vidattn.config.labels import normalize_label
+
 Frames = NDArray[np.uint8]
+SIDES = re.compile(r"\b(left|right|(counter ?|anti ?)?clockwise)\b")
+
+
+def describe_augmentation(recipe: Recipe, labels: Sequence[str]) -> tuple[str, ...]:
+    """What training does to clips that could change what they show; and a warning if it does."""
+    data, optim = recipe.data, recipe.optim
+    mixing = [name for name in ("mixup", "cutmix") if getattr(optim, name)]
+    done = [
+        "mirrored left to right at random" if data.flip else "never mirrored",
+        *[f"RandAugment ({data.randaugment})"] * bool(data.randaugment),
+        *[f"blended in pairs ({' and '.join(mixing)})"] * bool(mixing),
+    ]
+    notes = (f"augmentation: clips are cropped anywhere, {', '.join(done)}",)
+    turned = [label for label in labels if SIDES.search(normalize_label(label))]
+    if not (data.flip and turned):
+        return notes
+    warning = f"warning: mirroring turns {turned[0]!r} into another class"
+    return (*notes, f"{warning}; leave it out with --set data.flip=false")
 
 
 class RandAugment:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from vidattn.config import ClipConfig, DataConfig, Recipe
 from vidattn.data import sampling
-from vidattn.data.augment import RandAugment
+from vidattn.data.augment import RandAugment, describe_augmentation
 from vidattn.data.batch import Batch, VideoFailure, shard_range
 from vidattn.data.frames import item_window, view_clips
 from vidattn.data.labeled_dataset import LabeledDataset, note_overlap
@@ -278,7 +278,8 @@ class VideoDataset:
         clips = TrainingClips(train, recipe.clip, recipe.data, seed=recipe.seed, videos=videos)
         self.labels = train.labels
         self.videos = len({item.path for item in train.items})
-        self.notes = tuple(dict.fromkeys(train.notes + val.notes + note_overlap(train, val)))
+        notes = train.notes + val.notes + note_overlap(train, val)
+        self.notes = (*dict.fromkeys(notes), *describe_augmentation(recipe, train.labels))
         self.recipe, self._shard = recipe, shard
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(clips)))
         self._training = TrainingBatches(

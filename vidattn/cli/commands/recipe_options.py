@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,8 +75,7 @@ class RecipeOptions:
     def _name_dataset(self, recipe: Recipe) -> Recipe:
         if self.dataset:
             name = self.dataset.rstrip("/") or "/"  # shells complete folders with a slash
-            expect = recipe.expect if name == recipe.data.dataset else None
-            recipe = replace(recipe, data=replace(recipe.data, dataset=name), expect=expect)
+            recipe = recipes.fit_to_dataset(recipe, name)
         if not recipe.data.dataset:
             raise UsageError("no dataset", hint="name one with --dataset")
         return recipe

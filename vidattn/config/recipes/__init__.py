@@ -43,10 +43,28 @@ def find_recipe(name: str) -> Recipe:
 
 def recipe_for(dataset: str) -> Recipe:
     """The default recipe for a dataset: the first for it, or `small` for others."""
-    split = SPLITS.fullmatch(dataset)
-    name = split[1] if split else dataset
+    name = _published_name(dataset)
     recipe = next((r for r in RECIPES.values() if r.data.dataset == name), SMALL)
-    return replace(recipe, data=replace(recipe.data, dataset=dataset))
+    return fit_to_dataset(recipe, dataset)
+
+
+def fit_to_dataset(recipe: Recipe, dataset: str) -> Recipe:
+    """The recipe for a dataset; for another one than its own, what may destroy a label is off.
+
+    Left and right, colors and small objects may be what tells classes apart: a recipe that mirrors,
+    changes colors and shapes or mixes in boxes does so for the dataset on which it was published.
+    """
+    expect = recipe.expect if dataset == recipe.data.dataset else None
+    data, optim = replace(recipe.data, dataset=dataset), recipe.optim
+    if _published_name(dataset) != _published_name(recipe.data.dataset):
+        data, optim = replace(data, flip=False, randaugment=""), replace(optim, cutmix=0.0)
+    return replace(recipe, data=data, optim=optim, expect=expect)
+
+
+def _published_name(dataset: str) -> str:
+    """The dataset of which this is a further split, or itself."""
+    split = SPLITS.fullmatch(dataset)
+    return split[1] if split else dataset
 
 
 def read_recipe(path: Path) -> Recipe:

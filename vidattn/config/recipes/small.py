@@ -28,7 +28,12 @@ SMALL = Recipe(
         MOTION_TINY.optim, lr=1e-3, batch_size=16, epochs=20, warmup_epochs=1.5, flow_weight=0.0
     ),
     data=DataConfig(
-        dataset="", clips_per_epoch=960, workers=1, short_side_range=(48, 52), cache_mb=1024
+        dataset="",
+        clips_per_epoch=960,
+        workers=1,
+        flip=False,
+        short_side_range=(48, 52),
+        cache_mb=1024,
     ),
     init_scheme="scratch",
 )
