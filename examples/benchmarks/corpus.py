@@ -1,4 +1,4 @@
-"""Segment all films below a folder, good and broken, in processes killed at random.
+"""Segment all videos below a folder, good and broken, in processes killed at random.
 
     python examples/benchmarks/corpus.py FOLDER [--processes 2] [--most 40] [--seed 0]
 
@@ -6,7 +6,7 @@ Several runs share one folder of results. Whenever some more results are there, 
 of the runs, or one of the processes that decode for them, gets SIGKILL; a run that was killed is
 begun again. When all have ended, a last one tries again what failed, for a decoder that was killed
 is a failure, too. Then every result is compared with that of a run left alone, byte for byte, a few
-of them with those of a process for each film, and so are the failures and their reasons.
+of them with those of a process for each video, and so are the failures and their reasons.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import psutil
 COMMAND = [sys.executable, "-m", "vidattn", "segment"]
 OPTIONS = ["-m", "motion-tiny", "-f", "json,csv", "-q", "--offline"]
 ALONE = 8
-"""Films done in a process each, beside those that failed."""
+"""Videos done in a process each, beside those that failed."""
 
 
 def start(given: str, out: Path, *more: str) -> psutil.Popen:
@@ -92,14 +92,14 @@ def killed(given: str, out: Path, count: int, most: int, rng: random.Random) -> 
 
 
 def same_alone(work: Path, whole: Path, rng: random.Random) -> bool:
-    """Whether films done in processes of their own give what they gave in the corpus."""
+    """Whether videos done in processes of their own give what they gave in the corpus."""
     saved = sorted(whole.rglob("*.json"))
     for path in rng.sample(saved, min(ALONE, len(saved))):
-        film = json.loads(path.read_bytes())["input"]["path"]
-        assert start(film, work / "alone").wait() in (0, 4)
+        video = json.loads(path.read_bytes())["input"]["path"]
+        assert start(video, work / "alone").wait() in (0, 4)
         (one,) = (work / "alone").rglob("*.json")
         if one.read_bytes() != path.read_bytes():
-            print(f"{film}: another result alone")
+            print(f"{video}: another result alone")
             return False
         for file in (work / "alone").iterdir():
             file.unlink()
@@ -113,8 +113,8 @@ def benchmark(given: str, count: int, most: int, seed: int, work: Path) -> bool:
     assert start(given, work / "whole").wait() == 4
     seconds = time.monotonic() - begin
     expected, bad = results(work / "whole"), failures(work / "whole")
-    films = sum(name.endswith(".json") for name in expected)
-    print(f"{films} films with a result and {len(bad)} that fail, {seconds:.0f} s", flush=True)
+    videos = sum(name.endswith(".json") for name in expected)
+    print(f"{videos} videos with a result and {len(bad)} that fail, {seconds:.0f} s", flush=True)
     runs, decoders = killed(given, work / "out", count, most, rng)
     before = {path: code for path, code in failures(work / "out").items() if path not in bad}
     assert start(given, work / "out", "--retry-failed").wait() == 4
@@ -126,7 +126,7 @@ def benchmark(given: str, count: int, most: int, seed: int, work: Path) -> bool:
     for path, code in sorted(bad.items()):
         print(f"  {code}  {Path(path).name}")
     alone = same_alone(work, work / "whole", rng)
-    print(f"films alone give the same: {alone}")
+    print(f"videos alone give the same: {alone}")
     return not differing and failures(work / "out") == bad and alone
 
 

@@ -4,7 +4,7 @@
     python examples/benchmarks/crossover.py --codec HEVC --size 1920x1080 --rounds 5
 
 The reader leaves a group of frames for a later key frame when that spares it more than so many
-packets (`plan.MIN_GAIN_PACKETS`, marked with a star). Films with a key frame every 30 and every 150
+packets (`plan.MIN_GAIN_PACKETS`, marked with a star). Videos with a key frame every 30 and 150
 frames are read with a frame wanted every so often, under other values of that rule, in turns:
 "never" is one pass over all, "0" jumps whenever it can. Printed are medians of processor time as a
 multiple of the best; the last line is the largest loss of each rule anywhere.
@@ -32,8 +32,8 @@ KEYS = (30, 150)
 STEPS = (20, 40, 75, 150, 300, 600)
 
 
-class Film:
-    """A film that is read again and again in this process."""
+class Video:
+    """A video that is read again and again in this process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,7 +59,7 @@ class Film:
 
 
 def main() -> None:
-    """Make the films, read them under every rule, print a table."""
+    """Make the videos, read them under every rule, print a table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--codec", choices=ENCODERS, default="H.264")
     parser.add_argument("--size", default="1280x720")
@@ -78,15 +78,15 @@ def main() -> None:
     worst = [1.0] * len(rules)
     for key in KEYS:
         with tempfile.TemporaryDirectory() as folder:
-            piece, path = Path(folder, f"piece.{container}"), Path(folder, f"film.{container}")
+            piece, path = Path(folder, f"piece.{container}"), Path(folder, f"video.{container}")
             encode(piece, encoder, {**options, "g": str(key)}, width, height)
             repeat(piece, path, wanted.seconds // 5)
-            film = Film(path)
+            video = Video(path)
             for step in STEPS:
                 rows: list[list[float]] = [[] for _ in rules]
                 for _ in range(wanted.rounds):
                     for row, rule in zip(rows, rules, strict=True):
-                        row.append(film.seconds(step, rule))
+                        row.append(video.seconds(step, rule))
                 taken = [statistics.median(row) for row in rows]
                 ratios = [one / min(taken) for one in taken]
                 worst = [max(pair) for pair in zip(worst, ratios, strict=True)]

@@ -2,10 +2,10 @@
 
     python examples/benchmarks/cuts.py FOLDER [--shots 60] [--seed 0]
 
-Joins pieces of 1 to 4 s of the videos below FOLDER, never two of one file in a row, to a film of
+Joins pieces of 1 to 4 s of the videos below FOLDER, never two of one file in a row, to a video of
 640x360 whose cuts are known, and looks for them as `segment --snap-to-cuts` does. A cut counts as
 found within one frame. Videos that have cuts in them make some answers look wrong that are right:
-name a folder of single shots. ffmpeg runs on the same film, decoding included, at three thresholds.
+name a folder of single shots. ffmpeg runs on the same video, with decoding, at three thresholds.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def pieces(folder: Path, shots: int, seed: int) -> list[np.ndarray]:
 
 
 def joined(shots: Sequence[np.ndarray], path: Path) -> tuple[float, ...]:
-    """Write the film; the times of its cuts."""
+    """Write the video; the times of its cuts."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", Fraction(FPS), options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
@@ -103,7 +103,7 @@ def processor() -> float:
 
 
 def main() -> None:
-    """Make the film, look for its cuts in every way, print a line for each."""
+    """Make the video, look for its cuts in every way, print a line for each."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shots", type=int, default=60)
@@ -115,13 +115,13 @@ def main() -> None:
         for level in (0.1, 0.2, 0.3):
             ways[f"ffmpeg, scene > {level}"] = lambda path, level=level: theirs(path, level)
     with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder, "film.mp4")
-        true = joined(shots, film)
+        video = Path(folder, "video.mp4")
+        true = joined(shots, video)
         seconds = sum(map(len, shots)) / FPS
         print(f"{len(shots)} shots, {len(true)} cuts, {seconds:.0f} s of {SIZE[0]}x{SIZE[1]}")
         for name, find in ways.items():
             begin, before = time.perf_counter(), processor()
-            answers = find(film)
+            answers = find(video)
             clock, used = time.perf_counter() - begin, processor() - before
             good = hits(answers, true)
             print(

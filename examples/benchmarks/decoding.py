@@ -2,7 +2,7 @@
 
     python examples/benchmarks/decoding.py
 
-Makes a film in H.264 (with B-frames), HEVC, VP9 and AV1, lets both deliver the same frames with a
+Makes a video in H.264 (with B-frames), HEVC, VP9 and AV1, lets both deliver the same frames with a
 short side of 224 pixels, in turns, and prints medians: seconds of processor time (all processes and
 threads) and seconds on the clock, both with starting and opening. On a busy machine trust the
 former. Where PyAV lacks an encoder, the row says so.
@@ -49,7 +49,7 @@ def encode(path: Path, encoder: str, options: dict[str, str], width: int, height
 
 
 def repeat(source: Path, target: Path, times: int) -> None:
-    """The same packets again and again: a long film at no cost."""
+    """The same packets again and again: a long video at no cost."""
     command = ["ffmpeg", "-v", "error", "-stream_loop", str(times - 1), "-i", str(source)]
     subprocess.run([*command, "-c", "copy", str(target)], check=True)
 
@@ -86,7 +86,7 @@ def processor() -> float:
 
 
 def main() -> None:
-    """Make the films, read them in turns, print a line for each codec."""
+    """Make the videos, read them in turns, print a line for each codec."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--size", default="1280x720")
@@ -104,13 +104,13 @@ def main() -> None:
             print(f"{name:6} not measured: PyAV has no {encoder} here")
             continue
         with tempfile.TemporaryDirectory() as folder:
-            piece, film = Path(folder, f"piece.{container}"), Path(folder, f"film.{container}")
+            piece, video = Path(folder, f"piece.{container}"), Path(folder, f"video.{container}")
             encode(piece, encoder, options, width, height)
-            repeat(piece, film, wanted.seconds // PIECE)
+            repeat(piece, video, wanted.seconds // PIECE)
             rows = {ours: [], theirs: []}
             for _ in range(wanted.rounds):
                 for read, found in rows.items():
-                    found.append(seconds(read, film))
+                    found.append(seconds(read, video))
         cpu, clock, frames = (
             [statistics.median(row[k] for row in rows[read]) for read in (ours, theirs)]
             for k in range(3)

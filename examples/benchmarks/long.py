@@ -1,11 +1,11 @@
-"""A head over windows beside their mean, on films whose label lies in the order or in a moment.
+"""A head over windows beside their mean, on videos whose label lies in the order or in a moment.
 
-    python examples/benchmarks/long.py --films 160
+    python examples/benchmarks/long.py --videos 160
 
-Films of 24 s are joined from shots with known camera motions; motion-tiny sees them in windows of a
+Videos of 24 s are joined from shots with known camera motions; motion-tiny sees them in windows of one
 second. In two classes the same shots come in the opposite order, in the other two nothing moves, in
 one of them but for one second. The mean of the windows cannot tell the first two apart. Both are
-trained by `vidattn train --task long` on three quarters of the films, the mean as depth 0.
+trained by `vidattn train --task temporal-head` on three quarters of the videos, the mean as depth 0.
 """
 
 import argparse
@@ -30,10 +30,10 @@ FPS, SHOTS, SECONDS = 8, 6, 4
 CLASSES = ("left, then right", "right, then left", "still", "still but for a moment")
 
 
-def film(
+def make_video(
     rng: np.random.Generator, kind: int, clip: vidattn.config.ClipConfig, textures: DrawnTextures
 ) -> MemoryVideo:
-    """A film of one of CLASSES."""
+    """A video of one of CLASSES."""
 
     def shot(label: str, seconds: int) -> np.ndarray:
         longer = replace(clip, frames=seconds * FPS)
@@ -51,12 +51,12 @@ def film(
 
 
 def look(folder: Path, count: int) -> Path:
-    """Make films, keep what motion-tiny sees of them, and list them."""
+    """Make videos, keep what motion-tiny sees of them, and list them."""
     classifier, rng = vidattn.load("motion-tiny"), np.random.default_rng((VALIDATION, 11))
     textures, rows = DrawnTextures((VALIDATION, 12), 24), ["path,label,split"]
     for number in range(count):
         kind = number % len(CLASSES)
-        video = film(rng, kind, classifier.clip, textures)
+        video = make_video(rng, kind, classifier.clip, textures)
         *_, last = stream.stream(video, classifier, embeddings=True)
         assert isinstance(last, stream.Finished)
         assert last.embeddings is not None
@@ -70,7 +70,7 @@ def look(folder: Path, count: int) -> Path:
         embeddings.save_embeddings(embeddings.make_embeddings(name, *seen), folder / name)
         split = "val" if number // len(CLASSES) % 4 == 3 else "train"
         rows.append(f'{name},"{CLASSES[kind]}",{split}')
-    table = folder / "films.csv"
+    table = folder / "videos.csv"
     table.write_text("\n".join(rows) + "\n")
     return table
 
@@ -82,13 +82,13 @@ def vidattn_says(*words: str | Path) -> str:
 
 
 def main() -> None:
-    """Make the films, train both heads, and print how many held-back films each names rightly."""
+    """Make the videos, train both heads, and print how many held-out videos each names rightly."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--films", type=int, default=160)
+    parser.add_argument("--videos", type=int, default=160)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        table = look(Path(folder), options.films)
+        table = look(Path(folder), options.videos)
         for name, depth in (("mean of the windows", 0), ("transformer over them", 2)):
             found = []
             for seed in range(options.seeds):
@@ -102,7 +102,7 @@ def main() -> None:
             counts = [sum(row["right"] for row in same) for same in zip(*rows, strict=True)]
             classes = ", ".join(f"{a['label']} {n}" for a, n in zip(rows[0], counts, strict=True))
             of = sum(row[0]["videos"] for row in rows)
-            print(f"{name}: {shares} % of held-back films; right of {of} each: {classes}")
+            print(f"{name}: {shares} % of held-out videos; right of {of} each: {classes}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does memory grow with the length of a film? Segments 2 and 60 minutes of 1080p and compares.
+"""Does memory grow with the length of a video? Segments 2 and 60 minutes of 1080p and compares.
 
     python examples/benchmarks/memory.py
     python examples/benchmarks/memory.py --minutes 5 120 --fps 5    # fewer frames, as many windows
@@ -46,7 +46,7 @@ def encode(path: Path, fps: int) -> None:
 
 
 def repeat(source: Path, target: Path, times: int) -> None:
-    """The same packets again and again with later time stamps: long films at no cost."""
+    """The same packets again and again with later time stamps: long videos at no cost."""
     with av.open(str(source)) as given, av.open(str(target), "w") as out:
         stream = out.add_stream_from_template(given.streams.video[0])
         length = given.streams.video[0].duration
@@ -79,14 +79,14 @@ class Run:
     seconds: float
 
 
-def peak(film: Path, model: str) -> Run:
+def peak(video: Path, model: str) -> Run:
     """Watch `vidattn segment`."""
-    command = [sys.executable, "-m", "vidattn", "segment", film, "-m", model, "-f", "json"]
+    command = [sys.executable, "-m", "vidattn", "segment", video, "-m", model, "-f", "json"]
     begin, most, first = time.monotonic(), 0, math.nan
-    log, head = film.with_suffix(".vidattn.log"), math.inf
+    log, head = video.with_suffix(".vidattn.log"), math.inf
     with subprocess.Popen(
         list(map(str, command)),
-        cwd=film.parent,
+        cwd=video.parent,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -103,12 +103,12 @@ def peak(film: Path, model: str) -> Run:
                 first = time.monotonic() - begin
             time.sleep(0.05)
     if process.returncode:
-        raise SystemExit(f"vidattn segment {film.name}: exit code {process.returncode}")
+        raise SystemExit(f"vidattn segment {video.name}: exit code {process.returncode}")
     return Run(most / 1e6, first, time.monotonic() - begin)
 
 
 def main() -> None:
-    """Make the films, run the command on each, print the table."""
+    """Make the videos, run the command on each, print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, nargs=2, default=(2, 60))
     parser.add_argument("--fps", type=int, default=30)
@@ -124,9 +124,9 @@ def main() -> None:
             model = str(random_model(wanted.width, Path(folder)))
         runs = []
         for minutes in wanted.minutes:
-            film = Path(folder, f"{minutes:g}min.mp4")
-            repeat(piece, film, round(minutes * 60 / SECONDS))
-            runs.append(peak(film, model))
+            video = Path(folder, f"{minutes:g}min.mp4")
+            repeat(piece, video, round(minutes * 60 / SECONDS))
+            runs.append(peak(video, model))
             print(
                 f"{minutes:>4g} min of {WIDTH}x{HEIGHT}: {runs[-1].megabytes:.0f} MB, first scores "
                 f"after {runs[-1].first:.1f} s, {runs[-1].seconds:.0f} s in all"

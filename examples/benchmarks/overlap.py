@@ -3,7 +3,7 @@
     python examples/benchmarks/overlap.py               # small STAM, space-only and divided models
     python examples/benchmarks/overlap.py --width 768   # ViT-B
 
-The film is noise in memory, so that nothing but the model is measured. STAM and space-only look at
+The video is noise in memory, so that nothing but the model is measured. STAM and space-only look at
 every frame once whatever the overlap; divided attention has to look at every window. Rounds take
 turns, and the fastest of each is compared. `difference` is the largest between the scores and those
 of windows seen one by one.
@@ -54,7 +54,7 @@ def difference(video: MemoryVideo, classifier: Classifier, overlap: float) -> fl
 
 
 def main() -> None:
-    """Make film and models, time them in turns, print a line for each model."""
+    """Make video and models, time them in turns, print a line for each model."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--depth", type=int, default=6)

@@ -30,7 +30,7 @@ from vidattn.inference.batch import segment as _segment  # noqa: F401  loaded on
 
 MEGABYTES = 32
 OPTIONS = "data=writeback,noauto_da_alloc,commit=300"
-SEGMENT = ["segment", "films", "-m", "motion-tiny", "-q", "-f", "json,srt,csv"]
+SEGMENT = ["segment", "videos", "-m", "motion-tiny", "-q", "-f", "json,srt,csv"]
 OLD, NEW = ["--overlap", "0"], ["--overlap", "0.9"]
 PASSING = (".part", ".log", ".lock", "log.jsonl")
 FOLDERS = {"resume": "new/er", "skip-existing": "out", "train": "runs/run"}
@@ -176,13 +176,13 @@ def blank(work: Path, kind: str) -> tuple[Path, dict[str, bytes]]:
 def main(cuts: int = 20, seed: int = 0) -> int:
     """Cut, look, go on, compare; 0 when all is well."""
     rng, done, bad = random.Random(seed), 0, 0
-    film = Path(__file__).parent.with_name("sample_video.py")
+    video = Path(__file__).parent.with_name("sample_video.py")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        (work / "films").mkdir()
+        (work / "videos").mkdir()
         for number in range(3):
-            place = work / "films" / f"{number}.mp4"
-            subprocess.run([sys.executable, film, place], check=True, capture_output=True)
+            place = work / "videos" / f"{number}.mp4"
+            subprocess.run([sys.executable, video, place], check=True, capture_output=True)
         os.chdir(work)
         for turn, kind in enumerate(FOLDERS):
             share = cuts // 3 + (turn < cuts % 3)

@@ -1,10 +1,10 @@
-"""Many short films: where the time of one goes, and what batches that films share would save.
+"""Many short videos: where the time of one goes, and what batches that videos share would save.
 
     python examples/benchmarks/short.py FOLDER [MODEL]
 
-Films (*.mp4) are classified one after the other, as `vidattn classify FOLDER` does. Then as many
-windows of noise go through the model in the batches that these films made, and in full ones: the
-difference is the most that windows of different films in one batch could save.
+Videos (*.mp4) are classified one after the other, as `vidattn classify FOLDER` does. Then as many
+windows of noise go through the model in the batches that these videos made, and in full ones: the
+difference is the most that windows of different videos in one batch could save.
 """
 
 import argparse
@@ -28,24 +28,24 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default="motion-tiny")
     wanted = parser.parse_args()
     classifier = vidattn.load(wanted.model)
-    films = sorted(wanted.folder.rglob("*.mp4"))
+    videos = sorted(wanted.folder.rglob("*.mp4"))
     with Prefetcher() as opener:
-        stream.classify(films[0], classifier, opening=opener)  # what is begun once is begun
+        stream.classify(videos[0], classifier, opening=opener)  # what is begun once is begun
         begin, model, waited, windows = time.perf_counter(), 0.0, 0.0, []
-        for film, coming in zip(films, [*films[1:], None], strict=True):
+        for video, coming in zip(videos, [*videos[1:], None], strict=True):
             if coming:
                 opener.prefetch(coming, short_side=classifier.clip.short_side)
-            found = stream.classify(film, classifier, opening=opener)
+            found = stream.classify(video, classifier, opening=opener)
             model += found.run["model_s"]
             waited += found.run["wait_s"]
             windows.append(len(found.seen or ()))
         total = time.perf_counter() - begin
     apart, together = (rounds_of(classifier, sizes) for sizes in (windows, full(sum(windows))))
-    each = 1000 / len(films)
+    each = 1000 / len(videos)
     print(
-        f"{len(films)} films, {sum(windows)} windows: {total * each:.1f} ms a film, model "
+        f"{len(videos)} videos, {sum(windows)} windows: {total * each:.1f} ms a video, model "
         f"{model * each:.1f}, waiting for frames {waited * each:.1f}; the same windows of noise "
-        f"{apart * each:.1f} ms in batches of one film each, {together * each:.1f} ms in full "
+        f"{apart * each:.1f} ms in batches of one video each, {together * each:.1f} ms in full "
         f"ones: {100 * (apart - together) / total:.1f} % of all"
     )
 

@@ -25,7 +25,7 @@ sys.path[:0] = [{here!r}]
 from soak import report
 from vidattn.cli import main
 report({count})
-main(["segment", "films", "-m", "motion-tiny", "-f", "json", "--end", "2", "-o", "out", "-q"])
+main(["segment", "videos", "-m", "motion-tiny", "-f", "json", "--end", "2", "-o", "out", "-q"])
 """
 
 
@@ -85,14 +85,14 @@ def report(count: int) -> None:
 
 
 def main(count: int = 500) -> int:
-    """Make the films, segment them, compare the end with the first tenth."""
+    """Make the videos, segment them, compare the end with the first tenth."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "films").mkdir()
-        film = Path(__file__).parent.with_name("sample_video.py")
-        subprocess.run([sys.executable, film, folder / "one.mp4"], check=True, capture_output=True)
+        (folder / "videos").mkdir()
+        video = Path(__file__).parent.with_name("sample_video.py")
+        subprocess.run([sys.executable, video, folder / "one.mp4"], check=True, capture_output=True)
         for i in range(count):
-            os.link(folder / "one.mp4", folder / "films" / f"{i:04d}.mp4")
+            os.link(folder / "one.mp4", folder / "videos" / f"{i:04d}.mp4")
         program = WATCHED.format(here=str(Path(__file__).parent), count=count)
         begin = time.monotonic()
         done = subprocess.run(

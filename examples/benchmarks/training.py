@@ -6,7 +6,7 @@
     python examples/benchmarks/training.py table OUT
 
 FOLDER has a folder for each class and labels.csv (file, label, group). The groups (what is shown,
-the person, the source film) are dealt to three folds; run i of a variant holds back fold i and has
+the person, the source video) are dealt to three folds; run i of a variant holds back fold i and has
 the seed i, so that over the three runs every clip is judged once by a model that saw none of its
 group. One training runs at a time, with one thread; runs that are done are not repeated.
 """
@@ -56,7 +56,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
 }
 """What differs from the recipe `small`: no mirroring where left is a class, and two seconds at a
-time of films in which a movement is repeated."""
+time of videos in which a movement is repeated."""
 SCHEMES = ("divided", "space", "axial", "joint")
 CALMER = {"axial": ("optim.lr=5e-4", "optim.epochs=28", "optim.warmup_epochs=3")}
 """Axial attention does not learn at twice this rate."""
@@ -76,7 +76,7 @@ def variants(dataset: str) -> dict[str, list[str]]:
 
 def write_table(dataset: str, folder: Path, fold: int, path: Path) -> None:
     """A list `path,label,split` that holds back one fold."""
-    held_back = SETS[dataset][fold]
+    validation = SETS[dataset][fold]
     with (folder / "labels.csv").open(encoding="utf-8") as source:
         rows = list(csv.DictReader(source))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def write_table(dataset: str, folder: Path, fold: int, path: Path) -> None:
         table = csv.writer(target)
         table.writerow(["path", "label", "split"])
         for row in rows:
-            half = "val" if row["group"] in held_back else "train"
+            half = "val" if row["group"] in validation else "train"
             table.writerow([folder.resolve() / row["file"], row["label"], half])
 
 

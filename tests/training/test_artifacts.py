@@ -52,8 +52,8 @@ def test_a_folder_of_clips_trains_a_classifier(folder: Path, tmp_path: Path) -> 
     events = run(folder, tmp_path)
     kinds = [type(event).__name__ for event in events]
     assert kinds == [
-        "Note",
-        "Note",
+        "TrainingNote",
+        "TrainingNote",
         "StepDone",
         "StepDone",
         "EpochDone",

@@ -166,7 +166,7 @@ def test_a_run_without_a_checkpoint_starts_over(tmp_path: Path, resume: bool) ->
     begin(tmp_path)
     events = run(tmp_path, resume=resume)
     assert sum(isinstance(e, fit.EpochDone) for e in events) == 3
-    notes = [e.text for e in events if isinstance(e, fit.Note)]
+    notes = [e.text for e in events if isinstance(e, fit.TrainingNote)]
     assert any("starts over" in text for text in notes) == resume
     assert "starts over" not in (tmp_path / "recipe.json").read_text()
 
@@ -189,7 +189,7 @@ def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(done: Path) -> No
     before = contents(done)
     fewer = replace(TINY, optim=replace(TINY.optim, epochs=1))
     (note,) = run(done, fewer, resume=True)
-    assert isinstance(note, fit.Note)
+    assert isinstance(note, fit.TrainingNote)
     assert "3 epochs done and 1 asked for" in note.text
     assert contents(done) == before
 
@@ -197,12 +197,12 @@ def test_resuming_for_fewer_epochs_says_so_and_changes_nothing(done: Path) -> No
 def test_resuming_a_finished_run_says_that_it_is_complete_and_nothing_else(done: Path) -> None:
     before = contents(done)
     words = "the run is complete, 3 epochs done and 3 asked for; continue with --epochs 4 or more"
-    assert run(done, resume=True) == [fit.Note(f"{done}: {words}")]
+    assert run(done, resume=True) == [fit.TrainingNote(f"{done}: {words}")]
     assert contents(done) == before
     # A model that an interruption has kept from the disk is news.
     (done / "model.safetensors").unlink()
     saved, note = run(done, resume=True)
-    assert (type(saved), type(note)) == (fit.CheckpointSaved, fit.Note)
+    assert (type(saved), type(note)) == (fit.CheckpointSaved, fit.TrainingNote)
     assert contents(done) == before
 
 

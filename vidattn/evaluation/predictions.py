@@ -23,7 +23,7 @@ from vidattn.io.files import reading, write_atomically
 from vidattn.io.json import dumps
 from vidattn.io.npz import BROKEN, read_arrays
 
-SCHEMA = "vidattn/answers/1"
+SCHEMA = "vidattn/predictions/1"
 SUFFIXES = (".npz", ".jsonl")
 ARRAYS = ("about", "paths", "labels", "logits")
 

@@ -57,7 +57,7 @@ class CheckpointSaved:
 
 
 @dataclass(frozen=True)
-class Note:
+class TrainingNote:
     """A remark, one sentence."""
 
     text: str
@@ -111,7 +111,7 @@ Event = (
     StepDone
     | EpochDone
     | CheckpointSaved
-    | Note
+    | TrainingNote
     | UnreadableVideo
     | Interrupted
     | IncompleteValidation
@@ -121,7 +121,7 @@ LOG_NAMES: dict[type, str] = {
     StepDone: "step",
     EpochDone: "epoch",
     CheckpointSaved: "saved",
-    Note: "note",
+    TrainingNote: "note",
     UnreadableVideo: "lost",
     IncompleteValidation: "incomplete",
     Interrupted: "halted",

@@ -35,8 +35,8 @@ from vidattn.training.events import (
     Fate,
     IncompleteValidation,
     Interrupted,
-    Note,
     StepDone,
+    TrainingNote,
     UnreadableVideo,
 )
 from vidattn.training.run_dir import (
@@ -65,9 +65,9 @@ __all__ = [
     "Event",
     "IncompleteValidation",
     "Interrupted",
-    "Note",
     "RunOptions",
     "StepDone",
+    "TrainingNote",
     "UnreadableVideo",
     "fit",
 ]
@@ -119,7 +119,7 @@ def fit(
         run = Run(recipe, run_dir, data, state, world, options, stop_signal)
         with lock_run_dir(run_dir) if world.is_main else nullcontext():
             if resume and not begun:
-                yield Note(f"{run_dir}: no checkpoint yet, starts over")
+                yield TrainingNote(f"{run_dir}: no checkpoint yet, starts over")
             yield from run.events(begun)
 
 
@@ -154,7 +154,7 @@ class Run:
         if self.world.is_main:
             self.log = RunLog(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
             self.metrics = MetricsFile(self.run_dir / "metrics.csv", len(self.log.epochs()))
-        notes = [Note(text) for text in (*self.data.notes, *state.notes)]
+        notes = [TrainingNote(text) for text in (*self.data.notes, *state.notes)]
         if not begun:
             yield from map(self._log, notes)
             self._save()  # the initial weights are never read again
@@ -183,7 +183,7 @@ class Run:
                 self._require_enough()
             if not done.finite:
                 text = f"step {state.step}: the gradient is not finite, the step is left out"
-                yield self._log(Note(text, state.step))
+                yield self._log(TrainingNote(text, state.step))
             event = self._step_event(done, first)
             ends = state.step % self.per_epoch == 0
             if ends or due:
@@ -294,7 +294,7 @@ class Run:
         here = f" in each of {self.world.size} processes" if self.world.size > 1 else ""
         how = f"are split into {self.micro_batches} of up to {count_noun(size, 'clip')}"
         how = how if self.micro_batches > 1 else "fit into memory whole"
-        yield Note(f"batches of {count_noun(self.data.batch_size, 'clip')} {how}{here}")
+        yield TrainingNote(f"batches of {count_noun(self.data.batch_size, 'clip')} {how}{here}")
 
     def _save_is_due(self) -> bool:
         if self.options.save_every:
@@ -338,9 +338,9 @@ class Run:
         self.micro_batches = facts["parts"]
         return facts
 
-    def _complete(self) -> Note:
+    def _complete(self) -> TrainingNote:
         done = self.state.step // self.per_epoch
-        return Note(
+        return TrainingNote(
             f"{self.run_dir}: the run is complete, {count_noun(done, 'epoch')} done and "
             f"{self.epochs} asked for; continue with --epochs {done + 1} or more"
         )

@@ -17,7 +17,7 @@ from vidattn.config import TimeSformerConfig
 from vidattn.errors import WeightsError
 
 
-class Row(NamedTuple):
+class TensorNames(NamedTuple):
     """One tensor, or a weight and a bias, under the names of the four families.
 
     `.{p}` (weight or bias) is appended to names without `{p}`, except in EMBED.
@@ -29,8 +29,8 @@ class Row(NamedTuple):
     mmaction2: str
 
 
-def _parse_rows(table: str) -> tuple[Row, ...]:
-    return tuple(Row(*line.split()) for line in table.strip().splitlines())
+def _parse_rows(table: str) -> tuple[TensorNames, ...]:
+    return tuple(TensorNames(*line.split()) for line in table.strip().splitlines())
 
 
 # The foreign cut, [1, 1, D], [1, N + 1, D] and [1, T, D]; see `unpack`.
@@ -107,7 +107,7 @@ def _pair(name: str) -> list[str]:
     return [template.format(p=p) for p in ("weight", "bias")]
 
 
-def _in_block(row: Row, family: str, attention: str) -> str:
+def _in_block(row: TensorNames, family: str, attention: str) -> str:
     name: str = getattr(row, family)
     if family == "mmaction2" and attention != "divided":
         return SINGLE.get(name, name)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli import options
 from vidattn.cli.commands.recipe_options import RECIPE, RecipeOptions
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.terminal.console import Console, printable
@@ -60,7 +60,7 @@ def bench(
     what: Annotated[BenchOptions, Group("Measurement", BENCH)],
     runtime: Annotated[Runtime, Group("Device", RUNTIME)],
     training: Annotated[RecipeOptions, Group("Training", TRAINING)],
-    as_json: options.JsonOfOne = False,
+    as_json: arguments.JsonOfOne = False,
 ) -> None:
     """Measure the speed, memory and precision of a model.
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli import options
 from vidattn.cli.grouping import option
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def classify(
-    inputs: options.Inputs,
+    inputs: arguments.Inputs,
     *,
     model: groups.Model,
     views: groups.Views,
@@ -40,7 +40,7 @@ def classify(
     batch: groups.Batch,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
-    quiet: options.Quiet = False,
+    quiet: arguments.Quiet = False,
 ) -> int:
     """Classify whole videos and report how much of each the model saw.
 

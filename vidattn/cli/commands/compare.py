@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli import options
 from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, read_labels, require_weights_name, save_fitted
@@ -114,8 +114,8 @@ def compare(
     model: groups.Model,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
-    as_json: options.JsonOfOne = False,
-    quiet: options.Quiet = False,
+    as_json: arguments.JsonOfOne = False,
+    quiet: arguments.Quiet = False,
 ) -> int:
     """Compare timelines with ground truth: frame accuracy, edit score, F1 and mAP.
 
@@ -129,7 +129,7 @@ def compare(
     source = TimelineSource(console, model, windowing, changes, runtime, limits)
     if how.differences:
         return list_differences(console, truth, reading, source.load(inputs), as_json=as_json)
-    return Measurement(console, truth, reading, how, source).run(inputs, as_json=as_json)
+    return MetricsRun(console, truth, reading, how, source).run(inputs, as_json=as_json)
 
 
 @dataclass
@@ -216,7 +216,7 @@ def _read_truth(console: Console, path: Path, split: str | None) -> GroundTruth:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class MetricsRun:
     """The metrics of timelines against ground truth."""
 
     console: Console

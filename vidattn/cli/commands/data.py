@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli import options
 from vidattn.cli.grouping import Commands, Sections, option
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import ExitCode, UsageError
@@ -60,12 +60,12 @@ def check(
         int, option("--workers", "N", "Files to check at a time. 0: one per CPU.", min=0, max=256)
     ] = 0,
     full: Annotated[bool, option("--full", "Decode every frame, not just a few.")] = False,
-    as_json: options.JsonOfOne = False,
+    as_json: arguments.JsonOfOne = False,
     output: Annotated[
         Path | None,
         option("--output", "-o", "FILE", "Also write all files and findings, as JSON Lines."),
     ] = None,
-    quiet: options.Quiet = False,
+    quiet: arguments.Quiet = False,
 ) -> None:
     """Open every video of a dataset and list problems: unreadable, odd, duplicate, in both splits.
 

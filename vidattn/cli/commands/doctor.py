@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli import options
 from vidattn.cli.commands.system_info import describe_system, system_info
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, format_clock, printable
@@ -35,8 +35,8 @@ def doctor(
     model: groups.UnchangedModel,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    as_json: arguments.Json = False,
+    quiet: arguments.Quiet = False,
 ) -> int:
     """Inspect a video and estimate the cost of segmenting it.
 

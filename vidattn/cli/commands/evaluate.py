@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from vidattn.cli import launch, options
+from vidattn.cli import arguments, launch
 from vidattn.cli import option_groups as groups
 from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
 from vidattn.cli.grouping import Group, option
@@ -141,8 +141,8 @@ def evaluate(
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
     nproc: groups.Processes = 1,
-    as_json: options.JsonOfOne = False,
-    quiet: options.Quiet = False,
+    as_json: arguments.JsonOfOne = False,
+    quiet: arguments.Quiet = False,
 ) -> int:
     """Evaluate a model on a dataset: accuracy, calibration and confusions.
 

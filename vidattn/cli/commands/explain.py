@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli import options
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, printable
@@ -86,7 +86,7 @@ def explain(
     model: groups.Model,
     runtime: groups.ExactDevice,
     limits: groups.Video,
-    quiet: options.Quiet = False,
+    quiet: arguments.Quiet = False,
 ) -> int:
     """Explain the prediction for a window: heatmaps, and the effect of each frame.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vidattn.cli import options
+from vidattn.cli import arguments
 from vidattn.cli.grouping import Commands, Sections
 from vidattn.cli.model_loading import load_model, require_weights_name
 from vidattn.cli.option_groups import ModelOptions
@@ -46,7 +46,7 @@ def list_models() -> None:
 
 @app.command("info", cls=Sections)
 def info(
-    model: Model, offline: options.Offline = False, as_json: options.JsonOfOne = False
+    model: Model, offline: arguments.Offline = False, as_json: arguments.JsonOfOne = False
 ) -> None:
     """Describe a model: origin, license, classes, and the clips it expects.
 
@@ -98,9 +98,9 @@ def import_model(
         Path,
         typer.Option("--output", "-o", metavar="FILE", help="Output: a .safetensors file."),
     ],
-    labels: options.Labels = None,
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
+    labels: arguments.Labels = None,
+    offline: arguments.Offline = False,
+    quiet: arguments.Quiet = False,
 ) -> None:
     """Convert any supported checkpoint to one self-contained vidattn file.
 
@@ -127,8 +127,8 @@ def export_model(
         Literal["official", "hf"],
         typer.Option(help="official: for the official code. hf: for Hugging Face transformers."),
     ] = "official",
-    offline: options.Offline = False,
-    quiet: options.Quiet = False,
+    offline: arguments.Offline = False,
+    quiet: arguments.Quiet = False,
 ) -> None:
     """Export a model losslessly, for the official code or Hugging Face transformers.
 
@@ -146,7 +146,7 @@ def export_model(
 
 
 @app.command("verify", cls=Sections)
-def verify(model: Model, offline: options.Offline = False) -> None:
+def verify(model: Model, offline: arguments.Offline = False) -> None:
     """Check all names, shapes, values and the digest of a model, and run one clip through it.
 
     Example: vidattn models verify model.safetensors

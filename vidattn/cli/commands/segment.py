@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli import options
 from vidattn.cli.grouping import option
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal import timeline as terminal
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def segment(
-    inputs: options.Inputs,
+    inputs: arguments.Inputs,
     *,
     model: groups.Model,
     windows: groups.Windows,
@@ -57,7 +57,7 @@ def segment(
     dry_run: Annotated[
         bool, option("--dry-run", "Estimate time and memory from a few windows; write nothing.")
     ] = False,
-    quiet: options.Quiet = False,
+    quiet: arguments.Quiet = False,
 ) -> int:
     """Segment long videos into labeled intervals.
 

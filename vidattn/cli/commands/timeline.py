@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
-from vidattn.cli import options
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import read_labels
 from vidattn.cli.terminal import timeline as terminal
@@ -70,7 +70,7 @@ def timeline(
     output: groups.OutputWithExcerpts,
     top: groups.Top = 5,
     limits: groups.Video,
-    quiet: options.Quiet = False,
+    quiet: arguments.Quiet = False,
 ) -> int:
     """Re-segment saved scores with other settings; needs neither video nor model.
 

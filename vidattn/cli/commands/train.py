@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from vidattn.cli import launch, options
+from vidattn.cli import arguments, launch
 from vidattn.cli import option_groups as groups
 from vidattn.cli.commands.recipe_options import RECIPE, RecipeOptions
 from vidattn.cli.grouping import Group, option
@@ -72,7 +72,7 @@ def train(
     place: Annotated[RunPlace, Group("Run", PLACE)],
     how: Annotated[RunOptions, Group("Run", CHECKPOINTS)],
     nproc: groups.Processes = 1,
-    quiet: options.Quiet = False,
+    quiet: arguments.Quiet = False,
 ) -> int:
     """Train a model on a dataset.
 

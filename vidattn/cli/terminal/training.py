@@ -16,8 +16,8 @@ from vidattn.training.events import (
     EpochDone,
     Event,
     IncompleteValidation,
-    Note,
     StepDone,
+    TrainingNote,
     UnreadableVideo,
 )
 
@@ -48,7 +48,7 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay", None]):
             scores = [f"{name} {value:.4g}" for name, value in event.scores.items()]
             words = [f"epoch {event.epoch}/{event.epochs}", *scores, f"loss {event.loss:.4f}"]
             self._print(lambda: self._console.emit("  ".join(words)))
-        elif isinstance(event, Note):
+        elif isinstance(event, TrainingNote):
             self._print(lambda: self._console.note(event.text))
         elif isinstance(event, UnreadableVideo):
             self._print(lambda: self._console.warn(event.text))

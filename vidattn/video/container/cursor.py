@@ -12,7 +12,7 @@ from vidattn.video.container.bitstream import droppable_test
 from vidattn.video.container.frame_table import Source
 from vidattn.video.container.open import read_packets, require_memory
 from vidattn.video.container.packets import NO_PTS, Packets
-from vidattn.video.container.seek_plan import Group
+from vidattn.video.container.seek_plan import FrameGroup
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -68,7 +68,7 @@ class Cursor:
             at = self._seek(start)
         return at is not None and all(self._next() is not None for _ in range(start - at))
 
-    def take(self, group: Group) -> Iterator[Packet[VideoStream]]:
+    def take(self, group: FrameGroup) -> Iterator[Packet[VideoStream]]:
         """The packets that a group needs; ends early where the file is damaged or disagrees."""
         for number in range(group.start, group.stop):
             packet = self._next()

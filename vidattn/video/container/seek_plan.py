@@ -15,7 +15,7 @@ MIN_GAIN_PACKETS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Group:
+class FrameGroup:
     """Frames decoded in one go, from a key frame on, without a jump."""
 
     start: int
@@ -30,7 +30,7 @@ class Group:
 
 def plan_groups(
     packets: Packets, pts: NDArray[np.int64], positions: NDArray[np.int64], wanted: list[int]
-) -> Iterator[Group]:
+) -> Iterator[FrameGroup]:
     """Cheapest groups that hold all wanted frames.
 
     pts: of every frame. positions: packet number of every frame. wanted: rising frame numbers.
@@ -57,5 +57,5 @@ def plan_groups(
         yield _group(positions, start, stop, inside)
 
 
-def _group(positions: NDArray[np.int64], start: int, stop: int, inside: list[int]) -> Group:
-    return Group(start, stop, tuple(inside), frozenset(positions[inside].tolist()))
+def _group(positions: NDArray[np.int64], start: int, stop: int, inside: list[int]) -> FrameGroup:
+    return FrameGroup(start, stop, tuple(inside), frozenset(positions[inside].tolist()))

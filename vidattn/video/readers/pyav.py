@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidattn.video.container.cursor import Cursor
 from vidattn.video.container.frame_table import FrameTable, Source, decode
-from vidattn.video.container.seek_plan import Group, plan_groups
+from vidattn.video.container.seek_plan import FrameGroup, plan_groups
 from vidattn.video.pixels import Converter
 from vidattn.video.protocol import Frames
 from vidattn.video.readers.reader import Event, UnreadableFrame
@@ -90,7 +90,7 @@ class PyAVReader:
         index = int(np.searchsorted(self._table.pts, pts))
         return index if index < len(self._table.pts) and self._table.pts[index] == pts else None
 
-    def _planned(self, group: Group) -> Iterator[tuple[int, VideoFrame] | None]:
+    def _planned(self, group: FrameGroup) -> Iterator[tuple[int, VideoFrame] | None]:
         cursor = self._cursor
         if not cursor.jump(group.start):
             return

@@ -16,7 +16,7 @@ from vidattn.errors import VideoError
 from vidattn.video.container.cursor import Cursor
 from vidattn.video.container.frame_table import FrameTable, Source, build_table
 from vidattn.video.container.packets import Packets
-from vidattn.video.container.seek_plan import Group
+from vidattn.video.container.seek_plan import FrameGroup
 from vidattn.video.writer.audio import AudioCopy
 
 CARRIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
@@ -89,7 +89,7 @@ class StreamCut:
         self, target: str, packets: Packets, cursor: Cursor, audio: AudioCopy, span: Span
     ) -> None:
         shift = int(packets.pts[span.first])
-        group = Group(span.first, span.after, (), frozenset(range(span.first, span.after)))
+        group = FrameGroup(span.first, span.after, (), frozenset(range(span.first, span.after)))
         count = 0
         if not cursor.jump(span.first):
             raise _disagrees()

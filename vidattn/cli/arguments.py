@@ -1,4 +1,4 @@
-"""Single arguments and options that several commands share."""
+"""Arguments and flags that several commands share."""
 
 from __future__ import annotations
 
