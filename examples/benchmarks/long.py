@@ -2,10 +2,11 @@
 
     python examples/benchmarks/long.py --videos 160
 
-Videos of 24 s are joined from shots with known camera motions; motion-tiny sees them in windows of one
-second. In two classes the same shots come in the opposite order, in the other two nothing moves, in
-one of them but for one second. The mean of the windows cannot tell the first two apart. Both are
-trained by `vidattn train --task temporal-head` on three quarters of the videos, the mean as depth 0.
+Videos of 24 s are joined from shots with known camera motions; motion-tiny sees them in windows of
+one second. In two classes the same shots come in the opposite order, in the other two nothing
+moves, in one of them but for one second. The mean of the windows cannot tell the first two apart.
+Both are trained by `vidattn train --task temporal-head` on three quarters of the videos, the mean
+as depth 0.
 """
 
 import argparse
