@@ -44,7 +44,7 @@ def test_a_label_lasts_until_it_falls_low(quick: Run, park: Path) -> None:
 def test_pool_gives_one_label_for_the_file(quick: Run, park: Path) -> None:
     done = quick("timeline", park, "--pool", "max")
     assert "saw 8 windows pooled by max, whole file" in done.stdout
-    assert done.stdout.splitlines()[2].split()[:3] == ["1", "walk", "50.0"]
+    assert done.stdout.splitlines()[2].split()[:3] == ["1", "walk", "90.0"]
     document = json.loads(quick("timeline", park, "--pool", "mean", "--json").stdout)
     assert (document["task"], document["settings"]["pool"]) == ("classify", "mean")
     assert document["segments"][0]["score"] == pytest.approx(0.5375)

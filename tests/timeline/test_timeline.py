@@ -274,11 +274,19 @@ def test_a_classification_is_always_one_segment() -> None:
     assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
 
 
+def test_labels_that_each_fill_a_window_have_full_scores_in_the_maximum() -> None:
+    whole = replace(two_windows(), scores=np.eye(2)).pool_windows(Pool("max"))
+    assert [score for _, score in whole.top()] == [1.0, 1.0]
+    assert Timeline.from_json(whole.to_json()).to_json() == whole.to_json()
+    with pytest.raises(ValueError, match="every row sums to 1"):
+        replace(whole, settings=replace(whole.settings, pool="mean"))
+
+
 def test_pooled_windows_are_one_prediction() -> None:
     whole = two_windows().pool_windows(Pool("max"))
     assert (whole.task, len(whole.segments)) == ("classify", 1)
     assert whole.windows == (Window(0, 4),)
-    assert whole.scores[0] == pytest.approx(np.array([0.9, 0.8]) / 1.7, abs=1e-5)
+    assert whole.scores[0] == pytest.approx([0.9, 0.8], abs=1e-5)
     assert whole.settings.pool == "max"
     again = Timeline.from_json(whole.to_json())
     assert again.to_json() == whole.to_json()

@@ -36,12 +36,12 @@ class Pool:
         return f"top{self.count}" if self.how == "top" else self.how
 
     def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Probabilities [N, K] to [K], scaled to sum to 1.
+        """Probabilities [N, K] to [K], each in [0, 1].
 
-        Mean favors labels of most of the file, max labels that occur once; top N, the mean of the N
-        highest scores of each label, is between the two.
+        Mean favors labels of most of the file and sums to 1. Max, the highest probability of each
+        label, favors labels that occur once; top N, the mean of its N highest, is between the two.
+        Every label is pooled for itself: several may be near 1, and the sum is 1 or more.
         """
         rows = np.asarray(scores, dtype=np.float64)
         count = {"mean": len(rows), "max": 1, "top": min(self.count, len(rows))}[self.how]
-        pooled = np.sort(rows, axis=0)[len(rows) - count :].mean(axis=0)
-        return np.asarray(pooled / pooled.sum())
+        return np.asarray(np.sort(rows, axis=0)[len(rows) - count :].mean(axis=0))

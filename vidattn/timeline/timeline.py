@@ -52,7 +52,8 @@ class Timeline:
     windows: tuple[Window, ...]
     """Sorted; they may overlap. Seconds."""
     scores: Scores
-    """float32 [N, K], probabilities: rows sum to 1."""
+    """float32 [N, K], probabilities: rows sum to 1, or to more where a pool of the highest scores
+    made them (`vidattn.timeline.pooling`)."""
     task: Literal["segment", "classify"] = "segment"
     """A classification has one window and one segment, whatever `decoding` says."""
     duration: float | None = None
@@ -98,7 +99,8 @@ class Timeline:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         _check_values(self)
-        _check_scores(self.scores, len(self.windows), len(self.labels))
+        apart = self.task == "classify" and str(self.settings.pool).startswith(("max", "top"))
+        _check_scores(self.scores, (len(self.windows), len(self.labels)), apart=apart)
         if frame_times is not None:
             object.__setattr__(self, "cell_frames", _frame_ranges(self.cells, frame_times))
         if self.cell_frames is not None and len(self.cell_frames) != len(self.cells):
@@ -310,14 +312,17 @@ def _check_values(timeline: Timeline) -> None:
         raise ValueError(f"a classification has one window, got {len(windows)}")
 
 
-def _check_scores(scores: Scores, windows: int, labels: int) -> None:
-    if scores.shape != (windows, labels):
+def _check_scores(scores: Scores, shape: tuple[int, int], *, apart: bool) -> None:
+    """apart: whether the labels were pooled each for itself, so that sums may exceed 1."""
+    windows, labels = shape
+    if scores.shape != shape:
         raise ValueError(f"scores must be [{windows} windows, {labels} labels], got {scores.shape}")
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
     tolerance = 1e-3 + 1e-5 * labels  # scores are saved with 5 digits each
     sums = scores.sum(axis=1, dtype=np.float64)
-    if (scores < 0).any() or (np.abs(sums - 1) > tolerance).any():
+    off = np.maximum(1 - sums, scores.max(axis=1, initial=0) - 1) if apart else np.abs(sums - 1)
+    if (scores < 0).any() or (off > tolerance).any():
         raise ValueError("scores must be probabilities: at least 0, and every row sums to 1")
 
 
