@@ -120,3 +120,35 @@ def test_the_script_runs(
     printed = capsys.readouterr().out
     assert "inference/stream.py" in printed
     assert printed.startswith("rooms")
+
+
+OPENERS = {"write_text", "write_bytes", "read_text", "read_bytes"}
+OWN_FILES = {
+    "config.labels", "output.report.assets",  # of the package
+    "evaluation.benchmark", "inference.estimate", "cli.commands.system_info",  # of the system
+    "weights.download",  # a few bytes in the cache
+    "cli", "cli.terminal.console",  # the standard streams
+    "video.writer.cut", "video.writer.worker",  # by a descriptor from `open_output`
+}  # fmt: skip
+"""Modules that read small files whose content is known."""
+
+
+def test_files_are_written_and_read_whole_by_one_function_each() -> None:
+    found = set()
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            modes = {a.value for a in node.args[:2] if isinstance(a, ast.Constant)}
+            writes = bool(modes & {"w", "wb", "a", "ab", "a+b", "r+b"}) or "O_CREAT" in ast.dump(
+                node
+            )
+            if (called in OPENERS and not _is_ours(node)) or (called == "open" and writes):
+                found.add(name)
+    assert {name for name in found if not name.startswith("io.")} - OWN_FILES == set()
+
+
+def _is_ours(call: ast.Call) -> bool:
+    """Whether a call is of `annotation.read_text`."""
+    return "annotation" in ast.dump(call.func) or isinstance(call.func, ast.Name)

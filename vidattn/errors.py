@@ -8,6 +8,7 @@
     |   |-- RecipeError          a recipe with an unknown key or an invalid value
     |   `-- DataError            a dataset that is missing or malformed
     |-- OutputError           5: a result that cannot be written
+    |   `-- OutputPathError        one whose own path is refused, while others can be written
     |-- MemoryLimitError      6: out of memory at batch size 1
     |-- DivergenceError       8: a training loss that is not finite
     `-- DistributedError      9: a training process that died or lost the others
@@ -76,7 +77,7 @@ class VideoError(InputError):
     `code` is the stable reason code in JSON: E_EMPTY, E_NOT_VIDEO, E_TRUNCATED,
     E_NO_VIDEO_STREAM, E_TOO_LARGE, E_TIMEOUT, E_DECODER_DIED, E_NOT_REGULAR, E_PERM, E_GONE,
     E_CHANGED, E_CODEC_NOT_ALLOWED, E_DECODE, E_SHORT, E_NO_READER, E_NONFINITE, E_TAKEN,
-    E_WORKER_DIED, E_MEMORY.
+    E_WORKER_DIED, E_MEMORY, E_SYSTEM.
     """
 
     def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
@@ -100,6 +101,10 @@ class OutputError(VidattnError):
     """A result that cannot be written; an existing file stays untouched."""
 
     exit_code = ExitCode.NOT_WRITTEN
+
+
+class OutputPathError(OutputError):
+    """A result whose own path cannot be written, while others can: too long, or a link."""
 
 
 class MemoryLimitError(VidattnError):

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from vidattn.errors import OutputError
+from vidattn.errors import OutputError, OutputPathError
 from vidattn.inference.batch.failures import FailureList, FailureRecord
 from vidattn.inference.score_log import ScoreLog
-from vidattn.io.files import make_folder, replacing_file, write_atomically
+from vidattn.io.files import (
+    make_folder,
+    open_output,
+    read_file,
+    replacing_file,
+    write_atomically,
+    writing,
+)
 
 
 def names(directory: Path) -> list[str]:
@@ -62,13 +69,13 @@ def test_a_full_disk_leaves_no_part_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_directory_and_a_device_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="is not a regular file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         write_atomically(tmp_path, b"x")
-    with pytest.raises(OutputError, match="is not a regular file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         write_atomically("/dev/null", b"x")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match="is not a regular file"):
+    with pytest.raises(OutputError, match="not a regular file"):
         write_atomically(tmp_path / "pipe", b"x")
 
 
@@ -78,12 +85,45 @@ def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
         write_atomically(tmp_path / "file" / "a.txt", b"x")
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "real.txt").write_bytes(b"old")
-    (tmp_path / "link.txt").symlink_to("real.txt")
-    write_atomically(tmp_path / "link.txt", b"new")
-    assert (tmp_path / "link.txt").is_symlink()
-    assert (tmp_path / "real.txt").read_bytes() == b"new"
+@pytest.mark.parametrize("name", ["link", "dangling", "pipe", "folder"])
+def test_only_a_regular_file_is_written_or_appended_to(tmp_path: Path, name: str) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "dangling").symlink_to("new")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputPathError, match=f"{name}: is "):
+        write_atomically(tmp_path / name, b"new")
+    with pytest.raises(OutputPathError, match=f"{name}: is "):
+        open_output(tmp_path / name, os.O_RDWR | os.O_APPEND)
+    assert (tmp_path / "real").read_bytes() == b"old"
+    assert len(names(tmp_path)) == 5
+
+
+def test_a_file_that_becomes_a_link_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to("new")
+    monkeypatch.setattr("vidattn.io.files.require_regular", lambda path: None)
+    with pytest.raises(OutputPathError), writing(tmp_path / "link"):
+        open_output(tmp_path / "link", os.O_WRONLY)
+    assert names(tmp_path) == ["link"]
+
+
+def test_a_file_that_does_not_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="longer than 1 MB"):
+        read_file("/dev/zero", 1_000_000)
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 60 << 30)
+    with pytest.raises(OSError, match="longer than"):
+        read_file(tmp_path / "sparse", 1_000_000)
+    assert read_file("/dev/null") == b""
+
+
+def test_nobody_waits_for_a_pipe_that_nobody_has_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        read_file(tmp_path / "pipe", regular=True)
 
 
 def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:

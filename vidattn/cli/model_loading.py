@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.errors import UsageError, WeightsError
+from vidattn.io.files import read_file, reading
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.events import NoteTaker
@@ -76,9 +77,8 @@ def read_labels(path: Path, known: Sequence[str]) -> tuple[str, ...]:
     Raises WeightsError for anything else.
     """
     try:
-        names = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise WeightsError(f"--labels {path}: cannot be read: {error.strerror}") from None
+        with reading(f"--labels {path}", WeightsError):
+            names = read_file(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise WeightsError(
             f"--labels {path}: not UTF-8 text", hint="a text file of class names, one per line"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import DataError
-from vidattn.io.files import reading, write_atomically
+from vidattn.io.files import MOST_ARRAY_BYTES, read_file, reading, write_atomically
 from vidattn.io.json import dumps, to_json_value
 from vidattn.io.npz import BROKEN, read_arrays
 from vidattn.types import Window
@@ -88,7 +88,7 @@ def save_embeddings(found: Embeddings, path: Path) -> Path:
 def load_embeddings(path: Path) -> Embeddings:
     """Read a file of `save_embeddings`. Raises DataError with the reason; refuses pickles."""
     with reading(path, DataError, hint="vidattn segment VIDEO --embeddings makes such files"):
-        data = path.read_bytes()
+        data = read_file(path, MOST_ARRAY_BYTES, regular=True)
     try:
         about, windows, vectors = read_arrays(data, ARRAYS)
         head = json.loads(about.tobytes())

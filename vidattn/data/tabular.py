@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vidattn.errors import DataError
-from vidattn.io.files import reading
+from vidattn.io.files import read_file, reading
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -143,7 +143,7 @@ def _is_json_lines(path: Path) -> bool:
 
 def _read_text(path: Path) -> str:
     with reading(path, DataError):
-        data = path.read_bytes()
+        data = read_file(path)
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
         return data.decode("utf-16" if wide else "utf-8-sig")

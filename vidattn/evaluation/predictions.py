@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import InputError, UsageError
-from vidattn.io.files import reading, write_atomically
+from vidattn.io.files import MOST_ARRAY_BYTES, read_file, reading, write_atomically
 from vidattn.io.json import dumps
 from vidattn.io.npz import BROKEN, read_arrays
 
@@ -84,7 +84,7 @@ def load_predictions(path: Path) -> Predictions:
     """
     require_dump_name(path)
     with reading(path, InputError):
-        data = path.read_bytes()
+        data = read_file(path, MOST_ARRAY_BYTES)
     try:
         return _from_archive(data) if path.suffix == ".npz" else _from_lines(data)
     except KeyError as error:

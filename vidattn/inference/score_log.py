@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import struct
 import time
 import zlib
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import InputError, OutputError
-from vidattn.io.files import flush_folder, writing
+from vidattn.io.files import flush_folder, open_output, writing
 from vidattn.io.locks import locked
 
 MAGIC = b"vidattn/log/1\n"
@@ -126,9 +125,7 @@ class ScoreLog(AbstractContextManager["ScoreLog", None]):
                 f"{self.path}: another run is writing it",
                 hint="wait for that run, or choose another folder with -o",
             )
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            raise OutputError(f"{self.path}: is not a regular file", hint="move it away")
+        self._fd = open_output(self.path, os.O_RDWR)
         with open(self._fd, "rb", closefd=False) as file:
             data = file.read()
         if data[: len(MAGIC)] != MAGIC[: len(data)]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, AnyStr
 
-from vidattn.errors import OutputError, VidattnError
+from vidattn.errors import OutputError, OutputPathError, VidattnError
 from vidattn.io.digest import sha256
 
 HINTS = {
@@ -20,6 +22,15 @@ HINTS = {
     errno.ENOTDIR: "a part of the path is a file, not a directory",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+OF_ONE_PATH = frozenset(
+    {errno.EACCES, errno.EILSEQ, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR}
+    | {errno.EPERM}
+)
+"""Reasons for which a file cannot be written while others can."""
+MOST_BYTES = 1 << 28
+"""The largest text that is read; an endless one must not fill the memory."""
+MOST_ARRAY_BYTES = 1 << 32
+"""The same for files of arrays."""
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
@@ -62,7 +73,55 @@ def writing(path: str | os.PathLike[str], *, hint: str | None = None) -> Iterato
         yield
     except OSError as error:
         message = f"{path}: cannot be written: {error.strerror or error}"
-        raise OutputError(message, hint=hint or HINTS.get(error.errno or 0)) from error
+        kind = OutputPathError if error.errno in OF_ONE_PATH else OutputError
+        raise kind(message, hint=hint or HINTS.get(error.errno or 0)) from error
+
+
+def read_file(
+    path: str | os.PathLike[str], most: int = MOST_BYTES, *, regular: bool = False
+) -> bytes:
+    """The bytes of a file. Raises OSError, also for more than `most` bytes.
+
+    regular: whether anything but a regular file is refused, where nobody has named the path: a pipe
+    would be waited for.
+    """
+    with open(path, "rb", opener=regular_opener if regular else None) as file:
+        return read_stream(file, most)
+
+
+def read_stream(stream: IO[AnyStr], most: int = MOST_BYTES) -> AnyStr:
+    """What is left in a stream. Raises OSError for more than `most` bytes or characters."""
+    data = stream.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"longer than {most / 1e6:.0f} MB")
+    return data
+
+
+def open_output(path: str | os.PathLike[str], flags: int) -> int:
+    """A descriptor of a regular file to write or append to, which is made if it is missing.
+
+    In a folder that others can write, a name may be a link to any file, or a pipe that stops
+    whoever opens it: none is followed or waited for. flags: of `os.open`. Raises OSError, and
+    OutputPathError for anything but a regular file.
+    """
+    require_regular(path)
+    return regular_opener(path, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0))
+
+
+def require_regular(path: str | os.PathLike[str]) -> None:
+    """Raise OutputPathError when a path is taken by a link, a folder, a pipe or a device."""
+    if os.path.lexists(path) and (os.path.islink(path) or not is_file(path)):  # noqa: PTH114
+        kind = "a link, which is not followed" if os.path.islink(path) else "not a regular file"  # noqa: PTH114
+        raise OutputPathError(f"{path}: is {kind}", hint="move it away, or name another file")
+
+
+def regular_opener(path: str | os.PathLike[str], flags: int) -> int:
+    """As `os.open`, but raises OSError for anything but a regular file, without waiting on it."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EPERM, "not a regular file")
+    return descriptor
 
 
 @contextmanager
@@ -71,15 +130,14 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The block writes the temporary file. Afterwards it is flushed to disk and renamed, and the
     folder is flushed, so a crash leaves the old file or the new one, never a part. Missing folders
-    are created; a symbolic link keeps its target. If the block fails, the temporary file is removed
-    and `path` is unchanged. Raises OutputError, see `writing`, and if `path` is a folder, a device
-    or a pipe.
+    are created. If the block fails, the temporary file is removed and `path` is unchanged. Raises
+    OutputError, see `writing`, and OutputPathError if `path` is a link, a folder, a device or a
+    pipe.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(path)
+    require_regular(target)
     part = target.with_name(f".vidattn-{_prefix(target)}{secrets.token_hex(6)}.part")
     try:
-        if exists(target) and not is_file(target):
-            raise OutputError(f"{path}: is not a regular file", hint="name a file")
         with writing(path):
             make_folder(target.parent)
             yield part
@@ -90,7 +148,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def remove_partial_files(path: str | os.PathLike[str]) -> None:
     """Remove temporary files that killed processes have left; only for the one writer of `path`."""
-    target = Path(os.path.realpath(path))
+    target = Path(path)
     for part in target.parent.glob(f".vidattn-{_prefix(target)}*.part"):
         _discard(part)
 
@@ -105,8 +163,11 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> Path:
 
     Raises OutputError, see `replacing_file`.
     """
-    with replacing_file(path) as part:
-        part.write_bytes(data)
+    with (
+        replacing_file(path) as part,
+        os.fdopen(open_output(part, os.O_WRONLY | os.O_EXCL), "wb") as file,
+    ):
+        file.write(data)
     return Path(path)
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from vidattn.errors import UsageError
-from vidattn.io.files import write_atomically
+from vidattn.io.files import read_file, write_atomically
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
@@ -104,7 +104,7 @@ def is_current(timeline: Timeline, path: str | os.PathLike[str], fmt: str) -> bo
     The thumbnails and explanations of a report, which need the video and the model, are ignored.
     """
     try:
-        saved = Path(path).read_bytes()
+        saved = read_file(path, regular=True)
     except OSError:
         return False
     wanted = render(timeline, fmt, Path(path).parent).encode()

@@ -15,13 +15,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import DataError
-from vidattn.io.files import reading
+from vidattn.io.files import read_file, reading
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 
@@ -85,7 +84,7 @@ def load_cuts(path: str | os.PathLike[str]) -> tuple[float, ...]:
     """The cut times in a file, see `parse_cuts`. Raises DataError when it cannot be read."""
     try:
         with reading(path, DataError):
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_file(path).decode()
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8 text", hint="a list of times, one a line") from None
     return parse_cuts(text, str(path))

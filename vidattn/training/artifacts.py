@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from vidattn.config import Recipe, recipes
 from vidattn.evaluation.classification import ClassificationMetrics, measure
+from vidattn.io.digest import sha256_file
 from vidattn.io.files import exists, write_atomically
 from vidattn.models.classifier import Classifier, ModelCard, build_model
 from vidattn.models.device import to_device
@@ -107,7 +107,7 @@ def save_artifacts(
 
 def digest(path: Path) -> bytes:
     """The SHA-256 of a file; empty if it does not exist."""
-    return hashlib.sha256(path.read_bytes()).digest() if exists(path) else b""
+    return bytes.fromhex(sha256_file(path)) if exists(path) else b""
 
 
 def remove_folders(recipe: Recipe) -> Recipe:

@@ -22,7 +22,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from vidattn.errors import OutputError, RecipeError
-from vidattn.io.files import exists, write_atomically, writing
+from vidattn.io.files import exists, open_output, read_file, write_atomically, writing
 from vidattn.io.locks import locked
 from vidattn.training.events import FATES, LOG_NAMES, SCORES
 
@@ -105,7 +105,7 @@ class RunLog:
     """
 
     def __init__(self, path: Path, size: int = 0, step: int = 0) -> None:
-        data = path.read_bytes() if (size or step) and exists(path) else b""
+        data = read_file(path, regular=True) if (size or step) and exists(path) else b""
         rows = [*_rows(data[:size])]
         later = [*_rows(data[size:])]
         ends = [i for i, row in enumerate(later) if row["event"] == "epoch" and row["step"] == step]
@@ -125,7 +125,8 @@ class RunLog:
         plain = {key: value for key, value in asdict(event).items() if key not in TIMINGS}
         row = {"event": LOG_NAMES[type(event)], **plain}
         line = _line(row)
-        with writing(self.path), self.path.open("ab") as file:
+        flags = os.O_WRONLY | os.O_APPEND
+        with writing(self.path), os.fdopen(open_output(self.path, flags), "ab") as file:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
@@ -175,8 +176,8 @@ class MetricsFile:
     def __init__(self, path: Path, epochs: int = 0) -> None:
         self.path, self._rows = path, list[dict[str, str]]()
         if epochs and exists(path):
-            with path.open(newline="", encoding="utf-8", errors="replace") as file:
-                self._rows = list(csv.DictReader(file))[:epochs]
+            text = read_file(path, regular=True).decode("utf-8", "replace")
+            self._rows = list(csv.DictReader(io.StringIO(text, newline="")))[:epochs]
 
     def add(self, epoch: Mapping[str, Any], seconds: float, waiting: float) -> None:
         """Append the row of an epoch, given its row of the log, or update its scores."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vidattn.config import Averaging, ClipConfig, StamConfig, TimeSformerConfig, labels
 from vidattn.errors import RecipeError, WeightsError
-from vidattn.io.files import exists, reading
+from vidattn.io.files import exists, read_file, reading
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import key_maps, stam_keys, torch_checkpoint
@@ -334,7 +334,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     require_regular(path)
     try:
         with reading(path, WeightsError):
-            plain = json.loads(path.read_bytes())
+            plain = json.loads(read_file(path))
     except (ValueError, RecursionError) as error:
         refuse(path, f"is not JSON: {error}", error)
     if not isinstance(plain, dict):
@@ -374,7 +374,8 @@ def _is_number(value: object) -> bool:
 def _read_license(folder: Path) -> str:
     """The license in the head of README.md, in the upper case of SPDX."""
     try:
-        text = (folder / "README.md").read_text("utf-8", errors="replace")[:4000]
+        with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
+            text = file.read(4000)
     except OSError:
         return ""
     match = re.search(r"^license: *[\"']?([\w.+-]+)", text, re.MULTILINE)

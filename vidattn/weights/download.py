@@ -24,7 +24,7 @@ import huggingface_hub.errors
 
 from vidattn.errors import OutputError, WeightsError
 from vidattn.io import digest
-from vidattn.io.files import publish
+from vidattn.io.files import open_output, publish
 from vidattn.io.locks import locked
 
 CONNECT_SECONDS = 5.0
@@ -121,6 +121,11 @@ class _Part:
     def tag(self) -> str:
         return self.tag_path.read_text() if self.tag_path.exists() else ""
 
+    @tag.setter
+    def tag(self, tag: str) -> None:
+        with os.fdopen(open_output(self.tag_path, os.O_WRONLY | os.O_TRUNC), "w") as file:
+            file.write(tag)
+
     def keep_if_resumable(self) -> bool:
         """Whether a later run can resume; otherwise both files are removed."""
         if self.size and self.tag:
@@ -191,9 +196,10 @@ def _request_rest(url: str, part: _Part, progress: Progress | None) -> int:
             size = 0
         length = response.headers.get("Content-Length")
         total = size + int(length) if length and length.isdigit() else None
-        with part.path.open("ab" if size else "wb") as file:
+        flags = os.O_WRONLY | (os.O_APPEND if size else os.O_TRUNC)
+        with os.fdopen(open_output(part.path, flags), "ab") as file:
             tag = response.headers.get("ETag") or response.headers.get("Last-Modified", "")
-            part.tag_path.write_text(tag)
+            part.tag = tag
             while chunk := response.read1(digest.CHUNK):
                 file.write(chunk)
                 size += len(chunk)

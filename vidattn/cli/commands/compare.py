@@ -18,10 +18,10 @@ from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, read_labels, require_weights_name, save_fitted
 from vidattn.cli.terminal.comparison import difference_lines, metric_lines
 from vidattn.cli.terminal.console import Console
-from vidattn.cli.terminal.timeline import read_timeline
 from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.inference.batch.inputs import find_videos
 from vidattn.inference.batch.outputs import require_writable
+from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.windowing import Windowing
 from vidattn.io.files import is_file, is_folder
 from vidattn.io.json import dumps
@@ -154,7 +154,7 @@ class TimelineSource:
         return [*map(self._read, files), *(self._segment(videos) if videos else ())]
 
     def _read(self, path: str) -> Timeline:
-        timeline = read_timeline(path)
+        timeline = load_timeline(path)
         if self.model.labels is not None:
             timeline = replace(timeline, labels=read_labels(self.model.labels, timeline.labels))
         return timeline.with_decoding(**self.changes) if self.changes else timeline
@@ -208,7 +208,7 @@ def _read_truth(console: Console, path: Path, split: str | None) -> GroundTruth:
     if path.suffix.lower() == ".json" and is_file(path):
         with path.open("rb") as file:
             if SCHEMA.encode() in file.read(200):
-                return GroundTruth((as_ground_truth(read_timeline(str(path))),))
+                return GroundTruth((as_ground_truth(load_timeline(path)),))
     truth = read_ground_truth(path, split)
     for note in truth.notes:
         console.note(note)

@@ -95,12 +95,15 @@ def _count_cpus() -> int:
 @contextmanager
 def _open_report(path: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A function that writes one object per line; the file appears when it is complete."""
-    from vidattn.io.files import replacing_file
+    from vidattn.io.files import open_output, replacing_file
 
     if path is None:
         yield lambda row: None
         return
-    with replacing_file(path) as part, part.open("w", encoding="utf-8") as file:
+    with (
+        replacing_file(path) as part,
+        os.fdopen(open_output(part, os.O_WRONLY), "w", encoding="utf-8") as file,
+    ):
         yield lambda row: print(dumps(row), file=file)
 
 

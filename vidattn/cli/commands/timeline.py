@@ -17,6 +17,7 @@ from vidattn.cli.model_loading import read_labels
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import InputError, UsageError
+from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.batch.runner import BatchJob, BatchRunner, Task
 from vidattn.timeline.pooling import Pool
 
@@ -108,11 +109,7 @@ class Resegmenter(Task):
         yield from ()
 
     def _change(self, path: str) -> Timeline:
-        settings, changes, timeline = (
-            dict(self.settings),
-            self.changes,
-            terminal.read_timeline(path),
-        )
+        settings, changes, timeline = dict(self.settings), self.changes, load_timeline(path)
         if self.cuts is not None:
             timeline = replace(timeline, cuts=self.cuts)
             settings.setdefault("snap", True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -11,32 +10,11 @@ from rich.text import Text
 
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, score_bars, segment_rows
-from vidattn.errors import InputError
-from vidattn.io.files import reading
 from vidattn.output.text import decimals_for, describe_coverage
 from vidattn.timeline import BACKGROUND, Timeline
 from vidattn.types import VideoInfo
 
 BAR = 20
-JSON_STARTS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
-"""First bytes of readable JSON."""
-
-
-def read_timeline(path: str) -> Timeline:
-    """The timeline in a JSON file. Raises InputError if there is none."""
-    with reading(path, InputError), Path(path).open("rb") as file:
-        text = file.read(1)
-        # A video is not read to its end to find out that it is no timeline.
-        text += file.read() if text in JSON_STARTS else b""
-    if text[:1] not in JSON_STARTS:
-        raise InputError(
-            f"{path}: not a timeline in JSON",
-            hint="give a .json file that vidattn segment or classify wrote",
-        )
-    try:
-        return Timeline.from_json(text)
-    except InputError as error:
-        raise InputError(f"{path}: {error.message}", hint=error.hint) from None
 
 
 def print_timeline(console: Console, timeline: Timeline, count: int = 5) -> None:

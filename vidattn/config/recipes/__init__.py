@@ -67,6 +67,10 @@ def _published_name(dataset: str) -> str:
     return split[1] if split else dataset
 
 
+MOST_BYTES = 1 << 22
+"""A longer recipe is cut off, and then not JSON: an endless file must not fill the memory."""
+
+
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a JSON file. Raises RecipeError that names the file and the bad key or value.
 
@@ -74,7 +78,9 @@ def read_recipe(path: Path) -> Recipe:
     `vidattn.config.serialization`.
     """
     try:
-        plain = json.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES)
+        plain = json.loads(text)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_dataset import SPLITS
 from vidattn.errors import DataError
-from vidattn.io.files import is_file, reading
+from vidattn.io.files import is_file, read_file, reading
 from vidattn.types import Window
 
 Spans = tuple[tuple[Window, str], ...]
@@ -59,7 +59,7 @@ def read_text(path: Path) -> str:
     """The UTF-8 text of a file. Raises DataError."""
     try:
         with reading(path, DataError):
-            return path.read_text("utf-8-sig")
+            return read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DataError(f"{path}: is not UTF-8 text") from None
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from vidattn.data.annotations import annotation
 from vidattn.data.labeled_dataset import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
-from vidattn.io.files import is_file, is_folder, reading
+from vidattn.io.files import is_file, is_folder, read_file, reading
 
 OUR_TIER = "vidattn"
 """The tier that `-f eaf` writes; where it exists, other tiers are not labels."""
@@ -81,7 +81,7 @@ def _read_media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
 
 def _parse_xml(path: Path) -> ElementTree.Element:
     with reading(path, DataError):
-        data = path.read_bytes()
+        data = read_file(path)
     # Entities can grow without bound, and ELAN needs no document type.
     plain = data.replace(b"\0", b"")  # in UTF-16 every other byte is zero
     if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:

@@ -12,7 +12,7 @@ from typing import Any
 from vidattn.data.annotations import annotation
 from vidattn.data.labeled_dataset import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
-from vidattn.io.files import is_folder, reading
+from vidattn.io.files import is_folder, read_file, reading
 
 RATE_KEYS = ("fps", "frameRate", "framerate", "frame_rate")
 """Keys of a task's data that may hold the frame rate."""
@@ -34,7 +34,7 @@ def _matches(path: Path) -> bool:
 def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     try:
         with reading(path, DataError):
-            tasks = json.loads(path.read_bytes())
+            tasks = json.loads(read_file(path))
     except (ValueError, RecursionError):
         raise DataError(f"{path}: is not JSON", hint=HINT) from None
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):

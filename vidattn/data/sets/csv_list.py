@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.annotations.annotation import GroundTruth, locate_video
+from vidattn.data.annotations.annotation import GroundTruth, locate_video, read_text
 from vidattn.data.annotations.ground_truth import find_format
 from vidattn.data.labeled_dataset import (
     VALIDATION_SHARE,
@@ -172,7 +172,7 @@ def _read_labels_beside(path: Path) -> list[str] | None:
     for name in LABEL_FILES:
         file = path.with_name(name)
         if is_file(file) and file != path:
-            lines = file.read_text("utf-8-sig").splitlines()
+            lines = read_text(file).splitlines()
             return [line.strip() for line in lines if line.strip()]
     return None
 

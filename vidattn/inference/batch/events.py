@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vidattn.errors import MemoryLimitError, VidattnError, VideoError
+from vidattn.errors import MemoryLimitError, OutputError, VidattnError, VideoError
 from vidattn.inference.events import Event
 from vidattn.timeline import Timeline
 
@@ -89,4 +89,6 @@ def reason_code(error: VidattnError) -> str:
     """The reason code of an input that failed."""
     if isinstance(error, MemoryLimitError):
         return "E_MEMORY"
+    if isinstance(error, OutputError):
+        return "E_OUTPUT"
     return error.code if isinstance(error, VideoError) else "E_INPUT"

@@ -16,11 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.inference.batch.inputs import file_size
-from vidattn.io.files import flush_folder, write_atomically, writing
+from vidattn.io.files import (
+    exists,
+    flush_folder,
+    open_output,
+    read_file,
+    require_regular,
+    write_atomically,
+    writing,
+)
 from vidattn.io.json import dumps
 from vidattn.io.locks import locked
 
 NAME = "failures.jsonl"
+TRANSIENT = frozenset({"E_DECODER_DIED", "E_TIMEOUT", "E_MEMORY", "E_SYSTEM"})
+"""Reason codes of failures and gaps that another attempt may avoid."""
+ATTEMPTS = 3
+"""Attempts, over several runs, before a transient failure counts as permanent."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,11 @@ class FailureRecord:
     asked: str = ""
     """Digest of model and settings."""
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether another attempt may avoid the failure."""
+        return self.code in TRANSIENT and self.attempt < ATTEMPTS
+
     def is_same_input(self, other: FailureRecord) -> bool:
         """Whether both have the same file, model and settings."""
         return all(
@@ -56,14 +73,20 @@ class FailureList:
     def read(self) -> dict[str, FailureRecord]:
         """The last record of each input, by path."""
         with writing(self.path):
-            if not self.path.exists():
+            if not exists(self.path):
                 return {}
-            return {one.path: one for one in _parse_records(self.path.read_bytes())}
+            require_regular(self.path)
+            data = read_file(self.path, regular=True)
+            return {one.path: one for one in _parse_records(data)}
 
     def add(self, record: FailureRecord) -> None:
         """Append a line. Raises OutputError."""
         line = dumps(asdict(record)).encode() + b"\n"
-        with writing(self.path), self._locked(), self.path.open("a+b") as file:
+        with (
+            writing(self.path),
+            self._locked(),
+            os.fdopen(open_output(self.path, os.O_RDWR | os.O_APPEND), "a+b") as file,
+        ):
             if file.tell() and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
                 line = b"\n" + line  # the last line is torn
             file.write(line)
@@ -74,7 +97,7 @@ class FailureList:
     def sort(self, done: set[str]) -> None:
         """Keep the last line of each input, by path, without those `done`. Raises OutputError."""
         with writing(self.path):
-            if not self.path.exists():
+            if not exists(self.path):
                 return
             with self._locked():
                 records = {k: v for k, v in self.read().items() if k not in done}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vidattn.errors import InputError, VideoError
 from vidattn.inference.batch.inputs import file_size
 from vidattn.io.digest import sha256
-from vidattn.io.files import reading
+from vidattn.io.files import exists, read_file, read_stream, reading
 from vidattn.io.json import dumps, to_json_value
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from vidattn.timeline import Timeline
 
 UNFINISHED = "E_INTERRUPTED"
+JSON_STARTS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
+"""First bytes of readable JSON."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def find_result(saved: Path, path: str, key: RunKey) -> Result | None:
     if not same or UNFINISHED in reasons:
         return None
     try:
-        timeline = Timeline.from_json(saved.read_bytes())
+        timeline = Timeline.from_json(read_file(saved, regular=True))
     except (OSError, InputError):
         return None
     rest = {name: value for name, value in document.items() if name != "scores"}
@@ -129,7 +132,7 @@ def require_own(saved: Path, path: str) -> None:
     if not isinstance(other, str) or other == path:
         return
     try:
-        taken = Path(other).exists() and not Path(other).samefile(path)
+        taken = exists(other) and not Path(other).samefile(path)
     except (OSError, ValueError):
         return
     if taken:
@@ -140,12 +143,18 @@ def require_own(saved: Path, path: str) -> None:
         )
 
 
-def load_timeline(path: Path) -> Timeline:
-    """The timeline in a JSON file. Raises InputError."""
+def load_timeline(path: str | os.PathLike[str]) -> Timeline:
+    """The timeline in a JSON file; a video is not read to its end. Raises InputError."""
     from vidattn.timeline import Timeline
 
-    with reading(path, InputError):
-        data = path.read_bytes()
+    with reading(path, InputError), Path(path).open("rb") as file:
+        data = file.read(1)
+        data += read_stream(file) if data in JSON_STARTS else b""
+    if data[:1] not in JSON_STARTS:
+        raise InputError(
+            f"{path}: not a timeline in JSON",
+            hint="give a .json file that vidattn segment or classify wrote",
+        )
     try:
         return Timeline.from_json(data)
     except InputError as error:
@@ -155,7 +164,7 @@ def load_timeline(path: Path) -> Timeline:
 def _load_document(saved: Path) -> dict[str, Any]:
     """The object in a JSON file; empty when there is none."""
     try:
-        document = json.loads(saved.read_bytes())
+        document = json.loads(read_file(saved, regular=True))
     except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

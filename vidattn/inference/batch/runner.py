@@ -12,6 +12,7 @@ from vidattn.errors import (
     InputError,
     MemoryLimitError,
     OutputError,
+    OutputPathError,
     StopWork,
     UsageError,
     VidattnError,
@@ -27,22 +28,25 @@ from vidattn.inference.batch.events import (
     Written,
     reason_code,
 )
-from vidattn.inference.batch.failures import FailureList, FailureRecord, describe_failure
+from vidattn.inference.batch.failures import (
+    TRANSIENT,
+    FailureList,
+    FailureRecord,
+    describe_failure,
+)
 from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
 from vidattn.inference.batch.outputs import OutputFiles, write_files
 from vidattn.inference.batch.results import Result, RunKey, find_result, require_own
-from vidattn.io.files import remove_partial_files, writing
+from vidattn.io.files import exists, remove_partial_files, require_regular, writing
 from vidattn.io.locks import locked
 from vidattn.timeline import Timeline
 from vidattn.timeline.explanation import Explanation
 from vidattn.video import Opening
 
-TRANSIENT = frozenset({"E_DECODER_DIED", "E_TIMEOUT", "E_MEMORY"})
-"""Reason codes of failures and gaps that another attempt may avoid."""
-ATTEMPTS = 3
-"""Attempts, over several runs, before a transient failure counts as permanent."""
 STARVED = 3
 """Inputs in a row without enough memory that end the run."""
+OF_INPUT = OSError, IndexError, OverflowError
+"""Errors that an input causes where nothing has foreseen them: they end its work alone."""
 STOPS = StopWork, KeyboardInterrupt, GeneratorExit
 """Ways to stop: a signal handler that raises, Ctrl-C, and a caller that closes the generator."""
 BatchEvents = Generator[BatchEvent, None, None]
@@ -164,8 +168,13 @@ class BatchRunner:
         try:
             for path, wait in turns:
                 yield InputStarted(path)
-                if not (yield from self._do(path, wait=wait)):
-                    waiting.append(path)
+                try:
+                    if not (yield from self._do(path, wait=wait)):
+                        waiting.append(path)
+                except (OutputPathError, UsageError) as error:
+                    if not self.job.several:
+                        raise
+                    yield self._fail(path, error)
         except STOPS:
             self._sort_failures()
             raise
@@ -178,14 +187,14 @@ class BatchRunner:
     def _do(self, path: str, *, wait: bool) -> Generator[BatchEvent, None, bool]:
         """Do an input; False when another process holds it. wait: until it is free."""
         if not self._shared:
-            yield from self._make(path)
+            yield from self._contain(path, self._make(path))
             return True
         lock = self.job.place(path, "lock")
         # Another process works on the input, or was killed.
-        begun = lock.exists() or self.job.place(path, "log").exists()
+        begun = exists(lock) or exists(self.job.place(path, "log"))
         result = self._result(path) if self.job.skip_existing and not begun else None
         if result is not None and not result.damaged(self.job.files(path)):
-            yield from self._skip(path, result)
+            yield from self._contain(path, self._skip(path, result))
             return True
         with _hold_lock(lock, wait=wait) as mine:
             if not mine and not self.job.several:
@@ -194,8 +203,22 @@ class BatchRunner:
                     hint="wait for that run, or choose another folder with -o",
                 )
             if mine:
-                yield from self._do_alone(path, begun)
+                yield from self._contain(path, self._do_alone(path, begun))
         return mine
+
+    def _contain(self, path: str, work: BatchEvents) -> BatchEvents:
+        """The events of the work on an input, and Failed where it raises an error of its own."""
+        try:
+            yield from work
+        except (MemoryLimitError, MemoryError) as error:
+            yield self._fail_starved(path, error)
+        except InputError as error:
+            self._starved = 0
+            yield self._fail(path, error)
+        except OF_INPUT as error:
+            self._starved = 0
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            yield self._fail(path, VideoError(f"{path}: {reason.lower()}", code="E_SYSTEM"))
 
     def _do_alone(self, path: str, begun: bool) -> BatchEvents:
         """Do an input that no other process works on now."""
@@ -226,38 +249,28 @@ class BatchRunner:
                 timeline = self.key.sign(timeline, path)
             written.append(Written(path, timeline, self._write(timeline, self.job.files(path))))
 
+        if self._shared and "json" in self.job.output.formats:
+            require_own(self.job.place(path, "json"), path)
+        for file in self.job.files(path).values():
+            require_regular(file)
+        if (coming := self._next.get(path)) and self._looks_undone(coming):
+            self.task.prefetch(coming)
         try:
-            if self._shared and "json" in self.job.output.formats:
-                require_own(self.job.place(path, "json"), path)
-            if (coming := self._next.get(path)) and self._looks_undone(coming):
-                self.task.prefetch(coming)
-            try:
-                yield from self.task.run(path, deliver)
-            except (StopWork, KeyboardInterrupt):
-                yield from written
-                raise
+            yield from self.task.run(path, deliver)
+        except (StopWork, KeyboardInterrupt):
             yield from written
-            timeline = written[-1].timeline
-            yield from self._videos(path, timeline, missing=False)
-        except InputError as error:
-            self._starved = 0
-            yield self._fail(path, error)
-        except (MemoryLimitError, MemoryError) as error:
-            yield self._fail_starved(path, error)
-        else:
-            self._finish(path)
-            yield Done(path, timeline)
+            raise
+        yield from written
+        timeline = written[-1].timeline
+        yield from self._videos(path, timeline, missing=False)
+        self._finish(path)
+        yield Done(path, timeline)
 
     def _skip(self, path: str, result: Result) -> BatchEvents:
         """Leave out an input with a result, but for videos that are missing."""
-        try:
-            yield from self._videos(path, result.timeline, missing=True)
-        except InputError as error:
-            self._starved = 0
-            yield self._fail(path, error)
-        else:
-            self._finish(path)
-            yield Skipped(path, result.timeline)
+        yield from self._videos(path, result.timeline, missing=True)
+        self._finish(path)
+        yield Skipped(path, result.timeline)
 
     def _finish(self, path: str) -> None:
         self._done.add(path)
@@ -278,7 +291,9 @@ class BatchRunner:
     def _fail(self, path: str, error: VidattnError) -> Failed:
         if self._listed and self.key:
             last = self._failed_before.get(path)
-            list_failure(self.job, path, error, self.key.digest, last)
+            record = list_failure(self.job, path, error, self.key.digest, last)
+            if isinstance(error, VideoError) and not record.may_pass:
+                self.job.place(path, "log").unlink(missing_ok=True)
         return Failed(path, error)
 
     def _fail_starved(self, path: str, error: MemoryLimitError | MemoryError) -> Failed:
@@ -303,15 +318,15 @@ class BatchRunner:
             return None
         if last != self._failed_before.get(path):
             return last
-        again = last.code in TRANSIENT and last.attempt < ATTEMPTS
-        return last if self.job.skip_existing and not self.job.retry_failed and not again else None
+        again = self.job.retry_failed or last.may_pass
+        return last if self.job.skip_existing and not again else None
 
     def _looks_undone(self, path: str) -> bool:
         """Whether this process will probably have to do an input."""
         if not self._shared:
             return True
-        begun = self.job.place(path, "lock").exists() or path in self._failed_before
-        return not (begun or (self.job.skip_existing and self.job.place(path, "json").exists()))
+        begun = exists(self.job.place(path, "lock")) or path in self._failed_before
+        return not (begun or (self.job.skip_existing and exists(self.job.place(path, "json"))))
 
     def _may_skip(self, path: str) -> bool:
         """Whether a result counts: any with --skip-existing, else one newer than this run."""
@@ -359,8 +374,10 @@ def _hold_lock(path: Path, *, wait: bool) -> Iterator[bool]:
 
 def list_failure(
     job: BatchJob, path: str, error: VidattnError, digest: str, last: FailureRecord | None = None
-) -> None:
+) -> FailureRecord:
     """Add an input to the list of failures. last: its record before this run."""
     record = describe_failure(path, digest, reason_code(error), error.message)
     attempt = last.attempt + 1 if last is not None and last.is_same_input(record) else 1
-    FailureList(job.folder).add(replace(record, attempt=attempt))
+    record = replace(record, attempt=attempt)
+    FailureList(job.folder).add(record)
+    return record

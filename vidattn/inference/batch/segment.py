@@ -14,6 +14,7 @@ from vidattn.data.embeddings import make_embeddings, save_embeddings
 from vidattn.errors import InputError, UsageError, VideoError
 from vidattn.inference import stream
 from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
+from vidattn.inference.batch.failures import TRANSIENT
 from vidattn.inference.batch.inputs import Paths, find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
@@ -31,6 +32,7 @@ from vidattn.inference.score_log import ScoreLog
 from vidattn.inference.shot_detection import measure_changes
 from vidattn.inference.windowing import Windowing, WindowingChanges
 from vidattn.io.digest import sha256
+from vidattn.io.files import exists
 from vidattn.io.json import to_json_value
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
@@ -174,7 +176,7 @@ class Segmenter(Task):
             try:
                 last = yield from self._score(path, log, deliver)
             except VideoError as error:
-                if error.code == "E_CHANGED":  # the scores are of a video that is gone
+                if error.code not in TRANSIENT:
                     log.remove()
                 raise
             timeline = last.timeline
@@ -269,7 +271,7 @@ class Segmenter(Task):
         """
         place, embeddings = self.job.place(path, "json"), self.job.place(path, "npz")
         needed = [place, embeddings] if self.options.embeddings else [place]
-        if not self.options.resume or log.path.exists() or not all(map(Path.exists, needed)):
+        if not self.options.resume or exists(log.path) or not all(map(exists, needed)):
             return None
         saved = load_timeline(place)
         if any(code == UNFINISHED for _, code in saved.unreadable):

@@ -7,9 +7,10 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path, PurePath
 
-from vidattn.errors import OutputError
+from vidattn.errors import OutputPathError
 from vidattn.inference.batch.events import Note, ProgressStep
 from vidattn.inference.batch.outputs import MP4, OutputFiles
+from vidattn.io.files import exists
 from vidattn.output.video.annotate import (
     TOLERANCE,
     FileMade,
@@ -36,8 +37,10 @@ def write_videos(
     source = video or timeline.source
     if output.annotated:
         path = output.place(name, MP4)
-        if path.exists() and Path(source).exists() and path.samefile(source):
-            raise OutputError(f"{path}: is the video itself", hint="choose another folder with -o")
+        if exists(path) and exists(source) and path.samefile(source):
+            raise OutputPathError(
+                f"{path}: is the video itself", hint="choose another folder with -o"
+            )
         events = annotate_events(timeline, path, video=video, opening=opening)
         (file,) = yield from _follow(f"{source}, drawing labels", events)
         notes = "; ".join(file.notes)

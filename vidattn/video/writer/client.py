@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vidattn.errors import OutputError, VideoError
+from vidattn.io.files import open_output
 from vidattn.types import Window
 from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
@@ -103,7 +104,7 @@ class VideoWriter(AbstractContextManager["VideoWriter", None]):
 
     def _ask_for_file(self, path: Path, meta: dict[str, Any], raw: bytes = b"") -> dict[str, Any]:
         """Ask the process to write a new file."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fd = open_output(path, os.O_RDWR | os.O_TRUNC)
         try:
             return self._ask(meta, raw, fd)
         finally:

@@ -10,6 +10,8 @@ import os
 import struct
 from pathlib import Path
 
+from vidattn.io.files import open_output, regular_opener
+
 MARK = b"vidattn:"
 _HEAD = struct.Struct(">I4s8sQ")
 """Length and kind of the box, its writer, and the number of bytes before it."""
@@ -17,7 +19,7 @@ _HEAD = struct.Struct(">I4s8sQ")
 
 def add_fingerprint(path: Path, digest: bytes) -> None:
     """Add the box to a finished file; digest: of its origin. Raises OSError."""
-    with path.open("ab") as file:
+    with os.fdopen(open_output(path, os.O_WRONLY | os.O_APPEND), "ab") as file:
         file.write(_box(digest, file.tell()))
 
 
@@ -25,7 +27,7 @@ def has_fingerprint(path: str | os.PathLike[str], digest: bytes) -> bool:
     """Whether a file exists, is complete, and has this origin."""
     length = _HEAD.size + len(digest)
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", opener=regular_opener) as file:
             before = file.seek(0, os.SEEK_END) - length
             if before < 0:
                 return False
