@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
 from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.evaluation import benchmark
+from vidattn.inference import scorer
 from vidattn.models.device import Runtime
 from vidattn.models.flops import count_macs
+from vidattn.models.fused import has_bf16_instructions
 from vidattn.models.timesformer import TimeSformer
 
 TINY = TimeSformerConfig(classes=5, frames=2, size=32, width=32, depth=2, heads=2)
@@ -40,10 +44,38 @@ def test_every_way_is_measured_and_agrees_with_the_plain_model() -> None:
     assert [row.way for row in rows] == ["vidattn", "plain", "Hugging Face"]
     for row in rows:
         assert isinstance(row, benchmark.Measurement)
+        assert row.precision == "fp32"
         assert row.difference < 1e-4
         assert row.clips_per_second == pytest.approx(2 / row.seconds)
         assert row.ceiling > 0
         assert row.memory_mb is None or row.memory_mb >= 0
+
+
+@pytest.mark.skipif(not has_bf16_instructions(), reason="no bfloat16 on this processor")
+def test_the_precision_of_auto_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(scorer, "LARGE", 0)
+    subject, *rows = benchmark.benchmark("tiny", TINY, rounds=1, runtime=Runtime("cpu"))
+    assert isinstance(subject, benchmark.Subject)
+    assert subject.precision == "bf16"
+    assert [(row.way, row.precision) for row in rows if isinstance(row, benchmark.Measurement)] == [
+        ("vidattn", "bf16"),
+        ("plain", "bf16"),
+        ("Hugging Face", "fp32"),
+        ("Hugging Face", "bf16"),
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel")
+def test_memory_that_an_earlier_pass_has_freed_counts_again() -> None:
+    def run() -> torch.Tensor:
+        return torch.stack([torch.ones(10_000) for _ in range(1000)])
+
+    runner = benchmark._Runner("many small tensors", "fp32", run)
+    for _ in range(2):
+        memory = benchmark._memory(runner, torch.device("cpu"))
+        assert memory is not None
+        assert 70 < memory < 100
 
 
 def test_clips_may_have_another_length_and_models_another_kind() -> None:

@@ -87,7 +87,7 @@ def test_other_models_have_no_int8_form(video: MemoryVideo) -> None:
 def test_int8_needs_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Runtime, "torch_device", lambda self: torch.device("cuda"))
     with pytest.raises(UsageError, match="int8 runs on CPUs, not on cuda"):
-        Runtime("cuda", "int8").resolved_precision()
+        Runtime("cuda", "int8").requested_precision()
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ turns, so that other load on the machine affects all alike; medians are reported
 
 from __future__ import annotations
 
+import ctypes
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -20,10 +22,10 @@ from torch import Tensor, nn
 
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.config.labels import COUNTS
-from vidattn.inference.scorer import Scorer
+from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.files import exists
 from vidattn.models.classifier import KINDS, Classifier
-from vidattn.models.device import Runtime, inference_mode
+from vidattn.models.device import Precision, Runtime, inference_mode
 from vidattn.models.flops import count_macs
 from vidattn.models.fused import FrozenLinear, can_pack
 from vidattn.models.int8 import Int8Linear
@@ -76,7 +78,8 @@ class Subject:
     """Multiply-adds of one clip, before fusing."""
     batch_size: int
     device: str
-    precision: str
+    precision: Precision
+    """Of the way that the commands take."""
     threads: int
 
 
@@ -85,11 +88,13 @@ class Measurement:
     """One way to run the model."""
 
     way: str
+    precision: Precision
     seconds: float
     """Median of one batch."""
     clips_per_second: float
     ceiling: float
-    """Fraction of the speed at which this machine multiplied large matrices in the same run."""
+    """Fraction of the speed at which this machine multiplied large matrices of the same precision
+    in the same run; above 1 where fusing saves more than the rest costs."""
     memory_mb: float | None
     """Memory of one pass beyond the weights, in 1e6 bytes; None where unknown."""
     difference: float
@@ -101,6 +106,7 @@ class _Runner:
     """A way to run the model: clips to logits on the CPU."""
 
     way: str
+    precision: Precision
     run: Callable[[], Tensor]
     seconds: list[float] = field(default_factory=list)
     memory_mb: float | None = None
@@ -138,19 +144,20 @@ def benchmark(
     """Measure a model of random weights: a Subject, then a Measurement for each way to run it.
 
     "vidattn" is how the commands run it, "compiled" the same with `--compile`, "plain" the model
-    before fusing; "Hugging Face" is float32 and eager with the same weights, if transformers is
-    installed and has the attention scheme. frames: clip length, that of the config by default.
+    before fusing; "Hugging Face" is eager with the same weights, in float32 and, where vidattn is,
+    in bfloat16, if transformers is installed and has the attention scheme. frames: clip length,
+    that of the config by default.
     runtime: without a batch size, clips are scored one by one.
     """
     config = replace(config, frames=frames or config.frames)
-    device, precision = runtime.torch_device(), runtime.resolved_precision()
-    batch = runtime.batch_size or 1
+    device, batch = runtime.torch_device(), runtime.batch_size or 1
     torch.manual_seed(0)
     model = _build(config).eval()
     for parameter in model.parameters():
         if not parameter.any():  # zeros would hide mistakes
             torch.nn.init.normal_(parameter, std=0.02)
     clips = torch.randn(batch, 3, config.frames, config.size, config.size)
+    runtime, classifier = replace(runtime, batch_size=batch), _classifier(model, config)
     yield Subject(
         name,
         config,
@@ -158,26 +165,28 @@ def benchmark(
         count_macs(config),
         batch,
         str(device),
-        precision,
+        precision_of(classifier, runtime),
         torch.get_num_threads(),
     )
     with inference_mode(device, "fp32"):
         reference = model.to(device)(clips.to(device)).float().cpu()
-    runners = _runners(model, config, clips, replace(runtime, batch_size=batch))
-    product = _Runner("matrix product", _product(device, precision))
+    runners = _runners(classifier, clips, runtime)
+    kinds = dict.fromkeys(runner.precision for runner in runners)
+    products = {kind: _Runner("matrix product", kind, _product(device, kind)) for kind in kinds}
     for runner in runners:
         runner.memory_mb = _memory(runner, device)
     for _ in range(rounds):
-        for runner in (product, *runners):
+        for runner in (*products.values(), *runners):
             begin = time.perf_counter()
             runner.run()
             runner.seconds.append(time.perf_counter() - begin)
-    peak = SIDE**3 / statistics.median(product.seconds)
     for runner in runners:
         assert runner.logits is not None
         seconds = statistics.median(runner.seconds)
+        peak = SIDE**3 / statistics.median(products[runner.precision].seconds)
         yield Measurement(
             runner.way,
+            runner.precision,
             seconds,
             len(clips) / seconds,
             len(clips) * count_macs(config) / seconds / peak,
@@ -190,21 +199,29 @@ def _build(config: Config) -> nn.Module:
     return next(build(config) for kind, build in KINDS.values() if type(config) is kind)
 
 
-def _runners(model: nn.Module, config: Config, clips: Tensor, runtime: Runtime) -> list[_Runner]:
-    """All ways to run `model` on this device, ours first."""
-    device, labels = runtime.torch_device(), tuple(map(str, range(config.classes)))
+def _classifier(model: nn.Module, config: Config) -> Classifier:
     clip = ClipConfig(frames=config.frames, short_side=config.size, crop=config.size)
-    scorer = Scorer(Classifier(model, clip, labels), runtime)
-    runners = [_Runner("vidattn", lambda: torch.stack(scorer(list(clips))))]
+    return Classifier(model, clip, tuple(map(str, range(config.classes))))
+
+
+def _runners(classifier: Classifier, clips: Tensor, runtime: Runtime) -> list[_Runner]:
+    """All ways to run a model on this device, ours first."""
+    model, device = classifier.model, runtime.torch_device()
+    scorer = Scorer(classifier, runtime)
+    ours, low = scorer.precision, scorer.precision == "bf16"
+    runners = [_Runner("vidattn", ours, lambda: torch.stack(scorer(list(clips))))]
     if runtime.compile:
-        runners.append(_Runner("compiled", _in_halves(scorer, clips)))
+        runners.append(_Runner("compiled", ours, _in_halves(scorer, clips)))
     if scorer.model is not model:
-        runners.append(_Runner("plain", _once(model, clips, device, scorer.precision)))
-    theirs = hugging_face(model)
-    if theirs is not None:
-        network = theirs.to(device)
-        run = _once(lambda x: network(x.transpose(1, 2)).logits, clips, device, "fp32")
-        runners.append(_Runner("Hugging Face", run))
+        kind: Precision = "bf16" if low else "fp32"
+        runners.append(_Runner("plain", kind, _once(model, clips, device, kind)))
+    kinds: tuple[Precision, ...] = ("fp32", "bf16") if low else ("fp32",)
+    for kind in kinds:
+        if (theirs := hugging_face(model)) is not None:
+            dtype = torch.bfloat16 if kind == "bf16" else torch.float32
+            network, given = theirs.to(device, dtype), clips.transpose(1, 2).to(dtype)
+            run = _once(lambda x, network=network: network(x).logits, given, device, "fp32")
+            runners.append(_Runner("Hugging Face", kind, run))
     return runners
 
 
@@ -220,10 +237,10 @@ def _in_halves(scorer: Scorer, clips: Tensor) -> Callable[[], Tensor]:
 
 
 def _once(
-    model: Callable[[Tensor], Tensor], clips: Tensor, device: torch.device, precision: str
+    model: Callable[..., Tensor], clips: Tensor, device: torch.device, precision: Precision
 ) -> Callable[[], Tensor]:
     def run() -> Tensor:
-        with inference_mode(device, "bf16" if precision == "bf16" else "fp32"):
+        with inference_mode(device, precision):
             return model(clips.to(device)).float().cpu()
 
     return run
@@ -259,7 +276,7 @@ def hugging_face(model: nn.Module) -> nn.Module | None:
     return theirs
 
 
-def _product(device: torch.device, precision: str) -> Callable[[], Tensor]:
+def _product(device: torch.device, precision: Precision) -> Callable[[], Tensor]:
     """A product of large square matrices, with the fastest kernel of torch here."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     linear = nn.Linear(SIDE, SIDE)
@@ -268,7 +285,7 @@ def _product(device: torch.device, precision: str) -> Callable[[], Tensor]:
     kernels: list[Callable[[Tensor], Tensor]] = [lambda x: F.linear(x, weight, bias)]
     if precision == "int8":
         kernels = [Int8Linear(linear)]
-    elif device.type == "cpu" and dtype == torch.float32 and can_pack():
+    elif device.type == "cpu" and can_pack():
         kernels.append(FrozenLinear(linear, dtype, pack=True))
 
     def run(kernel: Callable[[Tensor], Tensor]) -> Tensor:
@@ -293,13 +310,23 @@ def _memory(runner: _Runner, device: torch.device) -> float | None:
         before = torch.cuda.memory_allocated(device)
         runner.run()
         return (torch.cuda.max_memory_allocated(device) - before) / 1e6
+    if device.type != "cpu" or sys.platform != "linux":
+        return None
     try:
+        _return_freed_memory()
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         resident = _status("VmRSS")
         runner.run()
-        return (_status("VmHWM") - resident) / 1e3 if device.type == "cpu" else None
+        return (_status("VmHWM") - resident) / 1e3
     except (OSError, ValueError):
         return None
+
+
+def _return_freed_memory() -> None:
+    """Give back to the system what earlier passes have freed: it would hide what one pass needs."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
 
 
 def _status(key: str) -> float:

@@ -149,11 +149,13 @@ class Scorer:
 
 def precision_of(classifier: Classifier, runtime: Runtime) -> Precision:
     """The precision of a model: the one asked for, or the choice of `auto`."""
-    device = runtime.torch_device()
-    if runtime.precision == "auto" and device.type == "cpu" and has_bf16_instructions():
+    device, requested = runtime.torch_device(), runtime.requested_precision()
+    if requested != "auto":
+        return requested
+    if device.type == "cpu" and has_bf16_instructions():
         size = sum(parameter.numel() for parameter in classifier.model.parameters())
         return "bf16" if size >= LARGE else "fp32"
-    return runtime.resolved_precision()
+    return "bf16" if device.type == "cuda" else "fp32"
 
 
 def batch_size_of(classifier: Classifier, runtime: Runtime, frames: int) -> int:

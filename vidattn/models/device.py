@@ -61,11 +61,10 @@ class Runtime:
             )
         return device
 
-    def resolved_precision(self) -> Precision:
-        """fp32, bf16 or int8, without regard to a model. Raises UsageError for int8 off the CPU."""
+    def requested_precision(self) -> Literal["auto", "fp32", "bf16", "int8"]:
+        """The precision asked for (`vidattn.inference.scorer.precision_of` says what auto is for a
+        model). Raises UsageError for int8 off the CPU."""
         device = self.torch_device().type
-        if self.precision == "auto":
-            return "bf16" if device == "cuda" else "fp32"
         if self.precision == "int8" and device != "cpu":
             raise UsageError(
                 f"--precision int8 runs on CPUs, not on {device}",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -72,6 +73,16 @@ def test_a_folder_is_segmented_from_python_silently(
     again = [type(event).__name__ for event in run() if not isinstance(event, InputStarted)]
     assert again == ["Skipped", "Failed", "Skipped"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_auto_has_chosen_is_no_result_of_float32(segment: Segment) -> None:
+    def done(precision: Literal["auto", "fp32"]) -> list[str]:
+        runtime = vidattn.Runtime("cpu", precision)
+        return segment("videos/a.mp4", skip_existing=True, runtime=runtime).done
+
+    assert done("auto") == ["videos/a.mp4"]
+    assert done("auto") == []
+    assert done("fp32") == ["videos/a.mp4"]
 
 
 @pytest.mark.parametrize("how", ["close", "Ctrl-C"])

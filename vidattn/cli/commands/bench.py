@@ -152,19 +152,24 @@ def _short(number: float) -> str:
 def _table(rows: list[Measurement]) -> Iterator[str]:
     """One line for each way; the ratio is to Hugging Face's time, where it was measured."""
     theirs = [row for row in rows if row.way == "Hugging Face"]
-    yield f"  {'':<14}{'clips/s':>9}{'of ceiling':>12}{'memory':>10}{'max diff':>11}" + (
+    yield f"  {'':<18}{'clips/s':>9}{'of ceiling':>12}{'memory':>10}{'max diff':>11}" + (
         f"{'x HF':>8}" if theirs else ""
     )
     for row in rows:
+        way = f"{row.way:<13}{row.precision:<5}"
         memory = "-" if row.memory_mb is None else f"{row.memory_mb:.0f} MB"
         ratio = f"{theirs[0].seconds / row.seconds:>8.2f}" if theirs else ""
         yield (
-            f"  {row.way:<14}{row.clips_per_second:>9.3g}{100 * row.ceiling:>10.0f} %"
+            f"  {way}{row.clips_per_second:>9.3g}{100 * row.ceiling:>10.0f} %"
             f"{memory:>10}{row.difference:>11.1e}{ratio}"
         )
     if theirs:
-        most = 1 / theirs[0].ceiling
-        yield f"  at the ceiling, without folding, it would be {most:.2f} x Hugging Face's speed"
+        ours = rows[0]
+        most = theirs[0].seconds / (ours.seconds * ours.ceiling)
+        yield (
+            f"  at the ceiling of {ours.precision}, without folding, it would be {most:.2f} x "
+            "Hugging Face's speed"
+        )
 
 
 def _paper_table() -> Iterator[str]:

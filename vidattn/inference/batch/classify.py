@@ -118,7 +118,7 @@ class VideoClassifier(Task):
             "start": options.start,
             "end": options.end,
             "reader": options.runtime.reader,
-            "precision": options.runtime.resolved_precision(),
+            "precision": options.runtime.requested_precision(),
         }
         key = RunKey.create("classify", self.classifier, settings, {})
         if head is None:

@@ -100,7 +100,7 @@ class SegmentOptions:
         return {
             **self.windowing.to_dict(),
             "reader": self.runtime.reader,
-            "precision": self.runtime.resolved_precision(),
+            "precision": self.runtime.requested_precision(),
             "cuts": cuts,
             **({"compiled": True} if self.runtime.compile else {}),
             **({"embeddings": True} if self.embeddings else {}),
