@@ -26,6 +26,7 @@ from vidattn.cli.terminal import live, tracks
 from vidattn.cli.terminal import timeline as report
 from vidattn.cli.terminal.tracks import TerminalStyle
 from vidattn.inference.events import Scored
+from vidattn.output.palette import COLORS, NONE, label_colors
 from vidattn.timeline import Timeline
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.segments import Segment
@@ -38,6 +39,7 @@ SEGMENTS = (
     Segment(Window(50, 60), "walk", 1.0, 0),
 )
 PART = Window(0, 60)
+HUES = {None: NONE, **dict(enumerate(COLORS)), **dict.fromkeys(range(10, 15), COLORS[0])}
 
 
 def shown(lines: Iterable[Text], width: int = 80, **more: Any) -> list[str]:
@@ -58,7 +60,7 @@ def timeline() -> Timeline:
 
 
 def test_tracks_in_eighty_columns() -> None:
-    assert shown(tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(80))) == [
+    assert shown(tracks.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(80))) == [
         "  walk                      ███████████████████────────────▐██████  66.7 %    2x",
         "  playing the contrabasso…  ─────────────────────██████████▌──────  28.3 %    1x",
         "  background                ───────────────────██─────────────────   5.0 %    1x",
@@ -67,13 +69,13 @@ def test_tracks_in_eighty_columns() -> None:
 
 
 def test_tracks_in_forty_columns_with_and_without_unicode() -> None:
-    assert shown(tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(40))) == [
+    assert shown(tracks.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(40))) == [
         "  walk          ████████─────▐██  66.7 %",
         "  playing the…  ─────────████▌──  28.3 %",
         "  background    ────────█───────   5.0 %",
         "                0:00        1:00",
     ]
-    assert shown(tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(40, ascii=True))) == [
+    assert shown(tracks.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(40, ascii=True))) == [
         "  walk          ########-----###  66.7 %",
         "  playing the   ---------#####--  28.3 %",
         "  background    --------#-------   5.0 %",
@@ -82,13 +84,13 @@ def test_tracks_in_forty_columns_with_and_without_unicode() -> None:
 
 
 def test_rows_in_eighty_and_forty_columns() -> None:
-    assert shown(tracks.segment_rows(SEGMENTS, TerminalStyle(80))) == [
+    assert shown(tracks.segment_rows(SEGMENTS, HUES, TerminalStyle(80))) == [
         "  00:00:00.0 - 00:00:30.0  walk                        83.0 %  ━━━━━━━━━━━━",
         "  00:00:30.0 - 00:00:33.0  background",
         "  00:00:33.0 - 00:00:50.0  playing the contrabassoon   50.0 %  ━━━━━━━━",
         "  00:00:50.0 - 00:01:00.0  walk                       100.0 %  ━━━━━━━━━━━━━━━",
     ]
-    assert shown(tracks.segment_rows(SEGMENTS, TerminalStyle(40))) == [
+    assert shown(tracks.segment_rows(SEGMENTS, HUES, TerminalStyle(40))) == [
         "  00:00:00.0  walk                83.0 %",
         "  00:00:30.0  background",
         "  00:00:33.0  playing the cont…   50.0 %",
@@ -112,7 +114,10 @@ def test_no_line_is_wider_than_the_terminal(width: int, label: str) -> None:
         Segment(Window(i, i + 1), f"{label}{i % 12}", 1.0, i % 12) for i in range(40)
     ]  # fmt: skip
     part = Window(0, 40)
-    lines = [*tracks.segment_rows(segments, look), *tracks.draw_tracks(segments, part, look)]
+    lines = [
+        *tracks.segment_rows(segments, HUES, look),
+        *tracks.draw_tracks(segments, HUES, part, look),
+    ]
     lines += tracks.score_bars(timeline().pool_windows(Pool.parse("mean")), 5, look)
     for text in shown(lines, 500):
         assert cell_len(text) <= width, text
@@ -122,18 +127,18 @@ def test_no_line_is_wider_than_the_terminal(width: int, label: str) -> None:
 def test_labels_have_the_colors_of_the_report() -> None:
     text = "\n".join(
         shown(
-            tracks.draw_tracks(SEGMENTS, PART, TerminalStyle(80)),
+            tracks.draw_tracks(SEGMENTS, HUES, PART, TerminalStyle(80)),
             color_system="truecolor",
             no_color=False,
         )
     )
-    assert "38;2;111;157;240m██" in text  # walk is seen longest: the first color
-    assert "38;2;240;169;74m██" in text
+    for color in COLORS[0], COLORS[2]:
+        assert "38;2;{};{};{}m██".format(*color) in text
 
 
 def test_labels_beyond_the_height_are_counted() -> None:
     segments = [Segment(Window(i, i + 1), f"label {i}", 1.0, i) for i in range(15)]
-    lines = shown(tracks.draw_tracks(segments, Window(0, 15), TerminalStyle(80)))
+    lines = shown(tracks.draw_tracks(segments, HUES, Window(0, 15), TerminalStyle(80)))
     assert len(lines) == 12
     assert lines[-1] == "  and 5 more labels, 33.3 % together"
 
@@ -224,12 +229,12 @@ def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(timeline().to_json())
     words = ["timeline", "a.json"]
     colored = on_a_terminal(words, tmp_path, 80)
-    assert "\x1b[38;2;111;157;240m" in colored
+    assert "\x1b[38;2;{};{};{}m".format(*label_colors(timeline())[0]) in colored
     lines = bare(colored).splitlines()
     assert lines[0] == "a.mp4  00:01:00  "
-    assert set(shown(tracks.draw_tracks(timeline().segments, PART, TerminalStyle(80)))) <= set(
-        lines
-    )
+    assert set(
+        shown(tracks.draw_tracks(timeline().segments, HUES, PART, TerminalStyle(80)))
+    ) <= set(lines)
     assert all(cell_len(line) <= 80 for line in lines)
     plain = on_a_terminal(words, tmp_path, 80, NO_COLOR="1")
     assert "38;2" not in plain

@@ -81,7 +81,7 @@ def test_curves_have_a_row_for_every_epoch_and_the_colors_of_the_report() -> Non
     assert text == curves_page(log(4), "small", ["steps"])
     picture = draw_curves(log(4), "a & b")
     ElementTree.fromstring(picture)
-    assert all(color in picture for color in page_colors()["k0"])
+    assert all(color in picture for color in page_colors()["right"])
     ElementTree.fromstring(draw_curves([], "nothing yet"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidattn.output.palette import COLORS
+from vidattn.output.palette import COLORS, NONE
 from vidattn.output.video import text
 from vidattn.output.video.overlay import Overlay
 from vidattn.output.video.text import TextRenderer
@@ -18,12 +18,13 @@ SEGMENTS = (
     Segment(Window(4, 6), "background", 0.2, None),
     Segment(Window(6, 10), "playing an instrument of a very long name, " * 5, 0.97, 1),
 )
+HUES = {None: NONE, 0: COLORS[0], 1: COLORS[1]}
 
 
 def frames(size: tuple[int, int], time: float, ground: int = 250, **more: bool) -> np.ndarray:
     """A gray frame with the overlay of a moment."""
     frame = np.full((size[1], size[0], 3), ground, np.uint8)
-    Overlay(SEGMENTS, size, Window(0, 10), whole=more.get("whole", False)).draw(frame, time)
+    Overlay(SEGMENTS, HUES, size, Window(0, 10), whole=more.get("whole", False)).draw(frame, time)
     return frame
 
 
@@ -76,14 +77,14 @@ def test_background_and_what_nobody_saw_show_no_score() -> None:
     named, background = frames((640, 360), 1.0), frames((640, 360), 5.0)
     assert (named[300:330] > 230).all(axis=2).any()
     assert not (background[315:328, 29:611] > 230).all(axis=2).any()
-    overlay = Overlay(SEGMENTS[:1], (640, 360), Window(0, 10), whole=False)
+    overlay = Overlay(SEGMENTS[:1], HUES, (640, 360), Window(0, 10), whole=False)
     dark = np.zeros((360, 640, 3), np.uint8)
     overlay.draw(dark, 8.0)
     assert not dark[305:326].any()
 
 
 def test_one_answer_for_the_whole_video_fills_the_track_as_it_plays() -> None:
-    overlay = Overlay(SEGMENTS[:1], (640, 360), Window(0, 10), whole=True)
+    overlay = Overlay(SEGMENTS[:1], HUES, (640, 360), Window(0, 10), whole=True)
     frame = np.zeros((360, 640, 3), np.uint8)
     overlay.draw(frame, 2.5)
     blue = (frame[335] == COLORS[0]).all(axis=1).sum() / 570
@@ -124,9 +125,9 @@ def test_a_font_of_the_computer_serves_other_scripts() -> None:
 @pytest.mark.parametrize("label", ["", "\x1b[31mred\n\u202e", "a/b", "\ud800", " " * 50])
 def test_hostile_labels_are_drawn_or_shown_as_signs(label: str) -> None:
     frame = np.zeros((144, 176, 3), np.uint8)
-    Overlay((Segment(Window(0, 1), label, 1.0, 0),), (176, 144), Window(0, 1), whole=False).draw(
-        frame, 0.5
-    )
+    Overlay(
+        (Segment(Window(0, 1), label, 1.0, 0),), HUES, (176, 144), Window(0, 1), whole=False
+    ).draw(frame, 0.5)
     assert frame.any()
 
 

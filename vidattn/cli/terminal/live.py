@@ -18,7 +18,7 @@ from vidattn.cli.terminal.progress import Step
 from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, segment_row, slack
 from vidattn.inference.batch.events import BatchEvent
 from vidattn.inference.events import Scored, Started
-from vidattn.output.palette import label_colors
+from vidattn.output.palette import LabelColors, colors_of
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
 
@@ -57,6 +57,12 @@ class _PartialTimeline:
         self.segments: list[Segment] = []
         self._labels, self._threshold = labels, threshold
         self._count = 0
+        self._seconds = np.zeros(len(labels))
+
+    @property
+    def colors(self) -> LabelColors:
+        """The colors of the labels so far; in the end, those of the timeline."""
+        return colors_of(self._labels, self._seconds)
 
     def add(self, event: Scored) -> None:
         """Add the next window."""
@@ -64,6 +70,7 @@ class _PartialTimeline:
         if event.scores is None:
             return
         best = int(np.argmax(event.scores))
+        self._seconds[best] += event.window.duration
         score = float(event.scores[best])
         label = best if score >= self._threshold else None
         last = self.segments[-1] if self.segments else None
@@ -108,8 +115,8 @@ def draw_progress(partial: _PartialTimeline, seconds: float, style: TerminalStyl
     whole = Window(windows[0].start, max(window.stop for window in windows))
     title = f"  {printable(started.source)}"
     lines = [style.label(title, style.width - slack(title), "bold")]
-    lines += draw_tracks(partial.segments, whole, style, TRACKS)
-    hues = label_colors(partial.segments)
+    hues = partial.colors
+    lines += draw_tracks(partial.segments, hues, whole, style, TRACKS)
     recent = partial.segments[-FINISHED - 1 :]
     names = [printable(segment.label) for segment in recent]
     width = max(map(cell_len, names), default=0)

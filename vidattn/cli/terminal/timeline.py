@@ -10,6 +10,7 @@ from rich.text import Text
 
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, score_bars, segment_rows
+from vidattn.output.palette import label_colors
 from vidattn.output.text import decimals_for, describe_coverage
 from vidattn.timeline import BACKGROUND, Timeline
 from vidattn.types import VideoInfo
@@ -42,9 +43,10 @@ def animated_lines(timeline: Timeline, count: int, style: TerminalStyle) -> Iter
     if timeline.task == "classify":
         yield from score_bars(timeline, count, style)
     else:
-        yield from segment_rows(timeline.segments, style)
+        colors = label_colors(timeline)
+        yield from segment_rows(timeline.segments, colors, style)
         yield Text("")
-        yield from draw_tracks(timeline.segments, part, style)
+        yield from draw_tracks(timeline.segments, colors, part, style)
         if not timeline.is_whole:
             yield Text(f"  % of {_part(timeline)}", "dim")
     if isinstance(total, int | float) and total > 0:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vidattn.cli.terminal.console import format_clock, printable
-from vidattn.output.palette import NONE, Color, label_colors
+from vidattn.output.palette import NONE, Color, LabelColors, label_colors
 from vidattn.output.text import decimals_for
 from vidattn.timeline import Timeline
 from vidattn.timeline.segments import BACKGROUND, Segment
@@ -81,16 +81,17 @@ def rich_color(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def segment_rows(segments: Sequence[Segment], style: TerminalStyle) -> Iterator[Text]:
+def segment_rows(
+    segments: Sequence[Segment], colors: LabelColors, style: TerminalStyle
+) -> Iterator[Text]:
     """A line for each segment: time, label, score."""
-    hues = label_colors(segments)
     narrow = style.width < NARROW
     taken = 14 + 9 if narrow else 27 + 11 + 8
     room = min(_widest(segments), max(style.width - taken, 6), LONGEST_LABEL if narrow else 60)
     left = style.width - 27 - room - 2 - 9 - 2 - slack(*(s.label for s in segments))
     bar = 0 if narrow else min(BAR, left)
     for segment in segments:
-        yield segment_row(segment, room, max(bar, 0), hues[segment.label_id], style)
+        yield segment_row(segment, room, max(bar, 0), colors[segment.label_id], style)
 
 
 def segment_row(
@@ -122,10 +123,13 @@ def segment_row(
 
 
 def draw_tracks(
-    segments: Sequence[Segment], part: Window, style: TerminalStyle, most: int = MOST_TRACKS
+    segments: Sequence[Segment],
+    colors: LabelColors,
+    part: Window,
+    style: TerminalStyle,
+    most: int = MOST_TRACKS,
 ) -> Iterator[Text]:
     """A track for each label, the longest first, with its share of the time; then an axis."""
-    hues = label_colors(segments)
     of: dict[int | None, list[Segment]] = {}
     for segment in segments:
         of.setdefault(segment.label_id, []).append(segment)
@@ -137,7 +141,7 @@ def draw_tracks(
     if width < 8 or not shown:
         return
     for label in shown:
-        mine, hue = of[label], rich_color(hues[label])
+        mine, hue = of[label], rich_color(colors[label])
         dim = "dim" if label is None else ""
         text = Text.assemble("  ", style.label(mine[0].label, room, dim), "  ")
         text.append_text(_track([s.window for s in mine], part, width, hue, style))
@@ -159,7 +163,7 @@ def score_bars(timeline: Timeline, count: int, style: TerminalStyle) -> Iterator
     widest = max(cell_len(printable(label)) for label, _ in best)
     room = min(widest, max(style.width - 17, 6))
     bar = min(2 * BAR, style.width - room - 19 - slack(*(label for label, _ in best)))
-    hue = rich_color(next(iter(label_colors(timeline.segments).values()), NONE))
+    hue = rich_color(label_colors(timeline)[timeline.segments[0].label_id])
     for place, (label, score) in enumerate(best, 1):
         first = "bold" if place == 1 else ""
         line = Text.assemble((f"  {place:>2}  ", "dim"), style.label(label, room, first))

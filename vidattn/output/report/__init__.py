@@ -28,7 +28,10 @@ from vidattn.timeline.explanation import Explanation
 HOUR = 3600.0
 LONGEST_TABLE = 400
 """Rows in the page before its script runs, and without it."""
-SCRIPTS = ("theme.js", "dom.js", "segments.js", "controls.js", "report.js")
+SCRIPTS = (
+    *("theme.js", "dom.js", "segments.js", "plot.js", "list.js", "save.js", "controls.js"),
+    "report.js",
+)
 SLIDERS = ("smooth", "kernel", "threshold", "min_duration", "switch_cost", "leave", "merge_gap")
 
 
@@ -76,8 +79,9 @@ def html(
 def strip_images(page: bytes) -> bytes:
     """A page without its thumbnails and explanations."""
     page = re.sub(rb'"stills": \[\[[^<]*?"\]\]', b'"stills": []', page, count=1)
-    section = rb'\n<details id="explanations">.*?</details>'
-    return re.sub(section, b"", page, count=1, flags=re.DOTALL)
+    for part in (rb'<span><a href="#explanations">.*?</span>', rb'\n<details id="exp.*?</details>'):
+        page = re.sub(part, b"", page, count=1, flags=re.DOTALL)
+    return page
 
 
 def format_time(seconds: float, hours: bool, decimals: int = 1) -> str:

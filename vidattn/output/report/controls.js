@@ -1,7 +1,7 @@
 "use strict";
 // Sliders, pointer, keys and player; each function takes the parts of report.js that it uses.
 const Controls = (() => {
-  function sliders({ at, state, saved, duration, scheduleUpdate, tracks, table }) {
+  function sliders({ at, state, saved, duration, scheduleUpdate, tracks, table, save }) {
     const [least, gap] = [at("least"), at("gap")];
     const most = Math.max(10, 4 * saved.minDuration, 4 * saved.mergeGap, Math.min(duration / 10, 120));
     for (const slider of [least, gap]) {
@@ -25,6 +25,7 @@ const Controls = (() => {
       show();
       scheduleUpdate();
     });
+    for (const format of ["csv", "json"]) at(`save-${format}`).addEventListener("click", () => save(format));
     at("others").addEventListener("click", () => ((state.tracks = Infinity), tracks()));
     at("more").addEventListener("click", () => ((state.all = true), table()));
     for (const th of document.querySelectorAll("th[data-sort]")) {
@@ -81,6 +82,10 @@ const Controls = (() => {
     };
     at("map").addEventListener("pointerdown", (e) => (at("map").setPointerCapture(e.pointerId), drag(e)));
     at("map").addEventListener("pointermove", (e) => e.buttons && drag(e));
+    at("ribbon").addEventListener("click", (e) => {
+      const box = at("ribbon").getBoundingClientRect();
+      go(range.first + ((e.clientX - box.left) / box.width) * range.whole, true);
+    });
     at("rows").addEventListener("click", (e) => {
       const row = e.target.closest("tr");
       if (row?.segment && getSelection().isCollapsed) go(row.segment.start, true);
@@ -89,7 +94,10 @@ const Controls = (() => {
     document.addEventListener("click", (e) => e.detail && e.target.closest("button")?.blur());
   }
 
-  function keyboard({ at, data, state, video, scheduleUpdate, go, zoom, play }) {
+  function keyboard({ at, data, state, video, scheduleUpdate, go, zoom, play, skyline, tracks }) {
+    const help = at("keys");
+    at("help").addEventListener("click", () => help.showModal());
+    help.addEventListener("click", (e) => e.target.matches("dialog, button") && help.close());
     const playing = (e) => e.key === " " && !e.target.matches("video, input:not([type=range]), button:not(.jump), summary");
     document.addEventListener("keyup", (e) => playing(e) && e.preventDefault()); // a button acts on keyup
     document.addEventListener("keydown", (e) => {
@@ -99,11 +107,21 @@ const Controls = (() => {
         at("filter").blur();
         scheduleUpdate();
       }
+      if (e.key === "Escape" && state.selected !== null) {
+        state.selected = null;
+        skyline();
+        tracks();
+      }
+      if (help.open) return e.key === "?" ? help.close() : undefined;
       if (e.ctrlKey || e.metaKey || e.altKey || (typing && !playing(e))) return;
       if (e.key === "ArrowRight") go((state.segments.find((s) => s.start > state.now + 1e-3) ?? { start: state.now }).start);
       else if (e.key === "ArrowLeft") go((state.segments.findLast((s) => s.start < state.now - (video.paused ? 1e-3 : 0.5)) ?? { start: data.part[0] }).start);
       else if (playing(e)) video.paused ? play() : video.pause();
-      else if (e.key === "/") at("filter").focus();
+      else if (e.key === "?" && data.task === "segment") help.showModal();
+      else if (e.key === "/") {
+        at("settings").open = true;
+        at("filter").focus();
+      }
       else if (data.task === "segment" && "+=-_0".includes(e.key)) zoom({ "-": 0.5, _: 0.5, 0: 0 }[e.key] ?? 2);
       else return;
       e.preventDefault();
@@ -111,8 +129,16 @@ const Controls = (() => {
     });
   }
 
-  function player({ at, state, range, video, redraw, point }) {
-    const failed = () => (at("unplayable").hidden = false);
+  function player({ at, data, state, range, video, redraw, point }) {
+    // A page that was moved together with its video finds it beside itself.
+    const beside = data.video.split("/").pop();
+    let moved = beside === data.video;
+    const failed = () => {
+      if (!moved && video.error && !video.currentSrc.startsWith("blob:")) {
+        moved = true;
+        video.src = beside;
+      } else at("unplayable").hidden = false;
+    };
     if (video.error) failed();
     if (video.readyState && state.now) video.currentTime = state.now;
     video.addEventListener("error", failed);

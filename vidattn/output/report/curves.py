@@ -75,11 +75,11 @@ def _style() -> str:
     """CSS of the image, in the colors of the pages."""
 
     def rules(mode: int) -> str:
-        names = ("soft", "line", "ground", "k0", "k1")
-        ink, line, ground, k0, k1 = (page_colors()[name][mode] for name in names)
+        names = ("soft", "line", "ground", "right", "wrong")
+        ink, line, ground, right, wrong = (page_colors()[name][mode] for name in names)
         return (
             f"text {{ fill: {ink} }} .grid {{ stroke: {line} }} rect {{ fill: {ground} }} "
-            f".line {{ stroke: {k0} }} .dot {{ fill: {k1} }}"
+            f".line {{ stroke: {right} }} .dot {{ fill: {wrong} }}"
         )
 
     return (

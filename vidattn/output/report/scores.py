@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.output.palette import color_slots, label_weights
 from vidattn.timeline import Timeline
 from vidattn.timeline.decoding import DIGITS, Decoding, smooth, viterbi_path
 
@@ -22,7 +23,8 @@ RANKED = 10
 
 
 def pack_scores(timeline: Timeline) -> dict[str, Any]:
-    """The input of `unpack` in segments.js: labels, counts and `table`, numbers in base64.
+    """The input of `unpack` in segments.js: labels with their colors, counts and `table`,
+    numbers in base64.
 
     The numbers are in turn: starts of cells (as differences) and lengths, both in milliseconds; the
     island of each cell; the Viterbi path if there is one; then one or two tables of scores, those
@@ -40,6 +42,7 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
     ids = np.unique(path)
     if timeline.task == "classify" and len(decisive):
         ids = np.sort(np.argsort(-decisive[0], kind="stable")[:RANKED])
+    slots = color_slots(timeline.labels, label_weights(timeline))
     numbers: list[NDArray[Any]] = [np.diff(starts, prepend=0), stops - starts, islands]
     if _mode(decoding) == "path":
         numbers.append(np.searchsorted(ids, path))
@@ -52,6 +55,7 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         "mode": _mode(decoding),
         "cells": len(cells),
         "labels": [timeline.labels[k] for k in ids],
+        "colors": [slots[k] for k in ids],
         "classes": len(timeline.labels),
         "tables": len(tables),
         "cuts": list(timeline.cuts or ()) if decoding.snap else [],

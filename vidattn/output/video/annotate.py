@@ -15,6 +15,7 @@ from vidattn.errors import InputError
 from vidattn.io.files import replacing_file
 from vidattn.io.json import dumps
 from vidattn.output.file_names import excerpt_name
+from vidattn.output.palette import label_colors
 from vidattn.output.video.overlay import Overlay
 from vidattn.timeline import Timeline
 from vidattn.timeline.segments import Segment
@@ -80,7 +81,8 @@ def annotate_events(
         part = _covered_part(timeline, source)
         first, after = _frame_range(source, part)
         size = source.width, source.height
-        overlay = Overlay(timeline.segments, size, part, whole=timeline.task == "classify")
+        colors, whole = label_colors(timeline), timeline.task == "classify"
+        overlay = Overlay(timeline.segments, colors, size, part, whole=whole)
         times, stop = source.times[first:after], min(part.stop, source.duration)
         with replacing_file(path) as place:
             with writer.recording(place, size, times, stop) as audio:

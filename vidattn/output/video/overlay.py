@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.output.palette import NONE, Color, label_colors
+from vidattn.output.palette import NONE, Color, LabelColors
 from vidattn.output.video.text import Mask, TextRenderer
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
@@ -46,7 +46,13 @@ class Overlay:
     """Draws on the frames of one video."""
 
     def __init__(
-        self, segments: Sequence[Segment], size: tuple[int, int], part: Window, *, whole: bool
+        self,
+        segments: Sequence[Segment],
+        colors: LabelColors,
+        size: tuple[int, int],
+        part: Window,
+        *,
+        whole: bool,
     ) -> None:
         """size: width and height of frames. part: the time that the track spans.
 
@@ -54,7 +60,7 @@ class Overlay:
         """
         self._segments, self._part, self._whole = segments, part, whole
         self._starts = [segment.window.start for segment in segments]
-        self._colors = label_colors(segments)
+        self._colors = colors
         width, height = size
         short = min(width, height)
         line = max(SMALLEST_LINE, round(LINE_SHARE * short))

@@ -1,0 +1,31 @@
+"use strict";
+// Files of the segments as the sliders have them, which vidattn compare and train read.
+const Save = (() => {
+  /** A cell of CSV as vidattn/output/tables.py writes it: no line breaks, no formulas. */
+  function cell(text) {
+    const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
+    const safe = /^\s*[=+\-@]/.test(line) || /^[\t\r]/.test(text) ? `'${line}` : line;
+    return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  }
+
+  /** Rows of path, start, end, label, score. */
+  function csv(path, rows) {
+    const lines = rows.map((s) => [cell(path), s.start.toFixed(3), s.stop.toFixed(3), cell(s.name), s.score.toFixed(5)].join(","));
+    return ["path,start,end,label,score", ...lines].join("\n") + "\n";
+  }
+
+  /** A database of one video, as of ActivityNet. */
+  function json(path, rows, duration) {
+    const annotations = rows.map((s) => ({ label: s.name, score: +s.score.toFixed(5), segment: [s.start, s.stop] }));
+    return `${JSON.stringify({ version: "vidattn report", database: { [path]: { duration, annotations } } }, null, 2)}\n`;
+  }
+
+  function download(name, text) {
+    const url = URL.createObjectURL(new Blob([text]));
+    const link = Dom.make("a", { href: url, download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  }
+
+  return { csv, json, download };
+})();
