@@ -116,6 +116,11 @@ class VideoInfo(JsonFields):
     audio: bool | None = None
     bytes: int | None = None
     """Size of the file."""
+    start_offset: float | None = None
+    """Seconds from the start of the file, from which players count, to the first frame; None where
+    it begins with the first frame. Times here count from the first frame."""
+    timecode: str | None = None
+    """Timecode of the first frame, as the file states it."""
 
 
 @dataclass(frozen=True, kw_only=True)

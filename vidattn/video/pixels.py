@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, SupportsBytes, cast
 
 import numpy as np
+from av.sidedata.sidedata import Type
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from vidattn.video.protocol import Frames, target_size
@@ -43,7 +44,7 @@ class Rotation:
 
 def rotation_from(frame: VideoFrame) -> Rotation:
     """The rotation in a frame's display matrix; only quarter turns are known."""
-    data = cast("Mapping[str, SupportsBytes]", frame.side_data).get("DISPLAYMATRIX")
+    data = _side_data(frame).get("DISPLAYMATRIX")
     if data is None:
         return Rotation()
     a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
@@ -51,6 +52,18 @@ def rotation_from(frame: VideoFrame) -> Rotation:
     grid = tuple(round(value / unit) for value in (a, b, c, d))
     # The matrix maps a stored point (x, y) to (a x + c y, b x + d y), y pointing down.
     return _ROTATIONS.get(grid, Rotation())
+
+
+def _side_data(frame: VideoFrame) -> Mapping[str, SupportsBytes]:
+    """The side data of a frame; kinds that PyAV has no name for, such as EXIF, have a wrong one.
+
+    PyAV 18.1 names every kind before it gives any, and raises ValueError where it cannot.
+    """
+    try:
+        return cast("Mapping[str, SupportsBytes]", frame.side_data)
+    except ValueError:
+        Type._missing_ = classmethod(lambda cls, value: cls.VIDEO_HINT)  # type: ignore[method-assign, assignment]
+        return cast("Mapping[str, SupportsBytes]", frame.side_data)
 
 
 _ROTATIONS = {

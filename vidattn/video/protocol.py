@@ -54,7 +54,7 @@ class VideoDetails(VideoInfo):
     duration: float
     """Seconds; see Video.duration."""
     declared_duration: float | None
-    """Seconds according to the header, None if it does not say."""
+    """Seconds from the first frame on by the header, None if it does not say."""
     start_pts_seconds: float
     """PTS of the first frame shown, the origin of all times here."""
     rotation: int = 0

@@ -30,6 +30,7 @@ class Cursor:
     ) -> None:
         self._open_source = open_source
         self._table = table
+        self._torn = frozenset[int]() if table is None else frozenset(table.torn.tolist())
         self._damaged = damaged
         self._open()
         context = self.stream.codec_context
@@ -72,7 +73,7 @@ class Cursor:
         """The packets that a group needs; ends early where the file is damaged or disagrees."""
         for number in range(group.start, group.stop):
             packet = self._next()
-            if packet is None or packet.is_corrupt:
+            if packet is None or number in self._torn:
                 return
             droppable = self._is_droppable(memoryview(packet))
             if number in group.packets or not droppable:

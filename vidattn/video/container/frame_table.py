@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from av.error import FFmpegError
+from numpy.typing import NDArray
 
 from vidattn.video.container.open import MAX_ERRORS, read_packets, require_count, require_memory
 from vidattn.video.container.packets import NO_PTS, Beat, Packets, Ticks, read_index, scan
+from vidattn.video.container.timestamps import JUMP_SECONDS, is_shuffled, repair
 from vidattn.video.protocol import MAX_FRAMES, Times
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 TIMED = frozenset({"mov", "matroska", "nut", "ivf", "mxf"})
 """Containers whose packets carry the PTS of their frame."""
+JOINED = frozenset({"mpegts", "mpeg", "ogg"})
+"""Containers of which several may stand behind one another in a file."""
 ONE_PER_PACKET = frozenset(
     ["h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg1video", "mpeg2video", "mjpeg", "prores"]
 )
@@ -65,6 +69,35 @@ class FrameTable:
     """Whether a part did not decode, as far as is known."""
     holes: tuple[tuple[float, float], ...] = ()
     """Start and end in seconds of missing parts; no frame of the table lies inside."""
+    start: float | None = None
+    """Timestamp of the first frame in seconds, None if the file states none."""
+    seams: tuple[float, ...] = ()
+    """Seconds at which a part begins whose timestamps do not follow those before it."""
+    wrong: int = 0
+    """Frames whose timestamp contradicts those around it and was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The meaning of the timestamps of a file."""
+
+    tick: float
+    """Seconds."""
+    rate: float
+    """Frames per second as stated."""
+    timed: bool
+    """Whether packets carry the PTS of their frame."""
+    numbered: bool
+    """Whether packets only have a number, their DTS, as in AVI; FFmpeg makes up a PTS for each."""
+    end: float
+    """Ticks, the stated end; a jump beyond it is no pause. Recordings that are joined have none."""
+
+    def jumps(self, pts: Ticks) -> NDArray[np.bool_]:
+        """Whether the step to each timestamp is a jump, from the one before it; [N]."""
+        before = np.concatenate([pts[:1], pts[:-1]])
+        known = (pts != NO_PTS) & (before != NO_PTS)
+        steps = np.where(known, pts.astype(np.float64) - before, 0.0)
+        return (steps * self.tick > JUMP_SECONDS) & (pts > self.end)
 
 
 @dataclass(slots=True)
@@ -90,18 +123,30 @@ def build_table(
     """Read the packets once, and decode once where they do not suffice; may be empty."""
     container, stream = open_source()
     with container:
-        tick = float(stream.time_base or Fraction(1, 1_000_000))
-        timed = container.format.name.split(",")[0] in TIMED
-        trusted = timed and stream.codec_context.codec.canonical_name in ONE_PER_PACKET
+        clock = _read_clock(container, stream)
+        trusted = clock.timed and stream.codec_context.codec.canonical_name in ONE_PER_PACKET
         table = read_index(container, stream) if trusted else None
     if table is None:
         container, stream = open_source()
         with container:
             table = scan(container, stream, beat, max_frames)
     require_count(len(table), max_frames)
-    if trusted and _is_sound(table) and (leading := _trial(open_source, table)) is not None:
-        return _from_packets(table, tick, leading)
-    return _from_decode(open_source, table, timed, beat)
+    if trusted and _is_sound(table, clock) and (leading := _trial(open_source, table)) is not None:
+        return _from_packets(table, clock.tick, leading)
+    return _from_decode(open_source, table, clock, beat)
+
+
+def _read_clock(container: InputContainer, stream: VideoStream) -> Clock:
+    tick = float(stream.time_base or Fraction(1, 1_000_000))
+    end = ((container.start_time or 0) + (container.duration or 0)) / 1e6 + 1
+    joined = container.format.name in JOINED
+    return Clock(
+        tick,
+        rate=float(stream.average_rate or stream.guessed_rate or 25),
+        timed=container.format.name.split(",")[0] in TIMED,
+        numbered=container.format.name == "avi",
+        end=-np.inf if joined else end / tick if container.duration else np.inf,
+    )
 
 
 def decode(
@@ -143,10 +188,13 @@ def decode(
             require_memory()
 
 
-def _is_sound(table: Packets) -> bool:
-    """Whether all shown packets have a PTS of their own and decoding can begin with the first."""
+def _is_sound(table: Packets, clock: Clock) -> bool:
+    """Whether all shown packets have a PTS of their own, none of which goes back or jumps, and
+    decoding can begin with the first."""
     pts = table.pts[table.shown]
-    return len(pts) > 0 and NO_PTS not in pts and len(np.unique(pts)) == len(pts) and table.key[0]
+    if not len(pts) or NO_PTS in pts or len(np.unique(pts)) < len(pts) or not table.key[0]:
+        return False
+    return not is_shuffled(pts) and not clock.jumps(np.sort(pts)).any()
 
 
 def _trial(open_source: Callable[[], Source], table: Packets) -> int | None:
@@ -174,19 +222,20 @@ def _from_packets(table: Packets, tick: float, leading: int) -> FrameTable:
     pts = table.pts[positions]
     times = (pts - pts[0]) * tick
     stop = _end(times, float(table.duration[positions[-1]]) * tick)
-    return FrameTable(times, stop, pts, packets=table, positions=positions, proven=True)
+    start = float(pts[0]) * tick
+    return FrameTable(
+        times, stop, pts, packets=table, positions=positions, proven=True, start=start
+    )
 
 
 def _from_decode(
-    open_source: Callable[[], Source], table: Packets, timed: bool, beat: Beat
+    open_source: Callable[[], Source], table: Packets, clock: Clock, beat: Beat
 ) -> FrameTable:
     container, stream = open_source()
     whole = WholeDecode()
     with container:
-        if not timed:  # frame threads would blur which packets bring no frame
+        if not clock.timed:  # frame threads would blur which packets bring no frame
             stream.codec_context.thread_type = "SLICE"
-        tick = float(stream.time_base or Fraction(1, 1_000_000))
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
         feed = read_packets(container, stream)
         for frame in decode(stream, feed, on_damage=whole.mark_damaged):
             beat()
@@ -199,20 +248,22 @@ def _from_decode(
             whole.damaged = whole.damaged or frame.is_corrupt
     if not whole.pts:
         return FrameTable(np.empty(0), 0.0, _empty(), keyed=False)
-    frames = _by_pts(whole, table, timed, tick) or _by_place(whole, table, tick, rate)
+    frames = _by_pts(whole, table, clock) or _by_place(whole, table, clock)
     return replace(frames, sizes=len(whole.sizes), damaged=whole.damaged)
 
 
-def _by_pts(whole: WholeDecode, table: Packets, timed: bool, tick: float) -> FrameTable | None:
+def _by_pts(whole: WholeDecode, packets: Packets, clock: Clock) -> FrameTable | None:
     """A table of decoded frames that have a PTS of their own; None when they do not."""
-    pts, last = np.array(whole.pts, np.int64), whole.duration[-1]
-    if timed:  # a decoder may give frames out of order before it knows how far to reorder
-        pts = np.sort(pts)
-    spans = [] if timed else _torn_spans(table)
+    pts, last, tick = np.array(whole.pts, np.int64), whole.duration[-1], clock.tick
+    if clock.timed and not is_shuffled(pts):
+        pts = np.sort(pts)  # a decoder may not know at first how far to reorder frames
+    spans = [] if clock.timed else _torn_spans(packets)
     if spans:  # frames that a decoder makes up there come at any time
         sound = np.all([(pts < start) | (pts >= stop) for start, stop in spans], axis=0)
         pts, last = pts[sound], np.array(whole.duration)[sound][-1:].sum()
     if not len(pts) or NO_PTS in pts or (np.diff(pts) <= 0).any():
+        return None
+    if clock.jumps(pts).any():
         return None
     times = (pts - pts[0]) * tick
     stop = _end(times, last * tick)
@@ -221,13 +272,19 @@ def _by_pts(whole: WholeDecode, table: Packets, timed: bool, tick: float) -> Fra
     inside = ((max(start, 0.0), min(end, stop)) for start, end in missing)
     holes = tuple(hole for hole in inside if hole[0] < hole[1])
     # The packets of the frames, if that is sure.
-    order = np.argsort(table.pts, kind="stable")
-    rows = np.searchsorted(table.pts, pts, sorter=order).clip(max=len(table) - 1)
+    order = np.argsort(packets.pts, kind="stable")
+    rows = np.searchsorted(packets.pts, pts, sorter=order).clip(max=len(packets) - 1)
     positions = order[rows]
-    distinct = len(np.unique(table.pts)) == len(table)
-    if not distinct or not table.key[0] or not np.array_equal(table.pts[positions], pts):
-        return FrameTable(times, stop, pts, holes=holes)
-    return FrameTable(times, stop, pts, packets=table, positions=positions, holes=holes)
+    distinct = len(np.unique(packets.pts)) == len(packets)
+    known = distinct and packets.key[0] and np.array_equal(packets.pts[positions], pts)
+    start = float(pts[0]) * tick
+    return FrameTable(
+        *(times, stop, pts),
+        packets=packets if known else None,
+        positions=positions if known else _empty(),
+        holes=holes,
+        start=start,
+    )
 
 
 def _torn_spans(table: Packets) -> list[tuple[int, int]]:
@@ -244,37 +301,45 @@ def _torn_spans(table: Packets) -> list[tuple[int, int]]:
     return spans
 
 
-def _by_place(whole: WholeDecode, table: Packets, tick: float, rate: float) -> FrameTable:
-    """A table of decoded frames without a usable PTS.
+def _by_place(whole: WholeDecode, packets: Packets, clock: Clock) -> FrameTable:
+    """A table of decoded frames without a PTS of their own, or with wrong ones.
 
-    AVI numbers its packets and FFmpeg makes up a PTS for each: once the packets that bring no frame
-    are taken out, the sorted rest are the frames' times. Otherwise frames follow one another.
+    Where packets have numbers, those that bring no frame are taken out, and the rest are the times
+    of the frames. Otherwise the timestamps of the frames are repaired, or follow one another.
     """
-    count = len(whole.pts)
-    length = float(np.median(np.array(whole.duration))) * tick
-    length = length if length > 0 else 1 / rate
-    # As many silent packets as frames come out at the end only mean delay.
-    delay = count + len(whole.silent) - len(table)
-    dropped = [number for number in whole.silent[max(delay, 0) :] if number < len(table)]
-    stamps = np.sort(np.delete(table.pts, dropped))
-    if len(stamps) == count and NO_PTS not in stamps and (np.diff(stamps) > 0).all():
-        times: Times = (stamps - stamps[0]) * np.float64(tick)
-    else:
-        times = _fill_times(np.array(whole.pts, np.int64), tick, length)
-    return FrameTable(times, _end(times, length), np.arange(count), keyed=False)
+    count, pts = len(whole.pts), np.array(whole.pts, np.int64)
+    length = float(np.median(np.array(whole.duration)))
+    length = length if length > 0 else 1 / clock.rate / clock.tick
+    stamps = pts
+    if clock.numbered:
+        # As many silent packets as frames come out at the end only mean delay.
+        delay = count + len(whole.silent) - len(packets)
+        silent = [number for number in whole.silent[max(delay, 0) :] if number < len(packets)]
+        numbers = np.sort(np.delete(packets.dts, silent))
+        stamps = numbers if len(numbers) == count else pts
+    usual = _usual_step(stamps, length)
+    fixed = repair(stamps, usual, clock.jumps(stamps))
+    ticks = np.arange(count) * usual if fixed is None else fixed.ticks
+    times: Times = (ticks - ticks[0]) * np.float64(clock.tick)
+    seams = () if fixed is None else tuple(float(times[at]) for at in fixed.seams)
+    known = stamps[stamps != NO_PTS]
+    return FrameTable(
+        times,
+        _end(times, max(length, usual) * clock.tick),
+        np.arange(count),
+        keyed=False,
+        start=float(known[0]) * clock.tick if len(known) else None,
+        seams=seams,
+        wrong=0 if fixed is None else fixed.wrong,
+    )
 
 
-def _fill_times(pts: Ticks, tick: float, length: float) -> Times:
-    """Times where only some frames have a PTS: the others follow at `length` seconds."""
-    number = np.arange(len(pts))
-    known = np.flatnonzero(pts != NO_PTS)
-    stamps = pts[known] * tick
-    if len(known) == 0 or (np.diff(stamps) <= 0).any():
-        return np.asarray(number * length, np.float64)
-    times = np.asarray(np.interp(number, known, stamps), np.float64)
-    times[: known[0]] += (number[: known[0]] - known[0]) * length
-    times[known[-1] + 1 :] += (number[known[-1] + 1 :] - known[-1]) * length
-    return np.asarray(times - times[0])
+def _usual_step(stamps: Ticks, length: float) -> float:
+    """The usual ticks from a frame to the next, `length` if the timestamps do not tell."""
+    known = np.flatnonzero(stamps != NO_PTS)
+    steps = np.diff(stamps[known].astype(np.float64)) / np.diff(known)
+    steps = steps[steps > 0]
+    return float(np.median(steps)) if len(steps) else length
 
 
 def _end(times: Times, last: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from vidattn.errors import VideoError
 from vidattn.video.container.bitstream import shown_test
 from vidattn.video.container.mp4_boxes import read_samples
 from vidattn.video.container.open import FEW_FRAMES, read_packets, require_count, require_memory
+from vidattn.video.container.transport import begins_anew
 from vidattn.video.protocol import MAX_FRAMES
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def scan(
     packets than `max_frames`, or than the file has bytes for."""
     is_shown = shown_test(stream.codec_context.codec.canonical_name)
     rows, torn = array("q"), array("q")  # a day of video has millions of packets
+    places, keep_places = array("q"), container.format.name == "mpegts"
     left = container.size * OVERLAP + SLACK_BYTES
     for count, packet in enumerate(read_packets(container, stream), 1):
         left -= packet.size
@@ -75,13 +78,31 @@ def scan(
             )
             raise VideoError(reason, code="E_TOO_LARGE")
         if packet.is_corrupt:
-            torn.append(len(rows) // 5)
+            torn.append(count - 1)
+        if keep_places:
+            places.append(-1 if packet.pos is None else packet.pos)
         shown = not packet.is_discard and is_shown(memoryview(packet))
         rows.extend((*_stamps(packet), packet.duration or 0, packet.is_keyframe, shown))
         beat()
     table = np.array(rows, np.int64).reshape(-1, 5).T.copy()
     pts, dts, duration, key, show = table
+    if keep_places:
+        torn = _really_torn(container.name, stream.id, torn, places)
     return Packets(pts, dts, duration, key > 0, show > 0, np.array(torn, np.int64))
+
+
+def _really_torn(path: str, pid: int, torn: array[int], places: array[int]) -> array[int]:
+    """The torn packets, without those before counters that only begin anew.
+
+    places: of every packet, in bytes. FFmpeg marks the packet that it holds when it finds a gap,
+    which may be the one before.
+    """
+    with Path(path).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        ends = places + array("q", [size] * 3)
+        return array(
+            "q", (n for n in torn if not begins_anew(file, pid, max(ends[n], 0), ends[n + 3]))
+        )
 
 
 def read_index(container: InputContainer, stream: VideoStream) -> Packets | None:

@@ -10,7 +10,14 @@ from fractions import Fraction
 import numpy as np
 
 from vidattn.errors import VideoError
+from vidattn.io.text import count_noun
 from vidattn.video.container.frame_table import FrameTable, Source, build_table, decode
+from vidattn.video.container.header import (
+    declared_duration,
+    ends_by_itself,
+    read_timecode,
+    start_offset,
+)
 from vidattn.video.container.open import is_picture, read_packets
 from vidattn.video.container.packets import Beat
 from vidattn.video.pixels import Rotation, rotation_from
@@ -18,8 +25,6 @@ from vidattn.video.protocol import MAX_FRAMES, Limits, Times, VideoDetails
 
 TRUNCATED_SECONDS = 1.0
 """A header that promises so much more than the packets hold, and 2 % more, means truncation."""
-MAX_DECLARED_SECONDS = 30 * 86400.0
-"""A header that promises more is wrong; the frames in the file count."""
 FIRST_PACKETS = 5_000
 HDR = {"smpte2084", "arib-std-b67", 16, 18}
 
@@ -71,7 +76,7 @@ def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
     table = build_table(open_source, beat, max_frames)
     container, stream = open_source()
     with container:
-        declared = _declared(container.duration, stream.duration, stream.time_base)
+        declared = declared_duration(container, stream, table.start or 0.0)
         feed = read_packets(container, stream)
         if not len(table.times):
             raise _no_frames(stream.frames, declared, any(True for _ in feed))
@@ -82,6 +87,10 @@ def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
         rotation = rotation_from(first)
         stored = first.width, first.height
         truncated = _is_truncated(declared, table.duration, container.format.name)
+        if truncated and container.format.name.startswith("matroska"):
+            truncated = not ends_by_itself(open_source, (table.start or 0.0) + table.duration, beat)
+        fps = average_rate(table.times, table.duration, stream.average_rate)
+        offset = start_offset(container, table, 1 / float(fps))
         videos = [s for s in container.streams.video if not is_picture(s)]
         width, height = stored[::-1] if rotation.swaps else stored
         tick = float(stream.time_base or 0)
@@ -92,20 +101,25 @@ def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
             codec=stream.codec_context.codec.canonical_name,
             container=container.format.name,
             pixel_format=first.format.name,
-            fps=average_rate(table.times, table.duration, stream.average_rate),
+            fps=fps,
             vfr=_is_vfr(table.times, tick),
             frames=len(table.times),
             duration=declared if truncated and declared else table.duration,
             declared_duration=declared,
-            start_pts_seconds=float(table.pts[0]) * tick if table.keyed else 0.0,
+            start_pts_seconds=table.start or 0.0,
             rotation=rotation.degrees,
             mirrored=rotation.mirrored,
             bit_depth=max((c.bits for c in first.format.components), default=8),
             hdr=int(first.color_trc) in HDR,
             sar=Fraction(stream.codec_context.sample_aspect_ratio or 1),
             audio=bool(container.streams.audio),
+            start_offset=offset or None,
+            timecode=read_timecode(container, stream),
             streams=len(videos),
-            warnings=_warnings(table, len(videos), stream.index, declared if truncated else None),
+            warnings=(
+                *_warnings(table, len(videos), stream.index, declared if truncated else None),
+                *_time_warnings(table, offset),
+            ),
             key_seconds=table.duration / keys if keys else None,
         )
     return Probe(details, table, rotation, stored, truncated)
@@ -125,12 +139,6 @@ def _is_vfr(times: Times, tick: float) -> bool:
         return False
     usual = float(np.median(gaps))
     return bool((np.abs(gaps - usual) > max(1.5 * tick, 0.02 * usual)).any())
-
-
-def _declared(container: int | None, stream: int | None, tick: Fraction | None) -> float | None:
-    """Seconds that the header promises for the video, else for the file; None for nonsense."""
-    promised = float(stream * tick) if stream and tick else (container or 0) / 1e6
-    return promised if 0 < promised <= MAX_DECLARED_SECONDS else None
 
 
 def _is_truncated(declared: float | None, available: float, container: str) -> bool:
@@ -155,5 +163,18 @@ def _warnings(
         f"{videos} video streams; stream {index} is read": videos > 1,
         f"{table.sizes} frame sizes; all are resized to the first": table.sizes > 1,
         f"cut off: {table.duration:.2f} s of {declared or 0:.2f} s are there": declared is not None,
+    }
+    return tuple(text for text, holds in warnings.items() if holds)
+
+
+def _time_warnings(table: FrameTable, offset: float) -> tuple[str, ...]:
+    """Sentences on timestamps that are not what they seem."""
+    seams = ", ".join(f"{second:.2f} s" for second in table.seams[:5])
+    seams += f" and {len(table.seams) - 5} more places" if len(table.seams) > 5 else ""
+    wrong = count_noun(table.wrong, "wrong timestamp")
+    warnings = {
+        f"its first frame comes {offset:.2f} s after the start of the file": offset > 0.5,
+        f"timestamps begin anew at {seams}: the parts follow one another": bool(table.seams),
+        f"{wrong}: the frames around tell the time": table.wrong > 0,
     }
     return tuple(text for text, holds in warnings.items() if holds)
