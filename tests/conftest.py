@@ -19,6 +19,7 @@ from tests import processes
 from tests.helpers import Run, write_video
 from vidattn import weights
 from vidattn.cli import main
+from vidattn.cli.terminal.signals import STOPPING
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
@@ -65,7 +66,7 @@ def quick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
     """As `vidattn`, but in this process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "100")
@@ -90,7 +91,7 @@ def quick(
 
 @pytest.fixture
 def vidattn(tmp_path: Path) -> Run:
-    """Run `vidattn ARGUMENTS` in an empty directory; it must exit with `code`, unless None."""
+    """Run `vidattn ARGUMENTS` in an empty folder; it must exit with `code`, unless None."""
     environment = {
         **os.environ,
         "VIDATTN_CACHE": str(tmp_path / "cache"),

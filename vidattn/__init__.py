@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from vidattn.config import ViewConfig
     from vidattn.errors import VidattnError
     from vidattn.inference.batch.classify import classify_many
+    from vidattn.inference.batch.events import Done, Failed, Skipped
     from vidattn.inference.batch.segment import segment_many
+    from vidattn.inference.events import Started
     from vidattn.inference.explain import explain
     from vidattn.inference.stream import classify, segment, stream
     from vidattn.models.device import Runtime
@@ -34,10 +36,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Decoding",
+    "Done",
     "Explanation",
+    "Failed",
     "Item",
     "Runtime",
     "Segment",
+    "Skipped",
+    "Started",
     "Timeline",
     "VidattnError",
     "View",
@@ -62,7 +68,9 @@ _HOMES = {
     "config": ("ViewConfig",),
     "errors": ("VidattnError",),
     "inference.batch.classify": ("classify_many",),
+    "inference.batch.events": ("Done", "Failed", "Skipped"),
     "inference.batch.segment": ("segment_many",),
+    "inference.events": ("Started",),
     "inference.explain": ("explain",),
     "inference.stream": ("classify", "segment", "stream"),
     "models.device": ("Runtime",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.helpers import Run
@@ -40,3 +42,8 @@ def test_groups_without_a_command_show_their_help(quick: Run, words: list[str]) 
 def test_help_lists_every_command(quick: Run) -> None:
     done = quick("--help")
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
+
+
+def test_a_file_that_looks_like_an_option_has_a_hint(quick: Run, tmp_path: Path) -> None:
+    (tmp_path / "-a-.mp4").touch()
+    assert "hint: name the file ./-a-.mp4\n" in quick("segment", "-a-.mp4", code=2).stderr

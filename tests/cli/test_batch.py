@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Run, write_tree, write_video
+from tests.helpers import Run, two_windows, write_tree, write_video
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.progress import BatchPrinter
+from vidattn.errors import ExitCode
+from vidattn.inference.batch.events import Done
+from vidattn.inference.batch.inputs import VideoInput
+from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.runner import BatchJob
 from vidattn.inference.batch.segment import Segmenter
+from vidattn.types import Window
 
 WANTED = ("-f", "json,csv", "-o", "out")
 
@@ -74,3 +82,19 @@ def test_exact_excerpts_replace_others(quick: Run, model: Path, videos: Path) ->
     assert "wrote 1 excerpt to x" in quick(*words).stderr
     assert "encoded anew" in quick(*words, "--excerpts-exact").stderr
     assert "excerpt" not in quick(*words, "--excerpts-exact").stderr
+
+
+def test_formats_add_up(quick: Run, model: Path, videos: Path) -> None:
+    quick("segment", "videos/a.mp4", "-m", model, "-f", "json", "-f", "srt,csv", "-o", "out")
+    assert len(list((videos.parent / "out").iterdir())) == 3
+
+
+def test_many_unread_spans_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    spans = tuple((Window(i / 100, (i + 0.5) / 100), "E_DECODE") for i in range(100))
+    job = BatchJob.create([VideoInput("a.mp4")], OutputFiles(()))
+    printer = BatchPrinter(Console(), job, lambda timeline: None, as_json=False)
+    events = (event for event in [Done("a.mp4", two_windows(unreadable=spans))])
+    assert printer.print(events) == ExitCode.INCOMPLETE
+    *_, last = lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 21
+    assert last == "warning: a.mp4: 80 more spans not seen; -f json lists all"

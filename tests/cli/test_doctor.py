@@ -72,3 +72,16 @@ def test_the_installation_is_listed(quick: Run) -> None:
         "models",
         "network",
     ]
+
+
+@pytest.mark.parametrize("command", ["segment", "classify", "doctor"])
+def test_a_broken_video_is_named_before_a_model_is_downloaded(
+    quick: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def download(*given: object, **more: object) -> Path:
+        raise AssertionError("a download")
+
+    monkeypatch.setattr("vidattn.weights.download.download", download)
+    (tmp_path / "broken.mp4").write_text("no video")
+    done = quick(command, "broken.mp4", code=3)
+    assert done.stderr.startswith("error: broken.mp4: not a video file")

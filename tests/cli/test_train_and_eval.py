@@ -193,7 +193,7 @@ def test_a_run_is_named_after_its_dataset_without_suffix(quick: Run, tmp_path: P
     (tmp_path / "clips.v2").mkdir()
     for name, run in (("videos.csv", "runs/videos"), ("clips.v2", "runs/clips.v2")):
         done = quick("train", "--dataset", name, code=3)
-        assert f"run directory {run}\n" in done.stderr
+        assert f"run folder {run}\n" in done.stderr
 
 
 def test_runs_know_where_their_dataset_is(quick: Run, clips: Path, tmp_path: Path) -> None:

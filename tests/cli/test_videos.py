@@ -33,7 +33,7 @@ def test_segment_writes_excerpts(quick: Run, video: Path, model: Path, tmp_path:
     assert "wrote out/walk.vidattn.mp4" in done.stderr
     # An annotated video is no input of a folder or pattern.
     again = quick("segment", "out", "-m", model, "-f", "json", code=3)
-    assert "no videos below this directory" in again.stderr
+    assert "no videos below this folder" in again.stderr
     quick("segment", "out/*.mp4", "-m", model, "-f", "json", code=3)
 
 

@@ -56,14 +56,14 @@ def run_until(last: int | type, folder: Path, recipe: Recipe = TINY, **options: 
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fit.Event]]:
-    """The directory and the events of a run of TINY."""
+    """The folder and the events of a run of TINY."""
     folder = tmp_path_factory.mktemp("shared") / "run"
     return folder, run(folder)
 
 
 @pytest.fixture
 def whole(finished_run: tuple[Path, list[fit.Event]]) -> Path:
-    """The directory of that run, not to be touched."""
+    """The folder of that run, not to be touched."""
     return finished_run[0]
 
 

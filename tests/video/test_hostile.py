@@ -224,3 +224,12 @@ def test_a_file_of_too_many_frames_is_refused(name: str, make: Make) -> None:
         assert video.frames == 90
     with refused("E_TOO_LARGE", "more than 89 frames"):
         open_video(path, limits=Limits(max_frames=89))
+
+
+@pytest.mark.parametrize("text", ["#EXTM3U\n#EXTINF:5\na.mp4\n", '<?xml version="1.0"?><MPD/>'])
+def test_a_playlist_has_a_hint_how_to_join_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "list.m3u8").write_text(text)
+    with pytest.raises(VideoError) as caught:
+        open_video(tmp_path / "list.m3u8")
+    assert caught.value.code == "E_NOT_VIDEO"
+    assert "playlists are not followed" in (caught.value.hint or "")

@@ -13,6 +13,7 @@ from typer.main import get_command
 import vidattn
 from vidattn.cli.grouping import Sections, grouped
 from vidattn.errors import UsageError
+from vidattn.io.files import is_file
 
 COMMANDS = {
     "classify": "Classify whole videos and report how much of each the model saw.",
@@ -136,5 +137,7 @@ def run(words: Sequence[str]) -> int:
             return int(error.exit_code)
         path = error.ctx.command_path if error.ctx else "vidattn"
         text = error.format_message().removesuffix(".")
-        raise UsageError(text[:1].lower() + text[1:], hint=f"see {path} --help") from None
+        dashed = next((word for word in words if word[:1] == "-" and is_file(word)), None)
+        hint = f"see {path} --help" if dashed is None else f"name the file ./{dashed}"
+        raise UsageError(text[:1].lower() + text[1:], hint=hint) from None
     return code if isinstance(code, int) else 0

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import IO, Protocol
 
 from vidattn.cli.terminal.console import Console
-from vidattn.cli.terminal.signals import StopRequested
+from vidattn.cli.terminal.signals import StopRequested, listen
 from vidattn.errors import DistributedError, ExitCode, UsageError
 
 PARENT = "VIDATTN_LAUNCHED_BY"
@@ -107,8 +107,7 @@ class _Processes:
         self._members: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> _Processes:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._forward)
+        listen(self._forward)
         return self
 
     def __exit__(self, *_: object) -> None:

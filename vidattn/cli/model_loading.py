@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidattn.cli.option_groups import ModelOptions
-from vidattn.errors import UsageError, WeightsError
+from vidattn.errors import InputError, UsageError, WeightsError
 from vidattn.io.files import read_file, reading
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.events import NoteTaker
     from vidattn.models.classifier import Classifier
+    from vidattn.video import Limits
     from vidattn.weights.catalog import CatalogEntry
 
+MOST_TRIED = 3
+"""Videos that are opened before a model is downloaded for them."""
 
-def load_model(console: NoteTaker, options: ModelOptions, frames: int | None = None) -> Classifier:
+
+def load_model(
+    console: NoteTaker,
+    options: ModelOptions,
+    frames: int | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Classifier:
     """The named model; without a name the default, or the bundled one if it is unavailable.
 
     Notes on stderr say what was assumed and downloaded, and which licenses restrict the use of the
-    weights. frames: frames per clip, which decide about the default.
+    weights. frames: frames per clip, which decide about the default. check: called before a
+    download, which it may prevent by an error.
     """
     from vidattn.weights.loading import load, load_default
 
     def announce(entry: CatalogEntry) -> None:
+        check()
         console.note(f"downloading {entry.name} ({entry.license}) from {entry.location}")
 
     if options.model is not None:
@@ -42,6 +53,22 @@ def load_model(console: NoteTaker, options: ModelOptions, frames: int | None = N
     if options.labels is not None:
         classifier = replace(classifier, labels=read_labels(options.labels, classifier.labels))
     return classifier
+
+
+def require_readable(paths: Sequence[str], limits: Limits) -> None:
+    """Raise the error of the first video if none of the first few can be opened."""
+    from vidattn.video import open_video
+
+    errors: list[InputError] = []
+    for path in paths[:MOST_TRIED]:
+        try:
+            open_video(path, limits=limits).close()
+        except InputError as error:
+            errors.append(error)
+        else:
+            return
+    if errors:
+        raise errors[0]
 
 
 def load_head(console: NoteTaker, name: str, *, offline: bool) -> Classifier:

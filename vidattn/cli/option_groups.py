@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -88,7 +88,7 @@ class OutputOptions:
     """Results on standard output and in files."""
 
     json: bool = False
-    formats: str | None = None
+    formats: list[str] = field(default_factory=list)
     output: Path | None = None
     excerpts: Path | None = None
     excerpts_exact: bool = False
@@ -101,7 +101,7 @@ class OutputOptions:
         from vidattn.inference.batch.outputs import OutputFiles
 
         alone = self.json and self.output is None
-        formats = ("" if alone else default) if self.formats is None else self.formats
+        formats = ",".join(self.formats) or ("" if alone or self.formats else default)
         if not formats and self.output is not None:
             formats = "json"
         exact = self.excerpts_exact
@@ -159,7 +159,7 @@ _MODEL = {
         "--model",
         "-m",
         "MODEL",
-        "Catalog name, weights file or directory (see `vidattn models list`). Default: "
+        "Catalog name, weights file or folder (see `vidattn models list`). Default: "
         "timesformer-k400; falls back to the bundled motion-tiny if it is unavailable.",
     ),
     "labels": LABELS,
@@ -307,7 +307,7 @@ _OUTPUT = {
         "--format",
         "-f",
         "F,F...",
-        f"Files to write: {', '.join(WRITERS)}; mp4: the video with labels drawn in.",
+        f"Files to write: {', '.join(WRITERS)}; mp4: the video with labels drawn in. Repeatable.",
     ),
     "output": OUTPUT_FOLDER,
     "json": option("--json", "Print one JSON document, or for several inputs one per line."),

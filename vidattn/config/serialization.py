@@ -32,7 +32,7 @@ OLD_KEYS = {
     "OptimConfig": {"checkpoint": "activation_checkpointing", "tune": "trainable"},
     "Recipe": {"start": "init_scheme", "long": "temporal_head"},
 }
-"""Former names of settings, by dataclass: run directories and weights files written with them load.
+"""Former names of settings, by dataclass: run folders and weights files written with them load.
 """
 
 

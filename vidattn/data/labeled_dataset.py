@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from vidattn.config.labels import normalize_label
 from vidattn.errors import DataError
 from vidattn.io.files import is_file
+from vidattn.io.search import is_video, walk_files
 from vidattn.io.text import count_noun
 from vidattn.types import Item, Window
 
@@ -24,11 +24,6 @@ SPLITS: dict[Split, tuple[str, ...]] = {
     "val": ("val", "valid", "validate", "validation", "test", "testing"),
 }
 """Names of the two splits in the wild; the earlier name wins."""
-
-SUFFIXES = frozenset({".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}) | {
-    ".3gp", ".ogv", ".ts", ".webm", ".wmv"
-}  # fmt: skip
-"""The files of a folder that count as videos."""
 
 VALIDATION_SHARE = 0.2
 """The share of a dataset without splits that serves for validation."""
@@ -110,17 +105,8 @@ def _digest(key: str) -> bytes:
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """Every video file below a folder, sorted by path; hidden files and folders do not count."""
-    found = []
-    for where, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(where, name) for name in files if is_video(name)]
-    return sorted(found)
-
-
-def is_video(name: str) -> bool:
-    """Whether a file of this name counts as a video."""
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+    """Every video file below a folder, sorted by path. Raises as `walk_files`."""
+    return sorted(Path(path) for path in walk_files(folder) if is_video(PurePath(path).name))
 
 
 def select_existing(

@@ -79,7 +79,7 @@ def stream(
     UsageError when the numbers make no sense.
     Stopping early is fine: `collect` makes a valid timeline of the events so far.
     """
-    windowing = replace(windowing, **changes)
+    windowing = windowing.with_changes(changes)
     clock, classes = Stopwatch(), len(classifier.labels)
     scorer = Scorer(classifier, runtime, embeddings=embeddings)
     with _opened(source, classifier.clip, runtime, opening) as video:
@@ -144,7 +144,7 @@ def segment(
     **changes: Unpack[WindowingChanges],
 ) -> Timeline:
     """The timeline of a video. Arguments and errors as of `stream`."""
-    windowing = replace(windowing, **changes)
+    windowing = windowing.with_changes(changes)
     *_, last = stream(
         source, classifier, windowing, decoding=decoding, runtime=runtime, opening=opening
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypedDict
 
 from vidattn.errors import UsageError
@@ -33,6 +34,13 @@ class Windowing:
             raise UsageError("--stride and --overlap exclude each other", hint="give one of them")
         if self.skip_static is not None and not 0 <= self.skip_static <= 255:
             raise UsageError(f"levels go from 0 to 255, got {self.skip_static:g}")
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Windowing:
+        """The same with other values of some fields. Raises UsageError for unknown names."""
+        if unknown := [name for name in changes if name not in asdict(self)]:
+            hint = f"there are {', '.join(asdict(self))}, and those of the signature"
+            raise UsageError(f"no option {unknown[0]!r}", hint=hint)
+        return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values, without `skip_static` where it is off."""

@@ -19,7 +19,7 @@ HINTS = {
     errno.EDQUOT: "free some space, or choose another place with -o",
     errno.EROFS: "choose a place that can be written with -o",
     errno.EACCES: "choose a place that can be written with -o",
-    errno.ENOTDIR: "a part of the path is a file, not a directory",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 OF_ONE_PATH = frozenset(
@@ -31,6 +31,8 @@ MOST_BYTES = 1 << 28
 """The largest text that is read; an endless one must not fill the memory."""
 MOST_ARRAY_BYTES = 1 << 32
 """The same for files of arrays."""
+_PARTS: set[Path] = set()
+"""The temporary files of this process."""
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
@@ -137,12 +139,20 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     require_regular(target)
     part = target.with_name(f".vidattn-{_prefix(target)}{secrets.token_hex(6)}.part")
+    _PARTS.add(part)
     try:
         with writing(path):
             make_folder(target.parent)
             yield part
             publish(part, target)
     finally:
+        _discard(part)
+        _PARTS.discard(part)
+
+
+def discard_parts() -> None:
+    """Remove the temporary files of all blocks of `replacing_file`, for a process that ends now."""
+    for part in list(_PARTS):
         _discard(part)
 
 

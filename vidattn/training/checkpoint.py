@@ -29,7 +29,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not exists(path):
         raise WeightsError(
             f"{path}: no training state to resume from",
-            hint="leave out --resume to start a new run in another directory",
+            hint="leave out --resume to start a new run in another folder",
         )
     with snapshot_file(path) as file:
         text = read_metadata(read_header_bytes(file.data_path), path).get(KEY)

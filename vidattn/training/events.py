@@ -50,7 +50,7 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class CheckpointSaved:
-    """The run directory holds the model after this epoch."""
+    """The run folder holds the model after this epoch."""
 
     path: Path
     epoch: int

@@ -1,4 +1,4 @@
-"""Training: `fit` runs a recipe in a directory and yields events; it prints nothing.
+"""Training: `fit` runs a recipe in a folder and yields events; it prints nothing.
 
 `vidattn.training.run_dir` lists the files of a run directory. They are replaced atomically: an
 interruption at any moment leaves the last checkpoint valid, and a run that resumes from it ends

@@ -1,4 +1,4 @@
-"""The directory of a training run: its checkpoints, its log, and a row for every epoch.
+"""The folder of a training run: its checkpoints, its log, and a row for every epoch.
 
 recipe.json          the recipe of the run
 log.jsonl            the events; identical for two runs of the same recipe
@@ -67,13 +67,13 @@ def has_checkpoint(run_dir: Path, resume: bool) -> bool:
     if not begun and resume and not exists(run_dir / "recipe.json"):
         raise RecipeError(
             f"{run_dir}: holds no run to resume",
-            hint="name the directory of the run with --run-dir, or leave out --resume to start one",
+            hint="name the folder of the run with --run-dir, or leave out --resume to start one",
         )
     return begun
 
 
 def require_writable(run_dir: Path) -> None:
-    """Raise OutputError, before any work, if a run directory cannot be written."""
+    """Raise OutputError, before any work, if a run folder cannot be written."""
     with writing(run_dir, hint="choose another --run-dir"):
         there = next(path for path in (run_dir, *run_dir.absolute().parents) if exists(path))
         TemporaryFile(dir=there).close()

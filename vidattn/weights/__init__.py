@@ -1,6 +1,6 @@
 """Weights: our files, foreign checkpoints, the catalog of published models, the bundled model.
 
-`load` takes a catalog name, a file or a directory; `save` writes our format, `save_official` and
+`load` takes a catalog name, a file or a folder; `save` writes our format, `save_official` and
 `save_hf` foreign ones. Names are resolved on first use, so that the catalog loads without torch.
 """
 

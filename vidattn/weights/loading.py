@@ -56,7 +56,7 @@ def load(
 
 
 def read_training_recipe(name_or_path: str | Path) -> Recipe | None:
-    """The recipe that trained a bundled model, a run directory or a weights file of ours.
+    """The recipe that trained a bundled model, a run folder or a weights file of ours.
 
     None for other weights, and for a recipe this version cannot read. Reads no tensors, downloads
     nothing. Raises WeightsError like `load`.
@@ -76,7 +76,7 @@ def read_training_recipe(name_or_path: str | Path) -> Recipe | None:
 
 
 def find_training_dataset(name_or_path: str | Path, named: str) -> str:
-    """The path of the training dataset if the model lies in its run directory; `named` otherwise.
+    """The path of the training dataset if the model lies in its run folder; `named` otherwise.
 
     named: the dataset according to the weights.
     """
@@ -176,7 +176,7 @@ def _read_folder(folder: Path) -> Classifier:
         return safetensors_file.read_classifier(folder / "model.safetensors")
     raise WeightsError(
         f"{folder}: contains neither model.safetensors nor config.json",
-        hint="pass a weights file, a run directory, or a Hugging Face folder",
+        hint="pass a weights file, a run folder, or a Hugging Face folder",
     )
 
 

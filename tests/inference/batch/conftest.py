@@ -64,7 +64,9 @@ def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def segment(videos: Path, classifier: Classifier) -> Segment:
     """Segment paths, all videos by default, into json and csv files in "out"."""
 
-    def run(*paths: str, out: str = "out", formats: str = "json,csv", **options: Any) -> Outcome:
+    def run(
+        *paths: str, out: str = "out", formats: str | list[str] = "json,csv", **options: Any
+    ) -> Outcome:
         given = paths or ("videos",)
         return Outcome(
             list(vidattn.segment_many(given, classifier, out, formats=formats, **options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from vidattn.errors import InputError, UsageError
 from vidattn.inference.batch.inputs import (
     VideoInput,
+    find_existing,
     find_videos,
     name_results,
     parse_shard,
@@ -92,3 +94,52 @@ def test_links_to_folders_are_followed_and_each_folder_is_searched_once(tmp_path
     (videos / "nowhere").symlink_to(tmp_path / "gone")
     paths = [Path(one.path).relative_to(videos) for one in find_videos([videos])]
     assert paths == [Path("z/a.mp4"), Path("b/deep/a.mp4")]
+
+
+def test_a_folder_search_names_what_it_leaves_out(tmp_path: Path) -> None:
+    suffixes = "MTS m2ts mxf vob asf h264 hevc qt f4v divx m2v dv"
+    for number, suffix in enumerate([*suffixes.split(), "txt", "jpg", "JPG"]):
+        (tmp_path / f"{number}.{suffix}").touch()
+    for name in ("a.vidattn.json", ".hidden.mp4", ".hidden.txt"):
+        (tmp_path / name).touch()
+    notes: list[str] = []
+    assert len(find_videos(tmp_path, notes.append)) == 12
+    (note,) = notes
+    assert note.endswith("left out 3 files that do not end as videos do: .jpg (2), .txt (1)")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("pattern", ["", "/**/*.mp4", "/*/*.mp4"])
+def test_a_folder_that_may_not_be_searched_is_an_input(tmp_path: Path, pattern: str) -> None:
+    for folder in ("closed", "open"):
+        (tmp_path / "d" / folder).mkdir(parents=True)
+        (tmp_path / "d" / folder / "a.mp4").touch()
+    (tmp_path / "d" / "closed").chmod(0)
+    for folder in [f for f in tmp_path.parents if not f.stat().st_mode & 0o001] + [tmp_path]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        found = {video.path for video in find_videos(f"{tmp_path}/d{pattern}")}
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        (tmp_path / "d" / "closed").chmod(0o755)
+    assert found == {f"{tmp_path}/d/closed", f"{tmp_path}/d/open/a.mp4"}
+
+
+def test_a_list_that_is_a_video_or_does_not_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0 ftyp\n")
+    with pytest.raises(InputError, match="no list of paths but a binary file"):
+        find_videos(f"@{tmp_path}/a.mp4")
+    with pytest.raises(InputError, match="@/dev/zero: cannot be read: longer than"):
+        find_videos("@/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"), [("clips\\a.mp4", "separated by /"), ("a.mp4,b.mp4", "separate inputs by")]
+)
+def test_a_missing_path_has_the_right_hint(path: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        find_existing([path], str)
+    assert hint in (caught.value.hint or "")

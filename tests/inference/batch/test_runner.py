@@ -385,3 +385,11 @@ def test_inputs_of_others_are_skipped(segment: Segment, monkeypatch: pytest.Monk
     assert (again.done, again.skipped) == (["videos/a.mp4"], ["videos/deep/b.mp4"])
     assert again.known == ["videos/c.mp4"]
     assert failures.read()["videos/c.mp4"].attempt == 9
+
+
+def test_options_that_do_not_exist_have_a_hint(segment: Segment) -> None:
+    with pytest.raises(UsageError, match="-f 3: no such format"):
+        segment(formats=[3])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no option 'strides'") as caught:
+        segment(strides=2)
+    assert "stride" in (caught.value.hint or "")

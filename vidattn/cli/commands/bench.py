@@ -38,7 +38,7 @@ BENCH = {
         "--model",
         "-m",
         "NAME|all",
-        "Catalog name, weights file or directory, measured with random weights. all: count the "
+        "Catalog name, weights file or folder, measured with random weights. all: count the "
         "parameters and operations of every model in the paper.",
     ),
     "frames": groups.FRAMES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
+from vidattn.cli.model_loading import require_readable
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
@@ -52,17 +54,21 @@ def classify(
     from vidattn.video import Prefetcher
 
     console = Console(quiet=quiet)
-    job = BatchJob.create(find_existing(inputs), output.files(), **vars(batch))
+    job = BatchJob.create(find_existing(inputs, console.note), output.files(), **vars(batch))
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
     with Prefetcher(limits) as opening:
-        task = _load(console, model, wanted, opening)
+        task = _load(console, model, wanted, opening, partial(require_readable, job.paths, limits))
         show = partial(terminal.print_timeline, console, count=top)
         printer = BatchPrinter(console, job, show, as_json=output.json)
         return printer.print(BatchRunner(job, task).run())
 
 
 def _load(
-    console: Console, model: groups.ModelOptions, wanted: ClassifyOptions, opening: Prefetcher
+    console: Console,
+    model: groups.ModelOptions,
+    wanted: ClassifyOptions,
+    opening: Prefetcher,
+    check: Callable[[], None],
 ) -> VideoClassifier:
     """Load the model, and the head that pools its windows."""
     from vidattn.cli.model_loading import load_head, load_model
@@ -77,7 +83,7 @@ def _load(
             raise UsageError("--pool head=RUN has labels of its own", hint="leave out --labels")
         head = load_head(console, wanted.head, offline=model.offline)
         name = name or require_head(head).config.model
-    classifier = load_model(console, replace(model, model=name), wanted.frames)
+    classifier = load_model(console, replace(model, model=name), wanted.frames, check)
     if views := wanted.views:
         console.note(f"views {views.spatial}x{views.clips}: {describe_views(views)}")
     return VideoClassifier(classifier, wanted, opening, head)

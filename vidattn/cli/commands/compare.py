@@ -25,6 +25,7 @@ from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.windowing import Windowing
 from vidattn.io.files import is_file, is_folder
 from vidattn.io.json import dumps
+from vidattn.io.search import walk_files
 from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
 from vidattn.video.protocol import Limits
@@ -189,9 +190,10 @@ def _find_timelines(inputs: Sequence[str], model: str | None) -> tuple[list[str]
     files: list[str] = []
     rest: list[str] = []
     for given in inputs:
-        inside = sorted(Path(given).rglob("*.vidattn.json")) if is_folder(Path(given)) else []
+        below = walk_files(given) if is_folder(given) else ()
+        inside = [path for path in below if path.endswith(".vidattn.json")]
         if inside and model is None:
-            files += map(str, inside)
+            files += inside
         else:
             rest.append(given)
     paths = [video.path for video in find_videos(rest)] if rest else []

@@ -12,7 +12,7 @@ import typer
 from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.commands.system_info import describe_system, system_info
-from vidattn.cli.model_loading import load_model
+from vidattn.cli.model_loading import load_model, require_readable
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.errors import ExitCode, InputError
 from vidattn.inference.batch.inputs import find_existing
@@ -51,10 +51,10 @@ def doctor(
         return ExitCode.DONE
     from vidattn.inference.estimate import estimate
 
-    paths = [video.path for video in find_existing(inputs)]
-    classifier = load_model(console, model, windowing.frames)
-    # A process for each video: the memory that one leaves behind would count for the next.
-    opening = partial(open_video, limits=limits)
+    paths = [video.path for video in find_existing(inputs, console.note)]
+    check = partial(require_readable, paths, limits)
+    classifier = load_model(console, model, windowing.frames, check)
+    opening = partial(open_video, limits=limits)  # a process each, as memory left behind counts
     measure = partial(
         estimate, classifier=classifier, windowing=windowing, runtime=runtime, opening=opening
     )

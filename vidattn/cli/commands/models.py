@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
 
 MOST_LABELS = 12
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="Catalog name, file or directory.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Catalog name, file or folder.")]
 
 app = typer.Typer(
     no_args_is_help=True, cls=Commands, help="List, describe, import, export and verify models."

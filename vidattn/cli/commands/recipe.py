@@ -48,7 +48,7 @@ def _describe_expected(recipe: Recipe) -> str:
 @app.command("show", cls=Sections)
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of a recipe, run directory or recipe file.")
+        str, typer.Argument(metavar="NAME", help="Name of a recipe, run folder or recipe file.")
     ],
     settings: Annotated[list[str] | None, groups.SETTINGS] = None,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
-from vidattn.cli.model_loading import load_model
+from vidattn.cli.model_loading import load_model, require_readable
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
@@ -16,7 +16,6 @@ from vidattn.inference.batch.inputs import find_existing
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.ray import Load
-    from vidattn.inference.batch.runner import BatchJob
     from vidattn.inference.batch.segment import SegmentOptions
     from vidattn.models.classifier import Classifier
     from vidattn.video import Limits
@@ -70,16 +69,16 @@ def segment(
 
     console, auto = Console(quiet=quiet), isinstance(decoding.threshold, groups.AutoThreshold)
     wanted = SegmentOptions(windows, decoding, runtime, cuts, resume, explain, embeddings, auto)
-    job = BatchJob.create(find_existing(inputs), output.files("json,srt,html"), **vars(batch))
+    files, videos = output.files("json,srt,html"), find_existing(inputs, console.note)
+    job = BatchJob.create(videos, files, **vars(batch))
     wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)
-    if dry_run:
-        return _print_estimates(console, job, load(console), wanted, limits, output.json)
     show = partial(terminal.print_timeline, console)
     printer = BatchPrinter(console, job, show, as_json=output.json)
-    if ray.engine == "ray":
+    if ray.engine == "ray" and not dry_run:
         return _run_on_ray(printer, load, wanted, limits, ray)
-    return _run(printer, load(console), wanted, limits)
+    classifier = load(console, check=partial(require_readable, job.paths, limits))
+    return (_print_estimates if dry_run else _run)(printer, classifier, wanted, limits)
 
 
 def _run(
@@ -116,19 +115,14 @@ def _run_on_ray(
 
 
 def _print_estimates(
-    console: Console,
-    job: BatchJob,
-    classifier: Classifier,
-    wanted: SegmentOptions,
-    limits: Limits,
-    as_json: bool,
+    printer: BatchPrinter, classifier: Classifier, wanted: SegmentOptions, limits: Limits
 ) -> int:
     from vidattn.cli.commands.doctor import print_estimates
     from vidattn.inference.estimate import estimate
     from vidattn.video import Prefetcher
 
     if wanted.decoding.snap and wanted.cuts is None:
-        console.note("the pass that looks for shot cuts comes on top of this")
+        printer.console.note("the pass that looks for shot cuts comes on top of this")
     measure = partial(
         estimate,
         classifier=classifier,
@@ -136,4 +130,6 @@ def _print_estimates(
         runtime=wanted.runtime,
         opening=Prefetcher(limits),
     )
-    return print_estimates(console, job.paths, measure, classifier, as_json=as_json)
+    return print_estimates(
+        printer.console, printer.job.paths, measure, classifier, as_json=printer.as_json
+    )

@@ -26,7 +26,7 @@ from vidattn.io.files import exists, is_file
 
 @dataclass(frozen=True)
 class RunPlace:
-    """The directory of a run, and what happens there."""
+    """The folder of a run, and what happens there."""
 
     run_dir: Path | None = None
     resume: bool = False
@@ -35,7 +35,7 @@ class RunPlace:
 
 
 PLACE = {
-    "run_dir": option("--run-dir", "DIR", "Run directory. Default: runs/<dataset>."),
+    "run_dir": option("--run-dir", "DIR", "Run folder. Default: runs/<dataset>."),
     "resume": option("--resume", "Resume the run in --run-dir."),
     "tensorboard": option("--tensorboard", "Also write curves for TensorBoard."),
     "device": groups.DEVICE,
@@ -135,7 +135,7 @@ def _train(console: Console, options: RecipeOptions, place: RunPlace, how: RunOp
     )
     if lead:
         origin = recipe.source or "ours"
-        for note in (f"recipe {recipe.name} ({origin}), run directory {folder}", *notes):
+        for note in (f"recipe {recipe.name} ({origin}), run folder {folder}", *notes):
             console.note(note)
     code = ExitCode.DONE
     try:

@@ -23,12 +23,15 @@ from vidattn.inference.batch.events import (
     reason_code,
 )
 from vidattn.inference.events import Event, Finished, Scored, Started
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.runner import BatchEvents, BatchJob
     from vidattn.timeline import Timeline
 
 
+MOST_SPANS = 20
+"""Unread spans of a video that are printed."""
 Step = Callable[[BatchEvent], None]
 """Advances a display."""
 Watch = Callable[[Started], AbstractContextManager[Step]]
@@ -98,11 +101,12 @@ class BatchPrinter:
         as_json: bool,
     ) -> None:
         self.console, self.job = console, job
-        self._show, self._as_json = show, as_json
+        self._show, self.as_json = show, as_json
         self._follower = ProgressFollower(console)
         self._path = ""
         self._counts: Counter[str] = Counter()
         self._starved = False
+        self._has_windows = False
 
     def print(
         self, events: BatchEvents, stop: Callable[[], int] = int, watch: Watch | None = None
@@ -113,6 +117,7 @@ class BatchPrinter:
         the number of a signal that has ended `events`, or 0.
         """
         self._follower = ProgressFollower(self.console, watch)
+        self._has_windows = watch is not None
         with closing(self._follower), closing(events):
             try:
                 event = next(events, None)
@@ -158,6 +163,9 @@ class BatchPrinter:
             self.console.warn(
                 f"stopped during {self._path}; {self.done} of {total} inputs are done"
             )
+            again = "--skip-existing" if self.job.several else "--resume" * self._has_windows
+            if again and self.job.output.formats:
+                self.console.note(f"the same command with {again} continues")
         elif left:
             self.console.warn(
                 f"standard output is closed; {left} inputs after {self._path} are not done"
@@ -176,9 +184,12 @@ class BatchPrinter:
             case Written():
                 self._print_result(event)
             case Done(path, timeline):
-                for window, code in timeline.unreadable:
+                for window, code in timeline.unreadable[:MOST_SPANS]:
                     span = f"{window.start:.2f} to {window.stop:.2f} s"
                     self.console.warn(f"{path}: {span} not seen ({code})")
+                if (more := len(timeline.unreadable) - MOST_SPANS) > 0:
+                    spans = count_noun(more, "more span")
+                    self.console.warn(f"{path}: {spans} not seen; -f json lists all")
                 self._counts["partial" if timeline.unreadable else "whole"] += 1
             case Skipped():
                 self._print_skipped(event)
@@ -187,7 +198,7 @@ class BatchPrinter:
 
     def _print_result(self, event: Written) -> None:
         try:
-            if self._as_json:
+            if self.as_json:
                 self._emit_json(event.timeline)
             else:
                 self._show(event.timeline)
@@ -201,9 +212,9 @@ class BatchPrinter:
 
     def _print_skipped(self, event: Skipped) -> None:
         self.console.note(f"{event.path}: is done")
-        if self._as_json:
+        if self.as_json:
             self._emit_json(event.timeline)
-        if reasons := [code for _, code in event.timeline.unreadable]:
+        if reasons := dict.fromkeys(code for _, code in event.timeline.unreadable):
             self.console.warn(f"{event.path}: not all of it was seen ({', '.join(reasons)})")
         self._counts["partial" if reasons else "whole"] += 1
 
@@ -216,7 +227,7 @@ class BatchPrinter:
             return
         self._starved |= isinstance(event.error, MemoryLimitError)
         self.console.fail(event.error)
-        if self._as_json and self.job.several:
+        if self.as_json and self.job.several:
             self.console.emit(failure_json(event.path, event.error))
 
 

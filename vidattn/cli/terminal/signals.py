@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 from vidattn.errors import StopWork
+
+STOPPING = [
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) is not None
+]
+"""Ctrl-C, kill, and the end of the terminal."""
 
 
 class StopRequested(StopWork):
@@ -20,14 +30,44 @@ class StopRequested(StopWork):
 
 
 def stop_on_signals() -> None:
-    """Turn SIGINT and SIGTERM into `StopRequested`; a second one ends the process at once."""
+    """Turn signals into `StopRequested`; a second one ends the process at once."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        listen(end_at_once)
         raise StopRequested(number)
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    listen(stop)
+
+
+def listen(handler: Callable[[int, FrameType | None], Any] | signal.Handlers) -> None:
+    """Handle all STOPPING signals, but those that the process ignores, as under nohup."""
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _without_terminal(handler) if callable(handler) else handler)
+
+
+def end_at_once(number: int, frame: FrameType | None) -> None:
+    """End the process as the signal does by default, without temporary files."""
+    signal.signal(number, signal.SIG_DFL)
+    if (files := sys.modules.get("vidattn.io.files")) is not None:
+        files.discard_parts()
+    os.kill(os.getpid(), number)
+
+
+def _without_terminal(
+    handler: Callable[[int, FrameType | None], Any],
+) -> Callable[[int, FrameType | None], None]:
+    """The handler, after which a terminal that is gone takes whatever is printed."""
+    terminals = [number for number in (1, 2) if os.isatty(number)]
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if terminals and number == getattr(signal, "SIGHUP", None):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for terminal in terminals:
+                os.dup2(nowhere, terminal)
+        handler(number, frame)
+
+    return handle
 
 
 class StopFlag:
@@ -38,22 +78,19 @@ class StopFlag:
         """Number of the signal; 0 for none."""
 
     def listen(self) -> None:
-        """Remember SIGINT and SIGTERM from now on; a second one ends the process at once.
+        """Remember signals from now on; a second one ends the process at once.
 
         Under torchrun, which repeats a Ctrl-C that the process already has, the second is ignored.
         May be called repeatedly; after a signal it does nothing.
         """
         if self.number:
             return
-        then = signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else signal.SIG_DFL
 
         def remember(number: int, frame: FrameType | None) -> None:
             self.number = number
-            signal.signal(signal.SIGINT, then)
-            signal.signal(signal.SIGTERM, then)
+            listen(signal.SIG_IGN if "TORCHELASTIC_RUN_ID" in os.environ else end_at_once)
 
-        signal.signal(signal.SIGINT, remember)
-        signal.signal(signal.SIGTERM, remember)
+        listen(remember)
 
     def __call__(self) -> int:
         return self.number

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from vidattn.data.annotations import annotation
-from vidattn.data.labeled_dataset import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder, read_file, reading
+from vidattn.io.search import VIDEO_SUFFIXES
 
 OUR_TIER = "vidattn"
 """The tier that `-f eaf` writes; where it exists, other tiers are not labels."""
@@ -71,7 +71,7 @@ def _read_media(path: Path, root: ElementTree.Element) -> tuple[str, int]:
         offset = int(origin) if MILLISECONDS.fullmatch(origin) else 0
         for key in ("RELATIVE_MEDIA_URL", "MEDIA_URL"):
             video = annotation.path_from_url(media.get(key) or "")
-            if PurePosixPath(video).suffix.lower() in VIDEOS:
+            if PurePosixPath(video).suffix.lower() in VIDEO_SUFFIXES:
                 found.append((video, offset))
     found = found or [(path.stem.removesuffix(".vidattn"), 0)]
     # In a document that was moved only one of the addresses may still be right.

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.data.annotations import annotation
-from vidattn.data.labeled_dataset import SUFFIXES as VIDEOS
 from vidattn.errors import DataError
 from vidattn.io.files import is_folder, read_file, reading
+from vidattn.io.search import VIDEO_SUFFIXES
 
 RATE_KEYS = ("fps", "frameRate", "framerate", "frame_rate")
 """Keys of a task's data that may hold the frame rate."""
@@ -81,7 +81,9 @@ def _read_task(
 ) -> annotation.AnnotatedVideo:
     texts = [value for value in data.values() if isinstance(value, str)]
     named = (
-        text for text in texts if annotation.path_from_url(text).lower().endswith(tuple(VIDEOS))
+        text
+        for text in texts
+        if annotation.path_from_url(text).lower().endswith(tuple(VIDEO_SUFFIXES))
     )
     video = data.get("video") or next(named, None)
     if not isinstance(video, str):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import DataError
 from vidattn.io.files import is_file
+from vidattn.io.search import is_video, walk_files
 
 Image = NDArray[np.uint8]
 Pyramid = tuple[Image, ...]
@@ -25,7 +26,6 @@ SIDE = 512
 
 LEVELS = 5
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".gif")
 
 
 def build_pyramid(image: Image) -> Pyramid:
@@ -193,12 +193,12 @@ class PhotographedTextures:
 
 def find_images(folder: Path, per_video: int) -> Iterator[Image]:
     """Every image below `folder`, and `per_video` frames of every video: RGB uint8 [H, W, 3]."""
-    for path in sorted(p for p in folder.rglob("*") if is_file(p)):
+    for path in sorted(Path(path) for path in walk_files(folder) if is_file(path)):
         if path.suffix.lower() in IMAGES:
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if image is not None:
                 yield np.ascontiguousarray(image[..., ::-1], np.uint8)
-        elif path.suffix.lower() in VIDEOS:
+        elif is_video(path.name):
             yield from read_frames(path, per_video)
 
 

@@ -25,6 +25,7 @@ from vidattn.data.labeled_dataset import (
     split_validation,
 )
 from vidattn.errors import DataError
+from vidattn.io.files import is_folder, reading
 from vidattn.io.text import count_noun
 from vidattn.types import Item
 
@@ -104,7 +105,9 @@ def _split_classes(
 
 
 def _list_folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    with reading(root, DataError):
+        entries = sorted(root.iterdir())
+    return [path for path in entries if is_folder(path) and not path.name.startswith(".")]
 
 
 def _list_classes(root: Path, folders: Sequence[Path]) -> Classes:

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidattn.data.labeled_dataset import LabeledDataset, Split, is_video, note_missing, parse_split
+from vidattn.data.labeled_dataset import LabeledDataset, Split, note_missing, parse_split
 from vidattn.data.sets import csv_list
 from vidattn.data.sets.folder import open_folder
 from vidattn.data.sets.video_index import VideoIndex, VideoKey
 from vidattn.data.tabular import Row, read_rows
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder
+from vidattn.io.search import is_video
 from vidattn.types import Item
 
 SPLIT_NAMES: tuple[Split, Split] = ("train", "val")

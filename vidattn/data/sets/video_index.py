@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidattn.data.labeled_dataset import is_video
+from vidattn.data.labeled_dataset import find_videos
+from vidattn.io.search import is_video
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,12 @@ class VideoIndex:
     def __init__(self, root: Path, id_of: Callable[[str], str] | None = None) -> None:
         self._first: dict[str, str] = {}
         self._others: dict[str, list[str]] = {}
-        for where, folders, files in os.walk(root, followlinks=True):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for file in filter(is_video, sorted(files)):
-                stem, path = Path(file).stem, str(Path(where, file))
-                if self._first.setdefault(stem, path) != path:
-                    self._others.setdefault(stem, []).append(path)
-                if id_of is not None:
-                    self._first.setdefault(id_of(stem), path)
+        for path in map(str, find_videos(root)):
+            stem = Path(path).stem
+            if self._first.setdefault(stem, path) != path:
+                self._others.setdefault(stem, []).append(path)
+            if id_of is not None:
+                self._first.setdefault(id_of(stem), path)
 
     def find(self, name: str) -> str | None:
         """The path of a video by its name, with class folder or without; None when not there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def classify_many(
     classifier: Classifier,
     out: str | os.PathLike[str],
     *,
-    formats: str = "json",
+    formats: str | Iterable[str] = "json",
     shard: str | None = None,
     skip_existing: bool = False,
     retry_failed: bool = False,
@@ -71,22 +72,22 @@ def classify_many(
 ) -> BatchEvents:
     """Classify many videos into files, and yield what happens; nothing is printed.
 
-        from vidattn.inference.batch.events import Done, Failed
-
         for event in vidattn.classify_many("videos/", classifier, "results/"):
             match event:
-                case Done(path, timeline): print(path, timeline.top(1))
-                case Failed(path, error): print(path, error)
+                case vidattn.Done(path, timeline): print(path, timeline.top(1))
+                case vidattn.Failed(path, error): print(path, error)
 
     Paths, files and events are as of `vidattn.segment_many`.
     """
+    notes = list[str]()
     job = BatchJob.create(
-        find_videos(paths),
+        find_videos(paths, notes.append),
         OutputFiles.parse(formats, Path(out)),
         shard=shard,
         skip_existing=skip_existing,
         retry_failed=retry_failed,
     )
+    yield from map(Note, notes)
     with Prefetcher(limits) as opening:
         yield from BatchRunner(job, VideoClassifier(classifier, options, opening)).run()
 

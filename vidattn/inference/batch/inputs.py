@@ -6,23 +6,23 @@ import glob
 import os
 import re
 import sys
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
+from itertools import chain
 from pathlib import Path, PurePath
 
 from vidattn.errors import InputError, UsageError, VideoError
 from vidattn.io.digest import sha256
-from vidattn.io.files import exists, is_folder, reading
+from vidattn.io.files import exists, is_folder, read_file, read_stream, reading
+from vidattn.io.search import VIDEO_SUFFIXES, is_video, suffix_of, walk_files
+from vidattn.io.text import count_noun
 
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".gif", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov"}
-    | {".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
-)
-"""Extensions that a folder is searched for; a file named directly may have any."""
 ANNOTATED = ".vidattn.mp4"
 """Ending of annotated videos, which count as inputs only when named directly."""
+MOST_KINDS = 5
+"""Kinds of files that a note names."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,18 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A path, or several."""
 
 
-def find_videos(inputs: Paths) -> list[VideoInput]:
+def find_videos(inputs: Paths, note: Callable[[str], None] = lambda _: None) -> list[VideoInput]:
     """The videos that paths stand for, in order, each once.
 
     A folder stands for the videos below it (sorted by name; each linked folder is searched once),
     `@list.txt` for the lines of a file, `-` for the lines of standard input, and a pattern with
-    `*`, `?` or `[` for its matches unless a file has that name. Other paths are kept unchecked.
+    `*`, `?` or `[` for its matches unless a file has that name. Other paths are kept unchecked. A
+    folder that may not be searched is kept as an input, which fails.
 
     Results of a file that was named directly go to the output folder itself; those of a folder keep
     their place below the name of that folder, as with `cp -r`; those of a list or pattern keep
-    their path, as with `cp --parents`.
+    their path, as with `cp --parents`. note: takes a sentence on the files that a folder search
+    left out.
 
     Raises InputError when a folder, list or pattern yields nothing, or all inputs together.
     """
@@ -54,16 +56,18 @@ def find_videos(inputs: Paths) -> list[VideoInput]:
         inputs = [inputs]
     names = [os.fspath(given) for given in inputs]
     videos: dict[str, VideoInput] = {}
-    for one in (video for name in names for video in _expand(name)):
+    for one in (video for name in names for video in _expand(name, note)):
         videos.setdefault(one.path, one)
     if not videos:
         raise InputError(f"{' '.join(names)}: names no input", hint="give one path per line")
     return list(videos.values())
 
 
-def find_existing(inputs: Iterable[str | os.PathLike[str]]) -> list[VideoInput]:
+def find_existing(
+    inputs: Iterable[str | os.PathLike[str]], note: Callable[[str], None]
+) -> list[VideoInput]:
     """As `find_videos`; raises as `require_existing`."""
-    videos = find_videos(inputs)
+    videos = find_videos(inputs, note)
     require_existing(videos)
     return videos
 
@@ -76,23 +80,30 @@ def require_existing(videos: Sequence[VideoInput]) -> None:
     if any("://" in one.path or os.path.lexists(one.path) for one in videos):
         return
     more = f", nor any of {len(videos) - 1} others" if len(videos) > 1 else ""
-    raise VideoError(f"{videos[0].path}: no such file{more}", code="E_GONE", hint="check the path")
+    path = videos[0].path
+    raise VideoError(f"{path}: no such file{more}", code="E_GONE", hint=hint_missing(path))
 
 
-def _expand(given: str) -> Iterator[VideoInput]:
+def _expand(given: str, note: Callable[[str], None]) -> Iterator[VideoInput]:
     if not given:
         raise InputError("an empty path names no video")
     if given == "-":
-        yield from map(_with_folder, _read_lines(sys.stdin))
+        stream = getattr(sys.stdin, "buffer", sys.stdin)
+        with reading("standard input", InputError):
+            data = read_stream(stream)
+        yield from map(_with_folder, _parse_list("standard input", data))
     elif given.startswith("@") and not exists(Path(given)):
-        yield from map(_with_folder, _read_list(Path(given[1:])))
+        with reading(given, InputError, hint="@FILE reads one path a line"):
+            data = read_file(given[1:])
+        yield from map(_with_folder, _parse_list(given, data))
     elif is_folder(Path(given)):
         root = os.path.dirname(os.path.normpath(given))  # noqa: PTH120 - "." stays "."
-        for path in _require_any(given, _videos_below(given), "no videos below this directory"):
+        for path in _require_any(given, _videos_below(given, note), "no videos below this folder"):
             yield VideoInput(path, _relative_folder(os.path.relpath(path, root or ".")))
     elif glob.has_magic(given) and not os.path.lexists(given):
         matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - any path, absolute too
-        paths = _require_any(given, _flatten(matches), "nothing matches this pattern")
+        found = chain(_flatten(matches, note), _closed_folders(given))
+        paths = _require_any(given, found, "nothing matches this pattern")
         yield from map(_with_folder, paths)
     else:
         yield VideoInput(given)
@@ -104,48 +115,66 @@ def _with_folder(path: str) -> VideoInput:
 
 def _relative_folder(path: str) -> str:
     """The folder of a path, made relative; never one above."""
-    parts = PurePath(os.path.normpath(path)).parent.parts
+    parts = PurePath(os.path.normpath(path.replace("\0", "_"))).parent.parts
     return str(PurePath(*(part for part in parts if part not in ("/", "//", ".."))))
 
 
-def _read_lines(lines: Iterable[str]) -> Iterator[str]:
-    return filter(None, (line.rstrip("\r\n") for line in lines))
+def _parse_list(name: str, data: bytes | str) -> list[str]:
+    """The lines of a list of paths. Raises InputError for anything but text."""
+    text = data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
+    if "\0" in text:
+        hint = "name a video without @; paths are separated by line ends"
+        raise InputError(f"{name}: is no list of paths but a binary file", hint=hint)
+    lines = text.removeprefix("\ufeff").split("\n")
+    return [line for line in (line.rstrip("\r") for line in lines) if line]
 
 
-def _read_list(path: Path) -> list[str]:
-    with (
-        reading(f"@{path}", InputError, hint="@FILE reads one path a line"),
-        path.open(encoding="utf-8-sig", errors="surrogateescape") as lines,
-    ):
-        return list(_read_lines(lines))
+def _videos_below(folder: str, note: Callable[[str], None]) -> Iterator[str]:
+    """The videos below a folder, and folders below it that may not be searched."""
+    closed: list[str] = []
+    others: Counter[str] = Counter()
+    for path in walk_files(folder, lambda error: closed.append(str(error.filename))):
+        name = PurePath(path).name
+        if is_video(name) and not name.endswith(ANNOTATED):
+            yield path
+        elif ".vidattn." not in name:
+            others[suffix_of(name) or "none"] += 1
+    yield from closed
+    if others:
+        kinds = [f"{suffix} ({count})" for suffix, count in others.most_common(MOST_KINDS)]
+        more = f" and {len(others) - MOST_KINDS} more" if len(others) > MOST_KINDS else ""
+        files = count_noun(others.total(), "file")
+        note(f"{folder}: left out {files} that do not end as videos do: {', '.join(kinds)}{more}")
 
 
-def _videos_below(directory: str) -> Iterator[str]:
-    """Real folders come before linked ones, so that a video keeps its own path where it has one.
-    Each folder is searched once, which ends circular links."""
-    searched: set[str] = set()
-    links = deque([directory])
-    while links:
-        for folder, folders, files in os.walk(links.popleft()):
-            place = os.path.realpath(folder)
-            if place in searched:
-                folders.clear()
-                continue
-            searched.add(place)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            below = (Path(folder, name) for name in folders)
-            links += (str(path) for path in below if path.is_symlink())
-            for name in sorted(files):
-                if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.endswith(ANNOTATED):
-                    yield str(Path(folder, name))
-
-
-def _flatten(paths: Iterable[str]) -> Iterator[str]:
+def _flatten(paths: Iterable[str], note: Callable[[str], None]) -> Iterator[str]:
     for path in paths:
         if is_folder(Path(path)):
-            yield from _videos_below(path)
+            yield from _videos_below(path, note)
         elif not path.endswith(ANNOTATED):
             yield path
+
+
+def _closed_folders(pattern: str) -> Iterator[str]:
+    """Folders in which a pattern would look, and may not."""
+    while (folder := os.path.dirname(pattern)) not in ("", pattern):  # noqa: PTH120
+        for path in glob.iglob(folder, recursive=True):  # noqa: PTH207
+            try:
+                os.scandir(path).close()
+            except NotADirectoryError:
+                continue
+            except OSError:
+                yield path
+        pattern = folder
+
+
+def hint_missing(path: str) -> str:
+    """A hint for a path that does not exist."""
+    if "\\" in path and os.sep == "/":
+        return "folders are separated by / here, not by a backslash"
+    if "," in path:
+        return "separate inputs by spaces; a name with a comma needs nothing else"
+    return "check the path"
 
 
 def _require_any(given: str, paths: Iterable[str], complaint: str) -> list[str]:

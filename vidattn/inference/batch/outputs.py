@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from tempfile import TemporaryFile
@@ -47,18 +47,20 @@ class OutputFiles:
     @classmethod
     def parse(
         cls,
-        formats: str,
+        formats: str | Iterable[str],
         folder: Path | None = None,
         *,
         excerpts: Path | None = None,
         excerpts_exact: bool = False,
         video: str | None = None,
     ) -> OutputFiles:
-        """From formats as text: "json,srt,mp4", or "" for none. Raises UsageError."""
+        """From formats: "json,srt,mp4" or a list of them; "" for none. Raises UsageError."""
         from vidattn.output import WRITERS
 
-        names = tuple(dict.fromkeys(name.strip().lower() for name in formats.split(",") if name))
-        if not names and formats:
+        given = [formats] if isinstance(formats, str) else list(formats)
+        words = [word for text in given for word in str(text).split(",") if word]
+        names = tuple(dict.fromkeys(word.strip().lower() for word in words))
+        if not names and any(given):
             raise UsageError(f"-f {formats!r}: names no format")
         for name in names:
             if name not in WRITERS and name != MP4:

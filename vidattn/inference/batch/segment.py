@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -112,7 +112,7 @@ def segment_many(
     classifier: Classifier,
     out: str | os.PathLike[str],
     *,
-    formats: str = "json",
+    formats: str | Iterable[str] = "json",
     excerpts: str | os.PathLike[str] | None = None,
     shard: str | None = None,
     skip_existing: bool = False,
@@ -126,30 +126,34 @@ def segment_many(
 ) -> BatchEvents:
     """Segment many videos into files, and yield what happens; nothing is printed.
 
-        from vidattn.inference.batch.events import Done, Failed
-
         for event in vidattn.segment_many("videos/", classifier, "results/", stride=2.0):
             match event:
-                case Done(path, timeline): print(path, timeline.segments)
-                case Failed(path, error): print(path, error)
+                case vidattn.Done(path, timeline): print(path, timeline.segments)
+                case vidattn.Failed(path, error): print(path, error)
 
     paths: a file, folder or pattern, or several (`vidattn.inference.batch.inputs.find_videos`).
-    Each video gets files in `out`, of formats such as "json,srt,html,mp4". skip_existing: skips
+    Each video gets files in `out`, of formats such as
+    "json,srt,html,mp4" or a list of them. skip_existing: skips
     inputs with a complete result of the same model and settings, and resumes interrupted ones.
     retry_failed: as skip_existing, and retries inputs that failed. shard: "I/N", for one of N
     machines. The rest is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
     """
-    folder = None if excerpts is None else Path(excerpts)
+    folder, notes = None if excerpts is None else Path(excerpts), list[str]()
     job = BatchJob.create(
-        find_videos(paths),
+        find_videos(paths, notes.append),
         OutputFiles.parse(formats, Path(out), excerpts=folder),
         shard=shard,
         skip_existing=skip_existing,
         retry_failed=retry_failed,
     )
     options = SegmentOptions(
-        Windowing(**windowing), decoding, runtime, explain=explain, embeddings=embeddings
+        Windowing().with_changes(windowing),
+        decoding,
+        runtime,
+        explain=explain,
+        embeddings=embeddings,
     )
+    yield from map(Note, notes)
     with Prefetcher(limits) as opening:
         yield from BatchRunner(job, Segmenter(classifier, options, job, opening)).run()
 

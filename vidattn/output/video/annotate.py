@@ -188,11 +188,10 @@ def _opened(
     smallest: int = SMALLEST,
 ) -> Iterator[tuple[Video, VideoWriter]]:
     """The video of a timeline, enlarged if its short side is below `smallest`, and a writer."""
+    hint = "give its path with --video" if path is None else "check the path"
     path = timeline.source if path is None else path
     if not os.path.lexists(path):
-        raise InputError(
-            f"{os.fspath(path)}: the video is missing", hint="give its path with --video"
-        )
+        raise InputError(f"{os.fspath(path)}: the video is missing", hint=hint)
     with opening(path, reader=reader) as video:
         if abs(video.duration - (timeline.duration or 0.0)) > SAME_LENGTH:
             raise InputError(

@@ -49,6 +49,8 @@ CODECS = frozenset(_CODEC_NAMES.split())
 DECODERS = ",".join(
     sorted(CODECS | {"libdav1d", "libaom-av1", "libvpx", "libvpx-vp9", "aac", "mp3", "mp3float"})
 )
+PLAYLIST = re.compile(rb"^#EXTM3U|<MPD|^ffconcat")
+"""The beginning of a list of videos."""
 
 
 def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoStream]:
@@ -175,4 +177,9 @@ def _not_video(source: str, error: FFmpegError) -> VideoError:
     if reason:
         hint = "the file was cut off; copy or download it again"
         return VideoError(reason, code="E_TRUNCATED", hint=hint)
-    return VideoError(f"not a video file ({error.strerror})", code="E_NOT_VIDEO")
+    with Path(source).open("rb") as file:
+        is_list = PLAYLIST.search(file.read(1000)) is not None
+    hint = "playlists are not followed; to join one: ffmpeg -i PLAYLIST -c copy joined.mkv"
+    return VideoError(
+        f"not a video file ({error.strerror})", code="E_NOT_VIDEO", hint=hint if is_list else None
+    )
