@@ -39,9 +39,10 @@ def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> A
     script.write_text(DERIVE.read_text(encoding="utf-8") + RUN, encoding="utf-8")
     words = [
         {
-            "video": pack_scores(timeline),
+            "video": (packed := pack_scores(timeline)),
             "wanted": [
                 {
+                    "step": _step(packed["costs"], d.switch_cost),
                     "threshold": d.threshold,
                     "minDuration": d.min_duration,
                     "mergeGap": d.merge_gap,
@@ -62,6 +63,11 @@ def in_script(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> A
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def _step(costs: list[float], cost: float | None) -> int:
+    """The place of a cost of a switch on the dial; by default that of the saved one."""
+    return len(costs) // 2 if cost is None else costs.index(cost)
 
 
 def agree(cases: list[tuple[Timeline, list[Decoding]]], tmp_path: Path) -> int:
@@ -147,6 +153,17 @@ def test_the_page_finds_the_segments_that_python_finds(base: Decoding, tmp_path:
     for seed in range(25):
         timeline = random_timeline(seed).with_decoding(**vars(base))
         cases.append((timeline, settings(rng, base)))
+    assert agree(cases, tmp_path) > 400
+
+
+def test_every_step_of_the_dial_finds_the_segments_of_its_cost(tmp_path: Path) -> None:
+    timelines = [random_timeline(seed).with_decoding(smooth="auto") for seed in range(40, 52)]
+    dials = [pack_scores(timeline)["costs"] for timeline in timelines]
+    assert all(costs == sorted(costs, reverse=True) for costs in dials)
+    cases = [
+        (timeline, [Decoding(switch_cost=cost, threshold=0.2) for cost in costs])
+        for timeline, costs in zip(timelines, dials, strict=True)
+    ]
     assert agree(cases, tmp_path) > 400
 
 

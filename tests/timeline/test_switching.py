@@ -1,13 +1,15 @@
 """The most likely labels of all windows at once: what they must and must not depend on."""
 
 from fractions import Fraction
+from itertools import pairwise, product
+from math import exp
 
 import numpy as np
 import pytest
 
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.segments import cut_cells
-from vidattn.timeline.switching import LabelPath, label_path
+from vidattn.timeline.switching import LabelPath, PathModel, label_posteriors
 from vidattn.types import VideoInfo, Window
 
 
@@ -22,9 +24,9 @@ def scores(labels: list[int], sure: float = 0.9, classes: int = 3) -> np.ndarray
     return rows
 
 
-def path_of(rows: np.ndarray, stride: float = 1.0, **given: object) -> LabelPath:
+def path_of(rows: np.ndarray, stride: float = 1.0, switch_cost: float | None = None) -> LabelPath:
     spans = windows(len(rows), stride)
-    return label_path(spans, rows, cut_cells(spans), **given)
+    return PathModel(spans, rows, cut_cells(spans)).path(switch_cost)
 
 
 def changes(path: LabelPath) -> list[float]:
@@ -69,7 +71,7 @@ def test_a_window_that_repeats_another_changes_nothing(seed: int) -> None:
     rows = np.random.default_rng(seed).dirichlet(np.full(4, 0.3), 30)
     spans = [window for window in windows(30, 0.5) for _ in (0, 1)]
     once = path_of(rows, 0.5)
-    twice = label_path(spans, rows.repeat(2, axis=0), cut_cells(spans))
+    twice = PathModel(spans, rows.repeat(2, axis=0), cut_cells(spans)).path()
     assert twice.labels.tolist() == once.labels.tolist()
     assert twice.cells == once.cells
 
@@ -88,9 +90,40 @@ def test_a_switch_cost_that_is_given_is_kept() -> None:
     assert changes(path_of(rows, switch_cost=100.0)) == []
 
 
+@pytest.mark.parametrize("cost", [0.0, 1.5, 1e9])
+def test_posteriors_are_sums_over_all_paths(cost: float) -> None:
+    evidence = np.random.default_rng(0).normal(0, 2, (5, 3))
+    lengths = np.array([1.0, 0.5, 0.25, 0.25, 2.0])
+    sums = np.zeros((5, 3))
+    for path in product(range(3), repeat=5):
+        weight = exp(evidence[np.arange(5), path].sum())
+        for length, (a, b) in zip(lengths[1:], pairwise(path), strict=True):
+            change = min(exp(-cost) * length, 1)
+            weight *= (1 if a == b else change) / (1 + 2 * change)
+        sums[np.arange(5), path] += weight
+    posteriors = label_posteriors(evidence, cost, lengths)
+    assert posteriors == pytest.approx(sums / sums.sum(axis=1, keepdims=True), abs=1e-9)
+
+
+def test_confidence_falls_where_windows_disagree_and_counts_the_windows() -> None:
+    rows = scores([0] * 10 + [1] * 10, 0.9)
+    rows[12:18:2] = [0.45, 0.5, 0.05]
+    timeline = Timeline("a.mp4", ("a", "b", "c"), tuple(windows(20)), rows, decoding=Decoding())
+    first, second = timeline.segments
+    assert first.windows == second.windows == 10
+    assert 0.5 < second.confidence < min(first.confidence, 0.99)
+    saved = timeline.to_dict()["segments"]
+    assert [row["windows"] for row in saved] == [10, 10]
+    assert saved[0]["confidence"] == round(first.confidence, 5)
+    unsmoothed = timeline.with_decoding(smooth="none")
+    assert "confidence" not in unsmoothed.to_dict()["segments"][0]
+    background = timeline.with_decoding(threshold=0.99).to_dict()["segments"]
+    assert [(row["confidence"], row["windows"]) for row in background] == [(None, 20)]
+
+
 def test_labels_do_not_last_beyond_a_gap() -> None:
     spans = [*windows(4), *(Window(w.start + 10, w.stop + 10) for w in windows(4))]
-    path = label_path(spans, scores([0] * 4 + [1] * 4, 0.6), cut_cells(spans))
+    path = PathModel(spans, scores([0] * 4 + [1] * 4, 0.6), cut_cells(spans)).path()
     assert path.labels.tolist() == [0] * 4 + [1] * 4
     assert path.cells == tuple(spans)
 

@@ -184,7 +184,7 @@ def test_the_document_is_as_published() -> None:
             "kernel": 3,
             "threshold": 0.85,
             "min_duration": 0.0,
-            "switch_cost": 2.0,
+            "switch_cost": None,
             "leave": None,
             "merge_gap": 0.0,
             "snap": False,

@@ -235,7 +235,12 @@ Windows = Annotated[
 _DECODING = {
     "smooth": option("--smooth", "Temporal smoothing; auto: the likeliest labels of all windows."),
     "kernel": option("--kernel", "N", "Windows per median or mean; odd."),
-    "switch_cost": option("--switch-cost", "NATS", "Viterbi cost of a label change."),
+    "switch_cost": option(
+        "--switch-cost",
+        "NATS",
+        "Cost of a label change, the higher, the fewer "
+        "segments. Default: learned by auto, 2 for viterbi.",
+    ),
     "threshold": option("--threshold", "P", "Background below this probability."),
     "leave": option(
         "--leave", "P", "Once a segment has reached the threshold, end it below this score."

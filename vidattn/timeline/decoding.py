@@ -20,6 +20,7 @@ Smooth = Literal["auto", "none", "median", "mean", "viterbi"]
 
 LEAST = 1e-5
 """The lowest probability in logarithms: one window cannot outvote all others."""
+VITERBI_COST = 2.0
 NOTHING = -1
 """The label id of background."""
 DIGITS = 5
@@ -41,8 +42,9 @@ class Decoding:
     label whose mean does not."""
     min_duration: float = 0.0
     """Seconds. Shorter segments go to the neighbor that fits better, if they have one."""
-    switch_cost: float = 2.0
-    """Cost in nats of every change of label in the Viterbi path."""
+    switch_cost: float | None = None
+    """Cost in nats of every change of label, the higher, the fewer segments; None: auto learns it,
+    and of Viterbi it is 2."""
     leave: float | None = None
     """Hysteresis: a label that has reached the threshold lasts until its score falls below this; by
     default the threshold itself."""
@@ -64,7 +66,7 @@ class Decoding:
         for name, value, unit in (
             ("minimum duration", self.min_duration, "s"),
             ("merge gap", self.merge_gap, "s"),
-            ("switch cost", self.switch_cost, "nats"),
+            ("switch cost", self.switch_cost or 0.0, "nats"),
         ):
             if not 0 <= value < math.inf:
                 raise UsageError(f"a {name} must be 0 {unit} or more, got {value:g}")
@@ -124,9 +126,10 @@ def smooth(scores: NDArray[np.floating], kernel: int, how: Smooth = "median") ->
 
 
 def viterbi_path(
-    scores: NDArray[np.floating], switch_cost: float, weights: Floats | None = None
+    scores: NDArray[np.floating], switch_cost: float | None, weights: Floats | None = None
 ) -> Labels:
     """The most likely path of scores, see `most_likely_path`. weights: [N], of the rows."""
+    switch_cost = VITERBI_COST if switch_cost is None else switch_cost
     rows = np.log(np.maximum(scores, LEAST), dtype=np.float64)
     return most_likely_path(rows if weights is None else rows * weights[:, None], switch_cost)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vidattn.timeline.timeline import Timeline
 
 SCHEMA = "vidattn/timeline/1"
+LEARNED = "learned_switch_cost"
+"""The key of the cost of a switch in nats, where auto learned it."""
 _WRONG = (ArithmeticError, AttributeError, IndexError, RecursionError, TypeError, ValueError)
 """Errors that values of a wrong kind or size lead to."""
 T = TypeVar("T")
@@ -38,7 +40,7 @@ def build_document(timeline: Timeline, *, run: bool, scores: bool) -> dict[str, 
         "task": timeline.task,
         "input": source | to_json_value(timeline.input.to_dict()),
         "model": model | {"classes": len(timeline.labels)},
-        "settings": to_json_value(timeline.settings.to_dict()) | decoding,
+        "settings": to_json_value(timeline.settings.to_dict()) | decoding | _learned(timeline),
         "coverage": _coverage(timeline),
         "segments": [_segment(s) for s in timeline.segments],
         "labels": timeline.totals(),
@@ -47,6 +49,13 @@ def build_document(timeline: Timeline, *, run: bool, scores: bool) -> dict[str, 
         **({"scores": _scores(timeline)} if scores else {}),
         **({"run": to_json_value(timeline.run)} if run else {}),
     }
+
+
+def _learned(timeline: Timeline) -> dict[str, Any]:
+    """What the path of labels learned from the scores; it is learned again, not read."""
+    if timeline.path is None or timeline.decoding.switch_cost is not None:
+        return {}
+    return {LEARNED: round(timeline.path.switch_cost, 3)}
 
 
 def _coverage(timeline: Timeline) -> dict[str, Any]:
@@ -72,8 +81,17 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "label": segment.label,
         "label_id": segment.label_id,
         "score": round(segment.score, 5),
+        **_confidence(segment),
         "alternatives": [{"label": k, "score": round(s, 5)} for k, s in segment.alternatives],
     }
+
+
+def _confidence(segment: Segment) -> dict[str, Any]:
+    """The confidence of a segment and its windows, where all windows decided."""
+    if segment.windows is None:
+        return {}
+    value = segment.confidence
+    return {"confidence": None if value is None else round(value, 5), "windows": segment.windows}
 
 
 def _scores(timeline: Timeline) -> dict[str, Any]:
@@ -115,6 +133,7 @@ def _parse(kind: Callable[..., T], document: Any) -> T:
         raise ValueError(f'its "schema" is not {SCHEMA}')
     source, settings = dict(document["input"]), dict(document["settings"])
     coverage, saved = document["coverage"], document["scores"]
+    settings.pop(LEARNED, None)
     known = [f.name for f in fields(Decoding) if f.name in settings]
     given = {name: settings.pop(name) for name in known}
     decoding = Decoding(**{"smooth": "none", **given})

@@ -45,6 +45,11 @@ class Segment:
     start_frame: int | None = None
     end_frame: int | None = None
     """Numbers of the first frame and of the one after the last; None if unknown."""
+    confidence: float | None = None
+    """The share of the span in which the label is right, as the model of all windows expects it;
+    None for background and where another rule decided (`Decoding.smooth`)."""
+    windows: int | None = None
+    """Windows whose center lies in the span; None where `confidence` is never known."""
 
 
 def cut_cells(windows: Sequence[Window]) -> tuple[Window, ...]:

@@ -5,15 +5,16 @@ triangle, as wide as the window and at least `REACH` strides to each side. Overl
 frames, so that each moment carries the evidence of about one window, however many see it. A hidden
 Markov model then decides: a label lasts until changing to another pays for the cost of a switch,
 which is the logarithm of how rare switches are. The model learns it from the scores themselves,
-counting the switches of its own answer until that stays the same. Last, each boundary moves to the
-moment at which the evidence turns, between two frames.
+counting the switches of its own answer until that stays the same. Each boundary moves to the moment
+at which the evidence turns, between two frames. Last, the same model says how probable each label
+is at each moment, whatever the path: this is the confidence of segments.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.timeline.decoding import LEAST, Labels, most_likely_path
-from vidattn.timeline.segments import fuse_scores
+from vidattn.timeline.segments import Segment, fuse_scores
 from vidattn.types import Window
 
 Floats = NDArray[np.float64]
@@ -29,8 +30,6 @@ Floats = NDArray[np.float64]
 REACH = 1.25
 """Strides to each side that a window speaks for at least: between two windows side by side, the
 evidence turns from one to the other by degrees."""
-MOST_EVIDENCE = 1.15
-"""Windows' worth of evidence for each window length where windows overlap; 1 side by side."""
 LEAST_COST = 0.5
 """Nats; also the cost that learning starts from."""
 ROUNDS = 6
@@ -60,9 +59,6 @@ class _Evidence:
         strides = np.diff(np.unique(edges[:, 0]))
         self.stride = min(float(np.median(strides)), self.span) if len(strides) else self.span
         self.reach = np.maximum((edges[:, 1] - edges[:, 0]) / 2, REACH * self.stride)
-        overlap = 1 - self.stride / self.span
-        self.weight = (1 + (MOST_EVIDENCE - 1) * overlap) / self.span
-        """Of a second, in windows."""
 
     def of_cells(self, cells: Sequence[Window]) -> Floats:
         """Log-evidence [cells, K], up to a constant in each row."""
@@ -70,7 +66,7 @@ class _Evidence:
         wide = [Window(float(start), float(stop)) for start, stop in ends]
         rows = np.log(np.maximum(fuse_scores(wide, self.scores, cells), LEAST**2))
         seconds = np.array([cell.duration for cell in cells])
-        return np.asarray(rows * (seconds * self.weight)[:, None])
+        return np.asarray(rows * (seconds / self.span)[:, None])
 
     def turn(self, start: float, stop: float, times: Floats, before: int, after: int) -> float:
         """The one of some times inside [start, stop] at which the evidence turns to a label."""
@@ -87,40 +83,101 @@ class _Evidence:
         return float(times[best[len(best) // 2]])
 
 
-def label_path(
-    windows: Sequence[Window],
-    scores: NDArray[np.floating],
-    cells: Sequence[Window],
-    switch_cost: float | None = None,
-    fps: Fraction | None = None,
-) -> LabelPath:
-    """The most likely label of every cell, given all windows.
+class PathModel:
+    """A hidden Markov model of the labels of one video, given the scores of all windows.
 
     windows: sorted; scores: probabilities [N, K]. cells: sorted, each seen by a window; a label
-    does not last beyond cells that do not touch. switch_cost: nats; None learns it.
-    fps: where it is constant; boundaries then lie between frames.
+    does not last beyond cells that do not touch. fps: where it is constant; boundaries then lie
+    between frames.
     """
-    evidence = _Evidence(windows, scores)
-    apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
-    blocks = np.split(evidence.of_cells(cells), apart)
-    spans = sum(cell.duration for cell in cells) / evidence.span
-    cost = LEAST_COST if switch_cost is None else switch_cost
-    for _ in range(ROUNDS):
-        paths = [most_likely_path(block, cost) for block in blocks]
-        before = cost
-        if switch_cost is None:
-            cost = _cost_of(paths, spans, scores.shape[1])
-        if abs(cost - before) < 0.01:
-            break
-    labels = np.concatenate(paths)
-    return LabelPath(labels, _move_boundaries(cells, labels, evidence, fps), before)
+
+    def __init__(
+        self,
+        windows: Sequence[Window],
+        scores: NDArray[np.floating],
+        cells: Sequence[Window],
+        fps: Fraction | None = None,
+    ) -> None:
+        self._windows, self._cells, self._fps = _Evidence(windows, scores), cells, fps
+        apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
+        self._blocks = np.split(self._windows.of_cells(cells), apart)
+        lengths = np.array([cell.duration for cell in cells]) / self._windows.span
+        self._lengths = np.split(lengths, apart)
+
+    def path(self, switch_cost: float | None = None) -> LabelPath:
+        """The most likely label of every cell. switch_cost: nats; None learns it."""
+        cost = LEAST_COST if switch_cost is None else switch_cost
+        for _ in range(ROUNDS):
+            paths = [most_likely_path(block, cost) for block in self._blocks]
+            before = cost
+            if switch_cost is None:
+                cost = self._learned_cost(paths)
+            if abs(cost - before) < 0.01:
+                break
+        labels = np.concatenate(paths)
+        cells = _move_boundaries(self._cells, labels, self._windows, self._fps)
+        return LabelPath(labels, cells, before)
+
+    def posteriors(self, switch_cost: float) -> Floats:
+        """The probability of every label in each cell: [cells, K], rows sum to 1."""
+        blocks = zip(self._blocks, self._lengths, strict=True)
+        return np.concatenate([label_posteriors(b, switch_cost, each) for b, each in blocks])
+
+    def _learned_cost(self, paths: Sequence[Labels]) -> float:
+        """The log-odds of staying against going to one of the other labels, within a window
+        length."""
+        switches = sum(int((path[1:] != path[:-1]).sum()) for path in paths)
+        spans = sum(each.sum() for each in self._lengths)
+        labels = self._blocks[0].shape[1]
+        share = min((switches + 1) / (spans + 2), 0.9)
+        return max(math.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
 
 
-def _cost_of(paths: Sequence[Labels], spans: float, labels: int) -> float:
-    """The log-odds of staying against going to one of the other labels, within a window length."""
-    switches = sum(int((path[1:] != path[:-1]).sum()) for path in paths)
-    share = min((switches + 1) / (spans + 2), 0.9)
-    return max(math.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
+def add_confidence(
+    segments: Sequence[Segment], path: LabelPath, posteriors: Floats, windows: Sequence[Window]
+) -> tuple[Segment, ...]:
+    """Segments that tile the cells of a path, with the confidence in each and its windows.
+
+    posteriors: [cells, K].
+    """
+    lengths = np.array([cell.duration for cell in path.cells])
+    starts, stops = np.array([(s.window.start, s.window.stop) for s in segments]).T
+    first = np.searchsorted([cell.start for cell in path.cells], starts)
+    means = np.add.reduceat(posteriors * lengths[:, None], first)
+    means /= np.add.reduceat(lengths, first)[:, None]
+    centers = np.sort([window.center for window in windows])
+    counts = np.searchsorted(centers, stops) - np.searchsorted(centers, starts)
+    rows = zip(segments, means, counts.tolist(), strict=True)
+    return tuple(
+        replace(s, windows=count, confidence=None if s.label_id is None else float(row[s.label_id]))
+        for s, row, count in rows
+    )
+
+
+def label_posteriors(evidence: Floats, cost: float, lengths: Floats) -> Floats:
+    """The probability of every label in each of some cells [N, K], by sums over all paths.
+
+    evidence: [N, K], in nats; cost: of a switch within a window length; lengths: of the cells, in
+    window lengths. The forward and backward passes of a hidden Markov model (Rabiner 1989, III).
+    """
+    cells, labels = evidence.shape
+    rows = np.exp(evidence - evidence.max(axis=1, keepdims=True))
+    # Against staying, to each other label; above 0, so that no sum is.
+    change = np.clip(math.exp(-cost) * lengths, 1e-12, 1)
+    stay = 1 / (1 + (labels - 1) * change)
+    change = stay * change
+    before, after = np.full((2, labels), 1 / labels)
+    posterior = rows.copy()
+    for i in range(cells):
+        if i:
+            before = before * (stay[i] - change[i]) + change[i]
+            posterior[i] *= before
+        before = posterior[i] / posterior[i].sum()
+    for i in range(cells - 2, -1, -1):
+        after = after * rows[i + 1]
+        after = after * ((stay[i + 1] - change[i + 1]) / after.sum()) + change[i + 1]
+        posterior[i] *= after
+    return np.asarray(posterior / posterior.sum(axis=1, keepdims=True))
 
 
 def _move_boundaries(

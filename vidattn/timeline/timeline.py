@@ -33,7 +33,7 @@ from vidattn.timeline.segments import (
     subtract_spans,
 )
 from vidattn.timeline.shot_cuts import snap_to_cuts
-from vidattn.timeline.switching import LabelPath, label_path
+from vidattn.timeline.switching import LabelPath, PathModel, add_confidence
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
 Unreadable = tuple[Window, str]
@@ -117,6 +117,9 @@ class Timeline:
             cells, path = self.path.cells, self.path.labels
             frames = self._move_frames(cells)
         segments = merge_cells(cells, self.cell_scores, self.labels, decoding, frames, path)
+        if self.path is not None:
+            posteriors = self._path_model.posteriors(self.path.switch_cost)
+            segments = add_confidence(segments, self.path, posteriors, self._spans)
         if not (decoding.snap and self.cuts):
             return segments
         return snap_to_cuts(segments, self.cuts, self.snap_distance, self._frame_at)
@@ -126,11 +129,20 @@ class Timeline:
         """The most likely label of every cell, for `smooth` auto; None for the other rules."""
         if not self.decoding.uses_all_windows or self.task == "classify" or not self.cells:
             return None
-        fps, scores = self._constant_fps, round_scores(self.scores)
-        path = label_path(self._spans, scores, self.cells, fps=fps)
-        if self.cell_frames is not None and fps is None:
-            return replace(path, cells=self.cells)  # frames are known at the edges of cells only
-        return path
+        return self._place_path(self._path_model.path(self.decoding.switch_cost))
+
+    def paths_at(self, switch_costs: Iterable[float]) -> list[LabelPath]:
+        """As `path`, for each of some costs of a switch, in nats."""
+        return [self._place_path(self._path_model.path(cost)) for cost in switch_costs]
+
+    def _place_path(self, path: LabelPath) -> LabelPath:
+        """Leaves edges where they are, if frames are known at the edges of cells only."""
+        known = self.cell_frames is not None and self._constant_fps is None
+        return replace(path, cells=self.cells) if known else path
+
+    @cached_property
+    def _path_model(self) -> PathModel:
+        return PathModel(self._spans, round_scores(self.scores), self.cells, self._constant_fps)
 
     @cached_property
     def cells(self) -> tuple[Window, ...]:

@@ -1,14 +1,18 @@
 "use strict";
 // Sliders, pointer, keys and player; each function takes the parts of report.js that it uses.
 const Controls = (() => {
-  function sliders({ at, state, saved, duration, scheduleUpdate, tracks, table, save }) {
+  function sliders({ at, data, state, saved, duration, scheduleUpdate, tracks, table, save }) {
     const [least, gap] = [at("least"), at("gap")];
     const most = Math.max(10, 4 * saved.minDuration, 4 * saved.mergeGap, Math.min(duration / 10, 120));
     for (const slider of [least, gap]) {
       slider.max = Math.ceil(most);
       slider.step = most > 20 ? 0.5 : 0.1;
     }
+    const dial = at("dial");
+    dial.parentElement.hidden = !data.costs.length;
+    dial.max = Math.max(data.steps - 1, 0);
     const show = () => {
+      dial.value = state.step;
       at("threshold").value = state.threshold;
       least.value = state.minDuration;
       gap.value = state.mergeGap;
@@ -17,6 +21,7 @@ const Controls = (() => {
     at("threshold").addEventListener("input", (e) => ((state.threshold = Number(e.target.value)), scheduleUpdate()));
     least.addEventListener("input", (e) => ((state.minDuration = Number(e.target.value)), scheduleUpdate()));
     gap.addEventListener("input", (e) => ((state.mergeGap = Number(e.target.value)), scheduleUpdate()));
+    dial.addEventListener("input", (e) => ((state.step = Number(e.target.value)), scheduleUpdate()));
     at("filter").addEventListener("input", (e) => ((state.filter = e.target.value.trim().toLowerCase()), scheduleUpdate()));
     at("controls").addEventListener("submit", (e) => e.preventDefault());
     at("reset").addEventListener("click", (e) => {

@@ -57,7 +57,7 @@ const Dom = (() => {
     const which = labels.length === classes ? "" : ` (of ${classes}) that win${one ? "s" : ""} somewhere`;
     const kept = `The scores of ${of}${which} are in this page.`;
     const { smooth, kernel, leave } = decoding;
-    if (smooth === "viterbi" || smooth === "auto") return `${kept} Labels follow the most likely path; the sliders set how sure and how long its segments must be.`;
+    if (smooth === "viterbi" || smooth === "auto") return `${kept} Labels follow the most likely path; the sliders set ${smooth === "auto" ? "how readily it switches, and " : ""}how sure and how long its segments must be.`;
     const how = smooth === "none" || !smooth ? "" : ` They were smoothed first (${smooth} of ${kernel} windows).`;
     return kept + how + ((leave ?? null) === null ? "" : ` A label lasts until its score falls below ${leave}.`);
   }

@@ -15,6 +15,7 @@
     minDuration: data.decoding.min_duration ?? 0,
     mergeGap: data.decoding.merge_gap ?? 0,
     leave: data.decoding.leave ?? null,
+    step: data.steps >> 1,
   };
   const state = {
     ...saved, filter: "", selected: null, sort: "start", falling: false, all: false, unfolded: new Set(),
@@ -109,13 +110,16 @@
     const part = isPart ? ` from ${clock(data.part[0])} to ${clock(data.part[1])} of ${clock(duration)}` : "";
     const words = `${countNoun(real.length, "segment")} of ${countNoun(labels, "label")}${part}`;
     at("summary").textContent = words + (idle > 0 ? `, ${clock(idle)} of background` : "");
-    const changed = ["threshold", "minDuration", "mergeGap"].some((name) => state[name] !== saved[name]);
+    const changed = ["threshold", "minDuration", "mergeGap", "step"].some((name) => state[name] !== saved[name]);
     at("reset").disabled = !changed;
     at("threshold-value").textContent = +state.threshold.toFixed(5);
     at("least-value").textContent = `${+state.minDuration.toFixed(3)} s`;
     at("gap-value").textContent = `${+state.mergeGap.toFixed(3)} s`;
     const gap = state.mergeGap > 0 || saved.mergeGap > 0 ? ` --merge-gap ${state.mergeGap}` : "";
-    const command = `vidattn timeline ${Dom.quoteShell(Dom.jsonName(data.name))} --threshold ${state.threshold} --min-duration ${state.minDuration}${gap}`;
+    const moved = state.step !== saved.step || (data.decoding.switch_cost ?? null) !== null;
+    const cost = data.costs.length && moved ? ` --switch-cost ${data.costs[state.step]}` : "";
+    at("dial-value").textContent = data.costs.length ? `cost of a switch ${data.costs[state.step].toFixed(1)}` : "";
+    const command = `vidattn timeline ${Dom.quoteShell(Dom.jsonName(data.name))}${cost} --threshold ${state.threshold} --min-duration ${state.minDuration}${gap}`;
     at("method").replaceChildren(Dom.describeMethod(data), ...(data.task === "segment" ? [" The same on the command line:", make("code", { text: command })] : []));
   }
 

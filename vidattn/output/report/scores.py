@@ -8,6 +8,7 @@ Each row is one common value and its exceptions; all numbers are 32 bits, by byt
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from typing import Any
 
@@ -17,7 +18,10 @@ from numpy.typing import NDArray
 from vidattn.output.palette import color_slots, label_weights
 from vidattn.timeline import Timeline
 from vidattn.timeline.decoding import DIGITS, Decoding, smooth, viterbi_path
+from vidattn.timeline.switching import LabelPath
 
+STEPS = 4
+"""Steps of the switch cost to each side of the saved one, each a factor of the root of 2."""
 RANKED = 10
 """Number of labels in the page of a classification."""
 
@@ -27,25 +31,29 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
     numbers in base64.
 
     The numbers are in turn: starts of cells (as differences) and lengths, both in milliseconds; the
-    island of each cell; the Viterbi path if there is one; then one or two tables of scores, those
-    that decide and, if these are smoothed, those that are shown.
+    island of each cell; for each of `costs` the path of labels, and by how much the cells start and
+    stop later; then one or two tables of scores, those that decide and, if these are smoothed,
+    those that are shown.
     """
     fused, known = timeline.cell_scores, timeline.path
+    costs, paths = _paths(timeline)
     cells = timeline.cells if known is None else known.cells
     edges = np.rint(np.array([(c.start, c.stop) for c in cells]).reshape(-1, 2) * 1000)
     starts, stops = edges.astype(np.int64).T
     islands = np.cumsum([0, *(starts[1:] != stops[:-1])])[: len(cells)]
     decoding = Decoding(smooth="none") if timeline.task == "classify" else timeline.decoding
     path, decisive = _decode(fused, islands, decoding, np.array([c.duration for c in cells]))
-    if known is not None:
-        path = known.labels
-    ids = np.unique(path)
+    if not paths and _mode(decoding) == "path":
+        paths = [LabelPath(path, cells, math.nan)]
+    ids = np.unique([step.labels for step in paths] or path)
     if timeline.task == "classify" and len(decisive):
         ids = np.sort(np.argsort(-decisive[0], kind="stable")[:RANKED])
     slots = color_slots(timeline.labels, label_weights(timeline))
     numbers: list[NDArray[Any]] = [np.diff(starts, prepend=0), stops - starts, islands]
-    if _mode(decoding) == "path":
-        numbers.append(np.searchsorted(ids, path))
+    for step in paths:
+        moved = np.rint(np.array([(c.start, c.stop) for c in step.cells]) * 1000)
+        shifts = moved.astype(np.int64).reshape(-1, 2).T - (starts, stops)
+        numbers += [np.searchsorted(ids, step.labels), *shifts]
     tables = [decisive[:, ids]]
     if not np.array_equal(decisive, fused.round(DIGITS)):
         tables.append(fused[:, ids])
@@ -53,6 +61,8 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         numbers += _pack_rows(np.rint(table * 10**DIGITS).astype(np.int32))
     return {
         "mode": _mode(decoding),
+        "costs": costs,
+        "steps": len(paths),
         "cells": len(cells),
         "labels": [timeline.labels[k] for k in ids],
         "colors": [slots[k] for k in ids],
@@ -62,6 +72,18 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         "reach": timeline.snap_distance,
         "table": _encode(np.concatenate(numbers)),
     }
+
+
+def _paths(timeline: Timeline) -> tuple[list[float], list[LabelPath]]:
+    """The costs of a switch that the page offers, falling, and the path of each; the saved one is
+    in the middle."""
+    if timeline.path is None:
+        return [], []
+    saved, factors = timeline.path.switch_cost, [2 ** (i / 2) for i in range(1, STEPS + 1)]
+    more = [round(saved * factor, 2) for factor in reversed(factors)]
+    less = [round(saved / factor, 2) for factor in factors]
+    paths = [*timeline.paths_at(more), timeline.path, *timeline.paths_at(less)]
+    return [*more, saved, *less], paths
 
 
 def _mode(decoding: Decoding) -> str:

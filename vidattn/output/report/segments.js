@@ -24,7 +24,11 @@ const Segments = (() => {
     const lengths = Float64Array.from(take(count));
     const timeline = { ...data, count, starts, lengths, stops: starts.map((s, i) => s + lengths[i]) };
     timeline.islands = take(count);
-    timeline.path = data.mode === "path" ? take(count) : null;
+    timeline.paths = Array.from({ length: data.steps }, () => {
+      const [labels, later, longer] = [take(count), take(count), take(count)];
+      return { labels, starts: starts.map((s, i) => s + later[i]), stops: timeline.stops.map((s, i) => s + longer[i]) };
+    });
+    selectPath(timeline, data.steps >> 1);
     timeline.decided = columns(take, count, data.labels.length);
     timeline.shown = data.tables > 1 ? columns(take, count, data.labels.length) : timeline.decided;
     timeline.best = new Int32Array(count);
@@ -36,6 +40,16 @@ const Segments = (() => {
       timeline.peak[c] = timeline.decided[timeline.best[c]][c] / ONE;
     }
     return timeline;
+  }
+
+  /** Takes labels and edges of another path: the last has the most segments. */
+  function selectPath(timeline, step) {
+    const path = timeline.paths[step];
+    if (!path) return;
+    timeline.path = path.labels;
+    timeline.starts = path.starts;
+    timeline.stops = path.stops;
+    timeline.lengths = path.starts.map((s, i) => path.stops[i] - s);
   }
 
   function columns(take, count, labels) {
@@ -212,8 +226,9 @@ const Segments = (() => {
    * The segments {start, stop, label, score, first, after}, in seconds. Label -1 is background;
    * its score is that of the strongest label in the page.
    */
-  function deriveSegments(timeline, { threshold, minDuration, mergeGap, leave }) {
+  function deriveSegments(timeline, { threshold, minDuration, mergeGap, leave, step }) {
     if (!timeline.count) return [];
+    selectPath(timeline, step);
     const labels = decodeLabels(timeline, threshold, Math.min(leave ?? threshold, threshold));
     const cells = Array.from(labels, (label, c) => {
       return { first: c, after: c + 1, label, island: timeline.islands[c] };
