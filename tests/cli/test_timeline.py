@@ -95,7 +95,7 @@ def test_shares_are_of_the_segmented_part(quick: Run, park: Path, tmp_path: Path
     options = ["--smooth", "viterbi"]
     done = quick("timeline", park, *options)
     last = done.stdout.splitlines()[-1]
-    assert last == "  total of 00:00:00.0 - 00:00:08.0: walk 75 % (1x), run 25 % (1x)"
+    assert last == "  total of 00:00:00.0 - 00:00:08.0: walk 75.0 % (1x), run 25.0 % (1x)"
     again = json.loads(quick("timeline", park, *options, "--json").stdout)
     assert [row["share"] for row in again["labels"]] == [0.75, 0.25]
     assert again["coverage"]["part"] == [0, 8]

@@ -143,6 +143,24 @@ def test_labels_beyond_the_height_are_counted() -> None:
     assert lines[-1] == "  and 5 more labels, 33.3 % together"
 
 
+def test_background_is_never_among_the_labels_left_out() -> None:
+    segments = [Segment(Window(i, i + 1), f"label {i}", 1.0, i) for i in range(15)]
+    segments.append(Segment(Window(15, 16), "background", 0.1, None))
+    lines = shown(tracks.draw_tracks(segments, HUES, Window(0, 16), TerminalStyle(80)))
+    assert lines[9].startswith("  background")
+    assert lines[-1] == "  and 6 more labels, 37.5 % together"
+
+
+def test_totals_of_many_labels_have_a_line_each() -> None:
+    windows = tuple(Window(i, i + 1) for i in range(5))
+    names = ("walk", "run", "jump", "a long name", "sit")
+    lines = [
+        line.plain for line in report.segment_lines(Timeline("a.mp4", names, windows, np.eye(5)))
+    ]
+    assert lines[5:7] == ["  total:", "    a long name   20.0 %     1x"]
+    assert len(lines) == 11
+
+
 def test_partial_results_are_shown_during_the_work() -> None:
     windows = tuple(Window(i / 2, i / 2 + 1) for i in range(20))
     started: Any = SimpleNamespace(source="videos/a[b].mp4", windows=windows)
@@ -156,7 +174,7 @@ def test_partial_results_are_shown_during_the_work() -> None:
     ]  # fmt: skip
     picture = live.draw_progress(partial, 2.0, TerminalStyle(60))
     assert shown(picture.renderables, 60) == [  # type: ignore[arg-type]
-        "  videos/a[b].mp4",
+        "  a[b].mp4",
         "  walk  ████████████▌─────────────────────────  33.3 %    1x",
         "  run   ────────────▐████████▌────────────────  23.8 %    1x",
         "        0:00             0:05             0:11",
@@ -244,7 +262,7 @@ def test_a_saved_timeline_has_tracks_on_a_terminal(tmp_path: Path) -> None:
     assert bare(ascii_).isascii()
     assert all(cell_len(line) <= 40 for line in bare(ascii_).splitlines())
     dumb = on_a_terminal(words, tmp_path, 80, TERM="dumb")
-    assert "  total: walk 75 % (2x), run 25 % (1x)" in dumb.splitlines()
+    assert "  total: walk 75.0 % (2x), run 25.0 % (1x)" in dumb.splitlines()
 
 
 def test_segment_clears_its_progress(video: Path, model: Path, tmp_path: Path) -> None:

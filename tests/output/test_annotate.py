@@ -76,14 +76,14 @@ def test_the_label_changes_with_the_exact_frame(source: Path, tmp_path: Path) ->
     events = list(annotate_events(timeline, tmp_path / "b.mp4"))
     assert [type(e) for e in events] == [FrameDrawn] * 50 + [FileMade]
     probe = probed(tmp_path / "b.mp4")
-    assert (probe["width"], probe["height"]) == (216, 144)  # enlarged, so that letters fit
+    assert (probe["width"], probe["height"]) == (540, 360)  # enlarged, so that letters fit
     assert probe["sound"]["codec_name"] == "aac"
     assert beeps_at(tmp_path / "b.mp4") == pytest.approx(1.0, abs=0.03)
     with open_video(source) as one, open_video(tmp_path / "b.mp4") as other:
         assert other.times == pytest.approx(one.times, abs=1e-4)
         frames = other.read(range(50))
     assert numbers(frames)[:32] == list(range(32))  # the upper half is as it was
-    swatches = frames[:, 119, 17].astype(int)
+    swatches = frames[:, 316, 35].astype(int)
     changes = np.flatnonzero(np.abs(np.diff(swatches, axis=0)).sum(axis=1) > 60) + 1
     assert changes.tolist() == [s.start_frame for s in timeline.segments[1:]]
 

@@ -61,6 +61,13 @@ def test_long_labels_are_shortened_and_the_score_stays() -> None:
     assert (score[140:160, right].max(axis=2) > 230).any()
 
 
+@pytest.mark.parametrize("pixels", [15, 19, 40])
+def test_spaces_between_words_are_seen(pixels: int) -> None:
+    columns = TextRenderer(pixels).mask("wide field", 500).max(axis=0)
+    inked = np.flatnonzero(columns > 60)
+    assert np.diff(inked).max() >= 0.2 * pixels
+
+
 def test_the_track_shows_the_segments_and_where_the_video_is() -> None:
     frame = frames((640, 360), 5.0)
     row = frame[335]

@@ -34,7 +34,7 @@ def model_title(model: ModelInfo) -> str:
 def describe_coverage(timeline: Timeline) -> str:
     """The frames behind a timeline: "96 frames in 12 clips, one every 2 s, whole file"."""
     settings, share = timeline.settings, timeline.coverage
-    part = "whole file" if share > 0.9995 else f"{100 * share:.3g} % of the file"
+    part = "whole file" if share > 0.9995 else f"{100 * share:.1f} % of the file"
     if timeline.task == "segment":
         return _describe_windows(timeline) + part
     if settings.pool is not None and settings.clips is None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import PurePath
 
 import numpy as np
 from rich.cells import cell_len
@@ -113,7 +114,7 @@ def draw_progress(partial: _PartialTimeline, seconds: float, style: TerminalStyl
     started = partial.started
     windows = started.windows
     whole = Window(windows[0].start, max(window.stop for window in windows))
-    title = f"  {printable(started.source)}"
+    title = f"  {printable(PurePath(started.source).name or started.source)}"
     lines = [style.label(title, style.width - slack(title), "bold")]
     hues = partial.colors
     lines += draw_tracks(partial.segments, hues, whole, style, TRACKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -16,6 +17,8 @@ from vidattn.timeline import BACKGROUND, Timeline
 from vidattn.types import VideoInfo
 
 BAR = 20
+ONE_LINE = 4
+"""Labels whose totals fit in one line."""
 
 
 def print_timeline(console: Console, timeline: Timeline, count: int = 5) -> None:
@@ -34,7 +37,7 @@ def print_timeline(console: Console, timeline: Timeline, count: int = 5) -> None
 
 def animated_lines(timeline: Timeline, count: int, style: TerminalStyle) -> Iterator[Text]:
     """Lines for a terminal: the video, segments, a track per label, and the speed."""
-    for line in header_lines(timeline):
+    for line in header_lines(timeline, PurePath(timeline.source).name or timeline.source):
         yield from style.folded(line)
     if not timeline.windows:
         return
@@ -54,13 +57,14 @@ def animated_lines(timeline: Timeline, count: int, style: TerminalStyle) -> Iter
         yield Text(f"  took {total:.1f} s{speed}", "dim")
 
 
-def header_lines(timeline: Timeline) -> Iterator[Text]:
-    """Two lines: the video, and the part of it that the model saw."""
+def header_lines(timeline: Timeline, title: str = "") -> Iterator[Text]:
+    """Two lines: the video, by its path or a title, and the part of it that the model saw."""
     model = timeline.model
     assert timeline.duration is not None
     length = format_clock(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
     yield Text.assemble(
-        (printable(timeline.source), "bold"), f"  {length}  {printable(_shape(timeline.input))}"
+        (printable(title or timeline.source), "bold"),
+        f"  {length}  {printable(_shape(timeline.input))}",
     )
     license_ = f" ({model.license})" if model.license else ""
     name = f"{model.name or 'unnamed model'}{license_}"
@@ -108,7 +112,15 @@ def segment_lines(timeline: Timeline) -> Iterator[Text]:
             *_bar(row.score),
         )
     base = "" if timeline.is_whole else f" of {_part(timeline)}"
-    yield Text.assemble(f"  total{base}: ", ", ".join(map(_total, timeline.totals())))
+    totals = timeline.totals()
+    if len(totals) <= ONE_LINE:
+        yield Text(f"  total{base}: " + ", ".join(map(_total, totals)))
+        return
+    yield Text(f"  total{base}:")
+    width = max(cell_len(printable(row["label"])) for row in totals)
+    for row in totals:
+        label = set_cell_size(printable(row["label"]), width)
+        yield Text(f"    {label}  {100 * row['share']:5.1f} %  {row['count']:>4}x")
 
 
 def _part(timeline: Timeline) -> str:
@@ -118,7 +130,7 @@ def _part(timeline: Timeline) -> str:
 
 
 def _total(row: dict[str, Any]) -> str:
-    return f"{printable(row['label'])} {100 * row['share']:.3g} % ({row['count']}x)"
+    return f"{printable(row['label'])} {100 * row['share']:.1f} % ({row['count']}x)"
 
 
 def _bar(score: float) -> tuple[str, tuple[str, str]]:

@@ -134,7 +134,7 @@ def draw_tracks(
     for segment in segments:
         of.setdefault(segment.label_id, []).append(segment)
     order = sorted(of, key=lambda k: (k is None, -_seconds(of[k]), -1 if k is None else k))
-    shown = order[:most]
+    shown = order[:most] if order[-1:] != [None] else [*order[:-1][: most - 1], None]
     room = min(_widest(of[k][0] for k in shown), style.width * 3 // 10, LONGEST_LABEL)
     narrow = style.width < NARROW
     width = style.width - room - (12 if narrow else 18) - slack(*(of[k][0].label for k in shown))
@@ -149,10 +149,9 @@ def draw_tracks(
         text.append("" if narrow else f" {len(mine):>4}x", "dim")
         yield text
     yield Text(" " * (room + 4) + _axis(part, width), "dim")
-    if len(order) > most:
-        rest = sum(_seconds(of[label]) for label in order[most:])
-        share = 100 * rest / part.duration
-        more = Text(f"  and {len(order) - most} more labels, {share:.1f} % together", "dim")
+    if left := [label for label in order if label not in shown]:
+        share = 100 * sum(_seconds(of[label]) for label in left) / part.duration
+        more = Text(f"  and {len(left)} more labels, {share:.1f} % together", "dim")
         more.truncate(style.width, overflow="crop")
         yield more
 

@@ -93,7 +93,7 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay", None]):
 def _describe_step(event: StepDone) -> str:
     return (
         f"loss {event.loss:.4f}  lr {event.lr:.2e}  {event.clips_per_second:.3g} clips/s, "
-        f"{100 * event.waiting:.0f} % waiting for data  {format_clock(event.seconds_left)} left"
+        f"{100 * event.waiting:.1f} % waiting for data  {format_clock(event.seconds_left)} left"
     )
 
 

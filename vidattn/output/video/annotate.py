@@ -24,8 +24,8 @@ from vidattn.video import Opening, Video, open_video
 from vidattn.video.writer.client import AudioTrack, VideoWriter
 from vidattn.video.writer.fingerprint import add_fingerprint, has_fingerprint
 
-SMALLEST = 144
-"""Pixels of the shorter side; smaller videos are enlarged so that text fits on them."""
+SMALLEST = 360
+"""Pixels of the shorter side; smaller videos are enlarged so that text is sharp on them."""
 TOLERANCE = 0.2
 """Seconds by which the edges of an excerpt may be off to avoid encoding."""
 SAME_LENGTH = 1.0

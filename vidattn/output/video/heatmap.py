@@ -29,7 +29,7 @@ LEAST = 0.1
 """The tallest bar stands for at least these log-odds: a label 1.1 times less likely."""
 BARS, TEXT, TITLE = 56, 15, 20
 """Heights in pixels: of the bars of a row, a line of text, the first line."""
-SMALLEST_VIDEO = 240
+SMALLEST_VIDEO = 360
 """Pixels of the shorter side; smaller videos are enlarged."""
 QUALITY = {".png": ("IMWRITE_PNG_COMPRESSION", 9), ".jpg": ("IMWRITE_JPEG_QUALITY", 72)}
 
@@ -100,7 +100,7 @@ def draw_frame(
     square = np.ascontiguousarray(frame[top : top + side, left : left + side])
     image[top : top + side, left : left + side] = overlay_heat(square, heat)
     size = max(13, height // 22)
-    words = f"{explanation.label} {100 * explanation.score:.0f} %   {time:.2f} s"
+    words = f"{explanation.label} {100 * explanation.score:.1f} %   {time:.2f} s"
     mask = TextRenderer(round(size * 1.25)).mask(words, width - 2 * size)
     lines, columns = mask.shape
     y = height - lines - size

@@ -120,7 +120,7 @@ class Overlay:
             panel.ink[top : top + side, left : left + side] = ink
             panel.keep[top : top + side, left : left + side] = 0
             left += side + self._pad
-            score = self._text.mask(f"{100 * segment.score:.0f} %", right - left)
+            score = self._text.mask(f"{100 * segment.score:.1f} %", right - left)
             if score.shape[1] < 0.4 * (right - left):
                 right -= score.shape[1]
                 _print(panel, score, right, self._pad, WHITE)

@@ -29,6 +29,8 @@ FOLDERS = (
 ENDINGS = (".ttf", ".otf", ".ttc")
 MOST_FONTS = 3000
 ELLIPSIS = "…"
+SPACE = 0.3
+"""Least width of a space, as a share of the font size."""
 ABSENT = "\U0010ffff"
 """No font has it; fonts draw it as any character that they lack."""
 
@@ -55,11 +57,13 @@ class TextRenderer:
 
         font, text = self._font(text)
         text = _shorten(font, text, room)
-        width = min(max(1, round(font.getlength(text)) + 1), max(room, 1))
+        words, length = _place_words(font, text)
+        width = min(max(1, round(length) + 1), max(room, 1))
         image = Image.new("L", (width, self.pixels))
         ascent, descent = font.getmetrics()
         y = (self.pixels - ascent - descent) / 2 + ascent
-        ImageDraw.Draw(image).text((0, y), text, fill=255, font=font, anchor="ls")
+        for x, word in words:
+            ImageDraw.Draw(image).text((x, y), word, fill=255, font=font, anchor="ls")
         return np.asarray(image)
 
     def _font(self, text: str) -> tuple[FreeTypeFont, str]:
@@ -73,15 +77,30 @@ class TextRenderer:
         return font, "".join(ascii(char)[1:-1] if char in lacks else char for char in text)
 
 
+def _place_words(font: FreeTypeFont, text: str) -> tuple[list[tuple[int, str]], float]:
+    """The words of a text with their x, and its width; in one piece if it is not ASCII.
+
+    Hinting makes the spaces of small letters too narrow to be seen.
+    """
+    if not text.replace(ELLIPSIS, "").isascii():
+        return [(0, text)], font.getlength(text)
+    space, x = max(font.getlength(" "), SPACE * font.size), 0.0
+    words = []
+    for word in text.split(" "):
+        words.append((round(x), word))
+        x += font.getlength(word) + space
+    return words, x - space
+
+
 def _shorten(font: FreeTypeFont, text: str, room: int) -> str:
     """The text, or as much of it as fits before an ellipsis."""
-    if font.getlength(text) <= room:
+    if _place_words(font, text)[1] <= room:
         return text
     dots = ELLIPSIS if _has(font, ELLIPSIS) else "..."
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if font.getlength(text[:middle].rstrip() + dots) <= room:
+        if _place_words(font, text[:middle].rstrip() + dots)[1] <= room:
             low = middle
         else:
             high = middle - 1
