@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.helpers import Run, two_windows, write_tree, write_video
 from vidattn.cli.terminal.console import Console
-from vidattn.cli.terminal.progress import BatchPrinter
+from vidattn.cli.terminal.progress import BatchPrinter, RunPosition
 from vidattn.errors import ExitCode
 from vidattn.inference.batch.events import Done
 from vidattn.inference.batch.inputs import VideoInput
@@ -31,9 +33,12 @@ def test_skipped_inputs_and_known_failures_are_named(quick: Run, model: Path, vi
     first = quick(*words, code=4)
     assert "error: videos/c.mp4: " in first.stderr
     assert "2 of 3 inputs complete, 0 in part, 1 failed" in first.stderr
+    listed = f"note: failures are listed in {Path('out', 'failures.jsonl')}"
+    assert listed in first.stderr
     again = quick(*words, "--skip-existing", code=4)
     assert "videos/a.mp4: is done" in again.stderr
     assert "videos/c.mp4: has failed before (E_NOT_VIDEO); --retry-failed" in again.stderr
+    assert listed in again.stderr
     write_video(videos / "c.mp4", seconds=1)
     quick(*words, "--skip-existing")
 
@@ -98,3 +103,78 @@ def test_many_unread_spans_are_counted(capsys: pytest.CaptureFixture[str]) -> No
     *_, last = lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 21
     assert last == "warning: a.mp4: 80 more spans not seen; -f json lists all"
+
+
+def test_a_run_has_an_index_of_all_its_reports(
+    quick: Run, model: Path, videos: Path, tmp_path: Path
+) -> None:
+    words = ("segment", "videos", "-m", model, "-f", "json,html", "-o", "out")
+    assert "wrote out/index.html" in quick(*words, "--shard", "0/2", code=None).stderr
+    quick(*words, "--shard", "1/2", code=None)
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    reports = re.findall(r'<a href="([^"]+)"', page)
+    assert sorted(reports) == ["videos/a.vidattn.html", "videos/deep/b.vidattn.html"]
+    assert all((tmp_path / "out" / report).exists() for report in reports)
+    assert page.count('<svg class="ribbon"') == 2
+    assert "<h2>Labels</h2>" in page
+    whole = quick(*words, "--skip-existing", code=4)
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "E_NOT_VIDEO" in page
+    assert "wrote out/index.html" in whole.stderr
+    (tmp_path / "out" / "index.html").write_text("my own page")
+    assert "index.html" not in quick(*words, "--skip-existing", code=4).stderr
+    assert (tmp_path / "out" / "index.html").read_text() == "my own page"
+
+
+def test_the_time_left_goes_by_the_sizes_of_files(tmp_path: Path) -> None:
+    for name, size in (("a", 999), ("b", 1999), ("c", 2999)):
+        (tmp_path / name).write_bytes(bytes(size))
+    now = [0.0]
+    position = RunPosition([str(tmp_path / name) for name in "abc"], lambda: now[0])
+    assert str(position) == "0 of 3 inputs"
+    now[0] = 10.0
+    position.finish(str(tmp_path / "a"))
+    assert str(position) == "1 of 3 inputs, 00:00:50 left"
+    position.finish(str(tmp_path / "c"), skipped=True)
+    assert str(position) == "2 of 3 inputs, 00:00:20 left"
+    assert str(RunPosition(["a.mp4"])) == ""
+
+
+def test_inputs_of_one_name_are_explained(quick: Run, model: Path, tmp_path: Path) -> None:
+    write_video(tmp_path / "walk.mp4", seconds=1)
+    (tmp_path / "walk.avi").write_bytes((tmp_path / "walk.mp4").read_bytes())
+    done = quick("segment", "walk.mp4", "walk.avi", "-m", model, "-f", "srt", "-o", "out")
+    assert "2 inputs share names with others: results of walk.mp4 are out/walk.mp4" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.srt")) == [
+        "walk.avi.vidattn.srt",
+        "walk.mp4.vidattn.srt",
+    ]
+
+
+def test_a_reader_that_leaves_costs_no_files(model: Path, videos: Path, tmp_path: Path) -> None:
+    words = ["segment", "videos", "-m", str(model), "-f", "json,srt", "-o", "out"]
+    (videos / "c.mp4").unlink()
+    with processes.Popen(
+        words, cwd=tmp_path, stdout=processes.PIPE, stderr=processes.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        told = process.stderr.read()
+        assert process.wait(60) == 0, told
+    assert "standard output is closed; files are still written" in told
+    assert len(list((tmp_path / "out").rglob("*.json"))) == 2
+    assert len(list((tmp_path / "out").rglob("*.srt"))) == 2
+
+
+def test_timeline_takes_folders_and_patterns(quick: Run, park: Path, tmp_path: Path) -> None:
+    for place in ("a/one.vidattn.json", "a/deep/two.vidattn.json", "a/other.json"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(park.read_bytes())
+    quick("timeline", "a", "-f", "srt", "-o", "out")
+    found = sorted(p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.srt"))
+    assert list(map(str, found)) == ["a/deep/two.vidattn.srt", "a/one.vidattn.srt"]
+    quick("timeline", "a/*.vidattn.json", "-f", "csv", "-o", "more")
+    assert [p.name for p in (tmp_path / "more").rglob("*.csv")] == ["one.vidattn.csv"]
+    (tmp_path / "empty").mkdir()
+    assert "no timelines below" in quick("timeline", "empty", code=3).stderr

@@ -13,7 +13,8 @@ import pytest
 
 from tests.helpers import two_windows, write_video
 from vidattn import output
-from vidattn.output.report import format_time, html
+from vidattn.output.report import html
+from vidattn.output.text import format_time
 from vidattn.output.thumbnails import thumbnails
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Window

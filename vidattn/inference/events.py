@@ -77,8 +77,11 @@ def collect(
     decoding: Decoding = Decoding(),
     *,
     run: dict[str, float] | None = None,
+    reason: str = "E_INTERRUPTED",
 ) -> Timeline:
     """A timeline of the windows scored so far; missing spans are listed as unreadable.
+
+    reason: the reason code of the windows that are still to come.
 
     Raises VideoError E_DECODE when no window has scores.
     """
@@ -92,7 +95,8 @@ def collect(
         )
     covered = [event.window for event in scored]
     lost = [(u.window, u.code) for u in started.unreadable]
-    lost += _unscored(started.windows, done, [*covered, *(window for window, _ in lost)])
+    known = [*covered, *(window for window, _ in lost)]
+    lost += _unscored(started.windows, done, known, reason)
     seen = tuple(window for event in scored for window in started.seen[event.index])
     facts = started.facts
     reused = sum(event.reused for event in done)
@@ -142,11 +146,11 @@ def describe_model(classifier: Classifier) -> ModelInfo:
 
 
 def _unscored(
-    windows: Sequence[Window], done: Sequence[Scored], known: Sequence[Window]
+    windows: Sequence[Window], done: Sequence[Scored], known: Sequence[Window], reason: str
 ) -> Iterator[tuple[Window, str]]:
     """The spans outside of `known` that have no scores, and the reason codes."""
     known, failed = list(known), [event.window for event in done if event.scores is None]
-    for missing, code in ((failed, "E_DECODE"), (windows[len(done) :], "E_INTERRUPTED")):
+    for missing, code in ((failed, "E_DECODE"), (windows[len(done) :], reason)):
         rests = [span for own in subtract_spans(covered_spans(missing), known) for span in own]
         yield from ((span, code) for span in rests)
         known += rests

@@ -89,13 +89,15 @@ def write(
     unknown format and OutputError if the file cannot be written.
     """
     fmt = format_of(path) if fmt is None else fmt
-    folder = Path(path).parent
-    if fmt == "html":
-        page = {"stills": stills, "explained": explained}
-        text = WRITERS[fmt].render(fmt, timeline, folder, **page)
-    else:
-        text = render(timeline, fmt, folder)
-    return write_atomically(path, text.encode())
+    page = {"stills": stills, "explained": explained} if fmt == "html" else {}
+    return write_atomically(path, encode(timeline, path, fmt, **page))
+
+
+def encode(timeline: Timeline, path: str | os.PathLike[str], fmt: str, **page: Any) -> bytes:
+    """The bytes of a file as `write` writes it; page: stills and explained, for html."""
+    if page:
+        return WRITERS[fmt].render(fmt, timeline, Path(path).parent, **page).encode()
+    return render(timeline, fmt, Path(path).parent).encode()
 
 
 def is_current(timeline: Timeline, path: str | os.PathLike[str], fmt: str) -> bool:

@@ -25,6 +25,14 @@ def decimals_for(seconds: float) -> int:
     return 1 if seconds > SHORT - 1e-9 else 2
 
 
+def format_time(seconds: float, hours: bool, decimals: int = 1) -> str:
+    """M:SS.s, or H:MM:SS.s, as the script of the report writes it."""
+    whole, rest = divmod(round_ticks(seconds, decimals), 10**decimals)
+    minutes, whole = divmod(whole, 60)
+    end = f"{whole:02d}" + (f".{rest:0{decimals}d}" if decimals else "")
+    return f"{minutes // 60}:{minutes % 60:02d}:{end}" if hours else f"{minutes}:{end}"
+
+
 def model_title(model: ModelInfo) -> str:
     """The name of a model and its license: "motion-tiny (Apache-2.0)"."""
     name = model.name or "unnamed model"

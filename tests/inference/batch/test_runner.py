@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +23,7 @@ from tests.inference.batch.conftest import Segment
 from tests.video.helpers import write_numbered
 from vidattn.errors import MemoryLimitError, OutputError, UsageError, VideoError
 from vidattn.inference import stream
+from vidattn.inference.batch import outputs
 from vidattn.inference.batch.events import Done, Failed, InputStarted, Written
 from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.segment import Segmenter
@@ -28,7 +31,7 @@ from vidattn.inference.events import Scored
 from vidattn.io.files import write_atomically
 from vidattn.io.locks import locked
 from vidattn.models.classifier import Classifier
-from vidattn.timeline import Decoding
+from vidattn.timeline import Decoding, Timeline
 
 STREAM = "vidattn.inference.stream.stream"
 
@@ -393,3 +396,48 @@ def test_options_that_do_not_exist_have_a_hint(segment: Segment) -> None:
     with pytest.raises(UsageError, match="no option 'strides'") as caught:
         segment(strides=2)
     assert "stride" in (caught.value.hint or "")
+
+
+def test_a_decoder_that_stops_answering_leaves_the_windows_scored_until_then(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = stream.stream
+
+    def silent(*words: object, **more: object) -> Iterator[object]:
+        events = plain(*words, **more)  # type: ignore[arg-type]
+        yield from islice(events, 3)
+        raise VideoError("videos/a.mp4: the decoder sent nothing for 30 s", code="E_TIMEOUT")
+
+    options = {"formats": "json", "stride": 0.2, "window": 0.2}
+    with monkeypatch.context() as patch:
+        patch.setattr(STREAM, silent)
+        run = segment("videos/a.mp4", **options)
+    assert run.done == ["videos/a.mp4"]
+    assert "sent nothing for 30 s" in run.notes
+    (saved,) = Path("out").rglob("*.json")
+    timeline = Timeline.from_json(saved.read_text())
+    assert len(timeline.windows) == 2
+    assert {code for _, code in timeline.unreadable} == {"E_TIMEOUT"}
+    assert segment("videos/a.mp4", skip_existing=True, **options).skipped == ["videos/a.mp4"]
+    assert segment("videos/a.mp4", retry_failed=True, **options).done == ["videos/a.mp4"]
+    assert Timeline.from_json(saved.read_text()).is_whole
+
+
+def test_a_signal_while_files_are_written_waits_for_the_last_of_them(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = outputs.write_atomically
+
+    def write(path: Path, data: bytes) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        return plain(path, data)
+
+    monkeypatch.setattr(outputs, "write_atomically", write)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            segment("videos/a.mp4", formats="json,srt,csv")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    written = {path.suffix for path in Path("out").rglob("*.vidattn.*")}
+    assert {".json", ".srt", ".csv"} <= written

@@ -62,7 +62,11 @@ CHANGES = {
 
 def timeline(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="FILE", help="Timelines that `segment -f json` wrote.")
+        list[str],
+        typer.Argument(
+            metavar="INPUT",
+            help="Timelines that `segment -f json` wrote; folders or patterns of them.",
+        ),
     ],
     *,
     settings: groups.SavedPostProcessing,
@@ -78,14 +82,14 @@ def timeline(
     Example: vidattn timeline match.vidattn.json --threshold 0.5 -f srt
     """
     from vidattn.cli.terminal.progress import BatchPrinter
-    from vidattn.inference.batch.inputs import VideoInput
+    from vidattn.inference.batch.inputs import TIMELINES, find_videos
     from vidattn.video import Prefetcher
 
     console = Console(quiet=quiet)
-    if len(inputs) != 1 and (cuts is not None or changes.video is not None):
+    videos = find_videos(inputs, console.note, TIMELINES)
+    if len(videos) != 1 and (cuts is not None or changes.video is not None):
         name = "--video" if cuts is None else "--cuts"
-        raise UsageError(f"{name} is for one input, not {len(inputs)}", hint="name one input")
-    videos = [VideoInput(path) for path in dict.fromkeys(inputs)]
+        raise UsageError(f"{name} is for one input, not {len(videos)}", hint="name one input")
     job = BatchJob.create(videos, output.files(video=changes.video))
     printer = BatchPrinter(
         console, job, partial(terminal.print_timeline, console, count=top), as_json=output.json

@@ -32,11 +32,15 @@ FINISHED = 3
 
 @contextmanager
 def watch_windows(
-    console: Console, started: Started, labels: Sequence[str], threshold: float
+    console: Console, started: Started, position: str, labels: Sequence[str], threshold: float
 ) -> Iterator[Step]:
-    """Show the timeline so far on a terminal, elsewhere a line of progress now and then."""
+    """Show the timeline so far on a terminal, elsewhere a line of progress now and then.
+
+    position: how far the run is, where it has more inputs than this.
+    """
     if console.quiet or not console.supports_live(console.err):
-        with console.progress(started.source, len(started.windows)) as bar:
+        title = f"{position}: {started.source}" if position else started.source
+        with console.progress(title, len(started.windows)) as bar:
             yield lambda _: bar.step()
         return
     style = TerminalStyle.of(console.err)
@@ -47,7 +51,8 @@ def watch_windows(
         redirect_stdout=False,
         redirect_stderr=False,
     ) as screen:
-        yield _LiveView(screen, _PartialTimeline(started, labels, threshold), style).step
+        partial = _PartialTimeline(started, labels, threshold)
+        yield _LiveView(screen, partial, style, position).step
 
 
 class _PartialTimeline:
@@ -93,8 +98,11 @@ class _PartialTimeline:
 class _LiveView:
     """Draws a partial timeline a few times per second."""
 
-    def __init__(self, screen: Live, partial: _PartialTimeline, style: TerminalStyle) -> None:
+    def __init__(
+        self, screen: Live, partial: _PartialTimeline, style: TerminalStyle, position: str
+    ) -> None:
         self._screen, self._partial, self._style = screen, partial, style
+        self._position = position
         self._begin = self._last = time.monotonic()
 
     def step(self, event: BatchEvent) -> None:
@@ -104,13 +112,15 @@ class _LiveView:
         now = time.monotonic()
         if now - self._last >= PAUSE:
             self._last = now
-            self._screen.update(
-                draw_progress(self._partial, now - self._begin, self._style), refresh=True
-            )
+            seconds, style = now - self._begin, self._style
+            drawn = draw_progress(self._partial, seconds, style, self._position)
+            self._screen.update(drawn, refresh=True)
 
 
-def draw_progress(partial: _PartialTimeline, seconds: float, style: TerminalStyle) -> Group:
-    """The tracks so far, the last segments, progress and speed."""
+def draw_progress(
+    partial: _PartialTimeline, seconds: float, style: TerminalStyle, position: str = ""
+) -> Group:
+    """The tracks so far, the last segments, progress and speed, and the position in the run."""
     started = partial.started
     windows = started.windows
     whole = Window(windows[0].start, max(window.stop for window in windows))
@@ -128,6 +138,7 @@ def draw_progress(partial: _PartialTimeline, seconds: float, style: TerminalStyl
             segment_row(segment, width, 0, hues[segment.label_id], style, finished=finished)
         )
     lines.append(_speed_line(partial, whole, seconds, style))
+    lines += [style.label(f"  {position}", style.width, "dim")] * bool(position)
     return Group(*lines)
 
 

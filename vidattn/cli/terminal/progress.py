@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.console import Console, format_clock
 from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import ExitCode, MemoryLimitError, VidattnError
 from vidattn.inference.batch.events import (
@@ -22,6 +23,9 @@ from vidattn.inference.batch.events import (
     Written,
     reason_code,
 )
+from vidattn.inference.batch.failures import FailureList
+from vidattn.inference.batch.index import RunIndex
+from vidattn.inference.batch.inputs import file_size, renamed
 from vidattn.inference.events import Event, Finished, Scored, Started
 from vidattn.io.text import count_noun
 
@@ -34,15 +38,51 @@ MOST_SPANS = 20
 """Unread spans of a video that are printed."""
 Step = Callable[[BatchEvent], None]
 """Advances a display."""
-Watch = Callable[[Started], AbstractContextManager[Step]]
-"""Makes the display of the windows of a video."""
+Watch = Callable[[Started, str], AbstractContextManager[Step]]
+"""Makes the display of the windows of a video; takes the position in the run, too."""
+POSITION_INTERVAL = 10.0
+"""Minimum seconds between two lines with the position in a run."""
+
+
+class RunPosition:
+    """How many inputs of a batch run are done, and the time left, by the sizes of their files."""
+
+    def __init__(self, paths: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._sizes = {path: max(file_size(path), 0) + 1 for path in paths}
+        self._total, self._clock, self._last = len(paths), clock, clock()
+        self._done_bytes, self._seconds = 0, 0.0
+
+    def finish(self, path: str, *, skipped: bool = False) -> None:
+        """Count an input; a skipped one says nothing about the speed."""
+        now, size = self._clock(), self._sizes.pop(path, 0)
+        if not skipped:
+            self._done_bytes += size
+            self._seconds += now - self._last
+        self._last = now
+
+    def __str__(self) -> str:
+        """ "12 of 459 inputs, 01:23:00 left"; empty for a single input."""
+        if self._total < 2:
+            return ""
+        words = f"{self._total - len(self._sizes)} of {self._total} inputs"
+        if not self._done_bytes or not self._sizes:
+            return words
+        left = self._seconds / self._done_bytes * sum(self._sizes.values())
+        return f"{words}, {format_clock(left)} left"
 
 
 class ProgressFollower:
     """Shows how far work is that yields events, with one display at a time."""
 
-    def __init__(self, console: Console, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        watch: Watch | None = None,
+        position: Callable[[], str] = lambda: "",
+    ) -> None:
+        """position: says how far a run is that has more inputs than this."""
         self._console, self._watch = console, watch or self._count_windows
+        self._position = position
         self._stack = ExitStack()
         self._step: Step | None = None
         self._title = ""
@@ -50,7 +90,7 @@ class ProgressFollower:
     def show(self, event: BatchEvent) -> None:
         """Open, advance or close the display."""
         if isinstance(event, Started):
-            self._open(event.source, self._watch(event))
+            self._open(event.source, self._watch(event, self._position()))
         elif isinstance(event, ProgressStep) and event.title != self._title:
             self._open(event.title, self._count(event.title, event.total))
         elif not isinstance(event, Scored | ProgressStep | Note):
@@ -67,12 +107,13 @@ class ProgressFollower:
         self.close()
         self._step, self._title = self._stack.enter_context(display), title
 
-    def _count_windows(self, started: Started) -> AbstractContextManager[Step]:
+    def _count_windows(self, started: Started, _: str) -> AbstractContextManager[Step]:
         return self._count(started.source, len(started.windows))
 
     @contextmanager
     def _count(self, title: str, total: int) -> Iterator[Step]:
-        with self._console.progress(title, total) as bar:
+        position = self._position()
+        with self._console.progress(f"{position}: {title}" if position else title, total) as bar:
             yield lambda _: bar.step()
 
 
@@ -107,6 +148,10 @@ class BatchPrinter:
         self._counts: Counter[str] = Counter()
         self._starved = False
         self._has_windows = False
+        self._position, self._told = RunPosition(job.paths), time.monotonic()
+        self._index = RunIndex(job)
+        self._silent = False
+        """Whether nobody reads standard output any more."""
 
     def print(
         self, events: BatchEvents, stop: Callable[[], int] = int, watch: Watch | None = None
@@ -116,8 +161,9 @@ class BatchPrinter:
         A stop is handed to `events`, which saves the windows scored so far, and raised again. stop:
         the number of a signal that has ended `events`, or 0.
         """
-        self._follower = ProgressFollower(self.console, watch)
         self._has_windows = watch is not None
+        self._follower = ProgressFollower(self.console, watch, lambda: str(self._position))
+        self._note_renamed()
         with closing(self._follower), closing(events):
             try:
                 event = next(events, None)
@@ -125,7 +171,13 @@ class BatchPrinter:
                     try:
                         self._handle(event)
                     except StopRequested as stopped:
-                        event = events.throw(stopped)
+                        files = self.job.output.formats or self.job.output.has_videos
+                        if not (stopped.reader_gone and files):
+                            event = events.throw(stopped)
+                            continue
+                        self._silent = True
+                        self.console.note("standard output is closed; files are still written")
+                        event = next(events, None)
                     else:
                         event = next(events, None)
             except StopRequested as stopped:
@@ -145,6 +197,8 @@ class BatchPrinter:
     def summarize(self) -> int:
         """Print the numbers of results and failures; returns the exit code."""
         total, whole = len(self.job.paths), self._counts["whole"]
+        if (index := self._index.write()) is not None:
+            self.console.note(f"wrote {index}, with links to all reports")
         if whole == total:
             return ExitCode.DONE
         if total > 1:
@@ -152,6 +206,8 @@ class BatchPrinter:
                 f"{whole} of {total} inputs complete, {self._counts['partial']} in part, "
                 f"{total - self.done} failed"
             )
+        if self._counts["failed"] and (listed := FailureList(self.job.folder).path).exists():
+            self.console.note(f"failures are listed in {listed}")
         if self.done:
             return ExitCode.INCOMPLETE
         return ExitCode.OUT_OF_MEMORY if self._starved else ExitCode.FAILED
@@ -170,6 +226,26 @@ class BatchPrinter:
             self.console.warn(
                 f"standard output is closed; {left} inputs after {self._path} are not done"
             )
+
+    def _note_renamed(self) -> None:
+        """Explain names of results that are not those of the inputs."""
+        if names := renamed({path: self.job.names[path] for path in self.job.paths}):
+            path, name = next(iter(names.items()))
+            some = (
+                "an input shares its name"
+                if len(names) == 1
+                else f"{len(names)} inputs share names"
+            )
+            place = self.job.output.place(name, "*")
+            self.console.note(f"{some} with others: results of {path} are {place}")
+
+    def _finish(self, path: str, *, skipped: bool = False) -> None:
+        """Count an input, and say now and then how far the run is."""
+        self._position.finish(path, skipped=skipped)
+        now = time.monotonic()
+        if self.job.several and now - self._told >= POSITION_INTERVAL:
+            self._told = now
+            self.console.note(str(self._position))
 
     def _handle(self, event: BatchEvent) -> None:
         if isinstance(event, Started):
@@ -191,22 +267,30 @@ class BatchPrinter:
                     spans = count_noun(more, "more span")
                     self.console.warn(f"{path}: {spans} not seen; -f json lists all")
                 self._counts["partial" if timeline.unreadable else "whole"] += 1
-            case Skipped():
+                self._index.add(path, timeline)
+                self._finish(path)
+            case Skipped(path, timeline):
                 self._print_skipped(event)
-            case Failed():
+                self._index.add(path, timeline)
+                self._finish(path, skipped=True)
+            case Failed(path, error):
                 self._print_failure(event)
+                self._index.fail(path, error)
+                self._finish(path, skipped=event.known)
 
     def _print_result(self, event: Written) -> None:
         try:
             if self.as_json:
                 self._emit_json(event.timeline)
-            else:
+            elif not self._silent:
                 self._show(event.timeline)
         finally:
             if event.files:
                 self.console.note("wrote " + ", ".join(map(str, event.files)))
 
     def _emit_json(self, timeline: Timeline) -> None:
+        if self._silent:
+            return
         indent = None if self.job.several else 2
         self.console.emit(timeline.to_json(indent=indent, run=bool(timeline.run)))
 
@@ -227,7 +311,7 @@ class BatchPrinter:
             return
         self._starved |= isinstance(event.error, MemoryLimitError)
         self.console.fail(event.error)
-        if self.as_json and self.job.several:
+        if self.as_json and self.job.several and not self._silent:
             self.console.emit(failure_json(event.path, event.error))
 
 

@@ -117,10 +117,10 @@ def segment_lines(timeline: Timeline) -> Iterator[Text]:
         yield Text(f"  total{base}: " + ", ".join(map(_total, totals)))
         return
     yield Text(f"  total{base}:")
-    width = max(cell_len(printable(row["label"])) for row in totals)
-    for row in totals:
-        label = set_cell_size(printable(row["label"]), width)
-        yield Text(f"    {label}  {100 * row['share']:5.1f} %  {row['count']:>4}x")
+    width = max(cell_len(printable(total["label"])) for total in totals)
+    for total in totals:
+        label = set_cell_size(printable(total["label"]), width)
+        yield Text(f"    {label}  {100 * total['share']:5.1f} %  {total['count']:>4}x")
 
 
 def _part(timeline: Timeline) -> str:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from itertools import chain
@@ -26,6 +26,26 @@ MOST_KINDS = 5
 
 
 @dataclass(frozen=True)
+class InputKind:
+    """What a folder is searched for."""
+
+    noun: str
+    matches: Callable[[str], bool]
+    """Whether a file name is of this kind."""
+    hint: str
+
+
+VIDEOS = InputKind(
+    "videos",
+    lambda name: is_video(name) and not name.endswith(ANNOTATED),
+    f"looked for {' '.join(sorted(VIDEO_SUFFIXES))}",
+)
+TIMELINES = InputKind(
+    "timelines", lambda name: name.endswith(".vidattn.json"), "looked for *.vidattn.json"
+)
+
+
+@dataclass(frozen=True)
 class VideoInput:
     """The path of a video and the folder of its results, relative to the output folder."""
 
@@ -37,8 +57,10 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A path, or several."""
 
 
-def find_videos(inputs: Paths, note: Callable[[str], None] = lambda _: None) -> list[VideoInput]:
-    """The videos that paths stand for, in order, each once.
+def find_videos(
+    inputs: Paths, note: Callable[[str], None] = lambda _: None, kind: InputKind = VIDEOS
+) -> list[VideoInput]:
+    """The videos that paths stand for, in order, each once; or files of another kind.
 
     A folder stands for the videos below it (sorted by name; each linked folder is searched once),
     `@list.txt` for the lines of a file, `-` for the lines of standard input, and a pattern with
@@ -56,7 +78,7 @@ def find_videos(inputs: Paths, note: Callable[[str], None] = lambda _: None) -> 
         inputs = [inputs]
     names = [os.fspath(given) for given in inputs]
     videos: dict[str, VideoInput] = {}
-    for one in (video for name in names for video in _expand(name, note)):
+    for one in (video for name in names for video in _expand(name, note, kind)):
         videos.setdefault(one.path, one)
     if not videos:
         raise InputError(f"{' '.join(names)}: names no input", hint="give one path per line")
@@ -84,7 +106,7 @@ def require_existing(videos: Sequence[VideoInput]) -> None:
     raise VideoError(f"{path}: no such file{more}", code="E_GONE", hint=hint_missing(path))
 
 
-def _expand(given: str, note: Callable[[str], None]) -> Iterator[VideoInput]:
+def _expand(given: str, note: Callable[[str], None], kind: InputKind) -> Iterator[VideoInput]:
     if not given:
         raise InputError("an empty path names no video")
     if given == "-":
@@ -98,12 +120,13 @@ def _expand(given: str, note: Callable[[str], None]) -> Iterator[VideoInput]:
         yield from map(_with_folder, _parse_list(given, data))
     elif is_folder(Path(given)):
         root = os.path.dirname(os.path.normpath(given))  # noqa: PTH120 - "." stays "."
-        for path in _require_any(given, _videos_below(given, note), "no videos below this folder"):
+        below = _files_below(given, note, kind)
+        for path in _require_any(given, below, kind, f"no {kind.noun} below this folder"):
             yield VideoInput(path, _relative_folder(os.path.relpath(path, root or ".")))
     elif glob.has_magic(given) and not os.path.lexists(given):
         matches = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - any path, absolute too
-        found = chain(_flatten(matches, note), _closed_folders(given))
-        paths = _require_any(given, found, "nothing matches this pattern")
+        found = chain(_flatten(matches, note, kind), _closed_folders(given))
+        paths = _require_any(given, found, kind, "nothing matches this pattern")
         yield from map(_with_folder, paths)
     else:
         yield VideoInput(given)
@@ -129,13 +152,13 @@ def _parse_list(name: str, data: bytes | str) -> list[str]:
     return [line for line in (line.rstrip("\r") for line in lines) if line]
 
 
-def _videos_below(folder: str, note: Callable[[str], None]) -> Iterator[str]:
-    """The videos below a folder, and folders below it that may not be searched."""
+def _files_below(folder: str, note: Callable[[str], None], kind: InputKind) -> Iterator[str]:
+    """The files of a kind below a folder, and folders below it that may not be searched."""
     closed: list[str] = []
     others: Counter[str] = Counter()
     for path in walk_files(folder, lambda error: closed.append(str(error.filename))):
         name = PurePath(path).name
-        if is_video(name) and not name.endswith(ANNOTATED):
+        if kind.matches(name):
             yield path
         elif ".vidattn." not in name:
             others[suffix_of(name) or "none"] += 1
@@ -144,13 +167,14 @@ def _videos_below(folder: str, note: Callable[[str], None]) -> Iterator[str]:
         kinds = [f"{suffix} ({count})" for suffix, count in others.most_common(MOST_KINDS)]
         more = f" and {len(others) - MOST_KINDS} more" if len(others) > MOST_KINDS else ""
         files = count_noun(others.total(), "file")
-        note(f"{folder}: left out {files} that do not end as videos do: {', '.join(kinds)}{more}")
+        names = f"{', '.join(kinds)}{more}"
+        note(f"{folder}: left out {files} that do not end as {kind.noun} do: {names}")
 
 
-def _flatten(paths: Iterable[str], note: Callable[[str], None]) -> Iterator[str]:
+def _flatten(paths: Iterable[str], note: Callable[[str], None], kind: InputKind) -> Iterator[str]:
     for path in paths:
         if is_folder(Path(path)):
-            yield from _videos_below(path, note)
+            yield from _files_below(path, note, kind)
         elif not path.endswith(ANNOTATED):
             yield path
 
@@ -177,10 +201,10 @@ def hint_missing(path: str) -> str:
     return "check the path"
 
 
-def _require_any(given: str, paths: Iterable[str], complaint: str) -> list[str]:
+def _require_any(given: str, paths: Iterable[str], kind: InputKind, complaint: str) -> list[str]:
     if listed := list(paths):
         return listed
-    raise InputError(f"{given}: {complaint}", hint=f"looked for {' '.join(sorted(VIDEO_SUFFIXES))}")
+    raise InputError(f"{given}: {complaint}", hint=kind.hint)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -240,6 +264,11 @@ def name_results(inputs: Sequence[VideoInput]) -> dict[str, str]:
         path: f"{short[path]}-{sha256(path, 8)}" if name in shared else name
         for path, name in longer.items()
     }
+
+
+def renamed(names: Mapping[str, str]) -> dict[str, str]:
+    """The names of `name_results` that are not the stems of their paths, by path."""
+    return {path: name for path, name in names.items() if PurePath(name).name != _stem(path)}
 
 
 def _stem(path: str) -> str:

@@ -9,7 +9,8 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from vidattn.errors import UsageError
-from vidattn.io.files import make_folder, writing
+from vidattn.io.files import make_folder, write_atomically, writing
+from vidattn.io.signals import hold_signals
 from vidattn.video import open_video
 
 if TYPE_CHECKING:
@@ -105,15 +106,21 @@ def write_files(
 ) -> tuple[Path, ...]:
     """Write the text files of a timeline, by format; returns their paths. Raises OutputError.
 
-    json comes last: it is the proof that all others exist.
+    A signal that comes meanwhile leaves all of them or none. json comes last: it is the proof that
+    all others exist.
     """
-    from vidattn.output import write
+    from vidattn.output import encode
     from vidattn.output.thumbnails import thumbnails
 
-    for fmt, file in sorted(files.items(), key=lambda item: item[0] == "json"):
-        page = fmt == "html"
-        stills = thumbnails(timeline, opening=opening) if page else None
-        write(timeline, file, fmt, stills=stills, explained=explanations if page else ())
+    texts = {}
+    for fmt, file in files.items():
+        page = {}
+        if fmt == "html":
+            page = {"stills": thumbnails(timeline, opening=opening), "explained": explanations}
+        texts[fmt] = encode(timeline, file, fmt, **page)
+    with hold_signals():
+        for fmt, file in sorted(files.items(), key=lambda item: item[0] == "json"):
+            write_atomically(file, texts[fmt])
     return tuple(files.values())
 
 

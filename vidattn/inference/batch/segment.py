@@ -26,6 +26,7 @@ from vidattn.inference.events import (
     collect,
     describe_input,
     describe_model,
+    stack_embeddings,
 )
 from vidattn.inference.explain import explain_longest, require_explainable
 from vidattn.inference.score_log import ScoreLog
@@ -191,7 +192,8 @@ class Segmenter(Task):
             elif self.options.decoding.snap and timeline.cuts is None:
                 timeline = yield from self._add_cuts(timeline, deliver)
             deliver(timeline)
-            log.remove()
+            if TRANSIENT.isdisjoint(code for _, code in timeline.unreadable):
+                log.remove()  # otherwise --retry-failed goes on with it
 
     def prefetch(self, path: str) -> None:
         """Begin to open a path that comes soon."""
@@ -237,6 +239,14 @@ class Segmenter(Task):
                     yield event
                     if isinstance(event, Finished):
                         return event
+            except VideoError as error:
+                if error.code not in TRANSIENT or all(event.scores is None for event in scored):
+                    raise
+                yield Note(error.message, warning=True)
+                rest = collect(
+                    started, scored, self.classifier, options.decoding, reason=error.code
+                )
+                return Finished(rest, stack_embeddings(scored))
             except STOPS:
                 if any(event.scores is not None for event in scored):
                     deliver(collect(started, scored, self.classifier, options.decoding))

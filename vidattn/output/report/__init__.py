@@ -20,7 +20,13 @@ from vidattn.io.json import dumps
 from vidattn.output.report.assets import UNSEEN, load_template, read_asset, reveal, security_policy
 from vidattn.output.report.explanation import describe_explanation
 from vidattn.output.report.scores import pack_scores
-from vidattn.output.text import decimals_for, describe_coverage, model_title, round_ticks
+from vidattn.output.text import (
+    decimals_for,
+    describe_coverage,
+    format_time,
+    model_title,
+    round_ticks,
+)
 from vidattn.output.xml import relative_path
 from vidattn.timeline import Timeline
 from vidattn.timeline.explanation import Explanation
@@ -82,14 +88,6 @@ def strip_images(page: bytes) -> bytes:
     for part in (rb'<span><a href="#explanations">.*?</span>', rb'\n<details id="exp.*?</details>'):
         page = re.sub(part, b"", page, count=1, flags=re.DOTALL)
     return page
-
-
-def format_time(seconds: float, hours: bool, decimals: int = 1) -> str:
-    """M:SS.s, or H:MM:SS.s, as the script of the page writes it."""
-    whole, rest = divmod(round_ticks(seconds, decimals), 10**decimals)
-    minutes, whole = divmod(whole, 60)
-    end = f"{whole:02d}.{rest:0{decimals}d}"
-    return f"{minutes // 60}:{minutes % 60:02d}:{end}" if hours else f"{minutes}:{end}"
 
 
 def _page_data(

@@ -19,6 +19,24 @@ class ShareBar:
     share: float
     """From 0 to 1."""
     text: str
+    color: str = "right"
+    """CSS class."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A table cell that leads to another page."""
+
+    text: str
+    address: str
+    """Quoted already."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A table cell with SVG; its text is escaped already."""
+
+    svg: str
 
 
 @dataclass(frozen=True)
@@ -30,7 +48,7 @@ class Section:
     drawing: str = ""
     """SVG; its text is escaped already."""
     head: tuple[str, ...] = ()
-    rows: Sequence[Sequence[str | ShareBar]] = ()
+    rows: Sequence[Sequence[str | ShareBar | Link | Drawing]] = ()
     """Of a table under `head`; the first column is text."""
 
 
@@ -47,7 +65,7 @@ def render_page(title: str, facts: Sequence[str], sections: Sequence[Section]) -
         facts=[reveal(fact) for fact in facts],
         sections=sections,
         drawing=Markup,
-        is_bar=lambda cell: isinstance(cell, ShareBar),
+        kind=lambda cell: type(cell).__name__,
         is_number=lambda cell: isinstance(cell, str) and re.fullmatch(NUMBER, cell),
         shown=reveal,
     )
