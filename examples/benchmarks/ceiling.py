@@ -25,12 +25,12 @@ from vidattn.config import ClipConfig
 from vidattn.evaluation.benchmark import SIDE
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
-from vidattn.models.fused import FrozenLinear, OneQuery, can_pack
+from vidattn.models.fused import SPACE, FusedStep, can_pack
+from vidattn.models.fused_layers import FrozenLinear, OneQuery
 from vidattn.models.int8 import Int8Linear
-from vidattn.models.timesformer import SelfAttention
 
 LINEAR = (nn.Linear, FrozenLinear, Int8Linear)
-PARTS = ("qkv", "projection", "MLP", "attention", "norms", "GELU", "patches, head", "rest")
+PARTS = ("qkv", "projection", "MLP", "attention", "norms", "patches, head", "rest")
 
 
 class Stopwatch:
@@ -63,29 +63,26 @@ class Stopwatch:
 
 def part_of(name: str, module: nn.Module) -> str | None:
     """The part that a module is timed as."""
-    if isinstance(module, SelfAttention | OneQuery):
+    if isinstance(module, FusedStep | OneQuery):
         return "attention"
     if isinstance(module, nn.LayerNorm):
         return "norms"
-    if isinstance(module, nn.GELU):
-        return "GELU"
-    if isinstance(module, nn.Conv2d) or name.endswith("head"):
+    if name.endswith(("patch.linear", "head")):
         return "patches, head"
     if not isinstance(module, LINEAR):
         return None
-    last = name.rsplit(".", 1)[-1]
-    return {"qkv": "qkv", "q": "qkv", "kv": "qkv", "proj": "projection"}.get(last, "MLP")
+    if name.endswith("proj"):
+        return "projection"
+    return "qkv" if ".qkv." in name or name.endswith(".q") else "MLP"
 
 
 def multiply_adds(module: nn.Module, given: Tensor, out: Tensor) -> int:
     """Of one call, without those of the modules inside."""
-    if isinstance(module, SelfAttention):
-        rows, tokens, width = given.shape
-        return 2 * rows * tokens * tokens * width
+    if isinstance(module, FusedStep):
+        frames, _, tokens, _ = given.shape
+        return 2 * given.numel() * (tokens if module.spec == SPACE else frames)
     if isinstance(module, OneQuery):
-        return 2 * given.numel()
-    if isinstance(module, nn.Conv2d):
-        return out.numel() * module.weight[0].numel()
+        return 2 * given.numel() * len(module.k)
     return out.numel() * given.shape[-1] if isinstance(module, LINEAR) else 0
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.models.builders import noise
 from vidattn import weights
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
-from vidattn.models import stam, timesformer
+from vidattn.models import fused, stam, timesformer
 from vidattn.models.classifier import Classifier, ModelCard, build_model
 from vidattn.models.fused import FusedModel, can_pack, fuse
 
@@ -97,7 +97,7 @@ def test_chunks_change_memory_and_not_the_result(
         return apply_in_chunks(lambda x: sizes.append(x.shape[0]) or function(x), rows)  # type: ignore[operator]
 
     monkeypatch.setattr(timesformer, "CHUNK_TOKENS", 20)
-    for module in (timesformer, stam):
+    for module in (timesformer, stam, fused):
         monkeypatch.setattr(module, "apply_in_chunks", record)
     torch.testing.assert_close(model(clips), expected, rtol=0, atol=1e-5)
     assert len(sizes) > 4
@@ -106,10 +106,10 @@ def test_chunks_change_memory_and_not_the_result(
 @torch.inference_mode()
 def test_fusing_and_packing_change_only_rounding(model: nn.Module, clips: Tensor) -> None:
     for pack in sorted({False, can_pack()}):
-        fused = fuse(model, pack=pack)
-        assert isinstance(fused, FusedModel)
+        fast = fuse(model, pack=pack)
+        assert isinstance(fast, FusedModel)
         for x in (clips, *(noise(*shape, seed=2) for shape in SHAPES)):
-            torch.testing.assert_close(fused(x), model(x), rtol=1e-5, atol=1e-4)
+            torch.testing.assert_close(fast(x), model(x), rtol=1e-5, atol=1e-4)
 
 
 def test_checkpoints_keep_gradients(config: TimeSformerConfig | StamConfig, clips: Tensor) -> None:

@@ -13,6 +13,7 @@ from vidattn.config import StamConfig, TimeSformerConfig
 from vidattn.models import int8
 from vidattn.models.classifier import build_model
 from vidattn.models.fused import fuse
+from vidattn.models.fused_layers import FrozenLinear
 from vidattn.models.int8 import Int8Linear, can_multiply_int8, token_levels
 
 pytestmark = pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
@@ -78,7 +79,8 @@ def test_logits_are_close_to_float32(scheme: str) -> None:
         parameter.add_(0.05 * torch.randn(parameter.shape))
     clips = torch.randn(2, 3, 4, 64, 64)
     exact, fast = model(clips), fuse(model, torch.int8)
-    assert not any(isinstance(m, nn.Linear) for m in fast.twin.blocks.modules())
+    assert any(isinstance(m, Int8Linear) for m in fast.blocks.modules())
+    assert not any(isinstance(m, nn.Linear | FrozenLinear) for m in fast.blocks.modules())
     assert 0 < (fast(clips) - exact).abs().max() < 0.1 * exact.abs().max()
 
 

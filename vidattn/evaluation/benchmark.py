@@ -27,7 +27,8 @@ from vidattn.io.files import exists
 from vidattn.models.classifier import KINDS, Classifier
 from vidattn.models.device import Precision, Runtime, inference_mode
 from vidattn.models.flops import count_macs
-from vidattn.models.fused import FrozenLinear, can_pack
+from vidattn.models.fused import can_pack
+from vidattn.models.fused_layers import FrozenLinear
 from vidattn.models.int8 import Int8Linear
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import catalog, key_maps, load

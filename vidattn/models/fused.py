@@ -2,11 +2,14 @@
 
 Exact savings, made once from the final weights (`TimeSformer` and `Stam` stay the reference):
 
-- the projection of an attention step and the linear layer after it become one linear layer;
-- in the last block, where the patches are not used afterwards, attention has one query per row and
-  the MLP runs on the class token only;
+- tokens are one tensor [T, B, 1 + P, D], frame by frame, each frame with a copy of the class token:
+  attention within frames and within tubes needs no copies (`fused_layers`);
+- GELU and residual sums are part of linear layers, and the projection of an attention step and the
+  linear layer after it become one;
+- in the last block, where the patches are not used afterwards, only the class token is computed;
 - on a CPU, oneDNN gets the weights packed in the layout of its kernels, where that is faster;
-- weights are cast to bfloat16 once instead of in every call.
+- weights are cast to bfloat16 once instead of in every call; then tokens are bfloat16 between
+  layers, too.
 
 8-bit integers, used on request only, are an approximation: see `int8`.
 """
@@ -14,6 +17,7 @@ Exact savings, made once from the final weights (`TimeSformer` and `Stam` stay t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -21,13 +25,21 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from vidattn.config import StamConfig
+from vidattn.models.fused_layers import (
+    FrozenLinear,
+    OneQuery,
+    attend_rows,
+    attend_tubes,
+    make_linear,
+)
 from vidattn.models.int8 import Int8Linear
 from vidattn.models.protocols import classify_clips
 from vidattn.models.stam import FrameBlock, Stam
 from vidattn.models.timesformer import (
+    SCHEMES,
     AttentionStep,
     Block,
-    SelfAttention,
+    StepSpec,
     TimeSformer,
     apply_in_chunks,
 )
@@ -35,6 +47,11 @@ from vidattn.models.timesformer import (
 MIN_PACKED_WIDTH = 512
 """Narrower models are fused but not packed: calling oneDNN costs more than it saves (with AVX2, a
 clip took 1.27 times as long at width 64 and 1.21 times at width 256)."""
+(SPACE,) = SCHEMES["space"]
+TIME = SCHEMES["divided"][0]
+Grid = tuple[int, int]
+"""Rows and columns of patches in a frame."""
+Attend = Callable[[Tensor, Tensor, Tensor, int, float], Tensor]
 
 
 def fuse(
@@ -42,10 +59,10 @@ def fuse(
 ) -> nn.Module:
     """The fastest form of `model` on its device, without gradients; itself if there is none.
 
-    dtype: of linear layers and attention; norms and sums stay float32. int8, which needs
-    `can_multiply_int8`, applies to the linear layers of the blocks only. pack: whether oneDNN packs
-    the weights; by default where that is faster. `model` stays as it is; weights that need no
-    change are shared, and later changes to `model` do not count.
+    dtype: of tokens, linear layers and attention; sums within norms and softmax stay float32. int8,
+    which needs `can_multiply_int8`, applies to the linear layers of the blocks only. pack: whether
+    oneDNN packs the weights; by default where that is faster. `model` stays as it is; weights that
+    need no change are shared, and later changes to `model` do not count.
     """
     if not isinstance(model, TimeSformer | Stam):
         return model
@@ -80,132 +97,253 @@ class FusedModel(nn.Module):
     def __init__(self, model: TimeSformer | Stam, dtype: torch.dtype, pack: bool) -> None:
         super().__init__()
         self.config = model.config
+        kinds = _Kinds(dtype, pack)
         twin = _copy_structure(model)
-        for module in twin.modules():
-            if isinstance(module, AttentionStep):
-                _merge_projections(module)
-        last = twin.blocks[-1]
-        assert isinstance(last, Block | FrameBlock)
-        twin.blocks[-1] = LastBlock(last) if isinstance(last, Block) else LastFrameBlock(last)
-        if dtype == torch.int8:
-            _replace_linears(twin.blocks, Int8Linear)
-        elif pack or dtype != torch.float32:
-            _replace_linears(twin.blocks, lambda linear: FrozenLinear(linear, dtype, pack))
-        self.twin = twin
+        *blocks, last = twin.blocks
+        twin.blocks = nn.ModuleList()
+        setattr(twin, "patch", PatchEmbedding(twin.patch, kinds))  # noqa: B010
+        self.twin, self.dtype = twin, kinds.dtype
+        self.blocks = nn.ModuleList(FusedBlock(block, kinds) for block in blocks)
+        self.last = LastBlock(last, kinds)
+        self.framewise = isinstance(model, Stam) or model.space_only
+        """Whether all blocks run on single frames."""
 
     def forward(self, clips: Tensor) -> Tensor:
         """clips: float [B, 3, T, H, W]. Returns logits [B, K]."""
         return classify_clips(self, clips)
 
     def encode_frames(self, frames: Tensor) -> Tensor:
-        """frames: [N, 3, H, W]. Returns tokens [N, ...] like those of the model."""
-        return self.twin.encode_frames(frames)
+        """frames: [N, 3, H, W]. Returns tokens float32 [N, ...] like those of the model."""
+        twin = self.twin
+        if isinstance(twin, Stam):
+            cls, x = twin.embed_patches(frames)
+            normed: Tensor = twin.norm(self._run_blocks(cls, x[:, None]))
+            return normed
+        x = twin.embed_patches(frames)
+        return self._run_blocks(*twin.add_class_token(x[:, None])) if self.framewise else x
 
     def classify_frames(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, ...] from `encode_frames`, in time order. Returns logits [B, K]."""
-        return self.twin.classify_frames(tokens)
+        logits: Tensor = self.head(self.embeddings(tokens))
+        return logits
 
     def embeddings(self, tokens: Tensor) -> Tensor:
         """tokens: [B, T, ...] from `encode_frames`. Returns the input of the head, [B, D]."""
-        return self.twin.embeddings(tokens)
+        twin = self.twin
+        if isinstance(twin, Stam):
+            return twin.embeddings(tokens)
+        cls = tokens.mean(1) if self.framewise else self._run_blocks(*twin.add_class_token(tokens))
+        normed: Tensor = twin.norm(cls)
+        return normed
 
     @property
     def head(self) -> nn.Linear:
         """From embeddings [B, D] to logits [B, K]."""
         return self.twin.head
 
+    def _run_blocks(self, cls: Tensor, patches: Tensor) -> Tensor:
+        """cls: [B, D]; patches: [B, T, h, w, D]. Returns the class token of the last block, float32
+        [B, D]."""
+        batch, length, height, width, depth = patches.shape
+        x = cls.new_empty(length, batch, 1 + height * width, depth, dtype=self.dtype)
+        x[:, :, 0] = cls
+        x[:, :, 1:] = rearrange(patches, "b t h w d -> t b (h w) d")
+        for block in self.blocks:
+            x = block(x, (height, width))
+        out: Tensor = self.last(x, (height, width))
+        return out.float()
+
+
+class _Kinds:
+    """How layers are stored."""
+
+    def __init__(self, dtype: torch.dtype, pack: bool) -> None:
+        self.int8, self.pack = dtype == torch.int8, pack
+        low = dtype == torch.bfloat16 or (self.int8 and pack and has_bf16_instructions())
+        self.dtype = torch.bfloat16 if low else torch.float32
+        """Of tokens and attention."""
+
+    def linear(self, linear: nn.Linear, *, gelu: bool = False) -> nn.Module:
+        """A linear layer of a block."""
+        if self.int8:
+            return Int8Linear(linear, self.dtype, gelu=gelu)
+        return FrozenLinear(linear, self.dtype, self.pack, gelu=gelu)
+
+    def norm(self, norm: nn.LayerNorm) -> nn.LayerNorm:
+        """A norm of tokens; on a CPU its weights stay float32."""
+        if self.dtype == torch.float32 or norm.weight.device.type == "cpu":
+            return norm
+        cast = nn.LayerNorm(norm.normalized_shape, norm.eps, device="meta")
+        cast.weight = nn.Parameter(norm.weight.detach().to(self.dtype), requires_grad=False)
+        cast.bias = nn.Parameter(norm.bias.detach().to(self.dtype), requires_grad=False)
+        return cast
+
+
+class PatchEmbedding(nn.Module):
+    """The convolution over patches, as the linear layer that it is."""
+
+    def __init__(self, conv: nn.Conv2d, kinds: _Kinds) -> None:
+        super().__init__()
+        assert conv.bias is not None
+        self.side = conv.kernel_size[0]
+        linear = make_linear(conv.weight.flatten(1), conv.bias)
+        self.linear = FrozenLinear(linear, kinds.dtype, kinds.pack)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames: [N, 3, H, W]. Returns float32 [N, D, h, w]."""
+        x = rearrange(
+            frames.to(self.linear.dtype),
+            "n c (h p) (w q) -> n h w (c p q)",
+            p=self.side,
+            q=self.side,
+        )
+        y: Tensor = self.linear(x).float()
+        return y.permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """An attention step of either family, the linear layer after it merged into its projection."""
+
+    spec: StepSpec
+    norm: nn.LayerNorm
+    qkv: nn.Linear
+    proj: nn.Linear
+    heads: int
+
+
+class FusedBlock(nn.Module):
+    """Attention steps and MLP of a block."""
+
+    def __init__(self, block: nn.Module, kinds: _Kinds) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(FusedStep(step, kinds) for step in _steps_of(block))
+        self.parallel = isinstance(block, Block) and block.parallel
+        self.mlp = FusedMLP(block, kinds)
+
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """x: [T, B, 1 + P, D]. Returns the same shape."""
+        given = x
+        for step in self.steps:
+            x = step(given if self.parallel else x, x, grid)
+        return apply_in_chunks(self.mlp, x.flatten(0, 1)).view_as(x)
+
+
+class FusedMLP(nn.Module):
+    """Norm and MLP with the residual sum."""
+
+    def __init__(self, block: nn.Module, kinds: _Kinds) -> None:
+        super().__init__()
+        assert isinstance(block, Block | FrameBlock)
+        self.norm = kinds.norm(block.norm if isinstance(block, Block) else block.mlp_norm)
+        first, _, last = block.mlp
+        assert isinstance(first, nn.Linear)
+        assert isinstance(last, nn.Linear)
+        self.first, self.last = kinds.linear(first, gelu=True), kinds.linear(last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [..., D]. Returns the same shape."""
+        y: Tensor = self.last(self.first(self.norm(x)), add=x)
+        return y
+
+
+class FusedStep(nn.Module):
+    """Norm, attention among the tokens of a group, and the residual sum."""
+
+    def __init__(self, step: _Step, kinds: _Kinds) -> None:
+        super().__init__()
+        self.spec, self.heads, self.norm = step.spec, step.heads, kinds.norm(step.norm)
+        self.scale = (step.qkv.in_features // step.heads) ** -0.5
+        layers = [step.qkv]
+        if kinds.pack and not kinds.int8:
+            layers, self.scale = _split_projection(step.qkv, self.scale), 1.0
+        self.qkv = nn.ModuleList(map(kinds.linear, layers))
+        self.proj = kinds.linear(step.proj)
+
+    def forward(self, given: Tensor, x: Tensor, grid: Grid) -> Tensor:
+        """x: [T, B, 1 + P, D]. Returns x with the change that `given`, of the same shape and mostly
+        x itself, brings."""
+        if given is x and self.spec == SPACE:
+            return self._add_within_frames(x)
+        if given is x and self.spec == TIME:
+            return self._add_within_tubes(x)
+        cls, patches = _split(given, grid)
+        rows = self.spec.rows(cls, patches)
+        changes = apply_in_chunks(lambda rows: self._attend(rows, attend_rows, None), rows)
+        to_cls, to_patches = self.spec.restore(changes, cls, patches)
+        y = x.clone()
+        y[:, :, 0] += to_cls
+        y[:, :, 1:] += rearrange(to_patches, "b t h w d -> t b (h w) d")
+        return y
+
+    def _add_within_frames(self, x: Tensor) -> Tensor:
+        y = apply_in_chunks(lambda r: self._attend(r, attend_rows, r), x.flatten(0, 1)).view_as(x)
+        if len(y) > 1:
+            y[:, :, 0] = y[:, :, 0].mean(0)
+        return y
+
+    def _add_within_tubes(self, x: Tensor) -> Tensor:
+        def run(rows: Tensor) -> Tensor:
+            tubes = rows.transpose(0, 1).contiguous()
+            return self._attend(tubes, attend_tubes, tubes).transpose(0, 1)
+
+        # One chunk, the usual case, is never copied: transposed twice, its layout is that of x.
+        rows = apply_in_chunks(run, x.flatten(1, 2).transpose(0, 1))
+        y = rows.transpose(0, 1).reshape(x.shape)
+        y[:, :, 0] = x[:, :, 0]
+        return y
+
+    def _attend(self, x: Tensor, attend: Attend, add: Tensor | None) -> Tensor:
+        normed = self.norm(x)
+        parts = [layer(normed) for layer in self.qkv]
+        q, k, v = parts if len(parts) == 3 else parts[0].chunk(3, -1)
+        y: Tensor = self.proj(attend(q, k, v, self.heads, self.scale), add=add)
+        return y
+
+
+def _split_projection(qkv: nn.Linear, scale: float) -> list[nn.Linear]:
+    """Layers for queries times `scale`, keys and values: three outputs that need no copies."""
+    weights, biases = list(qkv.weight.chunk(3)), list(qkv.bias.chunk(3))
+    weights[0], biases[0] = weights[0] * scale, biases[0] * scale
+    return [make_linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+
 
 class LastBlock(nn.Module):
-    """A TimeSformer block that computes the class token only."""
+    """A block that computes the class token only."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: nn.Module, kinds: _Kinds) -> None:
         super().__init__()
-        self.norm, self.mlp = block.norm, block.mlp
-        *first, last = (step for step in block.steps.values() if isinstance(step, AttentionStep))
+        steps = _steps_of(block)
         # In sequence, only the last step writes nothing that is used but the class token.
-        self.first = nn.ModuleList([] if block.parallel else first)
+        one = 0 if isinstance(block, Block) and block.parallel else len(steps) - 1
+        assert all(step.spec.cls for step in steps[one:]), "without the class token"
+        self.first = nn.ModuleList(FusedStep(step, kinds) for step in steps[:one])
+        self.specs = [step.spec for step in steps[one:]]
         self.last = nn.ModuleList(
-            ClassTokenStep(s) for s in ([*first, last] if block.parallel else [last])
+            OneQuery(kinds.norm(s.norm), s.qkv, s.proj, s.heads, kinds.dtype) for s in steps[one:]
         )
+        self.mlp = FusedMLP(block, kinds)
 
-    def forward(self, cls: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """cls: [B, D]; x: [B, T, H, W, D]. Returns the class token, and patches without meaning."""
+    def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """x: [T, B, 1 + P, D]. Returns the class token [B, D]."""
         for step in self.first:
-            to_cls, to_x = step(cls, x)
-            cls, x = cls + to_cls, x + to_x
-        cls = cls + sum(step(cls, x) for step in self.last)
-        return cls + self.mlp(self.norm(cls)), x
-
-
-class ClassTokenStep(nn.Module):
-    """An attention step that computes the class token only."""
-
-    def __init__(self, step: AttentionStep) -> None:
-        super().__init__()
-        assert step.spec.cls, "the class token must take part in the last step"
-        self.spec, self.attn = step.spec, OneQuery(step.norm, step.attn)
-
-    def forward(self, cls: Tensor, x: Tensor) -> Tensor:
-        """cls: [B, D]; x: [B, T, H, W, D]. Returns the change to add to the class token."""
-        y = apply_in_chunks(self.attn, self.spec.rows(cls, x))
-        to_cls: Tensor = reduce(y, "(b c) d -> b d", "mean", b=cls.shape[0])
-        return to_cls
-
-
-class LastFrameBlock(nn.Module):
-    """A block of an image transformer that computes the class tokens only."""
-
-    def __init__(self, block: FrameBlock) -> None:
-        super().__init__()
-        self.attn = OneQuery(block.attn_norm, block.attn)
-        self.mlp_norm, self.mlp = block.mlp_norm, block.mlp
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [N, 1 + P, D], the class token first. Returns [N, 1, D]."""
-        cls = x[:, 0] + self.attn(x)
-        out: Tensor = (cls + self.mlp(self.mlp_norm(cls)))[:, None]
+            x = step(x, x, grid)
+        cls, patches = _split(x, grid)
+        changes = torch.zeros_like(cls)
+        for spec, attend in zip(self.specs, self.last, strict=True):
+            if spec == SPACE:
+                y = apply_in_chunks(attend, x.flatten(0, 1))
+                changes += reduce(y, "(t b) d -> b d", "mean", b=len(cls))
+            else:
+                y = apply_in_chunks(attend, spec.rows(cls, patches))
+                changes += reduce(y, "(b c) d -> b d", "mean", b=len(cls))
+        out: Tensor = self.mlp(cls + changes)
         return out
 
 
-class OneQuery(nn.Module):
-    """Norm and self-attention that computes the first token of each row only."""
-
-    def __init__(self, norm: nn.LayerNorm, attn: SelfAttention) -> None:
-        super().__init__()
-        weight, bias = attn.qkv.weight, attn.qkv.bias
-        width = weight.shape[1]
-        self.norm, self.heads = norm, attn.heads
-        self.q = _make_linear(weight[:width], bias[:width])
-        self.kv = _make_linear(weight[width:], bias[width:])
-        self.proj = attn.proj
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """rows: [R, N, D]. Returns [R, D]."""
-        rows = self.norm(rows)
-        q = rearrange(self.q(rows[:, :1]), "r n (k d) -> r k n d", k=self.heads)
-        k, v = rearrange(self.kv(rows), "r n (two k d) -> two r k n d", two=2, k=self.heads)
-        y = F.scaled_dot_product_attention(q, k, v)
-        out: Tensor = self.proj(rearrange(y, "r k 1 d -> r (k d)"))
-        return out
-
-
-class FrozenLinear(nn.Module):
-    """A linear layer in one dtype, its weight plain or packed for oneDNN."""
-
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype, pack: bool) -> None:
-        super().__init__()
-        weight = linear.weight.detach().to(dtype)
-        self.dtype, self.packed = dtype, pack
-        self.bias = linear.bias.detach().to(dtype)
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if pack else weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [..., D], of any float dtype. Returns [..., D'] in the dtype of this layer."""
-        x = x.to(self.dtype)
-        if not self.packed:
-            return F.linear(x, self.weight, self.bias)
-        y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-        return y
+def _split(x: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Class token [B, D] and patches [B, T, h, w, D] of x [T, B, 1 + P, D]."""
+    return x[0, :, 0], rearrange(x[:, :, 1:], "t b (h w) d -> b t h w d", h=grid[0])
 
 
 def _copy_structure(model: TimeSformer | Stam) -> TimeSformer | Stam:
@@ -217,26 +355,21 @@ def _copy_structure(model: TimeSformer | Stam) -> TimeSformer | Stam:
     return twin.eval().requires_grad_(False)
 
 
-def _merge_projections(step: AttentionStep) -> None:
-    """Merge the linear layer after the attention of a step into its projection."""
+def _steps_of(block: nn.Module) -> list[_Step]:
+    if isinstance(block, FrameBlock):
+        attn = block.attn
+        return [_Step(SPACE, block.attn_norm, attn.qkv, attn.proj, attn.heads)]
+    assert isinstance(block, Block)
+    steps = [step for step in block.steps.values() if isinstance(step, AttentionStep)]
+    return [
+        _Step(step.spec, step.norm, step.attn.qkv, _merge_projections(step), step.attn.heads)
+        for step in steps
+    ]
+
+
+def _merge_projections(step: AttentionStep) -> nn.Linear:
+    """The projection of a step together with the linear layer after it, if there is one."""
     proj, out = step.attn.proj, step.out
-    if isinstance(out, nn.Linear):
-        bias = F.linear(proj.bias, out.weight, out.bias)
-        step.attn.proj, step.out = _make_linear(out.weight @ proj.weight, bias), nn.Identity()
-
-
-def _make_linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """A linear layer of these very tensors."""
-    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    linear.weight = nn.Parameter(weight, requires_grad=False)
-    linear.bias = nn.Parameter(bias, requires_grad=False)
-    return linear
-
-
-def _replace_linears(module: nn.Module, convert: Callable[[nn.Linear], nn.Module]) -> None:
-    """Replace every linear layer below `module` by its conversion."""
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.Linear):
-            setattr(module, name, convert(child))
-        else:
-            _replace_linears(child, convert)
+    if not isinstance(out, nn.Linear):
+        return proj
+    return make_linear(out.weight @ proj.weight, F.linear(proj.bias, out.weight, out.bias))

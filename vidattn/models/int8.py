@@ -11,6 +11,7 @@ import functools
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 WEIGHT_LEVELS = 127
@@ -40,8 +41,11 @@ def token_levels() -> int:
 class Int8Linear(nn.Module):
     """A linear layer in 8-bit integers: inputs and weights are rounded, sums are exact."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(
+        self, linear: nn.Linear, dtype: torch.dtype = torch.float32, *, gelu: bool = False
+    ) -> None:
         super().__init__()
+        self.dtype, self.gelu = dtype, gelu
         weight = linear.weight.detach()
         self.scale = weight.abs().amax(1).clamp_min(1e-30) / WEIGHT_LEVELS
         rounded = (weight / self.scale[:, None]).round()
@@ -51,14 +55,17 @@ class Int8Linear(nn.Module):
         self.levels = token_levels()
         self.rounding = torch.tensor(0.5)  # conversion to integers truncates
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: float32 [..., D]. Returns float32 [..., D']."""
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """x: [..., D]. Returns [..., D'], with `add` added if given, in the dtype of the layer."""
+        x = x.float()
         least = x.amin(-1, keepdim=True)
         step = (x.amax(-1, keepdim=True) - least).clamp_min_(1e-30) / self.levels
         rounded = torch.addcmul(self.rounding - least / step, x, 1 / step).to(torch.uint8)
         y = _multiply(rounded, self.weight, self.scale)
         torch.addcmul(self.bias, y, step, out=y)
-        return y.addcmul_(least, self.sums)
+        y.addcmul_(least, self.sums)
+        y = F.gelu(y) if self.gelu else y
+        return (y if add is None else y.add_(add)).to(self.dtype)
 
 
 def _pack(weight: Tensor) -> Tensor:

@@ -1,0 +1,113 @@
+"""Parts of a fused model: linear layers with what follows them, and attention by layout.
+
+A linear layer also does what comes after it, GELU or the residual sum; on a CPU oneDNN then has it
+done while the product is still in a register. Attention takes queries, keys and values as the
+linear layers left them, without copies.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+SHORT = 16
+"""Tokens up to which attention in bfloat16 on a CPU is two batched products with the keys outermost
+in between: torch's softmax over a few numbers that lie side by side takes 14 times as long."""
+
+
+class FrozenLinear(nn.Module):
+    """A linear layer in one float dtype, its weight plain or packed for oneDNN."""
+
+    def __init__(
+        self, linear: nn.Linear, dtype: torch.dtype, pack: bool, *, gelu: bool = False
+    ) -> None:
+        super().__init__()
+        weight = linear.weight.detach().to(dtype)
+        self.dtype, self.packed, self.gelu = dtype, pack, gelu
+        self.bias = linear.bias.detach().to(dtype)
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if pack else weight
+
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """x: [..., D], of any float dtype. Returns [..., D'] in the dtype of this layer."""
+        x = x.to(self.dtype)
+        if self.packed:
+            return self._multiply_packed(x, add)
+        y = F.linear(x, self.weight, self.bias)
+        y = F.gelu(y) if self.gelu else y
+        return y if add is None else y.add_(add)
+
+    def _multiply_packed(self, x: Tensor, add: Tensor | None) -> Tensor:
+        multiply = torch.ops.mkldnn._linear_pointwise
+        if add is not None:
+            done: Tensor = multiply.binary(x, add.contiguous(), self.weight, self.bias, "add")
+            return done
+        after = ("gelu", "none") if self.gelu else ("none", "")
+        y: Tensor = multiply(x, self.weight, self.bias, after[0], [], after[1])
+        return y
+
+
+def make_linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A linear layer of these very tensors."""
+    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    linear.weight = nn.Parameter(weight, requires_grad=False)
+    linear.bias = nn.Parameter(bias, requires_grad=False)
+    return linear
+
+
+def attend_rows(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
+    """Attention within rows: q, k, v [R, N, D]. scale: of the scores. Returns [R, N, D]."""
+    q, k, v = (rearrange(x, "r n (k d) -> r k n d", k=heads) for x in (q, k, v))
+    return rearrange(F.scaled_dot_product_attention(q, k, v, scale=scale), "r k n d -> r n (k d)")
+
+
+def attend_tubes(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
+    """Attention within columns: q, k, v [N, R, D], N tokens that meet. Returns [N, R, D]."""
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and len(q) <= SHORT:
+        return _attend_short_tubes(q if scale == 1 else q * scale, k, v, heads)
+    q, k, v = (rearrange(x, "n r (k d) -> r k n d", k=heads) for x in (q, k, v))
+    return rearrange(F.scaled_dot_product_attention(q, k, v, scale=scale), "r k n d -> n r (k d)")
+
+
+def _attend_short_tubes(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
+    """As `attend_tubes`: two batched products, the scores [keys, heads of all tubes, queries]."""
+    count, tubes, width = q.shape
+    shape = count, tubes * heads, width // heads
+    q, k, v = (x.reshape(shape).transpose(0, 1).contiguous() for x in (q, k, v))
+    scores = q.new_empty(count, shape[1], count)
+    torch.bmm(k, q.transpose(1, 2), out=scores.transpose(0, 1))
+    scores = torch.softmax(scores, 0, out=scores)
+    return torch.bmm(scores.permute(1, 2, 0), v).transpose(0, 1).reshape(count, tubes, width)
+
+
+class OneQuery(nn.Module):
+    """Norm and self-attention that computes the first token of each row only.
+
+    With a single query per row, keys and values need not be computed: the key projection is applied
+    to the query instead, the value projection to the weighted sum of tokens. The bias of keys, the
+    same for all tokens of a row, falls out of the softmax.
+    """
+
+    def __init__(
+        self, norm: nn.LayerNorm, qkv: nn.Linear, proj: nn.Linear, heads: int, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        q, k, v = (w.detach().to(dtype) for w in qkv.weight.chunk(3))
+        q_bias, _, v_bias = (b.detach().to(dtype) for b in qkv.bias.chunk(3))
+        self.norm = norm
+        self.q, self.v_bias = FrozenLinear(make_linear(q, q_bias), dtype, False), v_bias
+        self.k, self.v = (rearrange(w, "(k d) c -> k d c", k=heads) for w in (k, v))
+        self.proj = FrozenLinear(proj, dtype, False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """rows: [R, N, D]. Returns [R, D]."""
+        rows = self.norm(rows).to(self.k.dtype)
+        heads, size, _ = self.k.shape
+        q = rearrange(self.q(rows[:, 0]), "r (k d) -> k r d", k=heads) * size**-0.5
+        queries = torch.bmm(q, self.k)  # [heads, R, D]
+        scores = torch.bmm(rows, queries.permute(1, 2, 0)).softmax(1)  # [R, N, heads]
+        sums = torch.bmm(scores.transpose(1, 2), rows)  # [R, heads, D]
+        y = torch.bmm(sums.transpose(0, 1), self.v.transpose(1, 2)).transpose(0, 1).flatten(1)
+        out: Tensor = self.proj(y + self.v_bias)
+        return out
