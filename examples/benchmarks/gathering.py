@@ -1,15 +1,19 @@
 """Timelines from the scores of windows: vidattn's default beside the rules of others.
 
     python examples/benchmarks/gathering.py [--videos 4] [--shots 20] [--seed 0] [--data-root DIR]
+                                            [--mixed]
 
 Joins shots of known camera motion, 1.5 to 9 s each, 24 frames a second, over generated textures or
-over frames of the images and videos below DIR, and lets motion-tiny score their windows. Every rule
+over frames of the images and videos below DIR, and lets motion-tiny score their windows. With
+--mixed only half of the labels change at a cut, and half of the shots have one inside. Every rule
 makes timelines of the same scores. F1 at 50 and 75 % overlap as MS-TCN counts it, the share of the
 time with the right label, and how many segments came out where so many are true.
 """
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -47,16 +51,32 @@ def camera(rng: np.random.Generator, label: int, frames: int) -> CameraPath:
     return CameraPath(CameraPath(points).at(times - 1))
 
 
-def video(rng: np.random.Generator, textures: object, shots: int) -> tuple[MemoryVideo, list[Span]]:
-    """A video of joined shots, and its true spans: start, stop, label."""
+def video(
+    rng: np.random.Generator, textures: object, shots: int, mixed: bool = False
+) -> tuple[MemoryVideo, list[Span]]:
+    """A video of joined shots, and its true spans: start, stop, label.
+
+    mixed: whether some labels change without a cut, and some cuts change no label.
+    """
     frames, spans, begin, last = [], [], 0, -1
+    path, edges = np.zeros((0, 4)), [0]  # of what is filmed without a stop
     for _ in range(shots):
-        label = int(rng.choice([k for k in range(len(LABELS)) if k != last]))
+        # A zoom begins at a cut, so that none goes too far.
+        free = [k for k, name in enumerate(LABELS) if not len(path) or "zoom" not in name]
+        label = int(rng.choice([k for k in free if k != last]))
         count = round(rng.uniform(1.5, 9) * FPS)
-        shot, _ = render(rng, textures, camera(rng, label, count), SIDE, 0.6, 4)
-        frames.append(degrade(rng, shot, 0.6))
+        points = camera(rng, label, count).points
+        if len(path):
+            points = np.concatenate([path[:-1], points[1:] - points[0] + path[-2]])
         spans.append((begin / FPS, (begin + count) / FPS, label))
-        begin, last = begin + count, label
+        begin, last, path = begin + count, label, points
+        if mixed and rng.random() < 0.5:
+            edges.append(len(path) - 2 - count // 2)
+        if not mixed or rng.random() < 0.5 or len(spans) == shots:
+            for start, stop in pairwise([*edges, len(path) - 2]):
+                shot, _ = render(rng, textures, CameraPath(path[start : stop + 2]), SIDE, 0.6, 4)
+                frames.append(degrade(rng, shot, 0.6))
+            path, edges = np.zeros((0, 4)), [0]
     return MemoryVideo(np.concatenate(frames), fps=FPS), spans
 
 
@@ -94,6 +114,7 @@ RULES: dict[str, Rule] = {
     "median": decoded(smooth="median"),
     "viterbi, cost 2": decoded(smooth="viterbi"),
     "viterbi, cost 8": decoded(smooth="viterbi", switch_cost=8.0),
+    "default, no cuts": lambda timeline: decoded()(replace(timeline, cuts=None)),
     "default": decoded(),
 }
 
@@ -119,13 +140,14 @@ def main() -> None:
     parser.add_argument("--shots", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--mixed", action="store_true")
     parser.add_argument("--overlaps", type=float, nargs="+", default=[0.0, 0.5, 0.75])
     options = parser.parse_args()
     folder, seed = options.data_root, options.seed
     textures = PhotographedTextures(folder) if folder else DrawnTextures((seed, 7), 48)
     classifier = vidattn.load("motion-tiny")
     rngs = [np.random.default_rng((seed, i)) for i in range(options.videos)]
-    videos = [video(rng, textures, options.shots) for rng in rngs]
+    videos = [video(rng, textures, options.shots, options.mixed) for rng in rngs]
     print(f"{'overlap':>7}  {'rule':18} {'F1@50':>6} {'F1@75':>6} {'time':>6}  segments")
     for overlap in options.overlaps:
         timelines = [vidattn.segment(v, classifier, overlap=overlap) for v, _ in videos]

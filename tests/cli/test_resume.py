@@ -17,7 +17,7 @@ from tests.helpers import Run, write_video
 from vidattn.inference.score_log import HEAD, MAGIC
 
 WANTED = ("--stride", "0.1", "--batch-size", "2", "-f", "json,csv")
-RECORD = HEAD.size + 5 + 4 * 3
+RECORD = HEAD.size + 5 + 4 * (3 + 4)  # probabilities, and changes between frames
 
 
 def size(path: Path) -> int:

@@ -17,6 +17,7 @@ from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.inference import scorer as scorer_module
 from vidattn.inference import stream as infer
 from vidattn.inference.scorer import Scorer
+from vidattn.inference.shot_detection import ShotDetector
 from vidattn.models import fused
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
@@ -86,6 +87,32 @@ def test_segments_change_with_the_video(video: MemoryVideo, classifier: Classifi
     assert spans(timeline) == [("red", 0.0, 3.0), ("green", 3.0, 8.0), ("blue", 8.0, 10.5)]
     assert timeline.coverage == 1.0
     assert [s.start_frame for s in timeline.segments] == [0, 30, 80]
+
+
+def test_shot_cuts_are_found_among_frames_close_together(classifier: Classifier) -> None:
+    frames = color_frames(("red", 3.2), ("green", 5.1), ("blue", 2.2))
+    timeline = infer.segment(MemoryVideo(frames, fps=FPS), classifier, window=0.8)
+    assert timeline.cuts is not None
+    assert timeline.cuts == pytest.approx((3.2, 8.3), abs=0.11)
+    assert [stop for _, _, stop in spans(timeline)] == [*timeline.cuts, 10.5]
+    assert infer.segment(MemoryVideo(frames, fps=FPS), classifier, window=2.0).cuts is None
+
+
+@pytest.mark.parametrize("stride", [0.4, 0.5, 1.3])
+def test_shot_cuts_are_the_same_in_a_run_that_was_resumed(stride: float) -> None:
+    frames = color_frames(("red", 1.0), ("green", 1.5), ("blue", 1.5), ("red", 1.0), width=96)
+    video = MemoryVideo(frames.repeat(8, axis=1), fps=FPS)
+    starts = np.arange(0, 4.5, stride)
+    views = [View(tuple(range(int(s * FPS), int(s * FPS) + 4))) for s in starts]
+    whole = ShotDetector(video.times, views)
+    assert len(list(whole.measure(video.stream(whole.needed_frames(views))))) > 12
+    assert whole.cuts()
+    for first in range(1, len(views)):
+        resumed = ShotDetector(video.times, views)
+        for view in views[:first]:
+            resumed.restore(view, whole.changes(view))
+        list(resumed.measure(video.stream(resumed.needed_frames(views[first:]))))
+        assert resumed.cuts() == whole.cuts()
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.8])

@@ -10,6 +10,7 @@ from vidattn.timeline.decoding import (
     Decoding,
     apply_hysteresis,
     decode_labels,
+    most_likely_path,
     smooth,
     viterbi_path,
 )
@@ -79,6 +80,13 @@ def test_viterbi_finds_the_best_of_all_paths(seed: int) -> None:
     paths = list(np.ndindex(*[3] * 6))
     best = max(path_value(rows, p, cost) for p in paths)
     assert path_value(rows, tuple(viterbi_path(rows, cost)), cost) == pytest.approx(best)
+
+
+def test_each_change_may_have_a_cost_of_its_own() -> None:
+    rows = np.log(np.array([[0.9, 0.1], [0.2, 0.8], [0.9, 0.1]]))
+    assert most_likely_path(rows, 5.0).tolist() == [0, 0, 0]
+    assert most_likely_path(rows, np.array([0.0, 0.1, 0.1])).tolist() == [0, 1, 0]
+    assert most_likely_path(rows, np.array([0.0, 0.1, 5.0])).tolist() == [0, 0, 0]
 
 
 def test_a_stretch_of_the_path_is_background_when_its_mean_is_below_the_threshold() -> None:

@@ -128,6 +128,48 @@ def test_labels_do_not_last_beyond_a_gap() -> None:
     assert path.cells == tuple(spans)
 
 
+def test_a_boundary_near_a_shot_cut_lies_at_the_nearest_one() -> None:
+    rows = shot(0, 0.25, 1.0, 9.3, 20.0)
+    spans = windows(len(rows), 0.25)
+    path = PathModel(spans, rows, cut_cells(spans), cuts=(2.0, 9.37, 9.41, 15.11)).path()
+    assert changes(path) == [9.37]
+
+
+def test_labels_change_at_cuts_in_a_video_that_changes_there() -> None:
+    labels = [0] * 6 + [1] * 6 + [2] * 6 + [1] + [0] * 6
+    rows = scores(labels, 0.7)
+    rows[18] = [0.15, 0.7, 0.15]
+    spans = windows(len(rows))
+    cuts = (6.0, 12.0, 18.0, 19.0)
+    assert changes(path_of(rows)) != list(cuts)
+    model = PathModel(spans, rows, cut_cells(spans), cuts=cuts)
+    path = model.path()
+    assert changes(path) == list(cuts)
+    assert path.cut_cost < path.switch_cost
+    again = model.path(path.switch_cost)
+    assert again.labels.tolist() == path.labels.tolist()
+    assert again.cut_cost == path.cut_cost
+    known = PathModel(spans, rows, cut_cells(spans)).posteriors(path_of(rows))
+    assert model.posteriors(path)[18, 1] > known[18, 1]
+
+
+def test_cuts_alone_change_no_label() -> None:
+    rows = scores([0] * 40, 0.6)
+    rows[20] = [0.3, 0.4, 0.3]
+    spans = windows(len(rows))
+    path = PathModel(spans, rows, cut_cells(spans), cuts=np.arange(1.3, 39, 2).tolist()).path()
+    assert changes(path) == []
+
+
+def test_cuts_at_the_ends_and_beyond_gaps_move_nothing_else() -> None:
+    spans = [*windows(3), *(Window(i, i + 1.0) for i in range(10, 13))]
+    rows = scores([0, 0, 0, 1, 1, 1])
+    path = PathModel(spans, rows, cut_cells(spans), cuts=(0.0, 5.0, 13.0, 20.0)).path()
+    assert path.cells == tuple(spans)
+    (cell,) = windows(1)
+    assert PathModel([cell], scores([0]), [cell], cuts=(0.5,)).path().cells == (cell,)
+
+
 def test_boundaries_of_a_constant_rate_lie_at_the_start_of_a_frame() -> None:
     fps = Fraction(24)
     timeline = Timeline(

@@ -248,7 +248,6 @@ _DECODING = {
     "merge_gap": option("--merge-gap", "SEC", "Merge segments of the same label up to SEC apart."),
     "min_duration": option("--min-duration", "SEC", "Shortest segment to keep."),
 }
-_SNAP = "Move boundaries to nearby shot cuts"
 PostProcessing = Annotated[
     Decoding,
     Group(
@@ -262,11 +261,11 @@ PostProcessing = Annotated[
                 "`compare --fit-threshold` stored in the model.",
                 parser=threshold,
             ),
-            "snap": option("--snap-to-cuts", f"{_SNAP}, found in an extra pass."),
+            "snap": option("--snap-to-cuts", "Find shot cuts in all frames, in an extra pass."),
         },
     ),
 ]
-_SAVED_SNAP = {"snap": option("--snap-to-cuts", f"{_SNAP}, as stored in the timeline.")}
+_SAVED_SNAP = {"snap": option("--snap-to-cuts", "Move boundaries to the stored shot cuts.")}
 _ANEW = Annotated[Decoding, Group("Post-processing", _DECODING)]
 _ANEW_WITH_CUTS = Annotated[Decoding, Group("Post-processing", {**_DECODING, **_SAVED_SNAP})]
 PostProcessingChanges = Annotated[dict[str, Any], Changes(_ANEW)]

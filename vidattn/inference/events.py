@@ -17,6 +17,7 @@ from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 from vidattn.video import UnreadableSpan, VideoDetails
 
 if TYPE_CHECKING:
+    from vidattn.inference.shot_detection import ShotDetector
     from vidattn.models.classifier import Classifier
 
 Scores = NDArray[np.float32]
@@ -42,6 +43,8 @@ class Started:
     """Spans that do not decode; grows during the run."""
     precision_check: Mapping[str, Any] = field(default_factory=dict)
     """The result of the precision check, for the `model` of a timeline."""
+    shots: ShotDetector | None = None
+    """Finds shot cuts during the run."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def collect(
     seen = tuple(window for event in scored for window in started.seen[event.index])
     facts = started.facts
     reused = sum(event.reused for event in done)
+    shots = None if decoding.snap else started.shots  # snapping finds cuts in all frames
     return Timeline(
         source=started.source,
         labels=classifier.labels,
@@ -115,6 +119,7 @@ def collect(
         unreadable=tuple(sorted(lost)),
         seen=None if seen == tuple(covered) else seen,
         reused=None if started.settings.skip_static is None else reused,
+        cuts=None if shots is None else shots.cuts(),
         run={"version": version("vidattn"), **(run or {})},
         frame_times=started.times,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from vidattn.data import transforms
 from vidattn.data.frames import FrameBuffer, needed_frames
 from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.scorer import Scorer
+from vidattn.inference.shot_detection import ShotDetector
 from vidattn.types import Crop, View
 from vidattn.video import Video
 
@@ -31,17 +32,26 @@ T = TypeVar("T")
 
 @contextmanager
 def cached_features(
-    video: Video, views: Collection[View], clip: ClipConfig, scorer: Scorer, clock: Stopwatch
+    video: Video,
+    views: Sequence[View],
+    clip: ClipConfig,
+    scorer: Scorer,
+    clock: Stopwatch,
+    shots: ShotDetector | None = None,
 ) -> Iterator[FeatureCache]:
     """A FeatureCache for views of an open video, while decoding runs ahead in a thread.
 
-    The clock counts decoding as `decode_s`, and the time spent waiting for it as `wait_s`.
+    shots: sees all frames, too. The clock counts decoding as `decode_s`, and the time spent waiting
+    for it as `wait_s`.
     """
-    frames = clock.timed("decode_s", video.stream(needed_frames(views)))
+    needed = needed_frames(views) if shots is None else shots.needed_frames(views)
+    frames = clock.timed("decode_s", video.stream(needed))
     longest = max((len(view.indices) for view in views), default=1)
     room = min(PREFETCH_BYTES // (3 * video.width * video.height), PREFETCH_FRAMES)
     with closing(prefetch(frames, max(longest, room), video.interrupt)) as decoded:
-        yield FeatureCache(FrameBuffer(clock.timed("wait_s", decoded)), clip, scorer)
+        waited = clock.timed("wait_s", decoded)
+        seen = waited if shots is None else shots.measure(waited)
+        yield FeatureCache(FrameBuffer(seen), clip, scorer)
 
 
 class FeatureCache:

@@ -110,10 +110,11 @@ def resume_from(
     skip_static: float | None,
     batch: int,
     classes: int,
+    width: int = 0,
 ) -> tuple[ResumePoint, list[Scored]]:
     """The point to resume a run from, given the windows in its log, and the events before it.
 
-    classes: how many numbers of a record are scores; the others are its embedding.
+    classes, width: how many numbers of a record are its scores, and then its embedding.
     """
     windows = list(plan)
     first = first_window(known, list(plan.values()), batch)
@@ -123,7 +124,7 @@ def resume_from(
             break
         row, window = record.scores, windows[record.index]
         scores = None if row is None else row[:classes]
-        embedding = row[classes:] if row is not None and len(row) > classes else None
+        embedding = row[classes : classes + width] if row is not None and width else None
         done.append(Scored(record.index, window, scores, record.reused, embedding))
     computed = [event for event in done if not event.reused]
     still = skip_static is not None and computed and computed[-1].scores is not None

@@ -2,7 +2,7 @@
 
 The file begins with `MAGIC`; then come records, each `length, crc32` (uint32, little-endian) and so
 many bytes. The first is JSON, the identity of the run. Every other is one window: its number
-(uint32), flags (uint8: 1 scored, 2 whole, 4 reused), and its scores (float32 [K]). A record is
+(uint32), flags (uint8: 1 scored, 2 whole, 4 reused), and its numbers (float32). A record is
 handed to the system when its window closes, which survives the process, and flushed to disk every
 few seconds, which survives the machine. The log is removed when the timeline is written.
 """
@@ -42,7 +42,8 @@ class ScoreRecord:
 
     index: int
     scores: NDArray[np.float32] | None
-    """Probabilities [K], and then the embedding if there is one; None where too little decodes."""
+    """Probabilities [K], then the embedding if there is one, then changes between frames where shot
+    cuts are looked for; None where too little decodes."""
     whole: bool
     """Whether all frames up to here could be read."""
     reused: bool = False

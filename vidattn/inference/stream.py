@@ -36,6 +36,7 @@ from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.resume import identity, resume_from
 from vidattn.inference.score_log import ScoreLog, ScoreRecord
 from vidattn.inference.scorer import Scorer
+from vidattn.inference.shot_detection import ShotDetector
 from vidattn.inference.window_scoring import WindowScorer
 from vidattn.inference.windowing import Windowing, WindowingChanges
 from vidattn.models.classifier import Classifier
@@ -86,22 +87,31 @@ def stream(
         planned = _planned(video, classifier.clip, windowing)
         seen = tuple((window,) for window in planned.seen)
         scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
+        shots = ShotDetector(video.times, planned.views)
         started = _started(video, "segment", planned.windows, seen, planned, scorer, check)
+        started = replace(started, shots=shots)
         yield started
         views = dict(zip(planned.windows, planned.views, strict=True))
         size = scorer.batch_size(max(len(view.indices) for view in planned.views))
         known = {}
         if log is not None:
-            known = log.begin(identity(started, classifier, scorer, size), classes + scorer.width)
-        resumed, done = resume_from(known, views, windowing.skip_static, size, classes)
+            numbers = classes + scorer.width + len(shots.changes(planned.views[0]))
+            known = log.begin(identity(started, classifier, scorer, size), numbers)
+        for record in known.values():
+            if record.scores is not None:
+                shots.restore(planned.views[record.index], record.scores[classes + scorer.width :])
+        resumed, done = resume_from(
+            known, views, windowing.skip_static, size, classes, scorer.width
+        )
         yield from done
         unreadable = len(video.unreadable)
         pending = resumed.pending(planned.views, size)
-        with cached_features(video, pending, classifier.clip, scorer, clock) as cache:
+        with cached_features(video, pending, classifier.clip, scorer, clock, shots) as cache:
             windows = WindowScorer(views, classifier, cache, windowing.skip_static, scorer.width)
             for event in windows.score(size, clock, resumed):
                 if log is not None and event.index not in known:
-                    log.add(_record(event, len(video.unreadable) == unreadable))
+                    changed = shots.changes(planned.views[event.index])
+                    log.add(_record(event, changed, len(video.unreadable) == unreadable))
                 done.append(event)
                 yield event
         video.check_unchanged()
@@ -125,11 +135,12 @@ def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.Windo
     return replace(planned, settings=settings)
 
 
-def _record(event: Scored, whole: bool) -> ScoreRecord:
+def _record(event: Scored, changes: Scores, whole: bool) -> ScoreRecord:
     """The record of a window in the log."""
     row = event.scores
-    if row is not None and event.embedding is not None:
-        row = np.concatenate([row, event.embedding])
+    if row is not None:
+        parts = [row, changes] if event.embedding is None else [row, event.embedding, changes]
+        row = np.concatenate(parts)
     return ScoreRecord(event.index, row, whole, event.reused)
 
 

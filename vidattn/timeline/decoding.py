@@ -51,7 +51,7 @@ class Decoding:
     merge_gap: float = 0.0
     """Seconds. Segments of one label separated by at most this much background are merged."""
     snap: bool = False
-    """Whether boundaries move to a nearby shot cut, if cuts are known."""
+    """Whether boundaries move to a nearby shot cut, if cuts are known; auto uses these anyway."""
 
     def __post_init__(self) -> None:
         kernel, leave = self.kernel, self.leave
@@ -134,19 +134,20 @@ def viterbi_path(
     return most_likely_path(rows if weights is None else rows * weights[:, None], switch_cost)
 
 
-def most_likely_path(evidence: Floats, switch_cost: float) -> Labels:
+def most_likely_path(evidence: Floats, switch_cost: float | Floats) -> Labels:
     """The labels [N] with the greatest sum of log-evidence [N, K] minus the costs of changes.
 
     This is the most likely path of a hidden Markov model in which changing to another state is
-    exp(-switch_cost) times as likely as staying. switch_cost: nats. Of equal paths the one that
-    changes earlier wins.
+    exp(-switch_cost) times as likely as staying. switch_cost: nats, also one for the change before
+    each row. Of equal paths the one that changes earlier wins.
     """
+    costs = np.broadcast_to(np.asarray(switch_cost, dtype=np.float64), len(evidence)).tolist()
     best, stays = np.zeros(evidence.shape[1]), np.ones(evidence.shape, dtype=bool)
     origin = np.zeros(len(evidence), dtype=np.int64)
     for i, row in enumerate(evidence):
         if i:
             origin[i] = best.argmax()
-            change = best[origin[i]] - switch_cost
+            change = best[origin[i]] - costs[i]
             np.greater_equal(best, change, out=stays[i])
             np.maximum(best, change, out=best)
         best += row

@@ -5,9 +5,12 @@ triangle, as wide as the window and at least `REACH` strides to each side. Overl
 frames, so that each moment carries the evidence of about one window, however many see it. A hidden
 Markov model then decides: a label lasts until changing to another pays for the cost of a switch,
 which is the logarithm of how rare switches are. The model learns it from the scores themselves,
-counting the switches of its own answer until that stays the same. Each boundary moves to the moment
-at which the evidence turns, between two frames. Last, the same model says how probable each label
-is at each moment, whatever the path: this is the confidence of segments.
+counting the switches of its own answer until that stays the same. Where shot cuts are known, the
+nearest boundary between two cells moves to each, and a switch there has a cost of its own, learned
+in the same way: videos whose labels change at their cuts are divided there, and others are not.
+Each boundary elsewhere moves to the moment at which the evidence turns, between two frames. Last,
+the same model says how probable each label is at each moment, whatever the path: this is the
+confidence of segments.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -46,7 +50,9 @@ class LabelPath:
     cells: tuple[Window, ...]
     """As given, but where the label changes the boundary lies where the evidence turns."""
     switch_cost: float
-    """Nats."""
+    """Nats, of a switch that is not at a shot cut."""
+    cut_cost: float = math.nan
+    """Nats, of a switch at a shot cut."""
 
 
 class _Evidence:
@@ -88,7 +94,7 @@ class PathModel:
 
     windows: sorted; scores: probabilities [N, K]. cells: sorted, each seen by a window; a label
     does not last beyond cells that do not touch. fps: where it is constant; boundaries then lie
-    between frames.
+    between frames. cuts: shot cuts in seconds, rising.
     """
 
     def __init__(
@@ -97,40 +103,50 @@ class PathModel:
         scores: NDArray[np.floating],
         cells: Sequence[Window],
         fps: Fraction | None = None,
+        cuts: Sequence[float] = (),
     ) -> None:
-        self._windows, self._cells, self._fps = _Evidence(windows, scores), cells, fps
-        apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
-        self._blocks = np.split(self._windows.of_cells(cells), apart)
-        lengths = np.array([cell.duration for cell in cells]) / self._windows.span
-        self._lengths = np.split(lengths, apart)
+        self._windows, self._fps = _Evidence(windows, scores), fps
+        self._cells, self._at_cut = _meet_cuts(cells, cuts)
+        self._apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
+        self._blocks = np.split(self._windows.of_cells(self._cells), self._apart)
+        self._lengths = np.array([cell.duration for cell in self._cells]) / self._windows.span
 
     def path(self, switch_cost: float | None = None) -> LabelPath:
-        """The most likely label of every cell. switch_cost: nats; None learns it."""
-        cost = LEAST_COST if switch_cost is None else switch_cost
+        """The most likely label of every cell. switch_cost: nats; None learns it. At a cut, it is
+        as much lower as it is where it is learned."""
+        labels, costs = self._learned
+        if switch_cost is not None:
+            costs = costs * (switch_cost / costs[0])
+            labels = self._likely(costs)
+        cells = _move_boundaries(self._cells, labels, self._at_cut, self._windows, self._fps)
+        return LabelPath(labels, cells, *costs.tolist())
+
+    def posteriors(self, path: LabelPath) -> Floats:
+        """The probability of every label in each cell at the costs of a path: [cells, K], rows sum
+        to 1."""
+        costs = np.where(self._at_cut, path.cut_cost, path.switch_cost)
+        lengths = np.where(self._at_cut, 1.0, self._lengths)
+        blocks = (self._blocks, np.split(costs, self._apart), np.split(lengths, self._apart))
+        return np.concatenate(list(map(label_posteriors, *blocks)))
+
+    @cached_property
+    def _learned(self) -> tuple[Labels, Floats]:
+        """The most likely labels, and the costs of a switch elsewhere and at a cut behind them."""
+        chances = np.array([self._lengths.sum(), self._at_cut.sum()])
+        costs = np.full(2, LEAST_COST)
         for _ in range(ROUNDS):
-            paths = [most_likely_path(block, cost) for block in self._blocks]
-            before = cost
-            if switch_cost is None:
-                cost = self._learned_cost(paths)
-            if abs(cost - before) < 0.01:
+            before, labels = costs, self._likely(costs)
+            switches = np.setdiff1d(np.flatnonzero(np.diff(labels)) + 1, self._apart)
+            counts = np.bincount(self._at_cut[switches].astype(np.int64), minlength=2)
+            costs = _costs_of(counts, chances, self._blocks[0].shape[1])
+            if np.abs(costs - before).max() < 0.01:
                 break
-        labels = np.concatenate(paths)
-        cells = _move_boundaries(self._cells, labels, self._windows, self._fps)
-        return LabelPath(labels, cells, before)
+        return labels, before
 
-    def posteriors(self, switch_cost: float) -> Floats:
-        """The probability of every label in each cell: [cells, K], rows sum to 1."""
-        blocks = zip(self._blocks, self._lengths, strict=True)
-        return np.concatenate([label_posteriors(b, switch_cost, each) for b, each in blocks])
-
-    def _learned_cost(self, paths: Sequence[Labels]) -> float:
-        """The log-odds of staying against going to one of the other labels, within a window
-        length."""
-        switches = sum(int((path[1:] != path[:-1]).sum()) for path in paths)
-        spans = sum(each.sum() for each in self._lengths)
-        labels = self._blocks[0].shape[1]
-        share = min((switches + 1) / (spans + 2), 0.9)
-        return max(math.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
+    def _likely(self, costs: Floats) -> Labels:
+        """The most likely labels at the costs of a switch elsewhere and at a cut."""
+        each = np.split(costs[self._at_cut.astype(np.int64)], self._apart)
+        return np.concatenate(list(map(most_likely_path, self._blocks, each)))
 
 
 def add_confidence(
@@ -154,16 +170,17 @@ def add_confidence(
     )
 
 
-def label_posteriors(evidence: Floats, cost: float, lengths: Floats) -> Floats:
+def label_posteriors(evidence: Floats, cost: float | Floats, lengths: Floats) -> Floats:
     """The probability of every label in each of some cells [N, K], by sums over all paths.
 
-    evidence: [N, K], in nats; cost: of a switch within a window length; lengths: of the cells, in
-    window lengths. The forward and backward passes of a hidden Markov model (Rabiner 1989, III).
+    evidence: [N, K], in nats; cost: of a switch within a window length, also one for each cell;
+    lengths: of the cells, in window lengths. The forward and backward passes of a hidden Markov
+    model (Rabiner 1989, III).
     """
     cells, labels = evidence.shape
     rows = np.exp(evidence - evidence.max(axis=1, keepdims=True))
     # Against staying, to each other label; above 0, so that no sum is.
-    change = np.clip(math.exp(-cost) * lengths, 1e-12, 1)
+    change = np.clip(np.exp(-np.asarray(cost)) * lengths, 1e-12, 1)
     stay = 1 / (1 + (labels - 1) * change)
     change = stay * change
     before, after = np.full((2, labels), 1 / labels)
@@ -180,11 +197,41 @@ def label_posteriors(evidence: Floats, cost: float, lengths: Floats) -> Floats:
     return np.asarray(posterior / posterior.sum(axis=1, keepdims=True))
 
 
+def _costs_of(switches: NDArray[np.int64], chances: Floats, labels: int) -> Floats:
+    """The log-odds of staying against going to one of the other labels, at each chance to."""
+    share = np.minimum((switches + 1) / (chances + 2), 0.9)
+    return np.maximum(np.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
+
+
+def _meet_cuts(
+    cells: Sequence[Window], cuts: Sequence[float]
+) -> tuple[Sequence[Window], NDArray[np.bool_]]:
+    """The cells with the nearest boundary moved to each cut, and whether each begins at one."""
+    at_cut = np.zeros(len(cells), dtype=np.bool_)
+    inner = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop == b.start]
+    starts = np.array([cells[i].start for i in inner])
+    nearest: dict[int, float] = {}
+    for cut in cuts if inner else ():
+        place = int(np.abs(starts - cut).argmin())
+        i, own = inner[place], starts[place]
+        if cells[i - 1].start < cut < cells[i].stop:
+            nearest[i] = min(nearest.get(i, cut), cut, key=lambda time: abs(time - own))
+    edges = [[cell.start, cell.stop] for cell in cells]
+    for i, cut in nearest.items():
+        edges[i - 1][1] = edges[i][0] = cut
+        at_cut[i] = True
+    return tuple(Window(*pair) for pair in edges) if nearest else cells, at_cut
+
+
 def _move_boundaries(
-    cells: Sequence[Window], labels: Labels, evidence: _Evidence, fps: Fraction | None
+    cells: Sequence[Window],
+    labels: Labels,
+    at_cut: NDArray[np.bool_],
+    evidence: _Evidence,
+    fps: Fraction | None,
 ) -> tuple[Window, ...]:
     edges = [[cell.start, cell.stop] for cell in cells]
-    for i in np.flatnonzero(np.diff(labels)).tolist():
+    for i in np.flatnonzero((np.diff(labels) != 0) & ~at_cut[1:]).tolist():
         first, second = cells[i], cells[i + 1]
         start, stop = (first.start + first.stop) / 2, (second.start + second.stop) / 2
         times = _between(start, stop, fps)

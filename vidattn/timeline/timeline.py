@@ -71,7 +71,8 @@ class Timeline:
     reused: int | None = None
     """Number of windows that reused earlier scores; None if that was not asked for."""
     cuts: tuple[float, ...] | None = None
-    """Seconds of the shot cuts, rising; None if nothing has searched for them."""
+    """Seconds of the shot cuts, rising; None if nothing has searched for them.
+    `smooth` auto finds the labels with them."""
     run: Mapping[str, Any] = field(default_factory=dict)
     """Times and memory of this run, which differ from those of the next."""
     cell_frames: tuple[tuple[int, int], ...] | None = None
@@ -118,8 +119,8 @@ class Timeline:
             frames = self._move_frames(cells)
         segments = merge_cells(cells, self.cell_scores, self.labels, decoding, frames, path)
         if self.path is not None:
-            posteriors = self._path_model.posteriors(self.path.switch_cost)
-            segments = add_confidence(segments, self.path, posteriors, self._spans)
+            posteriors = self._path_model.posteriors(self.path)
+            return add_confidence(segments, self.path, posteriors, self._spans)
         if not (decoding.snap and self.cuts):
             return segments
         return snap_to_cuts(segments, self.cuts, self.snap_distance, self._frame_at)
@@ -142,7 +143,8 @@ class Timeline:
 
     @cached_property
     def _path_model(self) -> PathModel:
-        return PathModel(self._spans, round_scores(self.scores), self.cells, self._constant_fps)
+        scores, cuts = round_scores(self.scores), self.cuts or ()
+        return PathModel(self._spans, scores, self.cells, self._constant_fps, cuts)
 
     @cached_property
     def cells(self) -> tuple[Window, ...]:
@@ -229,6 +231,7 @@ class Timeline:
             scores=pool(self.scores)[None].astype(np.float32),
             settings=replace(self.settings, pool=str(pool)),
             seen=self.windows if self.seen is None else self.seen,
+            cuts=None,
             cell_frames=frames and ((frames[0][0], frames[-1][1]),),
         )
 

@@ -68,7 +68,7 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         "colors": [slots[k] for k in ids],
         "classes": len(timeline.labels),
         "tables": len(tables),
-        "cuts": list(timeline.cuts or ()) if decoding.snap else [],
+        "cuts": list(timeline.cuts or ()) if decoding.snap and known is None else [],
         "reach": timeline.snap_distance,
         "table": _encode(np.concatenate(numbers)),
     }
