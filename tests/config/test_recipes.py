@@ -179,12 +179,11 @@ def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_recipe(tmp_path / "gone.json")
 
 
-def test_own_clips_train_the_small_recipe_on_whole_videos() -> None:
+def test_own_clips_train_the_small_recipe_on_windows_chosen_later() -> None:
     recipe = recipe_for("./mine")
     assert recipe.optim.evaluate_every == 1
     assert recipe.name == "small"
-    assert recipe.clip.train_sampling == "bins"
-    assert recipe.clip.sampling == "uniform"
+    assert (recipe.clip.train_sampling, recipe.clip.step_seconds) == ("dense", 0)
 
 
 @pytest.mark.parametrize(

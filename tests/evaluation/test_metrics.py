@@ -12,6 +12,7 @@ from vidattn.evaluation.metrics import (
     calibration_error,
     confusion,
     edit_score,
+    exact_interval,
     f1,
     f1_counts,
     label_runs,
@@ -303,3 +304,10 @@ def test_perfect_predictions_are_perfect_and_worse_ones_are_not_better() -> None
         for right, wrong, missed in (f1_counts(*detections, bounds, labels, x) for x in (0.1, 0.5)):
             assert (right + wrong, right + missed) == (len(detections[1]), len(labels))
         assert 0 <= edit_score(detections[1], labels) <= 1
+
+
+def test_the_interval_of_an_accuracy_is_exact() -> None:
+    """10 of 24 and 5 of 5, by the table of Clopper and Pearson."""
+    assert exact_interval(10, 24) == pytest.approx((0.2211, 0.6336), abs=1e-4)
+    assert exact_interval(5, 5) == pytest.approx((0.4782, 1), abs=1e-4)
+    assert exact_interval(0, 5) == pytest.approx((0, 0.5218), abs=1e-4)

@@ -5,9 +5,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import vidattn
 from tests.data.conftest import CLASSES, write_classes
 from tests.together import together
 from vidattn.config import (
@@ -23,7 +25,7 @@ from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError, OutputError
 from vidattn.evaluation.dataset import DatasetEvaluation, evaluate_dataset
 from vidattn.models.device import Runtime
-from vidattn.training import fit
+from vidattn.training import artifacts, fit
 from vidattn.weights.loading import load
 
 TINY = Recipe(
@@ -62,6 +64,7 @@ def test_a_folder_of_clips_trains_a_classifier(folder: Path, tmp_path: Path) -> 
         "StepDone",
         "EpochDone",
         "CheckpointSaved",
+        "Verdict",
     ]
     classifier = load(str(tmp_path / "model.safetensors"))
     assert classifier.labels == CLASSES
@@ -75,6 +78,40 @@ def test_a_folder_of_clips_trains_a_classifier(folder: Path, tmp_path: Path) -> 
     assert isinstance(evaluation, DatasetEvaluation)
     epochs = [event for event in events if isinstance(event, fit.EpochDone)]
     assert evaluation.metrics.top1 == epochs[-1].scores["top1"]
+
+
+def test_all_commands_score_a_clip_alike(folder: Path, tmp_path: Path) -> None:
+    """Training, eval, classify and segment: the same windows of 0.8 s in clips of 2 s."""
+    clip = replace(TINY.clip, step_seconds=0.2, sampling="dense")
+    recipe = replace(TINY, clip=clip, views=ViewConfig(1, 12))
+    epochs = [e for e in run(folder, tmp_path, recipe) if isinstance(e, fit.EpochDone)]
+    classifier, val = load(str(tmp_path)), open_dataset(str(folder), None, "val")
+    assert classifier.clip.span_seconds == pytest.approx(0.8)
+    *_, evaluation = evaluate_dataset(classifier, val, recipe.views, runtime=Runtime("cpu"))
+    assert isinstance(evaluation, DatasetEvaluation)
+    assert evaluation.metrics.nll == pytest.approx(epochs[-1].scores["nll"], abs=1e-4)
+    losses = []
+    for item in val.items:
+        doors = vidattn.classify, vidattn.segment
+        whole, parts = (score(item.path, classifier) for score in doors)
+        assert len(parts.windows) == 3
+        logs = np.log(parts.scores).mean(0)
+        assert np.exp(logs) / np.exp(logs).sum() == pytest.approx(whole.scores[0], abs=1e-4)
+        losses.append(-np.log(whole.scores[0, item.label]))
+    assert np.mean(losses) == pytest.approx(evaluation.metrics.nll, abs=1e-4)
+
+
+def test_the_verdict_says_how_sure_it_is_and_what_guessing_gives() -> None:
+    row = {"epoch": 1, "scores": {"top1": 11 / 24}, "clips": 24, "majority": 0.4, "train_top1": 0.5}
+    last = {**row, "epoch": 2, "scores": {"top1": 10 / 24}, "train_top1": 0.99}
+    assert artifacts.describe_result([row, last]) == (
+        "validation videos right: 41.7 % of 24, between 22 and 63 % (95 %); always guessing the "
+        "largest class: 40.0 %, which may be as good; best.safetensors: 45.8 % after epoch 1, "
+        "chosen by this score; it has learned its training clips by heart (99.0 % right): more "
+        "clips, or fewer epochs, would help"
+    )
+    assert "by heart" not in artifacts.describe_result([row])
+    assert artifacts.describe_result([{"epoch": 1, "scores": {}}]) == ""
 
 
 def test_a_run_resumes_within_an_epoch_to_the_same_files(folder: Path, tmp_path: Path) -> None:

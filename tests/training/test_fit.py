@@ -76,7 +76,7 @@ def done(whole: Path, tmp_path: Path) -> Path:
 def test_a_run_yields_steps_and_checkpoints(finished_run: tuple[Path, list[fit.Event]]) -> None:
     folder, events = finished_run
     kinds = [type(e).__name__ for e in events]
-    assert kinds == ["StepDone", "StepDone", "EpochDone", "CheckpointSaved"] * 3
+    assert kinds == ["StepDone", "StepDone", "EpochDone", "CheckpointSaved"] * 3 + ["Verdict"]
     assert [e.step for e in events if isinstance(e, fit.StepDone)] == [1, 2, 3, 4, 5, 6]
     assert {p.name for p in folder.iterdir()} == {
         *("recipe.json", "log.jsonl", "metrics.csv", "curves.svg", "curves.html", "checkpoints"),
@@ -85,7 +85,7 @@ def test_a_run_yields_steps_and_checkpoints(finished_run: tuple[Path, list[fit.E
     snapshots = sorted(p.name for p in (folder / "checkpoints").iterdir())
     assert snapshots == ["00000004.safetensors", "00000006.safetensors"]
     lines = (folder / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 3
+    assert [json.loads(line)["event"] for line in lines] == [*["epoch"] * 3, "verdict"]
 
 
 def test_the_model_of_a_run_loads_with_its_labels_and_clip(whole: Path) -> None:
@@ -116,7 +116,8 @@ def test_resuming_with_another_recipe_is_refused_but_more_epochs_are_fine(done: 
     longer = replace(TINY, optim=replace(TINY.optim, epochs=4, evaluate_every=3), source="new")
     assert sum(isinstance(e, fit.EpochDone) for e in run(done, longer, resume=True)) == 1
     lines = (done / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["event"] for line in lines] == ["epoch"] * 4
+    events = [json.loads(line)["event"] for line in lines]
+    assert events == [*["epoch"] * 3, "verdict", "epoch", "verdict"]
 
 
 def test_a_run_begun_with_former_names_of_settings_resumes(done: Path) -> None:

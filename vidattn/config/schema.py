@@ -152,7 +152,8 @@ class ClipConfig:
 
     frames: int = 8
     step_seconds: float = 32 / 30
-    """Seconds between neighboring frames of a clip; 8x32 at 30 fps is 32/30."""
+    """Seconds between neighboring frames of a clip; 8x32 at 30 fps is 32/30. 0 in a recipe: chosen
+    by training from the durations of the clips."""
     short_side: int = 224
     """Pixels of the shorter side before cropping, at test time."""
     crop: int = 224
@@ -170,7 +171,7 @@ class ClipConfig:
         step, side = self.step_seconds, self.short_side
         rules = {
             "frames": (0 < self.frames <= MAX_FRAMES, f"> 0 and at most {MAX_FRAMES}"),
-            "step_seconds": (0 < step <= MAX_STEP, f"> 0 and at most {MAX_STEP:g}"),
+            "step_seconds": (0 <= step <= MAX_STEP, f"from 0 to {MAX_STEP:g}"),
             "short_side": (0 < side <= MAX_SIDE, f"> 0 and at most {MAX_SIDE}"),
             "crop": (self.crop > 0, "> 0"),
             "mean": (all(map(math.isfinite, self.mean)), "finite"),

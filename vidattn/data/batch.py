@@ -22,12 +22,14 @@ class Batch(NamedTuple):
     clips: Tensor
     """Float32 [B, 3, T, H, W], normalized."""
     labels: Tensor
-    """Int64 [B]."""
+    """Int64 [B]; of the videos where clips are views of them."""
     flow: Tensor | None = None
     """Float32 [B, T - 1, h, w, 2]: motion of each patch to the next frame, in short sides; NaN
     where an object moves by itself."""
     replaced: tuple[VideoFailure, ...] = ()
     """Videos that did not decode and whose places others took."""
+    views: tuple[int, ...] = ()
+    """Consecutive clips of each video, in validation; empty: one."""
 
 
 def shard_range(size: int, number: int, count: int) -> range:

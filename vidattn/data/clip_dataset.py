@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -260,9 +261,9 @@ def require_classes(train: LabeledDataset, val: LabeledDataset) -> None:
 class VideoDataset:
     """A labeled dataset as `vidattn.training.data.TrainingDataset`.
 
-    An epoch is as many passes as reach `data.clips_per_epoch`, one at least. planner: the view of a
-    validation video. shard: number of this process and count of those that share batches and
-    validation videos. Raises DataError as `require_classes`.
+    An epoch is as many passes as reach `data.clips_per_epoch`, one at least. planner: the views of
+    a validation video. shard: number of this process and count of those that share batches and
+    validation videos. notes: more of them. Raises DataError as `require_classes`.
     """
 
     def __init__(
@@ -272,13 +273,14 @@ class VideoDataset:
         val: LabeledDataset,
         planner: Planner,
         shard: tuple[int, int] = (0, 1),
+        notes: tuple[str, ...] = (),
     ) -> None:
         require_classes(train, val)
         videos = VideoCache(recipe.data.cache_mb)
         clips = TrainingClips(train, recipe.clip, recipe.data, seed=recipe.seed, videos=videos)
         self.labels = train.labels
         self.videos = len({item.path for item in train.items})
-        notes = train.notes + val.notes + note_overlap(train, val)
+        notes = train.notes + val.notes + note_overlap(train, val) + notes
         self.notes = (*dict.fromkeys(notes), *describe_augmentation(recipe, train.labels))
         self.recipe, self._shard = recipe, shard
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(clips)))
@@ -295,8 +297,12 @@ class VideoDataset:
         """Batches from number `first` to the end of the run."""
         return self._training.batches(first, self.recipe.data.workers)
 
+    def adapt_recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe with the clips and views of this dataset."""
+        return replace(recipe, clip=self.recipe.clip, views=self.recipe.views)
+
     def validation_batches(self) -> Iterator[Batch]:
-        """One view of each validation video; `unreadable` then lists those that did not decode.
+        """All views of each validation video; `unreadable` then lists those that did not decode.
 
         They are read once if they fit into `data.cache_mb`.
         """
@@ -314,17 +320,22 @@ class VideoDataset:
 
     def _read_validation(self) -> Iterator[Batch]:
         failed: list[VideoFailure] = []
-        waiting: list[TrainingClip] = []
+        waiting: list[Tensor] = []
+        labels: list[int] = []
         numbers = range(len(self._validation))[self._shard[0] :: self._shard[1]]
         for views in self._validation.all(self.recipe.data.workers, numbers):
             if views.clips is None:
                 failed += [views.failure] if views.failure else []
             else:
-                label = self._validation.source.items[views.number].label
-                waiting.append(TrainingClip(views.clips[0], label))
-            if len(waiting) == self.recipe.optim.batch_size:
-                yield collate(waiting)
-                waiting = []
+                waiting.append(views.clips)
+                labels.append(self._validation.source.items[views.number].label)
+            if sum(map(len, waiting)) >= self.recipe.optim.batch_size:
+                yield _collate_views(waiting, labels)
+                waiting, labels = [], []
         if waiting:
-            yield collate(waiting)
+            yield _collate_views(waiting, labels)
         self.unreadable = tuple(failed)
+
+
+def _collate_views(videos: Sequence[Tensor], labels: Sequence[int]) -> Batch:
+    return Batch(torch.cat(list(videos)), torch.tensor(labels), views=tuple(map(len, videos)))

@@ -228,14 +228,14 @@ def _place_dense_clips(
         clips = views.clips
     else:
         clips = math.ceil((frames or DENSE_FRAMES) / clip.frames)
-    # No more than tile the region: another clip would repeat frames.
-    clips = max(1, min(clips, math.ceil(region.duration / span)))
-    room = max(region.duration - span, 0.0)
-    tiled = clips * span >= region.duration
-    offsets = np.linspace(0, room, clips) if tiled else sampling.clip_starts(room, clips)
-    starts = region.start + offsets
-    seen = tuple(Window(float(s), min(float(s) + span, region.stop)) for s in starts)
-    return clip.frames, clips, seen, clip.step_seconds
+    if clips >= sampling.window_count(region.duration, span, span):
+        # Another clip would repeat frames: the windows of `segment` are all there is.
+        starts = [window.start for window in sampling.windows(region.duration, span, span)]
+    else:
+        starts = sampling.clip_starts(region.duration - span, clips).tolist()
+    places = [region.start + start for start in starts]
+    seen = tuple(Window(start, min(start + span, region.stop)) for start in places)
+    return clip.frames, len(seen), seen, clip.step_seconds
 
 
 def _space_frames(

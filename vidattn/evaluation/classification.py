@@ -38,12 +38,24 @@ class ClassificationMetrics:
     temperature: float = 1.0
     """Divides the logits; changes the last three metrics only."""
 
+    @property
+    def majority(self) -> float:
+        """The top-1 of always guessing the class with the most samples."""
+        return float(self.confusion.sum(1).max() / self.clips)
+
+    @property
+    def top1_interval(self) -> tuple[float, float]:
+        """Where the top-1 lies with 95 %, as far as the number of samples goes."""
+        return metrics.exact_interval(round(self.top1 * self.clips), self.clips)
+
     def to_dict(self, labels: Sequence[str]) -> dict[str, Any]:
         """JSON values, with the names of the classes."""
         totals = self.confusion.sum(1)
         pairs = metrics.most_confused(self.confusion, PAIRS)
         return {
             **{name: getattr(self, name) for name in NAMES},
+            "top1_interval": list(self.top1_interval),
+            "majority": self.majority,
             "temperature": self.temperature,
             "clips": self.clips,
             "labels": list(labels),
@@ -58,6 +70,17 @@ class ClassificationMetrics:
             ],
             "confusion": self.confusion.tolist(),
         }
+
+
+def describe_top1(top1: float, clips: int, majority: float) -> str:
+    """An accuracy as a person can use it: of how many, how sure, and beside guessing."""
+    low, high = metrics.exact_interval(round(top1 * clips), clips)
+    guessing = f"always guessing the largest class: {100 * majority:.1f} %"
+    no_better = ", which may be as good" if low <= majority else ""
+    return (
+        f"{100 * top1:.1f} % of {clips}, between {100 * low:.0f} and {100 * high:.0f} % (95 %); "
+        f"{guessing}{no_better}"
+    )
 
 
 def measure(

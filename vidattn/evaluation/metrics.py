@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,35 @@ def top_k(logits: NDArray[np.floating], labels: NDArray[np.integer], k: int) -> 
     own = logits[np.arange(len(labels)), labels]
     worse = (logits < own[:, None]).sum(1)
     return float(((worse >= logits.shape[1] - k) & ~np.isnan(own)).mean())
+
+
+def exact_interval(right: int, count: int, doubt: float = 0.05) -> tuple[float, float]:
+    """The interval of an accuracy, `right` of `count`, by Clopper and Pearson (1934).
+
+    It holds the true one in 1 - doubt of all cases or more, if samples are independent.
+    """
+    ways = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+            for k in range(count + 1)]  # fmt: skip
+    chosen = np.arange(count + 1)
+
+    def tail(p: float, those: slice) -> float:
+        """The probability of so many right ones at an accuracy p."""
+        logs = np.array(ways) + chosen * math.log(p) + (count - chosen) * math.log1p(-p)
+        return float(np.exp(logs[those]).sum())
+
+    def solve(those: slice, rising: bool) -> float:
+        low, high = 1e-12, 1 - 1e-12
+        for _ in range(40):
+            middle = (low + high) / 2
+            if (tail(middle, those) < doubt / 2) == rising:
+                low = middle
+            else:
+                high = middle
+        return low
+
+    low = solve(slice(right, None), rising=True) if right else 0.0
+    high = solve(slice(0, right + 1), rising=False) if right < count else 1.0
+    return low, high
 
 
 def confusion(

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from vidattn.errors import MemoryLimitError, UsageError, VideoError
 from vidattn.models.classifier import Classifier
-from vidattn.models.device import Precision, Runtime, inference_mode, is_out_of_memory, to_device
+from vidattn.models.device import (
+    Precision,
+    Runtime,
+    inference_mode,
+    is_out_of_memory,
+    suitable_threads,
+    to_device,
+)
 from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import has_bf16_instructions
 from vidattn.models.int8 import can_multiply_int8
@@ -133,7 +140,10 @@ class Scorer:
         if not items:
             return []
         try:
-            with inference_mode(self.device, self.autocast):
+            with (
+                suitable_threads(self.model, self.device),
+                inference_mode(self.device, self.autocast),
+            ):
                 return list(function(to_device(torch.stack(list(items)), self.device)))
         except RuntimeError as error:
             if not is_out_of_memory(error):

@@ -67,6 +67,8 @@ class Classifier:
         classes = getattr(getattr(self.model, "config", None), "classes", len(self.labels))
         if classes != len(self.labels):
             raise ValueError(f"the model has {classes} classes, but {len(self.labels)} labels")
+        if not self.clip.step_seconds:
+            raise ValueError("the clip has no step_seconds, which training sets")
         if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature must be > 0 and finite, got {self.temperature}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -92,10 +94,7 @@ class Classifier:
         The mean, or the logarithm of the mean of the probabilities, as the authors of the weights
         did. The temperature is not applied.
         """
-        logits = logits.float()
-        if self.averaging == "logit":
-            return logits.mean(-2)
-        return logits.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2])
+        return average_views(logits, self.averaging)
 
     def scores(self, logits: Tensor) -> Tensor:
         """Probabilities float32 [..., K] of a clip from the logits of its V views, [..., V, K].
@@ -107,6 +106,14 @@ class Classifier:
         if not scores.isfinite().all():
             raise VideoError("the model's scores are not finite", code="E_NONFINITE")
         return scores
+
+
+def average_views(logits: Tensor, averaging: Averaging) -> Tensor:
+    """See `Classifier.average_views`."""
+    logits = logits.float()
+    if averaging == "logit":
+        return logits.mean(-2)
+    return logits.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2])
 
 
 Model = TimeSformer | Stam

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from vidattn.config import Recipe, recipes
-from vidattn.evaluation.classification import ClassificationMetrics, measure
+from vidattn.evaluation.classification import ClassificationMetrics, describe_top1, measure
+from vidattn.evaluation.metrics import exact_interval
 from vidattn.io.digest import sha256_file
 from vidattn.io.files import exists, write_atomically
-from vidattn.models.classifier import Classifier, ModelCard, build_model
+from vidattn.models.classifier import Classifier, ModelCard, average_views, build_model
 from vidattn.models.device import to_device
 from vidattn.models.distributed import World, is_sharded, unshard
 from vidattn.models.temporal_head import TemporalHead
@@ -23,6 +24,9 @@ from vidattn.output.report.curves import curves_page, draw_curves
 from vidattn.training.data import TrainingDataset
 from vidattn.training.trainer import TrainState, autocast
 from vidattn.weights.safetensors_file import save
+
+BY_HEART = 0.9
+"""Share of right training clips from which a worse score on other videos is told."""
 
 
 @torch.no_grad()
@@ -59,7 +63,8 @@ def validate(
             clips = to_device(blank if batch is None else batch.clips, device)
             scored = mean(clips) if mean else network(clips)[0]
         if batch is not None:
-            logits.append(scored.float().cpu())
+            each = scored.float().cpu().split(batch.views or [1] * len(scored))
+            logits += [average_views(views, recipe.averaging)[None] for views in each]
             labels.append(batch.labels)
     every, truth = (world.all_gather(torch.cat(own)).numpy() for own in (logits, labels))
     return measure(every, truth)
@@ -103,6 +108,26 @@ def save_artifacts(
     page = curves_page(rows, recipe.name, [fact for fact in facts if fact])
     write_atomically(run_dir / "curves.html", page.encode("utf-8", "backslashreplace"))
     return save(classifier, run_dir / "model.safetensors", recipe)
+
+
+def describe_result(epochs: Sequence[Mapping[str, Any]]) -> str:
+    """How good the model of a finished run is, from the rows of its epochs; empty if unknown."""
+    last = epochs[-1]
+    top1, clips = last["scores"].get("top1"), last.get("clips", 0)
+    if top1 is None or not clips:
+        return ""
+    parts = [f"validation videos right: {describe_top1(top1, clips, last['majority'])}"]
+    best = max(epochs, key=lambda row: row["scores"].get("top1", -1.0))
+    if best["scores"]["top1"] > top1:
+        score = f"{100 * best['scores']['top1']:.1f} %"
+        parts.append(f"best.safetensors: {score} after epoch {best['epoch']}, chosen by this score")
+    learned, (_, high) = last["train_top1"], exact_interval(round(top1 * clips), clips)
+    if learned >= BY_HEART and high < learned:
+        parts.append(
+            f"it has learned its training clips by heart ({100 * learned:.1f} % right): "
+            "more clips, or fewer epochs, would help"
+        )
+    return "; ".join(parts)
 
 
 def digest(path: Path) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ import torch
 from vidattn.config import Recipe
 from vidattn.models.device import Runtime
 from vidattn.models.distributed import World
-from vidattn.training.data import open_training_dataset
+from vidattn.training.data import fit_recipe, open_training_dataset
 from vidattn.training.trainer import Trainer, new_state
 
 PHASES = ("data", "forward", "backward", "optimizer")
@@ -45,7 +45,7 @@ def step_times(
     """
     world = World(device=Runtime(device=device).torch_device())
     dataset = open_training_dataset(recipe, data_root)
-    recipe = replace(recipe, model=replace(recipe.model, classes=len(dataset.labels)))
+    recipe = fit_recipe(recipe, dataset)
     trainer = Trainer(new_state(recipe, None, world), recipe, dataset.steps_per_epoch, world)
     watch = _Watch(world.device)
     trainer.on_phase = watch

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from vidattn.config import Recipe, ViewConfig
+from vidattn.config import Recipe
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import VideoDataset
 from vidattn.data.embedding_dataset import EmbeddingDataset
 from vidattn.data.motion import dataset
 from vidattn.data.sets.registry import open_dataset
+from vidattn.data.window_length import fit_window
 from vidattn.errors import RecipeError
 from vidattn.evaluation.dataset import make_planner
 
@@ -36,6 +37,9 @@ class TrainingDataset(Protocol):
 
     def validation_batches(self) -> Iterator[Batch]:
         """The validation clips, the same in every epoch."""
+
+    def adapt_recipe(self, recipe: Recipe) -> Recipe:
+        """The recipe with what follows from the data: windows, views, inputs of a head."""
 
 
 class MotionDataset:
@@ -71,11 +75,16 @@ class MotionDataset:
             self._validation = list(samples)
         yield from self._validation
 
+    def adapt_recipe(self, recipe: Recipe) -> Recipe:
+        """See TrainingDataset: generated clips last a second."""
+        if recipe.clip.step_seconds:
+            return recipe
+        return replace(recipe, clip=replace(recipe.clip, step_seconds=1 / recipe.clip.frames))
+
 
 def fit_recipe(recipe: Recipe, data: TrainingDataset) -> Recipe:
     """The recipe with the model adapted to the classes and inputs of a dataset."""
-    recipe = replace(recipe, model=replace(recipe.model, classes=len(data.labels)))
-    return data.adapt_recipe(recipe) if isinstance(data, EmbeddingDataset) else recipe
+    return data.adapt_recipe(replace(recipe, model=replace(recipe.model, classes=len(data.labels))))
 
 
 def open_training_dataset(
@@ -95,8 +104,9 @@ def open_training_dataset(
         )
         if recipe.temporal_head is not None:
             return EmbeddingDataset(recipe, train, val, shard)
-        view = make_planner(recipe.clip, ViewConfig(spatial=1, clips=1))
-        opened = VideoDataset(recipe, train, val, view, shard)
+        recipe, notes = fit_window(recipe, train)
+        planner = make_planner(recipe.clip, recipe.views)
+        opened = VideoDataset(recipe, train, val, planner, shard, notes)
     if opened.batch_size < shard[1]:
         raise RecipeError(
             f"{shard[1]} processes cannot share batches of {opened.batch_size}",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-SCORES = ("top1", "mean_class")
-"""Metrics on the validation set."""
+SCORES = ("top1", "mean_class", "nll")
+"""Metrics on the validation videos; nll is the validation loss."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,20 @@ class EpochDone:
     seconds: float
     """Duration, without the time before an interruption."""
     waiting: float
+    train_top1: float = 0.0
+    """Share of the training clips of the epoch that were right, as augmented and mixed."""
+    clips: int = 0
+    """Number of validation videos that were scored."""
+    majority: float = 0.0
+    """Share of the validation videos that are of the largest class."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The run is finished: how good its model is, in words."""
+
+    step: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -115,6 +129,7 @@ Event = (
     | UnreadableVideo
     | Interrupted
     | IncompleteValidation
+    | Verdict
 )
 
 LOG_NAMES: dict[type, str] = {
@@ -125,5 +140,6 @@ LOG_NAMES: dict[type, str] = {
     UnreadableVideo: "lost",
     IncompleteValidation: "incomplete",
     Interrupted: "halted",
+    Verdict: "verdict",
 }
 """The name of each event in `log.jsonl`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +19,9 @@ from vidattn.config import Recipe
 from vidattn.config.run_options import RunOptions
 from vidattn.config.serialization import differences, from_plain, to_plain
 from vidattn.errors import DataError, RecipeError
+from vidattn.evaluation.classification import ClassificationMetrics
 from vidattn.io.text import count_noun
-from vidattn.models.device import Runtime
+from vidattn.models.device import Runtime, suitable_threads
 from vidattn.models.distributed import World, join_world
 from vidattn.training import artifacts
 from vidattn.training import optim as optimizers
@@ -38,6 +39,7 @@ from vidattn.training.events import (
     StepDone,
     TrainingNote,
     UnreadableVideo,
+    Verdict,
 )
 from vidattn.training.run_dir import (
     MetricsFile,
@@ -69,6 +71,7 @@ __all__ = [
     "StepDone",
     "TrainingNote",
     "UnreadableVideo",
+    "Verdict",
     "fit",
 ]
 
@@ -117,7 +120,10 @@ def fit(
         start = "none" if begun else init
         state = new_state(recipe, start, world, data.labels, options.strategy)
         run = Run(recipe, run_dir, data, state, world, options, stop_signal)
-        with lock_run_dir(run_dir) if world.is_main else nullcontext():
+        with (
+            lock_run_dir(run_dir) if world.is_main else nullcontext(),
+            suitable_threads(state.model, world.device),
+        ):
             if resume and not begun:
                 yield TrainingNote(f"{run_dir}: no checkpoint yet, starts over")
             yield from run.events(begun)
@@ -173,8 +179,8 @@ class Run:
     def _steps(self) -> Iterator[Event]:
         state, world = self.state, self.world
         trainer = Trainer(state, self.recipe, self.per_epoch, world, self.micro_batches)
-        self.throughput, first = Throughput(), state.step
-        for batch in self.throughput.timed(self.data.batches(first)):
+        self.throughput = Throughput()
+        for batch in self.throughput.timed(self.data.batches(state.step)):
             due = world.is_main and self._save_is_due()
             done = trainer.train_step(batch, due, len(batch.replaced))
             due, unreadable = (count > 0 for count in done.sums)
@@ -184,7 +190,7 @@ class Run:
             if not done.finite:
                 text = f"step {state.step}: the gradient is not finite, the step is left out"
                 yield self._log(TrainingNote(text, state.step))
-            event = self._step_event(done, first)
+            event = self._step_event(done)
             ends = state.step % self.per_epoch == 0
             if ends or due:
                 self._save()
@@ -220,15 +226,28 @@ class Run:
         if self.signal:
             yield Interrupted(self.state.step, self.signal)
             return
+        yield from self._judge()
         counts = [len(self.log.lost[fate]) if self.world.is_main else 0 for fate in FATES]
         replaced, not_counted = map(self.world.all_reduce_max, counts)
         if replaced or not_counted:
             yield IncompleteValidation(replaced, not_counted, self.run_dir / "log.jsonl")
 
-    def _step_event(self, done: StepResult, first: int) -> StepDone:
+    def _judge(self) -> Iterator[Event]:
+        """The verdict on a finished run, once."""
+        step, log = self.state.step, self.log if self.world.is_main else None
+        if log is None or step < self.total or not log.epochs():
+            return
+        said = any(row["event"] == "verdict" and row["step"] == step for row in log.rows)
+        text = "" if said else artifacts.describe_result(log.epochs())
+        if text:
+            yield self._log(Verdict(step, text))
+
+    def _step_event(self, done: StepResult) -> StepDone:
         """The event of a step, logged every LOG_EVERY steps."""
         step, pace = self.state.step, self.throughput
-        pace.clips += done.clips
+        pace.end_step(done.clips)
+        epochs_left = self.epochs - step // self.per_epoch
+        validations = -(-epochs_left // self.recipe.optim.evaluate_every)
         event = StepDone(
             step,
             self.total,
@@ -236,7 +255,7 @@ class Run:
             done.loss,
             done.lr,
             pace.clips / pace.seconds,
-            pace.seconds / (step - first) * (self.total - step),
+            pace.estimate(self.total - step, validations),
             pace.waiting,
         )
         if step % LOG_EVERY == 0 and done.finite:
@@ -251,16 +270,18 @@ class Run:
         rows = self.log.epochs() if world.is_main else []
         logged = [row for row in rows if row["step"] == state.step]
         if not world.all_reduce_max(any(row["scores"] or not due for row in logged)):
-            scores = dict[str, float]()
+            metrics = None
             if due:
-                metrics = artifacts.validate(state, self.data, self.recipe, world, self.stop_signal)
+                with self.throughput.validating():
+                    metrics = artifacts.validate(
+                        state, self.data, self.recipe, world, self.stop_signal
+                    )
                 if metrics is None:
                     self._should_stop()
                     return
                 failed = world.all_gather_objects(self.data.unreadable)
                 yield from self._report(failed, "not counted")
-                scores = {name: getattr(metrics, name) for name in SCORES}
-            event = self._epoch_event(scores)
+            event = self._epoch_event(metrics)
             timings = event.seconds, event.waiting
             yield self._log(event)
         model, path = artifacts.final_model(state), self.run_dir / "model.safetensors"
@@ -278,11 +299,20 @@ class Run:
             if not (isinstance(event, CheckpointSaved) and artifacts.digest(path) == before):
                 yield event
 
-    def _epoch_event(self, scores: Mapping[str, float]) -> EpochDone:
-        step, (losses, count) = self.state.step, self.state.tally
-        lr = optimizers.lr_at(self.recipe.optim, step - 1, self.per_epoch)
-        epoch, loss = step // self.per_epoch, losses / max(1, count)
-        return EpochDone(step, epoch, self.epochs, loss, lr, scores, *self.throughput.lap())
+    def _epoch_event(self, metrics: ClassificationMetrics | None) -> EpochDone:
+        step, (losses, count, right) = self.state.step, self.state.tally
+        return EpochDone(
+            step,
+            step // self.per_epoch,
+            self.epochs,
+            losses / max(1, count),
+            optimizers.lr_at(self.recipe.optim, step - 1, self.per_epoch),
+            {name: getattr(metrics, name) for name in SCORES if metrics},
+            *self.throughput.lap(),
+            train_top1=right / max(1, count),
+            clips=metrics.clips if metrics else 0,
+            majority=metrics.majority if metrics else 0.0,
+        )
 
     def _size_batches(self) -> Iterator[Event]:
         """Choose micro-batches that fit into memory, if asked for."""

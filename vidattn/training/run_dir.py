@@ -108,7 +108,8 @@ class RunLog:
         data = read_file(path, regular=True) if (size or step) and exists(path) else b""
         rows = [*_rows(data[:size])]
         later = [*_rows(data[size:])]
-        ends = [i for i, row in enumerate(later) if row["event"] == "epoch" and row["step"] == step]
+        last = ("epoch", "verdict")
+        ends = [i for i, row in enumerate(later) if row["event"] in last and row["step"] == step]
         if ends:
             rows += later[: ends[-1] + 1]
         self.path, self.rows = path, _latest(rows)
@@ -181,7 +182,7 @@ class MetricsFile:
 
     def add(self, epoch: Mapping[str, Any], seconds: float, waiting: float) -> None:
         """Append the row of an epoch, given its row of the log, or update its scores."""
-        row = {name: epoch[name] for name in ("epoch", "step", "loss", "lr")}
+        row = {name: epoch[name] for name in ("epoch", "step", "loss", "lr", "train_top1")}
         row |= {name: epoch["scores"].get(name, "") for name in SCORES}
         row |= {"seconds": seconds, "waiting": waiting}
         plain = {key: f"{v:.6g}" if isinstance(v, float) else str(v) for key, v in row.items()}

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from vidattn.data.batch import Batch
 from vidattn.training.trainer import translate_oom
+
+RECENT = 100
+"""Steps that the estimate of the time left goes by."""
 
 
 class Throughput:
@@ -15,11 +20,33 @@ class Throughput:
     def __init__(self) -> None:
         self._began, self._waited, self.clips = time.monotonic(), 0.0, 0
         self._lap = (self._began, 0.0)
+        self._asked, self._validation = self._began, 0.0
+        self._steps: deque[float] = deque(maxlen=RECENT)
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Time a validation, for the estimate of what is left."""
+        began = time.monotonic()
+        yield
+        self._validation = time.monotonic() - began
+
+    def end_step(self, clips: int) -> None:
+        """Count a step of so many clips."""
+        self.clips += clips
+        self._steps.append(time.monotonic() - self._asked)
+
+    def estimate(self, steps: int, validations: int) -> float:
+        """Seconds that so many steps and validations will take, going by the last ones.
+
+        The first step of a run does not count: processes start and files are opened in it.
+        """
+        recent = list(self._steps)[1:] or list(self._steps)
+        return sum(recent) / len(recent) * steps + self._validation * validations
 
     def timed(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches; the time until each arrives counts as waiting."""
         while True:
-            asked = time.monotonic()
+            asked = self._asked = time.monotonic()
             with translate_oom():
                 batch = next(batches, None)
             self._waited += time.monotonic() - asked

@@ -84,8 +84,8 @@ class TrainState:
     """Remarks on the initial weights."""
     init: str = ""
     """The initial weights; empty for none."""
-    tally: tuple[float, int] = (0.0, 0)
-    """Sum and number of the losses of the epoch so far."""
+    tally: tuple[float, int, float] = (0.0, 0, 0.0)
+    """Of the epoch so far: the sum of the losses, their number, and the sum of the top-1."""
     skipped: int = 0
     """Steps without a finite gradient, in a row."""
 
@@ -122,7 +122,8 @@ class TrainState:
             plain["state"].setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict(plain)
         self.step, self.init, self.skipped = facts["step"], facts["init"], facts["skipped"]
-        self.tally = (float(facts["tally"][0]), int(facts["tally"][1]))
+        losses, count, *right = facts["tally"]
+        self.tally = (float(losses), int(count), float(right[0]) if right else 0.0)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -203,6 +204,8 @@ class StepResult(NamedTuple):
     """Clips in the whole batch."""
     finite: bool
     """Whether the gradient was finite; if not, the step was skipped."""
+    top1: float
+    """Share of the training clips that were right."""
     sums: list[float]
     """The `values` of `train_step`, summed over the processes."""
 
@@ -244,22 +247,23 @@ class Trainer:
         flow = torch.isfinite(batch.flow).sum() if batch.flow is not None else 0
         clips, known = map(int, world.all_reduce_sum(len(batch.labels), float(flow)))
         first = shard_range(clips, world.rank, world.size).start
-        count, total = max(1, min(self.micro_batches, clips // world.size)), 0.0
+        count, total, right = max(1, min(self.micro_batches, clips // world.size)), 0.0, 0.0
         with translate_dist_errors(), translate_oom():
             for number in range(count):
                 chosen = shard_range(len(batch.labels), number, count)
                 self._seed(range(first + chosen.start, first + chosen.stop), clips)
                 with self._synced(number == count - 1), autocast(self.recipe, self.world):
                     micro, goal = _slice(batch, chosen), targets[chosen.start : chosen.stop]
-                    loss, cross_entropy = self._losses(micro, goal, clips, known)
+                    loss, cross_entropy, hits = self._losses(micro, goal, clips, known)
                     self.on_phase("forward")
                     # Gradients are averaged over the processes, losses summed.
                     (loss * world.size).backward()  # type: ignore[no-untyped-call]
                 self.on_phase("backward")
                 total += cross_entropy.item()
+                right += hits.item()
             norm = nn.utils.clip_grad_norm_(self._params, self.recipe.optim.clip_norm or math.inf)
             norm = unshard(norm)
-        total, *sums = world.all_reduce_sum(total, *values)
+        total, right, *sums = world.all_reduce_sum(total, right, *values)
         mean = total / clips
         finite = math.isfinite(mean) and bool(torch.isfinite(norm))
         if finite:
@@ -268,8 +272,8 @@ class Trainer:
                 state.average.update()
         self.on_phase("optimizer")
         state.step += 1
-        self._count(mean, finite)
-        return StepResult(mean, lr, clips, finite, sums)
+        self._count(mean, right / clips, finite)
+        return StepResult(mean, lr, clips, finite, right / clips, sums)
 
     def _set_lr(self) -> float:
         lr = optimizers.lr_at(self.recipe.optim, self.state.step, self.per_epoch)
@@ -302,32 +306,34 @@ class Trainer:
 
     def _losses(
         self, micro: Batch, targets: Tensor, clips: int, known: int
-    ) -> tuple[Tensor, Tensor]:
-        """The share of a micro-batch in the mean loss of the batch, and its summed cross-entropy.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The share of a micro-batch in the mean loss of the batch, its summed cross-entropy, and
+        the number of its clips that are right.
 
         The loss is the mean cross-entropy, plus the mean smooth-L1 of the motion of patches where
         it is known; the weight of the latter falls linearly to 0 over the run.
         """
         device = self.world.device
         logits, motion = self._network(to_device(micro.clips, device))
-        summed = F.cross_entropy(logits.float(), to_device(targets, device), reduction="sum")
-        loss = summed / clips
+        targets = to_device(targets, device)
+        summed = F.cross_entropy(logits.float(), targets, reduction="sum")
+        loss, right = summed / clips, (logits.argmax(1) == targets.argmax(1)).sum()
         if motion is None:
-            return loss, summed.detach()
+            return loss, summed.detach(), right
         if micro.flow is None or not known:
-            return loss + 0 * motion.sum(), summed.detach()  # every parameter has a gradient
+            return loss + 0 * motion.sum(), summed.detach(), right  # every parameter has a gradient
         flow = to_device(micro.flow, device) / FLOW_UNIT
         sure = torch.isfinite(flow)
         off = F.smooth_l1_loss(motion.float()[sure], flow[sure], reduction="sum")
         weight = self.recipe.optim.flow_weight * (1 - self.state.step / self.total)
-        return loss + weight * off / known, summed.detach()
+        return loss + weight * off / known, summed.detach(), right
 
-    def _count(self, loss: float, finite: bool) -> None:
+    def _count(self, loss: float, top1: float, finite: bool) -> None:
         state = self.state
         if finite:
             fresh = (state.step - 1) % self.per_epoch == 0
-            so_far, count = (0.0, 0) if fresh else state.tally
-            state.tally, state.skipped = (so_far + loss, count + 1), 0
+            losses, count, right = (0.0, 0, 0.0) if fresh else state.tally
+            state.tally, state.skipped = (losses + loss, count + 1, right + top1), 0
             return
         state.skipped += 1
         if state.skipped >= (PATIENCE if self.recipe.optim.precision == "bf16" else 1):

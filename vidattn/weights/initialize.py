@@ -139,6 +139,8 @@ def fit_shape(recipe: Recipe, name_or_path: str | Path, *, offline: bool = False
         return _fit_image_shape(recipe, source.config)
     clip = loading.load(name_or_path, offline=offline).clip
     clip = replace(clip, train_sampling=recipe.clip.train_sampling, sampling=recipe.clip.sampling)
+    if not recipe.clip.step_seconds:
+        clip = replace(clip, step_seconds=0.0)
     return replace(
         recipe, model=source.config, clip=clip, data=_scale_short_sides(recipe, clip.crop)
     )

@@ -30,6 +30,7 @@ class RecipeOptions:
     batch_size: str | None = None
     trainable: Literal["full", "head", "temporal"] | None = None
     frames: int | None = None
+    window: float | None = None
     attention: str | None = None
     precision: Literal["fp32", "bf16"] | None = None
     settings: list[str] | None = None
@@ -44,6 +45,10 @@ class RecipeOptions:
             recipe = fit_shape(recipe, self.init)
         changes = self._changes()
         more, notes = self._batch_changes(recipe)
+        if self.window is not None:
+            step = self.window / (self.frames or recipe.clip.frames)
+            more |= {"clip.step_seconds": step, "clip.train_sampling": "dense"}
+            more |= {"clip.sampling": "dense"}
         rows = [f"{key}={json.dumps(value)}" for key, value in (changes | more).items()]
         recipe = apply_settings(recipe, [*rows, *(self.settings or ())])
         for key, value in changes.items():
@@ -136,6 +141,14 @@ RECIPE = {
         "Which parameters to train: all, the head, or temporal layers and head.",
     ),
     "frames": option("--frames", "N", "Frames per clip. Default: those of the recipe.", min=1),
+    "window": option(
+        "--window",
+        "SEC",
+        "Length of the windows to learn, anywhere in each clip; `segment` then shows such windows. "
+        "Default: chosen from the durations of the clips; published datasets: as published.",
+        min=0.01,
+        max=3600,
+    ),
     "attention": option(
         "--attention",
         "SCHEME",

@@ -16,6 +16,8 @@ MOST_ROWS = 40
 """Number of classes up to which all are shown; of more only the worst."""
 WORST = 20
 PAIRS = 5
+FEW = 5
+"""Number of classes of which top-5 says nothing."""
 
 
 def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") -> Iterator[str]:
@@ -29,8 +31,13 @@ def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") 
     yield f"{printable(result['model'])} on {printable(result['dataset'])}: {seen}"
     if settings:
         yield f"  saw {settings}"
-    for name in ("top1", "top5", "mean_class"):
-        yield f"  {name:<11} {100 * result[name]:5.1f} %"
+    low, high = result["top1_interval"]
+    sure = f"between {100 * low:.0f} and {100 * high:.0f} % (95 %)"
+    guess = f"always guessing the largest class: {100 * result['majority']:.1f} %"
+    yield f"  {'top1':<11} {100 * result['top1']:5.1f} %  {sure}; {guess}"
+    for name in ("top5", "mean_class"):
+        if name != "top5" or len(result["labels"]) > FEW:
+            yield f"  {name:<11} {100 * result[name]:5.1f} %"
     cooled = f", temperature {result['temperature']:.4g}" if result["temperature"] != 1 else ""
     yield (
         f"  {'ece':<11} {100 * result['ece']:5.1f} %  "

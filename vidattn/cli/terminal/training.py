@@ -19,6 +19,7 @@ from vidattn.training.events import (
     StepDone,
     TrainingNote,
     UnreadableVideo,
+    Verdict,
 )
 
 MINUTE = 60.0
@@ -45,9 +46,12 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay", None]):
         if isinstance(event, StepDone):
             self._show_step(event)
         elif isinstance(event, EpochDone):
-            scores = [f"{name} {value:.4g}" for name, value in event.scores.items()]
+            names = {"nll": "validation loss"}
+            scores = [f"{names.get(n, n)} {value:.4g}" for n, value in event.scores.items()]
             words = [f"epoch {event.epoch}/{event.epochs}", *scores, f"loss {event.loss:.4f}"]
             self._print(lambda: self._console.emit("  ".join(words)))
+        elif isinstance(event, Verdict):
+            self._print(lambda: self._console.emit(event.text))
         elif isinstance(event, TrainingNote):
             self._print(lambda: self._console.note(event.text))
         elif isinstance(event, UnreadableVideo):

@@ -53,12 +53,17 @@ def fit_to_dataset(recipe: Recipe, dataset: str) -> Recipe:
 
     Left and right, colors and small objects may be what tells classes apart: a recipe that mirrors,
     changes colors and shapes or mixes in boxes does so for the dataset on which it was published.
+    For a dataset without a recipe windows of one length are learned, see `clip.step_seconds`.
     """
     expect = recipe.expect if dataset == recipe.data.dataset else None
     data, optim = replace(recipe.data, dataset=dataset), recipe.optim
     if _published_name(dataset) != _published_name(recipe.data.dataset):
         data, optim = replace(data, flip=False, randaugment=""), replace(optim, cutmix=0.0)
-    return replace(recipe, data=data, optim=optim, expect=expect)
+    clip, known = recipe.clip, {r.data.dataset for r in RECIPES.values()}
+    if dataset != recipe.data.dataset and _published_name(dataset) not in known:
+        clip = replace(clip, step_seconds=0.0, train_sampling="dense", sampling="dense")
+        recipe = replace(recipe, views=SMALL.views)
+    return replace(recipe, clip=clip, data=data, optim=optim, expect=expect)
 
 
 def _published_name(dataset: str) -> str:

@@ -1,7 +1,7 @@
 """A small model for a folder of short clips, trained on one computer.
 
-It has the shape of motion-tiny, so that training can start from it; frames are drawn from the
-whole of each clip, as its label is for all of it.
+It has the shape of motion-tiny, so that training can start from it. It learns windows of one length
+inside each clip, chosen from the durations of the clips: those that `segment` will show it.
 
 Training takes about 1,200 steps for any dataset: from nothing it stays at chance level for the
 first 150 to 400. Axial attention needs half the learning rate. Measurements:
@@ -17,13 +17,13 @@ share nearly all of the work.
 from dataclasses import replace
 
 from vidattn.config.recipes.motion import MOTION_TINY
-from vidattn.config.schema import DataConfig, Recipe, StamConfig
+from vidattn.config.schema import DataConfig, Recipe, StamConfig, ViewConfig
 
 SMALL = Recipe(
     name="small",
     source="ours",
     model=MOTION_TINY.model,
-    clip=replace(MOTION_TINY.clip, train_sampling="bins", sampling="uniform"),
+    clip=replace(MOTION_TINY.clip, step_seconds=0.0),
     optim=replace(
         MOTION_TINY.optim, lr=1e-3, batch_size=16, epochs=20, warmup_epochs=1.5, flow_weight=0.0
     ),
@@ -35,6 +35,7 @@ SMALL = Recipe(
         short_side_range=(48, 52),
         cache_mb=1024,
     ),
+    views=ViewConfig(spatial=1, clips=12),
     init_scheme="scratch",
 )
 

@@ -15,13 +15,22 @@ from dataclasses import replace
 from vidattn.config.recipes.kinetics import DIVIDED
 from vidattn.config.schema import ClipConfig, Expected, Recipe
 
+SECONDS = 4
+"""About the mean length of a video, over which all frames of a clip are spread."""
+
 BASE = replace(
     DIVIDED,
     name="timesformer-ssv2",
     source="official code, TimeSformer_divST_8_224.yaml",
     expect=Expected(59.5, zoo_top1=59.1),
     model=replace(DIVIDED.model, classes=174),
-    clip=ClipConfig(frames=8, channels="bgr", train_sampling="bins", sampling="uniform"),
+    clip=ClipConfig(
+        frames=8,
+        step_seconds=SECONDS / 8,
+        channels="bgr",
+        train_sampling="bins",
+        sampling="uniform",
+    ),
     data=replace(
         DIVIDED.data, dataset="ssv2", workers=4, flip=False, short_side_sampling="inverse"
     ),
@@ -33,7 +42,7 @@ HIGH_RESOLUTION = replace(
     source="official code, TimeSformer_divST_16_448.yaml",
     expect=Expected(62.5, zoo_top1=61.8),
     model=replace(BASE.model, frames=16, size=448),
-    clip=replace(BASE.clip, frames=16, short_side=448, crop=448),
+    clip=replace(BASE.clip, frames=16, step_seconds=SECONDS / 16, short_side=448, crop=448),
     data=replace(BASE.data, short_side_range=(448, 512)),
 )
 
@@ -43,7 +52,7 @@ LONG = replace(
     source="official code, TimeSformer_divST_64_224.yaml",
     expect=Expected(62.3, zoo_top1=62.0),
     model=replace(BASE.model, frames=64),
-    clip=replace(BASE.clip, frames=64),
+    clip=replace(BASE.clip, frames=64, step_seconds=SECONDS / 64),
 )
 
 RECIPES: tuple[Recipe, ...] = (BASE, HIGH_RESOLUTION, LONG)

@@ -11,7 +11,7 @@ Frames are drawn from the whole of each video, which is shorter than a clip of K
 from dataclasses import replace
 
 from vidattn.config.recipes.kinetics import DIVIDED, retarget
-from vidattn.config.schema import ClipConfig, OptimConfig, Recipe
+from vidattn.config.schema import ClipConfig, OptimConfig, Recipe, ViewConfig
 
 KINETICS = "timesformer-k400"
 OURS = "ours, from a model of Kinetics-400; no score is known"
@@ -30,7 +30,10 @@ FINE = OptimConfig(
 )
 HALF = (0.5, 0.5, 0.5)  # mean and deviation of the initial model
 WHOLE = replace(
-    DIVIDED, optim=FINE, clip=ClipConfig(frames=8, mean=HALF, std=HALF, train_sampling="bins")
+    DIVIDED,
+    optim=FINE,
+    clip=ClipConfig(frames=8, step_seconds=0.0, mean=HALF, std=HALF, train_sampling="bins"),
+    views=ViewConfig(spatial=1, clips=1),
 )
 
 RECIPES: tuple[Recipe, ...] = (
