@@ -56,6 +56,30 @@ def test_all_ways_of_writing_a_list_mean_the_same(root: Path, text: str) -> None
     assert read(written(root, text)) == EXPECTED
 
 
+@pytest.mark.parametrize("name", ["Start Frame", "end_frame", "onset", "fold", "segment", "t0"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_columns_of_spans_and_splits_are_not_dropped(root: Path, name: str, suffix: str) -> None:
+    rows = {"csv": f"path,label,{name}\na.mp4,run,3\n",
+            "jsonl": json.dumps({"path": "a.mp4", "label": "run", name: 3}) + "\n"}  # fmt: skip
+    with pytest.raises(DataError, match=f"the column '{name}' has no meaning here"):
+        open_table(written(root, rows[suffix], f"list.{suffix}"), "train")
+
+
+@pytest.mark.parametrize("split", ["partition", "set"])
+def test_milliseconds_and_other_names_of_splits_are_read(root: Path, split: str) -> None:
+    text = f"path,label,start_ms,end_ms,{split}\na.mp4,run,500,2000,train\nb.mp4,run,0,250,val\n"
+    assert read(written(root, text)) == [
+        ("a.mp4", "run", Window(0.5, 2), "train"),
+        ("b.mp4", "run", Window(0, 0.25), "val"),
+    ]
+
+
+def test_columns_that_are_not_read_are_named(root: Path) -> None:
+    text = "path,label,start,end,start_frame,weather\na.mp4,run,0,1,0,rain\nb.mp4,run,0,1,0,sun\n"
+    notes = open_table(written(root, text), "train").notes
+    assert any(note.endswith("columns that are not read: start_frame, weather") for note in notes)
+
+
 def test_json_lines_mean_the_same(root: Path) -> None:
     rows = [
         {"path": "a.mp4", "label": "run", "split": "train", "note": {"deep": 1}},

@@ -107,7 +107,7 @@ def test_a_table_of_spans(tmp_path: Path) -> None:
         ("t.json", '{"database": {}}', "annotates no video"),
         ("t.txt", "\n\n", "is empty"),
         ("t.xml", "<a/>", "not a ground truth"),
-        ("t.srt", "1\n00:00:02,000 --> 00:00:02,000\nwalk\n", "line 2: a cue ends before"),
+        ("t.srt", "1\n00:00:02,000 --> 00:00:01,000\nwalk\n", "line 2: a cue ends before"),
     ],
 )
 def test_malformed_annotations_fail(tmp_path: Path, name: str, text: str, complaint: str) -> None:
@@ -121,3 +121,23 @@ def test_missing_annotations_are_named(tmp_path: Path) -> None:
     for name in ("none.csv", "none.json", "none.txt", "none", "."):
         with pytest.raises(DataError):
             read_ground_truth(tmp_path / name)
+
+
+def test_a_row_without_length_is_left_out_with_a_note(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,label,start,end\na,x,1,1\na,y,0,2\n")
+    truth = read_ground_truth(tmp_path / "t.csv")
+    assert truth.videos[0].spans == ((Window(0, 2), "y"),)
+    assert truth.notes == (f"{tmp_path}/t.csv: 1 row without length: left out",)
+
+
+def test_cues_of_other_editors_are_read_or_named(tmp_path: Path) -> None:
+    (tmp_path / "t.srt").write_text(
+        "1\n00:00:00,5 --> 00:00:06,00\n{\\an8}<i>walk</i>\n\n"
+        "2\n00:00:06,00 --> 00:00:06,000\nrun\n\n3\n0:6 --> 0:7\njump\n"
+    )
+    truth = read_ground_truth(tmp_path / "t.srt")
+    assert truth.videos[0].spans == ((Window(0.005, 6), "walk"),)
+    assert [note.partition(": ")[2] for note in truth.notes] == [
+        "line 6: a cue without length: left out",
+        "line 9: a cue whose times are not understood: left out",
+    ]

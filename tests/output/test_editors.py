@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vidattn.errors import UsageError
-from vidattn.output import render
+from vidattn.output import render, write
 from vidattn.output.edl import reel_name
 from vidattn.output.timecode import TimecodeClock, editing_rate, place_segments
 from vidattn.timeline import Decoding, Timeline
@@ -250,7 +250,7 @@ def test_opentimelineio_reads_every_position(rate: Fraction, tmp_path: Path) -> 
         there = clip.available_range()
         assert there.start_time <= clip.source_range.start_time
         assert clip.source_range.end_time_exclusive() <= there.end_time_exclusive()
-        assert clip.media_reference.target_url == "./videos/my%20movie.mp4"
+        assert clip.media_reference.target_url == "./my%20movie.mp4"
         assert clip.markers[0].name == clip.name
         assert clip.metadata["vidattn"]["score"] == pytest.approx(0.85, abs=0.06)
 
@@ -319,3 +319,19 @@ def test_a_file_of_an_editor_says_nothing_of_the_machine() -> None:
     for fmt in ("edl", "otio", "eaf"):
         assert str(Path.cwd()) not in render(timeline, fmt)
     assert json.loads(render(timeline, "otio"))["name"] == "a"
+
+
+@pytest.mark.parametrize("fmt", ["otio", "fcpxml"])
+def test_documents_name_the_video_from_their_folder_or_absolutely(
+    tmp_path: Path, fmt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for source, address in (
+        ("videos/a b.mp4", "../../videos/a%20b.mp4"),
+        ("/x/a.mp4", "file:///x/a.mp4"),
+        ("bad \udcff.mp4", "../../bad%20%FF.mp4"),
+    ):
+        timeline = timeline_cut_at(Fraction(25), [0, 50, 75], source=source)
+        text = write(timeline, f"out/deep/a.{fmt}").read_text(encoding="utf-8")
+        assert f'"{address}"' in text
+        assert "udcff" not in text

@@ -192,3 +192,24 @@ def test_an_image_model_that_is_not_here_is_named() -> None:
         weights.start_from(model(), "vit-b16-in21k", LABELS, offline=True)
     with pytest.raises(WeightsError, match=r"gone\.pth: no such file"):
         weights.start_from(model(), "gone.pth", LABELS)
+
+
+@pytest.mark.parametrize("family", ["official", "hf"])
+@pytest.mark.parametrize("attention", ["divided", "space"])
+def test_a_backbone_without_a_head_is_a_source(family: str, attention: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = TimeSformer(replace(CONFIG, attention=attention, classes=7))
+    export = convert.export_official if family == "official" else convert.export_hf
+    state = {
+        k.removeprefix("timesformer."): v.contiguous()
+        for k, v in export(source).items()
+        if not k.startswith(("head", "classifier"))
+    }
+    path = tmp_path / "backbone.safetensors"
+    path.write_bytes(safetensors.torch.save(state))
+    started = model(attention=attention)
+    notes = weights.start_from(started, path, LABELS)
+    assert notes == ("the head starts from random values: the classes differ",)
+    assert torch.equal(started.patch.weight, source.patch.weight)
+    theirs = source.blocks[1].state_dict()
+    assert all(torch.equal(v, theirs[k]) for k, v in started.blocks[1].state_dict().items())

@@ -343,3 +343,18 @@ def test_a_safetensors_file_without_a_manifest_has_a_hint(tmp_path: Path) -> Non
 def test_a_run_directory_loads_its_model(tiny: Classifier, tmp_path: Path) -> None:
     weights.save(tiny, tmp_path / "model.safetensors")
     assert weights.load(tmp_path).labels == tiny.labels
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pth"])
+def test_a_sparse_file_is_refused_before_it_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 60 << 30)
+    with pytest.raises(WeightsError, match="not a"):
+        weights.load(tmp_path / name)
+
+
+def test_a_path_is_no_id_of_a_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("./motion-tiny", "../theirs"):
+        with pytest.raises(WeightsError, match=r"no such file$"):
+            weights.load(name)

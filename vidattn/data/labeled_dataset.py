@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
@@ -138,8 +139,22 @@ def note_missing(
     text += name_first(missing)
     if share > max_missing or len(missing) == total:
         hint = "name the folder of the videos with --data-root; relative paths begin there"
+        if any("\\" in name for name in missing) and os.sep == "/":
+            hint = "folders are separated by / here, not by a backslash"
         raise DataError(text, hint=hint)
     return (text,)
+
+
+def note_similar(dataset: LabeledDataset) -> LabeledDataset:
+    """The dataset with a note on classes that differ only in case, spaces or signs, if any."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for label in dataset.labels:
+        groups[normalize_label(label)].append(label)
+    same = [" = ".join(map(repr, names)) for names in groups.values() if len(names) > 1]
+    if not same:
+        return dataset
+    text = f"{dataset.root}: warning: classes that may be one: {name_first(same)}"
+    return replace(dataset, notes=(*dataset.notes, text))
 
 
 def name_first(names: Iterable[str]) -> str:

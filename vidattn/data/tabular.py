@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ MAX_PROBLEMS = 20
 """Bad rows that an error names."""
 ROW_HINT = "rows are path,label[,start,end][,split]; quote a field that holds the separator"
 
+REFUSED_HINT = (
+    "spans are columns start and end in seconds, or start_ms and end_ms; splits are a column split "
+    "of train, val and test; remove the column to ignore it"
+)
+
 COLUMNS: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "filepath", "file_path", "video", "video_path", "clip"),
     "label": (
@@ -32,11 +38,23 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "start": ("start", "start_time", "time_start", "start_seconds", "begin"),
     "end": ("end", "end_time", "time_end", "end_seconds", "stop"),
-    "split": ("split", "subset"),
+    "start_ms": ("start_ms", "start_msec", "start_time_ms", "begin_ms"),
+    "end_ms": ("end_ms", "end_msec", "end_time_ms", "stop_ms"),
+    "split": ("split", "subset", "partition", "set"),
     "group": ("group", "subject"),
     "youtube_id": ("youtube_id", "video_id"),
 }
 """Purpose of a column -> its possible headers, in any case."""
+EDGE, PLACE = (
+    "start|begin|first|from|onset|end|stop|last|to|offset",
+    "frames?|idx|index|tc|timecode",
+)
+SPANS = re.compile(
+    rf"({EDGE})_({PLACE}|ms|msec|milliseconds|s|sec|seconds)|({PLACE})_({EDGE})|from|to|onset|offset"
+    r"|t_?(start|end|0|1)|segment|interval|span|timestamps?"
+)
+FOLDS = re.compile(r"(cv_|test_)?folds?|phase")
+"""Headers that mean the part of a video, or its split, in a way that is not read."""
 UNNAMED = {
     2: ("path", "label"),
     3: ("path", "label", "split"),
@@ -105,6 +123,20 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def note_columns(path: Path) -> tuple[str, ...]:
+    """A sentence on the columns of a table that are not read, if any. Raises DataError."""
+    first = next((line for line in _read_text(path).splitlines() if line.strip()), "")
+    if _is_json_lines(path):
+        names = list(json.loads(first))
+    else:
+        names = next((fields for _, fields in _split_records(path, first)), [])
+    known = {alias for aliases in COLUMNS.values() for alias in aliases}
+    others = [name for name in names if name.strip().casefold() not in known]
+    if not others or not _find_columns(names):
+        return ()
+    return (f"{path}: columns that are not read: {', '.join(others)}",)
+
+
 def read_json(path: Path) -> object:
     """The content of a JSON file. Raises DataError."""
     try:
@@ -134,7 +166,10 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 def read_header(path: Path) -> dict[str, int]:
     """The columns of a table by purpose; empty when its first line is no header."""
     records = [] if _is_json_lines(path) else _split_records(path, _read_text(path))
-    return _find_columns(records[0][1]) if records else {}
+    try:
+        return _find_columns(records[0][1]) if records else {}
+    except ValueError as error:
+        raise DataError(f"{path}: {error}", hint=REFUSED_HINT) from None
 
 
 def _is_json_lines(path: Path) -> bool:
@@ -194,21 +229,51 @@ def _split_words(line: str) -> list[str]:
 
 
 def _find_columns(header: Sequence[str]) -> dict[str, int]:
-    """Purpose -> column; empty unless the row names a path or a video id, and one more purpose."""
+    """Purpose -> column; empty unless the row names a path or a video id, and one more purpose.
+
+    Raises ValueError for a column of SPANS or FOLDS, unless others say the same.
+    """
     names = [name.strip().casefold() for name in header]
     found = {
         purpose: next(names.index(alias) for alias in aliases if alias in names)
         for purpose, aliases in COLUMNS.items()
         if not set(aliases).isdisjoint(names)
     }
-    return found if found.keys() & {"path", "youtube_id"} and len(found) > 1 else {}
+    if not found.keys() & {"path", "youtube_id"} or len(found) < 2:
+        return {}
+    known = {header[column] for column in found.values()}
+    timed = found.keys() >= {"start", "end"} or found.keys() >= {"start_ms", "end_ms"}
+    for name in header:
+        kind = SPANS if SPANS.fullmatch(_plain(name)) else FOLDS
+        said = timed if kind is SPANS else "split" in found
+        if name not in known and not said and kind.fullmatch(_plain(name)):
+            raise ValueError(f"the column {name!r} has no meaning here, and may not be dropped")
+    return found
+
+
+def _plain(name: str) -> str:
+    """A header in lower case with underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", name.strip().casefold()).strip("_")
+
+
+def _in_seconds(fields: dict[str, str]) -> dict[str, str]:
+    """The fields with milliseconds turned into seconds. Raises ValueError."""
+    for purpose in ("start", "end"):
+        if text := fields.pop(f"{purpose}_ms", ""):
+            if not re.fullmatch(r"\d{1,15}(\.\d*)?", text):
+                raise ValueError(f"{purpose} is {text!r}, not a number of milliseconds")
+            fields[purpose] = repr(float(text) / 1000)
+    return fields
 
 
 def _name_columns(path: Path, records: list[tuple[int, list[str]]]) -> list[Row]:
     if not records:
         raise DataError(f"{path}: the list is empty")
     first = records[0][1]
-    columns = _find_columns(first)
+    try:
+        columns = _find_columns(first)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}", hint=REFUSED_HINT) from None
     if columns:
         records = records[1:]
     elif len(first) in UNNAMED:
@@ -225,7 +290,7 @@ def _name_columns(path: Path, records: list[tuple[int, list[str]]]) -> list[Row]
             fields.pop()
         if len(fields) != len(first):
             raise ValueError(f"{len(fields)} fields where the first line has {len(first)}")
-        return Row(line, {purpose: fields[i] for purpose, i in columns.items()})
+        return Row(line, _in_seconds({purpose: fields[i] for purpose, i in columns.items()}))
 
     return parse_rows(path, ((record[0], record) for record in records), parse)
 
@@ -239,4 +304,4 @@ def _parse_json(line: str) -> dict[str, str]:
         raise ValueError("is not a JSON object")
     keys = list(plain)
     values = {purpose: plain[keys[i]] for purpose, i in _find_columns(keys).items()}
-    return {purpose: "" if v is None else str(v) for purpose, v in values.items()}
+    return _in_seconds({purpose: "" if v is None else str(v) for purpose, v in values.items()})

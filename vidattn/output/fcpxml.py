@@ -6,11 +6,12 @@ a marker with the label and a note with scores; background is a gap.
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from xml.etree.ElementTree import Element
 
 from vidattn.output.timecode import TimecodeClock, frame_count, place_segments, timecode_clock
-from vidattn.output.xml import add_child, file_url, serialize, video_title
+from vidattn.output.xml import add_child, document_url, serialize, video_title
 from vidattn.timeline import Segment, Timeline
 
 VERSION = "1.10"
@@ -18,15 +19,16 @@ FORMAT, VIDEO = "r1", "r2"
 """Ids of the resources."""
 
 
-def fcpxml(timeline: Timeline) -> str:
+def fcpxml(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str:
     """A Final Cut Pro XML document, version 1.10.
 
+    folder: the folder of the document, to refer to the video from there; None: that of the video.
     Raises UsageError if the start timecode of the timeline is impossible at the rate of the video.
     """
     clock = timecode_clock(timeline)
     name, count = video_title(timeline.source), frame_count(timeline, clock.fps)
     root = Element("fcpxml", version=VERSION)
-    _add_resources(root, timeline, clock, count)
+    _add_resources(root, timeline, clock, count, document_url(timeline.source, folder))
     event = add_child(add_child(root, "library"), "event", name="vidattn")
     sequence = add_child(
         add_child(event, "project", name=name),
@@ -45,7 +47,9 @@ def fcpxml(timeline: Timeline) -> str:
     return serialize(root, "fcpxml")
 
 
-def _add_resources(root: Element, timeline: Timeline, clock: TimecodeClock, count: int) -> None:
+def _add_resources(
+    root: Element, timeline: Timeline, clock: TimecodeClock, count: int, source: str
+) -> None:
     resources, video = add_child(root, "resources"), timeline.input
     size = {"width": video.width, "height": video.height}
     frame = _time(1, clock.fps)
@@ -62,7 +66,7 @@ def _add_resources(root: Element, timeline: Timeline, clock: TimecodeClock, coun
         hasAudio=1 if video.audio else None,
         audioSources=1 if video.audio else None,
     )
-    add_child(asset, "media-rep", kind="original-media", src=file_url(timeline.source))
+    add_child(asset, "media-rep", kind="original-media", src=source)
 
 
 def _add_clip(

@@ -6,6 +6,7 @@ alternatives in their metadata under "vidattn". Audio has a track of its own wit
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from typing import Any
 
@@ -17,23 +18,24 @@ from vidattn.output.timecode import (
     place_segments,
     timecode_clock,
 )
-from vidattn.output.xml import file_url, video_title
+from vidattn.output.xml import document_url, video_title
 from vidattn.timeline import Timeline
 
 COLORS = ("RED", "GREEN", "BLUE", "CYAN", "MAGENTA", "YELLOW", "ORANGE", "PINK", "PURPLE")
 """Of markers, by label."""
 
 
-def otio(timeline: Timeline) -> str:
+def otio(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str:
     """An OpenTimelineIO document (Timeline.1, Clip.1) at the rate of the video.
 
+    folder: the folder of the document, to refer to the video from there; None: that of the video.
     Raises UsageError if the start timecode of the timeline is impossible at the rate of the video.
     """
     clock, title = timecode_clock(timeline), video_title(timeline.source)
     media = {
         "OTIO_SCHEMA": "ExternalReference.1",
         "name": title,
-        "target_url": file_url(timeline.source),
+        "target_url": document_url(timeline.source, folder),
         "available_range": _range(clock.start, frame_count(timeline, clock.fps), clock.fps),
         "metadata": {},
     }

@@ -35,8 +35,9 @@ def format_time(seconds: float, hours: bool, decimals: int = 1) -> str:
 
 def model_title(model: ModelInfo) -> str:
     """The name of a model and its license: "motion-tiny (Apache-2.0)"."""
-    name = model.name or "unnamed model"
-    return f"{name} ({model.license})" if model.license else name
+    if not (model.name or model.license):
+        return "unnamed model"
+    return f"{model.name or 'unnamed model'} ({model.license or 'license unknown'})"
 
 
 def describe_coverage(timeline: Timeline) -> str:

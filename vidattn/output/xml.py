@@ -35,11 +35,16 @@ def serialize(root: Element, doctype: str = "") -> str:
 
 def file_url(source: str) -> str:
     """A path as a URL: file:///a/b.mp4 if absolute, else relative; always ASCII."""
-    quoted = quote(source.encode("utf-8", "surrogatepass"))
+    quoted = quote(source.encode("utf-8", "surrogateescape"))
     if source.startswith("/"):
         return "file://" + quoted
     # A leading "./" keeps a colon from making a scheme, and a dash from making an option.
     return f"./{quoted}" if source and not source.startswith(("./", "../")) else quoted
+
+
+def document_url(source: str, folder: str | os.PathLike[str] | None) -> str:
+    """The URL of a video in a document in `folder`: absolute as its path, else from there."""
+    return file_url(source if source.startswith("/") else relative_path(source, folder))
 
 
 def relative_path(source: str, folder: str | os.PathLike[str] | None) -> str:
@@ -53,5 +58,6 @@ def relative_path(source: str, folder: str | os.PathLike[str] | None) -> str:
 
 
 def video_title(source: str) -> str:
-    """The name of a file without its extension."""
-    return PurePath(source).stem or "video"
+    """The name of a file without its extension; bytes that are not UTF-8 become U+FFFD."""
+    stem = PurePath(source).stem.encode("utf-8", "surrogateescape")
+    return stem.decode("utf-8", "replace") or "video"

@@ -43,6 +43,7 @@ class Family:
     std: float
     averaging: Averaging
     license: str
+    """Of its published weights; a file may hold others."""
 
 
 FAMILIES = {
@@ -55,6 +56,7 @@ MANIFEST_KEY = "vidattn"
 """The entry of an exported file with our manifest."""
 SSV2, HOWTO100M = 174, 1059
 """Numbers of classes by which two datasets are recognized."""
+STAM_LICENSE = "published weights of this family are Apache-2.0"
 BGR = "frames are fed as BGR, as the official code trained Something-Something"
 
 RATES = {8: 32, 16: 16, 32: 32, 64: 32, 96: 4}
@@ -141,11 +143,11 @@ def _load_timesformer(
         channels="bgr" if bgr else "rgb",
         train_sampling="bins" if config.classes == SSV2 else "dense",
     )
+    license_note = f"published weights of this family are {family.license}" * bool(family.license)
     card = ModelCard(
         name=path.stem,
-        license=family.license,
         source=f"{path.name}, a checkpoint of the {family.title} family",
-        notes=tuple(n for n in (note, step_note, BGR if bgr else "") if n),
+        notes=tuple(n for n in (note, step_note, BGR if bgr else "", license_note) if n),
     )
     return Classifier(model, clip, names, family.averaging, card)
 
@@ -154,7 +156,7 @@ def _load_stam(state: Mapping[str, Tensor], path: Path, manifest: Manifest | Non
     model = stam_keys.build_stam(state, path, manifest.model if manifest else None)
     names, note = labels.guess_labels(model.config.classes)
     source = f"{path.name}, an official STAM checkpoint"
-    card = ModelCard(path.stem, license="Apache-2.0", source=source, notes=(note,))
+    card = ModelCard(path.stem, source=source, notes=(note, STAM_LICENSE))
     return Classifier(model, stam_keys.published_clip(model.config), names, "logit", card)
 
 

@@ -223,7 +223,7 @@ def _resize_positions(pos: Tensor, side: int) -> Tensor:
 
 
 def _load_source(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[str, ...] | None]:
-    """The model to start from and its classes, None for an image model."""
+    """The model to start from and its classes, None for an image model or without a head."""
     text = str(name_or_path)
     path = _find_image_file(text, offline)
     if path is not None:
@@ -231,6 +231,9 @@ def _load_source(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[
             state = torch_checkpoint.read_state(file)
         if key_maps.recognize(state) == "official" and "time_embed" not in state:
             return convert.build_timesformer(_add_biases(state), "official", path), None
+        if (bare := key_maps.add_head(state)) is not None:
+            backbone, layout = bare
+            return convert.build_timesformer(_add_biases(backbone), layout, path), None
     elif not (text in catalog.CATALOG or Path(text).suffix or "/" in text or exists(Path(text))):
         close = difflib.get_close_matches(text, [*IMAGE_MODELS, *catalog.CATALOG], n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}? " if close else ""

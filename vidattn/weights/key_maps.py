@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from vidattn.config import TimeSformerConfig
@@ -123,6 +124,22 @@ def recognize(state: Mapping[str, object]) -> str | None:
     for layout in LAYOUTS:
         if all(key in state for key in _marks(layout).values()):
             return layout
+    return None
+
+
+def add_head(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str] | None:
+    """A backbone without a head as a model of one class, and its layout; None for anything else."""
+    named = {"timesformer." * (key[:7] in ("embeddi", "encoder", "layerno")) + key: state[key]
+             for key in state}  # fmt: skip
+    for layout in LAYOUTS:
+        marks = _marks(layout)
+        head, width = (
+            marks.pop("head"),
+            named.get(_pair(BACKBONE[layout] + getattr(NORM, layout))[0]),
+        )
+        if head not in named and width is not None and all(key in named for key in marks.values()):
+            weight, bias = torch.zeros(1, len(width)), torch.zeros(1)
+            return {**named, head: weight, head.replace("weight", "bias"): bias}, layout
     return None
 
 

@@ -45,12 +45,13 @@ def load(
         return _read_folder(path)
     if exists(path):
         return _read_file(path)
-    if isinstance(name_or_path, str) and HUB_ID.fullmatch(text) and path.suffix not in PICKLES:
+    is_id = HUB_ID.fullmatch(text) and not text.startswith(".") and path.suffix not in PICKLES
+    if isinstance(name_or_path, str) and is_id:
         entry = next((e for e in catalog.CATALOG.values() if e.location == text), None)
         if entry:
             return _load_entry(entry, offline, announce, progress)
         return _load_from_hub(text, offline)
-    if len(path.parts) > 1 or path.suffix in (".safetensors", *PICKLES):
+    if len(path.parts) > 1 or text.startswith(".") or path.suffix in (".safetensors", *PICKLES):
         raise WeightsError(f"{text}: no such file", hint="vidattn models list")
     return _load_entry(catalog.find_entry(text), offline, announce, progress)
 

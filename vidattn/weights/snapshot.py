@@ -43,6 +43,7 @@ def snapshot_file(path: Path) -> Iterator[FileSnapshot]:
     above a limit on the size of files), the bytes are read from the original path.
     """
     require_regular(path)
+    _require_beginning(path)
     with _open_in_memory(path) as copy:
         digest, size = hashlib.sha256(), 0
         with reading(path, WeightsError), path.open("rb") as file:
@@ -53,6 +54,21 @@ def snapshot_file(path: Path) -> Iterator[FileSnapshot]:
                     copy = None
         data_path = Path(f"/dev/fd/{copy.fileno()}") if copy else path
         yield FileSnapshot(path, data_path, copy is not None, size, digest.hexdigest())
+
+
+def _require_beginning(path: Path) -> None:
+    """Raise WeightsError, before gigabytes are read, for a file that does not begin as weights do.
+
+    A safetensors file begins with the length of its header and the header, an object.
+    """
+    with reading(path, WeightsError), path.open("rb") as file:
+        start, size = file.read(9), os.fstat(file.fileno()).st_size
+    if path.suffix == ".safetensors":
+        right = start[8:] == b"{" and int.from_bytes(start[:8], "little") + 8 <= size
+        if not right:
+            raise WeightsError(f"{path}: not a safetensors file, or cut off ({size:,} bytes)")
+    elif start and not any(start):
+        raise WeightsError(f"{path}: begins with zeros: not a checkpoint, or a broken one")
 
 
 @contextmanager

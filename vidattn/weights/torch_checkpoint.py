@@ -58,8 +58,7 @@ def read_checkpoint(file: FileSnapshot) -> tuple[dict[str, Tensor], Mapping[str,
     """The state dict in a .pth, .pyth or .bin file, and the whole content.
 
     The state dict is under "model_state" (official TimeSformer), "state_dict" (mmaction2), "model"
-    (STAM) or at the top; a prefix "model." or "module." of all keys is removed. Raises
-    WeightsError.
+    (STAM) or at the top; see `strip_wrappers`. Raises WeightsError.
     """
     path, is_archive = file.path, _is_archive(file)
     inert: list[Any] = [(InertObject, name) for name in IGNORED]
@@ -114,7 +113,15 @@ def _check_tensors(state: Mapping[Any, Any], size: int, path: Path) -> dict[str,
         refuse(path, "contains sparse or quantized tensors")
     if sum(v.numel() * v.element_size() for v in state.values()) > size:
         refuse(path, "its tensors claim more bytes than the file has")
-    result = dict(state)
+    return strip_wrappers(state)
+
+
+def strip_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict without what wrappers put into its names.
+
+    torch.compile puts _orig_mod. anywhere; module. and model. come before all names.
+    """
+    result = {key.replace("_orig_mod.", ""): value for key, value in state.items()}
     for prefix in ("module.", "model."):
         if all(key.startswith(prefix) for key in result):
             result = {key[len(prefix) :]: value for key, value in result.items()}
@@ -123,4 +130,6 @@ def _check_tensors(state: Mapping[Any, Any], size: int, path: Path) -> dict[str,
 
 def read_state(file: FileSnapshot) -> Mapping[str, Tensor]:
     """The tensors of a .safetensors file or a checkpoint. Raises WeightsError."""
-    return read_tensors(file) if file.path.suffix == ".safetensors" else read_checkpoint(file)[0]
+    if file.path.suffix == ".safetensors":
+        return strip_wrappers(read_tensors(file))
+    return read_checkpoint(file)[0]

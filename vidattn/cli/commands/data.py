@@ -131,10 +131,12 @@ def _lines(verdict: dict[str, Any]) -> Iterator[str]:
     yield f"{printable(verdict['dataset'])} in {printable(verdict['root'])}"
     for split, counts in verdict["splits"].items():
         missing = f", {counts['missing']} missing" * bool(counts["missing"])
+        fewest, most = counts["fewest"], counts["most"]
+        each = f"{fewest} to {most} of each (median {counts['median']:g})"
         yield (
             f"  {split:<6} {count_noun(counts['items'], 'sample')} of "
             f"{count_noun(counts['classes'], 'class')}, "
-            f"{counts['fewest']} to {counts['most']} of each (median {counts['median']:g}){missing}"
+            f"{each if fewest < most else f'{most} of each'}{missing}"
         )
     seconds = verdict["seconds"]
     yield (
@@ -151,7 +153,8 @@ def _lines(verdict: dict[str, Any]) -> Iterator[str]:
     for kind, finding in verdict["findings"].items():
         grade, examples = "error  " if finding["serious"] else "warning", finding["examples"]
         yield f"{grade}  {finding['count']} {FINDINGS[kind]}"
-        yield from (f"           {printable(example)}" for example in examples)
+        lines = [line for example in examples for line in example.split("\n")]
+        yield from (f"           {printable(line)}" for line in lines)
         if finding["count"] > len(examples):
             yield f"           and {finding['count'] - len(examples)} more"
     yield "no serious problems" if verdict["sound"] else "serious problems"

@@ -195,10 +195,10 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     """The label, the window, and a line for each frame."""
     from rich.text import Text
 
+    from vidattn.output.text import model_title
     from vidattn.timeline.explanation import METHODS
 
     model, window = explanation.model, explanation.window
-    license_ = f" ({model.license})" if model.license else ""
     yield Text.assemble(
         (printable(explanation.source), "bold"), f"  {window.start:.2f} to {window.stop:.2f} s"
     )
@@ -206,7 +206,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         f"  {printable(explanation.label)} {100 * explanation.score:.1f} %, "
         f"{len(explanation.frames)} frames",
         "    ",
-        (f"{printable(model.name or 'unnamed model')}{license_}", "dim"),
+        (printable(model_title(model)), "dim"),
     )
     yield Text(f"  share: {METHODS[explanation.method]}")
     yield Text("  drop: points of the score lost without the frame; odds: log-odds lost")

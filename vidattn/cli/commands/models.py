@@ -57,6 +57,7 @@ def info(
     if as_json:
         console.emit(json.dumps(facts, ensure_ascii=False))
         return
+    facts["license"] = facts["license"] or "unknown"
     for key, value in facts.items():
         if value not in ("", None, []):
             console.emit(f"{key:<13}  {printable(_as_text(value))}")

@@ -12,7 +12,7 @@ from rich.text import Text
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, score_bars, segment_rows
 from vidattn.output.palette import label_colors
-from vidattn.output.text import decimals_for, describe_coverage
+from vidattn.output.text import decimals_for, describe_coverage, model_title
 from vidattn.timeline import BACKGROUND, Timeline
 from vidattn.types import VideoInfo
 
@@ -66,8 +66,7 @@ def header_lines(timeline: Timeline, title: str = "") -> Iterator[Text]:
         (printable(title or timeline.source), "bold"),
         f"  {length}  {printable(_shape(timeline.input))}",
     )
-    license_ = f" ({model.license})" if model.license else ""
-    name = f"{model.name or 'unnamed model'}{license_}"
+    name = model_title(model)
     yield Text.assemble(
         f"  saw {printable(describe_coverage(timeline))}", "    ", (printable(name), "dim")
     )

@@ -93,16 +93,21 @@ def path_from_url(address: str) -> str:
         parts = urlsplit(address)
     except ValueError:  # half a bracket in the place of a host
         return address
-    name = unquote(PurePosixPath(parts.path).name)
+    name = _unquote(PurePosixPath(parts.path).name)
     if "local-files" in parts.path and "d" in parse_qs(parts.query):
         return parse_qs(parts.query)["d"][0]
     if "/upload/" in parts.path:
         return re.sub(r"^[0-9a-f]{8}-", "", name)
     if parts.scheme == "file":
-        return unquote(parts.path)
+        return _unquote(parts.path)
     if parts.scheme in ("http", "https", "s3", "gs", "azure-blob"):
         return name
-    return unquote(address).removeprefix("./")
+    return _unquote(address).removeprefix("./")
+
+
+def _unquote(text: str) -> str:
+    """Any name of a file, also one that is not UTF-8."""
+    return unquote(text, errors="surrogateescape")
 
 
 def choose_subset(

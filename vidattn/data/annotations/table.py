@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vidattn.data.annotations import annotation
-from vidattn.data.tabular import number_rows, parse_rows, read_rows
+from vidattn.data.tabular import note_columns, number_rows, parse_rows, read_rows
+from vidattn.io.text import count_noun
 from vidattn.types import Window
 
 HINT = "rows are path,label,start,end[,split], with times in seconds"
@@ -21,9 +22,14 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
         for row, value in zip(rows, splits, strict=True)
         if chosen is None or value.casefold() == chosen
     ]
+    notes += note_columns(path)
     spans: dict[str, annotation.Spans] = {}
+    empty = 0
     for name, found in parse_rows(path, number_rows(rows), _parse_row, hint=HINT):
-        spans[name] = spans.get(name, ()) + found
+        empty += found is None
+        spans[name] = spans.get(name, ()) + (found or ())
+    if empty:
+        notes.append(f"{path}: {count_noun(empty, 'row')} without length: left out")
     videos = (
         annotation.AnnotatedVideo(name, spans=annotation.sort_spans(s)) for name, s in spans.items()
     )
@@ -37,8 +43,11 @@ FORMAT = annotation.Format(
 )
 
 
-def _parse_row(fields: Mapping[str, str]) -> tuple[str, annotation.Spans]:
-    """A video and its span; none in a row without label, start and end: all is background."""
+def _parse_row(fields: Mapping[str, str]) -> tuple[str, annotation.Spans | None]:
+    """A video and its span; none in a row without label, start and end: all is background.
+
+    None for a span without length.
+    """
     name = fields.get("path") or fields.get("youtube_id", "")
     label, start, end = (fields.get(key, "") for key in ("label", "start", "end"))
     if not name:
@@ -46,6 +55,8 @@ def _parse_row(fields: Mapping[str, str]) -> tuple[str, annotation.Spans]:
     if not (label or start or end):
         return name, ()
     try:
+        if float(start) == float(end):
+            return name, None
         window = Window(float(start), float(end))
     except ValueError:
         raise ValueError(f"needs start < end in seconds, has {start!r} and {end!r}") from None

@@ -27,7 +27,7 @@ from vidattn.data.labeled_dataset import (
     select_existing,
     split_validation,
 )
-from vidattn.data.tabular import Row, number_rows, parse_rows, read_rows
+from vidattn.data.tabular import Row, note_columns, number_rows, parse_rows, read_rows
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder, reading
 from vidattn.io.text import count_noun
@@ -64,7 +64,7 @@ def open_table(
     if annotation is not None and annotation.trainable:
         rows, notes = _list_spans(path, annotation.read(path, None), root)
     else:
-        rows = read_rows(path)
+        rows, notes = read_rows(path), note_columns(path)
     labels, numbers = read_classes({path: rows}, names)
     videos = list_videos(path, rows, root, numbers)
     splits, split_notes = _assign_splits(path, rows, videos)
@@ -119,7 +119,7 @@ def open_lists(
     path = lists[split]
     videos = list_videos(path, tables[path], root, numbers)
     is_test = path.stem.casefold().startswith("test")
-    notes = (f"{path.name} serves for validation",) * is_test
+    notes = (f"{path.name} serves for validation",) * is_test + note_columns(path)
     found = LabeledDataset(name or root.name, root, split, labels, notes=notes)
     return select_existing(found, videos, str(path), max_missing)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidattn.data.annotations.ground_truth import FORMATS, find_format
-from vidattn.data.labeled_dataset import LabeledDataset, Split
+from vidattn.data.labeled_dataset import LabeledDataset, Split, note_similar
 from vidattn.data.sets import csv_list, diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
 from vidattn.data.sets.folder import open_folder
 from vidattn.data.sets.named import MAX_MISSING, NamedDataset, Opener
@@ -79,7 +79,11 @@ def open_dataset(
         allowed = MAX_MISSING if max_missing is None else max_missing
         root = _find_root(name_or_path, known, data_root)
         return known.open(NamedDataset(name_or_path, root, split, allowed))
-    path, allowed = _find_path(name_or_path, data_root), max_missing or 0.0
+    path = _find_path(name_or_path, data_root)
+    return note_similar(_open_path(path, data_root, split, max_missing or 0.0))
+
+
+def _open_path(path: Path, data_root: Path | None, split: Split, allowed: float) -> LabeledDataset:
     annotation = find_format(path)
     is_list = is_file(path) and path.suffix.lower() in csv_list.SUFFIXES
     if is_list or (annotation is not None and annotation.trainable):
