@@ -77,8 +77,7 @@ def stream(
     `vidattn.video.Prefetcher` makes many short ones go faster.
 
     Raises VideoError when the file cannot be read, or is not the same at the end (E_CHANGED), and
-    UsageError when the numbers make no sense.
-    Stopping early is fine: `collect` makes a valid timeline of the events so far.
+    UsageError for impossible numbers. `collect` makes a valid timeline of the events so far.
     """
     windowing = windowing.with_changes(changes)
     clock, classes = Stopwatch(), len(classifier.labels)
