@@ -19,8 +19,8 @@ from tests import processes
 from tests.helpers import Run, write_video
 from vidattn import weights
 from vidattn.cli import main
-from vidattn.cli.terminal.signals import STOPPING
 from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.io.signals import STOPPING
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
 

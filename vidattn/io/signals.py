@@ -7,16 +7,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+STOPPING = [
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) is not None
+]
+"""Ctrl-C, kill, and the end of the terminal."""
+
 
 @contextmanager
 def hold_signals() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the block ends; only the main thread has signals."""
+    """Hold STOPPING signals back until the block ends; only the main thread has signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in STOPPING}
     try:
         yield
     finally:

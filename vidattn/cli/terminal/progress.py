@@ -148,7 +148,7 @@ class BatchPrinter:
         self._counts: Counter[str] = Counter()
         self._starved = False
         self._has_windows = False
-        self._position, self._told = RunPosition(job.paths), time.monotonic()
+        self._position, self._printed = RunPosition(job.paths), time.monotonic()
         self._index = RunIndex(job)
         self._silent = False
         """Whether nobody reads standard output any more."""
@@ -243,8 +243,8 @@ class BatchPrinter:
         """Count an input, and say now and then how far the run is."""
         self._position.finish(path, skipped=skipped)
         now = time.monotonic()
-        if self.job.several and now - self._told >= POSITION_INTERVAL:
-            self._told = now
+        if self.job.several and now - self._printed >= POSITION_INTERVAL:
+            self._printed = now
             self.console.note(str(self._position))
 
     def _handle(self, event: BatchEvent) -> None:

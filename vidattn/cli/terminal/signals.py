@@ -10,13 +10,7 @@ from types import FrameType
 from typing import Any
 
 from vidattn.errors import StopWork
-
-STOPPING = [
-    number
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if (number := getattr(signal, name, None)) is not None
-]
-"""Ctrl-C, kill, and the end of the terminal."""
+from vidattn.io.signals import STOPPING
 
 
 class StopRequested(StopWork):

@@ -11,7 +11,7 @@ from vidattn.errors import InputError, VidattnError
 from vidattn.inference.batch.events import reason_code
 from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.batch.runner import BatchJob
-from vidattn.io.files import is_file, write_atomically
+from vidattn.io.files import is_file, read_file, write_atomically
 from vidattn.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class RunIndex:
         from vidattn.output.report.index import index_page
 
         place = self._job.folder / NAME
-        if not self._wanted or (is_file(place) and MARK not in place.read_bytes()[:4000]):
+        if not self._wanted or (
+            is_file(place) and MARK not in read_file(place, regular=True)[:4000]
+        ):
             return None
         for path in self._job.names.keys() - self._entries.keys() - self._failures.keys():
             self._add_saved(path)
