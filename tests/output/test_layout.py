@@ -49,17 +49,19 @@ def test_the_matrix_has_a_cell_for_every_count_that_is_not_zero() -> None:
     labels = ["walk", "run", "jump"]
     matrix = result(labels)["confusion"]
     root = ElementTree.fromstring(draw_matrix(labels, matrix))  # type: ignore[arg-type]
+    counts = [node.text for node in root.iter("text") if node.get("text-anchor") == "middle"]
+    assert sorted(counts) == ["2", "2", "2", "8", "8", "8"]  # readable without a mouse
     titles = sorted(node.text or "" for node in root.iter("title"))
     assert len(titles) == 6
-    assert titles[0] == "jump predicted as walk: 2 of 10 (20 %)"
-    assert "walk, correct: 8 of 10 (80 %)" in titles
+    assert titles[0] == "jump predicted as walk: 2 of 10 (20.0 %)"
+    assert "walk, correct: 8 of 10 (80.0 %)" in titles
 
 
 def test_the_page_of_400_classes_stays_small_and_names_stand_in_its_cells() -> None:
     text = confusion_page(result([f"class {i}" for i in range(400)]))
     assert len(text) < 1_000_000
     assert "class 7 predicted as class 8: 2 of 10" in text
-    assert "<text" not in text.split("</svg>")[0]
+    assert text.split("</svg>")[0].count("<text") == 2  # the legend
 
 
 @pytest.mark.parametrize("kind", ["confusion", "curves"])
@@ -93,6 +95,22 @@ def test_epochs_without_lines_of_steps_are_joined_and_the_axis_says_what_it_coun
     # Twelve pixels a sign at most are less than 0.6 of that each: no label leaves the image.
     ends = re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]*)<', picture)
     assert all(float(x) - 7.2 * len(words) > 0 for x, words in ends)
+
+
+def test_curves_show_validation_the_best_epoch_and_what_guessing_gives() -> None:
+    rows = log(4)
+    for row in rows[1::2]:
+        top1 = 0.75 if row["epoch"] == 2 else 0.5
+        row |= {"scores": {"top1": top1, "nll": 0.7}, "train_top1": 0.9, "majority": 0.4}
+    picture = draw_curves(rows, "a", classes=4)
+    assert ">chance, 25.0 %</text>" in picture
+    assert ">largest class, 40.0 %</text>" in picture
+    assert "<title>validation 75, step 20</title>" in picture
+    assert ">100</text>" in picture
+    assert picture.count("<polyline") == 5
+    page = curves_page(rows, "a", ["steps"], classes=4)
+    assert "best validation top-1 75.0 %, after epoch 2" in page
+    assert "2 (best)" in page
 
 
 def test_the_name_of_a_file_says_whether_it_is_a_table_or_a_page(tmp_path: Path) -> None:

@@ -103,9 +103,10 @@ def save_artifacts(
     classifier = Classifier(model, recipe.clip, labels, recipe.averaging, card)
     if top1 is not None and top1 > max((t for t in before if t is not None), default=-1.0):
         save(classifier, run_dir / "best.safetensors", recipe)
-    write_atomically(run_dir / "curves.svg", draw_curves(rows, recipe.name).encode())
+    drawing = draw_curves(rows, recipe.name, len(labels))
+    write_atomically(run_dir / "curves.svg", drawing.encode())
     facts = (recipe.data.dataset, card.expect, f"started from {init}" if init else "")
-    page = curves_page(rows, recipe.name, [fact for fact in facts if fact])
+    page = curves_page(rows, recipe.name, list(filter(None, facts)), len(labels))
     write_atomically(run_dir / "curves.html", page.encode("utf-8", "backslashreplace"))
     return save(classifier, run_dir / "model.safetensors", recipe)
 

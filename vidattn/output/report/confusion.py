@@ -10,12 +10,18 @@ from markupsafe import escape
 from vidattn.output.report.assets import reveal
 from vidattn.output.report.layout import Section, ShareBar, render_page
 
-SIDE, LARGEST = 900, 26
+SIDE, LARGEST = 900, 36
 """Largest size in pixels of the matrix, and of a cell."""
 NAMED = 60
 """Up to so many classes have their names beside the matrix; a cell always has both names."""
+NUMBERED = 20
+"""Cells of so many pixels have their count in them."""
 LETTER = 6.6
 """Average width of a letter in pixels."""
+LEGEND = 430
+"""Width of the legend in pixels."""
+STRONG = 0.5
+"""Share of a row from which the count in a cell has the color of the page."""
 LONGEST = 26
 """Letters of a name beside the matrix; longer names are shortened."""
 METRICS = (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean class"), ("ece", "ECE"))
@@ -37,8 +43,8 @@ def confusion_page(result: Mapping[str, Any]) -> str:
         (
             Section(
                 "Confusion matrix",
-                "Rows are true classes, columns predictions; the stronger the color, the larger "
-                "the share of the row. Hover over a cell for its count.",
+                f"Rows are true classes, columns predictions, numbers {noun}. The stronger the "
+                "color, the larger the share of the row.",
                 draw_matrix(labels, matrix),
             ),
             Section(
@@ -60,8 +66,9 @@ def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
     names = [_shorten(label) for label in labels] if count <= NAMED else []
     room = round(LETTER * max(map(len, names))) + 10 if names else 0
     size = room + cell * count + 1
+    width, height = max(size, room + LEGEND), size + 34
     parts = [
-        f'<svg viewBox="0 0 {size:.0f} {size:.0f}" width="{size:.0f}" height="{size:.0f}" '
+        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}" '
         'role="img" aria-label="Confusion matrix; the tables below have the same data">',
         f'<rect class="frame" x="{room}" y="{room}" width="{cell * count:.1f}" '
         f'height="{cell * count:.1f}"></rect>',
@@ -73,7 +80,23 @@ def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
         for j, number in enumerate(row)
         if number
     ]
-    return "".join([*parts, "</svg>"])
+    return "".join([*parts, *_draw_legend(room, size + 14), "</svg>"])
+
+
+def _draw_legend(left: int, top: float) -> Iterator[str]:
+    """Steps of both colors with the shares that they stand for."""
+    for i, (kind, name) in enumerate((("right", "correct"), ("wrong", "confused"))):
+        x = left + LEGEND / 2 * i
+        for step in range(5):
+            yield (
+                f'<g class="{kind}"><rect class="cell" x="{x + 14 * step}" y="{top}" width="13" '
+                f'height="13" fill-opacity="{_opacity(step / 4):.2f}"></rect></g>'
+            )
+        yield f'<text class="soft" x="{x + 76}" y="{top + 11}">{name}, 0 to 100 %</text>'
+
+
+def _opacity(share: float) -> float:
+    return 0.12 + 0.88 * share
 
 
 def _shorten(label: str) -> str:
@@ -101,14 +124,16 @@ def _draw_cell(
     kind = "right" if i == j else "wrong"
     words = f"{truth} predicted as {prediction}" if i != j else f"{truth}, correct"
     gap = 1 if cell >= 8 else 0
+    x, y = room + j * cell, room + i * cell
     square = (
-        f'<rect class="{kind}" x="{room + j * cell + gap:.1f}" y="{room + i * cell + gap:.1f}" '
-        f'width="{cell - gap:.1f}" height="{cell - gap:.1f}" '
-        f'fill-opacity="{0.12 + 0.88 * share:.2f}">'
+        f'<rect class="cell" x="{x + gap:.1f}" y="{y + gap:.1f}" width="{cell - gap:.1f}" '
+        f'height="{cell - gap:.1f}" fill-opacity="{_opacity(share):.2f}"></rect>'
     )
-    return (
-        f"{square}<title>{escape(words)}: {number} of {total} ({100 * share:.0f} %)</title></rect>"
-    )
+    told = f"{escape(words)}: {number} of {total} ({100 * share:.1f} %)"
+    color = ' class="over"' if share > STRONG else ""
+    text = f'<text{color} x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle">'
+    count = f"{text}{number}</text>" if cell >= NUMBERED else ""
+    return f'<g class="{kind}"><title>{told}</title>{square}{count}</g>'
 
 
 def _class_rows(
@@ -120,5 +145,5 @@ def _class_rows(
             continue
         share = row[i] / total
         errors = sorted(((n, j) for j, n in enumerate(row) if j != i and n), reverse=True)[:2]
-        confused = ", ".join(f"{reveal(labels[j])} {100 * n / total:.0f} %" for n, j in errors)
+        confused = ", ".join(f"{reveal(labels[j])} {100 * n / total:.1f} %" for n, j in errors)
         yield share, (labels[i], ShareBar(share, f"{100 * share:.1f} %"), str(total), confused)

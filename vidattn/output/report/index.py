@@ -68,7 +68,7 @@ def index_page(
         head=("video", "length", "labels", "most of the time"),
         rows=[_video_row(entry, colors) for entry in entries],
     )
-    sections = [videos, Section("Labels", head=TOTALS, rows=list(_total_rows(totals, colors)))]
+    sections = [Section("Labels", head=TOTALS, rows=list(_total_rows(totals, colors))), videos]
     if failures:
         sections.insert(0, Section("Failures", head=("video", "reason", "message"), rows=failures))
     return render_page(title, facts, [section for section in sections if section.rows])
