@@ -13,6 +13,7 @@ import torch
 
 import vidattn
 from tests.helpers import Run, write_video
+from vidattn.cli.commands import explain as explain_command
 from vidattn.config import StamConfig
 from vidattn.data import transforms
 from vidattn.data.motion.dataset import validation_samples
@@ -211,11 +212,45 @@ def test_the_strip_has_a_tile_for_each_frame_and_the_heat_of_its_patches() -> No
 
 def test_explain_writes_an_image(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
     done = quick("explain", video, "-m", model, "--at", "0:01", "-o", tmp_path / "out")
-    assert "walk.mp4  0.75 to 1.25 s" in done.stdout
+    assert "walk.mp4  00:00:00.75 - 00:00:01.25" in done.stdout
     assert done.stdout.count("share ") == 4
     picture = tmp_path / "out" / "walk.vidattn.explain.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert str(picture) in done.stderr
+
+
+def test_a_saved_timeline_is_explained_without_scoring_again(
+    quick: Run, video: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick("segment", video, "-m", model, "-f", "json", "-o", "out")
+    plain = quick("explain", video, "-m", model, "--json").stdout
+    monkeypatch.setattr(explain_command.Explainer, "_segment", None)
+    saved = tmp_path / "out" / f"{video.stem}.vidattn.json"
+    assert quick("explain", saved, "-m", model, "--json").stdout == plain
+    document = json.loads(saved.read_text())
+    document["scores"]["labels"] = [f"other {i}" for i in range(len(document["scores"]["labels"]))]
+    (tmp_path / "other.json").write_text(json.dumps(document))
+    done = quick("explain", "other.json", "-m", model, code=2)
+    assert "its timeline is of a model with other labels" in done.stderr
+
+
+def test_a_drop_of_nothing_is_explained_when_the_model_is_sure(explanation: Explanation) -> None:
+    scores = np.zeros_like(explanation.scores)
+    scores[explanation.label_id] = 1.0
+    none = np.zeros_like(explanation.drops)
+    sure = [
+        line.plain
+        for line in explain_command._lines(replace(explanation, scores=scores, drops=none))
+    ]
+    assert "so sure that no frame alone lowers the score" in sure[-2]
+
+
+def test_cold_parts_of_a_heatmap_are_the_image_itself() -> None:
+    image = np.full((8, 8, 3), (200, 100, 50), np.uint8)
+    cold = heatmap.overlay_heat(image, np.full((2, 2), 0.1, np.float32))
+    assert cold[0, 0, 0] - cold[0, 0, 2] > 80  # it has its color, and no more red than before
+    assert (cold == heatmap.overlay_heat(image, np.zeros((2, 2), np.float32))).all()
+    assert (heatmap.overlay_heat(image, np.ones((2, 2), np.float32)) != cold).any()
 
 
 def test_explained_videos_are_exact(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
@@ -223,8 +258,8 @@ def test_explained_videos_are_exact(quick: Run, video: Path, model: Path, tmp_pa
     with open_video(video) as whole, open_video(tmp_path / "walk.vidattn.explain.mp4") as part:
         inside = whole.times[(whole.times >= 0.7495) & (whole.times < 1.2495)]
         np.testing.assert_allclose(part.times, inside - inside[0], atol=2e-3)
-        assert min(part.width, part.height) == 240
-        assert part.read([0])[0, :, 60:300].std() > 5
+        assert min(part.width, part.height) == 360
+        assert part.read([0])[0, :, 90:450].std() > 5
 
 
 def test_pixels_outside_the_crop_are_dimmed(explanation: Explanation) -> None:

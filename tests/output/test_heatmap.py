@@ -56,7 +56,7 @@ def test_the_section_is_a_part_of_the_one_file_and_of_its_policy(tmp_path: Path)
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (SIDE, 4 * SIDE, 3)
     text = path.read_text("utf-8")
-    assert all(points in text for points in ("+5.0", "-1.0", "2.25 s"))
+    assert all(points in text for points in ("+5.0", "-1.0", "0:00:02.25"))
 
 
 def test_bars_stand_on_one_line_and_the_tallest_fills_its_half() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,10 +13,12 @@ from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
-from vidattn.cli.terminal.console import Console, printable
-from vidattn.errors import ExitCode
+from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import VideoInput, require_existing
 from vidattn.inference.batch.outputs import require_writable
+from vidattn.inference.batch.results import load_timeline
+from vidattn.io.files import exists, is_file
 from vidattn.models.device import Runtime
 from vidattn.video.protocol import Limits
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from vidattn.video import Opening
 
 BAR = 20
+SURE, NO_DROP = 0.99, 5e-4
+"""A score from which single frames hardly change it, and a drop that is printed as 0.0."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,12 @@ OUTPUT = {
 
 
 def explain(
-    path: Annotated[str, typer.Argument(metavar="FILE", help="A video.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="A video, or its timeline in JSON, which saves scoring again."
+        ),
+    ],
     *,
     target: Annotated[ExplainOptions, Group("Explanation", EXPLAIN)],
     output: Annotated[ExplainOutput, Group("Output", OUTPUT)],
@@ -96,12 +105,14 @@ def explain(
     Example: vidattn explain match.mp4 --at 1:30 -o results
     """
     console = Console(quiet=quiet)
+    saved = load_timeline(path) if path.lower().endswith(".json") else None
+    path = path if saved is None else _find_video(saved.source, path)
     require_existing([VideoInput(path)])
     if output.folder is not None:
         require_writable(output.folder)
     classifier = load_model(console, model, target.frames)
     exact = replace(runtime, precision="fp32")
-    explainer = Explainer(console, path, classifier, target, exact, limits)
+    explainer = Explainer(console, path, classifier, target, exact, limits, saved)
     explanation, unreadable, written = explainer.run(output)
     console.lines([explanation.to_json()] if output.json else _lines(explanation))
     if written:
@@ -111,9 +122,15 @@ def explain(
     return ExitCode.INCOMPLETE if unreadable else ExitCode.DONE
 
 
+def _find_video(source: str, saved: str) -> str:
+    """The video of a saved timeline: as it was named then, or beside the file."""
+    beside = Path(saved).with_name(PurePath(source).name)
+    return str(beside) if not exists(source) and is_file(beside) else source
+
+
 @dataclass(frozen=True)
 class Explainer:
-    """Explains one window of a video."""
+    """Explains one window of a video. Raises UsageError for a timeline of another model."""
 
     console: Console
     path: str
@@ -121,6 +138,14 @@ class Explainer:
     target: ExplainOptions
     runtime: Runtime
     limits: Limits
+    saved: Timeline | None = None
+
+    def __post_init__(self) -> None:
+        if self.saved is not None and self.saved.labels != self.classifier.labels:
+            raise UsageError(
+                f"{self.path}: its timeline is of a model with other labels",
+                hint=f"name that model with -m: {self.saved.model.name or 'it has no name'}",
+            )
 
     def run(self, output: ExplainOutput) -> tuple[Explanation, tuple[Unreadable, ...], list[Path]]:
         """The explanation, spans of the video that could not be read, and the files written."""
@@ -145,7 +170,7 @@ class Explainer:
         label, frames = self.target.label, self.target.frames
         label_id = None if label is None else find_label(self.classifier, label)
         if self.target.at is None:
-            timeline = self._segment(opener)
+            timeline = self.saved or self._segment(opener)
             window, unreadable = strongest_window(timeline, label_id), timeline.unreadable
         else:
             at, classifier = self.target.at, self.classifier
@@ -200,7 +225,8 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
 
     model, window = explanation.model, explanation.window
     yield Text.assemble(
-        (printable(explanation.source), "bold"), f"  {window.start:.2f} to {window.stop:.2f} s"
+        (printable(explanation.source), "bold"),
+        f"  {format_clock(window.start, decimals=2)} - {format_clock(window.stop, decimals=2)}",
     )
     yield Text.assemble(
         f"  {printable(explanation.label)} {100 * explanation.score:.1f} %, "
@@ -216,7 +242,10 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     for time, share, *lost in effects:
         points, odds = (round(float(value), 1) + 0.0 for value in (100 * lost[0], lost[1]))
         yield Text.assemble(
-            f"  {time:9.2f} s  share {100 * share:5.1f} %  ",
+            f"  {format_clock(time, decimals=2)}  share {100 * share:5.1f} %  ",
             f"drop {points:+6.1f}  odds {odds:+5.1f}  ",
             ("#" * round(BAR * float(share) / most), "cyan"),
         )
+    if explanation.score > SURE and abs(explanation.drops).max() < NO_DROP:
+        yield Text("  drop +0.0: the model is so sure that no frame alone lowers the score;")
+        yield Text("  odds tell which frames it relies on")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vidattn.output.text import format_time
 from vidattn.output.video.heatmap import (
     LEAST,
     draw_tiles,
@@ -61,5 +62,5 @@ def describe_explanation(explanation: Explanation) -> dict[str, Any]:
 
 def _bar(x: int, lost: float, height: float, zero: float, time: float) -> OddsBar:
     y, side = (zero - height, "for") if lost >= 0 else (zero, "against")
-    words = format_signed(lost), f"{time:.2f} s"
+    words = format_signed(lost), format_time(time, hours=True, decimals=2)
     return OddsBar(float(x), round(y, 2), round(height, 2), side, *words)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vidattn.io.files import replacing_file
 from vidattn.output.palette import Color
+from vidattn.output.text import format_time
 from vidattn.output.video.text import TextRenderer
 from vidattn.timeline.explanation import METHODS, Explanation
 from vidattn.video import Opening, open_video
@@ -25,6 +26,8 @@ ROW = 8
 """Frames side by side."""
 MOST = 32
 """Frames of a strip; of more, an even choice is shown."""
+COLD = 0.15
+"""Heat up to here is not drawn."""
 LEAST = 0.1
 """The tallest bar stands for at least these log-odds: a label 1.1 times less likely."""
 BARS, TEXT, TITLE = 56, 15, 20
@@ -70,8 +73,8 @@ def draw_tiles(explanation: Explanation, most: int, side: int) -> tuple[list[int
 def overlay_heat(image: Image, heat: NDArray[np.float32]) -> Image:
     """An image uint8 [S, S, 3] under a heatmap [h, w] from 0 to 1.
 
-    Colors are those of `inferno`, which is perceptually uniform; the hotter, the more opaque. The
-    image is gray where there is no heat.
+    Colors are those of `inferno`, which is perceptually uniform; the hotter, the more opaque. Heat
+    below COLD is not drawn: the image is seen as it is there, only paler.
     """
     import cv2
 
@@ -80,8 +83,8 @@ def overlay_heat(image: Image, heat: NDArray[np.float32]) -> Image:
     levels = (60 + 195 * smooth).round().astype(np.uint8)
     colors = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1].astype(np.float32)
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    ground = 0.75 * gray + 0.25 * image
-    alpha = 0.85 * smooth[..., None] ** 0.8
+    ground = 0.4 * gray + 0.6 * image
+    alpha = 0.85 * ((smooth[..., None] - COLD).clip(0) / (1 - COLD)) ** 0.8
     mixed: Image = ((1 - alpha) * ground + alpha * colors).round().astype(np.uint8)
     return mixed
 
@@ -100,7 +103,7 @@ def draw_frame(
     square = np.ascontiguousarray(frame[top : top + side, left : left + side])
     image[top : top + side, left : left + side] = overlay_heat(square, heat)
     size = max(13, height // 22)
-    words = f"{explanation.label} {100 * explanation.score:.1f} %   {time:.2f} s"
+    words = f"{explanation.label} {100 * explanation.score:.1f} %   {format_time(time, True, 2)}"
     mask = TextRenderer(round(size * 1.25)).mask(words, width - 2 * size)
     lines, columns = mask.shape
     y = height - lines - size
@@ -171,7 +174,8 @@ def _draw_head(explanation: Explanation, width: int) -> Image:
     room = width - 2 * MARGIN
     _write(band, (MARGIN, MARGIN - 6), first, INK, TITLE, room)
     name, window = PurePath(explanation.source).name, explanation.window
-    second = f"{name}, {window.start:.2f} to {window.stop:.2f} s   {explanation.model.name or ''}"
+    start, stop = (format_time(t, hours=True, decimals=2) for t in (window.start, window.stop))
+    second = f"{name}, {start} - {stop}   {explanation.model.name or ''}"
     _write(band, (MARGIN, MARGIN + TITLE + 4), second, SOFT, TEXT, room)
     return band
 
@@ -190,7 +194,9 @@ def _draw_row(
         tile = _resize(explanation.pictures[t], TILE)
         band[:TILE, x : x + TILE] = tile
         band[y : y + TILE, x : x + TILE] = overlay_heat(tile, heat[t])
-        _write(band, (x, y + TILE + 4), f"{explanation.times[t]:.2f} s", SOFT)
+        _write(
+            band, (x, y + TILE + 4), format_time(explanation.times[t], hours=True, decimals=2), SOFT
+        )
         odds = float(explanation.odds[t])
         top, bottom = sorted((round(zero), round(zero - BARS * odds / most * above)))
         band[top : bottom + 1, x : x + TILE] = FOR if odds >= 0 else AGAINST
