@@ -1,4 +1,4 @@
-"""Settings of a model, a clip and a training run: frozen values, exchanged as JSON.
+"""Settings of a clip and a training run: frozen values, exchanged as JSON.
 
 Every class is plain data that checks its own values, so a recipe can be read, compared, saved
 beside a run and stored in the header of a weights file.
@@ -6,144 +6,22 @@ beside a run and stored in the header of a weights file.
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-from vidattn.config.serialization import to_plain
+from vidattn.config.checks import MAX_COUNT, require
+from vidattn.config.models import ModelConfig, TemporalConfig, TimeSformerConfig
 from vidattn.errors import RecipeError
 
 Averaging = Literal["logit", "probability"]
 
-MAX_COUNT = 1 << 20
-"""A count above it is a slip, and would exhaust memory."""
 MAX_FRAMES = 100_000
 MAX_STEP = 3600.0  # seconds
 MAX_SIDE = 1 << 14  # pixels
 RANDAUGMENT = re.compile(r"rand(-(m\d+|n\d+|p[01]?(\.\d+)?|mstd\d+(\.\d+)?|mmax\d+|inc[01]))*")
 """timm's notation, without its text options: they could name operations that differ by frame."""
-
-
-def _require(section: str, config: Any, rules: Mapping[str, tuple[bool, str]]) -> None:
-    """Raise RecipeError for the first setting that breaks its rule, with the default as a hint.
-
-    rules: by name, whether the value is good, and the rule in words. NaN breaks comparisons.
-    """
-    defaults = {f.name: f.default for f in fields(config)}
-    for name, (good, rule) in rules.items():
-        if not good:
-            raise RecipeError(
-                f"{section}{name} must be {rule}, got {getattr(config, name)}",
-                hint=f"the default is {json.dumps(to_plain(defaults[name]))}",
-            )
-
-
-def _require_shape(section: str, config: Any, counts: str, *ratios: tuple[str, str]) -> None:
-    """Raise RecipeError unless counts are positive and, for each ratio, one divides the other."""
-    for name in counts.split():
-        if not 0 < getattr(config, name) <= MAX_COUNT:
-            raise RecipeError(
-                f"{section}.{name} must be > 0 and at most {MAX_COUNT}, got {getattr(config, name)}"
-            )
-    for whole, part in ratios:
-        if getattr(config, whole) % getattr(config, part):
-            raise RecipeError(
-                f"{section}.{whole} {getattr(config, whole)} is not a multiple of "
-                f"{section}.{part} {getattr(config, part)}"
-            )
-
-
-@dataclass(frozen=True)
-class TimeSformerConfig:
-    """The shape of a TimeSformer; the defaults are the paper's base model (arXiv:2102.05095)."""
-
-    attention: str = "divided"
-    """A name in `vidattn.models.timesformer.SCHEMES`."""
-    classes: int = 400
-    frames: int = 8
-    """Length of the learned time embedding; other lengths are resized at inference."""
-    size: int = 224
-    """Side in pixels of the square image the position embedding was learned for."""
-    patch: int = 16
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    mlp_ratio: float = 4.0
-    drop_path: float = 0.1
-    """Stochastic-depth rate of the last block; the first has 0 (official code)."""
-    positions: Literal["none", "space", "space-time"] = "space-time"
-    """Learned position embeddings (Table 4); attention "space" never has one of time."""
-    order: Literal["time-space", "space-time", "parallel"] = "time-space"
-    """Order of divided attention: one after the other, or both on the same tokens."""
-    kind: Literal["timesformer"] = "timesformer"
-
-    def __post_init__(self) -> None:
-        counts = "classes frames size patch width depth heads mlp_ratio"
-        _require_shape("model", self, counts, ("size", "patch"), ("width", "heads"))
-        if not 0 <= self.drop_path < 1:
-            raise RecipeError(f"model.drop_path must lie in [0, 1), got {self.drop_path}")
-
-
-@dataclass(frozen=True)
-class StamConfig:
-    """The shape of a STAM; the defaults are the paper's 16-frame model (arXiv:2103.13915)."""
-
-    classes: int = 400
-    frames: int = 16
-    """Length of the learned time embedding; other lengths are resized at inference."""
-    size: int = 224
-    """Side in pixels of the square image the position embedding was learned for."""
-    patch: int = 16
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    mlp_ratio: float = 4.0
-    time_depth: int = 6
-    """Layers of the transformer over the frames."""
-    time_heads: int = 8
-    time_hidden: int = 2048
-    kind: Literal["stam"] = "stam"
-
-    def __post_init__(self) -> None:
-        counts = " ".join(name for name in vars(self) if name != "kind")
-        ratios = ("size", "patch"), ("width", "heads"), ("width", "time_heads")
-        _require_shape("model", self, counts, *ratios)
-
-
-ModelConfig = TimeSformerConfig | StamConfig
-"""The shape of a model; in JSON `kind` names which, a TimeSformer by default."""
-
-
-@dataclass(frozen=True)
-class TemporalConfig:
-    """The shape of a head over the windows of a video, and the origin of its embeddings."""
-
-    classes: int = 2
-    vector: int = 768
-    """Length of an embedding; set by the training videos."""
-    windows: int = 64
-    """Learned time positions from the first to the last window; others are interpolated."""
-    width: int = 128
-    depth: int = 2
-    """Layers of the transformer; 0 is the mean of the windows, whatever their order."""
-    heads: int = 4
-    mlp_ratio: float = 2.0
-    drop: float = 0.1
-    """Share of the windows that training drops at random."""
-    model: str = ""
-    """The name of the model of the embeddings, and the sha256 of its file."""
-    sha256: str = ""
-    window_seconds: float = 0.0
-    stride_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        counts = "classes vector windows width heads mlp_ratio"
-        _require_shape("temporal_head", self, counts, ("width", "heads"))
-        if not (0 <= self.depth <= MAX_COUNT and 0 <= self.drop < 1):
-            raise RecipeError("temporal_head.depth must be 0 or more, temporal_head.drop in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -177,7 +55,7 @@ class ClipConfig:
             "mean": (all(map(math.isfinite, self.mean)), "finite"),
             "std": (all(0 < s < math.inf for s in self.std), "> 0 and finite"),
         }
-        _require("clip.", self, rules)
+        require("clip.", self, rules)
         if self.crop > self.short_side:
             raise RecipeError(f"clip.crop {self.crop} exceeds clip.short_side {self.short_side}")
 
@@ -260,7 +138,7 @@ class OptimConfig:
             "mixup": (0 <= self.mixup <= 100, "from 0 to 100"),
             "cutmix": (0 <= self.cutmix <= 100, "from 0 to 100"),
         }
-        _require("optim.", self, rules)
+        require("optim.", self, rules)
 
 
 @dataclass(frozen=True)
@@ -316,7 +194,7 @@ class DataConfig:
             "min_difficulty": (0 <= self.min_difficulty <= 1, "from 0 to 1"),
             "curriculum": (0 <= self.curriculum <= 1, "from 0 to 1"),
         }
-        _require("data.", self, rules)
+        require("data.", self, rules)
 
 
 @dataclass(frozen=True)
@@ -376,7 +254,7 @@ class Recipe:
     """The head to train on embeddings of videos, instead of `model`."""
 
     def __post_init__(self) -> None:
-        _require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
+        require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
         optim = self.optim
         if self.temporal_head and (optim.mixup or optim.cutmix or optim.flow_weight or self.init):
             raise RecipeError(

@@ -13,15 +13,8 @@ converge slowly or not at all. The first takes about 55 hours on 8 V100, in fp32
 
 from dataclasses import replace
 
-from vidattn.config.schema import (
-    ClipConfig,
-    DataConfig,
-    Expected,
-    OptimConfig,
-    Recipe,
-    TimeSformerConfig,
-    ViewConfig,
-)
+from vidattn.config.models import TimeSformerConfig
+from vidattn.config.schema import ClipConfig, DataConfig, Expected, OptimConfig, Recipe, ViewConfig
 
 DIVIDED = Recipe(
     name="timesformer-k400",

@@ -11,15 +11,8 @@ length of the run was set while it ran, and scenes had several moving objects fr
     vidattn eval -m motion-tiny --dataset motion --expect top1=94.5+-1
 """
 
-from vidattn.config.schema import (
-    ClipConfig,
-    DataConfig,
-    Expected,
-    OptimConfig,
-    Recipe,
-    TimeSformerConfig,
-    ViewConfig,
-)
+from vidattn.config.models import TimeSformerConfig
+from vidattn.config.schema import ClipConfig, DataConfig, Expected, OptimConfig, Recipe, ViewConfig
 
 MOTION_TINY = Recipe(
     name="motion-tiny",

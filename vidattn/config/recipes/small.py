@@ -16,8 +16,9 @@ share nearly all of the work.
 
 from dataclasses import replace
 
+from vidattn.config.models import StamConfig
 from vidattn.config.recipes.motion import MOTION_TINY
-from vidattn.config.schema import DataConfig, Recipe, StamConfig, ViewConfig
+from vidattn.config.schema import DataConfig, Recipe, ViewConfig
 
 SMALL = Recipe(
     name="small",

@@ -13,14 +13,8 @@ this, and on validation videos of 10 seconds.
 
 from dataclasses import replace
 
-from vidattn.config.schema import (
-    ClipConfig,
-    DataConfig,
-    OptimConfig,
-    Recipe,
-    StamConfig,
-    ViewConfig,
-)
+from vidattn.config.models import StamConfig
+from vidattn.config.schema import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
 
 SOURCE = "official repository, issue 9 (code never released); with a teacher top-1 "
 

@@ -7,7 +7,8 @@ clips that tile a video. A trained head also uses the order of events, and rare 
     vidattn train --task temporal-head --dataset videos.csv
 """
 
-from vidattn.config.schema import DataConfig, OptimConfig, Recipe, TemporalConfig, ViewConfig
+from vidattn.config.models import TemporalConfig
+from vidattn.config.schema import DataConfig, OptimConfig, Recipe, ViewConfig
 
 TEMPORAL_HEAD = Recipe(
     name="temporal-head",
