@@ -1,6 +1,14 @@
 """Settings of models, clips and training runs."""
 
-from vidattn.config.models import ModelConfig, StamConfig, TemporalConfig, TimeSformerConfig
+from vidattn.config.models import (
+    BigLittleConfig,
+    Conv2dConfig,
+    Conv3dConfig,
+    ModelConfig,
+    StamConfig,
+    TemporalConfig,
+    TimeSformerConfig,
+)
 from vidattn.config.schema import (
     Averaging,
     ClipConfig,
@@ -12,7 +20,10 @@ from vidattn.config.schema import (
 
 __all__ = [
     "Averaging",
+    "BigLittleConfig",
     "ClipConfig",
+    "Conv2dConfig",
+    "Conv3dConfig",
     "DataConfig",
     "ModelConfig",
     "OptimConfig",

@@ -66,7 +66,123 @@ class StamConfig:
         require_shape("model", self, counts, *ratios)
 
 
-ModelConfig = TimeSformerConfig | StamConfig
+@dataclass(frozen=True)
+class Conv3dConfig:
+    """The shape of a residual network over space and time: I3D, SlowFast or X3D.
+
+    The defaults are SlowFast R50 8x8 (arXiv:1812.03982); `vidattn.models.conv3d.VARIANTS` has the
+    published others.
+    """
+
+    net: Literal["i3d", "slowfast", "x3d"] = "slowfast"
+    classes: int = 400
+    frames: int = 32
+    size: int = 224
+    """Side in pixels of the training crop: the head pools over maps of this size, and averages over
+    its positions in larger ones."""
+    stem: int = 64
+    """Channels behind the stem; 24 of an X3D."""
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    """Inner channels of the blocks of each stage, a quarter of those behind it; of an X3D those
+    behind it, which 2.25 times as many inner ones produce."""
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    temporal_blocks: int = 0
+    """Blocks at the start of the third stage that may look at more than one frame; 0 is all."""
+    slow_step: int = 4
+    """Frames of the clip for one of the slow pathway."""
+    slow_frames: Literal["spread", "stepped"] = "spread"
+    """Whether these reach from the first frame to the last (official code), or start at the first
+    and keep the step (mmaction2)."""
+    lateral_kernel: int = 7
+    """Frames that a lateral convolution from the fast pathway to the slow one looks at."""
+    lateral_norm: bool = True
+    """Whether norm and ReLU follow it (official code; not in mmaction2)."""
+    stem_step: int = 1
+    """Temporal stride of the stem's convolution, and of its pool (2 in mmaction2's I3D)."""
+    non_local: tuple[tuple[int, int], ...] = ()
+    """Stage and block, both from 0, behind which a non-local block follows (arXiv:1711.07971)."""
+    affinity: Literal["softmax", "dot"] = "softmax"
+    """Weights of the non-local blocks."""
+    readout: Literal["probability", "logit", "pooled"] = "probability"
+    """What is averaged over the positions of the head: probabilities (official code), logits
+    (pytorchvideo), or features, before the head (mmaction2)."""
+    drop: float = 0.5
+    kind: Literal["conv3d"] = "conv3d"
+
+    @property
+    def depth(self) -> int:
+        """All blocks."""
+        return sum(self.blocks)
+
+    def __post_init__(self) -> None:
+        require_shape("model", self, "classes frames size stem slow_step lateral_kernel stem_step")
+        _require_network(self.widths, self.blocks, self.drop)
+
+
+@dataclass(frozen=True)
+class Conv2dConfig:
+    """The shape of a ResNet over frames whose blocks mix neighbors: TSM, STM, TEA or MSNet.
+
+    The defaults are TSM R50 (arXiv:1811.08383).
+    """
+
+    net: Literal["tsm", "stm", "tea", "msnet"] = "tsm"
+    classes: int = 400
+    frames: int = 8
+    size: int = 224
+    width: int = 64
+    """Channels behind the stem, and inner channels of the first stage."""
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    non_local: bool = False
+    """Whether non-local blocks follow every second block of the second and third stage."""
+    drop: float = 0.5
+    kind: Literal["conv2d"] = "conv2d"
+
+    @property
+    def depth(self) -> int:
+        """All blocks."""
+        return sum(self.blocks)
+
+    def __post_init__(self) -> None:
+        require_shape("model", self, "classes frames size width")
+        _require_network((self.width,), self.blocks, self.drop)
+
+
+@dataclass(frozen=True)
+class BigLittleConfig:
+    """The shape of a bLVNet-TAM: odd frames through a deep net, even ones through a thin one
+    (arXiv:1912.00869). The defaults are the 50 layers of f8x2."""
+
+    classes: int = 174
+    frames: int = 16
+    """An even number: the frames of all pairs."""
+    size: int = 224
+    width: int = 64
+    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
+    drop: float = 0.5
+    kind: Literal["biglittle"] = "biglittle"
+
+    @property
+    def depth(self) -> int:
+        """All blocks."""
+        return sum(self.blocks)
+
+    def __post_init__(self) -> None:
+        require_shape("model", self, "classes frames size width")
+        _require_network((self.width,), self.blocks, self.drop)
+        if self.frames % 2:
+            raise RecipeError(f"model.frames must be even, got {self.frames}")
+
+
+def _require_network(widths: tuple[int, ...], blocks: tuple[int, ...], drop: float) -> None:
+    """Raise RecipeError for counts of channels and blocks that no network has."""
+    if not all(0 < n <= MAX_COUNT for n in (*widths, *blocks)):
+        raise RecipeError(f"model.widths and model.blocks must be > 0 and at most {MAX_COUNT}")
+    if not 0 <= drop < 1:
+        raise RecipeError(f"model.drop must lie in [0, 1), got {drop}")
+
+
+ModelConfig = TimeSformerConfig | StamConfig | Conv3dConfig | Conv2dConfig | BigLittleConfig
 """The shape of a model; in JSON `kind` names which, a TimeSformer by default."""
 
 

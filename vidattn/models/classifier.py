@@ -12,13 +12,19 @@ from torch import Tensor, nn
 
 from vidattn.config import (
     Averaging,
+    BigLittleConfig,
     ClipConfig,
+    Conv2dConfig,
+    Conv3dConfig,
     ModelConfig,
     StamConfig,
     TemporalConfig,
     TimeSformerConfig,
 )
 from vidattn.errors import VideoError
+from vidattn.models.biglittle import BigLittle
+from vidattn.models.conv2d import FrameResNet
+from vidattn.models.conv3d import ResNet3d
 from vidattn.models.fused import fuse
 from vidattn.models.stam import Stam
 from vidattn.models.temporal_head import TemporalHead
@@ -116,12 +122,15 @@ def average_views(logits: Tensor, averaging: Averaging) -> Tensor:
     return logits.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2])
 
 
-Model = TimeSformer | Stam
+Model = TimeSformer | Stam | ResNet3d | FrameResNet | BigLittle
 """A model of clips that can be trained, saved and loaded."""
 
 KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead]]] = {
     "timesformer": (TimeSformerConfig, TimeSformer),
     "stam": (StamConfig, Stam),
+    "conv3d": (Conv3dConfig, ResNet3d),
+    "conv2d": (Conv2dConfig, FrameResNet),
+    "biglittle": (BigLittleConfig, BigLittle),
     "temporal": (TemporalConfig, TemporalHead),
 }
 """The kinds of model in weights files: name, config class, and constructor."""

@@ -8,20 +8,37 @@ attention that has a copy of it: at 8 frames of 224 pixels, 5.6 G of the 140.0 G
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import torch
 from einops import rearrange
+from torch import Tensor, nn
 
-from vidattn.config import StamConfig, TimeSformerConfig
+from vidattn.config import (
+    BigLittleConfig,
+    Conv2dConfig,
+    Conv3dConfig,
+    ModelConfig,
+    StamConfig,
+    TimeSformerConfig,
+)
+from vidattn.models.biglittle import BigLittle
+from vidattn.models.conv2d import MATCH_WIDTH, REACH, FrameResNet, MotionSqueeze
+from vidattn.models.conv3d import ResNet3d
+from vidattn.models.non_local import NonLocal
 from vidattn.models.timesformer import StepSpec, attention_steps
 
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
-def count_macs(
-    config: TimeSformerConfig | StamConfig, frames: int | None = None, size: int | None = None
-) -> int:
+
+def count_macs(config: ModelConfig, frames: int | None = None, size: int | None = None) -> int:
     """Multiply-adds of a clip of `frames` frames of `size` x `size` pixels, by default of `config`.
 
     Raises UsageError when the attention scheme cannot divide the grid.
     """
+    if not isinstance(config, TimeSformerConfig | StamConfig):
+        return _count_network(config, frames or config.frames, size or config.size)
     frames, side = frames or config.frames, (size or config.size) // config.patch
     if isinstance(config, StamConfig):
         return _count_stam(config, frames, side)
@@ -40,6 +57,32 @@ def count_frame_macs(config: TimeSformerConfig | StamConfig, size: int | None = 
     if config.attention == "space":
         return count_macs(config, 1, size) - config.width * config.classes
     return _count_patch(config) * side * side
+
+
+@lru_cache
+def _count_network(
+    config: Conv3dConfig | Conv2dConfig | BigLittleConfig, frames: int, size: int
+) -> int:
+    """The products of all layers in a forward pass without values."""
+    kinds = {Conv3dConfig: ResNet3d, Conv2dConfig: FrameResNet, BigLittleConfig: BigLittle}
+    total = 0
+
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, NonLocal):
+            places = inputs[0][0, 0].numel()
+            total += 2 * places * module.pool(inputs[0])[0, 0].numel() * module.query.out_channels
+        elif isinstance(module, MotionSqueeze):
+            total += output[1:, 0].numel() * (2 * REACH + 1) ** 2 * MATCH_WIDTH
+        elif isinstance(module, LAYERS):
+            total += output.numel() * math.prod(module.weight.shape[1:])
+
+    with torch.device("meta"), torch.inference_mode():
+        model = kinds[type(config)](config).eval()
+        for module in model.modules():
+            module.register_forward_hook(add)
+        model(torch.empty(1, 3, frames, size, size))
+    return total
 
 
 def _count_step(spec: StepSpec, width: int, frames: int, side: int) -> int:

@@ -23,8 +23,13 @@ LUMA_SHARE = 0.85
 
 
 @torch.no_grad()
-def init_from_scratch(model: TimeSformer | Stam, generator: torch.Generator) -> None:
-    """Overwrite all weights but the head, reproducibly from the generator."""
+def init_from_scratch(model: nn.Module, generator: torch.Generator) -> None:
+    """Overwrite all weights of a transformer but the head, reproducibly from the generator.
+
+    Convolutional networks keep their initial values, which were made for training from scratch.
+    """
+    if not isinstance(model, TimeSformer | Stam):
+        return
     config = model.config
     model.patch.weight.copy_(cosine_filters(config.width, config.patch))
     assert model.patch.bias is not None

@@ -156,7 +156,7 @@ def new_state(
     notes = initialize(model, recipe, init, labels)
     model.activation_checkpointing = recipe.optim.activation_checkpointing
     optim = recipe.optim
-    flow_head = nn.Linear(recipe.model.width, 2) if optim.flow_weight else None
+    flow_head = nn.Linear(getattr(recipe.model, "width", 1), 2) if optim.flow_weight else None
     network = Network(model, flow_head).to(world.device)
     optimizers.freeze_except(model, optim.trainable)
     if strategy == "fsdp":

@@ -22,7 +22,7 @@ from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import exists, read_file, reading
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import key_maps, stam_keys, torch_checkpoint
+from vidattn.weights import conv_checkpoints, key_maps, stam_keys, torch_checkpoint
 from vidattn.weights.safetensors_file import (
     Manifest,
     build_classifier,
@@ -89,11 +89,16 @@ def load_checkpoint(path: Path) -> Classifier:
     with snapshot_file(path) as file:
         state, content = torch_checkpoint.read_checkpoint(file)
     layout = "stam" if stam_keys.is_stam(state) else key_maps.recognize(state)
+    network = conv_checkpoints.recognize(state)
+    if layout is None and network is not None:
+        classifier = conv_checkpoints.load_convolutional(state, network, path)
+        return replace(classifier, card=replace(classifier.card, sha256=file.sha256))
     if layout is None:
         some = ", ".join(list(state)[:3])
         raise WeightsError(
             f"{path}: tensor names of an unknown model: {some}, ...",
-            hint="known: official TimeSformer and STAM, mmaction2, Hugging Face",
+            hint="known: official TimeSformer and STAM, mmaction2, Hugging Face, PySlowFast, "
+            "PyTorchVideo, and the networks of TSM, TEA, MSNet and bLVNet-TAM",
         )
     manifest = _find_manifest(state, layout, content.get(MANIFEST_KEY), path)
     if layout == "stam":

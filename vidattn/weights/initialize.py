@@ -26,6 +26,7 @@ from vidattn.models.timesformer import TimeSformer, resize_time
 from vidattn.weights import catalog, convert, download, key_maps, loading, torch_checkpoint
 from vidattn.weights.snapshot import snapshot_file
 
+Transformer = TimeSformer | Stam
 IMAGE_MODELS = {
     "vit-b16-in21k": "timm/vit_base_patch16_224.orig_in21k_ft_in1k",
     "deit-b16-in1k": "timm/deit_base_patch16_224.fb_in1k",
@@ -79,6 +80,8 @@ def start_from(
     positions are resized in two dimensions (bicubic), where the official code scrambles them.
     """
     source, source_labels = _load_source(name_or_path, offline)
+    if not isinstance(model, Transformer) or not isinstance(source, Transformer):
+        return _copy_same(model, source, name_or_path, same_labels=source_labels == labels)
     ours, theirs = model.config, source.config
     for name in _compare(ours, theirs, SHAPE):
         raise WeightsError(
@@ -102,12 +105,27 @@ def start_from(
     return tuple(notes)
 
 
+def _copy_same(
+    model: Model, source: Model, name: str | Path, *, same_labels: bool
+) -> tuple[str, ...]:
+    """Copy a convolutional network of the same shape, but for its head if classes differ."""
+    theirs, ours = source.state_dict(), model.state_dict()
+    fitting = {k: v for k, v in theirs.items() if k in ours and ours[k].shape == v.shape}
+    missing = [k for k in ours.keys() | theirs.keys() if k not in fitting and k[:5] != "head."]
+    if missing:
+        kinds = f"a {type(source).__name__} cannot start this {type(model).__name__}"
+        raise WeightsError(f"{name}: {kinds}: {min(missing)} differs")
+    heads = () if same_labels else tuple(k for k in fitting if k.startswith("head."))
+    model.load_state_dict({**ours, **{k: v for k, v in fitting.items() if k not in heads}})
+    return () if same_labels else ("the head starts from random values: the classes differ",)
+
+
 def _compare(ours: ModelConfig, theirs: ModelConfig, names: Sequence[str]) -> list[str]:
     """The names of the settings that differ."""
     return [name for name in names if getattr(ours, name) != getattr(theirs, name)]
 
 
-def _fit_embeddings(model: Model, source: Model) -> tuple[dict[str, Tensor], list[str]]:
+def _fit_embeddings(model: Transformer, source: Transformer) -> tuple[dict[str, Tensor], list[str]]:
     """Patches, class token, positions, times and final norm, with notes on their resizing."""
     ours, theirs, notes = model.config, source.config, []
     prefixes = ("patch.", "cls", "norm.")
@@ -162,7 +180,7 @@ def _fit_image_shape(recipe: Recipe, image: ModelConfig) -> Recipe:
     return replace(recipe, model=model, clip=clip, data=_scale_short_sides(recipe, image.size))
 
 
-def _fit_blocks(model: TimeSformer, source: Model) -> dict[str, Tensor]:
+def _fit_blocks(model: TimeSformer, source: Transformer) -> dict[str, Tensor]:
     """The blocks: each attention step from the step of the same name, else the last (spatial) one.
 
     Extra linear layers that the source lacks are zero, so that their steps have no effect.
@@ -180,7 +198,7 @@ def _fit_blocks(model: TimeSformer, source: Model) -> dict[str, Tensor]:
     return state
 
 
-def _fit_frame_blocks(source: Model) -> dict[str, Tensor]:
+def _fit_frame_blocks(source: Transformer) -> dict[str, Tensor]:
     """The blocks of a STAM: from another STAM, or the spatial steps of a TimeSformer."""
     if isinstance(source, Stam):
         return {k: v for k, v in source.state_dict().items() if k.startswith("blocks.")}
@@ -196,7 +214,7 @@ def _fit_frame_blocks(source: Model) -> dict[str, Tensor]:
     return state
 
 
-def _copy_over_time(model: Stam, source: Model, state: dict[str, Tensor]) -> list[str]:
+def _copy_over_time(model: Stam, source: Transformer, state: dict[str, Tensor]) -> list[str]:
     """Add the transformer over time of another STAM to `state`; returns a note if there is none."""
     note = "the transformer over time starts from random values"
     if not isinstance(source, Stam):
@@ -240,7 +258,7 @@ def _load_source(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[
         hint += f"image models: {', '.join(IMAGE_MODELS)}; others: vidattn models list"
         raise WeightsError(f"{text}: no such file and no model of that name", hint=hint)
     classifier = loading.load(name_or_path, offline=offline)
-    assert isinstance(classifier.model, TimeSformer | Stam)
+    assert isinstance(classifier.model, Model)
     return classifier.model, classifier.labels
 
 

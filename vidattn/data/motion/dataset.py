@@ -35,6 +35,8 @@ __all__ = [
 TRAINING, VALIDATION = 0, 1  # first words of the seeds: no texture is in both
 
 TEXTURES_PER_EPOCH = 96
+CELL = 16
+"""Pixels of a cell whose motion is known, for models without patches."""
 MIRRORS = 3  # mirrored copies of every clip rendered for training
 
 
@@ -126,7 +128,7 @@ class MotionSamples(Dataset[Batch]):
         recipe, size = self.recipe, self.recipe.optim.batch_size
         cv2.setNumThreads(1)  # frames are too small for threads
         textures = self.textures(step // self.steps_per_epoch)
-        grid = recipe.model.size // recipe.model.patch
+        grid = recipe.model.size // getattr(recipe.model, "patch", CELL)
         rendered, mine = -(-size // (1 + MIRRORS)), shard_range(size, *self.shard)
         first = mine.start // (1 + MIRRORS)
         samples = []
