@@ -35,6 +35,10 @@ class Window:
         """Seconds."""
         return (self.start + self.stop) / 2
 
+    def shift(self, seconds: float) -> Window:
+        """The same interval so much later."""
+        return Window(self.start + seconds, self.stop + seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -120,7 +124,7 @@ class VideoInfo(JsonFields):
     """Seconds from the start of the file, from which players count, to the first frame; None where
     it begins with the first frame. Times here count from the first frame."""
     timecode: str | None = None
-    """Timecode of the first frame, as the file states it."""
+    """Timecode of its start, as the file states it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +155,7 @@ class Settings(JsonFields):
     clips: int | None = None
     crops: int | None = None
     different_frames: int | None = None
-    """Frames of all clips, each counted once."""
+    """Frames of all clips, each counted once; or of a usual window, if it repeats some."""
     step_seconds: float | None = None
     """From one frame of a clip to the next."""
     window_seconds: float | None = None
@@ -166,6 +170,6 @@ class Settings(JsonFields):
     pool: str | None = None
     """How many scores became one: mean, max, topN or the name of a head."""
     start_timecode: str | None = None
-    """Timecode of the first frame."""
+    """Timecode of the start of the file; by default the one that the file states."""
     asked: Mapping[str, Any] | None = None
     """Options of the command that scores depend on."""

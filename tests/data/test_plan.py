@@ -143,8 +143,21 @@ def test_an_end_beyond_the_file_means_its_end() -> None:
 
 def test_a_time_lapse_of_a_frame_a_minute_is_cut_into_windows() -> None:
     minutes = np.arange(0, 3_600, 60.0)
-    planned = plan.plan_windows(minutes, region(3_600), DENSE, stride=0.2)
+    planned = plan.plan_windows(minutes, region(3_600), DENSE, window=1.0, stride=0.2)
     assert len(planned.windows) == 17_996
+
+
+def test_windows_are_longer_where_the_video_is_slower_than_the_model() -> None:
+    slow = np.arange(120.0)
+    planned = plan.plan_windows(slow, region(120), DENSE)
+    assert planned.settings.window_seconds == DENSE.frames
+    assert planned.settings.different_frames is None
+    assert all(len(set(view.indices)) == DENSE.frames for view in planned.views)
+    (note,) = planned.notes
+    assert note.startswith("the video has a frame every 1 s, and the weights")
+    same = plan.plan_windows(slow, region(120), DENSE, window=1.0)
+    assert same.settings.different_frames == 1
+    assert same.notes[-1].startswith(f"a window shows {DENSE.frames} frames, 1 of them different")
 
 
 def test_a_night_without_frames_is_cut_into_windows() -> None:

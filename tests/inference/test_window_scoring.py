@@ -13,7 +13,9 @@ from vidattn.inference import stream
 from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
+from vidattn.output.text import describe_coverage
 from vidattn.timeline import Timeline
+from vidattn.types import Window
 from vidattn.video import MemoryVideo
 
 CPU = Runtime(device="cpu", batch_size=3)
@@ -46,6 +48,22 @@ def test_a_still_video_is_computed_once_and_says_so(classifier: Classifier) -> N
     assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
     assert isinstance(classifier.model, Reddest)
     assert sum(classifier.model.batches) == 2
+
+
+def test_windows_of_the_same_frames_share_one_computation(classifier: Classifier) -> None:
+    frames = color_frames(("red", 2), ("green", 2))
+    times = np.concatenate([np.arange(20) / FPS, 300 + np.arange(20) / FPS])
+    timeline = stream.segment(MemoryVideo(frames, fps=FPS, times=times), classifier, runtime=CPU)
+    assert isinstance(classifier.model, Reddest)
+    assert len(timeline.windows) > 300
+    assert sum(classifier.model.batches) <= 8
+    assert [s.label for s in timeline.segments] == ["red", "green"]
+    assert timeline.pauses == (Window(2.0, 300.0),)
+    assert timeline.coverage == pytest.approx(4 / 302, abs=1e-4)
+    document = timeline.to_dict()["coverage"]
+    assert document["pauses"] == [[2.0, 300.0]]
+    assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
+    assert "whole file (a pause for 298.0 s)" in describe_coverage(timeline)
 
 
 def test_slow_change_adds_up_until_it_is_noticed(classifier: Classifier) -> None:

@@ -74,10 +74,50 @@ def test_positions_are_the_numbers_of_the_frames(rate: Fraction, edges: list[int
 def test_a_timecode_names_one_frame_and_a_frame_one_timecode(rate: Fraction) -> None:
     for drop in {False, rate.denominator == 1001 and rate > 29}:
         clock = TimecodeClock(rate, drop)
-        frames = [*range(1700, 4000), *range(17_900, 18_100), *range(107_800, 107_900), 2_589_408]
+        frames = [*range(1700, 4000), *range(17_900, 18_100), *range(107_800, 107_900), 2_059_408]
         names = [clock.name(frame) for frame in frames]
         assert len(set(names)) == len(names)
         assert [clock.frame(name) for name in names] == frames
+
+
+def test_a_timecode_begins_anew_after_a_day() -> None:
+    assert TimecodeClock(Fraction(25)).name(24 * 3600 * 25 + 3) == "00:00:00:03"
+    assert TimecodeClock(NTSC, drop=True).name(2_589_408) == "00:00:00;00"
+    assert TimecodeClock(NTSC, drop=True).name(2_589_407) == "23:59:59;29"
+    late = timeline_cut_at(Fraction(25), [0, 50, 75])
+    late = replace(late, settings=Settings(start_timecode="23:59:58:00"))
+    assert events(render(late, "edl"))[1][-2:] == ("00:00:00:00", "00:00:01:00")
+
+
+@pytest.mark.parametrize(
+    ("own", "edited"),
+    [("25/2", "25"), ("15/2", "30"), ("15000/1001", "30000/1001"), ("10", "10")]
+    + [(f"{n}000/1001", f"{n}000/1001") for n in (48, 120, 240)],
+)
+def test_a_constant_rate_keeps_its_own_or_a_whole_multiple(own: str, edited: str) -> None:
+    fps, edges = Fraction(own), [0, 7, 19, 401]
+    timeline = timeline_cut_at(fps, edges)
+    rate = editing_rate(timeline)
+    assert rate == Fraction(edited)
+    frames = [number * rate / fps for number in edges]
+    assert [(p.first, p.after) for p in place_segments(timeline)] == list(pairwise(frames))
+
+
+@pytest.mark.parametrize(
+    ("rate", "stated", "first"),
+    [
+        (Fraction(25), "10:20:30:05", "10:20:30:05"),
+        (NTSC, "01:00:00:00", "01:00:00:00"),
+        (NTSC, "01:00:00;00", "01:00:00;00"),
+        (Fraction(25), "10:20:30:29", "00:00:00:00"),
+    ],
+)
+def test_the_timecode_of_the_video_begins_the_edl(rate: Fraction, stated: str, first: str) -> None:
+    timeline = timeline_cut_at(rate, [0, 50, 75])
+    timeline = replace(timeline, input=replace(timeline.input, timecode=stated))
+    assert events(render(timeline, "edl"))[0][-2] == first
+    given = replace(timeline, settings=Settings(start_timecode="02:00:00:00"))
+    assert events(render(given, "edl"))[0][-2] == "02:00:00:00"
 
 
 def test_drop_frame_timecode_keeps_pace_with_the_clock() -> None:
@@ -119,7 +159,8 @@ def test_rates_that_a_container_tells_badly_are_the_standard_ones() -> None:
     assert editing_rate(timeline_cut_at(Fraction(2997, 100), [0, 9, 18])) == NTSC
     assert editing_rate(timeline_cut_at(Fraction(23976, 1000), [0, 9, 18])) == NTSC_24
     assert editing_rate(timeline_cut_at(Fraction(15), [0, 9, 18])) == 15
-    assert editing_rate(timeline_cut_at(Fraction(25, 2), [0, 9, 18])) == NTSC_24
+    assert editing_rate(timeline_cut_at(Fraction(13), [0, 9, 18])) == 13
+    assert editing_rate(timeline_cut_at(Fraction(137, 10), [0, 9, 18])) == NTSC_24
 
 
 @pytest.mark.parametrize("fps", [None, [0, 1], [25], ["25", 1], [10**400, 1], [1, 10**400], 25.0])
@@ -136,7 +177,7 @@ def test_an_edl_is_exact() -> None:
         "TITLE: my movie\nFCM: NON-DROP FRAME\n\n"
         "001  MYMOVIE  V     C        00:00:00:00 00:00:02:00 00:00:00:00 00:00:02:00\n"
         "* FROM CLIP NAME: my movie.mp4\n"
-        "* LOC: 00:00:00:00 RED     dive\n* COMMENT: dive (90%)\n"
+        "* LOC: 00:00:00:00 RED     dive\n* COMMENT: dive (90%)\n* FRAME RATE: 25\n"
         "002  MYMOVIE  V     C        00:00:02:00 00:00:03:00 00:00:02:00 00:00:03:00\n"
         "* FROM CLIP NAME: my movie.mp4\n"
         "* LOC: 00:00:02:00 GREEN   swim\n* COMMENT: swim (80%)\n"

@@ -23,13 +23,18 @@ def readable_end(video: Video) -> float:
     return min([video.duration, *cuts])
 
 
+def file_start(video: Video) -> float:
+    """Seconds from the start of the file, from which players and annotations count, to time 0."""
+    return video.details.start_offset or 0.0
+
+
 def clamp_window(video: Video, window: Window | None) -> Window:
     """The part of a window, or of the whole video for None, that has frames.
 
     Raises VideoError E_SHORT when there are none.
     """
     end = readable_end(video)
-    start, stop = (0.0, end) if window is None else (window.start, min(window.stop, end))
+    start, stop = (0.0, end) if window is None else (max(window.start, 0.0), min(window.stop, end))
     if not start < stop:
         raise VideoError(
             f"{video.path}: nothing from second {start:g} on, the file has {end:.2f} s",
@@ -41,7 +46,7 @@ def clamp_window(video: Video, window: Window | None) -> Window:
 def item_window(video: Video, item: Item) -> Window:
     """The window of an item that has frames. Raises VideoError E_SHORT when there are none."""
     if item.frames is None:
-        return clamp_window(video, item.window)
+        return clamp_window(video, item.window and item.window.shift(-file_start(video)))
     first, stop = item.frames
     if first >= video.frames:
         raise VideoError(

@@ -7,8 +7,8 @@ A plan states its decisions in words, too: the share of a video that was seen is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -27,6 +27,8 @@ MAX_PER_FRAME = 1_000
 """Windows that may begin from one frame to the next, as in a time-lapse; any more are idle."""
 MAX_IDLE = 10_000
 """Idle windows that a video may have, or as many as it has frames."""
+SLOW = 1.1
+"""A frame of a video that lasts so many steps of a clip makes the steps longer."""
 DENSE_FRAMES = 96
 """Frames that a dense classifier sees of a file by default."""
 
@@ -98,12 +100,15 @@ def plan_windows(
     """Windows that cover `region`, the last one moved back to end with it.
 
     frames: clip length, that of `clip` by default. window: seconds, by default frames x the step of
-    `clip`. stride: seconds between window starts, by default window x (1 - overlap); where it is
-    longer than a window, each score stands for the time up to halfway to its neighbors. path: of
-    the video, for messages. Raises UsageError for numbers that fit no video, VideoError E_TOO_LARGE
-    for windows beyond memory, or out of all proportion to the frames.
+    `clip`, or of the video where it has fewer frames a second. stride: seconds between window
+    starts, by default window x (1 - overlap); where it is longer than a window, each score stands
+    for the time up to halfway to its neighbors. path: of the video, for messages.
+
+    Raises UsageError for numbers that fit no video, VideoError E_TOO_LARGE for windows beyond
+    memory, or out of all proportion to the frames.
     """
     count = _check_frames(frames, clip)
+    clip, slow = _slow_down(clip, times, region) if window is None else (clip, ())
     span = count * clip.step_seconds if window is None else window
     if not 0 <= overlap < 1:
         raise UsageError(f"an overlap lies in [0, 1), got {overlap:g}")
@@ -112,32 +117,57 @@ def plan_windows(
         raise UsageError(f"windows and strides are longer than 0 s, got {span:g} and {hop:g}")
     _limit_windows(path, times, region, span, hop)
     step = span / count
-    seen = tuple(
-        Window(region.start + w.start, region.start + w.stop)
-        for w in sampling.windows(region.duration, span, hop)
-    )
+    seen = tuple(w.shift(region.start) for w in sampling.windows(region.duration, span, hop))
+    rows = _space_frames(times, region, np.array([w.start for w in seen]), step, count)
+    views = tuple(View(tuple(row)) for row in rows)
+    different = int(np.median([len(set(view.indices)) for view in views]))
     settings = Settings(
         frames=count,
+        different_frames=different if different < count else None,
         step_seconds=round(step, 6),
         window_seconds=round(span, 6),
         stride_seconds=round(hop, 6),
         views="1x1",
     )
-    notes = [*_note_stretch(count, clip)]
+    notes = list(_note_stretch(count, clip))
     if window is not None and not math.isclose(step, clip.step_seconds, rel_tol=0.25):
         notes.append(
             f"windows of {window:g} s show a frame every {step:.3g} s; the weights were trained at "
             f"one every {clip.step_seconds:.3g} s"
         )
-    if hop > span:
-        notes.append(f"a stride of {hop:g} s leaves {hop - span:g} s between windows unseen")
-    if region.duration < span:
-        notes.append(
-            f"the part is shorter than one window of {span:.2f} s: its last frame is repeated"
-        )
-    views = tuple(View(_space_frames(times, region, w.start, step, count)) for w in seen)
+    notes += [*slow, *_note_windows(region, span, hop, different, count)]
     windows = _widen(seen, region) if hop > span else seen
     return WindowPlan(windows, views, seen, settings, tuple(notes))
+
+
+def _note_windows(
+    region: Window, span: float, hop: float, different: int, count: int
+) -> Iterator[str]:
+    """Sentences on windows that show less than they seem to."""
+    if hop > span:
+        yield f"a stride of {hop:g} s leaves {hop - span:g} s between windows unseen"
+    if region.duration < span:
+        yield f"the part is shorter than one window of {span:.2f} s: its last frame is repeated"
+    elif 2 * different <= count:
+        yield (
+            f"a window shows {count} frames, {different} of them different, since the video has no "
+            "more: choose a longer --window"
+        )
+
+
+def _slow_down(
+    clip: ClipConfig, times: Times, region: Window
+) -> tuple[ClipConfig, tuple[str, ...]]:
+    """A clip whose frames are all different in a video with fewer frames a second, and a note."""
+    inside = times[(times >= region.start) & (times < region.stop)]
+    gap = float(np.median(np.diff(inside))) if len(inside) > 1 else 0.0
+    if gap <= SLOW * clip.step_seconds:
+        return clip, ()
+    note = (
+        f"the video has a frame every {gap:.3g} s, and the weights were trained at one every "
+        f"{clip.step_seconds:.3g} s: windows are {gap / clip.step_seconds:.3g} times as long"
+    )
+    return replace(clip, step_seconds=gap), (note,)
 
 
 def _limit_windows(path: str, times: Times, region: Window, span: float, hop: float) -> None:
@@ -200,7 +230,7 @@ def plan_views(
         starts = [region.start + step * (i + 0.5) / clips - step / 2 for i in range(clips)]
         seen = (region,)
         notes = _note_stretch(count, clip)
-    indices = [_space_frames(times, region, start, step, count) for start in starts]
+    indices = _space_frames(times, region, np.asarray(starts), step, count)
     planned = sampling.views(ViewConfig(wanted.spatial, clips), indices)
     settings = Settings(
         sampling="dense" if dense else "uniform",
@@ -239,12 +269,13 @@ def _place_dense_clips(
 
 
 def _space_frames(
-    times: Times, region: Window, start: float, step: float, count: int
-) -> tuple[int, ...]:
-    """The frames in the middles of `count` steps; the ends of the region repeat."""
-    seconds = start + step * (np.arange(count) + 0.5)
+    times: Times, region: Window, starts: Times, step: float, count: int
+) -> list[list[int]]:
+    """For each start the frames in the middles of `count` steps; the ends of the region repeat."""
+    seconds = starts[:, None] + step * (np.arange(count) + 0.5)
     seconds = np.clip(seconds, region.start, region.stop - 2 * sampling.SAME_INSTANT)
-    return tuple(int(i) for i in sampling.frame_at(times, seconds))
+    rows: list[list[int]] = sampling.frame_at(times, seconds).tolist()
+    return rows
 
 
 def _check_frames(frames: int | None, clip: ClipConfig) -> int:

@@ -133,10 +133,12 @@ class Difference:
 def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
     """Compare a timeline with the ground truth of the same video, where both cover it.
 
+    Times are those of players, from the start of the file, unless the truth labels frames.
     A moment agrees if the predicted label is among the true ones, or is background where there are
     none. Differences without a frame in them do not count: annotation tools round to frames. Raises
     DataError when timeline and ground truth do not overlap.
     """
+    timeline = timeline if truth.frames else timeline.from_file_start()
     assert timeline.duration is not None
     part = _common(timeline, truth)
     true = _clip(_spans_of(truth, timeline.duration), part)
@@ -168,6 +170,7 @@ def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
 
 def as_ground_truth(timeline: Timeline) -> AnnotatedVideo:
     """A timeline as ground truth."""
+    timeline = timeline.from_file_start()
     spans = [(s.window, s.label) for s in timeline.segments if s.label_id is not None]
     return AnnotatedVideo(
         timeline.source, spans=tuple(spans), duration=timeline.duration, part=timeline.part

@@ -231,6 +231,8 @@ def _middle(values: Mapping[int, float]) -> int:
 def _compare(
     truth: AnnotatedVideo, timeline: Timeline | None, labels: _Labels, rate: float | None
 ) -> _Comparison:
+    if timeline is not None and not truth.frames:
+        timeline = timeline.from_file_start()  # as annotation tools count
     # The ground truth first: its names are shown.
     true_ids = np.array([labels.number(name) for name in truth.frames], np.int64)
     spans = [(w.start, w.stop, labels.number(name)) for w, name in truth.spans]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Scores = NDArray[np.float32]
 
+PAUSE_FRAMES = 5
+"""A frame that is shown for more than so many usual ones is a pause."""
+
 
 @dataclass(frozen=True)
 class Started:
@@ -118,11 +121,26 @@ def collect(
         warnings=facts.warnings + started.notes,
         unreadable=tuple(sorted(lost)),
         seen=None if seen == tuple(covered) else seen,
+        pauses=_pauses(started),
         reused=None if started.settings.skip_static is None else reused,
         cuts=None if shots is None else shots.cuts(),
         run={"version": version("vidattn"), **(run or {})},
         frame_times=started.times,
     )
+
+
+def _pauses(started: Started) -> tuple[Window, ...]:
+    """The spans, longer than a window and than usual, between two frames that were read."""
+    gaps = np.diff(started.times)
+    if not len(gaps):
+        return ()
+    usual = float(np.median(gaps))
+    least = max(PAUSE_FRAMES * usual, started.settings.window_seconds or 1.0)
+    places = np.flatnonzero(gaps > least)
+    edges = zip(started.times[places] + usual, started.times[places + 1], strict=True)
+    spans = [Window(float(start), float(stop)) for start, stop in edges]
+    lost = [unreadable.window for unreadable in started.unreadable]
+    return tuple(span for own in subtract_spans(spans, lost) for span in own)
 
 
 def stack_embeddings(done: Sequence[Scored]) -> Scores | None:

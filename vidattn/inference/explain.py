@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidattn.config import ClipConfig
 from vidattn.data import plan, transforms
-from vidattn.data.frames import FrameBuffer, needed_frames, readable_end
+from vidattn.data.frames import FrameBuffer, file_start, needed_frames, readable_end
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.events import describe_input, describe_model
 from vidattn.inference.scorer import Scorer
@@ -170,10 +170,13 @@ def target_at(
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
 ) -> ExplainTarget:
-    """The target around a moment of a video that is not open, see `window_around`."""
+    """The target around a moment of a video that is not open, see `window_around`.
+
+    at: seconds as players count them, from the start of the file.
+    """
     clip = classifier.clip
     with opening(source, reader=runtime.reader) as video:
-        window = window_around(video, at, clip, frames)
+        window = window_around(video, at and max(at - file_start(video), 0.0), clip, frames)
     return ExplainTarget(window, label_id, (frames or clip.frames) * clip.step_seconds)
 
 

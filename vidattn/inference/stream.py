@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
-from vidattn.data.frames import oldest_needed, readable_end
+from vidattn.data.frames import file_start, oldest_needed, readable_end
 from vidattn.errors import VideoError
 from vidattn.inference.events import (
     Event,
@@ -119,7 +119,7 @@ def stream(
 
 
 def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.WindowPlan:
-    region = plan.select_region(video.path, readable_end(video), windowing.start, windowing.end)
+    region = _region(video, windowing.start, windowing.end)
     planned = plan.plan_windows(
         video.times,
         region,
@@ -132,6 +132,22 @@ def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.Windo
     )
     settings = replace(planned.settings, skip_static=windowing.skip_static)
     return replace(planned, settings=settings)
+
+
+def _region(video: Video, start: float, end: float | None) -> Window:
+    """The part of a video between two moments as players count them."""
+    offset = file_start(video)
+    before = end is not None and start < end <= offset
+    if before:
+        raise VideoError(
+            f"{video.path}: has no frame before {offset:.2f} s",
+            code="E_SHORT",
+            hint="name a later part",
+        )
+    end = None if end is None else end - offset
+    return plan.select_region(
+        video.path, readable_end(video), start and max(start - offset, 0.0), end
+    )
 
 
 def _record(event: Scored, changes: Scores, whole: bool) -> ScoreRecord:
@@ -190,7 +206,7 @@ def classify(
     clock = Stopwatch()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:
-        region = plan.select_region(video.path, readable_end(video), start, end)
+        region = _region(video, start, end)
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )

@@ -18,7 +18,9 @@ from vidattn.types import View, Window
 
 
 class WindowScorer:
-    """Scores the windows of one video; reuses scores where the picture stands still.
+    """Scores the windows of one video; those that show the same frames share one computation.
+
+    Scores are also reused where the picture stands still, if asked for.
 
     skip_static: as of `Windowing`. width: length of the embeddings behind the logits of `features`.
     """
@@ -61,7 +63,7 @@ class WindowScorer:
             self._last = scored[-1]
 
     def _score_batch(self, batch: range) -> list[Scored]:
-        fresh = [i for i in batch if self._changes(self._views[i])]
+        fresh = [i for i in batch if not self._repeats(i) and self._changes(self._views[i])]
         logits = iter(self._features([self._views[i] for i in fresh]))
         scored: list[Scored] = []
         for i in batch:
@@ -72,6 +74,10 @@ class WindowScorer:
                 assert before is not None
                 scored.append(replace(before, index=i, window=self._windows[i], reused=True))
         return scored
+
+    def _repeats(self, index: int) -> bool:
+        """Whether a window shows the very frames of the one before it."""
+        return index > 0 and self._views[index] == self._views[index - 1]
 
     def _changes(self, view: View) -> bool:
         """Whether a view differs from the last one for which this was true."""

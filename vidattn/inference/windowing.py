@@ -23,7 +23,8 @@ class Windowing:
     """Fraction of a window, in [0, 1), that the next one shares; excludes stride."""
     start: float = 0.0
     end: float | None = None
-    """Seconds; the region of the video that is covered, all of it by default."""
+    """Seconds as players count them, from the start of the file; the region of the video that is
+    covered, all of it by default."""
     skip_static: float | None = None
     """Levels, in [0, 255]. A window reuses the scores of the last one computed if each of its
     frames, at the model's size, differs from that window's by at most this on average over pixels

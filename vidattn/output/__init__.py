@@ -32,29 +32,32 @@ class Writer:
     """The end of the names of its files."""
     takes_folder: bool = False
     """Whether the function takes the folder of the file, to refer to the video from there."""
+    from_first_frame: bool = False
+    """Whether the function takes times from the first frame, not as players count them."""
 
     def render(self, name: str, timeline: Timeline, folder: Path | None, **more: Any) -> str:
         """The text of a file of the format called `name` in `folder`."""
         function = getattr(importlib.import_module(f"{__name__}.{self.module}"), name)
+        timeline = timeline if self.from_first_frame else timeline.from_file_start()
         text: str = function(timeline, **({"folder": folder} if self.takes_folder else {}), **more)
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
-        "json": Writer("tables", "json"),
+        "json": Writer("tables", "json", from_first_frame=True),
         "jsonl": Writer("tables", "jsonl"),
         "csv": Writer("tables", "csv"),
         "tsv": Writer("tables", "tsv"),
         "srt": Writer("subtitles", "srt"),
         "vtt": Writer("subtitles", "vtt"),
-        "html": Writer("report", "html", takes_folder=True),
+        "html": Writer("report", "html", takes_folder=True, from_first_frame=True),
         "edl": Writer("edl", "edl"),
         "otio": Writer("otio", "otio", takes_folder=True),
         "fcpxml": Writer("fcpxml", "fcpxml", takes_folder=True),
         "eaf": Writer("elan", "eaf", takes_folder=True),
         "labelstudio": Writer("annotators", "labelstudio.json"),
-        "cvat": Writer("annotators", "cvat.xml"),
+        "cvat": Writer("annotators", "cvat.xml", from_first_frame=True),
         "activitynet": Writer("annotators", "activitynet.json"),
         "fiftyone": Writer("annotators", "fiftyone.json"),
     }

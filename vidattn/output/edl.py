@@ -36,6 +36,7 @@ def edl(timeline: Timeline) -> str:
         first, after = (clock.name(clock.start + at) for at in (placed.first, placed.after))
         label = escape_text(placed.segment.label)
         color = COLORS[(placed.segment.label_id or 0) % len(COLORS)]
+        rate = [f"* FRAME RATE: {float(clock.fps):.6g}"] if number == 1 else []
         lines += [
             f"{number:03d}  {reel:<{REEL_LETTERS}} {channels:<5} C        "
             f"{first} {after} {first} {after}",
@@ -43,6 +44,7 @@ def edl(timeline: Timeline) -> str:
             # Readers find markers by colons alone; drop-frame is stated at the top (FCM).
             f"* LOC: {first.replace(';', ':')} {color:<7} {label}",
             f"* COMMENT: {label} ({placed.segment.score * 100:.0f}%)",
+            *rate,  # readers of EDL take no comment before the first event
         ]
     return "\n".join(lines) + "\n"
 

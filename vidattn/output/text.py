@@ -43,7 +43,11 @@ def model_title(model: ModelInfo) -> str:
 def describe_coverage(timeline: Timeline) -> str:
     """The frames behind a timeline: "96 frames in 12 clips, one every 2 s, whole file"."""
     settings, share = timeline.settings, timeline.coverage
-    part = "whole file" if share > 0.9995 else f"{100 * share:.1f} % of the file"
+    pause = sum(span.duration for span in timeline.pauses)
+    if share + pause / timeline.rounded_duration > 0.9995:
+        part = "whole file" + (f" (a pause for {pause:.1f} s)" if pause else "")
+    else:
+        part = f"{100 * share:.1f} % of the file"
     if timeline.task == "segment":
         return _describe_windows(timeline) + part
     if settings.pool is not None and settings.clips is None:
@@ -58,10 +62,12 @@ def _describe_windows(timeline: Timeline) -> str:
     frames, window, stride = settings.frames, settings.window_seconds, settings.stride_seconds
     if frames is None or window is None or stride is None:
         return ""  # a document of another origin need not have them
+    count = settings.different_frames
+    different = "" if count is None else f" ({count} different)"
     reused = "" if timeline.reused is None else f" ({timeline.reused} reused)"
     return (
         f"{count_noun(len(timeline.windows), 'window')}{reused} of {window:.3g} s, one every "
-        f"{stride:.3g} s, {count_noun(frames, 'frame')} each, "
+        f"{stride:.3g} s, {count_noun(frames, 'frame')} each{different}, "
     )
 
 

@@ -20,10 +20,10 @@ STANDARD = (
     *(Fraction(n * 1000, 1001) for n in (24, 30, 60)),
     *(Fraction(n) for n in (24, 25, 30, 48, 50, 60)),
 )
-"""The rates that editors support, besides other whole numbers."""
+"""The rates that all editors support, besides other whole numbers and their likes by 1.001."""
 UNKNOWN = Fraction(25)
 """The rate of timelines that state none."""
-HIGHEST = 120
+HIGHEST = 240
 SAME = 2e-4
 """Relative tolerance of rates: containers that count milliseconds state 23.976 roughly."""
 
@@ -57,7 +57,11 @@ class TimecodeClock:
         return self.nominal // 15 if self.drop else 0
 
     def name(self, frame: int) -> str:
-        """Timecode of a frame counted from 0, without `start`: HH:MM:SS:FF, or ;FF if drop."""
+        """Timecode of a frame counted from 0, without `start`: HH:MM:SS:FF, or ;FF if drop.
+
+        After 24 hours it begins anew.
+        """
+        frame %= 24 * 6 * (600 * self.nominal - 9 * self.dropped)
         if self.drop:
             minute = 60 * self.nominal - self.dropped
             tens, rest = divmod(frame, 10 * minute + self.dropped)
@@ -84,7 +88,7 @@ class TimecodeClock:
 
 
 def timecode_clock(timeline: Timeline) -> TimecodeClock:
-    """The timecodes of a timeline in an editor, from its start timecode.
+    """The timecodes of a timeline in an editor, from its start timecode or that of the video.
 
     29.97 and 59.94 fps use drop-frame, unless the start timecode has a colon before its frames.
     Raises UsageError if the start timecode is impossible at this rate.
@@ -93,7 +97,7 @@ def timecode_clock(timeline: Timeline) -> TimecodeClock:
     start = timeline.settings.start_timecode
     drop = fps.denominator == 1001 and math.ceil(fps) % 30 == 0
     if start is None:
-        return TimecodeClock(fps, drop)
+        return _own_clock(timeline, fps, drop)
     if ";" in start and not drop:
         raise UsageError(
             f"{start!r}: there is no drop-frame timecode at {float(fps):.6g} frames per second",
@@ -101,6 +105,18 @@ def timecode_clock(timeline: Timeline) -> TimecodeClock:
         )
     clock = TimecodeClock(fps, drop and ";" in start)
     return TimecodeClock(fps, clock.drop, clock.frame(start))
+
+
+def _own_clock(timeline: Timeline, fps: Fraction, drop: bool) -> TimecodeClock:
+    """The timecodes that the video states, from 0 if it has none or none of this rate."""
+    start = timeline.input.timecode
+    if start is not None:
+        clock = TimecodeClock(fps, drop and start[-3:-2] in ";.,")
+        try:
+            return replace(clock, start=clock.frame(start))
+        except UsageError:
+            pass
+    return TimecodeClock(fps, drop)
 
 
 def with_start_timecode(timeline: Timeline, name: str) -> Timeline:
@@ -111,12 +127,21 @@ def with_start_timecode(timeline: Timeline, name: str) -> Timeline:
 
 
 def editing_rate(timeline: Timeline) -> Fraction:
-    """The frame rate of a timeline in an editor: that of the video, or the nearest standard one."""
+    """The frame rate of a timeline in an editor.
+
+    A constant rate keeps its own or a whole multiple of it; otherwise it is the nearest standard
+    one.
+    """
     fps = timeline.input.fps
     if fps is None:
         return UNKNOWN
-    if fps.denominator == 1 and fps <= HIGHEST and timeline.input.vfr is False:
-        return fps
+    if timeline.input.vfr is False:
+        whole = fps.denominator == 1 or (fps > 23 and (fps * 1001 / 1000).denominator == 1)
+        if fps <= HIGHEST and whole:
+            return fps
+        for rate in sorted(STANDARD):
+            if round(rate / fps) > 0 and abs(rate / fps / round(rate / fps) - 1) < SAME:
+                return rate
     return min(STANDARD, key=lambda rate: abs(math.log(rate / fps)))
 
 
@@ -128,6 +153,7 @@ def place_segments(timeline: Timeline, fps: Fraction | None = None) -> list[Plac
     fps = editing_rate(timeline) if fps is None else fps
     own = timeline.input.fps
     countable = own is not None and timeline.input.vfr is False and abs(own / fps - 1) < SAME
+    countable = countable and timeline.input.start_offset is None
     placed = []
     for segment in timeline.segments:
         first, after = (

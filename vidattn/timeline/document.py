@@ -61,6 +61,7 @@ def _learned(timeline: Timeline) -> dict[str, Any]:
 def _coverage(timeline: Timeline) -> dict[str, Any]:
     spans = timeline.round_spans(w for w, _ in timeline.unreadable)
     seen = None if timeline.seen is None else timeline.round_spans(timeline.seen)
+    pauses = timeline.round_spans(timeline.pauses)
     return {
         "windows": len(timeline.windows),
         **({} if timeline.reused is None else {"reused": timeline.reused}),
@@ -69,6 +70,7 @@ def _coverage(timeline: Timeline) -> dict[str, Any]:
         "unreadable": to_json_value(spans),
         "reasons": [code for _, code in timeline.unreadable],
         **({} if seen is None else {"seen": to_json_value(seen)}),
+        **({"pauses": to_json_value(pauses)} if pauses else {}),
     }
 
 
@@ -153,6 +155,7 @@ def _parse(kind: Callable[..., T], document: Any) -> T:
         warnings=tuple(map(str, document["warnings"])),
         unreadable=tuple((Window(*map(float, pair)), code) for pair, code in unreadable),
         seen=_windows(coverage["seen"]) if "seen" in coverage else None,
+        pauses=_windows(coverage.get("pauses", ())),
         reused=int(coverage["reused"]) if "reused" in coverage else None,
         cuts=tuple(map(float, document["cuts"])) if "cuts" in document else None,
         run=dict(document.get("run", {})),

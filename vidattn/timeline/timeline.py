@@ -68,6 +68,8 @@ class Timeline:
     """Spans that could not be read and the reason code of each."""
     seen: tuple[Window, ...] | None = None
     """The spans behind the scores if these are less than the windows: clips of a classification."""
+    pauses: tuple[Window, ...] = ()
+    """Spans in which the video shows one frame far longer than usual: nothing was recorded."""
     reused: int | None = None
     """Number of windows that reused earlier scores; None if that was not asked for."""
     cuts: tuple[float, ...] | None = None
@@ -171,16 +173,16 @@ class Timeline:
         them. Shares of labels are shares of it."""
         return span_around(self._spans, self._unreadable) or Window(0.0, self.rounded_duration)
 
-    @property
+    @cached_property
     def is_whole(self) -> bool:
         """Whether that part is all of the video, to half a hundredth of a second."""
         return self.part.start < 0.005 and self.part.stop > self.rounded_duration - 0.005
 
-    @property
+    @cached_property
     def coverage(self) -> float:
-        """The share of the video, 0 to 1, behind the scores."""
+        """The share of the video, 0 to 1, behind the scores; a pause is nothing to be seen."""
         seen = covered_spans(self.round_spans(self.windows if self.seen is None else self.seen))
-        readable = subtract_spans(seen, self._unreadable)
+        readable = subtract_spans(seen, [*self._unreadable, *self.round_spans(self.pauses)])
         seconds = sum(w.duration for spans in readable for w in spans)
         return min(seconds / self.rounded_duration, 1.0)
 
@@ -217,6 +219,32 @@ class Timeline:
     def with_decoding(self, **changes: Any) -> Timeline:
         """The same scores with other settings of `Decoding`: threshold, smooth, ..."""
         return replace(self, decoding=replace(self.decoding, **changes))
+
+    def from_file_start(self) -> Timeline:
+        """The same with times as players count them, from the start of the file.
+
+        They differ by `input.start_offset`, which is 0.0 in the result, where the pictures begin
+        later than the file; otherwise the timeline itself. Frame numbers stay.
+        """
+        offset = round(self.input.start_offset or 0.0, 3)
+        if not offset:
+            return self
+        moved = replace(
+            self,
+            windows=tuple(w.shift(offset) for w in self._spans),
+            duration=self.rounded_duration + offset,
+            input=replace(self.input, start_offset=0.0),
+            unreadable=tuple((w.shift(offset), code) for w, code in self.unreadable),
+            pauses=tuple(w.shift(offset) for w in self.pauses),
+            seen=None if self.seen is None else tuple(w.shift(offset) for w in self.seen),
+            cuts=None if self.cuts is None else tuple(time + offset for time in self.cuts),
+        )
+        # Values that would be others if they were computed again.
+        moved.__dict__["segments"] = tuple(
+            replace(s, window=s.window.shift(offset)) for s in self.segments
+        )
+        moved.__dict__.update(is_whole=self.is_whole, coverage=self.coverage)
+        return moved
 
     def pool_windows(self, pool: Pool) -> Timeline:
         """A classification: the scores of all windows pooled into one."""
@@ -315,6 +343,9 @@ def _check_values(timeline: Timeline) -> None:
         raise ValueError("a timeline needs labels")
     if duration is None or not (math.isfinite(duration) and duration > 0):
         raise ValueError(f"a timeline needs a duration > 0, got {duration}")
+    offset = timeline.input.start_offset
+    if offset is not None and not 0 <= offset < 1e9:
+        raise ValueError(f"a start offset is at least 0 s, got {offset:g}")
     if list(windows) != sorted(windows):
         raise ValueError("windows must be sorted")
     if windows and not (windows[0].start >= 0 and windows[-1].start < duration):

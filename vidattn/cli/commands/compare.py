@@ -334,6 +334,7 @@ def _doubts(video: AnnotatedVideo, timeline: Timeline, *, named: bool) -> Iterat
     """Reasons to think that a ground truth is about another video."""
     from vidattn.evaluation.segmentation import video_key
 
+    timeline = timeline if video.frames else timeline.from_file_start()
     assert timeline.duration is not None
     name, duration = Path(timeline.source).name, timeline.duration
     if named and video_key(video.name) != video_key(timeline.source):

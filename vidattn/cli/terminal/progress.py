@@ -260,7 +260,7 @@ class BatchPrinter:
             case Written():
                 self._print_result(event)
             case Done(path, timeline):
-                for window, code in timeline.unreadable[:MOST_SPANS]:
+                for window, code in timeline.from_file_start().unreadable[:MOST_SPANS]:
                     span = f"{window.start:.2f} to {window.stop:.2f} s"
                     self.console.warn(f"{path}: {span} not seen ({code})")
                 if (more := len(timeline.unreadable) - MOST_SPANS) > 0:

@@ -24,8 +24,9 @@ ONE_LINE = 4
 def print_timeline(console: Console, timeline: Timeline, count: int = 5) -> None:
     """Print a timeline: colored tracks on a terminal, elsewhere plain lines.
 
-    count: labels to show of a classification.
+    count: labels to show of a classification. Times are those of players.
     """
+    timeline = timeline.from_file_start()
     if console.supports_live(console.out):
         console.lines(animated_lines(timeline, count, TerminalStyle.of(console.out)))
         return
@@ -80,6 +81,7 @@ def _shape(video: VideoInfo) -> str:
         f"{float(video.fps):.6g} fps" if video.fps else "",
         "VFR" if video.vfr else "",
         f"rotated by {video.rotation} degrees" if video.rotation else "",
+        f"timecode {video.timecode}" if video.timecode else "",
     ]
     return " ".join(word for word in words if word)
 

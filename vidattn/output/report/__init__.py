@@ -52,13 +52,15 @@ def html(
 
     folder: the folder of the page, to refer to the video from there; None: that of the video.
     stills: JPEG thumbnails by their second of the video. explained: explanations of some windows,
-    shown in a section of their own.
+    shown in a section of their own. The page counts from the start of the file, as its player does.
     """
     from markupsafe import Markup
 
+    offset, timeline = timeline.input.start_offset or 0.0, timeline.from_file_start()
+    stills = {round(time + offset, 3): image for time, image in (stills or {}).items()}
     document = timeline.to_dict()
     script, style = "".join(map(read_asset, SCRIPTS)), read_asset("base.css", "report.css")
-    data = {**pack_scores(timeline), **_page_data(timeline, document, folder, stills or {})}
+    data = {**pack_scores(timeline), **_page_data(timeline, document, folder, stills)}
     coverage = describe_coverage(timeline) + _describe_failures(document["coverage"]["reasons"])
     return load_template("report.html.j2").render(
         data=Markup(_escape_data(dumps(data))),
@@ -74,7 +76,7 @@ def html(
         video=data["video"],
         segments=timeline.segments[:LONGEST_TABLE],
         count=len(timeline.segments),
-        explanations=[describe_explanation(explanation) for explanation in explained],
+        explanations=[describe_explanation(explanation, offset) for explanation in explained],
         clock=partial(format_time, hours=data["duration"] >= HOUR),
         digits=decimals_for,
         fixed=lambda number, digits: f"{round_ticks(number, digits) / 10**digits:.{digits}f}",

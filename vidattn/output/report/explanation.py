@@ -35,16 +35,19 @@ class OddsBar(NamedTuple):
     time: str
 
 
-def describe_explanation(explanation: Explanation) -> dict[str, Any]:
-    """The values that the template shows of an explanation; the picture is a JPEG in base64."""
+def describe_explanation(explanation: Explanation, offset: float = 0.0) -> dict[str, Any]:
+    """The values that the template shows of an explanation; the picture is a JPEG in base64.
+
+    offset: seconds from the start of the file to the first frame.
+    """
     frames, row = draw_tiles(explanation, FRAMES, SIDE)
     odds = explanation.odds[frames]
     most, zero = max(LEAST, float(np.abs(odds).max())), BARS * share_above_zero(odds)
     return {
         "label": explanation.label,
         "score": explanation.score,
-        "start": explanation.window.start,
-        "stop": explanation.window.stop,
+        "start": explanation.window.start + offset,
+        "stop": explanation.window.stop + offset,
         "method": METHODS[explanation.method],
         "left_out": len(explanation.frames) - len(frames),
         "run": explanation.run,
@@ -54,7 +57,7 @@ def describe_explanation(explanation: Explanation) -> dict[str, Any]:
         "height": BARS + TEXT,
         "zero": zero,
         "bars": [
-            _bar(i * SIDE, lost, abs(lost) / most * zero, zero, explanation.times[t])
+            _bar(i * SIDE, lost, abs(lost) / most * zero, zero, explanation.times[t] + offset)
             for i, (t, lost) in enumerate(zip(frames, odds.tolist(), strict=True))
         ],
     }

@@ -162,6 +162,8 @@ class SupervisedVideo(Video):
             raise ValueError("times do not rise from 0 to the end")
         if not self._available <= self.duration < np.inf or self.details.frames != self.frames:
             raise ValueError("the file does not last until its last frame")
+        if not 0 <= (self.details.start_offset or 0.0) < np.inf:
+            raise ValueError("the file begins after its first frame")
         if not 0 < min(self.width, self.height) <= max(self.width, self.height) <= MAX_SIDE:
             raise ValueError("frames have no such size")
 
