@@ -298,3 +298,25 @@ def test_repaired_times_rise_whatever_the_stamps() -> None:
             if fixed is not None:
                 assert fixed.ticks.shape == (count,)
                 assert (np.diff(fixed.ticks) > 0).all()
+
+
+def test_what_no_stream_reaches_is_said(clip: Path, tmp_path: Path) -> None:
+    other = {
+        "mpegts_service_id": "2",
+        "mpegts_start_pid": "0x200",
+        "mpegts_pmt_start_pid": "0x1200",
+    }
+    for suffix, options in (("ts", other), ("mp4", {}), ("flv", {})):
+        first = remux(clip, tmp_path / f"1.{suffix}", lambda *_: None)
+        second = remux(clip, tmp_path / f"2.{suffix}", lambda *_: None, **options)
+        path = tmp_path / f"both.{suffix}"
+        path.write_bytes(first.read_bytes() + second.read_bytes() + bytes(40_000))
+        with open_video(path) as video:
+            assert shown(video) == [*range(90)]
+            (tail,) = video.unreadable
+            assert tail.code == "E_UNREAD"
+            assert tail.window.start == pytest.approx(3, abs=1e-3)
+            assert tail.window.stop == video.duration > 5
+            assert "another program or file" in video.details.warnings[-1]
+        with open_video(first) as video:
+            assert not video.unreadable

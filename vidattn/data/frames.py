@@ -13,13 +13,14 @@ from vidattn.data import transforms
 from vidattn.errors import VideoError
 from vidattn.types import Item, View, Window
 from vidattn.video import Video
+from vidattn.video.protocol import TAILS
 
 Frames = NDArray[np.uint8]
 
 
 def readable_end(video: Video) -> float:
-    """End of the last frame in seconds: the duration, or less for a truncated file."""
-    cuts = [u.window.start for u in video.unreadable if u.code == "E_TRUNCATED"]
+    """End of the last frame in seconds: the duration, or less where the end cannot be read."""
+    cuts = [u.window.start for u in video.unreadable if u.code in TAILS]
     return min([video.duration, *cuts])
 
 

@@ -17,6 +17,10 @@ from vidattn.types import VideoInfo, Window
 MAX_FRAMES = 20_000_000
 """Nine days at 25 frames a second; their table takes 2 GB of the decoding process."""
 
+TAILS = ("E_TRUNCATED", "E_UNREAD")
+"""Reason codes of a span behind the last frame that can be read: it was cut off, or belongs to
+another program or another file that was joined to this one."""
+
 Frames = NDArray[np.uint8]
 Times = NDArray[np.float64]
 

@@ -73,6 +73,8 @@ class FrameTable:
     """Timestamp of the first frame in seconds, None if the file states none."""
     seams: tuple[float, ...] = ()
     """Seconds at which a part begins whose timestamps do not follow those before it."""
+    reached: int = 0
+    """The byte behind the last packet, as far as the container tells."""
     wrong: int = 0
     """Frames whose timestamp contradicts those around it and was replaced."""
 
@@ -249,7 +251,8 @@ def _from_decode(
     if not whole.pts:
         return FrameTable(np.empty(0), 0.0, _empty(), keyed=False)
     frames = _by_pts(whole, table, clock) or _by_place(whole, table, clock)
-    return replace(frames, sizes=len(whole.sizes), damaged=whole.damaged)
+    reached = table.reached
+    return replace(frames, sizes=len(whole.sizes), damaged=whole.damaged, reached=reached)
 
 
 def _by_pts(whole: WholeDecode, packets: Packets, clock: Clock) -> FrameTable | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from av.error import FFmpegError
 
 from vidattn.video.container.frame_table import JOINED, FrameTable, Source
-from vidattn.video.container.open import require_memory
+from vidattn.video.container.open import demux, require_memory
 from vidattn.video.container.packets import Beat
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def ends_by_itself(open_source: Callable[[], Source], stop: float, beat: Beat) -
     goes_on = outlasts = False
     with container:
         try:
-            for packet in container.demux():
+            for packet in demux(container):
                 beat()
                 if not packet.size or packet.pts is None or packet.time_base is None:
                     continue

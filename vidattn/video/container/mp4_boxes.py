@@ -47,6 +47,23 @@ def find_truncation(file: BinaryIO) -> str | None:
     return None if has_moov else "cut off: moov missing"
 
 
+def find_second_movie(file: BinaryIO) -> int | None:
+    """The byte at which another mp4 or mov begins, which readers of the first one pass over.
+
+    None without one; movies in fragments may repeat their header.
+    """
+    size, movies, begin = file.seek(0, os.SEEK_END), 0, 0
+    for kind, content, _ in _boxes(file, size):
+        if kind == b"moof":
+            return None
+        if kind == b"ftyp":
+            begin = content - 8
+        movies += kind == b"moov"
+        if movies and kind == b"ftyp":
+            return begin
+    return None
+
+
 def promised_frames(file: BinaryIO) -> int:
     """The number of frames that an mp4 promises if they all have one size in bytes, else 0.
 

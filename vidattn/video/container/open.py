@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from mmap import mmap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
@@ -118,7 +118,7 @@ def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Pac
     failures = 0
     while failures < MAX_ERRORS:
         try:
-            for packet in container.demux(stream):
+            for packet in demux(container, stream):
                 if packet.size:
                     failures = 0
                     yield packet
@@ -126,6 +126,17 @@ def read_packets(container: InputContainer, stream: VideoStream) -> Iterator[Pac
         except FFmpegError:
             require_memory()
             failures += 1
+
+
+def demux(container: InputContainer, *streams: VideoStream) -> Iterator[Packet[Any]]:
+    """Packets of the streams, of all by default, as PyAV gives them.
+
+    PyAV 18.1 raises IndexError behind the last packet where a stream has appeared while reading.
+    """
+    try:
+        yield from container.demux(*streams)
+    except IndexError:
+        return
 
 
 def require_memory() -> None:

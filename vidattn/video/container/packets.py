@@ -53,6 +53,8 @@ class Packets:
     """False for a packet without a picture to be shown."""
     torn: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """Numbers of the packets of which a part is missing, as far as the container tells."""
+    reached: int = 0
+    """The byte behind the last packet, as far as the container tells."""
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -65,7 +67,7 @@ def scan(
     packets than `max_frames`, or than the file has bytes for."""
     is_shown = shown_test(stream.codec_context.codec.canonical_name)
     rows, torn = array("q"), array("q")  # a day of video has millions of packets
-    places, keep_places = array("q"), container.format.name == "mpegts"
+    places, keep_places, reached = array("q"), container.format.name == "mpegts", 0
     left = container.size * OVERLAP + SLACK_BYTES
     for count, packet in enumerate(read_packets(container, stream), 1):
         left -= packet.size
@@ -79,6 +81,7 @@ def scan(
             raise VideoError(reason, code="E_TOO_LARGE")
         if packet.is_corrupt:
             torn.append(count - 1)
+        reached = max(reached, (packet.pos or 0) + packet.size)
         if keep_places:
             places.append(-1 if packet.pos is None else packet.pos)
         shown = not packet.is_discard and is_shown(memoryview(packet))
@@ -88,7 +91,7 @@ def scan(
     pts, dts, duration, key, show = table
     if keep_places:
         torn = _really_torn(container.name, stream.id, torn, places)
-    return Packets(pts, dts, duration, key > 0, show > 0, np.array(torn, np.int64))
+    return Packets(pts, dts, duration, key > 0, show > 0, np.array(torn, np.int64), reached)
 
 
 def _really_torn(path: str, pid: int, torn: array[int], places: array[int]) -> array[int]:

@@ -20,6 +20,7 @@ from vidattn.video.container.header import (
 )
 from vidattn.video.container.open import is_picture, read_packets
 from vidattn.video.container.packets import Beat
+from vidattn.video.container.unread import unread_share
 from vidattn.video.pixels import Rotation, rotation_from
 from vidattn.video.protocol import MAX_FRAMES, Limits, Times, VideoDetails
 
@@ -38,7 +39,8 @@ class Probe:
     rotation: Rotation
     stored: tuple[int, int]
     """Width and height of the first frame as stored."""
-    truncated: bool
+    tail: str | None
+    """The reason code of what is missing between the last frame and the duration."""
 
 
 class ProbeCache:
@@ -87,6 +89,8 @@ def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
         rotation = rotation_from(first)
         stored = first.width, first.height
         truncated = _is_truncated(declared, table.duration, container.format.name)
+        behind = unread_share(open_source, table, beat) * table.duration
+        truncated = truncated and not behind
         if truncated and container.format.name.startswith("matroska"):
             truncated = not ends_by_itself(open_source, (table.start or 0.0) + table.duration, beat)
         fps = average_rate(table.times, table.duration, stream.average_rate)
@@ -104,7 +108,7 @@ def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
             fps=fps,
             vfr=_is_vfr(table.times, tick),
             frames=len(table.times),
-            duration=declared if truncated and declared else table.duration,
+            duration=declared if truncated and declared else table.duration + behind,
             declared_duration=declared,
             start_pts_seconds=table.start or 0.0,
             rotation=rotation.degrees,
@@ -118,11 +122,12 @@ def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_F
             streams=len(videos),
             warnings=(
                 *_warnings(table, len(videos), stream.index, declared if truncated else None),
-                *_time_warnings(table, offset),
+                *_time_warnings(table, offset, behind),
             ),
             key_seconds=table.duration / keys if keys else None,
         )
-    return Probe(details, table, rotation, stored, truncated)
+    tail = "E_UNREAD" if behind else "E_TRUNCATED" if truncated else None
+    return Probe(details, table, rotation, stored, tail)
 
 
 def average_rate(times: Times, duration: float, stated: Fraction | None) -> Fraction:
@@ -167,12 +172,13 @@ def _warnings(
     return tuple(text for text, holds in warnings.items() if holds)
 
 
-def _time_warnings(table: FrameTable, offset: float) -> tuple[str, ...]:
-    """Sentences on timestamps that are not what they seem."""
+def _time_warnings(table: FrameTable, offset: float, behind: float) -> tuple[str, ...]:
+    """Sentences on times that are not what they seem."""
     seams = ", ".join(f"{second:.2f} s" for second in table.seams[:5])
     seams += f" and {len(table.seams) - 5} more places" if len(table.seams) > 5 else ""
     wrong = count_noun(table.wrong, "wrong timestamp")
     warnings = {
+        f"about {behind:.0f} s of it are of another program or file and are not read": behind > 0,
         f"its first frame comes {offset:.2f} s after the start of the file": offset > 0.5,
         f"timestamps begin anew at {seams}: the parts follow one another": bool(table.seams),
         f"{wrong}: the frames around tell the time": table.wrong > 0,

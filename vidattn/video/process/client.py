@@ -19,6 +19,7 @@ from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.process.pool import ProcessPool
 from vidattn.video.protocol import (
+    TAILS,
     Frames,
     Limits,
     UnreadableSpan,
@@ -151,9 +152,9 @@ class SupervisedVideo(Video):
             if not all(0 <= hole.start < hole.stop <= self._available for hole in holes):
                 raise ValueError("holes lie outside the video")
             self.unreadable += [UnreadableSpan(hole, "E_DECODE") for hole in holes]
-        if meta["truncated"] and not self.unreadable:
+        if meta["tail"] in TAILS and not self.unreadable:
             tail = Window(self._available, self.duration)
-            self.unreadable.append(UnreadableSpan(tail, "E_TRUNCATED"))
+            self.unreadable.append(UnreadableSpan(tail, meta["tail"]))
 
     def _require_plausible(self) -> None:
         """Raise ValueError unless the child's reply about the file can be true."""

@@ -118,7 +118,7 @@ class DecodeWorker:
             "reader": self._sparse.name,
             "size": size,
             "available": found.table.duration,
-            "truncated": found.truncated,
+            "tail": found.tail,
             "holes": found.table.holes,
         }
         self._channel.send(answer, found.table.times.tobytes())
