@@ -123,6 +123,8 @@ class VideoInfo(JsonFields):
     start_offset: float | None = None
     """Seconds from the start of the file, from which players count, to the first frame; None where
     it begins with the first frame. Times here count from the first frame."""
+    stream: int | None = None
+    """Number of the stream that was read, of a file with several video streams."""
     timecode: str | None = None
     """Timecode of its start, as the file states it."""
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.video.conftest import FPS, GOP, Spec, numbered, numbers, write
-from tests.video.helpers import write_numbered
-from vidattn.video import Video, open_video
+from tests.video.helpers import refused, write_numbered
+from vidattn.video import Limits, Video, open_video
 from vidattn.video.container.packets import NO_PTS
 from vidattn.video.container.timestamps import repair
 
@@ -320,3 +320,21 @@ def test_what_no_stream_reaches_is_said(clip: Path, tmp_path: Path) -> None:
             assert "another program or file" in video.details.warnings[-1]
         with open_video(first) as video:
             assert not video.unreadable
+
+
+def test_the_stream_of_a_number_is_read(clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(clip)) as inputs, av.open(str(path), "w") as output:
+        first, second = (output.add_stream_from_template(inputs.streams.video[0]) for _ in range(2))
+        for number, packet in enumerate(p for p in inputs.demux(video=0) if p.size):
+            for stream in (first, second) if number < 48 else (first,):
+                copy = av.Packet(bytes(packet))
+                copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+                output.mux(copy)
+    for number, count in ((None, 90), (0, 90), (1, 48)):
+        with open_video(path, limits=Limits(stream=number)) as video:
+            assert (video.frames, video.details.stream) == (count, number or 0)
+            assert not video.unreadable
+    with refused("E_NO_VIDEO_STREAM", "stream 7 is no video"):
+        open_video(path, limits=Limits(stream=7))

@@ -300,6 +300,12 @@ Video = Annotated[
             "max_pixels": option(
                 "--max-pixels", "N", "Refuse videos whose frames exceed N pixels.", min=1
             ),
+            "stream": option(
+                "--stream",
+                "N",
+                "Video stream to read, by its number in ffprobe. Default: the best one.",
+                min=0,
+            ),
             "any_codec": option(
                 "--any-codec", "Also decode uncommon codecs; only for videos you trust."
             ),

@@ -27,7 +27,7 @@ Times = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The cost of one file above which it is refused or given up."""
+    """The cost of one file above which it is refused or given up, and what of it is decoded."""
 
     max_pixels: int = 36_000_000
     """Width times height of one frame; 8K is allowed, a decompression bomb is not."""
@@ -41,6 +41,8 @@ class Limits:
     """Allow decoders outside the list of common video codecs."""
     threads: int = 0
     """Decoder threads; 0 lets the decoder choose."""
+    stream: int | None = None
+    """Number of the video stream to read, as ffprobe counts them; None for the best one."""
 
 
 @dataclass(frozen=True, kw_only=True)

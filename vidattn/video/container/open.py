@@ -78,9 +78,7 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
         require_memory()
         raise _not_video(source, error) from None
     try:
-        stream = container.streams.best("video")
-        if not isinstance(stream, VideoStream) or is_picture(stream):
-            raise VideoError("no video stream in it", code="E_NO_VIDEO_STREAM")
+        stream = _choose_stream(container, limits.stream)
         context = stream.codec_context
         if context is None:
             raise VideoError("no decoder knows its codec", code="E_CODEC_NOT_ALLOWED")
@@ -148,6 +146,24 @@ def require_memory() -> None:
         mmap(-1, RESERVE_BYTES).close()
     except OSError:
         raise MemoryError from None
+
+
+def _choose_stream(container: InputContainer, number: int | None) -> VideoStream:
+    """The best video stream, or the one of a number. Raises VideoError E_NO_VIDEO_STREAM."""
+    videos = {s.index: s for s in container.streams.video if not is_picture(s)}
+    if number is None:
+        best = container.streams.best("video")
+        if isinstance(best, VideoStream) and not is_picture(best):
+            return best
+    elif number in videos:
+        return videos[number]
+    known = ", ".join(map(str, videos))
+    which = "no video stream in it" if number is None else f"stream {number} is no video"
+    raise VideoError(
+        which,
+        code="E_NO_VIDEO_STREAM",
+        hint=f"--stream takes one of {known}" if number is not None and known else None,
+    )
 
 
 def _is_sizeless(container: InputContainer) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +24,11 @@ from vidattn.video.container.packets import Beat
 from vidattn.video.container.unread import unread_share
 from vidattn.video.pixels import Rotation, rotation_from
 from vidattn.video.protocol import MAX_FRAMES, Limits, Times, VideoDetails
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 TRUNCATED_SECONDS = 1.0
 """A header that promises so much more than the packets hold, and 2 % more, means truncation."""
@@ -73,61 +79,122 @@ def _rows(cached: Probe) -> int:
     return len(cached.table.times) + (0 if packets is None else len(packets))
 
 
-def probe(open_source: Callable[[], Source], beat: Beat, max_frames: int = MAX_FRAMES) -> Probe:
-    """Probe a file; raises VideoError when it shows no frame."""
+def probe(
+    open_source: Callable[[], Source],
+    beat: Beat,
+    max_frames: int = MAX_FRAMES,
+    *,
+    chosen: bool = False,
+) -> Probe:
+    """Probe a file; raises VideoError when it shows no frame.
+
+    chosen: whether `open_source` gives a stream that was asked for, so that others are not missed.
+    """
     table = build_table(open_source, beat, max_frames)
     container, stream = open_source()
     with container:
         declared = declared_duration(container, stream, table.start or 0.0)
-        feed = read_packets(container, stream)
-        if not len(table.times):
-            raise _no_frames(stream.frames, declared, any(True for _ in feed))
-        some = (p for p, _ in zip(feed, range(FIRST_PACKETS), strict=False))
-        first = next((f for f in decode(stream, some) if f is not None), None)
-        if first is None:
-            raise VideoError("no frame decodes", code="E_DECODE")
+        first = _first_frame(container, stream, table, declared)
         rotation = rotation_from(first)
-        stored = first.width, first.height
-        truncated = _is_truncated(declared, table.duration, container.format.name)
-        behind = unread_share(open_source, table, beat) * table.duration
-        truncated = truncated and not behind
-        if truncated and container.format.name.startswith("matroska"):
-            truncated = not ends_by_itself(open_source, (table.start or 0.0) + table.duration, beat)
-        fps = average_rate(table.times, table.duration, stream.average_rate)
-        offset = start_offset(container, table, 1 / float(fps))
-        videos = [s for s in container.streams.video if not is_picture(s)]
-        width, height = stored[::-1] if rotation.swaps else stored
-        tick = float(stream.time_base or 0)
-        keys = 0 if table.packets is None else int(table.packets.key.sum())
-        details = VideoDetails(
-            width=width,
-            height=height,
-            codec=stream.codec_context.codec.canonical_name,
-            container=container.format.name,
-            pixel_format=first.format.name,
-            fps=fps,
-            vfr=_is_vfr(table.times, tick),
-            frames=len(table.times),
-            duration=declared if truncated and declared else table.duration + behind,
-            declared_duration=declared,
-            start_pts_seconds=table.start or 0.0,
-            rotation=rotation.degrees,
-            mirrored=rotation.mirrored,
-            bit_depth=max((c.bits for c in first.format.components), default=8),
-            hdr=int(first.color_trc) in HDR,
-            sar=Fraction(stream.codec_context.sample_aspect_ratio or 1),
-            audio=bool(container.streams.audio),
-            start_offset=offset or None,
-            timecode=read_timecode(container, stream),
-            streams=len(videos),
-            warnings=(
-                *_warnings(table, len(videos), stream.index, declared if truncated else None),
-                *_time_warnings(table, offset, behind),
-            ),
-            key_seconds=table.duration / keys if keys else None,
-        )
-    tail = "E_UNREAD" if behind else "E_TRUNCATED" if truncated else None
-    return Probe(details, table, rotation, stored, tail)
+        missing = None if chosen else _behind(open_source, table, beat)
+        missing = missing or _cut_off(open_source, table, container.format.name, declared, beat)
+        details = _describe(container, stream, table, first, rotation)
+    details = replace(
+        details,
+        declared_duration=declared,
+        duration=table.duration + (missing.seconds if missing else 0.0),
+        warnings=(*details.warnings, *((missing.warning,) if missing else ())),
+    )
+    stored = first.width, first.height
+    return Probe(details, table, rotation, stored, missing.code if missing else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """What stands behind the last frame, but cannot be read."""
+
+    seconds: float
+    code: str
+    warning: str
+
+
+def _behind(open_source: Callable[[], Source], table: FrameTable, beat: Beat) -> _Missing | None:
+    """The end of a file that no stream reaches."""
+    seconds = unread_share(open_source, table, beat) * table.duration
+    warning = f"about {seconds:.0f} s of it are of another program or file and are not read"
+    return _Missing(seconds, "E_UNREAD", warning) if seconds else None
+
+
+def _cut_off(
+    open_source: Callable[[], Source],
+    table: FrameTable,
+    container: str,
+    declared: float | None,
+    beat: Beat,
+) -> _Missing | None:
+    """The end of a file that was cut off."""
+    if declared is None or not _is_truncated(declared, table.duration, container):
+        return None
+    if container.startswith("matroska"):
+        end = (table.start or 0.0) + table.duration
+        if ends_by_itself(open_source, end, beat):
+            return None
+    warning = f"cut off: {table.duration:.2f} s of {declared:.2f} s are there"
+    return _Missing(declared - table.duration, "E_TRUNCATED", warning)
+
+
+def _first_frame(
+    container: InputContainer, stream: VideoStream, table: FrameTable, declared: float | None
+) -> VideoFrame:
+    feed = read_packets(container, stream)
+    if not len(table.times):
+        raise _no_frames(stream.frames, declared, any(True for _ in feed))
+    some = (p for p, _ in zip(feed, range(FIRST_PACKETS), strict=False))
+    first = next((f for f in decode(stream, some) if f is not None), None)
+    if first is None:
+        raise VideoError("no frame decodes", code="E_DECODE")
+    return first
+
+
+def _describe(
+    container: InputContainer,
+    stream: VideoStream,
+    table: FrameTable,
+    first: VideoFrame,
+    rotation: Rotation,
+) -> VideoDetails:
+    """The properties of a file of which nothing is missing."""
+    videos = [s for s in container.streams.video if not is_picture(s)]
+    stored = first.width, first.height
+    width, height = stored[::-1] if rotation.swaps else stored
+    keys = 0 if table.packets is None else int(table.packets.key.sum())
+    fps = average_rate(table.times, table.duration, stream.average_rate)
+    offset = start_offset(container, table, 1 / float(fps))
+    return VideoDetails(
+        width=width,
+        height=height,
+        codec=stream.codec_context.codec.canonical_name,
+        container=container.format.name,
+        pixel_format=first.format.name,
+        fps=fps,
+        vfr=_is_vfr(table.times, float(stream.time_base or 0)),
+        frames=len(table.times),
+        duration=table.duration,
+        declared_duration=None,
+        start_pts_seconds=table.start or 0.0,
+        rotation=rotation.degrees,
+        mirrored=rotation.mirrored,
+        bit_depth=max((c.bits for c in first.format.components), default=8),
+        hdr=int(first.color_trc) in HDR,
+        sar=Fraction(stream.codec_context.sample_aspect_ratio or 1),
+        audio=bool(container.streams.audio),
+        start_offset=offset or None,
+        timecode=read_timecode(container, stream),
+        stream=stream.index if len(videos) > 1 else None,
+        streams=len(videos),
+        warnings=_warnings(table, len(videos), stream.index, offset),
+        key_seconds=table.duration / keys if keys else None,
+    )
 
 
 def average_rate(times: Times, duration: float, stated: Fraction | None) -> Fraction:
@@ -146,9 +213,9 @@ def _is_vfr(times: Times, tick: float) -> bool:
     return bool((np.abs(gaps - usual) > max(1.5 * tick, 0.02 * usual)).any())
 
 
-def _is_truncated(declared: float | None, available: float, container: str) -> bool:
+def _is_truncated(declared: float, available: float, container: str) -> bool:
     """Only containers that state a duration in the header can be seen to be truncated."""
-    if declared is None or container.split(",")[0] not in {"mov", "matroska", "avi"}:
+    if container.split(",")[0] not in {"mov", "matroska", "avi"}:
         return False
     return declared - available > max(TRUNCATED_SECONDS, 0.02 * declared)
 
@@ -161,24 +228,14 @@ def _no_frames(promised: int, declared: float | None, has_packets: bool) -> Vide
     return VideoError(message, code="E_TRUNCATED")
 
 
-def _warnings(
-    table: FrameTable, videos: int, index: int, declared: float | None
-) -> tuple[str, ...]:
-    warnings = {
-        f"{videos} video streams; stream {index} is read": videos > 1,
-        f"{table.sizes} frame sizes; all are resized to the first": table.sizes > 1,
-        f"cut off: {table.duration:.2f} s of {declared or 0:.2f} s are there": declared is not None,
-    }
-    return tuple(text for text, holds in warnings.items() if holds)
-
-
-def _time_warnings(table: FrameTable, offset: float, behind: float) -> tuple[str, ...]:
-    """Sentences on times that are not what they seem."""
+def _warnings(table: FrameTable, videos: int, index: int, offset: float) -> tuple[str, ...]:
+    """Sentences on what is not as it seems."""
     seams = ", ".join(f"{second:.2f} s" for second in table.seams[:5])
     seams += f" and {len(table.seams) - 5} more places" if len(table.seams) > 5 else ""
     wrong = count_noun(table.wrong, "wrong timestamp")
     warnings = {
-        f"about {behind:.0f} s of it are of another program or file and are not read": behind > 0,
+        f"{videos} video streams; stream {index} is read": videos > 1,
+        f"{table.sizes} frame sizes; all are resized to the first": table.sizes > 1,
         f"its first frame comes {offset:.2f} s after the start of the file": offset > 0.5,
         f"timestamps begin anew at {seams}: the parts follow one another": bool(table.seams),
         f"{wrong}: the frames around tell the time": table.wrong > 0,

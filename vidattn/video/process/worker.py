@@ -22,7 +22,7 @@ from vidattn.video.process.confinement import confine
 from vidattn.video.protocol import Limits
 from vidattn.video.readers import READERS
 from vidattn.video.readers.pyav import PyAVReader
-from vidattn.video.readers.reader import Reader, UnreadableFrame
+from vidattn.video.readers.reader import Reader, UnreadableFrame, refuse
 
 MAX_THREADS = 16
 """Threads of a decoder, as FFmpeg chooses them."""
@@ -88,6 +88,8 @@ class DecodeWorker:
             )
         self._dense = self._sparse = PyAVReader(open_source, found.table, convert)
         if asked != READERS["pyav"]:
+            if limits.stream is not None:
+                raise refuse(asked.package, "it cannot choose a stream")
             module = import_module(f"vidattn.video.readers.{asked.module}")
             self._sparse = getattr(module, asked.cls)(source, found, size, limits)
             if asked.dense:
@@ -96,7 +98,8 @@ class DecodeWorker:
 
     def _probe(self, fd: int | None, limits: Limits, open_source: Callable[[], Source]) -> Probe:
         def make() -> Probe:
-            return probe(open_source, self._channel.beat, limits.max_frames)
+            chosen = limits.stream is not None
+            return probe(open_source, self._channel.beat, limits.max_frames, chosen=chosen)
 
         return make() if fd is None else self._probes.get(fd, limits, make)
 
