@@ -11,10 +11,11 @@ import torch
 from vidattn import weights
 from vidattn.config import TimeSformerConfig, labels
 from vidattn.errors import DataError, WeightsError
-from vidattn.models.classifier import Classifier
+from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.models.timesformer import SCHEMES, TimeSformer
 from vidattn.weights import catalog, download, key_maps, loading
 from vidattn.weights.catalog import CATALOG
+from vidattn.weights.conv_keys import LAYOUTS
 
 
 def put(url: str, model: TimeSformer, layout: str) -> Path:
@@ -44,7 +45,7 @@ def bundled(tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_every_entry_is_complete() -> None:
     for name, entry in CATALOG.items():
         assert entry.name == name
-        assert entry.attention in (*SCHEMES, "stam")
+        assert entry.attention in (*SCHEMES, "stam", *VARIANTS)
         assert entry.license
         assert entry.is_bundled or entry.top1 or entry.note == "no score was published"
         assert (
@@ -53,7 +54,33 @@ def test_every_entry_is_complete() -> None:
             or entry.location.count("/") == 1
         )
         assert entry.dataset in (*labels.COUNTS, "howto100m", "motion")
-        assert entry.channels == ("bgr" if entry.dataset == "ssv2" else "rgb")
+        bgr = entry.dataset == "ssv2" and entry.attention not in VARIANTS
+        assert entry.channels == ("bgr" if bgr else "rgb")
+
+
+# Frames, step in seconds, short side and crop of a clip, and the size of the network's head.
+NETWORKS = {
+    "x3d-s-k400": ("pytorchvideo-x3d", 13, 6 / 30, 182, 182, 160),
+    "x3d-xs-k400-fair": ("pyslowfast-x3d", 4, 12 / 30, 182, 182, 160),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_gets_what_its_file_does_not_hold(name: str) -> None:
+    layout, frames, step, short_side, crop, size = NETWORKS[name]
+    entry = CATALOG[name]
+    path = download.cache_path(entry.location)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = dict(LAYOUTS.values())[layout]
+    state = build_model(VARIANTS[entry.attention]).state_dict()
+    torch.save({"model_state": table.from_ours(state)}, path)
+    classifier = weights.load(name)
+    clip = classifier.clip
+    assert (clip.frames, clip.short_side, clip.crop) == (frames, short_side, crop)
+    assert clip.step_seconds == pytest.approx(step)
+    assert (classifier.model.config.frames, classifier.model.config.size) == (frames, size)
+    assert classifier.labels == labels.load_labels("k400")
+    assert classifier.card.license == "Apache-2.0"
 
 
 def test_the_bundled_model_is_what_the_catalog_says() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vidattn.inference.batch.events import NoteTaker
     from vidattn.models.classifier import Classifier
     from vidattn.video import Limits
-    from vidattn.weights.catalog import CatalogEntry
+    from vidattn.weights.catalog_entry import CatalogEntry
 
 MOST_TRIED = 3
 """Videos that are opened before a model is downloaded for them."""

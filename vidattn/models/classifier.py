@@ -22,6 +22,7 @@ from vidattn.config import (
     TimeSformerConfig,
 )
 from vidattn.errors import VideoError
+from vidattn.models import biglittle, conv2d, conv3d
 from vidattn.models.biglittle import BigLittle
 from vidattn.models.conv2d import FrameResNet
 from vidattn.models.conv3d import ResNet3d
@@ -134,6 +135,13 @@ KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead]]] = {
     "temporal": (TemporalConfig, TemporalHead),
 }
 """The kinds of model in weights files: name, config class, and constructor."""
+
+VARIANTS: dict[str, ModelConfig] = {
+    **conv3d.VARIANTS,
+    **conv2d.VARIANTS,
+    **biglittle.VARIANTS,
+}
+"""Shapes of convolutional networks that have a name."""
 
 
 def build_model(config: ModelConfig) -> Model:

@@ -1,4 +1,4 @@
-"""Every published TimeSformer and STAM: location, license and score.
+"""Every published model: location, license and score.
 
 A plain name stands for the copy with the freest license, then for the one on the Hugging Face hub.
 Other copies of the same model carry their origin at the end of the name.
@@ -7,9 +7,11 @@ Other copies of the same model carry their origin at the end of the name.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vidattn.errors import WeightsError
+from vidattn.weights.catalog_entry import CatalogEntry
+from vidattn.weights.conv_catalog import ORDER, list_networks
 
 DEFAULT = "timesformer-k400"
 LONG_DEFAULT = "timesformer-l-k400"
@@ -17,54 +19,8 @@ LONG_DEFAULT = "timesformer-l-k400"
 BUNDLED = "motion-tiny"
 
 
-@dataclass(frozen=True)
-class CatalogEntry:
-    """A model that can be loaded by name."""
-
-    name: str
-    location: str
-    """A URL, a Hugging Face hub id (owner/name), or the name of a bundled file."""
-    frames: int
-    """Frames per clip."""
-    dataset: str
-    """The training data: a name in `vidattn.config.labels.COUNTS`, "howto100m" or "motion"."""
-    license: str
-    frame_interval: int = 0
-    """Frame step at 30 fps; 0: spread over the whole video, or as given in the file."""
-    size: int = 224
-    attention: str = "divided"
-    """The scheme of a TimeSformer, or "stam"."""
-    top1: float | None = None
-    """Published accuracy in percent, for `views`."""
-    top5: float | None = None
-    views: str = "3x1"
-    sha256: str = ""
-    """The digest of the file, or its first digits, if published."""
-    channels: str = "rgb"
-    note: str = ""
-
-    @property
-    def is_url(self) -> bool:
-        """Whether `location` is a URL."""
-        return self.location.startswith("https://")
-
-    @property
-    def is_bundled(self) -> bool:
-        """Whether the weights ship with the package."""
-        return not self.is_url and "/" not in self.location
-
-    @property
-    def expect(self) -> str:
-        """The published score, such as "k400 top-1 77.69, top-5 93.45 (views 3x1)"."""
-        if self.top1 is None:
-            return ""
-        top5 = "" if self.top5 is None else f", top-5 {self.top5:g}"
-        return f"{self.dataset} top-1 {self.top1:g}{top5} (views {self.views})"
-
-
 NC = "CC-BY-NC-4.0"
 BGR = "frames are fed as BGR, as the official code trained Something-Something"
-ORDER = "class names are assumed to be in alphabetical order: the file has none"
 TASKS = "1059 numbered task categories; the score averages clips that tile the whole video"
 ZOO = "https://www.dropbox.com/s/"
 STAM_ZOO = "https://miil-public-eu.oss-eu-central-1.aliyuncs.com/model-zoo/STAM/"
@@ -169,6 +125,7 @@ CATALOG: dict[str, CatalogEntry] = {
         *(_make_official(row) for row in OFFICIAL),
         *(_make_stam(frames, top1) for frames, top1 in STAM),
         *(_make_stam(frames, top1, True) for frames, top1 in STAM_FIRST),
+        *list_networks(),
     )
 }
 """The entries by name. Digests of the official files are unknown; the hub checks its own."""

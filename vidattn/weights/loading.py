@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from vidattn.config import Recipe, recipes
 from vidattn.config.labels import COUNTS, load_labels
 from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import exists, is_file, is_folder
-from vidattn.models.classifier import Classifier
+from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.weights import catalog, convert, download, safetensors_file
-from vidattn.weights.catalog import CatalogEntry
+from vidattn.weights.catalog_entry import CatalogEntry
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 PICKLES = (".pyth", ".pth", ".pt", ".bin")
@@ -155,6 +155,8 @@ def _complete(classifier: Classifier, entry: CatalogEntry) -> Classifier:
             raise WeightsError(
                 f"{entry.name}: {count} classes, but {entry.dataset} has {len(labels)}"
             )
+    if entry.attention in VARIANTS:
+        classifier = _fit_variant(classifier, entry)
     clip = replace(classifier.clip, channels=cast(Literal["rgb", "bgr"], entry.channels))
     if entry.frame_interval:
         clip = replace(clip, step_seconds=entry.frame_interval / 30)
@@ -168,6 +170,24 @@ def _complete(classifier: Classifier, entry: CatalogEntry) -> Classifier:
         notes=(entry.note,) if entry.note else (),
     )
     return replace(classifier, labels=labels, clip=clip, card=card)
+
+
+def _fit_variant(classifier: Classifier, entry: CatalogEntry) -> Classifier:
+    """A network with the frames and the size of its variant, which its file does not hold."""
+    model, size = classifier.model, VARIANTS[entry.attention].size
+    config: Any = replace(model.config, frames=entry.frames, size=size)  # type: ignore[type-var]
+    fitted = build_model(config).eval()
+    fitted.load_state_dict(model.state_dict())
+    spread = 0 if entry.frame_interval else (4 if entry.dataset == "ssv2" else 10)
+    clip = replace(
+        classifier.clip,
+        frames=entry.frames,
+        short_side=entry.size if entry.size > 224 or entry.size == 182 else 256,
+        crop=entry.size,
+        step_seconds=(spread or entry.frame_interval * entry.frames / 30) / entry.frames,
+        train_sampling="bins" if spread else "dense",
+    )
+    return replace(classifier, model=fitted, clip=clip)
 
 
 def _read_folder(folder: Path) -> Classifier:
