@@ -152,6 +152,25 @@ def test_a_folder_of_elan_files_is_one_annotation(tmp_path: Path) -> None:
         read_ground_truth(tmp_path, "test")
 
 
+def test_annotations_may_name_their_split(tmp_path: Path) -> None:
+    for split, video in (("train", "a.mp4"), ("val", "b.mp4")):
+        timeline = timeline_cut_at(Fraction(25), [0, 50, 75], source=video)
+        (tmp_path / "eaf" / split).mkdir(parents=True)
+        (tmp_path / "eaf" / split / f"{video}.eaf").write_text(render(timeline, "eaf"))
+        (tmp_path / "eaf" / split / video).touch()
+        (tmp_path / video).touch()
+    tasks = [annotate(timeline_cut_at(Fraction(25), [0, 50], source=f"{v}.mp4"))[0] for v in "ab"]
+    for task, split in zip(tasks, ("train", "validation"), strict=True):
+        task["data"]["split"] = split
+    for path in (tmp_path / "eaf", save(tmp_path / "tasks.json", tasks)):
+        train, val = (open_dataset(str(path), None, split) for split in ("train", "val"))
+        assert {Path(item.path).name for item in train.items} == {"a.mp4"}, train
+        assert {Path(item.path).name for item in val.items} == {"b.mp4"}
+    named = EAF.replace("</HEADER>", '<PROPERTY NAME="split">val</PROPERTY></HEADER>')
+    (tmp_path / "coded.eaf").write_text(named)
+    assert read_ground_truth(tmp_path / "coded.eaf").videos[0].split == "val"
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

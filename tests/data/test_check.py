@@ -140,8 +140,8 @@ def test_copies_in_a_split_and_labels_that_clash_are_warnings(root: Path) -> Non
 def test_a_class_without_videos_in_a_split_is_named(root: Path) -> None:
     shutil.rmtree(root / "val" / "run")
     verdict, _ = checked(root)
-    assert verdict["sound"]
-    assert verdict["findings"]["absent"]["examples"] == ["run: no video in val"]
+    assert not verdict["sound"]
+    assert verdict["findings"]["onesided"]["examples"] == ["run: no video in val"]
 
 
 def test_spans_are_checked_against_the_end_of_their_file(root: Path) -> None:
@@ -155,7 +155,7 @@ def test_spans_are_checked_against_the_end_of_their_file(root: Path) -> None:
     )
     verdict, files = checked(table(root, *rows))
     assert not verdict["sound"]
-    assert kinds(verdict) == {"beyond": 1, "overrun": 1, "conflict": 1, "absent": 1}
+    assert kinds(verdict) == {"beyond": 1, "overrun": 1, "conflict": 1, "onesided": 1}
     messages = [finding.message for finding in files["0.mp4"].findings]
     assert "a span ends at second 7, the file has 1 seconds" in messages
     assert "a span begins at second 3, the file has 1 seconds" in messages

@@ -223,3 +223,47 @@ def test_a_json_object_is_refused_as_list(root: Path) -> None:
 def test_a_device_is_no_dataset() -> None:
     with pytest.raises(DataError, match="/dev/null: is neither a folder nor a list"):
         open_dataset("/dev/null")
+
+
+def groups_of(folder: Path, text: str, **options: str) -> dict[str, set[str]]:
+    """The first letters of the files of each split."""
+    path = written(folder, text)
+    return {
+        split: {Path(i.path).name[0] for i in open_table(path, split, **options).items}  # type: ignore[arg-type]
+        for split in ("train", "val")
+    }
+
+
+def test_whole_groups_are_chosen_so_that_every_class_validates(tree: Tree) -> None:
+    """Ten subjects; two classes that only some of them show, as hashes alone would miss."""
+    shown = {"abcdefghij": "walk", "abc": "sit", "hij": "jump"}
+    names = [(who, label) for all_of, label in shown.items() for who in all_of]
+    folder = tree(*(f"{who}_{label}.mp4" for who, label in names))
+    rows = "".join(f"{who}_{label}.mp4,{label},{who}\n" for who, label in names)
+    splits = groups_of(folder, "path,label,subject\n" + rows)
+    assert not splits["train"] & splits["val"]
+    assert len(splits["val"]) == 2
+    assert splits["val"] & set("abc")
+    assert splits["val"] & set("hij")
+    named = rows.replace("subject", "who")
+    assert groups_of(folder, "path,label,who\n" + named, group_by="who") == splits
+    plain = "".join(f"{who}_{label}.mp4,{label}\n" for who, label in names)
+    assert groups_of(folder, plain, group_by="^(.)_") == splits
+
+
+def test_a_class_of_one_group_is_for_training(tree: Tree) -> None:
+    folder = tree("a1.mp4", "a2.mp4", "b1.mp4", "c1.mp4")
+    splits = groups_of(folder, "path,label,group\na1.mp4,x,a\na2.mp4,y,a\nb1.mp4,x,b\nc1.mp4,x,c\n")
+    assert "a" in splits["train"]
+    assert len(splits["val"]) == 1
+
+
+def test_groups_that_cannot_be_told_are_named(tree: Tree) -> None:
+    folder = tree("a.mp4", "b.mp4")
+    for text, pattern, message in (
+        ("a.mp4,x\nb.mp4,y\n", "subject", "is no column and names no group of a.mp4"),
+        ("a.mp4,x\nb.mp4,y\n", "(", "neither a column nor a pattern"),
+        ("path,label,split\na.mp4,x,train\nb.mp4,y,val\n", "a", "state their splits"),
+    ):
+        with pytest.raises(DataError, match=message):
+            open_table(written(folder, text), "train", group_by=pattern)

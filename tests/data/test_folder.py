@@ -120,3 +120,16 @@ def test_names_that_are_neither_sets_nor_folders_get_a_hint(tmp_path: Path) -> N
 def test_a_folder_may_lie_below_the_data_root(tree: Tree) -> None:
     root = tree("mine/a/1.mp4", "mine/a/2.mp4")
     assert open_dataset("mine", root).labels == ("a",)
+
+
+def test_a_pattern_in_paths_keeps_groups_together(tree: Tree) -> None:
+    names = [f"{label}/S{who}_{n}.mp4" for label in "xy" for who in range(5) for n in range(2)]
+    root = tree(*names)
+    subjects = [
+        {Path(item.path).name[:2] for item in open_folder(root, split, group_by=r"(S\d)").items}
+        for split in ("train", "val")
+    ]
+    assert (len(subjects[0]), len(subjects[1])) == (4, 1)
+    assert not subjects[0] & subjects[1]
+    with pytest.raises(DataError, match="names no group of x/S0_0"):
+        open_folder(root, "train", group_by="T")

@@ -134,6 +134,13 @@ class RayOptions:
 
 OUTPUT_FOLDER = option("--output", "-o", "DIR", "Output folder. Default: the current one.")
 DATA_ROOT = option("--data-root", "DIR", "Folder of the dataset.")
+GROUP_BY = option(
+    "--group-by",
+    "COLUMN|PATTERN",
+    "Keep videos of one group in one split: a column of the list, such as subject, or a pattern in "
+    "file paths, such as '(subject\\d+)'.",
+    show_default=False,
+)
 DATASET = option(
     "--dataset",
     "NAME|DIR",

@@ -147,6 +147,8 @@ class DataConfig:
 
     dataset: str = "k400"
     """A known name or the path of a folder."""
+    group_by: str = ""
+    """What keeps samples of a dataset without splits together: a column, or a pattern in paths."""
     clips_per_epoch: int = 0
     """Training clips per epoch of a procedural dataset. Of a finite one the least number, which
     small datasets reach in several passes; 0: one pass."""

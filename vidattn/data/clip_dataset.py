@@ -22,7 +22,7 @@ from vidattn.data import sampling
 from vidattn.data.augment import RandAugment, describe_augmentation
 from vidattn.data.batch import Batch, VideoFailure, shard_range
 from vidattn.data.frames import item_window, view_clips
-from vidattn.data.labeled_dataset import LabeledDataset, note_overlap
+from vidattn.data.labeled_dataset import LabeledDataset, note_one_sided, note_overlap
 from vidattn.data.loader import load_in_order
 from vidattn.data.sampling import Indices, Times
 from vidattn.data.transforms import train_clip
@@ -281,6 +281,7 @@ class VideoDataset:
         self.labels = train.labels
         self.videos = len({item.path for item in train.items})
         notes = train.notes + val.notes + note_overlap(train, val) + notes
+        notes += note_one_sided(train, val)
         self.notes = (*dict.fromkeys(notes), *describe_augmentation(recipe, train.labels))
         self.recipe, self._shard = recipe, shard
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(clips)))

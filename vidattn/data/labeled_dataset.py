@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vidattn.config.labels import normalize_label
 from vidattn.errors import DataError
@@ -29,6 +33,8 @@ SPLITS: dict[Split, tuple[str, ...]] = {
 VALIDATION_SHARE = 0.2
 """The share of a dataset without splits that serves for validation."""
 
+MAX_BALANCED = 4000
+"""Groups up to which a split balances the classes; so many more are alike anyway."""
 MAX_NAMED = 5
 """Items that an error or a note names."""
 
@@ -86,6 +92,59 @@ def split_validation(keys: Sequence[str], strata: Sequence[Hashable] | None = No
         grouped[stratum][key] = grouped[stratum].get(key, 0) + 1
     chosen = {stratum: _choose_lowest(counts) for stratum, counts in grouped.items()}
     return [key in chosen[stratum] for key, stratum in zip(keys, places, strict=True)]
+
+
+def split_groups(groups: Sequence[str], labels: Sequence[int]) -> list[bool]:
+    """Choose whole groups for validation, so that each class gives VALIDATION_SHARE if it can.
+
+    groups, labels: those of each sample. One group after another, whichever brings the shares of
+    the classes closest, by the hash of its name among equals; a class always keeps a group to train
+    with. Depends on names and labels alone. More than MAX_BALANCED groups go by their hashes only.
+    """
+    names = sorted(set(groups), key=_digest)
+    if len(names) > MAX_BALANCED:
+        return split_validation(groups)
+    rows, columns = ({name: i for i, name in enumerate(each)} for each in (names, set(labels)))
+    counts = np.zeros((len(rows), len(columns)))
+    for group, label in zip(groups, labels, strict=True):
+        counts[rows[group], columns[label]] += 1
+    shares = counts / counts.sum(0)
+    chosen: list[int] = []
+    while True:
+        after = shares[chosen].sum(0) + shares
+        allowed = ((after < 1 - 1e-9) | (shares == 0)).all(1)
+        allowed[chosen] = False
+        costs = np.where(allowed, _split_cost(after), np.inf)
+        best = int(costs.argmin())
+        if costs[best] >= _split_cost(shares[chosen].sum(0)) - 1e-9:
+            return [rows[group] in chosen for group in groups]
+        chosen.append(best)
+
+
+def _split_cost(shares: NDArray[np.float64]) -> Any:
+    """How far classes [..., K] are from VALIDATION_SHARE; nothing to validate costs most."""
+    return ((shares - VALIDATION_SHARE) ** 2 + (shares < 1e-9)).sum(-1)
+
+
+def group_names(paths: Sequence[str], pattern: str, where: str) -> list[str]:
+    """The group of each file: the first group of a regular expression in its path, or the match.
+
+    where: for messages. Raises DataError for a bad pattern, or paths that it does not match.
+    """
+    try:
+        found = [re.search(pattern, path) for path in paths]
+    except re.error as error:
+        raise DataError(
+            f"--group-by {pattern!r}: neither a column nor a pattern: {error}"
+        ) from None
+    names = [m and (m[1] if m.re.groups else m[0]) for m in found]
+    missed = [path for path, name in zip(paths, names, strict=True) if not name]
+    if missed:
+        raise DataError(
+            f"{where}: --group-by {pattern!r} is no column and names no group of {missed[0]}",
+            hint=r"a column of the list, or a pattern such as '(subject\d+)' in every file path",
+        )
+    return [name or "" for name in names]
 
 
 def _choose_lowest(counts: dict[str, int]) -> set[str]:
@@ -169,6 +228,25 @@ def item_span(item: Item) -> tuple[float, float]:
     if item.frames is not None:
         return item.frames
     return (item.window.start, item.window.stop) if item.window else (0.0, float("inf"))
+
+
+def one_sided_classes(train: LabeledDataset, val: LabeledDataset) -> dict[Split, list[str]]:
+    """The classes without a video in each split, of those that have one in the other."""
+    used = {split.split: {item.label for item in split.items} for split in (train, val)}
+    pairs: tuple[tuple[Split, Split], ...] = (("train", "val"), ("val", "train"))
+    return {one: [train.labels[i] for i in sorted(used[other] - used[one])] for one, other in pairs}
+
+
+def note_one_sided(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:
+    """A warning of classes that are not learned, or not measured, if any."""
+    missing = one_sided_classes(train, val)
+    words = {"train": "nothing to learn from", "val": "nothing to validate"}
+    return tuple(
+        f"warning: {train.name}: {words[split]} of {count_noun(len(names), 'class')}: "
+        + name_first(names)
+        for split, names in missing.items()
+        if names
+    )
 
 
 def note_overlap(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,26 +105,26 @@ def number_rows(rows: Iterable[Row]) -> Iterable[tuple[int, dict[str, str]]]:
     return ((row.line, row.fields) for row in rows)
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, group_by: str = "") -> list[Row]:
     """The rows of a table by the purpose of their columns.
 
     The header is optional; without one the columns are path, label[, start, end][, split]. A byte
-    order mark, any line ends, quotes and blank lines are understood. Raises DataError that names
-    every malformed row.
+    order mark, any line ends, quotes and blank lines are understood. group_by: the header of the
+    column of groups, if there is such a column. Raises DataError that names every malformed row.
     """
     text = _read_text(path)
     if _is_json_lines(path):
         lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
-        fields = parse_rows(path, lines, _parse_json)
+        fields = parse_rows(path, lines, partial(_parse_json, group_by=group_by))
         rows = [Row(number, f) for (number, _), f in zip(lines, fields, strict=True)]
     else:
-        rows = _name_columns(path, _split_records(path, text))
+        rows = _name_columns(path, _split_records(path, text), group_by)
     if not rows and not text.strip():
         raise DataError(f"{path}: the list is empty")
     return rows
 
 
-def note_columns(path: Path) -> tuple[str, ...]:
+def note_columns(path: Path, group_by: str = "") -> tuple[str, ...]:
     """A sentence on the columns of a table that are not read, if any. Raises DataError."""
     first = next((line for line in _read_text(path).splitlines() if line.strip()), "")
     if _is_json_lines(path):
@@ -131,6 +132,7 @@ def note_columns(path: Path) -> tuple[str, ...]:
     else:
         names = next((fields for _, fields in _split_records(path, first)), [])
     known = {alias for aliases in COLUMNS.values() for alias in aliases}
+    known.add(group_by.strip().casefold())
     others = [name for name in names if name.strip().casefold() not in known]
     if not others or not _find_columns(names):
         return ()
@@ -228,10 +230,11 @@ def _split_words(line: str) -> list[str]:
     return [part.strip() for part in line.strip().rsplit(None, 1)]
 
 
-def _find_columns(header: Sequence[str]) -> dict[str, int]:
+def _find_columns(header: Sequence[str], group_by: str = "") -> dict[str, int]:
     """Purpose -> column; empty unless the row names a path or a video id, and one more purpose.
 
-    Raises ValueError for a column of SPANS or FOLDS, unless others say the same.
+    group_by: the header of the column of groups, if it is there. Raises ValueError for a column of
+    SPANS or FOLDS, unless others say the same.
     """
     names = [name.strip().casefold() for name in header]
     found = {
@@ -241,6 +244,8 @@ def _find_columns(header: Sequence[str]) -> dict[str, int]:
     }
     if not found.keys() & {"path", "youtube_id"} or len(found) < 2:
         return {}
+    if group_by.strip().casefold() in names:
+        found["group"] = found["group_by"] = names.index(group_by.strip().casefold())
     known = {header[column] for column in found.values()}
     timed = found.keys() >= {"start", "end"} or found.keys() >= {"start_ms", "end_ms"}
     for name in header:
@@ -266,12 +271,12 @@ def _in_seconds(fields: dict[str, str]) -> dict[str, str]:
     return fields
 
 
-def _name_columns(path: Path, records: list[tuple[int, list[str]]]) -> list[Row]:
+def _name_columns(path: Path, records: list[tuple[int, list[str]]], group_by: str) -> list[Row]:
     if not records:
         raise DataError(f"{path}: the list is empty")
     first = records[0][1]
     try:
-        columns = _find_columns(first)
+        columns = _find_columns(first, group_by)
     except ValueError as error:
         raise DataError(f"{path}: {error}", hint=REFUSED_HINT) from None
     if columns:
@@ -295,7 +300,7 @@ def _name_columns(path: Path, records: list[tuple[int, list[str]]]) -> list[Row]
     return parse_rows(path, ((record[0], record) for record in records), parse)
 
 
-def _parse_json(line: str) -> dict[str, str]:
+def _parse_json(line: str, group_by: str = "") -> dict[str, str]:
     try:
         plain = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -303,5 +308,5 @@ def _parse_json(line: str) -> dict[str, str]:
     if not isinstance(plain, Mapping):
         raise ValueError("is not a JSON object")
     keys = list(plain)
-    values = {purpose: plain[keys[i]] for purpose, i in _find_columns(keys).items()}
+    values = {purpose: plain[keys[i]] for purpose, i in _find_columns(keys, group_by).items()}
     return _in_seconds({purpose: "" if v is None else str(v) for purpose, v in values.items()})

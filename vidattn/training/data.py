@@ -100,7 +100,8 @@ def open_training_dataset(
         opened = MotionDataset(recipe, folder, shard)
     else:
         train, val = (
-            open_dataset(recipe.data.dataset, data_root, half) for half in ("train", "val")
+            open_dataset(recipe.data.dataset, data_root, half, group_by=recipe.data.group_by)
+            for half in ("train", "val")
         )
         if recipe.temporal_head is not None:
             return EmbeddingDataset(recipe, train, val, shard)

@@ -30,7 +30,8 @@ FINDINGS = {
     "damaged": "do not decode everywhere",
     "beyond": "spans after the end of their file",
     "leak": "in train and in val",
-    "absent": "classes without a video in a split",
+    "onesided": "classes with videos in one split alone",
+    "absent": "classes without any video",
     "overrun": "spans that end after their file",
     "vfr": "variable frame rate",
     "rotated": "stored rotated",
@@ -56,6 +57,7 @@ def check(
         str, typer.Argument(metavar="DATASET", help="Known dataset, folder or list.")
     ],
     data_root: Annotated[Path | None, groups.DATA_ROOT] = None,
+    group_by: Annotated[str, groups.GROUP_BY] = "",
     workers: Annotated[
         int, option("--workers", "N", "Files to check at a time. 0: one per CPU.", min=0, max=256)
     ] = 0,
@@ -76,7 +78,7 @@ def check(
     console = Console(quiet=quiet)
     if dataset == "motion":
         raise UsageError("the dataset motion is generated: there is nothing to check")
-    splits = open_splits(dataset, data_root)
+    splits = open_splits(dataset, data_root, group_by)
     with _open_report(output) as write:
         verdict = _check(console, splits, workers or _count_cpus(), full, write)
         write(verdict)

@@ -42,6 +42,7 @@ class EvalDataset:
 
     dataset: str | None = None
     data_root: Path | None = None
+    group_by: str = ""
     samples: int = 2000
     workers: int | None = None
 
@@ -90,6 +91,7 @@ DATASET = {
         "Known dataset, folder or list. Default: the model's training dataset.",
     ),
     "data_root": groups.DATA_ROOT,
+    "group_by": groups.GROUP_BY,
     "samples": option("--samples", "N", "Samples of the dataset motion.", min=1),
     "workers": option(
         "--workers",
@@ -228,8 +230,12 @@ class DatasetRun:
 
     def _open_dataset(self, name: str) -> Any:
         from vidattn.data.sets.registry import open_dataset
+        from vidattn.weights.loading import read_training_recipe
 
-        dataset = open_dataset(name, self.data.data_root, "val")
+        recipe = read_training_recipe(self.model.model) if self.model.model else None
+        own = recipe is not None and Path(recipe.data.dataset).name == Path(name).name
+        group_by = self.data.group_by or (recipe.data.group_by if recipe and own else "")
+        dataset = open_dataset(name, self.data.data_root, "val", group_by=group_by)
         for note in dataset.notes:
             self.console.note(note)
         return dataset

@@ -21,6 +21,7 @@ class RecipeOptions:
 
     dataset: str | None = None
     data_root: Path | None = None
+    group_by: str | None = None
     model: str | None = None
     """Name of a shipped recipe."""
     recipe: Path | None = None
@@ -88,6 +89,7 @@ class RecipeOptions:
     def _changes(self) -> dict[str, Any]:
         """Settings that have an option of their own, by their keys in a recipe."""
         values = {
+            "data.group_by": self.group_by,
             "clip.frames": self.frames,
             "model.frames": self.frames,
             "model.attention": self.attention,
@@ -112,6 +114,7 @@ class RecipeOptions:
 RECIPE = {
     "dataset": groups.DATASET,
     "data_root": groups.DATA_ROOT,
+    "group_by": groups.GROUP_BY,
     "model": option(
         "--model", "-m", "RECIPE", "Recipe to train with: small, small-stam, timesformer-k400, ..."
     ),

@@ -31,6 +31,8 @@ class AnnotatedVideo:
     """Seconds, where the annotation states them."""
     part: Window | None = None
     """The annotated part of the video, where it is known not to be all of it."""
+    split: str = ""
+    """Where the annotation names one, such as train or val."""
 
 
 @dataclass(frozen=True)

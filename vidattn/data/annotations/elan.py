@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from vidattn.data.annotations import annotation
+from vidattn.data.labeled_dataset import parse_split
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, is_folder, read_file, reading
 from vidattn.io.search import VIDEO_SUFFIXES
@@ -18,13 +19,20 @@ MILLISECONDS = re.compile(r"-?\d{1,15}")
 
 def _matches(path: Path) -> bool:
     if is_folder(path):
-        return next(path.glob("*.eaf"), None) is not None
+        return bool(_find_documents(path))
     return path.suffix.lower() == ".eaf"
+
+
+def _find_documents(folder: Path) -> list[Path]:
+    """The documents in a folder, or in folders train and val in it."""
+    return sorted(folder.glob("*.eaf")) or sorted(
+        file for file in folder.glob("*/*.eaf") if parse_split(file.parent.name)
+    )
 
 
 def _read(path: Path, split: str | None) -> annotation.GroundTruth:
     notes: list[str] = []
-    files = sorted(path.glob("*.eaf")) if is_folder(path) else [path]
+    files = _find_documents(path) if is_folder(path) else [path]
     videos = tuple(_read_document(file, notes) for file in files)
     annotation.choose_subset(path, [], split)
     return annotation.GroundTruth(videos, tuple(notes))
@@ -60,7 +68,12 @@ def _read_document(path: Path, notes: list[str]) -> annotation.AnnotatedVideo:
     if len(spans) < len(rows):
         count = len(rows) - len(spans)
         notes.append(f"{path}: {count} annotations have no label or no times: left out")
-    return annotation.AnnotatedVideo(video, spans=annotation.sort_spans(spans))
+    named = {p.get("NAME", "").casefold(): p.text for p in root.iterfind("HEADER/PROPERTY")}
+    folder = path.parent.name if parse_split(path.parent.name) else ""
+    if folder and is_file(path.parent / video):
+        video = f"{folder}/{video}"  # names begin at the folder of all documents
+    split = (named.get("split") or folder).strip()
+    return annotation.AnnotatedVideo(video, spans=annotation.sort_spans(spans), split=split)
 
 
 def _read_media(path: Path, root: ElementTree.Element) -> tuple[str, int]:

@@ -103,5 +103,8 @@ def _read_task(
     if duration is not None and not 0 < duration < math.inf:
         raise ValueError(f"its duration is {duration:g} s")
     return annotation.AnnotatedVideo(
-        annotation.path_from_url(video), spans=annotation.sort_spans(spans), duration=duration
+        annotation.path_from_url(video),
+        spans=annotation.sort_spans(spans),
+        duration=duration,
+        split=str(data.get("split") or data.get("subset") or ""),
     )

@@ -25,9 +25,10 @@ from vidattn.errors import DataError
 from vidattn.video import ProcessPool
 
 SERIOUS: frozenset[Kind] = frozenset(
-    ["split", "missing", "unreadable", "damaged", "beyond", "leak"]
+    ["split", "missing", "unreadable", "damaged", "beyond", "leak", "onesided"]
 )
-"""Findings that make a dataset unfit: unreadable videos, or videos in both splits."""
+"""Findings that make a dataset unfit: unreadable videos, videos in both splits, or classes that
+are not learned or not measured."""
 PREFETCH = 4
 """Files in progress for each worker."""
 
@@ -68,7 +69,7 @@ class DatasetSplits:
         return found
 
 
-def open_splits(name: str, data_root: Path | None = None) -> DatasetSplits:
+def open_splits(name: str, data_root: Path | None = None, group_by: str = "") -> DatasetSplits:
     """Both splits of a dataset, however many videos are missing.
 
     A split that cannot be opened is a finding; raises DataError when neither can. Arguments as of
@@ -79,7 +80,7 @@ def open_splits(name: str, data_root: Path | None = None) -> DatasetSplits:
     findings = []
     for split in SPLIT_NAMES:
         try:
-            splits[split] = open_dataset(name, data_root, split, max_missing=1.0)
+            splits[split] = open_dataset(name, data_root, split, max_missing=1.0, group_by=group_by)
         except DataError as error:
             errors.append(error)
             findings.append(Finding("split", f"no split {split}: {error.message}"))
@@ -194,11 +195,13 @@ class DatasetCheck:
         ]
 
     def _find_absent_classes(self) -> Iterator[Finding]:
-        for split, opened in self._dataset.splits.items():
-            counts = _count_items(opened)
+        counts = {split: _count_items(opened) for split, opened in self._dataset.splits.items()}
+        for split, own in counts.items():
             for number, label in enumerate(self._dataset.labels):
-                if not counts[number]:
-                    yield Finding("absent", f"{label}: no video in {split}")
+                if not own[number]:
+                    elsewhere = any(others[number] for others in counts.values())
+                    kind: Kind = "onesided" if elsewhere else "absent"
+                    yield Finding(kind, f"{label}: no video in {split}")
 
     def _find_repeats(self) -> Iterator[Finding]:
         """Contents that are in the dataset more than once."""

@@ -29,7 +29,7 @@ SLACK = 0.1
 """Seconds that a span may end after its file."""
 
 Kind = Literal[
-    "split", "missing", "unreadable", "damaged", "beyond", "leak",
+    "split", "missing", "unreadable", "damaged", "beyond", "leak", "onesided",
     "absent", "overrun", "vfr", "rotated", "size", "single", "folder",
     "duplicate", "conflict", "shared",
 ]  # fmt: skip

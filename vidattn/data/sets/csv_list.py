@@ -3,9 +3,10 @@
 Comma, tab, semicolon, bar or space between the fields, or one JSON object a line; with or without a
 header. Relative paths begin at the folder of the list, or at --data-root. Labels are class names,
 or class numbers that count from 0, whose names may stand in labels.txt beside the list, one a line.
-Without a split column a fifth is for validation: of every class by a hash of the file paths, or of
-the files when rows are spans of them, or of the groups when a column `group` keeps rows together
-(the same person, the same recording). Hand-labeled spans (ELAN, Label Studio) are read alike.
+Without a split column a fifth of every class is for validation: by a hash of the file paths, or in
+whole files when rows are spans of them, or in whole groups when a column `group` keeps rows
+together (the same person, the same recording). Hand-labeled spans (ELAN, Label Studio) are read
+alike.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from vidattn.data.labeled_dataset import (
     LabeledDataset,
     ListedVideo,
     Split,
+    group_names,
     number_labels,
     parse_split,
     select_existing,
+    split_groups,
     split_validation,
 )
 from vidattn.data.tabular import Row, note_columns, number_rows, parse_rows, read_rows
@@ -52,11 +55,13 @@ def open_table(
     names: Sequence[str] | None = None,
     max_missing: float = 0.0,
     name: str = "",
+    group_by: str = "",
 ) -> LabeledDataset:
     """One split of a dataset that is a single list, or hand-labeled spans.
 
     root: start of relative paths, by default the folder of the list. names: the classes in their
-    order, when known beforehand. Raises DataError that names every bad row of the file.
+    order, when known beforehand. group_by: the column or pattern of groups, see `open_dataset`.
+    Raises DataError that names every bad row of the file.
     """
     root = root or (path if is_folder(path) else path.parent)
     notes: tuple[str, ...] = ()
@@ -64,7 +69,9 @@ def open_table(
     if annotation is not None and annotation.trainable:
         rows, notes = _list_spans(path, annotation.read(path, None), root)
     else:
-        rows, notes = read_rows(path), note_columns(path)
+        rows, notes = read_rows(path, group_by), note_columns(path, group_by)
+    if group_by:
+        rows = _name_groups(path, rows, group_by)
     labels, numbers = read_classes({path: rows}, names)
     videos = list_videos(path, rows, root, numbers)
     splits, split_notes = _assign_splits(path, rows, videos)
@@ -77,6 +84,18 @@ def open_table(
         )
     found = LabeledDataset(name or path.stem, root, split, labels, notes=(*notes, *split_notes))
     return select_existing(found, chosen, str(path), max_missing)
+
+
+def _name_groups(path: Path, rows: Sequence[Row], group_by: str) -> list[Row]:
+    """The rows with their groups: those of the column, or by a pattern in their paths."""
+    if any(row.fields.get("split") for row in rows):
+        raise DataError(f"{path}: --group-by: its rows state their splits")
+    if any("group_by" in row.fields for row in rows):
+        return list(rows)  # the column is there
+    names = group_names([row.fields.get("path", "") for row in rows], group_by, str(path))
+    return [
+        Row(row.line, {**row.fields, "group": name}) for row, name in zip(rows, names, strict=True)
+    ]
 
 
 def _list_spans(path: Path, truth: GroundTruth, root: Path) -> tuple[list[Row], tuple[str, ...]]:
@@ -92,7 +111,8 @@ def _list_spans(path: Path, truth: GroundTruth, root: Path) -> tuple[list[Row], 
             if normalize_label(label) != BACKGROUND:
                 span = {"start": repr(window.start), "end": repr(window.stop)}
                 group = {"group": f"{video.name} {window.start}"} if alone else {}
-                rows.append(Row(len(rows) + 1, {"path": where, "label": label, **span, **group}))
+                fields = {"path": where, "label": label, "split": video.split, **span, **group}
+                rows.append(Row(len(rows) + 1, fields))
     if not rows:
         raise DataError(f"{path}: labels no span of any video")
     warning = f"{path}: all spans are of one video, so scores on it will flatter"
@@ -215,19 +235,16 @@ def _assign_splits(
     # Spans of one video look alike: all of them go to the same split.
     cut = any(video.window is not None for video in videos)
     named = any(row.fields.get("group") for row in rows)
-    strata = None if cut or named else [video.label for video in videos]
-    chosen = split_validation([video.key for video in videos], strata)
-    how = "groups" if named else "files" if cut else "file paths of every class"
-    notes = [
-        f"{path}: no column split: {VALIDATION_SHARE:.0%} is for validation, by a hash of the "
+    keys, labels = [video.key for video in videos], [video.label for video in videos]
+    together = cut or named
+    chosen = split_groups(keys, labels) if together else split_validation(keys, labels)
+    how = "in whole groups" if named else "in whole files" if cut else "by a hash of the file paths"
+    note = (
+        f"{path}: no column split: about {VALIDATION_SHARE:.0%} of every class is for validation, "
         f"{how}: {count_noun(chosen.count(False), 'video')} to train, "
         f"{chosen.count(True)} to validate"
-    ]
-    validated = {video.label for video, val in zip(videos, chosen, strict=True) if val}
-    absent = {video.label for video in videos} - validated
-    if absent:
-        notes.append(f"{path}: nothing to validate of {count_noun(len(absent), 'class')}")
-    return ["val" if val else "train" for val in chosen], tuple(notes)
+    )
+    return ["val" if val else "train" for val in chosen], (note,)
 
 
 def _read_split(fields: Mapping[str, str]) -> Split:

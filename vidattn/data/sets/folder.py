@@ -19,9 +19,11 @@ from vidattn.data.labeled_dataset import (
     LabeledDataset,
     Split,
     find_videos,
+    group_names,
     name_first,
     number_labels,
     parse_split,
+    split_groups,
     split_validation,
 )
 from vidattn.errors import DataError
@@ -34,15 +36,20 @@ Classes = dict[str, list[Path]]
 
 
 def open_folder(
-    root: Path, split: Split, *, name: str = "", names: Sequence[str] | None = None
+    root: Path,
+    split: Split,
+    *,
+    name: str = "",
+    names: Sequence[str] | None = None,
+    group_by: str = "",
 ) -> LabeledDataset:
     """One split of a dataset laid out in class folders.
 
     names: the classes in their order, when they are known beforehand; folders are matched to them
-    whatever their case and underscores. Raises DataError when there are no videos in class folders,
-    or a folder is none of `names`.
+    whatever their case and underscores. group_by: a pattern, see `open_dataset`. Raises DataError
+    when there are no videos in class folders, or a folder is none of `names`.
     """
-    splits, notes = _find_splits(root, split)
+    splits, notes = _find_splits(root, split, group_by)
     classes = {label for folders in splits.values() for label in folders}
     labels = tuple(names) if names is not None else tuple(sorted(classes))
     numbers = _number_folders(classes, labels, root)
@@ -56,7 +63,7 @@ def open_folder(
     return LabeledDataset(name or root.name, root, split, labels, items, tuple(notes))
 
 
-def _find_splits(root: Path, split: Split) -> tuple[dict[Split, Classes], list[str]]:
+def _find_splits(root: Path, split: Split, group_by: str) -> tuple[dict[Split, Classes], list[str]]:
     """The class folders of each split that there is, and notes."""
     folders = _list_folders(root)
     children = [child for child in folders if find_videos(child)]
@@ -70,7 +77,7 @@ def _find_splits(root: Path, split: Split) -> tuple[dict[Split, Classes], list[s
             notes.append(f"{root}: left out: {videos} outside the class folders")
         if empty:
             notes.append(f"{root}: folders without videos are no classes: {name_first(empty)}")
-        return _split_classes(classes, root, notes)
+        return _split_classes(classes, root, notes, group_by)
     by_name = {child.name.casefold(): child for child in children}
     found: dict[Split, Classes] = {}
     notes = []
@@ -81,24 +88,32 @@ def _find_splits(root: Path, split: Split) -> tuple[dict[Split, Classes], list[s
             if its == split == "val" and folder.name.casefold().startswith("test"):
                 notes.append(f"{root}: the folder {folder.name} serves for validation")
     if "val" not in found and "train" in found:
-        return _split_classes(found["train"], root, notes)
+        return _split_classes(found["train"], root, notes, group_by)
+    if group_by:
+        raise DataError(f"{root}: --group-by: the folders in it state the splits")
     return found, notes
 
 
 def _split_classes(
-    classes: Classes, root: Path, notes: list[str]
+    classes: Classes, root: Path, notes: list[str], group_by: str
 ) -> tuple[dict[Split, Classes], list[str]]:
     """Choose a share of every class for validation."""
     train: Classes = {}
     val: Classes = {}
-    for label, paths in classes.items():
-        chosen = split_validation([path.name for path in paths])
-        for path, is_val in zip(paths, chosen, strict=True):
-            (val if is_val else train).setdefault(label, []).append(path)
+    rows = [(number, path) for number, paths in enumerate(classes.values()) for path in paths]
+    numbers, names = [number for number, _ in rows], list(classes)
+    if group_by:
+        relative = [path.relative_to(root).as_posix() for _, path in rows]
+        chosen = split_groups(group_names(relative, group_by, str(root)), numbers)
+    else:
+        chosen = split_validation([path.name for _, path in rows], numbers)
+    for (number, path), is_val in zip(rows, chosen, strict=True):
+        (val if is_val else train).setdefault(names[number], []).append(path)
     counts = [sum(map(len, split.values())) for split in (train, val)]
+    how = f"in whole groups ({group_by})" if group_by else "by a hash of the file names"
     note = (
         f"{root}: no folders train and val: {VALIDATION_SHARE:.0%} of every class is for "
-        f"validation, by a hash of the file names: {count_noun(counts[0], 'video')} to train, "
+        f"validation, {how}: {count_noun(counts[0], 'video')} to train, "
         f"{counts[1]} to validate"
     )
     return {"train": train, "val": val}, [*notes, note]

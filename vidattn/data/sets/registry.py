@@ -64,6 +64,7 @@ def open_dataset(
     split: Split = "train",
     *,
     max_missing: float | None = None,
+    group_by: str = "",
 ) -> LabeledDataset:
     """Open one split of a dataset; no video is read.
 
@@ -71,30 +72,40 @@ def open_dataset(
     named dataset (or the one above it), or the start of relative paths in a list; by default
     $VIDATTN_DATA/<name>, then ./data/<name>. max_missing: the share of listed videos that may be
     missing; by default 0.1 for named datasets, whose copies always lack some, and 0 otherwise.
+    group_by: where a dataset has no splits, a column of its list, or a pattern in file paths, that
+    names the group of each video; a group is never split.
 
     Raises DataError when the name is unknown, nothing is found, or what is found is malformed.
     """
     known = KNOWN.get(name_or_path)
     if known is not None:
+        if group_by:
+            raise DataError(f"--group-by: {name_or_path} has published splits")
         allowed = MAX_MISSING if max_missing is None else max_missing
         root = _find_root(name_or_path, known, data_root)
         return known.open(NamedDataset(name_or_path, root, split, allowed))
     path = _find_path(name_or_path, data_root)
-    return note_similar(_open_path(path, data_root, split, max_missing or 0.0))
+    return note_similar(_open_path(path, data_root, split, max_missing or 0.0, group_by))
 
 
-def _open_path(path: Path, data_root: Path | None, split: Split, allowed: float) -> LabeledDataset:
+def _open_path(
+    path: Path, data_root: Path | None, split: Split, allowed: float, group_by: str
+) -> LabeledDataset:
     annotation = find_format(path)
     is_list = is_file(path) and path.suffix.lower() in csv_list.SUFFIXES
     if is_list or (annotation is not None and annotation.trainable):
-        return csv_list.open_table(path, split, root=data_root, max_missing=allowed)
+        return csv_list.open_table(
+            path, split, root=data_root, max_missing=allowed, group_by=group_by
+        )
     if not is_folder(path):
         hint = f"lists end in {', '.join(sorted(csv_list.SUFFIXES))}; annotations are {ANNOTATIONS}"
         raise DataError(f"{path}: is neither a folder nor a list", hint=hint)
     lists = csv_list.find_lists(path)
+    if lists and group_by:
+        raise DataError(f"{path}: --group-by: the lists in it state the splits")
     if lists:
         return csv_list.open_lists(lists, split, root=data_root or path, max_missing=allowed)
-    return open_folder(path, split)
+    return open_folder(path, split, group_by=group_by)
 
 
 def _find_path(name: str, data_root: Path | None) -> Path:
