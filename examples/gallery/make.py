@@ -2,9 +2,10 @@
 
     python examples/gallery/make.py big_buck_bunny.mp4 --at 6.5
 
-Renders a video with known camera motion, segments it with motion-tiny, and captures the report in
-light and dark mode and on a narrow screen, and the output of `vidattn segment` on a terminal (needs
-Chromium). For the given video it explains one moment and draws that moment as `-f mp4` does.
+Segments the beginning of the given video with motion-tiny and captures its report in light and dark
+mode and on a phone (needs Chromium), explains one moment of it, and draws that moment as `-f mp4`
+does. Renders a video with known camera motion for the output of `vidattn segment` on a terminal,
+and for the report if no video is given.
 `--only explain,annotated` makes just these; `-o DIR` writes elsewhere.
 """
 
@@ -40,10 +41,14 @@ SCENES = (
     *(("static", 4.0), ("pan right", 5.0), ("static", 3.0), ("tilt up", 4.0), ("zoom in", 3.0)),
     *(("static", 5.0), ("pan right", 3.0), ("tilt up", 5.0), ("static", 4.0), ("zoom in", 2.0)),
 )
+BEGINNING = 120.0
+"""Seconds of a video in the report."""
 BEFORE, AFTER = 6.5, 4.5
 """Seconds around a moment that are segmented for the annotated video."""
-REPORTS = {"light": (1280, 1120, 1), "dark": (1280, 1120, 0), "narrow": (500, 1180, 1)}
+REPORTS = {"light": (1280, 800, 1), "dark": (1280, 800, 0), "narrow": (500, 1000, 1)}
 """Name -> width and height in pixels, and the preferred color scheme: 0 is dark, 1 light."""
+PLAYER = 30, 200, 300, 290
+"""A part of the player in all screenshots: left, top, right, bottom."""
 KINDS = ("explain", "annotated", "terminal", "report")
 SWITCHES = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 
@@ -66,15 +71,19 @@ def screenshot(address: str, size: tuple[int, int], scheme: int, folder: Path) -
 
 
 def save_image(image: Image.Image, path: Path) -> Path:
-    """Save an image with 128 colors, which is smaller and looks the same."""
-    image.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    """Save an image with 256 colors, which is smaller and looks the same."""
+    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
 
 
-def capture_report(page: Path, name: str, folder: Path, out: Path) -> Path:
-    """A screenshot of a report."""
+def capture_report(page: Path, at: float, name: str, folder: Path, out: Path) -> Path:
+    """A screenshot of a report at a moment."""
     width, height, scheme = REPORTS[name]
-    shot = screenshot(page.as_uri(), (width, height), scheme, folder)
+    address = f"{page.as_uri()}#t={at}"
+    for _ in range(10):
+        shot = screenshot(address, (width, height), scheme, folder)
+        if shot.crop(PLAYER).getcolors(100) is None:
+            break  # the video was there in time
     return save_image(shot, out / f"report-{name}.png")
 
 
@@ -131,6 +140,11 @@ def segment_walk_through(folder: Path) -> vidattn.Timeline:
     return vidattn.segment(path, vidattn.load("motion-tiny"), overlap=0.75, decoding=decoding)
 
 
+def segment_beginning(source: str) -> vidattn.Timeline:
+    """The timeline of the first minutes of a video."""
+    return vidattn.segment(source, vidattn.load("motion-tiny"), overlap=0.5, end=BEGINNING)
+
+
 def draw_explanation(source: str, at: float, out: Path) -> Path:
     """The explanation of a moment, as in Figure 7 of the paper."""
     strip = heatmap.draw_strip(vidattn.explain(source, vidattn.load("motion-tiny"), at=at))
@@ -147,17 +161,13 @@ def make_images(source: str | None, at: float, kinds: set[str], out: Path) -> It
             yield draw_explanation(source, at, out)
         if source is not None and "annotated" in kinds:
             yield draw_annotated(source, at, folder, out)
-        if not kinds & {"terminal", "report"}:
-            return
-        timeline = segment_walk_through(folder)
         if "terminal" in kinds:
-            yield capture_terminal(timeline, folder, out)
+            yield capture_terminal(segment_walk_through(folder), folder, out)
         if "report" in kinds:
-            page = output.write(
-                timeline, folder / "walk_through.vidattn.html", stills=thumbnails(timeline)
-            )
+            timeline = segment_beginning(source) if source else segment_walk_through(folder)
+            page = output.write(timeline, folder / "report.html", stills=thumbnails(timeline))
             for name in REPORTS:
-                yield capture_report(page, name, folder, out)
+                yield capture_report(page, at, name, folder, out)
 
 
 def main() -> None:

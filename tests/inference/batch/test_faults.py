@@ -10,8 +10,8 @@ import pytest
 from tests.helpers import write_video
 from tests.inference.batch.conftest import Segment
 from tests.inference.batch.test_runner import raising
-from vidattn import output
 from vidattn.errors import OutputError
+from vidattn.inference.batch import outputs
 from vidattn.inference.batch.events import Failed
 from vidattn.timeline import Decoding
 from vidattn.video.process.client import SupervisedVideo
@@ -23,7 +23,7 @@ def test_a_stop_between_two_files_of_a_result_leaves_it_incomplete(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert segment("videos/a.mp4").failed == {}
-    write = output.write
+    write = outputs.write_atomically
 
     written: list[Path] = []
 
@@ -33,10 +33,10 @@ def test_a_stop_between_two_files_of_a_result_leaves_it_incomplete(
         written.append(write(*given, **more))  # type: ignore[arg-type]
         return written[0]
 
-    monkeypatch.setattr(output, "write", full_after_one)
+    monkeypatch.setattr(outputs, "write_atomically", full_after_one)
     with pytest.raises(OutputError):
         segment("videos/a.mp4", skip_existing=True, overlap=0.5)
-    monkeypatch.setattr(output, "write", write)
+    monkeypatch.setattr(outputs, "write_atomically", write)
     assert segment("videos/a.mp4", skip_existing=True, overlap=0.5).done == ["videos/a.mp4"]
     rows = Path("out/a.vidattn.csv").read_bytes()
     segment("videos/a.mp4", overlap=0.5)
