@@ -49,6 +49,7 @@ def test_scores_are_close_to_float32_and_the_timeline_says_how_close(video: Memo
     assert checked["windows"] == 2
     assert checked["same_label"] == 2
     assert 0 < checked["max_difference"] < 0.05
+    assert checked["ranges"] == "layer"
     assert any("int8 beside float32 in 2 of the windows" in text for text in timeline.warnings)
     assert json.loads(timeline.to_json())["model"]["int8"] == checked
     assert "int8" not in exact.model.extra
@@ -61,6 +62,16 @@ def test_scores_do_not_depend_on_the_batch(video: MemoryVideo) -> None:
         for size in (1, 7)
     )
     np.testing.assert_allclose(one.scores, many.scores, atol=1e-5)
+
+
+@here
+def test_a_range_for_each_token_is_kept_where_one_for_all_agrees_worse(
+    video: MemoryVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_check, "WORSE", 0.0)
+    monkeypatch.setattr(precision_check, "SLIGHT", 0.0)
+    timeline = stream.segment(video, classifier(), runtime=INT8)
+    assert timeline.model.extra["int8"]["ranges"] == "token"
 
 
 @here

@@ -14,7 +14,7 @@ from vidattn.models import int8
 from vidattn.models.classifier import build_model
 from vidattn.models.fused import fuse
 from vidattn.models.fused_layers import FrozenLinear
-from vidattn.models.int8 import Int8Linear, can_multiply_int8, token_levels
+from vidattn.models.int8 import Int8Linear, calibrate, can_multiply_int8, token_levels
 
 pytestmark = pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
 SHAPE = SMALL | {"width": 128}
@@ -82,6 +82,26 @@ def test_logits_are_close_to_float32(scheme: str) -> None:
     assert any(isinstance(m, Int8Linear) for m in fast.blocks.modules())
     assert not any(isinstance(m, nn.Linear | FrozenLinear) for m in fast.blocks.modules())
     assert 0 < (fast(clips) - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+def test_a_range_for_all_tokens_is_close_where_values_lie_in_it() -> None:
+    model = nn.ModuleDict({"first": Int8Linear(nn.Linear(64, 96), gelu=True)})
+    model["last"] = Int8Linear(nn.Linear(96, 64))
+    x, add = torch.randn(50, 64), torch.randn(50, 64)
+
+    def run(model: nn.Module, x: Tensor) -> Tensor:
+        assert isinstance(model, nn.ModuleDict)
+        y: Tensor = model["last"](model["first"](x), add=add)
+        return y
+
+    exact = run(model, x)
+    copied = calibrate(model, lambda m: run(m, x))
+    error = (run(copied, x) - exact).abs().max()
+    assert 0 < error < 0.05
+    assert torch.equal(run(model, x), exact), "the original has no range of its own"
+    # What lies beyond what was seen is cut off, and does not wrap around.
+    low, high = x.amin(), x.amax()
+    torch.testing.assert_close(run(copied, 3 * x), run(copied, (3 * x).clamp(low, high)))
 
 
 def test_processors_that_saturate_get_fewer_levels(monkeypatch: pytest.MonkeyPatch) -> None:

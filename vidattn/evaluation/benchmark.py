@@ -210,6 +210,8 @@ def _runners(classifier: Classifier, clips: Tensor, runtime: Runtime) -> list[_R
     model, device = classifier.model, runtime.torch_device()
     scorer = Scorer(classifier, runtime)
     ours, low = scorer.precision, scorer.precision == "bf16"
+    if ours == "int8":
+        scorer, _ = scorer.calibrated(list(clips))
     runners = [_Runner("vidattn", ours, lambda: torch.stack(scorer(list(clips))))]
     if runtime.compile:
         runners.append(_Runner("compiled", ours, _in_halves(scorer, clips)))

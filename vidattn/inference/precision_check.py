@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from vidattn.data.frames import view_clips
 from vidattn.errors import InputError
+from vidattn.inference.events import Scores
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Precision, Runtime
 from vidattn.types import View
 from vidattn.video import Video
 
-MAX_VIEWS = 4
+MAX_VIEWS = 3
 VIEWS_PER_CHECK = 8
 """One in so many views is checked, at least one and at most MAX_VIEWS."""
 TOLERANCE = 0.1
 """Largest difference of a score that is accepted."""
+WORSE, SLIGHT = 2.0, 0.01
+"""One range for all tokens of a layer may move scores so many times as far as a range for each
+token, or so far, before the slower way is taken."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class PrecisionCheck:
     """Windows with the same best label."""
     max_difference: float
     """The largest difference of a score."""
+    ranges: Literal["layer", "token"] | None = None
+    """Of int8: whether all tokens of a layer share a range of values."""
 
     @property
     def passed(self) -> bool:
@@ -49,7 +57,9 @@ class PrecisionCheck:
     def to_dict(self) -> dict[str, Any]:
         """JSON values for the `model` of a timeline."""
         counts = {"windows": self.windows, "same_label": self.same_label}
-        return {self.precision: counts | {"max_difference": round(self.max_difference, 5)}}
+        ranges = {} if self.ranges is None else {"ranges": self.ranges}
+        values = {"max_difference": round(self.max_difference, 5)}
+        return {self.precision: counts | values | ranges}
 
 
 def needs_check(scorer: Scorer, runtime: Runtime) -> bool:
@@ -61,31 +71,57 @@ def needs_check(scorer: Scorer, runtime: Runtime) -> bool:
 
 def check_precision(
     video: Video, views: Sequence[View], classifier: Classifier, scorer: Scorer, runtime: Runtime
-) -> PrecisionCheck | None:
+) -> tuple[Scorer, PrecisionCheck | None]:
     """Compare `scorer` with float32 on a few of `views`, spread over all; None if none decodes.
 
-    Raises InputError when int8 is too far off, see TOLERANCE.
+    In int8, the scorer returned has one range of values for all tokens of a layer, calibrated on
+    these views, unless that agrees clearly worse than a range for each token. Raises InputError
+    when int8 is too far off, see TOLERANCE.
     """
     count = min(MAX_VIEWS, max(1, len(views) // VIEWS_PER_CHECK))
     places = np.linspace(0, len(views) - 1, count).round().astype(int).tolist()
     views = [views[place] for place in places]
     clips = [clip for clip in view_clips(video, views, classifier.clip) if clip is not None]
     if not clips:
-        return None
-    exact = Scorer(classifier, replace(runtime, precision="fp32", compile=False))
-    pairs = [
-        [classifier.scores(run([clip])[0][None]).numpy() for run in (exact, scorer)]
-        for clip in clips
-    ]
-    result = PrecisionCheck(
-        scorer.precision,
-        len(pairs),
-        sum(int(a.argmax() == b.argmax()) for a, b in pairs),
-        max(float(np.abs(a - b).max()) for a, b in pairs),
-    )
-    if scorer.precision == "int8" and not result.passed:
+        return scorer, None
+
+    def score(scorer: Scorer) -> Scores:
+        return _scores(classifier, [scorer([clip])[0] for clip in clips])
+
+    exact = score(Scorer(classifier, replace(runtime, precision="fp32", compile=False)))
+    if scorer.precision != "int8":
+        return scorer, _compare(scorer.precision, exact, score(scorer))
+    calibrated, logits = scorer.calibrated(clips)
+    result = _compare("int8", exact, _scores(classifier, logits), "token")
+    faster = _compare("int8", exact, score(calibrated), "layer")
+    if faster.same_label >= result.same_label and faster.max_difference <= max(
+        WORSE * result.max_difference, SLIGHT
+    ):
+        scorer, result = calibrated, faster
+    if not result.passed:
         raise InputError(
             f"{video.path}: refused: {result}; {TOLERANCE:g} is the most allowed",
             hint="leave --precision int8 out: this model loses too much in 8-bit integers",
         )
-    return result
+    return scorer, result
+
+
+def _scores(classifier: Classifier, logits: Sequence[Tensor]) -> Scores:
+    scores: Scores = classifier.scores(torch.stack(list(logits))[:, None]).numpy()
+    return scores
+
+
+def _compare(
+    precision: Precision,
+    exact: Scores,
+    scores: Scores,
+    ranges: Literal["layer", "token"] | None = None,
+) -> PrecisionCheck:
+    """Scores [N, K] beside the exact ones."""
+    return PrecisionCheck(
+        precision,
+        len(scores),
+        int((scores.argmax(1) == exact.argmax(1)).sum()),
+        float(np.abs(scores - exact).max()),
+        ranges,
+    )

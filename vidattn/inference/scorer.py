@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -20,7 +21,7 @@ from vidattn.models.device import (
 )
 from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import has_bf16_instructions
-from vidattn.models.int8 import can_multiply_int8
+from vidattn.models.int8 import calibrate, can_multiply_int8
 from vidattn.models.protocols import EmbeddingModel, FramewiseModel
 from vidattn.models.stam import Stam
 from vidattn.models.temporal_head import TemporalHead
@@ -72,21 +73,39 @@ class Scorer:
             self.model = classifier.fused_model(dtype)
             if self.model is not classifier.model:
                 self.autocast = "fp32"
-        self.parts: FramewiseModel = (
-            self.model if isinstance(self.model, FramewiseModel) else _Whole(self.model)
-        )
         self.width = 0
         """Length of an embedding; 0 without embeddings."""
         if embeddings:
-            if not isinstance(self.parts, EmbeddingModel):
+            if not isinstance(self.model, EmbeddingModel):
                 raise UsageError(f"{classifier.card.name}: the model has no embeddings")
-            self.width = self.parts.head.in_features
-            self.parts = _WithEmbeddings(self.parts)
-        self._encode: Callable[[Tensor], Tensor] = self.parts.encode_frames
-        self._classify: Callable[[Tensor], Tensor] = self.parts.classify_frames
+            self.width = self.model.head.in_features
+        self._use(self.model)
         self.compiled = runtime.compile
         if self.compiled:
             self._compile(classifier)
+
+    def _use(self, model: nn.Module) -> None:
+        """Compute with `model` from now on."""
+        self.model = model
+        parts: FramewiseModel = model if isinstance(model, FramewiseModel) else _Whole(model)
+        if self.width:
+            assert isinstance(parts, EmbeddingModel)
+            parts = _WithEmbeddings(parts)
+        self._encode: Callable[[Tensor], Tensor] = parts.encode_frames
+        self._classify: Callable[[Tensor], Tensor] = parts.classify_frames
+
+    def calibrated(self, clips: Sequence[Tensor]) -> tuple[Scorer, list[Tensor]]:
+        """A faster scorer in int8, with one range of values for all tokens of a layer, the range in
+        these clips [3, T, H, W]; and the logits of the clips with a range for each token."""
+        scorer = copy.copy(self)
+        logits: list[Tensor] = []
+
+        def run(model: nn.Module) -> None:
+            scorer._use(model)
+            logits.extend(scorer([clip])[0] for clip in clips)
+
+        scorer._use(calibrate(self.model, run))
+        return scorer, logits
 
     def batch_size(self, frames: int) -> int:
         """The number of clips of so many frames to score at once."""

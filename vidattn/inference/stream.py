@@ -277,7 +277,7 @@ def _check(
     if not needs_check(scorer, runtime):
         return scorer, None
     with _opened(source, classifier.clip, runtime, opening) as video:
-        check = check_precision(video, views, classifier, scorer, runtime)
+        scorer, check = check_precision(video, views, classifier, scorer, runtime)
     if check is None or check.passed:
         return scorer, check
     exact = replace(runtime, precision="fp32")

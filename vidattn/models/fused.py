@@ -255,8 +255,11 @@ class FusedStep(nn.Module):
         self.spec, self.heads, self.norm = step.spec, step.heads, kinds.norm(step.norm)
         self.scale = (step.qkv.in_features // step.heads) ** -0.5
         layers = [step.qkv]
-        if kinds.pack and not kinds.int8:
+        if kinds.pack or kinds.int8:
             layers, self.scale = _split_projection(step.qkv, self.scale), 1.0
+        if kinds.int8:  # rounds its input, better once
+            weight, bias = (torch.cat([getattr(x, n) for x in layers]) for n in ("weight", "bias"))
+            layers = [make_linear(weight, bias)]
         self.qkv = nn.ModuleList(map(kinds.linear, layers))
         self.proj = kinds.linear(step.proj)
 

@@ -72,13 +72,12 @@ def attend_tubes(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> T
 
 def _attend_short_tubes(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """As `attend_tubes`: two batched products, the scores [keys, heads of all tubes, queries]."""
-    count, tubes, width = q.shape
-    shape = count, tubes * heads, width // heads
-    q, k, v = (x.reshape(shape).transpose(0, 1).contiguous() for x in (q, k, v))
-    scores = q.new_empty(count, shape[1], count)
+    q, k, v = (rearrange(x, "n r (k d) -> (r k) n d", k=heads).contiguous() for x in (q, k, v))
+    scores = q.new_empty(q.shape[1], q.shape[0], q.shape[1])
     torch.bmm(k, q.transpose(1, 2), out=scores.transpose(0, 1))
     scores = torch.softmax(scores, 0, out=scores)
-    return torch.bmm(scores.permute(1, 2, 0), v).transpose(0, 1).reshape(count, tubes, width)
+    y = torch.bmm(scores.permute(1, 2, 0), v)
+    return rearrange(y, "(r k) n d -> n r (k d)", k=heads)
 
 
 class OneQuery(nn.Module):
