@@ -141,3 +141,17 @@ def test_outputs_contain_no_paths_and_no_secrets(
     assert {
         (name, word) for name, text in texts.items() for word in private if word in text
     } == set()
+
+
+@pytest.mark.parametrize("megabytes", [600, pytest.param(1000, marks=pytest.mark.slow)])
+def test_little_address_space_is_enough_or_named(
+    video: Path, tmp_path: Path, megabytes: int
+) -> None:
+    program = (
+        "import resource; from vidattn.cli import main\n"
+        f"resource.setrlimit(resource.RLIMIT_AS, ({megabytes << 20}, {megabytes << 20}))\n"
+        f"main(['segment', {str(video)!r}, '-m', 'motion-tiny', '-f', 'json'])"
+    )
+    done = python(program, tmp_path)
+    assert done.returncode in (0, 6), done.stderr
+    assert "Traceback" not in done.stderr

@@ -5,13 +5,14 @@ Nothing here is imported by the library, and nothing here loads torch before a c
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from vidattn.cli.terminal.signals import StopRequested, stop_on_signals
-from vidattn.errors import VidattnError
+from vidattn.errors import MemoryLimitError, VidattnError
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -24,15 +25,38 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         code = run(sys.argv[1:] if arguments is None else list(arguments))
     except VidattnError as error:
-        from vidattn.cli.terminal.console import Console
-
-        Console().fail(error)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except (MemoryError, ImportError, OSError) as error:
+        if (lack := _lack_of_resources(error)) is None:
+            raise
+        _fail(lack)
     except StopRequested as stopped:
         # Not sys.exit: threads and workers of a stopped run must not delay the end.
         _flush()
         os._exit(stopped.exit_code)
     sys.exit(code)
+
+
+def _fail(error: VidattnError) -> NoReturn:
+    from vidattn.cli.terminal.console import Console
+
+    Console().fail(error)
+    sys.exit(error.exit_code)
+
+
+def _lack_of_resources(error: Exception) -> VidattnError | None:
+    """An error that is about this process, and not about what it does, in words."""
+    text = str(error).lower()
+    if (
+        isinstance(error, MemoryError)
+        or "failed to map segment" in text
+        or "cannot allocate" in text
+    ):
+        return MemoryLimitError("out of memory", hint="`ulimit -v` shows the limit of this shell")
+    if getattr(error, "errno", None) in (errno.EMFILE, errno.ENFILE):
+        hint = "`ulimit -n` shows the limit of this shell"
+        return MemoryLimitError("too many open files", hint=hint)
+    return None
 
 
 def _open_streams() -> None:
