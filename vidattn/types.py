@@ -11,6 +11,14 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 Crop = Literal["start", "center", "stop"]
 """Square of a frame: left, middle, right of a wide one; top, middle, bottom of a tall one."""
 
+RANGES = {
+    "fps": (Fraction(1, 10**6), 10**6),
+    "width": (1, 1 << 20),
+    "height": (1, 1 << 20),
+    "frames": (0, 1 << 40),
+    "bytes": (-1, 1 << 62),
+}
+"""The facts of videos that are numbers, and their least and greatest values."""
 T = TypeVar("T", bound="JsonFields")
 
 
@@ -67,7 +75,7 @@ class JsonFields:
     """A JSON object of known fields, each of which may be missing, and of any others."""
 
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Values of other keys, and values of another type than their field has, as they were read."""
+    """Values of other keys, and values that their field cannot have, as they were read."""
     order: tuple[str, ...] = field(default=(), repr=False, compare=False)
     """Keys in the order in which they were read; without it fields come as they are declared."""
 
@@ -76,7 +84,11 @@ class JsonFields:
         """The inverse of `to_dict`; takes any JSON object."""
         hints = get_type_hints(cls)
         parsed = {k: _parse(values.get(k), get_args(hints[k])[0]) for k in cls._names()}
-        known = {k: value for k, value in parsed.items() if value is not None}
+        known = {
+            k: value
+            for k, value in parsed.items()
+            if value is not None and cls.is_possible(k, value)
+        }
         extra = {k: value for k, value in values.items() if k not in known}
         return cls(**known, extra=extra, order=tuple(values))
 
@@ -87,6 +99,11 @@ class JsonFields:
         return {key: values[key] for key in (*self.order, *values) if key in values}
 
     @classmethod
+    def is_possible(cls, name: str, value: Any) -> bool:
+        """Whether a field can have a value of its type."""
+        return True
+
+    @classmethod
     def _names(cls) -> list[str]:
         return [f.name for f in fields(cls) if f.name not in ("extra", "order")]
 
@@ -95,7 +112,7 @@ def _parse(value: Any, kind: Any) -> Any:
     """A JSON value as one of `kind`; None when it is none."""
     if kind is Fraction and isinstance(value, list | tuple) and len(value) == 2:
         pair = all(isinstance(n, int) and n > 0 for n in value)
-        return rate if pair and 1e-6 < (rate := Fraction(*value)) < 1e6 else None
+        return Fraction(*value) if pair else None
     if isinstance(value, bool) and kind is not bool:
         return None
     accepted = (int, float) if kind is float else get_origin(kind) or kind
@@ -120,6 +137,15 @@ class VideoInfo(JsonFields):
     audio: bool | None = None
     bytes: int | None = None
     """Size of the file."""
+
+    @classmethod
+    def is_possible(cls, name: str, value: Any) -> bool:
+        """Whether a video can have this fact, which a file or a decoder states."""
+        if name == "rotation":
+            return value in (0, 90, 180, 270)
+        least, most = RANGES.get(name, (value, value))
+        return bool(least <= value <= most) and not (name == "codec" and len(value) > 100)
+
     start_offset: float | None = None
     """Seconds from the start of the file, from which players count, to the first frame; None where
     it begins with the first frame. Times here count from the first frame."""

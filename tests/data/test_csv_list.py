@@ -8,6 +8,7 @@ import pytest
 
 from vidattn.data.sets.csv_list import open_table
 from vidattn.data.sets.registry import open_dataset
+from vidattn.data.tabular import read_rows
 from vidattn.errors import DataError
 from vidattn.types import Item, Window
 
@@ -63,6 +64,11 @@ def test_columns_of_spans_and_splits_are_not_dropped(root: Path, name: str, suff
             "jsonl": json.dumps({"path": "a.mp4", "label": "run", name: 3}) + "\n"}  # fmt: skip
     with pytest.raises(DataError, match=f"the column '{name}' has no meaning here"):
         open_table(written(root, rows[suffix], f"list.{suffix}"), "train")
+
+
+def test_names_may_hold_commas_where_spaces_separate(root: Path) -> None:
+    rows = read_rows(written(root, "lecture, part 1.mp4 0\nlecture, part 2.mp4 1\n", "c.txt"))
+    assert [row.fields["path"] for row in rows] == ["lecture, part 1.mp4", "lecture, part 2.mp4"]
 
 
 @pytest.mark.parametrize("split", ["partition", "set"])

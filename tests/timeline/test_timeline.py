@@ -14,6 +14,7 @@ from tests.helpers import two_windows
 from vidattn.data.sampling import windows as sliding
 from vidattn.errors import InputError
 from vidattn.io.json import dumps
+from vidattn.output import WRITERS, render
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.segments import covered_spans, subtract_spans
@@ -436,3 +437,17 @@ def test_a_day_with_gaps_is_decoded_in_seconds() -> None:
     timeline = two_windows(windows=windows, labels=tuple("abcd"), scores=scores, unreadable=())
     assert len(timeline.segments) == 21_601
     assert timeline.coverage == pytest.approx(0.25, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("fps", [10**400, 1]), ("width", 10**400), ("height", 0), ("rotation", 37), ("frames", -5),
+     ("bytes", 10**400), ("codec", "x" * 1000), ("width", True), ("fps", [0, 1])],
+)  # fmt: skip
+def test_impossible_facts_of_a_saved_timeline_count_as_unknown(name: str, value: object) -> None:
+    document = two_windows().to_dict()
+    document["input"][name] = value
+    timeline = Timeline.from_json(json.dumps(document))
+    assert getattr(timeline.input, name) is None
+    assert timeline.to_dict()["input"][name] == value
+    assert all(render(timeline, fmt) for fmt in WRITERS)

@@ -7,9 +7,11 @@ import struct
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
+from tests.helpers import write_video
 from tests.video.conftest import FILES, Make, Spec, numbers, write
 from tests.video.helpers import refused
 from vidattn.errors import UsageError, VideoError
@@ -224,6 +226,22 @@ def test_a_file_of_too_many_frames_is_refused(name: str, make: Make) -> None:
         assert video.frames == 90
     with refused("E_TOO_LARGE", "more than 89 frames"):
         open_video(path, limits=Limits(max_frames=89))
+
+
+def test_times_beyond_all_numbers_are_an_error_of_the_file(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", seconds=1)
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "a.nut"), "w") as out:
+        stream = source.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        for number, packet in enumerate(source.demux(stream)):
+            if packet.dts is None or packet.pts is None or packet.time_base is None:
+                continue
+            ahead = 10**13 * packet.time_base.denominator * (number > 4)
+            packet.pts, packet.dts, packet.stream = packet.pts + ahead, packet.dts + ahead, copy
+            out.mux(packet)
+    with pytest.raises(VideoError) as caught, open_video(tmp_path / "a.nut") as video:
+        list(video.stream(range(video.frames)))
+    assert caught.value.code == "E_DECODE"
 
 
 @pytest.mark.parametrize("text", ["#EXTM3U\n#EXTINF:5\na.mp4\n", '<?xml version="1.0"?><MPD/>'])

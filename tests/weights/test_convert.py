@@ -488,3 +488,13 @@ def test_compiled_and_wrapped_models_are_recognized(
     state = {prefix + k: v for k, v in convert.export_official(source).items()}
     torch.save({"model_state": state}, tmp_path / "a.pyth")
     assert torch.equal(weights.load(tmp_path / "a.pyth").model(clip), source(clip))
+
+
+def test_the_processor_of_a_folder_is_found_or_asked_for(tmp_path: Path) -> None:
+    path = folder(tmp_path / "hf", model(heads=2))
+    (path / "preprocessor_config.json").rename(path / "video_preprocessor_config.json")
+    assert weights.load(path).clip.mean == (0.45, 0.4, 0.5)
+    (path / "video_preprocessor_config.json").unlink()
+    with pytest.raises(WeightsError, match=r"has no preprocessor_config\.json") as caught:
+        weights.load(path)
+    assert "copy that of the model it was trained from" in (caught.value.hint or "")

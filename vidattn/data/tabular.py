@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 from vidattn.errors import DataError
 from vidattn.io.files import read_file, reading
+from vidattn.io.search import is_video
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -210,8 +211,13 @@ def _split_records(path: Path, text: str) -> list[tuple[int, list[str]]]:
 
 
 def _guess_delimiter(text: str) -> str:
-    """The separator with the same count in most lines; a space when there is none."""
+    """The separator with the same count in most lines; a space when there is none.
+
+    Also a space where the names of videos hold the separator: `lecture, part 1.mp4 0`.
+    """
     lines = [line for line in text.splitlines()[:MAX_GUESSED] if line.strip()]
+    if lines and all(is_video(PurePath(_split_words(line)[0]).name) for line in lines):
+        return " "
     best, votes = " ", len(lines) / 2
     for delimiter in DELIMITERS:
         rows = (csv.reader([line], delimiter=delimiter, skipinitialspace=True) for line in lines)

@@ -52,6 +52,8 @@ FAMILIES = {
     "hf": Family("Hugging Face", 0.45, 0.225, "logit", ""),
 }
 
+PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
+"""How frames are prepared, as older and newer versions of transformers call it."""
 MANIFEST_KEY = "vidattn"
 """The entry of an exported file with our manifest."""
 SSV2, HOWTO100M = 174, 1059
@@ -312,7 +314,13 @@ def _check_hf_config(
 
 
 def _read_hf_clip(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | None]:
-    path = folder / "preprocessor_config.json"
+    paths = [folder / name for name in PROCESSORS]
+    path = next((path for path in paths if exists(path)), None)
+    if path is None:
+        raise WeightsError(
+            f"{folder}: has no {PROCESSORS[0]}, which says how frames are prepared",
+            hint="copy that of the model it was trained from, or save_pretrained of its processor",
+        )
     plain = _read_json(path)
     for key in ("do_rescale", "do_normalize", "do_resize"):
         if not plain.get(key, True):

@@ -55,6 +55,10 @@ class DecodeWorker:
                 self._channel.send_error(error)
             except MemoryError:
                 self._channel.send_error(VideoError(self._out_of_memory, code="E_MEMORY"))
+            except (ArithmeticError, LookupError, OSError, ValueError) as error:
+                # A file states what nobody has foreseen, such as times beyond all numbers.
+                text = f"what it states makes no sense: {str(error) or type(error).__name__}"
+                self._channel.send_error(VideoError(text, code="E_DECODE"))
             self._channel.send({"kind": "end", "number": meta.get("number")})
 
     def _open(self, meta: messages.Meta, fd: int | None) -> None:
