@@ -105,9 +105,7 @@ def explain(
     Example: vidattn explain match.mp4 --at 1:30 -o results
     """
     console = Console(quiet=quiet)
-    saved = load_timeline(path) if path.lower().endswith(".json") else None
-    path = path if saved is None else _find_video(saved.source, path)
-    require_existing([VideoInput(path)])
+    path, saved = _find_video(path)
     if output.folder is not None:
         require_writable(output.folder)
     classifier = load_model(console, model, target.frames)
@@ -122,10 +120,14 @@ def explain(
     return ExitCode.INCOMPLETE if unreadable else ExitCode.DONE
 
 
-def _find_video(source: str, saved: str) -> str:
-    """The video of a saved timeline: as it was named then, or beside the file."""
-    beside = Path(saved).with_name(PurePath(source).name)
-    return str(beside) if not exists(source) and is_file(beside) else source
+def _find_video(path: str) -> tuple[str, Timeline | None]:
+    """A video, or that of a saved timeline, as it was named then or beside the file; and that."""
+    saved = load_timeline(path) if path.lower().endswith(".json") else None
+    source = path if saved is None else saved.source
+    beside = Path(path).with_name(PurePath(source).name)
+    source = str(beside) if not exists(source) and is_file(beside) else source
+    require_existing([VideoInput(source)])
+    return source, saved
 
 
 @dataclass(frozen=True)
