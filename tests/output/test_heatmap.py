@@ -85,7 +85,14 @@ def test_in_a_browser_it_is_drawn_seeks_and_is_inert(tmp_path: Path) -> None:
         assert page.ask("document.querySelector('#explanations img').naturalWidth") == 4 * SIDE
         widths = "document.querySelector('#explanations {}').getBoundingClientRect().width"
         assert page.ask(widths.format("img")) == page.ask(widths.format("svg"))
+        page.ask("document.getElementById('explanations').scrollIntoView()")
+        edges = "[document.getElementById('stage'), document.getElementById('explanations')].map"
+        bottom, top = page.ask(
+            f"{edges}((e, i) => e.getBoundingClientRect()[i ? 'top' : 'bottom'])"
+        )
+        assert bottom <= top + 1  # the player does not stand over them
         page.ask("document.querySelector('[data-time]').click()")
+        assert page.ask("document.getElementById('player').getBoundingClientRect().top >= 0")
         assert "0:02.0" in page.ask("document.getElementById('now-time').innerText")
         assert page.ask("window.hacked") is None
         assert EVIL in page.ask("document.querySelector('figcaption').innerText")

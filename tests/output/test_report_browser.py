@@ -494,9 +494,9 @@ def test_a_track_selects_its_label_and_the_plot_shows_its_largest_scores(
     page.press("Escape")
     assert page.ask(drawn) == 3
     # A single strong window is as high as it is, however many share its pixel.
-    count = 20000
+    count = 6000
     scores = np.tile([0.6, 0.4], (count, 1))
-    scores[7777] = [0.99, 0.01]
+    scores[3333] = [0.99, 0.01]
     windows = tuple(Window(i / 10, (i + 1) / 10) for i in range(count))
     peaks = timeline(labels=("walk", "run"), windows=windows, scores=scores)
     page.open(output.write(peaks, tmp_path / "b.html"))

@@ -165,10 +165,13 @@ const Controls = (() => {
     video.addEventListener("seeked", follow);
   }
 
-  function explanations({ go }) {
+  function explanations({ at, go }) {
     for (const button of document.querySelectorAll("[data-time]")) {
       button.disabled = false;
-      button.addEventListener("click", () => go(Number(button.dataset.time), true));
+      button.addEventListener("click", () => {
+        go(Number(button.dataset.time), true);
+        at("player").scrollIntoView({ block: "nearest" });
+      });
     }
   }
 
