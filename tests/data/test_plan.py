@@ -158,6 +158,8 @@ def test_windows_are_longer_where_the_video_is_slower_than_the_model() -> None:
     same = plan.plan_windows(slow, region(120), DENSE, window=1.0)
     assert same.settings.different_frames == 1
     assert same.notes[-1].startswith(f"a window shows {DENSE.frames} frames, 1 of them different")
+    paused = np.concatenate([times(60), 3_600 + times(60)])
+    assert plan.plan_windows(paused, region(3_660), DENSE).notes == ()
 
 
 def test_a_night_without_frames_is_cut_into_windows() -> None:

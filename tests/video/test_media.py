@@ -1,12 +1,15 @@
 """Real files, if VIDATTN_MEDIA names a folder of them: what its README states is what we read."""
 
+import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.video.helpers import FFPROBE
 from vidattn.errors import VideoError
 from vidattn.video import open_video
 
@@ -65,6 +68,34 @@ def test_count_duration_and_size_are_those_stated(path: str, cells: list[str]) -
         indices = range(0, video.frames, 1 if video.frames < 500 else 97)
         assert [i for i, _ in video.stream(indices)] == list(indices)
         assert not video.unreadable
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(FFPROBE is None, reason="ffprobe is not installed")
+@pytest.mark.parametrize(("path", "cells"), rows("clips", "long"), ids=lambda v: str(v)[:40])
+def test_frames_and_times_are_those_of_ffprobe(path: str, cells: list[str]) -> None:
+    with open_video(MEDIA / path) as video:
+        number = video.details.stream if video.details.stream is not None else "v:0"
+        entries = "frame=pts_time,duration_time,pkt_duration_time"
+        command = [str(FFPROBE), "-v", "error", "-of", "json", "-select_streams", str(number)]
+        done = subprocess.run(
+            [*command, "-show_entries", entries, "-show_frames", str(MEDIA / path)],
+            capture_output=True,
+            check=True,
+        )
+        frames = json.loads(done.stdout)["frames"]
+        assert video.frames == len(frames)
+        if not all("pts_time" in frame for frame in frames):
+            return  # in AVI packets have numbers, not times, and in MPEG-PS not all have one
+        times = np.array([float(frame["pts_time"]) for frame in frames])
+        assert video.details.start_pts_seconds == pytest.approx(times[0], abs=1e-3)
+        assert video.times == pytest.approx(times - times[0], abs=2e-3)
+        last = frames[-1].get("duration_time") or frames[-1].get("pkt_duration_time")
+        if last is not None:
+            # Versions of FFmpeg differ in the last duration of a variable rate.
+            within = float(np.diff(times).max()) if video.details.vfr else 0.01
+            end = times[-1] - times[0] + float(last)
+            assert video.duration == pytest.approx(end, abs=within)
 
 
 @pytest.mark.parametrize(("path", "cells"), rows("broken"), ids=lambda v: str(v)[:40])

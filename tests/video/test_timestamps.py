@@ -300,6 +300,15 @@ def test_repaired_times_rise_whatever_the_stamps() -> None:
                 assert (np.diff(fixed.ticks) > 0).all()
 
 
+def test_a_frame_in_a_quarter_of_an_hour_is_a_rate(clip: Path, tmp_path: Path) -> None:
+    def change(number: int, packet: Any) -> None:
+        packet.pts, packet.dts = packet.pts * 30_000, packet.dts * 30_000
+
+    with open_video(remux(clip, tmp_path / "slow.mkv", change)) as video:
+        assert video.duration == pytest.approx(90_000, rel=0.02)
+        assert 1 / video.fps == pytest.approx(1000, rel=0.02)
+
+
 def test_what_no_stream_reaches_is_said(clip: Path, tmp_path: Path) -> None:
     other = {
         "mpegts_service_id": "2",

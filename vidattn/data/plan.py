@@ -120,7 +120,7 @@ def plan_windows(
     seen = tuple(w.shift(region.start) for w in sampling.windows(region.duration, span, hop))
     rows = _space_frames(times, region, np.array([w.start for w in seen]), step, count)
     views = tuple(View(tuple(row)) for row in rows)
-    different = int(np.median([len(set(view.indices)) for view in views]))
+    different = int(np.median([len(set(indices)) for indices in {view.indices for view in views}]))
     settings = Settings(
         frames=count,
         different_frames=different if different < count else None,

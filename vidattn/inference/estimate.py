@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from vidattn.data.frames import file_start
 from vidattn.inference.events import Event, Scored, Started
 from vidattn.inference.profiling import peak_rss_mb
 from vidattn.inference.scorer import batch_size_of
@@ -99,7 +100,7 @@ def _trials(
     trials = []
     for share, until in zip(PLACES, (*PLACES[1:], 1.0), strict=True):
         if plan is not None:
-            at = plan.windows[int(share * len(plan.windows))].start
+            at = plan.windows[int(share * len(plan.windows))].start + file_start(video)
             windowing = replace(windowing, start=at)
         with closing(stream(video, classifier, windowing, runtime=runtime)) as events:
             begin = time.perf_counter()

@@ -202,6 +202,8 @@ def average_rate(times: Times, duration: float, stated: Fraction | None) -> Frac
     real = len(times) / duration if duration > 0 else 25.0
     if stated and abs(float(stated) / real - 1) < 0.01:
         return Fraction(stated)
+    if real < 1:  # a time-lapse
+        return 1 / Fraction(1 / real).limit_denominator(1001)
     return Fraction(real).limit_denominator(1001)
 
 
