@@ -145,7 +145,7 @@ import numpy as np
 import vidattn
 from vidattn.types import Window
 
-workers = ("process.confinement", "process.channel", "process.worker", "writer.worker")
+workers = ("process.sandbox", "process.channel", "process.worker", "writer.worker")
 skipped = {f"vidattn.video.{name}" for name in workers} | {"vidattn.__main__"}
 for module in pkgutil.walk_packages(vidattn.__path__, "vidattn."):
     if module.name not in skipped:

@@ -61,6 +61,7 @@ def test_the_installation_is_listed(quick: Run) -> None:
     assert report["readers"]["pyav"]
     assert report["cpu"]["capability"]
     assert "motion-tiny" in report["models"]
+    assert list(report["sandbox"]) == ["seccomp", "landlock"]
     assert report["network"] == "not to be used"
     text = quick("doctor", "--offline").stdout
     assert [line.split()[0] for line in text.splitlines()] == [
@@ -68,6 +69,7 @@ def test_the_installation_is_listed(quick: Run) -> None:
         "cpu",
         "devices",
         "readers",
+        "sandbox",
         "cache",
         "models",
         "network",

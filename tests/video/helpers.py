@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import pytest
 
 from tests.video.conftest import numbered
 from vidattn.errors import VideoError
+from vidattn.video.process import child
 from vidattn.video.process.client import SupervisedVideo
 
 FFPROBE = shutil.which("ffprobe")
@@ -126,7 +128,16 @@ def child_of(video: object) -> psutil.Process:
 def decoders() -> list[psutil.Process]:
     """All decoding processes of this one."""
     children = psutil.Process().children()
-    return [child for child in children if "vidattn.video.process.worker" in child.cmdline()]
+    return [child for child in children if "worker" in " ".join(child.cmdline())]
+
+
+def rehearse(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    """Make decoders that start from now on fail, see `faulty_worker`."""
+    command = child._command
+    program = f"from tests.video.faulty_worker import run; run({fault!r})"
+    monkeypatch.setattr(
+        child, "_command", lambda module: [sys.executable, "-c", program, *command(module)[3:]]
+    )
 
 
 def gone(pid: int, seconds: float = 3) -> bool:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.video.conftest import Spec, numbers, write
-from tests.video.helpers import child_of, decoders, gone, refused
+from tests.video.helpers import child_of, decoders, gone, refused, rehearse
 from vidattn.errors import VideoError
 from vidattn.video import Limits, ProcessPool, open_video
 from vidattn.video.process.child import WorkerProcess
@@ -29,9 +29,9 @@ from vidattn.video.process.client import SupervisedVideo
 def test_a_decoder_that_fails_is_ended_and_named(
     fault: str, code: str, moment: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VIDATTN_REHEARSE", f"{fault}-{moment}")
+    rehearse(monkeypatch, f"{fault}-{moment}")
     start = time.monotonic()
-    limits = Limits(silence_seconds=2)
+    limits = Limits(silence_seconds=30 if fault == "abort" else 2)
     with pytest.raises(VideoError) as caught, open_video(small, limits=limits) as video:
         video.read([3])
     assert caught.value.code == code
@@ -88,7 +88,7 @@ def test_a_hanging_decoder_fails(warm: bool, small: Path, monkeypatch: pytest.Mo
     if warm:
         open_video(small, pool=pool, limits=limits).close()
         psutil.Process(pool._processes[0].pid).suspend()
-    monkeypatch.setenv("VIDATTN_REHEARSE", "sleep-open")
+    rehearse(monkeypatch, "sleep-open")
     started: list[float] = []
     monkeypatch.setattr(
         "vidattn.video.process.client.WorkerProcess",

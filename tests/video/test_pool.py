@@ -99,7 +99,7 @@ def test_a_copy_starts_empty_and_a_forgotten_spare_ends_its_process(small: Path)
     pool = ProcessPool()
     with open_video(small, pool=pool) as video:
         pid = child_of(video).pid
-    assert pickle.loads(pickle.dumps(pool)).take() is None
+    assert pickle.loads(pickle.dumps(pool)).take(Limits()) is None
     del pool, video
     assert gone(pid)
 

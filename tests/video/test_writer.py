@@ -152,8 +152,9 @@ def test_a_part_is_copied_from_key_frame_to_key_frame_only(tmp_path: Path) -> No
         assert numbers(encoded.read(range(encoded.frames))) == list(range(10, 20))
 
 
-def test_a_full_disk_is_a_system_error(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_system_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_numbered(tmp_path / "a.mp4", CLOCK, STEPS)
+    monkeypatch.setattr("vidattn.video.writer.client.open_output", os.open)
     with pytest.raises(OSError, match="No space left") as caught:
         record(source, Path("/dev/full"))
     assert caught.value.errno == errno.ENOSPC

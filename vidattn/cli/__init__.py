@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from vidattn.errors import MemoryLimitError, VidattnError
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code; every VidattnError becomes two lines on stderr."""
     _open_streams()
+    warnings.formatwarning = _format_warning  # type: ignore[assignment]
     code = 0
     try:
         stop_on_signals()
@@ -67,6 +69,11 @@ def _open_streams() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _format_warning(message: Warning | str, *_: object) -> str:
+    """A warning without the place in the code."""
+    return f"warning: {message}\n"
 
 
 def _flush() -> None:

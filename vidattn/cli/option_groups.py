@@ -316,6 +316,9 @@ Video = Annotated[
             "any_codec": option(
                 "--any-codec", "Also decode uncommon codecs; only for videos you trust."
             ),
+            "sandbox": option(
+                "--sandbox", "require: refuse to decode where a layer of the sandbox is missing."
+            ),
         },
     ),
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ MAX_FRAMES = 20_000_000
 TAILS = ("E_TRUNCATED", "E_UNREAD")
 """Reason codes of a span behind the last frame that can be read: it was cut off, or belongs to
 another program or another file that was joined to this one."""
+LAYERS = ("seccomp", "landlock")
+"""The sandbox of a decoder: a list of system calls, and a list of files."""
 
 Frames = NDArray[np.uint8]
 Times = NDArray[np.float64]
@@ -43,6 +45,8 @@ class Limits:
     """Decoder threads; 0 lets the decoder choose."""
     stream: int | None = None
     """Number of the video stream to read, as ffprobe counts them; None for the best one."""
+    sandbox: Literal["auto", "require"] = "auto"
+    """Whether a system without one of the `LAYERS` decodes with those it has, or not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)

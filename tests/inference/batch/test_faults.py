@@ -10,6 +10,7 @@ import pytest
 from tests.helpers import write_video
 from tests.inference.batch.conftest import Segment
 from tests.inference.batch.test_runner import raising
+from tests.video.helpers import rehearse
 from vidattn.errors import OutputError
 from vidattn.inference.batch import outputs
 from vidattn.inference.batch.events import Failed
@@ -75,6 +76,7 @@ def test_another_annotated_video_is_replaced(
     [
         ("abort", "E_DECODER_DIED", "the decoder died (signal SIGABRT)"),
         ("sleep", "E_TIMEOUT", "the decoder sent nothing for 0.7 s"),
+        ("fork", "E_DECODER_DIED", "the decoder made a forbidden system call and was ended"),
         ("hoard", "E_MEMORY", "out of memory while decoding: "),
     ],
 )
@@ -94,10 +96,12 @@ def test_a_decoder_that_fails_with_one_video_costs_no_other(
 
     def rehearsed(video: SupervisedVideo, reader: str, *, fresh: bool = False) -> None:
         bad = video._name.endswith("b.mp4")
-        monkeypatch.setenv("VIDATTN_REHEARSE", f"{fault}-{moment}" if bad else "")
         if bad and fault == "sleep":
             video.limits = replace(video.limits, silence_seconds=0.7)
-        begin(video, reader, fresh=True)  # a decoder that is kept has another environment
+        with monkeypatch.context() as inner:
+            if bad:
+                rehearse(inner, f"{fault}-{moment}")
+            begin(video, reader, fresh=True)  # a decoder that is kept has no faults
 
     monkeypatch.setattr(SupervisedVideo, "_begin", rehearsed)
     run = segment("three")

@@ -1,4 +1,4 @@
-"""The installation: torch, CPU, GPUs, video readers, cached weights, network."""
+"""The installation: torch, CPU, GPUs, video readers, sandbox, cached weights, network."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 
 import vidattn
 from vidattn.io.text import count_noun
+from vidattn.video.process.child import available_layers
+from vidattn.video.protocol import LAYERS
 from vidattn.video.readers import READERS
 
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8")
@@ -27,7 +29,7 @@ def system_info(*, offline: bool) -> dict[str, Any]:
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     cached = [e.name for e in catalog.CATALOG.values() if not e.is_bundled]
-    entries = catalog.CATALOG
+    entries, layers = catalog.CATALOG, available_layers()
     return {
         "schema": "vidattn/installation/1",
         "vidattn": vidattn.__version__,
@@ -42,6 +44,7 @@ def system_info(*, offline: bool) -> dict[str, Any]:
         "cuda": cuda,
         "mps": torch.backends.mps.is_available(),
         "readers": {name: _version(reader.package) for name, reader in READERS.items()},
+        "sandbox": {name: name in layers for name in LAYERS},
         "cache": str(download.cache_folder()),
         "models": [
             *[name for name, entry in entries.items() if entry.is_bundled],
@@ -63,6 +66,8 @@ def describe_system(info: dict[str, Any]) -> Iterator[str]:
     yield f"devices   {', '.join(['cpu', *devices])}"
     readers = (f"{name} {number or 'missing'}" for name, number in info["readers"].items())
     yield f"readers   {', '.join(readers)}"
+    layers = (name if held else f"no {name}" for name, held in info["sandbox"].items())
+    yield f"sandbox   {', '.join(layers)}"
     yield f"cache     {info['cache']}"
     yield f"models    {', '.join(info['models'])}"
     yield f"network   {info['network']}"

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator
 from mmap import mmap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -14,6 +13,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from vidattn.errors import VideoError
+from vidattn.video.container.byte_file import for_ffmpeg, open_bytes
 from vidattn.video.container.mp4_boxes import find_truncation, promised_frames
 from vidattn.video.protocol import Limits
 
@@ -54,17 +54,20 @@ PLAYLIST = re.compile(rb"^#EXTM3U|<MPD|^ffconcat")
 
 
 def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoStream]:
-    """Open `source` and pick its video stream; raises VideoError without a path in the message."""
+    """Open a source (see `byte_file`) and pick its video stream.
+
+    Raises VideoError without a path in the message.
+    """
     # FFmpeg counts the pixels of sizes that it rounds up.
     max_pixels = str(limits.max_pixels + limits.max_pixels // 8 + (1 << 17))
     options = {
         "format_whitelist": DEMUXERS,
-        "protocol_whitelist": "file,pipe,fd",
+        "protocol_whitelist": "file",
         "max_pixels": max_pixels,
     }
     if not limits.any_codec:
         options["codec_whitelist"] = DECODERS
-    with Path(source).open("rb") as file:
+    with open_bytes(source) as file:
         promised, size_bytes = promised_frames(file), file.seek(0, os.SEEK_END)
     if promised > max(size_bytes, FEW_FRAMES):
         raise VideoError(
@@ -72,7 +75,7 @@ def open_container(source: str, limits: Limits) -> tuple[InputContainer, VideoSt
             code="E_TOO_LARGE",
         )
     try:
-        container = av.open(source, options=options, metadata_errors="replace")
+        container = av.open(for_ffmpeg(source), options=options, metadata_errors="replace")
         size = _refused_size(source, options) if _is_sizeless(container) else None
     except FFmpegError as error:
         require_memory()
@@ -176,7 +179,7 @@ def _refused_size(source: str, options: dict[str, str]) -> tuple[int, int] | Non
     before = av.logging.get_level()
     av.logging.set_level(av.logging.ERROR)
     with av.logging.Capture(local=False) as lines:
-        av.open(source, options=options, metadata_errors="replace").close()
+        av.open(for_ffmpeg(source), options=options, metadata_errors="replace").close()
     av.logging.set_level(before)
     found = re.search(r"Picture size (\d+)x(\d+) exceeds", "".join(line[2] for line in lines))
     return (int(found[1]), int(found[2])) if found else None
@@ -199,12 +202,12 @@ def _require_allowed(codec: str, size: tuple[int, int], limits: Limits) -> None:
 
 
 def _not_video(source: str, error: FFmpegError) -> VideoError:
-    with Path(source).open("rb") as file:
+    with open_bytes(source) as file:
         reason = find_truncation(file)
     if reason:
         hint = "the file was cut off; copy or download it again"
         return VideoError(reason, code="E_TRUNCATED", hint=hint)
-    with Path(source).open("rb") as file:
+    with open_bytes(source) as file:
         is_list = PLAYLIST.search(file.read(1000)) is not None
     hint = "playlists are not followed; to join one: ffmpeg -i PLAYLIST -c copy joined.mkv"
     return VideoError(

@@ -7,7 +7,6 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
 from vidattn.video.container.bitstream import shown_test
+from vidattn.video.container.byte_file import open_bytes
 from vidattn.video.container.mp4_boxes import read_samples
 from vidattn.video.container.open import FEW_FRAMES, read_packets, require_count, require_memory
 from vidattn.video.container.transport import begins_anew
@@ -94,13 +94,13 @@ def scan(
     return Packets(pts, dts, duration, key > 0, show > 0, np.array(torn, np.int64), reached)
 
 
-def _really_torn(path: str, pid: int, torn: array[int], places: array[int]) -> array[int]:
+def _really_torn(source: str, pid: int, torn: array[int], places: array[int]) -> array[int]:
     """The torn packets, without those before counters that only begin anew.
 
     places: of every packet, in bytes. FFmpeg marks the packet that it holds when it finds a gap,
     which may be the one before.
     """
-    with Path(path).open("rb") as file:
+    with open_bytes(source) as file:
         size = file.seek(0, os.SEEK_END)
         ends = places + array("q", [size] * 3)
         return array(
@@ -115,7 +115,7 @@ def read_index(container: InputContainer, stream: VideoStream) -> Packets | None
     """
     if stream.frames < MIN_INDEXED or not container.format.name.startswith("mov"):
         return None
-    with Path(container.name).open("rb") as file:
+    with open_bytes(container.name) as file:
         samples = read_samples(file, stream.id)
     head = list(islice(read_packets(container, stream), CHECKED_PACKETS))
     if samples is None or not head or head[0].pts is None or head[0].dts is None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
+from vidattn.video.container.byte_file import open_bytes
 from vidattn.video.container.frame_table import FrameTable, Source
 from vidattn.video.container.mp4_boxes import find_second_movie
 from vidattn.video.container.open import demux, require_memory
@@ -32,7 +32,7 @@ def unread_share(open_source: Callable[[], Source], table: FrameTable, beat: Bea
     with container:
         name, size = container.format.name, container.size
         if name.startswith("mov"):
-            with Path(container.name).open("rb") as file:
+            with open_bytes(container.name) as file:
                 read = find_second_movie(file) or size
         elif name in SIGNATURES:
             read = _find(container.name, SIGNATURES[name], table.reached, size)
@@ -58,9 +58,9 @@ def _reached_beside(container: InputContainer, index: int, reached: int, beat: B
     return max(ends.values(), default=reached)
 
 
-def _find(path: str, signature: bytes, start: int, size: int) -> int:
+def _find(source: str, signature: bytes, start: int, size: int) -> int:
     """The first place of some bytes from `start` on; `size` if there is none."""
-    with Path(path).open("rb") as file:
+    with open_bytes(source) as file:
         file.seek(start)
         before = b""
         while block := file.read(BLOCK_BYTES):

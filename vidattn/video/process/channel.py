@@ -8,14 +8,17 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from select import select
 
 import av
 
 from vidattn.errors import VideoError
+from vidattn.video.container.byte_file import SCHEME
 from vidattn.video.process import messages
-from vidattn.video.process.confinement import harden, limit_cpu
+from vidattn.video.process.sandbox import Sandbox
 
 BEAT_SECONDS = 0.5
 
@@ -29,9 +32,7 @@ class Channel:
     def __init__(self, requests: socket.socket, replies: int) -> None:
         self._requests = requests
         self._replies = replies
-        self._last = self._limited = time.monotonic()
-        self.cpu_seconds = 0.0
-        """CPU time that may pass between two messages; 0 for any."""
+        self._last = time.monotonic()
 
     def receive(self) -> Request | None:
         """The next request; None at the end."""
@@ -66,8 +67,6 @@ class Channel:
             while sent < len(part):
                 sent += os.write(self._replies, part[sent:])
         self._last = time.monotonic()
-        if self.cpu_seconds and self._last - self._limited > BEAT_SECONDS:
-            self.renew_cpu_limit()
 
     def send_error(self, error: VideoError) -> None:
         """Send an error of the file."""
@@ -79,31 +78,40 @@ class Channel:
         if time.monotonic() - self._last > BEAT_SECONDS:
             self.send({"kind": "beat"})
 
-    def renew_cpu_limit(self) -> None:
-        """Allow `cpu_seconds` from now on; the kernel ends a process that exceeds them."""
-        self._limited = time.monotonic()
-        limit_cpu(self.cpu_seconds)
 
-
-def path_of(fd: int | None) -> str:
-    """A path that opens the file behind a descriptor; raises VideoError."""
+def source_of(fd: int | None) -> str:
+    """The file behind a descriptor as a source of `open_container`; raises VideoError."""
     if fd is None:
         raise VideoError("no file came with the request", code="E_GONE")
+    return f"{SCHEME}{fd}"
+
+
+def path_of(fd: int) -> str:
+    """A path that opens the file behind a descriptor; raises VideoError."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         if Path(folder).is_dir():
             return f"{folder}/{fd}"
     raise VideoError("this system has no /dev/fd", code="E_NOT_REGULAR")
 
 
-def run_worker(serve: Callable[[Channel], None]) -> None:
+def load_libraries() -> None:
+    """Import what PyAV and NumPy load late, when the sandbox lets no file be opened any more."""
+    import_module("numpy.ma")
+    for module in walk_packages(av.__path__, "av."):
+        if not module.name.endswith(("__main__", "datasets")):
+            import_module(module.name)
+
+
+def run_worker(serve: Callable[[Channel, Sandbox], None]) -> None:
     """The main function of a worker: `python -m MODULE PARENT_PID [die-with-thread]`.
 
     Requests come over a socket on standard input; replies leave through what was standard output,
     which libraries then find pointing to standard error.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    harden(int(sys.argv[1]), by_kernel=sys.argv[2:] == ["die-with-thread"])
+    sandbox = Sandbox(int(sys.argv[1]), by_kernel=sys.argv[2:] == ["die-with-thread"])
     replies = os.dup(1)
     os.dup2(2, 1)
     av.logging.set_level(None)
-    serve(Channel(socket.socket(fileno=0), replies))
+    load_libraries()
+    serve(Channel(socket.socket(fileno=0), replies), sandbox)

@@ -9,17 +9,27 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from vidattn.video.process import messages
-from vidattn.video.protocol import Frames
+from vidattn.video.protocol import Frames, Limits
 
 PIPE_BYTES = 1 << 20
 """Bytes of frames that a decoder may be ahead of its consumer."""
+RENEWAL_SECONDS = 0.5
+"""Time after which a message renews the CPU time that a child has."""
+PROCESS_CLOCK = 2
+"""Part of the number of the clock of another process's CPU time (linux/posix-timers.h)."""
+MAX_THREADS = 16
+"""Threads of a decoder, as FFmpeg chooses them."""
+KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT")
+"""The environment that a child needs to load its libraries; the rest may hold secrets."""
 
 
 class DiedError(Exception):
@@ -64,9 +74,14 @@ class WorkerProcess:
         _widen(self._replies)
         self._poll = select.poll()
         self._poll.register(self._replies, select.POLLIN)
+        self.threads = min(os.cpu_count() or 1, MAX_THREADS)
+        """Number of threads that may work at once."""
+        self._renewed = 0.0
         self._owner = os.getpid()
         self.files = 0
         """Number of files served to the end."""
+        self.key: object = None
+        """What a file must have in common with the first one to be served, too."""
         self._number = 0
         self._ended = 0
         self._max_raw = 0
@@ -103,6 +118,7 @@ class WorkerProcess:
             for _ in self.replies(self._number):
                 pass  # the rest of the abandoned request
         self._max_raw = max_raw
+        self._renew_cpu_limit()
         return self._send(meta, raw, fd)
 
     def _send(
@@ -136,6 +152,7 @@ class WorkerProcess:
                 raise self.end_liar() from None
             data = self._read(raw)
             self._torn = False
+            self._renew_cpu_limit()
             if meta["kind"] == "end":
                 self._ended = meta["number"]
                 if self._ended == number:
@@ -156,6 +173,21 @@ class WorkerProcess:
             filled += size
         return data
 
+    def _renew_cpu_limit(self) -> None:
+        """Let the kernel end a child that spins while nobody waits for it (Linux)."""
+        now = time.monotonic()
+        if sys.platform != "linux" or now - self._renewed < RENEWAL_SECONDS:
+            return
+        self._renewed = now
+        import resource
+
+        with suppress(OSError):  # it has ended
+            used = time.clock_gettime(~self.pid << 3 | PROCESS_CLOCK)
+            limit = int(used + self._silence * self.threads) + 1
+            hard = resource.prlimit(self.pid, resource.RLIMIT_CPU)[1]
+            soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+            resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, hard))
+
     def _end_silent(self) -> SilentError:
         self.kill()
         return SilentError(f"the decoder sent nothing for {self._silence:g} s")
@@ -175,6 +207,8 @@ class WorkerProcess:
         self.kill()
         if code == -signal.SIGXCPU:
             return SilentError("the decoder exceeded its CPU time limit")
+        if code == -signal.SIGSYS:
+            return DiedError("the decoder made a forbidden system call and was ended")
         return DiedError(f"the decoder died ({how}){line}")
 
     def _last_line(self) -> str:
@@ -204,6 +238,18 @@ class WorkerProcess:
             self._child.wait()
 
 
+def available_layers() -> list[str]:
+    """The `LAYERS` of the sandbox of a decoder on this system, tried in one."""
+    process = WorkerProcess(Limits().silence_seconds)
+    try:
+        number = process.send({"kind": "sandbox", "limits": asdict(Limits())})
+        return [str(name) for meta, _ in process.replies(number) for name in meta["layers"]]
+    except (DiedError, SilentError):
+        return []
+    finally:
+        process.kill()
+
+
 def _widen(pipe: int) -> None:
     """Let a pipe hold a few frames, so that the two processes take turns less often."""
     if sys.platform == "linux":
@@ -223,9 +269,11 @@ def _command(module: str) -> list[str]:
 def _environment() -> dict[str, str]:
     """The same modules as here, found in the same order, and nothing from the current folder."""
     folders = [os.path.abspath(folder) for folder in sys.path if folder]  # noqa: PTH100
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {
-        **os.environ,
+        **kept,
         "PYTHONPATH": os.pathsep.join(folders),
+        "PATH": os.defpath,
         "PYTHONSAFEPATH": "1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.process.pool import ProcessPool
 from vidattn.video.protocol import (
+    LAYERS,
     TAILS,
     Frames,
     Limits,
@@ -27,7 +29,7 @@ from vidattn.video.protocol import (
     VideoDetails,
     check_indices,
 )
-from vidattn.video.readers import READER_NAMES
+from vidattn.video.readers import READER_NAMES, READERS
 
 MAX_SIDE = 1 << 20
 """Pixels; no frame is that large, however it is resized."""
@@ -114,9 +116,15 @@ class SupervisedVideo(Video):
     def _begin(self, reader: str, *, fresh: bool = False) -> None:
         """Tell a child to open the file. Raises DiedError or SilentError."""
         self._end_process()
-        kept = self._pool.take() if self._pool and not fresh else None
+        # A process gives up its rights once: it opens files by path, which then is one, or none.
+        by_path = reader != "auto" and READERS[reader].by_path
+        self._pool_of_process = None if by_path else self._pool
+        pool = None if fresh else self._pool_of_process
+        kept = pool.take(self.limits) if pool else None
         self._is_kept, self._in_order = kept is not None, False
         self._process = kept or WorkerProcess(self.limits.silence_seconds)
+        self._process.key = self.limits
+        self._process.threads = self.limits.threads or self._process.threads
         self._kill = weakref.finalize(self, self._process.kill)
         limits = asdict(self.limits)
         request = {"reader": reader, "short_side": self._short_side, "limits": limits}
@@ -146,6 +154,9 @@ class SupervisedVideo(Video):
         self.fps, self.duration = self.details.fps, self.details.duration
         self.width, self.height = map(int, meta["size"])
         self._available = float(meta["available"])
+        if missing := [name for name in LAYERS if name not in meta["sandbox"]]:
+            message = f"the sandbox of decoders has no {' and no '.join(missing)} on this system"
+            warnings.warn(message, stacklevel=1)  # Python shows it once
         self._require_plausible()
         if not self.unreadable:
             holes = [Window(float(start), float(stop)) for start, stop in meta["holes"]]
@@ -269,9 +280,9 @@ class SupervisedVideo(Video):
     def _end_process(self) -> None:
         if self._process is None:
             return
-        if self._pool is not None and self._in_order:
+        if self._pool_of_process is not None and self._in_order:
             self._kill.detach()
-            self._pool.put(self._process)
+            self._pool_of_process.put(self._process)
         else:
             self._kill()
         self._process = None

@@ -23,23 +23,24 @@ class ProcessPool:
         self._processes: list[WorkerProcess] = []
         self._finalizer = weakref.finalize(self, _kill_all, self._processes)
 
-    def take(self) -> WorkerProcess | None:
-        """A process that the caller then owns; None if no usable one is there."""
-        while self._processes:
-            process = self._processes.pop()
+    def take(self, key: object) -> WorkerProcess | None:
+        """A process with this key that the caller then owns; None if no usable one is there."""
+        while process := next((p for p in reversed(self._processes) if p.key == key), None):
+            self._processes.remove(process)
             if process.usable:
                 return process
             process.kill()
         return None
 
     def put(self, process: WorkerProcess) -> None:
-        """Keep a process for later, or end it if it is old, unusable, or the pool is full."""
+        """Keep a process for later, or end it if it is old or unusable, and one too many."""
         process.files += 1
-        full = len(self._processes) >= self._size
-        if full or process.files >= self.FILES or not process.usable:
+        if process.files >= self.FILES or not process.usable:
             process.kill()
-        else:
-            self._processes.append(process)
+            return
+        self._processes.append(process)
+        while len(self._processes) > self._size:
+            self._processes.pop(0).kill()
 
     def close(self) -> None:
         """End the kept processes; the next file starts a new one."""

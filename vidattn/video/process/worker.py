@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import import_module
 
@@ -17,24 +17,22 @@ from vidattn.video.container.open import open_container
 from vidattn.video.container.probe import Probe, ProbeCache, probe
 from vidattn.video.pixels import Converter
 from vidattn.video.process import messages
-from vidattn.video.process.channel import Channel, path_of, run_worker
-from vidattn.video.process.confinement import confine
+from vidattn.video.process.channel import Channel, path_of, run_worker, source_of
+from vidattn.video.process.sandbox import Sandbox
 from vidattn.video.protocol import Limits
-from vidattn.video.readers import READERS
+from vidattn.video.readers import READERS, ReaderInfo
 from vidattn.video.readers.pyav import PyAVReader
 from vidattn.video.readers.reader import Reader, UnreadableFrame, refuse
 
 MAX_THREADS = 16
 """Threads of a decoder, as FFmpeg chooses them."""
-MAX_HOARDED = 1024
-"""Pieces of 32 MiB that a rehearsal takes, 32 GiB in all."""
 
 
 class DecodeWorker:
     """Serves requests about one file at a time."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, sandbox: Sandbox) -> None:
+        self._channel, self._sandbox = channel, sandbox
         self._file: int | None = None
         self._out_of_memory = "out of memory while decoding"
         self._probes = ProbeCache()
@@ -48,6 +46,9 @@ class DecodeWorker:
             try:
                 if meta["kind"] == "open":
                     self._open(meta, fd)
+                elif meta["kind"] == "sandbox":
+                    layers = self._enter_sandbox(READERS["pyav"], Limits(**meta["limits"]))
+                    self._channel.send({"kind": "sandbox", "layers": layers})
                 elif meta["kind"] == "frames":
                     reader = self._dense if meta["dense"] else self._sparse
                     self._frames(reader, np.frombuffer(raw, np.int64))
@@ -63,24 +64,14 @@ class DecodeWorker:
 
     def _open(self, meta: messages.Meta, fd: int | None) -> None:
         limits = Limits(**meta["limits"])
-        threads = limits.threads or min(os.cpu_count() or 1, MAX_THREADS)
-        self._channel.cpu_seconds = limits.silence_seconds * threads
-        self._channel.renew_cpu_limit()
         self._close()
-        self._file, source = fd, path_of(fd)
+        self._file, source = fd, source_of(fd)
         asked = READERS.get(meta["reader"], READERS["pyav"])
-        if asked.confined:
-            confine(limits.memory_bytes, 0)
-            if limits.memory_bytes is not None:
-                most = f"{limits.memory_bytes / 1e9:.2g} GB"
-                self._out_of_memory = f"out of memory while decoding: a decoder may take {most}"
-        else:
-            confine(None, None)
+        layers = self._enter_sandbox(asked, limits)
 
         def open_source() -> Source:
             return open_container(source, limits)
 
-        _rehearse_fault("open")
         found = self._probe(fd, limits, open_source)
         convert = Converter(*found.stored, found.rotation, meta["short_side"])
         size = (convert.width, convert.height)
@@ -95,10 +86,26 @@ class DecodeWorker:
             if limits.stream is not None:
                 raise refuse(asked.package, "it cannot choose a stream")
             module = import_module(f"vidattn.video.readers.{asked.module}")
-            self._sparse = getattr(module, asked.cls)(source, found, size, limits)
+            assert fd is not None
+            self._sparse = getattr(module, asked.cls)(path_of(fd), found, size, limits)
             if asked.dense:
                 self._dense = self._sparse
-        self._send_info(found, size)
+        self._send_info(found, size, layers)
+
+    def _enter_sandbox(self, asked: ReaderInfo, limits: Limits) -> list[str]:
+        """Load what the reader needs, and give up the right to do anything else."""
+        if asked.by_path:
+            with suppress(ImportError, OSError, RuntimeError):  # the reader will say so
+                import_module(asked.library)
+        if asked.confined and limits.memory_bytes is not None:
+            most = f"{limits.memory_bytes / 1e9:.2g} GB"
+            self._out_of_memory = f"out of memory while decoding: a decoder may take {most}"
+        return self._sandbox.enter(
+            limits,
+            memory_bytes=limits.memory_bytes if asked.confined else None,
+            file_bytes=0 if asked.confined else None,
+            path=self._file if asked.by_path else None,
+        )
 
     def _probe(self, fd: int | None, limits: Limits, open_source: Callable[[], Source]) -> Probe:
         def make() -> Probe:
@@ -115,7 +122,7 @@ class DecodeWorker:
             os.close(self._file)
             self._file = None
 
-    def _send_info(self, found: Probe, size: tuple[int, int]) -> None:
+    def _send_info(self, found: Probe, size: tuple[int, int], layers: list[str]) -> None:
         info = asdict(found.details)
         for name in ("fps", "sar"):
             info[name] = [info[name].numerator, info[name].denominator]
@@ -124,6 +131,7 @@ class DecodeWorker:
             "info": info,
             "reader": self._sparse.name,
             "size": size,
+            "sandbox": layers,
             "available": found.table.duration,
             "tail": found.tail,
             "holes": found.table.holes,
@@ -131,7 +139,6 @@ class DecodeWorker:
         self._channel.send(answer, found.table.times.tobytes())
 
     def _frames(self, reader: Reader, wanted: NDArray[np.int64]) -> None:
-        _rehearse_fault("frames")
         for event in reader.frames(wanted):
             if event is None:
                 self._channel.beat()
@@ -144,19 +151,5 @@ class DecodeWorker:
                 return  # a new request, or the parent is gone
 
 
-def _rehearse_fault(moment: str) -> None:
-    """Crash, spin, sleep or take all memory on demand, for tests of the supervisor."""
-    fault = os.environ.get("VIDATTN_REHEARSE", "")
-    if fault == f"abort-{moment}":
-        os.abort()
-    while fault == f"spin-{moment}":
-        pass
-    if fault == f"sleep-{moment}":
-        time.sleep(3600)
-    if fault == f"hoard-{moment}":
-        hoard = [np.empty(32 << 20, np.uint8) for _ in range(MAX_HOARDED)]
-        raise AssertionError(f"{len(hoard)} pieces of memory and no limit")
-
-
 if __name__ == "__main__":
-    run_worker(lambda channel: DecodeWorker(channel).serve())
+    run_worker(lambda channel, sandbox: DecodeWorker(channel, sandbox).serve())

@@ -13,6 +13,7 @@ import av
 from av.audio.stream import AudioStream
 from av.error import FFmpegError
 
+from vidattn.video.container.byte_file import for_ffmpeg
 from vidattn.video.container.open import DEMUXERS, MAX_ERRORS
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ class AudioCopy:
         """start, stop: seconds in the source; audio outside is left out."""
         self._start, self._stop, self._beat = start, stop, beat
         self._container = av.open(
-            source,
+            for_ffmpeg(source),
             options={
                 "format_whitelist": DEMUXERS,
-                "protocol_whitelist": "file,pipe,fd",
+                "protocol_whitelist": "file",
                 "codec_whitelist": ",".join(sorted(DECODERS)),
             },
             metadata_errors="replace",

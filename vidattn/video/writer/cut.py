@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 from vidattn.errors import VideoError
+from vidattn.video.container.byte_file import for_ffmpeg
 from vidattn.video.container.cursor import Cursor
 from vidattn.video.container.frame_table import FrameTable, Source, build_table
 from vidattn.video.container.packets import Packets
@@ -93,7 +94,7 @@ class StreamCut:
         count = 0
         if not cursor.jump(span.first):
             raise _disagrees()
-        with av.open(target, "w", format="mp4") as output:
+        with av.open(for_ffmpeg(target), "w", format="mp4") as output:
             stream = output.add_stream_from_template(cursor.stream)
             if audio.exists:
                 audio.join(output)

@@ -20,11 +20,12 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
+from vidattn.video.container.byte_file import for_ffmpeg
 from vidattn.video.container.frame_table import Source
 from vidattn.video.container.open import open_container
 from vidattn.video.process import messages
-from vidattn.video.process.channel import Channel, path_of, run_worker
-from vidattn.video.process.confinement import confine
+from vidattn.video.process.channel import Channel, run_worker, source_of
+from vidattn.video.process.sandbox import Sandbox
 from vidattn.video.protocol import Limits
 from vidattn.video.writer.audio import AudioCopy
 from vidattn.video.writer.colorspace import ColorTags
@@ -84,7 +85,7 @@ class Mp4Encoder:
 
     def _begin(self, audio: AudioCopy | None) -> None:
         order = self._order
-        self._out = av.open(order.target, "w", format="mp4")
+        self._out = av.open(for_ffmpeg(order.target), "w", format="mp4")
         length = float(self._pts[-1] * self._tick)
         rate = Fraction(len(order.times) / length).limit_denominator(1001)
         self._stream = self._out.add_stream("libx264", rate=max(rate, Fraction(1, 1000)))
@@ -139,8 +140,8 @@ class Mp4Encoder:
 class WriteWorker:
     """Serves requests about one source."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, sandbox: Sandbox) -> None:
+        self._channel, self._sandbox = channel, sandbox
         self._source = ""
         self._encoder: Mp4Encoder
         self._cut: StreamCut | None = None
@@ -177,18 +178,18 @@ class WriteWorker:
             self._open(Limits(**meta["limits"]), fd)
         elif meta["kind"] == "record":
             fields = {**meta["order"], "sar": Fraction(*meta["order"]["sar"])}
-            order = WriteOrder(path_of(fd), np.frombuffer(raw, np.float64), **fields)
+            order = WriteOrder(source_of(fd), np.frombuffer(raw, np.float64), **fields)
             beat = self._channel.beat
             self._encoder = Mp4Encoder(order, self._source, self._tick, self._colors, beat)
             self._channel.send({"kind": "recording", "audio": self._encoder.describe_audio()})
         elif meta["kind"] == "finish":
             self._encoder.finish()
         elif meta["kind"] == "copy":
-            self._copy(meta, path_of(fd))
+            self._copy(meta, source_of(fd))
 
     def _open(self, limits: Limits, fd: int | None) -> None:
-        confine(limits.memory_bytes, None)
-        self._source, self._limits = path_of(fd), limits
+        self._sandbox.enter(limits, memory_bytes=limits.memory_bytes, file_bytes=None)
+        self._source, self._limits = source_of(fd), limits
         container, stream = self._reopen()
         with container:
             self._tick = stream.time_base or Fraction(1, 90_000)
@@ -220,4 +221,4 @@ def _time_base(tick: Fraction, times: NDArray[np.float64]) -> Fraction:
 
 
 if __name__ == "__main__":
-    run_worker(lambda channel: WriteWorker(channel).serve())
+    run_worker(lambda channel, sandbox: WriteWorker(channel, sandbox).serve())
