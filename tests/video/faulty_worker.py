@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from vidattn.video.process import sandbox
-from vidattn.video.process.channel import run_worker
+from vidattn.video.process.channel import Channel, run_worker
 from vidattn.video.process.worker import DecodeWorker
 
 MAX_HOARDED = 1024
 """Pieces of 32 MiB, 32 GiB in all."""
 
 
-def fail(kind: str) -> None:
-    """Crash, spin, sleep, take all memory or attack."""
+def fail(kind: str, channel: Channel) -> None:
+    """Crash, spin, sleep, take all memory, attack, or show signs of life."""
     if kind == "abort":
         os.abort()
     while kind == "spin":
@@ -29,8 +29,9 @@ def fail(kind: str) -> None:
         raise AssertionError(f"{len(hoard)} pieces of memory and no limit")
     if kind == "fork" and os.fork() == 0:
         os._exit(0)
-    if kind == "beat":
-        raise AssertionError("beats are for `_probe` and `_frames`")
+    while kind in {"beat", "flood"}:
+        channel.send({"kind": "beat"})
+        time.sleep(0.05 if kind == "beat" else 0)
 
 
 def run(fault: str) -> None:
@@ -40,12 +41,12 @@ def run(fault: str) -> None:
     class FaultyWorker(DecodeWorker):
         def _probe(self, *arguments: Any) -> Any:
             if moment == "open":
-                fail(kind)
+                fail(kind, self._channel)
             return super()._probe(*arguments)
 
         def _frames(self, *arguments: Any) -> None:
             if moment == "frames":
-                fail(kind)
+                fail(kind, self._channel)
             super()._frames(*arguments)
 
         def serve(self) -> None:
@@ -55,7 +56,7 @@ def run(fault: str) -> None:
                 nonlocal requests
                 requests += 1
                 if moment == "end" and requests == 2:
-                    fail(kind)
+                    fail(kind, self._channel)
                 return receive()
 
             self._channel.receive = next_request  # type: ignore[method-assign]

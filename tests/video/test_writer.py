@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 
 from tests.video.conftest import numbers, turn_track
@@ -137,6 +138,7 @@ def test_a_part_is_copied_from_key_frame_to_key_frame_only(tmp_path: Path) -> No
         tmp_path / "a.mp4", CLOCK, STEPS, options=options, sound="aac", beep=0.6
     )
     with open_video(source) as video, VideoWriter(video) as recorder:
+        opened = psutil.Process(recorder._process.pid).num_fds()
         part = recorder.copy(tmp_path / "b.mp4", Window(0.42, 1.2), 0.1)
         assert part == Window(0.4, 1.2)
         assert recorder.copy(tmp_path / "c.mp4", Window(0.6, 1.2), 0.1) is None
@@ -144,6 +146,7 @@ def test_a_part_is_copied_from_key_frame_to_key_frame_only(tmp_path: Path) -> No
         with recorder.recording(tmp_path / "d.mp4", (96, 64), times, 0.8):
             for index, frame in video.stream(range(10, 20)):
                 recorder.write(index - 10, frame)
+        assert psutil.Process(recorder._process.pid).num_fds() == opened
     with open_video(tmp_path / "b.mp4") as copied:
         assert numbers(copied.read(range(copied.frames))) == list(range(10, 30))
         assert copied.times[0] == 0

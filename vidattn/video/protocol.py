@@ -37,6 +37,9 @@ class Limits:
     """Frames of one file, shown or not."""
     silence_seconds: float = 30.0
     """A decoder that sends nothing for so long while a caller waits is killed."""
+    decoding_seconds: float = 120.0
+    """A decoder that lets callers wait for longer in all, or longer than `TimeBudget` allows for a
+    long video, is killed, whatever it sends."""
     memory_bytes: int | None = 4 << 30
     """Address space of the decoding process (Linux); None means no limit."""
     any_codec: bool = False

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from vidattn.video.process import messages
+from vidattn.video.process.budget import TimeBudget
 from vidattn.video.protocol import Frames, Limits
 
 PIPE_BYTES = 1 << 20
@@ -37,7 +38,7 @@ class DiedError(Exception):
 
 
 class SilentError(Exception):
-    """The child sent nothing for too long and was killed."""
+    """The child sent nothing for too long, or took too long in all, and was killed."""
 
 
 class WorkerProcess:
@@ -82,6 +83,8 @@ class WorkerProcess:
         """Number of files served to the end."""
         self.key: object = None
         """What a file must have in common with the first one to be served, too."""
+        self.budget: TimeBudget | None = None
+        """Of the video at hand."""
         self._number = 0
         self._ended = 0
         self._max_raw = 0
@@ -142,6 +145,7 @@ class WorkerProcess:
 
         Raises DiedError or SilentError, after which the child is gone.
         """
+        self._since = time.monotonic()
         while True:
             self._torn = True
             head = bytes(self._read(messages.HEAD.size))
@@ -159,14 +163,18 @@ class WorkerProcess:
                     return
             elif meta["kind"] != "beat":
                 yield meta, data
+                self._since = time.monotonic()
 
     def _read(self, count: int) -> Frames:
         data = np.empty(count, np.uint8)
         view = data.data
         filled = 0
         while filled < count:
-            if not self._poll.poll(self._silence * 1000):
-                raise self._end_silent()
+            left = self._silence if self.budget is None else min(self._silence, self.budget.left)
+            ready = left > 0 and self._poll.poll(left * 1000)
+            self._spend()
+            if not ready:
+                raise self._end_late() if left < self._silence else self._end_silent()
             size = os.readv(self._replies, [view[filled:]])
             if not size:
                 raise self._end_dead()
@@ -187,6 +195,17 @@ class WorkerProcess:
             hard = resource.prlimit(self.pid, resource.RLIMIT_CPU)[1]
             soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
             resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, hard))
+
+    def _spend(self) -> None:
+        now = time.monotonic()
+        if self.budget is not None:
+            self.budget.spent += now - self._since
+        self._since = now
+
+    def _end_late(self) -> SilentError:
+        self.kill()
+        allowed = 0.0 if self.budget is None else self.budget.allowed
+        return SilentError(f"the decoder took more than {allowed:.3g} s in all")
 
     def _end_silent(self) -> SilentError:
         self.kill()

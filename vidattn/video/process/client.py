@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import Window
+from vidattn.video.process.budget import TimeBudget
 from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.process.pool import ProcessPool
@@ -65,7 +66,9 @@ class SupervisedVideo(Video):
         self.unreadable: list[UnreadableSpan] = []
         self._fd = open_regular(path)
         self._pool = pool
-        self._identity = _identity(os.fstat(self._fd))
+        status = os.fstat(self._fd)
+        self._identity, self._bytes = _identity(status), status.st_size
+        self._budget = TimeBudget(self.limits, self._bytes)
         self._process: WorkerProcess | None = None
         self._interrupted: WorkerProcess | None = None
         self._close_file = weakref.finalize(self, os.close, self._fd)
@@ -123,7 +126,7 @@ class SupervisedVideo(Video):
         kept = pool.take(self.limits) if pool else None
         self._is_kept, self._in_order = kept is not None, False
         self._process = kept or WorkerProcess(self.limits.silence_seconds)
-        self._process.key = self.limits
+        self._process.key, self._process.budget = self.limits, self._budget
         self._process.threads = self.limits.threads or self._process.threads
         self._kill = weakref.finalize(self, self._process.kill)
         limits = asdict(self.limits)
@@ -142,6 +145,8 @@ class SupervisedVideo(Video):
             except (LookupError, TypeError, ValueError, ArithmeticError):
                 raise process.end_liar() from None
         self._in_order = True
+        pixels = self.details.width * self.details.height
+        self._budget.extend(self.frames, self.duration, pixels)
 
     def _take_in(self, meta: dict[str, Any], raw: NDArray[np.uint8]) -> None:
         info = dict(meta["info"])
@@ -169,7 +174,11 @@ class SupervisedVideo(Video):
 
     def _require_plausible(self) -> None:
         """Raise ValueError unless the child's reply about the file can be true."""
-        rising = self.frames > 0 and self.times[0] == 0 and (np.diff(self.times) > 0).all()
+        rising = (
+            0 < self.frames <= self._bytes
+            and self.times[0] == 0
+            and (np.diff(self.times) > 0).all()
+        )
         if not rising or not self.times[-1] <= self._available < np.inf:
             raise ValueError("times do not rise from 0 to the end")
         if not self._available <= self.duration < np.inf or self.details.frames != self.frames:
@@ -231,6 +240,7 @@ class SupervisedVideo(Video):
         shape = (self.height, self.width, 3)
         size = self.height * self.width * 3
         request = {"kind": "frames", "dense": dense}
+        self._budget.request(len(wanted))
         number = process.send(request, wanted.tobytes(), max_raw=size)
         expected = iter(wanted.tolist())
         for meta, raw in process.replies(number):

@@ -15,6 +15,7 @@ import numpy as np
 from vidattn.errors import OutputError, VideoError
 from vidattn.io.files import open_output
 from vidattn.types import Window
+from vidattn.video.process.budget import TimeBudget
 from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
 from vidattn.video.protocol import Frames, Limits, Times, Video
@@ -45,10 +46,13 @@ class VideoWriter(AbstractContextManager["VideoWriter", None]):
         limits = limits or video.limits
         self._name = printable_path(video.path)
         self._details = video.details
+        self._pixels = video.details.width * video.details.height
         self._process = WorkerProcess(limits.silence_seconds, "vidattn.video.writer.worker")
         self._kill = weakref.finalize(self, self._process.kill)
-        self._shape = (0, 0)
+        self._frames, self._shape = video.frames, (0, 0)
         fd = open_regular(video.path)
+        self._process.budget = TimeBudget(limits, os.fstat(fd).st_size)
+        self._process.budget.extend(video.frames, video.duration, self._pixels)
         try:
             self._ask({"kind": "source", "limits": asdict(limits)}, fd=fd)
         except BaseException:
@@ -103,7 +107,9 @@ class VideoWriter(AbstractContextManager["VideoWriter", None]):
         return None if copied is None else Window(*copied)
 
     def _ask_for_file(self, path: Path, meta: dict[str, Any], raw: bytes = b"") -> dict[str, Any]:
-        """Ask the process to write a new file."""
+        """Ask the process to write a new file, which may take as long as decoding once."""
+        if self._process.budget is not None:
+            self._process.budget.request(self._frames)
         fd = open_output(path, os.O_RDWR | os.O_TRUNC)
         try:
             return self._ask(meta, raw, fd)

@@ -7,6 +7,7 @@ process that holds the results.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -144,6 +145,7 @@ class WriteWorker:
         self._channel, self._sandbox = channel, sandbox
         self._source = ""
         self._encoder: Mp4Encoder
+        self._target: int
         self._cut: StreamCut | None = None
         self._failure: dict[str, Any] | None = None
 
@@ -174,6 +176,8 @@ class WriteWorker:
             self._failure = {"errno": errno.ENOMEM, "message": "out of memory while encoding"}
 
     def _answer(self, meta: messages.Meta, raw: bytes, fd: int | None) -> None:
+        if fd is not None and meta["kind"] != "source":
+            self._target = fd
         if meta["kind"] == "source":
             self._open(Limits(**meta["limits"]), fd)
         elif meta["kind"] == "record":
@@ -184,8 +188,14 @@ class WriteWorker:
             self._channel.send({"kind": "recording", "audio": self._encoder.describe_audio()})
         elif meta["kind"] == "finish":
             self._encoder.finish()
+            self._close_target()
         elif meta["kind"] == "copy":
             self._copy(meta, source_of(fd))
+            self._close_target()
+
+    def _close_target(self) -> None:
+        """Give up the finished file: a process may have a few open ones only."""
+        os.close(self._target)
 
     def _open(self, limits: Limits, fd: int | None) -> None:
         self._sandbox.enter(limits, memory_bytes=limits.memory_bytes, file_bytes=None)
