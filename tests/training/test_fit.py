@@ -22,7 +22,7 @@ from vidattn.errors import DataError, OutputError, RecipeError, UsageError, Weig
 from vidattn.training import fit
 from vidattn.training.artifacts import make_card
 from vidattn.training.checkpoint import load_state, save_state
-from vidattn.training.data import open_training_dataset
+from vidattn.training.data import MotionDataset, open_training_dataset
 from vidattn.training.run_dir import LOCK, checkpoints, lock_run_dir
 from vidattn.training.trainer import Trainer, new_state
 from vidattn.weights.loading import load
@@ -93,6 +93,15 @@ def test_the_model_of_a_run_loads_with_its_labels_and_clip(whole: Path) -> None:
     assert classifier.labels == LABELS
     assert classifier.clip == TINY.clip
     assert not any("flow" in name for name in classifier.model.state_dict())
+
+
+def test_a_resumed_run_names_videos_that_have_vanished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until(1, tmp_path)
+    monkeypatch.setattr(MotionDataset, "videos", 3)
+    first = next(fit.fit(TINY, tmp_path, device="cpu", resume=True))
+    assert first == fit.TrainingNote("the dataset has changed: 3 videos to train on were 0")
 
 
 def test_a_run_is_not_overwritten(done: Path) -> None:

@@ -161,6 +161,9 @@ class Run:
             self.log = RunLog(self.run_dir / "log.jsonl", facts.get("log", 0), state.step)
             self.metrics = MetricsFile(self.run_dir / "metrics.csv", len(self.log.epochs()))
         notes = [TrainingNote(text) for text in (*self.data.notes, *state.notes)]
+        if (was := facts.get("videos", self.data.videos)) != self.data.videos:
+            text = f"the dataset has changed: {self.data.videos} videos to train on were {was}"
+            notes.append(TrainingNote(text))
         if not begun:
             yield from map(self._log, notes)
             self._save()  # the initial weights are never read again
@@ -342,6 +345,7 @@ class Run:
             "log": self.log.size,
             "recipe": to_plain(self.recipe),
             "steps_per_epoch": self.per_epoch,
+            "videos": self.data.videos,
             "parts": self.micro_batches,
         }
         save_state(checkpoint_path(self.run_dir, self.state.step), tensors, facts)
