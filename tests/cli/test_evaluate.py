@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -117,6 +118,23 @@ def test_requests_are_checked_and_expectations_decide(
 ) -> None:
     done = quick("eval", "-m", model, "--dataset", clips, "--device", "cpu", *words, code=code)
     assert message in done.stderr
+
+
+def test_mistakes_are_shown_with_picture_second_and_score(
+    quick: Run, clips: Path, model: Path
+) -> None:
+    command = ("eval", "-m", model, "--dataset", clips, "--device", "cpu", "--json", "-q")
+    done = quick(*command, "--mistakes", "out", code=4)
+    document, page = json.loads(done.stdout), Path("out/index.html").read_text()
+    matrix = document["confusion"]
+    wrong = [(i, j, n) for i, row in enumerate(matrix) for j, n in enumerate(row) if n and i != j]
+    assert wrong
+    assert f"{sum(n for *_, n in wrong)} of {document['scored']} videos are wrong" in page
+    assert page.count("data:image/jpeg") == sum(n for *_, n in wrong)
+    for i, j, _ in wrong:
+        assert page.count(f'href="#m{i}-{j}"') == page.count(f'id="m{i}-{j}"') == 1
+    [address, *_] = re.findall(r'href="([^"#]+\.mp4)#t=[\d.]+"', page)
+    assert Path("out", address).is_file()
 
 
 def test_motion_has_the_same_metrics(quick: Run) -> None:

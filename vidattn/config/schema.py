@@ -147,8 +147,6 @@ class DataConfig:
 
     dataset: str = "k400"
     """A known name or the path of a folder."""
-    group_by: str = ""
-    """What keeps samples of a dataset without splits together: a column, or a pattern in paths."""
     clips_per_epoch: int = 0
     """Training clips per epoch of a procedural dataset. Of a finite one the least number, which
     small datasets reach in several passes; 0: one pass."""
@@ -176,6 +174,8 @@ class DataConfig:
     """Difficulty at the start of a run on a procedural dataset, from 0 to 1 (full)."""
     curriculum: float = 0.0
     """Share of the run over which the difficulty rises to 1."""
+    group_by: str = ""
+    """What keeps samples of a dataset without splits together: a column, or a pattern in paths."""
 
     def __post_init__(self) -> None:
         least, most = self.short_side_range

@@ -57,7 +57,7 @@ def initialize(
         return start_from(model, named, labels)
     fallback = f"starts from random values, not from {recipe.init} as in the recipe: "
     other = _compare(model.config, TimeSformerConfig(), SHAPE)
-    if other and not exists(Path(recipe.init)):
+    if other and recipe.init != catalog.BUNDLED and not exists(Path(recipe.init)):
         return (f"{fallback}model.{other[0]} differs",)  # without a useless download
     try:
         notes = start_from(model, recipe.init, labels)

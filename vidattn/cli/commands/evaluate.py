@@ -64,6 +64,7 @@ class EvalResults:
     dump: Path | None = None
     from_dump: Path | None = None
     confusion: Path | None = None
+    mistakes: Path | None = None
     fit_temperature: bool = False
     output: Path | None = None
 
@@ -79,7 +80,8 @@ class EvalResults:
 
         if self.dump is not None:
             require_dump_name(self.dump)
-        for path in (self.dump, self.confusion, self.output):
+        page = self.mistakes / "index.html" if self.mistakes else None
+        for path in (self.dump, self.confusion, page, self.output):
             if path is not None:
                 require_writable(path.parent)
 
@@ -125,6 +127,11 @@ RESULTS = {
     "from_dump": option("--from-dump", "FILE", "Recompute metrics from saved predictions."),
     "confusion": option(
         "--confusion", "FILE", "Write the confusion matrix as CSV, or as a page (.html)."
+    ),
+    "mistakes": option(
+        "--mistakes",
+        "DIR",
+        "Write DIR/index.html: each video that is wrong, with picture, second, label and score.",
     ),
     "fit_temperature": option(
         "--fit-temperature", "Fit a calibration temperature; -o saves the calibrated model."
@@ -339,11 +346,14 @@ class DatasetRun:
         return document
 
     def _write(self, predictions: Predictions, document: dict[str, Any]) -> list[Path]:
+        from vidattn.evaluation.mistakes import write_mistakes
         from vidattn.evaluation.predictions import save_predictions
 
-        dump, confusion = self.results.dump, self.results.confusion
+        results = self.results
+        dump, confusion, folder = results.dump, results.confusion, results.mistakes
         written = [save_predictions(predictions, dump)] if dump else []
-        return written + ([metrics.write_confusion(document, confusion)] if confusion else [])
+        written += [metrics.write_confusion(document, confusion)] if confusion else []
+        return written + ([write_mistakes(document, predictions, folder)] if folder else [])
 
     def _save_model(self, temperature: float) -> None:
         if self.results.output is not None and self.classifier is not None:

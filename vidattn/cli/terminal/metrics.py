@@ -16,8 +16,6 @@ MOST_ROWS = 40
 """Number of classes up to which all are shown; of more only the worst."""
 WORST = 20
 PAIRS = 5
-FEW = 5
-"""Number of classes of which top-5 says nothing."""
 
 
 def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") -> Iterator[str]:
@@ -25,6 +23,8 @@ def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") 
 
     settings: the input of the model in words; published: the scores of the model card.
     """
+    from vidattn.output.report.confusion import FEW
+
     seen = count_noun(result["scored"], "sample" if result["dataset"] == "motion" else "video")
     if result["failed"]:
         seen += f" of {result['videos']}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import escape
@@ -24,6 +24,8 @@ STRONG = 0.5
 """Share of a row from which the count in a cell has the color of the page."""
 LONGEST = 26
 """Letters of a name beside the matrix; longer names are shortened."""
+FEW = 5
+"""Number of classes of which top-5 says nothing."""
 METRICS = (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean class"), ("ece", "ECE"))
 
 
@@ -31,8 +33,9 @@ def confusion_page(result: Mapping[str, Any]) -> str:
     """The page of an evaluation, from the document of `vidattn eval --json`."""
     noun = "clips" if result["dataset"] == "motion" else "videos"
     facts = [str(result["dataset"]), f"{result['scored']} {noun}"]
-    facts += [f"{name} {100 * result[key]:.1f} %" for key, name in METRICS]
     labels, matrix = result["labels"], result["confusion"]
+    some = [(key, name) for key, name in METRICS if key != "top5" or len(labels) > FEW]
+    facts += [f"{name} {100 * result[key]:.1f} %" for key, name in some]
     rows = sorted(_class_rows(labels, matrix), key=lambda row: row[0])
     pairs = [
         (reveal(p["label"]), reveal(p["taken_for"]), str(p["count"])) for p in result["confused"]
@@ -59,8 +62,10 @@ def confusion_page(result: Mapping[str, Any]) -> str:
     )
 
 
-def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
-    """The matrix as SVG with its nonzero cells."""
+def draw_matrix(
+    labels: Sequence[str], matrix: Sequence[Sequence[int]], linked: Container[tuple[int, int]] = ()
+) -> str:
+    """The matrix as SVG with its nonzero cells; linked: those that lead to #m<row>-<column>."""
     count = len(labels)
     cell = min(LARGEST, SIDE / max(count, 1))
     names = [_shorten(label) for label in labels] if count <= NAMED else []
@@ -75,10 +80,11 @@ def draw_matrix(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
     ]
     parts += [_draw_name(name, i, cell, room) for i, name in enumerate(names)]
     parts += [
-        _draw_cell((labels[i], labels[j]), number, sum(row), room, cell, (i, j))
+        f'<a href="#m{i}-{j}">{drawn}</a>' if (i, j) in linked else drawn
         for i, row in enumerate(matrix)
         for j, number in enumerate(row)
         if number
+        for drawn in [_draw_cell((labels[i], labels[j]), number, sum(row), room, cell, (i, j))]
     ]
     return "".join([*parts, *_draw_legend(room, size + 14), "</svg>"])
 
