@@ -132,12 +132,19 @@ def test_the_time_left_goes_by_the_sizes_of_files(tmp_path: Path) -> None:
     now = [0.0]
     position = RunPosition([str(tmp_path / name) for name in "abc"], lambda: now[0])
     assert str(position) == "0 of 3 inputs"
-    now[0] = 10.0
+    now[0] = 30.0  # a model has been loaded meanwhile
+    position.start()
+    now[0] = 40.0
     position.finish(str(tmp_path / "a"))
     assert str(position) == "1 of 3 inputs, 00:00:50 left"
     position.finish(str(tmp_path / "c"), skipped=True)
     assert str(position) == "2 of 3 inputs, 00:00:20 left"
     assert str(RunPosition(["a.mp4"])) == ""
+    two = RunPosition([str(tmp_path / name) for name in "abc"], lambda: now[0])
+    two.finish(str(tmp_path / "a"))
+    now[0] += 2.0
+    two.finish(str(tmp_path / "b"))  # the first input is slower than all others
+    assert str(two) == "2 of 3 inputs, 00:00:03 left"
 
 
 def test_inputs_of_one_name_are_explained(quick: Run, model: Path, tmp_path: Path) -> None:

@@ -50,14 +50,21 @@ class RunPosition:
     def __init__(self, paths: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._sizes = {path: max(file_size(path), 0) + 1 for path in paths}
         self._total, self._clock, self._last = len(paths), clock, clock()
-        self._done_bytes, self._seconds = 0, 0.0
+        self._first, self._rest = (0, 0.0), (0, 0.0)
+        """Bytes and seconds of the first input, in which much is loaded, and of all others."""
+
+    def start(self) -> None:
+        """Begin with an input."""
+        if len(self._sizes) == self._total:
+            self._last = self._clock()
 
     def finish(self, path: str, *, skipped: bool = False) -> None:
         """Count an input; a skipped one says nothing about the speed."""
         now, size = self._clock(), self._sizes.pop(path, 0)
-        if not skipped:
-            self._done_bytes += size
-            self._seconds += now - self._last
+        if not skipped and not self._first[0]:
+            self._first = size, now - self._last
+        elif not skipped:
+            self._rest = self._rest[0] + size, self._rest[1] + now - self._last
         self._last = now
 
     def __str__(self) -> str:
@@ -65,9 +72,10 @@ class RunPosition:
         if self._total < 2:
             return ""
         words = f"{self._total - len(self._sizes)} of {self._total} inputs"
-        if not self._done_bytes or not self._sizes:
+        done, seconds = self._rest if self._rest[0] else self._first
+        if not done or not self._sizes:
             return words
-        left = self._seconds / self._done_bytes * sum(self._sizes.values())
+        left = seconds / done * sum(self._sizes.values())
         return f"{words}, {format_clock(left)} left"
 
 
@@ -255,6 +263,7 @@ class BatchPrinter:
         match event:
             case InputStarted(path):
                 self._path = path
+                self._position.start()
             case Note(text, warning):
                 (self.console.warn if warning else self.console.note)(text)
             case Written():
