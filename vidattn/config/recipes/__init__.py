@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from vidattn.config.recipes import diving48, howto100m, kinetics, ssv2, stam, transfer
+from vidattn.config.recipes import conv, diving48, howto100m, kinetics, ssv2, stam, transfer
 from vidattn.config.recipes.motion import MOTION_TINY
 from vidattn.config.recipes.small import SMALL, SMALL_STAM
 from vidattn.config.recipes.temporal_head import TEMPORAL_HEAD
@@ -26,6 +26,7 @@ RECIPES: dict[str, Recipe] = {
         *diving48.RECIPES,
         *howto100m.RECIPES,
         *transfer.RECIPES,
+        *conv.RECIPES,
     )
 }
 SPLITS = re.compile(r"(ucf101|hmdb51)-[23]")
