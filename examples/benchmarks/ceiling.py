@@ -33,6 +33,11 @@ LINEAR = (nn.Linear, FrozenLinear, Int8Linear)
 PARTS = ("qkv", "projection", "MLP", "attention", "norms", "patches, head", "rest")
 
 
+def now() -> float:
+    """Seconds; of the processor where one thread works, which other programs disturb less."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 class Stopwatch:
     """Seconds and multiply-adds of every part of a model, from hooks around its modules."""
 
@@ -49,11 +54,11 @@ class Stopwatch:
                 )
 
     def _start(self, module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        self._begun.append((time.perf_counter(), 0.0))
+        self._begun.append((now(), 0.0))
 
     def _stop(self, part: str, module: nn.Module, given: Tensor, out: Tensor) -> None:
         begin, inside = self._begun.pop()
-        taken = time.perf_counter() - begin
+        taken = now() - begin
         self.seconds[part] += taken - inside
         if self._begun:
             outer, before = self._begun[-1]
@@ -96,9 +101,9 @@ def products(precision: str) -> Iterator[float]:
     x = torch.randn(SIDE, SIDE)
     while True:
         with torch.inference_mode():
-            begin = time.perf_counter()
+            begin = now()
             kernel(x)
-        yield SIDE**3 / (time.perf_counter() - begin)
+        yield SIDE**3 / (now() - begin)
 
 
 def measured(model: nn.Module, precision: str, rounds: int) -> None:
@@ -115,9 +120,9 @@ def measured(model: nn.Module, precision: str, rounds: int) -> None:
     for _ in range(rounds):
         peaks.append(next(speed))
         watch.seconds, watch.macs = defaultdict(float), defaultdict(int)
-        begin = time.perf_counter()
+        begin = now()
         scorer([clip])
-        totals.append(time.perf_counter() - begin)
+        totals.append(now() - begin)
         watch.seconds["rest"] = totals[-1] - sum(watch.seconds.values())
         watches.append(watch.seconds)
     total, peak = statistics.median(totals), statistics.median(peaks)

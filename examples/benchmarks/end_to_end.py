@@ -9,9 +9,10 @@
 
 Windows are 8 frames 32/30 s apart and weights random, or both as --model has them. The model is
 written as `vidattn models export --layout hf` does, and what transformers makes of that folder runs
-in float32: "once" decodes the film once with PyAV and shows its windows, through Hugging Face's
-processor, to its model; "anew" opens, seeks, decodes and prepares for each window. --peers: "once"
-with the exported model in ONNX Runtime and OpenVINO, too.
+in float32 and, where the processor has it, in bfloat16: "once" decodes the film once with PyAV and
+shows its windows, through Hugging Face's processor, to its model; "anew" opens, seeks, decodes and
+prepares for each window. --peers: "once" with the exported model in ONNX Runtime and OpenVINO, too,
+the latter in fp32, bf16 and (where nncf is installed) int8.
 
 A line is printed as soon as a way has run: medians of the rounds so far, ratios and same top-1 to
 the first way. --keep writes the figures of every run there and repeats none that it finds;
@@ -48,6 +49,7 @@ from vidattn.config import ClipConfig
 from vidattn.data.plan import plan_windows
 from vidattn.data.transforms import crop
 from vidattn.models.classifier import Classifier
+from vidattn.models.fused import has_bf16_instructions
 from vidattn.types import View, Window
 from vidattn.weights.export import save_hf
 
@@ -143,13 +145,13 @@ class Loop:
             self.clips = []
 
 
-def theirs(model: Exported) -> Run:
-    """What transformers makes of an exported folder, eager and in float32."""
-    network = TimesformerForVideoClassification.from_pretrained(model.folder).eval()
+def theirs(model: Exported, dtype: torch.dtype = torch.float32) -> Run:
+    """What transformers makes of an exported folder, eager, in one dtype."""
+    network = TimesformerForVideoClassification.from_pretrained(model.folder).eval().to(dtype)
 
     def run(clips: torch.Tensor) -> np.ndarray:
         with torch.inference_mode():
-            return network(clips.transpose(1, 2)).logits.numpy()
+            return network(clips.transpose(1, 2).to(dtype)).logits.float().numpy()
 
     return run
 
@@ -215,7 +217,9 @@ def peers(model: torch.nn.Module, threads: int, folder: Path) -> Iterator[tuple[
     if there("onnxruntime"):
         yield "ONNX Runtime, once", onnx_runtime(path, threads)
     if there("openvino"):
-        yield "OpenVINO, once", openvino(path, threads, "fp32")
+        low = ["bf16"] * has_bf16_instructions() + ["int8"] * there("nncf")
+        for precision in ["fp32", *low]:
+            yield f"OpenVINO {precision}, once", openvino(path, threads, precision)
 
 
 def chosen(wanted: argparse.Namespace) -> Classifier:
@@ -255,7 +259,10 @@ class Case:
                 segmented, self.path, self.classifier, self.end, self.overlap, runtime
             )
         hf = theirs(self.exported)
-        for name, run in {"Hugging Face, once": hf, **self.others}.items():
+        best = {"Hugging Face, once": hf}
+        if has_bf16_instructions():
+            best["Hugging Face bf16, once"] = theirs(self.exported, torch.bfloat16)
+        for name, run in {**best, **self.others}.items():
             found[name] = lambda r=run: once(
                 self.path, views, Loop(r, self.exported, self.batch_size)
             )
@@ -282,11 +289,11 @@ class Turns:
                 slug = re.sub(r"[^\w.]+", "-", f"{key} {name} {number}.npz")
                 kept = self.keep and self.keep / slug
                 if time.perf_counter() > self.until and not (kept and kept.exists()):
-                    print(f"  {name:20} not begun: no time left", flush=True)
+                    print(f"  {name:24} not begun: no time left", flush=True)
                     continue
                 rows[name].add(run, kept)
                 if first.answer is not None:
-                    print(f"  {name:20} {said(rows[name], first)}", flush=True)
+                    print(f"  {name:24} {said(rows[name], first)}", flush=True)
 
 
 def said(row: Row, first: Row) -> str:
@@ -311,7 +318,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
     parser.add_argument("--overlaps", type=float, nargs="+", default=[0.0, 0.5])
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "int8"])
+    parser.add_argument("--precisions", nargs="+", default=["auto", "fp32", "int8"])
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--model", help="a name, file or folder, in place of random weights")
     parser.add_argument("--crop", choices=["theirs", "official"], default="theirs")

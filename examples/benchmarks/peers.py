@@ -1,14 +1,16 @@
 """One clip through a model: vidattn beside Hugging Face, ONNX Runtime and OpenVINO, in turns.
 
     python examples/benchmarks/peers.py                # ViT-B divided, 8 frames of 224 pixels
-    python examples/benchmarks/peers.py --threads 1 2 --minutes 10
+    python examples/benchmarks/peers.py --threads 1 2 --minutes 10 --folder EXPORTED
     python examples/benchmarks/peers.py --width 192 --depth 4 --rounds 3
 
 All have the same random weights. The exported model is ours, through torch.onnx; OpenVINO reads the
-same file. int8: ours as `--precision int8`, theirs as onnxruntime's dynamic quantisation and, where
-nncf is installed, OpenVINO's static one, calibrated on noise. bf16 is run where the processor has
-it. What is not installed is left out and named: pip install transformers onnx onnxscript
-onnxruntime openvino nncf.
+same file. int8: ours as `--precision int8`, calibrated on noise, theirs as onnxruntime's dynamic
+quantisation and, where nncf is installed, OpenVINO's static one, calibrated on noise, in bf16
+elsewhere. bf16 is run where the processor has it, Hugging Face's with weights in it. Exported files
+are kept in --folder and found there again. One thread is timed by processor time, which other
+programs disturb less. What is not installed is left out and named: pip install transformers onnx
+onnxscript onnxruntime openvino nncf.
 """
 
 import argparse
@@ -60,15 +62,16 @@ def ours(model: TimeSformer, precision: str) -> Run:
     return lambda clips: torch.stack(scorer(list(clips))).numpy()
 
 
-def theirs(model: TimeSformer, autocast: bool = False) -> Run | None:
-    """Hugging Face's model, eager."""
+def theirs(model: TimeSformer, dtype: torch.dtype = torch.float32) -> Run | None:
+    """Hugging Face's model, eager, in one dtype."""
     network = hugging_face(model)
     if network is None:
         return None
+    network.to(dtype)
 
     def run(clips: torch.Tensor) -> np.ndarray:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            return network(clips.transpose(1, 2)).logits.float().numpy()
+        with torch.inference_mode():
+            return network(clips.transpose(1, 2).to(dtype)).logits.float().numpy()
 
     return run
 
@@ -121,15 +124,17 @@ def openvino(path: Path, threads: int, precision: str) -> Run:
     """A compiled model of OpenVINO; int8 by nncf."""
     import openvino as ov
 
-    core = ov.Core()
-    model = core.read_model(path)
-    if precision == "int8":
+    core, small = ov.Core(), path.with_name("int8.xml")
+    if precision == "int8" and not small.exists():
         import nncf
 
         noise = [np.random.default_rng(i).normal(size=(1, 3, 8, 224, 224)) for i in range(4)]
         data = nncf.Dataset([clip.astype(np.float32) for clip in noise])
-        model = nncf.quantize(model, data, model_type=nncf.ModelType.TRANSFORMER)
-    hint = "bf16" if precision == "bf16" else "f32"
+        kind = nncf.ModelType.TRANSFORMER
+        ov.save_model(nncf.quantize(core.read_model(path), data, model_type=kind), small)
+    model = core.read_model(small if precision == "int8" else path)
+    low = precision == "bf16" or (precision == "int8" and has_bf16_instructions())
+    hint = "bf16" if low else "f32"
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
     request = core.compile_model(model, "CPU", settings).create_infer_request()
     return lambda clips: np.concatenate(
@@ -141,7 +146,7 @@ def ways(model: TimeSformer, threads: int, folder: Path) -> Iterator[tuple[str, 
     """Every way to run the model here, Hugging Face's first; or why there is none."""
     both = ["fp32", "bf16"] if has_bf16_instructions() else ["fp32"]
     for precision in both:
-        run = theirs(model, precision == "bf16")
+        run = theirs(model, torch.bfloat16 if precision == "bf16" else torch.float32)
         yield f"Hugging Face {precision}", run or "transformers is not installed"
     for precision in [*both, *(["int8"] if can_multiply_int8() else [])]:
         yield f"vidattn {precision}", ours(model, precision)
@@ -179,19 +184,20 @@ def measured(found: dict[str, Run], clip: torch.Tensor, rounds: int, seconds: fl
     logits = {name: run(clip)[0] for name, run in found.items()}
     taken: dict[str, list[float]] = {name: [] for name in found}
     until = time.perf_counter() + seconds
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     for _ in range(rounds):
         for name, run in found.items():
-            begin = time.perf_counter()
+            begin = clock()
             run(clip)
-            taken[name].append(time.perf_counter() - begin)
+            taken[name].append(clock() - begin)
         if time.perf_counter() > until:
             break
-    median = {name: statistics.median(times) for name, times in taken.items()}
     first = next(iter(found))
-    for name, value in median.items():
+    for name, times in taken.items():
         off = np.abs(logits[name] - logits["vidattn fp32"]).max()
+        faster = statistics.median(a / b for a, b in zip(taken[first], times, strict=True))
         print(
-            f"  {name:18} {value:7.3f} s  {median[first] / value:5.2f}x {first}, "
+            f"  {name:18} {statistics.median(times):7.3f} s  {faster:5.2f}x {first}, "
             f"{len(taken[name])} rounds, logits differ from vidattn's in fp32 by {off:.1e}"
         )
 
@@ -204,13 +210,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="at most, for each of --threads")
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--depth", type=int, default=12)
+    parser.add_argument("--folder", type=Path, help="of exported models, kept there")
     wanted = parser.parse_args()
     model = random_model(wanted.width, wanted.depth)
     clip = torch.randn(1, 3, 8, 224, 224)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = wanted.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
         for threads in wanted.threads:
             torch.set_num_threads(threads)
-            found = dict(ways(model, threads, Path(folder)))
+            found = dict(ways(model, threads, folder))
             print(
                 f"divided, 8 x 224, width {wanted.width}, depth {wanted.depth}, {threads} threads"
             )

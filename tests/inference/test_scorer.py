@@ -40,6 +40,18 @@ def test_gpus_give_cpu_logits(classifier: Classifier, precision: str, tolerance:
     torch.testing.assert_close(again, expected[0], rtol=0, atol=tolerance)
 
 
+def test_a_batch_comes_from_the_device_in_one_piece(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, clips = Scorer(classifier, Runtime("cpu")), list(torch.randn(5, 3, 4, 32, 32))
+    tokens = [torch.stack(scorer.encode_frames(list(clip.transpose(0, 1)))) for clip in clips]
+    copies: list[torch.Size] = []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: copies.append(x.shape) or cpu(x))
+    scorer.classify_frames(tokens)
+    assert copies == [(5, 3)]
+
+
 @pytest.mark.parametrize(
     ("config", "frames", "expected"),
     [

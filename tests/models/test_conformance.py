@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.models.builders import noise
 from vidattn import weights
@@ -101,6 +103,25 @@ def test_chunks_change_memory_and_not_the_result(
         monkeypatch.setattr(module, "apply_in_chunks", record)
     torch.testing.assert_close(model(clips), expected, rtol=0, atol=1e-5)
     assert len(sizes) > 4
+
+
+class _NoWaiting(TorchDispatchMode):
+    """Fails on operations whose result the processor must know before it can go on."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket not in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+            torch.ops.aten.equal,
+        ), f"{func} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+@torch.inference_mode()
+def test_a_forward_pass_never_waits_for_the_device(model: nn.Module, clips: Tensor) -> None:
+    for form in (fuse(model, pack=False), fuse(model, torch.bfloat16, pack=False)):
+        with _NoWaiting():
+            form(clips)
 
 
 @torch.inference_mode()

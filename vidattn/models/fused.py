@@ -8,8 +8,8 @@ Exact savings, made once from the final weights (`TimeSformer` and `Stam` stay t
   linear layer after it become one;
 - in the last block, where the patches are not used afterwards, only the class token is computed;
 - on a CPU, oneDNN gets the weights packed in the layout of its kernels, where that is faster;
-- weights are cast to bfloat16 once instead of in every call; then tokens are bfloat16 between
-  layers, too.
+- weights are cast to bfloat16 once instead of in every call; in wide models tokens are bfloat16
+  between layers, too.
 
 8-bit integers, used on request only, are an approximation: see `int8`.
 """
@@ -97,12 +97,12 @@ class FusedModel(nn.Module):
     def __init__(self, model: TimeSformer | Stam, dtype: torch.dtype, pack: bool) -> None:
         super().__init__()
         self.config = model.config
-        kinds = _Kinds(dtype, pack)
+        kinds = _Kinds(dtype, pack, model.config.width)
         twin = _copy_structure(model)
         *blocks, last = twin.blocks
         twin.blocks = nn.ModuleList()
         setattr(twin, "patch", PatchEmbedding(twin.patch, kinds))  # noqa: B010
-        self.twin, self.dtype = twin, kinds.dtype
+        self.twin, self.dtype = twin, kinds.tokens
         self.blocks = nn.ModuleList(FusedBlock(block, kinds) for block in blocks)
         self.last = LastBlock(last, kinds)
         self.framewise = isinstance(model, Stam) or model.space_only
@@ -157,11 +157,14 @@ class FusedModel(nn.Module):
 class _Kinds:
     """How layers are stored."""
 
-    def __init__(self, dtype: torch.dtype, pack: bool) -> None:
+    def __init__(self, dtype: torch.dtype, pack: bool, width: int) -> None:
         self.int8, self.pack = dtype == torch.int8, pack
         low = dtype == torch.bfloat16 or (self.int8 and pack and has_bf16_instructions())
         self.dtype = torch.bfloat16 if low else torch.float32
-        """Of tokens and attention."""
+        """Of attention, and of linear layers that are not int8."""
+        # Rounding sums after every step moves logits of motion-tiny three times as far, and saves
+        # narrow models little.
+        self.tokens = self.dtype if pack or width >= MIN_PACKED_WIDTH else torch.float32
 
     def linear(self, linear: nn.Linear, *, gelu: bool = False) -> nn.Module:
         """A linear layer of a block."""
@@ -171,11 +174,11 @@ class _Kinds:
 
     def norm(self, norm: nn.LayerNorm) -> nn.LayerNorm:
         """A norm of tokens; on a CPU its weights stay float32."""
-        if self.dtype == torch.float32 or norm.weight.device.type == "cpu":
+        if self.tokens == torch.float32 or norm.weight.device.type == "cpu":
             return norm
         cast = nn.LayerNorm(norm.normalized_shape, norm.eps, device="meta")
-        cast.weight = nn.Parameter(norm.weight.detach().to(self.dtype), requires_grad=False)
-        cast.bias = nn.Parameter(norm.bias.detach().to(self.dtype), requires_grad=False)
+        cast.weight = nn.Parameter(norm.weight.detach().to(self.tokens), requires_grad=False)
+        cast.bias = nn.Parameter(norm.bias.detach().to(self.tokens), requires_grad=False)
         return cast
 
 

@@ -30,13 +30,16 @@ class FrozenLinear(nn.Module):
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if pack else weight
 
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
-        """x: [..., D], of any float dtype. Returns [..., D'] in the dtype of this layer."""
+        """x: [..., D], of any float dtype. Returns [..., D'] in the dtype of this layer, or that of
+        `add` [..., D'], which is added if given."""
         x = x.to(self.dtype)
         if self.packed:
             return self._multiply_packed(x, add)
         y = F.linear(x, self.weight, self.bias)
         y = F.gelu(y) if self.gelu else y
-        return y if add is None else y.add_(add)
+        if add is None:
+            return y
+        return y.add_(add) if add.dtype == y.dtype else add + y
 
     def _multiply_packed(self, x: Tensor, add: Tensor | None) -> Tensor:
         multiply = torch.ops.mkldnn._linear_pointwise
