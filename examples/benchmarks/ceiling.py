@@ -27,7 +27,7 @@ from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
 from vidattn.models.fused import SPACE, FusedStep, can_pack
 from vidattn.models.fused_layers import FrozenLinear, OneQuery
-from vidattn.models.int8 import Int8Linear
+from vidattn.models.int8 import Int8Linear, calibrate
 
 LINEAR = (nn.Linear, FrozenLinear, Int8Linear)
 PARTS = ("qkv", "projection", "MLP", "attention", "norms", "patches, head", "rest")
@@ -99,6 +99,8 @@ def products(precision: str) -> Iterator[float]:
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         kernel = kernel if precision == "int8" else FrozenLinear(linear, dtype, can_pack())
     x = torch.randn(SIDE, SIDE)
+    if precision == "int8":
+        kernel = calibrate(kernel, lambda layer: layer(x))
     while True:
         with torch.inference_mode():
             begin = now()

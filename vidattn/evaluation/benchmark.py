@@ -29,7 +29,7 @@ from vidattn.models.device import Precision, Runtime, inference_mode
 from vidattn.models.flops import count_macs
 from vidattn.models.fused import can_pack
 from vidattn.models.fused_layers import FrozenLinear
-from vidattn.models.int8 import Int8Linear
+from vidattn.models.int8 import Int8Linear, calibrate
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import catalog, key_maps, load
 
@@ -287,7 +287,7 @@ def _product(device: torch.device, precision: Precision) -> Callable[[], Tensor]
     weight, bias = linear.weight.detach().to(x), linear.bias.detach().to(x)
     kernels: list[Callable[[Tensor], Tensor]] = [lambda x: F.linear(x, weight, bias)]
     if precision == "int8":
-        kernels = [Int8Linear(linear)]
+        kernels = [calibrate(Int8Linear(linear), lambda layer: layer(x))]
     elif device.type == "cpu" and can_pack():
         kernels.append(FrozenLinear(linear, dtype, pack=True))
 
