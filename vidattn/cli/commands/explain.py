@@ -115,7 +115,8 @@ def explain(
     console.lines([explanation.to_json()] if output.json else _lines(explanation))
     if written:
         console.note("wrote " + ", ".join(map(str, written)))
-    for window, code in unreadable:
+    offset = explanation.input.start_offset or 0.0
+    for window, code in ((span.shift(offset), code) for span, code in unreadable):
         console.warn(f"{path}: {window.start:.2f} to {window.stop:.2f} s not seen ({code})")
     return ExitCode.INCOMPLETE if unreadable else ExitCode.DONE
 
@@ -225,7 +226,8 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     from vidattn.output.text import model_title
     from vidattn.timeline.explanation import METHODS
 
-    model, window = explanation.model, explanation.window
+    model, offset = explanation.model, explanation.input.start_offset or 0.0
+    window = explanation.window.shift(offset)  # as players count
     yield Text.assemble(
         (printable(explanation.source), "bold"),
         f"  {format_clock(window.start, decimals=2)} - {format_clock(window.stop, decimals=2)}",
@@ -244,7 +246,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     for time, share, *lost in effects:
         points, odds = (round(float(value), 1) + 0.0 for value in (100 * lost[0], lost[1]))
         yield Text.assemble(
-            f"  {format_clock(time, decimals=2)}  share {100 * share:5.1f} %  ",
+            f"  {format_clock(time + offset, decimals=2)}  share {100 * share:5.1f} %  ",
             f"drop {points:+6.1f}  odds {odds:+5.1f}  ",
             ("#" * round(BAR * float(share) / most), "cyan"),
         )

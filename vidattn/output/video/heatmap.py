@@ -173,11 +173,16 @@ def _draw_head(explanation: Explanation, width: int) -> Image:
     first = f"{explanation.label}  {100 * explanation.score:.1f} %"
     room = width - 2 * MARGIN
     _write(band, (MARGIN, MARGIN - 6), first, INK, TITLE, room)
-    name, window = PurePath(explanation.source).name, explanation.window
+    name, window = PurePath(explanation.source).name, explanation.window.shift(_offset(explanation))
     start, stop = (format_time(t, hours=True, decimals=2) for t in (window.start, window.stop))
     second = f"{name}, {start} - {stop}   {explanation.model.name or ''}"
     _write(band, (MARGIN, MARGIN + TITLE + 4), second, SOFT, TEXT, room)
     return band
+
+
+def _offset(explanation: Explanation) -> float:
+    """Seconds from the start of the file, from which players count, to time 0."""
+    return explanation.input.start_offset or 0.0
 
 
 def _draw_row(
@@ -194,9 +199,8 @@ def _draw_row(
         tile = _resize(explanation.pictures[t], TILE)
         band[:TILE, x : x + TILE] = tile
         band[y : y + TILE, x : x + TILE] = overlay_heat(tile, heat[t])
-        _write(
-            band, (x, y + TILE + 4), format_time(explanation.times[t], hours=True, decimals=2), SOFT
-        )
+        time = format_time(explanation.times[t] + _offset(explanation), hours=True, decimals=2)
+        _write(band, (x, y + TILE + 4), time, SOFT)
         odds = float(explanation.odds[t])
         top, bottom = sorted((round(zero), round(zero - BARS * odds / most * above)))
         band[top : bottom + 1, x : x + TILE] = FOR if odds >= 0 else AGAINST
