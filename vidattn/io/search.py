@@ -35,7 +35,7 @@ def refuse_folder(error: OSError) -> None:
 def walk_files(
     folder: str | Path, unreadable: Callable[[OSError], None] = refuse_folder
 ) -> Iterator[str]:
-    """Every file below a folder that is not hidden, by name, folder after folder.
+    """Every file below a folder, by name, folder after folder; hidden folders are left out.
 
     Real folders come before linked ones, so that a file keeps its own path where it has one. Each
     folder is searched once, which ends circular links. unreadable: called with the error of every
@@ -53,4 +53,4 @@ def walk_files(
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             below = (Path(place, name) for name in folders)
             links += (str(path) for path in below if path.is_symlink())
-            yield from (str(Path(place, name)) for name in sorted(files) if name[:1] != ".")
+            yield from (str(Path(place, name)) for name in sorted(files))

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from vidattn.errors import InputError, UsageError, VideoError
 from vidattn.io.digest import sha256
 from vidattn.io.files import exists, is_folder, read_file, read_stream, reading
-from vidattn.io.search import VIDEO_SUFFIXES, is_video, suffix_of, walk_files
+from vidattn.io.search import VIDEO_SUFFIXES, suffix_of, walk_files
 from vidattn.io.text import count_noun
 
 ANNOTATED = ".vidattn.mp4"
@@ -37,7 +37,7 @@ class InputKind:
 
 VIDEOS = InputKind(
     "videos",
-    lambda name: is_video(name) and not name.endswith(ANNOTATED),
+    lambda name: suffix_of(name) in VIDEO_SUFFIXES and not name.endswith(ANNOTATED),
     f"looked for {' '.join(sorted(VIDEO_SUFFIXES))}",
 )
 TIMELINES = InputKind(
@@ -160,7 +160,7 @@ def _files_below(folder: str, note: Callable[[str], None], kind: InputKind) -> I
         name = PurePath(path).name
         if kind.matches(name):
             yield path
-        elif ".vidattn." not in name:
+        elif ".vidattn." not in name and not name.startswith("."):
             others[suffix_of(name) or "none"] += 1
     yield from closed
     if others:
