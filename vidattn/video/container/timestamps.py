@@ -54,10 +54,13 @@ def repair(stamps: Ticks, usual: float, jumps: NDArray[np.bool_] | None = None) 
             continue
         begin, end = _wrong_span(ticks, np.asarray(number * usual, np.float64), at)
         keep[begin:end] = False
+        ticks[begin:end] = np.linspace(ticks[begin - 1], ticks[end], end - begin + 2)[1:-1]
         if begin == end:
             ticks[at:] += ticks[at - 1] - ticks[at] + usual * (number[at] - number[at - 1])
             seams.append(int(number[at]))
         done = end + 1
+    if (np.diff(ticks) <= 0).any():
+        return None  # too close together to be told apart
     filled = _fill(len(stamps), number[keep], ticks[keep], usual)
     return Repaired(filled, tuple(seams), int(len(ticks) - keep.sum()))
 
@@ -76,12 +79,10 @@ def _wrong_span(ticks: NDArray[np.float64], even: NDArray[np.float64], at: int) 
     times at that rate.
     """
     first = max(at - NEAR, 0)
-    before = np.flatnonzero(ticks[first:at] <= ticks[at])
-    if (
-        len(before)
-        and (begin := first + int(before[-1]) + 1) < at
-        and _fits(ticks, even, begin, at)
-    ):
+    before = np.flatnonzero(ticks[first:at] < ticks[at])
+    doubled = ticks[at] == ticks[at - 1]
+    begin = first + int(before[-1]) + 1 if len(before) and not doubled else at
+    if begin < at and _fits(ticks, even, begin, at):
         return begin, at
     behind = np.flatnonzero(ticks[at + 1 : at + NEAR] > ticks[at - 1])
     for end in (at + 1 + behind[:NEAR]).tolist():
