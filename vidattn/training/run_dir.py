@@ -182,7 +182,8 @@ class MetricsFile:
 
     def add(self, epoch: Mapping[str, Any], seconds: float, waiting: float) -> None:
         """Append the row of an epoch, given its row of the log, or update its scores."""
-        row = {name: epoch[name] for name in ("epoch", "step", "loss", "lr", "train_top1")}
+        row = {name: epoch[name] for name in ("epoch", "step", "loss", "lr")}
+        row["train_top1"] = epoch.get("train_top1", "")  # logs of earlier versions lack it
         row |= {name: epoch["scores"].get(name, "") for name in SCORES}
         row |= {"seconds": seconds, "waiting": waiting}
         plain = {key: f"{v:.6g}" if isinstance(v, float) else str(v) for key, v in row.items()}
