@@ -188,6 +188,8 @@ class Settings(JsonFields):
     """From one frame of a clip to the next."""
     window_seconds: float | None = None
     stride_seconds: float | None = None
+    chosen_overlap: float | None = None
+    """Fraction of a window that the next one shares, where the model decided."""
     views: str | None = None
     """Spatial crops x temporal clips, such as 3x1."""
     skip_static: float | None = None

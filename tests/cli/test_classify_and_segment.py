@@ -34,7 +34,8 @@ def test_classify_prints_how_clips_are_pooled(quick: Run, video: Path, model: Pa
 
 def test_segment_prints_and_writes(vidattn: Run, video: Path, model: Path, tmp_path: Path) -> None:
     done = vidattn("segment", video, "-m", model)
-    assert "8 windows of 0.5 s, one every 0.5 s, 4 frames each, whole file" in done.stdout
+    chosen = "one every 0.125 s by default, 4 frames each, whole file"
+    assert f"29 windows of 0.5 s, {chosen}" in done.stdout
     assert "00:00:00.0 - " in done.stdout
     document = json.loads((tmp_path / "walk.vidattn.json").read_text())
     assert document["segments"][0]["start"] == 0.0
@@ -56,14 +57,15 @@ def test_json_is_one_document_on_stdout_and_nothing_on_disk(
 
 @pytest.mark.skipif(not can_multiply_int8(), reason="torch has no oneDNN in 8 bits")
 def test_int8_has_a_precision_check(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:
-    done = quick("segment", video, "-m", model, "-f", "json", "--precision", "int8")
+    words = ("segment", video, "-m", model, "-f", "json", "--overlap", "0")
+    done = quick(*words, "--precision", "int8")
     assert "int8 beside float32 in 1 of the windows: same best label in 1" in done.stderr
     document = json.loads((tmp_path / "walk.vidattn.json").read_text())
     assert document["settings"]["precision"] == "int8"
     assert document["model"]["int8"]["max_difference"] < 0.1
-    again = quick("segment", video, "-m", model, "-f", "json", "--precision", "int8", "--resume")
+    again = quick(*words, "--precision", "int8", "--resume")
     assert "is already complete" in again.stderr
-    other = quick("segment", video, "-m", model, "-f", "json", "--resume", code=3)
+    other = quick(*words, "--resume", code=3)
     assert "precision was int8, is fp32" in other.stderr
 
 

@@ -138,8 +138,10 @@ def test_fitted_thresholds_are_stored(saved: Path, quick: Run, video: Path, mode
     settings = json.loads(Path("auto/walk.vidattn.json").read_text())["settings"]
     assert settings["threshold"] == fitted["threshold"]
     shown = quick("models", "info", "fitted.safetensors")
-    refused = quick("segment", video, "-m", model, "--threshold", "auto", code=2)
-    assert "--fit-threshold" in refused.stderr
+    unfitted = quick("segment", video, "-m", model, "--threshold", "auto", "-f", "json")
+    assert "tiny has no fitted threshold: below 0.5, where a label is less" in unfitted.stderr
+    settings = json.loads(Path("walk.vidattn.json").read_text())["settings"]
+    assert settings["threshold"] == 0.5
     quick("segment", video, "-m", model, "--threshold", "soon", code=2)
     quick(*words, "--threshold", 0.5, code=2)
     assert f"threshold      {fitted['threshold']:g}" in shown.stdout

@@ -41,8 +41,8 @@ def classifier(scale: float = 1.0) -> Classifier:
 
 @here
 def test_scores_are_close_to_float32_and_the_timeline_says_how_close(video: MemoryVideo) -> None:
-    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
-    timeline = stream.segment(video, classifier(), runtime=INT8)
+    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"), overlap=0.0)
+    timeline = stream.segment(video, classifier(), runtime=INT8, overlap=0.0)
     assert timeline.settings.precision == "int8"
     assert 0 < np.abs(timeline.scores - exact.scores).max() < 0.05
     checked = timeline.model.extra["int8"]
@@ -58,7 +58,9 @@ def test_scores_are_close_to_float32_and_the_timeline_says_how_close(video: Memo
 @here
 def test_scores_do_not_depend_on_the_batch(video: MemoryVideo) -> None:
     one, many = (
-        stream.segment(video, classifier(), runtime=Runtime("cpu", "int8", batch_size=size))
+        stream.segment(
+            video, classifier(), runtime=Runtime("cpu", "int8", batch_size=size), overlap=0.0
+        )
         for size in (1, 7)
     )
     np.testing.assert_allclose(one.scores, many.scores, atol=1e-5)
@@ -70,7 +72,7 @@ def test_a_range_for_each_token_is_kept_where_one_for_all_agrees_worse(
 ) -> None:
     monkeypatch.setattr(precision_check, "WORSE", 0.0)
     monkeypatch.setattr(precision_check, "SLIGHT", 0.0)
-    timeline = stream.segment(video, classifier(), runtime=INT8)
+    timeline = stream.segment(video, classifier(), runtime=INT8, overlap=0.0)
     assert timeline.model.extra["int8"]["ranges"] == "token"
 
 
@@ -84,7 +86,7 @@ def test_classify_is_checked_too(video: MemoryVideo) -> None:
 def test_a_large_difference_is_refused(video: MemoryVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision_check, "TOLERANCE", 1e-6)
     with pytest.raises(InputError, match="refused: int8 beside float32") as caught:
-        stream.segment(video, classifier(), runtime=INT8)
+        stream.segment(video, classifier(), runtime=INT8, overlap=0.0)
     assert "leave --precision int8 out" in str(caught.value.hint)
 
 
@@ -92,7 +94,7 @@ def test_a_large_difference_is_refused(video: MemoryVideo, monkeypatch: pytest.M
 def test_other_models_have_no_int8_form(video: MemoryVideo) -> None:
     other = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 32 * 32, 2)), CLIP, ("a", "b"))
     with pytest.raises(UsageError, match="--precision int8: not for a Sequential"):
-        stream.segment(video, other, runtime=INT8)
+        stream.segment(video, other, runtime=INT8, overlap=0.0)
 
 
 def test_int8_needs_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +112,8 @@ def multiplying(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("multiplying")
 def test_auto_takes_bfloat16_where_it_passes(video: MemoryVideo) -> None:
-    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
-    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
+    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"), overlap=0.0)
+    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"), overlap=0.0)
     assert timeline.settings.precision == "bf16"
     assert 0 < np.abs(timeline.scores - exact.scores).max() < 0.05
     assert timeline.model.extra["bf16"]["windows"] == 2
@@ -121,8 +123,8 @@ def test_auto_takes_bfloat16_where_it_passes(video: MemoryVideo) -> None:
 @pytest.mark.usefixtures("multiplying")
 def test_auto_falls_back_to_float32(video: MemoryVideo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision_check, "TOLERANCE", 1e-6)
-    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"))
-    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"))
+    exact = stream.segment(video, classifier(), runtime=Runtime("cpu", "fp32"), overlap=0.0)
+    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"), overlap=0.0)
     assert timeline.settings.precision == "fp32"
     np.testing.assert_array_equal(timeline.scores, exact.scores)
     assert any("computed in float32: bf16 beside float32" in text for text in timeline.warnings)
@@ -131,7 +133,7 @@ def test_auto_falls_back_to_float32(video: MemoryVideo, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("multiplying")
 def test_a_precision_asked_for_by_name_is_not_checked(video: MemoryVideo) -> None:
-    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu", "bf16"))
+    timeline = stream.segment(video, classifier(), runtime=Runtime("cpu", "bf16"), overlap=0.0)
     assert timeline.settings.precision == "bf16"
     assert "bf16" not in timeline.model.extra
 

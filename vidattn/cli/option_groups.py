@@ -221,12 +221,13 @@ Windows = Annotated[
             "stride": option(
                 "--stride",
                 "SEC",
-                "Distance between window starts. Default: the window length (no overlap).",
+                "Distance between window starts; excludes --overlap.",
             ),
             "overlap": option(
                 "--overlap",
                 "FRACTION",
-                "Overlap between consecutive windows; excludes --stride.",
+                "Overlap between consecutive windows. Default: 0.75 where the model costs little "
+                "beside decoding, else 0.",
             ),
             "skip_static": option(
                 "--skip-static",
@@ -264,8 +265,8 @@ PostProcessing = Annotated[
             "threshold": option(
                 "--threshold",
                 "P|auto",
-                "Background below this probability. auto: the threshold that "
-                "`compare --fit-threshold` stored in the model.",
+                "Background below this probability. auto: the threshold that `compare "
+                "--fit-threshold` stored in the model, or 0.5.",
                 parser=threshold,
             ),
             "snap": option("--snap-to-cuts", "Find shot cuts in all frames, in an extra pass."),

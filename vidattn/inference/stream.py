@@ -31,6 +31,7 @@ from vidattn.inference.events import (
     stack_embeddings,
 )
 from vidattn.inference.feature_cache import cached_features
+from vidattn.inference.overlap import resolve_overlap
 from vidattn.inference.precision_check import PrecisionCheck, check_precision, needs_check
 from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.resume import identity, resume_from
@@ -83,7 +84,7 @@ def stream(
     clock, classes = Stopwatch(), len(classifier.labels)
     scorer = Scorer(classifier, runtime, embeddings=embeddings)
     with _opened(source, classifier.clip, runtime, opening) as video:
-        planned = _planned(video, classifier.clip, windowing)
+        planned = _planned(video, classifier, windowing)
         seen = tuple((window,) for window in planned.seen)
         scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
         shots = ShotDetector(video.times, planned.views)
@@ -118,19 +119,24 @@ def stream(
         yield Finished(timeline, stack_embeddings(done))
 
 
-def _planned(video: Video, clip: ClipConfig, windowing: Windowing) -> plan.WindowPlan:
+def _planned(video: Video, classifier: Classifier, windowing: Windowing) -> plan.WindowPlan:
+    overlap = resolve_overlap(windowing, classifier).overlap or 0.0
     region = _region(video, windowing.start, windowing.end)
     planned = plan.plan_windows(
         video.times,
         region,
-        clip,
+        classifier.clip,
         frames=windowing.frames,
         window=windowing.window,
         stride=windowing.stride,
-        overlap=windowing.overlap,
+        overlap=overlap,
         path=video.path,
     )
-    settings = replace(planned.settings, skip_static=windowing.skip_static)
+    settings = replace(
+        planned.settings,
+        skip_static=windowing.skip_static,
+        chosen_overlap=overlap if overlap and windowing.overlap is None else None,
+    )
     return replace(planned, settings=settings)
 
 

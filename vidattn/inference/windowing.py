@@ -19,8 +19,9 @@ class Windowing:
     """Seconds of a window; None for frames x the frame step the classifier was trained with."""
     stride: float | None = None
     """Seconds between the starts of windows; None for window x (1 - overlap)."""
-    overlap: float = 0.0
-    """Fraction of a window, in [0, 1), that the next one shares; excludes stride."""
+    overlap: float | None = None
+    """Fraction of a window, in [0, 1), that the next one shares; excludes stride. None: as much as
+    costs little (`vidattn.inference.overlap`), or none with a stride."""
     start: float = 0.0
     end: float | None = None
     """Seconds as players count them, from the start of the file; the region of the video that is
@@ -57,7 +58,7 @@ class WindowingChanges(TypedDict, total=False):
     frames: int | None
     window: float | None
     stride: float | None
-    overlap: float
+    overlap: float | None
     start: float
     end: float | None
     skip_static: float | None

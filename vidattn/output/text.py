@@ -62,12 +62,13 @@ def _describe_windows(timeline: Timeline) -> str:
     frames, window, stride = settings.frames, settings.window_seconds, settings.stride_seconds
     if frames is None or window is None or stride is None:
         return ""  # a document of another origin need not have them
+    chosen = "" if settings.chosen_overlap is None else " by default"
     count = settings.different_frames
     different = "" if count is None else f" ({count} different)"
     reused = "" if timeline.reused is None else f" ({timeline.reused} reused)"
     return (
         f"{count_noun(len(timeline.windows), 'window')}{reused} of {window:.3g} s, one every "
-        f"{stride:.3g} s, {count_noun(frames, 'frame')} each{different}, "
+        f"{stride:.3g} s{chosen}, {count_noun(frames, 'frame')} each{different}, "
     )
 
 

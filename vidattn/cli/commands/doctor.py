@@ -93,6 +93,7 @@ def _lines(estimate: Estimate, card: ModelCard) -> Iterator[str]:
     facts, settings = estimate.facts, estimate.settings
     length = format_clock(facts.duration, decimals=0 if facts.duration >= 60 else 2)
     rate = float(facts.fps)
+    chosen = "" if settings.chosen_overlap is None else " by default"
     time = "under a second" if estimate.total_s < 1 else f"about {format_clock(estimate.total_s)}"
     yield (
         f"{printable(estimate.path)}  {length}  {facts.width}x{facts.height} "
@@ -105,7 +106,7 @@ def _lines(estimate: Estimate, card: ModelCard) -> Iterator[str]:
     )
     yield (
         f"  windows  {estimate.windows} of {settings.window_seconds:.3g} s, one every "
-        f"{settings.stride_seconds:.3g} s, {settings.frames} frames each"
+        f"{settings.stride_seconds:.3g} s{chosen}, {settings.frames} frames each"
     )
     yield f"  model    {card.name} ({card.license or 'license unknown'}), {settings.precision}"
     yield (

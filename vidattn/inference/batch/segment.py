@@ -29,6 +29,7 @@ from vidattn.inference.events import (
     stack_embeddings,
 )
 from vidattn.inference.explain import explain_longest, require_explainable
+from vidattn.inference.overlap import resolve_overlap
 from vidattn.inference.score_log import ScoreLog
 from vidattn.inference.shot_detection import measure_changes
 from vidattn.inference.windowing import Windowing, WindowingChanges
@@ -45,6 +46,9 @@ from vidattn.video import Limits, Prefetcher
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it since Python 3.11
+
+EVEN_ODDS = 0.5
+"""The threshold `auto` of a model without its own: a label is likelier than all others together."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class SegmentOptions:
     embeddings: bool = False
     """Whether the embedding of each window is saved."""
     auto_threshold: bool = False
-    """Whether the threshold comes from the weights file of the model."""
+    """Whether the threshold is that of the model, or EVEN_ODDS."""
 
     def __post_init__(self) -> None:
         if self.cuts is not None and not self.decoding.snap:
@@ -82,24 +86,20 @@ class SegmentOptions:
             )
 
     def resolve(self, classifier: Classifier) -> SegmentOptions:
-        """With the threshold of a model if that is asked for. Raises UsageError if it has none, and
-        for a model that cannot be explained."""
+        """With the threshold of a model if that is asked for, or EVEN_ODDS if it has none. Raises
+        UsageError for a model that cannot be explained."""
         if self.explain:
             require_explainable(classifier)
         if not self.auto_threshold:
             return self
-        if classifier.threshold is None:
-            raise UsageError(
-                f"--threshold auto: {classifier.card.name} has none",
-                hint="vidattn compare TRUTH ... --fit-threshold -m MODEL -o FILE.safetensors",
-            )
-        return replace(self, decoding=replace(self.decoding, threshold=classifier.threshold))
+        threshold = EVEN_ODDS if classifier.threshold is None else classifier.threshold
+        return replace(self, decoding=replace(self.decoding, threshold=threshold))
 
-    def score_settings(self) -> dict[str, Any]:
+    def score_settings(self, classifier: Classifier) -> dict[str, Any]:
         """All that scores depend on, besides the model."""
         cuts = self.cuts and sha256(str(self.cuts), 16)
         return {
-            **self.windowing.to_dict(),
+            **resolve_overlap(self.windowing, classifier).to_dict(),
             "reader": self.runtime.reader,
             "precision": self.runtime.requested_precision(),
             "cuts": cuts,
@@ -170,11 +170,23 @@ class Segmenter(Task):
         self.classifier, self.job, self.opening = classifier, job, opening
         options.require_compatible(job)
         self.options = options = options.resolve(classifier)
+        self._notes = list[Note]()
+        if options.auto_threshold and classifier.threshold is None:
+            self._notes.append(
+                Note(
+                    f"{classifier.card.name} has no fitted threshold: below {EVEN_ODDS:g}, where a "
+                    "label is less likely than all others together, time is background"
+                )
+            )
         decoding = asdict(options.decoding)
-        self.key = RunKey.create("segment", classifier, options.score_settings(), decoding)
+        self.key = RunKey.create(
+            "segment", classifier, options.score_settings(classifier), decoding
+        )
 
     def run(self, path: str, deliver: Deliver) -> BatchEvents:
         """As of `Task`. Raises as `stream`."""
+        while self._notes:
+            yield self._notes.pop()
         skip = self.job.skip_existing
         log = ScoreLog(self.job.place(path, "log"), resume=self.options.resume or skip, anew=skip)
         with log:
