@@ -14,10 +14,14 @@ from vidattn.cli.app import COMMANDS, app
 HEAVY = ("torch", "timm", "transformers", "cv2", "av", "decord", "torchcodec")
 PUBLIC = [
     "Decoding",
+    "Done",
     "Explanation",
+    "Failed",
     "Item",
     "Runtime",
     "Segment",
+    "Skipped",
+    "Started",
     "Timeline",
     "VidattnError",
     "View",

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import BigLittleConfig
-from vidattn.models.conv2d import ConvNorm
+from vidattn.models.conv2d import ConvNorm2d
 from vidattn.models.dropout import RngDropout
 
 EXPANSION = 4  # of a bottleneck
@@ -43,7 +43,7 @@ class TimeWeights(nn.Module):
         return rearrange(y.relu(), "b t c h w -> (b t) c h w")
 
 
-class Bottleneck(nn.Module):
+class PooledBottleneck(nn.Module):
     """A ResNet bottleneck whose shortcut pools where it strides."""
 
     def __init__(
@@ -51,11 +51,11 @@ class Bottleneck(nn.Module):
     ) -> None:
         super().__init__()
         inner = outputs // EXPANSION
-        self.a = ConvNorm(inputs, inner)
-        self.b = ConvNorm(inner, inner, 3, stride)
-        self.c = ConvNorm(inner, outputs)
+        self.a = ConvNorm2d(inputs, inner)
+        self.b = ConvNorm2d(inner, inner, 3, stride)
+        self.c = ConvNorm2d(inner, outputs)
         self.pool = nn.AvgPool2d(3, stride, 1) if stride > 1 else nn.Identity()
-        self.shortcut = ConvNorm(inputs, outputs) if inputs != outputs else nn.Identity()
+        self.shortcut = ConvNorm2d(inputs, outputs) if inputs != outputs else nn.Identity()
         self.end_linear = end_linear
         """Whether no ReLU follows."""
 
@@ -67,19 +67,19 @@ class Bottleneck(nn.Module):
         return out
 
 
-class Stem(nn.Module):
+class PairStem(nn.Module):
     """The first layers of both nets, merged."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         half = width // ALPHA
-        self.conv = ConvNorm(3, width, 7, 2)
+        self.conv = ConvNorm2d(3, width, 7, 2)
         self.time = TimeWeights(width)
-        self.big = ConvNorm(width, width, 3, 2)
+        self.big = ConvNorm2d(width, width, 3, 2)
         self.little = nn.ModuleList(
-            [ConvNorm(width, half, 3), ConvNorm(half, half, 3, 2), ConvNorm(half, width)]
+            [ConvNorm2d(width, half, 3), ConvNorm2d(half, half, 3, 2), ConvNorm2d(half, width)]
         )
-        self.merge = ConvNorm(width, width)
+        self.merge = ConvNorm2d(width, width)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x: [B T, 3, H, W]. Returns [B T, C, H / 4, W / 4]."""
@@ -90,7 +90,7 @@ class Stem(nn.Module):
         return repeat_pairs(merged)
 
 
-class Stage(nn.Module):
+class PairStage(nn.Module):
     """A stage of both nets, merged."""
 
     def __init__(self, inputs: int, outputs: int, blocks: int, stride: int) -> None:
@@ -99,16 +99,18 @@ class Stage(nn.Module):
         self.time = TimeWeights(inputs)
         self.big = nn.Sequential(
             *(
-                Bottleneck(outputs if i else inputs, outputs, 1 if i else 2, end_linear=i == last)
+                PooledBottleneck(
+                    outputs if i else inputs, outputs, 1 if i else 2, end_linear=i == last
+                )
                 for i in range(blocks - 1)
             )
         )
         count = max(1, blocks // BETA - 1)
         self.little = nn.Sequential(
-            *(Bottleneck(thin if i else inputs, thin) for i in range(count))
+            *(PooledBottleneck(thin if i else inputs, thin) for i in range(count))
         )
-        self.widen = ConvNorm(thin, outputs)
-        self.merge = Bottleneck(outputs, outputs, stride)
+        self.widen = ConvNorm2d(thin, outputs)
+        self.merge = PooledBottleneck(outputs, outputs, stride)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x: [B T, C, H, W], the frames of a pair in a row."""
@@ -118,13 +120,13 @@ class Stage(nn.Module):
         return repeat_pairs(self.merge((big + little).relu()))
 
 
-class LastBlock(nn.Module):
+class WeightedBottleneck(nn.Module):
     """A bottleneck behind weights over time; a shortcut that changes nothing skips both."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.time = TimeWeights(inputs)
-        self.block = Bottleneck(inputs, outputs, stride)
+        self.block = PooledBottleneck(inputs, outputs, stride)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x: [B T, C, H, W]."""
@@ -149,12 +151,13 @@ class BigLittle(nn.Module):
         """Whether the backward pass recomputes every stage instead of storing its activations."""
         width, (*blocks, last) = config.width, config.blocks
         widths = [width, *(EXPANSION * width * 2**i for i in range(4))]
-        self.stem = Stem(width)
+        self.stem = PairStem(width)
         self.stages = nn.ModuleList(
-            Stage(widths[i], widths[i + 1], n, STRIDES[i]) for i, n in enumerate(blocks)
+            PairStage(widths[i], widths[i + 1], n, STRIDES[i]) for i, n in enumerate(blocks)
         )
         self.last = nn.ModuleList(
-            LastBlock(widths[4] if i else widths[3], widths[4], 1 if i else 2) for i in range(last)
+            WeightedBottleneck(widths[4] if i else widths[3], widths[4], 1 if i else 2)
+            for i in range(last)
         )
         self.drop = RngDropout(config.drop)
         self.head = nn.Linear(widths[4], config.classes)

@@ -31,7 +31,7 @@ MATCH_WIDTH = 64
 SIGMA, SHARPNESS = 5.0, 100.0  # of MSNet's kernel around the best match, and of its softmax
 
 
-class ConvNorm(nn.Module):
+class ConvNorm2d(nn.Module):
     """A convolution of frames without bias that keeps the size but for its stride, and its norm."""
 
     def __init__(
@@ -79,16 +79,16 @@ def change_to_next(now: Tensor, transformed: Tensor, frames: int) -> Tensor:
     return rearrange(change, "b t c h w -> (b t) c h w")
 
 
-class Bottleneck(nn.Module):
+class Bottleneck2d(nn.Module):
     """A ResNet bottleneck; `mix` and `middle` are where the nets differ."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.a = ConvNorm(inputs, inner)
-        self.b = ConvNorm(inner, inner, 3, stride)
-        self.c = ConvNorm(inner, outputs)
+        self.a = ConvNorm2d(inputs, inner)
+        self.b = ConvNorm2d(inner, inner, 3, stride)
+        self.c = ConvNorm2d(inner, outputs)
         same = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, stride=stride)
+        self.shortcut = nn.Identity() if same else ConvNorm2d(inputs, outputs, stride=stride)
         self.non_local: nn.Module | None = None
         """What follows the block."""
 
@@ -112,7 +112,7 @@ class Bottleneck(nn.Module):
         return rearrange(seen, "b c t h w -> (b t) c h w")
 
 
-class ShiftBlock(Bottleneck):
+class ShiftBlock(Bottleneck2d):
     """TSM: some channels come from the frames before and behind."""
 
     def mix(self, x: Tensor, frames: int) -> Tensor:
@@ -120,14 +120,14 @@ class ShiftBlock(Bottleneck):
         return shift_channels(x, frames)
 
 
-class MotionBlock(Bottleneck):
+class MotionBlock(Bottleneck2d):
     """STM: appearance over time beside the change to the next frame."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, stride: int) -> None:
         super().__init__(inputs, inner, outputs, stride)
         few = inner // SQUEEZE
         self.time = TimeConv(inner)
-        self.squeeze = ConvNorm(inner, few)
+        self.squeeze = ConvNorm2d(inner, few)
         self.transform = nn.Conv2d(few, few, 3, padding=1, groups=few, bias=False)
         self.expand = nn.Conv2d(few, inner, 1, bias=False)
         self.pool = nn.MaxPool2d(stride) if stride > 1 else nn.Identity()
@@ -140,7 +140,7 @@ class MotionBlock(Bottleneck):
         return y
 
 
-class ExciteBlock(Bottleneck):
+class ExciteBlock(Bottleneck2d):
     """TEA: channels that change are excited, then a Res2Net hierarchy over time and space."""
 
     def __init__(self, inputs: int, inner: int, outputs: int, stride: int) -> None:
@@ -151,11 +151,11 @@ class ExciteBlock(Bottleneck):
         few = whole // SQUEEZE
         self.first = stride > 1 or inputs != outputs
         """Whether it begins a stage: its chunks are apart."""
-        self.squeeze = ConvNorm(whole, few)
+        self.squeeze = ConvNorm2d(whole, few)
         self.transform = nn.Conv2d(few, few, 3, padding=1, groups=few, bias=False)
-        self.expand = ConvNorm(few, whole)
+        self.expand = ConvNorm2d(few, whole)
         self.times = nn.ModuleList(TimeConv(width) for _ in range(CHUNKS))
-        self.spaces = nn.ModuleList(ConvNorm(width, width, 3, stride) for _ in range(CHUNKS - 1))
+        self.spaces = nn.ModuleList(ConvNorm2d(width, width, 3, stride) for _ in range(CHUNKS - 1))
         self.pool = nn.AvgPool2d(3, stride, 1) if self.first else nn.Identity()
 
     def middle(self, x: Tensor, frames: int) -> Tensor:
@@ -177,12 +177,12 @@ class MotionSqueeze(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.reduce = ConvNorm(width, MATCH_WIDTH)
+        self.reduce = ConvNorm2d(width, MATCH_WIDTH)
         kernels, widths = (7, 3, 3, 3), (3, 16, 32, 64, width)
         self.within = nn.ModuleList(
-            ConvNorm(a, a, k, groups=a) for k, a in zip(kernels, widths, strict=False)
+            ConvNorm2d(a, a, k, groups=a) for k, a in zip(kernels, widths, strict=False)
         )
-        self.across = nn.ModuleList(ConvNorm(a, b) for a, b in pairwise(widths))
+        self.across = nn.ModuleList(ConvNorm2d(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x: [B T, C, H, W]; same shape."""
@@ -220,19 +220,19 @@ def correlate(now: Tensor, then: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Net:
+class Net2d:
     """What a net is made of."""
 
-    block: Callable[[int, int, int, int], Bottleneck]
+    block: Callable[[int, int, int, int], Bottleneck2d]
     squeeze: bool = False
     """Whether a motion module follows the second stage."""
 
 
 NETS = {
-    "tsm": Net(ShiftBlock),
-    "stm": Net(MotionBlock),
-    "tea": Net(ExciteBlock),
-    "msnet": Net(ShiftBlock, squeeze=True),
+    "tsm": Net2d(ShiftBlock),
+    "stm": Net2d(MotionBlock),
+    "tea": Net2d(ExciteBlock),
+    "msnet": Net2d(ShiftBlock, squeeze=True),
 }
 NON_LOCAL = ((1, 0), (1, 2), (2, 0), (2, 2), (2, 4))
 """Stage and block, from 0, behind which a non-local block follows (official code of TSM)."""
@@ -247,7 +247,7 @@ class FrameResNet(nn.Module):
         self.activation_checkpointing = False
         """Whether the backward pass recomputes every block instead of storing its activations."""
         net = NETS[config.net]
-        self.stem = ConvNorm(3, config.width, 7, 2)
+        self.stem = ConvNorm2d(3, config.width, 7, 2)
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.stages, inputs = nn.ModuleList(), config.width
         for stage, count in enumerate(config.blocks):
@@ -270,11 +270,11 @@ class FrameResNet(nn.Module):
         """The largest modules that run one after the other."""
         return [block for stage in range(4) for block in self.blocks(stage)]
 
-    def blocks(self, stage: int) -> list[Bottleneck]:
+    def blocks(self, stage: int) -> list[Bottleneck2d]:
         """The blocks of a stage."""
         blocks = self.stages[stage]
         assert isinstance(blocks, nn.ModuleList)
-        return [block for block in blocks if isinstance(block, Bottleneck)]
+        return [block for block in blocks if isinstance(block, Bottleneck2d)]
 
     def encode(self, clips: Tensor) -> Tensor:
         """clips: [B, 3, T, H, W]. Returns features of the frames [B, T, D]."""

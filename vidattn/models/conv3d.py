@@ -32,7 +32,7 @@ X3D_FEATURES = 2048
 SQUEEZE = 16  # channels for one of a squeeze-excite module, rounded to eights
 
 
-class ConvNorm(nn.Module):
+class ConvNorm3d(nn.Module):
     """A convolution over time, height and width that keeps the size but for its stride, and its
     norm."""
 
@@ -77,7 +77,7 @@ def round_width(width: float, step: int = 8) -> int:
     return near + step if near < 0.9 * width else near
 
 
-class Bottleneck(nn.Module):
+class Bottleneck3d(nn.Module):
     """Fewer channels over time, then over space, then all channels again, and the input added.
 
     Depthwise, the middle convolution looks over space and time at once, and squeeze-excite and
@@ -97,13 +97,13 @@ class Bottleneck(nn.Module):
         inputs, inner, outputs = widths
         step = (1, stride, stride)
         middle, groups = ((3, 3, 3), inner) if depthwise else ((1, 3, 3), 1)
-        self.a = ConvNorm(inputs, inner, (kernel, 1, 1))
-        self.b = ConvNorm(inner, inner, middle, step, groups)
+        self.a = ConvNorm3d(inputs, inner, (kernel, 1, 1))
+        self.b = ConvNorm3d(inner, inner, middle, step, groups)
         self.gate = SqueezeExcite(inner) if squeeze else nn.Identity()
         self.act = nn.SiLU() if depthwise else nn.ReLU()
-        self.c = ConvNorm(inner, outputs)
+        self.c = ConvNorm3d(inner, outputs)
         same = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if same else ConvNorm(inputs, outputs, stride=step)
+        self.shortcut = nn.Identity() if same else ConvNorm3d(inputs, outputs, stride=step)
         self.non_local: nn.Module = nn.Identity()
         """What follows the block."""
 
@@ -114,12 +114,12 @@ class Bottleneck(nn.Module):
         return out
 
 
-class Stem(nn.Module):
+class Stem3d(nn.Module):
     """7x7 pixels of some frames, and a pool."""
 
     def __init__(self, width: int, kernel: int, step: int) -> None:
         super().__init__()
-        self.unit = ConvNorm(3, width, (kernel, 7, 7), (step, 2, 2))
+        self.unit = ConvNorm3d(3, width, (kernel, 7, 7), (step, 2, 2))
         self.pool = nn.MaxPool3d((1, 3, 3), (step, 2, 2), (0, 1, 1))
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class SeparableStem(nn.Module):
     def __init__(self, width: int, kernel: int, step: int) -> None:
         super().__init__()
         self.space = nn.Conv3d(3, width, (1, 3, 3), (1, 2, 2), (0, 1, 1), bias=False)
-        self.time = ConvNorm(width, width, (kernel, 1, 1), (step, 1, 1), groups=width)
+        self.time = ConvNorm3d(width, width, (kernel, 1, 1), (step, 1, 1), groups=width)
 
     def forward(self, clips: Tensor) -> Tensor:
         """clips: [B, 3, T, H, W]. Returns [B, C, T, H / 2, W / 2]."""
@@ -155,11 +155,11 @@ class Pathway:
 
 
 @dataclass(frozen=True)
-class Net:
+class Net3d:
     """What a net is made of."""
 
     pathways: tuple[Pathway, ...]
-    stem: Callable[[int, int, int], nn.Module] = Stem
+    stem: Callable[[int, int, int], nn.Module] = Stem3d
     depthwise: bool = False
     pool_stage: int = -1
     """The stage behind which pairs of frames are pooled."""
@@ -167,11 +167,11 @@ class Net:
 
 
 NETS = {
-    "i3d": Net((Pathway(5, ((3,), (3, 1), (3, 1), (1, 3))),), pool_stage=0),
-    "slowfast": Net(
+    "i3d": Net3d((Pathway(5, ((3,), (3, 1), (3, 1), (1, 3))),), pool_stage=0),
+    "slowfast": Net3d(
         (Pathway(1, ((1,), (1,), (3,), (3,))), Pathway(5, ((3,), (3,), (3,), (3,)), FAST_SHARE))
     ),
-    "x3d": Net(
+    "x3d": Net3d(
         (Pathway(5, ((1,), (1,), (1,), (1,))),),
         stem=SeparableStem,
         depthwise=True,
@@ -286,7 +286,7 @@ class PooledFeatures(nn.Module):
         self.width = width
         if NETS[config.net].depthwise:
             inner = int(X3D_EXPANSION * width)
-            self.before: nn.Module = ConvNorm(width, inner)
+            self.before: nn.Module = ConvNorm3d(width, inner)
             self.behind: nn.Module = nn.Linear(inner, X3D_FEATURES, bias=False)
             self.act: nn.Module = nn.ReLU()
             self.width = X3D_FEATURES
@@ -316,14 +316,14 @@ def stage_widths(config: Conv3dConfig, stage: int, path: Pathway) -> tuple[int, 
 
 def build_stage(
     config: Conv3dConfig, stage: int, path: Pathway, inputs: int
-) -> Iterator[Bottleneck]:
+) -> Iterator[Bottleneck3d]:
     """The blocks of one pathway in a stage."""
     net = NETS[config.net]
     inner, outputs = stage_widths(config, stage, path)
     kernels = path.kernels[stage]
     temporal = config.temporal_blocks if stage == 2 else 0
     for i in range(config.blocks[stage]):
-        yield Bottleneck(
+        yield Bottleneck3d(
             (inputs if i == 0 else outputs, inner, outputs),
             kernels[i % len(kernels)] if i < temporal or not temporal else 1,
             net.strides[stage] if i == 0 else 1,
@@ -350,7 +350,7 @@ def init_weights(model: ResNet3d) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, Bottleneck):
+        elif isinstance(module, Bottleneck3d):
             nn.init.zeros_(module.c.norm.weight)
         elif isinstance(module, NonLocal):
             nn.init.zeros_(module.norm.weight)

@@ -135,11 +135,11 @@ def _draw_cell(
         f'<rect class="cell" x="{x + gap:.1f}" y="{y + gap:.1f}" width="{cell - gap:.1f}" '
         f'height="{cell - gap:.1f}" fill-opacity="{_opacity(share):.2f}"></rect>'
     )
-    told = f"{escape(words)}: {number} of {total} ({100 * share:.1f} %)"
+    title = f"{escape(words)}: {number} of {total} ({100 * share:.1f} %)"
     color = ' class="over"' if share > STRONG else ""
     text = f'<text{color} x="{x + cell / 2:.1f}" y="{y + cell / 2 + 4:.1f}" text-anchor="middle">'
     count = f"{text}{number}</text>" if cell >= NUMBERED else ""
-    return f'<g class="{kind}"><title>{told}</title>{square}{count}</g>'
+    return f'<g class="{kind}"><title>{title}</title>{square}{count}</g>'
 
 
 def _class_rows(
