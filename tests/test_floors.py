@@ -31,6 +31,7 @@ DOORS = {
     "jinja2": {"output"},
     "markupsafe": {"output"},
     "numpy": {"*"},
+    "pandas": {"timeline/display"},
     "PIL": {"output/video/text", "data/augment"},
     "psutil": {"evaluation/benchmark", "cli"},
     "ray": {"inference/batch/ray"},

@@ -128,6 +128,14 @@ def test_every_public_name_resolves(name: str) -> None:
     assert name in dir(vidattn)
 
 
+def test_dir_shows_the_public_names_alone() -> None:
+    assert dir(vidattn) == PUBLIC
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (Path(vidattn.__file__).parent / "py.typed").is_file()
+
+
 def test_other_names_are_refused() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'labels_of'"):
         vidattn.labels_of  # noqa: B018

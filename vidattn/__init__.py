@@ -1,7 +1,6 @@
 """Know what happens in a long video, and when.
 
-    classifier = vidattn.load("timesformer-k400")              # a catalog name, a file, a folder
-    timeline = vidattn.segment("movie.mp4", classifier)        # or classify: one for the file
+    timeline = vidattn.segment("movie.mp4", "motion-tiny")     # or classify: one for the file
     timeline.segments, timeline.scores, timeline.labels
     vidattn.write(timeline, "movie.srt")
 
@@ -86,4 +85,4 @@ __getattr__ = lazy_getattr(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

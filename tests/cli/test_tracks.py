@@ -26,8 +26,8 @@ from vidattn.cli.terminal import live, tracks
 from vidattn.cli.terminal import timeline as report
 from vidattn.cli.terminal.tracks import TerminalStyle
 from vidattn.inference.events import Scored
-from vidattn.output.palette import COLORS, NONE, label_colors
 from vidattn.timeline import Timeline
+from vidattn.timeline.palette import COLORS, NONE, label_colors
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidattn.output.palette import COLORS, NONE
 from vidattn.output.video import text
 from vidattn.output.video.overlay import Overlay
 from vidattn.output.video.text import TextRenderer
+from vidattn.timeline.palette import COLORS, NONE
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 

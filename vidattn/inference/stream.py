@@ -21,6 +21,13 @@ from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
 from vidattn.data.frames import file_start, oldest_needed, readable_end
 from vidattn.errors import VideoError
+from vidattn.inference.arguments import (
+    Keywords,
+    Model,
+    RuntimeKeywords,
+    apply_keywords,
+    find_classifier,
+)
 from vidattn.inference.events import (
     Event,
     Finished,
@@ -39,7 +46,7 @@ from vidattn.inference.score_log import ScoreLog, ScoreRecord
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.shot_detection import ShotDetector
 from vidattn.inference.window_scoring import WindowScorer
-from vidattn.inference.windowing import Windowing, WindowingChanges
+from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding, Timeline
@@ -59,7 +66,7 @@ Source = str | os.PathLike[str] | Video
 
 def stream(
     source: Source,
-    classifier: Classifier,
+    classifier: Model = None,
     windowing: Windowing = Windowing(),
     *,
     decoding: Decoding = Decoding(),
@@ -67,20 +74,22 @@ def stream(
     log: ScoreLog | None = None,
     embeddings: bool = False,
     opening: Opening = open_video,
-    **changes: Unpack[WindowingChanges],
+    **keywords: Unpack[Keywords],
 ) -> Generator[Event, None, None]:
     """Slide a window over a video and score each position: Started, Scored per window, Finished.
 
-    windowing, and changes to it as keywords: length and spacing of the windows, region of the
-    video. The last window is moved back to end with the video, so nothing is left out. log: saves
-    the scores as they come, and resumes a run that was killed; begun after Started. embeddings:
-    whether to return the embedding of each window, too. opening: opens the video; a
+    classifier: one, or what `vidattn.load` takes, such as "motion-tiny"; None: the default model.
+    windowing: length and spacing of the windows, region of the video. keywords: fields of the three
+    settings, such as stride=, threshold= and device=. The last window ends with the video. log:
+    saves the scores as they come, and resumes a run that was killed; begun after Started.
+    embeddings: whether to return that of each window, too. opening: opens the video; a
     `vidattn.video.Prefetcher` makes many short ones go faster.
 
     Raises VideoError when the file cannot be read, or is not the same at the end (E_CHANGED), and
     UsageError for impossible numbers. `collect` makes a valid timeline of the events so far.
     """
-    windowing = windowing.with_changes(changes)
+    windowing, decoding, runtime = apply_keywords(keywords, windowing, decoding, runtime)
+    classifier = find_classifier(classifier, windowing.frames)
     clock, classes = Stopwatch(), len(classifier.labels)
     scorer = Scorer(classifier, runtime, embeddings=embeddings)
     with _opened(source, classifier.clip, runtime, opening) as video:
@@ -89,9 +98,8 @@ def stream(
         scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
         shots = ShotDetector(video.times, planned.views)
         started = _started(video, "segment", planned.windows, seen, planned, scorer, check)
-        started = replace(started, shots=shots)
-        yield started
-        views = dict(zip(planned.windows, planned.views, strict=True))
+        yield (started := replace(started, shots=shots))
+        skip, views = windowing.skip_static, dict(zip(planned.windows, planned.views, strict=True))
         size = scorer.batch_size(max(len(view.indices) for view in planned.views))
         known = {}
         if log is not None:
@@ -100,14 +108,12 @@ def stream(
         for record in known.values():
             if record.scores is not None:
                 shots.restore(planned.views[record.index], record.scores[classes + scorer.width :])
-        resumed, done = resume_from(
-            known, views, windowing.skip_static, size, classes, scorer.width
-        )
+        resumed, done = resume_from(known, views, skip, size, classes, scorer.width)
         yield from done
         unreadable = len(video.unreadable)
         pending = resumed.pending(planned.views, size)
         with cached_features(video, pending, classifier.clip, scorer, clock, shots) as cache:
-            windows = WindowScorer(views, classifier, cache, windowing.skip_static, scorer.width)
+            windows = WindowScorer(views, classifier, cache, skip, scorer.width)
             for event in windows.score(size, clock, resumed):
                 if log is not None and event.index not in known:
                     changed = shots.changes(planned.views[event.index])
@@ -167,16 +173,17 @@ def _record(event: Scored, changes: Scores, whole: bool) -> ScoreRecord:
 
 def segment(
     source: Source,
-    classifier: Classifier,
+    classifier: Model = None,
     windowing: Windowing = Windowing(),
     *,
     decoding: Decoding = Decoding(),
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
-    **changes: Unpack[WindowingChanges],
+    **keywords: Unpack[Keywords],
 ) -> Timeline:
     """The timeline of a video. Arguments and errors as of `stream`."""
-    windowing = windowing.with_changes(changes)
+    windowing, decoding, runtime = apply_keywords(keywords, windowing, decoding, runtime)
+    classifier = find_classifier(classifier, windowing.frames)
     *_, last = stream(
         source, classifier, windowing, decoding=decoding, runtime=runtime, opening=opening
     )
@@ -186,7 +193,7 @@ def segment(
 
 def classify(
     source: Source,
-    classifier: Classifier,
+    classifier: Model = None,
     *,
     frames: int | None = None,
     sampling: plan.Sampling = "auto",
@@ -196,6 +203,7 @@ def classify(
     end: float | None = None,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
+    **keywords: Unpack[RuntimeKeywords],
 ) -> Timeline:
     """One prediction for a whole file: a timeline with a single window.
 
@@ -204,12 +212,14 @@ def classify(
     (`ClipConfig.sampling`). frames: number of frames. A uniform clip has that many, and the time
     embedding is stretched to it; dense clips keep the trained length, and more frames mean more
     clips. views: spatial crops x temporal clips. pool: how to pool the probabilities of the views,
-    instead of the averaging that the weights ask for. opening: as of `stream`.
+    instead of the averaging that the weights ask for. keywords: fields of `Runtime`. classifier,
+    opening: as of `stream`.
 
     Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
     the end.
     """
-    clock = Stopwatch()
+    *_, runtime = apply_keywords(keywords, Windowing(), Decoding(), runtime)
+    classifier, clock = find_classifier(classifier, frames), Stopwatch()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:
         region = _region(video, start, end)

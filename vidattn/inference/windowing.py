@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, TypedDict
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from vidattn.errors import UsageError
 
@@ -37,28 +36,9 @@ class Windowing:
         if self.skip_static is not None and not 0 <= self.skip_static <= 255:
             raise UsageError(f"levels go from 0 to 255, got {self.skip_static:g}")
 
-    def with_changes(self, changes: Mapping[str, Any]) -> Windowing:
-        """The same with other values of some fields. Raises UsageError for unknown names."""
-        if unknown := [name for name in changes if name not in asdict(self)]:
-            hint = f"there are {', '.join(asdict(self))}, and those of the signature"
-            raise UsageError(f"no option {unknown[0]!r}", hint=hint)
-        return replace(self, **changes)
-
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values, without `skip_static` where it is off."""
         values = asdict(self)
         if self.skip_static is None:
             del values["skip_static"]
         return values
-
-
-class WindowingChanges(TypedDict, total=False):
-    """The fields of `Windowing` as keywords."""
-
-    frames: int | None
-    window: float | None
-    stride: float | None
-    overlap: float | None
-    start: float
-    end: float | None
-    skip_static: float | None

@@ -51,6 +51,16 @@ class Segment:
     windows: int | None = None
     """Windows whose center lies in the span; None where `confidence` is never known."""
 
+    @property
+    def start(self) -> float:
+        """Seconds from the first frame."""
+        return self.window.start
+
+    @property
+    def stop(self) -> float:
+        """Seconds from the first frame."""
+        return self.window.stop
+
 
 def cut_cells(windows: Sequence[Window]) -> tuple[Window, ...]:
     """Cells with the same union as the windows: a cell starts where a window starts.

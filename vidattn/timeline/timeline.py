@@ -12,13 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.errors import InputError
+from vidattn.io.files import read_file, reading
 from vidattn.io.json import dumps, dumps_pretty
 from vidattn.timeline.decoding import Decoding
+from vidattn.timeline.display import build_frame, describe, draw_ribbon
 from vidattn.timeline.document import build_document, parse_document
 from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.pooling import Pool
@@ -108,6 +112,8 @@ class Timeline:
             object.__setattr__(self, "cell_frames", _frame_ranges(self.cells, frame_times))
         if self.cell_frames is not None and len(self.cell_frames) != len(self.cells):
             raise ValueError(f"{len(self.cell_frames)} cell frames for {len(self.cells)} cells")
+
+    __repr__, _repr_html_, to_frame = describe, draw_ribbon, build_frame
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -283,6 +289,12 @@ class Timeline:
         Raises InputError, naming the fault, for anything else.
         """
         return parse_document(cls, text)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Timeline:
+        """Read a `.vidattn.json`. Raises InputError."""
+        with reading(os.fspath(path), InputError):
+            return cls.from_json(read_file(Path(path)))
 
     def round_spans(self, windows: Iterable[Window]) -> tuple[Window, ...]:
         """Windows in whole milliseconds, each at least one, none beyond the duration."""

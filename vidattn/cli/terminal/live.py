@@ -19,7 +19,7 @@ from vidattn.cli.terminal.progress import Step
 from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, segment_row, slack
 from vidattn.inference.batch.events import BatchEvent
 from vidattn.inference.events import Scored, Started
-from vidattn.output.palette import LabelColors, colors_of
+from vidattn.timeline.palette import LabelColors, colors_of
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
 

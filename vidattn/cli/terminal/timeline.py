@@ -11,9 +11,9 @@ from rich.text import Text
 
 from vidattn.cli.terminal.console import Console, format_clock, printable
 from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, score_bars, segment_rows
-from vidattn.output.palette import label_colors
 from vidattn.output.text import decimals_for, describe_coverage, model_title
 from vidattn.timeline import BACKGROUND, Timeline
+from vidattn.timeline.palette import label_colors
 from vidattn.types import VideoInfo
 
 BAR = 20

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from vidattn.cli.terminal.console import format_clock, printable
-from vidattn.output.palette import NONE, Color, LabelColors, label_colors
 from vidattn.output.text import decimals_for
 from vidattn.timeline import Timeline
+from vidattn.timeline.palette import NONE, Color, LabelColors, label_colors
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
 

@@ -11,6 +11,7 @@ from vidattn.config import ViewConfig
 from vidattn.data.plan import Sampling
 from vidattn.errors import UsageError
 from vidattn.inference import stream
+from vidattn.inference.arguments import Model, find_classifier
 from vidattn.inference.batch.events import Note
 from vidattn.inference.batch.inputs import Paths, find_videos
 from vidattn.inference.batch.outputs import OutputFiles
@@ -60,7 +61,7 @@ class ClassifyOptions:
 
 def classify_many(
     paths: Paths,
-    classifier: Classifier,
+    classifier: Model,
     out: str | os.PathLike[str],
     *,
     formats: str | Iterable[str] = "json",
@@ -88,6 +89,7 @@ def classify_many(
         retry_failed=retry_failed,
     )
     yield from map(Note, notes)
+    classifier = find_classifier(classifier, options.frames)
     with Prefetcher(limits) as opening:
         yield from BatchRunner(job, VideoClassifier(classifier, options, opening)).run()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vidattn.data.embeddings import make_embeddings, save_embeddings
 from vidattn.errors import InputError, UsageError, VideoError
 from vidattn.inference import stream
+from vidattn.inference.arguments import Keywords, Model, apply_keywords, find_classifier
 from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
 from vidattn.inference.batch.failures import TRANSIENT
 from vidattn.inference.batch.inputs import Paths, find_videos
@@ -32,7 +33,7 @@ from vidattn.inference.explain import explain_longest, require_explainable
 from vidattn.inference.overlap import resolve_overlap
 from vidattn.inference.score_log import ScoreLog
 from vidattn.inference.shot_detection import measure_changes
-from vidattn.inference.windowing import Windowing, WindowingChanges
+from vidattn.inference.windowing import Windowing
 from vidattn.io.digest import sha256
 from vidattn.io.files import exists
 from vidattn.io.json import to_json_value
@@ -110,7 +111,7 @@ class SegmentOptions:
 
 def segment_many(
     paths: Paths,
-    classifier: Classifier,
+    classifier: Model,
     out: str | os.PathLike[str],
     *,
     formats: str | Iterable[str] = "json",
@@ -123,7 +124,7 @@ def segment_many(
     limits: Limits | None = None,
     explain: bool = False,
     embeddings: bool = False,
-    **windowing: Unpack[WindowingChanges],
+    **keywords: Unpack[Keywords],
 ) -> BatchEvents:
     """Segment many videos into files, and yield what happens; nothing is printed.
 
@@ -147,13 +148,9 @@ def segment_many(
         skip_existing=skip_existing,
         retry_failed=retry_failed,
     )
-    options = SegmentOptions(
-        Windowing().with_changes(windowing),
-        decoding,
-        runtime,
-        explain=explain,
-        embeddings=embeddings,
-    )
+    settings = apply_keywords(keywords, Windowing(), decoding, runtime)
+    options = SegmentOptions(*settings, explain=explain, embeddings=embeddings)
+    classifier = find_classifier(classifier, options.windowing.frames)
     yield from map(Note, notes)
     with Prefetcher(limits) as opening:
         yield from BatchRunner(job, Segmenter(classifier, options, job, opening)).run()

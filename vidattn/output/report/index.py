@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import escape
 
-from vidattn.output.palette import color_slots
 from vidattn.output.report.assets import reveal
 from vidattn.output.report.layout import Drawing, Link, Section, ShareBar, render_page
 from vidattn.output.text import format_time
 from vidattn.timeline import Timeline
+from vidattn.timeline.palette import color_slots
 
 MAIN = 3
 """Labels that are named beside a ribbon."""

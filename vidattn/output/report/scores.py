@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.output.palette import color_slots, label_weights
 from vidattn.timeline import Timeline
 from vidattn.timeline.decoding import DIGITS, Decoding, smooth, viterbi_path
+from vidattn.timeline.palette import color_slots, label_weights
 from vidattn.timeline.switching import LabelPath
 
 STEPS = 4

@@ -15,9 +15,9 @@ from vidattn.errors import InputError
 from vidattn.io.files import replacing_file
 from vidattn.io.json import dumps
 from vidattn.output.file_names import excerpt_name
-from vidattn.output.palette import label_colors
 from vidattn.output.video.overlay import Overlay
 from vidattn.timeline import Timeline
+from vidattn.timeline.palette import label_colors
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 from vidattn.video import Opening, Video, open_video

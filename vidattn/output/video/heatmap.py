@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.io.files import replacing_file
-from vidattn.output.palette import Color
 from vidattn.output.text import format_time
 from vidattn.output.video.text import TextRenderer
 from vidattn.timeline.explanation import METHODS, Explanation
+from vidattn.timeline.palette import Color
 from vidattn.video import Opening, open_video
 from vidattn.video.writer.client import VideoWriter
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.output.palette import NONE, Color, LabelColors
 from vidattn.output.video.text import Mask, TextRenderer
+from vidattn.timeline.palette import NONE, Color, LabelColors
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window
 

@@ -7,10 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.output.test_report import long
-from vidattn.output.palette import COLORS, NONE, color_slots, label_colors
 from vidattn.output.report.assets import page_colors
 from vidattn.output.report.scores import pack_scores
 from vidattn.timeline import Timeline
+from vidattn.timeline.palette import COLORS, NONE, color_slots, label_colors
 from vidattn.types import Window
 
 # Machado et al. 2009, severity 1, linear RGB.

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.timeline import Timeline
+if TYPE_CHECKING:
+    from vidattn.timeline import Timeline
 
 Color = tuple[int, int, int]
 """Red, green, blue: 0 to 255."""

@@ -1,0 +1,48 @@
+"""Models by name, and settings as plain keywords, in the calls of Python."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import vidattn
+from vidattn.errors import UsageError
+from vidattn.inference.arguments import Keywords, RuntimeKeywords
+from vidattn.inference.windowing import Windowing
+
+
+def test_the_keywords_are_the_fields_of_the_settings() -> None:
+    names = {
+        f.name for kind in (Windowing, vidattn.Decoding, vidattn.Runtime) for f in fields(kind)
+    }
+    assert set(Keywords.__annotations__) == names
+    assert set(RuntimeKeywords.__annotations__) == {f.name for f in fields(vidattn.Runtime)}
+
+
+def test_segment_takes_a_name_and_settings_as_keywords(video: Path) -> None:
+    timeline = vidattn.segment(
+        str(video), "motion-tiny", overlap=0.5, smooth="median", threshold=0.3, device="cpu"
+    )
+    assert timeline.decoding == vidattn.Decoding("median", threshold=0.3)
+    assert timeline.windows[1].start == timeline.windows[0].center
+    assert timeline.model.name == "motion-tiny"
+    assert timeline.segments[0].start == timeline.segments[0].window.start
+
+
+def test_classify_takes_the_path_of_a_model(video: Path, model: Path) -> None:
+    assert vidattn.classify(video, model, device="cpu").labels[0] == "walk"
+
+
+def test_without_a_model_the_bundled_one_stands_in_with_a_warning(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.warns(UserWarning, match="using motion-tiny.*by its name"):
+        timeline = vidattn.segment(video)
+    assert timeline.model.name == "motion-tiny"
+
+
+def test_an_unknown_keyword_is_refused_before_the_model_loads(video: Path) -> None:
+    with pytest.raises(UsageError, match="no option 'treshold'"):
+        vidattn.segment(video, "motion-tiny", treshold=0.3)  # type: ignore[call-arg]
