@@ -70,6 +70,18 @@ except SystemExit as done:
     assert loaded_by(code) == set()
 
 
+@pytest.mark.parametrize("command", ["segment", "classify"])
+def test_a_video_that_is_not_there_is_reported_before_torch_loads(command: str) -> None:
+    code = f"""
+from vidattn.cli import main
+try:
+    main(["{command}", "nosuch.mp4"])
+except SystemExit as done:
+    assert done.code == 3, done.code
+"""
+    assert "torch" not in loaded_by(code)
+
+
 def test_a_command_loads_no_other() -> None:
     code = """
 import sys

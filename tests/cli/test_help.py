@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from tests.helpers import Run
 from vidattn.cli.app import COMMANDS, MODULES, app
 from vidattn.data.sets.registry import KNOWN
 from vidattn.models.timesformer import SCHEMES
@@ -67,7 +68,8 @@ def test_help_is_complete_narrow_and_in_current_words(name: str) -> None:
     assert OLD_WORDS.findall(" ".join(text.split())) == []
     usage = text.split("\n\n")[0].replace("COMMAND [ARGS]...", "")
     assert "...}" not in usage
-    assert "...]" not in usage.replace("[INPUT]...", "")
+    assert "...]" not in usage.replace("[INPUT...]", "")
+    assert re.findall(r"<(?:list|str|path)|\{[A-Z]", text) == []
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
@@ -90,6 +92,17 @@ def test_the_list_of_commands_has_the_first_sentence_of_each(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "models", "data", "recipe"])
 def test_lists_of_commands_are_not_cut_off(name: str) -> None:
     assert "..." not in help_of(name).split("Commands:")[1]
+
+
+@pytest.mark.parametrize("words", [[], ["segment"], ["models", "info"]])
+def test_help_is_also_a_word(words: list[str], quick: Run) -> None:
+    assert quick("help", *words).stdout == quick(*words, "--help").stdout
+
+
+def test_arguments_are_shown_by_name_alone() -> None:
+    assert " segment [OPTIONS] INPUT...\n" in help_of("segment")
+    assert "\n  INPUT...  Videos, folders" in help_of("segment")
+    assert " doctor [OPTIONS] [INPUT...]\n" in help_of("doctor")
 
 
 def test_help_names_every_dataset_and_attention_scheme() -> None:

@@ -127,8 +127,12 @@ Misused: type[Any] = typer.BadParameter.__mro__[1]
 def run(words: Sequence[str]) -> int:
     """Run the command of the words after `vidattn`; returns the exit code.
 
+    `help COMMAND` is `COMMAND --help`.
+
     Raises VidattnError, such as UsageError for an invalid command line.
     """
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
         code = app(list(words), "vidattn", obj=list(words), standalone_mode=False)
     except Misused as error:

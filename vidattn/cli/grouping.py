@@ -9,7 +9,7 @@ defaults and checks of combinations are those of the dataclass.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import MISSING, Field, fields
 from inspect import Parameter, Signature
@@ -99,7 +99,12 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 
 class Sections(TyperCommand):
     """A command whose `--help` lists options in titled sections, in the order of its signature;
-    untitled options come last."""
+    untitled options come last. Arguments are shown by name alone: INPUT..."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the first line after the command."""
+        shown = [_show_argument(parameter) for parameter in _arguments(self.get_params(ctx))]
+        return [str(self.options_metavar), *shown]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the sections; --help is among the untitled options."""
@@ -108,6 +113,8 @@ class Sections(TyperCommand):
             kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
             title = getattr(parameter, "rich_help_panel", None) or kind
             if (row := parameter.get_help_record(ctx)) is not None:
+                if kind == "Arguments":
+                    row = (_show_argument(parameter).strip("[]"), row[1])
                 sections.setdefault(title, []).append(row)
         if (untitled := sections.pop("Options", None)) is not None:
             sections["Options"] = untitled
@@ -124,6 +131,16 @@ class Commands(TyperGroup):
         rows = [(name, one.get_short_help_str(limit=500)) for name, one in self.commands.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _arguments(parameters: Iterable[Any]) -> list[Any]:
+    return [one for one in parameters if one.param_type_name == "argument"]
+
+
+def _show_argument(argument: Any) -> str:
+    """INPUT, INPUT... for several, [INPUT...] where none are needed."""
+    name = f"{argument.metavar}{'...' * (argument.nargs == -1)}"
+    return name if argument.required else f"[{name}]"
 
 
 def _split(hint: Any) -> tuple[Any, Any]:

@@ -33,11 +33,12 @@ def load_model(
     weights. frames: frames per clip, which decide about the default. check: called before a
     download, which it may prevent by an error.
     """
+    from vidattn.weights.download import host_of
     from vidattn.weights.loading import load, load_default
 
     def announce(entry: CatalogEntry) -> None:
         check()
-        console.note(f"downloading {entry.name} ({entry.license}) from {entry.location}")
+        console.note(f"downloading {entry.name} ({entry.license}) from {host_of(entry.location)}")
 
     if options.model is not None:
         classifier = load(options.model, offline=options.offline, announce=announce)

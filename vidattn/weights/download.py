@@ -163,7 +163,7 @@ def _fetch(url: str, part: _Part, progress: Progress | None) -> None:
             break
     resumable = "run the same command again to resume; or " * part.keep_if_resumable()
     raise UnavailableError(
-        f"cannot be downloaded from {_host(url)}: {reason}", hint=resumable + manual_hint(url)
+        f"cannot be downloaded from {host_of(url)}: {reason}", hint=resumable + manual_hint(url)
     )
 
 
@@ -172,7 +172,8 @@ def manual_hint(url: str) -> str:
     return f"get {url} by other means and pass the file with -m, or: vidattn models import FILE"
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
+    """The host of an address; other text as it is."""
     return urllib.parse.urlparse(url).hostname or url
 
 
@@ -212,7 +213,7 @@ def _request_rest(url: str, part: _Part, progress: Progress | None) -> int:
 
 
 def _web_page_error(url: str) -> UnavailableError:
-    message = f"{_host(url)} sent a web page instead of the file"
+    message = f"{host_of(url)} sent a web page instead of the file"
     return UnavailableError(message, hint=manual_hint(url))
 
 
@@ -227,7 +228,7 @@ def _check_content(part: _Part, sha256: str, url: str) -> None:
     if not actual.startswith(sha256.lower()):
         part.path.unlink()
         raise UnavailableError(
-            f"{_host(url)} sent another file (sha256 {actual[:16]}..., not {sha256}); deleted",
+            f"{host_of(url)} sent another file (sha256 {actual[:16]}..., not {sha256}); deleted",
             hint="try again; if the digest stays the same, the file behind the link has changed",
         )
 
@@ -278,7 +279,7 @@ def _download_files(hub_id: str, patterns: list[str], offline: bool) -> Path:
         if isinstance(error, OSError) and error.errno in FULL:
             cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
             raise _cache_error(cache, error, "HF_HUB_CACHE") from error
-        host = _host(huggingface_hub.constants.ENDPOINT)  # HF_ENDPOINT in the environment
+        host = host_of(huggingface_hub.constants.ENDPOINT)  # HF_ENDPOINT in the environment
         message = f"cannot be downloaded from {host}: {_describe_root(error)}"
         if is_offline(offline):
             message = "not downloaded yet, and offline"

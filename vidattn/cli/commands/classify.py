@@ -14,6 +14,7 @@ from vidattn.cli.model_loading import require_readable
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
+from vidattn.inference.batch.inputs import find_existing
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.classify import ClassifyOptions, VideoClassifier
@@ -48,13 +49,13 @@ def classify(
 
     Example: vidattn classify movie.mp4 --frames 96
     """
+    console = Console(quiet=quiet)
+    files, videos = output.files(), find_existing(inputs, console.note)
     from vidattn.inference.batch.classify import ClassifyOptions
-    from vidattn.inference.batch.inputs import find_existing
-    from vidattn.inference.batch.runner import BatchJob, BatchRunner
+    from vidattn.inference.batch.runner import BatchJob, BatchRunner  # loads torch: after errors
     from vidattn.video import Prefetcher
 
-    console = Console(quiet=quiet)
-    job = BatchJob.create(find_existing(inputs, console.note), output.files(), **vars(batch))
+    job = BatchJob.create(videos, files, **vars(batch))
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
     with Prefetcher(limits) as opening:
         task = _load(console, model, wanted, opening, partial(require_readable, job.paths, limits))

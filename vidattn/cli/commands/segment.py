@@ -64,12 +64,12 @@ def segment(
 
     Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
     """
-    from vidattn.inference.batch.runner import BatchJob
+    console, auto = Console(quiet=quiet), isinstance(decoding.threshold, groups.AutoThreshold)
+    files, videos = output.files("json,srt,html"), find_existing(inputs, console.note)
+    from vidattn.inference.batch.runner import BatchJob  # loads torch: after errors
     from vidattn.inference.batch.segment import SegmentOptions
 
-    console, auto = Console(quiet=quiet), isinstance(decoding.threshold, groups.AutoThreshold)
     wanted = SegmentOptions(windows, decoding, runtime, cuts, resume, explain, embeddings, auto)
-    files, videos = output.files("json,srt,html"), find_existing(inputs, console.note)
     job = BatchJob.create(videos, files, **vars(batch))
     wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)
