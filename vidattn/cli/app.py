@@ -16,6 +16,7 @@ from vidattn.errors import UsageError
 from vidattn.io.files import is_file
 
 COMMANDS = {
+    "demo": "Segment a short drawn video of known camera moves, as a first try.",
     "classify": "Classify whole videos and report how much of each the model saw.",
     "segment": "Segment long videos into labeled intervals.",
     "train": "Train a model on a dataset.",
