@@ -31,6 +31,7 @@ PUBLIC = [
     "annotate",
     "classify",
     "classify_many",
+    "evaluate",
     "excerpts",
     "explain",
     "load",
@@ -39,6 +40,7 @@ PUBLIC = [
     "segment",
     "segment_many",
     "stream",
+    "train",
     "write",
 ]
 

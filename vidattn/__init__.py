@@ -16,6 +16,7 @@ from vidattn.io.lazy import lazy_getattr
 if TYPE_CHECKING:
     from vidattn.config import ViewConfig
     from vidattn.errors import VidattnError
+    from vidattn.evaluation.call import evaluate
     from vidattn.inference.batch.classify import classify_many
     from vidattn.inference.batch.events import Done, Failed, Skipped
     from vidattn.inference.batch.segment import segment_many
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from vidattn.output.video.annotate import annotate, excerpts
     from vidattn.timeline import Decoding, Segment, Timeline
     from vidattn.timeline.explanation import Explanation
+    from vidattn.training.call import train
     from vidattn.types import Item, View, Window
     from vidattn.video import open_video
     from vidattn.weights import load, save
@@ -52,6 +54,7 @@ __all__ = [
     "annotate",
     "classify",
     "classify_many",
+    "evaluate",
     "excerpts",
     "explain",
     "load",
@@ -60,12 +63,14 @@ __all__ = [
     "segment",
     "segment_many",
     "stream",
+    "train",
     "write",
 ]
 
 _HOMES = {
     "config": ("ViewConfig",),
     "errors": ("VidattnError",),
+    "evaluation.call": ("evaluate",),
     "inference.batch.classify": ("classify_many",),
     "inference.batch.events": ("Done", "Failed", "Skipped"),
     "inference.batch.segment": ("segment_many",),
@@ -77,6 +82,7 @@ _HOMES = {
     "output.video.annotate": ("annotate", "excerpts"),
     "timeline": ("Decoding", "Segment", "Timeline"),
     "timeline.explanation": ("Explanation",),
+    "training.call": ("train",),
     "types": ("Item", "View", "Window"),
     "video": ("open_video",),
     "weights": ("load", "save"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import vidattn as vidattn_package
 from tests import processes
 from tests.helpers import Run, write_video
 
@@ -52,6 +53,19 @@ def test_a_run_leaves_a_usable_model(vidattn: Run, quick: Run, tmp_path: Path) -
     assert {p.name for p in run.iterdir()} >= {"recipe.json", "log.jsonl", "model.safetensors"}
     measured = quick("eval", "-m", run, "--samples", "20", "--views", "1x1", "--json", "-q")
     assert json.loads(measured.stdout)["scored"] == 20
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_python_trains_and_measures_as_the_commands_do(quick: Run, clips: Path) -> None:
+    shape = {"model.depth": 1, "model.width": 16, "model.heads": 2}
+    once = {"optim.epochs": 1, "data.clips_per_epoch": 0, "data.workers": 0}
+    classifier = vidattn_package.train(clips, "run", settings=shape | once, device="cpu")
+    assert classifier.labels == ("long", "short")
+    measured = vidattn_package.evaluate("run", clips, runtime=vidattn_package.Runtime("cpu"))
+    printed = json.loads(
+        quick("eval", "-m", "run", "--dataset", clips, "--device", "cpu", "--json").stdout
+    )
+    assert measured == printed
 
 
 def test_a_finished_run_is_not_overwritten(quick: Run) -> None:

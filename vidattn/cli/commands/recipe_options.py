@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,7 +80,9 @@ class RecipeOptions:
 
     def _name_dataset(self, recipe: Recipe) -> Recipe:
         if self.dataset:
-            recipe = recipes.fit_to_dataset(recipe, _normalize(self.dataset))
+            from vidattn.data.sets.registry import normalize_name
+
+            recipe = recipes.fit_to_dataset(recipe, normalize_name(self.dataset))
         if not recipe.data.dataset:
             raise UsageError("no dataset", hint="name one with --dataset")
         return recipe
@@ -172,12 +173,3 @@ def _parse_batch_size(text: str | None) -> int | None:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise UsageError(f"--batch-size {text}: neither a number above 0 nor auto")
-
-
-def _normalize(dataset: str) -> str:
-    """One text for one dataset: ./clips/ is clips, unless a known dataset is called so."""
-    from vidattn.data.sets.registry import KNOWN
-
-    name = os.path.normpath(dataset)
-    is_folder = name != dataset.rstrip("/")
-    return f"./{name}" if is_folder and (name in KNOWN or name == "motion") else name

@@ -58,6 +58,13 @@ KNOWN: dict[str, DatasetInfo] = {
 """Every named dataset; a new one is a file that opens it and a row here."""
 
 
+def normalize_name(dataset: str) -> str:
+    """One text for one dataset: ./clips/ is clips, unless a known dataset is called so."""
+    name = os.path.normpath(dataset)
+    is_folder = name != dataset.rstrip("/")
+    return f"./{name}" if is_folder and (name in KNOWN or name == "motion") else name
+
+
 def open_dataset(
     name_or_path: str,
     data_root: Path | None = None,
