@@ -38,12 +38,21 @@ def load_model(
 
     def announce(entry: CatalogEntry) -> None:
         check()
-        console.note(f"downloading {entry.name} ({entry.license}) from {host_of(entry.location)}")
+        pending.append(f"{entry.name} ({entry.license}) from {host_of(entry.location)}")
+        if not entry.is_url:  # of these no progress is known
+            begin()
 
+    def begin(*_: object) -> None:
+        while pending:
+            console.note(f"downloading {pending.pop()}")
+
+    pending: list[str] = []
     if options.model is not None:
-        classifier = load(options.model, offline=options.offline, announce=announce)
+        classifier = load(options.model, offline=options.offline, announce=announce, progress=begin)
     else:
-        classifier, notice = load_default(frames, options.offline, announce=announce)
+        classifier, notice = load_default(
+            frames, options.offline, announce=announce, progress=begin
+        )
         if notice:
             console.note(notice)
     card = classifier.card
