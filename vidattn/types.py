@@ -146,6 +146,12 @@ class VideoInfo(JsonFields):
         least, most = RANGES.get(name, (value, value))
         return bool(least <= value <= most) and not (name == "codec" and len(value) > 100)
 
+    @property
+    def is_plausible(self) -> bool:
+        """Whether a video can have the facts that a file states of itself."""
+        stated = ("fps", "width", "height", "rotation", "codec")
+        return all(self.is_possible(name, getattr(self, name)) for name in stated)
+
     start_offset: float | None = None
     """Seconds from the start of the file, from which players count, to the first frame; None where
     it begins with the first frame. Times here count from the first frame."""

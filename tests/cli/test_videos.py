@@ -25,7 +25,7 @@ def test_segment_writes_excerpts(quick: Run, video: Path, model: Path, tmp_path:
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert names == ["walk.vidattn.mp4", "walk.vidattn.srt"]
     with open_video(tmp_path / "out" / "walk.vidattn.mp4") as video:
-        assert (video.frames, video.height) == (40, 144)
+        assert (video.frames, video.height) == (40, 360)
     cuts = sorted(p.name for p in (tmp_path / "cuts").iterdir())
     assert cuts[0].startswith("walk.01.")
     count = "1 excerpt" if len(cuts) == 1 else f"{len(cuts)} excerpts"

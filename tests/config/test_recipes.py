@@ -271,7 +271,7 @@ def test_a_recipe_with_former_names_of_settings_still_loads() -> None:
     recipe = from_plain(Recipe, plain)
     assert recipe.clip.train_sampling == "bins"
     assert recipe.data == DataConfig(
-        "motion", "", 0, 9, "", 0, 7, True, (3, 4), "inverse", "", 0, 0.2, 0.4
+        "motion", 0, 9, "", 0, 7, True, (3, 4), "inverse", "", 0, 0.2, 0.4
     )
     assert (recipe.optim.activation_checkpointing, recipe.optim.trainable) == (True, "head")
     assert recipe.init_scheme == "scratch"

@@ -220,7 +220,9 @@ def test_a_recipe_says_which_kind_of_model_it_is_of() -> None:
         assert from_plain(Recipe, to_plain(recipe)) == recipe
     plain = to_plain(find_recipe("small-stam"))
     assert plain["model"]["kind"] == "stam"
-    with pytest.raises(RecipeError, match=r"model.kind: expected one of timesformer, stam, got"):
+    with pytest.raises(
+        RecipeError, match=r"model.kind: expected one of timesformer, stam, .*, got"
+    ):
         from_plain(Recipe, plain | {"model": {"kind": "resnet"}})
     with pytest.raises(RecipeError, match=r"model.time_depth: no such setting"):
         from_plain(Recipe, plain | {"model": {"time_depth": 2}})

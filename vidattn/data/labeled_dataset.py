@@ -232,7 +232,10 @@ def item_span(item: Item) -> tuple[float, float]:
 
 def one_sided_classes(train: LabeledDataset, val: LabeledDataset) -> dict[Split, list[str]]:
     """The classes without a video in each split, of those that have one in the other."""
-    used = {split.split: {item.label for item in split.items} for split in (train, val)}
+    used = {
+        split: {item.label for item in items}
+        for split, items in (("train", train.items), ("val", val.items))
+    }
     pairs: tuple[tuple[Split, Split], ...] = (("train", "val"), ("val", "train"))
     return {one: [train.labels[i] for i in sorted(used[other] - used[one])] for one, other in pairs}
 

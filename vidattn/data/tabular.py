@@ -47,6 +47,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "youtube_id": ("youtube_id", "video_id"),
 }
 """Purpose of a column -> its possible headers, in any case."""
+TIMELINE_COLUMNS = ("start_frame", "end_frame", "score")
+"""What timelines in tables have beside times and labels."""
 EDGE, PLACE = (
     "start|begin|first|from|onset|end|stop|last|to|offset",
     "frames?|idx|index|tc|timecode",
@@ -134,8 +136,11 @@ def note_columns(path: Path, group_by: str = "") -> tuple[str, ...]:
         names = next((fields for _, fields in _split_records(path, first)), [])
     known = {alias for aliases in COLUMNS.values() for alias in aliases}
     known.add(group_by.strip().casefold())
+    found = _find_columns(names)
+    if {"start", "end"} <= found.keys():
+        known.update(TIMELINE_COLUMNS)
     others = [name for name in names if name.strip().casefold() not in known]
-    if not others or not _find_columns(names):
+    if not others or not found:
         return ()
     return (f"{path}: columns that are not read: {', '.join(others)}",)
 

@@ -122,7 +122,7 @@ def _copy_same(
 
 def _compare(ours: ModelConfig, theirs: ModelConfig, names: Sequence[str]) -> list[str]:
     """The names of the settings that differ."""
-    return [name for name in names if getattr(ours, name) != getattr(theirs, name)]
+    return [n for n in names if getattr(ours, n, None) != getattr(theirs, n, None)]
 
 
 def _fit_embeddings(model: Transformer, source: Transformer) -> tuple[dict[str, Tensor], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -195,7 +196,10 @@ class BatchPrinter:
         if number := stop():
             self.console.warn(f"stopped; {self.done} of {len(self.job.paths)} inputs are done")
             raise StopRequested(number)
-        return self.summarize()
+        code = self.summarize()
+        if self._silent and code == ExitCode.DONE:
+            raise StopRequested(signal.SIGPIPE)
+        return code
 
     @property
     def done(self) -> int:

@@ -185,8 +185,7 @@ class SupervisedVideo(Video):
             raise ValueError("the file does not last until its last frame")
         if not 0 <= (self.details.start_offset or 0.0) < np.inf:
             raise ValueError("the file begins after its first frame")
-        facts = ("fps", "width", "height", "rotation", "codec")
-        if not all(self.details.is_possible(name, getattr(self.details, name)) for name in facts):
+        if not self.details.is_plausible:
             raise ValueError("no video has such facts")
         if not 0 < min(self.width, self.height) <= max(self.width, self.height) <= MAX_SIDE:
             raise ValueError("frames have no such size")

@@ -73,6 +73,8 @@ class DecodeWorker:
             return open_container(source, limits)
 
         found = self._probe(fd, limits, open_source)
+        if not found.details.is_plausible:
+            raise VideoError("what it states makes no sense", code="E_DECODE")
         convert = Converter(*found.stored, found.rotation, meta["short_side"])
         size = (convert.width, convert.height)
         if size[0] * size[1] > limits.max_pixels:
