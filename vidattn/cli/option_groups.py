@@ -291,7 +291,7 @@ Cuts = Annotated[
     ),
 ]
 VIEWS = {
-    "frames": option("--frames", "N", "Total frames to sample. Default: as in training.", min=1),
+    "frames": option("--frames", "N", "Frames to sample in all, rounded to whole clips.", min=1),
     "views": option("--views", "SxT", "Spatial crops (1 or 3) x clips, such as 3x1.", parser=views),
     "sampling": option(
         "--sampling",

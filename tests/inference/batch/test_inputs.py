@@ -105,7 +105,7 @@ def test_a_folder_search_names_what_it_leaves_out(tmp_path: Path) -> None:
     notes: list[str] = []
     assert len(find_videos(tmp_path, notes.append)) == 13
     (note,) = notes
-    assert note.endswith("left out 3 files that do not end as videos do: .jpg (2), .txt (1)")
+    assert note.endswith("left out 3 files without the ending of videos: .jpg (2), .txt (1)")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -18,6 +18,7 @@ from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, read_labels, require_weights_name, save_fitted
 from vidattn.cli.terminal.comparison import difference_lines, metric_lines
 from vidattn.cli.terminal.console import Console
+from vidattn.config.labels import normalize_label
 from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.inference.batch.inputs import find_videos
 from vidattn.inference.batch.outputs import require_writable
@@ -28,6 +29,7 @@ from vidattn.io.json import dumps
 from vidattn.io.search import walk_files
 from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
+from vidattn.timeline.segments import BACKGROUND
 from vidattn.video.protocol import Limits
 
 if TYPE_CHECKING:
@@ -239,6 +241,7 @@ class MetricsRun:
         truth = _read_truth(self.console, self.truth, self.reading.split)
         timelines = self.source.load(inputs)
         pairing = pair_videos(truth.videos, timelines)
+        self._warn_of_unknown_labels(pairing)
         metrics, fitted = self._measure(pairing)
         document = {
             "task": "segment",
@@ -257,6 +260,18 @@ class MetricsRun:
             return ExitCode.NOT_AS_EXPECTED
         incomplete = pairing.missing or self.source.failed
         return ExitCode.INCOMPLETE if incomplete else ExitCode.DONE
+
+    def _warn_of_unknown_labels(self, pairing: Pairing) -> None:
+        """Warn of labels of the ground truth that no model here can give."""
+        pairs = [(truth, timeline) for truth, timeline in pairing.pairs if timeline is not None]
+        known = {normalize_label(name) for _, timeline in pairs for name in timeline.labels}
+        known |= {normalize_label(name) for name in (*(self.reading.background or ()), BACKGROUND)}
+        names = {
+            name for truth, _ in pairs for name in (*truth.frames, *(s[1] for s in truth.spans))
+        }
+        if unknown := sorted(name for name in names if normalize_label(name) not in known):
+            some = ", ".join(unknown[:5]) + ", ..." * (len(unknown) > 5)
+            self.console.warn(f"{self.truth}: labels that the model does not have: {some}")
 
     def _measure(self, pairing: Pairing) -> tuple[dict[str, Any], dict[str, float]]:
         """All metrics; and the best threshold and its F1, if it is to be found."""

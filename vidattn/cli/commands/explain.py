@@ -108,7 +108,7 @@ def explain(
     path, saved = _find_video(path)
     if output.folder is not None:
         require_writable(output.folder)
-    classifier = load_model(console, model, target.frames)
+    classifier = load_model(console, _choose_model(model, saved), target.frames)
     exact = replace(runtime, precision="fp32")
     explainer = Explainer(console, path, classifier, target, exact, limits, saved)
     explanation, unreadable, written = explainer.run(output)
@@ -129,6 +129,14 @@ def _find_video(path: str) -> tuple[str, Timeline | None]:
     source = str(beside) if not exists(source) and is_file(beside) else source
     require_existing([VideoInput(source)])
     return source, saved
+
+
+def _choose_model(model: groups.ModelOptions, saved: Timeline | None) -> groups.ModelOptions:
+    """The model that was named, or that of a saved timeline if the catalog has its name."""
+    from vidattn.weights.catalog import CATALOG
+
+    name = saved and saved.model.name
+    return replace(model, model=name) if model.model is None and name in CATALOG else model
 
 
 @dataclass(frozen=True)

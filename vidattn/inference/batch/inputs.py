@@ -168,7 +168,7 @@ def _files_below(folder: str, note: Callable[[str], None], kind: InputKind) -> I
         more = f" and {len(others) - MOST_KINDS} more" if len(others) > MOST_KINDS else ""
         files = count_noun(others.total(), "file")
         names = f"{', '.join(kinds)}{more}"
-        note(f"{folder}: left out {files} that do not end as {kind.noun} do: {names}")
+        note(f"{folder}: left out {files} without the ending of {kind.noun}: {names}")
 
 
 def _flatten(paths: Iterable[str], note: Callable[[str], None], kind: InputKind) -> Iterator[str]:
@@ -181,8 +181,11 @@ def _flatten(paths: Iterable[str], note: Callable[[str], None], kind: InputKind)
 
 def _closed_folders(pattern: str) -> Iterator[str]:
     """Folders in which a pattern would look, and may not."""
-    while (folder := os.path.dirname(pattern)) not in ("", pattern):  # noqa: PTH120
-        for path in glob.iglob(folder, recursive=True):  # noqa: PTH207
+    while glob.has_magic(pattern):
+        folder, name = os.path.split(pattern)
+        # Of a folder whose name is given, nothing is listed: it need not be readable.
+        searched = glob.iglob(folder, recursive=True) if glob.has_magic(name) else ()  # noqa: PTH207
+        for path in searched:
             try:
                 os.scandir(path).close()
             except NotADirectoryError:
