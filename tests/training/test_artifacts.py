@@ -200,7 +200,8 @@ def test_all_processes_report_broken_videos(damaged: Path, tmp_path: Path) -> No
     recipe = replace(recipe, data=replace(TINY.data, dataset=str(damaged)))
     words = json.dumps(to_plain(recipe)), tmp_path / "run"
     assert together(TOGETHER, tmp_path / "told", *words) == [["IncompleteValidation", 1, 1]] * 2
-    assert [row["event"] for row in rows(tmp_path / "run")] == ["note", "lost", "lost", "epoch"]
+    kinds = [row["event"] for row in rows(tmp_path / "run")]
+    assert kinds == ["note", "note", "lost", "lost", "epoch", "verdict"]
 
 
 def test_an_unwritable_run_dir_is_refused_at_once(folder: Path, tmp_path: Path) -> None:
