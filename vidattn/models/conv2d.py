@@ -3,6 +3,8 @@
 
 Every net is a ResNet-50 that scores each frame; what differs is the block, by a table. The clip's
 logits are the mean of its frames'.
+
+All but MSNet equal the code of their authors; of MSNet the motion module does, the whole does not.
 """
 
 from __future__ import annotations
