@@ -16,11 +16,11 @@ is behind the best of 25 fixed settings, chosen afterwards.
 import argparse
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+from gathering import RULES, Rule, count, decoded
 from gathering_videos import (
     LAYOUTS,
     ClipShots,
@@ -33,11 +33,10 @@ from gathering_videos import (
 )
 
 import vidattn
-from vidattn.evaluation.metrics import f1, overlaps
+from vidattn.evaluation.metrics import f1
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 
-Rule = Callable[[vidattn.Timeline], list[Span]]
 Scored = list[tuple[vidattn.Timeline, KnownVideo]]
 COSTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 FIXED: tuple[dict[str, object], ...] = (
@@ -47,54 +46,6 @@ FIXED: tuple[dict[str, object], ...] = (
     *({"smooth": "none", "min_duration": s} for s in (1.0, 2.0, 4.0)),
     *({"smooth": "mean", "kernel": 5, "min_duration": s} for s in (1.0, 2.0, 4.0)),
 )
-
-
-def decoded(**settings: object) -> Rule:
-    """The segments that `vidattn timeline` makes with these settings."""
-
-    def spans(timeline: vidattn.Timeline) -> list[Span]:
-        found = timeline.with_decoding(**settings).segments
-        return [(s.window.start, s.window.stop, s.label_id) for s in found]
-
-    return spans
-
-
-def last_window(timeline: vidattn.Timeline) -> list[Span]:
-    """Each window's label from its end until the end of the next, as mmaction2's demo shows it."""
-    edges = [0.0, *(w.stop for w in timeline.windows[1:]), timeline.duration]
-    spans: list[Span] = []
-    labels = timeline.scores.argmax(axis=1).tolist()
-    for start, stop, label in zip(edges, edges[1:], labels, strict=False):
-        if spans and spans[-1][2] == label:
-            start = spans.pop()[0]
-        if stop > start:
-            spans.append((start, stop, label))
-    return spans
-
-
-RULES: dict[str, Rule] = {
-    "last window wins": last_window,
-    "mean of windows": decoded(smooth="none"),
-    "median": decoded(smooth="median"),
-    "viterbi, cost 2": decoded(smooth="viterbi"),
-    "viterbi, cost 8": decoded(smooth="viterbi", switch_cost=8.0),
-    "default, no cuts": lambda timeline: decoded()(replace(timeline, cuts=None)),
-    "default": decoded(),
-}
-
-
-def count(spans: list[Span], truth: list[Span], share: float) -> np.ndarray:
-    """Right, wrong and missed segments, each true one found once."""
-    free, right = list(range(len(truth))), 0
-    for start, stop, label in spans:
-        same = [i for i in free if truth[i][2] == label]
-        if not same:
-            continue
-        pairs = overlaps(np.array([[start, stop]]), np.array([truth[i][:2] for i in same]))[0]
-        if pairs.max() >= share:
-            free.remove(same[int(pairs.argmax())])
-            right += 1
-    return np.array([right, len(spans) - right, len(truth) - right])
 
 
 def seconds_of(span: Window, truth: Iterable[Span], label: int) -> float:

@@ -19,20 +19,17 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from gathering import FPS, SIDE, Span, camera
 
 import vidattn
 from vidattn.data.annotations.ground_truth import read_ground_truth
-from vidattn.data.motion.camera import LABELS, CameraPath, draw_shake
+from vidattn.data.motion.camera import LABELS, CameraPath
 from vidattn.data.motion.scene import degrade, render
 from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
 from vidattn.evaluation.metrics import label_runs
 from vidattn.video import MemoryVideo, open_video
 
-FPS, STEP, SIDE = 24, 8, 64  # frames a second, steps of motion-tiny a second, pixels
-AXES = {"pan": 0, "tilt": 1, "zoom": 2, "roll": 3}
-POSITIVE = {"right", "down", "in", "cw"}
 LAYOUTS = ("shots", "mixed", "breakfast", "activitynet")
-Span = tuple[float, float, int]
 
 
 class Shots(Protocol):
@@ -121,24 +118,6 @@ class ClipShots:
         clip = own[int(rng.integers(len(own)))]
         there_and_back = np.concatenate([clip, clip[-2:0:-1]])
         return there_and_back[np.arange(count) % len(there_and_back)]
-
-
-def camera(rng: np.random.Generator, label: int, frames: int) -> CameraPath:
-    """The path of a shot of `frames` at FPS, its speed and unsteadiness drawn."""
-    steps = frames * STEP // FPS + 4
-    points = np.zeros((steps, 4))
-    speed = float(np.exp(rng.uniform(np.log(0.012), np.log(0.04))))
-    kind, _, way = LABELS[label].partition(" ")
-    if kind in AXES:
-        axis = AXES[kind]
-        rate = speed if axis < 2 else 2 * speed
-        if axis == 2:  # not so far that nothing is left to see
-            rate = max(min(rate, 1.3 / steps), 0.018)
-        points[:, axis] = (1 if way in POSITIVE else -1) * rate * np.arange(steps)
-    shake = {"static": rng.uniform(0, 0.0015), "handheld": max(speed, 0.012)}
-    points += draw_shake(rng, steps, shake.get(kind, rng.uniform(0, 0.25) * speed))
-    times = np.arange(-1, frames + 1) * STEP / FPS + 1
-    return CameraPath(CameraPath(points).at(times - 1))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from vidattn.config.checks import MAX_COUNT, require
@@ -113,7 +114,7 @@ class OptimConfig:
     """Trainable parameters: all, the head, or the temporal layers and the head."""
 
     def __post_init__(self) -> None:
-        rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
+        rising = all(a < b for a, b in pairwise(self.milestones))
         mixes = self.mixup > 0 or self.cutmix > 0
         rules = {
             "lr": (0 < self.lr < math.inf, "> 0 and finite"),

@@ -167,7 +167,7 @@ class ExciteBlock(Bottleneck2d):
         x = x + x * (self.expand(change).sigmoid() - 0.5)
         *chunks, last = x.chunk(CHUNKS, dim=1)
         outs: list[Tensor] = []
-        for chunk, time, space in zip(chunks, self.times, self.spaces, strict=False):
+        for chunk, time, space in zip(chunks, self.times[:-1], self.spaces, strict=True):
             z = chunk if self.first or not outs else chunk + outs[-1]
             outs.append(space(time(z, frames)).relu())
         outs.append(self.pool(self.times[-1](last, frames)))
@@ -182,7 +182,7 @@ class MotionSqueeze(nn.Module):
         self.reduce = ConvNorm2d(width, MATCH_WIDTH)
         kernels, widths = (7, 3, 3, 3), (3, 16, 32, 64, width)
         self.within = nn.ModuleList(
-            ConvNorm2d(a, a, k, groups=a) for k, a in zip(kernels, widths, strict=False)
+            ConvNorm2d(a, a, k, groups=a) for k, a in zip(kernels, widths[:-1], strict=True)
         )
         self.across = nn.ModuleList(ConvNorm2d(a, b) for a, b in pairwise(widths))
 
