@@ -85,6 +85,10 @@ class VideoError(InputError):
         self.code = code
 
 
+TRANSIENT = frozenset({"E_DECODER_DIED", "E_TIMEOUT", "E_MEMORY", "E_SYSTEM"})
+"""Reason codes of failures and gaps that another attempt may avoid."""
+
+
 class WeightsError(InputError):
     """A checkpoint that is missing, broken, of an unknown layout, or of another shape."""
 

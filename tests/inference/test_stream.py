@@ -193,17 +193,33 @@ def test_a_stopped_stream_has_a_valid_timeline(video: MemoryVideo, classifier: C
     assert Timeline.from_json(timeline.to_json()).segments == timeline.segments
 
 
-def test_a_truncated_video_is_incomplete(classifier: Classifier) -> None:
-    class Torn(MemoryVideo):
-        def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
-            yield from list(super().stream(indices))[:6]
-            raise VideoError("torn", code="E_DECODER_DIED")
+class Torn(MemoryVideo):
+    """A video whose decoder dies after some frames."""
 
-    events = infer.stream(
-        Torn(color_frames(("red", 4)), fps=FPS), classifier, runtime=Runtime(batch_size=1)
-    )
+    lasts = 6
+
+    def stream(self, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:  # type: ignore[override]
+        yield from list(super().stream(indices))[: self.lasts]
+        raise VideoError("torn", code="E_DECODER_DIED")
+
+
+def test_a_decoder_that_dies_before_the_first_score_is_an_error(classifier: Classifier) -> None:
+    video = Torn(color_frames(("red", 4)), fps=FPS)
+    video.lasts = 3
     with pytest.raises(VideoError, match="torn"):
-        list(events)
+        infer.segment(video, classifier, batch_size=1)
+    assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
+
+
+def test_a_decoder_that_dies_leaves_the_windows_scored_until_then(classifier: Classifier) -> None:
+    video = Torn(color_frames(("red", 4)), fps=FPS)
+    *_, last = infer.stream(video, classifier, batch_size=1)
+    assert isinstance(last, infer.Finished)
+    assert last.failure is not None
+    assert last.failure.code == "E_DECODER_DIED"
+    assert spans(last.timeline) == [("red", 0.0, 1.0)]
+    assert last.timeline.unreadable == ((Window(1.0, 4.0), "E_DECODER_DIED"),)
+    assert last.timeline.warnings[-1] == "torn"
     assert not [t for t in threading.enumerate() if t.name.startswith("ahead")]
 
 

@@ -71,6 +71,8 @@ class Finished:
     timeline: Timeline
     embeddings: Scores | None = None
     """Of the windows of the timeline, float32 [N, D], if asked for."""
+    failure: VideoError | None = None
+    """What ended the decoder, where the timeline has only the windows scored until then."""
 
 
 Event = Started | Scored | Finished
@@ -83,11 +85,11 @@ def collect(
     decoding: Decoding = Decoding(),
     *,
     run: dict[str, float] | None = None,
-    reason: str = "E_INTERRUPTED",
+    failure: VideoError | None = None,
 ) -> Timeline:
     """A timeline of the windows scored so far; missing spans are listed as unreadable.
 
-    reason: the reason code of the windows that are still to come.
+    failure: why the other windows are still to come; None where the run was interrupted.
 
     Raises VideoError E_DECODE when no window has scores.
     """
@@ -102,6 +104,7 @@ def collect(
     covered = [event.window for event in scored]
     lost = [(u.window, u.code) for u in started.unreadable]
     known = [*covered, *(window for window, _ in lost)]
+    reason, notes = ("E_INTERRUPTED", ()) if failure is None else (failure.code, (failure.message,))
     lost += _unscored(started.windows, done, known, reason)
     seen = tuple(window for event in scored for window in started.seen[event.index])
     facts = started.facts
@@ -118,7 +121,7 @@ def collect(
         model=replace(describe_model(classifier), extra=started.precision_check),
         settings=started.settings,
         decoding=decoding,
-        warnings=facts.warnings + started.notes,
+        warnings=facts.warnings + started.notes + notes,
         unreadable=tuple(sorted(lost)),
         seen=None if seen == tuple(covered) else seen,
         pauses=_pauses(started),

@@ -20,7 +20,7 @@ from torch import Tensor
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
 from vidattn.data.frames import file_start, oldest_needed, readable_end
-from vidattn.errors import VideoError
+from vidattn.errors import TRANSIENT, VideoError
 from vidattn.inference.arguments import (
     Keywords,
     Model,
@@ -86,7 +86,9 @@ def stream(
     `vidattn.video.Prefetcher` makes many short ones go faster.
 
     Raises VideoError when the file cannot be read, or is not the same at the end (E_CHANGED), and
-    UsageError for impossible numbers. `collect` makes a valid timeline of the events so far.
+    UsageError for impossible numbers. Where the decoder ends before the video does, the windows
+    scored until then are the timeline, the rest is unreadable, and Finished has the error.
+    `collect` makes a valid timeline of the events so far.
     """
     windowing, decoding, runtime = apply_keywords(keywords, windowing, decoding, runtime)
     classifier = find_classifier(classifier, windowing.frames)
@@ -105,24 +107,44 @@ def stream(
         if log is not None:
             numbers = classes + scorer.width + len(shots.changes(planned.views[0]))
             known = log.begin(identity(started, classifier, scorer, size), numbers)
-        for record in known.values():
-            if record.scores is not None:
-                shots.restore(planned.views[record.index], record.scores[classes + scorer.width :])
+        _restore_shots(shots, known.values(), planned.views, classes + scorer.width)
         resumed, done = resume_from(known, views, skip, size, classes, scorer.width)
         yield from done
-        unreadable = len(video.unreadable)
+        unreadable, failures = len(video.unreadable), list[VideoError]()
         pending = resumed.pending(planned.views, size)
         with cached_features(video, pending, classifier.clip, scorer, clock, shots) as cache:
             windows = WindowScorer(views, classifier, cache, skip, scorer.width)
-            for event in windows.score(size, clock, resumed):
+            for event in _until_failure(windows.score(size, clock, resumed), done, failures):
                 if log is not None and event.index not in known:
                     changed = shots.changes(planned.views[event.index])
                     log.add(_record(event, changed, len(video.unreadable) == unreadable))
                 done.append(event)
                 yield event
         video.check_unchanged()
-        timeline = collect(started, done, classifier, decoding, run=clock.report())
-        yield Finished(timeline, stack_embeddings(done))
+        failure = failures[0] if failures else None
+        timeline = collect(started, done, classifier, decoding, run=clock.report(), failure=failure)
+        yield Finished(timeline, stack_embeddings(done), failure)
+
+
+def _restore_shots(
+    shots: ShotDetector, known: Iterable[ScoreRecord], views: Sequence[View], first: int
+) -> None:
+    """Restore the changes of the picture, which records hold from their value `first` on."""
+    for record in known:
+        if record.scores is not None:
+            shots.restore(views[record.index], record.scores[first:])
+
+
+def _until_failure(
+    events: Iterator[Scored], done: Sequence[Scored], failures: list[VideoError]
+) -> Iterator[Scored]:
+    """Events until the decoder ends; its error goes to `failures` if some of `done` has scores."""
+    try:
+        yield from events
+    except VideoError as error:
+        if error.code not in TRANSIENT or all(event.scores is None for event in done):
+            raise
+        failures.append(error)
 
 
 def _planned(video: Video, classifier: Classifier, windowing: Windowing) -> plan.WindowPlan:

@@ -61,7 +61,7 @@ def stream_whole_video(
     for event in stream(source, classifier, embeddings=True, **options):
         if isinstance(event, Finished):
             assert event.embeddings is not None
-            event = Finished(_pooled(event.timeline, head, event.embeddings), event.embeddings)
+            event = replace(event, timeline=_pooled(event.timeline, head, event.embeddings))
         yield event
 
 

@@ -28,6 +28,7 @@ from vidattn.inference.batch.events import Done, Failed, InputStarted, Written
 from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.segment import Segmenter
 from vidattn.inference.events import Scored
+from vidattn.inference.window_scoring import WindowScorer
 from vidattn.io.files import write_atomically
 from vidattn.io.locks import locked
 from vidattn.models.classifier import Classifier
@@ -401,16 +402,15 @@ def test_options_that_do_not_exist_have_a_hint(segment: Segment) -> None:
 def test_a_decoder_that_stops_answering_leaves_the_windows_scored_until_then(
     segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = stream.stream
+    plain = WindowScorer.score
 
-    def silent(*words: object, **more: object) -> Iterator[object]:
-        events = plain(*words, **more)  # type: ignore[arg-type]
-        yield from islice(events, 3)
+    def silent(*words: object) -> Iterator[Scored]:
+        yield from islice(plain(*words), 2)  # type: ignore[arg-type]
         raise VideoError("videos/a.mp4: the decoder sent nothing for 30 s", code="E_TIMEOUT")
 
     options = {"formats": "json", "stride": 0.2, "window": 0.2}
     with monkeypatch.context() as patch:
-        patch.setattr(STREAM, silent)
+        patch.setattr(WindowScorer, "score", silent)
         run = segment("videos/a.mp4", **options)
     assert run.done == ["videos/a.mp4"]
     assert "sent nothing for 30 s" in run.notes

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from vidattn.errors import TRANSIENT
 from vidattn.inference.batch.inputs import file_size
 from vidattn.io.files import (
     exists,
@@ -29,8 +30,6 @@ from vidattn.io.json import dumps
 from vidattn.io.locks import locked
 
 NAME = "failures.jsonl"
-TRANSIENT = frozenset({"E_DECODER_DIED", "E_TIMEOUT", "E_MEMORY", "E_SYSTEM"})
-"""Reason codes of failures and gaps that another attempt may avoid."""
 ATTEMPTS = 3
 """Attempts, over several runs, before a transient failure counts as permanent."""
 

@@ -9,6 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from vidattn.errors import (
+    TRANSIENT,
     InputError,
     MemoryLimitError,
     OutputError,
@@ -28,12 +29,7 @@ from vidattn.inference.batch.events import (
     Written,
     reason_code,
 )
-from vidattn.inference.batch.failures import (
-    TRANSIENT,
-    FailureList,
-    FailureRecord,
-    describe_failure,
-)
+from vidattn.inference.batch.failures import FailureList, FailureRecord, describe_failure
 from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
 from vidattn.inference.batch.outputs import OutputFiles, write_files
 from vidattn.inference.batch.results import Result, RunKey, find_result, require_own

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.data.embeddings import make_embeddings, save_embeddings
-from vidattn.errors import InputError, UsageError, VideoError
+from vidattn.errors import TRANSIENT, InputError, UsageError, VideoError
 from vidattn.inference import stream
 from vidattn.inference.arguments import Keywords, Model, apply_keywords, find_classifier
 from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
-from vidattn.inference.batch.failures import TRANSIENT
 from vidattn.inference.batch.inputs import Paths, find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
@@ -27,7 +26,6 @@ from vidattn.inference.events import (
     collect,
     describe_input,
     describe_model,
-    stack_embeddings,
 )
 from vidattn.inference.explain import explain_longest, require_explainable
 from vidattn.inference.overlap import resolve_overlap
@@ -247,15 +245,9 @@ class Segmenter(Task):
                         scored.append(event)
                     yield event
                     if isinstance(event, Finished):
+                        if event.failure is not None:
+                            yield Note(event.failure.message, warning=True)
                         return event
-            except VideoError as error:
-                if error.code not in TRANSIENT or all(event.scores is None for event in scored):
-                    raise
-                yield Note(error.message, warning=True)
-                rest = collect(
-                    started, scored, self.classifier, options.decoding, reason=error.code
-                )
-                return Finished(rest, stack_embeddings(scored))
             except STOPS:
                 if any(event.scores is not None for event in scored):
                     deliver(collect(started, scored, self.classifier, options.decoding))
