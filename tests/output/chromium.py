@@ -110,6 +110,18 @@ class Page:
             "Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=turns, **more
         )
 
+    def save_to(self, folder: Path) -> None:
+        """Downloads go there."""
+        self.tell("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def downloaded(self, path: Path) -> Path:
+        """A file, once the browser has written it; ten seconds at most."""
+        for _ in range(200):
+            if path.exists() and path.stat().st_size:
+                return path
+            self.ask("new Promise((done) => setTimeout(done, 50))")
+        raise AssertionError(f"{path.name} was not downloaded")
+
     def close(self) -> None:
         """Hear no more of it."""
         self._out.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import write_video
-from tests.output.chromium import FOUND, Page, browser
+from tests.output.chromium import FOUND, Page
 from vidattn import output
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.output.thumbnails import thumbnails
@@ -38,12 +37,6 @@ SETTLED = (
     "() => setTimeout(done, 150))))"
 )
 """The page has decided with the next image, and made its list a little later."""
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 def timeline(**changes: Any) -> Timeline:
@@ -435,20 +428,16 @@ def test_what_the_sliders_decided_is_saved_for_compare_and_train(
     walk = timeline(source=str(tmp_path / "walk.mp4"), labels=names)
     page.open(output.write(walk, tmp_path / "walk.vidattn.html"))
     slide(page, "threshold", 0.72)
-    page.tell("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     expected_ = [
         (s.window, s.label)
         for s in walk.with_decoding(threshold=0.72).segments
         if s.label_id is not None
     ]
     for kind in ("csv", "json"):
+        page.save_to(tmp_path)
         page.click(f"#save-{kind}")
-        saved = tmp_path / f"walk.vidattn.segments.{kind}"
-        page.ask("new Promise((done) => setTimeout(done, 100))")
-        for _ in range(100):
-            if saved.exists() and saved.stat().st_size:
-                break
-            page.ask("new Promise((done) => setTimeout(done, 50))")
+        what = "labels" if kind == "csv" else "segments"
+        saved = page.downloaded(tmp_path / f"walk.vidattn.{what}.{kind}")
         (video,) = read_ground_truth(saved).videos
         assert video.name == "walk.mp4"
         assert [(w, name.removeprefix("'")) for w, name in video.spans] == expected_

@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
+from vidattn.io.digest import sha256
 from vidattn.io.json import dumps
 from vidattn.output.report.assets import UNSEEN, load_template, read_asset, reveal, security_policy
 from vidattn.output.report.explanation import describe_explanation
@@ -35,8 +36,17 @@ HOUR = 3600.0
 LONGEST_TABLE = 400
 """Rows in the page before its script runs, and without it."""
 SCRIPTS = (
-    *("theme.js", "dom.js", "segments.js", "plot.js", "list.js", "save.js", "controls.js"),
-    "report.js",
+    *(
+        "theme.js",
+        "dom.js",
+        "segments.js",
+        "plot.js",
+        "list.js",
+        "save.js",
+        "edits.js",
+        "editor.js",
+    ),
+    *("controls.js", "report.js"),
 )
 SLIDERS = ("smooth", "kernel", "threshold", "min_duration", "switch_cost", "leave", "merge_gap")
 
@@ -60,7 +70,9 @@ def html(
     stills = {round(time + offset, 3): image for time, image in (stills or {}).items()}
     document = timeline.to_dict()
     script, style = "".join(map(read_asset, SCRIPTS)), read_asset("base.css", "report.css")
-    data = {**pack_scores(timeline), **_page_data(timeline, document, folder, stills)}
+    packed = pack_scores(timeline)
+    data = {**packed, **_page_data(timeline, document, folder, stills)}
+    data["digest"] = _digest(packed, timeline.source)
     coverage = describe_coverage(timeline) + _describe_failures(document["coverage"]["reasons"])
     return load_template("report.html.j2").render(
         data=Markup(_escape_data(dumps(data))),
@@ -107,6 +119,8 @@ def _page_data(
         "duration": document["input"]["duration"],
         "part": coverage["part"],
         "task": timeline.task,
+        "overlapping": False,
+        "fps": float(timeline.input.fps) if timeline.input.fps else None,
         "decoding": {k: settings[k] for k in SLIDERS if k in settings},
         "lost": coverage["unreadable"],
         "stills": [
@@ -114,6 +128,11 @@ def _page_data(
             for time, image in sorted(stills.items())
         ],
     }
+
+
+def _digest(packed: Mapping[str, Any], source: str) -> str:
+    """Stands for the scores of a video, under which a browser keeps corrections of its labels."""
+    return sha256(PurePath(source).name + dumps(packed), 32)
 
 
 def _escape_data(text: str) -> str:

@@ -1,7 +1,7 @@
 "use strict";
 // Sliders, pointer, keys and player; each function takes the parts of report.js that it uses.
 const Controls = (() => {
-  function sliders({ at, data, state, saved, duration, scheduleUpdate, tracks, table, save }) {
+  function sliders({ at, data, state, saved, duration, scheduleUpdate, tracks, table, save, drop }) {
     const [least, gap] = [at("least"), at("gap")];
     const most = Math.max(10, 4 * saved.minDuration, 4 * saved.mergeGap, Math.min(duration / 10, 120));
     for (const slider of [least, gap]) {
@@ -27,6 +27,7 @@ const Controls = (() => {
     at("reset").addEventListener("click", (e) => {
       e.preventDefault();
       Object.assign(state, saved);
+      drop();
       show();
       scheduleUpdate();
     });
@@ -43,7 +44,7 @@ const Controls = (() => {
     }
   }
 
-  function pointer({ at, range, clock, percent, nameOf, segmentAt, go, zoom, redraw, across }) {
+  function pointer({ at, state, range, clock, nameOf, scoreOf, segmentAt, go, zoom, redraw, across }) {
     const plot = at("plot");
     const timeOf = (e) => {
       const box = at("skyline").getBoundingClientRect();
@@ -57,7 +58,7 @@ const Controls = (() => {
       const s = segmentAt(time);
       const share = 100 * range.share(time);
       at("cross").style.left = `${share}%`;
-      at("tip").textContent = `${clock(time)}  ${s ? `${nameOf(s.label)} ${s.label === Segments.NO_LABEL ? "" : percent(s.score)}` : "not seen"}`;
+      at("tip").textContent = `${clock(time)}  ${s ? `${nameOf(s.label)} ${scoreOf(s)}` : "not seen"}`;
       at("tip").style.left = share < 60 ? `${share}%` : "auto";
       at("tip").style.right = share < 60 ? "auto" : `${100 - share}%`;
     });
@@ -93,20 +94,27 @@ const Controls = (() => {
     });
     at("rows").addEventListener("click", (e) => {
       const row = e.target.closest("tr");
-      if (row?.segment && getSelection().isCollapsed) go(row.segment.start, true);
+      if (!row?.segment || !getSelection().isCollapsed) return;
+      state.picked = row.segment;
+      go(row.segment.start, true);
     });
     // A clicked button loses the focus: the space bar belongs to the video.
     document.addEventListener("click", (e) => e.detail && e.target.closest("button")?.blur());
   }
 
-  function keyboard({ at, data, state, video, scheduleUpdate, go, zoom, play, skyline, tracks }) {
+  function keyboard({ at, data, state, video, scheduleUpdate, go, zoom, play, press, skyline, tracks }) {
     const help = at("keys");
     at("help").addEventListener("click", () => help.showModal());
     help.addEventListener("click", (e) => e.target.matches("dialog, button") && help.close());
     const playing = (e) => e.key === " " && !e.target.matches("video, input:not([type=range]), button:not(.jump), summary");
     document.addEventListener("keyup", (e) => playing(e) && e.preventDefault()); // a button acts on keyup
+    const reach = (s, otherwise) => {
+      state.picked = s;
+      go(s?.start ?? otherwise);
+    };
     document.addEventListener("keydown", (e) => {
-      const typing = e.target.matches("input, textarea, select");
+      const sliding = e.target.matches("[type=range]") && /^(Arrow|Home|End|Page)/.test(e.key);
+      const typing = sliding || e.target.matches("input:not([type=range]), textarea, select");
       if (e.key === "Escape" && e.target === at("filter")) {
         at("filter").value = state.filter = "";
         at("filter").blur();
@@ -118,9 +126,11 @@ const Controls = (() => {
         tracks();
       }
       if (help.open) return e.key === "?" ? help.close() : undefined;
-      if (e.ctrlKey || e.metaKey || e.altKey || (typing && !playing(e))) return;
-      if (e.key === "ArrowRight") go((state.segments.find((s) => s.start > state.now + 1e-3) ?? { start: state.now }).start);
-      else if (e.key === "ArrowLeft") go((state.segments.findLast((s) => s.start < state.now - (video.paused ? 1e-3 : 0.5)) ?? { start: data.part[0] }).start);
+      if (typing && !playing(e)) return;
+      if (press(e)) return e.preventDefault();
+      if (e.ctrlKey || e.metaKey || e.altKey) return;
+      if (e.key === "ArrowRight") reach(state.segments.find((s) => s.start > state.now + 1e-3), state.now);
+      else if (e.key === "ArrowLeft") reach(state.segments.findLast((s) => s.start < state.now - (video.paused ? 1e-3 : 0.5)), data.part[0]);
       else if (playing(e)) video.paused ? play() : video.pause();
       else if (e.key === "?" && data.task === "segment") help.showModal();
       else if (e.key === "/") {

@@ -1,7 +1,7 @@
 "use strict";
 // The list: a row for each segment, folds of short ones, a picture for each row in view.
 const List = (page) => {
-  const { at, data, state, video, clock, percent, nameOf, colorOf } = page;
+  const { at, data, state, video, clock, nameOf, colorOf, scoreOf } = page;
   const { fixed, digits, make, countNoun } = Dom;
   const NO_LABEL = Segments.NO_LABEL;
   const MOST = 300; // rows at first
@@ -11,7 +11,7 @@ const List = (page) => {
 
   const keys = {
     start: (s) => s.start, stop: (s) => s.stop, length: (s) => s.stop - s.start,
-    score: (s) => (s.label === NO_LABEL ? -1 : s.score), label: (s) => nameOf(s.label).toLowerCase(),
+    score: (s) => (s.label === NO_LABEL ? -1 : s.score ?? 1), label: (s) => nameOf(s.label).toLowerCase(),
   };
 
   /** Segments, with runs of short ones as {folded, start, stop} if the list is long. */
@@ -75,8 +75,8 @@ const List = (page) => {
     const begins = clock(s.start, digits(s));
     const jump = make("button", { type: "button", class: "jump", text: begins, "aria-label": `Play from ${begins}, ${nameOf(s.label)}` });
     const bar = make("i", { class: colorOf(s.label) });
-    page.wide(bar, s.score);
-    const score = s.label === NO_LABEL ? [] : [make("span", { class: "bar", "aria-hidden": "true" }, bar), percent(s.score)];
+    page.wide(bar, s.score ?? 0);
+    const score = s.label === NO_LABEL ? [] : [make("span", { class: "bar", "aria-hidden": "true" }, bar), scoreOf(s)];
     const row = make(
       "tr", { class: s.label === NO_LABEL ? "background" : null },
       make("td", { class: "picture" }, picture(s)),

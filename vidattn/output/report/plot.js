@@ -15,6 +15,7 @@ const Plot = (page) => {
   /** The outline of a label's scores in the cells [first, after): the maximum of each pixel. */
   function outline(label, first, after) {
     const step = range.length / Math.max(200, across * devicePixelRatio);
+    const column = (c) => timeline.shown[label === NO_LABEL ? timeline.best[c] : label]; // none for a label that never wins
     let d = "";
     for (let c = first; c < after; ) {
       if (timeline.stops[c] / 1000 <= range.from) {
@@ -26,7 +27,7 @@ const Plot = (page) => {
       let top = 0;
       let last = c;
       for (; c < after && (c === last || (timeline.starts[c] === timeline.stops[last] && timeline.stops[c] / 1000 - start < step)); c++) {
-        top = Math.max(top, timeline.shown[label === NO_LABEL ? timeline.best[c] : label][c]);
+        top = Math.max(top, column(c)?.[c] ?? 0);
         last = c;
       }
       d += block(start, timeline.stops[last] / 1000, top / 1000);
@@ -88,7 +89,7 @@ const Plot = (page) => {
 
   function track({ label, seconds, count, segments }) {
     const pressed = state.selected === label;
-    const name = make("button", { type: "button", class: "name jump", title: `Next: ${nameOf(label)}`, "aria-pressed": pressed }, make("bdi", { text: nameOf(label) }));
+    const name = make("button", { type: "button", class: "name jump", title: `Next: ${nameOf(label)}`, "aria-pressed": pressed, "data-key": page.digitOf(label) }, make("bdi", { text: nameOf(label) }));
     name.addEventListener("click", () => page.select(label, segments));
     const words = `${nameOf(label)}: ${countNoun(count, "segment")}, ${clock(seconds)}`;
     const box = { viewBox: "0 0 1000 100", preserveAspectRatio: "none", class: isLit(label) ? "track" : "track dim", role: "img", "aria-label": words };

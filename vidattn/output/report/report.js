@@ -22,10 +22,13 @@
     tracks: TRACKS, now: 0, segments: [],
   };
   const video = at("video");
+  const names = [...data.labels, ...data.others];
+  const colors = [...data.colors, ...data.otherColors];
   const percent = (share) => `${Dom.fixed(100 * share, 1)} %`;
   const wide = (node, share) => (node.style.width = `${(100 * share).toFixed(2)}%`);
-  const nameOf = (label) => (label === NO_LABEL ? "background" : reveal(data.labels[label]));
-  const colorOf = (label) => (label === NO_LABEL ? "none" : `k${data.colors[label]}`);
+  const nameOf = (label) => (label === NO_LABEL ? "background" : reveal(names[label]));
+  const colorOf = (label) => (label === NO_LABEL ? "none" : `k${colors[label]}`);
+  const scoreOf = (s) => (s.label === NO_LABEL ? "" : s.score === null ? "by hand" : percent(s.score));
   const matches = (label) => nameOf(label).toLowerCase().includes(state.filter);
 
   // A video that seeks to the start of a segment may stop a little before it.
@@ -34,8 +37,8 @@
   const cellAt = (time) => timeline.starts.findIndex((start, c) => (time + NEAR) * 1000 >= start && (time + NEAR) * 1000 < timeline.stops[c]);
 
   const page = {
-    at, data, timeline, duration, saved, state, range, isPart, video, clock, percent, nameOf, colorOf, matches, wide,
-    segmentAt, go, play, zoom, select, point, scheduleUpdate, save,
+    at, data, timeline, duration, saved, state, range, isPart, video, clock, percent, nameOf, colorOf, scoreOf, matches, wide,
+    names, colors, segmentAt, go, play, zoom, select, point, scheduleUpdate, update, save,
   };
   Object.assign(page, Plot(page), List(page));
   const { skyline, ribbon, tracks, table, redraw, measure } = page;
@@ -48,7 +51,7 @@
   /** Marks the current time: the lines over the tracks, the row of the list, the best labels. */
   function point() {
     page.moveHead();
-    const s = segmentAt(state.now);
+    const s = page.current();
     page.mark(s);
     const whole = data.task === "classify";
     const inside = s ? `, segment ${clock(s.start, digits(s))}–${clock(s.stop, digits(s))}` : "";
@@ -96,11 +99,11 @@
     tracks();
   }
 
-  /** Downloads the segments but background, for `vidattn compare` and `train`. */
+  /** Downloads the segments but background, for `vidattn compare`, `eval` and `train`. */
   function save(format) {
-    const rows = state.segments.filter((s) => s.label !== NO_LABEL).map((s) => ({ ...s, name: data.labels[s.label] }));
+    const rows = state.segments.filter((s) => s.label !== NO_LABEL).map((s) => ({ ...s, name: names[s.label] }));
     const path = decodeURIComponent(data.video);
-    Save.download(Dom.jsonName(data.name).replace(/json$/, `segments.${format}`), Save[format](path, rows, duration));
+    Save.download(Dom.jsonName(data.name).replace(/json$/, `${format === "csv" ? "labels" : "segments"}.${format}`), Save[format](path, rows, duration));
   }
 
   function summary() {
@@ -109,9 +112,11 @@
     const idle = state.segments.filter((s) => s.label === NO_LABEL).reduce((sum, s) => sum + s.stop - s.start, 0);
     const part = isPart ? ` from ${clock(data.part[0])} to ${clock(data.part[1])} of ${clock(duration)}` : "";
     const words = `${countNoun(real.length, "segment")} of ${countNoun(labels, "label")}${part}`;
-    at("summary").textContent = words + (idle > 0 ? `, ${clock(idle)} of background` : "");
+    at("summary").textContent = words + (idle > 0 ? `, ${clock(idle)} of background` : "") + page.note();
+    const edited = page.draft() !== null;
+    for (const name of ["dial", "threshold", "least", "gap"]) at(name).disabled = edited;
     const changed = ["threshold", "minDuration", "mergeGap", "step"].some((name) => state[name] !== saved[name]);
-    at("reset").disabled = !changed;
+    at("reset").disabled = !changed && !edited;
     at("threshold-value").textContent = +state.threshold.toFixed(5);
     at("least-value").textContent = `${+state.minDuration.toFixed(3)} s`;
     at("gap-value").textContent = `${+state.mergeGap.toFixed(3)} s`;
@@ -120,13 +125,13 @@
     const cost = data.costs.length && moved ? ` --switch-cost ${data.costs[state.step]}` : "";
     at("dial-value").textContent = data.costs.length ? `cost of a switch ${data.costs[state.step].toFixed(1)}` : "";
     const command = `vidattn timeline ${Dom.quoteShell(Dom.jsonName(data.name))}${cost} --threshold ${state.threshold} --min-duration ${state.minDuration}${gap}`;
-    at("method").replaceChildren(Dom.describeMethod(data), ...(data.task === "segment" ? [" The same on the command line:", make("code", { text: command })] : []));
+    at("method").replaceChildren(Dom.describeMethod(data), ...(data.task === "segment" && !edited ? [" The same on the command line:", make("code", { text: command })] : []));
   }
 
   let waiting = 0;
   /** Derives the segments again and draws them: the plot at once, the long list when sliders rest. */
   function update() {
-    state.segments = Segments.deriveSegments(timeline, state);
+    state.segments = page.draft() ?? Segments.deriveSegments(timeline, state);
     skyline();
     ribbon();
     tracks();
@@ -143,6 +148,7 @@
 
   state.segments = Segments.deriveSegments(timeline, state);
   state.now = state.segments[0]?.start ?? data.part[0];
+  Object.assign(page, Editor(page));
   Controls.player(page);
   for (const name of ["overview", "now", "settings", "actions", "help"]) at(name).hidden = false;
   at("actions").hidden = data.task === "classify";

@@ -1,5 +1,5 @@
 "use strict";
-// Files of the segments as the sliders have them, which vidattn compare and train read.
+// Files of the segments as the page shows them, which vidattn compare, eval and train read.
 const Save = (() => {
   /** A cell of CSV as vidattn/output/tables.py writes it: no line breaks, no formulas. */
   function cell(text) {
@@ -10,13 +10,13 @@ const Save = (() => {
 
   /** Rows of path, start, end, label, score. */
   function csv(path, rows) {
-    const lines = rows.map((s) => [cell(path), s.start.toFixed(3), s.stop.toFixed(3), cell(s.name), s.score.toFixed(5)].join(","));
+    const lines = rows.map((s) => [cell(path), s.start.toFixed(3), s.stop.toFixed(3), cell(s.name), s.score?.toFixed(5) ?? ""].join(","));
     return ["path,start,end,label,score", ...lines].join("\n") + "\n";
   }
 
   /** A database of one video, as of ActivityNet. */
   function json(path, rows, duration) {
-    const annotations = rows.map((s) => ({ label: s.name, score: +s.score.toFixed(5), segment: [s.start, s.stop] }));
+    const annotations = rows.map((s) => ({ label: s.name, ...(s.score === null ? {} : { score: +s.score.toFixed(5) }), segment: [s.start, s.stop] }));
     return `${JSON.stringify({ version: "vidattn report", database: { [path]: { duration, annotations } } }, null, 2)}\n`;
   }
 

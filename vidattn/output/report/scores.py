@@ -28,7 +28,7 @@ RANKED = 10
 
 def pack_scores(timeline: Timeline) -> dict[str, Any]:
     """The input of `unpack` in segments.js: labels with their colors, counts and `table`,
-    numbers in base64.
+    numbers in base64. `others` are the labels without scores, for corrections by hand.
 
     The numbers are in turn: starts of cells (as differences) and lengths, both in milliseconds; the
     island of each cell; for each of `costs` the path of labels, and by how much the cells start and
@@ -48,6 +48,7 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
     ids = np.unique([step.labels for step in paths] or path)
     if timeline.task == "classify" and len(decisive):
         ids = np.sort(np.argsort(-decisive[0], kind="stable")[:RANKED])
+    others = np.setdiff1d(np.arange(len(timeline.labels)), ids).tolist()
     slots = color_slots(timeline.labels, label_weights(timeline))
     numbers: list[NDArray[Any]] = [np.diff(starts, prepend=0), stops - starts, islands]
     for step in paths:
@@ -66,6 +67,8 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         "cells": len(cells),
         "labels": [timeline.labels[k] for k in ids],
         "colors": [slots[k] for k in ids],
+        "others": [timeline.labels[k] for k in others],
+        "otherColors": [slots[k] for k in others],
         "classes": len(timeline.labels),
         "tables": len(tables),
         "cuts": list(timeline.cuts or ()) if decoding.snap and known is None else [],
