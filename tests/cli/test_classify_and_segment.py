@@ -240,10 +240,10 @@ def test_short_videos_fail_alone(quick: Run, video: Path, model: Path, tmp_path:
 
 def test_changes_to_a_request_are_printed(quick: Run, video: Path, model: Path) -> None:
     done = quick("segment", video, "-m", model, "--frames", "8")
-    assert "time embedding stretched from 4 to 8 frames" in done.stderr
+    assert "clips of 4 frames: its time embedding is stretched to 8" in done.stderr
     done = quick("classify", video, "-m", model, "--frames", "100")
     assert "saw 100 frames (40 different)" in done.stdout
-    assert "time embedding stretched from 4 to 100 frames" in done.stderr
+    assert "clips of 4 frames: its time embedding is stretched to 100" in done.stderr
 
 
 def test_an_edited_timeline_is_shown(quick: Run, video: Path, model: Path, tmp_path: Path) -> None:

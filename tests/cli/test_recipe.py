@@ -37,5 +37,5 @@ def test_an_unknown_recipe_suggests_similar_ones(quick: Run) -> None:
     done = quick("recipe", "show", "timesformer-ssv3", code=3)
     assert done.stdout == ""
     assert "timesformer-ssv2" in done.stderr
-    wrong = quick("recipe", "show", "small", "--set", "optim.emma=0.9", code=3)
+    wrong = quick("recipe", "show", "small", "--set", "optim.emma=0.9", code=2)
     assert "did you mean optim.ema?" in wrong.stderr

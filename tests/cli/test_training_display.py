@@ -37,7 +37,7 @@ def test_an_epoch_without_validation_has_no_scores(capsys: pytest.CaptureFixture
         follower.tell(EpochDone(8, 2, 2, 1.0, 0.1, {"top1": 0.5}, 1.0, 0.0))
     assert capsys.readouterr().out.splitlines() == [
         "epoch 1/2  loss 1.0000",
-        "epoch 2/2  top1 0.5  loss 1.0000",
+        "epoch 2/2  top1 50.0 %  loss 1.0000",
     ]
 
 

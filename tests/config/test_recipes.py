@@ -13,7 +13,7 @@ from vidattn.config.recipes import RECIPES, find_recipe, read_recipe, recipe_for
 from vidattn.config.serialization import apply_settings, from_plain, to_plain
 from vidattn.data.motion.camera import LABELS
 from vidattn.data.sets.registry import KNOWN
-from vidattn.errors import RecipeError
+from vidattn.errors import RecipeError, UsageError
 from vidattn.weights import read_header, stam_keys
 from vidattn.weights.catalog import CATALOG
 from vidattn.weights.loading import BUNDLED_FOLDER
@@ -216,7 +216,7 @@ def test_own_clips_train_the_small_recipe_on_windows_chosen_later() -> None:
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(setting: str) -> None:
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UsageError) as caught:
         apply_settings(find_recipe("small"), [setting])
     name = setting.partition("=")[0]
     assert caught.value.message.startswith(f"{name} must be ")
@@ -231,7 +231,7 @@ def test_settings_are_checked_against_one_another_after_all_are_applied(crop: in
     )
     assert one == other
     assert (one.clip.crop, one.clip.short_side, one.clip.frames) == (crop, crop, 4)
-    with pytest.raises(RecipeError, match=r"clip\.crop 96 exceeds clip\.short_side 48"):
+    with pytest.raises(UsageError, match=r"clip\.crop 96 exceeds clip\.short_side 48"):
         apply_settings(find_recipe("small"), ["clip.crop=96"])
 
 
@@ -241,12 +241,12 @@ def test_the_last_setting_of_a_name_counts_also_of_a_whole_section() -> None:
     assert (recipe.views.spatial, recipe.views.clips) == (1, 1)
     recipe = apply_settings(find_recipe("small"), ['views={"spatial": 1}', "views.clips=9"])
     assert (recipe.views.spatial, recipe.views.clips) == (1, 9)
-    with pytest.raises(RecipeError, match="seed has no settings below it"):
+    with pytest.raises(UsageError, match="seed has no settings below it"):
         apply_settings(find_recipe("small"), ["seed.x=1"])
 
 
 def test_a_number_too_long_to_read_is_no_number() -> None:
-    with pytest.raises(RecipeError, match="seed: expected a whole number"):
+    with pytest.raises(UsageError, match="seed: expected a whole number"):
         apply_settings(find_recipe("small"), ["seed=" + "1" * 5000])
 
 

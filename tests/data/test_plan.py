@@ -68,7 +68,9 @@ def test_scores_of_windows_far_apart_stand_for_the_time_between_them() -> None:
 
 def test_another_number_of_frames_stretches_the_time_embedding_and_says_so() -> None:
     planned = plan.plan_windows(times(300), region(300), UNIFORM, frames=96)
-    assert planned.notes == ("time embedding stretched from 8 to 96 frames (nearest)",)
+    assert planned.notes == (
+        "the model learned clips of 8 frames: its time embedding is stretched to 96 (nearest)",
+    )
     assert planned.settings.window_seconds == pytest.approx(102.4)
 
 

@@ -282,7 +282,7 @@ def test_classify_weighs_the_whole_video(video: MemoryVideo, classifier: Classif
     assert timeline.top(1)[0][0] == "green"
     assert timeline.coverage == 1.0
     assert timeline.settings.frames == 21
-    assert "stretched from 4 to 21" in timeline.warnings[0]
+    assert "is stretched to 21" in timeline.warnings[0]
 
 
 def test_dense_classification_lists_clip_spans(video: MemoryVideo, classifier: Classifier) -> None:

@@ -121,6 +121,15 @@ def _root(
     """Timelines of long videos, from TimeSformer models."""
 
 
+PLAIN_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "not a whole number",
+    "Input should be a valid number, unable to parse string as a number": "not a number",
+    "Input should be greater than or equal to": "must be at least",
+    "Input should be less than or equal to": "must be at most",
+}
+"""What typer says of invalid values through pydantic, and what we say."""
+
 Misused: type[Any] = typer.BadParameter.__mro__[1]
 """The error of typer for invalid command lines, which it does not export."""
 
@@ -141,8 +150,14 @@ def run(words: Sequence[str]) -> int:
             error.show()  # prints the help
             return int(error.exit_code)
         path = error.ctx.command_path if error.ctx else "vidattn"
-        text = error.format_message().removesuffix(".")
+        text = _plain(error.format_message().removesuffix("."))
         dashed = next((word for word in words if word[:1] == "-" and is_file(word)), None)
         hint = f"see {path} --help" if dashed is None else f"name the file ./{dashed}"
         raise UsageError(text[:1].lower() + text[1:], hint=hint) from None
     return code if isinstance(code, int) else 0
+
+
+def _plain(message: str) -> str:
+    for words, ours in PLAIN_WORDS.items():
+        message = message.replace(words, ours)
+    return message

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from vidattn.errors import RecipeError
+from vidattn.errors import RecipeError, UsageError
 
 T = TypeVar("T")
 KIND = "kind"
@@ -124,17 +124,20 @@ def apply_settings(recipe: T, settings: Iterable[str]) -> T:
     """Apply `--set` arguments such as "optim.lr=1e-3" or "clip.frames=16" to a dataclass.
 
     Of a name the last counts; checks follow after all, so their order does not matter. Values are
-    JSON, or else text. Raises RecipeError.
+    JSON, or else text. Raises UsageError.
     """
     draft = _Draft(recipe)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise RecipeError(
-                f"--set {setting!r}: expected KEY=VALUE", hint="for example --set optim.lr=1e-3"
-            )
-        draft.put(key.strip().split("."), _parse_json(text.strip()), key.strip())
-    return typing.cast(T, draft.build())
+    try:
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals:
+                raise UsageError(
+                    f"--set {setting!r}: expected KEY=VALUE", hint="for example --set optim.lr=1e-3"
+                )
+            draft.put(key.strip().split("."), _parse_json(text.strip()), key.strip())
+        return typing.cast(T, draft.build())
+    except RecipeError as error:
+        raise UsageError(error.message, hint=error.hint) from None
 
 
 def differences(one: Any, other: Any, name: str = "") -> list[str]:

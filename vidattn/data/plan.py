@@ -289,4 +289,7 @@ def _check_frames(frames: int | None, clip: ClipConfig) -> int:
 def _note_stretch(count: int, clip: ClipConfig) -> tuple[str, ...]:
     if count == clip.frames:
         return ()
-    return (f"time embedding stretched from {clip.frames} to {count} frames (nearest)",)
+    return (
+        f"the model learned clips of {clip.frames} frames: its time embedding is stretched to"
+        f" {count} (nearest)",
+    )

@@ -52,7 +52,7 @@ def _compare(folder: Path) -> Iterator[str]:
     from vidattn.timeline import Timeline
 
     timeline = Timeline.load((folder / NAME).with_suffix(".vidattn.json"))
-    yield f"{'time':<16}{'scene':<28}{'true':<12}found"
+    yield f"{'time':<16}{'scene':<28}{'true':<12}found, and in how much of the scene"
     start = right = 0.0
     for shot in SHOTS:
         seconds = _measure_labels(timeline, start, start + shot.seconds)

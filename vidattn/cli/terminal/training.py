@@ -46,8 +46,7 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay", None]):
         if isinstance(event, StepDone):
             self._show_step(event)
         elif isinstance(event, EpochDone):
-            names = {"nll": "validation loss"}
-            scores = [f"{names.get(n, n)} {value:.4g}" for n, value in event.scores.items()]
+            scores = [_describe_score(*score) for score in event.scores.items()]
             words = [f"epoch {event.epoch}/{event.epochs}", *scores, f"loss {event.loss:.4f}"]
             self._print(lambda: self._console.emit("  ".join(words)))
         elif isinstance(event, Verdict):
@@ -92,6 +91,10 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay", None]):
         message()
         if self._bar:
             self._bar.start()
+
+
+def _describe_score(name: str, value: float) -> str:
+    return f"validation loss {value:.4g}" if name == "nll" else f"{name} {100 * value:.1f} %"
 
 
 def _describe_step(event: StepDone) -> str:
