@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers import Run
 from vidattn import weights
+from vidattn.data.embedding_cache import open_store
 
 
 def test_the_list_names_licenses_and_published_scores(vidattn: Run) -> None:
@@ -100,3 +101,14 @@ def test_a_layout_and_a_path_that_do_not_fit_are_refused(quick: Run, model: Path
     for layout, name in (("official", "folder"), ("hf", "file.pyth")):
         done = quick("models", "export", model, "--layout", layout, "-o", name, code=2)
         assert f"-o {name}: --layout {layout} writes a" in done.stderr
+
+
+def test_the_embeddings_of_the_cache_are_counted_and_cleared(quick: Run, tmp_path: Path) -> None:
+    store = open_store()
+    store.write("a.npz", b"1234")
+    shown = quick("models", "cache").stdout
+    assert f"folder      {tmp_path / 'cache'}\n" in shown
+    assert "embeddings  1 files, 0.0 MB\n" in shown
+    facts = json.loads(quick("models", "cache", "--clear", "--json").stdout)
+    assert (facts["removed"], facts["embeddings"]) == (1, {"files": 0, "bytes": 0})
+    assert store.files() == []

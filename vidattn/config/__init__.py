@@ -6,10 +6,12 @@ from vidattn.config.models import (
     Conv3dConfig,
     ModelConfig,
     StamConfig,
+    TaughtConfig,
     TemporalConfig,
     TimeSformerConfig,
 )
 from vidattn.config.schema import (
+    Activation,
     Averaging,
     ClipConfig,
     DataConfig,
@@ -19,6 +21,7 @@ from vidattn.config.schema import (
 )
 
 __all__ = [
+    "Activation",
     "Averaging",
     "BigLittleConfig",
     "ClipConfig",
@@ -29,6 +32,7 @@ __all__ = [
     "OptimConfig",
     "Recipe",
     "StamConfig",
+    "TaughtConfig",
     "TemporalConfig",
     "TimeSformerConfig",
     "ViewConfig",

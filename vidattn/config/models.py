@@ -213,3 +213,45 @@ class TemporalConfig:
         require_shape("temporal_head", self, counts, ("width", "heads"))
         if not (0 <= self.depth <= MAX_COUNT and 0 <= self.drop < 1):
             raise RecipeError("temporal_head.depth must be 0 or more, temporal_head.drop in [0, 1)")
+
+
+@dataclass(frozen=True)
+class TaughtConfig:
+    """The shape of a frozen model of clips with a head for other classes.
+
+    A window is cut into `pieces`, each of which the backbone sees as one of its own clips.
+    """
+
+    backbone: ModelConfig = TimeSformerConfig()
+    classes: int = 2
+    pieces: int = 1
+    """Clips of the backbone in a window, one after the other."""
+    frames: int = 8
+    """Frames of a piece."""
+    size: int = 224
+    """Side in pixels of what the backbone sees."""
+    zoom: bool = False
+    """Whether it sees the square in which the window moves, instead of all of the frame."""
+    grid: int = 1
+    """Rows and columns of the mean patch tokens of a piece, beside its class token; 0 is none."""
+    head: Literal["linear", "neighbors", "attention"] = "linear"
+    levels: tuple[int, ...] = (1,)
+    """The parts of a window, from coarse to fine, whose mean tokens a head compares; the head
+    "attention" weighs all tokens instead."""
+    examples: int = 0
+    """Stored windows of the head "neighbors"."""
+    width: int = 64
+    """Of the head "attention"."""
+    heads: int = 4
+
+    @property
+    def depth(self) -> int:
+        """Blocks of the backbone."""
+        return self.backbone.depth
+
+    def __post_init__(self) -> None:
+        require_shape("taught", self, "classes pieces frames size width heads", ("width", "heads"))
+        if not (0 <= self.grid <= 64 and 0 <= self.examples <= MAX_COUNT):
+            raise RecipeError("taught.grid must lie in [0, 64], taught.examples be 0 or more")
+        if not (0 < len(self.levels) <= 8 and all(0 < n <= self.pieces for n in self.levels)):
+            raise RecipeError("taught.levels must be 1 to 8 numbers from 1 to taught.pieces")

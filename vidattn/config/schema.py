@@ -17,6 +17,8 @@ from vidattn.config.models import ModelConfig, TemporalConfig, TimeSformerConfig
 from vidattn.errors import RecipeError
 
 Averaging = Literal["logit", "probability"]
+Activation = Literal["softmax", "sigmoid"]
+"""From logits to scores: one of the labels, or any of them at once."""
 
 MAX_FRAMES = 100_000
 MAX_STEP = 3600.0  # seconds

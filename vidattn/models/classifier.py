@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vidattn.config import (
+    Activation,
     Averaging,
     BigLittleConfig,
     ClipConfig,
@@ -18,6 +19,7 @@ from vidattn.config import (
     Conv3dConfig,
     ModelConfig,
     StamConfig,
+    TaughtConfig,
     TemporalConfig,
     TimeSformerConfig,
 )
@@ -28,6 +30,7 @@ from vidattn.models.conv2d import FrameResNet
 from vidattn.models.conv3d import ResNet3d
 from vidattn.models.fused import fuse
 from vidattn.models.stam import Stam
+from vidattn.models.taught import TaughtModel
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
 
@@ -64,10 +67,13 @@ class Classifier:
     averaging: Averaging = "logit"
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed"))
     temperature: float = 1.0
-    """Divisor of the averaged logits before softmax, fitted on labeled videos to calibrate the
-    probabilities (arXiv:1706.04599, Sec. 4.2). Never changes the ranking."""
+    """Divisor of the averaged logits before the activation, fitted on labeled videos to calibrate
+    the probabilities (arXiv:1706.04599, Sec. 4.2). Never changes the ranking."""
     threshold: float | None = None
     """Score below which a window is background; fitted on annotated videos."""
+    activation: Activation = "softmax"
+    thresholds: tuple[float, ...] = ()
+    """The score from which each label holds, of a model of several labels at once; empty: 0.5."""
     _fused: tuple[object, ...] = field(default=(None,), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +86,8 @@ class Classifier:
             raise ValueError(f"temperature must be > 0 and finite, got {self.temperature}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold must lie in [0, 1], got {self.threshold}")
+        if self.thresholds and len(self.thresholds) != len(self.labels):
+            raise ValueError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
 
     def fused_model(self, dtype: torch.dtype = torch.float32) -> nn.Module:
         """The fastest form of `model` in eval mode, see `vidattn.models.fused`.
@@ -101,7 +109,7 @@ class Classifier:
         The mean, or the logarithm of the mean of the probabilities, as the authors of the weights
         did. The temperature is not applied.
         """
-        return average_views(logits, self.averaging)
+        return average_views(logits, self.averaging, self.activation)
 
     def scores(self, logits: Tensor) -> Tensor:
         """Probabilities float32 [..., K] of a clip from the logits of its V views, [..., V, K].
@@ -109,30 +117,41 @@ class Classifier:
         Averages like `average_views`, then applies the temperature. Raises VideoError E_NONFINITE
         where finite logits overflow.
         """
-        scores = (self.average_views(logits) / self.temperature).softmax(-1)
+        cooled = self.average_views(logits) / self.temperature
+        scores = cooled.sigmoid() if self.activation == "sigmoid" else cooled.softmax(-1)
         if not scores.isfinite().all():
             raise VideoError("the model's scores are not finite", code="E_NONFINITE")
         return scores
 
 
-def average_views(logits: Tensor, averaging: Averaging) -> Tensor:
+def average_views(
+    logits: Tensor, averaging: Averaging, activation: Activation = "softmax"
+) -> Tensor:
     """See `Classifier.average_views`."""
     logits = logits.float()
     if averaging == "logit":
         return logits.mean(-2)
+    if activation == "sigmoid":
+        return logits.sigmoid().mean(-2).logit(eps=1e-6)
     return logits.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2])
 
 
 Model = TimeSformer | Stam | ResNet3d | FrameResNet | BigLittle
 """A model of clips that can be trained, saved and loaded."""
 
-KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead]]] = {
+
+def _build_taught(config: TaughtConfig) -> TaughtModel:
+    return TaughtModel(config, build_model(config.backbone))
+
+
+KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead | TaughtModel]]] = {
     "timesformer": (TimeSformerConfig, TimeSformer),
     "stam": (StamConfig, Stam),
     "conv3d": (Conv3dConfig, ResNet3d),
     "conv2d": (Conv2dConfig, FrameResNet),
     "biglittle": (BigLittleConfig, BigLittle),
     "temporal": (TemporalConfig, TemporalHead),
+    "taught": (TaughtConfig, _build_taught),
 }
 """The kinds of model in weights files: name, config class, and constructor."""
 
@@ -147,7 +166,7 @@ VARIANTS: dict[str, ModelConfig] = {
 def build_model(config: ModelConfig) -> Model:
     """A new model of that shape with initial values."""
     model = KINDS[config.kind][1](config)
-    assert not isinstance(model, TemporalHead)
+    assert not isinstance(model, TemporalHead | TaughtModel)
     return model
 
 

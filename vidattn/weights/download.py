@@ -24,6 +24,7 @@ import huggingface_hub.errors
 
 from vidattn.errors import OutputError, WeightsError
 from vidattn.io import digest
+from vidattn.io.cache import cache_folder
 from vidattn.io.files import open_output, publish
 from vidattn.io.locks import locked
 
@@ -45,12 +46,6 @@ class UnavailableError(WeightsError):
 def is_offline(offline: bool = False) -> bool:
     """Whether downloads are off, by argument or by HF_HUB_OFFLINE in the environment."""
     return offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
-def cache_folder() -> Path:
-    """$VIDATTN_CACHE, or ~/.cache/vidattn."""
-    folder = os.environ.get("VIDATTN_CACHE")
-    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "vidattn"
 
 
 def cache_path(url: str) -> Path:

@@ -8,7 +8,7 @@ accounted for, or is refused with its path and the reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from vidattn.config import Averaging, ClipConfig, Recipe
+from vidattn.config import Activation, Averaging, ClipConfig, Recipe
 from vidattn.config.serialization import from_plain, to_plain
 from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import reading, write_atomically
@@ -58,6 +58,8 @@ class Manifest:
     notes: tuple[str, ...] = ()
     temperature: float = 1.0
     threshold: float | None = None
+    activation: Activation = "softmax"
+    thresholds: tuple[float, ...] = ()
     model: Any = None
     """The model config, one of those in `vidattn.models.classifier.KINDS`."""
     recipe: Mapping[str, Any] | None = None
@@ -98,6 +100,10 @@ def dump_manifest(classifier: Classifier, recipe: Recipe | None = None) -> str:
         plain["temperature"] = classifier.temperature
     if classifier.threshold is not None:
         plain["threshold"] = classifier.threshold
+    if classifier.activation != "softmax":
+        plain["activation"] = classifier.activation
+    if classifier.thresholds:
+        plain["thresholds"] = list(classifier.thresholds)
     return json.dumps(plain, separators=(",", ":"), sort_keys=True)
 
 
@@ -124,6 +130,8 @@ def build_classifier(model: nn.Module, manifest: Manifest, sha256: str) -> Class
         card,
         manifest.temperature,
         manifest.threshold,
+        manifest.activation,
+        manifest.thresholds,
     )
 
 
@@ -170,7 +178,7 @@ def parse_manifest(text: str, path: Path) -> Manifest:
     kind = model.pop("kind", None) if isinstance(model, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
         refuse(path, f"its manifest names no kind of model out of: {', '.join(KINDS)}")
-    if any(isinstance(v, int | float) and abs(v) > MAX_SETTING for v in model.values()):
+    if any(abs(number) > MAX_SETTING for number in _numbers(model)):
         refuse(path, "its manifest has a model setting that is absurdly large")
     try:
         config: Any = from_plain(KINDS[kind][0], model, "model")
@@ -183,7 +191,24 @@ def parse_manifest(text: str, path: Path) -> Manifest:
         refuse(path, f"its temperature is {manifest.temperature}")
     if manifest.threshold is not None and not 0 <= manifest.threshold <= 1:
         refuse(path, f"its threshold is {manifest.threshold}")
+    if len(manifest.thresholds) not in (0, len(manifest.labels)) or not all(
+        0 <= threshold <= 1 for threshold in manifest.thresholds
+    ):
+        refuse(
+            path,
+            f"its thresholds are not one from 0 to 1 for each of its labels: "
+            f"{list(manifest.thresholds)[:5]}",
+        )
     return manifest
+
+
+def _numbers(plain: Any) -> Iterator[float]:
+    """All numbers in a JSON value."""
+    if isinstance(plain, int | float):
+        yield plain
+    elif isinstance(plain, dict | list):
+        for value in plain.values() if isinstance(plain, dict) else plain:
+            yield from _numbers(value)
 
 
 def read_metadata(data: bytes, path: Path) -> dict[str, Any]:

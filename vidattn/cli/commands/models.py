@@ -146,6 +146,44 @@ def export_model(
     console.emit(str(save(classifier, output)))
 
 
+@app.command("cache", cls=Sections)
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the embeddings.")] = False,
+    as_json: arguments.JsonOfOne = False,
+) -> None:
+    """Show the folder of the cache, its weights and embeddings; clear the embeddings.
+
+    Embeddings are made by `vidattn teach`, and made again where they are missing.
+
+    Example: vidattn models cache --clear
+    """
+    from vidattn.data.embedding_cache import open_store
+    from vidattn.io.cache import cache_folder
+
+    console = Console()
+    removed = open_store().trim(0) if clear else 0
+    facts = {"folder": str(cache_folder()), "removed": removed, **_measure_cache()}
+    if as_json:
+        console.emit(json.dumps(facts))
+        return
+    console.emit(f"folder      {printable(str(cache_folder()))}")
+    for name, fact in _measure_cache().items():
+        console.emit(f"{name:<10}  {fact['files']} files, {fact['bytes'] / 1e6:.1f} MB")
+    console.note(f"removed {removed} files of embeddings")
+
+
+def _measure_cache() -> dict[str, dict[str, int]]:
+    from vidattn.data.embedding_cache import open_store
+    from vidattn.io.cache import FileStore, cache_folder
+
+    stores = FileStore(cache_folder() / "weights"), open_store()
+    return {
+        store.folder.name: {"files": len(files), "bytes": sum(file.bytes for file in files)}
+        for store in stores
+        for files in [store.files()]
+    }
+
+
 @app.command("verify", cls=Sections)
 def verify(model: Model, offline: arguments.Offline = False) -> None:
     """Check all names, shapes, values and the digest of a model, and run one clip through it.

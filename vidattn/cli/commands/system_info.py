@@ -25,6 +25,7 @@ def system_info(*, offline: bool) -> dict[str, Any]:
     """The installation as plain values. offline: do not try the network."""
     import torch
 
+    from vidattn.io.cache import cache_folder
     from vidattn.weights import catalog, download
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -45,7 +46,7 @@ def system_info(*, offline: bool) -> dict[str, Any]:
         "mps": torch.backends.mps.is_available(),
         "readers": {name: _version(reader.package) for name, reader in READERS.items()},
         "sandbox": {name: name in layers for name in LAYERS},
-        "cache": str(download.cache_folder()),
+        "cache": str(cache_folder()),
         "models": [
             *[name for name, entry in entries.items() if entry.is_bundled],
             *[name for name in cached if download.is_cached(entries[name].location)],

@@ -1,0 +1,114 @@
+"""Heads of one's own classes on a frozen model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers import tiny_classifier
+from vidattn import weights
+from vidattn.config import Conv2dConfig, ModelConfig, StamConfig, TaughtConfig, TimeSformerConfig
+from vidattn.errors import WeightsError
+from vidattn.models.classifier import Classifier, build_model
+from vidattn.models.protocols import EmbeddingModel, classify_clips
+from vidattn.models.taught import TaughtModel, zoom_to_motion
+
+TIMESFORMER = TimeSformerConfig(
+    classes=3, frames=4, size=32, patch=16, width=32, depth=2, heads=2, drop_path=0.0
+)
+BACKBONES = (
+    TIMESFORMER,
+    replace(TIMESFORMER, attention="space"),
+    StamConfig(3, 4, 32, 16, 32, 2, 2, 2.0, 1, 2, 64),
+    Conv2dConfig(classes=3, frames=4, size=32, width=4, blocks=(1, 1, 1, 1)),
+)
+
+
+def taught(backbone: ModelConfig = TIMESFORMER, **changes: object) -> TaughtModel:
+    torch.manual_seed(0)
+    config = replace(
+        TaughtConfig(backbone, 2, frames=4, size=32),
+        **changes,  # type: ignore[arg-type]
+    )
+    model = TaughtModel(config, build_model(backbone)).eval()
+    for parameter in model.head.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter)
+    return model
+
+
+@pytest.mark.parametrize("backbone", BACKBONES, ids=lambda config: config.kind)
+@pytest.mark.parametrize("head", ["linear", "neighbors", "attention"])
+def test_every_backbone_carries_every_head(backbone: ModelConfig, head: str) -> None:
+    model = taught(backbone, head=head, pieces=2, levels=(1, 2), examples=5)
+    clips = torch.randn(3, 3, 8, 32, 32)
+    with torch.inference_mode():
+        logits = model(clips)
+        alone = model(clips[1:2])
+    assert isinstance(model, EmbeddingModel)
+    assert logits.shape == (3, 2)
+    torch.testing.assert_close(alone, logits[1:2])
+
+
+def test_the_embedding_of_one_piece_begins_with_that_of_the_backbone() -> None:
+    model = taught(grid=2)
+    clips = torch.randn(2, 3, 4, 32, 32)
+    with torch.inference_mode():
+        frames = model.encode_frames(clips.transpose(1, 2).flatten(0, 1)).unflatten(0, (2, 4))
+        found = model.embeddings(frames)
+        assert found.shape == (2, 5 * 32)
+        torch.testing.assert_close(model.backbone.head(found[:, :32]), model.backbone(clips))
+
+
+def test_levels_compare_parts_of_a_window() -> None:
+    model = taught(pieces=2, levels=(1, 2), grid=0)
+    tokens = torch.arange(2 * 32.0)[None]
+    first, second = tokens[:, :32], tokens[:, 32:]
+    expected = torch.cat([(first + second) / 2, first, second], dim=1)
+    torch.testing.assert_close(super(type(model.head), model.head).forward(tokens), expected)
+
+
+def test_zoom_shows_the_square_that_moves() -> None:
+    clips = torch.zeros(1, 3, 4, 96, 128)
+    for frame in range(4):
+        clips[0, :, frame, 40:60, 20 + 4 * frame : 30 + 4 * frame] = 1
+    still = torch.rand(1, 3, 1, 96, 128).expand(-1, -1, 4, -1, -1)
+    zoomed = zoom_to_motion(clips, 24)
+    assert zoomed.shape == (1, 3, 4, 24, 24)
+    assert zoomed.mean() > 4 * clips.mean()
+    whole = zoom_to_motion(still, 96)
+    torch.testing.assert_close(whole, still[..., 16:112])
+
+
+def test_a_taught_model_is_saved_with_all_it_needs(tmp_path: Path) -> None:
+    clip = replace(tiny_classifier().clip, frames=8, short_side=32, crop=32)
+    model = taught(pieces=2, zoom=True, size=16)
+    made = Classifier(model, clip, ("a", "b"), activation="sigmoid", thresholds=(0.3, 0.6))
+    loaded = weights.load(weights.save(made, tmp_path / "own.safetensors"))
+    assert loaded.model.config == model.config
+    assert (loaded.activation, loaded.thresholds) == ("sigmoid", (0.3, 0.6))
+    clips = torch.randn(2, 3, 8, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(classify_clips(loaded.model, clips), model(clips))
+
+
+def test_sigmoid_scores_each_label_for_itself() -> None:
+    made = Classifier(taught(), tiny_classifier().clip, ("a", "b"), activation="sigmoid")
+    logits = torch.tensor([[0.0, 2.0], [0.0, 4.0]])
+    torch.testing.assert_close(made.scores(logits), torch.tensor([0.0, 3.0]).sigmoid())
+    mean = replace(made, averaging="probability").scores(logits)
+    torch.testing.assert_close(mean, logits.sigmoid().mean(0))
+
+
+def test_thresholds_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="1 thresholds for 2 labels"):
+        Classifier(taught(), tiny_classifier().clip, ("a", "b"), thresholds=(0.5,))
+    made = Classifier(taught(), tiny_classifier().clip, ("a", "b"), thresholds=(0.5, 0.25))
+    path = weights.save(made, tmp_path / "own.safetensors")
+    data = path.read_bytes().replace(b"[0.5,0.25]", b"[0.5,1.25]")
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match="thresholds are not one from 0 to 1"):
+        weights.load(path)

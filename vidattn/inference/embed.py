@@ -1,0 +1,118 @@
+"""Embeddings of the windows of a video by a model, from the cache where they are there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from vidattn.config.serialization import to_plain
+from vidattn.data.embedding_cache import EmbeddingCache, WindowEmbeddings
+from vidattn.data.frames import file_start, item_window
+from vidattn.inference.events import Finished
+from vidattn.inference.overlap import resolve_overlap
+from vidattn.inference.stream import stream
+from vidattn.inference.windowing import Windowing
+from vidattn.models.classifier import Classifier, find_kind
+from vidattn.models.device import Runtime
+from vidattn.models.taught import TaughtModel
+from vidattn.types import Item
+from vidattn.video import Opening, open_video
+
+HEAD_SETTINGS = ("classes", "head", "levels", "examples", "width", "heads")
+"""Settings of a taught model on which embeddings do not depend."""
+
+
+class Embedder:
+    """Embeds windows with one model, see `embed`.
+
+    The embedding is that of the model before its head: of a taught model [P x G x D], which does
+    not depend on what it was taught. windowing: length and stride; its region is that of the item.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        windowing: Windowing = Windowing(),
+        *,
+        cache: EmbeddingCache | None = None,
+        runtime: Runtime = Runtime(),
+        opening: Opening = open_video,
+    ) -> None:
+        self.classifier = classifier
+        self.windowing = resolve_overlap(windowing, classifier)
+        self.cache = EmbeddingCache() if cache is None else cache
+        self.runtime, self.opening = runtime, opening
+        self.facts = {**describe_embedding(classifier), "precision": runtime.requested_precision()}
+
+    def embed(self, item: Item) -> WindowEmbeddings:
+        """The embeddings of all windows of an item; the video is opened only if they are missing.
+
+        Raises VideoError as `vidattn.stream`.
+        """
+        windowing = self._region(item)
+        facts = {**self.facts, "windowing": windowing.to_dict(), "frames": item.frames}
+        key = self.cache.key(item.path, facts)
+        found = self.cache.find(key)
+        return found if found is not None else self.cache.add(key, self._compute(item, windowing))
+
+    def _region(self, item: Item) -> Windowing:
+        if item.window is None:
+            return self.windowing
+        return replace(self.windowing, start=item.window.start, end=item.window.stop)
+
+    def _compute(self, item: Item, windowing: Windowing) -> WindowEmbeddings:
+        if item.frames is not None:
+            with self.opening(item.path) as video:
+                span, offset = item_window(video, item), file_start(video)
+            windowing = replace(windowing, start=span.start + offset, end=span.stop + offset)
+        *_, last = stream(
+            item.path,
+            replace(self.classifier, activation="softmax", thresholds=()),  # scores are not used
+            windowing,
+            runtime=self.runtime,
+            embeddings=True,
+            opening=self.opening,
+        )
+        assert isinstance(last, Finished)
+        assert last.embeddings is not None
+        ends = [(w.start, w.stop) for w in last.timeline.windows]
+        return WindowEmbeddings(np.array(ends, np.float64).round(3), last.embeddings)
+
+    def duration(self, path: str) -> float:
+        """The seconds of a video; it is opened only if they are not in the cache.
+
+        Raises VideoError.
+        """
+        key = self.cache.key(path, {"what": "duration"})
+        seconds = self.cache.duration(key)
+        if seconds is None:
+            with self.opening(path, short_side=self.classifier.clip.short_side) as video:
+                seconds = video.duration
+            self.cache.add_duration(key, seconds)
+        return seconds
+
+
+def describe_embedding(classifier: Classifier) -> Mapping[str, Any]:
+    """All that the embedding of a clip depends on, as JSON values."""
+    model = classifier.model
+    plain = {"kind": find_kind(model.config), **to_plain(model.config)}
+    network: nn.Module = model
+    if isinstance(model, TaughtModel):
+        plain = {name: value for name, value in plain.items() if name not in HEAD_SETTINGS}
+        network = model.backbone
+    return {"model": plain, "clip": to_plain(classifier.clip), "sha256": digest_weights(network)}
+
+
+def digest_weights(model: nn.Module) -> str:
+    """The SHA-256 of the names and values of all tensors of a model but its head."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if not name.startswith("head."):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

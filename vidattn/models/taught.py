@@ -1,0 +1,235 @@
+"""A frozen model of clips with a head for other classes.
+
+The backbone turns each piece of a window into a few tokens [G, D]: its class token, and the means
+of its patches in the cells of a grid. The tokens of a window [P, G, D] are its embedding; a head
+for new classes is fitted to those of labeled windows in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidattn.config import TaughtConfig
+from vidattn.models.protocols import classify_clips
+from vidattn.models.stam import Stam
+from vidattn.models.timesformer import TimeSformer
+
+NOISE_LEVELS = 8 / 255 / 0.225
+"""A change of a pixel, in a normalized clip, that is not yet a motion: 8 of 255 levels."""
+EDGE_SHARE = 0.02
+"""The share of all motion outside of each edge of the square that `zoom_to_motion` finds."""
+LEAST_SIDE = 1 / 6
+"""Its least side, as a share of the side of the frame."""
+MARGIN = 1.2
+
+
+class TaughtModel(nn.Module):
+    """Clips [B, 3, T, H, W] to logits [B, K]; T may differ from pieces x frames of the config."""
+
+    def __init__(self, config: TaughtConfig, backbone: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.cells = count_cells(config, backbone)
+        """Tokens of a piece."""
+        assert isinstance(backbone.head, nn.Linear)
+        width = backbone.head.in_features
+        self.head = HEADS[config.head](config, (config.pieces, self.cells, width))
+        self.shares_frames = isinstance(backbone, TimeSformer | Stam) and not config.zoom
+        """Whether `encode_frames` does a part of the work."""
+
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W]. Returns what the backbone makes of single frames, or, where
+        that depends on the others, the frames."""
+        return self._encode(frames) if self.shares_frames else frames
+
+    def _encode(self, frames: Tensor) -> Tensor:
+        assert isinstance(self.backbone, TimeSformer | Stam)
+        return self.backbone.encode_frames(frames)
+
+    def embeddings(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, ...] from `encode_frames`, in time order. Returns [B, P x G x D]."""
+        if self.config.zoom:
+            clips = zoom_to_motion(tokens.transpose(1, 2), self.config.size)
+            tokens = clips.transpose(1, 2)
+            if isinstance(self.backbone, TimeSformer | Stam):
+                encoded = self._encode(tokens.flatten(0, 1))
+                tokens = rearrange(encoded, "(b t) ... -> b t ...", b=len(tokens))
+        pieces = cut_pieces(tokens, self.config.pieces)
+        found = embed_pieces(self.backbone, pieces.flatten(0, 1), self.config.grid)
+        return found.reshape(len(tokens), -1)
+
+    def classify_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: as of `embeddings`. Returns logits [B, K]."""
+        logits: Tensor = self.head(self.embeddings(tokens))
+        return logits
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: float [B, 3, T, H, W]. Returns logits [B, K]."""
+        return classify_clips(self, clips)
+
+
+def count_cells(config: TaughtConfig, backbone: nn.Module) -> int:
+    """The number of tokens G that a piece has."""
+    patchwise = isinstance(backbone, TimeSformer) and not backbone.space_only
+    return 1 + config.grid**2 if patchwise else 1
+
+
+def cut_pieces(tokens: Tensor, pieces: int) -> Tensor:
+    """Frames [B, T, ...] as pieces of equal length [B, P, T / P, ...]; the last frame repeats."""
+    missing = -tokens.shape[1] % pieces
+    if missing:
+        tokens = torch.cat([tokens, tokens[:, -1:].expand(-1, missing, *tokens.shape[2:])], dim=1)
+    cut: Tensor = rearrange(tokens, "b (p t) ... -> b p t ...", p=pieces)
+    return cut
+
+
+def embed_pieces(backbone: Any, frames: Tensor, grid: int) -> Tensor:
+    """Tokens [B, G, D] of pieces [B, T, ...], given as a backbone's encoded frames or as pixels."""
+    if not isinstance(backbone, TimeSformer | Stam):
+        vectors: Tensor = backbone.embeddings(frames.transpose(1, 2).contiguous())
+        return vectors[:, None]
+    if isinstance(backbone, Stam) or backbone.space_only:
+        return backbone.embeddings(frames)[:, None]
+    cls, patches = backbone.run_blocks(frames)
+    cells = [backbone.norm(cls)[:, None]]
+    if grid:
+        means = rearrange(backbone.norm(patches).mean(1), "b h w d -> b d h w")
+        cells.append(rearrange(F.adaptive_avg_pool2d(means, grid), "b d h w -> b (h w) d"))
+    return torch.cat(cells, dim=1)
+
+
+def zoom_to_motion(clips: Tensor, size: int) -> Tensor:
+    """The square of each clip [B, 3, T, H, W] in which it moves, as [B, 3, T, size, size].
+
+    A clip without motion is shown whole. Its edges leave EDGE_SHARE of all change between frames
+    outside, and MARGIN around that.
+    """
+    change = clips.diff(dim=2).abs().mean(1).sub(NOISE_LEVELS).clamp(min=0).sum(1)  # [B, H, W]
+    return torch.stack(
+        [
+            F.interpolate(
+                _crop_square(clip, moved).transpose(0, 1), size, mode="bilinear", antialias=True
+            ).transpose(0, 1)
+            for clip, moved in zip(clips.float(), change.float(), strict=True)
+        ]
+    )
+
+
+def _crop_square(clip: Tensor, change: Tensor) -> Tensor:
+    """clip: [3, T, H, W]; change: [H, W], how much each pixel moves."""
+    height, width = change.shape
+    most = min(height, width)
+    (top, bottom), (left, right) = (_span(change.sum(axis)) for axis in (1, 0))
+    side = min(round(max(bottom - top, right - left, LEAST_SIDE * most) * MARGIN), most)
+    y, x = (
+        min(max(round((low + high - side) / 2), 0), total - side)
+        for low, high, total in ((top, bottom, height), (left, right, width))
+    )
+    return clip[:, :, y : y + side, x : x + side]
+
+
+def _span(change: Tensor) -> tuple[int, int]:
+    """Where all but EDGE_SHARE at each end of a sum begins and ends; everything where it is 0."""
+    total = float(change.sum())
+    if total <= 0:
+        return 0, len(change)
+    share = change.double().cumsum(0) / total
+    return int((share < EDGE_SHARE).sum()), int((share < 1 - EDGE_SHARE).sum()) + 1
+
+
+class PooledTokens(nn.Module):
+    """Embeddings [B, P x G x D] to the means of tokens over parts of the window, [B, F]."""
+
+    def __init__(self, config: TaughtConfig, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.levels, self.shape = config.levels, shape
+        self.in_features = shape[0] * shape[1] * shape[2]
+        self.width = sum(config.levels) * shape[1] * shape[2]
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """See the class."""
+        pieces = rearrange(embeddings, "b (p d) -> b p d", p=self.shape[0])
+        parts = [part.mean(1) for n in self.levels for part in pieces.tensor_split(n, dim=1)]
+        return torch.cat(parts, dim=1)
+
+
+class LinearHead(PooledTokens):
+    """One linear layer over the pooled tokens."""
+
+    def __init__(self, config: TaughtConfig, shape: tuple[int, int, int]) -> None:
+        super().__init__(config, shape)
+        self.linear = nn.Linear(self.width, config.classes)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """embeddings: [B, P x G x D]. Returns logits [B, K]."""
+        logits: Tensor = self.linear(super().forward(embeddings))
+        return logits
+
+
+class NeighborsHead(PooledTokens):
+    """Votes of labeled windows, each weighted by its likeness: the cosine of the pooled tokens.
+
+    Logits are logarithms of the shares of the votes; with sigmoid, log-odds.
+    """
+
+    def __init__(self, config: TaughtConfig, shape: tuple[int, int, int]) -> None:
+        super().__init__(config, shape)
+        self.mean = nn.Parameter(torch.zeros(self.width))
+        self.scale = nn.Parameter(torch.ones(self.width))
+        self.examples = nn.Parameter(torch.zeros(config.examples, self.width))
+        self.votes = nn.Parameter(torch.zeros(config.examples, config.classes))
+        """What each example says of each class, 0 to 1."""
+        self.sharpness = nn.Parameter(torch.ones(()))
+        self.log_odds = nn.Parameter(torch.zeros(()))
+        """Above 0.5 where logits are log-odds."""
+
+    def describe(self, embeddings: Tensor) -> Tensor:
+        """Standardized pooled tokens of length 1, [B, F]."""
+        return F.normalize((super().forward(embeddings) - self.mean) * self.scale, dim=1)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """embeddings: [B, P x G x D]. Returns logits [B, K]."""
+        likeness = self.describe(embeddings) @ self.examples.T
+        shares = (self.sharpness * likeness).softmax(1) @ self.votes
+        shares = shares.clamp(1e-4, 1 - 1e-4)
+        return shares.logit() if self.log_odds > 0.5 else shares.log()
+
+
+class AttentionHead(nn.Module):
+    """Learned queries weigh all tokens of a window, then one linear layer over the sums."""
+
+    def __init__(self, config: TaughtConfig, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        pieces, cells, width = shape
+        self.shape, self.in_features = shape, pieces * cells * width
+        self.mean = nn.Parameter(torch.zeros(width))
+        self.scale = nn.Parameter(torch.ones(width))
+        self.enter = nn.Linear(width, config.width)
+        self.place = nn.Parameter(torch.zeros(pieces, cells, config.width))
+        self.query = nn.Parameter(torch.zeros(config.heads, config.width))
+        self.drop = nn.Dropout(0.3)
+        self.linear = nn.Linear(config.heads * config.width, config.classes)
+        nn.init.trunc_normal_(self.query, std=0.02)
+        nn.init.trunc_normal_(self.place, std=0.02)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """embeddings: [B, P x G x D]. Returns logits [B, K]."""
+        tokens = (embeddings.reshape(-1, *self.shape) - self.mean) * self.scale
+        x = F.gelu(self.enter(self.drop(tokens)) + self.place).flatten(1, 2)  # [B, N, width]
+        weights = (x @ self.query.T).softmax(1)
+        logits: Tensor = self.linear(self.drop((weights.transpose(1, 2) @ x).flatten(1)))
+        return logits
+
+
+HEADS: dict[str, type[LinearHead] | type[NeighborsHead] | type[AttentionHead]] = {
+    "linear": LinearHead,
+    "neighbors": NeighborsHead,
+    "attention": AttentionHead,
+}
+"""The heads by name."""
