@@ -38,7 +38,7 @@ DOORS = {
     "rich": {"cli"},
     "safetensors": {"weights", "training/checkpoint"},
     "timm": {"data/augment"},
-    "transformers": {"evaluation/benchmark"},
+    "transformers": {"evaluation/benchmark", "weights/hf_models"},
     "torch": {"*"},
     "torchcodec": {"video/readers/torchcodec"},
     "typer": {"cli"},

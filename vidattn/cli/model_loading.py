@@ -48,7 +48,15 @@ def load_model(
 
     pending: list[str] = []
     if options.model is not None:
-        classifier = load(options.model, offline=options.offline, announce=announce, progress=begin)
+        classifier = load(
+            options.model,
+            offline=options.offline,
+            announce=announce,
+            progress=begin,
+            frame_step=options.frame_step,
+        )
+    elif options.frame_step is not None:
+        raise UsageError("--frame-step is a fact about a model: name the model with -m")
     else:
         classifier, notice = load_default(
             frames, options.offline, announce=announce, progress=begin

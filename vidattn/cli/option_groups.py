@@ -71,6 +71,7 @@ class ModelOptions:
 
     model: str | None = None
     labels: Path | None = None
+    frame_step: float | None = None
     offline: bool = False
 
 
@@ -166,10 +167,15 @@ _MODEL = {
         "--model",
         "-m",
         "MODEL",
-        "Catalog name, weights file or folder (see `vidattn models list`). Default: "
-        "timesformer-k400; falls back to the bundled motion-tiny if it is unavailable.",
+        "Catalog name, weights file or folder (see `vidattn models list`), or hf:OWNER/NAME of "
+        "Hugging Face. Default: timesformer-k400, or motion-tiny if that is unavailable.",
     ),
     "labels": LABELS,
+    "frame_step": option(
+        "--frame-step",
+        "SECONDS",
+        "Time between the frames of a clip, as in training. Default: what the weights say.",
+    ),
     "offline": option("--offline", "Never use the network."),
 }
 Model = Annotated[ModelOptions, Group("Model", _MODEL)]

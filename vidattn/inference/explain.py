@@ -1,8 +1,9 @@
 """Explanations: a heatmap over the frames of a window, and the contribution of each frame.
 
-`relevance`, the default, weights attention with its gradient, for one label. `rollout` follows
-attention alone. `occlusion` covers one patch after another and measures the score: slow, and the
-reference for the others. See `vidattn.models.attribution`.
+`relevance`, the default, weights attention with its gradient, for one label; of a convolutional
+network it is `gradcam`, the last feature maps with theirs. `rollout` follows attention alone.
+`occlusion` covers one patch after another and measures the score: slow, for every model, and the
+reference for the others. See `vidattn.models.attribution` and `vidattn.models.gradcam`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,15 +22,13 @@ from vidattn.data import plan, transforms
 from vidattn.data.frames import FrameBuffer, file_start, needed_frames, readable_end
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.events import describe_input, describe_model
+from vidattn.inference.patch_shares import choose_method, patch_shares
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.stream import segment
-from vidattn.models.attribution import relevance, rollout
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
-from vidattn.models.stam import Stam
-from vidattn.models.timesformer import TimeSformer
 from vidattn.timeline import Timeline
-from vidattn.timeline.explanation import METHODS, Explanation, Method
+from vidattn.timeline.explanation import Explanation, Method
 from vidattn.timeline.segments import Segment
 from vidattn.types import View, Window
 from vidattn.video import Opening, Video, open_video
@@ -42,8 +40,6 @@ MOST_SEGMENTS = 6
 FRAME_SIDE = 224
 """Pixels of the side of a frame for display."""
 
-T = TypeVar("T")
-Model = TimeSformer | Stam
 Source = str | os.PathLike[str]
 
 
@@ -74,11 +70,11 @@ def explain(
     without overlap, and the one with the highest score is explained. label: its name, by default
     that of the highest score. frames: clip length, that of the classifier by default.
 
-    Raises UsageError for an unknown label, a time below 0 and a model that is neither TimeSformer
-    nor STAM, VideoError when the video cannot be read or ends before `at`.
+    Raises UsageError for an unknown label, a time below 0 and a method that is none for the model,
+    VideoError when the video cannot be read or ends before `at`.
     """
     label_id = None if label is None else find_label(classifier, label)
-    require_explainable(classifier)
+    choose_method(classifier, method)
     if at is None:
         timeline = segment(source, classifier, frames=frames, runtime=runtime)
         target = strongest_window(timeline, label_id)
@@ -104,8 +100,7 @@ def explain_windows(
 
     Raises VideoError E_DECODE when too few frames of a window decode. Other errors as `explain`.
     """
-    if method not in METHODS:
-        raise UsageError(f"no such method: {method!r}", hint="known: " + ", ".join(METHODS))
+    method = choose_method(classifier, method)
     explainer, config = _Explainer(classifier, method, runtime), classifier.clip
     # People see larger frames than the model, whose frames are decoded at its own size.
     large = max(config.short_side, FRAME_SIDE * config.short_side // config.crop)
@@ -136,15 +131,6 @@ def find_label(classifier: Classifier, name: str) -> int:
     raise UsageError(
         f"{classifier.card.name} has no label {name!r}",
         hint="it has " + ", ".join((near or list(classifier.labels))[:12]),
-    )
-
-
-def require_explainable(classifier: Classifier) -> Model:
-    """The model of a classifier. Raises UsageError if it cannot be explained."""
-    if isinstance(classifier.model, TimeSformer | Stam):
-        return classifier.model
-    raise UsageError(
-        f"{type(classifier.model).__name__} cannot be explained: neither TimeSformer nor STAM"
     )
 
 
@@ -244,7 +230,6 @@ class _Explainer:
     """Runs a model on variants of a clip, with frames or patches left out."""
 
     def __init__(self, classifier: Classifier, method: Method, runtime: Runtime) -> None:
-        self.model = require_explainable(classifier)
         self.classifier, self.method = classifier, method
         self.scorer = Scorer(classifier, runtime)
 
@@ -266,7 +251,7 @@ class _Explainer:
             frames=indices,
             times=tuple(float(video.times[i]) for i in indices),
             method=self.method,
-            patches=self._patch_shares(clip, label_id),
+            patches=patch_shares(self.scorer, self.classifier.model, self.method, clip, label_id),
             drops=drops,
             odds=odds,
             run=run,
@@ -287,48 +272,11 @@ class _Explainer:
         firsts = range(0, count, run) if count > run else range(0)
         variants = [range(count), *(_without(count, first, run) for first in firsts)]
         logits: list[Tensor] = []
-        for some in self._batches(variants, count):
+        for some in self.scorer.batches(variants, count):
             clips = [torch.stack([tokens[i] for i in variant]) for variant in some]
             logits += self.scorer.classify_frames(clips)
         averaged = self.classifier.average_views(torch.stack(logits)[:, None])
         return averaged / self.classifier.temperature, run
-
-    def _patch_shares(self, clip: Tensor, label_id: int) -> NDArray[np.float32]:
-        """The share of each patch in the attribution, float32 [T, h, w]."""
-        if self.method == "occlusion":
-            shares = self._occlude(clip, label_id)
-        else:
-            clips = clip[None].to(self.scorer.device)
-            classes = torch.tensor([label_id], device=self.scorer.device)
-            attribution = (
-                rollout(self.model, clips)
-                if self.method == "rollout"
-                else relevance(self.model, clips, classes)
-            )
-            shares = attribution.patches[0].float().cpu().numpy()
-        total = float(shares.sum())
-        return (shares / total if total > 0 else shares).astype(np.float32)
-
-    def _occlude(self, clip: Tensor, label_id: int) -> NDArray[np.float32]:
-        """The drop of the logit of a label, at least 0, when a patch has the mean color of the
-        clip."""
-        side = self.model.config.patch
-        height, width = (size // side for size in clip.shape[2:])
-        places = list(np.ndindex(clip.shape[1], height, width))
-        color = clip.mean((1, 2, 3))[:, None, None]
-        whole = self.scorer([clip])[0][label_id]
-        losses: list[float] = []
-        for some in self._batches(places, clip.shape[1]):
-            clips = [clip.clone() for _ in some]
-            for covered, (t, y, x) in zip(clips, some, strict=True):
-                covered[:, t, y * side : (y + 1) * side, x * side : (x + 1) * side] = color
-            losses += [float(whole - logits[label_id]) for logits in self.scorer(clips)]
-        shape = clip.shape[1], height, width
-        return np.maximum(np.array(losses, np.float32), 0).reshape(shape)
-
-    def _batches(self, items: Sequence[T], frames: int) -> Iterator[Sequence[T]]:
-        size = self.scorer.batch_size(frames)
-        return (items[i : i + size] for i in range(0, len(items), size))
 
 
 def _frame_drops(

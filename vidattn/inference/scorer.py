@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,8 @@ CPU_BATCH_MACS, CPU_BATCH = 25e9, 16
 (196e9) exceed the caches. In batches of 8 such a clip takes 1.1 times as long as alone, in int8 1.5
 times, and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes 2.7 times as long as in a batch
 of 16, beyond which nothing is gained (`examples/benchmarks/batches.py`)."""
+
+T = TypeVar("T")
 
 
 class Scorer:
@@ -76,9 +79,11 @@ class Scorer:
         self.width = 0
         """Length of an embedding; 0 without embeddings."""
         if embeddings:
-            if not isinstance(self.model, EmbeddingModel):
+            head = getattr(self.model, "head", None)
+            if not isinstance(self.model, EmbeddingModel) and not isinstance(head, nn.Linear):
                 raise UsageError(f"{classifier.card.name}: the model has no embeddings")
-            self.width = self.model.head.in_features
+            assert head is not None
+            self.width = head.in_features
         self._use(self.model)
         self.compiled = runtime.compile
         if self.compiled:
@@ -87,10 +92,13 @@ class Scorer:
     def _use(self, model: nn.Module) -> None:
         """Compute with `model` from now on."""
         self.model = model
-        parts: FramewiseModel = model if isinstance(model, FramewiseModel) else _Whole(model)
-        if self.width:
-            assert isinstance(parts, EmbeddingModel)
-            parts = _WithEmbeddings(parts)
+        parts: FramewiseModel
+        if self.width and isinstance(model, EmbeddingModel):
+            parts = _WithEmbeddings(model)
+        elif isinstance(model, FramewiseModel) and not self.width:
+            parts = model
+        else:
+            parts = _Whole(model, embeddings=self.width > 0)
         self._encode: Callable[[Tensor], Tensor] = parts.encode_frames
         self._classify: Callable[[Tensor], Tensor] = parts.classify_frames
 
@@ -110,6 +118,11 @@ class Scorer:
     def batch_size(self, frames: int) -> int:
         """The number of clips of so many frames to score at once."""
         return self._size_of(frames)
+
+    def batches(self, items: Sequence[T], frames: int) -> Iterator[Sequence[T]]:
+        """Parts of a sequence that stands for clips of `frames` frames, each to score at once."""
+        size = self.batch_size(frames)
+        return (items[i : i + size] for i in range(0, len(items), size))
 
     def __call__(self, clips: Sequence[Tensor]) -> list[Tensor]:
         """Float32 logits [K] on the CPU of each clip [3, T, H, W], in order.
@@ -237,15 +250,28 @@ class _WithEmbeddings(nn.Module):
 class _Whole(nn.Module):
     """Any other model, as one whose tokens are the frames themselves."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, embeddings: bool) -> None:
         super().__init__()
         self.model = model
+        self.embeddings = embeddings
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """frames: [N, 3, H, W]; returns them."""
         return frames
 
     def classify_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, 3, H, W]. Returns logits [B, K]."""
-        logits: Tensor = self.model(tokens.transpose(1, 2).contiguous())
-        return logits
+        """tokens: [B, T, 3, H, W]. Returns logits [B, K]; with `embeddings` float32 [B, K + D],
+        the input of the head behind them, averaged where the head scores several places."""
+        clips = tokens.transpose(1, 2).contiguous()
+        if not self.embeddings:
+            logits: Tensor = self.model(clips)
+            return logits
+        head, found = self.model.head, list[Tensor]()
+        assert isinstance(head, nn.Linear)
+        hook = head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+        try:
+            logits = self.model(clips)
+        finally:
+            hook.remove()
+        vectors = found[0].mean(1) if found[0].ndim == 3 else found[0]
+        return torch.cat([logits.float(), vectors.float()], dim=1)

@@ -15,10 +15,11 @@ from vidattn.types import ModelInfo, VideoInfo, Window
 SCHEMA = "vidattn/explanation/1"
 DIGITS = 6
 
-Method = Literal["relevance", "rollout", "occlusion"]
+Method = Literal["relevance", "rollout", "gradcam", "occlusion"]
 METHODS: Mapping[Method, str] = {
     "relevance": "attention weighted with its gradient",
     "rollout": "attention rollout, the same for every label",
+    "gradcam": "feature maps weighted with their gradient",
     "occlusion": "loss of score when a patch is covered",
 }
 """The meaning of the shares of patches, by method."""

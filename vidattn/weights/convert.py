@@ -7,7 +7,6 @@ differently. All of it goes into the classifier; assumptions are listed in `card
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,10 +18,10 @@ from torch import Tensor, nn
 
 from vidattn.config import Averaging, ClipConfig, StamConfig, TimeSformerConfig, labels
 from vidattn.errors import RecipeError, WeightsError
-from vidattn.io.files import exists, read_file, reading
+from vidattn.io.files import exists
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
-from vidattn.weights import conv_checkpoints, key_maps, stam_keys, torch_checkpoint
+from vidattn.weights import conv_checkpoints, hf_folder, key_maps, stam_keys, torch_checkpoint
 from vidattn.weights.safetensors_file import (
     Manifest,
     build_classifier,
@@ -31,7 +30,7 @@ from vidattn.weights.safetensors_file import (
     refuse,
     require_same_keys,
 )
-from vidattn.weights.snapshot import require_regular, snapshot_file
+from vidattn.weights.snapshot import snapshot_file
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,6 @@ FAMILIES = {
     "hf": Family("Hugging Face", 0.45, 0.225, "logit", ""),
 }
 
-PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
-"""How frames are prepared, as older and newer versions of transformers call it."""
 MANIFEST_KEY = "vidattn"
 """The entry of an exported file with our manifest."""
 SSV2, HOWTO100M = 174, 1059
@@ -170,13 +167,15 @@ def _load_stam(state: Mapping[str, Tensor], path: Path, manifest: Manifest | Non
 def load_hf_folder(folder: Path) -> Classifier:
     """The classifier in a folder written by `save_pretrained` of Hugging Face transformers.
 
-    Needs config.json, preprocessor_config.json, and model.safetensors or pytorch_model.bin. Raises
-    WeightsError.
+    Needs config.json, and model.safetensors or pytorch_model.bin. Raises WeightsError.
     """
-    config = _read_json(folder / "config.json")
+    config = hf_folder.read_json(folder / "config.json")
     if config.get("model_type") != "timesformer":
         kind = config.get("model_type")
-        refuse(folder, f"contains a model of type {kind!r}, not timesformer")
+        raise WeightsError(
+            f"{folder}: contains a model of type {kind!r}, not timesformer",
+            hint=f"with transformers installed: -m hf:{folder}",
+        )
     paths = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
     path = next((p for p in paths if exists(p)), None)
     if path is None:
@@ -185,15 +184,16 @@ def load_hf_folder(folder: Path) -> Classifier:
         state = torch_checkpoint.read_state(file)
     if key_maps.recognize(state) != "hf":
         refuse(path, "the tensor names are not those of TimesformerForVideoClassification")
-    heads = _read_count(config, "num_attention_heads", folder)
+    heads = hf_folder.read_count(config, "num_attention_heads", folder)
     manifest = _find_manifest(state, "hf", config.get(MANIFEST_KEY), folder / "config.json")
     shape = replace(manifest.model, heads=heads) if manifest else None
     model = build_timesformer(state, "hf", path, shape, heads)
     notes = _check_hf_config(config, model.config, folder)
-    names, note = _read_hf_labels(config, model.config.classes, folder)
-    clip, step_note = _read_hf_clip(folder, model.config)
+    names, note = hf_folder.read_labels(config, model.config.classes, folder)
+    clip, *clip_notes = _read_hf_clip(folder, model.config)
     if manifest:  # settings that transformers knows may have changed since
-        fresh = {name: getattr(clip, name) for name in ("short_side", "crop", "mean", "std")}
+        known = () if clip_notes[0] else ("short_side", "crop", "mean", "std")
+        fresh = {name: getattr(clip, name) for name in known}
         notes = [n for n in notes if n not in manifest.notes]
         manifest = replace(
             manifest,
@@ -206,9 +206,9 @@ def load_hf_folder(folder: Path) -> Classifier:
         notes.append("frames are fed as RGB; weights converted from the official ones need BGR")
     card = ModelCard(
         name=folder.name,
-        license=_read_license(folder),
+        license=hf_folder.read_license(folder),
         source=f"{folder.name}, a Hugging Face folder",
-        notes=tuple(n for n in (*notes, note, step_note) if n),
+        notes=tuple(n for n in (*notes, note, *clip_notes) if n),
         sha256=file.sha256,
     )
     return Classifier(model, clip, names, FAMILIES["hf"].averaging, card)
@@ -276,21 +276,6 @@ def _read_rate(content: Mapping[str, Any]) -> int | None:
     return int(match[1]) or None if match else None
 
 
-def _read_hf_labels(
-    config: Mapping[str, Any], count: int, folder: Path
-) -> tuple[tuple[str, ...], str | None]:
-    """Labels from id2label, unless they are the placeholders of transformers."""
-    table = config.get("id2label")
-    if not isinstance(table, Mapping) or not table:
-        return labels.guess_labels(count)
-    names = [table.get(str(i)) for i in range(len(table))]
-    if len(names) != count or not all(isinstance(n, str) for n in names):
-        refuse(folder / "config.json", f"id2label does not name {count} classes")
-    if names == [f"LABEL_{i}" for i in range(count)]:
-        return labels.guess_labels(count)
-    return tuple(str(n) for n in names), None
-
-
 def _check_hf_config(
     config: Mapping[str, Any], model: TimeSformerConfig, folder: Path
 ) -> list[str]:
@@ -313,85 +298,11 @@ def _check_hf_config(
     return [f"config.json says {frames} frames, the weights have {model.frames}, which are used"]
 
 
-def _read_hf_clip(folder: Path, model: TimeSformerConfig) -> tuple[ClipConfig, str | None]:
-    paths = [folder / name for name in PROCESSORS]
-    path = next((path for path in paths if exists(path)), None)
-    if path is None:
-        raise WeightsError(
-            f"{folder}: has no {PROCESSORS[0]}, which says how frames are prepared",
-            hint="copy that of the model it was trained from, or save_pretrained of its processor",
-        )
-    plain = _read_json(path)
-    for key in ("do_rescale", "do_normalize", "do_resize"):
-        if not plain.get(key, True):
-            refuse(path, f"{key} is false: such input is not supported")
-    factor = plain.get("rescale_factor", 1 / 255)
-    if not _is_number(factor) or abs(factor - 1 / 255) > 1e-6:
-        refuse(path, f"rescale_factor is {factor!r}, not 1/255")
-    crop = _read_side(plain, "crop_size", path)
-    step, note = guess_frame_step(model.frames, model.classes)
-    try:
-        clip = ClipConfig(
-            frames=model.frames,
-            step_seconds=step,
-            short_side=max(_read_side(plain, "size", path), crop),
-            crop=crop,
-            mean=_read_triple(plain, "image_mean", path),
-            std=_read_triple(plain, "image_std", path),
-            train_sampling="bins" if model.classes == SSV2 else "dense",
-        )
-    except RecipeError as error:
-        refuse(path, error.message, error)
-    return clip, note
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    require_regular(path)
-    try:
-        with reading(path, WeightsError):
-            plain = json.loads(read_file(path))
-    except (ValueError, RecursionError) as error:
-        refuse(path, f"is not JSON: {error}", error)
-    if not isinstance(plain, dict):
-        refuse(path, "is not a JSON object")
-    return plain
-
-
-def _read_count(plain: Mapping[str, Any], key: str, path: Path) -> int:
-    value = plain.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        refuse(path, f"{key} should be a whole number above 0, is {value!r}")
-    return value
-
-
-def _read_side(plain: Mapping[str, Any], key: str, path: Path) -> int:
-    """A size, which processors write as 224, {"shortest_edge": 224} or {"height": 224}."""
-    value = plain.get(key)
-    if isinstance(value, Mapping):
-        value = value.get("shortest_edge", value.get("height"))
-    return _read_count({key: value}, key, path)
-
-
-def _read_triple(plain: Mapping[str, Any], key: str, path: Path) -> tuple[float, float, float]:
-    value = plain.get(key)
-    if not (isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))):
-        refuse(path, f"{key} should be three numbers, is {value!r}")
-    return (float(value[0]), float(value[1]), float(value[2]))
-
-
-def _is_number(value: object) -> bool:
-    """Whether a value is a finite number."""
-    if not isinstance(value, float | int) or isinstance(value, bool):
-        return False
-    return -1e300 < value < 1e300
-
-
-def _read_license(folder: Path) -> str:
-    """The license in the head of README.md, in the upper case of SPDX."""
-    try:
-        with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
-            text = file.read(4000)
-    except OSError:
-        return ""
-    match = re.search(r"^license: *[\"']?([\w.+-]+)", text, re.MULTILINE)
-    return match[1].upper().replace("APACHE", "Apache") if match else ""
+def _read_hf_clip(
+    folder: Path, model: TimeSformerConfig
+) -> tuple[ClipConfig, str | None, str | None]:
+    """The clip, and notes on how frames are prepared and how far they are apart."""
+    step, step_note = guess_frame_step(model.frames, model.classes)
+    shape = "timesformer", model.frames, model.size, step
+    clip, note = hf_folder.read_clip(folder, *shape, bins=model.classes == SSV2)
+    return clip, note, step_note

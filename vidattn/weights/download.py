@@ -254,8 +254,9 @@ def download_folder(hub_id: str, *, offline: bool = False) -> Path:
 
     It lies in the cache of the hub, shared with other libraries. Raises UnavailableError.
     """
-    folder = _download_files(hub_id, ["*.json", "README.md", "model.safetensors"], offline)
-    if not (folder / "model.safetensors").exists():
+    names = ["*.json", "README.md", "model.safetensors", "model-*.safetensors"]
+    folder = _download_files(hub_id, names, offline)
+    if not any(folder.glob("model*.safetensors")):
         folder = _download_files(hub_id, ["pytorch_model.bin"], offline)
     return folder
 

@@ -10,11 +10,12 @@ from typing import Any, Literal, cast
 
 from vidattn.config import Recipe, recipes
 from vidattn.config.labels import COUNTS, load_labels
+from vidattn.config.schema import MAX_STEP
 from vidattn.config.serialization import from_plain
-from vidattn.errors import RecipeError, WeightsError
+from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.io.files import exists, is_file, is_folder
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
-from vidattn.weights import catalog, convert, download, safetensors_file
+from vidattn.weights import catalog, convert, download, hf_models, safetensors_file
 from vidattn.weights.catalog_entry import CatalogEntry
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
@@ -31,13 +32,34 @@ def load(
     offline: bool = False,
     announce: Announce | None = None,
     progress: download.Progress | None = None,
+    frame_step: float | None = None,
 ) -> Classifier:
     """The classifier behind a catalog name, a file, a folder, or a Hugging Face hub id.
 
     A file is ours (.safetensors), official (.pyth) or from mmaction2 (.pth); a folder is a training
-    run of ours or written by transformers. With `offline` nothing is downloaded. The model is on
-    the CPU, float32, in eval mode. Raises WeightsError; a named model never falls back to another.
+    run of ours or written by transformers. `hf:` before a hub id or a folder leaves the network to
+    transformers, whatever its type. With `offline` nothing is downloaded. frame_step: seconds
+    between the frames of a clip, where the weights do not say, or wrongly. The model is on the CPU,
+    float32, in eval mode. Raises WeightsError; a named model never falls back to another.
     """
+    if frame_step is not None and not 0 < frame_step <= MAX_STEP:
+        raise UsageError(f"the frame step must be > 0 and at most {MAX_STEP:g} s, got {frame_step}")
+    text = str(name_or_path)
+    if text.startswith(hf_models.PREFIX):
+        return _load_hf_model(text, offline, frame_step)
+    classifier = _load_named(name_or_path, offline, announce, progress)
+    if frame_step is None:
+        return classifier
+    return replace(classifier, clip=replace(classifier.clip, step_seconds=frame_step))
+
+
+def _load_named(
+    name_or_path: str | Path,
+    offline: bool,
+    announce: Announce | None,
+    progress: download.Progress | None,
+) -> Classifier:
+    """As `load`, for everything but `hf:`."""
     text, path = str(name_or_path), Path(name_or_path)
     if isinstance(name_or_path, str) and text in catalog.CATALOG:
         return _load_entry(catalog.CATALOG[text], offline, announce, progress)
@@ -216,9 +238,26 @@ def _read_file(path: Path) -> Classifier:
 
 
 def _load_from_hub(hub_id: str, offline: bool) -> Classifier:
+    classifier = convert.load_hf_folder(_download_folder(hub_id, offline))
+    return replace(classifier, card=replace(classifier.card, name=hub_id, source=hub_id))
+
+
+def _load_hf_model(name: str, offline: bool, frame_step: float | None) -> Classifier:
+    place = name.removeprefix(hf_models.PREFIX)
+    folder = Path(place)
+    if not is_folder(folder):
+        if HUB_ID.fullmatch(place) is None or place.startswith("."):
+            raise WeightsError(
+                f"{name}: neither a folder nor a hub id of Hugging Face",
+                hint="for example -m hf:MCG-NJU/videomae-base-finetuned-kinetics",
+            )
+        folder = _download_folder(place, offline)
+    return hf_models.load_hf_model(folder, name, frame_step)
+
+
+def _download_folder(hub_id: str, offline: bool) -> Path:
     try:
-        classifier = convert.load_hf_folder(download.download_folder(hub_id, offline=offline))
+        return download.download_folder(hub_id, offline=offline)
     except download.UnavailableError as error:
         message = f"{hub_id}: no such file or folder; as a Hugging Face model: {error.message}"
         raise download.UnavailableError(message, hint=error.hint) from error
-    return replace(classifier, card=replace(classifier.card, name=hub_id, source=hub_id))

@@ -24,6 +24,7 @@ from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import reading, write_atomically
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import KINDS, Classifier, ModelCard, find_kind
+from vidattn.models.hf import HfModel
 from vidattn.weights.snapshot import (
     FileSnapshot,
     raise_resource_error,
@@ -76,6 +77,11 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
     recipe give the same bytes. Raises OutputError when it cannot be written, WeightsError when a
     tensor is not finite or the file could not be loaded again.
     """
+    if isinstance(classifier.model, HfModel):
+        raise WeightsError(
+            f"{classifier.card.name}: a model of transformers stays in its own folder",
+            hint=f"name it with -m {classifier.card.source}",
+        )
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
     require_finite(state, str(path))
     expected = _build_empty(getattr(classifier.model, "config", classifier.model)).state_dict()

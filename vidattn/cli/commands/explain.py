@@ -41,7 +41,7 @@ class ExplainOptions:
 
     at: float | None = None
     label: str | None = None
-    method: Literal["relevance", "rollout", "occlusion"] = "relevance"
+    method: Literal["relevance", "rollout", "gradcam", "occlusion"] = "relevance"
     frames: int | None = None
 
 
@@ -70,8 +70,9 @@ EXPLAIN = {
     "label": option("--label", "NAME", "Explain this label. Default: the highest-scoring one."),
     "method": option(
         "--method",
-        "relevance: attention weighted by its gradient. rollout: attention alone, for any label. "
-        "occlusion: covers each patch in turn; slow.",
+        "relevance: attention weighted by its gradient, or gradcam, the feature maps of a "
+        "convolutional network by theirs. rollout: attention alone, for any label. occlusion: "
+        "covers each patch in turn; slow, for every model.",
     ),
     "frames": groups.FRAMES,
 }
@@ -160,10 +161,10 @@ class Explainer:
 
     def run(self, output: ExplainOutput) -> tuple[Explanation, tuple[Unreadable, ...], list[Path]]:
         """The explanation, spans of the video that could not be read, and the files written."""
-        from vidattn.inference.explain import require_explainable
+        from vidattn.inference.patch_shares import choose_method
         from vidattn.video import Prefetcher
 
-        require_explainable(self.classifier)
+        choose_method(self.classifier, self.target.method)
         with Prefetcher(self.limits) as opener:
             explanation, unreadable = self._explain(opener)
             folder = output.folder

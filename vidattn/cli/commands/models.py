@@ -111,7 +111,7 @@ def import_model(
 
     console = Console(quiet=quiet)
     require_weights_name(output)
-    classifier = load_model(console, ModelOptions(model, labels, offline))
+    classifier = load_model(console, ModelOptions(model, labels, offline=offline))
     console.emit(str(weights.save(classifier, output)))
 
 

@@ -27,8 +27,9 @@ from vidattn.inference.events import (
     describe_input,
     describe_model,
 )
-from vidattn.inference.explain import explain_longest, require_explainable
+from vidattn.inference.explain import explain_longest
 from vidattn.inference.overlap import resolve_overlap
+from vidattn.inference.patch_shares import choose_method
 from vidattn.inference.score_log import ScoreLog
 from vidattn.inference.shot_detection import measure_changes
 from vidattn.inference.windowing import Windowing
@@ -88,7 +89,7 @@ class SegmentOptions:
         """With the threshold of a model if that is asked for, or EVEN_ODDS if it has none. Raises
         UsageError for a model that cannot be explained."""
         if self.explain:
-            require_explainable(classifier)
+            choose_method(classifier)
         if not self.auto_threshold:
             return self
         threshold = EVEN_ODDS if classifier.threshold is None else classifier.threshold
