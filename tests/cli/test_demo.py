@@ -19,4 +19,7 @@ def test_the_demo_finds_what_is_true_and_names_the_report(quick: Run, tmp_path: 
     assert {
         "vidattn-demo.mp4",
         *(f"vidattn-demo.vidattn.{e}" for e in ("html", "json", "srt")),
-    } == (names)
+    } == names
+    drawn = (tmp_path / "out" / "vidattn-demo.mp4").read_bytes()
+    assert b" threads=4 " in drawn  # on every machine, as x264 tells of itself
+    assert b" sliced_threads=0 " in drawn

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.io.files import replacing_file, writing
+from vidattn.video.writer.h264 import add_h264
 
 
 def write_drawn(
@@ -25,8 +26,7 @@ def write_drawn(
         replacing_file(path) as place,
         av.open(str(place), "w", format="mp4") as container,
     ):
-        stream = container.add_stream("libx264", rate=Fraction(fps))
-        stream.pix_fmt, (stream.width, stream.height) = "yuv420p", size
+        stream = add_h264(container, Fraction(fps), size)
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

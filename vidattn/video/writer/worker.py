@@ -31,9 +31,8 @@ from vidattn.video.protocol import Limits
 from vidattn.video.writer.audio import AudioCopy
 from vidattn.video.writer.colorspace import ColorTags
 from vidattn.video.writer.cut import StreamCut
+from vidattn.video.writer.h264 import add_h264
 
-THREADS = 4
-"""Encoder threads, the same on every machine: their number changes the bytes."""
 MAX_TICKS = 1_000_000
 """Ticks a second; finer or odd time bases are replaced by the usual 90,000."""
 KEY_SECONDS = 2.0
@@ -89,16 +88,13 @@ class Mp4Encoder:
         self._out = av.open(for_ffmpeg(order.target), "w", format="mp4")
         length = float(self._pts[-1] * self._tick)
         rate = Fraction(len(order.times) / length).limit_denominator(1001)
-        self._stream = self._out.add_stream("libx264", rate=max(rate, Fraction(1, 1000)))
-        self._stream.width, self._stream.height = order.size
-        self._stream.pix_fmt = "yuv420p"
+        self._stream = add_h264(self._out, max(rate, Fraction(1, 1000)), order.size)
         context = self._stream.codec_context
         context.time_base = self._tick
         context.sample_aspect_ratio = order.sar
         context.gop_size = max(1, round(KEY_SECONDS * float(rate)))
         # Pictures stored in the order shown: only then does an mp4 tell the last one's duration.
         context.options = {"preset": "veryfast", "crf": str(order.crf), "bf": "0"}
-        context.thread_count = THREADS
         self._colors.tag(self._stream)
         self._audio = audio
         if audio is not None:
