@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.helpers import Run
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.weights import download
@@ -20,17 +23,22 @@ class Notes:
     def note(self, message: str) -> None:
         self.taken.append(message)
 
+    def warn(self, message: str) -> None:
+        self.taken.append(f"warning: {message}")
+
 
 def test_a_default_that_cannot_be_downloaded_is_one_note(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise download.UnavailableError("no network")
 
     monkeypatch.setattr(download, "download", refuse)
-    monkeypatch.setattr(download, "is_cached", lambda _: False)
     notes = Notes()
     load_model(notes, ModelOptions())
     assert len(notes.taken) == 1
-    assert notes.taken[0].startswith("timesformer-k400 is not available (no network); using")
+    assert notes.taken[0].startswith("warning: CAMERA MOTION, NOT ACTIONS: labels are of motion-t")
+    assert (
+        "timesformer-k400 is not available (download.openmmlab.com: no network)" in notes.taken[0]
+    )
 
 
 def test_a_download_is_noted_once_when_it_begins_by_its_host(
@@ -42,10 +50,25 @@ def test_a_download_is_noted_once_when_it_begins_by_its_host(
         raise download.UnavailableError("lost")
 
     monkeypatch.setattr(download, "download", receive)
-    monkeypatch.setattr(download, "is_cached", lambda _: False)
     notes = Notes()
     load_model(notes, ModelOptions())
-    first, second = notes.taken
-    assert first.startswith("downloading timesformer-k400 (Apache-2.0) from ")
-    assert "/" not in first.removeprefix("downloading timesformer-k400")
-    assert second.startswith("timesformer-k400 is not available (lost)")
+    first, second, last = notes.taken
+    host = "download.openmmlab.com"
+    assert first == f"downloading timesformer-k400 (Apache-2.0, about 487 MB) from {host}"
+    assert second.startswith("downloading stam-16-k400 (Apache-2.0, about 477 MB) from miil-public")
+    assert f"timesformer-k400 is not available ({host}: lost)" in last
+
+
+def test_a_stand_in_for_the_default_is_a_warning_everywhere(
+    quick: Run, video: Path, tmp_path: Path
+) -> None:
+    text = "CAMERA MOTION, NOT ACTIONS: labels are of motion-tiny and say how the camera moves"
+    done = quick("segment", video, "--offline", "-q", "--overlap", "0", "-f", "json,html")
+    assert done.stderr.startswith(f"warning: {text}")
+    assert done.stderr.count(text) == 1
+    (warning, *_) = json.loads((tmp_path / "walk.vidattn.json").read_text())["warnings"]
+    assert warning.startswith(text)
+    assert f'<p class="warning">{text}' in (tmp_path / "walk.vidattn.html").read_text()
+    done = quick("classify", video, "--offline", "--json")
+    assert done.stderr.count(text) == 1
+    assert json.loads(done.stdout)["warnings"][0] == warning

@@ -11,13 +11,16 @@ import pytest
 from tests.helpers import Run
 from vidattn import weights
 from vidattn.data.embedding_cache import open_store
+from vidattn.weights import catalog, download
 
 
 def test_the_list_names_licenses_and_published_scores(vidattn: Run) -> None:
     done = vidattn("models", "list")
     rows = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert "Apache-2.0" in rows["timesformer-k400"]
-    assert "top-1 77.69" in rows["timesformer-k400"]
+    assert "487  77.69 (3x1)" in rows["timesformer-k400"]
+    assert rows["name"].split()[-2:] == ["top-1", "(views)"]
+    assert "-meta: the authors' own file" in done.stderr
     assert "CC-BY-NC-4.0" in rows["timesformer-l-k400"]
     assert "motion-tiny" in rows
 
@@ -78,6 +81,30 @@ def test_a_cut_off_file_does_not_verify(quick: Run, model: Path, tmp_path: Path)
     done = quick("models", "verify", "cut.safetensors", code=3)
     assert "cut.safetensors" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_mirror_is_filled_from_the_cache_and_verified(quick: Run, tmp_path: Path) -> None:
+    entry = catalog.CATALOG["stam-16-k400"]
+    cached = download.cache_path(entry.location)
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"weights")
+    done = quick("models", "download", "stam-16-k400", "motion-tiny", "-o", "mirror")
+    assert done.stdout == "mirror/stam-16-k400/stam_16.pth\n"
+    assert quick("models", "verify", "mirror").stdout == "stam-16-k400/stam_16.pth: valid\n"
+    (tmp_path / "mirror/stam-16-k400/stam_16.pth").write_bytes(b"others")
+    done = quick("models", "verify", "mirror", code=3)
+    assert "stam_16.pth: its sha256 is" in done.stdout
+    assert "error: mirror: 1 file of this mirror not as listed" in done.stderr
+
+
+def test_a_download_that_fails_does_not_stop_the_others(
+    quick: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = quick("models", "download", "stam-8-k400", "stam-16-k400", code=3)
+    assert "error: not downloaded: stam-8-k400, stam-16-k400" in done.stderr
+    assert "--all" in quick("models", "download", code=2).stderr
+    assert "did you mean" in quick("models", "download", "stam-k400", code=3).stderr
 
 
 @pytest.mark.parametrize("layout, name", [("official", "theirs.pyth"), ("hf", "theirs")])

@@ -38,7 +38,7 @@ def test_without_a_model_the_bundled_one_stands_in_with_a_warning(
 ) -> None:
     monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.warns(UserWarning, match="using motion-tiny.*by its name"):
+    with pytest.warns(UserWarning, match="CAMERA MOTION, NOT ACTIONS: .*by its name"):
         timeline = vidattn.segment(video)
     assert timeline.model.name == "motion-tiny"
 

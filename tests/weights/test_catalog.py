@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from vidattn import weights
-from vidattn.config import TimeSformerConfig, labels
+from vidattn.config import StamConfig, TimeSformerConfig, labels
 from vidattn.errors import DataError, WeightsError
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.models.timesformer import SCHEMES, TimeSformer
-from vidattn.weights import catalog, download, key_maps, loading
+from vidattn.weights import catalog, download, key_maps, loading, stam_keys
 from vidattn.weights.catalog import CATALOG
 from vidattn.weights.conv_keys import LAYOUTS
 
@@ -56,6 +56,38 @@ def test_every_entry_is_complete() -> None:
         assert entry.dataset in (*labels.COUNTS, "howto100m", "motion")
         bgr = entry.dataset == "ssv2" and entry.attention not in VARIANTS
         assert entry.channels == ("bgr" if bgr else "rgb")
+
+
+@pytest.mark.slow
+def test_sizes_are_those_of_the_models() -> None:
+    for entry in CATALOG.values():
+        classes = {**labels.COUNTS, "howto100m": 1059, "motion": 10}[entry.dataset]
+        shape = VARIANTS.get(entry.attention)
+        if entry.is_bundled:
+            continue
+        if entry.attention == "stam":
+            shape = StamConfig(classes, entry.frames)
+        elif shape is None:
+            shape = TimeSformerConfig(
+                entry.attention, classes, frames=entry.frames, size=entry.size
+            )
+        with torch.device("meta"):
+            state = build_model(replace(shape, classes=classes)).state_dict()
+        size = sum(tensor.numel() for tensor in state.values()) * 4 / 1e6
+        assert entry.megabytes == pytest.approx(size, rel=0.03, abs=0.5), entry.name
+
+
+def test_copies_of_the_same_weights_follow_one_another() -> None:
+    hosts = {name: [source.location for source in e.sources] for name, e in CATALOG.items()}
+    hub = "facebook/timesformer-hr-finetuned-k400"
+    assert hosts["timesformer-hr-k400"][0] == hub
+    assert "dropbox.com" in hosts["timesformer-hr-k400"][1]
+    assert "dropbox.com" in hosts["timesformer-l-k600"][0]  # the copy on the hub has no license
+    assert [place.split("/")[2] for place in hosts["tsm-k400"]] == [
+        "hanlab18.mit.edu",
+        "file.lzhu.me",
+        "hanlab.mit.edu",
+    ]
 
 
 # Frames, step in seconds, short side and crop of a clip, and the size of the network's head.
@@ -174,9 +206,11 @@ def test_without_a_name_the_bundled_model_is_the_announced_fallback(
     loaded, notice = weights.load_default(frames, offline=True)
     assert loaded.labels == bundled.labels
     assert notice == (
-        f"{name} is not available (not downloaded yet, and offline); using motion-tiny, which "
-        "labels camera motion. Choose a model with -m to avoid this."
+        "CAMERA MOTION, NOT ACTIONS: labels are of motion-tiny and say how the camera moves, not "
+        f"what happens in the video: {name} is not available (not downloaded yet, and offline); "
+        "stam-16-k400 is not available (not downloaded yet, and offline). Choose a model with -m."
     )
+    assert loaded.warnings == (notice,)
 
 
 def test_another_file_in_the_cache_is_refused(bundled: Classifier) -> None:
@@ -216,13 +250,30 @@ def test_an_entry_whose_file_has_other_classes_is_refused() -> None:
         weights.load("timesformer-k600-meta")
 
 
+def test_the_second_default_is_tried_before_the_bundled_model(
+    bundled: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = CATALOG["stam-16-k400"]
+    path = download.cache_path(entry.location)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = {"size": 32, "width": 32, "depth": 1, "heads": 2, "time_depth": 1, "time_hidden": 32}
+    state = build_model(StamConfig(400, 16, time_heads=2, **shape)).state_dict()
+    config = StamConfig(400, 16, time_heads=2, **shape)
+    torch.save({"model": stam_keys.to_official(state, config)}, path)
+    loaded, notice = weights.load_default(offline=True)
+    assert (loaded.card.name, loaded.warnings) == ("stam-16-k400", ())
+    assert (notice or "").startswith("timesformer-k400 is not available (not downloaded yet")
+    assert "; using stam-16-k400. " in (notice or "")
+
+
 def test_a_download_is_announced_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setattr(download, "download", lambda *_, **__: seen.append("download") or 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        weights.load("timesformer-k400", announce=lambda entry: seen.append(entry.license))
-    assert seen == ["Apache-2.0", "download"]
+        weights.load("timesformer-k400", announce=lambda begun: seen.append(str(begun)))
+    text = "timesformer-k400 (Apache-2.0, about 487 MB) from download.openmmlab.com"
+    assert seen == [text, "download"]
 
 
 def test_paths_are_not_names(

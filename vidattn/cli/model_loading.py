@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.errors import InputError, UsageError, WeightsError
 from vidattn.io.files import read_file, reading
+from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
+    from vidattn.cli.terminal.console import Console
     from vidattn.inference.batch.events import NoteTaker
     from vidattn.models.classifier import Classifier
     from vidattn.video import Limits
-    from vidattn.weights.catalog_entry import CatalogEntry
+    from vidattn.weights.download import Progress
+    from vidattn.weights.sources import Announce, Download
 
 MOST_TRIED = 3
 """Videos that are opened before a model is downloaded for them."""
@@ -33,20 +36,9 @@ def load_model(
     weights. frames: frames per clip, which decide about the default. check: called before a
     download, which it may prevent by an error.
     """
-    from vidattn.weights.download import host_of
     from vidattn.weights.loading import load, load_default
 
-    def announce(entry: CatalogEntry) -> None:
-        check()
-        pending.append(f"{entry.name} ({entry.license}) from {host_of(entry.location)}")
-        if not entry.is_url:  # of these no progress is known
-            begin()
-
-    def begin(*_: object) -> None:
-        while pending:
-            console.note(f"downloading {pending.pop()}")
-
-    pending: list[str] = []
+    announce, begin = _announcements(console, check)
     if options.model is not None:
         classifier = load(
             options.model,
@@ -62,7 +54,7 @@ def load_model(
             frames, options.offline, announce=announce, progress=begin
         )
         if notice:
-            console.note(notice)
+            (console.warn if classifier.warnings else console.note)(notice)
     card = classifier.card
     for note in card.notes:
         console.note(note)
@@ -71,6 +63,76 @@ def load_model(
     if options.labels is not None:
         classifier = replace(classifier, labels=read_labels(options.labels, classifier.labels))
     return classifier
+
+
+def _announcements(
+    console: NoteTaker, check: Callable[[], None] = lambda: None
+) -> tuple[Announce, Progress]:
+    """What notes a download once, when it begins; check: called before."""
+
+    def announce(download: Download) -> None:
+        if not download.failed:
+            check()
+        pending[:] = [str(download)]
+        if not download.progress:
+            begin()
+
+    def begin(*_: object) -> None:
+        while pending:
+            console.note(f"downloading {pending.pop()}")
+
+    pending: list[str] = []
+    return announce, begin
+
+
+def download_weights(
+    console: Console, names: Sequence[str], every: bool, folder: Path | None
+) -> None:
+    """Download models of the catalog into a mirror, or into the cache, and print their places.
+
+    Goes on behind a model that no source has. Raises UsageError without names, and WeightsError at
+    the end for those that are missing.
+    """
+    from vidattn.weights import catalog, download, mirror, sources
+
+    if bool(names) == every:
+        raise UsageError("name models of the catalog, or --all", hint="vidattn models list")
+    entries = [catalog.find_entry(name) for name in names] or list(catalog.CATALOG.values())
+    missing = []
+    for entry in entries:
+        if entry.is_bundled:
+            continue
+        announce, begin = _announcements(console)
+        try:
+            if folder is None:
+                paths = [sources.fetch(entry, announce=announce, progress=begin)[0]]
+            else:
+                paths = mirror.copy_weights(entry, folder, announce=announce, progress=begin)
+        except download.UnavailableError as error:
+            missing.append(entry.name)
+            console.warn(f"{entry.name}: {error.message}")
+        else:
+            console.lines(map(str, paths))
+    if missing:
+        raise WeightsError(f"not downloaded: {', '.join(missing)}")
+
+
+def check_mirror(console: Console, folder: str) -> bool:
+    """Whether this is a mirror, whose files are then checked.
+
+    Raises WeightsError if one is not as listed.
+    """
+    from vidattn.weights import mirror
+
+    if not mirror.is_mirror(Path(folder)):
+        return False
+    wrong = 0
+    for name, reason in mirror.check_mirror(Path(folder)):
+        console.emit(f"{name}: {reason or 'valid'}")
+        wrong += bool(reason)
+    if wrong:
+        raise WeightsError(f"{folder}: {count_noun(wrong, 'file')} of this mirror not as listed")
+    return True
 
 
 def require_readable(paths: Sequence[str], limits: Limits) -> None:

@@ -121,7 +121,7 @@ def collect(
         model=replace(describe_model(classifier), extra=started.precision_check),
         settings=started.settings,
         decoding=decoding,
-        warnings=facts.warnings + started.notes + notes,
+        warnings=classifier.warnings + facts.warnings + started.notes + notes,
         unreadable=tuple(sorted(lost)),
         seen=None if seen == tuple(covered) else seen,
         pauses=_pauses(started),

@@ -74,6 +74,9 @@ class Classifier:
     activation: Activation = "softmax"
     thresholds: tuple[float, ...] = ()
     """The score from which each label holds, of a model of several labels at once; empty: 0.5."""
+    warnings: tuple[str, ...] = ()
+    """What whoever reads a result must know first, such as that this model stands in for another
+    one; part of every timeline, and of no weights file."""
     _fused: tuple[object, ...] = field(default=(None,), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Every published model: location, license and score.
 
 A plain name stands for the copy with the freest license, then for the one on the Hugging Face hub.
-Other copies of the same model carry their origin at the end of the name.
+Other copies of the same model carry their origin at the end of the name: see `SUFFIXES`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,36 @@ import difflib
 from dataclasses import replace
 
 from vidattn.errors import WeightsError
-from vidattn.weights.catalog_entry import CatalogEntry
-from vidattn.weights.conv_catalog import ORDER, list_networks
+from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
+from vidattn.weights.conv_catalog import list_networks
 
 DEFAULT = "timesformer-k400"
 LONG_DEFAULT = "timesformer-l-k400"
 """The default for 96 frames."""
+SECOND_DEFAULT = "stam-16-k400"
+"""From another host."""
 BUNDLED = "motion-tiny"
+MOTION_WARNING = (
+    f"CAMERA MOTION, NOT ACTIONS: labels are of {BUNDLED} and say how the camera moves, "
+    "not what happens in the video"
+)
 
+
+SUFFIXES = {
+    "-meta": "the authors' own file",
+    "-hf": "its copy on the Hugging Face hub",
+    "-mmaction2": "trained and published by mmaction2",
+    "-fair": "published with PySlowFast instead of PyTorchVideo",
+    "-v1": "the first version of the authors",
+}
+"""Endings of names, where several models or copies have the same one."""
 
 NC = "CC-BY-NC-4.0"
 BGR = "frames are fed as BGR, as the official code trained Something-Something"
 TASKS = "1059 numbered task categories; the score averages clips that tile the whole video"
+UNCHECKED = "converted by another party, which has not compared it with the original weights"
+UNLICENSED = "this copy states no license; the original weights are CC-BY-NC-4.0"
+K600_ORDER = "class names are in the order of Kinetics, as the authors say on their issue tracker"
 ZOO = "https://www.dropbox.com/s/"
 STAM_ZOO = "https://miil-public-eu.oss-eu-central-1.aliyuncs.com/model-zoo/STAM/"
 LONG_ENOUGH = "the score is on the validation videos of at least ten seconds"
@@ -45,7 +63,7 @@ OFFICIAL = (
     ("howto", "howto100m", "96x32", 224, 62.6, None, "t2mzgahnfhgakma"),
 )
 STAM = ((8, 77.5), (16, 79.3), (32, 79.95), (64, 80.5))  # frames, top-1 (README, version 2)
-STAM_FIRST = ((16, 77.8), (32, None), (64, 79.2))  # frames, top-1 (the paper)
+STAM_FIRST = ((16, 77.8), (32, None), (64, 79.2))  # frames, top-1 (the paper's first version)
 NAMED = {"k400": "K400", "k600": "K600", "ssv2": "SSv2", "howto100m": "HowTo100M"}
 VARIANT = {"base": "timesformer", "hr": "timesformer-hr", "large": "timesformer-l"}
 
@@ -83,20 +101,33 @@ def _make_official(row: tuple[str, str, str, int, float, float | None, str]) -> 
         top5=top5,
         views="tiled" if tiled else "3x1",
         channels="bgr" if dataset == "ssv2" else "rgb",
-        note={"ssv2": BGR, "k600": ORDER, "howto100m": TASKS}.get(dataset, ""),
+        note={"ssv2": BGR, "k600": K600_ORDER, "howto100m": TASKS}.get(dataset, ""),
     )
 
 
 def _make_hub(row: tuple[str, str, str, int, float, float | None, str]) -> CatalogEntry:
-    """An entry for the same model on the Hugging Face hub, with class names in the file."""
+    """An entry for the same model on the Hugging Face hub, with class names in the file.
+
+    Where that is unavailable, the official file is taken; where it has no license, the other way.
+    """
     model, dataset = row[:2]
-    name = f"{VARIANT[model]}-{dataset}"
+    name, official = f"{VARIANT[model]}-{dataset}", _make_official(row)
     owner = "fcakyon" if model == "large" else "facebook"
+    notes = UNCHECKED if model == "large" else ""
+    notes += f"; {UNLICENSED}" * (name == "timesformer-l-k600")
+    places = [
+        WeightsSource(f"{owner}/timesformer-{model}-finetuned-{dataset}", note=notes),
+        *official.sources,
+    ]
+    if UNLICENSED in notes:
+        places.reverse()
+    first, second = places
     return replace(
-        _make_official(row),
+        official,
         name=f"{name}-hf" if name == DEFAULT else name,
-        location=f"{owner}/timesformer-{model}-finetuned-{dataset}",
-        note=BGR if dataset == "ssv2" else "",
+        location=first.location,
+        source_note=first.note,
+        mirrors=(second,),
     )
 
 
@@ -128,7 +159,7 @@ CATALOG: dict[str, CatalogEntry] = {
         *list_networks(),
     )
 }
-"""The entries by name. Digests of the official files are unknown; the hub checks its own."""
+"""The entries by name. Where no digest is published, that of the first download is pinned."""
 
 
 def find_entry(name: str) -> CatalogEntry:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vidattn.weights.catalog_entry import CatalogEntry
+from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
 
 ORDER = "class names are assumed to be in alphabetical order: the file has none"
 VIDEO_ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/"
 X3D_ZOO = "https://dl.fbaipublicfiles.com/pyslowfast/x3d_models/"
 TSM_ZOO = "https://hanlab18.mit.edu/projects/tsm/models/TSM_"
+TSM_MIRRORS = (
+    "https://file.lzhu.me/projects/tsm/models/TSM_",
+    "https://hanlab.mit.edu/projects/tsm/models/TSM_",
+)
+"""Other hosts of the authors, which READMEs of other times name for the same files."""
 MMACTION2 = "https://download.openmmlab.com/mmaction/v1.0/recognition/slowfast/"
 ALL_VIEWS = "3x10"
 
@@ -105,9 +110,11 @@ def _make_kinetics(
 
 def _make_shift(row: tuple[str, str, str, str, int, int, int, str, float]) -> CatalogEntry:
     name, variant, dataset, file, frames, step, size, views, top1 = row
+    path = f"{SHIFT_DATA[dataset]}_RGB_resnet50_shift8_blockres_avg_{file}.pth"
     return CatalogEntry(
         name=name,
-        location=f"{TSM_ZOO}{SHIFT_DATA[dataset]}_RGB_resnet50_shift8_blockres_avg_{file}.pth",
+        location=TSM_ZOO + path,
+        mirrors=tuple(WeightsSource(zoo + path) for zoo in TSM_MIRRORS),
         frames=frames,
         dataset=dataset,
         license="MIT",

@@ -1,16 +1,19 @@
 """Weights from the network into a cache: complete, checked, downloaded once.
 
 A download goes to a `.part` file under a lock, resumes after an interruption, is compared with the
-size promised by the server and the sha256 of the catalog, and is renamed last: a name in the cache
-always stands for a complete file, whatever happens to processes or power. A full disk is an error
-of its own: no other model stands in for weights that the network would have delivered.
+size promised by the server, the sha256 of the catalog and that of the first download, and is
+renamed last: a name in the cache always stands for a complete file, whatever happens to processes
+or power. A full disk is an error of its own: no other model stands in for weights that the network
+would have delivered. Messages name hosts: an address may hold a password.
 """
 
 from __future__ import annotations
 
+import base64
 import errno
 import http.client
 import os
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -27,11 +30,15 @@ from vidattn.io import digest
 from vidattn.io.cache import cache_folder
 from vidattn.io.files import open_output, publish
 from vidattn.io.locks import locked
+from vidattn.weights.pins import require_pinned
 
 CONNECT_SECONDS = 5.0
 """Short, so that a machine without a network soon falls back to the bundled model."""
-READ_SECONDS = 30.0
+READ_SECONDS = 20.0
+"""The longest silence of a server."""
 ATTEMPTS = 4
+HUB_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""The names of weights on the hub; the first that is there is taken."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """The errors of a full or broken disk."""
 
@@ -54,35 +61,33 @@ def cache_path(url: str) -> Path:
     return cache_folder() / "weights" / f"{digest.sha256(url, 8)}-{name}"
 
 
-def is_cached(location: str) -> bool:
-    """Whether the file behind a URL, or the weights behind a hub id, are on this machine."""
-    if location.startswith("https://"):
-        return cache_path(location).exists()
-    names = ("model.safetensors", "pytorch_model.bin")
-    paths = (huggingface_hub.try_to_load_from_cache(location, name) for name in names)
-    return any(isinstance(path, str) for path in paths)
-
-
 def download(
-    url: str, *, sha256: str = "", offline: bool = False, progress: Progress | None = None
+    url: str,
+    *,
+    sha256: str = "",
+    path: Path | None = None,
+    origin: str = "",
+    offline: bool = False,
+    progress: Progress | None = None,
 ) -> Path:
     """The file behind a URL, from the cache or the network.
 
-    sha256: the digest or its first digits; empty if unknown. Raises UnavailableError when the file
-    is not cached and cannot be downloaded, or is a web page, cut off, or another file; OutputError
-    when the disk is full.
+    sha256: the digest or its first digits; empty if unknown. path: the place of the file, by
+    default in the cache. origin: the location of the same file in the catalog, if `url` is a copy.
+    Raises UnavailableError when the file is not there and cannot be downloaded, or is a web page,
+    cut off, or another file; OutputError when the disk is full.
     """
-    path = cache_path(url)
+    path = path or cache_path(origin or url)
     if path.exists():
         return path
     if is_offline(offline):
-        raise UnavailableError("not downloaded yet, and offline", hint=manual_hint(url))
+        raise UnavailableError("not downloaded yet, and offline", hint=manual_hint(origin or url))
     try:
         with locked(path.with_name(path.name + ".lock")):
             if not path.exists():
                 part = _Part(path.with_name(path.name + ".part"))
                 _fetch(url, part, progress)
-                _check_content(part, sha256, url)
+                _check_content(part, sha256, url, origin or url)
                 publish(part.path, path)
     except OSError as error:
         raise _cache_error(path.parent, error, "VIDATTN_CACHE") from error
@@ -157,13 +162,13 @@ def _fetch(url: str, part: _Part, progress: Progress | None) -> None:
         if part.path.exists() and part.size <= size:
             break
     resumable = "run the same command again to resume; or " * part.keep_if_resumable()
-    raise UnavailableError(
-        f"cannot be downloaded from {host_of(url)}: {reason}", hint=resumable + manual_hint(url)
-    )
+    raise UnavailableError(f"{host_of(url)}: {reason}", hint=resumable + manual_hint(url))
 
 
 def manual_hint(url: str) -> str:
     """A hint for machines without a working network."""
+    parts = urllib.parse.urlsplit(url)
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return f"get {url} by other means and pass the file with -m, or: vidattn models import FILE"
 
 
@@ -172,8 +177,15 @@ def host_of(url: str) -> str:
     return urllib.parse.urlparse(url).hostname or url
 
 
+def hub_host() -> str:
+    """The host of the Hugging Face hub, or of the mirror in HF_ENDPOINT in the environment."""
+    return host_of(huggingface_hub.constants.ENDPOINT)
+
+
 def _describe(error: BaseException) -> str:
     inner = getattr(error, "reason", None) or error
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {inner.verify_message}"
     return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
 
 
@@ -183,7 +195,7 @@ def _request_rest(url: str, part: _Part, progress: Progress | None) -> int:
     headers = {"User-Agent": "vidattn", "Accept-Encoding": "identity"}
     if size and part.tag:
         headers |= {"Range": f"bytes={size}-", "If-Range": part.tag}
-    request = urllib.request.Request(url, headers=headers)
+    request = _make_request(url, headers)
     opener = urllib.request.build_opener(_Handler)
     with opener.open(request, timeout=CONNECT_SECONDS) as response:
         if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
@@ -207,25 +219,35 @@ def _request_rest(url: str, part: _Part, progress: Progress | None) -> int:
     return total - size
 
 
+def _make_request(url: str, headers: dict[str, str]) -> urllib.request.Request:
+    """The request for an address that may hold a user and a password, which no redirect gets."""
+    parts = urllib.parse.urlsplit(url)
+    user, _, server = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=server).geturl(), headers=headers)
+    if user:
+        token = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {token}")
+    return request
+
+
 def _web_page_error(url: str) -> UnavailableError:
-    message = f"{host_of(url)} sent a web page instead of the file"
+    message = f"{host_of(url)}: sent a web page instead of the file"
     return UnavailableError(message, hint=manual_hint(url))
 
 
-def _check_content(part: _Part, sha256: str, url: str) -> None:
+def _check_content(part: _Part, sha256: str, url: str, origin: str) -> None:
     """Raise UnavailableError, and remove the download, for a web page or another file."""
     with part.path.open("rb") as file:
         start = file.read(16).lstrip().lower()
     if start.startswith((b"<!doctype", b"<html")):
         part.path.unlink()
         raise _web_page_error(url)
-    actual = digest.sha256_file(part.path)
-    if not actual.startswith(sha256.lower()):
+    try:
+        require_pinned(cache_path(origin), digest.sha256_file(part.path), sha256)
+    except WeightsError as error:
         part.path.unlink()
-        raise UnavailableError(
-            f"{host_of(url)} sent another file (sha256 {actual[:16]}..., not {sha256}); deleted",
-            hint="try again; if the digest stays the same, the file behind the link has changed",
-        )
+        message = f"{host_of(url)}: sent another file: {error.message}"
+        raise UnavailableError(message, hint=error.hint) from error
 
 
 class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
@@ -254,14 +276,18 @@ def download_folder(hub_id: str, *, offline: bool = False) -> Path:
 
     It lies in the cache of the hub, shared with other libraries. Raises UnavailableError.
     """
-    names = ["*.json", "README.md", "model.safetensors", "model-*.safetensors"]
-    folder = _download_files(hub_id, names, offline)
+    names = ["*.json", "README.md", HUB_WEIGHTS[0], "model-*.safetensors"]
+    folder = download_files(hub_id, names, offline=offline)
     if not any(folder.glob("model*.safetensors")):
-        folder = _download_files(hub_id, ["pytorch_model.bin"], offline)
+        folder = download_files(hub_id, [HUB_WEIGHTS[1]], offline=offline)
     return folder
 
 
-def _download_files(hub_id: str, patterns: list[str], offline: bool) -> Path:
+def download_files(hub_id: str, patterns: list[str], *, offline: bool = False) -> Path:
+    """The folder in the cache of the hub with those files of a model that fit the patterns.
+
+    Raises UnavailableError, and OutputError when the disk is full.
+    """
     # The client of the hub passes on errors of its HTTP library, which has changed over time.
     network: Any = huggingface_hub.errors.HfHubHTTPError.__bases__
     try:
@@ -275,8 +301,7 @@ def _download_files(hub_id: str, patterns: list[str], offline: bool) -> Path:
         if isinstance(error, OSError) and error.errno in FULL:
             cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
             raise _cache_error(cache, error, "HF_HUB_CACHE") from error
-        host = host_of(huggingface_hub.constants.ENDPOINT)  # HF_ENDPOINT in the environment
-        message = f"cannot be downloaded from {host}: {_describe_root(error)}"
+        message = f"{hub_host()}: {_describe_root(error)}"
         if is_offline(offline):
             message = "not downloaded yet, and offline"
         hint = f"on a machine with a network: hf download {hub_id}; then pass the folder instead"

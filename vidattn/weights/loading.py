@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,22 +14,20 @@ from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.io.files import exists, is_file, is_folder
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
-from vidattn.weights import catalog, convert, download, hf_models, safetensors_file
-from vidattn.weights.catalog_entry import CatalogEntry
+from vidattn.weights import catalog, convert, download, hf_models, safetensors_file, sources
+from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
+from vidattn.weights.pins import require_pinned
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 PICKLES = (".pyth", ".pth", ".pt", ".bin")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-Announce = Callable[[CatalogEntry], None]
-"""Called before a download, to show the license."""
 
 
 def load(
     name_or_path: str | Path,
     *,
     offline: bool = False,
-    announce: Announce | None = None,
+    announce: sources.Announce | None = None,
     progress: download.Progress | None = None,
     frame_step: float | None = None,
 ) -> Classifier:
@@ -56,7 +53,7 @@ def load(
 def _load_named(
     name_or_path: str | Path,
     offline: bool,
-    announce: Announce | None,
+    announce: sources.Announce | None,
     progress: download.Progress | None,
 ) -> Classifier:
     """As `load`, for everything but `hf:`."""
@@ -118,30 +115,34 @@ def load_default(
     frames: int | None = None,
     offline: bool = False,
     *,
-    announce: Announce | None = None,
+    announce: sources.Announce | None = None,
     progress: download.Progress | None = None,
 ) -> tuple[Classifier, str | None]:
     """The model to use when none was named, and a notice if it is the fallback.
 
-    The default is timesformer-k400, or timesformer-l-k400 for 96 frames. Falls back to the bundled
-    motion-tiny if its weights are unavailable. Raises WeightsError for broken weights.
+    The default is timesformer-k400, or timesformer-l-k400 for 96 frames; then stam-16-k400, from
+    another host; then the bundled motion-tiny, whose `warnings` say that it labels camera motion.
+    Raises WeightsError for broken weights.
     """
-    name = catalog.LONG_DEFAULT if frames == 96 else catalog.DEFAULT
-    try:
-        return load(name, offline=offline, announce=announce, progress=progress), None
-    except download.UnavailableError as error:
-        reason = error.message.removeprefix(f"{name}: ")
+    first = catalog.LONG_DEFAULT if frames == 96 else catalog.DEFAULT
+    missing = list[str]()
+    for name in (first, catalog.SECOND_DEFAULT):
+        try:
+            classifier = load(name, offline=offline, announce=announce, progress=progress)
+        except download.UnavailableError as error:
+            missing.append(f"{name} is not available ({error.message.removeprefix(f'{name}: ')})")
+            continue
+        notice = f"{'; '.join(missing)}; using {name}. Choose a model with -m to avoid this."
+        return classifier, notice if missing else None
     classifier = load(catalog.BUNDLED)
-    return classifier, (
-        f"{name} is not available ({reason}); using {catalog.BUNDLED}, which labels camera motion. "
-        f"Choose a model with -m to avoid this."
-    )
+    warning = f"{catalog.MOTION_WARNING}: {'; '.join(missing)}. Choose a model with -m."
+    return replace(classifier, warnings=(warning,)), warning
 
 
 def _load_entry(
     entry: CatalogEntry,
     offline: bool,
-    announce: Announce | None,
+    announce: sources.Announce | None,
     progress: download.Progress | None,
 ) -> Classifier:
     if entry.is_bundled:
@@ -149,29 +150,21 @@ def _load_entry(
         if not exists(path):
             raise WeightsError(f"{entry.name}: this installation lacks {path.name}")
         return safetensors_file.read_classifier(path)
-    missing = not download.is_cached(entry.location)
-    if missing and announce and not download.is_offline(offline):
-        announce(entry)
     try:
-        if entry.is_url:
-            path = download.download(
-                entry.location, sha256=entry.sha256, offline=offline, progress=progress
-            )
-            classifier = convert.load_checkpoint(path)
-        else:
-            folder = download.download_folder(entry.location, offline=offline)
-            classifier = convert.load_hf_folder(folder)
+        path, source = sources.fetch(entry, offline=offline, announce=announce, progress=progress)
+        load_weights = convert.load_checkpoint if source.is_url else convert.load_hf_folder
+        classifier = load_weights(path)
+        place = download.cache_path(source.location)
+        require_pinned(place, classifier.card.sha256, source.sha256)
     except WeightsError as error:
         raise type(error)(f"{entry.name}: {error.message}", hint=error.hint) from error
-    return _complete(classifier, entry)
+    return _complete(classifier, entry, source)
 
 
-def _complete(classifier: Classifier, entry: CatalogEntry) -> Classifier:
+def _complete(classifier: Classifier, entry: CatalogEntry, source: WeightsSource) -> Classifier:
     """A classifier from a published file with the additional facts of the catalog."""
-    sha256, labels = classifier.card.sha256, classifier.labels
-    if not sha256.startswith(entry.sha256):
-        raise WeightsError(f"{entry.name}: sha256 is {sha256}, not {entry.sha256}...")
-    if entry.is_url and entry.dataset in COUNTS:
+    labels = classifier.labels
+    if source.is_url and entry.dataset in COUNTS:
         labels, count = load_labels(entry.dataset), len(labels)
         if len(labels) != count:
             raise WeightsError(
@@ -186,10 +179,10 @@ def _complete(classifier: Classifier, entry: CatalogEntry) -> Classifier:
         classifier.card,
         name=entry.name,
         license=entry.license,
-        source=entry.location,
+        source=source.location,
         training_data=entry.dataset,
         expect=entry.expect,
-        notes=(entry.note,) if entry.note else (),
+        notes=tuple(note for note in (entry.note, source.note) if note),
     )
     return replace(classifier, labels=labels, clip=clip, card=card)
 

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vidattn.cli import arguments
-from vidattn.cli.grouping import Commands, Sections
-from vidattn.cli.model_loading import load_model, require_weights_name
+from vidattn.cli.grouping import Commands, Sections, option
+from vidattn.cli.model_loading import (
+    check_mirror,
+    download_weights,
+    load_model,
+    require_weights_name,
+)
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import UsageError, WeightsError
@@ -34,14 +39,37 @@ def list_models() -> None:
     """
     from vidattn.weights import catalog
 
-    entries = catalog.CATALOG.values()
+    console, entries = Console(), catalog.CATALOG.values()
     width = max(len(entry.name) for entry in entries)
+    console.emit(f"{'name':<{width}}  frames  dataset     license       MB   top-1 (views)")
     for entry in entries:
-        score = f"top-1 {entry.top1:g} ({entry.views})" if entry.top1 else ""
-        Console().emit(
-            f"{entry.name:<{width}}  {entry.frames:>2} frames  {entry.dataset:<10}  "
-            f"{entry.license:<12}  {score}".rstrip()
+        score = f"{entry.top1:g} ({entry.views})" if entry.top1 else ""
+        console.emit(
+            f"{entry.name:<{width}}  {entry.frames:>6}  {entry.dataset:<10}  "
+            f"{entry.license:<12}  {entry.megabytes:>3}  {score}".rstrip()
         )
+    endings = "; ".join(f"{suffix}: {text}" for suffix, text in catalog.SUFFIXES.items())
+    console.note(f"endings of names: {endings}")
+    console.note("scores are the authors', in percent; views are crops x clips")
+
+
+@app.command("download", cls=Sections)
+def download_models(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Names of the catalog.")
+    ] = None,
+    every: Annotated[bool, option("--all", "All models of the catalog.")] = False,
+    output: Annotated[
+        Path | None,
+        option("--output", "-o", "DIR", "Mirror to fill, for VIDATTN_MIRROR. Default: the cache."),
+    ] = None,
+    quiet: arguments.Quiet = False,
+) -> None:
+    """Download published weights, into the cache or into a mirror for machines without a network.
+
+    Example: vidattn models download timesformer-k400 stam-16-k400 -o /srv/models
+    """
+    download_weights(Console(quiet=quiet), names or [], every, output)
 
 
 @app.command("info", cls=Sections)
@@ -188,11 +216,15 @@ def _measure_cache() -> dict[str, dict[str, int]]:
 def verify(model: Model, offline: arguments.Offline = False) -> None:
     """Check all names, shapes, values and the digest of a model, and run one clip through it.
 
+    Of a mirror that `vidattn models download` has filled, check the digest of every file.
+
     Example: vidattn models verify model.safetensors
     """
     import torch
 
     console = Console()
+    if check_mirror(console, model):
+        return
     classifier = load_model(console, ModelOptions(model, offline=offline))
     clip = classifier.clip
     with torch.inference_mode():

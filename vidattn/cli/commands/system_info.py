@@ -26,7 +26,7 @@ def system_info(*, offline: bool) -> dict[str, Any]:
     import torch
 
     from vidattn.io.cache import cache_folder
-    from vidattn.weights import catalog, download
+    from vidattn.weights import catalog, download, sources
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     cached = [e.name for e in catalog.CATALOG.values() if not e.is_bundled]
@@ -49,7 +49,7 @@ def system_info(*, offline: bool) -> dict[str, Any]:
         "cache": str(cache_folder()),
         "models": [
             *[name for name, entry in entries.items() if entry.is_bundled],
-            *[name for name in cached if download.is_cached(entries[name].location)],
+            *[name for name in cached if sources.find_local(entries[name])],
         ],
         "network": _network(download.is_offline(offline)),
     }

@@ -151,7 +151,7 @@ class VideoClassifier(Task):
             runtime=options.runtime,
             opening=self.opening,
         )
-        for text in timeline.warnings:
+        for text in timeline.warnings[len(self.classifier.warnings) :]:
             yield Note(f"{path}: {text}")
         deliver(timeline)
 

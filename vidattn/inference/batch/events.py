@@ -80,6 +80,9 @@ class NoteTaker(Protocol):
     def note(self, message: str) -> None:
         """Take one sentence."""
 
+    def warn(self, message: str) -> None:
+        """Take one that nobody may overlook."""
+
 
 BatchEvent = InputStarted | Event | ProgressStep | Note | Written | Done | Skipped | Failed
 """The events of `stream` (Started, Scored, Finished) are those of the running input."""

@@ -61,6 +61,10 @@ class Notes:
         """Take one sentence."""
         self.events.append(Note(message))
 
+    def warn(self, message: str) -> None:
+        """Take one that nobody may overlook."""
+        self.events.append(Note(message, warning=True))
+
 
 class Worker:
     """An actor that does one path after another, on any machine of the cluster."""
