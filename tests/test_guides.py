@@ -117,6 +117,10 @@ def make_files(guide: str, folder: Path) -> None:
         cut.write_bytes(cut.read_bytes()[:1000])
     elif guide == "own-classes":
         _make_own_classes(folder)
+    elif guide == "behavior-lab":
+        _make_own_classes(folder)
+        shutil.copy(short, folder / "cage.mp4")
+        (folder / "boxes.csv").write_text("frame,x,y,w,h\n0,0,20,20,20\n20,20,20,20,20\n")
     elif guide == "kinetics":
         (folder / "k400").mkdir()
         layouts.official_kinetics(folder / "k400", _place_moving_square, "k400")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
@@ -19,6 +20,8 @@ RANGES = {
     "bytes": (-1, 1 << 62),
 }
 """The facts of videos that are numbers, and their least and greatest values."""
+AREA_LIKE = re.compile(r"[-\d.,% ]+")
+"""A text that is meant as an area, not as the name of a file."""
 T = TypeVar("T", bound="JsonFields")
 
 
@@ -46,6 +49,75 @@ class Window:
     def shift(self, seconds: float) -> Window:
         """The same interval so much later."""
         return Window(self.start + seconds, self.stop + seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A rectangle of a picture as people see it, upright; y points down."""
+
+    x: float
+    """Of the left edge, in pixels or percent of the width."""
+    y: float
+    """Of the upper edge, in pixels or percent of the height."""
+    width: float
+    height: float
+    percent: bool = False
+
+    def __post_init__(self) -> None:
+        known = all(map(math.isfinite, (self.x, self.y, self.width, self.height)))
+        if not (known and min(self.x, self.y) >= 0 and min(self.width, self.height) > 0):
+            raise ValueError(f"an area begins at 0 or later and is larger than 0, got {self}")
+        if self.percent and max(self.x + self.width, self.y + self.height) > 100 + 1e-6:
+            raise ValueError(f"an area in percent ends at 100, got {self}")
+
+    def __str__(self) -> str:
+        """ "X,Y,W,H" in pixels, or each with a percent sign; the inverse of `parse`."""
+        numbers = (self.x, self.y, self.width, self.height)
+        return ",".join(f"{number:g}{'%' * self.percent}" for number in numbers)
+
+    @classmethod
+    def parse(cls, text: str) -> Area:
+        """Of "X,Y,W,H", all in pixels or all as "12.5%". Raises ValueError for anything else."""
+        words = [word.strip() for word in text.split(",")]
+        percent = all(word.endswith("%") for word in words)
+        try:
+            x, y, width, height = (float(word.removesuffix("%" * percent)) for word in words)
+        except ValueError:
+            raise ValueError(f"{text!r} is not X,Y,W,H, in pixels or in percent") from None
+        return cls(x, y, width, height, percent)
+
+    def pixels(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """x, y, width and height in a picture of that size; they may reach beyond it."""
+        if not self.percent:
+            return self.x, self.y, self.width, self.height
+        across, down = width / 100, height / 100
+        return self.x * across, self.y * down, self.width * across, self.height * down
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """The part of each picture that a model sees."""
+
+    area: Area | None = None
+    """None for the whole picture."""
+    masks: tuple[Area, ...] = ()
+    """Areas of the whole picture that are black, such as a strip with the time."""
+    boxes: str = ""
+    """A file of boxes that the area follows, see `vidattn.video.boxes`; empty for none."""
+
+    @classmethod
+    def parse(cls, area: str, mask: str) -> Framing | None:
+        """Of an area "X,Y,W,H" or a file of boxes, and areas "X,Y,W,H;X,Y,W,H" that are black.
+
+        None where both are empty. Raises ValueError for a mask that is no area.
+        """
+        masks = tuple(map(Area.parse, mask.split(";"))) if mask else ()
+        try:
+            return cls(Area.parse(area), masks) if area else cls(None, masks) if mask else None
+        except ValueError:
+            if AREA_LIKE.fullmatch(area):
+                raise
+            return cls(None, masks, area)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +272,12 @@ class Settings(JsonFields):
     """Spatial crops x temporal clips, such as 3x1."""
     skip_static: float | None = None
     """The change, 0 to 255, up to which a window reuses the scores before it."""
+    area: str | None = None
+    """Where the model looked: "X,Y,W,H" in pixels or percent, or a file of boxes."""
+    mask: str | None = None
+    """Areas that were black to the model, separated by semicolons."""
+    roi: str | None = None
+    """The name of the area, of several in one picture."""
     reader: str | None = None
     precision: str | None = None
     compiled: bool | None = None

@@ -9,7 +9,7 @@ import pytest
 from vidattn.cli.commands.recipe_options import RecipeOptions
 from vidattn.config.recipes import find_recipe
 from vidattn.config.recipes.small import SMALL
-from vidattn.errors import RecipeError, UsageError
+from vidattn.errors import RecipeError, UsageError, VidattnError
 
 
 def test_the_learning_rate_follows_the_batch_unless_it_is_given() -> None:
@@ -24,6 +24,15 @@ def test_options_change_their_settings() -> None:
     recipe, _ = RecipeOptions("x", frames=4, trainable="head").build()
     assert (recipe.clip.frames, recipe.model.frames, recipe.optim.trainable) == (4, 4, "head")
     assert recipe.optim.epochs == SMALL.optim.epochs
+
+
+def test_a_recipe_says_where_to_look() -> None:
+    recipe, _ = RecipeOptions("x", crop="0,0,9,9", mask=["0,0,9,2", "0%,0%,9%,2%"]).build()
+    assert (recipe.clip.area, recipe.clip.mask) == ("0,0,9,9", "0,0,9,2;0%,0%,9%,2%")
+    with pytest.raises(UsageError, match="X,Y,W,H"):
+        RecipeOptions("x", mask=["1,2"]).build()
+    with pytest.raises(VidattnError, match=r"clip.area"):
+        RecipeOptions("x", settings=["clip.area=0,0,0,1"]).build()
 
 
 def test_options_and_settings_are_checked_together() -> None:

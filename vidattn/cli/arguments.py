@@ -17,6 +17,15 @@ Inputs = Annotated[
         help="Videos, folders (recursive), patterns, @list.txt, or - for paths on stdin.",
     ),
 ]
+Rois = Annotated[
+    list[str],
+    option(
+        "--roi",
+        "NAME=X,Y,W,H",
+        "Part of the picture that gets results of its own, from one decode. Repeatable.",
+        rich_help_panel="Model",
+    ),
+]
 Json = Annotated[
     bool, option("--json", "Print one JSON document, or for several inputs one per line.")
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from vidattn.cli.grouping import Changes, Group, option
+from vidattn.cli.parsers import area, join_areas, reader, seconds, shot_cuts, threshold, views
 from vidattn.config import ViewConfig
 from vidattn.errors import UsageError
 from vidattn.inference.windowing import Windowing
@@ -21,50 +21,6 @@ if TYPE_CHECKING:
     from vidattn.inference.batch.outputs import OutputFiles
 
 
-def seconds(text: object) -> float:
-    """Seconds of "90.5" or [HH:]MM:SS[.fraction]. Raises UsageError for anything else."""
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)", str(text).strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a time", hint="for example 90.5, 1:30.5 or 00:01:30.5")
-    hours, minutes, rest = match.groups(default="0")
-    if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
-        raise UsageError(f"{text!r} is not a time: minutes and seconds end at 59")
-    return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
-
-
-class AutoThreshold(float):
-    """`--threshold auto`: 1.0 in place of the model's own threshold until the model is loaded."""
-
-
-def threshold(text: object) -> float:
-    """A probability, or an AutoThreshold for "auto". Raises UsageError for anything else."""
-    try:
-        return AutoThreshold(1) if text == "auto" else float(str(text))
-    except ValueError:
-        raise UsageError(f"--threshold {text!r}: neither a number from 0 to 1 nor auto") from None
-
-
-def reader(name: object) -> str:
-    """The name of a video reader. Raises UsageError for an unknown one."""
-    if name not in READER_NAMES:
-        raise UsageError(f"no reader {name!r}", hint=f"readers: {', '.join(READER_NAMES)}")
-    return str(name)
-
-
-def views(text: object) -> ViewConfig:
-    """Views of "SxT". Raises UsageError for anything else."""
-    from vidattn.data.sampling import parse_views
-
-    return parse_views(str(text))
-
-
-def shot_cuts(path: object) -> tuple[float, ...]:
-    """The seconds of shot cuts that a file lists. Raises InputError if it cannot be read."""
-    from vidattn.timeline.shot_cuts import load_cuts
-
-    return load_cuts(Path(str(path)))
-
-
 @dataclass(frozen=True)
 class ModelOptions:
     """Which model a command loads."""
@@ -73,6 +29,11 @@ class ModelOptions:
     labels: Path | None = None
     frame_step: float | None = None
     offline: bool = False
+    crop: str | None = None
+    mask: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        join_areas(self.mask)
 
 
 @dataclass(frozen=True)
@@ -162,6 +123,20 @@ LABELS = option(
 Top = Annotated[
     int, option("-k", "N", "Number of labels to show.", min=1, rich_help_panel="Output")
 ]
+AREA = {
+    "crop": option(
+        "--crop",
+        "X,Y,W,H|FILE",
+        "Part of the picture to look at, in pixels or as 10%,0%,50%,100%; or a csv, MegaDetector "
+        "or YOLO json of boxes to follow. Default: as in training.",
+        parser=area,
+    ),
+    "mask": option(
+        "--mask",
+        "X,Y,W,H",
+        "Blacken a part of the picture, such as a strip with the time. Repeatable.",
+    ),
+}
 _MODEL = {
     "model": option(
         "--model",
@@ -177,6 +152,7 @@ _MODEL = {
         "Time between the frames of a clip, as in training. Default: what the weights say.",
     ),
     "offline": option("--offline", "Never use the network."),
+    **AREA,
 }
 Model = Annotated[ModelOptions, Group("Model", _MODEL)]
 UnchangedModel = Annotated[

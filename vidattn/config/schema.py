@@ -15,6 +15,7 @@ from typing import Literal
 from vidattn.config.checks import MAX_COUNT, require
 from vidattn.config.models import ModelConfig, TemporalConfig, TimeSformerConfig
 from vidattn.errors import RecipeError
+from vidattn.types import Framing
 
 Averaging = Literal["logit", "probability"]
 Activation = Literal["softmax", "sigmoid"]
@@ -48,6 +49,12 @@ class ClipConfig:
     """Clips of trimmed videos: `step_seconds` between frames, or one frame of each of `frames`
     equal bins. Training draws start or frames at random; `eval` centers them."""
 
+    area: str = ""
+    """Where in the picture the model looks: "X,Y,W,H" in pixels or percent, or a file of boxes to
+    follow; empty: everywhere."""
+    mask: str = ""
+    """Areas that are black to the model, separated by semicolons."""
+
     def __post_init__(self) -> None:
         step, side = self.step_seconds, self.short_side
         rules = {
@@ -61,6 +68,15 @@ class ClipConfig:
         require("clip.", self, rules)
         if self.crop > self.short_side:
             raise RecipeError(f"clip.crop {self.crop} exceeds clip.short_side {self.short_side}")
+        try:
+            Framing.parse(self.area, self.mask)
+        except ValueError as error:
+            raise RecipeError(f"clip.area or clip.mask: {error}") from None
+
+    @property
+    def framing(self) -> Framing | None:
+        """`area` and `mask`; None for the whole picture."""
+        return Framing.parse(self.area, self.mask)
 
     @property
     def span_seconds(self) -> float:

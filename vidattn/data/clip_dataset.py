@@ -117,7 +117,7 @@ class TrainingClips(Dataset[TrainingClip]):
         short_side = max(self._draw_short_side(rng), self.clip.crop)
         # The cache holds the largest size, from which train_clip makes the smaller ones.
         size = max(self.short_side_range[1], short_side) if self._videos.keeps else short_side
-        with self._videos.open(item.path, size) as video:
+        with self._videos.open(item.path, size, framing=self.clip.framing) as video:
             indices = draw_clip(video.times, item_window(video, item), self.clip, rng)
             frames = video.read(indices.tolist())
             video.check_unchanged()
@@ -235,9 +235,11 @@ class EvaluationVideos(Dataset[EvaluationViews]):
         return EvaluationViews(index, torch.stack(clips))
 
     def _read_clips(self, item: Item) -> list[Tensor]:
-        with self._videos.open(item.path, self.clip.short_side, self.reader) as video:
+        clip = self.clip
+        opened = self._videos.open(item.path, clip.short_side, self.reader, clip.framing)
+        with opened as video:
             views = self.planner(video, item_window(video, item))
-            clips = [c for c in view_clips(video, views, self.clip) if c is not None]
+            clips = [c for c in view_clips(video, views, clip) if c is not None]
             video.check_unchanged()
             return clips
 

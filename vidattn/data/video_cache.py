@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vidattn.types import Framing
 from vidattn.video import Limits, MemoryVideo, ProcessPool, Video, open_video
 
 MAX_SHARE = 1 / 16
@@ -25,18 +26,25 @@ class VideoCache:
         self.keeps = megabytes > 0
         self._room = megabytes * 2**20
         self._largest = int(self._room * MAX_SHARE)
-        self._cached: dict[tuple[str, int, str], MemoryVideo | None] = {}
+        self._cached: dict[tuple[str, int, str, Framing | None], MemoryVideo | None] = {}
         """None for a video that cannot be cached."""
         self._limits, self._pool = limits, ProcessPool()
 
-    def open(self, path: str, short_side: int, reader: str = "auto") -> Video:
+    def open(
+        self, path: str, short_side: int, reader: str = "auto", framing: Framing | None = None
+    ) -> Video:
         """The video at `path` with frames of `short_side`. Raises VideoError as `open_video`."""
-        key = (path, short_side, reader)
+        key = (path, short_side, reader, framing)
         cached = self._cached.get(key)
         if cached is not None:
             return cached
         video = open_video(
-            path, reader=reader, short_side=short_side, limits=self._limits, pool=self._pool
+            path,
+            reader=reader,
+            short_side=short_side,
+            limits=self._limits,
+            pool=self._pool,
+            framing=framing,
         )
         size = video.frames * video.height * video.width * 3
         if key in self._cached or size > min(self._room, self._largest):
@@ -44,7 +52,7 @@ class VideoCache:
         with video:
             cached = self._cached[key] = _decode_all(video)
         if cached is None:
-            return self.open(path, short_side, reader)
+            return self.open(path, short_side, reader, framing)
         self._room -= size
         return cached
 

@@ -110,6 +110,7 @@ class DatasetEvaluator:
             **({"step_seconds": round(clip.step_seconds, 6)} if dense else {}),
             "short_side": clip.short_side,
             "crop": clip.crop,
+            **{key: text for key in ("area", "mask") if (text := getattr(clip, key))},
             "averaging": classifier.averaging,
             "precision": precision_of(classifier, runtime),
             "reader": runtime.reader,

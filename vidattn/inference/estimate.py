@@ -62,7 +62,10 @@ def estimate(
 ) -> Estimate:
     """Run windows at a few places of a file and extrapolate. Errors as of `stream`."""
     begin = time.perf_counter()
-    with opening(path, reader=runtime.reader, short_side=classifier.clip.short_side) as video:
+    clip = classifier.clip
+    with opening(
+        path, reader=runtime.reader, short_side=clip.short_side, framing=clip.framing
+    ) as video:
         opened = time.perf_counter() - begin
         started, prepared, first, trials = _trials(video, classifier, runtime, windowing)
         speed = _decode_speed(video)

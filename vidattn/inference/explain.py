@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -104,9 +105,10 @@ def explain_windows(
     explainer, config = _Explainer(classifier, method, runtime), classifier.clip
     # People see larger frames than the model, whose frames are decoded at its own size.
     large = max(config.short_side, FRAME_SIDE * config.short_side // config.crop)
+    opened = partial(opening, source, reader=runtime.reader, framing=config.framing)
     with (
-        opening(source, reader=runtime.reader, short_side=config.short_side) as video,
-        opening(source, reader=runtime.reader, short_side=large) as clear,
+        opened(short_side=config.short_side) as video,
+        opened(short_side=large) as clear,
     ):
         for target in targets:
             view = _view(video, target, config, frames)
@@ -257,6 +259,7 @@ class _Explainer:
             run=run,
             pictures=_crop_squares(clear, view, config),
             crop=config.crop / config.short_side,
+            framing=config.framing,
             input=describe_input(video.details),
             model=describe_model(self.classifier),
         )

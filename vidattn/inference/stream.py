@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.pooling import Pool
 from vidattn.types import View, Window
 from vidattn.video import Opening, Video, open_video
+from vidattn.video.framing import framed
 from vidattn.video.process.open_file import printable_path
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def stream(
         seen = tuple((window,) for window in planned.seen)
         scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
         shots = ShotDetector(video.times, planned.views)
-        started = _started(video, "segment", planned.windows, seen, planned, scorer, check)
+        started = _started(video, classifier, planned.windows, seen, planned, scorer, check)
         yield (started := replace(started, shots=shots))
         skip, views = windowing.skip_static, dict(zip(planned.windows, planned.views, strict=True))
         size = scorer.batch_size(max(len(view.indices) for view in planned.views))
@@ -249,7 +250,8 @@ def classify(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )
         scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
-        started = _started(video, "classify", (region,), (planned.seen,), planned, scorer, check)
+        seen = (planned.seen,)
+        started = _started(video, classifier, (region,), seen, planned, scorer, check)
         logits: list[Tensor] = []
         with cached_features(video, planned.views, classifier.clip, scorer, clock) as cache:
             pending = zip(planned.views, oldest_needed(planned.views), strict=True)
@@ -268,7 +270,7 @@ def classify(
 
 def _started(
     video: Video,
-    task: Literal["segment", "classify"],
+    classifier: Classifier,
     windows: tuple[Window, ...],
     seen: tuple[tuple[Window, ...], ...],
     planned: plan.WindowPlan | plan.ViewPlan,
@@ -281,13 +283,15 @@ def _started(
         reader=video.reader,
         precision=scorer.precision,
         compiled=scorer.compiled or None,
+        area=classifier.clip.area or None,
+        mask=classifier.clip.mask or None,
     )
     notes = planned.notes
     if check is not None and (check.precision == "int8" or not check.passed):
         notes += (str(check) if check.passed else f"computed in float32: {check}",)
     return Started(
         video.path,
-        task,
+        "segment" if isinstance(planned, plan.WindowPlan) else "classify",
         video.details,
         video.times,
         windows,
@@ -340,9 +344,13 @@ def _opened(
 
     An error about scores that are not finite gets the path of the video.
     """
-    opened: AbstractContextManager[Video] = nullcontext(source)  # type: ignore[arg-type]
+    opened: AbstractContextManager[Video]
     if isinstance(source, str | os.PathLike):
-        opened = opening(source, reader=runtime.reader, short_side=clip.short_side)
+        opened = opening(
+            source, reader=runtime.reader, short_side=clip.short_side, framing=clip.framing
+        )
+    else:
+        opened = nullcontext(framed(source, clip.framing, clip.short_side))
     with opened as video:
         try:
             yield video

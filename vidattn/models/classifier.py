@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -77,7 +78,9 @@ class Classifier:
     warnings: tuple[str, ...] = ()
     """What whoever reads a result must know first, such as that this model stands in for another
     one; part of every timeline, and of no weights file."""
-    _fused: tuple[object, ...] = field(default=(None,), init=False, repr=False, compare=False)
+    _fused: list[object] = field(
+        default_factory=lambda: [None], init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         classes = getattr(getattr(self.model, "config", None), "classes", len(self.labels))
@@ -101,10 +104,24 @@ class Classifier:
         versions = [None if t.is_inference() else t._version for t in tensors]
         key = dtype, [(id(t), t.device) for t in tensors], versions
         if self._fused[0] != key:
-            self._fused = key, fuse(self.model, dtype), tensors  # which keeps their ids unique
+            self._fused[:] = key, fuse(self.model, dtype), tensors  # which keeps their ids unique
         model = self._fused[1]
         assert isinstance(model, nn.Module)
         return model
+
+    def look_at(self, area: str | None = None, mask: str | None = None) -> Classifier:
+        """The same model, looking at another area of the picture, and blind to other ones.
+
+        area, mask: as of `ClipConfig`; None leaves them as they are. Raises RecipeError.
+        """
+        clip = replace(
+            self.clip,
+            area=self.clip.area if area is None else area,
+            mask=self.clip.mask if mask is None else mask,
+        )
+        other = copy(self)  # which shares the fused model
+        other.clip = clip
+        return other
 
     def average_views(self, logits: Tensor) -> Tensor:
         """Logits float32 [..., K] of a clip from those of its V views, [..., V, K].

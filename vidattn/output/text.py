@@ -9,7 +9,7 @@ from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.timeline import Timeline
-    from vidattn.types import ModelInfo
+    from vidattn.types import ModelInfo, Settings
 
 SHORT = 0.1
 """Seconds; shorter segments get a second decimal, or they would end where they begin."""
@@ -48,6 +48,7 @@ def describe_coverage(timeline: Timeline) -> str:
         part = "whole file" + (f" (a pause for {pause:.1f} s)" if pause else "")
     else:
         part = f"{100 * share:.1f} % of the file"
+    part += _describe_area(settings)
     if timeline.task == "segment":
         return _describe_windows(timeline) + part
     if settings.pool is not None and settings.clips is None:
@@ -55,6 +56,15 @@ def describe_coverage(timeline: Timeline) -> str:
         return f"{count} pooled by {settings.pool}, {part}"
     pooled = "" if settings.pool is None else f"pooled by {settings.pool}, "
     return _describe_clips(timeline) + pooled + part
+
+
+def _describe_area(settings: Settings) -> str:
+    """Where the model looked: ", area left (0,0,99,99), masked 0,0,99,9"; empty for all of it."""
+    where = settings.area or ""
+    if settings.roi:
+        where = f"{settings.roi} ({where})"
+    text = f", area {where}" if where else ""
+    return text + (f", masked {settings.mask.replace(';', ' and ')}" if settings.mask else "")
 
 
 def _describe_windows(timeline: Timeline) -> str:

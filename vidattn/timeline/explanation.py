@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.io.json import dumps, dumps_pretty, to_json_value
-from vidattn.types import ModelInfo, VideoInfo, Window
+from vidattn.types import Framing, ModelInfo, VideoInfo, Window
 
 SCHEMA = "vidattn/explanation/1"
 DIGITS = 6
@@ -57,6 +57,8 @@ class Explanation:
     """[T, S, S, 3], RGB: the square of each frame that the model sees, large enough to view."""
     crop: float = 1.0
     """The side of that centered square, as a share of the shorter side of the frame."""
+    framing: Framing | None = None
+    """The part of the picture that these are frames of; None for all of it."""
     input: VideoInfo = field(default_factory=VideoInfo)
     model: ModelInfo = field(default_factory=ModelInfo)
 

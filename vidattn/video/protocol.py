@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.types import VideoInfo, Window
+from vidattn.types import Framing, VideoInfo, Window
 
 MAX_FRAMES = 20_000_000
 """Nine days at 25 frames a second; their table takes 2 GB of the decoding process."""
@@ -157,7 +157,12 @@ class Opening(Protocol):
     """A function that opens videos: `open_video`, or a variant with its own processes or limits."""
 
     def __call__(
-        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reader: str = "auto",
+        short_side: int | None = None,
+        framing: Framing | None = None,
     ) -> Video:
         """See `open_video`."""
         ...

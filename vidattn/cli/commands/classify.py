@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from vidattn.cli import arguments
+from vidattn.cli import arguments, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
 from vidattn.cli.model_loading import require_readable
@@ -17,8 +17,8 @@ from vidattn.cli.terminal.progress import BatchPrinter
 from vidattn.inference.batch.inputs import find_existing
 
 if TYPE_CHECKING:
-    from vidattn.inference.batch.classify import ClassifyOptions, VideoClassifier
-    from vidattn.video import Prefetcher
+    from vidattn.inference.batch.classify import ClassifyOptions
+    from vidattn.models.classifier import Classifier
 
 
 def classify(
@@ -43,6 +43,7 @@ def classify(
     batch: groups.Batch,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
+    roi: arguments.Rois = [],  # noqa: B006
     quiet: arguments.Quiet = False,
 ) -> int:
     """Classify whole videos and report how much of each the model saw.
@@ -51,31 +52,30 @@ def classify(
     """
     console = Console(quiet=quiet)
     files, videos = output.files(), find_existing(inputs, console.note)
-    from vidattn.inference.batch.classify import ClassifyOptions
-    from vidattn.inference.batch.runner import BatchJob, BatchRunner  # loads torch: after errors
+    from vidattn.inference.batch.classify import ClassifyOptions, classify_inputs
+    from vidattn.inference.batch.runner import BatchJob  # loads torch: after errors
     from vidattn.video import Prefetcher
 
-    job = BatchJob.create(videos, files, **vars(batch))
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
+    wanted = replace(wanted, rois=parsers.parse_rois(roi))
+    job = BatchJob.create(videos, files, **vars(batch), areas=wanted.rois)
+    models = _load(console, model, wanted, partial(require_readable, job.paths, limits))
+    show = partial(terminal.print_timeline, console, count=top)
+    printer = BatchPrinter(console, job, show, as_json=output.json)
     with Prefetcher(limits) as opening:
-        task = _load(console, model, wanted, opening, partial(require_readable, job.paths, limits))
-        show = partial(terminal.print_timeline, console, count=top)
-        printer = BatchPrinter(console, job, show, as_json=output.json)
-        return printer.print(BatchRunner(job, task).run())
+        return printer.print(classify_inputs(job, models[0], wanted, opening, models[1]))
 
 
 def _load(
     console: Console,
     model: groups.ModelOptions,
     wanted: ClassifyOptions,
-    opening: Prefetcher,
     check: Callable[[], None],
-) -> VideoClassifier:
+) -> tuple[Classifier, Classifier | None]:
     """Load the model, and the head that pools its windows."""
     from vidattn.cli.model_loading import load_head, load_model
     from vidattn.data.sampling import describe_views
     from vidattn.errors import UsageError
-    from vidattn.inference.batch.classify import VideoClassifier
     from vidattn.inference.whole_video import require_head
 
     head, name = None, model.model
@@ -87,4 +87,4 @@ def _load(
     classifier = load_model(console, replace(model, model=name), wanted.frames, check)
     if views := wanted.views:
         console.note(f"views {views.spatial}x{views.clips}: {describe_views(views)}")
-    return VideoClassifier(classifier, wanted, opening, head)
+    return classifier, head

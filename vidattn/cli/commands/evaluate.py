@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from vidattn.cli import arguments, launch
+from vidattn.cli import arguments, launch, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
 from vidattn.cli.grouping import Group, option
@@ -108,7 +108,7 @@ VIEWS = {
         "--views",
         "SxT",
         "Spatial crops (1 or 3) x clips. Default: those of the model's recipe, or 3x1.",
-        parser=groups.views,
+        parser=parsers.views,
     ),
     "sampling": option(
         "--sampling",

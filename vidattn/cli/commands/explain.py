@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vidattn.cli import arguments
+from vidattn.cli import arguments, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
@@ -65,7 +65,7 @@ EXPLAIN = {
         "TIME",
         "Explain the window around this moment (seconds or HH:MM:SS). Default: the window with "
         "the highest score.",
-        parser=groups.seconds,
+        parser=parsers.seconds,
     ),
     "label": option("--label", "NAME", "Explain this label. Default: the highest-scoring one."),
     "method": option(

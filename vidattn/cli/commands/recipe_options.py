@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
+from vidattn.cli.parsers import join_areas
 from vidattn.config import Recipe, recipes
 from vidattn.config.serialization import apply_settings
 from vidattn.errors import UsageError
@@ -34,6 +35,8 @@ class RecipeOptions:
     window: float | None = None
     attention: str | None = None
     precision: Literal["fp32", "bf16"] | None = None
+    crop: str | None = None
+    mask: list[str] = field(default_factory=list)
     settings: list[str] | None = None
 
     def build(self, saved: Path | None = None) -> tuple[Recipe, list[str]]:
@@ -97,6 +100,8 @@ class RecipeOptions:
             "optim.epochs": self.epochs,
             "optim.trainable": self.trainable,
             "optim.precision": self.precision,
+            "clip.area": self.crop,
+            "clip.mask": join_areas(self.mask),
         }
         return {key: value for key, value in values.items() if value is not None}
 
@@ -163,6 +168,7 @@ RECIPE = {
         "Precision of matrix products; parameters stay in fp32. Default: that of the recipe, "
         "usually fp32.",
     ),
+    **groups.AREA,
     "settings": groups.SETTINGS,
 }
 

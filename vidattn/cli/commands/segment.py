@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from vidattn.cli import arguments
+from vidattn.cli import arguments, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
 from vidattn.cli.model_loading import load_model, require_readable
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
     from vidattn.video import Limits
 
+Explain = Annotated[
+    bool,
+    option(
+        "--explain",
+        "Explain the longest segments in the report (see `vidattn explain`).",
+        rich_help_panel="Output",
+    ),
+]
+Embeddings = Annotated[
+    bool,
+    option(
+        "--embeddings",
+        "Also save the embedding of each window: <stem>.vidattn.npz, for `train --task "
+        "temporal-head`.",
+        rich_help_panel="Output",
+    ),
+]
+
 
 def segment(
     inputs: arguments.Inputs,
@@ -29,29 +48,15 @@ def segment(
     decoding: groups.PostProcessing,
     cuts: groups.Cuts = None,
     output: groups.OutputWithExcerpts,
-    explain: Annotated[
-        bool,
-        option(
-            "--explain",
-            "Explain the longest segments in the report (see `vidattn explain`).",
-            rich_help_panel="Output",
-        ),
-    ] = False,
-    embeddings: Annotated[
-        bool,
-        option(
-            "--embeddings",
-            "Also save the embedding of each window: <stem>.vidattn.npz, for `train --task "
-            "temporal-head`.",
-            rich_help_panel="Output",
-        ),
-    ] = False,
+    explain: Explain = False,
+    embeddings: Embeddings = False,
     batch: groups.Batch,
     resume: Annotated[
         bool, option("--resume", "Resume an interrupted run.", rich_help_panel="Many inputs")
     ] = False,
     runtime: groups.Device,
     limits: groups.Video,
+    roi: arguments.Rois = [],  # noqa: B006
     ray: groups.Ray,
     dry_run: Annotated[
         bool, option("--dry-run", "Estimate time and memory from a few windows; write nothing.")
@@ -64,38 +69,42 @@ def segment(
 
     Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
     """
-    console, auto = Console(quiet=quiet), isinstance(decoding.threshold, groups.AutoThreshold)
+    console, auto = Console(quiet=quiet), isinstance(decoding.threshold, parsers.AutoThreshold)
     files, videos = output.files("json,srt,html"), find_existing(inputs, console.note)
     from vidattn.inference.batch.runner import BatchJob  # loads torch: after errors
     from vidattn.inference.batch.segment import SegmentOptions
 
-    wanted = SegmentOptions(windows, decoding, runtime, cuts, resume, explain, embeddings, auto)
-    job = BatchJob.create(videos, files, **vars(batch))
+    more = (cuts, resume, explain, embeddings, auto, parsers.parse_rois(roi))
+    wanted = SegmentOptions(windows, decoding, runtime, *more)
+    job = BatchJob.create(videos, files, **vars(batch), areas=wanted.rois)
     wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)
     show = partial(terminal.print_timeline, console)
     printer = BatchPrinter(console, job, show, as_json=output.json)
     if ray.engine == "ray" and not dry_run:
         return _run_on_ray(printer, load, wanted, limits, ray)
-    classifier = load(console, check=partial(require_readable, job.paths, limits))
-    return (_print_estimates if dry_run else _run)(printer, classifier, wanted, limits)
+    return (_print_estimates if dry_run else _run)(printer, load, wanted, limits)
+
+
+def _load_for(printer: BatchPrinter, load: Callable[..., Classifier], limits: Limits) -> Classifier:
+    return load(printer.console, check=partial(require_readable, printer.job.paths, limits))
 
 
 def _run(
-    printer: BatchPrinter, classifier: Classifier, wanted: SegmentOptions, limits: Limits
+    printer: BatchPrinter, load: Callable[..., Classifier], wanted: SegmentOptions, limits: Limits
 ) -> int:
     from vidattn.cli.terminal.live import watch_windows
-    from vidattn.inference.batch.runner import BatchRunner
-    from vidattn.inference.batch.segment import Segmenter
+    from vidattn.inference.batch.segment import segment_inputs
     from vidattn.video import Prefetcher
 
+    classifier = _load_for(printer, load, limits)
     with Prefetcher(limits) as opening:
-        segmenter = Segmenter(classifier, wanted, printer.job, opening)
-        threshold = segmenter.options.decoding.threshold
+        threshold = wanted.resolve(classifier).decoding.threshold
         watch = partial(
             watch_windows, printer.console, labels=classifier.labels, threshold=threshold
         )
-        return printer.print(BatchRunner(printer.job, segmenter).run(), watch=watch)
+        events = segment_inputs(printer.job, classifier, wanted, opening)
+        return printer.print(events, watch=watch)
 
 
 def _run_on_ray(
@@ -115,12 +124,13 @@ def _run_on_ray(
 
 
 def _print_estimates(
-    printer: BatchPrinter, classifier: Classifier, wanted: SegmentOptions, limits: Limits
+    printer: BatchPrinter, load: Callable[..., Classifier], wanted: SegmentOptions, limits: Limits
 ) -> int:
     from vidattn.cli.commands.doctor import print_estimates
     from vidattn.inference.estimate import estimate
     from vidattn.video import Prefetcher
 
+    classifier = _load_for(printer, load, limits)
     if wanted.decoding.snap and wanted.cuts is None:
         printer.console.note("the pass that looks for shot cuts comes on top of this")
     measure = partial(

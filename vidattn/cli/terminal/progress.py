@@ -48,7 +48,11 @@ POSITION_INTERVAL = 10.0
 class RunPosition:
     """How many inputs of a batch run are done, and the time left, by the sizes of their files."""
 
-    def __init__(self, paths: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, paths: Sequence[str], clock: Callable[[], float] = time.monotonic, each: int = 1
+    ) -> None:
+        """each: results of an input."""
+        self._left = Counter(dict.fromkeys(paths, each))
         self._sizes = {path: max(file_size(path), 0) + 1 for path in paths}
         self._total, self._clock, self._last = len(paths), clock, clock()
         self._first, self._rest = (0, 0.0), (0, 0.0)
@@ -61,6 +65,9 @@ class RunPosition:
 
     def finish(self, path: str, *, skipped: bool = False) -> None:
         """Count an input; a skipped one says nothing about the speed."""
+        self._left[path] -= 1
+        if self._left[path] > 0:
+            return
         now, size = self._clock(), self._sizes.pop(path, 0)
         if not skipped and not self._first[0]:
             self._first = size, now - self._last
@@ -157,7 +164,10 @@ class BatchPrinter:
         self._counts: Counter[str] = Counter()
         self._starved = False
         self._has_windows = False
-        self._position, self._printed = RunPosition(job.paths), time.monotonic()
+        self._position, self._printed = (
+            RunPosition(job.paths, each=job.results // len(job.paths)),
+            time.monotonic(),
+        )
         self._index = RunIndex(job)
         self._silent = False
         """Whether nobody reads standard output any more."""
@@ -194,12 +204,17 @@ class BatchPrinter:
                 self._warn_of_stop(stopped)
                 raise
         if number := stop():
-            self.console.warn(f"stopped; {self.done} of {len(self.job.paths)} inputs are done")
+            self.console.warn(f"stopped; {self.done} of {self._total} are done")
             raise StopRequested(number)
         code = self.summarize()
         if self._silent and code == ExitCode.DONE:
             raise StopRequested(signal.SIGPIPE)
         return code
+
+    @property
+    def _total(self) -> str:
+        """ "4 inputs"; with several areas, "16 results"."""
+        return f"{self.job.results} {'results' if self.job.areas else 'inputs'}"
 
     @property
     def done(self) -> int:
@@ -208,14 +223,14 @@ class BatchPrinter:
 
     def summarize(self) -> int:
         """Print the numbers of results and failures; returns the exit code."""
-        total, whole = len(self.job.paths), self._counts["whole"]
+        total, whole = self.job.results, self._counts["whole"]
         if (index := self._index.write()) is not None:
             self.console.note(f"wrote {index}, with links to all reports")
         if whole == total:
             return ExitCode.DONE
         if total > 1:
             self.console.warn(
-                f"{whole} of {total} inputs complete, {self._counts['partial']} in part, "
+                f"{whole} of {self._total} complete, {self._counts['partial']} in part, "
                 f"{total - self.done} failed"
             )
         if self._counts["failed"] and (listed := FailureList(self.job.folder).path).exists():
@@ -225,12 +240,10 @@ class BatchPrinter:
         return ExitCode.OUT_OF_MEMORY if self._starved else ExitCode.FAILED
 
     def _warn_of_stop(self, stop: StopRequested) -> None:
-        total = len(self.job.paths)
+        total = self.job.results
         left = total - self.done - self._counts["failed"] - 1
         if not stop.reader_gone:
-            self.console.warn(
-                f"stopped during {self._path}; {self.done} of {total} inputs are done"
-            )
+            self.console.warn(f"stopped during {self._path}; {self.done} of {self._total} are done")
             again = "--skip-existing" if self.job.several else "--resume" * self._has_windows
             if again and self.job.output.formats:
                 self.console.note(f"the same command with {again} continues")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidattn.config import ViewConfig
@@ -12,17 +12,19 @@ from vidattn.data.plan import Sampling
 from vidattn.errors import UsageError
 from vidattn.inference import stream
 from vidattn.inference.arguments import Model, find_classifier
+from vidattn.inference.batch.areas import name_area, run_areas
 from vidattn.inference.batch.events import Note
 from vidattn.inference.batch.inputs import Paths, find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import RunKey
-from vidattn.inference.batch.runner import BatchEvents, BatchJob, BatchRunner, Deliver, Task
+from vidattn.inference.batch.runner import BatchEvents, BatchJob, Deliver, Task
 from vidattn.inference.events import Finished
 from vidattn.inference.whole_video import describe_head, stream_whole_video
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline.pooling import Pool
 from vidattn.video import Limits, Prefetcher
+from vidattn.video.shared import SharedOpening
 
 HEAD = "head="
 """Prefix of a pool that names a head over windows."""
@@ -41,6 +43,8 @@ class ClassifyOptions:
     end: float | None = None
     """Seconds; the region of the video that is covered."""
     runtime: Runtime = Runtime()
+    rois: Mapping[str, str] = field(default_factory=dict)
+    """Areas of each picture that get results of their own, "X,Y,W,H" by name."""
 
     def __post_init__(self) -> None:
         fixed = self.views or self.frames or self.sampling != "auto"
@@ -87,25 +91,46 @@ def classify_many(
         shard=shard,
         skip_existing=skip_existing,
         retry_failed=retry_failed,
+        areas=options.rois,
     )
     yield from map(Note, notes)
     classifier = find_classifier(classifier, options.frames)
     with Prefetcher(limits) as opening:
-        yield from BatchRunner(job, VideoClassifier(classifier, options, opening)).run()
+        yield from classify_inputs(job, classifier, options, opening)
+
+
+def classify_inputs(
+    job: BatchJob,
+    classifier: Classifier,
+    options: ClassifyOptions,
+    opening: Prefetcher,
+    head: Classifier | None = None,
+) -> BatchEvents:
+    """The events of a job, for each of the areas that are named. Errors as of `BatchRunner.run`."""
+
+    def make(
+        one: Classifier, _: BatchJob, videos: Prefetcher | SharedOpening, roi: str | None
+    ) -> VideoClassifier:
+        return VideoClassifier(one, options, videos, head, roi)
+
+    yield from run_areas(job, classifier, options.rois, opening, make)
 
 
 class VideoClassifier(Task):
     """The work on one input of a classification. head: of `--pool head=RUN`, pools the windows."""
 
-    opening: Prefetcher
+    opening: Prefetcher | SharedOpening
 
     def __init__(
         self,
         classifier: Classifier,
         options: ClassifyOptions,
-        opening: Prefetcher,
+        opening: Prefetcher | SharedOpening,
         head: Classifier | None = None,
+        roi: str | None = None,
     ) -> None:
+        """roi: the name of the area that the classifier looks at."""
+        self._roi = roi
         self.classifier, self.options, self.opening = classifier, options, opening
         self.head = head
         self._pool = None if head or options.pool is None else Pool.parse(options.pool)
@@ -122,6 +147,7 @@ class VideoClassifier(Task):
             "end": options.end,
             "reader": options.runtime.reader,
             "precision": options.runtime.requested_precision(),
+            "roi": self._roi,
         }
         key = RunKey.create("classify", self.classifier, settings, {})
         if head is None:
@@ -130,7 +156,7 @@ class VideoClassifier(Task):
 
     def run(self, path: str, deliver: Deliver) -> BatchEvents:
         """As of `Task`. Raises as `classify`."""
-        options = self.options
+        options, deliver = self.options, name_area(deliver, self._roi)
         region = {"start": options.start, "end": options.end}
         shared = {"runtime": options.runtime, "opening": self.opening}
         if self.head is not None:
@@ -157,5 +183,5 @@ class VideoClassifier(Task):
 
     def prefetch(self, path: str) -> None:
         """Begin to open a path that comes soon."""
-        side = self.classifier.clip.short_side
-        self.opening.prefetch(path, reader=self.options.runtime.reader, short_side=side)
+        clip, reader = self.classifier.clip, self.options.runtime.reader
+        self.opening.prefetch(path, reader=reader, short_side=clip.short_side, framing=clip.framing)

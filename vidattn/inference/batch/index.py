@@ -29,7 +29,8 @@ class RunIndex:
         self._wanted = (
             job.several and job.output.folder is not None and "html" in job.output.formats
         )
-        self._entries: dict[str, IndexEntry] = {}
+        self._entries: dict[tuple[str, str], IndexEntry] = {}
+        """By path and area."""
         self._failures: dict[str, VidattnError] = {}
 
     def add(self, path: str, timeline: Timeline) -> None:
@@ -37,9 +38,13 @@ class RunIndex:
         from vidattn.output.report.index import IndexEntry
 
         if self._wanted:
-            report = os.path.relpath(self._job.place(path, "html"), self._job.folder)
+            roi = timeline.settings.roi if self._job.areas else None
+            report = os.path.relpath(
+                self._job.of_area(roi or "").place(path, "html"), self._job.folder
+            )
             address = quote(report.encode("utf-8", "surrogateescape"))
-            self._entries[path] = IndexEntry.of(path, address, timeline)
+            title = f"{path}: {roi}" if roi else path
+            self._entries[path, roi or ""] = IndexEntry.of(title, address, timeline)
 
     def fail(self, path: str, error: VidattnError) -> None:
         """Take a failure."""
@@ -57,17 +62,19 @@ class RunIndex:
             is_file(place) and MARK not in read_file(place, regular=True)[:4000]
         ):
             return None
-        for path in self._job.names.keys() - self._entries.keys() - self._failures.keys():
-            self._add_saved(path)
-        order = [path for path in self._job.names if path in self._entries]
+        pairs = [(path, area) for path in self._job.names for area in self._job.areas or ("",)]
+        for path, area in pairs:
+            if (path, area) not in self._entries and path not in self._failures:
+                self._add_saved(path, area)
+        order = [self._entries[pair] for pair in pairs if pair in self._entries]
         failures = [(p, reason_code(e), e.message) for p, e in sorted(self._failures.items())]
         title = self._job.folder.resolve().name or "results"
-        page = index_page(title, [self._entries[path] for path in order], failures)
+        page = index_page(title, order, failures)
         return write_atomically(place, page.encode("utf-8", "backslashreplace"))
 
-    def _add_saved(self, path: str) -> None:
+    def _add_saved(self, path: str, area: str) -> None:
         """Take the result of another shard, if it is there."""
-        saved = self._job.place(path, "json")
+        saved = self._job.of_area(area).place(path, "json")
         if is_file(saved):
             try:
                 self.add(path, load_timeline(saved))

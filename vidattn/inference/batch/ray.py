@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidattn.errors import DistributedError, OutputError, UsageError, VidattnError, VideoError
 from vidattn.inference.batch.events import BatchEvent, Failed, Note, NoteTaker, ProgressStep
-from vidattn.inference.batch.runner import BatchEvents, BatchJob, BatchRunner, list_failure
+from vidattn.inference.batch.runner import BatchEvents, BatchJob, list_failure
 from vidattn.inference.events import Finished, Scored, Started
 from vidattn.io.text import count_noun
 from vidattn.video import Limits, Prefetcher
@@ -97,12 +97,18 @@ class Worker:
         skip = self._job.skip_existing or again
         job = replace(self._job, paths=(path,), skip_existing=skip)
         try:
-            for event in BatchRunner(job, self._segmenter(job)).run():
+            for event in self._events(job):
                 if not isinstance(event, LOCAL):
                     events.append(event)
         except VidattnError as error:
             return Reply(events, error)
         return Reply(events)
+
+    def _events(self, job: BatchJob) -> BatchEvents:
+        from vidattn.inference.batch.segment import segment_inputs
+
+        assert self._classifier is not None
+        yield from segment_inputs(job, self._classifier, self._options, self._opening)
 
     def _segmenter(self, job: BatchJob) -> Any:
         from vidattn.inference.batch.segment import Segmenter

@@ -50,6 +50,8 @@ class RunKey:
         """The key of a run; options that are None are left out."""
         from vidattn.inference.events import describe_model
 
+        clip = classifier.clip
+        asked = {**asked, "area": clip.area or None, "mask": clip.mask or None}
         given = {name: to_json_value(value) for name, value in asked.items() if value is not None}
         model = to_json_value(describe_model(classifier).to_dict())
         return cls(task, model, classifier.labels, given, to_json_value(decoding))

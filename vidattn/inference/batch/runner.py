@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -84,6 +84,18 @@ class BatchJob:
     """Skip inputs with a complete result or a permanent failure."""
     retry_failed: bool = False
     """Skip only inputs with a complete result."""
+    areas: tuple[str, ...] = ()
+    """Names of several areas of each picture that get results of their own."""
+
+    def of_area(self, name: str) -> BatchJob:
+        """The job of one of the areas; the job itself for an empty name."""
+        names = {path: f"{own}.{name}" for path, own in self.names.items()}
+        return replace(self, names=names, areas=()) if name else self
+
+    @property
+    def results(self) -> int:
+        """The number of results."""
+        return len(self.paths) * max(len(self.areas), 1)
 
     @classmethod
     def create(
@@ -94,9 +106,10 @@ class BatchJob:
         shard: str | None = None,
         skip_existing: bool = False,
         retry_failed: bool = False,
+        areas: Iterable[str] = (),
     ) -> BatchJob:
-        """The job of one shard, "I/N". Raises UsageError for one that does not exist, and where no
-        file could prove that a result is complete."""
+        """The job of one shard, "I/N", and of areas with these names. Raises UsageError for a shard
+        that does not exist, and where no file could prove that a result is complete."""
         skip = skip_existing or retry_failed
         if skip and "json" not in output.formats:
             raise UsageError(
@@ -105,12 +118,12 @@ class BatchJob:
             )
         mine = inputs if shard is None else select_shard(inputs, *parse_shard(shard))
         paths = tuple(one.path for one in mine)
-        return cls(paths, name_results(inputs), output, skip, retry_failed)
+        return cls(paths, name_results(inputs), output, skip, retry_failed, tuple(areas))
 
     @property
     def several(self) -> bool:
         """Whether there is more than one input, in all shards together."""
-        return len(self.names) > 1
+        return len(self.names) > 1 or len(self.areas) > 1
 
     @property
     def folder(self) -> Path:

@@ -6,7 +6,7 @@ import os
 from array import array
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from vidattn.data.embeddings import make_embeddings, save_embeddings
 from vidattn.errors import TRANSIENT, InputError, UsageError, VideoError
 from vidattn.inference import stream
 from vidattn.inference.arguments import Keywords, Model, apply_keywords, find_classifier
+from vidattn.inference.batch.areas import name_area, run_areas
 from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
 from vidattn.inference.batch.inputs import Paths, find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
-from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, BatchRunner, Deliver, Task
+from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, Deliver, Task
 from vidattn.inference.events import (
     Finished,
     Scored,
@@ -43,6 +44,7 @@ from vidattn.timeline.explanation import Explanation
 from vidattn.timeline.shot_cuts import find_cuts
 from vidattn.types import Window
 from vidattn.video import Limits, Prefetcher
+from vidattn.video.shared import SharedOpening
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it since Python 3.11
@@ -68,6 +70,8 @@ class SegmentOptions:
     """Whether the embedding of each window is saved."""
     auto_threshold: bool = False
     """Whether the threshold is that of the model, or EVEN_ODDS."""
+    rois: Mapping[str, str] = field(default_factory=dict)
+    """Areas of each picture that get timelines of their own, "X,Y,W,H" by name."""
 
     def __post_init__(self) -> None:
         if self.cuts is not None and not self.decoding.snap:
@@ -123,6 +127,7 @@ def segment_many(
     limits: Limits | None = None,
     explain: bool = False,
     embeddings: bool = False,
+    rois: Mapping[str, str] | None = None,
     **keywords: Unpack[Keywords],
 ) -> BatchEvents:
     """Segment many videos into files, and yield what happens; nothing is printed.
@@ -137,33 +142,54 @@ def segment_many(
     "json,srt,html,mp4" or a list of them. skip_existing: skips
     inputs with a complete result of the same model and settings, and resumes interrupted ones.
     retry_failed: as skip_existing, and retries inputs that failed. shard: "I/N", for one of N
-    machines. The rest is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
+    machines. rois: areas of the picture, "X,Y,W,H" by name, each with results of its own from one
+    decode. The rest is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
     """
-    folder, notes = None if excerpts is None else Path(excerpts), list[str]()
+    folder, notes, rois = None if excerpts is None else Path(excerpts), list[str](), rois or {}
     job = BatchJob.create(
         find_videos(paths, notes.append),
         OutputFiles.parse(formats, Path(out), excerpts=folder),
         shard=shard,
         skip_existing=skip_existing,
         retry_failed=retry_failed,
+        areas=rois,
     )
     settings = apply_keywords(keywords, Windowing(), decoding, runtime)
-    options = SegmentOptions(*settings, explain=explain, embeddings=embeddings)
+    options = SegmentOptions(*settings, explain=explain, embeddings=embeddings, rois=rois)
     classifier = find_classifier(classifier, options.windowing.frames)
     yield from map(Note, notes)
     with Prefetcher(limits) as opening:
-        yield from BatchRunner(job, Segmenter(classifier, options, job, opening)).run()
+        yield from segment_inputs(job, classifier, options, opening)
+
+
+def segment_inputs(
+    job: BatchJob, classifier: Classifier, options: SegmentOptions, opening: Prefetcher
+) -> BatchEvents:
+    """The events of a job, for each of the areas that are named. Errors as of `BatchRunner.run`."""
+
+    def make(
+        one: Classifier, own: BatchJob, videos: Prefetcher | SharedOpening, roi: str | None
+    ) -> Segmenter:
+        return Segmenter(one, options, own, videos, roi)
+
+    yield from run_areas(job, classifier, options.rois, opening, make)
 
 
 class Segmenter(Task):
     """The work on one input of a segmentation."""
 
-    opening: Prefetcher
+    opening: Prefetcher | SharedOpening
 
     def __init__(
-        self, classifier: Classifier, options: SegmentOptions, job: BatchJob, opening: Prefetcher
+        self,
+        classifier: Classifier,
+        options: SegmentOptions,
+        job: BatchJob,
+        opening: Prefetcher | SharedOpening,
+        roi: str | None = None,
     ) -> None:
-        self.classifier, self.job, self.opening = classifier, job, opening
+        """roi: the name of the area that the classifier looks at."""
+        self.classifier, self.job, self.opening, self._roi = classifier, job, opening, roi
         options.require_compatible(job)
         self.options = options = options.resolve(classifier)
         self._notes = list[Note]()
@@ -176,11 +202,12 @@ class Segmenter(Task):
             )
         decoding = asdict(options.decoding)
         self.key = RunKey.create(
-            "segment", classifier, options.score_settings(classifier), decoding
+            "segment", classifier, {**options.score_settings(classifier), "roi": roi}, decoding
         )
 
     def run(self, path: str, deliver: Deliver) -> BatchEvents:
         """As of `Task`. Raises as `stream`."""
+        deliver = name_area(deliver, self._roi)
         while self._notes:
             yield self._notes.pop()
         skip = self.job.skip_existing
@@ -205,8 +232,8 @@ class Segmenter(Task):
 
     def prefetch(self, path: str) -> None:
         """Begin to open a path that comes soon."""
-        side = self.classifier.clip.short_side
-        self.opening.prefetch(path, reader=self.options.runtime.reader, short_side=side)
+        clip, reader = self.classifier.clip, self.options.runtime.reader
+        self.opening.prefetch(path, reader=reader, short_side=clip.short_side, framing=clip.framing)
 
     def explain(self, timeline: Timeline) -> Sequence[Explanation]:
         """Explanations of the longest segments, none for a timeline that was interrupted."""
@@ -314,7 +341,9 @@ class Segmenter(Task):
         if saved.settings.asked is not None:
             windowing = self.options.windowing
             before["part"] = saved.settings.asked
-            now["part"] = {"start": windowing.start, "end": windowing.end}
+            clip = self.classifier.clip
+            area = {"area": clip.area or None, "mask": clip.mask or None}
+            now["part"] = {"start": windowing.start, "end": windowing.end, **area}
         differences = [
             f"{part} {key} was {to_json_value(before[part].get(key))}, is {to_json_value(value)}"
             for part, rows in now.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -125,11 +126,12 @@ def write_heatmap_video(
     Each frame has the heatmap of the nearest one that the model saw; the region outside the square
     of the model is dimmed. Raises VideoError if the video cannot be read, OutputError.
     """
-    with opening(explanation.source, reader=reader) as video:
+    opened = partial(opening, explanation.source, reader=reader, framing=explanation.framing)
+    with opened() as video:
         short = max(SMALLEST_VIDEO, min(video.width, video.height))
     heat, window = scale_patches(explanation), explanation.window
     with (
-        opening(explanation.source, reader=reader, short_side=short) as video,
+        opened(short_side=short) as video,
         VideoWriter(video) as writer,
         replacing_file(path) as place,
     ):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import UsageError, VideoError
-from vidattn.types import Window
+from vidattn.types import Area, Window
 from vidattn.video.process.budget import TimeBudget
 from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
@@ -52,16 +52,18 @@ class SupervisedVideo(Video):
         limits: Limits | None = None,
         pool: ProcessPool | None = None,
         ahead: bool = False,
+        areas: Sequence[Area] = (),
     ) -> None:
-        """As `open_video`. ahead: a child begins to open the file, and `wait` must be called before
-        anything else; it raises the errors of opening."""
+        """As `open_video`. areas: parts of the picture, the smallest of which is to have
+        `short_side`; frames are of the whole picture. ahead: a child begins to open the file, and
+        `wait` must be called before anything else; it raises the errors of opening."""
         if reader not in READER_NAMES:
             raise UsageError(f"no reader {reader!r}", hint=f"readers: {', '.join(READER_NAMES)}")
         if short_side is not None and not 1 <= short_side <= 16384:
             raise UsageError(f"short side {short_side} is outside 1 to 16384")
         self.path = os.fspath(path)
         self._name = printable_path(path)
-        self._short_side = short_side
+        self._short_side, self._areas = short_side, [str(area) for area in areas]
         self.limits = limits or Limits()
         self.unreadable: list[UnreadableSpan] = []
         self._fd = open_regular(path)
@@ -130,7 +132,8 @@ class SupervisedVideo(Video):
         self._process.threads = self.limits.threads or self._process.threads
         self._kill = weakref.finalize(self, self._process.kill)
         limits = asdict(self.limits)
-        request = {"reader": reader, "short_side": self._short_side, "limits": limits}
+        sizes = {"short_side": self._short_side, "areas": self._areas}
+        request = {"reader": reader, **sizes, "limits": limits}
         self._request_number = self._process.send({"kind": "open", **request}, fd=self._fd)
 
     def _finish(self) -> None:

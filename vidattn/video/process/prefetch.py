@@ -6,7 +6,9 @@ import os
 from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple
 
-from vidattn.errors import VideoError
+from vidattn.errors import InputError, VideoError
+from vidattn.types import Area, Framing
+from vidattn.video.framing import areas_of, framed
 from vidattn.video.process.client import SupervisedVideo
 from vidattn.video.process.pool import ProcessPool
 from vidattn.video.protocol import Limits, Video
@@ -16,6 +18,7 @@ class _Key(NamedTuple):
     path: str
     reader: str
     short_side: int | None
+    areas: tuple[Area, ...]
 
 
 class Prefetcher(AbstractContextManager["Prefetcher", None]):
@@ -34,10 +37,26 @@ class Prefetcher(AbstractContextManager["Prefetcher", None]):
         self._opening: dict[_Key, SupervisedVideo] = {}
 
     def __call__(
-        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reader: str = "auto",
+        short_side: int | None = None,
+        framing: Framing | None = None,
     ) -> Video:
         """The video, opened in advance if it was prefetched. Raises as `open_video`."""
-        key = _Key(os.fspath(path), reader, short_side)
+        areas = areas_of(framing, os.fspath(path))
+        return framed(self.open(path, reader, short_side, areas), framing, short_side)
+
+    def open(
+        self,
+        path: str | os.PathLike[str],
+        reader: str,
+        short_side: int | None,
+        areas: tuple[Area, ...],
+    ) -> Video:
+        """The whole video, the smallest of some areas of which has `short_side`."""
+        key = _Key(os.fspath(path), reader, short_side, areas)
         video = self._opening.pop(key, None)
         if video is None or not _is_current(video):
             if video is not None:
@@ -47,13 +66,24 @@ class Prefetcher(AbstractContextManager["Prefetcher", None]):
         return video
 
     def prefetch(
-        self, path: str | os.PathLike[str], *, reader: str = "auto", short_side: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reader: str = "auto",
+        short_side: int | None = None,
+        framing: Framing | None = None,
+        areas: tuple[Area, ...] = (),
     ) -> None:
         """Begin to open a video that is needed soon, perhaps giving up the oldest such one.
 
-        An error is raised when the video is opened.
+        areas: as of `open`. An error is raised when the video is opened.
         """
-        key = _Key(os.fspath(path), reader, short_side)
+        try:
+            key = _Key(
+                os.fspath(path), reader, short_side, areas or areas_of(framing, os.fspath(path))
+            )
+        except InputError:
+            return
         if key in self._opening:
             return
         while len(self._opening) >= self.SIZE:
@@ -69,6 +99,7 @@ class Prefetcher(AbstractContextManager["Prefetcher", None]):
             limits=self.limits,
             pool=self._pool,
             ahead=ahead,
+            areas=key.areas,
         )
 
     def close(self) -> None:

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.errors import VideoError
+from vidattn.types import Area
 from vidattn.video.container.frame_table import Source
 from vidattn.video.container.open import open_container
 from vidattn.video.container.probe import Probe, ProbeCache, probe
+from vidattn.video.framing import decoded_side
 from vidattn.video.pixels import Converter
 from vidattn.video.process import messages
 from vidattn.video.process.channel import Channel, path_of, run_worker, source_of
@@ -75,7 +77,10 @@ class DecodeWorker:
         found = self._probe(fd, limits, open_source)
         if not found.details.is_plausible:
             raise VideoError("what it states makes no sense", code="E_DECODE")
-        convert = Converter(*found.stored, found.rotation, meta["short_side"])
+        side, areas = meta["short_side"], tuple(map(Area.parse, meta["areas"]))
+        if side is not None and areas:
+            side = decoded_side((found.details.width, found.details.height), areas, side)
+        convert = Converter(*found.stored, found.rotation, side)
         size = (convert.width, convert.height)
         if size[0] * size[1] > limits.max_pixels:
             raise VideoError(

@@ -1,0 +1,91 @@
+"""Values of options that are read from text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from vidattn.config import ViewConfig
+from vidattn.errors import UsageError
+from vidattn.types import Area, Framing
+from vidattn.video.readers import READER_NAMES
+
+
+def seconds(text: object) -> float:
+    """Seconds of "90.5" or [HH:]MM:SS[.fraction]. Raises UsageError for anything else."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)", str(text).strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a time", hint="for example 90.5, 1:30.5 or 00:01:30.5")
+    hours, minutes, rest = match.groups(default="0")
+    if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
+        raise UsageError(f"{text!r} is not a time: minutes and seconds end at 59")
+    return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
+
+
+class AutoThreshold(float):
+    """`--threshold auto`: 1.0 in place of the model's own threshold until the model is loaded."""
+
+
+def threshold(text: object) -> float:
+    """A probability, or an AutoThreshold for "auto". Raises UsageError for anything else."""
+    try:
+        return AutoThreshold(1) if text == "auto" else float(str(text))
+    except ValueError:
+        raise UsageError(f"--threshold {text!r}: neither a number from 0 to 1 nor auto") from None
+
+
+def reader(name: object) -> str:
+    """The name of a video reader. Raises UsageError for an unknown one."""
+    if name not in READER_NAMES:
+        raise UsageError(f"no reader {name!r}", hint=f"readers: {', '.join(READER_NAMES)}")
+    return str(name)
+
+
+def area(text: object) -> str:
+    """A part of the picture, or a file of boxes. Raises UsageError for an impossible part."""
+    try:
+        Framing.parse(str(text), "")
+    except ValueError as error:
+        raise UsageError(str(error), hint="for example 0,0,320,240 or 0%,0%,50%,100%") from None
+    return str(text)
+
+
+def join_areas(texts: Iterable[str]) -> str | None:
+    """Areas as a `ClipConfig` has them; None for none. Raises UsageError for impossible ones."""
+    try:
+        return ";".join(str(Area.parse(text)) for text in texts) or None
+    except ValueError as error:
+        raise UsageError(str(error), hint="for example 0,0,320,20 or 0%,0%,100%,5%") from None
+
+
+def views(text: object) -> ViewConfig:
+    """Views of "SxT". Raises UsageError for anything else."""
+    from vidattn.data.sampling import parse_views
+
+    return parse_views(str(text))
+
+
+def shot_cuts(path: object) -> tuple[float, ...]:
+    """The seconds of shot cuts that a file lists. Raises InputError if it cannot be read."""
+    from vidattn.timeline.shot_cuts import load_cuts
+
+    return load_cuts(Path(str(path)))
+
+
+def parse_rois(texts: Iterable[str]) -> dict[str, str]:
+    """Areas by name, of "NAME=X,Y,W,H". Raises UsageError."""
+    rois: dict[str, str] = {}
+    for text in texts:
+        name, equals, area = text.partition("=")
+        if not equals or not re.fullmatch(r"\w[\w-]*", name):
+            raise UsageError(
+                f"--roi {text}: is not NAME=X,Y,W,H", hint="for example left=0%,0%,50%,100%"
+            )
+        if name in rois:
+            raise UsageError(f"--roi {name}: is given twice", hint="give every area its own name")
+        try:
+            rois[name] = str(Area.parse(area))
+        except ValueError as error:
+            raise UsageError(f"--roi {text}: {error}") from None
+    return rois

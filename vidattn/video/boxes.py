@@ -1,0 +1,205 @@
+"""Boxes around what a detector found, which a crop follows: csv, MegaDetector or YOLO json."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vidattn.errors import InputError
+from vidattn.io.files import read_file, reading
+from vidattn.types import Area
+from vidattn.video.protocol import Times
+
+LEAST_CONFIDENCE = 0.2
+"""Of a detection that counts, where the file names no threshold of its own."""
+MARGIN = 1.2
+"""Side of the crop relative to the largest box of a video."""
+COLUMNS = {
+    "video": ("video", "file", "path", "filename"),
+    "frame": ("frame", "frame_number", "frame_id"),
+    "second": ("second", "seconds", "time", "time_s"),
+    "confidence": ("confidence", "conf", "score"),
+    "x": ("x", "x1", "xmin", "x_min", "left"),
+    "y": ("y", "y1", "ymin", "y_min", "top"),
+    "width": ("width", "w"),
+    "height": ("height", "h"),
+    "right": ("x2", "xmax", "x_max", "right"),
+    "bottom": ("y2", "ymax", "y_max", "bottom"),
+}
+"""What a column of a csv is, and the names that it may have."""
+FORMS = (
+    "csv with video, frame or time, x, y, w, h; MegaDetector's json; or the json of YOLO, of a "
+    "list of detections a frame or COCO results"
+)
+
+
+class Detection(NamedTuple):
+    """A box: left upper corner and size, in pixels or, all up to 1, in fractions of the picture."""
+
+    video: str
+    """Name of the video; empty for every video."""
+    moment: float
+    """Frame number, or seconds."""
+    in_frames: bool
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class BoxTrack:
+    """The boxes of one video over time: at each moment one around all that was found."""
+
+    moments: tuple[float, ...]
+    """Rising, in frames or in seconds."""
+    in_frames: bool
+    boxes: tuple[tuple[float, float, float, float], ...]
+    """Left, top, right, bottom at each moment."""
+    fractions: bool
+    """Whether boxes are fractions of the picture, not pixels."""
+
+    def largest(self) -> Area:
+        """An area of the greatest width and height, wherever it is."""
+        width = max(box[2] - box[0] for box in self.boxes) * MARGIN
+        height = max(box[3] - box[1] for box in self.boxes) * MARGIN
+        if not self.fractions:
+            return Area(0, 0, width, height)
+        return Area(0, 0, min(100 * width, 100), min(100 * height, 100), percent=True)
+
+    def square(self, size: tuple[int, int]) -> Area:
+        """The square that moves through a picture of width and height, at its left upper corner."""
+        side = min(max(self.largest().pixels(*size)[2:]), *size)
+        return Area(0, 0, side, side)
+
+    def corner(
+        self, times: Times, index: int, size: tuple[int, int], side: float
+    ) -> tuple[float, float]:
+        """The left upper corner of the square in pixels at a frame, between boxes interpolated."""
+        moments = np.array(self.moments)
+        if self.in_frames:
+            moments = times[np.clip(moments.astype(np.int64), 0, len(times) - 1)]
+        boxes = np.array(self.boxes) * ([*size, *size] if self.fractions else 1)
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        x, y = (float(np.interp(times[index], moments, centers[:, axis])) for axis in (0, 1))
+        return (
+            min(max(x - side / 2, 0.0), size[0] - side),
+            min(max(y - side / 2, 0.0), size[1] - side),
+        )
+
+
+def find_track(tracks: Mapping[str, BoxTrack], path: str) -> BoxTrack | None:
+    """The boxes of a video: of its path, else of the only one with its name, else of all videos."""
+    if path in tracks:
+        return tracks[path]
+    names = (PurePath(path).name, PurePath(path).stem)
+    same = [key for key in tracks if key and PurePath(key.replace("\\", "/")).name in names]
+    return tracks[same[0]] if len(same) == 1 else tracks.get("")
+
+
+@lru_cache(8)
+def load_tracks(path: str) -> Mapping[str, BoxTrack]:
+    """The boxes in a file, by video; "" for those of any. Raises InputError."""
+    hint = f"boxes are {FORMS}; or give --crop X,Y,W,H"
+    with reading(path, InputError, hint=hint):
+        data = read_file(path)
+    try:
+        text = data.decode("utf-8-sig")
+        found = list(_from_json(json.loads(text)) if text[:1] in "[{" else _from_csv(text))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: holds no boxes: {error}", hint=hint) from None
+    tracks: dict[str, list[Detection]] = {}
+    for one in found:
+        tracks.setdefault(one.video, []).append(one)
+    return {video: _track(rows) for video, rows in tracks.items()}
+
+
+def _track(rows: Iterable[Detection]) -> BoxTrack:
+    """One box at each moment, around all of that moment."""
+    around: dict[float, tuple[float, float, float, float]] = {}
+    rows = sorted(rows, key=lambda row: row.moment)
+    for row in rows:
+        own = (row.x, row.y, row.x + row.width, row.y + row.height)
+        old = around.get(row.moment, own)
+        around[row.moment] = (
+            min(old[0], own[0]), min(old[1], own[1]), max(old[2], own[2]), max(old[3], own[3])
+        )  # fmt: skip
+    values = [value for box in around.values() for value in box]
+    fractions = max(values) <= 1 + 1e-6
+    return BoxTrack(tuple(around), rows[0].in_frames, tuple(around.values()), fractions)
+
+
+def _detection(video: str, moment: float, in_frames: bool, box: Sequence[Any]) -> Detection:
+    x, y, width, height = map(float, box)
+    known = np.isfinite([moment, x, y, width, height]).all()
+    if not known or min(moment, x, y) < 0 or min(width, height) <= 0:
+        raise ValueError(f"a box of {x:g},{y:g},{width:g},{height:g} at {moment:g}")
+    return Detection(video, moment, in_frames, x, y, width, height)
+
+
+def _from_csv(text: str) -> Iterator[Detection]:
+    rows = csv.DictReader(text.splitlines())
+    names = {name.strip().lower(): name for name in rows.fieldnames or ()}
+    column = {
+        kind: names[known[0]]
+        for kind, own in COLUMNS.items()
+        if (known := [name for name in own if name in names])
+    }
+    for row in rows:
+        value = {kind: row[name] for kind, name in column.items()}
+        if float(value.get("confidence") or 1) < LEAST_CONFIDENCE:
+            continue
+        x, y = float(value["x"]), float(value["y"])
+        width = float(value["right"]) - x if "right" in value else float(value["width"])
+        height = float(value["bottom"]) - y if "bottom" in value else float(value["height"])
+        moment = float(value["frame"] if "frame" in value else value["second"])
+        box = (x, y, width, height)
+        yield _detection(value.get("video") or "", moment, "frame" in value, box)
+
+
+def _from_json(document: Any) -> Iterator[Detection]:
+    if isinstance(document, dict):
+        yield from _from_megadetector(document)
+        return
+    for number, entry in enumerate(document):
+        if isinstance(entry, dict):  # COCO results
+            if float(entry.get("score", 1)) >= LEAST_CONFIDENCE:
+                video, frame = _frame_of(str(entry["image_id"]))
+                yield _detection(video, frame, True, entry["bbox"])
+            continue
+        for one in entry:  # the detections of a frame
+            if float(one.get("confidence", 1)) >= LEAST_CONFIDENCE:
+                left, top, right, bottom = (float(one["box"][k]) for k in ("x1", "y1", "x2", "y2"))
+                yield _detection("", number, True, (left, top, right - left, bottom - top))
+
+
+def _from_megadetector(document: Mapping[str, Any]) -> Iterator[Detection]:
+    meta = (document.get("info") or {}).get("detector_metadata") or {}
+    least = float(meta.get("typical_detection_threshold", LEAST_CONFIDENCE))
+    for entry in document["images"]:
+        for one in entry.get("detections") or ():
+            if float(one["conf"]) < least:
+                continue
+            video, frame = entry["file"], one.get("frame_number")
+            if frame is None:  # of frames that were saved as pictures
+                video, frame = _frame_of(video)
+            yield _detection(video, float(frame), True, one["bbox"])
+
+
+def _frame_of(picture: str) -> tuple[str, float]:
+    """The video and the frame number of "movie.mp4/frame000012.jpg", or of "movie_12"."""
+    path = PurePath(picture.replace("\\", "/"))
+    stem = path.stem if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.name
+    match = re.fullmatch(r"(.*?)[_-]?(\d+)", stem)
+    if match is None:
+        raise ValueError(f"{picture}: names no frame")
+    folder = str(path.parent)
+    return match[1] if folder == "." else folder, float(match[2])
