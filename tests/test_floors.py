@@ -37,7 +37,7 @@ DOORS = {
     "ray": {"inference/batch/ray"},
     "rich": {"cli"},
     "safetensors": {"weights", "training/checkpoint"},
-    "timm": {"data/augment"},
+    "timm": {"data/augment", "models/backbone_stam"},
     "transformers": {"evaluation/benchmark", "weights/hf_models"},
     "torch": {"*"},
     "torchcodec": {"video/readers/torchcodec"},

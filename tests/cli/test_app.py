@@ -17,8 +17,16 @@ from vidattn.cli.app import COMMANDS
         (["classify"], "missing argument 'INPUT'", "vidattn classify --help"),
         (["segment", "a.mp4", "--nope"], "no such option: --nope", "vidattn segment --help"),
         (["eval", "--samples", "x"], "invalid value for '--samples'", "vidattn eval --help"),
-        (["eval", "--samples", "0"], "invalid value for '--samples': must be at least 1", "vidattn eval --help"),
-        (["segment", "x", "--smooth", "x"], "invalid value for '--smooth': 'x' is not one of 'auto'", "vidattn segment --help"),
+        (
+            ["eval", "--samples", "0"],
+            "invalid value for '--samples': must be at least 1",
+            "vidattn eval --help",
+        ),
+        (
+            ["segment", "x", "--smooth", "x"],
+            "invalid value for '--smooth': 'x' is not one of 'auto'",
+            "vidattn segment --help",
+        ),
         (["models", "nope"], "no such command 'nope'", "vidattn models --help"),
     ],
 )

@@ -1,6 +1,7 @@
 """Settings of models, clips and training runs."""
 
 from vidattn.config.models import (
+    BackboneStamConfig,
     BigLittleConfig,
     Conv2dConfig,
     Conv3dConfig,
@@ -23,6 +24,7 @@ from vidattn.config.schema import (
 __all__ = [
     "Activation",
     "Averaging",
+    "BackboneStamConfig",
     "BigLittleConfig",
     "ClipConfig",
     "Conv2dConfig",

@@ -67,6 +67,32 @@ class StamConfig:
 
 
 @dataclass(frozen=True)
+class BackboneStamConfig:
+    """The shape of a STAM over another image model: any of timm, frame by frame."""
+
+    backbone: str = "resnet18"
+    """The name of an architecture in timm, such as vit_small_patch16_dinov3."""
+    classes: int = 400
+    frames: int = 8
+    """Length of the learned time embedding; other lengths are resized at inference."""
+    size: int = 224
+    """Side in pixels of the square image, for backbones that take one size alone."""
+    time_depth: int = 2
+    """Layers of the transformer over the frames, as wide as the features of the backbone."""
+    time_heads: int = 8
+    time_hidden: int = 1024
+    kind: Literal["backbone-stam"] = "backbone-stam"
+
+    @property
+    def depth(self) -> int:
+        """Layers over time: each has tensors of its own."""
+        return self.time_depth
+
+    def __post_init__(self) -> None:
+        require_shape("model", self, "classes frames size time_depth time_heads time_hidden")
+
+
+@dataclass(frozen=True)
 class Conv3dConfig:
     """The shape of a residual network over space and time: I3D, SlowFast or X3D.
 
@@ -182,7 +208,14 @@ def _require_network(widths: tuple[int, ...], blocks: tuple[int, ...], drop: flo
         raise RecipeError(f"model.drop must lie in [0, 1), got {drop}")
 
 
-ModelConfig = TimeSformerConfig | StamConfig | Conv3dConfig | Conv2dConfig | BigLittleConfig
+ModelConfig = (
+    TimeSformerConfig
+    | StamConfig
+    | BackboneStamConfig
+    | Conv3dConfig
+    | Conv2dConfig
+    | BigLittleConfig
+)
 """The shape of a model; in JSON `kind` names which, a TimeSformer by default."""
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vidattn.inference.windowing import Windowing
-from vidattn.models.classifier import Classifier
+from vidattn.models.classifier import Classifier, Model
 from vidattn.models.flops import count_frame_macs, count_macs
-from vidattn.models.stam import Stam
-from vidattn.models.timesformer import TimeSformer
 
 OVERLAP = 0.75
 """Of windows by default, where it costs little."""
@@ -35,7 +33,7 @@ def choose_overlap(
     of a model whose operations cannot be counted it is not little. frames, window: as of Windowing.
     """
     model, clip = classifier.model, classifier.clip
-    if not isinstance(model, TimeSformer | Stam):
+    if not isinstance(model, Model):
         return 0.0
     frames = frames or clip.frames
     seconds = frames * clip.step_seconds if window is None else window

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer
 from vidattn.models.attribution import relevance, rollout
+from vidattn.models.backbone_stam import BackboneStam
 from vidattn.models.biglittle import BigLittle
 from vidattn.models.classifier import Classifier
 from vidattn.models.conv2d import FrameResNet
@@ -27,7 +28,7 @@ EXPLAINABLE: dict[type[nn.Module], tuple[Method, ...]] = {
     TimeSformer: ("relevance", "rollout", "occlusion"),
     Stam: ("relevance", "rollout", "occlusion"),
     **dict.fromkeys(CONVOLUTIONAL, ("gradcam", "occlusion")),
-    HfModel: ("occlusion",),
+    **dict.fromkeys((BackboneStam, HfModel), ("occlusion",)),
 }
 """The methods for each kind of model."""
 CELL = 32

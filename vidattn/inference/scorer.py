@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vidattn.errors import MemoryLimitError, UsageError, VideoError
-from vidattn.models.classifier import Classifier
+from vidattn.models.classifier import Classifier, Model
 from vidattn.models.device import (
     Precision,
     Runtime,
@@ -24,9 +24,7 @@ from vidattn.models.flops import count_frame_macs, count_macs
 from vidattn.models.fused import has_bf16_instructions
 from vidattn.models.int8 import calibrate, can_multiply_int8
 from vidattn.models.protocols import EmbeddingModel, FramewiseModel
-from vidattn.models.stam import Stam
 from vidattn.models.temporal_head import TemporalHead
-from vidattn.models.timesformer import TimeSformer
 
 LARGE = 20_000_000
 """Parameters from which `auto` means bf16 on a CPU; smaller models gain nothing from it."""
@@ -205,7 +203,7 @@ def batch_size_of(classifier: Classifier, runtime: Runtime, frames: int) -> int:
     if runtime.batch_size is not None:
         return runtime.batch_size
     model = classifier.model
-    if runtime.torch_device().type != "cpu" or not isinstance(model, TimeSformer | Stam):
+    if runtime.torch_device().type != "cpu" or not isinstance(model, Model):
         return BATCH
     work = count_macs(model.config, frames, classifier.clip.crop)
     return int(min(max(CPU_BATCH_MACS // work, 1), CPU_BATCH))
@@ -214,7 +212,7 @@ def batch_size_of(classifier: Classifier, runtime: Runtime, frames: int) -> int:
 def _is_mostly_framewise(classifier: Classifier) -> bool:
     """Whether a model spends most of its operations on single frames."""
     model = classifier.model
-    if not isinstance(model, TimeSformer | Stam):
+    if not isinstance(model, Model):
         return False
     return 2 * model.config.frames * count_frame_macs(model.config) > count_macs(model.config)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vidattn.config import (
     Activation,
     Averaging,
+    BackboneStamConfig,
     BigLittleConfig,
     ClipConfig,
     Conv2dConfig,
@@ -26,6 +27,7 @@ from vidattn.config import (
 )
 from vidattn.errors import VideoError
 from vidattn.models import biglittle, conv2d, conv3d
+from vidattn.models.backbone_stam import BackboneStam
 from vidattn.models.biglittle import BigLittle
 from vidattn.models.conv2d import FrameResNet
 from vidattn.models.conv3d import ResNet3d
@@ -156,7 +158,7 @@ def average_views(
     return logits.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2])
 
 
-Model = TimeSformer | Stam | ResNet3d | FrameResNet | BigLittle
+Model = TimeSformer | Stam | BackboneStam | ResNet3d | FrameResNet | BigLittle
 """A model of clips that can be trained, saved and loaded."""
 
 
@@ -167,6 +169,7 @@ def _build_taught(config: TaughtConfig) -> TaughtModel:
 KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead | TaughtModel]]] = {
     "timesformer": (TimeSformerConfig, TimeSformer),
     "stam": (StamConfig, Stam),
+    "backbone-stam": (BackboneStamConfig, BackboneStam),
     "conv3d": (Conv3dConfig, ResNet3d),
     "conv2d": (Conv2dConfig, FrameResNet),
     "biglittle": (BigLittleConfig, BigLittle),

@@ -14,8 +14,10 @@ from functools import lru_cache
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from vidattn.config import (
+    BackboneStamConfig,
     BigLittleConfig,
     Conv2dConfig,
     Conv3dConfig,
@@ -23,6 +25,7 @@ from vidattn.config import (
     StamConfig,
     TimeSformerConfig,
 )
+from vidattn.models.backbone_stam import build_backbone, count_features
 from vidattn.models.biglittle import BigLittle
 from vidattn.models.conv2d import MATCH_WIDTH, REACH, FrameResNet, MotionSqueeze
 from vidattn.models.conv3d import ResNet3d
@@ -37,6 +40,8 @@ def count_macs(config: ModelConfig, frames: int | None = None, size: int | None 
 
     Raises UsageError when the attention scheme cannot divide the grid.
     """
+    if isinstance(config, BackboneStamConfig):
+        return _count_backbone_stam(config, frames or config.frames, size or config.size)
     if not isinstance(config, TimeSformerConfig | StamConfig):
         return _count_network(config, frames or config.frames, size or config.size)
     frames, side = frames or config.frames, (size or config.size) // config.patch
@@ -49,8 +54,15 @@ def count_macs(config: ModelConfig, frames: int | None = None, size: int | None 
     return _count_patch(config) * patches + config.depth * block + width * config.classes
 
 
-def count_frame_macs(config: TimeSformerConfig | StamConfig, size: int | None = None) -> int:
-    """Multiply-adds of one frame in `encode_frames`, which overlapping clips share."""
+def count_frame_macs(config: ModelConfig, size: int | None = None) -> int:
+    """Multiply-adds of one frame in `encode_frames`, which overlapping clips share.
+
+    0 of a network that joins frames from the start.
+    """
+    if isinstance(config, BackboneStamConfig):
+        return _count_backbone(config.backbone, size or config.size)[0]
+    if not isinstance(config, TimeSformerConfig | StamConfig):
+        return 0
     side = (size or config.size) // config.patch
     if isinstance(config, StamConfig):
         return _count_image(config, side)
@@ -94,11 +106,30 @@ def _count_step(spec: StepSpec, width: int, frames: int, side: int) -> int:
 
 
 def _count_stam(config: StamConfig, frames: int, side: int) -> int:
-    """The image model on every frame, then a transformer over frames and a class token."""
-    width, hidden, tokens = config.width, config.time_hidden, frames + 1
+    """The image model on every frame, then the transformer over time."""
+    return frames * _count_image(config, side) + _count_over_time(config, config.width, frames)
+
+
+def _count_over_time(config: StamConfig | BackboneStamConfig, width: int, frames: int) -> int:
+    """A transformer over frames and a class token, and the head."""
+    hidden, tokens = config.time_hidden, frames + 1
     layer = tokens * (4 * width**2 + 2 * tokens * width + 2 * width * hidden)
-    over_time = config.time_depth * layer
-    return frames * _count_image(config, side) + over_time + width * config.classes
+    return config.time_depth * layer + width * config.classes
+
+
+def _count_backbone_stam(config: BackboneStamConfig, frames: int, size: int) -> int:
+    """The backbone on every frame, then the transformer over time."""
+    image, width = _count_backbone(config.backbone, size)
+    return frames * image + _count_over_time(config, width, frames)
+
+
+@lru_cache
+def _count_backbone(name: str, size: int) -> tuple[int, int]:
+    """Multiply-adds of an image in a backbone, by torch's own count, and its features."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        backbone = build_backbone(name, size).eval()
+        backbone(torch.empty(1, 3, size, size))
+    return counter.get_total_flops() // 2, count_features(backbone)
 
 
 def _count_image(config: StamConfig, side: int) -> int:

@@ -6,13 +6,15 @@ within frames only below the top, and a post-norm transformer over time with ReL
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vidattn.config import StamConfig
+from vidattn.config import BackboneStamConfig, StamConfig
 from vidattn.models.dropout import RngDropout
 from vidattn.models.protocols import classify_clips
 from vidattn.models.timesformer import (
@@ -76,7 +78,59 @@ class TimeLayer(nn.TransformerEncoderLayer):
         return out
 
 
-class Stam(nn.Module):
+class OverTime(nn.Module):
+    """A transformer over tokens of frames, [B, T, D], which `encode_frames` of subclasses makes.
+
+    They call `add_time` behind their own parts.
+    """
+
+    time_cls: nn.Parameter
+    time_cls_pos: nn.Parameter
+    time: nn.Parameter
+    over_time: nn.TransformerEncoder
+    head: nn.Linear
+
+    def add_time(self, config: StamConfig | BackboneStamConfig, width: int) -> None:
+        """Add class token, times, layers and head. width: D."""
+        self.time_cls = nn.Parameter(torch.zeros(width))
+        self.time_cls_pos = nn.Parameter(torch.zeros(width))
+        self.time = nn.Parameter(torch.zeros(config.frames, width))
+        self.over_time = nn.TransformerEncoder(
+            TimeLayer(width, config.time_heads, config.time_hidden),
+            config.time_depth,
+            nn.LayerNorm(width),
+            enable_nested_tensor=False,
+        )
+        self.head = nn.Linear(width, config.classes)
+
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """frames: float [N, 3, H, W]. Returns tokens [N, D]."""
+        raise NotImplementedError
+
+    def add_class_token(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens: [B, T, D]. Returns the input of the transformer over time: class token [B, D] and
+        tokens with times."""
+        cls = repeat(self.time_cls + self.time_cls_pos, "d -> b d", b=tokens.shape[0])
+        return cls, tokens + resize_time(self.time, tokens.shape[1])
+
+    def embeddings(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, D] from `encode_frames`, in time order. Returns the input of the head,
+        [B, D]."""
+        cls, x = self.add_class_token(tokens)
+        y: Tensor = self.over_time(torch.cat([cls[:, None], x], dim=1))
+        return y[:, 0]
+
+    def classify_frames(self, tokens: Tensor) -> Tensor:
+        """tokens: [B, T, D] from `encode_frames`, in time order. Returns logits [B, K]."""
+        logits: Tensor = self.head(self.embeddings(tokens))
+        return logits
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: float [B, 3, T, H, W], H and W as the image model takes. Returns logits [B, K]."""
+        return classify_clips(self, clips)
+
+
+class Stam(OverTime):
     """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's."""
 
     def __init__(self, config: StamConfig) -> None:
@@ -91,17 +145,8 @@ class Stam(nn.Module):
         self.pos = nn.Parameter(torch.zeros(side, side, width))
         self.blocks = nn.ModuleList(FrameBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
-        self.time_cls = nn.Parameter(torch.zeros(width))
-        self.time_cls_pos = nn.Parameter(torch.zeros(width))
-        self.time = nn.Parameter(torch.zeros(config.frames, width))
-        self.over_time = nn.TransformerEncoder(
-            TimeLayer(width, config.time_heads, config.time_hidden),
-            config.time_depth,
-            nn.LayerNorm(width),
-            enable_nested_tensor=False,
-        )
-        self.head = nn.Linear(width, config.classes)
-        init_weights(self)
+        self.add_time(config, width)
+        init_weights(self, (self.cls, self.cls_pos, self.pos))
 
     def layers(self) -> list[nn.Module]:
         """The largest modules that run one after the other."""
@@ -128,39 +173,22 @@ class Stam(nn.Module):
         tokens: Tensor = self.norm(x[:, 0])
         return tokens
 
-    def add_class_token(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens: [B, T, D]. Returns the input of the transformer over time: class token [B, D] and
-        tokens with times."""
-        cls = repeat(self.time_cls + self.time_cls_pos, "d -> b d", b=tokens.shape[0])
-        return cls, tokens + resize_time(self.time, tokens.shape[1])
 
-    def embeddings(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, D] from `encode_frames`, in time order. Returns the input of the head,
-        [B, D]."""
-        cls, x = self.add_class_token(tokens)
-        y: Tensor = self.over_time(torch.cat([cls[:, None], x], dim=1))
-        return y[:, 0]
-
-    def classify_frames(self, tokens: Tensor) -> Tensor:
-        """tokens: [B, T, D] from `encode_frames`, in time order. Returns logits [B, K]."""
-        logits: Tensor = self.head(self.embeddings(tokens))
-        return logits
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """clips: float [B, 3, T, H, W], H and W multiples of the patch. Returns logits [B, K]."""
-        return classify_clips(self, clips)
-
-
-def init_weights(model: Stam) -> None:
+def init_weights(
+    model: OverTime, embeddings: Iterable[Tensor] = (), skip: nn.Module | None = None
+) -> None:
     """Linear weights and embeddings: normal, std .02, wrapped at two deviations; biases: zero.
 
-    Source: official code. The patch convolution keeps the initial values of PyTorch.
+    embeddings: those below the transformer over time. skip: a part that keeps its values, as the
+    patch convolution does. Source: official code.
     """
-    weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-    weights += [m.in_proj_weight for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
-    weights += [model.cls, model.cls_pos, model.pos, model.time_cls, model.time_cls_pos, model.time]
+    kept = set(skip.modules()) if skip else set()
+    modules = [module for module in model.modules() if module not in kept]
+    weights = [m.weight for m in modules if isinstance(m, nn.Linear)]
+    weights += [m.in_proj_weight for m in modules if isinstance(m, nn.MultiheadAttention)]
+    weights += [*embeddings, model.time_cls, model.time_cls_pos, model.time]
     for weight in weights:
         weight.data.normal_().fmod_(2).mul_(0.02)
-    for module in model.modules():
+    for module in modules:
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vidattn.config import TaughtConfig
 from vidattn.models.protocols import classify_clips
-from vidattn.models.stam import Stam
+from vidattn.models.stam import OverTime
 from vidattn.models.timesformer import TimeSformer
 
 NOISE_LEVELS = 8 / 255 / 0.225
@@ -40,7 +40,7 @@ class TaughtModel(nn.Module):
         assert isinstance(backbone.head, nn.Linear)
         width = backbone.head.in_features
         self.head = HEADS[config.head](config, (config.pieces, self.cells, width))
-        self.shares_frames = isinstance(backbone, TimeSformer | Stam) and not config.zoom
+        self.shares_frames = isinstance(backbone, TimeSformer | OverTime) and not config.zoom
         """Whether `encode_frames` does a part of the work."""
 
     def encode_frames(self, frames: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class TaughtModel(nn.Module):
         return self._encode(frames) if self.shares_frames else frames
 
     def _encode(self, frames: Tensor) -> Tensor:
-        assert isinstance(self.backbone, TimeSformer | Stam)
+        assert isinstance(self.backbone, TimeSformer | OverTime)
         return self.backbone.encode_frames(frames)
 
     def embeddings(self, tokens: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class TaughtModel(nn.Module):
         if self.config.zoom:
             clips = zoom_to_motion(tokens.transpose(1, 2), self.config.size)
             tokens = clips.transpose(1, 2)
-            if isinstance(self.backbone, TimeSformer | Stam):
+            if isinstance(self.backbone, TimeSformer | OverTime):
                 encoded = self._encode(tokens.flatten(0, 1))
                 tokens = rearrange(encoded, "(b t) ... -> b t ...", b=len(tokens))
         pieces = cut_pieces(tokens, self.config.pieces)
@@ -91,10 +91,10 @@ def cut_pieces(tokens: Tensor, pieces: int) -> Tensor:
 
 def embed_pieces(backbone: Any, frames: Tensor, grid: int) -> Tensor:
     """Tokens [B, G, D] of pieces [B, T, ...], given as a backbone's encoded frames or as pixels."""
-    if not isinstance(backbone, TimeSformer | Stam):
+    if not isinstance(backbone, TimeSformer | OverTime):
         vectors: Tensor = backbone.embeddings(frames.transpose(1, 2).contiguous())
         return vectors[:, None]
-    if isinstance(backbone, Stam) or backbone.space_only:
+    if isinstance(backbone, OverTime) or backbone.space_only:
         return backbone.embeddings(frames)[:, None]
     cls, patches = backbone.run_blocks(frames)
     cells = [backbone.norm(cls)[:, None]]

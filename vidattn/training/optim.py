@@ -1,7 +1,7 @@
 """Optimizers, learning rates, trainable parameters, and the running mean of weights.
 
 Modules are known by the names of their parameters alone: `patch`, `cls`, `pos`, `time`,
-`blocks.<i>`, `norm`, `head`, and `over_time` of STAM.
+`blocks.<i>`, `norm`, `head`, and `over_time` and `backbone` of STAM.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def layer_depths(module: nn.Module) -> dict[str, int]:
     names = [name for name, _ in module.named_parameters()]
     blocks, over_time = (_numbered(names, start) for start in ("blocks", "over_time.layers"))
     top = blocks + over_time + 1
-    embeddings = r"(patch|cls|cls_pos|pos)(\.|$)" + ("" if over_time else "|time$")
+    embeddings = r"(patch|cls|cls_pos|pos|backbone)(\.|$)" + ("" if over_time else "|time$")
 
     def layer(name: str) -> int:
         if name.startswith("blocks."):

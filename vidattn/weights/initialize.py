@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from vidattn.config import DataConfig, ModelConfig, Recipe, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.io.files import exists, is_folder
+from vidattn.models.backbone_stam import BackboneStam
 from vidattn.models.classifier import Model
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer, resize_time
 from vidattn.weights import catalog, convert, download, key_maps, loading, torch_checkpoint
+from vidattn.weights.safetensors_file import require_same_keys
 from vidattn.weights.snapshot import snapshot_file
 
 Transformer = TimeSformer | Stam
@@ -49,15 +51,23 @@ def initialize(
     """Set the initial weights of a model; returns their origin, in sentences.
 
     named: as for `start_from`, with its errors; "none": keep the values of the model; None: use
-    `recipe.init`, or, if that is unavailable or of another shape, keep the values and say so.
+    `recipe.init`, or, if that is unavailable or of another shape, keep the values and say so. A
+    frozen backbone needs it.
     """
     if named == "none" or not (named or recipe.init):
         return ()
     if named:
         return start_from(model, named, labels)
+    if isinstance(model, BackboneStam) and recipe.optim.trainable != "full":
+        return start_from(model, recipe.init, labels)  # random features, frozen, teach nothing
     fallback = f"starts from random values, not from {recipe.init} as in the recipe: "
     other = _compare(model.config, TimeSformerConfig(), SHAPE)
-    if other and recipe.init != catalog.BUNDLED and not exists(Path(recipe.init)):
+    if (
+        isinstance(model, Transformer)
+        and other
+        and recipe.init != catalog.BUNDLED
+        and not exists(Path(recipe.init))
+    ):
         return (f"{fallback}model.{other[0]} differs",)  # without a useless download
     try:
         notes = start_from(model, recipe.init, labels)
@@ -79,6 +89,11 @@ def start_from(
     models and TimeSformers, everything from another STAM. One deviation from the official code:
     positions are resized in two dimensions (bicubic), where the official code scrambles them.
     """
+    if isinstance(model, BackboneStam) and (path := _find_image_file(str(name_or_path), offline)):
+        with snapshot_file(path) as file:
+            state = torch_checkpoint.read_state(file)
+        if "time_cls" not in state:
+            return _copy_backbone(model, state, str(path))
     source, source_labels = _load_source(name_or_path, offline)
     if not isinstance(model, Transformer) or not isinstance(source, Transformer):
         return _copy_same(model, source, name_or_path, same_labels=source_labels == labels)
@@ -118,6 +133,16 @@ def _copy_same(
     heads = () if same_labels else tuple(k for k in fitting if k.startswith("head."))
     model.load_state_dict({**ours, **{k: v for k, v in fitting.items() if k not in heads}})
     return () if same_labels else ("the head starts from random values: the classes differ",)
+
+
+def _copy_backbone(model: BackboneStam, state: Mapping[str, Tensor], where: str) -> tuple[str, ...]:
+    """Copy an image model of timm but for its head. Raises WeightsError that lists differences."""
+    expected = model.backbone.state_dict()
+    heads = ("head.", "fc.", "classifier.", "last_linear.")
+    found = {k: v for k, v in state.items() if k in expected or not k.startswith(heads)}
+    require_same_keys(expected, found, where)
+    model.backbone.load_state_dict(found)
+    return ("the transformer over time and the head start from random values",)
 
 
 def _compare(ours: ModelConfig, theirs: ModelConfig, names: Sequence[str]) -> list[str]:

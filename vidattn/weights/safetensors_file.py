@@ -40,6 +40,8 @@ BROKEN = (
     *(KeyError, ValueError, RuntimeError, OSError, MemoryError),
 )
 """The errors of safetensors, depending on which byte is wrong."""
+EXPECTED = torch.empty(0)
+"""Stands for a tensor that is not expected: of float32, like most."""
 MAX_SETTING = 1 << 20
 """No number in a model config comes near it: a lying file must not exhaust memory."""
 
@@ -255,8 +257,17 @@ def build_model(config: Any, state: Mapping[str, Tensor], where: str) -> nn.Modu
         raise WeightsError(f"{where}: {error.message}", hint=error.hint) from error
     require_same_keys(model.state_dict(), state, where)
     require_finite(state, where)
-    model.load_state_dict({k: v.to(torch.float32) for k, v in state.items()}, assign=True)
+    if any(buffer.is_meta for buffer in _unsaved_buffers(model)):
+        model = KINDS[find_kind(config)][1](config)
+    values = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    model.load_state_dict(values, assign=True)
     return model.eval()
+
+
+def _unsaved_buffers(model: nn.Module) -> list[Tensor]:
+    """Tables that a model computes when it is made, and that no file holds."""
+    saved = model.state_dict()
+    return [buffer for name, buffer in model.named_buffers() if name not in saved]
 
 
 def _build_empty(config: Any) -> nn.Module:
@@ -276,7 +287,11 @@ def require_same_keys(
         for k, v in expected.items()
         if k in found and found[k].shape != v.shape
     ]
-    wrong += [f"{k} is {v.dtype}" for k, v in found.items() if not v.is_floating_point()]
+    wrong += [
+        f"{k} is {v.dtype}"
+        for k, v in found.items()
+        if v.is_floating_point() != expected.get(k, EXPECTED).is_floating_point()
+    ]
     if wrong:
         listed = "; ".join(wrong[:5]) + ("; ..." if len(wrong) > 5 else "")
         count = count_noun(len(wrong), "difference")

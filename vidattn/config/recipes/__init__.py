@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vidattn.config.recipes import conv, diving48, howto100m, kinetics, ssv2, stam, transfer
 from vidattn.config.recipes.motion import MOTION_TINY
-from vidattn.config.recipes.small import SMALL, SMALL_STAM
+from vidattn.config.recipes.small import SMALL, SMALL_BACKBONE, SMALL_STAM
 from vidattn.config.recipes.temporal_head import TEMPORAL_HEAD
 from vidattn.config.schema import Recipe
 from vidattn.config.serialization import from_plain
@@ -19,7 +19,7 @@ from vidattn.errors import RecipeError
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        *(MOTION_TINY, SMALL, SMALL_STAM, TEMPORAL_HEAD),
+        *(MOTION_TINY, SMALL, SMALL_STAM, SMALL_BACKBONE, TEMPORAL_HEAD),
         *kinetics.RECIPES,
         *stam.RECIPES,
         *ssv2.RECIPES,

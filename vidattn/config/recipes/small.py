@@ -9,17 +9,20 @@ first 150 to 400. Axial attention needs half the learning rate. Measurements:
 examples/benchmarks/README.md.
 
 `small-stam` is a STAM of that shape: frames meet only above its blocks, so that overlapping windows
-share nearly all of the work.
+share nearly all of the work. `small-backbone` puts its transformer over time on an image model of
+timm, which stays as it is: a ResNet-18 of ImageNet, or another that `model.backbone` and `--init`
+name.
 
     vidattn train --dataset ./my_clips
     vidattn train --dataset ./my_clips -m small-stam
+    vidattn train --dataset ./my_clips -m small-backbone
 """
 
 from dataclasses import replace
 
-from vidattn.config.models import StamConfig
+from vidattn.config.models import BackboneStamConfig, StamConfig
 from vidattn.config.recipes.motion import MOTION_TINY
-from vidattn.config.schema import DataConfig, Recipe, ViewConfig
+from vidattn.config.schema import ClipConfig, DataConfig, Recipe, ViewConfig
 
 SMALL = Recipe(
     name="small",
@@ -59,4 +62,23 @@ SMALL_STAM = replace(
         time_heads=4,
         time_hidden=128,
     ),
+)
+
+SMALL_BACKBONE = replace(
+    SMALL,
+    name="small-backbone",
+    source="ours",
+    model=BackboneStamConfig("resnet18", classes=10, frames=8, size=112),
+    clip=ClipConfig(
+        frames=8,
+        step_seconds=0.0,
+        short_side=128,
+        crop=112,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    ),
+    optim=replace(SMALL.optim, trainable="temporal"),
+    data=replace(SMALL.data, short_side_range=(112, 128)),
+    init_scheme="paper",
+    init="timm/resnet18.a1_in1k",
 )
