@@ -70,7 +70,8 @@ def test_files_restore_networks(model: Model, tmp_path: Path) -> None:
     again = weights.load(weights.save(classifier, tmp_path / "model.safetensors")).model
     clips = noise(1, 3, 4, 64, 64)
     assert again.config == model.config
-    assert torch.equal(again(clips), model(clips))
+    torch.testing.assert_close(again.state_dict(), model.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(again(clips), model(clips))  # kernels depend on where values lie
 
 
 def test_operations_grow_with_frames_and_pixels() -> None:
