@@ -79,6 +79,8 @@ class BatchOptions:
     skip_existing: bool = False
     retry_failed: bool = False
     shard: str | None = None
+    watch: bool = False
+    settle: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -340,6 +342,14 @@ Batch = Annotated[
                 "--shard",
                 "I/N",
                 "Process only shard I of N, counted from 0; shards are balanced by bytes.",
+            ),
+            "watch": option(
+                "--watch",
+                "Wait for new videos in the folders, each done when it has stopped growing, until "
+                "Ctrl-C; implies --skip-existing.",
+            ),
+            "settle": option(
+                "--settle", "SEC", "Without growth for so long, a watched file is complete.", min=0
             ),
         },
     ),

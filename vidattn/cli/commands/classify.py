@@ -51,14 +51,14 @@ def classify(
     Example: vidattn classify movie.mp4 --frames 96
     """
     console = Console(quiet=quiet)
-    files, videos = output.files(), find_existing(inputs, console.note)
+    files, videos = output.files(), find_existing(inputs, console.note, or_later=batch.watch)
     from vidattn.inference.batch.classify import ClassifyOptions, classify_inputs
     from vidattn.inference.batch.runner import BatchJob  # loads torch: after errors
     from vidattn.video import Prefetcher
 
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
     wanted = replace(wanted, rois=parsers.parse_rois(roi))
-    job = BatchJob.create(videos, files, **vars(batch), areas=wanted.rois)
+    job = BatchJob.create(videos, files, **vars(batch), areas=wanted.rois, sources=inputs)
     models = _load(console, model, wanted, partial(require_readable, job.paths, limits))
     show = partial(terminal.print_timeline, console, count=top)
     printer = BatchPrinter(console, job, show, as_json=output.json)

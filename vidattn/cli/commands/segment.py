@@ -10,9 +10,9 @@ from vidattn.cli import arguments, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
 from vidattn.cli.model_loading import load_model, require_readable
-from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
+from vidattn.cli.terminal.timeline import print_timeline
 from vidattn.inference.batch.inputs import find_existing
 
 if TYPE_CHECKING:
@@ -69,18 +69,18 @@ def segment(
 
     Example: vidattn segment match.mp4 --overlap 0.5 -f json,srt -o results
     """
-    console, auto = Console(quiet=quiet), isinstance(decoding.threshold, parsers.AutoThreshold)
-    files, videos = output.files("json,srt,html"), find_existing(inputs, console.note)
+    console, files = Console(quiet=quiet), output.files("json,srt,html")
+    videos = find_existing(inputs, console.note, or_later=batch.watch)
     from vidattn.inference.batch.runner import BatchJob  # loads torch: after errors
     from vidattn.inference.batch.segment import SegmentOptions
 
+    auto = isinstance(decoding.threshold, parsers.AutoThreshold)
     more = (cuts, resume, explain, embeddings, auto, parsers.parse_rois(roi))
     wanted = SegmentOptions(windows, decoding, runtime, *more)
-    job = BatchJob.create(videos, files, **vars(batch), areas=wanted.rois)
+    job = BatchJob.create(videos, files, **vars(batch), areas=wanted.rois, sources=inputs)
     wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)
-    show = partial(terminal.print_timeline, console)
-    printer = BatchPrinter(console, job, show, as_json=output.json)
+    printer = BatchPrinter(console, job, partial(print_timeline, console), as_json=output.json)
     if ray.engine == "ray" and not dry_run:
         return _run_on_ray(printer, load, wanted, limits, ray)
     return (_print_estimates if dry_run else _run)(printer, load, wanted, limits)

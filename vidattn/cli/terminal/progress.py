@@ -165,7 +165,7 @@ class BatchPrinter:
         self._starved = False
         self._has_windows = False
         self._position, self._printed = (
-            RunPosition(job.paths, each=job.results // len(job.paths)),
+            RunPosition(() if job.sources else job.paths, each=max(len(job.areas), 1)),
             time.monotonic(),
         )
         self._index = RunIndex(job)
@@ -212,9 +212,15 @@ class BatchPrinter:
         return code
 
     @property
+    def _results(self) -> int:
+        """Results of the run; of one that watches folders, those so far."""
+        seen = self.done + self._counts["failed"]
+        return seen if self.job.sources else self.job.results
+
+    @property
     def _total(self) -> str:
         """ "4 inputs"; with several areas, "16 results"."""
-        return f"{self.job.results} {'results' if self.job.areas else 'inputs'}"
+        return f"{self._results} {'results' if self.job.areas else 'inputs'}"
 
     @property
     def done(self) -> int:
@@ -223,7 +229,7 @@ class BatchPrinter:
 
     def summarize(self) -> int:
         """Print the numbers of results and failures; returns the exit code."""
-        total, whole = self.job.results, self._counts["whole"]
+        total, whole = self._results, self._counts["whole"]
         if (index := self._index.write()) is not None:
             self.console.note(f"wrote {index}, with links to all reports")
         if whole == total:
@@ -240,7 +246,7 @@ class BatchPrinter:
         return ExitCode.OUT_OF_MEMORY if self._starved else ExitCode.FAILED
 
     def _warn_of_stop(self, stop: StopRequested) -> None:
-        total = self.job.results
+        total = self._results
         left = total - self.done - self._counts["failed"] - 1
         if not stop.reader_gone:
             self.console.warn(f"stopped during {self._path}; {self.done} of {self._total} are done")

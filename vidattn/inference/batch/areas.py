@@ -16,7 +16,9 @@ from vidattn.inference.batch.runner import (
     BatchRunner,
     Deliver,
     Task,
+    stop_run,
 )
+from vidattn.inference.batch.watch import watch_inputs
 from vidattn.inference.events import Finished, Scored, Started
 from vidattn.models.classifier import Classifier
 from vidattn.timeline import Timeline
@@ -41,6 +43,9 @@ def run_areas(
     Every area has its own results, `<stem>.<name>.vidattn.json`, and is skipped, resumed and
     failed on its own. Errors as of `BatchRunner.run`.
     """
+    if job.settle is not None:
+        yield from watch_inputs(job, lambda own: run_areas(own, classifier, rois, opening, make))
+        return
     if not rois:
         yield from BatchRunner(job, make(classifier, job, opening, None)).run()
         return
@@ -75,20 +80,11 @@ def _in_step(runs: Sequence[BatchEvents]) -> Generator[BatchEvent, None, None]:
         raise
     except STOPS as stop:
         for run in live:
-            yield from _stopped(run, stop)
+            yield from stop_run(run, stop)
         raise
     finally:
         for run in live:
             run.close()
-
-
-def _stopped(run: BatchEvents, stop: BaseException) -> BatchEvents:
-    """The events of a run that is told to stop."""
-    try:
-        yield run.throw(stop)
-        yield from run
-    except (StopIteration, *STOPS):
-        return
 
 
 def name_area(deliver: Deliver, roi: str | None) -> Deliver:

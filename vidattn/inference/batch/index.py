@@ -27,7 +27,10 @@ class RunIndex:
     def __init__(self, job: BatchJob) -> None:
         self._job = job
         self._wanted = (
-            job.several and job.output.folder is not None and "html" in job.output.formats
+            job.several
+            and not job.sources
+            and job.output.folder is not None
+            and "html" in job.output.formats
         )
         self._entries: dict[tuple[str, str], IndexEntry] = {}
         """By path and area."""

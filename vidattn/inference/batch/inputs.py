@@ -57,8 +57,19 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A path, or several."""
 
 
+def as_paths(inputs: Paths) -> list[str]:
+    """A path, or several, as texts."""
+    if isinstance(inputs, str | os.PathLike):  # a string is also an iterable of letters, and of "/"
+        inputs = [inputs]
+    return [os.fspath(given) for given in inputs]
+
+
 def find_videos(
-    inputs: Paths, note: Callable[[str], None] = lambda _: None, kind: InputKind = VIDEOS
+    inputs: Paths,
+    note: Callable[[str], None] = lambda _: None,
+    kind: InputKind = VIDEOS,
+    *,
+    or_later: bool = False,
 ) -> list[VideoInput]:
     """The videos that paths stand for, in order, each once; or files of another kind.
 
@@ -70,27 +81,39 @@ def find_videos(
     Results of a file that was named directly go to the output folder itself; those of a folder keep
     their place below the name of that folder, as with `cp -r`; those of a list or pattern keep
     their path, as with `cp --parents`. note: takes a sentence on the files that a folder search
-    left out.
+    left out. or_later: folders and patterns that are to be watched may yield nothing yet.
 
-    Raises InputError when a folder, list or pattern yields nothing, or all inputs together.
+    Raises UsageError for others to watch; InputError when a folder, list or pattern yields nothing,
+    or all inputs together.
     """
-    if isinstance(inputs, str | os.PathLike):  # a string is also an iterable of letters, and of "/"
-        inputs = [inputs]
-    names = [os.fspath(given) for given in inputs]
+    names = as_paths(inputs)
+    if or_later:
+        require_watchable(names)
     videos: dict[str, VideoInput] = {}
-    for one in (video for name in names for video in _expand(name, note, kind)):
-        videos.setdefault(one.path, one)
-    if not videos:
+    for name in names:
+        try:
+            found = list(_expand(name, note, kind))
+        except InputError:
+            if not or_later:
+                raise
+            continue
+        for one in found:
+            videos.setdefault(one.path, one)
+    if not videos and not or_later:
         raise InputError(f"{' '.join(names)}: names no input", hint="give one path per line")
     return list(videos.values())
 
 
 def find_existing(
-    inputs: Iterable[str | os.PathLike[str]], note: Callable[[str], None]
+    inputs: Iterable[str | os.PathLike[str]],
+    note: Callable[[str], None],
+    *,
+    or_later: bool = False,
 ) -> list[VideoInput]:
-    """As `find_videos`; raises as `require_existing`."""
-    videos = find_videos(inputs, note)
-    require_existing(videos)
+    """As `find_videos`; raises as `require_existing`, but not for folders without videos yet."""
+    videos = find_videos(inputs, note, or_later=or_later)
+    if videos:
+        require_existing(videos)
     return videos
 
 
@@ -104,6 +127,15 @@ def require_existing(videos: Sequence[VideoInput]) -> None:
     more = f", nor any of {len(videos) - 1} others" if len(videos) > 1 else ""
     path = videos[0].path
     raise VideoError(f"{path}: no such file{more}", code="E_GONE", hint=hint_missing(path))
+
+
+def require_watchable(sources: Sequence[str]) -> None:
+    """Raise UsageError for inputs that no new video can come to."""
+    for source in sources:
+        if not (is_folder(Path(source)) or glob.has_magic(source)):
+            raise UsageError(
+                f"--watch: {source} is no folder, nor a pattern", hint="name the folder to watch"
+            )
 
 
 def _expand(given: str, note: Callable[[str], None], kind: InputKind) -> Iterator[VideoInput]:

@@ -87,6 +87,11 @@ class BatchJob:
     areas: tuple[str, ...] = ()
     """Names of several areas of each picture that get results of their own."""
 
+    sources: tuple[str, ...] = ()
+    """Folders and patterns that are watched for more inputs."""
+    settle: float | None = None
+    """Seconds without growth after which a watched file is complete; None: not to watch now."""
+
     def of_area(self, name: str) -> BatchJob:
         """The job of one of the areas; the job itself for an empty name."""
         names = {path: f"{own}.{name}" for path, own in self.names.items()}
@@ -107,10 +112,13 @@ class BatchJob:
         skip_existing: bool = False,
         retry_failed: bool = False,
         areas: Iterable[str] = (),
+        watch: bool = False,
+        settle: float = 10.0,
+        sources: Iterable[str] = (),
     ) -> BatchJob:
         """The job of one shard, "I/N", and of areas with these names. Raises UsageError for a shard
         that does not exist, and where no file could prove that a result is complete."""
-        skip = skip_existing or retry_failed
+        skip = skip_existing or retry_failed or watch
         if skip and "json" not in output.formats:
             raise UsageError(
                 "complete results are recognized by their json files, and none are written",
@@ -118,12 +126,19 @@ class BatchJob:
             )
         mine = inputs if shard is None else select_shard(inputs, *parse_shard(shard))
         paths = tuple(one.path for one in mine)
-        return cls(paths, name_results(inputs), output, skip, retry_failed, tuple(areas))
+        if watch and shard is not None:
+            raise UsageError(
+                "--watch and --shard exclude each other",
+                hint="processes that watch the same folder share its videos",
+            )
+        watching = (tuple(sources), settle) if watch else ((), None)
+        names = name_results(inputs)
+        return cls(paths, names, output, skip, retry_failed, tuple(areas), *watching)
 
     @property
     def several(self) -> bool:
         """Whether there is more than one input, in all shards together."""
-        return len(self.names) > 1 or len(self.areas) > 1
+        return len(self.names) > 1 or len(self.areas) > 1 or bool(self.sources)
 
     @property
     def folder(self) -> Path:
@@ -178,7 +193,7 @@ class BatchRunner:
             for path, wait in turns:
                 yield InputStarted(path)
                 try:
-                    if not (yield from self._do(path, wait=wait)):
+                    if not (yield from self._do(path, wait=wait)) and not self.job.sources:
                         waiting.append(path)
                 except (OutputPathError, UsageError) as error:
                     if not self.job.several:
@@ -370,6 +385,15 @@ class BatchRunner:
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns
+
+
+def stop_run(run: BatchEvents, stop: BaseException) -> BatchEvents:
+    """The last events of a run that is told to stop."""
+    try:
+        yield run.throw(stop)
+        yield from run
+    except (StopIteration, *STOPS):
+        return
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from vidattn.inference import stream
 from vidattn.inference.arguments import Keywords, Model, apply_keywords, find_classifier
 from vidattn.inference.batch.areas import name_area, run_areas
 from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
-from vidattn.inference.batch.inputs import Paths, find_videos
+from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
 from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, Deliver, Task
@@ -128,6 +128,8 @@ def segment_many(
     explain: bool = False,
     embeddings: bool = False,
     rois: Mapping[str, str] | None = None,
+    watch: bool = False,
+    settle: float = 10.0,
     **keywords: Unpack[Keywords],
 ) -> BatchEvents:
     """Segment many videos into files, and yield what happens; nothing is printed.
@@ -143,16 +145,22 @@ def segment_many(
     inputs with a complete result of the same model and settings, and resumes interrupted ones.
     retry_failed: as skip_existing, and retries inputs that failed. shard: "I/N", for one of N
     machines. rois: areas of the picture, "X,Y,W,H" by name, each with results of its own from one
-    decode. The rest is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
+    decode. watch: goes on with every video that comes into the folders, once it has not grown for
+    `settle` seconds, until the generator is closed. The rest is as of
+    `vidattn.segment`; the events are those of `BatchRunner.run`.
     """
+    sources = as_paths(paths)
     folder, notes, rois = None if excerpts is None else Path(excerpts), list[str](), rois or {}
     job = BatchJob.create(
-        find_videos(paths, notes.append),
+        find_videos(sources, notes.append, or_later=watch),
         OutputFiles.parse(formats, Path(out), excerpts=folder),
         shard=shard,
         skip_existing=skip_existing,
         retry_failed=retry_failed,
         areas=rois,
+        watch=watch,
+        settle=settle,
+        sources=sources,
     )
     settings = apply_keywords(keywords, Windowing(), decoding, runtime)
     options = SegmentOptions(*settings, explain=explain, embeddings=embeddings, rois=rois)

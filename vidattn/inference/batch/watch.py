@@ -1,0 +1,108 @@
+"""Watching folders: a video is done once it has stopped growing, until the run is stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from time import sleep, time
+
+from vidattn.errors import StopWork
+from vidattn.inference.batch.events import Done, Failed, Note, Skipped
+from vidattn.inference.batch.inputs import VideoInput, find_videos, name_results
+from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, stop_run
+from vidattn.io.text import count_noun
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two looks at a folder."""
+Stamp = tuple[int, int]
+"""Size and modification time of a file."""
+
+
+def watch_inputs(job: BatchJob, run: Callable[[BatchJob], BatchEvents]) -> BatchEvents:
+    """The events of `run` for all videos of a job, and for every one that comes later.
+
+    Never ends by itself: a signal or Ctrl-C while it waits ends it, one during the work on a video
+    goes on. A video that another process works on is looked at again later.
+    """
+    settle = job.settle or 0.0
+    watch, waiting = FolderWatch(job.sources, settle), False
+    pause = min(max(settle / 2, 0.05), LONGEST_PAUSE)
+    while True:
+        ready, known = watch.look()
+        if ready:
+            waiting = False
+            paths = tuple(one.path for one in ready)
+            names = name_results(known)
+            events = run(replace(job, paths=paths, names=names, settle=None))
+            yield from _noting_outcomes(events, watch)
+        elif not waiting:
+            waiting = True
+            done = count_noun(watch.done, "video")
+            yield Note(f"{done} seen; waiting for more in {' '.join(job.sources)}")
+        try:
+            sleep(pause)
+        except (StopWork, KeyboardInterrupt):
+            return
+
+
+def _noting_outcomes(events: BatchEvents, watch: FolderWatch) -> BatchEvents:
+    try:
+        for event in events:
+            if isinstance(event, Done | Skipped | Failed):
+                watch.settle(event.path)
+            yield event
+    except GeneratorExit:
+        raise
+    except STOPS as stop:
+        yield from stop_run(events, stop)
+        raise
+    finally:
+        events.close()
+
+
+class FolderWatch:
+    """The videos below folders, or of patterns, that have stopped growing.
+
+    settle: seconds without a change of size or time after which a file is complete.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        settle: float,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._sources, self._settle, self._clock = sources, settle, clock
+        self._seen: dict[str, tuple[Stamp, float]] = {}
+        """For each path its last stamp, and when it was first seen."""
+        self._done: dict[str, Stamp] = {}
+
+    @property
+    def done(self) -> int:
+        """Videos that have an outcome."""
+        return len(self._done)
+
+    def look(self) -> tuple[list[VideoInput], list[VideoInput]]:
+        """The videos that are complete and not yet done, and all that are there."""
+        known = find_videos(self._sources, or_later=True)
+        now = self._clock()
+        return [one for one in known if self._is_ready(one.path, now)], known
+
+    def _is_ready(self, path: str, now: float) -> bool:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - any path
+        except OSError:
+            return False
+        stamp = status.st_size, status.st_mtime_ns
+        if self._done.get(path) == stamp:
+            return False
+        last, since = self._seen.get(path, (None, now))
+        if last != stamp:
+            since = min(now, status.st_mtime) if last is None else now
+            self._seen[path] = stamp, since
+        return now - since >= self._settle
+
+    def settle(self, path: str) -> None:
+        """A video has an outcome; it comes again when it changes."""
+        self._done[path] = self._seen[path][0]
