@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import runpy
@@ -121,6 +122,7 @@ def make_files(guide: str, folder: Path) -> None:
         _make_own_classes(folder)
         shutil.copy(short, folder / "cage.mp4")
         (folder / "boxes.csv").write_text("frame,x,y,w,h\n0,0,20,20,20\n20,20,20,20,20\n")
+        _make_observations(folder / "observations.boris")
     elif guide == "kinetics":
         (folder / "k400").mkdir()
         layouts.official_kinetics(folder / "k400", _place_moving_square, "k400")
@@ -139,6 +141,16 @@ def _make_own_classes(folder: Path) -> None:
             split = "val" if i == 4 else "train"
             rows.append(f"embeddings/my_clips/{name}/{name}{i}.vidattn.npz,{name},{split}\n")
     (folder / "videos.csv").write_text("".join(rows))
+
+
+def _make_observations(path: Path) -> None:
+    """A project of BORIS: each half second of cage.mp4 is sit or walk."""
+    codes = ["sit", "walk"] * 3
+    events = [[i / 2 + end, "", code, "", ""] for i, code in enumerate(codes) for end in (0, 0.5)]
+    observation = {"file": {"1": ["cage.mp4"]}, "events": events, "media_info": {"length": {}}}
+    behaviors = {code: {"code": code, "type": "State event"} for code in codes}
+    project = {"behaviors_conf": behaviors, "observations": {"1": observation}}
+    path.write_text(json.dumps(project))
 
 
 def _place_moving_square(path: Path, kind: str, number: int) -> None:

@@ -102,6 +102,7 @@ def test_every_writer_survives_names_and_labels_of_strangers(fmt: str, hostile: 
         "activitynet": lambda: next(iter(json.loads(text)["results"].values())),
         "fiftyone": lambda: next(iter(json.loads(text)["labels"].values())),
         "eaf": lambda: ElementTree.fromstring(text).findall(".//ALIGNABLE_ANNOTATION"),
+        "boris": lambda: next(iter(json.loads(text)["observations"].values()))["events"][::2],
         "html": lambda: re.findall(r"<tr><td", text),
     }
     assert len(parse[fmt]()) == 2
@@ -219,6 +220,7 @@ def test_writing_chooses_the_format_by_the_extension(tmp_path: Path) -> None:
         if fmt not in (
             "html",
             "eaf",
+            "boris",
             "otio",
             "fcpxml",
         ):  # which say where the video lies, seen from there

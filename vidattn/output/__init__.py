@@ -56,6 +56,7 @@ WRITERS: Mapping[str, Writer] = MappingProxyType(
         "otio": Writer("otio", "otio", takes_folder=True),
         "fcpxml": Writer("fcpxml", "fcpxml", takes_folder=True),
         "eaf": Writer("elan", "eaf", takes_folder=True),
+        "boris": Writer("boris", "boris", takes_folder=True),
         "labelstudio": Writer("annotators", "labelstudio.json"),
         "cvat": Writer("annotators", "cvat.xml", from_first_frame=True),
         "activitynet": Writer("annotators", "activitynet.json"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vidattn.data.annotations import (
     activitynet,
+    boris,
     elan,
     frame_labels,
     label_studio,
@@ -20,6 +21,7 @@ __all__ = ["FORMATS", "AnnotatedVideo", "GroundTruth", "find_format", "read_grou
 
 FORMATS: tuple[Format, ...] = (
     elan.FORMAT,
+    boris.FORMAT,
     label_studio.FORMAT,
     frame_labels.FORMAT,
     activitynet.FORMAT,

@@ -5,8 +5,8 @@ header. Relative paths begin at the folder of the list, or at --data-root. Label
 or class numbers that count from 0, whose names may stand in labels.txt beside the list, one a line.
 Without a split column a fifth of every class is for validation: by a hash of the file paths, or in
 whole files when rows are spans of them, or in whole groups when a column `group` keeps rows
-together (the same person, the same recording). Hand-labeled spans (ELAN, Label Studio) are read
-alike.
+together (the same person, the same recording). Hand-labeled spans (ELAN, BORIS, Label Studio) are
+read alike.
 """
 
 from __future__ import annotations
