@@ -15,8 +15,8 @@ from vidattn.cli.terminal.progress import BatchPrinter, RunPosition
 from vidattn.errors import ExitCode
 from vidattn.inference.batch.events import Done
 from vidattn.inference.batch.inputs import VideoInput
+from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
-from vidattn.inference.batch.runner import BatchJob
 from vidattn.inference.batch.segment import Segmenter
 from vidattn.types import Window
 

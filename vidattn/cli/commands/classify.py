@@ -53,7 +53,7 @@ def classify(
     console = Console(quiet=quiet)
     files, videos = output.files(), find_existing(inputs, console.note, or_later=batch.watch)
     from vidattn.inference.batch.classify import ClassifyOptions, classify_inputs
-    from vidattn.inference.batch.runner import BatchJob  # loads torch: after errors
+    from vidattn.inference.batch.job import BatchJob  # loads torch: after errors
     from vidattn.video import Prefetcher
 
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)

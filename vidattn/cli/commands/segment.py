@@ -71,7 +71,7 @@ def segment(
     """
     console, files = Console(quiet=quiet), output.files("json,srt,html")
     videos = find_existing(inputs, console.note, or_later=batch.watch)
-    from vidattn.inference.batch.runner import BatchJob  # loads torch: after errors
+    from vidattn.inference.batch.job import BatchJob  # loads torch: after errors
     from vidattn.inference.batch.segment import SegmentOptions
 
     auto = isinstance(decoding.threshold, parsers.AutoThreshold)

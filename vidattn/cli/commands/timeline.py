@@ -17,8 +17,9 @@ from vidattn.cli.model_loading import read_labels
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import InputError, UsageError
+from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.results import load_timeline
-from vidattn.inference.batch.runner import BatchJob, BatchRunner, Task
+from vidattn.inference.batch.runner import BatchRunner, Task
 from vidattn.timeline.pooling import Pool
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from vidattn.inference.events import Event, Finished, Scored, Started
 from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
-    from vidattn.inference.batch.runner import BatchEvents, BatchJob
+    from vidattn.inference.batch.job import BatchJob
+    from vidattn.inference.batch.runner import BatchEvents
     from vidattn.timeline import Timeline
 
 

@@ -9,15 +9,8 @@ from typing import Any
 
 from vidattn.errors import UsageError
 from vidattn.inference.batch.events import BatchEvent, InputStarted, ProgressStep
-from vidattn.inference.batch.runner import (
-    STOPS,
-    BatchEvents,
-    BatchJob,
-    BatchRunner,
-    Deliver,
-    Task,
-    stop_run,
-)
+from vidattn.inference.batch.job import BatchJob
+from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchRunner, Deliver, Task, stop_run
 from vidattn.inference.batch.watch import watch_inputs
 from vidattn.inference.events import Finished, Scored, Started
 from vidattn.models.classifier import Classifier

@@ -15,9 +15,10 @@ from vidattn.inference.arguments import Model, find_classifier
 from vidattn.inference.batch.areas import name_area, run_areas
 from vidattn.inference.batch.events import Note
 from vidattn.inference.batch.inputs import Paths, find_videos
+from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import RunKey
-from vidattn.inference.batch.runner import BatchEvents, BatchJob, Deliver, Task
+from vidattn.inference.batch.runner import BatchEvents, Deliver, Task
 from vidattn.inference.events import Finished
 from vidattn.inference.whole_video import describe_head, stream_whole_video
 from vidattn.models.classifier import Classifier

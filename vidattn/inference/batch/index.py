@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from vidattn.errors import InputError, VidattnError
 from vidattn.inference.batch.events import reason_code
+from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.results import load_timeline
-from vidattn.inference.batch.runner import BatchJob
 from vidattn.io.files import is_file, read_file, write_atomically
 from vidattn.timeline import Timeline
 

@@ -10,7 +10,8 @@ from time import sleep, time
 from vidattn.errors import StopWork
 from vidattn.inference.batch.events import Done, Failed, Note, Skipped
 from vidattn.inference.batch.inputs import VideoInput, find_videos, name_results
-from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchJob, stop_run
+from vidattn.inference.batch.job import BatchJob
+from vidattn.inference.batch.runner import STOPS, BatchEvents, stop_run
 from vidattn.io.text import count_noun
 
 LONGEST_PAUSE = 5.0

@@ -1,0 +1,93 @@
+"""The inputs of a batch run, the files of each, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidattn.errors import UsageError
+from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
+from vidattn.inference.batch.outputs import OutputFiles
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """The inputs of a batch run, and the ones that are left out."""
+
+    paths: tuple[str, ...]
+    names: Mapping[str, str]
+    """As of `name_results`, for the inputs of all shards."""
+    output: OutputFiles
+    skip_existing: bool = False
+    """Skip inputs with a complete result or a permanent failure."""
+    retry_failed: bool = False
+    """Skip only inputs with a complete result."""
+    areas: tuple[str, ...] = ()
+    """Names of several areas of each picture that get results of their own."""
+
+    sources: tuple[str, ...] = ()
+    """Folders and patterns that are watched for more inputs."""
+    settle: float | None = None
+    """Seconds without growth after which a watched file is complete; None: not to watch now."""
+
+    def of_area(self, name: str) -> BatchJob:
+        """The job of one of the areas; the job itself for an empty name."""
+        names = {path: f"{own}.{name}" for path, own in self.names.items()}
+        return replace(self, names=names, areas=()) if name else self
+
+    @property
+    def results(self) -> int:
+        """The number of results."""
+        return len(self.paths) * max(len(self.areas), 1)
+
+    @classmethod
+    def create(
+        cls,
+        inputs: Sequence[VideoInput],
+        output: OutputFiles,
+        *,
+        shard: str | None = None,
+        skip_existing: bool = False,
+        retry_failed: bool = False,
+        areas: Iterable[str] = (),
+        watch: bool = False,
+        settle: float = 10.0,
+        sources: Iterable[str] = (),
+    ) -> BatchJob:
+        """The job of one shard, "I/N", and of areas with these names. Raises UsageError for a shard
+        that does not exist, and where no file could prove that a result is complete."""
+        skip = skip_existing or retry_failed or watch
+        if skip and "json" not in output.formats:
+            raise UsageError(
+                "complete results are recognized by their json files, and none are written",
+                hint="add json to -f, or leave out --skip-existing and --retry-failed",
+            )
+        mine = inputs if shard is None else select_shard(inputs, *parse_shard(shard))
+        paths = tuple(one.path for one in mine)
+        if watch and shard is not None:
+            raise UsageError(
+                "--watch and --shard exclude each other",
+                hint="processes that watch the same folder share its videos",
+            )
+        watching = (tuple(sources), settle) if watch else ((), None)
+        names = name_results(inputs)
+        return cls(paths, names, output, skip, retry_failed, tuple(areas), *watching)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one input, in all shards together."""
+        return len(self.names) > 1 or len(self.areas) > 1 or bool(self.sources)
+
+    @property
+    def folder(self) -> Path:
+        """The output folder."""
+        return self.output.folder or Path()
+
+    def place(self, path: str, extension: str) -> Path:
+        """A file of an input."""
+        return self.output.place(self.names[path], extension)
+
+    def files(self, path: str) -> dict[str, Path]:
+        """The text files of an input, by format."""
+        return self.output.files(self.names[path])
