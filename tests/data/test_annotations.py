@@ -45,6 +45,16 @@ def test_an_elan_file_comes_back_to_the_millisecond(tmp_path: Path) -> None:
     assert read_ground_truth(path).videos[0].name == "my movie.mp4"
 
 
+def test_an_elan_file_addresses_its_video_from_its_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    timeline = replace(timeline_cut_at(NTSC_24, EDGES), source="videos/a.mp4")
+    text = write(timeline, Path("out/a.eaf")).read_text()
+    assert ' MEDIA_URL="../videos/a.mp4"' in text
+    assert ' RELATIVE_MEDIA_URL="../videos/a.mp4"' in text
+
+
 def test_an_elan_file_finds_its_video_from_another_folder_and_when_moved(tmp_path: Path) -> None:
     source = tmp_path / "videos" / "my movie.mp4"
     source.parent.mkdir()

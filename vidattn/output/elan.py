@@ -9,7 +9,7 @@ import os
 from pathlib import PurePath
 from xml.etree.ElementTree import Element
 
-from vidattn.output.xml import add_child, file_url, relative_path, serialize
+from vidattn.output.xml import add_child, document_url, file_url, relative_path, serialize
 from vidattn.timeline import Segment, Timeline
 
 LABELS, SCORES = "vidattn", "vidattn score"
@@ -61,7 +61,7 @@ def _add_header(
     add_child(
         header,
         "MEDIA_DESCRIPTOR",
-        MEDIA_URL=file_url(source),
+        MEDIA_URL=document_url(source, folder),
         MIME_TYPE=TYPES.get(PurePath(source).suffix.lower(), "unknown"),
         RELATIVE_MEDIA_URL=file_url(relative_path(source, folder)),
     )
