@@ -52,7 +52,7 @@ class Run:
         self.shares = [self.targets[k].share / kinds.count(k) for k in kinds]
         self.results: Counter[tuple[str, str]] = Counter()
         self.findings: list[str] = []
-        self.slowest = 0.0
+        self.slowest = (0.0, -1)
         for sound in self.seeds:  # otherwise nothing that follows says much
             self.targets[sound.kind].read(self._placed(sound, sound.data), random.Random(0))
 
@@ -75,7 +75,7 @@ class Run:
             self._found(number, seed, data, traceback.format_exc())
         finally:
             signal.alarm(0)
-        self.slowest = max(self.slowest, time.monotonic() - start)
+        self.slowest = max(self.slowest, (time.monotonic() - start, number))
         if through_cli and target.command:
             self._command(number, seed, data, target, self._placed(seed, data))
         self.results[seed.kind, result] += 1
@@ -132,7 +132,7 @@ class Run:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         lines.append(
             f"{cases} cases, seed {self.seed}: {len(self.findings)} findings in {seconds:.0f} s, "
-            f"slowest {self.slowest:.1f} s, peak memory {peak} MB"
+            f"slowest {self.slowest[0]:.1f} s (case {self.slowest[1]}), peak memory {peak} MB"
         )
         return "\n".join(lines)
 

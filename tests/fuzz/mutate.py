@@ -1,4 +1,5 @@
-"""Ways to spoil a file, each drawn from a seeded generator: bytes, words, JSON values, archives."""
+"""Ways to spoil a file, each drawn from a seeded generator: bytes, timestamps, words, JSON values,
+archives."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
+
+import av
 
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 62)
 WORDS = (
@@ -105,6 +109,110 @@ CHANGES: tuple[Change, ...] = (
     *(_byte, _bit, _bit, _number, _number, _number),
     *(_cut, _remove, _repeat, _wipe, _splice),
 )
+
+
+MUXERS = {"mov": "mp4", "matroska": "matroska", "mpegts": "mpegts", "mpeg": "vob"}
+"""Muxers for what demuxers, by the first of their names, have read; of others they are the same."""
+SECONDS = (0.04, 0.5, 1, 7, 33, 3600, 90_000, 3e6, 2**31 / 90_000, 2**33 / 90_000)
+"""Lengths of jumps and pauses: also a jump of 25 hours, and where clocks of 31 and 33 bits wrap."""
+STAMPS = re.compile(rb"stts|ctts|\x1fC\xb6u")
+
+
+def untimely(data: bytes, chance: random.Random, other: bytes) -> bytes:
+    """A video whose timestamps jump, repeat, wrap, stop or go back; now and then other bytes."""
+    if chance.random() < 0.5:
+        return spoiled(data, chance, other)
+    if chance.random() < 0.3 and STAMPS.search(data):
+        return _restamped(data, chance)
+    try:
+        new = _remuxed(data, chance)
+        joined = data[:1] == b"G" and chance.random() < 0.3  # a transport stream
+        return new + _remuxed(other if other[:1] == b"G" else data, chance) if joined else new
+    except (av.error.FFmpegError, ValueError, OverflowError):  # no muxer takes such times
+        return spoiled(data, chance, other)
+
+
+def _remuxed(data: bytes, chance: random.Random) -> bytes:
+    """The same packets with other timestamps."""
+    out = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source:
+        name = source.format.name.split(",")[0]
+        options = {"cluster_time_limit": "200"} if name == "matroska" else {}
+        with av.open(out, "w", format=MUXERS.get(name, name), options=options) as target:
+            stream = target.add_stream_from_template(source.streams.video[0])
+            packets = [packet for packet in source.demux(video=0) if packet.size]
+            clock = float(packets[0].time_base)
+            stamps = [packet.pts or 0 for packet in packets]
+            for _ in range(chance.choice((1, 1, 2, 4))):
+                stamps = chance.choice(RETIMINGS)(stamps, chance, clock)
+            decoded = list(accumulate(stamps, lambda last, time: max(last + 1, time)))
+            if chance.random() < 0.7:  # most muxers want times that rise
+                stamps = decoded
+            for packet, pts, dts in zip(packets, stamps, decoded, strict=True):
+                packet.pts, packet.dts, packet.stream = pts, dts, stream
+                target.mux(packet)
+    return out.getvalue()
+
+
+Retiming = Callable[[list[int], random.Random, float], list[int]]
+
+
+def _jump(stamps: list[int], chance: random.Random, clock: float) -> list[int]:
+    at, ticks = chance.randrange(len(stamps)), round(chance.choice(SECONDS) / clock)
+    ticks *= chance.choice((1, 1, -1))
+    return [time + ticks * (i >= at) for i, time in enumerate(stamps)]
+
+
+def _swing(stamps: list[int], chance: random.Random, clock: float) -> list[int]:
+    """One or every other stamp is far off, and back again."""
+    at, step = chance.randrange(len(stamps)), chance.choice((2, len(stamps)))
+    ticks = round(chance.choice(SECONDS) / clock)
+    return [time + ticks * (i % step == at % step) for i, time in enumerate(stamps)]
+
+
+def _double(stamps: list[int], chance: random.Random, clock: float) -> list[int]:
+    at, count = chance.randrange(len(stamps)), chance.choice((1, 2, len(stamps)))
+    return [stamps[at] if at <= i <= at + count else time for i, time in enumerate(stamps)]
+
+
+def _slow(stamps: list[int], chance: random.Random, clock: float) -> list[int]:
+    """A pause behind every frame."""
+    ticks = round(chance.choice(SECONDS) / clock)
+    return [time + i * ticks for i, time in enumerate(stamps)]
+
+
+def _fast(stamps: list[int], chance: random.Random, clock: float) -> list[int]:
+    return [time // chance.choice((2, 1000, 10**9)) for time in stamps]
+
+
+def _wrap(stamps: list[int], chance: random.Random, clock: float) -> list[int]:
+    """A clock that begins anew in the middle, as one of 31, 32 or 33 bits does at its end."""
+    bits, middle = chance.choice((31, 32, 33)), stamps[len(stamps) // 2]
+    modulus = chance.choice((2**bits, max(middle, 1)))
+    return [(time + modulus - middle) % modulus for time in stamps]
+
+
+def _shuffle(stamps: list[int], chance: random.Random, clock: float) -> list[int]:
+    return chance.sample(stamps, len(stamps))
+
+
+RETIMINGS: tuple[Retiming, ...] = (_jump, _jump, _swing, _double, _slow, _fast, _wrap, _shuffle)
+
+
+def _restamped(data: bytes, chance: random.Random) -> bytes:
+    """Another number in a table of times (mp4), or as the time of a cluster (Matroska)."""
+    new = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        found = chance.choice(list(STAMPS.finditer(data)))
+        value = chance.choice((*NUMBERS, *(round(1000 * seconds) for seconds in SECONDS)))
+        if found.group() == b"\x1fC\xb6u":
+            at, size = data.find(b"\xe7", found.end(), found.end() + 32) + 2, 2
+        else:
+            entries = int.from_bytes(data[found.end() + 4 : found.end() + 8], "big")
+            at, size = found.end() + 8 + 8 * chance.randrange(max(entries, 1)) + 4, 4
+        if 2 <= at <= len(new) - size:
+            new[at : at + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "big")
+    return bytes(new)
 
 
 def misspelled(data: bytes, chance: random.Random, other: bytes) -> bytes:

@@ -33,7 +33,7 @@ from vidattn.video import Limits, ProcessPool, open_video
 SILENCE = 10.0
 """Seconds after which a silent decoder is given up here."""
 FRAMES = 60
-WHOLE = 0.05
+WHOLE = 0.1
 """Share of the videos that are segmented as well as decoded."""
 SMALL_CLIP = 1 << 22
 """Values of a clip that is tried with a model that loaded."""
@@ -70,7 +70,7 @@ class Videos:
                 assert 0 <= part.window.start < part.window.stop
             failed = failed or bool(video.unreadable)
         if chance.random() < WHOLE:
-            timeline = vidattn.segment(path, self._classifier, end=4.0)
+            timeline = vidattn.segment(path, self._classifier, end=chance.choice((4.0, None)))
             _consistent(timeline)
         return "in part" if failed else "whole"
 
@@ -169,7 +169,7 @@ class Target:
 
 CUTS = ("timeline", "clip_0.vidattn.json", "--cuts", "FILE")
 DUMP = ("eval", "--from-dump", "FILE")
-SEGMENT = ("segment", "FILE", "-m", "motion-tiny", "--end", "4", "-f", "json,srt", "-o", "out")
+SEGMENT = ("segment", "FILE", "-m", "motion-tiny", "-f", "json,srt", "-o", "out")
 TRUTH = ("compare", "FILE", "clip_0.vidattn.json")
 INFO = ("models", "verify", "FILE")
 
@@ -177,7 +177,7 @@ INFO = ("models", "verify", "FILE")
 def targets(seed: int) -> dict[str, Target]:
     """All kinds by their names."""
     return {
-        "video": Target(mutate.spoiled, Videos(seed), SEGMENT, 12),
+        "video": Target(mutate.untimely, Videos(seed), SEGMENT, 12),
         "timeline": Target(mutate.falsified, timeline, ("timeline", "FILE", "-f", "srt,html"), 2),
         "log": Target(mutate.records, log),
         "table": Target(mutate.misspelled, table, ("data", "check", "FILE")),
