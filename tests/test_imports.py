@@ -40,6 +40,7 @@ PUBLIC = [
     "segment",
     "segment_many",
     "stream",
+    "teach",
     "train",
     "write",
 ]

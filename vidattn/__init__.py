@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vidattn.output.video.annotate import annotate, excerpts
     from vidattn.timeline import Decoding, Segment, Timeline
     from vidattn.timeline.explanation import Explanation
-    from vidattn.training.call import train
+    from vidattn.training.call import teach, train
     from vidattn.types import Item, View, Window
     from vidattn.video import open_video
     from vidattn.weights import load, save
@@ -63,6 +63,7 @@ __all__ = [
     "segment",
     "segment_many",
     "stream",
+    "teach",
     "train",
     "write",
 ]
@@ -82,7 +83,7 @@ _HOMES = {
     "output.video.annotate": ("annotate", "excerpts"),
     "timeline": ("Decoding", "Segment", "Timeline"),
     "timeline.explanation": ("Explanation",),
-    "training.call": ("train",),
+    "training.call": ("teach", "train"),
     "types": ("Item", "View", "Window"),
     "video": ("open_video",),
     "weights": ("load", "save"),

@@ -140,6 +140,11 @@ class Item:
     """The span of the file with the label; None for all of it."""
     frames: tuple[int, int] | None = None
     """The span in frames [first, stop), for datasets that count frames; None: see `window`."""
+    labels: tuple[int, ...] = ()
+    """The numbers of all its classes, `label` first, of a sample with several; else empty."""
+    group: str = ""
+    """What it has in common with others that must not be split from it, such as a person or a
+    recording; empty: its file."""
 
 
 @dataclass(frozen=True, kw_only=True)

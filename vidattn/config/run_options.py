@@ -31,3 +31,20 @@ class RunOptions:
                 "--strategy fsdp cannot choose micro-batches by itself",
                 hint="--set optim.accumulate=N splits batches into N",
             )
+
+
+@dataclass(frozen=True)
+class TeachOptions:
+    """How classes are taught."""
+
+    window: float | None = None
+    """Seconds of a window; None: chosen from the durations of the samples."""
+    zoom: Literal["auto", "on", "off"] = "auto"
+    """Whether the backbone sees the part of the frame that moves: auto tries both where that costs
+    little."""
+    labels_at_once: Literal["auto", "one", "several"] = "auto"
+    """Whether one label holds at a time, or several may; auto: as the samples have them."""
+    balance: bool = False
+    """Whether rare labels weigh more."""
+    group_by: str = ""
+    seed: int = 0

@@ -253,6 +253,11 @@ def require_classes(train: LabeledDataset, val: LabeledDataset) -> None:
     for split, use in ((train, "train on"), (val, "validate with")):
         if not split.items:
             raise DataError(f"{split.root}: no videos to {use}")
+        if several := next((item.path for item in split.items if item.labels), None):
+            raise DataError(
+                f"{split.root}: {several} has several labels at once",
+                hint=f"vidattn teach {split.root} learns them",
+            )
     if len(train.labels) < 2:
         raise DataError(
             f"{train.root}: all videos are of one class: {', '.join(train.labels)}",

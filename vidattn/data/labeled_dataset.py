@@ -66,6 +66,9 @@ class ListedVideo:
     window: Window | None = None
     key: str = ""
     """Videos with the same key stay in the same split."""
+    labels: tuple[int, ...] = ()
+    group: str = ""
+    """As of `Item`."""
 
 
 def parse_split(name: str) -> Split | None:
@@ -178,7 +181,11 @@ def select_existing(
     Raises DataError that counts and names them when more are, or when none is left.
     """
     exist = {path: is_file(path) for path in {video.path for video in videos}}
-    items = tuple(Item(str(v.path), v.label, v.window) for v in videos if exist[v.path])
+    items = tuple(
+        Item(str(v.path), v.label, v.window, labels=v.labels, group=v.group)
+        for v in videos
+        if exist[v.path]
+    )
     missing = [str(path) for path in dict.fromkeys(v.path for v in videos) if not exist[path]]
     notes = note_missing(missing, len(exist), where, max_missing)
     return replace(dataset, items=items, notes=(*dataset.notes, *notes), missing=tuple(missing))

@@ -40,7 +40,7 @@ def fit_window(recipe: Recipe, train: LabeledDataset) -> tuple[Recipe, tuple[str
         return replace(recipe, clip=replace(clip, step_seconds=LONGEST_STEP)), ()
     whole = clip.train_sampling == "bins"
     span = float(np.quantile(seconds, 0.5 if whole else 0.25))
-    span = _round_down(span if whole else min(span, clip.frames * LONGEST_STEP))
+    span = round_down(span if whole else min(span, clip.frames * LONGEST_STEP))
     clip = replace(clip, step_seconds=span / clip.frames, sampling="uniform" if whole else "dense")
     views = recipe.views
     if views == SMALL.views:  # nobody asked for others
@@ -69,7 +69,7 @@ def read_durations(dataset: LabeledDataset) -> list[float]:
     return seconds
 
 
-def _round_down(seconds: float) -> float:
+def round_down(seconds: float) -> float:
     """Two digits, such as 2.4 for 2.47: still no longer than the clips."""
     unit = 10.0 ** (math.floor(math.log10(seconds)) - 1)
     return float(f"{math.floor(seconds / unit + 1e-9) * unit:.12g}")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier, Model
 from vidattn.models.flops import count_frame_macs, count_macs
+from vidattn.models.taught import TaughtModel
 
 OVERLAP = 0.75
 """Of windows by default, where it costs little."""
@@ -33,10 +34,15 @@ def choose_overlap(
     of a model whose operations cannot be counted it is not little. frames, window: as of Windowing.
     """
     model, clip = classifier.model, classifier.clip
-    if not isinstance(model, Model):
-        return 0.0
     frames = frames or clip.frames
     seconds = frames * clip.step_seconds if window is None else window
+    if isinstance(model, TaughtModel) and isinstance(model.backbone, Model):
+        shape = model.config
+        piece = count_macs(model.backbone.config, -(-frames // shape.pieces), shape.size)
+        work = shape.pieces * piece / (1 - OVERLAP)
+        return OVERLAP if work <= LITTLE_MACS * seconds else 0.0
+    if not isinstance(model, Model):
+        return 0.0
     alone = count_macs(model.config, frames, clip.crop)
     known = OVERLAP * frames  # frames that the window before has encoded, where they are the same
     shared = count_frame_macs(model.config, clip.crop) * known if known % 1 == 0 else 0.0

@@ -151,8 +151,8 @@ class Timeline:
 
     @cached_property
     def _path_model(self) -> PathModel:
-        fps, cuts = self._constant_fps, self.cuts or ()
-        return PathModel(self._spans, self._rounded_scores, self.cells, fps, cuts)
+        scores, cuts = round_scores(self.scores), self.cuts or ()
+        return PathModel(self._spans, scores, self.cells, self._constant_fps, cuts)
 
     @cached_property
     def cells(self) -> tuple[Window, ...]:
@@ -162,9 +162,10 @@ class Timeline:
     @cached_property
     def cell_scores(self) -> NDArray[np.float64]:
         """The fused scores of overlapping windows: probabilities [cells, K], rows sum to 1."""
+        scores = round_scores(self.scores)
         if self.task == "classify" or not self.windows:
-            return self._rounded_scores
-        rows = fuse_scores(self._spans, self._rounded_scores, self._grid)
+            return scores
+        rows = fuse_scores(self._spans, scores, self._grid)
         return rows.repeat([len(cells) for cells in self._readable_cells], axis=0)
 
     @property
@@ -305,10 +306,6 @@ class Timeline:
             )
             for w in windows
         )
-
-    @cached_property
-    def _rounded_scores(self) -> NDArray[np.float64]:
-        return round_scores(self.scores)
 
     @cached_property
     def _spans(self) -> tuple[Window, ...]:

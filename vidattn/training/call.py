@@ -1,4 +1,4 @@
-"""`vidattn.train`: a training run as one call."""
+"""`vidattn.train` and `vidattn.teach`: training as one call."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.config import Recipe, recipes
+from vidattn.config.run_options import TeachOptions
 from vidattn.config.serialization import apply_settings
 from vidattn.data.sets.registry import normalize_name
+from vidattn.inference.arguments import Model as ClassifierArgument
 from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
 from vidattn.training.events import IncompleteValidation, TrainingNote, UnreadableVideo
 from vidattn.training.fit import fit
+from vidattn.training.teach import Taught, teach_events
 from vidattn.weights.initialize import fit_shape
-from vidattn.weights.loading import load
+from vidattn.weights.loading import best_cached, load
 
 
 def train(
@@ -57,3 +61,32 @@ def train(
             lost = f"{event.replaced + event.not_counted} videos could not be read"
             warnings.warn(f"{lost}: {event.log}", stacklevel=2)
     return load(folder)
+
+
+def teach(
+    labels: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    model: ClassifierArgument = None,
+    *,
+    data_root: Path | None = None,
+    options: TeachOptions = TeachOptions(),
+    runtime: Runtime = Runtime(),
+) -> Taught:
+    """Teach a model the classes of labeled videos, as `vidattn teach` does.
+
+    labels: a folder for each class, a list, or spans labeled by hand. output: a .safetensors file,
+    or a folder for it and the report; None writes nothing. model: the backbone, a classifier or
+    what `vidattn.load` takes; None: the best one of the catalog that is in the cache. Videos that
+    cannot be read are left out, with a warning. The result has .classifier, .metrics, .doubts
+    (likely mistakes among the labels) and .report. Raises DataError when there is too little to
+    learn from.
+    """
+    backbone = model if isinstance(model, Classifier) else load(model or best_cached())
+    place = None if output is None else Path(output)
+    name = os.fspath(labels)
+    events = teach_events(name, backbone, place, options, data_root=data_root, runtime=runtime)
+    *_, taught = events
+    assert isinstance(taught, Taught)
+    for failure in taught.failures:
+        warnings.warn(f"left out: {failure.message}", stacklevel=2)
+    return taught

@@ -139,6 +139,17 @@ def load_default(
     return replace(classifier, warnings=(warning,)), warning
 
 
+def best_cached() -> str:
+    """The name of the model of the catalog with the best published score on Kinetics-400 that is on
+    this machine; the bundled one without any."""
+    found = [
+        (entry.top1 or 0.0, name)
+        for name, entry in catalog.CATALOG.items()
+        if entry.dataset == "k400" and not entry.is_bundled and sources.find_local(entry)
+    ]
+    return max(found)[1] if found else catalog.BUNDLED
+
+
 def _load_entry(
     entry: CatalogEntry,
     offline: bool,

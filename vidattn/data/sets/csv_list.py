@@ -42,6 +42,8 @@ SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".list", ".jsonl", ".ndjson"})
 
 MAX_CLASSES = 1_000_000
 """A slip in a list must not exhaust memory; no dataset has so many classes."""
+SEVERAL = ";"
+"""Between the labels of a sample that has several."""
 LABEL_FILES = ("labels.txt", "classes.txt")
 RANKS = {name: i for i, name in enumerate(("val", "valid", "validate", "validation"))}
 """Stems of validation lists, the preferred first."""
@@ -167,7 +169,8 @@ def read_classes(
 
     names: the classes when known beforehand. Class numbers without names are called "class 0" ...
     """
-    used = {row.fields.get("label", "") for rows in tables.values() for row in rows} - {""}
+    texts = {row.fields.get("label", "") for rows in tables.values() for row in rows}
+    used = {label for text in texts for label in split_labels(text)}
     first = next(iter(tables))
     if used and all(label.isdecimal() for label in used):
         # A text longer than the largest number is too large in any case.
@@ -206,12 +209,20 @@ def list_videos(
         name, label = fields.get("path", ""), fields.get("label", "")
         if not name or not label:
             raise ValueError("no label" if name else "no path")
-        if label not in numbers:
-            raise ValueError(f"the label {label!r} is no class of this dataset")
+        if unknown := [text for text in split_labels(label) if text not in numbers]:
+            raise ValueError(f"the label {unknown[0]!r} is no class of this dataset")
+        first, *more = dict.fromkeys(numbers[text] for text in split_labels(label))
+        several = (first, *more) if more else ()
         window = _parse_window(fields.get("start", ""), fields.get("end", ""))
-        return ListedVideo(root / name, numbers[label], window, fields.get("group") or name)
+        group = fields.get("group", "")
+        return ListedVideo(root / name, first, window, group or name, several, group)
 
     return parse_rows(path, number_rows(rows), parse)
+
+
+def split_labels(text: str) -> list[str]:
+    """The labels of a sample: "a;b" has two."""
+    return [part for part in map(str.strip, text.split(SEVERAL)) if part]
 
 
 def _parse_window(start: str, end: str) -> Window | None:

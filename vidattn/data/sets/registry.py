@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidattn.data.annotations.ground_truth import FORMATS, find_format
-from vidattn.data.labeled_dataset import LabeledDataset, Split, note_similar
+from vidattn.data.labeled_dataset import LabeledDataset, Split, group_names, note_similar
 from vidattn.data.sets import csv_list, diving48, hmdb51, howto100m, kinetics, ssv2, ucf101
 from vidattn.data.sets.folder import open_folder
-from vidattn.data.sets.named import MAX_MISSING, NamedDataset, Opener
+from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES, NamedDataset, Opener
 from vidattn.errors import DataError
 from vidattn.io.files import exists, is_file, is_folder
 
@@ -146,3 +146,24 @@ def _find_root(name: str, known: DatasetInfo, data_root: Path | None) -> Path:
         f"{known.title} was not found; searched: {', '.join(map(str, places))}{more}",
         hint=f"name its folder with --data-root DIR; in it: {known.layouts}",
     )
+
+
+def open_samples(
+    name_or_path: str, data_root: Path | None = None, *, group_by: str = ""
+) -> LabeledDataset:
+    """All samples of a dataset, those of both splits, each with its group. Arguments and errors as
+    of `open_dataset`."""
+    opened, errors = list[LabeledDataset](), list[DataError]()
+    for split in SPLIT_NAMES:
+        try:
+            opened.append(open_dataset(name_or_path, data_root, split, group_by=group_by))
+        except DataError as error:
+            errors.append(error)
+    if not opened:
+        raise errors[0]
+    items = tuple(item for each in opened for item in each.items)
+    if group_by and not all(item.group for item in items):
+        paths = [Path(os.path.relpath(item.path, opened[0].root)).as_posix() for item in items]
+        names = group_names(paths, group_by, str(opened[0].root))
+        items = tuple(replace(item, group=one) for item, one in zip(items, names, strict=True))
+    return replace(opened[0], items=items, notes=())

@@ -1,0 +1,62 @@
+"""Metrics of labels, several of which may hold at once, and folds of whole groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vidattn.evaluation.folds import fold_groups
+from vidattn.evaluation.label_metrics import (
+    best_thresholds,
+    f1_of_labels,
+    measure_labels,
+    micro_f1,
+    ranked_precision,
+)
+
+TRUTH = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0], [0, 0, 0]], bool)
+SCORES = np.array([[0.9, 0.2, 0.5], [0.8, 0.2, 0.5], [0.7, 0.2, 0.5], [0.1, 0.2, 0.5]])
+
+
+def test_average_precision_counts_equal_scores_together() -> None:
+    first, second, third = ranked_precision(SCORES, TRUTH)
+    assert first == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert second == pytest.approx(1 / 4)
+    assert np.isnan(third)
+
+
+def test_f1_of_labels_counts_right_wrong_and_missed() -> None:
+    predicted = SCORES >= 0.75
+    np.testing.assert_allclose(f1_of_labels(predicted, TRUTH)[:2], [2 * 1 / 4, 0])
+    assert micro_f1(predicted, TRUTH) == pytest.approx(2 * 1 / (2 + 3))
+
+
+def test_the_best_threshold_lies_between_two_scores() -> None:
+    assert best_thresholds(SCORES, TRUTH)[0] == pytest.approx((0.7 + 0.1) / 2)
+    assert best_thresholds(SCORES, TRUTH)[1] == pytest.approx(0.1)  # all or none
+    assert best_thresholds(SCORES, TRUTH)[2] == 0.5
+
+
+def test_intervals_hold_the_metric_and_are_the_same_again() -> None:
+    groups = ["a", "a", "b", "c"]
+    found = measure_labels(("x", "y", "z"), SCORES, SCORES >= 0.75, TRUTH, groups)
+    again = measure_labels(("x", "y", "z"), SCORES, SCORES >= 0.75, TRUTH, groups)
+    assert found.intervals == again.intervals
+    low, high = found.intervals["micro_f1"]
+    assert low <= found.values["micro_f1"] <= high
+    assert found.to_dict()["per_class"][2]["ap"] is None
+    assert found.values["accuracy"] == 0.5
+
+
+def test_folds_keep_groups_whole_and_share_the_labels_out() -> None:
+    groups = [f"g{i // 2}" for i in range(40)]
+    truth = np.eye(2, dtype=bool)[[i // 2 % 2 for i in range(40)]]
+    folds = fold_groups(groups, truth)
+    assert all(folds[i] == folds[i + 1] for i in range(0, 40, 2))
+    counts = np.array([truth[folds == f].sum(0) for f in range(5)])
+    np.testing.assert_array_equal(counts, np.full((5, 2), 4))
+
+
+def test_few_groups_are_a_fold_each() -> None:
+    groups = ["a", "b", "c", "a"]
+    assert len(set(fold_groups(groups, np.eye(4, dtype=bool)).tolist())) == 3

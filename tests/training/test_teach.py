@@ -1,0 +1,143 @@
+"""Teaching a model one's own classes from a few examples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vidattn
+from tests.helpers import Run, encode_video
+from vidattn.config.run_options import TeachOptions
+from vidattn.errors import DataError, UsageError
+from vidattn.inference import embed
+from vidattn.training import taught_data
+from vidattn.types import Item
+from vidattn.video import Prefetcher
+
+OPTIONS = TeachOptions(zoom="off")
+
+
+def draw(folder: Path, name: str, seed: int, *, bright: bool, seconds: float = 0.5) -> Path:
+    """Noise on a bright or a dark ground, 48x32, 8 fps."""
+    rng = np.random.default_rng(seed)
+    level = 190 if bright else 30
+    frames = rng.integers(level, level + 40, (round(8 * seconds), 32, 48, 3)).astype(np.uint8)
+    return encode_video(folder / name, frames, rate=8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six days and six nights by three cameras, and a list of them."""
+    root = tmp_path_factory.mktemp("teach")
+    rows = ["file,label,group"]
+    for number in range(12):
+        label = ("day", "night")[number % 2]
+        draw(root, f"{number}.mp4", number, bright=label == "day")
+        rows.append(f"{number}.mp4,{label},camera {number // 2 % 3}")
+    (root / "labels.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _cached(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+
+
+def test_a_taught_model_is_a_model_like_any_other(
+    folder: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught = vidattn.teach(folder / "labels.csv", tmp_path / "own", str(model), options=OPTIONS)
+    assert taught.classifier.labels == ("day", "night")
+    assert taught.metrics.values["accuracy"] == 1.0
+    assert taught.report["groups"] == taught.report["folds"] == 3
+    assert taught.report["confusions"] == []
+    loaded = vidattn.load(tmp_path / "own")
+    assert loaded.card.name == "own"
+    film = draw(tmp_path, "new.mp4", 99, bright=False, seconds=1.0)
+    assert vidattn.classify(film, loaded).segments[0].label == "night"
+    assert [one.label for one in vidattn.segment(film, loaded).segments] == ["night"]
+    # Once more: the embeddings are cached, so no video is opened.
+    monkeypatch.setattr(Prefetcher, "_open", lambda *_, **__: pytest.fail("a video is opened"))
+    again = vidattn.teach(folder / "labels.csv", tmp_path / "again", str(model), options=OPTIONS)
+    assert again.report["metrics"] == taught.report["metrics"]
+    # A taught model lends its backbone.
+    third = vidattn.teach(folder / "labels.csv", None, taught.classifier, options=OPTIONS)
+    assert third.metrics.values["accuracy"] == 1.0
+    assert third.path is None
+
+
+def test_the_command_prints_what_it_measured(
+    quick: Run, folder: Path, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+    words = ("teach", folder / "labels.csv", "-m", model, "-o", "own", "--zoom", "off")
+    done = quick(*words)
+    assert done.stdout.startswith("12 samples, 2 classes, 3 groups; tiny, ")
+    assert "  accuracy    100.0 %  100 to 100 %\n" in done.stdout
+    assert "fewer than 10 samples" in done.stderr
+    report = json.loads(quick(*words, "--json").stdout)
+    assert report == json.loads(Path("own/teach.json").read_text()) | {"seconds": report["seconds"]}
+
+
+def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
+    folder: Path, model: Path, tmp_path: Path
+) -> None:
+    rows = (folder / "labels.csv").read_text().replace(",day,", ",day;light,")
+    rows = rows.replace("file,", "path,").replace(",night,", ",light;night,", 1)
+    path = folder / "several.csv"
+    path.write_text(rows)
+    taught = vidattn.teach(path, tmp_path / "own.safetensors", str(model), options=OPTIONS)
+    made = vidattn.load(tmp_path / "own.safetensors")
+    assert made.labels == ("day", "light", "night")
+    assert (made.activation, len(made.thresholds)) == ("sigmoid", 3)
+    assert taught.metrics.values["map"] > 0.8
+    assert taught.metrics.counts.tolist() == [6, 7, 6]
+    with pytest.raises(UsageError, match="several labels"):
+        vidattn.teach(path, None, str(model), options=TeachOptions(labels_at_once="one"))
+
+
+def test_a_wrong_label_is_doubted(folder: Path, model: Path) -> None:
+    lines = (folder / "labels.csv").read_text().splitlines()
+    lines[1] = lines[1].replace("day", "night")
+    path = folder / "wrong.csv"
+    path.write_text("\n".join(lines))
+    taught = vidattn.teach(path, None, str(model), options=OPTIONS)
+    mistakes = [doubt.text for doubt in taught.doubts if doubt.kind == "mistake"]
+    assert len(mistakes) == 1
+    assert mistakes[0].startswith(f"{folder / '0.mp4'}: labeled night, looks like day")
+
+
+def test_what_cannot_be_read_is_left_out_and_told(
+    folder: Path, model: Path, quick: Run, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+    (folder / "broken.mp4").write_bytes(b"no video")
+    path = folder / "broken.csv"
+    path.write_text((folder / "labels.csv").read_text() + "\nbroken.mp4,day,camera 1")
+    done = quick("teach", path, "-m", model, "-o", "own", "--zoom", "off", code=4)
+    assert "warning: left out:" in done.stderr
+    assert json.loads(Path("own/teach.json").read_text())["samples"] == 12
+
+
+def test_one_group_is_too_little(folder: Path, model: Path, tmp_path: Path) -> None:
+    lines = (folder / "labels.csv").read_text().splitlines()
+    path = folder / "alone.csv"
+    path.write_text("\n".join([lines[0], *(line[:-1] + "0" for line in lines[1:])]))
+    with pytest.raises(DataError, match="all samples are of one group"):
+        vidattn.teach(path, tmp_path / "own", str(model), options=OPTIONS)
+
+
+def test_overlapping_spans_give_a_window_both_labels(model: Path) -> None:
+    others = [Item("a.mp4", 0, vidattn.Window(0, 4)), Item("a.mp4", 1, vidattn.Window(2, 6))]
+    dataset = taught_data.LabeledDataset("a", Path(), "train", ("x", "y"), tuple(others))
+    found = [taught_data.labels_at(others[0], at, others, dataset).tolist() for at in (1.0, 3.0)]
+    assert found == [[True, False], [True, True]]
+    assert embed.describe_embedding(vidattn.load(model))["model"]["kind"] == "timesformer"

@@ -1,0 +1,67 @@
+"""What `vidattn teach` found, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vidattn.cli.terminal.console import printable
+from vidattn.io.text import count_noun
+
+MOST_CLASSES = 40
+PAIRS = 5
+LINES = {
+    "accuracy": "accuracy",
+    "mean_class": "mean class",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "map": "mAP",
+}
+
+
+def teaching_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """The metrics of a report `vidattn/taught/1`: totals, each class, confusions, what helps."""
+    metrics = report["metrics"]
+    yield (
+        f"{count_noun(report['samples'], 'sample')}, {len(report['labels'])} classes, "
+        f"{count_noun(report['groups'], 'group')}; {printable(report['backbone'])}, "
+        f"{printable(report['head'])}"
+    )
+    yield f"  cross-validated in {count_noun(report['folds'], 'fold')} of whole groups, 95 %"
+    for name, title in LINES.items():
+        low, high = metrics["intervals"][name]
+        yield f"  {title:<11} {_percent(metrics[name])}  {_between(low, high)}"
+    rows = metrics["per_class"]
+    width = max(len(printable(row["label"])) for row in rows[:MOST_CLASSES])
+    for row in rows[:MOST_CLASSES]:
+        f1, ap = (
+            f"{title} {_percent(row[key])} {_between(*row[f'{key}_interval']):<9}"
+            for key, title in (("f1", "F1"), ("ap", "AP"))
+        )
+        yield f"  {printable(row['label']):<{width}}  {row['samples']:>5}  {f1}  {ap}".rstrip()
+    for pair in report["confusions"][:PAIRS]:
+        one, other = printable(pair["label"]), printable(pair["taken_for"])
+        yield f"  {one} taken for {other}: {pair['samples']}"
+    yield from _gain_lines(report["twice_as_many"])
+    seconds = report["seconds"]
+    parts = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
+    yield f"  {parts}"
+
+
+def _gain_lines(gains: Mapping[str, Any]) -> Iterator[str]:
+    points = 100 * gains["gain"]
+    if points < 1:
+        yield "  twice as many samples would bring little"
+        return
+    title = LINES[gains["metric"]]
+    most = [f"{printable(label)} {100 * f1:.0f}" for label, f1 in list(gains["f1_of"].items())[:3]]
+    named = f"; most, in F1: {', '.join(most)}" if most else ""
+    yield f"  twice as many samples would bring about {points:.0f} points ({title}){named}"
+
+
+def _percent(value: float | None) -> str:
+    return "    - %" if value is None else f"{100 * value:5.1f} %"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{100 * low:.0f} to {100 * high:.0f} %"

@@ -1,0 +1,228 @@
+"""Which head is best, and how good it is: cross-validation in whole groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidattn.config import Activation, TaughtConfig
+from vidattn.evaluation.folds import fold_groups
+from vidattn.evaluation.label_metrics import (
+    LabelMetrics,
+    best_thresholds,
+    measure_labels,
+    ranked_precision,
+)
+from vidattn.evaluation.metrics import best_temperature, log_probabilities, mean_nll
+from vidattn.io.digest import sha256
+from vidattn.training.heads import (
+    HeadChoice,
+    Shape,
+    TrainingWindows,
+    apply_head,
+    fit_head,
+    list_choices,
+)
+from vidattn.training.taught_data import LabeledWindows
+
+Floats = NDArray[np.floating]
+Rows = NDArray[np.int64]
+PART = 0.5
+"""The share of the samples behind the second point of the learning curve."""
+
+
+@dataclass(frozen=True)
+class HeadTrial:
+    """What the backbone sees, and a head."""
+
+    view: str
+    """A name of the views that are compared, such as "whole" or "motion"."""
+    choice: HeadChoice
+
+    def __str__(self) -> str:
+        return f"{self.choice}, {self.view}"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Windows of all samples in one or several views, and how they are judged.
+
+    The unit of a metric is a sample, the mean of the logits of its windows, or a window where
+    several labels hold at once.
+    """
+
+    views: Mapping[str, tuple[TaughtConfig, Shape, LabeledWindows]]
+    groups: tuple[str, ...]
+    """The group of each sample."""
+    activation: Activation
+    balance: bool
+    seed: int = 0
+
+    def windows(self, view: str) -> LabeledWindows:
+        """Those of a view."""
+        return self.views[view][2]
+
+    def units(self, view: str) -> Rows:
+        """The number of the unit of each window, from 0 on."""
+        samples = self.windows(view).samples
+        if self.activation == "sigmoid":
+            return np.arange(len(samples))
+        return np.unique(samples, return_inverse=True)[1]
+
+    def firsts(self, view: str) -> Rows:
+        """The first window of each unit."""
+        return np.unique(self.units(view), return_index=True)[1]
+
+    def truth(self, view: str) -> NDArray[np.bool_]:
+        """[units, K]"""
+        return self.windows(view).truth[self.firsts(view)]
+
+    def unit_groups(self, view: str) -> list[str]:
+        """The group of each unit."""
+        return [self.groups[n] for n in self.windows(view).samples[self.firsts(view)]]
+
+    def fit(self, candidate: HeadTrial, rows: Rows) -> torch.nn.Module:
+        """A head fitted to some windows of the view; every unit weighs the same."""
+        config, shape, windows = self.views[candidate.view]
+        units = self.units(candidate.view)
+        weights = 1 / np.bincount(units)[units]
+        training = TrainingWindows(
+            windows.vectors,
+            torch.from_numpy(windows.truth).float(),
+            torch.from_numpy(weights).float(),
+            self.activation,
+            self.balance,
+        ).select(rows)
+        own = replace(candidate.choice.configure(config, len(rows)), classes=windows.truth.shape[1])
+        return fit_head(candidate.choice, own, shape, training, self.seed)
+
+    def predict(self, candidate: HeadTrial, folds: Rows, keep: NDArray[np.bool_]) -> Floats:
+        """Logits [units, K] by heads that were fitted to the other folds. folds: of each unit;
+        keep: the units that may be learned from."""
+        units, vectors = self.units(candidate.view), self.windows(candidate.view).vectors
+        found = np.zeros((len(folds), self.windows(candidate.view).truth.shape[1]), np.float64)
+        for fold in np.unique(folds):
+            learned, asked = (folds != fold) & keep, folds == fold
+            head = self.fit(candidate, np.flatnonzero(learned[units]))
+            rows = np.flatnonzero(asked[units])
+            np.add.at(found, units[rows], apply_head(head, vectors[torch.from_numpy(rows)]))
+        return found / np.bincount(units)[:, None]
+
+    def score(self, logits: Floats, truth: NDArray[np.bool_]) -> float:
+        """How good logits [n, K] are: mean recall of the classes, or mean average precision; of
+        equals, the likelier."""
+        if self.activation == "sigmoid":
+            return float(np.nanmean(ranked_precision(logits, truth)))
+        counts = truth.sum(0)
+        right = truth[np.arange(len(truth)), logits.argmax(1)]
+        recalls = (truth * right[:, None]).sum(0)[counts > 0] / counts[counts > 0]
+        cooled = log_probabilities(logits, best_temperature(logits, truth.argmax(1)))
+        loss = mean_nll(cooled, truth.argmax(1))
+        return float(recalls.mean() - 1e-3 * min(loss, 10.0))
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """The result of a cross-validation."""
+
+    best: HeadTrial
+    scores: Mapping[str, float]
+    """Of every candidate, on all samples."""
+    metrics: LabelMetrics
+    """Of the head, temperature and thresholds that the other folds choose, for each fold."""
+    probabilities: Floats
+    """[units, K], of heads that have not seen them."""
+    predicted: NDArray[np.bool_]
+    temperature: float
+    thresholds: tuple[float, ...]
+    """Of all folds; empty for softmax."""
+    folds: int
+    half: LabelMetrics
+    """Metrics of heads that learned from half of the samples."""
+
+
+def cross_validate(
+    study: Study, labels: Sequence[str], announce: Callable[[str], None] = lambda _: None
+) -> CrossValidation:
+    """Compare all heads of all views. announce: told each candidate before it is tried."""
+    first = next(iter(study.views))
+    truth, groups = study.truth(first), study.unit_groups(first)
+    folds, everything = fold_groups(groups, truth), np.ones(len(truth), np.bool_)
+    logits: dict[HeadTrial, Floats] = {}
+    for candidate in _candidates(study):
+        announce(str(candidate))
+        logits[candidate] = study.predict(candidate, folds, everything)
+    scores = {one: study.score(found, truth) for one, found in logits.items()}
+    best = max(scores, key=lambda one: scores[one])
+    decided = _honest(study, logits, folds, truth)
+    temperature, thresholds = _calibrate(study, logits[best], truth)
+    announce("learning curve")
+    half = study.predict(best, folds, _half(truth, groups))
+    halves = _decide(study, half, temperature, thresholds)
+    return CrossValidation(
+        best,
+        {str(one): score for one, score in scores.items()},
+        measure_labels(labels, *decided, truth, groups),
+        *decided,
+        temperature,
+        thresholds,
+        len(np.unique(folds)),
+        measure_labels(labels, *halves, truth, groups),
+    )
+
+
+def _candidates(study: Study) -> Iterator[HeadTrial]:
+    for view, (config, _, windows) in study.views.items():
+        for choice in list_choices(config, len(windows.samples)):
+            yield HeadTrial(view, choice)
+
+
+def _honest(
+    study: Study, logits: Mapping[HeadTrial, Floats], folds: Rows, truth: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Probabilities and predictions of each fold by what is best on the others, so that the choice
+    does not flatter the metrics."""
+    scores, predicted = np.zeros(truth.shape), np.zeros(truth.shape, np.bool_)
+    for fold in np.unique(folds):
+        others, own = folds != fold, folds == fold
+        best = max(logits, key=lambda one: study.score(logits[one][others], truth[others]))
+        fitted = _calibrate(study, logits[best][others], truth[others])
+        scores[own], predicted[own] = _decide(study, logits[best][own], *fitted)
+    return scores, predicted
+
+
+def _calibrate(
+    study: Study, logits: Floats, truth: NDArray[np.bool_]
+) -> tuple[float, tuple[float, ...]]:
+    """Temperature and thresholds for logits."""
+    if study.activation == "softmax":
+        return best_temperature(logits, truth.argmax(1)), ()
+    thresholds = best_thresholds(_sigmoid(logits), truth)
+    return 1.0, tuple(round(float(one), 4) for one in thresholds)
+
+
+def _decide(
+    study: Study, logits: Floats, temperature: float, thresholds: Sequence[float]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Probabilities and predictions [n, K]."""
+    if study.activation == "sigmoid":
+        scores = _sigmoid(logits / temperature)
+        return scores, scores >= np.asarray(thresholds)
+    best = logits.argmax(1)
+    return np.exp(log_probabilities(logits, temperature)), np.eye(logits.shape[1], dtype=bool)[best]
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return 1 / (1 + np.exp(-np.clip(logits, -50, 50)))
+
+
+def _half(truth: NDArray[np.bool_], groups: Sequence[str]) -> NDArray[np.bool_]:
+    """Every second unit of each first label, in the order of a hash: groups stay represented."""
+    kept = np.zeros(len(truth), np.bool_)
+    order = sorted(range(len(truth)), key=lambda i: (truth[i].argmax(), sha256(f"{groups[i]} {i}")))
+    kept[order[:: round(1 / PART)]] = True
+    return kept

@@ -1,0 +1,233 @@
+"""Heads fitted to the embeddings of labeled windows, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vidattn.config import Activation, TaughtConfig
+from vidattn.models.taught import AttentionHead, LinearHead, NeighborsHead, PooledTokens
+
+STRENGTHS = (1.0, 10.0, 100.0)
+"""Weights of the data against the penalty of a linear head; the higher, the closer its fit."""
+SHARPNESS = (10.0, 30.0)
+"""How much likeness counts among neighbors."""
+MOST_ITERATIONS = 100
+MOST_SPANNED = 2000
+"""Windows up to which a linear head is sought in the space that they span."""
+MOST_WEIGHT = 10.0
+"""The highest weight of a rare class, relative to the usual."""
+EPOCHS, BATCH, RATE, DECAY = 40, 64, 2e-3, 0.05
+"""Of the head "attention"."""
+MOST_ATTENDED = 20_000
+"""Windows up to which the head "attention" is tried."""
+MOST_NEIGHBORS = 20_000
+"""Windows up to which neighbors are tried: all of them become a part of the model."""
+
+
+@dataclass(frozen=True)
+class HeadChoice:
+    """A head to try."""
+
+    head: Literal["linear", "neighbors", "attention"]
+    levels: tuple[int, ...] = (1,)
+    strength: float = 0.0
+    """See STRENGTHS and SHARPNESS."""
+
+    def __str__(self) -> str:
+        parts = "+".join(map(str, self.levels))
+        names = {
+            "linear": f"logistic regression, strength {self.strength:g}, parts {parts}",
+            "neighbors": f"neighbors, sharpness {self.strength:g}, parts {parts}",
+            "attention": "attention over tokens",
+        }
+        return names[self.head]
+
+    def configure(self, config: TaughtConfig, samples: int) -> TaughtConfig:
+        """The shape of a model with this head, fitted to so many windows."""
+        examples = samples if self.head == "neighbors" else 0
+        return replace(config, head=self.head, levels=self.levels, examples=examples)
+
+
+def list_choices(config: TaughtConfig, windows: int) -> list[HeadChoice]:
+    """The heads worth trying for so many windows, the simplest first."""
+    levels = [(1,)] if config.pieces == 1 else [(1,), (1, config.pieces)]
+    found = [HeadChoice("linear", level, c) for level in levels for c in STRENGTHS]
+    if windows <= MOST_NEIGHBORS:
+        found += [HeadChoice("neighbors", levels[-1], s) for s in SHARPNESS]
+    if windows <= MOST_ATTENDED and (config.pieces > 1 or config.grid):
+        found.append(HeadChoice("attention"))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingWindows:
+    """Labeled windows to fit a head to."""
+
+    vectors: Tensor
+    """float32 [N, P x G x D], embeddings of a taught model."""
+    truth: Tensor
+    """float32 [N, K], 1 for the labels of each window."""
+    weights: Tensor
+    """float32 [N], > 0."""
+    activation: Activation = "softmax"
+    balance: bool = False
+    """Whether rare labels weigh more, up to MOST_WEIGHT."""
+
+    def select(self, rows: NDArray[np.int64]) -> TrainingWindows:
+        """Those rows."""
+        chosen = torch.from_numpy(rows)
+        return replace(
+            self,
+            vectors=self.vectors[chosen],
+            truth=self.truth[chosen],
+            weights=self.weights[chosen],
+        )
+
+    def loss(self, logits: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
+        """The weighted mean loss of logits [n, K] of some rows."""
+        truth, weights = self.truth[rows], self.weights[rows]
+        counts = (self.truth * self.weights[:, None]).sum(0).clamp(min=1e-6)
+        if self.activation == "sigmoid":
+            rarity = (self.weights.sum() - counts) / counts
+            lift = rarity.clamp(1, MOST_WEIGHT) if self.balance else None
+            each = F.binary_cross_entropy_with_logits(
+                logits, truth, reduction="none", pos_weight=lift
+            ).sum(1)
+        else:
+            each = -(logits.log_softmax(1) * truth).sum(1)
+            if self.balance:
+                lift = (counts.mean() / counts).clamp(max=MOST_WEIGHT)
+                weights = weights * (truth @ lift)
+        return (each * weights).sum() / weights.sum()
+
+
+Shape = tuple[int, int, int]
+"""Pieces, tokens of a piece, width of a token."""
+
+
+def fit_head(
+    choice: HeadChoice, config: TaughtConfig, shape: Shape, windows: TrainingWindows, seed: int = 0
+) -> nn.Module:
+    """A head in eval mode; config: as of `HeadChoice.configure`."""
+    if choice.head == "linear":
+        return _fit_linear(config, shape, windows, choice.strength).eval()
+    if choice.head == "neighbors":
+        return _fit_neighbors(config, shape, windows, choice.strength).eval()
+    return _fit_attention(config, shape, windows, seed).eval()
+
+
+@torch.no_grad()
+def _pool(config: TaughtConfig, shape: Shape, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Standardized pooled tokens [N, F], and their mean and scale [F]."""
+    pooled = PooledTokens(config, shape)(vectors)
+    mean, deviation = pooled.mean(0), pooled.std(0, correction=0)
+    scale = torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0)
+    return pooled.sub_(mean).mul_(scale), mean, scale
+
+
+def _fit_linear(
+    config: TaughtConfig, shape: Shape, windows: TrainingWindows, strength: float
+) -> LinearHead:
+    """Logistic regression with an L2 penalty, whose minimum is found by L-BFGS.
+
+    With fewer windows than numbers, the solution is a sum of windows: it is sought in the space
+    that they span.
+    """
+    x, mean, scale = _pool(config, shape, windows.vectors)
+    count, width = x.shape
+    x = x.div_(width**0.5)
+    basis = None
+    if count < min(width, MOST_SPANNED):
+        values, vectors = torch.linalg.eigh(x.double() @ x.double().T)
+        kept = values > values[-1].clamp(min=1e-12) * 1e-7
+        roots = values[kept].sqrt()
+        basis = (x.double().T @ (vectors[:, kept] / roots)).float()
+        x = (vectors[:, kept] * roots).float()
+    weight, bias = _minimize(x, windows, strength)
+    full = weight if basis is None else weight @ basis.T
+    full = full / width**0.5 * scale
+    head = LinearHead(config, shape)
+    with torch.no_grad():
+        head.linear.weight.copy_(full)
+        head.linear.bias.copy_(bias - full @ mean)
+    return head
+
+
+def _minimize(x: Tensor, windows: TrainingWindows, strength: float) -> tuple[Tensor, Tensor]:
+    """Weights [K, F] and biases [K] of the least loss and penalty."""
+    classes = windows.truth.shape[1]
+    weight = torch.zeros(classes, x.shape[1], requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=MOST_ITERATIONS,
+        tolerance_grad=1e-5,
+        line_search_fn="strong_wolfe",
+    )
+    penalty = 0.5 / (strength * max(len(x), 1))
+
+    def close() -> Tensor:
+        optimizer.zero_grad()
+        total = windows.loss(x @ weight.T + bias) + penalty * weight.square().sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimizer.step(close)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()
+
+
+@torch.no_grad()
+def _fit_neighbors(
+    config: TaughtConfig, shape: Shape, windows: TrainingWindows, sharpness: float
+) -> NeighborsHead:
+    x, mean, scale = _pool(config, shape, windows.vectors)
+    head = NeighborsHead(config, shape)
+    head.mean.copy_(mean)
+    head.scale.copy_(scale)
+    head.examples.copy_(F.normalize(x, dim=1))
+    head.votes.copy_(windows.truth)
+    head.sharpness.fill_(sharpness)
+    head.log_odds.fill_(float(windows.activation == "sigmoid"))
+    return head
+
+
+def _fit_attention(
+    config: TaughtConfig, shape: Shape, windows: TrainingWindows, seed: int
+) -> AttentionHead:
+    """AdamW with a cosine schedule. The same seed gives the same head."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = AttentionHead(config, shape).train()
+        tokens = windows.vectors.reshape(-1, shape[2])
+        with torch.no_grad():
+            head.mean.copy_(tokens.mean(0))
+            head.scale.copy_(1 / tokens.std(0, correction=0).clamp(min=1e-6))
+        trained = [p for name, p in head.named_parameters() if name not in ("mean", "scale")]
+        optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=DECAY)
+        count = len(windows.vectors)
+        steps = EPOCHS * -(-count // BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+        for _ in range(EPOCHS):
+            for rows in torch.split(torch.randperm(count), BATCH):
+                optimizer.zero_grad()
+                loss = windows.loss(head(windows.vectors[rows]), rows)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+    return head
+
+
+@torch.inference_mode()
+def apply_head(head: nn.Module, vectors: Tensor, rows: int = 4096) -> NDArray[np.float32]:
+    """Logits [N, K] of embeddings, computed so many rows at a time."""
+    parts: Sequence[Tensor] = [head(part) for part in torch.split(vectors, rows)]
+    logits: NDArray[np.float32] = torch.cat(list(parts)).numpy()
+    return logits

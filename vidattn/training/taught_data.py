@@ -1,0 +1,183 @@
+"""Labeled windows for `teach`: their length, what the backbone sees of them, their labels."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidattn.config import TaughtConfig
+from vidattn.data.labeled_dataset import LabeledDataset, item_span
+from vidattn.data.window_length import LONGEST_STEP, round_down
+from vidattn.errors import UsageError, VideoError
+from vidattn.inference.embed import Embedder
+from vidattn.models.classifier import Classifier, Model
+from vidattn.models.device import FEW
+from vidattn.models.stam import Stam
+from vidattn.models.taught import TaughtModel
+from vidattn.models.timesformer import TimeSformer
+from vidattn.types import Item
+
+MOST_PIECES = 4
+"""Clips of the backbone in a window."""
+MOST_NUMBERS = 8192
+"""Of the embedding of a piece; a finer grid of patches would have more."""
+ENLARGED = 2
+"""A small backbone sees pictures of so many times its own size: that costs little, and what moves
+in a corner of the frame fills more than one patch."""
+MARGIN = 1.5
+"""Side of the frame that is searched for motion, in sides of what the backbone sees of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledWindows:
+    """Windows of the samples of a dataset; samples whose video cannot be read have none."""
+
+    samples: NDArray[np.int64]
+    """[N], the number of the sample that a window is of, rising."""
+    spans: NDArray[np.float64]
+    """[N, 2], seconds."""
+    truth: NDArray[np.bool_]
+    """[N, K]"""
+    vectors: torch.Tensor
+    """float32 [N, P x G x D]"""
+
+
+@dataclass(frozen=True)
+class FailedSample:
+    """A sample whose video cannot be read."""
+
+    path: str
+    code: str
+    message: str
+
+
+def unwrap(classifier: Classifier) -> Classifier:
+    """The backbone of a taught model as a classifier; another model as it is."""
+    model = classifier.model
+    if not isinstance(model, TaughtModel):
+        return classifier
+    config, clip = model.config, classifier.clip
+    size = config.backbone.size
+    short_side = round(clip.short_side * size / clip.crop)
+    clip = replace(clip, frames=config.frames, short_side=short_side, crop=size)
+    labels = tuple(f"class {i}" for i in range(config.backbone.classes))
+    return Classifier(model.backbone, clip, labels, card=classifier.card)
+
+
+def design_views(backbone: Classifier, span: float, zoom: bool) -> Classifier:
+    """A model of windows of `span` seconds on a backbone, whose head is not fitted yet.
+
+    zoom: whether it sees the part of the frame that moves. Raises UsageError for a backbone that
+    our weights files cannot hold.
+    """
+    clip, model = backbone.clip, backbone.model
+    if not isinstance(model, Model):
+        raise UsageError(
+            f"{backbone.card.name}: teach takes models of clips that vidattn builds itself",
+            hint="such as timesformer-k400, stam-16-k400 or motion-tiny",
+        )
+    config, width = model.config, model.head.in_features
+    pieces = min(max(round(span / clip.span_seconds), 1), MOST_PIECES)
+    small = isinstance(model, TimeSformer | Stam) and is_small(model)
+    size = clip.crop * (ENLARGED if small else 1)
+    crop = round(size * MARGIN) if zoom else size
+    frames = pieces * clip.frames
+    taught = TaughtConfig(
+        config,
+        classes=2,
+        pieces=pieces,
+        frames=clip.frames,
+        size=size,
+        zoom=zoom,
+        grid=_choose_grid(width, size, config),
+    )
+    seen = replace(
+        clip,
+        frames=frames,
+        step_seconds=span / frames,
+        short_side=max(crop, round(clip.short_side * crop / clip.crop)),
+        crop=crop,
+        sampling="dense",
+    )
+    return Classifier(TaughtModel(taught, model), seen, ("a", "b"), card=backbone.card)
+
+
+def is_small(model: torch.nn.Module) -> bool:
+    """Whether a model costs little."""
+    return sum(parameter.numel() for parameter in model.parameters()) < FEW
+
+
+def _choose_grid(width: int, size: int, config: object) -> int:
+    side = size // getattr(config, "patch", size)
+    return next((n for n in (8, 4, 2, 1) if n <= side and n * n * width <= MOST_NUMBERS), 1)
+
+
+def choose_span(embedder: Embedder, dataset: LabeledDataset, window: float | None) -> float:
+    """Seconds of a window: `window`, or the lower quartile of the samples, but no longer than the
+    backbone sees in MOST_PIECES clips; and at most LONGEST_STEP a frame."""
+    if window is not None:
+        return window
+    clip = embedder.classifier.clip
+    seconds = list(_durations(embedder, dataset.items))
+    if not seconds:
+        return clip.span_seconds
+    longest = min(MOST_PIECES * clip.span_seconds, MOST_PIECES * clip.frames * LONGEST_STEP)
+    return round_down(min(float(np.quantile(seconds, 0.25)), longest))
+
+
+def _durations(embedder: Embedder, items: Sequence[Item]) -> Iterator[float]:
+    for item in items:
+        try:
+            yield item.window.duration if item.window else embedder.duration(item.path)
+        except VideoError:
+            continue
+
+
+def embed_samples(
+    embedder: Embedder, dataset: LabeledDataset
+) -> Iterator[int | FailedSample | LabeledWindows]:
+    """The number of samples that are done, failures, and at last the windows of all.
+
+    A window has the labels of its sample, and those of other samples of the same file in which its
+    center lies.
+    """
+    spans: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in dataset.items:
+        spans[item.path].append(item)
+    numbers, ends, truth, vectors = [], [], [], []
+    for number, item in enumerate(dataset.items):
+        try:
+            found = embedder.embed(item)
+        except VideoError as error:
+            yield FailedSample(item.path, error.code, error.message)
+            continue
+        for window in found.windows:
+            numbers.append(number)
+            ends.append(window)
+            truth.append(labels_at(item, float(window.mean()), spans[item.path], dataset))
+        vectors.append(found.vectors)
+        yield number + 1
+    if vectors:
+        rows = torch.from_numpy(np.concatenate(vectors))
+        marks = np.array(truth, dtype=np.bool_)
+        yield LabeledWindows(np.array(numbers), np.array(ends), marks, rows)
+
+
+def labels_at(
+    item: Item, center: float, others: Sequence[Item], dataset: LabeledDataset
+) -> NDArray[np.bool_]:
+    """Which labels hold at a moment of an item, [K]; others: all items of its file."""
+    found = np.zeros(len(dataset.labels), dtype=np.bool_)
+    own = item_span(item)
+    for other in others:
+        start, stop = item_span(other)
+        same = (start, stop) == own
+        if same or (item.frames is None and math.isfinite(stop) and start <= center < stop):
+            found[list(other.labels or (other.label,))] = True
+    return found

@@ -1,0 +1,331 @@
+"""A model of one's own classes from a few examples: a frozen backbone, and a head fitted to it.
+
+`teach` yields what happens and prints nothing; `vidattn.teach` is the same as one call.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidattn.config import Activation
+from vidattn.config.run_options import TeachOptions
+from vidattn.data.embedding_cache import EmbeddingCache
+from vidattn.data.labeled_dataset import LabeledDataset, name_first
+from vidattn.data.sets.registry import open_samples
+from vidattn.errors import DataError, UsageError
+from vidattn.evaluation.label_metrics import LabelMetrics
+from vidattn.evaluation.metrics import most_confused
+from vidattn.inference.embed import Embedder
+from vidattn.inference.windowing import Windowing
+from vidattn.io.files import write_atomically
+from vidattn.io.json import dumps_pretty, to_json_value
+from vidattn.models.classifier import Classifier, ModelCard, build_model
+from vidattn.models.device import Runtime
+from vidattn.models.taught import TaughtModel
+from vidattn.training.artifacts import public_name
+from vidattn.training.cross_validation import CrossValidation, Study, cross_validate
+from vidattn.training.doubts import Doubt, find_alike, find_mistakes, find_rare
+from vidattn.training.taught_data import (
+    FailedSample,
+    LabeledWindows,
+    choose_span,
+    design_views,
+    embed_samples,
+    is_small,
+    unwrap,
+)
+from vidattn.types import Item, Window
+from vidattn.video import Prefetcher
+from vidattn.weights.safetensors_file import save
+
+SCHEMA = "vidattn/taught/1"
+OVERLAP, MOST_OVERLAPPING = 0.5, 2000
+"""Windows of up to so many samples overlap, for more examples."""
+CONFUSIONS = 10
+GAIN = 0.02
+"""The least gain of twice as many examples that is told of a class."""
+
+
+@dataclass(frozen=True)
+class TeachNote:
+    """A sentence for the user."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class TeachProgress:
+    """How far the slow part is: samples embedded, of all in all views."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """The last event: a model, and how good it is."""
+
+    classifier: Classifier
+    metrics: LabelMetrics
+    doubts: tuple[Doubt, ...]
+    failures: tuple[FailedSample, ...]
+    report: Mapping[str, Any]
+    """JSON values of the schema vidattn/taught/1."""
+    path: Path | None = None
+
+
+TeachEvent = TeachNote | TeachProgress | Taught
+
+
+@dataclass(eq=False)
+class Lesson:
+    """One run of `teach`."""
+
+    dataset: LabeledDataset
+    backbone: Classifier
+    options: TeachOptions
+    runtime: Runtime
+    failures: list[FailedSample] = field(default_factory=list)
+    spent: dict[str, float] = field(default_factory=dict)
+    """Seconds of each part."""
+
+    def run(self, opening: Prefetcher, cache: EmbeddingCache) -> Iterator[TeachEvent]:
+        """Embed, compare, and make the model."""
+        began = time.perf_counter()
+        views = dict[str, tuple[Classifier, LabeledWindows]]()
+        make = partial(Embedder, cache=cache, runtime=self.runtime, opening=opening)
+        span = choose_span(make(self.backbone), self.dataset, self.options.window)
+        names = self._view_names()
+        for place, name in enumerate(names):
+            shown = design_views(self.backbone, span, name == "motion")
+            few = len(self.dataset.items) <= MOST_OVERLAPPING
+            embedder = make(shown, Windowing(overlap=OVERLAP if few else 0.0))
+            self.failures.clear()
+            for event in embed_samples(embedder, self.dataset):
+                if isinstance(event, int):
+                    count = len(self.dataset.items)
+                    yield TeachProgress(place * count + event, count * len(names))
+                elif isinstance(event, FailedSample):
+                    self.failures.append(event)
+                else:
+                    views[name] = shown, event
+        cache.store.trim()
+        self.spent["embedding"] = time.perf_counter() - began
+        if not views:
+            reason = self.failures[0].message if self.failures else None
+            raise DataError(f"{self.dataset.root}: no video can be read", hint=reason)
+        seen = next(iter(views.values()))[1]
+        study = self._study(views)
+        yield from self._describe(study, seen, span)
+        notes: list[str] = []
+        began = time.perf_counter()
+        verdict = cross_validate(study, self.dataset.labels, notes.append)
+        self.spent["comparing"] = time.perf_counter() - began
+        yield self._finish(study, verdict, views)
+
+    def _view_names(self) -> list[str]:
+        small = is_small(self.backbone.model)
+        both = ["whole", "motion"] if small else ["whole"]
+        return {"auto": both, "on": ["motion"], "off": ["whole"]}[self.options.zoom]
+
+    def _study(self, views: Mapping[str, tuple[Classifier, LabeledWindows]]) -> Study:
+        truth = next(iter(views.values()))[1].truth
+        several = (truth.sum(1) > 1).any() or any(item.labels for item in self.dataset.items)
+        asked = self.options.labels_at_once
+        if several and asked == "one":
+            raise UsageError("some samples have several labels, so they cannot be told one by one")
+        activation: Activation = "sigmoid" if asked == "several" or several else "softmax"
+        shapes = {}
+        for name, (shown, windows) in views.items():
+            model = shown.model
+            assert isinstance(model, TaughtModel)
+            assert hasattr(model.head, "shape")
+            shapes[name] = model.config, model.head.shape, windows
+        groups = tuple(item.group or item.path for item in self.dataset.items)
+        return Study(shapes, groups, activation, self.options.balance, self.options.seed)
+
+    def _describe(self, study: Study, windows: LabeledWindows, span: float) -> Iterator[TeachNote]:
+        groups, counts = {study.groups[n] for n in windows.samples}, windows.truth.sum(0)
+        if missing := [self.dataset.labels[k] for k in np.flatnonzero(counts == 0)]:
+            raise DataError(f"{self.dataset.root}: no readable example of {name_first(missing)}")
+        if len(self.dataset.labels) < 2 and study.activation == "softmax":
+            raise DataError(f"{self.dataset.root}: all samples are of one class")
+        if len(groups) < 2:
+            raise DataError(
+                f"{self.dataset.root}: all samples are of one group, so nothing can be measured",
+                hint="give samples of two recordings or more, or a column group",
+            )
+        several = ", several labels at once" if study.activation == "sigmoid" else ""
+        yield TeachNote(
+            f"{len(np.unique(windows.samples))} samples of {len(counts)} classes in {len(groups)} "
+            f"groups; {len(windows.samples)} windows of {span:g} s{several}"
+        )
+
+    def _finish(
+        self,
+        study: Study,
+        verdict: CrossValidation,
+        views: Mapping[str, tuple[Classifier, LabeledWindows]],
+    ) -> Taught:
+        began = time.perf_counter()
+        shown, windows = views[verdict.best.view]
+        classifier = self._build(study, verdict, shown)
+        doubts = tuple(self._doubts(study, verdict, windows))
+        self.spent["fitting"] = time.perf_counter() - began
+        report = self._report(study, verdict, windows, doubts)
+        return Taught(classifier, verdict.metrics, doubts, tuple(self.failures), report)
+
+    def _build(self, study: Study, verdict: CrossValidation, shown: Classifier) -> Classifier:
+        config, _, windows = study.views[verdict.best.view]
+        head = study.fit(verdict.best, np.arange(len(windows.samples)))
+        chosen = verdict.best.choice.configure(config, len(windows.samples))
+        model = TaughtModel(
+            replace(chosen, classes=len(self.dataset.labels)), build_model(config.backbone)
+        )
+        assert isinstance(shown.model, TaughtModel)
+        model.backbone.load_state_dict(shown.model.backbone.state_dict())
+        model.head.load_state_dict(head.state_dict())
+        several = study.activation == "sigmoid"
+        name, value = ("map", "mAP") if several else ("accuracy", "accuracy")
+        origin, dataset = self.backbone.card, public_name(str(self.dataset.root))
+        return Classifier(
+            model.eval(),
+            shown.clip,
+            self.dataset.labels,
+            temperature=verdict.temperature,
+            activation=study.activation,
+            thresholds=verdict.thresholds,
+            card=ModelCard(
+                "taught",
+                license=origin.license,
+                source=f"vidattn teach, on {origin.name}",
+                training_data=dataset,
+                expect=f"{value} {100 * verdict.metrics.values[name]:.1f} (cross-validated in "
+                f"{verdict.folds} folds of whole groups)",
+            ),
+        )
+
+    def _doubts(
+        self, study: Study, verdict: CrossValidation, windows: LabeledWindows
+    ) -> Iterator[Doubt]:
+        view = verdict.best.view
+        yield from find_rare(self.dataset.labels, verdict.metrics.counts)
+        samples, places = np.unique(windows.samples, return_inverse=True)
+        items = [self.dataset.items[n] for n in samples]
+        vectors = windows.vectors.numpy()
+        means = np.zeros((len(samples), vectors.shape[1]))
+        np.add.at(means, places, vectors)
+        yield from find_alike(means / np.bincount(places)[:, None], items)
+        firsts = study.firsts(view)
+        own = [self._unit_item(study, windows, int(row)) for row in firsts]
+        found = verdict.probabilities, study.truth(view)
+        yield from find_mistakes(self.dataset.labels, *found, own)
+
+    def _unit_item(self, study: Study, windows: LabeledWindows, row: int) -> Item:
+        item = self.dataset.items[int(windows.samples[row])]
+        if study.activation == "softmax":
+            return item
+        start, stop = windows.spans[row].tolist()
+        return replace(item, window=Window(start, stop))
+
+    def _report(
+        self,
+        study: Study,
+        verdict: CrossValidation,
+        windows: LabeledWindows,
+        doubts: tuple[Doubt, ...],
+    ) -> dict[str, Any]:
+        truth, gains = study.truth(verdict.best.view), _gains(verdict)
+        confusion = _confusions(self.dataset.labels, verdict.predicted, truth)
+        return {
+            "schema": SCHEMA,
+            "labels": list(self.dataset.labels),
+            "samples": len(np.unique(windows.samples)),
+            "windows": len(windows.samples),
+            "groups": len(set(study.unit_groups(verdict.best.view))),
+            "folds": verdict.folds,
+            "activation": study.activation,
+            "backbone": self.backbone.card.name,
+            "head": str(verdict.best),
+            "heads": dict(verdict.scores),
+            "temperature": verdict.temperature,
+            "thresholds": list(verdict.thresholds),
+            "metrics": verdict.metrics.to_dict(),
+            "confusions": confusion,
+            "twice_as_many": gains,
+            "doubts": [{"kind": doubt.kind, "text": doubt.text} for doubt in doubts],
+            "failed": [
+                {"path": one.path, "code": one.code, "message": one.message}
+                for one in self.failures
+            ],
+            "seconds": {name: round(value, 2) for name, value in self.spent.items()},
+        }
+
+
+def _gains(verdict: CrossValidation) -> dict[str, Any]:
+    """What half of the examples cost, as an estimate of what twice as many would bring."""
+    name = "map" if verdict.thresholds else "mean_class"
+    each = verdict.metrics.f1 - verdict.half.f1
+    order = np.argsort(-np.nan_to_num(each, nan=-1.0))
+    rows = {verdict.metrics.labels[k]: round(float(each[k]), 4) for k in order if each[k] >= GAIN}
+    total = verdict.metrics.values[name] - verdict.half.values[name]
+    return {"metric": name, "gain": round(float(total), 4), "f1_of": rows}
+
+
+def _confusions(
+    labels: tuple[str, ...], predicted: NDArray[np.bool_], truth: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    """The most frequent pairs of a missed label and a wrong one."""
+    missed, wrong = truth & ~predicted, predicted & ~truth
+    counts = missed.astype(np.int64).T @ wrong.astype(np.int64)
+    pairs = most_confused(counts, CONFUSIONS)
+    return [{"label": labels[i], "taken_for": labels[j], "samples": n} for i, j, n in pairs]
+
+
+def teach_events(
+    labels: str,
+    backbone: Classifier,
+    output: Path | None = None,
+    options: TeachOptions = TeachOptions(),
+    *,
+    data_root: Path | None = None,
+    runtime: Runtime = Runtime(),
+    cache: EmbeddingCache | None = None,
+) -> Iterator[TeachEvent]:
+    """Teach a model the classes of labeled videos; the last event is Taught.
+
+    labels: a dataset as of `vidattn.data.sets.registry.open_dataset`; its splits do not count.
+    backbone: any model of clips; of a taught one its backbone. output: a .safetensors file, or a
+    folder for it and teach.json. Raises DataError when there is too little to learn from,
+    UsageError, and OutputError.
+    """
+    dataset = open_samples(labels, data_root, group_by=options.group_by)
+    dataset = replace(dataset, root=Path(labels))
+    lesson = Lesson(dataset, unwrap(backbone), options, runtime)
+    for note in dataset.notes:
+        yield TeachNote(note)
+    with Prefetcher() as opening:
+        for event in lesson.run(opening, EmbeddingCache() if cache is None else cache):
+            yield _saved(event, output) if isinstance(event, Taught) and output else event
+
+
+def _saved(taught: Taught, output: Path) -> Taught:
+    """The result with its files."""
+    alone = output.suffix == ".safetensors"
+    path = output if alone else output / "model.safetensors"
+    card = replace(taught.classifier.card, name=output.stem if alone else output.resolve().name)
+    classifier = replace(taught.classifier, card=card)
+    save(classifier, path)
+    text = dumps_pretty(to_json_value(taught.report), 2)
+    report = output.with_suffix(".teach.json") if alone else output / "teach.json"
+    write_atomically(report, text.encode())
+    return replace(taught, classifier=classifier, path=path)
