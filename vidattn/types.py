@@ -253,6 +253,10 @@ class ModelInfo(JsonFields):
     """From one frame of a clip to the next."""
     temperature: float | None = None
     """Divides the logits; None is 1."""
+    activation: str | None = None
+    """"sigmoid" where several labels may hold at once, each with a probability of its own."""
+    thresholds: Mapping[str, Any] | None = None
+    """The probability from which each of these labels holds, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,6 +100,9 @@ def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
     assert (made.activation, len(made.thresholds)) == ("sigmoid", 3)
     assert taught.metrics.values["map"] > 0.8
     assert taught.metrics.counts.tolist() == [6, 7, 6]
+    found = vidattn.segment(folder / "0.mp4", made)
+    assert {segment.label for segment in found.segments} == {"day", "light"}
+    assert vidattn.classify(folder / "0.mp4", made).scores.sum() > 1.5
     with pytest.raises(UsageError, match="several labels"):
         vidattn.teach(path, None, str(model), options=TeachOptions(labels_at_once="one"))
 

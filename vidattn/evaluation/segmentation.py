@@ -256,7 +256,8 @@ def _compare(
             None,
         )
     if predicted is None:
-        rows = [(a, b, number) for a, b, number, _ in predicted_spans]
+        track = timeline.single_track if timeline is not None else ()
+        rows = [(s.window.start, s.window.stop, labels.number(s.label)) for s in track]
         predicted = _label_frames(rows, count, rate, UNSEEN)
         assert predicted is not None, "segments of a timeline never overlap"
     return _Comparison(known, predicted, _arrays(spans), _scored(predicted_spans))
@@ -279,7 +280,7 @@ def _frame_labels(timeline: Timeline | None, labels: _Labels, count: int) -> Ids
     """The label of each frame by its number, if the timeline has frame numbers and as many."""
     if timeline is None or timeline.input.frames != count:
         return None
-    segments = timeline.segments
+    segments = timeline.single_track
     if any(s.start_frame is None or s.end_frame is None for s in segments):
         return None
     ids = np.full(count, UNSEEN)

@@ -168,6 +168,10 @@ def describe_model(classifier: Classifier) -> ModelInfo:
         frames=clip.frames,
         step_seconds=round(clip.step_seconds, 6),
         temperature=None if classifier.temperature == 1 else classifier.temperature,
+        activation=None if classifier.activation == "softmax" else classifier.activation,
+        thresholds=dict(zip(classifier.labels, classifier.thresholds, strict=True))
+        if classifier.thresholds
+        else None,
     )
 
 

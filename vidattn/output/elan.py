@@ -1,5 +1,7 @@
 """Timelines for ELAN: a tier of labels, and below it a tier of scores.
 
+Where several labels may hold at once, each has two such tiers.
+
 Times are the milliseconds of the timeline, not rounded. Background has no annotation.
 """
 
@@ -43,7 +45,11 @@ def eaf(timeline: Timeline, folder: str | os.PathLike[str] | None = None) -> str
     for number, time in enumerate(times, start=1):
         slot = {"TIME_SLOT_ID": f"ts{number}", "TIME_VALUE": round(time * 1000)}
         add_child(order, "TIME_SLOT", None, **slot)
-    _add_tiers(root, segments)
+    if timeline.several:
+        for name in dict.fromkeys(s.label for s in segments):
+            _add_tiers(root, segments, name)
+    else:
+        _add_tiers(root, segments)
     plain = {"GRAPHIC_REFERENCES": "false"}
     label = {"LINGUISTIC_TYPE_ID": "label", "TIME_ALIGNABLE": "true", **plain}
     score = {"LINGUISTIC_TYPE_ID": "score", "TIME_ALIGNABLE": "false", **plain}
@@ -69,10 +75,15 @@ def _add_header(
     add_child(header, "PROPERTY", str(last), NAME="lastUsedAnnotationId")
 
 
-def _add_tiers(root: Element, segments: list[Segment]) -> None:
-    labels = add_child(root, "TIER", LINGUISTIC_TYPE_REF="label", TIER_ID=LABELS)
-    scores = add_child(root, "TIER", LINGUISTIC_TYPE_REF="score", TIER_ID=SCORES, PARENT_REF=LABELS)
+def _add_tiers(root: Element, segments: list[Segment], label: str | None = None) -> None:
+    """The tiers of all segments, or of those of one label."""
+    names = [LABELS, SCORES] if label is None else [f"{LABELS} {label}", f"{SCORES} {label}"]
+    labels = add_child(root, "TIER", LINGUISTIC_TYPE_REF="label", TIER_ID=names[0])
+    below = {"LINGUISTIC_TYPE_REF": "score", "TIER_ID": names[1], "PARENT_REF": names[0]}
+    scores = add_child(root, "TIER", **below)
     for i, segment in enumerate(segments, start=1):
+        if label is not None and segment.label != label:
+            continue
         span = {"TIME_SLOT_REF1": f"ts{2 * i - 1}", "TIME_SLOT_REF2": f"ts{2 * i}"}
         above = add_child(
             add_child(labels, "ANNOTATION"),
@@ -82,5 +93,5 @@ def _add_tiers(root: Element, segments: list[Segment]) -> None:
         )
         add_child(above, "ANNOTATION_VALUE", segment.label)
         ids = {"ANNOTATION_ID": f"a{len(segments) + i}", "ANNOTATION_REF": f"a{i}"}
-        below = add_child(add_child(scores, "ANNOTATION"), "REF_ANNOTATION", None, **ids)
-        add_child(below, "ANNOTATION_VALUE", f"{segment.score:.5f}")
+        score = add_child(add_child(scores, "ANNOTATION"), "REF_ANNOTATION", None, **ids)
+        add_child(score, "ANNOTATION_VALUE", f"{segment.score:.5f}")

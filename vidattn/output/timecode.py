@@ -148,14 +148,15 @@ def editing_rate(timeline: Timeline) -> Fraction:
 def place_segments(timeline: Timeline, fps: Fraction | None = None) -> list[PlacedSegment]:
     """The segments of an editor's timeline at `fps`, by default that of `editing_rate`.
 
-    Background and segments shorter than a frame are omitted. Segments never overlap.
+    Background and segments shorter than a frame are omitted. Segments never overlap: of labels that
+    hold at once, the strongest is there.
     """
     fps = editing_rate(timeline) if fps is None else fps
     own = timeline.input.fps
     countable = own is not None and timeline.input.vfr is False and abs(own / fps - 1) < SAME
     countable = countable and timeline.input.start_offset is None
     placed = []
-    for segment in timeline.segments:
+    for segment in timeline.single_track:
         first, after = (
             _frame(number if countable else None, time, fps)
             for number, time in (

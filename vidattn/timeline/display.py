@@ -38,7 +38,7 @@ def draw_ribbon(timeline: Timeline) -> str:
         f'<span title="{escape(s.label)} {s.start:.1f}-{s.stop:.1f} s, {100 * s.score:.1f} %" '
         f'style="position:absolute;top:0;bottom:0;left:{scale * (s.start - part.start):.3f}%;'
         f'width:{scale * s.window.duration:.3f}%;background:{_css(colors[s.label_id])}"></span>'
-        for s in timeline.segments
+        for s in timeline.single_track
     )
     legend = " ".join(
         f'<span style="color:{_css(colors.get(ids.get(row["label"]), NONE))}">&#9632;</span> '

@@ -125,9 +125,15 @@ def subtract_spans(windows: Iterable[Window], holes: Iterable[Window]) -> list[l
 
 
 def fuse_scores(
-    windows: Sequence[Window], scores: NDArray[np.floating], cells: Sequence[Window]
+    windows: Sequence[Window],
+    scores: NDArray[np.floating],
+    cells: Sequence[Window],
+    *,
+    apart: bool = False,
 ) -> Floats:
     """Fuse the scores of overlapping windows: probabilities [cells, K], rows sum to 1.
+
+    apart: whether each label has a probability of its own; then the log-odds are averaged.
 
     A cell gets the weighted mean of the log-probabilities of all windows that overlap it. The
     weight is the area above the cell of a triangle over the window, highest at its center: a model
@@ -143,6 +149,9 @@ def fuse_scores(
     many = np.cumsum(np.bincount(first, minlength=count) - np.bincount(after, minlength=count))
     assert (many[:-1] > 0).all(), "a cell without windows"
     logs = np.maximum(scores, LEAST, dtype=np.float64)
+    if apart:
+        np.minimum(logs, 1 - LEAST, out=logs)
+        logs /= 1 - logs
     np.log(logs, out=logs)
     rows = np.empty((len(cells), scores.shape[1]))
     step = max(PAIRS // int(many.max(initial=1)), 1)
@@ -155,7 +164,7 @@ def fuse_scores(
         at = np.searchsorted(cell, np.arange(low, high))
         total = np.add.reduceat(area * logs[window], at)
         fused = np.exp(total / np.add.reduceat(area, at))
-        rows[low:high] = fused / fused.sum(axis=1, keepdims=True)
+        rows[low:high] = fused / (1 + fused if apart else fused.sum(axis=1, keepdims=True))
     return rows
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vidattn.errors import InputError
 from vidattn.io.files import read_file, reading
 from vidattn.io.json import dumps, dumps_pretty
+from vidattn.timeline.checks import check_scores, check_values
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.display import build_frame, describe, draw_ribbon
 from vidattn.timeline.document import build_document, parse_document
@@ -36,6 +37,7 @@ from vidattn.timeline.segments import (
     span_around,
     subtract_spans,
 )
+from vidattn.timeline.several import find_tracks, strongest
 from vidattn.timeline.shot_cuts import snap_to_cuts
 from vidattn.timeline.switching import LabelPath, PathModel, add_confidence
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
@@ -105,9 +107,10 @@ class Timeline:
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        _check_values(self)
+        check_values(self)
         apart = self.task == "classify" and str(self.settings.pool).startswith(("max", "top"))
-        _check_scores(self.scores, (len(self.windows), len(self.labels)), apart=apart)
+        shape = len(self.windows), len(self.labels)
+        check_scores(self.scores, shape, apart=apart, several=self.several)
         if frame_times is not None:
             object.__setattr__(self, "cell_frames", _frame_ranges(self.cells, frame_times))
         if self.cell_frames is not None and len(self.cell_frames) != len(self.cells):
@@ -115,12 +118,23 @@ class Timeline:
 
     __repr__, _repr_html_, to_frame = describe, draw_ribbon, build_frame
 
+    @property
+    def several(self) -> bool:
+        """Whether several labels may hold at once, so that segments may overlap."""
+        return self.model.activation == "sigmoid"
+
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
-        """Labeled segments that tile everything that was covered and could be read, in order."""
+        """Labeled segments that tile everything that was covered and could be read, in order.
+
+        Where several labels may hold at once, segments of different labels overlap.
+        """
         if not self.cells:
             return ()
         decoding = Decoding(smooth="none") if self.task == "classify" else self.decoding
+        if self.several:
+            given = self.cells, self.cell_scores, self.labels, self.model.thresholds or {}
+            return find_tracks(*given, decoding, self.cell_frames)
         cells, frames, path = self.cells, self.cell_frames, None
         if self.path is not None:
             cells, path = self.path.cells, self.path.labels
@@ -134,9 +148,20 @@ class Timeline:
         return snap_to_cuts(segments, self.cuts, self.snap_distance, self._frame_at)
 
     @cached_property
+    def single_track(self) -> tuple[Segment, ...]:
+        """As `segments`, but never overlapping: of labels that hold at once, the strongest."""
+        if not self.several or not self.cells:
+            return self.segments
+        given = self.cells, self.cell_scores, self.labels
+        path = strongest(*given, self.segments)
+        return merge_cells(*given, Decoding(smooth="none"), self.cell_frames, path)
+
+    @cached_property
     def path(self) -> LabelPath | None:
         """The most likely label of every cell, for `smooth` auto; None for the other rules."""
         if not self.decoding.uses_all_windows or self.task == "classify" or not self.cells:
+            return None
+        if self.several:
             return None
         return self._place_path(self._path_model.path(self.decoding.switch_cost))
 
@@ -165,7 +190,7 @@ class Timeline:
         scores = round_scores(self.scores)
         if self.task == "classify" or not self.windows:
             return scores
-        rows = fuse_scores(self._spans, scores, self._grid)
+        rows = fuse_scores(self._spans, scores, self._grid, apart=self.several)
         return rows.repeat([len(cells) for cells in self._readable_cells], axis=0)
 
     @property
@@ -347,41 +372,6 @@ class Timeline:
             )
             for cell, moved, (start, stop) in rows
         )
-
-
-def _check_values(timeline: Timeline) -> None:
-    duration, windows, cuts = timeline.duration, timeline.windows, timeline.cuts or ()
-    if not timeline.labels:
-        raise ValueError("a timeline needs labels")
-    if duration is None or not (math.isfinite(duration) and duration > 0):
-        raise ValueError(f"a timeline needs a duration > 0, got {duration}")
-    offset = timeline.input.start_offset
-    if offset is not None and not 0 <= offset < 1e9:
-        raise ValueError(f"a start offset is at least 0 s, got {offset:g}")
-    if list(windows) != sorted(windows):
-        raise ValueError("windows must be sorted")
-    if windows and not (windows[0].start >= 0 and windows[-1].start < duration):
-        raise ValueError(f"windows must start in [0, {duration:g}), the duration of the video")
-    if list(cuts) != sorted(set(cuts)) or not all(0 <= t < math.inf for t in cuts):
-        raise ValueError("shot cuts must be times in seconds, rising")
-    if timeline.task not in ("segment", "classify"):
-        raise ValueError(f"task {timeline.task!r}: expected segment or classify")
-    if timeline.task == "classify" and len(windows) > 1:
-        raise ValueError(f"a classification has one window, got {len(windows)}")
-
-
-def _check_scores(scores: Scores, shape: tuple[int, int], *, apart: bool) -> None:
-    """apart: whether the labels were pooled each for itself, so that sums may exceed 1."""
-    windows, labels = shape
-    if scores.shape != shape:
-        raise ValueError(f"scores must be [{windows} windows, {labels} labels], got {scores.shape}")
-    if not np.isfinite(scores).all():
-        raise ValueError("scores must be finite")
-    tolerance = 1e-3 + 1e-5 * labels  # scores are saved with 5 digits each
-    sums = scores.sum(axis=1, dtype=np.float64)
-    off = np.maximum(1 - sums, scores.max(axis=1, initial=0) - 1) if apart else np.abs(sums - 1)
-    if (scores < 0).any() or (off > tolerance).any():
-        raise ValueError("scores must be probabilities: at least 0, and every row sums to 1")
 
 
 def _frame_ranges(

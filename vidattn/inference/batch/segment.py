@@ -98,6 +98,8 @@ class SegmentOptions:
         if not self.auto_threshold:
             return self
         threshold = EVEN_ODDS if classifier.threshold is None else classifier.threshold
+        if classifier.activation == "sigmoid" and classifier.threshold is None:
+            threshold = 0.0  # each label has its own
         return replace(self, decoding=replace(self.decoding, threshold=threshold))
 
     def score_settings(self, classifier: Classifier) -> dict[str, Any]:
@@ -202,7 +204,8 @@ class Segmenter(Task):
         options.require_compatible(job)
         self.options = options = options.resolve(classifier)
         self._notes = list[Note]()
-        if options.auto_threshold and classifier.threshold is None:
+        softmax = classifier.activation == "softmax"
+        if options.auto_threshold and classifier.threshold is None and softmax:
             self._notes.append(
                 Note(
                     f"{classifier.card.name} has no fitted threshold: below {EVEN_ODDS:g}, where a "

@@ -119,7 +119,7 @@ def _page_data(
         "duration": document["input"]["duration"],
         "part": coverage["part"],
         "task": timeline.task,
-        "overlapping": False,
+        "overlapping": timeline.several,
         "fps": float(timeline.input.fps) if timeline.input.fps else None,
         "decoding": {k: settings[k] for k in SLIDERS if k in settings},
         "lost": coverage["unreadable"],

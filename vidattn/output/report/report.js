@@ -113,10 +113,10 @@
     const part = isPart ? ` from ${clock(data.part[0])} to ${clock(data.part[1])} of ${clock(duration)}` : "";
     const words = `${countNoun(real.length, "segment")} of ${countNoun(labels, "label")}${part}`;
     at("summary").textContent = words + (idle > 0 ? `, ${clock(idle)} of background` : "") + page.note();
-    const edited = page.draft() !== null;
+    const edited = page.draft() !== null || data.fixed;
     for (const name of ["dial", "threshold", "least", "gap"]) at(name).disabled = edited;
     const changed = ["threshold", "minDuration", "mergeGap", "step"].some((name) => state[name] !== saved[name]);
-    at("reset").disabled = !changed && !edited;
+    at("reset").disabled = !changed && page.draft() === null;
     at("threshold-value").textContent = +state.threshold.toFixed(5);
     at("least-value").textContent = `${+state.minDuration.toFixed(3)} s`;
     at("gap-value").textContent = `${+state.mergeGap.toFixed(3)} s`;
@@ -128,10 +128,16 @@
     at("method").replaceChildren(Dom.describeMethod(data), ...(data.task === "segment" && !edited ? [" The same on the command line:", make("code", { text: command })] : []));
   }
 
+  /** The segments; where several labels may hold at once, they are those of the file. */
+  function found() {
+    if (!data.fixed) return Segments.deriveSegments(timeline, state);
+    return data.fixed.map(([start, stop, label, score, first, after]) => ({ start, stop, label, score, first, after }));
+  }
+
   let waiting = 0;
   /** Derives the segments again and draws them: the plot at once, the long list when sliders rest. */
   function update() {
-    state.segments = page.draft() ?? Segments.deriveSegments(timeline, state);
+    state.segments = page.draft() ?? found();
     skyline();
     ribbon();
     tracks();
@@ -146,7 +152,7 @@
     asked = requestAnimationFrame(update);
   }
 
-  state.segments = Segments.deriveSegments(timeline, state);
+  state.segments = found();
   state.now = state.segments[0]?.start ?? data.part[0];
   Object.assign(page, Editor(page));
   Controls.player(page);

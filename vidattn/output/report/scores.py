@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
     if not paths and _mode(decoding) == "path":
         paths = [LabelPath(path, cells, math.nan)]
     ids = np.unique([step.labels for step in paths] or path)
+    if timeline.several:
+        ids = np.unique([s.label_id for s in timeline.segments if s.label_id is not None] or [0])
     if timeline.task == "classify" and len(decisive):
         ids = np.sort(np.argsort(-decisive[0], kind="stable")[:RANKED])
     others = np.setdiff1d(np.arange(len(timeline.labels)), ids).tolist()
@@ -70,11 +73,26 @@ def pack_scores(timeline: Timeline) -> dict[str, Any]:
         "others": [timeline.labels[k] for k in others],
         "otherColors": [slots[k] for k in others],
         "classes": len(timeline.labels),
+        **({"fixed": _fixed(timeline, ids.tolist(), starts)} if timeline.several else {}),
         "tables": len(tables),
         "cuts": list(timeline.cuts or ()) if decoding.snap and known is None else [],
         "reach": timeline.snap_distance,
         "table": _encode(np.concatenate(numbers)),
     }
+
+
+def _fixed(
+    timeline: Timeline, ids: Sequence[int], starts: NDArray[np.int64]
+) -> list[tuple[float, ...]]:
+    """The segments of labels that may hold at once, which the page does not derive: start and stop
+    in seconds, number in `labels` (-1 is background), score, first cell and cell after the last."""
+    rows: list[tuple[float, ...]] = []
+    for one in timeline.segments:
+        first, after = np.searchsorted(starts, np.rint([1000 * one.start, 1000 * one.stop]))
+        number = -1 if one.label_id is None else ids.index(one.label_id)
+        score = round(one.score, DIGITS)
+        rows.append((one.start, one.stop, number, score, int(first), int(after)))
+    return rows
 
 
 def _paths(timeline: Timeline) -> tuple[list[float], list[LabelPath]]:

@@ -82,7 +82,7 @@ def annotate_events(
         first, after = _frame_range(source, part)
         size = source.width, source.height
         colors, whole = label_colors(timeline), timeline.task == "classify"
-        overlay = Overlay(timeline.segments, colors, size, part, whole=whole)
+        overlay = Overlay(timeline.single_track, colors, size, part, whole=whole)
         times, stop = source.times[first:after], min(part.stop, source.duration)
         with replacing_file(path) as place:
             with writer.recording(place, size, times, stop) as audio:
