@@ -106,17 +106,23 @@ class Popen:
 
 
 def run(
-    words: Sequence[object], *, cwd: Path, env: Mapping[str, str], stdin: str = ""
+    words: Sequence[object],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: str = "",
+    code: str = CALL,
 ) -> CompletedProcess[str]:
-    """Run `vidattn WORDS` to its end; what it printed is text."""
+    """Run `vidattn WORDS`, or `python -c CODE WORDS`, to its end; what it printed is text."""
     with TemporaryFile("w+") as given, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
         given.write(stdin)
         given.seek(0)
-        with Popen(words, cwd=cwd, env=env, stdin=given, stdout=out, stderr=err) as process:
-            code = process.wait()
+        streams = {"stdin": given, "stdout": out, "stderr": err}
+        with Popen(words, cwd=cwd, env=env, code=code, **streams) as process:
+            status = process.wait()
         out.seek(0)
         err.seek(0)
-        return CompletedProcess(list(words), code, out.read(), err.read())
+        return CompletedProcess(list(words), status, out.read(), err.read())
 
 
 class _Descriptor:

@@ -17,15 +17,13 @@ from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.helpers import write_video
 from vidattn.timeline import Timeline
 
 START = """
 import json, os, random, signal, sys, time
-import torch
-from vidattn.evaluation import dataset
-from vidattn.inference import stream  # loaded once; there are no threads yet
-from vidattn.cli import app, main
+from vidattn.cli import main
 from vidattn.cli.terminal.signals import StopRequested, stop_on_signals
 from vidattn.weights import download
 
@@ -90,15 +88,8 @@ BODY = os.urandom(400_000)
 def python(code: str, folder: Path, *values: Any) -> Any:
     """What it prints, as JSON."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "no_proxy": "127.0.0.1"}
-    done = subprocess.run(
-        [sys.executable, "-c", START + code, json.dumps(values)],
-        cwd=folder,
-        env={**environment, "VIDATTN_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "0"},
-        capture_output=True,
-        text=True,
-        timeout=250,
-        check=False,
-    )
+    environment |= {"VIDATTN_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "0"}
+    done = processes.run([json.dumps(values)], cwd=folder, env=environment, code=START + code)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
