@@ -121,7 +121,7 @@ class _NoWaiting(TorchDispatchMode):
 def test_a_forward_pass_never_waits_for_the_device(model: nn.Module, clips: Tensor) -> None:
     for form in (fuse(model, pack=False), fuse(model, torch.bfloat16, pack=False)):
         with _NoWaiting():
-            form(clips)
+            assert form(clips).ndim == 2
 
 
 @torch.inference_mode()

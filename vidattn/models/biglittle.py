@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vidattn.config import BigLittleConfig
-from vidattn.models.conv2d import ConvNorm2d
+from vidattn.models.conv2d import ConvNorm2d, FrameNet
 from vidattn.models.dropout import RngDropout
 
 EXPANSION = 4  # of a bottleneck
@@ -141,7 +141,7 @@ def repeat_pairs(x: Tensor) -> Tensor:
     return repeat(x, "n c h w -> (n two) c h w", two=2)
 
 
-class BigLittle(nn.Module):
+class BigLittle(FrameNet):
     """Clips [B, 3, T, H, W] to logits [B, K]; T even, H and W multiples of 32."""
 
     def __init__(self, config: BigLittleConfig) -> None:
@@ -180,15 +180,6 @@ class BigLittle(nn.Module):
         features: Tensor = rearrange(x.mean((2, 3)), "(b t) d -> b t d", t=frames // 2)
         return features
 
-    def embeddings(self, clips: Tensor) -> Tensor:
-        """clips: [B, 3, T, H, W]. Returns the input of the head, averaged over pairs, [B, D]."""
-        return self.encode(clips).mean(1)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """clips: float [B, 3, T, H, W]. Returns logits [B, K], the mean of the pairs'."""
-        logits: Tensor = self.head(self.drop(self.encode(clips)))
-        return logits.mean(1)
-
 
 def init_weights(model: BigLittle) -> None:
     """Convolutions as He et al. for outputs; at first frames see themselves alone."""
@@ -197,8 +188,7 @@ def init_weights(model: BigLittle) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, TimeWeights):
             nn.init.ones_(module.here)
-    nn.init.normal_(model.head.weight, std=0.01)
-    nn.init.zeros_(model.head.bias)
+    model.begin_head()
 
 
 BLVNET_50 = BigLittleConfig()

@@ -9,6 +9,7 @@ All but MSNet equal the code of their authors; of MSNet the motion module does, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -240,7 +241,32 @@ NON_LOCAL = ((1, 0), (1, 2), (2, 0), (2, 2), (2, 4))
 """Stage and block, from 0, behind which a non-local block follows (official code of TSM)."""
 
 
-class FrameResNet(nn.Module):
+class FrameNet(nn.Module, ABC):
+    """A net of frames, or of pairs of them, that averages their logits."""
+
+    drop: RngDropout
+    head: nn.Linear
+
+    @abstractmethod
+    def encode(self, clips: Tensor) -> Tensor:
+        """clips: [B, 3, T, H, W]. Returns features of the frames or pairs [B, N, D]."""
+
+    def embeddings(self, clips: Tensor) -> Tensor:
+        """clips: [B, 3, T, H, W]. Returns the input of the head, averaged over N, [B, D]."""
+        return self.encode(clips).mean(1)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """clips: float [B, 3, T, H, W]. Returns logits [B, K], the mean over N."""
+        logits: Tensor = self.head(self.drop(self.encode(clips)))
+        return logits.mean(1)
+
+    def begin_head(self) -> None:
+        """Make the head small."""
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+
+
+class FrameResNet(FrameNet):
     """Clips [B, 3, T, H, W] to logits [B, K]. T, H and W may differ from the config's."""
 
     def __init__(self, config: Conv2dConfig) -> None:
@@ -292,15 +318,6 @@ class FrameResNet(nn.Module):
         features: Tensor = rearrange(x.mean((2, 3)), "(b t) d -> b t d", t=frames)
         return features
 
-    def embeddings(self, clips: Tensor) -> Tensor:
-        """clips: [B, 3, T, H, W]. Returns the input of the head, averaged over frames, [B, D]."""
-        return self.encode(clips).mean(1)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """clips: float [B, 3, T, H, W]. Returns logits [B, K], the mean of the frames'."""
-        logits: Tensor = self.head(self.drop(self.encode(clips)))
-        return logits.mean(1)
-
 
 def init_weights(model: FrameResNet) -> None:
     """Convolutions as He et al. for outputs; over time as the authors begin: a part of the channels
@@ -316,8 +333,7 @@ def init_weights(model: FrameResNet) -> None:
                 begin_shifts(time, 1 / 2 if number == CHUNKS - 1 else 0, first=2)
         elif isinstance(module, NonLocal):
             nn.init.zeros_(module.norm.weight)
-    nn.init.normal_(model.head.weight, std=0.01)
-    nn.init.zeros_(model.head.bias)
+    model.begin_head()
 
 
 def begin_shifts(time: nn.Conv1d, share: float, first: int = 0) -> None:
