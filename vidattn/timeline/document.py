@@ -8,26 +8,23 @@ and settings give the same bytes; values that differ between runs are in `run`, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from vidattn.errors import InputError, UsageError
 from vidattn.io.json import to_json_value
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.quantize import pack_scores, unpack_scores
 from vidattn.timeline.segments import Segment
+from vidattn.timeline.timeline import Timeline
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
-
-if TYPE_CHECKING:
-    from vidattn.timeline.timeline import Timeline
 
 SCHEMA = "vidattn/timeline/1"
 LEARNED = "learned_switch_cost"
 """The key of the cost of a switch in nats, where auto learned it."""
 _WRONG = (ArithmeticError, AttributeError, IndexError, RecursionError, TypeError, ValueError)
 """Errors that values of a wrong kind or size lead to."""
-T = TypeVar("T")
 
 
 def build_document(timeline: Timeline, *, run: bool, scores: bool) -> dict[str, Any]:
@@ -106,13 +103,13 @@ def _scores(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def parse_document(kind: Callable[..., T], text: str | bytes) -> T:
-    """A timeline from its document; kind: `vidattn.timeline.Timeline`, which checks the values.
+def parse_document(text: str | bytes) -> Timeline:
+    """A timeline from its document.
 
     Raises InputError, naming the fault, for anything else.
     """
     try:
-        return _parse(kind, json.loads(text, parse_constant=_refuse_constant))
+        return _parse(json.loads(text, parse_constant=_refuse_constant))
     except UnicodeDecodeError:
         reason = "it is not text"
     except (*_WRONG, UsageError) as e:
@@ -129,7 +126,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
-def _parse(kind: Callable[..., T], document: Any) -> T:
+def _parse(document: Any) -> Timeline:
     """The timeline of a document; raises an error of `_WRONG` for a wrong value."""
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise ValueError(f'its "schema" is not {SCHEMA}')
@@ -141,7 +138,7 @@ def _parse(kind: Callable[..., T], document: Any) -> T:
     decoding = Decoding(**{"smooth": "none", **given})
     labels = tuple(map(str, saved["labels"]))
     unreadable = zip(coverage["unreadable"], coverage["reasons"], strict=True)
-    return kind(
+    return Timeline(
         source=str(source.pop("path")),
         labels=labels,
         windows=_windows(saved["windows"]),

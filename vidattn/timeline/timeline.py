@@ -24,7 +24,6 @@ from vidattn.io.json import dumps, dumps_pretty
 from vidattn.timeline.checks import check_scores, check_values
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.display import build_frame, describe, draw_ribbon
-from vidattn.timeline.document import build_document, parse_document
 from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.pooling import Pool
 from vidattn.timeline.quantize import Scores, round_scores
@@ -296,6 +295,8 @@ class Timeline:
 
     def to_dict(self, *, run: bool = False, scores: bool = True) -> dict[str, Any]:
         """The document `vidattn/timeline/1` as plain values, with or without scores and `run`."""
+        from vidattn.timeline.document import build_document  # which needs this class
+
         return build_document(self, run=run, scores=scores)
 
     def to_json(self, *, indent: int | None = 2, run: bool = False) -> str:
@@ -307,19 +308,21 @@ class Timeline:
         document = self.to_dict(run=run)
         return dumps(document) if indent is None else dumps_pretty(document, indent)
 
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Timeline:
+    @staticmethod
+    def from_json(text: str | bytes) -> Timeline:
         """Read a document that `to_json` wrote; its segments come out the same.
 
         Raises InputError, naming the fault, for anything else.
         """
-        return parse_document(cls, text)
+        from vidattn.timeline.document import parse_document  # which needs this class
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Timeline:
+        return parse_document(text)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Timeline:
         """Read a `.vidattn.json`. Raises InputError."""
         with reading(os.fspath(path), InputError):
-            return cls.from_json(read_file(Path(path)))
+            return Timeline.from_json(read_file(Path(path)))
 
     def round_spans(self, windows: Iterable[Window]) -> tuple[Window, ...]:
         """Windows in whole milliseconds, each at least one, none beyond the duration."""

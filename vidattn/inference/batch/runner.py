@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -49,7 +50,7 @@ BatchEvents = Generator[BatchEvent, None, None]
 Deliver = Callable[[Timeline], None]
 
 
-class Task:
+class Task(ABC):
     """The work on one input of a batch run."""
 
     key: RunKey | None = None
@@ -57,15 +58,16 @@ class Task:
     other processes do."""
     opening: Opening
 
+    @abstractmethod
     def run(self, path: str, deliver: Deliver) -> Iterator[BatchEvent]:
         """Hand the timeline of a path to `deliver`, or the windows so far when one of STOPS comes.
 
         Raises InputError, MemoryLimitError.
         """
-        raise NotImplementedError
 
     def prefetch(self, path: str) -> None:
         """Begin to open a path that comes soon."""
+        return
 
     def explain(self, timeline: Timeline) -> Sequence[Explanation]:
         """Explanations for the report."""
