@@ -24,6 +24,7 @@ from vidattn.timeline import Timeline
 START = """
 import json, os, random, signal, sys, time
 from vidattn.cli import main
+from vidattn.evaluation import dataset  # loaded once
 from vidattn.cli.terminal.signals import StopRequested, stop_on_signals
 from vidattn.weights import download
 
