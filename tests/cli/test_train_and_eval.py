@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -254,11 +253,8 @@ def test_a_stopped_run_says_how_to_resume(tmp_path: Path, number: int, code: int
         assert process.stderr is not None
         next(line for line in process.stderr if "saved" in line)
         process.send_signal(number)
-        began = time.monotonic()
         rest = process.stderr.read()
-        process.wait()
-        assert time.monotonic() - began < 5
-    assert process.returncode == code
+        assert process.wait() == code
     assert "vidattn train --dataset motion --run-dir 'my run' --resume" in rest
     assert "Traceback" not in rest
 

@@ -69,9 +69,7 @@ class Halting(Numbers):
 
 def test_a_stalled_process_is_replaced(tmp_path: Path) -> None:
     source = Halting(tmp_path, 3, lives=1)
-    began = time.monotonic()
     assert list(load_in_order(source, range(6), workers=2, timeout=0.5)) == list(range(6))
-    assert time.monotonic() - began < 4  # nobody waits for it to end by itself
     (halted,) = (int(path.name) for path in tmp_path.iterdir())
     with pytest.raises(ProcessLookupError):
         os.kill(halted, 0)

@@ -140,11 +140,14 @@ def rehearse(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     )
 
 
-def gone(pid: int, seconds: float = 3) -> bool:
+def gone(pid: int, seconds: float = 60) -> bool:
     """Whether a process ends in time."""
     stop = time.monotonic() + seconds
     while time.monotonic() < stop:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
             return True
         time.sleep(0.05)
     return False

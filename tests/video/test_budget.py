@@ -1,6 +1,5 @@
 """The time that one video may take: enough for every honest decoder, and bounded for the others."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -49,14 +48,11 @@ def test_a_decoder_that_only_shows_signs_of_life_is_ended(
 ) -> None:
     rehearse(monkeypatch, f"{fault}-{moment}")
     limits = Limits(decoding_seconds=0.5 if moment == "open" else 60)
-    begin = time.monotonic()
     with (
         refused("E_TIMEOUT", "the decoder took more than"),
         open_video(small, limits=limits) as video,
     ):
         assert isinstance(video, SupervisedVideo)
         video._budget.spent = video._budget.allowed - 0.5
-        begin = time.monotonic()
         video.read([3])
-    assert time.monotonic() - begin < 10
     assert not decoders()

@@ -30,13 +30,11 @@ def test_a_decoder_that_fails_is_ended_and_named(
     fault: str, code: str, moment: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rehearse(monkeypatch, f"{fault}-{moment}")
-    start = time.monotonic()
     limits = Limits(silence_seconds=30 if fault == "abort" else 2)
     with pytest.raises(VideoError) as caught, open_video(small, limits=limits) as video:
         video.read([3])
     assert caught.value.code == code
     assert str(caught.value).startswith(f"{small}: the decoder ")
-    assert time.monotonic() - start < 15
     assert not decoders()
 
 
@@ -192,7 +190,7 @@ run() if {where!r} == "main" else threading.Thread(target=run).start()
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert gone(pid, 2)
+    assert gone(pid)
 
 
 def test_a_video_opened_in_a_thread_survives_that_thread(small: Path) -> None:
@@ -218,7 +216,7 @@ def test_a_fork_opens_its_own_decoder(small: Path) -> None:
         assert numbers(video.read([51])) == [51]
 
 
-def test_an_idle_consumer_costs_no_memory(tmp_path: Path) -> None:
+def test_a_decoder_waits_for_an_idle_consumer(tmp_path: Path) -> None:
     spec = Spec("wide.mp4", options={"g": "30", "preset": "ultrafast"}, size=(640, 360),
                 pts=tuple(range(90)))  # fmt: skip
     write(tmp_path / spec.name, spec)
@@ -226,13 +224,15 @@ def test_an_idle_consumer_costs_no_memory(tmp_path: Path) -> None:
         stream = video.stream(range(90))
         next(stream)
         child = child_of(video)
-        time.sleep(0.5)
+        used = -1.0
+        while (now := sum(child.cpu_times())) > used or child.status() == psutil.STATUS_RUNNING:
+            used = now
+            time.sleep(0.2)
         early = child.memory_info().rss
-        time.sleep(1.5)
-        assert child.memory_info().rss < early + (8 << 20)
         assert early < 400 << 20
         for _ in stream:
             pass
+        assert sum(child.cpu_times()) > used  # the rest was decoded only now
         assert child.memory_info().rss < early + (64 << 20)
 
 
