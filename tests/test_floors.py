@@ -33,6 +33,7 @@ DOORS = {
     "numpy": {"*"},
     "pandas": {"timeline/display"},
     "PIL": {"output/video/text", "data/augment"},
+    "pyarrow": {"inference/batch/table"},
     "psutil": {"evaluation/benchmark", "cli"},
     "ray": {"inference/batch/ray"},
     "rich": {"cli"},

@@ -116,7 +116,7 @@ def test_a_run_has_an_index_of_all_its_reports(
     assert sorted(reports) == ["videos/a.vidattn.html", "videos/deep/b.vidattn.html"]
     assert all((tmp_path / "out" / report).exists() for report in reports)
     assert page.count('<svg class="ribbon"') == 2
-    assert "<h2>Labels</h2>" in page
+    assert "<h2>Time budget</h2>" in page
     whole = quick(*words, "--skip-existing", code=4)
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
     assert "E_NOT_VIDEO" in page

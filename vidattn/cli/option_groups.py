@@ -54,6 +54,8 @@ class OutputOptions:
     output: Path | None = None
     excerpts: Path | None = None
     excerpts_exact: bool = False
+    table: Path | None = None
+    group_by: str | None = None
 
     def files(self, default: str = "", video: str | None = None) -> OutputFiles:
         """The files to write; default: formats without -f, unless --json alone is given.
@@ -66,10 +68,9 @@ class OutputOptions:
         formats = ",".join(self.formats) or ("" if alone or self.formats else default)
         if not formats and self.output is not None:
             formats = "json"
-        exact = self.excerpts_exact
-        return OutputFiles.parse(
-            formats, self.output, excerpts=self.excerpts, excerpts_exact=exact, video=video
-        )
+        names = ("excerpts", "excerpts_exact", "table", "group_by")
+        same: Any = {name: getattr(self, name) for name in names}
+        return OutputFiles.parse(formats, self.output, video=video, **same)
 
 
 @dataclass(frozen=True)
@@ -312,13 +313,24 @@ _OUTPUT = {
         "--format",
         "-f",
         "F,F...",
-        f"Files to write: {', '.join(WRITERS)}; mp4: the video with labels drawn in. Repeatable.",
+        f"Files to write: {', '.join(WRITERS)}; mp4: the video with labels drawn in; table: "
+        "--table table.csv; budget: time budgets of all inputs, budget.csv. Repeatable.",
+    ),
+    "table": option(
+        "--table",
+        "FILE",
+        "One table for all inputs, .csv or .parquet: a row per segment, or per classified video.",
     ),
     "output": OUTPUT_FOLDER,
     "json": option("--json", "Print one JSON document, or for several inputs one per line."),
 }
 _EXCERPTS = {
     "excerpts": option("--excerpts", "DIR", "Cut each segment out of the video into a file here."),
+    "group_by": option(
+        "--group-by",
+        "folder|PATTERN|LIST.csv:COLUMN",
+        "Group time budgets by folder, a pattern in paths, or a column of a list.",
+    ),
     "excerpts_exact": option("--excerpts-exact", "Re-encode excerpts for frame-accurate cuts."),
 }
 Output = Annotated[OutputOptions, Group("Output", _OUTPUT)]

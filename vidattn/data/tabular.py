@@ -47,7 +47,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "youtube_id": ("youtube_id", "video_id"),
 }
 """Purpose of a column -> its possible headers, in any case."""
-TIMELINE_COLUMNS = ("start_frame", "end_frame", "score")
+TIMELINE_COLUMNS = (
+    *("start_frame", "end_frame", "score", "confidence"),
+    *("start_hms", "end_hms", "duration_seconds", "roi"),
+)
 """What timelines in tables have beside times and labels."""
 EDGE, PLACE = (
     "start|begin|first|from|onset|end|stop|last|to|offset",

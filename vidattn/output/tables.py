@@ -35,7 +35,7 @@ def csv(timeline: Timeline) -> str:
         start, end = (f"{t:.3f}" for t in (s.window.start, s.window.stop))
         path, label = escape_cell(timeline.source), escape_cell(s.label)
         frames = s.start_frame, s.end_frame
-        rows.append(_csv_row((path, start, end, *frames, label, s.label_id, f"{s.score:.5f}")))
+        rows.append(csv_row((path, start, end, *frames, label, s.label_id, f"{s.score:.5f}")))
     return "".join(rows)
 
 
@@ -55,7 +55,7 @@ def escape_cell(text: str) -> str:
     return f"'{line}" if is_formula else line
 
 
-def _csv_row(cells: Iterable[object]) -> str:
+def csv_row(cells: Iterable[object]) -> str:
     """A line of RFC 4180, the same from every version of Python."""
     texts = ["" if cell is None else str(cell) for cell in cells]
     quoted = ['"' + t.replace('"', '""') + '"' if re.search('[",]', t) else t for t in texts]

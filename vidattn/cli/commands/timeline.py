@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,16 +17,21 @@ from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import read_labels
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
-from vidattn.errors import InputError, UsageError
+from vidattn.cli.terminal.progress import BatchPrinter, ProgressFollower
+from vidattn.errors import ExitCode, InputError, UsageError
+from vidattn.inference.batch.events import Failed
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.batch.runner import BatchRunner, Task
+from vidattn.io.text import count_noun
 from vidattn.timeline.pooling import Pool
 
 if TYPE_CHECKING:
+    from vidattn.inference.batch.inputs import VideoInput
+    from vidattn.inference.batch.outputs import OutputFiles
     from vidattn.inference.batch.runner import BatchEvents, Deliver
     from vidattn.timeline import Timeline
-    from vidattn.video import Opening
+    from vidattn.video import Limits, Opening
 
 
 @dataclass(frozen=True)
@@ -82,21 +88,62 @@ def timeline(
 
     Example: vidattn timeline match.vidattn.json --threshold 0.5 -f srt
     """
-    from vidattn.cli.terminal.progress import BatchPrinter
+    console, files = Console(quiet=quiet), output.files(video=changes.video)
+    saved = _find(inputs, console, cuts, changes)
+    unchanged = not settings and cuts is None and changes == TimelineChanges()
+    if files.tables and not files.formats and unchanged and not output.json:
+        return _tabulate(console, [one.path for one in saved], files)
+    job = BatchJob.create(saved, files)
+    show = partial(terminal.print_timeline, console, count=top)
+    return _change(
+        BatchPrinter(console, job, show, as_json=output.json), settings, cuts, changes, limits
+    )
+
+
+def _find(
+    inputs: Sequence[str],
+    console: Console,
+    cuts: tuple[float, ...] | None,
+    changes: TimelineChanges,
+) -> list[VideoInput]:
+    """The saved timelines. Raises UsageError where an option is for one of them."""
     from vidattn.inference.batch.inputs import TIMELINES, find_videos
+
+    saved = find_videos(inputs, console.note, TIMELINES)
+    if len(saved) != 1 and (cuts is not None or changes.video is not None):
+        name = "--video" if cuts is None else "--cuts"
+        raise UsageError(f"{name} is for one input, not {len(saved)}", hint="name one input")
+    return saved
+
+
+def _change(
+    printer: BatchPrinter,
+    settings: Mapping[str, Any],
+    cuts: tuple[float, ...] | None,
+    changes: TimelineChanges,
+    limits: Limits,
+) -> int:
     from vidattn.video import Prefetcher
 
-    console = Console(quiet=quiet)
-    videos = find_videos(inputs, console.note, TIMELINES)
-    if len(videos) != 1 and (cuts is not None or changes.video is not None):
-        name = "--video" if cuts is None else "--cuts"
-        raise UsageError(f"{name} is for one input, not {len(videos)}", hint="name one input")
-    job = BatchJob.create(videos, output.files(video=changes.video))
-    printer = BatchPrinter(
-        console, job, partial(terminal.print_timeline, console, count=top), as_json=output.json
-    )
     with Prefetcher(limits) as opening:
-        return printer.print(BatchRunner(job, Resegmenter(settings, cuts, changes, opening)).run())
+        task = Resegmenter(settings, cuts, changes, opening)
+        return printer.print(BatchRunner(printer.job, task).run())
+
+
+def _tabulate(console: Console, paths: Sequence[str], files: OutputFiles) -> int:
+    """Write tables of saved segments as they are."""
+    from vidattn.inference.batch.table import tabulate
+
+    failed = 0
+    with closing(ProgressFollower(console)) as follower:
+        for event in tabulate(paths, files):
+            follower.show(event)
+            if isinstance(event, Failed):
+                console.fail(event.error)
+                failed += 1
+    places = ", ".join(map(str, files.tables))
+    console.note(f"wrote {places}, of {count_noun(len(paths) - failed, 'timeline')}")
+    return ExitCode.INCOMPLETE if failed else ExitCode.DONE
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from vidattn.inference.batch.events import (
 from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.index import RunIndex
 from vidattn.inference.batch.inputs import file_size, renamed
+from vidattn.inference.batch.table import JobTables
 from vidattn.inference.events import Event, Finished, Scored, Started
 from vidattn.io.text import count_noun
 
@@ -169,7 +170,7 @@ class BatchPrinter:
             RunPosition(() if job.sources else job.paths, each=max(len(job.areas), 1)),
             time.monotonic(),
         )
-        self._index = RunIndex(job)
+        self._index, self._tables = RunIndex(job), JobTables(job)
         self._silent = False
         """Whether nobody reads standard output any more."""
 
@@ -203,6 +204,7 @@ class BatchPrinter:
             except StopRequested as stopped:
                 self._follower.close()
                 self._warn_of_stop(stopped)
+                self._write_tables()
                 raise
         if number := stop():
             self.console.warn(f"stopped; {self.done} of {self._total} are done")
@@ -230,6 +232,7 @@ class BatchPrinter:
 
     def summarize(self) -> int:
         """Print the numbers of results and failures; returns the exit code."""
+        self._write_tables()
         total, whole = self._results, self._counts["whole"]
         if (index := self._index.write()) is not None:
             self.console.note(f"wrote {index}, with links to all reports")
@@ -245,6 +248,10 @@ class BatchPrinter:
         if self.done:
             return ExitCode.INCOMPLETE
         return ExitCode.OUT_OF_MEMORY if self._starved else ExitCode.FAILED
+
+    def _write_tables(self) -> None:
+        for table in self._tables.write():
+            self.console.note(f"wrote {table}, of all results")
 
     def _warn_of_stop(self, stop: StopRequested) -> None:
         total = self._results
@@ -284,6 +291,7 @@ class BatchPrinter:
             for text in (*event.facts.warnings, *event.notes):
                 self.console.note(f"{event.source}: {text}")
         self._follower.show(event)
+        self._tables.take(event)
         match event:
             case InputStarted(path):
                 self._path = path

@@ -19,6 +19,7 @@ from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import RunKey
 from vidattn.inference.batch.runner import BatchEvents, Deliver, Task
+from vidattn.inference.batch.table import keep_tables
 from vidattn.inference.events import Finished
 from vidattn.inference.whole_video import describe_head, stream_whole_video
 from vidattn.models.classifier import Classifier
@@ -97,7 +98,7 @@ def classify_many(
     yield from map(Note, notes)
     classifier = find_classifier(classifier, options.frames)
     with Prefetcher(limits) as opening:
-        yield from classify_inputs(job, classifier, options, opening)
+        yield from keep_tables(classify_inputs(job, classifier, options, opening), job)
 
 
 def classify_inputs(

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from vidattn.errors import InputError, VidattnError
 from vidattn.inference.batch.events import reason_code
+from vidattn.inference.batch.groups import parse_groups
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.results import load_timeline
 from vidattn.io.files import is_file, read_file, write_atomically
@@ -32,6 +33,8 @@ class RunIndex:
             and job.output.folder is not None
             and "html" in job.output.formats
         )
+        how = job.output.group_by
+        self._group = None if how is None else parse_groups(how)
         self._entries: dict[tuple[str, str], IndexEntry] = {}
         """By path and area."""
         self._failures: dict[str, VidattnError] = {}
@@ -47,7 +50,8 @@ class RunIndex:
             )
             address = quote(report.encode("utf-8", "surrogateescape"))
             title = f"{path}: {roi}" if roi else path
-            self._entries[path, roi or ""] = IndexEntry.of(title, address, timeline)
+            group = self._group(timeline.source) if self._group else ""
+            self._entries[path, roi or ""] = IndexEntry.of(title, address, timeline, group)
 
     def fail(self, path: str, error: VidattnError) -> None:
         """Take a failure."""

@@ -63,6 +63,11 @@ class BatchJob:
                 "complete results are recognized by their json files, and none are written",
                 hint="add json to -f, or leave out --skip-existing and --retry-failed",
             )
+        if shard is not None and output.tables and "json" not in output.formats:
+            raise UsageError(
+                "the tables of a shard take the results of the others from their json files",
+                hint="add json to -f; or merge: vidattn timeline *.json --table FILE",
+            )
         mine = inputs if shard is None else select_shard(inputs, *parse_shard(shard))
         paths = tuple(one.path for one in mine)
         if watch and shard is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePath
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MP4 = "mp4"
 """The format of annotated videos; all others are text."""
+TABLE, BUDGET = "table", "budget"
+"""The formats of one table for all inputs, and of time budgets, each in a file of its own."""
+TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,18 @@ class OutputFiles:
     """Whether all excerpts are encoded anew, for frame-accurate edges."""
     video: str | None = None
     """Path of the video, if not the one in the timeline."""
+    table: Path | None = None
+    """File of one table for all inputs, csv or parquet."""
+    budget: Path | None = None
+    """File of the time budgets of all inputs, csv."""
+    group_by: str | None = None
+    """How time budgets group videos (`vidattn.inference.batch.groups`)."""
 
     def __post_init__(self) -> None:
+        if self.group_by is not None and self.budget is None:
+            raise UsageError("--group-by groups time budgets", hint="add -f budget")
+        if self.table is not None:
+            _require_table(self.table)
         if self.excerpts_exact and self.excerpts is None:
             raise UsageError("--excerpts-exact needs excerpts", hint="add --excerpts DIR")
         if self.video is not None and not self.has_videos:
@@ -54,8 +68,13 @@ class OutputFiles:
         excerpts: Path | None = None,
         excerpts_exact: bool = False,
         video: str | None = None,
+        table: Path | None = None,
+        group_by: str | None = None,
     ) -> OutputFiles:
-        """From formats: "json,srt,mp4" or a list of them; "" for none. Raises UsageError."""
+        """From formats: "json,srt,mp4" or a list of them; "" for none. Raises UsageError.
+
+        table: by default table.csv in the folder, if it is among the formats.
+        """
         from vidattn.output import WRITERS
 
         given = [formats] if isinstance(formats, str) else list(formats)
@@ -64,11 +83,20 @@ class OutputFiles:
         if not names and any(given):
             raise UsageError(f"-f {formats!r}: names no format")
         for name in names:
-            if name not in WRITERS and name != MP4:
-                known = ", ".join((*WRITERS, MP4))
+            if name not in WRITERS and name not in (MP4, TABLE, BUDGET):
+                known = ", ".join((*WRITERS, MP4, TABLE, BUDGET))
                 raise UsageError(f"-f {name}: no such format", hint=f"there are {known}")
-        texts = tuple(name for name in names if name != MP4)
-        return cls(texts, folder, MP4 in names, excerpts, excerpts_exact, video)
+        texts = tuple(name for name in names if name in WRITERS)
+        if table is None and TABLE in names:
+            table = (folder or Path()) / "table.csv"
+        budget = (folder or Path()) / "budget.csv" if BUDGET in names else None
+        videos = (MP4 in names, excerpts, excerpts_exact, video)
+        return cls(texts, folder, *videos, table, budget, group_by)
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """The files about all inputs."""
+        return tuple(place for place in (self.table, self.budget) if place is not None)
 
     @property
     def has_videos(self) -> bool:
@@ -96,6 +124,8 @@ class OutputFiles:
             require_writable(self.folder or Path())
         if self.excerpts is not None:
             require_writable(self.excerpts)
+        for place in self.tables:
+            require_writable(place.parent)
 
 
 def write_files(
@@ -129,3 +159,13 @@ def require_writable(folder: Path) -> None:
     with writing(folder, hint="choose a folder that can be written with -o"):
         make_folder(folder)
         TemporaryFile(dir=folder).close()
+
+
+def _require_table(path: Path) -> None:
+    """Raise UsageError for a table that cannot be made here."""
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise UsageError(f"--table {path}: is neither .csv nor .parquet")
+    if path.suffix.lower() == ".parquet" and find_spec("pyarrow") is None:
+        raise UsageError(
+            f"--table {path}: pyarrow is not installed", hint="pip install 'vidattn[parquet]'"
+        )

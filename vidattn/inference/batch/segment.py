@@ -21,6 +21,7 @@ from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
 from vidattn.inference.batch.runner import STOPS, BatchEvents, Deliver, Task
+from vidattn.inference.batch.table import keep_tables
 from vidattn.inference.events import (
     Finished,
     Scored,
@@ -144,7 +145,7 @@ def segment_many(
 
     paths: a file, folder or pattern, or several (`vidattn.inference.batch.inputs.find_videos`).
     Each video gets files in `out`, of formats such as
-    "json,srt,html,mp4" or a list of them. skip_existing: skips
+    "json,srt,html,mp4" or a list of them; table: one table.csv for all. skip_existing: skips
     inputs with a complete result of the same model and settings, and resumes interrupted ones.
     retry_failed: as skip_existing, and retries inputs that failed. shard: "I/N", for one of N
     machines. rois: areas of the picture, "X,Y,W,H" by name, each with results of its own from one
@@ -170,7 +171,7 @@ def segment_many(
     classifier = find_classifier(classifier, options.windowing.frames)
     yield from map(Note, notes)
     with Prefetcher(limits) as opening:
-        yield from segment_inputs(job, classifier, options, opening)
+        yield from keep_tables(segment_inputs(job, classifier, options, opening), job)
 
 
 def segment_inputs(

@@ -36,17 +36,8 @@ HOUR = 3600.0
 LONGEST_TABLE = 400
 """Rows in the page before its script runs, and without it."""
 SCRIPTS = (
-    *(
-        "theme.js",
-        "dom.js",
-        "segments.js",
-        "plot.js",
-        "list.js",
-        "save.js",
-        "edits.js",
-        "editor.js",
-    ),
-    *("controls.js", "report.js"),
+    *("theme.js", "dom.js", "segments.js", "plot.js", "list.js", "save.js", "budget.js"),
+    *("edits.js", "editor.js", "controls.js", "report.js"),
 )
 SLIDERS = ("smooth", "kernel", "threshold", "min_duration", "switch_cost", "leave", "merge_gap")
 

@@ -1,8 +1,8 @@
-"""The page of a batch run: every video with a ribbon of its labels, totals, and failures."""
+"""The page of a batch run: time budgets, every video with its labels over time, and failures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,18 @@ from vidattn.output.report.assets import reveal
 from vidattn.output.report.layout import Drawing, Link, Section, ShareBar, render_page
 from vidattn.output.text import format_time
 from vidattn.timeline import Timeline
+from vidattn.timeline.budget import LabelBudget, Observation, time_budget
 from vidattn.timeline.palette import color_slots
+from vidattn.timeline.segments import BACKGROUND, covered_spans
 
 MAIN = 3
 """Labels that are named beside a ribbon."""
+MOST_COLUMNS = 8
+"""Labels in the table of groups."""
+MOST_RASTER = 100
+"""Videos in the ethogram."""
+WIDTH, LEFT, ROW, NAME = 1040, 240, 16, 34
+"""Of the ethogram in pixels, the place of names, and their most characters."""
 
 
 @dataclass(frozen=True)
@@ -33,32 +41,35 @@ class IndexEntry:
     """Start, stop and label of each segment."""
     lost: tuple[str, ...]
     """Reason codes of spans that could not be read."""
+    gaps: tuple[tuple[float, float], ...] = ()
+    """These spans, in seconds."""
+    group: str = ""
+    """The group of the video, where videos are grouped."""
 
     @classmethod
-    def of(cls, name: str, address: str, timeline: Timeline) -> IndexEntry:
+    def of(cls, name: str, address: str, timeline: Timeline, group: str = "") -> IndexEntry:
         """The entry of a timeline."""
         part = timeline.part.start, timeline.part.stop
         spans = tuple((s.window.start, s.window.stop, s.label_id) for s in timeline.segments)
         lost = tuple(sorted({code for _, code in timeline.unreadable}))
-        return cls(name, address, part, timeline.labels, spans, lost)
+        gaps = tuple((w.start, w.stop) for w in covered_spans(w for w, _ in timeline.unreadable))
+        return cls(name, address, part, timeline.labels, spans, lost, gaps, group)
 
-
-@dataclass
-class _Total:
-    """What a label has in all videos."""
-
-    seconds: float = 0.0
-    segments: int = 0
-    videos: int = 0
+    def observe(self) -> Observation:
+        """The segments as time budgets take them."""
+        names = ((a, b, BACKGROUND if k is None else self.labels[k]) for a, b, k in self.spans)
+        return Observation.of(self.part, names, self.gaps)
 
 
 def index_page(
     title: str, entries: Sequence[IndexEntry], failures: Sequence[tuple[str, str, str]]
 ) -> str:
     """The page of a run. failures: name, reason code and message of the videos without a result."""
-    totals = _sum_labels(entries)
+    observations = [entry.observe() for entry in entries]
+    budget = time_budget(observations)
     labels = list(dict.fromkeys(label for entry in entries for label in entry.labels))
-    weights = np.array([totals[label].seconds if label in totals else 0.0 for label in labels])
+    seconds = {row.label: row.seconds for row in budget}
+    weights = np.array([seconds.get(label, 0.0) for label in labels])
     colors = dict(zip(labels, color_slots(labels, weights), strict=True))
     length = sum(entry.part[1] - entry.part[0] for entry in entries)
     facts = [f"{len(entries)} videos", format_time(length, hours=True, decimals=0)]
@@ -68,26 +79,95 @@ def index_page(
         head=("video", "length", "labels", "most of the time"),
         rows=[_video_row(entry, colors) for entry in entries],
     )
-    sections = [Section("Labels", head=TOTALS, rows=list(_total_rows(totals, colors))), videos]
+    sections = [
+        Section("Time budget", BUDGET_NOTE, head=BUDGET, rows=_budget_rows(budget, colors)),
+        _group_section(entries, observations, budget),
+        Section("Ethogram", _raster_note(len(entries)), _draw_raster(entries, colors)),
+        videos,
+    ]
     if failures:
         sections.insert(0, Section("Failures", head=("video", "reason", "message"), rows=failures))
-    return render_page(title, facts, [section for section in sections if section.rows])
+    return render_page(title, facts, [one for one in sections if one.rows or one.drawing])
 
 
-TOTALS = ("label", "share of the time", "time", "segments", "videos")
+BUDGET = "label", "share", "time", "segments", "videos", "mean", "median", "first after"
+BUDGET_NOTE = (
+    "Share: of the time that was seen. First after: from the start of a video to the first "
+    "segment, as the mean over the videos that have the label."
+)
 
 
-def _sum_labels(entries: Sequence[IndexEntry]) -> dict[str, _Total]:
-    totals: dict[str, _Total] = {}
-    for entry in entries:
+def _budget_rows(
+    budget: Sequence[LabelBudget], colors: Mapping[str, int]
+) -> list[tuple[str | ShareBar, ...]]:
+    def row(one: LabelBudget) -> tuple[str | ShareBar, ...]:
+        color = f"k{colors[one.label]}" if one.label in colors else "none"
+        return (
+            one.label,
+            ShareBar(one.share, f"{100 * one.share:.1f} %", color),
+            format_time(one.seconds, hours=True, decimals=0),
+            *(str(one.count), str(one.videos)),
+            *(f"{seconds:.2f} s" for seconds in (one.mean_seconds, one.median_seconds)),
+            format_time(one.latency_seconds, hours=True),
+        )
+
+    return [row(one) for one in budget]
+
+
+def _group_section(
+    entries: Sequence[IndexEntry],
+    observations: Sequence[Observation],
+    budget: Sequence[LabelBudget],
+) -> Section:
+    """The share of the longest labels in each group; empty without groups."""
+    groups: dict[str, list[Observation]] = {}
+    for entry, one in zip(entries, observations, strict=True):
+        if entry.group:
+            groups.setdefault(entry.group, []).append(one)
+    labels = [row.label for row in budget[:MOST_COLUMNS]]
+    rows = []
+    for name in sorted(groups):
+        shares = {row.label: row.share for row in time_budget(groups[name])}
+        seen = format_time(sum(one.seconds for one in groups[name]), hours=True, decimals=0)
+        cells = (f"{100 * shares.get(label, 0.0):.1f} %" for label in labels)
+        rows.append((name, str(len(groups[name])), seen, *cells))
+    return Section("Groups", head=("group", "videos", "time", *labels), rows=rows)
+
+
+def _raster_note(count: int) -> str:
+    some = f" The first {MOST_RASTER} of {count} videos." if count > MOST_RASTER else ""
+    return f"A row for each video, all from their start on one scale of time.{some}"
+
+
+def _draw_raster(entries: Sequence[IndexEntry], colors: Mapping[str, int]) -> str:
+    """The segments of all videos over time: one path for each color."""
+    shown = entries[:MOST_RASTER]
+    longest = max((entry.part[1] - entry.part[0] for entry in shown), default=0.0)
+    if not longest:
+        return ""
+    scale, bottom = (WIDTH - LEFT) / longest, ROW * len(shown)
+    paths: dict[str, list[str]] = {}
+    names = []
+    for i, entry in enumerate(shown):
+        short = entry.name if len(entry.name) <= NAME else f"…{entry.name[1 - NAME :]}"
+        text = f'<text x="{LEFT - 8}" y="{ROW * i + ROW - 4}" text-anchor="end">'
+        names.append(f"{text}{escape(reveal(short))}</text>")
         for start, stop, label in entry.spans:
-            if label is not None:
-                total = totals.setdefault(entry.labels[label], _Total())
-                total.seconds += stop - start
-                total.segments += 1
-        for label in {label for _, _, label in entry.spans} - {None}:
-            totals[entry.labels[label or 0]].videos += 1
-    return totals
+            color = "none" if label is None else f"k{colors[entry.labels[label]]}"
+            left, right = (LEFT + scale * (t - entry.part[0]) for t in (start, stop))
+            path = f"M{left:.1f} {ROW * i + 2}H{right:.1f}V{ROW * i + ROW - 2}H{left:.1f}Z"
+            paths.setdefault(color, []).append(path)
+    body = "".join(f'<path class="{color}" d="{"".join(d)}"/>' for color, d in paths.items())
+    marks = "".join(
+        f'<text class="soft" x="{LEFT + (WIDTH - LEFT) * k / 4:.0f}" y="{bottom + 16}" '
+        f'text-anchor="{anchor}">{format_time(longest * k / 4, hours=True, decimals=0)}</text>'
+        for k, anchor in enumerate(("start", "middle", "middle", "middle", "end"))
+    )
+    return (
+        f'<svg class="raster" viewBox="0 0 {WIDTH} {bottom + 20}" width="{WIDTH}" '
+        f'height="{bottom + 20}" role="img" aria-label="Labels of {len(shown)} videos over time">'
+        f"{body}{''.join(names)}{marks}</svg>"
+    )
 
 
 def _video_row(entry: IndexEntry, colors: dict[str, int]) -> tuple[str | Link | Drawing, ...]:
@@ -116,14 +196,3 @@ def _draw_ribbon(entry: IndexEntry, colors: dict[str, int]) -> Drawing:
         f'<svg class="ribbon" viewBox="0 0 1000 9" preserveAspectRatio="none" role="img" '
         f'aria-label="Labels of {escape(reveal(entry.name))} over time">{body}</svg>'
     )
-
-
-def _total_rows(
-    totals: dict[str, _Total], colors: dict[str, int]
-) -> Iterator[tuple[str | ShareBar, ...]]:
-    whole = sum(total.seconds for total in totals.values()) or 1.0
-    for label, total in sorted(totals.items(), key=lambda row: -row[1].seconds):
-        share = total.seconds / whole
-        bar = ShareBar(share, f"{100 * share:.1f} %", f"k{colors[label]}")
-        time = format_time(total.seconds, hours=True, decimals=0)
-        yield label, bar, time, str(total.segments), str(total.videos)

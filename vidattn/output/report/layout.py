@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vidattn.output.report.assets import load_template, read_asset, reveal, security_policy
 
-NUMBER = r"[-+]?[\d.,:]+(e[-+]\d+)?( %)?"
+NUMBER = r"[-+]?[\d.,:]+(e[-+]\d+)?( %| s)?"
 """Pattern of right-aligned cells."""
 
 

@@ -40,7 +40,7 @@
     at, data, timeline, duration, saved, state, range, isPart, video, clock, percent, nameOf, colorOf, scoreOf, matches, wide,
     names, colors, segmentAt, go, play, zoom, select, point, scheduleUpdate, update, save,
   };
-  Object.assign(page, Plot(page), List(page));
+  Object.assign(page, Plot(page), List(page), Budget(page));
   const { skyline, ribbon, tracks, table, redraw, measure } = page;
 
   function zoom(factor, around = range.holds(state.now) ? state.now : (range.from + range.to) / 2) {
@@ -142,6 +142,7 @@
     ribbon();
     tracks();
     summary();
+    page.budget();
     clearTimeout(waiting);
     waiting = setTimeout(table, 60);
   }

@@ -1,0 +1,67 @@
+"""Groups of videos: by folder, by a pattern in their paths, or by a column of a list."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePath
+
+from vidattn.data.tabular import COLUMNS
+from vidattn.errors import DataError, UsageError
+from vidattn.io.files import is_file, read_file, reading
+
+NONE = "none"
+"""The group of videos that belong to no other."""
+
+
+def parse_groups(how: str) -> Callable[[str], str]:
+    """From "folder", a regular expression, or "LIST.csv:COLUMN" to the group of any path.
+
+    A pattern gives its first group, or all that it matches. A list names videos by path, or by name
+    where that is unique. Raises UsageError for a bad pattern and DataError for a bad list.
+    """
+    if how == "folder":
+        return lambda path: str(PurePath(path).parent)
+    place, _, column = how.rpartition(":")
+    if place and is_file(place):
+        return _by_column(_read_column(Path(place), column))
+    try:
+        pattern = re.compile(how)
+    except re.error as error:
+        raise UsageError(
+            f"--group-by {how!r}: neither folder, LIST.csv:COLUMN nor a pattern: {error}"
+        ) from None
+    return lambda path: _match(pattern, path) or NONE
+
+
+def _match(pattern: re.Pattern[str], path: str) -> str | None:
+    found = pattern.search(path)
+    return None if found is None else found[1] if pattern.groups else found[0]
+
+
+def _read_column(place: Path, column: str) -> dict[str, str]:
+    """The values of a column by path."""
+    with reading(place, DataError):
+        text = read_file(place).decode("utf-8-sig", "replace")
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    names = {name.strip().casefold(): name for name in rows.fieldnames or ()}
+    path = next((names[name] for name in COLUMNS["path"] if name in names), None)
+    if path is None or column.strip().casefold() not in names:
+        missing = "path" if path is None else column
+        raise DataError(f"{place}: has no column {missing!r}", hint=f"it has {', '.join(names)}")
+    group = names[column.strip().casefold()]
+    return {row[path]: row[group] or NONE for row in rows if row[path] and row[group] is not None}
+
+
+def _by_column(groups: Mapping[str, str]) -> Callable[[str], str]:
+    by_name: dict[str, set[str]] = {}
+    for path, group in groups.items():
+        by_name.setdefault(PurePath(path).name, set()).add(group)
+
+    def find(path: str) -> str:
+        named = by_name.get(PurePath(path).name, set())
+        return groups.get(path) or (next(iter(named)) if len(named) == 1 else NONE)
+
+    return find

@@ -1,0 +1,140 @@
+"""Rows of tables of many videos: segments, classified videos, or time budgets.
+
+Rows are made of documents (`vidattn.timeline.document`), so that saved segments need neither their
+scores nor a model. Times count from the start of the file, as players do, in seconds and as
+HH:MM:SS; units stand in the names of the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from vidattn.output.tables import csv_row, escape_cell
+from vidattn.output.text import round_ticks
+from vidattn.timeline.budget import Observation, time_budget
+from vidattn.timeline.quantize import unpack_scores
+
+Document = Mapping[str, Any]
+Text = Callable[[str], str]
+Cells = list[str | int | None]
+
+SEGMENT_COLUMNS = {
+    "path": "string",
+    "start_seconds": "double",
+    "end_seconds": "double",
+    "start_hms": "string",
+    "end_hms": "string",
+    "duration_seconds": "double",
+    "label": "string",
+    "score": "double",
+    "confidence": "double",
+    "start_frame": "int64",
+    "end_frame": "int64",
+    "roi": "string",
+}
+"""Columns of a table of segments, which `compare` and `train` read, and their types in parquet;
+`roi` is the name of the area, of several in one picture."""
+VIDEO_COLUMNS = {
+    "path": "string",
+    "duration_seconds": "double",
+    "duration_hms": "string",
+    "seen_percent": "double",
+    "reasons": "string",
+    "label": "string",
+    "score": "double",
+    "roi": "string",
+}
+"""The same of a table of videos; `reasons` are codes of what could not be read. A column
+`score_LABEL` for each label follows."""
+
+
+def table_columns(document: Document, text: Text = escape_cell) -> dict[str, str]:
+    """The columns of the table that a document is a part of, and their types in parquet."""
+    if document["task"] == "segment":
+        return SEGMENT_COLUMNS
+    labels = document["scores"]["labels"]
+    return VIDEO_COLUMNS | {text(f"score_{label}"): "double" for label in labels}
+
+
+def table_rows(document: Document, text: Text = escape_cell) -> Iterator[Cells]:
+    """The rows of a document: its segments, or the video if that was classified.
+
+    Times have 3 decimals and scores 5; None where nothing is known. text: applied to paths and
+    labels; by default spreadsheets run none of them as a formula.
+    """
+    if document["task"] != "segment":
+        yield _video_row(document, text)
+        return
+    offset = document["input"].get("start_offset") or 0.0
+    path = text(document["input"]["path"])
+    for row in document["segments"]:
+        start, end = row["start"] + offset, row["end"] + offset
+        sure = row.get("confidence")
+        times = [f"{start:.3f}", f"{end:.3f}", hms(start), hms(end), f"{end - start:.3f}"]
+        scores = [f"{row['score']:.5f}", None if sure is None else f"{sure:.5f}"]
+        frames = row["start_frame"], row["end_frame"]
+        yield [path, *times, text(row["label"]), *scores, *frames, _roi(document, text)]
+
+
+def failed_row(path: str, code: str, columns: int, text: Text = escape_cell) -> Cells:
+    """The row of a video that could not be classified."""
+    row: Cells = [text(path), None, None, None, code]
+    return row + [None] * (columns - len(row))
+
+
+def _video_row(document: Document, text: Text) -> Cells:
+    source, coverage, saved = document["input"], document["coverage"], document["scores"]
+    scores = unpack_scores(saved, len(saved["labels"]))
+    known = len(scores) > 0
+    best = document["segments"][0] if known else None
+    return [
+        text(source["path"]),
+        f"{source['duration']:.3f}",
+        hms(source["duration"]),
+        f"{100 * coverage['fraction']:.3f}",
+        " ".join(sorted(set(coverage["reasons"]))),
+        text(best["label"]) if best else None,
+        f"{best['score']:.5f}" if best else None,
+        _roi(document, text),
+        *([f"{score:.5f}" for score in scores[0].tolist()] if known else [None] * scores.shape[1]),
+    ]
+
+
+def _roi(document: Document, text: Text) -> str:
+    """The name of the area, of several in one picture."""
+    return text(document["settings"].get("roi") or "")
+
+
+def hms(seconds: float) -> str:
+    """HH:MM:SS.mmm, which sorts as text and is a time to spreadsheets."""
+    whole, rest = divmod(round_ticks(seconds, 3), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{rest:03d}"
+
+
+def csv_lines(rows: Iterable[Iterable[object]]) -> bytes:
+    """Rows as lines of CSV in UTF-8."""
+    return "".join(map(csv_row, rows)).encode("utf-8", "backslashreplace")
+
+
+BUDGET_COLUMNS = (
+    *("scope", "name", "seen_seconds", "label", "videos", "count", "total_seconds", "total_hms"),
+    *("share_percent", "mean_seconds", "median_seconds", "latency_seconds"),
+)
+"""Columns of time budgets; a column `to_LABEL` for each label follows: how often it came next."""
+
+
+def budget_rows(
+    scopes: Iterable[tuple[str, str, Sequence[Observation]]], labels: Sequence[str]
+) -> Iterator[Cells]:
+    """A row for each label of each scope: all, a group or a video, with its name."""
+    for scope, name, observations in scopes:
+        seen = sum(one.seconds for one in observations)
+        for row in time_budget(observations):
+            times = (row.mean_seconds, row.median_seconds, row.latency_seconds)
+            yield [
+                *(scope, escape_cell(name), f"{seen:.3f}", escape_cell(row.label)),
+                *(row.videos, row.count, f"{row.seconds:.3f}", hms(row.seconds)),
+                *(f"{100 * row.share:.3f}", *(f"{time:.3f}" for time in times)),
+                *(row.followers.get(label, 0) for label in labels),
+            ]
