@@ -15,8 +15,10 @@ from vidattn.evaluation import benchmark
 def test_all_counts_the_models_of_the_paper_and_runs_nothing(vidattn: Run) -> None:
     done = vidattn("bench", "--model", "all")
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert "divided 8 x 224 121.4 M 121.4 0.59 0.59 78.0 59.5" in rows
-    assert "divided, L 96 x 224 121.5 M 7.14 7.14 80.7 62.3" in rows
+    assert "divided 8 x 224 3 121.4 M 121.4 0.59 0.59 78.0 59.5" in rows
+    assert "divided, L 96 x 224 3 121.5 M 7.14 7.14 80.7 62.3" in rows
+    assert "i3d-r50 8 x 256 30 28.0 M 28.0 1.11 1.11 73.4" in rows
+    assert "slowfast-r50 32 x 256 30 34.6 M 34.6 1.97 1.97 76.4 61.7" in rows
 
 
 def test_an_unknown_model_is_an_error_that_suggests_one(vidattn: Run) -> None:

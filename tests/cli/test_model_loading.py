@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.helpers import Run
-from vidattn.cli.model_loading import load_model
+from vidattn.cli.model_loading import default_views, load_model
 from vidattn.cli.option_groups import ModelOptions
+from vidattn.config import ViewConfig
 from vidattn.weights import download
 
 
@@ -72,3 +73,19 @@ def test_a_stand_in_for_the_default_is_a_warning_everywhere(
     done = quick("classify", video, "--offline", "--json")
     assert done.stderr.count(text) == 1
     assert json.loads(done.stdout)["warnings"][0] == warning
+
+
+def test_views_are_those_of_the_recipe_or_of_the_published_score() -> None:
+    views = {
+        name: (found.spatial, found.clips)
+        for name in ("motion-tiny", "slowfast-k400", "tsm-ssv2", "stam-16-k400", "timesformer-k400")
+        for found in [default_views(name)]
+    }
+    assert views.pop("motion-tiny") == (1, 1)
+    assert views == {
+        "slowfast-k400": (3, 10),
+        "tsm-ssv2": (3, 2),
+        "stam-16-k400": (1, 1),
+        "timesformer-k400": (3, 1),
+    }
+    assert default_views(None) == default_views("timesformer-howto100m-8") == ViewConfig()

@@ -13,6 +13,8 @@ from vidattn.data.sampling import (
     official_bins,
     official_dense,
     parse_views,
+    tsm_bins,
+    tsm_dense,
     views,
     windows,
 )
@@ -25,6 +27,8 @@ SAMPLERS: dict[str, Callable[[int, int], Any]] = {
     "official dense": lambda n, t: official_dense(n, 32, t, 29.97),
     "official dense, third view": lambda n, t: official_dense(n, 4, t, 25, view=2, views=3),
     "official bins": official_bins,
+    "tsm bins": tsm_bins,
+    "start of each bin": lambda n, t: tsm_bins(n, t, 1),
     "random official bins": lambda n, t: official_bins(n, t, np.random.default_rng(0)),
 }
 
@@ -83,6 +87,35 @@ def test_official_views_start_where_the_official_code_starts_them() -> None:
     assert starts == [0, 14, 29]
     with pytest.raises(UsageError, match="view 3 is not one of 3"):
         official_dense(8, 32, 300, 30, view=3, views=3)
+
+
+@pytest.mark.parametrize(
+    "total, fps, frames, rate, clip, expected",
+    [
+        (300, 30, 8, 8, 0, [0, 9, 18, 27, 36, 45, 54, 63]),
+        (300, 30, 8, 8, 1, [23, 32, 41, 50, 59, 68, 77, 86]),
+        (300, 30, 8, 8, 9, [212, 221, 230, 239, 248, 257, 266, 275]),
+        (250, 25, 16, 5, 9, [165, 169, 173, 178, 182, 186, 191, 195, 200]),
+        (40, 30, 8, 8, 3, [0, 9, 18, 27, 36, 39, 39, 39]),
+    ],
+)
+def test_ten_clips_are_those_of_the_code_of_slowfast(
+    total: int, fps: float, frames: int, rate: float, clip: int, expected: list[int]
+) -> None:
+    indices = official_dense(frames, rate, total, fps, view=clip, views=10)
+    assert list(indices)[: len(expected)] == expected
+
+
+def test_the_clips_of_tsm_are_those_of_its_code() -> None:
+    assert list(tsm_bins(8, 50)) == [3, 9, 15, 21, 28, 34, 40, 46]
+    assert list(tsm_bins(8, 50, 1)) == [0, 6, 12, 18, 25, 31, 37, 43]
+    assert list(tsm_bins(16, 37)) == [1, 3, 5, 8, 10, 12, 15, 17, 19, 21, 24, 26, 28, 31, 33, 35]
+    assert list(tsm_bins(8, 5)) == [0, 0, 1, 2, 2, 3, 4, 4]
+    dense = [tsm_dense(8, 300, clip) for clip in range(10)]
+    assert list(dense[0]) == [0, 8, 16, 24, 32, 40, 48, 56]
+    assert list(dense[1]) == [26, 34, 42, 50, 58, 66, 74, 82]
+    assert list(dense[9]) == [236, 244, 252, 260, 268, 276, 284, 292]
+    assert list(tsm_dense(8, 40)) == [0, 8, 16, 24, 32, 0, 8, 16]
 
 
 @pytest.mark.parametrize("fps", [0, -30, float("nan")])

@@ -7,9 +7,10 @@ import sys
 import pytest
 import torch
 
-from vidattn.config import StamConfig, TimeSformerConfig
+from vidattn.config import Conv2dConfig, StamConfig, TimeSformerConfig
 from vidattn.errors import WeightsError
 from vidattn.evaluation import benchmark
+from vidattn.evaluation.published import PAPER, Published
 from vidattn.inference import scorer
 from vidattn.models.device import Runtime
 from vidattn.models.flops import count_macs
@@ -24,14 +25,39 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "SIDE", 64)
 
 
-@pytest.mark.parametrize("row", benchmark.PAPER, ids=lambda row: row.name)
-def test_counts_are_those_the_paper_prints(row: benchmark.Published) -> None:
+ELSEWHERE = {
+    "stam-16": "linear layers alone",
+    "stam-64": "linear layers alone",
+    "slowfast-r101-nl": "7.0 where 7.3 are counted",
+    "msnet-r50": "24.6 M where its code has 23.9 M",
+}
+"""Rows in which the papers print other numbers, and what these are."""
+
+
+@pytest.mark.parametrize("row", PAPER, ids=lambda row: row.name)
+def test_counts_are_those_the_papers_print(row: Published) -> None:
+    off = []
     if row.parameters is not None:
-        assert benchmark.count_parameters(row.config) / 1e6 == pytest.approx(
-            row.parameters, abs=0.06
-        )
+        millions = benchmark.count_parameters(row.config) / 1e6
+        off.append(abs(millions - row.parameters) > 0.06)
     if row.tera is not None:
-        assert 3 * count_macs(row.config) / 1e12 == pytest.approx(row.tera, abs=0.006)
+        tera = row.views * count_macs(row.config, size=row.side) / 1e12
+        off.append(abs(tera - row.tera) > max(0.006, 0.015 * row.tera))
+    assert any(off) == (row.name in ELSEWHERE)
+
+
+def test_every_name_of_the_catalog_has_a_shape() -> None:
+    assert benchmark.find_config("x3d-m-k400").frames == 16
+    assert benchmark.find_config("tsm-ssv2").classes == 174
+    assert isinstance(benchmark.find_config("stam-16-k400"), StamConfig)
+
+
+def test_a_network_of_convolutions_is_measured() -> None:
+    tiny = Conv2dConfig("tsm", classes=3, frames=4, size=32, width=8, blocks=(1, 1, 1, 1))
+    subject, row = benchmark.benchmark("tiny", tiny, rounds=1, runtime=Runtime("cpu"))
+    assert isinstance(subject, benchmark.Subject)
+    assert isinstance(row, benchmark.Measurement)
+    assert (row.way, row.precision) == ("vidattn", "fp32")
 
 
 def test_every_way_is_measured_and_agrees_with_the_plain_model() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.data.conftest import CLASSES, write_classes, write_frames
-from vidattn.config import ClipConfig, TimeSformerConfig, ViewConfig
+from vidattn.config import ClipConfig, Conv2dConfig, TimeSformerConfig, ViewConfig
 from vidattn.data.batch import Batch
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets.registry import open_dataset
@@ -24,10 +25,11 @@ from vidattn.evaluation.dataset import (
     evaluate_dataset,
 )
 from vidattn.inference import stream
-from vidattn.models.classifier import Classifier
+from vidattn.models.classifier import Classifier, build_model
 from vidattn.models.device import Runtime
 from vidattn.models.timesformer import TimeSformer
 from vidattn.types import Item, Window
+from vidattn.video import open_video
 
 CENTER = ViewConfig(1, 1)
 CPU = Runtime(device="cpu", batch_size=2)
@@ -253,6 +255,25 @@ def test_official_sampling_has_official_frames(
         ]
     ]
     assert model.shown == expected
+
+
+@pytest.mark.parametrize("method", ["dense", "bins"])
+def test_networks_over_frames_get_the_frames_of_the_code_of_tsm(
+    tmp_path: Path, method: Literal["dense", "bins"]
+) -> None:
+    path = write_frames(tmp_path / "a.mp4", np.zeros((70, 32, 32, 3), np.uint8))
+    source = LabeledDataset("a", tmp_path, "val", CLASSES, (Item(str(path), 0, None),))
+    config = Conv2dConfig("tsm", 2, 8, 32, width=8, blocks=(1, 1, 1, 1))
+    clip = replace(CLIP, frames=8, train_sampling=method)
+    network = Classifier(build_model(config).eval(), clip, CLASSES)
+    evaluator = DatasetEvaluator(network, source, ViewConfig(1, 2), sampling="official")
+    with open_video(str(path)) as video:
+        planned = evaluator.planner(video, Window(0, video.duration))
+    expected = {
+        "dense": [(*range(0, 64, 8),), (*range(6, 70, 8),)],
+        "bins": [(4, 13, 21, 30, 39, 48, 56, 65), (0, 8, 17, 26, 35, 43, 52, 61)],
+    }
+    assert [view.indices for view in planned] == expected[method]
 
 
 class Brightest(nn.Module):

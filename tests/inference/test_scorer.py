@@ -8,9 +8,16 @@ import pytest
 import torch
 
 from tests.helpers import tiny_classifier
-from vidattn.config import ClipConfig, TimeSformerConfig
+from vidattn.config import (
+    ClipConfig,
+    Conv2dConfig,
+    Conv3dConfig,
+    ModelConfig,
+    TimeSformerConfig,
+)
+from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer, batch_size_of
-from vidattn.models.classifier import Classifier
+from vidattn.models.classifier import Classifier, build_model
 from vidattn.models.device import Runtime
 from vidattn.models.timesformer import TimeSformer
 
@@ -75,3 +82,27 @@ def test_batches_on_a_cpu_are_small_for_large_models(
 def test_a_model_of_unknown_cost_gets_batches_of_eight(classifier: Classifier) -> None:
     other = replace(classifier, model=torch.nn.Flatten())
     assert batch_size_of(other, Runtime("cpu"), 4) == 8
+
+
+NETWORKS: dict[str, ModelConfig] = {
+    "i3d": Conv3dConfig("i3d", 3, 4, 32, stem=8, widths=(8, 8, 8, 8), blocks=(1, 1, 1, 1)),
+    "tsm": Conv2dConfig("tsm", 3, 4, 32, width=8, blocks=(1, 1, 1, 1)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_convolutions_embed_run_in_bf16_and_refuse_int8(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(NETWORKS[name]).eval()
+    classifier = Classifier(model, CLIP, ("a", "b", "c"))
+    clips = list(torch.randn(3, 3, 4, 32, 32))
+    exact = torch.stack(Scorer(classifier, Runtime("cpu", "fp32"))(clips))
+    low = torch.stack(Scorer(classifier, Runtime("cpu", "bf16"))(clips))
+    torch.testing.assert_close(low, exact, rtol=0, atol=0.05)
+    scorer = Scorer(classifier, Runtime("cpu", "fp32"), embeddings=True)
+    both = torch.stack(scorer.classify_frames([clip.transpose(0, 1) for clip in clips]))
+    with torch.no_grad():
+        vectors = model.embeddings(torch.stack(clips))  # type: ignore[arg-type]
+    torch.testing.assert_close(both, torch.cat([exact, vectors], dim=1), rtol=0, atol=1e-5)
+    with pytest.raises(UsageError, match="--precision int8: not for a"):
+        Scorer(classifier, Runtime("cpu", "int8"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.parsers import join_areas
+from vidattn.config import ViewConfig
 from vidattn.errors import InputError, UsageError, WeightsError
 from vidattn.io.files import read_file, reading
 from vidattn.io.text import count_noun
@@ -209,3 +210,16 @@ def read_labels(path: Path, known: Sequence[str]) -> tuple[str, ...]:
             hint="one per line, in order; or lines of old name, tab, new name for some",
         )
     return tuple(names)
+
+
+def default_views(model: str | None) -> ViewConfig:
+    """The views of the recipe that trained a model, or of its published score, or 3x1."""
+    from vidattn.data.sampling import parse_views
+    from vidattn.weights.catalog import CATALOG
+    from vidattn.weights.loading import read_training_recipe
+
+    recipe = read_training_recipe(model) if model else None
+    if recipe is not None:
+        return recipe.views
+    entry = CATALOG.get(model or "")
+    return parse_views(entry.views) if entry and entry.views != "tiled" else ViewConfig()

@@ -29,6 +29,8 @@ SAME_INSTANT = 1e-6
 """Seconds. A frame that little after a time counts as on screen, so that k / fps finds frame k
 however the division was rounded."""
 MAX_WINDOWS = 10_000_000
+TSM_SPAN = 64
+"""Frames that a dense clip of TSM covers."""
 CROPS: dict[int, tuple[Crop, ...]] = {1: ("center",), 3: ("start", "center", "stop")}
 """Number of spatial crops -> their places, in the order of the published code."""
 
@@ -76,6 +78,30 @@ def official_bins(frames: int, total: int, rng: np.random.Generator | None = Non
     edges = np.round((total - 1) / frames * np.arange(frames + 1)).astype(np.int64)
     low, high = edges[:-1], edges[1:]
     return (low + high) // 2 if rng is None else rng.integers(low, high, endpoint=True)
+
+
+def tsm_bins(frames: int, total: int, clip: int = 0) -> Indices:
+    """The frames of TSM's test on frames spread over a video: int64 [frames].
+
+    clip 0 takes the middle of each of `frames` equal parts, clip 1 its start; others are the same
+    again. Source: code of arXiv:1811.08383, dataset.py.
+    """
+    _check(frames, total)
+    part = total / frames
+    return (part / 2 * (clip % 2 == 0) + part * np.arange(frames)).astype(np.int64)
+
+
+def tsm_dense(frames: int, total: int, clip: int = 0, clips: int = 10) -> Indices:
+    """The frames of TSM's test on dense clips: int64 [frames].
+
+    Every clip has one frame in TSM_SPAN // frames, whatever the rate of the file, and goes on at
+    the start of a video that ends before it. Source: code of arXiv:1811.08383, dataset.py.
+    """
+    _check(frames, total)
+    starts = np.linspace(0, max(1, 1 + total - TSM_SPAN) - 1, clips).astype(np.int64)
+    steps = np.arange(frames, dtype=np.int64) * (TSM_SPAN // frames)
+    found: Indices = (starts[clip] + steps) % total
+    return found
 
 
 def parse_views(text: str) -> ViewConfig:

@@ -14,17 +14,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.config import ClipConfig, ModelConfig, StamConfig, TimeSformerConfig
 from vidattn.config.labels import COUNTS
+from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.files import exists
-from vidattn.models.classifier import KINDS, Classifier
+from vidattn.models.classifier import KINDS, VARIANTS, Classifier
 from vidattn.models.device import Precision, Runtime, inference_mode
 from vidattn.models.flops import count_macs
 from vidattn.models.fused import can_pack
@@ -33,39 +34,9 @@ from vidattn.models.int8 import Int8Linear, calibrate
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import catalog, key_maps, load
 
-Config = TimeSformerConfig | StamConfig
 OTHERS = {"howto100m": 1059}
 SIDE = 2048
 """Side of the matrices whose product is the ceiling; larger ones are no faster."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """The numbers of arXiv:2102.05095 for a model, and its shape."""
-
-    name: str
-    config: TimeSformerConfig
-    parameters: float | None
-    """Millions, with the 174 classes of Something-Something (Table 1), if given."""
-    tera: float | None
-    """1e12 multiply-adds of three views (Tables 2 and 5), if given."""
-    k400: float
-    ssv2: float
-    """Top-1 in percent from ImageNet-21k (Tables 1, 3 and 5)."""
-
-
-PAPER = tuple(
-    Published(name, TimeSformerConfig(classes=174, **shape), *numbers)
-    for name, shape, *numbers in (
-        ("space", {"attention": "space"}, 85.9, None, 76.9, 36.6),
-        ("joint", {"attention": "joint"}, 85.9, None, 77.4, 58.5),
-        ("divided", {}, 121.4, 0.59, 78.0, 59.5),
-        ("local-global", {"attention": "local-global"}, 121.4, None, 75.9, 56.3),
-        ("axial", {"attention": "axial"}, 156.8, None, 73.5, 56.2),
-        ("divided, HR", {"frames": 16, "size": 448}, None, 5.11, 79.7, 62.5),
-        ("divided, L", {"frames": 96}, None, 7.14, 80.7, 62.3),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -73,7 +44,7 @@ class Subject:
     """The model that is measured."""
 
     name: str
-    config: Config
+    config: ModelConfig
     parameters: int
     macs: int
     """Multiply-adds of one clip, before fusing."""
@@ -114,29 +85,34 @@ class _Runner:
     logits: Tensor | None = None
 
 
-def count_parameters(config: Config) -> int:
+def count_parameters(config: ModelConfig) -> int:
     """The number of parameters of a model."""
     with torch.device("meta"):
         model = _build(config)
     return sum(p.numel() for p in model.parameters())
 
 
-def find_config(name: str) -> Config:
-    """The config of a model in the catalog, a file or a folder. Raises WeightsError."""
+def find_config(name: str) -> ModelConfig:
+    """The config of a model in the catalog, a file or a folder. Raises WeightsError, and UsageError
+    for a model that is not made from a config of ours alone."""
     if exists(Path(name)) or name == catalog.BUNDLED:
         config = load(name).model.config
-        assert isinstance(config, TimeSformerConfig | StamConfig)
+        if not isinstance(config, ModelConfig):
+            raise UsageError(f"{name}: only models of clips are measured, with random weights")
         return config
     entry = catalog.find_entry(name)
     classes = OTHERS.get(entry.dataset) or COUNTS[entry.dataset]
     if entry.attention == "stam":
         return StamConfig(classes=classes, frames=entry.frames)
+    if entry.attention in VARIANTS:
+        network: Any = VARIANTS[entry.attention]
+        return cast(ModelConfig, replace(network, classes=classes, frames=entry.frames))
     return TimeSformerConfig(entry.attention, classes, entry.frames, entry.size)
 
 
 def benchmark(
     name: str,
-    config: Config,
+    config: ModelConfig,
     *,
     frames: int | None = None,
     rounds: int = 5,
@@ -196,11 +172,11 @@ def benchmark(
         )
 
 
-def _build(config: Config) -> nn.Module:
+def _build(config: ModelConfig) -> nn.Module:
     return next(build(config) for kind, build in KINDS.values() if type(config) is kind)
 
 
-def _classifier(model: nn.Module, config: Config) -> Classifier:
+def _classifier(model: nn.Module, config: ModelConfig) -> Classifier:
     clip = ClipConfig(frames=config.frames, short_side=config.size, crop=config.size)
     return Classifier(model, clip, tuple(map(str, range(config.classes))))
 

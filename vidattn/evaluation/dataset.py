@@ -24,6 +24,7 @@ from vidattn.evaluation.predictions import Predictions
 from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
+from vidattn.models.conv2d import FrameResNet
 from vidattn.models.device import Runtime, to_device
 from vidattn.models.distributed import World
 from vidattn.types import Item, View, Window
@@ -102,7 +103,8 @@ class DatasetEvaluator:
         self.true_labels = align_labels(
             source.labels, classifier.labels, source, classifier.card.name
         )
-        self.planner = make_planner(clip, views, mode, frames)
+        tsm = isinstance(classifier.model, FrameResNet)
+        self.planner = make_planner(clip, views, mode, frames, tsm=tsm)
         self.settings: dict[str, Any] = {
             "views": f"{views.spatial}x{views.clips}",
             "sampling": mode,
@@ -252,11 +254,17 @@ def make_planner(
     views: ViewConfig,
     sampling: Sampling = "auto",
     frames: int | None = None,
+    *,
+    tsm: bool = False,
 ) -> Planner:
-    """A function that plans the views of a video; arguments as of `evaluate_dataset`."""
+    """A function that plans the views of a video; arguments as of `evaluate_dataset`.
+
+    tsm: whether "official" is what the code of TSM does, and of networks made from it.
+    """
     mode = default_sampling(clip) if sampling == "auto" else sampling
     if mode == "official":
-        return partial(_official_views, clip=clip, views=views, frames=frames or clip.frames)
+        plan_official = _tsm_views if tsm else _official_views
+        return partial(plan_official, clip=clip, views=views, frames=frames or clip.frames)
     return partial(_planned_views, clip=clip, mode=mode, views=views, frames=frames)
 
 
@@ -278,9 +286,7 @@ def _official_views(
     video: Video, region: Window, *, clip: ClipConfig, views: ViewConfig, frames: int
 ) -> Sequence[View]:
     """The views of the official test loaders: of Kinetics, or of Something-Something for "bins"."""
-    edges = np.array([region.start, region.stop]) - sampling.SAME_INSTANT
-    first, stop = np.searchsorted(video.times, edges).tolist()
-    total = max(stop - first, 1)
+    first, total = _region_frames(video, region)
     if clip.train_sampling == "bins":
         clips = [sampling.official_bins(frames, total)] * views.clips
     else:
@@ -290,6 +296,25 @@ def _official_views(
             for view in range(views.clips)
         ]
     return sampling.views(views, [first + indices for indices in clips])
+
+
+def _tsm_views(
+    video: Video, region: Window, *, clip: ClipConfig, views: ViewConfig, frames: int
+) -> Sequence[View]:
+    """The views of TSM's test: frames spread over the video, or dense clips of 64 frames."""
+    first, total = _region_frames(video, region)
+    if clip.train_sampling == "bins":
+        clips = [sampling.tsm_bins(frames, total, n) for n in range(views.clips)]
+    else:
+        clips = [sampling.tsm_dense(frames, total, n, views.clips) for n in range(views.clips)]
+    return sampling.views(views, [first + indices for indices in clips])
+
+
+def _region_frames(video: Video, region: Window) -> tuple[int, int]:
+    """The first frame of a region, and how many it has, at least one."""
+    edges = np.array([region.start, region.stop]) - sampling.SAME_INSTANT
+    first, stop = np.searchsorted(video.times, edges).tolist()
+    return first, max(stop - first, 1)
 
 
 def align_labels(

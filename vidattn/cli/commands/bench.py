@@ -17,6 +17,7 @@ from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
 
 if TYPE_CHECKING:
+    from vidattn.config import ModelConfig
     from vidattn.evaluation.benchmark import Measurement, Subject
 
 ALL = "all"
@@ -104,10 +105,11 @@ def _time_training(
 def _measure(console: Console, what: BenchOptions, runtime: Runtime, *, as_json: bool) -> None:
     """Measure the models, each after a line that describes it."""
     from vidattn.evaluation import benchmark
+    from vidattn.evaluation.published import PAPER
 
     models = [] if what.model == ALL else [(what.model, benchmark.find_config(what.model))]
     if what.model == ALL and what.run:
-        models = [(row.name, row.config) for row in benchmark.PAPER]
+        models = [(row.name, row.config) for row in PAPER]
     for name, config in models:
         events = benchmark.benchmark(
             name, config, frames=what.frames, rounds=what.rounds, runtime=runtime
@@ -133,7 +135,7 @@ def _report(console: Console, events: Iterator[Subject | Measurement], *, as_jso
 def _header(subject: Subject) -> Iterator[str]:
     config = subject.config
     yield (
-        f"{printable(subject.name)}: {getattr(config, 'attention', 'stam')}, {config.frames} "
+        f"{printable(subject.name)}: {_kind(config)}, {config.frames} "
         f"frames of {config.size}x{config.size}, {_short(subject.parameters)} parameters, "
         f"{_short(subject.macs)} multiply-adds"
     )
@@ -141,6 +143,11 @@ def _header(subject: Subject) -> Iterator[str]:
         f"  {subject.device}, {subject.precision}, {count_noun(subject.threads, 'thread')}, "
         f"batch {subject.batch_size}, random weights"
     )
+
+
+def _kind(config: ModelConfig) -> str:
+    """The attention scheme, or the net."""
+    return str(getattr(config, "attention", getattr(config, "net", config.kind)))
 
 
 def _short(number: float) -> str:
@@ -173,34 +180,36 @@ def _table(rows: list[Measurement]) -> Iterator[str]:
 
 
 def _paper_table() -> Iterator[str]:
-    """Our counts next to those of the paper (arXiv:2102.05095, Tables 1, 2, 3 and 5)."""
+    """Our counts next to those of the papers, see `vidattn.evaluation.published`."""
     yield (
-        f"{'attention':<14}{'frames x size':>14}{'parameters':>12}{'paper':>8}"
-        f"{'T mult-adds x3':>16}{'paper':>7}{'K400':>7}{'SSv2':>6}"
+        f"{'model':<18}{'frames x size':>13}{'views':>7}{'parameters':>12}{'paper':>8}"
+        f"{'T mult-adds':>13}{'paper':>7}{'K400':>7}{'SSv2':>6}"
     )
     for row in _count_paper():
-        tera = "" if row["paper_tera"] is None else f"{row['paper_tera']:.2f}"
-        paper = "" if row["paper_parameters_m"] is None else f"{row['paper_parameters_m']:.1f}"
-        clip = f"{row['frames']} x {row['size']}"
+        clip, words = f"{row['frames']} x {row['size']}", {"paper_parameters_m": 1, "paper_tera": 2}
+        words |= {"paper_k400": 1, "paper_ssv2": 1}
+        cells = {k: "" if row[k] is None else f"{row[k]:.{n}f}" for k, n in words.items()}
         yield (
-            f"{row['name']:<14}{clip:>14}{row['parameters'] / 1e6:>10.1f} M"
-            f"{paper:>8}{row['tera']:>16.2f}{tera:>7}"
-            f"{row['paper_k400']:>7.1f}{row['paper_ssv2']:>6.1f}"
+            f"{row['name']:<18}{clip:>13}{row['views']:>7}{row['parameters'] / 1e6:>10.1f} M"
+            f"{cells['paper_parameters_m']:>8}{row['tera']:>13.2f}{cells['paper_tera']:>7}"
+            f"{cells['paper_k400']:>7}{cells['paper_ssv2']:>6}"
         )
 
 
 def _count_paper() -> Iterator[dict[str, Any]]:
-    from vidattn.evaluation.benchmark import PAPER, count_parameters
+    from vidattn.evaluation.benchmark import count_parameters
+    from vidattn.evaluation.published import PAPER
     from vidattn.models.flops import count_macs
 
     for row in PAPER:
         yield {
             "name": row.name,
             "frames": row.config.frames,
-            "size": row.config.size,
+            "size": row.side,
+            "views": row.views,
             "parameters": count_parameters(row.config),
             "paper_parameters_m": row.parameters,
-            "tera": 3 * count_macs(row.config) / 1e12,
+            "tera": row.views * count_macs(row.config, size=row.side) / 1e12,
             "paper_tera": row.tera,
             "paper_k400": row.k400,
             "paper_ssv2": row.ssv2,

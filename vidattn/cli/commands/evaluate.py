@@ -14,7 +14,7 @@ from vidattn.cli import arguments, launch, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
 from vidattn.cli.grouping import Group, option
-from vidattn.cli.model_loading import load_model, require_weights_name, save_fitted
+from vidattn.cli.model_loading import default_views, load_model, require_weights_name, save_fitted
 from vidattn.cli.terminal import metrics
 from vidattn.cli.terminal.console import Console, ProgressBar
 from vidattn.config import ViewConfig
@@ -107,7 +107,7 @@ VIEWS = {
     "views": option(
         "--views",
         "SxT",
-        "Spatial crops (1 or 3) x clips. Default: those of the model's recipe, or 3x1.",
+        "Spatial crops (1 or 3) x clips. Default: those of the model's recipe or score, or 3x1.",
         parser=parsers.views,
     ),
     "sampling": option(
@@ -220,7 +220,7 @@ class DatasetRun:
         from vidattn.models.temporal_head import TemporalHead
         from vidattn.weights.loading import find_training_dataset
 
-        views = self.views.views or _default_views(self.model.model)
+        views = self.views.views or default_views(self.model.model)
         self.classifier = classifier = self._load_model()
         card, name = classifier.card, self.data.dataset
         if name is None:
@@ -361,14 +361,6 @@ class DatasetRun:
             path = save_fitted(calibrated, self.results.output, self.model.model)
             name = calibrated.card.name
             self.console.note(f"wrote {path}: {name} with the temperature {temperature:.6g}")
-
-
-def _default_views(model: str | None) -> ViewConfig:
-    """The views of the recipe that trained the model, or 3x1."""
-    from vidattn.weights.loading import read_training_recipe
-
-    recipe = read_training_recipe(model) if model else None
-    return recipe.views if recipe else ViewConfig()
 
 
 def _name_dataset(predictions: Predictions, name: str) -> Predictions:
