@@ -66,6 +66,15 @@ def test_columns_of_spans_and_splits_are_not_dropped(root: Path, name: str, suff
         open_table(written(root, rows[suffix], f"list.{suffix}"), "train")
 
 
+def test_a_line_of_empty_quotes_is_a_blank_one(root: Path) -> None:
+    text = 'a.mp4 0\n""\nsub/c d.mp4 0\n"my clip, take 2.mp4" 0\n'
+    for rows in (text, text.replace('""', "")):
+        table = written(root, rows, "list.txt")
+        assert sum(len(open_table(table, half).items) for half in ("train", "val")) == 3
+    with pytest.raises(DataError):
+        open_table(written(root, '""\n', "list.txt"), "train")
+
+
 def test_names_may_hold_commas_where_spaces_separate(root: Path) -> None:
     rows = read_rows(written(root, "lecture, part 1.mp4 0\nlecture, part 2.mp4 1\n", "c.txt"))
     assert [row.fields["path"] for row in rows] == ["lecture, part 1.mp4", "lecture, part 2.mp4"]

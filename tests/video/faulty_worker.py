@@ -35,7 +35,7 @@ def fail(kind: str, channel: Channel) -> None:
 
 
 def run(fault: str) -> None:
-    """The main function of the process; fault: KIND-open, KIND-frames, KIND-end, or no-landlock."""
+    """The main function of the process; fault: KIND-open, KIND-frames, KIND-end, or no-LAYER."""
     kind, _, moment = fault.partition("-")
 
     class FaultyWorker(DecodeWorker):
@@ -64,4 +64,6 @@ def run(fault: str) -> None:
 
     if moment == "landlock":
         sandbox.restrict_files = lambda readable: False
+    if moment == "seccomp":
+        sandbox.filter_system_calls = lambda *, by_path: False
     run_worker(lambda channel, box: FaultyWorker(channel, box).serve())

@@ -34,6 +34,7 @@ from vidattn.video.process.seccomp import (
     UNKNOWN,
     assemble,
 )
+from vidattn.video.protocol import LAYERS
 
 ROOT = Path(__file__).parents[2]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
@@ -151,13 +152,14 @@ def test_a_decoder_has_no_secrets_in_its_environment(
 
 
 @linux
+@pytest.mark.parametrize("layer", LAYERS)
 def test_a_sandbox_that_is_required_and_missing_refuses_to_decode(
-    small: Path, monkeypatch: pytest.MonkeyPatch
+    layer: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rehearse(monkeypatch, "no-landlock")
-    with refused("E_NO_SANDBOX", "no landlock"):
+    rehearse(monkeypatch, f"no-{layer}")
+    with refused("E_NO_SANDBOX", f"no {layer}"):
         open_video(small, limits=Limits(sandbox="require"))
-    with pytest.warns(UserWarning, match="landlock"), open_video(small) as video:
+    with pytest.warns(UserWarning, match=layer), open_video(small) as video:
         assert numbers(video.read([4])) == [4]
 
 

@@ -204,8 +204,8 @@ def _split_records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     try:
         delimiter = "\t" if path.suffix.lower() == ".tsv" else _guess_delimiter(text)
         if delimiter == " ":
-            lines = enumerate(text.splitlines(), 1)
-            return [(number, _split_words(line)) for number, line in lines if line.strip()]
+            rows = enumerate(map(_split_words, text.splitlines()), 1)
+            return [(number, words) for number, words in rows if words]
     except csv.Error as error:
         raise DataError(f"{path}: is no list: {error}") from None
     reader = csv.reader(
@@ -223,7 +223,7 @@ def _guess_delimiter(text: str) -> str:
 
     Also a space where the names of videos hold the separator: `lecture, part 1.mp4 0`.
     """
-    lines = [line for line in text.splitlines()[:MAX_GUESSED] if line.strip()]
+    lines = [line for line in text.splitlines()[:MAX_GUESSED] if _split_words(line)]
     if lines and all(is_video(PurePath(_split_words(line)[0]).name) for line in lines):
         return " "
     best, votes = " ", len(lines) / 2
