@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +92,10 @@ def quick(
 
 @pytest.fixture
 def vidattn(tmp_path: Path) -> Run:
-    """Run `vidattn ARGUMENTS` in an empty folder; it must exit with `code`, unless None."""
+    """Run `vidattn ARGUMENTS` in an empty folder; it must exit with `code`, unless None.
+
+    stdout: a file or descriptor in the place of what is returned.
+    """
     environment = {
         **os.environ,
         "VIDATTN_CACHE": str(tmp_path / "cache"),
@@ -101,9 +105,10 @@ def vidattn(tmp_path: Path) -> Run:
     }
 
     def run(
-        *arguments: object, stdin: str = "", code: int | None = 0
+        *arguments: object, stdin: str = "", stdout: Any = None, code: int | None = 0
     ) -> subprocess.CompletedProcess[str]:
-        done = processes.run(arguments, cwd=tmp_path, env=environment, stdin=stdin)
+        streams = {"stdin": stdin, "stdout": stdout}
+        done = processes.run(arguments, cwd=tmp_path, env=environment, **streams)
         assert code in (None, done.returncode), done.stderr
         return done
 

@@ -111,13 +111,14 @@ def run(
     cwd: Path,
     env: Mapping[str, str],
     stdin: str = "",
+    stdout: Any = None,
     code: str = CALL,
 ) -> CompletedProcess[str]:
     """Run `vidattn WORDS`, or `python -c CODE WORDS`, to its end; what it printed is text."""
     with TemporaryFile("w+") as given, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
         given.write(stdin)
         given.seek(0)
-        streams = {"stdin": given, "stdout": out, "stderr": err}
+        streams = {"stdin": given, "stdout": out if stdout is None else stdout, "stderr": err}
         with Popen(words, cwd=cwd, env=env, code=code, **streams) as process:
             status = process.wait()
         out.seek(0)

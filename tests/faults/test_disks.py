@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
 from tests.cli.test_train_and_eval import TINY
 from tests.helpers import Run, write_video
 
@@ -124,14 +124,8 @@ def test_a_file_size_limit_is_named(video: Path, model: Path, tmp_path: Path) ->
     )
     out = tmp_path / "out"
     words = ["segment", video, "-m", model, "-o", out, "-f", "html"]
-    done = subprocess.run(
-        [sys.executable, "-c", limited, *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = processes.run(words, cwd=tmp_path, env=environment, code=limited)
     assert done.returncode == 5, done.stderr
     assert "File too large" in done.stderr
     assert not [name for name in names(out) if not name.endswith(".log")]
