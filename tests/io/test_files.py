@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from vidattn.errors import OutputError, OutputPathError
 from vidattn.inference.batch.failures import FailureList, FailureRecord
 from vidattn.inference.score_log import ScoreLog
 from vidattn.io.files import (
+    PART,
     make_folder,
     open_output,
     read_file,
@@ -118,6 +120,17 @@ def test_a_file_that_does_not_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="longer than"):
         read_file(tmp_path / "sparse", 1_000_000)
     assert read_file("/dev/null") == b""
+
+
+def test_a_small_file_needs_little_memory_however_large_it_might_be(tmp_path: Path) -> None:
+    content = os.urandom(3 * PART + 7)
+    (tmp_path / "a").write_bytes(content)
+    tracemalloc.start()
+    try:
+        assert read_file(tmp_path / "a", 1 << 40) == content
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(content)
+    finally:
+        tracemalloc.stop()
 
 
 def test_nobody_waits_for_a_pipe_that_nobody_has_named(tmp_path: Path) -> None:

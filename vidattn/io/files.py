@@ -31,6 +31,8 @@ MOST_BYTES = 1 << 28
 """The largest text that is read; an endless one must not fill the memory."""
 MOST_ARRAY_BYTES = 1 << 32
 """The same for files of arrays."""
+PART = 1 << 22
+"""Bytes or characters that are read at once."""
 _PARTS: set[Path] = set()
 """The temporary files of this process."""
 
@@ -93,10 +95,13 @@ def read_file(
 
 def read_stream(stream: IO[AnyStr], most: int = MOST_BYTES) -> AnyStr:
     """What is left in a stream. Raises OSError for more than `most` bytes or characters."""
-    data = stream.read(most + 1)
-    if len(data) > most:
+    data, left = [stream.read(0)], most + 1
+    while part := stream.read(min(left, PART)):  # room is made for as much as is asked for
+        data.append(part)
+        left -= len(part)
+    if not left:
         raise OSError(errno.EFBIG, f"longer than {most / 1e6:.0f} MB")
-    return data
+    return data[0].join(data)
 
 
 def open_output(path: str | os.PathLike[str], flags: int) -> int:
