@@ -17,6 +17,7 @@ from vidattn import weights
 from vidattn.data.frames import view_clips
 from vidattn.data.transforms import eval_clip
 from vidattn.errors import UsageError, WeightsError
+from vidattn.inference.embed import describe_embedding
 from vidattn.inference.scorer import Scorer
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
@@ -172,6 +173,9 @@ def test_windows_embeddings_and_explanations_come_as_of_other_models(tmp_path: P
     (both,) = scorer.classify_frames([clip.transpose(0, 1)])
     with torch.inference_mode():
         torch.testing.assert_close(classifier.model.head(both[3:]), both[:3], rtol=0, atol=1e-5)
+        vectors = classifier.model.embeddings(clip[None])
+        torch.testing.assert_close(vectors[0], both[3:], rtol=0, atol=1e-5)
+    assert describe_embedding(classifier)["model"]["kind"] == "videomae"
     with pytest.raises(UsageError, match="HfModel cannot be explained by relevance"):
         vidattn.explain(video, classifier, at=0.5)
     explanation = vidattn.explain(video, classifier, at=0.5, method="occlusion")

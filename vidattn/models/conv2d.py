@@ -64,15 +64,17 @@ class TimeConv(nn.Conv1d):
         return rearrange(y, "(b h w) c t -> (b t) c h w", h=h, w=w)
 
 
-def shift_channels(x: Tensor, frames: int) -> Tensor:
+def shift_channels(x: Tensor, frames: int, *, back_first: bool = False) -> Tensor:
     """x: [B T, C, H, W]. An eighth of the channels from the next frame, an eighth from the one
-    before, zero outside the clip."""
+    before, zero outside the clip. back_first: the first of them from the frame before."""
     clips = rearrange(x, "(b t) c h w -> b t c h w", t=frames)
     fold = x.shape[1] // SHIFTED
-    ahead, back, rest = clips[:, :, :fold], clips[:, :, fold : 2 * fold], clips[:, :, 2 * fold :]
+    first, second, rest = clips[:, :, :fold], clips[:, :, fold : 2 * fold], clips[:, :, 2 * fold :]
+    ahead, back = (second, first) if back_first else (first, second)
     ahead = F.pad(ahead[:, 1:], (0, 0, 0, 0, 0, 0, 0, 1))
     back = F.pad(back[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
-    return rearrange(torch.cat([ahead, back, rest], dim=2), "b t c h w -> (b t) c h w")
+    shifted = (back, ahead) if back_first else (ahead, back)
+    return rearrange(torch.cat([*shifted, rest], dim=2), "b t c h w -> (b t) c h w")
 
 
 def change_to_next(now: Tensor, transformed: Tensor, frames: int) -> Tensor:
@@ -121,6 +123,14 @@ class ShiftBlock(Bottleneck2d):
     def mix(self, x: Tensor, frames: int) -> Tensor:
         """x: [B T, C, H, W]; same shape."""
         return shift_channels(x, frames)
+
+
+class BackShiftBlock(Bottleneck2d):
+    """MSNet's shift: as TSM's, with the two directions swapped (tsm_util.py of its code)."""
+
+    def mix(self, x: Tensor, frames: int) -> Tensor:
+        """x: [B T, C, H, W]; same shape."""
+        return shift_channels(x, frames, back_first=True)
 
 
 class MotionBlock(Bottleneck2d):
@@ -235,7 +245,7 @@ NETS = {
     "tsm": Net2d(ShiftBlock),
     "stm": Net2d(MotionBlock),
     "tea": Net2d(ExciteBlock),
-    "msnet": Net2d(ShiftBlock, squeeze=True),
+    "msnet": Net2d(BackShiftBlock, squeeze=True),
 }
 NON_LOCAL = ((1, 0), (1, 2), (2, 0), (2, 2), (2, 4))
 """Stage and block, from 0, behind which a non-local block follows (official code of TSM)."""

@@ -50,3 +50,14 @@ class HfModel(nn.Module):
             )
         logits: Tensor = self.network(clips.transpose(1, 2).contiguous()).logits
         return logits
+
+    def embeddings(self, clips: Tensor) -> Tensor:
+        """clips: [B, 3, T, H, W]. Returns the pooled features of which the head makes logits,
+        [B, D]."""
+        found: list[Tensor] = []
+        hook = self.head.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+        try:
+            self(clips)
+        finally:
+            hook.remove()
+        return found[0]
