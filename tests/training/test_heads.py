@@ -72,7 +72,8 @@ def test_a_rare_label_weighs_more_when_balanced() -> None:
     assert replace(several, balance=True).loss(logits) > several.loss(logits)
 
 
-def test_the_same_seed_gives_the_same_attention() -> None:
+def test_the_same_seed_gives_the_same_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "EPOCHS", 2)
     data, choice = windows(), HeadChoice("attention")
     fits = [
         apply_head(fit_head(choice, choice.configure(CONFIG, 60), SHAPE, data), data.vectors)

@@ -13,7 +13,8 @@ from tests.helpers import Run, encode_video
 from vidattn.config.run_options import TeachOptions
 from vidattn.errors import DataError, UsageError
 from vidattn.inference import embed
-from vidattn.training import taught_data
+from vidattn.models.classifier import Classifier
+from vidattn.training import heads, taught_data
 from vidattn.types import Item
 from vidattn.video import Prefetcher
 
@@ -49,6 +50,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _cached(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+    monkeypatch.setattr(heads, "EPOCHS", 2)
 
 
 def test_a_taught_model_is_a_model_like_any_other(
@@ -144,3 +146,41 @@ def test_overlapping_spans_give_a_window_both_labels(model: Path) -> None:
     found = [taught_data.labels_at(others[0], at, others, dataset).tolist() for at in (1.0, 3.0)]
     assert found == [[True, False], [True, True]]
     assert embed.describe_embedding(vidattn.load(model))["model"]["kind"] == "timesformer"
+
+
+def lit(folder: Path, name: str, levels: list[int], seed: int) -> Path:
+    """Half a second of noise for each level of brightness."""
+    rng = np.random.default_rng(seed)
+    frames = [rng.integers(level, level + 30, (4, 32, 48, 3)) for level in levels]
+    return encode_video(folder / name, np.concatenate(frames).astype(np.uint8), rate=8)
+
+
+def test_correcting_ten_windows_and_teaching_again_helps_on_other_videos(
+    model: Path, tmp_path: Path
+) -> None:
+    # Nights are dark in the forty windows that are labeled first, and by a lamp everywhere else.
+    rows, rng = ["path,label,start,end"], np.random.default_rng(0)
+    for number in range(4):
+        days = rng.permutation([True] * 5 + [False] * 5).tolist()
+        lit(tmp_path, f"{number}.mp4", [200 if day else 20 for day in days], number)
+        for i, day in enumerate(days):
+            rows.append(f"{number}.mp4,{'day' if day else 'night'},{i / 2},{(i + 1) / 2}")
+    options = TeachOptions(window=0.5, zoom="off")
+    lamp = [140, 140, 200, 140, 200, 200, 140, 140, 200, 140]
+    truth = ["night" if level == 140 else "day" for level in lamp]
+    for name, seed in (("new.mp4", 10), ("held.mp4", 11)):
+        lit(tmp_path, name, lamp, seed)
+
+    def right(classifier: Classifier, name: str) -> float:
+        found = vidattn.segment(tmp_path / name, classifier, overlap=0.0, smooth="none")
+        guess = [found.labels[k] for k in found.scores.argmax(1)]
+        return float(np.mean([one == other for one, other in zip(guess, truth, strict=True)]))
+
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(rows))
+    first = vidattn.teach(path, None, str(model), options=options).classifier
+    corrected = [f"new.mp4,{label},{i / 2},{(i + 1) / 2}" for i, label in enumerate(truth)]
+    path.write_text("\n".join(rows + corrected))
+    second = vidattn.teach(path, None, str(model), options=options).classifier
+    assert right(first, "held.mp4") < 0.7
+    assert right(second, "held.mp4") == 1.0
