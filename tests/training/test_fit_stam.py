@@ -18,7 +18,7 @@ from vidattn.config import ClipConfig, Recipe, StamConfig, TimeSformerConfig
 from vidattn.config.recipes import RECIPES, find_recipe
 from vidattn.config.serialization import apply_settings, from_plain, to_plain
 from vidattn.data.motion.dataset import MotionSamples
-from vidattn.errors import RecipeError, WeightsError
+from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.dropout import RngDropout
 from vidattn.models.stam import Stam, TimeLayer
@@ -231,8 +231,8 @@ def test_a_recipe_says_which_kind_of_model_it_is_of() -> None:
 def test_settings_of_a_recipe_do_not_change_the_kind_of_its_model() -> None:
     changed = apply_settings(find_recipe("small-stam"), ["model.time_depth=3", "model.kind=stam"])
     assert changed.model == replace(find_recipe("small-stam").model, time_depth=3)
-    with pytest.raises(RecipeError, match="the kind of model is that of the recipe") as caught:
+    with pytest.raises(UsageError, match="the kind of model is that of the recipe") as caught:
         apply_settings(find_recipe("small"), ["model.kind=stam"])
     assert "vidattn recipe list" in str(caught.value.hint)
-    with pytest.raises(RecipeError, match=r"model.attention: no such setting"):
+    with pytest.raises(UsageError, match=r"model.attention: no such setting"):
         apply_settings(find_recipe("stam-16-k400"), ["model.attention=joint"])
