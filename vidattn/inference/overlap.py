@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from vidattn.config import ModelConfig, TaughtConfig
 from vidattn.inference.windowing import Windowing
-from vidattn.models.classifier import Classifier, Model
+from vidattn.models.classifier import Classifier
 from vidattn.models.flops import count_frame_macs, count_macs
-from vidattn.models.taught import TaughtModel
 
 OVERLAP = 0.75
 """Of windows by default, where it costs little."""
@@ -33,19 +33,18 @@ def choose_overlap(
     The work is counted in multiply-adds, so that a model has the same windows on every machine;
     of a model whose operations cannot be counted it is not little. frames, window: as of Windowing.
     """
-    model, clip = classifier.model, classifier.clip
+    config, clip = getattr(classifier.model, "config", None), classifier.clip
     frames = frames or clip.frames
     seconds = frames * clip.step_seconds if window is None else window
-    if isinstance(model, TaughtModel) and isinstance(model.backbone, Model):
-        shape = model.config
-        piece = count_macs(model.backbone.config, -(-frames // shape.pieces), shape.size)
-        work = shape.pieces * piece / (1 - OVERLAP)
+    if isinstance(config, TaughtConfig) and isinstance(config.backbone, ModelConfig):
+        piece = count_macs(config.backbone, -(-frames // config.pieces), config.size)
+        work = config.pieces * piece / (1 - OVERLAP)
         return OVERLAP if work <= LITTLE_MACS * seconds else 0.0
-    if not isinstance(model, Model):
+    if not isinstance(config, ModelConfig):
         return 0.0
-    alone = count_macs(model.config, frames, clip.crop)
+    alone = count_macs(config, frames, clip.crop)
     known = OVERLAP * frames  # frames that the window before has encoded, where they are the same
-    shared = count_frame_macs(model.config, clip.crop) * known if known % 1 == 0 else 0.0
+    shared = count_frame_macs(config, clip.crop) * known if known % 1 == 0 else 0.0
     work = (alone - shared) / (1 - OVERLAP)
     little = max(LITTLE_MACS * seconds, LITTLE_MORE * alone)
     return OVERLAP if work <= little else 0.0

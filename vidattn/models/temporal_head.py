@@ -48,7 +48,7 @@ class TemporalHead(nn.Module):
         present = embeddings.isfinite().all(-1)
         x = self.enter(self.norm(embeddings.masked_fill(~present[..., None], 0.0)))
         if self.config.depth:
-            x = torch.cat([self.cls.expand(len(x), 1, -1), x + self._positions(present)], dim=1)
+            x = torch.cat([self.cls.expand(x.shape[0], 1, -1), x + self._positions(present)], dim=1)
             padding = torch.cat([torch.zeros_like(present[:, :1]), ~present], dim=1)
             pooled = self.over_time(x, src_key_padding_mask=padding)[:, 0]
         else:

@@ -14,12 +14,21 @@ from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.io.files import exists, is_file, is_folder
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
-from vidattn.weights import catalog, convert, download, hf_models, safetensors_file, sources
+from vidattn.weights import (
+    catalog,
+    convert,
+    download,
+    graph_files,
+    hf_models,
+    safetensors_file,
+    sources,
+)
 from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
 from vidattn.weights.pins import require_pinned
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 PICKLES = (".pyth", ".pth", ".pt", ".bin")
+FILES = (".safetensors", *PICKLES, *graph_files.SUFFIXES)
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -33,11 +42,12 @@ def load(
 ) -> Classifier:
     """The classifier behind a catalog name, a file, a folder, or a Hugging Face hub id.
 
-    A file is ours (.safetensors), official (.pyth) or from mmaction2 (.pth); a folder is a training
-    run of ours or written by transformers. `hf:` before a hub id or a folder leaves the network to
-    transformers, whatever its type. With `offline` nothing is downloaded. frame_step: seconds
-    between the frames of a clip, where the weights do not say, or wrongly. The model is on the CPU,
-    float32, in eval mode. Raises WeightsError; a named model never falls back to another.
+    A file is ours (.safetensors, or a graph in .onnx or .xml), official (.pyth) or from mmaction2
+    (.pth); a folder is a training run of ours or written by transformers. `hf:` before a hub id or
+    a folder leaves the network to transformers, whatever its type. With `offline` nothing is
+    downloaded. frame_step: seconds between the frames of a clip, where the weights do not say, or
+    wrongly. The model is on the CPU, float32, in eval mode. Raises WeightsError; a named model
+    never falls back to another.
     """
     if frame_step is not None and not 0 < frame_step <= MAX_STEP:
         raise UsageError(f"the frame step must be > 0 and at most {MAX_STEP:g} s, got {frame_step}")
@@ -70,7 +80,7 @@ def _load_named(
         if entry:
             return _load_entry(entry, offline, announce, progress)
         return _load_from_hub(text, offline)
-    if len(path.parts) > 1 or text.startswith(".") or path.suffix in (".safetensors", *PICKLES):
+    if len(path.parts) > 1 or text.startswith(".") or path.suffix in FILES:
         raise WeightsError(f"{text}: no such file", hint="vidattn models list")
     return _load_entry(catalog.find_entry(text), offline, announce, progress)
 
@@ -231,11 +241,11 @@ def _read_file(path: Path) -> Classifier:
     if path.suffix in PICKLES:
         hf = path.name == "pytorch_model.bin" and exists(path.parent / "config.json")
         return convert.load_hf_folder(path.parent) if hf else convert.load_checkpoint(path)
+    if path.suffix in graph_files.SUFFIXES:
+        return graph_files.load_graph(path)
     if path.suffix != ".safetensors":
-        raise WeightsError(
-            f"{path}: not a weights file",
-            hint=f"known: .safetensors {' '.join(PICKLES)}, or a folder",
-        )
+        known = f".safetensors {' '.join((*PICKLES, *graph_files.SUFFIXES))}"
+        raise WeightsError(f"{path}: not a weights file", hint=f"known: {known}, or a folder")
     if exists(path.parent / "config.json") and not safetensors_file.is_ours(path):
         return convert.load_hf_folder(path.parent)
     return safetensors_file.read_classifier(path)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vidattn.cli import arguments
 from vidattn.cli.grouping import Commands, Sections, option
+from vidattn.cli.model_export import Layout, export, require_layout
 from vidattn.cli.model_loading import (
     check_mirror,
     download_weights,
@@ -18,7 +19,7 @@ from vidattn.cli.model_loading import (
 )
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.terminal.console import Console, printable
-from vidattn.errors import UsageError, WeightsError
+from vidattn.errors import WeightsError
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -147,31 +148,41 @@ def import_model(
 def export_model(
     model: Model,
     output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="PATH", help="A .pyth or .pth file; for hf a new folder."
-        ),
+        Path, option("--output", "-o", "PATH", "A file with the ending below; for hf a new folder.")
     ],
     layout: Annotated[
-        Literal["official", "hf"],
-        typer.Option(help="official: for the official code. hf: for Hugging Face transformers."),
+        Layout,
+        option(
+            "--layout",
+            "official (.pyth), hf: for transformers, onnx (.onnx), openvino (.xml and .bin), pt2: "
+            "for torch.export.",
+        ),
     ] = "official",
+    dynamic_frames: Annotated[
+        bool, option("--dynamic-frames", "onnx, openvino: clips of any length.")
+    ] = False,
+    int8: Annotated[
+        list[str] | None,
+        option("--int8", "VIDEO", "openvino: 8-bit integers for values as in it. Repeatable."),
+    ] = None,
     offline: arguments.Offline = False,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Export a model losslessly, for the official code or Hugging Face transformers.
+    """Export a model for other programs, with labels and preprocessing; -m takes all but pt2 back.
 
-    Example: vidattn models export model.safetensors --layout hf -o folder
+    Graphs are compared with the model on a few clips before the file appears.
+
+    Example: vidattn models export motion-tiny --layout onnx -o model.onnx
     """
-    from vidattn import weights
-
-    console = Console(quiet=quiet)
-    if (output.suffix in (".pyth", ".pth")) != (layout == "official"):
-        kind = "file that ends in .pyth or .pth" if layout == "official" else "folder"
-        raise UsageError(f"-o {output}: --layout {layout} writes a {kind}")
+    console, calibration = Console(quiet=quiet), int8 or []
+    require_layout(layout, output, dynamic_frames=dynamic_frames, calibration=calibration)
     classifier = load_model(console, ModelOptions(model, offline=offline))
-    save = weights.save_official if layout == "official" else weights.save_hf
-    console.emit(str(save(classifier, output)))
+    check = export(
+        classifier, layout, output, dynamic_frames=dynamic_frames, calibration=calibration
+    )
+    if check is not None:
+        console.note(str(check))
+    console.emit(str(output))
 
 
 @app.command("cache", cls=Sections)

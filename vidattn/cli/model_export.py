@@ -1,0 +1,89 @@
+"""Exports of a model: which layouts there are, and what each is written to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vidattn.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidattn.models.classifier import Classifier
+    from vidattn.weights.graph_export import GraphCheck
+
+Layout = Literal["official", "hf", "onnx", "openvino", "pt2"]
+SUFFIXES: dict[Layout, tuple[str, ...]] = {
+    "official": (".pyth", ".pth"),
+    "hf": (),
+    "onnx": (".onnx",),
+    "openvino": (".xml",),
+    "pt2": (".pt2",),
+}
+"""The endings of what each layout writes; none: a folder."""
+MOST_CLIPS = 32
+"""Clips of the videos for calibration, spread over all of them."""
+
+
+def require_layout(
+    layout: Layout, output: Path, *, dynamic_frames: bool, calibration: Sequence[str]
+) -> None:
+    """Raise UsageError for a path or options that do not fit a layout."""
+    endings = SUFFIXES[layout]
+    if (output.suffix not in endings) if endings else (output.suffix in sum(SUFFIXES.values(), ())):
+        kind = f"file that ends in {' or '.join(endings)}" if endings else "folder"
+        raise UsageError(f"-o {output}: --layout {layout} writes a {kind}")
+    if dynamic_frames and layout not in ("onnx", "openvino"):
+        raise UsageError(f"--dynamic-frames: --layout {layout} has clips of one length")
+    if calibration and layout != "openvino":
+        raise UsageError("--int8 is for --layout openvino")
+
+
+def export(
+    classifier: Classifier,
+    layout: Layout,
+    output: Path,
+    *,
+    dynamic_frames: bool = False,
+    calibration: Sequence[str] = (),
+) -> GraphCheck | None:
+    """Write a model in a layout. Returns how the graph of another runtime was checked."""
+    from vidattn import weights
+    from vidattn.weights import graph_export
+
+    if layout in ("official", "hf"):
+        (weights.save_official if layout == "official" else weights.save_hf)(classifier, output)
+        return None
+    if layout == "pt2":
+        return graph_export.save_pt2(classifier, output)
+    if layout == "onnx":
+        return graph_export.save_onnx(classifier, output, dynamic_frames=dynamic_frames)
+    return graph_export.save_openvino(
+        classifier,
+        output,
+        dynamic_frames=dynamic_frames,
+        calibration=read_clips(classifier, calibration) if calibration else (),
+    )
+
+
+def read_clips(classifier: Classifier, paths: Sequence[str]) -> list[Tensor]:
+    """Clips [3, T, H, W] spread over videos. Raises InputError where none can be read."""
+    from vidattn.data.frames import readable_end, view_clips
+    from vidattn.data.plan import plan_views
+    from vidattn.types import Window
+    from vidattn.video import open_video
+
+    clips: list[Tensor] = []
+    clip = classifier.clip
+    frames = max(MOST_CLIPS // len(paths), 1) * clip.frames
+    for path in paths:
+        with open_video(path, short_side=clip.short_side, framing=clip.framing) as video:
+            region = Window(0.0, readable_end(video))
+            planned = plan_views(video.times, region, clip, frames=frames, mode="dense")
+            found = view_clips(video, planned.views, clip)
+            clips += [one for one in found if one is not None]
+    if not clips:
+        raise InputError(f"{paths[0]}: has no clip to calibrate with")
+    return clips[:MOST_CLIPS]
