@@ -65,7 +65,12 @@ def _unpack(packed: Mapping[str, Any], classes: int) -> Floats:
 
 def _strongest(scores: Scores) -> tuple[NDArray[np.int64], Floats]:
     """The ids [N, 16] of the highest scores of each row, and these scores, falling, 5 digits."""
-    ids = np.sort(np.argsort(-scores, axis=1, kind="stable")[:, :SAVED_SCORES], axis=1)
+    chosen = scores >= np.partition(scores, -SAVED_SCORES, axis=1)[:, -SAVED_SCORES, None]
+    tied = np.flatnonzero(chosen.sum(axis=1) > SAVED_SCORES)  # of equal scores the first are saved
+    first = np.argsort(-scores[tied], axis=1, kind="stable")[:, :SAVED_SCORES]
+    chosen[tied] = False
+    chosen[tied[:, None], first] = True
+    ids = chosen.nonzero()[1].reshape(-1, SAVED_SCORES)
     values = np.take_along_axis(scores, ids, axis=1).astype(np.float64).round(5)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1)

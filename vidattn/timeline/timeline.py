@@ -175,8 +175,8 @@ class Timeline:
 
     @cached_property
     def _path_model(self) -> PathModel:
-        scores, cuts = round_scores(self.scores), self.cuts or ()
-        return PathModel(self._spans, scores, self.cells, self._constant_fps, cuts)
+        fps, cuts = self._constant_fps, self.cuts or ()
+        return PathModel(self._spans, self._rounded_scores, self.cells, fps, cuts)
 
     @cached_property
     def cells(self) -> tuple[Window, ...]:
@@ -186,10 +186,9 @@ class Timeline:
     @cached_property
     def cell_scores(self) -> NDArray[np.float64]:
         """The fused scores of overlapping windows: probabilities [cells, K], rows sum to 1."""
-        scores = round_scores(self.scores)
         if self.task == "classify" or not self.windows:
-            return scores
-        rows = fuse_scores(self._spans, scores, self._grid, apart=self.several)
+            return self._rounded_scores
+        rows = fuse_scores(self._spans, self._rounded_scores, self._grid, apart=self.several)
         return rows.repeat([len(cells) for cells in self._readable_cells], axis=0)
 
     @property
@@ -334,6 +333,10 @@ class Timeline:
             )
             for w in windows
         )
+
+    @cached_property
+    def _rounded_scores(self) -> NDArray[np.float64]:
+        return round_scores(self.scores)
 
     @cached_property
     def _spans(self) -> tuple[Window, ...]:
