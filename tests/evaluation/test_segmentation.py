@@ -82,6 +82,19 @@ def test_a_day_counted_by_hand() -> None:
     assert result["map_thumos"] == pytest.approx((1 + 1 + 1 + 0.5 + 0.5) / 5)
 
 
+def test_spans_are_compared_to_the_millisecond() -> None:
+    annotated = spans("a.mp4", (0, 1.01, "swim"), (1.01, 3, "dive"))
+    result = evaluate_segmentation([(annotated, timeline("a.mp4", "sdd"))])
+    assert result.metrics["frame_accuracy"] == pytest.approx(2.99 / 3)
+    assert result.frames == 75
+
+
+def test_spans_that_overlap_by_rounding_do_not_contradict_each_other() -> None:
+    annotated = spans("a.mp4", (0, 1.0004, "swim"), (0.9995, 2, "dive"), (2.0003, 3, "dive"))
+    result = all_metrics((annotated, timeline("a.mp4", "sdd")))
+    assert result["frame_accuracy"] == result["f1@50"] == result["edit"] == 1
+
+
 def test_a_label_for_each_frame_says_the_same() -> None:
     annotated = frames("a", "s" * 8 + "." * 4 + "d" * 8)  # two frames a second
     predicted = timeline("a.mp4", "sssss.rrdd")

@@ -23,7 +23,9 @@ from vidattn.timeline import Timeline
 from vidattn.timeline.segments import BACKGROUND
 
 RATE = 25.0
-"""Frames a second at which labeled spans are compared."""
+"""Frames that a second of labeled spans counts for, beside videos with labels of frames."""
+LEAST = 0.0015
+"""Seconds; timelines are in whole milliseconds, so a shorter piece of one is rounding."""
 OVERLAPS = (0.10, 0.25, 0.50)
 """IoU thresholds of F1, as reported by MS-TCN."""
 ACTIVITYNET = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
@@ -137,12 +139,24 @@ class _Labels:
 
 @dataclass(frozen=True)
 class _Comparison:
-    """Frame labels of one video, None where true spans overlap, and its spans."""
+    """Pieces of one video, the label of each, None where true spans overlap, and its spans."""
 
+    pieces: Bounds
+    """[n, 2] in frames, of labeled spans RATE a second."""
     truth: Ids | None
     predicted: Ids
     true_spans: tuple[Ids, Bounds]
     predicted_spans: tuple[Ids, Bounds, Bounds]
+
+    @property
+    def weights(self) -> Bounds:
+        """The length of each piece."""
+        return self.pieces[:, 1] - self.pieces[:, 0]
+
+    def runs(self, ids: Ids) -> tuple[Bounds, Ids]:
+        """Runs of equal labels: bounds [R, 2] in frames, and labels [R]."""
+        bounds, labels = metrics.label_runs(ids)
+        return np.stack([self.pieces[bounds[:, 0], 0], self.pieces[bounds[:, 1] - 1, 1]], 1), labels
 
 
 @dataclass(frozen=True)
@@ -186,7 +200,7 @@ def evaluate_segmentation(
     precisions, per_class = _detection(compared, labels.names)
     values = {**_framewise(clear), **precisions}
     shown = {name: None if math.isnan(values[name]) else values[name] for name in METRICS}
-    frames = sum(len(video.predicted) for video in clear)
+    frames = round(sum(float(video.weights.sum()) for video in clear))
     return SegmentationMetrics(shown, tuple(per_class), len(compared), len(clear), frames)
 
 
@@ -241,26 +255,34 @@ def _compare(
         (s.window.start, s.window.stop, labels.number(s.label), s.score) for s in segments
     ]
     duration = timeline.duration if timeline is not None else truth.duration
+    track = timeline.single_track if timeline is not None else ()
+    rows = [(s.window.start, s.window.stop, labels.number(s.label)) for s in track]
+    predicted: Ids | None = None
+    known: Ids | None = true_ids
     if truth.frames:
         count = len(truth.frames)
         rate = rate or (count / duration if duration else 1.0)
         predicted = _frame_labels(timeline, labels, count)
-        known: Ids | None = true_ids
         bounds, numbers = metrics.label_runs(true_ids)
         spans = [(a / rate, b / rate, n) for (a, b), n in zip(bounds, numbers, strict=True)]
+        pieces = np.arange(count)[:, None] + np.array([0.0, 1.0])
     else:
         duration = truth.duration or duration or max((s[1] for s in spans), default=0.0)
-        rate, count = RATE, math.ceil(duration * RATE)
-        known, predicted = (
-            _label_frames([s for s in spans if s[2] >= 0], count, RATE, NOTHING),
-            None,
-        )
+        rate, spans = RATE, [span for span in spans if span[2] >= 0]
+        pieces = _cut_pieces([*spans, *rows], duration) * rate
+        known = _label_pieces(spans, pieces / rate, NOTHING)
     if predicted is None:
-        track = timeline.single_track if timeline is not None else ()
-        rows = [(s.window.start, s.window.stop, labels.number(s.label)) for s in track]
-        predicted = _label_frames(rows, count, rate, UNSEEN)
+        predicted = _label_pieces(rows, pieces / rate, UNSEEN)
         assert predicted is not None, "segments of a timeline never overlap"
-    return _Comparison(known, predicted, _arrays(spans), _scored(predicted_spans))
+    return _Comparison(pieces, known, predicted, _arrays(spans), _scored(predicted_spans))
+
+
+def _cut_pieces(spans: Iterable[tuple[float, float, int]], duration: float) -> Bounds:
+    """The pieces [n, 2] of a video, in seconds, between neighboring edges of spans."""
+    inside = (time for start, stop, _ in spans for time in (start, stop) if 0 < time < duration)
+    edges = np.array(sorted({0.0, *inside, duration}))
+    pieces = np.stack([edges[:-1], edges[1:]], 1)
+    return pieces[np.diff(edges) >= LEAST]
 
 
 def _arrays(spans: Sequence[tuple[float, float, int]]) -> tuple[Ids, Bounds]:
@@ -289,14 +311,14 @@ def _frame_labels(timeline: Timeline | None, labels: _Labels, count: int) -> Ids
     return ids
 
 
-def _label_frames(
-    spans: Sequence[tuple[float, float, int]], count: int, rate: float, empty: int
+def _label_pieces(
+    spans: Sequence[tuple[float, float, int]], pieces: Bounds, empty: int
 ) -> Ids | None:
-    """The label at the middle of each of `count` frames; None if spans contradict each other."""
-    ids = np.full(count, empty)
+    """The label at the middle of each piece; None if spans contradict each other."""
+    middles = pieces.mean(axis=1)
+    ids = np.full(len(pieces), empty)
     for start, stop, number in spans:
-        # The middle of frame i is (i + 0.5) / rate; those in [start, stop).
-        first, after = (max(math.ceil(t * rate - 0.5 - 1e-9), 0) for t in (start, stop))
+        first, after = np.searchsorted(middles, (start - 1e-9, stop - 1e-9))
         own = ids[first:after]
         if ((own != empty) & (own != number)).any():
             return None
@@ -306,19 +328,22 @@ def _label_frames(
 
 def _framewise(videos: Sequence[_Comparison]) -> dict[str, float]:
     """Accuracy, edit and F1 of videos with one true label at a time."""
-    right = total = acting = right_acting = 0
+    right = total = acting = right_acting = 0.0
     edits = []
     counts = np.zeros((len(OVERLAPS), 3), np.int64)
     for video in videos:
         assert video.truth is not None
-        same, busy = video.truth == video.predicted, video.truth >= 0
-        right, total = right + int(same.sum()), total + len(same)
-        right_acting, acting = right_acting + int(same[busy].sum()), acting + int(busy.sum())
-        spans, labels = metrics.label_runs(video.predicted)
-        true_spans, true_labels = metrics.label_runs(video.truth)
+        weights, busy = video.weights, video.truth >= 0
+        good = np.where(video.truth == video.predicted, weights, 0.0)
+        right, total = right + float(good.sum()), total + float(weights.sum())
+        right_acting += float(good[busy].sum())
+        acting += float(weights[busy].sum())
+        spans, labels = video.runs(video.predicted)
+        true_spans, true_labels = video.runs(video.truth)
         edits.append(metrics.edit_score(labels, true_labels))
         for i, overlap in enumerate(OVERLAPS):
-            counts[i] += metrics.f1_counts(spans, labels, true_spans, true_labels, overlap)
+            least = overlap - 1e-9  # an IoU of exactly a threshold reaches it
+            counts[i] += metrics.f1_counts(spans, labels, true_spans, true_labels, least)
     nan = float("nan")
     return {
         "frame_accuracy": right / total if total else nan,
