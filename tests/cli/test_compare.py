@@ -196,3 +196,12 @@ def test_ground_truth_of_another_video_is_doubtful(quick: Run, park: Path, tmp_p
     (tmp_path / "long.vtt").write_text("WEBVTT\n\n00:07.000 --> 00:09.000\nwalk\n")
     done = quick("compare", "long.vtt", park, "--differences")
     assert "long.vtt: lasts 9.0 s, and park.mp4 8.0 s" in done.stderr
+
+
+def test_a_prediction_that_is_missing_is_named_before_a_model_is_fetched(
+    quick: Run, tmp_path: Path
+) -> None:
+    Path("truth.csv").write_text(HEADER + "walk.mp4,walk,0,4\n")
+    for more in ((), ("--differences",)):
+        done = quick("compare", "truth.csv", "nosuch", *more, code=3)
+        assert done.stderr == "error: nosuch: no such file or directory\nhint: check the path\n"

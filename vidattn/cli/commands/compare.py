@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,13 @@ from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
 from vidattn.cli.grouping import Group, option
-from vidattn.cli.model_loading import load_model, read_labels, require_weights_name, save_fitted
+from vidattn.cli.model_loading import (
+    load_model,
+    read_labels,
+    require_readable,
+    require_weights_name,
+    save_fitted,
+)
 from vidattn.cli.terminal.comparison import difference_lines, metric_lines
 from vidattn.cli.terminal.console import Console
 from vidattn.config.labels import normalize_label
@@ -168,7 +175,8 @@ class TimelineSource:
         from vidattn.video import Prefetcher
 
         decoding = Decoding(**self.changes)
-        classifier = load_model(self.console, self.model, self.windowing.frames)
+        check = partial(require_readable, videos, self.limits)
+        classifier = load_model(self.console, self.model, self.windowing.frames, check=check)
         progress = self.console.progress("videos", len(videos))
         with Prefetcher(self.limits) as opener, progress as bar:
             for path in videos:
