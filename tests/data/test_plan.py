@@ -105,6 +105,22 @@ def test_dense_clips_keep_their_step_and_spread_over_the_file() -> None:
     np.testing.assert_allclose(starts, (np.arange(12) + 0.5) * 599 / 12)
 
 
+@pytest.mark.parametrize(
+    ("frames", "seconds", "notes"),
+    [
+        (96, 600, ()),
+        (100, 600, ("104 frames instead of 100: 13 whole clips of 8",)),
+        (96, 3, ("24 frames instead of 96: 3 whole clips of 8",)),
+        (9, 1, ("8 frames instead of 9: 1 whole clip of 8",)),
+    ],
+)
+def test_frames_that_make_no_whole_clips_are_told(
+    frames: int, seconds: int, notes: tuple[str, ...]
+) -> None:
+    planned = plan.plan_views(times(seconds), region(seconds), DENSE, frames=frames)
+    assert planned.notes == notes
+
+
 def test_dense_clips_are_no_more_than_tile_a_short_file() -> None:
     planned = plan.plan_views(times(3), region(3), DENSE)
     assert len(planned.seen) == 3

@@ -222,7 +222,7 @@ def plan_views(
     if dense:
         count, clips, seen, step = _place_dense_clips(region, clip, frames, views)
         starts = [w.start for w in seen]
-        notes: tuple[str, ...] = ()
+        notes = _note_clips(frames, count, clips)
     else:
         count, clips = _check_frames(frames, clip), wanted.clips
         step = region.duration / count
@@ -284,6 +284,14 @@ def _check_frames(frames: int | None, clip: ClipConfig) -> int:
     if frames is not None and frames > MAX_FRAMES:
         raise UsageError(f"a clip has at most {MAX_FRAMES:,} frames, got {frames:,}")
     return frames or clip.frames
+
+
+def _note_clips(frames: int | None, count: int, clips: int) -> tuple[str, ...]:
+    """A sentence where whole clips have other frames in all than asked for."""
+    if frames is None or clips * count == frames:
+        return ()
+    whole = "1 whole clip" if clips == 1 else f"{clips} whole clips"
+    return (f"{clips * count} frames instead of {frames}: {whole} of {count}",)
 
 
 def _note_stretch(count: int, clip: ClipConfig) -> tuple[str, ...]:
