@@ -19,6 +19,8 @@ from vidattn.types import VideoInfo
 BAR = 20
 ONE_LINE = 4
 """Labels whose totals fit in one line."""
+LEAST_SHARE = 0.0005
+"""Of a video, which shows as 0.1 %."""
 
 
 def print_timeline(console: Console, timeline: Timeline, count: int = 5) -> None:
@@ -51,8 +53,9 @@ def animated_lines(timeline: Timeline, count: int, style: TerminalStyle) -> Iter
         yield from segment_rows(timeline.segments, colors, style)
         yield Text("")
         yield from draw_tracks(timeline.segments, colors, part, style)
-        if not timeline.is_whole:
-            yield Text(f"  % of {_part(timeline)}", "dim")
+        parts = [] if timeline.is_whole else [f"% of {_part(timeline)}"]
+        if parts := parts + _not_seen(timeline):
+            yield Text(f"  {', '.join(parts)}", "dim")
     if isinstance(total, int | float) and total > 0:
         speed = f", {part.duration / total:.3g}x real time" if timeline.task == "segment" else ""
         yield Text(f"  took {total:.1f} s{speed}", "dim")
@@ -113,15 +116,22 @@ def segment_lines(timeline: Timeline) -> Iterator[Text]:
             *_bar(row.score),
         )
     base = "" if timeline.is_whole else f" of {_part(timeline)}"
-    totals = timeline.totals()
+    totals, rest = timeline.totals(), _not_seen(timeline)
     if len(totals) <= ONE_LINE:
-        yield Text(f"  total{base}: " + ", ".join(map(_total, totals)))
+        yield Text(f"  total{base}: " + ", ".join([*map(_total, totals), *rest]))
         return
     yield Text(f"  total{base}:")
     width = max(cell_len(printable(total["label"])) for total in totals)
     for total in totals:
         label = set_cell_size(printable(total["label"]), width)
         yield Text(f"    {label}  {100 * total['share']:5.1f} %  {total['count']:>4}x")
+    yield from (Text(f"    {text}") for text in rest)
+
+
+def _not_seen(timeline: Timeline) -> list[str]:
+    """The share of the part that is in no segment, such as all that follows an interruption."""
+    share = 1 - sum(total["share"] for total in timeline.totals())
+    return [f"not seen {100 * share:.1f} %"] if share >= LEAST_SHARE else []
 
 
 def _part(timeline: Timeline) -> str:
