@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.decoding import most_likely_path
 from vidattn.timeline.segments import cut_cells
 from vidattn.timeline.switching import LabelPath, PathModel, label_posteriors
 from vidattn.types import VideoInfo, Window
@@ -82,6 +83,32 @@ def test_a_boundary_within_a_window_is_found_to_half_a_stride(stride: float, edg
     rows = shot(0, stride, 1.0, edge, 20.0)
     (time,) = changes(path_of(rows, stride))
     assert abs(time - edge) <= stride / 2 + 1e-3
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_path_is_the_best_of_all_whose_labels_last_long_enough(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    evidence, costs = rng.normal(0, 2, (6, 3)), rng.uniform(0, 2, 6)
+    ready = np.arange(6) + rng.integers(0, 3, 6)
+
+    def total(path: tuple[int, ...]) -> float:
+        begins = [i for i in range(1, 6) if path[i] != path[i - 1]]
+        ends = [*begins[1:], 6] if begins else []
+        if any(ready[i] >= end for i, end in zip(begins, ends, strict=True)):
+            return -np.inf
+        return float(evidence[np.arange(6), path].sum() - costs[begins].sum())
+
+    found = most_likely_path(evidence, costs, ready)
+    assert total(tuple(found)) == pytest.approx(max(map(total, product(range(3), repeat=6))))
+
+
+def test_a_label_lasts_for_a_window_unless_it_begins_at_a_cut() -> None:
+    rows = scores([0] * 20 + [1] * 2 + [0] * 20, 0.99)
+    spans = windows(len(rows), 0.25)
+    first, second = changes(PathModel(spans, rows, cut_cells(spans), cuts=(5.25,)).path(0.0))
+    assert first == 5.25
+    assert second < 6
+    assert changes(PathModel(spans, rows, cut_cells(spans)).path(0.0)) == []
 
 
 def test_a_switch_cost_that_is_given_is_kept() -> None:

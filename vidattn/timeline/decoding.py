@@ -134,28 +134,43 @@ def viterbi_path(
     return most_likely_path(rows if weights is None else rows * weights[:, None], switch_cost)
 
 
-def most_likely_path(evidence: Floats, switch_cost: float | Floats) -> Labels:
+def most_likely_path(
+    evidence: Floats, switch_cost: float | Floats, ready: NDArray[np.integer] | None = None
+) -> Labels:
     """The labels [N] with the greatest sum of log-evidence [N, K] minus the costs of changes.
 
     This is the most likely path of a hidden Markov model in which changing to another state is
     exp(-switch_cost) times as likely as staying. switch_cost: nats, also one for the change before
-    each row. Of equal paths the one that changes earlier wins.
+    each row. ready: for each row, the first at which a label that begins there may end, itself by
+    default; the first label may end at any. Of equal paths the one that changes earlier wins.
     """
-    costs = np.broadcast_to(np.asarray(switch_cost, dtype=np.float64), len(evidence)).tolist()
-    best, stays = np.zeros(evidence.shape[1]), np.ones(evidence.shape, dtype=bool)
-    origin = np.zeros(len(evidence), dtype=np.int64)
+    rows, labels = evidence.shape
+    costs = np.broadcast_to(np.asarray(switch_cost, dtype=np.float64), rows).tolist()
+    sums = evidence if ready is None else np.cumsum(evidence, axis=0)
+    ready = np.arange(rows) if ready is None else ready
+    order = np.argsort(ready[1:], kind="stable") + 1
+    firsts = np.searchsorted(ready[order], np.arange(rows + 1)).tolist()
+    begins = order.tolist()
+    best, enters = np.zeros(labels), np.zeros((len(order), labels), dtype=bool)
+    top, origin = np.zeros(rows), np.zeros(rows, dtype=np.int64)
     for i, row in enumerate(evidence):
-        if i:
-            origin[i] = best.argmax()
-            change = best[origin[i]] - costs[i]
-            np.greater_equal(best, change, out=stays[i])
-            np.maximum(best, change, out=best)
         best += row
-    path = np.empty(len(evidence), dtype=np.int64)
-    state = int(best.argmax())
-    for i in range(len(evidence) - 1, -1, -1):
-        path[i] = state
-        state = state if stays[i, state] else int(origin[i])
+        for number in range(firsts[i], firsts[i + 1]):
+            begin = begins[number]
+            own = row if begin == i else sums[i] - sums[begin - 1]
+            change = own + (top[begin - 1] - costs[begin])
+            np.greater(change, best, out=enters[number])
+            np.maximum(best, change, out=best)
+        origin[i] = best.argmax()
+        top[i] = best[origin[i]]
+    path = np.empty(rows, dtype=np.int64)
+    i, state = rows - 1, int(best.argmax())
+    while i >= 0:
+        numbers = range(firsts[i + 1] - 1, firsts[i] - 1, -1)
+        begin = next((begins[number] for number in numbers if enters[number, state]), i)
+        path[begin : i + 1] = state
+        changed = any(enters[number, state] for number in numbers)
+        i, state = begin - 1, int(origin[begin - 1]) if changed else state
     return path
 
 

@@ -4,10 +4,12 @@ A window stands for the time around its center: its log-probabilities are spread
 triangle, as wide as the window and at least `REACH` strides to each side. Overlapping windows share
 frames, so that each moment carries the evidence of about one window, however many see it. A hidden
 Markov model then decides: a label lasts until changing to another pays for the cost of a switch,
-which is the logarithm of how rare switches are. The model learns it from the scores themselves,
-counting the switches of its own answer until that stays the same. Where shot cuts are known, the
-nearest boundary between two cells moves to each, and a switch there has a cost of its own, learned
-in the same way: videos whose labels change at their cuts are divided there, and others are not.
+which is the logarithm of how rare switches are, and for as long as a window at least: what is
+shorter cannot be told from noise. The model learns the cost from the scores themselves, counting
+the switches of its own answer until that stays the same. Where shot cuts are known, the nearest
+boundary between two cells moves to each, and a switch there has a cost of its own, learned in the
+same way: videos whose labels change at their cuts are divided there, and others are not. A label
+that begins at a cut may be short.
 Each boundary elsewhere moves to the moment at which the evidence turns, between two frames. Last,
 the same model says how probable each label is at each moment, whatever the path: this is the
 confidence of segments.
@@ -38,6 +40,10 @@ LEAST_COST = 0.5
 """Nats; also the cost that learning starts from."""
 ROUNDS = 6
 """Rounds in which the cost of a switch is learned, at most; two or three are usual."""
+USUAL_SWITCHES, USUAL_CHANCES = 4, 12
+"""What learning takes for granted: so many switches in so many windows, or at so many cuts."""
+BLIND = 0.75
+"""Windows after a switch in which another one could hardly be seen: no chances of one."""
 POSITIONS = 16
 """Places between two cells that a boundary may move to."""
 
@@ -110,6 +116,8 @@ class PathModel:
         self._apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
         self._blocks = np.split(self._windows.of_cells(self._cells), self._apart)
         self._lengths = np.array([cell.duration for cell in self._cells]) / self._windows.span
+        blocks = np.split(np.arange(len(cells)), self._apart)
+        self._ready = [self._ready_rows(int(rows[0]), int(rows[-1]) + 1) for rows in blocks]
 
     def path(self, switch_cost: float | None = None) -> LabelPath:
         """The most likely label of every cell. switch_cost: nats; None learns it. At a cut, it is
@@ -132,12 +140,12 @@ class PathModel:
     @cached_property
     def _learned(self) -> tuple[Labels, Floats]:
         """The most likely labels, and the costs of a switch elsewhere and at a cut behind them."""
-        chances = np.array([self._lengths.sum(), self._at_cut.sum()])
-        costs = np.full(2, LEAST_COST)
+        costs, total = np.full(2, LEAST_COST), float(self._lengths.sum())
         for _ in range(ROUNDS):
             before, labels = costs, self._likely(costs)
             switches = np.setdiff1d(np.flatnonzero(np.diff(labels)) + 1, self._apart)
             counts = np.bincount(self._at_cut[switches].astype(np.int64), minlength=2)
+            chances = np.array([total - BLIND * counts[0], self._at_cut.sum()])
             costs = _costs_of(counts, chances, self._blocks[0].shape[1])
             if np.abs(costs - before).max() < 0.01:
                 break
@@ -146,7 +154,14 @@ class PathModel:
     def _likely(self, costs: Floats) -> Labels:
         """The most likely labels at the costs of a switch elsewhere and at a cut."""
         each = np.split(costs[self._at_cut.astype(np.int64)], self._apart)
-        return np.concatenate(list(map(most_likely_path, self._blocks, each)))
+        return np.concatenate(list(map(most_likely_path, self._blocks, each, self._ready)))
+
+    def _ready_rows(self, first: int, after: int) -> NDArray[np.int64]:
+        """For each cell of a block, that in which a label that begins there may end."""
+        edges = np.array([(cell.start, cell.stop) for cell in self._cells[first:after]])
+        least = self._windows.span - self._windows.stride / 2  # cells are about a stride long
+        rows = np.searchsorted(edges[:, 1], edges[:, 0] + least)
+        return np.where(self._at_cut[first:after], np.arange(after - first), rows)
 
 
 def add_confidence(
@@ -199,7 +214,7 @@ def label_posteriors(evidence: Floats, cost: float | Floats, lengths: Floats) ->
 
 def _costs_of(switches: NDArray[np.int64], chances: Floats, labels: int) -> Floats:
     """The log-odds of staying against going to one of the other labels, at each chance to."""
-    share = np.minimum((switches + 1) / (chances + 2), 0.9)
+    share = np.minimum((switches + USUAL_SWITCHES) / (chances + USUAL_CHANCES), 0.9)
     return np.maximum(np.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
 
 
