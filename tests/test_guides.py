@@ -106,6 +106,8 @@ def make_files(guide: str, folder: Path) -> None:
     elif guide == "camera-traps":
         places = [f"traps/site-{site}/IMG_000{n}.mp4" for site in "ab" for n in (1, 2)]
         (folder / "list.txt").write_text("traps/site-a/IMG_0001.mp4\n")
+        starts = "IMG_0001.mp4,2024-05-01T06:30Z\nIMG_0002.mp4,2024-05-01T07:00Z\n"
+        (folder / "starts.csv").write_text(f"path,start\n{starts}")
     elif guide == "python":
         places = ["videos/a.mp4", "videos/b.mp4"]
     else:

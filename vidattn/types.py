@@ -221,7 +221,9 @@ class VideoInfo(JsonFields):
         if name == "rotation":
             return value in (0, 90, 180, 270)
         least, most = RANGES.get(name, (value, value))
-        return bool(least <= value <= most) and not (name == "codec" and len(value) > 100)
+        return bool(least <= value <= most) and not (
+            name in ("codec", "created") and len(value) > 100
+        )
 
     @property
     def is_plausible(self) -> bool:
@@ -236,6 +238,8 @@ class VideoInfo(JsonFields):
     """Number of the stream that was read, of a file with several video streams."""
     timecode: str | None = None
     """Timecode of its start, as the file states it."""
+    created: str | None = None
+    """When it was recorded, as the file states it: ISO 8601, often in UTC, often a wrong clock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,5 +298,7 @@ class Settings(JsonFields):
     """How many scores became one: mean, max, topN or the name of a head."""
     start_timecode: str | None = None
     """Timecode of the start of the file; by default the one that the file states."""
+    start_time: str | None = None
+    """Date and time of the start of the file, ISO 8601."""
     asked: Mapping[str, Any] | None = None
     """Options of the command that scores depend on."""

@@ -82,6 +82,7 @@ class BatchOptions:
     shard: str | None = None
     watch: bool = False
     settle: float = 10.0
+    start_time: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,13 @@ class RayOptions:
 
 
 OUTPUT_FOLDER = option("--output", "-o", "DIR", "Output folder. Default: the current one.")
+START_TIME = option(
+    "--start-time",
+    "TIME|file|CSV",
+    "When videos begin, for times of day beside seconds: an ISO time, the creation time in the "
+    "file, or a csv of path,start.",
+    rich_help_panel="Output",
+)
 DATA_ROOT = option("--data-root", "DIR", "Folder of the dataset.")
 GROUP_BY = option(
     "--group-by",
@@ -355,6 +363,7 @@ Batch = Annotated[
                 "I/N",
                 "Process only shard I of N, counted from 0; shards are balanced by bytes.",
             ),
+            "start_time": START_TIME,
             "watch": option(
                 "--watch",
                 "Wait for new videos in the folders, each done when it has stopped growing, until "

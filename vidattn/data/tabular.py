@@ -50,6 +50,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 TIMELINE_COLUMNS = (
     *("start_frame", "end_frame", "score", "confidence"),
     *("start_hms", "end_hms", "duration_seconds", "roi"),
+    *("wall_start", "wall_end"),
 )
 """What timelines in tables have beside times and labels."""
 EDGE, PLACE = (

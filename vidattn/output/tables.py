@@ -12,8 +12,10 @@ from collections.abc import Iterable
 
 from vidattn.io.json import dumps
 from vidattn.timeline import Timeline
+from vidattn.timeline.wall_clock import wall_time
 
 COLUMNS = ("path", "start", "end", "start_frame", "end_frame", "label", "label_id", "score")
+WALL_COLUMNS = ("wall_start", "wall_end")
 FORMULA = ("=", "+", "-", "@")
 
 
@@ -29,13 +31,19 @@ def jsonl(timeline: Timeline) -> str:
 
 
 def csv(timeline: Timeline) -> str:
-    """One row per segment under the header COLUMNS; times in seconds, empty if unknown."""
-    rows = [",".join(COLUMNS) + "\n"]
+    """One row per segment under the header COLUMNS; times in seconds, empty if unknown.
+
+    WALL_COLUMNS follow where it is known when the video was recorded.
+    """
+    timed = timeline.settings.start_time is not None
+    rows = [",".join((*COLUMNS, *WALL_COLUMNS * timed)) + "\n"]
     for s in timeline.segments:
         start, end = (f"{t:.3f}" for t in (s.window.start, s.window.stop))
         path, label = escape_cell(timeline.source), escape_cell(s.label)
         frames = s.start_frame, s.end_frame
-        rows.append(csv_row((path, start, end, *frames, label, s.label_id, f"{s.score:.5f}")))
+        cells = (path, start, end, *frames, label, s.label_id, f"{s.score:.5f}")
+        wall = (wall_time(timeline, t) for t in (s.window.start, s.window.stop))
+        rows.append(csv_row((*cells, *wall) if timed else cells))
     return "".join(rows)
 
 

@@ -18,6 +18,7 @@ from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.quantize import pack_scores, unpack_scores
 from vidattn.timeline.segments import Segment
 from vidattn.timeline.timeline import Timeline
+from vidattn.timeline.wall_clock import wall_time
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
 SCHEMA = "vidattn/timeline/1"
@@ -39,7 +40,7 @@ def build_document(timeline: Timeline, *, run: bool, scores: bool) -> dict[str, 
         "model": model | {"classes": len(timeline.labels)},
         "settings": to_json_value(timeline.settings.to_dict()) | decoding | _learned(timeline),
         "coverage": _coverage(timeline),
-        "segments": [_segment(s) for s in timeline.segments],
+        "segments": [_segment(timeline, s) for s in timeline.segments],
         "labels": timeline.totals(),
         **({} if timeline.cuts is None else {"cuts": list(timeline.cuts)}),
         "warnings": list(timeline.warnings),
@@ -71,10 +72,12 @@ def _coverage(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _segment(segment: Segment) -> dict[str, Any]:
+def _segment(timeline: Timeline, segment: Segment) -> dict[str, Any]:
+    start, end = (wall_time(timeline, t) for t in (segment.window.start, segment.window.stop))
     return {
         "start": segment.window.start,
         "end": segment.window.stop,
+        **({} if start is None else {"wall_start": start, "wall_end": end}),
         "start_frame": segment.start_frame,
         "end_frame": segment.end_frame,
         "label": segment.label,

@@ -41,6 +41,7 @@ class TimelineChanges:
     labels: Path | None = None
     pool: Pool | None = None
     start_timecode: str | None = None
+    start_time: str | None = None
     video: str | None = None
 
 
@@ -58,6 +59,7 @@ CHANGES = {
         "Timecode of the first frame in editors: 01:00:00:00, or 01:00:00;00 for drop-frame.",
         rich_help_panel="Output",
     ),
+    "start_time": groups.START_TIME,
     "video": option(
         "--video",
         "VIDEO",
@@ -93,7 +95,7 @@ def timeline(
     unchanged = not settings and cuts is None and changes == TimelineChanges()
     if files.tables and not files.formats and unchanged and not output.json:
         return _tabulate(console, [one.path for one in saved], files)
-    job = BatchJob.create(saved, files)
+    job = BatchJob.create(saved, files, start_time=changes.start_time)
     show = partial(terminal.print_timeline, console, count=top)
     return _change(
         BatchPrinter(console, job, show, as_json=output.json), settings, cuts, changes, limits

@@ -63,12 +63,13 @@ def animated_lines(timeline: Timeline, count: int, style: TerminalStyle) -> Iter
 
 def header_lines(timeline: Timeline, title: str = "") -> Iterator[Text]:
     """Two lines: the video, by its path or a title, and the part of it that the model saw."""
-    model = timeline.model
+    model, start = timeline.model, timeline.settings.start_time
     assert timeline.duration is not None
     length = format_clock(timeline.duration, decimals=0 if timeline.duration >= 60 else 2)
     yield Text.assemble(
         (printable(title or timeline.source), "bold"),
         f"  {length}  {printable(_shape(timeline.input))}",
+        f"  from {printable(start.replace('T', ' '))}" if start else "",
     )
     name = model_title(model)
     yield Text.assemble(

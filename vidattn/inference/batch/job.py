@@ -9,6 +9,8 @@ from pathlib import Path
 from vidattn.errors import UsageError
 from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
 from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.start_times import StartTimes
+from vidattn.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class BatchJob:
     """Skip only inputs with a complete result."""
     areas: tuple[str, ...] = ()
     """Names of several areas of each picture that get results of their own."""
-
+    start_times: StartTimes | None = None
+    """When the videos were recorded; None: nothing is added to results."""
     sources: tuple[str, ...] = ()
     """Folders and patterns that are watched for more inputs."""
     settle: float | None = None
@@ -35,6 +38,10 @@ class BatchJob:
         """The job of one of the areas; the job itself for an empty name."""
         names = {path: f"{own}.{name}" for path, own in self.names.items()}
         return replace(self, names=names, areas=()) if name else self
+
+    def add_start_time(self, timeline: Timeline) -> Timeline:
+        """The timeline with the time at which its video was recorded, if that is asked for."""
+        return timeline if self.start_times is None else self.start_times.apply(timeline)
 
     @property
     def results(self) -> int:
@@ -54,6 +61,7 @@ class BatchJob:
         watch: bool = False,
         settle: float = 10.0,
         sources: Iterable[str] = (),
+        start_time: str | None = None,
     ) -> BatchJob:
         """The job of one shard, "I/N", and of areas with these names. Raises UsageError for a shard
         that does not exist, and where no file could prove that a result is complete."""
@@ -75,9 +83,15 @@ class BatchJob:
                 "--watch and --shard exclude each other",
                 hint="processes that watch the same folder share its videos",
             )
+        starts = None if start_time is None else StartTimes.parse(start_time)
+        if starts is not None and starts.time is not None and (watch or len(inputs) > 1):
+            raise UsageError(
+                "--start-time names one time, and there are several videos",
+                hint="give file, for the times that files state, or a csv of path,start",
+            )
         watching = (tuple(sources), settle) if watch else ((), None)
-        names = name_results(inputs)
-        return cls(paths, names, output, skip, retry_failed, tuple(areas), *watching)
+        names, skips = name_results(inputs), (skip, retry_failed)
+        return cls(paths, names, output, *skips, tuple(areas), starts, *watching)
 
     @property
     def several(self) -> bool:

@@ -189,6 +189,7 @@ class BatchRunner:
         written: list[Written] = []
 
         def deliver(timeline: Timeline) -> None:
+            timeline = self.job.add_start_time(timeline)
             if self.key:
                 timeline = self.key.sign(timeline, path)
             written.append(Written(path, timeline, self._write(timeline, self.job.files(path))))
@@ -284,6 +285,10 @@ class BatchRunner:
         if self.key is None or "json" not in files or not self._has_embeddings(path, self.key):
             return None
         result = find_result(files["json"], path, self.key)
+        if result is not None:
+            timed = self.job.add_start_time(result.timeline)
+            changed = timed.settings.start_time != result.timeline.settings.start_time
+            result = replace(result, timeline=timed, altered=result.altered or changed)
         again = self.job.retry_failed and result and not TRANSIENT.isdisjoint(result.reasons)
         return None if again else result
 

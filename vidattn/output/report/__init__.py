@@ -140,6 +140,7 @@ def _video_facts(timeline: Timeline) -> list[str]:
         video.codec or "",
         f"{float(video.fps):.6g} fps{', variable' * bool(video.vfr)}" if video.fps else "",
         f"turned {video.rotation}°" if video.rotation else "",
+        f"from {start.replace('T', ' ')}" if (start := timeline.settings.start_time) else "",
     ]
     return [fact for fact in facts if fact]
 

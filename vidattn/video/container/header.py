@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 MAX_DECLARED_SECONDS = 30 * 86400.0
 """A header that promises more is wrong; the frames in the file count."""
+UNSET_YEAR = "1980"
+"""Clocks that were never set begin in 1904, 1970 or 1980."""
 BEHIND_SECONDS = 1.0
 """Muxers store packets of other streams at most so much before pictures of the same time."""
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_CREATED = re.compile(
+    r"(\d{4})(-[01]\d-[0-3]\d)[T ]([0-2]\d:[0-5]\d:[0-5]\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d|)"
+)
 _TIMECODE = re.compile(r"\d\d:[0-5]\d:[0-5]\d[:;.]\d\d")
 
 
@@ -66,6 +71,20 @@ def read_timecode(container: InputContainer, stream: VideoStream) -> str | None:
     for metadata in chain([stream.metadata, container.metadata], others):
         if match := _TIMECODE.fullmatch(metadata.get("timecode", "")):
             return match[0]
+    return None
+
+
+def read_creation(container: InputContainer, stream: VideoStream) -> str | None:
+    """When the file was recorded, ISO 8601; None if nothing says so, or the clock was never set.
+
+    QuickTime's own tag has the offset from UTC of the place, creation_time only UTC.
+    """
+    for key in ("com.apple.quicktime.creationdate", "creation_time"):
+        for metadata in (container.metadata, stream.metadata):
+            match = _CREATED.fullmatch(metadata.get(key, ""))
+            if match and match[1] > UNSET_YEAR:
+                offset = re.sub(r"(\d\d):?(\d\d)$", r"\1:\2", match[4].replace("Z", "+0000"))
+                return f"{match[1]}{match[2]}T{match[3]}{offset}"
     return None
 
 

@@ -16,6 +16,7 @@ from vidattn.video.container.frame_table import FrameTable, Source, build_table,
 from vidattn.video.container.header import (
     declared_duration,
     ends_by_itself,
+    read_creation,
     read_timecode,
     start_offset,
 )
@@ -190,6 +191,7 @@ def _describe(
         audio=bool(container.streams.audio),
         start_offset=offset or None,
         timecode=read_timecode(container, stream),
+        created=read_creation(container, stream),
         stream=stream.index if len(videos) > 1 else None,
         streams=len(videos),
         warnings=_warnings(table, len(videos), stream.index, offset),

@@ -1,0 +1,80 @@
+"""When the videos of a run were recorded: as given, as their files state, or from a table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+
+from vidattn.errors import InputError, UsageError
+from vidattn.io.files import exists, read_file, reading
+from vidattn.timeline import Timeline
+from vidattn.timeline.wall_clock import parse_time, with_start_time
+
+OWN = "file"
+PATHS, STARTS = ("path", "file", "video", "filename"), ("start", "start_time", "datetime")
+"""Names of the columns of a table."""
+HINT = "an ISO time such as 2024-05-01T06:30:00+02:00, file, or a csv of path,start"
+
+
+@dataclass(frozen=True)
+class StartTimes:
+    """Where start times come from: one of the three."""
+
+    time: str | None = None
+    """Of the only video."""
+    own: bool = False
+    """Whether files state their creation time."""
+    table: Mapping[str, str] = field(default_factory=dict)
+    """By path, and by name where only one path has it."""
+
+    @classmethod
+    def parse(cls, text: str) -> StartTimes:
+        """Of an ISO time, "file", or the path of a table. Raises UsageError or InputError."""
+        if text == OWN:
+            return cls(own=True)
+        try:
+            return cls(time=parse_time(text).isoformat())
+        except ValueError:
+            if not exists(Path(text)):
+                raise UsageError(f"--start-time {text}: no time and no file", hint=HINT) from None
+        return cls(table=_read_table(Path(text)))
+
+    def apply(self, timeline: Timeline) -> Timeline:
+        """The timeline with its start time, or with a warning that nothing says when it was."""
+        created, source = timeline.input.created, timeline.source
+        known = created if self.own else self.time
+        if self.table:
+            known = self.table.get(source) or self.table.get(PurePath(source).name)
+        if known is not None:
+            return with_start_time(timeline, known)
+        missing = "its file states no creation time" if self.own else "no row says when it began"
+        warnings = dict.fromkeys((*timeline.warnings, missing))
+        return replace(timeline, warnings=tuple(warnings))
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    with reading(path, InputError):
+        data = read_file(path)
+    lines = data.decode("utf-8-sig", "replace").splitlines()
+    separators = {mark: lines[0].count(mark) for mark in ",\t;"} if lines else {}
+    rows = csv.DictReader(
+        lines, delimiter=max(separators, key=lambda m: separators[m], default=",")
+    )
+    names = {name.strip().lower(): name for name in rows.fieldnames or () if name}
+    columns = [next((names[k] for k in known if k in names), None) for known in (PATHS, STARTS)]
+    if None in columns:
+        raise InputError(f"{path}: has no columns path and start", hint=HINT)
+    table: dict[str, str] = {}
+    several: set[str] = set()
+    for number, row in enumerate(rows, start=2):
+        video, start = (row[column or ""] or "" for column in columns)
+        try:
+            table[video] = parse_time(start).isoformat()
+        except ValueError as error:
+            raise InputError(f"{path}: line {number}: {error}", hint=HINT) from None
+        name = PurePath(video).name
+        several |= {name} & (table.keys() - {video})
+        table.setdefault(name, table[video])
+    return {k: start for k, start in table.items() if k not in several or PurePath(k).name != k}

@@ -1,0 +1,48 @@
+"""Times of day: when what a timeline shows was recorded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidattn.timeline.timeline import Timeline
+
+FRACTION = re.compile(r"\.(\d+)")
+OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
+
+
+def parse_time(text: str) -> datetime:
+    """A date and time in ISO 8601, with or without an offset from UTC. Raises ValueError."""
+    text = FRACTION.sub(lambda m: "." + m[1][:6].ljust(6, "0"), text.strip(), count=1)
+    text = OFFSET.sub(r"\1:\2", re.sub("[Zz]$", "+00:00", text))
+    if not re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:", text):
+        raise ValueError(f"{text!r} is no date and time, such as 2024-05-01T06:30:00+02:00")
+    return datetime.fromisoformat(text)
+
+
+def with_start_time(timeline: Timeline, text: str) -> Timeline:
+    """The timeline of a video whose file begins at that time. Raises ValueError, as `parse_time`.
+
+    The time is that from which players count: the start of the file.
+    """
+    start = parse_time(text).isoformat()
+    return replace(timeline, settings=replace(timeline.settings, start_time=start))
+
+
+def wall_time(timeline: Timeline, seconds: float) -> str | None:
+    """When a moment of a timeline was recorded, to the millisecond; None if nothing says so.
+
+    seconds: as the timeline counts them. The offset from UTC is that of the start.
+    """
+    start = timeline.settings.start_time
+    if start is None:
+        return None
+    offset = timeline.input.start_offset or 0.0
+    try:
+        moment = parse_time(start) + timedelta(seconds=seconds + offset)
+    except (ValueError, OverflowError):  # a document of another origin
+        return None
+    return moment.isoformat(timespec="milliseconds")
