@@ -21,6 +21,7 @@ from typer.main import get_command
 from tests.data import layouts
 from tests.data.conftest import moving_square, write_frames
 from tests.helpers import write_video
+from vidattn import load as load_classifier
 from vidattn.cli import main
 from vidattn.cli.app import app
 
@@ -108,6 +109,7 @@ def make_files(guide: str, folder: Path) -> None:
         (folder / "list.txt").write_text("traps/site-a/IMG_0001.mp4\n")
         starts = "IMG_0001.mp4,2024-05-01T06:30Z\nIMG_0002.mp4,2024-05-01T07:00Z\n"
         (folder / "starts.csv").write_text(f"path,start\n{starts}")
+        _make_deployments(folder)
     elif guide == "python":
         places = ["videos/a.mp4", "videos/b.mp4"]
     else:
@@ -143,6 +145,16 @@ def _make_own_classes(folder: Path) -> None:
             split = "val" if i == 4 else "train"
             rows.append(f"embeddings/my_clips/{name}/{name}{i}.vidattn.npz,{name},{split}\n")
     (folder / "videos.csv").write_text("".join(rows))
+
+
+def _make_deployments(folder: Path) -> None:
+    """Where and when the videos of site-a were recorded, and what motions stand for."""
+    names = "deploymentID,latitude,longitude,deploymentStart,deploymentEnd"
+    row = "site-a,52.7,23.8,2024-05-01T00:00Z,2024-06-01T00:00Z"
+    (folder / "deployments.csv").write_text(f"{names}\n{row}\n")
+    labels = load_classifier("motion-tiny").labels
+    rows = [f"{label},animal,{label}\n" for label in labels]
+    (folder / "taxa.csv").write_text("label,observationType,behavior\n" + "".join(rows))
 
 
 def _make_observations(path: Path) -> None:

@@ -1,0 +1,168 @@
+"""A Camera Trap Data Package of a run: its tables, and what an independent validator says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers import Run, two_windows
+from vidattn import output
+from vidattn.errors import DataError, UsageError
+from vidattn.output.camtrap import CamtrapPackage, read_deployments, read_taxa
+from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.wall_clock import with_start_time
+from vidattn.types import ModelInfo, Settings
+
+PYTHON = os.environ.get("VIDATTN_FRICTIONLESS_PYTHON", "")
+"""The Python of an environment with frictionless, which validates the package."""
+CHECK = Path(__file__).parent / "check_camtrap.py"
+DEPLOYMENTS = """deploymentID,latitude,longitude,deploymentStart,deploymentEnd,habitat
+site-a,52.7,23.8,2024-05-01T00:00:00Z,2024-05-31T00:00:00Z,forest
+site-b,52.5,23.9,2024-04-01T00:00:00+02:00,2024-06-01T00:00:00+02:00,
+unused,0,0,2020-01-01T00:00:00Z,2020-01-02T00:00:00Z,
+"""
+
+
+def timeline(source: str, labels: tuple[str, str] = ("Canis lupus", "blank")) -> Timeline:
+    """Two seconds of each label, recorded from 22:00."""
+    made = two_windows(source=source, labels=labels, model=ModelInfo(name="wolves"))
+    return with_start_time(made, "2024-05-01T22:00:00.250+02:00")
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> CamtrapPackage:
+    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
+    return CamtrapPackage(read_deployments(tmp_path / "deployments.csv"))
+
+
+def rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / f"{name}.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def test_a_package_has_deployments_media_and_observations(
+    package: CamtrapPackage, tmp_path: Path
+) -> None:
+    package.add(timeline("/traps/site-a/a.mp4"))
+    package.add(timeline("../traps/site-b/b.avi"))
+    folder = tmp_path / "Wolves 2024"
+    document = json.loads(package.write(folder).read_bytes())
+    media, observations = rows(folder, "media"), rows(folder, "observations")
+    assert [one["deploymentID"] for one in rows(folder, "deployments")] == ["site-a", "site-b"]
+    assert media[0] == {
+        "mediaID": "traps/site-a/a.mp4",
+        "deploymentID": "site-a",
+        "timestamp": "2024-05-01T22:00:00+0200",
+        "filePath": "traps/site-a/a.mp4",
+        "filePublic": "false",
+        "fileName": "a.mp4",
+        "fileMediatype": "video/mp4",
+    }
+    assert observations[1] == {
+        "observationID": "traps/site-a/a.mp4:2",
+        "deploymentID": "site-a",
+        "mediaID": "traps/site-a/a.mp4",
+        "eventStart": "2024-05-01T22:00:02+0200",
+        "eventEnd": "2024-05-01T22:00:04+0200",
+        "observationLevel": "media",
+        "observationType": "blank",
+        "classificationMethod": "machine",
+        "classifiedBy": "wolves",
+        "classificationProbability": "0.80000",
+        "observationTags": "start:2.000 | end:4.000",
+        "observationComments": "blank",
+    }
+    assert observations[0]["scientificName"] == "Canis lupus"
+    assert document["name"] == "wolves-2024"
+    assert document["taxonomic"] == [{"scientificName": "Canis lupus"}]
+    assert document["temporal"] == {"start": "2024-04-01", "end": "2024-06-01"}
+    assert document["spatial"]["coordinates"][0][0] == [23.8, 52.5]
+
+
+def test_what_people_wrote_into_the_description_is_kept(
+    package: CamtrapPackage, tmp_path: Path
+) -> None:
+    package.add(timeline("site-a/a.mp4"))
+    place = package.write(tmp_path / "p")
+    document = json.loads(place.read_bytes())
+    document["contributors"] = [{"title": "Ada", "role": "principalInvestigator"}]
+    place.write_text(json.dumps(document))
+    package.write(tmp_path / "p")
+    assert json.loads(place.read_bytes())["contributors"] == document["contributors"]
+
+
+def test_labels_have_the_meaning_of_a_table(package: CamtrapPackage, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'grazing' is neither"):
+        package.add(timeline("site-a/a.mp4", ("grazing", "blank")))
+    (tmp_path / "taxa.csv").write_text(
+        "label,observationType,scientificName,behavior\n"
+        "grazing,animal,Cervus elaphus,grazing\nbackground,blank,,\n"
+    )
+    deployments = read_deployments(tmp_path / "deployments.csv")
+    known = CamtrapPackage(deployments, read_taxa(tmp_path / "taxa.csv"))
+    quiet = replace(
+        timeline("site-a/a.mp4", ("grazing", "blank")),
+        decoding=Decoding(smooth="none", threshold=0.85),
+    )
+    known.add(quiet)
+    known.write(tmp_path / "p")
+    first, second = rows(tmp_path / "p", "observations")
+    assert (first["scientificName"], first["behavior"]) == ("Cervus elaphus", "grazing")
+    assert second["observationType"] == "blank"
+    assert "classificationProbability" not in second
+
+
+def test_what_a_package_cannot_do_without_is_named(package: CamtrapPackage, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not known when"):
+        package.add(two_windows(source="site-a/a.mp4"))
+    with pytest.raises(UsageError, match="how far from UTC"):
+        package.add(with_start_time(two_windows(source="site-a/a.mp4"), "2024-05-01T22:00"))
+    with pytest.raises(DataError, match="no folder in its path"):
+        package.add(timeline("elsewhere/a.mp4"))
+    with pytest.raises(DataError, match="nothing to put"):
+        package.write(tmp_path / "p")
+    (tmp_path / "d.csv").write_text(DEPLOYMENTS.replace("00:00:00Z", "00:00:00"))
+    with pytest.raises(DataError, match=r"line 2: .* no offset"):
+        read_deployments(tmp_path / "d.csv")
+    (tmp_path / "d.csv").write_text("deploymentID\nsite-a\n")
+    with pytest.raises(DataError, match="no column latitude"):
+        read_deployments(tmp_path / "d.csv")
+
+
+def test_the_command_line_writes_a_package_of_saved_results(tmp_path: Path, quick: Run) -> None:
+    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
+    for name in "ab":
+        saved = replace(timeline(f"site-{name}/{name}.mp4"), settings=Settings())
+        output.write(saved, tmp_path / "results" / f"{name}.vidattn.json")
+    (tmp_path / "starts.csv").write_text(
+        "path,start\na.mp4,2024-05-01T22:00Z\nb.mp4,2024-05-02T22:00Z\n"
+    )
+    words = ("timeline", "results", "--camtrap-dp", "package", "--deployments", "deployments.csv")
+    assert "wrote package/datapackage.json" in quick(*words, "--start-time", "starts.csv").stderr
+    assert len(rows(tmp_path / "package", "observations")) == 4
+    assert "belong together" in quick(*words[:4], code=2).stderr
+
+
+@pytest.mark.skipif(not PYTHON, reason="VIDATTN_FRICTIONLESS_PYTHON names no such Python")
+def test_frictionless_finds_the_package_valid(package: CamtrapPackage, tmp_path: Path) -> None:
+    for name in ("site-a/a.mp4", "site-a/=b.mov", "site-b/é,c.mp4"):
+        package.add(timeline(name))
+    package.write(tmp_path / "p")
+    done = subprocess.run(
+        [PYTHON, CHECK, tmp_path / "p"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == []
+    text = (tmp_path / "p" / "observations.csv").read_text()
+    (tmp_path / "p" / "observations.csv").write_text(text.replace(",blank,", ",nothing,", 1))
+    done = subprocess.run(
+        [PYTHON, CHECK, tmp_path / "p"], capture_output=True, text=True, check=True
+    )
+    assert len(json.loads(done.stdout)) == 1
+    assert np.isfinite(timeline("a").scores).all()

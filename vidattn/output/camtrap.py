@@ -1,0 +1,305 @@
+"""Timelines as a Camera Trap Data Package: media, deployments and observations of a whole run.
+
+Camtrap DP 1.0 (camtrap-dp.tdwg.org): tables for deployments, media and observations, and a
+datapackage.json that describes them. Every segment is an observation of its media file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import mimetypes
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path, PurePath
+from typing import Any
+
+from vidattn.errors import DataError, UsageError
+from vidattn.io.files import is_file, read_file, reading, write_atomically
+from vidattn.io.json import dumps_pretty
+from vidattn.timeline import Segment, Timeline
+from vidattn.timeline.wall_clock import parse_time
+
+STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0"
+RESOURCES = ("deployments", "media", "observations")
+DEPLOYMENTS = (
+    *("deploymentID", "locationID", "locationName", "latitude", "longitude"),
+    *("coordinateUncertainty", "deploymentStart", "deploymentEnd", "setupBy", "cameraID"),
+    *("cameraModel", "cameraDelay", "cameraHeight", "cameraTilt", "cameraHeading"),
+    *("detectionDistance", "timestampIssues", "baitUse", "featureType", "habitat"),
+    *("deploymentGroups", "deploymentTags", "deploymentComments"),
+)
+NEEDED = ("deploymentID", "latitude", "longitude", "deploymentStart", "deploymentEnd")
+MEDIA = (
+    *("mediaID", "deploymentID", "captureMethod", "timestamp", "filePath", "filePublic"),
+    *("fileName", "fileMediatype", "exifData", "favorite", "mediaComments"),
+)
+OBSERVED = ("cameraSetupType", "scientificName", "count", "lifeStage", "sex", "behavior")
+"""What a table of labels may say of one, beside its observationType."""
+OBSERVATIONS = (
+    *("observationID", "deploymentID", "mediaID", "eventID", "eventStart", "eventEnd"),
+    *("observationLevel", "observationType", *OBSERVED, "individualID"),
+    *("individualPositionRadius", "individualPositionAngle", "individualSpeed"),
+    *("bboxX", "bboxY", "bboxWidth", "bboxHeight", "classificationMethod", "classifiedBy"),
+    *("classificationTimestamp", "classificationProbability", "observationTags"),
+    "observationComments",
+)
+TYPES = ("animal", "human", "vehicle", "blank", "unknown", "unclassified")
+WORDS = {"empty": "blank", "person": "human", "people": "human", "car": "vehicle"}
+"""Labels that mean one of TYPES."""
+SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]{2,}( [a-z]{2,})?")
+SECOND = "%Y-%m-%dT%H:%M:%S%z"
+Rows = list[dict[str, str]]
+
+
+def read_deployments(path: Path) -> Rows:
+    """The deployments of a csv with the columns of Camtrap DP. Raises DataError."""
+    rows = _read_rows(path, NEEDED)
+    for number, row in enumerate(rows, start=2):
+        try:
+            place = float(row["latitude"]), float(row["longitude"])
+            if not (abs(place[0]) <= 90 and abs(place[1]) <= 180):
+                raise ValueError("latitude and longitude are degrees up to 90 and 180")
+            for name in ("deploymentStart", "deploymentEnd"):
+                row[name] = _second(row[name])
+        except ValueError as error:
+            raise DataError(f"{path}: line {number}: {error}") from None
+    return rows
+
+
+def read_taxa(path: Path) -> dict[str, dict[str, str]]:
+    """What labels mean, of a csv of label,observationType,scientificName,behavior,...
+
+    Raises DataError.
+    """
+    rows = _read_rows(path, ("label", "observationType"))
+    for number, row in enumerate(rows, start=2):
+        if row["observationType"] not in TYPES:
+            hint = f"an observationType is {', '.join(TYPES)}"
+            raise DataError(f"{path}: line {number}: {row['observationType']!r}", hint=hint)
+    return {row["label"]: row for row in rows}
+
+
+class CamtrapPackage:
+    """Collects the results of a run, and writes them as a package.
+
+    deployments, taxa: as of `read_deployments` and `read_taxa`. A video belongs to the deployment
+    whose id is the name of a folder in its path, or to the only one. A label without a row in
+    `taxa` must be a scientific name or one of TYPES and WORDS.
+    """
+
+    def __init__(
+        self, deployments: Rows, taxa: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        self._deployments, self._taxa = deployments, taxa or {}
+        self._media: Rows = []
+        self._observations: Rows = []
+
+    def add(self, timeline: Timeline) -> None:
+        """Take a result, whose segments become observations.
+
+        Raises UsageError for one without start time and offset from UTC, or with a label that has
+        no meaning; DataError for a video of no deployment.
+        """
+        timeline = timeline.from_file_start()
+        path = "/".join(p for p in PurePath(timeline.source).parts if p not in ("/", "..", "."))
+        deployment = self._find_deployment(timeline.source)
+        start = _start(timeline)
+        ids = {"mediaID": path, "deploymentID": deployment}
+        name = f"{path}#{timeline.settings.roi}" if timeline.settings.roi else path
+        rows = [self._observation(timeline, segment, start) for segment in timeline.segments]
+        self._observations += [
+            {"observationID": f"{name}:{number}", **ids, **row}
+            for number, row in enumerate(rows, start=1)
+        ]
+        if all(row["mediaID"] != path for row in self._media):
+            self._media.append(
+                {
+                    **ids,
+                    "captureMethod": "",
+                    "timestamp": start.strftime(SECOND),
+                    "filePath": path.lstrip("~."),
+                    "filePublic": "false",
+                    "fileName": PurePath(path).name,
+                    "fileMediatype": mimetypes.guess_type(path)[0] or "video/mp4",
+                }
+            )
+
+    def write(self, folder: Path) -> Path:
+        """Write the files of the package; returns datapackage.json.
+
+        What an earlier datapackage.json says of project, contributors and licenses is kept. Raises
+        OutputError, and DataError where no result was taken.
+        """
+        if not self._media:
+            raise DataError(f"{folder}: there is nothing to put into a package")
+        tables = {
+            "deployments": (DEPLOYMENTS, self._used_deployments()),
+            "media": (MEDIA, self._media),
+            "observations": (OBSERVATIONS, self._observations),
+        }
+        for name, (columns, rows) in tables.items():
+            write_atomically(folder / f"{name}.csv", _table(columns, rows).encode())
+        place = folder / "datapackage.json"
+        return write_atomically(place, (dumps_pretty(self._describe(place), 2) + "\n").encode())
+
+    def _find_deployment(self, source: str) -> str:
+        known = [row["deploymentID"] for row in self._deployments]
+        found = [part for part in reversed(PurePath(source).parts[:-1]) if part in known]
+        if not found and len(known) != 1:
+            raise DataError(
+                f"{source}: no folder in its path is a deployment",
+                hint=f"deploymentID is the name of a folder; there are {', '.join(known)}",
+            )
+        return (found or known)[0]
+
+    def _observation(self, timeline: Timeline, segment: Segment, start: datetime) -> dict[str, str]:
+        window = segment.window
+        first = start + timedelta(seconds=math.floor(window.start))
+        last = start + timedelta(seconds=math.ceil(window.stop))
+        row = {
+            "eventStart": first.strftime(SECOND),
+            "eventEnd": last.strftime(SECOND),
+            "observationLevel": "media",
+            **self._meaning(segment),
+            "classificationMethod": "machine",
+            "classifiedBy": timeline.model.name or "vidattn",
+            "observationTags": f"start:{window.start:.3f} | end:{window.stop:.3f}",
+        }
+        if segment.label_id is not None:
+            row["classificationProbability"] = f"{segment.score:.5f}"
+            row["observationComments"] = segment.label
+        return row
+
+    def _meaning(self, segment: Segment) -> dict[str, str]:
+        """The observationType of a label, and what else is known of it."""
+        label = segment.label
+        if (known := self._taxa.get(label)) is not None:
+            more = {name: known[name] for name in OBSERVED if known.get(name)}
+            return {"observationType": known["observationType"], **more}
+        if segment.label_id is None:
+            return {"observationType": "unclassified"}
+        word = WORDS.get(label.lower(), label.lower())
+        if word in TYPES:
+            return {"observationType": word}
+        if SPECIES.fullmatch(label):
+            return {"observationType": "animal", "scientificName": label}
+        raise UsageError(
+            f"the label {label!r} is neither a scientific name nor one of {', '.join(TYPES)}",
+            hint="--taxa FILE: a csv of label,observationType,scientificName,behavior",
+        )
+
+    def _used_deployments(self) -> Rows:
+        used = {row["deploymentID"] for row in self._media}
+        return [row for row in self._deployments if row["deploymentID"] in used]
+
+    def _describe(self, place: Path) -> dict[str, Any]:
+        """The content of datapackage.json."""
+        title = place.parent.resolve().name or "package"
+        species = dict.fromkeys(row.get("scientificName", "") for row in self._observations)
+        resources = [
+            {
+                "name": name,
+                "path": f"{name}.csv",
+                "profile": "tabular-data-resource",
+                "format": "csv",
+                "mediatype": "text/csv",
+                "encoding": "utf-8",
+                "schema": f"{STANDARD}/{name}-table-schema.json",
+            }
+            for name in RESOURCES
+        ]
+        return {
+            "name": re.sub(r"[^a-z0-9._-]+", "-", title.lower()).strip("-") or "package",
+            "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "contributors": [{"title": "vidattn", "role": "contributor"}],
+            "project": {
+                "title": title,
+                "samplingDesign": "opportunistic",
+                "captureMethod": ["activityDetection"],
+                "individualAnimals": False,
+                "observationLevel": ["media"],
+            },
+            **_kept(place),
+            "profile": f"{STANDARD}/camtrap-dp-profile.json",
+            "resources": resources,
+            "spatial": _spatial(self._used_deployments()),
+            "temporal": _temporal(self._used_deployments()),
+            "taxonomic": [{"scientificName": name} for name in species if name],
+        }
+
+
+def _kept(place: Path) -> dict[str, Any]:
+    """What an earlier file says that is not made anew."""
+    if not is_file(place):
+        return {}
+    with reading(place, DataError):
+        data = read_file(place)
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise DataError(f"{place}: is no JSON object", hint="remove it, or choose another folder")
+    return document
+
+
+def _start(timeline: Timeline) -> datetime:
+    """When the file begins, with an offset from UTC. Raises UsageError."""
+    text = timeline.settings.start_time
+    start = None if text is None else parse_time(text)
+    if start is None or start.tzinfo is None:
+        raise UsageError(
+            f"{timeline.source}: it is not known when it was recorded"
+            + (", or how far from UTC its clock is" if start else ""),
+            hint="--start-time file, a csv of path,start, or a time such as 2024-05-01T06:30+02:00",
+        )
+    return start
+
+
+def _second(text: str) -> str:
+    moment = parse_time(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no offset from UTC, such as Z or +02:00")
+    return moment.strftime(SECOND)
+
+
+def _spatial(deployments: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """The box around all deployments, as GeoJSON."""
+    west, east = _ends(float(row["longitude"]) for row in deployments)
+    south, north = _ends(float(row["latitude"]) for row in deployments)
+    if (west, south) == (east, north):
+        return {"type": "Point", "coordinates": [west, south]}
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    return {"type": "Polygon", "coordinates": [ring]}
+
+
+def _temporal(deployments: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    start, _ = _ends(row["deploymentStart"][:10] for row in deployments)
+    _, end = _ends(row["deploymentEnd"][:10] for row in deployments)
+    return {"start": start, "end": end}
+
+
+def _ends(values: Iterable[Any]) -> tuple[Any, Any]:
+    known = list(values)
+    return min(known), max(known)
+
+
+def _read_rows(path: Path, needed: Sequence[str]) -> Rows:
+    with reading(path, DataError):
+        data = read_file(path)
+    rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
+    if missing := [name for name in needed if name not in (rows.fieldnames or ())]:
+        raise DataError(f"{path}: has no column {missing[0]}", hint=f"needed: {','.join(needed)}")
+    return [{k: v.strip() for k, v in row.items() if k and v} for row in rows]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
