@@ -20,6 +20,7 @@ COMMANDS = {
     "classify": "Classify whole videos and report how much of each the model saw.",
     "segment": "Segment long videos into labeled intervals.",
     "teach": "Teach a model your own classes from a few labeled examples, in minutes.",
+    "suggest": "Suggest which windows of your videos to label next.",
     "train": "Train a model on a dataset.",
     "eval": "Evaluate a model on a dataset: accuracy, calibration and confusions.",
     "compare": "Compare timelines with ground truth: frame accuracy, edit score, F1 and mAP.",

@@ -45,9 +45,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "split": ("split", "subset", "partition", "set"),
     "group": ("group", "subject"),
     "youtube_id": ("youtube_id", "video_id"),
+    "guess": ("guess",),
 }
 """Purpose of a column -> its possible headers, in any case."""
 TIMELINE_COLUMNS = (
+    "unsure",
     *("start_frame", "end_frame", "score", "confidence"),
     *("start_hms", "end_hms", "duration_seconds", "roi"),
     *("wall_start", "wall_end"),
@@ -128,7 +130,18 @@ def read_rows(path: Path, group_by: str = "") -> list[Row]:
         rows = _name_columns(path, _split_records(path, text), group_by)
     if not rows and not text.strip():
         raise DataError(f"{path}: the list is empty")
-    return rows
+    return _drop_unlabeled(path, rows)
+
+
+def _drop_unlabeled(path: Path, rows: list[Row]) -> list[Row]:
+    """The rows of `vidattn suggest` that have got a label; all rows of other lists.
+
+    Raises DataError where none has one.
+    """
+    kept = [row for row in rows if "guess" not in row.fields or row.fields.get("label")]
+    if rows and not kept:
+        raise DataError(f"{path}: no row has a label yet", hint="fill in the column label")
+    return kept
 
 
 def note_columns(path: Path, group_by: str = "") -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from vidattn.models.device import Runtime
 from vidattn.models.hf import HfModel
 from vidattn.models.taught import TaughtModel
 from vidattn.types import Item
-from vidattn.video import Opening, open_video
+from vidattn.video import Opening, Video, open_video
 
 HEAD_SETTINGS = ("classes", "head", "levels", "examples", "width", "heads")
 """Settings of a taught model on which embeddings do not depend."""
@@ -89,11 +89,18 @@ class Embedder:
 
         Raises VideoError.
         """
-        key = self.cache.key(path, {"what": "duration"})
+        return self._know(path, "duration", lambda video: video.duration)
+
+    def start(self, path: str) -> float:
+        """The seconds from the start of the file to the first frame, as of `duration`."""
+        return self._know(path, "start", file_start)
+
+    def _know(self, path: str, what: str, read: Callable[[Video], float]) -> float:
+        key = self.cache.key(path, {"what": what})
         seconds = self.cache.duration(key)
         if seconds is None:
             with self.opening(path, short_side=self.classifier.clip.short_side) as video:
-                seconds = video.duration
+                seconds = read(video)
             self.cache.add_duration(key, seconds)
         return seconds
 

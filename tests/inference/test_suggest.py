@@ -1,0 +1,88 @@
+"""Which windows to label next: unsure ones, unlike one another, of rare labels first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers import tiny_classifier, write_video
+from vidattn.data.embedding_cache import EmbeddingCache
+from vidattn.inference.embed import Embedder
+from vidattn.inference.suggest import (
+    Scanned,
+    choose_windows,
+    cluster,
+    measure_doubt,
+    measure_rarity,
+    suggest_windows,
+)
+from vidattn.inference.windowing import Windowing
+from vidattn.types import Window
+
+
+def test_doubt_is_the_closeness_of_the_two_likeliest_or_to_a_threshold() -> None:
+    one = tiny_classifier()
+    scores = np.array([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0]])
+    assert measure_doubt(scores, one) == pytest.approx([0.2, 1.0])
+    several = replace(one, activation="sigmoid", thresholds=(0.5, 0.8, 0.5))
+    scores = np.array([[1.0, 0.8, 0.0], [0.25, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    assert measure_doubt(scores, several) == pytest.approx([1.0, 0.5, 0.0])
+
+
+def test_windows_of_rare_labels_weigh_more() -> None:
+    scores = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    assert measure_rarity(scores, np.array([9, 1])) == pytest.approx([0.2, 1.0, 0.6])
+    assert measure_rarity(scores, np.array([0, 0])) == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_one_window_of_each_kind_is_chosen_and_sure_ones_are_not() -> None:
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(np.arange(4), 30)
+    vectors = (10 * np.eye(4)[kinds] + rng.normal(0, 0.1, (120, 4))).astype(np.float32)
+    priority = np.where(kinds == 3, 0.01, 0.9) + rng.uniform(0, 0.05, 120)
+    chosen = choose_windows(vectors, priority, 3)
+    assert sorted(kinds[chosen]) == [0, 1, 2]
+    assert priority[chosen].tolist() == sorted(priority[chosen], reverse=True)
+    assert choose_windows(vectors, priority, 3).tolist() == chosen.tolist()
+    assert len(set(choose_windows(vectors, priority, 500).tolist())) == 120
+    same = choose_windows(np.ones((50, 4), np.float32), np.ones(50), 5)
+    assert len(set(same.tolist())) == 5  # also where nothing differs
+
+
+def test_centers_lie_where_the_weight_is() -> None:
+    rows = np.array([[0.0], [1.0], [10.0], [12.0]])
+    centers = cluster(rows, np.array([1.0, 1.0, 3.0, 1.0]), 2, np.random.default_rng(0))
+    assert sorted(centers.ravel().tolist()) == pytest.approx([0.5, 10.5])
+
+
+def test_windows_with_labels_are_left_out_and_no_video_is_opened_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path / "cache"))
+    videos = [str(write_video(tmp_path / f"{name}.mp4", seconds=3)) for name in "ab"]
+    bad = tmp_path / "c.mp4"
+    bad.write_text("no video")
+    opened: list[str] = []
+    embedder = Embedder(tiny_classifier(), Windowing(window=0.5, overlap=0.0))
+    plain = embedder.opening
+
+    def opening(path: str, **given: object) -> object:
+        opened.append(path)
+        return plain(path, **given)  # type: ignore[arg-type]
+
+    embedder.opening = opening  # type: ignore[assignment]
+    labeled = {videos[0]: [Window(0.0, 2.0)]}
+    *scans, found = suggest_windows([*videos, str(bad)], embedder, 20, labeled=labeled)
+    assert [one.error is None for one in scans if isinstance(one, Scanned)] == [True, True, False]
+    assert isinstance(found, tuple)
+    assert sorted((Path(one.path).stem, one.window.start) for one in found) == [
+        *(("a", t) for t in (2.0, 2.5)),
+        *(("b", t) for t in (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)),
+    ]
+    opened.clear()
+    embedder.cache = EmbeddingCache()
+    *_, again = suggest_windows(videos, embedder, 20, labeled=labeled)
+    assert (again, opened) == (found, [])

@@ -1,0 +1,161 @@
+"""`vidattn suggest`: which windows of unlabeled videos to label next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from vidattn.cli import arguments
+from vidattn.cli import option_groups as groups
+from vidattn.cli.grouping import Group, option
+from vidattn.cli.model_loading import load_model
+from vidattn.cli.terminal.console import Console
+from vidattn.errors import ExitCode, UsageError
+from vidattn.inference.batch.inputs import find_existing
+from vidattn.io.text import count_noun
+
+if TYPE_CHECKING:
+    from vidattn.data.annotations.ground_truth import GroundTruth
+    from vidattn.inference.suggest import Suggestion
+    from vidattn.models.classifier import Classifier
+    from vidattn.models.device import Runtime
+    from vidattn.types import Window
+    from vidattn.video import Limits
+
+FORMATS = ("csv", "html", "labelstudio", "eaf")
+
+
+@dataclass(frozen=True)
+class SuggestOptions:
+    """What is suggested, and where it is written."""
+
+    count: int = 50
+    labeled: Path | None = None
+    overlap: float = 0.0
+    seed: int = 0
+    formats: str = "csv"
+    output: Path = Path()
+
+    def __post_init__(self) -> None:
+        if wrong := set(self.names) - set(FORMATS):
+            raise UsageError(
+                f"-f {min(wrong)}: no format of suggestions",
+                hint=f"there are {', '.join(FORMATS)}",
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The formats by name."""
+        return [name.strip() for name in self.formats.split(",") if name.strip()]
+
+
+SUGGEST = {
+    "count": option("--count", "-n", "N", "Windows to suggest.", min=1),
+    "labeled": option(
+        "--labeled",
+        "LABELS",
+        "Spans that have labels already: they are left out, and rare labels come first.",
+    ),
+    "overlap": option("--overlap", "FRACTION", "Overlap between consecutive windows."),
+    "seed": option("--seed", "N", "Of random draws."),
+    "formats": option(
+        "--format",
+        "-f",
+        "F,F...",
+        "csv: suggestions.csv, whose column label is to be filled in. html, labelstudio, eaf: a "
+        "file per video with the guesses of the model, to correct.",
+        rich_help_panel="Output",
+    ),
+    "output": groups.OUTPUT_FOLDER,
+}
+
+
+def suggest(
+    inputs: arguments.Inputs,
+    *,
+    model: groups.UnchangedModel,
+    options: Annotated[SuggestOptions, Group("Suggestions", SUGGEST)],
+    runtime: groups.DeviceWithoutCompile,
+    limits: groups.Video,
+    quiet: arguments.Quiet = False,
+) -> int:
+    """Suggest which windows of your videos to label next.
+
+    Example: vidattn suggest videos/ -m my-model -n 50
+    """
+    console = Console(quiet=quiet)
+    paths = [one.path for one in find_existing(inputs, console.note)]
+    classifier = load_model(console, model)
+    found, failed = _scan(console, paths, classifier, options, runtime, limits)
+    for place in _write(found, classifier, options):
+        console.note(f"wrote {place}")
+    console.note(f"{count_noun(len(found), 'window')} to label")
+    return ExitCode.INCOMPLETE if failed else ExitCode.DONE
+
+
+def _scan(
+    console: Console,
+    paths: Sequence[str],
+    classifier: Classifier,
+    options: SuggestOptions,
+    runtime: Runtime,
+    limits: Limits,
+) -> tuple[tuple[Suggestion, ...], int]:
+    """The suggestions, and the number of videos that cannot be read."""
+    from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
+    from vidattn.inference.embed import Embedder
+    from vidattn.inference.suggest import Scanned, suggest_windows
+    from vidattn.inference.windowing import Windowing
+    from vidattn.video import Prefetcher
+
+    truth = read_ground_truth(options.labeled) if options.labeled else GroundTruth(())
+    spans = {path: _spans_of(truth, path) for path in paths}
+    known = Counter(label for video in truth.videos for _, label in video.spans)
+    failed = 0
+    with Prefetcher(limits) as opening, console.progress("scanning", len(paths)) as bar:
+        windowing = Windowing(overlap=options.overlap)
+        embedder = Embedder(classifier, windowing, runtime=runtime, opening=opening)
+        events = suggest_windows(
+            paths, embedder, options.count, labeled=spans, known=known, seed=options.seed
+        )
+        for event in events:
+            if not isinstance(event, Scanned):
+                embedder.cache.store.trim()
+                return event, failed
+            if event.error is not None:
+                console.fail(event.error)
+                failed += 1
+            bar.step()
+    raise AssertionError("a scan ends with suggestions")
+
+
+def _spans_of(truth: GroundTruth, path: str) -> list[Window]:
+    """The labeled spans of a video, which the annotation names by path or by name."""
+    name = Path(path).name
+    return [w for video in truth.videos if Path(video.name).name == name for w, _ in video.spans]
+
+
+def _write(
+    found: Sequence[Suggestion], classifier: Classifier, options: SuggestOptions
+) -> list[Path]:
+    """Write the files of all formats."""
+    from vidattn.inference.batch.inputs import VideoInput, name_results
+    from vidattn.inference.batch.outputs import OutputFiles, write_files
+    from vidattn.io.files import write_atomically
+    from vidattn.output.suggestions import suggestions_csv, suggestions_timeline
+
+    places = []
+    if "csv" in options.names:
+        place = options.output / "suggestions.csv"
+        places.append(write_atomically(place, suggestions_csv(found)))
+    videos = list(dict.fromkeys(one.path for one in found))
+    names: Mapping[str, str] = name_results([VideoInput(path) for path in videos])
+    files = OutputFiles(tuple(n for n in options.names if n != "csv"), options.output)
+    for path in videos if files.formats else ():
+        own = [one for one in found if one.path == path]
+        timeline = suggestions_timeline(path, own, classifier.labels)
+        places += write_files(timeline, files.files(f"{names[path]}.suggested"))
+    return places

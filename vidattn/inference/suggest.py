@@ -1,0 +1,200 @@
+"""Which windows of unlabeled videos to label next.
+
+A model learns most from windows on which it is unsure and that differ from one another (diverse
+mini-batches, arXiv:1901.05954): of the windows of the highest priority, as many clusters of
+embeddings as windows are wanted, and from each the one nearest to its center. Embeddings come from
+the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidattn.errors import UsageError, VideoError
+from vidattn.inference.embed import Embedder
+from vidattn.models.classifier import Classifier
+from vidattn.types import Item, Window
+
+CANDIDATES = 3
+"""Windows that are looked at for each one that is chosen: those of the highest priority."""
+ROUNDS = 25
+"""Most rounds of clustering."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A window to label."""
+
+    path: str
+    window: Window
+    """Seconds from the start of the file, as players count them."""
+    guess: str
+    """The likeliest label."""
+    score: float
+    unsure: float
+    """From 0, sure, to 1."""
+    scores: tuple[float, ...]
+    """Of all labels."""
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A video whose windows are known, or the error for which they are not."""
+
+    path: str
+    error: VideoError | None = None
+
+
+def suggest_windows(
+    paths: Sequence[str],
+    embedder: Embedder,
+    count: int = 50,
+    *,
+    labeled: Mapping[str, Sequence[Window]] | None = None,
+    known: Mapping[str, int] | None = None,
+    seed: int = 0,
+) -> Iterator[Scanned | tuple[Suggestion, ...]]:
+    """Scan videos, and at last yield the windows to label next, the most useful first.
+
+    labeled: spans of each video that have labels already, whose windows are left out. known: how
+    many examples each label has; rare ones come first. Raises UsageError for a model whose head is
+    not a layer on its embeddings.
+    """
+    classifier, labeled = embedder.classifier, labeled or {}
+    names: list[str] = []
+    spans, vectors = [], []
+    for path in paths:
+        try:
+            found, offset = embedder.embed(Item(path, 0)), embedder.start(path)
+        except VideoError as error:
+            yield Scanned(path, error)
+            continue
+        windows = found.windows + offset
+        free = ~_inside(windows.mean(axis=1), labeled.get(path, ()))
+        names += [path] * int(free.sum())
+        spans.append(windows[free])
+        vectors.append(found.vectors[free])
+        yield Scanned(path)
+    if not names:
+        yield ()
+        return
+    times, rows = np.concatenate(spans), np.concatenate(vectors)
+    scores = score_embeddings(classifier, rows)
+    counts = np.array([(known or {}).get(label, 0) for label in classifier.labels])
+    unsure = measure_doubt(scores, classifier)
+    chosen = choose_windows(rows, unsure * measure_rarity(scores, counts), count, seed)
+    best = scores.argmax(axis=1)
+    yield tuple(
+        Suggestion(
+            names[i],
+            Window(*times[i].tolist()),
+            classifier.labels[best[i]],
+            float(scores[i, best[i]]),
+            float(unsure[i]),
+            tuple(scores[i].tolist()),
+        )
+        for i in chosen.tolist()
+    )
+
+
+def score_embeddings(classifier: Classifier, vectors: NDArray[np.float32]) -> Floats:
+    """Scores [N, K] of embeddings [N, D]. Raises UsageError where the head takes no embeddings."""
+    head = getattr(classifier.model, "head", None)
+    if head is None:
+        raise UsageError(
+            f"{classifier.card.name}: its head cannot be applied to saved embeddings",
+            hint="give a model that vidattn teach has made",
+        )
+    with torch.inference_mode():
+        rows = torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
+        scores: Floats = classifier.scores(head(rows)[:, None]).double().numpy()
+    return scores
+
+
+def measure_doubt(scores: Floats, classifier: Classifier) -> Floats:
+    """How unsure a model is of each row, [N], from 0 to 1.
+
+    One label at a time: how close the two likeliest are. Several at once: how close the closest
+    label is to its threshold.
+    """
+    if classifier.activation == "sigmoid":
+        limits = np.array(classifier.thresholds or [0.5] * scores.shape[1])
+        far = np.abs(scores - limits) / np.where(scores < limits, limits, 1 - limits + 1e-9)
+        return np.asarray(1 - far.min(axis=1).clip(0, 1))
+    if scores.shape[1] < 2:
+        return np.asarray(1 - scores[:, 0])
+    second, first = np.sort(scores, axis=1)[:, -2:].T
+    return np.asarray(1 - (first - second))
+
+
+def measure_rarity(scores: Floats, counts: NDArray[np.int64]) -> Floats:
+    """A weight of each row, [N], up to 1: the rarer the examples of its likely labels are."""
+    rare = (counts.min() + 1) / (counts + 1)
+    return np.asarray(scores @ rare / scores.sum(axis=1))
+
+
+def choose_windows(
+    vectors: NDArray[np.float32], priority: Floats, count: int, seed: int = 0
+) -> NDArray[np.int64]:
+    """The numbers of at most `count` rows that differ from one another, the highest priority first.
+
+    vectors: [N, D]; priority: [N].
+    """
+    order = np.argsort(-priority, kind="stable")[: CANDIDATES * count]
+    if len(order) <= count:
+        return order
+    rows = vectors[order].astype(np.float64)
+    rows = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-6)
+    weights = priority[order] + 1e-9
+    centers = cluster(rows, weights, count, np.random.default_rng(seed))
+    squares = _distances(rows, centers)
+    near = squares.argmin(axis=1)
+    chosen = [
+        int(inside[squares[inside, k].argmin()])
+        for k in range(count)
+        if len(inside := np.flatnonzero(near == k))
+    ]
+    rest = [i for i in range(len(order)) if i not in set(chosen)]
+    return np.asarray(order[sorted((chosen + rest)[:count])])
+
+
+def cluster(rows: Floats, weights: Floats, count: int, rng: np.random.Generator) -> Floats:
+    """Centers [count, D] of weighted k-means, begun as k-means++. rows: [N, D], more than count."""
+    centers = rows[[rng.choice(len(rows), p=weights / weights.sum())]]
+    nearest = _distances(rows, centers)[:, 0]
+    while len(centers) < count:
+        odds = nearest * weights
+        total = odds.sum()
+        new = rng.choice(len(rows), p=odds / total) if total > 0 else len(centers)
+        centers = np.concatenate([centers, rows[[new]]])
+        nearest = np.minimum(nearest, _distances(rows, rows[[new]])[:, 0])
+    for _ in range(ROUNDS):
+        near = _distances(rows, centers).argmin(axis=1)
+        share = np.zeros((count, len(rows)))
+        share[near, np.arange(len(rows))] = weights
+        sums = share.sum(axis=1, keepdims=True)
+        moved = np.where(sums > 0, share @ rows / np.maximum(sums, 1e-12), centers)
+        if np.allclose(moved, centers):
+            break
+        centers = moved
+    return centers
+
+
+def _distances(rows: Floats, centers: Floats) -> Floats:
+    """Squared distances [N, C]."""
+    squares = (rows**2).sum(1)[:, None] + (centers**2).sum(1) - 2 * rows @ centers.T
+    return np.asarray(squares.clip(0))
+
+
+def _inside(times: Floats, spans: Sequence[Window]) -> NDArray[np.bool_]:
+    """Whether each time lies in one of the spans."""
+    inside = np.zeros(len(times), dtype=np.bool_)
+    for span in spans:
+        inside |= (span.start <= times) & (times < span.stop)
+    return inside

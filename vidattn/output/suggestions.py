@@ -1,0 +1,75 @@
+"""Windows to label next, as a table to fill in and as timelines to correct."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from vidattn.output.rows import csv_lines
+from vidattn.output.tables import escape_cell
+from vidattn.timeline import Timeline
+from vidattn.types import Window
+
+COLUMNS = ("path", "start", "end", "label", "guess", "score", "unsure")
+"""`label` is to be filled in; rows without one are left out where the table is read."""
+
+
+class SuggestedWindow(Protocol):
+    """A window and what a model says of it, see `vidattn.inference.suggest.Suggestion`."""
+
+    @property
+    def path(self) -> str:
+        """Of the video."""
+
+    @property
+    def window(self) -> Window:
+        """Seconds from the start of the file."""
+
+    @property
+    def guess(self) -> str:
+        """The likeliest label."""
+
+    @property
+    def score(self) -> float:
+        """Of the guess."""
+
+    @property
+    def unsure(self) -> float:
+        """From 0 to 1."""
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Of all labels."""
+
+
+def suggestions_csv(found: Sequence[SuggestedWindow]) -> bytes:
+    """A row for each window, the most useful first, with an empty cell for its label."""
+    rows = [
+        (
+            escape_cell(one.path),
+            f"{one.window.start:.3f}",
+            f"{one.window.stop:.3f}",
+            "",
+            escape_cell(one.guess),
+            f"{one.score:.5f}",
+            f"{one.unsure:.5f}",
+        )
+        for one in found
+    ]
+    return csv_lines([COLUMNS, *rows])
+
+
+def suggestions_timeline(
+    path: str, found: Sequence[SuggestedWindow], labels: Sequence[str]
+) -> Timeline:
+    """The windows of one video as a timeline with the guesses of the model."""
+    ordered = sorted(found, key=lambda one: one.window)
+    scores = np.array([one.scores for one in ordered])
+    return Timeline(
+        path,
+        tuple(labels),
+        tuple(one.window for one in ordered),
+        scores / scores.sum(axis=1, keepdims=True),
+    )
