@@ -103,7 +103,7 @@ def make_files(guide: str, folder: Path) -> None:
     short = write_video(folder / "movie.mp4", 3)
     (folder / "examples").symlink_to(ROOT / "examples")
     if guide == "movies-and-archives":
-        places = ["archive/a.mp4", "archive/deep/b.mp4"]
+        places = ["archive/a.mp4", "archive/deep/b.mp4", "tapes/t_0001.mp4", "tapes/t_0002.mp4"]
     elif guide == "camera-traps":
         places = [f"traps/site-{site}/IMG_000{n}.mp4" for site in "ab" for n in (1, 2)]
         (folder / "list.txt").write_text("traps/site-a/IMG_0001.mp4\n")

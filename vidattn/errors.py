@@ -77,7 +77,7 @@ class VideoError(InputError):
     `code` is the stable reason code in JSON: E_EMPTY, E_NOT_VIDEO, E_TRUNCATED,
     E_NO_VIDEO_STREAM, E_TOO_LARGE, E_TIMEOUT, E_DECODER_DIED, E_NOT_REGULAR, E_PERM, E_GONE,
     E_CHANGED, E_CODEC_NOT_ALLOWED, E_DECODE, E_SHORT, E_NO_READER, E_NONFINITE, E_TAKEN,
-    E_WORKER_DIED, E_MEMORY, E_SYSTEM, E_UNREAD, E_NO_SANDBOX, E_AREA.
+    E_WORKER_DIED, E_MEMORY, E_SYSTEM, E_UNREAD, E_NO_SANDBOX, E_AREA, E_PARTS.
     """
 
     def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -238,6 +238,8 @@ class VideoInfo(JsonFields):
     """Number of the stream that was read, of a file with several video streams."""
     timecode: str | None = None
     """Timecode of its start, as the file states it."""
+    parts: Sequence[Any] | None = None
+    """The files of a recording that was split: path, bytes, start and end in seconds of each."""
     created: str | None = None
     """When it was recorded, as the file states it: ISO 8601, often in UTC, often a wrong clock."""
 

@@ -83,6 +83,7 @@ class BatchOptions:
     watch: bool = False
     settle: float = 10.0
     start_time: str | None = None
+    join: bool = False
 
 
 @dataclass(frozen=True)
@@ -364,6 +365,11 @@ Batch = Annotated[
                 "Process only shard I of N, counted from 0; shards are balanced by bytes.",
             ),
             "start_time": START_TIME,
+            "join": option(
+                "--join",
+                "Files with consecutive numbers in a folder are one recording: GX010023 and "
+                "GX020023, street_0001 and street_0002.",
+            ),
             "watch": option(
                 "--watch",
                 "Wait for new videos in the folders, each done when it has stopped growing, until "

@@ -62,7 +62,7 @@ def classify(
     models = _load(console, model, wanted, partial(require_readable, job.paths, limits))
     show = partial(terminal.print_timeline, console, count=top)
     printer = BatchPrinter(console, job, show, as_json=output.json)
-    with Prefetcher(limits) as opening:
+    with Prefetcher(limits, job.joined) as opening:
         return printer.print(classify_inputs(job, models[0], wanted, opening, models[1]))
 
 

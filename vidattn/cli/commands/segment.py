@@ -98,7 +98,7 @@ def _run(
     from vidattn.video import Prefetcher
 
     classifier = _load_for(printer, load, limits)
-    with Prefetcher(limits) as opening:
+    with Prefetcher(limits, printer.job.joined) as opening:
         threshold = wanted.resolve(classifier).decoding.threshold
         watch = partial(
             watch_windows, printer.console, labels=classifier.labels, threshold=threshold
@@ -138,7 +138,7 @@ def _print_estimates(
         classifier=classifier,
         windowing=wanted.windowing,
         runtime=wanted.runtime,
-        opening=Prefetcher(limits),
+        opening=Prefetcher(limits, printer.job.joined),
     )
     return print_estimates(
         printer.console, printer.job.paths, measure, classifier, as_json=printer.as_json

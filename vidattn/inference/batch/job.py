@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vidattn.errors import UsageError
 from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
+from vidattn.inference.batch.joining import join_recordings
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.start_times import StartTimes
 from vidattn.timeline import Timeline
@@ -27,6 +28,8 @@ class BatchJob:
     """Skip only inputs with a complete result."""
     areas: tuple[str, ...] = ()
     """Names of several areas of each picture that get results of their own."""
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The files of recordings that were split, by the first, which is the input."""
     start_times: StartTimes | None = None
     """When the videos were recorded; None: nothing is added to results."""
     sources: tuple[str, ...] = ()
@@ -62,6 +65,7 @@ class BatchJob:
         settle: float = 10.0,
         sources: Iterable[str] = (),
         start_time: str | None = None,
+        join: bool = False,
     ) -> BatchJob:
         """The job of one shard, "I/N", and of areas with these names. Raises UsageError for a shard
         that does not exist, and where no file could prove that a result is complete."""
@@ -76,6 +80,10 @@ class BatchJob:
                 "the tables of a shard take the results of the others from their json files",
                 hint="add json to -f; or merge: vidattn timeline *.json --table FILE",
             )
+        inputs, joined = join_recordings(inputs) if join else (inputs, {})
+        if joined and (output.has_videos or watch):
+            name = "--watch" if watch else "-f mp4 and --excerpts"
+            raise UsageError(f"{name} take single files, and --join makes one of several")
         mine = inputs if shard is None else select_shard(inputs, *parse_shard(shard))
         paths = tuple(one.path for one in mine)
         if watch and shard is not None:
@@ -91,7 +99,7 @@ class BatchJob:
             )
         watching = (tuple(sources), settle) if watch else ((), None)
         names, skips = name_results(inputs), (skip, retry_failed)
-        return cls(paths, names, output, *skips, tuple(areas), starts, *watching)
+        return cls(paths, names, output, *skips, tuple(areas), joined, starts, *watching)
 
     @property
     def several(self) -> bool:

@@ -74,7 +74,7 @@ class Worker:
         self, load: Load, options: SegmentOptions, job: BatchJob, limits: Limits, folder: str
     ) -> None:
         self._load, self._options, self._job, self._folder = load, options, job, folder
-        self._opening = Prefetcher(limits)
+        self._opening = Prefetcher(limits, job.joined)
         self._classifier: Classifier | None = None
 
     def begin(self) -> Reply:

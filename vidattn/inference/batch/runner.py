@@ -32,6 +32,7 @@ from vidattn.inference.batch.events import (
 )
 from vidattn.inference.batch.failures import FailureList, FailureRecord, describe_failure
 from vidattn.inference.batch.job import BatchJob
+from vidattn.inference.batch.joining import is_same_recording
 from vidattn.inference.batch.outputs import write_files
 from vidattn.inference.batch.results import Result, RunKey, find_result, require_own
 from vidattn.io.files import exists, remove_partial_files, require_regular, writing
@@ -285,6 +286,10 @@ class BatchRunner:
         if self.key is None or "json" not in files or not self._has_embeddings(path, self.key):
             return None
         result = find_result(files["json"], path, self.key)
+        files_of = self.job.joined.get(path)
+        if result is not None and files_of is not None:
+            same = is_same_recording(result.timeline.input.parts, files_of)
+            result = result if same else None
         if result is not None:
             timed = self.job.add_start_time(result.timeline)
             changed = timed.settings.start_time != result.timeline.settings.start_time

@@ -134,6 +134,7 @@ def segment_many(
     rois: Mapping[str, str] | None = None,
     watch: bool = False,
     settle: float = 10.0,
+    join: bool = False,
     **keywords: Unpack[Keywords],
 ) -> BatchEvents:
     """Segment many videos into files, and yield what happens; nothing is printed.
@@ -150,7 +151,8 @@ def segment_many(
     retry_failed: as skip_existing, and retries inputs that failed. shard: "I/N", for one of N
     machines. rois: areas of the picture, "X,Y,W,H" by name, each with results of its own from one
     decode. watch: goes on with every video that comes into the folders, once it has not grown for
-    `settle` seconds, until the generator is closed. The rest is as of
+    `settle` seconds, until the generator is closed. join: files with consecutive numbers are one
+    recording. The rest is as of
     `vidattn.segment`; the events are those of `BatchRunner.run`.
     """
     sources = as_paths(paths)
@@ -165,12 +167,13 @@ def segment_many(
         watch=watch,
         settle=settle,
         sources=sources,
+        join=join,
     )
     settings = apply_keywords(keywords, Windowing(), decoding, runtime)
     options = SegmentOptions(*settings, explain=explain, embeddings=embeddings, rois=rois)
     classifier = find_classifier(classifier, options.windowing.frames)
     yield from map(Note, notes)
-    with Prefetcher(limits) as opening:
+    with Prefetcher(limits, job.joined) as opening:
         yield from keep_tables(segment_inputs(job, classifier, options, opening), job)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple
 
 from vidattn.errors import InputError, VideoError
 from vidattn.types import Area, Framing
 from vidattn.video.framing import areas_of, framed
+from vidattn.video.joined import JoinedVideo
 from vidattn.video.process.client import SupervisedVideo
 from vidattn.video.process.pool import ProcessPool
 from vidattn.video.protocol import Limits, Video
@@ -31,8 +33,11 @@ class Prefetcher(AbstractContextManager["Prefetcher", None]):
     SIZE = 2
     """Idle processes, and videos opened in advance: one for the video at hand, one for the next."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(
+        self, limits: Limits | None = None, joined: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        """joined: the files of recordings that were split, by the first, which stands for all."""
+        self.limits, self._joined = limits or Limits(), joined or {}
         self._pool = ProcessPool(self.SIZE)
         self._opening: dict[_Key, SupervisedVideo] = {}
 
@@ -57,6 +62,11 @@ class Prefetcher(AbstractContextManager["Prefetcher", None]):
     ) -> Video:
         """The whole video, the smallest of some areas of which has `short_side`."""
         key = _Key(os.fspath(path), reader, short_side, areas)
+        if key.path in self._joined:
+            return JoinedVideo(
+                self._joined[key.path],
+                lambda part: self._open(key._replace(path=part), ahead=False),
+            )
         video = self._opening.pop(key, None)
         if video is None or not _is_current(video):
             if video is not None:
@@ -84,7 +94,7 @@ class Prefetcher(AbstractContextManager["Prefetcher", None]):
             )
         except InputError:
             return
-        if key in self._opening:
+        if key in self._opening or key.path in self._joined:
             return
         while len(self._opening) >= self.SIZE:
             self._opening.pop(next(iter(self._opening))).close()
