@@ -69,6 +69,7 @@ def test_a_dataset_without_problems_is_sound(root: Path) -> None:
     assert verdict["seconds"] == {"total": 10, "shortest": 1, "median": 1, "longest": 1}
     assert verdict["formats"] == {"h264 mov": 10}
     assert verdict["sizes"] == {"128x96": 10}
+    assert verdict["notes"] == ["fewer than 10 items, so metrics say little: run (5), walk (5)"]
     assert verdict["bytes"] == sum(path.stat().st_size for path in root.rglob("*.mp4"))
     facts = files["0.mp4"].facts
     assert (facts["frames"], facts["fps"], facts["rotation"], facts["vfr"]) == (10, 10, 0, False)

@@ -9,11 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.data.check.dataset import FEW_ITEMS
 from vidattn.io.text import count_noun
 from vidattn.types import Item
 
-FEW_SAMPLES = 10
-"""Samples of a class below which its metrics say little."""
 ALIKE = 0.98
 """The cosine of two samples from which they may be one."""
 MOST_COMPARED = 5000
@@ -39,14 +38,14 @@ def describe_item(item: Item) -> str:
 
 
 def find_rare(labels: Sequence[str], counts: NDArray[np.integer]) -> Iterator[Doubt]:
-    """Classes of fewer than FEW_SAMPLES."""
+    """Classes of fewer than FEW_ITEMS."""
     rare = [
         f"{label} ({count})"
         for label, count in zip(labels, counts.tolist(), strict=True)
-        if count < FEW_SAMPLES
+        if count < FEW_ITEMS
     ]
     if rare:
-        text = f"fewer than {FEW_SAMPLES} samples, so their metrics say little: {', '.join(rare)}"
+        text = f"fewer than {FEW_ITEMS} samples, so their metrics say little: {', '.join(rare)}"
         yield Doubt("rare", text)
 
 

@@ -101,6 +101,8 @@ def _collect_facts(classifier: Classifier) -> dict[str, Any]:
         "averaging": classifier.averaging,
         "temperature": classifier.temperature,
         "threshold": classifier.threshold,
+        "activation": classifier.activation,
+        "thresholds": list(classifier.thresholds),
         "clip": to_plain(classifier.clip),
         "model": to_plain(classifier.model.config),
         "labels": list(classifier.labels),

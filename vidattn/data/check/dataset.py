@@ -29,6 +29,8 @@ SERIOUS: frozenset[Kind] = frozenset(
 )
 """Findings that make a dataset unfit: unreadable videos, videos in both splits, or classes that
 are not learned or not measured."""
+FEW_ITEMS = 10
+"""Items of a class below which its metrics say little."""
 PREFETCH = 4
 """Files in progress for each worker."""
 
@@ -183,7 +185,10 @@ class DatasetCheck:
                 kind: {"serious": kind in SERIOUS, "count": c.count, "examples": c.examples}
                 for kind, c in sorted(counts.items(), key=lambda pair: pair[0] not in SERIOUS)
             },
-            "notes": list(dict.fromkeys(n for opened in splits.values() for n in opened.notes)),
+            "notes": [
+                *dict.fromkeys(n for opened in splits.values() for n in opened.notes),
+                *self._note_rare(),
+            ],
             "per_class": self._per_class(),
         }
 
@@ -193,6 +198,19 @@ class DatasetCheck:
             {"label": label, **{split: found[number] for split, found in counts.items()}}
             for number, label in enumerate(self._dataset.labels)
         ]
+
+    def _note_rare(self) -> Iterator[str]:
+        """A sentence on classes with so few items that their metrics say little, if any."""
+        totals: Counter[int] = Counter()
+        for opened in self._dataset.splits.values():
+            totals += _count_items(opened)
+        rare = [
+            f"{label} ({totals[number]})"
+            for number, label in enumerate(self._dataset.labels)
+            if 0 < totals[number] < FEW_ITEMS
+        ]
+        if rare:
+            yield f"fewer than {FEW_ITEMS} items, so metrics say little: {name_first(rare)}"
 
     def _find_absent_classes(self) -> Iterator[Finding]:
         counts = {split: _count_items(opened) for split, opened in self._dataset.splits.items()}
