@@ -133,13 +133,26 @@ def fuse_scores(
 ) -> Floats:
     """Fuse the scores of overlapping windows: probabilities [cells, K], rows sum to 1.
 
-    apart: whether each label has a probability of its own; then the log-odds are averaged.
+    They are `average_rows` of log-probabilities. apart: whether each label has a probability of its
+    own; then the log-odds are averaged. Arguments as of `average_rows`.
+    """
+    logs = np.maximum(scores, LEAST, dtype=np.float64)
+    if apart:
+        np.minimum(logs, 1 - LEAST, out=logs)
+        logs /= 1 - logs
+    rows = average_rows(windows, np.log(logs, out=logs), cells)
+    np.exp(rows, out=rows)
+    rows /= 1 + rows if apart else rows.sum(axis=1, keepdims=True)
+    return rows
 
-    A cell gets the weighted mean of the log-probabilities of all windows that overlap it. The
-    weight is the area above the cell of a triangle over the window, highest at its center: a model
-    knows the middle of a window best.
 
-    windows: sorted; scores: probabilities [N, K]; cells: sorted, each overlapping some window.
+def average_rows(windows: Sequence[Window], values: Floats, cells: Sequence[Window]) -> Floats:
+    """The weighted mean [cells, K] of the rows [N, K] of all windows that overlap each cell.
+
+    The weight is the area above the cell of a triangle over the window, highest at its center: a
+    model knows the middle of a window best.
+
+    windows: sorted; cells: sorted, each overlapping some window.
     """
     starts, stops = _ends(cells)
     begins, ends = _ends(windows)
@@ -148,12 +161,7 @@ def fuse_scores(
     count = len(cells) + 1
     many = np.cumsum(np.bincount(first, minlength=count) - np.bincount(after, minlength=count))
     assert (many[:-1] > 0).all(), "a cell without windows"
-    logs = np.maximum(scores, LEAST, dtype=np.float64)
-    if apart:
-        np.minimum(logs, 1 - LEAST, out=logs)
-        logs /= 1 - logs
-    np.log(logs, out=logs)
-    rows = np.empty((len(cells), scores.shape[1]))
+    rows = np.empty((len(cells), values.shape[1]))
     step = max(PAIRS // int(many.max(initial=1)), 1)
     for low in range(0, len(cells), step):
         high = min(low + step, len(cells))
@@ -162,9 +170,7 @@ def fuse_scores(
         ends_of = begins[window], ends[window]
         area = (_area(ends_of, stops[cell]) - _area(ends_of, starts[cell]))[:, None]
         at = np.searchsorted(cell, np.arange(low, high))
-        total = np.add.reduceat(area * logs[window], at)
-        fused = np.exp(total / np.add.reduceat(area, at))
-        rows[low:high] = fused / (1 + fused if apart else fused.sum(axis=1, keepdims=True))
+        rows[low:high] = np.add.reduceat(area * values[window], at) / np.add.reduceat(area, at)
     return rows
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.timeline.decoding import LEAST, Labels, most_likely_path
-from vidattn.timeline.segments import Segment, fuse_scores
+from vidattn.timeline.segments import Segment, average_rows
 from vidattn.types import Window
 
 Floats = NDArray[np.float64]
@@ -76,9 +76,10 @@ class _Evidence:
         """Log-evidence [cells, K], up to a constant in each row."""
         ends = zip(self.centers - self.reach, self.centers + self.reach, strict=True)
         wide = [Window(float(start), float(stop)) for start, stop in ends]
-        rows = np.log(np.maximum(fuse_scores(wide, self.scores, cells), LEAST**2))
-        seconds = np.array([cell.duration for cell in cells])
-        return np.asarray(rows * (seconds / self.span)[:, None])
+        logs = np.log(np.maximum(self.scores, LEAST), dtype=np.float64)
+        rows = average_rows(wide, logs, cells)
+        rows *= np.array([cell.duration / self.span for cell in cells])[:, None]
+        return rows
 
     def turn(self, start: float, stop: float, times: Floats, before: int, after: int) -> float:
         """The one of some times inside [start, stop] at which the evidence turns to a label."""
