@@ -105,7 +105,9 @@ def check_commands(script: Path, folder: Path) -> int:
     old = re.search(r"vidattn timeline (\S+) --diff (\S+)", text)
     if old is not None:  # the option has become a command
         text = text.replace(old.group(), f"vidattn compare {old[2]} {old[1]} --differences")
-    done = subprocess.run(["bash"], input=text, cwd=folder, text=True, capture_output=True)
+    done = subprocess.run(
+        ["bash", "-c", text], cwd=folder, text=True, stdin=subprocess.DEVNULL, capture_output=True
+    )
     parts = re.split(r"^-- (\d+) ", done.stdout, flags=re.MULTILINE)[1:]
     outputs, wrong = dict(zip(parts[::2], parts[1::2], strict=True)), 0
     for number, pattern in OUTPUTS.items():
