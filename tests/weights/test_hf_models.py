@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import vidattn
-from tests.helpers import write_video
+from tests.helpers import Run, write_video
 from vidattn import weights
 from vidattn.data.frames import view_clips
 from vidattn.data.transforms import eval_clip
@@ -227,3 +227,12 @@ def test_names_are_folders_or_hub_ids_and_offline_is_offline() -> None:
         weights.load("hf:nosuch")
     with pytest.raises(WeightsError, match="not downloaded yet, and offline"):
         weights.load("hf:owner/name", offline=True)
+
+
+def test_a_folder_can_be_described_and_checked(tmp_path: Path, quick: Run) -> None:
+    named = f"hf:{save(tmp_path / 'hf', 'videomae')}"
+    described = quick("models", "info", named, "--frame-step", 0.1).stdout
+    assert "kind videomae, classes 3, frames 4, size 32, patch 16" in described
+    assert "valid, sha256" in quick("models", "verify", named, "--frame-step", 0.1).stdout
+    failed = quick("models", "verify", named, code=3)
+    assert "hint: give the seconds as in training: --frame-step" in failed.stderr

@@ -31,5 +31,6 @@ Json = Annotated[
 ]
 JsonOfOne = Annotated[bool, option("--json", "Print one JSON document.")]
 Labels = Annotated[Path | None, groups.LABELS]
+FrameStep = Annotated[float | None, groups.FRAME_STEP]
 Offline = Annotated[bool, option("--offline", "Never use the network.")]
 Quiet = Annotated[bool, option("--quiet", "-q", "Results and errors only.")]

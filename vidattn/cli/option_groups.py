@@ -149,6 +149,9 @@ AREA = {
         "Blacken a part of the picture, such as a strip with the time. Repeatable.",
     ),
 }
+FRAME_STEP = option(
+    "--frame-step", "SEC", "Time between the frames of a clip, if weights are silent."
+)
 _MODEL = {
     "model": option(
         "--model",
@@ -158,11 +161,7 @@ _MODEL = {
         "Hugging Face. Default: timesformer-k400, or motion-tiny if that is unavailable.",
     ),
     "labels": LABELS,
-    "frame_step": option(
-        "--frame-step",
-        "SECONDS",
-        "Time between the frames of a clip, as in training. Default: what the weights say.",
-    ),
+    "frame_step": FRAME_STEP,
     "offline": option("--offline", "Never use the network."),
     **AREA,
 }

@@ -75,14 +75,18 @@ def download_models(
 
 @app.command("info", cls=Sections)
 def info(
-    model: Model, offline: arguments.Offline = False, as_json: arguments.JsonOfOne = False
+    model: Model,
+    frame_step: arguments.FrameStep = None,
+    offline: arguments.Offline = False,
+    as_json: arguments.JsonOfOne = False,
 ) -> None:
     """Describe a model: origin, license, classes, and the clips it expects.
 
     Example: vidattn models info motion-tiny
     """
     console = Console()
-    facts = _collect_facts(load_model(console, ModelOptions(model, offline=offline)))
+    options = ModelOptions(model, frame_step=frame_step, offline=offline)
+    facts = _collect_facts(load_model(console, options))
     if as_json:
         console.emit(json.dumps(facts, ensure_ascii=False))
         return
@@ -226,7 +230,9 @@ def _measure_cache() -> dict[str, dict[str, int]]:
 
 
 @app.command("verify", cls=Sections)
-def verify(model: Model, offline: arguments.Offline = False) -> None:
+def verify(
+    model: Model, frame_step: arguments.FrameStep = None, offline: arguments.Offline = False
+) -> None:
     """Check all names, shapes, values and the digest of a model, and run one clip through it.
 
     Of a mirror that `vidattn models download` has filled, check the digest of every file.
@@ -238,7 +244,8 @@ def verify(model: Model, offline: arguments.Offline = False) -> None:
     console = Console()
     if check_mirror(console, model):
         return
-    classifier = load_model(console, ModelOptions(model, offline=offline))
+    options = ModelOptions(model, frame_step=frame_step, offline=offline)
+    classifier = load_model(console, options)
     clip = classifier.clip
     with torch.inference_mode():
         logits = classifier.model(torch.zeros(1, 3, clip.frames, clip.crop, clip.crop))
