@@ -88,3 +88,8 @@ def test_impossible_shapes_are_refused() -> None:
         replace(CONV3D, drop=1.0)
     with pytest.raises(RecipeError, match="blocks"):
         replace(CONV2D, blocks=(0, 1, 1, 1))
+
+
+def test_a_stage_of_two_nets_has_two_blocks() -> None:
+    with pytest.raises(RecipeError, match=r"model\.blocks must be 2 or more in front"):
+        BigLittleConfig(blocks=(3, 1, 6, 3))

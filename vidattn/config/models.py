@@ -198,6 +198,8 @@ class BigLittleConfig:
         _require_network((self.width,), self.blocks, self.drop)
         if self.frames % 2:
             raise RecipeError(f"model.frames must be even, got {self.frames}")
+        if min(self.blocks[:3]) < 2:
+            raise RecipeError(f"model.blocks must be 2 or more in front, got {self.blocks}")
 
 
 def _require_network(widths: tuple[int, ...], blocks: tuple[int, ...], drop: float) -> None:
