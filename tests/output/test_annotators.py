@@ -1,13 +1,18 @@
 """What Label Studio, CVAT, ActivityNet, FiftyOne and Final Cut get."""
 
 import json
+import os
+import subprocess
 from fractions import Fraction
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from tests.helpers import two_windows
 from tests.output.test_editors import NTSC, NTSC_24, RATES, of_times, timeline_cut_at
+from vidattn import output
 from vidattn.output import render
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import Settings, Window
@@ -150,3 +155,18 @@ def test_activitynet_gets_results_in_seconds() -> None:
         "my movie": [{"label": "dive", "score": 0.9, "segment": [0.0, 2.0]}]
     }
     assert document.keys() == {"version", "results", "external_data"}
+
+
+@pytest.mark.skipif(
+    "VIDATTN_LABEL_STUDIO_PYTHON" not in os.environ,
+    reason="VIDATTN_LABEL_STUDIO_PYTHON names no Python with label-studio-sdk",
+)
+@pytest.mark.parametrize(("labels", "errors"), [(("dive", "swim"), 0), (("dive",), 1)])
+def test_label_studio_finds_no_fault_but_an_unknown_label(
+    tmp_path: Path, labels: tuple[str, ...], errors: int
+) -> None:
+    path = output.write(two_windows(), tmp_path / "a.labelstudio.json")
+    check = Path(__file__).parent / "check_labelstudio.py"
+    command = [os.environ["VIDATTN_LABEL_STUDIO_PYTHON"], check, path, *labels]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(json.loads(done.stdout)) == errors
