@@ -35,6 +35,25 @@ def test_info_shows_the_input_of_a_model(quick: Run, model: Path) -> None:
     assert "[b]jump" in quick("models", "info", model).stdout
 
 
+def test_info_of_the_catalog_needs_no_download(quick: Run) -> None:
+    done = quick("models", "info", "timesformer-l-k600", "--offline", "--json")
+    facts = json.loads(done.stdout)
+    assert facts["trained_on"].startswith("Kinetics-600: 600 human actions")
+    assert facts["clip"] == "96 frames of 224 x 224 pixels, one every 0.133 s"
+    assert facts["score"] == "k600 top-1 82.2, top-5 95.6 (views 3x1)"
+    assert facts["use"].startswith("not for commercial use")
+    assert facts["downloaded"] is False
+    assert any("has not compared it with the original" in note for note in facts["notes"])
+    assert any("states no license" in note for note in facts["notes"])
+    assert any("issue tracker" in note for note in facts["notes"])
+    assert facts["speed"].startswith("2380 G multiply-adds a clip")
+    assert "sound" in facts["will_not_see"]
+    assert len(facts["labels"]) == 600
+    text = quick("models", "info", "stam-16-k400").stdout
+    assert "may be used at work" in text
+    assert "movements of the camera only" in quick("models", "info", "motion-tiny").stdout
+
+
 def test_an_unknown_model_is_an_error_that_suggests_one(vidattn: Run) -> None:
     done = vidattn("models", "info", "timesformer-k40", "--offline", code=3)
     assert done.stderr.startswith("error: ")

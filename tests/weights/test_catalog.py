@@ -13,7 +13,7 @@ from vidattn.config import StamConfig, TimeSformerConfig, labels
 from vidattn.errors import DataError, WeightsError
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.models.timesformer import SCHEMES, TimeSformer
-from vidattn.weights import catalog, download, key_maps, loading, stam_keys
+from vidattn.weights import catalog, download, facts, key_maps, loading, stam_keys
 from vidattn.weights.catalog import CATALOG
 from vidattn.weights.conv_keys import LAYOUTS
 
@@ -61,18 +61,10 @@ def test_every_entry_is_complete() -> None:
 @pytest.mark.slow
 def test_sizes_are_those_of_the_models() -> None:
     for entry in CATALOG.values():
-        classes = {**labels.COUNTS, "howto100m": 1059, "motion": 10}[entry.dataset]
-        shape = VARIANTS.get(entry.attention)
         if entry.is_bundled:
             continue
-        if entry.attention == "stam":
-            shape = StamConfig(classes, entry.frames)
-        elif shape is None:
-            shape = TimeSformerConfig(
-                entry.attention, classes, frames=entry.frames, size=entry.size
-            )
         with torch.device("meta"):
-            state = build_model(replace(shape, classes=classes)).state_dict()
+            state = build_model(facts.shape_of(entry)).state_dict()
         size = sum(tensor.numel() for tensor in state.values()) * 4 / 1e6
         assert entry.megabytes == pytest.approx(size, rel=0.03, abs=0.5), entry.name
 

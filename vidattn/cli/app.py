@@ -28,7 +28,7 @@ COMMANDS = {
     "timeline": "Re-segment saved scores with other settings; needs neither video nor model.",
     "bench": "Measure the speed, memory and precision of a model.",
     "doctor": "Inspect a video and estimate the cost of segmenting it.",
-    "models": "List, describe, import, export and verify models.",
+    "models": "List, describe, get, convert, share and verify models.",
     "data": "Check a dataset before training on it.",
     "recipe": "List and print training recipes.",
 }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.parsers import join_areas
 from vidattn.config import ViewConfig
-from vidattn.errors import InputError, UsageError, WeightsError
+from vidattn.errors import DataError, InputError, UsageError, WeightsError
 from vidattn.io.files import read_file, reading
 from vidattn.io.text import count_noun
 
@@ -182,6 +183,21 @@ def save_fitted(classifier: Classifier, path: Path, source: str | None) -> Path:
     from vidattn.weights.loading import read_training_recipe
 
     return weights.save(classifier, path, read_training_recipe(source or ""))
+
+
+def read_evaluation(path: Path | None) -> dict[str, Any] | None:
+    """What `vidattn eval --json` printed into a file. Raises DataError for anything else."""
+    if path is None:
+        return None
+    try:
+        with reading(f"--metrics {path}", DataError):
+            plain = json.loads(read_file(path))
+    except (ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict):
+        hint = "vidattn eval -m MODEL --dataset NAME --json > eval.json"
+        raise DataError(f"--metrics {path}: not what vidattn eval --json prints", hint=hint)
+    return plain
 
 
 def read_labels(path: Path, known: Sequence[str]) -> tuple[str, ...]:

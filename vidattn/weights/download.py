@@ -301,7 +301,7 @@ def download_files(hub_id: str, patterns: list[str], *, offline: bool = False) -
         if isinstance(error, OSError) and error.errno in FULL:
             cache = Path(huggingface_hub.constants.HF_HUB_CACHE)
             raise _cache_error(cache, error, "HF_HUB_CACHE") from error
-        message = f"{hub_host()}: {_describe_root(error)}"
+        message = f"{hub_host()}: {describe_root(error)}"
         if is_offline(offline):
             message = "not downloaded yet, and offline"
         hint = f"on a machine with a network: hf download {hub_id}; then pass the folder instead"
@@ -309,8 +309,8 @@ def download_files(hub_id: str, patterns: list[str], *, offline: bool = False) -
     return Path(folder)
 
 
-def _describe_root(error: BaseException) -> str:
-    """The first line of the innermost error: the outer ones only wrap it."""
+def describe_root(error: BaseException) -> str:
+    """The first line of the innermost error of the hub's client: the outer ones only wrap it."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return (_describe(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -252,7 +252,7 @@ def _read_file(path: Path) -> Classifier:
 
 
 def _load_from_hub(hub_id: str, offline: bool) -> Classifier:
-    classifier = convert.load_hf_folder(_download_folder(hub_id, offline))
+    classifier = _read_folder(_download_folder(hub_id, offline))
     return replace(classifier, card=replace(classifier.card, name=hub_id, source=hub_id))
 
 

@@ -15,11 +15,13 @@ from vidattn.cli.model_loading import (
     check_mirror,
     download_weights,
     load_model,
+    read_evaluation,
     require_weights_name,
 )
 from vidattn.cli.option_groups import ModelOptions
 from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import WeightsError
+from vidattn.io.files import write_atomically
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -27,8 +29,14 @@ if TYPE_CHECKING:
 MOST_LABELS = 12
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Catalog name, file or folder.")]
 
+Metrics = Annotated[
+    Path | None, option("--metrics", "FILE", "What vidattn eval --json printed for this model.")
+]
+
 app = typer.Typer(
-    no_args_is_help=True, cls=Commands, help="List, describe, import, export and verify models."
+    no_args_is_help=True,
+    cls=Commands,
+    help="List, describe, get, convert, share and verify models.",
 )
 
 
@@ -80,13 +88,15 @@ def info(
     offline: arguments.Offline = False,
     as_json: arguments.JsonOfOne = False,
 ) -> None:
-    """Describe a model: origin, license, classes, and the clips it expects.
+    """Describe a model: what it was trained on and for, license, scores, labels, clips.
 
-    Example: vidattn models info motion-tiny
+    Models of the catalog are described without a download.
+
+    Example: vidattn models info timesformer-k400
     """
     console = Console()
     options = ModelOptions(model, frame_step=frame_step, offline=offline)
-    facts = _collect_facts(load_model(console, options))
+    facts = _find_facts(console, options)
     if as_json:
         console.emit(json.dumps(facts, ensure_ascii=False))
         return
@@ -94,6 +104,20 @@ def info(
     for key, value in facts.items():
         if value not in ("", None, []):
             console.emit(f"{key:<13}  {printable(_as_text(value))}")
+
+
+def _find_facts(console: Console, options: ModelOptions) -> dict[str, Any]:
+    from vidattn.weights import catalog, facts
+
+    entry = catalog.CATALOG.get(options.model or "")
+    if entry is not None and not entry.is_bundled:
+        return facts.describe_entry(entry)
+    classifier = load_model(console, options)
+    own, data = _collect_facts(classifier), classifier.card.training_data
+    about = {"use": facts.explain_license(classifier.card.license)}
+    if data in facts.PURPOSE:
+        about |= {"trained_on": facts.PURPOSE[data], "will_not_see": facts.LIMITS[data]}
+    return {**own, **about}
 
 
 def _collect_facts(classifier: Classifier) -> dict[str, Any]:
@@ -189,6 +213,52 @@ def export_model(
     if check is not None:
         console.note(str(check))
     console.emit(str(output))
+
+
+@app.command("card", cls=Sections)
+def card(
+    model: Model,
+    metrics: Metrics = None,
+    output: Annotated[
+        Path | None, option("--output", "-o", "FILE", "A Markdown file. Default: printed.")
+    ] = None,
+    offline: arguments.Offline = False,
+) -> None:
+    """Write a model card: labels, data, metrics, calibration, license, limits, an example.
+
+    Example: vidattn models card model.safetensors -o README.md
+    """
+    from vidattn.weights import model_card
+
+    console = Console()
+    classifier = load_model(console, ModelOptions(model, offline=offline))
+    text = model_card.make_model_card(classifier, evaluation=read_evaluation(metrics))
+    if output is None:
+        console.lines(text.splitlines())
+    else:
+        console.emit(str(write_atomically(output, text.encode())))
+
+
+@app.command("push", cls=Sections)
+def push(
+    hub_id: Annotated[
+        str, typer.Argument(metavar="OWNER/NAME", help="Repository on the Hugging Face hub.")
+    ],
+    model: Annotated[str, option("--model", "-m", "MODEL", "Catalog name, file or folder.")],
+    metrics: Metrics = None,
+    public: Annotated[bool, option("--public", "A new repository is public.")] = False,
+    quiet: arguments.Quiet = False,
+) -> None:
+    """Share a model on the Hugging Face hub, with a model card; -m OWNER/NAME takes it back.
+
+    Example: vidattn models push me/my-model -m model.safetensors
+    """
+    from vidattn.weights import model_card
+
+    console = Console(quiet=quiet)
+    classifier = load_model(console, ModelOptions(model))
+    evaluation = read_evaluation(metrics)
+    console.emit(model_card.push(classifier, hub_id, private=not public, evaluation=evaluation))
 
 
 @app.command("cache", cls=Sections)
