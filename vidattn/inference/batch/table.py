@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 from weakref import finalize
 
-from vidattn.errors import InputError, UsageError
+from vidattn.errors import InputError, StopWork, UsageError
 from vidattn.inference.batch.events import BatchEvent, Done, Failed, ProgressStep, Skipped
 from vidattn.inference.batch.groups import parse_groups
 from vidattn.inference.batch.results import load_timeline
@@ -312,13 +312,20 @@ def run_files(output: OutputFiles) -> list[RunFile]:
 
 
 def keep_tables(events: BatchEvents, job: BatchJob) -> BatchEvents:
-    """The events of a batch run, whose tables are written meanwhile and at the end."""
+    """The events of a batch run, whose tables are written meanwhile and at the end. A stop that is
+    thrown in reaches the run, which delivers what it has."""
     tables = JobTables(job)
     with closing(events):
         try:
-            for event in events:
+            event = next(events, None)
+            while event is not None:
                 tables.take(event)
-                yield event
+                try:
+                    yield event
+                except (StopWork, KeyboardInterrupt) as stop:
+                    event = events.throw(stop)
+                else:
+                    event = next(events, None)
         finally:
             tables.write()
 
