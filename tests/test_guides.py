@@ -67,7 +67,8 @@ def parse_commands(text: str) -> Iterator[Command]:
 def check_options(words: list[str]) -> None:
     """Raise unless vidattn knows the command and all its options."""
     command = get_command(app)
-    rest = words[words.index("vidattn") + 1 :]  # behind torchrun, where there are several machines
+    name, *rest = words
+    assert name == "vidattn"
     while commands := getattr(command, "commands", None):
         command = commands[rest.pop(0)]
     command.make_context("vidattn", rest, resilient_parsing=False).close()

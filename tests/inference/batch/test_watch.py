@@ -15,9 +15,9 @@ import pytest
 import vidattn
 from tests.helpers import Run
 from vidattn.cli.terminal.signals import StopRequested
-from vidattn.errors import UsageError
+from vidattn.errors import UsageError, VideoError
 from vidattn.inference.batch import watch
-from vidattn.inference.batch.events import Done
+from vidattn.inference.batch.events import Done, Failed
 from vidattn.inference.batch.watch import FolderWatch
 from vidattn.inference.events import Scored
 from vidattn.io.locks import locked
@@ -69,7 +69,7 @@ def test_a_file_is_ready_when_it_has_not_grown_for_a_while(folder: Path) -> None
     assert ready() == []
     now = 1019.0
     assert ready() == ["a.mp4"]
-    watched.settle(str(file))
+    watched.take(Failed(str(file), VideoError("broken", code="E_DECODE")))
     assert ready() == []
     grow(3)
     assert ready() == []

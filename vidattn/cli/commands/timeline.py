@@ -19,7 +19,7 @@ from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter, ProgressFollower
 from vidattn.errors import ExitCode, InputError, UsageError
-from vidattn.inference.batch.events import Failed
+from vidattn.inference.batch.events import BatchEvents, Failed
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.batch.runner import BatchRunner, Task
@@ -29,7 +29,7 @@ from vidattn.timeline.pooling import Pool
 if TYPE_CHECKING:
     from vidattn.inference.batch.inputs import VideoInput
     from vidattn.inference.batch.outputs import OutputFiles
-    from vidattn.inference.batch.runner import BatchEvents, Deliver
+    from vidattn.inference.batch.runner import Deliver
     from vidattn.inference.batch.start_times import StartTimes
     from vidattn.output.camtrap import CamtrapPackage
     from vidattn.timeline import Timeline

@@ -15,6 +15,7 @@ from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import ExitCode, MemoryLimitError, VidattnError
 from vidattn.inference.batch.events import (
     BatchEvent,
+    BatchEvents,
     Done,
     Failed,
     InputStarted,
@@ -33,7 +34,6 @@ from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.job import BatchJob
-    from vidattn.inference.batch.runner import BatchEvents
     from vidattn.timeline import Timeline
 
 

@@ -8,9 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from vidattn.errors import UsageError
-from vidattn.inference.batch.events import BatchEvent, InputStarted, ProgressStep
+from vidattn.inference.batch.events import (
+    STOPS,
+    BatchEvent,
+    BatchEvents,
+    InputStarted,
+    ProgressStep,
+    stop_run,
+)
 from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.runner import STOPS, BatchEvents, BatchRunner, Deliver, Task, stop_run
+from vidattn.inference.batch.runner import BatchRunner, Deliver, Task
 from vidattn.inference.batch.watch import watch_inputs
 from vidattn.inference.events import Finished, Scored, Started
 from vidattn.models.classifier import Classifier

@@ -13,12 +13,12 @@ from vidattn.errors import UsageError
 from vidattn.inference import stream
 from vidattn.inference.arguments import Model, find_classifier
 from vidattn.inference.batch.areas import name_area, run_areas
-from vidattn.inference.batch.events import Note
+from vidattn.inference.batch.events import BatchEvents, Note
 from vidattn.inference.batch.inputs import Paths, find_videos
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import RunKey
-from vidattn.inference.batch.runner import BatchEvents, Deliver, Task
+from vidattn.inference.batch.runner import Deliver, Task
 from vidattn.inference.batch.table import keep_tables
 from vidattn.inference.events import Finished
 from vidattn.inference.whole_video import describe_head, stream_whole_video

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vidattn.errors import MemoryLimitError, OutputError, VidattnError, VideoError
+from vidattn.errors import MemoryLimitError, OutputError, StopWork, VidattnError, VideoError
 from vidattn.inference.events import Event
 from vidattn.timeline import Timeline
 
@@ -87,6 +88,11 @@ class NoteTaker(Protocol):
 BatchEvent = InputStarted | Event | ProgressStep | Note | Written | Done | Skipped | Failed
 """The events of `stream` (Started, Scored, Finished) are those of the running input."""
 
+BatchEvents = Generator[BatchEvent, None, None]
+
+STOPS = StopWork, KeyboardInterrupt, GeneratorExit
+"""Ways to stop: a signal handler that raises, Ctrl-C, and a caller that closes the generator."""
+
 
 def reason_code(error: VidattnError) -> str:
     """The reason code of an input that failed."""
@@ -95,3 +101,29 @@ def reason_code(error: VidattnError) -> str:
     if isinstance(error, OutputError):
         return "E_OUTPUT"
     return error.code if isinstance(error, VideoError) else "E_INPUT"
+
+
+def stop_run(run: BatchEvents, stop: BaseException) -> BatchEvents:
+    """The last events of a run that is told to stop."""
+    try:
+        yield run.throw(stop)
+        yield from run
+    except (StopIteration, *STOPS):
+        return
+
+
+def observe(run: BatchEvents, see: Callable[[BatchEvent], object]) -> BatchEvents:
+    """The events of a run, each shown to `see` first; a stop goes to the run itself."""
+    try:
+        for event in run:
+            see(event)
+            yield event
+    except GeneratorExit:
+        raise
+    except STOPS as stop:
+        for event in stop_run(run, stop):
+            see(event)
+            yield event
+        raise
+    finally:
+        run.close()

@@ -19,9 +19,16 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from vidattn.errors import DistributedError, OutputError, UsageError, VidattnError, VideoError
-from vidattn.inference.batch.events import BatchEvent, Failed, Note, NoteTaker, ProgressStep
+from vidattn.inference.batch.events import (
+    BatchEvent,
+    BatchEvents,
+    Failed,
+    Note,
+    NoteTaker,
+    ProgressStep,
+)
 from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.runner import BatchEvents, list_failure
+from vidattn.inference.batch.runner import list_failure
 from vidattn.inference.events import Finished, Scored, Started
 from vidattn.io.text import count_noun
 from vidattn.video import Limits, Prefetcher

@@ -21,7 +21,9 @@ from vidattn.errors import (
     VideoError,
 )
 from vidattn.inference.batch.events import (
+    STOPS,
     BatchEvent,
+    BatchEvents,
     Done,
     Failed,
     InputStarted,
@@ -45,9 +47,6 @@ STARVED = 3
 """Inputs in a row without enough memory that end the run."""
 OF_INPUT = OSError, IndexError, OverflowError
 """Errors that an input causes where nothing has foreseen them: they end its work alone."""
-STOPS = StopWork, KeyboardInterrupt, GeneratorExit
-"""Ways to stop: a signal handler that raises, Ctrl-C, and a caller that closes the generator."""
-BatchEvents = Generator[BatchEvent, None, None]
 Deliver = Callable[[Timeline], None]
 
 
@@ -315,15 +314,6 @@ class BatchRunner:
         except OSError:
             return None
         return status.st_ino, status.st_mtime_ns
-
-
-def stop_run(run: BatchEvents, stop: BaseException) -> BatchEvents:
-    """The last events of a run that is told to stop."""
-    try:
-        yield run.throw(stop)
-        yield from run
-    except (StopIteration, *STOPS):
-        return
 
 
 @contextmanager

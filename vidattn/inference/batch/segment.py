@@ -15,12 +15,12 @@ from vidattn.errors import TRANSIENT, InputError, UsageError, VideoError
 from vidattn.inference import stream
 from vidattn.inference.arguments import Keywords, Model, apply_keywords, find_classifier
 from vidattn.inference.batch.areas import name_area, run_areas
-from vidattn.inference.batch.events import BatchEvent, Note, ProgressStep
+from vidattn.inference.batch.events import STOPS, BatchEvent, BatchEvents, Note, ProgressStep
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
-from vidattn.inference.batch.runner import STOPS, BatchEvents, Deliver, Task
+from vidattn.inference.batch.runner import Deliver, Task
 from vidattn.inference.batch.table import keep_tables
 from vidattn.inference.events import (
     Finished,

@@ -6,14 +6,22 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 from weakref import finalize
 
-from vidattn.errors import InputError, StopWork, UsageError
-from vidattn.inference.batch.events import BatchEvent, Done, Failed, ProgressStep, Skipped
+from vidattn.errors import InputError, UsageError
+from vidattn.inference.batch.events import (
+    BatchEvent,
+    BatchEvents,
+    Done,
+    Failed,
+    ProgressStep,
+    Skipped,
+    observe,
+)
 from vidattn.inference.batch.groups import parse_groups
 from vidattn.inference.batch.results import load_timeline
 from vidattn.io.files import is_file, open_output, read_file, reading, replacing_file, writing
@@ -32,7 +40,6 @@ from vidattn.timeline.budget import Observation
 if TYPE_CHECKING:
     from vidattn.inference.batch.job import BatchJob
     from vidattn.inference.batch.outputs import OutputFiles
-    from vidattn.inference.batch.runner import BatchEvents
 
 INTERVAL = 10.0
 """Least seconds between two writes of a table while a run goes."""
@@ -315,19 +322,10 @@ def keep_tables(events: BatchEvents, job: BatchJob) -> BatchEvents:
     """The events of a batch run, whose tables are written meanwhile and at the end. A stop that is
     thrown in reaches the run, which delivers what it has."""
     tables = JobTables(job)
-    with closing(events):
-        try:
-            event = next(events, None)
-            while event is not None:
-                tables.take(event)
-                try:
-                    yield event
-                except (StopWork, KeyboardInterrupt) as stop:
-                    event = events.throw(stop)
-                else:
-                    event = next(events, None)
-        finally:
-            tables.write()
+    try:
+        yield from observe(events, tables.take)
+    finally:
+        tables.write()
 
 
 def tabulate(paths: Sequence[str], output: OutputFiles) -> Iterator[Failed | ProgressStep]:

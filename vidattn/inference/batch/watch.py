@@ -8,10 +8,17 @@ from dataclasses import replace
 from time import sleep, time
 
 from vidattn.errors import StopWork
-from vidattn.inference.batch.events import Done, Failed, Note, Skipped
+from vidattn.inference.batch.events import (
+    BatchEvent,
+    BatchEvents,
+    Done,
+    Failed,
+    Note,
+    Skipped,
+    observe,
+)
 from vidattn.inference.batch.inputs import VideoInput, find_videos, name_results
 from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.runner import STOPS, BatchEvents, stop_run
 from vidattn.io.text import count_noun
 
 LONGEST_PAUSE = 5.0
@@ -36,7 +43,7 @@ def watch_inputs(job: BatchJob, run: Callable[[BatchJob], BatchEvents]) -> Batch
             paths = tuple(one.path for one in ready)
             names = name_results(known)
             events = run(replace(job, paths=paths, names=names, settle=None))
-            yield from _noting_outcomes(events, watch)
+            yield from observe(events, watch.take)
         elif not waiting:
             waiting = True
             done = count_noun(watch.done, "video")
@@ -45,21 +52,6 @@ def watch_inputs(job: BatchJob, run: Callable[[BatchJob], BatchEvents]) -> Batch
             sleep(pause)
         except (StopWork, KeyboardInterrupt):
             return
-
-
-def _noting_outcomes(events: BatchEvents, watch: FolderWatch) -> BatchEvents:
-    try:
-        for event in events:
-            if isinstance(event, Done | Skipped | Failed):
-                watch.settle(event.path)
-            yield event
-    except GeneratorExit:
-        raise
-    except STOPS as stop:
-        yield from stop_run(events, stop)
-        raise
-    finally:
-        events.close()
 
 
 class FolderWatch:
@@ -104,6 +96,7 @@ class FolderWatch:
             self._seen[path] = stamp, since
         return now - since >= self._settle
 
-    def settle(self, path: str) -> None:
-        """A video has an outcome; it comes again when it changes."""
-        self._done[path] = self._seen[path][0]
+    def take(self, event: BatchEvent) -> None:
+        """A video with an outcome comes again when it changes."""
+        if isinstance(event, Done | Skipped | Failed):
+            self._done[event.path] = self._seen[event.path][0]
