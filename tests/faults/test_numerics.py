@@ -19,6 +19,7 @@ from vidattn.errors import VideoError
 from vidattn.models.classifier import Classifier
 from vidattn.training.checkpoint import load_state
 from vidattn.training.run_dir import checkpoints
+from vidattn.video import MemoryVideo
 
 
 class Says(nn.Module):
@@ -38,42 +39,54 @@ def classifier(logits: list[float], **changes: object) -> Classifier:
     return Classifier(Says(logits), clip, labels, **changes)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def frames() -> MemoryVideo:
+    """Four seconds."""
+    return MemoryVideo(np.full((40, 32, 48, 3), 99, np.uint8), fps=10)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("act", [vidattn.segment, vidattn.classify])
-def test_outputs_that_are_not_finite_are_errors(act: object, bad: float, video: Path) -> None:
+def test_outputs_that_are_not_finite_are_errors(
+    act: object, bad: float, frames: MemoryVideo
+) -> None:
     assert callable(act)
-    with pytest.raises(VideoError, match=f"^{video}: the model's output is not finite") as caught:
-        act(video, classifier([0.0, bad, 1.0]))
+    with pytest.raises(
+        VideoError, match=f"^{frames.path}: the model's output is not finite"
+    ) as caught:
+        act(frames, classifier([0.0, bad, 1.0]))
     assert caught.value.code == "E_NONFINITE"
     assert "fp32" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("averaging", ["logit", "probability"])
-def test_logits_at_the_end_of_their_range_still_give_scores(averaging: str, video: Path) -> None:
-    timeline = vidattn.classify(video, classifier([-3e38, 0.0, 1e38], averaging=averaging))
+def test_logits_at_the_end_of_their_range_still_give_scores(
+    averaging: str, frames: MemoryVideo
+) -> None:
+    timeline = vidattn.classify(frames, classifier([-3e38, 0.0, 1e38], averaging=averaging))
     assert timeline.scores.tolist() == [[0.0, 0.0, 1.0]]
     assert timeline.segments[0].label == "class 2"
 
 
-def test_scores_that_cannot_be_computed_are_refused(video: Path) -> None:
+def test_scores_that_cannot_be_computed_are_refused(frames: MemoryVideo) -> None:
     views = vidattn.ViewConfig(1, 4)
     with pytest.raises(VideoError, match="scores are not finite") as caught:
-        vidattn.classify(video, classifier([3e38, -3e38, 3e38]), views=views, sampling="dense")
+        vidattn.classify(frames, classifier([3e38, -3e38, 3e38]), views=views, sampling="dense")
     assert caught.value.code == "E_NONFINITE"
 
 
 @pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e3, 1e30])
-def test_any_temperature_gives_probabilities(temperature: float, video: Path) -> None:
+def test_any_temperature_gives_probabilities(temperature: float, frames: MemoryVideo) -> None:
     sure = classifier([0.0, 80.0, -80.0], temperature=temperature)
-    timeline = vidattn.classify(video, sure)
+    timeline = vidattn.classify(frames, sure)
     assert timeline.scores.sum() == pytest.approx(1, abs=1e-6)
     assert timeline.scores.argmax() == 1 or temperature >= 1e30
 
 
 @pytest.mark.parametrize("smooth", ["none", "median", "mean", "viterbi"])
-def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, video: Path) -> None:
+def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, frames: MemoryVideo) -> None:
     decoding = vidattn.Decoding(smooth=smooth)  # type: ignore[arg-type]
-    timeline = vidattn.segment(video, classifier([0.5, 0.5, 0.5]), decoding=decoding, overlap=0.5)
+    timeline = vidattn.segment(frames, classifier([0.5, 0.5, 0.5]), decoding=decoding, overlap=0.5)
     assert [segment.label for segment in timeline.segments] == ["class 0"]
     assert timeline.segments[0].score == pytest.approx(1 / 3, abs=1e-5)
     assert [label for label, _ in timeline.segments[0].alternatives] == ["class 1", "class 2"]
@@ -81,14 +94,16 @@ def test_equal_scores_go_to_the_first_label_everywhere(smooth: str, video: Path)
     assert again.segments == timeline.segments
 
 
-def test_a_single_class_is_certain(video: Path) -> None:
-    timeline = vidattn.segment(video, classifier([-7.0]))
+def test_a_single_class_is_certain(frames: MemoryVideo) -> None:
+    timeline = vidattn.segment(frames, classifier([-7.0]))
     assert (timeline.scores == 1).all()
     assert [segment.label for segment in timeline.segments] == ["class 0"]
-    assert vidattn.classify(video, classifier([-7.0])).segments[0].score == 1
+    assert vidattn.classify(frames, classifier([-7.0])).segments[0].score == 1
 
 
-def test_low_precision_that_overflows_is_named_and_full_precision_works(video: Path) -> None:
+def test_low_precision_that_overflows_is_named_and_full_precision_works(
+    frames: MemoryVideo,
+) -> None:
     class Large(Says):
         def forward(self, clips: Tensor) -> Tensor:
             logits: Tensor = super().forward(clips)
@@ -100,14 +115,14 @@ def test_low_precision_that_overflows_is_named_and_full_precision_works(video: P
     large.model = Large([1.0, 2.0])
     low = vidattn.Runtime(precision="bf16")
     with pytest.raises(VideoError, match="not finite") as caught:
-        vidattn.classify(video, large, runtime=low)
+        vidattn.classify(frames, large, runtime=low)
     assert caught.value.code == "E_NONFINITE"
-    timeline = vidattn.classify(video, large, runtime=vidattn.Runtime(precision="fp32"))
+    timeline = vidattn.classify(frames, large, runtime=vidattn.Runtime(precision="fp32"))
     assert np.isfinite(timeline.scores).all()
 
 
-def test_no_file_contains_a_nan(video: Path) -> None:
-    text = vidattn.segment(video, classifier([0.0, 1.0])).to_json(run=True)
+def test_no_file_contains_a_nan(frames: MemoryVideo) -> None:
+    text = vidattn.segment(frames, classifier([0.0, 1.0])).to_json(run=True)
     assert "NaN" not in text
     assert "Infinity" not in text
 
