@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,9 @@ from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.io.signals import STOPPING
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.models.timesformer import TimeSformer
+from vidattn.video import ProcessPool
+from vidattn.video.process.child import WorkerProcess
+from vidattn.video.process.client import SupervisedVideo
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +64,38 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         TimeSformer(shape), clip, ("walk", "run", "[b]jump"), card=ModelCard("tiny", license="MIT")
     )
     return weights.save(classifier, tmp_path_factory.mktemp("model") / "tiny.safetensors")
+
+
+class KeptDecoders(ProcessPool):
+    """Decoding processes that stay from test to test: starting one takes longer than its work."""
+
+    def __init__(self) -> None:
+        super().__init__(size=2)
+        self._lock = threading.Lock()
+
+    def take(self, key: object) -> WorkerProcess | None:
+        with self._lock:
+            return super().take(key)
+
+    def put(self, process: WorkerProcess) -> None:
+        with self._lock:
+            super().put(process)
+
+    def close(self) -> None: ...
+
+
+DECODERS = KeptDecoders()
+
+
+@pytest.fixture(autouse=True)
+def decoders_of_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of all videos are DECODERS."""
+    begin = SupervisedVideo.__init__
+
+    def begin_with_kept(self: SupervisedVideo, *given: Any, **named: Any) -> None:
+        begin(self, *given, **{**named, "pool": DECODERS})
+
+    monkeypatch.setattr(SupervisedVideo, "__init__", begin_with_kept)
 
 
 @pytest.fixture

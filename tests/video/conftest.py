@@ -121,6 +121,11 @@ def turn_track(path: Path, degrees: int) -> None:
     path.write_bytes(data)
 
 
+@pytest.fixture(autouse=True)
+def decoders_of_videos() -> None:
+    """Every test starts its own: they are what is tested."""
+
+
 @pytest.fixture(scope="session")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Make a file once per session."""
