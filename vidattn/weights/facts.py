@@ -71,7 +71,7 @@ def shape_of(entry: CatalogEntry) -> ModelConfig:
 def describe_entry(entry: CatalogEntry) -> dict[str, Any]:
     """The facts of a model of the catalog, as JSON values."""
     work = count_macs(shape_of(entry), entry.frames, entry.size)
-    step = entry.frame_interval / 30
+    step, seconds = entry.frame_interval / 30, 2 * work / _measure_flops()
     notes = [note for note in (entry.note, *(s.note for s in entry.sources)) if note]
     return {
         "name": entry.name,
@@ -90,7 +90,7 @@ def describe_entry(entry: CatalogEntry) -> dict[str, Any]:
         "digest": entry.sha256 or "not published; that of the first download is pinned",
         "memory": f"about {2 * entry.megabytes / 1000:.1f} GB, estimated",
         "speed": f"{work / 1e9:.0f} G multiply-adds a clip: about "
-        f"{2 * work / _measure_flops():.2g} s on this CPU, estimated from a matrix product",
+        f"{seconds:.{0 if seconds >= 10 else 1}f} s on this CPU, estimated from a matrix product",
         "notes": notes,
         "labels": list(load_labels(entry.dataset)) if entry.dataset in COUNTS else [],
     }
