@@ -11,6 +11,8 @@ import pytest
 
 from tests.helpers import write_video
 from tests.processes import ROOT
+from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.signals import StopRequested
 
 
 def with_package() -> dict[str, str]:
@@ -82,6 +84,34 @@ def test_a_hangup_is_ignored_under_nohup() -> None:
     assert done.stdout == "goes on\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
+def test_what_is_written_beside_results_may_outlive_its_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        console = Console()
+        os.close(terminal)
+        console.err.print("progress")
+        console.note("goes on")
+        assert os.fstat(stream.fileno()).st_rdev == Path(os.devnull).stat().st_rdev
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
+def test_results_for_a_closed_terminal_end_the_work_as_a_hangup_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        console = Console()
+        os.close(terminal)
+        with pytest.raises(StopRequested) as caught:
+            console.emit("a line")
+    assert caught.value.exit_code == 128 + signal.SIGHUP
+
+
 @pytest.mark.slow
 def test_a_terminal_that_is_closed_leaves_a_valid_partial_result(
     model: Path, tmp_path: Path
@@ -90,7 +120,8 @@ def test_a_terminal_that_is_closed_leaves_a_valid_partial_result(
     terminal, theirs = os.openpty()
     words = [sys.executable, "-m", "vidattn", "segment", "long.mp4", "-m", model, "-f", "json"]
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
-    with subprocess.Popen(words, cwd=tmp_path, env=with_package(), **streams) as process:
+    environment = {**with_package(), "TERM": "xterm"}  # a dumb one has no live display
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, **streams) as process:
         os.close(theirs)
         while b"windows" not in os.read(terminal, 1 << 16):
             continue

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console as RichConsole
 from rich.text import Text
@@ -33,12 +35,38 @@ class _PipeConsole(RichConsole):
         raise BrokenPipeError
 
 
+class _LastingStream:
+    """A stream whose terminal may be closed: what is written from then on is discarded."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or discard."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            _discard(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or discard."""
+        try:
+            self._stream.flush()
+        except OSError:
+            _discard(self._stream)
+
+
 class Console:
     """The output streams of a command. quiet: print results, warnings and errors only."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.err = _PipeConsole(file=sys.stderr, highlight=False, soft_wrap=True)
+        lasting = cast("TextIO", _LastingStream(sys.stderr))
+        self.err = RichConsole(file=lasting, highlight=False, soft_wrap=True)
         self.out = _PipeConsole(file=sys.stdout, highlight=False, soft_wrap=True)
 
     @staticmethod
@@ -47,7 +75,8 @@ class Console:
         return console.is_terminal and not console.is_dumb_terminal
 
     def emit(self, line: str | Text = "") -> None:
-        """Print one line of results. A closed pipe (`| head`) ends the process quietly."""
+        """Print one line of results. A closed pipe (`| head`) ends the process quietly, a closed
+        terminal as its signal does."""
         text = line if isinstance(line, Text) else Text(line)
         try:
             self.out.print(text)
@@ -56,7 +85,10 @@ class Console:
             _discard(sys.stdout)
             raise StopRequested(signal.SIGPIPE) from None
         except OSError as error:
+            closed = error.errno == errno.EIO and _is_terminal(sys.stdout)
             _discard(sys.stdout)
+            if closed:
+                raise StopRequested(signal.SIGHUP) from None
             raise OutputError(f"standard output: {error.strerror}") from None
 
     def lines(self, lines: Iterable[str | Text]) -> None:
@@ -81,10 +113,7 @@ class Console:
 
     def _say(self, tag: tuple[str, str], *lines: str) -> None:
         """Print lines on stderr, indented from the second on; if it is closed, the work goes on."""
-        try:
-            self.err.print(Text.assemble(tag, "\n  ".join(map(printable, lines))))
-        except OSError:
-            _discard(sys.stderr)
+        self.err.print(Text.assemble(tag, "\n  ".join(map(printable, lines))))
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[ProgressBar]:
@@ -157,6 +186,14 @@ def format_clock(seconds: float, *, decimals: int = 0) -> str:
     whole, fraction = divmod(units, 10**decimals)
     text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
     return f"{text}.{fraction:0{decimals}d}" if decimals else text
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """Whether a stream is a terminal, also one that is closed, or another device."""
+    try:
+        return stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _discard(stream: TextIO) -> None:
