@@ -26,7 +26,7 @@ SETTLE = 10.0
 
 
 class Turns:
-    """In place of `sleep`: one act after another, then a signal."""
+    """In place of `wait`: one act after another, then a signal."""
 
     def __init__(self, *acts: Callable[[], object]) -> None:
         self.acts = list(acts)
@@ -54,7 +54,6 @@ def test_a_file_is_ready_when_it_has_not_grown_for_a_while(folder: Path) -> None
 
     def grow(to: int) -> None:
         file.write_bytes(b"x" * to)
-        os.utime(file, (now, now))
 
     def ready() -> list[str]:
         return names(watched.look()[0])
@@ -91,7 +90,7 @@ def test_a_folder_is_watched_until_a_signal(
         lambda: (folder / "broken.mp4").write_text("no video"),
         lambda: shutil.copy(video, folder / "second.mp4"),
     )
-    monkeypatch.setattr(watch, "sleep", turns)
+    monkeypatch.setattr(watch, "wait", turns)
     words = ("segment", folder, "-m", model, "--overlap", 0, "-o", "out", "-f", "json", "--watch")
     done = quick(*words, "--settle", 0, code=4)
     assert done.stdout.count("windows of") == 2
@@ -127,7 +126,7 @@ def test_a_video_of_another_process_is_looked_at_again(
     lock.parent.mkdir(parents=True)
     held = locked(lock, timeout=0)
     held.__enter__()
-    monkeypatch.setattr(watch, "sleep", Turns(lambda: held.__exit__(None, None, None)))
+    monkeypatch.setattr(watch, "wait", Turns(lambda: held.__exit__(None, None, None)))
     events = list(
         vidattn.segment_many(
             folder, str(model), tmp_path / "out", watch=True, settle=0.0, overlap=0.0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from time import sleep, time
 
 from vidattn.errors import StopWork
 from vidattn.inference.batch.events import (
@@ -49,9 +49,14 @@ def watch_inputs(job: BatchJob, run: Callable[[BatchJob], BatchEvents]) -> Batch
             done = count_noun(watch.done, "video")
             yield Note(f"{done} seen; waiting for more in {' '.join(job.sources)}")
         try:
-            sleep(pause)
+            wait(pause)
         except (StopWork, KeyboardInterrupt):
             return
+
+
+def wait(seconds: float) -> None:
+    """Do nothing for a while."""
+    time.sleep(seconds)
 
 
 class FolderWatch:
@@ -64,11 +69,11 @@ class FolderWatch:
         self,
         sources: Sequence[str],
         settle: float,
-        clock: Callable[[], float] = time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sources, self._settle, self._clock = sources, settle, clock
         self._seen: dict[str, tuple[Stamp, float]] = {}
-        """For each path its last stamp, and when it was first seen."""
+        """For each path its last stamp, and since when it has had that."""
         self._done: dict[str, Stamp] = {}
 
     @property
@@ -92,7 +97,8 @@ class FolderWatch:
             return False
         last, since = self._seen.get(path, (None, now))
         if last != stamp:
-            since = min(now, status.st_mtime) if last is None else now
+            age = max(0.0, time.time() - status.st_mtime) if last is None else 0.0
+            since = now - age
             self._seen[path] = stamp, since
         return now - since >= self._settle
 
