@@ -191,7 +191,9 @@ def test_metrics_of_other_weights_or_documents_are_refused(tiny: Classifier) -> 
 
 
 def test_a_card_is_printed_or_written(quick: Run, model: Path, tmp_path: Path) -> None:
-    assert "MIT: may be used at work" in quick("models", "card", model).stdout
+    shown = quick("models", "card", model).stdout
+    assert "\n# tiny\n" in shown
+    assert "MIT: may be used at work" in shown
     (tmp_path / "eval.json").write_text("[]")
     done = quick("models", "card", model, "--metrics", "eval.json", code=3)
     assert "not what vidattn eval --json prints" in done.stderr

@@ -24,14 +24,16 @@ MOST_LABELS = 100
 
 def make_model_card(
     classifier: Classifier,
-    hub_id: str = "OWNER/NAME",
+    hub_id: str = "",
     evaluation: Mapping[str, Any] | None = None,
 ) -> str:
     """The README.md of a model on the hub: YAML for the hub, then what a reader asks.
 
-    evaluation: what `vidattn eval --json` printed. Raises DataError for another document.
+    hub_id: the repository; by default that of nobody yet, named as the model. evaluation: what
+    `vidattn eval --json` printed. Raises DataError for another document.
     """
     card, clip = classifier.card, classifier.clip
+    hub_id = hub_id or f"OWNER/{card.name}"
     head = ModelCardData(
         license=card.license.lower() or None,
         library_name="vidattn",
