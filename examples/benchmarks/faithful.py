@@ -5,10 +5,10 @@
 
 Of every clip 10 to 50 % of the patches are deleted, those with most heat first, and beside them as
 many at random (the mean of three draws). A patch is deleted in two ways: `painted` in the mean
-colour of the clip, or `stilled`, showing the mean of its place over all frames, so that nothing
+color of the clip, or `stilled`, showing the mean of its place over all frames, so that nothing
 moves there. The figure is the area between the two curves of the predicted class's score: how much
 lower, on average over the five shares, the score is than with random patches. TABLE lists
-`path,label,split` as training.py writes it; its held-back clips are used.
+`path,label,split` as training.py writes it; its validation clips are used.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def motion(count: int) -> Iterator[tuple[Classifier, Tensor]]:
 
 
 def trained(pairs: list[str]) -> Iterator[tuple[Classifier, Tensor]]:
-    """Models, each with the held-back clips of its table."""
+    """Models, each with the validation clips of its table."""
     for model, table in zip(pairs[::2], pairs[1::2], strict=True):
         classifier = vidattn.load(model)
         with Path(table).open(encoding="utf-8") as lines:
@@ -75,8 +75,8 @@ class Trial:
         self.score = self.of(logits).mean()
         count, _, frames, height, width = clips.shape
         self.grid = (count, frames, height // self.side, width // self.side)
-        colour, mean = clips.mean((2, 3, 4), keepdim=True), clips.mean(2, keepdim=True)
-        self.ways = {"painted": colour.expand_as(clips), "stilled": mean.expand_as(clips)}
+        color, mean = clips.mean((2, 3, 4), keepdim=True), clips.mean(2, keepdim=True)
+        self.ways = {"painted": color.expand_as(clips), "stilled": mean.expand_as(clips)}
 
     @torch.no_grad()
     def logits(self, clips: Tensor) -> Tensor:

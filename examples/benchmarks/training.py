@@ -109,7 +109,7 @@ def run(dataset: str, variant: str, fold: int, out: Path) -> None:
 
 
 def last_score(run_dir: Path) -> float:
-    """Top-1 on the held-back clips after the last epoch, a share."""
+    """Top-1 on the validation clips after the last epoch, a share."""
     lines = (run_dir / "log.jsonl").read_text(encoding="utf-8").splitlines()
     scores = [event["scores"]["top1"] for event in map(json.loads, lines) if "scores" in event]
     return float(scores[-1])

@@ -120,7 +120,7 @@ def arguments(recipe: Recipe, per_epoch: int, batch_size: int, folder: str) -> T
 
 @torch.no_grad()
 def top1(model: nn.Module, examples: VideoDataset) -> float:
-    """The share of held-back clips that get their label."""
+    """The share of validation clips that get their label."""
     model.eval()
     right = total = 0
     for batch in examples.validation_batches():

@@ -44,7 +44,7 @@ def put(tmp_path_factory: pytest.TempPathFactory) -> layouts.Place:
 
 
 def check_trains_and_measures(run: Run, dataset: str, root: Path, classes: int) -> None:
-    """One epoch, then the scores of every held-back video, by the name of the set alone."""
+    """One epoch, then the scores of every validation video, by the name of the set alone."""
     trained = run("train", "--dataset", dataset, "--data-root", root, *TINY)
     assert trained.returncode == 0, trained.stderr
     measured = run(
