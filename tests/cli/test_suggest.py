@@ -37,11 +37,15 @@ def test_a_table_is_filled_in_and_read_and_what_it_labels_is_not_suggested_again
     with (tmp_path / "labeled.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({**row, "path": f"videos/{Path(row['path']).name}"} for row in rows)
+    table.write_text(table.read_text().replace(",,", ",dive,", 1))
+    (item,) = open_table(table, "train").items
+    assert Path(item.path).samefile(videos / Path(rows[0]["path"]).name)
     assert open_table(tmp_path / "labeled.csv", "train").labels == ("dive", "swim")
     quick("suggest", "videos", "-m", model, "-n", "99", "--labeled", "labeled.csv", "-o", "next")
     again = list(csv.DictReader((tmp_path / "next/suggestions.csv").read_text().splitlines()))
     places = {(row["path"], row["start"]) for row in again}
+    assert rows[0]["path"].startswith("../videos/")
     assert not places & {(rows[i]["path"], rows[i]["start"]) for i in (0, 2)}
     assert len(again) == 2 * 6 - 2
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -44,11 +46,14 @@ class SuggestedWindow(Protocol):
         """Of all labels."""
 
 
-def suggestions_csv(found: Sequence[SuggestedWindow]) -> bytes:
-    """A row for each window, the most useful first, with an empty cell for its label."""
+def suggestions_csv(found: Sequence[SuggestedWindow], folder: Path) -> bytes:
+    """A row for each window, the most useful first, with an empty cell for its label.
+
+    folder: that of the table, where relative paths begin, as `teach` reads them.
+    """
     rows = [
         (
-            escape_cell(one.path),
+            escape_cell(_path_from(folder, one.path)),
             f"{one.window.start:.3f}",
             f"{one.window.stop:.3f}",
             "",
@@ -59,6 +64,13 @@ def suggestions_csv(found: Sequence[SuggestedWindow]) -> bytes:
         for one in found
     ]
     return csv_lines([COLUMNS, *rows])
+
+
+def _path_from(folder: Path, path: str) -> str:
+    """A path from a folder; an absolute one stays."""
+    if Path(path).is_absolute():
+        return path
+    return os.path.relpath(Path(path).parent.resolve() / Path(path).name, folder.resolve())
 
 
 def suggestions_timeline(

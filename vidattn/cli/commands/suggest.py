@@ -150,7 +150,7 @@ def _write(
     places = []
     if "csv" in options.names:
         place = options.output / "suggestions.csv"
-        places.append(write_atomically(place, suggestions_csv(found)))
+        places.append(write_atomically(place, suggestions_csv(found, options.output)))
     videos = list(dict.fromkeys(one.path for one in found))
     names: Mapping[str, str] = name_results([VideoInput(path) for path in videos])
     files = OutputFiles(tuple(n for n in options.names if n != "csv"), options.output)
