@@ -19,11 +19,13 @@ from vidattn.config import (
     ClipConfig,
     Conv2dConfig,
     StamConfig,
+    TaughtConfig,
     TemporalConfig,
     TimeSformerConfig,
 )
 from vidattn.errors import UsageError, WeightsError
 from vidattn.models.classifier import KINDS, VARIANTS, Classifier, ModelCard, find_kind
+from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import SCHEMES
 from vidattn.weights import graph_export, graph_files
 
@@ -114,6 +116,21 @@ def test_a_program_of_torch_export_holds_labels(tmp_path: Path) -> None:
     assert '"walk' in extra["vidattn.json"].replace("\\", "")
     clips = torch.randn(1, 3, 4, 32, 32)
     torch.testing.assert_close(program.module()(clips), classifier.model(clips))
+
+
+@pytest.mark.parametrize("save", [graph_export.save_onnx, graph_export.save_pt2])
+def test_a_taught_model_is_a_graph_unless_it_zooms(
+    save: Callable[..., Any], tmp_path: Path
+) -> None:
+    given = classifier_of(TimeSformerConfig(**VIT))
+    config = TaughtConfig(given.model.config, 3, frames=4, size=32)
+    taught = replace(given, model=TaughtModel(config, given.model).eval())
+    assert save(taught, tmp_path / "model").max_difference < 1e-4
+    zooming = replace(taught, model=TaughtModel(replace(config, zoom=True), given.model))
+    with pytest.raises(WeightsError, match="taught with zoom cannot be a graph") as caught:
+        save(zooming, tmp_path / "zooming")
+    assert caught.value.hint == "vidattn teach --zoom off"
+    assert not (tmp_path / "zooming").exists()
 
 
 def test_a_graph_without_a_manifest_is_refused(tmp_path: Path) -> None:

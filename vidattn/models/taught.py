@@ -62,7 +62,7 @@ class TaughtModel(nn.Module):
                 tokens = rearrange(encoded, "(b t) ... -> b t ...", b=len(tokens))
         pieces = cut_pieces(tokens, self.config.pieces)
         found = embed_pieces(self.backbone, pieces.flatten(0, 1), self.config.grid)
-        return found.reshape(len(tokens), -1)
+        return found.reshape(tokens.shape[0], -1)  # a tracer takes len for a constant
 
     def classify_frames(self, tokens: Tensor) -> Tensor:
         """tokens: as of `embeddings`. Returns logits [B, K]."""

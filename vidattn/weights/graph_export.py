@@ -26,6 +26,7 @@ from vidattn.io.digest import sha256
 from vidattn.io.files import read_file, replacing_file, write_atomically
 from vidattn.models.classifier import Classifier
 from vidattn.models.exported import ExportedModel
+from vidattn.models.taught import TaughtModel
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.weights.graph_files import (
     MANIFEST,
@@ -167,6 +168,11 @@ def _trace(model: nn.Module, example: Tensor, path: Path, dynamic_frames: bool) 
 @contextmanager
 def _tracing(model: nn.Module) -> Iterator[None]:
     """What a tracer needs; its errors become a WeightsError."""
+    if isinstance(model, TaughtModel) and model.config.zoom:
+        raise WeightsError(
+            "a model that was taught with zoom cannot be a graph: its crop depends on the pixels",
+            hint="vidattn teach --zoom off",
+        )
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operation that no other runtime has
     try:
