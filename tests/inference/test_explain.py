@@ -14,7 +14,7 @@ import torch
 import vidattn
 from tests.helpers import Run, write_video
 from vidattn.cli.commands import explain as explain_command
-from vidattn.config import ClipConfig, Conv2dConfig, StamConfig
+from vidattn.config import ClipConfig, Conv2dConfig, StamConfig, TaughtConfig
 from vidattn.data import transforms
 from vidattn.data.motion.dataset import validation_samples
 from vidattn.errors import UsageError, VideoError
@@ -31,6 +31,7 @@ from vidattn.inference.explain import (
 from vidattn.models.attribution import relevance
 from vidattn.models.classifier import Classifier, build_model
 from vidattn.models.stam import Stam
+from vidattn.models.taught import TaughtModel
 from vidattn.output.video import heatmap
 from vidattn.timeline.explanation import METHODS, Explanation
 from vidattn.types import Window
@@ -183,6 +184,12 @@ def test_a_stam_is_explained_and_other_kinds_are_not(video: Path, classifier: Cl
     stam = Stam(StamConfig(**shape, time_depth=1, time_heads=4, time_hidden=48))
     other = Classifier(stam, classifier.clip, classifier.labels)
     assert explain(video, other, at=1.0).patches.sum() == pytest.approx(1, abs=1e-5)
+    taught = TaughtModel(TaughtConfig(stam.config, 3, frames=4, size=32), stam)
+    other = Classifier(taught.eval(), classifier.clip, classifier.labels)
+    with pytest.raises(UsageError, match="TaughtModel cannot be explained by relevance") as caught:
+        explain(video, other, at=1.0)
+    assert caught.value.hint == "--method occlusion"
+    assert explain(video, other, at=1.0, method="occlusion").patches.shape == (4, 1, 1)
     linear = Classifier(torch.nn.Linear(1, 1), classifier.clip, classifier.labels)
     with pytest.raises(UsageError, match="Linear cannot be explained"):
         explain(video, linear, at=1.0)

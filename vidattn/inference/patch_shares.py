@@ -17,9 +17,11 @@ from vidattn.models.biglittle import BigLittle
 from vidattn.models.classifier import Classifier
 from vidattn.models.conv2d import FrameResNet
 from vidattn.models.conv3d import ResNet3d
+from vidattn.models.exported import ExportedModel
 from vidattn.models.gradcam import grad_cam
 from vidattn.models.hf import HfModel
 from vidattn.models.stam import Stam
+from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer
 from vidattn.timeline.explanation import METHODS, Method
 
@@ -28,7 +30,7 @@ EXPLAINABLE: dict[type[nn.Module], tuple[Method, ...]] = {
     TimeSformer: ("relevance", "rollout", "occlusion"),
     Stam: ("relevance", "rollout", "occlusion"),
     **dict.fromkeys(CONVOLUTIONAL, ("gradcam", "occlusion")),
-    **dict.fromkeys((BackboneStam, HfModel), ("occlusion",)),
+    **dict.fromkeys((BackboneStam, ExportedModel, HfModel, TaughtModel), ("occlusion",)),
 }
 """The methods for each kind of model."""
 CELL = 32
@@ -48,7 +50,7 @@ def choose_method(classifier: Classifier, method: Method = "relevance") -> Metho
         return chosen
     name = type(classifier.model).__name__
     raise UsageError(
-        f"a {name} cannot be explained" + f" by {chosen}" * bool(known),
+        f"models of the kind {name} cannot be explained" + f" by {chosen}" * bool(known),
         hint="--method " + " or ".join(known) if known else None,
     )
 
