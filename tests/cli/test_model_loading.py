@@ -28,6 +28,12 @@ class Notes:
         self.taken.append(f"warning: {message}")
 
 
+def test_a_model_in_the_package_is_not_downloaded(quick: Run, tmp_path: Path) -> None:
+    done = quick("models", "download", "motion-tiny", "-o", "mirror")
+    assert done.stderr == "note: motion-tiny is in the package, there is nothing to download\n"
+    assert not (tmp_path / "mirror").exists()
+
+
 def test_a_default_that_cannot_be_downloaded_is_one_note(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise download.UnavailableError("no network")

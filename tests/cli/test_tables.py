@@ -213,6 +213,8 @@ def test_time_budgets_of_all_videos_of_groups_and_of_each(quick: Run, tmp_path: 
     for wrong in ("[", "sites.csv:depth"):
         done = quick("timeline", "north", "-f", "budget", "--group-by", wrong, code=None)
         assert done.returncode in (2, 3)
+    done = quick("timeline", "north", "-f", "budget", "--group-by", "no.csv:depth", code=3)
+    assert "no.csv:depth: no such file: no.csv" in done.stderr
     assert "add -f budget" in quick("timeline", "north", "--group-by", "folder", code=2).stderr
 
 

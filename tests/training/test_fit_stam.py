@@ -14,7 +14,7 @@ from tests.together import together
 from tests.training import test_fit
 from tests.training.test_trainer import BATCHES
 from vidattn import weights
-from vidattn.config import ClipConfig, Recipe, StamConfig, TimeSformerConfig
+from vidattn.config import ClipConfig, Recipe, StamConfig, TaughtConfig, TimeSformerConfig
 from vidattn.config.recipes import RECIPES, find_recipe
 from vidattn.config.serialization import apply_settings, from_plain, to_plain
 from vidattn.data.motion.dataset import MotionSamples
@@ -22,6 +22,7 @@ from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.models.classifier import Classifier
 from vidattn.models.dropout import RngDropout
 from vidattn.models.stam import Stam, TimeLayer
+from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer
 from vidattn.training import fit
 from vidattn.training.trainer import Trainer, TrainState, new_state
@@ -209,6 +210,10 @@ def test_a_stam_initializes_one_of_other_frames_but_no_timesformer(tmp_path: Pat
     assert weights.start_from(deeper, path, LABELS) == (
         "the transformer over time starts from random values: model.time_depth differs",
     )
+    taught = TaughtModel(TaughtConfig(WIDE, 3, frames=4, size=64), given)
+    other = weights.save(Classifier(taught, ClipConfig(), LABELS), tmp_path / "taught.safetensors")
+    with pytest.raises(WeightsError, match="training begins with models of clips that vidattn"):
+        weights.start_from(started, other, LABELS)
     with pytest.raises(WeightsError, match="a STAM cannot start a TimeSformer"):
         weights.start_from(
             TimeSformer(TimeSformerConfig(width=192, depth=2, heads=3)), path, LABELS

@@ -109,6 +109,7 @@ def download_weights(
     missing = []
     for entry in entries:
         if entry.is_bundled:
+            console.note(f"{entry.name} is in the package, there is nothing to download")
             continue
         announce, begin = _announcements(console)
         try:

@@ -283,7 +283,12 @@ def _load_source(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[
         hint += f"image models: {', '.join(IMAGE_MODELS)}; others: vidattn models list"
         raise WeightsError(f"{text}: no such file and no model of that name", hint=hint)
     classifier = loading.load(name_or_path, offline=offline)
-    assert isinstance(classifier.model, Model)
+    if not isinstance(classifier.model, Model):
+        raise WeightsError(
+            f"{text}: training begins with models of clips that vidattn builds itself",
+            hint="such as timesformer-k400, stam-16-k400 or motion-tiny; a taught model learns on "
+            "with vidattn teach",
+        )
     return classifier.model, classifier.labels
 
 

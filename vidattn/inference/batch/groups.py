@@ -27,6 +27,8 @@ def parse_groups(how: str) -> Callable[[str], str]:
     place, _, column = how.rpartition(":")
     if place and is_file(place):
         return _by_column(_read_column(Path(place), column))
+    if place.lower().endswith(".csv"):
+        raise DataError(f"--group-by {how}: no such file: {place}")
     try:
         pattern = re.compile(how)
     except re.error as error:
