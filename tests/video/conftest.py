@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import DECODERS
 from tests.helpers import encode_video
 
 FPS = 30
@@ -124,6 +125,7 @@ def turn_track(path: Path, degrees: int) -> None:
 @pytest.fixture(autouse=True)
 def decoders_of_videos() -> None:
     """Every test starts its own: they are what is tested."""
+    DECODERS.end()
 
 
 @pytest.fixture(scope="session")
