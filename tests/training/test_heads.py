@@ -93,3 +93,11 @@ def test_a_hundred_thousand_windows_fit_into_memory() -> None:
     head = fit_head(choice, replace(CONFIG, classes=10, pieces=1), (1, 1, 768), data)
     assert (apply_head(head, vectors).argmax(1) == truth.argmax(1).numpy()).mean() > 0.9
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # kilobytes
+
+
+def test_attention_that_saw_no_windows_gives_finite_logits() -> None:
+    data, three = windows(0), windows(3)
+    for choice in list_choices(CONFIG, 60):
+        if choice.head == "attention":
+            head = fit_head(choice, choice.configure(CONFIG, 3), SHAPE, data)
+            assert np.isfinite(apply_head(head, three.vectors)).all()

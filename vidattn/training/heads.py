@@ -206,6 +206,8 @@ def _fit_attention(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = AttentionHead(config, shape).train()
+        if not len(windows.vectors):  # the rest of a fold where there are very few groups
+            return head
         tokens = windows.vectors.reshape(-1, shape[2])
         with torch.no_grad():
             head.mean.copy_(tokens.mean(0))
