@@ -63,8 +63,8 @@ OUTPUTS = {
     "15": r"second.vidattn.json\nsecond.vidattn.srt",
     "16": r"2 bad rows\n",
     "17": r"tilt up .* 1 of 1",
-    "18": r"labels +static",
-    "19": r"/2,",
+    "18": r"labels +static|use +may be used",
+    "19": r"/2,|2 videos to train",
 }
 """By the number of a part of commands.sh, a pattern in what it prints."""
 
