@@ -123,7 +123,7 @@ def test_a_taught_model_is_a_graph_unless_it_zooms(
     save: Callable[..., Any], tmp_path: Path
 ) -> None:
     given = classifier_of(TimeSformerConfig(**VIT))
-    config = TaughtConfig(given.model.config, 3, frames=4, size=32)
+    config = TaughtConfig(given.model.config, 3, frames=4, size=32, head="attention", grid=4)
     taught = replace(given, model=TaughtModel(config, given.model).eval())
     assert save(taught, tmp_path / "model").max_difference < 1e-4
     zooming = replace(taught, model=TaughtModel(replace(config, zoom=True), given.model))

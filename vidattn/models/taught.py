@@ -100,8 +100,22 @@ def embed_pieces(backbone: Any, frames: Tensor, grid: int) -> Tensor:
     cells = [backbone.norm(cls)[:, None]]
     if grid:
         means = rearrange(backbone.norm(patches).mean(1), "b h w d -> b d h w")
-        cells.append(rearrange(F.adaptive_avg_pool2d(means, grid), "b d h w -> b (h w) d"))
+        cells.append(rearrange(_pool(means, grid), "b d h w -> b (h w) d"))
     return torch.cat(cells, dim=1)
+
+
+def _pool(means: Tensor, grid: int) -> Tensor:
+    """Means [..., grid, grid] of maps [..., H, W] over parts as those of adaptive_avg_pool2d, which
+    graphs of ONNX lack."""
+    height, width = (_average_parts(int(side), grid, means) for side in means.shape[-2:])
+    return height @ means @ width.T
+
+
+def _average_parts(side: int, grid: int, like: Tensor) -> Tensor:
+    """Weights [grid, side], each row those of the mean of one part of a side."""
+    parts = [(i * side // grid, -(-(i + 1) * side // grid)) for i in range(grid)]
+    rows = [[(start <= at < stop) / (stop - start) for at in range(side)] for start, stop in parts]
+    return torch.tensor(rows, dtype=like.dtype, device=like.device)
 
 
 def zoom_to_motion(clips: Tensor, size: int) -> Tensor:
