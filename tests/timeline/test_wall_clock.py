@@ -131,3 +131,12 @@ def test_the_command_line_takes_a_start_time_later(
     assert "2025-01-01T00:00:00.000" in (tmp_path / "later" / "walk.vidattn.csv").read_text()
     assert "several videos" in quick(*words, video, model, "--start-time", START, code=2).stderr
     assert np.isfinite(Timeline.load(saved).scores).all()
+
+
+def test_a_video_that_a_table_of_start_times_lacks_is_told(
+    quick: Run, model: Path, video: Path
+) -> None:
+    Path("starts.csv").write_text("path,start\nother.mp4,2024-05-01T10:00\n")
+    words = ("segment", video, "-m", model, "--overlap", 0, "-o", "out", "-f", "json")
+    shown = quick(*words, "--start-time", "starts.csv")
+    assert f"warning: {video}: no row says when it began" in shown.stderr

@@ -187,9 +187,12 @@ class BatchRunner:
     def _make(self, path: str) -> BatchEvents:
         """Do an input, whatever is on disk."""
         written: list[Written] = []
+        notes: list[Note] = []
 
-        def deliver(timeline: Timeline) -> None:
-            timeline = self.job.add_start_time(timeline)
+        def deliver(given: Timeline) -> None:
+            timeline = self.job.add_start_time(given)
+            new = [text for text in timeline.warnings if text not in given.warnings]
+            notes[:] = [Note(f"{path}: {text}", warning=True) for text in new]
             if self.key:
                 timeline = self.key.sign(timeline, path)
             written.append(Written(path, timeline, self._write(timeline, self.job.files(path))))
@@ -205,6 +208,7 @@ class BatchRunner:
         except (StopWork, KeyboardInterrupt):
             yield from written
             raise
+        yield from notes
         yield from written
         timeline = written[-1].timeline
         yield from self._videos(path, timeline, missing=False)
