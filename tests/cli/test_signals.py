@@ -119,6 +119,7 @@ def test_a_terminal_that_is_closed_leaves_a_valid_partial_result(
     write_video(tmp_path / "long.mp4", seconds=600)
     terminal, theirs = os.openpty()
     words = [sys.executable, "-m", "vidattn", "segment", "long.mp4", "-m", model, "-f", "json"]
+    words += ["--stride", "0.02"]  # long enough to be interrupted
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
     environment = {**with_package(), "TERM": "xterm"}  # a dumb one has no live display
     with subprocess.Popen(words, cwd=tmp_path, env=environment, **streams) as process:
