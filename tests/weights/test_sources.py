@@ -118,6 +118,8 @@ def test_a_mirror_folder_is_filled_checked_and_used_offline(
     assert reason.endswith(f"listed is {DIGEST}")
     place.unlink()
     assert list(mirror.check_mirror(folder)) == [("timesformer-k400/good.pth", "missing")]
+    with pytest.raises(UnavailableError, match="VIDATTN_MIRROR: it lacks timesformer-k400; not "):
+        sources.fetch(entry, offline=True)
 
 
 def test_a_list_of_digests_that_leads_out_of_the_mirror_is_refused(tmp_path: Path) -> None:

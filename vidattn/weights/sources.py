@@ -101,10 +101,11 @@ def fetch(
     """
     if local := find_local(entry):
         return local
+    mirror, hint = os.environ.get(MIRROR, ""), ""
+    failed = [f"{MIRROR}: it lacks {entry.name}"] * is_folder(Path(mirror or "\0").expanduser())
     if download.is_offline(offline):
         hint = f"on a machine with a network: vidattn models download {entry.name}"
-        raise UnavailableError("not downloaded yet, and offline", hint=hint)
-    failed, hint = list[str](), ""
+        raise UnavailableError("; ".join([*failed, "not downloaded yet, and offline"]), hint=hint)
     for candidate in _list_candidates(entry, folder, progress):
         if announce:
             announce(Download(entry, candidate.place, tuple(failed), candidate.progress))
