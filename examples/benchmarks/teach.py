@@ -7,7 +7,8 @@ LABELS is what `vidattn teach` takes. Rows, by default all: `tiny` teaches on mo
 zoom` are histograms of optical flow (Farneback) in 4 x 4 cells and 8 directions, of the whole
 clip and of its thirds, with a support vector machine (histogram intersection); zoomed, they see
 the part of the frame that moves. All are cross-validated in the same folds of whole groups. The
-parameter of the support vector machine is the best of three on the very folds, which flatters it.
+rows of flow need scikit-learn. The parameter of the support vector machine is the best of three on
+the very folds, which flatters it.
 """
 
 from __future__ import annotations
@@ -68,8 +69,15 @@ def describe_motion(gray: np.ndarray) -> np.ndarray:
     return np.sqrt(found / max(found.sum(), 1e-6)).astype(np.float32)
 
 
+def intersect(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The sum of what two histograms share, for all pairs."""
+    return np.stack([np.minimum(one, others).sum(1) for one in some])
+
+
 def score_flow(labels: str, zoom: bool) -> float:
     """Mean class accuracy of the support vector machine, in the folds of `teach`."""
+    from sklearn.svm import SVC
+
     dataset = open_samples(labels)
     table = np.array([describe_motion(read_gray(item, zoom)) for item in dataset.items])
     truth = np.array([item.label for item in dataset.items])
@@ -79,11 +87,9 @@ def score_flow(labels: str, zoom: bool) -> float:
     for strength in STRENGTHS:
         guess = np.zeros(len(truth), np.int64)
         for fold in np.unique(folds):
-            machine = cv2.ml.SVM_create()
-            machine.setKernel(cv2.ml.SVM_INTER)
-            machine.setC(strength)
-            machine.train(table[folds != fold], cv2.ml.ROW_SAMPLE, truth[folds != fold])
-            guess[folds == fold] = machine.predict(table[folds == fold])[1].ravel()
+            machine = SVC(kernel=intersect, C=strength)
+            machine.fit(table[folds != fold], truth[folds != fold])
+            guess[folds == fold] = machine.predict(table[folds == fold])
         scores.append(np.mean([(guess[truth == k] == k).mean() for k in np.unique(truth)]))
     return float(max(scores))
 
