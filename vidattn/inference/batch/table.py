@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,7 +67,7 @@ def load_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     return load_timeline(path).to_dict()
 
 
-class RunFile:
+class RunFile(ABC):
     """A file about many videos. It is whole whenever it exists: a longer one replaces it while a
     run goes."""
 
@@ -74,17 +75,18 @@ class RunFile:
         self.place = place
         self._written, self._cost = time.monotonic(), 0.0
 
+    @abstractmethod
     def __contains__(self, path: str) -> bool:
         """Whether an input has been taken."""
-        raise NotImplementedError
 
+    @abstractmethod
     def add(self, path: str, document: Mapping[str, Any]) -> None:
         """Take the document of an input.
 
         Raises InputError if it is none, and UsageError if it is of another table.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, path: str, code: str) -> None:
         """Take a failure."""
 
@@ -94,9 +96,9 @@ class RunFile:
         return time.monotonic() - self._written > max(INTERVAL, SHARE * self._cost)
 
     @property
+    @abstractmethod
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        raise NotImplementedError
 
     def write(self, order: Iterable[str]) -> Path | None:
         """Write what is known of all inputs, in an order; None without any. Raises OutputError."""
@@ -109,8 +111,9 @@ class RunFile:
         self._cost = self._written - begun
         return self.place
 
+    @abstractmethod
     def _write(self, part: Path, order: Iterable[str]) -> None:
-        raise NotImplementedError
+        """Write the whole file."""
 
 
 class RunTable(RunFile):
@@ -203,6 +206,9 @@ class RunBudget(RunFile):
 
     def __contains__(self, path: str) -> bool:
         return path in self._observations
+
+    def fail(self, path: str, code: str) -> None:
+        """A failure is no time."""
 
     def add(self, path: str, document: Mapping[str, Any]) -> None:
         """As of `RunFile`."""
