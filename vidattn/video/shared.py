@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from threading import Lock
 
 from vidattn.errors import VideoError
@@ -39,16 +40,18 @@ class SharedOpening:
         framing: Framing | None = None,
     ) -> Video:
         """The video inside a framing. Raises as `open_video`."""
-        own = _Own(self._opening, os.fspath(path), reader, short_side, framing)
+        name = os.fspath(path)
+        opening = self._opening
+        own = partial(opening, name, reader=reader, short_side=short_side, framing=framing)
         if framing not in self._framings or short_side != self._short_side:
-            return own.open()
-        if self._key != (own.path, reader) or self._decoding is None or self._decoding.is_over:
+            return own()
+        if self._key != (name, reader) or self._decoding is None or self._decoding.is_over:
             self.close()
-            areas = [area for one in self._framings for area in areas_of(one, own.path)]
-            video = self._opening.open(own.path, reader, short_side, tuple(areas))
-            self._key = own.path, reader
+            areas = [area for one in self._framings for area in areas_of(one, name)]
+            video = opening.open(name, reader, short_side, tuple(areas))
+            self._key = name, reader
             self._decoding = _Decoding(video, self._framings, self._short_side)
-        return self._decoding.claim(own) or own.open()
+        return self._decoding.claim(framing, own) or own()
 
     def prefetch(
         self,
@@ -67,26 +70,6 @@ class SharedOpening:
         if self._decoding is not None:
             self._decoding.release()
         self._decoding = None
-
-
-class _Own:
-    """How to open a part on its own."""
-
-    def __init__(
-        self,
-        opening: Prefetcher,
-        path: str,
-        reader: str,
-        short_side: int | None,
-        framing: Framing | None,
-    ) -> None:
-        self.path, self.framing = path, framing
-        self._opening, self._reader, self._short_side = opening, reader, short_side
-
-    def open(self) -> Video:
-        return self._opening(
-            self.path, reader=self._reader, short_side=self._short_side, framing=self.framing
-        )
 
 
 class _Decoding:
@@ -114,9 +97,8 @@ class _Decoding:
         """Whether no part is open or to be opened."""
         return not (self._unclaimed or self._open)
 
-    def claim(self, own: _Own) -> Video | None:
+    def claim(self, framing: Framing | None, own: Callable[[], Video]) -> Video | None:
         """The part of a framing; None when it was opened before. Raises its VideoError."""
-        framing = own.framing
         if framing is None or framing not in self._unclaimed:
             return None
         self._unclaimed.remove(framing)
@@ -191,7 +173,7 @@ class _Part(FramedVideo):
     """A part of a shared decode; for other frames than the others ask for it has its own."""
 
     def __init__(
-        self, decoding: _Decoding, framing: Framing, cutter: FrameCutter, own: _Own
+        self, decoding: _Decoding, framing: Framing, cutter: FrameCutter, own: Callable[[], Video]
     ) -> None:
         super().__init__(decoding.video, cutter)
         self._decoding, self._framing, self._own = decoding, framing, own
@@ -213,7 +195,7 @@ class _Part(FramedVideo):
 
     def _open_alone(self) -> Video:
         if self._alone is None:
-            self._alone = self._own.open()
+            self._alone = self._own()
         return self._alone
 
     def interrupt(self) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,7 +151,7 @@ def _first_frame(
     feed = read_packets(container, stream)
     if not len(table.times):
         raise _no_frames(stream.frames, declared, any(True for _ in feed))
-    some = (p for p, _ in zip(feed, range(FIRST_PACKETS), strict=False))
+    some = islice(feed, FIRST_PACKETS)
     first = next((f for f in decode(stream, some) if f is not None), None)
     if first is None:
         raise VideoError("no frame decodes", code="E_DECODE")
