@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "vidattn"
 PACKAGE_ROOT = "__init__"
-"""The public API and `__main__` import every room, and only on request."""
+"""It defines nothing: the public API imports its names on request."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -50,15 +50,19 @@ def room(module: str) -> str:
 
 
 def arrows(modules: dict[str, ast.Module]) -> set[tuple[str, str]]:
-    """Imports between rooms, the front door (`__init__`, `__main__`) aside."""
-    pairs = {
-        (room(name), room(to)) for name, tree in modules.items() for to in imports(tree, modules)
-    }
-    return {(a, b) for a, b in pairs if a != b and not {a, b} & {PACKAGE_ROOT, "__main__"}}
+    """Imports between rooms."""
+    pairs = {(room(a), room(b)) for a, b in module_arrows(modules)}
+    return {(a, b) for a, b in pairs if a != b}
+
+
+def module_arrows(modules: dict[str, ast.Module]) -> set[tuple[str, str]]:
+    """Imports between modules, the front door aside."""
+    pairs = {(name, to) for name, tree in modules.items() for to in imports(tree, modules)}
+    return {(a, b) for a, b in pairs if a != b and PACKAGE_ROOT not in (a, b)}
 
 
 def circles(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Pairs of rooms that reach each other."""
+    """Pairs of rooms, or of modules, that reach each other."""
     below = {a: {b for c, b in edges if c == a} for a, _ in edges}
     for middle in below:
         for targets in below.values():
@@ -169,8 +173,10 @@ if __name__ == "__main__":
     edges = arrows(trees)
     lengths = [length for length, _ in functions(trees)]
     per_file = line_counts()
+    between = module_arrows(trees)
     print(f"rooms      {len({room(name) for name in trees})}, floors {max(floors(edges).values())}")
     print(f"arrows     {len(edges)} between rooms, circles {len(circles(edges))}")
+    print(f"           {len(between)} between modules, circles {len(circles(between))}")
     print(f"files      {len(trees)}, lines {sum(n for n, _ in per_file):,}, longest {per_file[-1]}")
     print(
         f"functions  {len(lengths)}, lines: median {statistics.median(lengths):g}, "

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidattn.errors import UsageError
+from vidattn.timeline.labeled import LabeledTimeline
 from vidattn.timeline.palette import NONE, colors_of, label_weights
-
-if TYPE_CHECKING:
-    from vidattn.timeline.timeline import Timeline
 
 MOST_NAMED = 4
 """Segments in the second line."""
 COLUMNS = ("start", "stop", "label", "score", "confidence", "start_frame", "end_frame")
 
 
-def describe(timeline: Timeline) -> str:
+def describe(timeline: LabeledTimeline) -> str:
     """Two lines: what was seen of which video, and the first segments."""
     source = timeline.source.encode("utf-8", "backslashreplace").decode()
     segments, model = timeline.segments, timeline.model.name or "unnamed model"
@@ -29,7 +27,7 @@ def describe(timeline: Timeline) -> str:
     )
 
 
-def draw_ribbon(timeline: Timeline) -> str:
+def draw_ribbon(timeline: LabeledTimeline) -> str:
     """HTML: the segments as a strip of colors, with the name and share of each label below."""
     colors = colors_of(timeline.labels, label_weights(timeline))
     part, scale = timeline.part, 100 / timeline.part.duration
@@ -52,7 +50,7 @@ def draw_ribbon(timeline: Timeline) -> str:
     )
 
 
-def build_frame(timeline: Timeline) -> Any:
+def build_frame(timeline: LabeledTimeline) -> Any:
     """The segments as a DataFrame of pandas. Raises UsageError where pandas is not installed."""
     try:
         import pandas

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from vidattn.errors import InputError, UsageError
 from vidattn.io.json import to_json_value
 from vidattn.timeline.decoding import Decoding
+from vidattn.timeline.labeled import LabeledTimeline
 from vidattn.timeline.quantize import pack_scores, unpack_scores
 from vidattn.timeline.segments import Segment
-from vidattn.timeline.timeline import Timeline
 from vidattn.timeline.wall_clock import wall_time
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 
@@ -26,9 +26,10 @@ LEARNED = "learned_switch_cost"
 """The key of the cost of a switch in nats, where auto learned it."""
 _WRONG = (ArithmeticError, AttributeError, IndexError, RecursionError, TypeError, ValueError)
 """Errors that values of a wrong kind or size lead to."""
+T = TypeVar("T", bound=LabeledTimeline)
 
 
-def build_document(timeline: Timeline, *, run: bool, scores: bool) -> dict[str, Any]:
+def build_document(timeline: LabeledTimeline, *, run: bool, scores: bool) -> dict[str, Any]:
     """The document as plain values; run, scores: whether it has these."""
     decoding = {} if timeline.task == "classify" else asdict(timeline.decoding)
     source = {"path": timeline.source, "duration": timeline.rounded_duration}
@@ -49,14 +50,14 @@ def build_document(timeline: Timeline, *, run: bool, scores: bool) -> dict[str, 
     }
 
 
-def _learned(timeline: Timeline) -> dict[str, Any]:
+def _learned(timeline: LabeledTimeline) -> dict[str, Any]:
     """What the path of labels learned from the scores; it is learned again, not read."""
     if timeline.path is None or timeline.decoding.switch_cost is not None:
         return {}
     return {LEARNED: round(timeline.path.switch_cost, 3)}
 
 
-def _coverage(timeline: Timeline) -> dict[str, Any]:
+def _coverage(timeline: LabeledTimeline) -> dict[str, Any]:
     spans = timeline.round_spans(w for w, _ in timeline.unreadable)
     seen = None if timeline.seen is None else timeline.round_spans(timeline.seen)
     pauses = timeline.round_spans(timeline.pauses)
@@ -72,7 +73,7 @@ def _coverage(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _segment(timeline: Timeline, segment: Segment) -> dict[str, Any]:
+def _segment(timeline: LabeledTimeline, segment: Segment) -> dict[str, Any]:
     start, end = (wall_time(timeline, t) for t in (segment.window.start, segment.window.stop))
     return {
         "start": segment.window.start,
@@ -96,7 +97,7 @@ def _confidence(segment: Segment) -> dict[str, Any]:
     return {"confidence": None if value is None else round(value, 5), "windows": segment.windows}
 
 
-def _scores(timeline: Timeline) -> dict[str, Any]:
+def _scores(timeline: LabeledTimeline) -> dict[str, Any]:
     frames = timeline.cell_frames
     return {
         "labels": list(timeline.labels),
@@ -106,13 +107,13 @@ def _scores(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def parse_document(text: str | bytes) -> Timeline:
-    """A timeline from its document.
+def parse_document(text: str | bytes, kind: type[T]) -> T:
+    """A timeline, of this class, from its document.
 
     Raises InputError, naming the fault, for anything else.
     """
     try:
-        return _parse(json.loads(text, parse_constant=_refuse_constant))
+        return _parse(json.loads(text, parse_constant=_refuse_constant), kind)
     except UnicodeDecodeError:
         reason = "it is not text"
     except (*_WRONG, UsageError) as e:
@@ -129,7 +130,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
-def _parse(document: Any) -> Timeline:
+def _parse(document: Any, kind: type[T]) -> T:
     """The timeline of a document; raises an error of `_WRONG` for a wrong value."""
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise ValueError(f'its "schema" is not {SCHEMA}')
@@ -141,7 +142,7 @@ def _parse(document: Any) -> Timeline:
     decoding = Decoding(**{"smooth": "none", **given})
     labels = tuple(map(str, saved["labels"]))
     unreadable = zip(coverage["unreadable"], coverage["reasons"], strict=True)
-    return Timeline(
+    return kind(
         source=str(source.pop("path")),
         labels=labels,
         windows=_windows(saved["windows"]),

@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from vidattn.timeline import Timeline
+from vidattn.timeline.values import TimelineValues
 
 Color = tuple[int, int, int]
 """Red, green, blue: 0 to 255."""
@@ -33,7 +31,7 @@ NONE: Color = (0x4B, 0x4E, 0x53)
 """Of background."""
 
 
-def label_colors(timeline: Timeline) -> LabelColors:
+def label_colors(timeline: TimelineValues) -> LabelColors:
     """The colors of the labels of a timeline, whatever its post-processing."""
     return colors_of(timeline.labels, label_weights(timeline))
 
@@ -44,7 +42,7 @@ def colors_of(labels: Sequence[str], weights: NDArray[np.float64]) -> LabelColor
     return {None: NONE, **{label: COLORS[slot] for label, slot in enumerate(slots)}}
 
 
-def label_weights(timeline: Timeline) -> NDArray[np.float64]:
+def label_weights(timeline: TimelineValues) -> NDArray[np.float64]:
     """Seconds in which each label has the highest score: float64 [K]."""
     seconds = [window.duration for window in timeline.windows]
     weights = np.zeros(len(timeline.labels))

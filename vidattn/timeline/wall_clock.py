@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from vidattn.timeline.timeline import Timeline
+from vidattn.timeline.values import TimelineValues
 
 FRACTION = re.compile(r"\.(\d+)")
 OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
+T = TypeVar("T", bound=TimelineValues)
 
 
 def parse_time(text: str) -> datetime:
@@ -23,7 +23,7 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def with_start_time(timeline: Timeline, text: str) -> Timeline:
+def with_start_time(timeline: T, text: str) -> T:
     """The timeline of a video whose file begins at that time. Raises ValueError, as `parse_time`.
 
     The time is that from which players count: the start of the file.
@@ -32,7 +32,7 @@ def with_start_time(timeline: Timeline, text: str) -> Timeline:
     return replace(timeline, settings=replace(timeline.settings, start_time=start))
 
 
-def wall_time(timeline: Timeline, seconds: float) -> str | None:
+def wall_time(timeline: TimelineValues, seconds: float) -> str | None:
     """When a moment of a timeline was recorded, to the millisecond; None if nothing says so.
 
     seconds: as the timeline counts them. The offset from UTC is that of the start.
