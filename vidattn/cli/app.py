@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-import vidattn
 from vidattn.cli.grouping import Sections, grouped
 from vidattn.errors import UsageError
 from vidattn.io.files import is_file
@@ -107,7 +107,7 @@ app = typer.Typer(
 
 def _print_version(requested: bool) -> None:
     if requested:
-        typer.echo(f"vidattn {vidattn.__version__}")
+        typer.echo(f"vidattn {version('vidattn')}")
         raise typer.Exit
 
 

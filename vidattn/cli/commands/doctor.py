@@ -22,7 +22,7 @@ from vidattn.video import open_video
 if TYPE_CHECKING:
     from vidattn.inference.estimate import Estimate
     from vidattn.models.classifier import Classifier, ModelCard
-    from vidattn.video import VideoInfo
+    from vidattn.video import VideoDetails
 
 
 def doctor(
@@ -117,7 +117,7 @@ def _lines(estimate: Estimate, card: ModelCard) -> Iterator[str]:
         yield f"  note     {printable(note)}"
 
 
-def _describe_file(facts: VideoInfo) -> Iterator[str]:
+def _describe_file(facts: VideoDetails) -> Iterator[str]:
     yield f"{facts.container.split(',')[0]}, {facts.pixel_format} ({facts.bit_depth} bit)"
     if facts.hdr:
         yield "HDR, without tone mapping"

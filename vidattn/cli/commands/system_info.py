@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import vidattn
 from vidattn.io.text import count_noun
 from vidattn.video.process.child import available_layers
 from vidattn.video.protocol import LAYERS
@@ -33,7 +32,7 @@ def system_info(*, offline: bool) -> dict[str, Any]:
     entries, layers = catalog.CATALOG, available_layers()
     return {
         "schema": "vidattn/installation/1",
-        "vidattn": vidattn.__version__,
+        "vidattn": version("vidattn"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cpu": {

@@ -1,0 +1,31 @@
+from vidattn.config import ViewConfig as ViewConfig
+from vidattn.errors import VidattnError as VidattnError
+from vidattn.evaluation.call import evaluate as evaluate
+from vidattn.inference.batch.classify import classify_many as classify_many
+from vidattn.inference.batch.events import Done as Done
+from vidattn.inference.batch.events import Failed as Failed
+from vidattn.inference.batch.events import Skipped as Skipped
+from vidattn.inference.batch.segment import segment_many as segment_many
+from vidattn.inference.events import Started as Started
+from vidattn.inference.explain import explain as explain
+from vidattn.inference.stream import classify as classify
+from vidattn.inference.stream import segment as segment
+from vidattn.inference.stream import stream as stream
+from vidattn.models.device import Runtime as Runtime
+from vidattn.output import write as write
+from vidattn.output.video.annotate import annotate as annotate
+from vidattn.output.video.annotate import excerpts as excerpts
+from vidattn.timeline import Decoding as Decoding
+from vidattn.timeline import Segment as Segment
+from vidattn.timeline import Timeline as Timeline
+from vidattn.timeline.explanation import Explanation as Explanation
+from vidattn.training.call import teach as teach
+from vidattn.training.call import train as train
+from vidattn.types import Item as Item
+from vidattn.types import View as View
+from vidattn.types import Window as Window
+from vidattn.video import open_video as open_video
+from vidattn.weights import load as load
+from vidattn.weights import save as save
+
+__version__: str

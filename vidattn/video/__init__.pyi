@@ -1,0 +1,9 @@
+from vidattn.video.opening import open_video as open_video
+from vidattn.video.process.pool import ProcessPool as ProcessPool
+from vidattn.video.process.prefetch import Prefetcher as Prefetcher
+from vidattn.video.protocol import Limits as Limits
+from vidattn.video.protocol import Opening as Opening
+from vidattn.video.protocol import UnreadableSpan as UnreadableSpan
+from vidattn.video.protocol import Video as Video
+from vidattn.video.protocol import VideoDetails as VideoDetails
+from vidattn.video.readers.memory import MemoryVideo as MemoryVideo

@@ -1,0 +1,10 @@
+from vidattn.config.labels import load_labels as load_labels
+from vidattn.weights.convert import export_hf as export_hf
+from vidattn.weights.convert import export_official as export_official
+from vidattn.weights.export import save_hf as save_hf
+from vidattn.weights.export import save_official as save_official
+from vidattn.weights.initialize import start_from as start_from
+from vidattn.weights.loading import load as load
+from vidattn.weights.loading import load_default as load_default
+from vidattn.weights.safetensors_file import read_header as read_header
+from vidattn.weights.safetensors_file import save as save
