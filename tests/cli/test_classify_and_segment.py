@@ -125,7 +125,7 @@ def test_a_part_of_a_video_is_segmented(quick: Run, video: Path, model: Path) ->
 
 def test_an_empty_list_names_no_input(quick: Run, model: Path) -> None:
     done = quick("classify", "-", "-m", model, code=3)
-    assert "names no input" in done.stderr
+    assert "-: an empty list" in done.stderr
 
 
 def test_a_missing_file_is_an_error_with_a_hint(vidattn: Run, model: Path) -> None:

@@ -235,11 +235,13 @@ def test_areas_of_one_picture_have_rows_of_their_own(
 ) -> None:
     words = ("segment", "videos/a.mp4", "-m", model, "--overlap", "0", "-o", "out")
     rois = ("--roi", "left=0,0,48,64", "--roi", "right=48,0,48,64")
-    quick(*words, *rois, "-f", "json,table,budget")
+    quick(*words, *rois, "-f", "json,table,budget", "--group-by", "roi")
     found = rows(tmp_path / "out/table.csv")
     assert list(dict.fromkeys(row["roi"] for row in found)) == ["left", "right"]
     budget = rows(tmp_path / "out/budget.csv")
     names = [row["name"] for row in budget if row["scope"] == "video"]
     assert list(dict.fromkeys(names)) == ["videos/a.mp4: left", "videos/a.mp4: right"]
+    groups = {row["name"] for row in budget if row["scope"] == "group"}
+    assert groups == {"left", "right"}
     quick("timeline", "out", "--table", "again.csv")
     assert rows(tmp_path / "again.csv") == found

@@ -108,6 +108,15 @@ def test_an_export_of_an_observation_of_several_videos_is_refused(tmp_path: Path
         read_ground_truth(write(tmp_path / "e.csv", text))
 
 
+@pytest.mark.parametrize("behaviors", [None, {}])
+def test_a_behavior_that_the_project_does_not_know_is_named(
+    tmp_path: Path, behaviors: dict[str, Any] | None
+) -> None:
+    content = {**project(EVENTS, {"a.mp4": 8.0}), "behaviors_conf": behaviors}
+    with pytest.raises(DataError, match="observation day 1: 'groom' is none of the project's"):
+        read_ground_truth(write(tmp_path / "lab.boris", content))
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"behaviors_conf": {}, "observations": {"a": 1}}']
 )

@@ -88,6 +88,8 @@ def test_a_table_finds_videos_by_path_or_by_their_only_name(tmp_path: Path) -> N
         StartTimes.parse(str(table))
     with pytest.raises(UsageError, match="no time and no file"):
         StartTimes.parse("soon")
+    with pytest.raises(InputError, match=r"missing\.csv: cannot be read"):
+        StartTimes.parse("missing.csv")
 
 
 def stamped(path: Path, **metadata: str) -> Path:

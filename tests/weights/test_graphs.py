@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,10 @@ def test_a_timeline_is_the_same_through_onnx_runtime(
     assert [s.label for s in theirs.segments] == [s.label for s in ours.segments]
     np.testing.assert_allclose(theirs.scores, ours.scores, rtol=0, atol=1e-3)
     assert theirs.model.license == "MIT"
+    count = json.loads(quick("models", "info", model, "--json").stdout)["parameters"]
+    assert json.loads(quick("models", "info", "model.onnx", "--json").stdout)["parameters"] == count
+    refused = quick("bench", "-m", "model.onnx", code=2).stderr
+    assert "is an exported or taught model" in refused
     with pytest.raises(UsageError, match="takes clips of 4 frames, not of 8"):
         vidattn.classify(video, weights.load(tmp_path / "model.onnx"), frames=8)
 

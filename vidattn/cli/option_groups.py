@@ -336,8 +336,8 @@ _EXCERPTS = {
     "excerpts": option("--excerpts", "DIR", "Cut each segment out of the video into a file here."),
     "group_by": option(
         "--group-by",
-        "folder|PATTERN|LIST.csv:COLUMN",
-        "Group time budgets by folder, a pattern in paths, or a column of a list.",
+        "folder|roi|PATTERN|LIST.csv:COLUMN",
+        "Group time budgets by folder, area (--roi), a pattern in paths, or a column of a list.",
     ),
     "excerpts_exact": option("--excerpts-exact", "Re-encode excerpts for frame-accurate cuts."),
 }
@@ -366,8 +366,8 @@ Batch = Annotated[
             "start_time": START_TIME,
             "join": option(
                 "--join",
-                "Files with consecutive numbers in a folder are one recording: GX010023 and "
-                "GX020023, street_0001 and street_0002.",
+                "Files of one recording are one video: consecutive numbers in a folder, such as "
+                "GX010023 and GX020023 or street_0001 and street_0002, and times that agree.",
             ),
             "watch": option(
                 "--watch",

@@ -27,10 +27,13 @@ from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.files import exists
 from vidattn.models.classifier import KINDS, VARIANTS, Classifier
 from vidattn.models.device import Precision, Runtime, inference_mode
+from vidattn.models.exported import ExportedModel
 from vidattn.models.flops import count_macs
 from vidattn.models.fused import can_pack
 from vidattn.models.fused_layers import FrozenLinear
 from vidattn.models.int8 import Int8Linear, calibrate
+from vidattn.models.taught import TaughtModel
+from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import catalog, key_maps, load
 
@@ -96,10 +99,13 @@ def find_config(name: str) -> ModelConfig:
     """The config of a model in the catalog, a file or a folder. Raises WeightsError, and UsageError
     for a model that is not made from a config of ours alone."""
     if exists(Path(name)) or name == catalog.BUNDLED:
-        config = load(name).model.config
-        if not isinstance(config, ModelConfig):
-            raise UsageError(f"{name}: only models of clips are measured, with random weights")
-        return config
+        model = load(name).model
+        if isinstance(model, ExportedModel | TaughtModel | TemporalHead):
+            raise UsageError(
+                f"{name}: is an exported or taught model; random weights would measure another one",
+                hint=f"for its speed on a video of yours: vidattn doctor VIDEO -m {name}",
+            )
+        return cast(ModelConfig, model.config)
     entry = catalog.find_entry(name)
     classes = OTHERS.get(entry.dataset) or COUNTS[entry.dataset]
     if entry.attention == "stam":

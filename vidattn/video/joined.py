@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vidattn.errors import VideoError
 from vidattn.video.protocol import Frames, UnreadableSpan, Video, check_indices
 
-LEAST_GAP, LONGEST_GAP = 2.0, 86400.0
+LEAST_GAP, LONGEST_GAP = 2.0, 3600.0
 """Seconds between two files that count as a gap; clocks state whole seconds, and may be wrong."""
 OpenPart = Callable[[str], Video]
 

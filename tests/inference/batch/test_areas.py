@@ -62,7 +62,10 @@ def test_each_area_has_its_own_timeline_from_one_decode(
         SupervisedVideo, "stream", lambda self, i: asked.append(self.path) or stream(self, i)
     )
     out = tmp_path / "out"
-    events = list(vidattn.segment_many(arenas, colors, out, rois=ROIS, overlap=0.0))
+    start = "2024-05-01T06:30:00"
+    events = list(
+        vidattn.segment_many(arenas, colors, out, rois=ROIS, start_time=start, overlap=0.0)
+    )
     assert asked == [str(arenas)]
     left, right = (
         Timeline.from_json((out / f"arenas.{n}.vidattn.json").read_bytes()) for n in ROIS
@@ -70,6 +73,7 @@ def test_each_area_has_its_own_timeline_from_one_decode(
     assert labels(left) == [(Window(0, 2), "red"), (Window(2, 4), "green")]
     assert labels(right) == [(Window(0, 4), "blue")]
     assert (left.settings.roi, left.settings.area) == ("left", "0%,0%,50%,100%")
+    assert left.settings.start_time == start
     assert [e.timeline.settings.roi for e in events if isinstance(e, Done)] == ["left", "right"]
 
 

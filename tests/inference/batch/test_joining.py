@@ -40,6 +40,43 @@ def test_numbered_files_are_one_recording_up_to_a_missing_number() -> None:
     }
 
 
+def times(folder: Path, names: str, *clocks: str) -> dict[str, tuple[str, ...]]:
+    """What is joined of files of a second each that were recorded at these times."""
+    paths = [
+        stamped(folder / f"{names}_{i:04d}.mp4", creation_time=f"2024-05-01T{clock}Z")
+        for i, clock in enumerate(clocks)
+    ]
+    return grouped(*map(str, paths))[1]
+
+
+def test_times_that_do_not_go_on_begin_another_recording(tmp_path: Path) -> None:
+    clocks = ("06:00:00", "06:00:01", "06:00:32", "09:00:00", "08:00:00")
+    (group,) = times(tmp_path, "street", *clocks).values()
+    assert [Path(path).name for path in group] == [f"street_000{i}.mp4" for i in range(3)]
+
+
+def test_numbers_that_count_recordings_join_files_without_a_pause_only(tmp_path: Path) -> None:
+    (group,) = times(tmp_path, "DJI", "06:00:00", "06:00:01", "06:00:32").values()
+    assert [Path(path).name for path in group] == ["DJI_0000.mp4", "DJI_0001.mp4"]
+    assert grouped("IMG_0001.avi", "IMG_0002.avi")[1] == {}
+
+
+def test_files_of_another_size_begin_another_recording(parts: list[Path], tmp_path: Path) -> None:
+    small = np.zeros((10, 48, 96, 3), np.uint8)
+    other = encode_video(tmp_path / "in" / "day_0003.mp4", small, 10)
+    (group,) = grouped(*map(str, (*parts, other)))[1].values()
+    assert group == tuple(map(str, parts))
+
+
+def test_what_is_joined_is_said() -> None:
+    said: list[str] = []
+    join_recordings([VideoInput(f"a/d_{i:03d}.avi") for i in range(3)], said.append)
+    assert said == ["joined: a/d_000.avi with d_001.avi, d_002.avi"]
+    said.clear()
+    join_recordings([VideoInput("a.mp4")], said.append)
+    assert said[0].startswith("--join: no recording is in several files")
+
+
 @pytest.fixture
 def parts(tmp_path: Path) -> list[Path]:
     """Two files of ten frames each, gray levels 0, 10, ... 190 in all, at 10 frames a second."""
@@ -92,7 +129,9 @@ def test_the_command_line_joins_recordings(
 ) -> None:
     write_video(tmp_path / "in" / "alone.mp4", 1)
     words = ("segment", "in", "-m", model, "--overlap", 0, "-o", "out", "-f", "json", "--join")
-    assert "is joined from day_0001.mp4, day_0002.mp4" in quick(*words).stderr
+    shown = quick(*words).stderr
+    assert "joined: in/day_0001.mp4 with day_0002.mp4\n" in shown
+    assert "is joined from day_0001.mp4, day_0002.mp4" in shown
     saved = tmp_path / "out" / "in" / "day_0001.vidattn.json"
     assert sorted(p.name for p in saved.parent.iterdir()) == [
         "alone.vidattn.json",

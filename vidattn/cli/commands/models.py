@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -122,17 +122,21 @@ def _find_facts(console: Console, options: ModelOptions) -> dict[str, Any]:
 
 def _collect_facts(classifier: Classifier) -> dict[str, Any]:
     from vidattn.config.serialization import to_plain
+    from vidattn.evaluation.benchmark import count_parameters
 
+    model = classifier.model
+    own = sum(p.numel() for p in model.parameters())
     return {
         **to_plain(classifier.card),
-        "parameters": sum(p.numel() for p in classifier.model.parameters()),
+        "parameters": own
+        or count_parameters(cast(Any, model.config)),  # a graph keeps them to itself
         "averaging": classifier.averaging,
         "temperature": classifier.temperature,
         "threshold": classifier.threshold,
         "activation": classifier.activation,
         "thresholds": list(classifier.thresholds),
         "clip": to_plain(classifier.clip),
-        "model": to_plain(classifier.model.config),
+        "model": to_plain(model.config),
         "labels": list(classifier.labels),
     }
 

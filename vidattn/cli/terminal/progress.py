@@ -173,6 +173,8 @@ class BatchPrinter:
         self._index, self._tables = RunIndex(job), JobTables(job)
         self._silent = False
         """Whether nobody reads standard output any more."""
+        for note in job.notes:
+            console.note(note)
 
     def print(
         self, events: BatchEvents, stop: Callable[[], int] = int, watch: Watch | None = None

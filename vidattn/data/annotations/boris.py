@@ -92,13 +92,18 @@ def _load_project(path: Path) -> Mapping[str, Any]:
 
 def _read_project(path: Path, notes: list[str]) -> Iterator[annotation.AnnotatedVideo]:
     project = _load_project(path)
-    types = {row["code"]: row["type"] for row in project["behaviors_conf"].values()}
+    types = {row["code"]: row["type"] for row in (project.get("behaviors_conf") or {}).values()}
     left_out = []
     for name, observation in sorted(project["observations"].items()):
         media = [str(file) for file in (observation.get("file") or {}).get("1") or ()]
         if not media:
             left_out.append(name)
             continue
+        if unknown := [row[2] for row in observation["events"] if row[2] not in types]:
+            raise DataError(
+                f"{path}: observation {name}: {unknown[0]!r} is none of the project's behaviors",
+                hint="add it to the ethogram, as a state or a point event",
+            )
         events = [
             _Event(float(row[0]), str(row[1]), label_of(row[2], row[3]), "Point" in types[row[2]])
             for row in observation["events"]

@@ -1,4 +1,4 @@
-"""Groups of videos: by folder, by a pattern in their paths, or by a column of a list."""
+"""Groups of results: by folder or area, a pattern in paths, or a column of a list."""
 
 from __future__ import annotations
 
@@ -16,26 +16,33 @@ NONE = "none"
 """The group of videos that belong to no other."""
 
 
-def parse_groups(how: str) -> Callable[[str], str]:
-    """From "folder", a regular expression, or "LIST.csv:COLUMN" to the group of any path.
+Grouping = Callable[[str, str], str]
+"""From the path of a video and the name of an area in it, or "", to their group."""
+
+
+def parse_groups(how: str) -> Grouping:
+    """From "folder", "roi", a regular expression, or "LIST.csv:COLUMN" to a grouping.
 
     A pattern gives its first group, or all that it matches. A list names videos by path, or by name
     where that is unique. Raises UsageError for a bad pattern and DataError for a bad list.
     """
     if how == "folder":
-        return lambda path: str(PurePath(path).parent)
+        return lambda path, _: str(PurePath(path).parent)
+    if how == "roi":
+        return lambda _, roi: roi or NONE
     place, _, column = how.rpartition(":")
     if place and is_file(place):
-        return _by_column(_read_column(Path(place), column))
+        find = _by_column(_read_column(Path(place), column))
+        return lambda path, _: find(path)
     if place.lower().endswith(".csv"):
         raise DataError(f"--group-by {how}: no such file: {place}")
     try:
         pattern = re.compile(how)
     except re.error as error:
         raise UsageError(
-            f"--group-by {how!r}: neither folder, LIST.csv:COLUMN nor a pattern: {error}"
+            f"--group-by {how!r}: neither folder, roi, LIST.csv:COLUMN nor a pattern: {error}"
         ) from None
-    return lambda path: _match(pattern, path) or NONE
+    return lambda path, _: _match(pattern, path) or NONE
 
 
 def _match(pattern: re.Pattern[str], path: str) -> str | None:

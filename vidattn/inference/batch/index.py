@@ -50,7 +50,7 @@ class RunIndex:
             )
             address = quote(report.encode("utf-8", "surrogateescape"))
             title = f"{path}: {roi}" if roi else path
-            group = self._group(timeline.source) if self._group else ""
+            group = self._group(timeline.source, roi or "") if self._group else ""
             self._entries[path, roi or ""] = IndexEntry.of(title, address, timeline, group)
 
     def fail(self, path: str, error: VidattnError) -> None:

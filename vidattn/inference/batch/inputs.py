@@ -100,7 +100,7 @@ def find_videos(
         for one in found:
             videos.setdefault(one.path, one)
     if not videos and not or_later:
-        raise InputError(f"{' '.join(names)}: names no input", hint="give one path per line")
+        raise InputError(f"{' '.join(names)}: an empty list", hint="one path per line")
     return list(videos.values())
 
 

@@ -36,6 +36,8 @@ class BatchJob:
     """Folders and patterns that are watched for more inputs."""
     settle: float | None = None
     """Seconds without growth after which a watched file is complete; None: not to watch now."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user on what was joined."""
 
     def of_area(self, name: str) -> BatchJob:
         """The job of one of the areas; the job itself for an empty name."""
@@ -80,7 +82,8 @@ class BatchJob:
                 "the tables of a shard take the results of the others from their json files",
                 hint="add json to -f; or merge: vidattn timeline *.json --table FILE",
             )
-        inputs, joined = join_recordings(inputs) if join else (inputs, {})
+        notes = list[str]()
+        inputs, joined = join_recordings(inputs, notes.append) if join else (inputs, {})
         if joined and (output.has_videos or watch):
             name = "--watch" if watch else "-f mp4 and --excerpts"
             raise UsageError(f"{name} take single files, and --join makes one of several")
@@ -99,7 +102,8 @@ class BatchJob:
             )
         watching = (tuple(sources), settle) if watch else ((), None)
         names, skips = name_results(inputs), (skip, retry_failed)
-        return cls(paths, names, output, *skips, tuple(areas), joined, starts, *watching)
+        rest = (tuple(areas), joined, starts, *watching, tuple(notes))
+        return cls(paths, names, output, *skips, *rest)
 
     @property
     def several(self) -> bool:

@@ -134,29 +134,27 @@ def segment_many(
     rois: Mapping[str, str] | None = None,
     watch: bool = False,
     settle: float = 10.0,
+    start_time: str | None = None,
     join: bool = False,
     **keywords: Unpack[Keywords],
 ) -> BatchEvents:
     """Segment many videos into files, and yield what happens; nothing is printed.
 
         for event in vidattn.segment_many("videos/", classifier, "results/", stride=2.0):
-            match event:
-                case vidattn.Done(path, timeline): print(path, timeline.segments)
-                case vidattn.Failed(path, error): print(path, error)
+            if isinstance(event, vidattn.Done): print(event.path, event.timeline.segments)
 
     paths: a file, folder or pattern, or several (`vidattn.inference.batch.inputs.find_videos`).
-    Each video gets files in `out`, of formats such as
-    "json,srt,html,mp4" or a list of them; table: one table.csv for all. skip_existing: skips
-    inputs with a complete result of the same model and settings, and resumes interrupted ones.
-    retry_failed: as skip_existing, and retries inputs that failed. shard: "I/N", for one of N
-    machines. rois: areas of the picture, "X,Y,W,H" by name, each with results of its own from one
-    decode. watch: goes on with every video that comes into the folders, once it has not grown for
-    `settle` seconds, until the generator is closed. join: files with consecutive numbers are one
-    recording. The rest is as of
-    `vidattn.segment`; the events are those of `BatchRunner.run`.
+    Each video gets files in `out`, of formats such as "json,srt,html,mp4" or a list of them; table:
+    one table.csv for all. skip_existing: skips inputs with a complete result of the same model and
+    settings, and resumes interrupted ones. retry_failed: the same, and retries inputs that failed.
+    shard: "I/N", for one of N machines. rois: areas of the picture, "X,Y,W,H" by name, each with
+    results of its own from one decode. watch: goes on with every video that comes into the folders,
+    once it has not grown for `settle` seconds, until the generator is closed. start_time: when
+    videos begin, as of `StartTimes.parse`. join: the files of a recording that was split are one
+    video. The rest is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
     """
-    sources = as_paths(paths)
-    folder, notes, rois = None if excerpts is None else Path(excerpts), list[str](), rois or {}
+    sources, notes, rois = as_paths(paths), list[str](), rois or {}
+    folder = None if excerpts is None else Path(excerpts)
     job = BatchJob.create(
         find_videos(sources, notes.append, or_later=watch),
         OutputFiles.parse(formats, Path(out), excerpts=folder),
@@ -167,12 +165,13 @@ def segment_many(
         watch=watch,
         settle=settle,
         sources=sources,
+        start_time=start_time,
         join=join,
     )
     settings = apply_keywords(keywords, Windowing(), decoding, runtime)
     options = SegmentOptions(*settings, explain=explain, embeddings=embeddings, rois=rois)
     classifier = find_classifier(classifier, options.windowing.frames)
-    yield from map(Note, notes)
+    yield from map(Note, (*notes, *job.notes))
     with Prefetcher(limits, job.joined) as opening:
         yield from keep_tables(segment_inputs(job, classifier, options, opening), job)
 

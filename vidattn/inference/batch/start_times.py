@@ -31,13 +31,14 @@ class StartTimes:
 
     @classmethod
     def parse(cls, text: str) -> StartTimes:
-        """Of an ISO time, "file", or the path of a table. Raises UsageError or InputError."""
+        """Of an ISO time, "file", or the path of a table. Raises UsageError for what is none of
+        them, InputError for a table that is missing or wrong."""
         if text == OWN:
             return cls(own=True)
         try:
             return cls(time=parse_time(text).isoformat())
         except ValueError:
-            if not exists(Path(text)):
+            if not exists(text) and not PurePath(text).suffix:
                 raise UsageError(f"--start-time {text}: no time and no file", hint=HINT) from None
         return cls(table=_read_table(Path(text)))
 

@@ -234,7 +234,7 @@ class RunBudget(RunFile):
         if self._group is not None:
             groups: dict[str, list[Observation]] = {}
             for path, one in videos.items():
-                groups.setdefault(self._group(self._sources[path][0]), []).append(one)
+                groups.setdefault(self._group(*self._sources[path]), []).append(one)
             scopes += [("group", name, groups[name]) for name in sorted(groups)]
         scopes += [("video", _name(*self._sources[path]), [one]) for path, one in videos.items()]
         head = [*BUDGET_COLUMNS, *(escape_cell(f"to_{label}") for label in labels)]

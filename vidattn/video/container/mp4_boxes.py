@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 MAX_BOXES = 10_000
 MAX_MOOV = 256 << 20
 MAX_SAMPLES = 50_000_000
+TABLE = b"mdia", b"minf", b"stbl"
+UNSET_1904 = 2_430_000_000
+"""Seconds from 1904 to 1981: clocks that were never set begin in 1904, 1970 or 1980."""
 KNOWN = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"uuid"}
 
 
@@ -30,6 +33,39 @@ class Samples:
     dts: NDArray[np.int64]
     duration: NDArray[np.int64]
     key: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class MovieHeader:
+    """What the header of an mp4 or mov states of its first track of pictures."""
+
+    codec: str
+    size: tuple[int, int]
+    """Width and height as shown, in pixels."""
+    seconds: float
+    """Of the movie."""
+    created: int | None
+    """Seconds since 1904, of a clock whose zone is unknown; None if it was never set."""
+
+
+def read_movie_header(file: BinaryIO) -> MovieHeader | None:
+    """The header of an mp4 or mov; None for other files, and without pictures."""
+    whole = 0, file.seek(0, os.SEEK_END)
+    heads = [_read(file, at, 32) for at, _ in _below(file, whole, b"moov", b"mvhd")]
+    if not heads or len(heads[0]) < 32:
+        return None
+    wide = ">QQIQ" if heads[0][0] == 1 else ">IIII"
+    created, _, scale, duration = struct.unpack_from(wide, heads[0], 4)
+    for trak in _below(file, whole, b"moov", b"trak"):
+        kinds = [_read(file, at + 8, 4) for at, _ in _below(file, trak, b"mdia", b"hdlr")]
+        sizes = [_read(file, stop - 8, 8) for _, stop in _below(file, trak, b"tkhd")]
+        stsd = [_read(file, at + 12, 4) for at, _ in _below(file, trak, *TABLE, b"stsd")]
+        if kinds == [b"vide"] and sizes and stsd and scale:
+            width, height = (n >> 16 for n in struct.unpack(">II", sizes[0]))
+            codec = stsd[0].decode("latin-1")
+            known = created if created > UNSET_1904 else None
+            return MovieHeader(codec, (width, height), duration / scale, known)
+    return None
 
 
 def find_truncation(file: BinaryIO) -> str | None:
@@ -73,7 +109,7 @@ def promised_frames(file: BinaryIO) -> int:
     most = 0
     for trak in _below(file, (0, size), b"moov", b"trak"):
         kinds = [_read(file, at + 8, 4) for at, _ in _below(file, trak, b"mdia", b"hdlr")]
-        for at, _ in _below(file, trak, b"mdia", b"minf", b"stbl", b"stsz"):
+        for at, _ in _below(file, trak, *TABLE, b"stsz"):
             head = _read(file, at, 12)
             if kinds == [b"vide"] and len(head) == 12 and head[4:8] != bytes(4):
                 most = max(most, int.from_bytes(head[8:], "big"))
