@@ -212,8 +212,7 @@ def segmented(
 def peers(model: torch.nn.Module, threads: int, folder: Path) -> Iterator[tuple[str, Run]]:
     """The exported model in ONNX Runtime and OpenVINO, where they are installed."""
     path = folder / "model.onnx"
-    if not path.exists():
-        exported(model, path)
+    exported(model, path)
     if there("onnxruntime"):
         yield "ONNX Runtime, once", onnx_runtime(path, threads)
     if there("openvino"):

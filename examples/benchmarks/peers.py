@@ -2,6 +2,7 @@
 
     python examples/benchmarks/peers.py                # ViT-B divided, 8 frames of 224 pixels
     python examples/benchmarks/peers.py --threads 1 2 --minutes 10 --folder EXPORTED
+    python examples/benchmarks/peers.py --only bf16 int8 --folder EXPORTED
     python examples/benchmarks/peers.py --width 192 --depth 4 --rounds 3
 
 All have the same random weights. The exported model is ours, through torch.onnx; OpenVINO reads the
@@ -22,7 +23,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,7 @@ from vidattn.models.timesformer import TimeSformer
 
 Run = Callable[[torch.Tensor], np.ndarray]
 """Clips float32 [B, 3, T, H, W] to logits [B, K]."""
+Make = Callable[[], Run]
 
 
 def random_model(width: int, depth: int) -> TimeSformer:
@@ -62,11 +65,10 @@ def ours(model: TimeSformer, precision: str) -> Run:
     return lambda clips: torch.stack(scorer(list(clips))).numpy()
 
 
-def theirs(model: TimeSformer, dtype: torch.dtype = torch.float32) -> Run | None:
+def theirs(model: TimeSformer, dtype: torch.dtype) -> Run:
     """Hugging Face's model, eager, in one dtype."""
     network = hugging_face(model)
-    if network is None:
-        return None
+    assert network is not None
     network.to(dtype)
 
     def run(clips: torch.Tensor) -> np.ndarray:
@@ -77,7 +79,9 @@ def theirs(model: TimeSformer, dtype: torch.dtype = torch.float32) -> Run | None
 
 
 def exported(model: TimeSformer, path: Path) -> Path:
-    """The model as an ONNX file for one clip at a time."""
+    """The model as an ONNX file for one clip at a time, made unless it is there."""
+    if path.exists():
+        return path
     config = model.config
     clip = torch.randn(1, 3, config.frames, config.size, config.size)
     logging.disable(logging.WARNING)
@@ -109,6 +113,8 @@ def onnx_runtime(path: Path, threads: int) -> Run:
 
 def onnx_int8(path: Path, target: Path) -> Path:
     """The exported model with weights in 8 bits, quantised as ONNX Runtime does on the fly."""
+    if target.exists():
+        return target
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -142,36 +148,28 @@ def openvino(path: Path, threads: int, precision: str) -> Run:
     )
 
 
-def ways(model: TimeSformer, threads: int, folder: Path) -> Iterator[tuple[str, Run | str]]:
-    """Every way to run the model here, Hugging Face's first; or why there is none."""
+def ways(model: TimeSformer, threads: int, folder: Path) -> dict[str, tuple[list[str], Make]]:
+    """What every way to run the model here needs, and what makes it; Hugging Face's first."""
+    path, onnx = folder / "model.onnx", ["onnx", "onnxscript"]
     both = ["fp32", "bf16"] if has_bf16_instructions() else ["fp32"]
+    found: dict[str, tuple[list[str], Make]] = {}
     for precision in both:
-        run = theirs(model, torch.bfloat16 if precision == "bf16" else torch.float32)
-        yield f"Hugging Face {precision}", run or "transformers is not installed"
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        found[f"Hugging Face {precision}"] = ["transformers"], partial(theirs, model, dtype)
     for precision in [*both, *(["int8"] if can_multiply_int8() else [])]:
-        yield f"vidattn {precision}", ours(model, precision)
-    if missing := [name for name in ("onnx", "onnxscript") if not there(name)]:
-        yield "ONNX Runtime, OpenVINO", f"no export: {', '.join(missing)} not installed"
-        return
-    path = folder / "model.onnx"
-    if not path.exists():
-        exported(model, path)
-    if there("onnxruntime"):
-        yield "ONNX Runtime fp32", onnx_runtime(path, threads)
-        small = folder / "int8.onnx"
-        yield (
-            "ONNX Runtime int8",
-            onnx_runtime(small if small.exists() else onnx_int8(path, small), threads),
-        )
-    else:
-        yield "ONNX Runtime", "onnxruntime is not installed"
+        found[f"vidattn {precision}"] = [], partial(ours, model, precision)
+    runtimes = {
+        "fp32": lambda: exported(model, path),
+        "int8": lambda: onnx_int8(exported(model, path), folder / "int8.onnx"),
+    }
+    for precision, make in runtimes.items():
+        run = partial(lambda make: onnx_runtime(make(), threads), make)
+        found[f"ONNX Runtime {precision}"] = [*onnx, "onnxruntime"], run
     for precision in [*both, "int8"]:
-        if not there("openvino"):
-            yield "OpenVINO", "openvino is not installed"
-            break
-        known = precision != "int8" or there("nncf")
-        run = openvino(path, threads, precision) if known else "nncf is not installed"
-        yield f"OpenVINO {precision}", run
+        needed = [*onnx, "openvino", *(["nncf"] if precision == "int8" else [])]
+        run = partial(lambda p: openvino(exported(model, path), threads, p), precision)
+        found[f"OpenVINO {precision}"] = needed, run
+    return found
 
 
 def there(package: str) -> bool:
@@ -179,9 +177,11 @@ def there(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def measured(found: dict[str, Run], clip: torch.Tensor, rounds: int, seconds: float) -> None:
+def measured(
+    found: dict[str, Run], clip: torch.Tensor, exact: np.ndarray, rounds: int, seconds: float
+) -> None:
     """Run all in turns, for so many rounds or seconds, and print a line for each."""
-    logits = {name: run(clip)[0] for name, run in found.items()}
+    logits = {name: run(clip) for name, run in found.items()}
     taken: dict[str, list[float]] = {name: [] for name in found}
     until = time.perf_counter() + seconds
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
@@ -194,11 +194,12 @@ def measured(found: dict[str, Run], clip: torch.Tensor, rounds: int, seconds: fl
             break
     first = next(iter(found))
     for name, times in taken.items():
-        off = np.abs(logits[name] - logits["vidattn fp32"]).max()
+        off = np.abs(logits[name] - exact).max()
         faster = statistics.median(a / b for a, b in zip(taken[first], times, strict=True))
+        taken_here = f"{statistics.median(times):7.3f} s, least {min(times):.3f} s"
         print(
-            f"  {name:18} {statistics.median(times):7.3f} s  {faster:5.2f}x {first}, "
-            f"{len(taken[name])} rounds, logits differ from vidattn's in fp32 by {off:.1e}"
+            f"  {name:18} {taken_here}, {faster:5.2f}x {first}, {len(times)} rounds, "
+            f"logits differ from the plain model's by {off:.1e}"
         )
 
 
@@ -208,26 +209,31 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--minutes", type=float, default=10, help="at most, for each of --threads")
+    parser.add_argument("--only", nargs="+", help="rows with one of these words, such as bf16")
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--depth", type=int, default=12)
     parser.add_argument("--folder", type=Path, help="of exported models, kept there")
     wanted = parser.parse_args()
     model = random_model(wanted.width, wanted.depth)
     clip = torch.randn(1, 3, 8, 224, 224)
+    with torch.inference_mode():
+        exact = model(clip).numpy()
     with tempfile.TemporaryDirectory() as temporary:
         folder = wanted.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         for threads in wanted.threads:
             torch.set_num_threads(threads)
-            found = dict(ways(model, threads, folder))
             print(
                 f"divided, 8 x 224, width {wanted.width}, depth {wanted.depth}, {threads} threads"
             )
-            for name, run in found.items():
-                if isinstance(run, str):
-                    print(f"  {name:18} not measured: {run}")
-            runs = {name: run for name, run in found.items() if not isinstance(run, str)}
-            measured(runs, clip, wanted.rounds, 60 * wanted.minutes)
+            runs: dict[str, Run] = {}
+            for name, (needed, make) in ways(model, threads, folder).items():
+                missing = [package for package in needed if not there(package)]
+                if missing:
+                    print(f"  {name:18} not measured: {', '.join(missing)} not installed")
+                elif not wanted.only or set(wanted.only) & set(name.split()):
+                    runs[name] = make()
+            measured(runs, clip, exact, wanted.rounds, 60 * wanted.minutes)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from vidattn.config import (
 )
 from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer, batch_size_of
+from vidattn.models import device
 from vidattn.models.classifier import Classifier, build_model
 from vidattn.models.device import Runtime
 from vidattn.models.timesformer import TimeSformer
@@ -57,6 +58,20 @@ def test_a_batch_comes_from_the_device_in_one_piece(
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: copies.append(x.shape) or cpu(x))
     scorer.classify_frames(tokens)
     assert copies == [(5, 3)]
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_only_small_models_take_one_thread_whatever_their_fused_form_holds(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    size = sum(p.numel() for p in classifier.model.parameters())
+    monkeypatch.setattr(device, "FEW", size + small)
+    scorer = Scorer(classifier, Runtime("cpu"))
+    assert sum(p.numel() for p in scorer.model.parameters()) < size / 2
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    scorer(list(torch.randn(1, 3, 4, 32, 32)))
+    assert asked == [1] * small + [torch.get_num_threads()]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from vidattn.models.device import (
     Runtime,
     inference_mode,
     is_out_of_memory,
+    is_small,
     suitable_threads,
     to_device,
 )
@@ -59,6 +60,7 @@ class Scorer:
                 hint="vidattn classify VIDEO --pool head=RUN",
             )
         self.model = classifier.model.eval().to(self.device)
+        self._small = is_small(classifier.model)
         # Autocast casts weights in every call; a fused model stores them in the right precision.
         self.autocast = self.precision
         if self.precision == "int8":
@@ -171,7 +173,7 @@ class Scorer:
             return []
         try:
             with (
-                suitable_threads(self.model, self.device),
+                suitable_threads(self._small, self.device),
                 inference_mode(self.device, self.autocast),
             ):
                 return list(function(to_device(torch.stack(list(items)), self.device)))

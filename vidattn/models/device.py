@@ -85,13 +85,18 @@ def to_device(batch: Tensor, device: torch.device) -> Tensor:
     return batch.to(device)
 
 
+def is_small(model: nn.Module) -> bool:
+    """Whether a model has few parameters. A fused one says nothing: packed weights are none."""
+    return sum(parameter.numel() for parameter in model.parameters()) < FEW
+
+
 @contextmanager
-def suitable_threads(model: nn.Module, device: torch.device) -> Iterator[None]:
+def suitable_threads(small: bool, device: torch.device) -> Iterator[None]:
     """One thread of torch for a small model on a CPU; else as many as before."""
     import torch
 
     before = torch.get_num_threads()
-    if device.type == "cpu" and sum(p.numel() for p in model.parameters()) < FEW:
+    if device.type == "cpu" and small:
         torch.set_num_threads(1)
     try:
         yield

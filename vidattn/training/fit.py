@@ -21,7 +21,7 @@ from vidattn.config.serialization import differences, from_plain, to_plain
 from vidattn.errors import DataError, RecipeError
 from vidattn.evaluation.classification import ClassificationMetrics
 from vidattn.io.text import count_noun
-from vidattn.models.device import Runtime, suitable_threads
+from vidattn.models.device import Runtime, is_small, suitable_threads
 from vidattn.models.distributed import World, join_world
 from vidattn.training import artifacts
 from vidattn.training import optim as optimizers
@@ -122,7 +122,7 @@ def fit(
         run = Run(recipe, run_dir, data, state, world, options, stop_signal)
         with (
             lock_run_dir(run_dir) if world.is_main else nullcontext(),
-            suitable_threads(state.model, world.device),
+            suitable_threads(is_small(state.model), world.device),
         ):
             if resume and not begun:
                 yield TrainingNote(f"{run_dir}: no checkpoint yet, starts over")

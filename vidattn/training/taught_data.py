@@ -17,7 +17,7 @@ from vidattn.data.window_length import LONGEST_STEP, round_down
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.embed import Embedder
 from vidattn.models.classifier import Classifier, Model
-from vidattn.models.device import FEW
+from vidattn.models.device import is_small
 from vidattn.models.stam import Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer
@@ -106,11 +106,6 @@ def design_views(backbone: Classifier, span: float, zoom: bool) -> Classifier:
         sampling="dense",
     )
     return Classifier(TaughtModel(taught, model), seen, ("a", "b"), card=backbone.card)
-
-
-def is_small(model: torch.nn.Module) -> bool:
-    """Whether a model costs little."""
-    return sum(parameter.numel() for parameter in model.parameters()) < FEW
 
 
 def _choose_grid(width: int, size: int, config: object) -> int:

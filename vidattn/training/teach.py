@@ -28,7 +28,7 @@ from vidattn.inference.windowing import Windowing
 from vidattn.io.files import write_atomically
 from vidattn.io.json import dumps_pretty, to_json_value
 from vidattn.models.classifier import Classifier, ModelCard, build_model
-from vidattn.models.device import Runtime
+from vidattn.models.device import Runtime, is_small
 from vidattn.models.taught import TaughtModel
 from vidattn.training.artifacts import public_name
 from vidattn.training.cross_validation import CrossValidation, Study, cross_validate
@@ -39,7 +39,6 @@ from vidattn.training.taught_data import (
     choose_span,
     design_views,
     embed_samples,
-    is_small,
     unwrap,
 )
 from vidattn.types import Item, Window
