@@ -11,12 +11,13 @@ import pytest
 import vidattn
 from tests.helpers import Run, two_windows, write_tree
 from vidattn.data.annotations.ground_truth import read_ground_truth
-from vidattn.inference.batch import table as tables
+from vidattn.inference.batch import run_files
 from vidattn.inference.batch.events import Done, Skipped
 from vidattn.inference.batch.inputs import VideoInput
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
-from vidattn.inference.batch.table import JobTables, RunTable, load_document
+from vidattn.inference.batch.run_files import load_document
+from vidattn.inference.batch.table import JobTables, RunTable
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import VideoInfo, Window
 
@@ -158,8 +159,8 @@ def test_parquet_has_numbers_and_names_as_they_are(tmp_path: Path) -> None:
 def test_the_table_is_whole_while_a_run_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "INTERVAL", -1.0)
-    monkeypatch.setattr(tables, "SHARE", 0)
+    monkeypatch.setattr(run_files, "INTERVAL", -1.0)
+    monkeypatch.setattr(run_files, "SHARE", 0)
     place = tmp_path / "all.csv"
     inputs = [VideoInput(name) for name in ("a.mp4", "b.mp4", "c.mp4")]
     table = JobTables(BatchJob.create(inputs, OutputFiles((), table=place)))

@@ -9,13 +9,13 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.helpers import Run, two_windows
 from vidattn import output
-from vidattn.errors import DataError, UsageError
-from vidattn.output.camtrap import CamtrapPackage, read_deployments, read_taxa
+from vidattn.errors import DataError
+from vidattn.inference.batch.package import RunPackage
+from vidattn.output.camtrap import read_deployments
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.wall_clock import with_start_time
 from vidattn.types import ModelInfo, Settings
@@ -37,9 +37,19 @@ def timeline(source: str, labels: tuple[str, str] = ("Canis lupus", "blank")) ->
 
 
 @pytest.fixture
-def package(tmp_path: Path) -> CamtrapPackage:
+def package(tmp_path: Path) -> RunPackage:
     (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
-    return CamtrapPackage(read_deployments(tmp_path / "deployments.csv"))
+    return RunPackage(tmp_path / "p" / "datapackage.json", tmp_path / "deployments.csv")
+
+
+def add(package: RunPackage, timeline: Timeline) -> None:
+    package.add(timeline.source, timeline.to_dict(scores=False))
+
+
+def write(package: RunPackage, *order: str) -> Path:
+    place = package.write(order)
+    assert place is not None
+    return place
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
@@ -48,12 +58,14 @@ def rows(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def test_a_package_has_deployments_media_and_observations(
-    package: CamtrapPackage, tmp_path: Path
+    package: RunPackage, tmp_path: Path
 ) -> None:
-    package.add(timeline("/traps/site-a/a.mp4"))
-    package.add(timeline("../traps/site-b/b.avi"))
     folder = tmp_path / "Wolves 2024"
-    document = json.loads(package.write(folder).read_bytes())
+    package.place = folder / "datapackage.json"
+    add(package, timeline("../traps/site-b/b.avi"))
+    add(package, timeline("/traps/site-a/a.mp4"))
+    place = write(package, "/traps/site-a/a.mp4", "../traps/site-b/b.avi", "not-done.mp4")
+    document = json.loads(place.read_bytes())
     media, observations = rows(folder, "media"), rows(folder, "observations")
     assert [one["deploymentID"] for one in rows(folder, "deployments")] == ["site-a", "site-b"]
     assert media[0] == {
@@ -86,48 +98,44 @@ def test_a_package_has_deployments_media_and_observations(
     assert document["spatial"]["coordinates"][0][0] == [23.8, 52.5]
 
 
-def test_what_people_wrote_into_the_description_is_kept(
-    package: CamtrapPackage, tmp_path: Path
-) -> None:
-    package.add(timeline("site-a/a.mp4"))
-    place = package.write(tmp_path / "p")
+def test_what_people_wrote_into_the_description_is_kept(package: RunPackage) -> None:
+    add(package, timeline("site-a/a.mp4"))
+    place = write(package, "site-a/a.mp4")
     document = json.loads(place.read_bytes())
     document["contributors"] = [{"title": "Ada", "role": "principalInvestigator"}]
     place.write_text(json.dumps(document))
-    package.write(tmp_path / "p")
+    write(package, "site-a/a.mp4")
     assert json.loads(place.read_bytes())["contributors"] == document["contributors"]
 
 
-def test_labels_have_the_meaning_of_a_table(package: CamtrapPackage, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'grazing' is neither"):
-        package.add(timeline("site-a/a.mp4", ("grazing", "blank")))
+def test_labels_have_the_meaning_of_a_table(package: RunPackage, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"site-a/a\.mp4: the label 'grazing' is neither"):
+        add(package, timeline("site-a/a.mp4", ("grazing", "blank")))
     (tmp_path / "taxa.csv").write_text(
         "label,observationType,scientificName,behavior\n"
         "grazing,animal,Cervus elaphus,grazing\nbackground,blank,,\n"
     )
-    deployments = read_deployments(tmp_path / "deployments.csv")
-    known = CamtrapPackage(deployments, read_taxa(tmp_path / "taxa.csv"))
+    known = RunPackage(package.place, tmp_path / "deployments.csv", tmp_path / "taxa.csv")
     quiet = replace(
         timeline("site-a/a.mp4", ("grazing", "blank")),
         decoding=Decoding(smooth="none", threshold=0.85),
     )
-    known.add(quiet)
-    known.write(tmp_path / "p")
+    add(known, quiet)
+    write(known, "site-a/a.mp4")
     first, second = rows(tmp_path / "p", "observations")
     assert (first["scientificName"], first["behavior"]) == ("Cervus elaphus", "grazing")
     assert second["observationType"] == "blank"
     assert "classificationProbability" not in second
 
 
-def test_what_a_package_cannot_do_without_is_named(package: CamtrapPackage, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not known when"):
-        package.add(two_windows(source="site-a/a.mp4"))
-    with pytest.raises(UsageError, match="how far from UTC"):
-        package.add(with_start_time(two_windows(source="site-a/a.mp4"), "2024-05-01T22:00"))
+def test_what_a_package_cannot_do_without_is_named(package: RunPackage, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not known when"):
+        add(package, two_windows(source="site-a/a.mp4"))
+    with pytest.raises(DataError, match="how far from UTC"):
+        add(package, with_start_time(two_windows(source="site-a/a.mp4"), "2024-05-01T22:00"))
     with pytest.raises(DataError, match="no folder in its path"):
-        package.add(timeline("elsewhere/a.mp4"))
-    with pytest.raises(DataError, match="nothing to put"):
-        package.write(tmp_path / "p")
+        add(package, timeline("elsewhere/a.mp4"))
+    assert package.write([]) is None
     (tmp_path / "d.csv").write_text(DEPLOYMENTS.replace("00:00:00Z", "00:00:00"))
     with pytest.raises(DataError, match=r"line 2: .* no offset"):
         read_deployments(tmp_path / "d.csv")
@@ -141,28 +149,33 @@ def test_the_command_line_writes_a_package_of_saved_results(tmp_path: Path, quic
     for name in "ab":
         saved = replace(timeline(f"site-{name}/{name}.mp4"), settings=Settings())
         output.write(saved, tmp_path / "results" / f"{name}.vidattn.json")
-    (tmp_path / "starts.csv").write_text(
-        "path,start\na.mp4,2024-05-01T22:00Z\nb.mp4,2024-05-02T22:00Z\n"
-    )
-    words = ("timeline", "results", "--camtrap-dp", "package", "--deployments", "deployments.csv")
-    assert "wrote package/datapackage.json" in quick(*words, "--start-time", "starts.csv").stderr
-    assert len(rows(tmp_path / "package", "observations")) == 4
+    starts = "path,start\na.mp4,2024-05-01T22:00Z\n"
+    (tmp_path / "starts.csv").write_text(starts)
+    words = ("timeline", "results", "-f", "camtrap-dp", "--deployments", "deployments.csv")
+    timed = (*words, "--start-time", "starts.csv")
+    assert "site-b/b.mp4: it is not known when" in quick(*timed, code=4).stderr
+    assert len(rows(tmp_path / "camtrap-dp", "observations")) == 2
+    (tmp_path / "starts.csv").write_text(f"{starts}b.mp4,2024-05-02T22:00Z\n")
+    assert "wrote camtrap-dp/datapackage.json" in quick(*timed).stderr
+    assert len(rows(tmp_path / "camtrap-dp", "observations")) == 4
     assert "belong together" in quick(*words[:4], code=2).stderr
+    assert "not known when" in quick(*words, code=3).stderr
 
 
 @pytest.mark.skipif(not PYTHON, reason="VIDATTN_FRICTIONLESS_PYTHON names no such Python")
-def test_frictionless_finds_the_package_valid(package: CamtrapPackage, tmp_path: Path) -> None:
-    for name in ("site-a/a.mp4", "site-a/=b.mov", "site-b/é,c.mp4"):
-        package.add(timeline(name))
-    package.write(tmp_path / "p")
-    done = subprocess.run(
-        [PYTHON, CHECK, tmp_path / "p"], capture_output=True, text=True, check=True
-    )
-    assert json.loads(done.stdout) == []
+def test_frictionless_finds_the_package_valid(package: RunPackage, tmp_path: Path) -> None:
+    names = ("site-a/a.mp4", "site-a/=b.mov", "site-b/é,c.mp4")
+    for name in names:
+        add(package, timeline(name))
+    write(package, *names)
+
+    def errors() -> list[str]:
+        words = [PYTHON, CHECK, tmp_path / "p"]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        found: list[str] = json.loads(done.stdout)
+        return found
+
+    assert errors() == []
     text = (tmp_path / "p" / "observations.csv").read_text()
     (tmp_path / "p" / "observations.csv").write_text(text.replace(",blank,", ",nothing,", 1))
-    done = subprocess.run(
-        [PYTHON, CHECK, tmp_path / "p"], capture_output=True, text=True, check=True
-    )
-    assert len(json.loads(done.stdout)) == 1
-    assert np.isfinite(timeline("a").scores).all()
+    assert len(errors()) == 1

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from vidattn.cli.grouping import Changes, Group, option
 from vidattn.cli.parsers import area, join_areas, reader, seconds, shot_cuts, threshold, views
 from vidattn.config import ViewConfig
-from vidattn.errors import UsageError
 from vidattn.inference.windowing import Windowing
 from vidattn.models.device import Runtime
 from vidattn.output import WRITERS
@@ -56,6 +55,8 @@ class OutputOptions:
     excerpts_exact: bool = False
     table: Path | None = None
     group_by: str | None = None
+    deployments: Path | None = None
+    taxa: Path | None = None
 
     def files(self, default: str = "", video: str | None = None) -> OutputFiles:
         """The files to write; default: formats without -f, unless --json alone is given.
@@ -68,35 +69,9 @@ class OutputOptions:
         formats = ",".join(self.formats) or ("" if alone or self.formats else default)
         if not formats and self.output is not None:
             formats = "json"
-        names = ("excerpts", "excerpts_exact", "table", "group_by")
+        names = ("excerpts", "excerpts_exact", "table", "group_by", "deployments", "taxa")
         same: Any = {name: getattr(self, name) for name in names}
         return OutputFiles.parse(formats, self.output, video=video, **same)
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """Which of many inputs a command works on."""
-
-    skip_existing: bool = False
-    retry_failed: bool = False
-    shard: str | None = None
-    watch: bool = False
-    settle: float = 10.0
-    start_time: str | None = None
-    join: bool = False
-
-
-@dataclass(frozen=True)
-class RayOptions:
-    """Where a command with many inputs runs."""
-
-    engine: Literal["local", "ray"] = "local"
-    address: str | None = None
-    actors: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.engine != "ray" and (self.address is not None or self.actors is not None):
-            raise UsageError("--address and --actors are for --engine ray")
 
 
 OUTPUT_FOLDER = option("--output", "-o", "DIR", "Output folder. Default: the current one.")
@@ -322,12 +297,24 @@ _OUTPUT = {
         "-f",
         "F,F...",
         f"Files to write: {', '.join(WRITERS)}; mp4: the video with labels drawn in; table: "
-        "--table table.csv; budget: time budgets of all inputs, budget.csv. Repeatable.",
+        "--table table.csv; budget: time budgets of all inputs, budget.csv; camtrap-dp: all of "
+        "them as a Camera Trap Data Package. Repeatable.",
     ),
     "table": option(
         "--table",
         "FILE",
         "One table for all inputs, .csv or .parquet: a row per segment, or per classified video.",
+    ),
+    "deployments": option(
+        "--deployments",
+        "FILE",
+        "For camtrap-dp: a csv of deploymentID,latitude,longitude,deploymentStart,deploymentEnd; "
+        "an id is the name of a folder of videos.",
+    ),
+    "taxa": option(
+        "--taxa",
+        "FILE",
+        "For camtrap-dp: what labels mean, a csv of label,observationType,scientificName,behavior.",
     ),
     "output": OUTPUT_FOLDER,
     "json": option("--json", "Print one JSON document, or for several inputs one per line."),
@@ -343,57 +330,3 @@ _EXCERPTS = {
 }
 Output = Annotated[OutputOptions, Group("Output", _OUTPUT)]
 OutputWithExcerpts = Annotated[OutputOptions, Group("Output", {**_OUTPUT, **_EXCERPTS})]
-Batch = Annotated[
-    BatchOptions,
-    Group(
-        "Many inputs",
-        {
-            "skip_existing": option(
-                "--skip-existing",
-                "Skip inputs with a complete result of the same model and settings, and inputs "
-                "that failed before; resume unfinished ones.",
-            ),
-            "retry_failed": option(
-                "--retry-failed",
-                "Like --skip-existing, but retry inputs that failed or have gaps caused by a "
-                "decoder crash or timeout.",
-            ),
-            "shard": option(
-                "--shard",
-                "I/N",
-                "Process only shard I of N, counted from 0; shards are balanced by bytes.",
-            ),
-            "start_time": START_TIME,
-            "join": option(
-                "--join",
-                "Files of one recording are one video: consecutive numbers in a folder, such as "
-                "GX010023 and GX020023 or street_0001 and street_0002, and times that agree.",
-            ),
-            "watch": option(
-                "--watch",
-                "Wait for new videos in the folders, each done when it has stopped growing, until "
-                "Ctrl-C; implies --skip-existing.",
-            ),
-            "settle": option(
-                "--settle", "SEC", "Without growth for so long, a watched file is complete.", min=0
-            ),
-        },
-    ),
-]
-Ray = Annotated[
-    RayOptions,
-    Group(
-        "Ray",
-        {
-            "engine": option("--engine", "ray: run on a Ray cluster."),
-            "address": option(
-                "--address",
-                "HOST:PORT",
-                "Ray cluster to connect to, or auto. Default: start a local one.",
-            ),
-            "actors": option(
-                "--actors", "N", "Workers on the cluster. Default: one per GPU or CPU.", min=1
-            ),
-        },
-    ),
-]

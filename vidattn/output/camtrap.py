@@ -1,6 +1,6 @@
 """Timelines as a Camera Trap Data Package: media, deployments and observations of a whole run.
 
-Camtrap DP 1.0 (camtrap-dp.tdwg.org): tables for deployments, media and observations, and a
+Camtrap DP 1.0.2 (camtrap-dp.tdwg.org): tables for deployments, media and observations, and a
 datapackage.json that describes them. Every segment is an observation of its media file.
 """
 
@@ -12,23 +12,22 @@ import json
 import math
 import mimetypes
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePath
 from typing import Any
 
-from vidattn.errors import DataError, UsageError
-from vidattn.io.files import is_file, read_file, reading, write_atomically
+from vidattn.errors import DataError
+from vidattn.io.files import is_file, read_file, reading
 from vidattn.io.json import dumps_pretty
-from vidattn.timeline import Segment, Timeline
 from vidattn.timeline.wall_clock import parse_time
 
-STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0"
+STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2"
 RESOURCES = ("deployments", "media", "observations")
 DEPLOYMENTS = (
     *("deploymentID", "locationID", "locationName", "latitude", "longitude"),
     *("coordinateUncertainty", "deploymentStart", "deploymentEnd", "setupBy", "cameraID"),
-    *("cameraModel", "cameraDelay", "cameraHeight", "cameraTilt", "cameraHeading"),
+    *("cameraModel", "cameraDelay", "cameraHeight", "cameraDepth", "cameraTilt", "cameraHeading"),
     *("detectionDistance", "timestampIssues", "baitUse", "featureType", "habitat"),
     *("deploymentGroups", "deploymentTags", "deploymentComments"),
 )
@@ -52,7 +51,9 @@ WORDS = {"empty": "blank", "person": "human", "people": "human", "car": "vehicle
 """Labels that mean one of TYPES."""
 SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]{2,}( [a-z]{2,})?")
 SECOND = "%Y-%m-%dT%H:%M:%S%z"
-Rows = list[dict[str, str]]
+Row = dict[str, str]
+Rows = list[Row]
+Document = Mapping[str, Any]
 
 
 def read_deployments(path: Path) -> Rows:
@@ -84,7 +85,7 @@ def read_taxa(path: Path) -> dict[str, dict[str, str]]:
 
 
 class CamtrapPackage:
-    """Collects the results of a run, and writes them as a package.
+    """What results become in a package: a media file and observations.
 
     deployments, taxa: as of `read_deployments` and `read_taxa`. A video belongs to the deployment
     whose id is the name of a folder in its path, or to the only one. A label without a row in
@@ -95,124 +96,44 @@ class CamtrapPackage:
         self, deployments: Rows, taxa: Mapping[str, Mapping[str, str]] | None = None
     ) -> None:
         self._deployments, self._taxa = deployments, taxa or {}
-        self._media: Rows = []
-        self._observations: Rows = []
 
-    def add(self, timeline: Timeline) -> None:
-        """Take a result, whose segments become observations.
+    def observe(self, document: Document) -> tuple[Row, Rows]:
+        """The media file and the observations of a result (`vidattn.timeline.document`).
 
-        Raises UsageError for one without start time and offset from UTC, or with a label that has
-        no meaning; DataError for a video of no deployment.
+        Raises DataError for one without start time and offset from UTC, of no deployment, or with
+        a label that has no meaning.
         """
-        timeline = timeline.from_file_start()
-        path = "/".join(p for p in PurePath(timeline.source).parts if p not in ("/", "..", "."))
-        deployment = self._find_deployment(timeline.source)
-        start = _start(timeline)
-        ids = {"mediaID": path, "deploymentID": deployment}
-        name = f"{path}#{timeline.settings.roi}" if timeline.settings.roi else path
-        rows = [self._observation(timeline, segment, start) for segment in timeline.segments]
-        self._observations += [
-            {"observationID": f"{name}:{number}", **ids, **row}
+        source, roi = str(document["input"]["path"]), document["settings"].get("roi")
+        path = "/".join(p for p in PurePath(source).parts if p not in ("/", "..", "."))
+        start = _start(source, document["settings"].get("start_time"))
+        ids = {"mediaID": path, "deploymentID": self._find_deployment(source)}
+        media = {
+            **ids,
+            "timestamp": start.strftime(SECOND),
+            "filePath": path.lstrip("~."),
+            "filePublic": "false",
+            "fileName": PurePath(path).name,
+            "fileMediatype": mimetypes.guess_type(path)[0] or "video/mp4",
+        }
+        name, by = f"{path}#{roi}" if roi else path, document["model"].get("name") or "vidattn"
+        offset = document["input"].get("start_offset") or 0.0
+        rows = [self._observation(source, row, offset, start) for row in document["segments"]]
+        return media, [
+            {"observationID": f"{name}:{number}", **ids, **row, "classifiedBy": by}
             for number, row in enumerate(rows, start=1)
         ]
-        if all(row["mediaID"] != path for row in self._media):
-            self._media.append(
-                {
-                    **ids,
-                    "captureMethod": "",
-                    "timestamp": start.strftime(SECOND),
-                    "filePath": path.lstrip("~."),
-                    "filePublic": "false",
-                    "fileName": PurePath(path).name,
-                    "fileMediatype": mimetypes.guess_type(path)[0] or "video/mp4",
-                }
-            )
 
-    def write(self, folder: Path) -> Path:
-        """Write the files of the package; returns datapackage.json.
+    def deployments(self, used: Collection[str]) -> bytes:
+        """The table of the deployments with these ids."""
+        return f"{','.join(DEPLOYMENTS)}\n".encode() + csv_rows(DEPLOYMENTS, self._select(used))
 
-        What an earlier datapackage.json says of project, contributors and licenses is kept. Raises
-        OutputError, and DataError where no result was taken.
+    def describe(self, place: Path, used: Collection[str], species: Iterable[str]) -> bytes:
+        """The content of the datapackage.json at `place`, of these deployments and species.
+
+        What an earlier one says of project, contributors and licenses is kept. Raises DataError.
         """
-        if not self._media:
-            raise DataError(f"{folder}: there is nothing to put into a package")
-        tables = {
-            "deployments": (DEPLOYMENTS, self._used_deployments()),
-            "media": (MEDIA, self._media),
-            "observations": (OBSERVATIONS, self._observations),
-        }
-        for name, (columns, rows) in tables.items():
-            write_atomically(folder / f"{name}.csv", _table(columns, rows).encode())
-        place = folder / "datapackage.json"
-        return write_atomically(place, (dumps_pretty(self._describe(place), 2) + "\n").encode())
-
-    def _find_deployment(self, source: str) -> str:
-        known = [row["deploymentID"] for row in self._deployments]
-        found = [part for part in reversed(PurePath(source).parts[:-1]) if part in known]
-        if not found and len(known) != 1:
-            raise DataError(
-                f"{source}: no folder in its path is a deployment",
-                hint=f"deploymentID is the name of a folder; there are {', '.join(known)}",
-            )
-        return (found or known)[0]
-
-    def _observation(self, timeline: Timeline, segment: Segment, start: datetime) -> dict[str, str]:
-        window = segment.window
-        first = start + timedelta(seconds=math.floor(window.start))
-        last = start + timedelta(seconds=math.ceil(window.stop))
-        row = {
-            "eventStart": first.strftime(SECOND),
-            "eventEnd": last.strftime(SECOND),
-            "observationLevel": "media",
-            **self._meaning(segment),
-            "classificationMethod": "machine",
-            "classifiedBy": timeline.model.name or "vidattn",
-            "observationTags": f"start:{window.start:.3f} | end:{window.stop:.3f}",
-        }
-        if segment.label_id is not None:
-            row["classificationProbability"] = f"{segment.score:.5f}"
-            row["observationComments"] = segment.label
-        return row
-
-    def _meaning(self, segment: Segment) -> dict[str, str]:
-        """The observationType of a label, and what else is known of it."""
-        label = segment.label
-        if (known := self._taxa.get(label)) is not None:
-            more = {name: known[name] for name in OBSERVED if known.get(name)}
-            return {"observationType": known["observationType"], **more}
-        if segment.label_id is None:
-            return {"observationType": "unclassified"}
-        word = WORDS.get(label.lower(), label.lower())
-        if word in TYPES:
-            return {"observationType": word}
-        if SPECIES.fullmatch(label):
-            return {"observationType": "animal", "scientificName": label}
-        raise UsageError(
-            f"the label {label!r} is neither a scientific name nor one of {', '.join(TYPES)}",
-            hint="--taxa FILE: a csv of label,observationType,scientificName,behavior",
-        )
-
-    def _used_deployments(self) -> Rows:
-        used = {row["deploymentID"] for row in self._media}
-        return [row for row in self._deployments if row["deploymentID"] in used]
-
-    def _describe(self, place: Path) -> dict[str, Any]:
-        """The content of datapackage.json."""
-        title = place.parent.resolve().name or "package"
-        species = dict.fromkeys(row.get("scientificName", "") for row in self._observations)
-        resources = [
-            {
-                "name": name,
-                "path": f"{name}.csv",
-                "profile": "tabular-data-resource",
-                "format": "csv",
-                "mediatype": "text/csv",
-                "encoding": "utf-8",
-                "schema": f"{STANDARD}/{name}-table-schema.json",
-            }
-            for name in RESOURCES
-        ]
-        return {
+        title, deployments = place.parent.resolve().name or "package", self._select(used)
+        document = {
             "name": re.sub(r"[^a-z0-9._-]+", "-", title.lower()).strip("-") or "package",
             "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "contributors": [{"title": "vidattn", "role": "contributor"}],
@@ -225,11 +146,71 @@ class CamtrapPackage:
             },
             **_kept(place),
             "profile": f"{STANDARD}/camtrap-dp-profile.json",
-            "resources": resources,
-            "spatial": _spatial(self._used_deployments()),
-            "temporal": _temporal(self._used_deployments()),
-            "taxonomic": [{"scientificName": name} for name in species if name],
+            "resources": [_resource(name) for name in RESOURCES],
+            "spatial": _spatial(deployments),
+            "temporal": _temporal(deployments),
+            "taxonomic": [{"scientificName": name} for name in species],
         }
+        return (dumps_pretty(document, 2) + "\n").encode()
+
+    def _select(self, used: Collection[str]) -> Rows:
+        return [row for row in self._deployments if row["deploymentID"] in used]
+
+    def _find_deployment(self, source: str) -> str:
+        known = [row["deploymentID"] for row in self._deployments]
+        found = [part for part in reversed(PurePath(source).parts[:-1]) if part in known]
+        if not found and len(known) != 1:
+            raise DataError(
+                f"{source}: no folder in its path is a deployment",
+                hint=f"deploymentID is the name of a folder; there are {', '.join(known)}",
+            )
+        return (found or known)[0]
+
+    def _observation(self, source: str, segment: Document, offset: float, start: datetime) -> Row:
+        low, high = (segment[end] + offset for end in ("start", "end"))
+        row = {
+            "eventStart": (start + timedelta(seconds=math.floor(low))).strftime(SECOND),
+            "eventEnd": (start + timedelta(seconds=math.ceil(high))).strftime(SECOND),
+            "observationLevel": "media",
+            **self._meaning(source, segment),
+            "classificationMethod": "machine",
+            "observationTags": f"start:{low:.3f} | end:{high:.3f}",
+        }
+        if segment["label_id"] is not None:
+            row["classificationProbability"] = f"{segment['score']:.5f}"
+            row["observationComments"] = segment["label"]
+        return row
+
+    def _meaning(self, source: str, segment: Document) -> Row:
+        """The observationType of a label, and what else is known of it."""
+        label = str(segment["label"])
+        if (known := self._taxa.get(label)) is not None:
+            more = {name: known[name] for name in OBSERVED if known.get(name)}
+            return {"observationType": known["observationType"], **more}
+        if segment["label_id"] is None:
+            return {"observationType": "unclassified"}
+        word = WORDS.get(label.lower(), label.lower())
+        if word in TYPES:
+            return {"observationType": word}
+        if SPECIES.fullmatch(label):
+            return {"observationType": "animal", "scientificName": label}
+        raise DataError(
+            f"{source}: the label {label!r} is neither a scientific name nor one of "
+            + ", ".join(TYPES),
+            hint="--taxa FILE: a csv of label,observationType,scientificName,behavior",
+        )
+
+
+def _resource(name: str) -> dict[str, str]:
+    return {
+        "name": name,
+        "path": f"{name}.csv",
+        "profile": "tabular-data-resource",
+        "format": "csv",
+        "mediatype": "text/csv",
+        "encoding": "utf-8",
+        "schema": f"{STANDARD}/{name}-table-schema.json",
+    }
 
 
 def _kept(place: Path) -> dict[str, Any]:
@@ -247,13 +228,12 @@ def _kept(place: Path) -> dict[str, Any]:
     return document
 
 
-def _start(timeline: Timeline) -> datetime:
-    """When the file begins, with an offset from UTC. Raises UsageError."""
-    text = timeline.settings.start_time
+def _start(source: str, text: str | None) -> datetime:
+    """When the file begins, with an offset from UTC. Raises DataError."""
     start = None if text is None else parse_time(text)
     if start is None or start.tzinfo is None:
-        raise UsageError(
-            f"{timeline.source}: it is not known when it was recorded"
+        raise DataError(
+            f"{source}: it is not known when it was recorded"
             + (", or how far from UTC its clock is" if start else ""),
             hint="--start-time file, a csv of path,start, or a time such as 2024-05-01T06:30+02:00",
         )
@@ -297,9 +277,8 @@ def _read_rows(path: Path, needed: Sequence[str]) -> Rows:
     return [{k: v.strip() for k, v in row.items() if k and v} for row in rows]
 
 
-def _table(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
+def csv_rows(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
+    """Rows of CSV, without a header."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()

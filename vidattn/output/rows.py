@@ -12,7 +12,8 @@ from typing import Any
 
 from vidattn.output.tables import csv_row, escape_cell
 from vidattn.output.text import round_ticks
-from vidattn.timeline.budget import Observation, time_budget
+from vidattn.timeline.actogram import Actogram, part_time
+from vidattn.timeline.budget import BudgetSum
 from vidattn.timeline.quantize import unpack_scores
 
 Document = Mapping[str, Any]
@@ -124,17 +125,33 @@ BUDGET_COLUMNS = (
 """Columns of time budgets; a column `to_LABEL` for each label follows: how often it came next."""
 
 
-def budget_rows(
-    scopes: Iterable[tuple[str, str, Sequence[Observation]]], labels: Sequence[str]
-) -> Iterator[Cells]:
-    """A row for each label of each scope: all, a group or a video, with its name."""
-    for scope, name, observations in scopes:
-        seen = sum(one.seconds for one in observations)
-        for row in time_budget(observations):
-            times = (row.mean_seconds, row.median_seconds, row.latency_seconds)
+def budget_rows(scope: str, name: str, budget: BudgetSum, labels: Sequence[str]) -> Iterator[Cells]:
+    """A row for each label of a scope: all, a group or a video, with its name."""
+    for row in budget.rows():
+        times = (row.mean_seconds, row.median_seconds, row.latency_seconds)
+        yield [
+            *(scope, escape_cell(name), f"{budget.seconds:.3f}", escape_cell(row.label)),
+            *(row.videos, row.count, f"{row.seconds:.3f}", hms(row.seconds)),
+            *(f"{100 * row.share:.3f}", *(f"{time:.3f}" for time in times)),
+            *(row.followers.get(label, 0) for label in labels),
+        ]
+
+
+ACTOGRAM_COLUMNS = (
+    *("date", "time_start", "time_end", "seen_seconds", "label", "count", "total_seconds"),
+    "share_percent",
+)
+"""Columns of actograms; the count is of segments that begin in the part of the day."""
+
+
+def actogram_rows(actogram: Actogram) -> Iterator[Cells]:
+    """A row for each label in each part of a day that was seen."""
+    for (date, number), labels in sorted(actogram.seconds.items()):
+        seen = actogram.seen.get((date, number), 0.0)
+        begun = actogram.begun.get((date, number), {})
+        for label, seconds in sorted(labels.items()):
+            share = f"{100 * seconds / seen:.3f}" if seen else None
             yield [
-                *(scope, escape_cell(name), f"{seen:.3f}", escape_cell(row.label)),
-                *(row.videos, row.count, f"{row.seconds:.3f}", hms(row.seconds)),
-                *(f"{100 * row.share:.3f}", *(f"{time:.3f}" for time in times)),
-                *(row.followers.get(label, 0) for label in labels),
+                *(date, part_time(number), part_time(number + 1), f"{seen:.3f}"),
+                *(escape_cell(label), begun.get(label, 0), f"{seconds:.3f}", share),
             ]

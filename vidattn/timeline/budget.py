@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
 
@@ -50,6 +51,19 @@ class Observation:
         seen = part[1] - part[0] - sum(b - a for a, b in gaps)
         return cls(max(seen, 0.0), durations, latencies, dict(follows))
 
+    def to_bytes(self) -> bytes:
+        """As JSON, for `from_bytes`."""
+        durations = {label: list(seconds) for label, seconds in self.durations.items()}
+        follows = [[*pair, count] for pair, count in self.transitions.items()]
+        return json.dumps([self.seconds, durations, dict(self.latencies), follows]).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Observation:
+        """From `to_bytes`."""
+        seconds, durations, latencies, follows = json.loads(data)
+        transitions = {(before, after): count for before, after, count in follows}
+        return cls(seconds, durations, latencies, transitions)
+
     @classmethod
     def of_document(cls, document: Mapping[str, Any]) -> Observation:
         """From a timeline as plain values (`vidattn.timeline.document`)."""
@@ -80,31 +94,47 @@ class LabelBudget:
     """How often each label followed."""
 
 
+class BudgetSum:
+    """Sums up observations, of which it keeps no more than their durations and latencies."""
+
+    def __init__(self, observations: Iterable[Observation] = ()) -> None:
+        self.seconds = 0.0
+        """Seconds that were seen."""
+        self._durations: dict[str, array[float]] = {}
+        self._latencies: dict[str, array[float]] = {}
+        self._follows: dict[str, Counter[str]] = {}
+        for one in observations:
+            self.add(one)
+
+    def add(self, one: Observation) -> None:
+        """Add the segments of a video."""
+        self.seconds += one.seconds
+        for label, durations in one.durations.items():
+            self._durations.setdefault(label, array("d")).extend(durations)
+            self._latencies.setdefault(label, array("d")).append(one.latencies[label])
+        for (before, after), count in one.transitions.items():
+            self._follows.setdefault(before, Counter())[after] += count
+
+    def rows(self) -> list[LabelBudget]:
+        """The budget of each label, the longest first."""
+        rows = [self._row(label, durations) for label, durations in self._durations.items()]
+        return sorted(rows, key=lambda row: (-row.seconds, row.label))
+
+    def _row(self, label: str, durations: Sequence[float]) -> LabelBudget:
+        latencies, total = self._latencies[label], sum(durations)
+        return LabelBudget(
+            label,
+            videos=len(latencies),
+            count=len(durations),
+            seconds=total,
+            share=total / self.seconds if self.seconds else 0.0,
+            mean_seconds=total / len(durations),
+            median_seconds=median(durations),
+            latency_seconds=fmean(latencies),
+            followers=dict(self._follows.get(label, {})),
+        )
+
+
 def time_budget(observations: Iterable[Observation]) -> list[LabelBudget]:
     """The budget of each label in all observations together, the longest first."""
-    seen = list(observations)
-    whole = sum(one.seconds for one in seen)
-    labels = dict.fromkeys(chain.from_iterable(one.durations for one in seen))
-    follows: dict[str, Counter[str]] = {label: Counter() for label in labels}
-    for one in seen:
-        for (before, after), count in one.transitions.items():
-            follows[before][after] += count
-    rows = []
-    for label in labels:
-        having = [one for one in seen if label in one.durations]
-        durations = list(chain.from_iterable(one.durations[label] for one in having))
-        total = sum(durations)
-        rows.append(
-            LabelBudget(
-                label,
-                videos=len(having),
-                count=len(durations),
-                seconds=total,
-                share=total / whole if whole else 0.0,
-                mean_seconds=total / len(durations),
-                median_seconds=median(durations),
-                latency_seconds=fmean(one.latencies[label] for one in having),
-                followers=dict(follows[label]),
-            )
-        )
-    return sorted(rows, key=lambda row: (-row.seconds, row.label))
+    return BudgetSum(observations).rows()

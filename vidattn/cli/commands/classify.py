@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from vidattn.cli import arguments, parsers
+from vidattn.cli import arguments, batch_options, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
 from vidattn.cli.model_loading import require_readable
@@ -40,7 +40,7 @@ def classify(
     end: groups.End = None,
     output: groups.Output,
     top: groups.Top = 5,
-    batch: groups.Batch,
+    batch: batch_options.Batch,
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,
     roi: arguments.Rois = [],  # noqa: B006

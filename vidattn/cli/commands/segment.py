@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from vidattn.cli import arguments, parsers
+from vidattn.cli import arguments, batch_options, parsers
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
 from vidattn.cli.model_loading import load_model, require_readable
@@ -50,14 +50,14 @@ def segment(
     output: groups.OutputWithExcerpts,
     explain: Explain = False,
     embeddings: Embeddings = False,
-    batch: groups.Batch,
+    batch: batch_options.Batch,
     resume: Annotated[
         bool, option("--resume", "Resume an interrupted run.", rich_help_panel="Many inputs")
     ] = False,
     runtime: groups.Device,
     limits: groups.Video,
     roi: arguments.Rois = [],  # noqa: B006
-    ray: groups.Ray,
+    ray: batch_options.Ray,
     dry_run: Annotated[
         bool, option("--dry-run", "Estimate time and memory from a few windows; write nothing.")
     ] = False,
@@ -112,7 +112,7 @@ def _run_on_ray(
     load: Load,
     wanted: SegmentOptions,
     limits: Limits,
-    ray: groups.RayOptions,
+    ray: batch_options.RayOptions,
 ) -> int:
     from vidattn.cli.terminal.signals import StopFlag
     from vidattn.inference.batch.ray import segment_on_ray

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from vidattn.inference.batch.inputs import VideoInput
     from vidattn.inference.batch.outputs import OutputFiles
     from vidattn.inference.batch.runner import Deliver
-    from vidattn.inference.batch.start_times import StartTimes
-    from vidattn.output.camtrap import CamtrapPackage
     from vidattn.timeline import Timeline
     from vidattn.video import Limits, Opening
 
@@ -45,22 +43,6 @@ class TimelineChanges:
     start_timecode: str | None = None
     start_time: str | None = None
     video: str | None = None
-    camtrap_dp: Path | None = None
-    deployments: Path | None = None
-    taxa: Path | None = None
-
-    def __post_init__(self) -> None:
-        if (self.camtrap_dp is None) != (self.deployments is None):
-            raise UsageError("--camtrap-dp DIR and --deployments FILE belong together")
-
-    def package(self) -> CamtrapPackage | None:
-        """The package to write, if one is asked for. Raises DataError for a wrong table."""
-        if self.deployments is None:
-            return None
-        from vidattn.output.camtrap import CamtrapPackage, read_deployments, read_taxa
-
-        taxa = None if self.taxa is None else read_taxa(self.taxa)
-        return CamtrapPackage(read_deployments(self.deployments), taxa)
 
 
 CHANGES = {
@@ -78,27 +60,6 @@ CHANGES = {
         rich_help_panel="Output",
     ),
     "start_time": groups.START_TIME,
-    "camtrap_dp": option(
-        "--camtrap-dp",
-        "DIR",
-        "Also write all results as one Camera Trap Data Package: media, deployments and "
-        "observations.",
-        rich_help_panel="Output",
-    ),
-    "deployments": option(
-        "--deployments",
-        "FILE",
-        "Of a package: a csv of deploymentID, latitude, longitude, deploymentStart, deploymentEnd; "
-        "an id is the name of a folder of videos.",
-        rich_help_panel="Output",
-    ),
-    "taxa": option(
-        "--taxa",
-        "FILE",
-        "Of a package: what labels mean, a csv of label, observationType, scientificName, "
-        "behavior.",
-        rich_help_panel="Output",
-    ),
     "video": option(
         "--video",
         "VIDEO",
@@ -167,11 +128,8 @@ def _change(
     from vidattn.video import Prefetcher
 
     with Prefetcher(limits) as opening:
-        starts = printer.job.start_times
-        task = Resegmenter(settings, cuts, changes, opening, changes.package(), starts)
-        return task.write_package(
-            printer.console, printer.print(BatchRunner(printer.job, task).run())
-        )
+        task = Resegmenter(settings, cuts, changes, opening)
+        return printer.print(BatchRunner(printer.job, task).run())
 
 
 def _tabulate(console: Console, paths: Sequence[str], files: OutputFiles) -> int:
@@ -198,23 +156,11 @@ class Resegmenter(Task):
     cuts: tuple[float, ...] | None
     changes: TimelineChanges
     opening: Opening
-    package: CamtrapPackage | None = None
-    start_times: StartTimes | None = None
 
     def run(self, path: str, deliver: Deliver) -> BatchEvents:
         """Deliver the changed timeline."""
-        timeline = self._change(path)
-        deliver(timeline)
-        if self.package is not None:
-            starts = self.start_times
-            self.package.add(timeline if starts is None else starts.apply(timeline))
+        deliver(self._change(path))
         yield from ()
-
-    def write_package(self, console: Console, code: int) -> int:
-        """Write the package, if one is asked for; returns the exit code of the run."""
-        if self.package is not None and self.changes.camtrap_dp is not None:
-            console.note(f"wrote {self.package.write(self.changes.camtrap_dp)}")
-        return code
 
     def _change(self, path: str) -> Timeline:
         settings, changes, timeline = dict(self.settings), self.changes, load_timeline(path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vidattn.cli.terminal.console import Console, format_clock
 from vidattn.cli.terminal.signals import StopRequested
-from vidattn.errors import ExitCode, MemoryLimitError, VidattnError
+from vidattn.errors import DataError, ExitCode, MemoryLimitError, VidattnError
 from vidattn.inference.batch.events import (
     BatchEvent,
     BatchEvents,
@@ -238,8 +238,9 @@ class BatchPrinter:
         total, whole = self._results, self._counts["whole"]
         if (index := self._index.write()) is not None:
             self.console.note(f"wrote {index}, with links to all reports")
+        self._fail_left_out(list(self._tables.left_out.values()))
         if whole == total:
-            return ExitCode.DONE
+            return ExitCode.INCOMPLETE if self._tables.left_out else ExitCode.DONE
         if total > 1:
             self.console.warn(
                 f"{whole} of {self._total} complete, {self._counts['partial']} in part, "
@@ -250,6 +251,12 @@ class BatchPrinter:
         if self.done:
             return ExitCode.INCOMPLETE
         return ExitCode.OUT_OF_MEMORY if self._starved else ExitCode.FAILED
+
+    def _fail_left_out(self, errors: list[DataError]) -> None:
+        for error in errors[:MOST_SPANS]:
+            self.console.fail(error)
+        if more := errors[MOST_SPANS:]:
+            self.console.warn(f"{count_noun(len(more), 'more result')} not in the package")
 
     def _write_tables(self) -> None:
         for table in self._tables.write():

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 MP4 = "mp4"
 """The format of annotated videos; all others are text."""
-TABLE, BUDGET = "table", "budget"
-"""The formats of one table for all inputs, and of time budgets, each in a file of its own."""
+TABLE, BUDGET, CAMTRAP = "table", "budget", "camtrap-dp"
+"""The formats of one table for all inputs, of time budgets, and of a Camera Trap Data Package."""
 TABLE_SUFFIXES = (".csv", ".parquet")
 
 
@@ -48,8 +48,18 @@ class OutputFiles:
     """File of the time budgets of all inputs, csv."""
     group_by: str | None = None
     """How time budgets group videos (`vidattn.inference.batch.groups`)."""
+    package: Path | None = None
+    """The datapackage.json of a Camera Trap Data Package."""
+    deployments: Path | None = None
+    taxa: Path | None = None
+    """Of the package: where its cameras were, and what labels mean (`vidattn.output.camtrap`)."""
 
     def __post_init__(self) -> None:
+        if (self.package is None) != (self.deployments is None) or (self.taxa and not self.package):
+            raise UsageError(
+                "-f camtrap-dp and --deployments FILE belong together",
+                hint="a csv of deploymentID,latitude,longitude,deploymentStart,deploymentEnd",
+            )
         if self.group_by is not None and self.budget is None:
             raise UsageError("--group-by groups time budgets", hint="add -f budget")
         if self.table is not None:
@@ -70,6 +80,8 @@ class OutputFiles:
         video: str | None = None,
         table: Path | None = None,
         group_by: str | None = None,
+        deployments: Path | None = None,
+        taxa: Path | None = None,
     ) -> OutputFiles:
         """From formats: "json,srt,mp4" or a list of them; "" for none. Raises UsageError.
 
@@ -83,20 +95,22 @@ class OutputFiles:
         if not names and any(given):
             raise UsageError(f"-f {formats!r}: names no format")
         for name in names:
-            if name not in WRITERS and name not in (MP4, TABLE, BUDGET):
-                known = ", ".join((*WRITERS, MP4, TABLE, BUDGET))
+            if name not in WRITERS and name not in (MP4, TABLE, BUDGET, CAMTRAP):
+                known = ", ".join((*WRITERS, MP4, TABLE, BUDGET, CAMTRAP))
                 raise UsageError(f"-f {name}: no such format", hint=f"there are {known}")
         texts = tuple(name for name in names if name in WRITERS)
         if table is None and TABLE in names:
             table = (folder or Path()) / "table.csv"
         budget = (folder or Path()) / "budget.csv" if BUDGET in names else None
+        package = (folder or Path()) / CAMTRAP / "datapackage.json" if CAMTRAP in names else None
         videos = (MP4 in names, excerpts, excerpts_exact, video)
-        return cls(texts, folder, *videos, table, budget, group_by)
+        camtrap = (package, deployments, taxa)
+        return cls(texts, folder, *videos, table, budget, group_by, *camtrap)
 
     @property
     def tables(self) -> tuple[Path, ...]:
         """The files about all inputs."""
-        return tuple(place for place in (self.table, self.budget) if place is not None)
+        return tuple(p for p in (self.table, self.budget, self.package) if p is not None)
 
     @property
     def has_videos(self) -> bool:

@@ -1,119 +1,42 @@
-"""Tables of all videos of a batch run, or of saved timelines (`--table FILE`, `-f budget`)."""
+"""Tables of all videos of a batch run, or of saved timelines (`--table FILE`), and other files
+about all of them."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
-from weakref import finalize
 
-from vidattn.errors import InputError, UsageError
+from vidattn.errors import DataError, InputError, UsageError
 from vidattn.inference.batch.events import (
     BatchEvent,
     BatchEvents,
     Done,
     Failed,
+    Note,
     ProgressStep,
     Skipped,
     observe,
 )
-from vidattn.inference.batch.groups import parse_groups
-from vidattn.inference.batch.results import load_timeline
-from vidattn.io.files import is_file, open_output, read_file, reading, replacing_file, writing
-from vidattn.io.locks import locked
-from vidattn.output.rows import (
-    BUDGET_COLUMNS,
-    budget_rows,
-    csv_lines,
-    failed_row,
-    table_columns,
-    table_rows,
+from vidattn.inference.batch.package import RunPackage
+from vidattn.inference.batch.run_files import (
+    RunFile,
+    Spool,
+    create_part,
+    load_document,
+    reading_values,
 )
+from vidattn.inference.batch.time_budgets import RunActogram, RunBudget
+from vidattn.io.files import is_file, replacing_file, writing
+from vidattn.io.locks import locked
+from vidattn.output.rows import csv_lines, failed_row, table_columns, table_rows
 from vidattn.output.tables import escape_cell
-from vidattn.timeline.budget import Observation
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.job import BatchJob
     from vidattn.inference.batch.outputs import OutputFiles
-
-INTERVAL = 10.0
-"""Least seconds between two writes of a table while a run goes."""
-SHARE = 20
-"""Writing takes at most one part in this many of the time."""
-SCORES = b'\n  "scores": '
-"""Begins the scores in a saved document, which rows of segments do not need."""
-
-
-def load_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """A saved timeline as plain values: that of a segmentation without its scores, which is fast.
-
-    Raises InputError for a file that is none.
-    """
-    with reading(path, InputError):
-        data = read_file(path, regular=True)
-    head, _, _ = data.partition(SCORES)
-    try:
-        document = json.loads(head.rstrip().rstrip(b",") + b"}")
-        if document["schema"] == "vidattn/timeline/1" and document["task"] == "segment":
-            return dict(document)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass  # of other software, changed by hand, or none: checked value for value
-    return load_timeline(path).to_dict()
-
-
-class RunFile(ABC):
-    """A file about many videos. It is whole whenever it exists: a longer one replaces it while a
-    run goes."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self._written, self._cost = time.monotonic(), 0.0
-
-    @abstractmethod
-    def __contains__(self, path: str) -> bool:
-        """Whether an input has been taken."""
-
-    @abstractmethod
-    def add(self, path: str, document: Mapping[str, Any]) -> None:
-        """Take the document of an input.
-
-        Raises InputError if it is none, and UsageError if it is of another table.
-        """
-
-    @abstractmethod
-    def fail(self, path: str, code: str) -> None:
-        """Take a failure."""
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time to write the file while a run goes."""
-        return time.monotonic() - self._written > max(INTERVAL, SHARE * self._cost)
-
-    @property
-    @abstractmethod
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-
-    def write(self, order: Iterable[str]) -> Path | None:
-        """Write what is known of all inputs, in an order; None without any. Raises OutputError."""
-        if self.is_empty:
-            return None
-        begun = time.monotonic()
-        with replacing_file(self.place) as part:
-            self._write(part, order)
-        self._written = time.monotonic()
-        self._cost = self._written - begun
-        return self.place
-
-    @abstractmethod
-    def _write(self, part: Path, order: Iterable[str]) -> None:
-        """Write the whole file."""
 
 
 class RunTable(RunFile):
@@ -123,15 +46,12 @@ class RunTable(RunFile):
         super().__init__(place)
         self._is_parquet = place.suffix.lower() == ".parquet"
         self._text = str if self._is_parquet else escape_cell
-        self._spool: IO[bytes] = TemporaryFile()  # noqa: SIM115 - lives as long as the table
-        finalize(self, self._spool.close)
-        self._chunks: dict[str, tuple[int, int]] = {}
-        """Where the rows of each input are in the spool: offset and length."""
+        self._rows = Spool()
         self._failed: dict[str, str] = {}
         self._columns: dict[str, str] = {}
 
     def __contains__(self, path: str) -> bool:
-        return path in self._chunks or path in self._failed
+        return path in self._rows or path in self._failed
 
     def add(self, path: str, document: Mapping[str, Any]) -> None:
         """As of `RunFile`."""
@@ -144,8 +64,7 @@ class RunTable(RunFile):
                 hint="segments, classified videos and other labels each need a table of their own",
             )
         self._columns = columns
-        self._chunks[path] = self._spool.seek(0, os.SEEK_END), len(data)
-        self._spool.write(data)
+        self._rows[path] = data
         self._failed.pop(path, None)
 
     def fail(self, path: str, code: str) -> None:
@@ -157,20 +76,19 @@ class RunTable(RunFile):
         """Whether there is nothing to write."""
         return not self._columns
 
-    def _write(self, part: Path, order: Iterable[str]) -> None:
-        if self._is_parquet:
-            self._write_parquet(part, order)
-        else:
-            with _create(part) as file:
-                self._write_csv(file, order)
+    def _write(self, order: Iterable[str]) -> None:
+        with replacing_file(self.place) as part:
+            if self._is_parquet:
+                self._write_parquet(part, order)
+            else:
+                with create_part(part) as file:
+                    self._write_csv(file, order)
 
     def _write_csv(self, file: IO[bytes], order: Iterable[str]) -> None:
         file.write(csv_lines([self._columns]))
         for path in order:
-            if path in self._chunks:
-                offset, length = self._chunks[path]
-                self._spool.seek(offset)
-                file.write(self._spool.read(length))
+            if path in self._rows:
+                file.write(self._rows[path])
             elif path in self._failed and "reasons" in self._columns:
                 row = failed_row(path, self._failed[path], len(self._columns), self._text)
                 file.write(csv_lines([row]))
@@ -194,68 +112,6 @@ class RunTable(RunFile):
                     writer.write_batch(batch)
 
 
-class RunBudget(RunFile):
-    """The time budgets of all videos together, of groups of them, and of each."""
-
-    def __init__(self, place: Path, group_by: str | None = None) -> None:
-        super().__init__(place)
-        self._group = None if group_by is None else parse_groups(group_by)
-        self._observations: dict[str, Observation] = {}
-        self._sources: dict[str, tuple[str, str]] = {}
-        """The path of each video, and the area of its picture."""
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._observations
-
-    def fail(self, path: str, code: str) -> None:
-        """A failure is no time."""
-
-    def add(self, path: str, document: Mapping[str, Any]) -> None:
-        """As of `RunFile`."""
-        with reading_values(path):
-            if document["task"] != "segment":
-                raise UsageError(
-                    f"{path}: is a classification; time budgets are of segments",
-                    hint="use vidattn segment",
-                )
-            roi = document["settings"].get("roi")
-            self._sources[path] = str(document["input"]["path"]), roi or ""
-            self._observations[path] = Observation.of_document(document)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not self._observations
-
-    def _write(self, part: Path, order: Iterable[str]) -> None:
-        videos = {path: self._observations[path] for path in order if path in self}
-        labels = sorted({label for one in videos.values() for label in one.durations})
-        scopes = [("all", "", list(videos.values()))]
-        if self._group is not None:
-            groups: dict[str, list[Observation]] = {}
-            for path, one in videos.items():
-                groups.setdefault(self._group(*self._sources[path]), []).append(one)
-            scopes += [("group", name, groups[name]) for name in sorted(groups)]
-        scopes += [("video", _name(*self._sources[path]), [one]) for path, one in videos.items()]
-        head = [*BUDGET_COLUMNS, *(escape_cell(f"to_{label}") for label in labels)]
-        with _create(part) as file:
-            file.write(csv_lines([head]))
-            file.write(csv_lines(budget_rows(scopes, labels)))
-
-
-@contextmanager
-def reading_values(path: str) -> Iterator[None]:
-    """Turn errors that wrong values of a document lead to into an InputError."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InputError(f"{path}: not a timeline in JSON: {error}") from None
-
-
-def _create(part: Path) -> IO[bytes]:
-    return os.fdopen(open_output(part, os.O_WRONLY | os.O_EXCL), "wb")
-
-
 class JobTables:
     """The tables of a batch run, as far as they are wanted."""
 
@@ -263,6 +119,8 @@ class JobTables:
         self._job, self._files = job, run_files(job.output)
         self._seen: dict[str, None] = {}
         """Results by name, in the order of their arrival."""
+        self.left_out: dict[str, DataError] = {}
+        """Results that lack what a file needs."""
         self._takes_saved = job.skip_existing or len(job.paths) < len(job.names)
         """Whether results that are on disk belong into the tables: those of other shards, and of an
         earlier run that this one continues."""
@@ -275,12 +133,18 @@ class JobTables:
                 area = (timeline.settings.roi or "") if self._job.areas else ""
                 self._seen[_name(path, area)] = None
                 for file in self._files:
-                    file.add(_name(path, area), document)
+                    self._add(file, _name(path, area), document)
                 if any(file.is_due for file in self._files):
                     self.write()
             case Failed(path):
                 for file in self._files:
                     file.fail(path, event.code)
+
+    def _add(self, file: RunFile, name: str, document: Mapping[str, Any]) -> None:
+        try:
+            file.add(name, document)
+        except DataError as error:
+            self.left_out[name] = error
 
     def write(self) -> list[Path]:
         """Write the results so far, in the order of the inputs; returns the paths.
@@ -310,7 +174,7 @@ class JobTables:
                 saved, name = job.place(path, "json"), _name(path, area)
                 if not (name in file or path in file) and is_file(saved):
                     with suppress(InputError):  # no result, or a damaged one
-                        file.add(name, load_document(saved))
+                        self._add(file, name, load_document(saved))
 
 
 def _name(path: str, area: str) -> str:
@@ -319,9 +183,19 @@ def _name(path: str, area: str) -> str:
 
 
 def run_files(output: OutputFiles) -> list[RunFile]:
-    """The tables that are wanted. Raises UsageError for a wrong way to group."""
-    files: list[RunFile] = [] if output.table is None else [RunTable(output.table)]
-    return files + ([] if output.budget is None else [RunBudget(output.budget, output.group_by)])
+    """The files about all results that are wanted.
+
+    Raises UsageError for a wrong way to group, and DataError for a wrong table of deployments.
+    """
+    files: list[RunFile] = []
+    if output.table is not None:
+        files.append(RunTable(output.table))
+    if output.budget is not None:
+        files.append(RunBudget(output.budget, output.group_by))
+        files.append(RunActogram(output.budget.with_name("actogram.csv")))
+    if output.package is not None and output.deployments is not None:
+        files.append(RunPackage(output.package, output.deployments, output.taxa))
+    return files
 
 
 def keep_tables(events: BatchEvents, job: BatchJob) -> BatchEvents:
@@ -330,6 +204,7 @@ def keep_tables(events: BatchEvents, job: BatchJob) -> BatchEvents:
     tables = JobTables(job)
     try:
         yield from observe(events, tables.take)
+        yield from (Note(error.message, warning=True) for error in tables.left_out.values())
     finally:
         tables.write()
 
@@ -341,7 +216,7 @@ def tabulate(paths: Sequence[str], output: OutputFiles) -> Iterator[Failed | Pro
     at all, and OutputError.
     """
     files = run_files(output)
-    names = ", ".join(str(file.place) for file in files)
+    names = ", ".join(map(str, output.tables))
     for path in paths:
         try:
             document = load_document(path)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 from markupsafe import escape
 
+from vidattn.output.report.actogram import MOST_DAYS, draw_actogram
 from vidattn.output.report.assets import reveal
 from vidattn.output.report.layout import Drawing, Link, Section, ShareBar, render_page
 from vidattn.output.text import format_time
 from vidattn.timeline import Timeline
+from vidattn.timeline.actogram import clock_of
 from vidattn.timeline.budget import LabelBudget, Observation, time_budget
 from vidattn.timeline.palette import color_slots
 from vidattn.timeline.segments import BACKGROUND, covered_spans
@@ -45,6 +48,8 @@ class IndexEntry:
     """These spans, in seconds."""
     group: str = ""
     """The group of the video, where videos are grouped."""
+    clock: datetime | None = None
+    """The local time of the first frame, where it is known."""
 
     @classmethod
     def of(cls, name: str, address: str, timeline: Timeline, group: str = "") -> IndexEntry:
@@ -53,7 +58,8 @@ class IndexEntry:
         spans = tuple((s.window.start, s.window.stop, s.label_id) for s in timeline.segments)
         lost = tuple(sorted({code for _, code in timeline.unreadable}))
         gaps = tuple((w.start, w.stop) for w in covered_spans(w for w, _ in timeline.unreadable))
-        return cls(name, address, part, timeline.labels, spans, lost, gaps, group)
+        clock = clock_of(timeline.settings.start_time, timeline.input.start_offset)
+        return cls(name, address, part, timeline.labels, spans, lost, gaps, group, clock)
 
     def observe(self) -> Observation:
         """The segments as time budgets take them."""
@@ -83,6 +89,7 @@ def index_page(
         Section("Time budget", BUDGET_NOTE, head=BUDGET, rows=_budget_rows(budget, colors)),
         _group_section(entries, observations, budget),
         Section("Ethogram", _raster_note(len(entries)), _draw_raster(entries, colors)),
+        _actogram_section(entries, colors),
         videos,
     ]
     if failures:
@@ -139,6 +146,26 @@ def _raster_note(count: int) -> str:
     return f"A row for each video, all from their start on one scale of time.{some}"
 
 
+def _actogram_section(entries: Sequence[IndexEntry], colors: Mapping[str, int]) -> Section:
+    """Labels over the time of day, of the videos whose start is known."""
+    drawing, days = draw_actogram(
+        (
+            entry.clock + timedelta(seconds=start),
+            entry.clock + timedelta(seconds=stop),
+            _color(entry, label, colors),
+        )
+        for entry in entries
+        if entry.clock is not None
+        for start, stop, label in entry.spans
+    )
+    some = f" The first {MOST_DAYS} of {days} days." if days > MOST_DAYS else ""
+    return Section("Actogram", f"A row for each day, by the clock of the place.{some}", drawing)
+
+
+def _color(entry: IndexEntry, label: int | None, colors: Mapping[str, int]) -> str:
+    return "none" if label is None else f"k{colors[entry.labels[label]]}"
+
+
 def _draw_raster(entries: Sequence[IndexEntry], colors: Mapping[str, int]) -> str:
     """The segments of all videos over time: one path for each color."""
     shown = entries[:MOST_RASTER]
@@ -153,7 +180,7 @@ def _draw_raster(entries: Sequence[IndexEntry], colors: Mapping[str, int]) -> st
         text = f'<text x="{LEFT - 8}" y="{ROW * i + ROW - 4}" text-anchor="end">'
         names.append(f"{text}{escape(reveal(short))}</text>")
         for start, stop, label in entry.spans:
-            color = "none" if label is None else f"k{colors[entry.labels[label]]}"
+            color = _color(entry, label, colors)
             left, right = (LEFT + scale * (t - entry.part[0]) for t in (start, stop))
             path = f"M{left:.1f} {ROW * i + 2}H{right:.1f}V{ROW * i + ROW - 2}H{left:.1f}Z"
             paths.setdefault(color, []).append(path)
@@ -188,7 +215,7 @@ def _draw_ribbon(entry: IndexEntry, colors: dict[str, int]) -> Drawing:
     paths: dict[str, list[str]] = {}
     first, length = entry.part[0], max(entry.part[1] - entry.part[0], 1e-9)
     for start, stop, label in entry.spans:
-        color = "none" if label is None else f"k{colors[entry.labels[label]]}"
+        color = _color(entry, label, colors)
         left, right = (1000 * (t - first) / length for t in (start, stop))
         paths.setdefault(color, []).append(f"M{left:.1f} 0H{right:.1f}V9H{left:.1f}Z")
     body = "".join(f'<path class="{color}" d="{"".join(d)}"/>' for color, d in paths.items())
