@@ -88,13 +88,13 @@ class Mp4Encoder:
         self._out = av.open(for_ffmpeg(order.target), "w", format="mp4")
         length = float(self._pts[-1] * self._tick)
         rate = Fraction(len(order.times) / length).limit_denominator(1001)
-        self._stream = add_h264(self._out, max(rate, Fraction(1, 1000)), order.size)
+        # Pictures stored in the order shown: only then does an mp4 tell the last one's duration.
+        options = {"preset": "veryfast", "crf": str(order.crf), "bf": "0"}
+        self._stream = add_h264(self._out, max(rate, Fraction(1, 1000)), order.size, options)
         context = self._stream.codec_context
         context.time_base = self._tick
         context.sample_aspect_ratio = order.sar
         context.gop_size = max(1, round(KEY_SECONDS * float(rate)))
-        # Pictures stored in the order shown: only then does an mp4 tell the last one's duration.
-        context.options = {"preset": "veryfast", "crf": str(order.crf), "bf": "0"}
         self._colors.tag(self._stream)
         self._audio = audio
         if audio is not None:
