@@ -1,16 +1,17 @@
 """The house: imports go down, and every foreign package has one door."""
 
 import ast
+import runpy
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import vidattn
-
-ROOT = Path(vidattn.__file__).parent
+HOUSE: dict[str, Any] = runpy.run_path(str(Path(__file__).parent.parent / "examples" / "house.py"))
 
 FLOOR = {
     "errors": 1, "types": 1,                         # words
@@ -85,30 +86,34 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Dotted name of every module of the package -> its tree."""
+    return HOUSE["parse_modules"]()  # type: ignore[no-any-return]
+
+
+@cache
 def modules() -> list[Module]:
-    breaches = []
-    for file in sorted(ROOT.rglob("*.py")):
-        path = file.relative_to(ROOT).with_suffix("").as_posix().removesuffix("/__init__")
+    found = []
+    for dotted, tree in trees().items():
+        path = dotted.replace(".", "/")
         if path in ("__init__", "__main__"):
             continue  # the front door, which leads everywhere, but only when asked
-        names = [name.split(".") for name in imported(ast.parse(file.read_text("utf-8")))]
+        names = [name.split(".") for name in imported(tree)]
         inner = {".".join(name[1:2]) for name in names if name[0] == "vidattn"} - {"__version__"}
         outer = {name[0] for name in names} - {"vidattn", "__future__"} - sys.stdlib_module_names
-        breaches.append(Module(path, frozenset(inner), frozenset(outer)))
-    return breaches
-
-
-MODULES = modules()
+        found.append(Module(path, frozenset(inner), frozenset(outer)))
+    return found
 
 
 def test_every_module_has_a_floor() -> None:
-    assert {module.top for module in MODULES} == FLOOR.keys()
+    assert {module.top for module in modules()} == FLOOR.keys()
 
 
 def test_imports_go_down() -> None:
     assert {
         (module.path, name)
-        for module in MODULES
+        for module in modules()
         for name in module.inner - {module.top, *({""} if module.top == "cli" else ())}
         if FLOOR[name] >= FLOOR[module.top]
     } == set()
@@ -117,20 +122,20 @@ def test_imports_go_down() -> None:
 def test_every_foreign_package_has_its_door() -> None:
     assert {
         (module.path, name)
-        for module in MODULES
+        for module in modules()
         for name in module.outer
         if not DOORS.get(name, set()) & {module.path, module.top, "*"}
     } == set()
 
 
 def test_what_needs_no_model_needs_no_torch() -> None:
-    paths = {module.path for module in MODULES if "torch" in module.outer}
+    paths = {module.path for module in modules() if "torch" in module.outer}
     paths -= {"video/readers/torchcodec"}
     assert {path for path in paths if {path, path.split("/")[0]} & WITHOUT_TORCH} == set()
 
 
 def test_there_is_no_drawer_for_odds_and_ends() -> None:
-    names = {part for module in MODULES for part in module.path.split("/")}
+    names = {part for module in modules() for part in module.path.split("/")}
     assert names & {"utils", "util", "helpers", "common", "misc", "base"} == set()
 
 

@@ -7,16 +7,12 @@ import re
 import runpy
 import statistics
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.test_floors import FLOOR
+from tests.test_floors import FLOOR, HOUSE, trees
 
 ROOT = Path(__file__).parent.parent
-HOUSE: dict[str, Any] = runpy.run_path(str(ROOT / "examples" / "house.py"))
-MODULES = HOUSE["parse_modules"]()
-ARROWS = HOUSE["arrows"](MODULES)
 
 LONGEST_FUNCTION, LONGEST_FILE, LONGEST_COMMAND = 60, 400, 15
 """In lines."""
@@ -36,31 +32,32 @@ BANNED_TEXT = {
 
 
 def test_the_house_is_small() -> None:
-    assert len({HOUSE["room"](name) for name in MODULES}) <= 16
-    assert max(HOUSE["floors"](ARROWS).values()) <= 9
-    assert len(ARROWS) <= 80
+    arrows = HOUSE["arrows"](trees())
+    assert len({HOUSE["room"](name) for name in trees()}) <= 16
+    assert max(HOUSE["floors"](arrows).values()) <= 9
+    assert len(arrows) <= 80
 
 
 def test_no_arrow_goes_up_and_none_in_a_circle() -> None:
     levels = {**FLOOR, "__main__": max(FLOOR.values()) + 1}
-    assert {(a, b) for a, b in ARROWS if levels[b] >= levels[a]} == set()
-    assert HOUSE["circles"](HOUSE["module_arrows"](MODULES)) == set()
+    assert {(a, b) for a, b in HOUSE["arrows"](trees()) if levels[b] >= levels[a]} == set()
+    assert HOUSE["circles"](HOUSE["module_arrows"](trees())) == set()
 
 
 def test_functions_files_and_commands_are_short() -> None:
-    functions = HOUSE["functions"](MODULES)
+    functions = HOUSE["functions"](trees())
     lengths = [length for length, _ in functions]
     assert statistics.median(lengths) <= 8
     assert lengths[int(0.9 * len(lengths))] <= 25
     assert [name for length, name in functions if length > LONGEST_FUNCTION] == []
     assert [name for length, name in HOUSE["line_counts"]() if length > LONGEST_FILE] == []
-    bodies = HOUSE["command_bodies"](MODULES)
+    bodies = HOUSE["command_bodies"](trees())
     assert len(bodies) > 10
     assert [name for length, name in bodies if length > LONGEST_COMMAND] == []
 
 
 def test_a_class_name_stands_for_one_thing() -> None:
-    twice = {n: places for n, places in HOUSE["class_names"](MODULES).items() if len(places) > 1}
+    twice = {n: places for n, places in HOUSE["class_names"](trees()).items() if len(places) > 1}
     public = {n: places for n, places in twice.items() if not n.startswith("_")}
     assert not public
 
@@ -80,7 +77,7 @@ def words_in(name: str) -> set[str]:
 def test_no_name_has_an_old_word() -> None:
     breaches = {
         (module, name, BANNED_NAMES[word])
-        for module, tree in MODULES.items()
+        for module, tree in trees().items()
         for name in {*identifiers(tree), *module.split(".")}
         for word in words_in(name) & {*BANNED_NAMES}
     }
@@ -141,7 +138,7 @@ OWN_FILES = {
 
 def test_files_are_written_and_read_whole_by_one_function_each() -> None:
     found = set()
-    for name, tree in MODULES.items():
+    for name, tree in trees().items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
 
 from tests.helpers import tiny_classifier
 from vidattn.config import ClipConfig
@@ -64,6 +63,8 @@ def test_integers_are_not_compiled() -> None:
 
 
 def test_a_failed_compilation_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._dynamo.exc import TorchDynamoException
+
     def compiling(function: object, **_: object) -> Callable[[Tensor], Tensor]:
         def run(batch: Tensor) -> Tensor:
             raise TorchDynamoException("no working C++ compiler found\nand more")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -76,6 +75,8 @@ def test_frames_are_encoded_one_by_one(model: BackboneStam, clips: Tensor) -> No
     tokens = model.encode_frames(clips.transpose(1, 2).flatten(0, 1))
     vectors = model.embeddings(tokens.unflatten(0, (2, 4)))
     torch.testing.assert_close(model.head(vectors), model(clips), rtol=0, atol=1e-5)
+    import timm
+
     plain = timm.create_model(model.config.backbone, num_classes=0).eval()
     assert tokens.shape == (8, plain.num_features)
 
@@ -106,6 +107,8 @@ def test_a_frozen_backbone_stays_as_it_is(clips: Tensor) -> None:
 @pytest.mark.parametrize("name", NETS[:2])
 def test_it_starts_from_a_file_of_timm(name: str, tmp_path: Path) -> None:
     torch.manual_seed(1)
+    import timm
+
     options = {"img_size": 64} if name == "test_vit" else {}
     image = timm.create_model(name, num_classes=7, **options).eval()
     safetensors.torch.save_file(image.state_dict(), tmp_path / "image.safetensors")
