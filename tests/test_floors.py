@@ -23,6 +23,7 @@ FLOOR = {
 }  # fmt: skip
 
 DOORS = {
+    "_typeshed": {"*"},
     "av": {"video"},
     "cv2": {"data", "output", "video/readers/opencv"},
     "decord": {"video/readers/decord"},

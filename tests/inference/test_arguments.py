@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import vidattn
+from vidattn.config.run_options import BatchOptions
 from vidattn.errors import UsageError
-from vidattn.inference.arguments import Keywords, RuntimeKeywords
+from vidattn.inference.arguments import BatchKeywords, Keywords, RuntimeKeywords
 from vidattn.inference.windowing import Windowing
 
 
@@ -16,6 +17,7 @@ def test_the_keywords_are_the_fields_of_the_settings() -> None:
         f.name for kind in (Windowing, vidattn.Decoding, vidattn.Runtime) for f in fields(kind)
     }
     assert set(Keywords.__annotations__) == names
+    assert set(BatchKeywords.__annotations__) == {f.name for f in fields(BatchOptions)}
     assert set(RuntimeKeywords.__annotations__) == {f.name for f in fields(vidattn.Runtime)}
 
 

@@ -7,20 +7,8 @@ from typing import Annotated, Literal
 
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.option_groups import START_TIME
+from vidattn.config.run_options import BatchOptions
 from vidattn.errors import UsageError
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """Which of many inputs a command works on."""
-
-    skip_existing: bool = False
-    retry_failed: bool = False
-    shard: str | None = None
-    watch: bool = False
-    settle: float = 10.0
-    start_time: str | None = None
-    join: bool = False
 
 
 @dataclass(frozen=True)

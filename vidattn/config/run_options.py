@@ -1,4 +1,4 @@
-"""Options of a training run that do not change its outcome by more than rounding."""
+"""Options of runs: over many inputs, of a training, of teaching."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ Strategy = Literal["ddp", "fsdp"]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a training run is carried out. Raises UsageError for fsdp with `auto_micro_batch`."""
+    """How a training run is carried out, with the same outcome but for rounding.
+
+    Raises UsageError for fsdp with `auto_micro_batch`.
+    """
 
     strategy: Strategy = "ddp"
     """ddp: each process holds a copy of the model; fsdp: each process holds a shard of it."""
@@ -31,6 +34,26 @@ class RunOptions:
                 "--strategy fsdp cannot choose micro-batches by itself",
                 hint="--set optim.accumulate=N splits batches into N",
             )
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """Which of many inputs a run works on."""
+
+    skip_existing: bool = False
+    """Skip inputs with a complete result or a permanent failure; resume unfinished ones."""
+    retry_failed: bool = False
+    """Skip only inputs with a complete result."""
+    shard: str | None = None
+    """ "I/N": one of N parts of the inputs, counted from 0."""
+    watch: bool = False
+    """Whether to go on with every video that comes into the folders."""
+    settle: float = 10.0
+    """Seconds without growth after which a watched file is complete."""
+    start_time: str | None = None
+    """When videos begin: an ISO time, "file", or a csv of path,start."""
+    join: bool = False
+    """Whether files with consecutive numbers are one recording."""
 
 
 @dataclass(frozen=True)

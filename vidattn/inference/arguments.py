@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from vidattn.errors import UsageError
 from vidattn.inference.windowing import Windowing
@@ -16,6 +16,10 @@ from vidattn.timeline import Decoding
 from vidattn.timeline.decoding import Smooth
 from vidattn.weights.loading import load, load_default
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 Model = Classifier | str | Path | None
 """A classifier; what `vidattn.load` takes; or None for the default model."""
 
@@ -50,6 +54,18 @@ class Keywords(RuntimeKeywords, total=False):
     snap: bool
 
 
+class BatchKeywords(TypedDict, total=False):
+    """The fields of `BatchOptions` as keywords."""
+
+    skip_existing: bool
+    retry_failed: bool
+    shard: str | None
+    watch: bool
+    settle: float
+    start_time: str | None
+    join: bool
+
+
 def find_classifier(model: Model, frames: int | None = None) -> Classifier:
     """The classifier that an argument stands for.
 
@@ -70,14 +86,19 @@ def apply_keywords(
     given: Mapping[str, Any], windowing: Windowing, decoding: Decoding, runtime: Runtime
 ) -> tuple[Windowing, Decoding, Runtime]:
     """The settings with other values of some fields. Raises UsageError for unknown names."""
-    settings = (windowing, decoding, runtime)
-    names = [{field.name for field in fields(one)} for one in settings]
-    if unknown := [name for name in given if not any(name in known for known in names)]:
-        hint = f"there are {', '.join(Keywords.__annotations__)}, and those of the signature"
-        raise UsageError(f"no option {unknown[0]!r}", hint=hint)
-    changes = [{key: given[key] for key in given if key in known} for known in names]
-    return (
-        replace(windowing, **changes[0]),
-        replace(decoding, **changes[1]),
-        replace(runtime, **changes[2]),
+    rest = dict(given)
+    settings = (
+        take_keywords(rest, windowing),
+        take_keywords(rest, decoding),
+        take_keywords(rest, runtime),
     )
+    if rest:
+        hint = f"there are {', '.join(Keywords.__annotations__)}, and those of the signature"
+        raise UsageError(f"no option {next(iter(rest))!r}", hint=hint)
+    return settings
+
+
+def take_keywords(given: dict[str, Any], settings: T) -> T:
+    """The settings with other values of the fields that are given, which are taken out."""
+    changes = {one.name: given.pop(one.name) for one in fields(settings) if one.name in given}
+    return replace(settings, **changes)

@@ -58,7 +58,7 @@ def classify(
 
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
     wanted = replace(wanted, rois=parsers.parse_rois(roi))
-    job = BatchJob.create(videos, files, **vars(batch), areas=wanted.rois, sources=inputs)
+    job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
     models = _load(console, model, wanted, partial(require_readable, job.paths, limits))
     show = partial(terminal.print_timeline, console, count=top)
     printer = BatchPrinter(console, job, show, as_json=output.json)

@@ -77,7 +77,7 @@ def segment(
     auto = isinstance(decoding.threshold, parsers.AutoThreshold)
     more = (cuts, resume, explain, embeddings, auto, parsers.parse_rois(roi))
     wanted = SegmentOptions(windows, decoding, runtime, *more)
-    job = BatchJob.create(videos, files, **vars(batch), areas=wanted.rois, sources=inputs)
+    job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
     wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)
     printer = BatchPrinter(console, job, partial(print_timeline, console), as_json=output.json)

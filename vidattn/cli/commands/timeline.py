@@ -18,6 +18,7 @@ from vidattn.cli.model_loading import read_labels
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter, ProgressFollower
+from vidattn.config.run_options import BatchOptions
 from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.inference.batch.events import BatchEvents, Failed
 from vidattn.inference.batch.job import BatchJob
@@ -95,7 +96,7 @@ def timeline(
     unchanged = not settings and cuts is None and changes == TimelineChanges()
     if files.tables and not files.formats and unchanged and not output.json:
         return _tabulate(console, [one.path for one in saved], files)
-    job = BatchJob.create(saved, files, start_time=changes.start_time)
+    job = BatchJob.create(saved, files, BatchOptions(start_time=changes.start_time))
     show = partial(terminal.print_timeline, console, count=top)
     return _change(
         BatchPrinter(console, job, show, as_json=output.json), settings, cuts, changes, limits

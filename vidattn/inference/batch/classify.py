@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidattn.config import ViewConfig
+from vidattn.config.run_options import BatchOptions
 from vidattn.data.plan import Sampling
 from vidattn.errors import UsageError
 from vidattn.inference import stream
-from vidattn.inference.arguments import Model, find_classifier
+from vidattn.inference.arguments import BatchKeywords, Model, find_classifier
 from vidattn.inference.batch.areas import name_area, run_areas
 from vidattn.inference.batch.events import BatchEvents, Note
-from vidattn.inference.batch.inputs import Paths, find_videos
+from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import RunKey
@@ -27,6 +29,9 @@ from vidattn.models.device import Runtime
 from vidattn.timeline.pooling import Pool
 from vidattn.video import Limits, Prefetcher
 from vidattn.video.shared import SharedOpening
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # typing has it since Python 3.11
 
 HEAD = "head="
 """Prefix of a pool that names a head over windows."""
@@ -71,11 +76,9 @@ def classify_many(
     out: str | os.PathLike[str],
     *,
     formats: str | Iterable[str] = "json",
-    shard: str | None = None,
-    skip_existing: bool = False,
-    retry_failed: bool = False,
     options: ClassifyOptions = ClassifyOptions(),
     limits: Limits | None = None,
+    **keywords: Unpack[BatchKeywords],
 ) -> BatchEvents:
     """Classify many videos into files, and yield what happens; nothing is printed.
 
@@ -84,20 +87,15 @@ def classify_many(
                 case vidattn.Done(path, timeline): print(path, timeline.top(1))
                 case vidattn.Failed(path, error): print(path, error)
 
-    Paths, files and events are as of `vidattn.segment_many`.
+    Paths, files, keywords and events are as of `vidattn.segment_many`.
     """
-    notes = list[str]()
-    job = BatchJob.create(
-        find_videos(paths, notes.append),
-        OutputFiles.parse(formats, Path(out)),
-        shard=shard,
-        skip_existing=skip_existing,
-        retry_failed=retry_failed,
-        areas=options.rois,
-    )
-    yield from map(Note, notes)
+    sources, batch, notes = as_paths(paths), BatchOptions(**keywords), list[str]()
+    videos = find_videos(sources, notes.append, or_later=batch.watch)
+    files = OutputFiles.parse(formats, Path(out))
+    job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)
+    yield from map(Note, (*notes, *job.notes))
     classifier = find_classifier(classifier, options.frames)
-    with Prefetcher(limits) as opening:
+    with Prefetcher(limits, job.joined) as opening:
         yield from keep_tables(classify_inputs(job, classifier, options, opening), job)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vidattn.config.run_options import BatchOptions
 from vidattn.errors import UsageError
 from vidattn.inference.batch.inputs import VideoInput, name_results, parse_shard, select_shard
 from vidattn.inference.batch.joining import join_recordings
@@ -58,20 +59,15 @@ class BatchJob:
         cls,
         inputs: Sequence[VideoInput],
         output: OutputFiles,
+        options: BatchOptions = BatchOptions(),
         *,
-        shard: str | None = None,
-        skip_existing: bool = False,
-        retry_failed: bool = False,
         areas: Iterable[str] = (),
-        watch: bool = False,
-        settle: float = 10.0,
         sources: Iterable[str] = (),
-        start_time: str | None = None,
-        join: bool = False,
     ) -> BatchJob:
-        """The job of one shard, "I/N", and of areas with these names. Raises UsageError for a shard
-        that does not exist, and where no file could prove that a result is complete."""
-        skip = skip_existing or retry_failed or watch
+        """The job for areas with these names. Raises UsageError for a shard that does not exist,
+        and where no file could prove that a result is complete."""
+        shard, watch = options.shard, options.watch
+        skip = options.skip_existing or options.retry_failed or watch
         if skip and "json" not in output.formats:
             raise UsageError(
                 "complete results are recognized by their json files, and none are written",
@@ -83,7 +79,7 @@ class BatchJob:
                 hint="add json to -f; or merge: vidattn timeline *.json --table FILE",
             )
         notes = list[str]()
-        inputs, joined = join_recordings(inputs, notes.append) if join else (inputs, {})
+        inputs, joined = join_recordings(inputs, notes.append) if options.join else (inputs, {})
         if joined and (output.has_videos or watch):
             name = "--watch" if watch else "-f mp4 and --excerpts"
             raise UsageError(f"{name} take single files, and --join makes one of several")
@@ -94,14 +90,14 @@ class BatchJob:
                 "--watch and --shard exclude each other",
                 hint="processes that watch the same folder share its videos",
             )
-        starts = None if start_time is None else StartTimes.parse(start_time)
+        starts = StartTimes.parse(options.start_time) if options.start_time else None
         if starts is not None and starts.time is not None and (watch or len(inputs) > 1):
             raise UsageError(
                 "--start-time names one time, and there are several videos",
                 hint="give file, for the times that files state, or a csv of path,start",
             )
-        watching = (tuple(sources), settle) if watch else ((), None)
-        names, skips = name_results(inputs), (skip, retry_failed)
+        watching = (tuple(sources), options.settle) if watch else ((), None)
+        names, skips = name_results(inputs), (skip, options.retry_failed)
         rest = (tuple(areas), joined, starts, *watching, tuple(notes))
         return cls(paths, names, output, *skips, *rest)
 

@@ -10,10 +10,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidattn.config.run_options import BatchOptions
 from vidattn.data.embeddings import make_embeddings, save_embeddings
 from vidattn.errors import TRANSIENT, InputError, UsageError, VideoError
 from vidattn.inference import stream
-from vidattn.inference.arguments import Keywords, Model, apply_keywords, find_classifier
+from vidattn.inference.arguments import (
+    BatchKeywords,
+    Keywords,
+    Model,
+    apply_keywords,
+    find_classifier,
+    take_keywords,
+)
 from vidattn.inference.batch.areas import name_area, run_areas
 from vidattn.inference.batch.events import STOPS, BatchEvent, BatchEvents, Note, ProgressStep
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
@@ -116,6 +124,16 @@ class SegmentOptions:
         }
 
 
+class SegmentKeywords(Keywords, BatchKeywords, total=False):
+    """The fields of `SegmentOptions` that are not in its `windowing`, and those of all settings."""
+
+    decoding: Decoding
+    runtime: Runtime
+    explain: bool
+    embeddings: bool
+    rois: Mapping[str, str]
+
+
 def segment_many(
     paths: Paths,
     classifier: Model,
@@ -123,20 +141,8 @@ def segment_many(
     *,
     formats: str | Iterable[str] = "json",
     excerpts: str | os.PathLike[str] | None = None,
-    shard: str | None = None,
-    skip_existing: bool = False,
-    retry_failed: bool = False,
-    decoding: Decoding = Decoding(),
-    runtime: Runtime = Runtime(),
     limits: Limits | None = None,
-    explain: bool = False,
-    embeddings: bool = False,
-    rois: Mapping[str, str] | None = None,
-    watch: bool = False,
-    settle: float = 10.0,
-    start_time: str | None = None,
-    join: bool = False,
-    **keywords: Unpack[Keywords],
+    **keywords: Unpack[SegmentKeywords],
 ) -> BatchEvents:
     """Segment many videos into files, and yield what happens; nothing is printed.
 
@@ -145,31 +151,21 @@ def segment_many(
 
     paths: a file, folder or pattern, or several (`vidattn.inference.batch.inputs.find_videos`).
     Each video gets files in `out`, of formats such as "json,srt,html,mp4" or a list of them; table:
-    one table.csv for all. skip_existing: skips inputs with a complete result of the same model and
-    settings, and resumes interrupted ones. retry_failed: the same, and retries inputs that failed.
-    shard: "I/N", for one of N machines. rois: areas of the picture, "X,Y,W,H" by name, each with
-    results of its own from one decode. watch: goes on with every video that comes into the folders,
-    once it has not grown for `settle` seconds, until the generator is closed. start_time: when
-    videos begin, as of `StartTimes.parse`. join: the files of a recording that was split are one
-    video. The rest is as of `vidattn.segment`; the events are those of `BatchRunner.run`.
+    one table.csv for all. keywords: those of `vidattn.segment`; fields of `BatchOptions`, such as
+    skip_existing=, shard= and watch=, which goes on until the generator is closed; of
+    `SegmentOptions`, such as explain=, and rois=, areas of the picture by name, "X,Y,W,H", each
+    with results of its own from one decode. The events are those of `BatchRunner.run`.
     """
-    sources, notes, rois = as_paths(paths), list[str](), rois or {}
-    folder = None if excerpts is None else Path(excerpts)
-    job = BatchJob.create(
-        find_videos(sources, notes.append, or_later=watch),
-        OutputFiles.parse(formats, Path(out), excerpts=folder),
-        shard=shard,
-        skip_existing=skip_existing,
-        retry_failed=retry_failed,
-        areas=rois,
-        watch=watch,
-        settle=settle,
-        sources=sources,
-        start_time=start_time,
-        join=join,
+    sources, given = as_paths(paths), dict[str, Any](keywords)
+    batch, options = take_keywords(given, BatchOptions()), take_keywords(given, SegmentOptions())
+    windowing, decoding, runtime = apply_keywords(
+        given, options.windowing, options.decoding, options.runtime
     )
-    settings = apply_keywords(keywords, Windowing(), decoding, runtime)
-    options = SegmentOptions(*settings, explain=explain, embeddings=embeddings, rois=rois)
+    options = replace(options, windowing=windowing, decoding=decoding, runtime=runtime)
+    folder, notes = None if excerpts is None else Path(excerpts), list[str]()
+    videos = find_videos(sources, notes.append, or_later=batch.watch)
+    files = OutputFiles.parse(formats, Path(out), excerpts=folder)
+    job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)
     classifier = find_classifier(classifier, options.windowing.frames)
     yield from map(Note, (*notes, *job.notes))
     with Prefetcher(limits, job.joined) as opening:
