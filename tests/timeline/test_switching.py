@@ -79,10 +79,12 @@ def test_a_window_that_repeats_another_changes_nothing(seed: int) -> None:
 
 @pytest.mark.parametrize("stride", [1.0, 0.5, 0.25])
 @pytest.mark.parametrize("edge", [9.0, 9.2, 9.5, 9.7])
-def test_a_boundary_within_a_window_is_found_to_half_a_stride(stride: float, edge: float) -> None:
+def test_a_boundary_within_a_window_is_found_to_a_sixth_of_a_stride(
+    stride: float, edge: float
+) -> None:
     rows = shot(0, stride, 1.0, edge, 20.0)
     (time,) = changes(path_of(rows, stride))
-    assert abs(time - edge) <= stride / 2 + 1e-3
+    assert abs(time - edge) <= stride / 6 + 1e-3
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -180,6 +182,14 @@ def test_labels_change_at_cuts_in_a_video_that_changes_there() -> None:
     assert model.posteriors(path)[18, 1] > known[18, 1]
 
 
+def test_windows_with_a_cut_inside_say_little_of_both_shots() -> None:
+    rows = scores([0] * 17 + [2] * 3 + [1] * 3 + [2] * 3 + [0] * 17, 0.9)
+    spans = windows(len(rows), 0.25)  # of a second, three of which lie between the cuts
+    path = PathModel(spans, rows, cut_cells(spans), cuts=(5.0, 6.5)).path()
+    assert changes(path) == [5.0, 6.5]
+    assert set(path.labels.tolist()) == {0, 1}
+
+
 def test_cuts_alone_change_no_label() -> None:
     rows = scores([0] * 40, 0.6)
     rows[20] = [0.3, 0.4, 0.3]
@@ -212,6 +222,7 @@ def test_boundaries_of_a_constant_rate_lie_at_the_start_of_a_frame() -> None:
     assert first.window.stop == second.window.start
     assert first.end_frame == second.start_frame == round(first.window.stop * 24)
     assert abs(first.window.stop * 24 - first.end_frame) < 0.02
+    assert abs(first.window.stop - 9.3) < 0.1
     assert Timeline.from_json(timeline.to_json()).segments == timeline.segments
 
 

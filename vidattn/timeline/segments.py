@@ -8,7 +8,7 @@ half-open and never overlap; time without windows, or unreadable, belongs to non
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +20,7 @@ from vidattn.timeline.merging import LabelRuns, absorb_short, merge_gaps
 from vidattn.types import Window
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 BACKGROUND = "background"
 """The label of time in which no label reaches the threshold; its `label_id` is None."""
@@ -146,13 +147,19 @@ def fuse_scores(
     return rows
 
 
-def average_rows(windows: Sequence[Window], values: Floats, cells: Sequence[Window]) -> Floats:
+def average_rows(
+    windows: Sequence[Window],
+    values: Floats,
+    cells: Sequence[Window],
+    trust: Callable[[Indices, Indices], Floats] | None = None,
+) -> Floats:
     """The weighted mean [cells, K] of the rows [N, K] of all windows that overlap each cell.
 
     The weight is the area above the cell of a triangle over the window, highest at its center: a
     model knows the middle of a window best.
 
-    windows: sorted; cells: sorted, each overlapping some window.
+    windows: sorted; cells: sorted, each overlapping some window. trust: another factor of the
+    weight, above 0, of some windows for as many cells, given by their indices.
     """
     starts, stops = _ends(cells)
     begins, ends = _ends(windows)
@@ -169,6 +176,8 @@ def average_rows(windows: Sequence[Window], values: Floats, cells: Sequence[Wind
         window, cell = _pair_up(near, first[near].clip(low), after[near].clip(max=high))
         ends_of = begins[window], ends[window]
         area = (_area(ends_of, stops[cell]) - _area(ends_of, starts[cell]))[:, None]
+        if trust is not None:
+            area *= trust(window, cell)[:, None]
         at = np.searchsorted(cell, np.arange(low, high))
         rows[low:high] = np.add.reduceat(area * values[window], at) / np.add.reduceat(area, at)
     return rows
@@ -178,9 +187,7 @@ def _ends(windows: Sequence[Window]) -> tuple[Floats, Floats]:
     return np.array([w.start for w in windows]), np.array([w.stop for w in windows])
 
 
-def _pair_up(
-    windows: NDArray[np.int64], first: NDArray[np.int64], after: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pair_up(windows: Indices, first: Indices, after: Indices) -> tuple[Indices, Indices]:
     """Every window with every cell in [first, after), in the order of the cells."""
     counts = after - first
     cells = np.arange(counts.sum()) + (first - np.cumsum(counts) + counts).repeat(counts)

@@ -9,7 +9,8 @@ shorter cannot be told from noise. The model learns the cost from the scores the
 the switches of its own answer until that stays the same. Where shot cuts are known, the nearest
 boundary between two cells moves to each, and a switch there has a cost of its own, learned in the
 same way: videos whose labels change at their cuts are divided there, and others are not. A label
-that begins at a cut may be short.
+that begins at a cut may be short. A window with a cut inside shows two things, and one of its own:
+of the windows around a moment, each speaks the less for it the less it shows of the same shot.
 Each boundary elsewhere moves to the moment at which the evidence turns, between two frames. Last,
 the same model says how probable each label is at each moment, whatever the path: this is the
 confidence of segments.
@@ -28,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.timeline.decoding import LEAST, Labels, most_likely_path
-from vidattn.timeline.segments import Segment, average_rows
+from vidattn.timeline.segments import Indices, Segment, average_rows
 from vidattn.types import Window
 
 Floats = NDArray[np.float64]
@@ -41,9 +42,12 @@ LEAST_COST = 0.5
 ROUNDS = 6
 """Rounds in which the cost of a switch is learned, at most; two or three are usual."""
 USUAL_SWITCHES, USUAL_CHANCES = 4, 12
-"""What learning takes for granted: so many switches in so many windows, or at so many cuts."""
+"""What learning takes for granted: so many switches in so many windows; where shot cuts are known,
+half of that, and as much at cuts."""
 BLIND = 0.75
 """Windows after a switch in which another one could hardly be seen: no chances of one."""
+OTHER_SHOT = 1e-3
+"""How much a window weighs in a shot of which it shows nothing, beside one that lies in it."""
 POSITIONS = 16
 """Places between two cells that a boundary may move to."""
 
@@ -66,18 +70,27 @@ class _Evidence:
 
     def __init__(self, windows: Sequence[Window], scores: NDArray[np.floating]) -> None:
         edges = np.array([(w.start, w.stop) for w in windows], dtype=np.float64)
-        self.scores, self.centers = scores, edges.mean(axis=1)
+        self.scores, self.edges, self.centers = scores, edges, edges.mean(axis=1)
         self.span = float(np.median(edges[:, 1] - edges[:, 0]))
         strides = np.diff(np.unique(edges[:, 0]))
         self.stride = min(float(np.median(strides)), self.span) if len(strides) else self.span
         self.reach = np.maximum((edges[:, 1] - edges[:, 0]) / 2, REACH * self.stride)
 
-    def of_cells(self, cells: Sequence[Window]) -> Floats:
-        """Log-evidence [cells, K], up to a constant in each row."""
+    def of_cells(self, cells: Sequence[Window], at_cut: NDArray[np.bool_]) -> Floats:
+        """Log-evidence [cells, K], up to a constant in each row. at_cut: cells at a cut."""
         ends = zip(self.centers - self.reach, self.centers + self.reach, strict=True)
         wide = [Window(float(start), float(stop)) for start, stop in ends]
         logs = np.log(np.maximum(self.scores, LEAST), dtype=np.float64)
-        rows = average_rows(wide, logs, cells)
+        shot = np.cumsum(at_cut)
+        cuts = [cells[i].start for i in np.flatnonzero(at_cut).tolist()]
+        begins, stops = np.array([-math.inf, *cuts]), np.array([*cuts, math.inf])
+
+        def trust(window: Indices, cell: Indices) -> Floats:
+            start, stop = self.edges[window].T
+            seen = np.minimum(stop, stops[shot[cell]]) - np.maximum(start, begins[shot[cell]])
+            return np.asarray((np.maximum(seen, 0) / (stop - start)) ** 2 + OTHER_SHOT)
+
+        rows = average_rows(wide, logs, cells, trust if cuts else None)
         rows *= np.array([cell.duration / self.span for cell in cells])[:, None]
         return rows
 
@@ -115,7 +128,7 @@ class PathModel:
         self._windows, self._fps = _Evidence(windows, scores), fps
         self._cells, self._at_cut = _meet_cuts(cells, cuts)
         self._apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
-        self._blocks = np.split(self._windows.of_cells(self._cells), self._apart)
+        self._blocks = np.split(self._windows.of_cells(self._cells, self._at_cut), self._apart)
         self._lengths = np.array([cell.duration for cell in self._cells]) / self._windows.span
         blocks = np.split(np.arange(len(cells)), self._apart)
         self._ready = [self._ready_rows(int(rows[0]), int(rows[-1]) + 1) for rows in blocks]
@@ -215,7 +228,9 @@ def label_posteriors(evidence: Floats, cost: float | Floats, lengths: Floats) ->
 
 def _costs_of(switches: NDArray[np.int64], chances: Floats, labels: int) -> Floats:
     """The log-odds of staying against going to one of the other labels, at each chance to."""
-    share = np.minimum((switches + USUAL_SWITCHES) / (chances + USUAL_CHANCES), 0.9)
+    usual = 0.5 if chances[1] else 1.0
+    share = (switches + usual * USUAL_SWITCHES) / (chances + usual * USUAL_CHANCES)
+    share = np.minimum(share, 0.9)
     return np.maximum(np.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
 
 
