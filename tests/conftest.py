@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.utils.data._utils
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from tests import processes
 from tests.helpers import Run, write_video
@@ -28,6 +30,10 @@ from vidattn.models.timesformer import TimeSformer
 from vidattn.video import ProcessPool
 from vidattn.video.process.child import WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
+
+# torch looks every five seconds whether the workers of a loader live.
+torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
+_MultiProcessingDataLoaderIter._try_get_data.__defaults__ = (0.2,)
 
 
 @pytest.fixture(scope="session")

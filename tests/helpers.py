@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+import pytest
 import torch
 
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
@@ -18,6 +19,11 @@ from vidattn.timeline import Timeline
 from vidattn.types import Window
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def mostly_slow(cases: Iterable[Any], *quick: Any) -> list[Any]:
+    """The cases of a test as parameters: these always run, the others are slow."""
+    return [c if c in quick else pytest.param(c, marks=pytest.mark.slow) for c in cases]
 
 
 def encode_video(

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import Run, write_video
 from vidattn.evaluation import benchmark
+from vidattn.models import flops
+
+COUNTED = {
+    "count_parameters": cache(benchmark.count_parameters),
+    "count_macs": cache(flops.count_macs),
+}
 
 
-def test_all_counts_the_models_of_the_paper_and_runs_nothing(vidattn: Run) -> None:
-    done = vidattn("bench", "--model", "all")
+@pytest.fixture(autouse=True)
+def _counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tests print the same counts, which take seconds."""
+    for module, name in ((benchmark, "count_parameters"), (flops, "count_macs")):
+        monkeypatch.setattr(module, name, COUNTED[name])
+
+
+def test_all_counts_the_models_of_the_paper_and_runs_nothing(quick: Run) -> None:
+    done = quick("bench", "--model", "all")
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "divided 8 x 224 3 121.4 M 121.4 0.59 0.59 78.0 59.5" in rows
     assert "divided, L 96 x 224 3 121.5 M 7.14 7.14 80.7 62.3" in rows

@@ -214,7 +214,7 @@ def test_many_missing_videos_are_serious(root: Path, originals: list[Path], tmp_
 
 def test_numbers_of_another_class_list_are_noticed(root: Path, originals: list[Path]) -> None:
     names = load_labels("k400")
-    for split, original in zip(("train", "val"), originals, strict=False):
+    for split, original in zip(("train", "val"), originals[:2], strict=True):
         folder = root / "k" / split / "zumba"
         folder.mkdir(parents=True)
         shutil.copy(original, folder / "a.mp4")

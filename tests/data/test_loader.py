@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 from torch.utils.data import Dataset, get_worker_info
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from vidattn.data.loader import load_in_order
 from vidattn.errors import DataError, VideoError
-
-
-@pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch looks every five seconds whether its workers live."""
-    asked = _MultiProcessingDataLoaderIter._try_get_data
-    monkeypatch.setattr(asked, "__defaults__", (0.1,))
 
 
 class Numbers(Dataset[int]):

@@ -32,8 +32,8 @@ TINY = Recipe(
     name="tiny",
     model=TimeSformerConfig(classes=10, frames=8, size=48, patch=12, width=16, depth=1, heads=2),
     clip=CLIP,
-    optim=OptimConfig(batch_size=20, epochs=2),
-    data=DataConfig("motion", clips_per_epoch=40, min_difficulty=0.2, curriculum=0.5),
+    optim=OptimConfig(batch_size=8, epochs=2),
+    data=DataConfig("motion", clips_per_epoch=16, min_difficulty=0.2, curriculum=0.5),
 )
 
 
@@ -143,10 +143,10 @@ def test_a_batch_depends_on_its_number_alone() -> None:
 
 def test_a_batch_has_the_shapes_a_model_wants() -> None:
     batch = MotionSamples(TINY)[0]
-    assert batch.clips.shape == (20, 3, 8, 48, 48)
+    assert batch.clips.shape == (8, 3, 8, 48, 48)
     assert batch.clips.dtype == torch.float32
     assert batch.flow is not None
-    assert batch.flow.shape == (20, 7, 4, 4, 2)
+    assert batch.flow.shape == (8, 7, 4, 4, 2)
     assert torch.isfinite(batch.clips).all()
 
 
@@ -156,10 +156,10 @@ def test_difficulty_rises_to_one() -> None:
 
 
 def test_validation_clips_are_balanced_and_repeat() -> None:
-    first = list(validation_samples(CLIP, 40, batch_size=15))
+    first = list(validation_samples(CLIP, 20, batch_size=15))
     labels = torch.cat([b.labels for b in first])
-    assert torch.bincount(labels).tolist() == [4] * 10
-    again = next(validation_samples(CLIP, 40, batch_size=15))
+    assert torch.bincount(labels).tolist() == [2] * 10
+    again = next(validation_samples(CLIP, 20, batch_size=15))
     assert torch.equal(first[0].clips, again.clips)
 
 

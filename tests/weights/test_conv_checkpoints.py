@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers import mostly_slow
 from tests.models.builders import make, noise
 from tests.models.test_conv import CONV2D, CONV3D, SMALL
 from vidattn import weights
@@ -37,6 +38,7 @@ FILES: dict[str, ModelConfig] = {
     "stm": replace(SMALL["stm"], frames=16, size=224),
     "blvnet": replace(SMALL["blvnet"], frames=16, size=224),
 }
+RECOGNIZED = ("pyslowfast-slowfast", "pytorchvideo-x3d", "mmaction2-i3d", "tsm-nl", "tea", "blvnet")
 
 
 def write(path: Path, layout: str, model: Model) -> dict[str, Tensor]:
@@ -59,7 +61,7 @@ def make_for(layout: str) -> Model:
     return model
 
 
-@pytest.mark.parametrize("layout", FILES)
+@pytest.mark.parametrize("layout", mostly_slow(FILES, *RECOGNIZED))
 @torch.no_grad()
 def test_files_of_every_layout_are_recognized_and_give_the_same_logits(
     layout: str, tmp_path: Path

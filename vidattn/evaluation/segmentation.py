@@ -103,12 +103,9 @@ def _closest(source: str, truths: Sequence[AnnotatedVideo], candidates: Sequence
     """The candidate whose last folders are those of `source`."""
 
     def alike(number: int) -> int:
-        pairs = zip(
-            reversed(PurePath(source).parent.parts),
-            reversed(PurePath(truths[number].name).parent.parts),
-            strict=False,
-        )
-        return next((i for i, (a, b) in enumerate(pairs) if a != b), 99)
+        names = (source, truths[number].name)
+        own, other = (PurePath(name).parent.parts[::-1] for name in names)
+        return next((i for i in range(min(len(own), len(other))) if own[i] != other[i]), 99)
 
     ranked = sorted(candidates, key=lambda number: (-alike(number), number))
     if len(ranked) > 1 and alike(ranked[0]) == alike(ranked[1]):

@@ -11,6 +11,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,7 +187,7 @@ def _read_table(path: Path, notes: list[str]) -> Iterator[annotation.AnnotatedVi
     videos: dict[str, list[dict[str, str]]] = {}
     sources: dict[str, set[str]] = {}
     for cells in rows:
-        row = dict(zip(names, cells, strict=False))
+        row = dict(zip_longest(names, cells[: len(names)], fillvalue=""))
         if not row.get("behavior"):
             continue
         video = row.get(media) or ""

@@ -61,7 +61,8 @@ def _require_vocabulary(dataset: NamedDataset, labels: Sequence[str]) -> None:
     found = ["+".join(map(str, dive)) for dive in plain] if isinstance(plain, list) else []
     if found == list(labels):
         return
-    place = next((i for i, (a, b) in enumerate(zip(found, labels, strict=False)) if a != b), 0)
+    shared = enumerate(found[: len(labels)])
+    place = next((i for i, name in shared if name != labels[i]), 0)
     raise DataError(
         f"{path}: is not the vocabulary of Diving-48 V2: {len(found)} classes, number {place} is "
         f"{found[place] if found else 'missing'}, expected {labels[place]}",

@@ -59,6 +59,6 @@ def _require_numbers(dataset: NamedDataset, labels: Sequence[str]) -> None:
     path = dataset.find_file(("classInd.txt", "classind.txt"), FOLDERS)
     lines = read_lines(path) if path else []
     expected = [f"{number} {normalize_label(label)}" for number, label in enumerate(labels, 1)]
-    for (line, text), wanted in zip(lines, expected, strict=False):
+    for (line, text), wanted in zip(lines[: len(expected)], expected[: len(lines)], strict=True):
         if normalize_label(text) != wanted:
             raise DataError(f"{path}: line {line} is {text!r}, expected {wanted!r}")
