@@ -56,6 +56,7 @@ LARGE: dict[str, tuple[str, ModelConfig]] = {
     "tsm_r50": ("tsm", FRAMES),
     "tea_r50": ("tea", replace(FRAMES, net="tea")),
     "stm_r50": ("stm", replace(FRAMES, net="stm", frames=4)),
+    "msnet_r50": ("msnet", replace(FRAMES, net="msnet", frames=4)),
     "blvnet_tam_50": ("blvnet", BigLittleConfig(10, 8)),
     "mm_tsm_r50": ("mmaction2-tsm", FRAMES),
     "tsm_r50_nl": ("tsm-nl", replace(FRAMES, non_local=True)),

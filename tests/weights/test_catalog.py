@@ -82,17 +82,19 @@ def test_copies_of_the_same_weights_follow_one_another() -> None:
     ]
 
 
-# Frames, step in seconds, short side and crop of a clip, and the size of the network's head.
+# Frames, step in seconds, short side and crop of a clip, the size of the network's head, and views.
 NETWORKS = {
-    "x3d-s-k400": ("pytorchvideo-x3d", 13, 6 / 30, 182, 182, 160),
-    "x3d-xs-k400-fair": ("pyslowfast-x3d", 4, 12 / 30, 182, 182, 160),
+    "x3d-s-k400": ("pytorchvideo-x3d", 13, 6 / 30, 182, 182, 160, "3x10"),
+    "x3d-xs-k400-fair": ("pyslowfast-x3d", 4, 12 / 30, 182, 182, 160, "3x10"),
+    "tsm-k400": ("tsm", 8, 10 / 8, 256, 224, 224, "1x1"),
 }
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_gets_what_its_file_does_not_hold(name: str) -> None:
-    layout, frames, step, short_side, crop, size = NETWORKS[name]
+    layout, frames, step, short_side, crop, size, views = NETWORKS[name]
     entry = CATALOG[name]
+    assert entry.views == views
     path = download.cache_path(entry.location)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = dict(LAYOUTS.values())[layout]
@@ -104,7 +106,19 @@ def test_a_network_gets_what_its_file_does_not_hold(name: str) -> None:
     assert clip.step_seconds == pytest.approx(step)
     assert (classifier.model.config.frames, classifier.model.config.size) == (frames, size)
     assert classifier.labels == labels.load_labels("k400")
-    assert classifier.card.license == "Apache-2.0"
+    over_frames = layout == "tsm"
+    assert classifier.card.license == ("MIT" if over_frames else "Apache-2.0")
+    assert classifier.averaging == ("logit" if over_frames else "probability")
+    assert clip.mean == ((0.485, 0.456, 0.406) if over_frames else (0.45, 0.45, 0.45))
+
+
+def test_the_tests_of_tsm_look_at_the_whole_of_dense_clips_and_of_something() -> None:
+    shown = {name: (CATALOG[name].size, CATALOG[name].views) for name in CATALOG if "tsm" in name}
+    assert shown == {
+        **dict.fromkeys(("tsm-k400", "tsm-16-k400"), (224, "1x1")),
+        **dict.fromkeys(("tsm-dense-k400", "tsm-nl-k400"), (256, "3x10")),
+        **dict.fromkeys(("tsm-ssv2", "tsm-16-ssv2"), (256, "3x2")),
+    }
 
 
 def test_the_bundled_model_is_what_the_catalog_says() -> None:

@@ -76,6 +76,11 @@ def test_files_of_every_layout_are_recognized_and_give_the_same_logits(
     assert any("assumed" in note for note in classifier.card.notes)
 
 
+def test_the_head_of_msnet_has_an_axis_more_and_its_bias_has_not() -> None:
+    state = TABLES["msnet"].from_ours(make_for("msnet").state_dict())
+    assert (state["new_fc.weight"].shape, state["new_fc.bias"].shape) == ((5, 1024, 1), (5,))
+
+
 def test_a_missing_layer_is_named_as_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     state = write(path, "pyslowfast-i3d", make_for("pyslowfast-i3d"))

@@ -4,7 +4,7 @@
 Every net is a ResNet-50 that scores each frame; what differs is the block, by a table. The clip's
 logits are the mean of its frames'.
 
-All but MSNet equal the code of their authors; of MSNet the motion module does, the whole does not.
+All equal the code of their authors.
 """
 
 from __future__ import annotations
@@ -64,17 +64,15 @@ class TimeConv(nn.Conv1d):
         return rearrange(y, "(b h w) c t -> (b t) c h w", h=h, w=w)
 
 
-def shift_channels(x: Tensor, frames: int, *, back_first: bool = False) -> Tensor:
+def shift_channels(x: Tensor, frames: int) -> Tensor:
     """x: [B T, C, H, W]. An eighth of the channels from the next frame, an eighth from the one
-    before, zero outside the clip. back_first: the first of them from the frame before."""
+    before, zero outside the clip."""
     clips = rearrange(x, "(b t) c h w -> b t c h w", t=frames)
     fold = x.shape[1] // SHIFTED
-    first, second, rest = clips[:, :, :fold], clips[:, :, fold : 2 * fold], clips[:, :, 2 * fold :]
-    ahead, back = (second, first) if back_first else (first, second)
-    ahead = F.pad(ahead[:, 1:], (0, 0, 0, 0, 0, 0, 0, 1))
-    back = F.pad(back[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0))
-    shifted = (back, ahead) if back_first else (ahead, back)
-    return rearrange(torch.cat([*shifted, rest], dim=2), "b t c h w -> (b t) c h w")
+    ahead = F.pad(clips[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1))
+    back = F.pad(clips[:, :-1, fold : 2 * fold], (0, 0, 0, 0, 0, 0, 1, 0))
+    kept = clips[:, :, 2 * fold :]
+    return rearrange(torch.cat([ahead, back, kept], dim=2), "b t c h w -> (b t) c h w")
 
 
 def change_to_next(now: Tensor, transformed: Tensor, frames: int) -> Tensor:
@@ -118,19 +116,11 @@ class Bottleneck2d(nn.Module):
 
 
 class ShiftBlock(Bottleneck2d):
-    """TSM: some channels come from the frames before and behind."""
+    """TSM and MSNet: some channels come from the frames before and behind."""
 
     def mix(self, x: Tensor, frames: int) -> Tensor:
         """x: [B T, C, H, W]; same shape."""
         return shift_channels(x, frames)
-
-
-class BackShiftBlock(Bottleneck2d):
-    """MSNet's shift: as TSM's, with the two directions swapped (tsm_util.py of its code)."""
-
-    def mix(self, x: Tensor, frames: int) -> Tensor:
-        """x: [B T, C, H, W]; same shape."""
-        return shift_channels(x, frames, back_first=True)
 
 
 class MotionBlock(Bottleneck2d):
@@ -245,7 +235,7 @@ NETS = {
     "tsm": Net2d(ShiftBlock),
     "stm": Net2d(MotionBlock),
     "tea": Net2d(ExciteBlock),
-    "msnet": Net2d(BackShiftBlock, squeeze=True),
+    "msnet": Net2d(ShiftBlock, squeeze=True),
 }
 NON_LOCAL = ((1, 0), (1, 2), (2, 0), (2, 2), (2, 4))
 """Stage and block, from 0, behind which a non-local block follows (official code of TSM)."""

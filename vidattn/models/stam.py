@@ -6,6 +6,7 @@ within frames only below the top, and a post-norm transformer over time with ReL
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 import torch
@@ -78,11 +79,9 @@ class TimeLayer(nn.TransformerEncoderLayer):
         return out
 
 
-class OverTime(nn.Module):
-    """A transformer over tokens of frames, [B, T, D], which `encode_frames` of subclasses makes.
-
-    They call `add_time` behind their own parts.
-    """
+class OverTime(nn.Module, ABC):
+    """A transformer over tokens of frames, [B, T, D], from the image model of a subclass, which
+    calls `add_time` behind its own parts."""
 
     time_cls: nn.Parameter
     time_cls_pos: nn.Parameter
@@ -103,9 +102,9 @@ class OverTime(nn.Module):
         )
         self.head = nn.Linear(width, config.classes)
 
+    @abstractmethod
     def encode_frames(self, frames: Tensor) -> Tensor:
         """frames: float [N, 3, H, W]. Returns tokens [N, D]."""
-        raise NotImplementedError
 
     def add_class_token(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """tokens: [B, T, D]. Returns the input of the transformer over time: class token [B, D] and

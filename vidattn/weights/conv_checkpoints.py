@@ -36,7 +36,6 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GRAY = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 MMACTION = (123.675 / 255, 116.28 / 255, 103.53 / 255), (58.395 / 255, 57.12 / 255, 57.375 / 255)
 SSV2 = 174
-UNPROVEN = "its motion module agrees with the authors' code, its scores as a whole do not"
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,6 @@ class Source:
     averaging: Averaging
     changes: Mapping[str, Any]
     """Settings of the network that differ from the official code's."""
-    caution: str = ""
-    """What a user should know, a sentence."""
 
 
 PYSLOWFAST = Source("PySlowFast", "Apache-2.0", GRAY, "probability", {})
@@ -75,7 +72,7 @@ SOURCES = {
     ),
     "tsm": Source("TSM", "MIT", IMAGENET, "logit", {}),
     "tsm-nl": Source("TSM", "MIT", IMAGENET, "logit", {"non_local": True}),
-    "msnet": Source("MotionSqueeze", "BSD-2-Clause", IMAGENET, "logit", {}, UNPROVEN),
+    "msnet": Source("MotionSqueeze", "BSD-2-Clause", IMAGENET, "logit", {}),
     "tea": Source("TEA", "", IMAGENET, "logit", {}),
     "stm": Source("STM", "", IMAGENET, "logit", {}),
     "blvnet": Source("bLVNet-TAM", "Apache-2.0", IMAGENET, "logit", {}),
@@ -103,7 +100,7 @@ def load_convolutional(state: Mapping[str, Tensor], name: str, path: Path) -> Cl
         name=path.stem,
         license=source.license,
         source=f"{path.name}, a checkpoint of {source.title}",
-        notes=tuple(n for n in (note, assumed, source.caution) if n),
+        notes=tuple(n for n in (note, assumed) if n),
     )
     return Classifier(model, clip, names, source.averaging, card)
 

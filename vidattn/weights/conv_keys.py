@@ -27,7 +27,7 @@ class Layout:
 
     A rule is a pattern of our name of a layer, and its name there: {0}, {1}, ... are the groups of
     the pattern, {0+1} is one more, and ":3" at the end stands for three axes of length 1 that its
-    tensor has more than ours.
+    tensor has more than ours, unless it is a bias.
     """
 
     rules: Rules
@@ -48,7 +48,7 @@ class Layout:
         for pattern, template in self.rules:
             if found := re.fullmatch(pattern, layer):
                 name, _, axes = template.partition(":")
-                return _fill(name, found.groups()) + end, int(axes or 0)
+                return _fill(name, found.groups()) + end, 0 if value == "bias" else int(axes or 0)
         raise WeightsError(f"no layer of this layout corresponds to {layer}")
 
     def lacks(self, ours: str) -> bool:
