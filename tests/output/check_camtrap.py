@@ -2,11 +2,14 @@
 
 To be run by a Python that has frictionless. The schemas of the standard lie on the network; the
 rules here are those of Camtrap DP 1.0 for the columns that vidattn fills, in the words of Table
-Schema: types, formats, what is required, unique, or one of a few values, and foreign keys.
+Schema: types, formats, what is required, unique, or one of a few values, and foreign keys. Where
+trap-schema is installed, which has every column of 1.0.2, it must load the package as well.
 """
 
+import importlib.util
 import json
 import sys
+import warnings
 from pathlib import Path
 
 from frictionless import Package, Resource
@@ -83,4 +86,13 @@ for resource in document["resources"]:
 report = Package(name=document["name"], resources=resources, basepath=str(folder)).validate()
 errors += [error.message for task in report.tasks for error in task.errors]
 errors += [error.message for error in report.errors]
+if importlib.util.find_spec("trap_schema"):
+    import trap_schema
+
+    warnings.simplefilter("error")  # a column too many or too few is a warning
+    for table in ("DeploymentsTable", "MediaTable", "ObservationsTable", "DataPackage"):
+        try:
+            getattr(trap_schema, table).load(folder)
+        except (ValueError, Warning) as error:
+            errors.append(f"{table}: {error}")
 sys.stdout.write(json.dumps(errors))

@@ -71,7 +71,7 @@ def test_a_package_has_deployments_media_and_observations(
     assert media[0] == {
         "mediaID": "traps/site-a/a.mp4",
         "deploymentID": "site-a",
-        "timestamp": "2024-05-01T22:00:00+0200",
+        "timestamp": "2024-05-01T22:00:00+02:00",
         "filePath": "traps/site-a/a.mp4",
         "filePublic": "false",
         "fileName": "a.mp4",
@@ -81,8 +81,8 @@ def test_a_package_has_deployments_media_and_observations(
         "observationID": "traps/site-a/a.mp4:2",
         "deploymentID": "site-a",
         "mediaID": "traps/site-a/a.mp4",
-        "eventStart": "2024-05-01T22:00:02+0200",
-        "eventEnd": "2024-05-01T22:00:04+0200",
+        "eventStart": "2024-05-01T22:00:02+02:00",
+        "eventEnd": "2024-05-01T22:00:04+02:00",
         "observationLevel": "media",
         "observationType": "blank",
         "classificationMethod": "machine",
@@ -178,4 +178,4 @@ def test_frictionless_finds_the_package_valid(package: RunPackage, tmp_path: Pat
     assert errors() == []
     text = (tmp_path / "p" / "observations.csv").read_text()
     (tmp_path / "p" / "observations.csv").write_text(text.replace(",blank,", ",nothing,", 1))
-    assert len(errors()) == 1
+    assert errors()

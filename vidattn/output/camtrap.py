@@ -50,7 +50,6 @@ TYPES = ("animal", "human", "vehicle", "blank", "unknown", "unclassified")
 WORDS = {"empty": "blank", "person": "human", "people": "human", "car": "vehicle"}
 """Labels that mean one of TYPES."""
 SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]{2,}( [a-z]{2,})?")
-SECOND = "%Y-%m-%dT%H:%M:%S%z"
 Row = dict[str, str]
 Rows = list[Row]
 Document = Mapping[str, Any]
@@ -109,7 +108,7 @@ class CamtrapPackage:
         ids = {"mediaID": path, "deploymentID": self._find_deployment(source)}
         media = {
             **ids,
-            "timestamp": start.strftime(SECOND),
+            "timestamp": _iso(start),
             "filePath": path.lstrip("~."),
             "filePublic": "false",
             "fileName": PurePath(path).name,
@@ -169,8 +168,8 @@ class CamtrapPackage:
     def _observation(self, source: str, segment: Document, offset: float, start: datetime) -> Row:
         low, high = (segment[end] + offset for end in ("start", "end"))
         row = {
-            "eventStart": (start + timedelta(seconds=math.floor(low))).strftime(SECOND),
-            "eventEnd": (start + timedelta(seconds=math.ceil(high))).strftime(SECOND),
+            "eventStart": _iso(start + timedelta(seconds=math.floor(low))),
+            "eventEnd": _iso(start + timedelta(seconds=math.ceil(high))),
             "observationLevel": "media",
             **self._meaning(source, segment),
             "classificationMethod": "machine",
@@ -244,7 +243,12 @@ def _second(text: str) -> str:
     moment = parse_time(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset from UTC, such as Z or +02:00")
-    return moment.strftime(SECOND)
+    return _iso(moment)
+
+
+def _iso(moment: datetime) -> str:
+    """To the second, with Z for UTC."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _spatial(deployments: Sequence[Mapping[str, str]]) -> dict[str, Any]:
