@@ -52,6 +52,25 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class BlankVerdict:
+    """Whether anything happens in a video, as of `vidattn.inference.blank`."""
+
+    risk: float
+    """The share of videos with something in them, 0 to 1, that look at least as empty."""
+    loss: float
+    """The risk up to which a video is blank."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.risk <= 1 and 0 <= self.loss <= 1):
+            raise ValueError(f"risk and loss are shares from 0 to 1: {self.risk}, {self.loss}")
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the risk of leaving the video out is no more than the loss."""
+        return self.risk <= self.loss
+
+
+@dataclass(frozen=True, slots=True)
 class Area:
     """A rectangle of a picture as people see it, upright; y points down."""
 

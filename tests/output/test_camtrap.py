@@ -17,8 +17,9 @@ from vidattn.errors import DataError
 from vidattn.inference.batch.package import RunPackage
 from vidattn.output.camtrap import read_deployments
 from vidattn.timeline import Decoding, Timeline
+from vidattn.timeline.pooling import Pool
 from vidattn.timeline.wall_clock import with_start_time
-from vidattn.types import ModelInfo, Settings
+from vidattn.types import BlankVerdict, ModelInfo, Settings
 
 PYTHON = os.environ.get("VIDATTN_FRICTIONLESS_PYTHON", "")
 """The Python of an environment with frictionless, which validates the package."""
@@ -126,6 +127,18 @@ def test_labels_have_the_meaning_of_a_table(package: RunPackage, tmp_path: Path)
     assert (first["scientificName"], first["behavior"]) == ("Cervus elaphus", "grazing")
     assert second["observationType"] == "blank"
     assert "classificationProbability" not in second
+
+
+@pytest.mark.parametrize(("risk", "kind"), [(0.01, "blank"), (0.5, "unclassified")])
+def test_a_blank_verdict_counts_before_the_label(
+    package: RunPackage, tmp_path: Path, risk: float, kind: str
+) -> None:
+    one = timeline("site-a/a.mp4", ("blank", "Canis lupus")).pool_windows(Pool("mean"))
+    add(package, replace(one, blank=BlankVerdict(risk, 0.05)))
+    write(package, one.source)
+    (row,) = rows(tmp_path / "p", "observations")
+    assert row["observationType"] == kind
+    assert "scientificName" not in row
 
 
 def test_what_a_package_cannot_do_without_is_named(package: RunPackage, tmp_path: Path) -> None:

@@ -109,6 +109,24 @@ def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
         vidattn.teach(path, None, str(model), options=TeachOptions(labels_at_once="one"))
 
 
+def test_a_class_of_blank_videos_tells_what_leaving_them_out_costs(
+    quick: Run, folder: Path, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+    path = folder / "blank.csv"
+    path.write_text((folder / "labels.csv").read_text().replace(",night,", ",Blank,"))
+    done = quick("teach", path, "-m", model, "-o", "own", "--zoom", "off")
+    assert "too few samples with something in them for --blank 5%: 6 others" in done.stdout
+    made = vidattn.load("own")
+    assert len(made.active_examples) == 6
+    assert made.active_examples[0] > 0.5
+    words = ("classify", folder / "0.mp4", folder / "1.mp4", "-m", "own", "--blank", "15%")
+    assert "  blank: 14.3 % of videos with something in them look as empty" in quick(*words).stdout
+    assert "  something happens: " in quick(*words[:-1], "10%").stdout
+    assert "has not learned" in quick(*words[:3], "-m", model, "--blank", "15%", code=2).stderr
+    assert "is not a share" in quick(*words[:-1], "lots", code=2).stderr
+
+
 def test_a_wrong_label_is_doubted(folder: Path, model: Path) -> None:
     lines = (folder / "labels.csv").read_text().splitlines()
     lines[1] = lines[1].replace("day", "night")

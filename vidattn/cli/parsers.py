@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +34,18 @@ def threshold(text: object) -> float:
         return AutoThreshold(1) if text == "auto" else float(str(text))
     except ValueError:
         raise UsageError(f"--threshold {text!r}: neither a number from 0 to 1 nor auto") from None
+
+
+def share(text: object) -> float:
+    """A share from 0 to 1, of "5%" or "0.05". Raises UsageError for anything else."""
+    digits = str(text).strip()
+    try:
+        value = float(digits.removesuffix("%")) / (100 if digits.endswith("%") else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise UsageError(f"{text!r} is not a share", hint="for example 5% or 0.05")
+    return value
 
 
 def reader(name: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
@@ -49,3 +50,13 @@ def normalize_label(label: str) -> str:
     """A class name for comparison: without case, quotes, underscores and double spaces."""
     plain = unicodedata.normalize("NFC", label).casefold().replace("_", " ").strip("\"' ")
     return " ".join(plain.split())
+
+
+BLANKS = {"blank", "empty", "nothing", "none"}
+"""What people call the class of videos in which nothing happens."""
+
+
+def find_blank(labels: Sequence[str]) -> int | None:
+    """The number of the label of blank videos; None where there is none."""
+    places = (k for k, label in enumerate(labels) if normalize_label(label) in BLANKS)
+    return next(places, None)

@@ -77,6 +77,9 @@ class Classifier:
     activation: Activation = "softmax"
     thresholds: tuple[float, ...] = ()
     """The score from which each label holds, of a model of several labels at once; empty: 0.5."""
+    active_examples: tuple[float, ...] = ()
+    """How likely something happens in labeled videos in which it does, rising
+    (`vidattn.inference.blank`); empty for a model without a class of blank videos."""
     warnings: tuple[str, ...] = ()
     """What whoever reads a result must know first, such as that this model stands in for another
     one; part of every timeline, and of no weights file."""

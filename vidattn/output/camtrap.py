@@ -117,6 +117,8 @@ class CamtrapPackage:
         name, by = f"{path}#{roi}" if roi else path, document["model"].get("name") or "vidattn"
         offset = document["input"].get("start_offset") or 0.0
         rows = [self._observation(source, row, offset, start) for row in document["segments"]]
+        if (verdict := document.get("blank")) is not None:
+            rows = [{**row, **_blank(row, is_blank=verdict["is_blank"])} for row in rows]
         return media, [
             {"observationID": f"{name}:{number}", **ids, **row, "classifiedBy": by}
             for number, row in enumerate(rows, start=1)
@@ -198,6 +200,14 @@ class CamtrapPackage:
             + ", ".join(TYPES),
             hint="--taxa FILE: a csv of label,observationType,scientificName,behavior",
         )
+
+
+def _blank(row: Row, *, is_blank: bool) -> Row:
+    """The observationType of a video that is blank, or is not, whatever its label."""
+    if is_blank:
+        gone = dict.fromkeys((*OBSERVED, "classificationProbability"), "")
+        return {**gone, "observationType": "blank"}
+    return {"observationType": "unclassified"} if row["observationType"] == "blank" else {}
 
 
 def _resource(name: str) -> dict[str, str]:

@@ -55,7 +55,8 @@ def table_columns(document: Document, text: Text = escape_cell) -> dict[str, str
     if document["task"] == "segment":
         return SEGMENT_COLUMNS
     labels = document["scores"]["labels"]
-    return VIDEO_COLUMNS | {text(f"score_{label}"): "double" for label in labels}
+    blank = {"blank": "string", "blank_risk_percent": "double"} if "blank" in document else {}
+    return VIDEO_COLUMNS | blank | {text(f"score_{label}"): "double" for label in labels}
 
 
 def table_rows(document: Document, text: Text = escape_cell) -> Iterator[Cells]:
@@ -98,8 +99,15 @@ def _video_row(document: Document, text: Text) -> Cells:
         text(best["label"]) if best else None,
         f"{best['score']:.5f}" if best else None,
         _roi(document, text),
+        *_blank(document),
         *([f"{score:.5f}" for score in scores[0].tolist()] if known else [None] * scores.shape[1]),
     ]
+
+
+def _blank(document: Document) -> Cells:
+    if (verdict := document.get("blank")) is None:
+        return []
+    return ["yes" if verdict["is_blank"] else "no", f"{100 * verdict['risk']:.3f}"]
 
 
 def _roi(document: Document, text: Text) -> str:

@@ -19,7 +19,7 @@ from vidattn.timeline.labeled import LabeledTimeline
 from vidattn.timeline.quantize import pack_scores, unpack_scores
 from vidattn.timeline.segments import Segment
 from vidattn.timeline.wall_clock import wall_time
-from vidattn.types import ModelInfo, Settings, VideoInfo, Window
+from vidattn.types import BlankVerdict, ModelInfo, Settings, VideoInfo, Window
 
 SCHEMA = "vidattn/timeline/1"
 LEARNED = "learned_switch_cost"
@@ -43,11 +43,16 @@ def build_document(timeline: LabeledTimeline, *, run: bool, scores: bool) -> dic
         "coverage": _coverage(timeline),
         "segments": [_segment(timeline, s) for s in timeline.segments],
         "labels": timeline.totals(),
+        **({} if timeline.blank is None else {"blank": _blank(timeline.blank)}),
         **({} if timeline.cuts is None else {"cuts": list(timeline.cuts)}),
         "warnings": list(timeline.warnings),
         **({"scores": _scores(timeline)} if scores else {}),
         **({"run": to_json_value(timeline.run)} if run else {}),
     }
+
+
+def _blank(verdict: BlankVerdict) -> dict[str, Any]:
+    return {"is_blank": verdict.is_blank, "risk": verdict.risk, "loss": verdict.loss}
 
 
 def _learned(timeline: LabeledTimeline) -> dict[str, Any]:
@@ -159,6 +164,9 @@ def _parse(document: Any, kind: type[T]) -> T:
         pauses=_windows(coverage.get("pauses", ())),
         reused=int(coverage["reused"]) if "reused" in coverage else None,
         cuts=tuple(map(float, document["cuts"])) if "cuts" in document else None,
+        blank=BlankVerdict(float(document["blank"]["risk"]), float(document["blank"]["loss"]))
+        if "blank" in document
+        else None,
         run=dict(document.get("run", {})),
         cell_frames=tuple((int(a), int(b)) for a, b in saved["frames"])
         if "frames" in saved

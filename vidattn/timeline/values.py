@@ -12,7 +12,7 @@ import numpy as np
 
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.quantize import Scores
-from vidattn.types import ModelInfo, Settings, VideoInfo, Window
+from vidattn.types import BlankVerdict, ModelInfo, Settings, VideoInfo, Window
 
 Unreadable = tuple[Window, str]
 
@@ -53,6 +53,8 @@ class TimelineValues:
     cuts: tuple[float, ...] | None = None
     """Seconds of the shot cuts, rising; None if nothing has searched for them.
     `smooth` auto finds the labels with them."""
+    blank: BlankVerdict | None = None
+    """Whether anything happens at all, of a classification that asked for it."""
     run: Mapping[str, Any] = field(default_factory=dict)
     """Times and memory of this run, which differ from those of the next."""
 

@@ -31,6 +31,7 @@ from vidattn.models.classifier import Classifier, ModelCard, build_model
 from vidattn.models.device import Runtime, is_small
 from vidattn.models.taught import TaughtModel
 from vidattn.training.artifacts import public_name
+from vidattn.training.blank_videos import active_examples, measure_blank
 from vidattn.training.cross_validation import CrossValidation, Study, cross_validate
 from vidattn.training.doubts import Doubt, find_alike, find_mistakes, find_rare
 from vidattn.training.taught_data import (
@@ -203,6 +204,7 @@ class Lesson:
             temperature=verdict.temperature,
             activation=study.activation,
             thresholds=verdict.thresholds,
+            active_examples=tuple(active_examples(study, verdict, self.dataset.labels)),
             card=ModelCard(
                 "taught",
                 license=origin.license,
@@ -260,6 +262,7 @@ class Lesson:
             "thresholds": list(verdict.thresholds),
             "metrics": verdict.metrics.to_dict(),
             "confusions": confusion,
+            "blank": measure_blank(study, verdict, self.dataset.labels),
             "twice_as_many": gains,
             "doubts": [{"kind": doubt.kind, "text": doubt.text} for doubt in doubts],
             "failed": [

@@ -63,6 +63,7 @@ class Manifest:
     threshold: float | None = None
     activation: Activation = "softmax"
     thresholds: tuple[float, ...] = ()
+    active_examples: tuple[float, ...] = ()
     model: Any = None
     """The model config, one of those in `vidattn.models.classifier.KINDS`."""
     recipe: Mapping[str, Any] | None = None
@@ -112,6 +113,8 @@ def dump_manifest(classifier: Classifier, recipe: Recipe | None = None) -> str:
         plain["activation"] = classifier.activation
     if classifier.thresholds:
         plain["thresholds"] = list(classifier.thresholds)
+    if classifier.active_examples:
+        plain["active_examples"] = list(classifier.active_examples)
     return json.dumps(plain, separators=(",", ":"), sort_keys=True)
 
 
@@ -140,6 +143,7 @@ def build_classifier(model: nn.Module, manifest: Manifest, sha256: str) -> Class
         manifest.threshold,
         manifest.activation,
         manifest.thresholds,
+        manifest.active_examples,
     )
 
 
@@ -207,6 +211,8 @@ def parse_manifest(text: str, path: Path) -> Manifest:
             f"its thresholds are not one from 0 to 1 for each of its labels: "
             f"{list(manifest.thresholds)[:5]}",
         )
+    if not all(0 <= one <= 1 for one in manifest.active_examples):
+        refuse(path, "its active_examples are not from 0 to 1")
     return manifest
 
 

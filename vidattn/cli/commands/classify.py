@@ -36,6 +36,17 @@ def classify(
             rich_help_panel="Views",
         ),
     ] = None,
+    blank: Annotated[
+        float | None,
+        option(
+            "--blank",
+            "LOSS",
+            "Say whether anything happens at all, losing at most this share of the videos in which "
+            "it does, such as 5%; for taught models with a class called blank.",
+            parser=parsers.share,
+            rich_help_panel="Views",
+        ),
+    ] = None,
     start: groups.Start = 0.0,
     end: groups.End = None,
     output: groups.Output,
@@ -57,7 +68,7 @@ def classify(
     from vidattn.video import Prefetcher
 
     wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
-    wanted = replace(wanted, rois=parsers.parse_rois(roi))
+    wanted = replace(wanted, blank=blank, rois=parsers.parse_rois(roi))
     job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
     models = _load(console, model, wanted, partial(require_readable, job.paths, limits))
     show = partial(terminal.print_timeline, console, count=top)

@@ -42,10 +42,24 @@ def teaching_lines(report: Mapping[str, Any]) -> Iterator[str]:
     for pair in report["confusions"][:PAIRS]:
         one, other = printable(pair["label"]), printable(pair["taken_for"])
         yield f"  {one} taken for {other}: {pair['samples']}"
+    if report["blank"] is not None:
+        yield _blank_line(report["blank"])
     yield from _gain_lines(report["twice_as_many"])
     seconds = report["seconds"]
     parts = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     yield f"  {parts}"
+
+
+def _blank_line(blank: Mapping[str, Any]) -> str:
+    """What `classify --blank` would do to the samples."""
+    loss, active = 100 * blank["loss"], count_noun(blank["active"], "other")
+    if blank["active"] < round(1 / blank["loss"]) - 1:
+        return f"  too few samples with something in them for --blank {loss:g}%: {active}"
+    low, high = blank["lost_interval"]
+    return (
+        f"  --blank {loss:g}% would leave out {blank['removed']} of {blank['blank']} blank samples "
+        f"and lose {blank['lost']} of {active} ({_between(low, high)})"
+    )
 
 
 def _gain_lines(gains: Mapping[str, Any]) -> Iterator[str]:

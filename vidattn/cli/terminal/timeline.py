@@ -91,7 +91,13 @@ def _shape(video: VideoInfo) -> str:
 
 
 def ranking_lines(timeline: Timeline, count: int) -> Iterator[Text]:
-    """The `count` best labels of a classification with bars."""
+    """The `count` best labels of a classification with bars, and whether it is blank."""
+    if (verdict := timeline.blank) is not None:
+        word = "blank" if verdict.is_blank else "something happens"
+        yield Text.assemble(
+            (f"  {word}", "bold"),
+            f": {100 * verdict.risk:.1f} % of videos with something in them look as empty",
+        )
     best = timeline.top(count)
     width = max(cell_len(printable(label)) for label, _ in best)
     for place, (label, score) in enumerate(best, 1):

@@ -22,7 +22,8 @@ from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.results import RunKey
 from vidattn.inference.batch.runner import Deliver, Task
 from vidattn.inference.batch.table import keep_tables
-from vidattn.inference.events import Finished
+from vidattn.inference.blank import require_blank, stream_blank
+from vidattn.inference.events import Event, Finished
 from vidattn.inference.whole_video import describe_head, stream_whole_video
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
@@ -46,6 +47,8 @@ class ClassifyOptions:
     views: ViewConfig | None = None
     pool: str | None = None
     """Pooling of the views: mean, max or topN; or "head=RUN", a trained head over windows."""
+    blank: float | None = None
+    """The loss at which videos are blank (`vidattn.inference.blank`); None: not asked."""
     start: float = 0.0
     end: float | None = None
     """Seconds; the region of the video that is covered."""
@@ -59,6 +62,11 @@ class ClassifyOptions:
             raise UsageError(
                 f"--pool {HEAD}RUN samples videos as that head was trained",
                 hint="leave out --views, --frames and --sampling",
+            )
+        if self.blank is not None and (fixed or self.pool):
+            raise UsageError(
+                "--blank looks at all windows of a video",
+                hint="leave out --views, --frames, --sampling and --pool",
             )
         if self.pool is not None and self.head is None:
             Pool.parse(self.pool)
@@ -135,6 +143,8 @@ class VideoClassifier(Task):
         self.head = head
         self._pool = None if head or options.pool is None else Pool.parse(options.pool)
         self.key = self._create_key()
+        if options.blank is not None:
+            require_blank(classifier)
 
     def _create_key(self) -> RunKey:
         options, head, views = self.options, self.head, self.options.views
@@ -148,6 +158,7 @@ class VideoClassifier(Task):
             "reader": options.runtime.reader,
             "precision": options.runtime.requested_precision(),
             "roi": self._roi,
+            **({} if options.blank is None else {"blank": options.blank}),
         }
         key = RunKey.create("classify", self.classifier, settings, {})
         if head is None:
@@ -159,8 +170,13 @@ class VideoClassifier(Task):
         options, deliver = self.options, name_area(deliver, self._roi)
         region = {"start": options.start, "end": options.end}
         shared = {"runtime": options.runtime, "opening": self.opening}
+        events: Iterable[Event] = ()
         if self.head is not None:
-            for event in stream_whole_video(path, self.classifier, self.head, **region, **shared):
+            events = stream_whole_video(path, self.classifier, self.head, **region, **shared)
+        elif options.blank is not None:
+            events = stream_blank(path, self.classifier, options.blank, **region, **shared)
+        if events:
+            for event in events:
                 yield event
                 if isinstance(event, Finished):
                     deliver(event.timeline)
