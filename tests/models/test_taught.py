@@ -10,9 +10,16 @@ import torch
 
 from tests.helpers import tiny_classifier
 from vidattn import weights
-from vidattn.config import Conv2dConfig, ModelConfig, StamConfig, TaughtConfig, TimeSformerConfig
+from vidattn.config import (
+    Conv2dConfig,
+    FlowConfig,
+    ModelConfig,
+    StamConfig,
+    TaughtConfig,
+    TimeSformerConfig,
+)
 from vidattn.errors import WeightsError
-from vidattn.models.classifier import Classifier, build_model
+from vidattn.models.classifier import Classifier, build_taught
 from vidattn.models.protocols import EmbeddingModel, classify_clips
 from vidattn.models.taught import TaughtModel, zoom_to_motion
 
@@ -24,16 +31,17 @@ BACKBONES = (
     replace(TIMESFORMER, attention="space"),
     StamConfig(3, 4, 32, 16, 32, 2, 2, 2.0, 1, 2, 64),
     Conv2dConfig(classes=3, frames=4, size=32, width=4, blocks=(1, 1, 1, 1)),
+    FlowConfig(classes=3, frames=4, size=32),
 )
 
 
-def taught(backbone: ModelConfig = TIMESFORMER, **changes: object) -> TaughtModel:
+def taught(backbone: ModelConfig | FlowConfig = TIMESFORMER, **changes: object) -> TaughtModel:
     torch.manual_seed(0)
     config = replace(
         TaughtConfig(backbone, 2, frames=4, size=32),
         **changes,  # type: ignore[arg-type]
     )
-    model = TaughtModel(config, build_model(backbone)).eval()
+    model = build_taught(config).eval()
     for parameter in model.head.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter)
@@ -42,7 +50,7 @@ def taught(backbone: ModelConfig = TIMESFORMER, **changes: object) -> TaughtMode
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda config: config.kind)
 @pytest.mark.parametrize("head", ["linear", "neighbors", "attention"])
-def test_every_backbone_carries_every_head(backbone: ModelConfig, head: str) -> None:
+def test_every_backbone_carries_every_head(backbone: ModelConfig | FlowConfig, head: str) -> None:
     model = taught(backbone, head=head, pieces=2, levels=(1, 2), examples=5)
     clips = torch.randn(3, 3, 8, 32, 32)
     with torch.inference_mode():
@@ -69,6 +77,17 @@ def test_levels_compare_parts_of_a_window() -> None:
     first, second = tokens[:, :32], tokens[:, 32:]
     expected = torch.cat([(first + second) / 2, first, second], dim=1)
     torch.testing.assert_close(super(type(model.head), model.head).forward(tokens), expected)
+
+
+def test_heads_compare_shares_of_motion_whatever_its_amount() -> None:
+    model = taught(FlowConfig(cells=1, directions=2), pieces=2, levels=(1, 2))
+    pool = super(type(model.head), model.head).forward
+    motion = torch.tensor([[0.0, 3.0, 1.0, 0.0]])
+    torch.testing.assert_close(
+        pool(motion) ** 2 * 8, torch.tensor([[0.5, 1.5, 0, 3, 1, 0]]) * 4 / 3
+    )
+    torch.testing.assert_close(pool(7 * motion), pool(motion))
+    assert not pool(0 * motion).any()
 
 
 def test_zoom_shows_the_square_that_moves() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from vidattn.training import heads, taught_data
 from vidattn.types import Item
 from vidattn.video import Prefetcher
 
-OPTIONS = TeachOptions(zoom="off")
+OPTIONS = TeachOptions(zoom="off", flow="off")
 
 
 def draw(folder: Path, name: str, seed: int, *, bright: bool, seconds: float = 0.5) -> Path:
@@ -80,13 +81,50 @@ def test_the_command_prints_what_it_measured(
     quick: Run, folder: Path, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VIDATTN_CACHE", str(cache))
-    words = ("teach", folder / "labels.csv", "-m", model, "-o", "own", "--zoom", "off")
+    words = (
+        "teach",
+        folder / "labels.csv",
+        "-m",
+        model,
+        "-o",
+        "own",
+        "--zoom",
+        "off",
+        "--flow",
+        "off",
+    )
     done = quick(*words)
     assert done.stdout.startswith("12 samples, 2 classes, 3 groups; tiny, ")
     assert "  accuracy    100.0 %  100 to 100 %\n" in done.stdout
     assert "fewer than 10 samples" in done.stderr
     report = json.loads(quick(*words, "--json").stdout)
     assert report == json.loads(Path("own/teach.json").read_text()) | {"seconds": report["seconds"]}
+
+
+def slide(folder: Path, name: str, step: int, seed: int) -> Path:
+    """A second of noise that moves sideways, `step` pixels a frame."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 255, (8, 12, 3)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+    frames = [np.roll(noise, step * i, axis=1) for i in range(12)]
+    return encode_video(folder / name, np.stack(frames), rate=12)
+
+
+def test_flow_tells_what_moves_which_way(model: Path, tmp_path: Path) -> None:
+    rows = ["path,label"]
+    for number in range(8):
+        label, step = (("left", -2), ("right", 2))[number % 2]
+        slide(tmp_path, f"{number}.mp4", step, number)
+        rows.append(f"{number}.mp4,{label}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    options = TeachOptions(zoom="off")
+    taught = vidattn.teach(tmp_path / "labels.csv", tmp_path / "own", str(model), options=options)
+    assert taught.metrics.values["accuracy"] == 1.0
+    assert taught.report["head"].endswith("flow, whole")
+    loaded = vidattn.load(tmp_path / "own")
+    assert vidattn.classify(slide(tmp_path, "new.mp4", 2, 99), loaded).segments[0].label == "right"
+    # What sees flow teaches by flow again.
+    again = vidattn.teach(tmp_path / "labels.csv", None, loaded, options=options)
+    assert set(again.report["heads"]) < set(taught.report["heads"])
 
 
 def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
@@ -145,7 +183,7 @@ def test_what_cannot_be_read_is_left_out_and_told(
     (folder / "broken.mp4").write_bytes(b"no video")
     path = folder / "broken.csv"
     path.write_text((folder / "labels.csv").read_text() + "\nbroken.mp4,day,camera 1")
-    done = quick("teach", path, "-m", model, "-o", "own", "--zoom", "off", code=4)
+    done = quick("teach", path, "-m", model, "-o", "own", "--zoom", "off", "--flow", "off", code=4)
     assert "warning: left out:" in done.stderr
     assert json.loads(Path("own/teach.json").read_text())["samples"] == 12
 
@@ -184,7 +222,7 @@ def test_correcting_ten_windows_and_teaching_again_helps_on_other_videos(
         lit(tmp_path, f"{number}.mp4", [200 if day else 20 for day in days], number)
         for i, day in enumerate(days):
             rows.append(f"{number}.mp4,{'day' if day else 'night'},{i / 2},{(i + 1) / 2}")
-    options = TeachOptions(window=0.5, zoom="off")
+    options = replace(OPTIONS, window=0.5)
     lamp = [140, 140, 200, 140, 200, 200, 140, 140, 200, 140]
     truth = ["night" if level == 140 else "day" for level in lamp]
     for name, seed in (("new.mp4", 10), ("held.mp4", 11)):

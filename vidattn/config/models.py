@@ -251,13 +251,35 @@ class TemporalConfig:
 
 
 @dataclass(frozen=True)
+class FlowConfig:
+    """The shape of histograms of optical flow, which stand in for a backbone."""
+
+    classes: int = 2
+    frames: int = 8
+    size: int = 64
+    """Side in pixels of the square image."""
+    cells: int = 4
+    """Rows and columns in which motion is counted."""
+    directions: int = 8
+    kind: Literal["flow"] = "flow"
+
+    @property
+    def depth(self) -> int:
+        """It has no blocks."""
+        return 0
+
+    def __post_init__(self) -> None:
+        require_shape("model", self, "classes frames size cells directions", ("size", "cells"))
+
+
+@dataclass(frozen=True)
 class TaughtConfig:
     """The shape of a frozen model of clips with a head for other classes.
 
     A window is cut into `pieces`, each of which the backbone sees as one of its own clips.
     """
 
-    backbone: ModelConfig = TimeSformerConfig()
+    backbone: ModelConfig | FlowConfig = TimeSformerConfig()
     classes: int = 2
     pieces: int = 1
     """Clips of the backbone in a window, one after the other."""

@@ -65,6 +65,9 @@ class TeachOptions:
     zoom: Literal["auto", "on", "off"] = "auto"
     """Whether the backbone sees the part of the frame that moves: auto tries both where that costs
     little."""
+    flow: Literal["auto", "on", "off"] = "auto"
+    """Whether heads see optical flow instead of what the backbone makes of a window: auto tries
+    both."""
     labels_at_once: Literal["auto", "one", "several"] = "auto"
     """Whether one label holds at a time, or several may; auto: as the samples have them."""
     balance: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vidattn.config import ModelConfig, TaughtConfig
+from vidattn.config import FlowConfig, ModelConfig, TaughtConfig
 from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.flops import count_frame_macs, count_macs
@@ -36,6 +36,8 @@ def choose_overlap(
     config, clip = getattr(classifier.model, "config", None), classifier.clip
     frames = frames or clip.frames
     seconds = frames * clip.step_seconds if window is None else window
+    if isinstance(config, TaughtConfig) and isinstance(config.backbone, FlowConfig):
+        return OVERLAP
     if isinstance(config, TaughtConfig) and isinstance(config.backbone, ModelConfig):
         piece = count_macs(config.backbone, -(-frames // config.pieces), config.size)
         work = config.pieces * piece / (1 - OVERLAP)

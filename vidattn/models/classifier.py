@@ -19,6 +19,7 @@ from vidattn.config import (
     ClipConfig,
     Conv2dConfig,
     Conv3dConfig,
+    FlowConfig,
     ModelConfig,
     StamConfig,
     TaughtConfig,
@@ -31,6 +32,7 @@ from vidattn.models.backbone_stam import BackboneStam
 from vidattn.models.biglittle import BigLittle
 from vidattn.models.conv2d import FrameResNet
 from vidattn.models.conv3d import ResNet3d
+from vidattn.models.flow import FlowHistogram
 from vidattn.models.fused import fuse
 from vidattn.models.stam import Stam
 from vidattn.models.taught import TaughtModel
@@ -165,19 +167,23 @@ Model = TimeSformer | Stam | BackboneStam | ResNet3d | FrameResNet | BigLittle
 """A model of clips that can be trained, saved and loaded."""
 
 
-def _build_taught(config: TaughtConfig) -> TaughtModel:
-    return TaughtModel(config, build_model(config.backbone))
+def build_taught(config: TaughtConfig) -> TaughtModel:
+    """A new model of that shape with initial values."""
+    return TaughtModel(config, KINDS[config.backbone.kind][1](config.backbone))
 
 
-KINDS: dict[str, tuple[type, Callable[[Any], Model | TemporalHead | TaughtModel]]] = {
+KINDS: dict[
+    str, tuple[type, Callable[[Any], Model | FlowHistogram | TemporalHead | TaughtModel]]
+] = {
     "timesformer": (TimeSformerConfig, TimeSformer),
     "stam": (StamConfig, Stam),
     "backbone-stam": (BackboneStamConfig, BackboneStam),
     "conv3d": (Conv3dConfig, ResNet3d),
     "conv2d": (Conv2dConfig, FrameResNet),
     "biglittle": (BigLittleConfig, BigLittle),
+    "flow": (FlowConfig, FlowHistogram),
     "temporal": (TemporalConfig, TemporalHead),
-    "taught": (TaughtConfig, _build_taught),
+    "taught": (TaughtConfig, build_taught),
 }
 """The kinds of model in weights files: name, config class, and constructor."""
 
@@ -192,7 +198,7 @@ VARIANTS: dict[str, ModelConfig] = {
 def build_model(config: ModelConfig) -> Model:
     """A new model of that shape with initial values."""
     model = KINDS[config.kind][1](config)
-    assert not isinstance(model, TemporalHead | TaughtModel)
+    assert isinstance(model, Model)
     return model
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidattn.config import TaughtConfig
+from vidattn.config import FlowConfig, TaughtConfig
 from vidattn.models.protocols import classify_clips
 from vidattn.models.stam import OverTime
 from vidattn.models.timesformer import TimeSformer
@@ -158,11 +158,16 @@ def _span(change: Tensor) -> tuple[int, int]:
 
 
 class PooledTokens(nn.Module):
-    """Embeddings [B, P x G x D] to the means of tokens over parts of the window, [B, F]."""
+    """Embeddings [B, P x G x D] to the means of tokens over parts of the window, [B, F].
+
+    Of histograms they are square roots of shares: how much moves does not count, but where and
+    which way.
+    """
 
     def __init__(self, config: TaughtConfig, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.levels, self.shape = config.levels, shape
+        self.counts = isinstance(config.backbone, FlowConfig)
         self.in_features = shape[0] * shape[1] * shape[2]
         self.width = sum(config.levels) * shape[1] * shape[2]
 
@@ -170,7 +175,10 @@ class PooledTokens(nn.Module):
         """See the class."""
         pieces = rearrange(embeddings, "b (p d) -> b p d", p=self.shape[0])
         parts = [part.mean(1) for n in self.levels for part in pieces.tensor_split(n, dim=1)]
-        return torch.cat(parts, dim=1)
+        means = torch.cat(parts, dim=1)
+        if not self.counts:
+            return means
+        return (means / means.sum(1, keepdim=True).clamp(min=1e-6)).sqrt()
 
 
 class LinearHead(PooledTokens):

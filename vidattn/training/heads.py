@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vidattn.config import Activation, TaughtConfig
+from vidattn.config import Activation, FlowConfig, TaughtConfig
 from vidattn.models.taught import AttentionHead, LinearHead, NeighborsHead, PooledTokens
 
 STRENGTHS = (1.0, 10.0, 100.0)
@@ -58,11 +58,13 @@ class HeadChoice:
 
 def list_choices(config: TaughtConfig, windows: int) -> list[HeadChoice]:
     """The heads worth trying for so many windows, the simplest first."""
-    levels = [(1,)] if config.pieces == 1 else [(1,), (1, config.pieces)]
+    halves = [2**i for i in range(config.pieces.bit_length()) if 2**i < config.pieces]
+    levels = [(1,)] if config.pieces == 1 else [(1,), (*halves, config.pieces)]
     found = [HeadChoice("linear", level, c) for level in levels for c in STRENGTHS]
     if windows <= MOST_NEIGHBORS:
         found += [HeadChoice("neighbors", levels[-1], s) for s in SHARPNESS]
-    if windows <= MOST_ATTENDED and (config.pieces > 1 or config.grid):
+    tokens = (config.pieces > 1 or config.grid) and not isinstance(config.backbone, FlowConfig)
+    if windows <= MOST_ATTENDED and tokens:
         found.append(HeadChoice("attention"))
     return found
 

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidattn.config import TaughtConfig
+from vidattn.config import ClipConfig, FlowConfig, TaughtConfig
 from vidattn.data.labeled_dataset import LabeledDataset, item_span
 from vidattn.data.window_length import LONGEST_STEP, round_down
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.embed import Embedder
 from vidattn.models.classifier import Classifier, Model
 from vidattn.models.device import is_small
+from vidattn.models.flow import FlowHistogram
 from vidattn.models.stam import Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer
@@ -32,6 +33,10 @@ ENLARGED = 2
 in a corner of the frame fills more than one patch."""
 MARGIN = 1.5
 """Side of the frame that is searched for motion, in sides of what the backbone sees of it."""
+FLOW_RATE, FLOW_PIECES = 12, 4
+"""Frames a second between which motion is measured, and the parts of a window in which it is."""
+FEWEST, MOST_FRAMES = 2, 16
+"""Frames of such a part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +111,27 @@ def design_views(backbone: Classifier, span: float, zoom: bool) -> Classifier:
         sampling="dense",
     )
     return Classifier(TaughtModel(taught, model), seen, ("a", "b"), card=backbone.card)
+
+
+def design_flow(backbone: Classifier, span: float, zoom: bool) -> Classifier:
+    """As `design_views`, a model that sees optical flow; the backbone tells where in the frame."""
+    config = FlowConfig()
+    frames = min(max(round(FLOW_RATE * span / FLOW_PIECES), FEWEST), MOST_FRAMES)
+    crop = config.size * (2 if zoom else 1)
+    taught = TaughtConfig(
+        config, pieces=FLOW_PIECES, frames=frames, size=config.size, zoom=zoom, grid=0
+    )
+    seen = ClipConfig(
+        frames=FLOW_PIECES * frames,
+        step_seconds=span / (FLOW_PIECES * frames),
+        short_side=crop,
+        crop=crop,
+        sampling="dense",
+        area=backbone.clip.area,
+        mask=backbone.clip.mask,
+    )
+    model = TaughtModel(taught, FlowHistogram(config))
+    return Classifier(model, seen, ("a", "b"), card=backbone.card)
 
 
 def _choose_grid(width: int, size: int, config: object) -> int:

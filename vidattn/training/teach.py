@@ -27,8 +27,9 @@ from vidattn.inference.embed import Embedder
 from vidattn.inference.windowing import Windowing
 from vidattn.io.files import write_atomically
 from vidattn.io.json import dumps_pretty, to_json_value
-from vidattn.models.classifier import Classifier, ModelCard, build_model
+from vidattn.models.classifier import Classifier, ModelCard, build_taught
 from vidattn.models.device import Runtime, is_small
+from vidattn.models.flow import FlowHistogram
 from vidattn.models.taught import TaughtModel
 from vidattn.training.artifacts import public_name
 from vidattn.training.blank_videos import active_examples, measure_blank
@@ -38,6 +39,7 @@ from vidattn.training.taught_data import (
     FailedSample,
     LabeledWindows,
     choose_span,
+    design_flow,
     design_views,
     embed_samples,
     unwrap,
@@ -104,16 +106,15 @@ class Lesson:
         views = dict[str, tuple[Classifier, LabeledWindows]]()
         make = partial(Embedder, cache=cache, runtime=self.runtime, opening=opening)
         span = choose_span(make(self.backbone), self.dataset, self.options.window)
-        names = self._view_names()
-        for place, name in enumerate(names):
-            shown = design_views(self.backbone, span, name == "motion")
+        designs = self._design(span)
+        for place, (name, shown) in enumerate(designs.items()):
             few = len(self.dataset.items) <= MOST_OVERLAPPING
             embedder = make(shown, Windowing(overlap=OVERLAP if few else 0.0))
             self.failures.clear()
             for event in embed_samples(embedder, self.dataset):
                 if isinstance(event, int):
                     count = len(self.dataset.items)
-                    yield TeachProgress(place * count + event, count * len(names))
+                    yield TeachProgress(place * count + event, count * len(designs))
                 elif isinstance(event, FailedSample):
                     self.failures.append(event)
                 else:
@@ -132,10 +133,18 @@ class Lesson:
         self.spent["comparing"] = time.perf_counter() - began
         yield self._finish(study, verdict, views)
 
-    def _view_names(self) -> list[str]:
-        small = is_small(self.backbone.model)
-        both = ["whole", "motion"] if small else ["whole"]
-        return {"auto": both, "on": ["motion"], "off": ["whole"]}[self.options.zoom]
+    def _design(self, span: float) -> dict[str, Classifier]:
+        """What is tried, by name: the backbone and optical flow, each seeing all or what moves."""
+        model, options = self.backbone.model, self.options
+        asked = {"on": ["motion"], "off": ["whole"], "auto": ["whole", "motion"]}[options.zoom]
+        own = asked if options.zoom != "auto" or is_small(model) else ["whole"]
+        found = {}
+        if options.flow != "on" and not isinstance(model, FlowHistogram):
+            found = {name: design_views(self.backbone, span, name == "motion") for name in own}
+        if options.flow != "off" or not found:
+            for name in asked:
+                found[f"flow, {name}"] = design_flow(self.backbone, span, name == "motion")
+        return found
 
     def _study(self, views: Mapping[str, tuple[Classifier, LabeledWindows]]) -> Study:
         truth = next(iter(views.values()))[1].truth
@@ -188,9 +197,7 @@ class Lesson:
         config, _, windows = study.views[verdict.best.view]
         head = study.fit(verdict.best, np.arange(len(windows.samples)))
         chosen = verdict.best.choice.configure(config, len(windows.samples))
-        model = TaughtModel(
-            replace(chosen, classes=len(self.dataset.labels)), build_model(config.backbone)
-        )
+        model = build_taught(replace(chosen, classes=len(self.dataset.labels)))
         assert isinstance(shown.model, TaughtModel)
         model.backbone.load_state_dict(shown.model.backbone.state_dict())
         model.head.load_state_dict(head.state_dict())

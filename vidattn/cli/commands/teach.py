@@ -36,6 +36,10 @@ TEACHING = {
         "Let the backbone see the part of the frame that moves. auto: try both, where that costs "
         "little.",
     ),
+    "flow": option(
+        "--flow",
+        "Learn from optical flow instead of the backbone's embeddings. auto: try both.",
+    ),
     "labels_at_once": option(
         "--labels-at-once",
         "Whether one label holds at a time or several may; auto: as in LABELS.",
