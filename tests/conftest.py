@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.utils.data._utils
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from tests import processes
+from tests import processes, waits
 from tests.helpers import Run, write_video
 from vidattn import weights
 from vidattn.cli import main
@@ -31,9 +29,9 @@ from vidattn.video import ProcessPool
 from vidattn.video.process.child import WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
 
-# torch looks every five seconds whether the workers of a loader live.
-torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
-_MultiProcessingDataLoaderIter._try_get_data.__defaults__ = (0.2,)
+
+def pytest_configure() -> None:
+    waits.shorten()
 
 
 @pytest.fixture(scope="session")
