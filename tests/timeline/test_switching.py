@@ -1,8 +1,9 @@
 """The most likely labels of all windows at once: what they must and must not depend on."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, product
-from math import exp
+from math import exp, log
 
 import numpy as np
 import pytest
@@ -55,6 +56,20 @@ def test_a_video_of_many_switches_keeps_them_all() -> None:
     path = path_of(scores(labels, 0.98))
     assert path.labels.tolist() == labels
     assert path.switch_cost < path_of(scores([0] * 36, 0.98)).switch_cost
+
+
+def test_the_cost_of_a_switch_follows_from_how_many_there_are() -> None:
+    path = path_of(scores([0, 1, 2, 0] * 9, 0.98).repeat(3, axis=0))  # 27 switches
+    share = (4 + 27) / (12 + 108 - 0.75 * 27)
+    assert path.switch_cost == pytest.approx(log((1 - share) / share * 2))
+
+
+def test_the_cost_of_a_switch_at_cuts_is_learned_apart() -> None:
+    rows, spans = scores([0] * 10 + [1] * 20, 0.98), windows(30)
+    path = PathModel(spans, rows, cut_cells(spans), cuts=(5.0, 10.0, 15.0, 20.0)).path()
+    elsewhere, at_cuts = 2 / (6 + 30), (2 + 1) / (6 + 4)
+    assert path.switch_cost == pytest.approx(log((1 - elsewhere) / elsewhere * 2))
+    assert path.cut_cost == pytest.approx(log((1 - at_cuts) / at_cuts * 2))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -144,6 +159,8 @@ def test_confidence_falls_where_windows_disagree_and_counts_the_windows() -> Non
     saved = timeline.to_dict()["segments"]
     assert [row["windows"] for row in saved] == [10, 10]
     assert saved[0]["confidence"] == round(first.confidence, 5)
+    closer = replace(timeline, windows=tuple(windows(20, 0.5)), duration=None)
+    assert all(0.5 < segment.confidence <= 1 for segment in closer.segments)
     unsmoothed = timeline.with_decoding(smooth="none")
     assert "confidence" not in unsmoothed.to_dict()["segments"][0]
     background = timeline.with_decoding(threshold=0.99).to_dict()["segments"]
@@ -155,6 +172,8 @@ def test_labels_do_not_last_beyond_a_gap() -> None:
     path = PathModel(spans, scores([0] * 4 + [1] * 4, 0.6), cut_cells(spans)).path()
     assert path.labels.tolist() == [0] * 4 + [1] * 4
     assert path.cells == tuple(spans)
+    spans, rows = [*windows(7), Window(20, 21)], np.concatenate([scores([0] * 7), scores([1], 0.4)])
+    assert PathModel(spans, rows, cut_cells(spans)).path(9.0).labels.tolist() == [0] * 7 + [1]
 
 
 def test_a_boundary_near_a_shot_cut_lies_at_the_nearest_one() -> None:
