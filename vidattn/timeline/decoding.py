@@ -167,10 +167,10 @@ def most_likely_path(
     i, state = rows - 1, int(best.argmax())
     while i >= 0:
         numbers = range(firsts[i + 1] - 1, firsts[i] - 1, -1)
-        begin = next((begins[number] for number in numbers if enters[number, state]), i)
+        entered = [begins[number] for number in numbers if enters[number, state]]
+        begin = entered[0] if entered else i
         path[begin : i + 1] = state
-        changed = any(enters[number, state] for number in numbers)
-        i, state = begin - 1, int(origin[begin - 1]) if changed else state
+        i, state = begin - 1, int(origin[begin - 1]) if entered else state
     return path
 
 

@@ -141,28 +141,27 @@ def fuse_scores(
     if apart:
         np.minimum(logs, 1 - LEAST, out=logs)
         logs /= 1 - logs
-    rows = average_rows(windows, np.log(logs, out=logs), cells)
+    rows = average_rows(edges_of(windows), np.log(logs, out=logs), cells)
     np.exp(rows, out=rows)
     rows /= 1 + rows if apart else rows.sum(axis=1, keepdims=True)
     return rows
 
 
 def average_rows(
-    windows: Sequence[Window],
+    windows: Floats,
     values: Floats,
     cells: Sequence[Window],
     trust: Callable[[Indices, Indices], Floats] | None = None,
 ) -> Floats:
-    """The weighted mean [cells, K] of the rows [N, K] of all windows that overlap each cell.
+    """The weighted mean [cells, K] of the rows [N, K] of all windows [N, 2] over each cell.
 
     The weight is the area above the cell of a triangle over the window, highest at its center: a
     model knows the middle of a window best.
 
-    windows: sorted; cells: sorted, each overlapping some window. trust: another factor of the
-    weight, above 0, of some windows for as many cells, given by their indices.
+    windows: starts and stops, sorted; cells: sorted, each overlapping some window. trust: another
+    factor of the weight, above 0, of some windows for as many cells, given by their indices.
     """
-    starts, stops = _ends(cells)
-    begins, ends = _ends(windows)
+    (starts, stops), (begins, ends) = edges_of(cells).T, windows.T
     first = np.searchsorted(stops, begins, side="right")
     after = np.searchsorted(starts, ends, side="left")
     count = len(cells) + 1
@@ -183,8 +182,9 @@ def average_rows(
     return rows
 
 
-def _ends(windows: Sequence[Window]) -> tuple[Floats, Floats]:
-    return np.array([w.start for w in windows]), np.array([w.stop for w in windows])
+def edges_of(windows: Sequence[Window]) -> Floats:
+    """Starts and stops [N, 2]."""
+    return np.array([(w.start, w.stop) for w in windows], dtype=np.float64)
 
 
 def _pair_up(windows: Indices, first: Indices, after: Indices) -> tuple[Indices, Indices]:

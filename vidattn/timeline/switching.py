@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidattn.timeline.decoding import LEAST, Labels, most_likely_path
-from vidattn.timeline.segments import Indices, Segment, average_rows
+from vidattn.timeline.segments import Indices, Segment, average_rows, edges_of
 from vidattn.types import Window
 
 Floats = NDArray[np.float64]
@@ -69,8 +69,8 @@ class _Evidence:
     """What windows say about time. windows: sorted; scores: probabilities [N, K]."""
 
     def __init__(self, windows: Sequence[Window], scores: NDArray[np.floating]) -> None:
-        edges = np.array([(w.start, w.stop) for w in windows], dtype=np.float64)
-        self.scores, self.edges, self.centers = scores, edges, edges.mean(axis=1)
+        self.scores, self.edges = scores, (edges := edges_of(windows))
+        self.centers = edges.mean(axis=1)
         self.span = float(np.median(edges[:, 1] - edges[:, 0]))
         strides = np.diff(np.unique(edges[:, 0]))
         self.stride = min(float(np.median(strides)), self.span) if len(strides) else self.span
@@ -78,8 +78,7 @@ class _Evidence:
 
     def of_cells(self, cells: Sequence[Window], at_cut: NDArray[np.bool_]) -> Floats:
         """Log-evidence [cells, K], up to a constant in each row. at_cut: cells at a cut."""
-        ends = zip(self.centers - self.reach, self.centers + self.reach, strict=True)
-        wide = [Window(float(start), float(stop)) for start, stop in ends]
+        wide = np.stack([self.centers - self.reach, self.centers + self.reach], axis=1)
         logs = np.log(np.maximum(self.scores, LEAST), dtype=np.float64)
         shot = np.cumsum(at_cut)
         cuts = [cells[i].start for i in np.flatnonzero(at_cut).tolist()]
@@ -172,7 +171,7 @@ class PathModel:
 
     def _ready_rows(self, first: int, after: int) -> NDArray[np.int64]:
         """For each cell of a block, that in which a label that begins there may end."""
-        edges = np.array([(cell.start, cell.stop) for cell in self._cells[first:after]])
+        edges = edges_of(self._cells[first:after])
         least = self._windows.span - self._windows.stride / 2  # cells are about a stride long
         rows = np.searchsorted(edges[:, 1], edges[:, 0] + least)
         return np.where(self._at_cut[first:after], np.arange(after - first), rows)
@@ -242,16 +241,16 @@ def _meet_cuts(
     inner = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop == b.start]
     starts = np.array([cells[i].start for i in inner])
     nearest: dict[int, float] = {}
-    for cut in cuts if inner else ():
-        place = int(np.abs(starts - cut).argmin())
+    places = np.searchsorted((starts[1:] + starts[:-1]) / 2, cuts).tolist() if inner else ()
+    for cut, place in zip(cuts, places, strict=False):
         i, own = inner[place], starts[place]
         if cells[i - 1].start < cut < cells[i].stop:
             nearest[i] = min(nearest.get(i, cut), cut, key=lambda time: abs(time - own))
-    edges = [[cell.start, cell.stop] for cell in cells]
+    moved = list(cells)
     for i, cut in nearest.items():
-        edges[i - 1][1] = edges[i][0] = cut
+        moved[i - 1 : i + 1] = Window(moved[i - 1].start, cut), Window(cut, moved[i].stop)
         at_cut[i] = True
-    return tuple(Window(*pair) for pair in edges) if nearest else cells, at_cut
+    return tuple(moved), at_cut
 
 
 def _move_boundaries(
@@ -261,15 +260,15 @@ def _move_boundaries(
     evidence: _Evidence,
     fps: Fraction | None,
 ) -> tuple[Window, ...]:
-    edges = [[cell.start, cell.stop] for cell in cells]
+    moved = list(cells)
     for i in np.flatnonzero((np.diff(labels) != 0) & ~at_cut[1:]).tolist():
         first, second = cells[i], cells[i + 1]
         start, stop = (first.start + first.stop) / 2, (second.start + second.stop) / 2
         times = _between(start, stop, fps)
         if first.stop == second.start and len(times):
-            edge = evidence.turn(start, stop, times, int(labels[i]), int(labels[i + 1]))
-            edges[i][1] = edges[i + 1][0] = round(edge, 3)
-    return tuple(Window(*pair) for pair in edges)
+            edge = round(evidence.turn(start, stop, times, int(labels[i]), int(labels[i + 1])), 3)
+            moved[i : i + 2] = Window(moved[i].start, edge), Window(edge, moved[i + 1].stop)
+    return tuple(moved)
 
 
 def _between(start: float, stop: float, fps: Fraction | None) -> Floats:

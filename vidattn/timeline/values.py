@@ -96,9 +96,10 @@ class TimelineValues:
     def round_spans(self, windows: Iterable[Window]) -> tuple[Window, ...]:
         """Windows in whole milliseconds, each at least one, none beyond the duration."""
         stop = self.rounded_duration
+        latest = round(stop - 0.001, 3)
         return tuple(
             Window(
-                min(round(float(w.start), 3), round(stop - 0.001, 3)),
+                min(round(float(w.start), 3), latest),
                 min(round(max(float(w.stop), round(w.start, 3) + 0.001), 3), stop),
             )
             for w in windows
