@@ -47,8 +47,9 @@ Batch = Annotated[
             "start_time": START_TIME,
             "join": option(
                 "--join",
-                "Files of one recording are one video: consecutive numbers in a folder, such as "
-                "GX010023 and GX020023 or street_0001 and street_0002, and times that agree.",
+                "Treat the files of one recording as one video: consecutive numbers in a folder, "
+                "such as GX010023 and GX020023 or street_0001 and street_0002, and times that "
+                "agree.",
             ),
             "watch": option(
                 "--watch",
@@ -56,7 +57,10 @@ Batch = Annotated[
                 "Ctrl-C; implies --skip-existing.",
             ),
             "settle": option(
-                "--settle", "SEC", "Without growth for so long, a watched file is complete.", min=0
+                "--settle",
+                "SEC",
+                "A watched file is done when it has not grown for so long.",
+                min=0,
             ),
         },
     ),

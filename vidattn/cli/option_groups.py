@@ -125,7 +125,7 @@ AREA = {
     ),
 }
 FRAME_STEP = option(
-    "--frame-step", "SEC", "Time between the frames of a clip, if weights are silent."
+    "--frame-step", "SEC", "Time between the frames of a clip, if the weights do not say."
 )
 _MODEL = {
     "model": option(
@@ -308,13 +308,15 @@ _OUTPUT = {
     "deployments": option(
         "--deployments",
         "FILE",
-        "For camtrap-dp: a csv of deploymentID,latitude,longitude,deploymentStart,deploymentEnd; "
+        "For camtrap-dp: a csv of deploymentID, latitude, longitude, deploymentStart, "
+        "deploymentEnd; "
         "an id is the name of a folder of videos.",
     ),
     "taxa": option(
         "--taxa",
         "FILE",
-        "For camtrap-dp: what labels mean, a csv of label,observationType,scientificName,behavior.",
+        "For camtrap-dp: what labels mean, a csv of label, observationType, scientificName, "
+        "behavior.",
     ),
     "output": OUTPUT_FOLDER,
     "json": option("--json", "Print one JSON document, or for several inputs one per line."),

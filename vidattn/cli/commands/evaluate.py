@@ -107,7 +107,7 @@ VIEWS = {
     "views": option(
         "--views",
         "SxT",
-        "Spatial crops (1 or 3) x clips. Default: those of the model's recipe or score, or 3x1.",
+        "Spatial crops (1 or 3) x clips. Default: those of its recipe or published score, or 3x1.",
         parser=parsers.views,
     ),
     "sampling": option(

@@ -197,12 +197,12 @@ def export_model(
     ] = False,
     int8: Annotated[
         list[str] | None,
-        option("--int8", "VIDEO", "openvino: 8-bit integers for values as in it. Repeatable."),
+        option("--int8", "VIDEO", "openvino: 8-bit integers, fitted to this video. Repeatable."),
     ] = None,
     offline: arguments.Offline = False,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Export a model for other programs, with labels and preprocessing; -m takes all but pt2 back.
+    """Export a model with labels and preprocessing for other programs; vidattn reads all but pt2.
 
     Graphs are compared with the model on a few clips before the file appears.
 
@@ -253,7 +253,7 @@ def push(
     public: Annotated[bool, option("--public", "A new repository is public.")] = False,
     quiet: arguments.Quiet = False,
 ) -> None:
-    """Share a model on the Hugging Face hub, with a model card; -m OWNER/NAME takes it back.
+    """Share a model on the Hugging Face hub, with a model card; -m OWNER/NAME loads it.
 
     Example: vidattn models push me/my-model -m model.safetensors
     """

@@ -60,7 +60,7 @@ SUGGEST = {
         "Spans that have labels already: they are left out, and rare labels come first.",
     ),
     "overlap": option("--overlap", "FRACTION", "Overlap between consecutive windows."),
-    "seed": option("--seed", "N", "Of random draws."),
+    "seed": option("--seed", "N", "Seed of the random draws."),
     "formats": option(
         "--format",
         "-f",
@@ -69,7 +69,7 @@ SUGGEST = {
         "file per video with the guesses of the model, to correct.",
         rich_help_panel="Output",
     ),
-    "output": groups.OUTPUT_FOLDER,
+    "output": option("--output", "-o", "DIR", "Output folder."),
 }
 
 

@@ -52,7 +52,7 @@ TEACHING = {
         "subject, or a pattern in file paths. Default: the column group, or the file.",
         show_default=False,
     ),
-    "seed": option("--seed", "N", "Of random draws."),
+    "seed": option("--seed", "N", "Seed of the random draws."),
 }
 _MODEL = {
     "model": option(
