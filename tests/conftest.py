@@ -30,6 +30,13 @@ from vidattn.video.process.child import WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Give each process a part of the suite, so that fixtures are made once, not once in each."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
 def pytest_configure() -> None:
     waits.shorten()
 
