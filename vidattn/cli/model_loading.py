@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from vidattn.cli.parsers import join_areas
 from vidattn.config import ViewConfig
 from vidattn.errors import DataError, InputError, UsageError, WeightsError
 from vidattn.io.files import read_file, reading
+from vidattn.io.json import parse_object
 from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
@@ -190,12 +190,9 @@ def read_evaluation(path: Path | None) -> dict[str, Any] | None:
     """What `vidattn eval --json` printed into a file. Raises DataError for anything else."""
     if path is None:
         return None
-    try:
-        with reading(f"--metrics {path}", DataError):
-            plain = json.loads(read_file(path))
-    except (ValueError, RecursionError):
-        plain = None
-    if not isinstance(plain, dict):
+    with reading(f"--metrics {path}", DataError):
+        plain = parse_object(read_file(path))
+    if plain is None:
         hint = "vidattn eval -m MODEL --dataset NAME --json > eval.json"
         raise DataError(f"--metrics {path}: not what vidattn eval --json prints", hint=hint)
     return plain

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vidattn.errors import DataError
 from vidattn.io.files import MOST_ARRAY_BYTES, read_file, reading, write_atomically
 from vidattn.io.json import dumps, to_json_value
-from vidattn.io.npz import BROKEN, read_arrays
+from vidattn.io.npz import read_arrays, refusing_broken
 from vidattn.types import Window
 
 SCHEMA = "vidattn/embeddings/1"
@@ -89,7 +89,8 @@ def load_embeddings(path: Path) -> Embeddings:
     """Read a file of `save_embeddings`. Raises DataError with the reason; refuses pickles."""
     with reading(path, DataError, hint="vidattn segment VIDEO --embeddings makes such files"):
         data = read_file(path, MOST_ARRAY_BYTES, regular=True)
-    try:
+    hint = "give a file that vidattn segment --embeddings has written"
+    with refusing_broken(f"{path}: no embeddings of windows", DataError, hint):
         about, windows, vectors = read_arrays(data, ARRAYS)
         head = json.loads(about.tobytes())
         if not isinstance(head, dict) or head.get("schema") != SCHEMA:
@@ -101,14 +102,6 @@ def load_embeddings(path: Path) -> Embeddings:
             dict(head["model"]),
             dict(head["settings"]),
         )
-    except KeyError as error:
-        reason = f"{error.args[0]} is missing"
-    except BROKEN as error:
-        reason = str(error).split("\n")[0]
-    raise DataError(
-        f"{path}: no embeddings of windows: {reason}",
-        hint="give a file that vidattn segment --embeddings has written",
-    )
 
 
 def embedding_path(video: str) -> Path:

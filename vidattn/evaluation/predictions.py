@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vidattn.errors import InputError, UsageError
 from vidattn.io.files import MOST_ARRAY_BYTES, read_file, reading, write_atomically
 from vidattn.io.json import dumps
-from vidattn.io.npz import BROKEN, read_arrays
+from vidattn.io.npz import read_arrays, refusing_broken
 
 SCHEMA = "vidattn/predictions/1"
 SUFFIXES = (".npz", ".jsonl")
@@ -85,16 +85,9 @@ def load_predictions(path: Path) -> Predictions:
     require_dump_name(path)
     with reading(path, InputError):
         data = read_file(path, MOST_ARRAY_BYTES)
-    try:
+    hint = "give a file that vidattn eval --dump has written"
+    with refusing_broken(f"{path}: not a file of predictions", InputError, hint):
         return _from_archive(data) if path.suffix == ".npz" else _from_lines(data)
-    except KeyError as error:
-        reason = f"{error.args[0]} is missing"
-    except BROKEN as error:
-        reason = str(error).split("\n")[0]
-    raise InputError(
-        f"{path}: not a file of predictions: {reason}",
-        hint="give a file that vidattn eval --dump has written",
-    )
 
 
 def _head(predictions: Predictions) -> str:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import InputError, OutputError
 from vidattn.io.files import flush_folder, open_output, writing
+from vidattn.io.json import parse_object
 from vidattn.io.locks import locked
 
 MAGIC = b"vidattn/log/1\n"
@@ -165,11 +166,8 @@ class ScoreLog(AbstractContextManager["ScoreLog", None]):
 
     def _identity(self, header: bytes) -> Mapping[str, Any]:
         """The identity of the run in the first record."""
-        try:
-            plain = json.loads(header)
-        except (ValueError, RecursionError):
-            plain = None
-        if not isinstance(plain, dict):
+        plain = parse_object(header)
+        if plain is None:
             raise OutputError(f"{self.path}: is not a score log of vidattn", hint="move it away")
         return plain
 

@@ -25,6 +25,15 @@ def dumps_pretty(value: Any, indent: int) -> str:
     return _escape(_format(value, indent))
 
 
+def parse_object(text: str | bytes) -> dict[str, Any] | None:
+    """The object that a document of JSON is; None for any other text."""
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return plain if isinstance(plain, dict) else None
+
+
 def to_json_value(value: Any) -> Any:
     """A value of JSON types: fractions and windows become pairs, arrays and tuples lists."""
     if isinstance(value, Mapping):

@@ -7,11 +7,14 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vidattn.errors import VidattnError
 
 BROKEN = (
     *(ValueError, TypeError, EOFError, OSError, RecursionError, OverflowError, MemoryError),
@@ -19,6 +22,19 @@ BROKEN = (
     *(zipfile.BadZipFile, zlib.error, struct.error),
 )
 """Errors that json, zipfile and numpy raise, depending on the wrong byte."""
+
+
+@contextmanager
+def refusing_broken(what: str, kind: type[VidattnError], hint: str) -> Iterator[None]:
+    """Turn a missing name, and errors of BROKEN, into one of this kind: `what`, and the fault."""
+    try:
+        yield
+        return
+    except KeyError as error:
+        reason = f"{error.args[0]} is missing"
+    except BROKEN as error:
+        reason = str(error).split("\n")[0]
+    raise kind(f"{what}: {reason}", hint=hint)
 
 
 def read_arrays(data: bytes, names: Sequence[str]) -> list[NDArray[Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import mimetypes
 import re
@@ -19,7 +18,7 @@ from typing import Any
 
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, read_file, reading
-from vidattn.io.json import dumps_pretty
+from vidattn.io.json import dumps_pretty, parse_object
 from vidattn.timeline.wall_clock import parse_time
 
 STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2"
@@ -227,12 +226,8 @@ def _kept(place: Path) -> dict[str, Any]:
     if not is_file(place):
         return {}
     with reading(place, DataError):
-        data = read_file(place)
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
+        document = parse_object(read_file(place))
+    if document is None:
         raise DataError(f"{place}: is no JSON object", hint="remove it, or choose another folder")
     return document
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from vidattn.errors import OutputError, RecipeError
 from vidattn.io.files import exists, open_output, read_file, write_atomically, writing
+from vidattn.io.json import parse_object
 from vidattn.io.locks import locked
 from vidattn.training.events import FATES, LOG_NAMES, SCORES
 
@@ -158,11 +159,8 @@ def _line(row: Mapping[str, Any]) -> bytes:
 def _rows(data: bytes) -> Iterator[dict[str, Any]]:
     """The rows of a log, up to the first line that is not whole."""
     for line in data.split(b"\n"):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            return
-        if not isinstance(row, dict) or "event" not in row:
+        row = parse_object(line)
+        if row is None or "event" not in row:
             return
         yield row
 

@@ -7,7 +7,6 @@ A torn line, or one of another kind, is dropped.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -26,7 +25,7 @@ from vidattn.io.files import (
     write_atomically,
     writing,
 )
-from vidattn.io.json import dumps
+from vidattn.io.json import dumps, parse_object
 from vidattn.io.locks import locked
 
 NAME = "failures.jsonl"
@@ -121,13 +120,8 @@ def describe_failure(path: str, digest: str, code: str = "", message: str = "") 
 
 def _parse_records(data: bytes) -> Iterator[FailureRecord]:
     for line in data.split(b"\n"):
-        try:
-            row: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(row, dict):
-            continue
-        given = {
+        row = parse_object(line) or {}
+        given: dict[str, Any] = {
             field.name: row[field.name] for field in fields(FailureRecord) if field.name in row
         }
         if {"path", "code", "message"} <= given.keys() and _has_types(given):

@@ -15,7 +15,7 @@ from vidattn.errors import InputError, VideoError
 from vidattn.inference.batch.inputs import file_size
 from vidattn.io.digest import sha256
 from vidattn.io.files import exists, read_file, read_stream, reading
-from vidattn.io.json import dumps, to_json_value
+from vidattn.io.json import dumps, parse_object, to_json_value
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -166,10 +166,9 @@ def load_timeline(path: str | os.PathLike[str]) -> Timeline:
 def _load_document(saved: Path) -> dict[str, Any]:
     """The object in a JSON file; empty when there is none."""
     try:
-        document = json.loads(read_file(saved, regular=True))
-    except (OSError, ValueError, RecursionError):
+        return parse_object(read_file(saved, regular=True)) or {}
+    except (OSError, ValueError):  # as of a name that no file can have
         return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _changed_since(path: str, saved: Path) -> bool:
