@@ -115,13 +115,13 @@ def classify_inputs(
     head: Classifier | None = None,
 ) -> BatchEvents:
     """The events of a job, for each of the areas that are named. Errors as of `BatchRunner.run`."""
-
-    def make(
-        one: Classifier, _: BatchJob, videos: Prefetcher | SharedOpening, roi: str | None
-    ) -> VideoClassifier:
-        return VideoClassifier(one, options, videos, head, roi)
-
-    yield from run_areas(job, classifier, options.rois, opening, make)
+    yield from run_areas(
+        job,
+        classifier,
+        options.rois,
+        opening,
+        lambda one, _, videos, roi: VideoClassifier(one, options, videos, head, roi),
+    )
 
 
 class VideoClassifier(Task):

@@ -122,7 +122,7 @@ class Worker:
         from vidattn.inference.batch.segment import Segmenter
 
         assert self._classifier is not None
-        return Segmenter(self._classifier, self._options, job, self._opening)
+        return Segmenter(self._classifier, job, self._opening, options=self._options)
 
 
 def segment_on_ray(

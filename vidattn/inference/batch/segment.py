@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,13 +177,9 @@ def segment_inputs(
     job: BatchJob, classifier: Classifier, options: SegmentOptions, opening: Prefetcher
 ) -> BatchEvents:
     """The events of a job, for each of the areas that are named. Errors as of `BatchRunner.run`."""
-
-    def make(
-        one: Classifier, own: BatchJob, videos: Prefetcher | SharedOpening, roi: str | None
-    ) -> Segmenter:
-        return Segmenter(one, options, own, videos, roi)
-
-    yield from run_areas(job, classifier, options.rois, opening, make)
+    yield from run_areas(
+        job, classifier, options.rois, opening, partial(Segmenter, options=options)
+    )
 
 
 class Segmenter(Task):
@@ -193,10 +190,11 @@ class Segmenter(Task):
     def __init__(
         self,
         classifier: Classifier,
-        options: SegmentOptions,
         job: BatchJob,
         opening: Prefetcher | SharedOpening,
         roi: str | None = None,
+        *,
+        options: SegmentOptions,
     ) -> None:
         """roi: the name of the area that the classifier looks at."""
         self.classifier, self.job, self.opening, self._roi = classifier, job, opening, roi
