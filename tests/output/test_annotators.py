@@ -5,6 +5,7 @@ import os
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -170,3 +171,41 @@ def test_label_studio_finds_no_fault_but_an_unknown_label(
     command = [os.environ["VIDATTN_LABEL_STUDIO_PYTHON"], check, path, *labels]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(json.loads(done.stdout)) == errors
+
+
+def needs(variable: str, package: str) -> pytest.MarkDecorator:
+    """Skip where a variable names no Python with a package."""
+    reason = f"{variable} names no Python with {package}"
+    return pytest.mark.skipif(variable not in os.environ, reason=reason)
+
+
+def ask(variable: str, script: str, folder: Path) -> Any:
+    """What a script of this folder prints in another environment."""
+    command = [os.environ[variable], Path(__file__).parent / script, folder]
+    home = {**os.environ, "HOME": str(folder)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=home)
+    return json.loads(done.stdout)
+
+
+@needs("VIDATTN_FIFTYONE_PYTHON", "fiftyone")
+def test_the_importer_of_fiftyone_reads_the_supports(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "my movie.mp4").touch()
+    output.write(vfr(), tmp_path / "labels.json", "fiftyone")
+    found = ask("VIDATTN_FIFTYONE_PYTHON", "check_fiftyone.py", tmp_path)
+    assert [row[:2] for row in found] == [["dive", [1, 60]], ["swim", [61, 120]]]
+
+
+@needs("VIDATTN_DATUMARO_PYTHON", "datumaro")
+def test_datumaro_reads_the_tags_of_cvat(tmp_path: Path) -> None:
+    output.write(vfr(), tmp_path / "annotations.xml", "cvat")
+    (tmp_path / "images").mkdir()
+    for frame in range(120):
+        (tmp_path / "images" / f"frame_{frame:06d}").touch()
+    found = ask("VIDATTN_DATUMARO_PYTHON", "check_cvat.py", tmp_path)
+    assert [found[f"frame_{frame:06d}"] for frame in (0, 59, 60, 119)] == [
+        ["dive"],
+        ["dive"],
+        ["swim"],
+        ["swim"],
+    ]
