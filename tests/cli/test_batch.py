@@ -94,6 +94,16 @@ def test_formats_add_up(quick: Run, model: Path, videos: Path) -> None:
     assert len(list((videos.parent / "out").iterdir())) == 3
 
 
+def test_files_of_an_earlier_run_with_other_settings_are_named(
+    quick: Run, model: Path, videos: Path
+) -> None:
+    words = ("segment", "videos/a.mp4", "-m", model, "--overlap", 0, "-o", "out", "-f")
+    quick(*words, "json,srt,csv")
+    assert "earlier run" not in quick(*words, "json,srt").stderr
+    shown = quick(*words, "json,csv", "--threshold", "0.99").stderr
+    assert "a.mp4: of an earlier run with other settings: out/a.vidattn.srt\n" in shown
+
+
 def test_many_unread_spans_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     spans = tuple((Window(i / 100, (i + 0.5) / 100), "E_DECODE") for i in range(100))
     job = BatchJob.create([VideoInput("a.mp4")], OutputFiles(()))

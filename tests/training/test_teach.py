@@ -165,6 +165,18 @@ def test_a_class_of_blank_videos_tells_what_leaving_them_out_costs(
     assert "is not a share" in quick(*words[:-1], "lots", code=2).stderr
 
 
+def test_a_model_that_was_taught_on_an_area_keeps_it(
+    quick: Run, folder: Path, model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+    area = ("--crop", "0,0,32,32", "--mask", "0,0,8,8")
+    quick("teach", folder / "labels.csv", "-m", model, "-o", "own", "--zoom", "off", *area)
+    clip = vidattn.load("own").clip
+    assert (clip.area, clip.mask) == ("0,0,32,32", "0,0,8,8")
+    shown = quick("segment", folder / "0.mp4", "-m", "own", "--overlap", 0, "--json")
+    assert json.loads(shown.stdout)["settings"]["area"] == "0,0,32,32"
+
+
 def test_a_wrong_label_is_doubted(folder: Path, model: Path) -> None:
     lines = (folder / "labels.csv").read_text().splitlines()
     lines[1] = lines[1].replace("day", "night")

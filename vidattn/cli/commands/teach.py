@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,6 +64,7 @@ _MODEL = {
         "is in the cache; else the bundled motion-tiny.",
     ),
     "offline": option("--offline", "Never use the network."),
+    **groups.AREA,
 }
 
 
@@ -110,7 +112,7 @@ def _run(
     from vidattn.weights.loading import best_cached
 
     if model.model is None:
-        model = ModelOptions(best_cached(), offline=model.offline)
+        model = replace(model, model=best_cached())
         console.note(f"the backbone is {model.model}; -m names another")
     backbone, done = load_model(console, model), 0
     events = teach_events(labels, backbone, output, options, data_root=data_root, runtime=runtime)

@@ -10,7 +10,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from vidattn.errors import UsageError
-from vidattn.io.files import make_folder, write_atomically, writing
+from vidattn.io.files import is_file, make_folder, write_atomically, writing
 from vidattn.io.signals import hold_signals
 from vidattn.video import open_video
 
@@ -166,6 +166,19 @@ def write_files(
         for fmt, file in sorted(files.items(), key=lambda item: item[0] == "json"):
             write_atomically(file, texts[fmt])
     return tuple(files.values())
+
+
+def find_stale(timeline: Timeline, output: OutputFiles, name: str) -> list[Path]:
+    """Files that lie beside those of a name and are of another run: in formats that are not written
+    now, and not what this timeline gives."""
+    from vidattn.output import WRITERS, is_current
+
+    others = {fmt: output.place(name, WRITERS[fmt].extension) for fmt in WRITERS}
+    return [
+        place
+        for fmt, place in others.items()
+        if fmt not in output.formats and is_file(place) and not is_current(timeline, place, fmt)
+    ]
 
 
 def require_writable(folder: Path) -> None:

@@ -35,7 +35,7 @@ from vidattn.inference.batch.events import (
 from vidattn.inference.batch.failures import FailureList, FailureRecord, describe_failure
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.joining import is_same_recording
-from vidattn.inference.batch.outputs import write_files
+from vidattn.inference.batch.outputs import find_stale, write_files
 from vidattn.inference.batch.results import Result, RunKey, find_result, require_own
 from vidattn.io.files import exists, remove_partial_files, require_regular, writing
 from vidattn.io.locks import locked
@@ -211,6 +211,9 @@ class BatchRunner:
         yield from notes
         yield from written
         timeline = written[-1].timeline
+        if self._shared and (stale := find_stale(timeline, self.job.output, self.job.names[path])):
+            names = ", ".join(map(str, stale))
+            yield Note(f"{path}: of an earlier run with other settings: {names}", warning=True)
         yield from self._videos(path, timeline, missing=False)
         self._finish(path)
         yield Done(path, timeline)
