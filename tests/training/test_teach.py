@@ -101,6 +101,26 @@ def test_the_command_prints_what_it_measured(
     assert report == json.loads(Path("own/teach.json").read_text()) | {"seconds": report["seconds"]}
 
 
+def test_a_place_that_cannot_be_written_is_told_before_any_work(
+    folder: Path, model: Path, quick: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = quick("teach", folder / "labels.csv", "-m", model, "-o", tmp_path / "file/own", code=5)
+    assert "choose another place with -o" in done.stderr
+    assert "samples of" not in done.stderr
+
+
+def test_eval_on_the_list_of_teach_and_models_info_say_what_they_see(
+    folder: Path, model: Path, quick: Run, tmp_path: Path
+) -> None:
+    vidattn.teach(folder / "labels.csv", tmp_path / "own", str(model), options=OPTIONS)
+    done = quick("eval", "-m", tmp_path / "own", "--dataset", folder / "labels.csv")
+    assert "note: the model was taught with this list, so the metrics flatter it" in done.stderr
+    shape = quick("models", "info", tmp_path / "own").stdout
+    assert "backbone (attention divided, classes " in shape
+    assert "{" not in shape
+
+
 def slide(folder: Path, name: str, step: int, seed: int) -> Path:
     """A second of noise that moves sideways, `step` pixels a frame."""
     rng = np.random.default_rng(seed)

@@ -19,13 +19,21 @@ from vidattn.config import (
     BigLittleConfig,
     ClipConfig,
     Conv2dConfig,
+    FlowConfig,
     StamConfig,
     TaughtConfig,
     TemporalConfig,
     TimeSformerConfig,
 )
 from vidattn.errors import UsageError, WeightsError
-from vidattn.models.classifier import KINDS, VARIANTS, Classifier, ModelCard, find_kind
+from vidattn.models.classifier import (
+    KINDS,
+    VARIANTS,
+    Classifier,
+    ModelCard,
+    build_taught,
+    find_kind,
+)
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import SCHEMES
 from vidattn.weights import graph_export, graph_files
@@ -131,6 +139,9 @@ def test_a_taught_model_is_a_graph_unless_it_zooms(
     config = TaughtConfig(given.model.config, 3, frames=4, size=32, head="attention", grid=4)
     taught = replace(given, model=TaughtModel(config, given.model).eval())
     assert save(taught, tmp_path / "model").max_difference < 1e-4
+    flow = TaughtConfig(FlowConfig(size=32), 3, 2, frames=2, size=32, grid=0, levels=(1, 2))
+    model = build_taught(flow).eval()
+    assert save(replace(given, model=model), tmp_path / "flow").max_difference < 1e-4
     zooming = replace(taught, model=TaughtModel(replace(config, zoom=True), given.model))
     with pytest.raises(WeightsError, match="taught with zoom cannot be a graph") as caught:
         save(zooming, tmp_path / "zooming")

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidattn.config import FlowConfig
+from vidattn.models.taught import average_cells
 
 LEVELS = 255 * 0.225
 """Gray levels of a step of 1 in a normalized clip."""
@@ -45,7 +46,7 @@ class FlowHistogram(nn.Module):
             along = along + flow[:, :, 1:] * angles.sin().view(-1, 1, 1)
             near = (along - speed * math.cos(2 * math.pi / self.config.directions)).relu()
             total = (near * (speed > STILL)).sum(1) / max(flow.shape[1], 1)
-            cells = F.adaptive_avg_pool2d(total, self.config.cells)
+            cells = average_cells(total, self.config.cells)
             return rearrange(cells, "b d h w -> b (h w d)")
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ def estimate_flow(gray: Tensor) -> Tensor:
     pairs = [(_blur(before), _blur(after))]
     while len(pairs) < SCALES and min(pairs[-1][0].shape[-2:]) >= 2 * WINDOW:
         pairs.append((F.avg_pool2d(pairs[-1][0], 2), F.avg_pool2d(pairs[-1][1], 2)))
-    flow = before.new_zeros(len(before), 2, *pairs[-1][0].shape[-2:])
+    flow = torch.zeros_like(pairs[-1][0]).expand(-1, 2, -1, -1)
     for one, other in reversed(pairs):
         if flow.shape[-2:] != one.shape[-2:]:
             flow = 2 * F.interpolate(flow, one.shape[-2:], mode="bilinear")

@@ -100,11 +100,11 @@ def embed_pieces(backbone: Any, frames: Tensor, grid: int) -> Tensor:
     cells = [backbone.norm(cls)[:, None]]
     if grid:
         means = rearrange(backbone.norm(patches).mean(1), "b h w d -> b d h w")
-        cells.append(rearrange(_pool(means, grid), "b d h w -> b (h w) d"))
+        cells.append(rearrange(average_cells(means, grid), "b d h w -> b (h w) d"))
     return torch.cat(cells, dim=1)
 
 
-def _pool(means: Tensor, grid: int) -> Tensor:
+def average_cells(means: Tensor, grid: int) -> Tensor:
     """Means [..., grid, grid] of maps [..., H, W] over parts as those of adaptive_avg_pool2d, which
     graphs of ONNX lack."""
     height, width = (_average_parts(int(side), grid, means) for side in means.shape[-2:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -146,24 +146,25 @@ class CrossValidation:
 
 
 def cross_validate(
-    study: Study, labels: Sequence[str], announce: Callable[[str], None] = lambda _: None
-) -> CrossValidation:
-    """Compare all heads of all views. announce: told each candidate before it is tried."""
+    study: Study, labels: Sequence[str]
+) -> Iterator[tuple[int, int] | CrossValidation]:
+    """Compare all heads of all views: how many of how many steps are done, and the result."""
     first = next(iter(study.views))
     truth, groups = study.truth(first), study.unit_groups(first)
     folds, everything = fold_groups(groups, truth), np.ones(len(truth), np.bool_)
     logits: dict[HeadTrial, Floats] = {}
-    for candidate in _candidates(study):
-        announce(str(candidate))
+    candidates = [*_candidates(study)]
+    for number, candidate in enumerate(candidates):
+        yield number, len(candidates) + 1
         logits[candidate] = study.predict(candidate, folds, everything)
+    yield len(candidates), len(candidates) + 1
     scores = {one: study.score(found, truth) for one, found in logits.items()}
     best = max(scores, key=lambda one: scores[one])
     decided = _honest(study, logits, folds, truth)
     temperature, thresholds = _calibrate(study, logits[best], truth)
-    announce("learning curve")
     half = study.predict(best, folds, _half(truth, groups))
     halves = _decide(study, half, temperature, thresholds)
-    return CrossValidation(
+    yield CrossValidation(
         best,
         {str(one): score for one, score in scores.items()},
         measure_labels(labels, *decided, truth, groups),

@@ -73,9 +73,9 @@ def has_checkpoint(run_dir: Path, resume: bool) -> bool:
     return begun
 
 
-def require_writable(run_dir: Path) -> None:
-    """Raise OutputError, before any work, if a run folder cannot be written."""
-    with writing(run_dir, hint="choose another --run-dir"):
+def require_writable(run_dir: Path, hint: str = "choose another --run-dir") -> None:
+    """Raise OutputError, before any work, if a folder cannot be written."""
+    with writing(run_dir, hint=hint):
         there = next(path for path in (run_dir, *run_dir.absolute().parents) if exists(path))
         TemporaryFile(dir=there).close()
 

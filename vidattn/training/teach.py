@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ from vidattn.training.artifacts import public_name
 from vidattn.training.blank_videos import active_examples, measure_blank
 from vidattn.training.cross_validation import CrossValidation, Study, cross_validate
 from vidattn.training.doubts import Doubt, find_alike, find_mistakes, find_rare
+from vidattn.training.run_dir import require_writable
 from vidattn.training.taught_data import (
     FailedSample,
     LabeledWindows,
@@ -66,10 +67,11 @@ class TeachNote:
 
 @dataclass(frozen=True)
 class TeachProgress:
-    """How far the slow part is: samples embedded, of all in all views."""
+    """How far a slow part is: samples embedded, of all in all views; heads compared, of all."""
 
     done: int
     total: int
+    part: Literal["embedding", "comparing"] = "embedding"
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +129,13 @@ class Lesson:
         seen = next(iter(views.values()))[1]
         study = self._study(views)
         yield from self._describe(study, seen, span)
-        notes: list[str] = []
         began = time.perf_counter()
-        verdict = cross_validate(study, self.dataset.labels, notes.append)
-        self.spent["comparing"] = time.perf_counter() - began
-        yield self._finish(study, verdict, views)
+        for step in cross_validate(study, self.dataset.labels):
+            if isinstance(step, CrossValidation):
+                self.spent["comparing"] = time.perf_counter() - began
+                yield self._finish(study, step, views)
+            else:
+                yield TeachProgress(*step, "comparing")
 
     def _design(self, span: float) -> dict[str, Classifier]:
         """What is tried, by name: the backbone and optical flow, each seeing all or what moves."""
@@ -227,9 +231,10 @@ class Lesson:
     ) -> Iterator[Doubt]:
         view = verdict.best.view
         yield from find_rare(self.dataset.labels, verdict.metrics.counts)
-        samples, places = np.unique(windows.samples, return_inverse=True)
+        seen = next(iter(study.views.values()))[2]  # which knows looks, where flow knows motion
+        samples, places = np.unique(seen.samples, return_inverse=True)
         items = [self.dataset.items[n] for n in samples]
-        vectors = windows.vectors.numpy()
+        vectors = seen.vectors.numpy()
         means = np.zeros((len(samples), vectors.shape[1]))
         np.add.at(means, places, vectors)
         yield from find_alike(means / np.bincount(places)[:, None], items)
@@ -315,8 +320,11 @@ def teach_events(
     labels: a dataset as of `vidattn.data.sets.registry.open_dataset`; its splits do not count.
     backbone: any model of clips; of a taught one its backbone. output: a .safetensors file, or a
     folder for it and teach.json. Raises DataError when there is too little to learn from,
-    UsageError, and OutputError.
+    UsageError, and, before any work, OutputError where the output cannot be written.
     """
+    if output is not None:
+        folder = output.parent if output.suffix == ".safetensors" else output
+        require_writable(folder, "choose another place with -o")
     dataset = open_samples(labels, data_root, group_by=options.group_by)
     dataset = replace(dataset, root=Path(labels))
     lesson = Lesson(dataset, unwrap(backbone), options, runtime)

@@ -255,7 +255,10 @@ def export_hf(model: nn.Module) -> dict[str, Tensor]:
 
 def _export(model: nn.Module, layout: str) -> dict[str, Tensor]:
     if not isinstance(model, TimeSformer):
-        raise WeightsError(f"a {type(model).__name__} has no {layout} layout")
+        raise WeightsError(
+            f"the layout {layout} is for models of TimeSformer, not for a {type(model).__name__}",
+            hint="--layout onnx, for other runtimes",
+        )
     return key_maps.from_ours(model.state_dict(), layout, model.config)
 
 

@@ -217,6 +217,7 @@ class DatasetRun:
 
     def predict(self) -> Predictions | None:
         """The predictions of the model; None in a process that has no share in them."""
+        from vidattn.models.taught import TaughtModel
         from vidattn.models.temporal_head import TemporalHead
         from vidattn.weights.loading import find_training_dataset
 
@@ -226,6 +227,8 @@ class DatasetRun:
         if name is None:
             name = card.training_data
             name = find_training_dataset(self.model.model, name) if self.model.model else name
+        if isinstance(classifier.model, TaughtModel) and Path(name).name == card.training_data:
+            self.console.note("the model was taught with this list, so the metrics flatter it")
         self.published = card.expect if name == card.training_data else ""
         if name == "motion" and not launch.is_lead():
             return None  # a single process is enough

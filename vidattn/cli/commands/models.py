@@ -143,7 +143,8 @@ def _collect_facts(classifier: Classifier) -> dict[str, Any]:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {number}" for name, number in value.items())
+        nested = {k: f"({_as_text(v)})" if isinstance(v, dict) else v for k, v in value.items()}
+        return ", ".join(f"{name} {number}" for name, number in nested.items())
     if isinstance(value, list):
         more = f", ... ({len(value)})" if len(value) > MOST_LABELS else ""
         return ", ".join(map(str, value[:MOST_LABELS])) + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.option_groups import ModelOptions
-from vidattn.cli.terminal.console import Console
+from vidattn.cli.terminal.console import Console, ProgressBar
 from vidattn.config.run_options import TeachOptions
 from vidattn.errors import ExitCode
 from vidattn.io.json import dumps
@@ -114,13 +115,17 @@ def _run(
     if model.model is None:
         model = replace(model, model=best_cached())
         console.note(f"the backbone is {model.model}; -m names another")
-    backbone, done = load_model(console, model), 0
+    backbone = load_model(console, model)
     events = teach_events(labels, backbone, output, options, data_root=data_root, runtime=runtime)
-    with console.progress("embedding", 100) as bar:
+    part, bar = "", ProgressBar(0)
+    with ExitStack() as bars:
         for event in events:
             if isinstance(event, TeachProgress):
-                while done < 100 * event.done // event.total:
-                    done += 1
+                if event.part != part:
+                    bars.close()
+                    part = event.part
+                    bar = bars.enter_context(console.progress(part, event.total))
+                while bar.done < event.done:
                     bar.step()
             elif isinstance(event, TeachNote):
                 console.note(event.text)
