@@ -44,7 +44,7 @@ DOORS = {
     "rich": {"cli"},
     "safetensors": {"weights", "training/checkpoint"},
     "timm": {"data/augment", "models/backbone_stam"},
-    "transformers": {"evaluation/benchmark", "weights/hf_models"},
+    "transformers": {"evaluation/benchmark", "models/hf"},
     "torch": {"*"},
     "torchcodec": {"video/readers/torchcodec"},
     "typer": {"cli"},

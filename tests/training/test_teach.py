@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 import vidattn
 from tests.helpers import Run, encode_video
+from tests.weights.networks import save_network
 from vidattn.config.run_options import TeachOptions
 from vidattn.errors import DataError, UsageError
 from vidattn.inference import embed
@@ -75,6 +77,22 @@ def test_a_taught_model_is_a_model_like_any_other(
     third = vidattn.teach(folder / "labels.csv", None, taught.classifier, options=OPTIONS)
     assert third.metrics.values["accuracy"] == 1.0
     assert third.path is None
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_of_transformers_is_taught_and_kept_whole(
+    quick: Run, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+    backbone = save_network(tmp_path / "videomae", "videomae")
+    words = ("teach", folder / "labels.csv", "-m", f"hf:{backbone}", "-o", "own")
+    done = quick(*words, "--frame-step", 0.125)
+    assert done.stdout.startswith("12 samples, 2 classes, 3 groups; videomae, ")
+    assert "  accuracy    100.0 %" in done.stdout
+    shutil.rmtree(backbone)
+    film = draw(tmp_path, "new.mp4", 99, bright=False, seconds=1.0)
+    assert "night" in quick("classify", film, "-m", "own").stdout
 
 
 def test_the_command_prints_what_it_measured(

@@ -273,13 +273,39 @@ class FlowConfig:
 
 
 @dataclass(frozen=True)
+class HfConfig:
+    """The shape of a network for video classification of Hugging Face transformers."""
+
+    network: str
+    """Its type of model, such as videomae."""
+    settings: str
+    """Those of its configuration, a JSON object."""
+    classes: int
+    frames: int
+    size: int
+    """Side in pixels of a frame."""
+    patch: int
+    any_length: bool = False
+    """Whether its positions fit clips of other lengths."""
+    kind: Literal["hf"] = "hf"
+
+    @property
+    def depth(self) -> int:
+        """At least one layer; how many, transformers knows."""
+        return 1
+
+    def __post_init__(self) -> None:
+        require_shape("model", self, "classes frames size patch")
+
+
+@dataclass(frozen=True)
 class TaughtConfig:
     """The shape of a frozen model of clips with a head for other classes.
 
     A window is cut into `pieces`, each of which the backbone sees as one of its own clips.
     """
 
-    backbone: ModelConfig | FlowConfig = TimeSformerConfig()
+    backbone: ModelConfig | FlowConfig | HfConfig = TimeSformerConfig()
     classes: int = 2
     pieces: int = 1
     """Clips of the backbone in a window, one after the other."""

@@ -19,7 +19,6 @@ from vidattn.inference.stream import stream
 from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier, find_kind
 from vidattn.models.device import Runtime
-from vidattn.models.hf import HfModel
 from vidattn.models.taught import TaughtModel
 from vidattn.types import Item
 from vidattn.video import Opening, Video, open_video
@@ -108,8 +107,7 @@ class Embedder:
 def describe_embedding(classifier: Classifier) -> Mapping[str, Any]:
     """All that the embedding of a clip depends on, as JSON values."""
     model = classifier.model
-    hf = isinstance(model, HfModel)  # whose config names its kind
-    plain = {"kind": "" if hf else find_kind(model.config), **to_plain(model.config)}
+    plain = {"kind": find_kind(model.config), **to_plain(model.config)}
     network: nn.Module = model
     if isinstance(model, TaughtModel):
         plain = {name: value for name, value in plain.items() if name not in HEAD_SETTINGS}

@@ -20,6 +20,7 @@ from vidattn.config import (
     Conv2dConfig,
     Conv3dConfig,
     FlowConfig,
+    HfConfig,
     ModelConfig,
     StamConfig,
     TaughtConfig,
@@ -34,6 +35,7 @@ from vidattn.models.conv2d import FrameResNet
 from vidattn.models.conv3d import ResNet3d
 from vidattn.models.flow import FlowHistogram
 from vidattn.models.fused import fuse
+from vidattn.models.hf import HfModel, build_hf_model
 from vidattn.models.stam import Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.temporal_head import TemporalHead
@@ -172,9 +174,8 @@ def build_taught(config: TaughtConfig) -> TaughtModel:
     return TaughtModel(config, KINDS[config.backbone.kind][1](config.backbone))
 
 
-KINDS: dict[
-    str, tuple[type, Callable[[Any], Model | FlowHistogram | TemporalHead | TaughtModel]]
-] = {
+Kind = Model | FlowHistogram | HfModel | TemporalHead | TaughtModel
+KINDS: dict[str, tuple[type, Callable[[Any], Kind]]] = {
     "timesformer": (TimeSformerConfig, TimeSformer),
     "stam": (StamConfig, Stam),
     "backbone-stam": (BackboneStamConfig, BackboneStam),
@@ -184,6 +185,7 @@ KINDS: dict[
     "flow": (FlowConfig, FlowHistogram),
     "temporal": (TemporalConfig, TemporalHead),
     "taught": (TaughtConfig, build_taught),
+    "hf": (HfConfig, build_hf_model),
 }
 """The kinds of model in weights files: name, config class, and constructor."""
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from typing import Any
 
 from torch import Tensor, nn
 
-from vidattn.errors import UsageError
+from vidattn.config import HfConfig
+from vidattn.errors import RecipeError, UsageError, WeightsError
 
-
-@dataclass(frozen=True)
-class HfConfig:
-    """The shape of a network of transformers, as far as clips and explanations need it."""
-
-    kind: str
-    """Its type of model, such as videomae."""
-    classes: int
-    frames: int
-    size: int
-    """Side in pixels of a frame."""
-    patch: int
-    any_length: bool = False
-    """Whether its positions fit clips of other lengths."""
+BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError)
+"""The errors of transformers, depending on what is wrong in the settings of a network."""
 
 
 class HfModel(nn.Module):
@@ -44,7 +34,7 @@ class HfModel(nn.Module):
         config, frames = self.config, clips.shape[2]
         if frames != config.frames and not config.any_length:
             raise UsageError(
-                f"a {config.kind} of transformers takes clips of {config.frames} frames, "
+                f"a {config.network} of transformers takes clips of {config.frames} frames, "
                 f"not of {frames}",
                 hint="leave --frames out",
             )
@@ -61,3 +51,35 @@ class HfModel(nn.Module):
         finally:
             hook.remove()
         return found[0]
+
+
+def load_transformers() -> Any:
+    """The package. Raises WeightsError where it is not installed."""
+    try:
+        import transformers
+    except ImportError as error:
+        hint = "pip install 'vidattn[hf]'"
+        raise WeightsError("needs the package transformers", hint=hint) from error
+    return transformers
+
+
+def build_hf_model(config: HfConfig) -> HfModel:
+    """A network of transformers of random values. Raises RecipeError for settings of none."""
+    transformers = load_transformers()
+    try:
+        settings = transformers.AutoConfig.for_model(
+            config.network, **json.loads(config.settings) | {"num_labels": config.classes}
+        )
+        auto = transformers.AutoModelForVideoClassification
+        network = auto.from_config(settings, trust_remote_code=False)
+    except BROKEN as error:
+        raise RecipeError(
+            f"no network of transformers: {describe_cause(error)}",
+            hint="another version of transformers may know it",
+        ) from error
+    return HfModel(network, config)
+
+
+def describe_cause(error: Exception) -> str:
+    """The first line of an error of transformers."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

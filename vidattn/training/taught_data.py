@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from vidattn.config import ClipConfig, FlowConfig, TaughtConfig
 from vidattn.data.labeled_dataset import LabeledDataset, item_span
@@ -19,6 +20,7 @@ from vidattn.inference.embed import Embedder
 from vidattn.models.classifier import Classifier, Model
 from vidattn.models.device import is_small
 from vidattn.models.flow import FlowHistogram
+from vidattn.models.hf import HfModel
 from vidattn.models.stam import Stam
 from vidattn.models.taught import TaughtModel
 from vidattn.models.timesformer import TimeSformer
@@ -79,13 +81,13 @@ def design_views(backbone: Classifier, span: float, zoom: bool) -> Classifier:
     """A model of windows of `span` seconds on a backbone, whose head is not fitted yet.
 
     zoom: whether it sees the part of the frame that moves. Raises UsageError for a backbone that
-    our weights files cannot hold.
+    our weights files cannot hold, or whose last layer is not a linear one.
     """
     clip, model = backbone.clip, backbone.model
-    if not isinstance(model, Model):
+    if not isinstance(model, Model | HfModel) or not isinstance(model.head, nn.Linear):
         raise UsageError(
-            f"{backbone.card.name}: teach takes models of clips that vidattn builds itself",
-            hint="such as timesformer-k400, stam-16-k400 or motion-tiny",
+            f"{backbone.card.name}: teach takes models of clips with one linear layer at the end",
+            hint="such as timesformer-k400, stam-16-k400, motion-tiny or hf:FOLDER",
         )
     config, width = model.config, model.head.in_features
     pieces = min(max(round(span / clip.span_seconds), 1), MOST_PIECES)

@@ -7,6 +7,8 @@ become those of a classifier like any other.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,18 +17,19 @@ from typing import Any
 
 import torch
 
-from vidattn.config import Averaging
+from vidattn.config import Activation, Averaging, HfConfig
 from vidattn.errors import WeightsError
 from vidattn.io import digest
+from vidattn.io.files import is_folder
 from vidattn.models.classifier import Classifier, ModelCard
-from vidattn.models.hf import HfConfig, HfModel
+from vidattn.models.hf import BROKEN, HfModel, describe_cause, load_transformers
 from vidattn.weights import hf_folder
 from vidattn.weights.convert import guess_frame_step
 from vidattn.weights.safetensors_file import MAX_SETTING, refuse, require_finite
 
 PREFIX = "hf:"
-BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError)
-"""The errors of transformers, depending on what is wrong in a folder."""
+OWN = re.compile(r"_|(id2label|label2id|num_labels|problem_type|.*dtype|.*version|model_type)$")
+"""Settings that say nothing of a network, or that a classifier has itself."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +65,31 @@ def load_hf_model(folder: Path, name: str, frame_step: float | None = None) -> C
     labels, label_note = hf_folder.read_labels(plain, config.classes, folder)
     training, step_note = _find_training(config, frame_step, name)
     clip, clip_note = hf_folder.read_clip(
-        folder, config.kind, config.frames, config.size, training.seconds, bins=training.bins
+        folder, config.network, config.frames, config.size, training.seconds, bins=training.bins
     )
     if clip.crop != config.size:
         refuse(folder, f"frames are cropped to {clip.crop} pixels for a model of {config.size}")
+    place = name.removeprefix(PREFIX)
+    public = folder.name if is_folder(place) else place  # paths are nobody else's business
     card = ModelCard(
-        name=name.removeprefix(PREFIX),
+        name=public,
         license=hf_folder.read_license(folder),
-        source=name,
+        source=f"{PREFIX}{public}",
         notes=tuple(note for note in (label_note, clip_note, step_note) if note),
         sha256=_digest(_weights_files(folder)),
     )
-    return Classifier(HfModel(network, config).eval(), clip, labels, training.averaging, card)
+    several = network.config.problem_type == "multi_label_classification"
+    model = HfModel(network, config).eval()
+    activation: Activation = "sigmoid" if several else "softmax"
+    return Classifier(model, clip, labels, training.averaging, card, activation=activation)
 
 
 def _find_training(
     config: HfConfig, frame_step: float | None, name: str
 ) -> tuple[Training, str | None]:
     """The frame step of a model, and a note where only the table tells. Raises WeightsError."""
-    known = RATES.get((config.kind, config.classes))
-    if known is None and config.kind == "timesformer" and config.classes in (174, 400, 600):
+    known = RATES.get((config.network, config.classes))
+    if known is None and config.network == "timesformer" and config.classes in (174, 400, 600):
         seconds, _ = guess_frame_step(config.frames, config.classes)
         known = Training(seconds, bins=config.classes == 174, averaging="logit")
     if frame_step is not None:
@@ -92,18 +100,14 @@ def _find_training(
             hint="give the seconds as in training: --frame-step 0.133 is one frame in 4 at 30 fps",
         )
     return known, (
-        f"{known.seconds:.3g} s between frames, as published models of {config.kind} with "
+        f"{known.seconds:.3g} s between frames, as published models of {config.network} with "
         f"{config.classes} classes were trained; --frame-step says otherwise"
     )
 
 
 def _build_network(folder: Path, plain: Mapping[str, Any]) -> tuple[Any, HfConfig]:
     """The network in a folder, float32, with every tensor accounted for."""
-    try:
-        import transformers
-    except ImportError as error:
-        hint = "pip install 'vidattn[hf]'"
-        raise WeightsError(f"{folder}: needs the package transformers", hint=hint) from error
+    transformers = load_transformers()
     files = _weights_files(folder)
     if not files:
         refuse(folder, "has neither model.safetensors nor pytorch_model.bin")
@@ -123,7 +127,7 @@ def _build_network(folder: Path, plain: Mapping[str, Any]) -> tuple[Any, HfConfi
                 **local,
             )
         except BROKEN as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            reason = describe_cause(error)
             refuse(folder, f"not for video classification with transformers: {reason}", error)
     wrong = [f"{kind.split('_')[0]} {key}" for kind in differences for key in differences[kind]]
     if wrong:
@@ -145,8 +149,8 @@ def _require_size(auto: Any, settings: Any, files: list[Path], folder: Path) -> 
 def _read_config(settings: Any, folder: Path) -> HfConfig:
     """The shape of a network, of settings that families of transformers name differently."""
     kind, tubelet = str(settings.model_type), getattr(settings, "tubelet_size", None)
-    if settings.problem_type in ("regression", "multi_label_classification"):
-        refuse(folder, f"its problem_type is {settings.problem_type}, not one label of several")
+    if settings.problem_type == "regression":
+        refuse(folder, "its problem_type is regression: it has no labels")
     if getattr(settings, "attention_type", "") == "space_only":
         refuse(folder, "transformers does not average the frames of space_only: leave hf: out")
     numbers = {
@@ -159,8 +163,10 @@ def _read_config(settings: Any, folder: Path) -> HfConfig:
     }
     patch = getattr(settings, "patch_size", None)
     patch = patch if patch is not None or not isinstance(tubelet, list) else tubelet[-1]
+    plain = {name: value for name, value in settings.to_dict().items() if not OWN.match(name)}
     return HfConfig(
-        kind=kind,
+        network=kind,
+        settings=json.dumps(plain, sort_keys=True),
         classes=settings.num_labels,
         frames=hf_folder.read_count(found, "frames", folder),
         size=hf_folder.read_side(found, "image_size", folder),

@@ -24,7 +24,6 @@ from vidattn.errors import RecipeError, WeightsError
 from vidattn.io.files import reading, write_atomically
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import KINDS, Classifier, ModelCard, find_kind
-from vidattn.models.hf import HfModel
 from vidattn.weights.snapshot import (
     FileSnapshot,
     raise_resource_error,
@@ -80,11 +79,6 @@ def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None)
     recipe give the same bytes. Raises OutputError when it cannot be written, WeightsError when a
     tensor is not finite or the file could not be loaded again.
     """
-    if isinstance(classifier.model, HfModel):
-        raise WeightsError(
-            f"{classifier.card.name}: a model of transformers stays in its own folder",
-            hint=f"name it with -m {classifier.card.source}",
-        )
     state = {k: v.detach().cpu().contiguous() for k, v in classifier.model.state_dict().items()}
     require_finite(state, str(path))
     expected = _build_empty(getattr(classifier.model, "config", classifier.model)).state_dict()
@@ -263,17 +257,19 @@ def build_model(config: Any, state: Mapping[str, Tensor], where: str) -> nn.Modu
         raise WeightsError(f"{where}: {error.message}", hint=error.hint) from error
     require_same_keys(model.state_dict(), state, where)
     require_finite(state, where)
-    if any(buffer.is_meta for buffer in _unsaved_buffers(model)):
+    if any(table.is_meta for table in _unsaved_tables(model)):
         model = KINDS[find_kind(config)][1](config)
     values = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     model.load_state_dict(values, assign=True)
     return model.eval()
 
 
-def _unsaved_buffers(model: nn.Module) -> list[Tensor]:
+def _unsaved_tables(model: nn.Module) -> list[Tensor]:
     """Tables that a model computes when it is made, and that no file holds."""
     saved = model.state_dict()
-    return [buffer for name, buffer in model.named_buffers() if name not in saved]
+    values = (value for module in model.modules() for value in vars(module).values())
+    plain = [value for value in values if isinstance(value, Tensor)]
+    return [*plain, *(buffer for name, buffer in model.named_buffers() if name not in saved)]
 
 
 def _build_empty(config: Any) -> nn.Module:

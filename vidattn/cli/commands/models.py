@@ -143,7 +143,10 @@ def _collect_facts(classifier: Classifier) -> dict[str, Any]:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, dict):
-        nested = {k: f"({_as_text(v)})" if isinstance(v, dict) else v for k, v in value.items()}
+        shown = [k for k in value if k != "settings"]  # those of transformers are long
+        nested = {
+            k: f"({_as_text(value[k])})" if isinstance(value[k], dict) else value[k] for k in shown
+        }
         return ", ".join(f"{name} {number}" for name, number in nested.items())
     if isinstance(value, list):
         more = f", ... ({len(value)})" if len(value) > MOST_LABELS else ""

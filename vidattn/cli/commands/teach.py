@@ -61,9 +61,10 @@ _MODEL = {
         "--model",
         "-m",
         "MODEL",
-        "Backbone: catalog name, weights file or folder. Default: the best one of the catalog that "
-        "is in the cache; else the bundled motion-tiny.",
+        "Backbone: catalog name, weights file or folder, or hf:OWNER/NAME of Hugging Face. "
+        "Default: the best one of the catalog that is in the cache; else the bundled motion-tiny.",
     ),
+    "frame_step": groups.FRAME_STEP,
     "offline": option("--offline", "Never use the network."),
     **groups.AREA,
 }
