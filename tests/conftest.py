@@ -100,11 +100,22 @@ class KeptDecoders(ProcessPool):
 
 
 DECODERS = KeptDecoders()
+OWN_DECODERS = {f"video/test_{name}.py" for name in ("budget", "client", "pool", "sandbox")}
+"""Files of tests, each of which starts its own decoders, as they are what is tested."""
 
 
 @pytest.fixture(autouse=True)
-def decoders_of_videos(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of all videos are DECODERS."""
+def decoders_of_videos(request: pytest.FixtureRequest) -> None:
+    """Those of all videos are DECODERS, but in tests of the processes themselves."""
+    if "/".join(request.path.parts[-2:]) in OWN_DECODERS:
+        DECODERS.end()
+    else:
+        request.getfixturevalue("kept_decoders")
+
+
+@pytest.fixture
+def kept_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Videos are decoded by DECODERS."""
     begin = SupervisedVideo.__init__
 
     def begin_with_kept(self: SupervisedVideo, *given: Any, **named: Any) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import DECODERS
 from tests.helpers import encode_video
 
 FPS = 30
@@ -120,12 +119,6 @@ def turn_track(path: Path, degrees: int) -> None:
     at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of other fields
     data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
-
-
-@pytest.fixture(autouse=True)
-def decoders_of_videos() -> None:
-    """Every test starts its own: they are what is tested."""
-    DECODERS.end()
 
 
 @pytest.fixture(scope="session")
