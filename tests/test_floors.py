@@ -87,7 +87,6 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@cache
 def trees() -> dict[str, ast.Module]:
     """Dotted name of every module of the package -> its tree."""
     return HOUSE["parse_modules"]()  # type: ignore[no-any-return]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import runpy
 import statistics
 from pathlib import Path
 
@@ -118,7 +117,7 @@ def test_the_script_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    runpy.run_path(str(ROOT / "examples" / "house.py"), run_name="__main__")
+    HOUSE["main"]()
     printed = capsys.readouterr().out
     assert "inference/stream.py" in printed
     assert printed.startswith("rooms")

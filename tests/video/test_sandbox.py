@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import mostly_slow
 from tests.video.conftest import Spec, numbers, write
 from tests.video.helpers import child_of, decoders, gone, refused, rehearse
 from vidattn.video import Limits, open_video
@@ -283,7 +284,7 @@ LIES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("lie", mostly_slow(LIES, *list(LIES)[::2]))
 def test_invalid_replies_end_decoders(
     lie: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
