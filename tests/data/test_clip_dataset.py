@@ -29,6 +29,7 @@ from vidattn.data.clip_dataset import (
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError, VideoError
+from vidattn.training.data import fit_recipe
 from vidattn.types import Item, View, Window
 from vidattn.video import Video
 
@@ -230,6 +231,18 @@ def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
     assert views[2].failure.code == "E_SHORT"
     clips = TrainingClips(dataset, CLIP)
     assert all(clips[e, 0].clip.max() < 0.2 < 0.7 < clips[e, 1].clip.min() for e in range(5))
+
+
+def test_a_balanced_recipe_weighs_classes_by_their_samples(train: LabeledDataset) -> None:
+    first, other = (next(i for i in train.items if i.label == k) for k in (0, 1))
+    uneven = replace(train, labels=("x", "y"), items=(first,) * 3 + (other,))
+    assert uneven.class_weights() == (0.666667, 2.0)
+    assert replace(uneven, items=(first,) * 99 + (other,)).class_weights()[1] == 10
+    recipe = Recipe("a", TimeSformerConfig(), CLIP, optim=OptimConfig(balance=True, batch_size=2))
+    videos = VideoDataset(recipe, uneven, uneven, centered)
+    assert fit_recipe(recipe, videos).optim.class_weights == (0.666667, 2.0)
+    plain = replace(recipe, optim=OptimConfig(batch_size=2))
+    assert fit_recipe(plain, videos).optim.class_weights == ()
 
 
 def test_a_split_without_videos_is_an_error(train: LabeledDataset) -> None:

@@ -23,6 +23,21 @@ def cut(seed: int, **changes: float) -> tuple[Tensor, Tensor]:
     return mix_clips(numbered(4), LABELS, 3, optim, np.random.default_rng(seed))
 
 
+def test_class_weights_multiply_the_targets_of_mixed_clips_too() -> None:
+    weights = (0.5, 2.0, 3.0)
+    plain, weighted = (
+        mix_clips(
+            numbered(4),
+            LABELS,
+            3,
+            OptimConfig(mixup=1.0, label_smoothing=0.1, class_weights=given),
+            np.random.default_rng(0),
+        )[1]
+        for given in ((), weights)
+    )
+    torch.testing.assert_close(weighted, plain * torch.tensor(weights))
+
+
 @pytest.mark.parametrize(
     ("share", "center", "expected"),
     [

@@ -108,6 +108,11 @@ class OptimConfig:
     """Largest gradient norm; 0: no clipping."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
+    balance: bool = False
+    """Whether samples of rare classes weigh more in the loss, so that all classes weigh the same as
+    far as `class_weights` can: those are set from the training samples, and at most 10."""
+    class_weights: tuple[float, ...] = ()
+    """Of the loss of each class; empty: 1."""
     activation_checkpointing: bool = False
     """Recompute blocks in the backward pass: a third more time, and memory for long clips."""
     flow_weight: float = 0.0
@@ -146,6 +151,7 @@ class OptimConfig:
             "warmup_epochs": (0 <= self.warmup_epochs < math.inf, "0 or more, and finite"),
             "clip_norm": (0 <= self.clip_norm < math.inf, "0 or more, and finite"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
+            "class_weights": (all(0 < w < math.inf for w in self.class_weights), "> 0 and finite"),
             "flow_weight": (
                 0 <= self.flow_weight < math.inf and not (self.flow_weight and mixes),
                 "0 or more, and finite; 0 with optim.mixup or optim.cutmix",

@@ -285,7 +285,7 @@ class VideoDataset:
         require_classes(train, val)
         videos = VideoCache(recipe.data.cache_mb)
         clips = TrainingClips(train, recipe.clip, recipe.data, seed=recipe.seed, videos=videos)
-        self.labels = train.labels
+        self.labels, self.class_weights = train.labels, train.class_weights()
         self.videos = len({item.path for item in train.items})
         notes = train.notes + val.notes + note_overlap(train, val) + notes
         notes += note_one_sided(train, val)

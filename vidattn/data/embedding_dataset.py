@@ -115,6 +115,7 @@ class EmbeddingDataset:
         require_classes(train, val)
         samples = EmbeddingSamples(train, seed=recipe.seed, drop=recipe.temporal_head.drop)
         self.labels, self._shard = train.labels, shard
+        self.class_weights = train.class_weights()
         self.notes = tuple(dict.fromkeys(train.notes + val.notes))
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(samples)))
         self._training = TrainingBatches(

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -33,6 +33,8 @@ SPLITS: dict[Split, tuple[str, ...]] = {
 VALIDATION_SHARE = 0.2
 """The share of a dataset without splits that serves for validation."""
 
+MOST_WEIGHT = 10.0
+"""Of a rare class, relative to the usual, where classes are balanced."""
 MAX_BALANCED = 4000
 """Groups up to which a split balances the classes; so many more are alike anyway."""
 MAX_NAMED = 5
@@ -55,6 +57,14 @@ class LabeledDataset:
     """Sentences for the user, such as how the dataset was split, or videos that are missing."""
     missing: tuple[str, ...] = ()
     """Videos that are listed but not there, as many as may be missing."""
+
+    def class_weights(self) -> tuple[float, ...]:
+        """Weights by which all classes count the same: 1 in the mean over the samples where none
+        exceeds MOST_WEIGHT."""
+        counts = Counter(item.label for item in self.items)
+        usual = len(self.items) / len(self.labels)
+        found = (usual / max(counts[k], 1) for k in range(len(self.labels)))
+        return tuple(round(min(weight, MOST_WEIGHT), 6) for weight in found)
 
 
 @dataclass(frozen=True)

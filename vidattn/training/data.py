@@ -22,6 +22,8 @@ class TrainingDataset(Protocol):
     """Training and validation data of a run; with several processes, the shard of one."""
 
     labels: tuple[str, ...]
+    class_weights: tuple[float, ...]
+    """As of `LabeledDataset.class_weights`; empty where the classes are as frequent."""
     steps_per_epoch: int
     batch_size: int
     """Clips of all processes together."""
@@ -46,6 +48,7 @@ class MotionDataset:
     """The procedural dataset `motion`."""
 
     labels: tuple[str, ...] = dataset.LABELS
+    class_weights: tuple[float, ...] = ()
     videos = 0
     notes: tuple[str, ...] = ()
     unreadable: Sequence[VideoFailure] = ()
@@ -84,6 +87,9 @@ class MotionDataset:
 
 def fit_recipe(recipe: Recipe, data: TrainingDataset) -> Recipe:
     """The recipe with the model adapted to the classes and inputs of a dataset."""
+    if recipe.optim.balance:
+        optim = replace(recipe.optim, class_weights=data.class_weights)
+        recipe = replace(recipe, optim=optim)
     return data.adapt_recipe(replace(recipe, model=replace(recipe.model, classes=len(data.labels))))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidattn.config import Activation, FlowConfig, TaughtConfig
+from vidattn.data.labeled_dataset import MOST_WEIGHT
 from vidattn.models.taught import AttentionHead, LinearHead, NeighborsHead, PooledTokens
 
 STRENGTHS = (1.0, 10.0, 100.0)
@@ -22,8 +23,6 @@ SHARPNESS = (10.0, 30.0)
 MOST_ITERATIONS = 100
 MOST_SPANNED = 2000
 """Windows up to which a linear head is sought in the space that they span."""
-MOST_WEIGHT = 10.0
-"""The highest weight of a rare class, relative to the usual."""
 EPOCHS, BATCH, RATE, DECAY = 40, 64, 2e-3, 0.05
 """Of the head "attention"."""
 MOST_ATTENDED = 20_000

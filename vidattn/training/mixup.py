@@ -24,11 +24,14 @@ def mix_clips(
 
     clips: float [B, 3, T, H, W]; labels: int64 [B]. Returns clips of the same shape, and float32
     targets [B, K] that sum to 1: the visible share of each class, smoothed by
-    `optim.label_smoothing`. The arguments are not changed; a clip without a partner stays as it is.
-    The draws depend on `rng` alone, not on the contents of the batch.
+    `optim.label_smoothing`; then times `optim.class_weights`. The arguments are not changed; a
+    clip without a partner stays as it is. The draws depend on `rng` alone, not on the contents of
+    the batch.
     """
     targets = F.one_hot(labels, classes).float()
     targets = torch.lerp(targets, torch.full_like(targets, 1 / classes), optim.label_smoothing)
+    if optim.class_weights:
+        targets = targets * targets.new_tensor(optim.class_weights)
     if not (optim.mixup or optim.cutmix):
         return clips, targets
     cuts = optim.cutmix > 0 and (optim.mixup == 0 or rng.random() < 0.5)

@@ -31,6 +31,7 @@ class RecipeOptions:
     epochs: int | None = None
     batch_size: str | None = None
     trainable: Literal["full", "head", "temporal"] | None = None
+    balance: bool = False
     frames: int | None = None
     window: float | None = None
     attention: str | None = None
@@ -99,6 +100,7 @@ class RecipeOptions:
             "model.attention": self.attention,
             "optim.epochs": self.epochs,
             "optim.trainable": self.trainable,
+            "optim.balance": self.balance or None,
             "optim.precision": self.precision,
             "clip.area": self.crop,
             "clip.mask": join_areas(self.mask),
@@ -149,6 +151,7 @@ RECIPE = {
         "--trainable",
         "Which parameters to train: all, the head, or temporal layers and head.",
     ),
+    "balance": option("--balance", "Let rare classes weigh more in the loss."),
     "frames": option("--frames", "N", "Frames per clip. Default: those of the recipe.", min=1),
     "window": option(
         "--window",
