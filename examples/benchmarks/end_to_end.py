@@ -3,6 +3,7 @@
     python examples/benchmarks/end_to_end.py                   # 1 minute of 720p, ViT-B divided
     python examples/benchmarks/end_to_end.py --minutes 10 --threads 1 2 --overlaps 0 0.5
     python examples/benchmarks/end_to_end.py FILM --minutes 2 --peers --rounds 3
+    python examples/benchmarks/end_to_end.py --minutes 10 --peers --only auto bf16
     python examples/benchmarks/end_to_end.py --width 192 --depth 4
     python examples/benchmarks/end_to_end.py FILM --minutes 10 --model motion-tiny
     python examples/benchmarks/end_to_end.py --minutes 10 --keep FOLDER --at-most 60
@@ -319,6 +320,8 @@ def main() -> None:
     parser.add_argument("--overlaps", type=float, nargs="+", default=[0.0, 0.5])
     parser.add_argument("--precisions", nargs="+", default=["auto", "fp32", "int8"])
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--folder", type=Path, help="of the models exported for peers, kept there")
+    parser.add_argument("--only", nargs="+", help="ways with one of these words, such as auto bf16")
     parser.add_argument("--model", help="a name, file or folder, in place of random weights")
     parser.add_argument("--crop", choices=["theirs", "official"], default="theirs")
     parser.add_argument("--width", type=int, default=768)
@@ -347,14 +350,20 @@ def main() -> None:
         print(f"logits of one clip in fp32 differ from Hugging Face's by {off:.1e}", flush=True)
         for threads in wanted.threads:
             torch.set_num_threads(threads)
-            others = dict(peers(classifier.model, threads, Path(folder))) if wanted.peers else {}
+            kept = wanted.folder or Path(folder)
+            others = dict(peers(classifier.model, threads, kept)) if wanted.peers else {}
             for overlap in wanted.overlaps:
                 case = Case(
                     *(path, end, classifier, model, others),
                     *(wanted.precisions, wanted.batch_size, overlap),
                 )
                 print(f"overlap {100 * overlap:g} %, {threads} threads", flush=True)
-                turns.run(case.ways(), f"{key} {threads} {overlap}")
+                ways = {
+                    name: run
+                    for name, run in case.ways().items()
+                    if not wanted.only or set(wanted.only) & set(re.split(r"\W+", name))
+                }
+                turns.run(ways, f"{key} {threads} {overlap}")
 
 
 if __name__ == "__main__":

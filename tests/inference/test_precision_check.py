@@ -12,6 +12,7 @@ from torch import nn
 from vidattn.config import ClipConfig, TimeSformerConfig
 from vidattn.errors import InputError, UsageError
 from vidattn.inference import precision_check, scorer, stream
+from vidattn.inference.embed import Embedder
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.models.int8 import can_multiply_int8
@@ -129,6 +130,15 @@ def test_auto_falls_back_to_float32(video: MemoryVideo, monkeypatch: pytest.Monk
     np.testing.assert_array_equal(timeline.scores, exact.scores)
     assert any("computed in float32: bf16 beside float32" in text for text in timeline.warnings)
     assert stream.classify(video, classifier(), runtime=Runtime("cpu")).settings.precision == "fp32"
+
+
+@pytest.mark.usefixtures("multiplying")
+def test_cached_embeddings_go_by_the_precision_that_auto_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for large, expected in ((0, "bf16"), (1 << 40, "fp32")):
+        monkeypatch.setattr(scorer, "LARGE", large)
+        assert Embedder(classifier(), runtime=Runtime("cpu")).facts["precision"] == expected
 
 
 @pytest.mark.usefixtures("multiplying")

@@ -15,6 +15,7 @@ from vidattn.data.embedding_cache import EmbeddingCache, WindowEmbeddings
 from vidattn.data.frames import file_start, item_window
 from vidattn.inference.events import Finished
 from vidattn.inference.overlap import resolve_overlap
+from vidattn.inference.scorer import precision_of
 from vidattn.inference.stream import stream
 from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier, find_kind
@@ -47,7 +48,8 @@ class Embedder:
         self.windowing = resolve_overlap(windowing, classifier)
         self.cache = EmbeddingCache() if cache is None else cache
         self.runtime, self.opening = runtime, opening
-        self.facts = {**describe_embedding(classifier), "precision": runtime.requested_precision()}
+        precision = precision_of(classifier, runtime)
+        self.facts = {**describe_embedding(classifier), "precision": precision}
 
     def embed(self, item: Item) -> WindowEmbeddings:
         """The embeddings of all windows of an item; the video is opened only if they are missing.
