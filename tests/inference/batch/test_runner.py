@@ -288,17 +288,17 @@ def test_only_a_result_of_the_same_video_model_and_settings_counts(
     segment: Segment, videos: Path, classifier: Classifier
 ) -> None:
     def redone(**more: object) -> bool:
-        return "videos/a.mp4" in segment(skip_existing=True, **more).done
+        return bool(segment("videos/a.mp4", skip_existing=True, **more).done)
 
-    saved = Path("out/videos/a.vidattn.json")
+    saved = Path("out/a.vidattn.json")
     assert redone()
     assert not redone()
     assert redone(stride=0.3)
     assert redone(stride=0.3, decoding=Decoding(threshold=0.5))
     assert redone(end=0.9)
     renamed = replace(classifier, labels=("x", "y", "z"))
-    other = vidattn.segment_many(["videos"], renamed, "out", skip_existing=True)
-    assert "videos/a.mp4" in [event.path for event in other if isinstance(event, Done)]
+    other = list(vidattn.segment_many("videos/a.mp4", renamed, "out", skip_existing=True))
+    assert any(isinstance(event, Done) for event in other)
     assert redone()
     document = json.loads(saved.read_text())
     document["coverage"] |= {"unreadable": [[0.5, 1.0]], "reasons": ["E_INTERRUPTED"]}
