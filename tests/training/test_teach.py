@@ -166,7 +166,7 @@ def test_flow_tells_what_moves_which_way(model: Path, tmp_path: Path) -> None:
 
 
 def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
-    folder: Path, model: Path, tmp_path: Path
+    folder: Path, model: Path, quick: Run, tmp_path: Path
 ) -> None:
     rows = (folder / "labels.csv").read_text().replace(",day,", ",day;light,")
     rows = rows.replace("file,", "path,").replace(",night,", ",light;night,", 1)
@@ -181,6 +181,16 @@ def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
     found = vidattn.segment(folder / "0.mp4", made)
     assert {segment.label for segment in found.segments} == {"day", "light"}
     assert vidattn.classify(folder / "0.mp4", made).scores.sum() > 1.5
+    lines = rows.splitlines()
+    path = folder / "validation.csv"
+    path.write_text("\n".join([lines[0] + ",split", *(line + ",val" for line in lines[1:])]))
+    done = quick("eval", "-m", tmp_path / "own.safetensors", "--dataset", path, "--dump", "p.npz")
+    again = quick("eval", "--from-dump", "p.npz", "--json")
+    several = json.loads(again.stdout)["several"]
+    assert several["map"] > 0.8
+    assert [row["samples"] for row in several["per_class"]] == [6, 7, 6]
+    assert "  macro F1 " in done.stdout
+    assert "ece" not in done.stdout
     with pytest.raises(UsageError, match="several labels"):
         vidattn.teach(path, None, str(model), options=TeachOptions(labels_at_once="one"))
 

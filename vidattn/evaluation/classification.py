@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
+from vidattn.evaluation.label_metrics import measure_labels
 from vidattn.evaluation.predictions import Predictions
 
 PAIRS = 20
@@ -114,11 +115,29 @@ def measure_predictions(predictions: Predictions) -> dict[str, Any]:
         predictions.classes
     )
     about = dict(predictions.about)
+    if several := about.pop("several", None):
+        plain["several"] = _measure_several(predictions, several)
     failed = about.pop("failed", [])
     counted = plain.pop("clips")
     total = about.pop("videos", counted + len(failed))
     head = {name: about.pop(name, "") for name in ("model", "sha256", "dataset")}
     return {**head, **plain, "videos": total, "scored": counted, "failed": failed, **about}
+
+
+def _measure_several(predictions: Predictions, several: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics of each label where several may hold. several: as `eval` adds it to predictions."""
+    logits = predictions.logits.astype(np.float64) / predictions.temperature
+    truth = np.zeros(logits.shape, dtype=np.bool_)
+    for row, labels in zip(truth, several["labels"], strict=True):
+        row[labels] = True
+    if several["activation"] == "sigmoid":
+        scores = 1 / (1 + np.exp(-logits.clip(-50, 50)))
+        predicted = scores >= np.array(several["thresholds"] or 0.5)
+    else:
+        scores = np.exp(metrics.log_probabilities(logits))
+        predicted = np.eye(logits.shape[1], dtype=np.bool_)[logits.argmax(1)]
+    found = measure_labels(predictions.classes, scores, predicted, truth, several["groups"])
+    return found.to_dict()
 
 
 def fit_temperature(predictions: Predictions) -> dict[str, Any]:

@@ -184,8 +184,20 @@ class DatasetEvaluator:
                 "videos": len(ordered),
                 "failed": [failure._asdict() for failure in failed],
                 "settings": self.settings,
+                **self._describe_several([self.source.items[v.number] for v in readable]),
             },
         )
+
+    def _describe_several(self, items: Sequence[Item]) -> dict[str, Any]:
+        """All labels and the group of each item, and how the model decides on them; nothing where
+        only one label holds at a time."""
+        made = self.classifier
+        if made.activation == "softmax" and not any(item.labels for item in items):
+            return {}
+        own = [[int(self.true_labels[k]) for k in item.labels or (item.label,)] for item in items]
+        groups = [item.group or item.path for item in items]
+        found = {"labels": own, "groups": groups, "activation": made.activation}
+        return {"several": {**found, "thresholds": list(made.thresholds)}}
 
 
 def evaluate_dataset(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.cli.terminal.console import printable
+from vidattn.cli.terminal.teaching import label_lines
 from vidattn.io.files import write_atomically
 from vidattn.io.text import count_noun
 
@@ -31,6 +32,9 @@ def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") 
     yield f"{printable(result['model'])} on {printable(result['dataset'])}: {seen}"
     if settings:
         yield f"  saw {settings}"
+    if "several" in result:
+        yield from label_lines(result["several"])
+        return
     low, high = result["top1_interval"]
     sure = f"between {100 * low:.0f} and {100 * high:.0f} % (95 %)"
     guess = f"always guessing the largest class: {100 * result['majority']:.1f} %"

@@ -28,17 +28,7 @@ def teaching_lines(report: Mapping[str, Any]) -> Iterator[str]:
         f"{printable(report['head'])}"
     )
     yield f"  cross-validated in {count_noun(report['folds'], 'fold')} of whole groups, 95 %"
-    for name, title in LINES.items():
-        low, high = metrics["intervals"][name]
-        yield f"  {title:<11} {_percent(metrics[name])}  {_between(low, high)}"
-    rows = metrics["per_class"]
-    width = max(len(printable(row["label"])) for row in rows[:MOST_CLASSES])
-    for row in rows[:MOST_CLASSES]:
-        f1, ap = (
-            f"{title} {_percent(row[key])} {_between(*row[f'{key}_interval']):<9}"
-            for key, title in (("f1", "F1"), ("ap", "AP"))
-        )
-        yield f"  {printable(row['label']):<{width}}  {row['samples']:>5}  {f1}  {ap}".rstrip()
+    yield from label_lines(metrics)
     for pair in report["confusions"][:PAIRS]:
         one, other = printable(pair["label"]), printable(pair["taken_for"])
         yield f"  {one} taken for {other}: {pair['samples']}"
@@ -48,6 +38,21 @@ def teaching_lines(report: Mapping[str, Any]) -> Iterator[str]:
     seconds = report["seconds"]
     parts = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     yield f"  {parts}"
+
+
+def label_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Totals with their intervals, then F1 and average precision of each label."""
+    for name, title in LINES.items():
+        low, high = metrics["intervals"][name]
+        yield f"  {title:<11} {_percent(metrics[name])}  {_between(low, high)}"
+    rows = metrics["per_class"][:MOST_CLASSES]
+    width = max(len(printable(row["label"])) for row in rows)
+    for row in rows:
+        f1, ap = (
+            f"{title} {_percent(row[key])} {_between(*row[f'{key}_interval']):<9}"
+            for key, title in (("f1", "F1"), ("ap", "AP"))
+        )
+        yield f"  {printable(row['label']):<{width}}  {row['samples']:>5}  {f1}  {ap}".rstrip()
 
 
 def _blank_line(blank: Mapping[str, Any]) -> str:
