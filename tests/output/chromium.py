@@ -25,6 +25,12 @@ SWITCHES = (
     "--disable-sync",
     "--mute-audio",
     "--remote-debugging-pipe",
+    # One process for all pages: a new one for each file that is opened takes longer than the page.
+    "--disable-features=ProactivelySwapBrowsingInstance,IsolateOrigins,site-per-process",
+    "--disable-back-forward-cache",
+    "--disable-extensions",
+    "--renderer-process-limit=1",
+    "--no-zygote",
 )
 WRONG = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.output.chromium import FOUND, browser
+from tests.output.chromium import FOUND, Page
 from tests.output.test_report import Reader, timeline
 from vidattn import output
 from vidattn.output.report import html
@@ -76,24 +76,21 @@ def test_of_a_long_window_an_even_choice_of_frames_is_shown() -> None:
 
 
 @pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
-def test_in_a_browser_it_is_drawn_seeks_and_is_inert(tmp_path: Path) -> None:
+def test_in_a_browser_it_is_drawn_seeks_and_is_inert(page: Page, tmp_path: Path) -> None:
     path = output.write(timeline(), tmp_path / "a.html", explained=[explanation(label=EVIL)])
-    with browser(tmp_path / "profile") as page:
-        page.open(path)
-        assert page.ask("document.getElementById('explanations').offsetHeight") > 200  # open
-        page.wait("document.querySelector('#explanations img').naturalWidth")
-        assert page.ask("document.querySelector('#explanations img').naturalWidth") == 4 * SIDE
-        widths = "document.querySelector('#explanations {}').getBoundingClientRect().width"
-        assert page.ask(widths.format("img")) == page.ask(widths.format("svg"))
-        page.ask("document.getElementById('explanations').scrollIntoView()")
-        edges = "[document.getElementById('stage'), document.getElementById('explanations')].map"
-        bottom, top = page.ask(
-            f"{edges}((e, i) => e.getBoundingClientRect()[i ? 'top' : 'bottom'])"
-        )
-        assert bottom <= top + 1  # the player does not stand over them
-        page.ask("document.querySelector('[data-time]').click()")
-        assert page.ask("document.getElementById('player').getBoundingClientRect().top >= 0")
-        assert "0:02.0" in page.ask("document.getElementById('now-time').innerText")
-        assert page.ask("window.hacked") is None
-        assert EVIL in page.ask("document.querySelector('figcaption').innerText")
-        assert page.complaints() == []
+    page.open(path)
+    assert page.ask("document.getElementById('explanations').offsetHeight") > 200  # open
+    page.wait("document.querySelector('#explanations img').naturalWidth")
+    assert page.ask("document.querySelector('#explanations img').naturalWidth") == 4 * SIDE
+    widths = "document.querySelector('#explanations {}').getBoundingClientRect().width"
+    assert page.ask(widths.format("img")) == page.ask(widths.format("svg"))
+    page.ask("document.getElementById('explanations').scrollIntoView()")
+    edges = "[document.getElementById('stage'), document.getElementById('explanations')].map"
+    bottom, top = page.ask(f"{edges}((e, i) => e.getBoundingClientRect()[i ? 'top' : 'bottom'])")
+    assert bottom <= top + 1  # the player does not stand over them
+    page.ask("document.querySelector('[data-time]').click()")
+    assert page.ask("document.getElementById('player').getBoundingClientRect().top >= 0")
+    assert "0:02.0" in page.ask("document.getElementById('now-time').innerText")
+    assert page.ask("window.hacked") is None
+    assert EVIL in page.ask("document.querySelector('figcaption').innerText")
+    assert page.complaints() == []

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.output.chromium import FOUND, browser
+from tests.output.chromium import FOUND, Page
 from tests.output.test_report import Reader
 from vidattn.cli.terminal.metrics import write_confusion
 from vidattn.evaluation.classification import measure
@@ -122,24 +122,20 @@ def test_the_name_of_a_file_says_whether_it_is_a_table_or_a_page(tmp_path: Path)
 
 
 @pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
-def test_in_a_browser_the_pages_are_drawn_and_turn_dark(tmp_path: Path) -> None:
-    with browser(tmp_path / "profile") as page:
-        for name, text in (
-            ("who.html", confusion_page(result(["walk", EVIL]))),
-            ("curves.html", curves_page(log(3), "small", ["steps"])),
-        ):
-            (tmp_path / name).write_text(text)
-            page.events.clear()
-            page.tell("Page.navigate", url=(tmp_path / name).as_uri())
-            page.wait("document.readyState === 'complete' && document.querySelector('footer')")
-            page.wait("!document.getElementById('theme').hidden")
-            ground = "getComputedStyle(document.body).backgroundColor"
-            before = page.ask(ground)
-            page.ask("document.getElementById('theme').click()")
-            assert page.ask(ground) != before
-            assert (
-                page.ask("document.querySelector('.drawing svg').getBoundingClientRect().width")
-                > 50
-            )
-            assert page.ask("window.hacked") is None
-            assert page.complaints() == []
+def test_in_a_browser_the_pages_are_drawn_and_turn_dark(page: Page, tmp_path: Path) -> None:
+    for name, text in (
+        ("who.html", confusion_page(result(["walk", EVIL]))),
+        ("curves.html", curves_page(log(3), "small", ["steps"])),
+    ):
+        (tmp_path / name).write_text(text)
+        page.events.clear()
+        page.tell("Page.navigate", url=(tmp_path / name).as_uri())
+        page.wait("document.readyState === 'complete' && document.querySelector('footer')")
+        page.wait("!document.getElementById('theme').hidden")
+        ground = "getComputedStyle(document.body).backgroundColor"
+        before = page.ask(ground)
+        page.ask("document.getElementById('theme').click()")
+        assert page.ask(ground) != before
+        assert page.ask("document.querySelector('.drawing svg').getBoundingClientRect().width") > 50
+        assert page.ask("window.hacked") is None
+        assert page.complaints() == []
