@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -38,6 +39,18 @@ def test_missing_ray_is_named(quick: Run, video: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     done = quick("segment", video, "--engine", "ray", "-o", "out", code=2)
     assert "pip install 'vidattn[ray]'" in done.stderr
+
+
+def test_a_cluster_that_does_not_start_here_is_an_error_in_one_line(
+    quick: Run, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(cluster, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    done = quick("segment", video, "--engine", "ray", "-o", "out", code=9)
+    assert "error: Ray does not start here: The current node timed out" in done.stderr
 
 
 def test_workers_and_addresses_need_ray(quick: Run, video: Path) -> None:

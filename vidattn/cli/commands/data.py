@@ -148,7 +148,8 @@ def _lines(verdict: dict[str, Any]) -> Iterator[str]:
     )
     for name in ("formats", "sizes"):
         kinds = list(verdict[name].items())
-        others = f", {len(kinds) - MOST_KINDS} others" * (len(kinds) > MOST_KINDS)
+        rest = len(kinds) - MOST_KINDS
+        others = f", {count_noun(rest, 'other')}" * (rest > 0)
         if kinds:
             shown = ", ".join(f"{kind} ({count})" for kind, count in kinds[:MOST_KINDS])
             yield f"  {name}: {shown}{others}"

@@ -44,6 +44,8 @@ DEATHS = 3
 START_SECONDS = 300.0
 """Time without any running worker that ends the run."""
 CONNECT_SECONDS = 10.0
+NO_CLUSTER = OSError, RuntimeError, ValueError
+"""Errors of Ray where there is no cluster to work on."""
 LOCAL = Started | Scored | Finished | ProgressStep
 """Events that stay with the worker."""
 
@@ -166,10 +168,14 @@ def _connect(address: str | None) -> Iterator[Any]:
         ray.init(
             address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        # A node that does not come up in time is an exception of no class of its own.
+        if type(error) is not Exception and not isinstance(error, NO_CLUSTER):
+            raise
+        where = f"--address {address}: no Ray cluster" if address else "Ray does not start here"
         raise DistributedError(
-            f"--address {address}: no Ray cluster: {str(error).splitlines()[0]}",
-            hint="ray start --head starts one and prints its address",
+            f"{where}: {(str(error).splitlines() or [type(error).__name__])[0]}",
+            hint="ray start --head starts a cluster and prints its address",
         ) from None
     try:
         yield ray
