@@ -117,7 +117,7 @@ def test_auto_takes_bfloat16_where_it_passes(video: MemoryVideo) -> None:
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"), overlap=0.0)
     assert timeline.settings.precision == "bf16"
     assert 0 < np.abs(timeline.scores - exact.scores).max() < 0.05
-    assert timeline.model.extra["bf16"]["windows"] == 2
+    assert timeline.model.extra["bf16"]["windows"] == 1
     assert timeline.warnings == exact.warnings
 
 
