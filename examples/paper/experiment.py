@@ -193,16 +193,16 @@ Learn = Callable[[Setting, int, int], float]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a csv; none of a file that is not there."""
+    """The rows of a csv; none of a file that is not there, or that lists something else."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if list(reader.fieldnames or ()) != list(Row.__annotations__):
+            return []
         kinds = {"str": str, "int": int, "float": float}
         types = {name: kinds[str(kind)] for name, kind in Row.__annotations__.items()}
-        return [
-            Row(**{name: types[name](value) for name, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
+        return [Row(**{k: types[k](value) for k, value in row.items()}) for row in reader]
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

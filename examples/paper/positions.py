@@ -4,17 +4,17 @@ python examples/paper/positions.py
 """
 
 from experiment import Setting, main, small
-from tasks import APPEARANCE, MOTION, Task
+from tasks import APPEARANCE, ORDER, Task
 
 
 def make(tasks: list[Task]) -> list[Setting]:
     """Each kind of position embedding on each task."""
     return [
-        Setting(positions, task, small("divided", task, positions=positions))
+        Setting(positions, task, small("divided", task, frames=8, size=8, positions=positions))
         for task in tasks
         for positions in ("none", "space", "space-time")
     ]
 
 
 if __name__ == "__main__":
-    main("positions", __doc__, make, (APPEARANCE, MOTION))
+    main("positions", __doc__, make, (APPEARANCE, ORDER))

@@ -33,7 +33,7 @@ from vidattn.models.device import Runtime
 from vidattn.weights.catalog import CATALOG
 
 TOLERANCE = 0.5
-"""Points: published weights differ by as much between decoders."""
+"""Points that a decoder or the precision of a device may be worth."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ those with the transformer.
 
 import torch
 from experiment import Setting, draw_batches, main, measure, train, validation
-from tasks import APPEARANCE, MOTION, Task
+from tasks import ORDER, Task
 from torch import Tensor, nn
 
 from vidattn.config import BackboneStamConfig
@@ -52,4 +52,4 @@ def learn(setting: Setting, seed: int, steps: int) -> float:
 
 
 if __name__ == "__main__":
-    main("stam_backbones", __doc__, make, (APPEARANCE, MOTION), learn=learn)
+    main("stam_backbones", __doc__, make, (ORDER,), learn=learn)

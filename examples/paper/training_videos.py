@@ -5,7 +5,7 @@ python examples/paper/training_videos.py
 
 from experiment import Setting, main, small
 from networks import small_network
-from tasks import MOTION, Task
+from tasks import ORDER, Task
 
 VIDEOS = (32, 128, 512)
 
@@ -24,4 +24,4 @@ def make(tasks: list[Task]) -> list[Setting]:
 
 
 if __name__ == "__main__":
-    main("training_videos", __doc__, make, (MOTION,), "training videos")
+    main("training_videos", __doc__, make, (ORDER,), "training videos")
