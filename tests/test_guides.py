@@ -80,6 +80,8 @@ def run(command: Command) -> None:
     if name == "vidattn" and "train" in rest[:1]:
         rest[1:1] = SHORT_TRAINING[:6] if "--resume" in rest else SHORT_TRAINING
         rest = [word for i, word in enumerate(rest) if not _is_unused(rest, i)]
+    if name == "vidattn" and "teach" in rest[:1] and "--flow" not in rest:
+        rest += ["--flow", "off"]  # auto tries both, which takes seconds
     with contextlib.ExitStack() as stack:
         if command.target:
             file = stack.enter_context(Path(command.target).open("w", encoding="utf-8"))
