@@ -10,8 +10,9 @@ import pytest
 
 import vidattn
 from tests.helpers import Run, two_windows, write_tree
+from vidattn.config.run_options import BatchOptions
 from vidattn.data.annotations.ground_truth import read_ground_truth
-from vidattn.inference.batch import run_files
+from vidattn.inference.batch import run_files, table
 from vidattn.inference.batch.events import Done, Skipped
 from vidattn.inference.batch.inputs import VideoInput
 from vidattn.inference.batch.job import BatchJob
@@ -168,6 +169,22 @@ def test_the_table_is_whole_while_a_run_goes(
     assert [row["path"] for row in rows(place)] == ["b.mp4"] * 2
     table.take(Skipped("a.mp4", two_windows(source="a.mp4")))
     assert [row["path"] for row in rows(place)] == ["a.mp4"] * 2 + ["b.mp4"] * 2
+
+
+def test_saved_results_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [VideoInput(name) for name in ("a.mp4", "b.mp4")]
+    output = OutputFiles(folder=tmp_path, budget=tmp_path / "budget.csv")
+    job = BatchJob.create(inputs, output, BatchOptions(skip_existing=True))
+    job.place("a.mp4", "json").write_text(two_windows(source="a.mp4").to_json())
+    read: list[object] = []
+    load = table.load_document
+    monkeypatch.setattr(table, "load_document", lambda path: read.append(path) or load(path))
+    tables = JobTables(job)
+    tables.write()
+    assert len(read) == 2  # for time budgets, and for an actogram in which the video is not
+    tables.write()
+    assert len(read) == 2
+    assert not (tmp_path / "actogram.csv").exists()
 
 
 def test_python_writes_the_table_too(model: Path, videos: Path, tmp_path: Path) -> None:

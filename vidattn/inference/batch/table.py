@@ -172,7 +172,8 @@ class JobTables:
             job = self._job.of_area(area)
             for path in job.names:
                 saved, name = job.place(path, "json"), _name(path, area)
-                if not (name in file or path in file) and is_file(saved):
+                known = name in file or path in file or name in self.left_out
+                if not known and is_file(saved):
                     with suppress(InputError):  # no result, or a damaged one
                         self._add(file, name, load_document(saved))
 

@@ -83,26 +83,30 @@ class RunActogram(RunFile):
     def __init__(self, place: Path) -> None:
         super().__init__(place)
         self._parts = Spool()
+        """Of each video; of one without a start time, which has no place here, nothing."""
+        self._timed = False
 
     def __contains__(self, path: str) -> bool:
         return path in self._parts
 
     def add(self, path: str, document: Mapping[str, Any]) -> None:
-        """As of `RunFile`; a video without a start time has no place here."""
+        """As of `RunFile`."""
         with reading_values(path):
             require_segments(path, document)
-            if parts := day_parts(document):
-                self._parts[path] = parts.to_bytes()
+            parts = day_parts(document)
+            self._parts[path] = b"" if parts is None else parts.to_bytes()
+            self._timed |= parts is not None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not len(self._parts)
+        return not self._timed
 
     def _write(self, order: Iterable[str]) -> None:
         whole = Actogram()
-        for path in self._parts:
-            whole.add(Actogram.from_bytes(self._parts[path]))
+        for path in order:
+            if data := self._parts[path] if path in self else b"":
+                whole.add(Actogram.from_bytes(data))
         with replacing_file(self.place) as part, create_part(part) as file:
             file.write(csv_lines([ACTOGRAM_COLUMNS]))
             file.write(csv_lines(actogram_rows(whole)))
