@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,17 +20,40 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from gathering import FPS, SIDE, Span, camera
 
 import vidattn
 from vidattn.data.annotations.ground_truth import read_ground_truth
-from vidattn.data.motion.camera import LABELS, CameraPath
+from vidattn.data.motion.camera import LABELS, CameraPath, draw_shake
 from vidattn.data.motion.scene import degrade, render
 from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
+from vidattn.evaluation.folds import fold_groups
 from vidattn.evaluation.metrics import label_runs
 from vidattn.video import MemoryVideo, open_video
 
+FPS, STEP, SIDE = 24, 8, 64  # frames a second, steps of motion-tiny a second, pixels
+AXES = {"pan": 0, "tilt": 1, "zoom": 2, "roll": 3}
+POSITIVE = {"right", "down", "in", "cw"}
+FOLDS = 3
+Span = tuple[float, float, int]
 LAYOUTS = ("shots", "mixed", "breakfast", "activitynet")
+
+
+def camera(rng: np.random.Generator, label: int, frames: int) -> CameraPath:
+    """The path of a shot of `frames` at FPS, its speed and unsteadiness drawn."""
+    steps = frames * STEP // FPS + 4
+    points = np.zeros((steps, 4))
+    speed = float(np.exp(rng.uniform(np.log(0.012), np.log(0.04))))
+    kind, _, way = LABELS[label].partition(" ")
+    if kind in AXES:
+        axis = AXES[kind]
+        rate = speed if axis < 2 else 2 * speed
+        if axis == 2:  # not so far that nothing is left to see
+            rate = max(min(rate, 1.3 / steps), 0.018)
+        points[:, axis] = (1 if way in POSITIVE else -1) * rate * np.arange(steps)
+    shake = {"static": rng.uniform(0, 0.0015), "handheld": max(speed, 0.012)}
+    points += draw_shake(rng, steps, shake.get(kind, rng.uniform(0, 0.25) * speed))
+    times = np.arange(-1, frames + 1) * STEP / FPS + 1
+    return CameraPath(CameraPath(points).at(times - 1))
 
 
 class Shots(Protocol):
@@ -85,32 +109,66 @@ class MotionShots:
 
 
 class ClipShots:
-    """The validation clips of a run of training.py, for the model of that run.
+    """Clips for a model that has not seen them, as (path, label).
 
     A shot is one clip, forward and backward until it is long enough.
     """
 
     background = 0
 
-    def __init__(self, run: Path) -> None:
-        self.classifier = vidattn.load(str(run))
-        dataset, fold = run.name.split("-")[0], run.name.split("-")[-1]
-        with (run.parent / f"{dataset}-{fold}.csv").open(encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
-        side = self.classifier.clip.short_side
+    def __init__(self, classifier: vidattn.Classifier, rows: Iterable[tuple[str, str]]) -> None:
+        self.classifier, side = classifier, classifier.clip.short_side
         self._clips: dict[str, list[np.ndarray]] = defaultdict(list)
-        seconds = []
-        for row in rows:
-            with open_video(row["path"], short_side=side) as video:
+        for path, label in rows:
+            with open_video(path, short_side=side) as video:
                 wanted = np.arange(video.duration * FPS) / FPS
                 frames = np.searchsorted(video.times, wanted + 1e-6, side="right") - 1
                 clip = video.read(frames.clip(min=0).tolist())
             top, left = (clip.shape[1] - side) // 2, (clip.shape[2] - side) // 2
-            self._clips[row["label"]].append(clip[:, top : top + side, left : left + side])
-            seconds.append(len(clip) / FPS)
+            self._clips[label].append(clip[:, top : top + side, left : left + side])
         # A model of whole clips sees as much at a time.
-        whole = self.classifier.clip.sampling == "uniform"
+        seconds = [len(clip) / FPS for clips in self._clips.values() for clip in clips]
+        whole = classifier.clip.sampling == "uniform"
         self.window = float(np.median(seconds)) if whole else None
+
+    @classmethod
+    def of_run(cls, run: Path) -> ClipShots:
+        """The validation clips of a run of training.py."""
+        dataset, fold = run.name.split("-")[0], run.name.split("-")[-1]
+        with (run.parent / f"{dataset}-{fold}.csv").open(encoding="utf-8") as file:
+            rows = [
+                (row["path"], row["label"]) for row in csv.DictReader(file) if row["split"] == "val"
+            ]
+        return cls(vidattn.load(str(run)), rows)
+
+    @classmethod
+    def taught(cls, labels: Path, fold: int) -> ClipShots:
+        """A third of the clips of a list (file, label, group), whole groups; others are taught."""
+        with labels.open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        names = sorted({row["label"] for row in rows})
+        truth = np.eye(len(names), dtype=bool)[[names.index(row["label"]) for row in rows]]
+        folds = fold_groups([row["group"] for row in rows], truth) % FOLDS
+        clips = [(str(labels.parent.absolute() / row["file"]), row["label"]) for row in rows]
+        with tempfile.TemporaryDirectory() as folder:
+            table = Path(folder, "others.csv")
+            others = [
+                f"{path},{label},{row['group']}\n"
+                for (path, label), row, own in zip(clips, rows, folds, strict=True)
+                if own != fold
+            ]
+            table.write_text("path,label,group\n" + "".join(others), encoding="utf-8")
+            model = vidattn.teach(str(table), None, vidattn.load("motion-tiny")).classifier
+        return cls(model, [clip for clip, own in zip(clips, folds, strict=True) if own == fold])
+
+    def right(self) -> tuple[int, int]:
+        """How many clips the model names rightly, of how many."""
+        found = [
+            vidattn.classify(MemoryVideo(clip, fps=FPS), self.classifier).segments[0].label == label
+            for label, clips in self._clips.items()
+            for clip in clips
+        ]
+        return sum(found), len(found)
 
     def shot(self, rng: np.random.Generator, label: int, count: int) -> np.ndarray:
         """As of Shots."""
@@ -121,13 +179,23 @@ class ClipShots:
 
 
 @dataclass(frozen=True)
-class KnownVideo:
-    """A video and its true segments."""
+class Truth:
+    """The true segments of a video."""
 
-    video: MemoryVideo
-    truth: list[Span]
+    spans: list[Span]
     background: int | None
     """The label that does not count as a segment; None where there is none."""
+    seconds: float
+    """Of the video."""
+
+    def everywhere(self) -> list[Span]:
+        """The spans and, as some of its label, background between them."""
+        if self.background is None:
+            return self.spans
+        own = [span for span in self.spans if span[2] != self.background]
+        edges = [0.0, *(time for a, b, _ in own for time in (a, b)), self.seconds]
+        pairs = zip(edges[::2], edges[1::2], strict=True)
+        return own + [(a, b, self.background) for a, b in pairs if a < b]
 
 
 @dataclass(frozen=True)
@@ -140,8 +208,8 @@ class Size:
     seed: int
 
 
-def make_videos(shots: Shots, layout: str, size: Size, folder: Path) -> list[KnownVideo]:
-    """Videos of a layout. folder: a new one, for the ground truth."""
+def make_videos(shots: Shots, layout: str, size: Size) -> list[tuple[MemoryVideo, Truth]]:
+    """Videos of a layout."""
     drawn = []
     for number in range(size.videos):
         rng = np.random.default_rng((size.seed, number))
@@ -153,11 +221,12 @@ def make_videos(shots: Shots, layout: str, size: Size, folder: Path) -> list[Kno
         path = f"{layout}_{number}.mp4"
         drawn.append((MemoryVideo(np.concatenate(frames), fps=FPS, path=path), spans))
     background = shots.background if layout in ("breakfast", "activitynet") else None
-    if background is None:
-        return [KnownVideo(video, spans, None) for video, spans in drawn]
-    names = list(shots.classifier.labels)
-    truths = _through_file(layout, drawn, names, names[background], folder)
-    return [KnownVideo(v, truths[v.path], background) for v, _ in drawn]
+    if background is not None:
+        names = list(shots.classifier.labels)
+        with tempfile.TemporaryDirectory() as folder:
+            truths = _through_file(layout, drawn, names, names[background], Path(folder))
+        drawn = [(video, truths[video.path]) for video, _ in drawn]
+    return [(video, Truth(spans, background, video.duration)) for video, spans in drawn]
 
 
 def _join(
@@ -209,7 +278,6 @@ def _through_file(
     folder: Path,
 ) -> dict[str, list[Span]]:
     """The spans of each video, as read from a ground truth in the format of the dataset."""
-    folder.mkdir()
     if layout == "breakfast":
         place = folder / "groundTruth"
         place.mkdir()
