@@ -166,7 +166,9 @@ def test_the_command_line_writes_a_package_of_saved_results(tmp_path: Path, quic
     (tmp_path / "starts.csv").write_text(starts)
     words = ("timeline", "results", "-f", "camtrap-dp", "--deployments", "deployments.csv")
     timed = (*words, "--start-time", "starts.csv")
-    assert "site-b/b.mp4: it is not known when" in quick(*timed, code=4).stderr
+    shown = quick(*timed, code=4).stderr
+    assert "site-b/b.mp4: it is not known when" in shown
+    assert "1 result left out of camtrap-dp/datapackage.json" in shown
     assert len(rows(tmp_path / "camtrap-dp", "observations")) == 2
     (tmp_path / "starts.csv").write_text(f"{starts}b.mp4,2024-05-02T22:00Z\n")
     assert "wrote camtrap-dp/datapackage.json" in quick(*timed).stderr

@@ -255,8 +255,9 @@ class BatchPrinter:
     def _fail_left_out(self, errors: list[DataError]) -> None:
         for error in errors[:MOST_SPANS]:
             self.console.fail(error)
-        if more := errors[MOST_SPANS:]:
-            self.console.warn(f"{count_noun(len(more), 'more result')} not in the package")
+        if errors:
+            package = self.job.output.package
+            self.console.warn(f"{count_noun(len(errors), 'result')} left out of {package}")
 
     def _write_tables(self) -> None:
         for table in self._tables.write():
