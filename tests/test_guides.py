@@ -20,13 +20,15 @@ from typer.main import get_command
 
 from tests.data import layouts
 from tests.data.conftest import moving_square, write_frames
-from tests.helpers import write_video
+from tests.helpers import mostly_slow, write_video
 from vidattn import load as load_classifier
 from vidattn.cli import main
 from vidattn.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 GUIDES = sorted((ROOT / "examples" / "guides").glob("*.md"))
+LONG = {"movies-and-archives", "tour", "weights-and-export"}
+"""Guides that take ten seconds and more, which are run with the slow tests."""
 BLOCK = re.compile(r"(?:<!-- (options only): .*? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 EXIT_CODE = re.compile(r"\s+# exit code (\d+)(?: or (\d+))?$")
 SHORT_TRAINING = [
@@ -184,7 +186,11 @@ def restored_signals() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restored_signals")
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "guide",
+    mostly_slow(GUIDES, *(path for path in GUIDES if path.stem not in LONG)),
+    ids=lambda path: path.stem,
+)
 def test_guide_commands_run(guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_files(guide.stem, tmp_path)
     monkeypatch.chdir(tmp_path)
