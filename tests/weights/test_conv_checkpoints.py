@@ -1,8 +1,10 @@
 """Checkpoints of convolutional networks in the layouts of their authors."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -88,6 +90,19 @@ def test_a_missing_layer_is_named_as_in_the_file(tmp_path: Path) -> None:
     torch.save({"model_state": state}, path)
     with pytest.raises(WeightsError, match=r"missing s3\.pathway0_res1\.branch2\.c_bn"):
         weights.load(path)
+
+
+def test_of_files_called_pkl_those_of_torch_are_read_and_those_of_caffe2_are_not(
+    tmp_path: Path,
+) -> None:
+    model = make_for("pyslowfast-i3d")
+    write(tmp_path / "torch.pkl", "pyslowfast-i3d", model)
+    assert weights.load(tmp_path / "torch.pkl").model.config == FILES["pyslowfast-i3d"]
+    blobs = {"conv1_w": np.zeros((8, 3, 5, 7, 7), np.float32)}
+    (tmp_path / "caffe2.pkl").write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
+    with pytest.raises(WeightsError, match="not a PyTorch checkpoint") as caught:
+        weights.load(tmp_path / "caffe2.pkl")
+    assert "the same networks: -m i3d-k400" in (caught.value.hint or "")
 
 
 def test_probabilities_are_averaged_where_the_authors_did(tmp_path: Path) -> None:

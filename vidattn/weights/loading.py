@@ -27,7 +27,7 @@ from vidattn.weights.catalog_entry import CatalogEntry, WeightsSource
 from vidattn.weights.pins import require_pinned
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
-PICKLES = (".pyth", ".pth", ".pt", ".bin")
+PICKLES = (".pyth", ".pth", ".pt", ".bin", ".pkl")
 FILES = (".safetensors", *PICKLES, *graph_files.SUFFIXES)
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

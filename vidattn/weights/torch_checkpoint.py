@@ -76,7 +76,9 @@ def read_checkpoint(file: FileSnapshot) -> tuple[dict[str, Tensor], Mapping[str,
         raise_resource_error(error, path)
         reason = "not a PyTorch checkpoint, or a broken one"
         hint = "download it again, or choose another: vidattn models list"
-        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+        if path.suffix == ".pkl":  # some of PySlowFast's zoo are Caffe2's, others torch's
+            hint = "files of Caffe2 are not read; the same networks: -m i3d-k400, slowfast-k400"
+        elif isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             reason = "refused, it contains more than tensors"
             hint = "convert it to safetensors where it was made; such a file could run any program"
         raise WeightsError(f"{path}: {reason}", hint=hint) from error
