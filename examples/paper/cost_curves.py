@@ -108,7 +108,7 @@ def main() -> None:
         for kind, name, frames, _, cost in rows
         if kind == "T multiply-adds"
     ]
-    svg = draw_plot(__doc__.splitlines()[0], points, "frames", "T multiply-adds")
+    svg = draw_plot("cost curves", points, "frames", "T multiply-adds")
     (given.out / "cost_curves.svg").write_text(svg, encoding="utf-8")
 
 

@@ -284,5 +284,6 @@ def main(name: str, about: str, make: Callable[[list[Task]], list[Setting]],
     print(table(summaries))
     print(f"{sum(row.seconds for row in rows) / 60:.1f} minutes of one processor")
     points = [(s.task, s.name, s.x, s.mean, s.spread) for s in summaries]
-    title = about.splitlines()[0]
-    (given.out / f"{name}.svg").write_text(draw_plot(title, points, unit, "top-1, %"))
+    (given.out / f"{name}.svg").write_text(
+        draw_plot(name.replace("_", " "), points, unit, "top-1, %")
+    )
