@@ -14,6 +14,7 @@ from vidattn.config.labels import load_labels
 from vidattn.data.check.dataset import DatasetCheck, check_dataset, open_splits
 from vidattn.data.check.file import CheckedFile
 from vidattn.errors import DataError
+from vidattn.video import open_video
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,17 @@ def checked(
 
 def kinds(verdict: dict[str, Any]) -> dict[str, int]:
     return {kind: findings["count"] for kind, findings in verdict["findings"].items()}
+
+
+def test_a_copy_that_was_encoded_again_is_found_in_both_splits(root: Path) -> None:
+    with open_video(root / "train" / "walk" / "0.mp4") as video:
+        frames = video.read(range(video.frames))
+    path = write_frames(root / "val" / "walk" / "again.mp4", frames[:, ::2, ::2])
+    verdict, _ = checked(root)
+    assert verdict["sound"]
+    assert kinds(verdict) == {"size": 1, "alike": 1}  # it is small, too
+    first = root / "train" / "walk" / "0.mp4"
+    assert verdict["findings"]["alike"]["examples"] == [f"{first} = {path}, in both splits"]
 
 
 def table(root: Path, *rows: str) -> Path:

@@ -41,6 +41,7 @@ FINDINGS = {
     "duplicate": "more than once in a split",
     "conflict": "with two labels",
     "shared": "one file in both splits, different spans",
+    "alike": "pairs that look the same, though the files differ",
 }
 """Each kind of finding in words."""
 MOST_KINDS = 4

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vidattn.data.check.alike import find_alike
 from vidattn.data.check.file import CheckedFile, FileUse, Finding, Kind, check_file
 from vidattn.data.labeled_dataset import MAX_NAMED, LabeledDataset, Split, item_span, name_first
 from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES
@@ -138,6 +140,7 @@ class DatasetCheck:
         self._counts: defaultdict[Kind, FindingCount] = defaultdict(FindingCount)
         self._same: dict[str, list[CheckedFile]] = {}
         """By content, or by path where there is none to read; without facts and findings."""
+        self._looks: list[tuple[CheckedFile, NDArray[np.float32], float]] = []
         self._bytes = 0
         self._durations: list[float] = []
         self._formats: Counter[str] = Counter()
@@ -153,6 +156,9 @@ class DatasetCheck:
         bare = CheckedFile(checked.path, checked.uses, ())
         self._same.setdefault(checked.sha256 or checked.path, []).append(bare)
         facts = checked.facts
+        if checked.look is not None and facts:
+            named = replace(bare, sha256=checked.sha256)
+            self._looks.append((named, checked.look, facts["duration"]))
         if facts:
             self._bytes += facts["bytes"]
             self._durations.append(facts["duration"])
@@ -162,7 +168,8 @@ class DatasetCheck:
     def verdict(self) -> dict[str, Any]:
         """Plain values for JSON; `sound` is whether no finding is serious."""
         counts = dict(self._counts)
-        for finding in (*self._find_repeats(), *self._find_absent_classes()):
+        single = (*self._find_repeats(), *self._find_alike(), *self._find_absent_classes())
+        for finding in single:
             counts.setdefault(finding.kind, FindingCount()).add(finding.message)
         durations, splits = np.array(self._durations or [0.0]), self._dataset.splits
         return {
@@ -228,6 +235,21 @@ class DatasetCheck:
             if len(uses) > 1:
                 names = " = ".join(file.path for file in files[:MAX_NAMED])
                 yield from _judge_repeats(names, uses, self._dataset.labels)
+
+    def _find_alike(self) -> Iterator[Finding]:
+        """Pairs of files that look the same though their contents differ, the worst first."""
+        if not self._looks:
+            return
+        files, looks, durations = zip(*self._looks, strict=True)
+        pairs, found = find_alike(looks, durations), []
+        for one, other in ((files[i], files[j]) for i, j in pairs):
+            if one.sha256 != other.sha256:
+                uses = one.uses + other.uses
+                groups = {use.item.group for use in uses}
+                apart = len({use.split for use in uses}) > 1, len(groups) > 1
+                places = ", in both splits" * apart[0] + ", in two groups" * apart[1]
+                found.append((apart, Finding("alike", f"{one.path} = {other.path}{places}")))
+        yield from (finding for _, finding in sorted(found, key=lambda row: row[0], reverse=True))
 
 
 def _describe_split(opened: LabeledDataset) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidattn.config.labels import normalize_label
+from vidattn.data.check.alike import shrink_frame
 from vidattn.data.labeled_dataset import Split
 from vidattn.errors import VideoError
 from vidattn.io.digest import sha256_file
@@ -31,7 +33,7 @@ SLACK = 0.1
 Kind = Literal[
     "split", "missing", "unreadable", "damaged", "beyond", "leak", "onesided",
     "absent", "overrun", "vfr", "rotated", "size", "single", "folder",
-    "duplicate", "conflict", "shared",
+    "duplicate", "conflict", "shared", "alike",
 ]  # fmt: skip
 
 
@@ -62,6 +64,8 @@ class CheckedFile:
     """Empty for a file that is not there or cannot be opened."""
     facts: dict[str, Any] = field(default_factory=dict)
     """bytes, codec, container, width, height, fps, frames, duration, rotation, vfr; if known."""
+    look: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """What SAMPLED frames show, as of `vidattn.data.check.alike`."""
 
     def to_dict(self, labels: Sequence[str]) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -92,8 +96,8 @@ def check_file(
         with open_video(path, short_side=SHORT_SIDE, pool=pool) as video:
             found = [*folder, *_check_spans(video, uses), *_find_oddities(video)]
             frames = range(video.frames) if full else _sample_frames(video, uses)
-            for _ in video.stream(frames):
-                pass
+            seen = {n: shrink_frame(f) for n, f in video.stream(frames) if n in _spread(video)}
+            look = np.concatenate([*seen.values()]) if seen else None
             found += _find_damage(video)
             facts = _describe(video)
     except VideoError as error:
@@ -101,7 +105,7 @@ def check_file(
         lost = Finding("unreadable", message, error.code)
         return CheckedFile(path, tuple(uses), (*folder, lost), _digest(path))
     facts = {"bytes": Path(path).stat().st_size, **facts}
-    return CheckedFile(path, tuple(uses), tuple(found), _digest(path), facts)
+    return CheckedFile(path, tuple(uses), tuple(found), _digest(path), facts, look)
 
 
 def _digest(path: str) -> str:
@@ -114,12 +118,17 @@ def _digest(path: str) -> str:
 
 def _sample_frames(video: Video, uses: Sequence[FileUse]) -> list[int]:
     """Frame numbers, rising: spread over the file, and the middle of labeled spans."""
-    chosen = set(np.linspace(0, video.frames - 1, SAMPLED).astype(int).tolist())
+    chosen = _spread(video)
     for use in uses[:SAMPLED_SPANS]:
         if use.item.window is not None and use.item.window.center < video.duration:
             after = int(np.searchsorted(video.times, use.item.window.center, side="right"))
             chosen.add(max(after - 1, 0))
     return sorted(chosen)
+
+
+def _spread(video: Video) -> set[int]:
+    """SAMPLED frame numbers from the first to the last; fewer of a file of fewer."""
+    return set(np.linspace(0, video.frames - 1, SAMPLED).astype(int).tolist())
 
 
 def _check_spans(video: Video, uses: Sequence[FileUse]) -> list[Finding]:
