@@ -174,7 +174,8 @@ def test_the_command_line_writes_a_package_of_saved_results(tmp_path: Path, quic
     assert "wrote camtrap-dp/datapackage.json" in quick(*timed).stderr
     assert len(rows(tmp_path / "camtrap-dp", "observations")) == 4
     assert "belong together" in quick(*words[:4], code=2).stderr
-    assert "not known when" in quick(*words, code=3).stderr
+    assert "not known when" in quick(*words, "-o", "none", code=3).stderr
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.skipif(not PYTHON, reason="VIDATTN_FRICTIONLESS_PYTHON names no such Python")

@@ -192,7 +192,7 @@ def _files_below(folder: str, note: Callable[[str], None], kind: InputKind) -> I
         name = PurePath(path).name
         if kind.matches(name):
             yield path
-        elif ".vidattn." not in name and not name.startswith("."):
+        elif kind is VIDEOS and ".vidattn." not in name and not name.startswith("."):
             others[suffix_of(name) or "none"] += 1
     yield from closed
     if others:
@@ -200,7 +200,7 @@ def _files_below(folder: str, note: Callable[[str], None], kind: InputKind) -> I
         more = f" and {len(others) - MOST_KINDS} more" if len(others) > MOST_KINDS else ""
         files = count_noun(others.total(), "file")
         names = f"{', '.join(kinds)}{more}"
-        note(f"{folder}: left out {files} without the ending of {kind.noun}: {names}")
+        note(f"{folder}: left out {files} without the ending of videos: {names}")
 
 
 def _flatten(paths: Iterable[str], note: Callable[[str], None], kind: InputKind) -> Iterator[str]:

@@ -154,6 +154,8 @@ class JobTables:
         written = []
         for file in self._files:
             place = file.place
+            if file.is_empty and not self._takes_saved:
+                continue  # without a lock, which makes its folder
             with writing(place), locked(place.with_name(f".{place.name}.lock")):
                 if self._takes_saved:
                     self._add_saved(file)
