@@ -44,7 +44,7 @@ def share(text: object) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1:
-        raise UsageError(f"{text!r} is not a share", hint="for example 5% or 0.05")
+        raise UsageError(f"--blank {text!r}: is not a share", hint="for example 5% or 0.05")
     return value
 
 

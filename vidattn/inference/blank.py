@@ -21,6 +21,7 @@ from vidattn.config.labels import find_blank
 from vidattn.errors import UsageError
 from vidattn.inference.events import Event, Finished
 from vidattn.inference.stream import stream
+from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
 from vidattn.timeline.pooling import Pool
 from vidattn.types import BlankVerdict
@@ -29,15 +30,26 @@ OVERLAP = 0.5
 """Of the windows, as in teaching."""
 LEAST = 1e-9
 """The least probability of a window."""
+DIGITS = 6
+"""Of an activity: closer ones are ties, which count as looking as empty."""
 
 
-def require_blank(classifier: Classifier) -> int:
-    """The number of the label of blank videos. Raises UsageError for a model without one."""
+def require_blank(classifier: Classifier, loss: float = 1.0) -> int:
+    """The number of the label of blank videos. Raises UsageError for a model without one, and where
+    it knows too few other videos to find any blank at this loss."""
     label = find_blank(classifier.labels)
     if label is None or not classifier.active_examples:
         raise UsageError(
             f"{classifier.card.name}: has not learned what a blank video is",
             hint="vidattn teach labels.csv, with videos of a class that is called blank",
+        )
+    least = blank_risk(classifier.active_examples, -1.0)
+    if least > loss:
+        known = count_noun(len(classifier.active_examples), "sample")
+        raise UsageError(
+            f"--blank {100 * loss:g}%: {classifier.card.name} has learned from {known} with "
+            f"something in them, too few for a loss below {100 * least:.1f} %",
+            hint="allow a higher loss, or teach more samples",
         )
     return label
 
@@ -49,7 +61,7 @@ def measure_activity(scores: NDArray[np.floating], blank: int) -> float:
     """
     logits = np.log(np.maximum(np.asarray(scores, np.float64), LEAST)).mean(0)
     shares = np.exp(logits - logits.max())
-    return float(1 - shares[blank] / shares.sum())
+    return round(float(1 - shares[blank] / shares.sum()), DIGITS)
 
 
 def blank_risk(examples: Sequence[float], activity: float) -> float:

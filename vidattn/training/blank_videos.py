@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidattn.config.labels import find_blank
 from vidattn.evaluation.metrics import exact_interval
-from vidattn.inference.blank import blank_risk
+from vidattn.inference.blank import DIGITS, blank_risk
 from vidattn.training.cross_validation import CrossValidation, Study
 
 LOSS = 0.05
@@ -58,6 +58,6 @@ def _activities(
     if label is None or study.activation != "softmax":
         return None
     truth = study.truth(verdict.best.view)[:, label]
-    activity = np.round(1 - verdict.probabilities[:, label], 6).clip(0, 1)
+    activity = np.round(1 - verdict.probabilities[:, label], DIGITS).clip(0, 1)
     groups = np.array(study.unit_groups(verdict.best.view))
     return activity[~truth], activity[truth], groups[~truth]

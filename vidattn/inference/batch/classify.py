@@ -144,7 +144,7 @@ class VideoClassifier(Task):
         self._pool = None if head or options.pool is None else Pool.parse(options.pool)
         self.key = self._create_key()
         if options.blank is not None:
-            require_blank(classifier)
+            require_blank(classifier, options.blank)
 
     def _create_key(self) -> RunKey:
         options, head, views = self.options, self.head, self.options.views
