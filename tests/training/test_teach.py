@@ -191,6 +191,10 @@ def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
     assert [row["samples"] for row in several["per_class"]] == [6, 7, 6]
     assert "  macro F1 " in done.stdout
     assert "ece" not in done.stdout
+    assert (
+        "may hold at once"
+        in quick("eval", "--from-dump", "p.npz", "--fit-temperature", code=2).stderr
+    )
     with pytest.raises(UsageError, match="several labels"):
         vidattn.teach(path, None, str(model), options=TeachOptions(labels_at_once="one"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.errors import DataError
+from vidattn.errors import DataError, UsageError
 from vidattn.evaluation import metrics
 from vidattn.evaluation.label_metrics import measure_labels
 from vidattn.evaluation.predictions import Predictions
@@ -140,12 +140,23 @@ def _measure_several(predictions: Predictions, several: Mapping[str, Any]) -> di
     return found.to_dict()
 
 
+def require_softmax(activation: str) -> None:
+    """Raise UsageError for a model of labels that may hold at once, which has thresholds."""
+    if activation == "sigmoid":
+        raise UsageError(
+            "--fit-temperature: labels of this model may hold at once, and its thresholds are for "
+            "the temperature that it has",
+            hint="vidattn teach fits both",
+        )
+
+
 def fit_temperature(predictions: Predictions) -> dict[str, Any]:
     """The temperature with the least nll, and the metrics it changes, before and after.
 
     JSON values: temperature, and a pair each for ece, nll and brier. Fitted and measured on the
-    same videos, so slightly optimistic.
+    same videos, so slightly optimistic. Raises UsageError as `require_softmax`.
     """
+    require_softmax(predictions.about.get("several", {}).get("activation", "softmax"))
     fitted = metrics.best_temperature(predictions.logits, predictions.labels)
     before, after = (measure(predictions.logits, predictions.labels, t) for t in (1.0, fitted))
     pairs = {name: [getattr(e, name) for e in (before, after)] for name in ("ece", "nll", "brier")}

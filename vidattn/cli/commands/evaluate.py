@@ -217,12 +217,15 @@ class DatasetRun:
 
     def predict(self) -> Predictions | None:
         """The predictions of the model; None in a process that has no share in them."""
+        from vidattn.evaluation.classification import require_softmax
         from vidattn.models.taught import TaughtModel
         from vidattn.models.temporal_head import TemporalHead
         from vidattn.weights.loading import find_training_dataset
 
         views = self.views.views or default_views(self.model.model)
         self.classifier = classifier = self._load_model()
+        if self.results.fit_temperature:
+            require_softmax(classifier.activation)
         card, name = classifier.card, self.data.dataset
         if name is None:
             name = card.training_data
