@@ -174,6 +174,10 @@ def test_the_command_line_writes_a_package_of_saved_results(tmp_path: Path, quic
     assert "wrote camtrap-dp/datapackage.json" in quick(*timed).stderr
     assert len(rows(tmp_path / "camtrap-dp", "observations")) == 4
     assert "belong together" in quick(*words[:4], code=2).stderr
+    own = tmp_path / "camtrap-dp" / "deployments.csv"
+    before = own.read_bytes()
+    assert "the package writes this file" in quick(*words[:5], own, code=2).stderr
+    assert own.read_bytes() == before
     assert "not known when" in quick(*words, "-o", "none", code=3).stderr
     assert not (tmp_path / "none").exists()
 

@@ -60,6 +60,14 @@ class OutputFiles:
                 "-f camtrap-dp and --deployments FILE belong together",
                 hint="a csv of deploymentID,latitude,longitude,deploymentStart,deploymentEnd",
             )
+        if self.package is not None and self.deployments is not None:
+            own = self.package.with_name("deployments.csv")
+            if own.resolve() == self.deployments.resolve():
+                raise UsageError(
+                    f"--deployments {self.deployments}: the package writes this file, with the "
+                    "deployments of its own results alone",
+                    hint="give a copy of it, or another folder with -o",
+                )
         if self.group_by is not None and self.budget is None:
             raise UsageError("--group-by groups time budgets", hint="add -f budget")
         if self.table is not None:
