@@ -28,7 +28,7 @@ from vidattn.data.clip_dataset import (
 )
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets.registry import open_dataset
-from vidattn.errors import DataError, VideoError
+from vidattn.errors import DataError, RecipeError, VideoError
 from vidattn.training.data import fit_recipe
 from vidattn.types import Item, View, Window
 from vidattn.video import Video
@@ -243,6 +243,9 @@ def test_a_balanced_recipe_weighs_classes_by_their_samples(train: LabeledDataset
     assert fit_recipe(recipe, videos).optim.class_weights == (0.666667, 2.0)
     plain = replace(recipe, optim=OptimConfig(batch_size=2))
     assert fit_recipe(plain, videos).optim.class_weights == ()
+    three = replace(recipe, optim=OptimConfig(batch_size=2, class_weights=(1.0, 2.0, 1.0)))
+    with pytest.raises(RecipeError, match="3 for 2 classes"):
+        fit_recipe(three, videos)
 
 
 def test_a_split_without_videos_is_an_error(train: LabeledDataset) -> None:

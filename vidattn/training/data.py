@@ -16,6 +16,7 @@ from vidattn.data.sets.registry import open_dataset
 from vidattn.data.window_length import fit_window
 from vidattn.errors import RecipeError
 from vidattn.evaluation.dataset import make_planner
+from vidattn.io.text import count_noun
 
 
 class TrainingDataset(Protocol):
@@ -90,6 +91,12 @@ def fit_recipe(recipe: Recipe, data: TrainingDataset) -> Recipe:
     if recipe.optim.balance:
         optim = replace(recipe.optim, class_weights=data.class_weights)
         recipe = replace(recipe, optim=optim)
+    weights = len(recipe.optim.class_weights)
+    if weights not in (0, len(data.labels)):
+        raise RecipeError(
+            f"optim.class_weights: {weights} for {count_noun(len(data.labels), 'class')}",
+            hint="one for each class, or optim.balance=true, which sets them",
+        )
     return data.adapt_recipe(replace(recipe, model=replace(recipe.model, classes=len(data.labels))))
 
 
