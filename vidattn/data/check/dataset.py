@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidattn.data.check.alike import find_alike
+from vidattn.data.check.alike import MOST_COMPARED, find_alike
 from vidattn.data.check.file import CheckedFile, FileUse, Finding, Kind, check_file
 from vidattn.data.labeled_dataset import MAX_NAMED, LabeledDataset, Split, item_span, name_first
 from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES
@@ -156,7 +156,7 @@ class DatasetCheck:
         bare = CheckedFile(checked.path, checked.uses, ())
         self._same.setdefault(checked.sha256 or checked.path, []).append(bare)
         facts = checked.facts
-        if checked.look is not None and facts:
+        if checked.look is not None and facts and len(self._looks) <= MOST_COMPARED:
             named = replace(bare, sha256=checked.sha256)
             self._looks.append((named, checked.look, facts["duration"]))
         if facts:
@@ -195,6 +195,8 @@ class DatasetCheck:
             "notes": [
                 *dict.fromkeys(n for opened in splits.values() for n in opened.notes),
                 *self._note_rare(),
+                *[f"more than {MOST_COMPARED} files: those that look the same were not searched"]
+                * (len(self._looks) > MOST_COMPARED),
             ],
             "per_class": self._per_class(),
         }

@@ -60,7 +60,7 @@ def read_movie_header(file: BinaryIO) -> MovieHeader | None:
         kinds = [_read(file, at + 8, 4) for at, _ in _below(file, trak, b"mdia", b"hdlr")]
         sizes = [_read(file, stop - 8, 8) for _, stop in _below(file, trak, b"tkhd")]
         stsd = [_read(file, at + 12, 4) for at, _ in _below(file, trak, *TABLE, b"stsd")]
-        if kinds == [b"vide"] and sizes and stsd and scale:
+        if kinds == [b"vide"] and sizes and len(sizes[0]) == 8 and stsd and scale:
             width, height = (n >> 16 for n in struct.unpack(">II", sizes[0]))
             codec = stsd[0].decode("latin-1")
             known = created if created > UNSET_1904 else None
