@@ -25,7 +25,7 @@ from vidattn.config import ViewConfig
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sampling import parse_views
 from vidattn.data.sets.registry import open_dataset
-from vidattn.errors import ExitCode
+from vidattn.errors import ExitCode, VidattnError
 from vidattn.evaluation.classification import measure_predictions
 from vidattn.evaluation.dataset import DatasetEvaluator
 from vidattn.evaluation.predictions import Predictions
@@ -141,8 +141,10 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=0, help="processes that prefetch videos")
     parser.add_argument("--out", type=Path, default=Path("published.csv"))
     given = parser.parse_args()
-    dataset = draw_sample(open_dataset(given.dataset, given.data_root, "val"), given.sample)
     claims = given.model or published_claims(given.dataset)
+    if not claims:
+        parser.error(f"no weights have a published score on {given.dataset}: name them by --model")
+    dataset = draw_sample(open_dataset(given.dataset, given.data_root, "val"), given.sample)
     missed = False
     for row in measure(claims, dataset, Runtime(device=given.device), given.workers):
         append_row(given.out, row)
@@ -154,4 +156,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except VidattnError as error:
+        print(f"error: {error.message}", f"hint: {error.hint}" * bool(error.hint), sep="\n",
+              file=sys.stderr)  # fmt: skip
+        sys.exit(error.exit_code)
