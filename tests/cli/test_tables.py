@@ -236,6 +236,14 @@ def test_time_budgets_of_all_videos_of_groups_and_of_each(quick: Run, tmp_path: 
     assert "add -f budget" in quick("timeline", "north", "--group-by", "folder", code=2).stderr
 
 
+def test_time_budgets_of_classifications_are_refused_before_the_work(
+    quick: Run, videos: Path, model: Path
+) -> None:
+    done = quick("classify", videos, "-m", model, "-f", "budget", code=2)
+    assert done.stdout == ""
+    assert "time budgets are of segments" in done.stderr
+
+
 def test_the_index_has_a_time_budget_groups_and_an_ethogram(
     quick: Run, model: Path, videos: Path, tmp_path: Path
 ) -> None:

@@ -114,7 +114,10 @@ def classify_inputs(
     opening: Prefetcher,
     head: Classifier | None = None,
 ) -> BatchEvents:
-    """The events of a job, for each of the areas that are named. Errors as of `BatchRunner.run`."""
+    """The events of a job, for each of the areas that are named. Errors as of `BatchRunner.run`;
+    also UsageError for time budgets, which are of segments."""
+    if job.output.budget is not None:
+        raise UsageError("-f budget: time budgets are of segments", hint="use vidattn segment")
     yield from run_areas(
         job,
         classifier,
