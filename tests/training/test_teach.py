@@ -212,7 +212,7 @@ def test_a_class_of_blank_videos_tells_what_leaving_them_out_costs(
     assert made.active_examples[0] > 0.5
     words = ("classify", folder / "0.mp4", folder / "1.mp4", "-m", "own", "--blank", "15%")
     shown = quick(*words).stdout
-    assert "  blank: 14.3 % of videos with something in them look as empty" in shown
+    assert "  blank: 14.3 % of videos with something in them look no busier" in shown
     assert "  something happens: " in shown
     assert "too few for a loss below 14.3 %" in quick(*words[:-1], "10%", code=2).stderr
     assert "has not learned" in quick(*words[:3], "-m", model, "--blank", "15%", code=2).stderr

@@ -96,7 +96,7 @@ def ranking_lines(timeline: Timeline, count: int) -> Iterator[Text]:
         word = "blank" if verdict.is_blank else "something happens"
         yield Text.assemble(
             (f"  {word}", "bold"),
-            f": {100 * verdict.risk:.1f} % of videos with something in them look as empty",
+            f": {100 * verdict.risk:.1f} % of videos with something in them look no busier",
         )
     best = timeline.top(count)
     width = max(cell_len(printable(label)) for label, _ in best)
