@@ -11,6 +11,7 @@ import pytest
 
 from tests.data.conftest import moving_square, write_frames
 from vidattn.config.labels import load_labels
+from vidattn.data.check.alike import find_alike
 from vidattn.data.check.dataset import DatasetCheck, check_dataset, open_splits
 from vidattn.data.check.file import CheckedFile
 from vidattn.errors import DataError
@@ -250,3 +251,9 @@ def test_an_audit_that_is_given_up_ends_its_decoders(root: Path) -> None:
     next(files)
     files.close()  # type: ignore[attr-defined]
     assert list(files) == []
+
+
+def test_of_many_files_that_look_the_same_each_is_named_once() -> None:
+    same, other = np.zeros(12, np.float32), np.full(12, 50, np.float32)
+    looks = [same, other, same, same, other, same]
+    assert [*find_alike(looks, [1.0] * 6)] == [(0, 2), (0, 3), (0, 5), (1, 4)]

@@ -241,8 +241,9 @@ def _meet_cuts(
     inner = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop == b.start]
     starts = np.array([cells[i].start for i in inner])
     nearest: dict[int, float] = {}
-    places = np.searchsorted((starts[1:] + starts[:-1]) / 2, cuts).tolist() if inner else ()
-    for cut, place in zip(cuts, places, strict=False):
+    known = cuts if inner else ()
+    places = np.searchsorted((starts[1:] + starts[:-1]) / 2, known).tolist()
+    for cut, place in zip(known, places, strict=True):
         i, own = inner[place], starts[place]
         if cells[i - 1].start < cut < cells[i].stop:
             nearest[i] = min(nearest.get(i, cut), cut, key=lambda time: abs(time - own))

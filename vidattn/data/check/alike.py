@@ -31,7 +31,7 @@ def shrink_frame(frame: Frames) -> Look:
 
 
 def find_alike(looks: Sequence[Look], durations: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Pairs of files that look the same in all frames that were taken of them, and last as long.
+    """Each file with the first one that looks the same in all frames taken, and lasts as long.
 
     looks: levels of the same number of frames each; others are alike to none.
     """
@@ -40,9 +40,11 @@ def find_alike(looks: Sequence[Look], durations: Sequence[float]) -> Iterator[tu
     length = max(map(len, looks))
     whole = [n for n, look in enumerate(looks) if len(look) == length]
     table, seconds = np.stack([looks[n] for n in whole]), np.array(durations)[whole]
+    single = np.ones(len(whole), dtype=np.bool_)
     for i, (look, duration) in enumerate(zip(table, seconds, strict=True)):
         apart = np.square(table[i + 1 :] - look).mean(1)
         longer = np.maximum(seconds[i + 1 :], duration)
         close = np.abs(seconds[i + 1 :] - duration) <= SAME_DURATION * longer
-        for j in np.flatnonzero((apart <= SAME_LEVELS**2) & close).tolist():
+        for j in np.flatnonzero((apart <= SAME_LEVELS**2) & close & single[i + 1 :]).tolist():
+            single[i + 1 + j] = False
             yield whole[i], whole[i + 1 + j]
