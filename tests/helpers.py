@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
@@ -52,6 +53,8 @@ def encode_video(
                 frame.pts, frame.time_base = (ticks[i] if ticks else i), clock
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    if codec == "libsvtav1":  # gives a process of root real-time priority, and starves all others
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 

@@ -47,8 +47,8 @@ BEFORE, AFTER = 6.5, 4.5
 """Seconds around a moment that are segmented for the annotated video."""
 REPORTS = {"light": (1280, 800, 1), "dark": (1280, 800, 0), "narrow": (500, 1000, 1)}
 """Name -> width and height in pixels, and the preferred color scheme: 0 is dark, 1 light."""
-PLAYER = 30, 200, 300, 290
-"""A part of the player in all screenshots: left, top, right, bottom."""
+PLAYER = 30, 150, 300, 230
+"""A part of the player above its controls in all screenshots: left, top, right, bottom."""
 KINDS = ("explain", "annotated", "terminal", "report")
 SWITCHES = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars")
 
@@ -155,6 +155,7 @@ def draw_explanation(source: str, at: float, out: Path) -> Path:
 
 def make_images(source: str | None, at: float, kinds: set[str], out: Path) -> Iterator[Path]:
     """The images of some kinds: explain, annotated, terminal, report."""
+    out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if source is not None and "explain" in kinds:
