@@ -115,7 +115,7 @@ def test_a_timeline_is_the_same_through_onnx_runtime(
     count = json.loads(quick("models", "info", model, "--json").stdout)["parameters"]
     assert json.loads(quick("models", "info", "model.onnx", "--json").stdout)["parameters"] == count
     refused = quick("bench", "-m", "model.onnx", code=2).stderr
-    assert "is an exported or taught model" in refused
+    assert "is not a network of ours alone" in refused
     with pytest.raises(UsageError, match="takes clips of 4 frames, not of 8"):
         vidattn.classify(video, weights.load(tmp_path / "model.onnx"), frames=8)
 

@@ -32,8 +32,6 @@ from vidattn.models.flops import count_macs
 from vidattn.models.fused import can_pack
 from vidattn.models.fused_layers import FrozenLinear
 from vidattn.models.int8 import Int8Linear, calibrate
-from vidattn.models.taught import TaughtModel
-from vidattn.models.temporal_head import TemporalHead
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import catalog, key_maps, load
 
@@ -100,12 +98,13 @@ def find_config(name: str) -> ModelConfig:
     for a model that is not made from a config of ours alone."""
     if exists(Path(name)) or name == catalog.BUNDLED:
         model = load(name).model
-        if isinstance(model, ExportedModel | TaughtModel | TemporalHead):
+        config = model.config
+        if isinstance(model, ExportedModel) or not isinstance(config, ModelConfig):
             raise UsageError(
-                f"{name}: is an exported or taught model; random weights would measure another one",
+                f"{name}: is not a network of ours alone; random weights would measure another one",
                 hint=f"for its speed on a video of yours: vidattn doctor VIDEO -m {name}",
             )
-        return cast(ModelConfig, model.config)
+        return config
     entry = catalog.find_entry(name)
     classes = OTHERS.get(entry.dataset) or COUNTS[entry.dataset]
     if entry.attention == "stam":
