@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,32 @@ def test_a_saved_timeline_agrees_with_itself_in_every_format(quick: Run, park: P
         done = quick("compare", f"out/park.vidattn.{name}", park, "--differences", "--json")
         assert json.loads(done.stdout)["share"] == 1.0, name
         assert done.stderr == ""
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_part_that_was_seen_is_judged_and_named(
+    quick: Run, park: Path, tmp_path: Path, interrupted: bool
+) -> None:
+    """The first 8 s of a minute, in 6 of which the truth agrees; it goes on to the end."""
+    whole = Timeline.load(park)
+    left = ((Window(8, 60), "E_INTERRUPTED"),) if interrupted else ()
+    park.write_text(replace(whole, duration=60.0, unreadable=left).to_json())
+    (tmp_path / "truth.csv").write_text(HEADER + "park.mp4,walk,0,4\npark.mp4,run,4,60\n")
+    words = ("compare", "truth.csv", park, "--smooth", "viterbi")
+    done = quick(*words)
+    seen = "00:00:00 - 00:00:08 of 00:01:00, the part that was seen"
+    assert f"  judged park.mp4 {seen}\n  frame accuracy    75.0 %\n" in done.stdout
+    metrics = json.loads(quick(*words, "--json").stdout)
+    parts = [{"video": "park.mp4", "start": 0.0, "end": 8.0, "duration": 60.0}]
+    assert (metrics["parts"], metrics["frames"]) == (parts, 200)
+    assert [row["spans"] for row in metrics["per_class"]] == [1, 1]
+    listed = quick(*words, "--differences")
+    assert f"75.0 % agrees in {seen}" in listed.stdout
+    (tmp_path / "groundTruth").mkdir()
+    labels = ["walk"] * 40 + ["run"] * 560
+    (tmp_path / "groundTruth" / "park.txt").write_text("\n".join(labels))
+    framewise = json.loads(quick("compare", "groundTruth", *words[2:], "--json").stdout)
+    assert (framewise["frame_accuracy"], framewise["frames"]) == (0.75, 80)
 
 
 def test_ground_truth_of_another_video_is_doubtful(quick: Run, park: Path, tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
+from vidattn.evaluation.pairing import pair_videos
 from vidattn.evaluation.segmentation import (
     METRICS,
     evaluate_segmentation,
     fit_threshold,
-    pair_videos,
 )
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import VideoInfo, Window

@@ -15,8 +15,8 @@ import numpy as np
 
 from vidattn.config.labels import normalize_label
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
-from vidattn.errors import DataError
 from vidattn.evaluation import metrics
+from vidattn.evaluation.pairing import clip_spans, common_part
 from vidattn.timeline import Timeline
 from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.segments import BACKGROUND
@@ -96,7 +96,7 @@ class Difference:
     duration: float
     """Seconds of the video."""
     part: Window
-    """The region that both cover; nothing else counts."""
+    """The part that was seen and annotated; nothing else counts."""
     agreed: float
     labels: tuple[LabelDifference, ...]
     """By falling seconds of disagreement."""
@@ -131,7 +131,7 @@ class Difference:
 
 
 def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
-    """Compare a timeline with the ground truth of the same video, where both cover it.
+    """Compare a timeline with the ground truth of the same video, where it was seen and annotated.
 
     Times are those of players, from the start of the file, unless the truth labels frames.
     A moment agrees if the predicted label is among the true ones, or is background where there are
@@ -140,9 +140,9 @@ def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
     """
     timeline = timeline if truth.frames else timeline.from_file_start()
     assert timeline.duration is not None
-    part = _common(timeline, truth)
-    true = _clip(_spans_of(truth, timeline.duration), part)
-    said = _clip([(s.window, s.label) for s in timeline.segments], part)
+    part = common_part(timeline, truth) or timeline.part
+    true = clip_spans(_spans_of(truth, timeline.duration), part)
+    said = clip_spans([(s.window, s.label) for s in timeline.segments], part)
     names: dict[str, str] = {normalize_label(BACKGROUND): BACKGROUND}
     for _, label in [*true, *said]:
         names.setdefault(normalize_label(label), label)
@@ -177,18 +177,6 @@ def as_ground_truth(timeline: Timeline) -> AnnotatedVideo:
     )
 
 
-def _common(timeline: Timeline, truth: AnnotatedVideo) -> Window:
-    """The region that both cover."""
-    ours, theirs = timeline.part, truth.part or timeline.part
-    start, stop = max(ours.start, theirs.start), min(ours.stop, theirs.stop)
-    if start >= stop:
-        raise DataError(
-            f"{timeline.source}: covers {ours.start:g} to {ours.stop:g} s, and {truth.name} "
-            f"{theirs.start:g} to {theirs.stop:g} s"
-        )
-    return Window(start, stop)
-
-
 def _spans_of(truth: AnnotatedVideo, end: float) -> Spans:
     """True spans; frame labels are spread over the video."""
     if not truth.frames:
@@ -197,14 +185,6 @@ def _spans_of(truth: AnnotatedVideo, end: float) -> Spans:
     step = end / len(truth.frames)
     bounds = pairwise([0, *edges, len(truth.frames)])
     return [(Window(a * step, b * step), truth.frames[a]) for a, b in bounds]
-
-
-def _clip(spans: Spans, part: Window) -> Spans:
-    return [
-        (Window(max(w.start, part.start), min(w.stop, part.stop)), label)
-        for w, label in spans
-        if w.start < part.stop and w.stop > part.start
-    ]
 
 
 def _merge_touching(spans: Spans) -> Spans:

@@ -1,7 +1,8 @@
 """Timelines against ground truth: frame accuracy, segment metrics and detection metrics.
 
-Needs neither model nor video. A moment without a prediction (unreadable, or the whole video is
-missing) counts as wrong.
+Needs neither model nor video. Of a video of which a part was seen (`--end`, an interrupted run) or
+annotated, that part is judged. In it, a moment without a prediction counts as wrong (unreadable, or
+the whole video is missing).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ from vidattn.config.labels import normalize_label
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
+from vidattn.evaluation.pairing import clip_spans, common_part
 from vidattn.timeline import Timeline
 from vidattn.timeline.segments import BACKGROUND
+from vidattn.types import Window
 
 RATE = 25.0
 """Frames that a second of labeled spans counts for, beside videos with labels of frames."""
@@ -46,72 +48,6 @@ NOTHING, UNSEEN = -1, -2
 
 Bounds = NDArray[np.float64]
 Ids = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Ground truth and predictions by video, and those without a partner."""
-
-    pairs: tuple[tuple[AnnotatedVideo, Timeline | None], ...]
-    missing: tuple[str, ...]
-    """Videos of the ground truth without a prediction: their segments count as missed."""
-    unused: tuple[str, ...]
-    """Predictions for videos outside of the ground truth; they are left out."""
-
-
-def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline]) -> Pairing:
-    """Match predictions to annotations by file name, without folder, ending and a leading "v_".
-
-    Where several videos of the ground truth share a name, folders decide. Raises DataError when
-    that is ambiguous, when two predictions are for the same video, or when nothing matches.
-    """
-    by_key: dict[str, list[int]] = {}
-    for number, truth in enumerate(truths):
-        by_key.setdefault(video_key(truth.name), []).append(number)
-    matched: dict[int, Timeline] = {}
-    unused = []
-    for timeline in timelines:
-        candidates = by_key.get(video_key(timeline.source), [])
-        if not candidates:
-            unused.append(timeline.source)
-            continue
-        number = _closest(timeline.source, truths, candidates)
-        if number in matched:
-            other = matched[number].source
-            raise DataError(
-                f"{other} and {timeline.source} are both predictions for {truths[number].name}"
-            )
-        matched[number] = timeline
-    if not matched:
-        raise DataError(
-            f"none of the predictions ({', '.join(unused[:3]) or 'there are none'}) is for a "
-            f"video of the ground truth ({', '.join(truth.name for truth in truths[:3])} ...)",
-            hint="they are matched by file name, without folder and ending",
-        )
-    pairs = tuple((truth, matched.get(number)) for number, truth in enumerate(truths))
-    missing = tuple(truth.name for truth, timeline in pairs if timeline is None)
-    return Pairing(pairs, missing, tuple(unused))
-
-
-def video_key(name: str) -> str:
-    """The key that a video shares with its predictions: the stem of the file name."""
-    stem = PurePath(name).name.removesuffix(PurePath(name).suffix)
-    return stem.removesuffix(".vidattn").removeprefix("v_")
-
-
-def _closest(source: str, truths: Sequence[AnnotatedVideo], candidates: Sequence[int]) -> int:
-    """The candidate whose last folders are those of `source`."""
-
-    def alike(number: int) -> int:
-        names = (source, truths[number].name)
-        own, other = (PurePath(name).parent.parts[::-1] for name in names)
-        return next((i for i in range(min(len(own), len(other))) if own[i] != other[i]), 99)
-
-    ranked = sorted(candidates, key=lambda number: (-alike(number), number))
-    if len(ranked) > 1 and alike(ranked[0]) == alike(ranked[1]):
-        names = ", ".join(truths[number].name for number in ranked[:2])
-        raise DataError(f"{source}: may be {names}; their folders do not decide")
-    return ranked[0]
 
 
 @dataclass
@@ -144,6 +80,8 @@ class _Comparison:
     predicted: Ids
     true_spans: tuple[Ids, Bounds]
     predicted_spans: tuple[Ids, Bounds, Bounds]
+    part: Mapping[str, Any] | None
+    """The part that is judged; None for all of the video."""
 
     @property
     def weights(self) -> Bounds:
@@ -167,11 +105,14 @@ class SegmentationMetrics:
     framewise: int
     """Videos that count for frame accuracy, edit and F1; in the others spans overlap."""
     frames: int
+    parts: tuple[Mapping[str, Any], ...]
+    """The part of each video that is judged, where it is not all of it."""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
         head = {"videos": self.videos, "framewise": self.framewise, "frames": self.frames}
-        return {**self.metrics, **head, "per_class": [dict(row) for row in self.per_class]}
+        rows = {"parts": [*map(dict, self.parts)], "per_class": [*map(dict, self.per_class)]}
+        return {**self.metrics, **head, **rows}
 
 
 def evaluate_segmentation(
@@ -198,7 +139,8 @@ def evaluate_segmentation(
     values = {**_framewise(clear), **precisions}
     shown = {name: None if math.isnan(values[name]) else values[name] for name in METRICS}
     frames = round(sum(float(video.weights.sum()) for video in clear))
-    return SegmentationMetrics(shown, tuple(per_class), len(compared), len(clear), frames)
+    parts = tuple(video.part for video in compared if video.part)
+    return SegmentationMetrics(shown, tuple(per_class), len(compared), len(clear), frames, parts)
 
 
 def fit_threshold(
@@ -244,12 +186,13 @@ def _compare(
 ) -> _Comparison:
     if timeline is not None and not truth.frames:
         timeline = timeline.from_file_start()  # as annotation tools count
+    part = truth.part if timeline is None else common_part(timeline, truth)
     # The ground truth first: its names are shown.
     true_ids = np.array([labels.number(name) for name in truth.frames], np.int64)
-    spans = [(w.start, w.stop, labels.number(name)) for w, name in truth.spans]
-    segments = timeline.segments if timeline is not None else ()
+    spans = [(w.start, w.stop, labels.number(name)) for w, name in clip_spans(truth.spans, part)]
+    segments = () if timeline is None else ((s.window, s) for s in timeline.segments)
     predicted_spans = [
-        (s.window.start, s.window.stop, labels.number(s.label), s.score) for s in segments
+        (w.start, w.stop, labels.number(s.label), s.score) for w, s in clip_spans(segments, part)
     ]
     duration = timeline.duration if timeline is not None else truth.duration
     track = timeline.single_track if timeline is not None else ()
@@ -261,23 +204,41 @@ def _compare(
         rate = rate or (count / duration if duration else 1.0)
         predicted = _frame_labels(timeline, labels, count)
         bounds, numbers = metrics.label_runs(true_ids)
-        spans = [(a / rate, b / rate, n) for (a, b), n in zip(bounds, numbers, strict=True)]
+        runs = [(Window(a / rate, b / rate), n) for (a, b), n in zip(bounds, numbers, strict=True)]
+        spans = [(w.start, w.stop, n) for w, n in clip_spans(runs, part)]
         pieces = np.arange(count)[:, None] + np.array([0.0, 1.0])
+        judged = slice(round(part.start * rate), round(part.stop * rate)) if part else slice(None)
+        pieces, known = pieces[judged], true_ids[judged]
+        predicted = None if predicted is None else predicted[judged]
     else:
         duration = truth.duration or duration or max((s[1] for s in spans), default=0.0)
         rate, spans = RATE, [span for span in spans if span[2] >= 0]
-        pieces = _cut_pieces([*spans, *rows], duration) * rate
+        ends = (part.start, part.stop) if part else (0.0, duration)
+        pieces = _cut_pieces([*spans, *rows], *ends) * rate
         known = _label_pieces(spans, pieces / rate, NOTHING)
     if predicted is None:
         predicted = _label_pieces(rows, pieces / rate, UNSEEN)
         assert predicted is not None, "segments of a timeline never overlap"
-    return _Comparison(pieces, known, predicted, _arrays(spans), _scored(predicted_spans))
+    scored = _scored(predicted_spans)
+    return _Comparison(
+        pieces, known, predicted, _arrays(spans), scored, _describe_part(truth, part, duration)
+    )
 
 
-def _cut_pieces(spans: Iterable[tuple[float, float, int]], duration: float) -> Bounds:
-    """The pieces [n, 2] of a video, in seconds, between neighboring edges of spans."""
-    inside = (time for start, stop, _ in spans for time in (start, stop) if 0 < time < duration)
-    edges = np.array(sorted({0.0, *inside, duration}))
+def _describe_part(
+    truth: AnnotatedVideo, part: Window | None, duration: float | None
+) -> dict[str, Any] | None:
+    """The judged part of a video as JSON values; None where it is all of it."""
+    if part is None or (duration and part.duration > duration - 0.01):
+        return None
+    ends = {"start": round(part.start, 3), "end": round(part.stop, 3)}
+    return {"video": truth.name, **ends, "duration": duration and round(duration, 3)}
+
+
+def _cut_pieces(spans: Iterable[tuple[float, float, int]], first: float, last: float) -> Bounds:
+    """The pieces [n, 2] of a part of a video, in seconds, between neighboring edges of spans."""
+    inside = (time for start, stop, _ in spans for time in (start, stop) if first < time < last)
+    edges = np.array(sorted({first, *inside, last}))
     pieces = np.stack([edges[:-1], edges[1:]], 1)
     return pieces[np.diff(edges) >= LEAST]
 

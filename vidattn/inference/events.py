@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vidattn.errors import VideoError
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.segments import covered_spans, subtract_spans
+from vidattn.timeline.values import INTERRUPTED
 from vidattn.types import ModelInfo, Settings, VideoInfo, Window
 from vidattn.video import UnreadableSpan, VideoDetails
 
@@ -104,7 +105,7 @@ def collect(
     covered = [event.window for event in scored]
     lost = [(u.window, u.code) for u in started.unreadable]
     known = [*covered, *(window for window, _ in lost)]
-    reason, notes = ("E_INTERRUPTED", ()) if failure is None else (failure.code, (failure.message,))
+    reason, notes = (INTERRUPTED, ()) if failure is None else (failure.code, (failure.message,))
     lost += _unscored(started.windows, done, known, reason)
     seen = tuple(window for event in scored for window in started.seen[event.index])
     facts = started.facts

@@ -27,7 +27,7 @@ from vidattn.timeline.segments import (
 from vidattn.timeline.several import find_tracks, strongest
 from vidattn.timeline.shot_cuts import snap_to_cuts
 from vidattn.timeline.switching import LabelPath, PathModel, add_confidence
-from vidattn.timeline.values import TimelineValues
+from vidattn.timeline.values import INTERRUPTED, TimelineValues
 from vidattn.types import Window
 
 if TYPE_CHECKING:
@@ -129,6 +129,12 @@ class LabeledTimeline(TimelineValues):
         """The requested part of the video: all windows, and unreadable spans between and beside
         them. Shares of labels are shares of it."""
         return span_around(self._spans, self._unreadable) or Window(0.0, self.rounded_duration)
+
+    @cached_property
+    def seen_part(self) -> Window:
+        """`part` without what an interrupted run has left to see."""
+        known = self.round_spans(w for w, code in self.unreadable if code != INTERRUPTED)
+        return span_around(self._spans, covered_spans(known)) or self.part
 
     @cached_property
     def is_whole(self) -> bool:

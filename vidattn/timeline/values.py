@@ -15,6 +15,8 @@ from vidattn.timeline.quantize import Scores
 from vidattn.types import BlankVerdict, ModelInfo, Settings, VideoInfo, Window
 
 Unreadable = tuple[Window, str]
+INTERRUPTED = "E_INTERRUPTED"
+"""The reason code of time that is left to see, as the run was interrupted."""
 
 
 @dataclass(frozen=True, eq=False)

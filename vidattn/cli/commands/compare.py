@@ -41,7 +41,7 @@ from vidattn.video.protocol import Limits
 
 if TYPE_CHECKING:
     from vidattn.data.annotations.ground_truth import AnnotatedVideo, GroundTruth
-    from vidattn.evaluation.segmentation import Pairing
+    from vidattn.evaluation.pairing import Pairing
     from vidattn.timeline import Timeline
 
 MOST_NAMES = 5
@@ -239,7 +239,8 @@ class MetricsRun:
 
     def run(self, inputs: Sequence[str], *, as_json: bool) -> int:
         """Measure and print; returns the exit code."""
-        from vidattn.evaluation.segmentation import METRICS, pair_videos
+        from vidattn.evaluation.pairing import pair_videos
+        from vidattn.evaluation.segmentation import METRICS
 
         expected = parse_expectations(self.how.expect or [], METRICS)
         if self.how.output is not None:
@@ -332,7 +333,7 @@ def list_differences(
 ) -> int:
     """Print where each timeline differs from the ground truth; returns the exit code."""
     from vidattn.evaluation.diff import diff
-    from vidattn.evaluation.segmentation import pair_videos
+    from vidattn.evaluation.pairing import pair_videos
 
     truth = _read_truth(console, path, reading.split)
     unused: tuple[str, ...] = ()
@@ -355,7 +356,7 @@ def list_differences(
 
 def _doubts(video: AnnotatedVideo, timeline: Timeline, *, named: bool) -> Iterator[str]:
     """Reasons to think that a ground truth is about another video."""
-    from vidattn.evaluation.segmentation import video_key
+    from vidattn.evaluation.pairing import video_key
 
     timeline = timeline if video.frames else timeline.from_file_start()
     assert timeline.duration is not None

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40
 """Labels and disagreements that are printed; JSON has them all."""
+MOST_PARTS = 5
+"""Videos of which a part counts that are printed."""
 
 
 def metric_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -22,6 +24,11 @@ def metric_lines(document: Mapping[str, Any]) -> Iterator[str]:
     model = ", ".join(name for name in document["models"] if name) or "timelines"
     seen = f"{count_noun(predicted, 'video')} of {document['videos']}"
     yield f"{printable(model)} on {printable(document['truth'])}: {seen}"
+    parts = document["parts"]
+    for video, *ends in (part.values() for part in parts[:MOST_PARTS]):
+        yield f"  judged {printable(video)} {_part(*ends)}"
+    if len(parts) > MOST_PARTS:
+        yield f"  and {len(parts) - MOST_PARTS} more in part (all of them: --json)"
     rows = (
         ("frame accuracy", "frame_accuracy"),
         ("  of events only", "frame_accuracy_foreground"),
@@ -45,6 +52,12 @@ def metric_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"  best threshold   {fitted['threshold']:.2f}, used for these metrics"
 
 
+def _part(start: float, end: float, duration: float | None) -> str:
+    """The part of a video that counts, and why no more does."""
+    whole = f" of {format_clock(duration)}" if duration else ""
+    return f"{format_clock(start)} - {format_clock(end)}{whole}, the part that was seen"
+
+
 def _percent(share: float | None) -> str:
     return "     -" if share is None else f"{100 * share:5.1f} %"
 
@@ -56,11 +69,11 @@ def _more(rows: Sequence[object], noun: str) -> Iterator[str]:
 
 def difference_lines(found: Difference, truth: Path) -> Iterator[str]:
     """A table of labels, then the disagreements in order."""
-    part, time = found.part, "the time"
+    part, judged = found.part, "of the time agrees"
     if part.duration < found.duration - 0.01:
-        time = " - ".join(format_clock(t, decimals=1) for t in (part.start, part.stop))
+        judged = f"agrees in {_part(part.start, part.stop, found.duration)}"
     both = f"{printable(found.source)} and {printable(str(truth))}"
-    yield f"{both}: {100 * found.share:.1f} % of {time} agrees"
+    yield f"{both}: {100 * found.share:.1f} % {judged}"
     shown = found.labels[:MOST_ROWS]
     width = max([5, *(len(printable(row.label)) for row in shown)])
     yield f"  {'label':<{width}}    agreed  only here  only truth  matched  start off  end off"

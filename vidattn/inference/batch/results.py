@@ -16,12 +16,12 @@ from vidattn.inference.batch.inputs import file_size
 from vidattn.io.digest import sha256
 from vidattn.io.files import exists, read_file, read_stream, reading
 from vidattn.io.json import dumps, parse_object, to_json_value
+from vidattn.timeline.values import INTERRUPTED
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
     from vidattn.timeline import Timeline
 
-UNFINISHED = "E_INTERRUPTED"
 JSON_STARTS = (b"{", b" ", b"\n", b"\r", b"\t", b"[", b"\xef")
 """First bytes of readable JSON."""
 
@@ -104,7 +104,7 @@ def find_result(saved: Path, path: str, key: RunKey) -> Result | None:
         same = _matches(document, path, key) and not _changed_since(path, saved)
     except (KeyError, TypeError):
         return None
-    if not same or UNFINISHED in reasons:
+    if not same or INTERRUPTED in reasons:
         return None
     try:
         timeline = Timeline.from_json(read_file(saved, regular=True))

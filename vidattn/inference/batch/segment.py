@@ -28,7 +28,7 @@ from vidattn.inference.batch.events import STOPS, BatchEvent, BatchEvents, Note,
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.outputs import OutputFiles
-from vidattn.inference.batch.results import UNFINISHED, RunKey, load_timeline
+from vidattn.inference.batch.results import RunKey, load_timeline
 from vidattn.inference.batch.runner import Deliver, Task
 from vidattn.inference.batch.table import keep_tables
 from vidattn.inference.events import (
@@ -53,6 +53,7 @@ from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.explanation import Explanation
 from vidattn.timeline.shot_cuts import find_cuts
+from vidattn.timeline.values import INTERRUPTED
 from vidattn.types import Window
 from vidattn.video import Limits, Prefetcher
 from vidattn.video.shared import SharedOpening
@@ -246,7 +247,7 @@ class Segmenter(Task):
 
     def explain(self, timeline: Timeline) -> Sequence[Explanation]:
         """Explanations of the longest segments, none for a timeline that was interrupted."""
-        if not self.options.explain or any(code == UNFINISHED for _, code in timeline.unreadable):
+        if not self.options.explain or any(code == INTERRUPTED for _, code in timeline.unreadable):
             return ()
         # Attention is computed in float32, whatever the precision of the scores.
         precise = replace(self.options.runtime, precision="fp32")
@@ -326,7 +327,7 @@ class Segmenter(Task):
         if not self.options.resume or exists(log.path) or not all(map(exists, needed)):
             return None
         saved = load_timeline(place)
-        if any(code == UNFINISHED for _, code in saved.unreadable):
+        if any(code == INTERRUPTED for _, code in saved.unreadable):
             return None
         if differences := self._differences(saved, started):
             raise InputError(

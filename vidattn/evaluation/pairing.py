@@ -1,0 +1,108 @@
+"""Which timeline is about which annotated video, and the part of it that both cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TypeVar
+
+from vidattn.data.annotations.ground_truth import AnnotatedVideo
+from vidattn.errors import DataError
+from vidattn.timeline import Timeline
+from vidattn.types import Window
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Ground truth and predictions by video, and those without a partner."""
+
+    pairs: tuple[tuple[AnnotatedVideo, Timeline | None], ...]
+    missing: tuple[str, ...]
+    """Videos of the ground truth without a prediction: their segments count as missed."""
+    unused: tuple[str, ...]
+    """Predictions for videos outside of the ground truth; they are left out."""
+
+
+def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline]) -> Pairing:
+    """Match predictions to annotations by file name, without folder, ending and a leading "v_".
+
+    Where several videos of the ground truth share a name, folders decide. Raises DataError when
+    that is ambiguous, when two predictions are for the same video, or when nothing matches.
+    """
+    by_key: dict[str, list[int]] = {}
+    for number, truth in enumerate(truths):
+        by_key.setdefault(video_key(truth.name), []).append(number)
+    matched: dict[int, Timeline] = {}
+    unused = []
+    for timeline in timelines:
+        candidates = by_key.get(video_key(timeline.source), [])
+        if not candidates:
+            unused.append(timeline.source)
+            continue
+        number = _closest(timeline.source, truths, candidates)
+        if number in matched:
+            other = matched[number].source
+            raise DataError(
+                f"{other} and {timeline.source} are both predictions for {truths[number].name}"
+            )
+        matched[number] = timeline
+    if not matched:
+        raise DataError(
+            f"none of the predictions ({', '.join(unused[:3]) or 'there are none'}) is for a "
+            f"video of the ground truth ({', '.join(truth.name for truth in truths[:3])} ...)",
+            hint="they are matched by file name, without folder and ending",
+        )
+    pairs = tuple((truth, matched.get(number)) for number, truth in enumerate(truths))
+    missing = tuple(truth.name for truth, timeline in pairs if timeline is None)
+    return Pairing(pairs, missing, tuple(unused))
+
+
+def video_key(name: str) -> str:
+    """The key that a video shares with its predictions: the stem of the file name."""
+    stem = PurePath(name).name.removesuffix(PurePath(name).suffix)
+    return stem.removesuffix(".vidattn").removeprefix("v_")
+
+
+def _closest(source: str, truths: Sequence[AnnotatedVideo], candidates: Sequence[int]) -> int:
+    """The candidate whose last folders are those of `source`."""
+
+    def alike(number: int) -> int:
+        names = (source, truths[number].name)
+        own, other = (PurePath(name).parent.parts[::-1] for name in names)
+        return next((i for i in range(min(len(own), len(other))) if own[i] != other[i]), 99)
+
+    ranked = sorted(candidates, key=lambda number: (-alike(number), number))
+    if len(ranked) > 1 and alike(ranked[0]) == alike(ranked[1]):
+        names = ", ".join(truths[number].name for number in ranked[:2])
+        raise DataError(f"{source}: may be {names}; their folders do not decide")
+    return ranked[0]
+
+
+def common_part(timeline: Timeline, truth: AnnotatedVideo) -> Window | None:
+    """The part of the video that was both seen and annotated; None for all of it.
+
+    Raises DataError where that is nothing.
+    """
+    ours = timeline.seen_part
+    if truth.part is None and timeline.is_whole and ours == timeline.part:
+        return None
+    theirs = truth.part or ours
+    start, stop = max(ours.start, theirs.start), min(ours.stop, theirs.stop)
+    if start >= stop:
+        raise DataError(
+            f"{timeline.source}: covers {ours.start:g} to {ours.stop:g} s, and {truth.name} "
+            f"{theirs.start:g} to {theirs.stop:g} s"
+        )
+    return Window(start, stop)
+
+
+def clip_spans(spans: Iterable[tuple[Window, T]], part: Window | None) -> list[tuple[Window, T]]:
+    """What of the spans lies in a part; None for all of it."""
+    return [
+        (Window(max(w.start, part.start), min(w.stop, part.stop)) if part else w, value)
+        for w, value in spans
+        if part is None or (w.start < part.stop and w.stop > part.start)
+    ]
