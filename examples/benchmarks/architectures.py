@@ -247,14 +247,14 @@ def judge_nets(rows: list[Row]) -> dict[str, str]:
         counts[(0, *place)], counts[(1, *place)] = int(row["right"]), int(row["total"])
     pooled = counts.sum(2)
 
-    def shares(drawn: NDArray[np.int64]) -> NDArray[np.floating]:
-        right, total = pooled[:, :, drawn].sum(-1)
+    def shares(times: NDArray[np.float64]) -> NDArray[np.floating]:
+        right, total = pooled @ times
         return 100 * right / total
 
-    point = shares(np.arange(len(groups)))
+    point = shares(np.ones(len(groups)))
     best = int(point.argmax())
     low, high = bootstrap(shares, groups)
-    behind = bootstrap(lambda drawn: shares(drawn)[best] - shares(drawn), groups)[0]
+    behind = bootstrap(lambda times: shares(times)[best] - shares(times), groups)[0]
     each = 100 * counts[0].sum(-1) / counts[1].sum(-1)
     texts = {}
     for number, net in enumerate(NETS):

@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers import Run
 from vidattn.timeline import Timeline
+from vidattn.timeline.values import ModelInfo
 from vidattn.types import Window
 
 HEADER = "path,label,start,end\n"
@@ -90,6 +91,26 @@ def test_timelines_are_segmented_again_as_by_timeline(quick: Run, words: tuple[s
     assert as_saved["edit"] < 1
     assert again["edit"] == 1
     assert again["f1@50"] == 1
+
+
+def test_labels_that_hold_at_once_are_measured_one_by_one(quick: Run) -> None:
+    windows, scores = tuple(Window(i, i + 1) for i in range(4)), np.array([[0.9, 0.6]] * 4)
+    model = ModelInfo(activation="sigmoid", thresholds={"walk": 0.5, "talk": 0.7})
+    for name in ("park", "street"):
+        timeline = Timeline(f"{name}.mp4", ("walk", "talk"), windows, scores, model=model)
+        Path(f"{name}.vidattn.json").write_text(timeline.to_json())
+    Path("truth.csv").write_text(HEADER + "park,walk,0,4\npark,talk,2,4\nstreet,walk,0,2\n")
+    shared = ("compare", "truth.csv", "park.vidattn.json", "street.vidattn.json")
+    lines = quick(*shared).stdout.splitlines()
+    place = lines.index("  each label by itself, over the time of all videos")
+    assert lines[place + 3].split()[:4] == ["macro", "F1", "42.9", "%"]
+    walk, talk = (line.split() for line in lines[-2:])
+    assert (walk[:5], walk[10:12]) == (["walk", "6", "s", "F1", "85.7"], ["AP", "75.0"])
+    assert talk[:5] == ["talk", "2", "s", "F1", "0.0"]
+    found = json.loads(quick(*shared, "--json").stdout)["several"]
+    assert [row["seconds"] for row in found["per_class"]] == [6, 2]
+    assert found["per_class"][0]["f1_interval"] == [0.666667, 1.0]
+    assert found["micro_f1"] == pytest.approx(2 * 6 / (8 + 8), abs=1e-6)
 
 
 @pytest.mark.parametrize(

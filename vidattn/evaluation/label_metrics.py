@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,27 +26,44 @@ def ranked_precision(scores: NDArray[np.floating], truth: Marks) -> Floats:
     least as high. NaN where no sample has it. Source: the step-wise area under the curve of
     precision and recall, without interpolation.
     """
+    return _precision(_rank(scores), truth, np.ones(len(truth)))
+
+
+def _rank(scores: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of each label by falling score, [N, K]; of each place the last with its score."""
+    order = np.argsort(-scores, axis=0, kind="stable")
+    falling = -np.take_along_axis(scores, order, axis=0)
+    columns = [np.searchsorted(own, own, side="right") - 1 for own in falling.T]
+    return order, np.array(columns, np.int64).T.reshape(order.shape)
+
+
+def _precision(
+    ranking: tuple[NDArray[np.int64], NDArray[np.int64]], truth: Marks, weights: Floats
+) -> Floats:
+    """As `ranked_precision`, each sample with a weight, [N]."""
     found = np.full(truth.shape[1], np.nan)
-    for k, right in enumerate(truth.T):
-        if right.any():
-            order = np.argsort(-scores[:, k], kind="stable")
-            sorted_scores, hits = scores[order, k], right[order].cumsum()
-            last = np.searchsorted(-sorted_scores, -sorted_scores, side="right") - 1  # of equals
-            found[k] = (hits[last] / (last + 1))[right[order]].mean()
+    for k, (order, last) in enumerate(zip(*(part.T for part in ranking), strict=True)):
+        every, right = weights[order], (weights * truth[:, k])[order]
+        if total := right.sum():
+            precision = right.cumsum()[last] / np.maximum(every.cumsum()[last], 1e-300)
+            found[k] = (right @ precision) / total
     return found
 
 
-def f1_of_labels(predicted: Marks, truth: Marks) -> Floats:
-    """F1 of each label, [K]: 2 tp / (2 tp + fp + fn); NaN where no sample has it."""
-    both = (predicted & truth).sum(0)
-    total = predicted.sum(0) + truth.sum(0)
-    return np.where(truth.any(0), 2 * both / np.maximum(total, 1), np.nan)
+def f1_of_labels(predicted: Marks, truth: Marks, weights: Floats | None = None) -> Floats:
+    """F1 of each label, [K]: 2 tp / (2 tp + fp + fn), each sample with a weight, [N]; NaN where no
+    sample has it."""
+    weights = np.ones(len(truth)) if weights is None else weights
+    true = weights @ truth
+    total = np.maximum(weights @ predicted + true, 1e-300)
+    return np.where(true > 0, 2 * (weights @ (predicted & truth)) / total, np.nan)
 
 
-def micro_f1(predicted: Marks, truth: Marks) -> float:
+def micro_f1(predicted: Marks, truth: Marks, weights: Floats | None = None) -> float:
     """F1 of all labels together; NaN without any."""
-    total = predicted.sum() + truth.sum()
-    return float(2 * (predicted & truth).sum() / total) if total else float("nan")
+    weights = np.ones(len(truth)) if weights is None else weights
+    both, total = weights @ (predicted & truth), weights @ predicted + weights @ truth
+    return float(2 * both.sum() / total.sum()) if total.sum() else float("nan")
 
 
 def best_thresholds(scores: NDArray[np.floating], truth: Marks) -> Floats:
@@ -70,8 +87,8 @@ class LabelMetrics:
     """How well samples are told apart; shares from 0 to 1."""
 
     labels: tuple[str, ...]
-    counts: NDArray[np.int64]
-    """[K], the samples that have each label."""
+    counts: NDArray[np.int64] | Floats
+    """[K], the samples that have each label, or the seconds."""
     values: dict[str, float]
     """accuracy (all labels of a sample right), mean_class (mean recall), macro_f1, micro_f1, map
     (mean average precision)."""
@@ -83,6 +100,7 @@ class LabelMetrics:
     """[K, 2]"""
     ap: Floats
     ap_interval: Floats
+    unit: Literal["samples", "seconds"] = "samples"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; null where a label has no samples."""
@@ -92,7 +110,7 @@ class LabelMetrics:
             "per_class": [
                 {
                     "label": label,
-                    "samples": int(self.counts[k]),
+                    self.unit: round(self.counts[k].item(), 3),
                     "f1": _plain(self.f1[k]),
                     "f1_interval": list(map(_plain, self.f1_interval[k])),
                     "ap": _plain(self.ap[k]),
@@ -109,61 +127,61 @@ def measure_labels(
     predicted: Marks,
     truth: Marks,
     groups: Sequence[str],
+    weights: Floats | None = None,
 ) -> LabelMetrics:
     """Metrics of scores [N, K] and predictions, with intervals from a bootstrap over the groups of
-    the samples: those of a group look alike, so a group is drawn whole."""
+    the samples: those of a group look alike, so a group is drawn whole.
 
-    def all_of(rows: NDArray[np.int64]) -> Floats:
-        own = scores[rows], predicted[rows], truth[rows]
-        return np.concatenate([_totals(*own), f1_of_labels(*own[1:]), ranked_precision(*own[::2])])
+    weights: how long each sample lasts, [N], in seconds; without them all count alike.
+    """
+    own = np.ones(len(truth)) if weights is None else weights
+    ranking = _rank(scores)
 
-    point = all_of(np.arange(len(truth)))
+    def all_of(times: Floats) -> Floats:
+        drawn = own * times
+        f1, ap = f1_of_labels(predicted, truth, drawn), _precision(ranking, truth, drawn)
+        return np.concatenate([_totals(predicted, truth, drawn, f1, ap), f1, ap])
+
+    point = all_of(np.ones(len(truth)))
     low, high = bootstrap(all_of, groups)
     ends, count = np.stack([low, high], axis=1), len(NAMES)
     middle = count + len(labels)
     return LabelMetrics(
         tuple(labels),
-        truth.sum(0),
+        truth.sum(0) if weights is None else weights @ truth,
         dict(zip(NAMES, point[:count].tolist(), strict=True)),
         {name: (ends[i, 0], ends[i, 1]) for i, name in enumerate(NAMES)},
         point[count:middle],
         ends[count:middle],
         point[middle:],
         ends[middle:],
+        "samples" if weights is None else "seconds",
     )
 
 
 NAMES = ("accuracy", "mean_class", "macro_f1", "micro_f1", "map")
 
 
-def _totals(scores: NDArray[np.floating], predicted: Marks, truth: Marks) -> Floats:
-    counts = truth.sum(0)
-    recall = (predicted & truth).sum(0)[counts > 0] / counts[counts > 0]
+def _totals(predicted: Marks, truth: Marks, weights: Floats, f1: Floats, ap: Floats) -> Floats:
+    counts = weights @ truth
+    recall = (weights @ (predicted & truth))[counts > 0] / counts[counts > 0]
+    right = weights @ (predicted == truth).all(1) / weights.sum()
     return np.array(
-        [
-            (predicted == truth).all(1).mean(),
-            _mean(recall),
-            _mean(f1_of_labels(predicted, truth)),
-            micro_f1(predicted, truth),
-            _mean(ranked_precision(scores, truth)),
-        ]
+        [right, _mean(recall), _mean(f1), micro_f1(predicted, truth, weights), _mean(ap)]
     )
 
 
 def bootstrap(
-    measure: Callable[[NDArray[np.int64]], Floats], groups: Sequence[str], draws: int = DRAWS
+    measure: Callable[[Floats], Floats], groups: Sequence[str], draws: int = DRAWS
 ) -> tuple[Floats, Floats]:
-    """The ends of 95 % intervals of what `measure` makes of rows: of all rows of as many groups,
-    drawn with replacement. NaN are left out. The same groups give the same draws."""
+    """The ends of 95 % intervals of what `measure` makes of the number of times each row counts,
+    [N]: as many groups are drawn, whole, with replacement. NaN are left out; of one group alone the
+    ends are NaN. The same groups give the same draws."""
     names, number = np.unique(np.asarray(groups), return_inverse=True)
-    members = [np.flatnonzero(number == n) for n in range(len(names))]
-    rng = np.random.default_rng(0)
-    rows = [
-        measure(np.concatenate([members[n] for n in rng.integers(len(names), size=len(names))]))
-        for _ in range(draws)
-    ]
-    table = np.array(rows)
-    empty = np.isnan(table).all(0)
+    count, rng = len(names), np.random.default_rng(0)
+    drawn = (np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(draws))
+    table = np.array([measure(times[number].astype(np.float64)) for times in drawn])
+    empty = np.isnan(table).all(0) | (count < 2)
     table[:, empty] = 0.0
     low, high = np.nanpercentile(table, INTERVAL, axis=0)
     return np.where(empty, np.nan, low), np.where(empty, np.nan, high)

@@ -51,7 +51,7 @@ Ids = NDArray[np.int64]
 
 
 @dataclass
-class _Labels:
+class LabelNumbers:
     """Numbers of labels; all names of background share one."""
 
     background: Collection[str]
@@ -69,17 +69,27 @@ class _Labels:
             self.names.append(name)
         return self._numbers[key]
 
+    def find(self, name: str) -> int:
+        """As `number`, but NOTHING for a label that has none yet."""
+        return self._numbers.get(normalize_label(name), NOTHING)
+
 
 @dataclass(frozen=True)
-class _Comparison:
+class VideoComparison:
     """Pieces of one video, the label of each, None where true spans overlap, and its spans."""
 
+    timeline: Timeline | None
+    """Its times begin where those of the ground truth do."""
     pieces: Bounds
-    """[n, 2] in frames, of labeled spans RATE a second."""
+    """[n, 2] in frames, of all that is judged."""
+    rate: float
+    """Frames a second; of labeled spans RATE."""
     truth: Ids | None
     predicted: Ids
     true_spans: tuple[Ids, Bounds]
+    """Labels [n], and seconds [n, 2]."""
     predicted_spans: tuple[Ids, Bounds, Bounds]
+    """And scores [n]."""
     part: Mapping[str, Any] | None
     """The part that is judged; None for all of the video."""
 
@@ -130,10 +140,10 @@ def evaluate_segmentation(
     ground truth, with the score of a segment as its confidence (ActivityNet, eval_detection.py);
     "map" is its mean at IoU 0.5, 0.55 ... 0.95, "map_thumos" at 0.3 ... 0.7.
     """
-    labels = _Labels(background)
+    labels = LabelNumbers(background)
     # By name: of detections with equal scores, those of the first video come first.
     ordered = sorted(pairs, key=lambda pair: pair[0].name)
-    compared = [_compare(truth, timeline, labels, rate) for truth, timeline in ordered]
+    compared = [compare_video(truth, timeline, labels, rate) for truth, timeline in ordered]
     clear = [video for video in compared if video.truth is not None]
     precisions, per_class = _detection(compared, labels.names)
     values = {**_framewise(clear), **precisions}
@@ -181,9 +191,10 @@ def _middle(values: Mapping[int, float]) -> int:
     return best[len(best) // 2]
 
 
-def _compare(
-    truth: AnnotatedVideo, timeline: Timeline | None, labels: _Labels, rate: float | None
-) -> _Comparison:
+def compare_video(
+    truth: AnnotatedVideo, timeline: Timeline | None, labels: LabelNumbers, rate: float | None
+) -> VideoComparison:
+    """A video with its prediction, both in the same labels. rate: as of `evaluate_segmentation`."""
     if timeline is not None and not truth.frames:
         timeline = timeline.from_file_start()  # as annotation tools count
     part = truth.part if timeline is None else common_part(timeline, truth)
@@ -219,10 +230,8 @@ def _compare(
     if predicted is None:
         predicted = _label_pieces(rows, pieces / rate, UNSEEN)
         assert predicted is not None, "segments of a timeline never overlap"
-    scored = _scored(predicted_spans)
-    return _Comparison(
-        pieces, known, predicted, _arrays(spans), scored, _describe_part(truth, part, duration)
-    )
+    found = _arrays(spans), _scored(predicted_spans), _describe_part(truth, part, duration)
+    return VideoComparison(timeline, pieces, rate, known, predicted, *found)
 
 
 def _describe_part(
@@ -256,7 +265,7 @@ def _scored(spans: Sequence[tuple[float, float, int, float]]) -> tuple[Ids, Boun
     return numbers, bounds, np.array([row[3] for row in spans if row[2] >= 0], np.float64)
 
 
-def _frame_labels(timeline: Timeline | None, labels: _Labels, count: int) -> Ids | None:
+def _frame_labels(timeline: Timeline | None, labels: LabelNumbers, count: int) -> Ids | None:
     """The label of each frame by its number, if the timeline has frame numbers and as many."""
     if timeline is None or timeline.input.frames != count:
         return None
@@ -284,7 +293,7 @@ def _label_pieces(
     return ids
 
 
-def _framewise(videos: Sequence[_Comparison]) -> dict[str, float]:
+def _framewise(videos: Sequence[VideoComparison]) -> dict[str, float]:
     """Accuracy, edit and F1 of videos with one true label at a time."""
     right = total = acting = right_acting = 0.0
     edits = []
@@ -315,7 +324,7 @@ def _framewise(videos: Sequence[_Comparison]) -> dict[str, float]:
 
 
 def _detection(
-    videos: Sequence[_Comparison], names: Sequence[str]
+    videos: Sequence[VideoComparison], names: Sequence[str]
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Mean average precision at every threshold, and a row for each true class."""
     truth = _concatenate([video.true_spans for video in videos])

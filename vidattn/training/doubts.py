@@ -37,7 +37,7 @@ def describe_item(item: Item) -> str:
     return item.path if span is None else f"{item.path} {span.start:.2f}-{span.stop:.2f} s"
 
 
-def find_rare(labels: Sequence[str], counts: NDArray[np.integer]) -> Iterator[Doubt]:
+def find_rare(labels: Sequence[str], counts: NDArray[np.integer | np.floating]) -> Iterator[Doubt]:
     """Classes of fewer than FEW_ITEMS."""
     rare = [
         f"{label} ({count})"

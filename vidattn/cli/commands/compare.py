@@ -284,6 +284,7 @@ class MetricsRun:
 
     def _measure(self, pairing: Pairing) -> tuple[dict[str, Any], dict[str, float]]:
         """All metrics; and the best threshold and its F1, if it is to be found."""
+        from vidattn.evaluation.label_time import evaluate_label_time
         from vidattn.evaluation.segmentation import evaluate_segmentation, fit_threshold
 
         background = tuple(self.reading.background or ())
@@ -296,6 +297,8 @@ class MetricsRun:
                 (t, one and one.with_decoding(threshold=threshold, leave=None)) for t, one in pairs
             )
         metrics = evaluate_segmentation(pairs, **settings).to_dict()
+        if several := evaluate_label_time(pairs, **settings):
+            metrics["several"] = several.to_dict()
         self._warn(pairing.missing, "without a prediction: all their segments count as missed")
         self._warn(pairing.unused, "not in the ground truth: ignored")
         if overlapping := metrics["videos"] - metrics["framewise"]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.terminal.console import format_clock, printable
+from vidattn.cli.terminal.teaching import label_lines
 from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def metric_lines(document: Mapping[str, Any]) -> Iterator[str]:
             f"AP @ .5 {_percent(row['ap@0.5']).strip()}"
         )
     yield from _more(classes, "more classes")
+    if several := document.get("several"):
+        yield "  each label by itself, over the time of all videos"
+        yield from label_lines(several)
     if fitted := document.get("fitted"):
         yield f"  best threshold   {fitted['threshold']:.2f}, used for these metrics"
 

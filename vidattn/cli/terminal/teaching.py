@@ -52,7 +52,8 @@ def label_lines(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"{title} {_percent(row[key])} {_between(*row[f'{key}_interval']):<9}"
             for key, title in (("f1", "F1"), ("ap", "AP"))
         )
-        yield f"  {printable(row['label']):<{width}}  {row['samples']:>5}  {f1}  {ap}".rstrip()
+        count = f"{row['seconds']:.0f} s" if "seconds" in row else row["samples"]
+        yield f"  {printable(row['label']):<{width}}  {count:>5}  {f1}  {ap}".rstrip()
 
 
 def _blank_line(blank: Mapping[str, Any]) -> str:
