@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import vidattn
-from vidattn.data.sets.registry import open_samples
+from vidattn.data.sets import open_samples
 from vidattn.inference.embed import Embedder
 from vidattn.inference.suggest import choose_windows, measure_doubt, measure_rarity
 from vidattn.inference.windowing import Windowing

@@ -25,7 +25,7 @@ import torch
 
 import vidattn
 from vidattn.config.run_options import TeachOptions
-from vidattn.data.sets.registry import open_samples
+from vidattn.data.sets import open_samples
 from vidattn.evaluation.folds import fold_groups
 from vidattn.models.classifier import Classifier, build_model
 from vidattn.models.taught import zoom_to_motion

@@ -33,7 +33,7 @@ from transformers import (
 from vidattn.config import Recipe, ViewConfig, recipes
 from vidattn.config.serialization import apply_settings
 from vidattn.data.clip_dataset import TrainingClips, VideoDataset
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.data.video_cache import VideoCache
 from vidattn.evaluation.dataset import make_planner
 from vidattn.training import fit

@@ -24,7 +24,7 @@ import vidattn
 from vidattn.config import ViewConfig
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sampling import parse_views
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import ExitCode, VidattnError
 from vidattn.evaluation.classification import measure_predictions
 from vidattn.evaluation.dataset import DatasetEvaluator

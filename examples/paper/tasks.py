@@ -18,7 +18,7 @@ from torch import Tensor
 
 import vidattn
 from vidattn.data.labeled_dataset import LabeledDataset
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import VideoError
 from vidattn.types import Item
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.helpers import Run
 from vidattn.cli.app import COMMANDS, MODULES, app
-from vidattn.data.sets.registry import KNOWN
+from vidattn.data.sets import DATASETS
 from vidattn.models.timesformer import SCHEMES
 
 OLD_WORDS = re.compile(
@@ -107,7 +107,7 @@ def test_arguments_are_shown_by_name_alone() -> None:
 
 def test_help_names_every_dataset_and_attention_scheme() -> None:
     text = help_of("train")
-    folders = {info.folder or name for name, info in KNOWN.items()}
+    folders = {info.folder or name for name, info in DATASETS.items()}
     assert [name for name in (*folders, *SCHEMES) if name not in text] == []
 
 

@@ -12,7 +12,7 @@ from vidattn.config.labels import COUNTS
 from vidattn.config.recipes import RECIPES, find_recipe, read_recipe, recipe_for
 from vidattn.config.serialization import apply_settings, from_plain, to_plain
 from vidattn.data.motion.camera import LABELS
-from vidattn.data.sets.registry import KNOWN
+from vidattn.data.sets import DATASETS
 from vidattn.errors import RecipeError, UsageError
 from vidattn.weights import read_header, stam_keys
 from vidattn.weights.catalog import CATALOG
@@ -46,7 +46,7 @@ def test_an_unknown_recipe_lists_the_known_ones() -> None:
     assert caught.value.hint == "did you mean motion-tiny? vidattn recipe list"
 
 
-@pytest.mark.parametrize("dataset", KNOWN)
+@pytest.mark.parametrize("dataset", DATASETS)
 def test_every_known_dataset_has_a_recipe_with_its_classes(dataset: str) -> None:
     recipe, name = recipe_for(dataset), dataset.partition("-")[0]
     assert recipe.name != "small"

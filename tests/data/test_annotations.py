@@ -11,7 +11,7 @@ import pytest
 from tests.output.test_editors import NTSC_24, timeline_cut_at
 from vidattn.data.annotations.annotation import locate_video, path_from_url
 from vidattn.data.annotations.ground_truth import read_ground_truth
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError
 from vidattn.output import render, write
 from vidattn.timeline import Timeline

@@ -27,7 +27,7 @@ from vidattn.data.clip_dataset import (
     draw_clip,
 )
 from vidattn.data.labeled_dataset import LabeledDataset
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError, RecipeError, VideoError
 from vidattn.training.data import fit_recipe
 from vidattn.types import Item, View, Window

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from vidattn.data.sets import open_dataset
 from vidattn.data.sets.csv_list import open_table
-from vidattn.data.sets.registry import open_dataset
 from vidattn.data.tabular import read_rows
 from vidattn.errors import DataError
 from vidattn.types import Item, Window

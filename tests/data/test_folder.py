@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from vidattn.data.labeled_dataset import split_validation
+from vidattn.data.sets import open_dataset
 from vidattn.data.sets.folder import open_folder
-from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vidattn.config.labels import load_labels
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.data import layouts
 from vidattn.config.labels import COUNTS, load_labels
-from vidattn.data.sets.registry import KNOWN, open_dataset
+from vidattn.data.sets import DATASETS, open_dataset
 from vidattn.errors import DataError
 
 Tree = Callable[..., Path]
@@ -73,7 +73,7 @@ def test_folds_of_a_dataset_share_a_folder(tmp_path: Path, monkeypatch: pytest.M
     layouts.hmdb51(tmp_path / "hmdb51", touch, 2)
     monkeypatch.setenv("VIDATTN_DATA", str(tmp_path))
     assert len(open_dataset("hmdb51-2").items) == 8
-    assert [name for name in KNOWN if name.startswith("hmdb51")] == [
+    assert [name for name in DATASETS if name.startswith("hmdb51")] == [
         "hmdb51",
         "hmdb51-2",
         "hmdb51-3",

@@ -11,8 +11,8 @@ from tests.data.conftest import write_frames
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
 from vidattn.data.clip_dataset import EvaluationVideos, EvaluationViews, TrainingClips, VideoDataset
 from vidattn.data.labeled_dataset import LabeledDataset
+from vidattn.data.sets import open_dataset
 from vidattn.data.sets.csv_list import open_table
-from vidattn.data.sets.registry import open_dataset
 from vidattn.errors import DataError
 from vidattn.evaluation.dataset import make_planner
 from vidattn.types import Item

@@ -9,7 +9,7 @@ import torch
 
 from vidattn.config import ClipConfig, DataConfig, OptimConfig, Recipe, ViewConfig
 from vidattn.data.clip_dataset import TrainingClips, VideoDataset
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.data.video_cache import VideoCache
 from vidattn.errors import VideoError
 from vidattn.evaluation.dataset import make_planner

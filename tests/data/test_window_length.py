@@ -9,7 +9,7 @@ from vidattn.config import ViewConfig
 from vidattn.config.recipes import RECIPES, fit_to_dataset
 from vidattn.config.recipes.small import SMALL
 from vidattn.data.labeled_dataset import LabeledDataset
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.data.window_length import fit_window
 from vidattn.types import Item, Window
 

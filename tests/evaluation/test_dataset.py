@@ -14,7 +14,7 @@ from tests.data.conftest import CLASSES, write_classes, write_frames
 from vidattn.config import ClipConfig, Conv2dConfig, TimeSformerConfig, ViewConfig
 from vidattn.data.batch import Batch
 from vidattn.data.labeled_dataset import LabeledDataset
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError
 from vidattn.evaluation.classification import measure
 from vidattn.evaluation.dataset import (

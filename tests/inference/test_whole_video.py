@@ -15,7 +15,7 @@ from vidattn.config import TemporalConfig
 from vidattn.data import embeddings
 from vidattn.data.embedding_dataset import EmbeddingSamples
 from vidattn.data.embeddings import Embeddings
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.types import Window

@@ -87,7 +87,7 @@ def test_logits_are_those_of_transformers(attention: str, known_values: Fill) ->
 
 
 @pytest.mark.parametrize("layout", key_maps.LAYOUTS)
-@pytest.mark.parametrize("attention", key_maps.SCHEMES)
+@pytest.mark.parametrize("attention", key_maps.ATTENTION_TYPES)
 def test_foreign_layouts_change_nothing(attention: str, layout: str, known_values: Fill) -> None:
     config = tiny(attention)
     ours = key_maps.to_ours(official_state(config, known_values), "official", config)

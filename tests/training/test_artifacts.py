@@ -21,7 +21,7 @@ from vidattn.config import (
     ViewConfig,
 )
 from vidattn.config.serialization import to_plain
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError, OutputError
 from vidattn.evaluation.dataset import DatasetEvaluation, evaluate_dataset
 from vidattn.models.device import Runtime

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.config import ViewConfig
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.errors import UsageError
 from vidattn.evaluation.classification import measure_predictions
 from vidattn.evaluation.dataset import DatasetEvaluator, Sampling

@@ -12,7 +12,7 @@ from typing import Any
 from vidattn.config import Recipe, recipes
 from vidattn.config.run_options import TeachOptions
 from vidattn.config.serialization import apply_settings
-from vidattn.data.sets.registry import normalize_name
+from vidattn.data.sets import normalize_name
 from vidattn.inference.arguments import Model as ClassifierArgument
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime

@@ -12,7 +12,7 @@ from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import VideoDataset
 from vidattn.data.embedding_dataset import EmbeddingDataset
 from vidattn.data.motion import dataset
-from vidattn.data.sets.registry import open_dataset
+from vidattn.data.sets import open_dataset
 from vidattn.data.window_length import fit_window
 from vidattn.errors import RecipeError
 from vidattn.evaluation.dataset import make_planner

@@ -19,7 +19,7 @@ from vidattn.config import Activation
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.embedding_cache import EmbeddingCache
 from vidattn.data.labeled_dataset import LabeledDataset, name_first
-from vidattn.data.sets.registry import open_samples
+from vidattn.data.sets import open_samples
 from vidattn.errors import DataError, UsageError
 from vidattn.evaluation.label_metrics import LabelMetrics
 from vidattn.evaluation.metrics import most_confused
@@ -317,7 +317,7 @@ def teach_events(
 ) -> Iterator[TeachEvent]:
     """Teach a model the classes of labeled videos; the last event is Taught.
 
-    labels: a dataset as of `vidattn.data.sets.registry.open_dataset`; its splits do not count.
+    labels: a dataset as of `vidattn.data.sets.open_dataset`; its splits do not count.
     backbone: any model of clips; of a taught one its backbone. output: a .safetensors file, or a
     folder for it and teach.json. Raises DataError when there is too little to learn from,
     UsageError, and, before any work, OutputError where the output cannot be written.

@@ -284,7 +284,7 @@ def _check_hf_config(
 ) -> list[str]:
     """Refuse a config.json of another computation; return a note on a wrong number of frames."""
     expected = {
-        "attention_type": key_maps.SCHEMES[model.attention],
+        "attention_type": key_maps.ATTENTION_TYPES[model.attention],
         "image_size": model.size,
         "patch_size": model.patch,
         "hidden_act": "gelu",

@@ -100,7 +100,7 @@ def _make_official_settings(config: TimeSformerConfig, clip: ClipConfig) -> str:
         f"  TRAIN_CROP_SIZE: {config.size}\n  TEST_CROP_SIZE: {clip.crop}\n"
         f"  MEAN: {list(clip.mean)}\n  STD: {list(clip.std)}\n"
         f"MODEL:\n  ARCH: vit\n  NUM_CLASSES: {config.classes}\n"
-        f"TIMESFORMER:\n  ATTENTION_TYPE: {key_maps.SCHEMES[config.attention]}\n"
+        f"TIMESFORMER:\n  ATTENTION_TYPE: {key_maps.ATTENTION_TYPES[config.attention]}\n"
     )
 
 
@@ -110,7 +110,7 @@ def _make_hf_config(
     return {
         "architectures": ["TimesformerForVideoClassification"],
         "model_type": "timesformer",
-        "attention_type": key_maps.SCHEMES[config.attention],
+        "attention_type": key_maps.ATTENTION_TYPES[config.attention],
         "num_frames": config.frames,
         "image_size": config.size,
         "patch_size": config.patch,

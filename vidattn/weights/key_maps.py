@@ -75,13 +75,17 @@ BLOCKS = {
     "mmaction2": "backbone.transformer_layers.layers",
 }
 LAYOUTS = ("official", "hf", "mmaction2")
-SCHEMES = {"divided": "divided_space_time", "joint": "joint_space_time", "space": "space_only"}
+ATTENTION_TYPES = {
+    "divided": "divided_space_time",
+    "joint": "joint_space_time",
+    "space": "space_only",
+}
 """The attention schemes of the foreign families, and their names for them."""
 
 
 def key_table(layout: str, config: TimeSformerConfig) -> dict[str, str]:
     """The names of one model: {name in `layout`: our name}, the embeddings in the foreign cut."""
-    if config.attention not in SCHEMES:
+    if config.attention not in ATTENTION_TYPES:
         raise WeightsError(f"the {layout} layout has no names for {config.attention} attention")
     if (config.positions, config.order) != ("space-time", "time-space"):
         other = f"positions {config.positions} and order {config.order}"

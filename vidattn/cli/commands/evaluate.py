@@ -242,7 +242,7 @@ class DatasetRun:
         return self._predict_videos(classifier, name, views)
 
     def _open_dataset(self, name: str) -> Any:
-        from vidattn.data.sets.registry import open_dataset
+        from vidattn.data.sets import open_dataset
         from vidattn.weights.loading import read_training_recipe
 
         recipe = read_training_recipe(self.model.model) if self.model.model else None

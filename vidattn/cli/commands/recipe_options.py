@@ -84,7 +84,7 @@ class RecipeOptions:
 
     def _name_dataset(self, recipe: Recipe) -> Recipe:
         if self.dataset:
-            from vidattn.data.sets.registry import normalize_name
+            from vidattn.data.sets import normalize_name
 
             recipe = recipes.fit_to_dataset(recipe, normalize_name(self.dataset))
         if not recipe.data.dataset:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from vidattn.data.check.alike import MOST_COMPARED, find_alike
 from vidattn.data.check.file import CheckedFile, FileUse, Finding, Kind, check_file
 from vidattn.data.labeled_dataset import MAX_NAMED, LabeledDataset, Split, item_span, name_first
+from vidattn.data.sets import DATASETS, open_dataset
 from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES
-from vidattn.data.sets.registry import KNOWN, open_dataset
 from vidattn.errors import DataError
 from vidattn.video import ProcessPool
 
@@ -90,7 +90,7 @@ def open_splits(name: str, data_root: Path | None = None, group_by: str = "") ->
             findings.append(Finding("split", f"no split {split}: {error.message}"))
     if not splits:
         raise errors[0]
-    tolerated = MAX_MISSING if name in KNOWN else 0.0
+    tolerated = MAX_MISSING if name in DATASETS else 0.0
     for split, opened in splits.items():
         absent, listed = len(opened.missing), len(opened.items) + len(opened.missing)
         if absent > tolerated * listed:

@@ -21,7 +21,18 @@ MAX_SAMPLES = 50_000_000
 TABLE = b"mdia", b"minf", b"stbl"
 UNSET_1904 = 2_430_000_000
 """Seconds from 1904 to 1981: clocks that were never set begin in 1904, 1970 or 1980."""
-KNOWN = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"uuid"}
+FIRST_BOXES = {
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"moof",
+    b"styp",
+    b"sidx",
+    b"uuid",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +83,7 @@ def find_truncation(file: BinaryIO) -> str | None:
     """The reason why an mp4 or mov cannot be opened if its end is missing, else None."""
     size = file.seek(0, os.SEEK_END)
     boxes = [(kind, stop) for kind, _, stop in _boxes(file, size)]
-    if not boxes or boxes[0][0] not in KNOWN:
+    if not boxes or boxes[0][0] not in FIRST_BOXES:
         return None
     kind, stop = boxes[-1]
     has_moov = b"moov" in dict(boxes)
