@@ -78,6 +78,13 @@ def test_a_stand_in_for_the_default_is_a_warning_everywhere(
     assert f'<p class="warning">{text}' in (tmp_path / "walk.vidattn.html").read_text()
     done = quick("classify", video, "--offline", "--json")
     assert done.stderr.count(text) == 1
+    words = ("eval", "--views", "3x1", "--offline", "--samples", "10", "--device", "cpu")
+    first, why, how, *_ = quick(*words).stdout.splitlines()
+    assert first == "motion-tiny on motion (drawn camera motion, NOT KINETICS): 10 samples"
+    assert why.startswith(f"  {text}")
+    assert "timesformer-k400 is not available (not down" in why
+    assert "vidattn eval -m timesformer-k400 --dataset k400 --data-root" in how
+    assert json.loads(quick(*words, "--json").stdout)["warnings"][0].startswith(text)
     assert json.loads(done.stdout)["warnings"][0] == warning
 
 

@@ -293,6 +293,7 @@ class DatasetRun:
             "videos": count,
             "failed": [],
             "settings": {"views": "1x1", "frames": clip.frames, "textures": str(textures)},
+            **({"warnings": list(classifier.warnings)} if classifier.warnings else {}),
         }
         paths = tuple(f"motion/{number:05d}" for number in range(count))
         return Predictions(classifier.labels, paths, labels, logits, classifier.temperature, about)

@@ -17,6 +17,7 @@ MOST_ROWS = 40
 """Number of classes up to which all are shown; of more only the worst."""
 WORST = 20
 PAIRS = 5
+KINETICS = "vidattn eval -m timesformer-k400 --dataset k400 --data-root DIR"
 
 
 def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") -> Iterator[str]:
@@ -26,10 +27,16 @@ def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") 
     """
     from vidattn.output.report.confusion import FEW
 
-    seen = count_noun(result["scored"], "sample" if result["dataset"] == "motion" else "video")
+    motion = result["dataset"] == "motion"
+    seen = count_noun(result["scored"], "sample" if motion else "video")
     if result["failed"]:
         seen += f" of {result['videos']}"
-    yield f"{printable(result['model'])} on {printable(result['dataset'])}: {seen}"
+    warnings = result.get("warnings", ())
+    drawn = f" (drawn camera motion{', NOT KINETICS' * bool(warnings)})" * motion
+    yield f"{printable(result['model'])} on {printable(result['dataset'])}{drawn}: {seen}"
+    for warning in warnings:
+        yield f"  {printable(warning)}"
+        yield f"  Kinetics-400 is measured by: {KINETICS}"
     if settings:
         yield f"  saw {settings}"
     if "several" in result:
