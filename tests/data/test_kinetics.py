@@ -61,6 +61,8 @@ def test_the_annotations_of_the_other_split_are_not_taken(tree: Tree) -> None:
     with pytest.raises(DataError, match="nothing in it lists the val split of k400") as caught:
         items_of(root, "val")
     assert "official annotations {train,val}.csv" in (caught.value.hint or "")
+    for place in (root, root / "annotations", root / "splits", root / "val"):
+        assert str(place) in caught.value.message
 
 
 def test_an_older_header_and_plain_ids_are_fine(tree: Tree) -> None:

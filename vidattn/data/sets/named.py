@@ -108,8 +108,13 @@ class NamedDataset:
         children = (child for child in self.root.iterdir() if is_folder(child))
         if any(parse_split(child.name) and fits(child) for child in children):
             return open_folder(self.root, self.split, name=self.name, names=labels)
-        message = f"{self.root}: nothing in it lists the {self.split} split of {self.name}"
-        raise DataError(message, hint=layouts)
+        folders = [str(self.root / folder) for folder in LIST_FOLDERS]
+        raise DataError(
+            f"{self.root}: nothing in it lists the {self.split} split of {self.name}; searched for "
+            f"lists such as {self.split}.csv in {', '.join(folders)}, and for class folders in "
+            f"{self.root / self.split}",
+            hint=f"another folder: --data-root DIR; in it: {layouts}",
+        )
 
     def _open_lists(self, lists: dict[Split, Path], labels: Sequence[str] | None) -> LabeledDataset:
         path = lists[self.split]
