@@ -18,6 +18,7 @@ The command line prints `error: <message>` and `hint: <hint>` and exits with `ex
 
 from __future__ import annotations
 
+import sys
 from enum import IntEnum
 from typing import Any
 
@@ -41,7 +42,10 @@ class ExitCode(IntEnum):
 
 
 class VidattnError(Exception):
-    """The root of all errors that vidattn raises on purpose: a message and a hint."""
+    """The root of all errors that vidattn raises on purpose: a message and a hint.
+
+    In Python the hint is shown below the message as a note (from Python 3.11 on).
+    """
 
     exit_code: int = ExitCode.INTERNAL
 
@@ -49,6 +53,8 @@ class VidattnError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint and sys.version_info >= (3, 11):
+            self.add_note(f"hint: {hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without calling __init__, whose keyword arguments pickle does not know."""

@@ -219,7 +219,7 @@ def test_the_part_that_was_seen_is_judged_and_named(
     whole = Timeline.load(park)
     left = ((Window(8, 60), "E_INTERRUPTED"),) if interrupted else ()
     park.write_text(replace(whole, duration=60.0, unreadable=left).to_json())
-    (tmp_path / "truth.csv").write_text(HEADER + "park.mp4,walk,0,4\npark.mp4,run,4,60\n")
+    (tmp_path / "truth.csv").write_text(HEADER + "park.mp4,walk,0,4\npark.mp4,run,0:04,1:00\n")
     words = ("compare", "truth.csv", park, "--smooth", "viterbi")
     done = quick(*words)
     seen = "00:00:00 - 00:00:08 of 00:01:00, the part that was seen"

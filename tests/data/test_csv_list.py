@@ -128,6 +128,10 @@ def test_windows_are_seconds_and_may_be_open_at_the_start(root: Path) -> None:
     dataset = open_table(written(root, text), "train")
     assert [item.window for item in dataset.items] == [Window(1.5, 3), Window(0, 1), None]
     assert dataset.items[0] == Item(str(root / "a.mp4"), 0, Window(1.5, 3))
+    clocks = text.replace("1.5,3,", "0:01.5,00:00:03,")
+    assert open_table(written(root, clocks), "train").items == dataset.items
+    with pytest.raises(DataError, match="line 2: '0:99' is not a time: minutes and seconds end"):
+        open_table(written(root, text.replace("1.5,3,", "1.5,0:99,")), "train")
 
 
 def test_numbers_take_their_names_from_the_file_beside(root: Path) -> None:

@@ -1,7 +1,11 @@
 """Models by name, and settings as plain keywords, in the calls of Python."""
 
+import pickle
+import sys
+import traceback
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,3 +52,29 @@ def test_without_a_model_the_bundled_one_stands_in_with_a_warning(
 def test_an_unknown_keyword_is_refused_before_the_model_loads(video: Path) -> None:
     with pytest.raises(UsageError, match="no option 'treshold'"):
         vidattn.segment(video, "motion-tiny", treshold=0.3)  # type: ignore[call-arg]
+
+
+def test_times_are_seconds_or_text_as_on_the_command_line(video: Path, model: Path) -> None:
+    classifier = vidattn.load(model)
+    for start, end in ((1, 3), ("0:01", "00:00:03.0"), ("1", "3.0")):
+        timeline = vidattn.segment(video, classifier, start=start, end=end, device="cpu")
+        assert (timeline.part.start, timeline.part.stop) == (1.0, 3.0)
+        whole = vidattn.classify(video, classifier, start=start, end=end, device="cpu")
+        assert (whole.windows[0].start, whole.windows[0].stop) == (1.0, 3.0)
+    windows = [
+        vidattn.explain(video, classifier, at=at, runtime=vidattn.Runtime(device="cpu")).window
+        for at in (2, "0:02")
+    ]
+    assert windows[0] == windows[1]
+    with pytest.raises(UsageError, match=r"'soon' is not a time, such as 90.5, 1:30.5"):
+        vidattn.segment(video, classifier, end="soon")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="has no notes")
+def test_a_traceback_shows_the_hint(video: Path, model: Path, monkeypatch: Any) -> None:
+    timeline = vidattn.classify(video, model, device="cpu")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(vidattn.VidattnError) as caught:
+        timeline.to_frame()
+    shown = "".join(traceback.format_exception(pickle.loads(pickle.dumps(caught.value))))
+    assert shown.endswith("UsageError: to_frame needs pandas\nhint: pip install pandas\n")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from vidattn.cli.grouping import Changes, Group, option
-from vidattn.cli.parsers import area, join_areas, reader, seconds, shot_cuts, threshold, views
+from vidattn.cli.parsers import area, join_areas, reader, shot_cuts, threshold, views
 from vidattn.config import ViewConfig
-from vidattn.inference.windowing import Windowing
+from vidattn.inference.windowing import Windowing, as_seconds
 from vidattn.models.device import Runtime
 from vidattn.output import WRITERS
 from vidattn.timeline.decoding import Decoding
@@ -173,8 +173,8 @@ DeviceWithoutCompile = Annotated[
 ]
 _START = "--start", "TIME", "Start here (seconds or HH:MM:SS)."
 _END = "--end", "TIME", "Stop here (seconds or HH:MM:SS)."
-Start = Annotated[float, option(*_START, parser=seconds, rich_help_panel="Views")]
-End = Annotated[float | None, option(*_END, parser=seconds, rich_help_panel="Views")]
+Start = Annotated[float, option(*_START, parser=as_seconds, rich_help_panel="Views")]
+End = Annotated[float | None, option(*_END, parser=as_seconds, rich_help_panel="Views")]
 ExactDevice = Annotated[
     Runtime, Group("Model", {name: RUNTIME[name] for name in ("device", "batch_size", "reader")})
 ]
@@ -203,8 +203,8 @@ Windows = Annotated[
                 "Reuse the previous scores while the picture changes by at most LEVEL (0-255, mean "
                 "per frame).",
             ),
-            "start": option(*_START, parser=seconds),
-            "end": option(*_END, parser=seconds),
+            "start": option(*_START, parser=as_seconds),
+            "end": option(*_END, parser=as_seconds),
         },
     ),
 ]

@@ -13,17 +13,6 @@ from vidattn.types import Area, Framing
 from vidattn.video.readers import READER_NAMES
 
 
-def seconds(text: object) -> float:
-    """Seconds of "90.5" or [HH:]MM:SS[.fraction]. Raises UsageError for anything else."""
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?)", str(text).strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a time", hint="for example 90.5, 1:30.5 or 00:01:30.5")
-    hours, minutes, rest = match.groups(default="0")
-    if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
-        raise UsageError(f"{text!r} is not a time: minutes and seconds end at 59")
-    return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
-
-
 class AutoThreshold(float):
     """`--threshold auto`: 1.0 in place of the model's own threshold until the model is loaded."""
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from vidattn.errors import DataError
 from vidattn.io.files import read_file, reading
 from vidattn.io.search import is_video
+from vidattn.io.text import parse_seconds
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -290,12 +291,14 @@ def _plain(name: str) -> str:
 
 
 def _in_seconds(fields: dict[str, str]) -> dict[str, str]:
-    """The fields with milliseconds turned into seconds. Raises ValueError."""
+    """The fields with milliseconds, and times such as 1:30.5, in seconds. Raises ValueError."""
     for purpose in ("start", "end"):
         if text := fields.pop(f"{purpose}_ms", ""):
             if not re.fullmatch(r"\d{1,15}(\.\d*)?", text):
                 raise ValueError(f"{purpose} is {text!r}, not a number of milliseconds")
             fields[purpose] = repr(float(text) / 1000)
+        elif ":" in fields.get(purpose, ""):
+            fields[purpose] = repr(parse_seconds(fields[purpose]))
     return fields
 
 

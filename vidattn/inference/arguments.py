@@ -41,8 +41,8 @@ class Keywords(RuntimeKeywords, total=False):
     window: float | None
     stride: float | None
     overlap: float | None
-    start: float
-    end: float | None
+    start: float | str
+    end: float | str | None
     skip_static: float | None
     smooth: Smooth
     kernel: int

@@ -26,6 +26,7 @@ from vidattn.inference.events import describe_input, describe_model
 from vidattn.inference.patch_shares import choose_method, patch_shares
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.stream import segment
+from vidattn.inference.windowing import as_seconds
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Timeline
@@ -59,7 +60,7 @@ def explain(
     source: Source,
     classifier: Classifier,
     *,
-    at: float | None = None,
+    at: float | str | None = None,
     label: str | None = None,
     method: Method = "relevance",
     frames: int | None = None,
@@ -67,9 +68,10 @@ def explain(
 ) -> Explanation:
     """Explain the prediction for one window of a video.
 
-    at: seconds, the center of the window where the video allows. By default all windows are scored
-    without overlap, and the one with the highest score is explained. label: its name, by default
-    that of the highest score. frames: clip length, that of the classifier by default.
+    at: seconds, or text such as "1:30"; the center of the window where the video allows. By default
+    all windows are scored without overlap, and the one with the highest score is explained. label:
+    its name, by default that of the highest score. frames: clip length, that of the classifier by
+    default.
 
     Raises UsageError for an unknown label, a time below 0 and a method that is none for the model,
     VideoError when the video cannot be read or ends before `at`.
@@ -80,7 +82,7 @@ def explain(
         timeline = segment(source, classifier, frames=frames, runtime=runtime)
         target = strongest_window(timeline, label_id)
     else:
-        target = target_at(source, at, classifier, label_id, frames, runtime)
+        target = target_at(source, as_seconds(at), classifier, label_id, frames, runtime)
     (explanation,) = explain_windows(
         source, classifier, [target], method=method, frames=frames, runtime=runtime
     )

@@ -46,7 +46,7 @@ from vidattn.inference.score_log import ScoreLog, ScoreRecord
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.shot_detection import ShotDetector
 from vidattn.inference.window_scoring import WindowScorer
-from vidattn.inference.windowing import Windowing
+from vidattn.inference.windowing import Windowing, as_seconds
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding, Timeline
@@ -222,8 +222,8 @@ def classify(
     sampling: plan.Sampling = "auto",
     views: ViewConfig | None = None,
     pool: Pool | None = None,
-    start: float = 0.0,
-    end: float | None = None,
+    start: float | str = 0.0,
+    end: float | str | None = None,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
     **keywords: Unpack[RuntimeKeywords],
@@ -234,9 +234,9 @@ def classify(
     step of training, in clips spread evenly over the file; "auto" is what the weights ask for
     (`ClipConfig.sampling`). frames: number of frames. A uniform clip has that many, and the time
     embedding is stretched to it; dense clips keep the trained length, and more frames mean more
-    clips. views: spatial crops x temporal clips. pool: how to pool the probabilities of the views,
-    instead of the averaging that the weights ask for. keywords: fields of `Runtime`. classifier,
-    opening: as of `stream`.
+    clips. start, end: seconds, or text such as "1:30". views: spatial crops x temporal clips. pool:
+    how to pool the probabilities of the views, instead of the averaging that the weights ask for.
+    keywords: fields of `Runtime`. classifier, opening: as of `stream`.
 
     Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
     the end.
@@ -245,7 +245,7 @@ def classify(
     classifier, clock = find_classifier(classifier, frames), Stopwatch()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:
-        region = _region(video, start, end)
+        region = _region(video, as_seconds(start), None if end is None else as_seconds(end))
         planned = plan.plan_views(
             video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
         )

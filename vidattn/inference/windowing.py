@@ -6,6 +6,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vidattn.errors import UsageError
+from vidattn.io.text import parse_seconds
+
+
+def as_seconds(time: float | str) -> float:
+    """The seconds of a time, which may be text: "90.5", "1:30.5", "00:01:30". Raises UsageError."""
+    try:
+        return parse_seconds(time) if isinstance(time, str) else time
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def read_times(options: Any, *names: str) -> None:
+    """Turn times of frozen options that are given as text into seconds. Raises UsageError."""
+    for name in names:
+        if (time := getattr(options, name)) is not None:
+            object.__setattr__(options, name, as_seconds(time))
 
 
 @dataclass(frozen=True)
@@ -23,14 +39,15 @@ class Windowing:
     costs little (`vidattn.inference.overlap`), or none with a stride."""
     start: float = 0.0
     end: float | None = None
-    """Seconds as players count them, from the start of the file; the region of the video that is
-    covered, all of it by default."""
+    """Seconds as players count them, from the start of the file, or text such as "1:30"; the region
+    of the video that is covered, all of it by default."""
     skip_static: float | None = None
     """Levels, in [0, 255]. A window reuses the scores of the last one computed if each of its
     frames, at the model's size, differs from that window's by at most this on average over pixels
     and colors; None computes every window."""
 
     def __post_init__(self) -> None:
+        read_times(self, "start", "end")
         if self.stride is not None and self.overlap:
             raise UsageError("--stride and --overlap exclude each other", hint="give one of them")
         if self.skip_static is not None and not 0 <= self.skip_static <= 255:

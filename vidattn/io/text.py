@@ -1,9 +1,24 @@
-"""Counted nouns."""
+"""Counted nouns, and times."""
 
 from __future__ import annotations
+
+import re
+
+TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
 
 
 def count_noun(count: int, noun: str) -> str:
     """A number and its noun, such as "1 video", "0 classes" or "14400 windows"."""
     plural = noun + ("es" if noun.endswith("s") else "s")
     return f"{count} {noun if count == 1 else plural}"
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of "90.5" or [HH:]MM:SS[.fraction]. Raises ValueError for anything else."""
+    match = TIME.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a time, such as 90.5, 1:30.5 or 00:01:30.5")
+    hours, minutes, rest = match.groups(default="0")
+    if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
+        raise ValueError(f"{text!r} is not a time: minutes and seconds end at 59")
+    return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import math
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from vidattn.errors import DataError
 from vidattn.io.files import read_file, reading
+from vidattn.io.text import parse_seconds
 from vidattn.timeline.segments import Segment
 from vidattn.types import Window
 
@@ -71,12 +71,11 @@ def parse_cuts(text: str, name: str) -> tuple[float, ...]:
         if not row or row[0].lstrip().startswith("#"):
             continue
         cell = row[column].strip() if column < len(row) else ""
-        if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", cell):
-            raise DataError(
-                f"{name}, line {number}: {cell!r} is not a time in seconds",
-                hint="give one time per line, or the csv of PySceneDetect's list-scenes",
-            )
-        times.add(round(float(cell), 3))
+        try:
+            times.add(round(parse_seconds(cell), 3))
+        except ValueError as error:
+            hint = "give one time per line, or the csv of PySceneDetect's list-scenes"
+            raise DataError(f"{name}, line {number}: {error}", hint=hint) from None
     return tuple(sorted(t for t in times if 0 < t < math.inf))
 
 

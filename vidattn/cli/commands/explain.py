@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vidattn.cli import arguments, parsers
+from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
@@ -18,6 +18,7 @@ from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import VideoInput, require_existing
 from vidattn.inference.batch.outputs import require_writable
 from vidattn.inference.batch.results import load_timeline
+from vidattn.inference.windowing import as_seconds
 from vidattn.io.files import exists, is_file
 from vidattn.models.device import Runtime
 from vidattn.video.protocol import Limits
@@ -65,7 +66,7 @@ EXPLAIN = {
         "TIME",
         "Explain the window around this moment (seconds or HH:MM:SS). Default: the window with "
         "the highest score.",
-        parser=parsers.seconds,
+        parser=as_seconds,
     ),
     "label": option("--label", "NAME", "Explain this label. Default: the highest-scoring one."),
     "method": option(

@@ -10,7 +10,7 @@ from vidattn.data.tabular import note_columns, number_rows, parse_rows, read_row
 from vidattn.io.text import count_noun
 from vidattn.types import Window
 
-HINT = "rows are path,label,start,end[,split], with times in seconds"
+HINT = "rows are path,label,start,end[,split], with times in seconds or as 1:30.5"
 
 
 def _read(path: Path, split: str | None) -> annotation.GroundTruth:

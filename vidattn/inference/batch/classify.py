@@ -25,6 +25,7 @@ from vidattn.inference.batch.table import keep_tables
 from vidattn.inference.blank import require_blank, stream_blank
 from vidattn.inference.events import Event, Finished
 from vidattn.inference.whole_video import describe_head, stream_whole_video
+from vidattn.inference.windowing import read_times
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline.pooling import Pool
@@ -57,6 +58,7 @@ class ClassifyOptions:
     """Areas of each picture that get results of their own, "X,Y,W,H" by name."""
 
     def __post_init__(self) -> None:
+        read_times(self, "start", "end")
         fixed = self.views or self.frames or self.sampling != "auto"
         if self.head and fixed:
             raise UsageError(
