@@ -85,13 +85,13 @@ time.sleep(0.1); sys.exit(9)"""
 
 def test_an_error_of_the_program_is_not_tried_again() -> None:
     saved = Saved(DONE, 4)
-    with pytest.raises(DistributedError, match=r"^process 1 of 2 ended with code 1$"):
+    with pytest.raises(DistributedError, match=r"(?m)^process 1 of 2 ended with code 1$"):
         launch.run(2, ["sys.exit(rank)"], Console(), saved=saved)
     assert saved.attempts == 1
 
 
 def test_a_run_without_checkpoints_ends_with_the_first_death() -> None:
-    with pytest.raises(DistributedError, match=r"^process 1 of 2 was ended by signal 9$"):
+    with pytest.raises(DistributedError, match=r"(?m)^process 1 of 2 was ended by signal 9$"):
         launch.run(2, [DIES], Console())
 
 

@@ -68,7 +68,7 @@ def test_a_stalled_process_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_sample_that_stalls_three_processes_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^sample 0: .* the last: not heard of for 0\.3 s$"):
+    with pytest.raises(DataError, match=r"(?m)^sample 0: .* the last: not heard of for 0\.3 s$"):
         list(load_in_order(Halting(tmp_path, 0, lives=9), range(2), workers=1, timeout=0.3))
 
 

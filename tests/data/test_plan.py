@@ -203,5 +203,5 @@ def test_an_hour_of_video_and_a_month_without_frames_is_refused() -> None:
 
 
 def test_too_many_windows_are_an_error_of_the_video_and_stride() -> None:
-    with pytest.raises(VideoError, match=r"make 11,999,001 windows$"):
+    with pytest.raises(VideoError, match=r"(?m)make 11,999,001 windows$"):
         plan.plan_windows(times(12_000), region(12_000), DENSE, stride=0.001)

@@ -73,7 +73,7 @@ def test_a_failed_compilation_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(torch, "compile", compiling)
     with pytest.raises(
-        UsageError, match=r"--compile: .* here: no working C.. compiler found$"
+        UsageError, match=r"(?m)--compile: .* here: no working C.. compiler found$"
     ) as e:
         halves(
             Scorer(tiny_classifier("divided", 8), fresh()),

@@ -52,7 +52,7 @@ def test_a_cut_at_the_last_frame_is_found() -> None:
 
 
 def test_times_are_read_one_a_line() -> None:
-    assert parse_cuts("# cuts\n12.5\n\n 3\n3.0\n0\n", "c.txt") == (3.0, 12.5)
+    assert parse_cuts("# cuts\n12.5\n\n 3\n3.0\n1:30\n0\n", "c.txt") == (3.0, 12.5, 90.0)
     assert parse_cuts("", "c.txt") == ()
 
 
@@ -67,7 +67,7 @@ def test_the_table_of_a_scene_detector_is_read() -> None:
     assert parse_cuts("\ufeff" + table, "s.csv") == (2.0, 5.5)
 
 
-@pytest.mark.parametrize("text", ["1.5\nabc\n", "1.5\n-3\n", "1.5\n1:30\n", "1.5\nnan\n"])
+@pytest.mark.parametrize("text", ["1.5\nabc\n", "1.5\n-3\n", "1.5\n1:99\n", "1.5\nnan\n"])
 def test_a_line_that_is_no_time_is_named(text: str) -> None:
     with pytest.raises(DataError, match=r"c\.txt, line 2: .* is not a time"):
         parse_cuts(text, "c.txt")
