@@ -165,6 +165,11 @@ class Item:
     """What it has in common with others that must not be split from it, such as a person or a
     recording; empty: its file."""
 
+    @property
+    def all_labels(self) -> tuple[int, ...]:
+        """The numbers of its classes, one or several."""
+        return self.labels or (self.label,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class JsonFields:

@@ -224,14 +224,14 @@ def test_fewer_clips_than_a_batch_are_refused(tmp_path: Path) -> None:
 def test_a_model_of_synthetic_data_is_free_and_named(whole: Path, tmp_path: Path) -> None:
     card = load(whole).card
     assert (card.name, card.license, card.training_data) == ("run", "Apache-2.0", "motion")
-    theirs = make_card(replace(TINY, name="motion-tiny"), tmp_path / "mine", "", 0.5)
+    theirs = make_card(replace(TINY, name="motion-tiny"), tmp_path / "mine", "", {"top1": 0.5})
     assert (theirs.name, theirs.license) == ("motion-tiny", "Apache-2.0")
     once = replace(TINY, optim=replace(TINY.optim, epochs=1))
     run(tmp_path / "tuned", once, init=whole)
     card = load(tmp_path / "tuned").card
     assert (card.name, card.license) == ("tuned", "")
     assert card.source == f"vidattn train --dataset motion --init {whole.name}"
-    assert make_card(replace(TINY, init=str(whole)), tmp_path / "mine", "", 0.5).license == ""
+    assert make_card(replace(TINY, init=str(whole)), tmp_path / "mine", "", {}).license == ""
 
 
 def test_weights_are_taken_over_and_a_head_of_other_classes_is_not(whole: Path) -> None:

@@ -268,6 +268,8 @@ class Recipe:
     views: ViewConfig = field(default_factory=ViewConfig)
     """Default views of `eval` with the trained model."""
     averaging: Averaging = "logit"
+    activation: Activation = "softmax"
+    """sigmoid: several labels may hold at once, as set where a dataset says so."""
     init_scheme: Literal["paper", "scratch"] = "paper"
     """Initial values: those of the paper, for image weights, or for training from nothing."""
     init: str = ""
@@ -283,6 +285,8 @@ class Recipe:
     def __post_init__(self) -> None:
         require("", self, {"seed": (0 <= self.seed < 2**63, "from 0 to 2^63 - 1")})
         optim = self.optim
+        if self.temporal_head and self.activation == "sigmoid":
+            raise RecipeError("a temporal head learns one label for each video, not several")
         if self.temporal_head and (optim.mixup or optim.cutmix or optim.flow_weight or self.init):
             raise RecipeError(
                 "a temporal head has no frames to mix: optim.mixup, optim.cutmix and "

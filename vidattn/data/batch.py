@@ -22,7 +22,8 @@ class Batch(NamedTuple):
     clips: Tensor
     """Float32 [B, 3, T, H, W], normalized."""
     labels: Tensor
-    """Int64 [B]; of the videos where clips are views of them."""
+    """Int64 [B]; of the videos where clips are views of them. Of labels that may hold at once,
+    float32 [B, K]: 1 for those that do."""
     flow: Tensor | None = None
     """Float32 [B, T - 1, h, w, 2]: motion of each patch to the next frame, in short sides; NaN
     where an object moves by itself."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidattn.config import ClipConfig, DataConfig, Recipe
+from vidattn.config import Activation, ClipConfig, DataConfig, Recipe
 from vidattn.data import sampling
 from vidattn.data.augment import RandAugment, describe_augmentation
 from vidattn.data.batch import Batch, VideoFailure, shard_range
@@ -39,10 +39,11 @@ TRIES = 10
 
 
 class TrainingClip(NamedTuple):
-    """One augmented clip float32 [3, T, crop, crop] and its class."""
+    """One augmented clip float32 [3, T, crop, crop] and what it shows."""
 
     clip: Tensor
-    label: int
+    label: int | Tensor
+    """As of `Batch`."""
     replaced: tuple[VideoFailure, ...] = ()
     """Videos that did not decode and whose place this one took."""
 
@@ -63,7 +64,7 @@ class TrainingClips(Dataset[TrainingClip]):
     data: range and sampling of the short side (8/7 to 10/7 of the crop by default, 256 to 320 for
     224 as in the official recipes), flip and RandAugment. on_error: "replace" takes another video,
     drawn by seed, epoch and index, for one that does not decode; "raise" raises its VideoError.
-    videos: opens them, by default without a cache.
+    videos: opens them, by default without a cache. several: labels may hold at once.
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class TrainingClips(Dataset[TrainingClip]):
         seed: int = 0,
         on_error: Literal["replace", "raise"] = "replace",
         videos: VideoCache | None = None,
+        several: bool = False,
     ) -> None:
-        self.source, self.clip, self.seed = source, clip, seed
+        self.source, self.clip, self.seed, self.several = source, clip, seed, several
         self.data = data = data or DataConfig()
         self.short_side_range = data.short_side_range
         if not any(self.short_side_range):
@@ -102,7 +104,8 @@ class TrainingClips(Dataset[TrainingClip]):
             index = int(rng.integers(len(self))) if attempt else place[1]
             item = self.source.items[index]
             try:
-                return TrainingClip(self._read_clip(item, rng), item.label, tuple(replaced))
+                clip = self._read_clip(item, rng)
+                return TrainingClip(clip, self._target(item), tuple(replaced))
             except VideoError as error:
                 if self.on_error == "raise":
                     raise
@@ -112,6 +115,9 @@ class TrainingClips(Dataset[TrainingClip]):
             f"{self.source.name}: {TRIES} videos in a row do not decode; the last: {last.message}",
             hint=f"try one of them: vidattn classify {last.path}",
         )
+
+    def _target(self, item: Item) -> int | Tensor:
+        return mark_labels(item, len(self.source.labels)) if self.several else item.label
 
     def _read_clip(self, item: Item, rng: np.random.Generator) -> Tensor:
         short_side = max(self._draw_short_side(rng), self.clip.crop)
@@ -131,6 +137,13 @@ class TrainingClips(Dataset[TrainingClip]):
         if self.data.short_side_sampling == "inverse":
             return round(1 / rng.uniform(1 / most, 1 / least))
         return int(rng.integers(least, most + 1))
+
+
+def mark_labels(item: Item, classes: int) -> Tensor:
+    """1 for the labels of an item, else 0: float32 [classes]."""
+    marks = torch.zeros(classes)
+    marks[list(item.all_labels)] = 1
+    return marks
 
 
 def _mean_color(clip: ClipConfig) -> tuple[int, int, int]:
@@ -200,9 +213,14 @@ def collate(clips: Sequence[TrainingClip]) -> Batch:
     """Clips of one shape to a batch."""
     return Batch(
         torch.stack([c.clip for c in clips]),
-        torch.tensor([c.label for c in clips]),
+        stack_labels([c.label for c in clips]),
         replaced=tuple(failure for c in clips for failure in c.replaced),
     )
+
+
+def stack_labels(labels: Sequence[int | Tensor]) -> Tensor:
+    """Labels of clips or videos, as of `Batch`."""
+    return torch.stack([torch.as_tensor(label) for label in labels])
 
 
 class EvaluationVideos(Dataset[EvaluationViews]):
@@ -248,17 +266,20 @@ class EvaluationVideos(Dataset[EvaluationViews]):
         return load_in_order(self, range(len(self)) if numbers is None else numbers, workers)
 
 
-def require_classes(train: LabeledDataset, val: LabeledDataset) -> None:
-    """Raise DataError when a split has no videos, or training a single class."""
+def require_classes(train: LabeledDataset, val: LabeledDataset, *, several: bool = False) -> None:
+    """Raise DataError when a split has no videos, or training a single class.
+
+    several: whether labels may hold at once, so that one is enough.
+    """
     for split, use in ((train, "train on"), (val, "validate with")):
         if not split.items:
             raise DataError(f"{split.root}: no videos to {use}")
-        if several := next((item.path for item in split.items if item.labels), None):
+        if not several and (first := next((i.path for i in split.items if i.labels), None)):
             raise DataError(
-                f"{split.root}: {several} has several labels at once",
-                hint=f"vidattn teach {split.root} learns them",
+                f"{split.root}: {first} has several labels at once",
+                hint="a classifier of whole videos learns one for each; train clips instead",
             )
-    if len(train.labels) < 2:
+    if len(train.labels) < 2 and not several:
         raise DataError(
             f"{train.root}: all videos are of one class: {', '.join(train.labels)}",
             hint="name the folder that holds the folders of the classes, or a list",
@@ -282,13 +303,19 @@ class VideoDataset:
         shard: tuple[int, int] = (0, 1),
         notes: tuple[str, ...] = (),
     ) -> None:
-        require_classes(train, val)
+        several = recipe.activation == "sigmoid" or train.several or val.several
+        self.activation: Activation = "sigmoid" if several else "softmax"
+        require_classes(train, val, several=several)
         videos = VideoCache(recipe.data.cache_mb)
-        clips = TrainingClips(train, recipe.clip, recipe.data, seed=recipe.seed, videos=videos)
+        clips = TrainingClips(
+            train, recipe.clip, recipe.data, seed=recipe.seed, videos=videos, several=several
+        )
         self.labels, self.class_weights = train.labels, train.class_weights()
         self.videos = len({item.path for item in train.items})
         notes = train.notes + val.notes + note_overlap(train, val) + notes
         notes += note_one_sided(train, val)
+        if several:
+            notes += ("several labels may hold at once: each has a probability of its own",)
         self.notes = (*dict.fromkeys(notes), *describe_augmentation(recipe, train.labels))
         self.recipe, self._shard = recipe, shard
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(clips)))
@@ -329,14 +356,16 @@ class VideoDataset:
     def _read_validation(self) -> Iterator[Batch]:
         failed: list[VideoFailure] = []
         waiting: list[Tensor] = []
-        labels: list[int] = []
+        labels: list[int | Tensor] = []
         numbers = range(len(self._validation))[self._shard[0] :: self._shard[1]]
         for views in self._validation.all(self.recipe.data.workers, numbers):
             if views.clips is None:
                 failed += [views.failure] if views.failure else []
             else:
                 waiting.append(views.clips)
-                labels.append(self._validation.source.items[views.number].label)
+                item = self._validation.source.items[views.number]
+                several = self.activation == "sigmoid"
+                labels.append(mark_labels(item, len(self.labels)) if several else item.label)
             if sum(map(len, waiting)) >= self.recipe.optim.batch_size:
                 yield _collate_views(waiting, labels)
                 waiting, labels = [], []
@@ -345,5 +374,5 @@ class VideoDataset:
         self.unreadable = tuple(failed)
 
 
-def _collate_views(videos: Sequence[Tensor], labels: Sequence[int]) -> Batch:
-    return Batch(torch.cat(list(videos)), torch.tensor(labels), views=tuple(map(len, videos)))
+def _collate_views(videos: Sequence[Tensor], labels: Sequence[int | Tensor]) -> Batch:
+    return Batch(torch.cat(list(videos)), stack_labels(labels), views=tuple(map(len, videos)))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidattn.config import Recipe
+from vidattn.config import Activation, Recipe
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import TrainingBatches, TrainingClip, collate, require_classes
 from vidattn.data.embeddings import Embeddings, embedding_path, load_embeddings
@@ -101,6 +101,7 @@ class EmbeddingDataset:
     An epoch is as many passes through the list as reach `data.clips_per_epoch`, one at least.
     """
 
+    activation: Activation = "softmax"
     videos = 0
     unreadable: Sequence[VideoFailure] = ()
 

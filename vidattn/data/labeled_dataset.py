@@ -60,11 +60,21 @@ class LabeledDataset:
 
     def class_weights(self) -> tuple[float, ...]:
         """Weights by which all classes count the same: 1 in the mean over the samples where none
-        exceeds MOST_WEIGHT."""
-        counts = Counter(item.label for item in self.items)
-        usual = len(self.items) / len(self.labels)
-        found = (usual / max(counts[k], 1) for k in range(len(self.labels)))
+        exceeds MOST_WEIGHT. Of labels that may hold at once, those of their examples: how many more
+        lack a label, from 1 to MOST_WEIGHT."""
+        counts = Counter(label for item in self.items for label in item.all_labels)
+        each = (max(counts[k], 1) for k in range(len(self.labels)))
+        total = len(self.items)
+        if self.several:
+            found = [max((total - count) / count, 1.0) for count in each]
+        else:
+            found = [total / len(self.labels) / count for count in each]
         return tuple(round(min(weight, MOST_WEIGHT), 6) for weight in found)
+
+    @property
+    def several(self) -> bool:
+        """Whether an item has several labels at once."""
+        return any(item.labels for item in self.items)
 
 
 @dataclass(frozen=True)

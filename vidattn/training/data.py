@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from vidattn.config import Recipe
+from vidattn.config import Activation, Recipe
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import VideoDataset
 from vidattn.data.embedding_dataset import EmbeddingDataset
@@ -23,6 +23,8 @@ class TrainingDataset(Protocol):
     """Training and validation data of a run; with several processes, the shard of one."""
 
     labels: tuple[str, ...]
+    activation: Activation
+    """sigmoid where several labels may hold at once."""
     class_weights: tuple[float, ...]
     """As of `LabeledDataset.class_weights`; empty where the classes are as frequent."""
     steps_per_epoch: int
@@ -49,6 +51,7 @@ class MotionDataset:
     """The procedural dataset `motion`."""
 
     labels: tuple[str, ...] = dataset.LABELS
+    activation: Activation = "softmax"
     class_weights: tuple[float, ...] = ()
     videos = 0
     notes: tuple[str, ...] = ()
@@ -88,6 +91,9 @@ class MotionDataset:
 
 def fit_recipe(recipe: Recipe, data: TrainingDataset) -> Recipe:
     """The recipe with the model adapted to the classes and inputs of a dataset."""
+    if recipe.activation == "sigmoid" != data.activation:
+        raise RecipeError(f"activation sigmoid: {recipe.data.dataset} has one label at a time")
+    recipe = replace(recipe, activation=data.activation)
     if recipe.optim.balance:
         optim = replace(recipe.optim, class_weights=data.class_weights)
         recipe = replace(recipe, optim=optim)

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 SCORES = ("top1", "mean_class", "nll")
-"""Metrics on the validation videos; nll is the validation loss."""
+"""Metrics on the validation videos; nll is the validation loss. Where several labels may hold at
+once, they are map and nll."""
+
+
+def find_score(scores: Mapping[str, float]) -> float | None:
+    """The score by which epochs are compared; None where the model was not validated."""
+    return scores.get("map", scores.get("top1"))
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class EpochDone:
     """Number of validation videos that were scored."""
     majority: float = 0.0
     """Share of the validation videos that are of the largest class."""
+    thresholds: tuple[float, ...] = ()
+    """As of `Classifier.thresholds`, fitted to the validation videos."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from vidattn.config import Recipe
 from vidattn.config.run_options import RunOptions
 from vidattn.config.serialization import differences, from_plain, to_plain
 from vidattn.errors import DataError, RecipeError
-from vidattn.evaluation.classification import ClassificationMetrics
 from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime, is_small, suitable_threads
 from vidattn.models.distributed import World, join_world
@@ -29,7 +28,6 @@ from vidattn.training.checkpoint import load_state, save_state
 from vidattn.training.data import TrainingDataset, fit_recipe, open_training_dataset
 from vidattn.training.events import (
     FATES,
-    SCORES,
     CheckpointSaved,
     EpochDone,
     Event,
@@ -302,7 +300,7 @@ class Run:
             if not (isinstance(event, CheckpointSaved) and artifacts.digest(path) == before):
                 yield event
 
-    def _epoch_event(self, metrics: ClassificationMetrics | None) -> EpochDone:
+    def _epoch_event(self, found: artifacts.Validation | None) -> EpochDone:
         step, (losses, count, right) = self.state.step, self.state.tally
         return EpochDone(
             step,
@@ -310,11 +308,12 @@ class Run:
             self.epochs,
             losses / max(1, count),
             optimizers.lr_at(self.recipe.optim, step - 1, self.per_epoch),
-            {name: getattr(metrics, name) for name in SCORES if metrics},
+            found.scores if found else {},
             *self.throughput.lap(),
             train_top1=right / max(1, count),
-            clips=metrics.clips if metrics else 0,
-            majority=metrics.majority if metrics else 0.0,
+            clips=found.clips if found else 0,
+            majority=found.majority if found else 0.0,
+            thresholds=found.thresholds if found else (),
         )
 
     def _size_batches(self) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""Mixup and CutMix for clips: neighbors in a batch are blended, or pasted into one another.
+"""Mixup and CutMix: neighbors in a batch are blended, or pasted into one another; and their loss.
 
 Clips 2i and 2i + 1 of a batch are partners, and how they mix is drawn once for all pairs. So the
 outcome is the same however a batch is divided, as long as partners stay together; mix before
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidattn.config import OptimConfig
+from vidattn.config import OptimConfig, Recipe
 
 
 def mix_clips(
@@ -22,15 +22,16 @@ def mix_clips(
 ) -> tuple[Tensor, Tensor]:
     """Clips mixed as `optim.mixup` and `optim.cutmix` say, and their targets.
 
-    clips: float [B, 3, T, H, W]; labels: int64 [B]. Returns clips of the same shape, and float32
-    targets [B, K] that sum to 1: the visible share of each class, smoothed by
-    `optim.label_smoothing`; then times `optim.class_weights`. The arguments are not changed; a
-    clip without a partner stays as it is. The draws depend on `rng` alone, not on the contents of
-    the batch.
+    clips: float [B, 3, T, H, W]; labels: as of `Batch`. Returns clips of the same shape, and
+    float32 targets [B, K]: the visible share of each class, smoothed by `optim.label_smoothing`.
+    They sum to 1, then times `optim.class_weights`, where one label holds at a time. The arguments
+    are not changed; a clip without a partner stays as it is. The draws depend on `rng` alone, not
+    on the contents of the batch.
     """
-    targets = F.one_hot(labels, classes).float()
+    several = labels.ndim == 2
+    targets = labels if several else F.one_hot(labels, classes).float()
     targets = torch.lerp(targets, torch.full_like(targets, 1 / classes), optim.label_smoothing)
-    if optim.class_weights:
+    if optim.class_weights and not several:
         targets = targets * targets.new_tensor(optim.class_weights)
     if not (optim.mixup or optim.cutmix):
         return clips, targets
@@ -47,6 +48,16 @@ def mix_clips(
     else:
         clips = torch.lerp(clips[partner], clips, share)
     return clips, torch.lerp(targets[partner], targets, share)
+
+
+def sum_cross_entropy(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """The sum over clips of their cross-entropy, a scalar; of labels that may hold at once, over
+    those, too, where `optim.class_weights` count for their examples. logits, targets: [B, K]."""
+    if recipe.activation == "softmax":
+        return F.cross_entropy(logits, targets, reduction="sum")
+    weights = recipe.optim.class_weights
+    lift = logits.new_tensor(weights) if weights else None
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=lift, reduction="sum")
 
 
 def partners(count: int) -> Tensor:

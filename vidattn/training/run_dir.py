@@ -182,14 +182,15 @@ class MetricsFile:
         """Append the row of an epoch, given its row of the log, or update its scores."""
         row = {name: epoch[name] for name in ("epoch", "step", "loss", "lr")}
         row["train_top1"] = epoch.get("train_top1", "")  # logs of earlier versions lack it
-        row |= {name: epoch["scores"].get(name, "") for name in SCORES}
+        names = tuple(epoch["scores"]) or SCORES
+        row |= {name: epoch["scores"].get(name, "") for name in names}
         row |= {"seconds": seconds, "waiting": waiting}
         plain = {key: f"{v:.6g}" if isinstance(v, float) else str(v) for key, v in row.items()}
         known = next((r for r in self._rows if r.get("epoch") == plain["epoch"]), None)
         if known is None:
             self._rows.append(plain)
-        elif any(known.get(name) != plain[name] for name in SCORES):
-            known.update({name: plain[name] for name in SCORES})
+        elif any(known.get(name) != plain[name] for name in names):
+            known.update({name: plain[name] for name in names})
         else:
             return
         text = io.StringIO()

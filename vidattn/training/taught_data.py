@@ -202,5 +202,5 @@ def labels_at(
         start, stop = item_span(other)
         same = (start, stop) == own
         if same or (item.frames is None and math.isfinite(stop) and start <= center < stop):
-            found[list(other.labels or (other.label,))] = True
+            found[list(other.all_labels)] = True
     return found

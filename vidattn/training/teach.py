@@ -152,7 +152,7 @@ class Lesson:
 
     def _study(self, views: Mapping[str, tuple[Classifier, LabeledWindows]]) -> Study:
         truth = next(iter(views.values()))[1].truth
-        several = (truth.sum(1) > 1).any() or any(item.labels for item in self.dataset.items)
+        several = (truth.sum(1) > 1).any() or self.dataset.several
         asked = self.options.labels_at_once
         if several and asked == "one":
             raise UsageError("some samples have several labels, so they cannot be told one by one")

@@ -38,7 +38,7 @@ from vidattn.models.init_scratch import init_from_scratch
 from vidattn.models.protocols import PatchwiseModel
 from vidattn.models.temporal_head import TemporalHead
 from vidattn.training import optim as optimizers
-from vidattn.training.mixup import mix_clips
+from vidattn.training.mixup import mix_clips, sum_cross_entropy
 from vidattn.weights.initialize import initialize
 
 FLOW_UNIT = 0.02  # short sides per frame step: about the spread of camera motion
@@ -205,7 +205,7 @@ class StepResult(NamedTuple):
     finite: bool
     """Whether the gradient was finite; if not, the step was skipped."""
     top1: float
-    """Share of the training clips that were right."""
+    """Share of the training clips whose likeliest label is one of theirs."""
     sums: list[float]
     """The `values` of `train_step`, summed over the processes."""
 
@@ -240,7 +240,8 @@ class Trainer:
         finite (bf16: several times in a row), and MemoryLimitError.
         """
         state, world = self.state, self.world
-        lr = self._set_lr()
+        lr = optimizers.lr_at(self.recipe.optim, state.step, self.per_epoch)
+        optimizers.set_lr(state.optimizer, lr)
         optimizers.training_mode(state.network)
         state.optimizer.zero_grad()
         batch, targets = self._mix(batch)
@@ -274,11 +275,6 @@ class Trainer:
         state.step += 1
         self._count(mean, right / clips, finite)
         return StepResult(mean, lr, clips, finite, right / clips, sums)
-
-    def _set_lr(self) -> float:
-        lr = optimizers.lr_at(self.recipe.optim, self.state.step, self.per_epoch)
-        optimizers.set_lr(self.state.optimizer, lr)
-        return lr
 
     def _mix(self, batch: Batch) -> tuple[Batch, Tensor]:
         """Apply mixup and cutmix; returns the batch and its targets [B, K]."""
@@ -316,8 +312,9 @@ class Trainer:
         device = self.world.device
         logits, motion = self._network(to_device(micro.clips, device))
         targets = to_device(targets, device)
-        summed = F.cross_entropy(logits.float(), targets, reduction="sum")
-        loss, right = summed / clips, (logits.argmax(1) == targets.argmax(1)).sum()
+        summed = sum_cross_entropy(logits.float(), targets, self.recipe)
+        best = targets.gather(1, logits.argmax(1, keepdim=True))[:, 0]
+        loss, right = summed / clips, (best == targets.amax(1)).sum()
         if motion is None:
             return loss, summed.detach(), right
         if micro.flow is None or not known:

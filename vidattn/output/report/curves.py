@@ -68,10 +68,10 @@ def curves_page(
         for name, panel in _panels(rows, classes)
     ]
     epochs = [row for row in rows if row.get("event") == "epoch"]
-    best = _best(epochs)
+    best, key = _best(epochs), _find_key(epochs)
     if best is not None:
-        score = f"{100 * best['scores']['top1']:.1f} %"
-        facts = [*facts, f"best validation top-1 {score}, after epoch {best['epoch']}"]
+        score = f"{100 * best['scores'][key]:.1f} %"
+        facts = [*facts, f"best validation {TITLES[key]} {score}, after epoch {best['epoch']}"]
     table = [
         (
             f"{row['epoch']} (best)" if row is best else str(row["epoch"]),
@@ -79,22 +79,32 @@ def curves_page(
             f"{row['loss']:.4f}",
             f"{row['scores']['nll']:.4f}" if "nll" in row["scores"] else "not measured",
             f"{row['lr']:.2e}",
-            _share_bar(row["scores"].get("top1")),
+            _share_bar(row["scores"].get(key)),
         )
         for row in epochs
     ]
-    head = ("epoch", "steps", "loss", "validation loss", "learning rate", "validation top-1")
+    names = ("epoch", "steps", "loss", "validation loss", "learning rate")
+    head = (*names, f"validation {TITLES[key]}")
     return render_page(title, facts, [*drawings, Section("Epochs", head=head, rows=table)])
 
 
+TITLES = {"top1": "top-1", "map": "mAP"}
+"""The score by which epochs are compared; mAP where several labels may hold at once."""
+
+
+def _find_key(epochs: Sequence[Mapping[str, Any]]) -> str:
+    return "map" if any("map" in row["scores"] for row in epochs) else "top1"
+
+
 def _best(epochs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The first of the epochs with the highest validation top-1."""
-    scored = [row for row in epochs if "top1" in row["scores"]]
-    return max(scored, key=lambda row: row["scores"]["top1"], default=None)
+    """The first of the epochs with the highest score."""
+    key = _find_key(epochs)
+    scored = [row for row in epochs if key in row["scores"]]
+    return max(scored, key=lambda row: row["scores"][key], default=None)
 
 
-def _share_bar(top1: float | None) -> ShareBar | str:
-    return "not measured" if top1 is None else ShareBar(top1, f"{100 * top1:.1f} %")
+def _share_bar(score: float | None) -> ShareBar | str:
+    return "not measured" if score is None else ShareBar(score, f"{100 * score:.1f} %")
 
 
 def _style() -> str:
@@ -131,15 +141,18 @@ def _panels(rows: Sequence[Mapping[str, Any]], classes: int) -> list[tuple[str, 
         values = [(e["step"], scale * e["scores"][key]) for e in epochs if key in e["scores"]]
         return _Curve("validation", "wrong", values, values)
 
-    trained = [(e["step"], 100 * e["train_top1"]) for e in epochs if "train_top1" in e]
-    top1 = [_Curve("training", "right", trained, trained), of_scores("top1", 100)]
+    key, scores = _find_key(epochs), [of_scores(_find_key(epochs), 100)]
+    limits = list[tuple[str, float]]()
+    if key == "top1":
+        trained = [(e["step"], 100 * e["train_top1"]) for e in epochs if "train_top1" in e]
+        scores.insert(0, _Curve("training", "right", trained, trained))
+        limits += [("chance", 100 / classes)] if classes else []
     majority = max((row.get("majority", 0.0) for row in epochs), default=0.0)
-    limits = [("chance", 100 / classes)] if classes else []
     limits += [("largest class", 100 * majority)] * bool(majority)
     return [
         ("loss", _panel([of_steps("training", "loss"), of_scores("nll")], last)),
         ("learning rate", _panel([of_steps("", "lr")], last)),
-        ("top-1, %", _panel(top1, last, (0.0, 100.0), limits, _best(epochs))),
+        (f"{TITLES[key]}, %", _panel(scores, last, (0.0, 100.0), limits, _best(epochs))),
     ]
 
 
@@ -184,7 +197,7 @@ def _panel(
         place = f'x="{WIDTH - RIGHT + 6}" y="{lowest}"'
         parts.append(f"<text {place}>{name}, {value:.1f} %</text>")
     if best is not None:
-        x, y = at(best["step"], 100 * best["scores"]["top1"])
+        x, y = at(best["step"], 100 * best["scores"][_find_key([best])])
         parts.append(f'<path class="limit" d="M{x} {y}V{HEIGHT - BOTTOM}"/>')
     for curve in curves:
         parts += _draw_curve(curve, at)

@@ -1,0 +1,124 @@
+"""Training on videos that have several labels at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vidattn
+from tests.helpers import encode_video
+from tests.training.test_artifacts import TINY, run
+from vidattn.data.sets import open_dataset
+from vidattn.errors import RecipeError
+from vidattn.evaluation.dataset import DatasetEvaluation, evaluate_dataset
+from vidattn.models.device import Runtime
+from vidattn.training import fit
+from vidattn.training.mixup import mix_clips
+from vidattn.weights.loading import load
+
+BOTH = replace(TINY, optim=replace(TINY.optim, batch_size=4, epochs=12, balance=True))
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lamps on the left, on the right, or both; a third of the videos validate."""
+    root = tmp_path_factory.mktemp("lamps")
+    rows = ["path,label,split"]
+    for number in range(18):
+        lit = ("left", "right", "left;right")[number % 3]
+        frames = np.random.default_rng(number).integers(0, 60, (12, 32, 48, 3)).astype(np.uint8)
+        frames[:, :, :20] += 180 * ("left" in lit)
+        frames[:, :, 28:] += 180 * ("right" in lit)
+        encode_video(root / f"{number}.mp4", frames, rate=8)
+        rows.append(f"{number}.mp4,{lit},{'val' if number % 9 < 3 else 'train'}")
+    (root / "lamps.csv").write_text("\n".join(rows))
+    return root / "lamps.csv"
+
+
+@pytest.fixture(scope="module")
+def trained(listed: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fit.Event]]:
+    folder = tmp_path_factory.mktemp("run") / "lamps"
+    return folder, run(listed, folder, BOTH)
+
+
+def test_a_list_of_several_labels_trains_a_probability_for_each(
+    listed: Path, trained: tuple[Path, list[fit.Event]]
+) -> None:
+    folder, events = trained
+    last = [event for event in events if isinstance(event, fit.EpochDone)][-1]
+    assert last.scores["map"] == 1.0
+    assert set(last.scores) == {"map", "nll"}
+    (text,) = (event.text for event in events if isinstance(event, fit.Verdict))
+    assert text.startswith("mAP 100.0 % on 6 validation videos, to which the thresholds of the")
+    classifier = load(str(folder))
+    assert (classifier.activation, classifier.labels) == ("sigmoid", ("left", "right"))
+    assert classifier.thresholds == last.thresholds
+    *_, evaluation = evaluate_dataset(
+        classifier, open_dataset(str(listed), None, "val"), BOTH.views, runtime=Runtime("cpu")
+    )
+    assert isinstance(evaluation, DatasetEvaluation)
+    found = evaluation.to_dict()["several"]
+    assert (found["map"], found["macro_f1"], found["accuracy"]) == (1, 1, 1)
+
+
+def test_its_labels_overlap_in_a_timeline(
+    listed: Path, trained: tuple[Path, list[fit.Event]]
+) -> None:
+    timeline = vidattn.segment(listed.with_name("2.mp4"), load(str(trained[0])))
+    assert {segment.label for segment in timeline.segments} == {"left", "right"}
+    assert {segment.start for segment in timeline.segments} == {0.0}
+
+
+def test_its_metrics_and_curves_are_those_of_several_labels(
+    trained: tuple[Path, list[fit.Event]],
+) -> None:
+    folder = trained[0]
+    header = (folder / "metrics.csv").read_text().splitlines()[0]
+    assert header == "epoch,step,loss,lr,train_top1,map,nll,seconds,waiting"
+    assert "best validation mAP 100.0 %" in (folder / "curves.html").read_text()
+    recipe = json.loads((folder / "recipe.json").read_text())
+    assert recipe["activation"] == "sigmoid"
+    assert recipe["optim"]["class_weights"] == [1.0, 1.0]  # no label is rare
+
+
+def test_a_run_of_several_labels_resumes_to_the_same_bytes(
+    listed: Path, trained: tuple[Path, list[fit.Event]], tmp_path: Path
+) -> None:
+    short = replace(BOTH, optim=replace(BOTH.optim, epochs=2))
+    run(listed, tmp_path / "whole", short)
+    recipe = replace(short, data=replace(short.data, dataset=str(listed)))
+    for event in fit.fit(recipe, tmp_path / "halves", device="cpu"):
+        if isinstance(event, fit.CheckpointSaved):
+            break
+    run(listed, tmp_path / "halves", short, resume=True)
+    whole, halves = (
+        (tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "halves")
+    )
+    assert whole[-4096:] == halves[-4096:]
+
+
+def test_rare_labels_weigh_more_up_to_a_limit(listed: Path) -> None:
+    dataset = open_dataset(str(listed), None, "train")
+    rare = [replace(item, label=0, labels=()) for item in dataset.items]
+    uneven = replace(dataset, items=(*rare, replace(rare[0], labels=(0, 1))))
+    assert uneven.class_weights() == (1.0, 10.0)
+
+
+def test_mixed_clips_have_a_share_of_the_labels_of_both() -> None:
+    labels = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    optim = replace(TINY.optim, mixup=1.0, class_weights=(5.0, 5.0, 5.0))
+    _, targets = mix_clips(torch.zeros(2, 3, 1, 4, 4), labels, 3, optim, np.random.default_rng(0))
+    assert targets[:, 1].tolist() == [1, 1]
+    assert targets[0, 0] + targets[1, 0] == pytest.approx(1)
+    assert not targets[:, 2].any()
+
+
+def test_generated_videos_have_one_label_at_a_time(tmp_path: Path) -> None:
+    motion = replace(BOTH, activation="sigmoid", data=replace(BOTH.data, clips_per_epoch=8))
+    with pytest.raises(RecipeError, match="motion has one label at a time"):
+        run(Path("motion"), tmp_path, motion)
