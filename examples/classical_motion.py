@@ -16,7 +16,8 @@ import numpy as np
 import vidattn
 from vidattn.data.motion.camera import AXIS_LABELS, EDGE, MOVE, STILL
 from vidattn.data.motion.dataset import validation_samples
-from vidattn.evaluation.dataset import evaluate
+from vidattn.evaluation.classification import measure
+from vidattn.evaluation.dataset import predict_logits
 
 SIZE = 192  # corners are found best on pictures scaled up a little
 
@@ -60,4 +61,4 @@ if __name__ == "__main__":
         [name_of(frames) == label for frames, label in zip(pixels, labels, strict=True)]
     )
     print(f"corners and RANSAC  {100 * right:.1f} %")
-    print(f"motion-tiny         {100 * evaluate(tiny, batches).top1:.1f} %")
+    print(f"motion-tiny         {100 * measure(*predict_logits(tiny.model, batches)).top1:.1f} %")

@@ -53,8 +53,9 @@ DOORS = {
 WITHOUT_TORCH = {
     "errors", "types", "config", "io", "timeline", "video", "output",
     "data/sampling", "data/plan", "data/embeddings", "inference/score_log",
-    "inference/shot_detection", "evaluation/metrics", "evaluation/predictions",
-    "evaluation/classification", "evaluation/segmentation", "evaluation/diff",
+    "inference/batch/options", "inference/shot_detection", "evaluation/metrics",
+    "evaluation/predictions", "evaluation/classification", "evaluation/segmentation",
+    "evaluation/diff",
 }  # fmt: skip
 
 

@@ -49,6 +49,7 @@ import vidattn
 from vidattn.config import ClipConfig
 from vidattn.data.plan import plan_windows
 from vidattn.data.transforms import crop
+from vidattn.data.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.fused import has_bf16_instructions
 from vidattn.types import View, Window
@@ -251,7 +252,7 @@ class Case:
         with vidattn.open_video(self.path) as video:
             times = video.times
         part, clip = Window(0.0, self.end), self.classifier.clip
-        views = plan_windows(times, part, clip, overlap=self.overlap).views
+        views = plan_windows(times, part, clip, Windowing(overlap=self.overlap)).views
         found: dict[str, Callable[[], Answer]] = {}
         for precision in self.precisions:
             runtime = vidattn.Runtime("cpu", precision, self.batch_size)

@@ -25,6 +25,7 @@ import vidattn
 from vidattn.data import plan
 from vidattn.data.frames import view_clips
 from vidattn.data.motion.dataset import validation_samples
+from vidattn.data.windowing import Windowing
 from vidattn.models.attribution import relevance, rollout
 from vidattn.models.classifier import Classifier
 from vidattn.types import Window
@@ -58,7 +59,7 @@ def middle(path: str, classifier: Classifier) -> Tensor:
     with vidattn.open_video(path, short_side=config.short_side) as video:
         spare = max(video.duration - config.span_seconds, 0) / 2
         part = Window(spare, video.duration - spare)
-        views = plan.plan_windows(video.times, part, config, window=part.duration).views
+        views = plan.plan_windows(video.times, part, config, Windowing(window=part.duration)).views
         (clip,) = view_clips(video, views[:1], config)
     assert clip is not None
     return clip

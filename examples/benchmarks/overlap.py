@@ -19,6 +19,7 @@ import vidattn
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
 from vidattn.data.frames import view_clips
 from vidattn.data.plan import plan_windows
+from vidattn.data.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer
@@ -44,7 +45,7 @@ def difference(video: MemoryVideo, classifier: Classifier, overlap: float) -> fl
     """Of the scores of a timeline to those of its windows seen one by one, the largest."""
     timeline = vidattn.segment(video, classifier, overlap=overlap, runtime=CPU)
     planned = plan_windows(
-        video.times, Window(0.0, video.duration), classifier.clip, overlap=overlap
+        video.times, Window(0.0, video.duration), classifier.clip, Windowing(overlap=overlap)
     )
     found = []
     with torch.inference_mode():

@@ -18,9 +18,9 @@ import torch
 
 import vidattn
 from vidattn.data.sets import open_samples
+from vidattn.data.windowing import Windowing
 from vidattn.inference.embed import Embedder
 from vidattn.inference.suggest import choose_windows, measure_doubt, measure_rarity
-from vidattn.inference.windowing import Windowing
 from vidattn.models.taught import TaughtModel
 from vidattn.training.heads import HeadChoice, TrainingWindows, fit_head
 from vidattn.training.taught_data import LabeledWindows, choose_span, design_views, embed_samples

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import vidattn
 from vidattn.config import ViewConfig
+from vidattn.config.run_options import EvalViews
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sampling import parse_views
 from vidattn.data.sets import open_dataset
@@ -101,9 +102,8 @@ def measure(
         begin = time.perf_counter()
         views = ViewConfig() if claim.views == "tiled" else parse_views(claim.views)
         classifier = vidattn.load(claim.model)
-        evaluator = DatasetEvaluator(
-            classifier, dataset, views, sampling="official", runtime=runtime
-        )
+        asked = EvalViews(views, sampling="official")
+        evaluator = DatasetEvaluator(classifier, dataset, asked, runtime=runtime)
         found = evaluator.collect(evaluator.predict(workers=workers))
         yield make_row(claim, dataset, found, time.perf_counter() - begin)
 

@@ -173,7 +173,7 @@ def test_the_table_is_whole_while_a_run_goes(
 
 def test_saved_results_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = [VideoInput(name) for name in ("a.mp4", "b.mp4")]
-    output = OutputFiles(folder=tmp_path, budget=tmp_path / "budget.csv")
+    output = OutputFiles(("json", "budget"), tmp_path)
     job = BatchJob.create(inputs, output, BatchOptions(skip_existing=True))
     job.place("a.mp4", "json").write_text(two_windows(source="a.mp4").to_json())
     read: list[object] = []

@@ -7,6 +7,7 @@ import pytest
 
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
+from vidattn.data.windowing import Windowing
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import Window
 
@@ -38,7 +39,9 @@ def test_frames_of_a_window_keep_the_trained_step() -> None:
 @pytest.mark.parametrize("seconds", [0.04, 3.0, 8.0, 8.6, 61.3, 600.0])
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
 def test_every_second_of_a_file_lies_in_a_window(seconds: float, overlap: float) -> None:
-    planned = plan.plan_windows(times(seconds), region(seconds), UNIFORM, overlap=overlap)
+    planned = plan.plan_windows(
+        times(seconds), region(seconds), UNIFORM, Windowing(overlap=overlap)
+    )
     reached = 0.0
     for window in planned.windows:
         assert window.start <= reached
@@ -56,18 +59,18 @@ def test_a_part_of_a_file_is_never_shown_frames_from_outside() -> None:
 
 
 def test_a_stride_wider_than_a_window_has_a_note() -> None:
-    planned = plan.plan_windows(times(60), region(60), DENSE, stride=5)
+    planned = plan.plan_windows(times(60), region(60), DENSE, Windowing(stride=5))
     assert planned.notes == ("a stride of 5 s leaves 4 s between windows unseen",)
 
 
 def test_scores_of_windows_far_apart_stand_for_the_time_between_them() -> None:
-    planned = plan.plan_windows(times(11), region(11), DENSE, stride=5)
+    planned = plan.plan_windows(times(11), region(11), DENSE, Windowing(stride=5))
     assert planned.seen == (Window(0, 1), Window(5, 6), Window(10, 11))
     assert planned.windows == (Window(0, 3), Window(3, 8), Window(8, 11))
 
 
 def test_another_number_of_frames_stretches_the_time_embedding_and_says_so() -> None:
-    planned = plan.plan_windows(times(300), region(300), UNIFORM, frames=96)
+    planned = plan.plan_windows(times(300), region(300), UNIFORM, Windowing(frames=96))
     assert planned.notes == (
         "the model learned clips of 8 frames: its time embedding is stretched to 96 (nearest)",
     )
@@ -75,7 +78,7 @@ def test_another_number_of_frames_stretches_the_time_embedding_and_says_so() -> 
 
 
 def test_a_window_of_another_tempo_has_a_note() -> None:
-    planned = plan.plan_windows(times(60), region(60), UNIFORM, window=2)
+    planned = plan.plan_windows(times(60), region(60), UNIFORM, Windowing(window=2))
     assert "a frame every 0.25 s; the weights were trained at one every 1.07 s" in planned.notes[0]
 
 
@@ -84,7 +87,7 @@ def test_a_window_of_another_tempo_has_a_note() -> None:
 )
 def test_impossible_windows_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
-        plan.plan_windows(times(60), region(60), UNIFORM, **wrong)  # type: ignore[arg-type]
+        plan.plan_windows(times(60), region(60), UNIFORM, Windowing(**wrong))  # type: ignore
 
 
 def test_a_uniform_view_sees_the_whole_file_not_its_first_second() -> None:
@@ -161,7 +164,7 @@ def test_an_end_beyond_the_file_means_its_end() -> None:
 
 def test_a_time_lapse_of_a_frame_a_minute_is_cut_into_windows() -> None:
     minutes = np.arange(0, 3_600, 60.0)
-    planned = plan.plan_windows(minutes, region(3_600), DENSE, window=1.0, stride=0.2)
+    planned = plan.plan_windows(minutes, region(3_600), DENSE, Windowing(window=1.0, stride=0.2))
     assert len(planned.windows) == 17_996
 
 
@@ -173,7 +176,7 @@ def test_windows_are_longer_where_the_video_is_slower_than_the_model() -> None:
     assert all(len(set(view.indices)) == DENSE.frames for view in planned.views)
     (note,) = planned.notes
     assert note.startswith("the video has a frame every 1 s, and the weights")
-    same = plan.plan_windows(slow, region(120), DENSE, window=1.0)
+    same = plan.plan_windows(slow, region(120), DENSE, Windowing(window=1.0))
     assert same.settings.different_frames == 1
     assert same.notes[-1].startswith(f"a window shows {DENSE.frames} frames, 1 of them different")
     paused = np.concatenate([times(60), 3_600 + times(60)])
@@ -191,7 +194,7 @@ def test_days_without_frames_are_refused_at_once(days: float, stride: float | No
     sparse = np.concatenate([times(1.2), days * 86_400 + times(1.2)])
     whole = region(days * 86_400 + 1.2)
     with pytest.raises(VideoError, match=r"^a\.mp4: .* days with 60 frames make .*") as caught:
-        plan.plan_windows(sparse, whole, DENSE, stride=stride, path="a.mp4")
+        plan.plan_windows(sparse, whole, DENSE, Windowing(stride=stride), "a.mp4")
     assert caught.value.code == "E_TOO_LARGE"
     plan.plan_windows(sparse, region(60), DENSE)  # a part of it without the pause
 
@@ -204,4 +207,4 @@ def test_an_hour_of_video_and_a_month_without_frames_is_refused() -> None:
 
 def test_too_many_windows_are_an_error_of_the_video_and_stride() -> None:
     with pytest.raises(VideoError, match=r"(?m)make 11,999,001 windows$"):
-        plan.plan_windows(times(12_000), region(12_000), DENSE, stride=0.001)
+        plan.plan_windows(times(12_000), region(12_000), DENSE, Windowing(stride=0.001))

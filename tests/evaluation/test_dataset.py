@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,18 +12,13 @@ from torch import Tensor, nn
 
 from tests.data.conftest import CLASSES, write_classes, write_frames
 from vidattn.config import ClipConfig, Conv2dConfig, TimeSformerConfig, ViewConfig
+from vidattn.config.run_options import EvalViews
 from vidattn.data.batch import Batch
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError
-from vidattn.evaluation.classification import measure
-from vidattn.evaluation.dataset import (
-    DatasetEvaluation,
-    DatasetEvaluator,
-    VideoPredicted,
-    evaluate,
-    evaluate_dataset,
-)
+from vidattn.evaluation.classification import measure, measure_predictions
+from vidattn.evaluation.dataset import DatasetEvaluator, VideoPredicted, predict_logits
 from vidattn.inference import stream
 from vidattn.models.classifier import Classifier, build_model
 from vidattn.models.device import Runtime
@@ -62,17 +57,15 @@ def classifier() -> Classifier:
 
 def outcome(
     classifier: Classifier, dataset: LabeledDataset, views: ViewConfig = CENTER, workers: int = 0
-) -> tuple[list[VideoPredicted], DatasetEvaluation]:
-    *events, last = evaluate_dataset(classifier, dataset, views, runtime=CPU, workers=workers)
-    assert isinstance(last, DatasetEvaluation)
-    assert all(isinstance(event, VideoPredicted) for event in events)
-    return events, last  # type: ignore[return-value]
+) -> tuple[list[VideoPredicted], dict[str, Any]]:
+    evaluator = DatasetEvaluator(classifier, dataset, EvalViews(views), runtime=CPU)
+    events = list(evaluator.predict(workers=workers))
+    return events, measure_predictions(evaluator.collect(events))
 
 
 def test_a_motion_classifier_is_right(classifier: Classifier, dataset: LabeledDataset) -> None:
-    events, last = outcome(classifier, dataset)
+    events, plain = outcome(classifier, dataset)
     assert [event.path for event in events] == [item.path for item in dataset.items]
-    plain = last.to_dict()
     assert plain["top1"] == plain["mean_class"] == 1.0
     assert (plain["videos"], plain["scored"], plain["failed"]) == (6, 6, [])
     assert "clips" not in plain
@@ -108,7 +101,7 @@ def test_a_video_gets_the_scores_that_classify_gives_it(
 def test_labels_are_matched_by_name(dataset: LabeledDataset, classifier: Classifier) -> None:
     other = replace(dataset, labels=("Down", "a_cross"), items=dataset.items[3:])
     swapped = replace(other, items=tuple(Item(i.path, 0) for i in other.items))
-    assert outcome(classifier, swapped)[1].metrics.top1 == 1.0
+    assert outcome(classifier, swapped)[1]["top1"] == 1.0
 
 
 def test_a_model_may_know_more_classes(dataset: LabeledDataset) -> None:
@@ -119,8 +112,8 @@ def test_a_model_may_know_more_classes(dataset: LabeledDataset) -> None:
 
     model = Classifier(More(), CLIP, ("down", "still", "across"))
     _, last = outcome(model, dataset)
-    assert last.metrics.top1 == last.metrics.mean_class == 1.0
-    assert last.metrics.confusion.tolist() == [[3, 0, 0], [0, 0, 0], [0, 0, 3]]
+    assert last["top1"] == last["mean_class"] == 1.0
+    assert last["confusion"] == [[3, 0, 0], [0, 0, 0], [0, 0, 3]]
 
 
 def test_unknown_classes_are_listed(dataset: LabeledDataset, classifier: Classifier) -> None:
@@ -137,9 +130,8 @@ def test_a_video_that_does_not_decode_is_listed_and_not_replaced(
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"nothing")
     damaged = replace(dataset, items=(dataset.items[0], Item(str(path), 1), dataset.items[1]))
-    events, last = outcome(classifier, damaged)
+    events, plain = outcome(classifier, damaged)
     assert [event.scores is None for event in events] == [False, True, False]
-    plain = last.to_dict()
     assert (plain["videos"], plain["scored"], plain["top1"]) == (3, 2, 1.0)
     assert [(f["path"], f["code"]) for f in plain["failed"]] == [(str(path), "E_NOT_VIDEO")]
     hopeless = replace(dataset, items=damaged.items[1:2])
@@ -157,7 +149,7 @@ def test_worker_processes_change_nothing(dataset: LabeledDataset, classifier: Cl
 def test_shards_of_a_dataset_make_the_whole(
     dataset: LabeledDataset, classifier: Classifier
 ) -> None:
-    task = DatasetEvaluator(classifier, dataset, CENTER, runtime=CPU)
+    task = DatasetEvaluator(classifier, dataset, EvalViews(CENTER), runtime=CPU)
     whole = task.collect(task.predict())
     for size in (2, 7):  # more than there are videos, too
         parts = [list(task.predict((rank, size))) for rank in range(size)]
@@ -173,12 +165,12 @@ def test_more_frames_are_sampled_when_asked_for(dataset: LabeledDataset) -> None
     config = TimeSformerConfig(classes=2, frames=4, size=32, patch=16, width=16, depth=1, heads=2)
     classifier = Classifier(TimeSformer(config), replace(CLIP, train_sampling="bins"), CLASSES)
     one = replace(dataset, items=dataset.items[:1])
-    *_, last = evaluate_dataset(classifier, one, CENTER, frames=7, runtime=CPU)
+    evaluator = DatasetEvaluator(classifier, one, EvalViews(CENTER, 7), runtime=CPU)
+    made = evaluator.collect(evaluator.predict())
     timeline = stream.classify(one.items[0].path, classifier, frames=7, views=CENTER, runtime=CPU)
-    assert isinstance(last, DatasetEvaluation)
-    scores = torch.from_numpy(last.predictions.logits[0]).softmax(-1).numpy()
+    scores = torch.from_numpy(made.logits[0]).softmax(-1).numpy()
     np.testing.assert_allclose(scores, timeline.scores[0], atol=1e-6)
-    assert last.predictions.about["settings"]["frames"] == 7
+    assert made.about["settings"]["frames"] == 7
 
 
 def test_regions_of_a_file_have_names(dataset: LabeledDataset, classifier: Classifier) -> None:
@@ -234,15 +226,8 @@ def test_official_sampling_has_official_frames(
     source = LabeledDataset("levels", tmp_path, "val", CLASSES, (Item(str(path), 0, window),))
     clip = replace(CLIP, frames=8, train_sampling=method)  # type: ignore[arg-type]
     model = Recorder()
-    list(
-        evaluate_dataset(
-            Classifier(model, clip, CLASSES),
-            source,
-            ViewConfig(3, 2),
-            sampling="official",
-            runtime=CPU,
-        )
-    )
+    views = EvalViews(ViewConfig(3, 2), sampling="official")
+    list(DatasetEvaluator(Classifier(model, clip, CLASSES), source, views, runtime=CPU).predict())
     first, total = (0, 40) if window is None else (10, 20)
     expected = [
         [first + i for i in indices]
@@ -266,7 +251,7 @@ def test_networks_over_frames_get_the_frames_of_the_code_of_tsm(
     config = Conv2dConfig("tsm", 2, 8, 32, width=8, blocks=(1, 1, 1, 1))
     clip = replace(CLIP, frames=8, train_sampling=method)
     network = Classifier(build_model(config).eval(), clip, CLASSES)
-    evaluator = DatasetEvaluator(network, source, ViewConfig(1, 2), sampling="official")
+    evaluator = DatasetEvaluator(network, source, EvalViews(ViewConfig(1, 2), sampling="official"))
     with open_video(str(path)) as video:
         planned = evaluator.planner(video, Window(0, video.duration))
     expected = {
@@ -296,7 +281,7 @@ def batches(labels: list[int], brightest: list[int], size: int) -> list[Batch]:
 @pytest.mark.parametrize("size", [1, 3, 4])
 def test_metrics_do_not_depend_on_the_batches_and_the_mode_is_restored(size: int) -> None:
     model = Brightest().train()
-    metrics = evaluate(model, batches([0, 1, 2, 2], [0, 1, 2, 5], size))
+    metrics = measure(*predict_logits(model, batches([0, 1, 2, 2], [0, 1, 2, 5], size)))
     assert (metrics.top1, metrics.clips) == (0.75, 4)
     assert metrics.mean_class == pytest.approx((1 + 1 + 0.5) / 3)
     assert metrics.confusion[2].tolist() == [0, 0, 1, 0, 0, 1]
@@ -306,7 +291,7 @@ def test_metrics_do_not_depend_on_the_batches_and_the_mode_is_restored(size: int
 
 def test_no_clips_are_an_error_not_a_score() -> None:
     with pytest.raises(DataError, match="no clips"):
-        evaluate(Brightest(), [])
+        predict_logits(Brightest(), [])
     with pytest.raises(DataError, match="no clips"):
         measure(np.zeros((0, 3)), np.zeros(0, np.int64))
 

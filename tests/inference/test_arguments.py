@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import vidattn
-from vidattn.config.run_options import BatchOptions
+from vidattn.config.run_options import BatchOptions, EvalViews
+from vidattn.data.windowing import Windowing
 from vidattn.errors import UsageError
-from vidattn.inference.arguments import BatchKeywords, Keywords, RuntimeKeywords
-from vidattn.inference.windowing import Windowing
+from vidattn.inference.arguments import BatchKeywords, EvalKeywords, Keywords, RuntimeKeywords
 
 
 def test_the_keywords_are_the_fields_of_the_settings() -> None:
@@ -22,6 +22,7 @@ def test_the_keywords_are_the_fields_of_the_settings() -> None:
     }
     assert set(Keywords.__annotations__) == names
     assert set(BatchKeywords.__annotations__) == {f.name for f in fields(BatchOptions)}
+    assert set(EvalKeywords.__annotations__) == {f.name for f in fields(EvalViews)}
     assert set(RuntimeKeywords.__annotations__) == {f.name for f in fields(vidattn.Runtime)}
 
 
@@ -52,6 +53,8 @@ def test_without_a_model_the_bundled_one_stands_in_with_a_warning(
 def test_an_unknown_keyword_is_refused_before_the_model_loads(video: Path) -> None:
     with pytest.raises(UsageError, match="no option 'treshold'"):
         vidattn.segment(video, "motion-tiny", treshold=0.3)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="no option 'stride'"):
+        vidattn.classify(video, "motion-tiny", stride=0.3)  # type: ignore[call-arg]
 
 
 def test_times_are_seconds_or_text_as_on_the_command_line(video: Path, model: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import tiny_classifier, two_windows
 from vidattn.errors import UsageError
-from vidattn.inference.batch.classify import ClassifyOptions
+from vidattn.inference.batch.options import ClassifyOptions
 from vidattn.inference.blank import blank_risk, measure_activity, require_blank
 from vidattn.output.rows import table_columns, table_rows
 from vidattn.timeline import Timeline

@@ -11,9 +11,9 @@ import pytest
 
 from vidattn import weights
 from vidattn.data.embedding_cache import EmbeddingCache
+from vidattn.data.windowing import Windowing
 from vidattn.errors import VideoError
 from vidattn.inference.embed import Embedder
-from vidattn.inference.windowing import Windowing
 from vidattn.io.cache import FileStore
 from vidattn.types import Item, Window
 from vidattn.video import Opening, Video, open_video

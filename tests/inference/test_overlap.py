@@ -11,8 +11,8 @@ from torch import nn
 
 import vidattn
 from vidattn.config import ClipConfig, StamConfig, TimeSformerConfig
+from vidattn.data.windowing import Windowing
 from vidattn.inference.overlap import choose_overlap, resolve_overlap
-from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.stam import Stam
 from vidattn.models.timesformer import TimeSformer

@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers import tiny_classifier, write_video
 from vidattn.data.embedding_cache import EmbeddingCache
+from vidattn.data.windowing import Windowing
 from vidattn.inference.embed import Embedder
 from vidattn.inference.suggest import (
     Scanned,
@@ -19,7 +20,6 @@ from vidattn.inference.suggest import (
     measure_rarity,
     suggest_windows,
 )
-from vidattn.inference.windowing import Windowing
 from vidattn.types import Window
 
 

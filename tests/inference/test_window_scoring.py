@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.inference.test_stream import CLIP, FPS, Reddest, color_frames
+from vidattn.data.windowing import Windowing
 from vidattn.errors import UsageError
 from vidattn.inference import stream
-from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.output.text import describe_coverage

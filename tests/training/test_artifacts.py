@@ -23,7 +23,6 @@ from vidattn.config import (
 from vidattn.config.serialization import to_plain
 from vidattn.data.sets import open_dataset
 from vidattn.errors import DataError, OutputError
-from vidattn.evaluation.dataset import DatasetEvaluation, evaluate_dataset
 from vidattn.models.device import Runtime
 from vidattn.training import artifacts, fit
 from vidattn.weights.loading import load
@@ -72,12 +71,9 @@ def test_a_folder_of_clips_trains_a_classifier(folder: Path, tmp_path: Path) -> 
     assert (card.name, card.license, card.training_data) == (tmp_path.name, "", folder.name)
     assert card.source == f"vidattn train --dataset {folder.name}"
     assert json.loads((tmp_path / "recipe.json").read_text())["model"]["classes"] == 2
-    *_, evaluation = evaluate_dataset(
-        classifier, open_dataset(str(folder), None, "val"), ViewConfig(1, 1), runtime=Runtime("cpu")
-    )
-    assert isinstance(evaluation, DatasetEvaluation)
+    measured = vidattn.evaluate(tmp_path, folder, views=ViewConfig(1, 1), runtime=Runtime("cpu"))
     epochs = [event for event in events if isinstance(event, fit.EpochDone)]
-    assert evaluation.metrics.top1 == epochs[-1].scores["top1"]
+    assert measured["top1"] == epochs[-1].scores["top1"]
 
 
 def test_all_commands_score_a_clip_alike(folder: Path, tmp_path: Path) -> None:
@@ -87,9 +83,8 @@ def test_all_commands_score_a_clip_alike(folder: Path, tmp_path: Path) -> None:
     epochs = [e for e in run(folder, tmp_path, recipe) if isinstance(e, fit.EpochDone)]
     classifier, val = load(str(tmp_path)), open_dataset(str(folder), None, "val")
     assert classifier.clip.span_seconds == pytest.approx(0.8)
-    *_, evaluation = evaluate_dataset(classifier, val, recipe.views, runtime=Runtime("cpu"))
-    assert isinstance(evaluation, DatasetEvaluation)
-    assert evaluation.metrics.nll == pytest.approx(epochs[-1].scores["nll"], abs=1e-4)
+    measured = vidattn.evaluate(tmp_path, folder, runtime=Runtime("cpu"))
+    assert measured["nll"] == pytest.approx(epochs[-1].scores["nll"], abs=1e-4)
     losses = []
     for item in val.items:
         whole = vidattn.classify(item.path, classifier)
@@ -98,7 +93,7 @@ def test_all_commands_score_a_clip_alike(folder: Path, tmp_path: Path) -> None:
         logs = np.log(parts.scores).mean(0)
         assert np.exp(logs) / np.exp(logs).sum() == pytest.approx(whole.scores[0], abs=1e-4)
         losses.append(-np.log(whole.scores[0, item.label]))
-    assert np.mean(losses) == pytest.approx(evaluation.metrics.nll, abs=1e-4)
+    assert np.mean(losses) == pytest.approx(measured["nll"], abs=1e-4)
 
 
 def test_the_verdict_says_how_sure_it_is_and_what_guessing_gives() -> None:

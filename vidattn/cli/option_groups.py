@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from vidattn.cli.grouping import Changes, Group, option
 from vidattn.cli.parsers import area, join_areas, reader, shot_cuts, threshold, views
-from vidattn.config import ViewConfig
-from vidattn.inference.windowing import Windowing, as_seconds
+from vidattn.data.windowing import Windowing, as_seconds
 from vidattn.models.device import Runtime
 from vidattn.output import WRITERS
 from vidattn.timeline.decoding import Decoding
@@ -36,15 +35,6 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
-class ViewOptions:
-    """The frames of a video that a single prediction is made of."""
-
-    frames: int | None = None
-    views: ViewConfig | None = None
-    sampling: Literal["auto", "uniform", "dense"] = "auto"
-
-
-@dataclass(frozen=True)
 class OutputOptions:
     """Results on standard output and in files."""
 
@@ -63,7 +53,7 @@ class OutputOptions:
 
         video: path of the video, if not the one in the timeline. Raises UsageError.
         """
-        from vidattn.inference.batch.outputs import OutputFiles
+        from vidattn.inference.batch.outputs import OutputFiles, parse_formats
 
         alone = self.json and self.output is None
         formats = ",".join(self.formats) or ("" if alone or self.formats else default)
@@ -71,7 +61,7 @@ class OutputOptions:
             formats = "json"
         names = ("excerpts", "excerpts_exact", "table", "group_by", "deployments", "taxa")
         same: Any = {name: getattr(self, name) for name in names}
-        return OutputFiles.parse(formats, self.output, video=video, **same)
+        return OutputFiles(parse_formats(formats), self.output, video=video, **same)
 
 
 OUTPUT_FOLDER = option("--output", "-o", "DIR", "Output folder. Default: the current one.")
@@ -171,10 +161,10 @@ Device = Annotated[Runtime, Group("Model", RUNTIME)]
 DeviceWithoutCompile = Annotated[
     Runtime, Group("Model", {name: RUNTIME[name] for name in RUNTIME if name != "compile"})
 ]
-_START = "--start", "TIME", "Start here (seconds or HH:MM:SS)."
-_END = "--end", "TIME", "Stop here (seconds or HH:MM:SS)."
-Start = Annotated[float, option(*_START, parser=as_seconds, rich_help_panel="Views")]
-End = Annotated[float | None, option(*_END, parser=as_seconds, rich_help_panel="Views")]
+REGION = {
+    "start": option("--start", "TIME", "Start here (seconds or HH:MM:SS).", parser=as_seconds),
+    "end": option("--end", "TIME", "Stop here (seconds or HH:MM:SS).", parser=as_seconds),
+}
 ExactDevice = Annotated[
     Runtime, Group("Model", {name: RUNTIME[name] for name in ("device", "batch_size", "reader")})
 ]
@@ -203,8 +193,7 @@ Windows = Annotated[
                 "Reuse the previous scores while the picture changes by at most LEVEL (0-255, mean "
                 "per frame).",
             ),
-            "start": option(*_START, parser=as_seconds),
-            "end": option(*_END, parser=as_seconds),
+            **REGION,
         },
     ),
 ]
@@ -247,17 +236,13 @@ _ANEW_WITH_CUTS = Annotated[Decoding, Group("Post-processing", {**_DECODING, **_
 PostProcessingChanges = Annotated[dict[str, Any], Changes(_ANEW)]
 SavedPostProcessing = Annotated[dict[str, Any], Changes(_ANEW_WITH_CUTS)]
 """Only the given settings; the others stay as saved."""
-Cuts = Annotated[
-    tuple[float, ...] | None,
-    option(
-        "--cuts",
-        "FILE",
-        "Move boundaries to the shot cuts listed here: seconds, one per line, or PySceneDetect's "
-        "csv.",
-        parser=shot_cuts,
-        rich_help_panel="Post-processing",
-    ),
-]
+CUTS = option(
+    "--cuts",
+    "FILE",
+    "Move boundaries to the shot cuts listed here: seconds, one per line, or PySceneDetect's csv.",
+    parser=shot_cuts,
+    rich_help_panel="Post-processing",
+)
 VIEWS = {
     "frames": option("--frames", "N", "Frames to sample in all, rounded to whole clips.", min=1),
     "views": option("--views", "SxT", "Spatial crops (1 or 3) x clips, such as 3x1.", parser=views),
@@ -267,7 +252,6 @@ VIEWS = {
         "auto: as in training.",
     ),
 }
-Views = Annotated[ViewOptions, Group("Views", VIEWS)]
 Video = Annotated[
     Limits,
     Group(

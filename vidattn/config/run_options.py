@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vidattn.config.schema import ViewConfig
 from vidattn.errors import UsageError
 
 Strategy = Literal["ddp", "fsdp"]
+EvalSampling = Literal["auto", "uniform", "dense", "official"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,19 @@ class BatchOptions:
     """When videos begin: an ISO time, "file", or a csv of path,start."""
     join: bool = False
     """Whether files with consecutive numbers are one recording."""
+
+
+@dataclass(frozen=True)
+class EvalViews:
+    """The frames of a video that its prediction in an evaluation is made of."""
+
+    views: ViewConfig | None = None
+    """None: those of the recipe that trained the model, or 3x1."""
+    frames: int | None = None
+    sampling: EvalSampling = "auto"
+    """As of `vidattn.classify`; "auto" is how the weights were trained
+    (`ClipConfig.train_sampling`): dense clips, or frames spread over the video; "official" takes
+    the frames that the official loaders take for such weights."""
 
 
 @dataclass(frozen=True)

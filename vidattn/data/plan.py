@@ -17,6 +17,7 @@ import numpy as np
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import sampling
 from vidattn.data.sampling import Times
+from vidattn.data.windowing import Windowing
 from vidattn.errors import UsageError, VideoError
 from vidattn.types import Settings, View, Window
 
@@ -90,24 +91,21 @@ def plan_windows(
     times: Times,
     region: Window,
     clip: ClipConfig,
-    *,
-    frames: int | None = None,
-    window: float | None = None,
-    stride: float | None = None,
-    overlap: float = 0.0,
+    asked: Windowing = Windowing(),
     path: str = "the video",
 ) -> WindowPlan:
     """Windows that cover `region`, the last one moved back to end with it.
 
-    frames: clip length, that of `clip` by default. window: seconds, by default frames x the step of
-    `clip`, or of the video where it has fewer frames a second. stride: seconds between window
-    starts, by default window x (1 - overlap); where it is longer than a window, each score stands
-    for the time up to halfway to its neighbors. path: of the video, for messages.
+    asked: of which start and end are not looked at, and no overlap is none. A window has frames x
+    the step of `clip` by default, or of the video where it has fewer frames a second. Where the
+    stride is longer than a window, each score stands for the time up to halfway to its neighbors.
+    path: of the video, for messages.
 
     Raises UsageError for numbers that fit no video, VideoError E_TOO_LARGE for windows beyond
     memory, or out of all proportion to the frames.
     """
-    count = _check_frames(frames, clip)
+    window, stride, overlap = asked.window, asked.stride, asked.overlap or 0.0
+    count = _check_frames(asked.frames, clip)
     clip, slow = _slow_down(clip, times, region) if window is None else (clip, ())
     span = count * clip.step_seconds if window is None else window
     if not 0 <= overlap < 1:
@@ -128,6 +126,7 @@ def plan_windows(
         window_seconds=round(span, 6),
         stride_seconds=round(hop, 6),
         views="1x1",
+        skip_static=asked.skip_static,
     )
     notes = list(_note_stretch(count, clip))
     if window is not None and not math.isclose(step, clip.step_seconds, rel_tol=0.25):

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.config.labels import normalize_label
+from vidattn.config.run_options import EvalSampling, EvalViews
 from vidattn.data import plan, sampling
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import EvaluationVideos, Planner
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.errors import DataError
-from vidattn.evaluation.classification import ClassificationMetrics, measure, measure_predictions
 from vidattn.evaluation.predictions import Predictions
 from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.text import count_noun
@@ -34,7 +34,6 @@ LISTED = 5
 OFFICIAL_FPS = 30
 """Frames a second by which the official code counts the frame step of a model."""
 Mode = Literal["uniform", "dense", "official"]
-Sampling = Mode | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -54,32 +53,12 @@ class VideoPredicted:
     failure: VideoFailure | None = None
 
 
-@dataclass(frozen=True)
-class DatasetEvaluation:
-    """The predictions for all videos that decode."""
-
-    predictions: Predictions
-
-    @property
-    def metrics(self) -> ClassificationMetrics:
-        """The metrics; videos that failed are neither counted nor replaced."""
-        made = self.predictions
-        return measure(made.logits, made.labels, made.temperature)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Metrics and settings as JSON values."""
-        return measure_predictions(self.predictions)
-
-
 class DatasetEvaluator:
     """One classifier, one dataset, and one way to sample its videos.
 
     The prediction for a video is the same to the bit whatever else is in the dataset and whichever
     process makes it.
 
-    sampling: as of `vidattn.classify`; "auto" is how the weights were trained
-    (`ClipConfig.train_sampling`): dense clips, or frames spread over the video; "official" takes
-    the frames that the official loaders take for such weights. frames: as of `vidattn.classify`.
     limits: of every video. Raises DataError when the dataset has classes that the classifier does
     not know.
     """
@@ -88,15 +67,13 @@ class DatasetEvaluator:
         self,
         classifier: Classifier,
         source: LabeledDataset,
-        views: ViewConfig,
+        options: EvalViews = EvalViews(),
         *,
-        sampling: Sampling = "auto",
-        frames: int | None = None,
         runtime: Runtime = Runtime(),
         limits: Limits | None = None,
     ) -> None:
-        clip = classifier.clip
-        mode = default_sampling(clip) if sampling == "auto" else sampling
+        clip, views, frames = classifier.clip, options.views or ViewConfig(), options.frames
+        mode = default_sampling(clip) if options.sampling == "auto" else options.sampling
         dense = mode == "dense" or (mode == "official" and clip.train_sampling == "dense")
         self.classifier, self.source, self.runtime = classifier, source, runtime
         self.limits = limits
@@ -200,31 +177,6 @@ class DatasetEvaluator:
         return {"several": {**found, "thresholds": list(made.thresholds)}}
 
 
-def evaluate_dataset(
-    classifier: Classifier,
-    source: LabeledDataset,
-    views: ViewConfig,
-    *,
-    sampling: Sampling = "auto",
-    frames: int | None = None,
-    runtime: Runtime = Runtime(),
-    workers: int = 0,
-) -> Iterator[VideoPredicted | DatasetEvaluation]:
-    """Predict every video of a dataset once: VideoPredicted for each, then one DatasetEvaluation.
-
-    Logits or probabilities of all views of a video are averaged, as the weights ask for. Arguments
-    and errors as of `DatasetEvaluator` and its methods.
-    """
-    evaluator = DatasetEvaluator(
-        classifier, source, views, sampling=sampling, frames=frames, runtime=runtime
-    )
-    done: list[VideoPredicted] = []
-    for video in evaluator.predict(workers=workers):
-        done.append(video)
-        yield video
-    yield DatasetEvaluation(evaluator.collect(done))
-
-
 @torch.no_grad()
 def predict_logits(
     model: nn.Module, batches: Iterable[Batch], device: str | torch.device = "cpu"
@@ -247,15 +199,6 @@ def predict_logits(
     return np.concatenate(logits), np.concatenate(labels)
 
 
-def evaluate(
-    model: Classifier | nn.Module, batches: Iterable[Batch], *, device: str | torch.device = "cpu"
-) -> ClassificationMetrics:
-    """The metrics of a model on batches of clips. Raises DataError when there are no clips."""
-    if isinstance(model, Classifier):
-        return measure(*predict_logits(model.model, batches, device), model.temperature)
-    return measure(*predict_logits(model, batches, device))
-
-
 def default_sampling(clip: ClipConfig) -> Literal["uniform", "dense"]:
     """The sampling of a trimmed video that resembles training."""
     return "uniform" if clip.train_sampling == "bins" else "dense"
@@ -264,12 +207,12 @@ def default_sampling(clip: ClipConfig) -> Literal["uniform", "dense"]:
 def make_planner(
     clip: ClipConfig,
     views: ViewConfig,
-    sampling: Sampling = "auto",
+    sampling: EvalSampling = "auto",
     frames: int | None = None,
     *,
     tsm: bool = False,
 ) -> Planner:
-    """A function that plans the views of a video; arguments as of `evaluate_dataset`.
+    """A function that plans the views of a video; arguments as of `EvalViews`.
 
     tsm: whether "official" is what the code of TSM does, and of networks made from it.
     """

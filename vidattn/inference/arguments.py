@@ -8,8 +8,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
+from vidattn.config import ViewConfig
+from vidattn.config.run_options import EvalSampling
+from vidattn.data.windowing import Windowing
 from vidattn.errors import UsageError
-from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding
@@ -34,15 +36,20 @@ class RuntimeKeywords(TypedDict, total=False):
     compile: bool
 
 
-class Keywords(RuntimeKeywords, total=False):
-    """The fields of `Windowing`, `Decoding` and `Runtime` as keywords."""
+class RegionKeywords(RuntimeKeywords, total=False):
+    """The frames of a clip and the region of a video, and the fields of `Runtime`, as keywords."""
 
     frames: int | None
+    start: float | str
+    end: float | str | None
+
+
+class Keywords(RegionKeywords, total=False):
+    """The fields of `Windowing`, `Decoding` and `Runtime` as keywords."""
+
     window: float | None
     stride: float | None
     overlap: float | None
-    start: float | str
-    end: float | str | None
     skip_static: float | None
     smooth: Smooth
     kernel: int
@@ -52,6 +59,14 @@ class Keywords(RuntimeKeywords, total=False):
     leave: float | None
     merge_gap: float
     snap: bool
+
+
+class EvalKeywords(TypedDict, total=False):
+    """The fields of `EvalViews` as keywords."""
+
+    views: ViewConfig | None
+    frames: int | None
+    sampling: EvalSampling
 
 
 class BatchKeywords(TypedDict, total=False):
@@ -83,19 +98,19 @@ def find_classifier(model: Model, frames: int | None = None) -> Classifier:
 
 
 def apply_keywords(
-    given: Mapping[str, Any], windowing: Windowing, decoding: Decoding, runtime: Runtime
+    given: Mapping[str, Any],
+    windowing: Windowing,
+    decoding: Decoding,
+    runtime: Runtime,
+    known: type = Keywords,
 ) -> tuple[Windowing, Decoding, Runtime]:
-    """The settings with other values of some fields. Raises UsageError for unknown names."""
+    """The settings with other values of some fields. Raises UsageError for names not in `known`."""
+    for name in given.keys() - known.__annotations__.keys():
+        hint = f"there are {', '.join(known.__annotations__)}, and those of the signature"
+        raise UsageError(f"no option {name!r}", hint=hint)
     rest = dict(given)
-    settings = (
-        take_keywords(rest, windowing),
-        take_keywords(rest, decoding),
-        take_keywords(rest, runtime),
-    )
-    if rest:
-        hint = f"there are {', '.join(Keywords.__annotations__)}, and those of the signature"
-        raise UsageError(f"no option {next(iter(rest))!r}", hint=hint)
-    return settings
+    windowing, decoding = take_keywords(rest, windowing), take_keywords(rest, decoding)
+    return windowing, decoding, take_keywords(rest, runtime)
 
 
 def take_keywords(given: dict[str, Any], settings: T) -> T:

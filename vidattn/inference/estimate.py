@@ -11,11 +11,11 @@ from itertools import islice
 from pathlib import Path
 
 from vidattn.data.frames import file_start
+from vidattn.data.windowing import Windowing
 from vidattn.inference.events import Event, Scored, Started
 from vidattn.inference.profiling import peak_rss_mb
 from vidattn.inference.scorer import batch_size_of
 from vidattn.inference.stream import stream
-from vidattn.inference.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.types import Settings

@@ -21,12 +21,12 @@ from torch import Tensor
 from vidattn.config import ClipConfig
 from vidattn.data import plan, transforms
 from vidattn.data.frames import FrameBuffer, file_start, needed_frames, readable_end
+from vidattn.data.windowing import Windowing, as_seconds
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.events import describe_input, describe_model
 from vidattn.inference.patch_shares import choose_method, patch_shares
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.stream import segment
-from vidattn.inference.windowing import as_seconds
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Timeline
@@ -121,8 +121,7 @@ def _view(video: Video, target: ExplainTarget, clip: ClipConfig, frames: int | N
     """The view of a window, as in `segment`."""
     window, count = target.window, frames or clip.frames
     span = window.duration if target.span is None else target.span
-    planned = plan.plan_windows(video.times, window, clip, frames=count, window=span)
-    return planned.views[0]
+    return plan.plan_windows(video.times, window, clip, Windowing(count, span)).views[0]
 
 
 def find_label(classifier: Classifier, name: str) -> int:

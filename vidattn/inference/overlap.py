@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vidattn.config import FlowConfig, ModelConfig, TaughtConfig
-from vidattn.inference.windowing import Windowing
+from vidattn.data.windowing import Windowing
 from vidattn.models.classifier import Classifier
 from vidattn.models.flops import count_frame_macs, count_macs
 

@@ -20,11 +20,12 @@ from torch import Tensor
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
 from vidattn.data.frames import file_start, oldest_needed, readable_end
+from vidattn.data.windowing import Windowing
 from vidattn.errors import TRANSIENT, VideoError
 from vidattn.inference.arguments import (
     Keywords,
     Model,
-    RuntimeKeywords,
+    RegionKeywords,
     apply_keywords,
     find_classifier,
 )
@@ -46,7 +47,6 @@ from vidattn.inference.score_log import ScoreLog, ScoreRecord
 from vidattn.inference.scorer import Scorer
 from vidattn.inference.shot_detection import ShotDetector
 from vidattn.inference.window_scoring import WindowScorer
-from vidattn.inference.windowing import Windowing, as_seconds
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding, Timeline
@@ -149,24 +149,11 @@ def _until_failure(
 
 
 def _planned(video: Video, classifier: Classifier, windowing: Windowing) -> plan.WindowPlan:
-    overlap = resolve_overlap(windowing, classifier).overlap or 0.0
-    region = _region(video, windowing.start, windowing.end)
-    planned = plan.plan_windows(
-        video.times,
-        region,
-        classifier.clip,
-        frames=windowing.frames,
-        window=windowing.window,
-        stride=windowing.stride,
-        overlap=overlap,
-        path=video.path,
-    )
-    settings = replace(
-        planned.settings,
-        skip_static=windowing.skip_static,
-        chosen_overlap=overlap if overlap and windowing.overlap is None else None,
-    )
-    return replace(planned, settings=settings)
+    asked = resolve_overlap(windowing, classifier)
+    region = _region(video, asked.start, asked.end)
+    planned = plan.plan_windows(video.times, region, classifier.clip, asked, video.path)
+    chosen = (asked.overlap or None) if windowing.overlap is None else None
+    return replace(planned, settings=replace(planned.settings, chosen_overlap=chosen))
 
 
 def _region(video: Video, start: float, end: float | None) -> Window:
@@ -218,15 +205,12 @@ def classify(
     source: Source,
     classifier: Model = None,
     *,
-    frames: int | None = None,
     sampling: plan.Sampling = "auto",
     views: ViewConfig | None = None,
     pool: Pool | None = None,
-    start: float | str = 0.0,
-    end: float | str | None = None,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
-    **keywords: Unpack[RuntimeKeywords],
+    **keywords: Unpack[RegionKeywords],
 ) -> Timeline:
     """One prediction for a whole file: a timeline with a single window.
 
@@ -234,20 +218,20 @@ def classify(
     step of training, in clips spread evenly over the file; "auto" is what the weights ask for
     (`ClipConfig.sampling`). frames: number of frames. A uniform clip has that many, and the time
     embedding is stretched to it; dense clips keep the trained length, and more frames mean more
-    clips. start, end: seconds, or text such as "1:30". views: spatial crops x temporal clips. pool:
-    how to pool the probabilities of the views, instead of the averaging that the weights ask for.
-    keywords: fields of `Runtime`. classifier, opening: as of `stream`.
+    clips. views: spatial crops x temporal clips. pool: how to pool the probabilities of the views,
+    instead of the averaging that the weights ask for. keywords: frames=, start= and end= (seconds,
+    or text such as "1:30"), and fields of `Runtime`. classifier, opening: as of `stream`.
 
     Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
     the end.
     """
-    *_, runtime = apply_keywords(keywords, Windowing(), Decoding(), runtime)
-    classifier, clock = find_classifier(classifier, frames), Stopwatch()
+    asked, _, runtime = apply_keywords(keywords, Windowing(), Decoding(), runtime, RegionKeywords)
+    classifier, clock = find_classifier(classifier, asked.frames), Stopwatch()
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:
-        region = _region(video, as_seconds(start), None if end is None else as_seconds(end))
+        region = _region(video, asked.start, asked.end)
         planned = plan.plan_views(
-            video.times, region, classifier.clip, frames=frames, mode=sampling, views=views
+            video.times, region, classifier.clip, frames=asked.frames, mode=sampling, views=views
         )
         scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
         seen = (planned.seen,)

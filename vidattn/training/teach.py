@@ -20,11 +20,11 @@ from vidattn.config.run_options import TeachOptions
 from vidattn.data.embedding_cache import EmbeddingCache
 from vidattn.data.labeled_dataset import LabeledDataset, name_first
 from vidattn.data.sets import open_samples
+from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError, UsageError
 from vidattn.evaluation.label_metrics import LabelMetrics
 from vidattn.evaluation.metrics import most_confused
 from vidattn.inference.embed import Embedder
-from vidattn.inference.windowing import Windowing
 from vidattn.io.files import write_atomically
 from vidattn.io.json import dumps_pretty, to_json_value
 from vidattn.models.classifier import Classifier, ModelCard, build_taught

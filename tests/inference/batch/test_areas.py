@@ -15,8 +15,8 @@ from tests.helpers import Run, encode_video
 from vidattn import weights
 from vidattn.config import ClipConfig
 from vidattn.errors import UsageError
-from vidattn.inference.batch.classify import ClassifyOptions
 from vidattn.inference.batch.events import Done, Skipped
+from vidattn.inference.batch.options import ClassifyOptions
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.output.video.heatmap import write_heatmap_video
 from vidattn.timeline import Timeline

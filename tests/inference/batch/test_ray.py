@@ -16,9 +16,9 @@ from vidattn.inference.batch.events import BatchEvent, Done, Failed, Note, Writt
 from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.inputs import VideoInput
 from vidattn.inference.batch.job import BatchJob
+from vidattn.inference.batch.options import SegmentOptions
 from vidattn.inference.batch.outputs import OutputFiles
 from vidattn.inference.batch.ray import Reply, WorkerPool
-from vidattn.inference.batch.segment import SegmentOptions
 
 
 class DiedError(Exception):

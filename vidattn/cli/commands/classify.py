@@ -9,46 +9,42 @@ from typing import TYPE_CHECKING, Annotated
 
 from vidattn.cli import arguments, batch_options, parsers
 from vidattn.cli import option_groups as groups
-from vidattn.cli.grouping import option
+from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import require_readable
 from vidattn.cli.terminal import timeline as terminal
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
 from vidattn.inference.batch.inputs import find_existing
+from vidattn.inference.batch.options import ClassifyOptions
 
 if TYPE_CHECKING:
-    from vidattn.inference.batch.classify import ClassifyOptions
     from vidattn.models.classifier import Classifier
+
+
+VIEWS = {
+    **groups.VIEWS,
+    "pool": option(
+        "--pool",
+        "HOW",
+        "How to combine views into one prediction: mean, max, topN such as top5, or head=RUN, "
+        "a temporal head of `vidattn train --task temporal-head`.",
+    ),
+    "blank": option(
+        "--blank",
+        "LOSS",
+        "Say whether anything happens at all, losing at most this share of the videos in which "
+        "it does, such as 5%; for taught models with a class called blank.",
+        parser=parsers.share,
+    ),
+    **groups.REGION,
+}
 
 
 def classify(
     inputs: arguments.Inputs,
     *,
     model: groups.Model,
-    views: groups.Views,
-    pool: Annotated[
-        str | None,
-        option(
-            "--pool",
-            "HOW",
-            "How to combine views into one prediction: mean, max, topN such as top5, or head=RUN, "
-            "a temporal head of `vidattn train --task temporal-head`.",
-            rich_help_panel="Views",
-        ),
-    ] = None,
-    blank: Annotated[
-        float | None,
-        option(
-            "--blank",
-            "LOSS",
-            "Say whether anything happens at all, losing at most this share of the videos in which "
-            "it does, such as 5%; for taught models with a class called blank.",
-            parser=parsers.share,
-            rich_help_panel="Views",
-        ),
-    ] = None,
-    start: groups.Start = 0.0,
-    end: groups.End = None,
+    options: Annotated[ClassifyOptions, Group("Views", VIEWS)],
     output: groups.Output,
     top: groups.Top = 5,
     batch: batch_options.Batch,
@@ -63,12 +59,11 @@ def classify(
     """
     console = Console(quiet=quiet)
     files, videos = output.files(), find_existing(inputs, console.note, or_later=batch.watch)
-    from vidattn.inference.batch.classify import ClassifyOptions, classify_inputs
+    from vidattn.inference.batch.classify import classify_inputs
     from vidattn.inference.batch.job import BatchJob  # loads torch: after errors
     from vidattn.video import Prefetcher
 
-    wanted = ClassifyOptions(**vars(views), pool=pool, start=start, end=end, runtime=runtime)
-    wanted = replace(wanted, blank=blank, rois=parsers.parse_rois(roi))
+    wanted = replace(options, runtime=runtime, rois=parsers.parse_rois(roi))
     job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
     models = _load(console, model, wanted, partial(require_readable, job.paths, limits))
     show = partial(terminal.print_timeline, console, count=top)

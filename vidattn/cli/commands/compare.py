@@ -26,11 +26,11 @@ from vidattn.cli.model_loading import (
 from vidattn.cli.terminal.comparison import difference_lines, metric_lines
 from vidattn.cli.terminal.console import Console
 from vidattn.config.labels import normalize_label
+from vidattn.data.windowing import Windowing
 from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.inference.batch.inputs import find_videos
 from vidattn.inference.batch.outputs import require_writable
 from vidattn.inference.batch.results import load_timeline
-from vidattn.inference.windowing import Windowing
 from vidattn.io.files import is_file, is_folder
 from vidattn.io.json import dumps
 from vidattn.io.search import walk_files

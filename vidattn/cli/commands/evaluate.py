@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +18,7 @@ from vidattn.cli.model_loading import default_views, load_model, require_weights
 from vidattn.cli.terminal import metrics
 from vidattn.cli.terminal.console import Console, ProgressBar
 from vidattn.config import ViewConfig
+from vidattn.config.run_options import EvalViews
 from vidattn.errors import DataError, ExitCode, UsageError
 from vidattn.io.json import dumps
 from vidattn.io.text import count_noun
@@ -45,15 +46,6 @@ class EvalDataset:
     group_by: str = ""
     samples: int = 2000
     workers: int | None = None
-
-
-@dataclass(frozen=True)
-class EvalViews:
-    """The frames of a video that its prediction is made of."""
-
-    views: ViewConfig | None = None
-    frames: int | None = None
-    sampling: Literal["auto", "uniform", "dense", "official"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -311,9 +303,7 @@ class DatasetRun:
             evaluator = DatasetEvaluator(
                 classifier,
                 dataset,
-                views,
-                sampling=self.views.sampling,
-                frames=self.views.frames,
+                replace(self.views, views=views),
                 runtime=replace(self.runtime, device=str(world.device)),
                 limits=self.limits,
             )

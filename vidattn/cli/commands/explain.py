@@ -14,11 +14,11 @@ from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
 from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.data.windowing import as_seconds
 from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import VideoInput, require_existing
 from vidattn.inference.batch.outputs import require_writable
 from vidattn.inference.batch.results import load_timeline
-from vidattn.inference.windowing import as_seconds
 from vidattn.io.files import exists, is_file
 from vidattn.models.device import Runtime
 from vidattn.video.protocol import Limits

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from vidattn.cli import arguments, batch_options, parsers
 from vidattn.cli import option_groups as groups
-from vidattn.cli.grouping import option
+from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model, require_readable
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.progress import BatchPrinter
 from vidattn.cli.terminal.timeline import print_timeline
 from vidattn.inference.batch.inputs import find_existing
+from vidattn.inference.batch.options import SegmentOptions
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.ray import Load
-    from vidattn.inference.batch.segment import SegmentOptions
     from vidattn.models.classifier import Classifier
     from vidattn.video import Limits
 
-Explain = Annotated[
-    bool,
-    option(
-        "--explain",
-        "Explain the longest segments in the report (see `vidattn explain`).",
-        rich_help_panel="Output",
+MORE = {
+    "cuts": groups.CUTS,
+    "explain": option(
+        "--explain", "Explain the longest segments in the report (see `vidattn explain`)."
     ),
-]
-Embeddings = Annotated[
-    bool,
-    option(
+    "embeddings": option(
         "--embeddings",
         "Also save the embedding of each window: <stem>.vidattn.npz, for `train --task "
         "temporal-head`.",
-        rich_help_panel="Output",
     ),
-]
+    "resume": option("--resume", "Resume an interrupted run.", rich_help_panel="Many inputs"),
+}
 
 
 def segment(
@@ -46,14 +42,9 @@ def segment(
     model: groups.Model,
     windows: groups.Windows,
     decoding: groups.PostProcessing,
-    cuts: groups.Cuts = None,
     output: groups.OutputWithExcerpts,
-    explain: Explain = False,
-    embeddings: Embeddings = False,
     batch: batch_options.Batch,
-    resume: Annotated[
-        bool, option("--resume", "Resume an interrupted run.", rich_help_panel="Many inputs")
-    ] = False,
+    options: Annotated[SegmentOptions, Group("Output", MORE)],
     runtime: groups.Device,
     limits: groups.Video,
     roi: arguments.Rois = [],  # noqa: B006
@@ -72,11 +63,10 @@ def segment(
     console, files = Console(quiet=quiet), output.files("json,srt,html")
     videos = find_existing(inputs, console.note, or_later=batch.watch)
     from vidattn.inference.batch.job import BatchJob  # loads torch: after errors
-    from vidattn.inference.batch.segment import SegmentOptions
 
     auto = isinstance(decoding.threshold, parsers.AutoThreshold)
-    more = (cuts, resume, explain, embeddings, auto, parsers.parse_rois(roi))
-    wanted = SegmentOptions(windows, decoding, runtime, *more)
+    wanted = replace(options, windowing=windows, decoding=decoding, runtime=runtime)
+    wanted = replace(wanted, auto_threshold=auto, rois=parsers.parse_rois(roi))
     job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
     wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)

@@ -106,9 +106,9 @@ def _scan(
 ) -> tuple[tuple[Suggestion, ...], int]:
     """The suggestions, and the number of videos that cannot be read."""
     from vidattn.data.annotations.ground_truth import GroundTruth, read_ground_truth
+    from vidattn.data.windowing import Windowing
     from vidattn.inference.embed import Embedder
     from vidattn.inference.suggest import Scanned, suggest_windows
-    from vidattn.inference.windowing import Windowing
     from vidattn.video import Prefetcher
 
     truth = read_ground_truth(options.labeled) if options.labeled else GroundTruth(())

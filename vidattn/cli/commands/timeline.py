@@ -26,13 +26,14 @@ from vidattn.inference.batch.results import load_timeline
 from vidattn.inference.batch.runner import BatchRunner, Task
 from vidattn.io.text import count_noun
 from vidattn.timeline.pooling import Pool
+from vidattn.video import Prefetcher
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.inputs import VideoInput
     from vidattn.inference.batch.outputs import OutputFiles
     from vidattn.inference.batch.runner import Deliver
     from vidattn.timeline import Timeline
-    from vidattn.video import Limits, Opening
+    from vidattn.video import Opening
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,12 @@ class TimelineChanges:
     start_timecode: str | None = None
     start_time: str | None = None
     video: str | None = None
+    cuts: tuple[float, ...] | None = None
+    """Shot cuts in seconds."""
 
 
 CHANGES = {
+    "cuts": groups.CUTS,
     "pool": option(
         "--pool",
         "HOW",
@@ -80,7 +84,6 @@ def timeline(
     ],
     *,
     settings: groups.SavedPostProcessing,
-    cuts: groups.Cuts = None,
     changes: Annotated[TimelineChanges, Group("Post-processing", CHANGES)],
     output: groups.OutputWithExcerpts,
     top: groups.Top = 5,
@@ -92,45 +95,26 @@ def timeline(
     Example: vidattn timeline match.vidattn.json --threshold 0.5 -f srt
     """
     console, files = Console(quiet=quiet), output.files(video=changes.video)
-    saved = _find(inputs, console, cuts, changes)
-    unchanged = not settings and cuts is None and changes == TimelineChanges()
+    saved = _find(inputs, console, changes)
+    unchanged = not settings and changes == TimelineChanges()
     if files.tables and not files.formats and unchanged and not output.json:
         return _tabulate(console, [one.path for one in saved], files)
     job = BatchJob.create(saved, files, BatchOptions(start_time=changes.start_time))
     show = partial(terminal.print_timeline, console, count=top)
-    return _change(
-        BatchPrinter(console, job, show, as_json=output.json), settings, cuts, changes, limits
-    )
+    printer = BatchPrinter(console, job, show, as_json=output.json)
+    with Prefetcher(limits) as opening:
+        return printer.print(BatchRunner(job, Resegmenter(settings, changes, opening)).run())
 
 
-def _find(
-    inputs: Sequence[str],
-    console: Console,
-    cuts: tuple[float, ...] | None,
-    changes: TimelineChanges,
-) -> list[VideoInput]:
+def _find(inputs: Sequence[str], console: Console, changes: TimelineChanges) -> list[VideoInput]:
     """The saved timelines. Raises UsageError where an option is for one of them."""
     from vidattn.inference.batch.inputs import TIMELINES, find_videos
 
     saved = find_videos(inputs, console.note, TIMELINES)
-    if len(saved) != 1 and (cuts is not None or changes.video is not None):
-        name = "--video" if cuts is None else "--cuts"
+    if len(saved) != 1 and (changes.cuts is not None or changes.video is not None):
+        name = "--video" if changes.cuts is None else "--cuts"
         raise UsageError(f"{name} is for one input, not {len(saved)}", hint="name one input")
     return saved
-
-
-def _change(
-    printer: BatchPrinter,
-    settings: Mapping[str, Any],
-    cuts: tuple[float, ...] | None,
-    changes: TimelineChanges,
-    limits: Limits,
-) -> int:
-    from vidattn.video import Prefetcher
-
-    with Prefetcher(limits) as opening:
-        task = Resegmenter(settings, cuts, changes, opening)
-        return printer.print(BatchRunner(printer.job, task).run())
 
 
 def _tabulate(console: Console, paths: Sequence[str], files: OutputFiles) -> int:
@@ -154,7 +138,6 @@ class Resegmenter(Task):
     """The work on one saved timeline."""
 
     settings: Mapping[str, Any]
-    cuts: tuple[float, ...] | None
     changes: TimelineChanges
     opening: Opening
 
@@ -165,8 +148,8 @@ class Resegmenter(Task):
 
     def _change(self, path: str) -> Timeline:
         settings, changes, timeline = dict(self.settings), self.changes, load_timeline(path)
-        if self.cuts is not None:
-            timeline = replace(timeline, cuts=self.cuts)
+        if changes.cuts is not None:
+            timeline = replace(timeline, cuts=changes.cuts)
             settings.setdefault("snap", True)
         if changes.labels is not None:
             labels = read_labels(changes.labels, timeline.labels)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidattn.config import ViewConfig
 from vidattn.config.run_options import BatchOptions
-from vidattn.data.plan import Sampling
 from vidattn.errors import UsageError
 from vidattn.inference import stream
 from vidattn.inference.arguments import BatchKeywords, Model, find_classifier
@@ -18,66 +16,21 @@ from vidattn.inference.batch.areas import name_area, run_areas
 from vidattn.inference.batch.events import BatchEvents, Note
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.options import ClassifyOptions
+from vidattn.inference.batch.outputs import OutputFiles, parse_formats
 from vidattn.inference.batch.results import RunKey
 from vidattn.inference.batch.runner import Deliver, Task
 from vidattn.inference.batch.table import keep_tables
 from vidattn.inference.blank import require_blank, stream_blank
 from vidattn.inference.events import Event, Finished
 from vidattn.inference.whole_video import describe_head, stream_whole_video
-from vidattn.inference.windowing import read_times
 from vidattn.models.classifier import Classifier
-from vidattn.models.device import Runtime
 from vidattn.timeline.pooling import Pool
 from vidattn.video import Limits, Prefetcher
 from vidattn.video.shared import SharedOpening
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it since Python 3.11
-
-HEAD = "head="
-"""Prefix of a pool that names a head over windows."""
-
-
-@dataclass(frozen=True)
-class ClassifyOptions:
-    """Options of a classification."""
-
-    frames: int | None = None
-    sampling: Sampling = "auto"
-    views: ViewConfig | None = None
-    pool: str | None = None
-    """Pooling of the views: mean, max or topN; or "head=RUN", a trained head over windows."""
-    blank: float | None = None
-    """The loss at which videos are blank (`vidattn.inference.blank`); None: not asked."""
-    start: float = 0.0
-    end: float | None = None
-    """Seconds; the region of the video that is covered."""
-    runtime: Runtime = Runtime()
-    rois: Mapping[str, str] = field(default_factory=dict)
-    """Areas of each picture that get results of their own, "X,Y,W,H" by name."""
-
-    def __post_init__(self) -> None:
-        read_times(self, "start", "end")
-        fixed = self.views or self.frames or self.sampling != "auto"
-        if self.head and fixed:
-            raise UsageError(
-                f"--pool {HEAD}RUN samples videos as that head was trained",
-                hint="leave out --views, --frames and --sampling",
-            )
-        if self.blank is not None and (fixed or self.pool):
-            raise UsageError(
-                "--blank looks at all windows of a video",
-                hint="leave out --views, --frames, --sampling and --pool",
-            )
-        if self.pool is not None and self.head is None:
-            Pool.parse(self.pool)
-
-    @property
-    def head(self) -> str | None:
-        """The name of the head over windows that pools them."""
-        named = self.pool is not None and self.pool.startswith(HEAD)
-        return self.pool.removeprefix(HEAD) if self.pool and named else None
 
 
 def classify_many(
@@ -101,7 +54,7 @@ def classify_many(
     """
     sources, batch, notes = as_paths(paths), BatchOptions(**keywords), list[str]()
     videos = find_videos(sources, notes.append, or_later=batch.watch)
-    files = OutputFiles.parse(formats, Path(out))
+    files = OutputFiles(parse_formats(formats), Path(out))
     job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)
     yield from map(Note, (*notes, *job.notes))
     classifier = find_classifier(classifier, options.frames)

@@ -23,6 +23,7 @@ MP4 = "mp4"
 """The format of annotated videos; all others are text."""
 TABLE, BUDGET, CAMTRAP = "table", "budget", "camtrap-dp"
 """The formats of one table for all inputs, of time budgets, and of a Camera Trap Data Package."""
+OTHERS = (MP4, TABLE, BUDGET, CAMTRAP)
 TABLE_SUFFIXES = (".csv", ".parquet")
 
 
@@ -30,12 +31,10 @@ TABLE_SUFFIXES = (".csv", ".parquet")
 class OutputFiles:
     """The files written for every input. Raises UsageError for options that contradict."""
 
-    formats: tuple[str, ...] = ("json",)
-    """Text formats, as `vidattn.output.WRITERS`."""
+    names: tuple[str, ...] = ("json",)
+    """Formats: those of `vidattn.output.WRITERS`, MP4, TABLE, BUDGET and CAMTRAP."""
     folder: Path | None = None
     """Output folder; None for the current one, where no list of failures is written."""
-    annotated: bool = False
-    """Whether the video is written with its labels drawn in."""
     excerpts: Path | None = None
     """Folder for excerpts, an mp4 of each segment."""
     excerpts_exact: bool = False
@@ -43,16 +42,13 @@ class OutputFiles:
     video: str | None = None
     """Path of the video, if not the one in the timeline."""
     table: Path | None = None
-    """File of one table for all inputs, csv or parquet."""
-    budget: Path | None = None
-    """File of the time budgets of all inputs, csv."""
+    """File of one table for all inputs, csv or parquet; None: table.csv if TABLE is named."""
     group_by: str | None = None
     """How time budgets group videos (`vidattn.inference.batch.groups`)."""
-    package: Path | None = None
-    """The datapackage.json of a Camera Trap Data Package."""
     deployments: Path | None = None
     taxa: Path | None = None
-    """Of the package: where its cameras were, and what labels mean (`vidattn.output.camtrap`)."""
+    """Of a camera trap package: where its cameras were, and what labels mean
+    (`vidattn.output.camtrap`)."""
 
     def __post_init__(self) -> None:
         if (self.package is None) != (self.deployments is None) or (self.taxa and not self.package):
@@ -70,6 +66,8 @@ class OutputFiles:
                 )
         if self.group_by is not None and self.budget is None:
             raise UsageError("--group-by groups time budgets", hint="add -f budget")
+        if self.table is None and TABLE in self.names:
+            object.__setattr__(self, "table", (self.folder or Path()) / "table.csv")
         if self.table is not None:
             _require_table(self.table)
         if self.excerpts_exact and self.excerpts is None:
@@ -77,43 +75,26 @@ class OutputFiles:
         if self.video is not None and not self.has_videos:
             raise UsageError("--video is for -f mp4 and --excerpts", hint="add one of them")
 
-    @classmethod
-    def parse(
-        cls,
-        formats: str | Iterable[str],
-        folder: Path | None = None,
-        *,
-        excerpts: Path | None = None,
-        excerpts_exact: bool = False,
-        video: str | None = None,
-        table: Path | None = None,
-        group_by: str | None = None,
-        deployments: Path | None = None,
-        taxa: Path | None = None,
-    ) -> OutputFiles:
-        """From formats: "json,srt,mp4" or a list of them; "" for none. Raises UsageError.
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The text formats, a file of each input."""
+        return tuple(name for name in self.names if name not in OTHERS)
 
-        table: by default table.csv in the folder, if it is among the formats.
-        """
-        from vidattn.output import WRITERS
+    @property
+    def annotated(self) -> bool:
+        """Whether the video is written with its labels drawn in."""
+        return MP4 in self.names
 
-        given = [formats] if isinstance(formats, str) else list(formats)
-        words = [word for text in given for word in str(text).split(",") if word]
-        names = tuple(dict.fromkeys(word.strip().lower() for word in words))
-        if not names and any(given):
-            raise UsageError(f"-f {formats!r}: names no format")
-        for name in names:
-            if name not in WRITERS and name not in (MP4, TABLE, BUDGET, CAMTRAP):
-                known = ", ".join((*WRITERS, MP4, TABLE, BUDGET, CAMTRAP))
-                raise UsageError(f"-f {name}: no such format", hint=f"there are {known}")
-        texts = tuple(name for name in names if name in WRITERS)
-        if table is None and TABLE in names:
-            table = (folder or Path()) / "table.csv"
-        budget = (folder or Path()) / "budget.csv" if BUDGET in names else None
-        package = (folder or Path()) / CAMTRAP / "datapackage.json" if CAMTRAP in names else None
-        videos = (MP4 in names, excerpts, excerpts_exact, video)
-        camtrap = (package, deployments, taxa)
-        return cls(texts, folder, *videos, table, budget, group_by, *camtrap)
+    @property
+    def budget(self) -> Path | None:
+        """File of the time budgets of all inputs."""
+        return (self.folder or Path()) / "budget.csv" if BUDGET in self.names else None
+
+    @property
+    def package(self) -> Path | None:
+        """The datapackage.json of a Camera Trap Data Package."""
+        place = (self.folder or Path()) / CAMTRAP / "datapackage.json"
+        return place if CAMTRAP in self.names else None
 
     @property
     def tables(self) -> tuple[Path, ...]:
@@ -148,6 +129,22 @@ class OutputFiles:
             require_writable(self.excerpts)
         for place in self.tables:
             require_writable(place.parent)
+
+
+def parse_formats(given: str | Iterable[str]) -> tuple[str, ...]:
+    """The names in "json,srt,mp4" or a list of them; "" has none. Raises UsageError."""
+    from vidattn.output import WRITERS
+
+    texts = [given] if isinstance(given, str) else list(given)
+    words = [word for text in texts for word in str(text).split(",") if word]
+    names = tuple(dict.fromkeys(word.strip().lower() for word in words))
+    if not names and any(texts):
+        raise UsageError(f"-f {given!r}: names no format")
+    for name in names:
+        if name not in WRITERS and name not in OTHERS:
+            known = ", ".join((*WRITERS, *OTHERS))
+            raise UsageError(f"-f {name}: no such format", hint=f"there are {known}")
+    return names
 
 
 def write_files(

@@ -34,7 +34,7 @@ from vidattn.io.text import count_noun
 from vidattn.video import Limits, Prefetcher
 
 if TYPE_CHECKING:
-    from vidattn.inference.batch.segment import SegmentOptions
+    from vidattn.inference.batch.options import SegmentOptions
     from vidattn.models.classifier import Classifier
 
     Load = Callable[[NoteTaker], Classifier]

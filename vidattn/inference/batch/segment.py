@@ -6,14 +6,14 @@ import os
 from array import array
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.config.run_options import BatchOptions
 from vidattn.data.embeddings import make_embeddings, save_embeddings
-from vidattn.errors import TRANSIENT, InputError, UsageError, VideoError
+from vidattn.errors import TRANSIENT, InputError, VideoError
 from vidattn.inference import stream
 from vidattn.inference.arguments import (
     BatchKeywords,
@@ -27,7 +27,8 @@ from vidattn.inference.batch.areas import name_area, run_areas
 from vidattn.inference.batch.events import STOPS, BatchEvent, BatchEvents, Note, ProgressStep
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
-from vidattn.inference.batch.outputs import OutputFiles
+from vidattn.inference.batch.options import SegmentOptions
+from vidattn.inference.batch.outputs import OutputFiles, parse_formats
 from vidattn.inference.batch.results import RunKey, load_timeline
 from vidattn.inference.batch.runner import Deliver, Task
 from vidattn.inference.batch.table import keep_tables
@@ -40,18 +41,15 @@ from vidattn.inference.events import (
     describe_model,
 )
 from vidattn.inference.explain import explain_longest
-from vidattn.inference.overlap import resolve_overlap
-from vidattn.inference.patch_shares import choose_method
 from vidattn.inference.score_log import ScoreLog
 from vidattn.inference.shot_detection import measure_changes
-from vidattn.inference.windowing import Windowing
-from vidattn.io.digest import sha256
 from vidattn.io.files import exists
 from vidattn.io.json import to_json_value
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Runtime
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.explanation import Explanation
+from vidattn.timeline.several import EVEN_ODDS
 from vidattn.timeline.shot_cuts import find_cuts
 from vidattn.timeline.values import INTERRUPTED
 from vidattn.types import Window
@@ -60,70 +58,6 @@ from vidattn.video.shared import SharedOpening
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it since Python 3.11
-
-EVEN_ODDS = 0.5
-"""The threshold `auto` of a model without its own: a label is likelier than all others together."""
-
-
-@dataclass(frozen=True)
-class SegmentOptions:
-    """Options of a segmentation, which can be sent to another machine."""
-
-    windowing: Windowing = Windowing()
-    decoding: Decoding = Decoding()
-    runtime: Runtime = Runtime()
-    cuts: tuple[float, ...] | None = None
-    """Shot cuts in seconds, for a single video; None searches for them if decoding snaps."""
-    resume: bool = False
-    """Whether an interrupted run is resumed; inputs that are finished are not done again."""
-    explain: bool = False
-    """Whether reports explain the longest segments."""
-    embeddings: bool = False
-    """Whether the embedding of each window is saved."""
-    auto_threshold: bool = False
-    """Whether the threshold is that of the model, or EVEN_ODDS."""
-    rois: Mapping[str, str] = field(default_factory=dict)
-    """Areas of each picture that get timelines of their own, "X,Y,W,H" by name."""
-
-    def __post_init__(self) -> None:
-        if self.cuts is not None and not self.decoding.snap:
-            object.__setattr__(self, "decoding", replace(self.decoding, snap=True))
-
-    def require_compatible(self, job: BatchJob) -> None:
-        """Raise UsageError for options that make no sense with the inputs or files of a job."""
-        formats, count = job.output.formats, len(job.names)
-        if self.explain and "html" not in formats:
-            raise UsageError("--explain is a part of the report: add -f html")
-        if self.resume and not formats:
-            raise UsageError("--resume resumes from files, and none are written: add -o DIR")
-        if self.cuts is not None and count != 1:
-            raise UsageError(
-                f"--cuts is about one video, and there are {count}", hint="name one input"
-            )
-
-    def resolve(self, classifier: Classifier) -> SegmentOptions:
-        """With the threshold of a model if that is asked for, or EVEN_ODDS if it has none. Raises
-        UsageError for a model that cannot be explained."""
-        if self.explain:
-            choose_method(classifier)
-        if not self.auto_threshold:
-            return self
-        threshold = EVEN_ODDS if classifier.threshold is None else classifier.threshold
-        if classifier.activation == "sigmoid" and classifier.threshold is None:
-            threshold = 0.0  # each label has its own
-        return replace(self, decoding=replace(self.decoding, threshold=threshold))
-
-    def score_settings(self, classifier: Classifier) -> dict[str, Any]:
-        """All that scores depend on, besides the model."""
-        cuts = self.cuts and sha256(str(self.cuts), 16)
-        return {
-            **resolve_overlap(self.windowing, classifier).to_dict(),
-            "reader": self.runtime.reader,
-            "precision": self.runtime.requested_precision(),
-            "cuts": cuts,
-            **({"compiled": True} if self.runtime.compile else {}),
-            **({"embeddings": True} if self.embeddings else {}),
-        }
 
 
 class SegmentKeywords(Keywords, BatchKeywords, total=False):
@@ -166,7 +100,7 @@ def segment_many(
     options = replace(options, windowing=windowing, decoding=decoding, runtime=runtime)
     folder, notes = None if excerpts is None else Path(excerpts), list[str]()
     videos = find_videos(sources, notes.append, or_later=batch.watch)
-    files = OutputFiles.parse(formats, Path(out), excerpts=folder)
+    files = OutputFiles(parse_formats(formats), Path(out), excerpts=folder)
     job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)
     classifier = find_classifier(classifier, options.windowing.frames)
     yield from map(Note, (*notes, *job.notes))

@@ -68,7 +68,8 @@ def write_missing_videos(
     annotated = output.annotated and not is_current_video(timeline, output.place(name, MP4))
     if annotated or excerpts is not None:
         exact = output.excerpts_exact and excerpts is not None
-        missing = replace(output, annotated=annotated, excerpts=excerpts, excerpts_exact=exact)
+        names = tuple(one for one in output.names if annotated or one != MP4)
+        missing = replace(output, names=names, excerpts=excerpts, excerpts_exact=exact)
         yield from write_videos(missing, timeline, name, opening)
 
 
