@@ -179,6 +179,19 @@ def test_an_unknown_name_suggests_close_ones() -> None:
     assert "vidattn models list" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("name", ["mymodel", "./my-modle", "runs/goood", "runs/good.safetensor"])
+def test_an_unknown_name_suggests_models_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("my-model/model.safetensors", "runs/good.safetensors"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+    expected = "runs/good.safetensors" if name.startswith("runs") else "my-model"
+    with pytest.raises(WeightsError, match=f"did you mean {expected}[?] "):
+        weights.load(name, offline=True)
+
+
 @pytest.mark.parametrize("missing", ["gone.safetensors", "no/where", "x.pth", Path("motion-huge")])
 def test_a_missing_file_is_named(missing: str | Path) -> None:
     with pytest.raises(WeightsError, match=str(missing)):

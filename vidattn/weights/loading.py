@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -80,9 +81,25 @@ def _load_named(
         if entry:
             return _load_entry(entry, offline, announce, progress)
         return _load_from_hub(text, offline)
-    if len(path.parts) > 1 or text.startswith(".") or path.suffix in FILES:
-        raise WeightsError(f"{text}: no such file", hint="vidattn models list")
-    return _load_entry(catalog.find_entry(text), offline, announce, progress)
+    if text in catalog.CATALOG:  # given as a Path
+        return _load_entry(catalog.CATALOG[text], offline, announce, progress)
+    a_path = len(path.parts) > 1 or text.startswith(".") or path.suffix in FILES
+    message = f"{text}: no such file" + " and no model of that name" * (not a_path)
+    raise WeightsError(message, hint=f"{_suggest_models(text)}vidattn models list")
+
+
+def _suggest_models(text: str) -> str:
+    """ "did you mean A or B? ", of similar names: of the catalog, and of files and folders beside a
+    path; empty without any."""
+    folder, known = Path(text).parent, {name: name for name in catalog.CATALOG}
+    for file in sorted(folder.iterdir()) if is_folder(folder) else ():
+        if file.suffix in FILES:
+            known |= {str(file): str(file), str(file.with_suffix("")): str(file)}
+        elif any(is_file(file / name) for name in ("model.safetensors", "config.json")):
+            known[str(file)] = str(file)
+    close = difflib.get_close_matches(text, known, n=4, cutoff=0.5)
+    names = list(dict.fromkeys(known[key] for key in close))[:3]
+    return f"did you mean {' or '.join(names)}? " if names else ""
 
 
 def read_training_recipe(name_or_path: str | Path) -> Recipe | None:
@@ -274,4 +291,5 @@ def _download_folder(hub_id: str, offline: bool) -> Path:
         return download.download_folder(hub_id, offline=offline)
     except download.UnavailableError as error:
         message = f"{hub_id}: no such file or folder; as a Hugging Face model: {error.message}"
-        raise download.UnavailableError(message, hint=error.hint) from error
+        hint = f"{_suggest_models(hub_id)}{error.hint or ''}" or None
+        raise download.UnavailableError(message, hint=hint) from error
