@@ -36,7 +36,7 @@ def test_skipped_inputs_and_known_failures_are_named(quick: Run, model: Path, vi
     listed = f"note: failures are listed in {Path('out', 'failures.jsonl')}"
     assert listed in first.stderr
     again = quick(*words, "--skip-existing", code=4)
-    assert "videos/a.mp4: is done" in again.stderr
+    assert "videos/a.mp4: done before" in again.stderr
     assert "videos/c.mp4: has failed before (E_NOT_VIDEO); --retry-failed" in again.stderr
     assert listed in again.stderr
     write_video(videos / "c.mp4", seconds=1)
@@ -79,7 +79,7 @@ def test_skipped_inputs_are_printed_like_the_others(quick: Run, model: Path, vid
     for row in documents[0]:
         row.pop("run", None)
     assert [row for row in documents[0] if "error" not in row] == documents[1]
-    assert "is done" in again.stderr
+    assert "done before" in again.stderr
 
 
 def test_exact_excerpts_replace_others(quick: Run, model: Path, videos: Path) -> None:

@@ -63,7 +63,7 @@ def test_int8_has_a_precision_check(quick: Run, video: Path, model: Path, tmp_pa
     assert document["settings"]["precision"] == "int8"
     assert document["model"]["int8"]["max_difference"] < 0.1
     again = quick(*words, "--precision", "int8", "--resume")
-    assert "is already complete" in again.stderr
+    assert "done before" in again.stderr
     other = quick(*words, "--resume", code=3)
     assert "precision was int8, is fp32" in other.stderr
 

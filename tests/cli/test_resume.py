@@ -197,8 +197,12 @@ def test_finished_videos_are_skipped(quick: Run, model: Path, tmp_path: Path) ->
     before = (tmp_path / "out" / "a.vidattn.json").read_bytes()
     words = ("segment", "a.mp4", "b.mp4", "-m", model, "-f", "json", "-o", "out", "--resume")
     done = quick(*words)
-    assert "a.mp4: is already complete" in done.stderr
-    assert "b.mp4: is already complete" not in done.stderr
+    assert "note: a.mp4: done before; wrote out/a.vidattn.json\n" in done.stderr
+    assert "note: wrote out/b.vidattn.json\n" in done.stderr
+    assert "b.mp4" in done.stdout
+    assert "a.mp4" not in done.stdout
+    documents = map(json.loads, quick(*words, "--json").stdout.splitlines())
+    assert [one["input"]["path"] for one in documents] == ["a.mp4", "b.mp4"]
     assert (tmp_path / "out" / "a.vidattn.json").read_bytes() == before
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "a.vidattn.json",
@@ -226,7 +230,14 @@ def test_an_interrupted_timeline_is_completed(
     with monkeypatch.context() as patch:
         patch.setattr(PlainProgress, "step", stop)
         patch.setattr("os._exit", sys.exit)
-        quick(*words, code=143)
+        done = quick(*words, code=143)
+        assert "note: the same command with --resume continues" in done.stderr
+        write_video(tmp_path / "other.mp4")
+        for more in ("--resume", "--skip-existing"):
+            done = quick(*words, "other.mp4", "-o", "two", more, code=143)
+            assert "note: the same command continues" in done.stderr
+            done = quick(*words, "other.mp4", "-o", "two", code=143)
+            assert "note: the same command with --skip-existing continues" in done.stderr
     part = json.loads((tmp_path / "walk.vidattn.json").read_text())
     assert part["coverage"]["reasons"] == ["E_INTERRUPTED"]
     assert (tmp_path / "walk.vidattn.log").exists()

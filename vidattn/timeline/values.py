@@ -58,7 +58,7 @@ class TimelineValues:
     blank: BlankVerdict | None = None
     """Whether anything happens at all, of a classification that asked for it."""
     run: Mapping[str, Any] = field(default_factory=dict)
-    """Times and memory of this run, which differ from those of the next."""
+    """Times and memory of this run, which differ from those of the next; none in files."""
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):  # numbers too large become inf, which is refused below

@@ -153,7 +153,7 @@ def test_the_command_line_names_areas(video: Path, model: Path, quick: Run, tmp_
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html", *names]
     assert "walk.up.vidattn.html" in (tmp_path / "out" / "index.html").read_text()
     again = quick(*words, *rois, "-f", "json,html", "--skip-existing")
-    assert again.stderr.count("is done") == 2
+    assert again.stderr.count("done before") == 2
 
 
 def test_a_model_looks_where_it_was_trained_to(

@@ -140,11 +140,11 @@ def test_the_command_line_joins_recordings(
     document = json.loads(saved.read_bytes())
     assert document["input"]["duration"] == 2.0
     assert document["segments"][-1]["end"] == 2.0
-    assert quick(*words, "--skip-existing").stderr.count("is done") == 2
+    assert quick(*words, "--skip-existing").stderr.count("done before") == 2
     with parts[1].open("ab") as file:
         file.write(b"\0" * 8)
     again = quick(*words, "--skip-existing", code=None).stderr
-    assert again.count("is done") == 1
+    assert again.count("done before") == 1
     assert "single files" in quick(*words, "--excerpts", "cuts", code=2).stderr
 
 

@@ -99,7 +99,7 @@ def test_a_folder_is_watched_until_a_signal(
     turns.acts = [lambda: None]
     (folder / "broken.mp4").unlink()
     again = quick(*words, "--settle", 0)
-    assert again.stderr.count("is done") == 2
+    assert again.stderr.count("done before") == 2
 
 
 def test_a_signal_during_a_video_keeps_its_windows(

@@ -70,10 +70,10 @@ def segment(
     job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
     wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)
-    printer = BatchPrinter(console, job, partial(print_timeline, console), as_json=output.json)
-    if ray.engine == "ray" and not dry_run:
-        return _run_on_ray(printer, load, wanted, limits, ray)
-    return (_print_estimates if dry_run else _run)(printer, load, wanted, limits)
+    show = partial(print_timeline, console)
+    printer = BatchPrinter(console, job, show, as_json=output.json, resume=options.resume)
+    run = partial(_run_on_ray, ray=ray) if ray.engine == "ray" else _run
+    return (_print_estimates if dry_run else run)(printer, load, wanted, limits)
 
 
 def _load_for(printer: BatchPrinter, load: Callable[..., Classifier], limits: Limits) -> Classifier:

@@ -148,7 +148,8 @@ def follow(console: Console, events: Iterator[Event]) -> Timeline:
 class BatchPrinter:
     """Prints the events of a batch run: results on stdout, everything else on stderr.
 
-    show: prints a timeline for people. as_json: prints documents instead.
+    show: prints a timeline for people. as_json: prints documents instead. resume: whether the
+    command resumes a run.
     """
 
     def __init__(
@@ -158,8 +159,9 @@ class BatchPrinter:
         show: Callable[[Timeline], None],
         *,
         as_json: bool,
+        resume: bool = False,
     ) -> None:
-        self.console, self.job = console, job
+        self.console, self.job, self._resume = console, job, resume
         self._show, self.as_json = show, as_json
         self._follower = ProgressFollower(console)
         self._path = ""
@@ -268,9 +270,10 @@ class BatchPrinter:
         left = total - self.done - self._counts["failed"] - 1
         if not stop.reader_gone:
             self.console.warn(f"stopped during {self._path}; {self.done} of {self._total} are done")
-            again = "--skip-existing" if self.job.several else "--resume" * self._has_windows
-            if again and self.job.output.formats:
-                self.console.note(f"the same command with {again} continues")
+            again = " with --skip-existing" if self.job.several else " with --resume"
+            again *= not (self._resume or self.job.skip_existing)
+            if (self.job.several or self._has_windows) and self.job.output.formats:
+                self.console.note(f"the same command{again} continues")
         elif left:
             self.console.warn(
                 f"standard output is closed; {left} inputs after {self._path} are not done"
@@ -330,14 +333,16 @@ class BatchPrinter:
                 self._finish(path, skipped=event.known)
 
     def _print_result(self, event: Written) -> None:
+        before = self._resume and event.before
         try:
             if self.as_json:
                 self._emit_json(event.timeline)
-            elif not self._silent:
+            elif not (self._silent or before):
                 self._show(event.timeline)
         finally:
             if event.files:
-                self.console.note("wrote " + ", ".join(map(str, event.files)))
+                done = f"{event.path}: done before; " * before
+                self.console.note(f"{done}wrote {', '.join(map(str, event.files))}")
 
     def _emit_json(self, timeline: Timeline) -> None:
         if self._silent:
@@ -346,7 +351,7 @@ class BatchPrinter:
         self.console.emit(timeline.to_json(indent=indent, run=bool(timeline.run)))
 
     def _print_skipped(self, event: Skipped) -> None:
-        self.console.note(f"{event.path}: is done")
+        self.console.note(f"{event.path}: done before")
         if self.as_json:
             self._emit_json(event.timeline)
         if reasons := dict.fromkeys(code for _, code in event.timeline.unreadable):

@@ -44,6 +44,11 @@ class Written:
     timeline: Timeline
     files: tuple[Path, ...]
 
+    @property
+    def before(self) -> bool:
+        """Whether the scores are those of an earlier run."""
+        return not self.timeline.run
+
 
 @dataclass(frozen=True)
 class Done:

@@ -206,7 +206,6 @@ class Segmenter(Task):
             started = next(events)
             assert isinstance(started, Started)
             if (saved := self._saved_timeline(path, started, log)) is not None:
-                yield Note(f"{started.source}: is already complete")
                 return Finished(saved)
             try:
                 yield started
