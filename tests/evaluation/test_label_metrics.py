@@ -9,6 +9,7 @@ from vidattn.evaluation.folds import fold_groups
 from vidattn.evaluation.label_metrics import (
     best_thresholds,
     f1_of_labels,
+    gain_interval,
     measure_labels,
     micro_f1,
     ranked_precision,
@@ -60,3 +61,18 @@ def test_folds_keep_groups_whole_and_share_the_labels_out() -> None:
 def test_few_groups_are_a_fold_each() -> None:
     groups = ["a", "b", "c", "a"]
     assert len(set(fold_groups(groups, np.eye(4, dtype=bool)).tolist())) == 3
+
+
+@pytest.mark.parametrize("count", [36, 300])
+def test_a_gain_is_as_sure_as_its_groups(count: int) -> None:
+    """A third of the samples is told by the one alone, then none."""
+    truth = np.eye(2, dtype=bool)[np.arange(count) % 2]
+    groups = [f"video {number}" for number in range(count)]
+    scores = truth.astype(float)
+    worse = np.where((np.arange(count) % 3 == 0)[:, None], ~truth, truth)
+    low, high = gain_interval("mean_class", (scores, truth), (scores, worse), truth, groups)
+    assert 0.1 < low < 1 / 3 < high < 0.6
+    same = gain_interval("mean_class", (scores, truth), (scores, truth), truth, groups)
+    assert same == (0, 3 / count)
+    alone = gain_interval("map", (scores, truth), (scores, truth), truth, ["a"] * count)
+    assert np.isnan(alone).all()

@@ -115,6 +115,10 @@ def test_the_command_prints_what_it_measured(
     assert done.stdout.startswith("12 samples, 2 classes, 3 groups; tiny, ")
     assert "  accuracy    100.0 %  100 to 100 %\n" in done.stdout
     assert "fewer than 10 samples" in done.stderr
+    assert "twice as many" not in done.stdout  # three groups say nothing about it
+    assert "shorter than" not in done.stderr
+    long = quick(*words, "--window", "2", "--group-by", "[0-9]+")
+    assert "warning: 12 samples shorter than the windows of 2 s" in long.stderr
     report = json.loads(quick(*words, "--json").stdout)
     assert report == json.loads(Path("own/teach.json").read_text()) | {"seconds": report["seconds"]}
 

@@ -37,6 +37,7 @@ MOST_WEIGHT = 10.0
 """Of a rare class, relative to the usual, where classes are balanced."""
 MAX_BALANCED = 4000
 """Groups up to which a split balances the classes; so many more are alike anyway."""
+GROUPS_HINT = "--group-by keeps videos of one recording or subject together"
 MAX_NAMED = 5
 """Items that an error or a note names."""
 

@@ -14,6 +14,7 @@ from vidattn.evaluation.folds import fold_groups
 from vidattn.evaluation.label_metrics import (
     LabelMetrics,
     best_thresholds,
+    gain_interval,
     measure_labels,
     ranked_precision,
 )
@@ -112,6 +113,11 @@ class Study:
             np.add.at(found, units[rows], apply_head(head, vectors[torch.from_numpy(rows)]))
         return found / np.bincount(units)[:, None]
 
+    @property
+    def metric(self) -> str:
+        """The name of the metric that `score` is about."""
+        return "map" if self.activation == "sigmoid" else "mean_class"
+
     def score(self, logits: Floats, truth: NDArray[np.bool_]) -> float:
         """How good logits [n, K] are: mean recall of the classes, or mean average precision; of
         equals, the likelier."""
@@ -143,6 +149,9 @@ class CrossValidation:
     folds: int
     half: LabelMetrics
     """Metrics of heads that learned from half of the samples."""
+    gain_interval: tuple[float, float]
+    """By how much those of all samples are better, with 95 %: in the metric that `Study.score`
+    is about."""
 
 
 def cross_validate(
@@ -173,6 +182,7 @@ def cross_validate(
         thresholds,
         len(np.unique(folds)),
         measure_labels(labels, *halves, truth, groups),
+        gain_interval(study.metric, decided, halves, truth, groups),
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vidattn.config import Activation
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.embedding_cache import EmbeddingCache
-from vidattn.data.labeled_dataset import LabeledDataset, name_first
+from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError, UsageError
@@ -27,6 +27,7 @@ from vidattn.evaluation.metrics import most_confused
 from vidattn.inference.embed import Embedder
 from vidattn.io.files import write_atomically
 from vidattn.io.json import dumps_pretty, to_json_value
+from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier, ModelCard, build_taught
 from vidattn.models.device import Runtime, is_small
 from vidattn.models.flow import FlowHistogram
@@ -52,6 +53,8 @@ from vidattn.weights.safetensors_file import save
 SCHEMA = "vidattn/taught/1"
 OVERLAP, MOST_OVERLAPPING = 0.5, 2000
 """Windows of up to so many samples overlap, for more examples."""
+MOST_SHORT = 0.25
+"""The share of samples that may be shorter than a window, as the default window has it."""
 CONFUSIONS = 10
 GAIN = 0.02
 """The least gain of twice as many examples that is told of a class."""
@@ -175,13 +178,24 @@ class Lesson:
         if len(groups) < 2:
             raise DataError(
                 f"{self.dataset.root}: all samples are of one group, so nothing can be measured",
-                hint="give samples of two recordings or more, or a column group",
+                hint="give samples of two recordings or more, a column group, or --group-by",
             )
         several = ", several labels at once" if study.activation == "sigmoid" else ""
         yield TeachNote(
             f"{len(np.unique(windows.samples))} samples of {len(counts)} classes in {len(groups)} "
             f"groups; {len(windows.samples)} windows of {span:g} s{several}"
         )
+        if not any(item.group for item in self.dataset.items):
+            yield TeachNote(f"each file is a group of its own; {GROUPS_HINT}")
+        longest = np.zeros(len(self.dataset.items))
+        np.maximum.at(longest, windows.samples, windows.spans[:, 1] - windows.spans[:, 0])
+        short = int((longest[np.unique(windows.samples)] < 0.9 * span).sum())
+        if short > MOST_SHORT * len(np.unique(windows.samples)):
+            yield TeachNote(
+                f"{count_noun(short, 'sample')} shorter than the windows of {span:g} s, which "
+                "segment will show in full; a shorter --window fits them",
+                warning=True,
+            )
 
     def _finish(
         self,
@@ -292,7 +306,8 @@ def _gains(verdict: CrossValidation) -> dict[str, Any]:
     order = np.argsort(-np.nan_to_num(each, nan=-1.0))
     rows = {verdict.metrics.labels[k]: round(float(each[k]), 4) for k in order if each[k] >= GAIN}
     total = verdict.metrics.values[name] - verdict.half.values[name]
-    return {"metric": name, "gain": round(float(total), 4), "f1_of": rows}
+    ends = [None if np.isnan(end) else round(float(end), 4) for end in verdict.gain_interval]
+    return {"metric": name, "gain": round(float(total), 4), "interval": ends, "f1_of": rows}
 
 
 def _confusions(

@@ -129,7 +129,7 @@ def _run(
                 while bar.done < event.done:
                     bar.step()
             elif isinstance(event, TeachNote):
-                console.note(event.text)
+                (console.warn if event.warning else console.note)(event.text)
             elif isinstance(event, Taught):
                 return event
     raise AssertionError("teaching ends with Taught")

@@ -8,6 +8,8 @@ from typing import Any
 from vidattn.cli.terminal.console import printable
 from vidattn.io.text import count_noun
 
+LITTLE = 2
+"""Percentage points of a gain that is not worth twice the samples."""
 MOST_CLASSES = 40
 PAIRS = 5
 LINES = {
@@ -69,14 +71,18 @@ def _blank_line(blank: Mapping[str, Any]) -> str:
 
 
 def _gain_lines(gains: Mapping[str, Any]) -> Iterator[str]:
-    points = 100 * gains["gain"]
-    if points < 1:
-        yield "  twice as many samples would bring little"
+    points, title = 100 * gains["gain"], LINES[gains["metric"]]
+    if None in gains["interval"]:
         return
-    title = LINES[gains["metric"]]
+    low, high = (round(100 * end) for end in gains["interval"])
+    if high < LITTLE:
+        yield f"  twice as many samples would bring little: at most {max(high, 0)} points ({title})"
+    if high < LITTLE or low <= 0:
+        return
     most = [f"{printable(label)} {100 * f1:.0f}" for label, f1 in list(gains["f1_of"].items())[:3]]
     named = f"; most, in F1: {', '.join(most)}" if most else ""
-    yield f"  twice as many samples would bring about {points:.0f} points ({title}){named}"
+    about = f"{points:.0f} points ({title}), {low} to {high} with 95 %"
+    yield f"  twice as many samples would bring about {about}{named}"
 
 
 def _percent(value: float | None) -> str:

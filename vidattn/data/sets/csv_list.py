@@ -19,6 +19,7 @@ from vidattn.config.labels import normalize_label
 from vidattn.data.annotations.annotation import GroundTruth, locate_video, read_text
 from vidattn.data.annotations.ground_truth import find_format
 from vidattn.data.labeled_dataset import (
+    GROUPS_HINT,
     VALIDATION_SHARE,
     LabeledDataset,
     ListedVideo,
@@ -250,6 +251,7 @@ def _assign_splits(
     together = cut or named
     chosen = split_groups(keys, labels) if together else split_validation(keys, labels)
     how = "in whole groups" if named else "in whole files" if cut else "by a hash of the file paths"
+    how += "" if named else f" ({GROUPS_HINT})"
     note = (
         f"{path}: no column split: about {VALIDATION_SHARE:.0%} of every class is for validation, "
         f"{how}: {count_noun(chosen.count(False), 'video')} to train, "

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_dataset import (
+    GROUPS_HINT,
     SPLITS,
     VALIDATION_SHARE,
     LabeledDataset,
@@ -110,7 +111,7 @@ def _split_classes(
     for (number, path), is_val in zip(rows, chosen, strict=True):
         (val if is_val else train).setdefault(names[number], []).append(path)
     counts = [sum(map(len, split.values())) for split in (train, val)]
-    how = f"in whole groups ({group_by})" if group_by else "by a hash of the file names"
+    how = f"in whole groups ({group_by})" if group_by else f"by a hash of names ({GROUPS_HINT})"
     note = (
         f"{root}: no folders train and val: {VALIDATION_SHARE:.0%} of every class is for "
         f"validation, {how}: {count_noun(counts[0], 'video')} to train, "
