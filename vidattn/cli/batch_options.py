@@ -30,37 +30,28 @@ Batch = Annotated[
         "Many inputs",
         {
             "skip_existing": option(
-                "--skip-existing",
                 "Skip inputs with a complete result of the same model and settings, and inputs "
-                "that failed before; resume unfinished ones.",
+                "that failed before; resume unfinished ones."
             ),
             "retry_failed": option(
-                "--retry-failed",
                 "Like --skip-existing, but retry inputs that failed or have gaps caused by a "
-                "decoder crash or timeout.",
+                "decoder crash or timeout."
             ),
             "shard": option(
-                "--shard",
-                "I/N",
-                "Process only shard I of N, counted from 0; shards are balanced by bytes.",
+                "I/N", "Process only shard I of N, counted from 0; shards are balanced by bytes."
             ),
             "start_time": START_TIME,
             "join": option(
-                "--join",
                 "Treat the files of one recording as one video: consecutive numbers in a folder, "
                 "such as GX010023 and GX020023 or street_0001 and street_0002, and times that "
-                "agree.",
+                "agree."
             ),
             "watch": option(
-                "--watch",
                 "Wait for new videos in the folders, each done when it has stopped growing, until "
-                "Ctrl-C; implies --skip-existing.",
+                "Ctrl-C; implies --skip-existing."
             ),
             "settle": option(
-                "--settle",
-                "SEC",
-                "A watched file is done when it has not grown for so long.",
-                min=0,
+                "SEC", "A watched file is done when it has not grown for so long.", min=0
             ),
         },
     ),
@@ -70,15 +61,11 @@ Ray = Annotated[
     Group(
         "Ray",
         {
-            "engine": option("--engine", "ray: run on a Ray cluster."),
+            "engine": option("ray: run on a Ray cluster."),
             "address": option(
-                "--address",
-                "HOST:PORT",
-                "Ray cluster to connect to, or auto. Default: start a local one.",
+                "HOST:PORT", "Ray cluster to connect to, or auto. Default: start a local one."
             ),
-            "actors": option(
-                "--actors", "N", "Workers on the cluster. Default: one per GPU or CPU.", min=1
-            ),
+            "actors": option("N", "Workers on the cluster. Default: one per GPU or CPU.", min=1),
         },
     ),
 ]

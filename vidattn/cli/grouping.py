@@ -21,7 +21,8 @@ from typer.models import OptionInfo
 
 
 class Group:
-    """A section of `--help`: options for fields of a dataclass, which supplies all defaults."""
+    """A section of `--help`: options for fields of a dataclass, which supplies all defaults. An
+    option without a name has that of its field: merge_gap is --merge-gap."""
 
     def __init__(self, title: str, options: Mapping[str, OptionInfo]) -> None:
         self.title, self.options = title, options
@@ -31,6 +32,8 @@ class Group:
         hints, known = get_type_hints(kind), {field.name: field for field in fields(kind)}
         for name, info in self.options.items():
             info = copy(info)
+            if not isinstance(info.default, str):
+                info.default = f"--{name.replace('_', '-')}"
             info.rich_help_panel = info.rich_help_panel or self.title
             yield _parameter(name, _default(known[name]), hints[name], info)
 
@@ -60,7 +63,8 @@ class Changes(Group):
 
 
 def option(*words: str, **settings: Any) -> OptionInfo:
-    """`option("--output", "-o", "DIR", "Output folder.")`; a flag or a choice has no metavar.
+    """`option("--output", "-o", "DIR", "Output folder.")`; a flag or a choice has no metavar, and
+    in a group an option needs no name.
 
     settings: those of `typer.Option`, such as min, parser and rich_help_panel.
     """

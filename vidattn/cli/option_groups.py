@@ -102,16 +102,13 @@ Top = Annotated[
 ]
 AREA = {
     "crop": option(
-        "--crop",
         "X,Y,W,H|FILE",
         "Part of the picture to look at, in pixels or as 10%,0%,50%,100%; or a csv, MegaDetector "
         "or YOLO json of boxes to follow. Default: as in training.",
         parser=area,
     ),
     "mask": option(
-        "--mask",
-        "X,Y,W,H",
-        "Blacken a part of the picture, such as a strip with the time. Repeatable.",
+        "X,Y,W,H", "Blacken a part of the picture, such as a strip with the time. Repeatable."
     ),
 }
 FRAME_STEP = option(
@@ -127,7 +124,7 @@ _MODEL = {
     ),
     "labels": LABELS,
     "frame_step": FRAME_STEP,
-    "offline": option("--offline", "Never use the network."),
+    "offline": option("Never use the network."),
     **AREA,
 }
 Model = Annotated[ModelOptions, Group("Model", _MODEL)]
@@ -137,20 +134,15 @@ UnchangedModel = Annotated[
 RUNTIME = {
     "device": DEVICE,
     "precision": option(
-        "--precision",
         "auto: bf16 where it is fast and agrees with fp32, else fp32. int8: CPU only, "
-        "after a precision check.",
+        "after a precision check."
     ),
-    "batch_size": option(
-        "--batch-size", "N", "Clips per forward pass. Default: the fastest for the model.", min=1
-    ),
+    "batch_size": option("N", "Clips per forward pass. Default: the fastest for the model.", min=1),
     "compile": option(
-        "--compile",
         "Run torch.compile first, which takes about a minute. Pays off on GPUs, or for small "
-        "models on hours of video.",
+        "models on hours of video."
     ),
     "reader": option(
-        "--reader",
         "READER",
         f"Video reader: {', '.join(READER_NAMES)}.",
         parser=reader,
@@ -162,8 +154,8 @@ DeviceWithoutCompile = Annotated[
     Runtime, Group("Model", {name: RUNTIME[name] for name in RUNTIME if name != "compile"})
 ]
 REGION = {
-    "start": option("--start", "TIME", "Start here (seconds or HH:MM:SS).", parser=as_seconds),
-    "end": option("--end", "TIME", "Stop here (seconds or HH:MM:SS).", parser=as_seconds),
+    "start": option("TIME", "Start here (seconds or HH:MM:SS).", parser=as_seconds),
+    "end": option("TIME", "Stop here (seconds or HH:MM:SS).", parser=as_seconds),
 }
 ExactDevice = Annotated[
     Runtime, Group("Model", {name: RUNTIME[name] for name in ("device", "batch_size", "reader")})
@@ -175,20 +167,14 @@ Windows = Annotated[
         "Windows",
         {
             "frames": FRAMES,
-            "window": option("--window", "SEC", "Length of a window. Default: as in training."),
-            "stride": option(
-                "--stride",
-                "SEC",
-                "Distance between window starts; excludes --overlap.",
-            ),
+            "window": option("SEC", "Length of a window. Default: as in training."),
+            "stride": option("SEC", "Distance between window starts; excludes --overlap."),
             "overlap": option(
-                "--overlap",
                 "FRACTION",
                 "Overlap between consecutive windows. Default: 0.75 where the model costs little "
                 "beside decoding, else 0.",
             ),
             "skip_static": option(
-                "--skip-static",
                 "LEVEL",
                 "Reuse the previous scores while the picture changes by at most LEVEL (0-255, mean "
                 "per frame).",
@@ -198,20 +184,17 @@ Windows = Annotated[
     ),
 ]
 _DECODING = {
-    "smooth": option("--smooth", "Temporal smoothing; auto: the likeliest labels of all windows."),
-    "kernel": option("--kernel", "N", "Windows per median or mean; odd."),
+    "smooth": option("Temporal smoothing; auto: the likeliest labels of all windows."),
+    "kernel": option("N", "Windows per median or mean; odd."),
     "switch_cost": option(
-        "--switch-cost",
         "NATS",
         "Cost of a label change, the higher, the fewer "
         "segments. Default: learned by auto, 2 for viterbi.",
     ),
-    "threshold": option("--threshold", "P", "Background below this probability."),
-    "leave": option(
-        "--leave", "P", "Once a segment has reached the threshold, end it below this score."
-    ),
-    "merge_gap": option("--merge-gap", "SEC", "Merge segments of the same label up to SEC apart."),
-    "min_duration": option("--min-duration", "SEC", "Shortest segment to keep."),
+    "threshold": option("P", "Background below this probability."),
+    "leave": option("P", "Once a segment has reached the threshold, end it below this score."),
+    "merge_gap": option("SEC", "Merge segments of the same label up to SEC apart."),
+    "min_duration": option("SEC", "Shortest segment to keep."),
 }
 PostProcessing = Annotated[
     Decoding,
@@ -220,7 +203,6 @@ PostProcessing = Annotated[
         {
             **_DECODING,
             "threshold": option(
-                "--threshold",
                 "P|auto",
                 "Background below this probability. auto: the threshold that `compare "
                 "--fit-threshold` stored in the model, or 0.5.",
@@ -244,12 +226,11 @@ CUTS = option(
     rich_help_panel="Post-processing",
 )
 VIEWS = {
-    "frames": option("--frames", "N", "Frames to sample in all, rounded to whole clips.", min=1),
-    "views": option("--views", "SxT", "Spatial crops (1 or 3) x clips, such as 3x1.", parser=views),
+    "frames": option("N", "Frames to sample in all, rounded to whole clips.", min=1),
+    "views": option("SxT", "Spatial crops (1 or 3) x clips, such as 3x1.", parser=views),
     "sampling": option(
-        "--sampling",
         "uniform: frames spread over the video. dense: clips at the trained frame step. "
-        "auto: as in training.",
+        "auto: as in training."
     ),
 }
 Video = Annotated[
@@ -257,21 +238,12 @@ Video = Annotated[
     Group(
         "Video",
         {
-            "max_pixels": option(
-                "--max-pixels", "N", "Refuse videos whose frames exceed N pixels.", min=1
-            ),
+            "max_pixels": option("N", "Refuse videos whose frames exceed N pixels.", min=1),
             "stream": option(
-                "--stream",
-                "N",
-                "Video stream to read, by its number in ffprobe. Default: the best one.",
-                min=0,
+                "N", "Video stream to read, by its number in ffprobe. Default: the best one.", min=0
             ),
-            "any_codec": option(
-                "--any-codec", "Also decode uncommon codecs; only for videos you trust."
-            ),
-            "sandbox": option(
-                "--sandbox", "require: refuse to decode where a layer of the sandbox is missing."
-            ),
+            "any_codec": option("Also decode uncommon codecs; only for videos you trust."),
+            "sandbox": option("require: refuse to decode where a layer of the sandbox is missing."),
         },
     ),
 ]
@@ -285,34 +257,30 @@ _OUTPUT = {
         "them as a Camera Trap Data Package. Repeatable.",
     ),
     "table": option(
-        "--table",
         "FILE",
         "One table for all inputs, .csv or .parquet: a row per segment, or per classified video.",
     ),
     "deployments": option(
-        "--deployments",
         "FILE",
         "For camtrap-dp: a csv of deploymentID, latitude, longitude, deploymentStart, "
         "deploymentEnd; "
         "an id is the name of a folder of videos.",
     ),
     "taxa": option(
-        "--taxa",
         "FILE",
         "For camtrap-dp: what labels mean, a csv of label, observationType, scientificName, "
         "behavior.",
     ),
     "output": OUTPUT_FOLDER,
-    "json": option("--json", "Print one JSON document, or for several inputs one per line."),
+    "json": option("Print one JSON document, or for several inputs one per line."),
 }
 _EXCERPTS = {
-    "excerpts": option("--excerpts", "DIR", "Cut each segment out of the video into a file here."),
+    "excerpts": option("DIR", "Cut each segment out of the video into a file here."),
     "group_by": option(
-        "--group-by",
         "folder|roi|PATTERN|LIST.csv:COLUMN",
         "Group time budgets by folder, area (--roi), a pattern in paths, or a column of a list.",
     ),
-    "excerpts_exact": option("--excerpts-exact", "Re-encode excerpts for frame-accurate cuts."),
+    "excerpts_exact": option("Re-encode excerpts for frame-accurate cuts."),
 }
 Output = Annotated[OutputOptions, Group("Output", _OUTPUT)]
 OutputWithExcerpts = Annotated[OutputOptions, Group("Output", {**_OUTPUT, **_EXCERPTS})]

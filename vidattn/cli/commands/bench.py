@@ -43,16 +43,14 @@ BENCH = {
         "parameters and operations of every model in the paper.",
     ),
     "frames": groups.FRAMES,
-    "rounds": option("--rounds", "N", "Number of runs; the median is reported.", min=1),
-    "run": option("--run", "With --model all: also measure each model."),
-    "train": option(
-        "--train", "Time the phases of a training step, with the options of `vidattn train`."
-    ),
+    "rounds": option("N", "Number of runs; the median is reported.", min=1),
+    "run": option("With --model all: also measure each model."),
+    "train": option("Time the phases of a training step, with the options of `vidattn train`."),
 }
 TRAINING = {name: RECIPE[name] for name in ("dataset", "data_root", "settings")}
 RUNTIME = {
     **{name: groups.RUNTIME[name] for name in ("device", "precision", "compile")},
-    "batch_size": option("--batch-size", "N", "Clips per forward pass. Default: 1.", min=1),
+    "batch_size": option("N", "Clips per forward pass. Default: 1.", min=1),
 }
 
 

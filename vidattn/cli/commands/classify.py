@@ -24,13 +24,11 @@ if TYPE_CHECKING:
 VIEWS = {
     **groups.VIEWS,
     "pool": option(
-        "--pool",
         "HOW",
         "How to combine views into one prediction: mean, max, topN such as top5, or head=RUN, "
         "a temporal head of `vidattn train --task temporal-head`.",
     ),
     "blank": option(
-        "--blank",
         "LOSS",
         "Say whether anything happens at all, losing at most this share of the videos in which "
         "it does, such as 5%; for taught models with a class called blank.",

@@ -76,24 +76,20 @@ class Comparison:
 
 
 TRUTH = {
-    "split": option("--split", "NAME", "Only this subset of the ground truth."),
-    "background": option(
-        "--background", "LABEL", "Ground-truth label to treat as background. Repeatable."
-    ),
-    "truth_fps": option("--truth-fps", "R", "Frames per second of frame labels.", min=0.01),
+    "split": option("NAME", "Only this subset of the ground truth."),
+    "background": option("LABEL", "Ground-truth label to treat as background. Repeatable."),
+    "truth_fps": option("R", "Frames per second of frame labels.", min=0.01),
 }
 COMPARISON = {
-    "differences": option("--differences", "List where predictions differ, instead of metrics."),
+    "differences": option("List where predictions differ, instead of metrics."),
     "expect": option(
-        "--expect",
         "NAME=P+-T",
         "Exit with code 7 if a metric is off: frame_accuracy, edit, f1@10, map, map@0.5 ... "
         "(percent). Repeatable.",
     ),
     "fit_threshold": option(
-        "--fit-threshold",
         "Find the threshold with the best F1@50; -o saves it in the model, for "
-        "`segment --threshold auto`.",
+        "`segment --threshold auto`."
     ),
     "output": option(
         "--output", "-o", "FILE", "File for the model with its threshold (.safetensors)."

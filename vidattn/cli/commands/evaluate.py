@@ -80,15 +80,12 @@ class EvalResults:
 
 DATASET = {
     "dataset": option(
-        "--dataset",
-        "NAME|DIR",
-        "Known dataset, folder or list. Default: the model's training dataset.",
+        "NAME|DIR", "Known dataset, folder or list. Default: the model's training dataset."
     ),
     "data_root": groups.DATA_ROOT,
     "group_by": groups.GROUP_BY,
-    "samples": option("--samples", "N", "Samples of the dataset motion.", min=1),
+    "samples": option("N", "Samples of the dataset motion.", min=1),
     "workers": option(
-        "--workers",
         "N",
         f"Processes that prefetch videos. Default: up to {DEFAULT_WORKERS} with a GPU, else none.",
         min=0,
@@ -97,37 +94,29 @@ DATASET = {
 VIEWS = {
     **groups.VIEWS,
     "views": option(
-        "--views",
         "SxT",
         "Spatial crops (1 or 3) x clips. Default: those of its recipe or published score, or 3x1.",
         parser=parsers.views,
     ),
     "sampling": option(
-        "--sampling",
         "uniform: frames spread over the video. dense: clips at the trained frame step. "
-        "auto: as in training. official: the paper's protocol, frame for frame.",
+        "auto: as in training. official: the paper's protocol, frame for frame."
     ),
 }
 RESULTS = {
     "expect": option(
-        "--expect",
         "NAME=P+-T",
         "Exit with code 7 if a metric is off: top1, top5, mean_class, ece (percent), nll, "
         "brier. Repeatable.",
     ),
-    "dump": option("--dump", "FILE", "Save all predictions to an .npz or .jsonl file."),
-    "from_dump": option("--from-dump", "FILE", "Recompute metrics from saved predictions."),
-    "confusion": option(
-        "--confusion", "FILE", "Write the confusion matrix as CSV, or as a page (.html)."
-    ),
+    "dump": option("FILE", "Save all predictions to an .npz or .jsonl file."),
+    "from_dump": option("FILE", "Recompute metrics from saved predictions."),
+    "confusion": option("FILE", "Write the confusion matrix as CSV, or as a page (.html)."),
     "mistakes": option(
-        "--mistakes",
         "DIR",
         "Write DIR/index.html: each video that is wrong, with picture, second, label and score.",
     ),
-    "fit_temperature": option(
-        "--fit-temperature", "Fit a calibration temperature; -o saves the calibrated model."
-    ),
+    "fit_temperature": option("Fit a calibration temperature; -o saves the calibrated model."),
     "output": option("--output", "-o", "FILE", "File for the calibrated model (.safetensors)."),
 }
 

@@ -62,25 +62,23 @@ class ExplainOutput:
 
 EXPLAIN = {
     "at": option(
-        "--at",
         "TIME",
         "Explain the window around this moment (seconds or HH:MM:SS). Default: the window with "
         "the highest score.",
         parser=as_seconds,
     ),
-    "label": option("--label", "NAME", "Explain this label. Default: the highest-scoring one."),
+    "label": option("NAME", "Explain this label. Default: the highest-scoring one."),
     "method": option(
-        "--method",
         "relevance: attention weighted by its gradient, or gradcam, the feature maps of a "
         "convolutional network by theirs. rollout: attention alone, for any label. occlusion: "
-        "covers each patch in turn; slow, for every model.",
+        "covers each patch in turn; slow, for every model."
     ),
     "frames": groups.FRAMES,
 }
 OUTPUT = {
     "output": groups.OUTPUT_FOLDER,
-    "mp4": option("--mp4", "Also write the window as a video with its heatmap."),
-    "json": option("--json", "Print one JSON document."),
+    "mp4": option("Also write the window as a video with its heatmap."),
+    "json": option("Print one JSON document."),
 }
 
 

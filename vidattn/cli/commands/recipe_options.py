@@ -126,35 +126,26 @@ RECIPE = {
     "model": option(
         "--model", "-m", "RECIPE", "Recipe to train with: small, small-stam, timesformer-k400, ..."
     ),
-    "recipe": option("--recipe", "FILE.json", "Recipe file, such as recipe.json of a run."),
+    "recipe": option("FILE.json", "Recipe file, such as recipe.json of a run."),
     "init": option(
-        "--init",
         "WEIGHTS",
         "Start from these weights; a video model also sets shape and clips. Default: those of "
         "the recipe; none: random values.",
     ),
     "task": option(
-        "--task",
         "clips: a model of clips. temporal-head: a classifier of whole videos, from a list of "
-        "files that `segment --embeddings` wrote.",
+        "files that `segment --embeddings` wrote."
     ),
-    "epochs": option(
-        "--epochs", "N", "Passes through the dataset. Default: those of the recipe.", min=1
-    ),
+    "epochs": option("N", "Passes through the dataset. Default: those of the recipe.", min=1),
     "batch_size": option(
-        "--batch-size",
         "N|auto",
         "Clips per step, over all processes; scales the learning rate. auto: that of the recipe, "
         "in the largest parts that fit into memory.",
     ),
-    "trainable": option(
-        "--trainable",
-        "Which parameters to train: all, the head, or temporal layers and head.",
-    ),
-    "balance": option("--balance", "Let rare classes weigh more in the loss."),
-    "frames": option("--frames", "N", "Frames per clip. Default: those of the recipe.", min=1),
+    "trainable": option("Which parameters to train: all, the head, or temporal layers and head."),
+    "balance": option("Let rare classes weigh more in the loss."),
+    "frames": option("N", "Frames per clip. Default: those of the recipe.", min=1),
     "window": option(
-        "--window",
         "SEC",
         "Length of the windows to learn, anywhere in each clip; `segment` then shows such windows. "
         "Default: chosen from the durations of the clips; published datasets: as published.",
@@ -162,14 +153,11 @@ RECIPE = {
         max=3600,
     ),
     "attention": option(
-        "--attention",
-        "SCHEME",
-        "Attention scheme: divided, joint, space, time, local-global or axial.",
+        "SCHEME", "Attention scheme: divided, joint, space, time, local-global or axial."
     ),
     "precision": option(
-        "--precision",
         "Precision of matrix products; parameters stay in fp32. Default: that of the recipe, "
-        "usually fp32.",
+        "usually fp32."
     ),
     **groups.AREA,
     "settings": groups.SETTINGS,

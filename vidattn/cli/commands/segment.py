@@ -24,15 +24,12 @@ if TYPE_CHECKING:
 
 MORE = {
     "cuts": groups.CUTS,
-    "explain": option(
-        "--explain", "Explain the longest segments in the report (see `vidattn explain`)."
-    ),
+    "explain": option("Explain the longest segments in the report (see `vidattn explain`)."),
     "embeddings": option(
-        "--embeddings",
         "Also save the embedding of each window: <stem>.vidattn.npz, for `train --task "
-        "temporal-head`.",
+        "temporal-head`."
     ),
-    "resume": option("--resume", "Resume an interrupted run.", rich_help_panel="Many inputs"),
+    "resume": option("Resume an interrupted run.", rich_help_panel="Many inputs"),
 }
 
 

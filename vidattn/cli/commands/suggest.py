@@ -55,12 +55,10 @@ class SuggestOptions:
 SUGGEST = {
     "count": option("--count", "-n", "N", "Windows to suggest.", min=1),
     "labeled": option(
-        "--labeled",
-        "LABELS",
-        "Spans that have labels already: they are left out, and rare labels come first.",
+        "LABELS", "Spans that have labels already: they are left out, and rare labels come first."
     ),
-    "overlap": option("--overlap", "FRACTION", "Overlap between consecutive windows."),
-    "seed": option("--seed", "N", "Seed of the random draws."),
+    "overlap": option("FRACTION", "Overlap between consecutive windows."),
+    "seed": option("N", "Seed of the random draws."),
     "formats": option(
         "--format",
         "-f",

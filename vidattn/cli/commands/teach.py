@@ -27,34 +27,27 @@ MOST_DOUBTS = 10
 """Doubts of the labels that are printed; the report has all."""
 TEACHING = {
     "window": option(
-        "--window",
         "SEC",
         "Length of a window. Default: chosen from the durations of the samples.",
         min=0.01,
         max=3600,
     ),
     "zoom": option(
-        "--zoom",
         "Let the backbone see the part of the frame that moves. auto: try both, where that costs "
-        "little.",
+        "little."
     ),
-    "flow": option(
-        "--flow",
-        "Learn from optical flow instead of the backbone's embeddings. auto: try both.",
-    ),
+    "flow": option("Learn from optical flow instead of the backbone's embeddings. auto: try both."),
     "labels_at_once": option(
-        "--labels-at-once",
-        "Whether one label holds at a time or several may; auto: as in LABELS.",
+        "Whether one label holds at a time or several may; auto: as in LABELS."
     ),
-    "balance": option("--balance", "Let rare labels weigh more."),
+    "balance": option("Let rare labels weigh more."),
     "group_by": option(
-        "--group-by",
         "COLUMN|PATTERN",
         "What samples have in common that must not be split: a column of the list, such as "
         "subject, or a pattern in file paths. Default: the column group, or the file.",
         show_default=False,
     ),
-    "seed": option("--seed", "N", "Seed of the random draws."),
+    "seed": option("N", "Seed of the random draws."),
 }
 _MODEL = {
     "model": option(
@@ -65,7 +58,7 @@ _MODEL = {
         "Default: the best one of the catalog that is in the cache; else the bundled motion-tiny.",
     ),
     "frame_step": groups.FRAME_STEP,
-    "offline": option("--offline", "Never use the network."),
+    "offline": option("Never use the network."),
     **groups.AREA,
 }
 

@@ -52,21 +52,18 @@ class TimelineChanges:
 CHANGES = {
     "cuts": groups.CUTS,
     "pool": option(
-        "--pool",
         "HOW",
         "Print one prediction for the whole file: mean, max, or topN such as top5.",
         parser=lambda text: Pool.parse(str(text)),
     ),
     "labels": groups.LABELS,
     "start_timecode": option(
-        "--start-timecode",
         "TC",
         "Timecode of the first frame in editors: 01:00:00:00, or 01:00:00;00 for drop-frame.",
         rich_help_panel="Output",
     ),
     "start_time": groups.START_TIME,
     "video": option(
-        "--video",
         "VIDEO",
         "Path of the video, for -f mp4 and --excerpts, if it has moved.",
         rich_help_panel="Output",

@@ -35,27 +35,24 @@ class RunPlace:
 
 
 PLACE = {
-    "run_dir": option("--run-dir", "DIR", "Run folder. Default: runs/<dataset>."),
-    "resume": option("--resume", "Resume the run in --run-dir."),
-    "tensorboard": option("--tensorboard", "Also write curves for TensorBoard."),
+    "run_dir": option("DIR", "Run folder. Default: runs/<dataset>."),
+    "resume": option("Resume the run in --run-dir."),
+    "tensorboard": option("Also write curves for TensorBoard."),
     "device": groups.DEVICE,
 }
 CHECKPOINTS = {
     "save_every": option(
-        "--save-every",
         "STEPS",
         "Checkpoint interval, in steps. Default: ten minutes, and after every epoch.",
         min=0,
         show_default=False,
     ),
-    "keep": option("--keep", "N", "Number of checkpoints to keep.", min=1),
+    "keep": option("N", "Number of checkpoints to keep.", min=1),
     "strategy": option(
-        "--strategy",
         "ddp: each process holds the model. fsdp: each process holds a shard of it.",
         rich_help_panel="Processes",
     ),
     "timeout": option(
-        "--timeout",
         "SEC",
         "How long processes wait for one another before one counts as hung.",
         min=1,
