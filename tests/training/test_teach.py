@@ -14,9 +14,10 @@ import vidattn
 from tests.helpers import Run, encode_video
 from tests.weights.networks import save_network
 from vidattn.config.run_options import TeachOptions
-from vidattn.errors import DataError, UsageError
+from vidattn.errors import DataError, UsageError, VideoError
 from vidattn.inference import embed
 from vidattn.models.classifier import Classifier
+from vidattn.models.flow import FlowHistogram
 from vidattn.training import heads, taught_data
 from vidattn.types import Item
 from vidattn.video import Prefetcher
@@ -54,6 +55,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _cached(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("VIDATTN_CACHE", str(cache))
     monkeypatch.setattr(heads, "EPOCHS", 2)
+
+
+def test_a_sample_that_one_view_cannot_read_counts_in_none(
+    folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_once(self: embed.Embedder, item: Item) -> embed.WindowEmbeddings:
+        if isinstance(self.classifier.model.backbone, FlowHistogram) and "3.mp4" in item.path:
+            raise VideoError(f"{item.path}: stuck", code="E_TIMEOUT")
+        return whole(self, item)
+
+    whole = embed.Embedder.embed
+    monkeypatch.setattr(embed.Embedder, "embed", fail_once)
+    with pytest.warns(UserWarning, match="left out: .*3.mp4: stuck"):
+        taught = vidattn.teach(folder / "labels.csv", None, str(model))
+    assert (taught.report["samples"], len(taught.failures)) == (11, 1)
 
 
 def test_a_taught_model_is_a_model_like_any_other(

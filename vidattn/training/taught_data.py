@@ -54,6 +54,12 @@ class LabeledWindows:
     vectors: torch.Tensor
     """float32 [N, P x G x D]"""
 
+    def of_samples(self, samples: NDArray[np.int64]) -> LabeledWindows:
+        """The windows of these samples."""
+        kept = np.isin(self.samples, samples)
+        rows = self.samples[kept], self.spans[kept], self.truth[kept]
+        return LabeledWindows(*rows, self.vectors[torch.from_numpy(kept)])
+
 
 @dataclass(frozen=True)
 class FailedSample:

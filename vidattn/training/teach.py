@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,13 +115,12 @@ class Lesson:
         for place, (name, shown) in enumerate(designs.items()):
             few = len(self.dataset.items) <= MOST_OVERLAPPING
             embedder = make(shown, Windowing(overlap=OVERLAP if few else 0.0))
-            self.failures.clear()
             for event in embed_samples(embedder, self.dataset):
                 if isinstance(event, int):
                     count = len(self.dataset.items)
                     yield TeachProgress(place * count + event, count * len(designs))
                 elif isinstance(event, FailedSample):
-                    self.failures.append(event)
+                    self.failures += [event] * (event not in self.failures)
                 else:
                     views[name] = shown, event
         cache.store.trim()
@@ -129,6 +128,9 @@ class Lesson:
         if not views:
             reason = self.failures[0].message if self.failures else None
             raise DataError(f"{self.dataset.root}: no video can be read", hint=reason)
+        # A sample counts where all views have it: their metrics are compared.
+        common = reduce(np.intersect1d, (windows.samples for _, windows in views.values()))
+        views = {name: (shown, own.of_samples(common)) for name, (shown, own) in views.items()}
         seen = next(iter(views.values()))[1]
         study = self._study(views)
         yield from self._describe(study, seen, span)
