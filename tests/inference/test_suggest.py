@@ -16,6 +16,7 @@ from vidattn.inference.suggest import (
     Scanned,
     choose_windows,
     cluster,
+    describe_choice,
     measure_doubt,
     measure_rarity,
     suggest_windows,
@@ -30,6 +31,16 @@ def test_doubt_is_the_closeness_of_the_two_likeliest_or_to_a_threshold() -> None
     several = replace(one, activation="sigmoid", thresholds=(0.5, 0.8, 0.5))
     scores = np.array([[1.0, 0.8, 0.0], [0.25, 0.0, 1.0], [0.0, 0.0, 0.0]])
     assert measure_doubt(scores, several) == pytest.approx([1.0, 0.5, 0.0])
+
+
+def test_a_window_says_why_it_was_chosen() -> None:
+    one = tiny_classifier()
+    first, second, _ = one.labels
+    scores = np.array([0.45, 0.41, 0.14])
+    assert describe_choice(scores, one) == f"{first} or {second}, 4 points apart"
+    assert describe_choice(scores, one, {first: 1}).endswith(f"; {first} has 1 example")
+    several = replace(one, activation="sigmoid", thresholds=(0.9, 0.5, 0.5))
+    assert describe_choice(scores, several) == f"{second} is near its threshold, 50 %"
 
 
 def test_windows_of_rare_labels_weigh_more() -> None:

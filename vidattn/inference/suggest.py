@@ -15,15 +15,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidattn.data.frames import item_window
+from vidattn.data.sampling import frame_at
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.embed import Embedder
+from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
+from vidattn.output.video.heatmap import encode_image
 from vidattn.types import Item, Window
+from vidattn.video import Opening, open_video
 
 CANDIDATES = 3
 """Windows that are looked at for each one that is chosen: those of the highest priority."""
 ROUNDS = 25
 """Most rounds of clustering."""
+PICTURES, HEIGHT = 3, 96
+"""Frames in the picture of a window, and pixels of their shorter side."""
 Floats = NDArray[np.float64]
 
 
@@ -41,6 +48,8 @@ class Suggestion:
     """From 0, sure, to 1."""
     scores: tuple[float, ...]
     """Of all labels."""
+    why: str = ""
+    """What makes it useful, in words."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ def suggest_windows(
             float(scores[i, best[i]]),
             float(unsure[i]),
             tuple(scores[i].tolist()),
+            describe_choice(scores[i], classifier, known),
         )
         for i in chosen.tolist()
     )
@@ -131,6 +141,40 @@ def measure_doubt(scores: Floats, classifier: Classifier) -> Floats:
         return np.asarray(1 - scores[:, 0])
     second, first = np.sort(scores, axis=1)[:, -2:].T
     return np.asarray(1 - (first - second))
+
+
+def describe_choice(
+    scores: Floats, classifier: Classifier, known: Mapping[str, int] | None = None
+) -> str:
+    """What makes a window with such scores, [K], useful. known: as of `suggest_windows`."""
+    labels = classifier.labels
+    first, *rest = np.argsort(-scores, kind="stable").tolist()
+    if classifier.activation == "sigmoid":
+        limits = np.array(classifier.thresholds or [0.5] * len(labels))
+        first = int(np.abs(scores - limits).argmin())
+        text = f"{labels[first]} is near its threshold, {100 * limits[first]:.0f} %"
+    elif rest:
+        apart = 100 * (scores[first] - scores[rest[0]])
+        text = f"{labels[first]} or {labels[rest[0]]}, {apart:.0f} points apart"
+    else:
+        text = f"{labels[first]} is unsure"
+    rare = f"; {labels[first]} has {count_noun((known or {}).get(labels[first], 0), 'example')}"
+    return text + rare * bool(known)
+
+
+def draw_window(path: str, window: Window, opening: Opening = open_video) -> bytes:
+    """PICTURES frames of a window side by side, as a JPEG; empty if they do not decode.
+
+    window: seconds from the start of the file.
+    """
+    try:
+        with opening(path, short_side=HEIGHT) as video:
+            region = item_window(video, Item(path, 0, window))
+            moments = region.start + (np.arange(PICTURES) + 0.5) / PICTURES * region.duration
+            frames = video.read(frame_at(video.times, moments).tolist())
+            return encode_image(np.concatenate(list(frames), axis=1), ".jpg")
+    except VideoError:
+        return b""
 
 
 def measure_rarity(scores: Floats, counts: NDArray[np.int64]) -> Floats:

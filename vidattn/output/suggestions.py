@@ -45,6 +45,10 @@ class SuggestedWindow(Protocol):
     def scores(self) -> tuple[float, ...]:
         """Of all labels."""
 
+    @property
+    def why(self) -> str:
+        """What makes it useful, in words."""
+
 
 def suggestions_csv(found: Sequence[SuggestedWindow], folder: Path) -> bytes:
     """A row for each window, the most useful first, with an empty cell for its label.
@@ -53,7 +57,7 @@ def suggestions_csv(found: Sequence[SuggestedWindow], folder: Path) -> bytes:
     """
     rows = [
         (
-            escape_cell(_path_from(folder, one.path)),
+            escape_cell(path_from(folder, one.path)),
             f"{one.window.start:.3f}",
             f"{one.window.stop:.3f}",
             "",
@@ -66,7 +70,7 @@ def suggestions_csv(found: Sequence[SuggestedWindow], folder: Path) -> bytes:
     return csv_lines([COLUMNS, *rows])
 
 
-def _path_from(folder: Path, path: str) -> str:
+def path_from(folder: Path, path: str) -> str:
     """A path from a folder; an absolute one stays."""
     if Path(path).is_absolute():
         return path

@@ -36,7 +36,7 @@ class SuggestOptions:
     labeled: Path | None = None
     overlap: float = 0.0
     seed: int = 0
-    formats: str = "csv"
+    formats: str = "csv,html"
     output: Path = Path()
 
     def __post_init__(self) -> None:
@@ -63,8 +63,9 @@ SUGGEST = {
         "--format",
         "-f",
         "F,F...",
-        "csv: suggestions.csv, whose column label is to be filled in. html, labelstudio, eaf: a "
-        "file per video with the guesses of the model, to correct.",
+        "csv: suggestions.csv, whose column label is to be filled in. html: suggestions.html, with "
+        "a picture of each window and keys for its label. labelstudio, eaf: a file per video with "
+        "the guesses of the model, to correct.",
         rich_help_panel="Output",
     ),
     "output": option("--output", "-o", "DIR", "Output folder."),
@@ -88,7 +89,7 @@ def suggest(
     paths = [one.path for one in find_existing(inputs, console.note)]
     classifier = load_model(console, model)
     found, failed = _scan(console, paths, classifier, options, runtime, limits)
-    for place in _write(found, classifier, options):
+    for place in _write(found, classifier, options, limits):
         console.note(f"wrote {place}")
     console.note(f"{count_noun(len(found), 'window')} to label")
     return ExitCode.INCOMPLETE if failed else ExitCode.DONE
@@ -137,7 +138,7 @@ def _spans_of(truth: GroundTruth, path: str) -> list[Window]:
 
 
 def _write(
-    found: Sequence[Suggestion], classifier: Classifier, options: SuggestOptions
+    found: Sequence[Suggestion], classifier: Classifier, options: SuggestOptions, limits: Limits
 ) -> list[Path]:
     """Write the files of all formats."""
     from vidattn.inference.batch.inputs import VideoInput, name_results
@@ -149,11 +150,28 @@ def _write(
     if "csv" in options.names:
         place = options.output / "suggestions.csv"
         places.append(write_atomically(place, suggestions_csv(found, options.output)))
+    if "html" in options.names:
+        place = options.output / "suggestions.html"
+        places.append(write_atomically(place, _draw_page(found, classifier, place.parent, limits)))
     videos = list(dict.fromkeys(one.path for one in found))
     names: Mapping[str, str] = name_results([VideoInput(path) for path in videos])
-    files = OutputFiles(tuple(n for n in options.names if n != "csv"), options.output)
+    files = OutputFiles(tuple(n for n in options.names if n not in ("csv", "html")), options.output)
     for path in videos if files.formats else ():
         own = [one for one in found if one.path == path]
         timeline = suggestions_timeline(path, own, classifier.labels)
         places += write_files(timeline, files.files(f"{names[path]}.suggested"))
     return places
+
+
+def _draw_page(
+    found: Sequence[Suggestion], classifier: Classifier, folder: Path, limits: Limits
+) -> bytes:
+    from vidattn.inference.suggest import draw_window
+    from vidattn.output.report.suggestions import suggestions_page
+    from vidattn.video import Prefetcher
+
+    with Prefetcher(limits) as opening:
+        pictures = {i: draw_window(o.path, o.window, opening) for i, o in enumerate(found)}
+    several = classifier.activation == "sigmoid"
+    page = suggestions_page(found, classifier.labels, folder, pictures, several=several)
+    return page.encode("utf-8", "backslashreplace")

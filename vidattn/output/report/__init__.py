@@ -18,7 +18,13 @@ from urllib.parse import quote
 
 from vidattn.io.digest import sha256
 from vidattn.io.json import dumps
-from vidattn.output.report.assets import UNSEEN, load_template, read_asset, reveal, security_policy
+from vidattn.output.report.assets import (
+    escape_data,
+    load_template,
+    read_asset,
+    reveal,
+    security_policy,
+)
 from vidattn.output.report.explanation import describe_explanation
 from vidattn.output.report.scores import pack_scores
 from vidattn.output.text import (
@@ -66,7 +72,7 @@ def html(
     data["digest"] = _digest(packed, timeline.source)
     coverage = describe_coverage(timeline) + _describe_failures(document["coverage"]["reasons"])
     return load_template("report.html.j2").render(
-        data=Markup(_escape_data(dumps(data))),
+        data=Markup(escape_data(dumps(data))),
         script=Markup(script),
         style=Markup(style),
         policy=security_policy(script, style),
@@ -124,11 +130,6 @@ def _page_data(
 def _digest(packed: Mapping[str, Any], source: str) -> str:
     """Stands for the scores of a video, under which a browser keeps corrections of its labels."""
     return sha256(PurePath(source).name + dumps(packed), 32)
-
-
-def _escape_data(text: str) -> str:
-    """JSON in which nothing ends a script element, starts a comment or reorders text."""
-    return re.sub(f"[<>&]|{UNSEEN}", lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def _video_facts(timeline: Timeline) -> list[str]:

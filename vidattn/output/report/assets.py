@@ -22,6 +22,11 @@ def reveal(text: str) -> str:
     return re.sub(UNSEEN, "\ufffd", text)
 
 
+def escape_data(text: str) -> str:
+    """JSON in which nothing ends a script element, starts a comment or reorders text."""
+    return re.sub(f"[<>&]|{UNSEEN}", lambda m: f"\\u{ord(m[0]):04x}", text)
+
+
 def security_policy(script: str, style: str) -> str:
     """A content security policy that runs this script, applies this style and loads no more."""
     return (

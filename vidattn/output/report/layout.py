@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from vidattn.output.report.assets import load_template, read_asset, reveal, security_policy
+from vidattn.io.json import dumps
+from vidattn.output.report.assets import (
+    escape_data,
+    load_template,
+    read_asset,
+    reveal,
+    security_policy,
+)
 
 NUMBER = r"[-+]?[\d.,:]+(e[-+]\d+)?( %| s)?"
 """Pattern of right-aligned cells."""
@@ -52,11 +60,21 @@ class Section:
     """Of a table under `head`; the first column is text."""
 
 
-def render_page(title: str, facts: Sequence[str], sections: Sequence[Section]) -> str:
-    """A self-contained HTML page; the same values give the same text."""
+def render_page(
+    title: str,
+    facts: Sequence[str],
+    sections: Sequence[Section],
+    *,
+    scripts: Sequence[str] = ("theme.js",),
+    data: Mapping[str, Any] | None = None,
+) -> str:
+    """A self-contained HTML page; the same values give the same text.
+
+    scripts: those that it runs, in order. data: JSON values for them, in the element `data`.
+    """
     from markupsafe import Markup
 
-    script, style = read_asset("theme.js"), read_asset("base.css", "layout.css")
+    script, style = read_asset(*scripts), read_asset("base.css", "layout.css")
     return load_template("layout.html.j2").render(
         script=Markup(script),
         style=Markup(style),
@@ -64,6 +82,7 @@ def render_page(title: str, facts: Sequence[str], sections: Sequence[Section]) -
         title=reveal(title),
         facts=[reveal(fact) for fact in facts],
         sections=sections,
+        data=Markup(escape_data(dumps(data))) if data else None,
         drawing=Markup,
         kind=lambda cell: type(cell).__name__,
         is_number=lambda cell: isinstance(cell, str) and re.fullmatch(NUMBER, cell),

@@ -8,9 +8,9 @@ const Save = (() => {
     return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   }
 
-  /** Rows of path, start, end, label, score. */
+  /** Rows of path, start, end, label, score; a row may name a path of its own. */
   function csv(path, rows) {
-    const lines = rows.map((s) => [cell(path), s.start.toFixed(3), s.stop.toFixed(3), cell(s.name), s.score?.toFixed(5) ?? ""].join(","));
+    const lines = rows.map((s) => [cell(s.path ?? path), s.start.toFixed(3), s.stop.toFixed(3), cell(s.name), s.score?.toFixed(5) ?? ""].join(","));
     return ["path,start,end,label,score", ...lines].join("\n") + "\n";
   }
 

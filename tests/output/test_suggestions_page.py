@@ -1,0 +1,99 @@
+"""The page of windows to label next: keys and fields in a browser, and the table that it saves."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import write_video
+from tests.output.chromium import FOUND, Page
+from tests.output.test_report_editing import keys, with_split
+from vidattn.data.sets.csv_list import open_table
+from vidattn.inference.suggest import Suggestion, draw_window
+from vidattn.output.report.suggestions import suggestions_page
+from vidattn.types import Window
+
+EVIL = '</script><img src=x onerror="window.hacked=1">'
+LABELS = ("walk", "run", EVIL)
+
+
+def write_page(folder: Path, *, several: bool = False) -> Path:
+    """Three windows of a video in a folder beside the page."""
+    video = write_video(folder / "videos" / "park; 1.mp4", seconds=3)
+    found = [
+        Suggestion(str(video), Window(i, i + 1), "walk", 0.5, 0.9, (0.5, 0.4, 0.1), "walk or run")
+        for i in range(3)
+    ]
+    pictures = {0: draw_window(str(video), Window(0, 1))}
+    assert pictures[0].startswith(b"\xff\xd8")
+    place = folder / "out" / "suggestions.html"
+    place.parent.mkdir()
+    text = suggestions_page(found, LABELS, place.parent, pictures, several=several)
+    place.write_text(text)
+    return place
+
+
+def test_a_page_shows_each_window_with_its_scores_and_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = write_page(Path()).read_text()
+    assert "windows of 1 s" in text
+    assert text.count("data:image/jpeg;base64,") == 1
+    assert text.count("no picture") == 2
+    assert 'href="../videos/park%3B%201.mp4#t=1.00,2.00"' in text
+    assert "walk 50 %, run 40 %" in text
+    assert text.count("walk or run") == 3
+    assert EVIL not in text
+
+
+def test_a_window_that_does_not_decode_has_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    assert draw_window(str(tmp_path / "a.mp4"), Window(0, 1)) == b""
+
+
+@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
+def test_keys_label_the_windows_and_the_saved_table_is_training_data(
+    page: Page, tmp_path: Path
+) -> None:
+    place = write_page(tmp_path)
+    page.open(place)
+    keys(page, "2", "s", "w", "i", "m")
+    page.press("Enter")
+    keys(page, "1")
+    values = "[...document.querySelectorAll('td input')].map((f) => f.value)"
+    assert page.ask(values) == ["run", "swim", "walk"]
+    assert page.ask("document.querySelector('[role=status]').innerText") == "3 of 3 labeled"
+    page.press("Delete")
+    assert page.ask(values) == ["run", "swim", ""]
+    page.open(place)
+    assert page.ask(values) == ["run", "swim", ""]  # the draft
+    page.save_to(place.parent)
+    page.click("#save")
+    table = page.downloaded(place.parent / "suggestions.labels.csv")
+    assert [row["label"] for row in csv.DictReader(table.read_text().splitlines())] == [
+        "run",
+        "swim",
+    ]
+    first, second = open_table(with_split(table), "train").items
+    assert Path(first.path).samefile(tmp_path / "videos" / "park; 1.mp4")
+    assert (first.window, second.window) == (Window(0, 1), Window(1, 2))
+    assert page.ask("window.hacked") is None
+    assert page.complaints() == []
+    page.ask("localStorage.clear()")
+
+
+@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
+def test_labels_that_may_hold_at_once_are_put_together_and_taken_back(
+    page: Page, tmp_path: Path
+) -> None:
+    page.open(write_page(tmp_path, several=True))
+    keys(page, "1", "2")
+    page.press("ArrowDown")
+    keys(page, "2", "1", "2")
+    values = "[...document.querySelectorAll('td input')].map((f) => f.value)"
+    assert page.ask(values) == ["walk;run", "walk", ""]
+    assert page.complaints() == []
+    page.ask("localStorage.clear()")
