@@ -78,7 +78,7 @@ def part_of(name: str, module: nn.Module) -> str | None:
         return None
     if name.endswith("proj"):
         return "projection"
-    return "qkv" if ".qkv." in name or name.endswith(".q") else "MLP"
+    return "qkv" if name.endswith((".qkv", ".q")) else "MLP"
 
 
 def multiply_adds(module: nn.Module, given: Tensor, out: Tensor) -> int:

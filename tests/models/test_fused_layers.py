@@ -9,7 +9,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidattn.models.fused import can_pack
-from vidattn.models.fused_layers import SHORT, FrozenLinear, OneQuery, attend_rows, attend_tubes
+from vidattn.models.fused_layers import (
+    LOG2_E,
+    SHORT,
+    FrozenLinear,
+    OneQuery,
+    attend_rows,
+    attend_tubes,
+)
 from vidattn.models.timesformer import SelfAttention
 
 HEADS, WIDTH = 2, 16
@@ -33,14 +40,24 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 def test_rows_and_tubes_are_attention_along_either_axis(
     dtype: torch.dtype, tokens: int, scale: float
 ) -> None:
-    qkv = torch.randn(7, tokens, 3 * WIDTH).to(dtype).chunk(3, -1)  # three views of one tensor
-    expected = attend(*(x.float() for x in qkv), scale)
+    qkv = torch.randn(7, tokens, 3 * WIDTH).to(dtype)
+    expected = attend(*qkv.float().chunk(3, -1), scale)
     tolerance = 1e-5 if dtype == torch.float32 else 0.05
-    rows = attend_rows(*qkv, HEADS, scale)
-    tubes = attend_tubes(*(x.transpose(0, 1) for x in qkv), HEADS, scale).transpose(0, 1)
+    rows = attend_rows(qkv, HEADS, scale * LOG2_E)
+    tubes = attend_tubes(qkv.transpose(0, 1), HEADS, scale * LOG2_E).transpose(0, 1)
     for found in (rows, tubes):
         assert found.dtype == dtype
         torch.testing.assert_close(found.float(), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_scores_may_lie_beyond_the_exponents_of_numbers(sign: int) -> None:
+    keys = 20 * torch.eye(SHORT + 1) if sign > 0 else torch.full((SHORT + 1, SHORT + 1), 20.0)
+    values = torch.randn(SHORT + 1, SHORT + 1)
+    qkv = torch.cat([sign * keys, keys, values], 1)[None].bfloat16()
+    expected = values if sign > 0 else values.mean(0, keepdim=True).expand_as(values)
+    found = attend_rows(qkv, 1, LOG2_E)[0].float()  # of scores of 400, or all of -6,800
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("pack", [False, *([True] if can_pack() else [])])

@@ -3,7 +3,7 @@
 Exact savings, made once from the final weights (`TimeSformer` and `Stam` stay the reference):
 
 - tokens are one tensor [T, B, 1 + P, D], frame by frame, each frame with a copy of the class token:
-  attention within frames and within tubes needs no copies (`fused_layers`);
+  attention within frames and within tubes takes them as they lie (`fused_layers`);
 - GELU and residual sums are part of linear layers, and the projection of an attention step and the
   linear layer after it become one;
 - in the last block, where the patches are not used afterwards, only the class token is computed;
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from vidattn.config import StamConfig
 from vidattn.models.fused_layers import (
+    LOG2_E,
     FrozenLinear,
     OneQuery,
     attend_rows,
@@ -51,7 +52,7 @@ clip took 1.27 times as long at width 64 and 1.21 times at width 256)."""
 TIME = SCHEMES["divided"][0]
 Grid = tuple[int, int]
 """Rows and columns of patches in a frame."""
-Attend = Callable[[Tensor, Tensor, Tensor, int, float], Tensor]
+Attend = Callable[[Tensor, int, float], Tensor]
 
 
 def fuse(
@@ -64,12 +65,19 @@ def fuse(
     oneDNN packs the weights; by default where that is faster. `model` stays as it is; weights that
     need no change are shared, and later changes to `model` do not count.
     """
+    keep_freed_memory()
     if not isinstance(model, TimeSformer | Stam):
         return model
     if pack is None:
         on_cpu = model.cls.device.type == "cpu"
         pack = on_cpu and model.config.width >= MIN_PACKED_WIDTH and is_packing_faster()
     return FusedModel(model, dtype, pack)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed blocks of up to 32 MB for the next ones, as it does once one of that
+    size was freed: getting each from the system anew, page by page, took 5 % of a clip's time."""
+    torch.empty(31 << 20, dtype=torch.uint8, device="cpu")
 
 
 def can_pack() -> bool:
@@ -256,14 +264,11 @@ class FusedStep(nn.Module):
     def __init__(self, step: _Step, kinds: _Kinds) -> None:
         super().__init__()
         self.spec, self.heads, self.norm = step.spec, step.heads, kinds.norm(step.norm)
-        self.scale = (step.qkv.in_features // step.heads) ** -0.5
-        layers = [step.qkv]
+        self.scale = LOG2_E * (step.qkv.in_features // step.heads) ** -0.5
+        qkv = step.qkv
         if kinds.pack or kinds.int8:
-            layers, self.scale = _split_projection(step.qkv, self.scale), 1.0
-        if kinds.int8:  # rounds its input, better once
-            weight, bias = (torch.cat([getattr(x, n) for x in layers]) for n in ("weight", "bias"))
-            layers = [make_linear(weight, bias)]
-        self.qkv = nn.ModuleList(map(kinds.linear, layers))
+            qkv, self.scale = _scale_queries(qkv, self.scale), 1.0
+        self.qkv = kinds.linear(qkv)
         self.proj = kinds.linear(step.proj)
 
     def forward(self, given: Tensor, x: Tensor, grid: Grid) -> Tensor:
@@ -300,18 +305,15 @@ class FusedStep(nn.Module):
         return y
 
     def _attend(self, x: Tensor, attend: Attend, add: Tensor | None) -> Tensor:
-        normed = self.norm(x)
-        parts = [layer(normed) for layer in self.qkv]
-        q, k, v = parts if len(parts) == 3 else parts[0].chunk(3, -1)
-        y: Tensor = self.proj(attend(q, k, v, self.heads, self.scale), add=add)
+        y: Tensor = self.proj(attend(self.qkv(self.norm(x)), self.heads, self.scale), add=add)
         return y
 
 
-def _split_projection(qkv: nn.Linear, scale: float) -> list[nn.Linear]:
-    """Layers for queries times `scale`, keys and values: three outputs that need no copies."""
-    weights, biases = list(qkv.weight.chunk(3)), list(qkv.bias.chunk(3))
-    weights[0], biases[0] = weights[0] * scale, biases[0] * scale
-    return [make_linear(weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+def _scale_queries(qkv: nn.Linear, scale: float) -> nn.Linear:
+    """The same layer with queries times `scale`."""
+    factors = torch.ones_like(qkv.bias)
+    factors[: len(factors) // 3] = scale
+    return make_linear(qkv.weight * factors[:, None], qkv.bias * factors)
 
 
 class LastBlock(nn.Module):

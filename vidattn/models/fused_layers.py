@@ -7,18 +7,25 @@ linear layers left them.
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+LOG2_E = 1 / math.log(2)
+"""Scores times this are exponents of two, which take a quarter of the time of powers of e."""
 SHORT = 16
-"""Tokens up to which the scores of attention in bfloat16 lie with the keys outermost: torch's
-softmax over a few numbers that lie side by side takes 14 times as long."""
+"""Tokens up to which scores in bfloat16 lie with the keys outermost: sums over a few numbers that
+lie side by side are slow."""
 LONG = 2048
 """Tokens from which scores take too much memory to be written out."""
-SCORES = 1 << 19
-"""Scores that are computed at once: as many as stay in the cache of a core, 1 MB in bfloat16."""
+SCORES = 1 << 21
+"""Scores for each thread that are computed at once, 4 MB."""
+SAFE = 2.0**60
+"""Sums of powers up to this, and down to its inverse, are as exact as if the largest were 1."""
 
 
 class FrozenLinear(nn.Module):
@@ -63,46 +70,54 @@ def make_linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     return linear
 
 
-def attend_rows(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
-    """Attention within rows: q, k, v [R, N, D]. scale: of the scores. Returns [R, N, D]."""
-    if _is_written_out(q, q.shape[1]):
-        q, k, v = (rearrange(x, "r n (k d) -> (r k) n d", k=heads).contiguous() for x in (q, k, v))
-        return rearrange(_attend(q, k, v, scale), "(r k) n d -> r n (k d)", k=heads)
-    q, k, v = (rearrange(x, "r n (k d) -> r k n d", k=heads) for x in (q, k, v))
-    return rearrange(F.scaled_dot_product_attention(q, k, v, scale=scale), "r k n d -> r n (k d)")
+def attend_rows(qkv: Tensor, heads: int, scale: float) -> Tensor:
+    """Attention within rows: queries, keys and values [R, N, 3 D]. scale: makes scores exponents of
+    two, see LOG2_E. Returns [R, N, D]."""
+    parts = rearrange(qkv, "r n (three k d) -> three r k n d", three=3, k=heads)
+    return rearrange(_attend(parts, scale), "r k n d -> r n (k d)")
 
 
-def attend_tubes(q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
-    """Attention within columns: q, k, v [N, R, D], N tokens that meet. Returns [N, R, D]."""
-    if _is_written_out(q, len(q)):
-        q, k, v = (rearrange(x, "n r (k d) -> (r k) n d", k=heads).contiguous() for x in (q, k, v))
-        return rearrange(_attend(q, k, v, scale), "(r k) n d -> n r (k d)", k=heads)
-    q, k, v = (rearrange(x, "n r (k d) -> r k n d", k=heads) for x in (q, k, v))
-    return rearrange(F.scaled_dot_product_attention(q, k, v, scale=scale), "r k n d -> n r (k d)")
+def attend_tubes(qkv: Tensor, heads: int, scale: float) -> Tensor:
+    """Attention within columns: qkv [N, R, 3 D], N tokens that meet. Returns [N, R, D]."""
+    parts = rearrange(qkv, "n r (three k d) -> three r k n d", three=3, k=heads)
+    return rearrange(_attend(parts, scale), "r k n d -> n r (k d)")
 
 
-def _is_written_out(q: Tensor, tokens: int) -> bool:
-    """Whether attention is two batched products with a softmax in between: in bfloat16 on a CPU
-    that takes 0.4 to 0.7 of the time of the fused kernel, in float32 1.1 to 2 times as long."""
-    return q.dtype == torch.bfloat16 and q.device.type == "cpu" and tokens < LONG
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """Attention [S, N, d] of S independent groups of tokens, written out."""
-    q = q if scale == 1 else q * scale
-    count, tokens, _ = q.shape
-    if tokens <= SHORT:
-        scores = q.new_empty(tokens, count, tokens)  # [keys, S, queries]
-        torch.bmm(k, q.transpose(1, 2), out=scores.transpose(0, 1))
-        return torch.bmm(torch.softmax(scores, 0, out=scores).permute(1, 2, 0), v)
-    size = max(1, SCORES // tokens**2)
-    scores, y = q.new_empty(min(size, count), tokens, tokens), torch.empty_like(q)
-    for first in range(0, count, size):
-        part = slice(first, first + size)
-        some = scores[: min(size, count - first)]
-        torch.bmm(q[part], k[part].transpose(1, 2), out=some)
-        torch.bmm(torch.softmax(some, 2, out=some), v[part], out=y[part])
+def _attend(qkv: Tensor, scale: float) -> Tensor:
+    """Attention [R, heads, N, d] of qkv [3, R, heads, N, d]; written out, part by part, in bfloat16
+    on a CPU, where that takes a third of the time of the fused kernel (in float32 more)."""
+    _, rows, heads, tokens, _ = qkv.shape
+    if qkv.dtype != torch.bfloat16 or qkv.device.type != "cpu" or tokens >= LONG:
+        return F.scaled_dot_product_attention(*qkv, scale=scale / LOG2_E)
+    y, attend = torch.empty_like(qkv[0]), _attend_few if tokens <= SHORT else _attend_many
+    groups = max(1, SCORES * torch.get_num_threads() // tokens**2)
+    step = -(-groups // heads), min(groups, heads)
+    for i, j in itertools.product(range(0, rows, step[0]), range(0, heads, step[1])):
+        q, k, v = qkv[:, i : i + step[0], j : j + step[1]].contiguous().flatten(1, 2)
+        part = y[i : i + step[0], j : j + step[1]]
+        part.copy_(attend(q if scale == 1 else q * scale, k, v).view_as(part))
     return y
+
+
+def _attend_few(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention [S, N, d] of S independent groups of few tokens."""
+    count, tokens, _ = q.shape
+    scores = q.new_empty(tokens, count, tokens)  # [keys, S, queries]
+    torch.bmm(k, q.transpose(1, 2), out=scores.transpose(0, 1))
+    weights = torch.softmax(scores.div_(LOG2_E), 0, out=scores)
+    return torch.bmm(weights.permute(1, 2, 0), v)
+
+
+def _attend_many(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention [S, N, d] of S independent groups of tokens. Weights are divided by their sum after
+    the product, and no largest score is subtracted first: where that matters, all is done anew."""
+    weights = torch.bmm(q, k.transpose(1, 2)).exp2_()
+    total = weights.sum(2, keepdim=True)
+    least, most = total.aminmax()
+    if least > 1 / SAFE and most < SAFE:
+        return torch.bmm(weights, v).div_(total)
+    scores = torch.bmm(q, k.transpose(1, 2)).div_(LOG2_E)
+    return torch.bmm(torch.softmax(scores, 2, out=scores), v)
 
 
 class OneQuery(nn.Module):
