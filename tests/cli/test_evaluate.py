@@ -104,7 +104,7 @@ def test_a_temperature_belongs_to_the_model_it_fits(quick: Run, clips: Path, mod
     [
         (("--expect", "top5=100", "--expect", "top1=50+-50"), 4, "not counted"),
         (("--expect", "top5=100", "--expect", "top1=1,nll=0"), 7, "expected nll=0, measured"),
-        (("--expect", "map=1"), 2, "no metric 'map'"),
+        (("--expect", "map=1"), 2, "map=1: no metric of one label a video"),
         (("--expect", "top2=1"), 2, "did you mean"),
         (("-o", "x.safetensors"), 2, "give both"),
         (("--fit-temperature", "-o", "x.bin"), 2, ".safetensors"),

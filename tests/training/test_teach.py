@@ -211,6 +211,16 @@ def test_several_labels_make_a_sigmoid_model_with_a_threshold_each(
     assert [row["samples"] for row in several["per_class"]] == [6, 7, 6]
     assert "  macro F1 " in done.stdout
     assert "ece" not in done.stdout
+    assert "top1" not in json.loads(again.stdout)
+    dumped = ("eval", "--from-dump", "p.npz")
+    quick(*dumped, "--expect", "map=90+-10,macro_f1=50+-50")
+    assert "expected map=1" in quick(*dumped, "--expect", "map=1", code=7).stderr
+    for wrong in (("--expect", "top1=90"), ("--confusion", "c.csv"), ("--mistakes", "m")):
+        assert "labels" in quick(*dumped, *wrong, code=2).stderr
+        assert not Path(wrong[1], "index.html").exists()
+    (tmp_path / "eval.json").write_text(again.stdout)
+    card = quick("models", "card", tmp_path / "own.safetensors", "--metrics", "eval.json").stdout
+    assert "| mAP |" in card
     assert (
         "may hold at once"
         in quick("eval", "--from-dump", "p.npz", "--fit-temperature", code=2).stderr

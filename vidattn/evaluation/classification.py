@@ -107,18 +107,23 @@ def measure(
 
 
 def measure_predictions(predictions: Predictions) -> dict[str, Any]:
-    """All metrics of predictions, and what they are about, as JSON values.
+    """All metrics of predictions, and what they are about, as JSON values: those of one label a
+    sample, or, where a sample may have several, those of each label as "several".
 
     The same to the digit for a dump of the predictions. Raises DataError when there are none.
     """
-    plain = measure(predictions.logits, predictions.labels, predictions.temperature).to_dict(
-        predictions.classes
-    )
-    about = dict(predictions.about)
+    about, counted = dict(predictions.about), len(predictions.labels)
     if several := about.pop("several", None):
-        plain["several"] = _measure_several(predictions, several)
+        plain: dict[str, Any] = {
+            "temperature": predictions.temperature,
+            "labels": list(predictions.classes),
+            "several": _measure_several(predictions, several),
+        }
+    else:
+        metrics_of = measure(predictions.logits, predictions.labels, predictions.temperature)
+        plain = metrics_of.to_dict(predictions.classes)
+        del plain["clips"]
     failed = about.pop("failed", [])
-    counted = plain.pop("clips")
     total = about.pop("videos", counted + len(failed))
     head = {name: about.pop(name, "") for name in ("model", "sha256", "dataset")}
     return {**head, **plain, "videos": total, "scored": counted, "failed": failed, **about}

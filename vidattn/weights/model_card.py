@@ -18,6 +18,8 @@ from vidattn.weights import download, safetensors_file
 from vidattn.weights.facts import BLIND, LIMITS, explain_license
 
 METRICS = (("top1", "top-1"), ("top5", "top-5"), ("mean_class", "mean of classes"))
+OF_SEVERAL = (("map", "mAP"), ("macro_f1", "macro F1"), ("mean_class", "mean of classes"))
+"""Metrics of a card, of one label a sample and of several."""
 MOST_LABELS = 100
 """Labels that a card lists."""
 
@@ -102,15 +104,11 @@ def _describe_metrics(classifier: Classifier, evaluation: Mapping[str, Any] | No
         return known
     try:
         sha256, settings = str(evaluation["sha256"]), evaluation.get("settings", {})
-        rows = [
-            f"| {name} | {100 * float(evaluation[key]):.1f} % |"
-            for key, name in (
-                ("top1", "top-1"),
-                ("top5", "top-5"),
-                ("mean_class", "mean of classes"),
-            )
-        ]
-        low, high = (100 * float(bound) for bound in evaluation["top1_interval"])
+        several = evaluation.get("several")
+        measured, named = (several, OF_SEVERAL) if several else (evaluation, METRICS)
+        rows = [f"| {name} | {100 * float(measured[key]):.1f} % |" for key, name in named]
+        ends = several["intervals"]["map"] if several else evaluation["top1_interval"]
+        low, high = (100 * float(bound) for bound in ends)
         dataset, count = evaluation["dataset"], int(evaluation["scored"])
     except (KeyError, TypeError, ValueError) as error:
         hint = "vidattn eval -m MODEL --dataset NAME --json > eval.json"
@@ -120,7 +118,7 @@ def _describe_metrics(classifier: Classifier, evaluation: Mapping[str, Any] | No
     views = f" --views {settings['views']}" if "views" in settings else ""
     table = "\n".join(["| metric | value |", "|---|---|", *rows])
     return (
-        f"{table}\n\nOn {count} samples of {dataset}; top-1 lies between {low:.1f} and "
+        f"{table}\n\nOn {count} samples of {dataset}; {named[0][1]} lies between {low:.1f} and "
         f"{high:.1f} % (95 %). Measured by `vidattn eval -m MODEL --dataset {dataset}{views} "
         f"--json`. {known}"
     )

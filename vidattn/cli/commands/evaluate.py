@@ -12,7 +12,12 @@ import typer
 
 from vidattn.cli import arguments, launch, parsers
 from vidattn.cli import option_groups as groups
-from vidattn.cli.commands.expect import parse_expectations, warn_of_misses
+from vidattn.cli.commands.expect import (
+    Expectation,
+    parse_expectations,
+    require_measured,
+    warn_of_misses,
+)
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import default_views, load_model, require_weights_name, save_fitted
 from vidattn.cli.terminal import metrics
@@ -65,6 +70,27 @@ class EvalResults:
             raise UsageError("-o saves the result of --fit-temperature: give both")
         require_weights_name(self.output)
 
+    def expectations(self) -> list[Expectation]:
+        """What `expect` says. Raises UsageError."""
+        from vidattn.evaluation import classification, label_metrics
+
+        names = dict.fromkeys((*classification.NAMES, *label_metrics.NAMES))
+        return parse_expectations(self.expect or [], list(names))
+
+    def require_measurable(self, *, several: bool) -> None:
+        """Raise UsageError for what samples with one label, or with several, do not have."""
+        from vidattn.evaluation import classification, label_metrics
+
+        kind = label_metrics if several else classification
+        what = "labels that may hold at once" if several else "one label a video"
+        require_measured(self.expectations(), kind.NAMES, what)
+        if several and (self.confusion or self.mistakes):
+            raise UsageError(
+                f"--{'confusion' if self.confusion else 'mistakes'}: labels may hold at once here, "
+                "so none is taken for another",
+                hint="each label has its metrics, also in --json",
+            )
+
     def require_writable(self) -> None:
         """Raise OutputError or UsageError now, not after hours, for files that cannot be made."""
         from vidattn.evaluation.predictions import require_dump_name
@@ -107,7 +133,7 @@ RESULTS = {
     "expect": option(
         "NAME=P+-T",
         "Exit with code 7 if a metric is off: top1, top5, mean_class, ece (percent), nll, "
-        "brier. Repeatable.",
+        "brier; of several labels map, macro_f1, micro_f1, accuracy. Repeatable.",
     ),
     "dump": option("FILE", "Save all predictions to an .npz or .jsonl file."),
     "from_dump": option("FILE", "Recompute metrics from saved predictions."),
@@ -138,19 +164,18 @@ def evaluate(
 
     Example: vidattn eval --views 3x1 --dataset k400 --data-root /data/k400
     """
-    from vidattn.evaluation.classification import NAMES
-
     console = Console(quiet=quiet or not launch.is_lead())
     if nproc > 1 and not launch.is_launched():
         return launch.run(nproc, context.obj or [], console)
-    expected = parse_expectations(results.expect or [], NAMES)
+    expected = results.expectations()
     results.require_writable()
     run = DatasetRun(console, data, results, model, views, runtime, limits)
     predictions = run.reload(results.from_dump) if results.from_dump else run.predict()
     if predictions is None or not launch.is_lead():
         return ExitCode.DONE
     document = run.report(predictions, as_json=as_json)
-    if warn_of_misses(console, expected, document):
+    measured = document.get("several") or document
+    if warn_of_misses(console, expected, measured):
         return ExitCode.NOT_AS_EXPECTED
     return ExitCode.INCOMPLETE if document["failed"] else ExitCode.DONE
 
@@ -179,6 +204,7 @@ class DatasetRun:
                 "--from-dump reads saved predictions: leave out --dataset, --views and --frames"
             )
         predictions = load_predictions(path)
+        self.results.require_measurable(several="several" in predictions.about)
         if self.results.output is not None:
             self._load_source_model(predictions)
         return predictions
@@ -232,6 +258,9 @@ class DatasetRun:
         dataset = open_dataset(name, self.data.data_root, "val", group_by=group_by)
         for note in dataset.notes:
             self.console.note(note)
+        assert self.classifier is not None
+        sigmoid = self.classifier.activation == "sigmoid"
+        self.results.require_measurable(several=sigmoid or dataset.several)
         return dataset
 
     def _predict_embeddings(self, head: Classifier, name: str) -> Predictions:
@@ -322,9 +351,7 @@ class DatasetRun:
         if as_json:
             self.console.emit(dumps(document))
         else:
-            self.console.lines(
-                metrics.metric_lines(document, _describe_settings(document), self.published)
-            )
+            self.console.lines(metrics.metric_lines(document, self.published))
             if "calibration" in document:
                 self.console.lines(metrics.calibration_lines(document["calibration"]))
         if written:
@@ -357,21 +384,3 @@ def _count(items: Iterable[T], bar: ProgressBar) -> Iterator[T]:
     for item in items:
         yield item
         bar.step()
-
-
-def _describe_settings(document: dict[str, Any]) -> str:
-    """The input of the model for each video; empty if the settings do not have it."""
-    from vidattn.data import sampling
-
-    settings = document.get("settings", {})
-    if not {"views", "frames", "sampling", "short_side", "averaging"} <= settings.keys():
-        return ""
-    views = sampling.describe_views(sampling.parse_views(settings["views"]))
-    step = settings.get("step_seconds")
-    spacing = f"one every {step:.3g} s" if step else "spread over the video"
-    if settings["sampling"] == "official":
-        spacing = "those of the official code"
-    return (
-        f"{views} of {settings['frames']} frames, {spacing}, short side {settings['short_side']}; "
-        f"{settings['averaging']}s averaged"
-    )

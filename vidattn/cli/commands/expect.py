@@ -47,6 +47,18 @@ def _parse(text: str, known: Sequence[str]) -> Expectation:
     return Expectation(name, float(value), float(tolerance or TOLERANCE), text)
 
 
+def require_measured(
+    expectations: Sequence[Expectation], measured: Sequence[str], what: str
+) -> None:
+    """Raise UsageError for an expectation of a metric that is not measured. what: the data."""
+    for expected in expectations:
+        if expected.name not in measured:
+            raise UsageError(
+                f"--expect {expected.text}: no metric of {what}",
+                hint=f"there are {', '.join(measured)}",
+            )
+
+
 def warn_of_misses(
     console: Console, expectations: Sequence[Expectation], metrics: Mapping[str, Any]
 ) -> bool:

@@ -20,11 +20,8 @@ PAIRS = 5
 KINETICS = "vidattn eval -m timesformer-k400 --dataset k400 --data-root DIR"
 
 
-def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") -> Iterator[str]:
-    """Metrics, then each class with its most frequent errors.
-
-    settings: the input of the model in words; published: the scores of the model card.
-    """
+def metric_lines(result: Mapping[str, Any], published: str = "") -> Iterator[str]:
+    """Metrics, then each class with its most frequent errors. published: those of its card."""
     from vidattn.output.report.confusion import FEW
 
     motion = result["dataset"] == "motion"
@@ -37,7 +34,7 @@ def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") 
     for warning in warnings:
         yield f"  {printable(warning)}"
         yield f"  Kinetics-400 is measured by: {KINETICS}"
-    if settings:
+    if settings := _describe_settings(result):
         yield f"  saw {settings}"
     if "several" in result:
         yield from label_lines(result["several"])
@@ -58,6 +55,24 @@ def metric_lines(result: Mapping[str, Any], settings: str, published: str = "") 
         yield f"  its card says {printable(published)}"
     yield from _classes(result)
     yield from _pairs(result["confused"])
+
+
+def _describe_settings(result: Mapping[str, Any]) -> str:
+    """The input of the model for each video; empty if the settings do not have it."""
+    from vidattn.data import sampling
+
+    settings = result.get("settings", {})
+    if not {"views", "frames", "sampling", "short_side", "averaging"} <= settings.keys():
+        return ""
+    views = sampling.describe_views(sampling.parse_views(settings["views"]))
+    step = settings.get("step_seconds")
+    spacing = f"one every {step:.3g} s" if step else "spread over the video"
+    if settings["sampling"] == "official":
+        spacing = "those of the official code"
+    return (
+        f"{views} of {settings['frames']} frames, {spacing}, short side {settings['short_side']}; "
+        f"{settings['averaging']}s averaged"
+    )
 
 
 def _classes(result: Mapping[str, Any]) -> Iterator[str]:
