@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Run, two_windows
+from tests.helpers import Run, two_windows, write_video
 from vidattn import output
 from vidattn.errors import DataError
 from vidattn.inference.batch.package import RunPackage
@@ -180,6 +180,18 @@ def test_the_command_line_writes_a_package_of_saved_results(tmp_path: Path, quic
     assert own.read_bytes() == before
     assert "not known when" in quick(*words, "-o", "none", code=3).stderr
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--skip-existing",)])
+def test_a_run_whose_results_are_all_left_out_leaves_no_package(
+    tmp_path: Path, quick: Run, more: tuple[str, ...]
+) -> None:
+    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
+    write_video(tmp_path / "site-a" / "a.mp4", 1)
+    words = ("segment", "site-a", "-m", "motion-tiny", "-o", "out", "-f", "json,camtrap-dp")
+    shown = quick(*words, "--deployments", "deployments.csv", *more, code=4).stderr
+    assert "1 result left out of out/camtrap-dp/datapackage.json" in shown
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["site-a"]
 
 
 @pytest.mark.skipif(not PYTHON, reason="VIDATTN_FRICTIONLESS_PYTHON names no such Python")

@@ -127,8 +127,8 @@ class OutputFiles:
             require_writable(self.folder or Path())
         if self.excerpts is not None:
             require_writable(self.excerpts)
-        for place in self.tables:
-            require_writable(place.parent)
+        for place in self.tables:  # a package makes its own folder, unless it has no rows
+            require_writable(place.parents[place == self.package])
 
 
 def parse_formats(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -45,6 +45,11 @@ class RunPackage(RunFile):
             self._species |= dict.fromkeys(name for name in names if name)
 
     @property
+    def lock(self) -> Path:
+        """Outside of its folder, which is not made for nothing."""
+        return self.place.parent.with_name(f".{self.place.parent.name}.lock")
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
         return not len(self._observations)

@@ -78,6 +78,11 @@ class RunFile(ABC):
         return
 
     @property
+    def lock(self) -> Path:
+        """What a process holds that adds results of others to the file."""
+        return self.place.with_name(f".{self.place.name}.lock")
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time to write the file while a run goes."""
         return time.monotonic() - self._written > max(INTERVAL, SHARE * self._cost)

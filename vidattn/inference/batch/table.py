@@ -156,7 +156,7 @@ class JobTables:
             place = file.place
             if file.is_empty and not self._takes_saved:
                 continue  # without a lock, which makes its folder
-            with writing(place), locked(place.with_name(f".{place.name}.lock")):
+            with writing(place), locked(file.lock):
                 if self._takes_saved:
                     self._add_saved(file)
                 written.append(file.write(self._order()))
