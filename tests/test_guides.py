@@ -132,6 +132,8 @@ def make_files(guide: str, folder: Path) -> None:
         shutil.copy(short, folder / "cage.mp4")
         (folder / "boxes.csv").write_text("frame,x,y,w,h\n0,0,20,20,20\n20,20,20,20,20\n")
         _make_observations(folder / "observations.boris")
+        samples = "cage.mp4,0,3,sit,left\ncage.mp4,0,3,walk,right\nwalk.mp4,0,4,walk,left\n"
+        (folder / "arenas.csv").write_text(f"path,start,end,label,roi\n{samples}")
     elif guide == "kinetics":
         (folder / "k400").mkdir()
         layouts.official_kinetics(folder / "k400", _place_moving_square, "k400")

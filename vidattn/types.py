@@ -21,6 +21,7 @@ RANGES = {
 }
 """The facts of videos that are numbers, and their least and greatest values."""
 AREA_LIKE = re.compile(r"[-\d.,% ]+")
+NAMED_AREA = re.compile(rf"(\w[\w-]*)=({AREA_LIKE.pattern})")
 """A text that is meant as an area, not as the name of a file."""
 T = TypeVar("T", bound="JsonFields")
 
@@ -113,6 +114,14 @@ class Area:
         return self.x * across, self.y * down, self.width * across, self.height * down
 
 
+def named_areas(text: str) -> dict[str, str]:
+    """Areas by name, of "left=X,Y,W,H;right=X,Y,W,H"; none of an area without a name, or of a file
+    of boxes. Raises ValueError for an impossible area."""
+    found = [NAMED_AREA.fullmatch(part) for part in text.split(";")]
+    named = [(match[1], str(Area.parse(match[2]))) for match in found if match is not None]
+    return dict(named) if len(named) == len(found) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Framing:
     """The part of each picture that a model sees."""
@@ -164,6 +173,8 @@ class Item:
     group: str = ""
     """What it has in common with others that must not be split from it, such as a person or a
     recording; empty: its file."""
+    roi: str = ""
+    """The name of its area, of several in one picture."""
 
     @property
     def all_labels(self) -> tuple[int, ...]:

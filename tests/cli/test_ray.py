@@ -65,6 +65,14 @@ def test_ray_without_files_is_refused(quick: Run, video: Path) -> None:
     assert "-o DIR" in done.stderr
 
 
+def test_a_cluster_does_not_watch_folders(
+    quick: Run, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "find_spec", lambda name: name)
+    done = quick("segment", video.parent, "--engine", "ray", "-o", "out", "--watch", code=2)
+    assert "--watch and --engine ray exclude each other" in done.stderr
+
+
 def test_an_unreachable_address_ends_soon(quick: Run, video: Path) -> None:
     pytest.importorskip("ray", exc_type=ImportError)
     with socket.socket() as taken:
@@ -90,8 +98,32 @@ def start(folder: Path, *words: object) -> subprocess.Popen[str]:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    files = (p for p in folder.rglob("*") if p.suffix in (".json", ".srt"))
+    files = (p for p in folder.rglob("*") if p.suffix in (".json", ".jsonl", ".srt", ".csv"))
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+@pytest.mark.slow
+def test_areas_joined_recordings_and_tables_are_those_of_a_run_without_ray(
+    model: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray", exc_type=ImportError)
+    for name in ("a", "tape_0001", "tape_0002", "b"):
+        write_video(tmp_path / "videos" / f"{name}.mp4", seconds=2)
+    (tmp_path / "videos" / "bad.mp4").write_text("no video")
+    rois = ("--roi", "up=0%,0%,100%,50%", "--roi", "out=0,0,9999,9")
+    words = ("-m", "vidattn", "segment", "videos", "-m", model, "--join", *rois)
+    words += ("-f", "json,srt,table,budget", "--group-by", "roi")
+    for own in (("-o", "alone"), ("-o", "out", "--engine", "ray", "--actors", 2)):
+        with start(tmp_path, *words, *own) as run:
+            output = run.communicate()[0]
+        assert run.returncode == 4, output
+        assert "3 of 8 results complete" in output
+    found = results(tmp_path / "out")
+    assert found == results(tmp_path / "alone")
+    assert "videos/tape_0001.up.vidattn.json" in found
+    assert "videos/tape_0002.up.vidattn.json" not in found
+    assert found["table.csv"].count(b",up\n") == found["table.csv"].count(b"\n") - 1
+    assert len(FailureList(tmp_path / "out").read()) == 5
 
 
 def until(holds: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -137,5 +169,5 @@ def test_a_cluster_survives_the_loss_of_a_worker_and_node(model: Path, tmp_path:
     assert run.returncode == 4, output
     assert "its worker has died" in output
     assert results(tmp_path / "out") == results(tmp_path / "alone")
-    assert len(results(tmp_path / "out")) == 16
+    assert len(results(tmp_path / "out")) == 17
     assert list(FailureList(tmp_path / "out").read()) == ["videos/bad.mp4"]

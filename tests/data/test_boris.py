@@ -16,6 +16,7 @@ import pytest
 from tests.helpers import two_windows
 from vidattn import output
 from vidattn.data.annotations.ground_truth import read_ground_truth
+from vidattn.data.sets import open_samples
 from vidattn.errors import DataError
 from vidattn.timeline import Timeline
 from vidattn.types import Settings, VideoInfo, Window
@@ -68,6 +69,15 @@ def test_a_project_is_ground_truth(tmp_path: Path, name: str) -> None:
     assert (video.name, video.duration, video.spans) == ("cage/a.mp4", 8.0, SPANS)
     assert "1 point event count as 1 s each" in found.notes[0]
     assert "1 state event without end" in found.notes[1]
+
+
+def test_subjects_are_areas_of_ground_truth_and_of_samples(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.boris", project(EVENTS, {"a.mp4": 10.0}))
+    (video,) = read_ground_truth(path).videos
+    assert video.areas == {"anna": (SPANS[0], SPANS[2]), "bert": (SPANS[1],)}
+    (tmp_path / "a.mp4").touch()
+    items = open_samples(str(path)).items
+    assert [item.roi for item in items] == ["anna", "anna", "bert"]
 
 
 def test_an_observation_of_several_videos_is_shared_among_them(tmp_path: Path) -> None:

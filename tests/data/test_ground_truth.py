@@ -123,6 +123,15 @@ def test_missing_annotations_are_named(tmp_path: Path) -> None:
             read_ground_truth(tmp_path / name)
 
 
+def test_a_table_of_several_areas_tells_them_apart(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("path,label,start,end,roi\na.mp4,sit,0,2,left\na.mp4,walk,1,3,right\n")
+    (video,) = read_ground_truth(table).videos
+    sit, walk = (Window(0, 2), "sit"), (Window(1, 3), "walk")
+    assert (video.spans, video.areas) == ((sit, walk), {"left": (sit,), "right": (walk,)})
+    assert video.of_area("right").spans == (walk,)
+
+
 def test_a_row_without_length_is_left_out_with_a_note(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,label,start,end\na,x,1,1\na,y,0,2\n")
     truth = read_ground_truth(tmp_path / "t.csv")

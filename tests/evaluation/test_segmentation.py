@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
-from vidattn.errors import DataError
-from vidattn.evaluation.pairing import pair_videos
-from vidattn.evaluation.segmentation import (
-    METRICS,
-    evaluate_segmentation,
-    fit_threshold,
-)
+from vidattn.evaluation.segmentation import METRICS, evaluate_segmentation, fit_threshold
 from vidattn.timeline import Decoding, Timeline
 from vidattn.types import VideoInfo, Window
 
@@ -177,28 +171,6 @@ def test_labels_that_overlap_leave_detection_only() -> None:
     ]
     twice = spans("a", (0, 3, "swim"), (1, 4, "Swim"), duration=4)  # the same label: no conflict
     assert all_metrics((twice, timeline("a", "ssss")))["frame_accuracy"] == 1.0
-
-
-def test_predictions_find_their_truth_by_name() -> None:
-    annotated_videos = [spans("v1"), spans("x/video.mp4"), spans("y/video.mp4"), spans("P01")]
-    predicted = [timeline(name, "s") for name in ("in/v_v1.mkv", "/data/y/video.avi", "other.mp4")]
-    result = pair_videos(annotated_videos, predicted)
-    assert [t and t.source for _, t in result.pairs] == [
-        *("in/v_v1.mkv", None, "/data/y/video.avi"),
-        None,
-    ]
-    assert (result.missing, result.unused) == (("x/video.mp4", "P01"), ("other.mp4",))
-
-
-def test_doubtful_pairs_are_refused() -> None:
-    with pytest.raises(DataError, match="their folders do not decide"):
-        pair_videos([spans("x/video.mp4"), spans("y/video.mp4")], [timeline("z/video.mp4", "s")])
-    with pytest.raises(DataError, match=r"a/f.mp4 and b/f.mp4 are both predictions for f"):
-        pair_videos([spans("f")], [timeline("a/f.mp4", "s"), timeline("b/f.mp4", "s")])
-    with pytest.raises(DataError, match="none of the predictions"):
-        pair_videos([spans("f")], [timeline("g", "s")])
-    with pytest.raises(DataError, match="there are none"):
-        pair_videos([spans("f")], [])
 
 
 def test_the_best_threshold_lies_between_what_happens_and_what_does_not() -> None:

@@ -261,6 +261,33 @@ def test_a_model_that_was_taught_on_an_area_keeps_it(
     assert json.loads(shown.stdout)["settings"]["area"] == "0,0,32,32"
 
 
+def test_a_model_taught_on_several_areas_of_a_picture_keeps_them(
+    model: Path, tmp_path: Path, quick: Run
+) -> None:
+    """Two cages in a picture: bright and dark, the other way round in every second video."""
+    rows = ["path,label,roi"]
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        frames = rng.integers(30, 70, (4, 32, 96, 3)).astype(np.uint8)
+        bright = number % 2
+        frames[:, :, 48 * bright : 48 * (bright + 1)] += 150
+        encode_video(tmp_path / f"{number}.mp4", frames, rate=8)
+        for place, name in enumerate(("left", "right")):
+            rows.append(f"{number}.mp4,{'day' if place == bright else 'night'},{name}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    words = ("teach", "labels.csv", "-m", model, "--zoom", "off", "--flow", "off", "--json")
+    rois = ("--roi", "left=0%,0%,50%,100%", "--roi", "right=50%,0%,50%,100%")
+    report = json.loads(quick(*words, *rois, "-o", "own").stdout)
+    assert report["metrics"]["accuracy"] == 1.0
+    shown = quick("segment", "1.mp4", "-m", "own", "-f", "csv", "-o", "out").stderr
+    assert "looks at left=0%,0%,50%,100%;right=50%,0%,50%,100%, as it was trained" in shown
+    found = [(tmp_path / "out" / f"1.{name}.vidattn.csv").read_text() for name in ("left", "right")]
+    assert ["night" in found[0], "day" in found[1]] == [True, True]
+    assert "samples are of left, right, and the model sees the whole" in quick(*words).stderr
+    assert "of the area 'right'; there are left" in quick(*words, *rois[:2], code=3).stderr
+    assert "exclude each other" in quick(*words, *rois, "--crop", "1,1,9,9", code=2).stderr
+
+
 def test_a_wrong_label_is_doubted(folder: Path, model: Path) -> None:
     lines = (folder / "labels.csv").read_text().splitlines()
     lines[1] = lines[1].replace("day", "night")

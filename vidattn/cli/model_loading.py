@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.option_groups import ModelOptions
-from vidattn.cli.parsers import join_areas
+from vidattn.cli.parsers import choose_area, join_areas
 from vidattn.config import ViewConfig
 from vidattn.errors import DataError, InputError, UsageError, WeightsError
 from vidattn.io.files import read_file, reading
@@ -65,12 +65,12 @@ def load_model(
         console.note(f"{card.name} is {card.license}: no commercial use")
     if options.labels is not None:
         classifier = replace(classifier, labels=read_labels(options.labels, classifier.labels))
-    mask = join_areas(options.mask)
-    if options.crop is None and classifier.clip.area:
+    mask, area = join_areas(options.mask), choose_area(options.crop, options.roi)
+    if area is None and classifier.clip.area:
         console.note(f"{card.name} looks at {classifier.clip.area}, as it was trained")
     if mask is None and classifier.clip.mask:
         console.note(f"{card.name} sees black at {classifier.clip.mask}, as it was trained")
-    return classifier.look_at(options.crop, mask)
+    return classifier.look_at(area, mask)
 
 
 def _announcements(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vidattn.cli.grouping import Changes, Group, option
-from vidattn.cli.parsers import area, join_areas, reader, shot_cuts, threshold, views
+from vidattn.cli.parsers import area, choose_area, join_areas, reader, shot_cuts, threshold, views
 from vidattn.data.windowing import Windowing, as_seconds
 from vidattn.models.device import Runtime
 from vidattn.output import WRITERS
@@ -29,9 +29,11 @@ class ModelOptions:
     offline: bool = False
     crop: str | None = None
     mask: list[str] = field(default_factory=list)
+    roi: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         join_areas(self.mask)
+        choose_area(self.crop, self.roi)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,14 @@ AREA = {
         "X,Y,W,H", "Blacken a part of the picture, such as a strip with the time. Repeatable."
     ),
 }
+AREAS = {
+    **AREA,
+    "roi": option(
+        "NAME=X,Y,W,H",
+        "Part of the picture that samples with this name in a column roi are of, or with this "
+        "subject in BORIS. Repeatable.",
+    ),
+}
 FRAME_STEP = option(
     "--frame-step", "SEC", "Time between the frames of a clip, if the weights do not say."
 )
@@ -128,6 +138,7 @@ _MODEL = {
     **AREA,
 }
 Model = Annotated[ModelOptions, Group("Model", _MODEL)]
+ModelWithAreas = Annotated[ModelOptions, Group("Model", _MODEL | AREAS)]
 UnchangedModel = Annotated[
     ModelOptions, Group("Model", {name: _MODEL[name] for name in ("model", "offline")})
 ]

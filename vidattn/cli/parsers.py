@@ -91,3 +91,12 @@ def parse_rois(texts: Iterable[str]) -> dict[str, str]:
         except ValueError as error:
             raise UsageError(f"--roi {text}: {error}") from None
     return rois
+
+
+def choose_area(crop: str | None, rois: Iterable[str]) -> str | None:
+    """Where a model looks, as a `ClipConfig` has it; None: as it was trained. Raises UsageError for
+    an area beside several with names."""
+    named = parse_rois(rois)
+    if named and crop is not None:
+        raise UsageError("--crop and --roi exclude each other")
+    return ";".join(f"{name}={area}" for name, area in named.items()) or crop

@@ -14,8 +14,8 @@ from typing import Literal
 
 from vidattn.config.checks import MAX_COUNT, require
 from vidattn.config.models import ModelConfig, TemporalConfig, TimeSformerConfig
-from vidattn.errors import RecipeError
-from vidattn.types import Framing
+from vidattn.errors import RecipeError, UsageError
+from vidattn.types import Framing, named_areas
 
 Averaging = Literal["logit", "probability"]
 Activation = Literal["softmax", "sigmoid"]
@@ -50,8 +50,8 @@ class ClipConfig:
     equal bins. Training draws start or frames at random; `eval` centers them."""
 
     area: str = ""
-    """Where in the picture the model looks: "X,Y,W,H" in pixels or percent, or a file of boxes to
-    follow; empty: everywhere."""
+    """Where in the picture the model looks: "X,Y,W,H" in pixels or percent, a file of boxes to
+    follow, or areas "NAME=X,Y,W,H;NAME=X,Y,W,H" one by one; empty: everywhere."""
     mask: str = ""
     """Areas that are black to the model, separated by semicolons."""
 
@@ -69,14 +69,28 @@ class ClipConfig:
         if self.crop > self.short_side:
             raise RecipeError(f"clip.crop {self.crop} exceeds clip.short_side {self.short_side}")
         try:
-            Framing.parse(self.area, self.mask)
+            Framing.parse("" if self.rois else self.area, self.mask)
         except ValueError as error:
             raise RecipeError(f"clip.area or clip.mask: {error}") from None
 
     @property
+    def rois(self) -> dict[str, str]:
+        """The areas of `area` by name, where it has several."""
+        return named_areas(self.area)
+
+    @property
     def framing(self) -> Framing | None:
-        """`area` and `mask`; None for the whole picture."""
+        """`area` and `mask`; None for the whole picture. Raises UsageError for several areas."""
+        if self.rois:
+            raise UsageError(
+                f"the model looks at the areas {', '.join(self.rois)} one by one",
+                hint="segment and classify do so; --crop X,Y,W,H names one",
+            )
         return Framing.parse(self.area, self.mask)
+
+    def framing_of(self, roi: str) -> Framing | None:
+        """`framing`; for several areas, that of the one with a name."""
+        return Framing.parse(self.rois[roi], self.mask) if self.rois else self.framing
 
     @property
     def span_seconds(self) -> float:

@@ -22,7 +22,12 @@ from vidattn.data import sampling
 from vidattn.data.augment import RandAugment, describe_augmentation
 from vidattn.data.batch import Batch, VideoFailure, shard_range
 from vidattn.data.frames import item_window, view_clips
-from vidattn.data.labeled_dataset import LabeledDataset, note_one_sided, note_overlap
+from vidattn.data.labeled_dataset import (
+    LabeledDataset,
+    note_areas,
+    note_one_sided,
+    note_overlap,
+)
 from vidattn.data.loader import load_in_order
 from vidattn.data.sampling import Indices, Times
 from vidattn.data.transforms import train_clip
@@ -123,7 +128,8 @@ class TrainingClips(Dataset[TrainingClip]):
         short_side = max(self._draw_short_side(rng), self.clip.crop)
         # The cache holds the largest size, from which train_clip makes the smaller ones.
         size = max(self.short_side_range[1], short_side) if self._videos.keeps else short_side
-        with self._videos.open(item.path, size, framing=self.clip.framing) as video:
+        framing = self.clip.framing_of(item.roi)
+        with self._videos.open(item.path, size, framing=framing) as video:
             indices = draw_clip(video.times, item_window(video, item), self.clip, rng)
             frames = video.read(indices.tolist())
             video.check_unchanged()
@@ -254,7 +260,8 @@ class EvaluationVideos(Dataset[EvaluationViews]):
 
     def _read_clips(self, item: Item) -> list[Tensor]:
         clip = self.clip
-        opened = self._videos.open(item.path, clip.short_side, self.reader, clip.framing)
+        framing = clip.framing_of(item.roi)
+        opened = self._videos.open(item.path, clip.short_side, self.reader, framing)
         with opened as video:
             views = self.planner(video, item_window(video, item))
             clips = [c for c in view_clips(video, views, clip) if c is not None]
@@ -313,7 +320,8 @@ class VideoDataset:
         self.labels, self.class_weights = train.labels, train.class_weights()
         self.videos = len({item.path for item in train.items})
         notes = train.notes + val.notes + note_overlap(train, val) + notes
-        notes += note_one_sided(train, val)
+        notes += note_one_sided(train, val) + note_areas(train, recipe.clip.rois)
+        note_areas(val, recipe.clip.rois)
         if several:
             notes += ("several labels may hold at once: each has a probability of its own",)
         self.notes = (*dict.fromkeys(notes), *describe_augmentation(recipe, train.labels))

@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -89,6 +89,8 @@ class ListedVideo:
     """Videos with the same key stay in the same split."""
     labels: tuple[int, ...] = ()
     group: str = ""
+    """As of `Item`."""
+    roi: str = ""
     """As of `Item`."""
 
 
@@ -203,7 +205,7 @@ def select_existing(
     """
     exist = {path: is_file(path) for path in {video.path for video in videos}}
     items = tuple(
-        Item(str(v.path), v.label, v.window, labels=v.labels, group=v.group)
+        Item(str(v.path), v.label, v.window, labels=v.labels, group=v.group, roi=v.roi)
         for v in videos
         if exist[v.path]
     )
@@ -268,6 +270,25 @@ def one_sided_classes(train: LabeledDataset, val: LabeledDataset) -> dict[Split,
     return {one: [train.labels[i] for i in sorted(used[other] - used[one])] for one, other in pairs}
 
 
+def note_areas(dataset: LabeledDataset, rois: Collection[str]) -> tuple[str, ...]:
+    """A sentence on videos of which the model sees the same for samples of several areas, if any.
+
+    rois: the names of the areas at which the model looks. Raises DataError for a sample of none.
+    """
+    for item in dataset.items if rois else ():
+        if item.roi not in rois:
+            raise DataError(
+                f"{item.path}: a sample of the area {item.roi!r}; there are {', '.join(rois)}",
+                hint="the area of a sample is in a column roi of the list; in BORIS its subject",
+            )
+    pairs = dict.fromkeys((item.path, item.roi) for item in dataset.items)
+    most = max(Counter(path for path, _ in pairs).values(), default=0)
+    if rois or most < 2:
+        return ()
+    text = f"samples are of {name_first(dict.fromkeys(roi or 'no area' for _, roi in pairs))}"
+    return (f"{dataset.name}: {text}, and the model sees the whole picture; see --roi",)
+
+
 def note_one_sided(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:
     """A warning of classes that are not learned, or not measured, if any."""
     missing = one_sided_classes(train, val)
@@ -285,13 +306,13 @@ def note_overlap(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:
 
     The same content under two names is found by `vidattn.data.check.dataset` alone.
     """
-    parts: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    parts: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for item in val.items:
-        parts[item.path].append(item_span(item))
+        parts[item.path, item.roi].append(item_span(item))
     both = {
         item.path: None
         for item in train.items
-        for start, stop in parts.get(item.path, ())
+        for start, stop in parts.get((item.path, item.roi), ())
         if start < item_span(item)[1] and item_span(item)[0] < stop
     }
     if not both:

@@ -45,6 +45,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "end_ms": ("end_ms", "end_msec", "end_time_ms", "stop_ms"),
     "split": ("split", "subset", "partition", "set"),
     "group": ("group", "subject"),
+    "roi": ("roi",),
     "youtube_id": ("youtube_id", "video_id"),
     "guess": ("guess",),
 }
@@ -52,7 +53,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 TIMELINE_COLUMNS = (
     "unsure",
     *("start_frame", "end_frame", "score", "confidence"),
-    *("start_hms", "end_hms", "duration_seconds", "roi"),
+    *("start_hms", "end_hms", "duration_seconds"),
     *("wall_start", "wall_end"),
 )
 """What timelines in tables have beside times and labels."""

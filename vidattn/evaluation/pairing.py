@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TypeVar
@@ -31,14 +31,18 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
 
     Where several videos of the ground truth share a name, folders decide. Raises DataError when
     that is ambiguous, when two predictions are for the same video, or when nothing matches.
+    Timelines of areas (`--roi`) are matched to the labels of areas with these names.
     """
-    by_key: dict[str, list[int]] = {}
+    timelines = list(timelines)
+    truths = _split_areas(truths, {timeline.settings.roi for timeline in timelines})
+    by_key: dict[tuple[str, str], list[int]] = {}
     for number, truth in enumerate(truths):
-        by_key.setdefault(video_key(truth.name), []).append(number)
+        by_key.setdefault((video_key(truth.name), truth.roi), []).append(number)
     matched: dict[int, Timeline] = {}
     unused = []
     for timeline in timelines:
-        candidates = by_key.get(video_key(timeline.source), [])
+        key = video_key(timeline.source)
+        candidates = by_key.get((key, timeline.settings.roi or "")) or by_key.get((key, ""))
         if not candidates:
             unused.append(timeline.source)
             continue
@@ -58,6 +62,17 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
     pairs = tuple((truth, matched.get(number)) for number, truth in enumerate(truths))
     missing = tuple(truth.name for truth, timeline in pairs if timeline is None)
     return Pairing(pairs, missing, tuple(unused))
+
+
+def _split_areas(
+    truths: Sequence[AnnotatedVideo], rois: Collection[str | None]
+) -> list[AnnotatedVideo]:
+    """The ground truth, of videos with labels of these areas that of each."""
+    return [
+        truth.of_area(name)
+        for truth in truths
+        for name in [area for area in truth.areas if area in rois] or [""]
+    ]
 
 
 def video_key(name: str) -> str:

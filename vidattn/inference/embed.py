@@ -56,25 +56,32 @@ class Embedder:
 
         Raises VideoError as `vidattn.stream`.
         """
-        windowing = self._region(item)
-        facts = {**self.facts, "windowing": windowing.to_dict(), "frames": item.frames}
+        windowing, looking = self._region(item), self._look(item)
+        seen = {"clip": to_plain(looking.clip), "frames": item.frames}
+        facts = {**self.facts, **seen, "windowing": windowing.to_dict()}
         key = self.cache.key(item.path, facts)
         found = self.cache.find(key)
-        return found if found is not None else self.cache.add(key, self._compute(item, windowing))
+        if found is not None:
+            return found
+        return self.cache.add(key, self._compute(item, windowing, looking))
+
+    def _look(self, item: Item) -> Classifier:
+        """The model, looking at the area of an item where it has several."""
+        return self.classifier.look_at(self.classifier.clip.rois.get(item.roi))
 
     def _region(self, item: Item) -> Windowing:
         if item.window is None:
             return self.windowing
         return replace(self.windowing, start=item.window.start, end=item.window.stop)
 
-    def _compute(self, item: Item, windowing: Windowing) -> WindowEmbeddings:
+    def _compute(self, item: Item, windowing: Windowing, looking: Classifier) -> WindowEmbeddings:
         if item.frames is not None:
             with self.opening(item.path) as video:
                 span, offset = item_window(video, item), file_start(video)
             windowing = replace(windowing, start=span.start + offset, end=span.stop + offset)
         *_, last = stream(
             item.path,
-            replace(self.classifier, activation="softmax", thresholds=()),  # scores are not used
+            replace(looking, activation="softmax", thresholds=()),  # scores are not used
             windowing,
             runtime=self.runtime,
             embeddings=True,

@@ -107,7 +107,8 @@ class Study:
         units, vectors = self.units(candidate.view), self.windows(candidate.view).vectors
         found = np.zeros((len(folds), self.windows(candidate.view).truth.shape[1]), np.float64)
         for fold in np.unique(folds):
-            learned, asked = (folds != fold) & keep, folds == fold
+            asked, others = folds == fold, folds != fold
+            learned = others & keep if (others & keep).any() else others
             head = self.fit(candidate, np.flatnonzero(learned[units]))
             rows = np.flatnonzero(asked[units])
             np.add.at(found, units[rows], apply_head(head, vectors[torch.from_numpy(rows)]))

@@ -176,9 +176,9 @@ def embed_samples(
     A window has the labels of its sample, and those of other samples of the same file in which its
     center lies.
     """
-    spans: defaultdict[str, list[Item]] = defaultdict(list)
+    spans: defaultdict[tuple[str, str], list[Item]] = defaultdict(list)
     for item in dataset.items:
-        spans[item.path].append(item)
+        spans[item.path, item.roi].append(item)
     numbers, ends, truth, vectors = [], [], [], []
     for number, item in enumerate(dataset.items):
         try:
@@ -189,7 +189,7 @@ def embed_samples(
         for window in found.windows:
             numbers.append(number)
             ends.append(window)
-            truth.append(labels_at(item, float(window.mean()), spans[item.path], dataset))
+            truth.append(labels_at(item, float(window.mean()), spans[item.path, item.roi], dataset))
         vectors.append(found.vectors)
         yield number + 1
     if vectors:
@@ -201,7 +201,8 @@ def embed_samples(
 def labels_at(
     item: Item, center: float, others: Sequence[Item], dataset: LabeledDataset
 ) -> NDArray[np.bool_]:
-    """Which labels hold at a moment of an item, [K]; others: all items of its file."""
+    """Which labels hold at a moment of an item, [K]; others: all items of its file
+    and area."""
     found = np.zeros(len(dataset.labels), dtype=np.bool_)
     own = item_span(item)
     for other in others:

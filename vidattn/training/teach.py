@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vidattn.config import Activation
 from vidattn.config.run_options import TeachOptions
 from vidattn.data.embedding_cache import EmbeddingCache
-from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first
+from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first, note_areas
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError, UsageError
@@ -345,7 +345,7 @@ def teach_events(
     dataset = open_samples(labels, data_root, group_by=options.group_by)
     dataset = replace(dataset, root=Path(labels))
     lesson = Lesson(dataset, unwrap(backbone), options, runtime)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *note_areas(dataset, backbone.clip.rois)):
         yield TeachNote(note)
     with Prefetcher() as opening:
         for event in lesson.run(opening, EmbeddingCache() if cache is None else cache):

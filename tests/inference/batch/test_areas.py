@@ -13,9 +13,12 @@ from torch import Tensor, nn
 import vidattn
 from tests.helpers import Run, encode_video
 from vidattn import weights
-from vidattn.config import ClipConfig
-from vidattn.errors import UsageError
-from vidattn.inference.batch.events import Done, Skipped
+from vidattn.config import ClipConfig, DataConfig
+from vidattn.data.clip_dataset import TrainingClips
+from vidattn.data.sets import open_dataset
+from vidattn.errors import DataError, UsageError
+from vidattn.inference.batch.events import Done, Failed, Skipped
+from vidattn.inference.batch.failures import FailureList
 from vidattn.inference.batch.options import ClassifyOptions
 from vidattn.models.classifier import Classifier, ModelCard
 from vidattn.output.video.heatmap import write_heatmap_video
@@ -91,6 +94,51 @@ def test_finished_areas_are_skipped_and_missing_ones_done(
     strip = [line for line in before.split(b"\n") if b"_s" not in line]
     after = (out / "arenas.right.vidattn.json").read_bytes().split(b"\n")
     assert [line for line in after if b"_s" not in line] == strip
+
+
+def test_areas_fail_on_their_own_and_are_not_tried_again(
+    arenas: Path, colors: Classifier, tmp_path: Path
+) -> None:
+    rois = {"in": "0,0,64,64", "out": "900,0,64,64", "left": "0%,0%,50%,100%"}
+    for known in (False, True):
+        run = vidattn.segment_many(arenas, colors, tmp_path / "out", rois=rois, skip_existing=True)
+        (failed,) = (event for event in run if isinstance(event, Failed))
+        assert (failed.code, failed.known) == ("E_AREA", known)
+        assert list(FailureList(tmp_path / "out").read()) == [f"{arenas}: out"]
+
+
+def test_a_model_of_several_areas_looks_at_each(
+    arenas: Path, colors: Classifier, tmp_path: Path
+) -> None:
+    both = colors.look_at(";".join(f"{name}={area}" for name, area in ROIS.items()))
+    for own, rois in ((colors, ROIS), (both, {})):
+        folder = tmp_path / f"{len(rois)}"
+        for _ in vidattn.segment_many(arenas, own, folder, formats="json,table", rois=rois):
+            pass
+    names = ["arenas.left.vidattn.json", "arenas.right.vidattn.json", "table.csv"]
+    for name in names:
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    events = vidattn.classify_many(arenas, both, tmp_path)
+    assert [e.timeline.settings.roi for e in events if isinstance(e, Done)] == list(ROIS)
+    with pytest.raises(UsageError, match="looks at the areas left, right one by one"):
+        vidattn.segment(arenas, both)
+
+
+def test_samples_are_seen_in_their_area(arenas: Path, colors: Classifier, tmp_path: Path) -> None:
+    truth = tmp_path / "labels.csv"
+    truth.write_text(
+        "path,label,start,end,split,roi\narenas.mp4,red,0,2,val,left\n"
+        "arenas.mp4,green,2,4,val,left\narenas.mp4,blue,0,4,val,right\n"
+    )
+    both = colors.look_at(";".join(f"{name}={area}" for name, area in ROIS.items()))
+    assert vidattn.evaluate(both, truth, frames=4)["top1"] == 1.0
+    assert vidattn.evaluate(colors, truth, frames=4)["top1"] < 1.0
+    clips = TrainingClips(open_dataset(str(truth), None, "val"), both.clip, DataConfig(flip=False))
+    seen = [int(clips[0, number].clip.mean((1, 2, 3)).argmax()) for number in range(3)]
+    assert [both.labels[number] for number in seen] == ["red", "green", "blue"]
+    truth.write_text(truth.read_text().replace("right", "middle"))
+    with pytest.raises(DataError, match="of the area 'middle'; there are left, right"):
+        vidattn.evaluate(both, truth)
 
 
 def test_a_run_that_is_closed_keeps_what_each_area_has(

@@ -68,9 +68,9 @@ class Played:
         return {"CPU": 2.0}
 
 
-def pool(ray: Played, folder: Path, count: int) -> WorkerPool:
+def pool(ray: Played, folder: Path, count: int, areas: tuple[str, ...] = ()) -> WorkerPool:
     inputs = [VideoInput(f"{i}.mp4") for i in range(count)]
-    job = BatchJob.create(inputs, OutputFiles(folder=folder))
+    job = BatchJob.create(inputs, OutputFiles(folder=folder), areas=areas)
     return WorkerPool(ray, job, (None, SegmentOptions(), job, None), None)
 
 
@@ -85,7 +85,7 @@ def test_a_path_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path
             raise DiedError
         return done(path, f"note of {path}")
 
-    ray = Played(reply, lambda: Reply(digest="abc"))
+    ray = Played(reply, lambda: Reply(digests={"": "abc"}))
     events = list(pool(ray, tmp_path, 5).run())
     assert sorted(e.path for e in events if isinstance(e, Done)) == [
         f"{i}.mp4" for i in (0, 2, 3, 4)
@@ -98,6 +98,22 @@ def test_a_path_that_kills_its_workers_fails_and_the_others_go_on(tmp_path: Path
     record = FailureList(tmp_path).read()["1.mp4"]
     assert (record.code, record.asked) == ("E_WORKER_DIED", "abc")
     assert ray.hired == 2 + 3
+
+
+def test_every_area_of_a_path_that_kills_its_workers_fails(tmp_path: Path) -> None:
+    def reply(path: str) -> Reply:
+        raise DiedError
+
+    digests = {"left": "abc", "right": "def"}
+    events = list(
+        pool(Played(reply, lambda: Reply(digests=digests)), tmp_path, 1, ("left", "right")).run()
+    )
+    assert sum(isinstance(event, Failed) for event in events) == 2
+    listed = FailureList(tmp_path).read()
+    assert {name: one.asked for name, one in listed.items()} == {
+        "0.mp4: left": "abc",
+        "0.mp4: right": "def",
+    }
 
 
 def test_a_path_whose_worker_is_lost_once_is_done_by_another(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +17,9 @@ from vidattn.inference.batch.inputs import find_existing
 from vidattn.inference.batch.options import ClassifyOptions
 
 if TYPE_CHECKING:
+    from vidattn.inference.batch.job import BatchJob
     from vidattn.models.classifier import Classifier
+    from vidattn.video import Limits
 
 
 VIEWS = {
@@ -63,23 +64,25 @@ def classify(
 
     wanted = replace(options, runtime=runtime, rois=parsers.parse_rois(roi))
     job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
-    models = _load(console, model, wanted, partial(require_readable, job.paths, limits))
+    classifier, head, job, wanted = _load(console, model, wanted, job, limits)
     show = partial(terminal.print_timeline, console, count=top)
     printer = BatchPrinter(console, job, show, as_json=output.json)
     with Prefetcher(limits, job.joined) as opening:
-        return printer.print(classify_inputs(job, models[0], wanted, opening, models[1]))
+        return printer.print(classify_inputs(job, classifier, wanted, opening, head))
 
 
 def _load(
     console: Console,
     model: groups.ModelOptions,
     wanted: ClassifyOptions,
-    check: Callable[[], None],
-) -> tuple[Classifier, Classifier | None]:
-    """Load the model, and the head that pools its windows."""
+    job: BatchJob,
+    limits: Limits,
+) -> tuple[Classifier, Classifier | None, BatchJob, ClassifyOptions]:
+    """Load the model, and the head that pools its windows; job and options have its areas."""
     from vidattn.cli.model_loading import load_head, load_model
     from vidattn.data.sampling import describe_views
     from vidattn.errors import UsageError
+    from vidattn.inference.batch.areas import take_areas
     from vidattn.inference.whole_video import require_head
 
     head, name = None, model.model
@@ -88,7 +91,9 @@ def _load(
             raise UsageError("--pool head=RUN has labels of its own", hint="leave out --labels")
         head = load_head(console, wanted.head, offline=model.offline)
         name = name or require_head(head).config.model
+    check = partial(require_readable, job.paths, limits)
     classifier = load_model(console, replace(model, model=name), wanted.frames, check)
+    classifier, job, wanted = take_areas(classifier, job, wanted)
     if views := wanted.views:
         console.note(f"views {views.spatial}x{views.clips}: {describe_views(views)}")
-    return classifier, head
+    return classifier, head, job, wanted

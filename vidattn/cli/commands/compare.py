@@ -337,7 +337,7 @@ def list_differences(
     truth = _read_truth(console, path, reading.split)
     unused: tuple[str, ...] = ()
     if len(truth.videos) == len(timelines) == 1:  # one of each is a pair, whatever the names
-        pairs = [(truth.videos[0], timelines[0])]
+        pairs = [(truth.videos[0].of_area(timelines[0].settings.roi), timelines[0])]
         for doubt in _doubts(*pairs[0], named=path.suffix.lower() not in UNNAMED):
             console.warn(f"{path}: {doubt}; is it about the same video?")
     else:

@@ -152,7 +152,7 @@ def evaluate(
     *,
     data: Annotated[EvalDataset, Group("Dataset", DATASET)],
     results: Annotated[EvalResults, Group("Results", RESULTS)],
-    model: groups.Model,
+    model: groups.ModelWithAreas,
     views: Annotated[EvalViews, Group("Views", VIEWS)],
     runtime: groups.DeviceWithoutCompile,
     limits: groups.Video,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import option
-from vidattn.cli.parsers import join_areas
+from vidattn.cli.parsers import choose_area, join_areas
 from vidattn.config import Recipe, recipes
 from vidattn.config.serialization import apply_settings
 from vidattn.errors import UsageError
@@ -38,6 +38,7 @@ class RecipeOptions:
     precision: Literal["fp32", "bf16"] | None = None
     crop: str | None = None
     mask: list[str] = field(default_factory=list)
+    roi: list[str] = field(default_factory=list)
     settings: list[str] | None = None
 
     def build(self, saved: Path | None = None) -> tuple[Recipe, list[str]]:
@@ -102,7 +103,7 @@ class RecipeOptions:
             "optim.trainable": self.trainable,
             "optim.balance": self.balance or None,
             "optim.precision": self.precision,
-            "clip.area": self.crop,
+            "clip.area": choose_area(self.crop, self.roi),
             "clip.mask": join_areas(self.mask),
         }
         return {key: value for key, value in values.items() if value is not None}
@@ -159,7 +160,7 @@ RECIPE = {
         "Precision of matrix products; parameters stay in fp32. Default: that of the recipe, "
         "usually fp32."
     ),
-    **groups.AREA,
+    **groups.AREAS,
     "settings": groups.SETTINGS,
 }
 

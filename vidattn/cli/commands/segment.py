@@ -18,6 +18,7 @@ from vidattn.inference.batch.inputs import find_existing
 from vidattn.inference.batch.options import SegmentOptions
 
 if TYPE_CHECKING:
+    from vidattn.inference.batch.job import BatchJob
     from vidattn.inference.batch.ray import Load
     from vidattn.models.classifier import Classifier
     from vidattn.video import Limits
@@ -65,26 +66,43 @@ def segment(
     wanted = replace(options, windowing=windows, decoding=decoding, runtime=runtime)
     wanted = replace(wanted, auto_threshold=auto, rois=parsers.parse_rois(roi))
     job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
-    wanted.require_compatible(job)
     load = partial(load_model, options=model, frames=windows.frames)
+    printing = _printing(console, as_json=output.json, resume=options.resume)
+    if ray.engine == "ray" and not dry_run:
+        return _run_on_ray(printing(job), load, wanted, limits, ray)
+    classifier, job, wanted = _load(console, load, job, wanted, limits)
+    return (_print_estimates if dry_run else _run)(printing(job), classifier, wanted, limits)
+
+
+def _printing(
+    console: Console, *, as_json: bool, resume: bool
+) -> Callable[[BatchJob], BatchPrinter]:
     show = partial(print_timeline, console)
-    printer = BatchPrinter(console, job, show, as_json=output.json, resume=options.resume)
-    run = partial(_run_on_ray, ray=ray) if ray.engine == "ray" else _run
-    return (_print_estimates if dry_run else run)(printer, load, wanted, limits)
+    return partial(BatchPrinter, console, show=show, as_json=as_json, resume=resume)
 
 
-def _load_for(printer: BatchPrinter, load: Callable[..., Classifier], limits: Limits) -> Classifier:
-    return load(printer.console, check=partial(require_readable, printer.job.paths, limits))
+def _load(
+    console: Console,
+    load: Callable[..., Classifier],
+    job: BatchJob,
+    wanted: SegmentOptions,
+    limits: Limits,
+) -> tuple[Classifier, BatchJob, SegmentOptions]:
+    """The model, and job and options with the areas that it looks at."""
+    from vidattn.inference.batch.areas import take_areas
+
+    wanted.require_compatible(job)
+    classifier = load(console, check=partial(require_readable, job.paths, limits))
+    return take_areas(classifier, job, wanted)
 
 
 def _run(
-    printer: BatchPrinter, load: Callable[..., Classifier], wanted: SegmentOptions, limits: Limits
+    printer: BatchPrinter, classifier: Classifier, wanted: SegmentOptions, limits: Limits
 ) -> int:
     from vidattn.cli.terminal.live import watch_windows
     from vidattn.inference.batch.segment import segment_inputs
     from vidattn.video import Prefetcher
 
-    classifier = _load_for(printer, load, limits)
     with Prefetcher(limits, printer.job.joined) as opening:
         threshold = wanted.resolve(classifier).decoding.threshold
         watch = partial(
@@ -111,13 +129,12 @@ def _run_on_ray(
 
 
 def _print_estimates(
-    printer: BatchPrinter, load: Callable[..., Classifier], wanted: SegmentOptions, limits: Limits
+    printer: BatchPrinter, classifier: Classifier, wanted: SegmentOptions, limits: Limits
 ) -> int:
     from vidattn.cli.commands.doctor import print_estimates
     from vidattn.inference.estimate import estimate
     from vidattn.video import Prefetcher
 
-    classifier = _load_for(printer, load, limits)
     if wanted.decoding.snap and wanted.cuts is None:
         printer.console.note("the pass that looks for shot cuts comes on top of this")
     measure = partial(

@@ -59,7 +59,7 @@ _MODEL = {
     ),
     "frame_step": groups.FRAME_STEP,
     "offline": option("Never use the network."),
-    **groups.AREA,
+    **groups.AREAS,
 }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -33,6 +33,29 @@ class AnnotatedVideo:
     """The annotated part of the video, where it is known not to be all of it."""
     split: str = ""
     """Where the annotation names one, such as train or val."""
+    areas: Mapping[str, Spans] = field(default_factory=dict)
+    """The spans of each area of the picture, or subject, by name; all are in `spans`, too."""
+    roi: str = ""
+    """The area that all spans are of."""
+
+    def spans_by_area(self) -> Iterable[tuple[str, Spans]]:
+        """The spans of each area; all, where no area has a name."""
+        return self.areas.items() if self.areas else [("", self.spans)]
+
+    def of_area(self, name: str | None) -> AnnotatedVideo:
+        """The labels of one area, if it has a name here; else all."""
+        if not name or name not in self.areas:
+            return self
+        return replace(self, spans=self.areas[name], areas={}, roi=name)
+
+
+def annotate_areas(
+    name: str, spans: Mapping[str, Spans], duration: float | None = None
+) -> AnnotatedVideo:
+    """A video with the spans of each area; "" for the whole picture."""
+    areas = {area: sort_spans(own) for area, own in spans.items() if any(spans)}
+    whole = sort_spans(span for own in spans.values() for span in own)
+    return AnnotatedVideo(name, spans=whole, duration=duration, areas=areas)
 
 
 @dataclass(frozen=True)

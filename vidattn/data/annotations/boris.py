@@ -1,7 +1,7 @@
 """Observations of BORIS: project files, and tables of events or of aggregated events.
 
-A label is a behavior, with its modifiers in brackets: "groom [face|long]". Subjects are not part of
-it: what several do at a time overlaps.
+A label is a behavior, with its modifiers in brackets: "groom [face|long]". Subjects are areas of
+the picture (`--roi`) that have their names; else what several do at a time overlaps.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import csv
 import json
 import math
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -22,6 +23,9 @@ from vidattn.io.text import count_noun
 
 POINT_SECONDS = 1.0
 """The span around a point event, half before and half after it."""
+NO_SUBJECT = "no focal subject"
+"""In exported tables."""
+BySubject = dict[str, annotation.Spans]
 UNSET = "None"
 """The name of a modifier that was left out."""
 HEAD_BYTES = 1 << 16
@@ -117,7 +121,7 @@ def _read_project(path: Path, notes: list[str]) -> Iterator[annotation.Annotated
 
 
 def _share(
-    spans: annotation.Spans, media: list[str], lengths: Mapping[str, Any]
+    spans: BySubject, media: list[str], lengths: Mapping[str, Any]
 ) -> Iterator[annotation.AnnotatedVideo]:
     """The spans of an observation in each of its videos, which follow one another."""
     begin = 0.0
@@ -127,27 +131,34 @@ def _share(
         if duration is None and not last:
             raise ValueError(f"does not say how long {file} is")
         end = math.inf if last or duration is None else begin + duration
-        own: annotation.Spans = ()
-        for window, label in spans:
-            start, stop = max(window.start, begin), min(window.stop, end)
-            own += annotation.make_span(start - begin, stop - begin, label)
-        yield annotation.AnnotatedVideo(file, spans=annotation.sort_spans(own), duration=duration)
+        own = {subject: _cut(these, begin, end) for subject, these in spans.items()}
+        yield annotation.annotate_areas(file, own, duration)
         begin = end
 
 
-def _pair(events: Iterable[_Event], where: str, notes: list[str]) -> annotation.Spans:
+def _cut(spans: annotation.Spans, begin: float, end: float) -> annotation.Spans:
+    """What is between two times, counted from the first."""
+    own: annotation.Spans = ()
+    for window, label in spans:
+        start, stop = max(window.start, begin), min(window.stop, end)
+        own += annotation.make_span(start - begin, stop - begin, label)
+    return own
+
+
+def _pair(events: Iterable[_Event], where: str, notes: list[str]) -> BySubject:
     """Spans of state events, which begin and end alike, and of point events."""
     begun: dict[tuple[str, str], float] = {}
-    spans: annotation.Spans = ()
+    spans: BySubject = defaultdict(tuple)
     points = 0
     for event in sorted(events):
         key = (event.subject, event.label)
         if event.is_point:
             points += 1
             half = POINT_SECONDS / 2
-            spans += annotation.make_span(event.time - half, event.time + half, event.label)
+            window = event.time - half, event.time + half
+            spans[event.subject] += annotation.make_span(*window, event.label)
         elif key in begun:
-            spans += annotation.make_span(begun.pop(key), event.time, event.label)
+            spans[event.subject] += annotation.make_span(begun.pop(key), event.time, event.label)
         else:
             begun[key] = event.time
     if points:
@@ -155,7 +166,7 @@ def _pair(events: Iterable[_Event], where: str, notes: list[str]) -> annotation.
         notes.append(f"{where}: {count} count as {POINT_SECONDS:g} s each")
     if begun:
         notes.append(f"{where}: {count_noun(len(begun), 'state event')} without end: left out")
-    return annotation.sort_spans(spans)
+    return spans
 
 
 def _find_header(lines: list[str]) -> int | None:
@@ -202,28 +213,34 @@ def _read_table(path: Path, notes: list[str]) -> Iterator[annotation.AnnotatedVi
         )
     for video, own in videos.items():
         spans = _table_spans(own, f"{path}: {video}", notes)
-        yield annotation.AnnotatedVideo(video, spans=spans)
+        yield annotation.annotate_areas(video, spans)
 
 
-def _table_spans(rows: list[dict[str, str]], where: str, notes: list[str]) -> annotation.Spans:
+def _table_spans(rows: list[dict[str, str]], where: str, notes: list[str]) -> BySubject:
     labels = [label_of(row["behavior"], _modifiers(row)) for row in rows]
     if STARTS not in rows[0]:
         kinds = [row.get("behavior type") or row.get("status") or "" for row in rows]
         events = [
-            _Event(float(row[TIMES]), row.get("subject", ""), label, kind.upper() == "POINT")
+            _Event(float(row[TIMES]), _subject(row), label, kind.upper() == "POINT")
             for row, label, kind in zip(rows, labels, kinds, strict=True)
         ]
         return _pair(events, where, notes)
     points = [
-        _Event(float(row[STARTS]), row.get("subject", ""), label, True)
+        _Event(float(row[STARTS]), _subject(row), label, True)
         for row, label in zip(rows, labels, strict=True)
         if row.get("behavior type", "").upper() == "POINT"
     ]
     spans = _pair(points, where, notes)
     for row, label in zip(rows, labels, strict=True):
         if row.get("behavior type", "").upper() != "POINT":
-            spans += annotation.make_span(float(row[STARTS]), float(row[STOPS]), label)
-    return annotation.sort_spans(spans)
+            window = float(row[STARTS]), float(row[STOPS])
+            spans[_subject(row)] += annotation.make_span(*window, label)
+    return spans
+
+
+def _subject(row: Mapping[str, str]) -> str:
+    name = row.get("subject", "")
+    return "" if name.lower() == NO_SUBJECT else name
 
 
 def _modifiers(row: Mapping[str, str]) -> str:

@@ -23,16 +23,16 @@ def _read(path: Path, split: str | None) -> annotation.GroundTruth:
         if chosen is None or value.casefold() == chosen
     ]
     notes += note_columns(path)
-    spans: dict[str, annotation.Spans] = {}
+    spans: dict[str, dict[str, annotation.Spans]] = {}
     empty = 0
-    for name, found in parse_rows(path, number_rows(rows), _parse_row, hint=HINT):
+    parsed = parse_rows(path, number_rows(rows), _parse_row, hint=HINT)
+    for row, (name, found) in zip(rows, parsed, strict=True):
         empty += found is None
-        spans[name] = spans.get(name, ()) + (found or ())
+        own, roi = spans.setdefault(name, {}), row.fields.get("roi", "")
+        own[roi] = own.get(roi, ()) + (found or ())
     if empty:
         notes.append(f"{path}: {count_noun(empty, 'row')} without length: left out")
-    videos = (
-        annotation.AnnotatedVideo(name, spans=annotation.sort_spans(s)) for name, s in spans.items()
-    )
+    videos = (annotation.annotate_areas(name, own) for name, own in spans.items())
     return annotation.GroundTruth(tuple(videos), tuple(notes))
 
 

@@ -108,11 +108,12 @@ def _list_spans(path: Path, truth: GroundTruth, root: Path) -> tuple[list[Row], 
     """
     alone = len({video.name for video in truth.videos}) == 1
     rows: list[Row] = []
-    for video in truth.videos:
+    each = [(video, *one) for video in truth.videos for one in video.spans_by_area()]
+    for video, roi, spans in each:
         where = str(locate_video(video.name, root).absolute())
-        for window, label in video.spans:
+        for window, label in spans:
             if normalize_label(label) != BACKGROUND:
-                span = {"start": repr(window.start), "end": repr(window.stop)}
+                span = {"start": repr(window.start), "end": repr(window.stop), "roi": roi}
                 group = {"group": f"{video.name} {window.start}"} if alone else {}
                 fields = {"path": where, "label": label, "split": video.split, **span, **group}
                 rows.append(Row(len(rows) + 1, fields))
@@ -215,8 +216,8 @@ def list_videos(
         first, *more = dict.fromkeys(numbers[text] for text in split_labels(label))
         several = (first, *more) if more else ()
         window = _parse_window(fields.get("start", ""), fields.get("end", ""))
-        group = fields.get("group", "")
-        return ListedVideo(root / name, first, window, group or name, several, group)
+        group, roi = fields.get("group", ""), fields.get("roi", "")
+        return ListedVideo(root / name, first, window, group or name, several, group, roi)
 
     return parse_rows(path, number_rows(rows), parse)
 

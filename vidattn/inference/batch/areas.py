@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from vidattn.errors import UsageError
 from vidattn.inference.batch.events import (
@@ -17,6 +17,7 @@ from vidattn.inference.batch.events import (
     stop_run,
 )
 from vidattn.inference.batch.job import BatchJob
+from vidattn.inference.batch.options import ClassifyOptions, SegmentOptions
 from vidattn.inference.batch.runner import BatchRunner, Deliver, Task
 from vidattn.inference.batch.watch import watch_inputs
 from vidattn.inference.events import Finished, Scored, Started
@@ -25,6 +26,7 @@ from vidattn.timeline import Timeline
 from vidattn.video import Prefetcher
 from vidattn.video.shared import SharedOpening
 
+Options = TypeVar("Options", SegmentOptions, ClassifyOptions)
 PROGRESS = InputStarted | Started | Scored | Finished | ProgressStep
 """Events that are the same for all areas; those of one are passed on."""
 MakeTask = Callable[[Classifier, BatchJob, Any, str | None], Task]
@@ -96,6 +98,16 @@ def name_area(deliver: Deliver, roi: str | None) -> Deliver:
         deliver(replace(timeline, settings=replace(timeline.settings, roi=roi)))
 
     return deliver_named
+
+
+def take_areas(
+    classifier: Classifier, job: BatchJob, options: Options
+) -> tuple[Classifier, BatchJob, Options]:
+    """A model, a job and its options for the areas that are looked at one by one: those of the
+    options, `rois`, else those of its training."""
+    if own := classifier.clip.rois:
+        classifier, options = classifier.look_at(""), replace(options, rois=options.rois or own)
+    return classifier, replace(job, areas=tuple(options.rois)), options
 
 
 def require_no_area(classifier: Classifier, rois: Mapping[str, str]) -> None:

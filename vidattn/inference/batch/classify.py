@@ -12,7 +12,7 @@ from vidattn.config.run_options import BatchOptions
 from vidattn.errors import UsageError
 from vidattn.inference import stream
 from vidattn.inference.arguments import BatchKeywords, Model, find_classifier
-from vidattn.inference.batch.areas import name_area, run_areas
+from vidattn.inference.batch.areas import name_area, run_areas, take_areas
 from vidattn.inference.batch.events import BatchEvents, Note
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
@@ -58,6 +58,7 @@ def classify_many(
     job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)
     yield from map(Note, (*notes, *job.notes))
     classifier = find_classifier(classifier, options.frames)
+    classifier, job, options = take_areas(classifier, job, options)
     with Prefetcher(limits, job.joined) as opening:
         yield from keep_tables(classify_inputs(job, classifier, options, opening), job)
 

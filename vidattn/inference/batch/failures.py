@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vidattn.errors import TRANSIENT
-from vidattn.inference.batch.inputs import file_size
+from vidattn.inference.batch.inputs import file_size, name_result
 from vidattn.io.files import (
     exists,
     flush_folder,
@@ -48,6 +48,13 @@ class FailureRecord:
     """Modification time in ns, -1 if unknown."""
     asked: str = ""
     """Digest of model and settings."""
+    roi: str = ""
+    """The area of the picture, of several."""
+
+    @property
+    def name(self) -> str:
+        """Of its result, as in a table of all."""
+        return name_result(self.path, self.roi)
 
     @property
     def may_pass(self) -> bool:
@@ -58,7 +65,7 @@ class FailureRecord:
         """Whether both have the same file, model and settings."""
         return all(
             getattr(self, name) == getattr(other, name)
-            for name in ("path", "bytes", "modified", "asked")
+            for name in ("path", "bytes", "modified", "asked", "roi")
         )
 
 
@@ -69,13 +76,13 @@ class FailureList:
         self.path = folder / NAME
 
     def read(self) -> dict[str, FailureRecord]:
-        """The last record of each input, by path."""
+        """The last record of each input, or area of one, by name."""
         with writing(self.path):
             if not exists(self.path):
                 return {}
             require_regular(self.path)
             data = read_file(self.path, regular=True)
-            return {one.path: one for one in _parse_records(data)}
+            return {one.name: one for one in _parse_records(data)}
 
     def add(self, record: FailureRecord) -> None:
         """Append a line. Raises OutputError."""
@@ -93,14 +100,14 @@ class FailureList:
             flush_folder(self.path.parent)
 
     def sort(self, done: set[str]) -> None:
-        """Keep the last line of each input, by path, without those `done`. Raises OutputError."""
+        """Keep the last line of each input, by name, without those `done`. Raises OutputError."""
         with writing(self.path):
             if not exists(self.path):
                 return
             with self._locked():
                 records = {k: v for k, v in self.read().items() if k not in done}
                 if records:
-                    lines = [dumps(asdict(records[path])) + "\n" for path in sorted(records)]
+                    lines = [dumps(asdict(records[name])) + "\n" for name in sorted(records)]
                     write_atomically(self.path, "".join(lines).encode())
                 else:
                     self.path.unlink(missing_ok=True)
@@ -109,13 +116,15 @@ class FailureList:
         return locked(self.path.with_suffix(".lock"))
 
 
-def describe_failure(path: str, digest: str, code: str = "", message: str = "") -> FailureRecord:
+def describe_failure(
+    path: str, digest: str, code: str = "", message: str = "", roi: str = ""
+) -> FailureRecord:
     """A record of a file in its present state."""
     try:
         changed = os.stat(path).st_mtime_ns  # noqa: PTH116 - any path, also one that is no text
     except (OSError, ValueError):
         changed = -1
-    return FailureRecord(path, code, message, 1, file_size(path), changed, digest)
+    return FailureRecord(path, code, message, 1, file_size(path), changed, digest, roi)
 
 
 def _parse_records(data: bytes) -> Iterator[FailureRecord]:

@@ -274,6 +274,11 @@ def select_shard(inputs: Sequence[VideoInput], index: int, count: int) -> list[V
     return [one for one in inputs if one.path in mine]
 
 
+def name_result(path: str, area: str) -> str:
+    """The name of a result: of an input, or of one of several areas of its picture."""
+    return f"{path}: {area}" if area else path
+
+
 def file_size(path: str) -> int:
     """The size of a file in bytes, -1 where the system does not tell."""
     try:

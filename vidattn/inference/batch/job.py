@@ -29,6 +29,8 @@ class BatchJob:
     """Skip only inputs with a complete result."""
     areas: tuple[str, ...] = ()
     """Names of several areas of each picture that get results of their own."""
+    area: str = ""
+    """The name of the only area that this job is about."""
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The files of recordings that were split, by the first, which is the input."""
     start_times: StartTimes | None = None
@@ -43,7 +45,7 @@ class BatchJob:
     def of_area(self, name: str) -> BatchJob:
         """The job of one of the areas; the job itself for an empty name."""
         names = {path: f"{own}.{name}" for path, own in self.names.items()}
-        return replace(self, names=names, areas=()) if name else self
+        return replace(self, names=names, areas=(), area=name) if name else self
 
     def add_start_time(self, timeline: Timeline) -> Timeline:
         """The timeline with the time at which its video was recorded, if that is asked for."""
@@ -98,8 +100,8 @@ class BatchJob:
             )
         watching = (tuple(sources), options.settle) if watch else ((), None)
         names, skips = name_results(inputs), (skip, options.retry_failed)
-        rest = (tuple(areas), joined, starts, *watching, tuple(notes))
-        return cls(paths, names, output, *skips, *rest)
+        rest = (joined, starts, *watching, tuple(notes))
+        return cls(paths, names, output, *skips, tuple(areas), "", *rest)
 
     @property
     def several(self) -> bool:

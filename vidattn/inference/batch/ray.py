@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from vidattn.errors import DistributedError, OutputError, UsageError, VidattnError, VideoError
+from vidattn.inference.batch.areas import take_areas
 from vidattn.inference.batch.events import (
     BatchEvent,
     BatchEvents,
@@ -57,8 +58,8 @@ class Reply:
     events: list[BatchEvent] = field(default_factory=list)
     error: VidattnError | None = None
     """An error that ends the whole run."""
-    digest: str = ""
-    """Of the `RunKey`."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of the `RunKey`, by area; "" for the whole picture."""
 
 
 class Notes:
@@ -92,8 +93,14 @@ class Worker:
         events = notes.events
         try:
             os.chdir(self._folder)
-            self._classifier = self._load(notes)
-            return Reply(events, digest=self._segmenter(self._job).key.digest)
+            classifier, _, options = take_areas(self._load(notes), self._job, self._options)
+            if options != self._options:
+                several = " ".join(f"--roi {name}={area}" for name, area in options.rois.items())
+                text = "on Ray, the areas of a model that looks at several must be named"
+                return Reply(events, UsageError(text, hint=several))
+            self._classifier = classifier
+            digests = {name: self._digest(name) for name in options.rois or ("",)}
+            return Reply(events, digests=digests)
         except OSError as error:
             text = f"{self._folder}: {error.strerror} on a machine of the cluster"
             hint = "all machines must have videos and results under the same paths"
@@ -120,11 +127,14 @@ class Worker:
         assert self._classifier is not None
         yield from segment_inputs(job, self._classifier, self._options, self._opening)
 
-    def _segmenter(self, job: BatchJob) -> Any:
+    def _digest(self, roi: str) -> str:
+        """Of all that the results of an area depend on."""
         from vidattn.inference.batch.segment import Segmenter
 
         assert self._classifier is not None
-        return Segmenter(self._classifier, job, self._opening, options=self._options)
+        looking = self._classifier.look_at(self._options.rois.get(roi))
+        own = Segmenter(looking, self._job, self._opening, roi or None, options=self._options)
+        return own.key.digest if own.key else ""
 
 
 def segment_on_ray(
@@ -148,6 +158,10 @@ def segment_on_ray(
         raise UsageError("--engine ray: Ray is not installed", hint="pip install 'vidattn[ray]'")
     if not job.output.formats:
         raise UsageError("--engine ray writes files", hint="add -o DIR, or -f json")
+    options.require_compatible(job)
+    if job.settle is not None:
+        hint = "run --watch on each machine: processes that watch one folder share its videos"
+        raise UsageError("--watch and --engine ray exclude each other", hint=hint)
     job.output.require_writable()
     with _connect(address) as ray:
         yield from WorkerPool(ray, job, (load, options, job, limits), actors).run(stop)
@@ -204,7 +218,7 @@ class WorkerPool:
         self._busy: dict[Any, tuple[Any, str | None]] = {}
         """For each reference that is waited for, the worker and its path, None while it loads."""
         self._idle: list[Any] = []
-        self._digest = ""
+        self._digests: Mapping[str, str] = {}
         resources = ray.cluster_resources()
         device = worker[1].runtime.device
         gpus = int(resources.get("GPU", 0)) if device in ("auto", "cuda") else 0
@@ -260,7 +274,7 @@ class WorkerPool:
             raise reply.error
         self._idle.append(worker)
         self._stillborn = 0
-        self._digest = reply.digest or self._digest
+        self._digests = reply.digests or self._digests
 
     def _count_death(self, path: str | None) -> Iterator[BatchEvent]:
         """React to a worker that died of a path, or while it began."""
@@ -278,5 +292,6 @@ class WorkerPool:
             return
         text = f"{path}: {DEATHS} workers have died of it"
         error = VideoError(text, code="E_WORKER_DIED", hint="too little memory?")
-        list_failure(self._job, path, error, self._digest)
-        yield Failed(path, error)
+        for area in self._job.areas or ("",):
+            list_failure(self._job.of_area(area), path, error, self._digests.get(area, ""))
+            yield Failed(path, error)

@@ -33,6 +33,7 @@ from vidattn.inference.batch.events import (
     reason_code,
 )
 from vidattn.inference.batch.failures import FailureList, FailureRecord, describe_failure
+from vidattn.inference.batch.inputs import name_result
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.joining import is_same_recording
 from vidattn.inference.batch.outputs import find_stale, write_files
@@ -126,7 +127,10 @@ class BatchRunner:
 
     def _sort_failures(self) -> None:
         if self._listed:
-            self._failures.sort(self._done)
+            self._failures.sort(set(map(self._name, self._done)))
+
+    def _name(self, path: str) -> str:
+        return name_result(path, self.job.area)
 
     def _do(self, path: str, *, wait: bool) -> Generator[BatchEvent, None, bool]:
         """Do an input; False when another process holds it. wait: until it is free."""
@@ -242,7 +246,7 @@ class BatchRunner:
 
     def _fail(self, path: str, error: VidattnError) -> Failed:
         if self._listed and self.key:
-            last = self._failed_before.get(path)
+            last = self._failed_before.get(self._name(path))
             record = list_failure(self.job, path, error, self.key.digest, last)
             if isinstance(error, VideoError) and not record.may_pass:
                 self.job.place(path, "log").unlink(missing_ok=True)
@@ -264,11 +268,12 @@ class BatchRunner:
     def _known_failure(self, path: str) -> FailureRecord | None:
         """A failure that is not tried again: one of another process during this run, or an old one
         that is permanent."""
-        last = self._failures.read().get(path)
+        last = self._failures.read().get(self._name(path))
         assert self.key is not None
-        if last is None or not last.is_same_input(describe_failure(path, self.key.digest)):
+        now = describe_failure(path, self.key.digest, roi=self.job.area)
+        if last is None or not last.is_same_input(now):
             return None
-        if last != self._failed_before.get(path):
+        if last != self._failed_before.get(last.name):
             return last
         again = self.job.retry_failed or last.may_pass
         return last if self.job.skip_existing and not again else None
@@ -277,7 +282,7 @@ class BatchRunner:
         """Whether this process will probably have to do an input."""
         if not self._shared:
             return True
-        begun = exists(self.job.place(path, "lock")) or path in self._failed_before
+        begun = exists(self.job.place(path, "lock")) or self._name(path) in self._failed_before
         return not (begun or (self.job.skip_existing and exists(self.job.place(path, "json"))))
 
     def _may_skip(self, path: str) -> bool:
@@ -336,7 +341,7 @@ def list_failure(
     job: BatchJob, path: str, error: VidattnError, digest: str, last: FailureRecord | None = None
 ) -> FailureRecord:
     """Add an input to the list of failures. last: its record before this run."""
-    record = describe_failure(path, digest, reason_code(error), error.message)
+    record = describe_failure(path, digest, reason_code(error), error.message, job.area)
     attempt = last.attempt + 1 if last is not None and last.is_same_input(record) else 1
     record = replace(record, attempt=attempt)
     FailureList(job.folder).add(record)

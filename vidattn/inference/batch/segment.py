@@ -23,7 +23,7 @@ from vidattn.inference.arguments import (
     find_classifier,
     take_keywords,
 )
-from vidattn.inference.batch.areas import name_area, run_areas
+from vidattn.inference.batch.areas import name_area, run_areas, take_areas
 from vidattn.inference.batch.events import STOPS, BatchEvent, BatchEvents, Note, ProgressStep
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
@@ -103,6 +103,7 @@ def segment_many(
     files = OutputFiles(parse_formats(formats), Path(out), excerpts=folder)
     job = BatchJob.create(videos, files, batch, areas=options.rois, sources=sources)
     classifier = find_classifier(classifier, options.windowing.frames)
+    classifier, job, options = take_areas(classifier, job, options)
     yield from map(Note, (*notes, *job.notes))
     with Prefetcher(limits, job.joined) as opening:
         yield from keep_tables(segment_inputs(job, classifier, options, opening), job)

@@ -20,6 +20,7 @@ from vidattn.inference.batch.events import (
     Skipped,
     observe,
 )
+from vidattn.inference.batch.inputs import name_result
 from vidattn.inference.batch.package import RunPackage
 from vidattn.inference.batch.run_files import (
     RunFile,
@@ -131,9 +132,9 @@ class JobTables:
             case Done(path, timeline) | Skipped(path, timeline) if self._files:
                 document = timeline.to_dict(scores=timeline.task == "classify")
                 area = (timeline.settings.roi or "") if self._job.areas else ""
-                self._seen[_name(path, area)] = None
+                self._seen[name_result(path, area)] = None
                 for file in self._files:
-                    self._add(file, _name(path, area), document)
+                    self._add(file, name_result(path, area), document)
                 if any(file.is_due for file in self._files):
                     self.write()
             case Failed(path):
@@ -166,23 +167,18 @@ class JobTables:
         """All results by name, those of watched folders last; inputs that failed have the names of
         their paths."""
         areas = dict.fromkeys((*self._job.areas, ""))
-        named = [_name(path, area) for path in self._job.names for area in areas]
+        named = [name_result(path, area) for path in self._job.names for area in areas]
         return list(dict.fromkeys((*named, *self._seen)))
 
     def _add_saved(self, file: RunFile) -> None:
         for area in self._job.areas or ("",):
             job = self._job.of_area(area)
             for path in job.names:
-                saved, name = job.place(path, "json"), _name(path, area)
+                saved, name = job.place(path, "json"), name_result(path, area)
                 known = name in file or path in file or name in self.left_out
                 if not known and is_file(saved):
                     with suppress(InputError):  # no result, or a damaged one
                         self._add(file, name, load_document(saved))
-
-
-def _name(path: str, area: str) -> str:
-    """The name of a result: of an input, or of one of several areas of its picture."""
-    return f"{path}: {area}" if area else path
 
 
 def run_files(output: OutputFiles) -> list[RunFile]:
