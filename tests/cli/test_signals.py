@@ -85,31 +85,23 @@ def test_a_hangup_is_ignored_under_nohup() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
-def test_what_is_written_beside_results_may_outlive_its_terminal(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_terminal_ends_results_as_a_hangup_does_but_not_notes(
+    name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal, theirs = os.openpty()
     with os.fdopen(theirs, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr(sys, name, stream)
         console = Console()
         os.close(terminal)
-        console.err.print("progress")
-        console.note("goes on")
-        assert os.fstat(stream.fileno()).st_rdev == Path(os.devnull).stat().st_rdev
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="has no such terminals")
-def test_results_for_a_closed_terminal_end_the_work_as_a_hangup_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    terminal, theirs = os.openpty()
-    with os.fdopen(theirs, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        console = Console()
-        os.close(terminal)
-        with pytest.raises(StopRequested) as caught:
-            console.emit("a line")
-    assert caught.value.exit_code == 128 + signal.SIGHUP
+        if name == "stdout":
+            with pytest.raises(StopRequested) as caught:
+                console.emit("a line")
+            assert caught.value.exit_code == 128 + signal.SIGHUP
+        else:
+            console.err.print("progress")
+            console.note("goes on")
+            assert os.fstat(stream.fileno()).st_rdev == Path(os.devnull).stat().st_rdev
 
 
 @pytest.mark.slow

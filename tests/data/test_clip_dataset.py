@@ -28,7 +28,7 @@ from vidattn.data.clip_dataset import (
 )
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.sets import open_dataset
-from vidattn.errors import DataError, RecipeError, VideoError
+from vidattn.errors import DataError, RecipeError
 from vidattn.training.data import fit_recipe
 from vidattn.types import Item, View, Window
 from vidattn.video import Video
@@ -195,11 +195,6 @@ def test_a_broken_video_is_replaced_deterministically_and_reported(broken: Label
     assert first.replaced[0].code == "E_NOT_VIDEO"
     replaced = [f for batch in TrainingBatches(clips, 5, 1).batches() for f in batch.replaced]
     assert {f.path for f in replaced} == {broken.items[2].path}
-
-
-def test_replacement_can_be_disabled(broken: LabeledDataset) -> None:
-    with pytest.raises(VideoError, match=r"broken\.mp4"):
-        TrainingClips(broken, CLIP, on_error="raise")[0, 2]
 
 
 def test_a_dataset_of_broken_videos_only_is_an_error(broken: LabeledDataset) -> None:

@@ -117,7 +117,7 @@ def test_a_click_and_keys_seek_the_video_beside_the_page(page: Page, tmp_path: P
     page.wait("document.getElementById('video').readyState > 0")
     assert page.ask("document.getElementById('unplayable').hidden")
     assert page.ask("document.querySelectorAll('#rows img').length") == 5
-    assert page.ask("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
+    page.wait("[...document.images].every((i) => i.complete && i.naturalWidth > 0)")
     page.ask("document.querySelectorAll('#rows button')[2].click()")
     assert page.ask("document.getElementById('video').currentTime") == pytest.approx(1.5)
     page.press("ArrowRight")

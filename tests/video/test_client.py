@@ -30,7 +30,7 @@ def test_a_decoder_that_fails_is_ended_and_named(
     fault: str, code: str, moment: str, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rehearse(monkeypatch, f"{fault}-{moment}")
-    limits = Limits(silence_seconds=30 if fault == "abort" else 2)
+    limits = Limits(silence_seconds=30 if fault == "abort" else 1)
     with pytest.raises(VideoError) as caught, open_video(small, limits=limits) as video:
         video.read([3])
     assert caught.value.code == code
@@ -81,7 +81,7 @@ def test_a_decoder_that_dies_is_replaced(small: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_hanging_decoder_fails(warm: bool, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = Limits(silence_seconds=3)
+    limits = Limits(silence_seconds=3 if warm else 1)
     pool = ProcessPool()
     if warm:
         open_video(small, pool=pool, limits=limits).close()

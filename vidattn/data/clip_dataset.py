@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -67,9 +67,9 @@ class TrainingClips(Dataset[TrainingClip]):
     """The videos of a dataset, each cut, resized, cropped and mirrored anew in every epoch.
 
     data: range and sampling of the short side (8/7 to 10/7 of the crop by default, 256 to 320 for
-    224 as in the official recipes), flip and RandAugment. on_error: "replace" takes another video,
-    drawn by seed, epoch and index, for one that does not decode; "raise" raises its VideoError.
-    videos: opens them, by default without a cache. several: labels may hold at once.
+    224 as in the official recipes), flip and RandAugment. Another video, drawn by seed, epoch and
+    index, replaces one that does not decode. videos: opens them, by default without a cache.
+    several: labels may hold at once.
     """
 
     def __init__(
@@ -79,7 +79,6 @@ class TrainingClips(Dataset[TrainingClip]):
         data: DataConfig | None = None,
         *,
         seed: int = 0,
-        on_error: Literal["replace", "raise"] = "replace",
         videos: VideoCache | None = None,
         several: bool = False,
     ) -> None:
@@ -91,7 +90,6 @@ class TrainingClips(Dataset[TrainingClip]):
         self._augment = (
             RandAugment(data.randaugment, _mean_color(clip)) if data.randaugment else None
         )
-        self.on_error = on_error
         self._videos = videos or VideoCache()
 
     def __len__(self) -> int:
@@ -112,8 +110,6 @@ class TrainingClips(Dataset[TrainingClip]):
                 clip = self._read_clip(item, rng)
                 return TrainingClip(clip, self._target(item), tuple(replaced))
             except VideoError as error:
-                if self.on_error == "raise":
-                    raise
                 replaced.append(VideoFailure(item.path, error.code, error.message))
         last = replaced[-1]
         raise DataError(

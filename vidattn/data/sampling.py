@@ -68,16 +68,15 @@ def official_dense(
     return first + np.clip(spread, 0, max(last - first, 0)).astype(np.int64)
 
 
-def official_bins(frames: int, total: int, rng: np.random.Generator | None = None) -> Indices:
+def official_bins(frames: int, total: int) -> Indices:
     """The frames of the official Something-Something loader: int64 [frames].
 
-    The middle of each bin, or with `rng` a uniformly random frame of it. Bins share their ends,
-    which are rounded half to even. All views have the same frames. Source: official code, ssv2.py.
+    The middle of each bin; bins share their ends, which are rounded half to even. All views have
+    the same frames. Source: official code, ssv2.py.
     """
     _check(frames, total)
     edges = np.round((total - 1) / frames * np.arange(frames + 1)).astype(np.int64)
-    low, high = edges[:-1], edges[1:]
-    return (low + high) // 2 if rng is None else rng.integers(low, high, endpoint=True)
+    return (edges[:-1] + edges[1:]) // 2
 
 
 def tsm_bins(frames: int, total: int, clip: int = 0) -> Indices:

@@ -15,9 +15,7 @@ MOST = 60
 """Largest number of thumbnails; if there are more segments the longest get one."""
 
 
-def thumbnails(
-    timeline: Timeline, reader: str = "auto", opening: Opening = open_video
-) -> dict[float, bytes]:
+def thumbnails(timeline: Timeline, opening: Opening = open_video) -> dict[float, bytes]:
     """JPEG files by the second of their frame: the middles of the longest segments.
 
     Empty if the video is missing, does not open or is longer or shorter than the timeline.
@@ -25,7 +23,7 @@ def thumbnails(
     segments = [s for s in timeline.segments if s.label_id is not None]
     segments = sorted(segments, key=lambda s: -s.window.duration)[:MOST]
     try:
-        with opening(timeline.source, reader=reader, short_side=HEIGHT) as video:
+        with opening(timeline.source, short_side=HEIGHT) as video:
             if abs(video.duration - (timeline.duration or 0.0)) > 1.0:
                 return {}
             middles = sorted(segment.window.center for segment in segments)

@@ -77,9 +77,7 @@ def initialize(
 
 
 @torch.no_grad()
-def start_from(
-    model: Model, name_or_path: str | Path, labels: tuple[str, ...], *, offline: bool = False
-) -> tuple[str, ...]:
+def start_from(model: Model, name_or_path: str | Path, labels: tuple[str, ...]) -> tuple[str, ...]:
     """Copy the weights of another model as far as they fit; returns the exceptions, in sentences.
 
     name_or_path: anything that `load` takes, a name in IMAGE_MODELS, a hub id of timm, or a file of
@@ -89,12 +87,12 @@ def start_from(
     models and TimeSformers, everything from another STAM. One deviation from the official code:
     positions are resized in two dimensions (bicubic), where the official code scrambles them.
     """
-    if isinstance(model, BackboneStam) and (path := _find_image_file(str(name_or_path), offline)):
+    if isinstance(model, BackboneStam) and (path := _find_image_file(str(name_or_path))):
         with snapshot_file(path) as file:
             state = torch_checkpoint.read_state(file)
         if "time_cls" not in state:
             return _copy_backbone(model, state, str(path))
-    source, source_labels = _load_source(name_or_path, offline)
+    source, source_labels = _load_source(name_or_path)
     if not isinstance(model, Transformer) or not isinstance(source, Transformer):
         return _copy_same(model, source, name_or_path, same_labels=source_labels == labels)
     ours, theirs = model.config, source.config
@@ -170,17 +168,17 @@ def _fit_embeddings(model: Transformer, source: Transformer) -> tuple[dict[str, 
     return state, notes
 
 
-def fit_shape(recipe: Recipe, name_or_path: str | Path, *, offline: bool = False) -> Recipe:
+def fit_shape(recipe: Recipe, name_or_path: str | Path) -> Recipe:
     """The recipe with the model and clips of the video model it is to start from.
 
     Clip sampling stays that of the recipe; the range of short sides scales with the crop. An image
     model has no clips: it changes the shape and image size of the recipe, unless the shape already
     agrees. Raises WeightsError like `start_from`.
     """
-    source, source_labels = _load_source(name_or_path, offline)
+    source, source_labels = _load_source(name_or_path)
     if source_labels is None:
         return _fit_image_shape(recipe, source.config)
-    clip = loading.load(name_or_path, offline=offline).clip
+    clip = loading.load(name_or_path).clip
     clip = replace(clip, train_sampling=recipe.clip.train_sampling, sampling=recipe.clip.sampling)
     if not recipe.clip.step_seconds:
         clip = replace(clip, step_seconds=0.0)
@@ -265,10 +263,10 @@ def _resize_positions(pos: Tensor, side: int) -> Tensor:
     return grid[0].permute(1, 2, 0)
 
 
-def _load_source(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[str, ...] | None]:
+def _load_source(name_or_path: str | Path) -> tuple[Model, tuple[str, ...] | None]:
     """The model to start from and its classes, None for an image model or without a head."""
     text = str(name_or_path)
-    path = _find_image_file(text, offline)
+    path = _find_image_file(text)
     if path is not None:
         with snapshot_file(path) as file:
             state = torch_checkpoint.read_state(file)
@@ -282,7 +280,7 @@ def _load_source(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[
         hint = f"did you mean {close[0]}? " if close else ""
         hint += f"image models: {', '.join(IMAGE_MODELS)}; others: vidattn models list"
         raise WeightsError(f"{text}: no such file and no model of that name", hint=hint)
-    classifier = loading.load(name_or_path, offline=offline)
+    classifier = loading.load(name_or_path)
     if not isinstance(classifier.model, Model):
         raise WeightsError(
             f"{text}: training begins with models of clips that vidattn builds itself",
@@ -292,14 +290,14 @@ def _load_source(name_or_path: str | Path, offline: bool) -> tuple[Model, tuple[
     return classifier.model, classifier.labels
 
 
-def _find_image_file(text: str, offline: bool) -> Path | None:
+def _find_image_file(text: str) -> Path | None:
     """The file that may contain an image model; None if only `load` can tell."""
     if text in catalog.CATALOG:
         return None
     hub_id = IMAGE_MODELS.get(text, text if text.startswith("timm/") else "")
     path = Path(text)
     if hub_id and not exists(path):
-        path = download.download_folder(hub_id, offline=offline)
+        path = download.download_folder(hub_id)
     if is_folder(path):
         path = path / "model.safetensors"
     known = path.suffix in (".safetensors", *loading.PICKLES)

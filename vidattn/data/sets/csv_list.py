@@ -57,7 +57,6 @@ def open_table(
     root: Path | None = None,
     names: Sequence[str] | None = None,
     max_missing: float = 0.0,
-    name: str = "",
     group_by: str = "",
 ) -> LabeledDataset:
     """One split of a dataset that is a single list, or hand-labeled spans.
@@ -85,7 +84,7 @@ def open_table(
         raise DataError(
             f"{path}: no row belongs to {split}", hint=hint + "train and val" if alone else None
         )
-    found = LabeledDataset(name or path.stem, root, split, labels, notes=(*notes, *split_notes))
+    found = LabeledDataset(path.stem, root, split, labels, notes=(*notes, *split_notes))
     return select_existing(found, chosen, str(path), max_missing)
 
 

@@ -18,7 +18,7 @@ from vidattn.types import Window
 from vidattn.video.process.budget import TimeBudget
 from vidattn.video.process.child import DiedError, SilentError, WorkerProcess
 from vidattn.video.process.open_file import open_regular, printable_path
-from vidattn.video.protocol import Frames, Limits, Times, Video
+from vidattn.video.protocol import Frames, Times, Video
 
 CRF = 20
 """x264's measure of quality: 18 is hard to tell from the original, 23 is its default."""
@@ -41,9 +41,9 @@ class VideoWriter(AbstractContextManager["VideoWriter", None]):
     All reading of the source, audio included, happens in the writing process. For one thread.
     """
 
-    def __init__(self, video: Video, limits: Limits | None = None) -> None:
-        """video: the open source; it stays open and is not read. limits: by default its own."""
-        limits = limits or video.limits
+    def __init__(self, video: Video) -> None:
+        """video: the open source; it stays open and is not read."""
+        limits = video.limits
         self._name = printable_path(video.path)
         self._details = video.details
         self._pixels = video.details.width * video.details.height
@@ -63,7 +63,7 @@ class VideoWriter(AbstractContextManager["VideoWriter", None]):
 
     @contextmanager
     def recording(
-        self, path: Path, size: tuple[int, int], times: Times, stop: float, *, audio: bool = True
+        self, path: Path, size: tuple[int, int], times: Times, stop: float
     ) -> Iterator[AudioTrack]:
         """Make a new H.264 file of the frames that `write` receives during the block.
 
@@ -79,7 +79,7 @@ class VideoWriter(AbstractContextManager["VideoWriter", None]):
             "sar": [sar.numerator, sar.denominator],
             "start": zero + float(times[0]),
             "stop": zero + stop,
-            "audio": audio and self._details.audio,
+            "audio": self._details.audio,
             "crf": CRF,
         }
         raw = (times - times[0]).astype(np.float64).tobytes()
