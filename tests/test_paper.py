@@ -97,6 +97,29 @@ def test_a_folder_of_videos_takes_the_place_of_drawn_ones(
         assert [row["task"] for row in csv.DictReader(file)] == [clips.name] * 3
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--seeds", "0"), 2, "'0' is not a number of at least 1"),
+        (("--steps", "-1"), 2, "--steps"),
+        (("--dataset", "nowhere"), 3, "error: 'nowhere' is neither a known dataset nor a folder"),
+    ],
+)
+def test_impossible_requests_are_told_in_a_line(
+    words: tuple[str, ...],
+    code: int,
+    told: str,
+    paper: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["positions.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(PAPER / "positions.py"), run_name="__main__")
+    assert ended.value.code == code
+    assert told in capsys.readouterr().err
+
+
 def test_the_page_shows_the_results_that_lie_beside_it(paper: ModuleType) -> None:
     page = (PAPER / "README.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"results/(\w+)\.svg", page))

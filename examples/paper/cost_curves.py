@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from experiment import RESULTS, half_interval
+from experiment import RESULTS, half_interval, positive
 from plot import Point, draw_plot
 
 from vidattn.config import StamConfig, TimeSformerConfig
@@ -91,8 +91,8 @@ def table(rows: Sequence[Cost]) -> str:
 def main() -> None:
     """Write csv and svg, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3, help="rounds of measurements")
-    parser.add_argument("--most", type=int, default=1024, help="frames of the longest clip")
+    parser.add_argument("--seeds", type=positive, default=3, help="rounds of measurements")
+    parser.add_argument("--most", type=positive, default=1024, help="frames of the longest clip")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of csv and svg")
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -26,6 +26,7 @@ from tasks import Drawn, Task, open_task
 from torch import nn
 
 from vidattn.config import ModelConfig, OptimConfig, TimeSformerConfig
+from vidattn.errors import VidattnError
 from vidattn.io.files import replacing_file
 from vidattn.models.classifier import build_model
 from vidattn.models.flops import count_macs
@@ -266,19 +267,29 @@ def table(summaries: Sequence[Summary]) -> str:
     return "\n".join(lines)
 
 
+def positive(text: str) -> int:
+    """A number of at least 1, for argparse."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
+
+
 def main(name: str, about: str, make: Callable[[list[Task]], list[Setting]],
          tasks: Sequence[Task], unit: str = "", learn: Learn = learn) -> None:  # fmt: skip
     """The command of a script. make: from tasks to settings; unit: of the horizontal axis."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of each setting")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of a training")
+    parser.add_argument("--seeds", type=positive, default=3, help="trainings of each setting")
+    parser.add_argument("--steps", type=positive, default=STEPS, help="of a training")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of csv and svg")
     parser.add_argument("--dataset", help="videos of a known dataset or a folder, not drawn ones")
     parser.add_argument("--data-root", type=Path, help="the folder of a known dataset")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.dataset:
-        tasks = [open_task(given.dataset, given.data_root)]
+        try:
+            tasks = [open_task(given.dataset, given.data_root)]
+        except VidattnError as error:
+            parser.exit(error.exit_code, f"error: {error.message}\nhint: {error.hint}\n")
     rows = run(given.out / f"{name}.csv", make(list(tasks)), given.seeds, given.steps, learn)
     summaries = summarize(rows)
     print(table(summaries))
