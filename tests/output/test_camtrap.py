@@ -194,6 +194,25 @@ def test_a_run_whose_results_are_all_left_out_leaves_no_package(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["site-a"]
 
 
+def test_what_a_package_will_lack_is_told_before_the_work_and_once(
+    tmp_path: Path, quick: Run, model: Path
+) -> None:
+    (tmp_path / "deployments.csv").write_text(DEPLOYMENTS)
+    for name in ("a", "b"):
+        write_video(tmp_path / "elsewhere" / f"{name}.mp4", seconds=1)
+    words = ("classify", "elsewhere", "-m", model, "-f", "camtrap-dp", "--start-time")
+    starts = "path,start\n" + "".join(f"{name}.mp4,2024-05-01T22:00Z\n" for name in "ab")
+    (tmp_path / "starts.csv").write_text(starts)
+    words = (*words, "starts.csv", "--deployments", "deployments.csv", "-o", "out")
+    shown = quick(*words, code=4).stderr
+    lost = "out/camtrap-dp/datapackage.json: will lack 2 videos of no deployment: elsewhere/a.mp4"
+    assert shown.startswith(f"warning: {lost}")
+    assert shown.count("error: ") == 2
+    assert shown.count("hint: ") == 1
+    assert "2 results left out of out/camtrap-dp/datapackage.json, which is not written" in shown
+    assert not (tmp_path / "out" / "camtrap-dp").exists()
+
+
 @pytest.mark.skipif(not PYTHON, reason="VIDATTN_FRICTIONLESS_PYTHON names no such Python")
 def test_frictionless_finds_the_package_valid(package: RunPackage, tmp_path: Path) -> None:
     names = ("site-a/a.mp4", "site-a/=b.mov", "site-b/é,c.mp4")

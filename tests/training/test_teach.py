@@ -242,8 +242,9 @@ def test_a_class_of_blank_videos_tells_what_leaving_them_out_costs(
     assert made.active_examples[0] > 0.5
     words = ("classify", folder / "0.mp4", folder / "1.mp4", "-m", "own", "--blank", "15%")
     shown = quick(*words).stdout
-    assert "  blank: 14.3 % of videos with something in them look no busier" in shown
-    assert "  something happens: " in shown
+    assert "  blank: 14.3 % of videos with something in them look this empty; allowed" in shown
+    assert "  not blank: " in shown
+    assert "% of videos with something in them look this empty; allowed: 15 %" in shown
     assert "too few for a loss below 14.3 %" in quick(*words[:-1], "10%", code=2).stderr
     assert "has not learned" in quick(*words[:3], "-m", model, "--blank", "15%", code=2).stderr
     assert "is not a share" in quick(*words[:-1], "lots", code=2).stderr

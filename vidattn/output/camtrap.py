@@ -104,7 +104,7 @@ class CamtrapPackage:
         source, roi = str(document["input"]["path"]), document["settings"].get("roi")
         path = "/".join(p for p in PurePath(source).parts if p not in ("/", "..", "."))
         start = _start(source, document["settings"].get("start_time"))
-        ids = {"mediaID": path, "deploymentID": self._find_deployment(source)}
+        ids = {"mediaID": path, "deploymentID": self._require_deployment(source)}
         media = {
             **ids,
             "timestamp": _iso(start),
@@ -156,15 +156,21 @@ class CamtrapPackage:
     def _select(self, used: Collection[str]) -> Rows:
         return [row for row in self._deployments if row["deploymentID"] in used]
 
-    def _find_deployment(self, source: str) -> str:
+    def find_deployment(self, source: str) -> str | None:
+        """The id of the deployment of a video; None without one."""
         known = [row["deploymentID"] for row in self._deployments]
         found = [part for part in reversed(PurePath(source).parts[:-1]) if part in known]
-        if not found and len(known) != 1:
+        return (found or known)[0] if found or len(known) == 1 else None
+
+    def _require_deployment(self, source: str) -> str:
+        found = self.find_deployment(source)
+        if found is None:
+            known = ", ".join(row["deploymentID"] for row in self._deployments)
             raise DataError(
                 f"{source}: no folder in its path is a deployment",
-                hint=f"deploymentID is the name of a folder; there are {', '.join(known)}",
+                hint=f"deploymentID is the name of a folder; there are {known}",
             )
-        return (found or known)[0]
+        return found
 
     def _observation(self, source: str, segment: Document, offset: float, start: datetime) -> Row:
         low, high = (segment[end] + offset for end in ("start", "end"))

@@ -105,10 +105,11 @@ class Console:
         """Print a warning on stderr: a problem that does not stop the work."""
         self._say(("warning: ", "bold yellow"), message)
 
-    def fail(self, error: VidattnError) -> None:
-        """Print an error and its hint on stderr; a list in the message has a line per entry."""
+    def fail(self, error: VidattnError, *, hint: bool = True) -> None:
+        """Print an error, and its hint unless that was given before, on stderr; a list in the
+        message has a line per entry."""
         self._say(("error: ", "bold red"), *error.message.split("\n  "))
-        if error.hint:
+        if error.hint and hint:
             self._say(("hint: ", "bold"), error.hint)
 
     def _say(self, tag: tuple[str, str], *lines: str) -> None:

@@ -177,6 +177,8 @@ class BatchPrinter:
         """Whether nobody reads standard output any more."""
         for note in job.notes:
             console.note(note)
+        for warning in self._tables.warnings:
+            console.warn(warning)
 
     def print(
         self, events: BatchEvents, stop: Callable[[], int] = int, watch: Watch | None = None
@@ -255,11 +257,13 @@ class BatchPrinter:
         return ExitCode.OUT_OF_MEMORY if self._starved else ExitCode.FAILED
 
     def _fail_left_out(self, errors: list[DataError]) -> None:
+        hints = set[str | None]()
         for error in errors[:MOST_SPANS]:
-            self.console.fail(error)
-        if errors:
-            package = self.job.output.package
-            self.console.warn(f"{count_noun(len(errors), 'result')} left out of {package}")
+            self.console.fail(error, hint=error.hint not in hints)
+            hints.add(error.hint)
+        if errors and (package := self.job.output.package) is not None:
+            fate = "" if package.exists() else ", which is not written"
+            self.console.warn(f"{count_noun(len(errors), 'result')} left out of {package}{fate}")
 
     def _write_tables(self) -> None:
         for table in self._tables.write():

@@ -93,10 +93,11 @@ def _shape(video: VideoInfo) -> str:
 def ranking_lines(timeline: Timeline, count: int) -> Iterator[Text]:
     """The `count` best labels of a classification with bars, and whether it is blank."""
     if (verdict := timeline.blank) is not None:
-        word = "blank" if verdict.is_blank else "something happens"
+        word = "blank" if verdict.is_blank else "not blank"
         yield Text.assemble(
             (f"  {word}", "bold"),
-            f": {100 * verdict.risk:.1f} % of videos with something in them look no busier",
+            f": {100 * verdict.risk:.1f} % of videos with something in them look this empty; "
+            f"allowed: {100 * verdict.loss:g} %",
         )
     best = timeline.top(count)
     width = max(cell_len(printable(label)) for label, _ in best)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from vidattn.data.labeled_dataset import name_first
 from vidattn.inference.batch.run_files import RunFile, Spool, create_part, reading_values
 from vidattn.io.files import replacing_file, write_atomically
+from vidattn.io.text import count_noun
 from vidattn.output.camtrap import (
     MEDIA,
     OBSERVATIONS,
@@ -33,6 +35,14 @@ class RunPackage(RunFile):
 
     def __contains__(self, path: str) -> bool:
         return path in self._observations
+
+    def foresee(self, paths: Sequence[str]) -> list[str]:
+        """As of `RunFile`: videos of no deployment."""
+        lost = [path for path in paths if self._package.find_deployment(path) is None]
+        if not lost:
+            return []
+        count = count_noun(len(lost), "video")
+        return [f"{self.place}: will lack {count} of no deployment: {name_first(lost)}"]
 
     def add(self, path: str, document: Mapping[str, Any]) -> None:
         """As of `RunFile`. Raises DataError as `CamtrapPackage.observe`."""

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -72,6 +72,10 @@ class RunFile(ABC):
         Raises InputError if it is none, DataError if it lacks something, and UsageError if it is of
         another file.
         """
+
+    def foresee(self, paths: Sequence[str]) -> list[str]:
+        """Sentences on what the file will lack, told before the inputs are worked on."""
+        return []
 
     def fail(self, path: str, code: str) -> None:
         """Take a failure, which most files have no place for."""

@@ -120,6 +120,8 @@ class JobTables:
         self._job, self._files = job, run_files(job.output)
         self._seen: dict[str, None] = {}
         """Results by name, in the order of their arrival."""
+        self.warnings = [text for file in self._files for text in file.foresee(job.paths)]
+        """What can be told before the work begins."""
         self.left_out: dict[str, DataError] = {}
         """Results that lack what a file needs."""
         self._takes_saved = job.skip_existing or len(job.paths) < len(job.names)
@@ -201,6 +203,7 @@ def keep_tables(events: BatchEvents, job: BatchJob) -> BatchEvents:
     """The events of a batch run, whose tables are written meanwhile and at the end. A stop that is
     thrown in reaches the run, which delivers what it has."""
     tables = JobTables(job)
+    yield from (Note(text, warning=True) for text in tables.warnings)
     try:
         yield from observe(events, tables.take)
         yield from (Note(error.message, warning=True) for error in tables.left_out.values())
