@@ -88,7 +88,8 @@ def _attend(qkv: Tensor, scale: float) -> Tensor:
     on a CPU, where that takes a third of the time of the fused kernel (in float32 more)."""
     _, rows, heads, tokens, _ = qkv.shape
     if qkv.dtype != torch.bfloat16 or qkv.device.type != "cpu" or tokens >= LONG:
-        return F.scaled_dot_product_attention(*qkv, scale=scale / LOG2_E)
+        q, k, v = qkv
+        return F.scaled_dot_product_attention(q, k, v, scale=scale / LOG2_E)
     y, attend = torch.empty_like(qkv[0]), _attend_few if tokens <= SHORT else _attend_many
     groups = max(1, SCORES * torch.get_num_threads() // tokens**2)
     step = -(-groups // heads), min(groups, heads)
