@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tests.inference.test_stream import CLIP, FPS, Reddest, color_frames
 from vidattn.data.windowing import Windowing
@@ -35,6 +36,21 @@ def test_the_batch_size_changes_nothing_where_windows_are_reused(classifier: Cla
         for n in (1, 2, 64)
     ]
     assert len({timeline.to_json() for timeline in timelines}) == 1
+
+
+def test_windows_wait_for_the_device_once_a_batch(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[str] = []
+    for name in ("cpu", "item", "tolist"):  # what is on the host after `cpu` may be asked anything
+        wait = getattr(torch.Tensor, name)
+        monkeypatch.setattr(
+            torch.Tensor, name, lambda x, wait=wait, name=name: waits.append(name) or wait(x)
+        )
+    video = MemoryVideo(color_frames(("red", 6.0), ("blue", 6.0)), fps=FPS)
+    timeline = stream.segment(video, classifier, runtime=CPU, overlap=0.5)
+    assert len(timeline.scores) > 6
+    assert waits == ["cpu"] * -(-len(timeline.scores) // 3)
 
 
 def test_a_still_video_is_computed_once_and_says_so(classifier: Classifier) -> None:

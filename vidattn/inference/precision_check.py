@@ -21,6 +21,9 @@ from vidattn.video import Video
 
 MAX_VIEWS: dict[Precision, int] = {"bf16": 1, "int8": 3}
 """In bfloat16 one view tells: nothing is fitted to it, and in float32 it takes twice as long."""
+MIN_VIEWS = 4
+"""Views from which bfloat16 and its check, which computes one in both precisions, take less time
+than float32; fewer are computed in float32, by `auto`."""
 VIEWS_PER_CHECK = 8
 """One in so many views is checked, at least one and at most MAX_VIEWS."""
 TOLERANCE = 0.1
@@ -90,7 +93,8 @@ def check_precision(
     def score(scorer: Scorer) -> Scores:
         return _scores(classifier, [scorer([clip])[0] for clip in clips])
 
-    exact = score(Scorer(classifier, replace(runtime, precision="fp32", compile=False)))
+    alone = replace(classifier)  # does not keep its fused model in float32, which takes memory
+    exact = score(Scorer(alone, replace(runtime, precision="fp32", compile=False)))
     if scorer.precision != "int8":
         return scorer, _compare(scorer.precision, exact, score(scorer))
     calibrated, logits = scorer.calibrated(clips)

@@ -87,9 +87,7 @@ class Classifier:
     warnings: tuple[str, ...] = ()
     """What whoever reads a result must know first, such as that this model stands in for another
     one; part of every timeline, and of no weights file."""
-    _fused: list[object] = field(
-        default_factory=lambda: [None], init=False, repr=False, compare=False
-    )
+    _fused: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         classes = getattr(getattr(self.model, "config", None), "classes", len(self.labels))
@@ -111,11 +109,13 @@ class Classifier:
         """
         tensors = tuple(self.model.parameters())
         versions = [None if t.is_inference() else t._version for t in tensors]
-        key = dtype, [(id(t), t.device) for t in tensors], versions
-        if self._fused[0] != key:
-            self._fused[:] = key, fuse(self.model, dtype), tensors  # which keeps their ids unique
-        model = self._fused[1]
-        assert isinstance(model, nn.Module)
+        key = [(id(t), t.device) for t in tensors], versions
+        if self._fused.get("key") != key:
+            self._fused.clear()
+            self._fused.update(key=key, tensors=tensors)  # which keeps their ids unique
+        if dtype not in self._fused:
+            self._fused[dtype] = fuse(self.model, dtype)
+        model: nn.Module = self._fused[dtype]
         return model
 
     def look_at(self, area: str | None = None, mask: str | None = None) -> Classifier:
