@@ -15,7 +15,6 @@ from tests.helpers import encode_video
 from tests.training.test_artifacts import TINY, run
 from vidattn.data.sets import open_dataset
 from vidattn.errors import RecipeError
-from vidattn.evaluation.dataset import DatasetEvaluation, evaluate_dataset
 from vidattn.models.device import Runtime
 from vidattn.training import fit
 from vidattn.training.mixup import mix_clips
@@ -58,11 +57,7 @@ def test_a_list_of_several_labels_trains_a_probability_for_each(
     classifier = load(str(folder))
     assert (classifier.activation, classifier.labels) == ("sigmoid", ("left", "right"))
     assert classifier.thresholds == last.thresholds
-    *_, evaluation = evaluate_dataset(
-        classifier, open_dataset(str(listed), None, "val"), BOTH.views, runtime=Runtime("cpu")
-    )
-    assert isinstance(evaluation, DatasetEvaluation)
-    found = evaluation.to_dict()["several"]
+    found = vidattn.evaluate(trained[0], listed, runtime=Runtime("cpu"))["several"]
     assert (found["map"], found["macro_f1"], found["accuracy"]) == (1, 1, 1)
 
 

@@ -166,17 +166,14 @@ TIME_WEIGHTS = "time.before tam.prev:3  time.here tam.curr:3  time.behind tam.ne
 
 PYSLOWFAST = Layout(
     (
-        (r"stems\.(\d)\.unit\.conv", "s1.pathway{0}_stem.conv"),
-        (r"stems\.(\d)\.unit\.norm", "s1.pathway{0}_stem.bn"),
+        *_parts(r"stems\.(\d)\.unit", "s1.pathway{0}_stem", "conv conv  norm bn"),
         (r"stems\.0\.space", "s1.pathway0_stem.conv_xy"),
-        (r"stems\.0\.time\.conv", "s1.pathway0_stem.conv"),
-        (r"stems\.0\.time\.norm", "s1.pathway0_stem.bn"),
+        *_parts(r"stems\.0\.time", "s1.pathway0_stem", "conv conv  norm bn"),
         (r"laterals\.(\d)\.conv", "s{0+1}_fuse.conv_f2s"),
         (r"laterals\.(\d)\.norm\.0", "s{0+1}_fuse.bn"),
         *_parts(rf"{STAGE}\.non_local", "s{0+2}.pathway{1}_nonlocal{2}", PYSLOWFAST_NON_LOCAL),
         *_parts(STAGE, "s{0+2}.pathway{1}_res{2}", PYSLOWFAST_BLOCK),
-        (r"features\.before\.conv", "head.conv_5"),
-        (r"features\.before\.norm", "head.conv_5_bn"),
+        *_parts(r"features\.before", "head", "conv conv_5  norm conv_5_bn"),
         (r"features\.behind", "head.lin_5:3"),
         ("head", "head.projection"),
     )
@@ -201,11 +198,9 @@ PYTORCHVIDEO_SLOWFAST = Layout(
 PYTORCHVIDEO_X3D = Layout(
     (
         (r"stems\.0\.space", "blocks.0.conv.conv_t"),  # its names are swapped
-        (r"stems\.0\.time\.conv", "blocks.0.conv.conv_xy"),
-        (r"stems\.0\.time\.norm", "blocks.0.norm"),
+        *_parts(r"stems\.0\.time", "blocks.0", "conv conv.conv_xy  norm norm"),
         *_parts(rf"{STAGE}", "blocks.{0+1}.res_blocks.{2}", X3D_BLOCK),
-        (r"features\.before\.conv", "blocks.5.pool.pre_conv"),
-        (r"features\.before\.norm", "blocks.5.pool.pre_norm"),
+        *_parts(r"features\.before", "blocks.5.pool", "conv pre_conv  norm pre_norm"),
         (r"features\.behind", "blocks.5.pool.post_conv:3"),
         ("head", "blocks.5.proj"),
     ),
@@ -213,18 +208,15 @@ PYTORCHVIDEO_X3D = Layout(
 )
 MMACTION_I3D = Layout(
     (
-        (r"stems\.0\.unit\.conv", "backbone.conv1.conv"),
-        (r"stems\.0\.unit\.norm", "backbone.conv1.bn"),
+        *_parts(r"stems\.0\.unit", "backbone.conv1", "conv conv  norm bn"),
         *_parts(STAGE, "backbone.layer{0+1}.{2}", MMACTION_BLOCK),
         ("head", "cls_head.fc_cls"),
     )
 )
 MMACTION_SLOWFAST = Layout(
     (
-        (r"stems\.0\.unit\.conv", "backbone.slow_path.conv1.conv"),
-        (r"stems\.0\.unit\.norm", "backbone.slow_path.conv1.bn"),
-        (r"stems\.1\.unit\.conv", "backbone.fast_path.conv1.conv"),
-        (r"stems\.1\.unit\.norm", "backbone.fast_path.conv1.bn"),
+        *_parts(r"stems\.0\.unit", "backbone.slow_path.conv1", "conv conv  norm bn"),
+        *_parts(r"stems\.1\.unit", "backbone.fast_path.conv1", "conv conv  norm bn"),
         *_parts(r"stages\.(\d)\.0\.(\d+)", "backbone.slow_path.layer{0+1}.{1}", MMACTION_BLOCK),
         *_parts(r"stages\.(\d)\.1\.(\d+)", "backbone.fast_path.layer{0+1}.{1}", MMACTION_BLOCK),
         (r"laterals\.0\.conv", "backbone.slow_path.conv1_lateral.conv"),
@@ -236,11 +228,9 @@ MMACTION_SLOWFAST = Layout(
 MMACTION_X3D = Layout(
     (
         (r"stems\.0\.space", "backbone.conv1_s.conv"),
-        (r"stems\.0\.time\.conv", "backbone.conv1_t.conv"),
-        (r"stems\.0\.time\.norm", "backbone.conv1_t.bn"),
+        *_parts(r"stems\.0\.time", "backbone.conv1_t", "conv conv  norm bn"),
         *_parts(STAGE, "backbone.layer{0+1}.{2}", MMACTION_BLOCK),
-        (r"features\.before\.conv", "backbone.conv5.conv"),
-        (r"features\.before\.norm", "backbone.conv5.bn"),
+        *_parts(r"features\.before", "backbone.conv5", "conv conv  norm bn"),
         (r"features\.behind", "cls_head.fc1"),
         ("head", "cls_head.fc2"),
     )
@@ -266,8 +256,7 @@ TSM_NON_LOCAL_LAYOUT = Layout(
 )
 MMACTION_TSM = Layout(
     (
-        (r"stem\.conv", "backbone.conv1.conv"),
-        (r"stem\.norm", "backbone.conv1.bn"),
+        *_parts(r"stem", "backbone.conv1", "conv conv  norm bn"),
         *_parts(
             FRAME_STAGE,
             "backbone.layer{0+1}.{1}",
@@ -280,12 +269,9 @@ MSNET = Layout(
     (
         *TSM_STEM,
         *_parts(FRAME_STAGE, "base_model.layer{0+1}.{1}", RESNET_BLOCK),
-        (r"squeeze\.reduce\.conv", "base_model.chnl_reduction.0"),
-        (r"squeeze\.reduce\.norm", "base_model.chnl_reduction.1"),
-        (r"squeeze\.within\.(\d)\.conv", "base_model.flow_refinement.conv{0+1}.0"),
-        (r"squeeze\.within\.(\d)\.norm", "base_model.flow_refinement.conv{0+1}.1"),
-        (r"squeeze\.across\.(\d)\.conv", "base_model.flow_refinement.conv{0+1}.3"),
-        (r"squeeze\.across\.(\d)\.norm", "base_model.flow_refinement.conv{0+1}.4"),
+        *_parts(r"squeeze\.reduce", "base_model.chnl_reduction", "conv 0  norm 1"),
+        *_parts(r"squeeze\.within\.(\d)", "base_model.flow_refinement.conv{0+1}", "conv 0  norm 1"),
+        *_parts(r"squeeze\.across\.(\d)", "base_model.flow_refinement.conv{0+1}", "conv 3  norm 4"),
         ("head", "new_fc:1"),
     ),
     unused=r"base_model\.bn2\.",
@@ -303,14 +289,10 @@ TEA = Layout(
 STM = Layout((*RESNET_STEM, *_parts(FRAME_STAGE, "layer{0+1}.{1}", STM_BLOCK), ("head", "fc")))
 BLVNET = Layout(
     (
-        (r"stem\.conv\.conv", "baseline_model.conv1"),
-        (r"stem\.conv\.norm", "baseline_model.bn1"),
-        (r"stem\.big\.conv", "baseline_model.b_conv0"),
-        (r"stem\.big\.norm", "baseline_model.bn_b0"),
-        (r"stem\.little\.(\d)\.conv", "baseline_model.l_conv{0}"),
-        (r"stem\.little\.(\d)\.norm", "baseline_model.bn_l{0}"),
-        (r"stem\.merge\.conv", "baseline_model.bl_init"),
-        (r"stem\.merge\.norm", "baseline_model.bn_bl_init"),
+        *_parts(r"stem\.conv", "baseline_model", "conv conv1  norm bn1"),
+        *_parts(r"stem\.big", "baseline_model", "conv b_conv0  norm bn_b0"),
+        *_parts(r"stem\.little\.(\d)", "baseline_model", "conv l_conv{0}  norm bn_l{0}"),
+        *_parts(r"stem\.merge", "baseline_model", "conv bl_init  norm bn_bl_init"),
         *_parts("stem", "baseline_model", TIME_WEIGHTS),
         *_parts(r"stages\.(\d)", "baseline_model.layer{0+1}", TIME_WEIGHTS),
         *_parts(r"last\.(\d)", "baseline_model.layer4.{0}", TIME_WEIGHTS),
@@ -318,8 +300,7 @@ BLVNET = Layout(
         *_parts(
             r"stages\.(\d)\.little\.(\d+)", "baseline_model.layer{0+1}.little.{1}", RESNET_BLOCK
         ),
-        (r"stages\.(\d)\.widen\.conv", "baseline_model.layer{0+1}.little_e.0"),
-        (r"stages\.(\d)\.widen\.norm", "baseline_model.layer{0+1}.little_e.1"),
+        *_parts(r"stages\.(\d)\.widen", "baseline_model.layer{0+1}.little_e", "conv 0  norm 1"),
         *_parts(r"stages\.(\d)\.merge", "baseline_model.layer{0+1}.fusion.0", POOLED_BLOCK),
         *_parts(r"last\.(\d)\.block", "baseline_model.layer4.{0}", POOLED_BLOCK),
         ("head", "new_fc"),
