@@ -253,3 +253,17 @@ def test_a_prediction_that_is_missing_is_named_before_a_model_is_fetched(
     for more in ((), ("--differences",)):
         done = quick("compare", "truth.csv", "nosuch", *more, code=3)
         assert done.stderr == "error: nosuch: no such file or directory\nhint: check the path\n"
+
+
+def test_a_path_with_a_slip_suggests_what_lies_there(quick: Run, tmp_path: Path) -> None:
+    for name in ("movie.mp4", "movie.txt", "clips/a/1.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    Path("truth.csv").write_text(HEADER + "walk.mp4,walk,0,4\n")
+    for words, close in (
+        (("classify", "movie", "-m", "motion-tiny"), "movie.mp4"),
+        (("compare", "thruth.csv", "movie.mp4"), "truth.csv"),
+        (("data", "check", "clipps"), "clips"),
+        (("data", "check", "./clipps"), "clips"),
+    ):
+        assert f"hint: did you mean {close}?" in quick(*words, code=3).stderr, words

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from vidattn.errors import DataError
@@ -15,6 +18,10 @@ VIDEO_SUFFIXES = frozenset(
     | {".ts", ".vob", ".webm", ".wmv"}
 )
 """Ends of the names, in any case, by which videos are found; a file named directly may have any."""
+
+
+MOST_COMPARED = 2000
+"""Names in a folder that are compared with one that is not there."""
 
 
 def is_video(name: str) -> bool:
@@ -54,3 +61,15 @@ def walk_files(
             below = (Path(place, name) for name in folders)
             links += (str(path) for path in below if path.is_symlink())
             yield from (str(Path(place, name)) for name in sorted(files))
+
+
+def suggest_names(text: str, fits: Callable[[Path], bool], known: Iterable[str] = ()) -> str:
+    """ "did you mean A or B? ", of names like this one: of `known`, and of the files and folders
+    beside it that fit, whatever their ends; empty without any."""
+    names = {name: name for name in known}
+    with suppress(OSError):  # no such folder, or one that may not be searched
+        for path in map(str, islice(Path(text).parent.iterdir(), MOST_COMPARED)):
+            names |= {os.path.splitext(path)[0]: path, path: path}  # noqa: PTH122 - any name
+    close = (names[key] for key in difflib.get_close_matches(text, names, n=9, cutoff=0.6))
+    found = [name for name in dict.fromkeys(close) if name in known or fits(Path(name))][:3]
+    return f"did you mean {' or '.join(found)}? " if found else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from vidattn.config.schema import MAX_STEP
 from vidattn.config.serialization import from_plain
 from vidattn.errors import RecipeError, UsageError, WeightsError
 from vidattn.io.files import exists, is_file, is_folder
+from vidattn.io.search import suggest_names
 from vidattn.models.classifier import VARIANTS, Classifier, build_model
 from vidattn.weights import (
     catalog,
@@ -89,17 +89,13 @@ def _load_named(
 
 
 def _suggest_models(text: str) -> str:
-    """ "did you mean A or B? ", of similar names: of the catalog, and of files and folders beside a
-    path; empty without any."""
-    folder, known = Path(text).parent, {name: name for name in catalog.CATALOG}
-    for file in sorted(folder.iterdir()) if is_folder(folder) else ():
-        if file.suffix in FILES:
-            known |= {str(file): str(file), str(file.with_suffix("")): str(file)}
-        elif any(is_file(file / name) for name in ("model.safetensors", "config.json")):
-            known[str(file)] = str(file)
-    close = difflib.get_close_matches(text, known, n=4, cutoff=0.5)
-    names = list(dict.fromkeys(known[key] for key in close))[:3]
-    return f"did you mean {' or '.join(names)}? " if names else ""
+    return suggest_names(text, _holds_model, catalog.CATALOG)
+
+
+def _holds_model(path: Path) -> bool:
+    """Whether a file or folder looks like a model."""
+    inside = (path / name for name in ("model.safetensors", "config.json"))
+    return path.suffix in FILES or any(map(is_file, inside))
 
 
 def read_training_recipe(name_or_path: str | Path) -> Recipe | None:

@@ -16,6 +16,7 @@ from vidattn.data.annotations import (
 from vidattn.data.annotations.annotation import AnnotatedVideo, Format, GroundTruth
 from vidattn.errors import DataError
 from vidattn.io.files import exists
+from vidattn.io.search import suggest_names
 
 __all__ = ["FORMATS", "AnnotatedVideo", "GroundTruth", "find_format", "read_ground_truth"]
 
@@ -43,10 +44,13 @@ def read_ground_truth(path: Path, split: str | None = None) -> GroundTruth:
     splits/), by default all; otherwise a value of the column or key, by default that for
     validation. Raises DataError with the reason and the place.
     """
-    known, hint = find_format(path), "it is " + ", ".join(f.description for f in FORMATS)
+    hint = "it is " + ", ".join(f.description for f in FORMATS)
+    if not exists(path):
+        close = suggest_names(str(path), lambda one: find_format(one) is not None)
+        raise DataError(f"{path}: no such file or folder", hint=close.strip() or hint)
+    known = find_format(path)
     if known is None:
-        missing = "" if exists(path) else "no such file or folder; "
-        raise DataError(f"{path}: {missing}not a ground truth", hint=hint)
+        raise DataError(f"{path}: not a ground truth", hint=hint)
     found = known.read(path, split)
     if not found.videos:
         raise DataError(f"{path}: annotates no video", hint=hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from vidattn.data.sets.folder import open_folder
 from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES, NamedDataset, Opener
 from vidattn.errors import DataError
 from vidattn.io.files import exists, is_file, is_folder
+from vidattn.io.search import suggest_names
 
 ANNOTATIONS = ", ".join(known.description for known in FORMATS if known.trainable)
 LAYOUTS = (
@@ -122,13 +122,18 @@ def _find_path(name: str, data_root: Path | None) -> Path:
     if found is not None:
         return found
     if len(Path(name).parts) > 1 or Path(name).suffix or name.startswith("."):
-        raise DataError(f"{name}: no such file or folder", hint=f"a dataset is {LAYOUTS}")
-    close = difflib.get_close_matches(name.lower(), DATASETS, n=1)
+        close = suggest_names(name, _looks_like_one)
+        raise DataError(f"{name}: no such file or folder", hint=f"{close}a dataset is {LAYOUTS}")
+    close = suggest_names(name, _looks_like_one, DATASETS).strip()
     raise DataError(
         f"{name!r} is neither a known dataset nor a folder here; known: motion, "
         + ", ".join(DATASETS),
-        hint=f"did you mean {close[0]}?" if close else f"or name {LAYOUTS}",
+        hint=close or f"or name {LAYOUTS}",
     )
+
+
+def _looks_like_one(path: Path) -> bool:
+    return is_folder(path) or path.suffix.lower() in csv_list.SUFFIXES
 
 
 def _find_root(name: str, known: DatasetInfo, data_root: Path | None) -> Path:

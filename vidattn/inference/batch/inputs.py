@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from vidattn.errors import InputError, UsageError, VideoError
 from vidattn.io.digest import sha256
 from vidattn.io.files import exists, is_folder, read_file, read_stream, reading
-from vidattn.io.search import VIDEO_SUFFIXES, suffix_of, walk_files
+from vidattn.io.search import VIDEO_SUFFIXES, is_video, suffix_of, suggest_names, walk_files
 from vidattn.io.text import count_noun
 
 ANNOTATED = ".vidattn.mp4"
@@ -233,7 +233,8 @@ def hint_missing(path: str) -> str:
         return "folders are separated by / here, not by a backslash"
     if "," in path:
         return "separate inputs by spaces; a name with a comma needs nothing else"
-    return "check the path"
+    close = suggest_names(path, lambda one: is_folder(one) or is_video(one.name))
+    return close.strip() or "check the path"
 
 
 def _require_any(given: str, paths: Iterable[str], kind: InputKind, complaint: str) -> list[str]:
