@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise, product
-from math import exp, log
+from itertools import product
+from math import log
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from vidattn.timeline import Decoding, Timeline
 from vidattn.timeline.decoding import most_likely_path
 from vidattn.timeline.segments import cut_cells
-from vidattn.timeline.switching import LabelPath, PathModel, label_posteriors
+from vidattn.timeline.switching import LabelPath, PathModel
 from vidattn.types import VideoInfo, Window
 
 
@@ -59,17 +59,17 @@ def test_a_video_of_many_switches_keeps_them_all() -> None:
 
 
 def test_the_cost_of_a_switch_follows_from_how_many_there_are() -> None:
-    path = path_of(scores([0, 1, 2, 0] * 9, 0.98).repeat(3, axis=0))  # 27 switches
+    path = path_of(scores([0, 1, 2, 0] * 9, 0.999).repeat(3, axis=0))  # 27 switches
     share = (4 + 27) / (12 + 108 - 0.75 * 27)
-    assert path.switch_cost == pytest.approx(log((1 - share) / share * 2))
+    assert path.switch_cost == pytest.approx(log((1 - share) / share * 2), rel=1e-3)
 
 
 def test_the_cost_of_a_switch_at_cuts_is_learned_apart() -> None:
-    rows, spans = scores([0] * 10 + [1] * 20, 0.98), windows(30)
+    rows, spans = scores([0] * 10 + [1] * 20, 0.998), windows(30)
     path = PathModel(spans, rows, cut_cells(spans), cuts=(5.0, 10.0, 15.0, 20.0)).path()
     elsewhere, at_cuts = 2 / (6 + 30), (2 + 1) / (6 + 4)
-    assert path.switch_cost == pytest.approx(log((1 - elsewhere) / elsewhere * 2))
-    assert path.cut_cost == pytest.approx(log((1 - at_cuts) / at_cuts * 2))
+    assert path.switch_cost == pytest.approx(log((1 - elsewhere) / elsewhere * 2), rel=1e-3)
+    assert path.cut_cost == pytest.approx(log((1 - at_cuts) / at_cuts * 2), rel=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -134,19 +134,25 @@ def test_a_switch_cost_that_is_given_is_kept() -> None:
     assert changes(path_of(rows, switch_cost=100.0)) == []
 
 
-@pytest.mark.parametrize("cost", [0.0, 1.5, 1e9])
-def test_posteriors_are_sums_over_all_paths(cost: float) -> None:
-    evidence = np.random.default_rng(0).normal(0, 2, (5, 3))
-    lengths = np.array([1.0, 0.5, 0.25, 0.25, 2.0])
-    sums = np.zeros((5, 3))
-    for path in product(range(3), repeat=5):
-        weight = exp(evidence[np.arange(5), path].sum())
-        for length, (a, b) in zip(lengths[1:], pairwise(path), strict=True):
-            change = min(exp(-cost) * length, 1)
-            weight *= (1 if a == b else change) / (1 + 2 * change)
-        sums[np.arange(5), path] += weight
-    posteriors = label_posteriors(evidence, cost, lengths)
-    assert posteriors == pytest.approx(sums / sums.sum(axis=1, keepdims=True), abs=1e-9)
+SHOTS = [0, 1, 2, 0, 2, 1, 0, 1] * 3
+
+
+def test_a_model_that_is_unsure_but_steady_is_followed_from_shot_to_shot() -> None:
+    spans = windows(6 * len(SHOTS))
+    model = PathModel(spans, scores(SHOTS, 0.4).repeat(6, axis=0), cut_cells(spans))
+    path = model.path()
+    assert path.labels.tolist() == np.repeat(SHOTS, 6).tolist()
+    # Six windows that say the same at 40 % are right about as often as one.
+    confidence = model.posteriors(path)[np.arange(len(spans)), path.labels].mean()
+    assert 0.33 < confidence < 0.6
+
+
+@pytest.mark.parametrize("stride", [1.0, 0.25])
+def test_a_model_that_is_unsure_and_unsteady_makes_few_segments(stride: float) -> None:
+    rng, count = np.random.default_rng(0), int(400 * stride)
+    best = np.where(rng.random(count) < 0.5, 0, rng.integers(1, 10, count))
+    rows = scores(best.tolist(), 0.5, classes=10)[(np.arange(400) * stride).astype(int)]
+    assert len(changes(path_of(rows, stride))) <= 1
 
 
 def test_confidence_falls_where_windows_disagree_and_counts_the_windows() -> None:

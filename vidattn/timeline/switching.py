@@ -5,21 +5,22 @@ triangle, as wide as the window and at least `REACH` strides to each side. Overl
 frames, so that each moment carries the evidence of about one window, however many see it. A hidden
 Markov model then decides: a label lasts until changing to another pays for the cost of a switch,
 which is the logarithm of how rare switches are, and for as long as a window at least: what is
-shorter cannot be told from noise. The model learns the cost from the scores themselves, counting
-the switches of its own answer until that stays the same. Where shot cuts are known, the nearest
-boundary between two cells moves to each, and a switch there has a cost of its own, learned in the
-same way: videos whose labels change at their cuts are divided there, and others are not. A label
-that begins at a cut may be short. A window with a cut inside shows two things, and one of its own:
-of the windows around a moment, each speaks the less for it the less it shows of the same shot.
-Each boundary elsewhere moves to the moment at which the evidence turns, between two frames. Last,
-the same model says how probable each label is at each moment, whatever the path: this is the
-confidence of segments.
+shorter cannot be told from noise. The model learns the cost from the scores themselves, see
+`vidattn.timeline.chain`. Where shot cuts are known, the nearest boundary between two cells moves to
+each, and a switch there has a cost of its own, learned in the same way: videos whose labels change
+at their cuts are divided there, and others are not. A label that begins at a cut may be short. A
+window with a cut inside shows two things, and one of its own: of the windows around a moment, each
+speaks the less for it the less it shows of the same shot. Evidence is sharpened where windows agree
+more than their scores promise, see `vidattn.timeline.agreement`. Each boundary elsewhere moves to
+the moment at which the evidence turns, between two frames. Last, the same model says how probable
+each label is at each moment, whatever the path: this is the confidence of segments; windows that
+repeat the errors of others count for less there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -28,6 +29,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.timeline.agreement import Agreement, find_agreement
+from vidattn.timeline.chain import Bins, label_posteriors, learn_costs
 from vidattn.timeline.decoding import LEAST, Labels, most_likely_path
 from vidattn.timeline.segments import Indices, Segment, average_rows, edges_of
 from vidattn.types import Window
@@ -37,15 +40,6 @@ Floats = NDArray[np.float64]
 REACH = 1.25
 """Strides to each side that a window speaks for at least: between two windows side by side, the
 evidence turns from one to the other by degrees."""
-LEAST_COST = 0.5
-"""Nats; also the cost that learning starts from."""
-ROUNDS = 6
-"""Rounds in which the cost of a switch is learned, at most; two or three are usual."""
-USUAL_SWITCHES, USUAL_CHANCES = 4, 12
-"""What learning takes for granted: so many switches in so many windows; where shot cuts are known,
-half of that, and as much at cuts."""
-BLIND = 0.75
-"""Windows after a switch in which another one could hardly be seen: no chances of one."""
 OTHER_SHOT = 1e-3
 """How much a window weighs in a shot of which it shows nothing, beside one that lies in it."""
 POSITIONS = 16
@@ -127,7 +121,8 @@ class PathModel:
         self._windows, self._fps = _Evidence(windows, scores), fps
         self._cells, self._at_cut = _meet_cuts(cells, cuts)
         self._apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
-        self._blocks = np.split(self._windows.of_cells(self._cells, self._at_cut), self._apart)
+        self._evidence = np.split(self._windows.of_cells(self._cells, self._at_cut), self._apart)
+        self._blocks = self._evidence
         self._lengths = np.array([cell.duration for cell in self._cells]) / self._windows.span
         blocks = np.split(np.arange(len(cells)), self._apart)
         self._ready = [self._ready_rows(int(rows[0]), int(rows[-1]) + 1) for rows in blocks]
@@ -147,22 +142,55 @@ class PathModel:
         to 1."""
         costs = np.where(self._at_cut, path.cut_cost, path.switch_cost)
         lengths = np.where(self._at_cut, 1.0, self._lengths)
-        blocks = (self._blocks, np.split(costs, self._apart), np.split(lengths, self._apart))
-        return np.concatenate(list(map(label_posteriors, *blocks)))
+        weight = self._independence(path)
+        blocks = [block * weight for block in self._evidence]
+        each = (blocks, np.split(costs, self._apart), np.split(lengths, self._apart))
+        return np.concatenate(list(map(label_posteriors, *each)))
+
+    def _independence(self, path: LabelPath) -> float:
+        """How much each window counts among those behind one answer, whose errors repeat."""
+        agreement = self._agreement(path.labels)
+        if agreement is None:
+            return 1.0
+        others = max(self._evidence[0].shape[1] - 1, 1)
+        switches = int((np.diff(path.labels) != 0).sum())
+        lasting = float(self._lengths.sum()) / (1 + switches)
+        remembered = 1 + math.exp(min(path.switch_cost, 50.0)) / others
+        windows = max(min(lasting, remembered), 1.0)
+        return float(1 / (1 + (windows - 1) * agreement.dependence))
+
+    def _agreement(self, labels: Labels) -> Agreement | None:
+        """How far windows of one label and one shot agree."""
+        ends = (np.diff(labels, prepend=labels[:1]) != 0) | self._at_cut
+        ends[self._apart] = True
+        cells = np.searchsorted(
+            [cell.start for cell in self._cells], self._windows.centers, "right"
+        )
+        return find_agreement(self._windows.scores, self._windows.edges, np.cumsum(ends)[cells - 1])
 
     @cached_property
     def _learned(self) -> tuple[Labels, Floats]:
         """The most likely labels, and the costs of a switch elsewhere and at a cut behind them."""
-        costs, total = np.full(2, LEAST_COST), float(self._lengths.sum())
-        for _ in range(ROUNDS):
-            before, labels = costs, self._likely(costs)
-            switches = np.setdiff1d(np.flatnonzero(np.diff(labels)) + 1, self._apart)
-            counts = np.bincount(self._at_cut[switches].astype(np.int64), minlength=2)
-            chances = np.array([total - BLIND * counts[0], self._at_cut.sum()])
-            costs = _costs_of(counts, chances, self._blocks[0].shape[1])
-            if np.abs(costs - before).max() < 0.01:
-                break
-        return labels, before
+        costs = learn_costs(self._bins())
+        labels = self._likely(costs)
+        agreement = self._agreement(labels)
+        if agreement is None or (sharpness := agreement.sharpness) == 1:
+            return labels, costs
+        self._blocks = [block * sharpness for block in self._evidence]
+        costs = learn_costs(self._bins())
+        return self._likely(costs), costs
+
+    def _bins(self) -> Iterator[Bins]:
+        """The cells of each block, joined until they are a window long: within that, what
+        overlapping windows say is not independent."""
+        rows = (np.split(each, self._apart) for each in (self._lengths, self._at_cut))
+        for evidence, lengths, at_cut in zip(self._blocks, *rows, strict=True):
+            starts = np.cumsum(lengths) - lengths
+            since = starts - np.maximum.accumulate(np.where(at_cut, starts, 0.0))
+            new = at_cut | (np.diff(np.floor(since + 1e-6), prepend=-1.0) != 0)
+            first = np.flatnonzero(new)
+            joined, longer = np.add.reduceat(evidence, first), np.add.reduceat(lengths, first)
+            yield Bins(joined, longer, at_cut[first].astype(np.int64))
 
     def _likely(self, costs: Floats) -> Labels:
         """The most likely labels at the costs of a switch elsewhere and at a cut."""
@@ -196,41 +224,6 @@ def add_confidence(
         replace(s, windows=count, confidence=None if s.label_id is None else float(row[s.label_id]))
         for s, row, count in rows
     )
-
-
-def label_posteriors(evidence: Floats, cost: float | Floats, lengths: Floats) -> Floats:
-    """The probability of every label in each of some cells [N, K], by sums over all paths.
-
-    evidence: [N, K], in nats; cost: of a switch within a window length, also one for each cell;
-    lengths: of the cells, in window lengths. The forward and backward passes of a hidden Markov
-    model (Rabiner 1989, III).
-    """
-    cells, labels = evidence.shape
-    rows = np.exp(evidence - evidence.max(axis=1, keepdims=True))
-    # Against staying, to each other label; above 0, so that no sum is.
-    change = np.clip(np.exp(-np.asarray(cost)) * lengths, 1e-12, 1)
-    stay = 1 / (1 + (labels - 1) * change)
-    change = stay * change
-    before, after = np.full((2, labels), 1 / labels)
-    posterior = rows.copy()
-    for i in range(cells):
-        if i:
-            before = before * (stay[i] - change[i]) + change[i]
-            posterior[i] *= before
-        before = posterior[i] / posterior[i].sum()
-    for i in range(cells - 2, -1, -1):
-        after = after * rows[i + 1]
-        after = after * ((stay[i + 1] - change[i + 1]) / after.sum()) + change[i + 1]
-        posterior[i] *= after
-    return np.asarray(posterior / posterior.sum(axis=1, keepdims=True))
-
-
-def _costs_of(switches: NDArray[np.int64], chances: Floats, labels: int) -> Floats:
-    """The log-odds of staying against going to one of the other labels, at each chance to."""
-    usual = 0.5 if chances[1] else 1.0
-    share = (switches + usual * USUAL_SWITCHES) / (chances + usual * USUAL_CHANCES)
-    share = np.minimum(share, 0.9)
-    return np.maximum(np.log((1 - share) * max(labels - 1, 1) / share), LEAST_COST)
 
 
 def _meet_cuts(
