@@ -62,6 +62,11 @@ def test_a_copy_that_was_encoded_again_is_found_in_both_splits(root: Path) -> No
     assert kinds(verdict) == {"size": 1, "alike": 1}  # it is small, too
     first = root / "train" / "walk" / "0.mp4"
     assert verdict["findings"]["alike"]["examples"] == [f"{first} = {path}, in both splits"]
+    moved = path.rename(path.parents[1] / "run" / "again.mp4")
+    verdict, _ = checked(root)
+    assert kinds(verdict) == {"size": 1, "alike": 1, "conflict": 1}
+    conflict = verdict["findings"]["conflict"]["examples"]
+    assert conflict == [f"{first} = {moved}: both run and walk"]
 
 
 def table(root: Path, *rows: str) -> Path:

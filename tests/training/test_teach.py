@@ -298,6 +298,10 @@ def test_a_wrong_label_is_doubted(folder: Path, model: Path) -> None:
     mistakes = [doubt.text for doubt in taught.doubts if doubt.kind == "mistake"]
     assert len(mistakes) == 1
     assert mistakes[0].startswith(f"{folder / '0.mp4'}: labeled night, looks like day")
+    assert mistakes[0].endswith("; 4 of its 5 nearest neighbors are day")
+    (row,) = (row for row in taught.report["doubts"] if row["kind"] == "mistake")
+    assert (row["path"], row["start"], row["label"]) == (str(folder / "0.mp4"), None, "night")
+    assert (row["looks_like"], row["neighbors"][0]) == ("day", "day")
 
 
 def test_what_cannot_be_read_is_left_out_and_told(

@@ -250,14 +250,12 @@ class Lesson:
         seen = next(iter(study.views.values()))[2]  # which knows looks, where flow knows motion
         samples, places = np.unique(seen.samples, return_inverse=True)
         items = [self.dataset.items[n] for n in samples]
-        vectors = seen.vectors.numpy()
-        means = np.zeros((len(samples), vectors.shape[1]))
-        np.add.at(means, places, vectors)
-        yield from find_alike(means / np.bincount(places)[:, None], items)
+        yield from find_alike(_mean_rows(seen.vectors.numpy(), places), items)
         firsts = study.firsts(view)
         own = [self._unit_item(study, windows, int(row)) for row in firsts]
         found = verdict.probabilities, study.truth(view)
-        yield from find_mistakes(self.dataset.labels, *found, own)
+        near = _mean_rows(windows.vectors.numpy(), study.units(view))
+        yield from find_mistakes(self.dataset.labels, *found, own, near)
 
     def _unit_item(self, study: Study, windows: LabeledWindows, row: int) -> Item:
         item = self.dataset.items[int(windows.samples[row])]
@@ -292,7 +290,7 @@ class Lesson:
             "confusions": confusion,
             "blank": measure_blank(study, verdict, self.dataset.labels),
             "twice_as_many": gains,
-            "doubts": [{"kind": doubt.kind, "text": doubt.text} for doubt in doubts],
+            "doubts": [{"kind": one.kind, "text": one.text, **one.about} for one in doubts],
             "failed": [
                 {"path": one.path, "code": one.code, "message": one.message}
                 for one in self.failures
@@ -310,6 +308,13 @@ def _gains(verdict: CrossValidation) -> dict[str, Any]:
     total = verdict.metrics.values[name] - verdict.half.values[name]
     ends = [None if np.isnan(end) else round(float(end), 4) for end in verdict.gain_interval]
     return {"metric": name, "gain": round(float(total), 4), "interval": ends, "f1_of": rows}
+
+
+def _mean_rows(vectors: NDArray[np.floating], places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean [P, F] of the vectors [N, F] of each place from 0 on."""
+    means = np.zeros((places.max() + 1, vectors.shape[1]))
+    np.add.at(means, places, vectors)
+    return np.asarray(means / np.bincount(places)[:, None])
 
 
 def _confusions(

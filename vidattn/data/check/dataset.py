@@ -250,7 +250,9 @@ class DatasetCheck:
                 groups = {use.item.group for use in uses}
                 apart = len({use.split for use in uses}) > 1, len(groups) > 1
                 places = ", in both splits" * apart[0] + ", in two groups" * apart[1]
-                found.append((apart, Finding("alike", f"{one.path} = {other.path}{places}")))
+                names = f"{one.path} = {other.path}"
+                found.append((apart, Finding("alike", f"{names}{places}")))
+                yield from _judge_labels(names, uses, self._dataset.labels)
         yield from (finding for _, finding in sorted(found, key=lambda row: row[0], reverse=True))
 
 
@@ -282,6 +284,11 @@ def _judge_repeats(names: str, uses: Sequence[FileUse], labels: Sequence[str]) -
         repeated = len(own) - len({item_span(use.item) for use in own})
         if repeated:
             yield Finding("duplicate", f"{names}: {repeated + 1} times the same in {split}")
+    yield from _judge_labels(names, uses, labels)
+
+
+def _judge_labels(names: str, uses: Sequence[FileUse], labels: Sequence[str]) -> Iterator[Finding]:
+    """Two labels of one content at the same time, if any."""
     by_label = defaultdict(list)
     for use in uses:
         by_label[use.item.label].append(use)
