@@ -14,6 +14,7 @@ from vidattn.evaluation.label_metrics import (
     micro_f1,
     ranked_precision,
 )
+from vidattn.evaluation.metrics import exact_interval
 
 TRUTH = np.array([[1, 0, 0], [0, 0, 0], [1, 1, 0], [0, 0, 0]], bool)
 SCORES = np.array([[0.9, 0.2, 0.5], [0.8, 0.2, 0.5], [0.7, 0.2, 0.5], [0.1, 0.2, 0.5]])
@@ -76,3 +77,14 @@ def test_a_gain_is_as_sure_as_its_groups(count: int) -> None:
     assert same == (0, 3 / count)
     alone = gain_interval("map", (scores, truth), (scores, truth), truth, ["a"] * count)
     assert np.isnan(alone).all()
+
+
+def test_what_is_all_right_is_as_sure_as_its_groups() -> None:
+    truth = np.eye(2, dtype=bool)[np.arange(18) % 2]
+    groups = [f"video {number // 2}" for number in range(18)]
+    found = measure_labels(("a", "b"), truth.astype(float), truth, truth, groups)
+    low, high = exact_interval(9, 9)
+    assert found.intervals["accuracy"] == (pytest.approx(low, abs=1e-6), high)
+    assert found.f1_interval.ravel() == pytest.approx([low, 1, low, 1], abs=1e-6)
+    wrong = measure_labels(("a", "b"), truth.astype(float), ~truth, truth, groups)
+    assert wrong.intervals["micro_f1"] == (0, pytest.approx(1 - low, abs=1e-6))

@@ -129,7 +129,7 @@ def test_the_command_prints_what_it_measured(
     )
     done = quick(*words)
     assert done.stdout.startswith("12 samples, 2 classes, 3 groups; tiny, ")
-    assert "  accuracy    100.0 %  100 to 100 %\n" in done.stdout
+    assert "  accuracy    100.0 %  29 to 100 %\n" in done.stdout
     assert "fewer than 10 samples" in done.stderr
     assert "twice as many" not in done.stdout  # three groups say nothing about it
     assert "shorter than" not in done.stderr

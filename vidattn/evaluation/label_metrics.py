@@ -130,7 +130,8 @@ def measure_labels(
     weights: Floats | None = None,
 ) -> LabelMetrics:
     """Metrics of scores [N, K] and predictions, with intervals from a bootstrap over the groups of
-    the samples: those of a group look alike, so a group is drawn whole.
+    the samples: those of a group look alike, so a group is drawn whole. Where all is right, or
+    nothing, the interval is the exact one of as many groups (Clopper and Pearson, 1934).
 
     weights: how long each sample lasts, [N], in seconds; without them all count alike.
     """
@@ -143,8 +144,10 @@ def measure_labels(
         return np.concatenate([_totals(predicted, truth, drawn, f1, ap), f1, ap])
 
     point = all_of(np.ones(len(truth)))
-    low, high = bootstrap(all_of, groups)
-    ends, count = np.stack([low, high], axis=1), len(NAMES)
+    numbers, count = np.unique(np.asarray(groups), return_inverse=True)[1], len(NAMES)
+    of_label = [len(np.unique(numbers[has])) for has in truth.T]
+    counts = np.array([len(np.unique(numbers))] * count + of_label + of_label)
+    ends = _widen(np.stack(bootstrap(all_of, groups), axis=1), counts)
     middle = count + len(labels)
     return LabelMetrics(
         tuple(labels),
@@ -157,6 +160,14 @@ def measure_labels(
         ends[middle:],
         "samples" if weights is None else "seconds",
     )
+
+
+def _widen(ends: Floats, counts: NDArray[np.int64]) -> Floats:
+    """Intervals [M, 2] of which those of 1 or 0 alone are as wide as so many groups leave open."""
+    least = (1 - INTERVAL[1] / 100) ** (1 / np.maximum(counts, 1))
+    right, wrong = np.isclose(ends[:, 0], 1), np.isclose(ends[:, 1], 0)
+    low, high = np.where(right, least, ends[:, 0]), np.where(wrong, 1 - least, ends[:, 1])
+    return np.stack([low, high], axis=1)
 
 
 def gain_interval(
