@@ -98,7 +98,7 @@ def test_chunks_change_memory_and_not_the_result(
     def record(function: object, rows: Tensor) -> Tensor:
         return apply_in_chunks(lambda x: sizes.append(x.shape[0]) or function(x), rows)  # type: ignore[operator]
 
-    monkeypatch.setattr(timesformer, "CHUNK_TOKENS", 20)
+    monkeypatch.setattr(timesformer, "CPU_CHUNK", 20 * model.config.width)
     for module in (timesformer, stam, fused):
         monkeypatch.setattr(module, "apply_in_chunks", record)
     torch.testing.assert_close(model(clips), expected, rtol=0, atol=1e-5)
