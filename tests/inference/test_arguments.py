@@ -64,8 +64,14 @@ def test_times_are_seconds_or_text_as_on_the_command_line(video: Path, model: Pa
         assert (timeline.part.start, timeline.part.stop) == (1.0, 3.0)
         whole = vidattn.classify(video, classifier, start=start, end=end, device="cpu")
         assert (whole.windows[0].start, whole.windows[0].stop) == (1.0, 3.0)
+        assert (
+            whole.settings
+            == vidattn.classify(
+                video, classifier, start=start, end=end, device="cpu", views="1x1"
+            ).settings
+        )
     windows = [
-        vidattn.explain(video, classifier, at=at, runtime=vidattn.Runtime(device="cpu")).window
+        vidattn.explain(video, model, at=at, runtime=vidattn.Runtime(device="cpu")).window
         for at in (2, "0:02")
     ]
     assert windows[0] == windows[1]

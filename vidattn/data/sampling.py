@@ -120,6 +120,11 @@ def parse_views(text: str) -> ViewConfig:
         raise UsageError(error.message, hint=error.hint) from error
 
 
+def as_views(views: ViewConfig | str | None) -> ViewConfig | None:
+    """Views that may be given as text, as of `parse_views`."""
+    return parse_views(views) if isinstance(views, str) else views
+
+
 def describe_views(config: ViewConfig) -> str:
     """The views in words: "3 spatial crops of 1 clip"."""
     crops = "1 spatial crop" if config.spatial == 1 else f"{config.spatial} spatial crops"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidattn.config.run_options import EvalViews
+from vidattn.data.sampling import as_views
 from vidattn.data.sets import open_dataset
 from vidattn.errors import UsageError
 from vidattn.evaluation.classification import measure_predictions
@@ -39,7 +40,8 @@ def evaluate(
     fields of `EvalViews`, such as views= and sampling=. Videos that cannot be read are listed as
     "failed". Raises UsageError for the dataset motion and for temporal heads, DataError.
     """
-    options = EvalViews(**keywords)
+    given = dict[str, Any](keywords)
+    options = EvalViews(**given | {"views": as_views(given.get("views"))})
     classifier, name = find_classifier(model, options.frames), os.fspath(dataset)
     if name == "motion" or isinstance(classifier.model, TemporalHead):
         raise UsageError(

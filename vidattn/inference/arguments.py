@@ -64,7 +64,7 @@ class Keywords(RegionKeywords, total=False):
 class EvalKeywords(TypedDict, total=False):
     """The fields of `EvalViews` as keywords."""
 
-    views: ViewConfig | None
+    views: ViewConfig | str | None
     frames: int | None
     sampling: EvalSampling
 

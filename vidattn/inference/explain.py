@@ -23,6 +23,7 @@ from vidattn.data import plan, transforms
 from vidattn.data.frames import FrameBuffer, file_start, needed_frames, readable_end
 from vidattn.data.windowing import Windowing, as_seconds
 from vidattn.errors import UsageError, VideoError
+from vidattn.inference.arguments import Model, find_classifier
 from vidattn.inference.events import describe_input, describe_model
 from vidattn.inference.patch_shares import choose_method, patch_shares
 from vidattn.inference.scorer import Scorer
@@ -58,7 +59,7 @@ class ExplainTarget:
 
 def explain(
     source: Source,
-    classifier: Classifier,
+    classifier: Model = None,
     *,
     at: float | str | None = None,
     label: str | None = None,
@@ -68,14 +69,15 @@ def explain(
 ) -> Explanation:
     """Explain the prediction for one window of a video.
 
-    at: seconds, or text such as "1:30"; the center of the window where the video allows. By default
-    all windows are scored without overlap, and the one with the highest score is explained. label:
-    its name, by default that of the highest score. frames: clip length, that of the classifier by
-    default.
+    classifier: as of `vidattn.segment`. at: seconds, or text such as "1:30"; the center of the
+    window where the video allows. By default all windows are scored without overlap, and the one
+    with the highest score is explained. label: its name, by default that of the highest score.
+    frames: clip length, that of the classifier by default.
 
     Raises UsageError for an unknown label, a time below 0 and a method that is none for the model,
     VideoError when the video cannot be read or ends before `at`.
     """
+    classifier = find_classifier(classifier, frames)
     label_id = None if label is None else find_label(classifier, label)
     choose_method(classifier, method)
     if at is None:

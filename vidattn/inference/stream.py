@@ -20,6 +20,7 @@ from torch import Tensor
 from vidattn.config import ClipConfig, ViewConfig
 from vidattn.data import plan
 from vidattn.data.frames import file_start, oldest_needed, readable_end
+from vidattn.data.sampling import as_views
 from vidattn.data.windowing import Windowing
 from vidattn.errors import TRANSIENT, VideoError
 from vidattn.inference.arguments import (
@@ -211,7 +212,7 @@ def classify(
     classifier: Model = None,
     *,
     sampling: plan.Sampling = "auto",
-    views: ViewConfig | None = None,
+    views: ViewConfig | str | None = None,
     pool: Pool | None = None,
     runtime: Runtime = Runtime(),
     opening: Opening = open_video,
@@ -223,9 +224,10 @@ def classify(
     step of training, in clips spread evenly over the file; "auto" is what the weights ask for
     (`ClipConfig.sampling`). frames: number of frames. A uniform clip has that many, and the time
     embedding is stretched to it; dense clips keep the trained length, and more frames mean more
-    clips. views: spatial crops x temporal clips. pool: how to pool the probabilities of the views,
-    instead of the averaging that the weights ask for. keywords: frames=, start= and end= (seconds,
-    or text such as "1:30"), and fields of `Runtime`. classifier, opening: as of `stream`.
+    clips. views: spatial crops x temporal clips, also as "3x1". pool: how to pool the probabilities
+    of the views, instead of the averaging that the weights ask for. keywords: frames=, start= and
+    end= (seconds, or text such as "1:30"), and fields of `Runtime`. classifier, opening: as of
+    `stream`.
 
     Raises VideoError when the file cannot be read, or no view of it can, or it is not the same at
     the end.
@@ -235,9 +237,8 @@ def classify(
     scorer = Scorer(classifier, runtime)
     with _opened(source, classifier.clip, runtime, opening) as video:
         region = _region(video, asked.start, asked.end)
-        planned = plan.plan_views(
-            video.times, region, classifier.clip, frames=asked.frames, mode=sampling, views=views
-        )
+        views, given = as_views(views), (video.times, region, classifier.clip)
+        planned = plan.plan_views(*given, frames=asked.frames, mode=sampling, views=views)
         scorer, check = _check(source, planned.views, classifier, scorer, runtime, opening)
         seen = (planned.seen,)
         started = _started(video, classifier, (region,), seen, planned, scorer, check)

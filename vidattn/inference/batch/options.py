@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidattn.config import ViewConfig
 from vidattn.data.plan import Sampling
+from vidattn.data.sampling import as_views
 from vidattn.data.windowing import Windowing, read_times
 from vidattn.errors import UsageError
 from vidattn.io.digest import sha256
@@ -44,6 +45,7 @@ class ClassifyOptions:
 
     def __post_init__(self) -> None:
         read_times(self, "start", "end")
+        object.__setattr__(self, "views", as_views(self.views))
         fixed = self.views or self.frames or self.sampling != "auto"
         if self.head and fixed:
             raise UsageError(
