@@ -196,7 +196,7 @@ def test_other_files_are_refused_as_elan_files(tmp_path: Path, text: str, messag
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         read_ground_truth(path)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file or folder"):
         read_ground_truth(tmp_path / "none.eaf")
 
 
