@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,26 @@ from tests.output.test_report_editing import keys, with_split
 from vidattn.data.sets.csv_list import open_table
 from vidattn.inference.suggest import Suggestion, draw_window
 from vidattn.output.report.suggestions import suggestions_page
+from vidattn.output.suggestions import suggestions_csv
 from vidattn.types import Window
 
 EVIL = '</script><img src=x onerror="window.hacked=1">'
 LABELS = ("walk", "run", EVIL)
 
 
-def write_page(folder: Path, *, several: bool = False) -> Path:
-    """Three windows of a video in a folder beside the page."""
+@pytest.fixture(name="page")
+def page_without_draft(page: Page) -> Iterator[Page]:
+    """The pages of all tests here have the same draft, which goes even if a test fails."""
+    yield page
+    page.ask("localStorage.clear()")
+
+
+def write_page(folder: Path, *, several: bool = False, count: int = 3) -> Path:
+    """Windows of a video in a folder beside the page."""
     video = write_video(folder / "videos" / "park; 1.mp4", seconds=3)
     found = [
         Suggestion(str(video), Window(i, i + 1), "walk", 0.5, 0.9, (0.5, 0.4, 0.1), "walk or run")
-        for i in range(3)
+        for i in range(count)
     ]
     pictures = {0: draw_window(str(video), Window(0, 1))}
     assert pictures[0].startswith(b"\xff\xd8")
@@ -54,35 +63,49 @@ def test_a_window_that_does_not_decode_has_no_picture(tmp_path: Path) -> None:
     assert draw_window(str(tmp_path / "a.mp4"), Window(0, 1)) == b""
 
 
+@pytest.mark.parametrize("name", ["-a.mp4", "=a.mp4", " +a.mp4", "@a.mp4"])
+def test_a_path_that_begins_like_a_formula_is_found_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / name, seconds=1)
+    found = [Suggestion(name, Window(0, 1), "walk", 0.5, 0.9, (0.5, 0.4, 0.1), "walk or run")]
+    assert f'"./{name}"' in suggestions_page(found, LABELS, Path(), {})
+    table = tmp_path / "suggestions.csv"
+    table.write_bytes(suggestions_csv(found, Path()).replace(b",,", b",walk,"))
+    (item,) = open_table(with_split(table), "train").items
+    assert Path(item.path).samefile(name)
+
+
 @pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
 def test_keys_label_the_windows_and_the_saved_table_is_training_data(
     page: Page, tmp_path: Path
 ) -> None:
     place = write_page(tmp_path)
     page.open(place)
-    keys(page, "2", "s", "w", "i", "m")
+    page.click("td input")
+    keys(page, "2", "s", "w", "i", "m", "1")  # a digit after text is text
     page.press("Enter")
     keys(page, "1")
     values = "[...document.querySelectorAll('td input')].map((f) => f.value)"
-    assert page.ask(values) == ["run", "swim", "walk"]
+    assert page.ask(values) == ["run", "swim1", "walk"]
     assert page.ask("document.querySelector('[role=status]').innerText") == "3 of 3 labeled"
     page.press("Delete")
-    assert page.ask(values) == ["run", "swim", ""]
+    assert page.ask(values) == ["run", "swim1", ""]
     page.open(place)
-    assert page.ask(values) == ["run", "swim", ""]  # the draft
+    assert page.ask(values) == ["run", "swim1", ""]  # the draft
     page.save_to(place.parent)
     page.click("#save")
     table = page.downloaded(place.parent / "suggestions.labels.csv")
     assert [row["label"] for row in csv.DictReader(table.read_text().splitlines())] == [
         "run",
-        "swim",
+        "swim1",
     ]
     first, second = open_table(with_split(table), "train").items
     assert Path(first.path).samefile(tmp_path / "videos" / "park; 1.mp4")
     assert (first.window, second.window) == (Window(0, 1), Window(1, 2))
     assert page.ask("window.hacked") is None
     assert page.complaints() == []
-    page.ask("localStorage.clear()")
 
 
 @pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
@@ -90,10 +113,17 @@ def test_labels_that_may_hold_at_once_are_put_together_and_taken_back(
     page: Page, tmp_path: Path
 ) -> None:
     page.open(write_page(tmp_path, several=True))
+    page.click("td input")
     keys(page, "1", "2")
     page.press("ArrowDown")
     keys(page, "2", "1", "2")
     values = "[...document.querySelectorAll('td input')].map((f) => f.value)"
     assert page.ask(values) == ["walk;run", "walk", ""]
     assert page.complaints() == []
-    page.ask("localStorage.clear()")
+
+
+@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
+def test_keys_do_nothing_on_a_page_without_windows(page: Page, tmp_path: Path) -> None:
+    page.open(write_page(tmp_path, count=0))
+    keys(page, "1", "Delete", "ArrowDown", "Enter", "a")
+    assert page.complaints() == []

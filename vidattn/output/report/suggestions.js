@@ -52,15 +52,18 @@
   }
 
   document.addEventListener("keydown", (e) => {
-    if (e.ctrlKey || e.metaKey || e.altKey) return;
+    if (!rows.length || e.ctrlKey || e.metaKey || e.altKey) return;
     const typing = e.target.matches("input");
+    const key = /^[1-9]$/.test(e.key) && data.labels[e.key - 1];
     if (e.key === "Enter" && !e.target.matches("button, a")) {
       e.target.blur();
       go(current + 1);
     } else if (e.key === "Escape" && typing) e.target.blur();
-    else if (typing) return;
+    else if (key && !(typing && e.target.value)) {
+      if (typing) e.target.blur(); // so that the next digit is a key, too
+      label(key);
+    } else if (typing) return;
     else if (e.key === "ArrowDown" || e.key === "ArrowUp") go(current + (e.key === "ArrowDown" ? 1 : -1));
-    else if (/^[1-9]$/.test(e.key) && e.key <= data.labels.length) label(data.labels[e.key - 1]);
     else if (e.key === "Delete" || e.key === "Backspace") {
       fields[current].value = "";
       note();
