@@ -71,10 +71,11 @@ def suggestions_csv(found: Sequence[SuggestedWindow], folder: Path) -> bytes:
 
 
 def path_from(folder: Path, path: str) -> str:
-    """A path from a folder; an absolute one stays."""
+    """A path from a folder, with ./ before what a table would escape; an absolute one stays."""
     if Path(path).is_absolute():
         return path
-    return os.path.relpath(Path(path).parent.resolve() / Path(path).name, folder.resolve())
+    short = os.path.relpath(Path(path).parent.resolve() / Path(path).name, folder.resolve())
+    return short if escape_cell(short) == short else f"./{short}"
 
 
 def suggestions_timeline(
