@@ -62,6 +62,18 @@ def test_videos_without_a_prediction_count_as_missed() -> None:
     assert found.intervals["macro_f1"][0] < found.values["macro_f1"]
 
 
+def test_every_area_of_a_video_counts() -> None:
+    left = replace(spans("a", (0, 4, "swim"), (2, 4, "dive"), duration=4), roi="left")
+    right = replace(spans("a", (0, 4, "dive"), duration=4), roi="right")
+    pairs = [(left, timeline("a", "ssss")), (right, timeline("a", "dddd"))]
+    for order in (pairs, pairs[::-1]):
+        found = evaluate_label_time(order)
+        assert found is not None
+        seconds = {row["label"]: row["seconds"] for row in found.to_dict()["per_class"]}
+        assert seconds == {"swim": 4, "dive": 6}
+        assert found.to_dict()["intervals"]["map"] == [None, None]  # of one video
+
+
 def test_what_the_strongest_label_says_is_measured_against_overlapping_spans() -> None:
     found = evaluate_label_time([(BOTH, timeline("a", "ssdd."))])
     assert found is not None

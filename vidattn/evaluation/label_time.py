@@ -28,17 +28,17 @@ def evaluate_label_time(
     """F1 and average precision of each label over the time of all videos, weighted by seconds.
 
     A label is predicted where a segment of it is; its score at a moment is that of the windows
-    there, and 0 where nothing was seen. Intervals are over videos. Labels are those of the ground
-    truth and of segments. None where neither spans overlap nor a model lets labels do so. Arguments
-    as of `evaluate_segmentation`.
+    there, and 0 where nothing was seen. Intervals are over videos, each with all its areas. Labels
+    are those of the ground truth and of segments. None where neither spans overlap nor a model lets
+    labels do so. Arguments as of `evaluate_segmentation`.
     """
     labels = LabelNumbers(background)
-    videos = {truth.name: compare_video(truth, one, labels, rate) for truth, one in pairs}
-    several = (video.timeline is not None and video.timeline.several for video in videos.values())
-    if not labels.names or not (any(several) or any(v.truth is None for v in videos.values())):
+    videos = [compare_video(truth, one, labels, rate) for truth, one in pairs]
+    several = (video.timeline is not None and video.timeline.several for video in videos)
+    if not labels.names or not (any(several) or any(video.truth is None for video in videos)):
         return None
-    parts = [_cut_time(video, labels) for video in videos.values()]
-    groups = [name for name, part in zip(videos, parts, strict=True) for _ in part[0]]
+    parts = [_cut_time(video, labels) for video in videos]
+    groups = [truth.name for (truth, _), part in zip(pairs, parts, strict=True) for _ in part[0]]
     seconds, truth, predicted, scores = map(np.concatenate, zip(*parts, strict=True))
     return measure_labels(labels.names, scores, predicted, truth, groups, seconds)
 
