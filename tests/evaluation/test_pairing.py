@@ -1,5 +1,7 @@
 """Timelines and the ground truth of the same videos."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.helpers import two_windows
@@ -44,13 +46,33 @@ def test_doubtful_pairs_are_refused() -> None:
         pair_videos([AnnotatedVideo("f")], [])
 
 
+LEFT, RIGHT = ((Window(0, 1), "sit"),), ((Window(2, 3), "walk"),)
+ARENAS = AnnotatedVideo("f", spans=LEFT + RIGHT, areas={"left": LEFT, "right": RIGHT})
+
+
 def test_a_timeline_of_an_area_is_compared_with_the_labels_of_that_area() -> None:
-    left, right = ((Window(0, 1), "sit"),), ((Window(2, 3), "walk"),)
-    truth = AnnotatedVideo("f", spans=left + right, areas={"left": left, "right": right})
-    both = pair_videos([truth], [timeline("f", "right"), timeline("f", "left")]).pairs
+    both = pair_videos([ARENAS], [timeline("f", "right"), timeline("f", "left")]).pairs
     assert [(own.spans, made and made.settings.roi) for own, made in both] == [
-        (left, "left"),
-        (right, "right"),
+        (LEFT, "left"),
+        (RIGHT, "right"),
     ]
-    for whole in (timeline("f"), timeline("f", "elsewhere")):
-        assert pair_videos([truth], [whole]).pairs == ((truth, whole),)
+    whole = timeline("f")
+    assert pair_videos([ARENAS], [whole]).pairs == ((ARENAS, whole),)
+    unnamed, area = AnnotatedVideo("f", spans=LEFT), timeline("f", "left")
+    assert pair_videos([unnamed], [area]).pairs == ((unnamed, area),)
+
+
+@pytest.mark.parametrize("others", [(), ("left",), ("left", "right")])
+def test_an_area_without_labels_beside_areas_with_some_is_refused(others: tuple[str, ...]) -> None:
+    predicted = [timeline("f", roi) for roi in (*others, "Left")]
+    with pytest.raises(DataError, match=r"^f: area 'Left': the ground truth has left, right\n"):
+        pair_videos([ARENAS], predicted)
+
+
+def test_videos_and_their_areas_are_named() -> None:
+    alike = [replace(ARENAS, name="x/f"), replace(ARENAS, name="y/f")]
+    predicted = [timeline("x/f", "left"), timeline("y/f", "right")]
+    found = pair_videos(alike, predicted)
+    assert found.missing == ("x/f (area right)", "y/f (area left)")
+    with pytest.raises(DataError, match=r"both predictions for f \(area left\)"):
+        pair_videos([ARENAS], [timeline("f", "left")] * 2)

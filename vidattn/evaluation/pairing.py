@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TypeVar
@@ -29,50 +29,57 @@ class Pairing:
 def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline]) -> Pairing:
     """Match predictions to annotations by file name, without folder, ending and a leading "v_".
 
-    Where several videos of the ground truth share a name, folders decide. Raises DataError when
-    that is ambiguous, when two predictions are for the same video, or when nothing matches.
-    Timelines of areas (`--roi`) are matched to the labels of areas with these names.
+    Where several videos of the ground truth share a name, folders decide. Timelines of areas
+    (`--roi`) are matched to the labels of areas with these names. Raises DataError when a match is
+    ambiguous, when an area has no labels though others of its video do, when two predictions are
+    for the same video, or when nothing matches.
     """
     timelines = list(timelines)
-    truths = _split_areas(truths, {timeline.settings.roi for timeline in timelines})
-    by_key: dict[tuple[str, str], list[int]] = {}
+    rois = {timeline.settings.roi for timeline in timelines}
+    by_key: dict[str, list[int]] = {}
     for number, truth in enumerate(truths):
-        by_key.setdefault((video_key(truth.name), truth.roi), []).append(number)
-    matched: dict[int, Timeline] = {}
+        by_key.setdefault(video_key(truth.name), []).append(number)
+    areas = {
+        (number, area): truth.of_area(area)
+        for number, truth in enumerate(truths)
+        for area in [area for area in truth.areas if area in rois] or [""]
+    }
+    matched: dict[tuple[int, str], Timeline] = {}
     unused = []
     for timeline in timelines:
-        key = video_key(timeline.source)
-        candidates = by_key.get((key, timeline.settings.roi or "")) or by_key.get((key, ""))
-        if not candidates:
+        candidates = by_key.get(video_key(timeline.source), ())
+        number = _closest(timeline.source, truths, candidates) if candidates else -1
+        place = number, take_area(truths[number], timeline).roi if candidates else ""
+        if place not in areas:
             unused.append(timeline.source)
             continue
-        number = _closest(timeline.source, truths, candidates)
-        if number in matched:
-            other = matched[number].source
+        if place in matched:
+            other = matched[place].source
             raise DataError(
-                f"{other} and {timeline.source} are both predictions for {truths[number].name}"
+                f"{other} and {timeline.source} are both predictions for {areas[place].title}"
             )
-        matched[number] = timeline
+        matched[place] = timeline
     if not matched:
         raise DataError(
             f"none of the predictions ({', '.join(unused[:3]) or 'there are none'}) is for a "
             f"video of the ground truth ({', '.join(truth.name for truth in truths[:3])} ...)",
             hint="they are matched by file name, without folder and ending",
         )
-    pairs = tuple((truth, matched.get(number)) for number, truth in enumerate(truths))
-    missing = tuple(truth.name for truth, timeline in pairs if timeline is None)
+    pairs = tuple((truth, matched.get(place)) for place, truth in areas.items())
+    missing = tuple(truth.title for truth, timeline in pairs if timeline is None)
     return Pairing(pairs, missing, tuple(unused))
 
 
-def _split_areas(
-    truths: Sequence[AnnotatedVideo], rois: Collection[str | None]
-) -> list[AnnotatedVideo]:
-    """The ground truth, of videos with labels of these areas that of each."""
-    return [
-        truth.of_area(name)
-        for truth in truths
-        for name in [area for area in truth.areas if area in rois] or [""]
-    ]
+def take_area(truth: AnnotatedVideo, timeline: Timeline) -> AnnotatedVideo:
+    """The labels of the area of a timeline; all for one of the whole picture, or where the ground
+    truth names no area. Raises DataError where it names only others."""
+    roi = timeline.settings.roi
+    if roi and (named := [area for area in truth.areas if area]) and roi not in named:
+        raise DataError(
+            f"{timeline.source}: area {roi!r}: the ground truth has {', '.join(named)}",
+            hint="areas are matched by name, as `segment --roi NAME=AREA` gives it",
+        )
+    return truth.of_area(roi)
 
 
 def video_key(name: str) -> str:

@@ -332,12 +332,12 @@ def list_differences(
 ) -> int:
     """Print where each timeline differs from the ground truth; returns the exit code."""
     from vidattn.evaluation.diff import diff
-    from vidattn.evaluation.pairing import pair_videos
+    from vidattn.evaluation.pairing import pair_videos, take_area
 
     truth = _read_truth(console, path, reading.split)
     unused: tuple[str, ...] = ()
     if len(truth.videos) == len(timelines) == 1:  # one of each is a pair, whatever the names
-        pairs = [(truth.videos[0].of_area(timelines[0].settings.roi), timelines[0])]
+        pairs = [(take_area(truth.videos[0], timelines[0]), timelines[0])]
         for doubt in _doubts(*pairs[0], named=path.suffix.lower() not in UNNAMED):
             console.warn(f"{path}: {doubt}; is it about the same video?")
     else:

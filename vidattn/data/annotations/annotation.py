@@ -38,6 +38,11 @@ class AnnotatedVideo:
     roi: str = ""
     """The area that all spans are of."""
 
+    @property
+    def title(self) -> str:
+        """Its name, with that of its area."""
+        return f"{self.name} (area {self.roi})" if self.roi else self.name
+
     def spans_by_area(self) -> Iterable[tuple[str, Spans]]:
         """The spans of each area; all, where no area has a name."""
         return self.areas.items() if self.areas else [("", self.spans)]
