@@ -29,6 +29,9 @@ from vidattn.video import ProcessPool
 from vidattn.video.process.child import WorkerProcess
 from vidattn.video.process.client import SupervisedVideo
 
+# Jobs that a shell puts into the background ignore Ctrl-C, and so would all processes of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:

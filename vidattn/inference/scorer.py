@@ -34,8 +34,8 @@ BATCH = 8
 """Clips per forward pass on a GPU, and for models whose operations cannot be counted."""
 CPU_BATCH_MACS, CPU_BATCH = 25e9, 16
 """On a CPU larger batches pay up to this much work: the activations of one ViT-B clip of 8 x 224
-(196e9) exceed the caches. In batches of 8 such a clip takes 1.1 times as long as alone, in int8 1.5
-times, and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes 2.7 times as long as in a batch
+(196e9) exceed the caches. In batches of 8 such a clip takes 1.1 times as long as alone
+and 0.6 GB more; a clip of motion-tiny (0.03e9) alone takes 2.7 times as long as in a batch
 of 16, beyond which nothing is gained (`examples/benchmarks/batches.py`)."""
 
 T = TypeVar("T")
