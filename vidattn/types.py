@@ -21,8 +21,8 @@ RANGES = {
 }
 """The facts of videos that are numbers, and their least and greatest values."""
 AREA_LIKE = re.compile(r"[-\d.,% ]+")
-NAMED_AREA = re.compile(rf"(\w[\w-]*)=({AREA_LIKE.pattern})")
 """A text that is meant as an area, not as the name of a file."""
+NAMED_AREA = re.compile(rf"(\w[\w-]*)=({AREA_LIKE.pattern})")
 T = TypeVar("T", bound="JsonFields")
 
 

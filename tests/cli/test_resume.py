@@ -201,6 +201,8 @@ def test_finished_videos_are_skipped(quick: Run, model: Path, tmp_path: Path) ->
     assert "note: wrote out/b.vidattn.json\n" in done.stderr
     assert "b.mp4" in done.stdout
     assert "a.mp4" not in done.stdout
+    alone = quick("segment", "a.mp4", "-m", model, "-f", "json", "-o", "out", "--resume")
+    assert alone.stdout.startswith("a.mp4")
     documents = map(json.loads, quick(*words, "--json").stdout.splitlines())
     assert [one["input"]["path"] for one in documents] == ["a.mp4", "b.mp4"]
     assert (tmp_path / "out" / "a.vidattn.json").read_bytes() == before

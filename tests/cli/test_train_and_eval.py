@@ -262,3 +262,5 @@ def test_a_stopped_run_says_how_to_resume(tmp_path: Path, number: int, code: int
 def test_a_malformed_expectation_is_refused(quick: Run) -> None:
     done = quick("eval", "-m", "motion-tiny", "--expect", "top1 about 5", code=2)
     assert "cannot be read" in done.stderr
+    other = quick("eval", "-m", "motion-tiny", "--samples", 10, "--expect", "map=90", code=2)
+    assert "map=90: no metric of one label a video" in other.stderr

@@ -277,6 +277,7 @@ class DatasetRun:
         from vidattn.evaluation.predictions import Predictions
 
         card, clip, count = classifier.card, classifier.clip, self.data.samples
+        self.results.require_measurable(several=False)
         if classifier.labels != LABELS:
             raise DataError(
                 f"{card.name}: its labels are not those of the dataset motion",

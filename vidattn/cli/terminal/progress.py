@@ -341,7 +341,7 @@ class BatchPrinter:
         try:
             if self.as_json:
                 self._emit_json(event.timeline)
-            elif not (self._silent or before):
+            elif not (self._silent or (before and self.job.several)):
                 self._show(event.timeline)
         finally:
             if event.files:
