@@ -32,8 +32,8 @@ class Doubt:
     kind: Literal["leak", "repeat", "mistake", "rare"]
     text: str
     about: Mapping[str, Any] = field(default_factory=dict)
-    """Of a mistake: path, start and end in seconds (null: all of it), label, looks_like,
-    probability, and neighbors, the labels of the samples most alike, the nearest first."""
+    """Of a mistake: path, roi where it has one, start and end in seconds (null: all of it), label,
+    looks_like, probability, and neighbors, the labels of the samples most alike, nearest first."""
 
 
 def group_of(item: Item) -> str:
@@ -42,9 +42,9 @@ def group_of(item: Item) -> str:
 
 
 def describe_item(item: Item) -> str:
-    """The path of a sample, and its times."""
-    span = item.window
-    return item.path if span is None else f"{item.path} {span.start:.2f}-{span.stop:.2f} s"
+    """The path of a sample, its area where it has one, and its times."""
+    span, place = item.window, f"{item.path} ({item.roi})" if item.roi else item.path
+    return place if span is None else f"{place} {span.start:.2f}-{span.stop:.2f} s"
 
 
 def find_rare(labels: Sequence[str], counts: NDArray[np.integer | np.floating]) -> Iterator[Doubt]:
@@ -118,6 +118,7 @@ def _describe_mistake(
     span = item.window
     about = {
         "path": item.path,
+        **({"roi": item.roi} if item.roi else {}),
         "start": None if span is None else round(span.start, 3),
         "end": None if span is None else round(span.stop, 3),
         "label": label,
