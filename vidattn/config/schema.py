@@ -84,7 +84,8 @@ class ClipConfig:
         if self.rois:
             raise UsageError(
                 f"the model looks at the areas {', '.join(self.rois)} one by one",
-                hint="segment and classify do so; --crop X,Y,W,H names one",
+                hint="`vidattn segment` and `vidattn classify` do so; `vidattn explain "
+                "--crop X,Y,W,H` names one, in Python classifier.look_at('X,Y,W,H')",
             )
         return Framing.parse(self.area, self.mask)
 

@@ -120,8 +120,10 @@ def test_a_model_of_several_areas_looks_at_each(
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
     events = vidattn.classify_many(arenas, both, tmp_path)
     assert [e.timeline.settings.roi for e in events if isinstance(e, Done)] == list(ROIS)
-    with pytest.raises(UsageError, match="looks at the areas left, right one by one"):
+    with pytest.raises(UsageError, match="looks at the areas left, right one by one") as refused:
         vidattn.segment(arenas, both)
+    assert "classifier.look_at('X,Y,W,H')" in str(refused.value.hint)
+    assert vidattn.segment(arenas, both.look_at(ROIS["left"])).settings.area == ROIS["left"]
 
 
 def test_samples_are_seen_in_their_area(arenas: Path, colors: Classifier, tmp_path: Path) -> None:
