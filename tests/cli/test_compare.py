@@ -222,19 +222,57 @@ def test_the_part_that_was_seen_is_judged_and_named(
     (tmp_path / "truth.csv").write_text(HEADER + "park.mp4,walk,0,4\npark.mp4,run,0:04,1:00\n")
     words = ("compare", "truth.csv", park, "--smooth", "viterbi")
     done = quick(*words)
-    seen = "00:00:00 - 00:00:08 of 00:01:00, the part that was seen"
+    seen = "00:00:00.0 - 00:00:08.0 of 00:01:00.0, the part that was seen"
     assert f"  judged park.mp4 {seen}\n  frame accuracy    75.0 %\n" in done.stdout
     metrics = json.loads(quick(*words, "--json").stdout)
-    parts = [{"video": "park.mp4", "start": 0.0, "end": 8.0, "duration": 60.0}]
+    parts = [{"video": "park.mp4", "start": 0.0, "end": 8.0, "duration": 60.0, "limit": "seen"}]
     assert (metrics["parts"], metrics["frames"]) == (parts, 200)
     assert [row["spans"] for row in metrics["per_class"]] == [1, 1]
     listed = quick(*words, "--differences")
-    assert f"75.0 % agrees in {seen}" in listed.stdout
+    assert f"75.0 % of the time agrees, in {seen}" in listed.stdout
     (tmp_path / "groundTruth").mkdir()
     labels = ["walk"] * 40 + ["run"] * 560
     (tmp_path / "groundTruth" / "park.txt").write_text("\n".join(labels))
     framewise = json.loads(quick("compare", "groundTruth", *words[2:], "--json").stdout)
     assert (framewise["frame_accuracy"], framewise["frames"]) == (0.75, 80)
+
+
+def test_the_part_that_was_annotated_is_named(quick: Run, park: Path, tmp_path: Path) -> None:
+    scores = np.array([[0.9, 0.1]])
+    short = Timeline("park.mp4", ("walk", "run"), (Window(0, 1.5),), scores, duration=8.0)
+    (tmp_path / "short.vidattn.json").write_text(short.to_json())
+    words = ("compare", "short.vidattn.json", park, "--smooth", "none")
+    part = "00:00:00.0 - 00:00:01.5 of 00:00:08.0, the part that was seen and annotated\n"
+    assert f"  judged park.mp4 {part}" in quick(*words).stdout
+    assert f"100.0 % of the time agrees, in {part}" in quick(*words, "--differences").stdout
+
+
+@pytest.mark.parametrize("more", [(), ("--differences",)])
+def test_areas_are_named_and_those_without_a_timeline_noted(
+    quick: Run, park: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """The left one of two areas, the first 8 s of a minute; a table of both, or of more videos."""
+    whole = Timeline.load(park)
+    settings = replace(whole.settings, roi="left")
+    park.write_text(replace(whole, duration=60.0, settings=settings).to_json())
+    rows = "path,label,start,end,roi\npark.mp4,walk,0,6,left\npark.mp4,run,0,6,right\n"
+    (tmp_path / "truth.csv").write_text(rows)
+    done = quick("compare", "truth.csv", park, *more)
+    assert "labels of park.mp4 (area right): no timeline, left out" in done.stderr
+    assert "park.mp4 (area left) " in done.stdout
+    (tmp_path / "truth.csv").write_text(rows + "lake.mp4,run,0,6,left\nlake.mp4,run,0,6,up\n")
+    done = quick("compare", "truth.csv", park, *more, code=0 if more else 4)
+    left_out = (
+        ["park.mp4 (area right)"] if more else ["park.mp4 (area right)", "lake.mp4 (area up)"]
+    )
+    assert f"labels of {', '.join(left_out)}: no timeline, left out" in done.stderr
+    missed = (
+        "1 video without a prediction: all their segments count as missed: lake.mp4 (area left)"
+    )
+    assert (missed in done.stderr) is not bool(more)
+    (tmp_path / "truth.csv").write_text(rows.replace("left", "Left"))
+    done = quick("compare", "truth.csv", park, *more, code=3)
+    assert "park.mp4: area 'left': the ground truth has Left, right" in done.stderr
 
 
 def test_ground_truth_of_another_video_is_doubtful(quick: Run, park: Path, tmp_path: Path) -> None:

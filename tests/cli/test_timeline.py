@@ -104,7 +104,9 @@ def test_shares_are_of_the_segmented_part(quick: Run, park: Path, tmp_path: Path
     assert any(line.startswith("  walk") and " 75.0 %" in line for line in lines)
     assert "  % of 00:00:00.0 - 00:00:08.0" in lines
     done = quick("compare", park, park, "--differences", *options)
-    assert "agrees in 00:00:00 - 00:00:08 of 00:01:40, the part that was seen" in done.stdout
+    assert (
+        "agrees, in 00:00:00.0 - 00:00:08.0 of 00:01:40.0, the part that was seen\n" in done.stdout
+    )
 
 
 def test_edges_are_rounded_half_up_and_of_short_segments_finer() -> None:

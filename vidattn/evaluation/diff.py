@@ -16,7 +16,7 @@ import numpy as np
 from vidattn.config.labels import normalize_label
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.evaluation import metrics
-from vidattn.evaluation.pairing import clip_spans, common_part
+from vidattn.evaluation.pairing import clip_spans, common_part, name_limit
 from vidattn.timeline import Timeline
 from vidattn.timeline.frame_rate import first_frame
 from vidattn.timeline.segments import BACKGROUND
@@ -101,6 +101,10 @@ class Difference:
     labels: tuple[LabelDifference, ...]
     """By falling seconds of disagreement."""
     disagreements: tuple[Disagreement, ...]
+    limit: str
+    """What the part is limited to, as of `name_limit`."""
+    roi: str
+    """The area of the picture that the labels are of."""
 
     @property
     def share(self) -> float:
@@ -113,6 +117,7 @@ class Difference:
             "schema": "vidattn/difference/1",
             "input": {"path": self.source, "duration": self.duration},
             "truth": self.truth,
+            **({"roi": self.roi} if self.roi else {}),
             "part": [self.part.start, self.part.stop],
             "agreed": round(self.agreed, 3),
             "share": round(self.share, 5),
@@ -163,9 +168,8 @@ def diff(timeline: Timeline, truth: AnnotatedVideo) -> Difference:
     ranked = sorted(tallies.values(), key=lambda t: (-(t.only_said + t.only_true), t.label))
     seen = tuple(t for t in ranked if t.said_spans or t.true_spans)
     agreed = min(agreed, part.duration)
-    return Difference(
-        timeline.source, truth.name, timeline.duration, part, agreed, seen, tuple(differing)
-    )
+    found = part, agreed, seen, tuple(differing), name_limit(timeline, part), truth.roi
+    return Difference(timeline.source, truth.name, timeline.duration, *found)
 
 
 def as_ground_truth(timeline: Timeline) -> AnnotatedVideo:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
+from vidattn.io.text import name_area
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 
@@ -82,6 +83,21 @@ def take_area(truth: AnnotatedVideo, timeline: Timeline) -> AnnotatedVideo:
     return truth.of_area(roi)
 
 
+def list_unused_areas(
+    truths: Sequence[AnnotatedVideo], used: Iterable[AnnotatedVideo]
+) -> list[str]:
+    """Areas whose labels are not used, though those of another area of the same video are."""
+    taken = {(truth.name, truth.roi) for truth in used}
+    split = {name for name, roi in taken if roi}
+    return [
+        name_area(truth.name, area or "none")
+        for truth in truths
+        if truth.name in split
+        for area, own in truth.areas.items()
+        if own and (truth.name, area) not in taken
+    ]
+
+
 def video_key(name: str) -> str:
     """The key that a video shares with its predictions: the stem of the file name."""
     stem = PurePath(name).name.removesuffix(PurePath(name).suffix)
@@ -119,6 +135,13 @@ def common_part(timeline: Timeline, truth: AnnotatedVideo) -> Window | None:
             f"{theirs.start:g} to {theirs.stop:g} s"
         )
     return Window(start, stop)
+
+
+def name_limit(timeline: Timeline | None, part: Window) -> str:
+    """What a part is limited to: where the video was seen, annotated, or both."""
+    if timeline is None:
+        return "annotated"
+    return "seen" if part == timeline.seen_part else "seen and annotated"
 
 
 def clip_spans(spans: Iterable[tuple[Window, T]], part: Window | None) -> list[tuple[Window, T]]:

@@ -19,7 +19,7 @@ from vidattn.config.labels import normalize_label
 from vidattn.data.annotations.ground_truth import AnnotatedVideo
 from vidattn.errors import DataError
 from vidattn.evaluation import metrics
-from vidattn.evaluation.pairing import clip_spans, common_part
+from vidattn.evaluation.pairing import clip_spans, common_part, name_limit
 from vidattn.timeline import Timeline
 from vidattn.timeline.segments import BACKGROUND
 from vidattn.types import Window
@@ -230,18 +230,28 @@ def compare_video(
     if predicted is None:
         predicted = _label_pieces(rows, pieces / rate, UNSEEN)
         assert predicted is not None, "segments of a timeline never overlap"
-    found = _arrays(spans), _scored(predicted_spans), _describe_part(truth, part, duration)
+    found = (
+        _arrays(spans),
+        _scored(predicted_spans),
+        _describe_part(truth, timeline, part, duration),
+    )
     return VideoComparison(timeline, pieces, rate, known, predicted, *found)
 
 
 def _describe_part(
-    truth: AnnotatedVideo, part: Window | None, duration: float | None
+    truth: AnnotatedVideo, timeline: Timeline | None, part: Window | None, duration: float | None
 ) -> dict[str, Any] | None:
     """The judged part of a video as JSON values; None where it is all of it."""
     if part is None or (duration and part.duration > duration - 0.01):
         return None
-    ends = {"start": round(part.start, 3), "end": round(part.stop, 3)}
-    return {"video": truth.name, **ends, "duration": duration and round(duration, 3)}
+    return {
+        "video": truth.name,
+        **({"roi": truth.roi} if truth.roi else {}),
+        "start": round(part.start, 3),
+        "end": round(part.stop, 3),
+        "duration": duration and round(duration, 3),
+        "limit": name_limit(timeline, part),
+    }
 
 
 def _cut_pieces(spans: Iterable[tuple[float, float, int]], first: float, last: float) -> Bounds:

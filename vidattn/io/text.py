@@ -22,3 +22,8 @@ def parse_seconds(text: str) -> float:
     if (match[2] and float(rest) >= 60) or (match[1] and int(minutes) >= 60):
         raise ValueError(f"{text!r} is not a time: minutes and seconds end at 59")
     return 3600.0 * int(hours) + 60.0 * int(minutes) + float(rest)
+
+
+def name_area(video: str, roi: str) -> str:
+    """The name of a video, with that of its area if it has one."""
+    return f"{video} (area {roi})" if roi else video

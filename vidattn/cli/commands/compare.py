@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -246,6 +246,7 @@ class MetricsRun:
         truth = _read_truth(self.console, self.truth, self.reading.split)
         timelines = self.source.load(inputs)
         pairing = pair_videos(truth.videos, timelines)
+        _note_unused_areas(self.console, truth, pairing.pairs)
         self._warn_of_unknown_labels(pairing)
         metrics, fitted = self._measure(pairing)
         document = {
@@ -306,9 +307,7 @@ class MetricsRun:
 
     def _warn(self, names: Sequence[str], fate: str) -> None:
         if names:
-            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-            shown = ", ".join(names[:MOST_NAMES])
-            self.console.warn(f"{count_noun(len(names), 'video')} {fate}: {shown}{more}")
+            self.console.warn(f"{count_noun(len(names), 'video')} {fate}: {_join_names(names)}")
 
     def _save_model(self, timelines: Sequence[Timeline], threshold: float, path: Path) -> None:
         """Write the model of the timelines with a threshold. Raises UsageError for another."""
@@ -320,6 +319,21 @@ class MetricsRun:
         self.console.note(
             f"wrote {path}: {classifier.card.name} with the threshold {threshold:.2f}"
         )
+
+
+def _join_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _note_unused_areas(
+    console: Console, truth: GroundTruth, pairs: Iterable[tuple[AnnotatedVideo, Timeline | None]]
+) -> None:
+    """Note areas whose labels are left out, beside others of the same video."""
+    from vidattn.evaluation.pairing import list_unused_areas
+
+    if unused := list_unused_areas(truth.videos, (video for video, _ in pairs)):
+        console.note(f"labels of {_join_names(unused)}: no timeline, left out")
 
 
 def list_differences(
@@ -346,6 +360,7 @@ def list_differences(
         unused = pairing.unused
     for name in unused:
         console.warn(f"{name}: is not in {path}")
+    _note_unused_areas(console, truth, pairs)
     for video, timeline in pairs:
         found = diff(timeline, video)
         document = json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False)

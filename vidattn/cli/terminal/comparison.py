@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidattn.cli.terminal.console import format_clock, printable
 from vidattn.cli.terminal.teaching import label_lines
-from vidattn.io.text import count_noun
+from vidattn.io.text import count_noun, name_area
 
 if TYPE_CHECKING:
     from vidattn.evaluation.diff import Difference, LabelDifference
@@ -26,8 +26,9 @@ def metric_lines(document: Mapping[str, Any]) -> Iterator[str]:
     seen = f"{count_noun(predicted, 'video')} of {document['videos']}"
     yield f"{printable(model)} on {printable(document['truth'])}: {seen}"
     parts = document["parts"]
-    for video, *ends in (part.values() for part in parts[:MOST_PARTS]):
-        yield f"  judged {printable(video)} {_part(*ends)}"
+    for part in parts[:MOST_PARTS]:
+        ends = _part(part["start"], part["end"], part["duration"], part["limit"])
+        yield f"  judged {printable(name_area(part['video'], part.get('roi', '')))} {ends}"
     if len(parts) > MOST_PARTS:
         yield f"  and {len(parts) - MOST_PARTS} more in part (all of them: --json)"
     rows = (
@@ -56,10 +57,10 @@ def metric_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"  best threshold   {fitted['threshold']:.2f}, used for these metrics"
 
 
-def _part(start: float, end: float, duration: float | None) -> str:
+def _part(start: float, end: float, duration: float | None, limit: str) -> str:
     """The part of a video that counts, and why no more does."""
-    whole = f" of {format_clock(duration)}" if duration else ""
-    return f"{format_clock(start)} - {format_clock(end)}{whole}, the part that was seen"
+    first, last, whole = (format_clock(time or 0, decimals=1) for time in (start, end, duration))
+    return f"{first} - {last}{f' of {whole}' * bool(duration)}, the part that was {limit}"
 
 
 def _percent(share: float | None) -> str:
@@ -75,8 +76,8 @@ def difference_lines(found: Difference, truth: Path) -> Iterator[str]:
     """A table of labels, then the disagreements in order."""
     part, judged = found.part, "of the time agrees"
     if part.duration < found.duration - 0.01:
-        judged = f"agrees in {_part(part.start, part.stop, found.duration)}"
-    both = f"{printable(found.source)} and {printable(str(truth))}"
+        judged += f", in {_part(part.start, part.stop, found.duration, found.limit)}"
+    both = f"{printable(name_area(found.source, found.roi))} and {printable(str(truth))}"
     yield f"{both}: {100 * found.share:.1f} % {judged}"
     shown = found.labels[:MOST_ROWS]
     width = max([5, *(len(printable(row.label)) for row in shown)])

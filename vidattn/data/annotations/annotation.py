@@ -12,6 +12,7 @@ from vidattn.config.labels import normalize_label
 from vidattn.data.labeled_dataset import SPLITS
 from vidattn.errors import DataError
 from vidattn.io.files import is_file, read_file, reading
+from vidattn.io.text import name_area
 from vidattn.types import Window
 
 Spans = tuple[tuple[Window, str], ...]
@@ -41,7 +42,7 @@ class AnnotatedVideo:
     @property
     def title(self) -> str:
         """Its name, with that of its area."""
-        return f"{self.name} (area {self.roi})" if self.roi else self.name
+        return name_area(self.name, self.roi)
 
     def spans_by_area(self) -> Iterable[tuple[str, Spans]]:
         """The spans of each area; all, where no area has a name."""
