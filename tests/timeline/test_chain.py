@@ -44,3 +44,12 @@ def test_costs_are_learned_from_parts_of_a_long_video_as_from_all_of_it() -> Non
         for n in (3000, 12_000)
     )
     assert whole == pytest.approx(part, rel=0.01)
+
+
+def test_costs_are_learned_from_all_of_a_video_of_many_short_parts() -> None:
+    """As where a recorder pauses: none of these is so long that any would be left out."""
+    labels = np.arange(10) // 5  # a switch in each
+    evidence = np.log(np.where(np.eye(2, dtype=bool)[labels], 0.999, 0.001))
+    parts = [Bins(evidence, np.ones(10), np.zeros(10, np.int64))] * 100
+    share = (4 + 100) / (12 + 1000 - 0.75 * 100)
+    assert learn_costs(parts)[0] == pytest.approx(np.log((1 - share) / share), rel=0.02)

@@ -9,7 +9,7 @@ cost higher, and find fewer.)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ class Bins:
     at_cut: NDArray[np.int64]
     """[N], 1 where a shot cut begins the part, else 0."""
 
-    def cut_up(self) -> Iterable[Bins]:
+    def cut_up(self) -> Iterator[Bins]:
         """Parts of at most PART bins."""
         for i in range(0, len(self.lengths), PART):
             own = slice(i, i + PART)
@@ -54,7 +54,7 @@ def learn_costs(blocks: Iterable[Bins]) -> Floats:
     """The costs of a switch elsewhere and at a cut, in nats, [2]: the likelier ones of what is
     found from few switches and from many."""
     parts = [part for block in blocks for part in block.cut_up()]
-    some = parts[:: -(-len(parts) * PART // MOST_BINS)]
+    some = parts[:: -(-sum(len(part.lengths) for part in parts) // MOST_BINS)]
     found = [_maximize(some, start) for start in STARTS]
     return max(found, key=lambda one: one[1])[0]
 

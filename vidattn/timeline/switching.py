@@ -122,7 +122,6 @@ class PathModel:
         self._cells, self._at_cut = _meet_cuts(cells, cuts)
         self._apart = [i for i, (a, b) in enumerate(pairwise(cells), 1) if a.stop != b.start]
         self._evidence = np.split(self._windows.of_cells(self._cells, self._at_cut), self._apart)
-        self._blocks = self._evidence
         self._lengths = np.array([cell.duration for cell in self._cells]) / self._windows.span
         blocks = np.split(np.arange(len(cells)), self._apart)
         self._ready = [self._ready_rows(int(rows[0]), int(rows[-1]) + 1) for rows in blocks]
@@ -130,10 +129,10 @@ class PathModel:
     def path(self, switch_cost: float | None = None) -> LabelPath:
         """The most likely label of every cell. switch_cost: nats; None learns it. At a cut, it is
         as much lower as it is where it is learned."""
-        labels, costs = self._learned
+        evidence, costs, labels = self._learned
         if switch_cost is not None:
             costs = costs * (switch_cost / costs[0])
-            labels = self._likely(costs)
+            labels = self._likely(evidence, costs)
         cells = _move_boundaries(self._cells, labels, self._at_cut, self._windows, self._fps)
         return LabelPath(labels, cells, *costs.tolist())
 
@@ -169,22 +168,24 @@ class PathModel:
         return find_agreement(self._windows.scores, self._windows.edges, np.cumsum(ends)[cells - 1])
 
     @cached_property
-    def _learned(self) -> tuple[Labels, Floats]:
-        """The most likely labels, and the costs of a switch elsewhere and at a cut behind them."""
-        costs = learn_costs(self._bins())
-        labels = self._likely(costs)
+    def _learned(self) -> tuple[list[Floats], Floats, Labels]:
+        """The evidence of each block, sharpened where windows agree more than they promise, the
+        costs of a switch elsewhere and at a cut that follow from it, and the most likely labels."""
+        evidence = self._evidence
+        costs = learn_costs(self._bins(evidence))
+        labels = self._likely(evidence, costs)
         agreement = self._agreement(labels)
         if agreement is None or (sharpness := agreement.sharpness) == 1:
-            return labels, costs
-        self._blocks = [block * sharpness for block in self._evidence]
-        costs = learn_costs(self._bins())
-        return self._likely(costs), costs
+            return evidence, costs, labels
+        evidence = [block * sharpness for block in evidence]
+        costs = learn_costs(self._bins(evidence))
+        return evidence, costs, self._likely(evidence, costs)
 
-    def _bins(self) -> Iterator[Bins]:
+    def _bins(self, blocks: list[Floats]) -> Iterator[Bins]:
         """The cells of each block, joined until they are a window long: within that, what
         overlapping windows say is not independent."""
         rows = (np.split(each, self._apart) for each in (self._lengths, self._at_cut))
-        for evidence, lengths, at_cut in zip(self._blocks, *rows, strict=True):
+        for evidence, lengths, at_cut in zip(blocks, *rows, strict=True):
             starts = np.cumsum(lengths) - lengths
             since = starts - np.maximum.accumulate(np.where(at_cut, starts, 0.0))
             new = at_cut | (np.diff(np.floor(since + 1e-6), prepend=-1.0) != 0)
@@ -192,10 +193,10 @@ class PathModel:
             joined, longer = np.add.reduceat(evidence, first), np.add.reduceat(lengths, first)
             yield Bins(joined, longer, at_cut[first].astype(np.int64))
 
-    def _likely(self, costs: Floats) -> Labels:
+    def _likely(self, evidence: list[Floats], costs: Floats) -> Labels:
         """The most likely labels at the costs of a switch elsewhere and at a cut."""
         each = np.split(costs[self._at_cut.astype(np.int64)], self._apart)
-        return np.concatenate(list(map(most_likely_path, self._blocks, each, self._ready)))
+        return np.concatenate(list(map(most_likely_path, evidence, each, self._ready)))
 
     def _ready_rows(self, first: int, after: int) -> NDArray[np.int64]:
         """For each cell of a block, that in which a label that begins there may end."""
