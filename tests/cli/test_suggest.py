@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from tests.helpers import Run, write_video
 from vidattn.data.sets.csv_list import open_table
 from vidattn.data.tabular import read_rows
 from vidattn.errors import DataError
+from vidattn.weights.loading import load
+from vidattn.weights.safetensors_file import save
 
 
 @pytest.fixture
@@ -62,3 +66,30 @@ def test_guesses_are_written_for_tools_that_correct_them(
     assert json.loads(tasks[0].read_text())
     assert not list((tmp_path / "out").glob("suggestions.*"))
     quick(*words, "-f", "xlsx", code=2)
+
+
+def test_a_model_of_several_areas_suggests_windows_of_each(
+    quick: Run, model: Path, videos: Path, tmp_path: Path
+) -> None:
+    clip = replace(load(model).clip, area="left=0%,0%,50%,100%;right=50%,0%,50%,100%")
+    save(replace(load(model), clip=clip), tmp_path / "areas.safetensors")
+    words = ("suggest", "videos", "-m", "areas.safetensors", "-n", "99", "-f", "csv,html,eaf")
+    quick(*words, "-o", "out")
+    table = tmp_path / "out/suggestions.csv"
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert Counter(row["roi"] for row in rows) == {"left": 12, "right": 12}
+    left, right = (next(row for row in rows if row["roi"] == name) for name in ("left", "right"))
+    assert left["score"] != right["score"]
+    assert "a.mp4 (area left)" in (tmp_path / "out/suggestions.html").read_text()
+    assert [p.name for p in sorted((tmp_path / "out").rglob("a.*.eaf"))] == [
+        "a.left.suggested.vidattn.eaf",
+        "a.right.suggested.vidattn.eaf",
+    ]
+    table.write_text(table.read_text().replace(",,", ",dive,", 1))
+    (item,) = open_table(table, "train").items
+    assert item.roi == rows[0]["roi"]
+    quick(*words, "--labeled", "out/suggestions.csv", "-o", "next")
+    again = list(csv.DictReader((tmp_path / "next/suggestions.csv").read_text().splitlines()))
+    assert len(again) == len(rows) - 1
+    places = [(row["path"], row["start"], row["roi"]) for row in again]
+    assert (rows[0]["path"], rows[0]["start"], rows[0]["roi"]) not in places

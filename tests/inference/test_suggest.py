@@ -85,7 +85,7 @@ def test_windows_with_labels_are_left_out_and_no_video_is_opened_twice(
         return plain(path, **given)  # type: ignore[arg-type]
 
     embedder.opening = opening  # type: ignore[assignment]
-    labeled = {videos[0]: [Window(0.0, 2.0)]}
+    labeled = {(videos[0], ""): [Window(0.0, 2.0)]}
     *scans, found = suggest_windows([*videos, str(bad)], embedder, 20, labeled=labeled)
     assert [one.error is None for one in scans if isinstance(one, Scanned)] == [True, True, False]
     assert isinstance(found, tuple)

@@ -28,11 +28,16 @@ def page_without_draft(page: Page) -> Iterator[Page]:
     page.ask("localStorage.clear()")
 
 
-def write_page(folder: Path, *, several: bool = False, count: int = 3) -> Path:
-    """Windows of a video in a folder beside the page."""
+def write_page(
+    folder: Path, *, several: bool = False, count: int = 3, areas: tuple[str, ...] = ("",)
+) -> Path:
+    """Windows of a video in a folder beside the page; of its areas in turn."""
     video = write_video(folder / "videos" / "park; 1.mp4", seconds=3)
     found = [
-        Suggestion(str(video), Window(i, i + 1), "walk", 0.5, 0.9, (0.5, 0.4, 0.1), "walk or run")
+        Suggestion(
+            *(str(video), Window(i, i + 1), "walk", 0.5, 0.9, (0.5, 0.4, 0.1), "walk or run"),
+            roi=areas[i % len(areas)],
+        )
         for i in range(count)
     ]
     pictures = {0: draw_window(str(video), Window(0, 1))}
@@ -127,3 +132,19 @@ def test_keys_do_nothing_on_a_page_without_windows(page: Page, tmp_path: Path) -
     page.open(write_page(tmp_path, count=0))
     keys(page, "1", "Delete", "ArrowDown", "Enter", "a")
     assert page.complaints() == []
+
+
+@pytest.mark.skipif(FOUND is None, reason="Chromium is not installed")
+def test_the_saved_table_says_which_area_a_window_is_of(page: Page, tmp_path: Path) -> None:
+    place = write_page(tmp_path, count=2, areas=("left", "right"))
+    page.open(place)
+    page.click("td input")
+    keys(page, "1", "2")
+    page.save_to(place.parent)
+    page.click("#save")
+    table = page.downloaded(place.parent / "suggestions.labels.csv")
+    items = open_table(with_split(table), "train").items
+    assert [(item.roi, item.window) for item in items] == [
+        ("left", Window(0, 1)),
+        ("right", Window(1, 2)),
+    ]

@@ -22,7 +22,7 @@ from vidattn.inference.embed import Embedder
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
 from vidattn.output.video.heatmap import encode_image
-from vidattn.types import Item, Window
+from vidattn.types import Framing, Item, Window
 from vidattn.video import Opening, open_video
 
 CANDIDATES = 3
@@ -50,6 +50,8 @@ class Suggestion:
     """Of all labels."""
     why: str = ""
     """What makes it useful, in words."""
+    roi: str = ""
+    """The area of the picture, of a model that looks at several."""
 
 
 @dataclass(frozen=True)
@@ -65,31 +67,33 @@ def suggest_windows(
     embedder: Embedder,
     count: int = 50,
     *,
-    labeled: Mapping[str, Sequence[Window]] | None = None,
+    labeled: Mapping[tuple[str, str], Sequence[Window]] | None = None,
     known: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> Iterator[Scanned | tuple[Suggestion, ...]]:
     """Scan videos, and at last yield the windows to label next, the most useful first.
 
-    labeled: spans of each video that have labels already, whose windows are left out. known: how
-    many examples each label has; rare ones come first. Raises UsageError for a model whose head is
-    not a layer on its embeddings.
+    labeled: spans that have labels already, by path and area ("" for the whole picture), whose
+    windows are left out. known: how many examples each label has; rare ones come first. Raises
+    UsageError for a model whose head is not a layer on its embeddings.
     """
     classifier, labeled = embedder.classifier, labeled or {}
-    names: list[str] = []
+    names: list[tuple[str, str]] = []
     spans, vectors = [], []
     for path in paths:
-        try:
-            found, offset = embedder.embed(Item(path, 0)), embedder.start(path)
-        except VideoError as error:
-            yield Scanned(path, error)
-            continue
-        windows = found.windows + offset
-        free = ~_inside(windows.mean(axis=1), labeled.get(path, ()))
-        names += [path] * int(free.sum())
-        spans.append(windows[free])
-        vectors.append(found.vectors[free])
-        yield Scanned(path)
+        error: VideoError | None = None
+        for roi in classifier.clip.rois or ("",):
+            try:
+                found, offset = embedder.embed(Item(path, 0, roi=roi)), embedder.start(path)
+            except VideoError as failed:
+                error = error or failed
+                continue
+            windows = found.windows + offset
+            free = ~_inside(windows.mean(axis=1), labeled.get((path, roi), ()))
+            names += [(path, roi)] * int(free.sum())
+            spans.append(windows[free])
+            vectors.append(found.vectors[free])
+        yield Scanned(path, error)
     if not names:
         yield ()
         return
@@ -101,13 +105,14 @@ def suggest_windows(
     best = scores.argmax(axis=1)
     yield tuple(
         Suggestion(
-            names[i],
+            names[i][0],
             Window(*times[i].tolist()),
             classifier.labels[best[i]],
             float(scores[i, best[i]]),
             float(unsure[i]),
             tuple(scores[i].tolist()),
             describe_choice(scores[i], classifier, known),
+            names[i][1],
         )
         for i in chosen.tolist()
     )
@@ -162,13 +167,19 @@ def describe_choice(
     return text + rare * bool(known)
 
 
-def draw_window(path: str, window: Window, opening: Opening = open_video) -> bytes:
+def draw_window(
+    path: str,
+    window: Window,
+    opening: Opening = open_video,
+    *,
+    framing: Framing | None = None,
+) -> bytes:
     """PICTURES frames of a window side by side, as a JPEG; empty if they do not decode.
 
-    window: seconds from the start of the file.
+    window: seconds from the start of the file. framing: the part of the picture to show.
     """
     try:
-        with opening(path, short_side=HEIGHT) as video:
+        with opening(path, short_side=HEIGHT, framing=framing) as video:
             region = item_window(video, Item(path, 0, window))
             moments = region.start + (np.arange(PICTURES) + 0.5) / PICTURES * region.duration
             frames = video.read(frame_at(video.times, moments).tolist())

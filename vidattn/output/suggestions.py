@@ -15,7 +15,8 @@ from vidattn.timeline import Timeline
 from vidattn.types import Window
 
 COLUMNS = ("path", "start", "end", "label", "guess", "score", "unsure")
-"""`label` is to be filled in; rows without one are left out where the table is read."""
+"""`label` is to be filled in; rows without one are left out where the table is read. A column `roi`
+follows where windows are of areas of the picture."""
 
 
 class SuggestedWindow(Protocol):
@@ -49,12 +50,17 @@ class SuggestedWindow(Protocol):
     def why(self) -> str:
         """What makes it useful, in words."""
 
+    @property
+    def roi(self) -> str:
+        """The area of the picture; empty for all of it."""
+
 
 def suggestions_csv(found: Sequence[SuggestedWindow], folder: Path) -> bytes:
     """A row for each window, the most useful first, with an empty cell for its label.
 
     folder: that of the table, where relative paths begin, as `teach` reads them.
     """
+    areas = any(one.roi for one in found)
     rows = [
         (
             escape_cell(path_from(folder, one.path)),
@@ -64,10 +70,11 @@ def suggestions_csv(found: Sequence[SuggestedWindow], folder: Path) -> bytes:
             escape_cell(one.guess),
             f"{one.score:.5f}",
             f"{one.unsure:.5f}",
+            *[escape_cell(one.roi)] * areas,
         )
         for one in found
     ]
-    return csv_lines([COLUMNS, *rows])
+    return csv_lines([(*COLUMNS, *["roi"] * areas), *rows])
 
 
 def path_from(folder: Path, path: str) -> str:

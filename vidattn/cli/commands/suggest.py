@@ -111,7 +111,8 @@ def _scan(
     from vidattn.video import Prefetcher
 
     truth = read_ground_truth(options.labeled) if options.labeled else GroundTruth(())
-    spans = {path: _spans_of(truth, path) for path in paths}
+    rois = classifier.clip.rois or ("",)
+    spans = {(path, roi): _spans_of(truth, path, roi) for path in paths for roi in rois}
     known = Counter(label for video in truth.videos for _, label in video.spans)
     failed = 0
     with Prefetcher(limits) as opening, console.progress("scanning", len(paths)) as bar:
@@ -131,10 +132,14 @@ def _scan(
     raise AssertionError("a scan ends with suggestions")
 
 
-def _spans_of(truth: GroundTruth, path: str) -> list[Window]:
-    """The labeled spans of a video, which the annotation names by path or by name."""
-    name = Path(path).name
-    return [w for video in truth.videos if Path(video.name).name == name for w, _ in video.spans]
+def _spans_of(truth: GroundTruth, path: str, roi: str) -> list[Window]:
+    """The labeled spans of a video or an area of it; the annotation names it by path or by name."""
+    found = []
+    for video in truth.videos:
+        if Path(video.name).name == Path(path).name:
+            areas = dict(video.spans_by_area())
+            found += [*areas.get("", ()), *areas.get(roi, ())] if roi else video.spans
+    return [window for window, _ in found]
 
 
 def _write(
@@ -153,13 +158,15 @@ def _write(
     if "html" in options.names:
         place = options.output / "suggestions.html"
         places.append(write_atomically(place, _draw_page(found, classifier, place.parent, limits)))
-    videos = list(dict.fromkeys(one.path for one in found))
-    names: Mapping[str, str] = name_results([VideoInput(path) for path in videos])
+    videos = list(dict.fromkeys((one.path, one.roi) for one in found))
+    inputs = [VideoInput(path) for path in dict.fromkeys(path for path, _ in videos)]
+    names: Mapping[str, str] = name_results(inputs)
     files = OutputFiles(tuple(n for n in options.names if n not in ("csv", "html")), options.output)
-    for path in videos if files.formats else ():
-        own = [one for one in found if one.path == path]
+    for path, roi in videos if files.formats else ():
+        own = [one for one in found if (one.path, one.roi) == (path, roi)]
         timeline = suggestions_timeline(path, own, classifier.labels)
-        places += write_files(timeline, files.files(f"{names[path]}.suggested"))
+        stem = f"{names[path]}.{roi}" if roi else names[path]
+        places += write_files(timeline, files.files(f"{stem}.suggested"))
     return places
 
 
@@ -171,7 +178,10 @@ def _draw_page(
     from vidattn.video import Prefetcher
 
     with Prefetcher(limits) as opening:
-        pictures = {i: draw_window(o.path, o.window, opening) for i, o in enumerate(found)}
+        pictures = {
+            i: draw_window(o.path, o.window, opening, framing=classifier.clip.framing_of(o.roi))
+            for i, o in enumerate(found)
+        }
     several = classifier.activation == "sigmoid"
     page = suggestions_page(found, classifier.labels, folder, pictures, several=several)
     return page.encode("utf-8", "backslashreplace")

@@ -8,10 +8,12 @@ const Save = (() => {
     return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   }
 
-  /** Rows of path, start, end, label, score; a row may name a path of its own. */
+  /** Rows of path, start, end, label, score and, where one has an area, roi; a row may name a path of its own. */
   function csv(path, rows) {
-    const lines = rows.map((s) => [cell(s.path ?? path), s.start.toFixed(3), s.stop.toFixed(3), cell(s.name), s.score?.toFixed(5) ?? ""].join(","));
-    return ["path,start,end,label,score", ...lines].join("\n") + "\n";
+    const areas = rows.some((s) => s.roi);
+    const area = (text) => (areas ? [text] : []);
+    const lines = rows.map((s) => [cell(s.path ?? path), s.start.toFixed(3), s.stop.toFixed(3), cell(s.name), s.score?.toFixed(5) ?? "", ...area(cell(s.roi ?? ""))].join(","));
+    return [["path,start,end,label,score", ...area("roi")].join(","), ...lines].join("\n") + "\n";
   }
 
   /** A database of one video, as of ActivityNet. */

@@ -47,7 +47,7 @@
   }
 
   function save() {
-    const labeled = data.windows.map(([path, start, stop], i) => ({ path, start, stop, name: fields[i].value.trim() })).filter((row) => row.name);
+    const labeled = data.windows.map(([path, start, stop, roi], i) => ({ path, start, stop, roi, name: fields[i].value.trim() })).filter((row) => row.name);
     Save.download("suggestions.labels.csv", Save.csv(null, labeled));
   }
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from vidattn.io.digest import sha256
 from vidattn.io.json import dumps
+from vidattn.io.text import name_area
 from vidattn.output.report.layout import Drawing, Link, Section, render_page
 from vidattn.output.suggestions import SuggestedWindow, path_from
 from vidattn.output.text import format_time
@@ -33,7 +34,9 @@ def suggestions_page(
     number of the window. several: whether labels may hold at once.
     """
     rows = [_row(one, labels, folder, pictures.get(i, b"")) for i, one in enumerate(found)]
-    windows = [[path_from(folder, one.path), one.window.start, one.window.stop] for one in found]
+    windows = [
+        [path_from(folder, one.path), one.window.start, one.window.stop, one.roi] for one in found
+    ]
     keys = ", ".join(f"{i + 1} {label}" for i, label in enumerate(labels[:KEYS]))
     again = "; the same key takes a label back" if several else ""
     section = Section(
@@ -62,10 +65,11 @@ def _row(
     image = f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"
     path, window = path_from(folder, one.path), one.window
     address = quote(Path(path).as_posix().encode("utf-8", "surrogateescape"), safe="/")
+    title = name_area(Path(path).name, one.roi)
     order = sorted(range(len(labels)), key=lambda k: -one.scores[k])[:SHOWN]
     return (
         Drawing(f'<img alt="" src="{image}">' if picture else "no picture"),
-        Link(Path(path).name, f"{address}#t={window.start:.2f},{window.stop:.2f}"),
+        Link(title, f"{address}#t={window.start:.2f},{window.stop:.2f}"),
         format_time(window.start, hours=window.start >= 3600),
         ", ".join(f"{labels[k]} {100 * one.scores[k]:.0f} %" for k in order),
         one.why,
