@@ -134,7 +134,7 @@ def _scan(
 
 def _spans_of(truth: GroundTruth, path: str, roi: str) -> list[Window]:
     """The labeled spans of a video or an area of it; the annotation names it by path or by name."""
-    found = []
+    found: list[tuple[Window, str]] = []
     for video in truth.videos:
         if Path(video.name).name == Path(path).name:
             areas = dict(video.spans_by_area())
