@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -260,6 +261,43 @@ def test_a_model_that_was_taught_on_an_area_keeps_it(
     assert (clip.area, clip.mask) == ("0,0,32,32", "0,0,8,8")
     shown = quick("segment", folder / "0.mp4", "-m", "own", "--overlap", 0, "--json")
     assert json.loads(shown.stdout)["settings"]["area"] == "0,0,32,32"
+
+
+def test_teaching_follows_boxes_and_names_videos_without(
+    model: Path, tmp_path: Path, quick: Run
+) -> None:
+    """What is bright tells the class on the left, and nothing on the right."""
+    rows, boxes = ["path,label"], ["video,frame,x,y,w,h"]
+    for number in range(8):
+        rng = np.random.default_rng(number)
+        frames = rng.integers(30, 70, (4, 32, 96, 3)).astype(np.uint8)
+        frames[:, :, : 48 * (number % 2)] += 150
+        frames[:, :, 48:] += rng.integers(0, 150, dtype=np.uint8)
+        encode_video(tmp_path / f"{number}.mp4", frames, rate=8)
+        rows.append(f"{number}.mp4,{('night', 'day')[number % 2]}")
+        boxes += [f"{number}.mp4,0,5,5,15,15", f"{number}.mp4,3,15,5,15,15"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    words = ("teach", "labels.csv", "-m", model, "--zoom", "off", "--flow", "off", "--json")
+    follow = (*words, "--crop", "boxes.csv")
+
+    def accuracy(lines: list[str]) -> float:
+        (tmp_path / "boxes.csv").write_text("\n".join(lines))
+        return float(json.loads(quick(*follow).stdout)["metrics"]["accuracy"])
+
+    assert accuracy(boxes) == 1.0
+    away = [line.replace(",5,5,15", ",75,5,15").replace(",15,5,15", ",65,5,15") for line in boxes]
+    assert accuracy(away) < 1.0  # other boxes in the same file, so nothing is taken from a cache
+    (tmp_path / "boxes.csv").write_text("\n".join(boxes[:-4]))
+    told = quick(*follow).stderr
+    assert "boxes.csv: no boxes of 2 of 8 videos of labels, whose whole picture is used" in told
+    assert "6.mp4, " in told
+    (tmp_path / "boxes.csv").write_text("\n".join(boxes).replace(".mp4", ".mov"))
+    told = quick(*follow, code=3).stderr
+    assert "no boxes of 8 of 8 videos of labels, such as " in told
+    assert "it has those of 0.mov, 1.mov, " in told
+    train = ("train", "--dataset", "labels.csv", "--run-dir", "run", "--crop", "boxes.csv")
+    assert re.search(r"no boxes of \d of \d videos of labels", quick(*train, code=3).stderr)
+    assert "none.csv: cannot be read" in quick(*words, "--crop", "none.csv", code=3).stderr
 
 
 def test_a_model_taught_on_several_areas_of_a_picture_keeps_them(

@@ -13,7 +13,7 @@ from tests.video.helpers import refused
 from vidattn.errors import InputError
 from vidattn.types import Area, Framing
 from vidattn.video import Prefetcher, open_video
-from vidattn.video.boxes import find_track, load_tracks
+from vidattn.video.boxes import digest_boxes, find_track, load_tracks
 from vidattn.video.process.client import SupervisedVideo
 from vidattn.video.shared import SharedOpening
 
@@ -157,6 +157,39 @@ def test_a_video_without_boxes_is_seen_whole_and_says_so(chase: Path, tmp_path: 
         assert (video.width, video.height) == (320, 192)
         assert "no boxes" in video.details.warnings[-1]
     assert find_track(load_tracks(str(boxes)), "far/other.mp4") is not None
+
+
+def test_boxes_are_of_the_video_that_shares_most_folders(tmp_path: Path) -> None:
+    found = [{"conf": 0.9, "bbox": [0, 0, 0.1, 0.1], "frame_number": 0}]
+    images = [
+        {"file": "site-a/1.mp4", "detections": found},
+        {"file": "site-b/1.mp4", "detections": [{**found[0], "frame_number": 7}]},
+        {"file": "site-a/2.mp4", "detections": found},
+        {"file": "site-b/2.mp4", "detections": []},
+        {"file": "far\\3.mp4", "detections": found},
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps({"images": images}))
+    tracks = load_tracks(str(tmp_path / "boxes.json"))
+
+    def moments(path: str) -> tuple[float, ...] | None:
+        track = find_track(tracks, path)
+        return track and track.moments
+
+    assert (moments("traps/site-a/1.mp4"), moments("site-b/1.mp4")) == ((0,), (7,))
+    assert moments("elsewhere/1.mp4") is None  # of either site
+    assert moments("traps/site-b/2.mp4") is None  # nothing was found there
+    assert moments("near/3.mp4") == (0,)
+    assert moments("4.mp4") is None
+
+
+def test_boxes_that_change_are_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.csv"
+    path.write_text("frame,x,y,w,h\n0,1,1,5,5\n")
+    first = digest_boxes(str(path)), load_tracks(str(path))[""].boxes
+    path.write_text("frame,x,y,w,h\n0,1,1,15,15\n")
+    assert load_tracks(str(path))[""].boxes[0][2] == 16
+    assert digest_boxes(str(path)) != first[0]
+    assert digest_boxes("") is None
 
 
 @pytest.mark.parametrize(

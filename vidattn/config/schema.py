@@ -89,6 +89,12 @@ class ClipConfig:
             )
         return Framing.parse(self.area, self.mask)
 
+    @property
+    def boxes(self) -> str:
+        """The file of boxes that `area` names; empty for none."""
+        framing = None if self.rois else self.framing
+        return framing.boxes if framing else ""
+
     def framing_of(self, roi: str) -> Framing | None:
         """`framing`; for several areas, that of the one with a name."""
         return Framing.parse(self.rois[roi], self.mask) if self.rois else self.framing

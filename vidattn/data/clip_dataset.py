@@ -316,8 +316,8 @@ class VideoDataset:
         self.labels, self.class_weights = train.labels, train.class_weights()
         self.videos = len({item.path for item in train.items})
         notes = train.notes + val.notes + note_overlap(train, val) + notes
-        notes += note_one_sided(train, val) + note_areas(train, recipe.clip.rois)
-        note_areas(val, recipe.clip.rois)
+        notes += note_one_sided(train, val) + note_areas(train, recipe.clip)
+        notes += note_areas(val, recipe.clip)
         if several:
             notes += ("several labels may hold at once: each has a probability of its own",)
         self.notes = (*dict.fromkeys(notes), *describe_augmentation(recipe, train.labels))

@@ -15,12 +15,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vidattn.config import ClipConfig
 from vidattn.config.labels import normalize_label
 from vidattn.errors import DataError
 from vidattn.io.files import is_file
 from vidattn.io.search import is_video, walk_files
 from vidattn.io.text import count_noun
 from vidattn.types import Item, Window
+from vidattn.video.boxes import find_track, load_tracks
 
 Split = Literal["train", "val"]
 
@@ -270,11 +272,32 @@ def one_sided_classes(train: LabeledDataset, val: LabeledDataset) -> dict[Split,
     return {one: [train.labels[i] for i in sorted(used[other] - used[one])] for one, other in pairs}
 
 
-def note_areas(dataset: LabeledDataset, rois: Collection[str]) -> tuple[str, ...]:
-    """A sentence on videos of which the model sees the same for samples of several areas, if any.
+def note_areas(dataset: LabeledDataset, clip: ClipConfig) -> tuple[str, ...]:
+    """Sentences on videos of which the model sees the same for samples of several areas, and on
+    those without boxes to follow.
 
-    rois: the names of the areas at which the model looks. Raises DataError for a sample of none.
+    clip: where the model looks. Raises DataError for a sample of no area, and where no video has
+    boxes.
     """
+    return (*_note_same_area(dataset, clip.rois), *_note_boxes(dataset, clip.boxes))
+
+
+def _note_boxes(dataset: LabeledDataset, boxes: str) -> tuple[str, ...]:
+    """A warning of videos that a file of boxes leaves out; boxes: a path, empty for none."""
+    tracks = load_tracks(boxes) if boxes else {}
+    paths = list(dict.fromkeys(item.path for item in dataset.items)) if boxes else []
+    missing = [path for path in paths if find_track(tracks, path) is None]
+    if not missing:
+        return ()
+    text = f"{boxes}: no boxes of {len(missing)} of {len(paths)} videos of {dataset.name}"
+    if len(missing) == len(paths):
+        names = sorted(name for name, track in tracks.items() if track.moments)
+        known = f"it has those of {name_first(names)}" if names else "it has none at all"
+        raise DataError(f"{text}, such as {missing[0]}", hint=known)
+    return (f"warning: {text}, whose whole picture is used: {name_first(missing)}",)
+
+
+def _note_same_area(dataset: LabeledDataset, rois: Collection[str]) -> tuple[str, ...]:
     for item in dataset.items if rois else ():
         if item.roi not in rois:
             raise DataError(

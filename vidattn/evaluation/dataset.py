@@ -80,7 +80,7 @@ class DatasetEvaluator:
         self.true_labels = align_labels(
             source.labels, classifier.labels, source, classifier.card.name
         )
-        note_areas(source, clip.rois)
+        self.notes = note_areas(source, clip)
         tsm = isinstance(classifier.model, FrameResNet)
         self.planner = make_planner(clip, views, mode, frames, tsm=tsm)
         self.settings: dict[str, Any] = {

@@ -23,6 +23,7 @@ from vidattn.models.device import Runtime
 from vidattn.models.taught import TaughtModel
 from vidattn.types import Item
 from vidattn.video import Opening, Video, open_video
+from vidattn.video.boxes import digest_boxes
 
 HEAD_SETTINGS = ("classes", "head", "levels", "examples", "width", "heads")
 """Settings of a taught model on which embeddings do not depend."""
@@ -58,6 +59,8 @@ class Embedder:
         """
         windowing, looking = self._region(item), self._look(item)
         seen = {"clip": to_plain(looking.clip), "frames": item.frames}
+        if boxes := digest_boxes(looking.clip.boxes):
+            seen["boxes"] = boxes
         facts = {**self.facts, **seen, "windowing": windowing.to_dict()}
         key = self.cache.key(item.path, facts)
         found = self.cache.find(key)

@@ -26,6 +26,7 @@ from vidattn.io.digest import sha256
 from vidattn.io.json import dumps, to_json_value
 from vidattn.models.classifier import Classifier
 from vidattn.types import View, Window
+from vidattn.video.boxes import digest_boxes
 
 FRESH_WINDOWS = 64
 """Windows after which, at the next batch, the cached features are computed anew."""
@@ -44,6 +45,7 @@ def identity(
 
     Raises VideoError when the file is gone.
     """
+    boxes = digest_boxes(classifier.clip.boxes)
     parts: dict[str, Mapping[str, Any]] = {
         "input": {"path": started.source, **_file(started.source)}
         | describe_input(started.facts).to_dict(),
@@ -54,6 +56,7 @@ def identity(
             "windows": len(started.windows),
             "batch size": batch,
             **({"embeddings": scorer.width} if scorer.width else {}),
+            **({"boxes": boxes} if boxes else {}),
             "device": str(scorer.device),
             "threads": torch.get_num_threads(),
             "vidattn": version("vidattn"),

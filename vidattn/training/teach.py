@@ -350,7 +350,7 @@ def teach_events(
     dataset = open_samples(labels, data_root, group_by=options.group_by)
     dataset = replace(dataset, root=Path(labels))
     lesson = Lesson(dataset, unwrap(backbone), options, runtime)
-    for note in (*dataset.notes, *note_areas(dataset, backbone.clip.rois)):
+    for note in (*dataset.notes, *note_areas(dataset, backbone.clip)):
         yield TeachNote(note)
     with Prefetcher() as opening:
         for event in lesson.run(opening, EmbeddingCache() if cache is None else cache):

@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath
+from itertools import takewhile
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vidattn.errors import InputError
+from vidattn.io.digest import sha256
 from vidattn.io.files import read_file, reading
 from vidattn.types import Area
 from vidattn.video.protocol import Times
@@ -39,6 +41,8 @@ FORMS = (
     "csv with video, frame or time, x, y, w, h; MegaDetector's json; or the json of YOLO, of a "
     "list of detections a frame or COCO results"
 )
+PICTURES = (".jpg", ".jpeg", ".png")
+HINT = f"boxes are {FORMS}; or give --crop X,Y,W,H"
 
 
 class Detection(NamedTuple):
@@ -97,29 +101,67 @@ class BoxTrack:
 
 
 def find_track(tracks: Mapping[str, BoxTrack], path: str) -> BoxTrack | None:
-    """The boxes of a video: of its path, else of the only one with its name, else of all videos."""
-    if path in tracks:
-        return tracks[path]
-    names = (PurePath(path).name, PurePath(path).stem)
-    same = [key for key in tracks if key and PurePath(key.replace("\\", "/")).name in names]
-    return tracks[same[0]] if len(same) == 1 else tracks.get("")
+    """The boxes of a video, if any: of its path, else of the only one with its name, or that shares
+    the most folders with it, else of all videos."""
+    own = Path(path).absolute()
+    near = [key for key in tracks if key and key.endswith((own.name, own.stem))]
+    shared = {key: _count_shared(key, own) for key in near}
+    most = max(shared.values(), default=0)
+    best = [key for key, count in shared.items() if count == most > 0]
+    only = best[0] if len(best) == 1 else ""
+    track = tracks.get(path if path in tracks else only)
+    return track if track is not None and track.moments else None
+
+
+def _count_shared(key: str, own: Path) -> int:
+    """How many names a video of a file and one on this machine share, from the last one on."""
+    video = PurePath(key.replace("\\", "/"))
+    if video.name not in (own.name, own.stem):
+        return 0
+    pairs = zip(reversed(video.parts[:-1]), reversed(own.parts[:-1]), strict=False)
+    return 1 + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def load_tracks(path: str) -> Mapping[str, BoxTrack]:
+    """The boxes in a file, by video; "" for those of any. Videos in which a detector found nothing
+    have a track without moments. Raises InputError."""
+    return _load(path, _version(path))[1]
+
+
+def digest_boxes(path: str) -> str | None:
+    """16 hexadecimal digits for the content of a file of boxes, which scores depend on; None for
+    no path. Raises InputError."""
+    return _load(path, _version(path))[0] if path else None
+
+
+def _version(path: str) -> tuple[int, int]:
+    """The time and size of a file, by which changes of it are noticed."""
+    with reading(path, InputError, hint=HINT):
+        about = Path(path).stat()
+    return about.st_mtime_ns, about.st_size
 
 
 @lru_cache(8)
-def load_tracks(path: str) -> Mapping[str, BoxTrack]:
-    """The boxes in a file, by video; "" for those of any. Raises InputError."""
-    hint = f"boxes are {FORMS}; or give --crop X,Y,W,H"
-    with reading(path, InputError, hint=hint):
+def _load(path: str, version: tuple[int, int]) -> tuple[str, Mapping[str, BoxTrack]]:
+    """The digest of a file and its boxes. version: as of `_version`, a part of the key."""
+    with reading(path, InputError, hint=HINT):
         data = read_file(path)
+    return sha256(data, 16), _parse(path, data)
+
+
+def _parse(path: str, data: bytes) -> Mapping[str, BoxTrack]:
     try:
         text = data.decode("utf-8-sig")
-        found = list(_from_json(json.loads(text)) if text[:1] in "[{" else _from_csv(text))
+        document = json.loads(text) if text[:1] in "[{" else None
+        found = list(_from_csv(text) if document is None else _from_json(document))
+        searched = _searched_videos(document) if isinstance(document, dict) else []
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: holds no boxes: {error}", hint=hint) from None
+        raise InputError(f"{path}: holds no boxes: {error}", hint=HINT) from None
     tracks: dict[str, list[Detection]] = {}
     for one in found:
         tracks.setdefault(one.video, []).append(one)
-    return {video: _track(rows) for video, rows in tracks.items()}
+    empty = dict.fromkeys(searched, BoxTrack((), True, (), True))
+    return {**empty, **{video: _track(rows) for video, rows in tracks.items()}}
 
 
 def _track(rows: Iterable[Detection]) -> BoxTrack:
@@ -194,10 +236,16 @@ def _from_megadetector(document: Mapping[str, Any]) -> Iterator[Detection]:
             yield _detection(video, float(frame), True, one["bbox"])
 
 
+def _searched_videos(document: Mapping[str, Any]) -> list[str]:
+    """The videos in which MegaDetector looked for something."""
+    names = [str(entry["file"]) for entry in document["images"]]
+    return [name for name in names if not name.lower().endswith(PICTURES)]
+
+
 def _frame_of(picture: str) -> tuple[str, float]:
     """The video and the frame number of "movie.mp4/frame000012.jpg", or of "movie_12"."""
     path = PurePath(picture.replace("\\", "/"))
-    stem = path.stem if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.name
+    stem = path.stem if path.suffix.lower() in PICTURES else path.name
     match = re.fullmatch(r"(.*?)[_-]?(\d+)", stem)
     if match is None:
         raise ValueError(f"{picture}: names no frame")

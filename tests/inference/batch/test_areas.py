@@ -206,6 +206,25 @@ def test_the_command_line_names_areas(video: Path, model: Path, quick: Run, tmp_
     assert again.stderr.count("done before") == 2
 
 
+def test_other_boxes_in_the_same_file_are_other_results(
+    arenas: Path, colors: Classifier, tmp_path: Path
+) -> None:
+    boxes = tmp_path / "boxes.csv"
+    following = colors.look_at(str(boxes))
+
+    def run() -> tuple[str, list[tuple[Window, str]]]:
+        options = {"skip_existing": True, "overlap": 0.0}
+        *_, last = vidattn.segment_many(arenas, following, tmp_path / "out", **options)
+        (path,) = (tmp_path / "out").glob("*.json")
+        return type(last).__name__, labels(Timeline.from_json(path.read_bytes()))
+
+    boxes.write_text("frame,x,y,w,h\n0,10,10,20,20\n")
+    assert run() == ("Done", [(Window(0, 2), "red"), (Window(2, 4), "green")])
+    assert run()[0] == "Skipped"
+    boxes.write_text("frame,x,y,w,h\n0,90,10,20,20\n")
+    assert run() == ("Done", [(Window(0, 4), "blue")])
+
+
 def test_a_model_looks_where_it_was_trained_to(
     video: Path, model: Path, quick: Run, tmp_path: Path
 ) -> None:

@@ -326,6 +326,8 @@ class DatasetRun:
                 runtime=replace(self.runtime, device=str(world.device)),
                 limits=self.limits,
             )
+            for note in evaluator.notes:
+                self.console.note(note)
             videos = evaluator.predict((world.rank, world.size), self._workers())
             with self.console.progress(name, -(-count // world.size)) as bar:
                 done = evaluator.gather(world, _count(videos, bar))

@@ -17,6 +17,7 @@ from vidattn.io.digest import sha256
 from vidattn.io.files import exists, read_file, read_stream, reading
 from vidattn.io.json import dumps, parse_object, to_json_value
 from vidattn.timeline.values import INTERRUPTED
+from vidattn.video.boxes import digest_boxes
 
 if TYPE_CHECKING:
     from vidattn.models.classifier import Classifier
@@ -51,7 +52,8 @@ class RunKey:
         from vidattn.inference.events import describe_model
 
         clip = classifier.clip
-        asked = {**asked, "area": clip.area or None, "mask": clip.mask or None}
+        boxes = digest_boxes(clip.boxes)
+        asked = {**asked, "area": clip.area or None, "mask": clip.mask or None, "boxes": boxes}
         given = {name: to_json_value(value) for name, value in asked.items() if value is not None}
         model = to_json_value(describe_model(classifier).to_dict())
         return cls(task, model, classifier.labels, given, to_json_value(decoding))
