@@ -11,6 +11,7 @@ import pytest
 from tests.helpers import Run
 from vidattn import weights
 from vidattn.data.embedding_cache import open_store
+from vidattn.io.cache import open_checks
 from vidattn.weights import catalog, download
 
 
@@ -149,12 +150,14 @@ def test_a_layout_and_a_path_that_do_not_fit_are_refused(quick: Run, model: Path
         assert f"-o {name}: --layout {layout} writes a" in done.stderr
 
 
-def test_the_embeddings_of_the_cache_are_counted_and_cleared(quick: Run, tmp_path: Path) -> None:
-    store = open_store()
+def test_the_cache_is_counted_and_cleared(quick: Run, tmp_path: Path) -> None:
+    store, checks = open_store(), open_checks()
     store.write("a.npz", b"1234")
+    checks.write("a.json", b"{}")
     shown = quick("models", "cache").stdout
     assert f"folder      {tmp_path / 'cache'}\n" in shown
-    assert "embeddings  1 files, 0.0 MB\n" in shown
+    assert "embeddings  1 files, 0.0 MB\nchecks      1 files, 0.0 MB\n" in shown
     facts = json.loads(quick("models", "cache", "--clear", "--json").stdout)
-    assert (facts["removed"], facts["embeddings"]) == (1, {"files": 0, "bytes": 0})
-    assert store.files() == []
+    assert facts["removed"] == 2
+    assert facts["embeddings"] == facts["checks"] == {"files": 0, "bytes": 0}
+    assert store.files() == checks.files() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,8 +106,9 @@ def test_int8_needs_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def multiplying(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor that multiplies in bfloat16, and for which every model is large."""
+def multiplying(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A processor that multiplies in bfloat16, for which every model is large; an empty cache."""
+    monkeypatch.setenv("VIDATTN_CACHE", str(tmp_path))
     monkeypatch.setattr(scorer, "has_bf16_instructions", lambda: True)
     monkeypatch.setattr(scorer, "LARGE", 0)
 
@@ -117,7 +119,9 @@ def test_auto_takes_bfloat16_where_it_passes(video: MemoryVideo) -> None:
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"), overlap=0.0)
     assert timeline.settings.precision == "bf16"
     assert 0 < np.abs(timeline.scores - exact.scores).max() < 0.05
-    assert timeline.model.extra["bf16"]["windows"] == 1
+    checked = timeline.model.extra["bf16"]
+    assert (checked["drawn_clips"], checked["same_label"]) == (1, 1)
+    assert 0 < checked["max_difference"] < 0.05
     assert timeline.warnings == exact.warnings
 
 
@@ -128,7 +132,10 @@ def test_auto_falls_back_to_float32(video: MemoryVideo, monkeypatch: pytest.Monk
     timeline = stream.segment(video, classifier(), runtime=Runtime("cpu"), overlap=0.0)
     assert timeline.settings.precision == "fp32"
     np.testing.assert_array_equal(timeline.scores, exact.scores)
-    assert any("computed in float32: bf16 beside float32" in text for text in timeline.warnings)
+    assert any(
+        "computed in float32: bf16 beside float32 in 1 drawn clip" in text
+        for text in timeline.warnings
+    )
     assert stream.classify(video, classifier(), runtime=Runtime("cpu")).settings.precision == "fp32"
 
 

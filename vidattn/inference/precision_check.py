@@ -1,4 +1,4 @@
-"""Low precision against float32, measured on some windows of a video before the others."""
+"""Low precision against float32: bf16 on a drawn clip, int8 on some windows of a video."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidattn.data import transforms
 from vidattn.data.frames import view_clips
+from vidattn.data.motion.dataset import LABELS, make_sample
+from vidattn.data.motion.textures import DrawnTextures
 from vidattn.errors import InputError
 from vidattn.inference.events import Scores
 from vidattn.inference.scorer import Scorer
+from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
 from vidattn.models.device import Precision, Runtime
 from vidattn.types import View
 from vidattn.video import Video
 
-MAX_VIEWS: dict[Precision, int] = {"bf16": 1, "int8": 3}
-"""In bfloat16 one view tells: nothing is fitted to it, and in float32 it takes twice as long."""
+DRAWN_SEED = (3, 2)
+"""Of the clip for bf16, which shows dead leaves over one another as natural images do."""
+PAN = LABELS.index("pan left")
 MIN_VIEWS = 4
-"""Views from which bfloat16 and its check, which computes one in both precisions, take less time
-than float32; fewer are computed in float32, by `auto`."""
-VIEWS_PER_CHECK = 8
-"""One in so many views is checked, at least one and at most MAX_VIEWS."""
+"""Views from which bfloat16 and its check, which computes one clip in both precisions, take less
+time than float32; fewer are computed in float32, by `auto`, whether the check is known or not."""
+MAX_VIEWS, VIEWS_PER_CHECK = 3, 8
+"""For int8 one in so many views is checked, at least one and at most MAX_VIEWS."""
 TOLERANCE = 0.1
 """Largest difference of a score that is accepted."""
 WORSE, SLIGHT = 2.0, 0.01
@@ -35,12 +40,13 @@ token, or so far, before the slower way is taken."""
 
 @dataclass(frozen=True)
 class PrecisionCheck:
-    """The scores of some views in a precision, compared with float32."""
+    """The scores of some clips in a precision, compared with float32."""
 
     precision: Precision
-    windows: int
+    clips: int
+    """Windows of the video; for bf16, drawn clips."""
     same_label: int
-    """Windows with the same best label."""
+    """Clips with the same best label."""
     max_difference: float
     """The largest difference of a score."""
     ranges: Literal["layer", "token"] | None = None
@@ -53,14 +59,17 @@ class PrecisionCheck:
 
     def __str__(self) -> str:
         """A sentence."""
+        drawn = count_noun(self.clips, "drawn clip")
+        where = f"{self.clips} of the windows" if self.precision == "int8" else drawn
         return (
-            f"{self.precision} beside float32 in {self.windows} of the windows: same best label in "
-            f"{self.same_label}, scores differ by {self.max_difference:.4f} at most"
+            f"{self.precision} beside float32 in {where}: same best label in {self.same_label}, "
+            f"scores differ by {self.max_difference:.4f} at most"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values for the `model` of a timeline."""
-        counts = {"windows": self.windows, "same_label": self.same_label}
+        what = "windows" if self.precision == "int8" else "drawn_clips"
+        counts = {what: self.clips, "same_label": self.same_label}
         ranges = {} if self.ranges is None else {"ranges": self.ranges}
         values = {"max_difference": round(self.max_difference, 5)}
         return {self.precision: counts | values | ranges}
@@ -73,16 +82,38 @@ def needs_check(scorer: Scorer, runtime: Runtime) -> bool:
     )
 
 
-def check_precision(
+def check_drawn(
+    classifier: Classifier, scorer: Scorer, runtime: Runtime, frames: int
+) -> PrecisionCheck:
+    """Compare `scorer` with float32 on a drawn clip of so many frames, the same in every run.
+
+    Enough for bfloat16, to which nothing is fitted: one clip tells whether a model bears it.
+    """
+    clips = [_draw_clip(classifier, frames)]
+    exact = _exact(classifier, runtime)(clips)
+    return _compare(
+        scorer.precision, _scores(classifier, exact), _scores(classifier, scorer(clips))
+    )
+
+
+def _draw_clip(classifier: Classifier, frames: int) -> Tensor:
+    """A camera that pans over a drawn texture, as the model takes it: [3, T, H, W]."""
+    clip = replace(classifier.clip, frames=frames)
+    rng = np.random.default_rng(DRAWN_SEED)
+    sample = make_sample(rng, DrawnTextures(DRAWN_SEED, 1), PAN, clip, difficulty=0.0)
+    return transforms.normalize(transforms.to_clip(sample.frames), clip)
+
+
+def check_windows(
     video: Video, views: Sequence[View], classifier: Classifier, scorer: Scorer, runtime: Runtime
 ) -> tuple[Scorer, PrecisionCheck | None]:
-    """Compare `scorer` with float32 on a few of `views`, spread over all; None if none decodes.
+    """Compare `scorer`, in int8, with float32 on a few of `views`; None if none decodes.
 
-    In int8, the scorer returned has one range of values for all tokens of a layer, calibrated on
-    these views, unless that agrees clearly worse than a range for each token. Raises InputError
-    when int8 is too far off, see TOLERANCE.
+    The scorer returned has one range of values for all tokens of a layer, calibrated on these
+    views, unless that agrees clearly worse than a range for each token. Raises InputError when it
+    is too far off, see TOLERANCE.
     """
-    count = min(MAX_VIEWS[scorer.precision], max(1, len(views) // VIEWS_PER_CHECK))
+    count = min(MAX_VIEWS, max(1, len(views) // VIEWS_PER_CHECK))
     # Between the ends, which are often black.
     places = np.linspace(0, len(views) - 1, count + 2)[1:-1].round().astype(int).tolist()
     views = [views[place] for place in places]
@@ -93,10 +124,7 @@ def check_precision(
     def score(scorer: Scorer) -> Scores:
         return _scores(classifier, [scorer([clip])[0] for clip in clips])
 
-    alone = replace(classifier)  # does not keep its fused model in float32, which takes memory
-    exact = score(Scorer(alone, replace(runtime, precision="fp32", compile=False)))
-    if scorer.precision != "int8":
-        return scorer, _compare(scorer.precision, exact, score(scorer))
+    exact = score(_exact(classifier, runtime))
     calibrated, logits = scorer.calibrated(clips)
     result = _compare("int8", exact, _scores(classifier, logits), "token")
     faster = _compare("int8", exact, score(calibrated), "layer")
@@ -110,6 +138,11 @@ def check_precision(
             hint="leave --precision int8 out: this model loses too much in 8-bit integers",
         )
     return scorer, result
+
+
+def _exact(classifier: Classifier, runtime: Runtime) -> Scorer:
+    """The same model in float32, whose fused form is not kept, since that takes memory."""
+    return Scorer(replace(classifier), replace(runtime, precision="fp32", compile=False))
 
 
 def _scores(classifier: Classifier, logits: Sequence[Tensor]) -> Scores:

@@ -30,6 +30,7 @@ from vidattn.inference.arguments import (
     apply_keywords,
     find_classifier,
 )
+from vidattn.inference.check_cache import find_or_check
 from vidattn.inference.events import (
     Event,
     Finished,
@@ -44,7 +45,7 @@ from vidattn.inference.overlap import resolve_overlap
 from vidattn.inference.precision_check import (
     MIN_VIEWS,
     PrecisionCheck,
-    check_precision,
+    check_windows,
     needs_check,
 )
 from vidattn.inference.profiling import Stopwatch
@@ -301,18 +302,21 @@ def _check(
     runtime: Runtime,
     opening: Opening,
 ) -> tuple[Scorer, PrecisionCheck | None]:
-    """A scorer that is precise enough for this video, and the check; None where none is needed.
+    """A scorer that is precise enough, and the check; None where none is needed.
 
-    Where `auto` chose too few bits, or a check is not worth its time, it computes in float32. The
-    video is opened anew, so that frames that do not decode are reported in their place later.
+    Where `auto` chose too few bits, or a check is not worth its time, it computes in float32. For
+    int8 the video is opened anew, so that frames that do not decode are reported in their place
+    later.
     """
     if not needs_check(scorer, runtime):
         return scorer, None
-    check = None
-    if scorer.precision == "int8" or len(views) >= MIN_VIEWS:
+    if scorer.precision == "int8":
         with _opened(source, classifier.clip, runtime, opening) as video:
-            scorer, check = check_precision(video, views, classifier, scorer, runtime)
-        if check is None or check.passed:
+            return check_windows(video, views, classifier, scorer, runtime)
+    check = None
+    if len(views) >= MIN_VIEWS:
+        check = find_or_check(classifier, scorer, runtime, len(views[0].indices))
+        if check.passed:
             return scorer, check
     exact = replace(runtime, precision="fp32")
     return Scorer(classifier, exact, embeddings=scorer.width > 0), check

@@ -11,8 +11,8 @@ from pathlib import Path
 from vidattn.errors import OutputError
 from vidattn.io.files import is_folder, read_file, write_atomically
 
-MOST_STORED = 4 << 30
-"""Bytes of a store by default."""
+MOST_STORED, MOST_CHECKS = 4 << 30, 1 << 20
+"""Bytes of a store by default, and of all precision checks."""
 
 
 def cache_folder() -> Path:
@@ -88,3 +88,8 @@ class FileStore:
                     if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
                         known = entry.stat(follow_symlinks=False)
                         yield CachedFile(Path(entry.path), known.st_size, known.st_mtime)
+
+
+def open_checks() -> FileStore:
+    """The files of `vidattn.inference.check_cache`."""
+    return FileStore(cache_folder() / "checks", MOST_CHECKS)

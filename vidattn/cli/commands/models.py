@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -24,6 +25,7 @@ from vidattn.errors import WeightsError
 from vidattn.io.files import write_atomically
 
 if TYPE_CHECKING:
+    from vidattn.io.cache import FileStore
     from vidattn.models.classifier import Classifier
 
 MOST_LABELS = 12
@@ -271,20 +273,20 @@ def push(
 
 @app.command("cache", cls=Sections)
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove the embeddings.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove embeddings and checks.")] = False,
     as_json: arguments.JsonOfOne = False,
 ) -> None:
-    """Show the folder of the cache, its weights and embeddings; clear the embeddings.
+    """Show the folder of the cache: weights, embeddings, precision checks; clear all but weights.
 
-    Embeddings are made by `vidattn teach`, and made again where they are missing.
+    Embeddings are made by `vidattn teach`, checks by `--precision auto`; both are made again where
+    they are missing.
 
     Example: vidattn models cache --clear
     """
-    from vidattn.data.embedding_cache import open_store
     from vidattn.io.cache import cache_folder
 
     console = Console()
-    removed = open_store().trim(0) if clear else 0
+    removed = sum(store.trim(0) for store in _open_stores()) if clear else 0
     facts = {"folder": str(cache_folder()), "removed": removed, **_measure_cache()}
     if as_json:
         console.emit(json.dumps(facts))
@@ -292,17 +294,23 @@ def cache(
     console.emit(f"folder      {printable(str(cache_folder()))}")
     for name, fact in _measure_cache().items():
         console.emit(f"{name:<10}  {fact['files']} files, {fact['bytes'] / 1e6:.1f} MB")
-    console.note(f"removed {removed} files of embeddings")
+    console.note(f"removed {removed} files of embeddings and checks")
+
+
+def _open_stores() -> Sequence[FileStore]:
+    """What can be made again without a network."""
+    from vidattn.data.embedding_cache import open_store
+    from vidattn.io.cache import open_checks
+
+    return open_store(), open_checks()
 
 
 def _measure_cache() -> dict[str, dict[str, int]]:
-    from vidattn.data.embedding_cache import open_store
     from vidattn.io.cache import FileStore, cache_folder
 
-    stores = FileStore(cache_folder() / "weights"), open_store()
     return {
         store.folder.name: {"files": len(files), "bytes": sum(file.bytes for file in files)}
-        for store in stores
+        for store in (FileStore(cache_folder() / "weights"), *_open_stores())
         for files in [store.files()]
     }
 

@@ -1,0 +1,89 @@
+"""Precision checks on drawn clips in the cache, by all that they depend on.
+
+Such a check says the same in every run: the first run of a model on a processor pays for it, and
+later ones read it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from importlib.metadata import version
+
+import torch
+from torch import nn
+
+from vidattn.config.serialization import from_plain, to_plain
+from vidattn.errors import RecipeError
+from vidattn.inference.precision_check import PrecisionCheck, check_drawn
+from vidattn.inference.scorer import Scorer
+from vidattn.io.cache import open_checks
+from vidattn.io.digest import sha256
+from vidattn.io.json import parse_object
+from vidattn.models.classifier import Classifier
+from vidattn.models.device import Runtime
+
+VERSION = 1
+"""Of what is drawn and compared; checks of another one are not read."""
+MOST_BYTES = 4096
+"""Of one check."""
+SAMPLED = 1024
+"""Values of a tensor by which another one is told from it."""
+
+
+def find_or_check(
+    classifier: Classifier, scorer: Scorer, runtime: Runtime, frames: int
+) -> PrecisionCheck:
+    """The check of `scorer` on a drawn clip of so many frames, from the cache where it is there.
+
+    Errors as of `check_drawn`.
+    """
+    store, name = open_checks(), f"{_key(classifier, scorer, frames)}.json"
+    found = _parse(store.read(name, MOST_BYTES))
+    if found is None:
+        found = check_drawn(classifier, scorer, runtime, frames)
+        if store.write(name, json.dumps(to_plain(found)).encode()):
+            store.trim()
+    return found
+
+
+def _key(classifier: Classifier, scorer: Scorer, frames: int) -> str:
+    """A digest of model, clips, processor and software."""
+    facts = {
+        "file": classifier.card.sha256,
+        "values": _sample(classifier.model),
+        "clip": to_plain(replace(classifier.clip, frames=frames, area="", mask="")),
+        "scores": [classifier.temperature, classifier.activation],
+        "precision": scorer.precision,
+        "processor": describe_processor(),
+        "versions": [VERSION, version("vidattn"), torch.__version__],
+    }
+    return sha256(json.dumps(facts, sort_keys=True), 40)
+
+
+def describe_processor() -> list[str]:
+    """The vector instructions that torch chooses, and all that the processor has."""
+    has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    used = torch.backends.cpu.get_cpu_capability()
+    return [used, *sorted(name for name, value in has.items() if value is True)]
+
+
+def _sample(model: nn.Module) -> str:
+    """A digest of some values of every tensor: training and other heads change it."""
+    parts = []
+    for name, tensor in sorted(model.state_dict().items()):
+        flat = tensor.detach().flatten()
+        some = flat[:: max(1, len(flat) // SAMPLED)].cpu().double()
+        parts.append(f"{name} {list(tensor.shape)} {sha256(some.numpy().tobytes())}")
+    return sha256("\n".join(parts))
+
+
+def _parse(data: bytes | None) -> PrecisionCheck | None:
+    """The check that a file holds; None for anything else."""
+    plain = None if data is None else parse_object(data)
+    try:
+        found = None if plain is None else from_plain(PrecisionCheck, plain)
+    except RecipeError:
+        return None
+    return found if found is not None and math.isfinite(found.max_difference) else None
