@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -101,3 +103,25 @@ def tiny_classifier(kind: str = "divided", frames: int = 4) -> Classifier:
         torch.nn.init.normal_(parameter, std=0.3)
     clip = ClipConfig(frames, step_seconds=0.2, short_side=32, crop=32)
     return Classifier(model, clip, ("a", "b", "c"))
+
+
+def run_without_torch(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    """Run `vidattn WORDS` in a process of its own that cannot import torch."""
+    code = "import sys; sys.modules['torch'] = None; from vidattn.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def ask_another(variable: str, check: str, *words: object, **more: str) -> Any:
+    """What a script of tests/output prints as JSON, run by the Python that a variable names.
+
+    more: variables of its environment. Skips the test where there is no such Python.
+    """
+    if variable not in os.environ:
+        pytest.skip(f"{variable} names no Python that can check this")
+    command = [os.environ[variable], str(Path(__file__).parent / "output" / check)]
+    env = {**os.environ, "PYTHONPATH": "", **more}
+    done = subprocess.run(
+        [*command, *map(str, words)], capture_output=True, text=True, check=True, env=env
+    )
+    return json.loads(done.stdout.splitlines()[-1])

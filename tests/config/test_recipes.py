@@ -28,8 +28,7 @@ def test_a_recipe_survives_json(name: str) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_clips_fit_the_model(recipe: Recipe) -> None:
-    assert recipe.clip.frames == recipe.model.frames
-    assert recipe.clip.crop == recipe.model.size
+    assert (recipe.clip.frames, recipe.clip.crop) == (recipe.model.frames, recipe.model.size)
     assert recipe.source
 
 
@@ -114,8 +113,7 @@ def test_the_scores_to_expect_are_the_published_ones() -> None:
         "timesformer-l-k600": (82.2, 95.6),
     }
     zoo = {name: e.zoo_top1 for name, e in rows.items() if e.zoo_top1 is not None}
-    assert zoo == {name: CATALOG[f"{name}-meta"].top1 for name in zoo}
-    assert len(zoo) == 9
+    assert (zoo, len(zoo)) == ({name: CATALOG[f"{name}-meta"].top1 for name in zoo}, 9)
 
 
 def test_stam_learns_as_its_authors_said() -> None:
@@ -184,8 +182,7 @@ def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_own_clips_train_the_small_recipe_on_windows_chosen_later() -> None:
     recipe = recipe_for("./mine")
-    assert recipe.optim.evaluate_every == 1
-    assert recipe.name == "small"
+    assert (recipe.optim.evaluate_every, recipe.name) == (1, "small")
     assert (recipe.clip.train_sampling, recipe.clip.step_seconds) == ("dense", 0)
 
 
@@ -274,8 +271,7 @@ def test_a_recipe_with_former_names_of_settings_still_loads() -> None:
         "motion", 0, 9, "", 0, 7, True, (3, 4), "inverse", "", 0, 0.2, 0.4
     )
     assert (recipe.optim.activation_checkpointing, recipe.optim.trainable) == (True, "head")
-    assert recipe.init_scheme == "scratch"
-    assert recipe.temporal_head == TemporalConfig(depth=1)
+    assert (recipe.init_scheme, recipe.temporal_head) == ("scratch", TemporalConfig(depth=1))
     assert "drawn" not in json.dumps(to_plain(recipe))
     with pytest.raises(RecipeError, match=r"clip\.drawn: no such setting"):
         from_plain(Recipe, plain | {"clip": {"drawn": "bins", "train_sampling": "bins"}})

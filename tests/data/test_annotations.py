@@ -41,8 +41,7 @@ def spans(path: Path) -> list[tuple[float, float, str]]:
 def test_an_elan_file_comes_back_to_the_millisecond(tmp_path: Path) -> None:
     path = tmp_path / "a.eaf"
     path.write_text(render(timeline_cut_at(NTSC_24, EDGES), "eaf"), "utf-8")
-    assert spans(path) == SPANS
-    assert read_ground_truth(path).videos[0].name == "my movie.mp4"
+    assert (spans(path), read_ground_truth(path).videos[0].name) == (SPANS, "my movie.mp4")
 
 
 def test_an_elan_file_addresses_its_video_from_its_own_folder(

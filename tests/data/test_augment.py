@@ -30,8 +30,7 @@ def test_all_frames_of_a_clip_are_treated_alike(augment: RandAugment) -> None:
     still = np.stack([picture()] * 4)
     changed = [augment(still, np.random.default_rng(seed)) for seed in range(12)]
     for clip in changed:
-        assert clip.dtype == np.uint8
-        assert clip.shape == still.shape
+        assert (clip.dtype, clip.shape) == (np.uint8, still.shape)
         assert (clip == clip[:1]).all()
     assert sum((clip != still).any() for clip in changed) >= 8
     assert len({clip.tobytes() for clip in changed}) >= 8

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.helpers import two_windows
+from tests.helpers import ask_another, two_windows
 from vidattn import output
 from vidattn.data.annotations.ground_truth import read_ground_truth
 from vidattn.data.sets import open_samples
@@ -21,9 +19,6 @@ from vidattn.errors import DataError
 from vidattn.timeline import Timeline
 from vidattn.types import Settings, VideoInfo, Window
 
-PYTHON = os.environ.get("VIDATTN_BORIS_PYTHON", "")
-"""The Python of an environment with BORIS (boris-behav-obs), which checks what is written."""
-CHECK = Path(__file__).parent.parent / "output" / "check_boris.py"
 BEHAVIORS = {"groom": "State event", "eat": "State event", "call": "Point event"}
 
 
@@ -171,22 +166,10 @@ def test_behaviors_of_single_frames_are_point_events(tmp_path: Path) -> None:
     assert len(document["observations"]["a"]["events"]) == 3
 
 
-@pytest.mark.skipif(not PYTHON, reason="VIDATTN_BORIS_PYTHON names no Python with BORIS")
 def test_boris_opens_what_is_written(tmp_path: Path, video: Path) -> None:
     shutil.copy(video, tmp_path / "a.mp4")
     path = output.write(labeled(source=str(tmp_path / "a.mp4")), tmp_path / "a.boris")
-    done = subprocess.run(
-        [PYTHON, CHECK, path],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": ""},
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found == {
-        "problems": "",
-        "rows": [
-            ["groom", "face", "long", "STATE", 0.0, 2.0],
-            ["eat", "", "", "STATE", 2.0, 4.0],
-        ],
-    }
+    screen = {"QT_QPA_PLATFORM": "offscreen"}
+    rows = [["groom", "face", "long", "STATE", 0.0, 2.0], ["eat", "", "", "STATE", 2.0, 4.0]]
+    found = ask_another("VIDATTN_BORIS_PYTHON", "check_boris.py", path, **screen)
+    assert found == {"problems": "", "rows": rows}

@@ -183,8 +183,7 @@ def test_processes_share_a_batch_without_overlap(train: LabeledDataset) -> None:
 def test_fewer_videos_than_a_batch_make_one_smaller_batch(train: LabeledDataset) -> None:
     few = replace(train, items=train.items[:3])
     batches = TrainingBatches(TrainingClips(few, CLIP), batch_size=64, epochs=1)
-    assert batches.steps_per_epoch == 1
-    assert len(batches[0].labels) == 3
+    assert (batches.steps_per_epoch, len(batches[0].labels)) == (1, 3)
 
 
 def test_a_broken_video_is_replaced_deterministically_and_reported(broken: LabeledDataset) -> None:
@@ -207,25 +206,8 @@ def test_evaluation_views_are_never_replaced(broken: LabeledDataset) -> None:
     seen = list(EvaluationVideos(broken, CLIP, centered).all())
     assert [viewed.number for viewed in seen] == list(range(10))
     assert [viewed.number for viewed in seen if viewed.clips is None] == [2]
-    assert seen[2].failure is not None
     assert seen[2].failure.path == broken.items[2].path
     assert all(v.clips.shape == (1, 3, 4, 32, 32) for v in seen if v.clips is not None)
-
-
-def test_an_item_is_the_part_of_its_file_that_it_names(tmp_path: Path) -> None:
-    dark, bright = (np.full((10, 48, 64, 3), level, np.uint8) for level in (20, 220))
-    path = str(write_frames(tmp_path / "two.mp4", np.concatenate([dark, bright])))
-    items = (Item(path, 0, Window(0, 1)), Item(path, 1, Window(1, 5)), Item(path, 0, Window(7, 8)))
-    dataset = LabeledDataset("x", tmp_path, "train", ("dark", "bright"), items)
-    views = list(EvaluationVideos(dataset, CLIP, centered).all())
-    assert views[0].clips is not None
-    assert views[0].clips.max() < 0.2
-    assert views[1].clips is not None
-    assert views[1].clips.min() > 0.7
-    assert views[2].failure is not None
-    assert views[2].failure.code == "E_SHORT"
-    clips = TrainingClips(dataset, CLIP)
-    assert all(clips[e, 0].clip.max() < 0.2 < 0.7 < clips[e, 1].clip.min() for e in range(5))
 
 
 def test_a_balanced_recipe_weighs_classes_by_their_samples(train: LabeledDataset) -> None:

@@ -73,26 +73,10 @@ def test_an_older_header_and_plain_ids_are_fine(tree: Tree) -> None:
     assert [label for _, label in items_of(root)] == [row[0] for row in ROWS]
 
 
-@pytest.mark.parametrize("separator", [" ", ",", "\t"])
-def test_lists_of_paths_and_numbers_are_read(tree: Tree, separator: str) -> None:
-    root = tree("train/abseiling/a b.mp4", "train/zumba/c.mp4")
-    numbers = {name: i for i, name in enumerate(load_labels("k400"))}
-    rows = [("train/abseiling/a b.mp4", "abseiling"), ("train/zumba/c.mp4", "zumba")]
-    text = "".join(f"{path}{separator}{numbers[label]}\n" for path, label in rows)
-    (root / "train.csv").write_text(text)
-    assert items_of(root, "train") == [("a b.mp4", "abseiling"), ("c.mp4", "zumba")]
-
-
 def test_lists_may_be_relative_to_the_folder_of_their_split(tree: Tree) -> None:
     root = tree("videos_val/abseiling/a.mp4")
     (root / "kinetics400_val_list_videos.txt").write_text("abseiling/a.mp4 0\n")
     assert items_of(root) == [("a.mp4", "abseiling")]
-
-
-def test_class_folders_are_matched_to_the_official_names(tree: Tree) -> None:
-    root = tree("train/air_drumming/a.mp4", "val/petting_animal_(not_cat)/b.mp4")
-    assert items_of(root, "train") == [("a.mp4", "air drumming")]
-    assert items_of(root, "val") == [("b.mp4", "petting animal (not cat)")]
 
 
 def test_a_tenth_may_be_missing_and_is_noted(tree: Tree) -> None:

@@ -24,16 +24,11 @@ def region(seconds: float) -> Window:
 
 
 def test_windows_by_default_have_the_span_the_weights_were_trained_with() -> None:
-    planned = plan.plan_windows(times(60), region(60), UNIFORM)
-    assert planned.settings.window_seconds == pytest.approx(8 * 32 / 30)
-    assert planned.windows[0] == Window(0.0, 8 * 32 / 30)
-    assert planned.windows[-1].stop == 60.0
-    assert planned.notes == ()
-
-
-def test_frames_of_a_window_keep_the_trained_step() -> None:
     planned = plan.plan_windows(times(60, fps=30), region(60), UNIFORM)
+    assert planned.settings.window_seconds == pytest.approx(8 * 32 / 30)
+    assert (planned.windows[0], planned.windows[-1].stop) == (Window(0.0, 8 * 32 / 30), 60.0)
     assert np.diff(planned.views[0].indices).tolist() == [32] * 7
+    assert planned.notes == ()
 
 
 @pytest.mark.parametrize("seconds", [0.04, 3.0, 8.0, 8.6, 61.3, 600.0])
@@ -153,12 +148,9 @@ def test_a_part_that_is_empty_in_any_file_is_refused(start: float, end: float | 
         plan.select_region("a.mp4", 60.0, start, end)
 
 
-def test_a_part_behind_the_end_is_a_fault_of_that_file() -> None:
+def test_a_part_behind_the_end_is_a_fault_of_that_file_and_an_end_there_its_end() -> None:
     with pytest.raises(VideoError, match=r"a\.mp4: ends at 60\.00 s, before 70 s"):
         plan.select_region("a.mp4", 60.0, 70)
-
-
-def test_an_end_beyond_the_file_means_its_end() -> None:
     assert plan.select_region("a.mp4", 60.0, 10, 100) == Window(10, 60)
 
 
