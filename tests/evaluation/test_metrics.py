@@ -35,8 +35,7 @@ def nll(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> flo
 
 
 def test_top_k_counts_labels_among_the_k_largest() -> None:
-    assert top_k(LOGITS, LABELS, 1) == 0.5
-    assert top_k(LOGITS, LABELS, 2) == 1.0
+    assert (top_k(LOGITS, LABELS, 1), top_k(LOGITS, LABELS, 2)) == (0.5, 1.0)
 
 
 def test_equal_logits_earn_nothing() -> None:

@@ -24,7 +24,6 @@ def test_segments_are_shared_among_the_parts_of_days_they_lie_in() -> None:
         duration=6.0,
     )
     parts = day_parts(with_start_time(late, "2024-05-01T23:59:56.5+02:00").to_dict())
-    assert parts is not None
     before, after = ("2024-05-01", 47), ("2024-05-02", 0)
     assert parts.seconds == {before: {"dive": 2.0, "swim": 1.0}, after: {"swim": 1.0}}
     assert parts.begun == {before: {"dive": 1, "swim": 1}}

@@ -26,7 +26,6 @@ def independent_errors(count: int, sure: float) -> np.ndarray:
 def test_windows_that_err_alone_agree_as_often_as_their_scores_promise(sure: float) -> None:
     rows, one = independent_errors(1500, sure), np.zeros(1500, np.int64)
     found = find_agreement(rows, edges_of_windows(1500), one)
-    assert found is not None
     assert found.share == pytest.approx(found.expected(), abs=0.03)
     assert found.sharpness <= 1.25
     assert found.dependence < 0.1
@@ -36,9 +35,7 @@ def test_windows_that_repeat_an_error_agree_more_than_promised() -> None:
     shots = np.repeat(np.arange(50), 10)
     rows = guesses(np.random.default_rng(0).integers(0, 4, 50)[shots], 0.5)
     found = find_agreement(rows, edges_of_windows(500), shots)
-    assert found is not None
-    assert found.share == 1
-    assert found.expected() == pytest.approx(0.5**2 + 0.5**2 / 3)
+    assert (found.share, found.expected()) == (1, pytest.approx(0.5**2 + 0.5**2 / 3))
     assert found.dependence == pytest.approx(1)
     assert found.sharpness > 3
 
@@ -46,7 +43,6 @@ def test_windows_that_repeat_an_error_agree_more_than_promised() -> None:
 def test_windows_that_share_frames_or_lie_in_two_segments_are_no_pair() -> None:
     best = np.arange(40) // 4 % 2  # a label changes every second, four windows a second
     found = find_agreement(guesses(best, 0.9), edges_of_windows(40, 0.25), np.zeros(40, np.int64))
-    assert found is not None
     assert found.share == 0
     assert find_agreement(guesses(best, 0.9), edges_of_windows(40, 0.25), best.cumsum()) is None
 

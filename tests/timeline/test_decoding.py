@@ -52,19 +52,22 @@ def path_value(rows: np.ndarray, path: tuple[int, ...], cost: float) -> float:
     return float(sum(np.log(rows[i, k]) for i, k in enumerate(path)) - cost * changes)
 
 
-def test_a_change_of_label_has_to_be_worth_its_cost() -> None:
-    # One row for b between rows for a gains log(0.9 / 0.05) = 2.89 nats and costs two changes.
-    rows = one_hot(0, 0, 1, 0, 0)
-    assert viterbi_path(rows, 1.4).tolist() == [0, 0, 1, 0, 0]
-    assert viterbi_path(rows, 1.5).tolist() == [0, 0, 0, 0, 0]
-    # Two rows for b gain 5.78 nats.
-    assert viterbi_path(one_hot(0, 0, 1, 1, 0, 0), 2.8).tolist() == [0, 0, 1, 1, 0, 0]
-    assert viterbi_path(one_hot(0, 0, 1, 1, 0, 0), 3.0).tolist() == [0] * 6
-
-
-def test_an_edge_costs_one_change() -> None:
-    assert viterbi_path(one_hot(0, 0, 1), 2.8).tolist() == [0, 0, 1]
-    assert viterbi_path(one_hot(0, 0, 1), 3.0).tolist() == [0, 0, 0]
+# One row for b between rows for a gains log(0.9 / 0.05) = 2.89 nats; two gain 5.78.
+@pytest.mark.parametrize(
+    "ids, cost, path",
+    [
+        ((0, 0, 1, 0, 0), 1.4, [0, 0, 1, 0, 0]),
+        ((0, 0, 1, 0, 0), 1.5, [0] * 5),
+        ((0, 0, 1, 1, 0, 0), 2.8, [0, 0, 1, 1, 0, 0]),
+        ((0, 0, 1, 1, 0, 0), 3.0, [0] * 6),
+        ((0, 0, 1), 2.8, [0, 0, 1]),  # an edge costs one change
+        ((0, 0, 1), 3.0, [0] * 3),
+    ],
+)
+def test_a_change_of_label_has_to_be_worth_its_cost(
+    ids: tuple[int, ...], cost: float, path: list[int]
+) -> None:
+    assert viterbi_path(one_hot(*ids), cost).tolist() == path
 
 
 def test_changes_that_cost_nothing_leave_each_row_its_best_label() -> None:

@@ -1,9 +1,12 @@
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.timeline.test_decoding import one_hot
 from vidattn.data.sampling import windows as sliding
 from vidattn.timeline.decoding import Decoding
 from vidattn.timeline.segments import (
@@ -22,13 +25,6 @@ Floats = NDArray[np.float64]
 
 def W(*pairs: tuple[float, float]) -> tuple[Window, ...]:  # noqa: N802 - reads as a list of windows
     return tuple(Window(a, b) for a, b in pairs)
-
-
-def one_hot(*ids: int, classes: int = 3, sure: float = 0.9) -> np.ndarray:
-    """Scores [len(ids), classes] that give `sure` to each id and share the rest."""
-    rows = np.full((len(ids), classes), (1 - sure) / (classes - 1))
-    rows[np.arange(len(ids)), ids] = sure
-    return rows
 
 
 def seconds(count: int) -> tuple[Window, ...]:
@@ -161,15 +157,59 @@ def test_gathered_rows_are_probabilities_even_when_windows_are_certain() -> None
 def test_equal_neighbors_become_one_segment_with_the_mean_score() -> None:
     scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     first, second = merge_cells(W((0, 1), (1, 4), (4, 5)), scores, ("dive", "swim"))
-    assert first.window == Window(0, 4)
-    assert first.score == pytest.approx((0.9 + 3 * 0.6) / 4)
+    assert (first.window, first.score) == (Window(0, 4), pytest.approx((0.9 + 3 * 0.6) / 4))
     assert (second.label, second.label_id, second.score) == ("swim", 1, 0.8)
     assert second.alternatives == (("dive", 0.2),)
 
 
-def test_a_gap_parts_segments_of_equal_label() -> None:
-    segments = merge_cells(W((0, 1), (2, 3)), one_hot(0, 0), "abc")
-    assert spans(segments) == [(0, 1, "a"), (2, 3, "a")]
+SURE, UNSURE = [0.9, 0.05, 0.05], [0.4, 0.3, 0.3]
+BLIP = [[0.1, 0.9], [0.9, 0.1], [0.5, 0.5], [0.9, 0.1], [0.1, 0.9]]
+MERGED: dict[str, tuple[Sequence[Window], Any, Decoding, list[tuple[float, float, str]]]] = {
+    "no cells make no segments": ((), np.zeros((0, 3)), Decoding(), []),
+    "a gap parts segments of equal label": (
+        W((0, 1), (2, 3)), one_hot(0, 0), Decoding(), [(0, 1, "a"), (2, 3, "a")]
+    ),
+    "a short segment goes to the neighbor whose label fits it better": (
+        seconds(6), [*one_hot(0, 0), [0.1, 0.5, 0.4], *one_hot(2, 2, 2)],
+        Decoding(min_duration=2), [(0, 2, "a"), (2, 6, "c")],
+    ),
+    "a short segment between equal ones closes to one": (
+        seconds(5), one_hot(0, 0, 1, 0, 0), Decoding(min_duration=1.5), [(0, 5, "a")]
+    ),
+    "a short segment goes to background when no label beats the threshold": (
+        seconds(7), [UNSURE] * 3 + [[0.02, 0.95, 0.03]] + [[0.02, 0.03, 0.95]] * 3,
+        Decoding(threshold=0.5, min_duration=2), [(0, 4, BACKGROUND), (4, 7, "c")],
+    ),
+    "a short segment without neighbors stays": (
+        W((0, 1), (2, 3)), one_hot(0, 1), Decoding(min_duration=60), [(0, 1, "a"), (2, 3, "b")]
+    ),
+    "smoothing and joining stop at gaps": (
+        W((0, 1), (1, 2), (2, 3), (9, 10)), one_hot(0, 0, 0, 1),
+        Decoding("median", 3, min_duration=5), [(0, 3, "a"), (9, 10, "b")],
+    ),
+    "a short gap between two of one label is closed": (
+        seconds(7), [SURE, UNSURE, SURE, UNSURE, UNSURE, UNSURE, SURE],
+        Decoding(threshold=0.5, merge_gap=1), [(0, 3, "a"), (3, 6, BACKGROUND), (6, 7, "a")],
+    ),
+    "a gap between two labels stays": (
+        seconds(3), [SURE, UNSURE, SURE[::-1]], Decoding(threshold=0.5, merge_gap=9),
+        [(0, 1, "a"), (1, 2, BACKGROUND), (2, 3, "c")],
+    ),
+    "a gap is not closed across time that nobody saw": (
+        W((0, 1), (1, 2), (3, 4)), [SURE, UNSURE, SURE], Decoding(threshold=0.6, merge_gap=9),
+        [(0, 1, "a"), (1, 2, BACKGROUND), (3, 4, "a")],
+    ),
+    "gaps are closed before short segments are given up": (
+        seconds(5), BLIP, Decoding(threshold=0.6, merge_gap=1, min_duration=2), [(0, 5, "a")]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", MERGED)
+def test_cells_are_merged_by_rules(case: str) -> None:
+    cells, scores, decoding, expected = MERGED[case]
+    scores = np.array(scores)
+    assert spans(merge_cells(cells, scores, "abc"[: scores.shape[1]], decoding)) == expected
 
 
 def test_time_below_the_threshold_is_background() -> None:
@@ -189,71 +229,10 @@ def test_alternatives_are_the_next_four_labels() -> None:
     assert segment.alternatives == (("d", 0.2), ("e", 0.2), ("f", 0.15), ("a", 0.1))
 
 
-def test_a_short_segment_goes_to_the_neighbor_whose_label_fits_it_better() -> None:
-    scores = np.concatenate([one_hot(0, 0), [[0.1, 0.5, 0.4]], one_hot(2, 2, 2)])
-    segments = merge_cells(seconds(6), scores, "abc", Decoding(min_duration=2))
-    assert spans(segments) == [(0, 2, "a"), (2, 6, "c")]
-
-
-def test_a_short_segment_between_equal_ones_closes_to_one() -> None:
-    segments = merge_cells(seconds(5), one_hot(0, 0, 1, 0, 0), "abc", Decoding(min_duration=1.5))
-    assert spans(segments) == [(0, 5, "a")]
-
-
-def test_a_short_segment_goes_to_background_when_no_label_beats_the_threshold() -> None:
-    scores = np.array([[0.4, 0.3, 0.3]] * 3 + [[0.02, 0.95, 0.03]] + [[0.02, 0.03, 0.95]] * 3)
-    decoding = Decoding(threshold=0.5, min_duration=2)
-    assert spans(merge_cells(seconds(7), scores, "abc", decoding)) == [
-        (0, 4, BACKGROUND),
-        (4, 7, "c"),
-    ]
-
-
-def test_a_short_segment_without_neighbors_stays() -> None:
-    segments = merge_cells(W((0, 1), (2, 3)), one_hot(0, 1), "abc", Decoding(min_duration=60))
-    assert spans(segments) == [(0, 1, "a"), (2, 3, "b")]
-
-
-def test_smoothing_and_joining_stop_at_gaps() -> None:
-    cells = W((0, 1), (1, 2), (2, 3), (9, 10))
-    segments = merge_cells(cells, one_hot(0, 0, 0, 1), "abc", Decoding("median", 3, min_duration=5))
-    assert spans(segments) == [(0, 3, "a"), (9, 10, "b")]
-
-
 def test_smoothing_decides_labels_but_does_not_touch_scores() -> None:
     segments = merge_cells(seconds(5), one_hot(0, 0, 1, 0, 0), "abc", Decoding("median", 3))
     assert spans(segments) == [(0, 5, "a")]
     assert segments[0].score == pytest.approx((4 * 0.9 + 0.05) / 5)
-
-
-def test_a_short_gap_between_two_of_one_label_is_closed() -> None:
-    sure, unsure = [0.9, 0.05, 0.05], [0.4, 0.3, 0.3]
-    scores = np.array([sure, unsure, sure, unsure, unsure, unsure, sure])
-    decoding = Decoding(threshold=0.5, merge_gap=1.0)
-    assert spans(merge_cells(seconds(7), scores, "abc", decoding)) == [
-        (0, 3, "a"),
-        (3, 6, BACKGROUND),
-        (6, 7, "a"),
-    ]
-
-
-def test_a_gap_between_two_labels_stays() -> None:
-    scores = np.array([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3], [0.05, 0.9, 0.05]])
-    segments = merge_cells(seconds(3), scores, "abc", Decoding(threshold=0.5, merge_gap=9))
-    assert [s.label for s in segments] == ["a", BACKGROUND, "b"]
-
-
-def test_a_gap_is_not_closed_across_time_that_nobody_saw() -> None:
-    cells = W((0, 1), (1, 2), (3, 4))
-    scores = np.array([[0.9, 0.1], [0.5, 0.5], [0.9, 0.1]])
-    segments = merge_cells(cells, scores, "ab", Decoding(threshold=0.6, merge_gap=9))
-    assert [s.label for s in segments] == ["a", BACKGROUND, "a"]
-
-
-def test_gaps_are_closed_before_short_segments_are_given_up() -> None:
-    scores = np.array([[0.1, 0.9], [0.9, 0.1], [0.5, 0.5], [0.9, 0.1], [0.1, 0.9]])
-    wanted = Decoding(threshold=0.6, merge_gap=1, min_duration=2)
-    assert spans(merge_cells(seconds(5), scores, "ab", wanted)) == [(0, 5, "a")]
 
 
 def test_viterbi_counts_a_cell_by_its_length() -> None:
@@ -269,10 +248,6 @@ def test_frames_of_a_segment_run_from_its_first_to_its_last_cell() -> None:
     frames = [(0, 25), (25, 50), (50, 75)]
     segments = merge_cells(seconds(3), one_hot(0, 0, 1), "abc", cell_frames=frames)
     assert [(s.start_frame, s.end_frame) for s in segments] == [(0, 50), (50, 75)]
-
-
-def test_no_cells_make_no_segments() -> None:
-    assert merge_cells((), np.zeros((0, 3)), "abc") == ()
 
 
 @pytest.mark.parametrize("seed", range(20))

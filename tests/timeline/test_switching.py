@@ -88,8 +88,7 @@ def test_a_window_that_repeats_another_changes_nothing(seed: int) -> None:
     spans = [window for window in windows(30, 0.5) for _ in (0, 1)]
     once = path_of(rows, 0.5)
     twice = PathModel(spans, rows.repeat(2, axis=0), cut_cells(spans)).path()
-    assert twice.labels.tolist() == once.labels.tolist()
-    assert twice.cells == once.cells
+    assert (twice.labels.tolist(), twice.cells) == (once.labels.tolist(), once.cells)
 
 
 @pytest.mark.parametrize("stride", [1.0, 0.5, 0.25])
@@ -176,8 +175,7 @@ def test_confidence_falls_where_windows_disagree_and_counts_the_windows() -> Non
 def test_labels_do_not_last_beyond_a_gap() -> None:
     spans = [*windows(4), *(Window(w.start + 10, w.stop + 10) for w in windows(4))]
     path = PathModel(spans, scores([0] * 4 + [1] * 4, 0.6), cut_cells(spans)).path()
-    assert path.labels.tolist() == [0] * 4 + [1] * 4
-    assert path.cells == tuple(spans)
+    assert (path.labels.tolist(), path.cells) == ([0] * 4 + [1] * 4, tuple(spans))
     spans, rows = [*windows(7), Window(20, 21)], np.concatenate([scores([0] * 7), scores([1], 0.4)])
     assert PathModel(spans, rows, cut_cells(spans)).path(9.0).labels.tolist() == [0] * 7 + [1]
 
@@ -201,8 +199,7 @@ def test_labels_change_at_cuts_in_a_video_that_changes_there() -> None:
     assert changes(path) == list(cuts)
     assert path.cut_cost < path.switch_cost
     again = model.path(path.switch_cost)
-    assert again.labels.tolist() == path.labels.tolist()
-    assert again.cut_cost == path.cut_cost
+    assert (again.labels.tolist(), again.cut_cost) == (path.labels.tolist(), path.cut_cost)
     known = PathModel(spans, rows, cut_cells(spans)).posteriors(path_of(rows))
     assert model.posteriors(path)[18, 1] > known[18, 1]
 
@@ -232,17 +229,21 @@ def test_cuts_at_the_ends_and_beyond_gaps_move_nothing_else() -> None:
     assert PathModel([cell], scores([0]), [cell], cuts=(0.5,)).path().cells == (cell,)
 
 
-def test_boundaries_of_a_constant_rate_lie_at_the_start_of_a_frame() -> None:
-    fps = Fraction(24)
-    timeline = Timeline(
+def timed(vfr: bool) -> Timeline:
+    """Twenty seconds at 24 frames a second whose label changes within a window."""
+    return Timeline(
         source="a.mp4",
         labels=("a", "b", "c"),
         windows=tuple(windows(20)),
         scores=shot(0, 1.0, 1.0, 9.3, 20.0),
-        input=VideoInfo(fps=fps, vfr=False),
+        input=VideoInfo(fps=Fraction(24), vfr=vfr),
         decoding=Decoding(),
         frame_times=np.arange(480) / 24,
     )
+
+
+def test_boundaries_of_a_constant_rate_lie_at_the_start_of_a_frame() -> None:
+    timeline = timed(vfr=False)
     first, second = timeline.segments
     assert first.window.stop == second.window.start
     assert first.end_frame == second.start_frame == round(first.window.stop * 24)
@@ -252,13 +253,5 @@ def test_boundaries_of_a_constant_rate_lie_at_the_start_of_a_frame() -> None:
 
 
 def test_boundaries_of_a_variable_rate_stay_where_frames_are_known() -> None:
-    timeline = Timeline(
-        source="a.mp4",
-        labels=("a", "b", "c"),
-        windows=tuple(windows(20)),
-        scores=shot(0, 1.0, 1.0, 9.3, 20.0),
-        input=VideoInfo(fps=Fraction(24), vfr=True),
-        decoding=Decoding(),
-        frame_times=np.arange(480) / 24,
-    )
-    assert all(s.window.start % 1 == 0 and s.start_frame is not None for s in timeline.segments)
+    segments = timed(vfr=True).segments
+    assert all(s.window.start % 1 == 0 and s.start_frame is not None for s in segments)

@@ -83,8 +83,7 @@ def test_frames_tile_the_file_as_seconds_do(seed: int) -> None:
             assert a.end_frame == b.start_frame
     if timeline.coverage == 1:
         assert timeline.duration is not None
-        assert pairs[0][0] == 0
-        assert pairs[-1][1] == max(int(timeline.duration * 25), 1)
+        assert (pairs[0][0], pairs[-1][1]) == (0, max(int(timeline.duration * 25), 1))
 
 
 def test_a_segment_begins_with_the_first_frame_at_or_after_its_start() -> None:
@@ -107,8 +106,7 @@ def test_a_saved_timeline_comes_back_as_it_was(classes: int, seed: int) -> None:
     timeline = random_timeline(seed, classes)
     text = timeline.to_json()
     loaded = Timeline.from_json(text)
-    assert loaded.segments == timeline.segments
-    assert loaded.to_json() == text
+    assert (loaded.segments, loaded.to_json()) == (timeline.segments, text)
     changed = {"threshold": 0.4, "smooth": "mean", "min_duration": 1.0}
     assert loaded.with_decoding(**changed).segments == timeline.with_decoding(**changed).segments
 
@@ -131,8 +129,7 @@ def test_a_document_of_other_origin_keeps_unknown_keys_and_values() -> None:
 def test_a_saved_timeline_comes_back_when_many_classes_tie(rows: np.ndarray) -> None:
     timeline = two_windows(labels=tuple(map(str, range(401))), scores=rows)
     loaded = Timeline.from_json(timeline.to_json())
-    assert loaded.to_json() == timeline.to_json()
-    assert loaded.segments == timeline.segments
+    assert (loaded.to_json(), loaded.segments) == (timeline.to_json(), timeline.segments)
     assert Timeline.from_json(loaded.to_json()).to_json() == timeline.to_json()
 
 
@@ -157,7 +154,35 @@ def test_the_same_timeline_gives_the_same_bytes_whatever_the_run() -> None:
     assert Timeline.from_json(one.to_json(run=True)).run == {"total_s": 1.0}
 
 
-def test_the_document_is_as_published() -> None:
+PUBLISHED = {
+    "schema": "vidattn/timeline/1",
+    "task": "segment",
+    "input": {"path": "a.mp4", "duration": 5.0, "fps": [24000, 1001], "vfr": False,
+              "codec": "h264"},
+    "model": {"name": "motion-tiny", "sha256": "ab", "classes": 2},
+    "settings": {"stride_seconds": 2.0, "smooth": "none", "kernel": 3, "threshold": 0.85,
+                 "min_duration": 0.0, "switch_cost": None, "leave": None, "merge_gap": 0.0,
+                 "snap": False},
+    "coverage": {"windows": 2, "fraction": 0.7, "part": [0.0, 4.0], "unreadable": [[3.5, 4.0]],
+                 "reasons": ["E_DECODE"]},
+    "segments": [
+        {"start": 0.0, "end": 2.0, "start_frame": 0, "end_frame": 20, "label": "dive",
+         "label_id": 0, "score": 0.9, "alternatives": [{"label": "swim", "score": 0.1}]},
+        {"start": 2.0, "end": 3.5, "start_frame": 20, "end_frame": 35, "label": "background",
+         "label_id": None, "score": 0.8,
+         "alternatives": [{"label": "swim", "score": 0.8}, {"label": "dive", "score": 0.2}]},
+    ],
+    "labels": [
+        {"label": "dive", "seconds": 2.0, "share": 0.5, "count": 1},
+        {"label": "background", "seconds": 1.5, "share": 0.375, "count": 1},
+    ],
+    "warnings": ["w"],
+    "scores": {"labels": ["dive", "swim"], "windows": [[0.0, 2.0], [2.0, 4.0]],
+               "frames": [[0, 20], [20, 35]], "values": [[0.9, 0.1], [0.2, 0.8]]},
+}  # fmt: skip
+
+
+def test_the_document_is_as_published_and_in_that_order() -> None:
     timeline = two_windows(
         duration=5.0,
         input=VideoInfo(fps=Fraction(24000, 1001), vfr=False, codec="h264"),
@@ -167,86 +192,10 @@ def test_the_document_is_as_published() -> None:
         warnings=("w",),
         unreadable=((Window(3.5, 4.0), "E_DECODE"),),
         frame_times=np.arange(50) / 10,
+        run={"total_s": 1.0},
     )
-    assert timeline.to_dict() == {
-        "schema": "vidattn/timeline/1",
-        "task": "segment",
-        "input": {
-            "path": "a.mp4",
-            "duration": 5.0,
-            "fps": [24000, 1001],
-            "vfr": False,
-            "codec": "h264",
-        },
-        "model": {"name": "motion-tiny", "sha256": "ab", "classes": 2},
-        "settings": {
-            "stride_seconds": 2.0,
-            "smooth": "none",
-            "kernel": 3,
-            "threshold": 0.85,
-            "min_duration": 0.0,
-            "switch_cost": None,
-            "leave": None,
-            "merge_gap": 0.0,
-            "snap": False,
-        },
-        "coverage": {
-            "windows": 2,
-            "fraction": 0.7,
-            "part": [0.0, 4.0],
-            "unreadable": [[3.5, 4.0]],
-            "reasons": ["E_DECODE"],
-        },
-        "segments": [
-            {
-                "start": 0.0,
-                "end": 2.0,
-                "start_frame": 0,
-                "end_frame": 20,
-                "label": "dive",
-                "label_id": 0,
-                "score": 0.9,
-                "alternatives": [{"label": "swim", "score": 0.1}],
-            },
-            {
-                "start": 2.0,
-                "end": 3.5,
-                "start_frame": 20,
-                "end_frame": 35,
-                "label": "background",
-                "label_id": None,
-                "score": 0.8,
-                "alternatives": [{"label": "swim", "score": 0.8}, {"label": "dive", "score": 0.2}],
-            },
-        ],
-        "labels": [
-            {"label": "dive", "seconds": 2.0, "share": 0.5, "count": 1},
-            {"label": "background", "seconds": 1.5, "share": 0.375, "count": 1},
-        ],
-        "warnings": ["w"],
-        "scores": {
-            "labels": ["dive", "swim"],
-            "windows": [[0.0, 2.0], [2.0, 4.0]],
-            "frames": [[0, 20], [20, 35]],
-            "values": [[0.9, 0.1], [0.2, 0.8]],
-        },
-    }
-
-
-def test_the_keys_come_in_the_published_order() -> None:
-    assert list(two_windows().to_dict(run=True)) == [
-        "schema",
-        "task",
-        "input",
-        "model",
-        "settings",
-        "coverage",
-        "segments",
-        "labels",
-        "warnings",
-        "scores",
-        "run",
-    ]
+    assert timeline.to_dict() == PUBLISHED
+    assert list(timeline.to_dict(run=True)) == [*PUBLISHED, "run"]
 
 
 def test_both_layouts_say_the_same() -> None:
@@ -333,8 +282,7 @@ def test_a_file_that_is_wholly_unreadable_has_no_segments() -> None:
 @pytest.mark.parametrize("duration", [1e-4, 0.001, 1 / 30, 1 / 1000.4, 86400 * 3 + 0.0004])
 def test_any_duration_makes_a_document(duration: float) -> None:
     timeline = two_windows(windows=(Window(0, duration),), scores=[[0.5, 0.5]])
-    assert len(timeline.segments) == 1
-    assert timeline.coverage == 1
+    assert (len(timeline.segments), timeline.coverage) == (1, 1)
     assert Timeline.from_json(timeline.to_json()).to_json() == timeline.to_json()
 
 
