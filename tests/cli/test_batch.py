@@ -174,8 +174,6 @@ def test_a_reader_that_leaves_costs_no_files(model: Path, videos: Path, tmp_path
     with processes.Popen(
         words, cwd=tmp_path, stdout=processes.PIPE, stderr=processes.PIPE
     ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
         process.stdout.close()
         told = process.stderr.read()
         assert process.wait(60) == 141, told

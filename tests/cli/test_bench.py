@@ -28,13 +28,6 @@ def test_the_models_of_the_paper_are_counted_and_not_run(
     assert plain[0]["parameters"] == 121_392_558
 
 
-def test_an_unknown_model_is_an_error_that_suggests_one(vidattn: Run) -> None:
-    done = vidattn("bench", "--model", "timesformer-k40", code=3)
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: timesformer-k40: no such file")
-    assert "timesformer-k400" in done.stderr
-
-
 def test_a_model_file_is_measured(quick: Run, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "SIDE", 64)
     options = ("--rounds", "1", "--device", "cpu", "--frames", "2")

@@ -73,8 +73,7 @@ def test_many_videos_share_two_decoders_and_give_the_results_of_each_alone(
         {path.relative_to(root): path.read_bytes() for path in root.rglob("*.vidattn.*")}
         for root in (tmp_path / "together", tmp_path / "alone")
     )
-    assert len(together) == 9
-    assert together == alone
+    assert (len(together), together) == (9, alone)
 
 
 def test_finished_inputs_stay_closed(

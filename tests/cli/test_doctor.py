@@ -24,8 +24,7 @@ def test_a_video_is_described_and_its_cost_estimated(quick: Run, video: Path, mo
     facts = dict(row.split(None, 1) for row in rows)
     assert facts["file"].startswith("mov, yuv420p (8 bit), constant frame rate, upright, a key")
     chosen = "one every 0.125 s by default, 4 frames each"
-    assert facts["windows"] == f"29 of 0.5 s, {chosen}"
-    assert facts["model"] == "tiny (MIT), fp32"
+    assert (facts["windows"], facts["model"]) == (f"29 of 0.5 s, {chosen}", "tiny (MIT), fp32")
     assert facts["needs"].endswith("measured on 16 windows")
     assert "by pyav" in facts["decode"]
 

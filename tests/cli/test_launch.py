@@ -65,7 +65,6 @@ def test_all_processes_save_and_end_on_a_signal(tmp_path: Path) -> None:
         crew = children(process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 143
-        assert process.stderr is not None
         output = process.stderr.read()
     assert output.count("stopped; resume with the same settings and: vidattn train") == 1
     assert "Traceback" not in output
@@ -78,7 +77,6 @@ def test_a_process_that_dies_is_replaced_and_none_outlives_a_killed_parent(tmp_p
     with training(tmp_path, "--quiet") as process:
         dead = children(process)
         os.kill(dead[1], signal.SIGKILL)
-        assert process.stderr is not None
         output = process.stderr.readline()
         assert re.fullmatch(
             r"warning: process 1 of 2 was ended by signal 9; all resume from step \d+\n", output
@@ -120,7 +118,6 @@ def test_a_run_whose_processes_die_or_hang_ends_with_the_same_files(
             assert process.poll() is None
             time.sleep(0.02)
         os.kill(children(process)[rank], number)
-        assert process.stderr is not None
         output = process.stderr.read()
     assert process.returncode == 0, output
     how = "was ended by signal 9" if number == signal.SIGKILL else "did not answer"

@@ -53,11 +53,9 @@ def test_segments_tile_the_whole_video(quick: Run, model: Path, video: Path) -> 
     done = quick("segment", video, "-m", model, "--json", "--stride", "2")
     document = json.loads(done.stdout)
     segments = document["segments"]
-    assert segments[0]["start"] == 0.0
-    assert segments[-1]["end"] == document["input"]["duration"]
+    assert (segments[0]["start"], segments[-1]["end"]) == (0.0, document["input"]["duration"])
     for before, after in pairwise(segments):
-        assert before["end"] == after["start"]
-        assert before["end_frame"] == after["start_frame"]
+        assert (before["end"], before["end_frame"]) == (after["start"], after["start_frame"])
     assert segments[-1]["end_frame"] == document["input"]["frames"]
     if video.name in SECONDS:
         one_frame = document["input"]["duration"] / document["input"]["frames"]
@@ -77,6 +75,5 @@ def test_a_broken_video_ends_in_part_or_with_a_reason(quick: Run, model: Path, v
         assert json.loads(done.stdout)["coverage"]["unreadable"]
         assert "not seen (E_" in done.stderr
     else:
-        assert done.returncode == 3
-        assert done.stdout == ""
+        assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr.startswith(f"error: {video}: ")

@@ -29,8 +29,7 @@ def test_the_list_names_licenses_and_published_scores(vidattn: Run) -> None:
 def test_info_shows_the_input_of_a_model(quick: Run, model: Path) -> None:
     done = quick("models", "info", model, "--json")
     facts = json.loads(done.stdout)
-    assert facts["name"] == "tiny"
-    assert facts["license"] == "MIT"
+    assert (facts["name"], facts["license"]) == ("tiny", "MIT")
     assert facts["clip"]["step_seconds"] == 0.125
     assert facts["labels"] == ["walk", "run", "[b]jump"]
     assert "[b]jump" in quick("models", "info", model).stdout
@@ -55,12 +54,6 @@ def test_info_of_the_catalog_needs_no_download(quick: Run) -> None:
     assert "movements of the camera only" in quick("models", "info", "motion-tiny").stdout
 
 
-def test_an_unknown_model_is_an_error_that_suggests_one(vidattn: Run) -> None:
-    done = vidattn("models", "info", "timesformer-k40", "--offline", code=3)
-    assert done.stderr.startswith("error: ")
-    assert "timesformer-k400" in done.stderr
-
-
 def test_an_imported_model_is_verified_and_renamed(quick: Run, model: Path, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("gehen\nrennen\nspringen\n", encoding="utf-8")
     done = quick("models", "import", model, "-o", "mine.safetensors", "--labels", "names.txt")
@@ -70,23 +63,6 @@ def test_an_imported_model_is_verified_and_renamed(quick: Run, model: Path, tmp_
     assert facts["labels"] == ["gehen", "rennen", "springen"]
 
 
-def test_a_wrong_number_of_names_is_refused(quick: Run, model: Path, tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text("gehen\n")
-    done = quick(
-        "models", "import", model, "-o", "mine.safetensors", "--labels", "names.txt", code=3
-    )
-    assert "1 names for 3 classes" in done.stderr
-    assert not (tmp_path / "mine.safetensors").exists()
-
-
-def test_unreadable_class_names_are_an_error(quick: Run, model: Path, tmp_path: Path) -> None:
-    (tmp_path / "latin.txt").write_bytes("Läufer\n".encode("latin-1"))
-    for name, reason in (("gone.txt", "No such file"), ("latin.txt", "not UTF-8 text")):
-        done = quick("models", "import", model, "-o", "mine.safetensors", "--labels", name, code=3)
-        assert reason in done.stderr
-        assert not any(word in done.stderr for word in ("Errno", "codec"))
-
-
 @pytest.mark.parametrize("command", ["info", "verify"])
 def test_license_limits_are_shown(quick: Run, model: Path, tmp_path: Path, command: str) -> None:
     classifier = weights.load(model)
@@ -94,13 +70,6 @@ def test_license_limits_are_shown(quick: Run, model: Path, tmp_path: Path, comma
     weights.save(replace(classifier, card=card), tmp_path / "theirs.safetensors")
     done = quick("models", command, "theirs.safetensors")
     assert "theirs is CC-BY-NC-4.0: no commercial use" in done.stderr
-
-
-def test_a_cut_off_file_does_not_verify(quick: Run, model: Path, tmp_path: Path) -> None:
-    (tmp_path / "cut.safetensors").write_bytes(model.read_bytes()[:-100])
-    done = quick("models", "verify", "cut.safetensors", code=3)
-    assert "cut.safetensors" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_mirror_is_filled_from_the_cache_and_verified(quick: Run, tmp_path: Path) -> None:
@@ -123,8 +92,6 @@ def test_a_download_that_fails_does_not_stop_the_others(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     done = quick("models", "download", "stam-8-k400", "stam-16-k400", code=3)
     assert "error: not downloaded: stam-8-k400, stam-16-k400" in done.stderr
-    assert "--all" in quick("models", "download", code=2).stderr
-    assert "did you mean" in quick("models", "download", "stam-k400", code=3).stderr
 
 
 @pytest.mark.parametrize("layout, name", [("official", "theirs.pyth"), ("hf", "theirs")])
@@ -142,12 +109,6 @@ def test_exports_import_again(
     again = (tmp_path / "again.safetensors").read_bytes()
     weights.save(weights.load(model), tmp_path / "plain.safetensors")
     assert again == (tmp_path / "plain.safetensors").read_bytes()
-
-
-def test_a_layout_and_a_path_that_do_not_fit_are_refused(quick: Run, model: Path) -> None:
-    for layout, name in (("official", "folder"), ("hf", "file.pyth")):
-        done = quick("models", "export", model, "--layout", layout, "-o", name, code=2)
-        assert f"-o {name}: --layout {layout} writes a" in done.stderr
 
 
 def test_the_cache_is_counted_and_cleared(quick: Run, tmp_path: Path) -> None:

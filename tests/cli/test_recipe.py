@@ -31,11 +31,3 @@ def test_show_prints_the_recipe(quick: Run, tmp_path: Path) -> None:
     changed = json.loads(again.stdout)
     assert (changed["optim"]["lr"], changed["name"]) == (0.5, "mine")
     assert quick("recipe", "show", run / "recipe.json").stdout == shown.stdout
-
-
-def test_an_unknown_recipe_suggests_similar_ones(quick: Run) -> None:
-    done = quick("recipe", "show", "timesformer-ssv3", code=3)
-    assert done.stdout == ""
-    assert "timesformer-ssv2" in done.stderr
-    wrong = quick("recipe", "show", "small", "--set", "optim.emma=0.9", code=2)
-    assert "did you mean optim.ema?" in wrong.stderr

@@ -31,11 +31,11 @@ def cut(log: Path, windows: int, more: int = 0) -> None:
     log.write_bytes(data[: header + windows * RECORD + more])
 
 
-def keep_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+def keep_log(quick: Run, monkeypatch: pytest.MonkeyPatch, *words: object, code: int = 0) -> None:
     """Finish a run, but keep its log as if the run had been killed before the end."""
     with monkeypatch.context() as patch:
         patch.setattr("vidattn.inference.score_log.ScoreLog.remove", lambda self: self.close())
-        quick(*words)
+        quick(*words, code=code)
 
 
 def run_and_kill(log: Path, words: list[str], windows: int) -> None:
@@ -79,9 +79,7 @@ def test_a_resumed_run_over_a_damaged_video_ends_with_the_same_bytes(
     data[middle : middle + 300] = bytes(300)
     video.write_bytes(data)
     words = ("segment", video, "-m", model, *WANTED)
-    with monkeypatch.context() as patch:
-        patch.setattr("vidattn.inference.score_log.ScoreLog.remove", lambda self: self.close())
-        quick(*words, code=4)
+    keep_log(quick, monkeypatch, *words, code=4)
     saved, log = tmp_path / "walk.vidattn.json", tmp_path / "walk.vidattn.log"
     whole, logged = saved.read_bytes(), log.read_bytes()
     assert set(json.loads(whole)["coverage"]["reasons"]) == {"E_DECODE"}
@@ -246,8 +244,3 @@ def test_an_interrupted_timeline_is_completed(
     quick(*words, "--resume")
     name = "walk.vidattn.json"
     assert (tmp_path / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-
-
-def test_resume_without_files_is_refused(quick: Run, video: Path, model: Path) -> None:
-    done = quick("segment", video, "-m", model, "--json", "--resume", code=2)
-    assert "none are written" in done.stderr

@@ -65,7 +65,6 @@ def test_guesses_are_written_for_tools_that_correct_them(
     tasks = list((tmp_path / "out").rglob("*.labelstudio.json"))
     assert json.loads(tasks[0].read_text())
     assert not list((tmp_path / "out").glob("suggestions.*"))
-    quick(*words, "-f", "xlsx", code=2)
 
 
 def test_a_model_of_several_areas_suggests_windows_of_each(

@@ -139,8 +139,7 @@ def test_labels_have_the_colors_of_the_report() -> None:
 def test_labels_beyond_the_height_are_counted() -> None:
     segments = [Segment(Window(i, i + 1), f"label {i}", 1.0, i) for i in range(15)]
     lines = shown(tracks.draw_tracks(segments, HUES, Window(0, 15), TerminalStyle(80)))
-    assert len(lines) == 12
-    assert lines[-1] == "  and 5 more labels, 33.3 % together"
+    assert (len(lines), lines[-1]) == (12, "  and 5 more labels, 33.3 % together")
 
 
 def test_background_is_never_among_the_labels_left_out() -> None:

@@ -67,12 +67,6 @@ def test_python_trains_and_measures_as_the_commands_do(quick: Run, clips: Path) 
     assert measured == printed
 
 
-def test_a_finished_run_is_not_overwritten(quick: Run) -> None:
-    quick("train", "--dataset", "motion", *TINY)
-    again = quick("train", "--dataset", "motion", *TINY, code=5)
-    assert "--resume to continue it" in again.stderr
-
-
 def test_a_bundled_model_is_fine_tuned_on_own_clips(quick: Run, clips: Path) -> None:
     done = quick(
         *("train", "--dataset", clips, "--init", "motion-tiny", "--epochs", "1", *ONCE),
@@ -141,18 +135,6 @@ def test_a_run_stops_after_too_many_bad_videos(quick: Run, clips: Path, tmp_path
     quick("train", "--run-dir", "run", *more, "--device", "cpu", code=4)
 
 
-def test_a_missing_dataset_names_the_places_searched(vidattn: Run) -> None:
-    done = vidattn("train", "--dataset", "k400", code=3)
-    assert "searched: data/k400" in done.stderr
-    assert "--data-root DIR" in done.stderr
-    assert not Path("runs").exists()
-
-
-def test_an_unknown_setting_is_refused(quick: Run) -> None:
-    done = quick("train", "--dataset", "motion", "--set", "optim.learning_rate=1", code=2)
-    assert "optim.learning_rate: no such setting" in done.stderr
-
-
 def test_an_option_and_its_setting_exclude_each_other(quick: Run, tmp_path: Path) -> None:
     command = ("train", "--dataset", "motion", *TINY, "--precision", "bf16")
     quick(*command, "--set", "optim.precision=bf16")
@@ -166,23 +148,6 @@ def test_an_option_and_its_setting_exclude_each_other(quick: Run, tmp_path: Path
 def test_metrics_are_printed_beside_those_of_the_card(quick: Run) -> None:
     done = quick("eval", "-m", "motion-tiny", "--samples", "10", "--offline")
     assert re.search(r"^  its card says motion top-1 9\d\.\d", done.stdout, re.MULTILINE)
-
-
-@pytest.mark.parametrize(("expected", "code"), [("top1=50+-50", 0), ("top1=10+-5", 7)])
-def test_expectations_set_exit_codes(quick: Run, tmp_path: Path, expected: str, code: int) -> None:
-    quick(
-        "eval", "-m", "motion-tiny", "--samples", "10", "--expect", expected, "--offline", code=code
-    )
-
-
-@pytest.mark.parametrize(
-    "setting",
-    ["optim.lr=NaN", "optim.lr=-1", "optim.batch_size=0", "optim.epochs=-1", "data.workers=-1"],
-)
-def test_a_value_out_of_range_is_an_error_with_a_hint(quick: Run, setting: str) -> None:
-    done = quick("train", "--dataset", "motion", "--set", setting, code=2)
-    assert done.stderr.startswith(f"error: {setting.partition('=')[0]} must be ")
-    assert "hint: the default is" in done.stderr
 
 
 def test_a_dot_is_a_dataset(quick: Run, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,10 +222,3 @@ def test_a_stopped_run_says_how_to_resume(tmp_path: Path, number: int, code: int
         assert process.wait() == code
     assert "vidattn train --dataset motion --run-dir 'my run' --resume" in rest
     assert "Traceback" not in rest
-
-
-def test_a_malformed_expectation_is_refused(quick: Run) -> None:
-    done = quick("eval", "-m", "motion-tiny", "--expect", "top1 about 5", code=2)
-    assert "cannot be read" in done.stderr
-    other = quick("eval", "-m", "motion-tiny", "--samples", 10, "--expect", "map=90", code=2)
-    assert "map=90: no metric of one label a video" in other.stderr

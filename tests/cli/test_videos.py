@@ -54,24 +54,6 @@ def test_classify_writes_a_video_with_its_prediction(quick: Run, video: Path, mo
     assert Path("walk.vidattn.mp4").exists()
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "message"),
-    [
-        (["--excerpts-exact"], 2, "--excerpts-exact needs excerpts"),
-        (["--video", "a.mp4"], 2, "--video is for -f mp4 and --excerpts"),
-        (["other.json", "--video", "a.mp4", "-f", "mp4"], 2, "--video is for one input"),
-        (["-f", "mp4", "-o", "file"], 5, "cannot be written"),
-        (["--excerpts", "file"], 5, "cannot be written"),
-    ],
-)
-def test_impossible_requests_are_refused(
-    quick: Run, saved: Path, tmp_path: Path, words: list[str], code: int, message: str
-) -> None:
-    (tmp_path / "file").write_text("in the way")
-    done = quick("timeline", saved, *words, code=code)
-    assert message in done.stderr
-
-
 def test_the_video_itself_is_never_overwritten(quick: Run, model: Path, tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.vidattn.mp4", seconds=1)
     before = path.read_bytes()
