@@ -175,11 +175,35 @@ class Item:
     recording; empty: its file."""
     roi: str = ""
     """The name of its area, of several in one picture."""
+    also: tuple[tuple[float, float, int], ...] = ()
+    """Labels of other samples of its file and area that hold for a part of it: start and stop in
+    seconds of the file, and the number of the class."""
 
     @property
     def all_labels(self) -> tuple[int, ...]:
         """The numbers of its classes, one or several."""
         return self.labels or (self.label,)
+
+    def labels_at(self, moment: float) -> tuple[int, ...]:
+        """The numbers of its classes, and of others that hold at a moment, in seconds of the
+        file."""
+        others = (label for start, stop, label in self.also if start <= moment < stop)
+        return tuple(dict.fromkeys((*self.all_labels, *others)))
+
+    @property
+    def main_labels(self) -> tuple[int, ...]:
+        """The numbers of its classes, and of others that hold for half of it or more."""
+        others = (label for label, share in self.shares().items() if share >= 0.5)
+        return tuple(dict.fromkeys((*self.all_labels, *others)))
+
+    def shares(self) -> dict[int, float]:
+        """The share of it for which each class of `also` holds, by number."""
+        first, last = (self.window.start, self.window.stop) if self.window else (0.0, math.inf)
+        found = dict.fromkeys((label for _, _, label in self.also), 0.0)
+        for start, stop, label in self.also:
+            whole = (start, stop) == (first, last)
+            found[label] += 1.0 if whole else (min(stop, last) - max(start, first)) / (last - first)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ import torch
 import vidattn
 from tests.helpers import encode_video
 from tests.training.test_artifacts import TINY, run
-from vidattn.data.sets import open_dataset
+from vidattn.data.clip_dataset import TrainingClips
+from vidattn.data.sets import open_dataset, open_samples
 from vidattn.errors import RecipeError
 from vidattn.models.device import Runtime
 from vidattn.training import fit
@@ -95,6 +96,50 @@ def test_a_run_of_several_labels_resumes_to_the_same_bytes(
         (tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "halves")
     )
     assert whole[-4096:] == halves[-4096:]
+
+
+@pytest.fixture
+def tiers(tmp_path: Path) -> Path:
+    """Videos in which the left lamp burns for two seconds, and the right one from the last half
+    second of that on: spans of two tiers."""
+    rows = ["path,label,start,end,split"]
+    for number in range(6):
+        frames = np.random.default_rng(number).integers(0, 60, (24, 32, 48, 3)).astype(np.uint8)
+        frames[:16, :, :20] += 180
+        frames[12:, :, 28:] += 180
+        encode_video(tmp_path / f"{number}.mp4", frames, rate=8)
+        split = "train" if number < 4 else "val"
+        rows += [f"{number}.mp4,left,0,2,{split}", f"{number}.mp4,right,1.5,3,{split}"]
+    (tmp_path / "tiers.csv").write_text("\n".join(rows))
+    return tmp_path / "tiers.csv"
+
+
+def test_overlapping_spans_train_a_probability_for_each_label(tiers: Path, tmp_path: Path) -> None:
+    brief = replace(TINY.clip, step_seconds=0.125)
+    longer = replace(BOTH, clip=brief, optim=replace(BOTH.optim, epochs=60))
+    events = run(tiers, tmp_path / "run", longer)
+    (told,) = (e.text for e in events if isinstance(e, fit.TrainingNote) and "at once" in e.text)
+    assert f"at once ({tmp_path / '0.mp4'}: left and right)" in told
+    classifier = load(str(tmp_path / "run"))
+    assert classifier.activation == "sigmoid"
+    found = vidattn.segment(tiers.with_name("5.mp4"), classifier, overlap=0.0, smooth="none")
+    assert [span.start for span in found.windows] == [0, 0.5, 1, 1.5, 2, 2.5]
+    assert (found.scores.round() == [[1, 0]] * 3 + [[1, 1]] + [[0, 1]] * 2).all()
+
+
+def test_a_clip_has_the_labels_at_its_center_and_a_sample_those_of_half_of_it(tiers: Path) -> None:
+    dataset = open_dataset(str(tiers), None, "train")
+    clip = replace(TINY.clip, step_seconds=0.05)
+    clips = TrainingClips(dataset, clip, several=True)
+    marks = {tuple(torch.as_tensor(clips[n, 0].label).tolist()) for n in range(20)}
+    assert marks == {(1, 0), (1, 1)}  # the left lamp burns alone, then both do
+    assert dataset.several
+    assert [item.main_labels for item in dataset.items[:2]] == [(0,), (1,)]
+    listed = tiers.with_name("others.csv")
+    listed.write_text("path,label,start,end\n0.mp4,left,0,2\n0.mp4,right,1.9,3\n1.mp4,left,0,2")
+    assert not open_samples(str(listed)).several  # an inexact boundary
+    listed.write_text("path,label,start,end\n0.mp4,left,0,2\n0.mp4,right,1,3\n1.mp4,left,0,2")
+    assert [item.main_labels for item in open_samples(str(listed)).items] == [(0, 1), (1, 0), (0,)]
 
 
 def test_rare_labels_weigh_more_up_to_a_limit(listed: Path) -> None:

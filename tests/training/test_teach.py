@@ -15,6 +15,8 @@ import vidattn
 from tests.helpers import Run, encode_video
 from tests.weights.networks import save_network
 from vidattn.config.run_options import TeachOptions
+from vidattn.data.sets import open_samples
+from vidattn.data.windowing import Windowing
 from vidattn.errors import DataError, UsageError, VideoError
 from vidattn.inference import embed
 from vidattn.models.classifier import Classifier
@@ -362,12 +364,31 @@ def test_one_group_is_too_little(folder: Path, model: Path, tmp_path: Path) -> N
         vidattn.teach(path, tmp_path / "own", str(model), options=OPTIONS)
 
 
-def test_overlapping_spans_give_a_window_both_labels(model: Path) -> None:
-    others = [Item("a.mp4", 0, vidattn.Window(0, 4)), Item("a.mp4", 1, vidattn.Window(2, 6))]
-    dataset = taught_data.LabeledDataset("a", Path(), "train", ("x", "y"), tuple(others))
-    found = [taught_data.labels_at(others[0], at, others, dataset).tolist() for at in (1.0, 3.0)]
-    assert found == [[True, False], [True, True]]
-    assert embed.describe_embedding(vidattn.load(model))["model"]["kind"] == "timesformer"
+def test_overlapping_spans_give_a_window_both_labels(tmp_path: Path, model: Path) -> None:
+    backbone = vidattn.load(str(model))
+    assert embed.describe_embedding(backbone)["model"]["kind"] == "timesformer"
+    for name in ("0.mp4", "1.mp4"):
+        draw(tmp_path, name, 0, bright=True, seconds=1)
+    path = tmp_path / "spans.csv"
+    path.write_text("path,label,start,end\n0.mp4,day,0,1\n0.mp4,dusk,0.5,1\n1.mp4,night,0,1\n")
+    shown = taught_data.design_views(backbone, 0.5, zoom=False)
+    dataset = open_samples(str(path))
+    *_, windows = taught_data.embed_samples(embed.Embedder(shown, Windowing(overlap=0.0)), dataset)
+    assert isinstance(windows, taught_data.LabeledWindows)
+    found = {
+        (dataset.items[sample].label, *span): [dataset.labels[k] for k in np.flatnonzero(truth)]
+        for sample, span, truth in zip(
+            windows.samples.tolist(), windows.spans.tolist(), windows.truth, strict=True
+        )
+    }
+    day, dusk, night = range(3)
+    assert found == {
+        (day, 0, 0.5): ["day"],
+        (day, 0.5, 1): ["day", "dusk"],
+        (dusk, 0.5, 1): ["day", "dusk"],
+        (night, 0, 0.5): ["night"],
+        (night, 0.5, 1): ["night"],
+    }
 
 
 def lit(folder: Path, name: str, levels: list[int], seed: int) -> Path:

@@ -21,12 +21,13 @@ from vidattn.config import Activation, ClipConfig, DataConfig, Recipe
 from vidattn.data import sampling
 from vidattn.data.augment import RandAugment, describe_augmentation
 from vidattn.data.batch import Batch, VideoFailure, shard_range
-from vidattn.data.frames import item_window, view_clips
+from vidattn.data.frames import file_start, item_window, view_clips
 from vidattn.data.labeled_dataset import (
     LabeledDataset,
     note_areas,
     note_one_sided,
     note_overlap,
+    note_several,
 )
 from vidattn.data.loader import load_in_order
 from vidattn.data.sampling import Indices, Times
@@ -107,8 +108,11 @@ class TrainingClips(Dataset[TrainingClip]):
             index = int(rng.integers(len(self))) if attempt else place[1]
             item = self.source.items[index]
             try:
-                clip = self._read_clip(item, rng)
-                return TrainingClip(clip, self._target(item), tuple(replaced))
+                clip, labels = self._read_clip(item, rng)
+                target = (
+                    mark_labels(labels, len(self.source.labels)) if self.several else item.label
+                )
+                return TrainingClip(clip, target, tuple(replaced))
             except VideoError as error:
                 replaced.append(VideoFailure(item.path, error.code, error.message))
         last = replaced[-1]
@@ -117,10 +121,8 @@ class TrainingClips(Dataset[TrainingClip]):
             hint=f"try one of them: vidattn classify {last.path}",
         )
 
-    def _target(self, item: Item) -> int | Tensor:
-        return mark_labels(item, len(self.source.labels)) if self.several else item.label
-
-    def _read_clip(self, item: Item, rng: np.random.Generator) -> Tensor:
+    def _read_clip(self, item: Item, rng: np.random.Generator) -> tuple[Tensor, tuple[int, ...]]:
+        """A clip, and the labels that hold at its center."""
         short_side = max(self._draw_short_side(rng), self.clip.crop)
         # The cache holds the largest size, from which train_clip makes the smaller ones.
         size = max(self.short_side_range[1], short_side) if self._videos.keeps else short_side
@@ -128,11 +130,13 @@ class TrainingClips(Dataset[TrainingClip]):
         with self._videos.open(item.path, size, framing=framing) as video:
             indices = draw_clip(video.times, item_window(video, item), self.clip, rng)
             frames = video.read(indices.tolist())
+            labels = item.labels_at(video.times[indices].mean() + file_start(video))
             video.check_unchanged()
         if self._augment:
             frames = self._augment(frames, rng)
         sides = (short_side, short_side)
-        return train_clip(frames, self.clip, rng, sides, flip=self.data.flip).contiguous()
+        clip = train_clip(frames, self.clip, rng, sides, flip=self.data.flip)
+        return clip.contiguous(), labels
 
     def _draw_short_side(self, rng: np.random.Generator) -> int:
         least, most = self.short_side_range
@@ -141,10 +145,10 @@ class TrainingClips(Dataset[TrainingClip]):
         return int(rng.integers(least, most + 1))
 
 
-def mark_labels(item: Item, classes: int) -> Tensor:
-    """1 for the labels of an item, else 0: float32 [classes]."""
+def mark_labels(labels: Sequence[int], classes: int) -> Tensor:
+    """1 for those labels, else 0: float32 [classes]."""
     marks = torch.zeros(classes)
-    marks[list(item.all_labels)] = 1
+    marks[list(labels)] = 1
     return marks
 
 
@@ -319,7 +323,7 @@ class VideoDataset:
         notes += note_one_sided(train, val) + note_areas(train, recipe.clip)
         notes += note_areas(val, recipe.clip)
         if several:
-            notes += ("several labels may hold at once: each has a probability of its own",)
+            notes += (note_several(train, val),)
         self.notes = (*dict.fromkeys(notes), *describe_augmentation(recipe, train.labels))
         self.recipe, self._shard = recipe, shard
         passes = max(1, math.ceil(recipe.data.clips_per_epoch / len(clips)))
@@ -369,7 +373,8 @@ class VideoDataset:
                 waiting.append(views.clips)
                 item = self._validation.source.items[views.number]
                 several = self.activation == "sigmoid"
-                labels.append(mark_labels(item, len(self.labels)) if several else item.label)
+                own = mark_labels(item.main_labels, len(self.labels)) if several else item.label
+                labels.append(own)
             if sum(map(len, waiting)) >= self.recipe.optim.batch_size:
                 yield _collate_views(waiting, labels)
                 waiting, labels = [], []

@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -40,6 +40,8 @@ MOST_WEIGHT = 10.0
 MAX_BALANCED = 4000
 """Groups up to which a split balances the classes; so many more are alike anyway."""
 GROUPS_HINT = "--group-by keeps videos of one recording or subject together"
+LEAST_SHARED = 0.2
+"""The share of a span from which on another that overlaps it is more than an inexact boundary."""
 MAX_NAMED = 5
 """Items that an error or a note names."""
 
@@ -65,7 +67,7 @@ class LabeledDataset:
         """Weights by which all classes count the same: 1 in the mean over the samples where none
         exceeds MOST_WEIGHT. Of labels that may hold at once, those of their examples: how many more
         lack a label, from 1 to MOST_WEIGHT."""
-        counts = Counter(label for item in self.items for label in item.all_labels)
+        counts = Counter(label for item in self.items for label in item.main_labels)
         each = (max(counts[k], 1) for k in range(len(self.labels)))
         total = len(self.items)
         if self.several:
@@ -76,8 +78,14 @@ class LabeledDataset:
 
     @property
     def several(self) -> bool:
-        """Whether an item has several labels at once."""
-        return any(item.labels for item in self.items)
+        """Whether an item has several labels at once, for LEAST_SHARED of it or more."""
+        return next(self.items_of_several(), None) is not None
+
+    def items_of_several(self) -> Iterator[Item]:
+        """Those that have several labels at once, as of `several`."""
+        for item in self.items:
+            if item.labels or max(item.shares().values(), default=0) >= LEAST_SHARED:
+                yield item
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class ListedVideo:
     group: str = ""
     """As of `Item`."""
     roi: str = ""
+    """As of `Item`."""
+    also: tuple[tuple[float, float, int], ...] = ()
     """As of `Item`."""
 
 
@@ -207,7 +217,7 @@ def select_existing(
     """
     exist = {path: is_file(path) for path in {video.path for video in videos}}
     items = tuple(
-        Item(str(v.path), v.label, v.window, labels=v.labels, group=v.group, roi=v.roi)
+        Item(str(v.path), v.label, v.window, None, v.labels, v.group, v.roi, v.also)
         for v in videos
         if exist[v.path]
     )
@@ -322,6 +332,17 @@ def note_one_sided(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...
         for split, names in missing.items()
         if names
     )
+
+
+def note_several(train: LabeledDataset, val: LabeledDataset) -> str:
+    """A sentence on a dataset in which several labels may hold at once, with an example."""
+    each = ((own, item) for own in (train, val) for item in own.items_of_several())
+    example = ""
+    if found := next(each, None):
+        own, item = found
+        names = dict.fromkeys(own.labels[k] for k in (*item.all_labels, *item.shares()))
+        example = f" ({item.path}: {' and '.join(names)})"
+    return f"several labels may hold at once{example}: each has a probability of its own"
 
 
 def note_overlap(train: LabeledDataset, val: LabeledDataset) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ class DatasetEvaluator:
         made = self.classifier
         if made.activation == "softmax" and not self.source.several:
             return {}
-        own = [[int(self.true_labels[k]) for k in item.all_labels] for item in items]
+        own = [[int(self.true_labels[k]) for k in item.main_labels] for item in items]
         groups = [item.group or item.path for item in items]
         found = {"labels": own, "groups": groups, "activation": made.activation}
         return {"several": {**found, "thresholds": list(made.thresholds)}}
@@ -282,7 +282,7 @@ def align_labels(
     that occur in the dataset must be known; DataError lists those that are not.
     """
     numbers = {normalize_label(label): number for number, label in enumerate(known)}
-    used = {label for item in source.items for label in item.all_labels}
+    used = {label for item in source.items for label in item.main_labels}
     unknown = [labels[i] for i in sorted(used) if normalize_label(labels[i]) not in numbers]
     if unknown:
         own = {normalize_label(label) for label in labels}

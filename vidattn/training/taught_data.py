@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vidattn.config import ClipConfig, FlowConfig, TaughtConfig
-from vidattn.data.labeled_dataset import LabeledDataset, item_span
+from vidattn.data.clip_dataset import mark_labels
+from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.window_length import LONGEST_STEP, round_down
 from vidattn.errors import UsageError, VideoError
 from vidattn.inference.embed import Embedder
@@ -173,41 +172,24 @@ def embed_samples(
 ) -> Iterator[int | FailedSample | LabeledWindows]:
     """The number of samples that are done, failures, and at last the windows of all.
 
-    A window has the labels of its sample, and those of other samples of the same file in which its
-    center lies.
+    A window has the labels that hold at its center, see `Item.labels_at`.
     """
-    spans: defaultdict[tuple[str, str], list[Item]] = defaultdict(list)
-    for item in dataset.items:
-        spans[item.path, item.roi].append(item)
     numbers, ends, truth, vectors = [], [], [], []
+    classes = len(dataset.labels)
     for number, item in enumerate(dataset.items):
         try:
             found = embedder.embed(item)
+            start = embedder.start(item.path) if item.also else 0.0
         except VideoError as error:
             yield FailedSample(item.path, error.code, error.message)
             continue
         for window in found.windows:
             numbers.append(number)
             ends.append(window)
-            truth.append(labels_at(item, float(window.mean()), spans[item.path, item.roi], dataset))
+            truth.append(mark_labels(item.labels_at(start + window.mean()), classes))
         vectors.append(found.vectors)
         yield number + 1
     if vectors:
         rows = torch.from_numpy(np.concatenate(vectors))
-        marks = np.array(truth, dtype=np.bool_)
+        marks = torch.stack(truth).bool().numpy()
         yield LabeledWindows(np.array(numbers), np.array(ends), marks, rows)
-
-
-def labels_at(
-    item: Item, center: float, others: Sequence[Item], dataset: LabeledDataset
-) -> NDArray[np.bool_]:
-    """Which labels hold at a moment of an item, [K]; others: all items of its file
-    and area."""
-    found = np.zeros(len(dataset.labels), dtype=np.bool_)
-    own = item_span(item)
-    for other in others:
-        start, stop = item_span(other)
-        same = (start, stop) == own
-        if same or (item.frames is None and math.isfinite(stop) and start <= center < stop):
-            found[list(other.all_labels)] = True
-    return found

@@ -7,7 +7,7 @@ collects a few words for each file and gives the verdict on all.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -24,6 +24,7 @@ from vidattn.data.labeled_dataset import MAX_NAMED, LabeledDataset, Split, item_
 from vidattn.data.sets import DATASETS, open_dataset
 from vidattn.data.sets.named import MAX_MISSING, SPLIT_NAMES
 from vidattn.errors import DataError
+from vidattn.types import Item
 from vidattn.video import ProcessPool
 
 SERIOUS: frozenset[Kind] = frozenset(
@@ -281,10 +282,15 @@ def _judge_repeats(names: str, uses: Sequence[FileUse], labels: Sequence[str]) -
         text = "in both splits" if leaks else "parts of it in both splits, none of them shared"
         yield Finding("leak" if leaks else "shared", f"{names}: {text}")
     for split, own in by_split.items():
-        repeated = len(own) - len({item_span(use.item) for use in own})
+        repeated = len(own) - len({_place(use.item) for use in own})
         if repeated:
             yield Finding("duplicate", f"{names}: {repeated + 1} times the same in {split}")
     yield from _judge_labels(names, uses, labels)
+
+
+def _place(item: Item) -> Hashable:
+    """What two items of one content share that are the same: spans may have two labels."""
+    return item_span(item), item.label if item.window else None
 
 
 def _judge_labels(names: str, uses: Sequence[FileUse], labels: Sequence[str]) -> Iterator[Finding]:
@@ -293,9 +299,18 @@ def _judge_labels(names: str, uses: Sequence[FileUse], labels: Sequence[str]) ->
     for use in uses:
         by_label[use.item.label].append(use)
     pairs = ((a, b) for a in by_label for b in by_label if a < b)
-    clash = next(((a, b) for a, b in pairs if _overlap(by_label[a], by_label[b])), None)
+    clash = next(((a, b) for a, b in pairs if _contradict(by_label[a], by_label[b])), None)
     if clash:
         yield Finding("conflict", f"{names}: both {labels[clash[0]]} and {labels[clash[1]]}")
+
+
+def _contradict(some: Iterable[FileUse], others: Iterable[FileUse]) -> bool:
+    """Whether samples with different labels overlap; spans of one file may."""
+    return any(
+        _overlap([one], [other])
+        for one, other in product(some, others)
+        if one.item.path != other.item.path or not (one.item.window and other.item.window)
+    )
 
 
 def _overlap(some: Iterable[FileUse], others: Iterable[FileUse]) -> bool:

@@ -5,14 +5,17 @@ header. Relative paths begin at the folder of the list, or at --data-root. Label
 or class numbers that count from 0, whose names may stand in labels.txt beside the list, one a line.
 Without a split column a fifth of every class is for validation: by a hash of the file paths, or in
 whole files when rows are spans of them, or in whole groups when a column `group` keeps rows
-together (the same person, the same recording). Hand-labeled spans (ELAN, BORIS, Label Studio) are
-read alike.
+together (the same person, the same recording). Spans may overlap: their labels hold at once.
+Hand-labeled spans (ELAN, BORIS, Label Studio) are read alike.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from vidattn.config.labels import normalize_label
@@ -45,6 +48,10 @@ MAX_CLASSES = 1_000_000
 """A slip in a list must not exhaust memory; no dataset has so many classes."""
 SEVERAL = ";"
 """Between the labels of a sample that has several."""
+Span = tuple[float, float]
+"""Start and stop in seconds of the file."""
+LabeledSpan = tuple[float, float, int]
+"""A span and the number of a class."""
 LABEL_FILES = ("labels.txt", "classes.txt")
 RANKS = {name: i for i, name in enumerate(("val", "valid", "validate", "validation"))}
 """Stems of validation lists, the preferred first."""
@@ -75,7 +82,7 @@ def open_table(
     if group_by:
         rows = _name_groups(path, rows, group_by)
     labels, numbers = read_classes({path: rows}, names)
-    videos = list_videos(path, rows, root, numbers)
+    videos = join_overlaps(list_videos(path, rows, root, numbers))
     splits, split_notes = _assign_splits(path, rows, videos)
     chosen = [video for video, its in zip(videos, splits, strict=True) if its == split]
     if not chosen:
@@ -141,6 +148,8 @@ def open_lists(
     labels, numbers = read_classes(tables, names)
     path = lists[split]
     videos = list_videos(path, tables[path], root, numbers)
+    if not name:  # published lists have one label a video
+        videos = join_overlaps(videos)
     is_test = path.stem.casefold().startswith("test")
     notes = (f"{path.name} serves for validation",) * is_test + note_columns(path)
     found = LabeledDataset(name or root.name, root, split, labels, notes=notes)
@@ -208,7 +217,7 @@ def list_videos(
 
     def parse(fields: Mapping[str, str]) -> ListedVideo:
         name, label = fields.get("path", ""), fields.get("label", "")
-        if not name or not label:
+        if not name or not split_labels(label):
             raise ValueError("no label" if name else "no path")
         if unknown := [text for text in split_labels(label) if text not in numbers]:
             raise ValueError(f"the label {unknown[0]!r} is no class of this dataset")
@@ -219,6 +228,43 @@ def list_videos(
         return ListedVideo(root / name, first, window, group or name, several, group, roi)
 
     return parse_rows(path, number_rows(rows), parse)
+
+
+def join_overlaps(videos: Sequence[ListedVideo]) -> list[ListedVideo]:
+    """The videos, each with the labels of others of its file and area that hold for a part of it.
+
+    Two labels of the same span, or of a whole file, hold at once.
+    """
+    rows: defaultdict[tuple[Path, str], dict[Span, dict[int, None]]] = defaultdict(dict)
+    for video in videos:
+        own = rows[video.path, video.roi].setdefault(_span(video), {})
+        own.update(dict.fromkeys(video.labels or (video.label,)))
+    found = {place: _find_overlaps(spans) for place, spans in rows.items()}
+    return [replace(v, also=_other_labels(v, found[v.path, v.roi][_span(v)])) for v in videos]
+
+
+def _span(video: ListedVideo) -> Span:
+    window = video.window
+    return (window.start, window.stop) if window else (0.0, math.inf)
+
+
+def _other_labels(video: ListedVideo, found: Sequence[LabeledSpan]) -> tuple[LabeledSpan, ...]:
+    own = video.labels or (video.label,)
+    return tuple(span for span in found if span[2] not in own)
+
+
+def _find_overlaps(spans: Mapping[Span, Collection[int]]) -> Mapping[Span, list[LabeledSpan]]:
+    """For each span of a file, its labels and those of others that overlap it."""
+    order = sorted(spans)
+    rows = {span: [(*span, label) for label in spans[span]] for span in order}
+    found = {span: list(rows[span]) for span in order}
+    for place, one in enumerate(order):
+        for other in islice(order, place + 1, None):
+            if other[0] >= one[1]:
+                break
+            found[one] += rows[other]
+            found[other] += rows[one]
+    return found
 
 
 def split_labels(text: str) -> list[str]:
