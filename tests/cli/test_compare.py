@@ -40,7 +40,7 @@ def test_saved_timelines_need_no_torch(saved: Path, quick: Run, tmp_path: Path) 
 def test_missing_videos_are_named_and_count(saved: Path, quick: Run) -> None:
     Path("truth.csv").write_text(HEADER + "walk,walk,0,4\nlost.mp4,run,0,4\n")
     done = quick("compare", "truth.csv", saved, "--json", code=4)
-    assert "1 video without a prediction" in done.stderr
+    assert "no prediction, so that all segments count as missed: " in done.stderr
     assert json.loads(done.stdout)["missing"] == ["lost.mp4"]
     quick("compare", "truth.csv", saved, "--expect", "frame_accuracy=99+-0.5", code=7)
 
@@ -235,13 +235,37 @@ def test_areas_are_named_and_those_without_a_timeline_noted(
         ["park.mp4 (area right)"] if more else ["park.mp4 (area right)", "lake.mp4 (area up)"]
     )
     assert f"labels of {', '.join(left_out)}: no timeline, left out" in done.stderr
-    missed = (
-        "1 video without a prediction: all their segments count as missed: lake.mp4 (area left)"
-    )
+    missed = "no prediction, so that all segments count as missed: lake.mp4 (area left)"
     assert (missed in done.stderr) is not bool(more)
     (tmp_path / "truth.csv").write_text(rows.replace("left", "Left"))
     done = quick("compare", "truth.csv", park, *more, code=3)
     assert "park.mp4: area 'left': the ground truth has Left, right" in done.stderr
+
+
+def test_a_timeline_of_the_whole_picture_is_left_out_beside_those_of_areas(
+    quick: Run, park: Path, tmp_path: Path
+) -> None:
+    whole = Timeline.load(park)
+    left = replace(whole, settings=replace(whole.settings, roi="left"))
+    (tmp_path / "park.left.vidattn.json").write_text(left.to_json())
+    rows = "path,label,start,end,roi\npark.mp4,walk,0,6,left\n"
+    (tmp_path / "truth.csv").write_text(rows)
+    done = quick("compare", "truth.csv", park, "park.left.vidattn.json")
+    named = "left out, as the ground truth has no labels of their own: park.mp4 (whole picture)\n"
+    assert f"warning: {named}" in done.stderr
+
+
+def test_a_timeline_of_an_area_is_ground_truth_for_that_area(
+    quick: Run, park: Path, tmp_path: Path
+) -> None:
+    whole = Timeline.load(park)
+    for area in ("left", "right"):
+        timeline = replace(whole, settings=replace(whole.settings, roi=area))
+        (tmp_path / f"park.{area}.vidattn.json").write_text(timeline.to_json())
+    words = ("compare", "park.left.vidattn.json")
+    assert "100.0 % of the time agrees" in quick(*words, words[1], "--differences").stdout
+    done = quick(*words, "park.right.vidattn.json", "--differences", code=3)
+    assert "park.mp4: area 'right': the ground truth has left" in done.stderr
 
 
 def test_ground_truth_of_another_video_is_doubtful(quick: Run, park: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Models by name, and settings as plain keywords, in the calls of Python."""
 
+import math
 import pickle
 import sys
 import traceback
@@ -77,6 +78,9 @@ def test_times_are_seconds_or_text_as_on_the_command_line(video: Path, model: Pa
     assert windows[0] == windows[1]
     with pytest.raises(UsageError, match=r"'soon' is not a time, such as 90.5, 1:30.5"):
         vidattn.segment(video, classifier, end="soon")
+    for time in (-3.0, math.nan):
+        with pytest.raises(UsageError, match=f"is 0 s or later, got {time:g}"):
+            vidattn.segment(video, classifier, start=time)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="has no notes")

@@ -46,8 +46,9 @@ def fit_window(recipe: Recipe, train: LabeledDataset) -> tuple[Recipe, tuple[str
     if views == SMALL.views:  # nobody asked for others
         views = ViewConfig(1, 1 if whole else math.ceil(DENSE_FRAMES / clip.frames))
     shown = f"{clip.frames} frames of each whole clip" if whole else f"windows of {span:g} s"
+    last = " to ".join(dict.fromkeys(f"{s:.3g}" for s in (min(seconds), max(seconds))))
     note = (
-        f"learns {shown}, as clips last {min(seconds):.3g} to {max(seconds):.3g} s; `segment` will "
+        f"learns {shown}, as clips last {last} s; `segment` will "
         f"show it windows of {span:g} s (change it with --window)"
     )
     return replace(recipe, clip=clip, views=views), (note,)

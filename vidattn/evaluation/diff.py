@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from vidattn.config.labels import normalize_label
-from vidattn.data.annotations.ground_truth import AnnotatedVideo
+from vidattn.data.annotations.annotation import AnnotatedVideo, annotate_areas
 from vidattn.evaluation import metrics
 from vidattn.evaluation.pairing import clip_spans, common_part, name_limit
 from vidattn.timeline import Timeline
@@ -176,9 +176,10 @@ def as_ground_truth(timeline: Timeline) -> AnnotatedVideo:
     """A timeline as ground truth."""
     timeline = timeline.from_file_start()
     spans = [(s.window, s.label) for s in timeline.segments if s.label_id is not None]
-    return AnnotatedVideo(
-        timeline.source, spans=tuple(spans), duration=timeline.duration, part=timeline.part
+    video = annotate_areas(
+        timeline.source, {timeline.settings.roi or "": tuple(spans)}, timeline.duration
     )
+    return replace(video, part=timeline.part)
 
 
 def _spans_of(truth: AnnotatedVideo, end: float) -> Spans:

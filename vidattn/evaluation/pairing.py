@@ -24,7 +24,8 @@ class Pairing:
     missing: tuple[str, ...]
     """Videos of the ground truth without a prediction: their segments count as missed."""
     unused: tuple[str, ...]
-    """Predictions for videos outside of the ground truth; they are left out."""
+    """Predictions that are left out: for videos outside of the ground truth, or for the whole
+    picture where others are for its areas."""
 
 
 def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline]) -> Pairing:
@@ -52,7 +53,8 @@ def pair_videos(truths: Sequence[AnnotatedVideo], timelines: Iterable[Timeline])
         number = _closest(timeline.source, truths, candidates) if candidates else -1
         place = number, take_area(truths[number], timeline).roi if candidates else ""
         if place not in areas:
-            unused.append(timeline.source)
+            whole = candidates and not timeline.settings.roi
+            unused.append(timeline.source + " (whole picture)" * bool(whole))
             continue
         if place in matched:
             other = matched[place].source

@@ -296,8 +296,8 @@ class MetricsRun:
         metrics = evaluate_segmentation(pairs, **settings).to_dict()
         if several := evaluate_label_time(pairs, **settings):
             metrics["several"] = several.to_dict()
-        self._warn(pairing.missing, "without a prediction: all their segments count as missed")
-        self._warn(pairing.unused, "not in the ground truth: ignored")
+        self._warn("no prediction, so that all segments count as missed", pairing.missing)
+        self._warn("left out, as the ground truth has no labels of their own", pairing.unused)
         if overlapping := metrics["videos"] - metrics["framewise"]:
             self.console.note(
                 f"labels overlap in {count_noun(overlapping, 'video')}: "
@@ -305,9 +305,9 @@ class MetricsRun:
             )
         return metrics, fitted
 
-    def _warn(self, names: Sequence[str], fate: str) -> None:
+    def _warn(self, what: str, names: Sequence[str]) -> None:
         if names:
-            self.console.warn(f"{count_noun(len(names), 'video')} {fate}: {_join_names(names)}")
+            self.console.warn(f"{what}: {_join_names(names)}")
 
     def _save_model(self, timelines: Sequence[Timeline], threshold: float, path: Path) -> None:
         """Write the model of the timelines with a threshold. Raises UsageError for another."""

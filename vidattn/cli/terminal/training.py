@@ -94,7 +94,9 @@ class TrainingDisplay(AbstractContextManager["TrainingDisplay", None]):
 
 
 def _describe_score(name: str, value: float) -> str:
-    return f"validation loss {value:.4g}" if name == "nll" else f"{name} {100 * value:.1f} %"
+    if name == "nll":
+        return f"validation loss {value:.4g}"
+    return f"{'mAP' if name == 'map' else name} {100 * value:.1f} %"
 
 
 def _describe_step(event: StepDone) -> str:
@@ -139,7 +141,7 @@ class TensorBoardWriter:
             self._write("train/clips_per_second", event.clips_per_second, event.step)
         elif isinstance(event, EpochDone):
             for name, value in event.scores.items():
-                self._write(f"held_back/{name}", value, event.step, first=event.step + 1)
+                self._write(f"validation/{name}", value, event.step, first=event.step + 1)
             if self._writer is not None:
                 self._writer.flush()
 
