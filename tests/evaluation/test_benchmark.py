@@ -23,6 +23,7 @@ TINY = TimeSformerConfig(classes=5, frames=2, size=32, width=32, depth=2, heads=
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "SIDE", 64)
+    monkeypatch.setattr(benchmark, "GPU_SIDE", 128)
 
 
 ELSEWHERE = {
@@ -69,6 +70,11 @@ def test_every_way_is_measured_and_agrees_with_the_plain_model() -> None:
         assert row.clips_per_second == pytest.approx(2 / row.seconds)
         assert row.ceiling > 0
         assert row.memory_mb is None or row.memory_mb >= 0
+
+
+@pytest.mark.parametrize(("device", "side"), [("cpu", 64), ("cuda", 128)])
+def test_the_ceiling_of_a_gpu_is_a_larger_product(device: str, side: int) -> None:
+    assert benchmark.side_of(torch.device(device)) == side
 
 
 @pytest.mark.skipif(not has_bf16_instructions(), reason="no bfloat16 on this processor")

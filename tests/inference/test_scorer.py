@@ -94,6 +94,36 @@ def test_batches_on_a_cpu_are_small_for_large_models(
     assert batch_size_of(classifier, Runtime("cpu", batch_size=5), frames) == 5
 
 
+@pytest.mark.parametrize(("frames", "expected"), [(8, 8), (16, 4), (96, 1)])
+def test_batches_on_a_gpu_are_small_for_long_clips(
+    monkeypatch: pytest.MonkeyPatch, frames: int, expected: int
+) -> None:
+    monkeypatch.setattr(Runtime, "torch_device", lambda self: torch.device("cuda"))
+    with torch.device("meta"):
+        model = TimeSformer(TimeSformerConfig(classes=400))
+    classifier = Classifier(model, ClipConfig(), tuple(map(str, range(400))))
+    assert batch_size_of(classifier, Runtime(), frames) == expected
+
+
+def test_what_did_not_fit_into_memory_is_not_tried_again(classifier: Classifier) -> None:
+    sizes: list[int] = []
+
+    class Small(torch.nn.Module):
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(clips))
+            if len(clips) > 2:
+                raise torch.OutOfMemoryError("out of memory")
+            return clips.flatten(1)[:, :3]
+
+    scorer = Scorer(replace(classifier, model=Small()), Runtime("cpu"))
+    clips = torch.randn(9, 3, 4, 32, 32)
+    for _ in range(2):
+        torch.testing.assert_close(torch.stack(scorer(list(clips))), clips.flatten(1)[:, :3])
+    assert sizes == [9, 4, 2, 2, 2, 3, 1, 2, 2, 2, 2, 1, 2]
+    scorer(list(torch.randn(4, 3, 4, 16, 16)))  # another shape may fit
+    assert sizes[-3:] == [4, 2, 2]
+
+
 def test_a_model_of_unknown_cost_gets_batches_of_eight(classifier: Classifier) -> None:
     other = replace(classifier, model=torch.nn.Flatten())
     assert batch_size_of(other, Runtime("cpu"), 4) == 8

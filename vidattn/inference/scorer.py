@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
@@ -31,7 +32,11 @@ LARGE = 20_000_000
 """Parameters from which `auto` means bf16 on a CPU; smaller models gain nothing from it."""
 
 BATCH = 8
-"""Clips per forward pass on a GPU, and for models whose operations cannot be counted."""
+"""Clips per forward pass for models whose operations cannot be counted, and the most on a GPU."""
+GPU_BATCH_MACS = 1.6e12
+"""Work per forward pass on a GPU: that of eight clips of a ViT-B, 8 x 224. A clip of 96 frames has
+more by itself, and eight of them need memory that many GPUs lack. Free memory would not do as a
+measure: a run resumed beside other programs would round differently. No GPU was measured."""
 CPU_BATCH_MACS, CPU_BATCH = 25e9, 16
 """On a CPU larger batches pay up to this much work: the activations of one ViT-B clip of 8 x 224
 (196e9) exceed the caches. In batches of 8 such a clip takes 1.1 times as long as alone
@@ -61,6 +66,8 @@ class Scorer:
             )
         self.model = classifier.model.eval().to(self.device)
         self._small = is_small(classifier.model)
+        self._too_many: dict[torch.Size, float] = {}
+        """By the shape of an item: how many at once have made memory run out."""
         # Autocast casts weights in every call; a fused model stores them in the right precision.
         self.autocast = self.precision
         if self.precision == "int8":
@@ -171,6 +178,8 @@ class Scorer:
         """`function` of a batch of items, or of its halves where memory runs out."""
         if not items:
             return []
+        if len(items) >= self._too_many.get(items[0].shape, math.inf):
+            return self._run_halves(function, items)
         try:
             with (
                 suitable_threads(self._small, self.device),
@@ -185,6 +194,12 @@ class Scorer:
                     "out of memory with a single clip",
                     hint="try fewer --frames, a smaller model, or --device cpu",
                 ) from None
+        self._too_many[items[0].shape] = len(items)
+        return self._run_halves(function, items)
+
+    def _run_halves(
+        self, function: Callable[[Tensor], Tensor], items: Sequence[Tensor]
+    ) -> list[Tensor]:
         half = len(items) // 2
         return self._run(function, items[:half]) + self._run(function, items[half:])
 
@@ -205,10 +220,12 @@ def batch_size_of(classifier: Classifier, runtime: Runtime, frames: int) -> int:
     if runtime.batch_size is not None:
         return runtime.batch_size
     model = classifier.model
-    if runtime.torch_device().type != "cpu" or not isinstance(model, Model):
+    if not isinstance(model, Model):
         return BATCH
+    on_cpu = runtime.torch_device().type == "cpu"
+    enough, most = (CPU_BATCH_MACS, CPU_BATCH) if on_cpu else (GPU_BATCH_MACS, BATCH)
     work = count_macs(model.config, frames, classifier.clip.crop)
-    return int(min(max(CPU_BATCH_MACS // work, 1), CPU_BATCH))
+    return int(min(max(enough // work, 1), most))
 
 
 def _is_mostly_framewise(classifier: Classifier) -> bool:
