@@ -32,8 +32,8 @@ SECTIONS = {
 def find_commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield name, command
     if hasattr(command, "commands"):
-        for word, inner in command.commands.items():
-            yield from find_commands(f"{name} {word}".strip(), inner)
+        for word in command.commands:
+            yield from find_commands(f"{name} {word}".strip(), command.get_command(None, word))
 
 
 ALL = dict(find_commands("", get_command(app)))

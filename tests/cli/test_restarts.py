@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from vidattn.cli import launch
-from vidattn.cli.commands.train import RestartableRun
 from vidattn.cli.terminal.console import Console
 from vidattn.errors import DistributedError
 
@@ -96,12 +95,12 @@ def test_a_run_without_checkpoints_ends_with_the_first_death() -> None:
 
 
 def test_a_run_resumes_and_one_of_others_does_not(tmp_path: Path) -> None:
-    ours = RestartableRun(tmp_path, ["train", "--nproc", "2"], resume=False)
+    ours = launch.RestartableRun(tmp_path, ["train", "--nproc", "2"], resume=False)
     assert (ours.step(), ours.words()) == (-1, ["train", "--nproc", "2"])
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "00000012.safetensors").touch()
     assert (ours.step(), ours.words()) == (12, ["train", "--nproc", "2", "--resume"])
-    theirs = RestartableRun(tmp_path, ["train", "--nproc", "2"], resume=False)
+    theirs = launch.RestartableRun(tmp_path, ["train", "--nproc", "2"], resume=False)
     assert theirs.words() == ["train", "--nproc", "2"]
-    again = RestartableRun(tmp_path, ["train", "--resume"], resume=True)
+    again = launch.RestartableRun(tmp_path, ["train", "--resume"], resume=True)
     assert again.words() == ["train", "--resume"]

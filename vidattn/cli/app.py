@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -37,37 +37,8 @@ MODULES = {"eval": "evaluate"}
 """Modules of commands that have another name."""
 
 
-class _Commands(MutableMapping[str, Any]):
-    """The commands by name, each imported on first use."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._known:
-            self._known[name] = _import_command(name)
-        return self._known[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._known[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._known[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
-
-    def __len__(self) -> int:
-        return len(COMMANDS)
-
-    def __contains__(self, name: object) -> bool:
-        return name in COMMANDS
-
-
 def _import_command(name: str) -> Any:
-    """A command as an object of typer. Raises KeyError for an unknown name."""
-    if name not in COMMANDS:
-        raise KeyError(name)
+    """A command as an object of typer."""
     word = MODULES.get(name, name)
     module = import_module(f"vidattn.cli.commands.{word}")
     parent = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -83,8 +54,11 @@ class _Group(TyperGroup):
     """The group of all commands, which imports only the one that runs."""
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        self.commands = _Commands()
+        super().__init__(**given | {"commands": dict.fromkeys(COMMANDS)})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; None for an unknown one."""
+        return _import_command(cmd_name) if cmd_name in COMMANDS else None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, in the order of `--help`."""

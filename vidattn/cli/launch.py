@@ -11,12 +11,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
-from typing import IO, Protocol
+from typing import IO
 
 from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.signals import StopRequested, listen
 from vidattn.errors import DistributedError, ExitCode, UsageError
+from vidattn.io.files import exists
 
 PARENT = "VIDATTN_LAUNCHED_BY"
 """Environment variable of launched processes: the id of the launching one."""
@@ -47,18 +49,33 @@ def is_launched() -> bool:
     return True
 
 
-class Checkpoints(Protocol):
-    """Checkpoints from which processes restart after a crash."""
+class RestartableRun:
+    """A run whose processes are started again after a crash, from the last checkpoint.
+
+    given: the words of the command. resume: whether they ask to resume a run.
+    """
+
+    def __init__(self, folder: Path, given: Sequence[str], *, resume: bool) -> None:
+        self.folder, self.given = folder, given
+        # The run of somebody else is never resumed unasked, whichever process dies first.
+        self._ours = not resume and not self._exists()
+
+    def _exists(self) -> bool:
+        return exists(self.folder / "recipe.json") or self.step() >= 0
 
     def step(self) -> int:
         """The step of the newest checkpoint, -1 without one."""
+        from vidattn.training.run_dir import checkpoints
+
+        return max((int(path.stem) for path in checkpoints(self.folder)), default=-1)
 
     def words(self) -> Sequence[str]:
-        """The command that resumes from there."""
+        """The command that resumes the run."""
+        return [*self.given, "--resume"] if self._ours and self._exists() else self.given
 
 
 def run(
-    count: int, words: Sequence[str], console: Console, *, saved: Checkpoints | None = None
+    count: int, words: Sequence[str], console: Console, *, saved: RestartableRun | None = None
 ) -> int:
     """Run `vidattn WORDS` in `count` processes; returns their exit code.
 

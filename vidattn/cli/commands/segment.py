@@ -67,18 +67,13 @@ def segment(
     wanted = replace(wanted, auto_threshold=auto, rois=parsers.parse_rois(roi))
     job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
     load = partial(load_model, options=model, frames=windows.frames)
-    printing = _printing(console, as_json=output.json, resume=options.resume)
+    show = partial(print_timeline, console)
+    as_json, resume = output.json, options.resume
+    printing = partial(BatchPrinter, console, show=show, as_json=as_json, resume=resume)
     if ray.engine == "ray" and not dry_run:
         return _run_on_ray(printing(job), load, wanted, limits, ray)
     classifier, job, wanted = _load(console, load, job, wanted, limits)
     return (_print_estimates if dry_run else _run)(printing(job), classifier, wanted, limits)
-
-
-def _printing(
-    console: Console, *, as_json: bool, resume: bool
-) -> Callable[[BatchJob], BatchPrinter]:
-    show = partial(print_timeline, console)
-    return partial(BatchPrinter, console, show=show, as_json=as_json, resume=resume)
 
 
 def _load(

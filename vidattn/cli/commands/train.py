@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,35 +79,10 @@ def train(
     folder = place.run_dir or Path("runs", _dataset_name(recipe.dataset))
     how = replace(how, auto_micro_batch=recipe.batch_size == "auto")
     if nproc > 1 and not launched:
-        run = RestartableRun(folder, context.obj or [], resume=place.resume)
+        run = launch.RestartableRun(folder, context.obj or [], resume=place.resume)
         return launch.run(nproc, run.given, console, saved=run)
     with _quiet_losses(launched):
         return _train(console, recipe, replace(place, run_dir=folder), how)
-
-
-class RestartableRun:
-    """A run whose processes are started again after a crash, from the last checkpoint.
-
-    given: the words of the command. resume: whether they ask to resume a run.
-    """
-
-    def __init__(self, folder: Path, given: Sequence[str], *, resume: bool) -> None:
-        self.folder, self.given = folder, given
-        # The run of somebody else is never resumed unasked, whichever process dies first.
-        self._ours = not resume and not self._exists()
-
-    def _exists(self) -> bool:
-        return exists(self.folder / "recipe.json") or self.step() >= 0
-
-    def step(self) -> int:
-        """The step of the newest checkpoint, -1 without one."""
-        from vidattn.training.run_dir import checkpoints
-
-        return max((int(path.stem) for path in checkpoints(self.folder)), default=-1)
-
-    def words(self) -> Sequence[str]:
-        """The command that resumes the run."""
-        return [*self.given, "--resume"] if self._ours and self._exists() else self.given
 
 
 def _train(console: Console, options: RecipeOptions, place: RunPlace, how: RunOptions) -> int:
