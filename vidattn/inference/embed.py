@@ -57,7 +57,10 @@ class Embedder:
 
         Raises VideoError as `vidattn.stream`.
         """
-        windowing, looking = self._region(item), self._look(item)
+        windowing = self.windowing
+        if item.window is not None:
+            windowing = replace(windowing, start=item.window.start, end=item.window.stop)
+        looking = self.classifier.look_at(self.classifier.clip.rois.get(item.roi))
         seen = {"clip": to_plain(looking.clip), "frames": item.frames}
         if boxes := digest_boxes(looking.clip.boxes):
             seen["boxes"] = boxes
@@ -67,15 +70,6 @@ class Embedder:
         if found is not None:
             return found
         return self.cache.add(key, self._compute(item, windowing, looking))
-
-    def _look(self, item: Item) -> Classifier:
-        """The model, looking at the area of an item where it has several."""
-        return self.classifier.look_at(self.classifier.clip.rois.get(item.roi))
-
-    def _region(self, item: Item) -> Windowing:
-        if item.window is None:
-            return self.windowing
-        return replace(self.windowing, start=item.window.start, end=item.window.stop)
 
     def _compute(self, item: Item, windowing: Windowing, looking: Classifier) -> WindowEmbeddings:
         if item.frames is not None:

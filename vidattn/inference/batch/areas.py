@@ -18,19 +18,18 @@ from vidattn.inference.batch.events import (
 )
 from vidattn.inference.batch.job import BatchJob
 from vidattn.inference.batch.options import ClassifyOptions, SegmentOptions
-from vidattn.inference.batch.runner import BatchRunner, Deliver, Task
+from vidattn.inference.batch.runner import BatchRunner, Task
 from vidattn.inference.batch.watch import watch_inputs
 from vidattn.inference.events import Finished, Scored, Started
 from vidattn.models.classifier import Classifier
-from vidattn.timeline import Timeline
 from vidattn.video import Prefetcher
 from vidattn.video.shared import SharedOpening
 
 Options = TypeVar("Options", SegmentOptions, ClassifyOptions)
 PROGRESS = InputStarted | Started | Scored | Finished | ProgressStep
 """Events that are the same for all areas; those of one are passed on."""
-MakeTask = Callable[[Classifier, BatchJob, Any, str | None], Task]
-"""From a classifier, the job and opening of one area, and its name."""
+MakeTask = Callable[[Classifier, BatchJob, Any], Task]
+"""From a classifier, and the job and opening of one area."""
 
 
 def run_areas(
@@ -49,7 +48,7 @@ def run_areas(
         yield from watch_inputs(job, lambda own: run_areas(own, classifier, rois, opening, make))
         return
     if not rois:
-        yield from BatchRunner(job, make(classifier, job, opening, None)).run()
+        yield from BatchRunner(job, make(classifier, job, opening)).run()
         return
     require_no_area(classifier, rois)
     classifiers = {name: classifier.look_at(area) for name, area in rois.items()}
@@ -59,7 +58,7 @@ def run_areas(
     )
     with closing(shared):
         jobs = {name: job.of_area(name) for name in rois}
-        tasks = [make(classifiers[name], jobs[name], shared, name) for name in rois]
+        tasks = [make(classifiers[name], jobs[name], shared) for name in rois]
         pairs = zip(jobs.values(), tasks, strict=True)
         yield from _in_step([BatchRunner(own, task).run() for own, task in pairs])
 
@@ -87,17 +86,6 @@ def _in_step(runs: Sequence[BatchEvents]) -> Generator[BatchEvent, None, None]:
     finally:
         for run in live:
             run.close()
-
-
-def name_area(deliver: Deliver, roi: str | None) -> Deliver:
-    """`deliver` for timelines of a named area."""
-    if roi is None:
-        return deliver
-
-    def deliver_named(timeline: Timeline) -> None:
-        deliver(replace(timeline, settings=replace(timeline.settings, roi=roi)))
-
-    return deliver_named
 
 
 def take_areas(

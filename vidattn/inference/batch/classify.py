@@ -12,7 +12,7 @@ from vidattn.config.run_options import BatchOptions
 from vidattn.errors import UsageError
 from vidattn.inference import stream
 from vidattn.inference.arguments import BatchKeywords, Model, find_classifier
-from vidattn.inference.batch.areas import name_area, run_areas, take_areas
+from vidattn.inference.batch.areas import run_areas, take_areas
 from vidattn.inference.batch.events import BatchEvents, Note
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
@@ -79,7 +79,7 @@ def classify_inputs(
         classifier,
         options.rois,
         opening,
-        lambda one, _, videos, roi: VideoClassifier(one, options, videos, head, roi),
+        lambda one, own, videos: VideoClassifier(one, options, videos, head, own.area),
     )
 
 
@@ -94,7 +94,7 @@ class VideoClassifier(Task):
         options: ClassifyOptions,
         opening: Prefetcher | SharedOpening,
         head: Classifier | None = None,
-        roi: str | None = None,
+        roi: str = "",
     ) -> None:
         """roi: the name of the area that the classifier looks at."""
         self._roi = roi
@@ -116,7 +116,7 @@ class VideoClassifier(Task):
             "end": options.end,
             "reader": options.runtime.reader,
             "precision": options.runtime.requested_precision(),
-            "roi": self._roi,
+            "roi": self._roi or None,
             **({} if options.blank is None else {"blank": options.blank}),
         }
         key = RunKey.create("classify", self.classifier, settings, {})
@@ -126,7 +126,7 @@ class VideoClassifier(Task):
 
     def run(self, path: str, deliver: Deliver) -> BatchEvents:
         """As of `Task`. Raises as `classify`."""
-        options, deliver = self.options, name_area(deliver, self._roi)
+        options = self.options
         region = {"start": options.start, "end": options.end}
         shared = {"runtime": options.runtime, "opening": self.opening}
         events: Iterable[Event] = ()

@@ -28,13 +28,10 @@ class RunPackage(RunFile):
         super().__init__(place)
         meanings = None if taxa is None else read_taxa(taxa)
         self._package = CamtrapPackage(read_deployments(deployments), meanings)
-        self._media, self._observations = Spool(), Spool()
+        self._media = Spool()
         self._used: dict[str, tuple[str, str]] = {}
         """The deployment of each result, and its media file."""
         self._species: dict[str, None] = {}
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._observations
 
     def foresee(self, paths: Sequence[str]) -> list[str]:
         """As of `RunFile`: videos of no deployment."""
@@ -49,7 +46,7 @@ class RunPackage(RunFile):
         with reading_values(path):
             media, observations = self._package.observe(document)
             self._media[media["mediaID"]] = csv_rows(MEDIA, [media])
-            self._observations[path] = csv_rows(OBSERVATIONS, observations)
+            self._rows[path] = csv_rows(OBSERVATIONS, observations)
             self._used[path] = media["deploymentID"], media["mediaID"]
             names = (row.get("scientificName") for row in observations)
             self._species |= dict.fromkeys(name for name in names if name)
@@ -59,11 +56,6 @@ class RunPackage(RunFile):
         """Outside of its folder, which is not made for nothing."""
         return self.place.parent.with_name(f".{self.place.parent.name}.lock")
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not len(self._observations)
-
     def _write(self, order: Iterable[str]) -> None:
         paths = [path for path in order if path in self]
         files = dict.fromkeys(self._used[path][1] for path in paths)
@@ -72,7 +64,7 @@ class RunPackage(RunFile):
         write_atomically(folder / "deployments.csv", self._package.deployments(used))
         for name, columns, spool, rows in (
             ("media", MEDIA, self._media, files),
-            ("observations", OBSERVATIONS, self._observations, paths),
+            ("observations", OBSERVATIONS, self._rows, paths),
         ):
             with replacing_file(folder / f"{name}.csv") as part, create_part(part) as file:
                 _copy(file, columns, spool, rows)

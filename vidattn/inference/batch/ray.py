@@ -133,7 +133,7 @@ class Worker:
 
         assert self._classifier is not None
         looking = self._classifier.look_at(self._options.rois.get(roi))
-        own = Segmenter(looking, self._job, self._opening, roi or None, options=self._options)
+        own = Segmenter(looking, self._job.of_area(roi), self._opening, options=self._options)
         return own.key.digest if own.key else ""
 
 

@@ -59,11 +59,13 @@ class RunFile(ABC):
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self._rows = Spool()
+        """What the file needs of each input."""
         self._written, self._cost = time.monotonic(), 0.0
 
-    @abstractmethod
     def __contains__(self, path: str) -> bool:
         """Whether an input has been taken."""
+        return path in self._rows
 
     @abstractmethod
     def add(self, path: str, document: Mapping[str, Any]) -> None:
@@ -92,9 +94,9 @@ class RunFile(ABC):
         return time.monotonic() - self._written > max(INTERVAL, SHARE * self._cost)
 
     @property
-    @abstractmethod
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
+        return not len(self._rows)
 
     def write(self, order: Iterable[str]) -> Path | None:
         """Write what is known of all inputs, in an order; None without any. Raises OutputError."""

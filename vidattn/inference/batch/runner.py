@@ -194,6 +194,8 @@ class BatchRunner:
         notes: list[Note] = []
 
         def deliver(given: Timeline) -> None:
+            if area := self.job.area:
+                given = replace(given, settings=replace(given.settings, roi=area))
             timeline = self.job.add_start_time(given)
             new = [text for text in timeline.warnings if text not in given.warnings]
             notes[:] = [Note(f"{path}: {text}", warning=True) for text in new]

@@ -23,7 +23,7 @@ from vidattn.inference.arguments import (
     find_classifier,
     take_keywords,
 )
-from vidattn.inference.batch.areas import name_area, run_areas, take_areas
+from vidattn.inference.batch.areas import run_areas, take_areas
 from vidattn.inference.batch.events import STOPS, BatchEvent, BatchEvents, Note, ProgressStep
 from vidattn.inference.batch.inputs import Paths, as_paths, find_videos
 from vidattn.inference.batch.job import BatchJob
@@ -128,12 +128,10 @@ class Segmenter(Task):
         classifier: Classifier,
         job: BatchJob,
         opening: Prefetcher | SharedOpening,
-        roi: str | None = None,
         *,
         options: SegmentOptions,
     ) -> None:
-        """roi: the name of the area that the classifier looks at."""
-        self.classifier, self.job, self.opening, self._roi = classifier, job, opening, roi
+        self.classifier, self.job, self.opening = classifier, job, opening
         options.require_compatible(job)
         self.options = options = options.resolve(classifier)
         self._notes = list[Note]()
@@ -146,13 +144,11 @@ class Segmenter(Task):
                 )
             )
         decoding = asdict(options.decoding)
-        self.key = RunKey.create(
-            "segment", classifier, {**options.score_settings(classifier), "roi": roi}, decoding
-        )
+        asked = {**options.score_settings(classifier), "roi": job.area or None}
+        self.key = RunKey.create("segment", classifier, asked, decoding)
 
     def run(self, path: str, deliver: Deliver) -> BatchEvents:
         """As of `Task`. Raises as `stream`."""
-        deliver = name_area(deliver, self._roi)
         while self._notes:
             yield self._notes.pop()
         skip = self.job.skip_existing

@@ -24,7 +24,6 @@ from vidattn.inference.batch.inputs import name_result
 from vidattn.inference.batch.package import RunPackage
 from vidattn.inference.batch.run_files import (
     RunFile,
-    Spool,
     create_part,
     load_document,
     reading_values,
@@ -47,12 +46,11 @@ class RunTable(RunFile):
         super().__init__(place)
         self._is_parquet = place.suffix.lower() == ".parquet"
         self._text = str if self._is_parquet else escape_cell
-        self._rows = Spool()
         self._failed: dict[str, str] = {}
         self._columns: dict[str, str] = {}
 
     def __contains__(self, path: str) -> bool:
-        return path in self._rows or path in self._failed
+        return super().__contains__(path) or path in self._failed
 
     def add(self, path: str, document: Mapping[str, Any]) -> None:
         """As of `RunFile`."""
@@ -71,11 +69,6 @@ class RunTable(RunFile):
     def fail(self, path: str, code: str) -> None:
         """Take a failure; a table of videos has a row for it."""
         self._failed[path] = code
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not self._columns
 
     def _write(self, order: Iterable[str]) -> None:
         with replacing_file(self.place) as part:

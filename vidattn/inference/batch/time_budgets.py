@@ -8,7 +8,7 @@ from typing import Any
 
 from vidattn.errors import UsageError
 from vidattn.inference.batch.groups import parse_groups
-from vidattn.inference.batch.run_files import RunFile, Spool, create_part, reading_values
+from vidattn.inference.batch.run_files import RunFile, create_part, reading_values
 from vidattn.io.files import replacing_file
 from vidattn.output.rows import (
     ACTOGRAM_COLUMNS,
@@ -28,13 +28,9 @@ class RunBudget(RunFile):
     def __init__(self, place: Path, group_by: str | None = None) -> None:
         super().__init__(place)
         self._group = None if group_by is None else parse_groups(group_by)
-        self._observations = Spool()
         self._labels: set[str] = set()
         self._scopes: dict[str, tuple[str, str]] = {}
         """The name of each video with the area of its picture, and its group."""
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._observations
 
     def add(self, path: str, document: Mapping[str, Any]) -> None:
         """As of `RunFile`."""
@@ -42,15 +38,10 @@ class RunBudget(RunFile):
             require_segments(path, document)
             roi, source = document["settings"].get("roi") or "", str(document["input"]["path"])
             seen = Observation.of_document(document)
-            self._observations[path] = seen.to_bytes()
+            self._rows[path] = seen.to_bytes()
             self._labels |= seen.durations.keys()
             group = self._group(source, roi) if self._group else ""
             self._scopes[path] = f"{source}: {roi}" if roi else source, group
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not len(self._observations)
 
     def _write(self, order: Iterable[str]) -> None:
         paths, labels = [path for path in order if path in self], sorted(self._labels)
@@ -74,7 +65,7 @@ class RunBudget(RunFile):
             yield "video", self._scopes[path][0], BudgetSum([self._load(path)])
 
     def _load(self, path: str) -> Observation:
-        return Observation.from_bytes(self._observations[path])
+        return Observation.from_bytes(self._rows[path])
 
 
 class RunActogram(RunFile):
@@ -82,19 +73,14 @@ class RunActogram(RunFile):
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
-        self._parts = Spool()
-        """Of each video; of one without a start time, which has no place here, nothing."""
         self._timed = False
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._parts
 
     def add(self, path: str, document: Mapping[str, Any]) -> None:
         """As of `RunFile`."""
         with reading_values(path):
             require_segments(path, document)
             parts = day_parts(document)
-            self._parts[path] = b"" if parts is None else parts.to_bytes()
+            self._rows[path] = b"" if parts is None else parts.to_bytes()  # without a start time
             self._timed |= parts is not None
 
     @property
@@ -105,7 +91,7 @@ class RunActogram(RunFile):
     def _write(self, order: Iterable[str]) -> None:
         whole = Actogram()
         for path in order:
-            if data := self._parts[path] if path in self else b"":
+            if data := self._rows[path] if path in self else b"":
                 whole.add(Actogram.from_bytes(data))
         with replacing_file(self.place) as part, create_part(part) as file:
             file.write(csv_lines([ACTOGRAM_COLUMNS]))
