@@ -52,6 +52,26 @@ class Window:
         return Window(self.start + seconds, self.stop + seconds)
 
 
+@dataclass(frozen=True)
+class Suggestion:
+    """A window to label next, as of `vidattn.inference.suggest`."""
+
+    path: str
+    window: Window
+    """Seconds from the start of the file, as players count them."""
+    guess: str
+    """The likeliest label."""
+    score: float
+    unsure: float
+    """From 0, sure, to 1."""
+    scores: tuple[float, ...]
+    """Of all labels."""
+    why: str = ""
+    """What makes it useful, in words."""
+    roi: str = ""
+    """The area of the picture, of a model that looks at several."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlankVerdict:
     """Whether anything happens in a video, as of `vidattn.inference.blank`."""

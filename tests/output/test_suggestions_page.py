@@ -12,10 +12,10 @@ from tests.helpers import write_video
 from tests.output.chromium import FOUND, Page
 from tests.output.test_report_editing import keys, with_split
 from vidattn.data.sets.csv_list import open_table
-from vidattn.inference.suggest import Suggestion, draw_window
+from vidattn.inference.suggest import draw_window
 from vidattn.output.report.suggestions import suggestions_page
 from vidattn.output.suggestions import suggestions_csv
-from vidattn.types import Window
+from vidattn.types import Suggestion, Window
 
 EVIL = '</script><img src=x onerror="window.hacked=1">'
 LABELS = ("walk", "run", EVIL)

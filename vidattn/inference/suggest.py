@@ -22,7 +22,7 @@ from vidattn.inference.embed import Embedder
 from vidattn.io.text import count_noun
 from vidattn.models.classifier import Classifier
 from vidattn.output.video.heatmap import encode_image
-from vidattn.types import Framing, Item, Window
+from vidattn.types import Framing, Item, Suggestion, Window
 from vidattn.video import Opening, open_video
 
 CANDIDATES = 3
@@ -32,26 +32,6 @@ ROUNDS = 25
 PICTURES, HEIGHT = 3, 96
 """Frames in the picture of a window, and pixels of their shorter side."""
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A window to label."""
-
-    path: str
-    window: Window
-    """Seconds from the start of the file, as players count them."""
-    guess: str
-    """The likeliest label."""
-    score: float
-    unsure: float
-    """From 0, sure, to 1."""
-    scores: tuple[float, ...]
-    """Of all labels."""
-    why: str = ""
-    """What makes it useful, in words."""
-    roi: str = ""
-    """The area of the picture, of a model that looks at several."""
 
 
 @dataclass(frozen=True)

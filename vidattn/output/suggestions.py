@@ -5,57 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from vidattn.output.rows import csv_lines
 from vidattn.output.tables import escape_cell
 from vidattn.timeline import Timeline
-from vidattn.types import Window
+from vidattn.types import Suggestion
 
 COLUMNS = ("path", "start", "end", "label", "guess", "score", "unsure")
 """`label` is to be filled in; rows without one are left out where the table is read. A column `roi`
 follows where windows are of areas of the picture."""
 
 
-class SuggestedWindow(Protocol):
-    """A window and what a model says of it, see `vidattn.inference.suggest.Suggestion`."""
-
-    @property
-    def path(self) -> str:
-        """Of the video."""
-
-    @property
-    def window(self) -> Window:
-        """Seconds from the start of the file."""
-
-    @property
-    def guess(self) -> str:
-        """The likeliest label."""
-
-    @property
-    def score(self) -> float:
-        """Of the guess."""
-
-    @property
-    def unsure(self) -> float:
-        """From 0 to 1."""
-
-    @property
-    def scores(self) -> tuple[float, ...]:
-        """Of all labels."""
-
-    @property
-    def why(self) -> str:
-        """What makes it useful, in words."""
-
-    @property
-    def roi(self) -> str:
-        """The area of the picture; empty for all of it."""
-
-
-def suggestions_csv(found: Sequence[SuggestedWindow], folder: Path) -> bytes:
+def suggestions_csv(found: Sequence[Suggestion], folder: Path) -> bytes:
     """A row for each window, the most useful first, with an empty cell for its label.
 
     folder: that of the table, where relative paths begin, as `teach` reads them.
@@ -85,9 +48,7 @@ def path_from(folder: Path, path: str) -> str:
     return short if escape_cell(short) == short else f"./{short}"
 
 
-def suggestions_timeline(
-    path: str, found: Sequence[SuggestedWindow], labels: Sequence[str]
-) -> Timeline:
+def suggestions_timeline(path: str, found: Sequence[Suggestion], labels: Sequence[str]) -> Timeline:
     """The windows of one video as a timeline with the guesses of the model."""
     ordered = sorted(found, key=lambda one: one.window)
     scores = np.array([one.scores for one in ordered])

@@ -19,10 +19,9 @@ from vidattn.io.text import count_noun
 
 if TYPE_CHECKING:
     from vidattn.data.annotations.ground_truth import GroundTruth
-    from vidattn.inference.suggest import Suggestion
     from vidattn.models.classifier import Classifier
     from vidattn.models.device import Runtime
-    from vidattn.types import Window
+    from vidattn.types import Suggestion, Window
     from vidattn.video import Limits
 
 FORMATS = ("csv", "html", "labelstudio", "eaf")

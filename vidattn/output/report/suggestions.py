@@ -11,8 +11,9 @@ from vidattn.io.digest import sha256
 from vidattn.io.json import dumps
 from vidattn.io.text import name_area
 from vidattn.output.report.layout import Drawing, Link, Section, render_page
-from vidattn.output.suggestions import SuggestedWindow, path_from
+from vidattn.output.suggestions import path_from
 from vidattn.output.text import format_time
+from vidattn.types import Suggestion
 
 SHOWN = 3
 """Labels whose scores stand beside a window."""
@@ -21,7 +22,7 @@ KEYS = 9
 
 
 def suggestions_page(
-    found: Sequence[SuggestedWindow],
+    found: Sequence[Suggestion],
     labels: Sequence[str],
     folder: Path,
     pictures: Mapping[int, bytes],
@@ -60,7 +61,7 @@ def suggestions_page(
 
 
 def _row(
-    one: SuggestedWindow, labels: Sequence[str], folder: Path, picture: bytes
+    one: Suggestion, labels: Sequence[str], folder: Path, picture: bytes
 ) -> tuple[str | Link | Drawing, ...]:
     image = f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"
     path, window = path_from(folder, one.path), one.window
