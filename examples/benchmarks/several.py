@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 import vidattn
 from vidattn.config import Activation
+from vidattn.data.batch import VideoFailure
 from vidattn.data.sets import open_samples
 from vidattn.data.windowing import Windowing
 from vidattn.evaluation.folds import fold_groups
@@ -35,7 +36,6 @@ from vidattn.models.taught import TaughtModel
 from vidattn.training.cross_validation import HeadTrial, Study
 from vidattn.training.heads import list_choices
 from vidattn.training.taught_data import (
-    FailedSample,
     LabeledWindows,
     choose_span,
     design_flow,
@@ -107,7 +107,7 @@ def open_study(table: Path) -> Study:
     ):
         embedder = Embedder(shown, Windowing(overlap=0.5))
         *events, windows = embed_samples(embedder, dataset)
-        if lost := [event for event in events if isinstance(event, FailedSample)]:
+        if lost := [event for event in events if isinstance(event, VideoFailure)]:
             raise SystemExit(lost[0].message)
         assert isinstance(windows, LabeledWindows)
         assert isinstance(shown.model, TaughtModel)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.helpers import Run, write_video
-from vidattn.cli.terminal.console import format_clock
 from vidattn.cli.terminal.timeline import animated_lines, segment_lines
 from vidattn.cli.terminal.tracks import TerminalStyle
+from vidattn.output.text import format_clock
 from vidattn.timeline import Timeline
 from vidattn.types import Window
 

@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidattn.config import ClipConfig, ModelConfig, StamConfig, TimeSformerConfig
-from vidattn.config.labels import COUNTS
+from vidattn.config import ClipConfig, ModelConfig
 from vidattn.errors import UsageError
 from vidattn.inference.scorer import Scorer, precision_of
 from vidattn.io.files import exists
@@ -34,8 +33,8 @@ from vidattn.models.fused_layers import FrozenLinear
 from vidattn.models.int8 import Int8Linear, calibrate
 from vidattn.models.timesformer import TimeSformer
 from vidattn.weights import catalog, key_maps, load
+from vidattn.weights.facts import shape_of
 
-OTHERS = {"howto100m": 1059}
 SIDE, GPU_SIDE = 2048, 8192
 """Side of the matrices whose product is the ceiling: larger ones are no faster on a CPU, while a
 GPU is done with such as these before the next one is asked of it."""
@@ -107,13 +106,9 @@ def find_config(name: str) -> ModelConfig:
             )
         return config
     entry = catalog.find_entry(name)
-    classes = OTHERS.get(entry.dataset) or COUNTS[entry.dataset]
-    if entry.attention == "stam":
-        return StamConfig(classes=classes, frames=entry.frames)
     if entry.attention in VARIANTS:
-        network: Any = VARIANTS[entry.attention]
-        return cast(ModelConfig, replace(network, classes=classes, frames=entry.frames))
-    return TimeSformerConfig(entry.attention, classes, entry.frames, entry.size)
+        return replace(shape_of(entry), size=VARIANTS[entry.attention].size)
+    return shape_of(entry)
 
 
 def benchmark(

@@ -18,7 +18,7 @@ from vidattn.config.run_options import EvalSampling, EvalViews
 from vidattn.data import plan, sampling
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import EvaluationVideos, Planner
-from vidattn.data.labeled_dataset import LabeledDataset, note_areas
+from vidattn.data.labeled_dataset import LabeledDataset, name_first, note_areas
 from vidattn.errors import DataError
 from vidattn.evaluation.predictions import Predictions
 from vidattn.inference.scorer import Scorer, precision_of
@@ -30,10 +30,8 @@ from vidattn.models.distributed import World
 from vidattn.types import Item, View, Window
 from vidattn.video import Limits, Video
 
-LISTED = 5
 OFFICIAL_FPS = 30
 """Frames a second by which the official code counts the frame step of a model."""
-Mode = Literal["uniform", "dense", "official"]
 
 
 @dataclass(frozen=True)
@@ -289,15 +287,10 @@ def align_labels(
         others = [label for label in known if normalize_label(label) not in own]
         raise DataError(
             f"{source.name}: {len(unknown)} of its {len(used)} classes are unknown to {model}: "
-            f"{_join_some(unknown)}; the model also has: {_join_some(others) or 'no others'}",
+            f"{name_first(unknown)}; the model also has: {name_first(others) or 'no others'}",
             hint="name a model of these classes with -m, or train one: vidattn train --dataset ...",
         )
     return np.array([numbers.get(normalize_label(label), -1) for label in labels], np.int64)
-
-
-def _join_some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def _item_name(item: Item) -> str:

@@ -42,7 +42,6 @@ class Estimate:
     """Number of windows that were run."""
     decode_fps: float
     """Frames decoded in a second, in order, at the size of the model."""
-    open_s: float
     window_s: float
     """Seconds for one window in a batch, decoding included."""
     total_s: float
@@ -84,7 +83,6 @@ def estimate(
         windows=count,
         tried=tried + batch,
         decode_fps=speed,
-        open_s=opened,
         window_s=each,
         total_s=opened + prepared + warm_up + count * each,
         memory_mb=round(peak_rss_mb() + decoder + 8e-6 * count * len(classifier.labels), 1),

@@ -8,10 +8,11 @@ HH:MM:SS; units stand in the names of the columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from vidattn.output.tables import csv_row, escape_cell
-from vidattn.output.text import round_ticks
+from vidattn.output.text import format_clock
 from vidattn.timeline.actogram import Actogram, part_time
 from vidattn.timeline.budget import BudgetSum
 from vidattn.timeline.quantize import unpack_scores
@@ -19,6 +20,8 @@ from vidattn.timeline.quantize import unpack_scores
 Document = Mapping[str, Any]
 Text = Callable[[str], str]
 Cells = list[str | int | None]
+_hms = partial(format_clock, decimals=3)
+"""HH:MM:SS.mmm, which sorts as text and is a time to spreadsheets."""
 
 SEGMENT_COLUMNS = {
     "path": "string",
@@ -73,7 +76,7 @@ def table_rows(document: Document, text: Text = escape_cell) -> Iterator[Cells]:
     for row in document["segments"]:
         start, end = row["start"] + offset, row["end"] + offset
         sure = row.get("confidence")
-        times = [f"{start:.3f}", f"{end:.3f}", hms(start), hms(end), f"{end - start:.3f}"]
+        times = [f"{start:.3f}", f"{end:.3f}", _hms(start), _hms(end), f"{end - start:.3f}"]
         scores = [f"{row['score']:.5f}", None if sure is None else f"{sure:.5f}"]
         frames = row["start_frame"], row["end_frame"]
         yield [path, *times, text(row["label"]), *scores, *frames, _roi(document, text)]
@@ -93,7 +96,7 @@ def _video_row(document: Document, text: Text) -> Cells:
     return [
         text(source["path"]),
         f"{source['duration']:.3f}",
-        hms(source["duration"]),
+        _hms(source["duration"]),
         f"{100 * coverage['fraction']:.3f}",
         " ".join(sorted(set(coverage["reasons"]))),
         text(best["label"]) if best else None,
@@ -115,12 +118,6 @@ def _roi(document: Document, text: Text) -> str:
     return text(document["settings"].get("roi") or "")
 
 
-def hms(seconds: float) -> str:
-    """HH:MM:SS.mmm, which sorts as text and is a time to spreadsheets."""
-    whole, rest = divmod(round_ticks(seconds, 3), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{rest:03d}"
-
-
 def csv_lines(rows: Iterable[Iterable[object]]) -> bytes:
     """Rows as lines of CSV in UTF-8."""
     return "".join(map(csv_row, rows)).encode("utf-8", "backslashreplace")
@@ -139,7 +136,7 @@ def budget_rows(scope: str, name: str, budget: BudgetSum, labels: Sequence[str])
         times = (row.mean_seconds, row.median_seconds, row.latency_seconds)
         yield [
             *(scope, escape_cell(name), f"{budget.seconds:.3f}", escape_cell(row.label)),
-            *(row.videos, row.count, f"{row.seconds:.3f}", hms(row.seconds)),
+            *(row.videos, row.count, f"{row.seconds:.3f}", _hms(row.seconds)),
             *(f"{100 * row.share:.3f}", *(f"{time:.3f}" for time in times)),
             *(row.followers.get(label, 0) for label in labels),
         ]

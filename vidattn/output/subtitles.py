@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from vidattn.output.text import format_clock
 from vidattn.timeline import Segment, Timeline
 
 
@@ -34,16 +35,9 @@ def _caption(segment: Segment) -> str:
 
 
 def _span(segment: Segment, point: str) -> str:
-    start, stop = segment.window.start, segment.window.stop
-    return f"{_clock(start, point)} --> {_clock(stop, point)}"
-
-
-def _clock(seconds: float, point: str) -> str:
-    """HH:MM:SS, `point` and milliseconds; hours have more digits if needed."""
-    rest, milliseconds = divmod(round(seconds * 1000), 1000)
-    minutes, whole = divmod(rest, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{whole:02d}{point}{milliseconds:03d}"
+    ends = (segment.window.start, segment.window.stop)
+    start, stop = (format_clock(time, decimals=3).replace(".", point) for time in ends)
+    return f"{start} --> {stop}"
 
 
 def _line(text: str) -> str:

@@ -33,6 +33,14 @@ def format_time(seconds: float, hours: bool, decimals: int = 1) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{end}" if hours else f"{minutes}:{end}"
 
 
+def format_clock(seconds: float, *, decimals: int = 0) -> str:
+    """Seconds as HH:MM:SS, with a fraction if asked for."""
+    units = round_ticks(seconds, decimals)
+    whole, fraction = divmod(units, 10**decimals)
+    text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{text}.{fraction:0{decimals}d}" if decimals else text
+
+
 def model_title(model: ModelInfo) -> str:
     """The name of a model and its license: "motion-tiny (Apache-2.0)"."""
     if not (model.name or model.license):

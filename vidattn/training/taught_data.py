@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vidattn.config import ClipConfig, FlowConfig, TaughtConfig
+from vidattn.data.batch import VideoFailure
 from vidattn.data.clip_dataset import mark_labels
 from vidattn.data.labeled_dataset import LabeledDataset
 from vidattn.data.window_length import LONGEST_STEP, round_down
@@ -58,15 +59,6 @@ class LabeledWindows:
         kept = np.isin(self.samples, samples)
         rows = self.samples[kept], self.spans[kept], self.truth[kept]
         return LabeledWindows(*rows, self.vectors[torch.from_numpy(kept)])
-
-
-@dataclass(frozen=True)
-class FailedSample:
-    """A sample whose video cannot be read."""
-
-    path: str
-    code: str
-    message: str
 
 
 def unwrap(classifier: Classifier) -> Classifier:
@@ -169,7 +161,7 @@ def _durations(embedder: Embedder, items: Sequence[Item]) -> Iterator[float]:
 
 def embed_samples(
     embedder: Embedder, dataset: LabeledDataset
-) -> Iterator[int | FailedSample | LabeledWindows]:
+) -> Iterator[int | VideoFailure | LabeledWindows]:
     """The number of samples that are done, failures, and at last the windows of all.
 
     A window has the labels that hold at its center, see `Item.labels_at`.
@@ -181,7 +173,7 @@ def embed_samples(
             found = embedder.embed(item)
             start = embedder.start(item.path) if item.also else 0.0
         except VideoError as error:
-            yield FailedSample(item.path, error.code, error.message)
+            yield VideoFailure(item.path, error.code, error.message)
             continue
         for window in found.windows:
             numbers.append(number)

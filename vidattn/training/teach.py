@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vidattn.config import Activation
 from vidattn.config.run_options import TeachOptions
+from vidattn.data.batch import VideoFailure
 from vidattn.data.embedding_cache import EmbeddingCache
 from vidattn.data.labeled_dataset import GROUPS_HINT, LabeledDataset, name_first, note_areas
 from vidattn.data.sets import open_samples
@@ -38,7 +39,6 @@ from vidattn.training.cross_validation import CrossValidation, Study, cross_vali
 from vidattn.training.doubts import Doubt, find_alike, find_mistakes, find_rare
 from vidattn.training.run_dir import require_writable
 from vidattn.training.taught_data import (
-    FailedSample,
     LabeledWindows,
     choose_span,
     design_flow,
@@ -84,7 +84,7 @@ class Taught:
     classifier: Classifier
     metrics: LabelMetrics
     doubts: tuple[Doubt, ...]
-    failures: tuple[FailedSample, ...]
+    failures: tuple[VideoFailure, ...]
     report: Mapping[str, Any]
     """JSON values of the schema vidattn/taught/1."""
     path: Path | None = None
@@ -101,7 +101,7 @@ class Lesson:
     backbone: Classifier
     options: TeachOptions
     runtime: Runtime
-    failures: list[FailedSample] = field(default_factory=list)
+    failures: list[VideoFailure] = field(default_factory=list)
     spent: dict[str, float] = field(default_factory=dict)
     """Seconds of each part."""
 
@@ -119,7 +119,7 @@ class Lesson:
                 if isinstance(event, int):
                     count = len(self.dataset.items)
                     yield TeachProgress(place * count + event, count * len(designs))
-                elif isinstance(event, FailedSample):
+                elif isinstance(event, VideoFailure):
                     self.failures += [event] * (event not in self.failures)
                 else:
                     views[name] = shown, event
@@ -291,10 +291,7 @@ class Lesson:
             "blank": measure_blank(study, verdict, self.dataset.labels),
             "twice_as_many": gains,
             "doubts": [{"kind": one.kind, "text": one.text, **one.about} for one in doubts],
-            "failed": [
-                {"path": one.path, "code": one.code, "message": one.message}
-                for one in self.failures
-            ],
+            "failed": [one._asdict() for one in self.failures],
             "seconds": {name: round(value, 2) for name, value in self.spent.items()},
         }
 

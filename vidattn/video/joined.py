@@ -65,7 +65,6 @@ class JoinedVideo(Video):
             known,
             frames=self.frames,
             duration=end,
-            declared_duration=None,
             parts=tuple(parts),
             warnings=(*known.warnings, f"is joined from {names}", *notes),
         )

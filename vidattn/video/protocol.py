@@ -66,8 +66,6 @@ class VideoDetails(VideoInfo):
     frames: int
     duration: float
     """Seconds; see Video.duration."""
-    declared_duration: float | None
-    """Seconds from the first frame on by the header, None if it does not say."""
     start_pts_seconds: float
     """PTS of the first frame shown, the origin of all times here."""
     rotation: int = 0

@@ -70,6 +70,8 @@ class Manifest:
 
 
 CARD_FIELDS = tuple(f.name for f in fields(ModelCard) if f.name != "sha256")
+OPTIONAL = ("temperature", "threshold", "activation", "thresholds", "active_examples")
+"""Fields of a classifier that are left out where they have their defaults."""
 
 
 def save(classifier: Classifier, path: str | Path, recipe: Recipe | None = None) -> Path:
@@ -98,17 +100,11 @@ def dump_manifest(classifier: Classifier, recipe: Recipe | None = None) -> str:
         "labels": list(classifier.labels),
         "averaging": classifier.averaging,
     }
-    # Left out by default, so that older versions without these keys read the file, too.
-    if classifier.temperature != 1.0:
-        plain["temperature"] = classifier.temperature
-    if classifier.threshold is not None:
-        plain["threshold"] = classifier.threshold
-    if classifier.activation != "softmax":
-        plain["activation"] = classifier.activation
-    if classifier.thresholds:
-        plain["thresholds"] = list(classifier.thresholds)
-    if classifier.active_examples:
-        plain["active_examples"] = list(classifier.active_examples)
+    plain |= {
+        field.name: to_plain(value)
+        for field in fields(Manifest)
+        if field.name in OPTIONAL and (value := getattr(classifier, field.name)) != field.default
+    }
     return json.dumps(plain, separators=(",", ":"), sort_keys=True)
 
 
@@ -127,18 +123,8 @@ def read_classifier(path: str | Path) -> Classifier:
 def build_classifier(model: nn.Module, manifest: Manifest, sha256: str) -> Classifier:
     """A model with its manifest. sha256: the digest of its file."""
     card = ModelCard(**{name: getattr(manifest, name) for name in CARD_FIELDS}, sha256=sha256)
-    return Classifier(
-        model,
-        manifest.clip,
-        manifest.labels,
-        manifest.averaging,
-        card,
-        manifest.temperature,
-        manifest.threshold,
-        manifest.activation,
-        manifest.thresholds,
-        manifest.active_examples,
-    )
+    named = ("clip", "labels", "averaging", *OPTIONAL)
+    return Classifier(model, card=card, **{name: getattr(manifest, name) for name in named})
 
 
 def read_header(path: str | Path) -> Manifest:

@@ -26,6 +26,7 @@ from vidattn.cli.model_loading import (
 from vidattn.cli.terminal.comparison import difference_lines, metric_lines
 from vidattn.cli.terminal.console import Console
 from vidattn.config.labels import normalize_label
+from vidattn.data.labeled_dataset import name_first
 from vidattn.data.windowing import Windowing
 from vidattn.errors import ExitCode, InputError, UsageError
 from vidattn.inference.batch.inputs import find_videos
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from vidattn.evaluation.pairing import Pairing
     from vidattn.timeline import Timeline
 
-MOST_NAMES = 5
 UNNAMED = (".txt", ".srt", ".vtt")
 """Formats of ground truth that do not name their video."""
 
@@ -307,7 +307,7 @@ class MetricsRun:
 
     def _warn(self, what: str, names: Sequence[str]) -> None:
         if names:
-            self.console.warn(f"{what}: {_join_names(names)}")
+            self.console.warn(f"{what}: {name_first(names)}")
 
     def _save_model(self, timelines: Sequence[Timeline], threshold: float, path: Path) -> None:
         """Write the model of the timelines with a threshold. Raises UsageError for another."""
@@ -321,11 +321,6 @@ class MetricsRun:
         )
 
 
-def _join_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
-
-
 def _note_unused_areas(
     console: Console, truth: GroundTruth, pairs: Iterable[tuple[AnnotatedVideo, Timeline | None]]
 ) -> None:
@@ -333,7 +328,7 @@ def _note_unused_areas(
     from vidattn.evaluation.pairing import list_unused_areas
 
     if unused := list_unused_areas(truth.videos, (video for video, _ in pairs)):
-        console.note(f"labels of {_join_names(unused)}: no timeline, left out")
+        console.note(f"labels of {name_first(unused)}: no timeline, left out")
 
 
 def list_differences(

@@ -13,10 +13,11 @@ import typer
 from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Commands, Sections, option
-from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import ExitCode, UsageError
 from vidattn.io.json import dumps
 from vidattn.io.text import count_noun
+from vidattn.output.text import format_clock
 
 if TYPE_CHECKING:
     from vidattn.data.check.dataset import DatasetSplits

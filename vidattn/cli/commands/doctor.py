@@ -13,10 +13,11 @@ from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.commands.system_info import describe_system, system_info
 from vidattn.cli.model_loading import load_model, require_readable
-from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.console import Console, printable
 from vidattn.errors import ExitCode, InputError
 from vidattn.inference.batch.inputs import find_existing
 from vidattn.io.text import count_noun
+from vidattn.output.text import format_clock
 from vidattn.video import open_video
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from vidattn.cli import arguments
 from vidattn.cli import option_groups as groups
 from vidattn.cli.grouping import Group, option
 from vidattn.cli.model_loading import load_model
-from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.console import Console, printable
 from vidattn.data.windowing import as_seconds
 from vidattn.errors import ExitCode, UsageError
 from vidattn.inference.batch.inputs import VideoInput, require_existing
@@ -231,7 +231,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
     """The label, the window, and a line for each frame."""
     from rich.text import Text
 
-    from vidattn.output.text import model_title
+    from vidattn.output.text import format_clock, model_title
     from vidattn.timeline.explanation import METHODS
 
     model, offset = explanation.model, explanation.input.start_offset or 0.0

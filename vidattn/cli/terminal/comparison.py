@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidattn.cli.terminal.console import format_clock, printable
+from vidattn.cli.terminal.console import printable
 from vidattn.cli.terminal.teaching import label_lines
 from vidattn.io.text import count_noun, name_area
+from vidattn.output.text import format_clock
 
 if TYPE_CHECKING:
     from vidattn.evaluation.diff import Difference, LabelDifference

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import OutputError, VidattnError
-from vidattn.output.text import round_ticks
+from vidattn.output.text import format_clock
 
 PROGRESS_INTERVAL = 2.0
 """Minimum seconds between two lines of progress."""
@@ -179,14 +179,6 @@ class PlainProgress(ProgressBar):
             self._err.print(
                 Text(f"  {self._title}: {self.done}/{self.total}, {format_clock(left)} left")
             )
-
-
-def format_clock(seconds: float, *, decimals: int = 0) -> str:
-    """Seconds as HH:MM:SS, with a fraction if asked for."""
-    units = round_ticks(seconds, decimals)
-    whole, fraction = divmod(units, 10**decimals)
-    text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-    return f"{text}.{fraction:0{decimals}d}" if decimals else text
 
 
 def _is_terminal(stream: TextIO) -> bool:

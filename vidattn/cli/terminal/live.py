@@ -14,11 +14,12 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.console import Console, printable
 from vidattn.cli.terminal.progress import Step
 from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, segment_row, slack
 from vidattn.inference.batch.events import BatchEvent
 from vidattn.inference.events import Scored, Started
+from vidattn.output.text import format_clock
 from vidattn.timeline.palette import LabelColors, colors_of
 from vidattn.timeline.segments import BACKGROUND, Segment
 from vidattn.types import Window

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from vidattn.cli.terminal.console import Console, format_clock
+from vidattn.cli.terminal.console import Console
 from vidattn.cli.terminal.signals import StopRequested
 from vidattn.errors import DataError, ExitCode, MemoryLimitError, VidattnError
 from vidattn.inference.batch.events import (
@@ -31,6 +31,7 @@ from vidattn.inference.batch.inputs import file_size, renamed
 from vidattn.inference.batch.table import JobTables
 from vidattn.inference.events import Event, Finished, Scored, Started
 from vidattn.io.text import count_noun
+from vidattn.output.text import format_clock
 
 if TYPE_CHECKING:
     from vidattn.inference.batch.job import BatchJob

@@ -9,9 +9,9 @@ from typing import Any
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from vidattn.cli.terminal.console import Console, format_clock, printable
+from vidattn.cli.terminal.console import Console, printable
 from vidattn.cli.terminal.tracks import TerminalStyle, draw_tracks, score_bars, segment_rows
-from vidattn.output.text import decimals_for, describe_coverage, model_title
+from vidattn.output.text import decimals_for, describe_coverage, format_clock, model_title
 from vidattn.timeline import BACKGROUND, Timeline
 from vidattn.timeline.palette import label_colors
 from vidattn.types import VideoInfo

@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from vidattn.cli.terminal.console import format_clock, printable
-from vidattn.output.text import decimals_for
+from vidattn.cli.terminal.console import printable
+from vidattn.output.text import decimals_for, format_clock
 from vidattn.timeline import Timeline
 from vidattn.timeline.palette import NONE, Color, LabelColors, label_colors
 from vidattn.timeline.segments import BACKGROUND, Segment

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from vidattn.cli.terminal.console import PROGRESS_INTERVAL, Console, format_clock
+from vidattn.cli.terminal.console import PROGRESS_INTERVAL, Console
 from vidattn.errors import UsageError
 from vidattn.io.text import count_noun
+from vidattn.output.text import format_clock
 from vidattn.training.events import (
     CheckpointSaved,
     EpochDone,

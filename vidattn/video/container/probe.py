@@ -103,7 +103,6 @@ def probe(
         details = _describe(container, stream, table, first, rotation)
     details = replace(
         details,
-        declared_duration=declared,
         duration=table.duration + (missing.seconds if missing else 0.0),
         warnings=(*details.warnings, *((missing.warning,) if missing else ())),
     )
@@ -182,7 +181,6 @@ def _describe(
         vfr=_is_vfr(table.times, float(stream.time_base or 0)),
         frames=len(table.times),
         duration=table.duration,
-        declared_duration=None,
         start_pts_seconds=table.start or 0.0,
         rotation=rotation.degrees,
         mirrored=rotation.mirrored,

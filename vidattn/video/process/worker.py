@@ -26,9 +26,6 @@ from vidattn.video.readers import READERS, ReaderInfo
 from vidattn.video.readers.pyav import PyAVReader
 from vidattn.video.readers.reader import Reader, UnreadableFrame, refuse
 
-MAX_THREADS = 16
-"""Threads of a decoder, as FFmpeg chooses them."""
-
 
 class DecodeWorker:
     """Serves requests about one file at a time."""

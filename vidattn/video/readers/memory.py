@@ -59,7 +59,6 @@ class MemoryVideo(Video):
             vfr=times is not None and bool(np.ptp(np.diff(times)) > 0.1 * gap),
             frames=self.frames,
             duration=self.duration,
-            declared_duration=None,
             start_pts_seconds=0.0,
         )
 
