@@ -67,9 +67,8 @@ def segment(
     wanted = replace(wanted, auto_threshold=auto, rois=parsers.parse_rois(roi))
     job = BatchJob.create(videos, files, batch, areas=wanted.rois, sources=inputs)
     load = partial(load_model, options=model, frames=windows.frames)
-    show = partial(print_timeline, console)
-    as_json, resume = output.json, options.resume
-    printing = partial(BatchPrinter, console, show=show, as_json=as_json, resume=resume)
+    show, as_json = partial(print_timeline, console), output.json
+    printing = partial(BatchPrinter, console, show=show, as_json=as_json, resume=options.resume)
     if ray.engine == "ray" and not dry_run:
         return _run_on_ray(printing(job), load, wanted, limits, ray)
     classifier, job, wanted = _load(console, load, job, wanted, limits)
