@@ -149,15 +149,17 @@ def test_a_number_beyond_the_names_is_a_bad_row(root: Path) -> None:
 
 
 def test_all_bad_rows_are_named_at_once(root: Path) -> None:
-    text = "path,label,start,end\na.mp4,x,1,2\n,x,,\na.mp4,,,\na.mp4,x,3,2\na.mp4,x,one,2\n"
+    rows = "a.mp4,x,1,2", ",x,,", "a.mp4,,,", "a.mp4,x,3,2", "a.mp4,x,one,2", "a.mp4,;,,"
+    text = "\n".join(["path,label,start,end", *rows])
     with pytest.raises(DataError) as caught:
         open_table(written(root, text), "train")
     assert caught.value.message == (
-        f"{root / 'list.csv'}: 4 bad rows\n"
+        f"{root / 'list.csv'}: 5 bad rows\n"
         "  line 3: no path\n"
         "  line 4: no label\n"
         "  line 5: start 3 and end 2: expected 0 <= start < end\n"
-        "  line 6: start and end are seconds, got 'one' and '2'"
+        "  line 6: start and end are seconds, got 'one' and '2'\n"
+        "  line 7: no label"
     )
 
 

@@ -132,6 +132,13 @@ def test_a_table_of_several_areas_tells_them_apart(tmp_path: Path) -> None:
     assert video.of_area("right").spans == (walk,)
 
 
+def test_a_span_with_several_labels_is_a_span_of_each(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,label,start,end,roi\na.mp4,walk; talk,0,2,left\n")
+    (video,) = read_ground_truth(tmp_path / "a.csv").videos
+    assert video.spans == ((Window(0, 2), "walk"), (Window(0, 2), "talk"))
+    assert video.areas == {"left": video.spans}
+
+
 def test_a_row_without_length_is_left_out_with_a_note(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,label,start,end\na,x,1,1\na,y,0,2\n")
     truth = read_ground_truth(tmp_path / "t.csv")

@@ -356,6 +356,18 @@ def test_what_cannot_be_read_is_left_out_and_told(
     assert json.loads(Path("own/teach.json").read_text())["samples"] == 12
 
 
+def test_classes_of_one_group_alone_are_named(
+    folder: Path, model: Path, quick: Run, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDATTN_CACHE", str(cache))
+    rows = (folder / "labels.csv").read_text().splitlines()
+    path = folder / "rare.csv"
+    path.write_text("\n".join([*rows[:-1], "11.mp4,moonlight,camera 2"]))
+    done = quick("teach", path, "-m", model, "-o", "own", "--zoom", "off", "--flow", "off")
+    assert "warning: of one group alone, so that no head that judges them" in done.stderr
+    assert done.stderr.split("has seen any: ")[1].startswith("moonlight\n")
+
+
 def test_one_group_is_too_little(folder: Path, model: Path, tmp_path: Path) -> None:
     lines = (folder / "labels.csv").read_text().splitlines()
     path = folder / "alone.csv"

@@ -52,6 +52,15 @@ def normalize_label(label: str) -> str:
     return " ".join(plain.split())
 
 
+SEVERAL = ";"
+"""Between the labels of a sample or span that has several."""
+
+
+def split_labels(text: str) -> list[str]:
+    """The labels of a sample or span: "a;b" has two."""
+    return [part for part in map(str.strip, text.split(SEVERAL)) if part]
+
+
 BLANKS = {"blank", "empty", "nothing", "none"}
 """What people call the class of videos in which nothing happens."""
 

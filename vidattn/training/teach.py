@@ -176,7 +176,10 @@ class Lesson:
         if missing := [self.dataset.labels[k] for k in np.flatnonzero(counts == 0)]:
             raise DataError(f"{self.dataset.root}: no readable example of {name_first(missing)}")
         if len(self.dataset.labels) < 2 and study.activation == "softmax":
-            raise DataError(f"{self.dataset.root}: all samples are of one class")
+            raise DataError(
+                f"{self.dataset.root}: all samples are of one class",
+                hint="give examples of something else, too, labeled other or background",
+            )
         if len(groups) < 2:
             raise DataError(
                 f"{self.dataset.root}: all samples are of one group, so nothing can be measured",
@@ -187,6 +190,9 @@ class Lesson:
             f"{len(np.unique(windows.samples))} samples of {len(counts)} classes in {len(groups)} "
             f"groups; {len(windows.samples)} windows of {span:g} s{several}"
         )
+        if alone := [*self._list_alone(study, windows)]:
+            text = "of one group alone, so that no head that judges them has seen any"
+            yield TeachNote(f"{text}: {name_first(alone)}", warning=True)
         if not any(item.group for item in self.dataset.items):
             yield TeachNote(f"each file is a group of its own; {GROUPS_HINT}")
         longest = np.zeros(len(self.dataset.items))
@@ -198,6 +204,13 @@ class Lesson:
                 "segment will show in full; a shorter --window fits them",
                 warning=True,
             )
+
+    def _list_alone(self, study: Study, windows: LabeledWindows) -> Iterator[str]:
+        """The labels of which all samples are of one group."""
+        groups = np.array(study.groups)[windows.samples]
+        for label, holds in zip(self.dataset.labels, windows.truth.T, strict=True):
+            if len(np.unique(groups[holds])) == 1:
+                yield label
 
     def _finish(
         self,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from vidattn.config.labels import SEVERAL, split_labels
 from vidattn.data.annotations import (
     activitynet,
     boris,
@@ -13,7 +15,7 @@ from vidattn.data.annotations import (
     subtitles,
     table,
 )
-from vidattn.data.annotations.annotation import AnnotatedVideo, Format, GroundTruth
+from vidattn.data.annotations.annotation import AnnotatedVideo, Format, GroundTruth, Spans
 from vidattn.errors import DataError
 from vidattn.io.files import exists
 from vidattn.io.search import suggest_names
@@ -42,7 +44,8 @@ def read_ground_truth(path: Path, split: str | None = None) -> GroundTruth:
 
     split: the subset to read. For texts of frames that is a list of names (a file, or one below
     splits/), by default all; otherwise a value of the column or key, by default that for
-    validation. Raises DataError with the reason and the place.
+    validation. A span labeled "a;b" is one of a and one of b. Raises DataError with the reason and
+    the place.
     """
     hint = "it is " + ", ".join(f.description for f in FORMATS)
     if not exists(path):
@@ -54,4 +57,17 @@ def read_ground_truth(path: Path, split: str | None = None) -> GroundTruth:
     found = known.read(path, split)
     if not found.videos:
         raise DataError(f"{path}: annotates no video", hint=hint)
-    return found
+    return replace(found, videos=tuple(map(_split_spans, found.videos)))
+
+
+def _split_spans(video: AnnotatedVideo) -> AnnotatedVideo:
+    """The video with a span for each label of a span that has several."""
+    if not any(SEVERAL in label for _, label in video.spans):
+        return video
+    areas = {name: _split_each(spans) for name, spans in video.areas.items()}
+    return replace(video, spans=_split_each(video.spans), areas=areas)
+
+
+def _split_each(spans: Spans) -> Spans:
+    each = ((window, split_labels(text) or [text]) for window, text in spans)
+    return tuple((window, label) for window, labels in each for label in labels)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from vidattn.config.labels import normalize_label
+from vidattn.config.labels import normalize_label, split_labels
 from vidattn.data.annotations.annotation import GroundTruth, locate_video, read_text
 from vidattn.data.annotations.ground_truth import find_format
 from vidattn.data.labeled_dataset import (
@@ -46,8 +46,6 @@ SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".list", ".jsonl", ".ndjson"})
 
 MAX_CLASSES = 1_000_000
 """A slip in a list must not exhaust memory; no dataset has so many classes."""
-SEVERAL = ";"
-"""Between the labels of a sample that has several."""
 Span = tuple[float, float]
 """Start and stop in seconds of the file."""
 LabeledSpan = tuple[float, float, int]
@@ -265,11 +263,6 @@ def _find_overlaps(spans: Mapping[Span, Collection[int]]) -> Mapping[Span, list[
             found[one] += rows[other]
             found[other] += rows[one]
     return found
-
-
-def split_labels(text: str) -> list[str]:
-    """The labels of a sample: "a;b" has two."""
-    return [part for part in map(str.strip, text.split(SEVERAL)) if part]
 
 
 def _parse_window(start: str, end: str) -> Window | None:
