@@ -59,20 +59,6 @@ from vidattn.training.trainer import (
     new_state,
 )
 
-__all__ = [
-    "CheckpointSaved",
-    "EpochDone",
-    "Event",
-    "IncompleteValidation",
-    "Interrupted",
-    "RunOptions",
-    "StepDone",
-    "TrainingNote",
-    "UnreadableVideo",
-    "Verdict",
-    "fit",
-]
-
 LOG_EVERY = 50  # steps
 SAVE_SECONDS = 600.0
 TOLERATED = 9
