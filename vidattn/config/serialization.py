@@ -12,7 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
 from vidattn.errors import RecipeError, UsageError
@@ -126,7 +126,7 @@ def apply_settings(recipe: T, settings: Iterable[str]) -> T:
     Of a name the last counts; checks follow after all, so their order does not matter. Values are
     JSON, or else text. Raises UsageError.
     """
-    draft = _Draft(recipe)
+    plain = to_plain(recipe)
     try:
         for setting in settings:
             key, equals, text = setting.partition("=")
@@ -134,8 +134,8 @@ def apply_settings(recipe: T, settings: Iterable[str]) -> T:
                 raise UsageError(
                     f"--set {setting!r}: expected KEY=VALUE", hint="for example --set optim.lr=1e-3"
                 )
-            draft.put(key.strip().split("."), _parse_json(text.strip()), key.strip())
-        return typing.cast(T, draft.build())
+            _put(recipe, plain, key.strip().split("."), _parse_json(text.strip()), key.strip())
+        return from_plain(type(recipe), plain)
     except RecipeError as error:
         raise UsageError(error.message, hint=error.hint) from None
 
@@ -157,37 +157,22 @@ def _parse_json(text: str) -> Any:
         return text
 
 
-class _Draft:
-    """A dataclass and its changes, before the new one is built and checked."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-        self._changes: dict[str, Any] = {}
-
-    def put(self, path: list[str], new: Any, where: str) -> None:
-        """Change the setting at a path. Raises RecipeError for an unknown name or a wrong type."""
-        name, rest = path[0], path[1:]
-        known = {f.name for f in fields(self._value)}
-        if name not in known:
-            hint = _suggest(name, sorted(known), where.removesuffix(".".join(path)))
-            raise RecipeError(f"--set {where}: no such setting", hint=hint)
-        if name == KIND and new != getattr(self._value, KIND):
-            raise RecipeError(
-                f"--set {where}: the kind of model is that of the recipe",
-                hint="vidattn recipe list shows those of other kinds; name one with -m",
-            )
-        if not rest:
-            hint = typing.get_type_hints(type(self._value))[name]
-            self._changes[name] = _parse_value(hint, new, where)
-            return
-        below = self._changes.get(name, getattr(self._value, name))
-        if not isinstance(below, _Draft):
-            if not is_dataclass(below):
-                raise RecipeError(f"--set {where}: {name} has no settings below it")
-            below = self._changes[name] = _Draft(below)
-        below.put(rest, new, where)
-
-    def build(self) -> Any:
-        """The changed dataclass, which checks itself."""
-        changes = {k: v.build() if isinstance(v, _Draft) else v for k, v in self._changes.items()}
-        return replace(self._value, **changes) if changes else self._value
+def _put(owner: Any, plain: dict[str, Any], path: list[str], new: Any, where: str) -> None:
+    """Change the setting at a path in the plain form of `owner`. Raises RecipeError for an unknown
+    name."""
+    name, rest = path[0], path[1:]
+    known = {f.name for f in fields(owner)}
+    if name not in known:
+        hint = _suggest(name, sorted(known), where.removesuffix(".".join(path)))
+        raise RecipeError(f"--set {where}: no such setting", hint=hint)
+    if name == KIND and new != getattr(owner, KIND):
+        raise RecipeError(
+            f"--set {where}: the kind of model is that of the recipe",
+            hint="vidattn recipe list shows those of other kinds; name one with -m",
+        )
+    if not rest:
+        plain[name] = new
+    elif is_dataclass(below := getattr(owner, name)):
+        _put(below, plain[name], rest, new, where)
+    else:
+        raise RecipeError(f"--set {where}: {name} has no settings below it")
