@@ -9,7 +9,7 @@ defaults and checks of combinations are those of the dataclass.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import MISSING, Field, fields
 from inspect import Parameter, Signature
@@ -107,8 +107,8 @@ class Sections(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the first line after the command."""
-        shown = [_show_argument(parameter) for parameter in _arguments(self.get_params(ctx))]
-        return [str(self.options_metavar), *shown]
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        return [str(self.options_metavar), *map(_show_argument, arguments)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the sections; --help is among the untitled options."""
@@ -135,10 +135,6 @@ class Commands(TyperGroup):
         rows = [(name, one.get_short_help_str(limit=500)) for name, one in self.commands.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
-
-
-def _arguments(parameters: Iterable[Any]) -> list[Any]:
-    return [one for one in parameters if one.param_type_name == "argument"]
 
 
 def _show_argument(argument: Any) -> str:

@@ -7,9 +7,10 @@ else: not on the number of workers, nor on earlier reads. So a run can resume at
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -64,7 +65,20 @@ class EvaluationViews(NamedTuple):
     failure: VideoFailure | None = None
 
 
-class TrainingClips(Dataset[TrainingClip]):
+class SampleStream(Dataset[TrainingClip], ABC):
+    """The source of batches: samples by (epoch, index)."""
+
+    seed: int
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def order(self, epoch: int) -> Indices:
+        """The order of the samples in an epoch, int64 [len]: every one once."""
+        return np.random.default_rng((ORDER, self.seed, epoch)).permutation(len(self))
+
+
+class TrainingClips(SampleStream):
     """The videos of a dataset, each cut, resized, cropped and mirrored anew in every epoch.
 
     data: range and sampling of the short side (8/7 to 10/7 of the crop by default, 256 to 320 for
@@ -95,10 +109,6 @@ class TrainingClips(Dataset[TrainingClip]):
 
     def __len__(self) -> int:
         return len(self.source.items)
-
-    def order(self, epoch: int) -> Indices:
-        """The order of the videos in an epoch, int64 [len]: every one once."""
-        return np.random.default_rng((ORDER, self.seed, epoch)).permutation(len(self))
 
     def __getitem__(self, place: tuple[int, int]) -> TrainingClip:
         """The clip of (epoch, index). Raises DataError when ten videos in a row do not decode."""
@@ -174,17 +184,6 @@ def draw_clip(times: Times, region: Window, clip: ClipConfig, rng: np.random.Gen
         seconds = region.start + rng.uniform(0, room) + (steps + 0.5) * clip.step_seconds
     latest = region.stop - 2 * sampling.SAME_INSTANT
     return sampling.frame_at(times, np.clip(seconds, region.start, max(latest, region.start)))
-
-
-class SampleStream(Protocol):
-    """The source of batches, such as TrainingClips."""
-
-    def __len__(self) -> int: ...
-
-    def order(self, epoch: int) -> Indices:
-        """The order of the samples in an epoch, int64 [len]: every one once."""
-
-    def __getitem__(self, place: tuple[int, int]) -> TrainingClip: ...
 
 
 class TrainingBatches(Dataset[Batch]):

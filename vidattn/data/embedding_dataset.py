@@ -13,18 +13,22 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vidattn.config import Activation, Recipe
 from vidattn.data.batch import Batch, VideoFailure
-from vidattn.data.clip_dataset import TrainingBatches, TrainingClip, collate, require_classes
+from vidattn.data.clip_dataset import (
+    SampleStream,
+    TrainingBatches,
+    TrainingClip,
+    collate,
+    require_classes,
+)
 from vidattn.data.embeddings import Embeddings, embedding_path, load_embeddings
 from vidattn.data.labeled_dataset import LabeledDataset
-from vidattn.data.sampling import Indices
 from vidattn.errors import DataError
 from vidattn.types import Item
 
-ORDER, DROPPED = 1, 4  # first words of the seeds
+DROPPED = 4  # first word of the seeds
 SAME_SETTINGS = ("window_seconds", "stride_seconds", "frames", "step_seconds")
 """Settings that all videos of a dataset, and those predicted later, have in common."""
 
@@ -42,7 +46,7 @@ def load_item_embeddings(item: Item) -> tuple[Embeddings, Tensor]:
     return found, torch.from_numpy(vectors.copy())
 
 
-class EmbeddingSamples(Dataset[TrainingClip]):
+class EmbeddingSamples(SampleStream):
     """The videos of a list, all in memory; each epoch drops random windows.
 
     drop: share of the windows. length: rows to which every video is padded with NaN. Raises
@@ -62,10 +66,6 @@ class EmbeddingSamples(Dataset[TrainingClip]):
 
     def __len__(self) -> int:
         return len(self.vectors)
-
-    def order(self, epoch: int) -> Indices:
-        """The order of the videos in an epoch, int64 [len]: every one once."""
-        return np.random.default_rng((ORDER, self.seed, epoch)).permutation(len(self))
 
     def __getitem__(self, place: tuple[int, int]) -> TrainingClip:
         """The video of (epoch, index), float32 [length, D]."""

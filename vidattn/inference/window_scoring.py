@@ -63,8 +63,10 @@ class WindowScorer:
             self._last = scored[-1]
 
     def _score_batch(self, batch: range) -> list[Scored]:
-        fresh = [i for i in batch if not self._repeats(i) and self._changes(self._views[i])]
-        logits = iter(self._features([self._views[i] for i in fresh]))
+        views = self._views
+        repeated = {i for i in batch if i > 0 and views[i] == views[i - 1]}
+        fresh = [i for i in batch if i not in repeated and self._changes(views[i])]
+        logits = iter(self._features([views[i] for i in fresh]))
         scored: list[Scored] = []
         for i in batch:
             if i in fresh:
@@ -74,10 +76,6 @@ class WindowScorer:
                 assert before is not None
                 scored.append(replace(before, index=i, window=self._windows[i], reused=True))
         return scored
-
-    def _repeats(self, index: int) -> bool:
-        """Whether a window shows the very frames of the one before it."""
-        return index > 0 and self._views[index] == self._views[index - 1]
 
     def _changes(self, view: View) -> bool:
         """Whether a view differs from the last one for which this was true."""

@@ -11,7 +11,7 @@ from vidattn.config import Activation, Recipe
 from vidattn.data.batch import Batch, VideoFailure
 from vidattn.data.clip_dataset import VideoDataset
 from vidattn.data.embedding_dataset import EmbeddingDataset
-from vidattn.data.motion import dataset
+from vidattn.data.motion import camera, dataset
 from vidattn.data.sets import open_dataset
 from vidattn.data.window_length import fit_window
 from vidattn.errors import RecipeError
@@ -50,7 +50,7 @@ class TrainingDataset(Protocol):
 class MotionDataset:
     """The procedural dataset `motion`."""
 
-    labels: tuple[str, ...] = dataset.LABELS
+    labels: tuple[str, ...] = camera.LABELS
     activation: Activation = "softmax"
     class_weights: tuple[float, ...] = ()
     videos = 0

@@ -17,7 +17,6 @@ from vidattn.io.text import count_noun
 from vidattn.models.device import Runtime
 
 if TYPE_CHECKING:
-    from vidattn.config import ModelConfig
     from vidattn.evaluation.benchmark import Measurement, Subject
 
 ALL = "all"
@@ -132,8 +131,9 @@ def _report(console: Console, events: Iterator[Subject | Measurement], *, as_jso
 
 def _header(subject: Subject) -> Iterator[str]:
     config = subject.config
+    kind = getattr(config, "attention", getattr(config, "net", config.kind))
     yield (
-        f"{printable(subject.name)}: {_kind(config)}, {config.frames} "
+        f"{printable(subject.name)}: {kind}, {config.frames} "
         f"frames of {config.size}x{config.size}, {_short(subject.parameters)} parameters, "
         f"{_short(subject.macs)} multiply-adds"
     )
@@ -141,11 +141,6 @@ def _header(subject: Subject) -> Iterator[str]:
         f"  {subject.device}, {subject.precision}, {count_noun(subject.threads, 'thread')}, "
         f"batch {subject.batch_size}, random weights"
     )
-
-
-def _kind(config: ModelConfig) -> str:
-    """The attention scheme, or the net."""
-    return str(getattr(config, "attention", getattr(config, "net", config.kind)))
 
 
 def _short(number: float) -> str:

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from vidattn.video import VideoDetails
 
 
+FACTS = (
+    *("vfr", "width", "height", "rotation", "codec", "container", "pixel_format"),
+    *("bit_depth", "hdr", "frames", "key_seconds"),
+)
+"""Of a video, as JSON has them."""
+
+
 def doctor(
     inputs: Annotated[
         list[str] | None,
@@ -138,17 +145,7 @@ def _document(estimate: Estimate, card: ModelCard) -> dict[str, Any]:
             "path": estimate.path,
             "duration": facts.duration,
             "fps": [facts.fps.numerator, facts.fps.denominator],
-            "vfr": facts.vfr,
-            "width": facts.width,
-            "height": facts.height,
-            "rotation": facts.rotation,
-            "codec": facts.codec,
-            "container": facts.container,
-            "pixel_format": facts.pixel_format,
-            "bit_depth": facts.bit_depth,
-            "hdr": facts.hdr,
-            "frames": facts.frames,
-            "key_seconds": facts.key_seconds,
+            **{name: getattr(facts, name) for name in FACTS},
             "warnings": list(facts.warnings),
         },
         "model": {"name": card.name, "license": card.license},

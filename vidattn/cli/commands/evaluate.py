@@ -272,7 +272,8 @@ class DatasetRun:
 
     def _predict_motion(self, classifier: Classifier, views: ViewConfig) -> Predictions:
         """On synthetic samples, with textures that training never saw."""
-        from vidattn.data.motion.dataset import LABELS, validation_samples
+        from vidattn.data.motion.camera import LABELS
+        from vidattn.data.motion.dataset import validation_samples
         from vidattn.evaluation.dataset import predict_logits
         from vidattn.evaluation.predictions import Predictions
 

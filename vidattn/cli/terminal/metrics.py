@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,15 +109,12 @@ def write_confusion(result: Mapping[str, Any], path: Path) -> Path:
         from vidattn.output.report.confusion import confusion_page
 
         return write_atomically(path, confusion_page(result).encode("utf-8", "backslashreplace"))
-    from vidattn.output.tables import escape_cell
+    from vidattn.output.tables import csv_row, escape_cell
 
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
     labels = [escape_cell(label) for label in result["labels"]]
-    table.writerow(["truth \\ prediction", *labels])
-    for label, row in zip(labels, result["confusion"], strict=True):
-        table.writerow([label, *row])
-    return write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    rows = [[label, *row] for label, row in zip(labels, result["confusion"], strict=True)]
+    text = "".join(map(csv_row, [["truth \\ prediction", *labels], *rows]))
+    return write_atomically(path, text.encode("utf-8", "surrogateescape"))
 
 
 def calibration_lines(found: Mapping[str, Any]) -> Iterator[str]:

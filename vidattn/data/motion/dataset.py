@@ -23,15 +23,6 @@ from vidattn.data.motion.camera import LABELS, draw_path
 from vidattn.data.motion.scene import Clip, Textures, degrade, render
 from vidattn.data.motion.textures import DrawnTextures, PhotographedTextures
 
-__all__ = [
-    "LABELS",
-    "MotionSample",
-    "MotionSamples",
-    "make_sample",
-    "mirror_sample",
-    "validation_samples",
-]
-
 TRAINING, VALIDATION = 0, 1  # first words of the seeds: no texture is in both
 
 TEXTURES_PER_EPOCH = 96
