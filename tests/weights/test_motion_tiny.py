@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from vidattn.config.recipes import find_recipe
-from vidattn.data.motion.dataset import LABELS, validation_samples
+from vidattn.data.motion.camera import LABELS
+from vidattn.data.motion.dataset import validation_samples
 from vidattn.evaluation.classification import measure
 from vidattn.evaluation.dataset import predict_logits
 from vidattn.weights.loading import BUNDLED_FOLDER, load

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vidattn.data import transforms
 from vidattn.data.frames import view_clips
-from vidattn.data.motion.dataset import LABELS, make_sample
+from vidattn.data.motion.camera import LABELS
+from vidattn.data.motion.dataset import make_sample
 from vidattn.data.motion.textures import DrawnTextures
 from vidattn.errors import InputError
 from vidattn.inference.events import Scores
