@@ -211,16 +211,24 @@ def segmented(
     return Answer(found.scores, found.run["decode_s"])
 
 
-def peers(model: torch.nn.Module, threads: int, folder: Path) -> Iterator[tuple[str, Run]]:
-    """The exported model in ONNX Runtime and OpenVINO, where they are installed."""
-    path = folder / "model.onnx"
-    exported(model, path)
+def peers(
+    model: torch.nn.Module, threads: int, folder: Path, only: Sequence[str] | None
+) -> Iterator[tuple[str, Run]]:
+    """The exported model in ONNX Runtime and OpenVINO, where they are installed and asked for."""
+    path = exported(model, folder / "model.onnx")
+    makes: dict[str, Callable[[], Run]] = {}
     if there("onnxruntime"):
-        yield "ONNX Runtime, once", onnx_runtime(path, threads)
+        makes["ONNX Runtime, once"] = partial(onnx_runtime, path, threads)
     if there("openvino"):
         low = ["bf16"] * has_bf16_instructions() + ["int8"] * there("nncf")
         for precision in ["fp32", *low]:
-            yield f"OpenVINO {precision}, once", openvino(path, threads, precision)
+            makes[f"OpenVINO {precision}, once"] = partial(openvino, path, threads, precision)
+    yield from ((name, make()) for name, make in makes.items() if asked(name, only))
+
+
+def asked(name: str, only: Sequence[str] | None) -> bool:
+    """Whether a way has one of the words of --only."""
+    return not only or bool(set(only) & set(re.split(r"\W+", name)))
 
 
 def chosen(wanted: argparse.Namespace) -> Classifier:
@@ -352,18 +360,15 @@ def main() -> None:
         for threads in wanted.threads:
             torch.set_num_threads(threads)
             kept = wanted.folder or Path(folder)
-            others = dict(peers(classifier.model, threads, kept)) if wanted.peers else {}
+            given = classifier.model, threads, kept, wanted.only
+            others = dict(peers(*given)) if wanted.peers else {}
             for overlap in wanted.overlaps:
                 case = Case(
                     *(path, end, classifier, model, others),
                     *(wanted.precisions, wanted.batch_size, overlap),
                 )
                 print(f"overlap {100 * overlap:g} %, {threads} threads", flush=True)
-                ways = {
-                    name: run
-                    for name, run in case.ways().items()
-                    if not wanted.only or set(wanted.only) & set(re.split(r"\W+", name))
-                }
+                ways = {n: run for n, run in case.ways().items() if asked(n, wanted.only)}
                 turns.run(ways, f"{key} {threads} {overlap}")
 
 

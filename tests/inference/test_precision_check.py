@@ -140,15 +140,10 @@ def test_auto_falls_back_to_float32(video: MemoryVideo, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("multiplying")
-@pytest.mark.parametrize("windows, precision", [(3, "fp32"), (4, "bf16")])
-def test_auto_means_float32_where_a_check_takes_longer(
-    video: MemoryVideo, windows: int, precision: str
-) -> None:
-    timeline = stream.segment(video, classifier(), overlap=0.0, end=0.8 * windows, device="cpu")
-    assert len(timeline.scores) == windows
-    assert timeline.settings.precision == precision
-    assert ("bf16" in timeline.model.extra) == (precision == "bf16")
-    assert not any("float32" in text for text in timeline.warnings)
+def test_auto_takes_bfloat16_for_a_single_clip_too(video: MemoryVideo) -> None:
+    timeline = stream.classify(video, classifier(), device="cpu")
+    assert timeline.settings.precision == "bf16"
+    assert timeline.model.extra["bf16"]["drawn_clips"] == 1
 
 
 @pytest.mark.usefixtures("multiplying")

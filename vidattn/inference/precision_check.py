@@ -27,9 +27,6 @@ from vidattn.video import Video
 DRAWN_SEED = (3, 2)
 """Of the clip for bf16, which shows dead leaves over one another as natural images do."""
 PAN = LABELS.index("pan left")
-MIN_VIEWS = 4
-"""Views from which bfloat16 and its check, which computes one clip in both precisions, take less
-time than float32; fewer are computed in float32, by `auto`, whether the check is known or not."""
 MAX_VIEWS, VIEWS_PER_CHECK = 3, 8
 """For int8 one in so many views is checked, at least one and at most MAX_VIEWS."""
 TOLERANCE = 0.1

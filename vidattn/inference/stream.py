@@ -42,12 +42,7 @@ from vidattn.inference.events import (
 )
 from vidattn.inference.feature_cache import cached_features
 from vidattn.inference.overlap import resolve_overlap
-from vidattn.inference.precision_check import (
-    MIN_VIEWS,
-    PrecisionCheck,
-    check_windows,
-    needs_check,
-)
+from vidattn.inference.precision_check import PrecisionCheck, check_windows, needs_check
 from vidattn.inference.profiling import Stopwatch
 from vidattn.inference.resume import identity, resume_from
 from vidattn.inference.score_log import ScoreLog, ScoreRecord
@@ -304,20 +299,17 @@ def _check(
 ) -> tuple[Scorer, PrecisionCheck | None]:
     """A scorer that is precise enough, and the check; None where none is needed.
 
-    Where `auto` chose too few bits, or a check is not worth its time, it computes in float32. For
-    int8 the video is opened anew, so that frames that do not decode are reported in their place
-    later.
+    Where `auto` chose too few bits, it computes in float32. For int8 the video is opened anew, so
+    that frames that do not decode are reported in their place later.
     """
     if not needs_check(scorer, runtime):
         return scorer, None
     if scorer.precision == "int8":
         with _opened(source, classifier.clip, runtime, opening) as video:
             return check_windows(video, views, classifier, scorer, runtime)
-    check = None
-    if len(views) >= MIN_VIEWS:
-        check = find_or_check(classifier, scorer, runtime, len(views[0].indices))
-        if check.passed:
-            return scorer, check
+    check = find_or_check(classifier, scorer, runtime, len(views[0].indices))
+    if check.passed:
+        return scorer, check
     exact = replace(runtime, precision="fp32")
     return Scorer(classifier, exact, embeddings=scorer.width > 0), check
 
